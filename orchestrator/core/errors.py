@@ -1,0 +1,222 @@
+"""Errors, arranged by what to do next.
+
+```
+OrchestratorError              the message says what and where; `.hint` says the operator's next step
+├── ConfigError                accounts file, environment or usage: fix and start again (exit 2)
+├── DatasetError               carries findings
+│   └── DatasetChanged         the chats are no longer the ones that were planned
+├── UnsafePlan                 too dear, too much, unknown: needs approval
+├── DatabaseBusy               another process owns this database
+├── ProviderError              account and request id; the text is cut and holds no secret
+│   ├── TemporaryError         try again, not before `retry_after`
+│   │   ├── RateLimited        too many requests, or a limit that resets by itself
+│   │   ├── SlotsTaken         too many jobs are running: wait for one to end, costs no attempt
+│   │   ├── NotReady           the file is still being checked: wait, costs no attempt
+│   │   └── ProviderUnavailable
+│   ├── UnknownOutcome         a create whose answer was lost: look it up, never resend
+│   ├── AccountError           hold the account until a person or a time releases it
+│   │   ├── AuthenticationFailed
+│   │   ├── WrongOrganization
+│   │   ├── TrainingNotAllowed
+│   │   └── QuotaExhausted
+│   └── RequestRejected        final for this job: bad file, bad hyperparameter, unknown base model
+│       └── RemoteMissing      the provider does not have it (any more)
+├── Ambiguous                  two remote things could be ours: a person chooses, money never does
+├── IllegalTransition          our bug
+└── StaleJob                   someone else advanced it: drop quietly
+```
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from orchestrator.core.finding import Finding
+
+MESSAGE_LIMIT = 500  # characters of a provider's text that are kept
+
+
+class OrchestratorError(Exception):
+    """Something this program can explain."""
+
+    default_hint: ClassVar[str] = ""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint or self.default_hint
+
+    @property
+    def kind(self) -> str:
+        """The class name in snake_case: the `kind` of `/status`, logs and events."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
+
+
+class ConfigError(OrchestratorError):
+    """The accounts file, the environment or the command line is wrong; `problems` names every fault found."""
+
+    def __init__(self, message: str, *, hint: str = "", problems: Sequence[str] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.problems = tuple(problems)
+
+
+class DatasetError(OrchestratorError):
+    """The dataset cannot be used; `findings` says where and why."""
+
+    def __init__(self, message: str, *, hint: str = "", findings: Sequence[Finding] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.findings = tuple(findings)
+
+
+class DatasetChanged(DatasetError):
+    """The chats are no longer the ones the run was planned with."""
+
+
+class UnsafePlan(OrchestratorError):
+    """The plan costs too much, does too much or is not known well enough to start unasked."""
+
+    default_hint = "Look at `orchestrator plan`, then change the limit or `orchestrator approve` the run."
+
+
+class DatabaseBusy(OrchestratorError):
+    """Another orchestrator process owns this database."""
+
+    default_hint = "Stop the other process, or use PostgreSQL for several replicas."
+
+
+class ProviderError(OrchestratorError):
+    """A provider's answer, or its absence. The text is cut to 500 characters and carries no key."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        account: str = "",
+        request_id: str | None = None,
+        code: str | None = None,
+    ) -> None:
+        super().__init__(message[:MESSAGE_LIMIT], hint=hint)
+        self.account = account
+        self.request_id = request_id
+        self.code = code
+
+
+class TemporaryError(ProviderError):
+    """The same call may work later; `retry_after` (seconds) is the server's own wish, if it had one."""
+
+    default_hint = "Nothing to do: it is tried again."
+
+    def __init__(self, message: str, *, retry_after: float | None = None, **details: str | None) -> None:
+        super().__init__(message, **details)  # type: ignore[arg-type]
+        self.retry_after = retry_after
+
+
+class RateLimited(TemporaryError):
+    """Too many requests, or a limit that resets by itself."""
+
+    default_hint = "Nothing to do: it is tried again when the provider allows it."
+
+
+class SlotsTaken(TemporaryError):
+    """The account runs as many jobs as the provider allows."""
+
+    default_hint = "Nothing to do: it starts when another job of this account ends."
+
+
+class NotReady(TemporaryError):
+    """The provider is still checking the file."""
+
+    default_hint = "Nothing to do: it is tried again when the file is ready."
+
+
+class ProviderUnavailable(TemporaryError):
+    """The provider did not answer, or answered with a server error."""
+
+
+class UnknownOutcome(ProviderError):
+    """A create was sent and its answer was lost: it may or may not have happened."""
+
+    default_hint = "Nothing to do: the provider is asked whether it happened before anything is sent again."
+
+
+class AccountError(ProviderError):
+    """Nothing will work in this account until something there is changed."""
+
+
+class AuthenticationFailed(AccountError):
+    """The provider does not accept the key."""
+
+    default_hint = (
+        "Check the key that the account's `api_key` reference leads to, then `orchestrator release` it."
+    )
+
+
+class WrongOrganization(AccountError):
+    """The key belongs to another organisation or project than the accounts file says."""
+
+    default_hint = "Correct the key or the account's `organization`, then `orchestrator release` it."
+
+
+class TrainingNotAllowed(AccountError):
+    """The account may not create fine-tuning jobs."""
+
+    default_hint = (
+        "Ask the account's owner for permission to train, or move the account to another provider; "
+        "then `orchestrator release` it."
+    )
+
+
+class QuotaExhausted(AccountError):
+    """The account has no money or quota left."""
+
+    default_hint = "Add credit or raise the limit at the provider, then `orchestrator release` the account."
+
+
+class RequestRejected(ProviderError):
+    """The provider refuses this request for good."""
+
+    default_hint = "Correct what the message names, then `orchestrator retry` the account."
+
+
+class RemoteMissing(RequestRejected):
+    """The provider does not have the file or job (any more)."""
+
+    default_hint = (
+        "Look at the provider's console for what became of it, then `orchestrator retry` the account."
+    )
+
+
+class Ambiguous(OrchestratorError):
+    """Two remote things could be ours, and choosing wrongly would cost money."""
+
+    default_hint = "Look at both at the provider and keep one."
+
+
+class IllegalTransition(OrchestratorError):
+    """A bug of ours: this event cannot happen in this state. Nothing was changed."""
+
+    default_hint = "Please report this with the job's history."
+
+
+class StaleJob(OrchestratorError):
+    """Someone else advanced the job in the meantime; this outcome is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error as it is kept and shown: what kind, what happened, what to do next."""
+
+    kind: str
+    message: str
+    hint: str
+    request_id: str | None = None
+
+    @classmethod
+    def of(cls, error: OrchestratorError) -> Failure:
+        """The lasting part of an error."""
+        return cls(error.kind, error.message, error.hint, getattr(error, "request_id", None))

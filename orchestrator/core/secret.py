@@ -1,0 +1,46 @@
+"""Secret: a key in memory. It cannot be printed by accident; only `reveal` gives it away."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+
+class Secret:
+    """A key's value, for the one call that needs it. `repr`, `str` and pickling do not show it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The key itself: for the provider's client and nothing else."""
+        return self._value
+
+    @property
+    def fingerprint(self) -> str:
+        """Eight hex digits that tell two keys apart without telling either."""
+        return sha256(self._value.encode()).hexdigest()[:8]
+
+    def __repr__(self) -> str:
+        return f"Secret({self.fingerprint})"
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        raise TypeError("a secret is not pickled")
+
+
+class Redactor:
+    """Replaces every known key in a text. Whoever resolves a key adds it; whoever writes a text calls this."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def add(self, secret: Secret) -> None:
+        """From now on this key is replaced by `[key FINGERPRINT]`."""
+        if secret.reveal():
+            self._known[secret.reveal()] = f"[key {secret.fingerprint}]"
+
+    def __call__(self, text: str) -> str:
+        for value, label in self._known.items():
+            text = text.replace(value, label)
+        return text
