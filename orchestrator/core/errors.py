@@ -151,9 +151,7 @@ class AccountError(ProviderError):
 class AuthenticationFailed(AccountError):
     """The provider does not accept the key."""
 
-    default_hint = (
-        "Check the key that the account's `api_key` reference leads to, then `orchestrator release` it."
-    )
+    default_hint = "Check the key that the account's `api_key` reference leads to, then `orchestrator release` it."
 
 
 class WrongOrganization(AccountError):
@@ -186,9 +184,7 @@ class RequestRejected(ProviderError):
 class RemoteMissing(RequestRejected):
     """The provider does not have the file or job (any more)."""
 
-    default_hint = (
-        "Look at the provider's console for what became of it, then `orchestrator retry` the account."
-    )
+    default_hint = "Look at the provider's console for what became of it, then `orchestrator retry` the account."
 
 
 class Ambiguous(OrchestratorError):

@@ -1,0 +1,40 @@
+"""Account: a named credential at a provider, in one organisation and project. It holds a reference, never a key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ProviderName(StrEnum):
+    """The services that train."""
+
+    OPENAI = "openai"
+    AZURE = "azure"
+    NEBIUS = "nebius"
+    OPENAI_COMPATIBLE = "openai-compatible"
+    TOGETHER = "together"
+    FIREWORKS = "fireworks"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """One `[[accounts]]` entry. `api_key` is `env:NAME`, `file:PATH` or `cmd:COMMAND`."""
+
+    name: str
+    provider: ProviderName
+    api_key: str
+    organization: str | None = None
+    project: str | None = None
+    base_url: str | None = None
+    budget_usd: float | None = None
+    max_running_jobs: int = 3
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a key turned out to be. A field is None where the provider does not say."""
+
+    organization: str | None = None
+    project: str | None = None
