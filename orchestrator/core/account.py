@@ -1,4 +1,4 @@
-"""Account: a named credential at a provider, in one organisation and project. It holds a reference, never a key."""
+"""Account: a named credential at a provider, in one organisation and project. A reference, never a key."""
 
 from __future__ import annotations
 

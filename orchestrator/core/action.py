@@ -1,0 +1,125 @@
+"""Action: what a job needs next. A decision only; the reconciler acts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from orchestrator.core.hold import Hold
+from orchestrator.core.job import Job
+from orchestrator.core.lifecycle import State
+
+GRACE = 2.0  # seconds after an intent's deadline before a look-up believes that nothing is there: lists may lag
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Nothing to do until something else wakes the job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do before `until`."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Find out whose key this is, before anything is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Find or upload the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckFile:
+    """Ask whether the file is ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Find or create the remote job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Ask how far the remote job is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """Cancel a job of which nothing runs at the provider."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Ask the provider to cancel the remote job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Find out whether a remote job exists, without creating one: a cancel was asked."""
+
+
+Action = Rest | Wait | Verify | Upload | CheckFile | Submit | Follow | Abandon | Stop | Settle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """What a job's next step depends on besides the job itself."""
+
+    verified: bool = True
+    started: bool = True
+    slot_free: bool = True
+    holds: tuple[Hold, ...] = ()
+
+
+def next_action(job: Job, around: Circumstances, now: float) -> Action:
+    """What the job needs now. A cancel is served even while a hold stops everything else."""
+    intent_over = (job.intent_until or 0) + GRACE
+    if job.state in {State.UPLOADING, State.SUBMITTING} and now < intent_over:
+        return Wait(intent_over)
+    if job.cancel_asked:
+        return _wind_down(job.state)
+    if any(hold.holds(now) for hold in (job.hold, *around.holds) if hold):
+        return Rest()
+    return _go_on(job.state, around)
+
+
+def _go_on(state: State, around: Circumstances) -> Action:
+    match state:
+        case State.PLANNED if not around.verified:
+            return Verify()
+        case State.PLANNED | State.UPLOADING:
+            return Upload()
+        case State.PROCESSING:
+            return CheckFile()
+        case State.READY:
+            return Submit() if around.started and around.slot_free else Rest()
+        case State.SUBMITTING:
+            return Submit()
+        case State.QUEUED | State.RUNNING:
+            return Follow()
+        case State.CANCELLING:
+            return Stop()
+        case State.SUCCEEDED | State.CANCELLED | State.FAILED:
+            return Rest()
+        case _:
+            assert_never(state)
+
+
+def _wind_down(state: State) -> Action:
+    match state:
+        case State.PLANNED | State.UPLOADING | State.PROCESSING | State.READY:
+            return Abandon()
+        case State.SUBMITTING:
+            return Settle()
+        case State.QUEUED | State.RUNNING | State.CANCELLING:
+            return Stop()
+        case State.SUCCEEDED | State.CANCELLED | State.FAILED:
+            return Rest()
+        case _:
+            assert_never(state)

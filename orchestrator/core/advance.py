@@ -1,0 +1,78 @@
+"""Advance: the only ways a job changes. Each returns a new Job with the next version; the old one is untouched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from orchestrator.core.errors import Failure
+from orchestrator.core.hold import Hold
+from orchestrator.core.job import Job
+from orchestrator.core.lifecycle import ENDS, Event, State, target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A job's next version, and what the history says of it. A `note` of None is not worth a line."""
+
+    job: Job
+    before: State
+    note: str | None
+    failure: Failure | None = None
+    request_id: str | None = None
+
+
+def advance(job: Job, event: Event, *, now: float, request_id: str | None = None, **changes: Any) -> Outcome:
+    """Follow the table. The job is due again at once, unless it ended or `changes` says otherwise."""
+    state = target(job.state, event)
+    ended = state in ENDS
+    values: dict[str, Any] = {
+        "state": state,
+        "version": job.version + 1,
+        "attempts": 0,
+        "failure": None,
+        "state_since": now,
+        "wake_at": None if ended else now,
+        "finished_at": now if ended else None,
+    }
+    after = replace(job, **(values | changes))
+    return Outcome(job=after, before=job.state, note=event, failure=after.failure, request_id=request_id)
+
+
+def renew_intent(job: Job, *, until: float, now: float) -> Outcome:
+    """A fresh intent for another attempt in the same state."""
+    after = replace(job, version=job.version + 1, intent_until=until, wake_at=until, state_since=now)
+    return Outcome(job=after, before=job.state, note=None)
+
+
+def wait(job: Job, until: float, **changes: Any) -> Outcome:
+    """Nothing happened: look again at `until`. Leaves no line in the history."""
+    after = replace(job, version=job.version + 1, wake_at=until, attempts=0, failure=None, **changes)
+    return Outcome(job=after, before=job.state, note=None)
+
+
+def stumble(job: Job, failure: Failure, *, until: float, counts: bool, sent: bool) -> Outcome:
+    """A call failed and is tried again at `until`. Unless it was perhaps `sent`, its intent ends here."""
+    after = replace(
+        job,
+        version=job.version + 1,
+        wake_at=until,
+        attempts=job.attempts + 1 if counts else job.attempts,
+        failure=failure,
+        intent_until=job.intent_until if sent else None,
+    )
+    return Outcome(
+        job=after, before=job.state, note="tried again later", failure=failure, request_id=failure.request_id
+    )
+
+
+def hold(job: Job, reason: Hold, *, request_id: str | None = None) -> Outcome:
+    """Set the job aside; only its `until`, or a person, wakes it."""
+    after = replace(job, version=job.version + 1, hold=reason, wake_at=reason.until)
+    return Outcome(job=after, before=job.state, note="held", failure=reason.failure, request_id=request_id)
+
+
+def release(job: Job, *, now: float) -> Outcome:
+    """Take a hold away; the job is due at once."""
+    after = replace(job, version=job.version + 1, hold=None, failure=None, attempts=0, wake_at=now)
+    return Outcome(job=after, before=job.state, note="released")

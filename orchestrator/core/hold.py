@@ -1,0 +1,51 @@
+"""Hold: an account, job or run set aside with a reason and a hint, until a person or a time releases it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+from orchestrator.core.errors import Failure
+
+
+class HoldKind(StrEnum):
+    """Why something is set aside, where no error of a provider says it."""
+
+    OVER_BUDGET = "over_budget"
+    PRICE_UNKNOWN = "price_unknown"
+    RUN_TOO_DEAR = "run_too_dear"
+    NOT_MODERATED = "not_moderated"
+    SUPERSEDED = "superseded"
+    ACCOUNT_REMOVED = "account_removed"
+    KEY_MISSING = "key_missing"
+    BY_OPERATOR = "by_operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Set aside: `until` is the time (epoch seconds) that releases it, None when only a person does."""
+
+    kind: str
+    reason: str
+    hint: str
+    until: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for the database."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any] | None) -> Self | None:
+        """The inverse of `as_dict`; None stays None."""
+        return cls(**values) if values else None
+
+    def holds(self, now: float) -> bool:
+        """Whether it is still in force."""
+        return self.until is None or now < self.until
+
+    @property
+    def failure(self) -> Failure:
+        """The hold as an error to show."""
+        return Failure(self.kind, self.reason, self.hint)

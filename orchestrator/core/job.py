@@ -1,0 +1,69 @@
+"""Job: one account's share of a run. Ours; the provider's is the remote job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NewType
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.errors import Failure
+from orchestrator.core.hold import Hold
+from orchestrator.core.lifecycle import State
+from orchestrator.core.spec import TrainingSpec, digest
+
+JobId = NewType("JobId", str)
+RunId = NewType("RunId", str)
+
+
+def job_id(dataset_sha256: str, provider: ProviderName, spec: TrainingSpec, account: str) -> JobId:
+    """The identity of the work, so that the same work is never done twice, not even after the database is lost."""
+    return JobId(digest("job", dataset_sha256, provider, spec.as_dict(), account))
+
+
+def run_id(dataset_sha256: str, specs: Mapping[ProviderName, TrainingSpec]) -> RunId:
+    """The identity of a run: its dataset and its training specs."""
+    return RunId(digest("run", dataset_sha256, {name: spec.as_dict() for name, spec in specs.items()}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What is known of one account's fine-tuning. Times are epoch seconds, UTC.
+
+    `wake_at` is the wake-up: when the job is looked at again, None when only a person or another job wakes it.
+    `attempts` counts failed calls in a row. `round` counts the times an operator retried it. `intent_until` is
+    the deadline of the last intent: until then a call that creates something may be under way.
+    """
+
+    id: JobId
+    run_id: RunId
+    account: str
+    provider: ProviderName
+    state: State = State.PLANNED
+    version: int = 1
+    round: int = 0
+    attempts: int = 0
+    wake_at: float | None = None
+    intent_until: float | None = None
+    cancel_asked: bool = False
+    hold: Hold | None = None
+    failure: Failure | None = None
+    remote_file_id: str | None = None
+    remote_validation_file_id: str | None = None
+    remote_job_id: str | None = None
+    remote_status: str | None = None
+    fine_tuned_model: str | None = None
+    servable: bool | None = None
+    estimated_usd: float | None = None
+    trained_tokens: int | None = None
+    estimated_finish: float | None = None
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    created_at: float
+    state_since: float
+    submitted_at: float | None = None
+    finished_at: float | None = None
+
+    @property
+    def tag(self) -> str:
+        """What a remote job of ours is found again by. A retry is a new remote job, hence a new tag."""
+        return f"{self.id}.{self.round}"

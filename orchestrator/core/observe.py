@@ -1,0 +1,118 @@
+"""Observe: what a provider's answer means for our job."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, assert_never
+
+from orchestrator.core.advance import Outcome, advance, wait
+from orchestrator.core.errors import Ambiguous, Failure
+from orchestrator.core.job import Job
+from orchestrator.core.lifecycle import Event, State
+from orchestrator.core.remote import FileStatus, JobStatus, RemoteFile, RemoteJob
+
+MODEL_ID_PATIENCE = 900.0  # seconds a succeeded job may lack its model id
+
+BAD_FILE_HINT = "Run `orchestrator check`, correct the chats, and start again: the changed dataset is a new run."
+FAILED_HINT = (
+    "Read the provider's message; correct the chats or hyperparameters, or `orchestrator retry` the account."
+)
+NO_MODEL_HINT = "Look the job up in the provider's console; `orchestrator retry` trains it again, and pays again."
+
+
+def observe_files(job: Job, files: list[RemoteFile], *, now: float, delay: float) -> Outcome:
+    """All files ready: ready. One refused or gone: failed. Otherwise look again after `delay` seconds."""
+    for file in files:
+        if file.status in {FileStatus.REFUSED, FileStatus.GONE}:
+            message = f"the provider says file {file.id} is {file.raw}: {file.message or 'no reason given'}"
+            return advance(
+                job, Event.FILE_REFUSED, now=now, failure=Failure("file_refused", message, BAD_FILE_HINT)
+            )
+    if all(file.status is FileStatus.READY for file in files):
+        return advance(job, Event.FILE_READY, now=now)
+    return wait(job, now + delay)
+
+
+def observe_job(job: Job, remote: RemoteJob, *, now: float, delay: float) -> Outcome:
+    """Follow a remote job: an end, a beginning, or another look after `delay` seconds."""
+    seen = _seen(remote)
+    match remote.status:
+        case JobStatus.SUCCEEDED if remote.fine_tuned_model:
+            return advance(job, Event.REMOTE_SUCCEEDED, now=now, **seen, fine_tuned_model=remote.fine_tuned_model)
+        case JobStatus.SUCCEEDED:
+            return _without_model(job, remote, now=now, delay=delay)
+        case JobStatus.FAILED:
+            failure = Failure("job_failed", _reason(remote), FAILED_HINT, remote.request_id)
+            return advance(job, Event.REMOTE_FAILED, now=now, **seen, failure=failure)
+        case JobStatus.CANCELLED:
+            return advance(job, Event.REMOTE_CANCELLED, now=now, **seen)
+        case JobStatus.RUNNING if job.state is State.QUEUED:
+            return advance(job, Event.REMOTE_STARTED, now=now, **seen, wake_at=now + delay)
+        case JobStatus.PENDING | JobStatus.RUNNING | JobStatus.PAUSED | JobStatus.CANCELLING | JobStatus.UNKNOWN:
+            return wait(job, now + delay, **seen)
+        case _:
+            assert_never(remote.status)
+
+
+def created(job: Job, remote: RemoteJob, *, now: float) -> Outcome:
+    """The remote job exists: ours from now on."""
+    return advance(
+        job,
+        Event.REMOTE_CREATED,
+        now=now,
+        request_id=remote.request_id,
+        remote_job_id=remote.id,
+        intent_until=None,
+        **_seen(remote),
+    )
+
+
+def vanished(job: Job, *, now: float) -> Outcome:
+    """The provider no longer knows a job it had. That is a failure, never a reason to create another."""
+    message = f"the provider no longer has job {job.remote_job_id}; it was last seen {job.remote_status}"
+    return advance(job, Event.GAVE_UP, now=now, failure=Failure("remote_missing", message, NO_MODEL_HINT))
+
+
+def choose(job: Job, candidates: list[RemoteJob]) -> RemoteJob | None:
+    """The remote job that carries our tag: none, or one trained on our file. Anything else needs a person."""
+    if len(candidates) > 1:
+        ids = ", ".join(candidate.id for candidate in candidates)
+        raise Ambiguous(f"{len(candidates)} remote jobs carry the tag {job.tag}: {ids}")
+    for candidate in candidates:
+        if candidate.training_file != job.remote_file_id:
+            raise Ambiguous(
+                f"remote job {candidate.id} carries the tag {job.tag} but was trained on file "
+                f"{candidate.training_file}, not {job.remote_file_id}"
+            )
+        return candidate
+    return None
+
+
+def _without_model(job: Job, remote: RemoteJob, *, now: float, delay: float) -> Outcome:
+    if job.remote_status != remote.raw:  # first seen now: give the provider a moment to name the model
+        return _anew(wait(job, now + delay, **_seen(remote)), now)
+    if now - job.state_since < MODEL_ID_PATIENCE:
+        return wait(job, now + delay, **_seen(remote))
+    message = f"remote job {remote.id} succeeded but the provider names no model"
+    failure = Failure("model_id_missing", message, NO_MODEL_HINT, remote.request_id)
+    return advance(job, Event.REMOTE_FAILED, now=now, **_seen(remote), failure=failure)
+
+
+def _anew(outcome: Outcome, now: float) -> Outcome:
+    """Start the clock of the state anew: something changed, though no transition happened."""
+    return replace(outcome, job=replace(outcome.job, state_since=now))
+
+
+def _seen(remote: RemoteJob) -> dict[str, Any]:
+    return {
+        "remote_status": remote.raw,
+        "servable": remote.servable,
+        "trained_tokens": remote.trained_tokens,
+        "estimated_finish": remote.estimated_finish,
+        "hyperparameters": dict(remote.hyperparameters),
+    }
+
+
+def _reason(remote: RemoteJob) -> str:
+    text = remote.error_message or "the provider gives no reason"
+    return f"{remote.error_code}: {text}" if remote.error_code else text

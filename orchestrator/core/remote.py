@@ -1,0 +1,61 @@
+"""What a provider holds, in words common to all providers. The provider's own status word is kept as `raw`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class FileStatus(StrEnum):
+    """Whether a job can use the file."""
+
+    PROCESSING = "processing"
+    READY = "ready"
+    REFUSED = "refused"
+    GONE = "gone"
+
+
+class JobStatus(StrEnum):
+    """How far the provider is. UNKNOWN is not an end: the job is asked for again and `raw` is shown."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    PAUSED = "paused"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteFile:
+    """A file at the provider."""
+
+    id: str
+    status: FileStatus
+    raw: str
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteJob:
+    """A fine-tuning job at the provider. Times are epoch seconds."""
+
+    id: str
+    status: JobStatus
+    raw: str
+    training_file: str
+    base_model: str
+    fine_tuned_model: str | None = None
+    servable: bool = True
+    error_code: str | None = None
+    error_message: str | None = None
+    organization: str | None = None
+    trained_tokens: int | None = None
+    created_at: float | None = None
+    estimated_finish: float | None = None
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    request_id: str | None = None
