@@ -89,7 +89,10 @@ class DatabaseBusy(OrchestratorError):
 
 
 class ProviderError(OrchestratorError):
-    """A provider's answer, or its absence. The text is cut to 500 characters and carries no key."""
+    """A provider's answer, or its absence. The text is cut to 500 characters and carries no key.
+
+    `retry_after` (seconds) is the server's own wish, if it had one.
+    """
 
     def __init__(
         self,
@@ -99,21 +102,19 @@ class ProviderError(OrchestratorError):
         account: str = "",
         request_id: str | None = None,
         code: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message[:MESSAGE_LIMIT], hint=hint)
         self.account = account
         self.request_id = request_id
         self.code = code
+        self.retry_after = retry_after
 
 
 class TemporaryError(ProviderError):
-    """The same call may work later; `retry_after` (seconds) is the server's own wish, if it had one."""
+    """The same call may work later."""
 
     default_hint = "Nothing to do: it is tried again."
-
-    def __init__(self, message: str, *, retry_after: float | None = None, **details: str | None) -> None:
-        super().__init__(message, **details)  # type: ignore[arg-type]
-        self.retry_after = retry_after
 
 
 class RateLimited(TemporaryError):
