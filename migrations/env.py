@@ -1,0 +1,38 @@
+"""Alembic's entry: the service hands it a connection; on the command line it opens ORCHESTRATOR_DATABASE_URL."""
+
+import asyncio
+
+from alembic import context
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from orchestrator.store.tables import metadata
+
+
+def migrate(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        render_as_batch=connection.dialect.name == "sqlite",
+        compare_type=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def migrate_from_command_line() -> None:
+    import os
+
+    from orchestrator.settings import load_settings
+
+    engine = create_async_engine(load_settings(os.environ).database_url)
+    async with engine.begin() as connection:
+        await connection.run_sync(migrate)
+    await engine.dispose()
+
+
+given = context.config.attributes.get("connection")
+if given is not None:
+    migrate(given)
+else:
+    asyncio.run(migrate_from_command_line())

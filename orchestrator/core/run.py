@@ -1,0 +1,54 @@
+"""Run: one dataset and one training spec a provider, across a set of accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.hold import Hold
+from orchestrator.core.job import RunId
+from orchestrator.core.spec import TrainingSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What is known of a run. Times are epoch seconds, UTC.
+
+    Only one run is `current`: what the accounts file says now. `started_at` is None while files are only replicated
+    (`upload`). `planned_usd` is None where the price is unknown.
+    """
+
+    id: RunId
+    name: str
+    dataset_sha256: str
+    specs: Mapping[ProviderName, TrainingSpec]
+    current: bool = True
+    created_at: float
+    started_at: float | None = None
+    approved_at: float | None = None
+    approved_by: str | None = None
+    planned_usd: float | None = None
+    hold: Hold | None = None
+    moderation: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What is known of an account besides the accounts file: whose key it is, and whether it is held.
+
+    `definition` is the digest of everything that says which key is used where; when it changes, the account is
+    verified anew.
+    """
+
+    name: str
+    provider: ProviderName
+    definition: str
+    key_fingerprint: str
+    organization: str | None = None
+    project: str | None = None
+    labels: tuple[str, ...] = ()
+    verified_at: float | None = None
+    removed_at: float | None = None
+    hold: Hold | None = None

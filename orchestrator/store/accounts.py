@@ -1,0 +1,37 @@
+"""Queries about accounts: their standing. The accounts themselves are in the accounts file."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.core.run import Standing
+from orchestrator.store.rows import standing_from, standing_row
+from orchestrator.store.tables import accounts
+
+
+async def load(connection: AsyncConnection, name: str) -> Standing:
+    """The account's standing."""
+    return standing_from((await connection.execute(select(accounts).where(accounts.c.name == name))).one())
+
+
+async def everyone(connection: AsyncConnection) -> dict[str, Standing]:
+    """Every account ever listed, by name."""
+    rows = await connection.execute(select(accounts).order_by(accounts.c.name))
+    return {row.name: standing_from(row) for row in rows}
+
+
+async def save(connection: AsyncConnection, standing: Standing) -> None:
+    """Insert or replace."""
+    values = standing_row(standing)
+    changed = await connection.execute(update(accounts).where(accounts.c.name == standing.name).values(values))
+    if changed.rowcount == 0:
+        await connection.execute(insert(accounts).values(values))
+
+
+async def remove_all_but(connection: AsyncConnection, names: Collection[str], at: float) -> None:
+    """Mark those that are no longer listed."""
+    gone = accounts.c.name.not_in(list(names)) & accounts.c.removed_at.is_(None)
+    await connection.execute(update(accounts).where(gone).values(removed_at=at))

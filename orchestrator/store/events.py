@@ -1,0 +1,75 @@
+"""Queries about events: the append-only history."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.core.advance import Outcome
+from orchestrator.core.job import RunId
+from orchestrator.store.tables import events, run_jobs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of the history: what happened, when, to what, and who or what caused it."""
+
+    at: float
+    cause: str
+    note: str
+    account: str | None = None
+    run_id: str | None = None
+    job_id: str | None = None
+    state_before: str | None = None
+    state_after: str | None = None
+    attempt: int | None = None
+    remote_job_id: str | None = None
+    request_id: str | None = None
+    message: str | None = None
+
+
+_COLUMNS = [column for column in events.c if column.name != "id"]
+
+
+def of_outcome(outcome: Outcome, *, at: float, cause: str) -> Entry:
+    """The line that an outcome leaves."""
+    job = outcome.job
+    return Entry(
+        at=at,
+        cause=cause,
+        note=outcome.note or "",
+        account=job.account,
+        run_id=job.run_id,
+        job_id=job.id,
+        state_before=outcome.before,
+        state_after=job.state,
+        attempt=job.attempts,
+        remote_job_id=job.remote_job_id,
+        request_id=outcome.request_id,
+        message=f"{outcome.failure.kind}: {outcome.failure.message}" if outcome.failure else None,
+    )
+
+
+async def append(connection: AsyncConnection, entry: Entry) -> None:
+    """Add a line."""
+    await connection.execute(insert(events).values(asdict(entry)))
+
+
+async def of_account(connection: AsyncConnection, account: str, limit: int = 1000) -> list[Entry]:
+    """The account's history, oldest first."""
+    query = select(*_COLUMNS).where(events.c.account == account).order_by(events.c.id.desc()).limit(limit)
+    return [Entry(**row._mapping) for row in reversed((await connection.execute(query)).all())]
+
+
+async def latest(connection: AsyncConnection, run_id: RunId) -> dict[str, Entry]:
+    """The newest line of each job of the run, by account."""
+    ids = (
+        select(func.max(events.c.id))
+        .join(run_jobs, run_jobs.c.job_id == events.c.job_id)
+        .where(run_jobs.c.run_id == run_id)
+        .group_by(events.c.job_id)
+    )
+    rows = await connection.execute(select(*_COLUMNS).where(events.c.id.in_(ids)))
+    return {row.account: Entry(**row._mapping) for row in rows}

@@ -1,0 +1,138 @@
+"""Queries about jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.core.advance import Outcome
+from orchestrator.core.job import Job, JobId, RunId
+from orchestrator.core.lifecycle import AT_PROVIDER, ENDS, UNSENT, State
+from orchestrator.core.run import Run, Standing
+from orchestrator.store import accounts, events, runs
+from orchestrator.store.rows import JOB_COLUMNS, job_from, job_row
+from orchestrator.store.tables import jobs, run_jobs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A job with what its next step depends on. `running` counts the account's jobs that hold a slot."""
+
+    job: Job
+    run: Run
+    standing: Standing
+    running: int
+
+
+async def load(connection: AsyncConnection, job_id: JobId) -> Loaded | None:
+    """The job and its circumstances, or None when there is no such job."""
+    row = (await connection.execute(select(*JOB_COLUMNS).where(jobs.c.id == job_id))).one_or_none()
+    if row is None:
+        return None
+    job = job_from(row)
+    holders = select(func.count()).where(jobs.c.account == job.account, jobs.c.state.in_(AT_PROVIDER))
+    return Loaded(
+        job=job,
+        run=await runs.load(connection, job.run_id),
+        standing=await accounts.load(connection, job.account),
+        running=(await connection.execute(holders)).scalar_one(),
+    )
+
+
+async def due(connection: AsyncConnection, now: float, limit: int) -> list[tuple[JobId, str]]:
+    """Ids and accounts of the jobs whose wake-up has come, the longest waiting first."""
+    query = select(jobs.c.id, jobs.c.account).where(jobs.c.wake_at <= now).order_by(jobs.c.wake_at).limit(limit)
+    return [(JobId(row.id), row.account) for row in await connection.execute(query)]
+
+
+async def next_wake(connection: AsyncConnection) -> float | None:
+    """When the next wake-up comes."""
+    earliest: float | None = (await connection.execute(select(func.min(jobs.c.wake_at)))).scalar_one()
+    return earliest
+
+
+async def by_id(connection: AsyncConnection, ids: Collection[JobId]) -> dict[JobId, Job]:
+    """Those of the jobs that exist."""
+    found: dict[JobId, Job] = {}
+    wanted = list(ids)
+    for start in range(0, len(wanted), 500):  # databases limit the number of bound values
+        chunk = wanted[start : start + 500]
+        found |= {
+            job.id: job for job in _jobs(await connection.execute(select(*JOB_COLUMNS).where(jobs.c.id.in_(chunk))))
+        }
+    return found
+
+
+async def of_run(connection: AsyncConnection, run_id: RunId) -> list[Job]:
+    """Every job of the run, by account name."""
+    query = select(*JOB_COLUMNS).join(run_jobs, run_jobs.c.job_id == jobs.c.id).where(run_jobs.c.run_id == run_id)
+    return _jobs(await connection.execute(query.order_by(jobs.c.account)))
+
+
+async def of_accounts(connection: AsyncConnection, names: Collection[str]) -> list[Job]:
+    """Every job of these accounts, whatever its run."""
+    return _jobs(await connection.execute(select(*JOB_COLUMNS).where(jobs.c.account.in_(list(names)))))
+
+
+async def committed_usd(connection: AsyncConnection) -> dict[str, float]:
+    """What the jobs that were submitted so far are estimated to cost, by account, in US dollars."""
+    query = (
+        select(jobs.c.account, func.sum(jobs.c.estimated_usd))
+        .where(jobs.c.submitted_at.is_not(None))
+        .group_by(jobs.c.account)
+    )
+    return {account: usd for account, usd in await connection.execute(query) if usd is not None}
+
+
+async def add(connection: AsyncConnection, run_id: RunId, wanted: Sequence[Job]) -> list[Job]:
+    """Make these the jobs of the run: insert the new ones, move the others over. Returns the new ones."""
+    known = await by_id(connection, [job.id for job in wanted])
+    new = [job for job in wanted if job.id not in known]
+    if new:
+        await connection.execute(insert(jobs), [job_row(job) for job in new])
+    linked = set((await connection.execute(select(run_jobs.c.job_id).where(run_jobs.c.run_id == run_id))).scalars())
+    links = [{"run_id": run_id, "job_id": job.id} for job in wanted if job.id not in linked]
+    if links:
+        await connection.execute(insert(run_jobs), links)
+    moved = select(run_jobs.c.job_id).where(run_jobs.c.run_id == run_id)
+    await connection.execute(update(jobs).where(jobs.c.id.in_(moved)).values(run_id=run_id))
+    return new
+
+
+async def record(connection: AsyncConnection, outcome: Outcome, *, at: float, cause: str) -> bool:
+    """Compare and set on the version, and write the history. False: the job was stale, nothing was written."""
+    job = outcome.job
+    values = job_row(job)
+    del values["id"], values["run_id"]  # the run may have changed meanwhile, and is not ours to change
+    same = (jobs.c.id == job.id) & (jobs.c.version == job.version - 1)
+    result = await connection.execute(update(jobs).where(same).values(values))
+    if result.rowcount == 0:
+        return False
+    if outcome.note is not None:
+        await events.append(connection, events.of_outcome(outcome, at=at, cause=cause))
+    if outcome.before in AT_PROVIDER and job.state in ENDS:
+        await _wake(connection, (jobs.c.account == job.account) & (jobs.c.state == State.READY), at)
+    return True
+
+
+async def wake_unsent(connection: AsyncConnection, run_id: RunId, at: float) -> None:
+    """Look again at the run's jobs that have not reached a provider: something they waited for may have changed."""
+    await _wake(connection, (jobs.c.run_id == run_id) & jobs.c.state.in_(UNSENT), at)
+
+
+async def wake_account(connection: AsyncConnection, account: str, at: float) -> None:
+    """Look again at all open jobs of the account."""
+    await _wake(connection, (jobs.c.account == account) & jobs.c.state.not_in(ENDS), at)
+
+
+async def _wake(connection: AsyncConnection, which: ColumnElement[bool], at: float) -> None:
+    asleep = jobs.c.wake_at.is_(None) & jobs.c.hold.is_(None)
+    await connection.execute(update(jobs).where(which, asleep).values(wake_at=at))
+
+
+def _jobs(rows: Iterable[Row[Any]]) -> list[Job]:
+    return [job_from(row) for row in rows]

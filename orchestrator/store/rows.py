@@ -1,0 +1,76 @@
+"""Rows to values of core and back. Column names are field names; only JSON columns need a hand."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from typing import Any
+
+from sqlalchemy import Row
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.errors import Failure
+from orchestrator.core.hold import Hold
+from orchestrator.core.job import Job
+from orchestrator.core.lifecycle import State
+from orchestrator.core.run import Run, Standing
+from orchestrator.core.spec import TrainingSpec
+from orchestrator.store.tables import jobs
+
+JOB_FIELDS = tuple(field.name for field in fields(Job))
+RUN_FIELDS = tuple(field.name for field in fields(Run))
+STANDING_FIELDS = tuple(field.name for field in fields(Standing))
+JOB_COLUMNS = tuple(jobs.c[name] for name in JOB_FIELDS)
+
+
+def job_from(row: Row[Any]) -> Job:
+    """A job of a row that has (at least) the columns of `jobs`."""
+    values = {name: row._mapping[name] for name in JOB_FIELDS}
+    values["provider"] = ProviderName(values["provider"])
+    values["state"] = State(values["state"])
+    values["hold"] = Hold.from_dict(values["hold"])
+    values["failure"] = Failure(**values["failure"]) if values["failure"] else None
+    return Job(**values)
+
+
+def job_row(job: Job) -> dict[str, Any]:
+    """The columns of a job."""
+    values = {name: getattr(job, name) for name in JOB_FIELDS}
+    values["hold"] = job.hold.as_dict() if job.hold else None
+    values["failure"] = asdict(job.failure) if job.failure else None
+    values["hyperparameters"] = dict(job.hyperparameters)
+    return values
+
+
+def run_from(row: Row[Any]) -> Run:
+    """A run of a row of `runs`."""
+    values = {name: row._mapping[name] for name in RUN_FIELDS}
+    values["specs"] = {ProviderName(name): TrainingSpec.from_dict(spec) for name, spec in values["specs"].items()}
+    values["hold"] = Hold.from_dict(values["hold"])
+    values["moderation"] = values["moderation"] or {}
+    return Run(**values)
+
+
+def run_row(run: Run) -> dict[str, Any]:
+    """The columns of a run."""
+    values = {name: getattr(run, name) for name in RUN_FIELDS}
+    values["specs"] = {name.value: spec.as_dict() for name, spec in run.specs.items()}
+    values["hold"] = run.hold.as_dict() if run.hold else None
+    values["moderation"] = dict(run.moderation)
+    return values
+
+
+def standing_from(row: Row[Any]) -> Standing:
+    """An account's standing of a row of `accounts`."""
+    values = {name: row._mapping[name] for name in STANDING_FIELDS}
+    values["provider"] = ProviderName(values["provider"])
+    values["hold"] = Hold.from_dict(values["hold"])
+    values["labels"] = tuple(values["labels"])
+    return Standing(**values)
+
+
+def standing_row(standing: Standing) -> dict[str, Any]:
+    """The columns of an account."""
+    values = {name: getattr(standing, name) for name in STANDING_FIELDS}
+    values["hold"] = standing.hold.as_dict() if standing.hold else None
+    values["labels"] = list(standing.labels)
+    return values

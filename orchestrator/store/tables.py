@@ -1,0 +1,138 @@
+"""The tables, as Alembic compares them. Times are epoch seconds, UTC."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_json = JSON(none_as_null=True)
+
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("training_sha256", String(64), nullable=False),
+    Column("training_bytes", Integer, nullable=False),
+    Column("training_examples", Integer, nullable=False),
+    Column("training_tokens", Integer),
+    Column("validation_sha256", String(64)),
+    Column("validation_bytes", Integer),
+    Column("validation_examples", Integer),
+    Column("validation_tokens", Integer),
+    Column("created_at", Float, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("dataset_sha256", ForeignKey("datasets.sha256"), nullable=False),
+    Column("specs", _json, nullable=False),
+    Column("current", Boolean, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("started_at", Float),
+    Column("approved_at", Float),
+    Column("approved_by", String(200)),
+    Column("planned_usd", Float),
+    Column("hold", _json),
+    Column("moderation", _json),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("provider", String(32), nullable=False),
+    Column("definition", String(32), nullable=False),
+    Column("key_fingerprint", String(16), nullable=False),
+    Column("organization", String(200)),
+    Column("project", String(200)),
+    Column("labels", _json, nullable=False),
+    Column("verified_at", Float),
+    Column("removed_at", Float),
+    Column("hold", _json),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("run_id", ForeignKey("runs.id"), nullable=False),
+    Column("account", ForeignKey("accounts.name"), nullable=False),
+    Column("provider", String(32), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("wake_at", Float),
+    Column("intent_until", Float),
+    Column("cancel_asked", Boolean, nullable=False),
+    Column("hold", _json),
+    Column("failure", _json),
+    Column("remote_file_id", String(200)),
+    Column("remote_validation_file_id", String(200)),
+    Column("remote_job_id", String(200)),
+    Column("remote_status", String(64)),
+    Column("fine_tuned_model", String(300)),
+    Column("servable", Boolean),
+    Column("estimated_usd", Float),
+    Column("trained_tokens", Integer),
+    Column("estimated_finish", Float),
+    Column("hyperparameters", _json, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("state_since", Float, nullable=False),
+    Column("submitted_at", Float),
+    Column("finished_at", Float),
+    Index(None, "wake_at"),
+    Index(None, "account", "state"),
+    Index(None, "run_id"),
+)
+
+run_jobs = Table(
+    "run_jobs",
+    metadata,
+    Column("run_id", ForeignKey("runs.id"), primary_key=True),
+    Column("job_id", ForeignKey("jobs.id"), primary_key=True),
+    Index(None, "job_id"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("cause", String(100), nullable=False),
+    Column("account", String(64)),
+    Column("run_id", String(32)),
+    Column("job_id", String(32)),
+    Column("note", String(100), nullable=False),
+    Column("state_before", String(16)),
+    Column("state_after", String(16)),
+    Column("attempt", Integer),
+    Column("remote_job_id", String(200)),
+    Column("request_id", String(200)),
+    Column("message", Text),
+    Index(None, "job_id"),
+    Index(None, "account"),
+)

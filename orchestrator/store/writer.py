@@ -1,0 +1,72 @@
+"""Writer: group commit. Changes that arrive while a commit runs go together into the next one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+T = TypeVar("T")
+Change = Callable[[AsyncConnection], Awaitable[T]]
+_Pending = tuple[Change[Any], "asyncio.Future[Any]"]
+
+
+class Writer:
+    """Runs changes one after another, as many in one transaction as are waiting.
+
+    A change must touch nothing but its connection: when one of a batch fails, the others are run again without it.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._pending: list[_Pending] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def __call__(self, change: Change[T]) -> T:
+        """Return the change's result once it is committed. Cancelling the caller does not take the change back."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._pending.append((change, future))
+        if self._task is None:
+            self._task = asyncio.create_task(self._drain(), name="writer")
+        return await future
+
+    async def close(self) -> None:
+        """Wait for what is pending."""
+        while self._task is not None:
+            await self._task
+
+    async def _drain(self) -> None:
+        try:
+            while self._pending:
+                batch, self._pending = self._pending, []
+                if not await self._commit(batch):
+                    for single in batch:
+                        await self._commit([single])
+        finally:
+            self._task = None
+
+    async def _commit(self, batch: list[_Pending]) -> bool:
+        try:
+            async with self._engine.connect() as connection:
+                await connection.execution_options(writing=True)
+                async with connection.begin():
+                    results = [await change(connection) for change, _ in batch]
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits for it
+            if len(batch) > 1:
+                return False
+            _settle(batch[0][1], error=error)
+            return True
+        for (_, future), result in zip(batch, results, strict=True):
+            _settle(future, result=result)
+        return True
+
+
+def _settle(future: asyncio.Future[Any], *, result: Any = None, error: Exception | None = None) -> None:
+    if future.done():  # the caller was cancelled
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
