@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -32,13 +33,13 @@ datasets = Table(
     metadata,
     Column("sha256", String(64), primary_key=True),
     Column("training_sha256", String(64), nullable=False),
-    Column("training_bytes", Integer, nullable=False),
+    Column("training_bytes", BigInteger, nullable=False),
     Column("training_examples", Integer, nullable=False),
-    Column("training_tokens", Integer),
+    Column("training_tokens", BigInteger),
     Column("validation_sha256", String(64)),
-    Column("validation_bytes", Integer),
+    Column("validation_bytes", BigInteger),
     Column("validation_examples", Integer),
-    Column("validation_tokens", Integer),
+    Column("validation_tokens", BigInteger),
     Column("created_at", Float, nullable=False),
 )
 
@@ -97,7 +98,7 @@ jobs = Table(
     Column("fine_tuned_model", String(300)),
     Column("servable", Boolean),
     Column("estimated_usd", Float),
-    Column("trained_tokens", Integer),
+    Column("trained_tokens", BigInteger),
     Column("estimated_finish", Float),
     Column("hyperparameters", _json, nullable=False),
     Column("created_at", Float, nullable=False),
