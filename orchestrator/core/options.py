@@ -1,0 +1,25 @@
+"""Run options: what `[run]` says about the run as a whole, beside the training specs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """The `[run]` table of the accounts file, as it is written there.
+
+    `dataset` is relative to the file. `schedule` is a cron line whose weekdays are names, because schedulers do not
+    agree on which day is 0. The money limits are in US dollars; None is no limit.
+    """
+
+    name: str
+    dataset: str = "chats"
+    validation_fraction: float = 0.0
+    seed: int = 42
+    suffix: str | None = None
+    max_total_usd: float | None = None
+    allow_unknown_price: bool = False
+    moderation: str | None = None
+    moderation_waived: str | None = None
+    schedule: str | None = None

@@ -1,0 +1,130 @@
+"""Accounts: reads the accounts file, the desired state of one deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.options import RunOptions
+from orchestrator.core.spec import TrainingSpec
+from orchestrator.sources import document
+from orchestrator.sources.document import Document
+from orchestrator.sources.faults import Faults, nearest
+from orchestrator.sources.schema import AccountTable, RunTable, SpecTable, is_account_name, validate
+
+_NEEDS_BASE_URL = {
+    ProviderName.AZURE: "https://RESOURCE.openai.azure.com/openai/v1/",
+    ProviderName.OPENAI_COMPATIBLE: "https://HOST/v1",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountsFile:
+    """What the operator wants. Paths are absolute; `warnings` are for the log and the plan."""
+
+    path: Path
+    options: RunOptions
+    dataset: Path
+    specs: Mapping[ProviderName, TrainingSpec]
+    accounts: tuple[Account, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths start."""
+        return self.path.parent
+
+
+def read_accounts(path: Path) -> AccountsFile:
+    """The accounts file as values; one ConfigError with every fault of the file, each with its line."""
+    text = document.read_text(path)
+    values = document.parse(path, text)
+    faults = Faults(path, text)
+    tables = document.take_apart(values, faults)
+    _name_entries(tables, faults)
+    run = None if tables.run is None else validate(RunTable, tables.run, ("run",), faults)
+    blocks = {name: validate(SpecTable, block, ("run", name), faults) for name, block in tables.blocks.items()}
+    entries = [validate(AccountTable, entry, ("accounts", i), faults) for i, entry in enumerate(tables.entries)]
+    _check_entries(tables, faults)
+    _check_moderation(tables, faults)
+    faults.raise_if_any()
+
+    options = RunOptions(**_given(run))
+    specs = {
+        name: TrainingSpec(**_given(block), seed=options.seed, suffix=options.suffix)
+        for name, block in blocks.items()
+    }
+    accounts = tuple(_account(_given(entry)) for entry in entries)
+    return AccountsFile(
+        path=path.absolute(),
+        options=options,
+        dataset=path.absolute().parent / Path(options.dataset).expanduser(),
+        specs=specs,
+        accounts=accounts,
+        warnings=(*_unused(specs, accounts), *_twins(accounts)),
+    )
+
+
+def _given(table: RunTable | SpecTable | AccountTable | None) -> dict[str, Any]:
+    """What the file says, without defaults: those live in the core values."""
+    assert table is not None  # a table is None only beside a fault, and faults have been raised
+    return table.model_dump(exclude_unset=True)
+
+
+def _account(given: dict[str, Any]) -> Account:
+    return Account(**{**given, "labels": tuple(given.get("labels", ()))})
+
+
+def _name_entries(tables: Document, faults: Faults) -> None:
+    for index, entry in enumerate(tables.entries):
+        if is_account_name(entry.get("name")):
+            faults.name(("accounts", index), entry["name"])
+
+
+def _check_entries(tables: Document, faults: Faults) -> None:
+    first: dict[str, int] = {}
+    for index, entry in enumerate(tables.entries):
+        table, name, provider = ("accounts", index), entry.get("name"), entry.get("provider")
+        if isinstance(name, str) and first.setdefault(name, index) != index:
+            line = faults.line(("accounts", first[name]), "name")
+            faults.add(table, "name", f"is already used in line {line}; give each account a name of its own")
+        if provider not in list(ProviderName):
+            continue
+        if provider not in tables.blocks:
+            faults.add(table, "provider", f'has no block; add [run.{provider}] with base_model = "…" below it')
+        if provider in _NEEDS_BASE_URL and "base_url" not in entry:
+            faults.add(table, "base_url", f'is missing; add base_url = "{_NEEDS_BASE_URL[provider]}"')
+
+
+def _check_moderation(tables: Document, faults: Faults) -> None:
+    run = tables.run or {}
+    names = [entry["name"] for entry in tables.entries if isinstance(entry.get("name"), str)]
+    moderation = run.get("moderation")
+    if isinstance(moderation, str) and moderation not in names:
+        close = nearest(moderation, names) or "; write the name of one, or remove the line"
+        faults.add(("run",), "moderation", f"is not the name of an account in this file{close}")
+    if "moderation" in run and "moderation_waived" in run:
+        faults.add(("run",), "moderation_waived", "contradicts moderation; keep one of the two")
+
+
+def _unused(specs: Mapping[ProviderName, TrainingSpec], accounts: tuple[Account, ...]) -> Iterator[str]:
+    used = {account.provider for account in accounts}
+    yield from (f"[run.{name}] is not used: no account has this provider" for name in specs if name not in used)
+
+
+def _twins(accounts: tuple[Account, ...]) -> Iterator[str]:
+    """Accounts that lead to the same place at the provider, as far as the file tells."""
+
+    def place(account: Account) -> tuple[str, ...]:
+        key = "" if account.organization and account.project else account.api_key
+        parts = (account.provider, account.base_url, account.organization, account.project, key)
+        return tuple(part or "" for part in parts)
+
+    for _, group in groupby(sorted(accounts, key=place), key=place):
+        names = [account.name for account in group]
+        if len(names) > 1:
+            yield f"{', '.join(names)} lead to the same place at the provider: each is trained and paid for"

@@ -1,0 +1,66 @@
+"""Command: runs the program behind a `cmd:` reference and takes what it prints."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+from typing import IO
+
+SECONDS = 10.0
+
+
+def output_of(arguments: list[str], *, folder: Path, limit: int) -> bytes:
+    """At most `limit` bytes of what the program prints; ValueError when it fails or takes too long.
+
+    There is no shell. What the program writes to stderr is thrown away: it may hold the key.
+    """
+    try:
+        process = subprocess.Popen(
+            arguments,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError as fault:
+        raise ValueError(f"cannot be run ({fault.strerror}); is the program installed and on the PATH?") from None
+    try:
+        output, status = _finish(process, limit)
+    finally:
+        _end(process)
+    if status != 0 and len(output) < limit:
+        raise ValueError(f"ended with exit code {status}; run it by hand to see why")
+    return output
+
+
+def _finish(process: subprocess.Popen[bytes], limit: int) -> tuple[bytes, int]:
+    taken: list[bytes] = []
+    reader = Thread(target=_take, args=(process.stdout, limit, taken), daemon=True)
+    reader.start()
+    reader.join(SECONDS)  # a thread, because a read of a pipe cannot be given a time limit
+    if not taken:
+        raise ValueError(f"gave no answer within {SECONDS:g} seconds; run it by hand to see why")
+    if len(taken[0]) == limit:
+        return taken[0], 0
+    try:
+        return taken[0], process.wait(SECONDS)
+    except subprocess.TimeoutExpired:
+        raise ValueError(f"did not end within {SECONDS:g} seconds; run it by hand to see why") from None
+
+
+def _take(stream: IO[bytes], limit: int, taken: list[bytes]) -> None:
+    with stream:
+        taken.append(stream.read(limit))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Leave nothing of it running, its children included. Once it is reaped its number may be another's."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -1,0 +1,63 @@
+"""Cron: checks a five-field cron line and writes its weekdays as names."""
+
+from __future__ import annotations
+
+_WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_FIELDS = (
+    ("minute", 0, 59, ()),
+    ("hour", 0, 23, ()),
+    ("day of the month", 1, 31, ()),
+    ("month", 1, 12, _MONTHS),
+    ("day of the week", 0, 7, _WEEKDAYS),
+)
+
+
+def normalise(line: str) -> str:
+    """The cron line with its weekdays as names; ValueError says which field is wrong.
+
+    Cron counts weekdays from Sunday, APScheduler from Monday: names are the same for both. A day of the month
+    together with a weekday is refused, because cron takes either of them and APScheduler both.
+    """
+    fields = line.lower().split()
+    if len(fields) != len(_FIELDS):
+        raise ValueError(
+            'must have five fields, minute hour day month weekday, as in "0 3 * * 1" (Mondays at 03:00 UTC)'
+        )
+    days = [_days(text, *field) for text, field in zip(fields, _FIELDS, strict=True)]
+    if fields[2] != "*" and fields[4] != "*":
+        raise ValueError('cannot have a day of the month and a weekday together; write "*" for one of them')
+    if fields[4] != "*":
+        fields[4] = ",".join(dict.fromkeys(_WEEKDAYS[day % 7] for day in days[4]))
+    return " ".join(fields)
+
+
+def _days(text: str, name: str, low: int, high: int, names: tuple[str, ...]) -> list[int]:
+    """The values that a field stands for."""
+    values: list[int] = []
+    for part in text.split(","):
+        span, _, step = part.partition("/")
+        first, last = _span(span, name, low, high, names)
+        if "/" in part and not (step.isdecimal() and int(step) > 0):
+            raise ValueError(f"has a step that is not a positive number in the field for the {name}")
+        values += range(first, (high if step and "-" not in span else last) + 1, int(step or 1))
+    return values
+
+
+def _span(text: str, name: str, low: int, high: int, names: tuple[str, ...]) -> tuple[int, int]:
+    if text == "*":
+        return low, high
+    start, dash, end = text.partition("-")
+    first = _value(start, name, low, high, names)
+    last = _value(end, name, low, high, names) if dash else first
+    if last < first:
+        raise ValueError(f"has a range that runs backwards in the field for the {name}")
+    return first, last
+
+
+def _value(text: str, name: str, low: int, high: int, names: tuple[str, ...]) -> int:
+    if text in names:
+        return names.index(text) + low
+    if text.isascii() and text.isdecimal() and low <= int(text) <= high:
+        return int(text)
+    raise ValueError(f"must have values from {low} to {high} in the field for the {name}")

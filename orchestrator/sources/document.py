@@ -1,0 +1,105 @@
+"""Document: the accounts file as TOML, taken apart into its three kinds of table."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.errors import ConfigError
+from orchestrator.sources.faults import Faults, nearest
+from orchestrator.sources.schema import RunTable
+
+Options = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The options as they are written; None where there is no usable `[run]`."""
+
+    run: Options | None
+    blocks: Mapping[ProviderName, Options]
+    entries: tuple[Options, ...]
+
+
+def read_text(path: Path) -> str:
+    """The file's text; ConfigError when it is not there or cannot be read."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no accounts file at {path}",
+            hint=f"Make one from the example: cp accounts.example.toml {path}. Then put your accounts into it.",
+        ) from None
+    except OSError as fault:
+        raise ConfigError(
+            f"the accounts file {path} cannot be read ({fault.strerror})",
+            hint="Check the path in ORCHESTRATOR_ACCOUNTS_FILE and who may read the file.",
+        ) from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"the accounts file {path} is not UTF-8 text", hint="Save it as UTF-8.") from None
+
+
+def parse(path: Path, text: str) -> Options:
+    """The TOML as plain values; ConfigError with the line when it is not TOML."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as fault:
+        reason, _, place = str(fault).partition(" (at ")
+        number = re.match(r"line (\d+)", place)
+        line = number[1] if number else len(text.rstrip().splitlines())
+        raise ConfigError(
+            f"{path} is not TOML",
+            hint="Text needs quotes: name = \"value\"; a backslash needs single ones: dataset = 'C:\\chats'.",
+            problems=[f"{path.name}:{line}: {reason}"],
+        ) from None
+
+
+def take_apart(values: Options, faults: Faults) -> Document:
+    """The tables, after adding a fault for each that is unknown, missing or of the wrong shape."""
+    for key, value in values.items():
+        if key in frozenset(ProviderName) and isinstance(value, dict):
+            faults.add((key,), None, f"a provider's block is written [run.{key}]")
+        elif key in RunTable.model_fields:
+            faults.add((), key, "belongs below the header [run]")
+        elif key not in ("run", "accounts"):
+            close = nearest(key, ("run", "accounts")) or "; known are [run], [run.PROVIDER] and [[accounts]]"
+            faults.add((), key, f"is not known{close}")
+    run = _run(values, faults)
+    return Document(run, _take_blocks(run or {}, faults), _entries(values, faults))
+
+
+def _run(values: Options, faults: Faults) -> Options | None:
+    if "run" not in values:
+        faults.add((), None, 'there is no [run]; add it, with name = "…" below it')
+        return None
+    if not isinstance(values["run"], dict):
+        faults.add((), "run", "must be a table: write [run] on a line of its own and its options below it")
+        return None
+    return dict(values["run"])
+
+
+def _take_blocks(run: Options, faults: Faults) -> dict[ProviderName, Options]:
+    """Takes the providers' blocks out of `run`."""
+    blocks: dict[ProviderName, Options] = {}
+    for name in ProviderName:
+        block = run.pop(name, None)
+        if isinstance(block, dict):
+            blocks[name] = block
+        elif block is not None:
+            faults.add(("run",), name, f"must be a table: write [run.{name}] on a line of its own")
+    return blocks
+
+
+def _entries(values: Options, faults: Faults) -> tuple[Options, ...]:
+    entries = values.get("accounts", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        faults.add((), "accounts", "must be written [[accounts]], with two brackets, once for each account")
+        return ()
+    if not entries:
+        faults.add((), None, "there is no account; add [[accounts]] with name, provider and api_key below it")
+    return tuple(entries)

@@ -1,0 +1,177 @@
+"""Schema: the options of each table of the accounts file, their types and limits.
+
+Defaults live in the core values (`RunOptions`, `TrainingSpec`, `Account`): only what the file says is handed on.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic_core import ErrorDetails
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.loopback import is_loopback
+from orchestrator.core.spec import Auto, Method
+from orchestrator.sources import cron, secrets
+from orchestrator.sources.faults import Faults, Table, nearest
+
+_MISSING = {
+    "name": 'add name = "…"',
+    "provider": f"add provider = one of {', '.join(ProviderName)}",
+    "api_key": 'add api_key = "env:NAME", "file:PATH" or "cmd:COMMAND"',
+    "base_model": 'add base_model = "…", the model that is trained',
+}
+
+
+def _filled(value: str) -> str:
+    if not value.strip():
+        raise ValueError("is empty; give it a value or remove the line")
+    return value
+
+
+def _suffix(value: str) -> str:
+    if not 1 <= len(value) <= 64:
+        raise ValueError("must have 1 to 64 characters")
+    return value
+
+
+def is_account_name(value: object) -> bool:
+    """True for a name that may stand in messages, paths and addresses as it is."""
+    return isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9._-]{1,64}", value) is not None
+
+
+def _account_name(value: str) -> str:
+    if not is_account_name(value):
+        raise ValueError("must be 1 to 64 of the characters A-Z a-z 0-9 . _ -")
+    return value
+
+
+def _provider(value: Any) -> ProviderName:
+    try:
+        return ProviderName(value)
+    except ValueError:
+        close = nearest(value, ProviderName) if isinstance(value, str) else ""
+        raise ValueError(f"must be one of {', '.join(ProviderName)}{close}") from None
+
+
+def _reference(value: str) -> str:
+    secrets.split(value)
+    return value
+
+
+def _base_url(value: str) -> str:
+    try:
+        url = urlsplit(value)
+        host, _ = url.hostname, url.port
+    except ValueError:
+        host = None
+    if not host or url.scheme not in ("http", "https"):
+        raise ValueError('must be an address such as "https://host/v1"')
+    if "@" in url.netloc or url.query or url.fragment:
+        raise ValueError("must be only scheme, host and path; a password or key does not belong in it")
+    if url.scheme == "http" and not is_loopback(host):
+        raise ValueError(
+            "would send the key unencrypted, where anyone on the way can read it; use https:// "
+            "(http:// is allowed to this machine only: localhost, 127.0.0.1)"
+        )
+    return value
+
+
+def _whole_or_auto(low: int, high: int | None = None) -> PlainValidator:
+    wanted = f"a whole number from {low} to {high}" if high else f"a whole number of at least {low}"
+
+    def check(value: Any) -> int | Auto:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if value == "auto" or (whole and value >= low and (high is None or value <= high)):
+            return value  # type: ignore[no-any-return]
+        raise ValueError(f'must be {wanted}, or "auto"')
+
+    return PlainValidator(check)
+
+
+def _positive_or_auto(value: Any) -> float | Auto:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value == "auto" or (number and 0 < value < float("inf")):
+        return value  # type: ignore[no-any-return]
+    raise ValueError('must be a number above 0, or "auto"')
+
+
+Text = Annotated[str, AfterValidator(_filled)]
+Money = Annotated[float, Field(gt=0)]
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+T = TypeVar("T", bound=_Options)
+
+
+class RunTable(_Options):
+    """`[run]`, without the providers' blocks."""
+
+    name: Text
+    dataset: Text | None = None
+    validation_fraction: Annotated[float, Field(ge=0, le=0.5)] | None = None
+    seed: Annotated[int, Field(ge=0, le=2_147_483_647)] | None = None
+    suffix: Annotated[str, AfterValidator(_suffix)] | None = None
+    max_total_usd: Money | None = None
+    allow_unknown_price: bool | None = None
+    moderation: Text | None = None
+    moderation_waived: Text | None = None
+    schedule: Annotated[str, AfterValidator(cron.normalise)] | None = None
+
+
+class SpecTable(_Options):
+    """`[run.PROVIDER]`: what is identical in all accounts of one provider."""
+
+    base_model: Text
+    method: Method | None = None
+    n_epochs: Annotated[int | Auto, _whole_or_auto(1, 50)] | None = None
+    batch_size: Annotated[int | Auto, _whole_or_auto(1)] | None = None
+    learning_rate_multiplier: Annotated[float | Auto, PlainValidator(_positive_or_auto)] | None = None
+
+
+class AccountTable(_Options):
+    """One `[[accounts]]` entry."""
+
+    name: Annotated[str, AfterValidator(_account_name)]
+    provider: Annotated[ProviderName, PlainValidator(_provider)]
+    api_key: Annotated[str, AfterValidator(_reference)]
+    organization: Text | None = None
+    project: Text | None = None
+    base_url: Annotated[str, AfterValidator(_base_url)] | None = None
+    budget_usd: Money | None = None
+    max_running_jobs: Annotated[int, Field(ge=1)] | None = None
+    labels: list[Text] | None = None
+
+
+def validate(kind: type[T], values: dict[str, Any], table: Table, faults: Faults) -> T | None:
+    """The table's options as a value, or None after adding every fault in it."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        for found in error.errors(include_url=False, include_input=False):
+            key = str(found["loc"][0])
+            faults.add(table, key, _explain(found, key, kind))
+        return None
+
+
+def _explain(found: ErrorDetails, key: str, kind: type[_Options]) -> str:
+    if found["type"] == "missing":
+        return f"is missing; {_MISSING[key]}"
+    if found["type"] == "extra_forbidden":
+        return unknown_option(key, kind)
+    return found["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+
+
+def unknown_option(key: str, kind: type[_Options]) -> str:
+    """Where a misplaced option belongs, or which known one is nearest."""
+    for home, other in (("[run]", RunTable), ("[run.PROVIDER]", SpecTable), ("[[accounts]]", AccountTable)):
+        if other is not kind and key in other.model_fields and key not in kind.model_fields:
+            return f"does not belong here but in {home}; an option belongs to the last [header] above it"
+    known = [*kind.model_fields, *(ProviderName if kind is RunTable else ())]
+    return f"is not a known option{nearest(key, known) or '; known are ' + ', '.join(known)}"

@@ -1,0 +1,140 @@
+"""Secrets: follows `env:NAME`, `file:PATH` and `cmd:COMMAND` to the key. No message holds what it found there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from orchestrator.core.account import Account
+from orchestrator.core.errors import ConfigError
+from orchestrator.core.secret import Redactor, Secret
+from orchestrator.sources.command import output_of
+
+SIZE_LIMIT = 16 * 1024  # bytes; no provider's key comes near it
+_COMMANDS_AT_ONCE = 8
+_HOW = 'write api_key = "env:NAME", "file:PATH" or "cmd:COMMAND"'
+
+
+def split(reference: str) -> tuple[str, str]:
+    """Scheme and rest of a well-formed reference; ValueError otherwise. It may be a key: never repeat it."""
+    scheme, colon, rest = reference.partition(":")
+    rest = rest.strip()
+    if not colon or scheme not in ("env", "file", "cmd"):
+        raise ValueError(f"must lead to the key, not be the key; put the key elsewhere and {_HOW}")
+    if scheme == "env" and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", rest):
+        raise ValueError("must name an environment variable (letters, digits and _) after env:")
+    if scheme == "file" and not rest:
+        raise ValueError("must name a file after file:")
+    if scheme == "cmd":
+        _arguments(rest)
+    return scheme, rest
+
+
+def resolve(reference: str, *, base: Path, redact: Redactor) -> Secret:
+    """The key that a reference leads to, made known to `redact`. ConfigError when there is none.
+
+    `base` is the folder of the accounts file. A command may take up to ten seconds: call this from a thread.
+    """
+    try:
+        scheme, rest = split(reference)
+    except ValueError as fault:
+        raise ConfigError(f"the reference {fault}") from None
+    try:
+        secret = Secret(_checked(_READERS[scheme](rest, base)))
+    except ValueError as fault:
+        raise ConfigError(f"{_shown(scheme, rest)} {fault}") from None
+    redact.add(secret)
+    return secret
+
+
+def resolve_all(accounts: Iterable[Account], *, base: Path, redact: Redactor) -> dict[str, Secret]:
+    """Each account's key by the account's name; one ConfigError with all faults. A reference is read once."""
+    accounts = tuple(accounts)
+    references = dict.fromkeys(account.api_key for account in accounts)
+
+    def attempt(reference: str) -> Secret | ConfigError:
+        try:
+            return resolve(reference, base=base, redact=redact)
+        except ConfigError as fault:
+            return fault
+
+    with ThreadPoolExecutor(_COMMANDS_AT_ONCE) as pool:
+        results = dict(zip(references, pool.map(attempt, references), strict=True))
+    keys: dict[str, Secret] = {}
+    problems: list[str] = []
+    for account in accounts:
+        result = results[account.api_key]
+        if isinstance(result, Secret):
+            keys[account.name] = result
+        else:
+            problems.append(f"[[accounts]] {account.name}: api_key: {result.message}")
+    if problems:
+        raise ConfigError(
+            "no key for " + ("an account" if len(problems) == 1 else f"{len(problems)} accounts"),
+            hint="Put each key where its reference points, or correct the reference, and start again.",
+            problems=problems,
+        )
+    return keys
+
+
+def _from_env(name: str, base: Path) -> bytes:
+    value = os.environ.get(name)
+    if value is None:
+        raise ValueError(f"is not set in the environment; export {name} before starting")
+    return os.fsencode(value)
+
+
+def _from_file(name: str, base: Path) -> bytes:
+    path = base / Path(name).expanduser()
+    if not path.exists():
+        raise ValueError(f"does not exist (looked for {path}); a relative path starts at the accounts file")
+    if not path.is_file():
+        raise ValueError("is not a file; name the file that holds the key")
+    try:
+        with path.open("rb") as file:
+            return file.read(SIZE_LIMIT + 1)
+    except OSError as fault:
+        raise ValueError(f"cannot be read ({fault.strerror}); check who may read it") from None
+
+
+def _from_cmd(command: str, base: Path) -> bytes:
+    return output_of(_arguments(command), folder=base, limit=SIZE_LIMIT + 1)
+
+
+_READERS = {"env": _from_env, "file": _from_file, "cmd": _from_cmd}
+
+
+def _arguments(command: str) -> list[str]:
+    try:
+        arguments = shlex.split(command)
+    except ValueError:
+        raise ValueError("has a quote that is not closed in the command after cmd:") from None
+    if not arguments:
+        raise ValueError("must name a command after cmd:")
+    return arguments
+
+
+def _checked(raw: bytes) -> str:
+    """The key in these bytes; ValueError when they cannot be one, without repeating them."""
+    if len(raw) > SIZE_LIMIT:
+        raise ValueError("holds more than 16 KiB, which cannot be a key")
+    value = raw.decode("utf-8-sig", errors="replace").strip()
+    if not value:
+        raise ValueError("is empty; put the key there")
+    if "\n" in value or "\r" in value:
+        raise ValueError("holds several lines; leave only the key")
+    if not re.fullmatch(r"[!-~]+", value):
+        raise ValueError("holds spaces or characters that no key has; leave only the key")
+    return value
+
+
+def _shown(scheme: str, rest: str) -> str:
+    """The reference for a message. Of a command only the program: its arguments might hold a key."""
+    if scheme == "cmd":
+        program, *arguments = _arguments(rest)
+        return f"cmd:{program}{' …' if arguments else ''}"
+    return f"{scheme}:{rest}"

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.errors import ConfigError
+from orchestrator.core.secret import Redactor
+from orchestrator.sources import command
+from orchestrator.sources.secrets import resolve, resolve_all
+
+KEY = "sk-canary-81c2"
+
+
+@pytest.fixture
+def redact() -> Redactor:
+    return Redactor()
+
+
+def program(folder: Path, code: str) -> str:
+    """A reference to a program that runs this Python code."""
+    script = folder / "program.py"
+    script.write_text(code, encoding="utf-8")
+    return f"cmd:{sys.executable} {script}"
+
+
+def fault(reference: str, base: Path) -> str:
+    """What resolving says; it never says the key."""
+    with pytest.raises(ConfigError) as caught:
+        resolve(reference, base=base, redact=Redactor())
+    error = caught.value
+    told = repr((str(error), error.hint, error.problems, error.__cause__))
+    assert "canary" not in told
+    return error.message
+
+
+def test_a_key_from_the_environment(tmp_path: Path, redact: Redactor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_KEY", f" {KEY}\n")
+    assert resolve("env:A_KEY", base=tmp_path, redact=redact).reveal() == KEY
+
+
+def test_a_key_from_a_file_beside_the_accounts_file(tmp_path: Path, redact: Redactor) -> None:
+    (tmp_path / "a.key").write_text(f"\ufeff{KEY}\r\n", encoding="utf-8")
+    assert resolve("file:a.key", base=tmp_path, redact=redact).reveal() == KEY
+    assert resolve(f"file:{tmp_path / 'a.key'}", base=Path("/"), redact=redact).reveal() == KEY
+
+
+def test_a_key_from_a_command(tmp_path: Path, redact: Redactor) -> None:
+    reference = program(tmp_path, f"print({KEY!r})")
+    assert resolve(reference, base=tmp_path, redact=redact).reveal() == KEY
+
+
+def test_a_command_starts_beside_the_accounts_file_and_without_a_shell(tmp_path: Path, redact: Redactor) -> None:
+    reference = program(tmp_path, "import os, sys; print(os.path.basename(os.getcwd()) + sys.argv[1])")
+    secret = resolve(f"{reference} '$HOME;x'", base=tmp_path, redact=redact)
+    assert secret.reveal() == f"{tmp_path.name}$HOME;x"
+
+
+def test_a_resolved_key_is_known_to_the_redactor(
+    tmp_path: Path, redact: Redactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("A_KEY", KEY)
+    secret = resolve("env:A_KEY", base=tmp_path, redact=redact)
+    assert redact(f"using {KEY}!") == f"using [key {secret.fingerprint}]!"
+
+
+def test_an_unset_variable_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("A_KEY", raising=False)
+    assert fault("env:A_KEY", tmp_path) == "env:A_KEY is not set in the environment; export A_KEY before starting"
+
+
+def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path) -> None:
+    assert f"file:a.key does not exist (looked for {tmp_path / 'a.key'})" in fault("file:a.key", tmp_path)
+    assert "is not a file" in fault("file:.", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("", "is empty"),
+        (" \n", "is empty"),
+        (f"{KEY}\n{KEY}", "holds several lines"),
+        (f"{KEY}\r{KEY}", "holds several lines"),
+        (f"{KEY} {KEY}", "holds spaces"),
+        (f"{KEY}\x00", "holds spaces or characters"),
+        (f"“{KEY}”", "holds spaces or characters"),
+        ("canary" * 3000, "holds more than 16 KiB"),
+    ],
+)
+def test_what_cannot_be_a_key_is_refused(tmp_path: Path, content: str, expected: str) -> None:
+    (tmp_path / "a.key").write_text(content, encoding="utf-8", newline="")
+    assert fault("file:a.key", tmp_path).startswith(f"file:a.key {expected}")
+
+
+def test_an_empty_variable_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_KEY", "")
+    assert "env:A_KEY is empty" in fault("env:A_KEY", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (f"import sys; print({KEY!r}); sys.exit({KEY!r})", "ended with exit code 1; run it by hand"),
+        ("", "is empty"),
+        (f"print({KEY!r}); print({KEY!r})", "holds several lines"),
+        (f"while True: print({KEY!r})", "holds more than 16 KiB"),
+    ],
+)
+def test_a_failing_command_is_explained(tmp_path: Path, code: str, expected: str) -> None:
+    message = fault(f"{program(tmp_path, code)} {KEY}", tmp_path)
+    assert message.startswith(f"cmd:{sys.executable} … {expected}")
+
+
+def test_a_missing_program_is_explained(tmp_path: Path) -> None:
+    assert "cmd:no-such-program … cannot be run (No such file or directory)" in fault(
+        f"cmd:no-such-program {KEY}", tmp_path
+    )
+
+
+def test_a_command_that_hangs_is_ended_with_its_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "SECONDS", 0.5)
+    code = (
+        "import os, time; pid = os.fork(); open('pid', 'w').write(str(os.getpid())) if not pid else 0; time.sleep(60)"
+    )
+    assert "gave no answer within 0.5 seconds" in fault(program(tmp_path, code), tmp_path)
+    status = Path(f"/proc/{(tmp_path / 'pid').read_text()}/stat")
+    assert not status.exists() or status.read_text().split()[2] == "Z"
+
+
+def test_a_command_that_answers_and_stays_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "SECONDS", 0.5)
+    code = f"import os, time; os.write(1, {KEY.encode()!r}); os.close(1); time.sleep(60)"
+    assert "did not end within 0.5 seconds" in fault(program(tmp_path, code), tmp_path)
+
+
+@pytest.mark.parametrize("reference", [KEY, f"env:{KEY}", f"vault:{KEY}", "file:", "cmd:", "cmd:'x"])
+def test_a_reference_that_is_none_is_refused(tmp_path: Path, reference: str) -> None:
+    assert fault(reference, tmp_path).startswith("the reference ")
+
+
+def account(name: str, api_key: str) -> Account:
+    return Account(name=name, provider=ProviderName.OPENAI, api_key=api_key)
+
+
+def test_all_keys_by_account(tmp_path: Path, redact: Redactor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_KEY", KEY)
+    counting = program(tmp_path, "open('count', 'a').write('x'); print('sk-counted')")
+    keys = resolve_all(
+        [account("a", "env:A_KEY"), account("b", counting), account("c", counting)], base=tmp_path, redact=redact
+    )
+    assert {name: key.reveal() for name, key in keys.items()} == {"a": KEY, "b": "sk-counted", "c": "sk-counted"}
+    assert (tmp_path / "count").read_text() == "x"
+
+
+def test_all_faults_come_at_once(tmp_path: Path, redact: Redactor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_KEY", KEY)
+    monkeypatch.delenv("B_KEY", raising=False)
+    accounts = [account("a", "env:A_KEY"), account("b", "env:B_KEY"), account("c", "file:no"), account("d", KEY)]
+    with pytest.raises(ConfigError, match="no key for 3 accounts") as caught:
+        resolve_all(accounts, base=tmp_path, redact=redact)
+    assert [problem.split(" ")[:4] for problem in caught.value.problems] == [
+        ["[[accounts]]", "b:", "api_key:", "env:B_KEY"],
+        ["[[accounts]]", "c:", "api_key:", "file:no"],
+        ["[[accounts]]", "d:", "api_key:", "the"],
+    ]
+    assert "canary" not in repr(caught.value.problems)
+
+
+def test_no_accounts_no_keys(tmp_path: Path, redact: Redactor) -> None:
+    assert resolve_all([], base=tmp_path, redact=redact) == {}
