@@ -74,6 +74,7 @@ def upgrade() -> None:
         sa.Column("started_at", sa.Float(), nullable=True),
         sa.Column("approved_at", sa.Float(), nullable=True),
         sa.Column("approved_by", sa.String(length=200), nullable=True),
+        sa.Column("approved_usd", sa.Float(), nullable=True),
         sa.Column("planned_usd", sa.Float(), nullable=True),
         sa.Column("hold", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("moderation", sa.JSON(none_as_null=True), nullable=True),
@@ -86,6 +87,7 @@ def upgrade() -> None:
         sa.Column("run_id", sa.String(length=32), nullable=False),
         sa.Column("account", sa.String(length=64), nullable=False),
         sa.Column("provider", sa.String(length=32), nullable=False),
+        sa.Column("base_model", sa.String(length=200), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("round", sa.Integer(), nullable=False),
@@ -128,7 +130,6 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("run_jobs", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_run_jobs_job_id"), ["job_id"], unique=False)
-
 
 
 def downgrade() -> None:

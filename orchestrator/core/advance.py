@@ -39,9 +39,9 @@ def advance(job: Job, event: Event, *, now: float, request_id: str | None = None
     return Outcome(job=after, before=job.state, note=event, failure=after.failure, request_id=request_id)
 
 
-def renew_intent(job: Job, *, until: float, now: float) -> Outcome:
+def renew_intent(job: Job, *, until: float) -> Outcome:
     """A fresh intent for another attempt in the same state."""
-    after = replace(job, version=job.version + 1, intent_until=until, wake_at=until, state_since=now)
+    after = replace(job, version=job.version + 1, intent_until=until, wake_at=until)
     return Outcome(job=after, before=job.state, note=None)
 
 
@@ -66,6 +66,12 @@ def stumble(job: Job, failure: Failure, *, until: float, counts: bool, sent: boo
     )
 
 
+def park(job: Job, until: float | None, *, failure: Failure | None = None) -> Outcome:
+    """Sleep until `until`, or until something wakes the job. A failure says why, and is worth a line."""
+    after = replace(job, version=job.version + 1, wake_at=until, failure=failure or job.failure)
+    return Outcome(job=after, before=job.state, note="held" if failure else None, failure=failure)
+
+
 def hold(job: Job, reason: Hold, *, request_id: str | None = None) -> Outcome:
     """Set the job aside; only its `until`, or a person, wakes it."""
     after = replace(job, version=job.version + 1, hold=reason, wake_at=reason.until)
@@ -76,3 +82,9 @@ def release(job: Job, *, now: float) -> Outcome:
     """Take a hold away; the job is due at once."""
     after = replace(job, version=job.version + 1, hold=None, failure=None, attempts=0, wake_at=now)
     return Outcome(job=after, before=job.state, note="released")
+
+
+def ask_cancel(job: Job, *, now: float) -> Outcome:
+    """Ask for the job's end; the next step, due at once, sees to it whatever the state."""
+    after = replace(job, version=job.version + 1, cancel_asked=True, wake_at=now)
+    return Outcome(job=after, before=job.state, note="cancel asked")

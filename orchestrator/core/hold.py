@@ -49,3 +49,15 @@ class Hold:
     def failure(self) -> Failure:
         """The hold as an error to show."""
         return Failure(self.kind, self.reason, self.hint)
+
+
+REMOVED = Hold(
+    HoldKind.ACCOUNT_REMOVED,
+    "the account is no longer in the accounts file",
+    "Put the account back, with the same name, to go on with its jobs.",
+)
+SUPERSEDED = Hold(
+    HoldKind.SUPERSEDED,
+    "another dataset or training spec took the place of this run before this job was submitted",
+    "Nothing to do: it goes on if the accounts file asks for this run again.",
+)

@@ -39,6 +39,7 @@ class Job:
     run_id: RunId
     account: str
     provider: ProviderName
+    base_model: str
     state: State = State.PLANNED
     version: int = 1
     round: int = 0

@@ -25,9 +25,7 @@ def observe_files(job: Job, files: list[RemoteFile], *, now: float, delay: float
     for file in files:
         if file.status in {FileStatus.REFUSED, FileStatus.GONE}:
             message = f"the provider says file {file.id} is {file.raw}: {file.message or 'no reason given'}"
-            return advance(
-                job, Event.FILE_REFUSED, now=now, failure=Failure("file_refused", message, BAD_FILE_HINT)
-            )
+            return advance(job, Event.FILE_REFUSED, now=now, failure=Failure("file_refused", message, BAD_FILE_HINT))
     if all(file.status is FileStatus.READY for file in files):
         return advance(job, Event.FILE_READY, now=now)
     return wait(job, now + delay)
@@ -54,8 +52,8 @@ def observe_job(job: Job, remote: RemoteJob, *, now: float, delay: float) -> Out
             assert_never(remote.status)
 
 
-def created(job: Job, remote: RemoteJob, *, now: float) -> Outcome:
-    """The remote job exists: ours from now on."""
+def created(job: Job, remote: RemoteJob, *, now: float, delay: float) -> Outcome:
+    """The remote job exists: ours from now on, and looked at after `delay` seconds."""
     return advance(
         job,
         Event.REMOTE_CREATED,
@@ -63,6 +61,7 @@ def created(job: Job, remote: RemoteJob, *, now: float) -> Outcome:
         request_id=remote.request_id,
         remote_job_id=remote.id,
         intent_until=None,
+        wake_at=now + delay,
         **_seen(remote),
     )
 

@@ -17,7 +17,8 @@ class Run:
     """What is known of a run. Times are epoch seconds, UTC.
 
     Only one run is `current`: what the accounts file says now. `started_at` is None while files are only replicated
-    (`upload`). `planned_usd` is None where the price is unknown.
+    (`upload`). `planned_usd` is None where the price is unknown; an approval covers a price up to `approved_usd`, or
+    any when that is None.
     """
 
     id: RunId
@@ -29,6 +30,7 @@ class Run:
     started_at: float | None = None
     approved_at: float | None = None
     approved_by: str | None = None
+    approved_usd: float | None = None
     planned_usd: float | None = None
     hold: Hold | None = None
     moderation: Mapping[str, Any] = field(default_factory=dict)

@@ -85,3 +85,12 @@ class Provider(Protocol):
 
 Connect = Callable[[Account, Secret], Provider]
 """Makes the provider of one account; cheap, does no I/O."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An account of the accounts file, ready to be spoken to."""
+
+    account: Account
+    key_fingerprint: str
+    provider: Provider

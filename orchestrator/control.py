@@ -1,0 +1,275 @@
+"""Control: what an operator may ask. Every ask is a change of the database; the daemon sees it and acts.
+
+So the command line works whether or not the service runs, and whatever was asked survives a restart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.core.account import Account
+from orchestrator.core.advance import Outcome, advance, ask_cancel, hold, release
+from orchestrator.core.errors import ConfigError
+from orchestrator.core.hold import Hold, HoldKind
+from orchestrator.core.job import Job, JobId
+from orchestrator.core.lifecycle import ENDS, UNSENT, Event, State
+from orchestrator.core.plan import Known, Plan, PlanLine
+from orchestrator.core.run import Run, Standing
+from orchestrator.core.spec import digest
+from orchestrator.store import accounts, events, jobs, runs
+from orchestrator.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An account of the accounts file and the fingerprint of the key its reference leads to."""
+
+    account: Account
+    key_fingerprint: str
+
+    @property
+    def definition(self) -> str:
+        """The digest of all that says which key is used where."""
+        account = self.account
+        return digest(account.provider, account.base_url, account.organization, account.project, self.key_fingerprint)
+
+
+async def known(database: Database, wanted: Collection[JobId]) -> Known:
+    """What the database says that a plan of these jobs depends on."""
+    async with database.read() as connection:
+        return Known(
+            jobs=await jobs.by_id(connection, wanted),
+            standings=await accounts.everyone(connection),
+            committed_usd=await jobs.committed_usd(connection),
+            run=await runs.current(connection),
+        )
+
+
+async def list_accounts(database: Database, listed: Sequence[Listed], *, now: float) -> None:
+    """Take over the accounts of the file. One whose key or organisation changed is verified anew, its hold gone."""
+
+    async def change(connection: AsyncConnection) -> None:
+        before = await accounts.everyone(connection)
+        for entry in listed:
+            standing = _standing(entry, before.get(entry.account.name))
+            if standing != before.get(standing.name):
+                await accounts.save(connection, standing)
+                await jobs.wake_account(connection, standing.name, now)
+        await accounts.remove_all_but(connection, [entry.account.name for entry in listed], now)
+
+    await database.write(change)
+
+
+async def adopt_plan(database: Database, plan: Plan, *, start: bool, now: float, cause: str) -> Run:
+    """Make the plan the current run: its jobs exist from now on, and are due unless held."""
+
+    async def change(connection: AsyncConnection) -> Run:
+        before = await runs.find(connection, plan.run_id)
+        await runs.save_dataset(connection, plan.dataset, now)
+        run = _run(plan, before, start=start, now=now)
+        await runs.save(connection, run)
+        new = await jobs.add(connection, run.id, [_job(line, run, now) for line in plan.lines])
+        for job in new:
+            await events.append(connection, _planned(job, now, cause))
+        await _apply_budgets(connection, plan, now, cause)
+        await jobs.wake_unsent(connection, run.id, now)
+        return run
+
+    return await database.write(change)
+
+
+async def start(database: Database, *, now: float) -> Run:
+    """Let the current run's ready jobs be submitted."""
+
+    async def change(connection: AsyncConnection) -> Run:
+        run = await _current(connection)
+        run = replace(run, started_at=run.started_at or now)
+        await runs.save(connection, run)
+        await jobs.wake_unsent(connection, run.id, now)
+        return run
+
+    return await database.write(change)
+
+
+async def approve(database: Database, *, by: str, now: float) -> Run:
+    """Let the current run go on in spite of its price; covers a price up to the one it has now."""
+
+    async def change(connection: AsyncConnection) -> Run:
+        run = await _current(connection)
+        lifted = None if run.hold and run.hold.kind in PRICE_HOLDS else run.hold
+        run = replace(run, hold=lifted, approved_at=now, approved_by=by, approved_usd=run.planned_usd)
+        await runs.save(connection, run)
+        await events.append(connection, events.Entry(at=now, cause=by, note="approved", run_id=run.id))
+        await jobs.wake_unsent(connection, run.id, now)
+        return run
+
+    return await database.write(change)
+
+
+async def cancel(database: Database, names: Collection[str], *, by: str, now: float) -> list[Job]:
+    """Ask for the end of the accounts' open jobs. Returns the jobs asked; those that ended are left alone."""
+    return await _each(database, names, by, now, lambda job: None if job.state in ENDS else ask_cancel(job, now=now))
+
+
+async def retry(database: Database, names: Collection[str], *, by: str, now: float) -> list[Job]:
+    """Start failed jobs again, as new remote jobs."""
+
+    def ask(job: Job) -> Outcome | None:
+        if job.state is not State.FAILED:
+            return None
+        # A new tag only for a new remote job: one whose outcome was never known is looked for by the old tag.
+        another = job.round + (job.remote_job_id is not None)
+        return advance(job, Event.RETRIED, now=now, round=another, **FORGOTTEN)
+
+    return await _each(database, names, by, now, ask)
+
+
+async def hold_accounts(database: Database, names: Collection[str], *, reason: str, by: str, now: float) -> None:
+    """Set accounts aside until they are released."""
+
+    async def change(connection: AsyncConnection) -> None:
+        for name, standing in (await _standings(connection, names)).items():
+            aside = Hold(HoldKind.BY_OPERATOR, reason, f"`orchestrator release {name}` when it may go on.")
+            await accounts.save(connection, replace(standing, hold=aside))
+            await events.append(connection, events.Entry(at=now, cause=by, note="held", account=name, message=reason))
+
+    await database.write(change)
+
+
+async def release_accounts(database: Database, names: Collection[str], *, by: str, now: float) -> None:
+    """Let held accounts, and held jobs in them, go on. Their keys are verified anew."""
+
+    async def change(connection: AsyncConnection) -> None:
+        for name, standing in (await _standings(connection, names)).items():
+            await accounts.save(connection, replace(standing, hold=None, verified_at=None))
+            await events.append(connection, events.Entry(at=now, cause=by, note="released", account=name))
+            for job in await jobs.of_accounts(connection, [name]):
+                if job.hold is not None:
+                    await jobs.record(connection, release(job, now=now), at=now, cause=by)
+            await jobs.wake_account(connection, name, now)
+
+    await database.write(change)
+
+
+PRICE_HOLDS = frozenset({HoldKind.PRICE_UNKNOWN, HoldKind.RUN_TOO_DEAR})
+FORGOTTEN: dict[str, Any] = {
+    "remote_file_id": None,
+    "remote_validation_file_id": None,
+    "remote_job_id": None,
+    "remote_status": None,
+    "intent_until": None,
+    "cancel_asked": False,
+    "submitted_at": None,
+    "trained_tokens": None,
+    "estimated_finish": None,
+}
+
+
+def _standing(entry: Listed, before: Standing | None) -> Standing:
+    account = entry.account
+    fresh = Standing(
+        name=account.name,
+        provider=account.provider,
+        definition=entry.definition,
+        key_fingerprint=entry.key_fingerprint,
+        organization=account.organization,
+        project=account.project,
+        labels=account.labels,
+    )
+    if before is None:
+        return fresh
+    if before.definition == fresh.definition:
+        return replace(before, labels=fresh.labels, removed_at=None)
+    kept = before.hold if before.hold and before.hold.kind == HoldKind.BY_OPERATOR else None
+    return replace(fresh, hold=kept)
+
+
+def _run(plan: Plan, before: Run | None, *, start: bool, now: float) -> Run:
+    run = before or Run(
+        id=plan.run_id, name=plan.name, dataset_sha256=plan.dataset.sha256, specs=plan.specs, created_at=now
+    )
+    return replace(
+        run,
+        name=plan.name,
+        current=True,
+        started_at=run.started_at or (now if start else None),
+        planned_usd=plan.total_usd,
+        hold=plan.hold,
+    )
+
+
+def _job(line: PlanLine, run: Run, now: float) -> Job:
+    return Job(
+        id=line.job_id,
+        run_id=run.id,
+        account=line.account,
+        provider=line.provider,
+        base_model=line.base_model,
+        wake_at=now,
+        estimated_usd=line.usd,
+        created_at=now,
+        state_since=now,
+    )
+
+
+def _planned(job: Job, now: float, cause: str) -> events.Entry:
+    return events.Entry(
+        at=now,
+        cause=cause,
+        note="planned",
+        account=job.account,
+        run_id=job.run_id,
+        job_id=job.id,
+        state_after=job.state,
+    )
+
+
+async def _apply_budgets(connection: AsyncConnection, plan: Plan, now: float, cause: str) -> None:
+    """Hold the jobs the plan finds over their account's budget; release those it no longer does."""
+    by_id = await jobs.by_id(connection, [line.job_id for line in plan.lines])
+    for line in plan.lines:
+        job = by_id[line.job_id]
+        over = line.hold if line.hold and line.hold.kind == HoldKind.OVER_BUDGET else None
+        was_over = job.hold is not None and job.hold.kind == HoldKind.OVER_BUDGET
+        if over and job.hold is None and job.state in UNSENT:
+            await jobs.record(connection, hold(job, over), at=now, cause=cause)
+        elif was_over and not over:
+            await jobs.record(connection, release(job, now=now), at=now, cause=cause)
+
+
+async def _current(connection: AsyncConnection) -> Run:
+    run = await runs.current(connection)
+    if run is None:
+        raise ConfigError("there is no run yet", hint="Start one with `orchestrator run` or `orchestrator serve`.")
+    return run
+
+
+async def _standings(connection: AsyncConnection, names: Collection[str]) -> dict[str, Standing]:
+    everyone = await accounts.everyone(connection)
+    if unknown := sorted(set(names) - set(everyone)):
+        raise ConfigError(
+            f"no account is named {', '.join(unknown)}", hint=f"Known accounts: {', '.join(everyone) or 'none yet'}."
+        )
+    return {name: everyone[name] for name in names}
+
+
+async def _each(
+    database: Database, names: Collection[str], by: str, now: float, ask: Callable[[Job], Outcome | None]
+) -> list[Job]:
+    """Ask something of each job of the accounts, in one transaction; of the current run unless names are given."""
+
+    async def change(connection: AsyncConnection) -> list[Job]:
+        await _standings(connection, names)
+        run = await _current(connection)
+        asked = []
+        for job in await jobs.of_run(connection, run.id):
+            outcome = ask(job) if job.account in names or not names else None
+            if outcome and await jobs.record(connection, outcome, at=now, cause=by):
+                asked.append(outcome.job)
+        return asked
+
+    return await database.write(change)

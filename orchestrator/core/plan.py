@@ -1,0 +1,171 @@
+"""Plan: what a run would do and cost, before it does it. A value that can be printed, counted and refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.dataset import Dataset
+from orchestrator.core.hold import Hold, HoldKind
+from orchestrator.core.job import Job, JobId, RunId, job_id, run_id
+from orchestrator.core.lifecycle import UNSENT, State
+from orchestrator.core.options import RunOptions
+from orchestrator.core.run import Run, Standing
+from orchestrator.core.spec import TrainingSpec
+
+
+class Step(StrEnum):
+    """What will happen in an account."""
+
+    NEW = "new job"
+    GO_ON = "in progress"
+    DONE = "already done"
+    HELD = "held"
+    FAILED = "failed before"
+    CANCELLED = "cancelled before"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanLine:
+    """One account's part of the plan. `usd` is the estimated price of its job, None where it is unknown."""
+
+    account: str
+    provider: ProviderName
+    base_model: str
+    job_id: JobId
+    step: Step
+    usd: float | None
+    hold: Hold | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A run before it happens. A `hold` sets the whole run aside."""
+
+    run_id: RunId
+    name: str
+    dataset: Dataset
+    specs: Mapping[ProviderName, TrainingSpec]
+    lines: tuple[PlanLine, ...]
+    hold: Hold | None
+
+    @property
+    def total_usd(self) -> float | None:
+        """The estimated price of the whole run, what is done included; None when a part is unknown."""
+        return _sum([line.usd for line in self.lines])
+
+    @property
+    def new_usd(self) -> float | None:
+        """The estimated price of what is not submitted yet and is not held."""
+        return _sum([line.usd for line in self.lines if line.step is Step.NEW])
+
+    def count(self, step: Step) -> int:
+        """How many accounts take this step."""
+        return sum(line.step is step for line in self.lines)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What the database already says: jobs by id, standings by account, dollars committed by account."""
+
+    jobs: Mapping[JobId, Job]
+    standings: Mapping[str, Standing]
+    committed_usd: Mapping[str, float]
+    run: Run | None
+
+
+def make_plan(
+    accounts: Sequence[Account],
+    specs: Mapping[ProviderName, TrainingSpec],
+    dataset: Dataset,
+    options: RunOptions,
+    *,
+    prices: Mapping[ProviderName, float | None],
+    known: Known,
+    concerns: Sequence[Hold] = (),
+) -> Plan:
+    """Compare what is wanted with what is known.
+
+    `prices` is the estimated price in US dollars of one job at each provider. `concerns` are reasons from elsewhere
+    (moderation) to set the run aside.
+    """
+    used = {account.provider: specs[account.provider] for account in accounts}
+    lines = tuple(
+        _line(account, used[account.provider], dataset, prices[account.provider], known) for account in accounts
+    )
+    plan = Plan(
+        run_id=run_id(dataset.sha256, used), name=options.name, dataset=dataset, specs=used, lines=lines, hold=None
+    )
+    hold = next(iter(concerns), None) or _price_hold(plan, options, known.run)
+    return Plan(run_id=plan.run_id, name=plan.name, dataset=dataset, specs=used, lines=lines, hold=hold)
+
+
+def _line(account: Account, spec: TrainingSpec, dataset: Dataset, usd: float | None, known: Known) -> PlanLine:
+    identity = job_id(dataset.sha256, account.provider, spec, account.name)
+    job = known.jobs.get(identity)
+    step, hold = _step(job), job.hold if job else None
+    standing = known.standings.get(account.name)
+    if step in {Step.NEW, Step.GO_ON}:
+        hold = hold if hold and hold.kind != HoldKind.OVER_BUDGET else None
+        hold = hold or (standing.hold if standing else None) or _over_budget(account, job, usd, known)
+    return PlanLine(
+        account=account.name,
+        provider=account.provider,
+        base_model=spec.base_model,
+        job_id=identity,
+        step=Step.HELD if hold else step,
+        usd=usd,
+        hold=hold,
+    )
+
+
+def _step(job: Job | None) -> Step:
+    if job is None or job.state in UNSENT:
+        return Step.NEW
+    ends = {State.SUCCEEDED: Step.DONE, State.FAILED: Step.FAILED, State.CANCELLED: Step.CANCELLED}
+    return ends.get(job.state, Step.GO_ON)
+
+
+def _over_budget(account: Account, job: Job | None, usd: float | None, known: Known) -> Hold | None:
+    submitted = job is not None and job.submitted_at is not None
+    if account.budget_usd is None or usd is None or submitted:
+        return None
+    spent = known.committed_usd.get(account.name, 0.0)
+    if spent + usd <= account.budget_usd:
+        return None
+    return Hold(
+        HoldKind.OVER_BUDGET,
+        f"this job is estimated at ${usd:.2f} and ${spent:.2f} of the account's budget of "
+        f"${account.budget_usd:.2f} are committed already",
+        f"Raise `budget_usd` of account {account.name} in the accounts file, or make the dataset smaller.",
+    )
+
+
+def _price_hold(plan: Plan, options: RunOptions, run: Run | None) -> Hold | None:
+    total = plan.total_usd
+    if run and run.approved_at and (run.approved_usd is None or (total is not None and total <= run.approved_usd)):
+        return None
+    if total is None:
+        if options.allow_unknown_price:
+            return None
+        unknown = sorted({f"{line.provider} {line.base_model}" for line in plan.lines if line.usd is None})
+        return Hold(
+            HoldKind.PRICE_UNKNOWN,
+            f"the price is not known for {', '.join(unknown)}",
+            "Give n_epochs as a number and a price in the prices file, set `allow_unknown_price = true`, "
+            "or `orchestrator approve` the run.",
+        )
+    if options.max_total_usd is not None and total > options.max_total_usd:
+        return Hold(
+            HoldKind.RUN_TOO_DEAR,
+            f"the run is estimated at ${total:.2f}, more than max_total_usd = ${options.max_total_usd:.2f}",
+            "Raise `max_total_usd`, list fewer accounts, or `orchestrator approve` the run.",
+        )
+    return None
+
+
+def _sum(prices: Sequence[float | None]) -> float | None:
+    known = [price for price in prices if price is not None]
+    return round(sum(known), 4) if len(known) == len(prices) else None

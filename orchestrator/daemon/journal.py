@@ -1,0 +1,42 @@
+"""Journal: what the log says of an outcome. Every transition is one event; a finished model is one more."""
+
+from __future__ import annotations
+
+from structlog.stdlib import BoundLogger
+
+from orchestrator.core.advance import Outcome
+from orchestrator.core.lifecycle import State
+
+
+def tell(log: BoundLogger, outcome: Outcome) -> None:
+    """Log an outcome that left a line in the history."""
+    job, failure = outcome.job, outcome.failure
+    say = log.warning if failure else log.info
+    say(
+        "job.transition" if job.state is not outcome.before else "job.note",
+        account=job.account,
+        what=outcome.note,
+        before=outcome.before,
+        after=job.state,
+        attempt=job.attempts,
+        job=job.id,
+        file=job.remote_file_id,
+        remote_job=job.remote_job_id,
+        request_id=outcome.request_id,
+        **({"kind": failure.kind, "message": failure.message, "hint": failure.hint} if failure else {}),
+    )
+
+
+def tell_model(log: BoundLogger, outcome: Outcome, key_fingerprint: str | None) -> None:
+    """Log the model id of an account that has just got it."""
+    job = outcome.job
+    if job.state is State.SUCCEEDED:
+        log.info(
+            "model.ready",
+            account=job.account,
+            provider=job.provider,
+            key=key_fingerprint,
+            base_model=job.base_model,
+            fine_tuned_model=job.fine_tuned_model,
+            servable=job.servable,
+        )

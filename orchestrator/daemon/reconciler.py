@@ -1,0 +1,321 @@
+"""Reconciler: the one loop. Load a job, do the one thing it needs, record what came of it.
+
+The order of every paid step: write the intent, look whether it happened already, act before the deadline, record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, assert_never
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+from structlog.stdlib import BoundLogger
+
+from orchestrator.core import action as act
+from orchestrator.core.advance import Outcome, advance, hold, park, renew_intent, stumble, wait
+from orchestrator.core.clock import Clock
+from orchestrator.core.dataset import Dataset, Part
+from orchestrator.core.errors import (
+    Ambiguous,
+    Failure,
+    ProviderError,
+    ProviderUnavailable,
+    RemoteMissing,
+    StaleJob,
+    UnknownOutcome,
+    WrongOrganization,
+)
+from orchestrator.core.hold import REMOVED, SUPERSEDED, Hold
+from orchestrator.core.job import Job, JobId
+from orchestrator.core.lifecycle import UNSENT, Event, State
+from orchestrator.core.observe import choose, created, observe_files, observe_job, vanished
+from orchestrator.core.remote import FileStatus, JobStatus
+from orchestrator.core.retry import GiveUp, HoldAccount, RetryAt, decide, poll_delay
+from orchestrator.core.run import Standing
+from orchestrator.daemon.journal import tell, tell_model
+from orchestrator.providers.base import Connection, Deadline, FileToSend, JobOrder, Provider
+from orchestrator.store import accounts, jobs, runs
+from orchestrator.store.database import Database
+
+SLOWEST_UPLOAD = 500_000  # bytes a second that an upload's deadline allows for
+SLOT_LOOK = 60.0  # seconds between two looks for a free slot, should a wake-up be lost
+PATIENCE_404 = 3  # looks in a row that may miss a job: lists and reads may lag behind a create
+STOPPING = frozenset({JobStatus.CANCELLING, JobStatus.CANCELLED, JobStatus.SUCCEEDED, JobStatus.FAILED})
+CAUSE = "service"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How fast to look and how long an intent lasts, in seconds."""
+
+    poll_min: float
+    poll_max: float
+    intent: float
+
+
+class Reconciler:
+    """Moves one job at a time; any number of them may be moved at once."""
+
+    def __init__(
+        self,
+        database: Database,
+        connections: Mapping[str, Connection],
+        *,
+        clock: Clock,
+        jitter: Callable[[], float],
+        pace: Pace,
+        datasets: Path,
+        log: BoundLogger,
+    ) -> None:
+        self._database = database
+        self._connections = connections
+        self._clock = clock
+        self._jitter = jitter
+        self._pace = pace
+        self._datasets = datasets
+        self._log = log
+
+    async def handle(self, job_id: JobId) -> None:
+        """Move the job until it waits. Whatever goes wrong stays with this job."""
+        try:
+            while await self._step(job_id):
+                pass
+        except StaleJob as error:
+            self._log.info("job.stale", job=job_id, message=str(error))
+        except Exception as error:  # noqa: BLE001 - one broken job never stops the others
+            self._log.exception("job.broken", job=job_id, message=str(error))
+            await asyncio.sleep(self._pace.poll_min)  # the job is still due; do not spin on it
+
+    async def _step(self, job_id: JobId) -> bool:
+        """One step. True when the next one is due already."""
+        async with self._database.read() as connection:
+            loaded = await jobs.load(connection, job_id)
+        if loaded is None:
+            return False
+        connected = self._connections.get(loaded.job.account)
+        action = act.next_action(loaded.job, self._around(loaded, connected), self._clock.now())
+        outcome = await self._do(action, loaded, connected)
+        await self._record(outcome)
+        wake_at = outcome.job.wake_at
+        return wake_at is not None and wake_at <= self._clock.now()
+
+    def _around(self, loaded: jobs.Loaded, connected: Connection | None) -> act.Circumstances:
+        job, run, standing = loaded.job, loaded.run, loaded.standing
+        holds = [standing.hold]
+        if connected is None:
+            holds.append(REMOVED)
+        if job.state in UNSENT:
+            holds += [run.hold, None if run.current else SUPERSEDED]
+        return act.Circumstances(
+            verified=standing.verified_at is not None,
+            started=run.started_at is not None,
+            slot_free=connected is not None and loaded.running < connected.account.max_running_jobs,
+            holds=tuple(reason for reason in holds if reason),
+        )
+
+    async def _do(self, action: act.Action, loaded: jobs.Loaded, connected: Connection | None) -> Outcome:
+        job, now = loaded.job, self._clock.now()
+        match action:
+            case act.Rest():
+                return park(job, self._next_look(loaded, now))
+            case act.Wait(until):
+                return park(job, until)
+            case act.Abandon():
+                return advance(job, Event.CANCELLED, now=now)
+            case _ if connected is None:
+                return park(job, None)
+            case _:
+                return await self._call(action, loaded, connected)
+
+    async def _call(self, action: act.Action, loaded: jobs.Loaded, connected: Connection) -> Outcome:
+        """The actions that speak to the provider."""
+        job, provider = loaded.job, connected.provider
+        match action:
+            case act.Verify():
+                return await self._attempt(job, self._verify(loaded, connected))
+            case act.Upload():
+                dataset = await self._dataset(loaded)
+                job, deadline = await self._intend(job, Event.UPLOAD_STARTED, self._upload_seconds(dataset))
+                return await self._attempt(job, self._upload(job, provider, dataset, deadline))
+            case act.CheckFile():
+                return await self._attempt(job, self._check_file(job, provider))
+            case act.Submit():
+                job, deadline = await self._intend(job, Event.SUBMIT_STARTED, self._pace.intent)
+                return await self._attempt(job, self._submit(job, provider, loaded, deadline))
+            case act.Settle():
+                return await self._attempt(job, self._settle(job, provider))
+            case act.Follow():
+                return await self._attempt(job, self._follow(job, provider))
+            case act.Stop():
+                return await self._attempt(job, self._stop(job, provider))
+            case act.Rest() | act.Wait() | act.Abandon():
+                raise AssertionError("needs no provider")
+            case _:
+                assert_never(action)
+
+    async def _verify(self, loaded: jobs.Loaded, connected: Connection) -> Outcome:
+        account, standing = connected.account, loaded.standing
+        identity = await connected.provider.verify()
+        for what, wanted, found in (
+            ("organisation", account.organization, identity.organization),
+            ("project", account.project, identity.project),
+        ):
+            if wanted and found and wanted != found:
+                raise WrongOrganization(f"the key belongs to {what} {found}, not to {wanted}", account=account.name)
+        known = replace(
+            standing,
+            organization=identity.organization or account.organization,
+            project=identity.project or account.project,
+            verified_at=self._clock.now(),
+        )
+        await self._database.write(lambda connection: accounts.save(connection, known))
+        self._log.info(
+            "account.verified",
+            account=account.name,
+            organization=known.organization,
+            key=connected.key_fingerprint,
+        )
+        return wait(loaded.job, self._clock.now())
+
+    async def _upload(self, job: Job, provider: Provider, dataset: Dataset, deadline: Deadline) -> Outcome:
+        ids: list[str] = []
+        for part in (dataset.training, dataset.validation):
+            if part is None:
+                continue
+            wanted = FileToSend(path=part.path, filename=_filename(part), bytes=part.bytes)
+            file = await provider.find_file(wanted) or await provider.upload_file(wanted, deadline)
+            ids.append(file.id)
+            ready = file.status is FileStatus.READY
+        now = self._clock.now()
+        return advance(
+            job,
+            Event.FILE_UPLOADED,
+            now=now,
+            intent_until=None,
+            remote_file_id=ids[0],
+            remote_validation_file_id=ids[1] if len(ids) > 1 else None,
+            wake_at=now if ready else now + self._pace.poll_min,
+        )
+
+    async def _check_file(self, job: Job, provider: Provider) -> Outcome:
+        ids = [file_id for file_id in (job.remote_file_id, job.remote_validation_file_id) if file_id]
+        files = [await provider.get_file(file_id) for file_id in ids]
+        return observe_files(job, files, now=self._clock.now(), delay=self._delay(job))
+
+    async def _submit(self, job: Job, provider: Provider, loaded: jobs.Loaded, deadline: Deadline) -> Outcome:
+        remote = choose(job, await provider.find_jobs(job.tag))
+        if remote is None:
+            order = JobOrder(
+                tag=job.tag,
+                spec=loaded.run.specs[job.provider],
+                training_file=job.remote_file_id or "",
+                validation_file=job.remote_validation_file_id,
+            )
+            remote = await provider.create_job(order, deadline)
+        now = self._clock.now()
+        return created(job, remote, now=now, delay=self._pace.poll_min)
+
+    async def _settle(self, job: Job, provider: Provider) -> Outcome:
+        remote = choose(job, await provider.find_jobs(job.tag))
+        if remote is None:
+            return advance(job, Event.CANCELLED, now=self._clock.now())
+        return created(job, remote, now=self._clock.now(), delay=0)
+
+    async def _follow(self, job: Job, provider: Provider) -> Outcome:
+        try:
+            remote = await provider.get_job(job.remote_job_id or "")
+        except RemoteMissing:
+            if job.attempts < PATIENCE_404:
+                raise ProviderUnavailable(f"the provider does not show job {job.remote_job_id}") from None
+            return vanished(job, now=self._clock.now())
+        return observe_job(job, remote, now=self._clock.now(), delay=self._delay(job))
+
+    async def _stop(self, job: Job, provider: Provider) -> Outcome:
+        if job.state is not State.CANCELLING:
+            return advance(job, Event.CANCEL_ASKED, now=self._clock.now())
+        try:
+            remote = await provider.get_job(job.remote_job_id or "")
+            if remote.status not in STOPPING:
+                remote = await provider.cancel_job(remote.id)
+        except RemoteMissing:
+            return vanished(job, now=self._clock.now())
+        return observe_job(job, remote, now=self._clock.now(), delay=self._delay(job))
+
+    async def _intend(self, job: Job, event: Event, seconds: float) -> tuple[Job, Deadline]:
+        """Write the intent, durably, before anything is sent. A repeated attempt gets a fresh one."""
+        deadline = Deadline(self._clock.boottime() + seconds, self._clock.boottime)
+        now = self._clock.now()
+        until = now + seconds
+        if job.state in {State.UPLOADING, State.SUBMITTING}:
+            outcome = renew_intent(job, until=until)
+        else:
+            submitted: dict[str, Any] = {"submitted_at": now} if event is Event.SUBMIT_STARTED else {}
+            outcome = advance(job, event, now=now, intent_until=until, wake_at=until, **submitted)
+        await self._record(outcome)
+        return outcome.job, deadline
+
+    async def _attempt(self, job: Job, work: Awaitable[Outcome]) -> Outcome:
+        """Do it; turn what goes wrong into a decision."""
+        try:
+            return await work
+        except Ambiguous as error:
+            return hold(job, Hold(error.kind, error.message, error.hint))
+        except ProviderError as error:
+            return await self._decide(job, error)
+
+    async def _decide(self, job: Job, error: ProviderError) -> Outcome:
+        now = self._clock.now()
+        failure = Failure.of(error)
+        match decide(error, job.attempts, now, self._jitter()):
+            case RetryAt(at, counts):
+                return stumble(job, failure, until=at, counts=counts, sent=isinstance(error, UnknownOutcome))
+            case HoldAccount():
+                await self._hold_account(job.account, Hold(failure.kind, failure.message, failure.hint))
+                return park(replace(job, intent_until=None), None, failure=failure)
+            case GiveUp():
+                return advance(job, Event.GAVE_UP, now=now, failure=failure, request_id=error.request_id)
+
+    async def _hold_account(self, name: str, reason: Hold) -> None:
+        async def change(connection: AsyncConnection) -> None:
+            standing: Standing = await accounts.load(connection, name)
+            await accounts.save(connection, replace(standing, hold=reason, verified_at=None))
+
+        await self._database.write(change)
+        self._log.warning("account.held", account=name, kind=reason.kind, message=reason.reason, hint=reason.hint)
+
+    async def _record(self, outcome: Outcome) -> None:
+        """Commit the outcome with its history and its next wake-up, all or nothing."""
+        at = self._clock.now()
+        if not await self._database.write(lambda c: jobs.record(c, outcome, at=at, cause=CAUSE)):
+            raise StaleJob(f"version {outcome.job.version - 1} of the job is no longer the latest")
+        if outcome.note is not None:
+            tell(self._log, outcome)
+            connected = self._connections.get(outcome.job.account)
+            tell_model(self._log, outcome, connected.key_fingerprint if connected else None)
+
+    async def _dataset(self, loaded: jobs.Loaded) -> Dataset:
+        async with self._database.read() as connection:
+            return await runs.load_dataset(connection, loaded.run.dataset_sha256, self._datasets)
+
+    def _upload_seconds(self, dataset: Dataset) -> float:
+        size = dataset.training.bytes + (dataset.validation.bytes if dataset.validation else 0)
+        return self._pace.intent + size / SLOWEST_UPLOAD
+
+    def _delay(self, job: Job) -> float:
+        waited = self._clock.now() - job.state_since
+        return poll_delay(waited, self._pace.poll_min, self._pace.poll_max, self._jitter())
+
+    def _next_look(self, loaded: jobs.Loaded, now: float) -> float | None:
+        """When a resting job is looked at again: when its hold ends, or now and then for a slot."""
+        times = [reason.until for reason in (loaded.job.hold, loaded.standing.hold) if reason and reason.until]
+        if loaded.job.state is State.READY and loaded.run.current and loaded.run.started_at:
+            times.append(now + SLOT_LOOK)
+        return min(times, default=None)
+
+
+def _filename(part: Part) -> str:
+    """Providers keep no checksum: the name carries it."""
+    return f"orchestrator-{part.sha256[:16]}.jsonl"

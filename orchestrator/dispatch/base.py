@@ -1,0 +1,24 @@
+"""The port."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from orchestrator.core.job import JobId
+
+Handle = Callable[[JobId], Awaitable[None]]
+"""Does what the job needs now and records its next wake-up. Never raises."""
+
+
+class Dispatch(Protocol):
+    """Hands every due job to `handle`: at most one at a time per account, at most so many at once."""
+
+    async def run(self, handle: Handle) -> None:
+        """Hand out jobs until `stop`; returns when the last one handed out is done."""
+
+    def nudge(self) -> None:
+        """Something may be due earlier than was known."""
+
+    def stop(self) -> None:
+        """Hand out nothing more."""

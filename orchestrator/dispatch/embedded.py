@@ -1,0 +1,94 @@
+"""Embedded dispatch: one process, and the due-time index of its own database. A waiting job holds nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from sqlalchemy.exc import SQLAlchemyError
+from structlog.stdlib import BoundLogger
+
+from orchestrator.core.job import JobId
+from orchestrator.dispatch.base import Handle
+from orchestrator.store import jobs
+from orchestrator.store.database import Database
+
+LONGEST_NAP = 1.0  # seconds; another process (the command line) may have woken a job
+BATCH = 500
+
+
+class EmbeddedDispatch:
+    """Looks for due jobs whenever something may have changed, and at least once a second."""
+
+    def __init__(self, database: Database, *, now: Callable[[], float], most: int, log: BoundLogger) -> None:
+        self._database = database
+        self._now = now
+        self._most = most
+        self._log = log
+        self._busy: dict[str, asyncio.Task[None]] = {}  # by account
+        self._backlog: dict[JobId, str] = {}  # due when last looked
+        self._changed = asyncio.Event()
+        self._stopping = False
+
+    async def run(self, handle: Handle) -> None:
+        while not self._stopping:
+            self._changed.clear()
+            nap = LONGEST_NAP
+            if len(self._busy) < self._most:
+                try:
+                    nap = await self._hand_out(handle)
+                except (SQLAlchemyError, OSError) as error:
+                    self._log.error("database.unreachable", message=str(error.__cause__ or error))
+            await self._rest(nap)
+        if self._busy:
+            await asyncio.wait(self._busy.values())
+
+    def nudge(self) -> None:
+        self._changed.set()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._changed.set()
+
+    def abort(self) -> None:
+        """Cut off what is still under way; its intents stay and are looked up at the next start."""
+        for task in self._busy.values():
+            task.cancel()
+
+    async def _hand_out(self, handle: Handle) -> float:
+        """Start what is due; return the seconds until there may be more."""
+        self._start_from_backlog(handle)
+        if len(self._busy) >= self._most:
+            return LONGEST_NAP
+        now = self._now()
+        async with self._database.read() as connection:
+            due = await jobs.due(connection, now, BATCH + len(self._busy))
+            upcoming = await jobs.next_wake(connection) if not due else None
+        self._backlog = {job_id: account for job_id, account in due if account not in self._busy}
+        self._start_from_backlog(handle)
+        return LONGEST_NAP if upcoming is None else min(max(upcoming - now, 0.0), LONGEST_NAP)
+
+    def _start_from_backlog(self, handle: Handle) -> None:
+        for job_id, account in list(self._backlog.items()):
+            if len(self._busy) >= self._most or self._stopping:
+                return
+            if account not in self._busy:
+                del self._backlog[job_id]
+                self._start(handle, job_id, account)
+
+    def _start(self, handle: Handle, job_id: JobId, account: str) -> None:
+        async def work() -> None:
+            try:
+                await handle(job_id)
+            finally:
+                del self._busy[account]
+                self.nudge()
+
+        self._busy[account] = asyncio.create_task(work(), name=f"job {job_id}")
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            return
