@@ -1,0 +1,129 @@
+"""Log: one line an event, on stderr; JSON for machines, readable on a terminal, never with a key in it.
+
+Ours and the libraries' lines go the same way. `structlog.get_logger(__name__)` gives a logger; uvicorn is started
+with `log_config=None`, so that it does not set up its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from orchestrator.core.errors import ConfigError, IllegalTransition, OrchestratorError
+
+Redact = Callable[[str], str]
+
+_OURS = "orchestrator"
+_HANDLER = "orchestrator"
+_NOT_PRINTED = ("_record", "_from_structlog")  # structlog's own, removed before the line is made
+
+
+def configure(
+    log_format: Literal["auto", "json", "console"],
+    level: str,
+    redact: Redact,
+    stream: TextIO | None = None,
+) -> None:
+    """Sets up logging for the process; a second call replaces the first. `stream` is stderr unless given.
+
+    Libraries speak from WARNING on, at level `debug` from DEBUG on.
+    """
+    stream = stream or sys.stderr
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _explain,
+        structlog.processors.format_exc_info,
+        _redacting(redact),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=_logger,
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.name = _HANDLER
+    handler.setFormatter(_formatter(log_format, shared, stream))
+    _install(handler, threshold)
+
+
+def _formatter(log_format: str, shared: list[Processor], stream: TextIO) -> logging.Formatter:
+    terminal = stream.isatty()
+    renderer: Processor
+    if log_format == "json" or (log_format == "auto" and not terminal):
+        renderer = structlog.processors.JSONRenderer()
+    else:
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=terminal, exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
+        )
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+    )
+
+
+def _install(handler: logging.Handler, threshold: int) -> None:
+    root = logging.getLogger()
+    for old in [old for old in root.handlers if old.name == _HANDLER]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(threshold if threshold == logging.DEBUG else max(threshold, logging.WARNING))
+    logging.getLogger(_OURS).setLevel(threshold)
+    logging.raiseExceptions = False  # a line that cannot be written would be printed raw, keys and all
+
+
+def _logger(*names: str) -> logging.Logger:
+    return logging.getLogger(names[0] if names else _OURS)
+
+
+def _explain(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """An error of ours becomes kind, message and hint; only a bug of ours keeps its traceback."""
+    error = event.get("error")
+    if isinstance(error, OrchestratorError):
+        del event["error"]
+    else:
+        error = _raised(event)
+    if not isinstance(error, OrchestratorError):
+        return event
+    if not isinstance(error, IllegalTransition):
+        event.pop("exc_info", None)
+    event.update(kind=error.kind, message=error.message, hint=error.hint)
+    if isinstance(error, ConfigError):
+        event["problems"] = error.problems
+    return event
+
+
+def _raised(event: EventDict) -> BaseException | None:
+    info = event.get("exc_info")
+    if isinstance(info, BaseException):
+        return info
+    if info is True:
+        info = sys.exc_info()
+    return info[1] if isinstance(info, tuple) else None
+
+
+def _redacting(redact: Redact) -> Processor:
+    def clean(value: Any) -> Any:
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if isinstance(value, str):
+            return redact(value)
+        if isinstance(value, Mapping):
+            return {redact(str(key)): clean(inner) for key, inner in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [clean(inner) for inner in value]
+        return redact(str(value) if isinstance(value, BaseException) else repr(value))
+
+    def redacted(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        return {key: value if key in _NOT_PRINTED else clean(value) for key, value in event.items()}
+
+    return redacted

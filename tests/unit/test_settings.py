@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.errors import ConfigError
+from orchestrator.settings import Settings, database_label, load_settings
+
+TOKEN = "canary-token-5512"
+
+
+def problems(**environ: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_settings({f"ORCHESTRATOR_{name}": value for name, value in environ.items()})
+    told = repr((str(caught.value), caught.value.hint, caught.value.problems))
+    assert "canary" not in told
+    assert caught.value.hint
+    return list(caught.value.problems)
+
+
+def test_nothing_is_needed() -> None:
+    settings = load_settings({"PATH": "/bin"})
+    assert settings.accounts_file == Path("accounts.toml")
+    assert settings.data_dir == Path("data")
+    assert settings.database_url == "sqlite+aiosqlite:///data/orchestrator.db"
+    assert (settings.host, settings.port) == ("127.0.0.1", 8080)
+    assert settings.token is None
+    assert settings.read_token is None
+    assert (settings.poll_min_seconds, settings.poll_max_seconds, settings.intent_seconds) == (2, 60, 30)
+    assert settings.max_in_flight == 50
+    assert (settings.log_format, settings.log_level) == ("auto", "info")
+    assert settings.prices_file is None
+
+
+def test_every_name_arrives() -> None:
+    given = {
+        "ACCOUNTS_FILE": "/etc/a.toml",
+        "DATABASE_URL": "sqlite:////var/x.db",
+        "DATA_DIR": "/var/data",
+        "HOST": "0.0.0.0",
+        "PORT": "0",
+        "TOKEN": TOKEN,
+        "READ_TOKEN": "reader",
+        "POLL_MIN_SECONDS": "0.05",
+        "POLL_MAX_SECONDS": "0.5",
+        "INTENT_SECONDS": "1.5",
+        "MAX_IN_FLIGHT": "7",
+        "LOG_FORMAT": "JSON",
+        "LOG_LEVEL": "Debug",
+        "PRICES_FILE": "prices.toml",
+    }
+    assert set(given) == {name.upper() for name in Settings.model_fields}
+    settings = load_settings({f"ORCHESTRATOR_{name}": value for name, value in given.items()})
+    assert settings.token is not None
+    assert settings.token.get_secret_value() == TOKEN
+    assert settings.model_dump(mode="json", exclude={"token", "read_token"}) == {
+        "accounts_file": "/etc/a.toml",
+        "data_dir": "/var/data",
+        "database_url": "sqlite+aiosqlite:////var/x.db",
+        "host": "0.0.0.0",
+        "port": 0,
+        "poll_min_seconds": 0.05,
+        "poll_max_seconds": 0.5,
+        "intent_seconds": 1.5,
+        "max_in_flight": 7,
+        "log_format": "json",
+        "log_level": "debug",
+        "prices_file": "prices.toml",
+    }
+
+
+def test_the_environment_of_the_process_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_PORT", "9999")
+    assert load_settings({}).port == 8080
+    assert Settings().port == 8080
+
+
+def test_empty_is_as_good_as_unset() -> None:
+    settings = load_settings({"ORCHESTRATOR_TOKEN": "", "ORCHESTRATOR_PORT": ""})
+    assert settings.token is None
+    assert settings.port == 8080
+
+
+def test_the_database_lies_in_the_data_folder() -> None:
+    settings = load_settings({"ORCHESTRATOR_DATA_DIR": "/srv/data"})
+    assert settings.database_url == "sqlite+aiosqlite:////srv/data/orchestrator.db"
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("postgresql://u:p@h/d", "postgresql+asyncpg://u:p@h/d"),
+        ("postgres://u:p@h/d", "postgresql+asyncpg://u:p@h/d"),
+        ("postgresql+asyncpg://h/d", "postgresql+asyncpg://h/d"),
+        ("postgresql://h/d?sslmode=require&x=1", "postgresql+asyncpg://h/d?ssl=require&x=1"),
+        ("sqlite:///x.db", "sqlite+aiosqlite:///x.db"),
+        ("sqlite+aiosqlite:///x.db", "sqlite+aiosqlite:///x.db"),
+    ],
+)
+def test_the_database_gets_an_asynchronous_driver(given: str, used: str) -> None:
+    assert load_settings({"ORCHESTRATOR_DATABASE_URL": given}).database_url == used
+
+
+def test_nothing_secret_is_in_the_repr() -> None:
+    settings = load_settings(
+        {
+            "ORCHESTRATOR_TOKEN": TOKEN,
+            "ORCHESTRATOR_READ_TOKEN": "canary-reader",
+            "ORCHESTRATOR_DATABASE_URL": "postgresql://u:canary@h/d",
+        }
+    )
+    assert "canary" not in repr(settings) + str(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("PORT", "http", "ORCHESTRATOR_PORT: must be a valid integer"),
+        ("PORT", "65536", "ORCHESTRATOR_PORT: must be less than or equal to 65535"),
+        (
+            "PORT",
+            "tcp://10.0.0.1:80",
+            "ORCHESTRATOR_PORT: comes from a Kubernetes service",
+        ),
+        ("POLL_MIN_SECONDS", "0", "ORCHESTRATOR_POLL_MIN_SECONDS: must be greater than 0"),
+        ("POLL_MIN_SECONDS", "nan", "ORCHESTRATOR_POLL_MIN_SECONDS: must be a finite number"),
+        (
+            "POLL_MAX_SECONDS",
+            "1",
+            "ORCHESTRATOR_POLL_MAX_SECONDS: must not be less than ORCHESTRATOR_POLL_MIN",
+        ),
+        ("INTENT_SECONDS", "-1", "ORCHESTRATOR_INTENT_SECONDS: must be greater than 0"),
+        ("MAX_IN_FLIGHT", "0", "ORCHESTRATOR_MAX_IN_FLIGHT: must be greater than or equal to 1"),
+        ("LOG_FORMAT", "xml", "ORCHESTRATOR_LOG_FORMAT: must be 'auto', 'json' or 'console'"),
+        ("LOG_LEVEL", "loud", "ORCHESTRATOR_LOG_LEVEL: must be 'debug', 'info', 'warning' or 'error'"),
+        ("DATABASE_URL", "mysql://u:canary@h/d", "ORCHESTRATOR_DATABASE_URL: must begin with"),
+        ("DATABASE_URL", "canary.db", "ORCHESTRATOR_DATABASE_URL: must begin with"),
+        ("HOST", "0.0.0.0", "ORCHESTRATOR_TOKEN: is missing"),
+        ("HOST", "::", "ORCHESTRATOR_TOKEN: is missing"),
+        ("HOST", "example.com", "ORCHESTRATOR_TOKEN: is missing"),
+        ("TOKN", TOKEN, "ORCHESTRATOR_TOKN: is not a known setting; did you mean ORCHESTRATOR_TOKEN?"),
+        ("XYZZY", "1", "ORCHESTRATOR_XYZZY: is not a known setting; known are ACCOUNTS_FILE, DATA_DIR"),
+        ("SERVICE_HOST", "10.0.0.1", "ORCHESTRATOR_SERVICE_HOST: comes from a Kubernetes service"),
+        ("PORT_8080_TCP_ADDR", "10.0.0.1", "ORCHESTRATOR_PORT_8080_TCP_ADDR: comes from a Kubernetes service"),
+    ],
+)
+def test_a_fault_is_named(name: str, value: str, problem: str) -> None:
+    found = problems(**{name: value})
+    assert len(found) == 1
+    assert found[0].startswith(problem)
+
+
+def test_all_faults_come_at_once() -> None:
+    found = problems(PROT="1", HOST="0.0.0.0", PORT="x", POLL_MIN_SECONDS="9", POLL_MAX_SECONDS="8")
+    assert [problem.split(":")[0].removeprefix("ORCHESTRATOR_") for problem in found] == [
+        "PROT",
+        "PORT",
+        "TOKEN",
+        "POLL_MAX_SECONDS",
+    ]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.0.1", "::1", "localhost"])
+def test_loopback_needs_no_token(host: str) -> None:
+    assert load_settings({"ORCHESTRATOR_HOST": host}).host == host
+
+
+def test_a_reader_must_not_have_the_operators_token() -> None:
+    assert problems(TOKEN=TOKEN, READ_TOKEN=TOKEN)[0].startswith("ORCHESTRATOR_READ_TOKEN: is the same as")
+
+
+@pytest.mark.parametrize(
+    ("url", "label"),
+    [
+        ("sqlite+aiosqlite:///data/x.db", "sqlite+aiosqlite:///data/x.db"),
+        ("sqlite+aiosqlite:////var/x.db", "sqlite+aiosqlite:////var/x.db"),
+        ("postgresql+asyncpg://u:canary@h:5432/d", "postgresql+asyncpg://u@h:5432/d"),
+        ("postgresql+asyncpg://u:can@ary@h/d?password=canary", "postgresql+asyncpg://u@h/d"),
+        ("postgresql+asyncpg://h/d", "postgresql+asyncpg://h/d"),
+    ],
+)
+def test_the_label_of_a_database_has_no_password(url: str, label: str) -> None:
+    assert database_label(url) == label
