@@ -1,0 +1,136 @@
+"""Building: good examples to files. Streaming, atomic, and the same bytes everywhere."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from orchestrator.core.dataset import Dataset, Part
+from orchestrator.core.errors import DatasetError
+from orchestrator.core.finding import Finding
+from orchestrator.dataset.canonical import canonical
+from orchestrator.dataset.checking import Check, Checked, Progress
+from orchestrator.dataset.codes import Code
+from orchestrator.dataset.example import finding
+from orchestrator.dataset.rules import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The dataset on disk. `tokens` are the training tokens of one epoch by base model, None where unknown."""
+
+    dataset: Dataset
+    tokens: Mapping[str, int | None]
+    checked: Checked
+
+
+def build(path: Path, into: Path, rules: Rules | None = None, *, progress: Progress | None = None) -> Built:
+    """Check the chats at `path` and write them as canonical JSONL into the folder `into`.
+
+    Each file is named by the first 16 digits of its SHA-256; nothing is left there if anything is wrong. Raises
+    DatasetError with every error that was found.
+    """
+    rules = rules or Rules()
+    check = Check(path, rules, progress)
+    into.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".building-", dir=into) as folder:
+        whole = Path(folder, "whole")
+        keys = _write(check, whole, rules.seed)
+        checked = check.checked()
+        if checked.errors:
+            raise _refusal(path, checked.errors)
+        chosen = _choose(keys, rules)
+        training, validation = _split(whole, chosen, into)
+        if training.examples < rules.minimum_examples:
+            raise _refusal(path, (_too_few(path, training.examples, rules.minimum_examples),))
+        tokens = check.tally.totals(not validating for validating in chosen)
+        dataset = Dataset(
+            training=training.part(_agreed(tokens)), validation=validation.part() if any(chosen) else None
+        )
+    return Built(dataset, tokens, checked)
+
+
+def _write(check: Check, whole: Path, seed: int) -> array[int]:
+    """Write every good example and return their keys: their places in a shuffle fixed by the seed and their bytes."""
+    keys = array("Q")
+    with whole.open("wb") as file:
+        for example in check.examples():
+            line = canonical(example.body)
+            keys.append(int.from_bytes(sha256(b"%d\n%s" % (seed, line)).digest()[:8], "big"))
+            file.write(line)
+    return keys
+
+
+def _choose(keys: array[int], rules: Rules) -> bytearray:
+    """1 for each example of the validation part. Equal examples have equal keys, so they stay together."""
+    distinct = sorted(set(keys))
+    wanted = rules.validation_size(len(distinct))
+    limit = distinct[wanted - 1] if wanted else -1
+    return bytearray(key <= limit for key in keys)
+
+
+def _split(whole: Path, chosen: bytearray, into: Path) -> tuple[_Writer, _Writer]:
+    training, validation = _Writer(whole.with_name("training"), into), _Writer(whole.with_name("validation"), into)
+    with whole.open("rb") as lines, training, validation:
+        for validating, line in zip(chosen, lines, strict=True):
+            (validation if validating else training).write(line)
+    return training, validation
+
+
+class _Writer:
+    """One part in the making; it takes its name only when it is complete."""
+
+    def __init__(self, path: Path, into: Path) -> None:
+        self._path = path
+        self._into = into
+        self._file = path.open("wb")
+        self._digest = sha256()
+        self._bytes = 0
+        self.examples = 0
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+    def write(self, line: bytes) -> None:
+        self._file.write(line)
+        self._digest.update(line)
+        self._bytes += len(line)
+        self.examples += 1
+
+    def part(self, tokens: int | None = None) -> Part:
+        digest = self._digest.hexdigest()
+        target = self._into / f"{digest[:16]}.jsonl"
+        self._path.replace(target)
+        return Part(path=target, sha256=digest, bytes=self._bytes, examples=self.examples, tokens=tokens)
+
+
+def _agreed(tokens: Mapping[str, int | None]) -> int | None:
+    """The one count that holds for every base model, if there is one."""
+    counts = set(tokens.values())
+    return counts.pop() if len(counts) == 1 else None
+
+
+def _too_few(path: Path, examples: int, needed: int) -> Finding:
+    message = f"{examples} training examples are left after the validation part, at least {needed} are needed"
+    return finding(Code.TOO_FEW_EXAMPLES, path.name, message)
+
+
+def _refusal(path: Path, errors: tuple[Finding, ...]) -> DatasetError:
+    first = errors[0]
+    where = ":".join(str(part) for part in (first.file, first.line) if part is not None)
+    more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
+    return DatasetError(
+        f"{path} cannot be used: {where}: {first.message}{more}",
+        hint=first.hint if len(errors) == 1 else "`orchestrator check` lists every finding.",
+        findings=errors,
+    )

@@ -1,0 +1,23 @@
+"""Rules: what the check asks for and how the dataset is built. One value, from the accounts file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MINIMUM_EXAMPLES = 10  # what OpenAI asks for; the other providers ask for less
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """`base_models` are those of the listed accounts; tokens are counted for each."""
+
+    minimum_examples: int = MINIMUM_EXAMPLES
+    base_models: tuple[str, ...] = ()
+    validation_fraction: float = 0.0
+    seed: int = 0
+
+    def validation_size(self, examples: int) -> int:
+        """How many examples go into the validation part: at least one if any are wanted, and never all."""
+        if not self.validation_fraction or examples < 2:
+            return 0
+        return min(max(1, round(examples * self.validation_fraction)), examples - 1)

@@ -1,0 +1,137 @@
+"""The dataset on disk: the same bytes everywhere, split by the seed, nothing left behind when something is wrong."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.errors import DatasetError
+from orchestrator.dataset import Rules, build, check, fingerprint
+
+SAMPLES = Path(__file__).parents[3] / "chats"
+
+
+def chats(folder: Path, count: int, text: str = "Hällo 👋 {}") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        messages = [
+            {"content": text.format(number), "role": "user"},
+            {"name": "juniper", "content": "Welcome!", "role": "assistant"},
+        ]
+        folder.joinpath(f"{number:03}.json").write_text(json.dumps(messages, indent=1), encoding="utf-8")
+    return folder
+
+
+def contents(path: Path) -> list[str]:
+    return path.read_text("utf-8").splitlines()
+
+
+def test_the_samples_are_a_dataset(tmp_path: Path) -> None:
+    rules = Rules(base_models=("gpt-4.1-mini-2025-04-14",), validation_fraction=0.1, seed=42)
+    built = build(SAMPLES, tmp_path, rules)
+    assert built.checked.findings == ()
+    assert built.dataset.training.examples == 13
+    assert built.dataset.validation is not None
+    assert built.dataset.validation.examples == 1
+    assert built.dataset.training.tokens == built.tokens["gpt-4.1-mini-2025-04-14"]
+    assert 3_000 < (built.dataset.training.tokens or 0) < 6_000
+
+
+def test_one_line_is_canonical(tmp_path: Path) -> None:
+    built = build(chats(tmp_path / "chats", 10), tmp_path / "out")
+    assert contents(built.dataset.training.path)[3] == (
+        '{"messages":[{"role":"user","content":"Hällo 👋 3"},'
+        '{"role":"assistant","content":"Welcome!","name":"juniper"}]}'
+    )
+
+
+def test_the_bytes_are_the_same_on_every_machine(tmp_path: Path) -> None:
+    """Pinned: if this fails, everyone's datasets change their identity."""
+    built = build(chats(tmp_path / "chats", 20), tmp_path / "out", Rules(validation_fraction=0.2, seed=7))
+    assert built.dataset.sha256 == "3452a8c02dbcf93b06c439bef1a813825ac7284fc581aaacfc3212131ceef0bb"
+
+
+def test_the_part_names_its_content(tmp_path: Path) -> None:
+    training = build(chats(tmp_path / "chats", 10), tmp_path / "out").dataset.training
+    content = training.path.read_bytes()
+    assert training.sha256 == sha256(content).hexdigest()
+    assert training.path == tmp_path / "out" / f"{training.sha256[:16]}.jsonl"
+    assert (training.bytes, training.examples, training.tokens) == (len(content), 10, None)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [training.path.name]
+
+
+def test_the_split_keeps_order_and_loses_nothing(tmp_path: Path) -> None:
+    folder = chats(tmp_path / "chats", 40)
+    whole = contents(build(folder, tmp_path / "whole").dataset.training.path)
+    dataset = build(folder, tmp_path / "split", Rules(validation_fraction=0.25, seed=1)).dataset
+    assert dataset.validation is not None
+    training, validation = contents(dataset.training.path), contents(dataset.validation.path)
+    assert len(validation) == 10
+    assert training == [line for line in whole if line not in validation]
+    assert validation == [line for line in whole if line not in training]
+
+
+def test_another_seed_is_another_split(tmp_path: Path) -> None:
+    folder = chats(tmp_path / "chats", 40)
+    first, second = (
+        build(folder, tmp_path / "out", Rules(validation_fraction=0.25, seed=seed)).dataset for seed in (1, 2)
+    )
+    assert first.sha256 != second.sha256
+
+
+def test_equal_examples_are_never_on_both_sides(tmp_path: Path) -> None:
+    folder = chats(tmp_path / "chats", 40)
+    for path in list(folder.iterdir()):
+        path.with_stem(path.stem + "-copy").write_bytes(path.read_bytes())
+    dataset = build(folder, tmp_path / "out", Rules(validation_fraction=0.2, seed=3)).dataset
+    assert dataset.validation is not None
+    assert dataset.validation.examples == 16
+    assert not set(contents(dataset.training.path)) & set(contents(dataset.validation.path))
+
+
+def test_a_refusal_carries_every_finding_and_leaves_nothing(tmp_path: Path) -> None:
+    folder = chats(tmp_path / "chats", 9)
+    (folder / "bad.json").write_text('[{"role": "robot", "content": ""}]')
+    with pytest.raises(DatasetError) as caught:
+        build(folder, tmp_path / "out")
+    codes = [found.code for found in caught.value.findings]
+    assert codes == ["unknown-role", "empty-content", "no-assistant", "too-few-examples"]
+    assert "bad.json:1" in caught.value.message
+    assert "3 more" in caught.value.message
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_too_few_examples_after_the_split_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="at least 10"):
+        build(chats(tmp_path / "chats", 10), tmp_path / "out", Rules(validation_fraction=0.1))
+
+
+def test_too_few_examples_because_equal_ones_moved_together_are_refused(tmp_path: Path) -> None:
+    folder = chats(tmp_path / "chats", 11, text="the same")
+    chats(folder / "more", 1)
+    with pytest.raises(DatasetError, match="at least 10"):
+        build(folder, tmp_path / "out", Rules(validation_fraction=0.5, minimum_examples=10))
+
+
+def test_the_fingerprint_notices_a_change_without_reading(tmp_path: Path) -> None:
+    folder = chats(tmp_path / "chats", 3)
+    before = fingerprint(folder)
+    assert fingerprint(folder) == before
+    (folder / "notes.txt").write_text("not a chat")
+    assert fingerprint(folder) == before
+    (folder / "000.json").write_text("[]")
+    assert fingerprint(folder) != before
+    assert fingerprint(tmp_path / "nowhere") == fingerprint(tmp_path / "elsewhere")
+
+
+def test_the_summary_adds_up(tmp_path: Path) -> None:
+    folder = chats(tmp_path / "chats", 4)
+    (folder / "more.jsonl").write_text('{"messages": []}\n\n{"messages": [{"role": "assistant", "content": "x"}]}\n{')
+    (folder / "notes.txt").write_text("not a chat")
+    summary = check(folder).summary
+    assert (summary.chats, summary.examples, summary.refused) == (7, 5, 2)
+    assert summary.ignored == ("notes.txt",)
+    assert [(file.file, file.chats, file.refused) for file in summary.files][-1] == ("more.jsonl", 3, 2)

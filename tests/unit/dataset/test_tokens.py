@@ -1,0 +1,114 @@
+"""Tokens are tiktoken's own, counted without a network."""
+
+from __future__ import annotations
+
+import random
+from importlib import import_module
+
+import pytest
+import tiktoken
+
+from orchestrator.dataset import encodings
+from orchestrator.dataset.tokens import Tally, example_tokens, text_tokens
+
+public = import_module("tiktoken_ext.openai_public")
+NAMES = sorted(encodings.SHA256)
+PIECES = [
+    "hello ",
+    "<|endoftext|>",
+    "👩‍🔬",
+    "漢字かな",
+    "  \n\n\t",
+    "don't",
+    "été",
+    "12345678",
+    "!!!///\n",
+    "\u00a0",
+    "\u200b",
+    " ",
+]
+
+
+@pytest.fixture
+def definitions(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, object]]:
+    """tiktoken's own constructors, with the download replaced by a record of the hash they would ask for."""
+    monkeypatch.setattr(public, "load_tiktoken_bpe", lambda _url, expected_hash: {"hash": expected_hash})
+    return {name: public.ENCODING_CONSTRUCTORS[name]() for name in NAMES}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_hash_and_pattern_are_tiktokens_own(name: str, definitions: dict[str, dict[str, object]]) -> None:
+    assert definitions[name]["mergeable_ranks"] == {"hash": encodings.SHA256[name]}
+    assert definitions[name]["pat_str"] == encodings.PATTERN[name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_ten_thousand_messages_count_as_tiktoken_counts_them(name: str) -> None:
+    chance = random.Random(7)
+    loaded = encodings.load(name)
+    texts = ["".join(chance.choices(PIECES, k=chance.randrange(12))) for _ in range(10_000)]
+    assert [text_tokens(name, text) for text in texts] == [len(loaded.encode_ordinary(text)) for text in texts]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("space", [" ", "\t", "\u00a0", "\u2003", " \u3000"])
+@pytest.mark.parametrize(
+    "around", [("", ""), ("word", "word"), ("!\n", "\n"), ("a ", "\r\nb"), ("\n\n", "1"), ("x", "/")]
+)
+def test_a_long_run_of_white_space_is_cut_where_it_changes_nothing(
+    name: str, space: str, around: tuple[str, str]
+) -> None:
+    before, after = around
+    text = f"{before}{space * 120_000}{after} and {space * 110_000}"
+    assert text_tokens(name, text) == len(encodings.load(name).encode_ordinary(text))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_million_spaces_do_not_crash(name: str) -> None:
+    assert 7_000 < text_tokens(name, " " * 1_000_000 + "x") < 9_000
+
+
+def test_the_overhead_is_the_cookbooks() -> None:
+    body = {
+        "messages": [
+            {"role": "system", "content": "Be kind."},
+            {"role": "user", "content": "Hi", "name": "mina"},
+            {"role": "assistant", "content": "Hello!"},
+        ]
+    }
+    count = tiktoken.Encoding.encode_ordinary
+    loaded = encodings.load("o200k_base")
+    expected = 3  # the example
+    for message in body["messages"]:
+        expected += 3 + sum(len(count(loaded, value)) for value in message.values()) + ("name" in message)
+    assert example_tokens("o200k_base", body) == expected
+
+
+@pytest.mark.parametrize(
+    ("base_model", "encoding"),
+    [
+        ("gpt-4.1-mini-2025-04-14", "o200k_base"),
+        ("gpt-4o-2024-08-06", "o200k_base"),
+        ("gpt-3.5-turbo-0125", "cl100k_base"),
+        ("ft:gpt-4.1-2025-04-14:acme:tone:abc", "o200k_base"),
+        ("ft:gpt-4-0613:acme::abc", "cl100k_base"),
+        ("meta-llama/Llama-3.3-70B-Instruct", None),
+        ("", None),
+    ],
+)
+def test_the_encoding_of_a_base_model(base_model: str, encoding: str | None) -> None:
+    assert encodings.encoding_of(base_model) == encoding
+
+
+def test_an_unknown_base_model_has_no_count() -> None:
+    tally = Tally(["gpt-4.1-2025-04-14", "gpt-3.5-turbo-0125", "llama"])
+    for text in ("one", "two"):
+        tally.add({"messages": [{"role": "assistant", "content": text}]})
+    assert tally.totals() == {"gpt-4.1-2025-04-14": 16, "gpt-3.5-turbo-0125": 16, "llama": None}
+    assert tally.totals([True, False])["gpt-4.1-2025-04-14"] == 8
+
+
+def test_a_damaged_rank_file_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(encodings.SHA256, "o200k_base", "0" * 64)
+    with pytest.raises(RuntimeError, match="damaged"):
+        encodings._ranks("o200k_base")
