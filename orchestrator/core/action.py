@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
-from orchestrator.core.hold import Hold
+from orchestrator.core.hold import REMOVED, SUPERSEDED, Hold
 from orchestrator.core.job import Job
-from orchestrator.core.lifecycle import State
+from orchestrator.core.lifecycle import UNSENT, State
+from orchestrator.core.run import Run, Standing
 
 GRACE = 2.0  # seconds after an intent's deadline before a look-up believes that nothing is there: lists may lag
 
@@ -69,12 +70,20 @@ Action = Rest | Wait | Verify | Upload | CheckFile | Submit | Follow | Abandon |
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """What a job's next step depends on besides the job itself."""
+    """What a job's next step depends on besides the job itself. `holds` are all that apply."""
 
     verified: bool = True
     started: bool = True
     slot_free: bool = True
     holds: tuple[Hold, ...] = ()
+
+
+def holds_on(job: Job, run: Run, standing: Standing) -> tuple[Hold, ...]:
+    """Everything that sets the job aside: itself, its account, and, before it is submitted, its run."""
+    holds = [job.hold, standing.hold, REMOVED if standing.removed_at is not None else None]
+    if job.state in UNSENT:
+        holds += [run.hold, None if run.current else SUPERSEDED]
+    return tuple(hold for hold in holds if hold)
 
 
 def next_action(job: Job, around: Circumstances, now: float) -> Action:
@@ -84,7 +93,7 @@ def next_action(job: Job, around: Circumstances, now: float) -> Action:
         return Wait(intent_over)
     if job.cancel_asked:
         return _wind_down(job.state)
-    if any(hold.holds(now) for hold in (job.hold, *around.holds) if hold):
+    if any(hold.holds(now) for hold in around.holds):
         return Rest()
     return _go_on(job.state, around)
 

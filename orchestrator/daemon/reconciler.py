@@ -28,9 +28,9 @@ from orchestrator.core.errors import (
     UnknownOutcome,
     WrongOrganization,
 )
-from orchestrator.core.hold import REMOVED, SUPERSEDED, Hold
+from orchestrator.core.hold import Hold
 from orchestrator.core.job import Job, JobId
-from orchestrator.core.lifecycle import UNSENT, Event, State
+from orchestrator.core.lifecycle import Event, State
 from orchestrator.core.observe import choose, created, observe_files, observe_job, vanished
 from orchestrator.core.remote import FileStatus, JobStatus
 from orchestrator.core.retry import GiveUp, HoldAccount, RetryAt, decide, poll_delay
@@ -103,17 +103,11 @@ class Reconciler:
         return wake_at is not None and wake_at <= self._clock.now()
 
     def _around(self, loaded: jobs.Loaded, connected: Connection | None) -> act.Circumstances:
-        job, run, standing = loaded.job, loaded.run, loaded.standing
-        holds = [standing.hold]
-        if connected is None:
-            holds.append(REMOVED)
-        if job.state in UNSENT:
-            holds += [run.hold, None if run.current else SUPERSEDED]
         return act.Circumstances(
-            verified=standing.verified_at is not None,
-            started=run.started_at is not None,
+            verified=loaded.standing.verified_at is not None,
+            started=loaded.run.started_at is not None,
             slot_free=connected is not None and loaded.running < connected.account.max_running_jobs,
-            holds=tuple(reason for reason in holds if reason),
+            holds=act.holds_on(loaded.job, loaded.run, loaded.standing),
         )
 
     async def _do(self, action: act.Action, loaded: jobs.Loaded, connected: Connection | None) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import insert, select, update
@@ -46,6 +47,20 @@ async def save_dataset(connection: AsyncConnection, dataset: Dataset, at: float)
     if (await connection.execute(known)).one_or_none() is None:
         parts = _columns("training", dataset.training) | _columns("validation", dataset.validation)
         await connection.execute(insert(datasets).values(sha256=dataset.sha256, created_at=at, **parts))
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetRow:
+    """What is worth showing of a dataset."""
+
+    examples: int
+    tokens: int | None
+
+
+async def dataset_row(connection: AsyncConnection, sha256: str) -> DatasetRow:
+    """The dataset's figures, without its files."""
+    query = select(datasets.c.training_examples, datasets.c.training_tokens).where(datasets.c.sha256 == sha256)
+    return DatasetRow(*(await connection.execute(query)).one())
 
 
 async def load_dataset(connection: AsyncConnection, sha256: str, folder: Path) -> Dataset:

@@ -1,0 +1,86 @@
+"""Desired: what the operator wants now, read from the accounts file, the key references and the chats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.control import Listed
+from orchestrator.core.account import ProviderName
+from orchestrator.core.dataset import Dataset
+from orchestrator.core.finding import Finding
+from orchestrator.core.hold import Hold
+from orchestrator.core.job import JobId, job_id
+from orchestrator.core.plan import Known, Plan, make_plan
+from orchestrator.core.price import training_usd
+from orchestrator.core.secret import Redactor, Secret
+from orchestrator.dataset import Rules, build, load_prices
+from orchestrator.sources.accounts import AccountsFile, read_accounts
+from orchestrator.sources.secrets import resolve_all
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """Everything a plan is made of. `prices` is the estimated price in US dollars of one job at each provider."""
+
+    file: AccountsFile
+    keys: Mapping[str, Secret]
+    dataset: Dataset
+    findings: Sequence[Finding]
+    prices: Mapping[ProviderName, float | None]
+
+    @property
+    def listed(self) -> list[Listed]:
+        """The accounts with the fingerprints of their keys."""
+        return [Listed(account, self.keys[account.name].fingerprint) for account in self.file.accounts]
+
+    @property
+    def job_ids(self) -> list[JobId]:
+        """The jobs that are wanted."""
+        file = self.file
+        return [job_id(self.dataset.sha256, a.provider, file.specs[a.provider], a.name) for a in file.accounts]
+
+    def plan(self, known: Known, concerns: Sequence[Hold] = ()) -> Plan:
+        """What is to be done, given what is known."""
+        return make_plan(
+            self.file.accounts,
+            self.file.specs,
+            self.dataset,
+            self.file.options,
+            prices=self.prices,
+            known=known,
+            concerns=concerns,
+        )
+
+
+def read_desired(accounts_file: Path, datasets: Path, prices_file: Path | None, redact: Redactor) -> Desired:
+    """Read everything; slow for large chats, so call it from a thread.
+
+    Raises ConfigError or DatasetError with every fault. The canonical JSONL is written into `datasets`.
+    """
+    file = read_accounts(accounts_file)
+    keys = resolve_all(file.accounts, base=file.folder, redact=redact)
+    prices = load_prices(prices_file)
+    built = build(file.dataset, datasets, rules_of(file))
+    return Desired(
+        file=file,
+        keys=keys,
+        dataset=built.dataset,
+        findings=built.checked.findings,
+        prices={
+            provider: training_usd(
+                built.tokens.get(spec.base_model), spec.n_epochs, prices.find(provider, spec.base_model)
+            )
+            for provider, spec in file.specs.items()
+        },
+    )
+
+
+def rules_of(file: AccountsFile) -> Rules:
+    """What the check asks for, for these accounts."""
+    return Rules(
+        base_models=tuple(sorted({spec.base_model for spec in file.specs.values()})),
+        validation_fraction=file.options.validation_fraction,
+        seed=file.options.seed,
+    )
