@@ -1,0 +1,95 @@
+"""What the sandbox says: an answer, or a refusal in the provider's error shape."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Scope = MutableMapping[str, Any]
+CHUNK = 256 * 1024
+CUT = "sandbox.cut"  # the scope's entry that closes the connection under the request
+
+
+@dataclass(slots=True)
+class Answer:
+    """A status and a body: a JSON value, or bytes, or a file that is streamed."""
+
+    body: Any
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Refusal(Exception):
+    """The request is refused: raised anywhere below a handler, sent as the provider's error object."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        kind: str = "invalid_request_error",
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        error = {"message": message, "type": kind, "param": param, "code": code}
+        self.answer = Answer({"error": error}, status, headers or {})
+
+
+def missing(what: str, name: str, *, param: str = "id", code: str | None = None) -> Refusal:
+    """404: this key has no such thing."""
+    return Refusal(404, f"No such {what}: {name}", param=param, code=code)
+
+
+def invalid(message: str, param: str | None, code: str | None = "invalid_value") -> Refusal:
+    """400: a parameter is wrong."""
+    return Refusal(400, message, param=param, code=code)
+
+
+async def deliver(answer: Answer, headers: dict[str, str], send: Send, *, half: bool = False) -> None:
+    """Send the answer; with `half`, promise all of it and stop in the middle."""
+    size, kind, chunks = _body(answer.body)
+    head = {"content-type": kind, "content-length": str(size)} | headers | answer.headers
+    raw = [(name.encode(), value.encode("utf-8", "replace")) for name, value in head.items()]
+    await send({"type": "http.response.start", "status": answer.status, "headers": raw})
+    left = size // 2 if half else size
+    async for chunk in chunks:
+        part = chunk[:left]
+        left -= len(part)
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+        if left == 0:
+            break
+    if not half:
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def cut(scope: Scope) -> None:
+    """Close the connection under the request. In-process, where there is none, the caller gets the error."""
+    close = scope.get(CUT)
+    if close is None:
+        raise ConnectionResetError("the sandbox cut this connection")
+    await close()
+
+
+def _body(body: Any) -> tuple[int, str, AsyncIterator[bytes]]:
+    if isinstance(body, Path):
+        return body.stat().st_size, "application/octet-stream", _read(body)
+    if isinstance(body, bytes):
+        return len(body), "application/octet-stream", _once(body)
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    return len(text), "application/json", _once(text)
+
+
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+
+
+async def _read(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            yield chunk

@@ -1,0 +1,73 @@
+"""The bytes of files, by their SHA-256: the same dataset in a thousand accounts is kept once."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+
+
+class Incoming:
+    """Bytes on their way in: written to a file, counted and hashed as they come. Removed unless kept."""
+
+    def __init__(self, folder: Path) -> None:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix="incoming-", delete=False) as made:
+            self.path = Path(made.name)
+        self._file = self.path.open("wb")
+        self._hash = sha256()
+        self.size = 0
+
+    def write(self, data: bytes | memoryview) -> None:
+        self._file.write(data)
+        self._hash.update(data)
+        self.size += len(data)
+
+    def finish(self) -> str:
+        """The SHA-256 of all that was written; nothing more may be."""
+        self._file.close()
+        return self._hash.hexdigest()
+
+    def __enter__(self) -> Incoming:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+
+class Blobs:
+    """A folder of contents; a temporary one that goes with this object when no folder is given."""
+
+    def __init__(self, folder: Path | None, *, discard: bool) -> None:
+        self.discard = discard
+        if folder is None:
+            folder = Path(tempfile.mkdtemp(prefix="sandbox-"))
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        for left_over in folder.glob("incoming-*"):
+            left_over.unlink()
+
+    def incoming(self) -> Incoming:
+        return Incoming(self._folder)
+
+    def keep(self, incoming: Incoming, digest: str) -> None:
+        """Keep finished bytes under their hash, unless contents are discarded."""
+        if not self.discard:
+            incoming.path.replace(self._folder / digest)
+
+    def path(self, digest: str) -> Path | None:
+        path = self._folder / digest
+        return path if path.is_file() else None
+
+    def remove(self, digest: str) -> None:
+        (self._folder / digest).unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        for path in self._folder.iterdir():
+            path.unlink()

@@ -1,0 +1,245 @@
+"""Faults: what goes wrong, for whom, how often. A rule is a value; `gate.py` is the one place that applies it.
+
+| kind | what happens | where, unless told | `seconds` |
+|---|---|---|---|
+| rate_limit | 429 `rate_limit_exceeded` | everywhere | Retry-After, 1 |
+| server_error | 500, nothing done | everywhere | |
+| drop | connection closed, nothing done | everywhere | |
+| lose_answer | **done, then** the connection is closed | everywhere | |
+| truncate | done, half of the body, then closed | everywhere | |
+| slow | answers later | everywhere | how much later, 5 |
+| forbidden | 403: may not train | jobs.create | |
+| quota | 429 `insufficient_quota` | jobs.create | |
+| daily_limit | 429 `daily_rate_limit_exceeded` | jobs.create | Retry-After, if above 0 |
+| too_many_jobs | 429 while all slots are taken | jobs.create | Retry-After, if above 0 |
+| reject_file | the file ends in status `error` | files.create | |
+| fail_job | the job fails in training (`code`, `message`) | jobs.create | after so much training, half of it |
+| no_model_id | succeeded, the model id comes later | jobs.create | how much later, 5 |
+| unknown_status | says `reviewing` before `succeeded` | jobs.create | how long, 5 |
+| vanish | the job is gone | jobs.create | after so long, 0 |
+| ignore_metadata_filter | lists every job | jobs.list | |
+| page_size | pages of at most `size` | lists | |
+| stuck_cursor | the same page again and again, always `has_more` | lists | |
+
+`quota` and `forbidden` may be put on any operation by naming it. Chance is drawn from the seed, the rule, the
+account, the operation and how often that account asked for it, so a run repeats itself however its requests
+interleave. Counts live in memory: a restart of the sandbox begins them again.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from fnmatch import fnmatchcase
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+OPERATIONS = (
+    "files.create",
+    "files.list",
+    "files.retrieve",
+    "files.delete",
+    "files.content",
+    "jobs.create",
+    "jobs.list",
+    "jobs.retrieve",
+    "jobs.cancel",
+    "jobs.pause",
+    "jobs.resume",
+    "jobs.events",
+    "jobs.checkpoints",
+    "models.list",
+    "models.retrieve",
+    "models.delete",
+    "moderations.create",
+    "chat.create",
+    "uploads.create",
+    "uploads.part",
+    "uploads.complete",
+    "uploads.cancel",
+)
+EVERYWHERE = ("*",)
+LISTS = ("files.list", "jobs.list", "jobs.events", "jobs.checkpoints")
+CREATE_FILE = ("files.create", "uploads.complete")
+CREATE_JOB = ("jobs.create",)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Where a kind of fault may strike, where it does unless told, and what its `seconds` are by default."""
+
+    possible: tuple[str, ...] = EVERYWHERE
+    usual: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+KINDS = {
+    "rate_limit": Kind(seconds=1.0),
+    "server_error": Kind(),
+    "drop": Kind(),
+    "lose_answer": Kind(),
+    "truncate": Kind(),
+    "slow": Kind(seconds=5.0),
+    "forbidden": Kind(usual=CREATE_JOB),
+    "quota": Kind(usual=CREATE_JOB),
+    "daily_limit": Kind(CREATE_JOB),
+    "too_many_jobs": Kind(CREATE_JOB),
+    "reject_file": Kind(CREATE_FILE),
+    "fail_job": Kind(CREATE_JOB),
+    "no_model_id": Kind(CREATE_JOB, seconds=5.0),
+    "unknown_status": Kind(CREATE_JOB, seconds=5.0),
+    "vanish": Kind(CREATE_JOB),
+    "ignore_metadata_filter": Kind(("jobs.list",)),
+    "page_size": Kind(LISTS),
+    "stuck_cursor": Kind(LISTS),
+}
+DECISIVE = frozenset(
+    {"rate_limit", "server_error", "drop", "lose_answer", "truncate", "forbidden", "quota", "daily_limit"}
+)
+FATES = frozenset({"reject_file", "fail_job", "no_model_id", "unknown_status", "vanish"})
+
+
+class FaultError(ValueError):
+    """A fault rule cannot be understood; the message names every one, a line each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One rule. `accounts` and `operations` are names or patterns (`files.*`); none means the kind's usual ones."""
+
+    kind: str
+    rate: float = 1.0
+    accounts: tuple[str, ...] = ()
+    operations: tuple[str, ...] = ()
+    times: int | None = None
+    seconds: float | None = None
+    size: int = 1
+    code: str = ""
+    message: str = ""
+
+    @property
+    def wait(self) -> float:
+        """`seconds`, or what is usual for this kind."""
+        return KINDS[self.kind].seconds if self.seconds is None else self.seconds
+
+    def strikes(self, account: str, operation: str) -> bool:
+        """Whether this rule is about that request at all."""
+        kind = KINDS[self.kind]
+        where = self.operations or kind.usual or kind.possible
+        whom = self.accounts or EVERYWHERE
+        return _any(operation, kind.possible) and _any(operation, where) and _any(account, whom)
+
+    def problems(self) -> list[str]:
+        """What is wrong with it, in words."""
+        if self.kind not in KINDS:
+            return [f"unknown kind {self.kind!r}; known: {', '.join(KINDS)}"]
+        unknown = [p for p in self.operations if not any(fnmatchcase(o, p) for o in OPERATIONS)]
+        checks = {
+            f"unknown operation {unknown}; known: {', '.join(OPERATIONS)}": bool(unknown),
+            f"rate must be from 0 to 1, not {self.rate}": not 0 <= self.rate <= 1,
+            f"times must be 1 or more, not {self.times}": self.times is not None and self.times < 1,
+            f"seconds must not be negative: {self.seconds}": self.wait < 0,
+            f"size must be 1 or more, not {self.size}": self.size < 1,
+        }
+        return [f"{self.kind}: {problem}" for problem, wrong in checks.items() if wrong]
+
+
+@dataclass(slots=True)
+class FaultBook:
+    """The rules in force and how often each has struck."""
+
+    seed: int
+    rules: tuple[Fault, ...] = ()
+    fired: Counter[int] = field(default_factory=Counter)
+    _asked: Counter[tuple[int, str, str]] = field(default_factory=Counter)
+
+    def replace(self, rules: Sequence[Fault]) -> None:
+        """Put other rules in force; all counts begin again."""
+        self.rules = tuple(rules)
+        self.fired.clear()
+        self._asked.clear()
+
+    def draw(self, account: str, operation: str) -> dict[str, Fault]:
+        """The faults that strike this request, at most one of each kind and one that decides its answer."""
+        struck: dict[str, Fault] = {}
+        for number, rule in enumerate(self.rules):
+            taken = rule.kind in struck or (rule.kind in DECISIVE and not DECISIVE.isdisjoint(struck))
+            if not taken and rule.strikes(account, operation) and self._fires(number, rule, account, operation):
+                struck[rule.kind] = rule
+        return struck
+
+    def _fires(self, number: int, rule: Fault, account: str, operation: str) -> bool:
+        if rule.times is not None and self.fired[number] >= rule.times:
+            return False
+        self._asked[number, account, operation] += 1
+        nth = self._asked[number, account, operation]
+        if chance(self.seed, number, account, operation, nth) >= rule.rate:
+            return False
+        self.fired[number] += 1
+        return True
+
+
+def chance(*parts: object) -> float:
+    """A number from 0 up to 1 that depends on the parts alone."""
+    digest = blake2b(repr(parts).encode(), digest_size=6).digest()
+    return int.from_bytes(digest, "big") / 2**48
+
+
+def load_faults(path: Path) -> tuple[Fault, ...]:
+    """Read `[[faults]]` from a TOML file. Raises FaultError, OSError."""
+    try:
+        return parse_faults(tomllib.loads(path.read_text("utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as broken:
+        raise FaultError(f"{path}: not TOML: {broken}") from broken
+
+
+def parse_faults(document: Any) -> tuple[Fault, ...]:
+    """Rules from a document like `{"faults": [{"kind": "drop", "rate": 0.1}]}`. Raises FaultError."""
+    rules = document.get("faults", []) if isinstance(document, Mapping) else None
+    if not isinstance(rules, list):
+        raise FaultError("expected a list `faults` of tables")
+    faults, problems = [], []
+    for number, rule in enumerate(rules, 1):
+        try:
+            faults.append(_parse_rule(rule))
+        except FaultError as wrong:
+            problems.append(f"fault {number}: {wrong}")
+    if problems:
+        raise FaultError("\n".join(problems))
+    return tuple(faults)
+
+
+def dump_faults(rules: Sequence[Fault]) -> list[dict[str, Any]]:
+    """The rules in the form `parse_faults` reads, without what is left at its default."""
+    defaults = {f.name: f.default for f in fields(Fault)}
+    return [{key: value for key, value in asdict(rule).items() if value != defaults[key]} for rule in rules]
+
+
+def _parse_rule(rule: Any) -> Fault:
+    if not isinstance(rule, Mapping) or not isinstance(rule.get("kind"), str):
+        raise FaultError("expected a table with a `kind`")
+    wrong = [f"{key}={value!r}" for key, value in rule.items() if not _fits(key, value)]
+    if wrong:
+        raise FaultError(f"{rule['kind']}: unknown option or wrong type: {', '.join(wrong)}")
+    options: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in rule.items()}
+    fault = Fault(**options)
+    if problems := fault.problems():
+        raise FaultError("; ".join(problems))
+    return fault
+
+
+def _fits(key: str, value: Any) -> bool:
+    if key in {"accounts", "operations"}:
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    if key in {"rate", "seconds"}:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if key in {"times", "size"}:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return key in {"kind", "code", "message"} and isinstance(value, str)
+
+
+def _any(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)

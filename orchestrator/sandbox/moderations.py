@@ -1,0 +1,79 @@
+"""The moderation endpoint. A text that holds the word FLAGME is harassment; everything else is harmless."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+from orchestrator.sandbox.answer import Answer, invalid
+from orchestrator.sandbox.call import Call
+
+MARKER = "FLAGME"
+CATEGORIES = {
+    "harassment": ["text"],
+    "harassment/threatening": ["text"],
+    "hate": ["text"],
+    "hate/threatening": ["text"],
+    "illicit": ["text"],
+    "illicit/violent": ["text"],
+    "self-harm": ["text", "image"],
+    "self-harm/intent": ["text", "image"],
+    "self-harm/instructions": ["text", "image"],
+    "sexual": ["text", "image"],
+    "sexual/minors": ["text"],
+    "violence": ["text", "image"],
+    "violence/graphic": ["text", "image"],
+}
+MODELS = {
+    "omni-moderation-latest": "omni-moderation-2024-09-26",
+    "omni-moderation-2024-09-26": "omni-moderation-2024-09-26",
+    "text-moderation-latest": "text-moderation-007",
+    "text-moderation-stable": "text-moderation-007",
+}
+
+
+async def create_moderation(call: Call) -> Answer:
+    """POST /v1/moderations."""
+    body = await call.json()
+    model = body.get("model", "omni-moderation-latest")
+    if model not in MODELS:
+        raise invalid(f"Invalid value for 'model': {model!r} is no moderation model.", "model", "model_not_found")
+    results = [_result(given) for given in _inputs(body.get("input"))]
+    return Answer({"id": f"modr-{uuid4().hex}", "model": MODELS[model], "results": results})
+
+
+def _inputs(given: Any) -> list[list[dict[str, Any]]]:
+    """What is judged, one list of parts for each result. Raises Refusal (400)."""
+    if isinstance(given, str):
+        return [[_text(given)]]
+    if isinstance(given, list) and given and all(isinstance(item, str) for item in given):
+        return [[_text(item)] for item in given]
+    if isinstance(given, list) and given and all(map(_is_part, given)):
+        return [given]
+    message = "Invalid 'input': expected a string, a list of strings, or a list of text and image_url parts."
+    raise invalid(message, "input", "invalid_type")
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+def _is_part(part: Any) -> bool:
+    if not isinstance(part, dict):
+        return False
+    image = part.get("image_url")
+    if part.get("type") == "image_url":
+        return isinstance(image, dict) and isinstance(image.get("url"), str)
+    return part.get("type") == "text" and isinstance(part.get("text"), str)
+
+
+def _result(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    kinds = {"image" if part["type"] == "image_url" else "text" for part in parts}
+    flagged = any(MARKER in part.get("text", "") for part in parts)
+    applied = {name: [kind for kind in able if kind in kinds] for name, able in CATEGORIES.items()}
+    return {
+        "flagged": flagged,
+        "categories": {name: flagged and name == "harassment" for name in CATEGORIES},
+        "category_scores": {name: 0.97 if flagged and name == "harassment" else 0.0001 for name in CATEGORIES},
+        "category_applied_input_types": applied,
+    }

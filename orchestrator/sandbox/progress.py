@@ -1,0 +1,146 @@
+"""What a job tells while it runs: its loss curve, its events and its checkpoints, all from its timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import blake2b
+from math import ceil, exp
+from typing import Any
+
+from orchestrator.sandbox.faults import chance
+from orchestrator.sandbox.records import Job
+from orchestrator.sandbox.timeline import NEVER, Timeline
+
+METRICS_LIMIT = 200  # metrics events of one job, spread evenly over its steps
+CHECKPOINTS = 3
+
+
+def total_steps(job: Job) -> int:
+    """Batches of all epochs."""
+    return _steps_per_epoch(job) * int(job.resolved["n_epochs"])
+
+
+def metrics(job: Job, step: int) -> dict[str, float]:
+    """The metrics at a step: a falling loss with some noise, the same for the same data, seed and model."""
+    share = step / total_steps(job)
+    noise = chance(job.training_sha256, job.seed, job.model, step) - 0.5
+    loss = 0.35 + 2.0 * exp(-3.5 * share) + 0.08 * noise
+    values = {
+        "train_loss": round(loss, 4),
+        "train_mean_token_accuracy": round(min(0.99, 0.95 - 0.3 * exp(-3 * share) - 0.02 * noise), 4),
+    }
+    if job.validation_file is not None:
+        values |= {"valid_loss": round(loss + 0.05 + 0.1 * share, 4)}
+    return values
+
+
+def reported_steps(job: Job) -> list[int]:
+    """The steps that have a metrics event, the first and the last always."""
+    total = total_steps(job)
+    return sorted({1, *(ceil(total * n / METRICS_LIMIT) for n in range(1, METRICS_LIMIT + 1))})
+
+
+def events(job: Job, timeline: Timeline, now: float) -> list[dict[str, Any]]:
+    """What has happened until now, newest first."""
+    happened = [moment for moment in _moments(job, timeline) if moment[0] <= now]
+    happened.sort(key=lambda moment: moment[0])
+    return [_event(job, *moment) for moment in reversed(happened)]
+
+
+def checkpoints(job: Job, timeline: Timeline, now: float) -> list[dict[str, Any]]:
+    """The last checkpoints that exist by now, newest first."""
+    made = []
+    for step in _checkpoint_steps(job):
+        at = timeline.reached(step / total_steps(job))
+        if at <= now:
+            made.append(_checkpoint(job, step, at))
+    return made[::-1]
+
+
+def checkpoint_models(job: Job) -> list[str]:
+    """The models of the last checkpoints, oldest first."""
+    return [f"{job.fine_tuned_model}:ckpt-step-{step}" for step in _checkpoint_steps(job)]
+
+
+Moment = tuple[float, str, str, dict[str, Any]]
+"""(time, what makes its id, message, data)"""
+
+
+def _moments(job: Job, timeline: Timeline) -> Iterator[Moment]:
+    yield timeline.created, "created", f"Created fine-tuning job: {job.id}", {}
+    yield timeline.created, "validating", f"Validating training file: {job.training_file}", {}
+    if timeline.validated < timeline.ended:
+        yield timeline.validated, "queued", "Files validated, moving job to queued state", {}
+    if timeline.started < NEVER:
+        yield timeline.started, "started", "Fine-tuning job started", {}
+        yield from _training_moments(job, timeline)
+    yield from _end_moments(job, timeline)
+
+
+def _training_moments(job: Job, timeline: Timeline) -> Iterator[Moment]:
+    total = total_steps(job)
+    for number, (since, until) in enumerate(timeline.pauses):
+        yield since, f"paused-{number}", "Fine-tuning job paused", {}
+        yield until, f"resumed-{number}", "Fine-tuning job resumed", {}
+    for step in reported_steps(job):
+        data = {"step": step, "total_steps": total} | metrics(job, step)
+        message = f"Step {step}/{total}: training loss={data['train_loss']:.2f}"
+        yield timeline.reached(step / total), f"step-{step}", message, data
+    for step in _checkpoint_steps(job)[:-1]:
+        yield timeline.reached(step / total), f"checkpoint-{step}", f"Checkpoint created at step {step}", {}
+
+
+def _end_moments(job: Job, timeline: Timeline) -> Iterator[Moment]:
+    if timeline.outcome == "succeeded":
+        yield timeline.model_from, "model", f"New fine-tuned model created: {job.fine_tuned_model}", {}
+        yield timeline.ended, "succeeded", "The job has successfully completed", {}
+    elif timeline.outcome == "cancelled":
+        yield timeline.ended, "cancelled", "The job has been cancelled", {}
+    else:
+        yield timeline.ended, "failed", failure(job)["message"], {}
+
+
+def failure(job: Job) -> dict[str, Any]:
+    """The `error` of a job that failed, in validation or in training."""
+    if job.problem is not None:
+        return job.problem
+    fate = job.fate["fail_job"]
+    message = fate["message"] or "The job failed due to an internal error."
+    return {"code": fate["code"] or "server_error", "message": message, "param": None}
+
+
+def _event(job: Job, at: float, key: str, message: str, data: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "object": "fine_tuning.job.event",
+        "id": f"ftevent-{_token(job.id, key)}",
+        "created_at": int(at),
+        "level": "error" if key == "failed" else "warn" if key == "cancelled" else "info",
+        "message": message,
+        "type": "metrics" if data else "message",
+        "data": data,
+    }
+
+
+def _checkpoint(job: Job, step: int, at: float) -> dict[str, Any]:
+    return {
+        "object": "fine_tuning.job.checkpoint",
+        "id": f"ftckpt_{_token(job.id, f'checkpoint-{step}')}",
+        "created_at": int(at),
+        "fine_tuned_model_checkpoint": f"{job.fine_tuned_model}:ckpt-step-{step}",
+        "fine_tuning_job_id": job.id,
+        "step_number": step,
+        "metrics": {"step": step} | metrics(job, step),
+    }
+
+
+def _steps_per_epoch(job: Job) -> int:
+    return max(1, ceil(job.examples / int(job.resolved["batch_size"])))
+
+
+def _checkpoint_steps(job: Job) -> list[int]:
+    epochs = int(job.resolved["n_epochs"])
+    return [_steps_per_epoch(job) * epoch for epoch in range(max(1, epochs - CHECKPOINTS + 1), epochs + 1)]
+
+
+def _token(*parts: str) -> str:
+    return blake2b(":".join(parts).encode(), digest_size=12).hexdigest()

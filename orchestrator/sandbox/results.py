@@ -1,0 +1,39 @@
+"""The result file of a finished job: the metrics of its steps as CSV. Made when asked for; in no list of files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator.sandbox.call import Call
+from orchestrator.sandbox.progress import metrics, reported_steps
+from orchestrator.sandbox.records import Job
+
+
+def find_result(call: Call, name: str) -> Job | None:
+    """The caller's succeeded job whose result file has that id."""
+    for job in call.world.jobs.of(call.account).values():
+        if job.result_file == name:
+            timeline = call.world.timelines(call.account)[job.id]
+            return job if timeline.status(call.now) == "succeeded" else None
+    return None
+
+
+def result_body(job: Job) -> dict[str, Any]:
+    """The file as the provider shows it."""
+    return {
+        "id": job.result_file,
+        "object": "file",
+        "bytes": len(result_content(job)),
+        "created_at": int(job.created_at),
+        "filename": "step_metrics.csv",
+        "purpose": "fine-tune-results",
+        "status": "processed",
+    }
+
+
+def result_content(job: Job) -> bytes:
+    """One line for each reported step."""
+    steps = reported_steps(job)
+    rows: list[list[Any]] = [["step", *metrics(job, steps[0])]]
+    rows += ([step, *metrics(job, step).values()] for step in steps)
+    return "".join(",".join(map(str, row)) + "\n" for row in rows).encode()

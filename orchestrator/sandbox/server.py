@@ -1,0 +1,102 @@
+"""The sandbox on a port."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from orchestrator.sandbox.answer import CUT, Scope
+from orchestrator.sandbox.app import create_app
+from orchestrator.sandbox.settings import SandboxSettings
+
+STOP_SECONDS = 2
+
+
+class NotLoopback(ValueError):
+    """The sandbox would be reachable from other machines."""
+
+
+async def serve(
+    host: str = "127.0.0.1",
+    port: int = 0,
+    settings: SandboxSettings | None = None,
+    ready: Callable[[int], None] | None = None,
+) -> None:
+    """Serve until cancelled; finishes what is in flight. Port 0 is any free one; `ready` is told which.
+
+    Raises NotLoopback, and OSError when the port is taken.
+    """
+    settings = settings or SandboxSettings()
+    if not settings.allow_remote and not _is_loopback(host):
+        raise NotLoopback(f"{host} is not a loopback address: use 127.0.0.1, or allow other addresses explicitly")
+    listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    config = uvicorn.Config(
+        create_app(settings),
+        http=_Connection,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+    server = _Server(config, ready or (lambda _: None))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        await asyncio.shield(serving)
+    finally:
+        server.should_exit = True
+        await serving
+
+
+class _Server(uvicorn.Server):
+    """Says when it listens, and leaves signals to the program around it."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[int], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or []:
+            self._ready(listener.getsockname()[1])
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class _Connection(H11Protocol):
+    """Gives each request the means to close its own connection."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._lost = asyncio.Event()
+        app: Any = self.app
+
+        async def cut() -> None:
+            transport.close()
+            await self._lost.wait()
+
+        async def cuttable(scope: Scope, receive: Any, send: Any) -> None:
+            scope[CUT] = cut
+            await app(scope, receive, send)
+
+        self.app = cuttable
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._lost.set()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

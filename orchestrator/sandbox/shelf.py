@@ -1,0 +1,103 @@
+"""Where records are kept: in memory for reading, and written through to SQLite before an answer is given.
+
+The sandbox is the only writer of its state, so what it has read at the start stays true. SQLite runs in WAL mode
+without syncing: that survives `kill -9` of the process, which is all that is promised.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+SCHEMA = """
+PRAGMA journal_mode=WAL;
+PRAGMA synchronous=OFF;
+CREATE TABLE IF NOT EXISTS records (
+    number INTEGER PRIMARY KEY, kind TEXT NOT NULL, id TEXT NOT NULL, record TEXT NOT NULL, UNIQUE (kind, id));
+"""
+
+
+class Record(Protocol):
+    """Anything with an id that belongs to an account."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def account(self) -> str: ...
+
+
+R = TypeVar("R", bound=Record)
+
+
+class Database:
+    """The state file, or nothing when there is none."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._connection: sqlite3.Connection | None = None
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._connection.executescript(SCHEMA)
+
+    def run(self, statement: str, *values: Any) -> list[Any]:
+        """Run one statement, committed when this returns."""
+        return [] if self._connection is None else self._connection.execute(statement, values).fetchall()
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class Shelf(Generic[R]):
+    """All records of one kind, by account, oldest first."""
+
+    def __init__(self, database: Database, kind: type[R]) -> None:
+        self._database = database
+        self._kind = kind.__name__
+        self._accounts: dict[str, dict[str, R]] = {}
+        self.revision: Counter[str] = Counter()
+        """Counts the changes of each account's records."""
+        rows = database.run("SELECT record FROM records WHERE kind = ? ORDER BY number", self._kind)
+        for (row,) in rows:
+            self._put(kind(**json.loads(row)))
+
+    def of(self, account: str) -> dict[str, R]:
+        """That account's records by id; not to be changed."""
+        return self._accounts.get(account, {})
+
+    def __iter__(self) -> Iterator[R]:
+        for records in self._accounts.values():
+            yield from records.values()
+
+    def save(self, record: R) -> R:
+        """Add the record, or put it in the place of the one with its id."""
+        self._database.run(
+            "INSERT INTO records (kind, id, record) VALUES (?, ?, ?) "
+            "ON CONFLICT (kind, id) DO UPDATE SET record = excluded.record",
+            self._kind,
+            record.id,
+            json.dumps(asdict(record)),  # type: ignore[call-overload]
+        )
+        self._put(record)
+        return record
+
+    def remove(self, record: R) -> None:
+        self._database.run("DELETE FROM records WHERE kind = ? AND id = ?", self._kind, record.id)
+        del self._accounts[record.account][record.id]
+        self.revision[record.account] += 1
+
+    def clear(self) -> None:
+        self._database.run("DELETE FROM records WHERE kind = ?", self._kind)
+        for account in self._accounts:
+            self.revision[account] += 1
+        self._accounts.clear()
+
+    def _put(self, record: R) -> None:
+        self._accounts.setdefault(record.account, {})[record.id] = record
+        self.revision[record.account] += 1

@@ -1,0 +1,109 @@
+"""The course of jobs through time, worked out from what is recorded and nothing else.
+
+A job is checked, waits, takes one of its organisation's slots in the order in which jobs became ready, trains, ends.
+Everything in the future of a timeline is a forecast: a cancel, a pause or a new job makes a new one, which agrees
+with the old one about the past. A paused job keeps its slot.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+
+from orchestrator.sandbox.records import Job
+
+NEVER = inf
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """When a job reaches what, in epoch seconds; NEVER for what it does not reach."""
+
+    created: float
+    validated: float
+    started: float
+    ended: float
+    outcome: str
+    """succeeded, failed or cancelled, once `ended` is reached."""
+    training: float
+    """Seconds of training that the whole of it takes."""
+    pauses: tuple[tuple[float, float], ...] = ()
+    reviewed_from: float = NEVER
+    """Trained, but still under a name that nobody published."""
+    model_from: float = NEVER
+
+    def status(self, now: float) -> str:
+        """The status as the provider says it."""
+        if now >= self.ended:
+            return self.outcome
+        if any(since <= now < until for since, until in self.pauses):
+            return "paused"
+        steps = ((self.reviewed_from, "reviewing"), (self.started, "running"), (self.validated, "queued"))
+        return next((name for since, name in steps if now >= since), "validating_files")
+
+    def reached(self, share: float) -> float:
+        """When that share of the training is done; NEVER if it ends before."""
+        at = _work(self.started, self.training * share, self.pauses)
+        return at if at <= self.ended else NEVER
+
+
+def schedule(jobs: Sequence[Job], slots: int) -> dict[str, Timeline]:
+    """The timelines of all jobs of one organisation."""
+    free = [-inf] * slots
+    timelines = {}
+    for job in sorted(jobs, key=_ready):
+        timeline = _course(job, max(_ready(job), free[0]))
+        timelines[job.id] = timeline
+        if timeline.started < NEVER:
+            heapq.heapreplace(free, min(timeline.ended, timeline.reviewed_from))
+    return timelines
+
+
+def _ready(job: Job) -> float:
+    return job.created_at + job.validating_seconds + job.queue_seconds
+
+
+def _course(job: Job, start: float) -> Timeline:
+    """The course of a job that gets a slot at `start`."""
+    validated = job.created_at + job.validating_seconds
+    cancelled = NEVER if job.cancelled_at is None else job.cancelled_at
+    if job.problem is not None and validated <= cancelled:
+        return Timeline(job.created_at, validated, NEVER, validated, "failed", job.training_seconds)
+    if cancelled <= start:
+        return Timeline(job.created_at, validated, NEVER, cancelled, "cancelled", job.training_seconds)
+    pauses = tuple((float(since or 0), NEVER if until is None else until) for since, until in job.pauses)
+    return _training(job, start, cancelled, pauses)
+
+
+def _training(job: Job, start: float, cancelled: float, pauses: tuple[tuple[float, float], ...]) -> Timeline:
+    failing = job.fate.get("fail_job")
+    seconds = job.training_seconds if failing is None else failing["seconds"] or job.training_seconds / 2
+    trained = _work(start, seconds, pauses)
+    review = job.fate.get("unknown_status", {}).get("seconds", 0.0) if failing is None else 0.0
+    ended, outcome = trained + review, "succeeded" if failing is None else "failed"
+    if cancelled < ended:
+        ended, outcome = cancelled, "cancelled"
+    later = job.fate.get("no_model_id", {}).get("seconds", 0.0)
+    return Timeline(
+        created=job.created_at,
+        validated=job.created_at + job.validating_seconds,
+        started=start,
+        ended=ended,
+        outcome=outcome,
+        training=job.training_seconds,
+        pauses=pauses,
+        reviewed_from=trained if review else NEVER,
+        model_from=ended + later if outcome == "succeeded" else NEVER,
+    )
+
+
+def _work(start: float, seconds: float, pauses: Sequence[tuple[float, float]]) -> float:
+    """When `seconds` of work are done that begin at `start` and rest in the pauses."""
+    end = start + seconds
+    for since, until in pauses:
+        if since >= end:
+            break
+        end += until - since
+    return end
