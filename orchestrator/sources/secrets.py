@@ -51,10 +51,8 @@ def resolve(reference: str, *, base: Path, redact: Redactor) -> Secret:
     return secret
 
 
-def resolve_all(accounts: Iterable[Account], *, base: Path, redact: Redactor) -> dict[str, Secret]:
-    """Each account's key by the account's name; one ConfigError with all faults. A reference is read once."""
-    accounts = tuple(accounts)
-    references = dict.fromkeys(account.api_key for account in accounts)
+def resolve_each(accounts: Iterable[Account], *, base: Path, redact: Redactor) -> dict[str, Secret | ConfigError]:
+    """Each account's key, or why there is none, by the account's name. A reference is followed only once."""
 
     def attempt(reference: str) -> Secret | ConfigError:
         try:
@@ -62,23 +60,24 @@ def resolve_all(accounts: Iterable[Account], *, base: Path, redact: Redactor) ->
         except ConfigError as fault:
             return fault
 
+    wanted = {account.name: account.api_key for account in accounts}
+    references = dict.fromkeys(wanted.values())
     with ThreadPoolExecutor(_COMMANDS_AT_ONCE) as pool:
-        results = dict(zip(references, pool.map(attempt, references), strict=True))
-    keys: dict[str, Secret] = {}
-    problems: list[str] = []
-    for account in accounts:
-        result = results[account.api_key]
-        if isinstance(result, Secret):
-            keys[account.name] = result
-        else:
-            problems.append(f"[[accounts]] {account.name}: api_key: {result.message}")
-    if problems:
+        found = dict(zip(references, pool.map(attempt, references), strict=True))
+    return {name: found[reference] for name, reference in wanted.items()}
+
+
+def resolve_all(accounts: Iterable[Account], *, base: Path, redact: Redactor) -> dict[str, Secret]:
+    """Each account's key by the account's name; one ConfigError with all faults when one has none."""
+    found = resolve_each(accounts, base=base, redact=redact)
+    faults = {name: fault for name, fault in found.items() if isinstance(fault, ConfigError)}
+    if faults:
         raise ConfigError(
-            "no key for " + ("an account" if len(problems) == 1 else f"{len(problems)} accounts"),
+            "no key for " + ("an account" if len(faults) == 1 else f"{len(faults)} accounts"),
             hint="Put each key where its reference points, or correct the reference, and start again.",
-            problems=problems,
+            problems=[f"[[accounts]] {name}: api_key: {fault.message}" for name, fault in faults.items()],
         )
-    return keys
+    return {name: key for name, key in found.items() if isinstance(key, Secret)}
 
 
 def _from_env(name: str, base: Path) -> bytes:

@@ -7,9 +7,9 @@ import pytest
 
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.secret import Redactor
+from orchestrator.core.secret import Redactor, Secret
 from orchestrator.sources import command
-from orchestrator.sources.secrets import resolve, resolve_all
+from orchestrator.sources.secrets import resolve, resolve_all, resolve_each
 
 KEY = "sk-canary-81c2"
 
@@ -166,6 +166,16 @@ def test_all_faults_come_at_once(tmp_path: Path, redact: Redactor, monkeypatch: 
         ["[[accounts]]", "d:", "api_key:", "the"],
     ]
     assert "canary" not in repr(caught.value.problems)
+
+
+def test_one_without_a_key_does_not_keep_the_others_from_theirs(
+    tmp_path: Path, redact: Redactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("A_KEY", KEY)
+    found = resolve_each([account("a", "env:A_KEY"), account("b", "file:no")], base=tmp_path, redact=redact)
+    assert isinstance(found["a"], Secret)
+    assert found["a"].reveal() == KEY
+    assert isinstance(found["b"], ConfigError)
 
 
 def test_no_accounts_no_keys(tmp_path: Path, redact: Redactor) -> None:
