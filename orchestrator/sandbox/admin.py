@@ -60,7 +60,8 @@ def picture(world: World, request: Request) -> dict[str, Any]:
 
 
 def _account(world: World, name: str, request: Request) -> dict[str, Any]:
-    call = Call(world, Caller(name), request, {}, world.clock(), {})
+    now = world.clock()
+    call = Call(world, Caller(name), request, {}, now, now, {})
     return {
         "files": [
             file_body(world, file, call.now) | {"sha256": file.sha256} for file in world.files.of(name).values()

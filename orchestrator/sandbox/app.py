@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from orchestrator.sandbox import chat, files, jobs, models, moderations
+from orchestrator.sandbox import chat, files, jobs, models, moderations, uploads
 from orchestrator.sandbox.admin import admin_routes
 from orchestrator.sandbox.call import Handler
 from orchestrator.sandbox.gate import Gate
@@ -20,6 +20,7 @@ from orchestrator.sandbox.settings import SandboxSettings
 from orchestrator.sandbox.world import World
 
 FILE = "/v1/files/{file_id}"
+UPLOAD = "/v1/uploads/{upload_id}"
 JOBS = "/v1/fine_tuning/jobs"
 JOB = "/v1/fine_tuning/jobs/{job_id}"
 MODEL = "/v1/models/{model:path}"
@@ -42,6 +43,10 @@ ROUTES: tuple[tuple[str, str, str, Handler], ...] = (
     ("DELETE", MODEL, "models.delete", models.delete_model),
     ("POST", "/v1/moderations", "moderations.create", moderations.create_moderation),
     ("POST", "/v1/chat/completions", "chat.create", chat.create_chat),
+    ("POST", "/v1/uploads", "uploads.create", uploads.create_upload),
+    ("POST", UPLOAD + "/parts", "uploads.part", uploads.add_part),
+    ("POST", UPLOAD + "/complete", "uploads.complete", uploads.complete_upload),
+    ("POST", UPLOAD + "/cancel", "uploads.cancel", uploads.cancel_upload),
 )
 
 

@@ -1,4 +1,4 @@
-"""The bytes of files, by their SHA-256: the same dataset in a thousand accounts is kept once."""
+"""The bytes of files, named by their SHA-256 so that the same dataset in a thousand accounts is kept once."""
 
 from __future__ import annotations
 
@@ -43,8 +43,7 @@ class Incoming:
 class Blobs:
     """A folder of contents; a temporary one that goes with this object when no folder is given."""
 
-    def __init__(self, folder: Path | None, *, discard: bool) -> None:
-        self.discard = discard
+    def __init__(self, folder: Path | None) -> None:
         if folder is None:
             folder = Path(tempfile.mkdtemp(prefix="sandbox-"))
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
@@ -56,17 +55,16 @@ class Blobs:
     def incoming(self) -> Incoming:
         return Incoming(self._folder)
 
-    def keep(self, incoming: Incoming, digest: str) -> None:
-        """Keep finished bytes under their hash, unless contents are discarded."""
-        if not self.discard:
-            incoming.path.replace(self._folder / digest)
+    def keep(self, incoming: Incoming, name: str) -> None:
+        """Keep finished bytes under a name; the same name must mean the same bytes."""
+        incoming.path.replace(self._folder / name)
 
-    def path(self, digest: str) -> Path | None:
-        path = self._folder / digest
+    def path(self, name: str) -> Path | None:
+        path = self._folder / name
         return path if path.is_file() else None
 
-    def remove(self, digest: str) -> None:
-        (self._folder / digest).unlink(missing_ok=True)
+    def remove(self, name: str) -> None:
+        (self._folder / name).unlink(missing_ok=True)
 
     def clear(self) -> None:
         for path in self._folder.iterdir():

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 
 from orchestrator.sandbox.answer import Answer, Refusal
 from orchestrator.sandbox.caller import Caller
-from orchestrator.sandbox.records import Fate
+from orchestrator.sandbox.records import Fate, File, Job
+from orchestrator.sandbox.shelf import Shelf
 from orchestrator.sandbox.world import World
 
 BODY_LIMIT = 64 * 1024 * 1024
+Listed = TypeVar("Listed", File, Job)
 
 
 @dataclass(slots=True)
@@ -26,6 +28,8 @@ class Call:
     request: Request
     query: dict[str, str]
     now: float
+    horizon: float
+    """Lists show nothing that was made after this."""
     fate: Fate
 
     @property
@@ -34,6 +38,11 @@ class Call:
 
     def path(self, name: str) -> str:
         return str(self.request.path_params[name])
+
+    def listed(self, shelf: Shelf[Listed]) -> list[Listed]:
+        """What a list shows of the account's records, oldest first."""
+        records = shelf.of(self.account).values()
+        return [record for record in records if record.visible(self.now) and record.created_at <= self.horizon]
 
     async def json(self) -> dict[str, Any]:
         """The body, a JSON object. Raises Refusal (400)."""

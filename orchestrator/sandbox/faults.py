@@ -19,6 +19,8 @@
 | vanish | the job is gone | jobs.create | after so long, 0 |
 | ignore_metadata_filter | lists every job | jobs.list | |
 | page_size | pages of at most `size` | lists | |
+| list_lag | what was made lately is not listed yet | files.list, jobs.list | how lately, 2 |
+| null_error | healthy jobs carry an `error` whose fields are null | jobs.* that show a job | |
 | stuck_cursor | the same page again and again, always `has_more` | lists | |
 
 `quota` and `forbidden` may be put on any operation by naming it. Chance is drawn from the seed, the rule, the
@@ -63,6 +65,7 @@ OPERATIONS = (
 )
 EVERYWHERE = ("*",)
 LISTS = ("files.list", "jobs.list", "jobs.events", "jobs.checkpoints")
+SHOW_JOB = ("jobs.create", "jobs.retrieve", "jobs.list", "jobs.cancel", "jobs.pause", "jobs.resume")
 CREATE_FILE = ("files.create", "uploads.complete")
 CREATE_JOB = ("jobs.create",)
 
@@ -93,6 +96,8 @@ KINDS = {
     "unknown_status": Kind(CREATE_JOB, seconds=5.0),
     "vanish": Kind(CREATE_JOB),
     "ignore_metadata_filter": Kind(("jobs.list",)),
+    "list_lag": Kind(("files.list", "jobs.list"), seconds=2.0),
+    "null_error": Kind(SHOW_JOB),
     "page_size": Kind(LISTS),
     "stuck_cursor": Kind(LISTS),
 }

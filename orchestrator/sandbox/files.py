@@ -40,7 +40,8 @@ async def keep_file(call: Call, incoming: Incoming, filename: str, purpose: str,
     digest = incoming.finish()
     if purpose == "fine-tune":
         await _judge(call.world, incoming, digest)
-    call.world.blobs.keep(incoming, digest)
+    if not call.world.settings.discard_files:
+        call.world.blobs.keep(incoming, digest)
     file = File(
         id=f"file-{uuid4().hex[:24]}",
         account=call.account,
@@ -62,7 +63,7 @@ async def list_files(call: Call) -> Answer:
     if order not in {"asc", "desc"}:
         raise invalid(f"Invalid 'order': expected 'asc' or 'desc', but got {order!r}.", "order")
     purpose = call.query.get("purpose")
-    files = [file for file in call.world.files.of(call.account).values() if file.visible(call.now)]
+    files = call.listed(call.world.files)
     bodies = [file_body(call.world, file, call.now) for file in files if purpose in {None, file.purpose}]
     if order == "desc":
         bodies.reverse()
@@ -72,7 +73,7 @@ async def list_files(call: Call) -> Answer:
 async def retrieve_file(call: Call) -> Answer:
     """GET /v1/files/{file_id}."""
     name = call.path("file_id")
-    if (result := find_result(call, name)) is not None:
+    if name not in call.world.files.of(call.account) and (result := find_result(call, name)) is not None:
         return Answer(result_body(result))
     return Answer(file_body(call.world, find_file(call, name), call.now))
 
@@ -89,7 +90,7 @@ async def delete_file(call: Call) -> Answer:
 async def file_content(call: Call) -> Answer:
     """GET /v1/files/{file_id}/content."""
     name = call.path("file_id")
-    if (result := find_result(call, name)) is not None:
+    if name not in call.world.files.of(call.account) and (result := find_result(call, name)) is not None:
         return Answer(result_content(result))
     path = call.world.blobs.path(find_file(call, name).sha256)
     if path is None:

@@ -1,7 +1,8 @@
 """The gate every request goes through: who are you, what shall go wrong, answer. All faults are applied here.
 
 A fault strikes in one of four ways: instead of the answer (`REFUSALS`), on the wire (drop, lose_answer, truncate,
-slow), on the question (`_distort`), or as a fate laid on the file or job that the request makes (`FATES`).
+slow), on the question or the answer (`_distort`, `_twist`), or as a fate laid on
+the file or job that the request makes (`FATES`).
 """
 
 from __future__ import annotations
@@ -69,14 +70,15 @@ class Gate:
 
     async def _answer(self, request: Request, caller: Caller, faults: Faults) -> Answer:
         query = _distort(dict(request.query_params), faults)
-        call = Call(self.world, caller, request, query, self.world.clock(), _fate(faults))
+        now = self.world.clock()
+        horizon = now - faults["list_lag"].wait if "list_lag" in faults else now
+        call = Call(self.world, caller, request, query, now, horizon, _fate(faults))
         try:
             _refuse(call, faults)
             answer = await self.handler(call)
         except Refusal as refusal:
             return refusal.answer
-        if "stuck_cursor" in faults:
-            answer.body["has_more"] = True
+        _twist(answer, faults)
         return answer
 
     def _headers(self, caller: Caller | None, started: float) -> dict[str, str]:
@@ -154,6 +156,15 @@ def _distort(query: dict[str, str], faults: Faults) -> dict[str, str]:
         size = faults["page_size"].size
         query["limit"] = str(min(int(asked), size) if asked.isdecimal() else size)
     return query
+
+
+def _twist(answer: Answer, faults: Faults) -> None:
+    """The answer as a provider with these faults gives it."""
+    if "stuck_cursor" in faults:
+        answer.body["has_more"] = True
+    if "null_error" in faults:
+        for job in answer.body.get("data", [answer.body]):
+            job["error"] = job["error"] or {"code": None, "message": None, "param": None}
 
 
 def _fate(faults: Faults) -> dict[str, dict[str, Any]]:

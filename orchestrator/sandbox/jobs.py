@@ -38,7 +38,7 @@ async def create_job(call: Call) -> Answer:
 async def list_jobs(call: Call) -> Answer:
     """GET /v1/fine_tuning/jobs, newest first; `metadata[KEY]=VALUE` filters, `metadata=null`: those without any."""
     wanted = {key[9:-1]: value for key, value in call.query.items() if key.startswith("metadata[")}
-    jobs = [job for job in call.world.jobs.of(call.account).values() if job.visible(call.now)]
+    jobs = call.listed(call.world.jobs)
     if call.query.get("metadata") == "null":
         jobs = [job for job in jobs if not job.metadata]
     found = [job for job in jobs if wanted.items() <= (job.metadata or {}).items()]

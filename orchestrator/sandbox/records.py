@@ -113,4 +113,3 @@ class Part:
     created_at: float
     upload: str
     bytes: int
-    sha256: str

@@ -53,7 +53,7 @@ class World:
         self.jobs = Shelf(self._database, Job)
         self.uploads = Shelf(self._database, Upload)
         self.parts = Shelf(self._database, Part)
-        self.blobs = Blobs(_beside(settings.state), discard=settings.discard_files)
+        self.blobs = Blobs(_beside(settings.state))
         self.faults = FaultBook(settings.seed, settings.faults)
         self.counts = Counts()
         self._timelines: dict[str, tuple[int, dict[str, Timeline]]] = {}
