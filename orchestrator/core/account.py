@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from orchestrator.core.errors import WrongOrganization
+
 
 class ProviderName(StrEnum):
     """The services that train."""
@@ -38,3 +40,12 @@ class Identity:
 
     organization: str | None = None
     project: str | None = None
+
+    def check(self, account: Account) -> None:
+        """Raise `WrongOrganization` when the key belongs elsewhere than the accounts file says."""
+        for what, wanted, found in (
+            ("organisation", account.organization, self.organization),
+            ("project", account.project, self.project),
+        ):
+            if wanted and found and wanted != found:
+                raise WrongOrganization(f"the key belongs to {what} {found}, not to {wanted}", account=account.name)

@@ -38,9 +38,10 @@ class Redactor:
     def add(self, secret: Secret) -> None:
         """From now on this key is replaced by `[key FINGERPRINT]`."""
         if secret.reveal():
-            self._known[secret.reveal()] = f"[key {secret.fingerprint}]"
+            self._known = {**self._known, secret.reveal(): f"[key {secret.fingerprint}]"}
 
     def __call__(self, text: str) -> str:
-        for value, label in self._known.items():
+        # A copy, because keys are resolved in threads; the longest first, because one key may begin another.
+        for value, label in sorted(self._known.items(), key=lambda known: -len(known[0])):
             text = text.replace(value, label)
         return text

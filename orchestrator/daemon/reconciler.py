@@ -26,7 +26,6 @@ from orchestrator.core.errors import (
     RemoteMissing,
     StaleJob,
     UnknownOutcome,
-    WrongOrganization,
 )
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import Job, JobId
@@ -153,12 +152,7 @@ class Reconciler:
     async def _verify(self, loaded: jobs.Loaded, connected: Connection) -> Outcome:
         account, standing = connected.account, loaded.standing
         identity = await connected.provider.verify()
-        for what, wanted, found in (
-            ("organisation", account.organization, identity.organization),
-            ("project", account.project, identity.project),
-        ):
-            if wanted and found and wanted != found:
-                raise WrongOrganization(f"the key belongs to {what} {found}, not to {wanted}", account=account.name)
+        identity.check(account)
         known = replace(
             standing,
             organization=identity.organization or account.organization,

@@ -22,3 +22,6 @@ class Dispatch(Protocol):
 
     def stop(self) -> None:
         """Hand out nothing more."""
+
+    def abort(self) -> None:
+        """Cut off what is still under way; its intents stay and are looked up at the next start."""

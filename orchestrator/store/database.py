@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, event, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from orchestrator.core.errors import ConfigError
 from orchestrator.store.writer import Change, Writer
 
 T = TypeVar("T")
@@ -30,9 +31,18 @@ class Database:
         self._writer = Writer(self._engine)
 
     async def migrate(self) -> None:
-        """Bring the tables up to date."""
-        async with self._engine.begin() as connection:
-            await connection.run_sync(_upgrade)
+        """Bring the tables up to date. Raises ConfigError when the database cannot be opened."""
+        try:
+            async with self._engine.connect() as connection:
+                await connection.execution_options(writing=True)
+                async with connection.begin():
+                    await connection.run_sync(_upgrade)
+        except (SQLAlchemyError, OSError) as error:
+            place = self._engine.url.render_as_string(hide_password=True)
+            raise ConfigError(
+                f"the database {place} cannot be opened: {getattr(error, 'orig', None) or error}",
+                hint="Check ORCHESTRATOR_DATABASE_URL or ORCHESTRATOR_DATA_DIR, and that it may be written.",
+            ) from error
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:

@@ -1,0 +1,259 @@
+"""App: wiring. Builds everything once from the settings, owns the clock, knows every concrete class."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import random
+import time
+from collections.abc import AsyncIterator, Hashable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+from pydantic import SecretStr
+from sqlalchemy import make_url
+
+from orchestrator import control, status
+from orchestrator.core.account import Account, Identity, ProviderName
+from orchestrator.core.errors import ConfigError, DatabaseBusy, Failure, ProviderError
+from orchestrator.core.plan import Plan, Step
+from orchestrator.core.run import Standing
+from orchestrator.core.secret import Redactor, Secret
+from orchestrator.daemon.desired import Desired, read_desired
+from orchestrator.daemon.reconciler import Pace, Reconciler
+from orchestrator.daemon.scheduler import Scheduler
+from orchestrator.daemon.service import Service
+from orchestrator.dispatch.embedded import EmbeddedDispatch
+from orchestrator.providers import openai
+from orchestrator.providers.base import Connect, Connection
+from orchestrator.providers.transport import shared_client
+from orchestrator.settings import Settings
+from orchestrator.sources.accounts import AccountsFile, read_accounts
+from orchestrator.sources.secrets import resolve_all
+from orchestrator.store import accounts, events
+from orchestrator.store.database import Database
+
+if TYPE_CHECKING:
+    from orchestrator.web.server import WebServer
+
+LONGEST_SILENCE = 30.0  # seconds without a tick before /readyz says so
+SERVICE = "service"
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def now(self) -> float:
+        return time.time()  # noqa: TID251 - the one place that asks
+
+    def boottime(self) -> float:
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class App:
+    """One process's share of the program. Made by `open_app`."""
+
+    def __init__(
+        self, settings: Settings, database: Database, connect: Mapping[ProviderName, Connect], redact: Redactor
+    ) -> None:
+        self.settings = settings
+        self.database = database
+        self.clock = SystemClock()
+        self.log = structlog.get_logger("orchestrator")
+        self._redact = redact
+        self._connect = connect
+        self._connections: dict[str, Connection] = {}
+
+    @property
+    def _datasets(self) -> Path:
+        return self.settings.data_dir / "datasets"
+
+    async def read_desired(self) -> Desired:
+        """What the operator wants now; from here on its accounts can be spoken to."""
+        settings = self.settings
+        desired = await asyncio.to_thread(
+            read_desired, settings.accounts_file, self._datasets, settings.prices_file, self._redact
+        )
+        self._connect_all(desired.file.accounts, desired.keys)
+        return desired
+
+    async def read_accounts(self) -> tuple[AccountsFile, dict[str, str]]:
+        """The accounts file and the fingerprints of its keys, without the chats; its accounts can be spoken to."""
+        file = await asyncio.to_thread(read_accounts, self.settings.accounts_file)
+        keys = await asyncio.to_thread(resolve_all, file.accounts, base=file.folder, redact=self._redact)
+        self._connect_all(file.accounts, keys)
+        return file, {name: key.fingerprint for name, key in keys.items()}
+
+    async def standings(self) -> dict[str, Standing]:
+        """What is known of each account."""
+        async with self.database.read() as connection:
+            return await accounts.everyone(connection)
+
+    async def history(self, account: str) -> list[events.Entry]:
+        """The account's events, oldest first."""
+        async with self.database.read() as connection:
+            return await events.of_account(connection, account)
+
+    async def plan(self) -> tuple[Desired, Plan]:
+        """What would happen, without doing it."""
+        desired = await self.read_desired()
+        return desired, desired.plan(await control.known(self.database, desired.job_ids))
+
+    async def converge(self, *, start: bool, cause: str = SERVICE) -> Desired:
+        """Make what the operator wants the current run."""
+        desired = await self.read_desired()
+        now = self.clock.now()
+        await control.list_accounts(self.database, desired.listed, now=now)
+        plan = desired.plan(await control.known(self.database, desired.job_ids))
+        run = await control.adopt_plan(self.database, plan, start=start, now=now, cause=cause)
+        for warning in desired.file.warnings:
+            self.log.warning("accounts_file.warning", message=warning)
+        self.log.info(
+            "run.current",
+            run=run.id,
+            name=run.name,
+            dataset=run.dataset_sha256,
+            accounts=len(plan.lines),
+            new=plan.count(Step.NEW),
+            planned_usd=plan.total_usd,
+        )
+        if run.hold:
+            self.log.warning("run.held", kind=run.hold.kind, message=run.hold.reason, hint=run.hold.hint)
+        return desired
+
+    def service(self, *, start: bool) -> Service:
+        """The loop, ready to be started. With `start` off, files are replicated and no job is created."""
+        settings, clock = self.settings, self.clock
+        dispatch = EmbeddedDispatch(self.database, now=clock.now, most=settings.max_in_flight, log=self.log)
+        reconciler = Reconciler(
+            self.database,
+            self._connections,
+            clock=clock,
+            jitter=random.random,
+            pace=Pace(
+                poll_min=settings.poll_min_seconds, poll_max=settings.poll_max_seconds, intent=settings.intent_seconds
+            ),
+            datasets=self._datasets,
+            log=self.log,
+        )
+
+        async def converge() -> str | None:
+            return (await self.converge(start=start)).file.options.schedule
+
+        return Service(
+            converge=converge,
+            signature=self._signature,
+            dispatch=dispatch,
+            reconciler=reconciler,
+            scheduler=Scheduler(now=clock.now, log=self.log),
+            log=self.log,
+        )
+
+    def web(self, service: Service) -> WebServer:
+        """The door for browsers and scripts."""
+        from orchestrator.web.api import create_web  # half a second that only `serve` needs
+        from orchestrator.web.server import WebServer
+
+        async def look() -> status.Status:
+            return await status.look(self.database, self.clock.now())
+
+        async def health() -> status.Health:
+            silent = service.silent_for
+            return status.Health(
+                database=await self.database.reachable(),
+                ticking=silent is not None and silent < LONGEST_SILENCE,
+                problem=service.problem,
+            )
+
+        settings = self.settings
+        web = create_web(
+            status=look,
+            health=health,
+            token=self._token(settings.token),
+            read_token=self._token(settings.read_token),
+            now=self.clock.now,
+        )
+        return WebServer(web, settings.host, settings.port)
+
+    async def look(self) -> status.Status:
+        """The current run as it is."""
+        return await status.look(self.database, self.clock.now())
+
+    async def verify(self, accounts: Sequence[Account]) -> dict[str, Identity | Failure]:
+        """Ask each account's provider whose key it is."""
+        slots = asyncio.Semaphore(self.settings.max_in_flight)
+
+        async def ask(account: Account) -> Identity | Failure:
+            async with slots:
+                try:
+                    identity = await self._connections[account.name].provider.verify()
+                    identity.check(account)
+                except ProviderError as error:
+                    return Failure.of(error)
+                return identity
+
+        answers = await asyncio.gather(*(ask(account) for account in accounts))
+        return {account.name: answer for account, answer in zip(accounts, answers, strict=True)}
+
+    def _connect_all(self, accounts: Sequence[Account], keys: Mapping[str, Secret]) -> None:
+        connections = {account.name: self._connected(account, keys[account.name]) for account in accounts}
+        self._connections.clear()
+        self._connections.update(connections)
+
+    def _connected(self, account: Account, key: Secret) -> Connection:
+        connect = self._connect.get(account.provider)
+        if connect is None:
+            raise ConfigError(
+                f"account {account.name}: provider {account.provider} is not supported by this version",
+                hint=f"Supported are {', '.join(sorted(self._connect))}.",
+            )
+        return Connection(account, key.fingerprint, connect(account, key))
+
+    def _token(self, given: SecretStr | None) -> Secret | None:
+        if given is None:
+            return None
+        token = Secret(given.get_secret_value())
+        self._redact.add(token)
+        return token
+
+    def _signature(self) -> Hashable:
+        try:
+            stat = self.settings.accounts_file.stat()
+        except OSError:
+            return None
+        return stat.st_mtime_ns, stat.st_size
+
+
+@asynccontextmanager
+async def open_app(settings: Settings, redact: Redactor) -> AsyncIterator[App]:
+    """Everything built and the database up to date; everything closed afterwards."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.database_url)
+    http = shared_client(settings.max_in_flight)
+    try:
+        await database.migrate()
+        dialect = openai.connector(http, redact)
+        connect = {ProviderName.OPENAI: dialect, ProviderName.OPENAI_COMPATIBLE: dialect}
+        yield App(settings, database, connect, redact)
+    finally:
+        await http.aclose()
+        await database.close()
+
+
+@contextmanager
+def sole_owner(settings: Settings) -> Iterator[None]:
+    """On SQLite only one process may do the work: a second one is told so."""
+    url = make_url(settings.database_url)
+    if url.get_backend_name() != "sqlite" or not url.database:
+        yield
+        return
+    path = Path(f"{url.database}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise DatabaseBusy(f"another orchestrator process works on {url.database}") from None
+        yield

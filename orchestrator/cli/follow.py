@@ -1,0 +1,95 @@
+"""Follow: do the work in the foreground and show it, as a live table or as plain lines."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rich.live import Live
+
+from orchestrator.cli.render import console, state_of, status_table, trouble
+from orchestrator.cli.session import DONE, FAILED
+from orchestrator.core.lifecycle import AT_PROVIDER, State
+from orchestrator.status import JobView, Status
+
+if TYPE_CHECKING:
+    from orchestrator.app import App
+
+LOOK_SECONDS = 0.5
+Enough = Callable[[JobView], bool]
+
+
+def ended(job: JobView) -> bool:
+    """For `run`: the account has its model, or will not get it by itself."""
+    return job.settled
+
+
+def file_ready(job: JobView) -> bool:
+    """For `upload`: the file is ready, or the account is further."""
+    return job.settled or job.state in {State.READY} | AT_PROVIDER
+
+
+def job_there(job: JobView) -> bool:
+    """For `start`: the provider has the job."""
+    return job.settled or job.remote_job_id is not None
+
+
+async def work(app: App, *, start: bool, enough: Enough) -> int:
+    """Converge and work until it is enough for every account; say how it went."""
+    service = app.service(start=start)
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    await service.start()
+    try:
+        status = await _show(app, enough, stopping)
+    finally:
+        await service.stop()
+    if stopping.is_set():
+        return FAILED
+    failed = [job for job in status.jobs if job.held or job.state in {State.FAILED, State.CANCELLED}]
+    return FAILED if failed else DONE
+
+
+async def _show(app: App, enough: Enough, stopping: asyncio.Event) -> Status:
+    if not sys.stdout.isatty():
+        return await _lines(app, enough, stopping)
+    with Live(console=console(), refresh_per_second=4) as live:
+
+        def show(status: Status) -> None:
+            live.update(status_table(status))
+
+        return await watch(app, show, enough, stopping)
+
+
+async def _lines(app: App, enough: Enough, stopping: asyncio.Event) -> Status:
+    seen: dict[str, str] = {}
+
+    def show(status: Status) -> None:
+        for job in status.jobs:
+            line = " ".join(filter(None, (job.account, state_of(job), job.fine_tuned_model, trouble(job.error))))
+            if seen.get(job.account) != line:
+                seen[job.account] = line
+                sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    status = await watch(app, show, enough, stopping)
+    console().print(status_table(status))
+    return status
+
+
+async def watch(app: App, show: Callable[[Status], None], enough: Enough | None, stopping: asyncio.Event) -> Status:
+    """Show the status again and again until it is enough for every account, or until asked to stop."""
+    while True:
+        status = await app.look()
+        show(status)
+        if stopping.is_set() or (enough and status.run and all(enough(job) for job in status.jobs)):
+            return status
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                await stopping.wait()
+        except TimeoutError:
+            continue

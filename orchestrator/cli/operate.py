@@ -1,0 +1,46 @@
+"""The verbs that ask something of the service. They work whether or not it runs."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from typing import TYPE_CHECKING
+
+from orchestrator import control
+from orchestrator.cli.render import usd
+from orchestrator.cli.session import DONE, FAILED
+
+if TYPE_CHECKING:
+    from orchestrator.app import App
+
+
+async def operate(app: App, verb: str, names: list[str], reason: str) -> int:
+    """Do it and say what was asked of whom. No names: everyone in the run."""
+    by, now, database = f"operator:{_user()}", app.clock.now(), app.database
+    if verb == "approve":
+        run = await control.approve(database, by=by, now=now)
+        return _say(f"run {run.id} approved at {usd(run.approved_usd)}")
+    if verb in {"hold", "release"}:
+        names = names or [job.account for job in (await app.look()).jobs]
+        if verb == "hold":
+            await control.hold_accounts(database, names, reason=reason, by=by, now=now)
+        else:
+            await control.release_accounts(database, names, by=by, now=now)
+        return _say(f"{verb}: {', '.join(names)}")
+    asked = await (control.cancel if verb == "cancel" else control.retry)(database, names, by=by, now=now)
+    if not asked:
+        sys.stdout.write(f"nothing to {verb}\n")
+        return FAILED
+    return _say(f"{verb} asked: {', '.join(job.account for job in asked)}")
+
+
+def _say(text: str) -> int:
+    sys.stdout.write(text + "; the service sees to it, or the next `orchestrator run`\n")
+    return DONE
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

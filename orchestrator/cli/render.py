@@ -1,0 +1,158 @@
+"""Render: values of the read model as tables and lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.core.errors import Failure
+from orchestrator.core.finding import Finding
+from orchestrator.core.plan import Plan, Step
+from orchestrator.status import JobView, Status
+
+PIPE_WIDTH = 240  # a pipe has no width; never cut a model id for it
+COLOURS = {
+    "succeeded": "green",
+    "failed": "red",
+    "held": "yellow",
+    "cancelled": "dim",
+    "running": "cyan",
+    "queued": "blue",
+}
+
+
+def console() -> Console:
+    """Where results go."""
+    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """For machines."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def finding_line(finding: Finding) -> str:
+    """A finding in one line: where, what, what to do."""
+    where = f"{finding.file}:{finding.line}" if finding.line else finding.file
+    at = f" at {finding.path}" if finding.path else ""
+    return f"{where}: {finding.severity} [{finding.code}]{at}: {finding.message}. {finding.hint}"
+
+
+def state_of(job: JobView) -> str:
+    """The word for the state column: a held job says so."""
+    return "held" if job.held else job.state
+
+
+def status_table(status: Status) -> Table:
+    """One line an account."""
+    run = status.run
+    caption = ", ".join(f"{count} {state}" for state, count in status.counts.items())
+    table = Table(
+        title=f"{run.name} · run {run.id}" if run else None,
+        caption=caption,
+        title_justify="left",
+        caption_justify="left",
+    )
+    for heading in ("account", "provider", "state", "progress"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("fine-tuned model", overflow="fold")
+    table.add_column("what to do", overflow="fold", ratio=1)
+    for job in status.jobs:
+        state = state_of(job)
+        table.add_row(
+            job.account,
+            job.provider,
+            Text(state, style=COLOURS.get(state, "")),
+            "" if job.progress is None else f"{job.progress:.0%}",
+            job.fine_tuned_model or "",
+            trouble(job.error),
+        )
+    return table
+
+
+def trouble(error: Failure | None) -> str:
+    """An error as one line."""
+    return f"{error.kind}: {error.message}. {error.hint}" if error else ""
+
+
+def plan_table(plan: Plan) -> Table:
+    """One line an account, and the totals."""
+    dataset = plan.dataset.training
+    tokens = "unknown" if dataset.tokens is None else f"{dataset.tokens:,}"
+    table = Table(
+        title=f"plan for run {plan.run_id} ({plan.name})\n"
+        f"dataset {plan.dataset.sha256[:16]}: {dataset.examples} examples, {dataset.bytes:,} bytes, {tokens} tokens",
+        caption=f"{_steps(plan)}; estimated price of the run: {usd(plan.total_usd)}, "
+        f"of which still to be spent: {usd(plan.new_usd)}",
+        title_justify="left",
+        caption_justify="left",
+    )
+    for heading in ("account", "provider", "base model", "what happens", "price"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("why", overflow="fold", ratio=1)
+    for line in plan.lines:
+        why = f"{line.hold.kind}: {line.hold.reason}. {line.hold.hint}" if line.hold else ""
+        table.add_row(line.account, line.provider, line.base_model, line.step, usd(line.usd), why)
+    return table
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """The plan for machines."""
+    training = plan.dataset.training
+    return {
+        "run": plan.run_id,
+        "name": plan.name,
+        "dataset": {
+            "sha256": plan.dataset.sha256,
+            "examples": training.examples,
+            "bytes": training.bytes,
+            "tokens": training.tokens,
+        },
+        "hold": _hold(plan.hold),
+        "total_usd": plan.total_usd,
+        "new_usd": plan.new_usd,
+        "accounts": [
+            {
+                "account": line.account,
+                "provider": line.provider,
+                "base_model": line.base_model,
+                "step": line.step,
+                "usd": line.usd,
+                "hold": _hold(line.hold),
+            }
+            for line in plan.lines
+        ],
+    }
+
+
+def simple_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A plain table; the last column folds."""
+    table = Table()
+    for heading in headings[:-1]:
+        table.add_column(heading, no_wrap=True)
+    table.add_column(headings[-1], overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def usd(amount: float | None) -> str:
+    """US dollars for a person; small amounts keep their digits."""
+    if amount is None:
+        return "unknown"
+    return f"${amount:.2f}" if amount >= 1 or amount == 0 else f"${amount:.4f}"
+
+
+def _steps(plan: Plan) -> str:
+    counts: Mapping[Step, int] = {step: plan.count(step) for step in Step}
+    return ", ".join(f"{count} {step}" for step, count in counts.items() if count)
+
+
+def _hold(hold: Any) -> dict[str, str] | None:
+    return {"kind": hold.kind, "reason": hold.reason, "hint": hold.hint} if hold else None

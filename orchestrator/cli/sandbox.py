@@ -1,0 +1,40 @@
+"""The sandbox as a process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from pathlib import Path
+
+from orchestrator.cli.session import DONE, USAGE
+from orchestrator.sandbox import FaultError, NotLoopback, SandboxSettings, load_faults, serve
+
+
+def sandbox(host: str, port: int, *, state: Path | None, faults: Path | None, seconds: float, seed: int) -> int:
+    """Serve until a signal."""
+    try:
+        settings = SandboxSettings(
+            state=state, training_seconds=seconds, seed=seed, faults=load_faults(faults) if faults else ()
+        )
+        asyncio.run(_serve(host, port, settings))
+    except (FaultError, NotLoopback, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return USAGE
+    return DONE
+
+
+async def _serve(host: str, port: int, settings: SandboxSettings) -> None:
+    def ready(real_port: int) -> None:
+        sys.stdout.write(
+            f"sandbox: http://{host}:{real_port}/v1\n"
+            "any key of the form sandbox-NAME is the account of organisation org-NAME\n"
+        )
+        sys.stdout.flush()
+
+    serving = asyncio.create_task(serve(host, port, settings, ready))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await serving

@@ -1,0 +1,99 @@
+"""Session: what every command that touches accounts or the database shares. Settings in, exit code out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TextIO, cast
+
+import typer
+
+from orchestrator.core.errors import ConfigError, DatabaseBusy, DatasetError, OrchestratorError
+from orchestrator.core.secret import Redactor
+
+if TYPE_CHECKING:
+    from orchestrator.app import App
+    from orchestrator.settings import Settings
+
+DONE, FAILED, USAGE = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The settings in force and the redactor that knows every key met so far."""
+
+    settings: Settings
+    redact: Redactor
+
+
+@contextmanager
+def session(*, log_level: str | None = None, **changes: Any) -> Iterator[Session]:
+    """Settings read, logs set up, errors of ours turned into one message and an exit code.
+
+    `changes` are command line options that go before the environment; None is no change.
+    """
+    redact = Redactor()
+    with errors_explained(redact):
+        from orchestrator import log
+        from orchestrator.settings import PREFIX, load_settings
+
+        given = {f"{PREFIX}{name.upper()}": str(value) for name, value in changes.items() if value is not None}
+        settings = load_settings({**os.environ, **given})
+        log.configure(settings.log_format, log_level or settings.log_level, redact, cast(TextIO, _Stderr()))
+        yield Session(settings, redact)
+
+
+def with_app(work: Callable[[App], Awaitable[int | None]], *, quiet: bool = True, **changes: Any) -> None:
+    """Run `work` with everything built, and exit with what it returns. `quiet` logs warnings only."""
+    with session(log_level="warning" if quiet else None, **changes) as given:
+        from orchestrator.app import open_app
+
+        async def run() -> int | None:
+            async with open_app(given.settings, given.redact) as app:
+                return await work(app)
+
+        code = asyncio.run(run())
+    raise typer.Exit(code or DONE)
+
+
+@contextmanager
+def errors_explained(redact: Redactor) -> Iterator[None]:
+    """Errors of ours end the program with a message; anything else is a bug and keeps its traceback."""
+    try:
+        yield
+    except OrchestratorError as error:
+        typer.echo(redact(explain(error)), err=True)
+        raise typer.Exit(USAGE if isinstance(error, ConfigError | DatabaseBusy) else FAILED) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def explain(error: OrchestratorError) -> str:
+    """The message for a person: what, every place, what next."""
+    lines = [f"error: {error.message}"]
+    if isinstance(error, ConfigError):
+        lines += [f"  {problem}" for problem in error.problems]
+    if isinstance(error, DatasetError):
+        from orchestrator.cli.render import finding_line
+
+        lines += [f"  {finding_line(finding)}" for finding in error.findings]
+    if error.hint:
+        lines.append(f"hint: {error.hint}")
+    return "\n".join(lines)
+
+
+class _Stderr:
+    """Whatever stderr is at the moment: a live table takes its place while it is shown."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        return sys.stderr.isatty()

@@ -1,0 +1,136 @@
+"""The verbs that only look."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.live import Live
+
+from orchestrator import status as read
+from orchestrator.cli.follow import watch as watch_status
+from orchestrator.cli.render import (
+    console,
+    plan_json,
+    plan_table,
+    print_json,
+    simple_table,
+    status_table,
+    trouble,
+)
+from orchestrator.cli.session import DONE, FAILED
+from orchestrator.core.errors import Failure
+from orchestrator.core.plan import Step
+
+if TYPE_CHECKING:
+    from orchestrator.app import App
+
+NOTHING = "nothing has been run yet; `orchestrator run` or `orchestrator serve` starts"
+
+
+async def plan(app: App, *, as_json: bool) -> int:
+    """The plan; FAILED when the run or an account would be held."""
+    desired, plan = await app.plan()
+    if as_json:
+        print_json(plan_json(plan))
+    else:
+        console().print(plan_table(plan))
+        for finding in desired.findings:
+            sys.stdout.write(f"{finding.file}: {finding.message}\n")
+        if plan.hold:
+            sys.stdout.write(f"the run would be held: {trouble(plan.hold.failure)}\n")
+    return FAILED if plan.hold or plan.count(Step.HELD) else DONE
+
+
+async def status(app: App, *, as_json: bool, watch: bool) -> int:
+    """The run as it is."""
+    if watch and not as_json and sys.stdout.isatty():
+        stopping = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stopping.set)
+        with Live(console=console(), refresh_per_second=4) as live:
+            await watch_status(app, lambda seen: live.update(status_table(seen)), None, stopping)
+        return DONE
+    seen = await app.look()
+    if as_json:
+        print_json(read.as_json(seen))
+    elif seen.run is None:
+        sys.stdout.write(NOTHING + "\n")
+    else:
+        if seen.run.hold:
+            sys.stdout.write(f"the run is held: {trouble(seen.run.hold)}\n")
+        console().print(status_table(seen))
+    return DONE
+
+
+async def models(app: App, *, as_json: bool) -> int:
+    """Account by account, the model id; FAILED while one is missing."""
+    seen = await app.look()
+    if as_json:
+        print_json({job.account: job.fine_tuned_model for job in seen.jobs})
+    elif seen.run is None:
+        sys.stdout.write(NOTHING + "\n")
+    else:
+        rows = [(job.account, job.provider, job.base_model, job.fine_tuned_model or "–") for job in seen.jobs]
+        console().print(simple_table(("account", "provider", "base model", "fine-tuned model"), rows))
+    return DONE if seen.succeeded else FAILED
+
+
+async def accounts(app: App, *, as_json: bool) -> int:
+    """Each account, verified now; FAILED when one is not fine."""
+    file, fingerprints = await app.read_accounts()
+    answers = await app.verify(file.accounts)
+    standings = await app.standings()
+    rows: list[dict[str, Any]] = []
+    for account in file.accounts:
+        answer, standing = answers[account.name], standings.get(account.name)
+        held = standing.hold.failure if standing and standing.hold else None
+        error = answer if isinstance(answer, Failure) else held
+        rows.append(
+            {
+                "account": account.name,
+                "provider": account.provider,
+                "organization": None if isinstance(answer, Failure) else answer.organization,
+                "key": fingerprints[account.name],
+                "fine": error is None,
+                "error": asdict(error) if error else None,
+            }
+        )
+    if as_json:
+        print_json(rows)
+    else:
+        lines = [
+            (
+                row["account"],
+                row["provider"],
+                row["organization"] or "–",
+                row["key"],
+                "fine" if row["fine"] else trouble(Failure(**row["error"])),
+            )
+            for row in rows
+        ]
+        console().print(simple_table(("account", "provider", "organisation", "key", "verdict"), lines))
+    return DONE if all(row["fine"] for row in rows) else FAILED
+
+
+async def history(app: App, account: str, *, as_json: bool) -> int:
+    """The account's events, oldest first."""
+    entries = await app.history(account)
+    if as_json:
+        print_json([asdict(entry) | {"at": read.iso(entry.at)} for entry in entries])
+        return DONE
+    rows = [
+        (
+            read.iso(entry.at) or "",
+            entry.cause,
+            entry.note,
+            entry.state_after or "",
+            entry.remote_job_id or "",
+            entry.message or "",
+        )
+        for entry in entries
+    ]
+    console().print(simple_table(("when", "who", "what", "state", "remote job", "message"), rows))
+    return DONE

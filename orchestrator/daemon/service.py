@@ -1,0 +1,94 @@
+"""Service: one process that converges on the accounts file until it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+
+from structlog.stdlib import BoundLogger
+
+from orchestrator.core.errors import Failure, OrchestratorError
+from orchestrator.daemon.reconciler import Reconciler
+from orchestrator.daemon.scheduler import Scheduler
+from orchestrator.dispatch.base import Dispatch
+
+WATCH_SECONDS = 2.0
+STOP_SECONDS = 8.0  # what is in flight may take this long when the process is asked to stop
+
+Converge = Callable[[], Awaitable[str | None]]
+"""Take over the accounts file as it is now; returns its schedule."""
+
+
+class Service:
+    """The dispatcher, the ticks and the watch over the accounts file.
+
+    An accounts file or dataset that cannot be used while the service runs changes nothing: what was in force stays
+    in force, and `problem` says why.
+    """
+
+    def __init__(
+        self,
+        *,
+        converge: Converge,
+        signature: Callable[[], Hashable],
+        dispatch: Dispatch,
+        reconciler: Reconciler,
+        scheduler: Scheduler,
+        log: BoundLogger,
+    ) -> None:
+        self.problem: Failure | None = None
+        self._converge = converge
+        self._signature = signature
+        self._seen: Hashable = None
+        self._dispatch = dispatch
+        self._reconciler = reconciler
+        self._scheduler = scheduler
+        self._log = log
+        self._work: asyncio.Task[None] | None = None
+        self._reloading = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Converge once, loudly, and begin. Raises what is wrong with the accounts file or the dataset."""
+        self._seen = self._signature()
+        self._scheduler.cron(await self._converge(), "schedule", self.reload)
+        self._scheduler.every(WATCH_SECONDS, "watch", self._watch)
+        self._scheduler.start()
+        self._work = asyncio.create_task(self._dispatch.run(self._reconciler.handle), name="dispatch")
+
+    async def stop(self) -> None:
+        """Finish what is in flight, within eight seconds; what is cut off is looked up at the next start."""
+        self._scheduler.stop()
+        self._dispatch.stop()
+        if self._work is None:
+            return
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await asyncio.shield(self._work)
+        except TimeoutError:
+            self._log.warning("service.cut_off", message="calls in flight took too long and were cut off")
+            self._dispatch.abort()
+            await self._work
+
+    async def reload(self) -> None:
+        """Read the accounts file and the chats again."""
+        async with self._reloading:
+            self._seen = self._signature()
+            try:
+                schedule = await self._converge()
+            except OrchestratorError as error:
+                self.problem = Failure.of(error)
+                self._log.error("accounts_file.refused", error=error)
+            else:
+                self.problem = None
+                self._scheduler.cron(schedule, "schedule", self.reload)
+                self._dispatch.nudge()
+
+    async def _watch(self) -> None:
+        if self._signature() != self._seen:
+            self._log.info("accounts_file.changed")
+            await self.reload()
+
+    @property
+    def silent_for(self) -> float | None:
+        """Seconds since the last tick."""
+        return self._scheduler.silent_for
