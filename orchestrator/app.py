@@ -7,7 +7,8 @@ import fcntl
 import random
 import time
 from collections.abc import AsyncIterator, Hashable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,9 +27,7 @@ from orchestrator.daemon.reconciler import Pace, Reconciler
 from orchestrator.daemon.scheduler import Scheduler
 from orchestrator.daemon.service import Service
 from orchestrator.dispatch.embedded import EmbeddedDispatch
-from orchestrator.providers import openai
 from orchestrator.providers.base import Connect, Connection
-from orchestrator.providers.transport import shared_client
 from orchestrator.settings import Settings
 from orchestrator.sources.accounts import AccountsFile, read_accounts
 from orchestrator.sources.secrets import resolve_all
@@ -55,16 +54,19 @@ class SystemClock:
 class App:
     """One process's share of the program. Made by `open_app`."""
 
-    def __init__(
-        self, settings: Settings, database: Database, connect: Mapping[ProviderName, Connect], redact: Redactor
-    ) -> None:
+    def __init__(self, settings: Settings, database: Database, redact: Redactor) -> None:
         self.settings = settings
         self.database = database
         self.clock = SystemClock()
         self.log = structlog.get_logger("orchestrator")
         self._redact = redact
-        self._connect = connect
         self._connections: dict[str, Connection] = {}
+        self._closing = AsyncExitStack()
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+        await self._closing.aclose()
+        await self.database.close()
 
     @property
     def _datasets(self) -> Path:
@@ -202,12 +204,23 @@ class App:
         self._connections.clear()
         self._connections.update(connections)
 
+    @cached_property
+    def _dialects(self) -> Mapping[ProviderName, Connect]:
+        """How the accounts of each provider are connected, all through one HTTP client."""
+        from orchestrator.providers import openai  # more than half a second that a mere look does not need
+        from orchestrator.providers.transport import shared_client
+
+        http = shared_client(self.settings.max_in_flight)
+        self._closing.push_async_callback(http.aclose)
+        dialect = openai.connector(http, self._redact)
+        return {ProviderName.OPENAI: dialect, ProviderName.OPENAI_COMPATIBLE: dialect}
+
     def _connected(self, account: Account, key: Secret) -> Connection:
-        connect = self._connect.get(account.provider)
+        connect = self._dialects.get(account.provider)
         if connect is None:
             raise ConfigError(
                 f"account {account.name}: provider {account.provider} is not supported by this version",
-                hint=f"Supported are {', '.join(sorted(self._connect))}.",
+                hint=f"Supported are {', '.join(sorted(self._dialects))}.",
             )
         return Connection(account, key.fingerprint, connect(account, key))
 
@@ -230,16 +243,12 @@ class App:
 async def open_app(settings: Settings, redact: Redactor) -> AsyncIterator[App]:
     """Everything built and the database up to date; everything closed afterwards."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    database = Database(settings.database_url)
-    http = shared_client(settings.max_in_flight)
+    app = App(settings, Database(settings.database_url), redact)
     try:
-        await database.migrate()
-        dialect = openai.connector(http, redact)
-        connect = {ProviderName.OPENAI: dialect, ProviderName.OPENAI_COMPATIBLE: dialect}
-        yield App(settings, database, connect, redact)
+        await app.database.migrate()
+        yield app
     finally:
-        await http.aclose()
-        await database.close()
+        await app.close()
 
 
 @contextmanager
