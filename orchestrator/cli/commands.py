@@ -28,11 +28,11 @@ Everyone = Annotated[bool, typer.Option("--all", help="Every account of the run.
 
 
 @app.command()
-def demo() -> None:
-    """Run five accounts over the sample chats against the sandbox, from nothing to model ids."""
+def demo(keep: Annotated[bool, typer.Option(help="Keep the dashboard until Ctrl-C.")] = False) -> None:
+    """Run five accounts over the sample chats against the sandbox."""
     from orchestrator.cli.demo import demo as play
 
-    raise typer.Exit(play())
+    raise typer.Exit(play(keep=keep))
 
 
 @app.command()

@@ -37,38 +37,43 @@ def job_there(job: JobView) -> bool:
     return job.settled or job.remote_job_id is not None
 
 
-async def work(app: App, *, start: bool, enough: Enough) -> int:
-    """Converge and work until it is enough for every account; say how it went."""
-    service = app.service(start=start)
+def stop_signals() -> asyncio.Event:
+    """An event that SIGINT and SIGTERM set."""
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    return stopping
+
+
+async def work(app: App, *, start: bool, enough: Enough) -> int:
+    """Converge and work until it is enough for every account; say how it went."""
+    stopping = stop_signals()
+    service = app.service(start=start)
     await service.start()
     try:
-        status = await _show(app, enough, stopping)
+        return verdict(await show(app, enough, stopping), stopping)
     finally:
         await service.stop()
-    if stopping.is_set():
-        return FAILED
-    failed = [job for job in status.jobs if job.held or job.state in {State.FAILED, State.CANCELLED}]
-    return FAILED if failed else DONE
 
 
-async def _show(app: App, enough: Enough, stopping: asyncio.Event) -> Status:
+def verdict(status: Status, stopping: asyncio.Event) -> int:
+    """The exit code: interrupted, or an account that failed, was cancelled or is held, is a failure."""
+    bad = [job for job in status.jobs if job.held or job.state in {State.FAILED, State.CANCELLED}]
+    return FAILED if bad or stopping.is_set() else DONE
+
+
+async def show(app: App, enough: Enough, stopping: asyncio.Event) -> Status:
+    """Show the work, live on a terminal and line by line elsewhere, until it is enough."""
     if not sys.stdout.isatty():
         return await _lines(app, enough, stopping)
     with Live(console=console(), refresh_per_second=4) as live:
-
-        def show(status: Status) -> None:
-            live.update(status_table(status))
-
-        return await watch(app, show, enough, stopping)
+        return await watch(app, lambda status: live.update(status_table(status)), enough, stopping)
 
 
 async def _lines(app: App, enough: Enough, stopping: asyncio.Event) -> Status:
     seen: dict[str, str] = {}
 
-    def show(status: Status) -> None:
+    def tell(status: Status) -> None:
         for job in status.jobs:
             line = " ".join(filter(None, (job.account, state_of(job), job.fine_tuned_model, trouble(job.error))))
             if seen.get(job.account) != line:
@@ -76,7 +81,7 @@ async def _lines(app: App, enough: Enough, stopping: asyncio.Event) -> Status:
                 sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
-    status = await watch(app, show, enough, stopping)
+    status = await watch(app, tell, enough, stopping)
     console().print(status_table(status))
     return status
 

@@ -7,6 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from orchestrator.app import sole_owner
+from orchestrator.cli.follow import stop_signals
 from orchestrator.cli.session import DONE
 
 if TYPE_CHECKING:
@@ -18,12 +19,11 @@ async def serve(app: App) -> int:
     with sole_owner(app.settings):
         service = app.service(start=True)
         web = app.web(service)
-        stopping = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stopping.set)
+        stopping = stop_signals()
         reloads: set[asyncio.Task[None]] = set()
-        loop.add_signal_handler(signal.SIGHUP, lambda: reloads.add(asyncio.create_task(service.reload())))
+        asyncio.get_running_loop().add_signal_handler(
+            signal.SIGHUP, lambda: reloads.add(asyncio.create_task(service.reload()))
+        )
         port = await web.start()
         try:
             await service.start()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.live import Live
 
 from orchestrator import status as read
+from orchestrator.cli.follow import stop_signals
 from orchestrator.cli.follow import watch as watch_status
 from orchestrator.cli.render import (
     console,
@@ -48,8 +47,7 @@ async def plan(app: App, *, as_json: bool) -> int:
 async def status(app: App, *, as_json: bool, watch: bool) -> int:
     """The run as it is."""
     if watch and not as_json and sys.stdout.isatty():
-        stopping = asyncio.Event()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stopping.set)
+        stopping = stop_signals()
         with Live(console=console(), refresh_per_second=4) as live:
             await watch_status(app, lambda seen: live.update(status_table(seen)), None, stopping)
         return DONE
