@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.core.finding import Finding, Severity
-from orchestrator.dataset import structure
+from orchestrator.dataset.checks.errors import errors
 from orchestrator.dataset.codes import Code
 from orchestrator.dataset.example import Example, finding
 from orchestrator.dataset.files import Source, ignored, sources
@@ -112,7 +112,7 @@ class Check:
     def _is_good(self, record: Record) -> bool:
         findings = list(record.findings)
         if record.example is not None:
-            findings += [record.example.finding(fault) for fault in structure.faults(record.example.body)]
+            findings += [record.example.finding(fault) for fault in errors(record.example.body, self._rules)]
         self._findings += findings
         return not any(found.severity is Severity.ERROR for found in findings)
 

@@ -33,7 +33,7 @@ class Code(Enum):
     INVALID_UTF8 = (
         "invalid-utf8",
         ERROR,
-        "The text is not valid UTF-8.",
+        "The text is not valid UTF-8 (nor UTF-16 or UTF-32, where a byte order mark says so).",
         "Save the file as UTF-8.",
     )
     INVALID_JSON = (
@@ -45,7 +45,7 @@ class Code(Enum):
     TRAILING_COMMA = (
         "trailing-comma",
         ERROR,
-        "A comma stands before a closing bracket; JSON does not allow that.",
+        "A comma stands before a closing bracket, which JSON does not allow.",
         "Delete that comma.",
     )
     DUPLICATE_KEY = (
@@ -64,7 +64,7 @@ class Code(Enum):
         "invalid-unicode",
         ERROR,
         "Half of a surrogate pair: a character that UTF-8 cannot express.",
-        "Replace the character, often half an emoji cut off by another program.",
+        "Replace the character; it is often half an emoji, cut off by another program.",
     )
     UNKNOWN_FORMAT = (
         "unknown-format",
@@ -75,20 +75,8 @@ class Code(Enum):
     UNKNOWN_KEY = (
         "unknown-key",
         ERROR,
-        "A key that no provider's training format knows.",
+        "A key that the training format does not know.",
         "Remove the key, or correct its name.",
-    )
-    NO_MESSAGES = (
-        "no-messages",
-        ERROR,
-        "The chat has no messages.",
-        "Delete the chat, or put messages into it.",
-    )
-    WRONG_TYPE = (
-        "wrong-type",
-        ERROR,
-        "A value is of another JSON type than the format asks for.",
-        "Write a value of the type that is named.",
     )
     MISSING_KEY = (
         "missing-key",
@@ -96,10 +84,22 @@ class Code(Enum):
         "A key that the format asks for is not there.",
         "Add the key.",
     )
+    WRONG_TYPE = (
+        "wrong-type",
+        ERROR,
+        "A value is of another JSON type than the format asks for.",
+        "Write a value of the type that is named.",
+    )
+    NO_MESSAGES = (
+        "no-messages",
+        ERROR,
+        "The chat has no messages.",
+        "Delete the chat, or put messages into it.",
+    )
     UNKNOWN_ROLE = (
         "unknown-role",
         ERROR,
-        "The role is not one of system, user, assistant, tool.",
+        "The role or speaker is not one that can be trained with.",
         "Use system, user, assistant or tool.",
     )
     EMPTY_CONTENT = (
@@ -117,12 +117,174 @@ class Code(Enum):
     LAST_NOT_ASSISTANT = (
         "last-not-assistant",
         ERROR,
-        "The last message is not from the assistant.",
+        "The last message is not the assistant's. A copied request always ends so: the answer is not in it.",
         "End the chat with the assistant's answer.",
+    )
+    WRONG_ORDER = (
+        "wrong-order",
+        ERROR,
+        "The messages are in an order that the method or a provider does not accept.",
+        "Put the messages into the order named.",
+    )
+    WRONG_METHOD = (
+        "wrong-method",
+        ERROR,
+        "The example is for another method than the chosen one: pairs are for dpo, chats for supervised.",
+        "Change `method` in the provider's block of the accounts file, or take the example out.",
+    )
+    BAD_NAME = (
+        "bad-name",
+        ERROR,
+        "A message's `name` is not accepted: 1 to 64 characters without spaces and without < | \\ / >.",
+        "Shorten the name, or write _ instead of the character.",
+    )
+    BAD_WEIGHT = (
+        "bad-weight",
+        ERROR,
+        "`weight` is something other than 0 or 1.",
+        "Write 0 (do not learn this answer) or 1 (learn it).",
+    )
+    NOTHING_TO_LEARN = (
+        "nothing-to-learn",
+        ERROR,
+        "Every assistant message has `weight` 0.",
+        "Give at least one answer the weight 1, or delete the chat.",
+    )
+    BAD_TOOL = (
+        "bad-tool",
+        ERROR,
+        "A tool's definition or a tool call is not in the format of OpenAI's API.",
+        "Correct it as named.",
+    )
+    BAD_ARGUMENTS = (
+        "bad-arguments",
+        ERROR,
+        "The arguments of a tool call are not a text that holds a JSON object.",
+        'Write them as a JSON text, as in "{\\"city\\": \\"Oslo\\"}".',
+    )
+    UNKNOWN_TOOL = (
+        "unknown-tool",
+        ERROR,
+        "A tool is called that is not among the example's `tools`.",
+        "Add its definition to `tools`, or correct the name.",
+    )
+    UNANSWERED_CALL = (
+        "unanswered-call",
+        ERROR,
+        "A tool call is not answered by a tool message before the chat goes on.",
+        "Add a message with role tool and this tool_call_id after the call.",
+    )
+    UNASKED_ANSWER = (
+        "unasked-answer",
+        ERROR,
+        "A tool message answers a call that was not made just before.",
+        "Correct its tool_call_id, or delete the message.",
+    )
+    BAD_IMAGE = (
+        "bad-image",
+        ERROR,
+        "An image is not given by an http(s) address or a data: URL, or it is not in a user message.",
+        "Use https://… or data:image/…;base64,… in a user message.",
+    )
+    SPECIAL_TOKEN = (
+        "special-token",
+        ERROR,
+        "The text holds a special token of the model's own format, such as <|endoftext|>.",
+        "Delete it: it would end or forge a message.",
+    )
+    TOO_LONG = (
+        "too-long",
+        ERROR,
+        "The example has more tokens than the base model can be trained with; the rest would be cut off.",
+        "Shorten the chat, or split it in two.",
     )
     TOO_FEW_EXAMPLES = (
         "too-few-examples",
         ERROR,
-        "There are fewer training examples than the provider accepts.",
+        "There are fewer training examples than a provider of the accounts accepts.",
         "Add chats.",
+    )
+    VALIDATION_OVERLAP = (
+        "validation-overlap",
+        ERROR,
+        "An example is in the validation set and in the training set, so that the validation loss means nothing.",
+        "Take it out of one of them.",
+    )
+    DIFFERENT_SYSTEM = (
+        "different-system",
+        WARNING,
+        "The first system message differs from the one most chats have, and the tone is learned with it.",
+        "Use one system message everywhere: `orchestrator polish` can do it.",
+    )
+    SEVERAL_SYSTEM = (
+        "several-system",
+        WARNING,
+        "The chat has more than one system message.",
+        "Merge them into the first: `orchestrator polish` can do it.",
+    )
+    EMPTY_SYSTEM = (
+        "empty-system",
+        WARNING,
+        "A system message is empty.",
+        "Delete it: `orchestrator polish` can do it.",
+    )
+    LATE_INSTRUCTION = (
+        "late-instruction",
+        WARNING,
+        "An instruction just before the user's message, as frontends insert it; later it will not be there.",
+        "Move it into the first system message, or delete it: `orchestrator polish` can do it.",
+    )
+    SAME_USER_NAME = (
+        "same-user-name",
+        WARNING,
+        "Most chats call the user by the same name, so the model will call everyone that.",
+        "Use different names: `orchestrator polish` can do it.",
+    )
+    DUPLICATE_EXAMPLE = (
+        "duplicate-example",
+        WARNING,
+        "The same example is there twice; it will be learned twice as strongly.",
+        "Delete one: `orchestrator polish` can do it.",
+    )
+    NEAR_DUPLICATE = (
+        "near-duplicate",
+        WARNING,
+        "The example is nearly the same as an earlier one.",
+        "Keep the better one.",
+    )
+    CUT_OFF = (
+        "cut-off",
+        WARNING,
+        "An assistant message seems to stop in the middle of a sentence.",
+        "Complete the answer, or take the chat out: the model learns to stop like that.",
+    )
+    UNEQUAL_LENGTHS = (
+        "unequal-lengths",
+        WARNING,
+        "Some examples are many times longer than the usual one, and weigh as much more.",
+        "Split or shorten the longest.",
+    )
+    UNFILLED_MACRO = (
+        "unfilled-macro",
+        WARNING,
+        "A frontend's placeholder such as {{user}} was never filled in.",
+        "Write what should stand there.",
+    )
+    SECRET = (
+        "secret",
+        WARNING,
+        "The text seems to hold a key, token or password.",
+        "Take it out, and replace the key: `orchestrator polish` can redact it.",
+    )
+    EMAIL_ADDRESS = (
+        "email-address",
+        WARNING,
+        "The text holds an e-mail address.",
+        "Take it out if it is someone's: `orchestrator polish` can redact it.",
+    )
+    PHONE_NUMBER = (
+        "phone-number",
+        WARNING,
+        "The text seems to hold a telephone number.",
+        "Take it out if it is someone's: `orchestrator polish` can redact it.",
     )

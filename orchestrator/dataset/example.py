@@ -28,7 +28,8 @@ class Fault:
 class Example:
     """One example. `body` is in the providers' shape; `where` leads from a place in it back to the source.
 
-    `line` is where it starts in its file, counted from 1.
+    `line` is where it starts in its file, counted from 1. `left_out` names what the shape has no place for, `user`
+    is the user's name where the source says it.
     """
 
     file: str
@@ -36,6 +37,8 @@ class Example:
     format: str
     body: Body
     where: Where
+    left_out: tuple[str, ...] = ()
+    user: str = ""
 
     def finding(self, fault: Fault) -> Finding:
         """The fault in the terms of the source: its file, line and JSON path."""

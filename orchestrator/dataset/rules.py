@@ -1,17 +1,24 @@
-"""Rules: what the check asks for and how the dataset is built. One value, from the accounts file."""
+"""Rules: what the check asks for and how the dataset is built. One value, made from the accounts file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from orchestrator.core.spec import Method
 
 MINIMUM_EXAMPLES = 10  # what OpenAI asks for; the other providers ask for less
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """`base_models` are those of the listed accounts; tokens are counted for each."""
+    """`base_models` are those of the listed accounts; tokens are counted for each.
+
+    `alternating` is for providers that accept only user and assistant in turn after the system message.
+    """
 
     minimum_examples: int = MINIMUM_EXAMPLES
+    method: Method = "supervised"
+    alternating: bool = False
     base_models: tuple[str, ...] = ()
     validation_fraction: float = 0.0
     seed: int = 0

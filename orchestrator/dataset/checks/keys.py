@@ -1,0 +1,52 @@
+"""Keys of an object: unknown, missing, or of the wrong type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from orchestrator.dataset.codes import Code
+from orchestrator.dataset.example import Fault, Steps
+
+TYPES = {
+    dict: "an object",
+    list: "an array",
+    str: "text",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    type(None): "null",
+}
+OLD = ("functions", "function_call")
+
+
+def wrong_keys(
+    value: Mapping[str, Any], known: Mapping[str, type], needed: tuple[str, ...], steps: Steps
+) -> Iterator[Fault]:
+    """Every key that is not known, is needed and missing, or leads to another type."""
+    for key in needed:
+        if key not in value:
+            yield Fault(Code.MISSING_KEY, steps, f'"{key}" is missing')
+    for key, item in value.items():
+        if key not in known:
+            yield Fault(Code.UNKNOWN_KEY, (*steps, key), f'"{key}" is not known here', _nearest(key, known))
+        elif not is_of(item, known[key]):
+            yield Fault(Code.WRONG_TYPE, (*steps, key), f'"{key}" must be {TYPES[known[key]]}, not {typed(item)}')
+
+
+def is_of(value: object, kind: type) -> bool:
+    """JSON's types are strict: true is no number. `object` is any."""
+    return kind is object or type(value) is kind
+
+
+def typed(value: object) -> str:
+    """The value's type in words."""
+    return TYPES.get(type(value), "something else")
+
+
+def _nearest(key: str, known: Mapping[str, type]) -> str:
+    if key in OLD:
+        return "This is an old form: write `tools` and `tool_calls`."
+    near = get_close_matches(key, known, n=1)
+    return f'Remove the key, or write "{near[0]}".' if near else ""

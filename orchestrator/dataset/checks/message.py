@@ -1,0 +1,91 @@
+"""One message: its keys, role, content, name and weight."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from orchestrator.dataset.checks.keys import typed, wrong_keys
+from orchestrator.dataset.checks.parts import part_errors
+from orchestrator.dataset.codes import Code
+from orchestrator.dataset.example import Fault, Steps
+
+ROLES = ("system", "user", "assistant", "tool")
+KEYS: dict[str, dict[str, type]] = {
+    "system": {"name": str},
+    "user": {"name": str},
+    "assistant": {"name": str, "weight": object, "tool_calls": list, "refusal": object},
+    "tool": {"tool_call_id": str},
+}
+ANY_ROLE: dict[str, type] = {key: kind for keys in KEYS.values() for key, kind in keys.items()}
+BASE: dict[str, type] = {"role": object, "content": object}
+SPECIAL = re.compile(
+    r"<\|(?:endoftext|endofprompt|startoftext|im_start|im_end|im_sep|fim_\w+|start|end|message|return)\|>"
+)
+_NAME = re.compile(r"[^\s<|\\/>]{1,64}")
+_PLAIN = frozenset(("system", "user", "assistant"))
+
+
+def is_plain(message: object) -> bool:
+    """Quickly: nothing but a role and a text, and nothing wrong with them. Most messages of the world are so."""
+    if type(message) is not dict or len(message) != 2 or message.get("role") not in _PLAIN:
+        return False
+    content = message.get("content")
+    return type(content) is str and "<|" not in content and bool(content) and not content.isspace()
+
+
+def message_errors(message: object, steps: Steps) -> Iterator[Fault]:
+    """Every error of the message."""
+    if not isinstance(message, dict):
+        hint = 'Write {"role": …, "content": …}.'
+        yield Fault(Code.WRONG_TYPE, steps, f"a message must be an object, not {typed(message)}", hint)
+        return
+    role = message.get("role")
+    yield from _role_errors(message, steps)
+    known = KEYS.get(role, ANY_ROLE) if isinstance(role, str) else ANY_ROLE
+    yield from wrong_keys(message, BASE | known, ("role",), steps)
+    yield from _content_errors(message, steps)
+    yield from _name_errors(message, steps)
+    if role == "tool" and "tool_call_id" not in message:
+        yield Fault(Code.MISSING_KEY, steps, '"tool_call_id" is missing')
+
+
+def _role_errors(message: dict[str, Any], steps: Steps) -> Iterator[Fault]:
+    role = message.get("role")
+    if "role" in message and (not isinstance(role, str) or role not in ROLES):
+        hints = {"developer": "Write system: training files do not know developer.", "function": "Write tool."}
+        hint = hints.get(role, "") if isinstance(role, str) else ""
+        yield Fault(Code.UNKNOWN_ROLE, (*steps, "role"), f"the role is {str(role)[:40]!r}", hint)
+
+
+def _content_errors(message: dict[str, Any], steps: Steps) -> Iterator[Fault]:
+    content, place = message.get("content"), (*steps, "content")
+    says_otherwise = bool(message.get("tool_calls") or message.get("refusal"))
+    if isinstance(content, str):
+        yield from text_errors(content, place, may_be_empty=says_otherwise or message.get("role") == "system")
+    elif isinstance(content, list):
+        yield from part_errors(content, message.get("role"), place)
+        for index, part in enumerate(content):
+            if isinstance(part, dict) and isinstance(text := part.get("text"), str):
+                yield from text_errors(text, (*place, index, "text"), may_be_empty=False)
+    elif content is not None:
+        yield Fault(Code.WRONG_TYPE, place, f"the content must be text or an array of parts, not {typed(content)}")
+    elif not says_otherwise:
+        yield Fault(
+            Code.MISSING_KEY if "content" not in message else Code.EMPTY_CONTENT, steps, "there is no content"
+        )
+
+
+def text_errors(text: str, steps: Steps, *, may_be_empty: bool) -> Iterator[Fault]:
+    """Empty text, and special tokens in it. An empty system message is advice's business."""
+    if not text.strip() and not may_be_empty:
+        yield Fault(Code.EMPTY_CONTENT, steps, "the text is empty")
+    for token in sorted(set(SPECIAL.findall(text))):
+        yield Fault(Code.SPECIAL_TOKEN, steps, f"the text holds {token}")
+
+
+def _name_errors(message: dict[str, Any], steps: Steps) -> Iterator[Fault]:
+    name = message.get("name")
+    if isinstance(name, str) and not _NAME.fullmatch(name):
+        yield Fault(Code.BAD_NAME, (*steps, "name"), f"the name {name[:70]!r} is not accepted")

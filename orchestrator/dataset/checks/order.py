@@ -1,0 +1,46 @@
+"""Order: who speaks when, who speaks last, and what is learned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from orchestrator.dataset.codes import Code
+from orchestrator.dataset.example import Fault, Steps
+
+
+def ending_errors(messages: list[Any], steps: Steps) -> Iterator[Fault]:
+    """A chat needs an assistant's answer, and ends with one."""
+    roles = [message.get("role") if isinstance(message, dict) else None for message in messages]
+    if messages and "assistant" not in roles:
+        yield Fault(Code.NO_ASSISTANT, steps, "the assistant says nothing in this chat")
+    elif messages and roles[-1] != "assistant":
+        place = (*steps, len(messages) - 1, "role")
+        yield Fault(Code.LAST_NOT_ASSISTANT, place, f"the last message is from {str(roles[-1])[:40]!r}")
+
+
+def weight_errors(messages: list[Any], steps: Steps) -> Iterator[Fault]:
+    """Weights are 0 or 1, at the assistant's messages, and not all 0."""
+    answers = [message for message in messages if isinstance(message, dict) and message.get("role") == "assistant"]
+    for index, message in enumerate(messages):
+        if isinstance(message, dict) and "weight" in message and not _is_weight(message["weight"]):
+            place = (*steps, index, "weight")
+            yield Fault(Code.BAD_WEIGHT, place, f"the weight is {str(message['weight'])[:40]}")
+    if answers and all(_is_weight(answer.get("weight")) and answer["weight"] == 0 for answer in answers):
+        yield Fault(Code.NOTHING_TO_LEARN, steps, "every answer has the weight 0")
+
+
+def _is_weight(value: object) -> bool:
+    return type(value) in (int, float) and value in (0, 1)
+
+
+def alternating_errors(messages: list[Any], steps: Steps) -> Iterator[Fault]:
+    """After one system message at most: user and assistant in turn."""
+    roles = [message.get("role") if isinstance(message, dict) else None for message in messages]
+    start = 1 if roles[:1] == ["system"] else 0
+    for index, role in enumerate(roles[start:], start):
+        expected = ("user", "assistant")[(index - start) % 2]
+        if role != expected:
+            place = (*steps, index, "role")
+            yield Fault(Code.WRONG_ORDER, place, f"{str(role)[:40]!r} where {expected!r} is expected")
+            return

@@ -1,0 +1,79 @@
+"""Decoding: the fast way for good JSON, the careful way for the rest. The careful way finds every fault."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from orchestrator.core.finding import Finding
+from orchestrator.dataset.careful import TextFault, parse
+from orchestrator.dataset.codes import Code
+from orchestrator.dataset.example import finding
+
+_decode = msgspec.json.Decoder().decode
+_SPACED_COLON = re.compile(rb'"\s+:')
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A JSON value and what was wrong with its text; `value` means nothing unless `complete`."""
+
+    value: Any
+    complete: bool = True
+    findings: tuple[Finding, ...] = ()
+
+
+def decode(text: bytes, file: str, line: int) -> Decoded:
+    """Read one JSON value that begins at `line` of `file`."""
+    try:
+        value = _decode(text)
+        if not _may_repeat_a_key(text, value):
+            return Decoded(value)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        pass  # the careful reader says what is wrong
+    return _carefully(text, file, line)
+
+
+def is_value(text: bytes) -> bool:
+    """Whether it is a whole JSON object or array."""
+    try:
+        return isinstance(_decode(text), dict | list)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return False
+
+
+def _may_repeat_a_key(text: bytes, value: object) -> bool:
+    """The fast reader keeps the last of two equal keys: then the text has more of them than the value."""
+    return text.count(b'":') - text.count(b'\\":') != _keys(value) or _SPACED_COLON.search(text) is not None
+
+
+def _keys(value: object) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum(_keys(item) for item in value.values() if isinstance(item, dict | list))
+    if isinstance(value, list):
+        return sum(_keys(item) for item in value)
+    return 0
+
+
+def _carefully(text: bytes, file: str, line: int) -> Decoded:
+    try:
+        parsed = parse(text.decode("utf-8", "surrogatepass"))
+    except UnicodeDecodeError as error:
+        return Decoded(None, False, (_not_utf8(text, file, line, error),))
+    return Decoded(parsed.value, parsed.complete, tuple(_text_finding(file, line, fault) for fault in parsed.faults))
+
+
+def _text_finding(file: str, line: int, fault: TextFault) -> Finding:
+    at = line + fault.line - 1
+    message = f"{fault.message} (line {at}, column {fault.column})"
+    return finding(fault.code, file, message, line=at, path=fault.path)
+
+
+def _not_utf8(text: bytes, file: str, line: int, error: UnicodeDecodeError) -> Finding:
+    at = line + text.count(b"\n", 0, error.start)
+    column = error.start - text.rfind(b"\n", 0, error.start)
+    message = f"not valid UTF-8: byte 0x{text[error.start]:02x} (line {at}, byte {column})"
+    return finding(Code.INVALID_UTF8, file, message, line=at)

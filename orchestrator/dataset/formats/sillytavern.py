@@ -1,0 +1,91 @@
+"""SillyTavern's chat export: a header line, then one message a line. The whole file is one chat."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from orchestrator.dataset.codes import Code
+from orchestrator.dataset.example import Fault
+from orchestrator.dataset.formats.shape import Shape, Turns
+
+HEADER_KEYS = ("chat_metadata", "character_name", "user_name")
+NO_NAME = ("", "unused")  # newer versions write "unused" into the header and keep the names in the messages
+
+
+def is_export(value: object) -> bool:
+    """Whether a line is an export's header or, where that was cut off, one of its messages."""
+    if not isinstance(value, dict) or "messages" in value:
+        return False
+    return ("mes" in value and "is_user" in value) or sum(key in value for key in HEADER_KEYS) >= 2
+
+
+def sillytavern(rows: Sequence[Any]) -> Shape:
+    """The rows of the file as one chat, with `{{user}}` and `{{char}}` filled in.
+
+    Hidden messages (`is_system`) and the swipes that were not chosen are left out. In a group, where several
+    characters answer, each answer begins with its speaker's name, as SillyTavern sends it.
+    """
+    names = _Names(rows)
+    turns, faults, left = Turns(), [], []
+    for index, row in enumerate(rows):
+        if _is_header(row):
+            continue
+        if fault := _fault(row, index):
+            faults.append(fault)
+        elif row.get("is_system"):
+            left.append("hidden message")
+        else:
+            turns.add(_role(row), names.fill(row), (index, "mes"))
+            swipes = row.get("swipes")
+            left += ["swipe"] * (len(swipes) - 1 if isinstance(swipes, list) else 0)
+    return Shape("sillytavern", {"messages": turns.messages}, turns.back, tuple(faults), tuple(left), names.user)
+
+
+class _Names:
+    """Who speaks: from the header, or from the messages themselves."""
+
+    def __init__(self, rows: Sequence[Any]) -> None:
+        header: dict[str, Any] = next((row for row in rows if _is_header(row)), {})
+        said = [row for row in rows if isinstance(row, dict) and "mes" in row and not row.get("is_system")]
+        users = [row["name"] for row in said if row.get("is_user") and isinstance(row.get("name"), str)]
+        characters = [row["name"] for row in said if not row.get("is_user") and isinstance(row.get("name"), str)]
+        self.user = _name(header.get("user_name"), users)
+        self.character = _name(header.get("character_name"), characters)
+        self._group = len({name for name in characters if name != self.user}) > 1
+
+    def fill(self, row: dict[str, Any]) -> str:
+        text: str = row["mes"]
+        text = re.sub(r"\{\{user\}\}|<USER>", lambda _: self.user or "{{user}}", text, flags=re.IGNORECASE)
+        speaks = self._group and not row.get("is_user")
+        character = row.get("name") or self.character if speaks else self.character
+        text = re.sub(r"\{\{char\}\}|<BOT>", lambda _: character or "{{char}}", text, flags=re.IGNORECASE)
+        return f"{character}: {text}" if speaks else text
+
+
+def _name(header: object, spoken: list[str]) -> str:
+    if isinstance(header, str) and header not in NO_NAME:
+        return header
+    return spoken[0] if spoken else ""
+
+
+def _is_header(row: object) -> bool:
+    return isinstance(row, dict) and "mes" not in row and any(key in row for key in HEADER_KEYS)
+
+
+def _role(row: dict[str, Any]) -> str:
+    extra = row.get("extra")
+    if isinstance(extra, dict) and extra.get("type") == "narrator":
+        return "system"
+    return "user" if row.get("is_user") else "assistant"
+
+
+def _fault(row: Any, index: int) -> Fault | None:
+    if not isinstance(row, dict) or "mes" not in row:
+        return Fault(Code.MISSING_KEY, (index,), 'the message has no "mes"')
+    if not isinstance(row["mes"], str):
+        return Fault(Code.WRONG_TYPE, (index, "mes"), "mes must be text")
+    if not isinstance(row.get("name", ""), str):
+        return Fault(Code.WRONG_TYPE, (index, "name"), "name must be text")
+    return None
