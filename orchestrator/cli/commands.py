@@ -224,7 +224,7 @@ def sandbox(
     port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8090,
     state: Annotated[Path | None, typer.Option(help="Keep the state in this file.")] = None,
     faults: Annotated[Path | None, typer.Option(help="A TOML file of faults.")] = None,
-    seconds: Annotated[float, typer.Option(help="How long a job trains.")] = 10.0,
+    seconds: Annotated[float, typer.Option(help="How long a job trains; checks and queues take a tenth.")] = 10.0,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
 ) -> None:
     """Run a provider on loopback that speaks OpenAI's API; point any OpenAI client at it."""

@@ -16,7 +16,13 @@ def sandbox(host: str, port: int, *, state: Path | None, faults: Path | None, se
     """Serve until a signal."""
     try:
         settings = SandboxSettings(
-            state=state, training_seconds=seconds, seed=seed, faults=load_faults(faults) if faults else ()
+            state=state,
+            file_seconds=seconds / 10,
+            validating_seconds=seconds / 10,
+            queue_seconds=seconds / 10,
+            training_seconds=seconds,
+            seed=seed,
+            faults=load_faults(faults) if faults else (),
         )
         asyncio.run(_serve(host, port, settings))
     except (FaultError, NotLoopback, OSError) as error:
