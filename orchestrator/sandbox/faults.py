@@ -238,7 +238,7 @@ def _parse_rule(rule: Any) -> Fault:
 
 def _fits(key: str, value: Any) -> bool:
     if key in {"accounts", "operations"}:
-        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+        return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
     if key in {"rate", "seconds"}:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if key in {"times", "size"}:

@@ -71,6 +71,12 @@ class Contract:
             status["enum"] += LATER_STATUSES
         return cls(document)
 
+    @property
+    def paths(self) -> Mapping[str, Any]:
+        """The document's paths, each with its operations by method."""
+        paths: Mapping[str, Any] = self._document["paths"]
+        return paths
+
     def operation(self, method: str, url: str) -> str | None:
         """The operation id of a request, None for one the document does not have."""
         found = self._find(method, url)
@@ -114,7 +120,7 @@ class Contract:
     def _find(self, method: str, url: str) -> tuple[str, Mapping[str, Any]] | None:
         path = urlsplit(url).path.removeprefix(self._prefix)
         for pattern, name in self._paths:
-            operation = self._document["paths"][name].get(method.lower())
+            operation = self.paths[name].get(method.lower())
             if operation is not None and pattern.fullmatch(path):
                 return f"{ROOT}#/paths/{_escape(name)}/{method.lower()}", operation
         return None

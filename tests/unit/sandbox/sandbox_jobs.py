@@ -1,0 +1,38 @@
+"""Jobs of a sandbox, for tests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.sandbox.records import Job
+
+PLAIN = Job(
+    id="ftjob-1",
+    account="acme",
+    created_at=100.0,
+    model="gpt-4.1-mini-2025-04-14",
+    training_file="file-1",
+    validation_file=None,
+    suffix="tone",
+    seed=1,
+    metadata=None,
+    integrations=[],
+    method="supervised",
+    asked={"n_epochs": "auto", "batch_size": "auto", "learning_rate_multiplier": "auto"},
+    resolved={"n_epochs": 4, "batch_size": 5, "learning_rate_multiplier": 1.8},
+    method_options={},
+    examples=20,
+    tokens=1000,
+    training_sha256="ab",
+    token="abcd1234",
+    result_file="file-2",
+    validating_seconds=10.0,
+    queue_seconds=5.0,
+    training_seconds=100.0,
+)
+
+
+def job(**changes: Any) -> Job:
+    """A job made at 100 that is checked for 10, waits 5 and trains 100 seconds: 110, 115, 215."""
+    return replace(PLAIN, **changes)

@@ -1,0 +1,97 @@
+"""Which request a fault strikes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestrator.sandbox import faults
+from orchestrator.sandbox.app import ROUTES
+from orchestrator.sandbox.faults import KINDS, OPERATIONS, Fault, FaultBook, FaultError, dump_faults, parse_faults
+from orchestrator.sandbox.gate import REFUSALS
+
+
+def struck(rule: Fault, *requests: tuple[str, str]) -> list[bool]:
+    book = FaultBook(1, (rule,))
+    return [rule.kind in book.draw(account, operation) for account, operation in requests]
+
+
+def test_every_operation_has_its_route() -> None:
+    assert sorted(OPERATIONS) == sorted(operation for _, _, operation, _ in ROUTES)
+
+
+def test_every_kind_is_told_in_the_table() -> None:
+    rows = [line.split("|")[1].strip() for line in str(faults.__doc__).splitlines() if line.startswith("| ")]
+    assert sorted(rows[1:]) == sorted(KINDS)
+    assert REFUSALS.keys() < KINDS.keys()
+
+
+def test_whom_and_where() -> None:
+    requests = ("a-1", "files.create"), ("b", "files.create"), ("a-1", "jobs.create")
+    assert struck(Fault("drop"), *requests) == [True, True, True]
+    assert struck(Fault("drop", accounts=("a-*",)), *requests) == [True, False, True]
+    assert struck(Fault("drop", operations=("jobs.*",)), *requests) == [False, False, True]
+    assert struck(Fault("forbidden"), *requests) == [False, False, True]
+    assert struck(Fault("forbidden", operations=("files.create",)), *requests) == [True, True, False]
+    assert struck(Fault("fail_job", operations=("files.create",)), *requests) == [False, False, False]
+
+
+def test_times_counts_strikes_and_nothing_else() -> None:
+    assert struck(Fault("drop", times=2, accounts=("a",)), *[("b", "files.list"), ("a", "files.list")] * 3) == [
+        False,
+        True,
+        False,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_only_one_rule_decides_the_answer_and_the_others_keep_their_times() -> None:
+    book = FaultBook(1, (Fault("drop", times=1), Fault("lose_answer", times=1), Fault("slow", times=1)))
+    assert set(book.draw("a", "files.list")) == {"drop", "slow"}
+    assert set(book.draw("a", "files.list")) == {"lose_answer"}
+    assert book.draw("a", "files.list") == {}
+
+
+def test_the_rate_is_kept_and_repeats_with_the_seed_however_requests_interleave() -> None:
+    rule = Fault("drop", rate=0.25)
+    one = struck(rule, *[("a", "files.list")] * 2000)
+    assert 0.2 < sum(one) / 2000 < 0.3
+    mixed = struck(rule, *[("a", "files.list"), ("b", "files.list"), ("a", "jobs.list")] * 2000)
+    assert mixed[::3] == one
+    assert mixed[1::3] != one
+    assert struck(Fault("drop", rate=0), *[("a", "files.list")] * 50) == [False] * 50
+
+
+def test_rules_are_written_as_they_are_read() -> None:
+    rules: list[dict[str, Any]] = [
+        {"kind": "slow", "rate": 0.5, "seconds": 2, "accounts": ["a"]},
+        {"kind": "page_size", "size": 3},
+    ]
+    parsed = parse_faults({"faults": rules})
+    assert parse_faults({"faults": dump_faults(parsed)}) == parsed
+    assert dump_faults(parsed)[1] == rules[1]
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        ([], "list `faults`"),
+        ({"faults": {}}, "list `faults`"),
+        ({"faults": ["drop"]}, "table with a `kind`"),
+        ({"faults": [{"kind": "fog"}]}, "unknown kind 'fog'"),
+        ({"faults": [{"kind": "drop", "rate": "often"}]}, "rate='often'"),
+        ({"faults": [{"kind": "drop", "accounts": "a"}]}, "accounts='a'"),
+        ({"faults": [{"kind": "drop", "rate": -1}]}, "rate must be from 0 to 1"),
+        ({"faults": [{"kind": "drop", "times": 0}]}, "times must be 1 or more"),
+        ({"faults": [{"kind": "slow", "seconds": -1}]}, "seconds must not be negative"),
+        ({"faults": [{"kind": "page_size", "size": 0}]}, "size must be 1 or more"),
+        ({"faults": [{"kind": "drop", "operations": ["jobs.dance"]}]}, "jobs.dance"),
+    ],
+)
+def test_a_rule_that_cannot_be_understood(document: Any, told: str) -> None:
+    with pytest.raises(FaultError) as wrong:
+        parse_faults(document)
+    assert told in str(wrong.value)

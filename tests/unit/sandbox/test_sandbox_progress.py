@@ -1,0 +1,62 @@
+"""What sandbox jobs tell on their way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sandbox_jobs import job
+
+from orchestrator.sandbox.progress import METRICS_LIMIT, checkpoints, events, metrics, reported_steps, total_steps
+from orchestrator.sandbox.timeline import schedule
+
+
+def told(now: float, **changes: Any) -> list[str]:
+    chosen = job(**changes)
+    return [event["message"] for event in events(chosen, schedule([chosen], 1)[chosen.id], now)]
+
+
+def test_events_come_newest_first_and_only_once_they_happened() -> None:
+    assert told(110) == [
+        "Files validated, moving job to queued state",
+        "Validating training file: file-1",
+        "Created fine-tuning job: ftjob-1",
+    ]
+    assert told(115)[0] == "Fine-tuning job started"
+    assert told(214) == told(500)[-len(told(214)) :]
+    assert told(500)[:2] == [
+        "The job has successfully completed",
+        "New fine-tuned model created: ft:gpt-4.1-mini-2025-04-14:acme:tone:abcd1234",
+    ]
+
+
+def test_each_ending_says_so() -> None:
+    assert told(500, cancelled_at=150.0)[0] == "The job has been cancelled"
+    assert told(500, problem={"message": "Line 3: wrong"})[0] == "Line 3: wrong"
+    assert "queued state" not in " ".join(told(500, problem={"message": "Line 3: wrong"}))
+    pauses: list[list[float | None]] = [[120.0, 130.0]]
+    assert {"Fine-tuning job paused", "Fine-tuning job resumed"} <= set(told(500, pauses=pauses))
+
+
+def test_the_loss_falls_and_is_the_same_for_the_same_training() -> None:
+    steps = reported_steps(job())
+    assert steps == list(range(1, 17))
+    losses = [metrics(job(), step)["train_loss"] for step in steps]
+    assert losses[0] > losses[8] > losses[-1] > 0
+    assert losses == [metrics(job(id="ftjob-2", account="other"), step)["train_loss"] for step in steps]
+    assert losses != [metrics(job(seed=2), step)["train_loss"] for step in steps]
+    assert "valid_loss" in metrics(job(validation_file="file-3"), 1)
+
+
+def test_a_long_job_does_not_tell_every_step() -> None:
+    long = job(examples=100_000, resolved={"n_epochs": 3, "batch_size": 1, "learning_rate_multiplier": 1})
+    steps = reported_steps(long)
+    assert len(steps) == METRICS_LIMIT + 1
+    assert (steps[0], steps[-1]) == (1, total_steps(long))
+
+
+def test_the_last_three_epochs_leave_a_checkpoint_each() -> None:
+    timeline = schedule([job()], 1)["ftjob-1"]
+    assert [saved["step_number"] for saved in checkpoints(job(), timeline, 500)] == [16, 12, 8]
+    assert [saved["step_number"] for saved in checkpoints(job(), timeline, 115 + 75)] == [12, 8]
+    cancelled = job(cancelled_at=170.0)
+    assert [saved["step_number"] for saved in checkpoints(cancelled, schedule([cancelled], 1)["ftjob-1"], 500)] == [8]

@@ -1,0 +1,110 @@
+"""The course of sandbox jobs: pure functions of what is recorded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sandbox_jobs import job
+
+from orchestrator.sandbox.records import Job
+from orchestrator.sandbox.timeline import NEVER, Timeline, schedule
+
+
+def course(**changes: Any) -> Timeline:
+    return schedule([job(**changes)], 3)["ftjob-1"]
+
+
+@pytest.mark.parametrize(
+    ("now", "status"),
+    [(100, "validating_files"), (110, "queued"), (115, "running"), (214.9, "running"), (215, "succeeded")],
+)
+def test_the_plain_course(now: float, status: str) -> None:
+    assert course().status(now) == status
+
+
+@pytest.mark.parametrize(
+    ("changes", "ended", "started", "outcome"),
+    [
+        ({"cancelled_at": 105.0}, 105, NEVER, "cancelled"),
+        ({"cancelled_at": 112.0}, 112, NEVER, "cancelled"),
+        ({"cancelled_at": 120.0}, 120, 115, "cancelled"),
+        ({"problem": {"code": "x"}}, 110, NEVER, "failed"),
+        ({"problem": {"code": "x"}, "cancelled_at": 105.0}, 105, NEVER, "cancelled"),
+        ({"fate": {"fail_job": {"seconds": 0}}}, 165, 115, "failed"),
+        ({"fate": {"fail_job": {"seconds": 7}}}, 122, 115, "failed"),
+        ({"fate": {"unknown_status": {"seconds": 9}}}, 224, 115, "succeeded"),
+        ({"pauses": [[120.0, 150.0], [160.0, 165.0]]}, 250, 115, "succeeded"),
+        ({"pauses": [[120.0, None]]}, NEVER, 115, "succeeded"),
+        ({"pauses": [[120.0, None]], "cancelled_at": 130.0}, 130, 115, "cancelled"),
+    ],
+)
+def test_how_a_job_ends(changes: dict[str, Any], ended: float, started: float, outcome: str) -> None:
+    timeline = course(**changes)
+    assert (timeline.ended, timeline.started, timeline.outcome) == (ended, started, outcome)
+
+
+def test_a_pause_shows_and_moves_what_comes_after() -> None:
+    timeline = course(pauses=[[125.0, 145.0]])
+    assert [timeline.status(now) for now in (124, 125, 144, 145)] == ["running", "paused", "paused", "running"]
+    assert timeline.reached(0.1) == 125
+    assert timeline.reached(0.5) == 185
+
+
+def test_what_a_cancelled_job_does_not_reach() -> None:
+    timeline = course(cancelled_at=165.0)
+    assert timeline.reached(0.5) == 165
+    assert timeline.reached(0.51) == NEVER
+    assert timeline.model_from == NEVER
+
+
+def test_the_model_id_may_come_later() -> None:
+    assert course(fate={"no_model_id": {"seconds": 4}}).model_from == 219
+
+
+def test_slots_are_taken_in_order_and_freed_by_whatever_ends() -> None:
+    jobs = [job(id=str(n), created_at=100.0 + n) for n in range(5)]
+    jobs[1] = replace(jobs[1], cancelled_at=130.0)
+    jobs[2] = replace(jobs[2], problem={"code": "x"})
+    timelines = schedule(jobs, 2)
+    assert [timelines[str(n)].started for n in range(5)] == [115, 116, NEVER, 130, 215]
+
+
+Action = tuple[str, int, float]
+actions = st.lists(
+    st.tuples(st.sampled_from(["create", "cancel", "pause", "resume"]), st.integers(0, 7), st.floats(0.1, 60)),
+    max_size=25,
+)
+
+
+@given(actions, st.integers(1, 3))
+def test_the_future_may_change_but_never_the_past(steps: list[Action], slots: int) -> None:
+    now, jobs, seen = 100.0, list[Job](), dict[tuple[str, float], str]()
+    for verb, number, wait in steps:
+        jobs = act(jobs, verb, number, now, slots)
+        timelines = schedule(jobs, slots)
+        seen |= {(name, now): timeline.status(now) for name, timeline in timelines.items()}
+        assert all(timelines[name].status(at) == status for (name, at), status in seen.items())
+        at_work = [status for (_, at), status in seen.items() if at == now and status in {"running", "paused"}]
+        assert len(at_work) <= slots
+        now += wait
+
+
+def act(jobs: list[Job], verb: str, number: int, now: float, slots: int) -> list[Job]:
+    """What an operator may do at that moment; nothing when it is not allowed."""
+    if verb == "create":
+        return [*jobs, job(id=f"ftjob-{len(jobs)}", created_at=now)]
+    if number >= len(jobs):
+        return jobs
+    chosen = jobs[number]
+    status = schedule(jobs, slots)[chosen.id].status(now)
+    if verb == "cancel" and status not in {"succeeded", "failed", "cancelled"}:
+        chosen = replace(chosen, cancelled_at=now)
+    elif verb == "pause" and status == "running":
+        chosen = replace(chosen, pauses=[*chosen.pauses, [now, None]])
+    elif verb == "resume" and status == "paused":
+        chosen = replace(chosen, pauses=[*chosen.pauses[:-1], [chosen.pauses[-1][0], now]])
+    return [chosen if n == number else other for n, other in enumerate(jobs)]

@@ -1,0 +1,129 @@
+"""The sandbox's own reading of training files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.sandbox.conversation import conversation_problem, preference_problem, prompt_problem
+from orchestrator.sandbox.records import Verdict
+from orchestrator.sandbox.training_file import check_training_file
+
+USER = {"role": "user", "content": "a"}
+ASSISTANT = {"role": "assistant", "content": "b"}
+GOOD = {"messages": [USER, ASSISTANT]}
+CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+
+def read(folder: Path, content: bytes) -> Verdict:
+    path = folder / "file.jsonl"
+    path.write_bytes(content)
+    return check_training_file(path, "digest")
+
+
+def lines(*rows: Any) -> bytes:
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+def test_a_good_file(tmp_path: Path) -> None:
+    verdict = read(tmp_path, lines(*[GOOD] * 10))
+    assert (verdict.examples, verdict.unreadable, verdict.problems["supervised"]) == (10, None, None)
+    assert verdict.tokens > 0
+    assert verdict.problems["dpo"] is not None
+
+
+def test_the_last_line_may_lack_its_end(tmp_path: Path) -> None:
+    assert read(tmp_path, lines(*[GOOD] * 10).rstrip(b"\n")).examples == 10
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "told"),
+    [
+        (b"{", "Line 3 is not valid JSON"),
+        (b"", "Line 3 is not valid JSON"),
+        (b'{"messages": NaN}', "NaN is not JSON"),
+        (b'{"a": "\xff"}', "Line 3 is not valid UTF-8 (byte 8)"),
+        (b"\xef\xbb\xbf{}", "Line 3 is not valid JSON"),
+        (b"[" * 100_000, "Line 3 is not valid JSON"),
+    ],
+)
+def test_what_cannot_be_read(tmp_path: Path, spoilt: bytes, told: str) -> None:
+    verdict = read(tmp_path, lines(GOOD, GOOD) + spoilt + b"\n" + lines(GOOD))
+    assert told in str(verdict.unreadable)
+
+
+def test_too_few_examples_and_the_first_wrong_line(tmp_path: Path) -> None:
+    assert "has 9 example(s)" in str(read(tmp_path, lines(*[GOOD] * 9)).problems["supervised"])
+    verdict = read(tmp_path, lines(GOOD, {"messages": []}, *[GOOD] * 9, 7))
+    assert verdict.problems["supervised"] == "Line 2: messages must be a list of at least one message"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        GOOD,
+        {"messages": [{"role": "system", "content": "s"}, USER, ASSISTANT | {"weight": 0}, USER, ASSISTANT]},
+        {"messages": [USER | {"content": [{"type": "text", "text": "x"}]}, ASSISTANT]},
+        {
+            "messages": [
+                USER,
+                {"role": "assistant", "content": None, "tool_calls": [CALL]},
+                {"role": "tool", "content": "1", "tool_call_id": "c1"},
+                ASSISTANT,
+            ],
+            "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}],
+            "parallel_tool_calls": False,
+        },
+    ],
+)
+def test_good_conversations(row: Any) -> None:
+    assert conversation_problem(row) is None
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ([], "expected a JSON object"),
+        ({"prompt": "a", "completion": "b"}, "unexpected key(s) 'completion', 'prompt'"),
+        ({"messages": "hello"}, "messages must be a list"),
+        ({"messages": [USER, 7]}, "messages[1] must be an object"),
+        ({"messages": [{"role": "bot", "content": "a"}]}, "messages[0].role must be one of"),
+        ({"messages": [{"role": ["user"], "content": "a"}]}, "messages[0].role must be one of"),
+        ({"messages": [USER | {"content": ""}, ASSISTANT]}, "messages[0].content must be a string"),
+        ({"messages": [USER | {"content": "\ud800"}, ASSISTANT]}, "messages[0].content must be a string"),
+        ({"messages": [USER, {"role": "assistant"}]}, "messages[1].content must be a string"),
+        ({"messages": [USER | {"weight": 1}, ASSISTANT]}, "messages[0]: unexpected key(s) 'weight'"),
+        ({"messages": [USER | {"id": 1}, ASSISTANT]}, "messages[0]: unexpected key(s) 'id'"),
+        ({"messages": [USER | {"content": [{"type": "refusal"}]}, ASSISTANT]}, "messages[0].content[0] must be"),
+        ({"messages": [USER]}, "the last message must be from the assistant, not the user"),
+        ({"messages": [USER, ASSISTANT | {"weight": 0.5}]}, "weight must be 0 or 1"),
+        ({"messages": [USER, ASSISTANT | {"weight": True}]}, "weight must be 0 or 1"),
+        ({"messages": [USER, ASSISTANT | {"weight": 0}]}, "at least one message"),
+        ({"messages": [USER, ASSISTANT | {"tool_calls": []}]}, "messages[1].tool_calls must be"),
+        ({"messages": [USER, {"role": "tool", "content": "1", "tool_call_id": "c9"}]}, "messages[1].tool_call_id"),
+        ({"messages": [USER, ASSISTANT], "tools": [{}]}, "tools must be a list"),
+    ],
+)
+def test_wrong_conversations(row: Any, told: str) -> None:
+    assert told in str(conversation_problem(row))
+
+
+def test_preferences() -> None:
+    row: dict[str, Any] = {
+        "input": {"messages": [USER]},
+        "preferred_output": [ASSISTANT],
+        "non_preferred_output": [ASSISTANT],
+    }
+    assert preference_problem(row) is None
+    assert "expected exactly the keys" in str(preference_problem(GOOD))
+    assert "input.messages" in str(preference_problem(row | {"input": {"messages": []}}))
+    assert "preferred_output must" in str(preference_problem(row | {"preferred_output": [ASSISTANT] * 2}))
+    assert "from the assistant" in str(preference_problem(row | {"non_preferred_output": [USER]}))
+
+
+def test_prompts_for_reinforcement() -> None:
+    assert prompt_problem({"messages": [USER], "answer": 42}) is None
+    assert "from the user" in str(prompt_problem(GOOD))
