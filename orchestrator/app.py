@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import os
 import random
+import signal
 import time
-from collections.abc import AsyncIterator, Hashable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 LONGEST_SILENCE = 30.0  # seconds without a tick before /readyz says so
 SERVICE = "service"
+CRASH_VARIABLE = "CHAOS_CRASH_AT"  # tests only: a named point of the reconciler
 
 
 class SystemClock:
@@ -139,6 +142,7 @@ class App:
             ),
             datasets=self._datasets,
             log=self.log,
+            reached=crash_at(os.environ.get(CRASH_VARIABLE)),
         )
 
         async def converge() -> str | None:
@@ -249,6 +253,16 @@ async def open_app(settings: Settings, redact: Redactor) -> AsyncIterator[App]:
         yield app
     finally:
         await app.close()
+
+
+def crash_at(point: str | None) -> Callable[[str], None]:
+    """Tests only: kill this process the moment it reaches the named point, as `kill -9` would."""
+
+    def reached(name: str) -> None:
+        if point is not None and name == point:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return reached
 
 
 @contextmanager

@@ -68,6 +68,7 @@ class Reconciler:
         pace: Pace,
         datasets: Path,
         log: BoundLogger,
+        reached: Callable[[str], None] = lambda point: None,
     ) -> None:
         self._database = database
         self._connections = connections
@@ -76,6 +77,7 @@ class Reconciler:
         self._pace = pace
         self._datasets = datasets
         self._log = log
+        self._reached = reached  # told the named points of a step, for those who test what a crash there does
 
     async def handle(self, job_id: JobId) -> None:
         """Move the job until it waits. Whatever goes wrong stays with this job."""
@@ -97,7 +99,9 @@ class Reconciler:
         connected = self._connections.get(loaded.job.account)
         action = act.next_action(loaded.job, self._around(loaded, connected), self._clock.now())
         outcome = await self._do(action, loaded, connected)
+        self._reached(f"{loaded.job.state}: before record")
         await self._record(outcome)
+        self._reached(f"{loaded.job.state}: after record")
         wake_at = outcome.job.wake_at
         return wake_at is not None and wake_at <= self._clock.now()
 
@@ -243,6 +247,7 @@ class Reconciler:
             submitted: dict[str, Any] = {"submitted_at": now} if event is Event.SUBMIT_STARTED else {}
             outcome = advance(job, event, now=now, intent_until=until, wake_at=until, **submitted)
         await self._record(outcome)
+        self._reached(f"{outcome.job.state}: after intent")
         return outcome.job, deadline
 
     async def _attempt(self, job: Job, work: Awaitable[Outcome]) -> Outcome:
