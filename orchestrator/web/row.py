@@ -1,0 +1,56 @@
+"""Row: one account's line in the table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator.core.errors import Failure
+from orchestrator.status import JobView, RunView
+from orchestrator.web.tone import MEANING, TONES, shown_state
+from orchestrator.web.trouble import needs_person
+from orchestrator.web.wording import since
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What the table says of one account. An error that is not `urgent` goes away by itself."""
+
+    account: str
+    provider: str
+    base_model: str
+    organization: str | None
+    labels: tuple[str, ...]
+    state: str
+    tone: str
+    meaning: str
+    since: str
+    percent: int | None
+    remote_job_id: str | None
+    fine_tuned_model: str | None
+    servable: bool | None
+    usd: float | None
+    error: Failure | None
+    urgent: bool
+
+    @classmethod
+    def of(cls, job: JobView, run: RunView | None, now: float) -> Row:
+        """The line of this job at this moment."""
+        state = shown_state(job)
+        return cls(
+            account=job.account,
+            provider=job.provider,
+            base_model=job.base_model,
+            organization=job.organization,
+            labels=tuple(job.labels),
+            state=state,
+            tone=TONES[state],
+            meaning=MEANING[state],
+            since=since(now - job.state_since),
+            percent=None if job.progress is None else round(100 * job.progress),
+            remote_job_id=job.remote_job_id,
+            fine_tuned_model=job.fine_tuned_model,
+            servable=job.servable,
+            usd=job.estimated_usd,
+            error=job.error,
+            urgent=needs_person(job, run),
+        )

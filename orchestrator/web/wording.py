@@ -1,0 +1,26 @@
+"""Wording: numbers and times as people read them."""
+
+from __future__ import annotations
+
+
+def number(value: int) -> str:
+    """12345 as 12,345."""
+    return f"{value:,}"
+
+
+def usd(value: float) -> str:
+    """Dollars and cents; what is less than a cent says so."""
+    return "under $0.01" if 0 < value < 0.005 else f"${value:,.2f}"
+
+
+def plural(count: int, noun: str) -> str:
+    """1 account, 2 accounts."""
+    return f"{number(count)} {noun}" + ("" if count == 1 else "s")
+
+
+def since(seconds: float) -> str:
+    """How long something lasts, in its largest unit."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return "just now"
