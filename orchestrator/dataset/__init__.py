@@ -1,21 +1,23 @@
 """Dataset: chats to findings, and to canonical JSONL that no provider refuses.
 
-The way of the data: files → reading (formats) → structure → canonical → two files named by their hash. Whatever is on
-disk becomes an example or a finding; nothing is dropped silently and nothing raises but `DatasetError`. The room
-streams: it never holds the dataset in memory. It opens no network connection and keeps no state; callers run it in a
-thread.
+The way of the data: files → decoding → reading (formats) → checks → canonical → files named by their hash. Whatever
+is on disk becomes an example or a finding; nothing is dropped silently and nothing raises but `DatasetError`. The
+room streams: it never holds the dataset in memory. It opens no network connection and keeps no state; callers run it
+in a thread.
 """
 
 from orchestrator.dataset.building import Built, build
-from orchestrator.dataset.checking import Checked, FileSummary, Summary, check
+from orchestrator.dataset.checking import check
 from orchestrator.dataset.files import fingerprint
 from orchestrator.dataset.prices import Prices, load_prices
 from orchestrator.dataset.rules import Rules
+from orchestrator.dataset.summary import Checked, FileSummary, Histogram, Summary
 
 __all__ = [
     "Built",
     "Checked",
     "FileSummary",
+    "Histogram",
     "Prices",
     "Rules",
     "Summary",

@@ -13,11 +13,11 @@ from pathlib import Path
 from orchestrator.core.dataset import Dataset, Part
 from orchestrator.core.errors import DatasetError
 from orchestrator.core.finding import Finding
-from orchestrator.dataset.canonical import canonical
-from orchestrator.dataset.checking import Check, Checked, Progress
+from orchestrator.dataset.checking import Check, Progress
 from orchestrator.dataset.codes import Code
 from orchestrator.dataset.example import finding
 from orchestrator.dataset.rules import Rules
+from orchestrator.dataset.summary import Checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,7 @@ def _write(check: Check, whole: Path, seed: int) -> array[int]:
     """Write every good example and return their keys: their places in a shuffle fixed by the seed and their bytes."""
     keys = array("Q")
     with whole.open("wb") as file:
-        for example in check.examples():
-            line = canonical(example.body)
+        for line in check.lines():
             keys.append(int.from_bytes(sha256(b"%d\n%s" % (seed, line)).digest()[:8], "big"))
             file.write(line)
     return keys

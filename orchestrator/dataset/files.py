@@ -32,6 +32,14 @@ def ignored(path: Path) -> list[str]:
     return [] if path.is_file() else [name for name in _names(path) if not name.lower().endswith(READ)]
 
 
+def size(source: Source) -> int:
+    """Bytes on disk; 0 when it has gone, which reading it will tell."""
+    try:
+        return source.path.stat().st_size
+    except OSError:
+        return 0
+
+
 def _names(folder: Path) -> list[str]:
     """Every visible file below the folder, sorted by name, the same on every machine."""
     found = []

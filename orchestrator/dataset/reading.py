@@ -19,12 +19,16 @@ from orchestrator.dataset.places import Document, Rows, Text
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One chat as it was found: `example` is None when it could not be read, and `findings` says why."""
+    """One chat as it was found: `example` is None when it could not be read, and `findings` says why.
+
+    `size` is the length of the text read for it, in bytes, noted at the first chat of each text.
+    """
 
     file: str
     line: int
     example: Example | None
     findings: tuple[Finding, ...] = ()
+    size: int = 0
 
 
 def read(source: Source) -> Iterator[Record]:
@@ -74,7 +78,7 @@ def _chats(source: Source, text: bytes, line: int) -> Iterator[Record]:
     decoded = decode(text, source.name, line)
     records = _examples(source, Text(text, line), decoded.value) if decoded.complete else iter(())
     first = next(records, Record(source.name, line, None))
-    yield replace(first, findings=(*decoded.findings, *first.findings)) if decoded.findings else first
+    yield replace(first, findings=(*decoded.findings, *first.findings), size=len(text) + 1)
     yield from records
 
 

@@ -25,11 +25,10 @@ _ASSIGNED = re.compile(
 )
 _EMAIL = re.compile(r"\b[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b")
 _PHONE = re.compile(
-    r"(?<![\w.,/-])(?:\+\d{1,3}[ .-]?)?(?:\(\d{1,5}\)[ .-]?)?\d{2,5}(?:[ .-]?\d{2,5}){1,5}(?![\w-]|[.,/]\d)"
+    r"(?<![\w.,/-])(?<!\d )(?:\+\d{1,3}[ .-]?)?(?:\(\d{1,5}\)[ .-]?)?\d{2,5}(?:[ .-]?\d{2,5}){1,5}(?![\w-]|[.,/]\d)"
 )
-_NO_PHONE = re.compile(
-    r"\d{4}[-.]\d{2}[-.]\d{2}|\d{1,2}[-.]\d{1,2}[-.]\d{4}|(?:\d{1,3}\.){3}\d{1,3}|\d{1,3}(?:[ .]\d{3})+|\d+"
-)
+_AMERICAN = re.compile(r"[2-9]\d{2}[ .-]\d{3}[ .-]\d{4}")
+_NO_PHONE = re.compile(r"\d{1,2}[-.]\d{1,2}[-.]\d{4}|(?:\d{1,3}\.){3}\d{1,3}")  # a date, an internet address
 _SAFE_MAIL = re.compile(
     r"@(?:[\w-]+\.)*example(?:\.(?:com|org|net|edu))?$|\.(?:example|invalid|test)$", re.IGNORECASE
 )
@@ -60,9 +59,10 @@ def private(text: str) -> Iterator[Private]:
 
 
 def _is_phone(text: str) -> bool:
-    """9 to 15 digits with a country code, a bracket or separators; not a date, an address or a large number."""
+    """9 to 15 digits that begin as numbers do, with +, 0 or a bracket, or are grouped as in North America."""
     digits = sum(char.isdigit() for char in text)
-    return 9 <= digits <= 15 and (text[0] == "+" or not _NO_PHONE.fullmatch(text))
+    begins = text[0] in "+0(" or _AMERICAN.fullmatch(text) is not None
+    return 9 <= digits <= 15 and begins and not _NO_PHONE.fullmatch(text)
 
 
 def redacted(text: str) -> str:

@@ -63,7 +63,8 @@ def test_the_operators_own_list(tmp_path: Path) -> None:
     [
         ("[[price]]\n", 5),
         (
-            '[[price]]\nprovider = 1\nbase_model = "a"\nusd_per_million_tokens = nan\nas_of = 2026-01-31\nsource = ""\n',
+            '[[price]]\nprovider = 1\nbase_model = "a"\nusd_per_million_tokens = nan\nas_of = 2026-01-31\n'
+            'source = ""\n',
             2,
         ),
         ("[[price]]\nusd = 1\n", 6),

@@ -103,7 +103,8 @@ def test_the_encoding_of_a_base_model(base_model: str, encoding: str | None) -> 
 def test_an_unknown_base_model_has_no_count() -> None:
     tally = Tally(["gpt-4.1-2025-04-14", "gpt-3.5-turbo-0125", "llama"])
     for text in ("one", "two"):
-        tally.add({"messages": [{"role": "assistant", "content": text}]})
+        assert list(tally.measure({"messages": [{"role": "assistant", "content": text}]})) == []
+        tally.keep()
     assert tally.totals() == {"gpt-4.1-2025-04-14": 16, "gpt-3.5-turbo-0125": 16, "llama": None}
     assert tally.totals([True, False])["gpt-4.1-2025-04-14"] == 8
 

@@ -1,0 +1,51 @@
+"""Names: what a chat calls its user."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from orchestrator.dataset.checks.texts import Said
+from orchestrator.dataset.example import Body
+
+_WORD = r"[A-Z\u00c0-\u00de\u0391-\u03a9\u0410-\u042f][\w'-]+"
+_SELF = re.compile(rf"\b(?:I'm|I am|[Mm]y name is|[Tt]his is|[Cc]all me) ({_WORD})\b|^({_WORD}) here\b")
+_ADDRESS = re.compile(
+    rf"\b(?:Hi|Hello|Hey|Dear|Welcome|Thanks|Thank you|Goodbye|Bye),? ({_WORD})\b|, ({_WORD})[!?.,]"
+)
+_SPEAKER = re.compile(rf"({_WORD}(?: {_WORD})?): ")
+_NO_NAME = frozenset(
+    word
+    for line in (
+        "A An And But Do Great Here How I If In It Let No Not Of Oh Okay Ok Please So Sorry Sure That The There This To",
+        "Very Well What When Where Why Yes You Your English French German Spanish",
+        "Monday Tuesday Wednesday Thursday Friday Saturday Sunday",
+    )
+    for word in line.split()
+)
+
+
+def user_names(body: Body, texts: list[Said], known: str) -> set[str]:
+    """Every name that the user of this chat may have: as the source says, as they say, as they are addressed."""
+    names = {known} if known else set()
+    messages = body.get("messages")
+    names |= {name for message in messages if (name := _name(message))} if isinstance(messages, list) else set()
+    for role, text, _ in texts:
+        if role == "user":
+            if speaker := _SPEAKER.match(text):
+                names.add(speaker[1])
+            names |= _found(_SELF, text)
+        elif role == "assistant":
+            names |= _found(_ADDRESS, text)
+    return names - _NO_NAME
+
+
+def _name(message: Any) -> str:
+    if not isinstance(message, dict) or message.get("role") != "user":
+        return ""
+    name = message.get("name")
+    return name if isinstance(name, str) else ""
+
+
+def _found(pattern: re.Pattern[str], text: str) -> set[str]:
+    return {name for match in pattern.findall(text) for name in match if name}
