@@ -67,10 +67,11 @@ def _layout(source: Source) -> str:
         return "empty"
     if any(key in first for key in (b'"mes"', b"_name", b"_metadata")) and is_export(decode(first, "", 1).value):
         return "export"
-    if not second:
-        return "document"
-    broken = "document" if source.name.lower().endswith(".json") or first.strip() in (b"[", b"{") else "lines"
-    return "lines" if is_value(first) or is_value(second) else broken
+    if is_value(first):
+        return "lines" if second else "document"
+    if second and recognise(decode(second, "", 1).value) is not None:
+        return "lines"
+    return "document" if first.strip() in (b"[", b"{") or source.name.lower().endswith(".json") else "lines"
 
 
 def _chats(source: Source, text: bytes, line: int) -> Iterator[Record]:

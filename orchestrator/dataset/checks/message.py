@@ -71,10 +71,10 @@ def _content_errors(message: dict[str, Any], steps: Steps) -> Iterator[Fault]:
                 yield from text_errors(text, (*place, index, "text"), may_be_empty=False)
     elif content is not None:
         yield Fault(Code.WRONG_TYPE, place, f"the content must be text or an array of parts, not {typed(content)}")
+    elif not says_otherwise and "content" in message:
+        yield Fault(Code.EMPTY_CONTENT, place, "the content is null")
     elif not says_otherwise:
-        yield Fault(
-            Code.MISSING_KEY if "content" not in message else Code.EMPTY_CONTENT, steps, "there is no content"
-        )
+        yield Fault(Code.MISSING_KEY, steps, '"content" is missing')
 
 
 def text_errors(text: str, steps: Steps, *, may_be_empty: bool) -> Iterator[Fault]:

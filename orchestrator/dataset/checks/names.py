@@ -17,8 +17,8 @@ _SPEAKER = re.compile(rf"({_WORD}(?: {_WORD})?): ")
 _NO_NAME = frozenset(
     word
     for line in (
-        "A An And But Do Great Here How I If In It Let No Not Of Oh Okay Ok Please So Sorry Sure That The There This To",
-        "Very Well What When Where Why Yes You Your English French German Spanish",
+        "A An And But Do Great Here How I If In It Let No Not Of Oh Okay Ok Please So Sorry Sure That The There This",
+        "To Very Well What When Where Why Yes You Your English French German Spanish",
         "Monday Tuesday Wednesday Thursday Friday Saturday Sunday",
     )
     for word in line.split()
