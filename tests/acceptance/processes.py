@@ -1,0 +1,238 @@
+"""The program and its sandbox as processes, started the way an operator starts them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx2
+
+T = TypeVar("T")
+PROGRAM = (sys.executable, "-m", "orchestrator")
+CHATS = Path(__file__).resolve().parents[2] / "chats"
+MODEL = "gpt-4.1-mini-2025-04-14"
+QUICK = {
+    "ORCHESTRATOR_POLL_MIN_SECONDS": "0.1",
+    "ORCHESTRATOR_POLL_MAX_SECONDS": "0.3",
+    "ORCHESTRATOR_INTENT_SECONDS": "5",
+}
+LONGEST = 60.0  # seconds any one command may take
+CHANGING = re.compile(r"\.(create|cancel|delete|pause|resume|part|complete)$")
+
+
+def eventually(ask: Callable[[], T | None], what: str, seconds: float = 30.0) -> T:
+    """The first true answer; asked again and again."""
+    for _ in range(round(seconds / 0.1)):
+        if answer := ask():
+            return answer
+        time.sleep(0.1)
+    raise AssertionError(f"not within {seconds:g} s: {what}")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a command ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What it printed, as JSON."""
+        return json.loads(self.out)
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """Its log lines."""
+        return [json.loads(line) for line in self.err.splitlines() if line.startswith("{")]
+
+
+class Running:
+    """A process under way. Its output goes to files, so that it never waits for a reader."""
+
+    def __init__(self, arguments: Sequence[str], folder: Path, environ: Mapping[str, str]) -> None:
+        self._command = " ".join(arguments)
+        number = len(list(folder.glob("output-*"))) // 2
+        self._out, self._err = folder / f"output-{number}.out", folder / f"output-{number}.err"
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self._process = subprocess.Popen(
+                [*PROGRAM, *arguments],
+                cwd=folder,
+                env=dict(environ),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+            )
+
+    @property
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def result(self, seconds: float = LONGEST) -> Result:
+        """Wait for its end."""
+        try:
+            code = self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"{self._command}: did not end within {seconds:g} s\n{self._said()}") from None
+        return Result(code, self._out.read_text(), self._err.read_text())
+
+    def find(self, pattern: str, seconds: float = 30.0) -> str:
+        """Wait until it has said something; the pattern's first group."""
+
+        def look() -> re.Match[str] | None:
+            found = re.search(pattern, self._said())
+            assert found or not self.ended, f"{self._command}: ended without {pattern!r}\n{self._said()}"
+            return found
+
+        return eventually(look, f"{self._command}: {pattern}", seconds)[1]
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def stop(self, seconds: float = LONGEST) -> Result:
+        """SIGTERM, and wait for its end."""
+        self.send(signal.SIGTERM)
+        return self.result(seconds)
+
+    def kill(self) -> None:
+        """SIGKILL, if it is still there."""
+        if not self.ended:
+            self._process.kill()
+        self._process.wait()
+
+    def _said(self) -> str:
+        return (self._out.read_text() + self._err.read_text())[-5000:]
+
+
+class Sandbox:
+    """A sandbox in a process of its own, and what an outsider sees of it."""
+
+    def __init__(self, folder: Path, *, seconds: float = 1.0) -> None:
+        self._running = Running(["sandbox", "--port", "0", "--seconds", f"{seconds}"], folder, clean_environ())
+        self.url = self._running.find(r"sandbox: (http://\S+/v1)\n")
+        self._own = self.url.removesuffix("/v1") + "/sandbox"
+
+    def stop(self) -> None:
+        self._running.kill()
+
+    def clear(self) -> None:
+        """Forget everything, the faults too."""
+        self.faults()
+        httpx2.delete(f"{self._own}/state").raise_for_status()
+
+    def faults(self, *rules: dict[str, Any]) -> None:
+        """Put these faults in force and no others."""
+        answer = httpx2.put(f"{self._own}/faults", json={"faults": rules})
+        assert answer.status_code == 200, answer.text
+
+    def fired(self) -> list[int]:
+        """How often each fault has struck."""
+        fired: list[int] = httpx2.get(f"{self._own}/faults").json()["fired"]
+        return fired
+
+    def state(self) -> Any:
+        return httpx2.get(f"{self._own}/state").json()
+
+    def files(self, account: str) -> list[dict[str, Any]]:
+        return self._held(account, "files")
+
+    def jobs(self, account: str) -> list[dict[str, Any]]:
+        return self._held(account, "jobs")
+
+    def held(self) -> dict[str, tuple[int, int]]:
+        """How many files and jobs each account has."""
+        accounts = self.state()["accounts"]
+        return {name: (len(account["files"]), len(account["jobs"])) for name, account in accounts.items()}
+
+    def changes(self) -> dict[str, int]:
+        """How many requests there were that change something, by operation."""
+        requests = self.state()["requests"]
+        return {name: sum(outcomes.values()) for name, outcomes in requests.items() if CHANGING.search(name)}
+
+    def under_way(self) -> int:
+        """Requests at once, at most, since it was cleared."""
+        most: int = self.state()["most_in_flight"].get("*", 0)
+        return most
+
+    def _held(self, account: str, what: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.state()["accounts"].get(account, {}).get(what, [])
+        return found
+
+
+class Site:
+    """A folder with an accounts file, keys, chats and, later, a database: one deployment."""
+
+    def __init__(self, folder: Path, base_url: str) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.chats = folder / "chats"
+        self.environ = clean_environ() | QUICK
+        self._base_url = base_url
+        self._running: list[Running] = []
+        (folder / "keys").mkdir()
+        self.chats.mkdir()
+        for chat in sorted(CHATS.glob("*.json"))[:12]:
+            shutil.copy(chat, self.chats)
+
+    def key(self, account: str, value: str) -> None:
+        """Put a key where the account's reference points."""
+        (self.folder / "keys" / account).write_text(value)
+
+    def accounts(
+        self,
+        *names: str,
+        run: str = "",
+        options: Mapping[str, str] | None = None,
+        keys: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write the accounts file. `run`, and `options` by account, are lines of it; `keys` are other references."""
+        lines = ["[run]", 'name = "acceptance"', 'moderation_waived = "a test"', run]
+        lines += ["[run.openai]", f'base_model = "{MODEL}"', "n_epochs = 3"]
+        for name in names:
+            if not (self.folder / "keys" / name).exists():
+                self.key(name, f"sandbox-{name}")
+            reference = (keys or {}).get(name, f"file:keys/{name}")
+            lines += ["[[accounts]]", f'name = "{name}"', 'provider = "openai"', f'api_key = "{reference}"']
+            lines += [f'base_url = "{self._base_url}"', (options or {}).get(name, "")]
+        new = self.folder / "accounts.new"
+        new.write_text("\n".join(lines) + "\n")
+        new.replace(self.folder / "accounts.toml")
+
+    def start(self, *arguments: str, **environ: str) -> Running:
+        """A command in the background; it is killed when the test ends."""
+        running = Running(arguments, self.folder, self.environ | environ)
+        self._running.append(running)
+        return running
+
+    def run(self, *arguments: str, **environ: str) -> Result:
+        """A command, to its end."""
+        return self.start(*arguments, **environ).result()
+
+    def status(self) -> Any:
+        """What `status --json` says."""
+        return self.run("status", "--json").json
+
+    def jobs(self) -> dict[str, Any]:
+        """The jobs of `status --json`, by account."""
+        return {job["account"]: job for job in self.status()["jobs"]}
+
+    def close(self) -> None:
+        for running in self._running:
+            running.kill()
+
+
+def clean_environ() -> dict[str, str]:
+    """The environment without anybody's settings."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("ORCHESTRATOR_", "OPENAI_"))}

@@ -1,0 +1,103 @@
+"""The main job: one model id per account, and nothing twice."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from hashlib import sha256
+from typing import Any
+
+import httpx2
+import openai
+from processes import MODEL, Sandbox, Site, eventually
+
+TWENTY = [f"acme-{number:02}" for number in range(20)]
+ONE_EACH = dict.fromkeys(TWENTY, (1, 1))
+
+
+def test_twenty_accounts_get_one_model_each_and_a_second_run_sends_nothing(site: Site, sandbox: Sandbox) -> None:
+    site.accounts(*TWENTY)
+    first = site.run("run")
+    assert first.code == 0, first.err
+    models = site.run("models", "--json").json
+    assert set(models) == set(TWENTY)
+    assert len(set(models.values())) == 20
+    assert sandbox.held() == ONE_EACH
+    assert {name: as_seen_by_the_sdk(sandbox, name) for name in TWENTY} == {
+        name: (1, [models[name]]) for name in TWENTY
+    }
+
+    ready = {line["account"]: line for line in first.log if line["event"] == "model.ready"}
+    assert {name: line["fine_tuned_model"] for name, line in ready.items()} == models
+    for name, line in ready.items():
+        assert (line["key"], line["base_model"]) == (sha256(f"sandbox-{name}".encode()).hexdigest()[:8], MODEL)
+    assert all(models[name] in first.out for name in TWENTY)
+
+    changes = sandbox.changes()
+    assert changes == {"files.create": 20, "jobs.create": 20}
+    second = site.run("run")
+    assert second.code == 0, second.err
+    assert sandbox.changes() == changes
+    assert site.run("models", "--json").json == models
+
+
+def as_seen_by_the_sdk(sandbox: Sandbox, account: str) -> tuple[int, list[str | None]]:
+    """Files, and the model of each job, as the account's own key sees them."""
+    with openai.OpenAI(api_key=f"sandbox-{account}", base_url=sandbox.url) as client:
+        return len(list(client.files.list())), [job.fine_tuned_model for job in client.fine_tuning.jobs.list()]
+
+
+def test_a_lost_database_costs_nothing(site: Site, sandbox: Sandbox) -> None:
+    """The second database finds files and jobs by name and tag."""
+    site.accounts("one", "two", "three")
+    assert site.run("run").code == 0
+    models, changes = site.run("models", "--json").json, sandbox.changes()
+    shutil.rmtree(site.data)
+    again = site.run("run")
+    assert again.code == 0, again.err
+    assert sandbox.changes() == changes == {"files.create": 3, "jobs.create": 3}
+    assert site.run("models", "--json").json == models
+
+
+def test_serve_takes_over_what_changes(site: Site, sandbox: Sandbox) -> None:
+    site.accounts(*TWENTY)
+    service = site.start("serve", "--port", "0")
+    url = service.find(r'"(http://[^"]+)/status"')
+
+    def look() -> Any:
+        return httpx2.get(f"{url}/status").json()
+
+    def succeeded(count: int) -> Any:
+        seen = look()
+        done = [job for job in seen["jobs"] if job["state"] == "succeeded"]
+        return seen if seen["run"] and len(done) == len(seen["jobs"]) == count else None
+
+    first = eventually(lambda: succeeded(20), "twenty models")
+    before = sandbox.state()["accounts"]
+
+    site.accounts(*TWENTY, "latecomer")
+    second = eventually(lambda: succeeded(21), "the added account's model")
+    after = sandbox.state()["accounts"]
+    assert (len(after["latecomer"]["files"]), len(after["latecomer"]["jobs"])) == (1, 1)
+    assert {name: after[name] for name in TWENTY} == before
+    assert second["run"]["id"] == first["run"]["id"]
+
+    add_a_chat(site)
+    service.send(signal.SIGHUP)
+    eventually(lambda: look()["run"]["id"] != first["run"]["id"], "a new run")
+    third = eventually(lambda: succeeded(21), "the new run's models")
+    assert third["run"]["dataset_sha256"] != first["run"]["dataset_sha256"]
+    assert sandbox.held() == dict.fromkeys([*TWENTY, "latecomer"], (2, 2))
+
+    answer = httpx2.get(f"{url}/status")
+    assert httpx2.get(f"{url}/status", headers={"if-none-match": answer.headers["etag"]}).status_code == 304
+    assert httpx2.get(f"{url}/healthz").status_code == httpx2.get(f"{url}/readyz").status_code == 200
+    ended = service.stop(seconds=10)
+    assert ended.code == 0, ended.err
+    assert "Traceback" not in ended.err
+
+
+def add_a_chat(site: Site) -> None:
+    chat = [{"role": "user", "content": "Is it late?"}, {"role": "assistant", "content": "Just in time."}]
+    (site.chats / "99-late.json").write_text(json.dumps(chat))
