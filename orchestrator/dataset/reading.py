@@ -71,7 +71,8 @@ def _layout(source: Source) -> str:
         return "lines" if second else "document"
     if second and recognise(decode(second, "", 1).value) is not None:
         return "lines"
-    return "document" if first.strip() in (b"[", b"{") or source.name.lower().endswith(".json") else "lines"
+    opened = first.startswith(b"[") or first.strip() == b"{"
+    return "document" if opened or source.name.lower().endswith(".json") else "lines"
 
 
 def _chats(source: Source, text: bytes, line: int) -> Iterator[Record]:

@@ -48,7 +48,7 @@ class _Names:
 
     def __init__(self, rows: Sequence[Any]) -> None:
         header: dict[str, Any] = next((row for row in rows if _is_header(row)), {})
-        said = [row for row in rows if isinstance(row, dict) and "mes" in row and not row.get("is_system")]
+        said = [row for row in rows if isinstance(row, dict) and "mes" in row and not _is_aside(row)]
         users = [row["name"] for row in said if row.get("is_user") and isinstance(row.get("name"), str)]
         characters = [row["name"] for row in said if not row.get("is_user") and isinstance(row.get("name"), str)]
         self.user = _name(header.get("user_name"), users)
@@ -58,7 +58,7 @@ class _Names:
     def fill(self, row: dict[str, Any]) -> str:
         text: str = row["mes"]
         text = re.sub(r"\{\{user\}\}|<USER>", lambda _: self.user or "{{user}}", text, flags=re.IGNORECASE)
-        speaks = self._group and not row.get("is_user")
+        speaks = self._group and _role(row) == "assistant"
         character = row.get("name") or self.character if speaks else self.character
         text = re.sub(r"\{\{char\}\}|<BOT>", lambda _: character or "{{char}}", text, flags=re.IGNORECASE)
         return f"{character}: {text}" if speaks else text
@@ -74,9 +74,17 @@ def _is_header(row: object) -> bool:
     return isinstance(row, dict) and "mes" not in row and any(key in row for key in HEADER_KEYS)
 
 
-def _role(row: dict[str, Any]) -> str:
+def _is_aside(row: dict[str, Any]) -> bool:
+    return bool(row.get("is_system")) or _is_narrator(row)
+
+
+def _is_narrator(row: dict[str, Any]) -> bool:
     extra = row.get("extra")
-    if isinstance(extra, dict) and extra.get("type") == "narrator":
+    return isinstance(extra, dict) and extra.get("type") == "narrator"
+
+
+def _role(row: dict[str, Any]) -> str:
+    if _is_narrator(row):
         return "system"
     return "user" if row.get("is_user") else "assistant"
 

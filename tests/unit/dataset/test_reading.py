@@ -1,0 +1,191 @@
+"""Every format is recognised by its content and read without losing anything unsaid."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.dataset import Rules, Summary, build
+
+ONE = {"role": "user", "content": "What is one and one?"}
+TWO = {"role": "assistant", "content": "Two."}
+FRAMED = [{"role": "system", "content": "Be kind."}, ONE, TWO]
+HEADER = {"user_name": "Mina", "character_name": "Juniper", "create_date": "2026-1-1", "chat_metadata": {}}
+
+
+def read(path: Path) -> tuple[list[Any], Summary]:
+    built = build(path, path.parent / "out", Rules(minimum_examples=1))
+    return [
+        json.loads(line) for line in built.dataset.training.path.read_text("utf-8").splitlines()
+    ], built.checked.summary
+
+
+def from_bytes(tmp_path: Path, content: bytes, name: str = "data") -> tuple[list[Any], Summary]:
+    path = tmp_path / f"{name}.jsonl"
+    path.write_bytes(content)
+    return read(path)
+
+
+@pytest.mark.parametrize(
+    ("form", "value", "messages"),
+    [
+        ("messages", [ONE, TWO], [ONE, TWO]),
+        ("chat", {"messages": [ONE, TWO]}, [ONE, TWO]),
+        ("chat", {"messages": [ONE | {"name": "mina"}, TWO | {"weight": 0}, ONE, TWO | {"weight": 1}]},
+         [ONE | {"name": "mina"}, TWO | {"weight": 0}, ONE, TWO | {"weight": 1}]),
+        ("request", {"model": "gpt-4.1", "messages": [ONE, TWO], "temperature": 1, "stream": True}, [ONE, TWO]),
+        ("sharegpt", {"conversations": [{"from": "system", "value": "Be kind."},
+                                        {"from": "human", "value": ONE["content"]}, {"from": "gpt", "value": "Two."}]},
+         FRAMED),
+        ("sharegpt", {"system": "Be kind.", "id": "7", "conversations": [
+            {"from": "Human", "value": ONE["content"]}, {"from": "gpt", "value": "Two.", "weight": None}]}, FRAMED),
+        ("alpaca", {"instruction": ONE["content"], "input": "", "output": "Two."}, [ONE, TWO]),
+        ("alpaca",
+         {"instruction": "Add.", "input": "1 1", "output": "Two.", "system": "Be kind.", "history": [["a", "b"]]},
+         [FRAMED[0], {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"},
+          {"role": "user", "content": "Add.\n\n1 1"}, TWO]),
+        ("completion", {"prompt": f"{ONE['content']}\n\n", "completion": " Two."}, [ONE, TWO]),
+    ],
+)  # fmt: skip
+def test_a_row_of_each_format(tmp_path: Path, form: str, value: Any, messages: list[Any]) -> None:
+    rows, summary = from_bytes(tmp_path, json.dumps(value).encode())
+    assert rows == [{"messages": messages}]
+    assert summary.formats == {form: 1}
+
+
+def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
+    request = {"model": "gpt-4.1", "messages": [ONE, TWO], "temperature": 1}
+    shared = {"conversations": [{"from": "gpt", "value": "Two.", "loss": True}], "id": "7"}
+    _, summary = from_bytes(tmp_path, f"{json.dumps(request)}\n{json.dumps(shared)}\n".encode())
+    assert summary.left_out == {'key "model"': 1, 'key "temperature"': 1, 'key "id"': 1, 'key "loss"': 1}
+
+
+def test_tools_images_and_pairs_come_through(tmp_path: Path) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
+    example = {
+        "messages": [
+            {"role": "user", "content": [
+                {"type": "text", "text": "See?"},
+                {"type": "image_url", "image_url": {"url": "https://a.example/x.png", "detail": "low"}},
+            ]},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "content": "2", "tool_call_id": "c1"},
+            TWO,
+        ],
+        "parallel_tool_calls": False,
+        "tools": [
+            {"type": "function", "function": {"name": "add", "description": "d", "parameters": {"type": "object"}}},
+        ],
+    }  # fmt: skip
+    rows, _ = from_bytes(tmp_path, json.dumps(example).encode())
+    assert rows == [example]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"input": {"messages": [ONE]}, "preferred_output": [TWO], "non_preferred_output": [TWO | {"content": "3"}]},
+        {"prompt": ONE["content"], "chosen": "Two.", "rejected": "3"},
+        {"prompt": [ONE], "chosen": [TWO], "rejected": [TWO | {"content": "3"}], "score": 1},
+    ],
+)
+def test_preference_pairs(tmp_path: Path, value: Any) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(json.dumps(value))
+    built = build(path, tmp_path, Rules(minimum_examples=1, method="dpo", base_models=("gpt-4.1-2025-04-14",)))
+    assert json.loads(built.dataset.training.path.read_text()) == {
+        "input": {"messages": [ONE]},
+        "non_preferred_output": [{"role": "assistant", "content": "3"}],
+        "preferred_output": [TWO],
+    }
+    assert built.tokens == {"gpt-4.1-2025-04-14": None}
+
+
+def said(name: str, text: str, *, user: bool = False, **more: Any) -> dict[str, Any]:
+    return {"name": name, "is_user": user, "is_system": False, "send_date": "x", "mes": text, **more}
+
+
+def export(*rows: Any) -> bytes:
+    return "\n".join(json.dumps(row) for row in rows).encode()
+
+
+def test_a_sillytavern_export(tmp_path: Path) -> None:
+    rows, summary = from_bytes(tmp_path, export(
+        HEADER,
+        said("Juniper", "Hello {{user}}, I am {{Char}}.", swipes=["Hello", "Hi", "Hey"], swipe_id=0),
+        said("Mina", "Hi, <BOT>!", user=True),
+        said("System", "a hidden note", is_system=True),
+        said("Narrator", "It rains.", extra={"type": "narrator"}),
+        said("Juniper", "Shall we, {{user}}?"),
+    ))  # fmt: skip
+    assert [tuple(message.values()) for message in rows[0]["messages"]] == [
+        ("assistant", "Hello Mina, I am Juniper."),
+        ("user", "Hi, Juniper!"),
+        ("system", "It rains."),
+        ("assistant", "Shall we, Mina?"),
+    ]
+    assert summary.formats == {"sillytavern": 1}
+    assert summary.left_out == {"hidden message": 1, "swipe": 2}
+
+
+def test_a_newer_export_without_names_in_its_header(tmp_path: Path) -> None:
+    header = {"chat_metadata": {}, "user_name": "unused", "character_name": "unused"}
+    rows, _ = from_bytes(tmp_path, export(header, said("Mina", "{{char}}?", user=True), said("Juniper", "{{user}}!")))
+    assert [message["content"] for message in rows[0]["messages"]] == ["Juniper?", "Mina!"]
+
+
+def test_a_group_names_its_speakers(tmp_path: Path) -> None:
+    rows, _ = from_bytes(
+        tmp_path, export(HEADER, said("Juniper", "I am {{char}}."), said("Moss", "And I am {{char}}."))
+    )
+    assert [message["content"] for message in rows[0]["messages"]] == [
+        "Juniper: I am Juniper.",
+        "Moss: And I am Moss.",
+    ]
+
+
+GOOD = json.dumps({"messages": [{"role": "assistant", "content": "Grüße 👋"}]}, ensure_ascii=False)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        codecs.BOM_UTF8 + f"{GOOD}\r\n\r\n{GOOD}".encode(),
+        f"{GOOD}\n{GOOD}\n".encode("utf-16"),
+        f"{GOOD}\r\n{GOOD}".encode("utf-16-le"),
+        f"{GOOD}\n{GOOD}".encode("utf-16-be"),
+        f"{GOOD}\n{GOOD}".encode("utf-32"),
+        f"[{GOOD},\n{GOOD}]".encode(),
+        f"[{GOOD},{GOOD}]".encode("utf-16"),
+        json.dumps([json.loads(GOOD)] * 2, indent=4).replace("\n", "\r\n").encode(),
+    ],
+)
+def test_bytes_as_programs_write_them(tmp_path: Path, content: bytes) -> None:
+    rows, summary = from_bytes(tmp_path, content)
+    assert rows == [json.loads(GOOD)] * 2
+    assert summary.chats == summary.examples == 2
+
+
+def test_the_name_of_a_file_says_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "chats"
+    folder.mkdir()
+    (folder / "a.json").write_text(f"{GOOD}\n{GOOD}\n", encoding="utf-8")
+    (folder / "b.jsonl").write_text(json.dumps([ONE, TWO], indent=2))
+    (folder / "c.JSONL").write_bytes(export(HEADER, said("Juniper", "Hello.")))
+    rows, summary = read(folder)
+    assert len(rows) == 4
+    assert [file.formats for file in summary.files] == [{"chat": 2}, {"messages": 1}, {"sillytavern": 1}]
+
+
+def test_files_come_in_the_order_of_their_names(tmp_path: Path) -> None:
+    for name in ("b.json", "a/z.json", "B.json", "a.json", ".hidden.json", "notes.md"):
+        path = tmp_path / "chats" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps([{"role": "assistant", "content": name}]))
+    rows, summary = read(tmp_path / "chats")
+    assert [row["messages"][0]["content"] for row in rows] == ["B.json", "a.json", "a/z.json", "b.json"]
+    assert summary.ignored == ("notes.md",)
