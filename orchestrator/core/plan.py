@@ -105,10 +105,10 @@ def make_plan(
 def _line(account: Account, spec: TrainingSpec, dataset: Dataset, usd: float | None, known: Known) -> PlanLine:
     identity = job_id(dataset.sha256, account.provider, spec, account.name)
     job = known.jobs.get(identity)
-    step, hold = _step(job), job.hold if job else None
     standing = known.standings.get(account.name)
+    step, hold = _step(job), None
     if step in {Step.NEW, Step.GO_ON}:
-        hold = hold if hold and hold.kind != HoldKind.OVER_BUDGET else None
+        hold = job.hold if job and job.hold and job.hold.kind != HoldKind.OVER_BUDGET else None
         hold = hold or (standing.hold if standing else None) or _over_budget(account, job, usd, known)
     return PlanLine(
         account=account.name,
@@ -145,7 +145,7 @@ def _over_budget(account: Account, job: Job | None, usd: float | None, known: Kn
 
 def _price_hold(plan: Plan, options: RunOptions, run: Run | None) -> Hold | None:
     total = plan.total_usd
-    if run and run.approved_at and (run.approved_usd is None or (total is not None and total <= run.approved_usd)):
+    if run and run.id == plan.run_id and _approved(run, total):
         return None
     if total is None:
         if options.allow_unknown_price:
@@ -164,6 +164,12 @@ def _price_hold(plan: Plan, options: RunOptions, run: Run | None) -> Hold | None
             "Raise `max_total_usd`, list fewer accounts, or `orchestrator approve` the run.",
         )
     return None
+
+
+def _approved(run: Run, total: float | None) -> bool:
+    if run.approved_at is None:
+        return False
+    return run.approved_usd is None or (total is not None and total <= run.approved_usd)
 
 
 def _sum(prices: Sequence[float | None]) -> float | None:
