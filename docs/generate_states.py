@@ -1,0 +1,50 @@
+"""Write docs/states.md from the table in orchestrator/core/lifecycle.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestrator.core.lifecycle import ENDS, MEANINGS, TRANSITIONS, State
+
+PAGE = Path(__file__).with_name("states.md")
+TEMPLATE = """\
+# States
+
+Where a job can be and how it leaves. Generated from `orchestrator/core/lifecycle.py` by
+`python docs/generate_states.py`; change the table there, not this page.
+
+| state | means | leaves by |
+|---|---|---|
+{rows}
+
+```mermaid
+stateDiagram-v2
+{edges}
+```
+
+Waiting is not a state: it is the job's `wake_at` and `attempts`. An event that a state does not list cannot happen to
+it: it raises and changes nothing. The words are in the [glossary](glossary.md).
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    return TEMPLATE.format(rows="\n".join(map(_row, State)), edges="\n".join(_edges()))
+
+
+def _row(state: State) -> str:
+    ways = " · ".join(f"{event} → {after}" for event, after in TRANSITIONS[state].items())
+    return f"| {state} | {MEANINGS[state]} | {ways or '–'} |"
+
+
+def _edges() -> list[str]:
+    within = [(state, after, event) for state, row in TRANSITIONS.items() for event, after in row.items()]
+    return [
+        f"    [*] --> {State.PLANNED}",
+        *(f"    {state} --> {after}: {event}" for state, after, event in within),
+        *(f"    {state} --> [*]" for state in State if state in ENDS),
+    ]
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,73 @@
+"""Values of core for the tests beside this file, with as little said as a test needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.dataset import Dataset, Part
+from orchestrator.core.hold import Hold
+from orchestrator.core.job import Job, JobId, RunId
+from orchestrator.core.lifecycle import State
+from orchestrator.core.remote import JobStatus, RemoteJob
+from orchestrator.core.run import Run, Standing
+from orchestrator.core.spec import TrainingSpec
+
+NOW = 1_000_000.0
+SPEC = TrainingSpec(base_model="gpt-4.1-mini-2025-04-14", n_epochs=3, seed=42, suffix="support")
+DATASET = Dataset(training=Part(path=Path("a.jsonl"), sha256="a" * 64, bytes=1000, examples=12, tokens=500))
+FOR_EVER = Hold("by_operator", "someone said so", "release it")
+
+
+def a_job(state: State = State.PLANNED, **changes: Any) -> Job:
+    values: dict[str, Any] = {
+        "id": JobId("0123456789abcdef"),
+        "run_id": RunId("fedcba9876543210"),
+        "account": "acme",
+        "provider": ProviderName.OPENAI,
+        "base_model": SPEC.base_model,
+        "state": state,
+        "created_at": NOW - 100,
+        "state_since": NOW - 50,
+    }
+    return Job(**(values | changes))
+
+
+def a_run(**changes: Any) -> Run:
+    values: dict[str, Any] = {
+        "id": RunId("fedcba9876543210"),
+        "name": "support",
+        "dataset_sha256": DATASET.sha256,
+        "specs": {ProviderName.OPENAI: SPEC},
+        "created_at": NOW - 100,
+    }
+    return Run(**(values | changes))
+
+
+def a_standing(name: str = "acme", **changes: Any) -> Standing:
+    values: dict[str, Any] = {
+        "name": name,
+        "provider": ProviderName.OPENAI,
+        "definition": "d",
+        "key_fingerprint": "12345678",
+        "verified_at": NOW - 90,
+    }
+    return Standing(**(values | changes))
+
+
+def an_account(name: str = "acme", **changes: Any) -> Account:
+    values: dict[str, Any] = {"name": name, "provider": ProviderName.OPENAI, "api_key": "env:KEY"}
+    return Account(**(values | changes))
+
+
+def a_remote_job(status: JobStatus, **changes: Any) -> RemoteJob:
+    values: dict[str, Any] = {
+        "id": "ftjob-1",
+        "status": status,
+        "raw": status.value,
+        "training_file": "file-1",
+        "base_model": SPEC.base_model,
+        "request_id": "req-1",
+    }
+    return RemoteJob(**(values | changes))

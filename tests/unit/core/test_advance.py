@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from itertools import product
+
+import pytest
+from core_values import FOR_EVER, NOW, a_job
+
+from orchestrator.core.advance import (
+    Outcome,
+    advance,
+    ask_cancel,
+    hold,
+    park,
+    release,
+    renew_intent,
+    stumble,
+    wait,
+)
+from orchestrator.core.errors import Failure, IllegalTransition
+from orchestrator.core.hold import Hold
+from orchestrator.core.lifecycle import ENDS, TRANSITIONS, Event, State
+
+FAILURE = Failure("rate_limited", "slow down", "wait", "req-9")
+LEGAL = [(state, event) for state, row in TRANSITIONS.items() for event in row]
+ILLEGAL = sorted(set(product(State, Event)) - set(LEGAL))
+
+
+@pytest.mark.parametrize(("state", "event"), LEGAL)
+def test_advance_follows_the_table(state: State, event: Event) -> None:
+    before = a_job(state, version=7, attempts=3, failure=FAILURE, intent_until=NOW + 9)
+    outcome = advance(before, event, now=NOW, request_id="req-1")
+    after = outcome.job
+    assert after.state is TRANSITIONS[state][event]
+    assert (after.version, after.attempts, after.failure, after.state_since) == (8, 0, None, NOW)
+    ended = after.state in ENDS
+    assert (after.wake_at, after.finished_at) == ((None, NOW) if ended else (NOW, None))
+    assert (outcome.before, outcome.note, outcome.request_id) == (state, event, "req-1")
+
+
+@pytest.mark.parametrize(("state", "event"), ILLEGAL)
+def test_advance_changes_nothing_when_it_cannot(state: State, event: Event) -> None:
+    job = a_job(state)
+    before = asdict(job)
+    with pytest.raises(IllegalTransition):
+        advance(job, event, now=NOW)
+    assert asdict(job) == before
+
+
+def test_advance_lets_changes_win() -> None:
+    outcome = advance(a_job(), Event.GAVE_UP, now=NOW, failure=FAILURE, wake_at=NOW + 5)
+    assert (outcome.job.failure, outcome.failure, outcome.job.wake_at) == (FAILURE, FAILURE, NOW + 5)
+
+
+def test_the_old_job_is_untouched() -> None:
+    job = a_job(State.READY)
+    advance(job, Event.SUBMIT_STARTED, now=NOW)
+    assert job == a_job(State.READY)
+
+
+def changed(outcome: Outcome) -> dict[str, object]:
+    """What differs from the job that `made` starts with, besides the version, which always goes up by one."""
+    before, after = asdict(MADE), asdict(outcome.job)
+    assert after["version"] == before["version"] + 1
+    return {name: after[name] for name in after if after[name] != before[name] and name != "version"}
+
+
+MADE = a_job(State.SUBMITTING, version=4, attempts=2, failure=FAILURE, intent_until=NOW + 30, wake_at=NOW + 30)
+
+
+def test_a_renewed_intent_is_the_wake_up_too() -> None:
+    outcome = renew_intent(MADE, until=NOW + 60)
+    assert changed(outcome) == {"intent_until": NOW + 60, "wake_at": NOW + 60}
+    assert outcome.note is None
+
+
+def test_waiting_forgets_what_went_wrong() -> None:
+    outcome = wait(MADE, NOW + 5, remote_status="running")
+    assert changed(outcome) == {"wake_at": NOW + 5, "attempts": 0, "failure": None, "remote_status": "running"}
+    assert outcome.note is None
+
+
+@pytest.mark.parametrize(
+    ("counts", "sent", "attempts", "intent_until"),
+    [
+        (True, True, 3, NOW + 30),
+        (True, False, 3, None),
+        (False, False, 2, None),
+        (False, True, 2, NOW + 30),
+    ],
+)
+def test_stumbling_keeps_the_intent_only_of_what_was_perhaps_sent(
+    counts: bool, sent: bool, attempts: int, intent_until: float | None
+) -> None:
+    outcome = stumble(MADE, FAILURE, until=NOW + 5, counts=counts, sent=sent)
+    after = outcome.job
+    assert (after.attempts, after.intent_until, after.wake_at) == (attempts, intent_until, NOW + 5)
+    assert (after.failure, outcome.failure, outcome.request_id) == (FAILURE, FAILURE, "req-9")
+    assert after.state is outcome.before is MADE.state
+    assert outcome.note
+
+
+def test_parking_says_nothing_without_a_failure() -> None:
+    outcome = park(MADE, None)
+    assert changed(outcome) == {"wake_at": None}
+    assert outcome.note is None
+    assert outcome.failure is None
+
+
+def test_parking_with_a_failure_is_worth_a_line() -> None:
+    other = replace(FAILURE, kind="authentication_failed")
+    outcome = park(MADE, NOW + 1, failure=other)
+    assert changed(outcome) == {"wake_at": NOW + 1, "failure": asdict(other)}
+    assert outcome.note
+
+
+@pytest.mark.parametrize("until", [None, NOW + 3600])
+def test_a_hold_sleeps_until_its_time(until: float | None) -> None:
+    reason = Hold("ambiguous", "two jobs", "choose", until)
+    outcome = hold(MADE, reason, request_id="req-2")
+    assert (outcome.job.hold, outcome.job.wake_at) == (reason, until)
+    assert (outcome.failure, outcome.request_id) == (Failure("ambiguous", "two jobs", "choose"), "req-2")
+
+
+def test_released_means_due_with_a_clean_slate() -> None:
+    outcome = release(replace(MADE, hold=FOR_EVER, wake_at=None), now=NOW)
+    assert changed(outcome) == {"wake_at": NOW, "attempts": 0, "failure": None}
+    assert outcome.job.hold is None
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - ENDS))
+def test_asking_for_a_cancel_changes_no_state(state: State) -> None:
+    job = a_job(state)
+    outcome = ask_cancel(job, now=NOW)
+    assert outcome.job == replace(job, version=job.version + 1, cancel_asked=True, wake_at=NOW)

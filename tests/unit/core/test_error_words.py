@@ -1,0 +1,115 @@
+"""Errors are product: each has a kind that never changes, and most say themselves what to do next."""
+
+from __future__ import annotations
+
+import pytest
+from core_values import an_account
+
+from orchestrator.core import errors
+from orchestrator.core.account import Identity
+from orchestrator.core.errors import (
+    MESSAGE_LIMIT,
+    ConfigError,
+    DatasetError,
+    Failure,
+    OrchestratorError,
+    ProviderError,
+    RateLimited,
+    WrongOrganization,
+)
+from orchestrator.core.finding import Finding, Severity
+
+KINDS = {
+    "OrchestratorError": "orchestrator_error",
+    "ConfigError": "config_error",
+    "DatasetError": "dataset_error",
+    "DatasetChanged": "dataset_changed",
+    "UnsafePlan": "unsafe_plan",
+    "DatabaseBusy": "database_busy",
+    "ProviderError": "provider_error",
+    "TemporaryError": "temporary_error",
+    "RateLimited": "rate_limited",
+    "SlotsTaken": "slots_taken",
+    "NotReady": "not_ready",
+    "ProviderUnavailable": "provider_unavailable",
+    "UnknownOutcome": "unknown_outcome",
+    "AccountError": "account_error",
+    "AuthenticationFailed": "authentication_failed",
+    "WrongOrganization": "wrong_organization",
+    "TrainingNotAllowed": "training_not_allowed",
+    "QuotaExhausted": "quota_exhausted",
+    "RequestRejected": "request_rejected",
+    "RemoteMissing": "remote_missing",
+    "Ambiguous": "ambiguous",
+    "IllegalTransition": "illegal_transition",
+    "StaleJob": "stale_job",
+}
+CLASSES = {
+    name: kind
+    for name, kind in vars(errors).items()
+    if isinstance(kind, type) and issubclass(kind, OrchestratorError)
+}
+SAY_IT_EACH_TIME = {"OrchestratorError", "ConfigError", "DatasetError", "DatasetChanged", "StaleJob"}
+UMBRELLAS = {"ProviderError", "AccountError"}
+
+
+def test_the_kinds_are_part_of_the_status_and_do_not_change() -> None:
+    assert {name: kind("x").kind for name, kind in CLASSES.items()} == KINDS
+
+
+@pytest.mark.parametrize("name", sorted(set(KINDS) - SAY_IT_EACH_TIME - UMBRELLAS))
+def test_an_error_says_what_to_do_next(name: str) -> None:
+    assert CLASSES[name]("x").hint.endswith(".")
+
+
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_the_tree_in_the_docstring_is_the_tree(name: str) -> None:
+    drawn = errors.__doc__ or ""
+    lines = [line for line in drawn.splitlines() if line.replace("│", " ").strip("├└─ ").split(" ")[0] == name]
+    assert len(lines) == 1, f"{name} is drawn {len(lines)} times"
+    depth = len(CLASSES[name].__mro__) - len(OrchestratorError.__mro__)
+    assert lines[0].index(name) == 4 * depth
+
+
+def test_a_hint_of_its_own_wins() -> None:
+    assert RateLimited("x", hint="go for a walk").hint == "go for a walk"
+    assert RateLimited("x").hint == RateLimited.default_hint
+
+
+def test_a_provider_cannot_flood_us() -> None:
+    error = ProviderError("x" * 10_000, account="acme", request_id="req-1", code="c", retry_after=2)
+    assert len(error.message) == len(str(error)) == MESSAGE_LIMIT
+    assert (error.account, error.request_id, error.code, error.retry_after) == ("acme", "req-1", "c", 2)
+
+
+def test_a_failure_is_the_lasting_part_of_an_error() -> None:
+    error = RateLimited("slow down", request_id="req-1")
+    assert Failure.of(error) == Failure("rate_limited", "slow down", RateLimited.default_hint, "req-1")
+    assert Failure.of(ConfigError("no", hint="yes")) == Failure("config_error", "no", "yes", None)
+
+
+def test_all_faults_come_along() -> None:
+    finding = Finding(code="empty", severity=Severity.ERROR, file="a.json", message="m", hint="h")
+    assert ConfigError("two", problems=["a", "b"]).problems == ("a", "b")
+    assert DatasetError("one", findings=[finding]).findings == (finding,)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "said"),
+    [
+        ({}, {}, None),
+        ({}, {"organization": "org-2", "project": "p"}, None),
+        ({"organization": "org-1"}, {}, None),
+        ({"organization": "org-1"}, {"organization": "org-1"}, None),
+        ({"organization": "org-1"}, {"organization": "org-2"}, "the key belongs to organisation org-2, not to org-1"),
+        ({"project": "p1"}, {"project": "p2"}, "the key belongs to project p2, not to p1"),
+    ],
+)
+def test_a_key_of_another_house_is_told(wanted: dict[str, str], found: dict[str, str], said: str | None) -> None:
+    account, identity = an_account(**wanted), Identity(**found)
+    if said is None:
+        identity.check(account)
+        return
+    with pytest.raises(WrongOrganization) as caught:
+        identity.check(account)
+    assert (str(caught.value), caught.value.account) == (said, account.name)

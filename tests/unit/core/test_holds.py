@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from core_values import FOR_EVER, NOW
+
+from orchestrator.core.errors import Failure
+from orchestrator.core.hold import REMOVED, SUPERSEDED, Hold
+from orchestrator.core.loopback import is_loopback
+from orchestrator.core.price import Price, training_usd
+from orchestrator.core.spec import Auto
+
+
+@pytest.mark.parametrize(("until", "holds"), [(None, True), (NOW - 1, False), (NOW, False), (NOW + 1, True)])
+def test_a_hold_ends_at_its_time(until: float | None, holds: bool) -> None:
+    assert Hold("kind", "reason", "hint", until).holds(NOW) is holds
+
+
+@pytest.mark.parametrize("hold", [FOR_EVER, REMOVED, SUPERSEDED, Hold("kind", "reason", "hint", NOW)])
+def test_a_hold_survives_the_database_and_can_be_shown(hold: Hold) -> None:
+    assert Hold.from_dict(hold.as_dict()) == hold
+    assert hold.failure == Failure(hold.kind, hold.reason, hold.hint)
+    assert hold.hint
+
+
+def test_no_hold_survives_too() -> None:
+    assert Hold.from_dict(None) is None
+
+
+@pytest.mark.parametrize(
+    ("host", "inside"),
+    [
+        ("localhost", True),
+        ("LOCALHOST", True),
+        ("127.0.0.1", True),
+        ("127.8.9.1", True),
+        ("::1", True),
+        ("[::1]", True),
+        ("0.0.0.0", False),
+        ("10.0.0.1", False),
+        ("::", False),
+        ("localhost.example.com", False),
+        ("", False),
+    ],
+)
+def test_loopback(host: str, inside: bool) -> None:
+    assert is_loopback(host) is inside
+
+
+PRICE = Price(usd_per_million_tokens=5.0, as_of=date(2026, 11, 1), source="price list")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "n_epochs", "price", "usd"),
+    [
+        (200_000, 3, PRICE, 3.0),
+        (0, 3, PRICE, 0.0),
+        (None, 3, PRICE, None),
+        (200_000, "auto", PRICE, None),
+        (200_000, 3, None, None),
+    ],
+)
+def test_a_price_is_known_or_none(
+    tokens: int | None, n_epochs: int | Auto, price: Price | None, usd: float | None
+) -> None:
+    assert training_usd(tokens, n_epochs, price) == usd

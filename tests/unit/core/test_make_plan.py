@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import pytest
+from core_values import DATASET, FOR_EVER, NOW, SPEC, a_job, a_run, a_standing, an_account
+
+from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.hold import Hold, HoldKind
+from orchestrator.core.job import Job, job_id, run_id
+from orchestrator.core.lifecycle import State
+from orchestrator.core.options import RunOptions
+from orchestrator.core.plan import Known, Plan, Step, make_plan
+from orchestrator.core.run import Run, Standing
+
+OPENAI, NEBIUS = ProviderName.OPENAI, ProviderName.NEBIUS
+SPECS = {OPENAI: SPEC, NEBIUS: replace(SPEC, base_model="llama")}
+RUN_ID = run_id(DATASET.sha256, {OPENAI: SPEC})
+OVER_BUDGET = Hold(HoldKind.OVER_BUDGET, "too dear", "raise it")
+
+
+def plan(
+    *accounts: Account,
+    jobs: Sequence[Job] = (),
+    standings: Sequence[Standing] = (),
+    committed: Mapping[str, float] | None = None,
+    run: Run | None = None,
+    prices: Mapping[ProviderName, float | None] | None = None,
+    concerns: Sequence[Hold] = (),
+    **options: Any,
+) -> Plan:
+    known = Known(
+        jobs={job.id: job for job in jobs},
+        standings={standing.name: standing for standing in standings},
+        committed_usd=committed or {},
+        run=run,
+    )
+    return make_plan(
+        accounts or (an_account(),),
+        SPECS,
+        DATASET,
+        RunOptions(name="support", **options),
+        prices={OPENAI: 2.0, NEBIUS: None} if prices is None else prices,
+        known=known,
+        concerns=concerns,
+    )
+
+
+def known_job(state: State, account: str = "acme", **changes: Any) -> Job:
+    return a_job(state, id=job_id(DATASET.sha256, OPENAI, SPEC, account), account=account, **changes)
+
+
+def test_an_unknown_account_gets_a_new_job() -> None:
+    made = plan()
+    [line] = made.lines
+    assert (line.account, line.provider, line.base_model, line.usd) == ("acme", OPENAI, SPEC.base_model, 2.0)
+    assert (line.step, line.hold) == (Step.NEW, None)
+    assert line.job_id == job_id(DATASET.sha256, OPENAI, SPEC, "acme")
+    assert (made.run_id, made.name, made.dataset, made.hold) == (RUN_ID, "support", DATASET, None)
+    assert (made.total_usd, made.new_usd) == (2.0, 2.0)
+
+
+STEPS = {
+    State.PLANNED: Step.NEW,
+    State.UPLOADING: Step.NEW,
+    State.PROCESSING: Step.NEW,
+    State.READY: Step.NEW,
+    State.SUBMITTING: Step.GO_ON,
+    State.QUEUED: Step.GO_ON,
+    State.RUNNING: Step.GO_ON,
+    State.CANCELLING: Step.GO_ON,
+    State.SUCCEEDED: Step.DONE,
+    State.CANCELLED: Step.CANCELLED,
+    State.FAILED: Step.FAILED,
+}
+ENDED = {Step.DONE, Step.CANCELLED, Step.FAILED}
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_known_job_is_not_done_again(state: State) -> None:
+    made = plan(jobs=[known_job(state)])
+    assert [line.step for line in made.lines] == [STEPS[state]]
+    assert made.new_usd == (2.0 if STEPS[state] is Step.NEW else 0)
+
+
+@pytest.mark.parametrize(("state", "by"), list(product(State, ["job", "account"])))
+def test_a_hold_of_the_job_or_its_account_counts_until_the_end(state: State, by: str) -> None:
+    job = known_job(state, hold=FOR_EVER if by == "job" else None)
+    made = plan(jobs=[job], standings=[a_standing(hold=FOR_EVER if by == "account" else None)])
+    [line] = made.lines
+    if STEPS[state] in ENDED:
+        assert line.step is STEPS[state]
+    else:
+        assert (line.step, line.hold) == (Step.HELD, FOR_EVER)
+        assert made.new_usd == 0
+
+
+def test_a_held_account_has_no_job_yet() -> None:
+    [line] = plan(standings=[a_standing(hold=FOR_EVER)]).lines
+    assert (line.step, line.hold) == (Step.HELD, FOR_EVER)
+
+
+@pytest.mark.parametrize(
+    ("budget", "price", "committed", "fits"),
+    [
+        (None, 2.0, 1000.0, True),
+        (2.0, 2.0, 0.0, True),
+        (1.99, 2.0, 0.0, False),
+        (10.0, 2.0, 8.0, True),
+        (10.0, 2.0, 8.01, False),
+        (1.0, None, 0.0, True),
+    ],
+)
+def test_the_budget_of_an_account(budget: float | None, price: float | None, committed: float, fits: bool) -> None:
+    account = an_account(budget_usd=budget)
+    made = plan(account, prices={OPENAI: price}, committed={"acme": committed}, allow_unknown_price=True)
+    [line] = made.lines
+    assert (line.step is Step.HELD, made.hold) == (not fits, None)
+    if not fits:
+        assert line.hold is not None
+        assert line.hold.kind == HoldKind.OVER_BUDGET
+        assert f"${committed:.2f}" in line.hold.reason
+        assert "budget_usd" in line.hold.hint
+
+
+def test_one_account_over_its_budget_does_not_hold_the_others() -> None:
+    made = plan(an_account("poor", budget_usd=1.0), an_account("rich", budget_usd=9.0))
+    assert [line.step for line in made.lines] == [Step.HELD, Step.NEW]
+    assert made.hold is None
+    assert (made.count(Step.HELD), made.count(Step.NEW), made.count(Step.DONE)) == (1, 1, 0)
+
+
+def test_what_was_submitted_is_not_counted_against_the_budget_twice() -> None:
+    job = known_job(State.RUNNING, submitted_at=NOW)
+    [line] = plan(an_account(budget_usd=2.0), jobs=[job], committed={"acme": 2.0}).lines
+    assert line.step is Step.GO_ON
+
+
+def test_a_raised_budget_releases_a_job_that_was_over_it() -> None:
+    job = known_job(State.READY, hold=OVER_BUDGET)
+    assert plan(an_account(budget_usd=1.0), jobs=[job]).lines[0].step is Step.HELD
+    assert plan(an_account(budget_usd=2.0), jobs=[job]).lines[0].step is Step.NEW
+
+
+@pytest.mark.parametrize(("most", "held"), [(None, False), (4.0, False), (3.99, True)])
+def test_the_budget_of_the_run(most: float | None, held: bool) -> None:
+    made = plan(an_account("a"), an_account("b"), max_total_usd=most)
+    assert (made.hold is not None) is held
+    if made.hold:
+        assert made.hold.kind == HoldKind.RUN_TOO_DEAR
+        assert "$4.00" in made.hold.reason
+        assert "$3.99" in made.hold.reason
+        assert "approve" in made.hold.hint
+
+
+def test_what_is_done_counts_in_the_total_of_the_run() -> None:
+    made = plan(an_account("a"), an_account("b"), jobs=[known_job(State.SUCCEEDED, "a")], max_total_usd=3.0)
+    assert (made.total_usd, made.new_usd) == (4.0, 2.0)
+    assert made.hold is not None
+
+
+def test_an_unknown_price_holds_the_run_and_names_whose() -> None:
+    made = plan(an_account("a"), an_account("b", provider=NEBIUS))
+    assert (made.total_usd, made.new_usd) == (None, None)
+    assert made.hold is not None
+    assert (made.hold.kind, made.hold.reason) == (HoldKind.PRICE_UNKNOWN, "the price is not known for nebius llama")
+
+
+def test_an_unknown_price_may_be_allowed() -> None:
+    assert plan(an_account("b", provider=NEBIUS), allow_unknown_price=True, max_total_usd=0.01).hold is None
+
+
+@pytest.mark.parametrize(
+    ("price", "approved_usd", "held"),
+    [
+        (2.0, 2.0, False),
+        (2.0, 1.99, True),
+        (2.0, None, False),
+        (None, None, False),
+        (None, 2.0, True),
+    ],
+)
+def test_an_approval_covers_prices_up_to_its_own(price: float | None, approved_usd: float | None, held: bool) -> None:
+    run = a_run(id=RUN_ID, approved_at=NOW, approved_by="me", approved_usd=approved_usd)
+    made = plan(run=run, prices={OPENAI: price}, max_total_usd=1.0)
+    assert (made.hold is not None) is held
+
+
+def test_without_an_approval_a_known_run_is_held() -> None:
+    assert plan(run=a_run(id=RUN_ID), max_total_usd=1.0).hold is not None
+
+
+@pytest.mark.parametrize("approved_usd", [None, 1000.0])
+def test_an_approval_is_for_one_run_and_not_for_the_next(approved_usd: float | None) -> None:
+    before = a_run(approved_at=NOW, approved_by="me", approved_usd=approved_usd)
+    assert before.id != RUN_ID
+    assert plan(run=before, max_total_usd=1.0).hold is not None
+
+
+def test_a_concern_holds_the_run_whatever_its_price() -> None:
+    unmoderated = Hold(HoldKind.NOT_MODERATED, "not moderated", "say why")
+    approved = a_run(id=RUN_ID, approved_at=NOW, approved_by="me")
+    assert plan(run=approved, concerns=[unmoderated, FOR_EVER]).hold == unmoderated
+
+
+def test_the_run_is_made_of_the_specs_in_use_only() -> None:
+    assert plan(an_account()).specs == {OPENAI: SPEC}
+    both = plan(an_account("a"), an_account("b", provider=NEBIUS))
+    assert both.specs == SPECS
+    assert both.run_id != RUN_ID
+
+
+def test_a_further_account_is_not_another_run() -> None:
+    assert plan(an_account("a")).run_id == plan(an_account("a"), an_account("b")).run_id

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+from core_values import NOW, a_job, a_remote_job
+
+from orchestrator.core.errors import Ambiguous
+from orchestrator.core.lifecycle import ENDS, State
+from orchestrator.core.observe import (
+    BAD_FILE_HINT,
+    MODEL_ID_PATIENCE,
+    choose,
+    created,
+    observe_files,
+    observe_job,
+    vanished,
+)
+from orchestrator.core.remote import FileStatus, JobStatus, RemoteFile
+
+FOLLOWED = [State.QUEUED, State.RUNNING, State.CANCELLING]
+READY, PROCESSING, REFUSED, GONE = FileStatus.READY, FileStatus.PROCESSING, FileStatus.REFUSED, FileStatus.GONE
+
+
+def a_file(status: FileStatus, message: str | None = None) -> RemoteFile:
+    return RemoteFile(id=f"file-{status}", status=status, raw=f"raw {status}", message=message)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "after"),
+    [
+        ([READY], State.READY),
+        ([PROCESSING], State.PROCESSING),
+        ([REFUSED], State.FAILED),
+        ([GONE], State.FAILED),
+        ([READY, READY], State.READY),
+        ([READY, PROCESSING], State.PROCESSING),
+        ([PROCESSING, READY], State.PROCESSING),
+        ([READY, REFUSED], State.FAILED),
+        ([PROCESSING, GONE], State.FAILED),
+    ],
+)
+def test_files(statuses: list[FileStatus], after: State) -> None:
+    files = [a_file(status) for status in statuses]
+    outcome = observe_files(a_job(State.PROCESSING), files, now=NOW, delay=5)
+    assert outcome.job.state is after
+    if after is State.PROCESSING:
+        assert (outcome.job.wake_at, outcome.note) == (NOW + 5, None)
+
+
+def test_every_file_status_is_tried_above() -> None:
+    assert {READY, PROCESSING, REFUSED, GONE} == set(FileStatus)
+
+
+@pytest.mark.parametrize(("message", "said"), [("line 3 is bad", "line 3 is bad"), (None, "no reason given")])
+def test_a_refused_file_says_why(message: str | None, said: str) -> None:
+    failure = observe_files(a_job(State.PROCESSING), [a_file(REFUSED, message)], now=NOW, delay=5).failure
+    assert failure is not None
+    assert failure.kind == "file_refused"
+    assert failure.message == f"the provider says file file-refused is raw refused: {said}"
+    assert failure.hint == BAD_FILE_HINT
+
+
+def after_status(state: State, status: JobStatus) -> State:
+    ends = {
+        JobStatus.SUCCEEDED: State.SUCCEEDED,
+        JobStatus.FAILED: State.FAILED,
+        JobStatus.CANCELLED: State.CANCELLED,
+    }
+    started = state is State.QUEUED and status is JobStatus.RUNNING
+    return State.RUNNING if started else ends.get(status, state)
+
+
+@pytest.mark.parametrize(("state", "status"), list(product(FOLLOWED, JobStatus)))
+def test_every_status_in_every_state_that_follows(state: State, status: JobStatus) -> None:
+    model = "ft:x" if status is JobStatus.SUCCEEDED else None
+    remote = a_remote_job(
+        status, fine_tuned_model=model, trained_tokens=7, estimated_finish=NOW + 60, hyperparameters={"n_epochs": 3}
+    )
+    after = observe_job(a_job(state), remote, now=NOW, delay=5).job
+    assert after.state is after_status(state, status)
+    assert after.wake_at == (None if after.state in ENDS else NOW + 5)
+    assert after.fine_tuned_model == model
+    assert (after.remote_status, after.trained_tokens, after.estimated_finish) == (remote.raw, 7, NOW + 60)
+    assert after.hyperparameters == {"n_epochs": 3}
+    assert (after.failure is not None) == (status is JobStatus.FAILED)
+
+
+def test_an_unknown_status_is_shown_as_it_came() -> None:
+    remote = a_remote_job(JobStatus.UNKNOWN, raw="reticulating")
+    outcome = observe_job(a_job(State.RUNNING), remote, now=NOW, delay=5)
+    assert (outcome.job.state, outcome.job.remote_status) == (State.RUNNING, "reticulating")
+
+
+@pytest.mark.parametrize("status", sorted(set(JobStatus) - {JobStatus.FAILED, JobStatus.SUCCEEDED}))
+def test_a_healthy_job_with_an_error_of_nulls_has_no_failure(status: JobStatus) -> None:
+    remote = a_remote_job(status, error_code=None, error_message=None)
+    assert observe_job(a_job(State.RUNNING), remote, now=NOW, delay=5).failure is None
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "said"),
+    [
+        ("invalid_training_file", "too short", "invalid_training_file: too short"),
+        (None, "too short", "too short"),
+        ("invalid_training_file", None, "invalid_training_file: the provider gives no reason"),
+        (None, None, "the provider gives no reason"),
+    ],
+)
+def test_a_failed_job_says_why(code: str | None, message: str | None, said: str) -> None:
+    remote = a_remote_job(JobStatus.FAILED, error_code=code, error_message=message)
+    failure = observe_job(a_job(State.RUNNING), remote, now=NOW, delay=5).job.failure
+    assert failure is not None
+    assert (failure.kind, failure.message, failure.request_id) == ("job_failed", said, "req-1")
+    assert "orchestrator retry" in failure.hint
+
+
+@pytest.mark.parametrize("state", FOLLOWED)
+def test_a_missing_model_id_is_waited_for_from_the_moment_of_success(state: State) -> None:
+    remote = a_remote_job(JobStatus.SUCCEEDED)
+    old = a_job(state, state_since=NOW - 10 * MODEL_ID_PATIENCE, remote_status="running")
+    first = observe_job(old, remote, now=NOW, delay=5).job
+    assert (first.state, first.wake_at, first.remote_status) == (state, NOW + 5, "succeeded")
+    late = NOW + MODEL_ID_PATIENCE
+    again = observe_job(first, remote, now=late - 0.1, delay=5).job
+    assert (again.state, again.wake_at) == (state, late - 0.1 + 5)
+    failed = observe_job(again, remote, now=late, delay=5).job
+    assert failed.state is State.FAILED
+    assert failed.failure is not None
+    assert failed.failure.kind == "model_id_missing"
+
+
+def test_a_model_id_that_comes_late_is_taken() -> None:
+    waiting = observe_job(a_job(State.RUNNING), a_remote_job(JobStatus.SUCCEEDED), now=NOW, delay=5).job
+    named = a_remote_job(JobStatus.SUCCEEDED, fine_tuned_model="ft:late")
+    after = observe_job(waiting, named, now=NOW + 5, delay=5).job
+    assert (after.state, after.fine_tuned_model) == (State.SUCCEEDED, "ft:late")
+
+
+def test_created_is_ours_and_ends_the_intent() -> None:
+    job = a_job(State.SUBMITTING, intent_until=NOW + 30, attempts=2)
+    outcome = created(job, a_remote_job(JobStatus.PENDING, raw="validating_files"), now=NOW, delay=5)
+    after = outcome.job
+    assert (after.state, after.remote_job_id, after.remote_status) == (State.QUEUED, "ftjob-1", "validating_files")
+    assert (after.intent_until, after.attempts, after.wake_at) == (None, 0, NOW + 5)
+    assert outcome.request_id == "req-1"
+
+
+@pytest.mark.parametrize("state", FOLLOWED)
+def test_a_vanished_job_is_a_failure_with_its_last_known_state(state: State) -> None:
+    job = a_job(state, remote_job_id="ftjob-1", remote_status="running")
+    after = vanished(job, now=NOW).job
+    assert after.state is State.FAILED
+    assert after.failure is not None
+    assert after.failure.kind == "remote_missing"
+    assert after.failure.message == "the provider no longer has job ftjob-1; it was last seen running"
+
+
+def test_choose_takes_the_one_on_our_file() -> None:
+    job = a_job(State.SUBMITTING, remote_file_id="file-1", round=2)
+    ours = a_remote_job(JobStatus.PENDING)
+    assert choose(job, []) is None
+    assert choose(job, [ours]) is ours
+
+
+def test_choose_leaves_two_to_a_person_and_names_both() -> None:
+    job = a_job(State.SUBMITTING, remote_file_id="file-1", round=2)
+    two = [a_remote_job(JobStatus.PENDING, id=name) for name in ("ftjob-1", "ftjob-2")]
+    with pytest.raises(Ambiguous, match=r"2 remote jobs carry the tag 0123456789abcdef\.2: ftjob-1, ftjob-2"):
+        choose(job, two)
+
+
+def test_choose_leaves_another_dataset_to_a_person() -> None:
+    job = a_job(State.SUBMITTING, remote_file_id="file-2")
+    with pytest.raises(Ambiguous, match=r"ftjob-1 .* trained on file file-1, not file-2"):
+        choose(job, [a_remote_job(JobStatus.PENDING)])
