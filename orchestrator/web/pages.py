@@ -31,7 +31,12 @@ _environment = Environment(
     lstrip_blocks=True,
 )
 _environment.globals["assets"] = ASSETS
-_environment.filters |= {"usd": wording.usd, "number": wording.number, "plural": wording.plural}
+_environment.filters |= {
+    "usd": wording.usd,
+    "number": wording.number,
+    "plural": wording.plural,
+    "prose": wording.prose,
+}
 
 
 def page(template: str, *, status: int = 200, headers: dict[str, str] | None = None, **values: Any) -> HTMLResponse:

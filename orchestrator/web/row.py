@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestrator.core.errors import Failure
+from orchestrator.core.lifecycle import ENDS
 from orchestrator.status import JobView, RunView
 from orchestrator.web.tone import MEANING, TONES, shown_state
 from orchestrator.web.trouble import needs_person
-from orchestrator.web.wording import since
+from orchestrator.web.wording import span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +18,6 @@ class Row:
 
     account: str
     provider: str
-    base_model: str
     organization: str | None
     labels: tuple[str, ...]
     state: str
@@ -39,14 +39,13 @@ class Row:
         return cls(
             account=job.account,
             provider=job.provider,
-            base_model=job.base_model,
             organization=job.organization,
             labels=tuple(job.labels),
             state=state,
             tone=TONES[state],
             meaning=MEANING[state],
-            since=since(now - job.state_since),
-            percent=None if job.progress is None else round(100 * job.progress),
+            since=_since(job, now),
+            percent=None if job.progress is None or job.state in ENDS else round(100 * job.progress),
             remote_job_id=job.remote_job_id,
             fine_tuned_model=job.fine_tuned_model,
             servable=job.servable,
@@ -54,3 +53,10 @@ class Row:
             error=job.error,
             urgent=needs_person(job, run),
         )
+
+
+def _since(job: JobView, now: float) -> str:
+    passed = span(now - job.state_since)
+    if passed is None:
+        return "just now"
+    return f"{passed} ago" if job.state in ENDS else f"for {passed}"

@@ -11,6 +11,7 @@ from orchestrator.core.errors import Failure
 from orchestrator.core.lifecycle import State
 from orchestrator.status import Health, JobView, RunView, Status
 from orchestrator.web.query import Query
+from orchestrator.web.tone import TONES, shown_state
 
 NAMED: Final = 5  # accounts that are named; a link leads to all of them
 _UNTOLD: Final = Failure("unknown", "no reason was recorded", "Look at the service's log.")
@@ -21,6 +22,7 @@ class Trouble:
     """One cause: an example of its message, and the first accounts that have it, each with its address."""
 
     kind: str
+    tone: str
     message: str
     hint: str
     alike: bool
@@ -66,6 +68,7 @@ def _trouble(jobs: Sequence[JobView]) -> Trouble:
     errors = [job.error or _UNTOLD for job in jobs]
     return Trouble(
         kind=errors[0].kind,
+        tone=TONES[shown_state(jobs[0])],
         message=errors[0].message,
         hint=errors[0].hint,
         alike=len({error.message for error in errors}) == 1,

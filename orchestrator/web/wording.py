@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+from markupsafe import Markup, escape
+
 
 def number(value: int) -> str:
     """12345 as 12,345."""
@@ -18,9 +22,14 @@ def plural(count: int, noun: str) -> str:
     return f"{number(count)} {noun}" + ("" if count == 1 else "s")
 
 
-def since(seconds: float) -> str:
-    """How long something lasts, in its largest unit."""
+def span(seconds: float) -> str | None:
+    """A time in its largest unit; None under a minute."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
             return f"{int(seconds // size)} {unit}"
-    return "just now"
+    return None
+
+
+def prose(text: str) -> Markup:
+    """A message for a page: escaped, and what stands in backticks is code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))

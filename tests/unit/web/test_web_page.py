@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+from html.parser import HTMLParser
+
+import pytest
+from web_values import NOW, Service, job, ready, status
+
+from orchestrator.core.errors import Failure
+from orchestrator.status import Status
+from orchestrator.web.pages import STATIC_FOLDER
+from orchestrator.web.wording import prose, usd
+
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)> {{ 7 * 7 }} `<b>`"
+HEADERS = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+class Page(HTMLParser):
+    """The page's elements, as a browser would find them."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+async def html_of(service: Service, path: str = "/") -> str:
+    async with service.client() as client:
+        answer = await client.get(path)
+    assert answer.status_code == 200
+    return answer.text
+
+
+def everywhere() -> Service:
+    error = Failure(HOSTILE, HOSTILE, HOSTILE)
+    failed = job(
+        HOSTILE,
+        "failed",
+        error=error,
+        provider=HOSTILE,
+        labels=[HOSTILE],
+        organization=HOSTILE,
+        remote_job_id=HOSTILE,
+        fine_tuned_model=HOSTILE,
+        servable=False,
+    )
+    specs = {HOSTILE: {"base_model": HOSTILE, "method": HOSTILE, "n_epochs": HOSTILE}}
+    service = Service()
+    service.status = status(failed, name=HOSTILE, specs=specs, hold=error, approved_by=HOSTILE)
+    return service
+
+
+async def test_hostile_text_stays_text() -> None:
+    async with everywhere().client() as client:
+        html = (await client.get("/", params={"q": HOSTILE[:8], "state": HOSTILE})).text
+        html += (await client.get("/", params={"q": "", "state": ""})).text
+    page = Page(html)
+    assert {attributes.get("src", "").partition("?")[0] for attributes in page.all("script")} == {
+        "/static/htmx.min.js",
+        "/static/dashboard.js",
+    }
+    assert page.all("img") == []
+    assert "49" not in re.sub(r'"[^"]*"', "", html)
+    assert {tuple(each) for each in page.all("b")} == {()}  # the filters' counts: nothing else is bold
+    assert any(attributes.get("data-copy") == HOSTILE for attributes in page.all("button"))
+
+
+async def test_nothing_is_inline_and_nothing_comes_from_elsewhere() -> None:
+    page = Page(await html_of(everywhere()))
+    for tag, attributes in page.elements:
+        assert tag != "style"
+        assert "style" not in attributes
+        assert not any(name.startswith(("on", "hx-on")) for name in attributes)
+        assert not any("//" in attributes.get(name, "") for name in ("src", "href", "action", "hx-get"))
+        assert tag != "script" or attributes["src"].startswith("/static/")
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/status", "/healthz", "/nowhere", "/static/style.css", "/static/nowhere", "/login"]
+)
+@pytest.mark.parametrize("token", [None, "token"])
+async def test_every_answer_is_headed_safely(path: str, token: str | None) -> None:
+    async with Service(token=token).client() as client:
+        answer = await client.get(path)
+    assert HEADERS.items() <= dict(answer.headers).items()
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "evil.example"])
+async def test_failures_are_headed_safely_too(host: str) -> None:
+    service = Service()
+    service.status = RuntimeError("broken")
+    async with service.client() as client:
+        answer = await client.get("/status", headers={"Host": host})
+    assert answer.status_code >= 400
+    assert HEADERS.items() <= dict(answer.headers).items()
+
+
+@pytest.mark.parametrize(
+    ("shown", "title"),
+    [
+        (Status(run=None), "orchestrator"),
+        (status(ready("a"), job("b", "running")), "1/2 · support-tone"),
+        (status(name="a < b"), "0/0 · a &lt; b"),
+    ],
+)
+async def test_the_title_shows_the_progress(shown: Status, title: str) -> None:
+    service = Service()
+    service.status = shown
+    assert f"<title>{title}</title>" in await html_of(service)
+
+
+async def test_the_page_polls_itself_with_what_it_shows() -> None:
+    async with Service(ready("a"), job("b", "failed")).client() as client:
+        first = await client.get("/?state=failed&q=b")
+        live = next(each for each in Page(first.text).all("main") if each["id"] == "live")
+        assert live["hx-get"] == "/?state=failed&q=b"
+        assert first.headers["etag"].strip('"') in live["hx-headers"]
+        again = await client.get(live["hx-get"], headers={"If-None-Match": first.headers["etag"]})
+        elsewhere = await client.get("/", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert elsewhere.status_code == 200
+
+
+async def test_a_poll_brings_a_change() -> None:
+    service = Service(job("a", "running", progress=0.5))
+    async with service.client() as client:
+        first = await client.get("/")
+        assert 'value="50"' in first.text
+        service.now = NOW + 5
+        assert (await client.get("/", headers={"If-None-Match": first.headers["etag"]})).status_code == 304
+        service.status = status(job("a", "running", progress=0.6))
+        second = await client.get("/", headers={"If-None-Match": first.headers["etag"]})
+    assert second.status_code == 200
+    assert 'value="60"' in second.text
+
+
+async def test_who_looks_is_part_of_the_page() -> None:
+    async with Service(ready("a"), token="t", read_token="r").client() as client:
+        answers = [await client.get("/", headers={"Authorization": f"Bearer {token}"}) for token in "tr"]
+    assert answers[0].headers["etag"] != answers[1].headers["etag"]
+    assert {answer.headers["cache-control"] for answer in answers} == {"no-store"}
+
+
+async def test_ten_thousand_accounts_are_a_small_page() -> None:
+    html = await html_of(Service(*(job(f"a{number:05}", "failed") for number in range(10_000))))
+    assert len(html) < 120_000
+    assert "10,000" in html
+    assert 'rel="next"' in html
+
+
+async def test_ids_are_unique() -> None:
+    jobs = [ready(f"a{number}", remote_job_id=f"ftjob-{number}") for number in range(60)]
+    ids = [attributes["id"] for _, attributes in Page(await html_of(Service(*jobs))).elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+async def test_no_run_yet_is_a_page_too() -> None:
+    service = Service()
+    service.status = Status(run=None)
+    assert "No run yet" in await html_of(service)
+
+
+async def test_a_model_that_cannot_be_served_is_marked() -> None:
+    assert "cannot be served" in await html_of(Service(ready("a", servable=False)))
+    assert "cannot be served" not in await html_of(Service(ready("a")))
+
+
+def test_the_library_is_the_one_that_was_read() -> None:
+    known = dict(re.findall(r"`([\w.]+\.js)` \|.*`([0-9a-f]{64})`", (STATIC_FOLDER / "README.md").read_text("utf-8")))
+    assert known == {"htmx.min.js": sha256((STATIC_FOLDER / "htmx.min.js").read_bytes()).hexdigest()}
+    assert "Zero-Clause BSD" in (STATIC_FOLDER / "htmx.LICENSE.txt").read_text("utf-8")
+
+
+def test_every_class_of_the_pages_has_a_rule() -> None:
+    style = (STATIC_FOLDER / "style.css").read_text("utf-8")
+    templates = "".join(path.read_text("utf-8") for path in (STATIC_FOLDER.parent / "templates").iterdir())
+    classes = {name for text in re.findall(r'class="([^"{]*)', templates) for name in text.split()}
+    assert {name for name in classes if f".{name}" not in style} == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [("a `b` c", "a <code>b</code> c"), ("<`&`>", "&lt;<code>&amp;</code>&gt;"), ("one ` only", "one ` only")],
+)
+def test_prose_is_escaped_and_knows_code(text: str, html: str) -> None:
+    assert str(prose(text)) == html
+
+
+@pytest.mark.parametrize(("value", "said"), [(0, "$0.00"), (0.004, "under $0.01"), (1234.5, "$1,234.50")])
+def test_money_is_said_in_cents(value: float, said: str) -> None:
+    assert usd(value) == said

@@ -1,0 +1,87 @@
+"""Statuses made by hand, and a client that asks the application about them without a port."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import httpx2
+
+from orchestrator.core.errors import Failure
+from orchestrator.core.secret import Secret
+from orchestrator.status import Health, JobView, RunView, Status
+from orchestrator.web.api import create_web
+
+NOW = 1_790_000_000.0
+FINE = Health(database=True, ticking=True)
+REFUSED = Failure("training_not_allowed", "the key may not train", "Ask for `train`.")
+
+
+def job(account: str, state: str, **values: Any) -> JobView:
+    known: dict[str, Any] = dict.fromkeys(JobView.__dataclass_fields__)
+    known |= {
+        "provider": "openai",
+        "base_model": "gpt-4.1-mini",
+        "labels": [],
+        "job": f"job-{account}",
+        "held": False,
+        "attempts": 0,
+        "round": 0,
+        "hyperparameters": {},
+        "created_at": NOW - 600,
+        "state_since": NOW - 120,
+    }
+    return JobView(**known | {"account": account, "state": state} | values)
+
+
+def ready(account: str, **values: Any) -> JobView:
+    model = f"ft:gpt-4.1-mini:{account}"
+    known = {"fine_tuned_model": model, "servable": True, "progress": 1.0, "submitted_at": NOW}
+    return job(account, "succeeded", **known | values)
+
+
+def run(**values: Any) -> RunView:
+    known: dict[str, Any] = {
+        "id": "run-1",
+        "name": "support-tone",
+        "dataset_sha256": "ab" * 32,
+        "examples": 12,
+        "tokens": 3456,
+        "specs": {"openai": {"base_model": "gpt-4.1-mini", "method": "supervised", "n_epochs": 3}},
+        "started": True,
+        "approved_by": None,
+        "planned_usd": 3.1,
+        "hold": None,
+        "moderation": {},
+        "created_at": NOW - 600,
+    }
+    return RunView(**known | values)
+
+
+def status(*jobs: JobView, **values: Any) -> Status:
+    counts = Counter("held" if each.held else each.state for each in jobs)
+    return Status(run=run(**values), jobs=jobs, counts=dict(counts))
+
+
+class Service:
+    """What the application is asked about. A test changes `status`, `health` and `now` as it goes on."""
+
+    def __init__(self, *jobs: JobView, token: str | None = None, read_token: str | None = None) -> None:
+        self.status: Status | Exception = status(*jobs)
+        self.health = FINE
+        self.now = NOW
+        self._tokens = {"token": token, "read_token": read_token}
+
+    async def _look(self) -> Status:
+        if isinstance(self.status, Exception):
+            raise self.status
+        return self.status
+
+    async def _feel(self) -> Health:
+        return self.health
+
+    def client(self, origin: str = "http://127.0.0.1:8080", **headers: str) -> httpx2.AsyncClient:
+        secrets = {name: Secret(value) if value else None for name, value in self._tokens.items()}
+        app = create_web(status=self._look, health=self._feel, now=lambda: self.now, **secrets)
+        transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+        return httpx2.AsyncClient(transport=transport, base_url=origin, headers=headers)
