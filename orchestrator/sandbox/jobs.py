@@ -216,4 +216,4 @@ def _status(call: Call, job: Job) -> str:
 
 def _wrong_state(call: Call, job: Job, verb: str) -> Refusal:
     message = f"Cannot {verb} job {job.id}: it is {_status(call, job)}."
-    return invalid(message, "fine_tune_id", f"job_not_{verb}able".replace("pauseable", "pausable"))
+    return invalid(message, "fine_tune_id", f"cannot_{verb}")

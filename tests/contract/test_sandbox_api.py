@@ -316,3 +316,16 @@ async def test_stopping_lets_a_request_finish() -> None:
             await task
         with pytest.raises(httpx2.ConnectError):
             await client.get("/v1/models")
+
+
+async def test_the_word_for_paused_is_a_setting() -> None:
+    sandbox = InProcess(SandboxSettings(paused_status="running"))
+    async with sandbox.client() as client:
+        path = f"{JOBS}/{(await sandbox.start(client))['id']}"
+        assert error(await client.post(f"{path}/pause")) == (400, "cannot_pause", "fine_tune_id")
+        sandbox.now += 3
+        assert (await client.post(f"{path}/pause")).json()["status"] == "running"
+        sandbox.now += 60
+        assert (await get(client, path))["status"] == "running"
+        assert (await client.post(f"{path}/resume")).status_code == 200
+        assert error(await client.post(f"{path}/resume"))[1] == "cannot_resume"
