@@ -41,6 +41,14 @@ class RemoteFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteEvent:
+    """One line of a remote job's own history. `at` is epoch seconds."""
+
+    at: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteJob:
     """A fine-tuning job at the provider. Times are epoch seconds."""
 

@@ -6,17 +6,25 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 Auto = Literal["auto"]
 Method = Literal["supervised", "dpo"]
+TrainingType = Literal["Standard", "GlobalStandard", "Developer"]
+
+# What every identity was made of from the beginning. A field that came later is part of it only where it is given:
+# a changed identity would train, and pay for, everything once more.
+FIRST_FIELDS: Final = frozenset(
+    {"base_model", "method", "n_epochs", "batch_size", "learning_rate_multiplier", "seed", "suffix"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSpec:
     """Base model and hyperparameters; "auto" leaves a value to the provider.
 
-    `seed` and `suffix` come from `[run]`; the rest from the provider's block.
+    `seed` and `suffix` come from `[run]`; the rest from the provider's block. Which provider understands which
+    field is said in `core.capabilities`; None leaves it to the provider.
     """
 
     base_model: str
@@ -26,10 +34,17 @@ class TrainingSpec:
     learning_rate_multiplier: float | Auto = "auto"
     seed: int | None = None
     suffix: str | None = None
+    learning_rate: float | None = None
+    lora: bool | None = None
+    lora_rank: int | None = None
+    lora_alpha: int | None = None
+    context_length: int | None = None
+    training_type: TrainingType | None = None
+    byte_order_mark: bool | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for the database and for `/status`."""
-        return asdict(self)
+        """Plain values, for the identity, the database and `/status`."""
+        return {name: value for name, value in asdict(self).items() if name in FIRST_FIELDS or value is not None}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

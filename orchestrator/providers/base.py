@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from orchestrator.core.account import Account, Identity
-from orchestrator.core.remote import RemoteFile, RemoteJob
+from orchestrator.core.capabilities import Capabilities
+from orchestrator.core.remote import RemoteEvent, RemoteFile, RemoteJob
 from orchestrator.core.secret import Secret
 from orchestrator.core.spec import TrainingSpec
 
@@ -31,16 +33,31 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileToSend:
-    """A part of the dataset on its way out. `filename` carries the hash: providers keep no checksum."""
+    """A part of the dataset on its way out. `filename` carries the hash: providers keep no checksum.
+
+    `bytes` and `sha256` are of the canonical dataset, and so is the identity; the mark is only on the wire.
+    """
 
     path: Path
     filename: str
     bytes: int
+    sha256: str
+    examples: int
+    byte_order_mark: bool = False
+
+    @property
+    def wire_bytes(self) -> int:
+        """How many bytes are sent."""
+        return self.bytes + (len(BOM_UTF8) if self.byte_order_mark else 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobOrder:
-    """A job to be created. `tag` is what it is found again by."""
+    """A job to be created, or to be found: `tag` is what it is found again by.
+
+    Where a provider keeps no tag, a short form of it goes into the suffix, and the training file and base model
+    decide with it.
+    """
 
     tag: str
     spec: TrainingSpec
@@ -49,17 +66,21 @@ class JobOrder:
 
 
 class Provider(Protocol):
-    """One account at one provider. Every method raises `ProviderError`s only.
+    """One account at one provider. Every method raises `ProviderError`s only, and `find_jobs` `Ambiguous`.
 
     The two calls that create something take a `deadline`: nothing is sent after it, and they end before it.
     When it is not known whether they had an effect they raise `UnknownOutcome`.
     """
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this provider offers."""
+
     async def verify(self) -> Identity:
         """Whose key this is."""
 
     async def find_file(self, wanted: FileToSend) -> RemoteFile | None:
-        """A usable file that is already there: same name and size."""
+        """A usable file that is already there: the same content, as far as the provider lets it be known."""
 
     async def upload_file(self, wanted: FileToSend, deadline: Deadline) -> RemoteFile:
         """Send the file, streaming from a handle of its own."""
@@ -67,8 +88,11 @@ class Provider(Protocol):
     async def get_file(self, file_id: str) -> RemoteFile:
         """The file's status now."""
 
-    async def find_jobs(self, tag: str) -> list[RemoteJob]:
-        """Every remote job that carries the tag, to the last page."""
+    async def find_jobs(self, order: JobOrder) -> list[RemoteJob]:
+        """Every remote job that carries the order's tag, to the last page.
+
+        Raises `Ambiguous` for one that could be ours though it does not show what it was tagged with.
+        """
 
     async def create_job(self, order: JobOrder, deadline: Deadline) -> RemoteJob:
         """Create the remote job. Sent at most once."""
@@ -77,7 +101,10 @@ class Provider(Protocol):
         """The remote job now. Raises `RemoteMissing` when it is not there."""
 
     async def cancel_job(self, remote_job_id: str) -> RemoteJob:
-        """Ask for the end of the remote job."""
+        """Ask for the end of the remote job. One that has ended already is answered as it is."""
+
+    async def events(self, remote_job_id: str) -> list[RemoteEvent]:
+        """The remote job's own history, oldest first; empty where the provider keeps none."""
 
     async def delete_file(self, file_id: str) -> None:
         """Delete a file. One that is gone already is fine."""

@@ -12,6 +12,7 @@ import httpx2
 from orchestrator.providers.base import Deadline
 
 CONNECT_SECONDS = 10.0
+START = "send_request_headers.started"
 READ_SECONDS = 60.0
 
 _deadline: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
@@ -31,27 +32,35 @@ def sending_before(deadline: Deadline) -> Iterator[None]:
         _deadline.reset(token)
 
 
-class DeadlineTransport(httpx2.AsyncHTTPTransport):
-    """Checks the deadline when a connection is there and the first byte is about to leave.
+class DeadlineTransport(httpx2.AsyncBaseTransport):
+    """Checks the deadline, and once more when a connection is there and the first byte is about to leave.
 
-    Earlier is too early: waiting for a connection, or being frozen there, is exactly what makes a request late.
+    Only the first look would be too early: waiting for a connection, or being frozen there, is exactly what makes a
+    request late.
     """
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
+        self._inner = inner
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         deadline = _deadline.get()
         if deadline is not None:
 
             async def check(event: str, _info: dict[str, Any]) -> None:
-                if event.endswith("send_request_headers.started") and deadline.left <= 0:
+                if event.endswith(START) and deadline.left <= 0:
                     raise DeadlinePassed
 
+            await check(START, {})
             request.extensions = {**request.extensions, "trace": check}
-        return await super().handle_async_request(request)
+        return await self._inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
 
 
 def shared_client(max_in_flight: int) -> httpx2.AsyncClient:
     """One pool for every account: a client per account costs nearly a megabyte each."""
     limits = httpx2.Limits(max_connections=max_in_flight, max_keepalive_connections=max_in_flight)
-    transport = DeadlineTransport(limits=limits)
+    transport = DeadlineTransport(httpx2.AsyncHTTPTransport(limits=limits))
     timeout = httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
     return httpx2.AsyncClient(transport=transport, timeout=timeout, follow_redirects=False)

@@ -1,0 +1,169 @@
+"""Capabilities: what each provider offers, as data. docs/providers.md is generated from it.
+
+Sizes are bytes of one file. What nobody could confirm is named: the program is built so that either answer works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.spec import Method
+
+MB: Final = 1_000_000
+GB: Final = 1_000 * MB
+
+
+class FoundBy(StrEnum):
+    """How a remote job of ours is found again after its create's answer was lost."""
+
+    METADATA = "metadata"
+    OUR_ID = "its id, which we choose"
+    SUFFIX = "suffix, training file and base model"
+    EITHER = "metadata; else suffix, training file and base model"
+
+
+class PriceFrom(StrEnum):
+    """Who says what training costs."""
+
+    FILE = "the price file"
+    ESTIMATE = "the provider's estimate before the create"
+    JOB = "the provider's figure in the job"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a provider offers.
+
+    `options` are those of `[run.PROVIDER]` it understands besides `base_model`. `servable` says whether a finished
+    model can be called at once; where it cannot, `serving` says what it needs. `unconfirmed` is in words.
+    """
+
+    found_by: FoundBy
+    methods: tuple[Method, ...] = ("supervised",)
+    options: tuple[str, ...] = ("method", "n_epochs", "batch_size")
+    seed: bool
+    suffix_length: int
+    events: bool
+    cancel: bool = True
+    price: PriceFrom
+    servable: bool
+    serving: str
+    minimum_examples: int
+    maximum_bytes: int
+    unconfirmed: tuple[str, ...] = ()
+
+
+_BOTH: Final[tuple[Method, ...]] = ("supervised", "dpo")
+_FACTOR: Final = ("method", "n_epochs", "batch_size", "learning_rate_multiplier")
+_RATE: Final = ("method", "n_epochs", "batch_size", "learning_rate", "context_length")
+
+CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
+    ProviderName.OPENAI: Capabilities(
+        found_by=FoundBy.METADATA,
+        methods=_BOTH,
+        options=_FACTOR,
+        seed=True,
+        suffix_length=64,
+        events=True,
+        price=PriceFrom.FILE,
+        servable=True,
+        serving="at once, by its model id",
+        minimum_examples=10,
+        maximum_bytes=512 * MB,
+        unconfirmed=("the code of a refused creation", "training prices"),
+    ),
+    ProviderName.AZURE: Capabilities(
+        found_by=FoundBy.SUFFIX,
+        methods=_BOTH,
+        options=(*_FACTOR, "training_type", "byte_order_mark"),
+        seed=True,
+        suffix_length=40,
+        events=True,
+        price=PriceFrom.FILE,
+        servable=False,
+        serving="needs a deployment, made in the portal or with the resource manager's API, not with this key",
+        minimum_examples=10,
+        maximum_bytes=512 * MB,
+        unconfirmed=("metadata and its list filter: not used", "whether files need the byte-order mark"),
+    ),
+    ProviderName.NEBIUS: Capabilities(
+        found_by=FoundBy.SUFFIX,
+        options=(*_RATE, "lora", "lora_rank", "lora_alpha"),
+        seed=True,
+        suffix_length=40,
+        events=True,
+        price=PriceFrom.FILE,
+        servable=False,
+        serving="the result is a checkpoint; POST /v0/models makes a model of it that can be called",
+        minimum_examples=1,
+        maximum_bytes=512 * MB,
+        unconfirmed=(
+            "the longest suffix",
+            "the fewest examples",
+            "the largest file; 5 GB is said, 512 MB is allowed",
+        ),
+    ),
+    ProviderName.OPENAI_COMPATIBLE: Capabilities(
+        found_by=FoundBy.EITHER,
+        methods=_BOTH,
+        options=_FACTOR,
+        seed=True,
+        suffix_length=40,
+        events=True,
+        price=PriceFrom.FILE,
+        servable=True,
+        serving="depends on the server; taken to be callable at once",
+        minimum_examples=10,
+        maximum_bytes=512 * MB,
+        unconfirmed=("everything: it depends on the server",),
+    ),
+    ProviderName.TOGETHER: Capabilities(
+        found_by=FoundBy.SUFFIX,
+        methods=_BOTH,
+        options=(*_RATE, "lora", "lora_rank", "lora_alpha"),
+        seed=True,
+        suffix_length=40,
+        events=True,
+        price=PriceFrom.ESTIMATE,
+        servable=False,
+        serving="needs a dedicated endpoint",
+        minimum_examples=1,
+        maximum_bytes=5 * GB,
+        unconfirmed=("whether the suffix is always shown in lists",),
+    ),
+    ProviderName.FIREWORKS: Capabilities(
+        found_by=FoundBy.OUR_ID,
+        options=(*_RATE, "lora_rank"),
+        seed=False,
+        suffix_length=64,
+        events=False,
+        price=PriceFrom.JOB,
+        servable=False,
+        serving="needs a deployment",
+        minimum_examples=3,
+        maximum_bytes=5 * GB,
+        unconfirmed=("the largest file behind a signed address", "what batch_size counts: samples are sent"),
+    ),
+}
+
+EQUIVALENTS: Final[Mapping[str, tuple[str, str]]] = {
+    "learning_rate_multiplier": ("learning_rate", "the rate itself, for example 1e-5"),
+    "learning_rate": ("learning_rate_multiplier", "a factor on a rate of the provider's choice, for example 2"),
+    "lora_alpha": ("lora_rank", "the size of the adapter"),
+}
+
+
+def lacking(provider: ProviderName, option: str) -> str | None:
+    """Why this provider cannot be given the option, naming its equivalent; None when it can."""
+    offers = CAPABILITIES[provider]
+    if option == "base_model" or option in offers.options:
+        return None
+    other, meaning = EQUIVALENTS.get(option, ("", ""))
+    if other in offers.options:
+        return f"is not an option of {provider}; its equivalent is {other}, {meaning}"
+    having = [name for name, each in CAPABILITIES.items() if option in each.options]
+    return f"is not an option of {provider} and it has no equivalent; remove it (known to {', '.join(having)})"

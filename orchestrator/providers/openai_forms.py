@@ -1,0 +1,88 @@
+"""What is asked of and told by a server that speaks OpenAI's API, from and to our own values."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from openai.types import FileObject
+from openai.types.fine_tuning import FineTuningJob
+
+from orchestrator.core.remote import FileStatus, JobStatus, RemoteFile, RemoteJob
+from orchestrator.core.spec import TrainingSpec
+from orchestrator.providers.base import JobOrder
+from orchestrator.providers.openai_dialects import FILE_STATUS, JOB_STATUS, Dialect
+from orchestrator.providers.tagging import tagged_suffix
+
+TAG_KEY: Final = "orchestrator_job"
+
+
+def creation(order: JobOrder, dialect: Dialect) -> dict[str, Any]:
+    """The arguments of `fine_tuning.jobs.create`."""
+    spec, length = order.spec, dialect.capabilities.suffix_length
+    values: dict[str, Any] = {
+        "model": spec.base_model,
+        "training_file": order.training_file,
+        "validation_file": order.validation_file,
+        "suffix": tagged_suffix(order, length) if dialect.tags_suffix else spec.suffix and spec.suffix[:length],
+        "seed": spec.seed,
+        "method": _method(spec, dialect),
+        "metadata": {TAG_KEY: order.tag} if dialect.keeps_metadata else None,
+        "extra_body": {wire: value for name, wire in dialect.extra.items() if (value := getattr(spec, name))},
+    }
+    return {name: value for name, value in values.items() if value} | ({"seed": spec.seed} if spec.seed == 0 else {})
+
+
+def _method(spec: TrainingSpec, dialect: Dialect) -> dict[str, Any]:
+    given = {wire: getattr(spec, name) for name, wire in dialect.hyperparameters.items()}
+    left_open = (None,) if dialect.says_auto else (None, "auto")
+    chosen = {wire: value for wire, value in given.items() if value not in left_open}
+    return {"type": spec.method, spec.method: {"hyperparameters": {**dialect.always, **chosen}}}
+
+
+def file_of(file: FileObject) -> RemoteFile:
+    """A file as the server shows it."""
+    raw = str(file.status)
+    return RemoteFile(
+        id=file.id,
+        status=FILE_STATUS.get(raw, FileStatus.PROCESSING),
+        raw=raw,
+        message=file.status_details,
+    )
+
+
+def job_of(job: FineTuningJob, dialect: Dialect) -> RemoteJob:
+    """A job as the server shows it."""
+    raw = str(job.status)
+    # A healthy job may carry an error object full of nulls: failure is the status, not the presence of an error.
+    error = job.error if job.error and (job.error.code or job.error.message) else None
+    method = getattr(job.method, str(job.method.type), None) if job.method else None
+    used = getattr(method, "hyperparameters", None) or job.hyperparameters
+    return RemoteJob(
+        id=job.id,
+        status=JOB_STATUS.get(raw, JobStatus.UNKNOWN),
+        raw=raw,
+        training_file=job.training_file,
+        base_model=job.model,
+        fine_tuned_model=job.fine_tuned_model or None,
+        servable=dialect.capabilities.servable,
+        error_code=error.code if error else None,
+        error_message=error.message if error else None,
+        organization=job.organization_id or None,
+        trained_tokens=job.trained_tokens,
+        created_at=job.created_at,
+        estimated_finish=job.estimated_finish,
+        hyperparameters=used.model_dump(exclude_none=True) if used else {},
+        request_id=job._request_id,
+    )
+
+
+def carries(job: FineTuningJob, order: JobOrder) -> bool:
+    """Whether the job's metadata holds the order's tag."""
+    return (job.metadata or {}).get(TAG_KEY) == order.tag
+
+
+def suffix_of(job: FineTuningJob) -> str | None:
+    """The suffix the job was created with; None where the server does not show it. Servers call it differently."""
+    shown = job.model_extra or {}
+    suffix = getattr(job, "user_provided_suffix", None) or shown.get("user_provided_suffix") or shown.get("suffix")
+    return str(suffix) if suffix else None

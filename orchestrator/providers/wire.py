@@ -1,0 +1,71 @@
+"""Wire: the dataset as it is sent. The canonical bytes, with a byte-order mark before them where one is asked for."""
+
+from __future__ import annotations
+
+import io
+import os
+from codecs import BOM_UTF8
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, cast
+
+from orchestrator.core.capabilities import Capabilities
+from orchestrator.core.errors import RequestRejected
+from orchestrator.providers.base import FileToSend
+
+CHUNK = 256 * 1024
+
+
+@contextmanager
+def open_to_send(wanted: FileToSend) -> Iterator[BinaryIO]:
+    """A handle of its own for one upload: encoders seek, and a shared one corrupts."""
+    with wanted.path.open("rb") as plain:
+        yield cast("BinaryIO", _Marked(plain)) if wanted.byte_order_mark else plain
+
+
+async def chunks(wanted: FileToSend) -> AsyncIterator[bytes]:
+    """The bytes to send, a little at a time."""
+    with open_to_send(wanted) as handle:
+        while data := handle.read(CHUNK):
+            yield data
+
+
+def check_size(wanted: FileToSend, offers: Capabilities, account: str) -> None:
+    """Raise RequestRejected for a file the provider would refuse after all of it was sent."""
+    if wanted.wire_bytes > offers.maximum_bytes:
+        raise RequestRejected(
+            f"the dataset has {wanted.wire_bytes:,} bytes and the provider takes files of at most "
+            f"{offers.maximum_bytes:,}",
+            hint="Make the dataset smaller, or train it at a provider that takes larger files.",
+            account=account,
+        )
+
+
+class _Marked(io.RawIOBase):
+    """A file with a byte-order mark before its first byte. Positions count the mark."""
+
+    def __init__(self, plain: BinaryIO) -> None:
+        self._plain = plain
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        mark = len(BOM_UTF8)
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: mark + self._plain.seek(0, os.SEEK_END)}[whence]
+        self._at = start + offset
+        self._plain.seek(max(self._at - mark, 0))
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = BOM_UTF8[self._at : self._at + len(buffer)] or self._plain.read(len(buffer))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
