@@ -17,7 +17,7 @@ from structlog.stdlib import BoundLogger
 from orchestrator.core import action as act
 from orchestrator.core.advance import Outcome, advance, hold, park, renew_intent, stumble, wait
 from orchestrator.core.clock import Clock
-from orchestrator.core.dataset import Dataset, Part
+from orchestrator.core.dataset import Part
 from orchestrator.core.errors import (
     Ambiguous,
     Failure,
@@ -34,6 +34,7 @@ from orchestrator.core.observe import choose, created, observe_files, observe_jo
 from orchestrator.core.remote import FileStatus, JobStatus
 from orchestrator.core.retry import GiveUp, HoldAccount, RetryAt, decide, poll_delay
 from orchestrator.core.run import Standing
+from orchestrator.core.spec import TrainingSpec
 from orchestrator.daemon.journal import tell, tell_model
 from orchestrator.providers.base import Connection, Deadline, FileToSend, JobOrder, Provider
 from orchestrator.store import accounts, jobs, runs
@@ -134,16 +135,16 @@ class Reconciler:
             case act.Verify():
                 return await self._attempt(job, self._verify(loaded, connected))
             case act.Upload():
-                dataset = await self._dataset(loaded)
-                job, deadline = await self._intend(job, Event.UPLOAD_STARTED, self._upload_seconds(dataset))
-                return await self._attempt(job, self._upload(job, provider, dataset, deadline))
+                files = await self._files(loaded)
+                job, deadline = await self._intend(job, Event.UPLOAD_STARTED, self._upload_seconds(files))
+                return await self._attempt(job, self._upload(job, provider, files, deadline))
             case act.CheckFile():
                 return await self._attempt(job, self._check_file(job, provider))
             case act.Submit():
                 job, deadline = await self._intend(job, Event.SUBMIT_STARTED, self._pace.intent)
                 return await self._attempt(job, self._submit(job, provider, loaded, deadline))
             case act.Settle():
-                return await self._attempt(job, self._settle(job, provider))
+                return await self._attempt(job, self._settle(job, provider, loaded))
             case act.Follow():
                 return await self._attempt(job, self._follow(job, provider))
             case act.Stop():
@@ -172,12 +173,9 @@ class Reconciler:
         )
         return wait(loaded.job, self._clock.now())
 
-    async def _upload(self, job: Job, provider: Provider, dataset: Dataset, deadline: Deadline) -> Outcome:
+    async def _upload(self, job: Job, provider: Provider, files: list[FileToSend], deadline: Deadline) -> Outcome:
         ids: list[str] = []
-        for part in (dataset.training, dataset.validation):
-            if part is None:
-                continue
-            wanted = FileToSend(path=part.path, filename=_filename(part), bytes=part.bytes)
+        for wanted in files:
             file = await provider.find_file(wanted) or await provider.upload_file(wanted, deadline)
             ids.append(file.id)
             ready = file.status is FileStatus.READY
@@ -198,20 +196,13 @@ class Reconciler:
         return observe_files(job, files, now=self._clock.now(), delay=self._delay(job))
 
     async def _submit(self, job: Job, provider: Provider, loaded: jobs.Loaded, deadline: Deadline) -> Outcome:
-        remote = choose(job, await provider.find_jobs(job.tag))
-        if remote is None:
-            order = JobOrder(
-                tag=job.tag,
-                spec=loaded.run.specs[job.provider],
-                training_file=job.remote_file_id or "",
-                validation_file=job.remote_validation_file_id,
-            )
-            remote = await provider.create_job(order, deadline)
+        order = _order(job, loaded)
+        remote = choose(job, await provider.find_jobs(order)) or await provider.create_job(order, deadline)
         now = self._clock.now()
         return created(job, remote, now=now, delay=self._pace.poll_min)
 
-    async def _settle(self, job: Job, provider: Provider) -> Outcome:
-        remote = choose(job, await provider.find_jobs(job.tag))
+    async def _settle(self, job: Job, provider: Provider, loaded: jobs.Loaded) -> Outcome:
+        remote = choose(job, await provider.find_jobs(_order(job, loaded)))
         if remote is None:
             return advance(job, Event.CANCELLED, now=self._clock.now())
         return created(job, remote, now=self._clock.now(), delay=0)
@@ -289,13 +280,15 @@ class Reconciler:
             connected = self._connections.get(outcome.job.account)
             tell_model(self._log, outcome, connected.key_fingerprint if connected else None)
 
-    async def _dataset(self, loaded: jobs.Loaded) -> Dataset:
+    async def _files(self, loaded: jobs.Loaded) -> list[FileToSend]:
+        """What the job is trained on, and with what it is validated."""
         async with self._database.read() as connection:
-            return await runs.load_dataset(connection, loaded.run.dataset_sha256, self._datasets)
+            dataset = await runs.load_dataset(connection, loaded.run.dataset_sha256, self._datasets)
+        spec = loaded.run.specs[loaded.job.provider]
+        return [_to_send(part, spec) for part in (dataset.training, dataset.validation) if part is not None]
 
-    def _upload_seconds(self, dataset: Dataset) -> float:
-        size = dataset.training.bytes + (dataset.validation.bytes if dataset.validation else 0)
-        return self._pace.intent + size / SLOWEST_UPLOAD
+    def _upload_seconds(self, files: list[FileToSend]) -> float:
+        return self._pace.intent + sum(file.bytes for file in files) / SLOWEST_UPLOAD
 
     def _delay(self, job: Job) -> float:
         waited = self._clock.now() - job.state_since
@@ -309,6 +302,22 @@ class Reconciler:
         return min(times, default=None)
 
 
-def _filename(part: Part) -> str:
+def _to_send(part: Part, spec: TrainingSpec) -> FileToSend:
     """Providers keep no checksum: the name carries it."""
-    return f"orchestrator-{part.sha256[:16]}.jsonl"
+    return FileToSend(
+        path=part.path,
+        filename=f"orchestrator-{part.sha256[:16]}.jsonl",
+        bytes=part.bytes,
+        sha256=part.sha256,
+        examples=part.examples,
+        byte_order_mark=bool(spec.byte_order_mark),
+    )
+
+
+def _order(job: Job, loaded: jobs.Loaded) -> JobOrder:
+    return JobOrder(
+        tag=job.tag,
+        spec=loaded.run.specs[job.provider],
+        training_file=job.remote_file_id or "",
+        validation_file=job.remote_validation_file_id,
+    )
