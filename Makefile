@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install demo test lint format unit contract integration acceptance lock clean
+.PHONY: install demo test browser lint format unit contract integration acceptance chaos lock clean
 
 install: $(INSTALLED)
 
@@ -17,7 +17,7 @@ $(INSTALLED): pyproject.toml requirements.lock
 demo: install
 	@$(BIN)/orchestrator demo
 
-test: lint unit contract integration acceptance
+test: browser lint unit contract integration acceptance
 
 lint: install
 	$(BIN)/ruff check .
@@ -29,8 +29,25 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-unit contract integration acceptance: install
-	$(BIN)/pytest tests/$@
+unit: install
+	$(BIN)/pytest -n 2 tests/unit
+
+contract integration: install
+	$(BIN)/pytest -n 2 tests/$@
+
+# Processes that mostly wait for each other: more of them than cores.
+acceptance: install
+	$(BIN)/pytest -n 4 tests/acceptance tests/chaos
+
+# Kill the service ROUNDS times and once at every named point, then count what was paid for.
+ROUNDS ?= 60
+SEED ?= 1
+chaos: install
+	$(BIN)/python tests/chaos/harness.py --rounds $(ROUNDS) --seed $(SEED)
+
+# CI gets a browser where it can; elsewhere the dashboard's tests are skipped with a reason.
+browser:
+	@if [ "$$CI" = true ]; then .ci/browser; fi
 
 # requirements.lock: every package of every extra and group, pinned and hashed, for every platform.
 lock:

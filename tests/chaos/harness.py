@@ -1,0 +1,262 @@
+"""Chaos: kill the service again and again while the provider loses answers, then count what was paid for.
+
+    python tests/chaos/harness.py --rounds 60 --seed 1 --accounts 40
+
+The service and the sandbox are processes. The verdict is read from the sandbox, not from the service.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+POINTS = tuple(
+    f"{state}: {when}"
+    for state, whens in {
+        "planned": ("before record", "after record"),
+        "uploading": ("after intent", "before record", "after record"),
+        "processing": ("before record", "after record"),
+        "ready": ("before record", "after record"),
+        "submitting": ("after intent", "before record", "after record"),
+        "queued": ("before record", "after record"),
+        "running": ("before record", "after record"),
+    }.items()
+    for when in whens
+)
+FAULTS: list[dict[str, Any]] = [
+    {"kind": "slow", "seconds": 0.1},
+    {"kind": "lose_answer", "rate": 0.1, "operations": ["files.create", "jobs.create"]},
+    {"kind": "rate_limit", "rate": 0.1, "seconds": 0.2},
+    {"kind": "drop", "rate": 0.05},
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was found at the sandbox and in the service's own status at the end.
+
+    Whenever everything is done before the kills are, another seed makes it all over again: `runs` counts that.
+    """
+
+    accounts: int
+    runs: int
+    kills: int
+    faults: int
+    jobs: int
+    duplicates: int
+    orphans: int
+    models: int
+
+    @property
+    def good(self) -> bool:
+        return (
+            not self.duplicates
+            and not self.orphans
+            and self.jobs == self.runs * self.accounts
+            and self.models == self.accounts
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"runs {self.runs}, accounts {self.accounts}, kills {self.kills}, faults {self.faults}, "
+            f"jobs {self.jobs}, models {self.models}, "
+            f"duplicates {self.duplicates}, orphans {self.orphans}"
+        )
+
+
+class Chaos:
+    """One experiment in a folder of its own."""
+
+    def __init__(self, folder: Path, *, accounts: int, seed: int) -> None:
+        self._folder = folder
+        self._accounts = accounts
+        self._random = random.Random(seed)
+        self._seed = seed
+        self._sandbox: subprocess.Popen[str] | None = None
+        self._url = ""
+        self.kills = 0
+        self._runs = 1
+
+    def __enter__(self) -> Chaos:
+        (self._folder / "faults.json").write_text(json.dumps(FAULTS))
+        self._sandbox = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "orchestrator",
+                "sandbox",
+                "--port",
+                "0",
+                "--seconds",
+                "1",
+                "--seed",
+                str(self._seed),
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=self._folder,
+        )
+        assert self._sandbox.stdout is not None
+        self._url = self._sandbox.stdout.readline().split()[-1]
+        self._admin("faults", json.dumps({"faults": FAULTS}).encode())
+        self._write_accounts()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._sandbox is not None
+        self._sandbox.terminate()
+        self._sandbox.wait(10)
+        assert self._sandbox.stdout is not None
+        self._sandbox.stdout.close()
+
+    def kill_at_random(self, longest: float) -> None:
+        """Start the service, kill it at a random moment; when it is done before that, give it another run."""
+        service = self._start()
+        try:
+            service.wait(self._random.uniform(0.8, longest))
+        except subprocess.TimeoutExpired:
+            self._kill(service)
+        else:
+            self._runs += 1
+            self._write_accounts()
+
+    def crash_at(self, point: str, patience: float) -> bool:
+        """Start the service, which kills itself at the point; False when it never came there."""
+        service = self._start(CHAOS_CRASH_AT=point)
+        try:
+            service.wait(patience)
+        except subprocess.TimeoutExpired:
+            self._kill(service)
+            return False
+        if service.returncode == -signal.SIGKILL:
+            self.kills += 1
+            return True
+        return False
+
+    def finish(self, patience: float) -> Verdict:
+        """Let the service end its work, and count."""
+        service = self._start()
+        try:
+            service.wait(patience)
+        finally:
+            service.kill()
+            service.wait()
+        return self._verdict()
+
+    def _verdict(self) -> Verdict:
+        state = self._admin("state")
+        jobs = Counter((name, job["seed"]) for name, held in state["accounts"].items() for job in held["jobs"])
+        files = [[file["id"] for file in account["files"]] for account in state["accounts"].values()]
+        status = json.loads(
+            subprocess.run(
+                [sys.executable, "-m", "orchestrator", "status", "--json"],
+                cwd=self._folder,
+                env=self._environment(),
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+        )
+        return Verdict(
+            accounts=self._accounts,
+            runs=self._runs,
+            kills=self.kills,
+            faults=sum(self._admin("faults")["fired"]),
+            jobs=jobs.total(),
+            duplicates=sum(count - 1 for count in jobs.values()),
+            orphans=sum(max(0, len(ids) - 1) for ids in files),
+            models=len({job["fine_tuned_model"] for job in status["jobs"] if job["fine_tuned_model"]}),
+        )
+
+    def _start(self, **extra: str) -> subprocess.Popen[bytes]:
+        with (self._folder / "service.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "orchestrator", "run"],
+                cwd=self._folder,
+                env=self._environment() | extra,
+                stdout=log,
+                stderr=log,
+            )
+
+    def _kill(self, service: subprocess.Popen[bytes]) -> None:
+        if service.poll() is None:
+            self.kills += 1
+        service.kill()
+        service.wait()
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTRATOR_")}
+        keys = {f"KEY_{number}": f"sandbox-account-{number}" for number in range(self._accounts)}
+        return (
+            kept
+            | keys
+            | {
+                "ORCHESTRATOR_POLL_MIN_SECONDS": "0.2",
+                "ORCHESTRATOR_POLL_MAX_SECONDS": "1",
+                "ORCHESTRATOR_INTENT_SECONDS": "2",
+                "ORCHESTRATOR_MAX_IN_FLIGHT": "8",
+            }
+        )
+
+    def _write_accounts(self) -> None:
+        entries = "".join(
+            f'[[accounts]]\nname = "account-{number}"\nprovider = "openai"\n'
+            f'api_key = "env:KEY_{number}"\nbase_url = "{self._url}"\n\n'
+            for number in range(self._accounts)
+        )
+        (self._folder / "accounts.toml").write_text(
+            f'[run]\nname = "chaos"\nseed = {self._runs}\ndataset = "{ROOT / "chats"}"\nmoderation_waived = "sample chats"\n\n'
+            f'[run.openai]\nbase_model = "gpt-4.1-mini-2025-04-14"\nn_epochs = 3\n\n{entries}'
+        )
+
+    def _admin(self, what: str, body: bytes | None = None) -> Any:
+        request = urllib.request.Request(
+            f"{self._url.removesuffix('/v1')}/sandbox/{what}", data=body, method="PUT" if body else "GET"
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+
+def experiment(folder: Path, *, rounds: int, points: tuple[str, ...], accounts: int, seed: int) -> Verdict:
+    """So many random kills, then one at each named point, then the end."""
+    missed = Counter[str]()
+    with Chaos(folder, accounts=accounts, seed=seed) as chaos:
+        for point in points:
+            if not chaos.crash_at(point, patience=15):
+                missed[point] += 1
+        while chaos.kills < rounds + len(points) - missed.total():
+            chaos.kill_at_random(longest=4.0)
+        verdict = chaos.finish(patience=180)
+    if missed:
+        print("points not reached:", ", ".join(missed))
+    return verdict
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Kill the service, count the jobs.")
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--accounts", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+        verdict = experiment(
+            Path(folder), rounds=given.rounds, points=POINTS, accounts=given.accounts, seed=given.seed
+        )
+    print(verdict)
+    return 0 if verdict.good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
