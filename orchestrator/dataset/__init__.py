@@ -9,20 +9,27 @@ in a thread.
 from orchestrator.dataset.building import Built, build
 from orchestrator.dataset.checking import check
 from orchestrator.dataset.files import fingerprint
+from orchestrator.dataset.polishing import ALL, PolishedFile, Wishes, polish, write_polished
 from orchestrator.dataset.prices import Prices, load_prices
-from orchestrator.dataset.rules import Rules
+from orchestrator.dataset.rules import Rules, minimum_examples
 from orchestrator.dataset.summary import Checked, FileSummary, Histogram, Summary
 
 __all__ = [
+    "ALL",
     "Built",
     "Checked",
     "FileSummary",
     "Histogram",
+    "PolishedFile",
     "Prices",
     "Rules",
     "Summary",
+    "Wishes",
     "build",
     "check",
     "fingerprint",
     "load_prices",
+    "minimum_examples",
+    "polish",
+    "write_polished",
 ]

@@ -14,8 +14,27 @@ _FIRST = {"role": 0, "content": 1}
 
 
 def canonical(body: Body) -> bytes:
-    """One line: UTF-8 unescaped, no spaces, role and content first and every other key sorted, a line feed."""
-    return _encode(_ordered(body)) + b"\n"
+    """One line: UTF-8 unescaped, no spaces, role and content first and every other key sorted, a line feed.
+
+    An empty system message says nothing and is refused by providers; it is left out (and warned about).
+    """
+    return _encode(_ordered(trimmed(body))) + b"\n"
+
+
+def trimmed(body: Body) -> Body:
+    """The example as it is written: without empty system messages."""
+    if "input" in body:
+        return body | {"input": trimmed(body["input"])}
+    if not any(map(_is_empty_system, body["messages"])):
+        return body
+    return body | {"messages": [message for message in body["messages"] if not _is_empty_system(message)]}
+
+
+def _is_empty_system(message: dict[str, Any]) -> bool:
+    if message["role"] != "system":
+        return False
+    content = message["content"]
+    return isinstance(content, str) and not content.strip()
 
 
 def _ordered(value: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from orchestrator.core.finding import Finding, Severity
-from orchestrator.dataset.canonical import canonical
+from orchestrator.dataset.canonical import canonical, trimmed
 from orchestrator.dataset.checks.advice import advice
 from orchestrator.dataset.checks.errors import errors
 from orchestrator.dataset.checks.texts import said
@@ -84,7 +84,7 @@ class Check:
 
     def _fails(self, example: Example) -> bool:
         """Whether it has errors; all of them are noted, and the tokens of one that has none."""
-        faults = list(errors(example.body, self._rules)) or list(self.tally.measure(example.body))
+        faults = list(errors(example.body, self._rules)) or list(self.tally.measure(trimmed(example.body)))
         for fault in faults:
             self._found.add_fault(example, fault)
         return bool(faults)

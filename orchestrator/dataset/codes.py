@@ -225,7 +225,7 @@ class Code(Enum):
     EMPTY_SYSTEM = (
         "empty-system",
         WARNING,
-        "A system message is empty.",
+        "A system message is empty. It is left out of the dataset.",
         "Delete it: `orchestrator polish` can do it.",
     )
     LATE_INSTRUCTION = (

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from orchestrator.dataset.checks.keys import wrong_keys
 from orchestrator.dataset.checks.message import is_plain, message_errors
-from orchestrator.dataset.checks.order import alternating_errors, ending_errors, weight_errors
+from orchestrator.dataset.checks.order import alternating_errors, ending_errors, learning_errors
 from orchestrator.dataset.checks.tools import call_errors, definition_errors, has_tools
 from orchestrator.dataset.codes import Code
 from orchestrator.dataset.example import Body, Fault, Steps
@@ -37,7 +37,7 @@ def _chat(body: Body, rules: Rules) -> Iterator[Fault]:
         if has_tools(body):
             yield from definition_errors(body.get("tools"), ("tools",))
             yield from call_errors(messages, body.get("tools"), ("messages",))
-        yield from weight_errors(messages, ("messages",))
+        yield from learning_errors(messages, ("messages",))
         if rules.alternating:
             yield from alternating_errors(messages, ("messages",))
 

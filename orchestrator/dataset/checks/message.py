@@ -47,6 +47,8 @@ def message_errors(message: object, steps: Steps) -> Iterator[Fault]:
     yield from wrong_keys(message, BASE | known, ("role",), steps)
     yield from _content_errors(message, steps)
     yield from _name_errors(message, steps)
+    if "weight" in message and not is_weight(message["weight"]):
+        yield Fault(Code.BAD_WEIGHT, (*steps, "weight"), f"the weight is {str(message['weight'])[:40]}")
     if role == "tool" and "tool_call_id" not in message:
         yield Fault(Code.MISSING_KEY, steps, '"tool_call_id" is missing')
 
@@ -61,19 +63,21 @@ def _role_errors(message: dict[str, Any], steps: Steps) -> Iterator[Fault]:
 
 def _content_errors(message: dict[str, Any], steps: Steps) -> Iterator[Fault]:
     content, place = message.get("content"), (*steps, "content")
-    says_otherwise = bool(message.get("tool_calls") or message.get("refusal"))
     if isinstance(content, str):
-        yield from text_errors(content, place, may_be_empty=says_otherwise or message.get("role") == "system")
+        yield from text_errors(content, place, may_be_empty=message.get("role") == "system")
     elif isinstance(content, list):
         yield from part_errors(content, message.get("role"), place)
         for index, part in enumerate(content):
-            if isinstance(part, dict) and isinstance(text := part.get("text"), str):
-                yield from text_errors(text, (*place, index, "text"), may_be_empty=False)
+            for key in ("text", "refusal") if isinstance(part, dict) else ():
+                if isinstance(text := part.get(key), str):
+                    yield from text_errors(text, (*place, index, key), may_be_empty=False)
     elif content is not None:
         yield Fault(Code.WRONG_TYPE, place, f"the content must be text or an array of parts, not {typed(content)}")
-    elif not says_otherwise and "content" in message:
+    elif message.get("tool_calls") or message.get("refusal"):
+        pass  # the assistant says something in another way
+    elif "content" in message:
         yield Fault(Code.EMPTY_CONTENT, place, "the content is null")
-    elif not says_otherwise:
+    else:
         yield Fault(Code.MISSING_KEY, steps, '"content" is missing')
 
 
@@ -83,6 +87,11 @@ def text_errors(text: str, steps: Steps, *, may_be_empty: bool) -> Iterator[Faul
         yield Fault(Code.EMPTY_CONTENT, steps, "the text is empty")
     for token in sorted(set(SPECIAL.findall(text))):
         yield Fault(Code.SPECIAL_TOKEN, steps, f"the text holds {token}")
+
+
+def is_weight(value: object) -> bool:
+    """0 or 1 and nothing that only equals them, such as true or 1.0."""
+    return type(value) is int and value in (0, 1)
 
 
 def _name_errors(message: dict[str, Any], steps: Steps) -> Iterator[Fault]:

@@ -13,6 +13,7 @@ _SELF = re.compile(rf"\b(?:I'm|I am|[Mm]y name is|[Tt]his is|[Cc]all me) ({_WORD
 _ADDRESS = re.compile(
     rf"\b(?:Hi|Hello|Hey|Dear|Welcome|Thanks|Thank you|Goodbye|Bye),? ({_WORD})\b|, ({_WORD})[!?.,]"
 )
+_YOU = re.compile(rf"\b(?:You are|you are|You're|name is) ({_WORD})\b")
 _SPEAKER = re.compile(rf"({_WORD}(?: {_WORD})?): ")
 _NO_NAME = frozenset(
     word
@@ -27,7 +28,7 @@ _NO_NAME = frozenset(
 
 def user_names(body: Body, texts: list[Said], known: str) -> set[str]:
     """Every name that the user of this chat may have: as the source says, as they say, as they are addressed."""
-    names = {known} if known else set()
+    names, others = {known} if known else set(), set(_NO_NAME)
     messages = body.get("messages")
     names |= {name for message in messages if (name := _name(message))} if isinstance(messages, list) else set()
     for role, text, _ in texts:
@@ -37,7 +38,10 @@ def user_names(body: Body, texts: list[Said], known: str) -> set[str]:
             names |= _found(_SELF, text)
         elif role == "assistant":
             names |= _found(_ADDRESS, text)
-    return names - _NO_NAME
+            others |= _found(_SELF, text)
+        elif role == "system":
+            others |= _found(_YOU, text)
+    return names - others
 
 
 def _name(message: Any) -> str:
@@ -48,4 +52,4 @@ def _name(message: Any) -> str:
 
 
 def _found(pattern: re.Pattern[str], text: str) -> set[str]:
-    return {name for match in pattern.findall(text) for name in match if name}
+    return {name for match in pattern.finditer(text) for name in match.groups() if name}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from orchestrator.dataset.checks.message import is_weight
 from orchestrator.dataset.codes import Code
 from orchestrator.dataset.example import Fault, Steps
 
@@ -19,19 +20,11 @@ def ending_errors(messages: list[Any], steps: Steps) -> Iterator[Fault]:
         yield Fault(Code.LAST_NOT_ASSISTANT, place, f"the last message is from {str(roles[-1])[:40]!r}")
 
 
-def weight_errors(messages: list[Any], steps: Steps) -> Iterator[Fault]:
-    """Weights are 0 or 1, at the assistant's messages, and not all 0."""
+def learning_errors(messages: list[Any], steps: Steps) -> Iterator[Fault]:
+    """At least one answer is to be learned."""
     answers = [message for message in messages if isinstance(message, dict) and message.get("role") == "assistant"]
-    for index, message in enumerate(messages):
-        if isinstance(message, dict) and "weight" in message and not _is_weight(message["weight"]):
-            place = (*steps, index, "weight")
-            yield Fault(Code.BAD_WEIGHT, place, f"the weight is {str(message['weight'])[:40]}")
-    if answers and all(_is_weight(answer.get("weight")) and answer["weight"] == 0 for answer in answers):
+    if answers and all(is_weight(answer.get("weight")) and answer["weight"] == 0 for answer in answers):
         yield Fault(Code.NOTHING_TO_LEARN, steps, "every answer has the weight 0")
-
-
-def _is_weight(value: object) -> bool:
-    return type(value) in (int, float) and value in (0, 1)
 
 
 def alternating_errors(messages: list[Any], steps: Steps) -> Iterator[Fault]:

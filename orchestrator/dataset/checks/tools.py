@@ -29,6 +29,8 @@ def has_tools(body: Body) -> bool:
 
 def definition_errors(tools: object, steps: Steps) -> Iterator[Fault]:
     """Every error of the `tools`."""
+    if tools == []:
+        yield Fault(Code.BAD_TOOL, steps, "there are no tools in it", "Leave `tools` out.")
     for index, tool in enumerate(tools if isinstance(tools, list) else ()):
         place = (*steps, index)
         if not isinstance(tool, dict):
@@ -65,6 +67,8 @@ def call_errors(messages: list[Any], tools: object, steps: Steps) -> Iterator[Fa
             continue
         yield from _unanswered(waiting)
         waiting = {}
+        if message.get("tool_calls") == []:
+            yield Fault(Code.BAD_TOOL, (*place, "tool_calls"), "there are no calls in it", "Leave `tool_calls` out.")
         for number, call in enumerate(_calls(message)):
             yield from _call(call, known, (*place, "tool_calls", number), waiting)
     if messages and isinstance(messages[-1], dict) and messages[-1].get("role") == "tool":
@@ -103,8 +107,9 @@ def _call(call: object, known: set[object], steps: Steps, waiting: dict[str, Ste
     yield from wrong_keys(call, CALL_KEYS, tuple(CALL_KEYS), steps)
     yield from _only_functions(call, steps)
     if isinstance(called := call.get("id"), str):
-        if called in waiting:
-            yield Fault(Code.BAD_TOOL, (*steps, "id"), f"the id {called[:40]!r} is used twice", "Use different ids.")
+        if called in waiting or not called:
+            message = f"the id {called[:40]!r} is used twice" if called else "the id is empty"
+            yield Fault(Code.BAD_TOOL, (*steps, "id"), message, "Give every call its own id.")
         waiting[called] = steps
     if isinstance(function := call.get("function"), dict):
         yield from _called(function, known, (*steps, "function"))

@@ -120,6 +120,7 @@ ROWS = [
     row("weight 2", {"messages": [USER, ANSWER | {"weight": 2}]}, ("bad-weight", 2, "$.messages[1].weight")),
     row("weight as text", {"messages": [USER, ANSWER | {"weight": "1"}]}, ("bad-weight", 2, "$.messages[1].weight")),
     row("weight true", {"messages": [USER, ANSWER | {"weight": True}]}, ("bad-weight", 2, "$.messages[1].weight")),
+    row("weight 1.0", {"messages": [USER, ANSWER | {"weight": 1.0}]}, ("bad-weight", 2, "$.messages[1].weight")),
     row("a user's weight", {"messages": [USER | {"weight": 1}, ANSWER]}, ("unknown-key", 2, "$.messages[0].weight")),
     row("every weight 0", {"messages": [USER, ANSWER | {"weight": 0}]}, ("nothing-to-learn", 2, "$.messages")),
     row("a pair among chats", pair(), ("wrong-method", 2, "$")),
@@ -188,7 +189,7 @@ def called(**changes: Any) -> dict[str, Any]:
 
 AT_CALL = "$.messages[1].tool_calls[0]"
 TOOL_ROWS = [
-    tools("a call without tools", [USER, CALLING], [], ("unknown-tool", 2, f"{AT_CALL}.function.name")),
+    row("a call without tools", {"messages": [USER, CALLING]}, ("unknown-tool", 2, f"{AT_CALL}.function.name")),
     tools("an unknown tool", [USER, called(name="sub")], TOOLS, ("unknown-tool", 2, f"{AT_CALL}.function.name")),
     tools("bad arguments", [USER, called(arguments="{")], TOOLS,
           ("bad-arguments", 2, f"{AT_CALL}.function.arguments")),
@@ -214,6 +215,12 @@ TOOL_ROWS = [
           ("bad-tool", 2, "$.tools[0].function.name")),
     tools("a tool of another type", [USER, ANSWER], [{"type": "search", "function": {"name": "a"}}],
           ("bad-tool", 2, "$.tools[0].type")),
+    tools("empty tools", [USER, ANSWER], [], ("bad-tool", 2, "$.tools")),
+    tools("empty calls", [USER, ANSWER | {"tool_calls": []}], TOOLS, ("bad-tool", 2, "$.messages[1].tool_calls")),
+    tools("a call and empty text", [USER, CALLING | {"content": ""}], TOOLS,
+          ("empty-content", 2, "$.messages[1].content")),
+    tools("a call without an id", [USER, {"role": "assistant", "tool_calls": [CALL | {"id": ""}]}], TOOLS,
+          ("bad-tool", 2, f"{AT_CALL}.id")),
     tools("tools an object", [USER, ANSWER], {}, ("wrong-type", 2, "$.tools")),
 ]  # fmt: skip
 

@@ -35,12 +35,13 @@ def from_bytes(tmp_path: Path, content: bytes, name: str = "data") -> tuple[list
     [
         ("messages", [ONE, TWO], [ONE, TWO]),
         ("chat", {"messages": [ONE, TWO]}, [ONE, TWO]),
+        ("chat", {"messages": [{"role": "system", "content": " "}, ONE, TWO]}, [ONE, TWO]),
         ("chat", {"messages": [ONE | {"name": "mina"}, TWO | {"weight": 0}, ONE, TWO | {"weight": 1}]},
          [ONE | {"name": "mina"}, TWO | {"weight": 0}, ONE, TWO | {"weight": 1}]),
         ("request", {"model": "gpt-4.1", "messages": [ONE, TWO], "temperature": 1, "stream": True}, [ONE, TWO]),
-        ("sharegpt", {"conversations": [{"from": "system", "value": "Be kind."},
-                                        {"from": "human", "value": ONE["content"]}, {"from": "gpt", "value": "Two."}]},
-         FRAMED),
+        ("sharegpt", {"conversations": [
+            {"from": "system", "value": "Be kind."}, {"from": "human", "value": ONE["content"]},
+            {"from": "gpt", "value": "Two."}]}, FRAMED),
         ("sharegpt", {"system": "Be kind.", "id": "7", "conversations": [
             {"from": "Human", "value": ONE["content"]}, {"from": "gpt", "value": "Two.", "weight": None}]}, FRAMED),
         ("alpaca", {"instruction": ONE["content"], "input": "", "output": "Two."}, [ONE, TWO]),

@@ -1,0 +1,199 @@
+"""Polish repairs what the warnings name, shows it first, and finds nothing to do the second time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orchestrator.core.errors import ConfigError, DatasetError
+from orchestrator.dataset import ALL, Rules, Wishes, build, check, polish, write_polished
+
+SAMPLES = Path(__file__).parents[3] / "chats"
+SYSTEM = {"role": "system", "content": "Be kind."}
+ONE = {"role": "user", "content": "What is one and one?"}
+TWO = {"role": "assistant", "content": "Two."}
+NAMES = ("Mina", "Tomás", "Aisha")
+
+
+def put(folder: Path, *chats: Any) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, chat in enumerate(chats):
+        (folder / f"{number:02}.json").write_text(json.dumps(chat), encoding="utf-8")
+    return folder
+
+
+def after(folder: Path, wishes: Wishes) -> list[Any]:
+    return [json.loads(file.after) if file.after else None for file in polish(folder, wishes)]
+
+
+def polished(folder: Path, into: Path, wishes: Wishes) -> Path:
+    write_polished(polish(folder, wishes), folder, into)
+    return into
+
+
+def test_system_messages_become_one(tmp_path: Path) -> None:
+    late = {"role": "system", "content": "Be brief."}
+    empty = {"role": "system", "content": " "}
+    folder = put(
+        tmp_path, [ONE, late, TWO, SYSTEM], [empty, ONE, TWO], [SYSTEM, SYSTEM, ONE, TWO], [SYSTEM, ONE, TWO]
+    )
+    assert after(folder, Wishes(merge_system=True)) == [
+        [{"role": "system", "content": "Be brief.\n\nBe kind."}, ONE, TWO],
+        [ONE, TWO],
+        [SYSTEM, ONE, TWO],
+        [SYSTEM, ONE, TWO],
+    ]
+
+
+def test_empty_system_messages_alone_are_dropped(tmp_path: Path) -> None:
+    folder = put(tmp_path, [SYSTEM, ONE, {"role": "system", "content": ""}, SYSTEM, TWO])
+    assert after(folder, Wishes(drop_empty_system=True)) == [[SYSTEM, ONE, SYSTEM, TWO]]
+
+
+def test_one_system_message_everywhere(tmp_path: Path) -> None:
+    other = {"role": "system", "content": "Be brief."}
+    folder = put(tmp_path, [SYSTEM, ONE, TWO], [other, ONE, TWO], [ONE, TWO], [SYSTEM, TWO])
+    assert after(folder, Wishes(common_system="")) == [[SYSTEM, ONE, TWO]] * 3 + [[SYSTEM, TWO]]
+    assert after(folder, Wishes(common_system="Be brief."))[3] == [other, TWO]
+
+
+def with_user(text: str) -> list[Any]:
+    return [
+        {"role": "system", "content": "You are Juniper. Alex is your pupil."},
+        {"role": "user", "content": f"Hi, I'm Alex. {text}?", "name": "Alex"},
+        {"role": "assistant", "content": f"Hi Alex! Alex's {text}: Alexander and ALEX differ."},
+    ]
+
+
+WORDS = ["amber", "birch", "cedar", "dune", "elm", "fern", "grove", "heath"]
+
+
+def test_the_user_gets_another_name_in_each_chat(tmp_path: Path) -> None:
+    folder = put(tmp_path / "chats", *map(with_user, WORDS))
+    assert check(folder, Rules(minimum_examples=0)).counts == {"same-user-name": 1}
+    chats = after(folder, Wishes(names=NAMES))
+    assert chats[1] == [
+        {"role": "system", "content": "You are Juniper. Tomás is your pupil."},
+        {"role": "user", "content": "Hi, I'm Tomás. birch?", "name": "Tomás"},
+        {"role": "assistant", "content": "Hi Tomás! Tomás's birch: Alexander and ALEX differ."},
+    ]
+    assert chats[3][1]["name"] == "Mina"
+    common = after(folder, Wishes(names=NAMES, common_system=""))
+    assert {chat[0]["content"] for chat in common} == {"You are Juniper. the user is your pupil."}
+    assert (
+        check(
+            polished(folder, tmp_path / "out", Wishes(names=NAMES, common_system="")), Rules(minimum_examples=0)
+        ).counts
+        == {}
+    )
+
+
+def test_duplicates_go_and_secrets_are_hidden(tmp_path: Path) -> None:
+    secret = {"role": "assistant", "content": "Write to mina@lantern.club."}
+    folder = put(tmp_path, [ONE, TWO], [ONE, TWO], [ONE, secret])
+    assert after(folder, Wishes(remove_duplicates=True, redact=True)) == [
+        [ONE, TWO],
+        None,
+        [ONE, {"role": "assistant", "content": "Write to [e-mail]."}],
+    ]
+
+
+def test_the_diff_shows_repairs_and_nothing_else(tmp_path: Path) -> None:
+    folder = put(tmp_path / "chats", [SYSTEM, SYSTEM, ONE, TWO])
+    (file,) = polish(folder, ALL)
+    assert [row for row in file.diff().splitlines() if row[0] in "+-"] == [
+        "--- 00.json",
+        "+++ 00.json",
+        "-  {",
+        '-    "role": "system",',
+        '-    "content": "Be kind."',
+        "-  },",
+    ]
+    assert [file.diff() for file in polish(SAMPLES, ALL)] == [""] * 14
+
+
+def test_nothing_is_written_where_something_is(tmp_path: Path) -> None:
+    folder = put(tmp_path / "chats", [ONE, TWO])
+    with pytest.raises(ConfigError, match="where the chats are"):
+        write_polished(polish(folder), folder, folder)
+    put(tmp_path / "full", [ONE, TWO])
+    with pytest.raises(ConfigError, match="not empty"):
+        write_polished(polish(folder), folder, tmp_path / "full")
+
+
+def test_what_cannot_be_read_is_not_repaired(tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text("[{")
+    with pytest.raises(DatasetError, match=r"bad.json:1 cannot be read"):
+        list(polish(tmp_path))
+
+
+def test_files_keep_their_names_and_kinds(tmp_path: Path) -> None:
+    folder = tmp_path / "chats"
+    folder.mkdir()
+    chat = {"messages": [ONE, TWO], "tools": [{"type": "function", "function": {"name": "add"}}]}
+    (folder / "a.jsonl").write_text(json.dumps({"messages": [ONE, TWO]}) + "\n" + json.dumps(chat))
+    (folder / "b.json").write_text(json.dumps([chat, [ONE, {"role": "assistant", "content": "2"}]]))
+    header = {"chat_metadata": {}, "user_name": "Mina", "character_name": "Juniper"}
+    (folder / "c.jsonl").write_text(json.dumps(header) + "\n" + json.dumps({"is_user": False, "mes": "Hi {{user}}"}))
+    (folder / "d.jsonl").write_text((folder / "c.jsonl").read_text().replace("Hi", "Ho"))
+    (folder / "d.json").write_text(json.dumps([TWO]))
+    files = {file.name: file for file in polish(folder, Wishes())}
+    assert list(files) == ["a.jsonl", "b.json", "c.json", "d.json", "d.jsonl.json"]
+    assert [json.loads(row) for row in files["a.jsonl"].after.splitlines()] == [{"messages": [ONE, TWO]}, chat]
+    assert json.loads(files["b.json"].after)[0] == chat
+    assert json.loads(files["c.json"].after) == [{"role": "assistant", "content": "Hi Mina"}]
+    assert [file.diff() for file in files.values()] == [""] * 5
+
+
+def test_export_check_polish_format_round_trip(tmp_path: Path) -> None:
+    folder = tmp_path / "exports"
+    folder.mkdir()
+    for number, word in enumerate(WORDS * 2):
+        rows: list[Any] = [
+            {"chat_metadata": {}, "user_name": "Alex", "character_name": "Juniper"},
+            {"name": "Juniper", "is_user": False, "mes": "Hello {{user}}, what shall we look at?"},
+            {"name": "Alex", "is_user": True, "mes": f"Tell me about {word} number {number}."},
+            {"name": "Juniper", "is_user": False, "mes": f"With joy, Alex! {word} is lovely in {number + 3} ways."},
+        ]
+        (folder / f"{number:02}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert check(folder).counts == {"same-user-name": 1}
+    wishes = Wishes(names=NAMES, common_system="You are Juniper.", remove_duplicates=True, redact=True)
+    clean = polished(folder, tmp_path / "clean", wishes)
+    assert check(clean).findings == ()
+    assert [file.diff() for file in polish(clean, wishes)] == [""] * 16
+    built = build(clean, tmp_path / "out", Rules(validation_fraction=0.1))
+    assert built.dataset.training.examples == 14
+    assert b"Alex" not in built.dataset.training.path.read_bytes()
+
+
+TEXT = st.sampled_from(
+    ["Alex", "Hi Alex!", "I'm Alex.", "Mina", "a@b.co", "", " ", "Be kind.", "+49 170 1234567", "x"]
+)
+MESSAGE = st.builds(
+    lambda role, content: {"role": role, "content": content}, st.sampled_from(["system", "user", "assistant"]), TEXT
+)
+WISHES = st.builds(
+    Wishes,
+    merge_system=st.booleans(),
+    drop_empty_system=st.booleans(),
+    common_system=st.sampled_from([None, "", "Be Alex."]),
+    names=st.sampled_from([(), ("Mina",), NAMES]),
+    persona=st.sampled_from([None, "Alex"]),
+    remove_duplicates=st.booleans(),
+    redact=st.booleans(),
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(chats=st.lists(st.lists(MESSAGE, min_size=1, max_size=4), min_size=8, max_size=12), wishes=WISHES)
+def test_polishing_twice_changes_nothing(
+    chats: list[Any], wishes: Wishes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("polish")
+    clean = polished(put(folder / "chats", *chats), folder / "clean", wishes)
+    assert [file.diff() for file in polish(clean, wishes) if file.diff()] == []
