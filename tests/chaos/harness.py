@@ -217,7 +217,8 @@ class Chaos:
             for number in range(self._accounts)
         )
         (self._folder / "accounts.toml").write_text(
-            f'[run]\nname = "chaos"\nseed = {self._runs}\ndataset = "{ROOT / "chats"}"\nmoderation_waived = "sample chats"\n\n'
+            f'[run]\nname = "chaos"\nseed = {self._runs}\ndataset = "{ROOT / "chats"}"\n'
+            f'moderation_waived = "sample chats"\n\n'
             f'[run.openai]\nbase_model = "gpt-4.1-mini-2025-04-14"\nn_epochs = 3\n\n{entries}'
         )
 
