@@ -30,6 +30,10 @@ document.addEventListener("click", async (event) => {
   await copy(button.dataset.copy);
   button.focus();
   button.classList.add("copied");
+  button.textContent = "Copied";
   document.getElementById("said").textContent = `Copied ${button.dataset.copy}`;
-  setTimeout(() => button.classList.remove("copied"), 1500);
+  setTimeout(() => {
+    button.classList.remove("copied");
+    button.textContent = "Copy";
+  }, 1500);
 });
