@@ -130,8 +130,10 @@ async def wake_account(connection: AsyncConnection, account: str, at: float) -> 
 
 
 async def _wake(connection: AsyncConnection, which: ColumnElement[bool], at: float) -> None:
-    asleep = jobs.c.wake_at.is_(None) & jobs.c.hold.is_(None)
-    await connection.execute(update(jobs).where(which, asleep).values(wake_at=at))
+    # A ready job waits for nothing but a slot, a start or a release, so its next look is no reason to wait.
+    asleep = jobs.c.wake_at.is_(None) | ((jobs.c.state == State.READY) & (jobs.c.wake_at > at))
+    which &= asleep & jobs.c.hold.is_(None)
+    await connection.execute(update(jobs).where(which).values(wake_at=at))
 
 
 def _jobs(rows: Iterable[Row[Any]]) -> list[Job]:
