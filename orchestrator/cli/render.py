@@ -59,7 +59,7 @@ def status_table(status: Status) -> Table:
         title_justify="left",
         caption_justify="left",
     )
-    for heading in ("account", "provider", "state", "progress"):
+    for heading in ("account", "provider", "state", "progress", "latest event"):
         table.add_column(heading, no_wrap=True)
     table.add_column("fine-tuned model", overflow="fold")
     table.add_column("what to do", overflow="fold", ratio=1)
@@ -70,6 +70,7 @@ def status_table(status: Status) -> Table:
             job.provider,
             Text(state, style=COLOURS.get(state, "")),
             "" if job.progress is None else f"{job.progress:.0%}",
+            job.latest_event or "",
             job.fine_tuned_model or "",
             trouble(job.error),
         )
