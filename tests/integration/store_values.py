@@ -1,0 +1,88 @@
+"""Rows for the tests beside this file: one run, its dataset, an account and a job each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.advance import Outcome
+from orchestrator.core.dataset import Dataset, Part
+from orchestrator.core.job import Job, JobId, RunId, job_id
+from orchestrator.core.run import Run, Standing
+from orchestrator.core.spec import TrainingSpec
+from orchestrator.store import accounts, jobs, runs
+from orchestrator.store.database import Database
+
+NOW = 1_000_000.0
+SPEC = TrainingSpec(base_model="gpt-4.1-mini-2025-04-14", n_epochs=3, seed=42)
+TRAINING = Part(path=Path("datasets") / f"{'a' * 16}.jsonl", sha256="a" * 64, bytes=1000, examples=12, tokens=500)
+DATASET = Dataset(training=TRAINING)
+RUN = Run(
+    id=RunId("run-1"),
+    name="support",
+    dataset_sha256=DATASET.sha256,
+    specs={ProviderName.OPENAI: SPEC},
+    created_at=NOW,
+    started_at=NOW,
+)
+
+
+def a_standing(name: str, **changes: Any) -> Standing:
+    values: dict[str, Any] = {
+        "name": name,
+        "provider": ProviderName.OPENAI,
+        "definition": "d",
+        "key_fingerprint": "12345678",
+        "verified_at": NOW,
+    }
+    return Standing(**(values | changes))
+
+
+def a_job(account: str, **changes: Any) -> Job:
+    values: dict[str, Any] = {
+        "id": id_of(account),
+        "run_id": RUN.id,
+        "account": account,
+        "provider": ProviderName.OPENAI,
+        "base_model": SPEC.base_model,
+        "wake_at": NOW,
+        "created_at": NOW,
+        "state_since": NOW,
+    }
+    return Job(**(values | changes))
+
+
+def id_of(account: str) -> JobId:
+    return job_id(DATASET.sha256, ProviderName.OPENAI, SPEC, account)
+
+
+async def fill(database: Database, wanted: Sequence[Job], run: Run = RUN) -> None:
+    """The run with these jobs, each in its account."""
+
+    async def change(connection: AsyncConnection) -> None:
+        await runs.save_dataset(connection, DATASET, NOW)
+        await runs.save(connection, run)
+        for name in sorted({job.account for job in wanted} - set(await accounts.everyone(connection))):
+            await accounts.save(connection, a_standing(name))
+        await jobs.add(connection, run.id, wanted)
+
+    await database.write(change)
+
+
+async def read_job(database: Database, account: str) -> Job:
+    async with database.read() as connection:
+        loaded = await jobs.load(connection, id_of(account))
+    assert loaded is not None
+    return loaded.job
+
+
+async def record(database: Database, outcome: Outcome, *, at: float = NOW, cause: str = "service") -> bool:
+    return await database.write(lambda connection: jobs.record(connection, outcome, at=at, cause=cause))
+
+
+async def save_standing(database: Database, standing: Standing) -> None:
+    await database.write(lambda connection: accounts.save(connection, standing))

@@ -1,0 +1,306 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+from store_values import NOW, RUN, a_job, a_standing, fill, id_of, read_job, record
+
+from orchestrator.core.advance import advance, ask_cancel, hold, park, stumble, wait
+from orchestrator.core.errors import Failure
+from orchestrator.core.hold import Hold
+from orchestrator.core.job import JobId, RunId
+from orchestrator.core.lifecycle import AT_PROVIDER, ENDS, TRANSITIONS, Event, State
+from orchestrator.store import events, jobs
+from orchestrator.store.database import Database
+from orchestrator.store.tables import jobs as table
+from orchestrator.store.tables import run_jobs
+
+FAILURE = Failure("rate_limited", "slow down", "wait", "req-1")
+ASIDE = Hold("by_operator", "someone said so", "release it")
+
+
+async def history(database: Database, account: str) -> list[str]:
+    async with database.read() as connection:
+        return [entry.note for entry in await events.of_account(connection, account)]
+
+
+async def wakes(database: Database) -> dict[str, float | None]:
+    async with database.read() as connection:
+        rows = await connection.execute(select(table.c.account, table.c.wake_at))
+    return {row.account: row.wake_at for row in rows}
+
+
+async def test_every_field_comes_back(database: Database) -> None:
+    job = a_job(
+        "acme",
+        state=State.RUNNING,
+        version=9,
+        round=2,
+        attempts=3,
+        intent_until=NOW + 0.123456,
+        cancel_asked=True,
+        hold=replace(ASIDE, until=NOW + 1),
+        failure=FAILURE,
+        remote_file_id="file-1",
+        remote_validation_file_id="file-2",
+        remote_job_id="ftjob-1",
+        remote_status="running",
+        fine_tuned_model="ft:x",
+        servable=False,
+        estimated_usd=1.25,
+        trained_tokens=5_000_000_000,
+        estimated_finish=NOW + 60,
+        hyperparameters={"n_epochs": 3, "batch_size": "auto", "learning_rate_multiplier": 0.5},
+        submitted_at=NOW - 5,
+        finished_at=NOW - 1,
+    )
+    await fill(database, [job])
+    assert await read_job(database, "acme") == job
+
+
+async def test_there_may_be_no_such_job(database: Database) -> None:
+    async with database.read() as connection:
+        assert await jobs.load(connection, JobId("nobody")) is None
+
+
+async def test_a_job_comes_with_what_its_next_step_depends_on(database: Database) -> None:
+    others = [a_job("acme", id=JobId(f"j-{state}"), state=state) for state in State]
+    await fill(database, [a_job("acme"), a_job("other", state=State.RUNNING), *others])
+    async with database.read() as connection:
+        loaded = await jobs.load(connection, id_of("acme"))
+    assert loaded is not None
+    assert (loaded.run, loaded.standing) == (RUN, a_standing("acme"))
+    assert loaded.running == len(AT_PROVIDER)
+
+
+class TestRecord:
+    async def test_writes_the_job_and_its_history(self, database: Database) -> None:
+        await fill(database, [a_job("acme")])
+        outcome = advance(
+            await read_job(database, "acme"), Event.GAVE_UP, now=NOW + 1, failure=FAILURE, request_id="req-1"
+        )
+        assert await record(database, outcome, at=NOW + 2)
+        assert await read_job(database, "acme") == outcome.job
+        async with database.read() as connection:
+            [entry] = await events.of_account(connection, "acme")
+        assert entry == events.Entry(
+            at=NOW + 2,
+            cause="service",
+            note="gave up",
+            account="acme",
+            run_id=RUN.id,
+            job_id=id_of("acme"),
+            state_before="planned",
+            state_after="failed",
+            attempt=0,
+            request_id="req-1",
+            message="rate_limited: slow down",
+        )
+
+    async def test_a_stale_outcome_is_false_and_writes_nothing(self, database: Database) -> None:
+        await fill(database, [a_job("acme", state=State.SUBMITTING), a_job("acme", id=JobId("w"), state=State.READY)])
+        before = await read_job(database, "acme")
+        newer = ask_cancel(before, now=NOW + 1)
+        assert await record(database, newer, cause="someone")
+        for late in (
+            advance(before, Event.REMOTE_CREATED, now=NOW + 9),
+            advance(before, Event.CANCELLED, now=NOW + 9),  # an end, which would wake others
+            wait(before, NOW + 9),
+        ):
+            assert not await record(database, late, cause="late")
+        assert await read_job(database, "acme") == newer.job
+        assert await history(database, "acme") == ["cancel asked"]
+
+    async def test_a_version_from_the_future_is_stale_too(self, database: Database) -> None:
+        await fill(database, [a_job("acme")])
+        ahead = wait(replace(await read_job(database, "acme"), version=5), NOW)
+        assert not await record(database, ahead)
+
+    async def test_only_one_of_two_with_the_same_version_wins(self, database: Database) -> None:
+        await fill(database, [a_job("acme")])
+        before = await read_job(database, "acme")
+        one, other = advance(before, Event.UPLOAD_STARTED, now=NOW), advance(before, Event.CANCELLED, now=NOW)
+
+        async def both(connection: AsyncConnection) -> list[bool]:
+            return [await jobs.record(connection, outcome, at=NOW, cause="x") for outcome in (one, other)]
+
+        assert await database.write(both) == [True, False]
+        assert (await read_job(database, "acme")).state is State.UPLOADING
+
+    async def test_waiting_leaves_no_line(self, database: Database) -> None:
+        await fill(database, [a_job("acme")])
+        for make in (wait, park):
+            assert await record(database, make(await read_job(database, "acme"), NOW))
+        assert await history(database, "acme") == []
+
+    async def test_a_failure_that_is_gone_is_gone(self, database: Database) -> None:
+        await fill(database, [a_job("acme", failure=FAILURE, hold=ASIDE)])
+        outcome = wait(replace(await read_job(database, "acme"), hold=None), NOW)
+        await record(database, outcome)
+        after = await read_job(database, "acme")
+        assert (after.failure, after.hold) == (None, None)
+
+    async def test_the_run_of_a_job_is_not_its_outcomes_to_change(self, database: Database) -> None:
+        await fill(database, [a_job("acme")])
+        outcome = wait(await read_job(database, "acme"), NOW)
+        await fill(database, [a_job("acme")], run=replace(RUN, id=RunId("run-2")))
+        assert await record(database, outcome)
+        assert (await read_job(database, "acme")).run_id == "run-2"
+
+
+class TestWakeUps:
+    async def test_the_longest_waiting_is_due_first(self, database: Database) -> None:
+        await fill(
+            database,
+            [
+                a_job("now", wake_at=NOW),
+                a_job("first", wake_at=NOW - 9),
+                a_job("later", wake_at=NOW + 0.001),
+                a_job("second", wake_at=NOW - 8),
+                a_job("asleep", wake_at=None),
+            ],
+        )
+        async with database.read() as connection:
+            assert await jobs.due(connection, NOW, 9) == [(id_of(n), n) for n in ("first", "second", "now")]
+            assert await jobs.due(connection, NOW, 2) == [(id_of(n), n) for n in ("first", "second")]
+            assert await jobs.due(connection, NOW - 10, 9) == []
+            assert await jobs.next_wake(connection) == NOW - 9
+
+    async def test_nothing_may_ever_wake(self, database: Database) -> None:
+        async with database.read() as connection:
+            assert await jobs.next_wake(connection) is None
+        await fill(database, [a_job("asleep", wake_at=None)])
+        async with database.read() as connection:
+            assert await jobs.next_wake(connection) is None
+
+    @pytest.mark.parametrize("asleep_until", [None, NOW + 60])
+    async def test_a_freed_slot_wakes_the_ready_jobs_of_its_account(
+        self, database: Database, asleep_until: float | None
+    ) -> None:
+        waiting = [
+            a_job("acme", id=JobId("ready"), state=State.READY, wake_at=asleep_until),
+            a_job("acme", id=JobId("held"), state=State.READY, wake_at=None, hold=ASIDE),
+            a_job("acme", id=JobId("busy"), state=State.PROCESSING, wake_at=NOW + 60),
+            a_job("other", id=JobId("elsewhere"), state=State.READY, wake_at=NOW + 60),
+        ]
+        await fill(database, [a_job("acme", state=State.RUNNING), *waiting])
+        ended = advance(await read_job(database, "acme"), Event.REMOTE_SUCCEEDED, now=NOW)
+        await record(database, ended, at=NOW + 1)
+        async with database.read() as connection:
+            due = [job_id for job_id, _ in await jobs.due(connection, NOW + 1, 9)]
+        assert due == ["ready"]
+
+    @pytest.mark.parametrize(
+        ("state", "event"),
+        [(s, e) for s in sorted(AT_PROVIDER) for e, after in TRANSITIONS[s].items() if after in ENDS],
+    )
+    async def test_every_way_out_of_the_provider_frees_a_slot(
+        self, database: Database, state: State, event: Event
+    ) -> None:
+        waiting = a_job("acme", id=JobId("ready"), state=State.READY, wake_at=None)
+        await fill(database, [a_job("acme", state=state, wake_at=None), waiting])
+        ended = advance(await read_job(database, "acme"), event, now=NOW)
+        await record(database, ended, at=NOW + 1)
+        async with database.read() as connection:
+            assert await jobs.due(connection, NOW + 1, 9) == [("ready", "acme")]
+
+    async def test_a_job_that_ends_unsent_frees_nothing(self, database: Database) -> None:
+        waiting = a_job("acme", id=JobId("ready"), state=State.READY, wake_at=None)
+        await fill(database, [a_job("acme", wake_at=None), waiting])
+        ended = advance(await read_job(database, "acme"), Event.CANCELLED, now=NOW)
+        await record(database, ended, at=NOW + 1)
+        assert set((await wakes(database)).values()) == {None}
+
+    async def test_waking_the_unsent_jobs_of_a_run(self, database: Database) -> None:
+        await fill(
+            database,
+            [a_job(state, state=state, wake_at=None) for state in State]
+            + [a_job("held", wake_at=None, hold=ASIDE), a_job("soon", wake_at=NOW + 5)],
+        )
+        await database.write(lambda c: jobs.wake_unsent(c, RUN.id, NOW))
+        awake = {name for name, at in (await wakes(database)).items() if at == NOW}
+        assert awake == {"planned", "uploading", "processing", "ready"}
+
+    async def test_waking_an_account(self, database: Database) -> None:
+        await fill(database, [a_job("acme", id=JobId(state), state=state, wake_at=None) for state in State])
+        await database.write(lambda c: jobs.wake_account(c, "acme", NOW))
+        async with database.read() as connection:
+            awake = {State(job_id) for job_id, _ in await jobs.due(connection, NOW, 99)}
+        assert awake == set(State) - ENDS
+
+    async def test_a_held_job_sleeps_until_its_time(self, database: Database) -> None:
+        await fill(database, [a_job("acme"), a_job("timed")])
+        for account, reason in (("acme", ASIDE), ("timed", replace(ASIDE, until=NOW + 9))):
+            outcome = hold(await read_job(database, account), reason)
+            await record(database, outcome)
+        assert await wakes(database) == {"acme": None, "timed": NOW + 9}
+
+
+class TestAdd:
+    async def test_new_jobs_are_returned_and_linked(self, database: Database) -> None:
+        await fill(database, [a_job("a")])
+        wanted = [a_job("a"), a_job("b")]
+        await fill(database, [a_job("b", id=JobId("unused"))], run=replace(RUN, id=RunId("run-0")))
+        new = await database.write(lambda c: jobs.add(c, RUN.id, wanted))
+        assert [job.account for job in new] == ["b"]
+        assert await database.write(lambda c: jobs.add(c, RUN.id, wanted)) == []
+        async with database.read() as connection:
+            assert [job.account for job in await jobs.of_run(connection, RUN.id)] == ["a", "b"]
+
+    async def test_a_known_job_moves_and_stays_as_it_is(self, database: Database) -> None:
+        done = a_job("a", state=State.SUCCEEDED, version=12, fine_tuned_model="ft:a", wake_at=None)
+        await fill(database, [done])
+        again = replace(RUN, id=RunId("run-2"), name="the same work, in another run")
+        await fill(database, [a_job("a"), a_job("b", run_id=again.id)], run=again)
+        assert await read_job(database, "a") == replace(done, run_id=again.id)
+        async with database.read() as connection:
+            in_each = [[job.account for job in await jobs.of_run(connection, run.id)] for run in (RUN, again)]
+            links = (await connection.execute(select(func.count()).select_from(run_jobs))).scalar_one()
+        assert (in_each, links) == ([["a"], ["a", "b"]], 3)
+
+    async def test_a_run_that_comes_back_gets_its_jobs_back(self, database: Database) -> None:
+        await fill(database, [a_job("a"), a_job("b")])
+        await fill(database, [a_job("a")], run=replace(RUN, id=RunId("run-2")))
+        await fill(database, [a_job("a"), a_job("b")])
+        assert {(await read_job(database, name)).run_id for name in "ab"} == {RUN.id}
+
+    async def test_more_jobs_than_a_statement_may_name(self, database: Database) -> None:
+        many = [a_job("acme", id=JobId(f"job-{number}")) for number in range(1201)]
+        await fill(database, many)
+        async with database.read() as connection:
+            found = await jobs.by_id(connection, [job.id for job in many] + [JobId("nobody")])
+        assert found == {job.id: job for job in many}
+
+
+async def test_jobs_of_accounts_whatever_their_run(database: Database) -> None:
+    await fill(database, [a_job("a"), a_job("b"), a_job("c")])
+    await fill(database, [a_job("a", id=JobId("another"))], run=replace(RUN, id=RunId("run-2")))
+    async with database.read() as connection:
+        found = await jobs.of_accounts(connection, ["a", "c", "nobody"])
+        assert sorted(job.account for job in found) == ["a", "a", "c"]
+
+
+async def test_money_is_committed_when_a_job_is_submitted(database: Database) -> None:
+    await fill(
+        database,
+        [
+            a_job("a", id=JobId("a1"), estimated_usd=1.5, submitted_at=NOW),
+            a_job("a", id=JobId("a2"), estimated_usd=2.0, submitted_at=NOW, state=State.FAILED),
+            a_job("a", id=JobId("a3"), estimated_usd=4.0),
+            a_job("b", estimated_usd=None, submitted_at=NOW),
+            a_job("c", estimated_usd=8.0),
+        ],
+    )
+    async with database.read() as connection:
+        assert await jobs.committed_usd(connection) == {"a": 3.5}
+
+
+async def test_an_attempt_is_told_with_its_number(database: Database) -> None:
+    await fill(database, [a_job("acme", attempts=4)])
+    outcome = stumble(await read_job(database, "acme"), FAILURE, until=NOW, counts=True, sent=False)
+    await record(database, outcome)
+    async with database.read() as connection:
+        [entry] = await events.of_account(connection, "acme")
+    assert (entry.attempt, entry.message) == (5, "rate_limited: slow down")

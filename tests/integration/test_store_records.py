@@ -1,0 +1,129 @@
+"""Runs, datasets, accounts, history."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from store_values import DATASET, NOW, RUN, TRAINING, a_job, a_standing, fill, id_of, read_job, record, save_standing
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.advance import advance
+from orchestrator.core.dataset import Dataset
+from orchestrator.core.hold import Hold
+from orchestrator.core.job import RunId
+from orchestrator.core.lifecycle import Event
+from orchestrator.core.run import Run
+from orchestrator.core.spec import TrainingSpec
+from orchestrator.store import accounts, events, runs
+from orchestrator.store.database import Database
+
+ASIDE = Hold("run_too_dear", "too dear", "approve it", NOW + 5)
+
+
+async def save(database: Database, run: Run) -> None:
+    await database.write(lambda c: runs.save_dataset(c, DATASET, NOW))
+    await database.write(lambda c: runs.save(c, run))
+
+
+async def test_every_field_of_a_run_comes_back(database: Database) -> None:
+    specs = {
+        ProviderName.OPENAI: TrainingSpec(
+            base_model="a", n_epochs=3, learning_rate_multiplier=0.5, seed=1, suffix="ö"
+        ),
+        ProviderName.NEBIUS: TrainingSpec(base_model="b", method="dpo"),
+    }
+    run = replace(
+        RUN,
+        specs=specs,
+        approved_at=NOW + 0.25,
+        approved_by="me",
+        approved_usd=1.5,
+        planned_usd=2.5,
+        hold=ASIDE,
+        moderation={"flagged": 0, "by": "acme"},
+    )
+    await save(database, run)
+    async with database.read() as connection:
+        assert await runs.load(connection, run.id) == run
+        assert await runs.find(connection, run.id) == run
+        assert await runs.find(connection, RunId("nobody")) is None
+
+
+async def test_only_one_run_is_current(database: Database) -> None:
+    async with database.read() as connection:
+        assert await runs.current(connection) is None
+    other = replace(RUN, id=RunId("run-2"))
+    for run in (RUN, other, RUN):
+        await save(database, run)
+        async with database.read() as connection:
+            assert await runs.current(connection) == run
+    past = replace(other, current=False, name="a line in the past")
+    await save(database, past)
+    async with database.read() as connection:
+        assert await runs.current(connection) == RUN
+        assert await runs.load(connection, other.id) == past
+
+
+async def test_a_dataset_comes_back_with_its_files(database: Database) -> None:
+    folder = Path("datasets")
+    validation = replace(
+        TRAINING, path=folder / f"{'b' * 16}.jsonl", sha256="b" * 64, tokens=None, bytes=3_000_000_000
+    )
+    both = Dataset(training=TRAINING, validation=validation)
+    for dataset in (DATASET, both, both):
+        await database.write(partial(runs.save_dataset, dataset=dataset, at=NOW))
+        async with database.read() as connection:
+            assert await runs.load_dataset(connection, dataset.sha256, folder) == dataset
+            assert await runs.dataset_row(connection, dataset.sha256) == runs.DatasetRow(examples=12, tokens=500)
+
+
+async def test_every_field_of_a_standing_comes_back(database: Database) -> None:
+    standing = a_standing(
+        "acme", organization="org-1", project="proj_1", labels=("eu", "b"), removed_at=NOW + 1, hold=ASIDE
+    )
+    for saved in (a_standing("acme"), standing, a_standing("zoe")):
+        await save_standing(database, saved)
+    async with database.read() as connection:
+        assert await accounts.load(connection, "acme") == standing
+        assert await accounts.everyone(connection) == {"acme": standing, "zoe": a_standing("zoe")}
+
+
+async def test_accounts_that_are_no_longer_listed_are_marked_once(database: Database) -> None:
+    for name in ("a", "b", "c"):
+        await save_standing(database, a_standing(name))
+    await database.write(lambda c: accounts.remove_all_but(c, ["a", "b"], NOW))
+    await database.write(lambda c: accounts.remove_all_but(c, ["a"], NOW + 1))
+    async with database.read() as connection:
+        everyone = await accounts.everyone(connection)
+    assert {name: standing.removed_at for name, standing in everyone.items()} == {"a": None, "b": NOW + 1, "c": NOW}
+
+
+async def test_no_account_is_listed_any_more(database: Database) -> None:
+    await save_standing(database, a_standing("a"))
+    await database.write(lambda c: accounts.remove_all_but(c, [], NOW))
+    async with database.read() as connection:
+        assert (await accounts.load(connection, "a")).removed_at == NOW
+
+
+async def test_the_history_of_an_account_is_its_newest_lines_oldest_first(database: Database) -> None:
+    entries = [events.Entry(at=NOW - number, cause="test", note=str(number), account="acme") for number in range(5)]
+    for entry in [*entries, events.Entry(at=NOW, cause="test", note="elsewhere", account="other")]:
+        await database.write(partial(events.append, entry=entry))
+    async with database.read() as connection:
+        assert await events.of_account(connection, "acme") == entries
+        assert await events.of_account(connection, "acme", limit=2) == entries[-2:]
+        assert await events.of_account(connection, "nobody") == []
+
+
+async def test_the_latest_line_of_each_job_of_a_run(database: Database) -> None:
+    await fill(database, [a_job("a"), a_job("b"), a_job("silent")])
+    for account, happened in [("a", Event.UPLOAD_STARTED), ("b", Event.CANCELLED), ("a", Event.FILE_UPLOADED)]:
+        outcome = advance(await read_job(database, account), happened, now=NOW)
+        await record(database, outcome)
+    async with database.read() as connection:
+        latest = await events.latest(connection, RUN.id)
+        assert await events.latest(connection, RunId("nobody")) == {}
+    assert {account: entry.note for account, entry in latest.items()} == {"a": "file uploaded", "b": "cancelled"}
+    assert latest["a"].job_id == id_of("a")

@@ -1,0 +1,155 @@
+"""Group commit: what arrives while a commit runs goes together into the next one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import insert, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+from store_values import NOW
+
+from orchestrator.store import events
+from orchestrator.store.database import Database
+from orchestrator.store.tables import events as table
+from orchestrator.store.tables import run_jobs
+from orchestrator.store.writer import Change
+
+
+def note(text: str, used: list[AsyncConnection] | None = None) -> Change[str]:
+    async def change(connection: AsyncConnection) -> str:
+        if used is not None:
+            used.append(connection)
+        await events.append(connection, events.Entry(at=NOW, cause="test", note=text))
+        return text
+
+    return change
+
+
+async def broken(connection: AsyncConnection) -> None:
+    await events.append(connection, events.Entry(at=NOW, cause="test", note="broken"))
+    raise LookupError("not here")
+
+
+async def notes(database: Database) -> list[str]:
+    async with database.read() as connection:
+        return list((await connection.execute(select(table.c.note).order_by(table.c.id))).scalars())
+
+
+async def test_a_result_comes_after_its_commit(database: Database) -> None:
+    for text in "abc":
+        assert await database.write(note(text)) == text
+        assert (await notes(database))[-1] == text
+
+
+async def test_what_waits_together_is_committed_together_and_in_order(database: Database) -> None:
+    used: list[AsyncConnection] = []
+    texts = [str(number) for number in range(20)]
+    assert await asyncio.gather(*(database.write(note(text, used)) for text in texts)) == texts
+    assert await notes(database) == texts
+    assert len({id(connection) for connection in used}) == 1
+
+
+async def test_what_comes_during_a_commit_waits_for_the_next(database: Database) -> None:
+    late: list[asyncio.Task[str]] = []
+    used: list[AsyncConnection] = []
+
+    async def first(connection: AsyncConnection) -> list[str]:
+        late.extend(asyncio.create_task(database.write(note(text, used))) for text in "xyz")
+        await asyncio.sleep(0)  # they have asked now
+        await events.append(connection, events.Entry(at=NOW, cause="test", note="first"))
+        return []
+
+    await database.write(first)
+    assert not any(task.done() for task in late)
+    assert await asyncio.gather(*late) == ["x", "y", "z"]
+    assert await notes(database) == ["first", "x", "y", "z"]
+    assert len(used) == 3
+    assert all(connection is used[0] for connection in used)
+
+
+async def test_a_change_that_fails_takes_no_other_with_it(database: Database) -> None:
+    outcomes = await asyncio.gather(
+        database.write(note("before")),
+        database.write(broken),
+        database.write(note("after")),
+        return_exceptions=True,
+    )
+    assert [outcomes[0], outcomes[2]] == ["before", "after"]
+    assert isinstance(outcomes[1], LookupError)
+    assert await notes(database) == ["before", "after"]
+
+
+async def test_a_change_that_the_database_refuses_takes_no_other_with_it(database: Database) -> None:
+    async def orphan(connection: AsyncConnection) -> None:
+        await connection.execute(insert(run_jobs).values(run_id="nobody", job_id="nobody"))
+
+    outcomes = await asyncio.gather(
+        database.write(note("before")),
+        database.write(orphan),
+        database.write(note("after")),
+        return_exceptions=True,
+    )
+    assert isinstance(outcomes[1], IntegrityError)
+    assert await notes(database) == ["before", "after"]
+
+
+async def test_a_failing_change_alone_writes_nothing(database: Database) -> None:
+    with pytest.raises(LookupError, match="not here"):
+        await database.write(broken)
+    assert await notes(database) == []
+    assert await database.write(note("goes on")) == "goes on"
+
+
+async def test_cancelling_the_caller_does_not_take_the_change_back(database: Database) -> None:
+    started = asyncio.Event()
+    go_on = asyncio.Event()
+
+    async def slow(connection: AsyncConnection) -> None:
+        started.set()
+        await go_on.wait()
+        await events.append(connection, events.Entry(at=NOW, cause="test", note="slow"))
+
+    cancelled = asyncio.create_task(database.write(slow))
+    await started.wait()
+    waiting = asyncio.create_task(database.write(note("queued, then cancelled")))
+    other = asyncio.create_task(database.write(note("other")))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    waiting.cancel()
+    go_on.set()
+    assert await other == "other"
+    assert await notes(database) == ["slow", "queued, then cancelled", "other"]
+    assert cancelled.cancelled()
+    assert waiting.cancelled()
+
+
+async def test_closing_waits_for_what_is_pending(database: Database) -> None:
+    tasks = [asyncio.create_task(database.write(note(text))) for text in "ab"]
+    await asyncio.sleep(0)
+    await database.close()
+    assert [task.result() for task in tasks] == ["a", "b"]
+
+
+@pytest.fixture
+async def second(database_url: str, database: Database) -> AsyncIterator[Database]:
+    opened = Database(database_url)
+    yield opened
+    await opened.close()
+
+
+async def test_two_processes_take_turns(database: Database, second: Database) -> None:
+    async def count_and_add(connection: AsyncConnection) -> int:
+        seen = len((await connection.execute(select(table.c.id))).all())
+        await asyncio.sleep(0.001)  # give the other a chance to come between
+        await events.append(connection, events.Entry(at=NOW, cause="test", note=str(seen)))
+        return seen
+
+    async def writer(opened: Database) -> None:
+        for _ in range(10):
+            await opened.write(count_and_add)
+
+    await asyncio.gather(writer(database), writer(second))
+    assert await notes(database) == [str(number) for number in range(20)]
