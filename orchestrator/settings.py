@@ -1,4 +1,7 @@
-"""Settings: what one process is told by its environment. The names are `ORCHESTRATOR_` and the field in capitals."""
+"""Settings: what one process is told by its environment. The names are `ORCHESTRATOR_` and the field in capitals.
+
+A secret can also come from a file, as containers hand them in: `ORCHESTRATOR_TOKEN_FILE` names the token's.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.loopback import is_loopback
 
 PREFIX = "ORCHESTRATOR_"
+FROM_FILE = ("TOKEN", "READ_TOKEN", "DATABASE_URL")
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 _SERVICE_LINK = re.compile(r"SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP)")
 
@@ -91,7 +95,8 @@ class Settings(BaseSettings):
         host = info.data.get("host", "127.0.0.1")
         if value is None and not is_loopback(host):
             raise ValueError(
-                f"is missing: whoever reaches {host} could do anything; set it, or {PREFIX}HOST=127.0.0.1"
+                f"is missing: whoever reaches {host} could do anything; set it, or {PREFIX}TOKEN_FILE, "
+                f"or {PREFIX}HOST=127.0.0.1"
             )
         return value
 
@@ -112,7 +117,8 @@ class Settings(BaseSettings):
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
     """The settings in this environment; one ConfigError with everything that is wrong. Empty is as good as unset."""
-    problems = list(_unknown(environ))
+    environ, problems = _with_files(environ)
+    problems += _unknown(environ)
     source = EnvSettingsSource(Settings)
     source.env_vars = {name.lower(): value for name, value in environ.items() if value}
     try:
@@ -129,6 +135,33 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     )
 
 
+def _with_files(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Every `NAME_FILE` replaced by NAME with what the file holds, and what is wrong with them."""
+    found, problems = dict(environ), []
+    for name in (f"{PREFIX}{option}" for option in FROM_FILE):
+        path = found.pop(f"{name}_FILE", "")
+        if path and found.get(name):
+            problems.append(f"{name}_FILE: {name} is set as well; unset one of them")
+        elif path:
+            try:
+                found[name] = _content(Path(path))
+            except ValueError as fault:
+                problems.append(f"{name}_FILE: {path} {fault}")
+    return found, problems
+
+
+def _content(path: Path) -> str:
+    try:
+        content = path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError("is not a text file") from None
+    if not content:
+        raise ValueError("is empty")
+    return content
+
+
 def database_label(url: str) -> str:
     """The database's address for people: without password and without options, which may hold one."""
     scheme, _, rest = url.partition("?")[0].partition("://")
@@ -142,7 +175,7 @@ def _explain(field: str, text: str) -> str:
 
 
 def _unknown(environ: Mapping[str, str]) -> Iterator[str]:
-    known = [name.upper() for name in Settings.model_fields]
+    known = [*(name.upper() for name in Settings.model_fields), *(f"{option}_FILE" for option in FROM_FILE)]
     for name in environ:
         option = name.upper().removeprefix(PREFIX)
         if option == name.upper() or option in known:

@@ -182,3 +182,46 @@ def test_a_reader_must_not_have_the_operators_token() -> None:
 )
 def test_the_label_of_a_database_has_no_password(url: str, label: str) -> None:
     assert database_label(url) == label
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "used"),
+    [
+        ("TOKEN", f"{TOKEN}\n", TOKEN),
+        ("READ_TOKEN", f"  {TOKEN}  ", TOKEN),
+        ("DATABASE_URL", "postgresql://u:p@h/d\n", "postgresql+asyncpg://u:p@h/d"),
+    ],
+)
+def test_a_secret_comes_from_a_file(tmp_path: Path, name: str, content: str, used: str) -> None:
+    file = tmp_path / "secret"
+    file.write_text(content)
+    value = getattr(load_settings({f"ORCHESTRATOR_{name}_FILE": str(file)}), name.lower())
+    assert (value if isinstance(value, str) else value.get_secret_value()) == used
+
+
+def test_a_file_opens_the_door_like_the_token_itself(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(TOKEN)
+    settings = load_settings({"ORCHESTRATOR_HOST": "0.0.0.0", "ORCHESTRATOR_TOKEN_FILE": str(file)})
+    assert settings.token is not None
+
+
+def test_a_secret_has_one_source(tmp_path: Path) -> None:
+    assert problems(TOKEN=TOKEN, TOKEN_FILE=str(tmp_path / "token")) == [
+        "ORCHESTRATOR_TOKEN_FILE: ORCHESTRATOR_TOKEN is set as well; unset one of them"
+    ]
+
+
+def test_a_bad_file_is_named(tmp_path: Path) -> None:
+    empty, binary, none = (tmp_path / name for name in ("empty", "binary", "none"))
+    empty.write_text(" \n")
+    binary.write_bytes(b"\xff\xfe")
+    assert problems(TOKEN_FILE=str(empty), READ_TOKEN_FILE=str(binary), DATABASE_URL_FILE=str(none)) == [
+        f"ORCHESTRATOR_TOKEN_FILE: {empty} is empty",
+        f"ORCHESTRATOR_READ_TOKEN_FILE: {binary} is not a text file",
+        f"ORCHESTRATOR_DATABASE_URL_FILE: {none} cannot be read: No such file or directory",
+    ]
+
+
+def test_other_settings_have_no_file() -> None:
+    assert problems(PORT_FILE="/run/port")[0].startswith("ORCHESTRATOR_PORT_FILE: is not a known setting")
