@@ -28,8 +28,9 @@ COLOURS = {
 
 
 def console() -> Console:
-    """Where results go."""
-    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
+    """Where results go. A provider's words are no markup: `[key 1a2b3c4d]` is printed as it is."""
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    return Console(width=width, highlight=False, markup=False, emoji=False)
 
 
 def print_json(value: Any) -> None:
@@ -79,7 +80,7 @@ def status_table(status: Status) -> Table:
 
 def trouble(error: Failure | None) -> str:
     """An error as one line."""
-    return f"{error.kind}: {error.message}. {error.hint}" if error else ""
+    return f"{error.kind}: {error.message.removesuffix('.')}. {error.hint}" if error else ""
 
 
 def plan_table(plan: Plan) -> Table:
