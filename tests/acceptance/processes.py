@@ -161,8 +161,8 @@ class Sandbox:
         requests = self.state()["requests"]
         return {name: sum(outcomes.values()) for name, outcomes in requests.items() if CHANGING.search(name)}
 
-    def under_way(self) -> int:
-        """Requests at once, at most, since it was cleared."""
+    def at_once(self) -> int:
+        """The most requests there ever were at the same time."""
         most: int = self.state()["most_in_flight"].get("*", 0)
         return most
 
@@ -189,6 +189,11 @@ class Site:
     def key(self, account: str, value: str) -> None:
         """Put a key where the account's reference points."""
         (self.folder / "keys" / account).write_text(value)
+
+    def chat(self, name: str, question: str, answer: str) -> None:
+        """Add a chat."""
+        messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+        (self.chats / f"{name}.json").write_text(json.dumps(messages))
 
     def accounts(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 from hashlib import sha256
@@ -83,7 +82,7 @@ def test_serve_takes_over_what_changes(site: Site, sandbox: Sandbox) -> None:
     assert {name: after[name] for name in TWENTY} == before
     assert second["run"]["id"] == first["run"]["id"]
 
-    add_a_chat(site)
+    site.chat("99-late", "Is it late?", "Just in time.")
     service.send(signal.SIGHUP)
     eventually(lambda: look()["run"]["id"] != first["run"]["id"], "a new run")
     third = eventually(lambda: succeeded(21), "the new run's models")
@@ -96,8 +95,3 @@ def test_serve_takes_over_what_changes(site: Site, sandbox: Sandbox) -> None:
     ended = service.stop(seconds=10)
     assert ended.code == 0, ended.err
     assert "Traceback" not in ended.err
-
-
-def add_a_chat(site: Site) -> None:
-    chat = [{"role": "user", "content": "Is it late?"}, {"role": "assistant", "content": "Just in time."}]
-    (site.chats / "99-late.json").write_text(json.dumps(chat))

@@ -1,0 +1,103 @@
+"""What is wrong is said at once, all of it, without a traceback, and with an exit code a script can use."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+from processes import Result, Sandbox, Site
+
+LITERAL = "sk-proj-abcdefghijklmnopqrstuvwx"
+FAULTY = f"""\
+[run]
+name = "acceptance"
+datset = "chats"
+[run.openai]
+base_model = "gpt-4.1-mini-2025-04-14"
+n_epoch = 3
+[[accounts]]
+name = "literal"
+provider = "openai"
+api_key = "{LITERAL}"
+[[accounts]]
+name = "twice"
+provider = "openai"
+api_key = "env:TWICE"
+[[accounts]]
+name = "twice"
+provider = "opnai"
+api_key = "env:TWICE"
+"""
+
+
+def assert_refused(result: Result, *words: str, code: int = 2) -> None:
+    assert result.code == code, result
+    assert "Traceback" not in result.err
+    assert [word for word in words if word not in result.err] == []
+
+
+@pytest.mark.parametrize("verb", ["run", "serve", "accounts"])
+def test_all_faults_of_an_accounts_file_at_once(site: Site, sandbox: Sandbox, verb: str) -> None:
+    (site.folder / "accounts.toml").write_text(FAULTY)
+    refused = site.run(verb)
+    assert_refused(refused, *(f"accounts.toml:{line}: " for line in (3, 6, 10, 16, 17)), "literal", "twice", "hint")
+    assert LITERAL not in refused.err + refused.out
+    assert sandbox.changes() == {}
+
+
+def test_all_keys_that_are_missing_at_once(site: Site, sandbox: Sandbox) -> None:
+    site.accounts("one", "two", "three", keys={"one": "env:NOT_SET", "two": "file:nowhere", "three": "cmd:false"})
+    refused = site.run("run")
+    assert_refused(refused, "one", "NOT_SET", "two", "nowhere", "three", "cmd:false", "hint")
+    assert sandbox.changes() == {}
+
+
+def test_no_accounts_file(site: Site) -> None:
+    assert_refused(site.run("run"), "accounts.toml", "hint")
+    assert_refused(site.run("plan", "--accounts", "elsewhere.toml"), "elsewhere.toml")
+
+
+def test_a_wrong_environment(site: Site) -> None:
+    site.accounts("one")
+    wrong = {"ORCHESTRATOR_POLL_MIN_SECONDS": "soon", "ORCHESTRATOR_POOL_MAX_SECONDS": "1"}
+    assert_refused(site.run("run", **wrong), *wrong, "ORCHESTRATOR_POLL_MAX_SECONDS")
+    assert_refused(site.run("serve", "--host", "0.0.0.0", "--port", "0"), "ORCHESTRATOR_TOKEN")
+
+
+def test_chats_that_cannot_be_used(site: Site, sandbox: Sandbox) -> None:
+    site.accounts("one")
+    (site.chats / "20-no-json.json").write_text('[{"role": "user"')
+    (site.chats / "21-no-end.json").write_text(json.dumps([{"role": "user", "content": "Hello?"}]))
+    assert_refused(site.run("run"), "20-no-json.json", "21-no-end.json", "hint", code=1)
+    check = site.run("check", "--json")
+    assert check.code == 1
+    found = {finding["file"].rpartition("/")[2] for checked in check.json for finding in checked["findings"]}
+    assert found >= {"20-no-json.json", "21-no-end.json"}
+    assert sandbox.changes() == {}
+
+
+def test_a_port_in_use(site: Site, sandbox: Sandbox) -> None:
+    site.accounts("one")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert_refused(site.run("serve", "--port", port), port)
+        assert_refused(site.run("sandbox", "--port", port), "error:")
+    assert sandbox.changes() == {}
+
+
+def test_a_second_process_on_the_same_database(site: Site, sandbox: Sandbox) -> None:
+    site.accounts("one")
+    sandbox.faults({"kind": "slow", "operations": ["files.create"], "seconds": 4})
+    first = site.start("run")
+    first.find("(uploading)")
+    assert_refused(site.run("run"), "another orchestrator process", "orchestrator.db", "hint")
+    assert site.run("status").code == 0
+    assert first.result().code == 0
+    assert sandbox.held() == {"one": (1, 1)}
+
+
+def test_usage(site: Site) -> None:
+    assert_refused(site.run("cancel"), "--all")
+    assert_refused(site.run("no-such-verb"), "no-such-verb")
+    assert_refused(site.run("approve"), "no run yet", "hint")

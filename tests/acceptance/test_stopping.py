@@ -1,0 +1,34 @@
+"""Stopping in the middle, and going on."""
+
+from __future__ import annotations
+
+import time
+
+from processes import Sandbox, Site, eventually
+
+QUICK = [f"quick-{number:02}" for number in range(25)]
+STUCK = [f"stuck-{number:02}" for number in range(25)]
+
+
+def test_sigterm_in_the_middle_of_fifty_uploads(site: Site, sandbox: Sandbox) -> None:
+    """Half of the uploads end while it stops; the other half never would, is cut off and looked up later."""
+    site.accounts(*QUICK, *STUCK)
+    sandbox.faults(
+        {"kind": "slow", "operations": ["files.create"], "accounts": ["quick-*"], "seconds": 2},
+        {"kind": "slow", "operations": ["files.create"], "accounts": ["stuck-*"], "seconds": 60},
+    )
+    service = site.start("serve", "--port", "0", ORCHESTRATOR_INTENT_SECONDS="11")
+    eventually(lambda: sandbox.at_once() == 50, "fifty uploads under way")
+    assert sandbox.held() == {}
+    asked = time.perf_counter()
+    stopped = service.stop(seconds=15)
+    assert time.perf_counter() - asked < 10
+    assert stopped.code == 0, stopped.err
+    assert "Traceback" not in stopped.err
+    assert sandbox.held() == dict.fromkeys(QUICK, (1, 0))
+
+    sandbox.faults()
+    again = site.run("run", ORCHESTRATOR_INTENT_SECONDS="11")
+    assert again.code == 0, again.err
+    assert sandbox.held() == dict.fromkeys([*QUICK, *STUCK], (1, 1))
+    assert len(set(site.run("models", "--json").json.values())) == 50

@@ -1,0 +1,71 @@
+"""When some accounts fail, the others finish; each failure says what to do, and doing it helps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx2
+from processes import Result, Sandbox, Site, eventually
+
+FINE = ("fine-1", "fine-2", "fine-3")
+KINDS = {"wrong-key": "authentication_failed", "not-allowed": "training_not_allowed", "fails": "job_failed"}
+
+
+def test_three_failures_are_explained_and_mended_while_the_others_finish(site: Site, sandbox: Sandbox) -> None:
+    site.accounts(*FINE, *KINDS)
+    site.key("wrong-key", "sandbox-WRONG")
+    sandbox.faults(
+        {"kind": "forbidden", "accounts": ["not-allowed"]},
+        {"kind": "fail_job", "accounts": ["fails"], "code": "training_diverged", "message": "The loss diverged."},
+    )
+    run = site.run("run")
+    assert run.code == 1
+    status = site.status()
+    errors = {job["account"]: job["error"] for job in status["jobs"]}
+    assert {name: job["state"] for name, job in site.jobs().items() if name in FINE} == dict.fromkeys(
+        FINE, "succeeded"
+    )
+    assert {name: error["kind"] for name, error in errors.items() if error} == KINDS
+    assert "401" in errors["wrong-key"]["message"]
+    assert "permission" in errors["not-allowed"]["message"]
+    assert "The loss diverged." in errors["fails"]["message"]
+    table = site.run("status").out
+    for name, error in errors.items():
+        if error:
+            assert error["hint"]
+            assert_said(error, table)
+            assert_said(error, run.out)
+            assert_logged(error, name, run)
+    assert site.run("models").code == site.run("accounts").code == 1
+    assert len(sandbox.jobs("fails")) == 1
+
+    service = site.start("serve", "--port", "0")
+    url = service.find(r'"(http://[^"]+)/status"')
+    assert {job["account"]: job["error"] for job in httpx2.get(f"{url}/status").json()["jobs"]} == errors
+    sandbox.faults()
+    site.key("wrong-key", "sandbox-wrong-key")
+    assert site.run("release", "wrong-key", "not-allowed").code == 0
+    assert site.run("retry", "fails").code == 0
+    eventually(
+        lambda: httpx2.get(f"{url}/status").json()["counts"] == {"succeeded": 6}, "everybody has a model", seconds=20
+    )
+    assert service.stop(seconds=10).code == 0
+    assert sandbox.held() == dict.fromkeys([*FINE, "wrong-key", "not-allowed"], (1, 1)) | {"fails": (1, 2)}
+    assert site.run("run").code == 0
+    assert site.run("accounts").code == 0
+
+
+def assert_said(error: dict[str, Any], text: str) -> None:
+    """Every word of it is there: a folded cell has other cells, and perhaps a break in a long word, in between."""
+    plain = letters(text)
+    for part in (error["kind"], error["message"], error["hint"]):
+        assert [word for word in part.split() if letters(word) not in plain] == []
+
+
+def letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text))
+
+
+def assert_logged(error: dict[str, Any], account: str, run: Result) -> None:
+    lines = [line for line in run.log if line.get("account") == account and line.get("kind") == error["kind"]]
+    assert [line for line in lines if line["message"] == error["message"] and line["hint"] == error["hint"]]

@@ -1,0 +1,112 @@
+"""The verbs, each on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from processes import Sandbox, Site, eventually
+
+READING = (["plan"], ["status"], ["models"], ["accounts"], ["history", "one"], ["check"], ["format"])
+
+
+def test_upload_then_start_then_run(site: Site, sandbox: Sandbox) -> None:
+    for number in range(12):
+        site.chat(f"sum-{number}", f"What is {number} and one?", f"It is {number + 1}.")
+    site.accounts("one", "two", "three", run="validation_fraction = 0.5")
+    for _ in range(2):  # a second time does nothing
+        upload = site.run("upload")
+        assert upload.code == 0, upload.err
+        assert {name: job["state"] for name, job in site.jobs().items()} == dict.fromkeys(
+            ("one", "two", "three"), "ready"
+        )
+        assert sandbox.held() == dict.fromkeys(("one", "two", "three"), (2, 0))
+    assert site.run("cancel", "three").code == 0
+
+    start = site.run("start")
+    assert start.code == 1, "three was cancelled"
+    jobs = {name: sandbox.jobs(name) for name in ("one", "two", "three")}
+    assert [len(jobs[name]) for name in jobs] == [1, 1, 0]
+    assert all(job["validation_file"] for name in ("one", "two") for job in jobs[name])
+
+    assert site.run("run").code == 1
+    models = site.run("models", "--json").json
+    assert models == {name: one_model(sandbox, name) for name in ("one", "two")} | {"three": None}
+    assert sandbox.changes() == {"files.create": 6, "jobs.create": 2}
+    for verb in READING:
+        said = site.run(*verb, "--json")
+        assert said.json is not None
+        assert said.code in {0, 1}
+        assert "Traceback" not in said.err
+    assert sandbox.changes() == {"files.create": 6, "jobs.create": 2}
+
+
+def one_model(sandbox: Sandbox, account: str) -> str:
+    (job,) = sandbox.jobs(account)
+    return str(job["fine_tuned_model"])
+
+
+def test_a_plan_over_budget_spends_nothing_until_approved(site: Site, sandbox: Sandbox) -> None:
+    """One job costs about seven cents."""
+    site.accounts("rich", "poor", run="max_total_usd = 0.1", options={"poor": "budget_usd = 0.01"})
+    plan = site.run("plan", "--json")
+    assert plan.code == 1
+    assert plan.json["hold"]["kind"] == "run_too_dear"
+    assert plan.json["total_usd"] > 0.1
+    holds = {line["account"]: line["hold"] for line in plan.json["accounts"]}
+    assert holds["rich"] is None
+    assert holds["poor"]["kind"] == "over_budget"
+    assert "max_total_usd" in site.run("plan").out
+
+    assert site.run("run").code == 1
+    assert sandbox.changes() == {}
+    assert site.status()["run"]["hold"]["kind"] == "run_too_dear"
+
+    assert site.run("approve").code == 0
+    assert site.run("run").code == 1
+    assert sandbox.held() == {"rich": (1, 1)}
+    assert site.jobs()["poor"]["error"]["kind"] == "over_budget"
+
+    site.accounts("rich", "poor", run="max_total_usd = 0.1", options={"poor": "budget_usd = 1.0"})
+    assert site.run("run").code == 0
+    assert sandbox.held() == {"rich": (1, 1), "poor": (1, 1)}
+
+
+PHASES = ("planned", "uploading", "processing", "submitting", "queued", "running")
+
+
+def test_cancel_in_every_phase_leaves_nothing_running(site: Site, sandbox: Sandbox) -> None:
+    """Each account is kept in the phase it is named after; `ready` has its own test above."""
+    kept = {
+        "planned": "models.list",
+        "uploading": "files.create",
+        "processing": "files.retrieve",
+        "submitting": "jobs.create",
+        "queued": "jobs.retrieve",
+    }
+    sandbox.faults(
+        {"kind": "unknown_status", "seconds": 600},  # without a cancel no job would end
+        *({"kind": "slow", "accounts": [name], "operations": [at], "times": 1} for name, at in kept.items()),
+    )
+    site.accounts(*PHASES, "goes-on")
+    run = site.start("run", ORCHESTRATOR_INTENT_SECONDS="7")
+    run.find('("running", "what": "remote started")')
+    assert site.run("cancel", *PHASES).code == 0
+    eventually(lambda: ended_as(site, "cancelled", PHASES), "everything cancelled")
+    assert {job["status"] for name in PHASES for job in sandbox.jobs(name)} == {"cancelled"}
+    assert all(len(sandbox.jobs(name)) == 1 for name in ("submitting", "queued", "running"))
+    assert [job["status"] for job in sandbox.jobs("goes-on")] == ["reviewing"]
+
+    assert site.run("cancel", "--all").code == 0
+    ended = run.result()
+    assert ended.code == 1
+    assert [job["status"] for job in sandbox.jobs("goes-on")] == ["cancelled"]
+    assert site.run("cancel", "--all").code == 1, "nothing is left to cancel"
+    before = {line["account"]: line["before"] for line in reversed(ended.log) if "cancel" in line.get("what", "")}
+    assert {name: before[name] for name in PHASES} == {name: name for name in PHASES} | {"submitting": "queued"}
+    notes = [entry["note"] for entry in site.run("history", "submitting", "--json").json]
+    assert notes.index("submit started") < notes.index("cancel asked") < notes.index("remote job created")
+
+
+def ended_as(site: Site, state: str, names: Iterable[str]) -> bool:
+    jobs = site.jobs()
+    return all(jobs[name]["state"] == state for name in names)
