@@ -91,18 +91,20 @@ ANSWERED = st.fixed_dictionaries(
     optional={"weight": st.sampled_from([0, 1]), "refusal": st.none()},
 )
 FRAME = st.fixed_dictionaries({"role": st.just("system"), "content": SAID | st.just("")})
-CALLED = st.lists(
-    CALL.filter(lambda call: call["id"] and call["function"]["arguments"] == "{}"), min_size=1, max_size=2
-)
+CALLS = st.lists(st.sampled_from(["add", "sub"]), min_size=1, max_size=2)
 
 
 @st.composite
 def likely(draw: st.DrawFn) -> dict[str, Any]:
     """A chat that is mostly right, with tools or without."""
-    messages = draw(st.lists(FRAME, max_size=1)) + [draw(ASKED)]
-    chat: dict[str, Any] = {"messages": messages}
+    messages: list[Any] = [*draw(st.lists(FRAME, max_size=1)), draw(ASKED)]
+    chat: dict[str, Any] = {}
     if draw(st.booleans()):
-        calls = draw(CALLED)
+        names = draw(CALLS)
+        calls = [
+            {"id": f"c{number}", "type": "function", "function": {"name": name, "arguments": "{}"}}
+            for number, name in enumerate(names)
+        ]
         chat["tools"] = [{"type": "function", "function": {"name": name}} for name in ("add", "sub")]
         messages.append({"role": "assistant", "tool_calls": calls} | draw(st.sampled_from([{}, {"content": None}])))
         messages += [{"role": "tool", "tool_call_id": call["id"], "content": draw(SAID)} for call in calls]
@@ -136,6 +138,13 @@ FILES = st.one_of(
     ),
 )
 
+LIKELY_FILES = st.builds(
+    encoded,
+    st.lists(likely(), min_size=1, max_size=2) | st.lists(LIKELY_PAIR, min_size=1, max_size=2),
+    st.just("utf-8"),
+    st.none(),
+)
+
 
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
@@ -164,7 +173,7 @@ def outcome(path: Path, into: Path, rules: Rules) -> Built | DatasetError:
 
 @settings(max_examples=600, deadline=None)
 @given(
-    content=FILES | damaged(),
+    content=LIKELY_FILES | FILES | damaged(),
     name=st.sampled_from(["chat.json", "rows.jsonl"]),
     method=st.sampled_from(["supervised", "dpo"]),
 )
