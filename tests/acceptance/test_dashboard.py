@@ -67,7 +67,6 @@ async def test_it_looks_right(browser: Browser, dashboard: Dashboard, name: str,
     assert await page.evaluate("document.documentElement.scrollWidth") <= width
     small = "all => all.filter(each => each.getBoundingClientRect().height < 18).length"
     assert await page.locator("a.chip, button.copy").evaluate_all(small) == 0
-    ARTIFACTS.mkdir(exist_ok=True)
     await page.screenshot(path=ARTIFACTS / f"dashboard-{name}.png", full_page=True)
 
 

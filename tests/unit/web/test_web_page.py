@@ -57,7 +57,7 @@ def everywhere() -> Service:
         fine_tuned_model=HOSTILE,
         servable=False,
     )
-    specs = {HOSTILE: {"base_model": HOSTILE, "method": HOSTILE, "n_epochs": HOSTILE}}
+    specs = {HOSTILE: {"base_model": HOSTILE, "method": HOSTILE, "n_epochs": "auto"}}
     service = Service()
     service.status = status(failed, name=HOSTILE, specs=specs, hold=error, approved_by=HOSTILE)
     return service
