@@ -1,0 +1,50 @@
+"""The yardstick: the same calls with the same SDK, one HTTP client and the same concurrency. Remembers nothing.
+
+python benchmarks/bare.py BASE_URL ACCOUNTS CONCURRENCY FILE
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import httpx2
+from openai import AsyncOpenAI
+
+
+async def account(client: AsyncOpenAI, file: Path) -> str | None:
+    """What one account costs: seven calls."""
+    await client.models.list()
+    await client.files.list(purpose="fine-tune", limit=100)
+    with file.open("rb") as handle:
+        sent = await client.files.create(file=(file.name, handle, "application/jsonl"), purpose="fine-tune")
+    await client.files.retrieve(sent.id)
+    await client.fine_tuning.jobs.list(limit=100)
+    job = await client.fine_tuning.jobs.create(
+        model="gpt-4.1-mini-2025-04-14",
+        training_file=sent.id,
+        seed=42,
+        metadata={"tag": "x"},
+        method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 3}}},
+    )
+    return (await client.fine_tuning.jobs.retrieve(job.id)).fine_tuned_model
+
+
+async def main() -> None:
+    """All accounts, so many at once."""
+    url, accounts, concurrency, file = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
+    limits = httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
+    http = httpx2.AsyncClient(transport=httpx2.AsyncHTTPTransport(limits=limits))
+    base = AsyncOpenAI(api_key="x", base_url=url, http_client=http, max_retries=0)
+    slots = asyncio.Semaphore(concurrency)
+
+    async def one(number: int) -> str | None:
+        async with slots:
+            return await account(base.with_options(api_key=f"key-{number}"), file)
+
+    models = await asyncio.gather(*(one(number) for number in range(accounts)))
+    print(len(set(models)))
+
+
+asyncio.run(main())

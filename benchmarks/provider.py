@@ -1,0 +1,133 @@
+"""A fake provider that costs little CPU: canned answers over HTTP/1.1, each after a fixed latency.
+
+    python benchmarks/provider.py --latency 0.05
+
+Prints its base URL. Files are ready and jobs have succeeded when they are first asked for. It checks nothing: that is
+the sandbox's work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import re
+from collections.abc import Iterator
+
+_LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
+_KEY = re.compile(rb"authorization: Bearer (\S+)", re.IGNORECASE)
+_TAG = re.compile(rb'"metadata":\s*(\{[^}]*\})')
+_FILE = re.compile(rb'"training_file":\s*"([^"]+)"')
+
+
+class Connection(asyncio.Protocol):
+    """One keep-alive connection; requests are answered in order."""
+
+    def __init__(self, latency: float, numbers: Iterator[int], jobs: dict[str, dict[str, object]]) -> None:
+        self._latency = latency
+        self._numbers = numbers
+        self._jobs = jobs
+        self._buffer = bytearray()
+        self._loop = asyncio.get_running_loop()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while True:
+            end = self._buffer.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            head = bytes(self._buffer[:end])
+            length = _LENGTH.search(head)
+            whole = end + 4 + (int(length[1]) if length else 0)
+            if b"ransfer-encoding: chunked" in head:
+                last = self._buffer.find(b"0\r\n\r\n", end + 4)
+                if last < 0:
+                    return
+                whole = last + 5
+            if len(self._buffer) < whole:
+                return
+            body = bytes(self._buffer[end + 4 : min(whole, end + 4 + 65536)])
+            del self._buffer[:whole]
+            self._loop.call_later(self._latency, self._answer, self._payload(head, body))
+
+    def _answer(self, payload: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(
+                b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nopenai-organization: org-bench\r\n"
+                b"content-length: %d\r\n\r\n%s" % (len(payload), payload)
+            )
+
+    def _payload(self, head: bytes, body: bytes) -> bytes:
+        method, target, _ = head.split(b" ", 2)
+        path = target.split(b"?")[0].removeprefix(b"/v1/").decode()
+        match (method, path.split("/")):
+            case (b"POST", ["files"]):
+                return self._file(f"file-{next(self._numbers)}")
+            case (b"GET", ["files", name]):
+                return self._file(name)
+            case (b"POST", ["fine_tuning", "jobs"]):
+                return self._create(body)
+            case (b"GET", ["fine_tuning", "jobs", name]):
+                done = {"status": "succeeded", "fine_tuned_model": f"ft:model:bench::{name}"}
+                return json.dumps({**self._jobs[name], **done}).encode()
+            case _:
+                return b'{"object": "list", "data": [], "has_more": false, "first_id": "", "last_id": ""}'
+
+    def _file(self, name: str) -> bytes:
+        return json.dumps(
+            {
+                "id": name,
+                "object": "file",
+                "bytes": 1,
+                "created_at": 1,
+                "filename": "x.jsonl",
+                "purpose": "fine-tune",
+                "status": "processed",
+            }
+        ).encode()
+
+    def _create(self, body: bytes) -> bytes:
+        tag, file = _TAG.search(body), _FILE.search(body)
+        name = f"ftjob-{next(self._numbers)}"
+        self._jobs[name] = {
+            "id": name,
+            "object": "fine_tuning.job",
+            "created_at": 1,
+            "error": None,
+            "fine_tuned_model": None,
+            "finished_at": None,
+            "hyperparameters": {"n_epochs": 3},
+            "model": "gpt-4.1-mini-2025-04-14",
+            "organization_id": "org-bench",
+            "result_files": [],
+            "status": "queued",
+            "trained_tokens": None,
+            "training_file": file[1].decode() if file else "",
+            "validation_file": None,
+            "seed": 42,
+            "metadata": json.loads(tag[1]) if tag else None,
+        }
+        return json.dumps(self._jobs[name]).encode()
+
+
+async def main() -> None:
+    """Serve until killed."""
+    parser = argparse.ArgumentParser(description="Serve canned answers.")
+    parser.add_argument("--latency", type=float, default=0.05)
+    parser.add_argument("--port", type=int, default=0)
+    given = parser.parse_args()
+    numbers, jobs = itertools.count(1), dict[str, dict[str, object]]()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Connection(given.latency, numbers, jobs), "127.0.0.1", given.port, backlog=1000
+    )
+    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
