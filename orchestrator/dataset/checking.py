@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
 from orchestrator.core.finding import Finding, Severity
 from orchestrator.dataset.canonical import canonical, trimmed
@@ -27,8 +30,15 @@ Progress = Callable[[int, int], None]
 PROGRESS_BYTES = 1 << 20
 
 
+class Accepted(NamedTuple):
+    """A good example and its canonical line."""
+
+    example: Example
+    line: bytes
+
+
 class Check:
-    """One pass over the files of a dataset. `lines` gives what is good; afterwards `checked` says the rest."""
+    """One pass over the files of a dataset. `accepted` gives what is good; afterwards `checked` says the rest."""
 
     def __init__(self, path: Path, rules: Rules, progress: Progress | None = None) -> None:
         self.tally = Tally(rules.base_models)
@@ -39,24 +49,24 @@ class Check:
         self._whole = Whole()
         self._files: list[FileSummary] = []
 
-    def lines(self) -> Iterator[bytes]:
-        """The examples without an error as canonical JSONL, in the order of the dataset."""
+    def accepted(self) -> Iterator[Accepted]:
+        """The examples without an error, in the order of the dataset."""
         total = sum(size(source) for source in sources(self._path))
         done = told = 0
         for source in sources(self._path):
             summary = FileSummary(source.name)
             self._files.append(summary)
             for record in read(source):
-                if line := self._line(record, summary):
-                    yield line
+                if accepted := self._judge(record, summary):
+                    yield accepted
                 done += record.size
                 if self._progress and done - told >= PROGRESS_BYTES:
                     self._progress(told := min(done, total), total)
         if self._progress:
             self._progress(total, total)
 
-    def checked(self) -> Checked:
-        """The findings and the summary of what has been read."""
+    def checked(self, *more: Finding) -> Checked:
+        """The findings and the summary of what has been read, and what else was found out about it."""
         summary = Summary(
             files=tuple(self._files),
             ignored=tuple(ignored(self._path)),
@@ -65,12 +75,12 @@ class Check:
             lengths=histogram(self._whole.lengths),
             token_lengths=self.tally.histograms(),
         )
-        for found in (*self._numbers(summary), *self._whole.findings()):
+        for found in (*self._numbers(summary), *more, *self._whole.findings()):
             self._found.add(found)
         return Checked(tuple(self._found.findings), summary, dict(self._found.counts), self._found.excerpts)
 
-    def _line(self, record: Record, summary: FileSummary) -> bytes | None:
-        """The record's canonical line, or None if it is refused; counted either way."""
+    def _judge(self, record: Record, summary: FileSummary) -> Accepted | None:
+        """The record's example, or None if it is refused; counted either way."""
         summary.chats += 1
         for found in record.findings:
             self._found.add(found)
@@ -89,13 +99,13 @@ class Check:
             self._found.add_fault(example, fault)
         return bool(faults)
 
-    def _accept(self, example: Example) -> bytes:
+    def _accept(self, example: Example) -> Accepted:
         line, texts = canonical(example.body), list(said(example.body))
         for fault in advice(example.body, texts):
             self._found.add_fault(example, fault)
         self.tally.keep()
         self._whole.add(example, line, texts)
-        return line
+        return Accepted(example, line)
 
     def _numbers(self, summary: Summary) -> Iterator[Finding]:
         name, needed = self._path.name, self._rules.minimum_examples
@@ -107,9 +117,27 @@ class Check:
             yield finding(Code.TOO_FEW_EXAMPLES, name, f"{training} training examples, at least {needed} are needed")
 
 
-def check(path: Path, rules: Rules | None = None, *, progress: Progress | None = None) -> Checked:
-    """Everything that can be known about the dataset at `path` (a folder or a file) before it is uploaded."""
-    checking = Check(path, rules or Rules(), progress)
-    for _ in checking.lines():
-        pass
-    return checking.checked()
+def check(
+    path: Path, rules: Rules | None = None, *, training: Path | None = None, progress: Progress | None = None
+) -> Checked:
+    """Everything that can be known about the dataset at `path` (a folder or a file) before it is uploaded.
+
+    With `training`, `path` is a validation set, and none of its examples may be in that training set.
+    """
+    rules = rules or Rules()
+    if training is None:
+        checking = Check(path, rules, progress)
+        for _ in checking.accepted():
+            pass
+        return checking.checked()
+    checking = Check(path, replace(rules, minimum_examples=0, validation_fraction=0.0), progress)
+    places = {sha256(line).digest(): example for example, line in checking.accepted()}
+    return checking.checked(*_overlaps(places, training, rules))
+
+
+def _overlaps(places: dict[bytes, Example], training: Path, rules: Rules) -> Iterator[Finding]:
+    for other, line in Check(training, rules).accepted():
+        if example := places.pop(sha256(line).digest(), None):
+            at, path = example.where(())
+            message = f"the example is in the training set as well, at {other.file}:{other.line}"
+            yield finding(Code.VALIDATION_OVERLAP, example.file, message, line=at, path=path)

@@ -18,6 +18,11 @@ class Code(Enum):
         self.meaning = meaning
         self.hint = hint
 
+    @classmethod
+    def named(cls, slug: str) -> Code:
+        """The code with this name."""
+        return next(code for code in cls if code.slug == slug)
+
     NO_SUCH_PATH = (
         "no-such-path",
         ERROR,

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from orchestrator.core.account import ProviderName
 from orchestrator.core.finding import Severity
 from orchestrator.core.spec import Method
-from orchestrator.dataset import Rules, check
+from orchestrator.dataset import Rules, check, minimum_examples
 
 Expected = tuple[str, int | None, str | None]
 
@@ -291,3 +292,34 @@ def test_everything_is_found_with_its_place(bad: Bad, tmp_path: Path) -> None:
 def test_there_are_enough_cases() -> None:
     assert len(CASES) >= 60
     assert len({bad.name for bad in CASES}) == len(CASES)
+
+
+def test_too_few(tmp_path: Path) -> None:
+    (tmp_path / "one.json").write_text(json.dumps([USER, ANSWER]))
+    (found,) = check(tmp_path, Rules()).findings
+    assert (found.code, found.message) == ("too-few-examples", "1 training examples, at least 10 are needed")
+
+
+def test_no_such_path(tmp_path: Path) -> None:
+    (found,) = check(tmp_path / "chats").findings
+    assert (found.code, found.file) == ("no-such-path", "chats")
+    assert check(tmp_path / "chats").summary.chats == 0
+
+
+def test_a_validation_set_that_overlaps_the_training_set(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_bytes(b"\n".join([line(USER, ANSWER), line(ANSWER), line(ANSWER, USER)]))
+    (tmp_path / "valid.json").write_text(json.dumps([[USER], [ANSWER], [USER, USER, ANSWER]], indent=1))
+    checked = check(tmp_path / "valid.json", training=tmp_path / "train.jsonl")
+    assert [
+        (found.code, found.line, found.path) for found in checked.findings if found.code != "different-system"
+    ] == [
+        ("no-assistant", 2, "$[0]"),
+        ("validation-overlap", 8, "$[1]"),
+    ]
+    assert "train.jsonl:2" in checked.findings[1].message
+
+
+def test_the_minimum_is_the_most_demanding_providers() -> None:
+    assert minimum_examples([ProviderName.FIREWORKS]) == 3
+    assert minimum_examples([ProviderName.FIREWORKS, ProviderName.OPENAI]) == 10
+    assert minimum_examples([]) == 0

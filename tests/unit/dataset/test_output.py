@@ -1,0 +1,101 @@
+"""A check's outcome for people, for programs and for code review tools; and the page that explains every code."""
+
+from __future__ import annotations
+
+import json
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+from orchestrator.dataset import Checked, Rules, check
+from orchestrator.dataset.codes import Code
+from orchestrator.dataset.output import to_json, to_sarif, to_text
+
+DOCS = Path(__file__).parents[3] / "docs"
+
+
+@pytest.fixture
+def checked(tmp_path: Path) -> Checked:
+    folder = tmp_path / "chats"
+    folder.mkdir()
+    (folder / "größe 1.json").write_text('[\n{"role": "bot", "content": ""},\n{"role": "assistant", "content": "x"}]')
+    (folder / "b.jsonl").write_text(
+        '{"messages": [{"role": "assistant", "content": "Call +49 170 1234567."}], "model": "gpt-4.1"}\n{'
+    )
+    (folder / "notes.md").write_text("hello")
+    return check(folder, Rules(base_models=("gpt-4.1-2025-04-14", "llama"), minimum_examples=1))
+
+
+def test_text(checked: Checked) -> None:
+    assert to_text(checked) == (
+        "b.jsonl:1 $.messages[0].content: warning: the text holds what looks like a telephone number [phone-number]\n"
+        "    Take it out if it is someone's: `orchestrator polish` can redact it.\n"
+        "b.jsonl:2 $: error: not valid JSON: expected a key in double quotes or "
+        '"}" (line 2, column 2) [invalid-json]\n'
+        "    Correct it at the line and column named.\n"
+        "größe 1.json:2 $[0].role: error: the role is 'bot' [unknown-role]\n"
+        "    Use system, user, assistant or tool.\n"
+        "größe 1.json:2 $[0].content: error: the text is empty [empty-content]\n"
+        "    Write the text, or delete the message.\n"
+        "2 files, 3 chats: 1 example, 2 refused (1 request)\n"
+        "not read: notes.md\n"
+        'left out, as the training format has no place for it: 1 key "model"\n'
+        "gpt-4.1-2025-04-14: 21 tokens\n"
+        "llama: tokens unknown\n"
+        "3 errors, 1 warning\n"
+    )
+
+
+def test_json(checked: Checked) -> None:
+    value = json.loads(json.dumps(to_json(checked)))
+    assert (value["schema"], value["errors"], value["warnings"]) == (1, 3, 1)
+    assert value["findings"][-1] == {
+        "code": "empty-content",
+        "severity": "error",
+        "file": "größe 1.json",
+        "line": 2,
+        "path": "$[0].content",
+        "message": "the text is empty",
+        "hint": "Write the text, or delete the message.",
+    }
+    summary = value["summary"]
+    assert (summary["chats"], summary["examples"], summary["refused"], summary["ignored"]) == (3, 1, 2, ["notes.md"])
+    assert summary["files"][0]["formats"] == {"request": 1}
+    assert summary["roles"] == {"assistant": 1}
+
+
+def test_sarif(checked: Checked) -> None:
+    value = json.loads(json.dumps(to_sarif(checked)))
+    (run,) = value["runs"]
+    rules = run["tool"]["driver"]["rules"]
+    assert value["version"] == "2.1.0"
+    assert [rules[result["ruleIndex"]]["id"] for result in run["results"]] == [
+        found.code for found in checked.findings
+    ]
+    assert run["results"][-1]["level"] == "error"
+    assert run["results"][-1]["locations"] == [
+        {
+            "physicalLocation": {"artifactLocation": {"uri": "gr%C3%B6%C3%9Fe%201.json"}, "region": {"startLine": 2}},
+            "logicalLocations": [{"fullyQualifiedName": "$[0].content"}],
+        }
+    ]
+
+
+def test_the_page_is_what_the_table_says() -> None:
+    page = runpy.run_path(str(DOCS / "generate_findings.py"))["page"]()
+    written = (DOCS / "findings.md").read_text(encoding="utf-8")
+    assert written == page, "docs/findings.md has drifted; run: python docs/generate_findings.py"
+
+
+def test_codes_are_named_once_and_say_what_to_do() -> None:
+    slugs = [code.slug for code in Code]
+    assert len(set(slugs)) == len(slugs) == len(Code.__members__)
+    assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", slug) for slug in slugs)
+    assert all(code.meaning.endswith((".", ")")) and code.hint.endswith(".") for code in Code)
+
+
+def test_every_code_is_found_somewhere_in_the_tests() -> None:
+    tests = "".join(path.read_text("utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    assert [code.slug for code in Code if f'"{code.slug}"' not in tests] == []
