@@ -72,7 +72,7 @@ def job_of(job: FineTuningJob, dialect: Dialect) -> RemoteJob:
         created_at=job.created_at,
         estimated_finish=job.estimated_finish,
         hyperparameters=used.model_dump(exclude_none=True) if used else {},
-        request_id=job._request_id,
+        request_id=getattr(job, "_request_id", None),  # an item of a list has none
     )
 
 
