@@ -19,6 +19,6 @@ core/         words and rules: values in, values out
 ```
 
 Imports point down this list; rooms beside each other do not know each other. Data goes down once (accounts file and
-chats to a plan to jobs), round once (a due job to the reconciler and back to the store), and out once (store to status
+chats to a plan to jobs), round once (a due job to the reconciler and back to the store), out once (store to status
 to every surface).
 """
