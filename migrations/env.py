@@ -9,12 +9,18 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from orchestrator.store.tables import metadata
 
 
+def ours(name: str | None, kind: str, _parents: object) -> bool:
+    """The queue keeps tables of its own in a PostgreSQL database."""
+    return kind != "table" or name in metadata.tables
+
+
 def migrate(connection: Connection) -> None:
     context.configure(
         connection=connection,
         target_metadata=metadata,
         render_as_batch=connection.dialect.name == "sqlite",
         compare_type=True,
+        include_name=ours,
     )
     with context.begin_transaction():
         context.run_migrations()

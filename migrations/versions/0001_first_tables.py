@@ -20,8 +20,8 @@ def upgrade() -> None:
         sa.Column("provider", sa.String(length=32), nullable=False),
         sa.Column("definition", sa.String(length=32), nullable=False),
         sa.Column("key_fingerprint", sa.String(length=16), nullable=False),
-        sa.Column("organization", sa.String(length=200), nullable=True),
-        sa.Column("project", sa.String(length=200), nullable=True),
+        sa.Column("organization", sa.Text(), nullable=True),
+        sa.Column("project", sa.Text(), nullable=True),
         sa.Column("labels", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("verified_at", sa.Float(), nullable=True),
         sa.Column("removed_at", sa.Float(), nullable=True),
@@ -46,16 +46,16 @@ def upgrade() -> None:
         "events",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("at", sa.Float(), nullable=False),
-        sa.Column("cause", sa.String(length=100), nullable=False),
+        sa.Column("cause", sa.Text(), nullable=False),
         sa.Column("account", sa.String(length=64), nullable=True),
         sa.Column("run_id", sa.String(length=32), nullable=True),
         sa.Column("job_id", sa.String(length=32), nullable=True),
-        sa.Column("note", sa.String(length=100), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
         sa.Column("state_before", sa.String(length=16), nullable=True),
         sa.Column("state_after", sa.String(length=16), nullable=True),
         sa.Column("attempt", sa.Integer(), nullable=True),
-        sa.Column("remote_job_id", sa.String(length=200), nullable=True),
-        sa.Column("request_id", sa.String(length=200), nullable=True),
+        sa.Column("remote_job_id", sa.Text(), nullable=True),
+        sa.Column("request_id", sa.Text(), nullable=True),
         sa.Column("message", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
     )
@@ -64,16 +64,33 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_events_job_id"), ["job_id"], unique=False)
 
     op.create_table(
+        "leases",
+        sa.Column("account", sa.String(length=64), nullable=False),
+        sa.Column("replica", sa.String(length=32), nullable=False),
+        sa.ForeignKeyConstraint(["account"], ["accounts.name"], name=op.f("fk_leases_account")),
+        sa.PrimaryKeyConstraint("account", name=op.f("pk_leases")),
+    )
+    op.create_table(
+        "replicas",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("pid", sa.Integer(), nullable=False),
+        sa.Column("started_at", sa.Float(), nullable=False),
+        sa.Column("seen_at", sa.Float(), nullable=False),
+        sa.Column("alive_until", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_replicas")),
+    )
+    op.create_table(
         "runs",
         sa.Column("id", sa.String(length=32), nullable=False),
-        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
         sa.Column("dataset_sha256", sa.String(length=64), nullable=False),
         sa.Column("specs", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("current", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.Column("started_at", sa.Float(), nullable=True),
         sa.Column("approved_at", sa.Float(), nullable=True),
-        sa.Column("approved_by", sa.String(length=200), nullable=True),
+        sa.Column("approved_by", sa.Text(), nullable=True),
         sa.Column("approved_usd", sa.Float(), nullable=True),
         sa.Column("planned_usd", sa.Float(), nullable=True),
         sa.Column("hold", sa.JSON(none_as_null=True), nullable=True),
@@ -87,7 +104,7 @@ def upgrade() -> None:
         sa.Column("run_id", sa.String(length=32), nullable=False),
         sa.Column("account", sa.String(length=64), nullable=False),
         sa.Column("provider", sa.String(length=32), nullable=False),
-        sa.Column("base_model", sa.String(length=200), nullable=False),
+        sa.Column("base_model", sa.Text(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("round", sa.Integer(), nullable=False),
@@ -97,11 +114,11 @@ def upgrade() -> None:
         sa.Column("cancel_asked", sa.Boolean(), nullable=False),
         sa.Column("hold", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("failure", sa.JSON(none_as_null=True), nullable=True),
-        sa.Column("remote_file_id", sa.String(length=200), nullable=True),
-        sa.Column("remote_validation_file_id", sa.String(length=200), nullable=True),
-        sa.Column("remote_job_id", sa.String(length=200), nullable=True),
-        sa.Column("remote_status", sa.String(length=64), nullable=True),
-        sa.Column("fine_tuned_model", sa.String(length=300), nullable=True),
+        sa.Column("remote_file_id", sa.Text(), nullable=True),
+        sa.Column("remote_validation_file_id", sa.Text(), nullable=True),
+        sa.Column("remote_job_id", sa.Text(), nullable=True),
+        sa.Column("remote_status", sa.Text(), nullable=True),
+        sa.Column("fine_tuned_model", sa.Text(), nullable=True),
         sa.Column("servable", sa.Boolean(), nullable=True),
         sa.Column("estimated_usd", sa.Float(), nullable=True),
         sa.Column("trained_tokens", sa.BigInteger(), nullable=True),
@@ -111,6 +128,7 @@ def upgrade() -> None:
         sa.Column("state_since", sa.Float(), nullable=False),
         sa.Column("submitted_at", sa.Float(), nullable=True),
         sa.Column("finished_at", sa.Float(), nullable=True),
+        sa.Column("replica", sa.String(length=32), nullable=True),
         sa.ForeignKeyConstraint(["account"], ["accounts.name"], name=op.f("fk_jobs_account")),
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_jobs_run_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_jobs")),
@@ -144,6 +162,8 @@ def downgrade() -> None:
 
     op.drop_table("jobs")
     op.drop_table("runs")
+    op.drop_table("replicas")
+    op.drop_table("leases")
     with op.batch_alter_table("events", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_events_job_id"))
         batch_op.drop_index(batch_op.f("ix_events_account"))

@@ -5,40 +5,39 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Engine, event, inspect, make_url, text
+from sqlalchemy import Connection, inspect, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.errors import ConfigError
+from orchestrator.store.engine import make_engine
+from orchestrator.store.wakeups import Schedule
 from orchestrator.store.writer import Change, Writer
 
 T = TypeVar("T")
-BUSY_MILLISECONDS = 5000
+UNREACHABLE: Final = (SQLAlchemyError, OSError)
+"""What a call raises while the database is away."""
 
 
 class Database:
-    """One database: SQLite in WAL mode, or PostgreSQL."""
+    """One database: SQLite in WAL mode, or PostgreSQL. `schedule` hears of wake-ups within the transaction."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, schedule: Schedule | None = None) -> None:
         self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
-        if self.is_sqlite and (file := make_url(url).database):
-            Path(file).parent.mkdir(parents=True, exist_ok=True)
-        self._engine = create_async_engine(url, pool_size=5, max_overflow=5)
-        if self.is_sqlite:
-            _prepare_sqlite(self._engine.sync_engine)
-        self._writer = Writer(self._engine)
+        self._url = url
+        self._engine = make_engine(url)
+        self._writer = Writer(self._engine, schedule)
 
     async def migrate(self) -> None:
-        """Bring the tables up to date. Raises ConfigError when the database cannot be opened."""
+        """Bring the tables up to date, once however many ask. Raises ConfigError when it cannot be opened."""
         try:
-            async with self._engine.connect() as connection:
-                await connection.execution_options(writing=True)
-                async with connection.begin():
-                    if await connection.run_sync(_revision) != newest_revision():
-                        await connection.run_sync(_upgrade)
-        except (SQLAlchemyError, OSError) as error:
+            async with self.read() as connection:
+                revision = await connection.run_sync(_revision)
+            if revision != newest_revision():
+                await self._upgrade()
+        except UNREACHABLE as error:
             place = self._engine.url.render_as_string(hide_password=True)
             raise ConfigError(
                 f"the database {place} cannot be opened: {getattr(error, 'orig', None) or error}",
@@ -55,12 +54,21 @@ class Database:
         """Run a change in a transaction, perhaps together with others; returns after the commit."""
         return await self._writer(change)
 
+    @asynccontextmanager
+    async def dedicated(self) -> AsyncIterator[Any]:
+        """A connection of the driver's own kind, for whoever listens on it; closed afterwards."""
+        async with self._engine.connect() as connection:
+            try:
+                yield (await connection.get_raw_connection()).driver_connection
+            finally:
+                await connection.invalidate()
+
     async def reachable(self) -> bool:
         """Whether the database answers."""
         try:
             async with self.read() as connection:
                 await connection.execute(text("SELECT 1"))
-        except (SQLAlchemyError, OSError):
+        except UNREACHABLE:
             return False
         return True
 
@@ -69,27 +77,15 @@ class Database:
         await self._writer.close()
         await self._engine.dispose()
 
-
-def _prepare_sqlite(engine: Engine) -> None:
-    @event.listens_for(engine, "connect")
-    def configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # SQLAlchemy says BEGIN, the driver does not
-        cursor = connection.cursor()
-        # FULL, because an intent that a power cut takes away is a paid job doubled.
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            f"busy_timeout={BUSY_MILLISECONDS}",
-        ):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        # A writer takes its lock at once: a read transaction that turns into a write can fail without waiting.
-        writing = connection.get_execution_options().get("writing")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+    async def _upgrade(self) -> None:
+        engine = make_engine(self._url, patient=True)
+        try:
+            async with engine.connect() as connection:
+                await connection.execution_options(writing=True)
+                async with connection.begin():  # whoever waited here for another finds nothing left to do
+                    await connection.run_sync(_upgrade)
+        finally:
+            await engine.dispose()
 
 
 def migrations_folder() -> Path:

@@ -13,9 +13,10 @@ from orchestrator.core.advance import Outcome
 from orchestrator.core.job import Job, JobId, RunId
 from orchestrator.core.lifecycle import AT_PROVIDER, ENDS, UNSENT, State
 from orchestrator.core.run import Run, Standing
-from orchestrator.store import accounts, events, runs
+from orchestrator.store import accounts, events, leases, runs
 from orchestrator.store.rows import JOB_COLUMNS, job_from, job_row
 from orchestrator.store.tables import jobs, run_jobs
+from orchestrator.store.wakeups import WakeUp, promise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +35,11 @@ async def load(connection: AsyncConnection, job_id: JobId) -> Loaded | None:
     if row is None:
         return None
     job = job_from(row)
-    holders = select(func.count()).where(jobs.c.account == job.account, jobs.c.state.in_(AT_PROVIDER))
     return Loaded(
         job=job,
         run=await runs.load(connection, job.run_id),
         standing=await accounts.load(connection, job.account),
-        running=(await connection.execute(holders)).scalar_one(),
+        running=await holding_slots(connection, job.account),
     )
 
 
@@ -47,6 +47,28 @@ async def due(connection: AsyncConnection, now: float, limit: int) -> list[tuple
     """Ids and accounts of the jobs whose wake-up has come, the longest waiting first."""
     query = select(jobs.c.id, jobs.c.account).where(jobs.c.wake_at <= now).order_by(jobs.c.wake_at).limit(limit)
     return [(JobId(row.id), row.account) for row in await connection.execute(query)]
+
+
+async def overdue(connection: AsyncConnection, since: float, now: float, limit: int) -> list[WakeUp]:
+    """Wake-ups that should have come by `since`, of accounts on which no live replica is at work."""
+    query = (
+        select(jobs.c.id, jobs.c.account, jobs.c.wake_at)
+        .where(jobs.c.wake_at <= since, jobs.c.account.not_in(leases.held(now)))
+        .order_by(jobs.c.wake_at)
+        .limit(limit)
+    )
+    return [WakeUp(JobId(row.id), row.account, row.wake_at) for row in await connection.execute(query)]
+
+
+async def wake_at(connection: AsyncConnection, job_id: JobId) -> float | None:
+    """When the job is due; None when it is not, or is no more."""
+    return (await connection.execute(select(jobs.c.wake_at).where(jobs.c.id == job_id))).scalar_one_or_none()
+
+
+async def holding_slots(connection: AsyncConnection, account: str) -> int:
+    """How many of the account's jobs are, or may be, at the provider."""
+    holders = select(func.count()).where(jobs.c.account == account, jobs.c.state.in_(AT_PROVIDER))
+    return (await connection.execute(holders)).scalar_one()
 
 
 async def next_wake(connection: AsyncConnection) -> float | None:
@@ -94,6 +116,7 @@ async def add(connection: AsyncConnection, run_id: RunId, wanted: Sequence[Job])
     new = [job for job in wanted if job.id not in known]
     if new:
         await connection.execute(insert(jobs), [job_row(job) for job in new])
+        promise(connection, [WakeUp(job.id, job.account, job.wake_at) for job in new if job.wake_at is not None])
     linked = set((await connection.execute(select(run_jobs.c.job_id).where(run_jobs.c.run_id == run_id))).scalars())
     links = [{"run_id": run_id, "job_id": job.id} for job in wanted if job.id not in linked]
     if links:
@@ -103,8 +126,13 @@ async def add(connection: AsyncConnection, run_id: RunId, wanted: Sequence[Job])
     return new
 
 
-async def record(connection: AsyncConnection, outcome: Outcome, *, at: float, cause: str) -> bool:
-    """Compare and set on the version, and write the history. False: the job was stale, nothing was written."""
+async def record(
+    connection: AsyncConnection, outcome: Outcome, *, at: float, cause: str, going_on: bool = False
+) -> bool:
+    """Compare and set on the version, and write the history. False: the job was stale, nothing was written.
+
+    `going_on`: the caller sees to the job at once when it is due, so nobody else need be woken for it.
+    """
     job = outcome.job
     values = job_row(job)
     del values["id"], values["run_id"]  # the run may have changed meanwhile, and is not ours to change
@@ -112,6 +140,8 @@ async def record(connection: AsyncConnection, outcome: Outcome, *, at: float, ca
     result = await connection.execute(update(jobs).where(same).values(values))
     if result.rowcount == 0:
         return False
+    if job.wake_at is not None and not (going_on and job.wake_at <= at):
+        promise(connection, [WakeUp(job.id, job.account, job.wake_at)])
     if outcome.note is not None:
         await events.append(connection, events.of_outcome(outcome, at=at, cause=cause))
     if outcome.before in AT_PROVIDER and job.state in ENDS:
@@ -133,7 +163,8 @@ async def _wake(connection: AsyncConnection, which: ColumnElement[bool], at: flo
     # A ready job waits for nothing but a slot, a start or a release, so its next look is no reason to wait.
     asleep = jobs.c.wake_at.is_(None) | ((jobs.c.state == State.READY) & (jobs.c.wake_at > at))
     which &= asleep & jobs.c.hold.is_(None)
-    await connection.execute(update(jobs).where(which).values(wake_at=at))
+    woken = update(jobs).where(which).values(wake_at=at).returning(jobs.c.id, jobs.c.account)
+    promise(connection, [WakeUp(JobId(row.id), row.account, at) for row in await connection.execute(woken)])
 
 
 def _jobs(rows: Iterable[Row[Any]]) -> list[Job]:

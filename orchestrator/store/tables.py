@@ -1,4 +1,7 @@
-"""The tables, as Alembic compares them. Times are epoch seconds, UTC."""
+"""The tables, as Alembic compares them. Times are epoch seconds, UTC.
+
+What people or providers write is Text: PostgreSQL refuses what is longer than its column, SQLite does not.
+"""
 
 from __future__ import annotations
 
@@ -47,14 +50,14 @@ runs = Table(
     "runs",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("name", String(200), nullable=False),
+    Column("name", Text, nullable=False),
     Column("dataset_sha256", ForeignKey("datasets.sha256"), nullable=False),
     Column("specs", _json, nullable=False),
     Column("current", Boolean, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("started_at", Float),
     Column("approved_at", Float),
-    Column("approved_by", String(200)),
+    Column("approved_by", Text),
     Column("approved_usd", Float),
     Column("planned_usd", Float),
     Column("hold", _json),
@@ -68,8 +71,8 @@ accounts = Table(
     Column("provider", String(32), nullable=False),
     Column("definition", String(32), nullable=False),
     Column("key_fingerprint", String(16), nullable=False),
-    Column("organization", String(200)),
-    Column("project", String(200)),
+    Column("organization", Text),
+    Column("project", Text),
     Column("labels", _json, nullable=False),
     Column("verified_at", Float),
     Column("removed_at", Float),
@@ -83,7 +86,7 @@ jobs = Table(
     Column("run_id", ForeignKey("runs.id"), nullable=False),
     Column("account", ForeignKey("accounts.name"), nullable=False),
     Column("provider", String(32), nullable=False),
-    Column("base_model", String(200), nullable=False),
+    Column("base_model", Text, nullable=False),
     Column("state", String(16), nullable=False),
     Column("version", Integer, nullable=False),
     Column("round", Integer, nullable=False),
@@ -93,11 +96,11 @@ jobs = Table(
     Column("cancel_asked", Boolean, nullable=False),
     Column("hold", _json),
     Column("failure", _json),
-    Column("remote_file_id", String(200)),
-    Column("remote_validation_file_id", String(200)),
-    Column("remote_job_id", String(200)),
-    Column("remote_status", String(64)),
-    Column("fine_tuned_model", String(300)),
+    Column("remote_file_id", Text),
+    Column("remote_validation_file_id", Text),
+    Column("remote_job_id", Text),
+    Column("remote_status", Text),
+    Column("fine_tuned_model", Text),
     Column("servable", Boolean),
     Column("estimated_usd", Float),
     Column("trained_tokens", BigInteger),
@@ -107,6 +110,7 @@ jobs = Table(
     Column("state_since", Float, nullable=False),
     Column("submitted_at", Float),
     Column("finished_at", Float),
+    Column("replica", String(32)),
     Index(None, "wake_at"),
     Index(None, "account", "state"),
     Index(None, "run_id"),
@@ -120,21 +124,39 @@ run_jobs = Table(
     Index(None, "job_id"),
 )
 
+replicas = Table(
+    "replicas",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("seen_at", Float, nullable=False),
+    Column("alive_until", Float, nullable=False),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("account", ForeignKey("accounts.name"), primary_key=True),
+    Column("replica", String(32), nullable=False),
+)
+
 events = Table(
     "events",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("at", Float, nullable=False),
-    Column("cause", String(100), nullable=False),
+    Column("cause", Text, nullable=False),
     Column("account", String(64)),
     Column("run_id", String(32)),
     Column("job_id", String(32)),
-    Column("note", String(100), nullable=False),
+    Column("note", Text, nullable=False),
     Column("state_before", String(16)),
     Column("state_after", String(16)),
     Column("attempt", Integer),
-    Column("remote_job_id", String(200)),
-    Column("request_id", String(200)),
+    Column("remote_job_id", Text),
+    Column("request_id", Text),
     Column("message", Text),
     Index(None, "job_id"),
     Index(None, "account"),

@@ -6,7 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from orchestrator.store.wakeups import Schedule, WakeUp
 
 T = TypeVar("T")
 Change = Callable[[AsyncConnection], Awaitable[T]]
@@ -16,11 +19,13 @@ _Pending = tuple[Change[Any], "asyncio.Future[Any]"]
 class Writer:
     """Runs changes one after another, as many in one transaction as are waiting.
 
+    The wake-ups they promise are scheduled in the same transaction, all together.
     A change must touch nothing but its connection: when one of a batch fails, the others are run again without it.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, schedule: Schedule | None = None) -> None:
         self._engine = engine
+        self._schedule = schedule
         self._pending: list[_Pending] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -50,17 +55,26 @@ class Writer:
     async def _commit(self, batch: list[_Pending]) -> bool:
         try:
             async with self._engine.connect() as connection:
-                await connection.execution_options(writing=True)
+                promised: list[WakeUp] = []
+                await connection.execution_options(writing=True, promised=promised)
                 async with connection.begin():
                     results = [await change(connection) for change, _ in batch]
+                    if self._schedule is not None and promised:
+                        await self._schedule(connection, promised)
         except Exception as error:  # noqa: BLE001 - handed to whoever waits for it
-            if len(batch) > 1:
+            if len(batch) > 1 and not _lost(error):
                 return False
-            _settle(batch[0][1], error=error)
+            for _, future in batch:
+                _settle(future, error=error)
             return True
         for (_, future), result in zip(batch, results, strict=True):
             _settle(future, result=result)
         return True
+
+
+def _lost(error: Exception) -> bool:
+    """Whether the database is away, so that there is no point in trying one by one."""
+    return isinstance(error, OSError) or (isinstance(error, DBAPIError) and error.connection_invalidated)
 
 
 def _settle(future: asyncio.Future[Any], *, result: Any = None, error: Exception | None = None) -> None:

@@ -1,0 +1,35 @@
+"""Queries about replicas: who does the work."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.core.replica import Replica
+from orchestrator.store.tables import leases, replicas
+
+REMEMBERED = 24 * 3600.0  # seconds a dead replica's row is kept
+_COLUMNS = [replicas.c[field.name] for field in fields(Replica)]
+
+
+async def beat(connection: AsyncConnection, replica: Replica) -> None:
+    """Keep a sign of life, and forget those who have been dead for a day."""
+    values = asdict(replica)
+    changed = await connection.execute(update(replicas).where(replicas.c.id == replica.id).values(values))
+    if changed.rowcount == 0:
+        await connection.execute(insert(replicas).values(values))
+        await connection.execute(delete(replicas).where(replicas.c.alive_until < replica.seen_at - REMEMBERED))
+
+
+async def live(connection: AsyncConnection, now: float) -> list[Replica]:
+    """Those that are alive, the oldest first."""
+    query = select(*_COLUMNS).where(replicas.c.alive_until > now).order_by(replicas.c.started_at, replicas.c.id)
+    return [Replica(*row) for row in await connection.execute(query)]
+
+
+async def leave(connection: AsyncConnection, replica_id: str) -> None:
+    """The replica has ended: what it held is free."""
+    await connection.execute(delete(leases).where(leases.c.replica == replica_id))
+    await connection.execute(delete(replicas).where(replicas.c.id == replica_id))

@@ -1,0 +1,32 @@
+"""Wake-ups: the promise that a job is looked at again at a time.
+
+Whoever changes a job's `wake_at` notes it here; a dispatch that keeps a queue of its own is told before the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.core.job import JobId
+
+
+@dataclass(frozen=True, slots=True)
+class WakeUp:
+    """A job is due `at` (epoch seconds, UTC)."""
+
+    job_id: JobId
+    account: str
+    at: float
+
+
+Schedule = Callable[[AsyncConnection, Sequence[WakeUp]], Awaitable[None]]
+"""Puts wake-ups into a queue, through the connection and in the transaction that promised them."""
+
+
+def promise(connection: AsyncConnection, wake_ups: Iterable[WakeUp]) -> None:
+    """Have the wake-ups scheduled with the transaction under way."""
+    assert connection.sync_connection is not None
+    connection.sync_connection.get_execution_options().get("promised", []).extend(wake_ups)
