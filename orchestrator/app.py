@@ -20,7 +20,7 @@ from sqlalchemy import make_url
 
 from orchestrator import control, status
 from orchestrator.core.account import Account, Identity, ProviderName
-from orchestrator.core.errors import ConfigError, DatabaseBusy, Failure, ProviderError
+from orchestrator.core.errors import AccountError, ConfigError, DatabaseBusy, Failure, ProviderError
 from orchestrator.core.plan import Plan, Step
 from orchestrator.core.run import Standing
 from orchestrator.core.secret import Redactor, Secret
@@ -32,7 +32,7 @@ from orchestrator.dispatch.embedded import EmbeddedDispatch
 from orchestrator.providers.base import Connect, Connection
 from orchestrator.settings import Settings
 from orchestrator.sources.accounts import AccountsFile, read_accounts
-from orchestrator.sources.secrets import resolve_all
+from orchestrator.sources.secrets import resolve, resolve_all
 from orchestrator.store import accounts, events
 from orchestrator.store.database import Database
 
@@ -135,6 +135,7 @@ class App:
         reconciler = Reconciler(
             self.database,
             self._connections,
+            identify=self._identify,
             clock=clock,
             jitter=random.random,
             pace=Pace(
@@ -194,14 +195,30 @@ class App:
         async def ask(account: Account) -> Identity | Failure:
             async with slots:
                 try:
-                    identity = await self._connections[account.name].provider.verify()
-                    identity.check(account)
+                    return (await self._identify(self._connections[account.name]))[1]
                 except ProviderError as error:
                     return Failure.of(error)
-                return identity
 
         answers = await asyncio.gather(*(ask(account) for account in accounts))
         return {account.name: answer for account, answer in zip(accounts, answers, strict=True)}
+
+    async def _identify(self, connection: Connection) -> tuple[Connection, Identity]:
+        """Whose key it is. One that is refused is read again: it may have been replaced since."""
+        try:
+            return connection, await connection.identity()
+        except AccountError:
+            account = connection.account
+            key = await asyncio.to_thread(self._key_now, account)
+            if key is None or key.fingerprint == connection.key_fingerprint:
+                raise
+        renewed = self._connections[account.name] = self._connected(account, key)
+        return renewed, await renewed.identity()
+
+    def _key_now(self, account: Account) -> Secret | None:
+        try:
+            return resolve(account.api_key, base=self.settings.accounts_file.parent, redact=self._redact)
+        except ConfigError:
+            return None
 
     def _connect_all(self, accounts: Sequence[Account], keys: Mapping[str, Secret]) -> None:
         connections = {account.name: self._connected(account, keys[account.name]) for account in accounts}

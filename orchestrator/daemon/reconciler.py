@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.stdlib import BoundLogger
 
 from orchestrator.core import action as act
+from orchestrator.core.account import Identity
 from orchestrator.core.advance import Outcome, advance, hold, park, renew_intent, stumble, wait
 from orchestrator.core.clock import Clock
 from orchestrator.core.dataset import Part
@@ -64,6 +65,7 @@ class Reconciler:
         database: Database,
         connections: Mapping[str, Connection],
         *,
+        identify: Callable[[Connection], Awaitable[tuple[Connection, Identity]]],
         clock: Clock,
         jitter: Callable[[], float],
         pace: Pace,
@@ -73,6 +75,7 @@ class Reconciler:
     ) -> None:
         self._database = database
         self._connections = connections
+        self._identify = identify
         self._clock = clock
         self._jitter = jitter
         self._pace = pace
@@ -156,8 +159,7 @@ class Reconciler:
 
     async def _verify(self, loaded: jobs.Loaded, connected: Connection) -> Outcome:
         account, standing = connected.account, loaded.standing
-        identity = await connected.provider.verify()
-        identity.check(account)
+        connected, identity = await self._identify(connected)
         known = replace(
             standing,
             organization=identity.organization or account.organization,

@@ -121,3 +121,9 @@ class Connection:
     account: Account
     key_fingerprint: str
     provider: Provider
+
+    async def identity(self) -> Identity:
+        """Whose key this is. Raises WrongOrganization when that is not whom the accounts file names."""
+        identity = await self.provider.verify()
+        identity.check(self.account)
+        return identity
