@@ -42,17 +42,13 @@ def _summary_text(checked: Checked) -> list[str]:
         rows.append(_counted("left out, as the training format has no place for it: ", summary.left_out))
     for base_model, tokens in summary.tokens.items():
         rows.append(f"{base_model}: {'tokens unknown' if tokens is None else f'{tokens:,} tokens'}")
-    errors, warnings = _total(checked, Severity.ERROR), _total(checked, Severity.WARNING)
+    errors, warnings = checked.total(Severity.ERROR), checked.total(Severity.WARNING)
     rows.append(f"{_some(errors, 'error')}, {_some(warnings, 'warning')}")
     return rows
 
 
 def _counted(before: str, counts: Mapping[str, int], after: str = "") -> str:
     return before + ", ".join(f"{count} {what}" for what, count in counts.items()) + after if counts else ""
-
-
-def _total(checked: Checked, severity: Severity) -> int:
-    return sum(count for slug, count in checked.counts.items() if Code.named(slug).severity is severity)
 
 
 def _some(number: int, what: str) -> str:
@@ -63,8 +59,8 @@ def to_json(checked: Checked) -> dict[str, Any]:
     """For programs: everything, as plain values."""
     return {
         "schema": SCHEMA,
-        "errors": _total(checked, Severity.ERROR),
-        "warnings": _total(checked, Severity.WARNING),
+        "errors": checked.total(Severity.ERROR),
+        "warnings": checked.total(Severity.WARNING),
         "counts": dict(checked.counts),
         "summary": _summary_json(checked.summary),
         "findings": [asdict(found) for found in checked.findings],

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.core.finding import Finding, Severity
+from orchestrator.dataset.codes import Code
 
 
 @dataclass(slots=True)
@@ -102,6 +103,10 @@ class Checked:
     @property
     def warnings(self) -> tuple[Finding, ...]:
         return tuple(found for found in self.findings if found.severity is Severity.WARNING)
+
+    def total(self, severity: Severity) -> int:
+        """How many findings of this severity there are, kept or not."""
+        return sum(count for slug, count in self.counts.items() if Code.named(slug).severity is severity)
 
 
 def histogram(values: Iterable[int], bars: int = 24) -> Histogram:

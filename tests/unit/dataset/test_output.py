@@ -42,7 +42,7 @@ def test_text(checked: Checked) -> None:
         "2 files, 3 chats: 1 example, 2 refused (1 request)\n"
         "not read: notes.md\n"
         'left out, as the training format has no place for it: 1 key "model"\n'
-        "gpt-4.1-2025-04-14: 21 tokens\n"
+        "gpt-4.1-2025-04-14: 17 tokens\n"
         "llama: tokens unknown\n"
         "3 errors, 1 warning\n"
     )

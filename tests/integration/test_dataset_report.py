@@ -1,0 +1,63 @@
+"""The report in a real browser: no console error, nothing loaded, readable in light and dark."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.async_api import async_playwright
+
+from orchestrator.dataset import Rules, check
+from orchestrator.dataset.report import to_html
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_it_opens_quietly(tmp_path: Path, scheme: str) -> None:
+    for chat in (ROOT / "chats").iterdir():
+        shutil.copy(chat, tmp_path)
+    (tmp_path / "bad.json").write_text('[{"role": "bot", "content": "<img src=x onerror=alert(1)> a@b.co"}]')
+    (tmp_path / "report.html").write_text(
+        to_html(check(tmp_path, Rules(base_models=("gpt-4.1-2025-04-14",))), title="chats"), encoding="utf-8"
+    )
+    said: list[str] = []
+    loaded: list[str] = []
+    async with async_playwright() as playwright:
+        path = shutil.which("chromium") or playwright.chromium.executable_path
+        if not Path(path).exists():  # noqa: ASYNC240 - nothing else runs yet
+            pytest.skip("no Chromium: install your system's, or run `.venv/bin/playwright install chromium`")
+        browser = await playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox"] if os.geteuid() == 0 else []
+        )
+        page = await browser.new_page(color_scheme="dark" if scheme == "dark" else "light")
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: loaded.append(request.url))
+        await page.goto((tmp_path / "report.html").as_uri())
+        colours = await page.evaluate(
+            "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
+        )
+        bars = await page.locator("svg rect").count()
+        wide = await page.evaluate("document.documentElement.scrollWidth > innerWidth")
+        await page.screenshot(path=ROOT / "test-artifacts" / f"report-{scheme}.png", full_page=True)
+        await browser.close()
+    assert said == []
+    assert [url.rsplit("/", 1)[-1] for url in loaded] == ["report.html"]
+    assert contrast(*colours) > 7
+    assert bars > 10
+    assert not wide
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG's contrast of two `rgb(…)` colours."""
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour: str) -> float:
+    parts = [int(part) / 255 for part in colour.removeprefix("rgb(").removesuffix(")").split(",")]
+    red, green, blue = (part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

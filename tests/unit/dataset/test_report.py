@@ -1,0 +1,79 @@
+"""The report is one page that loads nothing, hides secrets and escapes what it shows."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+from orchestrator.dataset import Rules, check
+from orchestrator.dataset.report import to_html
+
+SAMPLES = Path(__file__).parents[3] / "chats"
+
+
+class Page(HTMLParser):
+    """Tags, and the values of attributes that could load something."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.loads: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.loads += [value or "" for name, value in attrs if name in ("src", "href", "action", "data")]
+        if tag not in ("meta", "link"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_samples_report(tmp_path: Path) -> None:
+    rules = Rules(base_models=("gpt-4.1-mini-2025-04-14", "llama"))
+    text = to_html(check(SAMPLES, rules), title="chats & more", moderation="All 142 messages are clean.")
+    page = Page(text)
+    assert page.open == []
+    assert "script" not in page.tags
+    assert page.loads == ["data:,"]
+    for piece in (
+        "This dataset can be used.",
+        "chats &amp; more",
+        "14-two-dice",
+        "unknown",
+        "5,200",
+        "Nothing was found",
+    ):
+        assert piece in text
+    assert "All 142 messages are clean." in text
+    assert page.tags.count("svg") == 2
+
+
+def test_what_is_shown_is_escaped_and_secrets_are_hidden(tmp_path: Path) -> None:
+    said = "<script>alert(1)</script> my key is sk-proj-abcdefghijklmnop1234"
+    messages = [{"role": "user", "content": said}, {"role": "assistant", "content": ""}]
+    (tmp_path / "<b>.json").write_text(json.dumps(messages))
+    (tmp_path / "ok.json").write_text(json.dumps([*messages, {"role": "assistant", "content": "x"}][::2]))
+    text = to_html(check(tmp_path), title="x")
+    page = Page(text)
+    assert page.open == []
+    assert not {"script", "b>"} & set(page.tags)
+    assert "abcdefghijklmnop" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; my key is [key]" in text
+    assert "&lt;b&gt;.json" in text
+    assert "This dataset cannot be used yet." in text
+
+
+def test_many_findings_are_cut_and_counted(tmp_path: Path) -> None:
+    row = json.dumps({"messages": [{"role": "assistant", "content": ""}]})
+    (tmp_path / "many.jsonl").write_text("\n".join([row] * 120))
+    text = to_html(check(tmp_path), title="x")
+    assert text.count("many.jsonl:") == 50
+    assert "and 70 more" in text
+
+
+def test_an_empty_dataset_has_a_report(tmp_path: Path) -> None:
+    assert Page(to_html(check(tmp_path), title="x")).open == []
