@@ -32,11 +32,11 @@ CHANGING = re.compile(r"\.(create|cancel|delete|pause|resume|part|complete)$")
 
 def eventually(ask: Callable[[], T | None], what: str, seconds: float = 30.0) -> T:
     """The first true answer; asked again and again."""
-    for _ in range(round(seconds / 0.1)):
-        if answer := ask():
-            return answer
+    end = time.perf_counter() + seconds
+    while not (answer := ask()):
+        assert time.perf_counter() < end, f"not within {seconds:g} s: {what}"
         time.sleep(0.1)
-    raise AssertionError(f"not within {seconds:g} s: {what}")
+    return answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Running:
             code = self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(f"{self._command}: did not end within {seconds:g} s\n{self._said()}") from None
+            raise AssertionError(f"{self._command}: did not end within {seconds:g} s\n{self._said()[-5000:]}") from None
         return Result(code, self._out.read_text(), self._err.read_text())
 
     def find(self, pattern: str, seconds: float = 30.0) -> str:
@@ -93,7 +93,7 @@ class Running:
 
         def look() -> re.Match[str] | None:
             found = re.search(pattern, self._said())
-            assert found or not self.ended, f"{self._command}: ended without {pattern!r}\n{self._said()}"
+            assert found or not self.ended, f"{self._command}: ended without {pattern!r}\n{self._said()[-5000:]}"
             return found
 
         return eventually(look, f"{self._command}: {pattern}", seconds)[1]
@@ -113,7 +113,7 @@ class Running:
         self._process.wait()
 
     def _said(self) -> str:
-        return (self._out.read_text() + self._err.read_text())[-5000:]
+        return (self._out.read_text() + self._err.read_text())
 
 
 class Sandbox:
