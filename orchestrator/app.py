@@ -136,6 +136,7 @@ class App:
             self.database,
             self._connections,
             identify=self._identify,
+            redact=self._redact,
             clock=clock,
             jitter=random.random,
             pace=Pace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +21,15 @@ class Outcome:
     note: str | None
     failure: Failure | None = None
     request_id: str | None = None
+
+    def cleaned(self, redact: Callable[[str], str]) -> Outcome:
+        """The same without keys in what a provider said."""
+        job = self.job
+        return replace(
+            self,
+            job=replace(job, failure=job.failure and job.failure.cleaned(redact)),
+            failure=self.failure and self.failure.cleaned(redact),
+        )
 
 
 def advance(job: Job, event: Event, *, now: float, request_id: str | None = None, **changes: Any) -> Outcome:

@@ -30,8 +30,8 @@ OrchestratorError              the message says what and where; `.hint` says the
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -217,3 +217,7 @@ class Failure:
     def of(cls, error: OrchestratorError) -> Failure:
         """The lasting part of an error."""
         return cls(error.kind, error.message, error.hint, getattr(error, "request_id", None))
+
+    def cleaned(self, redact: Callable[[str], str]) -> Failure:
+        """The same without keys, and cut: a provider may put anything into the texts of its jobs and files."""
+        return replace(self, message=redact(self.message)[:MESSAGE_LIMIT])

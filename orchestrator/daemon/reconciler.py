@@ -66,6 +66,7 @@ class Reconciler:
         connections: Mapping[str, Connection],
         *,
         identify: Callable[[Connection], Awaitable[tuple[Connection, Identity]]],
+        redact: Callable[[str], str],
         clock: Clock,
         jitter: Callable[[], float],
         pace: Pace,
@@ -76,6 +77,7 @@ class Reconciler:
         self._database = database
         self._connections = connections
         self._identify = identify
+        self._redact = redact
         self._clock = clock
         self._jitter = jitter
         self._pace = pace
@@ -274,7 +276,7 @@ class Reconciler:
 
     async def _record(self, outcome: Outcome) -> None:
         """Commit the outcome with its history and its next wake-up, all or nothing."""
-        at = self._clock.now()
+        outcome, at = outcome.cleaned(self._redact), self._clock.now()
         if not await self._database.write(lambda c: jobs.record(c, outcome, at=at, cause=CAUSE)):
             raise StaleJob(f"version {outcome.job.version - 1} of the job is no longer the latest")
         if outcome.note is not None:
