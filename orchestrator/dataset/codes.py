@@ -215,6 +215,12 @@ class Code(Enum):
         "An example is in the validation set and in the training set, so that the validation loss means nothing.",
         "Take it out of one of them.",
     )
+    FLAGGED = (
+        "flagged",
+        ERROR,
+        "The provider's moderation flags the text. Such an example can make the whole job fail, after it was paid.",
+        "Take the message or the chat out.",
+    )
     DIFFERENT_SYSTEM = (
         "different-system",
         WARNING,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeGuard
 
 from orchestrator.dataset.checks.personal import redacted
+from orchestrator.dataset.checks.texts import OUTPUTS
 from orchestrator.dataset.example import Body
 
 Repair = Callable[[Body], Body]
@@ -108,7 +109,7 @@ def _with_messages(body: Body, change: Callable[[Messages], Messages]) -> Body:
 def _everywhere(body: Body, change: Callable[[Messages], Messages]) -> Body:
     """Change every list of messages, answers included."""
     body = _with_messages(body, change)
-    for output in ("preferred_output", "non_preferred_output"):
+    for output in OUTPUTS:
         if _are_messages(answers := body.get(output)):
             body = body | {output: change(answers)}
     return body

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from orchestrator.dataset.checks.keys import wrong_keys
 from orchestrator.dataset.checks.message import is_plain, message_errors
 from orchestrator.dataset.checks.order import alternating_errors, ending_errors, learning_errors
+from orchestrator.dataset.checks.texts import OUTPUTS
 from orchestrator.dataset.checks.tools import call_errors, definition_errors, has_tools
 from orchestrator.dataset.codes import Code
 from orchestrator.dataset.example import Body, Fault, Steps
@@ -14,7 +15,6 @@ from orchestrator.dataset.rules import Rules
 
 CHAT_KEYS = {"messages": list, "tools": list, "parallel_tool_calls": bool}
 PAIR_KEYS = {"input": dict, "preferred_output": list, "non_preferred_output": list}
-OUTPUTS = ("preferred_output", "non_preferred_output")
 
 
 def errors(body: Body, rules: Rules) -> Iterator[Fault]:

@@ -7,36 +7,38 @@ from typing import Any
 
 from orchestrator.dataset.example import Body, Steps
 
+OUTPUTS = ("preferred_output", "non_preferred_output")
+
 Said = tuple[str, str, Steps]
 
 
 def said(body: Body) -> Iterator[Said]:
     """Role, text and place, message by message. Wrong shapes are passed over: the errors name them."""
-    if "messages" in body:
-        yield from _said(body["messages"], ("messages",))
-    else:
-        given = body.get("input")
-        yield from _said(given.get("messages") if isinstance(given, dict) else None, ("input", "messages"))
-        yield from _said(body.get("preferred_output"), ("preferred_output",))
-        yield from _said(body.get("non_preferred_output"), ("non_preferred_output",))
+    for message, steps in all_messages(body):
+        role, content = message.get("role"), message.get("content")
+        if isinstance(content, str):
+            yield str(role), content, (*steps, "content")
+        elif isinstance(content, list):
+            yield from _parts(str(role), content, (*steps, "content"))
+
+
+def all_messages(body: Body) -> Iterator[tuple[dict[str, Any], Steps]]:
+    """Every message of the example, a pair's answers included."""
+    lists = list(message_lists(body))
+    if "messages" not in body:
+        lists += [(body[key], (key,)) for key in OUTPUTS if isinstance(body.get(key), list)]
+    for messages, steps in lists:
+        for index, message in enumerate(messages):
+            if isinstance(message, dict):
+                yield message, (*steps, index)
 
 
 def message_lists(body: Body) -> Iterator[tuple[list[Any], Steps]]:
-    """The lists of messages that begin a chat: where a system message may stand."""
+    """The list of messages that begins a chat: where a system message may stand."""
     given = body if "messages" in body else body.get("input")
     messages = given.get("messages") if isinstance(given, dict) else None
     if isinstance(messages, list):
         yield messages, ("messages",) if given is body else ("input", "messages")
-
-
-def _said(messages: object, steps: Steps) -> Iterator[Said]:
-    for index, message in enumerate(messages if isinstance(messages, list) else ()):
-        if isinstance(message, dict):
-            role, content = message.get("role"), message.get("content")
-            if isinstance(content, str):
-                yield str(role), content, (*steps, index, "content")
-            elif isinstance(content, list):
-                yield from _parts(str(role), content, (*steps, index, "content"))
 
 
 def _parts(role: str, parts: list[Any], steps: Steps) -> Iterator[Said]:

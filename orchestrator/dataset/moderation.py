@@ -1,0 +1,164 @@
+"""Moderation, the bookkeeping: what is to be judged, in which batches, how fast, and what a verdict means."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from orchestrator.core.finding import Finding, Severity
+from orchestrator.dataset.checks.texts import all_messages, said
+from orchestrator.dataset.codes import Code
+from orchestrator.dataset.example import Example, Steps, finding
+from orchestrator.dataset.files import sources
+from orchestrator.dataset.reading import read
+
+PIECE = 20_000  # characters; a longer text is judged in pieces
+OVERLAP = 200  # characters that two pieces share, so that nothing hides at the cut
+SHOWN = 0.01  # scores below it are left out of messages
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the moderation said of one text: the categories that are flagged, and every category's score."""
+
+    flagged: bool
+    categories: tuple[str, ...] = ()
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A text to be judged, and where it stands. Equal texts have equal keys."""
+
+    key: str
+    text: str
+    file: str
+    line: int
+    path: str
+
+    def finding(self, verdict: Verdict) -> Finding:
+        """What a flagged text is told as: its categories, with their scores."""
+        named = (
+            f"{name} {verdict.scores[name]:.2f}" if name in verdict.scores else name for name in verdict.categories
+        )
+        scores = sorted(verdict.scores.items(), key=lambda item: -item[1])
+        others = (
+            f"{name} {score:.2f}" for name, score in scores if score >= SHOWN and name not in verdict.categories
+        )
+        message = f"the moderation flags this text: {', '.join(named) or 'no category named'}"
+        more = ", ".join(others)
+        return finding(
+            Code.FLAGGED, self.file, message + (f" (also {more})" if more else ""), line=self.line, path=self.path
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Of one account's moderation: inputs and tokens of a request, tokens of a minute, tries before giving up.
+
+    The defaults are those of the lowest tier.
+    """
+
+    inputs: int = 32
+    tokens: int = 8_000
+    tokens_per_minute: int = 10_000
+    tries: int = 6
+
+
+def pieces(path: Path, model: str) -> Iterator[Piece]:
+    """Every text of every example at `path`: what is said, and the arguments of tool calls."""
+    for example in _examples(path):
+        for text, steps in _texts(example):
+            line, place = example.where(steps)
+            for start in range(0, max(1, len(text) - OVERLAP), PIECE - OVERLAP):
+                part = text[start : start + PIECE]
+                key = sha256(f"{model}\0{part}".encode("utf-8", "surrogatepass")).hexdigest()
+                yield Piece(key, part, example.file, line or example.line, place)
+
+
+def images(path: Path) -> int:
+    """How many images the examples hold. They are not judged here, so they are never a pass."""
+    return sum(_images(message) for example in _examples(path) for message, _ in all_messages(example.body))
+
+
+def _examples(path: Path) -> Iterator[Example]:
+    for source in sources(path):
+        for record in read(source):
+            if record.example and not any(found.severity is Severity.ERROR for found in record.findings):
+                yield record.example
+
+
+def _texts(example: Example) -> Iterator[tuple[str, Steps]]:
+    for _, text, steps in said(example.body):
+        if text.strip():
+            yield text, steps
+    for message, steps in all_messages(example.body):
+        calls = message.get("tool_calls")
+        for number, call in enumerate(calls if isinstance(calls, list) else ()):
+            function = call.get("function") if isinstance(call, dict) else None
+            arguments = function.get("arguments") if isinstance(function, dict) else None
+            if isinstance(arguments, str) and arguments.strip():
+                yield arguments, (*steps, "tool_calls", number, "function", "arguments")
+
+
+def _images(message: Mapping[str, Any]) -> int:
+    parts = message.get("content")
+    if not isinstance(parts, list):
+        return 0
+    return sum(isinstance(part, dict) and part.get("type") == "image_url" for part in parts)
+
+
+def batches(todo: Iterable[Piece], limits: Limits) -> Iterator[list[Piece]]:
+    """The pieces in requests that keep the limits; a piece too large for any is sent alone."""
+    batch: list[Piece] = []
+    size = 0
+    for piece in todo:
+        tokens = estimated(piece.text)
+        if batch and (len(batch) >= limits.inputs or size + tokens > min(limits.tokens, limits.tokens_per_minute)):
+            yield batch
+            batch, size = [], 0
+        batch.append(piece)
+        size += tokens
+    if batch:
+        yield batch
+
+
+def estimated(text: str) -> int:
+    """Tokens, rather too many than too few: the moderation's own encoding is not published."""
+    return len(text.encode("utf-8", "surrogatepass")) // 3 + 1
+
+
+class Pace:
+    """Keeps within the tokens of a minute. Time is told to it."""
+
+    def __init__(self, tokens_per_minute: int) -> None:
+        self._limit = tokens_per_minute
+        self._sent: deque[tuple[float, int]] = deque()
+
+    def wait(self, tokens: int, now: float) -> float:
+        """Seconds until so many tokens may be sent."""
+        while self._sent and self._sent[0][0] <= now - 60:
+            self._sent.popleft()
+        over = sum(size for _, size in self._sent) + tokens - self._limit
+        until = now
+        for at, size in self._sent:
+            if over <= 0:
+                break
+            over -= size
+            until = at + 60
+        return max(0.0, until - now)
+
+    def sent(self, tokens: int, now: float) -> None:
+        """Note what was sent."""
+        self._sent.append((now, tokens))
+
+
+def matched(batch: Sequence[Piece], verdicts: Sequence[Verdict]) -> dict[str, Verdict] | None:
+    """The verdicts by key; None where there are not as many as inputs, for then none of them can be trusted."""
+    if len(batch) != len(verdicts):
+        return None
+    return {piece.key: verdict for piece, verdict in zip(batch, verdicts, strict=True)}
