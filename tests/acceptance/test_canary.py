@@ -1,0 +1,100 @@
+"""A key is nowhere but where it is kept and in the calls that need it, whatever goes wrong."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from secrets import token_hex
+
+import httpx2
+import pytest
+from processes import Running, Sandbox, Site
+
+DEBUG = {"ORCHESTRATOR_LOG_LEVEL": "debug"}
+KINDS = {"env": "env:CANARY_{}", "file": "file:keys/{}", "cmd": "cmd:cat keys/{}"}
+RIGHT = [f"{kind}-right" for kind in KINDS]
+WRONG = [f"{kind}-wrong" for kind in KINDS]
+
+
+@pytest.fixture
+def canary(site: Site) -> str:
+    """A secret in the keys of six accounts. The sandbox repeats the wrong ones in its refusal."""
+    canary = token_hex(8)
+    for name in RIGHT:
+        site.key(name, f"sandbox-{name}_{canary}")
+    for name in WRONG:
+        site.key(name, f"sk-{name}-{canary}")
+    for name in RIGHT + WRONG:
+        site.environ[f"CANARY_{name.replace('-', '_')}"] = (site.folder / "keys" / name).read_text()
+    site.accounts(*RIGHT, *WRONG, keys={name: reference(name) for name in RIGHT + WRONG})
+    return canary
+
+
+def reference(name: str) -> str:
+    kind = name.partition("-")[0]
+    return KINDS[kind].format(name.replace("-", "_") if kind == "env" else name)
+
+
+def test_no_key_is_shown_or_kept(site: Site, sandbox: Sandbox, canary: str) -> None:
+    """The provider repeats keys wherever it can put a text of its own."""
+    echo = f"what is sandbox-{{}}_{canary} doing here?"
+    sandbox.faults(
+        {"kind": "fail_job", "accounts": ["env-right"], "message": echo.format("env-right")},
+        {"kind": "reject_file", "accounts": ["file-right"], "message": echo.format("file-right")},
+        {"kind": "forbidden", "accounts": ["cmd-right"], "message": echo.format("cmd-right")},
+    )
+    run = site.start("run", **DEBUG)
+    while not run.ended:
+        assert leaks(site, canary) == []
+    assert run.result().code == 1
+    errors = {job["account"]: job["error"]["message"] for job in site.status()["jobs"]}
+    assert all("[key " in errors[name] for name in RIGHT + WRONG), "each of them repeats the key"
+
+    service = site.start("serve", "--port", "0", ORCHESTRATOR_LOG_FORMAT="console", **DEBUG)
+    url = service.find(r"(http://\S+)/status")
+    for path in ("/status", "/", "/healthz", "/readyz"):
+        assert canary not in httpx2.get(f"{url}{path}").text
+    for verb in ("accounts", "status", "plan", "models", "history file-wrong", "release file-wrong"):
+        site.run(*verb.split(), **DEBUG)
+    assert leaks(site, canary) == []
+    service.stop()
+    assert leaks(site, canary) == []
+
+
+def test_no_key_is_in_a_traceback(site: Site, sandbox: Sandbox, canary: str) -> None:
+    """A job breaks on a file that is gone; then the program crashes on a table that is gone."""
+    sandbox.faults({"kind": "slow", "operations": ["models.list"], "accounts": ["file-right"], "seconds": 2})
+    run = site.start("run", **DEBUG)
+    run.find('("account.held")')
+    shutil.rmtree(site.data / "datasets")
+    run.find('("job.broken".*Traceback)')
+    with closing(sqlite3.connect(site.data / "orchestrator.db")) as connection:
+        connection.execute("ALTER TABLE jobs RENAME TO gone")
+    assert crashed(run)
+    assert leaks(site, canary) == []
+
+
+def crashed(run: Running) -> bool:
+    result = run.result()
+    return result.code == 1 and "Traceback" in result.err and "no such table" in result.err
+
+
+def leaks(site: Site, canary: str) -> list[str]:
+    """Where the canary is and must not be: files, outputs and command lines."""
+    return [str(path) for path in visible(site) if canary.encode() in content(path)]
+
+
+def visible(site: Site) -> Iterator[Path]:
+    keys = site.folder / "keys"
+    yield from (path for path in site.folder.rglob("*") if path.is_file() and keys not in path.parents)
+    yield from Path("/proc").glob("[0-9]*/cmdline")
+
+
+def content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # gone in the meantime
+        return b""
