@@ -17,7 +17,7 @@ from orchestrator.core.errors import (
     TrainingNotAllowed,
 )
 
-Codes = Mapping[str, type[ProviderError]]
+Codes = Mapping[str | None, type[ProviderError]]
 
 BY_STATUS: Final[Mapping[int, type[ProviderError]]] = {
     401: AuthenticationFailed,
@@ -40,9 +40,10 @@ class Details(TypedDict):
 
 
 def error_class(status: int, code: str | None, codes: Codes) -> type[ProviderError]:
-    """Which error it is. A code the dialect knows says more than the status."""
-    if code is not None and code in codes:
-        return codes[code]
+    """Which error it is. A code that the dialect knows, or a status it uses its own way, says more than the rest."""
+    for known in (code, str(status)):
+        if known in codes:
+            return codes[known]
     if status >= 500:
         return ProviderUnavailable
     return BY_STATUS.get(status, RequestRejected)

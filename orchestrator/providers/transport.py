@@ -18,8 +18,14 @@ READ_SECONDS = 60.0
 _deadline: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 
 
-class DeadlinePassed(Exception):
-    """The intent ended before the request was sent: nothing was sent."""
+class DeadlinePassed(httpx2.ConnectError):
+    """The intent ended before the request was sent: nothing was sent.
+
+    An error of the HTTP client, because SDKs let nothing else through as their own.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("too late to send this request")
 
 
 @contextmanager

@@ -1,0 +1,233 @@
+"""Fireworks: datasets and supervised fine-tuning jobs. We choose every id, so that creating twice creates once.
+
+Source: the vendor's documentation and its SDK 1.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import httpx2
+
+from orchestrator.core.account import Account, Identity, ProviderName
+from orchestrator.core.capabilities import CAPABILITIES, Capabilities
+from orchestrator.core.errors import (
+    QuotaExhausted,
+    RemoteMissing,
+    RequestRejected,
+    TrainingNotAllowed,
+    WrongOrganization,
+)
+from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob
+from orchestrator.core.secret import Redactor, Secret
+from orchestrator.providers.base import Connect, Deadline, FileToSend, JobOrder
+from orchestrator.providers.failures import Codes
+from orchestrator.providers.rest import Refusal, Rest, epoch
+from orchestrator.providers.tagging import short_tag, tagged_suffix
+from orchestrator.providers.wire import check_size, open_to_send
+
+BASE_URL: Final = "https://api.fireworks.ai/v1"
+DIRECT_BYTES: Final = 150_000_000  # larger files go to an address that is signed for them
+NAME_LENGTH: Final = 60
+CODES: Final[Codes] = {"412": QuotaExhausted}  # a suspended account
+JOB_STATUS: Final[Mapping[str, JobStatus]] = {
+    "CREATING": JobStatus.PENDING,
+    "PENDING": JobStatus.PENDING,
+    "VALIDATING": JobStatus.PENDING,
+    "CREATING_INPUT_DATASET": JobStatus.PENDING,
+    "RE_QUEUEING": JobStatus.PENDING,
+    "IDLE": JobStatus.PENDING,
+    "RUNNING": JobStatus.RUNNING,
+    "WRITING_RESULTS": JobStatus.RUNNING,
+    "PAUSED": JobStatus.PAUSED,
+    "CANCELLING": JobStatus.CANCELLING,
+    "COMPLETED": JobStatus.SUCCEEDED,
+    "EARLY_STOPPED": JobStatus.SUCCEEDED,
+    "FAILED": JobStatus.FAILED,
+    "EXPIRED": JobStatus.FAILED,
+    "CANCELLED": JobStatus.CANCELLED,
+    "DELETING": JobStatus.CANCELLED,
+    "DELETING_CLEANING_UP": JobStatus.CANCELLED,
+}
+ENDED: Final = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED})
+USED: Final = ("epochs", "batchSizeSamples", "learningRate", "loraRank", "maxContextLength")
+
+
+def connector(http: httpx2.AsyncClient, redact: Redactor) -> Connect:
+    """How accounts at Fireworks are connected. Their `organization` is the account's id there."""
+
+    def connect(account: Account, key: Secret) -> FireworksProvider:
+        base_url = account.base_url or BASE_URL
+        return FireworksProvider(
+            account, Rest(http, base_url, key=key, account=account.name, redact=redact, codes=CODES)
+        )
+
+    return connect
+
+
+class FireworksProvider:
+    """One account at Fireworks. Files and jobs are known by their whole resource names."""
+
+    capabilities: Capabilities = CAPABILITIES[ProviderName.FIREWORKS]
+
+    def __init__(self, account: Account, rest: Rest) -> None:
+        self._account = account
+        self._rest = rest
+        self._home = f"accounts/{account.organization}"
+
+    async def verify(self) -> Identity:
+        try:
+            async with self._rest.reading():
+                found = await self._rest.get(f"/{self._home}")
+        except (RemoteMissing, TrainingNotAllowed) as error:
+            raise WrongOrganization(
+                f"the key may not see {self._home}: {error.message}",
+                account=self._account.name,
+                request_id=error.request_id,
+            ) from error
+        suspended = found.get("suspendState") or "UNSUSPENDED"
+        if suspended != "UNSUSPENDED":
+            kind = TrainingNotAllowed if "ABUSE" in suspended else QuotaExhausted
+            raise kind(f"the account is suspended: {suspended}", account=self._account.name)
+        return Identity(organization=str(found["name"]).removeprefix("accounts/"))
+
+    async def find_file(self, wanted: FileToSend) -> RemoteFile | None:
+        """Only what is READY: a dataset without its bytes looks like one that is being checked."""
+        try:
+            file = await self.get_file(self._dataset(wanted))
+        except RemoteMissing:
+            return None
+        return file if file.status is FileStatus.READY else None
+
+    async def upload_file(self, wanted: FileToSend, deadline: Deadline) -> RemoteFile:
+        check_size(wanted, self.capabilities, self._account.name)
+        name = self._dataset(wanted)
+        async with self._rest.creating(deadline):
+            dataset = {"exampleCount": str(wanted.examples), "userUploaded": {}}
+            body = {"datasetId": name.rpartition("/")[2], "dataset": dataset}
+            try:
+                await self._rest.post(f"/{self._home}/datasets", body)
+            except Refusal as refusal:
+                if refusal.status != httpx2.codes.CONFLICT:
+                    raise
+            await (self._upload if wanted.wire_bytes <= DIRECT_BYTES else self._upload_signed)(name, wanted)
+        return await self.get_file(name)
+
+    async def get_file(self, file_id: str) -> RemoteFile:
+        async with self._rest.reading():
+            return _file(await self._rest.get(f"/{file_id}"))
+
+    async def find_jobs(self, order: JobOrder) -> list[RemoteJob]:
+        try:
+            return [await self.get_job(self._job_name(order))]
+        except RemoteMissing:
+            return []
+
+    async def create_job(self, order: JobOrder, deadline: Deadline) -> RemoteJob:
+        name = self._job_name(order)
+        async with self._rest.creating(deadline):
+            try:
+                made = await self._rest.post(
+                    f"/{self._home}/supervisedFineTuningJobs",
+                    self._asked(order),
+                    supervisedFineTuningJobId=name.rpartition("/")[2],
+                )
+            except Refusal as refusal:
+                if refusal.status != httpx2.codes.CONFLICT:
+                    raise
+            else:
+                return self._job(made)
+        return await self.get_job(name)
+
+    async def get_job(self, remote_job_id: str) -> RemoteJob:
+        async with self._rest.reading():
+            return self._job(await self._rest.get(f"/{remote_job_id}"))
+
+    async def cancel_job(self, remote_job_id: str) -> RemoteJob:
+        try:
+            async with self._rest.reading():
+                await self._rest.post(f"/{remote_job_id}:cancel", {})
+        except RemoteMissing:
+            raise
+        except RequestRejected:
+            job = await self.get_job(remote_job_id)
+            if job.status in ENDED:
+                return job
+            raise
+        return await self.get_job(remote_job_id)
+
+    async def events(self, remote_job_id: str) -> list[RemoteEvent]:
+        return []
+
+    async def delete_file(self, file_id: str) -> None:
+        try:
+            async with self._rest.reading():
+                await self._rest.send("DELETE", f"/{file_id}")
+        except RemoteMissing:
+            return
+
+    async def _upload(self, name: str, wanted: FileToSend) -> None:
+        with open_to_send(wanted) as handle:
+            files = {"file": (wanted.filename, handle, "application/jsonl")}
+            await self._rest.send("POST", f"/{name}:upload", files=files, timeout=None)
+
+    async def _upload_signed(self, name: str, wanted: FileToSend) -> None:
+        size = str(wanted.wire_bytes)
+        signed = await self._rest.post(f"/{name}:getUploadEndpoint", {"filenameToSize": {wanted.filename: size}})
+        headers = {"content-type": "application/octet-stream", "x-goog-content-length-range": f"{size},{size}"}
+        await self._rest.put_file(signed["filenameToSignedUrls"][wanted.filename], wanted, headers)
+        await self._rest.post(f"/{name}:validateUpload", {})
+
+    def _dataset(self, wanted: FileToSend) -> str:
+        """The dataset's name: a letter first, then the hash."""
+        return f"{self._home}/datasets/{wanted.filename.removesuffix('.jsonl').lower()}"
+
+    def _job_name(self, order: JobOrder) -> str:
+        return f"{self._home}/supervisedFineTuningJobs/orchestrator-{short_tag(order.tag)}"
+
+    def _asked(self, order: JobOrder) -> dict[str, Any]:
+        spec = order.spec
+        model = f"ft-{tagged_suffix(order, NAME_LENGTH - 3)}".lower().replace("_", "-")
+        values = {
+            "dataset": order.training_file,
+            "evaluationDataset": order.validation_file,
+            "baseModel": spec.base_model,
+            "outputModel": f"{self._home}/models/{model}",
+            "displayName": model,
+            "epochs": None if spec.n_epochs == "auto" else spec.n_epochs,
+            "batchSizeSamples": None if spec.batch_size == "auto" else spec.batch_size,
+            "learningRate": spec.learning_rate,
+            "loraRank": spec.lora_rank,
+            "maxContextLength": spec.context_length,
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+    def _job(self, job: Mapping[str, Any]) -> RemoteJob:
+        raw = str(job.get("state") or "")
+        status = JOB_STATUS.get(raw.removeprefix("JOB_STATE_"), JobStatus.UNKNOWN)
+        said = job.get("status") or {}
+        failed = status is JobStatus.FAILED
+        return RemoteJob(
+            id=job["name"],
+            status=status,
+            raw=raw,
+            training_file=str(job.get("dataset") or ""),
+            base_model=str(job.get("baseModel") or ""),
+            fine_tuned_model=(job.get("outputModel") or None) if status is JobStatus.SUCCEEDED else None,
+            servable=self.capabilities.servable,
+            error_code=said.get("code") if failed else None,
+            error_message=said.get("message") if failed else None,
+            organization=self._account.organization,
+            created_at=epoch(job.get("createTime")),
+            hyperparameters={name: job[name] for name in USED if job.get(name) is not None},
+        )
+
+
+def _file(file: Mapping[str, Any]) -> RemoteFile:
+    """A dataset has no state of its own for a refusal: its status says what is wrong."""
+    raw, said = str(file.get("state") or ""), file.get("status") or {}
+    status = FileStatus.READY if raw == "READY" else FileStatus.PROCESSING
+    if said.get("code") not in (None, "OK"):
+        status, raw = FileStatus.REFUSED, str(said["code"])
+    return RemoteFile(id=file["name"], status=status, raw=raw, message=said.get("message") or None)

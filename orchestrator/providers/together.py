@@ -1,0 +1,240 @@
+"""Together: files and fine-tunes of its own API.
+
+Source: the published OpenAPI document and the vendor's SDK 3.1.1, which is newer and wins where they differ: files
+have a `processing_status`, an estimate may be unavailable, `whoami` is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import httpx2
+
+from orchestrator.core.account import Account, Identity, ProviderName
+from orchestrator.core.capabilities import CAPABILITIES, Capabilities
+from orchestrator.core.errors import QuotaExhausted, RemoteMissing, RequestRejected
+from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob
+from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.spec import TrainingSpec
+from orchestrator.providers.base import Connect, Deadline, FileToSend, JobOrder
+from orchestrator.providers.failures import Codes
+from orchestrator.providers.rest import Refusal, Rest, epoch
+from orchestrator.providers.tagging import pick, tagged_suffix
+from orchestrator.providers.wire import check_size, open_to_send
+
+BASE_URL: Final = "https://api.together.ai/v1"
+CODES: Final[Codes] = {"insufficient_quota": QuotaExhausted, "insufficient_funds": QuotaExhausted}
+PENDING: Final = "PENDING"
+FILE_STATUS: Final[Mapping[str, FileStatus]] = {
+    "COMPLETED": FileStatus.READY,
+    "FAILED": FileStatus.REFUSED,
+    "INVALID_FORMAT": FileStatus.REFUSED,
+}
+JOB_STATUS: Final[Mapping[str, JobStatus]] = {
+    "pending": JobStatus.PENDING,
+    "queued": JobStatus.PENDING,
+    "running": JobStatus.RUNNING,
+    "compressing": JobStatus.RUNNING,
+    "uploading": JobStatus.RUNNING,
+    "cancel_requested": JobStatus.CANCELLING,
+    "cancelled": JobStatus.CANCELLED,
+    "error": JobStatus.FAILED,
+    "user_error": JobStatus.FAILED,
+    "completed": JobStatus.SUCCEEDED,
+}
+ENDED: Final = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED})
+USED: Final = ("n_epochs", "batch_size", "learning_rate", "random_seed", "training_type", "max_seq_length")
+NO_REDIRECT: Final = frozenset({404, 405})
+
+
+def connector(http: httpx2.AsyncClient, redact: Redactor) -> Connect:
+    """How accounts at Together are connected."""
+
+    def connect(account: Account, key: Secret) -> TogetherProvider:
+        base_url = (account.base_url or BASE_URL).rstrip("/")
+
+        def rest(url: str) -> Rest:
+            return Rest(http, url, key=key, account=account.name, redact=redact, codes=CODES)
+
+        return TogetherProvider(account, rest(base_url), rest(base_url.removesuffix("/v1")))
+
+    return connect
+
+
+class TogetherProvider:
+    """One account at Together. `whole` reaches the API's other versions."""
+
+    capabilities: Capabilities = CAPABILITIES[ProviderName.TOGETHER]
+
+    def __init__(self, account: Account, rest: Rest, whole: Rest) -> None:
+        self._account = account
+        self._rest = rest
+        self._whole = whole
+
+    async def verify(self) -> Identity:
+        try:
+            async with self._whole.reading():
+                who = await self._whole.get("/v3/whoami")
+        except RemoteMissing:  # the SDK says v3, other documents say v1
+            async with self._rest.reading():
+                who = await self._rest.get("/whoami")
+        return Identity(organization=who.get("organization", {}).get("id"), project=who.get("project", {}).get("id"))
+
+    async def find_file(self, wanted: FileToSend) -> RemoteFile | None:
+        async with self._rest.reading():
+            listed = (await self._rest.get("/files"))["data"]
+        same = [_file(file) for file in listed if _same(file, wanted)]
+        # One whose upload was cut off stays PENDING for ever: uploading it again ends it, or answers 409.
+        usable = [file for file in same if file.status is not FileStatus.REFUSED and file.raw != PENDING]
+        return min(usable, key=lambda file: file.status is not FileStatus.READY, default=None)
+
+    async def upload_file(self, wanted: FileToSend, deadline: Deadline) -> RemoteFile:
+        """Straight into the provider's storage, or as a form where the server does not redirect there."""
+        check_size(wanted, self.capabilities, self._account.name)
+        async with self._rest.creating(deadline):
+            try:
+                return _file(await self._upload(wanted))
+            except Refusal as refusal:
+                known = refusal.body().get("file_id") if refusal.status == httpx2.codes.CONFLICT else None
+                if known is None:
+                    raise
+                return _file(await self._rest.post(f"/files/{known}/preprocess", {}))
+
+    async def get_file(self, file_id: str) -> RemoteFile:
+        async with self._rest.reading():
+            return _file(await self._rest.get(f"/files/{file_id}"))
+
+    async def find_jobs(self, order: JobOrder) -> list[RemoteJob]:
+        async with self._rest.reading():
+            listed = (await self._rest.get("/fine-tunes"))["data"]
+            candidates = [(self._job(job), job.get("suffix") or None) for job in listed]
+        return pick(candidates, order)
+
+    async def create_job(self, order: JobOrder, deadline: Deadline) -> RemoteJob:
+        await self._check_funds(order)
+        async with self._rest.creating(deadline):
+            suffix = tagged_suffix(order, self.capabilities.suffix_length)
+            body = _asked(order) | _hyperparameters(order.spec) | {"suffix": suffix}
+            return self._job(await self._rest.post("/fine-tunes", body))
+
+    async def get_job(self, remote_job_id: str) -> RemoteJob:
+        async with self._rest.reading():
+            return self._job(await self._rest.get(f"/fine-tunes/{remote_job_id}"))
+
+    async def cancel_job(self, remote_job_id: str) -> RemoteJob:
+        try:
+            async with self._rest.reading():
+                await self._rest.post(f"/fine-tunes/{remote_job_id}/cancel", {})
+        except RemoteMissing:
+            raise
+        except RequestRejected:
+            job = await self.get_job(remote_job_id)
+            if job.status in ENDED:
+                return job
+            raise
+        return await self.get_job(remote_job_id)
+
+    async def events(self, remote_job_id: str) -> list[RemoteEvent]:
+        async with self._rest.reading():
+            listed = (await self._rest.get(f"/fine-tunes/{remote_job_id}/events"))["data"]
+        told = [RemoteEvent(at=epoch(event["created_at"]) or 0.0, message=str(event["message"])) for event in listed]
+        return sorted(told, key=lambda event: event.at)
+
+    async def delete_file(self, file_id: str) -> None:
+        try:
+            async with self._rest.reading():
+                await self._rest.send("DELETE", f"/files/{file_id}")
+        except RemoteMissing:
+            return
+
+    async def _upload(self, wanted: FileToSend) -> Any:
+        form = {"purpose": "fine-tune", "file_name": wanted.filename, "file_type": "jsonl"}
+        fields = {name: (None, value) for name, value in (form | {"checksum": wanted.sha256}).items()}
+        try:
+            answer = await self._rest.send("POST", "/files", files=fields, expect=httpx2.codes.FOUND)
+        except Refusal as refusal:
+            if refusal.status not in NO_REDIRECT:
+                raise
+            with open_to_send(wanted) as handle:
+                files = {"file": (wanted.filename, handle, "application/jsonl")}
+                return (await self._rest.send("POST", "/files/upload", data=form, files=files, timeout=None)).json()
+        file_id = answer.headers["x-together-file-id"]
+        await self._rest.put_file(answer.headers["location"], wanted)
+        return await self._rest.post(f"/files/{file_id}/preprocess", {})
+
+    async def _check_funds(self, order: JobOrder) -> None:
+        """Ask what the job would cost, and whether the account may: a refusal here has created nothing."""
+        spec = _hyperparameters(order.spec)
+        asked = {name: spec[name] for name in ("n_epochs", "training_method", "training_type") if name in spec}
+        try:
+            async with self._rest.reading():
+                estimate = await self._rest.post("/fine-tunes/estimate-price", _asked(order) | asked)
+        except RequestRejected:
+            return  # no estimate, which is no reason against the job
+        if estimate.get("allowed_to_proceed") is False:
+            raise QuotaExhausted(
+                f"the provider estimates ${estimate.get('estimated_total_price')} and the account's limit is "
+                f"${estimate.get('user_limit')}",
+                account=self._account.name,
+            )
+
+    def _job(self, job: Mapping[str, Any]) -> RemoteJob:
+        raw = str(job["status"])
+        status = JOB_STATUS.get(raw, JobStatus.UNKNOWN)
+        errors = [event["message"] for event in job.get("events") or () if event.get("level") == "error"]
+        return RemoteJob(
+            id=job["id"],
+            status=status,
+            raw=raw,
+            training_file=str(job.get("training_file") or ""),
+            base_model=str(job.get("model") or ""),
+            fine_tuned_model=(job.get("model_output_name") or None) if status is JobStatus.SUCCEEDED else None,
+            servable=self.capabilities.servable,
+            error_message=str(errors[-1]) if errors and status is JobStatus.FAILED else None,
+            trained_tokens=job.get("token_count") or None,
+            created_at=epoch(job.get("created_at")),
+            hyperparameters={name: job[name] for name in USED if job.get(name) is not None},
+        )
+
+
+def _same(file: Mapping[str, Any], wanted: FileToSend) -> bool:
+    return file.get("filename") == wanted.filename and file.get("bytes") == wanted.wire_bytes
+
+
+def _file(file: Mapping[str, Any]) -> RemoteFile:
+    """Servers older than `processing_status` only say whether the file is processed."""
+    raw = str(file.get("processing_status") or ("COMPLETED" if file.get("Processed") else PENDING))
+    report = file.get("validation_report") or {}
+    return RemoteFile(
+        id=file["id"], status=FILE_STATUS.get(raw, FileStatus.PROCESSING), raw=raw, message=report.get("error")
+    )
+
+
+def _asked(order: JobOrder) -> dict[str, Any]:
+    asked = {"model": order.spec.base_model, "training_file": order.training_file}
+    return asked | ({"validation_file": order.validation_file} if order.validation_file else {})
+
+
+def _hyperparameters(spec: TrainingSpec) -> dict[str, Any]:
+    """The spec in this provider's words; what it leaves open is left out."""
+    dpo = spec.method == "dpo"
+    values = {
+        "n_epochs": None if spec.n_epochs == "auto" else spec.n_epochs,
+        "batch_size": "max" if spec.batch_size == "auto" else spec.batch_size,
+        "learning_rate": spec.learning_rate,
+        "max_seq_length": spec.context_length,
+        "random_seed": spec.seed,
+        "training_method": {"method": "dpo"} if dpo else {"method": "sft", "train_on_inputs": "auto"},
+        "training_type": _training_type(spec),
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _training_type(spec: TrainingSpec) -> dict[str, Any] | None:
+    """LoRA is the provider's default; its rank and alpha are only said together."""
+    if spec.lora is False:
+        return {"type": "Full"}
+    if spec.lora_rank is None:
+        return None
+    return {"type": "Lora", "lora_r": spec.lora_rank, "lora_alpha": spec.lora_alpha or 2 * spec.lora_rank}

@@ -1,0 +1,232 @@
+"""Benches: one fake provider each, in-process, with time that stands still until it is moved."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import httpx2
+from fake_fireworks import MODELS as FIREWORKS_MODELS
+from fake_fireworks import create_fireworks
+from fake_openai_dialects import Azure, Nebius, Translator
+from fake_together import MODELS as TOGETHER_MODELS
+from fake_together import create_together
+from starlette.types import ASGIApp
+
+from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.remote import FileStatus, RemoteFile, RemoteJob
+from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.spec import TrainingSpec
+from orchestrator.providers import fireworks, openai, together
+from orchestrator.providers.base import Connect, Deadline, FileToSend, JobOrder, Provider
+from orchestrator.providers.transport import DeadlineTransport
+from orchestrator.sandbox import Fault, SandboxSettings, create_app
+
+START = 1_800_000_000.0
+TAG = "0123456789abcdef.0"
+LINES = "".join(
+    json.dumps({"messages": [{"role": "user", "content": f"What is {n}?"}, {"role": "assistant", "content": "It."}]})
+    + "\n"
+    for n in range(12)
+)
+
+
+class Wire(httpx2.ASGITransport):
+    """What a stand-in does to the connection is what an HTTP client sees on a real one."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        try:
+            return await super().handle_async_request(request)
+        except ConnectionResetError as cut:
+            raise httpx2.ReadError("the connection was cut") from cut
+
+
+class Bench(ABC):
+    """What the contract suite asks of a provider's stand-in."""
+
+    name: ClassVar[ProviderName]
+    base_url: ClassVar[str]
+    base_model: ClassVar[str]
+    names_organization: ClassVar[bool] = True
+    pages: ClassVar[bool] = True
+
+    def __init__(self, folder: Path) -> None:
+        self.now = START
+        self.folder = folder
+        self.redact = Redactor()
+        self.http = httpx2.AsyncClient(transport=DeadlineTransport(Wire(self.application())))
+        self.connect = self.connector()(self.http, self.redact)
+
+    @abstractmethod
+    def application(self) -> ASGIApp:
+        """The stand-in."""
+
+    @abstractmethod
+    def connector(self) -> Callable[[httpx2.AsyncClient, Redactor], Connect]:
+        """The dialect under test."""
+
+    @abstractmethod
+    def faults(self, *rules: Fault) -> None:
+        """Put these faults in force, and no others."""
+
+    @abstractmethod
+    def jobs(self, account: str = "acme") -> int:
+        """How many jobs the stand-in holds."""
+
+    @abstractmethod
+    def contents(self, account: str = "acme") -> list[bytes]:
+        """The bytes of the files it holds."""
+
+    def provider(self, account: str = "acme", *, key: str = "", organization: str | None = None) -> Provider:
+        secret = Secret(key or f"sandbox-{account}")
+        self.redact.add(secret)
+        entry = Account(
+            name=account,
+            provider=self.name,
+            api_key="env:KEY",
+            base_url=self.base_url,
+            organization=organization or f"org-{account}",
+        )
+        return self.connect(entry, secret)
+
+    def file(self, content: str = LINES, *, mark: bool = False) -> FileToSend:
+        digest = hashlib.sha256(content.encode()).hexdigest()
+        path = self.folder / f"{digest[:16]}.jsonl"
+        path.write_text(content, encoding="utf-8")
+        return FileToSend(
+            path=path,
+            filename=f"orchestrator-{digest[:16]}.jsonl",
+            bytes=len(content.encode()),
+            sha256=digest,
+            examples=content.count("\n"),
+            byte_order_mark=mark,
+        )
+
+    def spec(self, **options: Any) -> TrainingSpec:
+        values: dict[str, Any] = {"base_model": self.base_model, "n_epochs": 3, "suffix": "tone.v1"}
+        return TrainingSpec(**(values | options))
+
+    def order(self, file: RemoteFile, tag: str = TAG, **options: Any) -> JobOrder:
+        return JobOrder(tag=tag, spec=self.spec(**options), training_file=file.id, validation_file=None)
+
+    def deadline(self, seconds: float = 30.0) -> Deadline:
+        return Deadline(seconds, boottime=lambda: 0.0)
+
+    async def ready_file(self, provider: Provider, content: str = LINES) -> RemoteFile:
+        file = await provider.upload_file(self.file(content), self.deadline())
+        self.now += 10
+        file = await provider.get_file(file.id)
+        assert file.status is FileStatus.READY
+        return file
+
+    async def job(self, provider: Provider, **options: Any) -> RemoteJob:
+        file = await self.ready_file(provider)
+        return await provider.create_job(self.order(file, **options), self.deadline())
+
+
+class OpenAIBench(Bench):
+    """The sandbox as it is."""
+
+    name = ProviderName.OPENAI
+    base_url = "http://localhost/v1"
+    base_model = "gpt-4.1-mini-2025-04-14"
+
+    def application(self) -> ASGIApp:
+        settings = SandboxSettings(file_seconds=5, validating_seconds=1, queue_seconds=1, training_seconds=60)
+        self.sandbox = create_app(settings, clock=lambda: self.now)
+        return self.sandbox
+
+    def connector(self) -> Callable[[httpx2.AsyncClient, Redactor], Connect]:
+        return openai.connector
+
+    def faults(self, *rules: Fault) -> None:
+        self.sandbox.state.world.faults.replace(rules)
+
+    def jobs(self, account: str = "acme") -> int:
+        return len(self.sandbox.state.world.jobs.of(account))
+
+    def contents(self, account: str = "acme") -> list[bytes]:
+        world = self.sandbox.state.world
+        return [world.blobs.path(file.sha256).read_bytes() for file in world.files.of(account).values()]
+
+
+class CompatibleBench(OpenAIBench):
+    """The sandbox again: a compatible server that keeps metadata."""
+
+    name = ProviderName.OPENAI_COMPATIBLE
+
+
+class TranslatedBench(OpenAIBench):
+    """The sandbox behind a translator."""
+
+    translator: type[Translator]
+
+    def application(self) -> ASGIApp:
+        self.translated = self.translator(super().application())
+        return self.translated
+
+
+class AzureBench(TranslatedBench):
+    name = ProviderName.AZURE
+    base_url = "http://localhost/openai/v1"
+    names_organization = False
+    translator = Azure
+
+    def contents(self, account: str = "acme") -> list[bytes]:
+        files = self.sandbox.state.world.files.of(account)
+        mark = b"\xef\xbb\xbf"
+        whole = zip(files, super().contents(account), strict=True)
+        return [mark + content if name in self.translated.marked else content for name, content in whole]
+
+
+class NebiusBench(TranslatedBench):
+    name = ProviderName.NEBIUS
+    base_model = "meta-llama/Llama-3.1-8B-Instruct"
+    names_organization = False
+    translator = Nebius
+
+
+class TogetherBench(Bench):
+    name = ProviderName.TOGETHER
+    base_url = "http://localhost/v1"
+    base_model = TOGETHER_MODELS[0]
+    pages = False
+
+    def application(self) -> ASGIApp:
+        app, self.world = create_together(lambda: self.now, file_seconds=5, training_seconds=60)
+        return app
+
+    def connector(self) -> Callable[[httpx2.AsyncClient, Redactor], Connect]:
+        return together.connector
+
+    def faults(self, *rules: Fault) -> None:
+        self.world.faults(*rules)
+
+    def jobs(self, account: str = "acme") -> int:
+        return len(self.world.account(account).jobs)
+
+    def contents(self, account: str = "acme") -> list[bytes]:
+        files = self.world.account(account).files.values()
+        return [file.content for file in files if file.content is not None]
+
+
+class FireworksBench(TogetherBench):
+    name = ProviderName.FIREWORKS
+    base_model = FIREWORKS_MODELS[0]
+
+    def application(self) -> ASGIApp:
+        app, self.world = create_fireworks(lambda: self.now, file_seconds=5, training_seconds=60)
+        return app
+
+    def connector(self) -> Callable[[httpx2.AsyncClient, Redactor], Connect]:
+        return fireworks.connector
+
+
+def oversized(file: FileToSend, provider: Provider) -> FileToSend:
+    """One byte too many, which is known before the file is opened."""
+    return replace(file, path=Path("/nowhere"), bytes=provider.capabilities.maximum_bytes + 1)

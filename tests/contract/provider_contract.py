@@ -1,0 +1,365 @@
+"""The contract of every provider: one base class with one fixture. A dialect's own test is its bench."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any
+
+import pytest
+from provider_bench import LINES, TAG, Bench, oversized
+
+from orchestrator.core.account import Account
+from orchestrator.core.capabilities import FoundBy
+from orchestrator.core.errors import (
+    AuthenticationFailed,
+    ProviderError,
+    ProviderUnavailable,
+    QuotaExhausted,
+    RateLimited,
+    RemoteMissing,
+    RequestRejected,
+    TrainingNotAllowed,
+    UnknownOutcome,
+    WrongOrganization,
+)
+from orchestrator.core.remote import FileStatus, JobStatus
+from orchestrator.sandbox import Fault
+
+OTHER = "fedcba9876543210.0"
+
+
+async def error(call: Awaitable[Any], kind: type[ProviderError]) -> ProviderError:
+    with pytest.raises(ProviderError) as caught:
+        await call
+    assert type(caught.value) is kind, repr(caught.value)
+    assert caught.value.account == "acme"
+    return caught.value
+
+
+class ProviderContract:
+    """What every provider does, however its API says it."""
+
+    @pytest.fixture
+    def bench(self) -> Bench:
+        raise NotImplementedError
+
+    async def test_verify_names_whose_key_it_is(self, bench: Bench) -> None:
+        identity = await bench.provider().verify()
+        assert identity.organization == ("org-acme" if bench.names_organization else None)
+
+    async def test_a_wrong_key_is_named_without_being_shown(self, bench: Bench) -> None:
+        found = await error(bench.provider(key="sk-canary-0042").verify(), AuthenticationFailed)
+        assert "canary" not in found.message
+        assert found.hint
+
+    async def test_another_organisation_is_found_out(self, bench: Bench) -> None:
+        if not bench.names_organization:
+            pytest.skip("this provider does not say whose key it is")
+        account = Account(name="acme", provider=bench.name, api_key="env:KEY", organization="org-other")
+
+        async def verify() -> None:
+            (await bench.provider(organization="org-other").verify()).check(account)
+
+        await error(verify(), WrongOrganization)
+
+    async def test_an_uploaded_file_becomes_ready(self, bench: Bench) -> None:
+        provider = bench.provider()
+        sent = await provider.upload_file(bench.file(), bench.deadline())
+        assert (await provider.get_file(sent.id)).status is FileStatus.PROCESSING
+        bench.now += 10
+        ready = await provider.get_file(sent.id)
+        assert (ready.id, ready.status) == (sent.id, FileStatus.READY)
+
+    async def test_the_canonical_bytes_arrive(self, bench: Bench) -> None:
+        await bench.provider().upload_file(bench.file(), bench.deadline())
+        assert bench.contents() == [LINES.encode()]
+
+    async def test_a_byte_order_mark_where_it_is_asked_for(self, bench: Bench) -> None:
+        provider = bench.provider()
+        if "byte_order_mark" not in provider.capabilities.options:
+            pytest.skip("this provider takes no mark")
+        wanted = bench.file(mark=True)
+        sent = await provider.upload_file(wanted, bench.deadline())
+        assert bench.contents() == [b"\xef\xbb\xbf" + LINES.encode()]
+        bench.now += 10
+        found = await provider.find_file(wanted)
+        assert found is not None
+        assert (found.id, found.status) == (sent.id, FileStatus.READY)
+        assert await provider.find_file(bench.file()) is None
+
+    async def test_no_file_is_found_before_there_is_one(self, bench: Bench) -> None:
+        assert await bench.provider().find_file(bench.file()) is None
+
+    async def test_a_file_is_found_again(self, bench: Bench) -> None:
+        provider = bench.provider()
+        sent = await bench.ready_file(provider)
+        assert await provider.find_file(bench.file()) == sent
+
+    async def test_another_file_is_not_taken_for_it(self, bench: Bench) -> None:
+        provider = bench.provider()
+        await bench.ready_file(provider)
+        assert await provider.find_file(bench.file(LINES * 2)) is None
+
+    async def test_a_file_of_another_account_is_not_seen(self, bench: Bench) -> None:
+        await bench.ready_file(bench.provider("other"))
+        assert await bench.provider().find_file(bench.file()) is None
+
+    async def test_uploading_again_is_no_fault(self, bench: Bench) -> None:
+        provider = bench.provider()
+        await bench.ready_file(provider)
+        again = await provider.upload_file(bench.file(), bench.deadline())
+        bench.now += 10
+        assert (await provider.get_file(again.id)).status is FileStatus.READY
+
+    async def test_a_lost_upload_answer_is_unknown_and_the_next_attempt_ends_well(self, bench: Bench) -> None:
+        provider = bench.provider()
+        bench.faults(Fault("lose_answer", operations=("files.create",), times=1))
+        found = await error(provider.upload_file(bench.file(), bench.deadline()), UnknownOutcome)
+        assert found.hint
+        bench.now += 10
+        file = await provider.find_file(bench.file()) or await provider.upload_file(bench.file(), bench.deadline())
+        bench.now += 10
+        assert (await provider.get_file(file.id)).status is FileStatus.READY
+        assert len(bench.contents()) == 1
+
+    async def test_a_cut_upload_answer_is_unknown(self, bench: Bench) -> None:
+        bench.faults(Fault("truncate", operations=("files.create",), times=1))
+        await error(bench.provider().upload_file(bench.file(), bench.deadline()), UnknownOutcome)
+
+    async def test_no_file_is_sent_after_the_deadline(self, bench: Bench) -> None:
+        with pytest.raises(ProviderError):
+            await bench.provider().upload_file(bench.file(), bench.deadline(-1))
+        assert bench.contents() == []
+
+    async def test_a_refused_file_says_why(self, bench: Bench) -> None:
+        provider = bench.provider()
+        bench.faults(Fault("reject_file", message="line 3 is not JSON"))
+        sent = await provider.upload_file(bench.file(), bench.deadline())
+        bench.now += 10
+        refused = await provider.get_file(sent.id)
+        assert (refused.status, refused.message) == (FileStatus.REFUSED, "line 3 is not JSON")
+        assert await provider.find_file(bench.file()) is None
+
+    async def test_an_oversized_file_is_refused_before_it_is_opened(self, bench: Bench) -> None:
+        provider = bench.provider()
+        found = await error(
+            provider.upload_file(oversized(bench.file(), provider), bench.deadline()), RequestRejected
+        )
+        assert f"{provider.capabilities.maximum_bytes:,}" in found.message
+
+    async def test_a_deleted_file_is_gone_and_deleting_it_again_is_fine(self, bench: Bench) -> None:
+        provider = bench.provider()
+        file = await bench.ready_file(provider)
+        await provider.delete_file(file.id)
+        await provider.delete_file(file.id)
+        await error(provider.get_file(file.id), RemoteMissing)
+
+    async def test_a_created_job_is_pending_then_runs_then_has_a_model(self, bench: Bench) -> None:
+        provider = bench.provider()
+        job = await bench.job(provider)
+        assert job.status is JobStatus.PENDING
+        assert job.base_model == bench.base_model
+        bench.now += 30
+        assert (await provider.get_job(job.id)).status is JobStatus.RUNNING
+        bench.now += 60
+        done = await provider.get_job(job.id)
+        assert (done.status, done.id) == (JobStatus.SUCCEEDED, job.id)
+        assert done.fine_tuned_model
+        assert done.servable is provider.capabilities.servable
+
+    async def test_what_was_asked_for_is_what_is_trained(self, bench: Bench) -> None:
+        job = await bench.job(bench.provider(), n_epochs=2)
+        assert 2 in {job.hyperparameters.get("n_epochs"), job.hyperparameters.get("epochs")}
+
+    async def test_every_option_it_offers_is_accepted(self, bench: Bench) -> None:
+        provider = bench.provider()
+        values: dict[str, Any] = {
+            "method": "supervised",
+            "n_epochs": 2,
+            "batch_size": 4,
+            "learning_rate": 1e-5,
+            "learning_rate_multiplier": 0.5,
+            "context_length": 4096,
+            "lora": True,
+            "lora_rank": 16,
+            "lora_alpha": 32,
+            "training_type": "Developer",
+        }
+        offered = {name: value for name, value in values.items() if name in provider.capabilities.options}
+        job = await bench.job(provider, **offered, seed=7 if provider.capabilities.seed else None)
+        assert job.status is JobStatus.PENDING
+
+    async def test_everything_left_open_is_accepted(self, bench: Bench) -> None:
+        job = await bench.job(bench.provider(), n_epochs="auto", suffix=None)
+        assert job.status is JobStatus.PENDING
+
+    async def test_no_job_is_found_before_there_is_one(self, bench: Bench) -> None:
+        provider = bench.provider()
+        file = await bench.ready_file(provider)
+        assert await provider.find_jobs(bench.order(file)) == []
+
+    async def test_a_job_whose_create_answer_was_lost_is_found(self, bench: Bench) -> None:
+        provider = bench.provider()
+        order = bench.order(await bench.ready_file(provider))
+        bench.faults(Fault("lose_answer", operations=("jobs.create",), times=1))
+        await error(provider.create_job(order, bench.deadline()), UnknownOutcome)
+        found = await provider.find_jobs(order)
+        assert [job.training_file for job in found] == [order.training_file]
+        assert bench.jobs() == 1
+
+    async def test_a_cut_create_answer_is_unknown_and_found(self, bench: Bench) -> None:
+        provider = bench.provider()
+        order = bench.order(await bench.ready_file(provider))
+        bench.faults(Fault("truncate", operations=("jobs.create",), times=1))
+        await error(provider.create_job(order, bench.deadline()), UnknownOutcome)
+        assert len(await provider.find_jobs(order)) == bench.jobs() == 1
+
+    async def test_a_server_error_on_create_is_unknown(self, bench: Bench) -> None:
+        provider = bench.provider()
+        order = bench.order(await bench.ready_file(provider))
+        bench.faults(Fault("server_error", operations=("jobs.create",), times=1))
+        await error(provider.create_job(order, bench.deadline()), UnknownOutcome)
+        assert await provider.find_jobs(order) == []
+        await provider.create_job(order, bench.deadline())
+        assert bench.jobs() == 1
+
+    async def test_no_job_is_created_after_the_deadline(self, bench: Bench) -> None:
+        provider = bench.provider()
+        order = bench.order(await bench.ready_file(provider))
+        with pytest.raises(ProviderError):
+            await provider.create_job(order, bench.deadline(-1))
+        assert bench.jobs() == 0
+
+    async def test_a_job_with_another_tag_is_not_ours(self, bench: Bench) -> None:
+        provider = bench.provider()
+        file = await bench.ready_file(provider)
+        await provider.create_job(bench.order(file, OTHER), bench.deadline())
+        assert await provider.find_jobs(bench.order(file)) == []
+
+    async def test_a_retry_is_another_job(self, bench: Bench) -> None:
+        provider = bench.provider()
+        file = await bench.ready_file(provider)
+        first = await provider.create_job(bench.order(file), bench.deadline())
+        again = bench.order(file, TAG.replace(".0", ".1"))
+        assert await provider.find_jobs(again) == []
+        second = await provider.create_job(again, bench.deadline())
+        assert first.id != second.id
+        assert [job.id for job in await provider.find_jobs(again)] == [second.id]
+
+    async def test_two_candidates_are_both_shown_or_cannot_be(self, bench: Bench) -> None:
+        provider = bench.provider()
+        order = bench.order(await bench.ready_file(provider))
+        for _ in range(2):
+            await provider.create_job(order, bench.deadline())
+        expected = 1 if provider.capabilities.found_by is FoundBy.OUR_ID else 2
+        assert len(await provider.find_jobs(order)) == bench.jobs() == expected
+
+    async def test_a_job_is_found_behind_many_others(self, bench: Bench) -> None:
+        provider = bench.provider()
+        file = await bench.ready_file(provider)
+        ours = await provider.create_job(bench.order(file), bench.deadline())
+        for number in range(6):
+            await provider.create_job(bench.order(file, f"{number:016x}.0"), bench.deadline())
+        bench.faults(Fault("page_size", size=2), Fault("ignore_metadata_filter"))
+        assert [job.id for job in await provider.find_jobs(bench.order(file))] == [ours.id]
+
+    async def test_a_list_that_does_not_go_on_is_an_error(self, bench: Bench) -> None:
+        if not bench.pages:
+            pytest.skip("this provider's lists have one page")
+        provider = bench.provider()
+        order = bench.order(await bench.ready_file(provider))
+        await provider.create_job(order, bench.deadline())
+        bench.faults(Fault("stuck_cursor"), Fault("page_size", size=1))
+        await error(provider.find_jobs(order), ProviderUnavailable)
+
+    async def test_may_not_train(self, bench: Bench) -> None:
+        provider = bench.provider()
+        order = bench.order(await bench.ready_file(provider))
+        bench.faults(Fault("forbidden", message="permission denied"))
+        found = await error(provider.create_job(order, bench.deadline()), TrainingNotAllowed)
+        assert "permission denied" in found.message
+        assert bench.jobs() == 0
+
+    async def test_out_of_credit(self, bench: Bench) -> None:
+        provider = bench.provider()
+        order = bench.order(await bench.ready_file(provider))
+        bench.faults(Fault("quota"))
+        await error(provider.create_job(order, bench.deadline()), QuotaExhausted)
+
+    async def test_too_many_requests_with_the_servers_wish(self, bench: Bench) -> None:
+        provider = bench.provider()
+        order = bench.order(await bench.ready_file(provider))
+        bench.faults(Fault("rate_limit", seconds=7))
+        for call in (provider.create_job(order, bench.deadline()), provider.get_file(order.training_file)):
+            assert (await error(call, RateLimited)).retry_after == 7
+
+    @pytest.mark.parametrize("kind", ["server_error", "drop", "lose_answer", "truncate"])
+    async def test_a_read_that_fails_may_be_repeated(self, bench: Bench, kind: str) -> None:
+        provider = bench.provider()
+        job = await bench.job(provider)
+        bench.faults(Fault(kind, times=1))
+        await error(provider.get_job(job.id), ProviderUnavailable)
+        assert (await provider.get_job(job.id)).id == job.id
+
+    async def test_an_unknown_base_model_is_refused(self, bench: Bench) -> None:
+        provider = bench.provider()
+        file = await bench.ready_file(provider)
+        order = bench.order(file, base_model="no-such-model")
+        found = await error(provider.create_job(order, bench.deadline()), RequestRejected)
+        assert "no-such-model" in found.message
+
+    async def test_an_unknown_status_is_no_end_and_shown_raw(self, bench: Bench) -> None:
+        provider = bench.provider()
+        bench.faults(Fault("unknown_status", seconds=1000))
+        job = await bench.job(provider)
+        bench.now += 100
+        odd = await provider.get_job(job.id)
+        assert odd.status is JobStatus.UNKNOWN
+        assert odd.raw in {"reviewing", "JOB_STATE_POLISHING"}
+
+    async def test_a_failed_job_says_why(self, bench: Bench) -> None:
+        provider = bench.provider()
+        bench.faults(Fault("fail_job", message="loss is NaN"))
+        job = await bench.job(provider)
+        bench.now += 100
+        failed = await provider.get_job(job.id)
+        assert failed.status is JobStatus.FAILED
+        assert failed.error_message == "loss is NaN"
+        assert failed.fine_tuned_model is None
+
+    async def test_a_vanished_job_is_missing(self, bench: Bench) -> None:
+        provider = bench.provider()
+        bench.faults(Fault("vanish", seconds=5))
+        job = await bench.job(provider)
+        bench.now += 10
+        await error(provider.get_job(job.id), RemoteMissing)
+
+    async def test_cancel(self, bench: Bench) -> None:
+        provider = bench.provider()
+        job = await bench.job(provider)
+        bench.now += 5
+        assert (await provider.cancel_job(job.id)).status in {JobStatus.CANCELLING, JobStatus.CANCELLED}
+        bench.now += 100
+        assert (await provider.get_job(job.id)).status is JobStatus.CANCELLED
+
+    async def test_cancelling_what_has_ended_shows_the_end(self, bench: Bench) -> None:
+        provider = bench.provider()
+        job = await bench.job(provider)
+        bench.now += 100
+        done = await provider.cancel_job(job.id)
+        assert done.status is JobStatus.SUCCEEDED
+        assert done.fine_tuned_model
+
+    async def test_cancelling_what_is_not_there_is_missing(self, bench: Bench) -> None:
+        provider = bench.provider()
+        job = await bench.job(provider)
+        await error(provider.cancel_job(f"{job.id}0"), RemoteMissing)
+
+    async def test_the_jobs_own_history(self, bench: Bench) -> None:
+        provider = bench.provider()
+        job = await bench.job(provider)
+        bench.now += 100
+        told = await provider.events(job.id)
+        assert bool(told) is provider.capabilities.events
+        assert all(event.message for event in told)
+        assert [event.at for event in told] == sorted(event.at for event in told)

@@ -1,0 +1,203 @@
+"""A fake of Fireworks' datasets and supervised fine-tuning jobs: judged by its own SDK."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from fake_world import Ask, FakeFile, FakeJob, Gate, Refused, Reply, World, form_of
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+JOB_STATES = {
+    "pending": "JOB_STATE_PENDING",
+    "running": "JOB_STATE_RUNNING",
+    "odd": "JOB_STATE_POLISHING",
+    "succeeded": "JOB_STATE_COMPLETED",
+    "failed": "JOB_STATE_FAILED",
+    "cancelled": "JOB_STATE_CANCELLED",
+}
+GRPC = {400: 3, 401: 16, 402: 9, 403: 7, 404: 5, 409: 6, 429: 8, 500: 13}
+MODELS = ("accounts/fireworks/models/llama-v3p1-8b-instruct",)
+DIRECT_LIMIT = 150_000_000
+ACCOUNT = "/v1/accounts/{account}"
+DATASET = ACCOUNT + "/datasets/{dataset}"
+JOBS = ACCOUNT + "/supervisedFineTuningJobs"
+
+
+def create_fireworks(
+    clock: Callable[[], float], file_seconds: float = 0.2, training_seconds: float = 1.0
+) -> tuple[Starlette, World]:
+    """The fake and its world. Key `sandbox-NAME` is account `org-NAME`."""
+    world = World(_error, clock, file_seconds, training_seconds)
+    routes = [
+        ("GET", ACCOUNT, "models.list", get_account),
+        ("POST", ACCOUNT + "/datasets", "files.create", create_dataset),
+        ("POST", DATASET + ":upload", "files.create", upload),
+        ("POST", DATASET + ":getUploadEndpoint", "files.create", upload_endpoint),
+        ("PUT", "/storage/{name}/{dataset}", "", store),
+        ("POST", DATASET + ":validateUpload", "files.create", validate_upload),
+        ("GET", DATASET, "files.retrieve", get_dataset),
+        ("DELETE", DATASET, "files.delete", delete_dataset),
+        ("POST", JOBS, "jobs.create", create_job),
+        ("GET", JOBS + "/{job_id}", "jobs.retrieve", get_job),
+        ("POST", JOBS + "/{job_id}:cancel", "jobs.cancel", cancel_job),
+    ]
+    gates = [
+        Route(path, Gate(world, operation, _own(handler) if operation else handler, public=not operation),
+              methods=[method])
+        for method, path, operation, handler in routes
+    ]  # fmt: skip
+    app = Starlette(routes=gates)
+    app.router.redirect_slashes = False
+    return app, world
+
+
+def _own(handler: Callable[[Ask], Any]) -> Callable[[Ask], Any]:
+    async def guarded(ask: Ask) -> Reply:
+        if ask.path("account") != f"org-{ask.name}":
+            raise Refused(403, "the key is of another account", "permission_denied")
+        reply: Reply = await handler(ask)
+        return reply
+
+    return guarded
+
+
+async def get_account(ask: Ask) -> Reply:
+    name = f"accounts/org-{ask.name}"
+    suspended = "CREDIT_DEPLETED" if ask.name == "poor" else "UNSUSPENDED"
+    return Reply({"name": name, "email": "a@example.org", "state": "READY", "suspendState": suspended})
+
+
+async def create_dataset(ask: Ask) -> Reply:
+    body = await ask.request.json()
+    name = body["datasetId"]
+    if not name[0].isalpha() or "userUploaded" not in body["dataset"]:
+        raise Refused(400, "not a dataset id", "invalid_argument")
+    if name in ask.account.files:
+        raise Refused(409, f"dataset {name} exists", "already_exists")
+    file = FakeFile(name, str(body["dataset"].get("exampleCount", "")), ask.now, ask.fate)
+    ask.account.files[name] = file
+    return Reply(_dataset(ask, file))
+
+
+async def upload(ask: Ask) -> Reply:
+    file = ask.file(ask.path("dataset"))
+    _, content = await form_of(ask)
+    if content is None or len(content) > DIRECT_LIMIT:
+        raise Refused(400, "no file, or too large for a direct upload", "invalid_argument")
+    _fill(ask, file, content)
+    return Reply({"filename": "x.jsonl", "bytes": len(content)})
+
+
+async def upload_endpoint(ask: Ask) -> Reply:
+    sizes = (await ask.request.json())["filenameToSize"]
+    file = ask.file(ask.path("dataset"))
+    base = str(ask.request.base_url)
+    urls = {name: f"{base}storage/{ask.name}/{file.id}?size={size}" for name, size in sizes.items()}
+    return Reply({"filenameToSignedUrls": urls})
+
+
+async def store(ask: Ask) -> Reply:
+    if "authorization" in ask.request.headers:
+        raise Refused(400, "storage must not see the key", "invalid_argument")
+    content = await ask.request.body()
+    if len(content) != int(ask.request.query_params["size"]):
+        raise Refused(400, "not the size that was signed", "invalid_argument")
+    file = ask.world.account(ask.path("name")).files[ask.path("dataset")]
+    file.content, file.submitted = content, False
+    return Reply()
+
+
+async def validate_upload(ask: Ask) -> Reply:
+    file = ask.file(ask.path("dataset"))
+    if file.content is None:
+        raise Refused(400, "nothing was uploaded", "failed_precondition")
+    _fill(ask, file, file.content)
+    return Reply({})
+
+
+async def get_dataset(ask: Ask) -> Reply:
+    return Reply(_dataset(ask, ask.file(ask.path("dataset"))))
+
+
+async def delete_dataset(ask: Ask) -> Reply:
+    del ask.account.files[ask.file(ask.path("dataset")).id]
+    return Reply({})
+
+
+async def create_job(ask: Ask) -> Reply:
+    body, name = await ask.request.json(), ask.request.query_params["supervisedFineTuningJobId"]
+    if not name[0].isalpha() or len(body.get("displayName", "")) > 60:
+        raise Refused(400, "not a job id or display name", "invalid_argument")
+    if name in ask.account.jobs:
+        raise Refused(409, f"job {name} exists", "already_exists")
+    if body.get("baseModel") not in MODELS:
+        raise Refused(400, f"model {body.get('baseModel')} is not tunable", "invalid_argument")
+    dataset = body["dataset"].removeprefix(f"accounts/org-{ask.name}/datasets/")
+    if ask.file(dataset).state(ask.now, ask.world.file_seconds) != "ready":
+        raise Refused(400, "the dataset is not READY", "failed_precondition")
+    return Reply(_job(ask, ask.new_job(name, body)))
+
+
+async def get_job(ask: Ask) -> Reply:
+    return Reply(_job(ask, ask.job(ask.path("job_id"))))
+
+
+async def cancel_job(ask: Ask) -> Reply:
+    job = ask.job(ask.path("job_id"))
+    if job.state(ask.now) not in {"pending", "running"}:
+        raise Refused(400, "the job has ended", "failed_precondition")
+    job.cancelled_at = ask.now
+    return Reply({})
+
+
+def _error(refused: Refused) -> dict[str, Any]:
+    return {"code": GRPC[refused.status], "message": refused.message, "details": []}
+
+
+def _fill(ask: Ask, file: FakeFile, content: bytes) -> None:
+    file.content, file.created_at, file.submitted = content, ask.now, True
+    file.fate |= ask.fate
+
+
+def _dataset(ask: Ask, file: FakeFile) -> dict[str, Any]:
+    state = file.state(ask.now, ask.world.file_seconds)
+    ok = {"code": "OK", "message": ""}
+    bad = {"code": "INVALID_ARGUMENT", "message": "line 3 is not JSON"}
+    return {
+        "name": f"accounts/org-{ask.name}/datasets/{file.id}",
+        "createTime": _iso(file.created_at),
+        "state": "READY" if state == "ready" else "UPLOADING",
+        "status": bad if state == "refused" else ok,
+        "exampleCount": file.filename,
+        "userUploaded": {},
+    }
+
+
+def _job(ask: Ask, job: FakeJob) -> dict[str, Any]:
+    state = job.state(ask.now)
+    account = f"accounts/org-{ask.name}"
+    shown = {
+        "name": f"{account}/supervisedFineTuningJobs/{job.id}",
+        "createTime": _iso(job.created_at),
+        "state": JOB_STATES[state],
+        "status": {"code": "OK", "message": ""},
+        "epochs": 1,
+        "learningRate": 0.0001,
+        "loraRank": 8,
+        "jobProgress": {"percent": 100 if state == "succeeded" else 10, "epoch": 0},
+        "estimatedCost": {"currencyCode": "USD", "units": "1", "nanos": 500000000},
+        **job.body,
+    }
+    if "no_model_id" in job.fate and not job.shows_model(ask.now):
+        shown.pop("outputModel")
+    if state == "failed":
+        message = job.fate["fail_job"].message or "CUDA out of memory"
+        shown["status"] = {"code": "INTERNAL", "message": message}
+    return shown
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")

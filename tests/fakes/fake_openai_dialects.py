@@ -1,0 +1,214 @@
+"""Azure's and Nebius' ways of speaking OpenAI's API, and servers without metadata: the sandbox behind a translator.
+
+What our client may send is checked as strictly as the dialect is known; faults and state are the sandbox's own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from codecs import BOM_UTF8
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+JOBS = re.compile(r".*/fine_tuning/jobs(/[^/]+)?(/cancel)?")
+FILES = re.compile(r".*/files(/[^/]+)?")
+
+
+class Refused(Exception):
+    """The dialect does not know this."""
+
+
+class Translator:
+    """An ASGI application before the sandbox. Subclasses say what is asked and told differently."""
+
+    prefix = "/v1"
+    names_organization = True
+
+    def __init__(self, sandbox: ASGIApp) -> None:
+        self._sandbox = sandbox
+        self.marked: set[str] = set()
+
+    def job_asked(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The sandbox's words for a creation. Raises Refused."""
+        return body
+
+    def job_told(self, job: dict[str, Any]) -> dict[str, Any]:
+        return job
+
+    def file_told(self, file: dict[str, Any]) -> dict[str, Any]:
+        return file
+
+    def error_told(self, error: dict[str, Any]) -> dict[str, Any]:
+        return error
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(self.prefix):
+            return await self._sandbox(scope, receive, send)
+        path = "/v1" + scope["path"].removeprefix(self.prefix)
+        scope = {**scope, "path": path, "raw_path": path.encode()}
+        marked = False
+        if scope["method"] == "POST" and path.endswith(("/jobs", "/files")):
+            body = await _all_of(receive)
+            try:
+                body = json.dumps(self.job_asked(json.loads(body))).encode() if path.endswith("/jobs") else body
+            except Refused as refused:
+                return await _refuse(str(refused), send)
+            if path.endswith("/files"):
+                marked = b"\r\n\r\n" + BOM_UTF8 in body
+                body = body.replace(b"\r\n\r\n" + BOM_UTF8, b"\r\n\r\n")
+            scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"content-length"]
+            receive = _one(body)
+        return await self._sandbox(scope, receive, _Telling(self, path, send, marked))
+
+    def told(self, path: str, status: int, body: Any, marked: bool) -> Any:
+        """The answer in this dialect's words."""
+        if status >= 400:
+            return {"error": self.error_told(body["error"])} if "error" in body else body
+        tell = self.job_told if JOBS.fullmatch(path) else self._file if FILES.fullmatch(path) else None
+        if marked:
+            self.marked.add(body["id"])
+        if tell is None:
+            return body
+        if "data" in body:
+            return body | {"data": [tell(item) for item in body["data"]]}
+        return tell(body)
+
+    def _file(self, file: dict[str, Any]) -> dict[str, Any]:
+        return self.file_told(file | {"bytes": file["bytes"] + 3} if file["id"] in self.marked else file)
+
+
+class Azure(Translator):
+    """Foundry's v1 address. Files and jobs are `pending` first, the suffix has no dots, metadata is unknown."""
+
+    prefix = "/openai/v1"
+    names_organization = False
+
+    def job_asked(self, body: dict[str, Any]) -> dict[str, Any]:
+        body = dict(body)
+        if "metadata" in body:
+            raise Refused("unknown parameter metadata")
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", body.get("suffix", "x")):
+            raise Refused(f"suffix {body['suffix']}")
+        if body.pop("trainingType", "Standard") not in {"Standard", "GlobalStandard", "Developer"}:
+            raise Refused("trainingType")
+        return body
+
+    def job_told(self, job: dict[str, Any]) -> dict[str, Any]:
+        job = {name: value for name, value in job.items() if name != "metadata"}
+        if job["fine_tuned_model"]:
+            job["fine_tuned_model"] = f"{job['model']}.ft-{job['id'].removeprefix('ftjob-')}"
+        pending = job["status"] == "validating_files"
+        return job | ({"status": "pending"} if pending else {})
+
+    def file_told(self, file: dict[str, Any]) -> dict[str, Any]:
+        return file | ({"status": "pending"} if file.get("status") == "uploaded" else {})
+
+    def error_told(self, error: dict[str, Any]) -> dict[str, Any]:
+        early = error["code"] == "file_not_ready"
+        said = "The specified file reference must point to a completed file import."
+        return error | ({"code": "invalidPayload", "message": said} if early else {})
+
+
+MODELS = {"meta-llama/Llama-3.1-8B-Instruct": "gpt-4.1-nano-2025-04-14"}
+OPTIONS = {"model", "training_file", "validation_file", "suffix", "seed", "method", "hyperparameters", "tags"}
+HYPERPARAMETERS = {"n_epochs", "batch_size", "learning_rate", "lora", "lora_r", "lora_alpha", "context_length"}
+
+
+class Nebius(Translator):
+    """An absolute learning rate, an explicit `lora`, no metadata, no organisation, checkpoints as results."""
+
+    names_organization = False
+
+    def job_asked(self, body: dict[str, Any]) -> dict[str, Any]:
+        asked = body["method"]["supervised"]["hyperparameters"]
+        if unknown := (body.keys() - OPTIONS) | (asked.keys() - HYPERPARAMETERS):
+            raise Refused(f"unknown {sorted(unknown)}")
+        if "auto" in asked.values() or "lora" not in asked:
+            raise Refused(f"hyperparameters {asked}")
+        kept = {name: asked[name] for name in ("n_epochs", "batch_size") if name in asked}
+        method = {"type": "supervised", "supervised": {"hyperparameters": kept}}
+        return body | {"model": MODELS.get(body["model"], body["model"]), "method": method}
+
+    def job_told(self, job: dict[str, Any]) -> dict[str, Any]:
+        named = {theirs: ours for ours, theirs in MODELS.items()}
+        suffix = job["user_provided_suffix"]
+        kept = {name: value for name, value in job.items() if name not in {"metadata", "user_provided_suffix"}}
+        model = named.get(job["model"], job["model"])
+        return kept | {"model": model, "suffix": suffix, "organization_id": "", "fine_tuned_model": None}
+
+
+class Forgetful(Translator):
+    """A compatible server that accepts metadata and forgets it."""
+
+    def job_told(self, job: dict[str, Any]) -> dict[str, Any]:
+        return job | {"metadata": None}
+
+
+class Refusing(Forgetful):
+    """A compatible server that does not accept metadata."""
+
+    def job_asked(self, body: dict[str, Any]) -> dict[str, Any]:
+        if "metadata" in body:
+            raise Refused("unknown parameter metadata")
+        return body
+
+
+class Silent(Forgetful):
+    """A compatible server that shows neither metadata nor suffix."""
+
+    def job_told(self, job: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in job.items() if name not in {"metadata", "user_provided_suffix"}}
+
+
+class _Telling:
+    """Collects an answer of JSON and sends it translated; half an answer is none."""
+
+    def __init__(self, translator: Translator, path: str, send: Send, marked: bool) -> None:
+        self._translator, self._path, self._send, self._marked = translator, path, send, marked
+        self._start: Message = {}
+        self._body = b""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._start = message
+            return
+        self._body += message.get("body", b"")
+        if message.get("more_body"):
+            return
+        headers = dict(self._start["headers"])
+        if headers[b"content-type"] == b"application/json":
+            body = self._translator.told(
+                self._path, self._start["status"], json.loads(self._body), marked=self._marked
+            )
+            self._body = json.dumps(body).encode()
+            headers[b"content-length"] = str(len(self._body)).encode()
+        if not self._translator.names_organization:
+            headers.pop(b"openai-organization", None)
+        await self._send({**self._start, "headers": list(headers.items())})
+        await self._send({"type": "http.response.body", "body": self._body, "more_body": False})
+
+
+async def _all_of(receive: Receive) -> bytes:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
+
+
+def _one(body: bytes) -> Receive:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
+
+
+async def _refuse(message: str, send: Send) -> None:
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
+    body = json.dumps({"error": error}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 400, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
