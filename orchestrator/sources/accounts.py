@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.capabilities import CAPABILITIES, lacking
 from orchestrator.core.options import RunOptions
-from orchestrator.core.spec import TrainingSpec
+from orchestrator.core.spec import Method, TrainingSpec
 from orchestrator.sources import document
 from orchestrator.sources.document import Document
 from orchestrator.sources.faults import Faults, nearest
@@ -49,13 +50,17 @@ def read_accounts(path: Path) -> AccountsFile:
     run = None if tables.run is None else validate(RunTable, tables.run, ("run",), faults)
     blocks = {name: validate(SpecTable, block, ("run", name), faults) for name, block in tables.blocks.items()}
     entries = [validate(AccountTable, entry, ("accounts", i), faults) for i, entry in enumerate(tables.entries)]
+    for name, block in tables.blocks.items():
+        _check_block(name, block, faults)
     _check_entries(tables, faults)
     _check_moderation(tables, faults)
     faults.raise_if_any()
 
     options = RunOptions(**_given(run))
     specs = {
-        name: TrainingSpec(**_given(block), seed=options.seed, suffix=options.suffix)
+        name: TrainingSpec(
+            **_given(block), seed=options.seed if CAPABILITIES[name].seed else None, suffix=options.suffix
+        )
         for name, block in blocks.items()
     }
     accounts = tuple(_account(_given(entry)) for entry in entries)
@@ -65,7 +70,7 @@ def read_accounts(path: Path) -> AccountsFile:
         dataset=path.absolute().parent / Path(options.dataset).expanduser(),
         specs=specs,
         accounts=accounts,
-        warnings=(*_unused(specs, accounts), *_twins(accounts)),
+        warnings=(*_unused(specs, accounts), *_seedless(specs), *_twins(accounts)),
     )
 
 
@@ -85,6 +90,17 @@ def _name_entries(tables: Document, faults: Faults) -> None:
             faults.name(("accounts", index), entry["name"])
 
 
+def _check_block(provider: ProviderName, block: Mapping[str, Any], faults: Faults) -> None:
+    """What this provider is asked for and does not know; what no provider knows has been said already."""
+    offers = CAPABILITIES[provider]
+    for option in block:
+        if option in SpecTable.model_fields and (why := lacking(provider, option)):
+            faults.add(("run", provider), option, why)
+    method = block.get("method")
+    if method in get_args(Method) and method not in offers.methods:
+        faults.add(("run", provider), "method", f"must be one of {', '.join(offers.methods)} at {provider}")
+
+
 def _check_entries(tables: Document, faults: Faults) -> None:
     first: dict[str, int] = {}
     for index, entry in enumerate(tables.entries):
@@ -96,6 +112,8 @@ def _check_entries(tables: Document, faults: Faults) -> None:
             continue
         if provider not in tables.blocks:
             faults.add(table, "provider", f'has no block; add [run.{provider}] with base_model = "…" below it')
+        if provider == ProviderName.FIREWORKS and "organization" not in entry:
+            faults.add(table, "organization", 'is missing; add organization = "…", the account\'s id at fireworks')
         if provider in _NEEDS_BASE_URL and "base_url" not in entry:
             faults.add(table, "base_url", f'is missing; add base_url = "{_NEEDS_BASE_URL[provider]}"')
 
@@ -114,6 +132,12 @@ def _check_moderation(tables: Document, faults: Faults) -> None:
 def _unused(specs: Mapping[ProviderName, TrainingSpec], accounts: tuple[Account, ...]) -> Iterator[str]:
     used = {account.provider for account in accounts}
     yield from (f"[run.{name}] is not used: no account has this provider" for name in specs if name not in used)
+
+
+def _seedless(specs: Mapping[ProviderName, TrainingSpec]) -> Iterator[str]:
+    for name in specs:
+        if not CAPABILITIES[name].seed:
+            yield f"[run.{name}] trains without a seed: {name} has none, so its models may differ more than others"
 
 
 def _twins(accounts: tuple[Account, ...]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.loopback import is_loopback
-from orchestrator.core.spec import Auto, Method
+from orchestrator.core.spec import Auto, Method, TrainingType
 from orchestrator.sources import cron, secrets
 from orchestrator.sources.faults import Faults, Table, nearest
 
@@ -126,13 +126,23 @@ class RunTable(_Options):
 
 
 class SpecTable(_Options):
-    """`[run.PROVIDER]`: what is identical in all accounts of one provider."""
+    """`[run.PROVIDER]`: what is identical in all accounts of one provider, of all providers together.
+
+    Which provider understands which option is said in `core.capabilities`.
+    """
 
     base_model: Text
     method: Method | None = None
     n_epochs: Annotated[int | Auto, _whole_or_auto(1, 50)] | None = None
     batch_size: Annotated[int | Auto, _whole_or_auto(1)] | None = None
     learning_rate_multiplier: Annotated[float | Auto, PlainValidator(_positive_or_auto)] | None = None
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
+    lora: bool | None = None
+    lora_rank: Annotated[int, Field(ge=1)] | None = None
+    lora_alpha: Annotated[int, Field(ge=1)] | None = None
+    context_length: Annotated[int, Field(ge=1)] | None = None
+    training_type: TrainingType | None = None
+    byte_order_mark: bool | None = None
 
 
 class AccountTable(_Options):

@@ -1,0 +1,56 @@
+"""What providers offer, and that it never changes who a job is."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.capabilities import CAPABILITIES, lacking
+from orchestrator.core.job import job_id
+from orchestrator.core.spec import FIRST_FIELDS, TrainingSpec
+
+SPEC = TrainingSpec(base_model="gpt-4.1-mini-2025-04-14", n_epochs=3, seed=42)
+LATER: dict[str, Any] = {
+    "learning_rate": 1e-5,
+    "lora": True,
+    "lora_rank": 8,
+    "lora_alpha": 16,
+    "context_length": 4096,
+    "training_type": "Developer",
+    "byte_order_mark": True,
+}
+
+
+def identity(spec: TrainingSpec) -> str:
+    return job_id("ab" * 32, ProviderName.OPENAI, spec, "a")
+
+
+def test_identities_are_what_they_always_were() -> None:
+    assert identity(SPEC) == "952a42f63383a27e"
+    assert identity(replace(SPEC, suffix="support")) == "6d30cdf7ee0a093a"
+
+
+def test_every_later_field_is_left_out_until_it_is_given() -> None:
+    assert {field.name for field in fields(TrainingSpec)} == FIRST_FIELDS | LATER.keys()
+    assert SPEC.as_dict().keys() == FIRST_FIELDS
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_a_later_field_that_is_given_makes_another_job(name: str) -> None:
+    spec = replace(SPEC, **{name: LATER[name]})
+    assert identity(spec) != identity(SPEC)
+    assert TrainingSpec.from_dict(spec.as_dict()) == spec
+
+
+def test_every_provider_is_described() -> None:
+    assert set(CAPABILITIES) == set(ProviderName)
+
+
+@pytest.mark.parametrize("provider", ProviderName)
+def test_a_provider_lacks_what_it_does_not_offer(provider: ProviderName) -> None:
+    options = {field.name for field in fields(TrainingSpec)} - {"base_model", "seed", "suffix"}
+    missing = {option for option in options if lacking(provider, option)}
+    assert missing == options - set(CAPABILITIES[provider].options)

@@ -1,0 +1,107 @@
+"""`[run.PROVIDER]`: what a provider does not know is an error that names its equivalent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.capabilities import CAPABILITIES
+from orchestrator.core.errors import ConfigError
+from orchestrator.core.spec import TrainingSpec
+from orchestrator.sources.accounts import AccountsFile, read_accounts
+from orchestrator.sources.schema import SpecTable
+
+VALUES = {
+    "method": '"supervised"',
+    "n_epochs": "3",
+    "batch_size": "8",
+    "learning_rate_multiplier": "0.5",
+    "learning_rate": "1e-5",
+    "lora": "true",
+    "lora_rank": "16",
+    "lora_alpha": "32",
+    "context_length": "4096",
+    "training_type": '"Developer"',
+    "byte_order_mark": "true",
+}
+
+
+def read(tmp_path: Path, provider: str, *lines: str, entry: str = "") -> AccountsFile:
+    path = tmp_path / "accounts.toml"
+    address = 'base_url = "https://h/v1"\norganization = "acme"\n'
+    block = "\n".join(lines)
+    path.write_text(
+        f'[run]\nname = "t"\nseed = 7\n[run.{provider}]\nbase_model = "m"\n{block}\n'
+        f'[[accounts]]\nname = "a"\nprovider = "{provider}"\napi_key = "env:K"\n{entry or address}'
+    )
+    return read_accounts(path)
+
+
+def problems(tmp_path: Path, provider: str, *lines: str, entry: str = "") -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, provider, *lines, entry=entry)
+    return list(caught.value.problems)
+
+
+def test_every_option_of_the_table_is_offered_by_some_provider() -> None:
+    offered = {option for each in CAPABILITIES.values() for option in each.options}
+    assert offered == SpecTable.model_fields.keys() - {"base_model"} == VALUES.keys()
+
+
+@pytest.mark.parametrize("provider", ProviderName)
+def test_what_a_provider_offers_arrives(tmp_path: Path, provider: ProviderName) -> None:
+    options = CAPABILITIES[provider].options
+    spec = read(tmp_path, provider, *(f"{option} = {VALUES[option]}" for option in options)).specs[provider]
+    defaults = TrainingSpec(base_model="m")
+    assert all(getattr(spec, option) != getattr(defaults, option) or option == "method" for option in options)
+    assert spec.seed == (7 if CAPABILITIES[provider].seed else None)
+
+
+@pytest.mark.parametrize("provider", ProviderName)
+def test_what_it_does_not_offer_is_refused_with_its_line(tmp_path: Path, provider: ProviderName) -> None:
+    lacking = [option for option in VALUES if option not in CAPABILITIES[provider].options]
+    found = problems(tmp_path, provider, *(f"{option} = {VALUES[option]}" for option in lacking))
+    assert len(found) == len(lacking)
+    for number, (option, problem) in enumerate(zip(lacking, found, strict=True), 6):
+        assert problem.startswith(
+            f"accounts.toml:{number}: [run.{provider}]: {option}: is not an option of {provider}"
+        )
+
+
+@pytest.mark.parametrize(
+    ("provider", "option", "equivalent"),
+    [
+        ("together", "learning_rate_multiplier", "learning_rate, the rate itself"),
+        ("fireworks", "learning_rate_multiplier", "learning_rate, the rate itself"),
+        ("nebius", "learning_rate_multiplier", "learning_rate, the rate itself"),
+        ("openai", "learning_rate", "learning_rate_multiplier, a factor"),
+        ("azure", "learning_rate", "learning_rate_multiplier, a factor"),
+        ("fireworks", "lora_alpha", "lora_rank"),
+    ],
+)
+def test_the_equivalent_is_named(tmp_path: Path, provider: str, option: str, equivalent: str) -> None:
+    (problem,) = problems(tmp_path, provider, f"{option} = {VALUES[option]}")
+    assert f"its equivalent is {equivalent}" in problem
+
+
+def test_an_option_without_an_equivalent_says_who_knows_it(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, "openai", "lora = true")
+    assert problem.endswith("it has no equivalent; remove it (known to nebius, together)")
+
+
+def test_a_method_the_provider_lacks(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, "fireworks", 'method = "dpo"')
+    assert problem.endswith("method: must be one of supervised at fireworks")
+
+
+def test_fireworks_needs_the_accounts_id(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, "fireworks", entry="labels = []\n")
+    assert "organization: is missing" in problem
+
+
+def test_a_provider_without_a_seed_is_warned_about(tmp_path: Path) -> None:
+    (warning,) = read(tmp_path, "fireworks").warnings
+    assert "without a seed" in warning
+    assert read(tmp_path, "together").warnings == ()
