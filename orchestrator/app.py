@@ -7,11 +7,14 @@ import fcntl
 import os
 import random
 import signal
+import socket
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import structlog
@@ -25,9 +28,11 @@ from orchestrator.core.plan import Plan, Step
 from orchestrator.core.run import Standing
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.daemon.desired import Desired, read_desired
+from orchestrator.daemon.presence import Presence
 from orchestrator.daemon.reconciler import Pace, Reconciler
 from orchestrator.daemon.scheduler import Scheduler
 from orchestrator.daemon.service import Service
+from orchestrator.dispatch.base import Dispatch
 from orchestrator.dispatch.embedded import EmbeddedDispatch
 from orchestrator.providers.base import Connect, Connection
 from orchestrator.settings import Settings
@@ -40,6 +45,8 @@ if TYPE_CHECKING:
     from orchestrator.web.server import WebServer
 
 LONGEST_SILENCE = 30.0  # seconds without a tick before /readyz says so
+SWEEP_SECONDS = 2.0
+PRUNE_SECONDS = 60.0
 SERVICE = "service"
 CRASH_VARIABLE = "CHAOS_CRASH_AT"  # tests only: a named point of the reconciler
 
@@ -57,11 +64,12 @@ class SystemClock:
 class App:
     """One process's share of the program. Made by `open_app`."""
 
-    def __init__(self, settings: Settings, database: Database, redact: Redactor) -> None:
+    def __init__(self, settings: Settings, redact: Redactor) -> None:
         self.settings = settings
-        self.database = database
         self.clock = SystemClock()
+        self.database = _database(settings.database_url, self.clock.now)
         self.log = structlog.get_logger("orchestrator")
+        self._replica = uuid.uuid4().hex[:12]
         self._redact = redact
         self._connections: dict[str, Connection] = {}
         self._closing = AsyncExitStack()
@@ -131,7 +139,7 @@ class App:
     def service(self, *, start: bool) -> Service:
         """The loop, ready to be started. With `start` off, files are replicated and no job is created."""
         settings, clock = self.settings, self.clock
-        dispatch = EmbeddedDispatch(self.database, now=clock.now, most=settings.max_in_flight, log=self.log)
+        scheduler = Scheduler(now=clock.now, log=self.log)
         reconciler = Reconciler(
             self.database,
             self._connections,
@@ -143,6 +151,7 @@ class App:
                 poll_min=settings.poll_min_seconds, poll_max=settings.poll_max_seconds, intent=settings.intent_seconds
             ),
             datasets=self._datasets,
+            replica=self._replica,
             log=self.log,
             reached=crash_at(os.environ.get(CRASH_VARIABLE)),
         )
@@ -153,11 +162,37 @@ class App:
         return Service(
             converge=converge,
             signature=self._signature,
-            dispatch=dispatch,
+            dispatch=self._dispatch(scheduler),
             reconciler=reconciler,
-            scheduler=Scheduler(now=clock.now, log=self.log),
+            presence=Presence(
+                self.database,
+                replica=self._replica,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                now=clock.now,
+                silence=settings.intent_seconds,
+            ),
+            scheduler=scheduler,
             log=self.log,
         )
+
+    def _dispatch(self, scheduler: Scheduler) -> Dispatch:
+        settings, now = self.settings, self.clock.now
+        if self.database.is_sqlite:
+            return EmbeddedDispatch(self.database, now=now, most=settings.max_in_flight, log=self.log)
+        from orchestrator.dispatch.pgqueuer import PgqueuerDispatch  # an extra
+
+        dispatch = PgqueuerDispatch(
+            self.database,
+            replica=self._replica,
+            now=now,
+            most=settings.max_in_flight,
+            silence=settings.intent_seconds,
+            log=self.log,
+        )
+        scheduler.every(SWEEP_SECONDS, "sweep", dispatch.sweep)
+        scheduler.every(PRUNE_SECONDS, "prune", dispatch.prune)
+        return dispatch
 
     def web(self, service: Service) -> WebServer:
         """The door for browsers and scripts."""
@@ -261,13 +296,32 @@ class App:
         return stat.st_mtime_ns, stat.st_size
 
 
+def _database(url: str, now: Callable[[], float]) -> Database:
+    sqlite = make_url(url).get_backend_name() == "sqlite"
+    return Database(url, None if sqlite else _queue().scheduler(now))
+
+
+def _queue() -> ModuleType:
+    """What PostgreSQL needs beyond SQLite, which few installations have."""
+    try:
+        from orchestrator.dispatch import queue
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"PostgreSQL needs the package {error.name}, which is not installed",
+            hint="Install orchestrator with its extra: pip install 'orchestrator[postgres]'.",
+        ) from error
+    return queue
+
+
 @asynccontextmanager
 async def open_app(settings: Settings, redact: Redactor) -> AsyncIterator[App]:
     """Everything built and the database up to date; everything closed afterwards."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    app = App(settings, Database(settings.database_url), redact)
+    app = App(settings, redact)
     try:
         await app.database.migrate()
+        if not app.database.is_sqlite:
+            await _queue().install(app.database)
         yield app
     finally:
         await app.close()

@@ -16,8 +16,9 @@ from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import Job
 from orchestrator.core.lifecycle import ENDS, State
+from orchestrator.core.replica import Replica
 from orchestrator.core.run import Run, Standing
-from orchestrator.store import accounts, events, jobs, runs
+from orchestrator.store import accounts, events, jobs, replicas, runs
 from orchestrator.store.database import Database
 
 SCHEMA = 1
@@ -53,6 +54,7 @@ class JobView:
     finished_at: float | None
     wake_at: float | None
     latest_event: str | None
+    replica: str | None = None
 
     @property
     def settled(self) -> bool:
@@ -84,6 +86,7 @@ class Status:
 
     run: RunView | None
     jobs: tuple[JobView, ...] = ()
+    replicas: tuple[Replica, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -100,9 +103,10 @@ class Status:
 async def look(database: Database, now: float) -> Status:
     """The current run and its jobs, as they are."""
     async with database.read() as connection:
+        alive = tuple(await replicas.live(connection, now))
         run = await runs.current(connection)
         if run is None:
-            return Status(run=None)
+            return Status(run=None, replicas=alive)
         dataset = await runs.dataset_row(connection, run.dataset_sha256)
         standings = await accounts.everyone(connection)
         latest = await events.latest(connection, run.id)
@@ -113,7 +117,7 @@ async def look(database: Database, now: float) -> Status:
         if not (standings[job.account].removed_at and job.remote_job_id is None)
     )
     counts = Counter("held" if view.held else view.state for view in views)
-    return Status(run=_run_view(run, dataset), jobs=views, counts=dict(sorted(counts.items())))
+    return Status(run=_run_view(run, dataset), jobs=views, replicas=alive, counts=dict(sorted(counts.items())))
 
 
 def as_json(status: Status) -> dict[str, Any]:
@@ -123,14 +127,15 @@ def as_json(status: Status) -> dict[str, Any]:
         "run": _plain(status.run) if status.run else None,
         "counts": dict(status.counts),
         "settled": status.settled,
+        "replicas": [_plain(replica) for replica in status.replicas],
         "jobs": [_plain(job) for job in status.jobs],
     }
 
 
-def _plain(view: JobView | RunView) -> dict[str, Any]:
+def _plain(view: JobView | RunView | Replica) -> dict[str, Any]:
     values = asdict(view)
     for name, value in values.items():
-        if name.endswith("_at") or name == "state_since":
+        if name.endswith("_at") or name in {"state_since", "alive_until"}:
             values[name] = iso(value)
     return values
 
@@ -170,6 +175,7 @@ def _job_view(job: Job, run: Run, standing: Standing, latest: events.Entry | Non
         finished_at=job.finished_at,
         wake_at=job.wake_at,
         latest_event=latest.note if latest else None,
+        replica=job.replica,
     )
 
 

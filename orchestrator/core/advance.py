@@ -10,17 +10,22 @@ from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import Job
 from orchestrator.core.lifecycle import ENDS, Event, State, target
+from orchestrator.core.run import Standing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A job's next version, and what the history says of it. A `note` of None is not worth a line."""
+    """A job's next version, and what the history says of it. A `note` of None is not worth a line.
+
+    `standing` is what becomes of the account's standing with it.
+    """
 
     job: Job
     before: State
     note: str | None
     failure: Failure | None = None
     request_id: str | None = None
+    standing: Callable[[Standing], Standing] | None = None
 
     def cleaned(self, redact: Callable[[str], str]) -> Outcome:
         """The same without keys in what a provider said."""

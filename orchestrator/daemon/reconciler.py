@@ -25,6 +25,7 @@ from orchestrator.core.errors import (
     ProviderError,
     ProviderUnavailable,
     RemoteMissing,
+    SlotsTaken,
     StaleJob,
     UnknownOutcome,
 )
@@ -34,15 +35,15 @@ from orchestrator.core.lifecycle import Event, State
 from orchestrator.core.observe import choose, created, observe_files, observe_job, vanished
 from orchestrator.core.remote import FileStatus, JobStatus
 from orchestrator.core.retry import GiveUp, HoldAccount, RetryAt, decide, poll_delay
-from orchestrator.core.run import Standing
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.daemon.journal import tell, tell_model
 from orchestrator.providers.base import Connection, Deadline, FileToSend, JobOrder, Provider
-from orchestrator.store import accounts, jobs, runs
-from orchestrator.store.database import Database
+from orchestrator.store import jobs, runs
+from orchestrator.store.database import UNREACHABLE, Database
 
 SLOWEST_UPLOAD = 500_000  # bytes a second that an upload's deadline allows for
 SLOT_LOOK = 60.0  # seconds between two looks for a free slot, should a wake-up be lost
+STRANGE_LOOK = 10.0  # seconds between two looks at a job whose account is not in this replica's accounts file
 PATIENCE_404 = 3  # looks in a row that may miss a job: lists and reads may lag behind a create
 STOPPING = frozenset({JobStatus.CANCELLING, JobStatus.CANCELLED, JobStatus.SUCCEEDED, JobStatus.FAILED})
 CAUSE = "service"
@@ -71,6 +72,7 @@ class Reconciler:
         jitter: Callable[[], float],
         pace: Pace,
         datasets: Path,
+        replica: str,
         log: BoundLogger,
         reached: Callable[[str], None] = lambda point: None,
     ) -> None:
@@ -83,6 +85,7 @@ class Reconciler:
         self._pace = pace
         self._datasets = datasets
         self._log = log
+        self._replica = replica
         self._reached = reached  # told the named points of a step, for those who test what a crash there does
 
     async def handle(self, job_id: JobId) -> None:
@@ -92,6 +95,9 @@ class Reconciler:
                 pass
         except StaleJob as error:
             self._log.info("job.stale", job=job_id, message=str(error))
+        except UNREACHABLE as error:
+            self._log.error("database.unreachable", job=job_id, message=str(error.__cause__ or error))
+            await asyncio.sleep(self._pace.poll_min)
         except Exception as error:  # noqa: BLE001 - one broken job never stops the others
             self._log.exception("job.broken", job=job_id, message=str(error))
             await asyncio.sleep(self._pace.poll_min)  # the job is still due; do not spin on it
@@ -128,8 +134,8 @@ class Reconciler:
                 return park(job, until)
             case act.Abandon():
                 return advance(job, Event.CANCELLED, now=now)
-            case _ if connected is None:
-                return park(job, None)
+            case _ if connected is None:  # another replica may know the account
+                return park(job, now + STRANGE_LOOK)
             case _:
                 return await self._call(action, loaded, connected)
 
@@ -146,7 +152,11 @@ class Reconciler:
             case act.CheckFile():
                 return await self._attempt(job, self._check_file(job, provider))
             case act.Submit():
-                job, deadline = await self._intend(job, Event.SUBMIT_STARTED, self._pace.intent)
+                try:
+                    slots = connected.account.max_running_jobs
+                    job, deadline = await self._intend(job, Event.SUBMIT_STARTED, self._pace.intent, slots)
+                except SlotsTaken:
+                    return park(job, self._next_look(loaded, self._clock.now()))
                 return await self._attempt(job, self._submit(job, provider, loaded, deadline))
             case act.Settle():
                 return await self._attempt(job, self._settle(job, provider, loaded))
@@ -160,22 +170,18 @@ class Reconciler:
                 assert_never(action)
 
     async def _verify(self, loaded: jobs.Loaded, connected: Connection) -> Outcome:
-        account, standing = connected.account, loaded.standing
+        account = connected.account
         connected, identity = await self._identify(connected)
-        known = replace(
-            standing,
-            organization=identity.organization or account.organization,
-            project=identity.project or account.project,
-            verified_at=self._clock.now(),
-        )
-        await self._database.write(lambda connection: accounts.save(connection, known))
+        now = self._clock.now()
+        organization = identity.organization or account.organization
+        project = identity.project or account.project
         self._log.info(
-            "account.verified",
-            account=account.name,
-            organization=known.organization,
-            key=connected.key_fingerprint,
+            "account.verified", account=account.name, organization=organization, key=connected.key_fingerprint
         )
-        return wait(loaded.job, self._clock.now())
+        return replace(
+            wait(loaded.job, now),
+            standing=lambda standing: replace(standing, organization=organization, project=project, verified_at=now),
+        )
 
     async def _upload(self, job: Job, provider: Provider, files: list[FileToSend], deadline: Deadline) -> Outcome:
         ids: list[str] = []
@@ -231,17 +237,20 @@ class Reconciler:
             return vanished(job, now=self._clock.now())
         return observe_job(job, remote, now=self._clock.now(), delay=self._delay(job))
 
-    async def _intend(self, job: Job, event: Event, seconds: float) -> tuple[Job, Deadline]:
-        """Write the intent, durably, before anything is sent. A repeated attempt gets a fresh one."""
+    async def _intend(self, job: Job, event: Event, seconds: float, slots: int | None = None) -> tuple[Job, Deadline]:
+        """Write the intent, durably, before anything is sent. A repeated attempt gets a fresh one.
+
+        Raises SlotsTaken when `slots` of the account's jobs are at the provider already.
+        """
         deadline = Deadline(self._clock.boottime() + seconds, self._clock.boottime)
         now = self._clock.now()
         until = now + seconds
         if job.state in {State.UPLOADING, State.SUBMITTING}:
-            outcome = renew_intent(job, until=until)
+            outcome, slots = renew_intent(job, until=until), None  # it has its slot
         else:
             submitted: dict[str, Any] = {"submitted_at": now} if event is Event.SUBMIT_STARTED else {}
             outcome = advance(job, event, now=now, intent_until=until, wake_at=until, **submitted)
-        await self._record(outcome)
+        await self._record(outcome, slots=slots)
         self._reached(f"{outcome.job.state}: after intent")
         return outcome.job, deadline
 
@@ -252,32 +261,47 @@ class Reconciler:
         except Ambiguous as error:
             return hold(job, Hold(error.kind, error.message, error.hint))
         except ProviderError as error:
-            return await self._decide(job, error)
+            return self._decide(job, error)
 
-    async def _decide(self, job: Job, error: ProviderError) -> Outcome:
+    def _decide(self, job: Job, error: ProviderError) -> Outcome:
         now = self._clock.now()
         failure = Failure.of(error)
         match decide(error, job.attempts, now, self._jitter()):
             case RetryAt(at, counts):
                 return stumble(job, failure, until=at, counts=counts, sent=isinstance(error, UnknownOutcome))
             case HoldAccount():
-                await self._hold_account(job.account, Hold(failure.kind, failure.message, failure.hint))
-                return park(replace(job, intent_until=None), None, failure=failure)
+                return self._hold_account(job, failure)
             case GiveUp():
                 return advance(job, Event.GAVE_UP, now=now, failure=failure, request_id=error.request_id)
 
-    async def _hold_account(self, name: str, reason: Hold) -> None:
-        async def change(connection: AsyncConnection) -> None:
-            standing: Standing = await accounts.load(connection, name)
-            await accounts.save(connection, replace(standing, hold=reason, verified_at=None))
+    def _hold_account(self, job: Job, failure: Failure) -> Outcome:
+        reason = Hold(failure.kind, failure.message, failure.hint)
+        self._log.warning(
+            "account.held", account=job.account, kind=reason.kind, message=reason.reason, hint=reason.hint
+        )
+        return replace(
+            park(replace(job, intent_until=None), None, failure=failure),
+            standing=lambda standing: replace(standing, hold=reason, verified_at=None),
+        )
 
-        await self._database.write(change)
-        self._log.warning("account.held", account=name, kind=reason.kind, message=reason.reason, hint=reason.hint)
+    async def _record(self, outcome: Outcome, *, slots: int | None = None) -> None:
+        """Commit the outcome with its history and its next wake-up, all or nothing.
 
-    async def _record(self, outcome: Outcome) -> None:
-        """Commit the outcome with its history and its next wake-up, all or nothing."""
-        outcome, at = outcome.cleaned(self._redact), self._clock.now()
-        if not await self._database.write(lambda c: jobs.record(c, outcome, at=at, cause=CAUSE)):
+        With `slots`, only while fewer of the account's jobs hold one; otherwise raises SlotsTaken.
+        """
+        at = self._clock.now()
+        outcome = outcome.cleaned(self._redact)
+        outcome = replace(outcome, job=replace(outcome.job, replica=self._replica))
+
+        async def change(connection: AsyncConnection) -> bool | None:
+            if slots is not None and await jobs.holding_slots(connection, outcome.job.account) >= slots:
+                return None
+            return await jobs.record(connection, outcome, at=at, cause=CAUSE, going_on=True)
+
+        recorded = await self._database.write(change)
+        if recorded is None:
+            raise SlotsTaken("another job of the account took the slot")
+        if not recorded:
             raise StaleJob(f"version {outcome.job.version - 1} of the job is no longer the latest")
         if outcome.note is not None:
             tell(self._log, outcome)

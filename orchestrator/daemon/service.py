@@ -8,9 +8,11 @@ from collections.abc import Awaitable, Callable, Hashable
 from structlog.stdlib import BoundLogger
 
 from orchestrator.core.errors import Failure, OrchestratorError
+from orchestrator.daemon.presence import Presence
 from orchestrator.daemon.reconciler import Reconciler
 from orchestrator.daemon.scheduler import Scheduler
 from orchestrator.dispatch.base import Dispatch
+from orchestrator.store.database import UNREACHABLE
 
 WATCH_SECONDS = 2.0
 STOP_SECONDS = 8.0  # what is in flight may take this long when the process is asked to stop
@@ -33,6 +35,7 @@ class Service:
         signature: Callable[[], Hashable],
         dispatch: Dispatch,
         reconciler: Reconciler,
+        presence: Presence,
         scheduler: Scheduler,
         log: BoundLogger,
     ) -> None:
@@ -42,6 +45,7 @@ class Service:
         self._seen: Hashable = None
         self._dispatch = dispatch
         self._reconciler = reconciler
+        self._presence = presence
         self._scheduler = scheduler
         self._log = log
         self._work: asyncio.Task[None] | None = None
@@ -51,6 +55,8 @@ class Service:
         """Converge once, loudly, and begin. Raises what is wrong with the accounts file or the dataset."""
         self._seen = self._signature()
         self._scheduler.cron(await self._converge(), "schedule", self.reload)
+        await self._presence.beat()
+        self._scheduler.every(self._presence.beat_seconds, "presence", self._presence.beat)
         self._scheduler.every(WATCH_SECONDS, "watch", self._watch)
         self._scheduler.start()
         self._work = asyncio.create_task(self._dispatch.run(self._reconciler.handle), name="dispatch")
@@ -68,6 +74,13 @@ class Service:
             self._log.warning("service.cut_off", message="calls in flight took too long and were cut off")
             self._dispatch.abort()
             await self._work
+        await self._leave()
+
+    async def _leave(self) -> None:
+        try:
+            await self._presence.leave()
+        except UNREACHABLE as error:
+            self._log.warning("database.unreachable", message=str(error.__cause__ or error))
 
     async def reload(self) -> None:
         """Read the accounts file and the chats again."""

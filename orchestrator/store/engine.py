@@ -8,8 +8,6 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from orchestrator.core.errors import ConfigError
-
 BUSY_MILLISECONDS = 5000
 WRITE_LOCK = 0x6F726368  # "orch": the advisory lock of whoever writes
 CONNECT_SECONDS = 5.0
@@ -69,13 +67,7 @@ def _postgres(url: str, patient: bool) -> AsyncEngine:
         # jit: a second of compiling for queries of a millisecond
         "server_settings": {"application_name": "orchestrator", "jit": "off", **limits},
     }
-    try:
-        engine = create_async_engine(url, pool_size=5, max_overflow=5, connect_args=arguments)
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"PostgreSQL needs the package {error.name}, which is not installed",
-            hint="Install orchestrator with its extra: pip install 'orchestrator[postgres]'.",
-        ) from error
+    engine = create_async_engine(url, pool_size=5, max_overflow=5, connect_args=arguments)
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Connection) -> None:

@@ -140,6 +140,8 @@ async def record(
     result = await connection.execute(update(jobs).where(same).values(values))
     if result.rowcount == 0:
         return False
+    if outcome.standing is not None:
+        await accounts.save(connection, outcome.standing(await accounts.load(connection, job.account)))
     if job.wake_at is not None and not (going_on and job.wake_at <= at):
         promise(connection, [WakeUp(job.id, job.account, job.wake_at)])
     if outcome.note is not None:

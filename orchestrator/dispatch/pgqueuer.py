@@ -1,0 +1,159 @@
+"""Distributed dispatch: any number of replicas on one PostgreSQL, with PgQueuer between them.
+
+A wake-up is a row of PgQueuer's queue, put there in the transaction that wrote the job's `wake_at`. Whichever replica
+gets it leases the account, moves the job and gives the account back. A wake-up that cannot be served yet comes again;
+one that is no longer the job's current one ends. Nothing rests on any of it: see `dispatch/__init__.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+
+from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
+from pgqueuer.core.qm import QueueManager
+from pgqueuer.domain.models import Job as Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+from structlog.stdlib import BoundLogger
+
+from orchestrator.dispatch import queue
+from orchestrator.dispatch.base import Handle
+from orchestrator.store import jobs, leases
+from orchestrator.store.database import UNREACHABLE, Database
+from orchestrator.store.wakeups import WakeUp, promise
+
+LONGEST_NAP = 1.0  # seconds between two looks at the queue, should a notification be lost
+BUSY_DELAY = 0.5  # seconds after which a wake-up comes again whose account is busy
+RETRY_DELAY = 1.0  # seconds between two attempts to reach the database
+OVERDUE = 3.0  # seconds after its time that a wake-up counts as lost
+BATCH = 25
+SWEPT = 1000
+
+
+class PgqueuerDispatch:
+    """This replica's share of the work. One that is silent for `silence` seconds counts as dead."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        replica: str,
+        now: Callable[[], float],
+        most: int,
+        silence: float,
+        log: BoundLogger,
+    ) -> None:
+        self._database = database
+        self._replica = replica
+        self._now = now
+        self._most = most
+        self._silence = timedelta(seconds=silence)
+        self._log = log
+        self._slots = asyncio.Semaphore(most)
+        self._busy: dict[str, asyncio.Task[None] | None] = {}  # by account
+        self._manager: QueueManager | None = None
+        self._stopping = asyncio.Event()
+
+    async def run(self, handle: Handle) -> None:
+        while not self._stopping.is_set():
+            try:
+                async with self._database.dedicated() as connection:
+                    await self._work(AsyncpgDriver(connection), handle)
+            except (*UNREACHABLE, *queue.FAILURES) as error:
+                self._log.error("database.unreachable", message=str(error.__cause__ or error))
+            except Exception:  # noqa: BLE001 - whatever it is, waiting jobs must not wait for ever
+                self._log.exception("dispatch.failed")
+            await self._rest(RETRY_DELAY)
+
+    def nudge(self) -> None:
+        """Nothing to do: PostgreSQL tells every replica of a wake-up that is put into the queue."""
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._manager is not None:
+            self._manager.shutdown.set()
+
+    def abort(self) -> None:
+        for task in self._busy.values():
+            if task is not None:
+                task.cancel()
+
+    async def sweep(self) -> None:
+        """Promise lost wake-ups again, and end leases whose end was lost. A tick."""
+        now, busy = self._now(), list(self._busy)
+
+        async def change(connection: AsyncConnection) -> None:
+            await leases.give_back_all_but(connection, busy, self._replica)
+            promise(connection, await jobs.overdue(connection, now - OVERDUE, now, SWEPT))
+
+        await self._database.write(change)
+
+    async def prune(self) -> None:
+        """Empty PgQueuer's log. A tick."""
+        await self._database.write(queue.prune)
+
+    async def _work(self, driver: AsyncpgDriver, handle: Handle) -> None:
+        """Until `stop`, or until the connection is lost."""
+        self._manager = manager = QueueManager(queue.queries(driver), queue.SETTINGS.channel)
+        if self._stopping.is_set():
+            return
+
+        async def serve(row: Row) -> None:
+            await self._serve(queue.decode(row.payload or b""), handle)
+
+        manager.entrypoint(queue.ENTRYPOINT, accepts_context=False, on_failure="hold")(serve)
+        await manager.run(
+            dequeue_timeout=timedelta(seconds=LONGEST_NAP),
+            batch_size=max(1, min(BATCH, self._most // 2)),
+            max_concurrent_tasks=max(2, self._most),
+            heartbeat_timeout=self._silence,
+            log_aggregation_interval=timedelta(0),
+        )
+
+    async def _serve(self, wake_up: WakeUp, handle: Handle) -> None:
+        """Never raises: PgQueuer drops a wake-up whose handler does."""
+        try:
+            if wake_up.account in self._busy:
+                await self._again(wake_up, BUSY_DELAY)
+                return
+            self._busy[wake_up.account] = asyncio.current_task()
+            try:
+                async with self._slots:
+                    await self._hand_over(wake_up, handle)
+            finally:
+                del self._busy[wake_up.account]
+        except UNREACHABLE as error:  # the sweeper brings it back
+            self._log.warning("wake_up.lost", job=wake_up.job_id, message=str(error.__cause__ or error))
+        except Exception:  # noqa: BLE001 - as above
+            self._log.exception("wake_up.failed", job=wake_up.job_id)
+
+    async def _hand_over(self, wake_up: WakeUp, handle: Handle) -> None:
+        now = self._now()
+        if not await self._database.write(lambda c: leases.take(c, wake_up.job_id, self._replica, now)):
+            await self._postpone(wake_up, now)
+            return
+        try:
+            await handle(wake_up.job_id)
+        finally:
+            await self._database.write(lambda c: leases.give_back(c, wake_up.account, self._replica))
+
+    async def _postpone(self, wake_up: WakeUp, now: float) -> None:
+        """Let it come again, unless the job is due at another time, which has a wake-up of its own."""
+        async with self._database.read() as connection:
+            wake_at = await jobs.wake_at(connection, wake_up.job_id)
+        if wake_at is not None and wake_at <= now:
+            await self._again(wake_up, BUSY_DELAY)
+        elif wake_at == wake_up.at:
+            await self._again(wake_up, wake_at - now)
+
+    async def _again(self, wake_up: WakeUp, delay: float) -> None:
+        token = queue.encode(wake_up)  # without a key: the row that is being served still has it
+        await self._database.write(lambda c: queue.enqueue(c, [token], [delay], [None]))
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
