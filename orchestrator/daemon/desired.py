@@ -8,6 +8,7 @@ from pathlib import Path
 
 from orchestrator.control import Listed
 from orchestrator.core.account import ProviderName
+from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.dataset import Dataset
 from orchestrator.core.finding import Finding
 from orchestrator.core.hold import Hold
@@ -80,6 +81,7 @@ def read_desired(accounts_file: Path, datasets: Path, prices_file: Path | None, 
 def rules_of(file: AccountsFile) -> Rules:
     """What the check asks for, for these accounts."""
     return Rules(
+        minimum_examples=max(CAPABILITIES[account.provider].minimum_examples for account in file.accounts),
         base_models=tuple(sorted({spec.base_model for spec in file.specs.values()})),
         validation_fraction=file.options.validation_fraction,
         seed=file.options.seed,
