@@ -264,22 +264,21 @@ class App:
     @cached_property
     def _dialects(self) -> Mapping[ProviderName, Connect]:
         """How the accounts of each provider are connected, all through one HTTP client."""
-        from orchestrator.providers import openai  # more than half a second that a mere look does not need
+        # More than half a second that a mere look does not need.
+        from orchestrator.providers import fireworks, openai, together
+        from orchestrator.providers.openai_dialects import DIALECTS
         from orchestrator.providers.transport import shared_client
 
         http = shared_client(self.settings.max_in_flight)
         self._closing.push_async_callback(http.aclose)
-        dialect = openai.connector(http, self._redact)
-        return {ProviderName.OPENAI: dialect, ProviderName.OPENAI_COMPATIBLE: dialect}
+        return {
+            **dict.fromkeys(DIALECTS, openai.connector(http, self._redact)),
+            ProviderName.TOGETHER: together.connector(http, self._redact),
+            ProviderName.FIREWORKS: fireworks.connector(http, self._redact),
+        }
 
     def _connected(self, account: Account, key: Secret) -> Connection:
-        connect = self._dialects.get(account.provider)
-        if connect is None:
-            raise ConfigError(
-                f"account {account.name}: provider {account.provider} is not supported by this version",
-                hint=f"Supported are {', '.join(sorted(self._dialects))}.",
-            )
-        return Connection(account, key.fingerprint, connect(account, key))
+        return Connection(account, key.fingerprint, self._dialects[account.provider](account, key))
 
     def _token(self, given: SecretStr | None) -> Secret | None:
         if given is None:
