@@ -11,6 +11,7 @@ from orchestrator.dataset.example import Body
 
 _encode = msgspec.json.Encoder().encode
 _FIRST = {"role": 0, "content": 1}
+_PLAIN = ("role", "content")
 
 
 def canonical(body: Body) -> bytes:
@@ -18,7 +19,15 @@ def canonical(body: Body) -> bytes:
 
     An empty system message says nothing and is refused by providers; it is left out (and warned about).
     """
-    return _encode(_ordered(trimmed(body))) + b"\n"
+    body = trimmed(body)
+    return _encode(body if _is_ordered(body) else _ordered(body)) + b"\n"
+
+
+def _is_ordered(body: Body) -> bool:
+    """Quickly: nothing but messages of role and content, in this order. Most examples of the world are so."""
+    return len(body) == 1 and all(
+        tuple(message) == _PLAIN and type(message["content"]) is str for message in body.get("messages", ())
+    )
 
 
 def trimmed(body: Body) -> Body:
@@ -26,7 +35,7 @@ def trimmed(body: Body) -> Body:
     if "input" in body:
         return body | {"input": trimmed(body["input"])}
     if not any(map(_is_empty_system, body["messages"])):
-        return body
+        return body  # as most are
     return body | {"messages": [message for message in body["messages"] if not _is_empty_system(message)]}
 
 

@@ -101,7 +101,7 @@ class Check:
 
     def _accept(self, example: Example) -> Accepted:
         line, texts = canonical(example.body), list(said(example.body))
-        for fault in advice(example.body, texts):
+        for fault in advice(example.body, texts, line):
             self._found.add_fault(example, fault)
         self.tally.keep()
         self._whole.add(example, line, texts)

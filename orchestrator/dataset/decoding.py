@@ -14,6 +14,7 @@ from orchestrator.dataset.codes import Code
 from orchestrator.dataset.example import finding
 
 _decode = msgspec.json.Decoder().decode
+_NESTS = (dict, list)
 _SPACED_COLON = re.compile(rb'"\s+:')
 
 
@@ -45,16 +46,17 @@ def is_value(text: bytes) -> bool:
         return False
 
 
-def _may_repeat_a_key(text: bytes, value: object) -> bool:
+def _may_repeat_a_key(text: bytes, value: Any) -> bool:
     """The fast reader keeps the last of two equal keys: then the text has more of them than the value."""
     return text.count(b'":') - text.count(b'\\":') != _keys(value) or _SPACED_COLON.search(text) is not None
 
 
-def _keys(value: object) -> int:
-    if isinstance(value, dict):
-        return len(value) + sum(_keys(item) for item in value.values() if isinstance(item, dict | list))
-    if isinstance(value, list):
-        return sum(_keys(item) for item in value)
+def _keys(value: Any) -> int:
+    kind = type(value)
+    if kind is dict:
+        return len(value) + sum(_keys(item) for item in value.values() if type(item) in _NESTS)
+    if kind is list:
+        return sum(_keys(item) for item in value if type(item) in _NESTS)
     return 0
 
 

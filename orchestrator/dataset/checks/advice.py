@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.dataset.checks.personal import private
+from orchestrator.dataset.checks.personal import may_be_private, private
 from orchestrator.dataset.checks.texts import Said, message_lists
 from orchestrator.dataset.codes import Code
 from orchestrator.dataset.example import Body, Fault, Steps
@@ -23,15 +23,17 @@ _SENTENCE = re.compile(r"[.!?…\u3002\uff01\uff1f]")
 _NO_SENTENCE = re.compile(r"\s*(?:[-*•+>#|]|\d+[.)]|```|    |\$)")  # a list, a quotation, a heading, a table, code
 
 
-def advice(body: Body, texts: list[Said]) -> Iterator[Fault]:
-    """Every warning about the example by itself."""
+def advice(body: Body, texts: list[Said], line: bytes) -> Iterator[Fault]:
+    """Every warning about the example by itself; `line` is its canonical form."""
+    look_closer, macros = may_be_private(line), b"{{" in line
     for messages, steps in message_lists(body):
         yield from _system(messages, steps)
     for role, text, steps in texts:
         if role == "assistant" and _is_cut_off(text):
             yield Fault(Code.CUT_OFF, steps, f"the answer ends with {text.rstrip()[-30:]!r}")
-        yield from _private(text, steps)
-        if "{{" in text and (macro := _MACRO.search(text)):
+        if look_closer:
+            yield from _private(text, steps)
+        if macros and (macro := _MACRO.search(text)):
             yield Fault(Code.UNFILLED_MACRO, steps, f"the text holds {macro[0]}")
 
 

@@ -15,7 +15,7 @@ from orchestrator.dataset.codes import Code
 from orchestrator.dataset.example import Example, Steps, finding
 
 SYSTEMS = 1_000  # different system messages that are told apart
-NAMED = 20_000  # examples whose names are counted
+NAMED = 5_000  # examples whose names are counted
 FEW = 8  # with fewer examples "most" says nothing
 MOST = 0.5
 UNEQUAL = 20  # times the median
