@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.core.finding import Finding
 from orchestrator.dataset.codes import Code
+
+MESSAGE_LIMIT, PATH_LIMIT = 400, 500  # characters
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 Steps = tuple[str | int, ...]
 Where = Callable[[Steps], tuple[int | None, str]]
@@ -53,12 +58,19 @@ def finding(
     return Finding(
         code=code.slug,
         severity=code.severity,
-        file=file,
+        file=printable(file),
         line=line,
-        path=path,
-        message=message,
+        path=printable(path, PATH_LIMIT) if path is not None else None,
+        message=printable(message, MESSAGE_LIMIT),
         hint=hint or code.hint,
     )
+
+
+def printable(text: str, limit: int | None = None) -> str:
+    """The text as any terminal and any file can take it: chats may hold control characters and half characters."""
+    if limit and len(text) > limit:
+        text = text[:limit] + "…"
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text).encode("utf-8", "backslashreplace").decode()
 
 
 def json_path(steps: Steps, root: str = "$") -> str:
@@ -69,4 +81,4 @@ def json_path(steps: Steps, root: str = "$") -> str:
 def _step(step: str | int) -> str:
     if isinstance(step, int):
         return f"[{step}]"
-    return f".{step}" if step.isidentifier() else f"['{step}']"
+    return f".{step}" if step.isidentifier() else f"[{step!r}]"

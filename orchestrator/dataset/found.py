@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.core.finding import Finding
 from orchestrator.dataset.checks.personal import redacted
-from orchestrator.dataset.example import Example, Fault
+from orchestrator.dataset.example import Example, Fault, printable
 
 KEPT = 10_000  # of each code; beyond that only the number grows
 EXCERPTS = 50  # of each code
@@ -48,5 +48,5 @@ def _excerpt(body: Any, fault: Fault) -> str:
             break
         inner = value.get("content") if isinstance(value, dict) else value
         text = inner if isinstance(inner, str) else text
-    text = redacted(text)
+    text = printable(redacted(text))
     return text if len(text) <= AROUND else f"{text[: AROUND // 2]} … {text[-AROUND // 2 :]}"

@@ -15,7 +15,8 @@ from typing import Protocol
 
 from orchestrator.core.errors import TemporaryError
 from orchestrator.core.finding import Finding
-from orchestrator.dataset.moderation import Limits, Pace, Piece, Verdict, batches, estimated, images, matched, pieces
+from orchestrator.core.moderation import Verdict
+from orchestrator.dataset.moderation import Limits, Pace, Piece, batches, estimated, images, matched, pieces
 
 WINDOW = 256  # pieces that are looked up in the cache together
 MODEL = "omni-moderation-latest"

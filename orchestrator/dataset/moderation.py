@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from orchestrator.core.finding import Finding, Severity
+from orchestrator.core.moderation import Verdict
 from orchestrator.dataset.checks.texts import all_messages, said
 from orchestrator.dataset.codes import Code
 from orchestrator.dataset.example import Example, Steps, finding
@@ -19,15 +20,6 @@ from orchestrator.dataset.reading import read
 PIECE = 20_000  # characters; a longer text is judged in pieces
 OVERLAP = 200  # characters that two pieces share, so that nothing hides at the cut
 SHOWN = 0.01  # scores below it are left out of messages
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the moderation said of one text: the categories that are flagged, and every category's score."""
-
-    flagged: bool
-    categories: tuple[str, ...] = ()
-    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

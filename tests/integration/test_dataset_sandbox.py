@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from orchestrator.core.errors import DatasetError
 from orchestrator.core.spec import Method
 from orchestrator.dataset import Built, Rules, build, check
+from orchestrator.dataset.output import to_json, to_sarif, to_text
+from orchestrator.dataset.report import to_html
 from orchestrator.sandbox.training_file import check_training_file
 
 SAMPLES = Path(__file__).parents[2] / "chats"
@@ -29,6 +31,7 @@ KEYS = [
 WORDS = [
     "system", "user", "assistant", "tool", "human", "gpt", "text", "image_url", "function", "add", "call_1", "{}", "",
     " ", "Hello.", "https://a.example/x.png", "<|endoftext|>", "é👋", "\ud800", "\x00", "\u2028", "{{user}}",
+    "\x1b[31m",
 ]  # fmt: skip
 LEAVES = st.one_of(
     st.sampled_from(WORDS),
@@ -171,7 +174,7 @@ def outcome(path: Path, into: Path, rules: Rules) -> Built | DatasetError:
         return error
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(
     content=LIKELY_FILES | FILES | damaged(),
     name=st.sampled_from(["chat.json", "rows.jsonl"]),
@@ -183,8 +186,16 @@ def test_any_bytes_are_findings_or_a_dataset_the_sandbox_accepts(
     path = folder / name
     path.write_bytes(content)
     rules = Rules(minimum_examples=1, method=method, base_models=("gpt-4.1-2025-04-14",))
-    summary = check(path, rules).summary
-    assert summary.chats == summary.examples + summary.refused
+    checked = check(path, rules)
+    assert checked.summary.chats == checked.summary.examples + checked.summary.refused
+    for output in (
+        to_text(checked),
+        json.dumps(to_json(checked)),
+        json.dumps(to_sarif(checked)),
+        to_html(checked, title="x"),
+    ):
+        output.encode()
+        assert "\x1b" not in output
     built = outcome(path, folder / "out", rules)
     event(f"{method}: {'refused' if isinstance(built, DatasetError) else 'accepted'}")
     if isinstance(built, DatasetError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from hashlib import sha256
 from pathlib import Path
 
@@ -135,3 +137,18 @@ def test_the_summary_adds_up(tmp_path: Path) -> None:
     assert (summary.chats, summary.examples, summary.refused) == (7, 5, 2)
     assert summary.ignored == ("notes.txt",)
     assert [(file.file, file.chats, file.refused) for file in summary.files][-1] == ("more.jsonl", 3, 2)
+
+
+def test_progress_is_told_and_ends_with_the_whole(tmp_path: Path) -> None:
+    folder = chats(tmp_path / "chats", 3, text="x" * 800_000 + "{}")
+    told: list[tuple[int, int]] = []
+    check(folder, progress=lambda done, total: told.append((done, total)))
+    assert len(told) == 2
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert told[-1][0] == told[-1][1] == sum(path.stat().st_size for path in folder.iterdir())
+
+
+def test_the_room_is_light_to_enter() -> None:
+    heavy = "any(name in sys.modules for name in ('tiktoken', 'openai', 'rich'))"
+    code = f"import sys, orchestrator.dataset; sys.exit({heavy})"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
