@@ -153,6 +153,9 @@ async def limits(ask: Ask) -> Reply:
 
 
 async def estimate(ask: Ask) -> Reply:
+    """Account `poor` may not go on; for account `unestimated` there is no estimate."""
+    if ask.name == "unestimated":
+        raise Refused(400, "no estimate", "invalid_request")
     return Reply(
         {
             "estimation_available": True,

@@ -1,0 +1,217 @@
+"""What is particular to one provider: the answers nobody could confirm, and ways that only one has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_openai_dialects import Forgetful, Refusing, Silent
+from provider_bench import (
+    LINES,
+    TAG,
+    AzureBench,
+    CompatibleBench,
+    FireworksBench,
+    NebiusBench,
+    OpenAIBench,
+    TogetherBench,
+    TranslatedBench,
+)
+from sandboxes import serving
+
+from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.errors import (
+    Ambiguous,
+    NotReady,
+    ProviderUnavailable,
+    QuotaExhausted,
+    TemporaryError,
+    UnknownOutcome,
+)
+from orchestrator.core.remote import JobStatus
+from orchestrator.core.secret import Redactor, Secret
+from orchestrator.providers import openai
+from orchestrator.providers.base import Deadline
+from orchestrator.providers.transport import shared_client
+from orchestrator.sandbox import Fault, SandboxSettings
+
+
+class ForgetfulBench(TranslatedBench):
+    name = ProviderName.OPENAI_COMPATIBLE
+    translator = Forgetful
+
+
+class RefusingBench(ForgetfulBench):
+    translator = Refusing
+
+
+class SilentBench(ForgetfulBench):
+    translator = Silent
+
+
+def sent(bench: OpenAIBench) -> list[dict[str, Any]]:
+    """The jobs the sandbox holds, as they were asked for."""
+    jobs = bench.sandbox.state.world.jobs.of("acme").values()
+    return [{"suffix": job.suffix, "metadata": job.metadata, "seed": job.seed, "asked": job.asked} for job in jobs]
+
+
+async def test_openai_keeps_the_suffix_and_the_tag_apart(tmp_path: Path) -> None:
+    bench = OpenAIBench(tmp_path)
+    await bench.job(bench.provider(), suffix="tone.v1", seed=0)
+    (job,) = sent(bench)
+    assert (job["suffix"], job["metadata"], job["seed"]) == ("tone.v1", {"orchestrator_job": TAG}, 0)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "expected"),
+    [
+        (None, "0123456789abcdef-0"),
+        ("tone.v1", "tone-v1-0123456789abcdef-0"),
+        ("a-suffix-that-is-longer-than-it-may-be-there", "a-suffix-that-is-long-0123456789abcdef-0"),
+    ],
+)
+async def test_a_suffix_carries_the_tag_and_what_fits(tmp_path: Path, suffix: str | None, expected: str) -> None:
+    bench = AzureBench(tmp_path)
+    await bench.job(bench.provider(), suffix=suffix)
+    assert [job["suffix"] for job in sent(bench)] == [expected]
+    assert len(expected) <= 40
+
+
+@pytest.mark.parametrize("kind", [CompatibleBench, ForgetfulBench, RefusingBench])
+async def test_a_compatible_server_with_metadata_or_without(tmp_path: Path, kind: type[OpenAIBench]) -> None:
+    bench = kind(tmp_path)
+    provider = bench.provider()
+    order = bench.order(await bench.ready_file(provider))
+    bench.faults(Fault("lose_answer", operations=("jobs.create",), times=1))
+    with pytest.raises(UnknownOutcome):
+        await provider.create_job(order, bench.deadline())
+    assert len(await provider.find_jobs(order)) == bench.jobs() == 1
+
+
+async def test_a_server_that_shows_no_tag_at_all_is_left_to_a_person(tmp_path: Path) -> None:
+    bench = SilentBench(tmp_path)
+    provider = bench.provider()
+    file = await bench.ready_file(provider)
+    assert await provider.find_jobs(bench.order(file)) == []
+    job = await provider.create_job(bench.order(file), bench.deadline())
+    with pytest.raises(Ambiguous) as caught:
+        await provider.find_jobs(bench.order(file))
+    assert job.id in caught.value.message
+    assert "orchestrator release" in caught.value.hint
+    assert await provider.find_jobs(bench.order(file, base_model="gpt-4o-2024-08-06")) == []
+
+
+async def test_azure_says_the_same_of_an_early_create_and_of_other_faults(tmp_path: Path) -> None:
+    bench = AzureBench(tmp_path)
+    provider = bench.provider()
+    early = await provider.upload_file(bench.file(), bench.deadline())
+    with pytest.raises(NotReady):
+        await provider.create_job(bench.order(early), bench.deadline())
+    file = await bench.ready_file(provider, LINES * 2)
+    bench.translated.error_told = lambda error: error | {"code": "invalidPayload"}  # type: ignore[method-assign]
+    with pytest.raises(TemporaryError) as caught:
+        await provider.create_job(bench.order(file, base_model="no-such-model"), bench.deadline())
+    assert type(caught.value) is TemporaryError, "one that counts as an attempt, because the file is ready"
+
+
+async def test_azure_names_its_model_and_its_training_type(tmp_path: Path) -> None:
+    bench = AzureBench(tmp_path)
+    provider = bench.provider()
+    job = await bench.job(provider, training_type="Developer")
+    bench.now += 100
+    done = await provider.get_job(job.id)
+    assert done.fine_tuned_model
+    assert done.fine_tuned_model.startswith("gpt-4.1-mini-2025-04-14.ft-")
+
+
+async def test_nebius_result_is_the_last_checkpoint(tmp_path: Path) -> None:
+    bench = NebiusBench(tmp_path)
+    provider = bench.provider()
+    job = await bench.job(provider, n_epochs=4, batch_size=2)
+    bench.now += 30
+    assert (await provider.get_job(job.id)).fine_tuned_model is None
+    bench.now += 60
+    done = await provider.get_job(job.id)
+    listed = await bench.http.get(
+        f"{bench.base_url}/fine_tuning/jobs/{job.id}/checkpoints", headers={"authorization": "Bearer sandbox-acme"}
+    )
+    saved = {checkpoint["step_number"]: checkpoint["id"] for checkpoint in listed.json()["data"]}
+    assert len(saved) > 1
+    assert done.fine_tuned_model == saved[max(saved)]
+    assert done.organization is None
+
+
+async def test_together_does_not_create_what_the_account_may_not_pay(tmp_path: Path) -> None:
+    bench = TogetherBench(tmp_path)
+    provider = bench.provider("poor")
+    file = await bench.ready_file(provider)
+    with pytest.raises(QuotaExhausted, match=r"estimates \$1.5 and the account's limit is \$1.0"):
+        await provider.create_job(bench.order(file), bench.deadline())
+    assert bench.jobs("poor") == 0
+
+
+async def test_together_goes_on_without_an_estimate(tmp_path: Path) -> None:
+    bench = TogetherBench(tmp_path)
+    provider = bench.provider("unestimated")
+    file = await bench.ready_file(provider)
+    assert (await provider.create_job(bench.order(file), bench.deadline())).status is JobStatus.PENDING
+
+
+async def test_fireworks_creates_once_however_often_it_is_asked(tmp_path: Path) -> None:
+    bench = FireworksBench(tmp_path)
+    provider = bench.provider()
+    order = bench.order(await bench.ready_file(provider))
+    jobs = [await provider.create_job(order, bench.deadline()) for _ in range(3)]
+    assert {job.id for job in jobs} == {f"accounts/org-acme/supervisedFineTuningJobs/orchestrator-{TAG[:-2]}-0"}
+    assert bench.jobs() == 1
+    bench.now += 100
+    done = await provider.get_job(jobs[0].id)
+    assert done.fine_tuned_model == f"accounts/org-acme/models/ft-tone-v1-{TAG[:-2]}-0"
+
+
+async def test_fireworks_says_why_an_account_is_suspended(tmp_path: Path) -> None:
+    with pytest.raises(QuotaExhausted, match="CREDIT_DEPLETED"):
+        await FireworksBench(tmp_path).provider("poor").verify()
+
+
+async def test_fireworks_takes_large_files_at_a_signed_address(tmp_path: Path) -> None:
+    bench = FireworksBench(tmp_path)
+    provider = bench.provider()
+    lines = '{"x": "' + "a" * 1_000_000 + '"}\n'
+    file = await bench.ready_file(provider, lines * 151)
+    assert [len(content) for content in bench.contents()] == [len(lines) * 151]
+    assert bench.world.counts["files.create", "200"] == 3
+    assert await provider.find_file(bench.file(lines * 151)) == file
+
+
+async def test_fireworks_goes_on_after_an_upload_that_was_cut_off(tmp_path: Path) -> None:
+    bench = FireworksBench(tmp_path)
+    provider = bench.provider()
+    bench.faults(Fault("lose_answer", operations=("files.create",), times=1))
+    with pytest.raises(UnknownOutcome):
+        await provider.upload_file(bench.file(), bench.deadline())
+    assert await provider.find_file(bench.file()) is None
+    assert (await bench.ready_file(provider)).id.endswith(bench.file().filename.removesuffix(".jsonl"))
+
+
+async def test_a_request_that_waited_past_its_deadline_is_not_sent(tmp_path: Path) -> None:
+    """On a real port: the deadline passes between the first look and the first byte."""
+    bench = OpenAIBench(tmp_path)
+    times = iter([0.0, 0.0, 0.0])
+    async with serving(SandboxSettings()) as address, shared_client(5) as http:
+        account = Account(name="acme", provider=ProviderName.OPENAI, api_key="env:K", base_url=f"{address}/v1")
+        provider = openai.connector(http, Redactor())(account, Secret("sandbox-acme"))
+        await provider.verify()
+        with pytest.raises(ProviderUnavailable, match="too late to send"):
+            await provider.upload_file(bench.file(), Deadline(30.0, lambda: next(times, 100.0)))
+        state = (await http.get(f"{address}/sandbox/state")).json()
+    assert "files.create" not in state["requests"]
+
+
+async def test_the_dataset_is_not_sent_to_an_address_that_is_not_encrypted(tmp_path: Path) -> None:
+    bench = TogetherBench(tmp_path)
+    bench.base_url = "http://far.example/v1"  # type: ignore[misc]
+    with pytest.raises(UnknownOutcome, match="upload address is not https"):
+        await bench.provider().upload_file(bench.file(), bench.deadline())
+    assert bench.contents() == []
