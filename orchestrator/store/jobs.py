@@ -165,7 +165,9 @@ async def _wake(connection: AsyncConnection, which: ColumnElement[bool], at: flo
     # A ready job waits for nothing but a slot, a start or a release, so its next look is no reason to wait.
     asleep = jobs.c.wake_at.is_(None) | ((jobs.c.state == State.READY) & (jobs.c.wake_at > at))
     which &= asleep & jobs.c.hold.is_(None)
-    woken = update(jobs).where(which).values(wake_at=at).returning(jobs.c.id, jobs.c.account)
+    # A new version, or a step that is just going to rest would write its later look over this one.
+    sooner = {"wake_at": at, "version": jobs.c.version + 1}
+    woken = update(jobs).where(which).values(sooner).returning(jobs.c.id, jobs.c.account)
     promise(connection, [WakeUp(JobId(row.id), row.account, at) for row in await connection.execute(woken)])
 
 

@@ -1,26 +1,12 @@
-"""A database for every test that asks for one. Another kind of database is one more entry in `DATABASES`."""
+"""A database for every test that asks for one, once of each kind."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 
 from orchestrator.store.database import Database
-
-
-def sqlite(folder: Path) -> str:
-    return f"sqlite+aiosqlite:///{folder / 'orchestrator.db'}"
-
-
-DATABASES: dict[str, Callable[[Path], str]] = {"sqlite": sqlite}
-"""How each kind makes the URL of a database of its own that has no tables yet, given a folder of its own."""
-
-
-@pytest.fixture(params=sorted(DATABASES))
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return DATABASES[request.param](tmp_path)
 
 
 @pytest.fixture

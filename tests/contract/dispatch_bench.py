@@ -1,0 +1,210 @@
+"""What the contract of dispatch needs: a database with jobs, a dispatch on it, and someone to hand them to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import structlog
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.app import SystemClock
+from orchestrator.core.account import ProviderName
+from orchestrator.core.advance import Outcome, park, wait
+from orchestrator.core.dataset import Dataset, Part
+from orchestrator.core.job import Job, JobId, RunId
+from orchestrator.core.replica import Replica
+from orchestrator.core.run import Run, Standing
+from orchestrator.core.spec import TrainingSpec
+from orchestrator.dispatch import queue
+from orchestrator.dispatch.base import Dispatch
+from orchestrator.dispatch.embedded import EmbeddedDispatch
+from orchestrator.dispatch.pgqueuer import PgqueuerDispatch
+from orchestrator.store import accounts, jobs, replicas, runs
+from orchestrator.store.database import Database
+from orchestrator.store.tables import jobs as table
+
+now = SystemClock().now
+SPEC = TrainingSpec(base_model="gpt-4.1-mini-2025-04-14", n_epochs=3)
+DATASET = Dataset(training=Part(path=Path("d.jsonl"), sha256="a" * 64, bytes=1, examples=1, tokens=1))
+SILENCE = 1.0  # seconds after which a silent replica counts as dead
+Step = Callable[[Job], Awaitable[Outcome | None]]
+
+
+async def rest(job: Job) -> Outcome:
+    """What a job does that is finished for now."""
+    return park(job, None)
+
+
+class Handler:
+    """Stands where the reconciler stands: does `step`, records what comes of it, and remembers."""
+
+    def __init__(self, database: Database, step: Step = rest) -> None:
+        self._database = database
+        self._step = step
+        self._under_way: Counter[str] = Counter()
+        self.handed: list[tuple[JobId, float]] = []
+        self.most_at_once = 0
+        self.most_on_an_account = 0
+
+    async def __call__(self, job_id: JobId) -> None:
+        async with self._database.read() as connection:
+            loaded = await jobs.load(connection, job_id)
+        assert loaded is not None
+        account = loaded.job.account
+        self.handed.append((job_id, now()))
+        self._under_way[account] += 1
+        self.most_at_once = max(self.most_at_once, self._under_way.total())
+        self.most_on_an_account = max(self.most_on_an_account, self._under_way[account])
+        try:
+            outcome = await self._step(loaded.job)
+        finally:
+            self._under_way[account] -= 1
+        if outcome is not None:
+            at = now()
+            await self._database.write(lambda c: jobs.record(c, outcome, at=at, cause="test", going_on=True))
+
+    @property
+    def ids(self) -> list[str]:
+        """What was handed out, in order."""
+        return [job_id for job_id, _ in self.handed]
+
+    def was_handed(self, job_id: str) -> bool:
+        return job_id in self.ids
+
+    def times(self, job_id: str) -> list[float]:
+        """When a job was handed out."""
+        return [at for handed, at in self.handed if handed == job_id]
+
+
+class Bench:
+    """One database and any number of replicas on it."""
+
+    def __init__(self, url: str) -> None:
+        self.distributed = url.startswith("postgresql")
+        self.database = Database(url, queue.scheduler(now) if self.distributed else None)
+        self.silent = Database(url)  # a process that tells no dispatch of its wake-ups
+        self._numbers = iter(range(1000))
+
+    async def open(self) -> None:
+        await self.database.migrate()
+        if self.distributed:
+            await queue.install(self.database)
+
+    async def close(self) -> None:
+        await self.silent.close()
+        await self.database.close()
+
+    async def add(self, *wanted: Job, through: Database | None = None) -> None:
+        """Jobs, with all that they refer to."""
+
+        async def change(connection: AsyncConnection) -> None:
+            run = Run(
+                id=RunId("run"),
+                name="run",
+                dataset_sha256=DATASET.sha256,
+                specs={ProviderName.OPENAI: SPEC},
+                created_at=now(),
+            )
+            await runs.save_dataset(connection, DATASET, now())
+            await runs.save(connection, run)
+            for name in {job.account for job in wanted} - set(await accounts.everyone(connection)):
+                await accounts.save(connection, standing(name))
+            await jobs.add(connection, run.id, wanted)
+
+        await (through or self.database).write(change)
+
+    async def wake_silently(self, job_id: str, at: float) -> None:
+        """Make a job due, and tell nobody."""
+        statement = update(table).where(table.c.id == job_id).values(wake_at=at)
+        await self.silent.write(lambda connection: connection.execute(statement))
+
+    async def dispatch(self, most: int = 10, name: str = "") -> Dispatch:
+        """A dispatch, of another replica each time; a replica that is alive as long as the test."""
+        if not self.distributed:
+            return EmbeddedDispatch(self.database, now=now, most=most, log=structlog.get_logger("orchestrator"))
+        replica = name or f"replica-{next(self._numbers)}"
+        await self.beat(replica)
+        return PgqueuerDispatch(
+            self.database,
+            replica=replica,
+            now=now,
+            most=most,
+            silence=SILENCE,
+            log=structlog.get_logger("orchestrator"),
+        )
+
+    async def beat(self, replica: str, lasting: float = 60.0) -> None:
+        sign = Replica(replica, "host", 1, now(), now(), now() + lasting)
+        await self.database.write(lambda connection: replicas.beat(connection, sign))
+
+
+@contextlib.asynccontextmanager
+async def running(dispatch: Dispatch, handler: Handler) -> AsyncIterator[None]:
+    """The dispatch at work, and stopped in the end. Its ticks tick four times a second."""
+
+    async def tick() -> None:
+        while isinstance(dispatch, PgqueuerDispatch):
+            await asyncio.sleep(0.25)
+            await dispatch.sweep()
+            await dispatch.prune()
+
+    work, ticks = asyncio.create_task(dispatch.run(handler)), asyncio.create_task(tick())
+    try:
+        yield
+    finally:
+        dispatch.stop()
+        async with asyncio.timeout(10):
+            await work
+        ticks.cancel()
+        await asyncio.wait([ticks])
+
+
+async def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Wait for something to become true."""
+    async with asyncio.timeout(seconds):
+        while not true():  # noqa: ASYNC110 - what is waited for happens in a database
+            await asyncio.sleep(0.01)
+
+
+def standing(name: str) -> Standing:
+    return Standing(name=name, provider=ProviderName.OPENAI, definition="d", key_fingerprint="f")
+
+
+def job(name: str, account: str = "", *, wake_in: float | None = 0.0) -> Job:
+    at = now()
+    return Job(
+        id=JobId(name),
+        run_id=RunId("run"),
+        account=account or f"account-{name}",
+        provider=ProviderName.OPENAI,
+        base_model=SPEC.base_model,
+        wake_at=None if wake_in is None else at + wake_in,
+        created_at=at,
+        state_since=at,
+    )
+
+
+def again(seconds: float, times: int) -> Step:
+    """A step after which the job waits so long, so many times, and then rests."""
+    done: Counter[str] = Counter()
+
+    async def step(job: Job) -> Outcome:
+        done[job.id] += 1
+        return wait(job, now() + seconds) if done[job.id] < times else park(job, None)
+
+    return step
+
+
+def slowly(seconds: float) -> Step:
+    """A step that takes its time."""
+
+    async def step(job: Job) -> Outcome:
+        await asyncio.sleep(seconds)
+        return park(job, None)
+
+    return step

@@ -1,0 +1,165 @@
+"""The contract of dispatch, held by both adapters."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from functools import partial
+
+import pytest
+from dispatch_bench import Bench, Handler, again, job, now, rest, running, slowly, until
+
+from orchestrator.core.advance import Outcome, park
+from orchestrator.core.job import Job
+
+
+@pytest.fixture
+async def bench(database_url: str) -> AsyncIterator[Bench]:
+    bench = Bench(database_url)
+    await bench.open()
+    yield bench
+    await bench.close()
+
+
+async def test_every_due_job_is_handed_out_once(bench: Bench) -> None:
+    await bench.add(*(job(str(number)) for number in range(50)))
+    handler = Handler(bench.database)
+    async with running(await bench.dispatch(), handler):
+        await until(lambda: len(handler.handed) == 50)
+        await asyncio.sleep(0.3)
+    assert sorted(handler.ids, key=int) == [str(number) for number in range(50)]
+
+
+async def test_no_job_is_handed_out_before_its_time(bench: Bench) -> None:
+    waiting = [job(str(number), wake_in=0.2 * number) for number in range(1, 6)]
+    await bench.add(*waiting)
+    handler = Handler(bench.database)
+    async with running(await bench.dispatch(), handler):
+        await until(lambda: len(handler.handed) == 5)
+    for each in waiting:
+        [at] = handler.times(each.id)
+        assert each.wake_at is not None
+        assert 0 <= at - each.wake_at < 2
+
+
+async def test_a_job_that_rests_is_left_alone(bench: Bench) -> None:
+    await bench.add(job("asleep", wake_in=None), job("later", wake_in=60))
+    handler = Handler(bench.database)
+    async with running(await bench.dispatch(), handler):
+        await asyncio.sleep(0.7)
+    assert handler.ids == []
+
+
+async def test_a_job_comes_again_when_it_said_it_would(bench: Bench) -> None:
+    await bench.add(*(job(name) for name in "abc"))
+    handler = Handler(bench.database, again(0.2, times=4))
+    async with running(await bench.dispatch(), handler):
+        await until(lambda: len(handler.handed) == 12)
+    for name in "abc":
+        times = handler.times(name)
+        pauses = [after - before for before, after in itertools.pairwise(times)]
+        assert all(0.2 <= pause < 2 for pause in pauses), pauses
+
+
+async def test_one_at_a_time_per_account(bench: Bench) -> None:
+    await bench.add(*(job(f"{account}{number}", account) for account in "ab" for number in range(3)))
+    handler = Handler(bench.database, slowly(0.1))
+    async with running(await bench.dispatch(), handler):
+        await until(lambda: len(handler.handed) == 6)
+    assert sorted(handler.ids) == ["a0", "a1", "a2", "b0", "b1", "b2"]
+    assert (handler.most_on_an_account, handler.most_at_once) == (1, 2)
+
+
+@pytest.mark.parametrize("most", [1, 3])
+async def test_no_more_at_once_than_was_said(bench: Bench, most: int) -> None:
+    await bench.add(*(job(str(number)) for number in range(12)))
+    handler = Handler(bench.database, slowly(0.05))
+    async with running(await bench.dispatch(most), handler):
+        await until(lambda: len(handler.handed) == 12)
+    assert handler.most_at_once == most
+
+
+async def test_a_new_job_is_handed_out_at_once(bench: Bench) -> None:
+    handler = Handler(bench.database)
+    dispatch = await bench.dispatch()
+    async with running(dispatch, handler):
+        for name in "abc":
+            await asyncio.sleep(0.35)  # it has fallen asleep
+            await bench.add(job(name))
+            dispatch.nudge()
+            await until(partial(handler.was_handed, name), seconds=0.8)
+
+
+async def test_stop_lets_what_is_under_way_end_and_hands_out_nothing_more(bench: Bench) -> None:
+    await bench.add(*(job(str(number)) for number in range(10)))
+    ended: list[str] = []
+
+    async def step(job: Job) -> Outcome:
+        await asyncio.sleep(0.3)
+        ended.append(job.id)
+        return park(job, None)
+
+    handler = Handler(bench.database, step)
+    dispatch = await bench.dispatch(most=2)
+    work = asyncio.create_task(dispatch.run(handler))
+    await until(lambda: len(handler.handed) == 2)
+    dispatch.stop()
+    async with asyncio.timeout(5):
+        await work
+    assert ended == handler.ids
+    assert len(ended) == 2
+
+
+async def test_what_was_cut_off_is_handed_out_by_the_next(bench: Bench) -> None:
+    await bench.add(*(job(name) for name in "abc"))
+    first = Handler(bench.database, slowly(60))
+    dispatch = await bench.dispatch()
+    work = asyncio.create_task(dispatch.run(first))
+    await until(lambda: len(first.handed) == 3)
+    dispatch.stop()
+    dispatch.abort()
+    async with asyncio.timeout(5):
+        await work
+    second = Handler(bench.database)
+    async with running(await bench.dispatch(), second):
+        await until(lambda: sorted(second.ids) == ["a", "b", "c"])
+
+
+async def test_a_job_that_stays_due_comes_again(bench: Bench) -> None:
+    """Whatever went wrong with it: an outcome that was not recorded is nothing that happened."""
+    await bench.add(job("a"), job("b"))
+    tries: list[str] = []
+
+    async def step(job: Job) -> Outcome | None:
+        tries.append(job.id)
+        await asyncio.sleep(0.05)
+        return None if tries.count(job.id) < 2 else park(job, None)
+
+    handler = Handler(bench.database, step)
+    async with running(await bench.dispatch(), handler):
+        await until(lambda: len(handler.handed) == 4, seconds=10)
+        await asyncio.sleep(0.3)
+    assert sorted(handler.ids) == ["a", "a", "b", "b"]
+
+
+async def test_a_wake_up_that_nobody_was_told_of_is_found(bench: Bench) -> None:
+    await bench.add(job("lost", wake_in=None), job("other", wake_in=None))
+    handler = Handler(bench.database)
+    async with running(await bench.dispatch(), handler):
+        await asyncio.sleep(0.3)
+        await bench.wake_silently("lost", now() - 5)
+        await until(lambda: handler.ids == ["lost"])
+
+
+async def test_a_job_brought_forward_is_handed_out_once(bench: Bench) -> None:
+    """The wake-up it had is no longer the current one."""
+    await bench.add(job("a", wake_in=0.6))
+    handler = Handler(bench.database, rest)
+    dispatch = await bench.dispatch()
+    async with running(dispatch, handler):
+        await bench.wake_silently("a", now() - 5)
+        dispatch.nudge()
+        await until(lambda: handler.ids == ["a"])
+        await asyncio.sleep(0.8)
+    assert handler.ids == ["a"]
