@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from orchestrator.core.errors import AuthenticationFailed, RateLimited, TemporaryError
+from orchestrator.core.moderation import Verdict
 from orchestrator.dataset.moderating import Time, moderate
-from orchestrator.dataset.moderation import Limits, Pace, Piece, Verdict, batches, estimated, pieces
+from orchestrator.dataset.moderation import Limits, Pace, Piece, batches, estimated, pieces
 
 BAD = Verdict(flagged=True, categories=("harassment",), scores={"harassment": 0.93, "violence": 0.2, "hate": 0.0001})
 ANSWER = {"role": "assistant", "content": "Two."}
