@@ -21,7 +21,7 @@ from orchestrator.dataset.found import Found
 from orchestrator.dataset.reading import Record, read
 from orchestrator.dataset.rules import Rules
 from orchestrator.dataset.summary import Checked, FileSummary, Summary, histogram
-from orchestrator.dataset.tokens import Tally
+from orchestrator.dataset.tally import Tally
 
 Progress = Callable[[int, int], None]
 """Told from time to time: bytes read so far, and of how many."""
@@ -71,6 +71,7 @@ class Check:
             files=tuple(self._files),
             ignored=tuple(ignored(self._path)),
             tokens=self.tally.totals(),
+            estimated_tokens=self.tally.estimates(),
             roles=dict(self._whole.roles),
             lengths=histogram(self._whole.lengths),
             token_lengths=self.tally.histograms(),

@@ -40,11 +40,17 @@ def _summary_text(checked: Checked) -> list[str]:
         rows.append(f"not read: {', '.join(summary.ignored)}")
     if summary.left_out:
         rows.append(_counted("left out, as the training format has no place for it: ", summary.left_out))
-    for base_model, tokens in summary.tokens.items():
-        rows.append(f"{base_model}: {'tokens unknown' if tokens is None else f'{tokens:,} tokens'}")
+    rows += [f"{base_model}: {tokens_text(summary, base_model)}" for base_model in summary.tokens]
     errors, warnings = checked.total(Severity.ERROR), checked.total(Severity.WARNING)
     rows.append(f"{_some(errors, 'error')}, {_some(warnings, 'warning')}")
     return rows
+
+
+def tokens_text(summary: Summary, base_model: str) -> str:
+    """The tokens of one epoch, and whether they are estimated."""
+    if (tokens := summary.tokens[base_model]) is not None:
+        return f"{tokens:,} tokens"
+    return f"about {summary.estimated_tokens[base_model]:,} tokens (estimated)"
 
 
 def _counted(before: str, counts: Mapping[str, int], after: str = "") -> str:

@@ -9,7 +9,8 @@ from string import Template
 
 from orchestrator.core.finding import Finding, Severity
 from orchestrator.dataset.codes import Code
-from orchestrator.dataset.summary import Checked, FileSummary, Histogram
+from orchestrator.dataset.output import tokens_text
+from orchestrator.dataset.summary import Checked, FileSummary, Histogram, Summary
 
 SHOWN = 50  # findings of each code; the text output has them all
 FILES = 500
@@ -26,7 +27,7 @@ def to_html(checked: Checked, *, title: str, moderation: str = "Not moderated ye
         verdict_class="error" if stops else "good",
         cards=_cards(checked),
         histograms=_histograms(checked),
-        contents=_figure("Tokens of one epoch", _tokens(summary.tokens))
+        contents=_figure("Tokens of one epoch", _tokens(summary))
         + _figure("Messages by role", _counts(summary.roles))
         + _figure("Examples by format", _counts(summary.formats))
         + _figure("Left out, as the training format has no place for it", _counts(summary.left_out)),
@@ -87,8 +88,8 @@ def _counts(counts: Mapping[str, int]) -> str:
     return _table((), ((what, f"{count:,}") for what, count in ordered)) if counts else ""
 
 
-def _tokens(tokens: Mapping[str, int | None]) -> str:
-    rows = [(base_model, "unknown" if number is None else f"{number:,}") for base_model, number in tokens.items()]
+def _tokens(summary: Summary) -> str:
+    rows = [(base_model, tokens_text(summary, base_model)) for base_model in summary.tokens]
     return _table((), rows) if rows else ""
 
 

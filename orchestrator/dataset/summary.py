@@ -43,13 +43,15 @@ class Histogram:
 class Summary:
     """What was read. Every chat is an example or refused; every file is in `files` or in `ignored`.
 
-    `tokens` are those of all examples, by base model; None where they are not known.
+    `tokens` are those of one epoch of all examples, by base model; None where they are not known exactly, for which
+    `estimated_tokens` has a figure to go by.
     """
 
     files: tuple[FileSummary, ...]
     ignored: tuple[str, ...]
     tokens: Mapping[str, int | None]
     roles: Mapping[str, int]
+    estimated_tokens: Mapping[str, int] = field(default_factory=dict)
     lengths: Histogram = Histogram()
     token_lengths: Mapping[str, Histogram] = field(default_factory=dict)
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
-from array import array
-from collections.abc import Iterable, Iterator
 from functools import cache
-from itertools import compress
 from typing import Any
 
 from orchestrator.dataset import encodings
-from orchestrator.dataset.codes import Code
-from orchestrator.dataset.contexts import context_of
-from orchestrator.dataset.example import Body, Fault
-from orchestrator.dataset.summary import Histogram, histogram
+from orchestrator.dataset.example import Body
 
 PER_MESSAGE = 3
 PER_NAME = 1
@@ -67,9 +62,9 @@ def example_tokens(encoding: str, body: Body) -> int | None:
 
 def _message_tokens(encoding: str, message: dict[str, Any]) -> int | None:
     content = message.get("content")
-    if isinstance(content, list) and all(part["type"] == "text" for part in content):
-        content = "".join(part["text"] for part in content)
-    if not isinstance(content, str) or "tool_calls" in message:
+    if isinstance(content, list) and len(content) == 1 and content[0]["type"] == "text":
+        content = content[0]["text"]
+    if not isinstance(content, str) or message.get("tool_calls") or message.get("refusal"):
         return None
     tokens = PER_MESSAGE + _role_tokens(encoding, message["role"]) + text_tokens(encoding, content)
     if "name" in message:
@@ -77,43 +72,6 @@ def _message_tokens(encoding: str, message: dict[str, Any]) -> int | None:
     return tokens
 
 
-class Tally:
-    """The tokens of every example, by encoding, for the base models that read with one that is shipped."""
-
-    def __init__(self, base_models: Iterable[str]) -> None:
-        self._encoding = {base_model: encodings.encoding_of(base_model) for base_model in base_models}
-        self._limit = {base_model: context_of(base_model) for base_model in self._encoding}
-        self._counts = {name: array("Q") for name in self._encoding.values() if name}
-        self._measured: dict[str, int | None] = {}
-        self._unknown = False
-
-    def measure(self, body: Body) -> Iterator[Fault]:
-        """Count the next example; it may be too long for a base model."""
-        self._measured = {name: example_tokens(name, body) for name in self._counts}
-        for name, tokens in self._measured.items():
-            yield from self._too_long(name, tokens or 0)
-
-    def keep(self) -> None:
-        """The example just measured is a good one."""
-        for name, tokens in self._measured.items():
-            self._unknown = self._unknown or tokens is None
-            self._counts[name].append(tokens or 0)
-
-    def _too_long(self, encoding: str, tokens: int) -> Iterator[Fault]:
-        for base_model, limit in self._limit.items():
-            if limit and self._encoding[base_model] == encoding and tokens > limit:
-                message = f"{tokens} tokens, but {base_model} is trained with {limit} of an example at most"
-                yield Fault(Code.TOO_LONG, (), message)
-
-    def totals(self, chosen: Iterable[bool] | None = None) -> dict[str, int | None]:
-        """The sum by base model, of all examples or of the chosen ones; None where it is not known."""
-        mask = None if chosen is None else list(chosen)
-        sums = {name: sum(compress(counts, mask) if mask else counts) for name, counts in self._counts.items()}
-        return {
-            base_model: sums[name] if name and not self._unknown else None
-            for base_model, name in self._encoding.items()
-        }
-
-    def histograms(self) -> dict[str, Histogram]:
-        """How long the examples are in tokens, by encoding."""
-        return {name: histogram(counts) for name, counts in self._counts.items() if not self._unknown}
+def estimated_tokens(encoding: str, body: Body) -> int:
+    """About as many as the example has, where that is not documented: the tokens of its JSON."""
+    return text_tokens(encoding, json.dumps(body, ensure_ascii=False))

@@ -43,7 +43,7 @@ def test_text(checked: Checked) -> None:
         "not read: notes.md\n"
         'left out, as the training format has no place for it: 1 key "model"\n'
         "gpt-4.1-2025-04-14: 17 tokens\n"
-        "llama: tokens unknown\n"
+        "llama: about 17 tokens (estimated)\n"
         "3 errors, 1 warning\n"
     )
 

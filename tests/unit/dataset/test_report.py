@@ -43,7 +43,7 @@ def test_the_samples_report(tmp_path: Path) -> None:
         "This dataset can be used.",
         "chats &amp; more",
         "14-two-dice",
-        "unknown",
+        "estimated",
         "5,200",
         "Nothing was found",
     ):

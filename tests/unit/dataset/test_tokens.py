@@ -9,7 +9,8 @@ import pytest
 import tiktoken
 
 from orchestrator.dataset import encodings
-from orchestrator.dataset.tokens import Tally, example_tokens, text_tokens
+from orchestrator.dataset.tally import Tally
+from orchestrator.dataset.tokens import example_tokens, text_tokens
 
 public = import_module("tiktoken_ext.openai_public")
 NAMES = sorted(encodings.SHA256)
@@ -107,6 +108,37 @@ def test_an_unknown_base_model_has_no_count() -> None:
         tally.keep()
     assert tally.totals() == {"gpt-4.1-2025-04-14": 16, "gpt-3.5-turbo-0125": 16, "llama": None}
     assert tally.totals([True, False])["gpt-4.1-2025-04-14"] == 8
+    assert tally.estimates() == {"llama": 16}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"tools": [{"type": "function", "function": {"name": "add"}}]},
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://a.example/x"}}]}
+            ]
+        },
+        {"messages": [{"role": "assistant", "tool_calls": [{"id": "1"}]}]},
+        {"messages": [{"role": "assistant", "content": None, "refusal": "No."}]},
+    ],
+)
+def test_what_is_not_documented_is_estimated_and_never_exact(more: dict[str, object]) -> None:
+    tally = Tally(["gpt-4.1-2025-04-14", "llama"])
+    body = {"messages": [{"role": "assistant", "content": "Hello."}]}
+    for one in (body, body | more):
+        assert list(tally.measure(one)) == []
+        tally.keep()
+    assert tally.totals() == {"gpt-4.1-2025-04-14": None, "llama": None}
+    assert set(tally.estimates()) == {"gpt-4.1-2025-04-14", "llama"}
+    assert all(10 < estimate < 100 for estimate in tally.estimates().values())
+
+
+def test_one_text_part_counts_as_its_text() -> None:
+    parts = {"messages": [{"role": "assistant", "content": [{"type": "text", "text": "Hello."}]}]}
+    text = {"messages": [{"role": "assistant", "content": "Hello."}]}
+    assert example_tokens("o200k_base", parts) == example_tokens("o200k_base", text)
 
 
 def test_a_damaged_rank_file_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
