@@ -1,0 +1,130 @@
+"""One run with twelve accounts over all six providers, every one of them troubled, and killed once in the middle."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Sized
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from fake_fireworks import MODELS as FIREWORKS_MODELS
+from fake_fireworks import create_fireworks
+from fake_openai_dialects import Azure, Nebius
+from fake_server import on_a_port
+from fake_together import MODELS as TOGETHER_MODELS
+from fake_together import create_together
+from fake_world import World
+from processes import CHATS, QUICK, clean_environ
+
+from orchestrator.sandbox import Fault, SandboxSettings, create_app
+from orchestrator.sandbox.faults import FaultBook
+
+TROUBLE = (
+    Fault("lose_answer", operations=("files.create",), times=1),
+    Fault("lose_answer", operations=("jobs.create",), times=1),
+    Fault("truncate", operations=("jobs.create",), times=1),
+    Fault("drop", rate=0.05),
+    Fault("server_error", rate=0.05),
+    Fault("rate_limit", rate=0.1, seconds=0.2),
+    Fault("slow", rate=0.2, seconds=0.1),
+)
+BLOCKS = {
+    "openai": ("gpt-4.1-mini-2025-04-14", "/v1", "n_epochs = 3"),
+    "openai-compatible": ("gpt-4.1-nano-2025-04-14", "/v1", "n_epochs = 3"),
+    "azure": ("gpt-4.1-mini-2025-04-14", "/openai/v1", 'n_epochs = 3\ntraining_type = "Developer"'),
+    "nebius": ("meta-llama/Llama-3.1-8B-Instruct", "/v1", "learning_rate = 1e-5\nlora_rank = 8"),
+    "together": (TOGETHER_MODELS[0], "/v1", "n_epochs = 3\nlearning_rate = 1e-5"),
+    "fireworks": (FIREWORKS_MODELS[0], "/v1", "n_epochs = 3\nlora_rank = 8"),
+}
+DEPLOYED = {"azure", "nebius", "together", "fireworks"}
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A stand-in on a port: its address, its faults, and the jobs it holds for an account."""
+
+    url: str
+    book: FaultBook
+    jobs: Callable[[str], Sized]
+
+
+@asynccontextmanager
+async def all_six() -> AsyncIterator[dict[str, Provider]]:
+    providers: dict[str, Provider] = {}
+    async with AsyncExitStack() as stack:
+        for name, wrap in {"openai": None, "openai-compatible": None, "azure": Azure, "nebius": Nebius}.items():
+            settings = SandboxSettings(
+                file_seconds=0.2, validating_seconds=0.1, queue_seconds=0.1, training_seconds=1, seed=len(providers)
+            )
+            sandbox = create_app(settings)
+            url = await stack.enter_async_context(on_a_port(wrap(sandbox) if wrap else sandbox))
+            shelf = sandbox.state.world.jobs
+            providers[name] = Provider(url, sandbox.state.world.faults, shelf.of)
+        for name, create in {"together": create_together, "fireworks": create_fireworks}.items():
+            app, fake = create(time.time)  # noqa: TID251 - the wall clock of a real provider
+            url = await stack.enter_async_context(on_a_port(app))
+            providers[name] = Provider(url, fake.book, partial(_jobs, fake))
+        yield providers
+
+
+def _jobs(fake: World, account: str) -> Sized:
+    return fake.account(account).jobs
+
+
+def accounts_file(providers: dict[str, Provider]) -> str:
+    text = f'[run]\nname = "six"\ndataset = "{CHATS}"\nsuffix = "tone.v1"\nallow_unknown_price = true\n'
+    text += 'moderation_waived = "test"\n'
+    for name, (model, path, options) in BLOCKS.items():
+        text += f'[run.{name}]\nbase_model = "{model}"\n{options}\n'
+        for number in (1, 2):
+            account = f"{name}-{number}"
+            text += f'[[accounts]]\nname = "{account}"\nprovider = "{name}"\napi_key = "file:{account}.key"\n'
+            text += f'base_url = "{providers[name].url}{path}"\norganization = "org-{account}"\n'
+    return text
+
+
+async def run(folder: Path, *arguments: str, kill_after: float | None = None) -> tuple[int, str, str]:
+    environ = clean_environ() | QUICK | {"ORCHESTRATOR_INTENT_SECONDS": "2"}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "orchestrator", *arguments),
+        cwd=folder,
+        env=environ,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    if kill_after is not None:
+        await asyncio.sleep(kill_after)
+        process.send_signal(signal.SIGKILL)
+    out, err = await asyncio.wait_for(process.communicate(), 90)
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+async def test_twelve_accounts_at_six_providers_get_twelve_models_and_pay_for_twelve_jobs(tmp_path: Path) -> None:
+    async with all_six() as providers:
+        for provider in providers.values():
+            provider.book.replace(TROUBLE)
+        names = [f"{provider}-{number}" for provider in BLOCKS for number in (1, 2)]
+        for name in names:
+            (tmp_path / f"{name}.key").write_text(f"sandbox-{name}")
+        (tmp_path / "accounts.toml").write_text(accounts_file(providers))
+
+        await run(tmp_path, "run", kill_after=3.5)
+        code, out, err = await run(tmp_path, "run")
+        assert code == 0, out + err[-4000:]
+        _, out, _ = await run(tmp_path, "status", "--json")
+        jobs = {job["account"]: job for job in json.loads(out)["jobs"]}
+
+        assert {name: jobs[name]["state"] for name in names} == dict.fromkeys(names, "succeeded")
+        assert len({jobs[name]["fine_tuned_model"] for name in names} - {None}) == 12
+        held = {name: len(providers[jobs[name]["provider"]].jobs(name)) for name in names}
+        assert held == dict.fromkeys(names, 1)
+        assert {name for name in names if not jobs[name]["servable"]} == {
+            name for name in names if name.rpartition("-")[0] in DEPLOYED
+        }
+        assert all(provider.book.fired[1] and provider.book.fired[2] for provider in providers.values())

@@ -1,0 +1,28 @@
+"""The fakes on a real port, where a fault can cut the connection under a request."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from orchestrator.sandbox.server import _Connection, _Server
+
+
+@asynccontextmanager
+async def on_a_port(app: ASGIApp) -> AsyncIterator[str]:
+    """Serve until the block ends; gives the address, without a path."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(app, http=_Connection, ws="none", lifespan="off", log_config=None, access_log=False)
+    started: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    server = _Server(config, started.set_result)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield f"http://127.0.0.1:{await started}"
+    finally:
+        server.should_exit = True
+        await serving
