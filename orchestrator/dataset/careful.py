@@ -8,6 +8,7 @@ from __future__ import annotations
 import json.decoder
 import math
 import re
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from orchestrator.dataset.example import Steps, json_path
 
 MAX_DEPTH = 100  # a chat needs about ten; the limit keeps hostile input from exhausting the stack
 
+_NEWLINE = re.compile(r"\n")
 _SPACE = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?", re.ASCII)
 _WORDS: dict[str, Any] = {"true": True, "false": False, "null": None}
@@ -77,6 +79,10 @@ class _Scan:
     text: str
     faults: list[TextFault] = field(default_factory=list)
     places: dict[str, int] = field(default_factory=dict)
+    newlines: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.newlines = [match.start() for match in _NEWLINE.finditer(self.text)]
 
     def fault(self, code: Code, at: int, steps: Steps, message: str) -> None:
         line = self.line(at)
@@ -84,7 +90,7 @@ class _Scan:
         self.faults.append(TextFault(code, line, column, json_path(steps), message))
 
     def line(self, at: int) -> int:
-        return self.text.count("\n", 0, at) + 1
+        return bisect_left(self.newlines, at) + 1
 
     def document(self) -> Any:
         value, end = self.value(_skip(self.text, 0), ())

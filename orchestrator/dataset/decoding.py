@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from orchestrator.core.finding import Finding
-from orchestrator.dataset.careful import TextFault, parse
+from orchestrator.dataset.careful import MAX_DEPTH, TextFault, parse
 from orchestrator.dataset.codes import Code
 from orchestrator.dataset.example import finding
 
 _decode = msgspec.json.Decoder().decode
+_START = re.compile(r"[ \t\n\r,]*")
 _NESTS = (dict, list)
 _SPACED_COLON = re.compile(rb'"\s+:')
 
@@ -46,17 +49,32 @@ def is_value(text: bytes) -> bool:
         return False
 
 
+def items(text: bytes) -> Iterator[tuple[int, bytes]]:
+    """The items of a JSON array that is known to be valid: each one's line in the text, from 0, and its own text."""
+    decoder, whole = json.JSONDecoder(), text.decode()
+    at, line = whole.index("[") + 1, 0
+    while (start := _START.match(whole, at)) is not None and whole[start.end() : start.end() + 1] != "]":
+        line += whole.count("\n", at, start.end())
+        _, end = decoder.raw_decode(whole, start.end())
+        yield line, whole[start.end() : end].encode()
+        line += whole.count("\n", start.end(), end)
+        at = end
+
+
 def _may_repeat_a_key(text: bytes, value: Any) -> bool:
     """The fast reader keeps the last of two equal keys: then the text has more of them than the value."""
-    return text.count(b'":') - text.count(b'\\":') != _keys(value) or _SPACED_COLON.search(text) is not None
+    return text.count(b'":') - text.count(b'\\":') != _keys(value, 0) or _SPACED_COLON.search(text) is not None
 
 
-def _keys(value: Any) -> int:
+def _keys(value: Any, depth: int) -> int:
+    """How many keys the value has, at all depths. Raises RecursionError where it is nested too deep."""
+    if depth > MAX_DEPTH:
+        raise RecursionError
     kind = type(value)
     if kind is dict:
-        return len(value) + sum(_keys(item) for item in value.values() if type(item) in _NESTS)
+        return len(value) + sum(_keys(item, depth + 1) for item in value.values() if type(item) in _NESTS)
     if kind is list:
-        return sum(_keys(item) for item in value if type(item) in _NESTS)
+        return sum(_keys(item, depth + 1) for item in value if type(item) in _NESTS)
     return 0
 
 

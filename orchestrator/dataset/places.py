@@ -32,15 +32,14 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A chat inside a text, or the whole of it."""
+    """A chat that is the whole of a text; `root` is where the text stands in its file's document."""
 
     text: Text
     root: Steps = field(default=())
 
     def of(self, steps: Steps) -> tuple[int, str]:
         """Line and JSON path."""
-        whole = self.root + steps
-        return self.text.line_of(whole), json_path(whole)
+        return self.text.line_of(steps), json_path(self.root + steps)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 from orchestrator.core.finding import Finding
 from orchestrator.dataset.codes import Code
-from orchestrator.dataset.decoding import Decoded, decode, is_value
+from orchestrator.dataset.decoding import Decoded, decode, is_value, items
 from orchestrator.dataset.example import Example, Steps, finding
 from orchestrator.dataset.files import Source, lines
 from orchestrator.dataset.formats import recognise
@@ -76,23 +75,23 @@ def _layout(source: Source) -> str:
 
 
 def _chats(source: Source, text: bytes, line: int) -> Iterator[Record]:
-    """The records of one JSON value. What is wrong with its text is told with the first of them."""
+    """The records of one JSON value: one, or those of an array of chats."""
     decoded = decode(text, source.name, line)
-    records = _examples(source, Text(text, line), decoded.value) if decoded.complete else iter(())
-    first = next(records, Record(source.name, line, None))
-    yield replace(first, findings=(*decoded.findings, *first.findings), size=len(text) + 1)
-    yield from records
-
-
-def _examples(source: Source, text: Text, value: Any) -> Iterator[Record]:
-    if (shape := recognise(value)) is not None:
-        yield _record(source, text.line, Document(text), shape)
-    elif isinstance(value, list) and value:
-        for index, item in enumerate(value):
-            part, shape = Document(text, (index,)), recognise(item)
-            yield _record(source, part.of(())[0], part, shape) if shape else _unknown(source, part, item)
+    size = len(text) + 1
+    if not decoded.complete:
+        yield Record(source.name, line, None, decoded.findings, size)
+    elif (shape := recognise(decoded.value)) is not None:
+        record = _record(source, line, Document(Text(text, line)), shape)
+        yield replace(record, findings=(*decoded.findings, *record.findings), size=size)
+    elif decoded.findings or not isinstance(decoded.value, list) or not decoded.value:
+        record = _unknown(source, Document(Text(text, line)), decoded.value)
+        yield replace(record, findings=decoded.findings or record.findings, size=size)
     else:
-        yield _unknown(source, Document(text), value)
+        for number, (offset, item) in enumerate(items(text)):
+            place = Document(Text(item, line + offset), (number,))
+            shape = recognise(value := decoded.value[number])
+            record = _record(source, line + offset, place, shape) if shape else _unknown(source, place, value)
+            yield replace(record, size=len(item) + 1)
 
 
 def _record(source: Source, line: int, places: Document | Rows, shape: Shape) -> Record:

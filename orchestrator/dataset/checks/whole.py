@@ -78,8 +78,7 @@ class Whole:
         total = self._systems.total()
         for system, count in others:
             file, line, path = self._system_places[system]
-            name = f"the system message {system[:40]!r}" if system.strip() else "no system message"
-            message = f"{count} of {total} chats begin with {name}, most with {usual[:40]!r}"
+            message = f"{count} of {total} chats begin with {_named(system)}, most with {_named(usual)}"
             yield finding(Code.DIFFERENT_SYSTEM, self._files[file], message, line=line, path=path)
 
     def _same_name(self) -> Iterator[Finding]:
@@ -111,6 +110,10 @@ class Whole:
                 message = f"{length} characters, where the usual example has {usual}"
                 file = self._files[self._file_of[number]]
                 yield finding(Code.UNEQUAL_LENGTHS, file, message, line=self._line_of[number], path="$")
+
+
+def _named(system: str) -> str:
+    return f"the system message {system[:40]!r}" if system.strip() else "no system message"
 
 
 def _median(values: array[int]) -> int:
