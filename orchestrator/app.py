@@ -28,6 +28,7 @@ from orchestrator.core.plan import Plan, Step
 from orchestrator.core.run import Standing
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.daemon.desired import Desired, read_desired
+from orchestrator.daemon.moderation import expected, moderated
 from orchestrator.daemon.presence import Presence
 from orchestrator.daemon.reconciler import Pace, Reconciler
 from orchestrator.daemon.scheduler import Scheduler
@@ -112,14 +113,25 @@ class App:
     async def plan(self) -> tuple[Desired, Plan]:
         """What would happen, without doing it."""
         desired = await self.read_desired()
-        return desired, desired.plan(await control.known(self.database, desired.job_ids))
+        known = await control.known(self.database, desired.job_ids, desired.run_id)
+        return desired, desired.plan(known, expected(desired, known.run, self._connections, self.clock.now()))
 
     async def converge(self, *, start: bool, cause: str = SERVICE) -> Desired:
         """Make what the operator wants the current run."""
         desired = await self.read_desired()
         now = self.clock.now()
         await control.list_accounts(self.database, desired.listed, now=now)
-        plan = desired.plan(await control.known(self.database, desired.job_ids))
+        known = await control.known(self.database, desired.job_ids, desired.run_id)
+        moderation = await moderated(
+            desired,
+            known.run,
+            self._connections,
+            self.database,
+            tokens_per_minute=self.settings.moderation_tokens_per_minute,
+            clock=self.clock,
+            log=self.log,
+        )
+        plan = desired.plan(known, moderation)
         run = await control.adopt_plan(self.database, plan, start=start, now=now, cause=cause)
         for warning in desired.file.warnings:
             self.log.warning("accounts_file.warning", message=warning)
@@ -132,8 +144,8 @@ class App:
             new=plan.count(Step.NEW),
             planned_usd=plan.total_usd,
         )
-        if run.hold:
-            self.log.warning("run.held", kind=run.hold.kind, message=run.hold.reason, hint=run.hold.hint)
+        for hold in run.holds:
+            self.log.warning("run.held", kind=hold.kind, message=hold.reason, hint=hold.hint)
         return desired
 
     def service(self, *, start: bool) -> Service:

@@ -15,8 +15,9 @@ from orchestrator.core.account import Account
 from orchestrator.core.advance import Outcome, advance, ask_cancel, hold, release
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.hold import Hold, HoldKind
-from orchestrator.core.job import Job, JobId
+from orchestrator.core.job import Job, JobId, RunId
 from orchestrator.core.lifecycle import ENDS, UNSENT, Event, State
+from orchestrator.core.moderation import Moderated, Moderation
 from orchestrator.core.plan import Known, Plan, PlanLine
 from orchestrator.core.run import Run, Standing
 from orchestrator.core.spec import digest
@@ -38,14 +39,14 @@ class Listed:
         return digest(account.provider, account.base_url, account.organization, account.project, self.key_fingerprint)
 
 
-async def known(database: Database, wanted: Collection[JobId]) -> Known:
-    """What the database says that a plan of these jobs depends on."""
+async def known(database: Database, wanted: Collection[JobId], run_id: RunId) -> Known:
+    """What the database says that a plan of this run and these jobs depends on."""
     async with database.read() as connection:
         return Known(
             jobs=await jobs.by_id(connection, wanted),
             standings=await accounts.everyone(connection),
             committed_usd=await jobs.committed_usd(connection),
-            run=await runs.current(connection),
+            run=await runs.find(connection, run_id),
         )
 
 
@@ -100,10 +101,25 @@ async def approve(database: Database, *, by: str, now: float) -> Run:
 
     async def change(connection: AsyncConnection) -> Run:
         run = await _current(connection)
-        lifted = None if run.hold and run.hold.kind in PRICE_HOLDS else run.hold
-        run = replace(run, hold=lifted, approved_at=now, approved_by=by, approved_usd=run.planned_usd)
+        run = replace(run, hold=None, approved_at=now, approved_by=by, approved_usd=run.planned_usd)
         await runs.save(connection, run)
         await events.append(connection, events.Entry(at=now, cause=by, note="approved", run_id=run.id))
+        await jobs.wake_unsent(connection, run.id, now)
+        return run
+
+    return await database.write(change)
+
+
+async def waive_moderation(database: Database, *, reason: str, by: str, now: float) -> Run:
+    """Let the current run go on without moderation. Who, when and why stay in the run's record."""
+
+    async def change(connection: AsyncConnection) -> Run:
+        run = await _current(connection)
+        waived = Moderation(state=Moderated.WAIVED, by=by, at=now, reason=reason)
+        run = replace(run, moderation=waived)
+        await runs.save(connection, run)
+        entry = events.Entry(at=now, cause=by, note="moderation waived", run_id=run.id, message=reason)
+        await events.append(connection, entry)
         await jobs.wake_unsent(connection, run.id, now)
         return run
 
@@ -155,7 +171,6 @@ async def release_accounts(database: Database, names: Collection[str], *, by: st
     await database.write(change)
 
 
-PRICE_HOLDS = frozenset({HoldKind.PRICE_UNKNOWN, HoldKind.RUN_TOO_DEAR})
 FORGOTTEN: dict[str, Any] = {
     "remote_file_id": None,
     "remote_validation_file_id": None,
@@ -199,6 +214,7 @@ def _run(plan: Plan, before: Run | None, *, start: bool, now: float) -> Run:
         started_at=run.started_at or (now if start else None),
         planned_usd=plan.total_usd,
         hold=plan.hold,
+        moderation=plan.moderation,
     )
 
 

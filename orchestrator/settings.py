@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="least level that is logged"
     )
+    moderation_tokens_per_minute: int = Field(
+        default=10_000, ge=1, description="the moderation account's limit; the default is that of the lowest tier"
+    )
     prices_file: Path | None = Field(default=None, description="training prices, instead of those that come along")
 
     @classmethod

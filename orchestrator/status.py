@@ -75,8 +75,8 @@ class RunView:
     started: bool
     approved_by: str | None
     planned_usd: float | None
-    hold: Failure | None
-    moderation: Mapping[str, Any]
+    holds: Sequence[Failure]
+    moderation: Mapping[str, Any] | None
     created_at: float
 
 
@@ -204,8 +204,8 @@ def _run_view(run: Run, dataset: runs.DatasetRow) -> RunView:
         started=run.started_at is not None,
         approved_by=run.approved_by,
         planned_usd=run.planned_usd,
-        hold=run.hold.failure if run.hold else None,
-        moderation=dict(run.moderation),
+        holds=[hold.failure for hold in run.holds],
+        moderation=asdict(run.moderation) | {"at": iso(run.moderation.at)} if run.moderation else None,
         created_at=run.created_at,
     )
 

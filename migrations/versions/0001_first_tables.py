@@ -64,11 +64,12 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_events_job_id"), ["job_id"], unique=False)
 
     op.create_table(
-        "leases",
-        sa.Column("account", sa.String(length=64), nullable=False),
-        sa.Column("replica", sa.String(length=32), nullable=False),
-        sa.ForeignKeyConstraint(["account"], ["accounts.name"], name=op.f("fk_leases_account")),
-        sa.PrimaryKeyConstraint("account", name=op.f("pk_leases")),
+        "moderations",
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("flagged", sa.Boolean(), nullable=False),
+        sa.Column("categories", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("scores", sa.JSON(none_as_null=True), nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_moderations")),
     )
     op.create_table(
         "replicas",
@@ -79,6 +80,13 @@ def upgrade() -> None:
         sa.Column("seen_at", sa.Float(), nullable=False),
         sa.Column("alive_until", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_replicas")),
+    )
+    op.create_table(
+        "leases",
+        sa.Column("account", sa.String(length=64), nullable=False),
+        sa.Column("replica", sa.String(length=32), nullable=False),
+        sa.ForeignKeyConstraint(["account"], ["accounts.name"], name=op.f("fk_leases_account")),
+        sa.PrimaryKeyConstraint("account", name=op.f("pk_leases")),
     )
     op.create_table(
         "runs",
@@ -162,8 +170,9 @@ def downgrade() -> None:
 
     op.drop_table("jobs")
     op.drop_table("runs")
-    op.drop_table("replicas")
     op.drop_table("leases")
+    op.drop_table("replicas")
+    op.drop_table("moderations")
     with op.batch_alter_table("events", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_events_job_id"))
         batch_op.drop_index(batch_op.f("ix_events_account"))

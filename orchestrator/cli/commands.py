@@ -179,6 +179,14 @@ def approve() -> None:
 
 
 @app.command()
+def waive(
+    reason: Annotated[str, typer.Argument(help="Why no moderation is needed; kept in the run's record.")],
+) -> None:
+    """Let the run go on although its chats were not moderated."""
+    _operate("waive", [], everyone=True, reason=reason)
+
+
+@app.command()
 def cancel(accounts: Accounts = None, everyone: Everyone = False) -> None:
     """Cancel the jobs of these accounts."""
     _operate("cancel", accounts, everyone=everyone)

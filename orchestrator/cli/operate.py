@@ -20,6 +20,9 @@ async def operate(app: App, verb: str, names: list[str], reason: str) -> int:
     if verb == "approve":
         run = await control.approve(database, by=by, now=now)
         return _say(f"run {run.id} approved at {usd(run.approved_usd)}")
+    if verb == "waive":
+        run = await control.waive_moderation(database, reason=reason, by=by, now=now)
+        return _say(f"moderation of run {run.id} waived")
     if verb in {"hold", "release"}:
         names = names or [job.account for job in (await app.look()).jobs]
         if verb == "hold":

@@ -116,7 +116,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             "bytes": training.bytes,
             "tokens": training.tokens,
         },
-        "hold": _hold(plan.hold),
+        "holds": [_hold(hold) for hold in plan.holds],
         "total_usd": plan.total_usd,
         "new_usd": plan.new_usd,
         "accounts": [

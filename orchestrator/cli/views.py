@@ -39,9 +39,9 @@ async def plan(app: App, *, as_json: bool) -> int:
         console().print(plan_table(plan))
         for finding in desired.findings:
             sys.stdout.write(f"{finding.file}: {finding.message}\n")
-        if plan.hold:
-            sys.stdout.write(f"the run would be held: {trouble(plan.hold.failure)}\n")
-    return FAILED if plan.hold or plan.count(Step.HELD) else DONE
+        for hold in plan.holds:
+            sys.stdout.write(f"the run would be held: {trouble(hold.failure)}\n")
+    return FAILED if plan.holds or plan.count(Step.HELD) else DONE
 
 
 async def status(app: App, *, as_json: bool, watch: bool) -> int:
@@ -57,8 +57,8 @@ async def status(app: App, *, as_json: bool, watch: bool) -> int:
     elif seen.run is None:
         sys.stdout.write(NOTHING + "\n")
     else:
-        if seen.run.hold:
-            sys.stdout.write(f"the run is held: {trouble(seen.run.hold)}\n")
+        for hold in seen.run.holds:
+            sys.stdout.write(f"the run is held: {trouble(hold)}\n")
         console().print(status_table(seen))
     return DONE
 

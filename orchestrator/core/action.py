@@ -82,7 +82,7 @@ def holds_on(job: Job, run: Run, standing: Standing) -> tuple[Hold, ...]:
     """Everything that sets the job aside: itself, its account, and, before it is submitted, its run."""
     holds = [job.hold, standing.hold, REMOVED if standing.removed_at is not None else None]
     if job.state in UNSENT:
-        holds += [run.hold, None if run.current else SUPERSEDED]
+        holds += [*run.holds, None if run.current else SUPERSEDED]
     return tuple(hold for hold in holds if hold)
 
 

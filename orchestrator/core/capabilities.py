@@ -54,6 +54,7 @@ class Capabilities:
     serving: str
     minimum_examples: int
     maximum_bytes: int
+    moderation: bool = False
     unconfirmed: tuple[str, ...] = ()
 
 
@@ -74,6 +75,7 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         serving="at once, by its model id",
         minimum_examples=10,
         maximum_bytes=512 * MB,
+        moderation=True,
         unconfirmed=("the code of a refused creation", "training prices"),
     ),
     ProviderName.AZURE: Capabilities(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from orchestrator.core.account import Account, ProviderName
@@ -11,6 +11,7 @@ from orchestrator.core.dataset import Dataset
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.job import Job, JobId, RunId, job_id, run_id
 from orchestrator.core.lifecycle import UNSENT, State
+from orchestrator.core.moderation import Moderation
 from orchestrator.core.options import RunOptions
 from orchestrator.core.run import Run, Standing
 from orchestrator.core.spec import TrainingSpec
@@ -42,14 +43,21 @@ class PlanLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A run before it happens. A `hold` sets the whole run aside."""
+    """A run before it happens. `hold` is about the price; `moderation` is None where it was not asked for yet."""
 
     run_id: RunId
     name: str
     dataset: Dataset
     specs: Mapping[ProviderName, TrainingSpec]
     lines: tuple[PlanLine, ...]
-    hold: Hold | None
+    hold: Hold | None = None
+    moderation: Moderation | None = None
+
+    @property
+    def holds(self) -> tuple[Hold, ...]:
+        """Everything that sets the whole run aside."""
+        moderation = self.moderation.hold if self.moderation else None
+        return tuple(hold for hold in (moderation, self.hold) if hold)
 
     @property
     def total_usd(self) -> float | None:
@@ -84,22 +92,18 @@ def make_plan(
     *,
     prices: Mapping[ProviderName, float | None],
     known: Known,
-    concerns: Sequence[Hold] = (),
+    moderation: Moderation | None = None,
 ) -> Plan:
     """Compare what is wanted with what is known.
 
-    `prices` is the estimated price in US dollars of one job at each provider. `concerns` are reasons from elsewhere
-    (moderation) to set the run aside.
+    `prices` is the estimated price in US dollars of one job at each provider.
     """
     used = {account.provider: specs[account.provider] for account in accounts}
     lines = tuple(
         _line(account, used[account.provider], dataset, prices[account.provider], known) for account in accounts
     )
-    plan = Plan(
-        run_id=run_id(dataset.sha256, used), name=options.name, dataset=dataset, specs=used, lines=lines, hold=None
-    )
-    hold = next(iter(concerns), None) or _price_hold(plan, options, known.run)
-    return Plan(run_id=plan.run_id, name=plan.name, dataset=dataset, specs=used, lines=lines, hold=hold)
+    plan = Plan(run_id=run_id(dataset.sha256, used), name=options.name, dataset=dataset, specs=used, lines=lines)
+    return replace(plan, moderation=moderation, hold=_price_hold(plan, options, known.run))
 
 
 def _line(account: Account, spec: TrainingSpec, dataset: Dataset, usd: float | None, known: Known) -> PlanLine:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import RunId
+from orchestrator.core.moderation import Moderation
 from orchestrator.core.spec import TrainingSpec
 
 
@@ -18,7 +18,7 @@ class Run:
 
     Only one run is `current`: what the accounts file says now. `started_at` is None while files are only replicated
     (`upload`). `planned_usd` is None where the price is unknown; an approval covers a price up to `approved_usd`, or
-    any when that is None.
+    any when that is None. `hold` is about the price.
     """
 
     id: RunId
@@ -33,7 +33,13 @@ class Run:
     approved_usd: float | None = None
     planned_usd: float | None = None
     hold: Hold | None = None
-    moderation: Mapping[str, Any] = field(default_factory=dict)
+    moderation: Moderation | None = None
+
+    @property
+    def holds(self) -> tuple[Hold, ...]:
+        """Everything that sets the run aside before its jobs are submitted."""
+        moderation = self.moderation.hold if self.moderation else None
+        return tuple(hold for hold in (moderation, self.hold) if hold)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,8 @@ from orchestrator.core.account import ProviderName
 from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.dataset import Dataset
 from orchestrator.core.finding import Finding
-from orchestrator.core.hold import Hold
-from orchestrator.core.job import JobId, job_id
+from orchestrator.core.job import JobId, RunId, job_id, run_id
+from orchestrator.core.moderation import Moderation
 from orchestrator.core.plan import Known, Plan, make_plan
 from orchestrator.core.price import training_usd
 from orchestrator.core.secret import Redactor, Secret
@@ -42,7 +42,12 @@ class Desired:
         file = self.file
         return [job_id(self.dataset.sha256, a.provider, file.specs[a.provider], a.name) for a in file.accounts]
 
-    def plan(self, known: Known, concerns: Sequence[Hold] = ()) -> Plan:
+    @property
+    def run_id(self) -> RunId:
+        """The run that is wanted."""
+        return run_id(self.dataset.sha256, {a.provider: self.file.specs[a.provider] for a in self.file.accounts})
+
+    def plan(self, known: Known, moderation: Moderation | None = None) -> Plan:
         """What is to be done, given what is known."""
         return make_plan(
             self.file.accounts,
@@ -51,7 +56,7 @@ class Desired:
             self.file.options,
             prices=self.prices,
             known=known,
-            concerns=concerns,
+            moderation=moderation,
         )
 
 

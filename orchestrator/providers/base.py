@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from codecs import BOM_UTF8
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from orchestrator.core.account import Account, Identity
 from orchestrator.core.capabilities import Capabilities
+from orchestrator.core.moderation import Verdict
 from orchestrator.core.remote import RemoteEvent, RemoteFile, RemoteJob
 from orchestrator.core.secret import Secret
 from orchestrator.core.spec import TrainingSpec
@@ -108,6 +109,13 @@ class Provider(Protocol):
 
     async def delete_file(self, file_id: str) -> None:
         """Delete a file. One that is gone already is fine."""
+
+
+class Moderator(Protocol):
+    """A provider whose `capabilities.moderation` is true."""
+
+    async def moderate(self, texts: Sequence[str]) -> list[Verdict]:
+        """What its moderation says of each text, in their order. Asked once; raises `ProviderError`s only."""
 
 
 Connect = Callable[[Account, Secret], Provider]

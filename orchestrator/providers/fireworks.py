@@ -6,6 +6,7 @@ Source: the vendor's documentation and its SDK 1.2.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import httpx2
@@ -22,6 +23,7 @@ from orchestrator.core.errors import (
 from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.base import Connect, Deadline, FileToSend, JobOrder
+from orchestrator.providers.cancelling import cancelled
 from orchestrator.providers.failures import Codes
 from orchestrator.providers.rest import Refusal, Rest, epoch
 from orchestrator.providers.tagging import short_tag, tagged_suffix
@@ -50,7 +52,6 @@ JOB_STATUS: Final[Mapping[str, JobStatus]] = {
     "DELETING": JobStatus.CANCELLED,
     "DELETING_CLEANING_UP": JobStatus.CANCELLED,
 }
-ENDED: Final = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED})
 USED: Final = ("epochs", "batchSizeSamples", "learningRate", "loraRank", "maxContextLength")
 
 
@@ -145,27 +146,19 @@ class FireworksProvider:
             return self._job(await self._rest.get(f"/{remote_job_id}"))
 
     async def cancel_job(self, remote_job_id: str) -> RemoteJob:
-        try:
+        async def ask() -> None:
             async with self._rest.reading():
                 await self._rest.post(f"/{remote_job_id}:cancel", {})
-        except RemoteMissing:
-            raise
-        except RequestRejected:
-            job = await self.get_job(remote_job_id)
-            if job.status in ENDED:
-                return job
-            raise
-        return await self.get_job(remote_job_id)
+
+        return await cancelled(ask(), lambda: self.get_job(remote_job_id))
 
     async def events(self, remote_job_id: str) -> list[RemoteEvent]:
         return []
 
     async def delete_file(self, file_id: str) -> None:
-        try:
+        with suppress(RemoteMissing):
             async with self._rest.reading():
                 await self._rest.send("DELETE", f"/{file_id}")
-        except RemoteMissing:
-            return
 
     async def _upload(self, name: str, wanted: FileToSend) -> None:
         with open_to_send(wanted) as handle:

@@ -6,14 +6,15 @@ Source: the OpenAI API reference and the published OpenAPI document; what was tr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any, Final
 
 import httpx2
 import openai
 from openai.types.fine_tuning import FineTuningJob
+from openai.types.moderation import Moderation as ModerationResult
 
 from orchestrator.core.account import Account, Identity
 from orchestrator.core.capabilities import Capabilities
@@ -26,9 +27,11 @@ from orchestrator.core.errors import (
     TemporaryError,
     UnknownOutcome,
 )
+from orchestrator.core.moderation import Verdict
 from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.base import Connect, Deadline, FileToSend, JobOrder
+from orchestrator.providers.cancelling import cancelled
 from orchestrator.providers.failures import Details, error_class, retry_after
 from orchestrator.providers.openai_dialects import DIALECTS, Dialect
 from orchestrator.providers.openai_forms import TAG_KEY, carries, creation, file_of, job_of, suffix_of
@@ -38,7 +41,7 @@ from orchestrator.providers.wire import check_size, open_to_send
 
 CALL_SECONDS: Final = 60.0  # a read that takes longer is given up and tried again
 PAGE: Final = 100
-ENDED: Final = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED})
+MODERATION_MODEL: Final = "omni-moderation-latest"
 
 
 def connector(http: httpx2.AsyncClient, redact: Redactor) -> Connect:
@@ -141,16 +144,11 @@ class OpenAIProvider:
         return job
 
     async def cancel_job(self, remote_job_id: str) -> RemoteJob:
-        try:
+        async def ask() -> None:
             async with self._reading():
-                return self._job(await self._client.fine_tuning.jobs.cancel(remote_job_id))
-        except RemoteMissing:
-            raise
-        except RequestRejected:
-            job = await self.get_job(remote_job_id)
-            if job.status in ENDED:
-                return job
-            raise
+                await self._client.fine_tuning.jobs.cancel(remote_job_id)
+
+        return await cancelled(ask(), lambda: self.get_job(remote_job_id))
 
     async def events(self, remote_job_id: str) -> list[RemoteEvent]:
         listed = [
@@ -161,12 +159,15 @@ class OpenAIProvider:
         ]
         return listed[::-1]
 
+    async def moderate(self, texts: Sequence[str]) -> list[Verdict]:
+        async with self._reading():
+            answer = await self._client.moderations.create(model=MODERATION_MODEL, input=list(texts))
+        return [_verdict(result) for result in answer.results]
+
     async def delete_file(self, file_id: str) -> None:
-        try:
+        with suppress(RemoteMissing):
             async with self._reading():
                 await self._client.files.delete(file_id)
-        except RemoteMissing:
-            return
 
     def _job(self, job: FineTuningJob) -> RemoteJob:
         return job_of(job, self._dialect)
@@ -260,3 +261,12 @@ def _message(error: openai.APIStatusError) -> str:
     said = body.get("message") if isinstance(body, dict) else None
     text = str(said or error.message)
     return f"{error.status_code} {error.code}: {text}" if error.code else f"{error.status_code}: {text}"
+
+
+def _verdict(result: ModerationResult) -> Verdict:
+    categories = result.categories.model_dump(by_alias=True)
+    return Verdict(
+        flagged=result.flagged,
+        categories=tuple(sorted(name for name, flagged in categories.items() if flagged)),
+        scores=result.category_scores.model_dump(by_alias=True),
+    )

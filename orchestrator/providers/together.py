@@ -7,6 +7,7 @@ have a `processing_status`, an estimate may be unavailable, `whoami` is there.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import httpx2
@@ -18,6 +19,7 @@ from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteF
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers.base import Connect, Deadline, FileToSend, JobOrder
+from orchestrator.providers.cancelling import cancelled
 from orchestrator.providers.failures import Codes
 from orchestrator.providers.rest import Refusal, Rest, epoch
 from orchestrator.providers.tagging import pick, tagged_suffix
@@ -43,7 +45,6 @@ JOB_STATUS: Final[Mapping[str, JobStatus]] = {
     "user_error": JobStatus.FAILED,
     "completed": JobStatus.SUCCEEDED,
 }
-ENDED: Final = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED})
 USED: Final = ("n_epochs", "batch_size", "learning_rate", "random_seed", "training_type", "max_seq_length")
 NO_REDIRECT: Final = frozenset({404, 405})
 
@@ -123,17 +124,11 @@ class TogetherProvider:
             return self._job(await self._rest.get(f"/fine-tunes/{remote_job_id}"))
 
     async def cancel_job(self, remote_job_id: str) -> RemoteJob:
-        try:
+        async def ask() -> None:
             async with self._rest.reading():
                 await self._rest.post(f"/fine-tunes/{remote_job_id}/cancel", {})
-        except RemoteMissing:
-            raise
-        except RequestRejected:
-            job = await self.get_job(remote_job_id)
-            if job.status in ENDED:
-                return job
-            raise
-        return await self.get_job(remote_job_id)
+
+        return await cancelled(ask(), lambda: self.get_job(remote_job_id))
 
     async def events(self, remote_job_id: str) -> list[RemoteEvent]:
         async with self._rest.reading():
@@ -142,11 +137,9 @@ class TogetherProvider:
         return sorted(told, key=lambda event: event.at)
 
     async def delete_file(self, file_id: str) -> None:
-        try:
+        with suppress(RemoteMissing):
             async with self._rest.reading():
                 await self._rest.send("DELETE", f"/files/{file_id}")
-        except RemoteMissing:
-            return
 
     async def _upload(self, wanted: FileToSend) -> Any:
         form = {"purpose": "fine-tune", "file_name": wanted.filename, "file_type": "jsonl"}

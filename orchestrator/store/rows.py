@@ -12,6 +12,7 @@ from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import Job
 from orchestrator.core.lifecycle import State
+from orchestrator.core.moderation import Moderated, Moderation
 from orchestrator.core.run import Run, Standing
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.store.tables import jobs
@@ -46,7 +47,8 @@ def run_from(row: Row[Any]) -> Run:
     values = {name: row._mapping[name] for name in RUN_FIELDS}
     values["specs"] = {ProviderName(name): TrainingSpec.from_dict(spec) for name, spec in values["specs"].items()}
     values["hold"] = Hold.from_dict(values["hold"])
-    values["moderation"] = values["moderation"] or {}
+    if moderation := values["moderation"]:
+        values["moderation"] = Moderation(**moderation | {"state": Moderated(moderation["state"])})
     return Run(**values)
 
 
@@ -55,7 +57,7 @@ def run_row(run: Run) -> dict[str, Any]:
     values = {name: getattr(run, name) for name in RUN_FIELDS}
     values["specs"] = {name.value: spec.as_dict() for name, spec in run.specs.items()}
     values["hold"] = run.hold.as_dict() if run.hold else None
-    values["moderation"] = dict(run.moderation)
+    values["moderation"] = asdict(run.moderation) if run.moderation else None
     return values
 
 

@@ -142,6 +142,15 @@ leases = Table(
     Column("replica", String(32), nullable=False),
 )
 
+moderations = Table(
+    "moderations",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("flagged", Boolean, nullable=False),
+    Column("categories", _json, nullable=False),
+    Column("scores", _json, nullable=False),
+)
+
 events = Table(
     "events",
     metadata,

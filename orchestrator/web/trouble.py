@@ -38,7 +38,7 @@ class Trouble:
 
 def needs_person(job: JobView, run: RunView | None) -> bool:
     """Whether this account waits for someone. What holds the whole run is told once, not of each account."""
-    if job.held and run is not None and run.hold is not None and job.error == run.hold:
+    if job.held and run is not None and job.error in run.holds:
         return False
     return job.held or job.state == State.FAILED
 
@@ -60,8 +60,8 @@ def notices(status: Status, health: Health) -> Iterator[Failure]:
         yield Failure("not_ticking", "the service does not work on the jobs now", "Look at the service's log.")
     if health.problem:
         yield health.problem
-    if status.run and status.run.hold:
-        yield status.run.hold
+    if status.run:
+        yield from status.run.holds
 
 
 def _trouble(jobs: Sequence[JobView]) -> Trouble:

@@ -103,7 +103,7 @@ def _headline(status: Status, needy: int) -> tuple[str, str]:
     run = status.run
     if run is None:
         return "No run yet", "calm"
-    if run.hold is not None:
+    if run.holds:
         return "The run is held", "warn"
     if needy:
         return plural(needy, "account") + (" needs you" if needy == 1 else " need you"), "bad"

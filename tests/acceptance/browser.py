@@ -173,8 +173,8 @@ def run_of(jobs: list[JobView]) -> Status:
         started=True,
         approved_by=None,
         planned_usd=0.62 * len(jobs),
-        hold=None,
-        moderation={},
+        holds=(),
+        moderation=None,
         created_at=0,
     )
     return Status(run=run, jobs=tuple(jobs), counts=Counter("held" if each.held else each.state for each in jobs))

@@ -14,6 +14,7 @@ from orchestrator.core.dataset import Dataset
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import RunId
 from orchestrator.core.lifecycle import Event
+from orchestrator.core.moderation import Moderated, Moderation
 from orchestrator.core.run import Run
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.store import accounts, events, runs
@@ -42,7 +43,7 @@ async def test_every_field_of_a_run_comes_back(database: Database) -> None:
         approved_usd=1.5,
         planned_usd=2.5,
         hold=ASIDE,
-        moderation={"flagged": 0, "by": "acme"},
+        moderation=Moderation(state=Moderated.PASSED, by="acme", at=1.0, texts=3),
     )
     await save(database, run)
     async with database.read() as connection:

@@ -48,6 +48,7 @@ def test_every_name_arrives() -> None:
         "MAX_IN_FLIGHT": "7",
         "LOG_FORMAT": "JSON",
         "LOG_LEVEL": "Debug",
+        "MODERATION_TOKENS_PER_MINUTE": "500",
         "PRICES_FILE": "prices.toml",
     }
     assert set(given) == {name.upper() for name in Settings.model_fields}
@@ -66,6 +67,7 @@ def test_every_name_arrives() -> None:
         "max_in_flight": 7,
         "log_format": "json",
         "log_level": "debug",
+        "moderation_tokens_per_minute": 500,
         "prices_file": "prices.toml",
     }
 

@@ -12,6 +12,7 @@ from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.job import Job, job_id, run_id
 from orchestrator.core.lifecycle import State
+from orchestrator.core.moderation import Moderated, Moderation
 from orchestrator.core.options import RunOptions
 from orchestrator.core.plan import Known, Plan, Step, make_plan
 from orchestrator.core.run import Run, Standing
@@ -29,7 +30,7 @@ def plan(
     committed: Mapping[str, float] | None = None,
     run: Run | None = None,
     prices: Mapping[ProviderName, float | None] | None = None,
-    concerns: Sequence[Hold] = (),
+    moderation: Moderation | None = None,
     **options: Any,
 ) -> Plan:
     known = Known(
@@ -45,7 +46,7 @@ def plan(
         RunOptions(name="support", **options),
         prices={OPENAI: 2.0, NEBIUS: None} if prices is None else prices,
         known=known,
-        concerns=concerns,
+        moderation=moderation,
     )
 
 
@@ -200,10 +201,21 @@ def test_an_approval_is_for_one_run_and_not_for_the_next(approved_usd: float | N
     assert plan(run=before, max_total_usd=1.0).hold is not None
 
 
-def test_a_concern_holds_the_run_whatever_its_price() -> None:
-    unmoderated = Hold(HoldKind.NOT_MODERATED, "not moderated", "say why")
+def test_missing_moderation_holds_the_run_whatever_its_price() -> None:
+    missing = Moderation(state=Moderated.MISSING, by="service", at=NOW, reason="nobody to ask")
     approved = a_run(id=RUN_ID, approved_at=NOW, approved_by="me")
-    assert plan(run=approved, concerns=[unmoderated, FOR_EVER]).hold == unmoderated
+    (only,) = plan(run=approved, moderation=missing).holds
+    assert only.kind == HoldKind.NOT_MODERATED
+    assert "nobody to ask" in only.reason
+    assert [hold.kind for hold in plan(max_total_usd=1.0, moderation=missing).holds] == [
+        HoldKind.NOT_MODERATED,
+        HoldKind.RUN_TOO_DEAR,
+    ]
+
+
+@pytest.mark.parametrize("state", [Moderated.PASSED, Moderated.WAIVED])
+def test_moderation_that_passed_or_was_waived_holds_nothing(state: Moderated) -> None:
+    assert plan(moderation=Moderation(state=state, by="acme", at=NOW)).holds == ()
 
 
 def test_the_run_is_made_of_the_specs_in_use_only() -> None:

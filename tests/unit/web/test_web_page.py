@@ -59,7 +59,7 @@ def everywhere() -> Service:
     )
     specs = {HOSTILE: {"base_model": HOSTILE, "method": HOSTILE, "n_epochs": "auto"}}
     service = Service()
-    service.status = status(failed, name=HOSTILE, specs=specs, hold=error, approved_by=HOSTILE)
+    service.status = status(failed, name=HOSTILE, specs=specs, holds=[error], approved_by=HOSTILE)
     return service
 
 

@@ -37,7 +37,7 @@ def test_every_state_has_a_tone_and_a_meaning() -> None:
         (status(ready("a"), job("b", "cancelled")), "Nothing more happens", "off"),
         (status(job("a", "failed", error=BROKE), job("b", "running")), "1 account needs you", "bad"),
         (status(job("a", "failed"), job("b", "planned", held=True)), "2 accounts need you", "bad"),
-        (status(job("a", "planned", held=True, error=TOO_DEAR), hold=TOO_DEAR), "The run is held", "warn"),
+        (status(job("a", "planned", held=True, error=TOO_DEAR), holds=[TOO_DEAR]), "The run is held", "warn"),
         (status(job("a", "ready"), started=False), "Files only; `orchestrator start` starts the training", "calm"),
     ],
 )
@@ -162,7 +162,7 @@ def test_an_error_that_is_tried_again_needs_nobody() -> None:
 
 def test_what_holds_the_run_is_told_once() -> None:
     waiting = [job(name, "planned", held=True, error=TOO_DEAR) for name in "abc"]
-    view = seen(status(*waiting, job("d", "planned", held=True, error=BROKE), hold=TOO_DEAR))
+    view = seen(status(*waiting, job("d", "planned", held=True, error=BROKE), holds=[TOO_DEAR]))
     assert view.notices == (TOO_DEAR,)
     assert [each.kind for each in view.troubles] == ["quota_exhausted"]
 

@@ -51,7 +51,7 @@ def run(**values: Any) -> RunView:
         "started": True,
         "approved_by": None,
         "planned_usd": 3.1,
-        "hold": None,
+        "holds": [],
         "moderation": {},
         "created_at": NOW - 600,
     }
