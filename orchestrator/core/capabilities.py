@@ -30,8 +30,7 @@ class PriceFrom(StrEnum):
     """Who says what training costs."""
 
     FILE = "the price file"
-    ESTIMATE = "the provider's estimate before the create"
-    JOB = "the provider's figure in the job"
+    ASKED = "the price file; before the create the provider is asked whether the account may pay its estimate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,11 +100,11 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         price=PriceFrom.FILE,
         servable=False,
         serving="the result is a checkpoint; POST /v0/models makes a model of it that can be called",
-        minimum_examples=1,
+        minimum_examples=10,
         maximum_bytes=512 * MB,
         unconfirmed=(
             "the longest suffix",
-            "the fewest examples",
+            "the fewest examples; 10 are asked for",
             "the largest file; 5 GB is said, 512 MB is allowed",
         ),
     ),
@@ -130,7 +129,7 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         seed=True,
         suffix_length=40,
         events=True,
-        price=PriceFrom.ESTIMATE,
+        price=PriceFrom.ASKED,
         servable=False,
         serving="needs a dedicated endpoint",
         minimum_examples=1,
@@ -143,7 +142,7 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         seed=False,
         suffix_length=64,
         events=False,
-        price=PriceFrom.JOB,
+        price=PriceFrom.FILE,
         servable=False,
         serving="needs a deployment",
         minimum_examples=3,

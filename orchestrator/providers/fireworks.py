@@ -16,7 +16,6 @@ from orchestrator.core.capabilities import CAPABILITIES, Capabilities
 from orchestrator.core.errors import (
     QuotaExhausted,
     RemoteMissing,
-    RequestRejected,
     TrainingNotAllowed,
     WrongOrganization,
 )

@@ -290,7 +290,11 @@ class ProviderContract:
         provider = bench.provider()
         order = bench.order(await bench.ready_file(provider))
         bench.faults(Fault("rate_limit", seconds=7))
-        for call in (provider.create_job(order, bench.deadline()), provider.get_file(order.training_file)):
+        for call in (
+            provider.get_file(order.training_file),
+            provider.upload_file(bench.file(LINES * 2), bench.deadline()),
+            provider.create_job(order, bench.deadline()),
+        ):
             assert (await error(call, RateLimited)).retry_after == 7
 
     @pytest.mark.parametrize("kind", ["server_error", "drop", "lose_answer", "truncate"])

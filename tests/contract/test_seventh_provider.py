@@ -1,0 +1,44 @@
+"""A seventh, tiny provider passes the contract as it stands; docs/providers.md shows it as the worked example."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx2
+import pytest
+import tiny_provider
+from provider_bench import Bench, TogetherBench
+from provider_contract import ProviderContract
+
+from orchestrator.core.secret import Redactor
+from orchestrator.providers.base import Connect
+
+DOCS = Path(__file__).parents[2] / "docs"
+LINES_ALLOWED = 80
+
+
+class TinyBench(TogetherBench):
+    base_url = "http://localhost"
+
+    def connector(self) -> Callable[[httpx2.AsyncClient, Redactor], Connect]:
+        return tiny_provider.connector
+
+
+class TestTiny(ProviderContract):
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> Bench:
+        return TinyBench(tmp_path)
+
+
+def test_it_is_tiny() -> None:
+    lines = Path(tiny_provider.__file__).read_text().splitlines()
+    code = [line for line in lines if line.strip() and not line.lstrip().startswith(("#", '"""', "from ", "import "))]
+    assert len(code) < LINES_ALLOWED, len(code)
+
+
+def test_the_page_is_what_the_capabilities_and_the_example_say() -> None:
+    page = runpy.run_path(str(DOCS / "generate_providers.py"))["page"]()
+    written = (DOCS / "providers.md").read_text(encoding="utf-8")
+    assert written == page, "docs/providers.md has drifted; run: python docs/generate_providers.py"

@@ -1,0 +1,114 @@
+"""A seventh provider in one file: files as forms, lists of one page, the tag in the suffix."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import httpx2
+
+from orchestrator.core.account import Account, Identity
+from orchestrator.core.capabilities import Capabilities, FoundBy, PriceFrom
+from orchestrator.core.errors import RemoteMissing
+from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob
+from orchestrator.core.secret import Redactor, Secret
+from orchestrator.providers.base import Connect, Deadline, FileToSend, JobOrder
+from orchestrator.providers.cancelling import cancelled
+from orchestrator.providers.rest import Refusal, Rest
+from orchestrator.providers.tagging import pick, tagged_suffix
+from orchestrator.providers.wire import check_size, open_to_send
+
+OFFERS = Capabilities(
+    found_by=FoundBy.SUFFIX, options=("n_epochs",), seed=False, suffix_length=40, events=False, price=PriceFrom.FILE,
+    servable=False, serving="needs an endpoint", minimum_examples=1, maximum_bytes=1_000_000,
+)  # fmt: skip
+FILES = {"COMPLETED": FileStatus.READY, "INVALID_FORMAT": FileStatus.REFUSED}
+JOBS = {"pending": JobStatus.PENDING, "running": JobStatus.RUNNING, "completed": JobStatus.SUCCEEDED,
+        "error": JobStatus.FAILED, "cancelled": JobStatus.CANCELLED}  # fmt: skip
+
+
+def connector(http: httpx2.AsyncClient, redact: Redactor) -> Connect:
+    return lambda account, key: Tiny(account, key, http, redact)
+
+
+class Tiny:
+    """One account at the seventh provider."""
+
+    capabilities = OFFERS
+
+    def __init__(self, account: Account, key: Secret, http: httpx2.AsyncClient, redact: Redactor) -> None:
+        base_url = account.base_url or "https://tiny.example"
+        self._account = account.name
+        self._rest = Rest(http, base_url, key=key, account=account.name, redact=redact, codes={})
+
+    async def _get(self, path: str) -> Any:
+        async with self._rest.reading():
+            return await self._rest.get(path)
+
+    async def verify(self) -> Identity:
+        return Identity(organization=(await self._get("/v3/whoami"))["organization"]["id"])
+
+    async def find_file(self, wanted: FileToSend) -> RemoteFile | None:
+        name = (wanted.filename, wanted.wire_bytes)
+        same = [file for file in (await self._get("/v1/files"))["data"] if (file["filename"], file["bytes"]) == name]
+        return next((file for file in map(_file, same) if file.status is not FileStatus.REFUSED), None)
+
+    async def upload_file(self, wanted: FileToSend, deadline: Deadline) -> RemoteFile:
+        check_size(wanted, OFFERS, self._account)
+        form = {"purpose": "fine-tune", "file_name": wanted.filename}
+        async with self._rest.creating(deadline):
+            with open_to_send(wanted) as handle:
+                try:
+                    sent = await self._rest.send("POST", "/v1/files/upload", data=form, files={"file": handle})
+                except Refusal as refusal:
+                    if refusal.status != 409:  # it is there already
+                        raise
+                    return await self.get_file(refusal.body()["file_id"])
+            return _file(sent.json())
+
+    async def get_file(self, file_id: str) -> RemoteFile:
+        return _file(await self._get(f"/v1/files/{file_id}"))
+
+    async def find_jobs(self, order: JobOrder) -> list[RemoteJob]:
+        listed = (await self._get("/v1/fine-tunes"))["data"]
+        return pick([(_job(job), job.get("suffix")) for job in listed], order)
+
+    async def create_job(self, order: JobOrder, deadline: Deadline) -> RemoteJob:
+        asked = {"model": order.spec.base_model, "training_file": order.training_file}
+        epochs = {} if order.spec.n_epochs == "auto" else {"n_epochs": order.spec.n_epochs}
+        async with self._rest.creating(deadline):
+            return _job(
+                await self._rest.post("/v1/fine-tunes", asked | epochs | {"suffix": tagged_suffix(order, 40)})
+            )
+
+    async def get_job(self, remote_job_id: str) -> RemoteJob:
+        return _job(await self._get(f"/v1/fine-tunes/{remote_job_id}"))
+
+    async def cancel_job(self, remote_job_id: str) -> RemoteJob:
+        async def ask() -> None:
+            async with self._rest.reading():
+                await self._rest.post(f"/v1/fine-tunes/{remote_job_id}/cancel", {})
+
+        return await cancelled(ask(), lambda: self.get_job(remote_job_id))
+
+    async def events(self, remote_job_id: str) -> list[RemoteEvent]:
+        return []
+
+    async def delete_file(self, file_id: str) -> None:
+        with suppress(RemoteMissing):
+            async with self._rest.reading():
+                await self._rest.send("DELETE", f"/v1/files/{file_id}")
+
+
+def _file(file: Any) -> RemoteFile:
+    raw, said = file["processing_status"], file.get("validation_report", {}).get("error")
+    return RemoteFile(id=file["id"], status=FILES.get(raw, FileStatus.PROCESSING), raw=raw, message=said)
+
+
+def _job(job: Any) -> RemoteJob:
+    errors = [event["message"] for event in job.get("events", ()) if event["level"] == "error"]
+    return RemoteJob(
+        id=job["id"], status=JOBS.get(job["status"], JobStatus.UNKNOWN), raw=job["status"], servable=False,
+        training_file=job["training_file"], base_model=job["model"], fine_tuned_model=job.get("model_output_name"),
+        error_message=errors[-1] if errors else None, hyperparameters={"n_epochs": job["n_epochs"]},
+    )  # fmt: skip
