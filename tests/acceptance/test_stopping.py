@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
+import pytest
 from processes import Sandbox, Site, eventually
 
 QUICK = [f"quick-{number:02}" for number in range(25)]
 STUCK = [f"stuck-{number:02}" for number in range(25)]
+
+
+@pytest.fixture
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """One of its own: the calls that are cut off stay with it for a minute."""
+    sandbox = Sandbox(tmp_path_factory.mktemp("sandbox"))
+    yield sandbox
+    sandbox.stop()
 
 
 def test_sigterm_in_the_middle_of_fifty_uploads(site: Site, sandbox: Sandbox) -> None:
