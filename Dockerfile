@@ -41,7 +41,7 @@ LABEL org.opencontainers.image.title="orchestrator" \
       org.opencontainers.image.revision="$REVISION"
 
 # Mounts: /config (read-only: accounts.toml, chats, keys) and /data (the SQLite database and the datasets). Nothing else
-# is written but /tmp, and that only by `demo`: the root file system may be read-only.
+# is written but /tmp, and that only by `demo` and `sandbox`: the root file system may be read-only.
 ENV PATH=/opt/orchestrator/bin:$PATH \
     ORCHESTRATOR_ACCOUNTS_FILE=/config/accounts.toml \
     ORCHESTRATOR_DATA_DIR=/data

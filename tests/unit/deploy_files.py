@@ -1,0 +1,41 @@
+"""What the files for containers say, as values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+import yaml
+
+from orchestrator.cli.commands import app
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+
+
+def read_yaml(path: str) -> Any:
+    return yaml.safe_load((ROOT / path).read_text(encoding="utf-8"))
+
+
+def instruction(name: str) -> str:
+    """The last one of this name in the Dockerfile."""
+    return [line.removeprefix(f"{name} ") for line in DOCKERFILE.splitlines() if line.startswith(f"{name} ")][-1]
+
+
+def image_command() -> list[str]:
+    command: list[str] = json.loads(instruction("CMD"))
+    return command
+
+
+def image_environ() -> dict[str, str]:
+    return dict(pair.split("=", 1) for pair in instruction("ENV").split())
+
+
+def parse(arguments: Sequence[str]) -> dict[str, Any]:
+    """What the command line makes of these arguments, without doing it. Raises where it does not know one."""
+    group: Any = typer.main.get_command(app)
+    params: dict[str, Any] = group.commands[arguments[0]].make_context(arguments[0], list(arguments[1:])).params
+    return params

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deploy_files import ROOT, image_command, image_environ, parse, read_yaml
+
+from orchestrator.core.secret import Redactor
+from orchestrator.settings import load_settings
+from orchestrator.sources.accounts import read_accounts
+from orchestrator.sources.secrets import resolve_all
+
+COMPOSE = read_yaml("compose.yaml")
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = {name: service for name, service in SERVICES.items() if service["image"] == "orchestrator"}
+SERVING = {name: service for name, service in OURS.items() if "command" not in service}
+
+
+def environ(service: dict[str, Any]) -> dict[str, str]:
+    """As the program sees it when nothing is configured: `${NAME:-default}` is the default."""
+    given = {name: re.sub(r"\$\{\w+:-(.*?)\}", r"\1", value) for name, value in service["environment"].items()}
+    return image_environ() | given
+
+
+def test_by_default_there_is_a_sandbox_and_a_service() -> None:
+    assert {name for name, service in SERVICES.items() if "profiles" not in service} == {"sandbox", "orchestrator"}
+
+
+def test_the_profile_has_a_database_and_two_replicas() -> None:
+    names = {name for name, service in SERVICES.items() if service.get("profiles") == ["postgres"]}
+    assert names == {"postgres", "replicas-sandbox", "replica-1", "replica-2"}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_its_command_exists(name: str) -> None:
+    parse(OURS[name].get("command", image_command()))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_it_is_kept_small(name: str) -> None:
+    service = OURS[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+@pytest.mark.parametrize("name", SERVING)
+def test_its_settings_are_in_order(name: str) -> None:
+    service = SERVING[name]
+    settings = load_settings(environ(service) | {"ORCHESTRATOR_HOST": "0.0.0.0"})
+    network = SERVICES[service["network_mode"].removeprefix("service:")]
+    assert f"127.0.0.1:{settings.port}:{settings.port}" in network["ports"], "published on loopback only"
+    assert settings.database_url.startswith("postgresql" if "profiles" in service else "sqlite")
+
+
+@pytest.mark.parametrize("name", SERVING)
+def test_it_waits_for_services_that_are_there_with_it(name: str) -> None:
+    for other in SERVING[name]["depends_on"]:
+        assert SERVICES[other].get("profiles") == SERVING[name].get("profiles")
+        assert "healthcheck" in SERVICES[other]
+
+
+def test_replicas_differ_in_port_and_volume() -> None:
+    first, second = (SERVICES[name] for name in ("replica-1", "replica-2"))
+    assert environ(first)["ORCHESTRATOR_PORT"] != environ(second)["ORCHESTRATOR_PORT"]
+    assert first["volumes"][-1] != second["volumes"][-1]
+
+
+def test_every_mount_is_there() -> None:
+    for service in SERVICES.values():
+        for volume in service.get("volumes", ()):
+            source = volume.split(":")[0]
+            assert (ROOT / source).is_dir() if source.startswith(".") else source in COMPOSE["volumes"]
+
+
+def test_the_demo_accounts_lead_to_the_sandbox() -> None:
+    path = ROOT / "deploy/demo/accounts.toml"
+    accounts = read_accounts(path).accounts
+    keys = resolve_all(accounts, base=path.parent, redact=Redactor())
+    assert len(accounts) == len(keys) == 5
+    for name in ("sandbox", "replicas-sandbox"):
+        port = parse(SERVICES[name]["command"])["port"]
+        assert {account.base_url for account in accounts} == {f"http://127.0.0.1:{port}/v1"}
+    assert Path("/chats") == read_accounts(path).folder / read_accounts(path).options.dataset
