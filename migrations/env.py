@@ -4,8 +4,8 @@ import asyncio
 
 from alembic import context
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
 
+from orchestrator.store.engine import make_engine
 from orchestrator.store.tables import metadata
 
 
@@ -31,8 +31,8 @@ async def migrate_from_command_line() -> None:
 
     from orchestrator.settings import load_settings
 
-    engine = create_async_engine(load_settings(os.environ).database_url)
-    async with engine.begin() as connection:
+    engine = make_engine(load_settings(os.environ).database_url, patient=True)
+    async with engine.write() as connection:
         await connection.run_sync(migrate)
     await engine.dispose()
 

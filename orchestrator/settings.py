@@ -19,7 +19,7 @@ from orchestrator.core.loopback import is_loopback
 
 PREFIX = "ORCHESTRATOR_"
 FROM_FILE = ("TOKEN", "READ_TOKEN", "DATABASE_URL")
-_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+_DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 _SERVICE_LINK = re.compile(r"SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP)")
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     @classmethod
     def _database(cls, value: str, info: ValidationInfo) -> str:
         if not value:
-            return f"sqlite+aiosqlite:///{info.data.get('data_dir', Path('data')) / 'orchestrator.db'}"
+            return f"sqlite:///{info.data.get('data_dir', Path('data')) / 'orchestrator.db'}"
         scheme, separator, rest = value.partition("://")
         driver = _DRIVERS.get(scheme, scheme)
         if not separator or driver not in _DRIVERS.values():

@@ -38,7 +38,7 @@ class Database:
             if revision != newest_revision():
                 await self._upgrade()
         except UNREACHABLE as error:
-            place = self._engine.url.render_as_string(hide_password=True)
+            place = make_url(self._url).render_as_string(hide_password=True)
             raise ConfigError(
                 f"the database {place} cannot be opened: {getattr(error, 'orig', None) or error}",
                 hint="Check ORCHESTRATOR_DATABASE_URL or ORCHESTRATOR_DATA_DIR, and that it may be written.",
@@ -47,7 +47,7 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection to look with."""
-        async with self._engine.connect() as connection:
+        async with self._engine.read() as connection:
             yield connection
 
     async def write(self, change: Change[T]) -> T:
@@ -57,7 +57,7 @@ class Database:
     @asynccontextmanager
     async def dedicated(self) -> AsyncIterator[Any]:
         """A connection of the driver's own kind, for whoever listens on it; closed afterwards."""
-        async with self._engine.connect() as connection:
+        async with self._engine.read() as connection:
             try:
                 yield (await connection.get_raw_connection()).driver_connection
             finally:
@@ -80,10 +80,8 @@ class Database:
     async def _upgrade(self) -> None:
         engine = make_engine(self._url, patient=True)
         try:
-            async with engine.connect() as connection:
-                await connection.execution_options(writing=True)
-                async with connection.begin():  # whoever waited here for another finds nothing left to do
-                    await connection.run_sync(_upgrade)
+            async with engine.write() as connection:  # whoever waited here for another finds nothing left to do
+                await connection.run_sync(_upgrade)
         finally:
             await engine.dispose()
 

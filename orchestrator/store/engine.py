@@ -2,80 +2,152 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, event, make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy import Connection, create_engine, event, make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from orchestrator.core.errors import ConfigError
+
+T = TypeVar("T")
 BUSY_MILLISECONDS = 5000
 WRITE_LOCK = 0x6F726368  # "orch": the advisory lock of whoever writes
 CONNECT_SECONDS = 5.0
 COMMAND_SECONDS = 15.0  # longer than the server's own limits: it ends a wait for a server that is gone
 LIMITS = {  # milliseconds
     # A frozen replica may hold the lock: it is thrown out before those who wait for it give up.
-    "idle_in_transaction_session_timeout": "3000",
+    "idle_in_transaction_session_timeout": "2000",
     "lock_timeout": "6000",
     "statement_timeout": "10000",
 }
 
 
-def make_engine(url: str, *, patient: bool = False) -> AsyncEngine:
-    """An engine for a SQLite or PostgreSQL URL. `patient`: for migrations, which may take long.
+class Engine(Protocol):
+    """The ways to either database."""
 
-    A transaction with the execution option `writing` is the only one that writes.
-    """
+    def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A connection to look with."""
+
+    def write(self, **options: Any) -> AbstractAsyncContextManager[AsyncConnection]:
+        """The only transaction that writes, with execution options; committed at the end."""
+
+    async def dispose(self) -> None:
+        """Close every connection."""
+
+
+def make_engine(url: str, *, patient: bool = False) -> Engine:
+    """An engine for a SQLite or PostgreSQL URL. `patient`: for migrations, which may take long."""
     if make_url(url).get_backend_name() == "sqlite":
-        return _sqlite(url)
-    return _postgres(url, patient)
+        return SqliteEngine(url)
+    return PostgresEngine(url, patient=patient)
 
 
-def _sqlite(url: str) -> AsyncEngine:
-    if file := make_url(url).database:
-        Path(file).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_async_engine(url, pool_size=5, max_overflow=5)
-    _prepare_sqlite(engine.sync_engine)
-    return engine
+class SqliteEngine:
+    """SQLite, called on the event loop's own thread: a query takes less time there than the way to another thread.
+
+    Only what may wait is done elsewhere: for another process's lock, and for the disk at the commit.
+    """
+
+    def __init__(self, url: str) -> None:
+        if file := make_url(url).database:
+            Path(file).parent.mkdir(parents=True, exist_ok=True)
+        self._engine = create_engine(url, pool_size=5, max_overflow=5)
+        event.listen(self._engine, "connect", _configure)
+        event.listen(self._engine, "begin", _begin)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        with self._engine.connect() as connection:
+            yield cast(AsyncConnection, _Inline(connection))
+
+    @asynccontextmanager
+    async def write(self, **options: Any) -> AsyncIterator[AsyncConnection]:
+        with self._engine.connect() as connection:
+            connection.execution_options(writing=True, **options)
+            await asyncio.to_thread(connection.begin)
+            yield cast(AsyncConnection, _Inline(connection))
+            await asyncio.to_thread(connection.commit)
+
+    async def dispose(self) -> None:
+        self._engine.dispose()
 
 
-def _prepare_sqlite(engine: Engine) -> None:
-    @event.listens_for(engine, "connect")
-    def configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # SQLAlchemy says BEGIN, the driver does not
-        cursor = connection.cursor()
-        # FULL, because an intent that a power cut takes away is a paid job doubled.
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            f"busy_timeout={BUSY_MILLISECONDS}",
-        ):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
+class _Inline:
+    """The part of an AsyncConnection that queries use, without its detour over another thread."""
 
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        # A writer takes its lock at once: a read transaction that turns into a write can fail without waiting.
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if _writing(connection) else "BEGIN")
+    def __init__(self, connection: Connection) -> None:
+        self.sync_connection = connection
+
+    async def execute(self, *arguments: Any, **options: Any) -> Any:
+        return self.sync_connection.execute(*arguments, **options)
+
+    async def run_sync(self, work: Callable[..., T], *arguments: Any) -> T:
+        return work(self.sync_connection, *arguments)
 
 
-def _postgres(url: str, patient: bool) -> AsyncEngine:
-    limits: dict[str, str] = {} if patient else LIMITS
-    arguments = {
-        "timeout": CONNECT_SECONDS,
-        "command_timeout": None if patient else COMMAND_SECONDS,
-        # jit: a second of compiling for queries of a millisecond
-        "server_settings": {"application_name": "orchestrator", "jit": "off", **limits},
-    }
-    engine = create_async_engine(url, pool_size=5, max_overflow=5, connect_args=arguments)
+def _configure(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # SQLAlchemy says BEGIN, the driver does not
+    cursor = connection.cursor()
+    # FULL, because an intent that a power cut takes away is a paid job doubled.
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"busy_timeout={BUSY_MILLISECONDS}",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
 
-    @event.listens_for(engine.sync_engine, "begin")
-    def begin(connection: Connection) -> None:
-        # One writer at a time, as on SQLite: what a change has read stays true until it is committed.
-        if _writing(connection):
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})")
 
-    return engine
+def _begin(connection: Connection) -> None:
+    # A writer takes its lock at once: a read transaction that turns into a write can fail without waiting.
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if _writing(connection) else "BEGIN")
+
+
+class PostgresEngine:
+    """PostgreSQL through asyncpg."""
+
+    def __init__(self, url: str, *, patient: bool) -> None:
+        limits: dict[str, str] = {} if patient else LIMITS
+        arguments = {
+            "timeout": CONNECT_SECONDS,
+            "command_timeout": None if patient else COMMAND_SECONDS,
+            # jit: a second of compiling for queries of a millisecond
+            "server_settings": {"application_name": "orchestrator", "jit": "off", **limits},
+        }
+        try:
+            self._engine = create_async_engine(url, pool_size=5, max_overflow=5, connect_args=arguments)
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"PostgreSQL needs the package {error.name}, which is not installed",
+                hint="Install orchestrator with its extra: pip install 'orchestrator[postgres]'.",
+            ) from error
+        event.listen(self._engine.sync_engine, "begin", _take_turns)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        async with self._engine.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def write(self, **options: Any) -> AsyncIterator[AsyncConnection]:
+        async with self._engine.connect() as connection:
+            await connection.execution_options(writing=True, **options)
+            async with connection.begin():
+                yield connection
+
+    async def dispose(self) -> None:
+        await self._engine.dispose()
+
+
+def _take_turns(connection: Connection) -> None:
+    # One writer at a time, as on SQLite: what a change has read stays true until it is committed.
+    if _writing(connection):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})")
 
 
 def _writing(connection: Connection) -> bool:

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orchestrator.store.engine import Engine
 from orchestrator.store.wakeups import Schedule, WakeUp
 
 T = TypeVar("T")
@@ -23,7 +24,7 @@ class Writer:
     A change must touch nothing but its connection: when one of a batch fails, the others are run again without it.
     """
 
-    def __init__(self, engine: AsyncEngine, schedule: Schedule | None = None) -> None:
+    def __init__(self, engine: Engine, schedule: Schedule | None = None) -> None:
         self._engine = engine
         self._schedule = schedule
         self._pending: list[_Pending] = []
@@ -54,13 +55,11 @@ class Writer:
 
     async def _commit(self, batch: list[_Pending]) -> bool:
         try:
-            async with self._engine.connect() as connection:
-                promised: list[WakeUp] = []
-                await connection.execution_options(writing=True, promised=promised)
-                async with connection.begin():
-                    results = [await change(connection) for change, _ in batch]
-                    if self._schedule is not None and promised:
-                        await self._schedule(connection, promised)
+            promised: list[WakeUp] = []
+            async with self._engine.write(promised=promised) as connection:
+                results = [await change(connection) for change, _ in batch]
+                if self._schedule is not None and promised:
+                    await self._schedule(connection, promised)
         except Exception as error:  # noqa: BLE001 - handed to whoever waits for it
             if len(batch) > 1 and not _lost(error):
                 return False

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import AsyncIterator
 
 import pytest
@@ -10,17 +8,17 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from store_values import a_job, fill, read_job
 
 from orchestrator.core.errors import ConfigError
 from orchestrator.store.database import Database, migrations_folder
+from orchestrator.store.engine import Engine, make_engine
 from orchestrator.store.tables import metadata
 
 
 @pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_async_engine(database_url)
+async def engine(database_url: str) -> AsyncIterator[Engine]:
+    engine = make_engine(database_url, patient=True)
     yield engine
     await engine.dispose()
 
@@ -40,23 +38,23 @@ def drift(connection: Connection) -> list[object]:
     return list(compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata))
 
 
-async def test_up_down_and_up_again(engine: AsyncEngine) -> None:
+async def test_up_down_and_up_again(engine: Engine) -> None:
     seen = []
-    async with engine.begin() as connection:
+    async with engine.write() as connection:
         for direction, revision in [("up", "head"), ("down", "base"), ("up", "head")]:
             await connection.run_sync(migrate, direction, revision)
             seen.append(await connection.run_sync(tables))
     assert seen == [set(metadata.tables), set(), set(metadata.tables)]
 
 
-async def test_the_migrations_make_what_the_tables_say(engine: AsyncEngine) -> None:
-    async with engine.begin() as connection:
+async def test_the_migrations_make_what_the_tables_say(engine: Engine) -> None:
+    async with engine.write() as connection:
         await connection.run_sync(migrate, "up", "head")
         assert await connection.run_sync(drift) == []
 
 
-async def test_drift_would_be_seen(engine: AsyncEngine) -> None:
-    async with engine.begin() as connection:
+async def test_drift_would_be_seen(engine: Engine) -> None:
+    async with engine.write() as connection:
         await connection.run_sync(migrate, "up", "head")
         await connection.execute(text("ALTER TABLE jobs ADD COLUMN mood TEXT"))
         await connection.execute(text("DROP INDEX ix_jobs_wake_at"))
@@ -71,11 +69,8 @@ async def test_migrating_what_is_up_to_date_changes_nothing(database: Database) 
 
 
 async def test_a_database_that_cannot_be_opened_is_one_clear_message() -> None:
-    database = Database("sqlite+aiosqlite:////proc/nowhere.db")
+    database = Database("sqlite:////proc/nowhere.db")
     with pytest.raises(ConfigError, match=r"/proc/nowhere\.db cannot be opened") as caught:
         await database.migrate()
     assert "ORCHESTRATOR_DATABASE_URL" in caught.value.hint
     await database.close()
-    for thread in threading.enumerate():  # the driver's own, which still has to tell this loop that it failed
-        if thread is not threading.current_thread() and "_connection_worker" in thread.name:
-            await asyncio.to_thread(thread.join)

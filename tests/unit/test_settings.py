@@ -23,7 +23,7 @@ def test_nothing_is_needed() -> None:
     settings = load_settings({"PATH": "/bin"})
     assert settings.accounts_file == Path("accounts.toml")
     assert settings.data_dir == Path("data")
-    assert settings.database_url == "sqlite+aiosqlite:///data/orchestrator.db"
+    assert settings.database_url == "sqlite:///data/orchestrator.db"
     assert (settings.host, settings.port) == ("127.0.0.1", 8080)
     assert settings.token is None
     assert settings.read_token is None
@@ -58,7 +58,7 @@ def test_every_name_arrives() -> None:
     assert settings.model_dump(mode="json", exclude={"token", "read_token"}) == {
         "accounts_file": "/etc/a.toml",
         "data_dir": "/var/data",
-        "database_url": "sqlite+aiosqlite:////var/x.db",
+        "database_url": "sqlite:////var/x.db",
         "host": "0.0.0.0",
         "port": 0,
         "poll_min_seconds": 0.05,
@@ -86,7 +86,7 @@ def test_empty_is_as_good_as_unset() -> None:
 
 def test_the_database_lies_in_the_data_folder() -> None:
     settings = load_settings({"ORCHESTRATOR_DATA_DIR": "/srv/data"})
-    assert settings.database_url == "sqlite+aiosqlite:////srv/data/orchestrator.db"
+    assert settings.database_url == "sqlite:////srv/data/orchestrator.db"
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,7 @@ def test_the_database_lies_in_the_data_folder() -> None:
         ("postgres://u:p@h/d", "postgresql+asyncpg://u:p@h/d"),
         ("postgresql+asyncpg://h/d", "postgresql+asyncpg://h/d"),
         ("postgresql://h/d?sslmode=require&x=1", "postgresql+asyncpg://h/d?ssl=require&x=1"),
-        ("sqlite:///x.db", "sqlite+aiosqlite:///x.db"),
-        ("sqlite+aiosqlite:///x.db", "sqlite+aiosqlite:///x.db"),
+        ("sqlite:///x.db", "sqlite:///x.db"),
     ],
 )
 def test_the_database_gets_an_asynchronous_driver(given: str, used: str) -> None:
@@ -175,8 +174,8 @@ def test_a_reader_must_not_have_the_operators_token() -> None:
 @pytest.mark.parametrize(
     ("url", "label"),
     [
-        ("sqlite+aiosqlite:///data/x.db", "sqlite+aiosqlite:///data/x.db"),
-        ("sqlite+aiosqlite:////var/x.db", "sqlite+aiosqlite:////var/x.db"),
+        ("sqlite:///data/x.db", "sqlite:///data/x.db"),
+        ("sqlite:////var/x.db", "sqlite:////var/x.db"),
         ("postgresql+asyncpg://u:canary@h:5432/d", "postgresql+asyncpg://u@h:5432/d"),
         ("postgresql+asyncpg://u:can@ary@h/d?password=canary", "postgresql+asyncpg://u@h/d"),
         ("postgresql+asyncpg://h/d", "postgresql+asyncpg://h/d"),
