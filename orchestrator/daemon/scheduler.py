@@ -8,6 +8,8 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 from structlog.stdlib import BoundLogger
 
+from orchestrator.store.database import UNREACHABLE
+
 Work = Callable[[], Awaitable[None]]
 BEAT = "beat"
 BEAT_SECONDS = 1.0
@@ -59,6 +61,8 @@ class Scheduler:
         async def guarded() -> None:
             try:
                 await work()
+            except UNREACHABLE as error:
+                self._log.error("database.unreachable", tick=name, message=str(error.__cause__ or error))
             except Exception:  # noqa: BLE001 - a tick that fails must not end the ticking
                 self._log.exception("tick.failed", tick=name)
 

@@ -8,6 +8,7 @@ one that is no longer the job's current one ends. Nothing rests on any of it: se
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -56,6 +57,8 @@ class PgqueuerDispatch:
         self._stopping = asyncio.Event()
 
     async def run(self, handle: Handle) -> None:
+        # While the database is away it complains several times a second, with tracebacks, of what is said here once.
+        logging.getLogger("pgqueuer").setLevel(logging.CRITICAL)
         while not self._stopping.is_set():
             try:
                 async with self._database.dedicated() as connection:
