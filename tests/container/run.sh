@@ -17,10 +17,13 @@ podman() { # there is no systemd to time the health checks: they are run by hand
     command podman --storage-driver=vfs --runtime runc --cgroup-manager=cgroupfs "$@" 2> >(grep -v 'systemd connection' >&2)
 }
 
+clean() {
+    podman rm --force --ignore --time 1 test-service test-odd test-sandbox >/dev/null 2>&1 || true
+    podman volume rm --force test-data >/dev/null 2>&1 || true
+    podman image prune --force >/dev/null 2>&1 || true
+}
 finish() {
-    podman rm -f -t 1 -v test-service test-sandbox test-odd >/dev/null 2>&1 || true
-    podman volume rm -f test-data >/dev/null 2>&1 || true
-    podman image prune -f >/dev/null 2>&1 || true
+    clean
     rm -rf "$work"
 }
 trap finish EXIT
@@ -85,6 +88,8 @@ if [ ${#missing[@]} -gt 0 ]; then
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 podman --version
+
+clean
 
 say "image"
 podman image exists "$BASE" || sh tests/container/base.sh "$BASE" >/dev/null
