@@ -8,18 +8,18 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.run import Standing
-from orchestrator.store.rows import standing_from, standing_row
+from orchestrator.store.rows import STANDING_COLUMNS, standing_from, standing_row
 from orchestrator.store.tables import accounts
 
 
 async def load(connection: AsyncConnection, name: str) -> Standing:
     """The account's standing."""
-    return standing_from((await connection.execute(select(accounts).where(accounts.c.name == name))).one())
+    return standing_from((await connection.execute(select(*STANDING_COLUMNS).where(accounts.c.name == name))).one())
 
 
 async def everyone(connection: AsyncConnection) -> dict[str, Standing]:
     """Every account ever listed, by name."""
-    rows = await connection.execute(select(accounts).order_by(accounts.c.name))
+    rows = await connection.execute(select(*STANDING_COLUMNS).order_by(accounts.c.name))
     return {row.name: standing_from(row) for row in rows}
 
 

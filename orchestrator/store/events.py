@@ -52,9 +52,12 @@ def of_outcome(outcome: Outcome, *, at: float, cause: str) -> Entry:
     )
 
 
+_APPEND = insert(events)
+
+
 async def append(connection: AsyncConnection, entry: Entry) -> None:
     """Add a line."""
-    await connection.execute(insert(events).values(asdict(entry)))
+    await connection.execute(_APPEND, asdict(entry))
 
 
 async def of_account(connection: AsyncConnection, account: str, limit: int = 1000) -> list[Entry]:

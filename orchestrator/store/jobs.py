@@ -6,16 +6,26 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.advance import Outcome
 from orchestrator.core.job import Job, JobId, RunId
 from orchestrator.core.lifecycle import AT_PROVIDER, ENDS, UNSENT, State
 from orchestrator.core.run import Run, Standing
-from orchestrator.store import accounts, events, leases, runs
-from orchestrator.store.rows import JOB_COLUMNS, job_from, job_row
+from orchestrator.store import accounts, events, leases
+from orchestrator.store.rows import (
+    JOB_COLUMNS,
+    RUN_COLUMNS,
+    STANDING_COLUMNS,
+    job_from,
+    job_row,
+    run_from,
+    standing_from,
+)
+from orchestrator.store.tables import accounts as account_table
 from orchestrator.store.tables import jobs, run_jobs
+from orchestrator.store.tables import runs as run_table
 from orchestrator.store.wakeups import WakeUp, promise
 
 
@@ -31,15 +41,15 @@ class Loaded:
 
 async def load(connection: AsyncConnection, job_id: JobId) -> Loaded | None:
     """The job and its circumstances, or None when there is no such job."""
-    row = (await connection.execute(select(*JOB_COLUMNS).where(jobs.c.id == job_id))).one_or_none()
+    row = (await connection.execute(_LOAD, {"job_id": job_id})).one_or_none()
     if row is None:
         return None
-    job = job_from(row)
+    run, standing = len(JOB_COLUMNS), len(JOB_COLUMNS) + len(RUN_COLUMNS)
     return Loaded(
-        job=job,
-        run=await runs.load(connection, job.run_id),
-        standing=await accounts.load(connection, job.account),
-        running=await holding_slots(connection, job.account),
+        job=job_from(row[:run]),
+        run=run_from(row[run:standing]),
+        standing=standing_from(row[standing:-1]),
+        running=row[-1],
     )
 
 
@@ -67,8 +77,7 @@ async def wake_at(connection: AsyncConnection, job_id: JobId) -> float | None:
 
 async def holding_slots(connection: AsyncConnection, account: str) -> int:
     """How many of the account's jobs are, or may be, at the provider."""
-    holders = select(func.count()).where(jobs.c.account == account, jobs.c.state.in_(AT_PROVIDER))
-    return (await connection.execute(holders)).scalar_one()
+    return (await connection.execute(_HOLDERS, {"holder": account})).scalar_one()
 
 
 async def next_wake(connection: AsyncConnection) -> float | None:
@@ -134,10 +143,9 @@ async def record(
     `going_on`: the caller sees to the job at once when it is due, so nobody else need be woken for it.
     """
     job = outcome.job
-    values = job_row(job)
+    values = job_row(job) | {"same_id": job.id, "version_before": job.version - 1}
     del values["id"], values["run_id"]  # the run may have changed meanwhile, and is not ours to change
-    same = (jobs.c.id == job.id) & (jobs.c.version == job.version - 1)
-    result = await connection.execute(update(jobs).where(same).values(values))
+    result = await connection.execute(_RECORD, values)
     if result.rowcount == 0:
         return False
     if outcome.standing is not None:
@@ -169,6 +177,25 @@ async def _wake(connection: AsyncConnection, which: ColumnElement[bool], at: flo
     sooner = {"wake_at": at, "version": jobs.c.version + 1}
     woken = update(jobs).where(which).values(sooner).returning(jobs.c.id, jobs.c.account)
     promise(connection, [WakeUp(JobId(row.id), row.account, at) for row in await connection.execute(woken)])
+
+
+# Made once: to put a statement together takes longer than to execute it.
+_HOLDERS = select(func.count()).where(jobs.c.account == bindparam("holder"), jobs.c.state.in_(AT_PROVIDER))
+_slots = jobs.alias("slots")
+_LOAD = (
+    select(
+        *JOB_COLUMNS,
+        *RUN_COLUMNS,
+        *STANDING_COLUMNS,
+        select(func.count())
+        .where(_slots.c.account == jobs.c.account, _slots.c.state.in_(AT_PROVIDER))
+        .scalar_subquery(),
+    )
+    .join(run_table, run_table.c.id == jobs.c.run_id)
+    .join(account_table, account_table.c.name == jobs.c.account)
+    .where(jobs.c.id == bindparam("job_id"))
+)
+_RECORD = update(jobs).where(jobs.c.id == bindparam("same_id"), jobs.c.version == bindparam("version_before"))
 
 
 def _jobs(rows: Iterable[Row[Any]]) -> list[Job]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any
-
-from sqlalchemy import Row
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import Failure
@@ -15,17 +14,19 @@ from orchestrator.core.lifecycle import State
 from orchestrator.core.moderation import Moderated, Moderation
 from orchestrator.core.run import Run, Standing
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.store.tables import jobs
+from orchestrator.store.tables import accounts, jobs, runs
 
 JOB_FIELDS = tuple(field.name for field in fields(Job))
 RUN_FIELDS = tuple(field.name for field in fields(Run))
 STANDING_FIELDS = tuple(field.name for field in fields(Standing))
 JOB_COLUMNS = tuple(jobs.c[name] for name in JOB_FIELDS)
+RUN_COLUMNS = tuple(runs.c[name] for name in RUN_FIELDS)
+STANDING_COLUMNS = tuple(accounts.c[name] for name in STANDING_FIELDS)
 
 
-def job_from(row: Row[Any]) -> Job:
-    """A job of a row that has (at least) the columns of `jobs`."""
-    values = {name: row._mapping[name] for name in JOB_FIELDS}
+def job_from(row: Sequence[Any]) -> Job:
+    """A job of the values of `JOB_COLUMNS`."""
+    values = dict(zip(JOB_FIELDS, row, strict=True))
     values["provider"] = ProviderName(values["provider"])
     values["state"] = State(values["state"])
     values["hold"] = Hold.from_dict(values["hold"])
@@ -42,9 +43,9 @@ def job_row(job: Job) -> dict[str, Any]:
     return values
 
 
-def run_from(row: Row[Any]) -> Run:
-    """A run of a row of `runs`."""
-    values = {name: row._mapping[name] for name in RUN_FIELDS}
+def run_from(row: Sequence[Any]) -> Run:
+    """A run of the values of `RUN_COLUMNS`."""
+    values = dict(zip(RUN_FIELDS, row, strict=True))
     values["specs"] = {ProviderName(name): TrainingSpec.from_dict(spec) for name, spec in values["specs"].items()}
     values["hold"] = Hold.from_dict(values["hold"])
     if moderation := values["moderation"]:
@@ -61,9 +62,9 @@ def run_row(run: Run) -> dict[str, Any]:
     return values
 
 
-def standing_from(row: Row[Any]) -> Standing:
-    """An account's standing of a row of `accounts`."""
-    values = {name: row._mapping[name] for name in STANDING_FIELDS}
+def standing_from(row: Sequence[Any]) -> Standing:
+    """An account's standing of the values of `STANDING_COLUMNS`."""
+    values = dict(zip(STANDING_FIELDS, row, strict=True))
     values["provider"] = ProviderName(values["provider"])
     values["hold"] = Hold.from_dict(values["hold"])
     values["labels"] = tuple(values["labels"])

@@ -11,24 +11,24 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.core.dataset import Dataset, Part
 from orchestrator.core.job import RunId
 from orchestrator.core.run import Run
-from orchestrator.store.rows import run_from, run_row
+from orchestrator.store.rows import RUN_COLUMNS, run_from, run_row
 from orchestrator.store.tables import datasets, runs
 
 
 async def load(connection: AsyncConnection, run_id: RunId) -> Run:
     """The run with this id."""
-    return run_from((await connection.execute(select(runs).where(runs.c.id == run_id))).one())
+    return run_from((await connection.execute(select(*RUN_COLUMNS).where(runs.c.id == run_id))).one())
 
 
 async def find(connection: AsyncConnection, run_id: RunId) -> Run | None:
     """The run with this id, if there is one."""
-    row = (await connection.execute(select(runs).where(runs.c.id == run_id))).one_or_none()
+    row = (await connection.execute(select(*RUN_COLUMNS).where(runs.c.id == run_id))).one_or_none()
     return run_from(row) if row else None
 
 
 async def current(connection: AsyncConnection) -> Run | None:
     """The run that the accounts file asks for."""
-    row = (await connection.execute(select(runs).where(runs.c.current.is_(True)))).one_or_none()
+    row = (await connection.execute(select(*RUN_COLUMNS).where(runs.c.current.is_(True)))).one_or_none()
     return run_from(row) if row else None
 
 
