@@ -38,7 +38,8 @@ class Capabilities:
     """What a provider offers.
 
     `options` are those of `[run.PROVIDER]` it understands besides `base_model`. `servable` says whether a finished
-    model can be called at once; where it cannot, `serving` says what it needs. `unconfirmed` is in words.
+    model can be called at once; where it cannot, `serving` says what it needs. A file above `direct_bytes` goes in
+    parts, and goes on after a restart where it stopped. `unconfirmed` is in words.
     """
 
     found_by: FoundBy
@@ -54,6 +55,7 @@ class Capabilities:
     minimum_examples: int
     maximum_bytes: int
     moderation: bool = False
+    direct_bytes: int | None = None
     unconfirmed: tuple[str, ...] = ()
 
 
@@ -73,7 +75,8 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         servable=True,
         serving="at once, by its model id",
         minimum_examples=10,
-        maximum_bytes=512 * MB,
+        maximum_bytes=8 * GB,
+        direct_bytes=512 * MB,
         moderation=True,
         unconfirmed=("the code of a refused creation", "training prices"),
     ),
@@ -156,6 +159,11 @@ EQUIVALENTS: Final[Mapping[str, tuple[str, str]]] = {
     "learning_rate": ("learning_rate_multiplier", "a factor on a rate of the provider's choice, for example 2"),
     "lora_alpha": ("lora_rank", "the size of the adapter"),
 }
+
+
+def goes_in_parts(size: int, offers: Capabilities) -> bool:
+    """Whether a file of so many bytes is sent in parts."""
+    return offers.direct_bytes is not None and size > offers.direct_bytes
 
 
 def lacking(provider: ProviderName, option: str) -> str | None:

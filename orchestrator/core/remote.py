@@ -41,6 +41,15 @@ class RemoteFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PartedUpload:
+    """A file on its way in parts: the provider's id of it, and of each part that has arrived, by its place."""
+
+    id: str
+    part_bytes: int
+    parts: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteEvent:
     """One line of a remote job's own history. `at` is epoch seconds."""
 

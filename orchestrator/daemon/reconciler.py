@@ -17,6 +17,7 @@ from structlog.stdlib import BoundLogger
 from orchestrator.core import action as act
 from orchestrator.core.account import Identity
 from orchestrator.core.advance import Outcome, advance, hold, park, renew_intent, stumble, wait
+from orchestrator.core.capabilities import Capabilities, goes_in_parts
 from orchestrator.core.clock import Clock
 from orchestrator.core.dataset import Part
 from orchestrator.core.errors import (
@@ -35,13 +36,14 @@ from orchestrator.core.lifecycle import Event, State
 from orchestrator.core.observe import choose, created, observe_files, observe_job, vanished
 from orchestrator.core.remote import FileStatus, JobStatus
 from orchestrator.core.retry import GiveUp, HoldAccount, RetryAt, decide, poll_delay
-from orchestrator.core.spec import TrainingSpec
 from orchestrator.daemon.journal import tell, tell_model
+from orchestrator.daemon.notes import JobNotes
 from orchestrator.providers.base import Connection, Deadline, FileToSend, JobOrder, Provider
 from orchestrator.store import jobs, runs
 from orchestrator.store.database import UNREACHABLE, Database
 
 SLOWEST_UPLOAD = 500_000  # bytes a second that an upload's deadline allows for
+STRETCH = 40_000_000  # bytes of a file in parts that one attempt is given time for
 SLOT_LOOK = 60.0  # seconds between two looks for a free slot, should a wake-up be lost
 STRANGE_LOOK = 10.0  # seconds between two looks at a job whose account is not in this replica's accounts file
 PATIENCE_404 = 3  # looks in a row that may miss a job: lists and reads may lag behind a create
@@ -91,8 +93,9 @@ class Reconciler:
     async def handle(self, job_id: JobId) -> None:
         """Move the job until it waits. Whatever goes wrong stays with this job."""
         try:
-            while await self._step(job_id):
-                pass
+            loaded = await self._load(job_id)
+            while loaded is not None:
+                loaded = await self._step(loaded)
         except StaleJob as error:
             self._log.info("job.stale", job=job_id, message=str(error))
         except UNREACHABLE as error:
@@ -102,20 +105,23 @@ class Reconciler:
             self._log.exception("job.broken", job=job_id, message=str(error))
             await asyncio.sleep(self._pace.poll_min)  # the job is still due; do not spin on it
 
-    async def _step(self, job_id: JobId) -> bool:
-        """One step. True when the next one is due already."""
+    async def _load(self, job_id: JobId) -> jobs.Loaded | None:
         async with self._database.read() as connection:
-            loaded = await jobs.load(connection, job_id)
-        if loaded is None:
-            return False
+            return await jobs.load(connection, job_id)
+
+    async def _step(self, loaded: jobs.Loaded) -> jobs.Loaded | None:
+        """One step. What the next one starts from, when it is due already."""
         connected = self._connections.get(loaded.job.account)
         action = act.next_action(loaded.job, self._around(loaded, connected), self._clock.now())
         outcome = await self._do(action, loaded, connected)
         self._reached(f"{loaded.job.state}: before record")
-        await self._record(outcome)
+        job = await self._record(outcome)
         self._reached(f"{loaded.job.state}: after record")
-        wake_at = outcome.job.wake_at
-        return wake_at is not None and wake_at <= self._clock.now()
+        if job.wake_at is None or job.wake_at > self._clock.now():
+            return None
+        if job.state is State.READY:  # before money is spent, whatever may have changed meanwhile is looked at
+            return await self._load(job.id)
+        return loaded.after(outcome, job)
 
     def _around(self, loaded: jobs.Loaded, connected: Connection | None) -> act.Circumstances:
         return act.Circumstances(
@@ -147,7 +153,9 @@ class Reconciler:
                 return await self._attempt(job, self._verify(loaded, connected))
             case act.Upload():
                 files = await self._files(loaded)
-                job, deadline = await self._intend(job, Event.UPLOAD_STARTED, self._upload_seconds(files))
+                job, deadline = await self._intend(
+                    job, Event.UPLOAD_STARTED, self._upload_seconds(files, provider.capabilities)
+                )
                 return await self._attempt(job, self._upload(job, provider, files, deadline))
             case act.CheckFile():
                 return await self._attempt(job, self._check_file(job, provider))
@@ -250,9 +258,9 @@ class Reconciler:
         else:
             submitted: dict[str, Any] = {"submitted_at": now} if event is Event.SUBMIT_STARTED else {}
             outcome = advance(job, event, now=now, intent_until=until, wake_at=until, **submitted)
-        await self._record(outcome, slots=slots)
-        self._reached(f"{outcome.job.state}: after intent")
-        return outcome.job, deadline
+        job = await self._record(outcome, slots=slots)
+        self._reached(f"{job.state}: after intent")
+        return job, deadline
 
     async def _attempt(self, job: Job, work: Awaitable[Outcome]) -> Outcome:
         """Do it; turn what goes wrong into a decision."""
@@ -284,8 +292,8 @@ class Reconciler:
             standing=lambda standing: replace(standing, hold=reason, verified_at=None),
         )
 
-    async def _record(self, outcome: Outcome, *, slots: int | None = None) -> None:
-        """Commit the outcome with its history and its next wake-up, all or nothing.
+    async def _record(self, outcome: Outcome, *, slots: int | None = None) -> Job:
+        """Commit the outcome with its history and its next wake-up, all or nothing. Returns the job as it is now.
 
         With `slots`, only while fewer of the account's jobs hold one; otherwise raises SlotsTaken.
         """
@@ -307,16 +315,30 @@ class Reconciler:
             tell(self._log, outcome)
             connected = self._connections.get(outcome.job.account)
             tell_model(self._log, outcome, connected.key_fingerprint if connected else None)
+        return outcome.job
 
     async def _files(self, loaded: jobs.Loaded) -> list[FileToSend]:
         """What the job is trained on, and with what it is validated."""
         async with self._database.read() as connection:
             dataset = await runs.load_dataset(connection, loaded.run.dataset_sha256, self._datasets)
-        spec = loaded.run.specs[loaded.job.provider]
-        return [_to_send(part, spec) for part in (dataset.training, dataset.validation) if part is not None]
+        parts = [part for part in (dataset.training, dataset.validation) if part is not None]
+        return [self._to_send(part, loaded) for part in parts]
 
-    def _upload_seconds(self, files: list[FileToSend]) -> float:
-        return self._pace.intent + sum(file.bytes for file in files) / SLOWEST_UPLOAD
+    def _to_send(self, part: Part, loaded: jobs.Loaded) -> FileToSend:
+        return FileToSend(
+            path=part.path,
+            filename=f"orchestrator-{part.sha256[:16]}.jsonl",  # providers keep no checksum: the name carries it
+            bytes=part.bytes,
+            sha256=part.sha256,
+            examples=part.examples,
+            byte_order_mark=bool(loaded.run.specs[loaded.job.provider].byte_order_mark),
+            notes=JobNotes(self._database, loaded.job.id, part.sha256),
+        )
+
+    def _upload_seconds(self, files: list[FileToSend], offers: Capabilities) -> float:
+        """An upload in parts takes several attempts, so that a restart does not wait for all of a long one."""
+        sizes = [STRETCH if goes_in_parts(file.wire_bytes, offers) else file.wire_bytes for file in files]
+        return self._pace.intent + sum(sizes) / SLOWEST_UPLOAD
 
     def _delay(self, job: Job) -> float:
         waited = self._clock.now() - job.state_since
@@ -328,18 +350,6 @@ class Reconciler:
         if loaded.job.state is State.READY and loaded.run.current and loaded.run.started_at:
             times.append(now + SLOT_LOOK)
         return min(times, default=None)
-
-
-def _to_send(part: Part, spec: TrainingSpec) -> FileToSend:
-    """Providers keep no checksum: the name carries it."""
-    return FileToSend(
-        path=part.path,
-        filename=f"orchestrator-{part.sha256[:16]}.jsonl",
-        bytes=part.bytes,
-        sha256=part.sha256,
-        examples=part.examples,
-        byte_order_mark=bool(spec.byte_order_mark),
-    )
 
 
 def _order(job: Job, loaded: jobs.Loaded) -> JobOrder:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from codecs import BOM_UTF8
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from orchestrator.core.account import Account, Identity
 from orchestrator.core.capabilities import Capabilities
 from orchestrator.core.moderation import Verdict
-from orchestrator.core.remote import RemoteEvent, RemoteFile, RemoteJob
+from orchestrator.core.remote import PartedUpload, RemoteEvent, RemoteFile, RemoteJob
 from orchestrator.core.secret import Secret
 from orchestrator.core.spec import TrainingSpec
 
@@ -32,6 +32,16 @@ class Deadline:
         return self.at - self.boottime()
 
 
+class UploadNotes(Protocol):
+    """What is remembered of one file's upload in parts, so that it goes on where it stopped."""
+
+    async def load(self) -> PartedUpload | None:
+        """The upload under way, if there is one."""
+
+    async def save(self, upload: PartedUpload | None) -> None:
+        """Remember it durably; None when it is over."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileToSend:
     """A part of the dataset on its way out. `filename` carries the hash: providers keep no checksum.
@@ -45,6 +55,7 @@ class FileToSend:
     sha256: str
     examples: int
     byte_order_mark: bool = False
+    notes: UploadNotes | None = field(default=None, compare=False)
 
     @property
     def wire_bytes(self) -> int:

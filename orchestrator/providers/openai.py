@@ -17,7 +17,7 @@ from openai.types.fine_tuning import FineTuningJob
 from openai.types.moderation import Moderation as ModerationResult
 
 from orchestrator.core.account import Account, Identity
-from orchestrator.core.capabilities import Capabilities
+from orchestrator.core.capabilities import Capabilities, goes_in_parts
 from orchestrator.core.errors import (
     NotReady,
     ProviderError,
@@ -35,9 +35,10 @@ from orchestrator.providers.cancelling import cancelled
 from orchestrator.providers.failures import Details, error_class, retry_after
 from orchestrator.providers.openai_dialects import DIALECTS, Dialect
 from orchestrator.providers.openai_forms import TAG_KEY, carries, creation, file_of, job_of, suffix_of
+from orchestrator.providers.openai_uploads import Unfinished, complete, send_parts
 from orchestrator.providers.tagging import pick
 from orchestrator.providers.transport import DeadlinePassed, sending_before
-from orchestrator.providers.wire import check_size, open_to_send
+from orchestrator.providers.wire import check_size, md5_of, open_to_send
 
 CALL_SECONDS: Final = 60.0  # a read that takes longer is given up and tried again
 PAGE: Final = 100
@@ -90,6 +91,8 @@ class OpenAIProvider:
 
     async def upload_file(self, wanted: FileToSend, deadline: Deadline) -> RemoteFile:
         check_size(wanted, self.capabilities, self._account.name)
+        if goes_in_parts(wanted.wire_bytes, self.capabilities):
+            return await self._upload_in_parts(wanted, deadline)
         async with self._creating(deadline):
             with open_to_send(wanted) as handle:
                 return file_of(
@@ -169,6 +172,18 @@ class OpenAIProvider:
             async with self._reading():
                 await self._client.files.delete(file_id)
 
+    async def _upload_in_parts(self, wanted: FileToSend, deadline: Deadline) -> RemoteFile:
+        """A part may be sent twice without harm; only the end of it all makes a file."""
+        try:
+            with sending_before(deadline):
+                async with self._reading(max(deadline.left, 0)):
+                    upload, resumed = await send_parts(self._client, wanted, deadline, self._dialect.part_bytes)
+            digest = await asyncio.to_thread(md5_of, wanted)
+            async with self._creating(deadline):
+                return file_of(await complete(self._client, wanted, upload, resumed=resumed, md5=digest))
+        except Unfinished as error:
+            raise NotReady(str(error), account=self._account.name) from error
+
     def _job(self, job: FineTuningJob) -> RemoteJob:
         return job_of(job, self._dialect)
 
@@ -211,10 +226,10 @@ class OpenAIProvider:
             seen.add(after)
 
     @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[None]:
-        """A call that may be repeated."""
+    async def _reading(self, seconds: float = CALL_SECONDS) -> AsyncIterator[None]:
+        """Calls that may be repeated."""
         try:
-            async with asyncio.timeout(CALL_SECONDS):
+            async with asyncio.timeout(seconds):
                 yield
         except (openai.APIError, TimeoutError, ValueError) as error:
             raise self._translate(error) from error

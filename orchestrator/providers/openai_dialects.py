@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from orchestrator.core.account import ProviderName
-from orchestrator.core.capabilities import CAPABILITIES, Capabilities, FoundBy
+from orchestrator.core.capabilities import CAPABILITIES, MB, Capabilities, FoundBy
 from orchestrator.core.errors import NotReady, QuotaExhausted, SlotsTaken, WrongOrganization
 from orchestrator.core.remote import FileStatus, JobStatus
 from orchestrator.providers.failures import Codes
@@ -49,7 +49,8 @@ class Dialect:
 
     `hyperparameters` and `extra` say how options of the spec are called in the method and in the body; `always` are
     hyperparameters that are sent even where the spec leaves them open. `says_auto` is whether the word "auto" is
-    understood. `vague` codes say that a file is not ready, or anything else that is wrong.
+    understood. `vague` codes say that a file is not ready, or anything else that is wrong. A file that
+    is too large for one piece goes in parts of `part_bytes`.
     """
 
     capabilities: Capabilities
@@ -61,6 +62,7 @@ class Dialect:
     says_auto: bool = True
     extra: Mapping[str, str] = field(default_factory=dict)
     result_is_checkpoint: bool = False
+    part_bytes: int = 16 * MB
 
     @property
     def keeps_metadata(self) -> bool:

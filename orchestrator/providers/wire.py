@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from codecs import BOM_UTF8
@@ -23,6 +24,19 @@ def open_to_send(wanted: FileToSend) -> Iterator[BinaryIO]:
         yield cast("BinaryIO", _Marked(plain)) if wanted.byte_order_mark else plain
 
 
+@contextmanager
+def open_part(wanted: FileToSend, start: int, length: int) -> Iterator[BinaryIO]:
+    """A handle that shows only a part of what is sent."""
+    with open_to_send(wanted) as handle:
+        yield cast("BinaryIO", _Part(handle, start, min(length, wanted.wire_bytes - start)))
+
+
+def md5_of(wanted: FileToSend) -> str:
+    """The MD5 of all that is sent. Reads the whole file: call it from a thread."""
+    with open_to_send(wanted) as handle:
+        return hashlib.file_digest(handle, _md5).hexdigest()  # type: ignore[arg-type]
+
+
 async def chunks(wanted: FileToSend) -> AsyncIterator[bytes]:
     """The bytes to send, a little at a time."""
     with open_to_send(wanted) as handle:
@@ -39,6 +53,41 @@ def check_size(wanted: FileToSend, offers: Capabilities, account: str) -> None:
             hint="Make the dataset smaller, or train it at a provider that takes larger files.",
             account=account,
         )
+
+
+def _md5() -> hashlib._Hash:
+    return hashlib.md5(usedforsecurity=False)
+
+
+class _Part(io.RawIOBase):
+    """Some bytes of a file as a file of their own."""
+
+    def __init__(self, whole: BinaryIO, start: int, length: int) -> None:
+        self._whole = whole
+        self._start = start
+        self._length = length
+        self._at = 0
+        self.seek(0)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._at = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._length}[whence] + offset
+        self._whole.seek(self._start + self._at)
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self._whole.read(min(len(buffer), self._length - self._at))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
 
 
 class _Marked(io.RawIOBase):

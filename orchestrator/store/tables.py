@@ -124,6 +124,16 @@ run_jobs = Table(
     Index(None, "job_id"),
 )
 
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id"), primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Column("remote_id", Text, nullable=False),
+    Column("part_bytes", BigInteger, nullable=False),
+    Column("parts", _json, nullable=False),
+)
+
 replicas = Table(
     "replicas",
     metadata,

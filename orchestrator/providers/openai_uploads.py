@@ -1,0 +1,111 @@
+"""The Uploads API: a large file in parts, several at a time, going on after a restart where it stopped.
+
+Parts come in any order, expire an hour after the upload was created, and cost nothing if they are sent twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+import openai
+from openai.types import FileObject
+
+from orchestrator.core.remote import PartedUpload
+from orchestrator.providers.base import Deadline, FileToSend, UploadNotes
+from orchestrator.providers.wire import open_part
+
+AT_ONCE: Final = 4
+SLOWEST: Final = 500_000  # bytes a second that a part's time allows for
+GONE: Final = frozenset({400, 404})
+
+
+class Unfinished(Exception):
+    """Some of it is there; the next attempt goes on."""
+
+
+async def send_parts(
+    client: openai.AsyncOpenAI, wanted: FileToSend, deadline: Deadline, part_bytes: int
+) -> tuple[PartedUpload, bool]:
+    """All parts, and whether some are of an earlier attempt. Raises Unfinished when there is no time for the rest."""
+    notes = wanted.notes
+    upload = await notes.load() if notes else None
+    resumed = upload is not None
+    if upload is None or upload.part_bytes != part_bytes:
+        upload = await _begin(client, wanted, part_bytes)
+        await _note(notes, upload)
+    sending = _Sending(client, wanted, deadline, upload)
+    failed = await sending.all()
+    if not failed and sending.complete:
+        return sending.upload, resumed
+    if resumed and any(isinstance(error, openai.APIStatusError) and error.status_code in GONE for error in failed):
+        await _note(notes, None)
+        raise Unfinished(f"upload {upload.id} is over; it is begun anew") from failed[0]
+    if failed and len(sending.upload.parts) == len(upload.parts):
+        raise failed[0]
+    raise Unfinished(f"{len(sending.upload.parts)} of {sending.count} parts of the file have been sent")
+
+
+async def complete(
+    client: openai.AsyncOpenAI, wanted: FileToSend, upload: PartedUpload, *, resumed: bool, md5: str
+) -> FileObject:
+    """Make one file of the parts; the provider compares the MD5. What was resumed may be over: then Unfinished."""
+    ids = [upload.parts[number] for number in range(len(upload.parts))]
+    try:
+        done = await client.uploads.complete(upload.id, part_ids=ids, md5=md5)
+    except openai.APIStatusError as error:
+        if error.status_code not in GONE:
+            raise
+        await _note(wanted.notes, None)
+        if resumed:
+            raise Unfinished(f"upload {upload.id} is over; it is begun anew") from error
+        raise
+    if done.file is None:
+        raise ValueError(f"upload {upload.id} is {done.status} and has no file")
+    await _note(wanted.notes, None)
+    return done.file
+
+
+class _Sending:
+    """The parts that are not there yet, a few at a time."""
+
+    def __init__(
+        self, client: openai.AsyncOpenAI, wanted: FileToSend, deadline: Deadline, upload: PartedUpload
+    ) -> None:
+        self.upload = upload
+        self.count = -(-wanted.wire_bytes // upload.part_bytes)
+        self._client = client
+        self._wanted = wanted
+        self._deadline = deadline
+
+    @property
+    def complete(self) -> bool:
+        return len(self.upload.parts) == self.count
+
+    async def all(self) -> list[BaseException]:
+        """Send what is missing; what went wrong."""
+        missing = iter([number for number in range(self.count) if number not in self.upload.parts])
+        outcomes = await asyncio.gather(*(self._some(missing) for _ in range(AT_ONCE)), return_exceptions=True)
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    async def _some(self, missing: Iterator[int]) -> None:
+        size = self.upload.part_bytes
+        while self._deadline.left > size / SLOWEST and (number := next(missing, None)) is not None:
+            with open_part(self._wanted, number * size, size) as data:
+                part = await self._client.uploads.parts.create(self.upload.id, data=("part", data))
+            self.upload = replace(self.upload, parts={**self.upload.parts, number: part.id})
+            await _note(self._wanted.notes, self.upload)
+
+
+async def _begin(client: openai.AsyncOpenAI, wanted: FileToSend, part_bytes: int) -> PartedUpload:
+    made = await client.uploads.create(
+        filename=wanted.filename, purpose="fine-tune", bytes=wanted.wire_bytes, mime_type="application/jsonl"
+    )
+    return PartedUpload(id=made.id, part_bytes=part_bytes)
+
+
+async def _note(notes: UploadNotes | None, upload: PartedUpload | None) -> None:
+    if notes is not None:
+        await notes.save(upload)

@@ -1,0 +1,29 @@
+"""Queries about uploads in parts that are under way."""
+
+from __future__ import annotations
+
+from sqlalchemy import delete, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.core.job import JobId
+from orchestrator.core.remote import PartedUpload
+from orchestrator.store.tables import uploads
+
+
+async def load(connection: AsyncConnection, job_id: JobId, sha256: str) -> PartedUpload | None:
+    """The upload of this file for this job, if one is under way."""
+    query = select(uploads).where(uploads.c.job_id == job_id, uploads.c.sha256 == sha256)
+    row = (await connection.execute(query)).one_or_none()
+    if row is None:
+        return None
+    parts = {int(number): part for number, part in row.parts.items()}
+    return PartedUpload(id=row.remote_id, part_bytes=row.part_bytes, parts=parts)
+
+
+async def save(connection: AsyncConnection, job_id: JobId, sha256: str, upload: PartedUpload | None) -> None:
+    """Remember the upload in the place of the one before; None forgets it."""
+    await connection.execute(delete(uploads).where(uploads.c.job_id == job_id, uploads.c.sha256 == sha256))
+    if upload is not None:
+        parts = {str(number): part for number, part in upload.parts.items()}
+        row = {"remote_id": upload.id, "part_bytes": upload.part_bytes, "parts": parts}
+        await connection.execute(insert(uploads).values(job_id=job_id, sha256=sha256, **row))

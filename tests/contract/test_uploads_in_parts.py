@@ -1,0 +1,153 @@
+"""Files that are too large for one piece: parts, several at a time, resumed, with the provider's own MD5 check."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from provider_bench import LINES, OpenAIBench
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.errors import NotReady, ProviderUnavailable, UnknownOutcome
+from orchestrator.core.remote import FileStatus, PartedUpload
+from orchestrator.providers.base import Deadline, FileToSend, Provider
+from orchestrator.providers.openai import OpenAIProvider
+from orchestrator.providers.openai_dialects import DIALECTS
+from orchestrator.sandbox import Fault
+
+PART = 100
+COUNT = -(-len(LINES) // PART)
+
+
+class Notes:
+    """Remembers in memory, and how often it was told."""
+
+    def __init__(self) -> None:
+        self.upload: PartedUpload | None = None
+        self.saved = 0
+
+    async def load(self) -> PartedUpload | None:
+        return self.upload
+
+    async def save(self, upload: PartedUpload | None) -> None:
+        self.upload = upload
+        self.saved += 1
+
+
+class SmallBench(OpenAIBench):
+    """OpenAI's dialect with small limits."""
+
+    def provider(self, account: str = "acme", *, key: str = "", organization: str | None = None) -> Provider:
+        made = super().provider(account, key=key, organization=organization)
+        assert isinstance(made, OpenAIProvider)
+        usual = DIALECTS[ProviderName.OPENAI]
+        made._dialect = replace(usual, part_bytes=PART, capabilities=replace(usual.capabilities, direct_bytes=PART))
+        return made
+
+    def parts(self) -> int:
+        """How many parts the sandbox has taken."""
+        outcomes = self.sandbox.state.world.counts.outcomes
+        return sum(count for (_, what, _), count in outcomes.items() if what == "uploads.part")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> SmallBench:
+    return SmallBench(tmp_path)
+
+
+@pytest.fixture
+def notes() -> Notes:
+    return Notes()
+
+
+@pytest.fixture
+def wanted(bench: SmallBench, notes: Notes) -> FileToSend:
+    return replace(bench.file(), notes=notes)
+
+
+async def test_the_parts_become_the_file(bench: SmallBench, wanted: FileToSend, notes: Notes) -> None:
+    provider = bench.provider()
+    sent = await provider.upload_file(wanted, bench.deadline())
+    assert bench.contents() == [LINES.encode()]
+    assert bench.parts() == COUNT > 10
+    bench.now += 10
+    found = await provider.find_file(wanted)
+    assert found is not None
+    assert (found.id, found.status) == (sent.id, FileStatus.READY)
+    assert (notes.upload, notes.saved) == (None, COUNT + 2)
+
+
+async def test_it_also_works_without_notes_and_with_a_mark(bench: SmallBench) -> None:
+    bench.faults(Fault("reject_file"))  # a provider of this kind does not want the mark, but it arrives
+    await bench.provider().upload_file(bench.file(mark=True), bench.deadline())
+    assert bench.contents() == [b"\xef\xbb\xbf" + LINES.encode()]
+
+
+async def test_finished_parts_are_not_sent_again(bench: SmallBench, wanted: FileToSend, notes: Notes) -> None:
+    provider = bench.provider()
+    bench.faults(Fault("drop", operations=("uploads.part",), rate=0.4))
+    with pytest.raises(NotReady, match=f"of {COUNT} parts of the file have been sent"):
+        await provider.upload_file(wanted, bench.deadline())
+    assert notes.upload is not None
+    there = dict(notes.upload.parts)
+    assert 0 < len(there) < COUNT
+    bench.faults()
+    before = bench.parts()
+    await bench.provider().upload_file(wanted, bench.deadline())
+    assert bench.parts() - before == COUNT - len(there)
+    assert bench.contents() == [LINES.encode()]
+
+
+async def test_an_attempt_ends_before_its_deadline(bench: SmallBench, wanted: FileToSend, notes: Notes) -> None:
+    times = iter(range(10_000))
+    with pytest.raises(NotReady, match="parts of the file have been sent"):
+        await bench.provider().upload_file(wanted, Deadline(20.0, lambda: float(next(times))))
+    assert notes.upload is not None
+    assert 0 < len(notes.upload.parts) < COUNT
+    await bench.provider().upload_file(wanted, bench.deadline())
+    assert bench.contents() == [LINES.encode()]
+
+
+async def test_an_upload_that_expired_is_begun_anew(bench: SmallBench, wanted: FileToSend, notes: Notes) -> None:
+    provider = bench.provider()
+    bench.faults(Fault("drop", operations=("uploads.part",), rate=0.4))
+    with pytest.raises(NotReady):
+        await provider.upload_file(wanted, bench.deadline())
+    bench.faults()
+    bench.now += 3700
+    with pytest.raises(NotReady, match="begun anew"):
+        await provider.upload_file(wanted, bench.deadline())
+    assert notes.upload is None
+    await provider.upload_file(wanted, bench.deadline())
+    assert bench.contents() == [LINES.encode()]
+
+
+async def test_one_that_expired_before_its_end_is_begun_anew(
+    bench: SmallBench, wanted: FileToSend, notes: Notes
+) -> None:
+    provider = bench.provider()
+    bench.faults(Fault("server_error", operations=("uploads.complete",), times=1))
+    with pytest.raises(UnknownOutcome):
+        await provider.upload_file(wanted, bench.deadline())
+    assert notes.upload is not None
+    assert len(notes.upload.parts) == COUNT
+    bench.now += 3700
+    with pytest.raises(NotReady, match="begun anew"):
+        await provider.upload_file(wanted, bench.deadline())
+    await provider.upload_file(wanted, bench.deadline())
+    assert bench.contents() == [LINES.encode()]
+
+
+async def test_a_lost_end_is_unknown_and_the_file_is_found(bench: SmallBench, wanted: FileToSend) -> None:
+    provider = bench.provider()
+    bench.faults(Fault("lose_answer", operations=("uploads.complete",), times=1))
+    with pytest.raises(UnknownOutcome):
+        await provider.upload_file(wanted, bench.deadline())
+    assert await provider.find_file(wanted) is not None
+
+
+async def test_nothing_at_all_sent_is_a_failed_attempt(bench: SmallBench, wanted: FileToSend) -> None:
+    bench.faults(Fault("drop", operations=("uploads.part",)))
+    with pytest.raises(ProviderUnavailable):
+        await bench.provider().upload_file(wanted, bench.deadline())
