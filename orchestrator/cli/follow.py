@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.app import App
 
 LOOK_SECONDS = 0.5
+LOOK_SHARE = 30  # a look at thousands of accounts takes its time: at most a thirtieth goes into looking
 Enough = Callable[[JobView], bool]
 
 
@@ -88,13 +89,16 @@ async def _lines(app: App, enough: Enough, stopping: asyncio.Event) -> Status:
 
 async def watch(app: App, show: Callable[[Status], None], enough: Enough | None, stopping: asyncio.Event) -> Status:
     """Show the status again and again until it is enough for every account, or until asked to stop."""
+    clock = asyncio.get_running_loop()
     while True:
+        begin = clock.time()
         status = await app.look()
         show(status)
+        pause = max(LOOK_SECONDS, LOOK_SHARE * (clock.time() - begin))
         if stopping.is_set() or (enough and status.run and all(enough(job) for job in status.jobs)):
             return status
         try:
-            async with asyncio.timeout(LOOK_SECONDS):
+            async with asyncio.timeout(pause):
                 await stopping.wait()
         except TimeoutError:
             continue

@@ -10,6 +10,7 @@ from orchestrator.control import Listed
 from orchestrator.core.account import ProviderName
 from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.dataset import Dataset
+from orchestrator.core.errors import ConfigError
 from orchestrator.core.finding import Finding
 from orchestrator.core.job import JobId, RunId, job_id, run_id
 from orchestrator.core.moderation import Moderation
@@ -84,8 +85,16 @@ def read_desired(accounts_file: Path, datasets: Path, prices_file: Path | None, 
 
 
 def rules_of(file: AccountsFile) -> Rules:
-    """What the check asks for, for these accounts."""
+    """What the check asks for, for these accounts. Raises ConfigError where no dataset could suit them all."""
+    methods = {spec.method for spec in file.specs.values()}
+    if len(methods) > 1:
+        raise ConfigError(
+            "the accounts file has more than one `method`: "
+            + ", ".join(f"{spec.method} in [run.{provider}]" for provider, spec in file.specs.items()),
+            hint="One run has one dataset: pairs for dpo, chats for supervised. Use an accounts file for each.",
+        )
     return Rules(
+        method=methods.pop(),
         minimum_examples=max(CAPABILITIES[account.provider].minimum_examples for account in file.accounts),
         base_models=tuple(sorted({spec.base_model for spec in file.specs.values()})),
         validation_fraction=file.options.validation_fraction,

@@ -13,6 +13,8 @@ from orchestrator.core.errors import AccountError, DatasetError, ProviderError
 from orchestrator.core.moderation import Moderated, Moderation, Verdict
 from orchestrator.core.run import Run
 from orchestrator.daemon.desired import Desired
+from orchestrator.dataset import moderating
+from orchestrator.dataset.files import Paths
 from orchestrator.dataset.moderating import Time, moderate
 from orchestrator.dataset.moderation import Limits
 from orchestrator.providers.base import Connection, Moderator
@@ -100,6 +102,11 @@ async def _ask(
     if outcome.images:
         state, reason = Moderated.MISSING, f"{outcome.images} images cannot be judged here"
     return Moderation(state=state, by=connection.account.name, at=clock.now(), texts=outcome.texts, reason=reason)
+
+
+async def recalled(path: Paths, database: Database) -> moderating.Moderated:
+    """What is known of the chats at `path` without asking anyone."""
+    return await moderating.recalled(path, _Cache(database))
 
 
 class _Cache:

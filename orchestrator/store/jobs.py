@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, bindparam, func, insert, select, update
@@ -37,6 +37,11 @@ class Loaded:
     run: Run
     standing: Standing
     running: int
+
+    def after(self, outcome: Outcome, job: Job) -> Loaded:
+        """The same after an outcome was recorded as `job`."""
+        standing = outcome.standing(self.standing) if outcome.standing else self.standing
+        return replace(self, job=job, standing=standing)
 
 
 async def load(connection: AsyncConnection, job_id: JobId) -> Loaded | None:
