@@ -12,7 +12,8 @@ import httpx2
 from orchestrator.providers.base import Deadline
 
 CONNECT_SECONDS = 10.0
-START = "send_request_headers.started"
+# Both: a process may be frozen between the two, and a provider acts when it has the last byte.
+STARTS = ("send_request_headers.started", "send_request_body.started")
 READ_SECONDS = 60.0
 
 _deadline: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
@@ -39,7 +40,7 @@ def sending_before(deadline: Deadline) -> Iterator[None]:
 
 
 class DeadlineTransport(httpx2.AsyncBaseTransport):
-    """Checks the deadline, and once more when a connection is there and the first byte is about to leave.
+    """Checks the deadline, and again when a connection is there and head and body are about to leave.
 
     Only the first look would be too early: waiting for a connection, or being frozen there, is exactly what makes a
     request late.
@@ -53,10 +54,10 @@ class DeadlineTransport(httpx2.AsyncBaseTransport):
         if deadline is not None:
 
             async def check(event: str, _info: dict[str, Any]) -> None:
-                if event.endswith(START) and deadline.left <= 0:
+                if event.endswith(STARTS) and deadline.left <= 0:
                     raise DeadlinePassed
 
-            await check(START, {})
+            await check(STARTS[0], {})
             request.extensions = {**request.extensions, "trace": check}
         return await self._inner.handle_async_request(request)
 
