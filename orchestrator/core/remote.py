@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from typing import Any
 
@@ -28,6 +29,18 @@ class JobStatus(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteModel:
+    """A base model at the provider. None is what the provider does not say.
+
+    `shutdown` is the last day on which it, and every model tuned on it, can be called.
+    """
+
+    id: str
+    tunable: bool | None = None
+    shutdown: date | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

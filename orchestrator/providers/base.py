@@ -11,7 +11,7 @@ from typing import Protocol
 from orchestrator.core.account import Account, Identity
 from orchestrator.core.capabilities import Capabilities
 from orchestrator.core.moderation import Verdict
-from orchestrator.core.remote import PartedUpload, RemoteEvent, RemoteFile, RemoteJob
+from orchestrator.core.remote import PartedUpload, RemoteEvent, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.core.secret import Secret
 from orchestrator.core.spec import TrainingSpec
 
@@ -90,6 +90,9 @@ class Provider(Protocol):
 
     async def verify(self) -> Identity:
         """Whose key this is."""
+
+    async def base_model(self, name: str) -> RemoteModel | None:
+        """What the provider says of a base model; None when it does not know it."""
 
     async def find_file(self, wanted: FileToSend) -> RemoteFile | None:
         """A usable file that is already there: the same content, as far as the provider lets it be known."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import date
 from typing import Any, Final
 
 import httpx2
@@ -19,7 +20,7 @@ from orchestrator.core.errors import (
     TrainingNotAllowed,
     WrongOrganization,
 )
-from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob
+from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.base import Connect, Deadline, FileToSend, JobOrder
 from orchestrator.providers.cancelling import cancelled
@@ -91,6 +92,14 @@ class FireworksProvider:
             kind = TrainingNotAllowed if "ABUSE" in suspended else QuotaExhausted
             raise kind(f"the account is suspended: {suspended}", account=self._account.name)
         return Identity(organization=str(found["name"]).removeprefix("accounts/"))
+
+    async def base_model(self, name: str) -> RemoteModel | None:
+        try:
+            async with self._rest.reading():
+                found = await self._rest.get(f"/{name}")
+                return RemoteModel(id=found["name"], tunable=found.get("tunable"), shutdown=_day(found))
+        except RemoteMissing:
+            return None
 
     async def find_file(self, wanted: FileToSend) -> RemoteFile | None:
         """Only what is READY: a dataset without its bytes looks like one that is being checked."""
@@ -214,6 +223,11 @@ class FireworksProvider:
             created_at=epoch(job.get("createTime")),
             hyperparameters={name: job[name] for name in USED if job.get(name) is not None},
         )
+
+
+def _day(model: Mapping[str, Any]) -> date | None:
+    told = model.get("deprecationDate")
+    return date(told["year"], told["month"], told["day"]) if told else None
 
 
 def _file(file: Mapping[str, Any]) -> RemoteFile:

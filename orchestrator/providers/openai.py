@@ -28,13 +28,13 @@ from orchestrator.core.errors import (
     UnknownOutcome,
 )
 from orchestrator.core.moderation import Verdict
-from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob
+from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.base import Connect, Deadline, FileToSend, JobOrder
 from orchestrator.providers.cancelling import cancelled
 from orchestrator.providers.failures import Details, error_class, retry_after
 from orchestrator.providers.openai_dialects import DIALECTS, Dialect
-from orchestrator.providers.openai_forms import TAG_KEY, carries, creation, file_of, job_of, suffix_of
+from orchestrator.providers.openai_forms import TAG_KEY, carries, creation, file_of, job_of, model_of, suffix_of
 from orchestrator.providers.openai_uploads import Unfinished, complete, send_parts
 from orchestrator.providers.tagging import pick
 from orchestrator.providers.transport import DeadlinePassed, sending_before
@@ -77,6 +77,13 @@ class OpenAIProvider:
         async with self._reading():
             answer = await self._client.models.with_raw_response.list()
         return Identity(organization=answer.headers.get("openai-organization") or None)
+
+    async def base_model(self, name: str) -> RemoteModel | None:
+        try:
+            async with self._reading():
+                return model_of(await self._client.models.retrieve(name))
+        except RemoteMissing:
+            return None
 
     async def find_file(self, wanted: FileToSend) -> RemoteFile | None:
         candidates = [

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
-from openai.types import FileObject
+from openai.types import FileObject, Model
 from openai.types.fine_tuning import FineTuningJob
 
-from orchestrator.core.remote import FileStatus, JobStatus, RemoteFile, RemoteJob
+from orchestrator.core.remote import FileStatus, JobStatus, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers.base import JobOrder
 from orchestrator.providers.openai_dialects import FILE_STATUS, JOB_STATUS, Dialect
@@ -37,6 +38,14 @@ def _method(spec: TrainingSpec, dialect: Dialect) -> dict[str, Any]:
     left_open = (None,) if dialect.says_auto else (None, "auto")
     chosen = {wire: value for wire, value in given.items() if value not in left_open}
     return {"type": spec.method, spec.method: {"hyperparameters": {**dialect.always, **chosen}}}
+
+
+def model_of(model: Model) -> RemoteModel:
+    """A base model as the server shows it. OpenAI names its last day, Azure a time and whether it can be tuned."""
+    shown = model.model_dump()
+    day, ending = shown.get("shutdown_date"), (shown.get("deprecation") or {}).get("inference")
+    shutdown = date.fromisoformat(day) if day else datetime.fromtimestamp(ending, UTC).date() if ending else None
+    return RemoteModel(id=model.id, tunable=(shown.get("capabilities") or {}).get("fine_tune"), shutdown=shutdown)
 
 
 def file_of(file: FileObject) -> RemoteFile:

@@ -80,11 +80,11 @@ class Rest:
 
     async def get(self, path: str, **query: str) -> Any:
         """The JSON of a GET."""
-        return (await self.send("GET", path, params=query)).json()
+        return (await self.send("GET", path, params=query or None)).json()
 
     async def post(self, path: str, body: Mapping[str, Any], **query: str) -> Any:
         """The JSON of a POST of JSON."""
-        return (await self.send("POST", path, json=body, params=query)).json()
+        return (await self.send("POST", path, json=body, params=query or None)).json()
 
     async def send(self, method: str, path: str, *, expect: int | None = None, **options: Any) -> httpx2.Response:
         """One request. Raises Refusal for an answer that is neither a success nor the one expected."""

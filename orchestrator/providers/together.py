@@ -15,7 +15,7 @@ import httpx2
 from orchestrator.core.account import Account, Identity, ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, Capabilities
 from orchestrator.core.errors import QuotaExhausted, RemoteMissing, RequestRejected
-from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob
+from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers.base import Connect, Deadline, FileToSend, JobOrder
@@ -81,6 +81,15 @@ class TogetherProvider:
             async with self._rest.reading():
                 who = await self._rest.get("/whoami")
         return Identity(organization=who.get("organization", {}).get("id"), project=who.get("project", {}).get("id"))
+
+    async def base_model(self, name: str) -> RemoteModel | None:
+        """What has limits for fine-tuning can be tuned; nothing here says until when."""
+        try:
+            async with self._rest.reading():
+                limits = await self._rest.get("/fine-tunes/models/limits", model_name=name)
+                return RemoteModel(id=limits["model_name"], tunable=True)
+        except RemoteMissing:
+            return None
 
     async def find_file(self, wanted: FileToSend) -> RemoteFile | None:
         async with self._rest.reading():

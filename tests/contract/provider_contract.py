@@ -62,6 +62,14 @@ class ProviderContract:
 
         await error(verify(), WrongOrganization)
 
+    async def test_a_base_model_is_known_or_not(self, bench: Bench) -> None:
+        provider = bench.provider()
+        model = await provider.base_model(bench.base_model)
+        assert model is not None
+        assert model.id == bench.base_model
+        assert model.tunable is not False
+        assert await provider.base_model("accounts/fireworks/models/none") is None
+
     async def test_an_uploaded_file_becomes_ready(self, bench: Bench) -> None:
         provider = bench.provider()
         sent = await provider.upload_file(bench.file(), bench.deadline())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_openai_dialects import Forgetful, Refusing, Silent
+from openai.types import Model
 from provider_bench import (
     LINES,
     TAG,
@@ -29,10 +31,11 @@ from orchestrator.core.errors import (
     TemporaryError,
     UnknownOutcome,
 )
-from orchestrator.core.remote import JobStatus
+from orchestrator.core.remote import JobStatus, RemoteModel
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers import openai
 from orchestrator.providers.base import Deadline
+from orchestrator.providers.openai_forms import model_of
 from orchestrator.providers.transport import shared_client
 from orchestrator.sandbox import Fault, SandboxSettings
 
@@ -140,6 +143,17 @@ async def test_nebius_result_is_the_last_checkpoint(tmp_path: Path) -> None:
     assert len(saved) > 1
     assert done.fine_tuned_model == saved[max(saved)]
     assert done.organization is None
+
+
+async def test_what_is_told_of_a_base_models_last_day(tmp_path: Path) -> None:
+    openais = await OpenAIBench(tmp_path).provider().base_model("gpt-4.1-mini-2025-04-14")
+    assert openais == RemoteModel(id="gpt-4.1-mini-2025-04-14", shutdown=date(2027, 1, 14))
+    bench = FireworksBench(tmp_path)
+    fireworks = await bench.provider().base_model(bench.base_model)
+    assert fireworks == RemoteModel(id=bench.base_model, tunable=True, shutdown=date(2027, 3, 1))
+    ends = {"fine_tune": 1_790_000_000, "inference": 1_800_000_000}
+    azure = model_of(Model.construct(id="m", capabilities={"fine_tune": True}, deprecation=ends))
+    assert azure == RemoteModel(id="m", tunable=True, shutdown=date(2027, 1, 15))
 
 
 async def test_together_does_not_create_what_the_account_may_not_pay(tmp_path: Path) -> None:

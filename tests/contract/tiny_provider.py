@@ -10,7 +10,7 @@ import httpx2
 from orchestrator.core.account import Account, Identity
 from orchestrator.core.capabilities import Capabilities, FoundBy, PriceFrom
 from orchestrator.core.errors import RemoteMissing
-from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob
+from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.base import Connect, Deadline, FileToSend, JobOrder
 from orchestrator.providers.cancelling import cancelled
@@ -47,6 +47,11 @@ class Tiny:
 
     async def verify(self) -> Identity:
         return Identity(organization=(await self._get("/v3/whoami"))["organization"]["id"])
+
+    async def base_model(self, name: str) -> RemoteModel | None:
+        with suppress(RemoteMissing):
+            return RemoteModel(id=(await self._get(f"/v1/fine-tunes/models/limits?model_name={name}"))["model_name"])
+        return None
 
     async def find_file(self, wanted: FileToSend) -> RemoteFile | None:
         name = (wanted.filename, wanted.wire_bytes)

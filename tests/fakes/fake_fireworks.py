@@ -33,6 +33,7 @@ def create_fireworks(
     world = World(_error, clock, file_seconds, training_seconds)
     routes = [
         ("GET", ACCOUNT, "models.list", get_account),
+        ("GET", "/v1/accounts/fireworks/models/{model}", "models.retrieve", get_model),
         ("POST", ACCOUNT + "/datasets", "files.create", create_dataset),
         ("POST", DATASET + ":upload", "files.create", upload),
         ("POST", DATASET + ":getUploadEndpoint", "files.create", upload_endpoint),
@@ -44,11 +45,10 @@ def create_fireworks(
         ("GET", JOBS + "/{job_id}", "jobs.retrieve", get_job),
         ("POST", JOBS + "/{job_id}:cancel", "jobs.cancel", cancel_job),
     ]
-    gates = [
-        Route(path, Gate(world, operation, _own(handler) if operation else handler, public=not operation),
-              methods=[method])
-        for method, path, operation, handler in routes
-    ]  # fmt: skip
+    gates = []
+    for method, path, operation, handler in routes:
+        own = _own(handler) if "{account}" in path else handler
+        gates.append(Route(path, Gate(world, operation, own, public=not operation), methods=[method]))
     app = Starlette(routes=gates)
     app.router.redirect_slashes = False
     return app, world
@@ -68,6 +68,13 @@ async def get_account(ask: Ask) -> Reply:
     name = f"accounts/org-{ask.name}"
     suspended = "CREDIT_DEPLETED" if ask.name == "poor" else "UNSUSPENDED"
     return Reply({"name": name, "email": "a@example.org", "state": "READY", "suspendState": suspended})
+
+
+async def get_model(ask: Ask) -> Reply:
+    name = f"accounts/fireworks/models/{ask.path('model')}"
+    if name not in MODELS:
+        raise Refused(404, f"no model {name}", "not_found")
+    return Reply({"name": name, "tunable": True, "deprecationDate": {"year": 2027, "month": 3, "day": 1}})
 
 
 async def create_dataset(ask: Ask) -> Reply:

@@ -13,6 +13,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 JOBS = re.compile(r".*/fine_tuning/jobs(/[^/]+)?(/cancel)?")
+MODEL = re.compile(r"(.*/models/)(.+)")
 FILES = re.compile(r".*/files(/[^/]+)?")
 
 
@@ -37,6 +38,12 @@ class Translator:
     def job_told(self, job: dict[str, Any]) -> dict[str, Any]:
         return job
 
+    def model_asked(self, name: str) -> str:
+        return name
+
+    def model_told(self, model: dict[str, Any]) -> dict[str, Any]:
+        return model
+
     def file_told(self, file: dict[str, Any]) -> dict[str, Any]:
         return file
 
@@ -47,6 +54,8 @@ class Translator:
         if scope["type"] != "http" or not scope["path"].startswith(self.prefix):
             return await self._sandbox(scope, receive, send)
         path = "/v1" + scope["path"].removeprefix(self.prefix)
+        if named := MODEL.fullmatch(path):
+            path = named[1] + self.model_asked(named[2])
         scope = {**scope, "path": path, "raw_path": path.encode()}
         marked = False
         if scope["method"] == "POST" and path.endswith(("/jobs", "/files")):
@@ -66,7 +75,8 @@ class Translator:
         """The answer in this dialect's words."""
         if status >= 400:
             return {"error": self.error_told(body["error"])} if "error" in body else body
-        tell = self.job_told if JOBS.fullmatch(path) else self._file if FILES.fullmatch(path) else None
+        tells = {JOBS: self.job_told, FILES: self._file, MODEL: self.model_told}
+        tell = next((tell for pattern, tell in tells.items() if pattern.fullmatch(path)), None)
         if marked:
             self.marked.add(body["id"])
         if tell is None:
@@ -130,6 +140,13 @@ class Nebius(Translator):
         kept = {name: asked[name] for name in ("n_epochs", "batch_size") if name in asked}
         method = {"type": "supervised", "supervised": {"hyperparameters": kept}}
         return body | {"model": MODELS.get(body["model"], body["model"]), "method": method}
+
+    def model_asked(self, name: str) -> str:
+        return MODELS.get(name, name)
+
+    def model_told(self, model: dict[str, Any]) -> dict[str, Any]:
+        named = {theirs: ours for ours, theirs in MODELS.items()}
+        return {"id": named.get(model["id"], model["id"]), "object": "model", "created": 0, "owned_by": "system"}
 
     def job_told(self, job: dict[str, Any]) -> dict[str, Any]:
         named = {theirs: ours for ours, theirs in MODELS.items()}

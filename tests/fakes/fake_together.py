@@ -127,6 +127,8 @@ async def delete_file(ask: Ask) -> Reply:
 
 
 async def limits(ask: Ask) -> Reply:
+    if ask.request.query_params["model_name"] not in MODELS:
+        raise Refused(404, "no such model", "not_found")
     training = {"max_batch_size": 64, "max_batch_size_dpo": 32, "min_batch_size": 1}
     lora = {"max_rank": 64, "target_modules": ["all-linear"], "default_rank": 8}
     return Reply(
