@@ -7,9 +7,12 @@ from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orchestrator.core.errors import ConfigError
 from orchestrator.core.replica import Replica
 from orchestrator.store import replicas
 from orchestrator.store.database import Database
+
+MOST_SKEW = 1.0  # seconds; an intent's deadline must not have passed here long before it has there
 
 
 class Presence:
@@ -33,6 +36,21 @@ class Presence:
             await replicas.beat(connection, replace(self._replica, seen_at=now, alive_until=now + self._silence))
 
         await self._database.write(change)
+
+    async def check_clock(self) -> None:
+        """Raises ConfigError when this machine and the database differ about the time: replicas rely on it."""
+        if self._database.is_sqlite:
+            return
+        before = self._now()
+        async with self._database.read() as connection:
+            there = await replicas.clock(connection)
+        after = self._now()
+        skew = (before + after) / 2 - there
+        if abs(skew) > MOST_SKEW + (after - before) / 2:
+            raise ConfigError(
+                f"this machine's clock is {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} the database's",
+                hint="Set both by the same time service (NTP): replicas rely on it for what is still under way.",
+            )
 
     async def leave(self) -> None:
         """Be gone: what this replica held is free at once."""

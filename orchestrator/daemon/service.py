@@ -15,6 +15,7 @@ from orchestrator.dispatch.base import Dispatch
 from orchestrator.store.database import UNREACHABLE
 
 WATCH_SECONDS = 2.0
+CLOCK_SECONDS = 60.0
 STOP_SECONDS = 8.0  # what is in flight may take this long when the process is asked to stop
 
 Converge = Callable[[], Awaitable[str | None]]
@@ -53,10 +54,12 @@ class Service:
 
     async def start(self) -> None:
         """Converge once, loudly, and begin. Raises what is wrong with the accounts file or the dataset."""
+        await self._presence.check_clock()
         self._seen = self._signature()
         self._scheduler.cron(await self._converge(), "schedule", self.reload)
         await self._presence.beat()
         self._scheduler.every(self._presence.beat_seconds, "presence", self._presence.beat)
+        self._scheduler.every(CLOCK_SECONDS, "clock", self._presence.check_clock)
         self._scheduler.every(WATCH_SECONDS, "watch", self._watch)
         self._scheduler.start()
         self._work = asyncio.create_task(self._dispatch.run(self._reconciler.handle), name="dispatch")

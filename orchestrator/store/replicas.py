@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict, fields
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Float, cast, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.replica import Replica
 from orchestrator.store.tables import leases, replicas
 
 REMEMBERED = 24 * 3600.0  # seconds a dead replica's row is kept
+_CLOCK = select(cast(func.extract("epoch", func.clock_timestamp()), Float))
 _COLUMNS = [replicas.c[field.name] for field in fields(Replica)]
 
 
@@ -21,6 +22,12 @@ async def beat(connection: AsyncConnection, replica: Replica) -> None:
     if changed.rowcount == 0:
         await connection.execute(insert(replicas).values(values))
         await connection.execute(delete(replicas).where(replicas.c.alive_until < replica.seen_at - REMEMBERED))
+
+
+async def clock(connection: AsyncConnection) -> float:
+    """What time it is at the server (PostgreSQL), in epoch seconds, UTC."""
+    time: float = (await connection.execute(_CLOCK)).scalar_one()
+    return time
 
 
 async def live(connection: AsyncConnection, now: float) -> list[Replica]:

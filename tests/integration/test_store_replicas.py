@@ -1,0 +1,226 @@
+"""Replicas, leases, and what PostgreSQL does about one that is frozen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, insert, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+from store_values import NOW, a_job, fill, id_of
+
+from orchestrator.core.replica import Replica
+from orchestrator.dispatch import queue
+from orchestrator.store import jobs, leases, replicas
+from orchestrator.store.database import UNREACHABLE, Database, migrations_folder
+from orchestrator.store.tables import leases as lease_table
+
+ALIVE = NOW + 60
+
+
+def a_replica(name: str, **changes: Any) -> Replica:
+    values: dict[str, Any] = {"host": "h", "pid": 1, "started_at": NOW, "seen_at": NOW, "alive_until": ALIVE}
+    return Replica(name, **(values | changes))
+
+
+async def beat(database: Database, *beating: Replica) -> None:
+    for replica in beating:
+        await database.write(lambda c, replica=replica: replicas.beat(c, replica))  # type: ignore[misc]
+
+
+async def live(database: Database, now: float = NOW) -> list[Replica]:
+    async with database.read() as connection:
+        return await replicas.live(connection, now)
+
+
+class TestReplicas:
+    async def test_each_beat_is_the_latest_sign_of_life(self, database: Database) -> None:
+        later = a_replica("a", seen_at=NOW + 5, alive_until=NOW + 15)
+        await beat(database, a_replica("a", alive_until=NOW + 10), a_replica("b", started_at=NOW - 1), later)
+        assert await live(database) == [a_replica("b", started_at=NOW - 1), later]
+        assert [replica.id for replica in await live(database, NOW + 15)] == ["b"]
+
+    async def test_one_that_leaves_is_gone_with_its_leases(self, database: Database) -> None:
+        await fill(database, [a_job("acme"), a_job("other")])
+        await beat(database, a_replica("a"), a_replica("b"))
+        rows = [{"account": "acme", "replica": "a"}, {"account": "other", "replica": "b"}]
+        await database.write(lambda c: c.execute(insert(lease_table), rows))
+        await database.write(lambda c: replicas.leave(c, "a"))
+        assert [replica.id for replica in await live(database)] == ["b"]
+        async with database.read() as connection:
+            assert [row.account for row in await connection.execute(leases.held(NOW))] == ["other"]
+
+    async def test_the_long_dead_are_forgotten(self, database: Database) -> None:
+        await beat(database, a_replica("old", alive_until=NOW - replicas.REMEMBERED - 1), a_replica("a"))
+        assert [replica.id for replica in await live(database, 0)] == ["a"]
+
+
+class TestOverdue:
+    async def test_lost_wake_ups_are_found_unless_a_live_replica_is_at_work(self, database: Database) -> None:
+        await fill(
+            database,
+            [
+                a_job("lost", wake_at=NOW - 9),
+                a_job("busy", wake_at=NOW - 9),
+                a_job("orphan", wake_at=NOW - 8),
+                a_job("late", wake_at=NOW - 1),
+                a_job("asleep", wake_at=None),
+            ],
+        )
+        await beat(database, a_replica("a"), a_replica("dead", alive_until=NOW - 1))
+        rows = [{"account": "busy", "replica": "a"}, {"account": "orphan", "replica": "dead"}]
+        await database.write(lambda c: c.execute(insert(lease_table), rows))
+        async with database.read() as connection:
+            found = await jobs.overdue(connection, NOW - 3, NOW, 9)
+            assert [(wake_up.account, wake_up.at) for wake_up in found] == [("lost", NOW - 9), ("orphan", NOW - 8)]
+            assert len(await jobs.overdue(connection, NOW - 3, NOW, 1)) == 1
+
+
+@pytest.fixture
+async def postgresql(postgres_url: str) -> AsyncIterator[Database]:
+    database = Database(postgres_url.replace("postgresql://", "postgresql+asyncpg://"))
+    await database.migrate()
+    yield database
+    await database.close()
+
+
+class TestLeases:
+    """Only PostgreSQL has more than one replica."""
+
+    @pytest.fixture
+    async def database(self, postgresql: Database) -> Database:
+        await fill(postgresql, [a_job("acme"), a_job("later", wake_at=NOW + 1)])
+        await beat(postgresql, a_replica("a"), a_replica("b"))
+        return postgresql
+
+    async def take(self, database: Database, replica: str, account: str = "acme", now: float = NOW) -> bool:
+        return await database.write(lambda c: leases.take(c, id_of(account), replica, now))
+
+    async def test_only_one_replica_has_an_account(self, database: Database) -> None:
+        assert await self.take(database, "a")
+        assert not await self.take(database, "b")
+        await database.write(lambda c: leases.give_back(c, "acme", "b"))  # not its own
+        assert not await self.take(database, "b")
+        await database.write(lambda c: leases.give_back(c, "acme", "a"))
+        assert await self.take(database, "b")
+
+    async def test_a_replica_may_take_again_what_it_has(self, database: Database) -> None:
+        assert await self.take(database, "a")
+        assert await self.take(database, "a")
+
+    async def test_the_account_of_a_dead_replica_is_free(self, database: Database) -> None:
+        assert await self.take(database, "a")
+        assert not await self.take(database, "b", now=ALIVE - 1)
+        await beat(database, a_replica("b", alive_until=ALIVE + 60))
+        assert await self.take(database, "b", now=ALIVE)
+        assert not await self.take(database, "a", now=ALIVE)
+
+    async def test_nothing_is_taken_for_a_job_that_is_not_due(self, database: Database) -> None:
+        assert not await self.take(database, "a", "later")
+        assert not await self.take(database, "a", "nobody")
+        assert await self.take(database, "a", "later", NOW + 1)
+
+    async def test_leases_whose_end_was_lost_are_given_back(self, database: Database) -> None:
+        for account in ("acme", "later"):
+            assert await self.take(database, "a", account, NOW + 1)
+        await database.write(lambda c: leases.give_back_all_but(c, ["later"], "a"))
+        assert await self.take(database, "b", "acme")
+        assert not await self.take(database, "b", "later", NOW + 1)
+
+    async def test_of_many_who_ask_at_once_one_gets_it(self, database: Database, postgres_url: str) -> None:
+        names = [f"r{number}" for number in range(6)]
+        await beat(database, *(a_replica(name) for name in names))
+        others = [Database(postgres_url.replace("postgresql://", "postgresql+asyncpg://")) for _ in names]
+        taken = await asyncio.gather(*(self.take(other, name) for other, name in zip(others, names, strict=True)))
+        assert sum(taken) == 1
+        await asyncio.gather(*(other.close() for other in others))
+
+
+class TestPostgres:
+    async def test_replicas_that_start_at_once_migrate_once(self, postgres_url: str) -> None:
+        url = postgres_url.replace("postgresql://", "postgresql+asyncpg://")
+        starting = [Database(url) for _ in range(5)]
+
+        async def start(database: Database) -> None:
+            await database.migrate()
+            await queue.install(database)
+
+        await asyncio.gather(*(start(database) for database in starting))
+        await fill(starting[0], [a_job("acme")])
+        await asyncio.gather(*(database.close() for database in starting))
+
+    async def test_the_queues_own_tables_are_no_drift(self, postgresql: Database) -> None:
+        await queue.install(postgresql)
+
+        def check(connection: Connection) -> None:
+            config = Config()
+            config.set_main_option("script_location", str(migrations_folder()))
+            config.attributes["connection"] = connection
+            command.check(config)  # raises where there is a difference
+
+        async with postgresql.read() as connection:
+            await connection.run_sync(check)
+
+    async def test_a_frozen_writer_is_thrown_out_before_the_others_give_up(
+        self, postgresql: Database, postgres_url: str
+    ) -> None:
+        """It holds the lock and goes no further; asleep is as good as SIGSTOP to the server."""
+        holding = asyncio.Event()
+        released = asyncio.Event()
+
+        async def freeze(connection: AsyncConnection) -> None:
+            await connection.execute(text("SELECT 1"))
+            holding.set()
+            await released.wait()
+            await connection.execute(text("SELECT 1"))
+
+        frozen = asyncio.create_task(postgresql.write(freeze))
+        await holding.wait()
+        other = Database(postgres_url.replace("postgresql://", "postgresql+asyncpg://"))
+        async with asyncio.timeout(5):
+            await beat(other, a_replica("other"))
+        released.set()
+        with pytest.raises(UNREACHABLE):
+            await frozen
+        assert [replica.id for replica in await live(other)] == ["other"]
+        await other.close()
+
+    async def test_the_queues_log_is_emptied(self, postgres_url: str) -> None:
+        database = Database(
+            postgres_url.replace("postgresql://", "postgresql+asyncpg://"), queue.scheduler(lambda: NOW)
+        )
+        await database.migrate()
+        await queue.install(database)
+        await fill(database, [a_job("acme"), a_job("other")])
+
+        async def count(table: str) -> int:
+            async with database.read() as connection:
+                found: int = (await connection.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one()
+                return found
+
+        assert (await count("pgqueuer"), await count("pgqueuer_log")) == (2, 2)
+        await database.write(queue.prune)
+        assert (await count("pgqueuer"), await count("pgqueuer_log")) == (2, 0)
+        await database.close()
+
+    async def test_wake_ups_are_taken_back_with_what_promised_them(self, postgres_url: str) -> None:
+        database = Database(
+            postgres_url.replace("postgresql://", "postgresql+asyncpg://"), queue.scheduler(lambda: NOW)
+        )
+        await database.migrate()
+        await queue.install(database)
+        await fill(database, [a_job("acme", wake_at=None)])
+
+        async def wake_and_fail(connection: AsyncConnection) -> None:
+            await jobs.wake_account(connection, "acme", NOW)
+            raise LookupError("on second thoughts")
+
+        with pytest.raises(LookupError):
+            await database.write(wake_and_fail)
+        async with database.read() as connection:
+            assert (await connection.execute(text("SELECT count(*) FROM pgqueuer"))).scalar_one() == 0
+        await database.close()
