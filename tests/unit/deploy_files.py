@@ -34,6 +34,11 @@ def image_environ() -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in instruction("ENV").split())
 
 
+def verbs() -> set[str]:
+    group: Any = typer.main.get_command(app)
+    return set(group.commands)
+
+
 def parse(arguments: Sequence[str]) -> dict[str, Any]:
     """What the command line makes of these arguments, without doing it. Raises where it does not know one."""
     group: Any = typer.main.get_command(app)

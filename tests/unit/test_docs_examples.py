@@ -1,0 +1,64 @@
+"""What the pages tell people to type is understood by the program."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from deploy_files import ROOT, parse, verbs
+
+from orchestrator.settings import FROM_FILE, PREFIX, Settings
+from orchestrator.sources.accounts import read_accounts
+
+PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in PAGES}
+HEAD = '[run]\nname = "x"\n\n[run.openai]\nbase_model = "m"\n'
+
+
+def blocks(text: str, *languages: str) -> Iterator[str]:
+    for language, block in re.findall(r"^ *```(\w+)\n(.+?)^ *```", text, re.MULTILINE | re.DOTALL):
+        if language in languages:
+            yield block
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    for name, text in TEXTS.items():
+        for block in blocks(text, "sh", "console"):
+            for line in block.splitlines():
+                if found := re.match(r"[$ ]*(?:until )?(?:\S*/bin/|docker exec \S+ )?orchestrator ([a-z].*)", line):
+                    yield name, re.split(r" *(?:#|;|\||&|\d?>) *", found[1])[0]
+        for inline in re.findall(r"`orchestrator ([a-z][^`]*)`", text):
+            yield name, " ".join(inline.split())
+
+
+@pytest.mark.parametrize(("page", "command"), sorted(set(commands())))
+def test_a_command_is_one(page: str, command: str) -> None:
+    verb, *arguments = shlex.split(command)
+    assert verb in verbs()
+    if arguments:  # a verb that is merely mentioned may want some
+        parse([verb, *arguments])
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_a_setting_is_one(page: str) -> None:
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {PREFIX}
+    known |= {f"{PREFIX}{option}_FILE" for option in FROM_FILE}
+    assert set(re.findall(rf"{PREFIX}[A-Z_]*[A-Z]|{PREFIX}", TEXTS[page])) <= known
+
+
+@pytest.mark.parametrize(("page", "block"), [(n, b) for n, t in TEXTS.items() for b in blocks(t, "toml")])
+def test_an_accounts_file_is_one(page: str, block: str, tmp_path: Path) -> None:
+    path = tmp_path / "accounts.toml"
+    lines = re.sub(r"^   ", "", block, flags=re.MULTILINE) if block.startswith("   ") else block
+    path.write_text(lines if "[run]" in lines else (HEAD if "[run." not in lines else HEAD[:17]) + lines)
+    assert read_accounts(path).accounts
+
+
+def test_every_page_is_on_the_site() -> None:
+    text = re.sub(r"!!python\S+", "", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    listed = set(re.findall(r"[\w/-]+\.md", str(yaml.safe_load(text)["nav"])))
+    assert listed == {name.removeprefix("docs/") for name in TEXTS if name.startswith("docs/")}
