@@ -28,11 +28,13 @@ from orchestrator.core.plan import Plan, Step
 from orchestrator.core.run import Standing
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.daemon.desired import Desired, read_desired
-from orchestrator.daemon.moderation import expected, moderated
+from orchestrator.daemon.moderation import expected, moderated, recalled
 from orchestrator.daemon.presence import Presence
 from orchestrator.daemon.reconciler import Pace, Reconciler
 from orchestrator.daemon.scheduler import Scheduler
 from orchestrator.daemon.service import Service
+from orchestrator.dataset.files import Paths
+from orchestrator.dataset.moderating import Moderated
 from orchestrator.dispatch.base import Dispatch
 from orchestrator.dispatch.embedded import EmbeddedDispatch
 from orchestrator.providers.base import Connect, Connection
@@ -236,6 +238,10 @@ class App:
         """The current run as it is."""
         return await status.look(self.database, self.clock.now())
 
+    async def recall_moderation(self, chats: Paths) -> Moderated:
+        """What the moderation said of these chats before."""
+        return await recalled(chats, self.database)
+
     async def verify(self, accounts: Sequence[Account]) -> dict[str, Identity | Failure]:
         """Ask each account's provider whose key it is."""
         slots = asyncio.Semaphore(self.settings.max_in_flight)
@@ -346,6 +352,12 @@ def crash_at(point: str | None) -> Callable[[str], None]:
             os.kill(os.getpid(), signal.SIGKILL)
 
     return reached
+
+
+def has_database(settings: Settings) -> bool:
+    """Whether there is one to look into: SQLite makes its file with the first run."""
+    url = make_url(settings.database_url)
+    return url.get_backend_name() != "sqlite" or Path(url.database or "").is_file()
 
 
 @contextmanager

@@ -1,82 +1,137 @@
-"""The verbs about the dataset alone: no account is spoken to."""
+"""The verbs about the dataset alone: check and format. No account is spoken to."""
 
 from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from orchestrator.cli.render import finding_line, print_json
-from orchestrator.cli.session import DONE, FAILED
+from orchestrator.cli.form import Form
+from orchestrator.cli.progress import reading
+from orchestrator.cli.render import print_json
+from orchestrator.cli.session import DONE, FAILED, Session
+from orchestrator.core.dataset import Dataset, Part
+from orchestrator.core.errors import ConfigError
+from orchestrator.core.finding import Severity
 from orchestrator.daemon.desired import rules_of
 from orchestrator.dataset import Checked, Rules, build
-from orchestrator.dataset import check as check_path
+from orchestrator.dataset import check as check_paths
+from orchestrator.dataset.output import to_json, to_sarif, to_text
 from orchestrator.settings import Settings
 from orchestrator.sources.accounts import read_accounts
 
 
-def check(settings: Settings, paths: Sequence[Path], *, as_json: bool) -> int:
-    """Print every finding; FAILED when there is an error."""
-    rules, default = _rules(settings, needed=not paths)
-    results = [(path, check_path(path, rules)) for path in paths or [default]]
-    if as_json:
-        print_json([_checked_json(path, checked) for path, checked in results])
-    else:
-        for path, checked in results:
-            _print(path, checked)
-    return FAILED if any(checked.errors for _, checked in results) else DONE
+def check(
+    given: Session, paths: Sequence[Path], *, form: Form, strict: bool, training: Path | None, report: Path | None
+) -> int:
+    """Print every finding; FAILED when there is an error, or with `strict` a warning."""
+    rules, chats = wanted(given.settings, paths)
+    with reading("checking") as tell:
+        checked = check_paths(chats, rules, training=training, progress=tell)
+    if report:
+        _report(given, checked, chats, report)
+    _print(checked, form)
+    return FAILED if checked.errors or (strict and checked.warnings) else DONE
 
 
-def format_(settings: Settings, path: Path | None, output: Path | None, *, as_json: bool) -> int:
+def _print(checked: Checked, form: Form) -> None:
+    match form:
+        case Form.TEXT:
+            sys.stdout.write(to_text(checked))
+        case Form.JSON:
+            print_json(to_json(checked))
+        case Form.SARIF:
+            print_json(to_sarif(checked))
+
+
+def _report(given: Session, checked: Checked, chats: Sequence[Path], target: Path) -> None:
+    from orchestrator.cli.moderation import recalled
+    from orchestrator.dataset.report import to_html
+
+    title = ", ".join(str(path) for path in chats[:3]) + (f" and {len(chats) - 3} more" if len(chats) > 3 else "")
+    page = to_html(checked, title=title, moderation=recalled(given, chats))
+    with writing(target):
+        target.write_text(page, encoding="utf-8")
+    sys.stderr.write(f"report: {target}\n")
+
+
+def format_(
+    settings: Settings,
+    path: Path | None,
+    output: Path | None,
+    *,
+    validation: float | None,
+    seed: int | None,
+    as_json: bool,
+) -> int:
     """Write the canonical JSONL; print where it is, its figures and its SHA-256."""
-    rules, default = _rules(settings, needed=path is None)
-    dataset = build(path or default, settings.data_dir / "datasets", rules).dataset
-    parts = {"training": dataset.training, "validation": dataset.validation}
-    written = {name: part for name, part in parts.items() if part is not None}
-    if output is not None:
-        shutil.copyfile(dataset.training.path, output)
-        if dataset.validation is not None:
-            shutil.copyfile(dataset.validation.path, output.with_name(f"{output.stem}.validation{output.suffix}"))
+    rules, (chats, *_) = wanted(settings, [path] if path else [])
+    rules = replace(
+        rules,
+        validation_fraction=rules.validation_fraction if validation is None else validation,
+        seed=rules.seed if seed is None else seed,
+    )
+    with reading("reading") as tell:
+        built = build(chats, settings.data_dir / "datasets", rules, progress=tell)
+    if warnings := built.checked.total(Severity.WARNING):
+        sys.stderr.write(f"{warnings:,} warning{'s'[: warnings > 1]}: see `orchestrator check`\n")
+    parts = _copied(built.dataset, output) if output else _parts(built.dataset)
     if as_json:
-        print_json({name: asdict(part) | {"path": str(part.path)} for name, part in written.items()})
-        return DONE
-    for name, part in written.items():
-        place = output if output and name == "training" else part.path
-        sys.stdout.write(
-            f"{name}: {place}\n  {part.examples} examples, {part.bytes:,} bytes, tokens: {part.tokens}\n"
-        )
-        sys.stdout.write(f"  sha256 {part.sha256}\n")
+        print_json({name: asdict(part) | {"path": str(part.path)} for name, part in parts.items()})
+    else:
+        sys.stdout.write("".join(_part_text(name, part) for name, part in parts.items()))
     return DONE
 
 
-def _rules(settings: Settings, *, needed: bool) -> tuple[Rules, Path]:
-    """The rules of the accounts file; plain ones where there is none and none is needed."""
-    if not needed and not settings.accounts_file.exists():
-        return Rules(), Path()
+def _parts(dataset: Dataset) -> dict[str, Part]:
+    parts = {"training": dataset.training, "validation": dataset.validation}
+    return {name: part for name, part in parts.items() if part is not None}
+
+
+def _copied(dataset: Dataset, output: Path) -> dict[str, Part]:
+    """The parts where they were asked for; the validation part beside the training part."""
+    places = {"training": output, "validation": output.with_name(f"{output.stem}.validation{output.suffix}")}
+    parts = _parts(dataset)
+    for name, part in parts.items():
+        with writing(places[name]):
+            shutil.copyfile(part.path, places[name])
+    return {name: replace(part, path=places[name]) for name, part in parts.items()}
+
+
+def _part_text(name: str, part: Part) -> str:
+    tokens = "tokens unknown" if part.tokens is None else f"{part.tokens:,} tokens an epoch"
+    counted = f", {tokens}" if name == "training" else ""
+    examples = f"{part.examples:,} example" + ("" if part.examples == 1 else "s")
+    return f"{name}: {part.path}\n  {examples}, {part.bytes:,} bytes{counted}\n  sha256 {part.sha256}\n"
+
+
+def wanted(settings: Settings, paths: Sequence[Path]) -> tuple[Rules, list[Path]]:
+    """The rules and the chats: those of the accounts file, where nothing else is named.
+
+    How many examples there must be is asked of the accounts file's dataset only: a single chat is worth a look too.
+    """
+    if paths and not settings.accounts_file.exists():
+        return Rules(minimum_examples=0), list(paths)
     file = read_accounts(settings.accounts_file)
-    return rules_of(file), file.dataset
+    rules = rules_of(file)
+    if paths and [path.resolve() for path in paths] != [file.dataset.resolve()]:
+        rules = replace(rules, minimum_examples=0)
+    return rules, list(paths) or [_seen_from_here(file.dataset)]
 
 
-def _print(path: Path, checked: Checked) -> None:
-    for finding in checked.findings:
-        sys.stdout.write(finding_line(finding) + "\n")
-    summary = checked.summary
-    sys.stdout.write(
-        f"{path}: {len(summary.files)} files, {summary.chats} chats, {summary.examples} examples, "
-        f"{summary.refused} refused; {len(checked.errors)} errors, {len(checked.warnings)} warnings\n"
-    )
+def _seen_from_here(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def _checked_json(path: Path, checked: Checked) -> dict[str, object]:
-    summary = checked.summary
-    return {
-        "path": str(path),
-        "examples": summary.examples,
-        "refused": summary.refused,
-        "files": [asdict(file) for file in summary.files],
-        "ignored": list(summary.ignored),
-        "tokens": dict(summary.tokens),
-        "findings": [asdict(finding) for finding in checked.findings],
-    }
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Write a file that was asked for; what prevents it is a usage error."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"{target} cannot be written: {error.strerror}", hint="Choose a file in a folder that exists."
+        ) from None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.settings import Settings
 
 DONE, FAILED, USAGE = 0, 1, 2
+LISTED = 50  # findings that an error shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,9 @@ def explain(error: OrchestratorError) -> str:
     if isinstance(error, DatasetError):
         from orchestrator.cli.render import finding_line
 
-        lines += [f"  {finding_line(finding)}" for finding in error.findings]
+        lines += [f"  {finding_line(finding)}" for finding in error.findings[:LISTED]]
+        if (more := len(error.findings) - LISTED) > 0:
+            lines.append(f"  and {more:,} more: `orchestrator check` lists them all")
     if error.hint:
         lines.append(f"hint: {error.hint}")
     return "\n".join(lines)

@@ -16,7 +16,7 @@ from orchestrator.dataset.checks.texts import said
 from orchestrator.dataset.checks.whole import Whole
 from orchestrator.dataset.codes import Code
 from orchestrator.dataset.example import Example, finding
-from orchestrator.dataset.files import ignored, size, sources
+from orchestrator.dataset.files import Paths, ignored, missing, size, sources
 from orchestrator.dataset.found import Found
 from orchestrator.dataset.reading import Record, read
 from orchestrator.dataset.rules import Rules
@@ -40,7 +40,7 @@ class Accepted(NamedTuple):
 class Check:
     """One pass over the files of a dataset. `accepted` gives what is good; afterwards `checked` says the rest."""
 
-    def __init__(self, path: Path, rules: Rules, progress: Progress | None = None) -> None:
+    def __init__(self, path: Paths, rules: Rules, progress: Progress | None = None) -> None:
         self.tally = Tally(rules.base_models)
         self._path = path
         self._rules = rules
@@ -109,17 +109,21 @@ class Check:
         return Accepted(example, line)
 
     def _numbers(self, summary: Summary) -> Iterator[Finding]:
-        name, needed = self._path.name, self._rules.minimum_examples
-        if not self._path.exists():
-            yield finding(Code.NO_SUCH_PATH, name, f"{self._path} does not exist")
+        if lost := missing(self._path):
+            yield from (finding(Code.NO_SUCH_PATH, self._named(path), f"{path} does not exist") for path in lost)
             return
         training = summary.examples - self._rules.validation_size(summary.examples)
-        if training < needed:
-            yield finding(Code.TOO_FEW_EXAMPLES, name, f"{training} training examples, at least {needed} are needed")
+        if training < (needed := self._rules.minimum_examples):
+            name = ", ".join(map(self._named, [self._path] if isinstance(self._path, Path) else self._path))
+            have = "1 training example" if training == 1 else f"{training} training examples"
+            yield finding(Code.TOO_FEW_EXAMPLES, name, f"{have}, at least {needed} are needed")
+
+    def _named(self, path: Path) -> str:
+        return path.name if isinstance(self._path, Path) else path.as_posix()
 
 
 def check(
-    path: Path, rules: Rules | None = None, *, training: Path | None = None, progress: Progress | None = None
+    path: Paths, rules: Rules | None = None, *, training: Path | None = None, progress: Progress | None = None
 ) -> Checked:
     """Everything that can be known about the dataset at `path` (a folder or a file) before it is uploaded.
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import codecs
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 READ = (".json", ".jsonl", ".ndjson")
+
+Paths = Path | Sequence[Path]
+"""A path alone names its files as seen from there; in a sequence, as the paths themselves are written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +23,27 @@ class Source:
     name: str
 
 
-def sources(path: Path) -> list[Source]:
-    """The files that are read, in the order of the dataset: a file alone, or a folder's by name."""
+def sources(path: Paths) -> list[Source]:
+    """The files that are read, each once, in the order of the dataset: a file alone, or a folder's by name."""
+    if not isinstance(path, Path):
+        named = (source for one in path for source in sources(one))
+        once = {source.path.absolute(): Source(source.path, source.path.as_posix()) for source in named}
+        return list(once.values())
     if path.is_file():
         return [Source(path, path.name)]
     return [Source(path / name, name) for name in _names(path) if name.lower().endswith(READ)]
 
 
-def ignored(path: Path) -> list[str]:
+def ignored(path: Paths) -> list[str]:
     """The names of a folder's other files: they are not read, and the summary says so."""
+    if not isinstance(path, Path):
+        return [(one / name).as_posix() for one in path for name in ignored(one)]
     return [] if path.is_file() else [name for name in _names(path) if not name.lower().endswith(READ)]
+
+
+def missing(path: Paths) -> list[Path]:
+    """Which of the paths do not exist."""
+    return [one for one in ((path,) if isinstance(path, Path) else path) if not one.exists()]
 
 
 def size(source: Source) -> int:

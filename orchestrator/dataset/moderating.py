@@ -16,6 +16,7 @@ from typing import Protocol
 from orchestrator.core.errors import TemporaryError
 from orchestrator.core.finding import Finding
 from orchestrator.core.moderation import Verdict
+from orchestrator.dataset.files import Paths
 from orchestrator.dataset.moderation import Limits, Pace, Piece, batches, estimated, images, matched, pieces
 
 WINDOW = 256  # pieces that are looked up in the cache together
@@ -58,11 +59,11 @@ class Moderated:
     @property
     def passed(self) -> bool:
         """Everything was judged and nothing was flagged."""
-        return not self.findings and not self.images
+        return not self.findings and not self.images and self.texts == self.sent + self.known
 
     def __str__(self) -> str:
-        judged = f"{self.texts} texts moderated, {len(self.findings)} flagged"
-        return judged + (f"; {self.images} images were not moderated" if self.images else "")
+        judged = f"{self.sent + self.known:,} of {self.texts:,} texts moderated, {len(self.findings):,} flagged"
+        return judged + (f"; {self.images:,} images cannot be moderated here" if self.images else "")
 
 
 async def moderate(
@@ -90,6 +91,24 @@ async def moderate(
         if progress:
             progress(done, total)
     return work.outcome
+
+
+async def recalled(path: Paths, cache: Cache) -> Moderated:
+    """What is known of the texts at `path` without asking anyone: `texts` = `known` + those nobody judged yet."""
+    outcome = Moderated(images=await asyncio.to_thread(images, path))
+    found, seen = pieces(path, MODEL), set[str]()
+    while window := await asyncio.to_thread(_take, found):
+        known = await cache.get([piece.key for piece in window])
+        outcome.findings += [piece.finding(known[piece.key]) for piece in _flagged(window, known)]
+        new = {piece.key for piece in window} - seen
+        outcome.texts += len(new)
+        outcome.known += len(new & known.keys())
+        seen |= new
+    return outcome
+
+
+def _flagged(window: Sequence[Piece], known: Mapping[str, Verdict]) -> Iterator[Piece]:
+    return (piece for piece in window if piece.key in known and known[piece.key].flagged)
 
 
 def _take(found: Iterator[Piece]) -> list[Piece]:

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 from orchestrator.core.finding import Finding, Severity
@@ -14,7 +13,7 @@ from orchestrator.core.moderation import Verdict
 from orchestrator.dataset.checks.texts import all_messages, said
 from orchestrator.dataset.codes import Code
 from orchestrator.dataset.example import Example, Steps, finding
-from orchestrator.dataset.files import sources
+from orchestrator.dataset.files import Paths, sources
 from orchestrator.dataset.reading import read
 
 PIECE = 20_000  # characters; a longer text is judged in pieces
@@ -61,7 +60,7 @@ class Limits:
     tries: int = 6
 
 
-def pieces(path: Path, model: str) -> Iterator[Piece]:
+def pieces(path: Paths, model: str) -> Iterator[Piece]:
     """Every text of every example at `path`: what is said, and the arguments of tool calls."""
     for example in _examples(path):
         for text, steps in _texts(example):
@@ -72,12 +71,12 @@ def pieces(path: Path, model: str) -> Iterator[Piece]:
                 yield Piece(key, part, example.file, line or example.line, place)
 
 
-def images(path: Path) -> int:
+def images(path: Paths) -> int:
     """How many images the examples hold. They are not judged here, so they are never a pass."""
     return sum(_images(message) for example in _examples(path) for message, _ in all_messages(example.body))
 
 
-def _examples(path: Path) -> Iterator[Example]:
+def _examples(path: Paths) -> Iterator[Example]:
     for source in sources(path):
         for record in read(source):
             if record.example and not any(found.severity is Severity.ERROR for found in record.findings):

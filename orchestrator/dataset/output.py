@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -34,16 +35,26 @@ def _summary_text(checked: Checked) -> list[str]:
     summary = checked.summary
     rows = [
         f"{_some(len(summary.files), 'file')}, {_some(summary.chats, 'chat')}: "
-        f"{_some(summary.examples, 'example')}, {summary.refused} refused" + _counted(" (", summary.formats, ")")
+        + _some(summary.examples, "example")
+        + _counted(" (", summary.formats, ")")
+        + f", {summary.refused:,} refused"
     ]
     if summary.ignored:
         rows.append(f"not read: {', '.join(summary.ignored)}")
     if summary.left_out:
         rows.append(_counted("left out, as the training format has no place for it: ", summary.left_out))
     rows += [f"{base_model}: {tokens_text(summary, base_model)}" for base_model in summary.tokens]
-    errors, warnings = checked.total(Severity.ERROR), checked.total(Severity.WARNING)
-    rows.append(f"{_some(errors, 'error')}, {_some(warnings, 'warning')}")
-    return rows
+    listed = Counter(found.code for found in checked.findings)
+    if unlisted := {slug: count - listed[slug] for slug, count in checked.counts.items() if count > listed[slug]}:
+        rows.append(_counted("counted, but not listed one by one: ", unlisted))
+    return [*rows, *(_total(checked, severity) for severity in Severity)]
+
+
+def _total(checked: Checked, severity: Severity) -> str:
+    """How many, and of which codes; the most frequent first."""
+    counts = {slug: count for slug, count in checked.counts.items() if Code.named(slug).severity is severity}
+    ordered = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    return _some(checked.total(severity), str(severity)) + _counted(": ", ordered)
 
 
 def tokens_text(summary: Summary, base_model: str) -> str:
@@ -54,11 +65,11 @@ def tokens_text(summary: Summary, base_model: str) -> str:
 
 
 def _counted(before: str, counts: Mapping[str, int], after: str = "") -> str:
-    return before + ", ".join(f"{count} {what}" for what, count in counts.items()) + after if counts else ""
+    return before + ", ".join(f"{count:,} × {what}" for what, count in counts.items()) + after if counts else ""
 
 
 def _some(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
 def to_json(checked: Checked) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from orchestrator.dataset import repairs
 from orchestrator.dataset.checks.names import user_names
 from orchestrator.dataset.checks.texts import message_lists, said
 from orchestrator.dataset.checks.whole import FEW, MOST
-from orchestrator.dataset.example import Body, Example
+from orchestrator.dataset.codes import Code
+from orchestrator.dataset.example import Body, Example, finding
 from orchestrator.dataset.files import Source, sources
 from orchestrator.dataset.reading import read
 
@@ -62,6 +63,7 @@ def polish(path: Path, wishes: Wishes = ALL) -> Iterator[PolishedFile]:
 
     Raises DatasetError when a chat cannot be read: what is not understood is not repaired.
     """
+    _refuse_unreadable(path)
     plan = _Plan(path, wishes)
     for source in sources(path):
         yield plan.file(source)
@@ -69,8 +71,11 @@ def polish(path: Path, wishes: Wishes = ALL) -> Iterator[PolishedFile]:
 
 def write_polished(files: Iterator[PolishedFile], path: Path, into: Path) -> list[Path]:
     """Write the files into another folder, which must be empty or not there. Returns what was written."""
-    if into.resolve() == (path if path.is_dir() else path.parent).resolve():
+    where = (path if path.is_dir() else path.parent).resolve()
+    if into.resolve() == where or (path.is_dir() and where in into.resolve().parents):
         raise ConfigError(f"{into} is where the chats are", hint="Choose another folder: the chats stay as they are.")
+    if into.exists() and not into.is_dir():
+        raise ConfigError(f"{into} is a file", hint="Choose a folder that is empty or not there yet.")
     if into.exists() and any(into.iterdir()):
         raise ConfigError(f"{into} is not empty", hint="Choose a folder that is empty or not there yet.")
     written = []
@@ -173,16 +178,21 @@ def _says_nothing(body: Body) -> bool:
     return body.get("messages") == []
 
 
+def _refuse_unreadable(path: Path) -> None:
+    records = (record for source in sources(path) for record in read(source))
+    errors = [found for record in records for found in record.findings if found.severity is Severity.ERROR]
+    errors += [finding(Code.NO_SUCH_PATH, path.name, f"{path} does not exist")] if not path.exists() else []
+    if errors:
+        chats = len({(found.file, found.line) for found in errors})
+        raise DatasetError(
+            f"{path} cannot be polished: {chats} chats cannot be read" if chats > 1 else f"{path} cannot be polished",
+            hint="Correct what is named, then polish.",
+            findings=errors,
+        )
+
+
 def _examples(source: Source) -> Iterator[Example]:
-    for record in read(source):
-        errors = [found for found in record.findings if found.severity is Severity.ERROR]
-        if record.example is None or errors:
-            raise DatasetError(
-                f"{source.name}:{record.line} cannot be read: {errors[0].message}",
-                hint="Correct what `orchestrator check` names, then polish.",
-                findings=errors,
-            )
-        yield record.example
+    return (record.example for record in read(source) if record.example)
 
 
 def _system(body: Body) -> Iterator[str]:

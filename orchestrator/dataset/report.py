@@ -9,6 +9,7 @@ from string import Template
 
 from orchestrator.core.finding import Finding, Severity
 from orchestrator.dataset.codes import Code
+from orchestrator.dataset.moderating import Moderated
 from orchestrator.dataset.output import tokens_text
 from orchestrator.dataset.summary import Checked, FileSummary, Histogram, Summary
 
@@ -16,10 +17,10 @@ SHOWN = 50  # findings of each code; the text output has them all
 FILES = 500
 
 
-def to_html(checked: Checked, *, title: str, moderation: str = "Not moderated yet.") -> str:
+def to_html(checked: Checked, *, title: str, moderation: Moderated | None = None) -> str:
     """The page: totals, histograms, roles, findings by code with the text around them, moderation, files."""
     summary = checked.summary
-    stops = checked.total(Severity.ERROR) > 0
+    stops = checked.total(Severity.ERROR) > 0 or (moderation is not None and bool(moderation.findings))
     template = Template(files(__package__).joinpath("report.html").read_text("utf-8"))
     return template.substitute(
         title=escape(title),
@@ -32,7 +33,7 @@ def to_html(checked: Checked, *, title: str, moderation: str = "Not moderated ye
         + _figure("Examples by format", _counts(summary.formats))
         + _figure("Left out, as the training format has no place for it", _counts(summary.left_out)),
         findings=_findings(checked),
-        moderation=f"<p>{escape(moderation)}</p>",
+        moderation=_moderation(moderation),
         files=_files(summary.files),
         ignored=f'<p class="quiet">Not read: {escape(", ".join(summary.ignored))}</p>' if summary.ignored else "",
     )
@@ -129,6 +130,17 @@ def _item(found: Finding, excerpt: str | None) -> str:
     quoted = f"<blockquote>{escape(excerpt)}</blockquote>" if excerpt else ""
     place = escape(f"{found.file}{line}  {found.path or ''}".rstrip())
     return f"<li><code>{place}</code><p>{escape(found.message)}</p>{quoted}</li>"
+
+
+def _moderation(outcome: Moderated | None) -> str:
+    """What is known without asking; a text that nobody judged is never called clean."""
+    if outcome is None or not outcome.sent + outcome.known:
+        return '<p class="quiet">Not moderated yet.</p>'
+    rows = "".join(_item(found, None) for found in outcome.findings[:SHOWN])
+    flagged = f'<details open><summary><code class="error">flagged</code></summary><ol>{rows}</ol></details>'
+    return f'<p class="{"good" if outcome.passed else "error"}">{escape(str(outcome))}.</p>' + (
+        flagged if rows else ""
+    )
 
 
 def _files(summaries: Sequence[FileSummary]) -> str:

@@ -297,7 +297,7 @@ def test_there_are_enough_cases() -> None:
 def test_too_few(tmp_path: Path) -> None:
     (tmp_path / "one.json").write_text(json.dumps([USER, ANSWER]))
     (found,) = check(tmp_path, Rules()).findings
-    assert (found.code, found.message) == ("too-few-examples", "1 training examples, at least 10 are needed")
+    assert (found.code, found.message) == ("too-few-examples", "1 training example, at least 10 are needed")
 
 
 def test_no_such_path(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ async def test_each_text_is_judged_once_and_every_place_is_named(tmp_path: Path)
 async def test_clean_chats_pass(tmp_path: Path) -> None:
     outcome = await moderate(put(tmp_path, chat("Hi")), Provider(), Kept(), time=Clock().time)
     assert outcome.passed
-    assert str(outcome) == "2 texts moderated, 0 flagged"
+    assert str(outcome) == "2 of 2 texts moderated, 0 flagged"
 
 
 async def test_a_busy_provider_is_asked_again_when_it_says(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ async def test_an_image_is_never_a_pass(tmp_path: Path) -> None:
         put(tmp_path, [{"role": "user", "content": content}, ANSWER]), Provider(), Kept(), time=Clock().time
     )
     assert (outcome.images, outcome.findings, outcome.passed) == (1, [], False)
-    assert "1 images were not moderated" in str(outcome)
+    assert "1 images cannot be moderated here" in str(outcome)
 
 
 def test_everything_that_is_said_is_a_piece(tmp_path: Path) -> None:

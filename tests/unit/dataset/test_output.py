@@ -39,12 +39,12 @@ def test_text(checked: Checked) -> None:
         "    Use system, user, assistant or tool.\n"
         "größe 1.json:2 $[0].content: error: the text is empty [empty-content]\n"
         "    Write the text, or delete the message.\n"
-        "2 files, 3 chats: 1 example, 2 refused (1 request)\n"
+        "2 files, 3 chats: 1 example (1 × request), 2 refused\n"
         "not read: notes.md\n"
-        'left out, as the training format has no place for it: 1 key "model"\n'
+        'left out, as the training format has no place for it: 1 × key "model"\n'
         "gpt-4.1-2025-04-14: 17 tokens\n"
         "llama: about 17 tokens (estimated)\n"
-        "3 errors, 1 warning\n"
+        "3 errors: 1 × empty-content, 1 × invalid-json, 1 × unknown-role\n1 warning: 1 × phone-number\n"
     )
 
 

@@ -127,9 +127,25 @@ def test_nothing_is_written_where_something_is(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read_is_not_repaired(tmp_path: Path) -> None:
-    (tmp_path / "bad.json").write_text("[{")
-    with pytest.raises(DatasetError, match=r"bad.json:1 cannot be read"):
+    for number in range(2):
+        (tmp_path / f"bad-{number}.json").write_text("[{")
+    with pytest.raises(DatasetError, match="2 chats cannot be read") as refused:
         list(polish(tmp_path))
+    assert [found.file for found in refused.value.findings] == ["bad-0.json", "bad-1.json"]
+    with pytest.raises(DatasetError, match="cannot be polished"):
+        list(polish(tmp_path / "nowhere"))
+
+
+def test_the_chats_stay_as_they_are(tmp_path: Path) -> None:
+    folder = put(tmp_path / "chats", [ONE, TWO])
+    (tmp_path / "file").touch()
+    for into, why in (
+        (folder, "where the chats are"),
+        (folder / "new", "where the chats"),
+        (tmp_path / "file", "file"),
+    ):
+        with pytest.raises(ConfigError, match=why):
+            polished(folder, into, ALL)
 
 
 def test_files_keep_their_names_and_kinds(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from orchestrator.dataset import Rules, check
+from orchestrator.dataset.moderating import Moderated
 from orchestrator.dataset.report import to_html
 
 SAMPLES = Path(__file__).parents[3] / "chats"
@@ -34,7 +35,7 @@ class Page(HTMLParser):
 
 def test_the_samples_report(tmp_path: Path) -> None:
     rules = Rules(base_models=("gpt-4.1-mini-2025-04-14", "llama"))
-    text = to_html(check(SAMPLES, rules), title="chats & more", moderation="All 142 messages are clean.")
+    text = to_html(check(SAMPLES, rules), title="chats & more", moderation=Moderated(texts=142, known=142))
     page = Page(text)
     assert page.open == []
     assert "script" not in page.tags
@@ -48,7 +49,7 @@ def test_the_samples_report(tmp_path: Path) -> None:
         "Nothing was found",
     ):
         assert piece in text
-    assert "All 142 messages are clean." in text
+    assert "142 of 142 texts moderated, 0 flagged." in text
     assert page.tags.count("svg") == 2
 
 

@@ -1,0 +1,13 @@
+"""Form: how findings are printed."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Form(StrEnum):
+    """For people, for programs, and for code review tools (SARIF 2.1.0)."""
+
+    TEXT = "text"
+    JSON = "json"
+    SARIF = "sarif"

@@ -1,0 +1,70 @@
+"""The verb polish: the repairs as a diff, or written into another folder."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from orchestrator.cli.data import wanted, writing
+from orchestrator.cli.session import DONE
+from orchestrator.dataset import PolishedFile, Wishes, write_polished
+from orchestrator.dataset import polish as polished
+from orchestrator.settings import Settings
+
+COLOURS = {"+": "\x1b[32m", "-": "\x1b[31m", "@": "\x1b[36m"}
+PLAIN = "\x1b[0m"
+
+
+def polish(settings: Settings, path: Path | None, into: Path | None, wishes: Wishes) -> int:
+    """Show what would change on stdout, or write everything into a folder; the count goes to stderr."""
+    _, (chats, *_) = wanted(settings, [path] if path else [])
+    seen: Counter[str] = Counter()
+    files = _counted(polished(chats, wishes), seen)
+    if into is None:
+        for file in files:
+            sys.stdout.write(_shown(file.diff()))
+    else:
+        with writing(into):
+            write_polished(files, chats, into)
+    sys.stderr.write(_said(seen, into) + "\n")
+    return DONE
+
+
+def _counted(files: Iterable[PolishedFile], seen: Counter[str]) -> Iterator[PolishedFile]:
+    for file in files:
+        kind = "removed" if not file.after else "changed" if file.after != file.before else "as they were"
+        seen[kind] += 1
+        yield file
+
+
+def _shown(diff: str) -> str:
+    """In colours, where someone looks."""
+    if not sys.stdout.isatty():
+        return diff
+    return "".join(
+        f"{COLOURS[row[0]]}{row.rstrip()}{PLAIN}\n" if row[:1] in COLOURS else row
+        for row in diff.splitlines(keepends=True)
+    )
+
+
+def _said(seen: Counter[str], into: Path | None) -> str:
+    total = seen.total()
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in seen.items())
+    if not total:
+        return "no chats to polish"
+    if into is not None:
+        return f"{total - seen['removed']:,} files written into {into}: {counts}"
+    if seen["as they were"] == total:
+        return "nothing to polish"
+    return f"{total:,} files: {counts}; nothing is written without --into FOLDER"
+
+
+def names_of(given: str | None) -> tuple[str, ...]:
+    """The names in a list or, where that is the path of a file, in its lines."""
+    if given is None:
+        return ()
+    path = Path(given)
+    rows = path.read_text(encoding="utf-8").splitlines() if path.is_file() else given.split(",")
+    return tuple(name for row in rows if (name := row.strip()))
