@@ -16,6 +16,7 @@ class HoldKind(StrEnum):
     OVER_BUDGET = "over_budget"
     PRICE_UNKNOWN = "price_unknown"
     RUN_TOO_DEAR = "run_too_dear"
+    RETIRES_SOON = "retires_soon"
     NOT_MODERATED = "not_moderated"
     SUPERSEDED = "superseded"
     ACCOUNT_REMOVED = "account_removed"

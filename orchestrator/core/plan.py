@@ -43,7 +43,7 @@ class PlanLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A run before it happens. `hold` is about the price; `moderation` is None where it was not asked for yet."""
+    """A run before it happens. `hold` is what an approval lifts; `moderation` is None where it was not asked for yet."""
 
     run_id: RunId
     name: str
@@ -93,17 +93,20 @@ def make_plan(
     prices: Mapping[ProviderName, float | None],
     known: Known,
     moderation: Moderation | None = None,
+    retirement: Hold | None = None,
 ) -> Plan:
     """Compare what is wanted with what is known.
 
-    `prices` is the estimated price in US dollars of one job at each provider.
+    `prices` is the estimated price in US dollars of one job at each provider. An approval covers `retirement`, too.
     """
     used = {account.provider: specs[account.provider] for account in accounts}
     lines = tuple(
         _line(account, used[account.provider], dataset, prices[account.provider], known) for account in accounts
     )
     plan = Plan(run_id=run_id(dataset.sha256, used), name=options.name, dataset=dataset, specs=used, lines=lines)
-    return replace(plan, moderation=moderation, hold=_price_hold(plan, options, known.run))
+    approved = known.run is not None and known.run.approved_at is not None
+    hold = _price_hold(plan, options, known.run) or (None if approved else retirement)
+    return replace(plan, moderation=moderation, hold=hold)
 
 
 def _line(account: Account, spec: TrainingSpec, dataset: Dataset, usd: float | None, known: Known) -> PlanLine:

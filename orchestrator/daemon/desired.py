@@ -12,6 +12,7 @@ from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.dataset import Dataset
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.finding import Finding
+from orchestrator.core.hold import Hold
 from orchestrator.core.job import JobId, RunId, job_id, run_id
 from orchestrator.core.moderation import Moderation
 from orchestrator.core.plan import Known, Plan, make_plan
@@ -48,7 +49,7 @@ class Desired:
         """The run that is wanted."""
         return run_id(self.dataset.sha256, {a.provider: self.file.specs[a.provider] for a in self.file.accounts})
 
-    def plan(self, known: Known, moderation: Moderation | None = None) -> Plan:
+    def plan(self, known: Known, moderation: Moderation | None = None, retirement: Hold | None = None) -> Plan:
         """What is to be done, given what is known."""
         return make_plan(
             self.file.accounts,
@@ -58,6 +59,7 @@ class Desired:
             prices=self.prices,
             known=known,
             moderation=moderation,
+            retirement=retirement,
         )
 
 

@@ -1,0 +1,60 @@
+"""Retirement: how long a model that is made today could be called, and what that means for a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from typing import Final
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.hold import Hold, HoldKind
+from orchestrator.core.remote import RemoteModel
+
+WARN_DAYS: Final = 180
+HOLD_DAYS: Final = 30
+
+Told = Iterable[tuple[ProviderName, RemoteModel]]
+
+
+def days_left(last: date, now: float) -> int:
+    """Whole days until the last one; negative when it has passed."""
+    return (last - datetime.fromtimestamp(now, UTC).date()).days
+
+
+def warnings(models: Told, now: float) -> list[str]:
+    """A line for each base model whose fine-tuned models would not live long, or that cannot be tuned."""
+    lines = [f"{name} {model.id} cannot be fine-tuned, its provider says" for name, model in _untunable(models)]
+    lines += [
+        f"{name} {model.id}, and every model tuned on it, is shut down {_when(model, days)}"
+        for name, model, days in _ending(models, now)
+        if days < WARN_DAYS
+    ]
+    return lines
+
+
+def retirement_hold(models: Told, now: float) -> Hold | None:
+    """Why the run is set aside: a model of it would be gone within a month."""
+    short = [
+        f"{name} {model.id} {_when(model, days)}" for name, model, days in _ending(models, now) if days < HOLD_DAYS
+    ]
+    if not short:
+        return None
+    return Hold(
+        HoldKind.RETIRES_SOON,
+        f"fewer than {HOLD_DAYS} days are left: {'; '.join(short)}",
+        "Choose a base model that stays, or another provider; or `orchestrator approve` the run all the same.",
+    )
+
+
+def _untunable(models: Told) -> list[tuple[ProviderName, RemoteModel]]:
+    return [(name, model) for name, model in models if model.tunable is False]
+
+
+def _ending(models: Told, now: float) -> list[tuple[ProviderName, RemoteModel, int]]:
+    return [(name, model, days_left(model.shutdown, now)) for name, model in models if model.shutdown]
+
+
+def _when(model: RemoteModel, days: int) -> str:
+    if days < 0:
+        return f"since {model.shutdown}"
+    return f"on {model.shutdown}, in {days} day{'' if days == 1 else 's'}"

@@ -1,0 +1,61 @@
+"""A base model that retires in 20 days: the plan says so, the run is held, and a person may go on all the same."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from fake_openai_dialects import Translator
+from fake_server import on_a_port
+from processes import CHATS, MODEL, QUICK, clean_environ
+
+from orchestrator.sandbox import SandboxSettings, create_app
+
+LAST_DAY = (datetime.fromtimestamp(time.time(), UTC) + timedelta(days=20)).date().isoformat()  # noqa: TID251
+
+
+class Retiring(Translator):
+    def model_told(self, model: dict[str, Any]) -> dict[str, Any]:
+        return model | {"shutdown_date": LAST_DAY}
+
+
+async def orchestrator(folder: Path, *arguments: str) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "orchestrator", *arguments),
+        cwd=folder,
+        env=clean_environ() | QUICK | {"KEY": "sandbox-acme"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode or 0, out.decode()
+
+
+async def test_a_run_on_a_retiring_model_is_held_until_it_is_approved(tmp_path: Path) -> None:
+    settings = SandboxSettings(file_seconds=0.1, validating_seconds=0.1, queue_seconds=0.1, training_seconds=0.5)
+    async with on_a_port(Retiring(create_app(settings))) as url:
+        (tmp_path / "accounts.toml").write_text(
+            f'[run]\nname = "late"\ndataset = "{CHATS}"\nallow_unknown_price = true\nmoderation_waived = "test"\n'
+            f'[run.openai]\nbase_model = "{MODEL}"\nn_epochs = 3\n'
+            f'[[accounts]]\nname = "a"\nprovider = "openai"\napi_key = "env:KEY"\nbase_url = "{url}/v1"\n'
+        )
+        code, out = await orchestrator(tmp_path, "plan")
+        assert code == 1, out
+        assert f"{LAST_DAY}, in 20 days" in out
+        assert "another provider" in out
+
+        code, out = await orchestrator(tmp_path, "run")
+        assert code == 1, out
+        _, out = await orchestrator(tmp_path, "status", "--json")
+        (job,) = json.loads(out)["jobs"]
+        assert (job["held"], job["remote_job_id"], job["error"]["kind"]) == (True, None, "retires_soon")
+
+        code, out = await orchestrator(tmp_path, "approve")
+        assert code == 0, out
+        code, out = await orchestrator(tmp_path, "run")
+        assert code == 0, out

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import pytest
+from core_values import DATASET, SPEC, a_run, an_account
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.hold import HoldKind
+from orchestrator.core.options import RunOptions
+from orchestrator.core.plan import Known, Plan, make_plan
+from orchestrator.core.remote import RemoteModel
+from orchestrator.core.retirement import days_left, retirement_hold, warnings
+from orchestrator.core.run import Run
+
+NOW = 1_795_392_000.0  # 2026-11-23
+OPENAI = ProviderName.OPENAI
+
+
+def told(shutdown: date | None, tunable: bool | None = None) -> list[tuple[ProviderName, RemoteModel]]:
+    return [(OPENAI, RemoteModel(id="m", tunable=tunable, shutdown=shutdown))]
+
+
+def test_days_are_counted_in_utc() -> None:
+    assert days_left(date(2026, 11, 23), NOW) == 0
+    assert days_left(date(2027, 1, 14), NOW + 86_399) == 52
+    assert days_left(date(2026, 11, 22), NOW) == -1
+
+
+@pytest.mark.parametrize(
+    ("shutdown", "warned", "held"),
+    [
+        (None, False, False),
+        (date(2027, 5, 22), False, False),
+        (date(2027, 5, 21), True, False),
+        (date(2026, 12, 23), True, False),
+        (date(2026, 12, 22), True, True),
+        (date(2026, 11, 1), True, True),
+    ],
+)
+def test_short_lives_are_warned_about_and_very_short_ones_held(
+    shutdown: date | None, warned: bool, held: bool
+) -> None:
+    assert bool(warnings(told(shutdown), NOW)) is warned
+    assert bool(retirement_hold(told(shutdown), NOW)) is held
+
+
+def test_the_hold_says_the_date_and_what_to_do() -> None:
+    hold = retirement_hold(told(date(2026, 12, 13)), NOW)
+    assert hold is not None
+    assert (hold.kind, hold.until) == (HoldKind.RETIRES_SOON, None)
+    assert "openai m on 2026-12-13, in 20 days" in hold.reason
+    assert "another provider" in hold.hint
+    assert "orchestrator approve" in hold.hint
+
+
+def test_what_cannot_be_tuned_is_said() -> None:
+    assert warnings(told(None, tunable=False), NOW) == ["openai m cannot be fine-tuned, its provider says"]
+    assert warnings(told(None, tunable=True), NOW) == []
+
+
+def plan(run: Run | None, usd: float = 1.0) -> Plan:
+    return make_plan(
+        [an_account()],
+        {OPENAI: SPEC},
+        DATASET,
+        RunOptions(name="t", max_total_usd=10.0),
+        prices={OPENAI: usd},
+        known=Known(jobs={}, standings={}, committed_usd={}, run=run),
+        retirement=retirement_hold(told(date(2026, 12, 13)), NOW),
+    )
+
+
+def test_a_plan_is_held_until_someone_approves_it() -> None:
+    held = plan(None).hold
+    assert held is not None
+    assert held.kind == HoldKind.RETIRES_SOON
+    approved = replace(a_run(), approved_at=NOW, approved_usd=1.0)
+    assert plan(approved).hold is None
+
+
+def test_the_price_is_said_first() -> None:
+    held = plan(None, usd=20.0).hold
+    assert held is not None
+    assert held.kind == HoldKind.RUN_TOO_DEAR
