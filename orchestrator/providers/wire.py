@@ -8,6 +8,8 @@ import os
 from codecs import BOM_UTF8
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
+from threading import Lock
 from typing import BinaryIO, cast
 
 from orchestrator.core.capabilities import Capabilities
@@ -15,6 +17,8 @@ from orchestrator.core.errors import RequestRejected
 from orchestrator.providers.base import FileToSend
 
 CHUNK = 256 * 1024
+
+_reading = Lock()
 
 
 @contextmanager
@@ -32,9 +36,9 @@ def open_part(wanted: FileToSend, start: int, length: int) -> Iterator[BinaryIO]
 
 
 def md5_of(wanted: FileToSend) -> str:
-    """The MD5 of all that is sent. Reads the whole file: call it from a thread."""
-    with open_to_send(wanted) as handle:
-        return hashlib.file_digest(handle, _md5).hexdigest()  # type: ignore[arg-type]
+    """The MD5 of all that is sent. Reads the whole file, once for all accounts: call it from a thread."""
+    with _reading:
+        return _md5_of(wanted)
 
 
 async def chunks(wanted: FileToSend) -> AsyncIterator[bytes]:
@@ -53,6 +57,12 @@ def check_size(wanted: FileToSend, offers: Capabilities, account: str) -> None:
             hint="Make the dataset smaller, or train it at a provider that takes larger files.",
             account=account,
         )
+
+
+@lru_cache(maxsize=4)
+def _md5_of(wanted: FileToSend) -> str:
+    with open_to_send(wanted) as handle:
+        return hashlib.file_digest(handle, _md5).hexdigest()  # type: ignore[arg-type]
 
 
 def _md5() -> hashlib._Hash:
