@@ -25,9 +25,12 @@ from orchestrator import control, status
 from orchestrator.core.account import Account, Identity, ProviderName
 from orchestrator.core.errors import AccountError, ConfigError, DatabaseBusy, Failure, ProviderError
 from orchestrator.core.plan import Plan, Step
+from orchestrator.core.retirement import retirement_hold
+from orchestrator.core.retirement import warnings as retirement_warnings
 from orchestrator.core.run import Standing
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.daemon.desired import Desired, read_desired
+from orchestrator.daemon.models import base_models
 from orchestrator.daemon.moderation import expected, moderated, recalled
 from orchestrator.daemon.presence import Presence
 from orchestrator.daemon.reconciler import Pace, Reconciler
@@ -116,7 +119,10 @@ class App:
         """What would happen, without doing it."""
         desired = await self.read_desired()
         known = await control.known(self.database, desired.job_ids, desired.run_id)
-        return desired, desired.plan(known, expected(desired, known.run, self._connections, self.clock.now()))
+        now = self.clock.now()
+        models = await base_models(desired, self._connections, self.log)
+        moderation = expected(desired, known.run, self._connections, now)
+        return desired, desired.plan(known, moderation, retirement_hold(models, now))
 
     async def converge(self, *, start: bool, cause: str = SERVICE) -> Desired:
         """Make what the operator wants the current run."""
@@ -133,10 +139,13 @@ class App:
             clock=self.clock,
             log=self.log,
         )
-        plan = desired.plan(known, moderation)
+        models = await base_models(desired, self._connections, self.log)
+        plan = desired.plan(known, moderation, retirement_hold(models, now))
         run = await control.adopt_plan(self.database, plan, start=start, now=now, cause=cause)
         for warning in desired.file.warnings:
             self.log.warning("accounts_file.warning", message=warning)
+        for warning in retirement_warnings(models, now):
+            self.log.warning("base_model.ends", message=warning)
         self.log.info(
             "run.current",
             run=run.id,
