@@ -43,7 +43,7 @@ class PlanLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A run before it happens. `hold` is what an approval lifts; `moderation` is None where it was not asked for yet."""
+    """A run before it happens. `hold` is what an approval lifts; `moderation` is None where it was not asked for."""
 
     run_id: RunId
     name: str
