@@ -85,15 +85,17 @@ class Running:
             code = self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(f"{self._command}: did not end within {seconds:g} s\n{self._said()[-5000:]}") from None
+            raise AssertionError(
+                f"{self._command}: did not end within {seconds:g} s\n{self.said()[-5000:]}"
+            ) from None
         return Result(code, self._out.read_text(), self._err.read_text())
 
     def find(self, pattern: str, seconds: float = 30.0) -> str:
         """Wait until it has said something; the pattern's first group."""
 
         def look() -> re.Match[str] | None:
-            found = re.search(pattern, self._said())
-            assert found or not self.ended, f"{self._command}: ended without {pattern!r}\n{self._said()[-5000:]}"
+            found = re.search(pattern, self.said())
+            assert found or not self.ended, f"{self._command}: ended without {pattern!r}\n{self.said()[-5000:]}"
             return found
 
         return eventually(look, f"{self._command}: {pattern}", seconds)[1]
@@ -112,8 +114,9 @@ class Running:
             self._process.kill()
         self._process.wait()
 
-    def _said(self) -> str:
-        return (self._out.read_text() + self._err.read_text())
+    def said(self) -> str:
+        """All its output until now."""
+        return self._out.read_text() + self._err.read_text()
 
 
 class Sandbox:
@@ -160,11 +163,6 @@ class Sandbox:
         """How many requests there were that change something, by operation."""
         requests = self.state()["requests"]
         return {name: sum(outcomes.values()) for name, outcomes in requests.items() if CHANGING.search(name)}
-
-    def at_once(self) -> int:
-        """The most requests there ever were at the same time."""
-        most: int = self.state()["most_in_flight"].get("*", 0)
-        return most
 
     def _held(self, account: str, what: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.state()["accounts"].get(account, {}).get(what, [])

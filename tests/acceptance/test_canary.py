@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -48,6 +49,7 @@ def test_no_key_is_shown_or_kept(site: Site, sandbox: Sandbox, canary: str) -> N
     run = site.start("run", **DEBUG)
     while not run.ended:
         assert leaks(site, canary) == []
+        time.sleep(0.1)
     assert run.result().code == 1
     errors = {job["account"]: job["error"]["message"] for job in site.status()["jobs"]}
     assert all("[key " in errors[name] for name in RIGHT + WRONG), "each of them repeats the key"

