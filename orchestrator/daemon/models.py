@@ -13,7 +13,7 @@ from orchestrator.core.remote import RemoteModel
 from orchestrator.daemon.desired import Desired
 from orchestrator.providers.base import Connection
 
-PATIENCE = 10.0  # seconds for an answer that is worth having and not worth waiting for
+PATIENCE = 5.0  # seconds for an answer that is worth having and not worth waiting for
 
 Told = list[tuple[ProviderName, RemoteModel]]
 
