@@ -1,0 +1,86 @@
+"""What the contract of dispatch means for several replicas on one PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+from dispatch_bench import SILENCE, Bench, Handler, again, job, now, running, slowly, until
+from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
+from pgqueuer.domain.types import QueueEntrypoint, QueueManagerId
+from pgqueuer.ports.repository import EntrypointExecutionParameter
+
+from orchestrator.core.job import JobId
+from orchestrator.dispatch import queue
+from orchestrator.store import leases
+from orchestrator.store.wakeups import WakeUp
+
+
+@pytest.fixture
+async def bench(postgres_url: str) -> AsyncIterator[Bench]:
+    bench = Bench(postgres_url.replace("postgresql://", "postgresql+asyncpg://"))
+    await bench.open()
+    yield bench
+    await bench.close()
+
+
+async def test_the_work_is_shared_and_nothing_is_handed_out_twice(bench: Bench) -> None:
+    await bench.add(*(job(str(number)) for number in range(40)))
+    one, other = Handler(bench.database, slowly(0.05)), Handler(bench.database, slowly(0.05))
+    async with running(await bench.dispatch(4), one), running(await bench.dispatch(4), other):
+        await until(lambda: len(one.handed) + len(other.handed) == 40, seconds=10)
+        await asyncio.sleep(0.3)
+    assert sorted(one.ids + other.ids, key=int) == [str(number) for number in range(40)]
+    assert min(len(one.handed), len(other.handed)) >= 4
+
+
+async def test_one_at_a_time_per_account_whoever_has_it(bench: Bench) -> None:
+    await bench.add(*(job(f"{account}{number}", account) for account in "abc" for number in range(3)))
+    handler = Handler(bench.database, again(0.05, times=2))
+    async with running(await bench.dispatch(4), handler), running(await bench.dispatch(4), handler):
+        await until(lambda: len(handler.handed) == 18, seconds=15)
+    assert handler.most_on_an_account == 1
+    assert {handler.ids.count(each) for each in set(handler.ids)} == {2}
+
+
+async def test_a_dead_replicas_work_is_taken_over_after_its_silence(bench: Bench) -> None:
+    """It was killed after it had got the wake-up and leased the account."""
+    await bench.add(job("a"))
+    await bench.beat("dead", lasting=SILENCE)
+    async with bench.database.dedicated() as connection:
+        picked = await queue.queries(AsyncpgDriver(connection)).dequeue(
+            1,
+            {QueueEntrypoint(queue.ENTRYPOINT): EntrypointExecutionParameter(concurrency_limit=0)},
+            QueueManagerId(uuid.uuid4()),
+            None,
+            timedelta(seconds=SILENCE),
+        )
+    assert len(picked) == 1
+    killed_at = now()
+    assert await bench.database.write(lambda c: leases.take(c, JobId("a"), "dead", killed_at))
+    handler = Handler(bench.database)
+    async with running(await bench.dispatch(), handler):
+        await until(lambda: handler.ids == ["a"], seconds=10)
+        [at] = handler.times("a")
+        assert SILENCE <= at - killed_at < SILENCE + 3
+        await asyncio.sleep(0.3)
+    assert handler.ids == ["a"]
+
+
+async def test_a_wake_up_that_comes_twice_is_served_once(bench: Bench) -> None:
+    waiting = job("a", wake_in=0.3)
+    await bench.add(waiting)
+    assert waiting.wake_at is not None
+    token = queue.encode(WakeUp(waiting.id, waiting.account, waiting.wake_at))
+    for _ in range(5):
+        await bench.database.write(lambda c: queue.enqueue(c, [token], [0.0], [None]))
+    handler = Handler(bench.database)
+    async with running(await bench.dispatch(), handler):
+        await until(lambda: handler.ids == ["a"])
+        await asyncio.sleep(1.2)
+    assert handler.ids == ["a"]
+    [at] = handler.times("a")
+    assert at >= waiting.wake_at
