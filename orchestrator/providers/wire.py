@@ -13,7 +13,7 @@ from threading import Lock
 from typing import BinaryIO, cast
 
 from orchestrator.core.capabilities import Capabilities
-from orchestrator.core.errors import RequestRejected
+from orchestrator.core.errors import RequestRejected, TemporaryError
 from orchestrator.providers.base import FileToSend
 
 CHUNK = 256 * 1024
@@ -23,8 +23,18 @@ _reading = Lock()
 
 @contextmanager
 def open_to_send(wanted: FileToSend) -> Iterator[BinaryIO]:
-    """A handle of its own for one upload: encoders seek, and a shared one corrupts."""
-    with wanted.path.open("rb") as plain:
+    """A handle of its own for one upload: encoders seek, and a shared one corrupts.
+
+    Raises TemporaryError when the file is gone: it can be made again.
+    """
+    try:
+        plain = wanted.path.open("rb")
+    except OSError as error:
+        raise TemporaryError(
+            f"the dataset's file {wanted.path} cannot be read: {error.strerror}",
+            hint="Start the service again, or send it SIGHUP: the file is made anew from the chats.",
+        ) from None
+    with plain:
         yield cast("BinaryIO", _Marked(plain)) if wanted.byte_order_mark else plain
 
 
