@@ -19,6 +19,7 @@ from orchestrator.sandbox.records import File, Job, Verdict
 from orchestrator.sandbox.timeline import Timeline
 
 LIST_LIMIT = 100
+LEAST_EXAMPLES = 10  # of a training file; a validation file may be smaller
 FINAL = {"succeeded", "failed", "cancelled"}
 
 
@@ -195,7 +196,10 @@ def _training_file(call: Call, name: str, param: str) -> File:
 
 def _content_problem(call: Call, request: JobRequest, file: File, param: str) -> dict[str, Any] | None:
     """The `error` with which the job will fail validation."""
-    problem = _verdict(call, file).problems.get(request.method)
+    verdict = _verdict(call, file)
+    problem = verdict.problems.get(request.method)
+    if problem is None and param == "training_file" and verdict.examples < LEAST_EXAMPLES:
+        problem = f"Training file has {verdict.examples} example(s), but must have at least {LEAST_EXAMPLES} examples"
     if problem is None:
         return None
     message = f"The job failed due to an invalid {param.replace('_', ' ')}. {problem}"

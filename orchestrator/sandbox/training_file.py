@@ -14,7 +14,6 @@ from typing import Any
 from orchestrator.sandbox.conversation import conversation_problem, preference_problem, prompt_problem
 from orchestrator.sandbox.records import Verdict
 
-LEAST_EXAMPLES = 10
 LINE_LIMIT = 16 * 1024 * 1024
 CHECKS = {"supervised": conversation_problem, "dpo": preference_problem, "reinforcement": prompt_problem}
 
@@ -36,9 +35,6 @@ def check_training_file(path: Path, digest: str) -> Verdict:
                     problems[method] = f"Line {number}: {problem}"
     except Unreadable as unreadable:
         return Verdict(digest, unreadable=str(unreadable))
-    if examples < LEAST_EXAMPLES:
-        few = f"Training file has {examples} example(s), but must have at least {LEAST_EXAMPLES} examples"
-        problems = {method: problem or few for method, problem in problems.items()}
     return Verdict(digest, examples, tokens, problems=problems)
 
 

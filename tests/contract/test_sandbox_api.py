@@ -329,3 +329,17 @@ async def test_the_word_for_paused_is_a_setting() -> None:
         assert (await get(client, path))["status"] == "running"
         assert (await client.post(f"{path}/resume")).status_code == 200
         assert error(await client.post(f"{path}/resume"))[1] == "cannot_resume"
+
+
+async def test_only_a_training_file_needs_ten_examples() -> None:
+    sandbox = InProcess()
+    async with sandbox.client() as client:
+        small = await sandbox.ready_file(client, training_file(9))
+        large = await sandbox.ready_file(client)
+        few = await sandbox.start(client, training_file=small)
+        fine = await sandbox.start(client, training_file=large, validation_file=small)
+        sandbox.now += 60
+        failed = await get(client, f"{JOBS}/{few['id']}")
+        assert (failed["status"], failed["error"]["code"]) == ("failed", "invalid_training_file")
+        assert "has 9 example(s)" in failed["error"]["message"]
+        assert (await get(client, f"{JOBS}/{fine['id']}"))["status"] == "succeeded"

@@ -55,8 +55,8 @@ def test_what_cannot_be_read(tmp_path: Path, spoilt: bytes, told: str) -> None:
     assert told in str(verdict.unreadable)
 
 
-def test_too_few_examples_and_the_first_wrong_line(tmp_path: Path) -> None:
-    assert "has 9 example(s)" in str(read(tmp_path, lines(*[GOOD] * 9)).problems["supervised"])
+def test_examples_are_counted_and_the_first_wrong_line_is_told(tmp_path: Path) -> None:
+    assert read(tmp_path, lines(*[GOOD] * 9)).examples == 9
     verdict = read(tmp_path, lines(GOOD, {"messages": []}, *[GOOD] * 9, 7))
     assert verdict.problems["supervised"] == "Line 2: messages must be a list of at least one message"
 
