@@ -55,6 +55,10 @@ def picture(world: World, request: Request) -> dict[str, Any]:
             name: _tree({(o, out): n for (who, o, out), n in world.counts.outcomes.items() if who == name})
             for name in sorted({who for who, _, _ in world.counts.outcomes})
         },
+        "judged": {
+            name: {digest: n for (who, digest), n in world.counts.judged.items() if who == name}
+            for name in sorted({who for who, _ in world.counts.judged})
+        },
         "most_in_flight": {name or "*": most for name, most in sorted(world.counts.most.items())},
     }
 

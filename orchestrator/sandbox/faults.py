@@ -21,6 +21,7 @@
 | page_size | pages of at most `size` | lists | |
 | list_lag | what was made lately is not listed yet | files.list, jobs.list | how lately, 2 |
 | null_error | healthy jobs carry an `error` whose fields are null | jobs.* that show a job | |
+| drop_result | one result fewer than inputs | moderations.create | |
 | stuck_cursor | the same page again and again, always `has_more` | lists | |
 
 `quota` and `forbidden` may be put on any operation by naming it. Chance is drawn from the seed, the rule, the
@@ -99,6 +100,7 @@ KINDS = {
     "list_lag": Kind(("files.list", "jobs.list"), seconds=2.0),
     "null_error": Kind(SHOW_JOB),
     "page_size": Kind(LISTS),
+    "drop_result": Kind(("moderations.create",)),
     "stuck_cursor": Kind(LISTS),
 }
 DECISIVE = frozenset(

@@ -162,6 +162,8 @@ def _twist(answer: Answer, faults: Faults) -> None:
     """The answer as a provider with these faults gives it."""
     if "stuck_cursor" in faults:
         answer.body["has_more"] = True
+    if "drop_result" in faults:
+        answer.body["results"].pop()
     if "null_error" in faults:
         for job in answer.body.get("data", [answer.body]):
             job["error"] = job["error"] or {"code": None, "message": None, "param": None}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from hashlib import sha256
 from typing import Any
 from uuid import uuid4
 
@@ -38,7 +40,9 @@ async def create_moderation(call: Call) -> Answer:
     model = body.get("model", "omni-moderation-latest")
     if model not in MODELS:
         raise invalid(f"Invalid value for 'model': {model!r} is no moderation model.", "model", "model_not_found")
-    results = [_result(given) for given in _inputs(body.get("input"))]
+    inputs = _inputs(body.get("input"))
+    call.world.counts.judged.update((call.account, _digest(parts)) for parts in inputs)
+    results = [_result(parts) for parts in inputs]
     return Answer({"id": f"modr-{uuid4().hex}", "model": MODELS[model], "results": results})
 
 
@@ -52,6 +56,10 @@ def _inputs(given: Any) -> list[list[dict[str, Any]]]:
         return [given]
     message = "Invalid 'input': expected a string, a list of strings, or a list of text and image_url parts."
     raise invalid(message, "input", "invalid_type")
+
+
+def _digest(parts: list[dict[str, Any]]) -> str:
+    return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _text(text: str) -> dict[str, Any]:

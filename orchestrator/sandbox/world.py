@@ -22,6 +22,8 @@ class Counts:
 
     outcomes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """(account, operation, outcome) → requests."""
+    judged: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """(account, digest of the input) → how often its moderation was asked for and answered."""
     now: Counter[str] = field(default_factory=Counter)
     most: Counter[str] = field(default_factory=Counter)
     """Most requests in flight, by account and, under "", of all."""
@@ -38,6 +40,7 @@ class Counts:
 
     def clear(self) -> None:
         self.outcomes.clear()
+        self.judged.clear()
         self.most.clear()
 
 

@@ -53,6 +53,16 @@ async def test_a_cut_connection_on_the_wire(kind: str, files: int, outcome: str)
         assert (await client.post("/v1/files", **upload)).status_code == 200  # type: ignore[arg-type]
 
 
+async def test_a_dropped_result() -> None:
+    sandbox = InProcess()
+    async with sandbox.client() as client:
+        await sandbox.put_faults({"kind": "drop_result", "times": 1})
+        for results in (1, 2):
+            answer = await client.post("/moderations", json={"input": ["a kind word", "another"]})
+            assert len(answer.json()["results"]) == results
+        assert list((await sandbox.state())["judged"]["acme"].values()) == [2, 2]
+
+
 async def test_a_cut_connection_in_process_is_an_error_of_the_connection() -> None:
     sandbox = InProcess()
     async with sandbox.client() as client:
