@@ -36,6 +36,7 @@ from orchestrator.daemon.presence import Presence
 from orchestrator.daemon.reconciler import Pace, Reconciler
 from orchestrator.daemon.scheduler import Scheduler
 from orchestrator.daemon.service import Service
+from orchestrator.dataset.checking import Progress
 from orchestrator.dataset.files import Paths
 from orchestrator.dataset.moderating import Moderated
 from orchestrator.dispatch.base import Dispatch
@@ -124,8 +125,8 @@ class App:
         moderation = expected(desired, known.run, self._connections, now)
         return desired, desired.plan(known, moderation, retirement_hold(models, now))
 
-    async def converge(self, *, start: bool, cause: str = SERVICE) -> Desired:
-        """Make what the operator wants the current run."""
+    async def converge(self, *, start: bool, cause: str = SERVICE, progress: Progress | None = None) -> Desired:
+        """Make what the operator wants the current run. `progress` is told of the texts that are moderated."""
         desired = await self.read_desired()
         now = self.clock.now()
         await control.list_accounts(self.database, desired.listed, now=now)
@@ -138,6 +139,7 @@ class App:
             tokens_per_minute=self.settings.moderation_tokens_per_minute,
             clock=self.clock,
             log=self.log,
+            progress=progress,
         )
         models = await base_models(desired, self._connections, self.log)
         plan = desired.plan(known, moderation, retirement_hold(models, now))
@@ -159,7 +161,7 @@ class App:
             self.log.warning("run.held", kind=hold.kind, message=hold.reason, hint=hold.hint)
         return desired
 
-    def service(self, *, start: bool) -> Service:
+    def service(self, *, start: bool, progress: Progress | None = None) -> Service:
         """The loop, ready to be started. With `start` off, files are replicated and no job is created."""
         settings, clock = self.settings, self.clock
         scheduler = Scheduler(now=clock.now, log=self.log)
@@ -180,7 +182,7 @@ class App:
         )
 
         async def converge() -> str | None:
-            return (await self.converge(start=start)).file.options.schedule
+            return (await self.converge(start=start, progress=progress)).file.options.schedule
 
         return Service(
             converge=converge,

@@ -112,6 +112,8 @@ async def approve(database: Database, *, by: str, now: float) -> Run:
 
 async def waive_moderation(database: Database, *, reason: str, by: str, now: float) -> Run:
     """Let the current run go on without moderation. Who, when and why stay in the run's record."""
+    if not reason.strip():
+        raise ConfigError("a waiver needs a reason", hint="Say why no moderation is needed; it stays on record.")
 
     async def change(connection: AsyncConnection) -> Run:
         run = await _current(connection)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.live import Live
 
+from orchestrator.cli import progress
 from orchestrator.cli.render import console, state_of, status_table, trouble
 from orchestrator.cli.session import DONE, FAILED
 from orchestrator.core.lifecycle import AT_PROVIDER, State
@@ -17,6 +18,7 @@ from orchestrator.status import JobView, Status
 
 if TYPE_CHECKING:
     from orchestrator.app import App
+    from orchestrator.daemon.service import Service
 
 LOOK_SECONDS = 0.5
 LOOK_SHARE = 30  # a look at thousands of accounts takes its time: at most a thirtieth goes into looking
@@ -49,12 +51,29 @@ def stop_signals() -> asyncio.Event:
 async def work(app: App, *, start: bool, enough: Enough) -> int:
     """Converge and work until it is enough for every account; say how it went."""
     stopping = stop_signals()
-    service = app.service(start=start)
-    await service.start()
+    with progress.moderating() as tell:
+        service = app.service(start=start, progress=tell)
+        if not await begun(service, stopping):
+            return FAILED
     try:
         return verdict(await show(app, enough, stopping), stopping)
     finally:
         await service.stop()
+
+
+async def begun(service: Service, stopping: asyncio.Event) -> bool:
+    """Start the service, which may take long where much is to be moderated; False when asked to stop before."""
+    starting, asked = asyncio.create_task(service.start()), asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait((starting, asked), return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            return False
+        starting.result()
+        return True
+    finally:
+        for task in (starting, asked):
+            task.cancel()
+        await asyncio.gather(starting, asked, return_exceptions=True)
 
 
 def verdict(status: Status, stopping: asyncio.Event) -> int:

@@ -7,7 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from orchestrator.app import sole_owner
-from orchestrator.cli.follow import stop_signals
+from orchestrator.cli.follow import begun, stop_signals
 from orchestrator.cli.session import DONE
 
 if TYPE_CHECKING:
@@ -26,13 +26,13 @@ async def serve(app: App) -> int:
         )
         port = await web.start()
         try:
-            await service.start()
-            app.log.info(
-                "service.ready",
-                url=f"http://{app.settings.host}:{port}/",
-                status=f"http://{app.settings.host}:{port}/status",
-            )
-            await stopping.wait()
+            if await begun(service, stopping):
+                app.log.info(
+                    "service.ready",
+                    url=f"http://{app.settings.host}:{port}/",
+                    status=f"http://{app.settings.host}:{port}/status",
+                )
+                await stopping.wait()
             app.log.info("service.stopping")
         finally:
             await service.stop()

@@ -14,6 +14,7 @@ from orchestrator.core.moderation import Moderated, Moderation, Verdict
 from orchestrator.core.run import Run
 from orchestrator.daemon.desired import Desired
 from orchestrator.dataset import moderating
+from orchestrator.dataset.checking import Progress
 from orchestrator.dataset.files import Paths
 from orchestrator.dataset.moderating import Time, moderate
 from orchestrator.dataset.moderation import Limits
@@ -31,18 +32,25 @@ async def moderated(
     tokens_per_minute: int,
     clock: Clock,
     log: BoundLogger,
+    progress: Progress | None = None,
 ) -> Moderation:
     """The run's moderation record. Raises DatasetError when a text is flagged.
 
     `before` is the same run as it was, if it was: what passed or was waived is not asked for again.
     """
+
+    def tell(done: int, total: int) -> None:
+        log.info("moderation.progress", done=done, total=total)
+        if progress:
+            progress(done, total)
+
     if known := expected(desired, before, connections, clock.now()):
         return known
     reason = ""
     for connection in _able(desired.file.options.moderation, connections):
         name = connection.account.name
         try:
-            return await _ask(desired, connection, database, tokens_per_minute, clock, log)
+            return await _ask(desired, connection, database, tokens_per_minute, clock, log, tell)
         except ProviderError as error:
             reason = f"account {name}: {error.kind}: {error.message}"
             log.warning("moderation.failed", account=name, error=error)
@@ -81,6 +89,7 @@ async def _ask(
     tokens_per_minute: int,
     clock: Clock,
     log: BoundLogger,
+    tell: Progress,
 ) -> Moderation:
     await connection.identity()
     outcome = await moderate(
@@ -89,7 +98,7 @@ async def _ask(
         _Cache(database),
         time=Time(clock=clock.boottime, pause=asyncio.sleep),
         limits=Limits(tokens_per_minute=tokens_per_minute),
-        progress=lambda done, total: log.info("moderation.progress", done=done, total=total),
+        progress=tell,
     )
     log.info("moderation.done", account=connection.account.name, texts=outcome.texts, sent=outcome.sent)
     if outcome.findings:

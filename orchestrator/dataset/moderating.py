@@ -7,7 +7,7 @@ is never a pass.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -86,10 +86,10 @@ async def moderate(
     found = pieces(path, MODEL)
     done = 0
     while window := await asyncio.to_thread(_take, found):
-        await work.judge(window)
-        done += len(window)
-        if progress:
-            progress(done, total)
+        async for judged in work.judge(window):
+            done += judged
+            if progress:
+                progress(done, total)
     return work.outcome
 
 
@@ -126,21 +126,24 @@ class _Moderating:
         self._seen: set[str] = set()
         self._flagged: dict[str, Verdict] = {}
 
-    async def judge(self, window: Sequence[Piece]) -> None:
-        """Judge what is new in the window, and note each place of a flagged text."""
+    async def judge(self, window: Sequence[Piece]) -> AsyncIterator[int]:
+        """Judge what is new in the window, note each place of a flagged text, and say how many are done each time."""
         new = {piece.key: piece for piece in window if piece.key not in self._seen}
         known = await self._cache.get(list(new))
         self._note(known)
         self.outcome.known += len(known)
-        for batch in batches((piece for key, piece in new.items() if key not in known), self._limits):
+        todo = [piece for key, piece in new.items() if key not in known]
+        for batch in batches(todo, self._limits):
             verdicts = await self._send(batch)
             await self._cache.put(verdicts)
             self._note(verdicts)
             self.outcome.sent += len(verdicts)
+            yield len(batch)
         self._seen |= new.keys()
         self.outcome.texts += len(new)
         flagged = (piece for piece in window if piece.key in self._flagged)
         self.outcome.findings += [piece.finding(self._flagged[piece.key]) for piece in flagged]
+        yield len(window) - len(todo)
 
     def _note(self, verdicts: Mapping[str, Verdict]) -> None:
         self._flagged |= {key: verdict for key, verdict in verdicts.items() if verdict.flagged}

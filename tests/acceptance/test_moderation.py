@@ -1,0 +1,166 @@
+"""Moderation before anything is sent: it resumes, it holds, it names the place, and no text is judged twice."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import Any
+
+import pytest
+from processes import Sandbox, Site, eventually
+
+UNHURRIED = {"ORCHESTRATOR_MODERATION_TOKENS_PER_MINUTE": "1000000"}
+BATCH = 32
+
+
+@pytest.fixture
+def moderated(site: Site) -> Site:
+    """A deployment that waives nothing."""
+    site.environ |= UNHURRIED
+    site.accounts("one", "two")
+    unwaived(site)
+    return site
+
+
+def unwaived(site: Site, instead: str = "") -> None:
+    accounts = site.folder / "accounts.toml"
+    accounts.write_text(accounts.read_text().replace('moderation_waived = "a test"', instead))
+
+
+def judged(sandbox: Sandbox, account: str = "one") -> dict[str, int]:
+    """How often each input was judged for this account."""
+    counts: dict[str, int] = sandbox.state()["judged"].get(account, {})
+    return counts
+
+
+def answers(sandbox: Sandbox) -> dict[str, int]:
+    outcomes: dict[str, int] = sandbox.state()["requests"].get("moderations.create", {})
+    return outcomes
+
+
+def assert_nothing_sent(sandbox: Sandbox) -> None:
+    assert set(sandbox.changes()) <= {"moderations.create"}
+    assert sandbox.held() == {}
+
+
+def moderation(site: Site) -> Any:
+    return site.status()["run"]["moderation"]
+
+
+def test_429_and_a_dropped_result_are_asked_for_again(moderated: Site, sandbox: Sandbox) -> None:
+    """The second fault meets the first request too, where it has nothing to drop."""
+    here = {"operations": ["moderations.create"]}
+    sandbox.faults({"kind": "rate_limit", "seconds": 0.3, "times": 1, **here}, {"kind": "drop_result", "times": 2})
+    run = moderated.run("run")
+    assert run.code == 0, run.err
+    assert sandbox.fired() == [1, 2]
+    counts = judged(sandbox)
+    again = [count for count in counts.values() if count > 1]
+    assert (again, len(counts) > 2 * BATCH) == ([2] * BATCH, True), "only what the incomplete answer was about"
+    assert answers(sandbox) == {"200": -(-len(counts) // BATCH) + 1, "429": 1}
+    assert moderation(moderated) | {"at": ""} == {
+        "state": "passed",
+        "by": "one",
+        "at": "",
+        "texts": len(counts),
+        "reason": "",
+    }
+    assert moderated.run("run").code == 0
+    assert judged(sandbox) == counts
+
+
+def test_a_kill_loses_no_verdict(moderated: Site, sandbox: Sandbox) -> None:
+    sandbox.faults({"kind": "slow", "operations": ["moderations.create"], "seconds": 1.5})
+    run = moderated.start("run")
+    eventually(lambda: answers(sandbox).get("200", 0) >= 2, "two answers")
+    time.sleep(0.6)
+    before = judged(sandbox)
+    run.kill()
+    assert len(before) == 2 * BATCH
+    assert_nothing_sent(sandbox)
+
+    sandbox.faults()
+    assert moderated.run("run").code == 0
+    after = judged(sandbox)
+    assert len(after) > len(before)
+    assert {digest: after[digest] for digest in before} == dict.fromkeys(before, 1)
+
+
+def test_a_flagged_text_is_named_and_stops_everything(moderated: Site, sandbox: Sandbox) -> None:
+    chat = moderated.chats / "20-flagged.json"
+    chat.write_text('[\n{"role": "user", "content": "Hi"},\n{"role": "assistant", "content": "FLAGME, friend"}]')
+    for _ in range(2):
+        run = moderated.run("run")
+        assert run.code == 1
+        assert "20-flagged.json:3: error [flagged] at $[1].content" in run.err
+        assert "harassment 0.97" in run.err
+        assert "Traceback" not in run.err
+    counts = judged(sandbox)
+    assert set(counts.values()) == {1}
+    assert_nothing_sent(sandbox)
+    assert moderated.run("check", "--report", "report.html").code == 0
+    assert "the moderation flags this text: harassment 0.97" in (moderated.folder / "report.html").read_text()
+
+    chat.write_text(chat.read_text().replace("FLAGME", "Hello"))
+    assert moderated.run("run").code == 0
+    assert set(judged(sandbox).values()) == {1}
+    assert len(judged(sandbox)) == len(counts) + 1
+
+
+def test_what_was_not_moderated_is_held_until_a_reason_is_recorded(moderated: Site, sandbox: Sandbox) -> None:
+    sandbox.faults({"kind": "rate_limit", "operations": ["moderations.create"], "seconds": 0.1})
+    run = moderated.run("run")
+    assert run.code == 1
+    assert_nothing_sent(sandbox)
+    (hold,) = moderated.status()["run"]["holds"]
+    assert hold["kind"] == "not_moderated"
+    assert "429 rate_limit_exceeded" in hold["message"]
+    assert "orchestrator waive" in hold["hint"]
+    assert moderation(moderated)["state"] == "not moderated"
+
+    assert moderated.run("waive", "").code == 2, "a reason is asked for"
+    assert moderated.run("waive", "judged upstream, ticket 7").code == 0
+    waived = moderation(moderated)
+    assert (waived["state"], waived["reason"]) == ("waived", "judged upstream, ticket 7")
+    assert waived["by"].startswith("operator:")
+    assert waived["at"]
+    asked = answers(sandbox)
+    assert moderated.run("run").code == 0
+    assert sandbox.held() == {"one": (1, 1), "two": (1, 1)}
+    assert answers(sandbox) == asked
+    assert moderation(moderated) == waived
+
+
+def test_a_named_account_whose_key_is_wrong_holds(moderated: Site, sandbox: Sandbox) -> None:
+    moderated.accounts("one", "two")
+    unwaived(moderated, 'moderation = "two"')
+    moderated.key("two", "wrong")
+    run = moderated.run("run")
+    assert run.code == 1
+    assert_nothing_sent(sandbox)
+    (hold,) = moderated.status()["run"]["holds"]
+    assert "account two: authentication_failed" in hold["message"]
+
+    moderated.key("two", "sandbox-two")
+    assert moderated.run("run").code == 0
+    assert (moderation(moderated)["state"], moderation(moderated)["by"]) == ("passed", "two")
+    assert judged(sandbox, "one") == {}
+
+
+def test_without_a_name_the_next_account_that_can_is_asked(moderated: Site, sandbox: Sandbox) -> None:
+    moderated.key("one", "wrong")
+    assert moderated.run("run").code == 1, "one has no model"
+    assert (moderation(moderated)["state"], moderation(moderated)["by"]) == ("passed", "two")
+    assert sandbox.held() == {"two": (1, 1)}
+
+
+@pytest.mark.parametrize("verb", [["run"], ["serve", "--port", "0"]])
+def test_it_can_be_stopped_while_it_moderates(moderated: Site, sandbox: Sandbox, verb: list[str]) -> None:
+    sandbox.faults({"kind": "slow", "operations": ["moderations.create"], "seconds": 60})
+    running = moderated.start(*verb)
+    eventually(lambda: sandbox.fired() == [1], "it is asked")
+    running.send(signal.SIGINT)
+    stopped = running.result(10)
+    assert stopped.code == (1 if verb == ["run"] else 0)
+    assert "Traceback" not in stopped.err
+    assert_nothing_sent(sandbox)
