@@ -46,7 +46,7 @@ JOB_STATUS: Final[Mapping[str, JobStatus]] = {
     "completed": JobStatus.SUCCEEDED,
 }
 USED: Final = ("n_epochs", "batch_size", "learning_rate", "random_seed", "training_type", "max_seq_length")
-NO_REDIRECT: Final = frozenset({404, 405})
+NOT_THERE: Final = frozenset({404, 405})
 
 
 def connector(http: httpx2.AsyncClient, redact: Redactor) -> Connect:
@@ -109,7 +109,7 @@ class TogetherProvider:
                 known = refusal.body().get("file_id") if refusal.status == httpx2.codes.CONFLICT else None
                 if known is None:
                     raise
-                return _file(await self._rest.post(f"/files/{known}/preprocess", {}))
+                return _file(await self._preprocess(str(known)))
 
     async def get_file(self, file_id: str) -> RemoteFile:
         async with self._rest.reading():
@@ -156,14 +156,23 @@ class TogetherProvider:
         try:
             answer = await self._rest.send("POST", "/files", files=fields, expect=httpx2.codes.FOUND)
         except Refusal as refusal:
-            if refusal.status not in NO_REDIRECT:
+            if refusal.status not in NOT_THERE:
                 raise
             with open_to_send(wanted) as handle:
                 files = {"file": (wanted.filename, handle, "application/jsonl")}
                 return (await self._rest.send("POST", "/files/upload", data=form, files=files, timeout=None)).json()
         file_id = answer.headers["x-together-file-id"]
         await self._rest.put_file(answer.headers["location"], wanted)
-        return await self._rest.post(f"/files/{file_id}/preprocess", {})
+        return await self._preprocess(file_id)
+
+    async def _preprocess(self, file_id: str) -> Any:
+        """The end of an upload. An older server does it by itself and does not know the word."""
+        try:
+            return await self._rest.post(f"/files/{file_id}/preprocess", {})
+        except Refusal as refusal:
+            if refusal.status not in NOT_THERE:
+                raise
+            return await self._rest.get(f"/files/{file_id}")
 
     async def _check_funds(self, order: JobOrder) -> None:
         """Ask what the job would cost, and whether the account may: a refusal here has created nothing."""

@@ -51,13 +51,14 @@ class RecordedBench(TogetherBench):
 
 
 class FormOnlyBench(RecordedBench):
-    """A server of the document's time: a file comes as a form, and there is no whoami in v3."""
+    """A server of the document's time: a file comes as a form, and there is neither whoami in v3 nor preprocess."""
 
     def application(self) -> ASGIApp:
         app = super().application()
 
         async def older(scope: Scope, receive: Receive, send: Send) -> None:
-            if (scope["method"], scope["path"]) in {("POST", "/v1/files"), ("GET", "/v3/whoami")}:
+            later = {("POST", "/v1/files"), ("GET", "/v3/whoami")}
+            if (scope["method"], scope["path"]) in later or scope["path"].endswith("/preprocess"):
                 scope = {**scope, "path": "/not/there"}
             elif scope["path"] == "/v1/whoami":
                 scope = {**scope, "path": "/v3/whoami"}
