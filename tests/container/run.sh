@@ -18,7 +18,9 @@ podman() { # there is no systemd to time the health checks: they are run by hand
 }
 
 clean() {
-    podman rm --force --ignore --time 1 test-service test-odd test-sandbox >/dev/null 2>&1 || true
+    for name in test-service test-odd test-sandbox; do  # one by one: it stops at the first that is not there
+        podman rm --force --time 1 "$name" >/dev/null 2>&1 || true
+    done
     podman volume rm --force test-data >/dev/null 2>&1 || true
     podman image prune --force >/dev/null 2>&1 || true
 }
@@ -124,6 +126,8 @@ cp deploy/demo/keys/* "$work/config/keys/"
 sed -i 's#^dataset = .*#dataset = "chats"#' "$work/config/accounts.toml"
 echo "$TOKEN" >"$work/secrets/token"
 chmod 755 "$work"
+check "a look at the chats needs no token" \
+    podman run --rm "${HARD[@]}" --volume "$work/config:/config:ro" "$IMAGE" check
 podman run -d --name test-sandbox -p "127.0.0.1:$PORT:8080" "${HARD[@]}" --tmpfs /tmp --no-healthcheck "$IMAGE" \
     sandbox --port 8090 --seconds 2 >/dev/null
 service

@@ -83,4 +83,7 @@ def test_the_demo_accounts_lead_to_the_sandbox() -> None:
     for name in ("sandbox", "replicas-sandbox"):
         port = parse(SERVICES[name]["command"])["port"]
         assert {account.base_url for account in accounts} == {f"http://127.0.0.1:{port}/v1"}
+    for service in SERVING.values():
+        token = environ(service)["ORCHESTRATOR_TOKEN"]
+        assert token not in path.read_text(), "a token is blotted out wherever it occurs, in model ids too"
     assert Path("/chats") == read_accounts(path).folder / read_accounts(path).options.dataset
