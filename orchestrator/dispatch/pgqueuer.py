@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
@@ -18,8 +18,10 @@ from pgqueuer.domain.models import Job as Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.stdlib import BoundLogger
 
+from orchestrator.core.job import JobId
 from orchestrator.dispatch import queue
 from orchestrator.dispatch.base import Handle
+from orchestrator.dispatch.together import Together
 from orchestrator.store import jobs, leases
 from orchestrator.store.database import UNREACHABLE, Database
 from orchestrator.store.wakeups import WakeUp, promise
@@ -52,6 +54,8 @@ class PgqueuerDispatch:
         self._silence = timedelta(seconds=silence)
         self._log = log
         self._slots = asyncio.Semaphore(most)
+        self._take = Together(self._take_leases)
+        self._give_back = Together(self._give_leases_back)
         self._busy: dict[str, asyncio.Task[None] | None] = {}  # by account
         self._manager: QueueManager | None = None
         self._stopping = asyncio.Event()
@@ -132,17 +136,24 @@ class PgqueuerDispatch:
             self._log.exception("wake_up.failed", job=wake_up.job_id)
 
     async def _hand_over(self, wake_up: WakeUp, handle: Handle) -> None:
-        now = self._now()
-        if not await self._database.write(lambda c: leases.take(c, wake_up.job_id, self._replica, now)):
-            await self._postpone(wake_up, now)
+        if wake_up.account not in await self._take(wake_up.job_id):
+            await self._postpone(wake_up)
             return
         try:
             await handle(wake_up.job_id)
         finally:
-            await self._database.write(lambda c: leases.give_back(c, wake_up.account, self._replica))
+            await self._give_back(wake_up.account)
 
-    async def _postpone(self, wake_up: WakeUp, now: float) -> None:
+    async def _take_leases(self, wanted: Sequence[JobId]) -> set[str]:
+        now = self._now()
+        return await self._database.write(lambda c: leases.take(c, wanted, self._replica, now))
+
+    async def _give_leases_back(self, accounts: Sequence[str]) -> None:
+        await self._database.write(lambda c: leases.give_back(c, accounts, self._replica))
+
+    async def _postpone(self, wake_up: WakeUp) -> None:
         """Let it come again, unless the job is due at another time, which has a wake-up of its own."""
+        now = self._now()
         async with self._database.read() as connection:
             wake_at = await jobs.wake_at(connection, wake_up.job_id)
         if wake_at is not None and wake_at <= now:

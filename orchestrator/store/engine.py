@@ -127,10 +127,12 @@ class PostgresEngine:
                 hint="Install orchestrator with its extra: pip install 'orchestrator[postgres]'.",
             ) from error
         event.listen(self._engine.sync_engine, "begin", _take_turns)
+        # A transaction would show one statement no more than the next, and cost two round trips.
+        self._looking = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        async with self._engine.connect() as connection:
+        async with self._looking.connect() as connection:
             yield connection
 
     @asynccontextmanager

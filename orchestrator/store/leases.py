@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import Select, delete, literal, select
+from sqlalchemy import (
+    ARRAY,
+    BindParameter,
+    Float,
+    Select,
+    String,
+    any_,
+    bindparam,
+    delete,
+    select,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningInsert
 
 from orchestrator.core.job import JobId
 from orchestrator.store.tables import jobs, leases, replicas
@@ -17,21 +28,15 @@ def held(now: float) -> Select[tuple[str]]:
     return select(leases.c.account).where(leases.c.replica.in_(_alive(now)))
 
 
-async def take(connection: AsyncConnection, job_id: JobId, replica: str, now: float) -> bool:
-    """Lease the job's account, provided that the job is due and no other live replica has the account."""
-    due = select(jobs.c.account, literal(replica)).where(jobs.c.id == job_id, jobs.c.wake_at <= now)
-    fresh = insert(leases).from_select(["account", "replica"], due)
-    taken = fresh.on_conflict_do_update(
-        index_elements=[leases.c.account],
-        set_={"replica": fresh.excluded.replica},
-        where=(leases.c.replica == replica) | leases.c.replica.not_in(_alive(now)),
-    ).returning(leases.c.account)
-    return (await connection.execute(taken)).one_or_none() is not None
+async def take(connection: AsyncConnection, wanted: Collection[JobId], replica: str, now: float) -> set[str]:
+    """Lease the accounts of those jobs that are due, unless another live replica has them. Returns the accounts."""
+    taken = await connection.execute(_TAKE, {"wanted": list(wanted), "taker": replica, "now": now})
+    return {row.account for row in taken}
 
 
-async def give_back(connection: AsyncConnection, account: str, replica: str) -> None:
-    """End the replica's lease of the account."""
-    await connection.execute(delete(leases).where(leases.c.account == account, leases.c.replica == replica))
+async def give_back(connection: AsyncConnection, accounts: Collection[str], replica: str) -> None:
+    """End the replica's leases of these accounts."""
+    await connection.execute(_GIVE_BACK, {"accounts": list(accounts), "holder": replica})
 
 
 async def give_back_all_but(connection: AsyncConnection, accounts: Collection[str], replica: str) -> None:
@@ -40,5 +45,26 @@ async def give_back_all_but(connection: AsyncConnection, accounts: Collection[st
     await connection.execute(delete(leases).where(leases.c.replica == replica, unused))
 
 
-def _alive(now: float) -> Select[tuple[str]]:
+def _alive(now: float | BindParameter[float]) -> Select[tuple[str]]:
     return select(replicas.c.id).where(replicas.c.alive_until > now)
+
+
+def _taking() -> ReturningInsert[tuple[str]]:
+    taker: BindParameter[str] = bindparam("taker", type_=String)
+    now: BindParameter[float] = bindparam("now", type_=Float)
+    wanted = jobs.c.id == any_(bindparam("wanted", type_=ARRAY(String)))
+    fresh = insert(leases).from_select(
+        ["account", "replica"], select(jobs.c.account, taker).where(wanted, jobs.c.wake_at <= now)
+    )
+    return fresh.on_conflict_do_update(
+        index_elements=[leases.c.account],
+        set_={"replica": fresh.excluded.replica},
+        where=(leases.c.replica == taker) | leases.c.replica.not_in(_alive(now)),
+    ).returning(leases.c.account)
+
+
+# Made once: to put a statement together takes longer than to execute it.
+_TAKE = _taking()
+_GIVE_BACK = delete(leases).where(
+    leases.c.replica == bindparam("holder"), leases.c.account == any_(bindparam("accounts", type_=ARRAY(String)))
+)

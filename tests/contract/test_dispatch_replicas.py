@@ -60,7 +60,7 @@ async def test_a_dead_replicas_work_is_taken_over_after_its_silence(bench: Bench
         )
     assert len(picked) == 1
     killed_at = now()
-    assert await bench.database.write(lambda c: leases.take(c, JobId("a"), "dead", killed_at))
+    assert await bench.database.write(lambda c: leases.take(c, [JobId("a")], "dead", killed_at))
     handler = Handler(bench.database)
     async with running(await bench.dispatch(), handler):
         await until(lambda: handler.ids == ["a"], seconds=10)

@@ -98,14 +98,14 @@ class TestLeases:
         return postgresql
 
     async def take(self, database: Database, replica: str, account: str = "acme", now: float = NOW) -> bool:
-        return await database.write(lambda c: leases.take(c, id_of(account), replica, now))
+        return account in await database.write(lambda c: leases.take(c, [id_of(account)], replica, now))
 
     async def test_only_one_replica_has_an_account(self, database: Database) -> None:
         assert await self.take(database, "a")
         assert not await self.take(database, "b")
-        await database.write(lambda c: leases.give_back(c, "acme", "b"))  # not its own
+        await database.write(lambda c: leases.give_back(c, ["acme"], "b"))  # not its own
         assert not await self.take(database, "b")
-        await database.write(lambda c: leases.give_back(c, "acme", "a"))
+        await database.write(lambda c: leases.give_back(c, ["acme"], "a"))
         assert await self.take(database, "b")
 
     async def test_a_replica_may_take_again_what_it_has(self, database: Database) -> None:
@@ -122,6 +122,8 @@ class TestLeases:
     async def test_nothing_is_taken_for_a_job_that_is_not_due(self, database: Database) -> None:
         assert not await self.take(database, "a", "later")
         assert not await self.take(database, "a", "nobody")
+        several = [id_of(name) for name in ("acme", "later", "nobody")]
+        assert await database.write(lambda c: leases.take(c, several, "a", NOW)) == {"acme"}
         assert await self.take(database, "a", "later", NOW + 1)
 
     async def test_leases_whose_end_was_lost_are_given_back(self, database: Database) -> None:

@@ -1,0 +1,44 @@
+"""Together: calls that arrive while one is under way go together into the next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+R = TypeVar("R")
+
+
+class Together(Generic[K, R]):
+    """Gathers single keys into calls of `work` with many; each caller gets the result of its whole call."""
+
+    def __init__(self, work: Callable[[Sequence[K]], Awaitable[R]]) -> None:
+        self._work = work
+        self._waiting: list[tuple[K, asyncio.Future[R]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def __call__(self, key: K) -> R:
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((key, future))
+        if self._task is None:
+            self._task = asyncio.create_task(self._drain())
+        return await future
+
+    async def _drain(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting, []
+                await self._serve(batch)
+        finally:
+            self._task = None
+
+    async def _serve(self, batch: Sequence[tuple[K, asyncio.Future[R]]]) -> None:
+        [result] = await asyncio.gather(self._work([key for key, _ in batch]), return_exceptions=True)
+        for _, future in batch:
+            if future.done():  # its caller was cancelled
+                continue
+            if isinstance(result, BaseException):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
