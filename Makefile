@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install demo test browser lint format unit contract integration acceptance chaos lock clean
+.PHONY: install demo test browser lint format unit contract integration acceptance chaos lock test-container docs clean
 
 install: $(INSTALLED)
 
@@ -17,7 +17,7 @@ $(INSTALLED): pyproject.toml requirements.lock
 demo: install
 	@$(BIN)/orchestrator demo
 
-test: browser lint unit contract integration acceptance
+test: browser lint docs unit contract integration acceptance
 
 lint: install
 	$(BIN)/ruff check .
@@ -49,11 +49,20 @@ chaos: install
 browser:
 	@if [ "$$CI" = true ]; then .ci/browser; fi
 
-# requirements.lock: every package of every extra and group, pinned and hashed, for every platform.
+# Pinned and hashed for every platform, without addresses: everything, the image's share of it, and what builds the image.
+COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate $(UPGRADE)
+UPGRADE ?= --upgrade
 lock:
 	@test -x $(BIN)/uv || $(MAKE) install
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
-		--all-extras --group dev --upgrade pyproject.toml -o requirements.lock
+	$(COMPILE) --all-extras --group dev --group docs pyproject.toml -o requirements.lock
+	$(COMPILE) --extra postgres --constraint requirements.lock pyproject.toml -o deploy/requirements.lock
+	echo hatchling | $(COMPILE) - -o deploy/build.lock
+
+test-container: install
+	tests/container/run.sh
+
+docs: install
+	$(BIN)/mkdocs build --strict --site-dir test-artifacts/site
 
 clean:
 	rm -rf .venv data dist build test-artifacts
