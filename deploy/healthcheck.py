@@ -1,4 +1,4 @@
-"""Is the service in this container alive? For the image's HEALTHCHECK: there is no curl, and a proxy must not be asked."""
+"""Is the service in this container alive? For the HEALTHCHECK: there is no curl, and a proxy must not be asked."""
 
 from __future__ import annotations
 
