@@ -33,9 +33,10 @@ from orchestrator.daemon.desired import Desired, read_desired
 from orchestrator.daemon.models import base_models
 from orchestrator.daemon.moderation import expected, moderated, recalled
 from orchestrator.daemon.presence import Presence
-from orchestrator.daemon.reconciler import Pace, Reconciler
+from orchestrator.daemon.reconciler import Reconciler
 from orchestrator.daemon.scheduler import Scheduler
 from orchestrator.daemon.service import Service
+from orchestrator.daemon.steps import Pace
 from orchestrator.dataset.checking import Progress
 from orchestrator.dataset.files import Paths
 from orchestrator.dataset.moderating import Moderated

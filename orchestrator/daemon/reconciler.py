@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -15,8 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.stdlib import BoundLogger
 
 from orchestrator.core import action as act
-from orchestrator.core.account import Identity
-from orchestrator.core.advance import Outcome, advance, hold, park, renew_intent, stumble, wait
+from orchestrator.core.advance import Outcome, advance, hold, park, renew_intent, stumble
 from orchestrator.core.capabilities import Capabilities, goes_in_parts
 from orchestrator.core.clock import Clock
 from orchestrator.core.dataset import Part
@@ -24,8 +23,6 @@ from orchestrator.core.errors import (
     Ambiguous,
     Failure,
     ProviderError,
-    ProviderUnavailable,
-    RemoteMissing,
     SlotsTaken,
     StaleJob,
     UnknownOutcome,
@@ -33,12 +30,11 @@ from orchestrator.core.errors import (
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import Job, JobId
 from orchestrator.core.lifecycle import Event, State
-from orchestrator.core.observe import choose, created, observe_files, observe_job, vanished
-from orchestrator.core.remote import FileStatus, JobStatus
-from orchestrator.core.retry import GiveUp, HoldAccount, RetryAt, decide, poll_delay
+from orchestrator.core.retry import GiveUp, HoldAccount, RetryAt, decide
 from orchestrator.daemon.journal import tell, tell_model
 from orchestrator.daemon.notes import JobNotes
-from orchestrator.providers.base import Connection, Deadline, FileToSend, JobOrder, Provider
+from orchestrator.daemon.steps import Identify, Pace, Steps
+from orchestrator.providers.base import Connection, Deadline, FileToSend
 from orchestrator.store import jobs, runs
 from orchestrator.store.database import UNREACHABLE, Database
 
@@ -46,18 +42,7 @@ SLOWEST_UPLOAD = 500_000  # bytes a second that an upload's deadline allows for
 STRETCH = 40_000_000  # bytes of a file in parts that one attempt is given time for
 SLOT_LOOK = 60.0  # seconds between two looks for a free slot, should a wake-up be lost
 STRANGE_LOOK = 10.0  # seconds between two looks at a job whose account is not in this replica's accounts file
-PATIENCE_404 = 3  # looks in a row that may miss a job: lists and reads may lag behind a create
-STOPPING = frozenset({JobStatus.CANCELLING, JobStatus.CANCELLED, JobStatus.SUCCEEDED, JobStatus.FAILED})
 CAUSE = "service"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How fast to look and how long an intent lasts, in seconds."""
-
-    poll_min: float
-    poll_max: float
-    intent: float
 
 
 class Reconciler:
@@ -68,7 +53,7 @@ class Reconciler:
         database: Database,
         connections: Mapping[str, Connection],
         *,
-        identify: Callable[[Connection], Awaitable[tuple[Connection, Identity]]],
+        identify: Identify,
         redact: Callable[[str], str],
         clock: Clock,
         jitter: Callable[[], float],
@@ -80,7 +65,7 @@ class Reconciler:
     ) -> None:
         self._database = database
         self._connections = connections
-        self._identify = identify
+        self._steps = Steps(identify=identify, clock=clock, jitter=jitter, pace=pace, log=log)
         self._redact = redact
         self._clock = clock
         self._jitter = jitter
@@ -150,100 +135,32 @@ class Reconciler:
         job, provider = loaded.job, connected.provider
         match action:
             case act.Verify():
-                return await self._attempt(job, self._verify(loaded, connected))
+                return await self._attempt(job, self._steps.verify(loaded, connected))
             case act.Upload():
                 files = await self._files(loaded)
                 job, deadline = await self._intend(
                     job, Event.UPLOAD_STARTED, self._upload_seconds(files, provider.capabilities)
                 )
-                return await self._attempt(job, self._upload(job, provider, files, deadline))
+                return await self._attempt(job, self._steps.upload(job, provider, files, deadline))
             case act.CheckFile():
-                return await self._attempt(job, self._check_file(job, provider))
+                return await self._attempt(job, self._steps.check_file(job, provider))
             case act.Submit():
                 try:
                     slots = connected.account.max_running_jobs
                     job, deadline = await self._intend(job, Event.SUBMIT_STARTED, self._pace.intent, slots)
                 except SlotsTaken:
                     return park(job, self._next_look(loaded, self._clock.now()))
-                return await self._attempt(job, self._submit(job, provider, loaded, deadline))
+                return await self._attempt(job, self._steps.submit(job, provider, loaded, deadline))
             case act.Settle():
-                return await self._attempt(job, self._settle(job, provider, loaded))
+                return await self._attempt(job, self._steps.settle(job, provider, loaded))
             case act.Follow():
-                return await self._attempt(job, self._follow(job, provider))
+                return await self._attempt(job, self._steps.follow(job, provider))
             case act.Stop():
-                return await self._attempt(job, self._stop(job, provider))
+                return await self._attempt(job, self._steps.stop(job, provider))
             case act.Rest() | act.Wait() | act.Abandon():
                 raise AssertionError("needs no provider")
             case _:
                 assert_never(action)
-
-    async def _verify(self, loaded: jobs.Loaded, connected: Connection) -> Outcome:
-        account = connected.account
-        connected, identity = await self._identify(connected)
-        now = self._clock.now()
-        organization = identity.organization or account.organization
-        project = identity.project or account.project
-        self._log.info(
-            "account.verified", account=account.name, organization=organization, key=connected.key_fingerprint
-        )
-        return replace(
-            wait(loaded.job, now),
-            standing=lambda standing: replace(standing, organization=organization, project=project, verified_at=now),
-        )
-
-    async def _upload(self, job: Job, provider: Provider, files: list[FileToSend], deadline: Deadline) -> Outcome:
-        ids: list[str] = []
-        for wanted in files:
-            file = await provider.find_file(wanted) or await provider.upload_file(wanted, deadline)
-            ids.append(file.id)
-            ready = file.status is FileStatus.READY
-        now = self._clock.now()
-        return advance(
-            job,
-            Event.FILE_UPLOADED,
-            now=now,
-            intent_until=None,
-            remote_file_id=ids[0],
-            remote_validation_file_id=ids[1] if len(ids) > 1 else None,
-            wake_at=now if ready else now + self._pace.poll_min,
-        )
-
-    async def _check_file(self, job: Job, provider: Provider) -> Outcome:
-        ids = [file_id for file_id in (job.remote_file_id, job.remote_validation_file_id) if file_id]
-        files = [await provider.get_file(file_id) for file_id in ids]
-        return observe_files(job, files, now=self._clock.now(), delay=self._delay(job))
-
-    async def _submit(self, job: Job, provider: Provider, loaded: jobs.Loaded, deadline: Deadline) -> Outcome:
-        order = _order(job, loaded)
-        remote = choose(job, await provider.find_jobs(order)) or await provider.create_job(order, deadline)
-        now = self._clock.now()
-        return created(job, remote, now=now, delay=self._pace.poll_min)
-
-    async def _settle(self, job: Job, provider: Provider, loaded: jobs.Loaded) -> Outcome:
-        remote = choose(job, await provider.find_jobs(_order(job, loaded)))
-        if remote is None:
-            return advance(job, Event.CANCELLED, now=self._clock.now())
-        return created(job, remote, now=self._clock.now(), delay=0)
-
-    async def _follow(self, job: Job, provider: Provider) -> Outcome:
-        try:
-            remote = await provider.get_job(job.remote_job_id or "")
-        except RemoteMissing:
-            if job.attempts < PATIENCE_404:
-                raise ProviderUnavailable(f"the provider does not show job {job.remote_job_id}") from None
-            return vanished(job, now=self._clock.now())
-        return observe_job(job, remote, now=self._clock.now(), delay=self._delay(job))
-
-    async def _stop(self, job: Job, provider: Provider) -> Outcome:
-        if job.state is not State.CANCELLING:
-            return advance(job, Event.CANCEL_ASKED, now=self._clock.now())
-        try:
-            remote = await provider.get_job(job.remote_job_id or "")
-            if remote.status not in STOPPING:
-                remote = await provider.cancel_job(remote.id)
-        except RemoteMissing:
-            return vanished(job, now=self._clock.now())
-        return observe_job(job, remote, now=self._clock.now(), delay=self._delay(job))
 
     async def _intend(self, job: Job, event: Event, seconds: float, slots: int | None = None) -> tuple[Job, Deadline]:
         """Write the intent, durably, before anything is sent. A repeated attempt gets a fresh one.
@@ -340,22 +257,9 @@ class Reconciler:
         sizes = [STRETCH if goes_in_parts(file.wire_bytes, offers) else file.wire_bytes for file in files]
         return self._pace.intent + sum(sizes) / SLOWEST_UPLOAD
 
-    def _delay(self, job: Job) -> float:
-        waited = self._clock.now() - job.state_since
-        return poll_delay(waited, self._pace.poll_min, self._pace.poll_max, self._jitter())
-
     def _next_look(self, loaded: jobs.Loaded, now: float) -> float | None:
         """When a resting job is looked at again: when its hold ends, or now and then for a slot."""
         times = [reason.until for reason in (loaded.job.hold, loaded.standing.hold) if reason and reason.until]
         if loaded.job.state is State.READY and loaded.run.current and loaded.run.started_at:
             times.append(now + SLOT_LOOK)
         return min(times, default=None)
-
-
-def _order(job: Job, loaded: jobs.Loaded) -> JobOrder:
-    return JobOrder(
-        tag=job.tag,
-        spec=loaded.run.specs[job.provider],
-        training_file=job.remote_file_id or "",
-        validation_file=job.remote_validation_file_id,
-    )

@@ -16,7 +16,8 @@ from orchestrator.core.account import Account, Identity, ProviderName
 from orchestrator.core.job import Job, JobId
 from orchestrator.core.lifecycle import State
 from orchestrator.core.remote import JobStatus, RemoteJob
-from orchestrator.daemon.reconciler import Pace, Reconciler
+from orchestrator.daemon.reconciler import Reconciler
+from orchestrator.daemon.steps import Pace
 from orchestrator.providers.base import Connection, Deadline, JobOrder, Provider
 from orchestrator.store import accounts, jobs
 from orchestrator.store.database import Database

@@ -1,0 +1,129 @@
+"""Steps: what each action does at the provider, and what the answer means. Nothing is recorded here."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from structlog.stdlib import BoundLogger
+
+from orchestrator.core.account import Identity
+from orchestrator.core.advance import Outcome, advance, wait
+from orchestrator.core.clock import Clock
+from orchestrator.core.errors import ProviderUnavailable, RemoteMissing
+from orchestrator.core.job import Job
+from orchestrator.core.lifecycle import Event, State
+from orchestrator.core.observe import choose, created, observe_files, observe_job, vanished
+from orchestrator.core.remote import FileStatus, JobStatus
+from orchestrator.core.retry import poll_delay
+from orchestrator.providers.base import Connection, Deadline, FileToSend, JobOrder, Provider
+from orchestrator.store import jobs
+
+PATIENCE_404 = 3  # looks in a row that may miss a job: lists and reads may lag behind a create
+STOPPING = frozenset({JobStatus.CANCELLING, JobStatus.CANCELLED, JobStatus.SUCCEEDED, JobStatus.FAILED})
+
+Identify = Callable[[Connection], Awaitable[tuple[Connection, Identity]]]
+"""Asks whose key it is; a refused key may have been changed, and is read again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How fast to look and how long an intent lasts, in seconds."""
+
+    poll_min: float
+    poll_max: float
+    intent: float
+
+
+class Steps:
+    """The steps that speak to a provider. Each raises what the provider raises."""
+
+    def __init__(
+        self, *, identify: Identify, clock: Clock, jitter: Callable[[], float], pace: Pace, log: BoundLogger
+    ) -> None:
+        self._identify = identify
+        self._clock = clock
+        self._jitter = jitter
+        self._pace = pace
+        self._log = log
+
+    async def verify(self, loaded: jobs.Loaded, connected: Connection) -> Outcome:
+        account = connected.account
+        connected, identity = await self._identify(connected)
+        now = self._clock.now()
+        organization = identity.organization or account.organization
+        project = identity.project or account.project
+        self._log.info(
+            "account.verified", account=account.name, organization=organization, key=connected.key_fingerprint
+        )
+        return replace(
+            wait(loaded.job, now),
+            standing=lambda standing: replace(standing, organization=organization, project=project, verified_at=now),
+        )
+
+    async def upload(self, job: Job, provider: Provider, files: list[FileToSend], deadline: Deadline) -> Outcome:
+        ids: list[str] = []
+        for wanted in files:
+            file = await provider.find_file(wanted) or await provider.upload_file(wanted, deadline)
+            ids.append(file.id)
+            ready = file.status is FileStatus.READY
+        now = self._clock.now()
+        return advance(
+            job,
+            Event.FILE_UPLOADED,
+            now=now,
+            intent_until=None,
+            remote_file_id=ids[0],
+            remote_validation_file_id=ids[1] if len(ids) > 1 else None,
+            wake_at=now if ready else now + self._pace.poll_min,
+        )
+
+    async def check_file(self, job: Job, provider: Provider) -> Outcome:
+        ids = [file_id for file_id in (job.remote_file_id, job.remote_validation_file_id) if file_id]
+        files = [await provider.get_file(file_id) for file_id in ids]
+        return observe_files(job, files, now=self._clock.now(), delay=self._delay(job))
+
+    async def submit(self, job: Job, provider: Provider, loaded: jobs.Loaded, deadline: Deadline) -> Outcome:
+        order = _order(job, loaded)
+        remote = choose(job, await provider.find_jobs(order)) or await provider.create_job(order, deadline)
+        now = self._clock.now()
+        return created(job, remote, now=now, delay=self._pace.poll_min)
+
+    async def settle(self, job: Job, provider: Provider, loaded: jobs.Loaded) -> Outcome:
+        remote = choose(job, await provider.find_jobs(_order(job, loaded)))
+        if remote is None:
+            return advance(job, Event.CANCELLED, now=self._clock.now())
+        return created(job, remote, now=self._clock.now(), delay=0)
+
+    async def follow(self, job: Job, provider: Provider) -> Outcome:
+        try:
+            remote = await provider.get_job(job.remote_job_id or "")
+        except RemoteMissing:
+            if job.attempts < PATIENCE_404:
+                raise ProviderUnavailable(f"the provider does not show job {job.remote_job_id}") from None
+            return vanished(job, now=self._clock.now())
+        return observe_job(job, remote, now=self._clock.now(), delay=self._delay(job))
+
+    async def stop(self, job: Job, provider: Provider) -> Outcome:
+        if job.state is not State.CANCELLING:
+            return advance(job, Event.CANCEL_ASKED, now=self._clock.now())
+        try:
+            remote = await provider.get_job(job.remote_job_id or "")
+            if remote.status not in STOPPING:
+                remote = await provider.cancel_job(remote.id)
+        except RemoteMissing:
+            return vanished(job, now=self._clock.now())
+        return observe_job(job, remote, now=self._clock.now(), delay=self._delay(job))
+
+    def _delay(self, job: Job) -> float:
+        waited = self._clock.now() - job.state_since
+        return poll_delay(waited, self._pace.poll_min, self._pace.poll_max, self._jitter())
+
+
+def _order(job: Job, loaded: jobs.Loaded) -> JobOrder:
+    return JobOrder(
+        tag=job.tag,
+        spec=loaded.run.specs[job.provider],
+        training_file=job.remote_file_id or "",
+        validation_file=job.remote_validation_file_id,
+    )
