@@ -50,7 +50,7 @@ def test_the_tutorial_ends_with_three_models(tmp_path: Path) -> None:
         text=True,
         stdin=subprocess.DEVNULL,
         check=False,
-        timeout=90,
+        timeout=110,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert len(set(re.findall(r"ft:[^\s│\"]+", done.stdout.partition("model.ready")[0]))) == 3, done.stdout[-3000:]
