@@ -49,6 +49,7 @@ async def test_deleted_and_cleared_things_stay_away(tmp_path: Path) -> None:
             "requests": {},
             "requests_by_account": {},
             "most_in_flight": {},
+            "judged": {},
         }
     sandbox.app.state.world.close()
     sandbox = InProcess(settings)
