@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.dataset.checks.personal import may_be_private, private
+from orchestrator.dataset.checks.personal import Find, private, suspicions
 from orchestrator.dataset.checks.texts import Said, message_lists
 from orchestrator.dataset.codes import Code
 from orchestrator.dataset.example import Body, Fault, Steps
@@ -25,14 +25,14 @@ _NO_SENTENCE = re.compile(r"\s*(?:[-*•+>#|]|\d+[.)]|```|    |\$)")  # a list, 
 
 def advice(body: Body, texts: list[Said], line: bytes) -> Iterator[Fault]:
     """Every warning about the example by itself; `line` is its canonical form."""
-    look_closer, macros = may_be_private(line), b"{{" in line
+    suspected, macros = suspicions(line), b"{{" in line
     for messages, steps in message_lists(body):
         yield from _system(messages, steps)
     for role, text, steps in texts:
         if role == "assistant" and _is_cut_off(text):
             yield Fault(Code.CUT_OFF, steps, f"the answer ends with {text.rstrip()[-30:]!r}")
-        if look_closer:
-            yield from _private(text, steps)
+        if suspected:
+            yield from _private(text, steps, suspected)
         if macros and (macro := _MACRO.search(text)):
             yield Fault(Code.UNFILLED_MACRO, steps, f"the text holds {macro[0]}")
 
@@ -60,9 +60,9 @@ def _is_cut_off(text: str) -> bool:
     return len(last) >= LONG_ENOUGH // 2 and not _NO_SENTENCE.match(last) and bool(_SENTENCE.search(text))
 
 
-def _private(text: str, steps: Steps) -> Iterator[Fault]:
+def _private(text: str, steps: Steps, suspected: tuple[Find, ...]) -> Iterator[Fault]:
     counts: dict[Code, int] = {}
-    for found in private(text):
+    for found in private(text, suspected):
         counts[found.code] = counts.get(found.code, 0) + 1
     for code, count in counts.items():
         yield Fault(code, steps, f"the text holds {LABELS[code]}" + (f", {count} times" if count > 1 else ""))

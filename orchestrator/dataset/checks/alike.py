@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Iterator
-from heapq import nsmallest
 from zlib import crc32
 
 from orchestrator.dataset.checks.texts import Said
@@ -72,10 +71,10 @@ def _sketch(texts: list[Said]) -> frozenset[int]:
     gaps = [match.start() for match in _GAP.finditer(spoken)]
     ends = [*gaps, len(spoken)][SHINGLE - 1 :] or [len(spoken)]
     runs = (spoken[start:end] for start, end in zip([0, *gaps], ends, strict=False))
-    return frozenset(nsmallest(SKETCH, set(map(crc32, runs))))
+    return frozenset(sorted(set(map(crc32, runs)))[:SKETCH])
 
 
 def _likeness(one: frozenset[int], other: frozenset[int]) -> float:
     """The estimated share of common runs: of the smallest values of both, how many both have."""
-    union = nsmallest(SKETCH, one | other)
-    return sum(value in one and value in other for value in union) / len(union)
+    union = sorted(one | other)[:SKETCH]
+    return len((one & other).intersection(union)) / len(union)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from orchestrator.dataset.codes import Code
@@ -33,28 +33,9 @@ _SAFE_MAIL = re.compile(
     r"@(?:[\w-]+\.)*example(?:\.(?:com|org|net|edu))?$|\.(?:example|invalid|test)$", re.IGNORECASE
 )
 
-# Quick looks that spare the patterns above: most texts hold none of these.
-_KEY_STARTS = (
-    "sk-",
-    "AKIA",
-    "AIza",
-    "ghp_",
-    "gho_",
-    "ghu_",
-    "ghs_",
-    "ghr_",
-    "github_pat_",
-    "glpat-",
-    "xox",
-    "k_live_",
-    "hf_",
-    "eyJ",
-    "PRIVATE KEY",
-)
-_KEY_STARTS_UTF8 = tuple(start.encode() for start in _KEY_STARTS)
-_DIGITS = re.compile(rb"[0-9]")
-_DIGIT = re.compile(r"[0-9]")
-_MANY_DIGITS = re.compile(r"[0-9][0-9 ().-]{7,}[0-9]")
+_GITHUB = re.compile(rb"gh[pousr]_")
+_AS_NUMBER = bytes.maketrans(b"123456789 ().-", b"0" * 14)
+_LONG_NUMBER = b"0" * 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,31 +47,85 @@ class Private:
     end: int
 
 
-def may_be_private(line: bytes) -> bool:
-    """A quick look at a whole example in JSON, which spares most of them the closer one."""
-    return b"@" in line or _DIGITS.search(line) is not None or any(start in line for start in _KEY_STARTS_UTF8)
+Find = Callable[[str], Iterator[Private]]
 
 
-def private(text: str) -> Iterator[Private]:
-    """Everything in the text that looks like a key, an e-mail address or a telephone number."""
-    if any(start in text for start in _KEY_STARTS):
-        for match in _KEY.finditer(text):
-            yield Private(Code.SECRET, match.start(), match.end())
-    if "@" in text:
-        for match in _EMAIL.finditer(text):
-            if not _SAFE_MAIL.search(match[0]):
-                yield Private(Code.EMAIL_ADDRESS, match.start(), match.end())
-    if _DIGIT.search(text):
-        yield from _with_digits(text)
+def suspicions(text: bytes) -> tuple[Find, ...]:
+    """A quick look at a text, or at a whole example in JSON: which closer looks are worth their time. Mostly none."""
+    return tuple(find for may_hold, find in _LOOKS if may_hold(text))
 
 
-def _with_digits(text: str) -> Iterator[Private]:
+def private(text: str, finds: Iterable[Find] | None = None) -> Iterator[Private]:
+    """Everything in the text that looks like a key, an e-mail address or a telephone number.
+
+    `finds` are the suspicions about the example that it is part of, where they are known.
+    """
+    raw = text.encode("utf-8", "surrogatepass")
+    for may_hold, find in _LOOKS:
+        if (finds is None or find in finds) and may_hold(raw):
+            yield from find(text)
+
+
+def _may_hold_key(text: bytes) -> bool:
+    if b"_" in text and (b"_live_" in text or b"hf_" in text or b"github_pat_" in text or _GITHUB.search(text)):
+        return True
+    return (
+        b"sk-" in text
+        or b"AKIA" in text
+        or b"AIza" in text
+        or b"glpat-" in text
+        or b"xox" in text
+        or b"eyJ" in text
+        or b"PRIVATE KEY" in text
+    )
+
+
+def _may_hold_assignment(text: bytes) -> bool:
+    text = text.lower()
+    return (
+        b"passw" in text
+        or (b"key" in text and b"api" in text)
+        or (b"token" in text and b"access" in text)
+        or (b"secret" in text and b"client" in text)
+    )
+
+
+def _may_hold_email(text: bytes) -> bool:
+    return b"@" in text
+
+
+def _may_hold_phone(text: bytes) -> bool:
+    return _LONG_NUMBER in text.translate(_AS_NUMBER)
+
+
+def _keys(text: str) -> Iterator[Private]:
+    for match in _KEY.finditer(text):
+        yield Private(Code.SECRET, match.start(), match.end())
+
+
+def _assignments(text: str) -> Iterator[Private]:
     for match in _ASSIGNED.finditer(text):
         yield Private(Code.SECRET, match.start("value"), match.end("value"))
-    if _MANY_DIGITS.search(text):
-        for match in _PHONE.finditer(text):
-            if _is_phone(match[0]):
-                yield Private(Code.PHONE_NUMBER, match.start(), match.end())
+
+
+def _emails(text: str) -> Iterator[Private]:
+    for match in _EMAIL.finditer(text):
+        if not _SAFE_MAIL.search(match[0]):
+            yield Private(Code.EMAIL_ADDRESS, match.start(), match.end())
+
+
+def _phones(text: str) -> Iterator[Private]:
+    for match in _PHONE.finditer(text):
+        if _is_phone(match[0]):
+            yield Private(Code.PHONE_NUMBER, match.start(), match.end())
+
+
+_LOOKS: tuple[tuple[Callable[[bytes], bool], Find], ...] = (
+    (_may_hold_key, _keys),
+    (_may_hold_email, _emails),
+    (_may_hold_assignment, _assignments),
+    (_may_hold_phone, _phones),
+)
 
 
 def _is_phone(text: str) -> bool:

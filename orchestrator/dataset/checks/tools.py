@@ -20,11 +20,13 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 def has_tools(body: Body) -> bool:
     """Whether tools play any part in the example."""
+    if "tools" in body:
+        return True
     messages = body.get("messages")
-    return "tools" in body or any(
-        isinstance(message, dict) and ("tool_calls" in message or message.get("role") == "tool")
-        for message in (messages if isinstance(messages, list) else ())
-    )
+    for message in messages if isinstance(messages, list) else ():
+        if isinstance(message, dict) and ("tool_calls" in message or message.get("role") == "tool"):
+            return True
+    return False
 
 
 def definition_errors(tools: object, steps: Steps) -> Iterator[Fault]:
