@@ -54,14 +54,16 @@ class Writer:
             self._task = None
 
     async def _commit(self, batch: list[_Pending]) -> bool:
+        begun = False
         try:
             promised: list[WakeUp] = []
             async with self._engine.write(promised=promised) as connection:
+                begun = True
                 results = [await change(connection) for change, _ in batch]
                 if self._schedule is not None and promised:
                     await self._schedule(connection, promised)
         except Exception as error:  # noqa: BLE001 - handed to whoever waits for it
-            if len(batch) > 1 and not _lost(error):
+            if len(batch) > 1 and begun and not _lost(error):
                 return False
             for _, future in batch:
                 _settle(future, error=error)
@@ -72,7 +74,7 @@ class Writer:
 
 
 def _lost(error: Exception) -> bool:
-    """Whether the database is away, so that there is no point in trying one by one."""
+    """Whether the database went away, so that there is no point in trying one by one."""
     return isinstance(error, OSError) or (isinstance(error, DBAPIError) and error.connection_invalidated)
 
 

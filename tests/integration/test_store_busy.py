@@ -1,0 +1,48 @@
+"""Another process has the database for too long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
+from store_values import NOW
+
+from orchestrator.app import SystemClock
+from orchestrator.store import engine, events
+from orchestrator.store.database import UNREACHABLE, Database
+
+PATIENCE = 0.3  # seconds
+now = SystemClock().now
+
+
+@pytest.fixture
+async def hasty(database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
+    """On the same database, less patient."""
+    monkeypatch.setattr(engine, "BUSY_MILLISECONDS", int(PATIENCE * 1000))
+    monkeypatch.setitem(engine.LIMITS, "lock_timeout", f"{int(PATIENCE * 1000)}")
+    opened = Database(database_url)
+    yield opened
+    await opened.close()
+
+
+async def test_all_who_waited_are_told_at_once_and_the_next_goes_through(database: Database, hasty: Database) -> None:
+    has_it, may_go = asyncio.Event(), asyncio.Event()
+
+    async def hog(_connection: AsyncConnection) -> None:
+        has_it.set()
+        await may_go.wait()
+
+    async def note(connection: AsyncConnection) -> None:
+        await events.append(connection, events.Entry(at=NOW, cause="test", note="x"))
+
+    hogging = asyncio.create_task(database.write(hog))
+    await has_it.wait()
+    start = now()
+    outcomes = await asyncio.gather(*(hasty.write(note) for _ in range(10)), return_exceptions=True)
+    assert PATIENCE <= now() - start < 5 * PATIENCE
+    assert all(isinstance(outcome, UNREACHABLE) for outcome in outcomes)
+    may_go.set()
+    await hogging
+    await hasty.write(note)
