@@ -29,9 +29,11 @@ _PLAIN = frozenset(("system", "user", "assistant"))
 
 def is_plain(message: object) -> bool:
     """Quickly: nothing but a role and a text, and nothing wrong with them. Most messages of the world are so."""
-    if type(message) is not dict or len(message) != 2 or message.get("role") not in _PLAIN:
+    if type(message) is not dict or len(message) != 2:
         return False
-    content = message.get("content")
+    role, content = message.get("role"), message.get("content")
+    if type(role) is not str or role not in _PLAIN:
+        return False
     return type(content) is str and "<|" not in content and bool(content) and not content.isspace()
 
 
