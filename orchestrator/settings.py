@@ -18,6 +18,7 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.loopback import is_loopback
 
 PREFIX = "ORCHESTRATOR_"
+LEAST_TOKEN = 8
 FROM_FILE = ("TOKEN", "READ_TOKEN", "DATABASE_URL")
 _DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 _SERVICE_LINK = re.compile(r"SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP)")
@@ -101,14 +102,14 @@ class Settings(BaseSettings):
                 f"is missing: whoever reaches {host} could do anything; set it, or {PREFIX}TOKEN_FILE, "
                 f"or {PREFIX}HOST=127.0.0.1"
             )
-        return value
+        return _long_enough(value)
 
     @field_validator("read_token")
     @classmethod
     def _read_token(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value is not None and value == info.data.get("token"):
             raise ValueError(f"is the same as {PREFIX}TOKEN: readers could act; choose another")
-        return value
+        return _long_enough(value)
 
     @field_validator("poll_max_seconds")
     @classmethod
@@ -116,6 +117,13 @@ class Settings(BaseSettings):
         if value < info.data.get("poll_min_seconds", 0):
             raise ValueError(f"must not be less than {PREFIX}POLL_MIN_SECONDS")
         return value
+
+
+def _long_enough(token: SecretStr | None) -> SecretStr | None:
+    """A short token can be guessed, and wherever it occurs by chance the log would show a key instead."""
+    if token is not None and len(token.get_secret_value()) < LEAST_TOKEN:
+        raise ValueError(f"is shorter than {LEAST_TOKEN} characters; make one with: openssl rand -hex 16")
+    return token
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:

@@ -41,7 +41,7 @@ def test_every_name_arrives() -> None:
         "HOST": "0.0.0.0",
         "PORT": "0",
         "TOKEN": TOKEN,
-        "READ_TOKEN": "reader",
+        "READ_TOKEN": "reader-token",
         "POLL_MIN_SECONDS": "0.05",
         "POLL_MAX_SECONDS": "0.5",
         "INTENT_SECONDS": "1.5",
@@ -226,3 +226,10 @@ def test_a_bad_file_is_named(tmp_path: Path) -> None:
 
 def test_other_settings_have_no_file() -> None:
     assert problems(PORT_FILE="/run/port")[0].startswith("ORCHESTRATOR_PORT_FILE: is not a known setting")
+
+
+@pytest.mark.parametrize("name", ["TOKEN", "READ_TOKEN"])
+def test_a_token_that_could_be_guessed_is_refused(name: str) -> None:
+    (problem,) = problems(**{name: "short"})
+    assert problem.startswith(f"ORCHESTRATOR_{name}: is shorter than 8 characters")
+    assert "short" not in problem.removeprefix(f"ORCHESTRATOR_{name}: is shorter")
