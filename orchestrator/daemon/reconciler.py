@@ -30,7 +30,7 @@ from orchestrator.core.errors import (
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import Job, JobId
 from orchestrator.core.lifecycle import Event, State
-from orchestrator.core.retry import GiveUp, HoldAccount, RetryAt, decide
+from orchestrator.core.retry import GiveUp, HoldAccount, RetryAt, backoff, decide
 from orchestrator.daemon.journal import tell, tell_model
 from orchestrator.daemon.notes import JobNotes
 from orchestrator.daemon.steps import Identify, Pace, Steps
@@ -43,6 +43,9 @@ STRETCH = 40_000_000  # bytes of a file in parts that one attempt is given time 
 SLOT_LOOK = 60.0  # seconds between two looks for a free slot, should a wake-up be lost
 STRANGE_LOOK = 10.0  # seconds between two looks at a job whose account is not in this replica's accounts file
 CAUSE = "service"
+BUG_HINT = (
+    "This is a bug of orchestrator: please report it with the lines `job.broken` of the log. It is tried again."
+)
 
 
 class Reconciler:
@@ -88,7 +91,17 @@ class Reconciler:
             await asyncio.sleep(self._pace.poll_min)
         except Exception as error:  # noqa: BLE001 - one broken job never stops the others
             self._log.exception("job.broken", job=job_id, message=str(error))
-            await asyncio.sleep(self._pace.poll_min)  # the job is still due; do not spin on it
+            await self._break_off(job_id, error)
+
+    async def _break_off(self, job_id: JobId, error: Exception) -> None:
+        """A bug of ours: show it with the job, and try again later and later."""
+        failure = Failure("internal_error", f"{type(error).__name__}: {error}", BUG_HINT)
+        try:
+            if loaded := await self._load(job_id):
+                until = self._clock.now() + backoff(loaded.job.attempts, self._jitter())
+                await self._record(stumble(loaded.job, failure, until=until, counts=True, sent=True))
+        except Exception:  # noqa: BLE001 - as above; the job is still due, so do not spin on it
+            await asyncio.sleep(self._pace.poll_min)
 
     async def _load(self, job_id: JobId) -> jobs.Loaded | None:
         async with self._database.read() as connection:
