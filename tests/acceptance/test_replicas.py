@@ -91,3 +91,16 @@ def test_one_that_is_frozen_past_its_intents_creates_nothing_afterwards(
     eventually(other.done, "all jobs done", 60)
     time.sleep(1)  # for whatever might still come late
     assert sandbox.held() == dict.fromkeys(accounts, (1, 1))
+
+
+def test_what_an_operator_asks_is_seen_to_at_once_whoever_has_the_job(shared: Site, sandbox: Sandbox) -> None:
+    """The command line is a process of its own: its wake-up comes through the database."""
+    shared.environ |= {"ORCHESTRATOR_POLL_MIN_SECONDS": "20", "ORCHESTRATOR_POLL_MAX_SECONDS": "20"}
+    replicas = two(shared, ["one", "two"])
+    eventually(lambda: set(replicas[0].states()) == {"processing"}, "files that are being checked")
+    assert shared.run("cancel", "one").code == 0
+    eventually(lambda: sorted(replicas[0].states()) == ["cancelled", "processing"], "cancelled", 5)
+    for replica in replicas:
+        assert replica.running.stop().code == 0
+    assert shared.status()["replicas"] == []
+    assert sandbox.held() == {"one": (1, 0), "two": (1, 0)}
