@@ -219,5 +219,6 @@ class Failure:
         return cls(error.kind, error.message, error.hint, getattr(error, "request_id", None))
 
     def cleaned(self, redact: Callable[[str], str]) -> Failure:
-        """The same without keys, and cut: a provider may put anything into the texts of its jobs and files."""
-        return replace(self, message=redact(self.message)[:MESSAGE_LIMIT])
+        """The same without keys, cut, and fit for a database: a provider may put anything into its texts."""
+        storable = redact(self.message).encode(errors="replace").decode().replace("\0", "")
+        return replace(self, message=storable[:MESSAGE_LIMIT])

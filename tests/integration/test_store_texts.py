@@ -1,0 +1,29 @@
+"""Providers may write anything; a database that refuses it would stop the job for good."""
+
+from __future__ import annotations
+
+from store_values import NOW, a_job, fill, read_job, record
+
+from orchestrator.core.advance import stumble
+from orchestrator.core.errors import Failure
+from orchestrator.store import events
+from orchestrator.store.database import Database
+
+
+async def test_what_no_database_takes_is_left_out(database: Database) -> None:
+    await fill(database, [a_job("acme")])
+    failure = Failure("rate_limited", "nul \0, half a pair \ud800, a whole one \U0001f600", "wait")
+    outcome = stumble(await read_job(database, "acme"), failure, until=NOW, counts=True, sent=False)
+    assert await record(database, outcome.cleaned(str))
+    kept = (await read_job(database, "acme")).failure
+    assert kept is not None
+    assert kept.message == "nul , half a pair ?, a whole one \U0001f600"
+    async with database.read() as connection:
+        [entry] = await events.of_account(connection, "acme")
+    assert entry.message == f"rate_limited: {kept.message}"
+
+
+async def test_a_long_text_fits(database: Database) -> None:
+    long = "x" * 5000
+    await fill(database, [a_job("acme", remote_job_id=long, fine_tuned_model=long, remote_status=long)])
+    assert (await read_job(database, "acme")).fine_tuned_model == long
