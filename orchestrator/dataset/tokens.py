@@ -23,9 +23,9 @@ _SHORT = 100_000
 
 def text_tokens(encoding: str, text: str) -> int:
     """Equal to the length of tiktoken's `encode_ordinary(text)`, also where that panics."""
-    loaded = encodings.load(encoding)
     if len(text) < _SHORT:
-        return len(loaded.encode_ordinary(text))
+        return encodings.counter(encoding)(text)
+    loaded = encodings.load(encoding)
     total = done = 0
     for run in _RUN.finditer(text):
         if text[run.end() : run.end() + 1] in ("\n", "\r"):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gzip
 import re
 from base64 import b64decode
+from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -55,9 +57,28 @@ def load(name: str) -> Encoding:
     return tiktoken.Encoding(name, pat_str=PATTERN[name], mergeable_ranks=_ranks(name), special_tokens={})
 
 
+@cache
+def counter(name: str) -> Callable[[str], int]:
+    """Counts the tokens of a text of ordinary length: with gigatoken where the extra `fast` is installed."""
+    try:
+        from gigatoken import Tokenizer
+    except ModuleNotFoundError:
+        encode = load(name).encode_ordinary
+        return lambda text: len(encode(text))
+    with NamedTemporaryFile(suffix=".tiktoken") as file:
+        file.write(_rank_file(name))
+        file.flush()
+        fast = Tokenizer.from_tiktoken(file.name, pretokenizer=name.removesuffix("_base"), special_tokens={}).encode
+    return lambda text: len(fast(text.encode("utf-8", "replace")))
+
+
 def _ranks(name: str) -> dict[bytes, int]:
+    rows = (line.split() for line in _rank_file(name).splitlines())
+    return {b64decode(token): int(rank) for token, rank in rows}
+
+
+def _rank_file(name: str) -> bytes:
     content = gzip.decompress(files(__package__).joinpath(f"{name}.tiktoken.gz").read_bytes())
     if (found := sha256(content).hexdigest()) != SHA256[name]:
         raise RuntimeError(f"the rank file of {name} is damaged (SHA-256 {found}): install orchestrator again")
-    rows = (line.split() for line in content.splitlines())
-    return {b64decode(token): int(rank) for token, rank in rows}
+    return content

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import sys
+from collections.abc import Iterator
 from importlib import import_module
 
 import pytest
@@ -43,6 +45,18 @@ def test_hash_and_pattern_are_tiktokens_own(name: str, definitions: dict[str, di
     assert definitions[name]["pat_str"] == encodings.PATTERN[name]
 
 
+@pytest.fixture(params=["with the extra fast", "without"])
+def _extra(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    if request.param == "without":
+        monkeypatch.setitem(sys.modules, "gigatoken", None)
+    else:
+        pytest.importorskip("gigatoken")
+    encodings.counter.cache_clear()
+    yield
+    encodings.counter.cache_clear()
+
+
+@pytest.mark.usefixtures("_extra")
 @pytest.mark.parametrize("name", NAMES)
 def test_ten_thousand_messages_count_as_tiktoken_counts_them(name: str) -> None:
     chance = random.Random(7)
