@@ -53,7 +53,7 @@ def test_the_default_command_is_one() -> None:
 
 
 def test_its_environment_is_in_order() -> None:
-    settings = load_settings(image_environ() | {"ORCHESTRATOR_TOKEN": "t"})
+    settings = load_settings(image_environ() | {"ORCHESTRATOR_TOKEN": "a-token-of-the-test"})
     assert (str(settings.accounts_file), str(settings.data_dir)) == ("/config/accounts.toml", "/data")
     assert f"VOLUME {settings.data_dir}\n" in DOCKERFILE
 

@@ -27,7 +27,7 @@ def test_its_command_exists() -> None:
 
 
 def test_its_settings_are_known(tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("t")
+    (tmp_path / "token").write_text("a-token-of-the-test")
     environ = dict(value.replace("%d", str(tmp_path)).split("=", 1) for value in values("Environment"))
     assert all(name.startswith(PREFIX) for name in environ)
     settings = load_settings(environ)
