@@ -44,6 +44,7 @@ ROUNDS ?= 60
 SEED ?= 1
 chaos: install
 	$(BIN)/python tests/chaos/harness.py --rounds $(ROUNDS) --seed $(SEED)
+	$(BIN)/python tests/chaos/harness.py --rounds $(ROUNDS) --seed $(SEED) --replicas 2
 
 # CI gets a browser where it can; elsewhere the dashboard's tests are skipped with a reason.
 browser:

@@ -1,13 +1,16 @@
 """Chaos: kill the service again and again while the provider loses answers, then count what was paid for.
 
     python tests/chaos/harness.py --rounds 60 --seed 1 --accounts 40
+    python tests/chaos/harness.py --rounds 60 --seed 1 --accounts 40 --replicas 2
 
-The service and the sandbox are processes. The verdict is read from the sandbox, not from the service.
+With more than one replica the database is a PostgreSQL of the harness's own, otherwise SQLite. The service and the
+sandbox are processes. The verdict is read from the sandbox, not from the service.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -22,6 +25,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from postgres import serving  # noqa: E402 - found where the line above points to
+
 POINTS = tuple(
     f"{state}: {when}"
     for state, whens in {
@@ -79,8 +86,10 @@ class Verdict:
 class Chaos:
     """One experiment in a folder of its own."""
 
-    def __init__(self, folder: Path, *, accounts: int, seed: int) -> None:
+    def __init__(self, folder: Path, *, accounts: int, seed: int, database_url: str = "", replicas: int = 1) -> None:
         self._folder = folder
+        self._database_url = database_url
+        self._replicas = replicas
         self._accounts = accounts
         self._random = random.Random(seed)
         self._seed = seed
@@ -122,38 +131,43 @@ class Chaos:
         self._sandbox.stdout.close()
 
     def kill_at_random(self, longest: float) -> None:
-        """Start the service, kill it at a random moment; when it is done before that, give it another run."""
-        service = self._start()
-        try:
-            service.wait(self._random.uniform(0.8, longest))
-        except subprocess.TimeoutExpired:
-            self._kill(service)
-        else:
-            self._runs += 1
-            self._write_accounts()
+        """Start the replicas, kill each at a random moment."""
+        replicas = [self._start() for _ in range(self._replicas)]
+        for replica in self._random.sample(replicas, len(replicas)):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                replica.wait(self._random.uniform(0.8, longest))
+            self._kill(replica)
+        self._go_on(replicas)
 
     def crash_at(self, point: str, patience: float) -> bool:
-        """Start the service, which kills itself at the point; False when it never came there."""
-        service = self._start(CHAOS_CRASH_AT=point)
-        try:
-            service.wait(patience)
-        except subprocess.TimeoutExpired:
-            self._kill(service)
-            return False
-        if service.returncode == -signal.SIGKILL:
-            self.kills += 1
-            return True
-        return False
+        """Start a replica that kills itself at the point, and the others; False when it never came there."""
+        replicas = [self._start(CHAOS_CRASH_AT=point), *(self._start() for _ in range(self._replicas - 1))]
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            replicas[0].wait(patience)
+        crashed = replicas[0].poll() == -signal.SIGKILL
+        self.kills += crashed
+        for replica in replicas:
+            self._kill(replica)
+        self._go_on(replicas)
+        return crashed
 
     def finish(self, patience: float) -> Verdict:
         """Let the service end its work, and count."""
-        service = self._start()
+        replicas = [self._start() for _ in range(self._replicas)]
         try:
-            service.wait(patience)
+            for replica in replicas:
+                replica.wait(patience)
         finally:
-            service.kill()
-            service.wait()
+            for replica in replicas:
+                replica.kill()
+                replica.wait()
         return self._verdict()
+
+    def _go_on(self, replicas: list[subprocess.Popen[bytes]]) -> None:
+        """When all was done before the kill, another seed makes another run."""
+        if any(replica.returncode == 0 for replica in replicas):
+            self._runs += 1
+            self._write_accounts()
 
     def _verdict(self) -> Verdict:
         state = self._admin("state")
@@ -207,6 +221,7 @@ class Chaos:
                 "ORCHESTRATOR_POLL_MAX_SECONDS": "1",
                 "ORCHESTRATOR_INTENT_SECONDS": "2",
                 "ORCHESTRATOR_MAX_IN_FLIGHT": "8",
+                "ORCHESTRATOR_DATABASE_URL": self._database_url,
             }
         )
 
@@ -230,19 +245,15 @@ class Chaos:
             return json.load(answer)
 
 
-def experiment(folder: Path, *, rounds: int, points: tuple[str, ...], accounts: int, seed: int) -> Verdict:
-    """So many random kills, then one at each named point, then the end."""
-    missed = Counter[str]()
-    with Chaos(folder, accounts=accounts, seed=seed) as chaos:
-        for point in points:
-            if not chaos.crash_at(point, patience=15):
-                missed[point] += 1
-        while chaos.kills < rounds + len(points) - missed.total():
-            chaos.kill_at_random(longest=4.0)
-        verdict = chaos.finish(patience=180)
+def experiment(chaos: Chaos, *, rounds: int, points: tuple[str, ...]) -> Verdict:
+    """A kill at each named point, then so many at random, then the end."""
+    missed = [point for point in points if not chaos.crash_at(point, patience=15)]
     if missed:
         print("points not reached:", ", ".join(missed))
-    return verdict
+    enough = chaos.kills + rounds
+    while chaos.kills < enough:
+        chaos.kill_at_random(longest=4.0)
+    return chaos.finish(patience=180)
 
 
 def main() -> int:
@@ -250,10 +261,17 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--accounts", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--replicas", type=int, default=1)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
+        url = stack.enter_context(serving()).create() if given.replicas > 1 else ""
         verdict = experiment(
-            Path(folder), rounds=given.rounds, points=POINTS, accounts=given.accounts, seed=given.seed
+            stack.enter_context(
+                Chaos(folder, accounts=given.accounts, seed=given.seed, database_url=url, replicas=given.replicas)
+            ),
+            rounds=given.rounds,
+            points=POINTS,
         )
     print(verdict)
     return 0 if verdict.good else 1

@@ -3,13 +3,22 @@
 from pathlib import Path
 
 import pytest
-from harness import POINTS, experiment
+from harness import POINTS, Chaos, experiment
 
 
 @pytest.mark.timeout(300)
 def test_one_job_and_one_file_each_whatever_is_killed(tmp_path: Path) -> None:
     points = tuple(point for point in POINTS if point.startswith(("uploading", "submitting")))
-    verdict = experiment(tmp_path, rounds=4, points=points, accounts=12, seed=7)
+    with Chaos(tmp_path, accounts=12, seed=7) as chaos:
+        verdict = experiment(chaos, rounds=4, points=points)
     assert verdict.good, verdict
     assert verdict.kills >= len(points), verdict  # the points were really reached
     assert verdict.faults > 20, verdict
+
+
+@pytest.mark.timeout(300)
+def test_two_replicas_make_one_job_and_one_file_each(tmp_path: Path, postgres_url: str) -> None:
+    with Chaos(tmp_path, accounts=12, seed=7, database_url=postgres_url, replicas=2) as chaos:
+        verdict = experiment(chaos, rounds=4, points=("submitting: after intent", "submitting: before record"))
+    assert verdict.good, verdict
+    assert verdict.kills >= 6, verdict
