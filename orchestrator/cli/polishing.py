@@ -9,6 +9,7 @@ from pathlib import Path
 
 from orchestrator.cli.data import wanted, writing
 from orchestrator.cli.session import DONE
+from orchestrator.core.errors import ConfigError
 from orchestrator.dataset import PolishedFile, Wishes, write_polished
 from orchestrator.dataset import polish as polished
 from orchestrator.settings import Settings
@@ -66,5 +67,12 @@ def names_of(given: str | None) -> tuple[str, ...]:
     if given is None:
         return ()
     path = Path(given)
-    rows = path.read_text(encoding="utf-8").splitlines() if path.is_file() else given.split(",")
-    return tuple(name for row in rows if (name := row.strip()))
+    try:
+        rows = path.read_text(encoding="utf-8-sig").splitlines() if path.is_file() else given.split(",")
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError(f"{path} cannot be read as text", hint="Write one name a line, in UTF-8.") from None
+    if not (names := tuple(name for row in rows if (name := row.strip()))):
+        raise ConfigError(
+            f"--names: there is no name in {given!r}", hint="Write A,B,C or a file with one name a line."
+        )
+    return names
