@@ -176,9 +176,9 @@ async def wake_account(connection: AsyncConnection, account: str, at: float) -> 
 
 async def _wake(connection: AsyncConnection, which: ColumnElement[bool], at: float) -> None:
     # A ready job waits for nothing but a slot, a start or a release, so its next look is no reason to wait.
-    asleep = jobs.c.wake_at.is_(None) | ((jobs.c.state == State.READY) & (jobs.c.wake_at > at))
-    which &= asleep & jobs.c.hold.is_(None)
-    # A new version, or a step that is just going to rest would write its later look over this one.
+    asleep = jobs.c.wake_at.is_(None) | (jobs.c.state == State.READY)
+    # A new version, also for what is due: a step that is just going to rest would write its later look over this one.
+    which &= (asleep | (jobs.c.wake_at <= at)) & jobs.c.hold.is_(None)
     sooner = {"wake_at": at, "version": jobs.c.version + 1}
     woken = update(jobs).where(which).values(sooner).returning(jobs.c.id, jobs.c.account)
     promise(connection, [WakeUp(JobId(row.id), row.account, at) for row in await connection.execute(woken)])

@@ -230,6 +230,15 @@ class TestWakeUps:
             awake = {State(job_id) for job_id, _ in await jobs.due(connection, NOW, 99)}
         assert awake == set(State) - ENDS
 
+    async def test_a_step_that_began_before_the_wake_up_is_stale(self, database: Database) -> None:
+        due, later = a_job("due"), a_job("later", state=State.UPLOADING, wake_at=NOW + 30)
+        await fill(database, [due, later])
+        rests = park(await read_job(database, "due"), None)
+        uploads = wait(await read_job(database, "later"), NOW + 5)
+        await database.write(lambda c: jobs.wake_unsent(c, RUN.id, NOW))
+        assert (await record(database, rests), await record(database, uploads)) == (False, True)
+        assert await wakes(database) == {"due": NOW, "later": NOW + 5}
+
     async def test_a_held_job_sleeps_until_its_time(self, database: Database) -> None:
         await fill(database, [a_job("acme"), a_job("timed")])
         for account, reason in (("acme", ASIDE), ("timed", replace(ASIDE, until=NOW + 9))):
