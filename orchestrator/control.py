@@ -18,6 +18,7 @@ from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.job import Job, JobId, RunId
 from orchestrator.core.lifecycle import ENDS, UNSENT, Event, State
 from orchestrator.core.moderation import Moderated, Moderation
+from orchestrator.core.observe import is_over
 from orchestrator.core.plan import Known, Plan, PlanLine
 from orchestrator.core.run import Run, Standing
 from orchestrator.core.spec import digest
@@ -139,9 +140,8 @@ async def retry(database: Database, names: Collection[str], *, by: str, now: flo
     def ask(job: Job) -> Outcome | None:
         if job.state is not State.FAILED:
             return None
-        # A new tag only for a new remote job: one whose outcome was never known is looked for by the old tag.
-        another = job.round + (job.remote_job_id is not None)
-        return advance(job, Event.RETRIED, now=now, round=another, **FORGOTTEN)
+        # A new tag only where the old remote job has ended: one that may still be there is looked for by its tag.
+        return advance(job, Event.RETRIED, now=now, round=job.round + is_over(job), **FORGOTTEN)
 
     return await _each(database, names, by, now, ask)
 
@@ -178,7 +178,6 @@ FORGOTTEN: dict[str, Any] = {
     "remote_validation_file_id": None,
     "remote_job_id": None,
     "remote_status": None,
-    "intent_until": None,
     "cancel_asked": False,
     "submitted_at": None,
     "trained_tokens": None,

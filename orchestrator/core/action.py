@@ -10,6 +10,7 @@ from orchestrator.core.job import Job
 from orchestrator.core.lifecycle import UNSENT, State
 from orchestrator.core.run import Run, Standing
 
+CREATING = frozenset({State.PLANNED, State.UPLOADING, State.SUBMITTING})  # planned: a retry, its upload still out
 GRACE = 2.0  # seconds after an intent's deadline before a look-up believes that nothing is there: lists may lag
 
 
@@ -89,7 +90,7 @@ def holds_on(job: Job, run: Run, standing: Standing) -> tuple[Hold, ...]:
 def next_action(job: Job, around: Circumstances, now: float) -> Action:
     """What the job needs now. A cancel is served even while a hold stops everything else."""
     intent_over = (job.intent_until or 0) + GRACE
-    if job.state in {State.UPLOADING, State.SUBMITTING} and now < intent_over:
+    if job.state in CREATING and now < intent_over:
         return Wait(intent_over)
     if job.cancel_asked:
         return _wind_down(job.state)

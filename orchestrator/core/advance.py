@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchestrator.core.errors import Failure
+from orchestrator.core.errors import Failure, ProviderError, UnknownOutcome
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import Job
 from orchestrator.core.lifecycle import ENDS, Event, State, target
@@ -52,6 +52,13 @@ def advance(job: Job, event: Event, *, now: float, request_id: str | None = None
     }
     after = replace(job, **(values | changes))
     return Outcome(job=after, before=job.state, note=event, failure=after.failure, request_id=request_id)
+
+
+def give_up(job: Job, error: ProviderError, *, now: float) -> Outcome:
+    """The job has failed. The intent of what was perhaps sent stays: it may still arrive."""
+    until = job.intent_until if isinstance(error, UnknownOutcome) else None
+    failure = Failure.of(error)
+    return advance(job, Event.GAVE_UP, now=now, failure=failure, request_id=error.request_id, intent_until=until)
 
 
 def renew_intent(job: Job, *, until: float) -> Outcome:

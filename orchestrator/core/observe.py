@@ -11,6 +11,7 @@ from orchestrator.core.job import Job
 from orchestrator.core.lifecycle import Event, State
 from orchestrator.core.remote import FileStatus, JobStatus, RemoteFile, RemoteJob
 
+VANISHED = "remote_missing"
 MODEL_ID_PATIENCE = 900.0  # seconds a succeeded job may lack its model id
 
 BAD_FILE_HINT = "Run `orchestrator check`, correct the chats, and start again: the changed dataset is a new run."
@@ -69,7 +70,12 @@ def created(job: Job, remote: RemoteJob, *, now: float, delay: float) -> Outcome
 def vanished(job: Job, *, now: float) -> Outcome:
     """The provider no longer knows a job it had. That is a failure, never a reason to create another."""
     message = f"the provider no longer has job {job.remote_job_id}; it was last seen {job.remote_status}"
-    return advance(job, Event.GAVE_UP, now=now, failure=Failure("remote_missing", message, NO_MODEL_HINT))
+    return advance(job, Event.GAVE_UP, now=now, failure=Failure(VANISHED, message, NO_MODEL_HINT))
+
+
+def is_over(job: Job) -> bool:
+    """Whether a failed job's remote job is known to have ended, so that trying again means another one."""
+    return job.remote_job_id is not None and (job.failure is None or job.failure.kind != VANISHED)
 
 
 def choose(job: Job, candidates: list[RemoteJob]) -> RemoteJob | None:

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.stdlib import BoundLogger
 
 from orchestrator.core import action as act
-from orchestrator.core.advance import Outcome, advance, hold, park, renew_intent, stumble
+from orchestrator.core.advance import Outcome, advance, give_up, hold, park, renew_intent, stumble
 from orchestrator.core.capabilities import Capabilities, goes_in_parts
 from orchestrator.core.clock import Clock
 from orchestrator.core.dataset import Part
@@ -29,7 +29,7 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import Job, JobId
-from orchestrator.core.lifecycle import Event, State
+from orchestrator.core.lifecycle import AT_PROVIDER, Event, State
 from orchestrator.core.retry import GiveUp, HoldAccount, RetryAt, backoff, decide
 from orchestrator.daemon.journal import tell, tell_model
 from orchestrator.daemon.notes import JobNotes
@@ -45,6 +45,10 @@ STRANGE_LOOK = 10.0  # seconds between two looks at a job whose account is not i
 CAUSE = "service"
 BUG_HINT = (
     "This is a bug of orchestrator: please report it with the lines `job.broken` of the log. It is tried again."
+)
+UNSEEN_HINT = (
+    "Whether a job of ours is at the provider, and how far, cannot be seen. `orchestrator release` the account to "
+    "look again; nothing is created twice."
 )
 
 
@@ -209,8 +213,10 @@ class Reconciler:
                 return stumble(job, failure, until=at, counts=counts, sent=isinstance(error, UnknownOutcome))
             case HoldAccount():
                 return self._hold_account(job, failure)
+            case GiveUp() if job.state in AT_PROVIDER:  # what may be there has not failed because it cannot be seen
+                return hold(job, Hold(failure.kind, failure.message, UNSEEN_HINT), request_id=error.request_id)
             case GiveUp():
-                return advance(job, Event.GAVE_UP, now=now, failure=failure, request_id=error.request_id)
+                return give_up(job, error, now=now)
 
     def _hold_account(self, job: Job, failure: Failure) -> Outcome:
         reason = Hold(failure.kind, failure.message, failure.hint)

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from structlog.stdlib import BoundLogger
 
 from orchestrator.core.account import Identity
-from orchestrator.core.advance import Outcome, advance, wait
+from orchestrator.core.advance import Outcome, advance, give_up, stumble, wait
 from orchestrator.core.clock import Clock
-from orchestrator.core.errors import ProviderUnavailable, RemoteMissing
+from orchestrator.core.errors import Failure, RemoteMissing, RequestRejected
 from orchestrator.core.job import Job
 from orchestrator.core.lifecycle import Event, State
 from orchestrator.core.observe import choose, created, observe_files, observe_job, vanished
 from orchestrator.core.remote import FileStatus, JobStatus
-from orchestrator.core.retry import poll_delay
+from orchestrator.core.retry import backoff, poll_delay
 from orchestrator.providers.base import Connection, Deadline, FileToSend, JobOrder, Provider
 from orchestrator.store import jobs
 
@@ -85,9 +85,12 @@ class Steps:
 
     async def submit(self, job: Job, provider: Provider, loaded: jobs.Loaded, deadline: Deadline) -> Outcome:
         order = _order(job, loaded)
-        remote = choose(job, await provider.find_jobs(order)) or await provider.create_job(order, deadline)
-        now = self._clock.now()
-        return created(job, remote, now=now, delay=self._pace.poll_min)
+        remote = choose(job, await provider.find_jobs(order))
+        try:
+            remote = remote or await provider.create_job(order, deadline)
+        except RequestRejected as error:  # looked for and not there, then refused: there is none
+            return give_up(job, error, now=self._clock.now())
+        return created(job, remote, now=self._clock.now(), delay=self._pace.poll_min)
 
     async def settle(self, job: Job, provider: Provider, loaded: jobs.Loaded) -> Outcome:
         remote = choose(job, await provider.find_jobs(_order(job, loaded)))
@@ -98,10 +101,8 @@ class Steps:
     async def follow(self, job: Job, provider: Provider) -> Outcome:
         try:
             remote = await provider.get_job(job.remote_job_id or "")
-        except RemoteMissing:
-            if job.attempts < PATIENCE_404:
-                raise ProviderUnavailable(f"the provider does not show job {job.remote_job_id}") from None
-            return vanished(job, now=self._clock.now())
+        except RemoteMissing as error:
+            return self._missed(job, error)
         return observe_job(job, remote, now=self._clock.now(), delay=self._delay(job))
 
     async def stop(self, job: Job, provider: Provider) -> Outcome:
@@ -111,9 +112,19 @@ class Steps:
             remote = await provider.get_job(job.remote_job_id or "")
             if remote.status not in STOPPING:
                 remote = await provider.cancel_job(remote.id)
-        except RemoteMissing:
-            return vanished(job, now=self._clock.now())
+        except RemoteMissing as error:
+            return self._missed(job, error)
         return observe_job(job, remote, now=self._clock.now(), delay=self._delay(job))
+
+    def _missed(self, job: Job, error: RemoteMissing) -> Outcome:
+        """Reads may lag behind a create: only a job that is missed several times in a row has vanished."""
+        misses = job.attempts if job.failure and job.failure.kind == error.kind else 0
+        now = self._clock.now()
+        if misses >= PATIENCE_404:
+            return vanished(job, now=now)
+        failure = replace(Failure.of(error), hint="Nothing to do: it is looked for again.")
+        until = now + backoff(misses, self._jitter())
+        return stumble(replace(job, attempts=misses), failure, until=until, counts=True, sent=False)
 
     def _delay(self, job: Job) -> float:
         waited = self._clock.now() - job.state_since

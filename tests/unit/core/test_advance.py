@@ -10,6 +10,7 @@ from orchestrator.core.advance import (
     Outcome,
     advance,
     ask_cancel,
+    give_up,
     hold,
     park,
     release,
@@ -17,7 +18,13 @@ from orchestrator.core.advance import (
     stumble,
     wait,
 )
-from orchestrator.core.errors import Failure, IllegalTransition
+from orchestrator.core.errors import (
+    Failure,
+    IllegalTransition,
+    ProviderError,
+    RequestRejected,
+    UnknownOutcome,
+)
 from orchestrator.core.hold import Hold
 from orchestrator.core.lifecycle import ENDS, TRANSITIONS, Event, State
 
@@ -56,6 +63,19 @@ def test_the_old_job_is_untouched() -> None:
     job = a_job(State.READY)
     advance(job, Event.SUBMIT_STARTED, now=NOW)
     assert job == a_job(State.READY)
+
+
+@pytest.mark.parametrize(
+    ("error", "intent_until"),
+    [(UnknownOutcome("lost"), NOW + 30), (RequestRejected("400", request_id="req-2"), None)],
+)
+def test_giving_up_keeps_the_intent_of_what_may_still_arrive(
+    error: ProviderError, intent_until: float | None
+) -> None:
+    outcome = give_up(MADE, error, now=NOW)
+    after = outcome.job
+    assert (after.state, after.failure, after.wake_at) == (State.FAILED, Failure.of(error), None)
+    assert (after.intent_until, outcome.request_id) == (intent_until, error.request_id)
 
 
 def changed(outcome: Outcome) -> dict[str, object]:

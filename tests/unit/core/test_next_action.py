@@ -57,7 +57,7 @@ def expected(
     state: State, cancel: bool, held: bool, under_way: bool, verified: bool, started: bool, slot: bool
 ) -> Action:
     """The rules in words: an intent first, then a cancel, then a hold, then verification, start and slot."""
-    if under_way and state in {State.UPLOADING, State.SUBMITTING}:
+    if under_way and state in {State.PLANNED, State.UPLOADING, State.SUBMITTING}:
         return Wait(NOW + 10 + GRACE)
     go_on, wind_down = ACTIONS[state]
     if cancel:
@@ -82,7 +82,7 @@ def test_every_situation(state: State) -> None:
         )
 
 
-@pytest.mark.parametrize("state", [State.UPLOADING, State.SUBMITTING])
+@pytest.mark.parametrize("state", [State.PLANNED, State.UPLOADING, State.SUBMITTING])
 @pytest.mark.parametrize("cancel", [False, True])
 def test_an_intent_is_believed_until_its_deadline_and_the_grace_are_over(state: State, cancel: bool) -> None:
     job = a_job(state, intent_until=NOW, cancel_asked=cancel)

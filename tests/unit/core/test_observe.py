@@ -5,13 +5,14 @@ from itertools import product
 import pytest
 from core_values import NOW, a_job, a_remote_job
 
-from orchestrator.core.errors import Ambiguous
+from orchestrator.core.errors import Ambiguous, Failure
 from orchestrator.core.lifecycle import ENDS, State
 from orchestrator.core.observe import (
     BAD_FILE_HINT,
     MODEL_ID_PATIENCE,
     choose,
     created,
+    is_over,
     observe_files,
     observe_job,
     vanished,
@@ -154,6 +155,20 @@ def test_a_vanished_job_is_a_failure_with_its_last_known_state(state: State) -> 
     assert after.failure is not None
     assert after.failure.kind == "remote_missing"
     assert after.failure.message == "the provider no longer has job ftjob-1; it was last seen running"
+
+
+@pytest.mark.parametrize(
+    ("remote_job_id", "kind", "over"),
+    [
+        ("ftjob-1", "job_failed", True),
+        ("ftjob-1", "model_id_missing", True),
+        ("ftjob-1", "remote_missing", False),
+        (None, "request_rejected", False),
+    ],
+)
+def test_only_a_remote_job_that_was_seen_to_end_is_over(remote_job_id: str | None, kind: str, over: bool) -> None:
+    job = a_job(State.FAILED, remote_job_id=remote_job_id, failure=Failure(kind, "message", "hint"))
+    assert is_over(job) is over
 
 
 def test_choose_takes_the_one_on_our_file() -> None:
