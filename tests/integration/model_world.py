@@ -1,0 +1,382 @@
+"""A world in which whatever can go wrong is somebody's choice: the clocks, the database's moments, the provider.
+
+There is no event loop: coroutines of the program are moved by hand from one `pause` to the next. A crash is one that
+is closed at a pause; a frozen replica is one that nobody moves while time goes by.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from enum import Enum
+from types import coroutine
+from typing import Any, Generic, TypeVar, cast
+
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.pool import StaticPool
+
+from orchestrator.core.account import Identity, ProviderName
+from orchestrator.core.action import GRACE
+from orchestrator.core.capabilities import CAPABILITIES, Capabilities
+from orchestrator.core.errors import (
+    AuthenticationFailed,
+    ProviderError,
+    ProviderUnavailable,
+    RateLimited,
+    RemoteMissing,
+    RequestRejected,
+    SlotsTaken,
+    UnknownOutcome,
+)
+from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob, RemoteModel
+from orchestrator.daemon.steps import PATIENCE_404
+from orchestrator.providers.base import Deadline, FileToSend, JobOrder
+from orchestrator.store.tables import metadata
+
+T = TypeVar("T")
+Remote = TypeVar("Remote", RemoteFile, RemoteJob)
+EPOCH = 1_700_000_000.0
+ENDED = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED})
+
+
+class Fate(Enum):
+    """What becomes of a call."""
+
+    ANSWERED = "answered"
+    LOST = "it happens; the answer never comes"
+    LATE = "it happens after the caller stopped waiting, at the latest when the grace ends"
+    DROPPED = "it never arrives, and the caller cannot know"
+    UNSENT = "there is no connection: it was certainly not sent"
+    LIMITED = "429"
+    FULL = "too many running jobs"
+    REJECTED = "400"
+    FORBIDDEN = "401"
+    MISSING = "404, although it is there"
+
+
+@dataclass(frozen=True)
+class Luck:
+    """A fate; and how long a thing that was created stays out of the lists: 0 is not at all, 1 as long as may be."""
+
+    fate: Fate = Fate.ANSWERED
+    lag: float = 0.0
+
+
+FRIENDLY = Luck()
+REFUSALS: dict[Fate, Callable[[], ProviderError]] = {
+    Fate.UNSENT: lambda: ProviderUnavailable("connection refused"),
+    Fate.LIMITED: lambda: RateLimited("slow down", retry_after=7.0),
+    Fate.FULL: lambda: SlotsTaken("too many running jobs"),
+    Fate.REJECTED: lambda: RequestRejected("400 no"),
+    Fate.FORBIDDEN: lambda: AuthenticationFailed("401 who are you"),
+    Fate.MISSING: lambda: RemoteMissing("404 not here"),
+}
+
+
+class Pause(Enum):
+    """Where a coroutine may be stopped, for a while or for ever."""
+
+    READING = "before a call that may be repeated"
+    CREATING = "before a call that creates something"
+    BETWEEN = "anywhere else"
+
+
+@coroutine
+def pause(where: Pause = Pause.BETWEEN) -> Generator[Pause, Luck, Luck]:
+    """Wait to be moved on. Before a call, its luck comes in here."""
+    return (yield where)
+
+
+class Worker:
+    """A coroutine of the program, moved by hand."""
+
+    def __init__(self, work: Coroutine[Any, Any, Any]) -> None:
+        self._work = work
+        self.result: Any = None
+        self.done = False
+        self.where = Pause.BETWEEN
+        self._send(None)
+
+    def step(self, luck: Luck) -> None:
+        """To the next pause."""
+        self._send(luck)
+
+    def finish(self, reads: Iterable[Luck] = (), creates: Iterable[Luck] = ()) -> None:
+        """To the end. Every call of a kind meets with its next luck; when there is none left all is well."""
+        coming = {Pause.READING: iter(reads), Pause.CREATING: iter(creates), Pause.BETWEEN: iter(())}
+        while not self.done:
+            self._send(next(coming[self.where], FRIENDLY))
+
+    def crash(self) -> None:
+        """As by `kill -9`."""
+        self._work.close()
+        self.done = True
+
+    def _send(self, luck: Luck | None) -> None:
+        try:
+            self.where = self._work.send(luck)
+        except StopIteration as ended:
+            self.done, self.result = True, ended.value
+
+
+def complete(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that nothing disturbs."""
+    worker = Worker(work)
+    worker.finish()
+    return cast(T, worker.result)
+
+
+class HandClock:
+    """Both clocks of the machine. They also go on for whoever is frozen."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> float:
+        return EPOCH + self.seconds
+
+    def boottime(self) -> float:
+        return 100.0 + self.seconds
+
+
+class _Connection:
+    """An asynchronous connection in name; the queries are the real ones."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.sync_connection = connection
+
+    async def execute(self, *statement: Any) -> Any:
+        return self.sync_connection.execute(*statement)
+
+
+class MemoryDatabase:
+    """The real tables and queries on SQLite in memory. Before and after every commit is a moment to crash in.
+
+    One for all examples: SQLAlchemy keeps what it compiled with the engine.
+    """
+
+    def __init__(self) -> None:
+        self._engine = create_engine("sqlite://", poolclass=StaticPool)
+        metadata.create_all(self._engine)
+        self.commits = 0
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[_Connection]:
+        await pause()
+        with self._engine.connect() as connection:
+            yield _Connection(connection)
+
+    async def write(self, change: Callable[[Any], Awaitable[T]]) -> T:
+        await pause()
+        with self._engine.begin() as connection:
+            result = await change(_Connection(connection))
+        self.commits += 1
+        await pause()
+        return result
+
+    def empty(self) -> None:
+        with self._engine.begin() as connection:
+            for table in reversed(metadata.sorted_tables):
+                connection.execute(table.delete())
+        self.commits += 1
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+@dataclass
+class Made(Generic[Remote]):
+    """A remote thing, what it is found by, and from when on the lists show it (boot time)."""
+
+    thing: Remote
+    key: str
+    shown_at: float
+
+
+class World:
+    """What the provider has: also what nobody knows of."""
+
+    def __init__(self, clock: HandClock) -> None:
+        self._clock = clock
+        self._coming: list[tuple[float, Callable[[float], None]]] = []
+        self.files: list[Made[RemoteFile]] = []
+        self.jobs: list[Made[RemoteJob]] = []
+        self.misses = 0
+
+    def happen(self, create: Callable[[float], None], luck: Luck, deadline: Deadline) -> None:
+        """Create, now or late. Whatever happens has happened, and is in the lists, before the grace is over."""
+        now, latest = self._clock.boottime(), deadline.at + GRACE * 0.99
+        shown_at = now + luck.lag * (latest - now)
+        if luck.fate is Fate.LATE:
+            self._coming.append((shown_at, create))
+        else:
+            create(shown_at)
+
+    def catch_up(self, now: float) -> None:
+        """Let happen what was only a matter of time."""
+        due = [entry for entry in self._coming if entry[0] <= now]
+        self._coming = [entry for entry in self._coming if entry[0] > now]
+        for at, create in due:
+            create(at)
+
+    @property
+    def expecting(self) -> bool:
+        return bool(self._coming)
+
+    def seen(self, things: list[Made[Remote]]) -> list[Made[Remote]]:
+        return [made for made in things if made.shown_at <= self._clock.boottime()]
+
+    def miss(self) -> Luck:
+        """Reads lag, but not for ever: as often in a row as the program bears."""
+        self.misses = (self.misses + 1) % (PATIENCE_404 + 1)
+        return Luck(Fate.MISSING) if self.misses else FRIENDLY
+
+    def find(self, things: list[Made[Remote]], identity: str) -> Made[Remote]:
+        for made in things:
+            if made.thing.id == identity:
+                return made
+        raise RemoteMissing(f"404 no such thing as {identity}")
+
+    def add_file(self, wanted: FileToSend) -> Callable[[float], None]:
+        def create(shown_at: float) -> None:
+            file = RemoteFile(id=f"file-{len(self.files)}", status=FileStatus.PROCESSING, raw="uploaded")
+            self.files.append(Made(file, wanted.filename, shown_at))
+
+        return create
+
+    def add_job(self, order: JobOrder) -> Callable[[float], None]:
+        def create(shown_at: float) -> None:
+            job = RemoteJob(
+                id=f"ftjob-{len(self.jobs)}",
+                status=JobStatus.PENDING,
+                raw="validating_files",
+                training_file=order.training_file,
+                base_model=order.spec.base_model,
+            )
+            self.jobs.append(Made(job, order.tag, shown_at))
+
+        return create
+
+    def check_files(self, status: FileStatus) -> None:
+        """The provider's own doing: whatever it was checking turns out to be this."""
+        for made in self.files:
+            if made.thing.status is FileStatus.PROCESSING:
+                made.thing = replace(made.thing, status=status, raw=status.value)
+
+    def change_job(self, made: Made[RemoteJob], status: JobStatus, fine_tuned_model: str | None = None) -> None:
+        """The provider's own doing. What has ended stays as it is, except that its model may be named."""
+        job = made.thing
+        model = fine_tuned_model if status is JobStatus.SUCCEEDED else None
+        if job.status not in ENDED or (status is job.status and job.fine_tuned_model is None):
+            made.thing = replace(job, status=status, raw=status.value, fine_tuned_model=model)
+
+    def go_on(self) -> None:
+        """Everything one step nearer to a good end."""
+        onwards = {
+            JobStatus.PENDING: JobStatus.RUNNING,
+            JobStatus.PAUSED: JobStatus.RUNNING,
+            JobStatus.UNKNOWN: JobStatus.RUNNING,
+            JobStatus.RUNNING: JobStatus.SUCCEEDED,
+            JobStatus.CANCELLING: JobStatus.CANCELLED,
+            JobStatus.SUCCEEDED: JobStatus.SUCCEEDED,
+        }
+        for made in self.jobs:
+            if made.thing.status in onwards:
+                after = onwards[made.thing.status]
+                self.change_job(made, after, f"ft:{made.thing.id}")
+        self.check_files(FileStatus.READY)
+
+
+class WorldProvider:
+    """One account's door to the world. Every call pauses twice: before it is sent, and before its answer is heard."""
+
+    capabilities: Capabilities = CAPABILITIES[ProviderName.OPENAI]
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def verify(self) -> Identity:
+        return await self._read(lambda: Identity(organization="org-1"))
+
+    async def base_model(self, name: str) -> RemoteModel | None:
+        return None
+
+    async def find_file(self, wanted: FileToSend) -> RemoteFile | None:
+        def look() -> RemoteFile | None:
+            named = [made.thing for made in self._world.seen(self._world.files) if made.key == wanted.filename]
+            return next((file for file in named if file.status in {FileStatus.PROCESSING, FileStatus.READY}), None)
+
+        return await self._read(look)
+
+    async def upload_file(self, wanted: FileToSend, deadline: Deadline) -> RemoteFile:
+        return await self._create(self._world.files, self._world.add_file(wanted), deadline)
+
+    async def get_file(self, file_id: str) -> RemoteFile:
+        return await self._read(lambda: self._world.find(self._world.files, file_id).thing)
+
+    async def find_jobs(self, order: JobOrder) -> list[RemoteJob]:
+        return await self._read(
+            lambda: [made.thing for made in self._world.seen(self._world.jobs) if made.key == order.tag]
+        )
+
+    async def create_job(self, order: JobOrder, deadline: Deadline) -> RemoteJob:
+        return await self._create(self._world.jobs, self._world.add_job(order), deadline)
+
+    async def get_job(self, remote_job_id: str) -> RemoteJob:
+        return await self._read(lambda: self._world.find(self._world.jobs, remote_job_id).thing, may_miss=True)
+
+    async def cancel_job(self, remote_job_id: str) -> RemoteJob:
+        def cancel() -> RemoteJob:
+            made = self._world.find(self._world.jobs, remote_job_id)
+            self._world.change_job(made, JobStatus.CANCELLING)
+            return made.thing
+
+        return await self._read(cancel)
+
+    async def events(self, remote_job_id: str) -> list[RemoteEvent]:
+        return []
+
+    async def delete_file(self, file_id: str) -> None:
+        raise AssertionError("nobody asked for that")
+
+    async def _read(self, look: Callable[[], T], *, may_miss: bool = False) -> T:
+        """Also a cancel: whatever may be repeated."""
+        luck = await pause(Pause.READING)
+        if luck.fate is Fate.MISSING:
+            luck = self._world.miss() if may_miss else FRIENDLY
+        if luck.fate in REFUSALS:
+            raise REFUSALS[luck.fate]()
+        answer = None if luck.fate is Fate.DROPPED else look()
+        await pause()
+        if luck.fate in {Fate.LOST, Fate.LATE, Fate.DROPPED}:
+            raise ProviderUnavailable("the connection was cut")
+        return answer  # type: ignore[return-value]
+
+    async def _create(
+        self, things: list[Made[Remote]], create: Callable[[float], None], deadline: Deadline
+    ) -> Remote:
+        luck = await pause(Pause.CREATING)  # the wait for a connection
+        if deadline.left <= 0:
+            raise ProviderUnavailable("the intent ended before the request was sent")
+        if luck.fate in REFUSALS:
+            raise REFUSALS[luck.fate]()
+        if luck.fate is not Fate.DROPPED:
+            self._world.happen(create, luck, deadline)
+        mine = things[-1] if luck.fate is Fate.ANSWERED else None
+        await pause()
+        if mine is None or deadline.left <= 0:
+            raise UnknownOutcome("the answer was lost")
+        return mine.thing
+
+
+class StrictLog:
+    """Says nothing; what the program would only have logged as broken is an error here."""
+
+    def info(self, event: str, **_: Any) -> None: ...
+
+    warning = error = debug = info
+
+    def exception(self, event: str, **_: Any) -> None:
+        raise AssertionError(event) from sys.exc_info()[1]

@@ -1,0 +1,464 @@
+"""Never two remote jobs for one of ours, whatever happens in whatever order.
+
+The real reconciler, rules, control and queries; `model_world` stands in for time, for the database's commits and
+for the provider. Hypothesis chooses what goes wrong.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from model_world import (
+    ENDED,
+    FRIENDLY,
+    Fate,
+    HandClock,
+    Luck,
+    MemoryDatabase,
+    Pause,
+    StrictLog,
+    Worker,
+    World,
+    WorldProvider,
+    complete,
+)
+from store_values import DATASET, RUN, SPEC, id_of
+
+from orchestrator import control
+from orchestrator.core import retry
+from orchestrator.core.account import Account, Identity, ProviderName
+from orchestrator.core.action import GRACE, holds_on
+from orchestrator.core.job import Job
+from orchestrator.core.lifecycle import ENDS, State
+from orchestrator.core.plan import Plan, PlanLine, Step
+from orchestrator.core.remote import FileStatus, JobStatus
+from orchestrator.daemon.reconciler import Reconciler
+from orchestrator.daemon.steps import PATIENCE_404, Pace
+from orchestrator.providers.base import Connection
+from orchestrator.store import jobs
+from orchestrator.store.database import Database
+
+T = TypeVar("T")
+ACCOUNT = Account(name="acme", provider=ProviderName.OPENAI, api_key="env:KEY", organization="org-1")
+JOB = id_of("acme")
+MEMORY = MemoryDatabase()
+PACE = Pace(poll_min=2.0, poll_max=60.0, intent=30.0)
+PLAN = Plan(
+    run_id=RUN.id,
+    name=RUN.name,
+    dataset=DATASET,
+    specs=RUN.specs,
+    lines=(
+        PlanLine(
+            account="acme",
+            provider=ProviderName.OPENAI,
+            base_model=SPEC.base_model,
+            job_id=JOB,
+            step=Step.NEW,
+            usd=None,
+        ),
+    ),
+    hold=None,
+)
+ATTEMPTS = 4  # instead of forty, so that giving up comes within reach
+LONGEST_END = 200  # wake-ups within which a job must end once the world is friendly
+
+lags = st.sampled_from([0.0, 0.5, 1.0])
+lucks = st.builds(Luck, st.sampled_from(Fate), lags)
+reads = st.lists(st.one_of(st.just(FRIENDLY), st.just(FRIENDLY), lucks), max_size=4)
+creates = st.lists(lucks, max_size=2)
+asks = st.sampled_from(["start", "retry", "release", "hold", "retry", "release", "cancel"])
+spans = st.sampled_from([1.0, PACE.poll_min, PACE.intent - 0.1, PACE.intent, PACE.intent + GRACE, 1000.0])
+
+
+async def identify(connected: Connection) -> tuple[Connection, Identity]:
+    return connected, await connected.provider.verify()
+
+
+class ExactlyOnce(RuleBasedStateMachine):
+    """One job; any number of replicas that handle it at once, each for as long as it lives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = HandClock()
+        self.world = World(self.clock)
+        self.memory = MEMORY
+        self.memory.empty()
+        self.database = cast(Database, self.memory)
+        self.reconciler = Reconciler(
+            self.database,
+            {ACCOUNT.name: Connection(ACCOUNT, "12345678", WorldProvider(self.world))},
+            identify=identify,
+            redact=str,
+            clock=self.clock,
+            jitter=lambda: 0.5,
+            pace=PACE,
+            datasets=Path("datasets"),
+            replica="one",
+            log=cast(Any, StrictLog()),
+        )
+        self.workers: list[Worker] = []
+        self.ended: Job | None = None
+        self._read: tuple[int, Job | None] = (0, None)
+
+    @initialize(start=st.sampled_from([True, True, False]), head_start=st.sampled_from([0, 1, 1, 1, 2]))
+    def adopt(self, start: bool, head_start: int) -> None:
+        """A new job that has had a quiet life so far: it is planned, its file is ready, or it is submitted."""
+        listed = [control.Listed(ACCOUNT, "12345678")]
+        complete(control.list_accounts(self.database, listed, now=self.clock.now()))
+        complete(control.adopt_plan(self.database, PLAN, start=start, now=self.clock.now(), cause="model"))
+        for _ in range(head_start):
+            self.work_undisturbed(1)
+            self.world.check_files(FileStatus.READY)
+
+    # Time, and who is told that the job is due.
+
+    @rule(seconds=spans)
+    def time_goes_by(self, seconds: float) -> None:
+        self.clock.seconds += seconds
+        self.world.catch_up(self.clock.boottime())
+
+    @precondition(lambda self: len(self.workers) < 3)
+    @rule(only_when_due=st.booleans(), steps=st.integers(0, 14))
+    def deliver(self, only_when_due: bool, steps: int) -> None:
+        """A wake-up reaches a replica, or one that was delivered before does again; it gets so far and freezes."""
+        wake_at = self.job.wake_at
+        if not only_when_due or (wake_at is not None and wake_at <= self.clock.now()):
+            self.workers.append(Worker(self.reconciler.handle(JOB)))
+            self.work(-1, steps, FRIENDLY)
+
+    @rule(times=st.integers(1, 4), reads=reads, creates=creates)
+    def work_undisturbed(self, times: int, reads: Sequence[Luck] = (), creates: Sequence[Luck] = ()) -> None:
+        """One replica from wake-up to wake-up, while the others are frozen."""
+        reading, creating = iter(reads), iter(creates)
+        for _ in range(times):
+            wake_at = self.job.wake_at
+            if wake_at is None:
+                return
+            self.time_goes_by(max(0.0, wake_at - self.clock.now()))
+            Worker(self.reconciler.handle(JOB)).finish(reading, creating)
+
+    @rule(
+        steps=st.integers(0, 14),
+        met=lucks,
+        asked=st.none() | st.none() | asks,
+        seconds=spans,
+        creates=creates,
+        dies=st.booleans(),
+    )
+    def work_overtaken(
+        self, steps: int, met: Luck, asked: str | None, seconds: float, creates: Sequence[Luck], dies: bool
+    ) -> None:
+        """One replica gets so far and freezes; another does the work; then the first goes on, or never does."""
+        first = Worker(self.reconciler.handle(JOB))
+        for _ in range(steps):
+            if not first.done:
+                first.step(met if first.where is Pause.CREATING else FRIENDLY)
+        if asked:
+            self.people_ask(asked)
+        self.time_goes_by(seconds)
+        self.work_undisturbed(1, (), creates)
+        if dies:
+            first.crash()
+        first.finish()
+
+    # What becomes of those at work.
+
+    @precondition(lambda self: self.workers)
+    @rule(which=st.integers(0, 2), steps=st.integers(1, 4), luck=lucks)
+    def work(self, which: int, steps: int, luck: Luck) -> None:
+        worker = self.workers[which % len(self.workers)]
+        for _ in range(steps):
+            if not worker.done:
+                worker.step(luck)
+        self._bury_the_done()
+
+    @precondition(lambda self: self.workers)
+    @rule(which=st.integers(0, 2), reads=reads, creates=creates)
+    def finish(self, which: int, reads: Sequence[Luck], creates: Sequence[Luck]) -> None:
+        self.workers[which % len(self.workers)].finish(reads, creates)
+        self._bury_the_done()
+
+    @precondition(lambda self: self.workers)
+    @rule(which=st.integers(0, 2))
+    def crash(self, which: int) -> None:
+        self.workers.pop(which % len(self.workers)).crash()
+
+    # What the provider does by itself.
+
+    @precondition(lambda self: self.world.files)
+    @rule(
+        refused=st.sampled_from([False, False, False, True]), status=st.sampled_from(JobStatus), named=st.booleans()
+    )
+    def the_provider_goes_on(self, refused: bool, status: JobStatus, named: bool) -> None:
+        """It has checked what it was checking, and comes to something about the newest remote job."""
+        self.world.check_files(FileStatus.REFUSED if refused else FileStatus.READY)
+        for made in self.world.jobs[-1:]:
+            self.world.change_job(made, status, f"ft:{made.thing.id}" if named else None)
+
+    # What people ask.
+
+    @rule(what=asks)
+    def people_ask(self, what: str) -> None:
+        now, database = self.clock.now(), self.database
+        match what:
+            case "cancel":
+                complete(control.cancel(database, [], by="model", now=now))
+            case "retry":
+                self.ended = None
+                complete(control.retry(database, [], by="model", now=now))
+            case "hold":
+                complete(control.hold_accounts(database, ["acme"], reason="r", by="model", now=now))
+            case "release":
+                complete(control.release_accounts(database, ["acme"], by="model", now=now))
+            case "start":
+                complete(control.start(database, now=now))
+
+    # What must hold after each of these.
+
+    @invariant()
+    def check(self) -> None:
+        job = self.job
+        tags = Counter(made.key for made in self.world.jobs)
+        assert all(count == 1 for count in tags.values()), f"paid twice: {tags}"
+        assert len(self.living) <= 1, f"two at once: {self.living}"
+        usable = [made.thing.id for made in self.world.files if made.thing.status is not FileStatus.REFUSED]
+        assert len(usable) <= 1, f"uploaded twice: {usable}"
+        if self.ended is not None:
+            assert (job.state, job.fine_tuned_model) == (self.ended.state, self.ended.fine_tuned_model)
+        self.ended = job if job.state in ENDS else None
+        if job.state in ENDS:
+            assert not self.living, f"{job.state}, and still alive: {self.living}; {job.failure}"
+            assert not self.world.expecting, f"{job.state}, and more is to come; {job.failure}"
+        if job.state is State.SUCCEEDED:
+            remote = self.world.find(self.world.jobs, job.remote_job_id or "").thing
+            assert (remote.status, remote.fine_tuned_model) == (JobStatus.SUCCEEDED, job.fine_tuned_model)
+
+        if job.wake_at is None and job.state not in ENDS and not self.workers:
+            assert self.set_aside, f"asleep for ever: {job}"
+
+    def teardown(self) -> None:
+        """From here on the world is friendly: the job comes to an end, whatever state it was left in."""
+        for number, worker in enumerate(self.workers):
+            worker.crash() if number % 2 else worker.finish()
+        self.workers = []
+        self.check()
+        if self.job.state not in ENDS:
+            self.people_ask("release")
+            self.people_ask("start")
+        for _ in range(LONGEST_END):
+            job = self.job
+            if job.state in ENDS:
+                break
+            self.world.go_on()
+            self.work_undisturbed(1)
+            self.check()
+        assert self.job.state in ENDS, f"does not end: {self.job}"
+
+    def _bury_the_done(self) -> None:
+        self.workers = [worker for worker in self.workers if not worker.done]
+
+    @property
+    def set_aside(self) -> bool:
+        """Whether the job waits for something that wakes it when it comes: a release, or the start of its run."""
+        loaded = self._look(partial(jobs.load, job_id=JOB))
+        assert loaded is not None
+        unstarted = loaded.job.state is State.READY and loaded.run.started_at is None
+        return unstarted or bool(holds_on(loaded.job, loaded.run, loaded.standing))
+
+    @property
+    def living(self) -> list[str]:
+        return [f"{made.thing.id} of {made.key}" for made in self.world.jobs if made.thing.status not in ENDED]
+
+    @property
+    def job(self) -> Job:
+        if self._read[0] != self.memory.commits:
+            self._read = self.memory.commits, self._look(partial(jobs.by_id, ids=[JOB]))[JOB]
+        job = self._read[1]
+        assert job is not None
+        return job
+
+    def _look(self, ask: Callable[[Any], Awaitable[T]]) -> T:
+        async def look() -> T:
+            async with self.memory.read() as connection:
+                return await ask(connection)
+
+        return complete(look())
+
+
+QUICK = settings(
+    max_examples=200, stateful_step_count=20, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate]
+)
+SEARCH = settings(max_examples=5000, stateful_step_count=80, deadline=None)
+
+
+def test_never_two_remote_jobs_for_one_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "MOST_ATTEMPTS", ATTEMPTS)
+    chosen = SEARCH if os.environ.get("HYPOTHESIS_PROFILE") == "search" else QUICK
+    run_state_machine_as_test(ExactlyOnce, settings=chosen)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[ExactlyOnce]:
+    """A started job whose file is ready: its next step is to submit. In the end the world is friendly."""
+    monkeypatch.setattr(retry, "MOST_ATTEMPTS", ATTEMPTS)
+    machine = ExactlyOnce()
+    machine.adopt(start=True, head_start=1)
+    yield machine
+    machine.check()
+    machine.teardown()
+
+
+def luck(*fates: Fate, lag: float = 1.0) -> list[Luck]:
+    return [Luck(fate, lag) for fate in fates]
+
+
+def freeze(machine: ExactlyOnce, where: Pause) -> Worker:
+    """A replica that is stopped just before its next call of this kind."""
+    worker = Worker(machine.reconciler.handle(JOB))
+    while worker.where is not where:
+        worker.step(FRIENDLY)
+    return worker
+
+
+@pytest.mark.parametrize("fate", [Fate.LOST, Fate.LATE, Fate.DROPPED])
+def test_a_create_whose_answer_is_lost_is_looked_for(machine: ExactlyOnce, fate: Fate) -> None:
+    machine.work_undisturbed(1, (), luck(fate))
+    assert machine.job.state is State.SUBMITTING
+    machine.work_undisturbed(3)
+    assert (machine.job.state, machine.job.remote_job_id) == (State.QUEUED, "ftjob-0")
+
+
+def test_a_replica_that_was_frozen_past_its_deadline_sends_nothing(machine: ExactlyOnce) -> None:
+    machine.time_goes_by(PACE.poll_min)
+    frozen = freeze(machine, Pause.CREATING)
+    machine.time_goes_by(PACE.intent + GRACE)
+    machine.work_undisturbed(1)
+    assert machine.job.state is State.QUEUED
+    before = machine.job
+    frozen.finish()
+    assert machine.job == before
+    assert len(machine.world.jobs) == 1
+
+
+def test_a_cancel_waits_for_a_create_that_may_still_arrive(machine: ExactlyOnce) -> None:
+    machine.work_undisturbed(1, (), luck(Fate.LATE))
+    machine.people_ask("cancel")
+    machine.work_undisturbed(1)
+    assert (machine.job.state, machine.living) == (State.SUBMITTING, [])
+    machine.work_undisturbed(1)
+    assert (machine.job.state, len(machine.living)) == (State.CANCELLING, 1)
+    machine.world.go_on()
+    machine.work_undisturbed(1)
+    assert machine.job.state is State.CANCELLED
+
+
+def test_a_create_that_is_refused_is_the_end(machine: ExactlyOnce) -> None:
+    machine.work_undisturbed(1, (), luck(Fate.REJECTED))
+    assert machine.job.failure is not None
+    assert (machine.job.state, machine.job.failure.kind) == (State.FAILED, "request_rejected")
+
+
+@pytest.mark.parametrize("fate", [Fate.REJECTED, Fate.DROPPED, Fate.LIMITED])
+@pytest.mark.parametrize("already_there", [True, False])
+def test_what_cannot_be_seen_is_held_and_not_failed(machine: ExactlyOnce, fate: Fate, already_there: bool) -> None:
+    machine.work_undisturbed(1, (), luck(Fate.ANSWERED if already_there else Fate.LOST))
+    machine.work_undisturbed(ATTEMPTS + 1, luck(*[fate] * (ATTEMPTS + 1)))
+    assert machine.job.state is (State.QUEUED if already_there else State.SUBMITTING)
+    assert machine.job.hold is not None
+    assert "orchestrator release" in machine.job.hold.hint
+    machine.people_ask("release")
+    machine.work_undisturbed(3)
+    assert machine.job.state is State.QUEUED
+
+
+def test_a_cancel_is_served_while_a_hold_lasts(machine: ExactlyOnce) -> None:
+    machine.work_undisturbed(2, luck(Fate.ANSWERED, Fate.ANSWERED, Fate.REJECTED))
+    assert machine.job.hold is not None
+    machine.people_ask("cancel")
+    machine.work_undisturbed(1)
+    assert machine.world.jobs[0].thing.status is JobStatus.CANCELLING
+
+
+def test_a_read_that_lags_is_no_loss(machine: ExactlyOnce) -> None:
+    machine.work_undisturbed(1)
+    machine.people_ask("cancel")
+    machine.work_undisturbed(PATIENCE_404, luck(*[Fate.MISSING] * PATIENCE_404))
+    assert machine.job.state is State.CANCELLING
+    machine.work_undisturbed(1)
+    assert machine.world.jobs[0].thing.status is JobStatus.CANCELLING
+
+
+def test_only_misses_in_a_row_count(machine: ExactlyOnce) -> None:
+    machine.work_undisturbed(1)
+    machine.work_undisturbed(4, luck(Fate.DROPPED, Fate.DROPPED, Fate.DROPPED, Fate.MISSING))
+    assert machine.job.state is State.QUEUED
+
+
+def test_a_job_that_is_gone_has_failed_and_may_be_looked_for_again(machine: ExactlyOnce) -> None:
+    machine.work_undisturbed(1)
+    hidden, machine.world.jobs = machine.world.jobs, []
+    machine.work_undisturbed(PATIENCE_404 + 1)
+    assert machine.job.failure is not None
+    assert (machine.job.state, machine.job.failure.kind) == (State.FAILED, "remote_missing")
+    machine.world.jobs = hidden
+    machine.people_ask("retry")
+    machine.work_undisturbed(4)
+    assert (machine.job.remote_job_id, len(machine.world.jobs)) == ("ftjob-0", 1)
+
+
+def test_a_job_that_failed_is_tried_again_as_another(machine: ExactlyOnce) -> None:
+    machine.work_undisturbed(1)
+    machine.the_provider_goes_on(False, JobStatus.FAILED, False)
+    machine.work_undisturbed(1)
+    machine.people_ask("retry")
+    machine.work_undisturbed(4)
+    assert [made.key for made in machine.world.jobs] == [f"{JOB}.0", f"{JOB}.1"]
+
+
+def test_a_release_wakes_a_job_that_was_just_going_to_rest(machine: ExactlyOnce) -> None:
+    machine.people_ask("hold")
+    machine.time_goes_by(PACE.poll_min)
+    going_to_rest = Worker(machine.reconciler.handle(JOB))
+    going_to_rest.step(FRIENDLY)
+    machine.people_ask("release")
+    going_to_rest.finish()
+    assert machine.job.wake_at is not None
+
+
+def test_a_hold_that_comes_while_the_key_is_verified_stays() -> None:
+    machine = ExactlyOnce()
+    machine.adopt(start=True, head_start=0)
+    verifying = freeze(machine, Pause.READING)
+    machine.people_ask("hold")
+    verifying.finish()
+    assert machine.set_aside
+    machine.teardown()
+
+
+def test_a_retry_waits_for_an_upload_that_may_still_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "MOST_ATTEMPTS", 1)
+    machine = ExactlyOnce()
+    machine.adopt(start=True, head_start=0)
+    machine.work_undisturbed(1, (), luck(Fate.LATE))
+    assert machine.job.state is State.FAILED
+    machine.people_ask("retry")
+    machine.work_undisturbed(3)
+    assert [made.thing.id for made in machine.world.files] == ["file-0"]
+    machine.teardown()
