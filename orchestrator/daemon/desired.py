@@ -18,7 +18,7 @@ from orchestrator.core.moderation import Moderation
 from orchestrator.core.plan import Known, Plan, make_plan
 from orchestrator.core.price import training_usd
 from orchestrator.core.secret import Redactor, Secret
-from orchestrator.dataset import Rules, build, load_prices
+from orchestrator.dataset import Rules, build, encodings, load_prices
 from orchestrator.sources.accounts import AccountsFile, read_accounts
 from orchestrator.sources.secrets import resolve_all
 
@@ -72,6 +72,7 @@ def read_desired(accounts_file: Path, datasets: Path, prices_file: Path | None, 
     keys = resolve_all(file.accounts, base=file.folder, redact=redact)
     prices = load_prices(prices_file)
     built = build(file.dataset, datasets, rules_of(file))
+    encodings.forget()
     return Desired(
         file=file,
         keys=keys,
