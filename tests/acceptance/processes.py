@@ -27,7 +27,7 @@ QUICK = {
     "ORCHESTRATOR_INTENT_SECONDS": "5",
 }
 LONGEST = 60.0  # seconds any one command may take
-CHANGING = re.compile(r"\.(create|cancel|delete|pause|resume|part|complete)$")
+CHANGING = re.compile(r"^(?!moderations|chat).*\.(create|cancel|delete|pause|resume|part|complete)$")
 
 
 def eventually(ask: Callable[[], T | None], what: str, seconds: float = 30.0) -> T:
