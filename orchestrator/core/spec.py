@@ -42,6 +42,10 @@ class TrainingSpec:
     training_type: TrainingType | None = None
     byte_order_mark: bool | None = None
 
+    def __post_init__(self) -> None:
+        if self.learning_rate_multiplier != "auto":  # 2 and 2.0 are one multiplier, and one identity
+            object.__setattr__(self, "learning_rate_multiplier", float(self.learning_rate_multiplier))
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for the identity, the database and `/status`."""
         return {name: value for name, value in asdict(self).items() if name in FIRST_FIELDS or value is not None}

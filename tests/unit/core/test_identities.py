@@ -78,6 +78,13 @@ def test_another_spec_is_another_job_and_another_run(changes: dict[str, object])
     assert run_id("a" * 64, {openai: other}) != run_id("a" * 64, {openai: SPEC})
 
 
+def test_how_a_number_is_written_does_not_matter() -> None:
+    whole, point = replace(SPEC, learning_rate_multiplier=2), replace(SPEC, learning_rate_multiplier=2.0)
+    assert whole == point
+    openai = ProviderName.OPENAI
+    assert job_id("a" * 64, openai, whole, "acme") == job_id("a" * 64, openai, point, "acme") == "e072c527ce220a18"
+
+
 def test_every_field_of_the_spec_is_tried_above() -> None:
     assert {"base_model", "method", "n_epochs", "batch_size", "learning_rate_multiplier", "seed", "suffix"} == set(
         SPEC.as_dict()
