@@ -205,7 +205,7 @@ WISHES = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(chats=st.lists(st.lists(MESSAGE, min_size=1, max_size=4), min_size=8, max_size=12), wishes=WISHES)
 def test_polishing_twice_changes_nothing(
     chats: list[Any], wishes: Wishes, tmp_path_factory: pytest.TempPathFactory
