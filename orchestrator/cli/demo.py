@@ -24,7 +24,6 @@ name = "demo"
 dataset = "{chats}"
 suffix = "demo"
 max_total_usd = 5.0
-{moderation}
 [run.openai]
 base_model = "gpt-4.1-mini-2025-04-14"
 n_epochs = 3
@@ -98,7 +97,7 @@ def _accounts_file(folder: Path, port: int) -> Path:
         (keys / name).write_text(f"sandbox-{name}\n")
     path = folder / "accounts.toml"
     entries = "".join(ENTRY.format(name=name, port=port) for name in ACCOUNTS)
-    path.write_text(FILE.format(chats=sample_chats(), moderation="") + entries)
+    path.write_text(FILE.format(chats=sample_chats()) + entries)
     return path
 
 

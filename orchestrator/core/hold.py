@@ -20,7 +20,6 @@ class HoldKind(StrEnum):
     NOT_MODERATED = "not_moderated"
     SUPERSEDED = "superseded"
     ACCOUNT_REMOVED = "account_removed"
-    KEY_MISSING = "key_missing"
     BY_OPERATOR = "by_operator"
 
 

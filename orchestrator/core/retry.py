@@ -41,7 +41,6 @@ class GiveUp:
 
 
 Decision = RetryAt | HoldAccount | GiveUp
-Decidable = TemporaryError | UnknownOutcome | AccountError | RequestRejected
 
 
 def decide(error: ProviderError, attempts: int, now: float, jitter: float) -> Decision:

@@ -11,7 +11,7 @@ from orchestrator.dataset.checking import check
 from orchestrator.dataset.files import fingerprint
 from orchestrator.dataset.polishing import ALL, PolishedFile, Wishes, polish, write_polished
 from orchestrator.dataset.prices import Prices, load_prices
-from orchestrator.dataset.rules import Rules, minimum_examples
+from orchestrator.dataset.rules import Rules
 from orchestrator.dataset.summary import Checked, FileSummary, Histogram, Summary
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "check",
     "fingerprint",
     "load_prices",
-    "minimum_examples",
     "polish",
     "write_polished",
 ]

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from orchestrator.core.account import ProviderName
 from orchestrator.core.spec import Method
 
-MINIMUM_EXAMPLES = 10  # OpenAI's, and taken for a provider that does not say
-MINIMUM_BY_PROVIDER = {ProviderName.FIREWORKS: 3, ProviderName.TOGETHER: 1}
-
-
-def minimum_examples(providers: Iterable[ProviderName]) -> int:
-    """The most that any of the providers asks for."""
-    return max((MINIMUM_BY_PROVIDER.get(provider, MINIMUM_EXAMPLES) for provider in providers), default=0)
+MINIMUM_EXAMPLES = 10  # OpenAI's; `core.capabilities` knows those of the listed accounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

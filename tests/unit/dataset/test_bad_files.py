@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from orchestrator.core.account import ProviderName
 from orchestrator.core.finding import Severity
 from orchestrator.core.spec import Method
-from orchestrator.dataset import Rules, check, minimum_examples
+from orchestrator.dataset import Rules, check
 
 Expected = tuple[str, int | None, str | None]
 
@@ -317,9 +316,3 @@ def test_a_validation_set_that_overlaps_the_training_set(tmp_path: Path) -> None
         ("validation-overlap", 8, "$[1]"),
     ]
     assert "train.jsonl:2" in checked.findings[1].message
-
-
-def test_the_minimum_is_the_most_demanding_providers() -> None:
-    assert minimum_examples([ProviderName.FIREWORKS]) == 3
-    assert minimum_examples([ProviderName.FIREWORKS, ProviderName.OPENAI]) == 10
-    assert minimum_examples([]) == 0

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.options import RunOptions
+from orchestrator.core.spec import TrainingSpec
+from orchestrator.daemon.desired import rules_of
+from orchestrator.sources.accounts import AccountsFile
+
+FIREWORKS, OPENAI = ProviderName.FIREWORKS, ProviderName.OPENAI
+
+
+@pytest.mark.parametrize(("providers", "minimum"), [([FIREWORKS], 3), ([OPENAI], 10), ([FIREWORKS, OPENAI], 10)])
+def test_the_minimum_is_the_most_demanding_providers(providers: list[ProviderName], minimum: int) -> None:
+    file = AccountsFile(
+        path=Path("accounts.toml"),
+        options=RunOptions(name="a"),
+        dataset=Path("chats"),
+        specs={provider: TrainingSpec(base_model="m") for provider in providers},
+        accounts=tuple(Account(name=provider, provider=provider, api_key="env:K") for provider in providers),
+    )
+    assert rules_of(file).minimum_examples == minimum
