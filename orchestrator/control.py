@@ -159,14 +159,14 @@ async def hold_accounts(database: Database, names: Collection[str], *, reason: s
 
 
 async def release_accounts(database: Database, names: Collection[str], *, by: str, now: float) -> None:
-    """Let held accounts, and held jobs in them, go on. Their keys are verified anew."""
+    """Let held accounts, and held jobs in them, go on; a budget is raised, not released. Keys are verified anew."""
 
     async def change(connection: AsyncConnection) -> None:
         for name, standing in (await _standings(connection, names)).items():
             await accounts.save(connection, replace(standing, hold=None, verified_at=None))
             await events.append(connection, events.Entry(at=now, cause=by, note="released", account=name))
             for job in await jobs.of_accounts(connection, [name]):
-                if job.hold is not None:
+                if job.hold is not None and job.hold.kind != HoldKind.OVER_BUDGET:
                     await jobs.record(connection, release(job, now=now), at=now, cause=by)
             await jobs.wake_account(connection, name, now)
 
