@@ -93,7 +93,7 @@ def commands_page() -> str:
         if not command.hidden
     )
     return COMMANDS.format(
-        generated=GENERATED.format(source="orchestrator/cli/commands.py"), overview=_help(group, root), verbs=verbs
+        generated=GENERATED.format(source="orchestrator/cli/commands/"), overview=_help(group, root), verbs=verbs
     )
 
 

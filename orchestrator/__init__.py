@@ -3,7 +3,7 @@
 ```
 cli/          door: commands; parse, call, print
 web/          door: status API and dashboard
-app.py        wiring: builds everything once from the settings; owns the clock; knows every concrete class
+app/          wiring: builds everything once from the settings; owns the clock; knows every concrete class
 daemon/       the loop: scheduler (when), desired (what is wanted), reconciler (load, act, record), service
 dispatch/     who is due: the port and its adapters
 control.py    what an operator may ask: start, approve, cancel, retry, hold, release

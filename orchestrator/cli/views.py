@@ -79,7 +79,7 @@ async def models(app: App, *, as_json: bool) -> int:
 async def accounts(app: App, *, as_json: bool) -> int:
     """Each account, verified now; FAILED when one is not fine."""
     file, fingerprints = await app.read_accounts()
-    answers = await app.verify(file.accounts)
+    answers = await app.connections.verify(file.accounts)
     standings = await app.standings()
     rows: list[dict[str, Any]] = []
     for account in file.accounts:

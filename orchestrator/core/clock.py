@@ -1,4 +1,4 @@
-"""Clock: what time it is, for those who must ask. app.py has the real one."""
+"""Clock: what time it is, for those who must ask. app/clock.py has the real one."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -61,6 +62,8 @@ class Scheduler:
         async def guarded() -> None:
             try:
                 await work()
+            except asyncio.CancelledError:
+                return  # stopped under way; APScheduler would log it as a failure, with a traceback
             except UNREACHABLE as error:
                 self._log.error("database.unreachable", tick=name, message=str(error.__cause__ or error))
             except Exception:  # noqa: BLE001 - a tick that fails must not end the ticking

@@ -1,0 +1,86 @@
+"""Connections: who is spoken to. One a listed account, all through one HTTP client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from functools import cached_property
+from pathlib import Path
+
+from orchestrator.core.account import Account, Identity, ProviderName
+from orchestrator.core.errors import AccountError, ConfigError, Failure, ProviderError
+from orchestrator.core.secret import Redactor, Secret
+from orchestrator.providers.base import Connect, Connection
+from orchestrator.sources.secrets import resolve
+
+
+class Connections:
+    """The listed accounts' connections by name: always the same mapping, whoever holds it."""
+
+    def __init__(self, folder: Path, *, max_in_flight: int, redact: Redactor) -> None:
+        self.by_name: dict[str, Connection] = {}
+        self._folder = folder
+        self._max_in_flight = max_in_flight
+        self._redact = redact
+        self._closing = AsyncExitStack()
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+        await self._closing.aclose()
+
+    async def verify(self, accounts: Sequence[Account]) -> dict[str, Identity | Failure]:
+        """Ask each account's provider whose key it is."""
+        slots = asyncio.Semaphore(self._max_in_flight)
+
+        async def ask(account: Account) -> Identity | Failure:
+            async with slots:
+                try:
+                    return (await self.identify(self.by_name[account.name]))[1]
+                except ProviderError as error:
+                    return Failure.of(error)
+
+        answers = await asyncio.gather(*(ask(account) for account in accounts))
+        return {account.name: answer for account, answer in zip(accounts, answers, strict=True)}
+
+    async def identify(self, connection: Connection) -> tuple[Connection, Identity]:
+        """Whose key it is. One that is refused is read again: it may have been replaced since."""
+        try:
+            return connection, await connection.identity()
+        except AccountError:
+            account = connection.account
+            key = await asyncio.to_thread(self._key_now, account)
+            if key is None or key.fingerprint == connection.key_fingerprint:
+                raise
+        renewed = self.by_name[account.name] = self._connected(account, key)
+        return renewed, await renewed.identity()
+
+    def _key_now(self, account: Account) -> Secret | None:
+        try:
+            return resolve(account.api_key, base=self._folder, redact=self._redact)
+        except ConfigError:
+            return None
+
+    def connect_all(self, accounts: Sequence[Account], keys: Mapping[str, Secret]) -> None:
+        connections = {account.name: self._connected(account, keys[account.name]) for account in accounts}
+        self.by_name.clear()
+        self.by_name.update(connections)
+
+    @cached_property
+    def _dialects(self) -> Mapping[ProviderName, Connect]:
+        """How the accounts of each provider are connected, all through one HTTP client."""
+        # More than half a second that a mere look does not need.
+        from orchestrator.providers import fireworks, openai, together
+        from orchestrator.providers.openai_dialects import DIALECTS
+        from orchestrator.providers.transport import shared_client
+
+        http = shared_client(self._max_in_flight)
+        self._closing.push_async_callback(http.aclose)
+        return {
+            **dict.fromkeys(DIALECTS, openai.connector(http, self._redact)),
+            ProviderName.TOGETHER: together.connector(http, self._redact),
+            ProviderName.FIREWORKS: fireworks.connector(http, self._redact),
+        }
+
+    def _connected(self, account: Account, key: Secret) -> Connection:
+        return Connection(account, key.fingerprint, self._dialects[account.provider](account, key))

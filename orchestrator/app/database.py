@@ -1,0 +1,56 @@
+"""Database: which one it is, and that on SQLite one process alone does the work."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+from sqlalchemy import make_url
+
+from orchestrator.core.errors import ConfigError, DatabaseBusy
+from orchestrator.settings import Settings
+from orchestrator.store.database import Database
+
+
+def database(url: str, now: Callable[[], float]) -> Database:
+    """The database at the address, with the dispatch it needs."""
+    sqlite = make_url(url).get_backend_name() == "sqlite"
+    return Database(url, None if sqlite else queue().scheduler(now))
+
+
+def queue() -> ModuleType:
+    """What PostgreSQL needs beyond SQLite, which few installations have."""
+    try:
+        from orchestrator.dispatch import queue
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"PostgreSQL needs the package {error.name}, which is not installed",
+            hint="Install orchestrator with its extra: pip install 'orchestrator[postgres]'.",
+        ) from error
+    return queue
+
+
+def has_database(settings: Settings) -> bool:
+    """Whether there is one to look into: SQLite makes its file with the first run."""
+    url = make_url(settings.database_url)
+    return url.get_backend_name() != "sqlite" or Path(url.database or "").is_file()
+
+
+@contextmanager
+def sole_owner(settings: Settings) -> Iterator[None]:
+    """On SQLite only one process may do the work: a second one is told so."""
+    url = make_url(settings.database_url)
+    if url.get_backend_name() != "sqlite" or not url.database:
+        yield
+        return
+    path = Path(f"{url.database}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise DatabaseBusy(f"another orchestrator process works on {url.database}") from None
+        yield

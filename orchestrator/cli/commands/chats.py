@@ -1,0 +1,89 @@
+"""Commands for chats: check, polish, format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.commands.root import AccountsFile, Json, command
+from orchestrator.cli.form import Form
+from orchestrator.cli.session import session
+
+
+@command()
+def check(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Chats; default: those of the accounts file.")] = None,
+    accounts: AccountsFile = None,
+    form: Annotated[Form, typer.Option("--format", "-f", help="How the findings are printed.")] = Form.TEXT,
+    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on warnings too.")] = False,
+    training: Annotated[
+        Path | None, typer.Option(help="The chats are a validation set: none of them may be in this training set.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write a page with everything into this HTML file.")] = None,
+) -> None:
+    """Check the chats: every finding, with file, line and what to do. Exit 1 on errors."""
+    with session(accounts_file=accounts) as given:
+        from orchestrator.cli import data
+
+        form = Form.JSON if json else form
+        code = data.check(given, paths or [], form=form, strict=strict, training=training, report=report)
+    raise typer.Exit(code)
+
+
+@command()
+def polish(
+    path: Annotated[Path | None, typer.Argument(help="Chats; default: those of the accounts file.")] = None,
+    into: Annotated[Path | None, typer.Option(help="Write the polished chats into this new folder.")] = None,
+    merge_system: Annotated[bool, typer.Option(help="Merge all system messages into the first.")] = True,
+    drop_empty: Annotated[bool, typer.Option(help="Drop empty system messages.")] = True,
+    common_system: Annotated[bool, typer.Option(help="Give every chat the system message that most have.")] = True,
+    system: Annotated[str | None, typer.Option(help="Give every chat this system message instead.")] = None,
+    duplicates: Annotated[bool, typer.Option(help="Remove chats that are there twice.")] = True,
+    redact: Annotated[bool, typer.Option(help="Hide keys, e-mail addresses and telephone numbers.")] = True,
+    names: Annotated[
+        str | None, typer.Option(help="New names for the user, one a chat in turn: A,B,C or a file with one a line.")
+    ] = None,
+    persona: Annotated[str | None, typer.Option(help="The user's old name; default: the one most chats use.")] = None,
+    accounts: AccountsFile = None,
+) -> None:
+    """Repair what the check's warnings name. Shows the changes; writes them only --into another folder."""
+    with session(accounts_file=accounts) as given:
+        from orchestrator.cli import polishing
+        from orchestrator.dataset import Wishes
+
+        wishes = Wishes(
+            merge_system=merge_system,
+            drop_empty_system=drop_empty,
+            common_system=system or ("" if common_system else None),
+            names=polishing.names_of(names),
+            persona=persona,
+            remove_duplicates=duplicates,
+            redact=redact,
+        )
+        code = polishing.polish(given.settings, path, into, wishes)
+    raise typer.Exit(code)
+
+
+@command("format")
+def format_(
+    path: Annotated[Path | None, typer.Argument(help="Chats; default: those of the accounts file.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write the JSONL here, a validation part beside it as NAME.validation."),
+    ] = None,
+    validation: Annotated[
+        float | None, typer.Option(min=0, max=0.9, help="The share of examples to keep apart for validation.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the choice of the validation part.")] = None,
+    accounts: AccountsFile = None,
+    json: Json = False,
+) -> None:
+    """Write the canonical JSONL and print its SHA-256."""
+    with session(accounts_file=accounts) as given:
+        from orchestrator.cli import data
+
+        code = data.format_(given.settings, path, output, validation=validation, seed=seed, as_json=json)
+    raise typer.Exit(code)
