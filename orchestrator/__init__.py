@@ -7,7 +7,7 @@ app/          wiring: builds everything once from the settings; owns the clock; 
 daemon/       the loop: scheduler (when), desired (what is wanted), reconciler (load, act, record), service
 dispatch/     who is due: the port and its adapters
 control.py    what an operator may ask: start, approve, cancel, retry, hold, release
-status.py     what anyone may see: one read model for every surface
+status/       what anyone may see: one read model for every surface
 dataset/      chats → findings → canonical JSONL; tokens and prices
 sources/      the accounts file and the keys its references lead to
 providers/    the protocol, and one file for each provider's dialect

@@ -1,11 +1,7 @@
-"""Status: what anyone may see. One read model for command line, API, dashboard, metrics and exports.
-
-A read never changes anything.
-"""
+"""Views: what is shown of a run, of a job and of the whole, and how they come of what is stored."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -18,10 +14,7 @@ from orchestrator.core.job import Job
 from orchestrator.core.lifecycle import ENDS, State
 from orchestrator.core.replica import Replica
 from orchestrator.core.run import Run, Standing
-from orchestrator.store import accounts, events, jobs, replicas, runs
-from orchestrator.store.database import Database
-
-SCHEMA = 1
+from orchestrator.store import events, runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,39 +93,8 @@ class Status:
         return self.run is not None and all(job.state == State.SUCCEEDED for job in self.jobs)
 
 
-async def look(database: Database, now: float) -> Status:
-    """The current run and its jobs, as they are."""
-    async with database.read() as connection:
-        alive = tuple(await replicas.live(connection, now))
-        run = await runs.current(connection)
-        if run is None:
-            return Status(run=None, replicas=alive)
-        dataset = await runs.dataset_row(connection, run.dataset_sha256)
-        standings = await accounts.everyone(connection)
-        latest = await events.latest(connection, run.id)
-        listed = await jobs.of_run(connection, run.id)
-    views = tuple(
-        _job_view(job, run, standings[job.account], latest.get(job.account), now)
-        for job in listed
-        if not (standings[job.account].removed_at and job.remote_job_id is None)
-    )
-    counts = Counter("held" if view.held else view.state for view in views)
-    return Status(run=_run_view(run, dataset), jobs=views, replicas=alive, counts=dict(sorted(counts.items())))
-
-
-def as_json(status: Status) -> dict[str, Any]:
-    """The answer of `/status`: plain values, times in ISO 8601."""
-    return {
-        "schema": SCHEMA,
-        "run": _plain(status.run) if status.run else None,
-        "counts": dict(status.counts),
-        "settled": status.settled,
-        "replicas": [_plain(replica) for replica in status.replicas],
-        "jobs": [_plain(job) for job in status.jobs],
-    }
-
-
-def _plain(view: JobView | RunView | Replica) -> dict[str, Any]:
+def plain(view: JobView | RunView | Replica) -> dict[str, Any]:
+    """Plain values, times in ISO 8601."""
     values = asdict(view)
     for name, value in values.items():
         if name.endswith("_at") or name in {"state_since", "alive_until"}:
@@ -145,7 +107,8 @@ def iso(seconds: float | None) -> str | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
-def _job_view(job: Job, run: Run, standing: Standing, latest: events.Entry | None, now: float) -> JobView:
+def job_view(job: Job, run: Run, standing: Standing, latest: events.Entry | None, now: float) -> JobView:
+    """The job's line at this moment. `latest` is the newest line of its history."""
     holds = [hold for hold in holds_on(job, run, standing) if hold.holds(now)]
     held = bool(holds) and job.state not in ENDS
     return JobView(
@@ -193,7 +156,8 @@ def _progress(job: Job, now: float) -> float | None:
     return round(min(max((now - job.state_since) / whole, 0.0), 0.99), 2) if whole > 0 else None
 
 
-def _run_view(run: Run, dataset: runs.DatasetRow) -> RunView:
+def run_view(run: Run, dataset: runs.DatasetRow) -> RunView:
+    """What is shown of the run."""
     return RunView(
         id=run.id,
         name=run.name,
