@@ -6,7 +6,7 @@ web/          door: status API and dashboard
 app/          wiring: builds everything once from the settings; owns the clock; knows every concrete class
 daemon/       the loop: scheduler (when), desired (what is wanted), reconciler (load, act, record), service
 dispatch/     who is due: the port and its adapters
-control.py    what an operator may ask: start, approve, cancel, retry, hold, release
+control/      what an operator may ask: start, approve, cancel, retry, hold, release
 status/       what anyone may see: one read model for every surface
 dataset/      chats → findings → canonical JSONL; tokens and prices
 sources/      the accounts file and the keys its references lead to
