@@ -154,6 +154,8 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
     ),
 }
 
+OURS: Final = frozenset({"base_model", "tokenizer"})  # options of every block that no provider is asked about
+
 EQUIVALENTS: Final[Mapping[str, tuple[str, str]]] = {
     "learning_rate_multiplier": ("learning_rate", "the rate itself, for example 1e-5"),
     "learning_rate": ("learning_rate_multiplier", "a factor on a rate of the provider's choice, for example 2"),
@@ -169,7 +171,7 @@ def goes_in_parts(size: int, offers: Capabilities) -> bool:
 def lacking(provider: ProviderName, option: str) -> str | None:
     """Why this provider cannot be given the option, naming its equivalent; None when it can."""
     offers = CAPABILITIES[provider]
-    if option == "base_model" or option in offers.options:
+    if option in OURS or option in offers.options:
         return None
     other, meaning = EQUIVALENTS.get(option, ("", ""))
     if other in offers.options:

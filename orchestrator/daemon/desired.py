@@ -100,6 +100,7 @@ def rules_of(file: AccountsFile) -> Rules:
         method=methods.pop(),
         minimum_examples=max(CAPABILITIES[account.provider].minimum_examples for account in file.accounts),
         base_models=tuple(sorted({spec.base_model for spec in file.specs.values()})),
+        tokenizers={file.specs[provider].base_model: path for provider, path in file.tokenizers.items()},
         validation_fraction=file.options.validation_fraction,
         seed=file.options.seed,
     )

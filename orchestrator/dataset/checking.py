@@ -41,7 +41,7 @@ class Check:
     """One pass over the files of a dataset. `accepted` gives what is good; afterwards `checked` says the rest."""
 
     def __init__(self, path: Paths, rules: Rules, progress: Progress | None = None) -> None:
-        self.tally = Tally(rules.base_models)
+        self.tally = Tally(rules.base_models, rules.tokenizers)
         self._path = path
         self._rules = rules
         self._progress = progress

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from orchestrator.core.spec import Method
 
@@ -11,15 +13,12 @@ MINIMUM_EXAMPLES = 10  # OpenAI's; `core.capabilities` knows those of the listed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """`base_models` are those of the listed accounts; tokens are counted for each.
-
-    `alternating` is for providers that accept only user and assistant in turn after the system message.
-    """
+    """`base_models` are those of the listed accounts; tokens are counted for each, with its tokenizer if given."""
 
     minimum_examples: int = MINIMUM_EXAMPLES
     method: Method = "supervised"
-    alternating: bool = False
     base_models: tuple[str, ...] = ()
+    tokenizers: Mapping[str, Path] = field(default_factory=dict)
     validation_fraction: float = 0.0
     seed: int = 0
 

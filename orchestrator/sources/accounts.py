@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any, get_args
@@ -32,6 +32,7 @@ class AccountsFile:
     dataset: Path
     specs: Mapping[ProviderName, TrainingSpec]
     accounts: tuple[Account, ...]
+    tokenizers: Mapping[ProviderName, Path] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     @property
@@ -52,26 +53,33 @@ def read_accounts(path: Path) -> AccountsFile:
     entries = [validate(AccountTable, entry, ("accounts", i), faults) for i, entry in enumerate(tables.entries)]
     for name, block in tables.blocks.items():
         _check_block(name, block, faults)
+        _check_tokenizer(path, name, block, faults)
     _check_entries(tables, faults)
     _check_moderation(tables, faults)
     faults.raise_if_any()
 
     options = RunOptions(**_given(run))
+    given = {name: _given(block) for name, block in blocks.items()}
+    files = {name: block.pop("tokenizer", None) for name, block in given.items()}
     specs = {
-        name: TrainingSpec(
-            **_given(block), seed=options.seed if CAPABILITIES[name].seed else None, suffix=options.suffix
-        )
-        for name, block in blocks.items()
+        name: TrainingSpec(**block, seed=options.seed if CAPABILITIES[name].seed else None, suffix=options.suffix)
+        for name, block in given.items()
     }
     accounts = tuple(_account(_given(entry)) for entry in entries)
     return AccountsFile(
         path=path.absolute(),
         options=options,
-        dataset=path.absolute().parent / Path(options.dataset).expanduser(),
+        dataset=_beside(path, options.dataset),
         specs=specs,
         accounts=accounts,
+        tokenizers={name: _beside(path, file) for name, file in files.items() if file},
         warnings=(*_unused(specs, accounts), *_seedless(specs), *_twins(accounts)),
     )
+
+
+def _beside(path: Path, name: str) -> Path:
+    """A path in the accounts file is relative to the file."""
+    return path.absolute().parent / Path(name).expanduser()
 
 
 def _given(table: RunTable | SpecTable | AccountTable | None) -> dict[str, Any]:
@@ -99,6 +107,13 @@ def _check_block(provider: ProviderName, block: Mapping[str, Any], faults: Fault
     method = block.get("method")
     if method in get_args(Method) and method not in offers.methods:
         faults.add(("run", provider), "method", f"must be one of {', '.join(offers.methods)} at {provider}")
+
+
+def _check_tokenizer(path: Path, provider: ProviderName, block: Mapping[str, Any], faults: Faults) -> None:
+    tokenizer = block.get("tokenizer")
+    if isinstance(tokenizer, str) and not _beside(path, tokenizer).is_file():
+        why = "is not a file; write the path of the tokenizer.json published with the base model, or remove the line"
+        faults.add(("run", provider), "tokenizer", why)
 
 
 def _check_entries(tables: Document, faults: Faults) -> None:

@@ -143,6 +143,7 @@ class SpecTable(_Options):
     context_length: Annotated[int, Field(ge=1)] | None = None
     training_type: TrainingType | None = None
     byte_order_mark: bool | None = None
+    tokenizer: Text | None = None
 
 
 class AccountTable(_Options):

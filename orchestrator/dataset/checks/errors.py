@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from orchestrator.dataset.checks.keys import wrong_keys
 from orchestrator.dataset.checks.message import is_plain, message_errors
-from orchestrator.dataset.checks.order import alternating_errors, ending_errors, learning_errors
+from orchestrator.dataset.checks.order import ending_errors, learning_errors
 from orchestrator.dataset.checks.texts import OUTPUTS
 from orchestrator.dataset.checks.tools import call_errors, definition_errors, has_tools
 from orchestrator.dataset.codes import Code
@@ -38,8 +38,6 @@ def _chat(body: Body, rules: Rules) -> Iterator[Fault]:
             yield from definition_errors(body.get("tools"), ("tools",))
             yield from call_errors(messages, body.get("tools"), ("messages",))
         yield from learning_errors(messages, ("messages",))
-        if rules.alternating:
-            yield from alternating_errors(messages, ("messages",))
 
 
 def _messages(messages: list[object], steps: Steps) -> Iterator[Fault]:

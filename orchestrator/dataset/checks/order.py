@@ -25,15 +25,3 @@ def learning_errors(messages: list[Any], steps: Steps) -> Iterator[Fault]:
     answers = [message for message in messages if isinstance(message, dict) and message.get("role") == "assistant"]
     if answers and all(is_weight(answer.get("weight")) and answer["weight"] == 0 for answer in answers):
         yield Fault(Code.NOTHING_TO_LEARN, steps, "every answer has the weight 0")
-
-
-def alternating_errors(messages: list[Any], steps: Steps) -> Iterator[Fault]:
-    """After one system message at most: user and assistant in turn."""
-    roles = [message.get("role") if isinstance(message, dict) else None for message in messages]
-    start = 1 if roles[:1] == ["system"] else 0
-    for index, role in enumerate(roles[start:], start):
-        expected = ("user", "assistant")[(index - start) % 2]
-        if role != expected:
-            place = (*steps, index, "role")
-            yield Fault(Code.WRONG_ORDER, place, f"{str(role)[:40]!r} where {expected!r} is expected")
-            return

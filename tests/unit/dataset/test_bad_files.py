@@ -21,7 +21,6 @@ class Bad(NamedTuple):
     content: bytes
     expected: list[Expected]
     method: Method = "supervised"
-    alternating: bool = False
 
 
 USER = {"role": "user", "content": "What is one and one?"}
@@ -144,12 +143,6 @@ CHATS = [
     chat("a name that is a number", [USER | {"name": 1}, ANSWER], ("wrong-type", 5, "$[0].name")),
     chat("a special token", [USER, ANSWER | {"content": "Two.<|endoftext|>"}], ("special-token", 8, "$[1].content")),
     chat("another special token", [USER | {"content": "<|im_start|>"}, ANSWER], ("special-token", 4, "$[0].content")),
-    chat(
-        "two users in turn, for a strict provider",
-        [USER, USER, ANSWER],
-        ("wrong-order", 7, "$[1].role"),
-        alternating=True,
-    ),
     chat("a chat, for DPO", [USER, ANSWER], ("wrong-method", 1, "$"), method="dpo"),
     chat("no parts", [USER | {"content": []}, ANSWER], ("empty-content", 4, "$[0].content")),
 ]
@@ -280,7 +273,7 @@ CASES = [*TEXTS, *ROWS, *CHATS, *PARTS, *TOOL_ROWS, *PAIRS, *FOREIGN]
 @pytest.mark.parametrize("bad", CASES, ids=[bad.name for bad in CASES])
 def test_everything_is_found_with_its_place(bad: Bad, tmp_path: Path) -> None:
     (tmp_path / bad.file).write_bytes(bad.content)
-    checked = check(tmp_path, Rules(minimum_examples=0, method=bad.method, alternating=bad.alternating))
+    checked = check(tmp_path, Rules(minimum_examples=0, method=bad.method))
     errors = [found for found in checked.findings if found.severity is Severity.ERROR]
     assert [(found.code, found.line, found.path) for found in errors] == bad.expected
     assert {found.file for found in errors} == {bad.file}

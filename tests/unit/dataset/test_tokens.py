@@ -83,6 +83,13 @@ def test_a_million_spaces_do_not_crash(name: str) -> None:
     assert 7_000 < text_tokens(name, " " * 1_000_000 + "x") < 9_000
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_million_spaces_count_as_another_implementation_counts_them(name: str) -> None:
+    pytest.importorskip("gigatoken")
+    for text in (" " * 1_000_000, " " * 1_000_000 + "x", "a\n" + " " * 1_000_000 + "\n"):
+        assert text_tokens(name, text) == encodings.counter(name)(text)
+
+
 def test_the_overhead_is_the_cookbooks() -> None:
     body = {
         "messages": [

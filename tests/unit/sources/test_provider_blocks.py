@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.account import ProviderName
-from orchestrator.core.capabilities import CAPABILITIES
+from orchestrator.core.capabilities import CAPABILITIES, OURS
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.sources.accounts import AccountsFile, read_accounts
@@ -47,7 +47,7 @@ def problems(tmp_path: Path, provider: str, *lines: str, entry: str = "") -> lis
 
 def test_every_option_of_the_table_is_offered_by_some_provider() -> None:
     offered = {option for each in CAPABILITIES.values() for option in each.options}
-    assert offered == SpecTable.model_fields.keys() - {"base_model"} == VALUES.keys()
+    assert offered == SpecTable.model_fields.keys() - OURS == VALUES.keys()
 
 
 @pytest.mark.parametrize("provider", ProviderName)
@@ -57,6 +57,19 @@ def test_what_a_provider_offers_arrives(tmp_path: Path, provider: ProviderName) 
     defaults = TrainingSpec(base_model="m")
     assert all(getattr(spec, option) != getattr(defaults, option) or option == "method" for option in options)
     assert spec.seed == (7 if CAPABILITIES[provider].seed else None)
+
+
+@pytest.mark.parametrize("provider", ProviderName)
+def test_a_tokenizer_is_ours_and_no_part_of_the_spec(tmp_path: Path, provider: ProviderName) -> None:
+    (tmp_path / "own.json").write_text("{}")
+    file = read(tmp_path, provider, 'tokenizer = "own.json"')
+    assert file.tokenizers == {provider: tmp_path / "own.json"}
+    assert file.specs == read(tmp_path, provider).specs
+
+
+def test_a_tokenizer_that_is_not_there_is_named_with_its_line(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, "together", 'tokenizer = "own.json"')
+    assert "[run.together]: tokenizer: is not a file" in problem
 
 
 @pytest.mark.parametrize("provider", ProviderName)

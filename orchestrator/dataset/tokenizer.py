@@ -1,0 +1,115 @@
+"""Tokenizer: an open model's own, from the `tokenizer.json` that is published with it (extra `open-models`)."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NoReturn
+
+from orchestrator.core.errors import ConfigError
+from orchestrator.dataset.example import Body
+
+SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token")
+
+
+class Tokenizer:
+    """Counts as the base model reads. Exact where the chat template lies beside the file, as published with it.
+
+    The template is `chat_template.jinja`, or `chat_template` in `tokenizer_config.json`. Raises ConfigError for a
+    file that is no tokenizer or no template.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            from tokenizers import Tokenizer as Loaded
+        except ModuleNotFoundError:
+            raise ConfigError(
+                f"{path}: counting with a tokenizer needs the package tokenizers, which is not installed",
+                hint="Install orchestrator with its extra: pip install 'orchestrator[open-models]'.",
+            ) from None
+        try:
+            self._encode = Loaded.from_file(str(path)).encode
+        except Exception as error:  # noqa: BLE001 - the library raises bare Exception for whatever is wrong
+            _refuse(
+                path, f"not a tokenizer: {error}", "Take the tokenizer.json that is published with the base model."
+            )
+
+    def count(self, body: Body) -> tuple[int, bool]:
+        """The tokens of one example, and whether that is exact."""
+        rendered = self._rendered(body)
+        if rendered is not None:
+            return self._tokens(rendered), True
+        return self._tokens(json.dumps(body, ensure_ascii=False)), False
+
+    def _tokens(self, text: str) -> int:
+        return len(self._encode(text.encode("utf-8", "replace").decode(), add_special_tokens=False).ids)
+
+    def _rendered(self, body: Body) -> str | None:
+        """The example as the template writes it; None where that cannot be told."""
+        from jinja2 import TemplateError
+
+        if self._template is None or "messages" not in body:
+            return None
+        try:
+            return str(self._template.render(**self._special, messages=body["messages"], tools=body.get("tools")))
+        except (TemplateError, TypeError, ValueError, LookupError):
+            return None  # this template has no place for such an example
+
+    @cached_property
+    def _template(self) -> Any:
+        from jinja2 import TemplateError
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        )
+        environment.filters["tojson"] = _to_json
+        environment.globals["raise_exception"] = _raise
+        if (source := self._source) is None:
+            return None
+        try:
+            return environment.from_string(source)
+        except TemplateError as error:
+            _refuse(self._path.parent, f"the chat template cannot be read: {error}", "Take it as it was published.")
+
+    @cached_property
+    def _source(self) -> str | None:
+        own = self._path.with_name("chat_template.jinja")
+        if own.is_file():
+            return own.read_text(encoding="utf-8")
+        template = self._config.get("chat_template")
+        if isinstance(template, list):  # several, each with its name
+            template = {each["name"]: each["template"] for each in template}.get("default")
+        return template if isinstance(template, str) else None
+
+    @cached_property
+    def _special(self) -> dict[str, str]:
+        named = {name: self._config.get(name) for name in SPECIAL}
+        texts = {name: value.get("content") if isinstance(value, dict) else value for name, value in named.items()}
+        return {name: text for name, text in texts.items() if isinstance(text, str)}
+
+    @cached_property
+    def _config(self) -> dict[str, Any]:
+        path = self._path.with_name("tokenizer_config.json")
+        if not path.is_file():
+            return {}
+        try:
+            config = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            _refuse(path, f"cannot be read: {error}", "Take it as it was published, or remove it.")
+        return config if isinstance(config, dict) else {}
+
+
+def _refuse(path: Path, why: str, hint: str) -> NoReturn:
+    raise ConfigError(f"{path}: {why}", hint=hint)
+
+
+def _to_json(value: object, indent: int | None = None) -> str:
+    """As chat templates expect it: jinja's own filter escapes for HTML."""
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def _raise(message: str) -> NoReturn:
+    raise ValueError(message)

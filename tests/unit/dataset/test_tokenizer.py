@@ -1,0 +1,112 @@
+"""An open model's own tokenizer."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+
+from orchestrator.core.errors import ConfigError
+from orchestrator.dataset import Rules, check
+from orchestrator.dataset import tokenizer as module
+
+TEMPLATE = """\
+{{- bos_token }}
+{%- for message in messages %}
+    {%- if message.role == "tool" %}{{ raise_exception("no tools") }}{% endif %}
+    {{- "<" + message.role + ">" + message.content + eos_token }}
+{%- endfor %}"""
+CHAT = {"messages": [{"role": "user", "content": "Hi there"}, {"role": "assistant", "content": "Hello"}]}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A tokenizer to which each character is a token."""
+    characters = Tokenizer(models.WordLevel({"?": 0}, unk_token="?"))
+    characters.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    characters.save(str(tmp_path / "tokenizer.json"))
+    return tmp_path / "tokenizer.json"
+
+
+def config(path: Path, **values: Any) -> None:
+    path.with_name("tokenizer_config.json").write_text(json.dumps(values))
+
+
+def test_the_published_template_makes_the_count_exact(path: Path) -> None:
+    config(path, chat_template=TEMPLATE, bos_token="[", eos_token={"content": "]"})
+    assert module.Tokenizer(path).count(CHAT) == (len("[<user>Hi there]<assistant>Hello]"), True)
+
+
+def test_a_template_in_a_file_of_its_own_comes_first(path: Path) -> None:
+    config(path, chat_template="ignored", bos_token="[", eos_token="]")
+    path.with_name("chat_template.jinja").write_text("{{ bos_token }}")
+    assert module.Tokenizer(path).count(CHAT) == (1, True)
+
+
+def test_of_several_templates_the_default_one(path: Path) -> None:
+    config(path, chat_template=[{"name": "rag", "template": "1"}, {"name": "default", "template": "22"}])
+    assert module.Tokenizer(path).count(CHAT) == (2, True)
+
+
+def test_without_a_template_it_is_an_estimate(path: Path) -> None:
+    assert module.Tokenizer(path).count(CHAT) == (len(json.dumps(CHAT)), False)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"messages": [{"role": "tool", "content": "4"}]},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]},
+        {"input": CHAT, "preferred_output": [], "non_preferred_output": []},
+    ],
+)
+def test_what_the_template_has_no_place_for_is_an_estimate(path: Path, body: dict[str, Any]) -> None:
+    config(path, chat_template=TEMPLATE, bos_token="", eos_token="")
+    assert module.Tokenizer(path).count(body)[1] is False
+
+
+def test_a_template_cannot_reach_out(path: Path) -> None:
+    config(path, chat_template="{{ messages.__class__.__base__.__subclasses__() }}")
+    assert module.Tokenizer(path).count(CHAT)[1] is False
+
+
+def test_half_characters_are_counted_too(path: Path) -> None:
+    config(path, chat_template="{{ messages[0].content }}")
+    assert module.Tokenizer(path).count({"messages": [{"role": "user", "content": "a\ud83d"}]}) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("tokenizer.json", "{}", "not a tokenizer"),
+        ("tokenizer_config.json", "{", "cannot be read"),
+        ("chat_template.jinja", "{% if %}", "the chat template cannot be read"),
+    ],
+)
+def test_a_damaged_file_is_named(path: Path, name: str, content: str, says: str) -> None:
+    path.with_name(name).write_text(content)
+    with pytest.raises(ConfigError, match=says) as caught:
+        module.Tokenizer(path).count(CHAT)
+    assert str(path.parent) in caught.value.message
+    assert caught.value.hint
+
+
+def test_without_the_extra_it_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(ConfigError, match="tokenizers") as caught:
+        module.Tokenizer(path)
+    assert "open-models" in caught.value.hint
+
+
+def test_the_check_counts_with_it(path: Path) -> None:
+    config(path, chat_template=TEMPLATE, bos_token="[", eos_token="]")
+    chats = path.with_name("chats.jsonl")
+    chats.write_text(json.dumps(CHAT) + "\n" + json.dumps(CHAT) + "\n")
+    rules = Rules(minimum_examples=0, base_models=("llama", "qwen"), tokenizers={"llama": path})
+    summary = check(chats, rules).summary
+    assert summary.tokens == {"llama": 2 * len("[<user>Hi there]<assistant>Hello]"), "qwen": None}
+    assert list(summary.estimated_tokens) == ["qwen"]
