@@ -1,9 +1,28 @@
 """Status: what anyone may see. One read model for command line, API, dashboard, metrics and exports.
 
-A read never changes anything.
+`look` is the whole picture, every job in it; `glance` and `list_jobs` let the database choose and count, for those
+who show a part. A read never changes anything.
 """
 
+from orchestrator.status.listing import Cause, Glance, Listing, Share, glance, list_jobs, names
 from orchestrator.status.views import Health, JobView, RunView, Status, iso, plain
 from orchestrator.status.whole import SCHEMA, as_json, look
 
-__all__ = ["SCHEMA", "Health", "JobView", "RunView", "Status", "as_json", "iso", "look", "plain"]
+__all__ = [
+    "SCHEMA",
+    "Cause",
+    "Glance",
+    "Health",
+    "JobView",
+    "Listing",
+    "RunView",
+    "Share",
+    "Status",
+    "as_json",
+    "glance",
+    "iso",
+    "list_jobs",
+    "look",
+    "names",
+    "plain",
+]

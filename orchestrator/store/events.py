@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.advance import Outcome
-from orchestrator.core.job import RunId
+from orchestrator.core.job import JobId, RunId
 from orchestrator.store.tables import events, run_jobs
 
 
@@ -76,3 +77,10 @@ async def latest(connection: AsyncConnection, run_id: RunId) -> dict[str, Entry]
     )
     rows = await connection.execute(select(*_COLUMNS).where(events.c.id.in_(ids)))
     return {row.account: Entry(**row._mapping) for row in rows}
+
+
+async def newest(connection: AsyncConnection, ids: Sequence[JobId]) -> dict[JobId, Entry]:
+    """The newest line of each of these jobs, a page of them."""
+    each = select(func.max(events.c.id)).where(events.c.job_id.in_(ids)).group_by(events.c.job_id)
+    rows = await connection.execute(select(*_COLUMNS).where(events.c.id.in_(each)))
+    return {JobId(row.job_id): Entry(**row._mapping) for row in rows}

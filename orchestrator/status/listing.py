@@ -1,0 +1,146 @@
+"""Listing: the jobs of one run that a selection means, a page at a time, and how they stand.
+
+For ten thousand accounts: the database chooses, counts and sums; only the page's own jobs are loaded.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.core.errors import ConfigError
+from orchestrator.core.job import RunId
+from orchestrator.core.run import Run
+from orchestrator.core.selection import Selection
+from orchestrator.status.views import JobView, RunView, job_view, run_view
+from orchestrator.store import events, runs, selected
+from orchestrator.store.database import Database
+from orchestrator.store.selected import Cause, Share
+
+__all__ = ["Cause", "Glance", "Listing", "Share", "glance", "list_jobs", "names"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """A page of jobs. `total` is how many are meant; `next` is the cursor of the page after, None on the last one.
+
+    `counts` is of the same selection in whatever state, by state, held ones as "held".
+    """
+
+    run: RunView
+    jobs: tuple[JobView, ...]
+    total: int
+    counts: dict[str, int]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Glance:
+    """A run without its jobs: how they stand, and what waits for a person."""
+
+    run: RunView
+    current: bool
+    shares: tuple[Share, ...]
+    causes: tuple[Cause, ...]
+    labels: tuple[str, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Jobs by state, held ones as "held"."""
+        return by_state(self.shares)
+
+    @property
+    def total(self) -> int:
+        """How many jobs the run has."""
+        return sum(share.count for share in self.shares)
+
+    @property
+    def needy(self) -> int:
+        """How many wait for a person."""
+        return sum(cause.count for cause in self.causes)
+
+    @property
+    def submitted_usd(self) -> float | None:
+        """The estimated price of what the providers have; None when a part is unknown."""
+        known = not any(share.unknown for share in self.shares)
+        return sum(share.submitted_usd for share in self.shares) if known else None
+
+
+async def glance(database: Database, now: float, *, run_id: str | None = None) -> Glance | None:
+    """The current run, or the one with this id; None when there is none yet."""
+    async with database.read() as connection:
+        run = await _run(connection, run_id)
+        if run is None:
+            return None
+        dataset = await runs.dataset_row(connection, run.dataset_sha256)
+        shares = await selected.shares(connection, run, Selection(), now)
+        causes = await selected.causes(connection, run, Selection(), now)
+        labels = await selected.labels(connection, run, now)
+    return Glance(
+        run=run_view(run, dataset),
+        current=run.current,
+        shares=tuple(shares),
+        causes=tuple(causes),
+        labels=tuple(labels),
+    )
+
+
+async def list_jobs(
+    database: Database,
+    selection: Selection,
+    now: float,
+    *,
+    run_id: str | None = None,
+    limit: int = 50,
+    after: str = "",
+    skip: int = 0,
+) -> Listing | None:
+    """A page of the current run's jobs, or of the run with this id, by account name; None when there is no run yet.
+
+    `after` is the `next` of the page before; `skip` leaves out that many. Raises ConfigError for an unknown run.
+    """
+    async with database.read() as connection:
+        run = await _run(connection, run_id)
+        if run is None:
+            return None
+        dataset = await runs.dataset_row(connection, run.dataset_sha256)
+        account, _, job = after.partition(":")
+        rows = await selected.page(connection, run, selection, now, limit=limit + 1, after=(account, job), skip=skip)
+        shares = await selected.shares(connection, run, selection.in_any_state, now)
+        total = await selected.count(connection, run, selection, now)
+        latest = await events.newest(connection, [job.id for job, _ in rows])
+    views = tuple(job_view(job, run, standing, latest.get(job.id), now) for job, standing in rows[:limit])
+    return Listing(
+        run=run_view(run, dataset),
+        jobs=views,
+        total=total,
+        counts=by_state(shares),
+        next=f"{views[-1].account}:{views[-1].job}" if len(rows) > limit else None,
+    )
+
+
+async def names(database: Database, selection: Selection, now: float) -> list[str]:
+    """The accounts of the current run that are meant."""
+    async with database.read() as connection:
+        run = await runs.current(connection)
+        return await selected.names(connection, run, selection, now) if run else []
+
+
+def by_state(shares: Iterable[Share]) -> dict[str, int]:
+    """Jobs by state, held ones as "held"."""
+    counts: Counter[str] = Counter()
+    for share in shares:
+        counts[share.state] += share.count
+    return dict(counts)
+
+
+async def _run(connection: AsyncConnection, run_id: str | None) -> Run | None:
+    if run_id is None:
+        return await runs.current(connection)
+    run = await runs.find(connection, RunId(run_id))
+    if run is None:
+        raise ConfigError(f"there is no run {run_id}", hint="Look at the list of runs for the ids there are.")
+    return run

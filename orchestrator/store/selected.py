@@ -1,0 +1,145 @@
+"""Queries about the jobs of a run that a selection means: a page of them, how they stand, what keeps them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from sqlalchemy import and_, case, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.core.errors import Failure
+from orchestrator.core.job import Job
+from orchestrator.core.lifecycle import State
+from orchestrator.core.run import Run, Standing
+from orchestrator.core.selection import Selection
+from orchestrator.store.rows import JOB_COLUMNS, STANDING_COLUMNS, job_from, standing_from
+from orchestrator.store.sight import HELD, Sight, label_text
+from orchestrator.store.tables import jobs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """The jobs of one provider in one state, or held: how many, their price, and what tells when they end.
+
+    `usd` is the sum of the prices that are known, `submitted_usd` of what the provider has; `unknown` counts the
+    submitted jobs of which no price is known. `lasted` is how long those that succeeded took, on average, in seconds.
+    """
+
+    provider: str
+    state: str
+    count: int
+    usd: float
+    submitted_usd: float
+    unknown: int
+    lasted: float | None
+    last_submitted: float | None
+    estimated_finish: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """What keeps or ended several jobs: an example of it, how many they are, and how many messages there are."""
+
+    error: Failure
+    held: bool
+    count: int
+    messages: int
+
+
+async def page(
+    connection: AsyncConnection,
+    run: Run,
+    selection: Selection,
+    now: float,
+    *,
+    limit: int,
+    after: tuple[str, str] = ("", ""),
+    skip: int = 0,
+) -> list[tuple[Job, Standing]]:
+    """The jobs by account name, with their accounts' standings: those `after` an account and a job id."""
+    query = Sight(run, now).choose(selection, *JOB_COLUMNS, *STANDING_COLUMNS)
+    account, job = after
+    later = (jobs.c.account > account) | (jobs.c.account == account) & (jobs.c.id > job)
+    query = query.where(later).order_by(jobs.c.account, jobs.c.id).limit(limit).offset(skip)
+    cut = len(JOB_COLUMNS)
+    return [(job_from(row[:cut]), standing_from(row[cut:])) for row in await connection.execute(query)]
+
+
+async def count(connection: AsyncConnection, run: Run, selection: Selection, now: float) -> int:
+    """How many jobs there are."""
+    total: int = (await connection.execute(Sight(run, now).choose(selection, func.count()))).scalar_one()
+    return total
+
+
+async def names(connection: AsyncConnection, run: Run, selection: Selection, now: float) -> list[str]:
+    """The accounts of the jobs, in order."""
+    query = Sight(run, now).choose(selection, jobs.c.account).distinct().order_by(jobs.c.account)
+    return list((await connection.execute(query)).scalars())
+
+
+async def shares(connection: AsyncConnection, run: Run, selection: Selection, now: float) -> list[Share]:
+    """How the jobs stand, by provider and state."""
+    sight = Sight(run, now)
+    sent, price = jobs.c.submitted_at.is_not(None), jobs.c.estimated_usd
+    chosen = sight.choose(
+        selection,
+        jobs.c.provider,
+        sight.shown.label("state"),
+        price.label("usd"),
+        case((sent, price)).label("submitted_usd"),
+        case((and_(sent, price.is_(None)), 1)).label("unknown"),
+        case((jobs.c.state == State.SUCCEEDED, jobs.c.finished_at - jobs.c.submitted_at)).label("lasted"),
+        jobs.c.submitted_at,
+        jobs.c.estimated_finish,
+    ).subquery()  # grouped outside, where an expression with bound values has a name
+    query = select(
+        chosen.c.provider,
+        chosen.c.state,
+        func.count().label("count"),
+        func.coalesce(func.sum(chosen.c.usd), 0.0).label("usd"),
+        func.coalesce(func.sum(chosen.c.submitted_usd), 0.0).label("submitted_usd"),
+        func.count(chosen.c.unknown).label("unknown"),
+        func.avg(chosen.c.lasted).label("lasted"),
+        func.max(chosen.c.submitted_at).label("last_submitted"),
+        func.max(chosen.c.estimated_finish).label("estimated_finish"),
+    )
+    rows = await connection.execute(query.group_by(chosen.c.provider, chosen.c.state))
+    return [Share(**row._mapping) for row in rows]
+
+
+async def causes(
+    connection: AsyncConnection, run: Run, selection: Selection, now: float, *, limit: int = 50
+) -> list[Cause]:
+    """What waits for a person, the most frequent first. What holds the whole run is told of the run, not here."""
+    sight = Sight(run, now)
+    columns = [sight.error(part).label(part) for part in ("kind", "message", "hint")]
+    columns += [sight.general_hint().label("general"), sight.shown.label("shown")]
+    each = sight.choose(selection, *columns).where(sight.needy).subquery()
+    alike = func.count()
+    query = select(
+        each.c.kind,
+        each.c.general,
+        func.min(each.c.message),
+        func.min(each.c.hint),
+        func.min(each.c.shown),
+        alike,
+        func.count(each.c.message.distinct()),
+    )
+    query = query.group_by(each.c.kind, each.c.general).order_by(alike.desc(), each.c.kind, each.c.general)
+    return [
+        Cause(
+            error=Failure(kind or "unknown", message or "no reason was recorded", hint if alone == 1 else general),
+            held=shown == HELD,
+            count=alone,
+            messages=messages,
+        )
+        for kind, general, message, hint, shown, alone, messages in await connection.execute(query.limit(limit))
+    ]
+
+
+async def labels(connection: AsyncConnection, run: Run, now: float) -> list[str]:
+    """Every label that an account of the run has."""
+    query = Sight(run, now).choose(Selection(), label_text()).distinct()
+    found = [json.loads(text) for text in (await connection.execute(query)).scalars()]
+    return sorted({label for each in found for label in each})

@@ -1,0 +1,221 @@
+"""What the database chooses is what the rules of core say of each job."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
+from store_values import NOW, RUN, a_job, a_standing, fill
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.errors import ConfigError, Failure
+from orchestrator.core.hold import Hold, HoldKind
+from orchestrator.core.job import Job, RunId
+from orchestrator.core.lifecycle import State
+from orchestrator.core.moderation import Moderated, Moderation
+from orchestrator.core.run import Run, Standing
+from orchestrator.core.selection import Selection
+from orchestrator.status import JobView, glance, list_jobs, look, names
+from orchestrator.store import accounts, runs
+from orchestrator.store.database import Database
+
+REFUSED = Failure("training_not_allowed", "project 7 may not train", "Ask for `train`.")
+HOLDS = [
+    None,
+    Hold(HoldKind.OVER_BUDGET, "too dear", "Raise `budget_usd`."),
+    Hold("quota_exhausted", "no credit until noon", "Add credit.", until=NOW + 60),
+    Hold("quota_exhausted", "no credit until a minute ago", "Add credit.", until=NOW - 60),
+]
+DEAR = replace(RUN, hold=Hold(HoldKind.RUN_TOO_DEAR, "too much", "Approve it."))
+BARE = replace(RUN, moderation=Moderation(state=Moderated.MISSING, by="", at=NOW, reason="no account"))
+
+
+def every_case() -> tuple[list[Job], list[Standing]]:
+    """Each state with each hold of its own and of its account, listed and removed."""
+    jobs, standings = [], []
+    cases = itertools.product(State, HOLDS, HOLDS, (None, NOW), (None, "ftjob-1"))
+    for number, (state, own, aside, removed, remote) in enumerate(cases):
+        name = f"a{number:03}"
+        failure = REFUSED if number % 3 == 0 else None
+        jobs.append(a_job(name, state=state, hold=own, failure=failure, remote_job_id=remote))
+        standings.append(a_standing(name, hold=aside, removed_at=removed))
+    return jobs, standings
+
+
+async def put(database: Database, jobs: list[Job], standings: list[Standing], run: Run = RUN) -> None:
+    async def change(connection: AsyncConnection) -> None:
+        for standing in standings:
+            await accounts.save(connection, standing)
+
+    await database.write(change)
+    await fill(database, jobs, run)
+
+
+def shown(job: JobView) -> str:
+    return "held" if job.held else job.state
+
+
+@pytest.mark.parametrize("run", [RUN, replace(DEAR, moderation=BARE.moderation)], ids=["free", "held"])
+async def test_the_database_sees_what_the_rules_say(database: Database, run: Run) -> None:
+    await put(database, *every_case(), run)
+    whole = await look(database, NOW)
+    listing = await list_jobs(database, Selection(), NOW, limit=10_000)
+    assert listing is not None
+    assert listing.jobs == whole.jobs
+    assert listing.counts == dict(whole.counts)
+    for kind in sorted({job.error.kind for job in whole.jobs if job.error}):
+        found = await names(database, Selection(error=kind), NOW)
+        assert found == [job.account for job in whole.jobs if job.error and job.error.kind == kind]
+    for state, held in itertools.product(["", *State], [None, True, False]):
+        wanted = [job for job in whole.jobs if state in ("", job.state) and held in (None, job.held)]
+        found = await names(database, Selection(state=state, held=held), NOW)
+        assert found == [job.account for job in wanted]
+
+
+async def test_causes_are_all_that_waits_for_a_person(database: Database) -> None:
+    await put(database, *every_case(), DEAR)
+    whole, seen = await look(database, NOW), await glance(database, NOW)
+    assert whole.run is not None
+    assert seen is not None
+    needy = [
+        job for job in whole.jobs if job.state == State.FAILED or (job.held and job.error not in whole.run.holds)
+    ]
+    expected = Counter(job.error.kind if job.error else "unknown" for job in needy)
+    found: Counter[str] = Counter()
+    for cause in seen.causes:
+        found[cause.error.kind] += cause.count
+    assert found == expected
+    assert seen.needy == len(needy)
+    assert [cause.count for cause in seen.causes] == sorted((cause.count for cause in seen.causes), reverse=True)
+
+
+async def test_of_a_run_that_is_no_longer_current_what_was_not_sent_is_held(database: Database) -> None:
+    jobs = [a_job("sent", state=State.RUNNING), a_job("waiting", state=State.READY)]
+    await put(database, jobs, [])
+    await database.write(lambda connection: runs.save(connection, replace(RUN, current=False)))
+    assert await list_jobs(database, Selection(), NOW) is None
+    listing = await list_jobs(database, Selection(), NOW, run_id=RUN.id)
+    assert listing is not None
+    assert [(job.account, shown(job)) for job in listing.jobs] == [("sent", "running"), ("waiting", "held")]
+    assert listing.counts == {"running": 1, "held": 1}
+    seen = await glance(database, NOW, run_id=RUN.id)
+    assert seen is not None
+    assert (seen.current, seen.causes) == (False, ())
+
+
+async def test_pages_follow_each_other_by_cursor_and_by_number(database: Database) -> None:
+    await put(database, [a_job(f"a{number}", state=State.QUEUED) for number in range(7)], [])
+    found, after = [], ""
+    while True:
+        listing = await list_jobs(database, Selection(), NOW, limit=3, after=after)
+        assert listing is not None
+        assert listing.total == 7
+        found.append([job.account for job in listing.jobs])
+        if listing.next is None:
+            break
+        after = listing.next
+    assert found == [["a0", "a1", "a2"], ["a3", "a4", "a5"], ["a6"]]
+    skipped = await list_jobs(database, Selection(), NOW, limit=3, skip=3)
+    assert skipped is not None
+    assert [job.account for job in skipped.jobs] == found[1]
+
+
+TEXTS = [
+    ("", ["acme-eu", "globex"]),
+    ("ACME", ["acme-eu"]),
+    ("eu-west", ["globex"]),
+    ("org-9", ["globex"]),
+    ("together", ["globex"]),
+    ("ft:gpt", ["acme-eu"]),
+    ("ftjob-1", ["acme-eu"]),
+    ("no credit", ["globex"]),
+    ("quota_exhausted", ["globex"]),
+    ("held", ["globex"]),
+    ("100%", []),
+    ("acme_eu", []),
+    ("nothing", []),
+]
+
+
+async def test_a_text_is_looked_for_in_everything_shown(database: Database) -> None:
+    done = a_job("acme-eu", state=State.SUCCEEDED, remote_job_id="ftjob-1", fine_tuned_model="ft:gpt:x")
+    aside = a_standing(
+        "globex", provider=ProviderName.TOGETHER, labels=("eu-west",), organization="org-9", hold=HOLDS[2]
+    )
+    waiting = a_job("globex", state=State.QUEUED, provider=ProviderName.TOGETHER)
+    await put(database, [done, waiting], [aside])
+    for text, found in TEXTS:
+        assert (text, await names(database, Selection(text=text), NOW)) == (text, found)
+
+
+async def test_provider_label_and_accounts_narrow(database: Database) -> None:
+    standings = [a_standing("a", labels=("eu", "süd")), a_standing("b", labels=("europe",)), a_standing("c")]
+    await put(database, [a_job(name) for name in "ab"] + [a_job("c", provider=ProviderName.NEBIUS)], standings)
+    for selection, found in [
+        (Selection(label="eu"), ["a"]),
+        (Selection(label="süd"), ["a"]),
+        (Selection(provider="nebius"), ["c"]),
+        (Selection(accounts=("b", "c", "x")), ["b", "c"]),
+        (Selection(accounts=("b", "c"), provider="openai"), ["b"]),
+    ]:
+        assert await names(database, selection, NOW) == found
+    seen = await glance(database, NOW)
+    assert seen is not None
+    assert seen.labels == ("eu", "europe", "süd")
+
+
+async def test_counts_are_of_the_same_selection_in_any_state(database: Database) -> None:
+    jobs = [a_job("a", state=State.RUNNING), a_job("b", state=State.FAILED, failure=REFUSED), a_job("c")]
+    await put(database, jobs, [a_standing("c", labels=("eu",))])
+    listing = await list_jobs(database, Selection(state=State.FAILED, held=False, text="a"), NOW)
+    assert listing is not None
+    assert [job.account for job in listing.jobs] == ["b"]
+    assert listing.counts == {"running": 1, "failed": 1, "planned": 1}
+    assert listing.total == 1
+
+
+async def test_money_and_time_come_from_the_jobs(database: Database) -> None:
+    sent = {"submitted_at": NOW - 100, "estimated_usd": 0.5}
+    jobs = [
+        a_job("a", state=State.SUCCEEDED, finished_at=NOW - 40, **sent),
+        a_job("b", state=State.SUCCEEDED, finished_at=NOW - 60, **sent),
+        a_job("c", state=State.RUNNING, estimated_finish=NOW + 30, **sent),
+        a_job("d", state=State.READY, estimated_usd=0.5),
+    ]
+    await put(database, jobs, [])
+    seen = await glance(database, NOW)
+    assert seen is not None
+    assert seen.submitted_usd == 1.5
+    assert {share.state: share.lasted for share in seen.shares} == {"succeeded": 50, "running": None, "ready": None}
+    unknown = a_job("e", state=State.RUNNING, submitted_at=NOW)
+    await fill(database, [unknown])
+    seen = await glance(database, NOW)
+    assert seen is not None
+    assert seen.submitted_usd is None
+    assert seen.total == 5
+
+
+async def test_hints_that_differ_by_the_account_are_one_cause(database: Database) -> None:
+    names_ = ("a", "acme", "globex")
+    held = [
+        a_standing(
+            name, hold=Hold(HoldKind.BY_OPERATOR, "a look", f"`orchestrator release {name}` when it may go on.")
+        )
+        for name in names_
+    ]
+    await put(database, [a_job(name) for name in names_], held)
+    seen = await glance(database, NOW)
+    assert seen is not None
+    [cause] = seen.causes
+    assert (cause.count, cause.messages, cause.held) == (3, 1, True)
+    assert cause.error.hint == "`orchestrator release NAME` when it may go on."
+
+
+async def test_a_run_that_is_not_there_is_said(database: Database) -> None:
+    assert await glance(database, NOW) is None
+    assert await names(database, Selection(), NOW) == []
+    with pytest.raises(ConfigError, match="there is no run nowhere"):
+        await list_jobs(database, Selection(), NOW, run_id=RunId("nowhere"))
