@@ -22,7 +22,7 @@ from orchestrator.core.observe import is_over
 from orchestrator.core.plan import Known, Plan, PlanLine
 from orchestrator.core.run import Run, Standing
 from orchestrator.core.spec import digest
-from orchestrator.store import accounts, events, jobs, runs
+from orchestrator.store import accounts, announcements, events, jobs, runs
 from orchestrator.store.database import Database
 
 
@@ -152,7 +152,9 @@ async def hold_accounts(database: Database, names: Collection[str], *, reason: s
     async def change(connection: AsyncConnection) -> None:
         for name, standing in (await _standings(connection, names)).items():
             aside = Hold(HoldKind.BY_OPERATOR, reason, f"`orchestrator release {name}` when it may go on.")
-            await accounts.save(connection, replace(standing, hold=aside))
+            after = replace(standing, hold=aside)
+            await accounts.save(connection, after)
+            await announcements.announce_standing(connection, standing, after, now)
             await events.append(connection, events.Entry(at=now, cause=by, note="held", account=name, message=reason))
 
     await database.write(change)

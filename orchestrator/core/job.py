@@ -33,7 +33,7 @@ class Job:
     `wake_at` is the wake-up: when the job is looked at again, None when only a person or another job wakes it.
     `attempts` counts failed calls in a row. `round` counts the times an operator retried it. `intent_until` is
     the deadline of the last intent: until then a call that creates something may be under way. `replica` is the one
-    that last advanced the job.
+    that last advanced the job. `webhook_at` is when its provider's word last woke it.
     """
 
     id: JobId
@@ -65,6 +65,7 @@ class Job:
     submitted_at: float | None = None
     finished_at: float | None = None
     replica: str | None = None
+    webhook_at: float | None = None
 
     @property
     def tag(self) -> str:

@@ -47,7 +47,7 @@ class Standing:
     """What is known of an account besides the accounts file: whose key it is, and whether it is held.
 
     `definition` is the digest of everything that says which key is used where; when it changes, the account is
-    verified anew.
+    verified anew. `webhook_seen_at` is when its provider last told us of a job of ours.
     """
 
     name: str
@@ -60,3 +60,4 @@ class Standing:
     verified_at: float | None = None
     removed_at: float | None = None
     hold: Hold | None = None
+    webhook_seen_at: float | None = None

@@ -13,7 +13,7 @@ from orchestrator.core.advance import Outcome
 from orchestrator.core.job import Job, JobId, RunId
 from orchestrator.core.lifecycle import AT_PROVIDER, ENDS, UNSENT, State
 from orchestrator.core.run import Run, Standing
-from orchestrator.store import accounts, events, leases
+from orchestrator.store import accounts, announcements, events, leases
 from orchestrator.store.rows import (
     JOB_COLUMNS,
     RUN_COLUMNS,
@@ -143,7 +143,7 @@ async def add(connection: AsyncConnection, run_id: RunId, wanted: Sequence[Job])
 async def record(
     connection: AsyncConnection, outcome: Outcome, *, at: float, cause: str, going_on: bool = False
 ) -> bool:
-    """Compare and set on the version, and write the history. False: the job was stale, nothing was written.
+    """Compare and set on the version; write the history and what is announced. False: stale, nothing was written.
 
     `going_on`: the caller sees to the job at once when it is due, so nobody else need be woken for it.
     """
@@ -154,11 +154,16 @@ async def record(
     if result.rowcount == 0:
         return False
     if outcome.standing is not None:
-        await accounts.save(connection, outcome.standing(await accounts.load(connection, job.account)))
+        before = await accounts.load(connection, job.account)
+        after = outcome.standing(before)
+        await accounts.save(connection, after)
+        await announcements.announce_standing(connection, before, after, at)
     if job.wake_at is not None and not (going_on and job.wake_at <= at):
         promise(connection, [WakeUp(job.id, job.account, job.wake_at)])
     if outcome.note is not None:
         await events.append(connection, events.of_outcome(outcome, at=at, cause=cause))
+    if job.state in ENDS and job.state is not outcome.before:
+        await announcements.announce_end(connection, job, outcome.before, at)
     if outcome.before in AT_PROVIDER and job.state in ENDS:
         await _wake(connection, (jobs.c.account == job.account) & (jobs.c.state == State.READY), at)
     return True

@@ -77,6 +77,7 @@ accounts = Table(
     Column("verified_at", Float),
     Column("removed_at", Float),
     Column("hold", _json),
+    Column("webhook_seen_at", Float),
 )
 
 jobs = Table(
@@ -111,9 +112,10 @@ jobs = Table(
     Column("submitted_at", Float),
     Column("finished_at", Float),
     Column("replica", String(32)),
+    Column("webhook_at", Float),
     Index(None, "wake_at"),
     Index(None, "account", "state"),
-    Index(None, "run_id"),
+    Index(None, "run_id", "state"),
 )
 
 run_jobs = Table(
@@ -179,4 +181,39 @@ events = Table(
     Column("message", Text),
     Index(None, "job_id"),
     Index(None, "account"),
+)
+
+webhooks = Table(  # that came in
+    "webhooks",
+    metadata,
+    Column("account", ForeignKey("accounts.name"), primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("at", Float, nullable=False),
+    Index(None, "at"),
+)
+
+announcements = Table(  # not addressed yet
+    "announcements",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("topic", String(32), nullable=False),
+    Column("payload", _json, nullable=False),
+    Index(None, "at"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("message", String(64), nullable=False),
+    Column("target", Text, nullable=False),
+    Column("topic", String(32), nullable=False),
+    Column("payload", _json, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", Float),
+    Column("delivered_at", Float),
+    Column("error", Text),
+    Index(None, "due_at"),
 )

@@ -1,0 +1,108 @@
+"""Announcement: what is told to others when something they wait for has happened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.errors import Failure
+from orchestrator.core.job import Job, RunId
+from orchestrator.core.lifecycle import State
+from orchestrator.core.run import Standing
+
+HELD: Final = "held"
+INCOMPLETE_HINT = "`orchestrator status` says why; `orchestrator retry` trains those that failed again."
+
+
+class Topic(StrEnum):
+    """What can be announced."""
+
+    MODEL_READY = "model.ready"
+    JOB_FAILED = "job.failed"
+    ACCOUNT_HELD = "account.held"
+    RUN_FINISHED = "run.finished"
+    MODEL_RETIRING = "model.retiring"
+
+
+MEANINGS: Final[dict[Topic, str]] = {
+    Topic.MODEL_READY: "An account has its fine-tuned model.",
+    Topic.JOB_FAILED: "A job has failed; `error` says why.",
+    Topic.ACCOUNT_HELD: "An account is set aside; `error` says why and what releases it.",
+    Topic.RUN_FINISHED: "The last open job of a run has ended; `error` counts those without a model.",
+    Topic.MODEL_RETIRING: "A fine-tuned model will be shut down; `error` says when.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announcement:
+    """One event for others. `at` is epoch seconds, UTC; what does not apply is None."""
+
+    topic: Topic
+    at: float
+    run: str | None = None
+    account: str | None = None
+    provider: ProviderName | None = None
+    job: str | None = None
+    state: str | None = None
+    fine_tuned_model: str | None = None
+    servable: bool | None = None
+    error: Failure | None = None
+
+    def payload(self) -> dict[str, Any]:
+        """What is sent: always the same fields, plain values."""
+        data = {name: value for name, value in asdict(self).items() if name not in {"topic", "at", "error"}}
+        error = self.error and {"kind": self.error.kind, "message": self.error.message, "hint": self.error.hint}
+        at = datetime.fromtimestamp(self.at, UTC).isoformat(timespec="seconds")
+        return {"type": self.topic.value, "timestamp": at, "data": data | {"error": error}}
+
+
+def of_job(job: Job, before: State, at: float) -> Announcement | None:
+    """What a job's new state is worth telling; None when it is not."""
+    topics = {State.SUCCEEDED: Topic.MODEL_READY, State.FAILED: Topic.JOB_FAILED}
+    if job.state is before or job.state not in topics:
+        return None
+    return Announcement(
+        topic=topics[job.state],
+        at=at,
+        run=job.run_id,
+        account=job.account,
+        provider=job.provider,
+        job=job.id,
+        state=job.state,
+        fine_tuned_model=job.fine_tuned_model,
+        servable=job.servable if job.fine_tuned_model else None,
+        error=job.failure,
+    )
+
+
+def of_standing(before: Standing, after: Standing, at: float) -> Announcement | None:
+    """That an account is set aside which was not before."""
+    if before.hold or not after.hold:
+        return None
+    return Announcement(
+        topic=Topic.ACCOUNT_HELD,
+        at=at,
+        account=after.name,
+        provider=after.provider,
+        state=HELD,
+        error=after.hold.failure,
+    )
+
+
+def of_run(run: RunId, ends: Mapping[State, int], at: float) -> Announcement:
+    """That no job of the run is open any more, given how many ended how."""
+    missing = {state: count for state, count in ends.items() if state is not State.SUCCEEDED and count}
+    state = next((end for end in (State.FAILED, State.CANCELLED) if end in missing), State.SUCCEEDED)
+    error = None
+    if missing:
+        told = ", ".join(f"{count} {state}" for state, count in sorted(missing.items()))
+        error = Failure(
+            "run_incomplete",
+            f"{sum(missing.values())} of {sum(ends.values())} jobs have no model: {told}",
+            INCOMPLETE_HINT,
+        )
+    return Announcement(topic=Topic.RUN_FINISHED, at=at, run=run, state=state, error=error)

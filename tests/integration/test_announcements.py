@@ -1,0 +1,144 @@
+"""What is announced is written with what it tells of: both or neither."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+from store_values import NOW, RUN, a_job, a_standing, fill, read_job, record, save_standing
+
+from orchestrator import control
+from orchestrator.core.advance import advance, park, wait
+from orchestrator.core.errors import Failure
+from orchestrator.core.hold import Hold
+from orchestrator.core.job import JobId, RunId
+from orchestrator.core.lifecycle import Event, State
+from orchestrator.store import jobs
+from orchestrator.store.database import Database
+from orchestrator.store.tables import announcements
+
+FAILURE = Failure("job_failed", "the data is bad", "mend it", "req-1")
+REFUSED = Hold("authentication_failed", "401 who are you", "correct the key")
+
+
+async def told(database: Database) -> list[dict[str, Any]]:
+    async with database.read() as connection:
+        rows = await connection.execute(select(announcements).order_by(announcements.c.at, announcements.c.topic))
+        return [row.payload for row in rows]
+
+
+async def topics(database: Database) -> list[str]:
+    return [payload["type"] for payload in await told(database)]
+
+
+async def end(database: Database, account: str, event: Event, at: float = NOW + 1, **changes: Any) -> None:
+    outcome = advance(await read_job(database, account), event, now=at, **changes)
+    assert await record(database, outcome, at=at)
+
+
+async def test_a_model_is_announced_with_all_that_is_known(database: Database) -> None:
+    await fill(database, [a_job("acme", state=State.RUNNING), a_job("other", state=State.RUNNING)])
+    await end(database, "acme", Event.REMOTE_SUCCEEDED, fine_tuned_model="ft:x", servable=True)
+    assert await told(database) == [
+        {
+            "type": "model.ready",
+            "timestamp": "1970-01-12T13:46:41+00:00",
+            "data": {
+                "run": RUN.id,
+                "account": "acme",
+                "provider": "openai",
+                "job": a_job("acme").id,
+                "state": "succeeded",
+                "fine_tuned_model": "ft:x",
+                "servable": True,
+                "error": None,
+            },
+        }
+    ]
+
+
+async def test_a_run_finishes_with_its_last_open_job_and_again_after_a_retry(database: Database) -> None:
+    await fill(database, [a_job("acme", state=State.RUNNING), a_job("other", state=State.RUNNING)])
+    await end(database, "acme", Event.REMOTE_FAILED, failure=FAILURE)
+    assert await topics(database) == ["job.failed"]
+    await end(database, "other", Event.REMOTE_SUCCEEDED, NOW + 2, fine_tuned_model="ft:x")
+    assert await topics(database) == ["job.failed", "model.ready", "run.finished"]
+    finished = (await told(database))[-1]["data"]
+    assert (finished["run"], finished["state"], finished["account"]) == (RUN.id, "failed", None)
+    assert finished["error"]["message"] == "1 of 2 jobs have no model: 1 failed"
+
+    await control.retry(database, ["acme"], by="someone", now=NOW + 3)
+    assert len(await told(database)) == 3
+    await end(database, "acme", Event.GAVE_UP, NOW + 4, failure=FAILURE)
+    assert (await topics(database))[3:] == ["job.failed", "run.finished"]
+
+
+async def test_a_cancelled_job_is_no_failure_but_ends_its_run(database: Database) -> None:
+    await fill(database, [a_job("acme", state=State.RUNNING)])
+    await end(database, "acme", Event.REMOTE_CANCELLED)
+    [finished] = await told(database)
+    assert (finished["type"], finished["data"]["state"]) == ("run.finished", "cancelled")
+
+
+async def test_what_waits_in_an_account_that_was_removed_does_not_keep_the_run_open(database: Database) -> None:
+    left, remote = a_job("left"), a_job("remote", state=State.RUNNING, remote_job_id="ftjob-1")
+    await fill(database, [a_job("acme", state=State.RUNNING), left, remote])
+    for name in ("left", "remote"):
+        await save_standing(database, replace(a_standing(name), removed_at=NOW))
+    await end(database, "acme", Event.REMOTE_SUCCEEDED, fine_tuned_model="ft:x")
+    assert await topics(database) == ["model.ready"]
+    await end(database, "remote", Event.REMOTE_SUCCEEDED, NOW + 2, fine_tuned_model="ft:y")
+    assert (await topics(database))[1:] == ["model.ready", "run.finished"]
+
+
+async def test_the_run_is_the_one_the_job_belongs_to_now(database: Database) -> None:
+    await fill(database, [a_job("acme", state=State.RUNNING)])
+    outcome = advance(await read_job(database, "acme"), Event.REMOTE_CANCELLED, now=NOW)
+    await fill(database, [a_job("acme"), a_job("more")], run=replace(RUN, id=RunId("run-2")))
+    assert await record(database, outcome)
+    assert await told(database) == []
+
+
+async def test_a_stale_outcome_and_one_that_is_taken_back_announce_nothing(database: Database) -> None:
+    await fill(database, [a_job("acme", state=State.RUNNING)])
+    before = await read_job(database, "acme")
+    late = advance(before, Event.REMOTE_SUCCEEDED, now=NOW, fine_tuned_model="ft:x")
+    assert await record(database, wait(before, NOW + 9))
+    assert not await record(database, late)
+
+    async def broken(connection: AsyncConnection) -> None:
+        last = advance((await jobs.by_id(connection, [before.id]))[before.id], Event.REMOTE_CANCELLED, now=NOW)
+        assert await jobs.record(connection, last, at=NOW, cause="service")
+        raise RuntimeError("the lights went out")
+
+    with pytest.raises(RuntimeError, match="lights"):
+        await database.write(broken)
+    assert (await read_job(database, "acme")).state is State.RUNNING
+    assert await told(database) == []
+
+
+async def test_an_account_is_held_once(database: Database) -> None:
+    second = a_job("acme", id=JobId("second"))
+    await fill(database, [a_job("acme"), second])
+    for job in (await read_job(database, "acme"), second):
+        outcome = replace(park(job, None), standing=lambda standing: replace(standing, hold=REFUSED))
+        assert await record(database, outcome)
+    [held] = await told(database)
+    assert (held["type"], held["data"]["account"], held["data"]["state"]) == ("account.held", "acme", "held")
+    assert held["data"]["error"] == {
+        "kind": "authentication_failed",
+        "message": "401 who are you",
+        "hint": "correct the key",
+    }
+
+
+async def test_a_hold_by_a_person_is_announced_too(database: Database) -> None:
+    await fill(database, [a_job("acme")])
+    for at in (NOW, NOW + 1):
+        await control.hold_accounts(database, ["acme"], reason="a holiday", by="someone", now=at)
+    assert [payload["data"]["error"]["message"] for payload in await told(database)] == ["a holiday"]
+    await control.release_accounts(database, ["acme"], by="someone", now=NOW + 2)
+    assert len(await told(database)) == 1
