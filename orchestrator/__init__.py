@@ -5,6 +5,7 @@ cli/          door: commands; parse, call, print
 web/          door: status API and dashboard
 app/          wiring: builds everything once from the settings; owns the clock; knows every concrete class
 daemon/       the loop: scheduler (when), desired (what is wanted), reconciler (load, act, record), service
+exports/      the model ids in the forms other programs read
 dispatch/     who is due: the port and its adapters
 control/      what an operator may ask: start, approve, cancel, retry, hold, release
 status/       what anyone may see: one read model for every surface

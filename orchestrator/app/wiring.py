@@ -20,6 +20,7 @@ from orchestrator.app import crash
 from orchestrator.app.clock import SystemClock
 from orchestrator.app.connections import Connections
 from orchestrator.app.database import database, queue
+from orchestrator.core.account import Account
 from orchestrator.core.plan import Plan, Step
 from orchestrator.core.retirement import retirement_hold
 from orchestrator.core.retirement import warnings as retirement_warnings
@@ -91,6 +92,11 @@ class App:
         keys = await asyncio.to_thread(resolve_all, file.accounts, base=file.folder, redact=self._redact)
         self.connections.connect_all(file.accounts, keys)
         return file, {name: key.fingerprint for name, key in keys.items()}
+
+    async def listed(self) -> dict[str, Account]:
+        """The accounts of the accounts file by name, without their keys."""
+        file = await asyncio.to_thread(read_accounts, self.settings.accounts_file)
+        return {account.name: account for account in file.accounts}
 
     async def standings(self) -> dict[str, Standing]:
         """What is known of each account."""

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from orchestrator.cli.files import writing
 from orchestrator.cli.form import Form
 from orchestrator.cli.progress import reading
 from orchestrator.cli.render import print_json
 from orchestrator.cli.session import DONE, FAILED, Session
 from orchestrator.core.dataset import Dataset, Part
-from orchestrator.core.errors import ConfigError
 from orchestrator.core.finding import Severity
 from orchestrator.daemon.desired import rules_of
 from orchestrator.dataset import Checked, Rules, build
@@ -124,14 +123,3 @@ def wanted(settings: Settings, paths: Sequence[Path]) -> tuple[Rules, list[Path]
 
 def _seen_from_here(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-@contextmanager
-def writing(target: Path) -> Iterator[None]:
-    """Write a file that was asked for; what prevents it is a usage error."""
-    try:
-        yield
-    except OSError as error:
-        raise ConfigError(
-            f"{target} cannot be written: {error.strerror}", hint="Choose a file in a folder that exists."
-        ) from None

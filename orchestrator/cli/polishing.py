@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from orchestrator.cli.data import wanted, writing
+from orchestrator.cli.data import wanted
+from orchestrator.cli.files import writing
 from orchestrator.cli.session import DONE
 from orchestrator.core.errors import ConfigError
 from orchestrator.dataset import PolishedFile, Wishes, write_polished

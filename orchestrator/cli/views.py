@@ -63,19 +63,6 @@ async def status(app: App, *, as_json: bool, watch: bool) -> int:
     return DONE
 
 
-async def models(app: App, *, as_json: bool) -> int:
-    """Account by account, the model id; FAILED while one is missing."""
-    seen = await app.look()
-    if as_json:
-        print_json({job.account: job.fine_tuned_model for job in seen.jobs})
-    elif seen.run is None:
-        sys.stdout.write(NOTHING + "\n")
-    else:
-        rows = [(job.account, job.provider, job.base_model, job.fine_tuned_model or "–") for job in seen.jobs]
-        console().print(simple_table(("account", "provider", "base model", "fine-tuned model"), rows))
-    return DONE if seen.succeeded else FAILED
-
-
 async def accounts(app: App, *, as_json: bool) -> int:
     """Each account, verified now; FAILED when one is not fine."""
     file, fingerprints = await app.read_accounts()

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.data import wanted, writing
+from orchestrator.cli.data import wanted
+from orchestrator.cli.files import writing
 from orchestrator.cli.polishing import names_of
 from orchestrator.core.errors import ConfigError
 from orchestrator.settings import load_settings

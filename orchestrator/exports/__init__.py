@@ -1,0 +1,10 @@
+"""Exports: the model ids in the forms that other programs read. Pure: the read model in, text out.
+
+A key is never in it, only where it is found. Whatever an account is called and a provider answers, the text is well
+formed: every name and id passes the form's own quoting.
+"""
+
+from orchestrator.exports.forms import Exported, Form, export
+from orchestrator.exports.selection import Models, select, why_left_out
+
+__all__ = ["Exported", "Form", "Models", "export", "select", "why_left_out"]

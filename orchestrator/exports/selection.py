@@ -1,0 +1,68 @@
+"""Selection: what is exported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.capabilities import CAPABILITIES
+
+if TYPE_CHECKING:  # half a second that the help of the commands does not need
+    from orchestrator.status import JobView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Models:
+    """The run's `name`, its jobs, and the listed accounts by name: they say where a key is, and what is called.
+
+    `left_out` are jobs that were wanted, but whose models nobody can call yet.
+    """
+
+    name: str
+    jobs: tuple[JobView, ...]
+    accounts: Mapping[str, Account]
+    left_out: tuple[JobView, ...] = ()
+
+    def only(self, wanted: Callable[[JobView], object]) -> Models:
+        """Those that are wanted; the others are left out."""
+        return replace(
+            self,
+            jobs=tuple(job for job in self.jobs if wanted(job)),
+            left_out=tuple(job for job in self.jobs if not wanted(job)),
+        )
+
+
+def made(job: JobView) -> bool:
+    """Whether the account has its model."""
+    return bool(job.fine_tuned_model)
+
+
+def can_be_called(job: JobView) -> bool:
+    """Whether anybody with the account's key can call the model as it is."""
+    return made(job) and bool(job.servable)
+
+
+def select(
+    name: str,
+    jobs: Iterable[JobView],
+    accounts: Mapping[str, Account],
+    *,
+    labels: Collection[str] = (),
+    providers: Collection[str] = (),
+) -> Models:
+    """The jobs of accounts with one of the labels, at one of the providers; none given is no condition."""
+    wanted = [
+        job
+        for job in jobs
+        if (not labels or not set(labels).isdisjoint(job.labels)) and (not providers or job.provider in providers)
+    ]
+    return Models(name=name, jobs=tuple(wanted), accounts=accounts)
+
+
+def why_left_out(job: JobView) -> str:
+    """Why nobody can call the account's model."""
+    if not made(job):
+        return "has no model yet"
+    return CAPABILITIES[ProviderName(job.provider)].serving

@@ -1,0 +1,39 @@
+"""SillyTavern: what its settings want to know of each model, for merging into `settings.json`.
+
+One connection profile an account. OpenAI's own models are among the "external" ones, which SillyTavern asks the
+provider for once it is told to show them; for every other server it needs the address.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from uuid import NAMESPACE_OID, uuid5
+
+from orchestrator.exports.addresses import address
+from orchestrator.exports.selection import Models
+
+if TYPE_CHECKING:  # half a second that the help of the commands does not need
+    from orchestrator.status import JobView
+
+
+def as_sillytavern(models: Models) -> str:
+    """A piece of `settings.json`. The keys are entered in SillyTavern itself."""
+    profiles = [_profile(models, job) for job in models.jobs]
+    settings = {
+        "oai_settings": {"show_external_models": True},
+        "extension_settings": {"connectionManager": {"profiles": profiles}},
+    }
+    return json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
+
+
+def _profile(models: Models, job: JobView) -> dict[str, Any]:
+    url = address(models, job)
+    return {
+        "id": str(uuid5(NAMESPACE_OID, job.job)),
+        "mode": "cc",  # chat completion
+        "name": f"{models.name} · {job.account}",
+        "api": "custom" if url else "oai",
+        **({"api-url": url} if url else {}),
+        "model": job.fine_tuned_model or "",
+    }
