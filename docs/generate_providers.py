@@ -71,6 +71,7 @@ ROWS: dict[str, Callable[[Capabilities], str]] = {
     "seed": lambda offers: _yes(offers.seed),
     "longest suffix": lambda offers: str(offers.suffix_length),
     "events": lambda offers: _yes(offers.events),
+    "losses while it trains": lambda offers: _yes(offers.losses),
     "cancel": lambda offers: _yes(offers.cancel),
     "price": lambda offers: offers.price,
     "callable after success": lambda offers: _yes(offers.servable),

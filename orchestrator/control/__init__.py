@@ -184,6 +184,10 @@ FORGOTTEN: dict[str, Any] = {
     "submitted_at": None,
     "trained_tokens": None,
     "estimated_finish": None,
+    "progress": None,
+    "quoted_usd": None,
+    "loss_step": None,
+    "losses_at": None,
 }
 
 

@@ -10,6 +10,7 @@ from orchestrator.core.errors import Failure, ProviderError, UnknownOutcome
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import Job
 from orchestrator.core.lifecycle import ENDS, Event, State, target
+from orchestrator.core.loss import Loss
 from orchestrator.core.run import Standing
 
 
@@ -17,7 +18,7 @@ from orchestrator.core.run import Standing
 class Outcome:
     """A job's next version, and what the history says of it. A `note` of None is not worth a line.
 
-    `standing` is what becomes of the account's standing with it.
+    `standing` is what becomes of the account's standing with it, `losses` continue the job's curve.
     """
 
     job: Job
@@ -26,6 +27,7 @@ class Outcome:
     failure: Failure | None = None
     request_id: str | None = None
     standing: Callable[[Standing], Standing] | None = None
+    losses: tuple[Loss, ...] = ()
 
     def cleaned(self, redact: Callable[[str], str]) -> Outcome:
         """The same without keys in what a provider said."""

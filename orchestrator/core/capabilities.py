@@ -49,6 +49,7 @@ class Capabilities:
     suffix_length: int
     events: bool
     cancel: bool = True
+    losses: bool = False
     price: PriceFrom
     servable: bool
     serving: str
@@ -71,6 +72,7 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         seed=True,
         suffix_length=64,
         events=True,
+        losses=True,
         price=PriceFrom.FILE,
         servable=True,
         serving="at once, by its model id",
@@ -87,6 +89,7 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         seed=True,
         suffix_length=40,
         events=True,
+        losses=True,
         price=PriceFrom.FILE,
         servable=False,
         serving="needs a deployment, made in the portal or with the resource manager's API, not with this key",
@@ -100,6 +103,7 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         seed=True,
         suffix_length=40,
         events=True,
+        losses=True,
         price=PriceFrom.FILE,
         servable=False,
         serving="the result is a checkpoint; POST /v0/models makes a model of it that can be called",
@@ -118,6 +122,7 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         seed=True,
         suffix_length=40,
         events=True,
+        losses=True,
         price=PriceFrom.FILE,
         servable=True,
         serving="depends on the server; taken to be callable at once",
@@ -132,6 +137,7 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         seed=True,
         suffix_length=40,
         events=True,
+        losses=True,
         price=PriceFrom.ASKED,
         servable=False,
         serving="needs a dedicated endpoint",
@@ -150,7 +156,11 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         serving="needs a deployment",
         minimum_examples=3,
         maximum_bytes=5 * GB,
-        unconfirmed=("the largest file behind a signed address", "what batch_size counts: samples are sent"),
+        unconfirmed=(
+            "the largest file behind a signed address",
+            "what batch_size counts: samples are sent",
+            "the form of its file of metrics: not read",
+        ),
     ),
 }
 

@@ -33,7 +33,8 @@ class Job:
     `wake_at` is the wake-up: when the job is looked at again, None when only a person or another job wakes it.
     `attempts` counts failed calls in a row. `round` counts the times an operator retried it. `intent_until` is
     the deadline of the last intent: until then a call that creates something may be under way. `replica` is the one
-    that last advanced the job. `webhook_at` is when its provider's word last woke it.
+    that last advanced the job. `webhook_at` is when its provider's word last woke it. `progress` (0 to 1) and
+    `quoted_usd` are as the provider says. The losses were last read at `losses_at`, up to `loss_step`.
     """
 
     id: JobId
@@ -59,6 +60,10 @@ class Job:
     estimated_usd: float | None = None
     trained_tokens: int | None = None
     estimated_finish: float | None = None
+    progress: float | None = None
+    quoted_usd: float | None = None
+    loss_step: int | None = None
+    losses_at: float | None = None
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     created_at: float
     state_since: float

@@ -67,6 +67,13 @@ def created(job: Job, remote: RemoteJob, *, now: float, delay: float) -> Outcome
     )
 
 
+def losses_due(job: Job, now: float, *, every: float) -> bool:
+    """Whether the job's losses are worth a read: every so many seconds of training, and once when it has ended."""
+    if job.state in {State.SUCCEEDED, State.FAILED}:
+        return True
+    return job.state is State.RUNNING and now - (job.losses_at or job.state_since) >= every
+
+
 def vanished(job: Job, *, now: float) -> Outcome:
     """The provider no longer knows a job it had. That is a failure, never a reason to create another."""
     message = f"the provider no longer has job {job.remote_job_id}; it was last seen {job.remote_status}"
@@ -114,6 +121,8 @@ def _seen(remote: RemoteJob) -> dict[str, Any]:
         "servable": remote.servable,
         "trained_tokens": remote.trained_tokens,
         "estimated_finish": remote.estimated_finish,
+        "progress": remote.progress,
+        "quoted_usd": remote.quoted_usd,
         "hyperparameters": dict(remote.hyperparameters),
     }
 

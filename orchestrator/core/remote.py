@@ -72,7 +72,10 @@ class RemoteEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteJob:
-    """A fine-tuning job at the provider. Times are epoch seconds."""
+    """A fine-tuning job at the provider; None is what it does not say.
+
+    Times are epoch seconds, `progress` is 0 to 1, `quoted_usd` what the provider says the job costs.
+    """
 
     id: str
     status: JobStatus
@@ -87,5 +90,7 @@ class RemoteJob:
     trained_tokens: int | None = None
     created_at: float | None = None
     estimated_finish: float | None = None
+    progress: float | None = None
+    quoted_usd: float | None = None
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     request_id: str | None = None

@@ -10,16 +10,17 @@ from structlog.stdlib import BoundLogger
 from orchestrator.core.account import Identity
 from orchestrator.core.advance import Outcome, advance, give_up, stumble, wait
 from orchestrator.core.clock import Clock
-from orchestrator.core.errors import Failure, RemoteMissing, RequestRejected
+from orchestrator.core.errors import Failure, ProviderError, RemoteMissing, RequestRejected
 from orchestrator.core.job import Job
 from orchestrator.core.lifecycle import Event, State
-from orchestrator.core.observe import choose, created, observe_files, observe_job, vanished
+from orchestrator.core.observe import choose, created, losses_due, observe_files, observe_job, vanished
 from orchestrator.core.remote import FileStatus, JobStatus
 from orchestrator.core.retry import backoff, poll_delay
 from orchestrator.providers.base import Connection, Deadline, FileToSend, JobOrder, Provider
 from orchestrator.store import jobs
 
 PATIENCE_404 = 3  # looks in a row that may miss a job: lists and reads may lag behind a create
+LOSSES_POLLS = 3  # the losses are read this many times less often than a job that changes slowly: every 3 minutes
 STOPPING = frozenset({JobStatus.CANCELLING, JobStatus.CANCELLED, JobStatus.SUCCEEDED, JobStatus.FAILED})
 
 Identify = Callable[[Connection], Awaitable[tuple[Connection, Identity]]]
@@ -103,7 +104,21 @@ class Steps:
             remote = await provider.get_job(job.remote_job_id or "")
         except RemoteMissing as error:
             return self._missed(job, error)
-        return observe_job(job, remote, now=self._clock.now(), delay=self._delay(job))
+        outcome = observe_job(job, remote, now=self._clock.now(), delay=self._delay(job))
+        return await self._with_losses(outcome, provider)
+
+    async def _with_losses(self, outcome: Outcome, provider: Provider) -> Outcome:
+        """Now and then, and at the end, the job's losses as well. They are worth having and not worth failing for."""
+        job, now = outcome.job, self._clock.now()
+        if not provider.capabilities.losses or not losses_due(job, now, every=LOSSES_POLLS * self._pace.poll_max):
+            return outcome
+        try:
+            told = await provider.losses(job.remote_job_id or "", job.loss_step or 0)
+        except ProviderError as error:
+            self._log.info("losses.not_told", account=job.account, job=job.id, message=str(error))
+            told = []
+        step = max((loss.step for loss in told), default=job.loss_step)
+        return replace(outcome, losses=tuple(told), job=replace(job, losses_at=now, loss_step=step))
 
     async def stop(self, job: Job, provider: Provider) -> Outcome:
         if job.state is not State.CANCELLING:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from orchestrator.core.account import Account, Identity
 from orchestrator.core.capabilities import Capabilities
+from orchestrator.core.loss import Loss
 from orchestrator.core.moderation import Verdict
 from orchestrator.core.remote import PartedUpload, RemoteEvent, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.core.secret import Secret
@@ -120,6 +121,9 @@ class Provider(Protocol):
 
     async def events(self, remote_job_id: str) -> list[RemoteEvent]:
         """The remote job's own history, oldest first; empty where the provider keeps none."""
+
+    async def losses(self, remote_job_id: str, after: int) -> list[Loss]:
+        """The losses of the steps after that one; empty where the provider tells none."""
 
     async def delete_file(self, file_id: str) -> None:
         """Delete a file. One that is gone already is fine."""

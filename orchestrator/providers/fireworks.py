@@ -20,6 +20,7 @@ from orchestrator.core.errors import (
     TrainingNotAllowed,
     WrongOrganization,
 )
+from orchestrator.core.loss import Loss
 from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.base import Connect, Deadline, FileToSend, JobOrder
@@ -52,7 +53,13 @@ JOB_STATUS: Final[Mapping[str, JobStatus]] = {
     "DELETING": JobStatus.CANCELLED,
     "DELETING_CLEANING_UP": JobStatus.CANCELLED,
 }
-USED: Final = ("epochs", "batchSizeSamples", "learningRate", "loraRank", "maxContextLength")
+USED: Final[Mapping[str, str]] = {
+    "epochs": "n_epochs",
+    "batchSizeSamples": "batch_size",
+    "learningRate": "learning_rate",
+    "loraRank": "lora_rank",
+    "maxContextLength": "context_length",
+}
 
 
 def connector(http: httpx2.AsyncClient, redact: Redactor) -> Connect:
@@ -163,6 +170,9 @@ class FireworksProvider:
     async def events(self, remote_job_id: str) -> list[RemoteEvent]:
         return []
 
+    async def losses(self, remote_job_id: str, after: int) -> list[Loss]:
+        return []
+
     async def delete_file(self, file_id: str) -> None:
         with suppress(RemoteMissing):
             async with self._rest.reading():
@@ -221,13 +231,27 @@ class FireworksProvider:
             error_message=said.get("message") if failed else None,
             organization=self._account.organization,
             created_at=epoch(job.get("createTime")),
-            hyperparameters={name: job[name] for name in USED if job.get(name) is not None},
+            progress=_share(job.get("jobProgress")),
+            quoted_usd=_usd(job.get("estimatedCost")),
+            hyperparameters={ours: job[theirs] for theirs, ours in USED.items() if job.get(theirs) is not None},
         )
 
 
 def _day(model: Mapping[str, Any]) -> date | None:
     told = model.get("deprecationDate")
     return date(told["year"], told["month"], told["day"]) if told else None
+
+
+def _share(progress: Mapping[str, Any] | None) -> float | None:
+    percent = (progress or {}).get("percent")
+    return None if percent is None else percent / 100
+
+
+def _usd(cost: Mapping[str, Any] | None) -> float | None:
+    """Units come as text, and nanos beside them; other currencies are not ours to convert."""
+    if not cost or cost.get("currencyCode") != "USD":
+        return None
+    return float(cost.get("units") or 0) + (cost.get("nanos") or 0) / 1e9
 
 
 def _file(file: Mapping[str, Any]) -> RemoteFile:

@@ -14,7 +14,6 @@ from typing import Any, Final
 import httpx2
 import openai
 from openai.types.fine_tuning import FineTuningJob
-from openai.types.moderation import Moderation as ModerationResult
 
 from orchestrator.core.account import Account, Identity
 from orchestrator.core.capabilities import Capabilities, goes_in_parts
@@ -27,6 +26,7 @@ from orchestrator.core.errors import (
     TemporaryError,
     UnknownOutcome,
 )
+from orchestrator.core.loss import Loss
 from orchestrator.core.moderation import Verdict
 from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.core.secret import Redactor, Secret
@@ -34,7 +34,18 @@ from orchestrator.providers.base import Connect, Deadline, FileToSend, JobOrder
 from orchestrator.providers.cancelling import cancelled
 from orchestrator.providers.failures import Details, error_class, retry_after
 from orchestrator.providers.openai_dialects import DIALECTS, Dialect
-from orchestrator.providers.openai_forms import TAG_KEY, carries, creation, file_of, job_of, model_of, suffix_of
+from orchestrator.providers.openai_forms import (
+    TAG_KEY,
+    carries,
+    creation,
+    file_of,
+    job_of,
+    loss_of,
+    message_of,
+    model_of,
+    suffix_of,
+    verdict_of,
+)
 from orchestrator.providers.openai_uploads import Unfinished, complete, send_parts
 from orchestrator.providers.tagging import pick
 from orchestrator.providers.transport import DeadlinePassed, sending_before
@@ -161,18 +172,22 @@ class OpenAIProvider:
         return await cancelled(ask(), lambda: self.get_job(remote_job_id))
 
     async def events(self, remote_job_id: str) -> list[RemoteEvent]:
-        listed = [
-            RemoteEvent(at=event.created_at, message=event.message)
-            async for event in self._pages(
-                lambda after: self._client.fine_tuning.jobs.list_events(remote_job_id, limit=PAGE, after=after)
-            )
-        ]
-        return listed[::-1]
+        listed = self._events(remote_job_id)
+        return [RemoteEvent(at=event.created_at, message=event.message) async for event in listed][::-1]
+
+    async def losses(self, remote_job_id: str, after: int) -> list[Loss]:
+        found: list[Loss] = []
+        async for event in self._events(remote_job_id):  # newest first
+            loss = loss_of(event)
+            if loss is not None and loss.step <= after:
+                break
+            found += [loss] if loss else []
+        return found
 
     async def moderate(self, texts: Sequence[str]) -> list[Verdict]:
         async with self._reading():
             answer = await self._client.moderations.create(model=MODERATION_MODEL, input=list(texts))
-        return [_verdict(result) for result in answer.results]
+        return [verdict_of(result) for result in answer.results]
 
     async def delete_file(self, file_id: str) -> None:
         with suppress(RemoteMissing):
@@ -201,6 +216,10 @@ class OpenAIProvider:
     async def _files_ready(self, order: JobOrder) -> bool:
         ids = [file_id for file_id in (order.training_file, order.validation_file) if file_id]
         return all([(await self.get_file(file_id)).status is FileStatus.READY for file_id in ids])
+
+    def _events(self, remote_job_id: str) -> AsyncIterator[Any]:
+        jobs = self._client.fine_tuning.jobs
+        return self._pages(lambda after: jobs.list_events(remote_job_id, limit=PAGE, after=after))
 
     async def _last_checkpoint(self, remote_job_id: str) -> str | None:
         saved = [
@@ -275,20 +294,4 @@ class OpenAIProvider:
             "retry_after": retry_after(error.response.headers),
         }
         kind = error_class(error.status_code, error.code, self._dialect.codes)
-        return kind(self._redact(_message(error)), **details)
-
-
-def _message(error: openai.APIStatusError) -> str:
-    body = error.body
-    said = body.get("message") if isinstance(body, dict) else None
-    text = str(said or error.message)
-    return f"{error.status_code} {error.code}: {text}" if error.code else f"{error.status_code}: {text}"
-
-
-def _verdict(result: ModerationResult) -> Verdict:
-    categories = result.categories.model_dump(by_alias=True)
-    return Verdict(
-        flagged=result.flagged,
-        categories=tuple(sorted(name for name, flagged in categories.items() if flagged)),
-        scores=result.category_scores.model_dump(by_alias=True),
-    )
+        return kind(self._redact(message_of(error)), **details)

@@ -5,9 +5,13 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
+from openai import APIStatusError
 from openai.types import FileObject, Model
-from openai.types.fine_tuning import FineTuningJob
+from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
+from openai.types.moderation import Moderation as ModerationResult
 
+from orchestrator.core.loss import Loss
+from orchestrator.core.moderation import Verdict
 from orchestrator.core.remote import FileStatus, JobStatus, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers.base import JobOrder
@@ -95,3 +99,30 @@ def suffix_of(job: FineTuningJob) -> str | None:
     shown = job.model_extra or {}
     suffix = getattr(job, "user_provided_suffix", None) or shown.get("user_provided_suffix") or shown.get("suffix")
     return str(suffix) if suffix else None
+
+
+def loss_of(event: FineTuningJobEvent) -> Loss | None:
+    """The losses an event tells; None where it is about something else."""
+    data = event.data if isinstance(event.data, dict) else {}
+    training, validation = data.get("train_loss"), data.get("full_valid_loss", data.get("valid_loss"))
+    if "step" not in data or (training is None and validation is None):
+        return None
+    return Loss(int(data["step"]), training, validation)
+
+
+def verdict_of(result: ModerationResult) -> Verdict:
+    """What the moderation says of one text."""
+    categories = result.categories.model_dump(by_alias=True)
+    return Verdict(
+        flagged=result.flagged,
+        categories=tuple(sorted(name for name, flagged in categories.items() if flagged)),
+        scores=result.category_scores.model_dump(by_alias=True),
+    )
+
+
+def message_of(error: APIStatusError) -> str:
+    """What the server says is wrong."""
+    body = error.body
+    said = body.get("message") if isinstance(body, dict) else None
+    text = str(said or error.message)
+    return f"{error.status_code} {error.code}: {text}" if error.code else f"{error.status_code}: {text}"

@@ -15,6 +15,7 @@ import httpx2
 from orchestrator.core.account import Account, Identity, ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, Capabilities
 from orchestrator.core.errors import QuotaExhausted, RemoteMissing, RequestRejected
+from orchestrator.core.loss import MOST_POINTS, Loss
 from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
@@ -46,6 +47,7 @@ JOB_STATUS: Final[Mapping[str, JobStatus]] = {
     "completed": JobStatus.SUCCEEDED,
 }
 USED: Final = ("n_epochs", "batch_size", "learning_rate", "random_seed", "training_type", "max_seq_length")
+STEP: Final = "train/global_step"
 NOT_THERE: Final = frozenset({404, 405})
 
 
@@ -144,6 +146,14 @@ class TogetherProvider:
             listed = (await self._rest.get(f"/fine-tunes/{remote_job_id}/events"))["data"]
         told = [RemoteEvent(at=epoch(event["created_at"]) or 0.0, message=str(event["message"])) for event in listed]
         return sorted(told, key=lambda event: event.at)
+
+    async def losses(self, remote_job_id: str, after: int) -> list[Loss]:
+        """Steps of training and of evaluation come apart."""
+        asked = {"global_step_from": str(after + 1), "resolution": str(MOST_POINTS)}
+        async with self._rest.reading():
+            told = await self._rest.get(f"/fine-tunes/{remote_job_id}/metrics", **asked)
+            rows = [row for row in told.get("metrics") or () if STEP in row]
+            return [Loss(int(row[STEP]), row.get("train/loss"), row.get("eval/loss")) for row in rows]
 
     async def delete_file(self, file_id: str) -> None:
         with suppress(RemoteMissing):

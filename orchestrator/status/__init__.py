@@ -4,6 +4,7 @@
 who show a part. A read never changes anything.
 """
 
+from orchestrator.status.curves import losses_of_job, losses_of_run
 from orchestrator.status.listing import Cause, Glance, Listing, Share, glance, list_jobs, names
 from orchestrator.status.views import Health, JobView, RunView, Status, iso, plain
 from orchestrator.status.whole import SCHEMA, as_json, look
@@ -23,6 +24,8 @@ __all__ = [
     "iso",
     "list_jobs",
     "look",
+    "losses_of_job",
+    "losses_of_run",
     "names",
     "plain",
 ]

@@ -41,6 +41,7 @@ class JobView:
     hyperparameters: Mapping[str, Any]
     trained_tokens: int | None
     estimated_usd: float | None
+    quoted_usd: float | None
     created_at: float
     state_since: float
     submitted_at: float | None
@@ -132,6 +133,7 @@ def job_view(job: Job, run: Run, standing: Standing, latest: events.Entry | None
         hyperparameters=dict(job.hyperparameters),
         trained_tokens=job.trained_tokens,
         estimated_usd=job.estimated_usd,
+        quoted_usd=job.quoted_usd,
         created_at=job.created_at,
         state_since=job.state_since,
         submitted_at=job.submitted_at,
@@ -150,8 +152,10 @@ def _progress(job: Job, now: float) -> float | None:
     """How far, from 0 to 1, by the provider's own estimate; None where it gives none."""
     if job.state is State.SUCCEEDED:
         return 1.0
-    if job.state is not State.RUNNING or job.estimated_finish is None:
+    if job.state is not State.RUNNING:
         return None
+    if job.progress is not None or job.estimated_finish is None:
+        return job.progress
     whole = job.estimated_finish - job.state_since
     return round(min(max((now - job.state_since) / whole, 0.0), 0.99), 2) if whole > 0 else None
 

@@ -13,7 +13,7 @@ from orchestrator.core.advance import Outcome
 from orchestrator.core.job import Job, JobId, RunId
 from orchestrator.core.lifecycle import AT_PROVIDER, ENDS, UNSENT, State
 from orchestrator.core.run import Run, Standing
-from orchestrator.store import accounts, announcements, events, leases
+from orchestrator.store import accounts, announcements, events, leases, losses
 from orchestrator.store.rows import (
     JOB_COLUMNS,
     RUN_COLUMNS,
@@ -162,6 +162,10 @@ async def record(
         promise(connection, [WakeUp(job.id, job.account, job.wake_at)])
     if outcome.note is not None:
         await events.append(connection, events.of_outcome(outcome, at=at, cause=cause))
+    if outcome.before in ENDS:
+        await losses.forget(connection, job.id)
+    if outcome.losses:
+        await losses.add(connection, job.id, outcome.losses)
     if job.state in ENDS and job.state is not outcome.before:
         await announcements.announce_end(connection, job, outcome.before, at)
     if outcome.before in AT_PROVIDER and job.state in ENDS:

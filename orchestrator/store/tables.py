@@ -106,6 +106,10 @@ jobs = Table(
     Column("estimated_usd", Float),
     Column("trained_tokens", BigInteger),
     Column("estimated_finish", Float),
+    Column("progress", Float),
+    Column("quoted_usd", Float),
+    Column("loss_step", Integer),
+    Column("losses_at", Float),
     Column("hyperparameters", _json, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("state_since", Float, nullable=False),
@@ -124,6 +128,15 @@ run_jobs = Table(
     Column("run_id", ForeignKey("runs.id"), primary_key=True),
     Column("job_id", ForeignKey("jobs.id"), primary_key=True),
     Index(None, "job_id"),
+)
+
+losses = Table(
+    "losses",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id"), primary_key=True),
+    Column("step", Integer, primary_key=True, autoincrement=False),
+    Column("training_loss", Float),
+    Column("validation_loss", Float),
 )
 
 uploads = Table(

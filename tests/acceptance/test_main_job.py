@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import signal
+import sqlite3
+from contextlib import closing
 from hashlib import sha256
 from typing import Any
 
@@ -12,6 +14,7 @@ import openai
 from processes import MODEL, Sandbox, Site, eventually
 
 TWENTY = [f"acme-{number:02}" for number in range(20)]
+LAST_STEP = 36  # three epochs of twelve chats, one a batch
 ONE_EACH = dict.fromkeys(TWENTY, (1, 1))
 
 
@@ -32,6 +35,7 @@ def test_twenty_accounts_get_one_model_each_and_a_second_run_sends_nothing(site:
     for name, line in ready.items():
         assert (line["key"], line["base_model"]) == (sha256(f"sandbox-{name}".encode()).hexdigest()[:8], MODEL)
     assert all(models[name] in first.out for name in TWENTY)
+    assert points(site) == dict.fromkeys(TWENTY, LAST_STEP)
 
     changes = sandbox.changes()
     assert changes == {"files.create": 20, "jobs.create": 20}
@@ -39,6 +43,13 @@ def test_twenty_accounts_get_one_model_each_and_a_second_run_sends_nothing(site:
     assert second.code == 0, second.err
     assert sandbox.changes() == changes
     assert site.run("models", "--json").json == models
+
+
+def points(site: Site) -> dict[str, int]:
+    """The last step of each account's curve."""
+    query = "SELECT account, MAX(step) FROM losses JOIN jobs ON job_id = id GROUP BY account"
+    with closing(sqlite3.connect(site.data / "orchestrator.db", timeout=10)) as database:
+        return dict(database.execute(query))
 
 
 def as_seen_by_the_sdk(sandbox: Sandbox, account: str) -> tuple[int, list[str | None]]:

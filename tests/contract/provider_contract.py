@@ -22,6 +22,7 @@ from orchestrator.core.errors import (
     UnknownOutcome,
     WrongOrganization,
 )
+from orchestrator.core.loss import merged
 from orchestrator.core.remote import FileStatus, JobStatus
 from orchestrator.sandbox import Fault
 
@@ -366,6 +367,20 @@ class ProviderContract:
         provider = bench.provider()
         job = await bench.job(provider)
         await error(provider.cancel_job(f"{job.id}0"), RemoteMissing)
+
+    async def test_the_curve_of_a_job_and_how_it_goes_on(self, bench: Bench) -> None:
+        provider = bench.provider()
+        job = await bench.job(provider)
+        bench.now += 40
+        first = merged(await provider.losses(job.id, 0))
+        assert bool(first) is provider.capabilities.losses
+        assert all(loss.training and loss.step > 0 for loss in first)
+        bench.now += 100
+        last = first[-1].step if first else 0
+        then = merged(await provider.losses(job.id, last))
+        assert bool(then) is provider.capabilities.losses
+        assert all(loss.step > last for loss in then)
+        assert await provider.losses(job.id, then[-1].step if then else 0) == []
 
     async def test_the_jobs_own_history(self, bench: Bench) -> None:
         provider = bench.provider()

@@ -23,6 +23,7 @@ DOCUMENT = "together.openapi.json"
 DIFFERENCES = {
     r"POST /v1/files 302: content type ''": "the SDK's upload is answered by a redirect without a body",
     r"PUT /storage/.* 200: content type ''": "the provider's storage, not its API",
+    r"GET /v1/fine-tunes/[^/]+/metrics request: .*": "the SDK asks in the query, the document by a body of a GET",
     r"POST /v1/fine-tunes/[^/]+/cancel request: a body where none belongs": "the SDK sends an empty object",
 }
 
@@ -86,6 +87,7 @@ async def everything(bench: RecordedBench) -> None:
     bench.now += 100
     assert (await provider.get_job(job.id)).fine_tuned_model
     await provider.events(job.id)
+    await provider.losses(job.id, 0)
     bench.faults(Fault("fail_job"))
     failing = await provider.create_job(bench.order(file, TAG[:-1] + "3"), bench.deadline())
     bench.now += 100
@@ -133,5 +135,6 @@ async def test_the_contracts_operations_were_used(tmp_path: Path, contract: Cont
         "get /fine-tunes/{id}",
         "post /fine-tunes/{id}/cancel",
         "get /fine-tunes/{id}/events",
+        "get /fine-tunes/{id}/metrics",
         "post /fine-tunes/estimate-price",
     }

@@ -71,6 +71,9 @@ async def test_together_uploads_creates_follows_and_cancels(clock: Clock, chats:
         assert [listed.suffix for listed in (await client.fine_tuning.list()).data] == ["tone"]
         assert (await client.fine_tuning.list_events(job.id)).data[-1].type == "job_complete"
 
+        metrics = (await client.fine_tuning.list_metrics(job.id, global_step_from=50)).metrics
+        assert [row["train/global_step"] for row in metrics] == [50]
+
         again = await client.fine_tuning.create(model=TOGETHER_MODELS[0], training_file=sent.id)
         assert (await client.fine_tuning.cancel(again.id)).status == "cancelled"
         assert (await client.files.delete(sent.id)).deleted

@@ -10,6 +10,7 @@ import httpx2
 from orchestrator.core.account import Account, Identity
 from orchestrator.core.capabilities import Capabilities, FoundBy, PriceFrom
 from orchestrator.core.errors import RemoteMissing
+from orchestrator.core.loss import Loss
 from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.base import Connect, Deadline, FileToSend, JobOrder
@@ -97,6 +98,9 @@ class Tiny:
         return await cancelled(ask(), lambda: self.get_job(remote_job_id))
 
     async def events(self, remote_job_id: str) -> list[RemoteEvent]:
+        return []
+
+    async def losses(self, remote_job_id: str, after: int) -> list[Loss]:
         return []
 
     async def delete_file(self, file_id: str) -> None:

@@ -52,6 +52,7 @@ def create_together(
         ("GET", "/v1/fine-tunes/{job_id}", "jobs.retrieve", get_job),
         ("POST", "/v1/fine-tunes/{job_id}/cancel", "jobs.cancel", cancel_job),
         ("GET", "/v1/fine-tunes/{job_id}/events", "jobs.events", list_events),
+        ("GET", "/v1/fine-tunes/{job_id}/metrics", "jobs.events", list_metrics),
     ]
     gates = [
         Route(path, Gate(world, operation, handler, public=not operation), methods=[method])
@@ -196,6 +197,19 @@ async def cancel_job(ask: Ask) -> Reply:
 
 async def list_events(ask: Ask) -> Reply:
     return Reply({"data": _events(ask, ask.job(ask.path("job_id")))})
+
+
+async def list_metrics(ask: Ask) -> Reply:
+    """A step every 2 % of the training, an evaluation at every fifth of them where there is a validation file."""
+    job, since = ask.job(ask.path("job_id")), int(ask.request.query_params.get("global_step_from", 0))
+    done = 50 * min(1.0, max(0.0, (ask.now - job.created_at) / job.seconds)) if job.state(ask.now) != "failed" else 0
+    rows: list[dict[str, float]] = []
+    for step in range(max(1, since), int(done) + 1):
+        loss = round(0.4 + 2 / step, 4)
+        rows.append({"train/global_step": step, "train/loss": loss, "train/epoch": step / 50})
+        if job.body.get("validation_file") and step % 5 == 0:
+            rows.append({"train/global_step": step, "eval/loss": round(loss + 0.1, 4)})
+    return Reply({"metrics": rows})
 
 
 def _error(refused: Refused) -> dict[str, Any]:

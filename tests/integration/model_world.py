@@ -30,6 +30,7 @@ from orchestrator.core.errors import (
     SlotsTaken,
     UnknownOutcome,
 )
+from orchestrator.core.loss import Loss
 from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.daemon.steps import PATIENCE_404
 from orchestrator.providers.base import Deadline, FileToSend, JobOrder
@@ -336,6 +337,9 @@ class WorldProvider:
         return await self._read(cancel)
 
     async def events(self, remote_job_id: str) -> list[RemoteEvent]:
+        return []
+
+    async def losses(self, remote_job_id: str, after: int) -> list[Loss]:
         return []
 
     async def delete_file(self, file_id: str) -> None:

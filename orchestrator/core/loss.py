@@ -1,0 +1,51 @@
+"""Loss: one point of a job's curve, and a curve that does not grow without end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final
+
+MOST_POINTS: Final = 500  # of one job: more than a screen can show
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """The losses at a training step. None is what the provider does not say for this step."""
+
+    step: int
+    training: float | None = None
+    validation: float | None = None
+
+
+def merged(*curves: Iterable[Loss]) -> list[Loss]:
+    """One curve, by step; providers may tell the two losses of a step separately."""
+    steps: dict[int, Loss] = {}
+    for loss in chain.from_iterable(curves):
+        known = steps.get(loss.step, loss)
+        steps[loss.step] = Loss(loss.step, _or(loss.training, known.training), _or(loss.validation, known.validation))
+    return [steps[step] for step in sorted(steps)]
+
+
+def thinned(curve: list[Loss]) -> list[Loss]:
+    """At most 500 points of a curve, evenly over its steps, the first and the last always."""
+    width, kept = 1, curve
+    while len(kept) > MOST_POINTS:
+        width *= 2
+        kept = [*_one_of_each(kept[:-1], width), kept[-1]]
+    return kept
+
+
+def _one_of_each(curve: list[Loss], width: int) -> list[Loss]:
+    """One point of each stretch of steps: one with a validation loss, which are fewer, or its first."""
+    chosen: dict[int, Loss] = {}
+    for loss in curve:
+        before = chosen.setdefault(loss.step // width, loss)
+        if before.validation is None and loss.validation is not None and before is not curve[0]:
+            chosen[loss.step // width] = loss
+    return list(chosen.values())
+
+
+def _or(value: float | None, other: float | None) -> float | None:
+    return other if value is None else value

@@ -1,0 +1,59 @@
+"""Queries about losses: the curve of each job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import delete, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.core.job import JobId, RunId
+from orchestrator.core.loss import Loss, merged, thinned
+from orchestrator.store.tables import jobs, losses, run_jobs
+
+_POINT = (losses.c.step, losses.c.training_loss, losses.c.validation_loss)
+
+
+async def of_job(connection: AsyncConnection, job_id: JobId) -> list[Loss]:
+    """The job's curve, by step."""
+    rows = await connection.execute(select(*_POINT).where(losses.c.job_id == job_id).order_by(losses.c.step))
+    return [Loss(*row) for row in rows]
+
+
+async def of_run(connection: AsyncConnection, run_id: RunId) -> dict[str, list[Loss]]:
+    """The curves of the run's jobs, by account; without those that have none."""
+    query = (
+        select(jobs.c.account, *_POINT)
+        .join(losses, losses.c.job_id == jobs.c.id)
+        .join(run_jobs, run_jobs.c.job_id == jobs.c.id)
+        .where(run_jobs.c.run_id == run_id)
+        .order_by(jobs.c.account, losses.c.step)
+    )
+    curves: dict[str, list[Loss]] = {}
+    for account, *point in await connection.execute(query):
+        curves.setdefault(account, []).append(Loss(*point))
+    return curves
+
+
+async def add(connection: AsyncConnection, job_id: JobId, told: Iterable[Loss]) -> None:
+    """Continue the job's curve; what makes it too long is thinned out."""
+    before = await of_job(connection, job_id)
+    curve = thinned(merged(before, told))
+    if gone := {loss.step for loss in set(before) - set(curve)}:
+        await connection.execute(delete(losses).where(losses.c.job_id == job_id, losses.c.step.in_(gone)))
+    if new := [_row(job_id, loss) for loss in set(curve) - set(before)]:
+        await connection.execute(insert(losses), new)
+
+
+async def forget(connection: AsyncConnection, job_id: JobId) -> None:
+    """The job is trained anew, and so is its curve."""
+    await connection.execute(delete(losses).where(losses.c.job_id == job_id))
+
+
+def _row(job_id: JobId, loss: Loss) -> dict[str, object]:
+    return {
+        "job_id": job_id,
+        "step": loss.step,
+        "training_loss": loss.training,
+        "validation_loss": loss.validation,
+    }

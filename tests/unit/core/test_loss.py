@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.core.loss import MOST_POINTS, Loss, merged, thinned
+
+CURVES = st.lists(
+    st.builds(Loss, st.integers(1, 5000), st.floats(0, 9), st.none() | st.floats(0, 9)),
+    unique_by=lambda loss: loss.step,
+    max_size=1500,
+).map(merged)
+
+
+def test_what_is_told_separately_of_a_step_is_one_point() -> None:
+    told = [Loss(2, None, 0.5), Loss(1, 0.9), Loss(2, 0.4)]
+    assert merged(told) == [Loss(1, 0.9, None), Loss(2, 0.4, 0.5)]
+
+
+def test_a_later_word_on_a_step_wins() -> None:
+    assert merged([Loss(1, 0.9, 0.8)], [Loss(1, 0.7)]) == [Loss(1, 0.7, 0.8)]
+
+
+def test_a_short_curve_is_kept_whole() -> None:
+    curve = [Loss(step, 1.0) for step in range(1, MOST_POINTS + 1)]
+    assert thinned(curve) == curve
+
+
+def test_validation_losses_are_kept_before_others() -> None:
+    curve = [Loss(step, 1.0, 0.5 if step % 50 == 0 else None) for step in range(1, 2001)]
+    assert sum(loss.validation is not None for loss in thinned(curve)) == 40
+
+
+@given(CURVES)
+def test_a_thinned_curve_is_short_ordered_and_of_the_same_points(curve: list[Loss]) -> None:
+    kept = thinned(curve)
+    assert len(kept) <= MOST_POINTS
+    assert len(kept) >= min(len(curve), MOST_POINTS // 4)
+    assert kept == [loss for loss in curve if loss in kept]
+    assert kept[:1] == curve[:1]
+    assert kept[-1:] == curve[-1:]
+    assert thinned(kept) == kept
