@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 from store_values import NOW, RUN, a_job, fill, id_of, read_job
 
 from orchestrator.core.advance import advance
@@ -25,9 +27,9 @@ async def test_a_curve_goes_on_and_belongs_to_its_account(database: Database) ->
 
 async def test_a_long_curve_stays_bounded_however_it_comes(database: Database) -> None:
     await fill(database, [a_job("acme")])
-    for start in range(1, 3000, 300):
-        told = [Loss(step, 1 / step) for step in range(start, start + 300)]
-        await database.write(lambda c, told=told: losses.add(c, id_of("acme"), told))
+    told = [Loss(step, 1 / step) for step in range(1, 3001)]
+    for start in range(0, 3000, 300):
+        await database.write(partial(losses.add, job_id=id_of("acme"), told=told[start : start + 300]))
     curve = await losses_of_job(database, id_of("acme"))
     assert MOST_POINTS // 4 <= len(curve) <= MOST_POINTS
     assert (curve[0].step, curve[-1].step) == (1, 3000)
