@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx2
 
 from orchestrator.providers.base import Deadline
 
 CONNECT_SECONDS = 10.0
-# Both: a process may be frozen between the two, and a provider acts when it has the last byte.
-STARTS = ("send_request_headers.started", "send_request_body.started")
 READ_SECONDS = 60.0
 
 _deadline: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
@@ -39,26 +37,25 @@ def sending_before(deadline: Deadline) -> Iterator[None]:
         _deadline.reset(token)
 
 
-class DeadlineTransport(httpx2.AsyncBaseTransport):
-    """Checks the deadline, and again when a connection is there and head and body are about to leave.
+def check_deadline() -> None:
+    """Raise DeadlinePassed when it is too late for the request that is about to be made, or to leave."""
+    deadline = _deadline.get()
+    if deadline is not None and deadline.left <= 0:
+        raise DeadlinePassed
 
-    Only the first look would be too early: waiting for a connection, or being frozen there, is exactly what makes a
-    request late.
+
+class DeadlineTransport(httpx2.AsyncBaseTransport):
+    """Checks the deadline before a connection is asked for.
+
+    That is too early to be the last look: waiting for a connection, or being frozen there, is exactly what makes a
+    request late. `Sockets` looks again.
     """
 
     def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
         self._inner = inner
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        deadline = _deadline.get()
-        if deadline is not None:
-
-            async def check(event: str, _info: dict[str, Any]) -> None:
-                if event.endswith(STARTS) and deadline.left <= 0:
-                    raise DeadlinePassed
-
-            await check(STARTS[0], {})
-            request.extensions = {**request.extensions, "trace": check}
+        check_deadline()
         return await self._inner.handle_async_request(request)
 
     async def aclose(self) -> None:
@@ -66,8 +63,11 @@ class DeadlineTransport(httpx2.AsyncBaseTransport):
 
 
 def shared_client(max_in_flight: int) -> httpx2.AsyncClient:
-    """One pool for every account: a client per account costs nearly a megabyte each."""
-    limits = httpx2.Limits(max_connections=max_in_flight, max_keepalive_connections=max_in_flight)
-    transport = DeadlineTransport(httpx2.AsyncHTTPTransport(limits=limits))
+    """One pool for every account: a client per account costs nearly a megabyte each. Call it in the event loop."""
+    from orchestrator.providers.sockets import Sockets
+
+    transport = DeadlineTransport(Sockets(max_in_flight))
     timeout = httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
-    return httpx2.AsyncClient(transport=transport, timeout=timeout, follow_redirects=False)
+    # No cookies: what one account is given must not go out with another's key.
+    refuse = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+    return httpx2.AsyncClient(transport=transport, timeout=timeout, cookies=refuse, follow_redirects=False)

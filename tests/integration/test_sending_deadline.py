@@ -19,10 +19,12 @@ class Listener:
 
     def __init__(self) -> None:
         self.heard = b""
+        self.listening = asyncio.Event()
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while part := await reader.read(4096):
             self.heard += part
+            self.listening.set()
             if self.heard.endswith(BODY):
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
         writer.close()
@@ -44,29 +46,50 @@ def frozen_after(looks: int) -> Callable[[], float]:
     return lambda: next(times, 100.0)
 
 
-async def send(url: str, boottime: Callable[[], float]) -> httpx2.Response:
-    client = shared_client(1)
-    try:
+async def streamed() -> AsyncIterator[bytes]:
+    yield BODY
+
+
+async def send(url: str, boottime: Callable[[], float], *, stream: bool = False) -> httpx2.Response:
+    async with shared_client(1) as client:
         with sending_before(Deadline(10.0, boottime)):
-            return await client.post(url, content=BODY)
-    finally:
-        await client.aclose()
+            return await client.post(
+                url, content=streamed() if stream else BODY, headers={"content-length": str(len(BODY))}
+            )
 
 
-async def test_in_time_it_is_sent(listener: tuple[Listener, str]) -> None:
+@pytest.mark.parametrize("stream", [False, True])
+async def test_in_time_it_is_sent(listener: tuple[Listener, str], stream: bool) -> None:
     heard, url = listener
-    assert (await send(url, lambda: 9.9)).text == "ok"
-    assert heard.heard.endswith(BODY)
+    assert (await send(url, lambda: 9.9, stream=stream)).text == "ok"
+    assert heard.heard.endswith(b"\r\n\r\n" + BODY)
 
 
-@pytest.mark.parametrize(("looks", "sent"), [(0, b""), (1, b""), (2, b"POST")])
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("looks", [0, 1, 2])
 async def test_frozen_before_its_last_byte_it_is_never_whole(
-    listener: tuple[Listener, str], looks: int, sent: bytes
+    listener: tuple[Listener, str], looks: int, stream: bool
 ) -> None:
     """Frozen before anything, while it waits for a connection, and between head and body."""
     heard, url = listener
     with pytest.raises(DeadlinePassed):
-        await send(url, frozen_after(looks))
+        await send(url, frozen_after(looks), stream=stream)
     await asyncio.sleep(0.05)
-    assert heard.heard.startswith(sent)
+    assert BODY not in heard.heard
+
+
+async def test_late_for_want_of_a_connection_it_is_not_sent(listener: tuple[Listener, str]) -> None:
+    """The only connection is taken until after the deadline."""
+    heard, url = listener
+    late = False
+    async with shared_client(1) as client:
+        first = asyncio.create_task(client.post(url, content=b"half", headers={"content-length": "9"}))
+        await heard.listening.wait()
+        with sending_before(Deadline(10.0, lambda: 100.0 if late else 0.0)):
+            second = asyncio.create_task(client.post(url, content=BODY))
+            await asyncio.sleep(0.05)
+        late = True
+        first.cancel()
+        with pytest.raises(DeadlinePassed):
+            await second
     assert BODY not in heard.heard
