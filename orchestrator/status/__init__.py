@@ -4,18 +4,27 @@
 who show a part. A read never changes anything.
 """
 
+from orchestrator.status.account import AccountView, Entry, RunJob, read_account
 from orchestrator.status.curves import losses_of_job, losses_of_run
-from orchestrator.status.listing import Cause, Glance, Listing, Share, glance, list_jobs, names
+from orchestrator.status.history import DatasetRow, DatasetView, RunLine, list_runs, read_dataset
+from orchestrator.status.listing import HELD, Cause, Glance, Listing, Share, glance, list_jobs, names
 from orchestrator.status.views import Health, JobView, RunView, Status, iso, plain
 from orchestrator.status.whole import SCHEMA, as_json, look
 
 __all__ = [
+    "HELD",
     "SCHEMA",
+    "AccountView",
     "Cause",
+    "DatasetRow",
+    "DatasetView",
+    "Entry",
     "Glance",
     "Health",
     "JobView",
     "Listing",
+    "RunJob",
+    "RunLine",
     "RunView",
     "Share",
     "Status",
@@ -23,9 +32,12 @@ __all__ = [
     "glance",
     "iso",
     "list_jobs",
+    "list_runs",
     "look",
     "losses_of_job",
     "losses_of_run",
     "names",
     "plain",
+    "read_account",
+    "read_dataset",
 ]

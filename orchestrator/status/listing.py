@@ -13,14 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.job import RunId
+from orchestrator.core.lifecycle import ENDS
 from orchestrator.core.run import Run
 from orchestrator.core.selection import Selection
 from orchestrator.status.views import JobView, RunView, job_view, run_view
 from orchestrator.store import events, runs, selected
 from orchestrator.store.database import Database
 from orchestrator.store.selected import Cause, Share
+from orchestrator.store.sight import HELD
 
-__all__ = ["Cause", "Glance", "Listing", "Share", "glance", "list_jobs", "names"]
+__all__ = ["HELD", "Cause", "Glance", "Listing", "Share", "glance", "list_jobs", "names"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,19 @@ class Glance:
         """The estimated price of what the providers have; None when a part is unknown."""
         known = not any(share.unknown for share in self.shares)
         return sum(share.submitted_usd for share in self.shares) if known else None
+
+    def ends_at(self, now: float) -> float | None:
+        """When the last job that goes on may end; None when nothing goes on, or nothing tells.
+
+        By the provider's own estimate, else by how long those that succeeded took, at the same provider if it can be.
+        """
+        took = [share.lasted for share in self.shares if share.lasted is not None]
+        usual = max(took, default=None)
+        lasts = {share.provider: share.lasted for share in self.shares if share.lasted is not None}
+        moving = [share for share in self.shares if share.state not in {*ENDS, HELD}]
+        ends = [_end(share, lasts.get(share.provider, usual), now) for share in moving]
+        known = [end for end in ends if end is not None]
+        return max(*known, now) if known and len(known) == len(ends) else None
 
 
 async def glance(database: Database, now: float, *, run_id: str | None = None) -> Glance | None:
@@ -135,6 +150,14 @@ def by_state(shares: Iterable[Share]) -> dict[str, int]:
     for share in shares:
         counts[share.state] += share.count
     return dict(counts)
+
+
+def _end(share: Share, lasts: float | None, now: float) -> float | None:
+    if share.estimated_finish is not None:
+        return share.estimated_finish
+    if lasts is None:
+        return None
+    return (share.last_submitted or now) + lasts
 
 
 async def _run(connection: AsyncConnection, run_id: str | None) -> Run | None:

@@ -23,6 +23,12 @@ async def everyone(connection: AsyncConnection) -> dict[str, Standing]:
     return {row.name: standing_from(row) for row in rows}
 
 
+async def some(connection: AsyncConnection, names: Collection[str]) -> dict[str, Standing]:
+    """Those of the accounts that were ever listed, by name."""
+    rows = await connection.execute(select(*STANDING_COLUMNS).where(accounts.c.name.in_(list(names))))
+    return {row.name: standing_from(row) for row in rows}
+
+
 async def save(connection: AsyncConnection, standing: Standing) -> None:
     """Insert or replace."""
     values = standing_row(standing)

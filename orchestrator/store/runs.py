@@ -32,6 +32,12 @@ async def current(connection: AsyncConnection) -> Run | None:
     return run_from(row) if row else None
 
 
+async def every(connection: AsyncConnection) -> list[Run]:
+    """All runs, the newest first."""
+    query = select(*RUN_COLUMNS).order_by(runs.c.created_at.desc(), runs.c.id)
+    return [run_from(row) for row in await connection.execute(query)]
+
+
 async def save(connection: AsyncConnection, run: Run) -> None:
     """Insert or replace; a current run takes the place of the one before."""
     if run.current:
@@ -49,18 +55,41 @@ async def save_dataset(connection: AsyncConnection, dataset: Dataset, at: float)
         await connection.execute(insert(datasets).values(sha256=dataset.sha256, created_at=at, **parts))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetRow:
-    """What is worth showing of a dataset."""
+    """A dataset's figures, without its files."""
 
+    sha256: str
     examples: int
     tokens: int | None
+    bytes: int
+    validation_sha256: str | None
+    validation_examples: int | None
+    validation_tokens: int | None
+    created_at: float
+
+
+_DATASET = select(
+    datasets.c.sha256,
+    datasets.c.training_examples.label("examples"),
+    datasets.c.training_tokens.label("tokens"),
+    datasets.c.training_bytes.label("bytes"),
+    datasets.c.validation_sha256,
+    datasets.c.validation_examples,
+    datasets.c.validation_tokens,
+    datasets.c.created_at,
+)
 
 
 async def dataset_row(connection: AsyncConnection, sha256: str) -> DatasetRow:
-    """The dataset's figures, without its files."""
-    query = select(datasets.c.training_examples, datasets.c.training_tokens).where(datasets.c.sha256 == sha256)
-    return DatasetRow(*(await connection.execute(query)).one())
+    """What is worth showing of a dataset."""
+    row = (await connection.execute(_DATASET.where(datasets.c.sha256 == sha256))).one()
+    return DatasetRow(**row._mapping)
+
+
+async def dataset_rows(connection: AsyncConnection) -> dict[str, DatasetRow]:
+    """What is worth showing of every dataset, by its hash."""
+    return {row.sha256: DatasetRow(**row._mapping) for row in await connection.execute(_DATASET)}
 
 
 async def load_dataset(connection: AsyncConnection, sha256: str, folder: Path) -> Dataset:

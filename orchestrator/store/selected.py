@@ -9,13 +9,13 @@ from sqlalchemy import and_, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.errors import Failure
-from orchestrator.core.job import Job
+from orchestrator.core.job import Job, RunId
 from orchestrator.core.lifecycle import State
 from orchestrator.core.run import Run, Standing
 from orchestrator.core.selection import Selection
 from orchestrator.store.rows import JOB_COLUMNS, STANDING_COLUMNS, job_from, standing_from
 from orchestrator.store.sight import HELD, Sight, label_text
-from orchestrator.store.tables import jobs
+from orchestrator.store.tables import jobs, run_jobs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,3 +143,12 @@ async def labels(connection: AsyncConnection, run: Run, now: float) -> list[str]
     query = Sight(run, now).choose(Selection(), label_text()).distinct()
     found = [json.loads(text) for text in (await connection.execute(query)).scalars()]
     return sorted({label for each in found for label in each})
+
+
+async def states_by_run(connection: AsyncConnection) -> dict[RunId, dict[str, int]]:
+    """How many jobs of each run are in which state, whatever holds them."""
+    query = select(run_jobs.c.run_id, jobs.c.state, func.count()).join(jobs, jobs.c.id == run_jobs.c.job_id)
+    counts: dict[RunId, dict[str, int]] = {}
+    for run_id, state, count in await connection.execute(query.group_by(run_jobs.c.run_id, jobs.c.state)):
+        counts.setdefault(run_id, {})[state] = count
+    return counts

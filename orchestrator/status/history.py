@@ -1,0 +1,56 @@
+"""History: every run there was, and the datasets they trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator.status.views import RunView, run_view
+from orchestrator.store import runs, selected
+from orchestrator.store.database import Database
+from orchestrator.store.runs import DatasetRow
+
+__all__ = ["DatasetRow", "DatasetView", "RunLine", "list_runs", "read_dataset"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLine:
+    """A run in the list of all: what it was, and how many of its jobs are in which state."""
+
+    run: RunView
+    current: bool
+    counts: dict[str, int]
+
+    @property
+    def total(self) -> int:
+        """How many jobs it has."""
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetView:
+    """A dataset and the runs that used it, the newest first."""
+
+    dataset: DatasetRow
+    runs: tuple[RunLine, ...]
+
+
+async def list_runs(database: Database) -> tuple[RunLine, ...]:
+    """Every run, the newest first."""
+    async with database.read() as connection:
+        counts = await selected.states_by_run(connection)
+        datasets = await runs.dataset_rows(connection)
+        every = await runs.every(connection)
+    return tuple(
+        RunLine(run=run_view(run, datasets[run.dataset_sha256]), current=run.current, counts=counts.get(run.id, {}))
+        for run in every
+    )
+
+
+async def read_dataset(database: Database, sha256: str) -> DatasetView | None:
+    """The dataset with this hash, or None where no run ever used it."""
+    lines = tuple(line for line in await list_runs(database) if line.run.dataset_sha256 == sha256)
+    if not lines:
+        return None
+    async with database.read() as connection:
+        row = await runs.dataset_row(connection, sha256)
+    return DatasetView(dataset=row, runs=lines)

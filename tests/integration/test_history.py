@@ -1,0 +1,74 @@
+"""Accounts, runs and datasets as they are shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+from store_values import DATASET, NOW, RUN, a_job, a_standing, fill
+
+from orchestrator.core.advance import advance
+from orchestrator.core.hold import Hold
+from orchestrator.core.job import JobId, RunId
+from orchestrator.core.lifecycle import Event, State
+from orchestrator.status import list_runs, read_account, read_dataset
+from orchestrator.store import accounts, jobs
+from orchestrator.store.database import Database
+
+LATER = replace(RUN, id=RunId("run-2"), name="again", created_at=NOW + 100)
+
+
+async def two_runs(database: Database) -> None:
+    old = a_job("acme", id=JobId("old"), state=State.SUCCEEDED, fine_tuned_model="ft:1")
+    await fill(database, [old, a_job("globex")])
+    await fill(database, [a_job("acme", id=JobId("new"), run_id=LATER.id, created_at=NOW + 100)], LATER)
+
+
+async def test_an_account_shows_its_jobs_the_current_ones_first(database: Database) -> None:
+    await two_runs(database)
+    account = await read_account(database, "acme", NOW)
+    assert account is not None
+    assert [(each.run_name, each.current, each.job.job) for each in account.jobs] == [
+        ("again", True, "new"),
+        ("support", False, "old"),
+    ]
+    assert account.jobs[1].job.fine_tuned_model == "ft:1"
+    assert await read_account(database, "nobody", NOW) is None
+
+
+async def test_an_account_shows_what_happened_the_newest_first(database: Database) -> None:
+    await fill(database, [job := a_job("acme")])
+    started = advance(job, Event.UPLOAD_STARTED, now=NOW)
+    uploaded = advance(started.job, Event.FILE_UPLOADED, now=NOW + 1)
+
+    async def change(connection: AsyncConnection) -> None:
+        await jobs.record(connection, started, at=NOW, cause="service")
+        await jobs.record(connection, uploaded, at=NOW + 1, cause="service")
+        await accounts.save(connection, a_standing("acme", hold=Hold("by_operator", "a look", "", until=NOW + 9)))
+
+    await database.write(change)
+    account, later = await read_account(database, "acme", NOW), await read_account(database, "acme", NOW + 9)
+    assert account is not None
+    assert later is not None
+    assert [event.note for event in account.events] == ["file uploaded", "upload started"]
+    assert account.hold is not None
+    assert later.hold is None
+
+
+async def test_every_run_is_listed_with_how_it_stands(database: Database) -> None:
+    assert await list_runs(database) == ()
+    await two_runs(database)
+    lines = await list_runs(database)
+    assert [(line.run.name, line.current, line.counts, line.total) for line in lines] == [
+        ("again", True, {"planned": 1}, 1),
+        ("support", False, {"planned": 1, "succeeded": 1}, 2),
+    ]
+
+
+async def test_a_dataset_knows_its_runs(database: Database) -> None:
+    await two_runs(database)
+    seen = await read_dataset(database, DATASET.sha256)
+    assert seen is not None
+    assert (seen.dataset.examples, seen.dataset.tokens, seen.dataset.bytes) == (12, 500, 1000)
+    assert [line.run.name for line in seen.runs] == ["again", "support"]
+    assert await read_dataset(database, "nothing") is None
