@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+LITELLM := .venv-litellm/.installed
 
 .PHONY: install demo test browser lint format unit contract integration acceptance chaos lock test-container docs clean
 
@@ -36,8 +37,14 @@ contract integration: install
 	$(BIN)/pytest -n 2 tests/$@
 
 # Processes that mostly wait for each other: more of them than cores.
-acceptance: install
+acceptance: install $(LITELLM)
 	$(BIN)/pytest -n 4 tests/acceptance tests/chaos
+
+# LiteLLM pins other versions of what we use, so it has an environment of its own; a test asks through it.
+$(LITELLM): tests/clients/litellm.lock | $(INSTALLED)
+	@test -x .venv-litellm/bin/python || $(PYTHON) -m venv .venv-litellm
+	@$(BIN)/uv pip install --quiet --python .venv-litellm/bin/python --require-hashes -r $<
+	@touch $@
 
 # Kill the service ROUNDS times and once at every named point, then count what was paid for.
 ROUNDS ?= 60
@@ -58,6 +65,7 @@ lock:
 	$(COMPILE) --all-extras --group dev --group docs pyproject.toml -o requirements.lock
 	$(COMPILE) --extra postgres --constraint requirements.lock pyproject.toml -o deploy/requirements.lock
 	echo hatchling | $(COMPILE) - -o deploy/build.lock
+	printf 'litellm\npyyaml\n' | $(COMPILE) - -o tests/clients/litellm.lock
 
 test-container: install
 	tests/container/run.sh
@@ -66,4 +74,4 @@ docs: install
 	$(BIN)/mkdocs build --strict --site-dir test-artifacts/site
 
 clean:
-	rm -rf .venv data dist build test-artifacts
+	rm -rf .venv .venv-litellm data dist build test-artifacts
