@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from orchestrator import control
 from orchestrator.cli.render import usd
 from orchestrator.cli.session import DONE, FAILED
+from orchestrator.control import adoption
 
 if TYPE_CHECKING:
     from orchestrator.app import App
@@ -35,6 +36,12 @@ async def operate(app: App, verb: str, names: list[str], reason: str) -> int:
         sys.stdout.write(f"nothing to {verb}\n")
         return FAILED
     return _say(f"{verb} asked: {', '.join(job.account for job in asked)}")
+
+
+async def adopt(app: App, job_id: str, remote_job_id: str) -> int:
+    """Let the service take a remote job for a job's."""
+    job = await adoption.adopt(app.database, job_id, remote_job_id, by=f"operator:{_user()}", now=app.clock.now())
+    return _say(f"account {job.account}: job {job.id} is to be remote job {remote_job_id}, if it can be")
 
 
 def _say(text: str) -> int:

@@ -291,7 +291,7 @@ async def _each(
         asked = []
         for job in await jobs.of_run(connection, run.id):
             outcome = ask(job) if job.account in names or not names else None
-            if outcome and await jobs.record(connection, outcome, at=now, cause=by):
+            if outcome and (outcome.job == job or await jobs.record(connection, outcome, at=now, cause=by)):
                 asked.append(outcome.job)
         return asked
 

@@ -63,7 +63,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """Find out whether a remote job exists, without creating one: a cancel was asked."""
+    """Find out which remote job is ours, without creating one: a cancel was asked, or a person chose one."""
 
 
 Action = Rest | Wait | Verify | Upload | CheckFile | Submit | Follow | Abandon | Stop | Settle
@@ -96,11 +96,11 @@ def next_action(job: Job, around: Circumstances, now: float) -> Action:
         return _wind_down(job.state)
     if any(hold.holds(now) for hold in around.holds):
         return Rest()
-    return _go_on(job.state, around)
+    return _go_on(job, around)
 
 
-def _go_on(state: State, around: Circumstances) -> Action:
-    match state:
+def _go_on(job: Job, around: Circumstances) -> Action:
+    match state := job.state:
         case State.PLANNED if not around.verified:
             return Verify()
         case State.PLANNED | State.UPLOADING:
@@ -110,7 +110,7 @@ def _go_on(state: State, around: Circumstances) -> Action:
         case State.READY:
             return Submit() if around.started and around.slot_free else Rest()
         case State.SUBMITTING:
-            return Submit()
+            return Settle() if job.remote_job_id else Submit()
         case State.QUEUED | State.RUNNING:
             return Follow()
         case State.CANCELLING:

@@ -109,6 +109,37 @@ def release(job: Job, *, now: float) -> Outcome:
 
 
 def ask_cancel(job: Job, *, now: float) -> Outcome:
-    """Ask for the job's end; the next step, due at once, sees to it whatever the state."""
+    """Ask for the job's end; the next step, due at once, sees to it whatever the state.
+
+    Asked again while an attempt may be under way it is the same job: a second change would make its answer stale.
+    """
+    if job.cancel_asked and now < (job.intent_until or 0):
+        return Outcome(job=job, before=job.state, note=None)
     after = replace(job, version=job.version + 1, cancel_asked=True, wake_at=now)
     return Outcome(job=after, before=job.state, note="cancel asked")
+
+
+def despite_cancel(outcome: Outcome, found: Job, *, now: float) -> Outcome | None:
+    """The outcome of an attempt on the job as it was found, if all that came between is a cancel; otherwise None.
+
+    One version further and asked only now: that one change was the cancel, and it changes nothing else.
+    """
+    job = outcome.job
+    if found.version != job.version or job.cancel_asked or not found.cancel_asked:
+        return None
+    due = job.wake_at if job.state in ENDS else now
+    return replace(outcome, job=replace(job, version=found.version + 1, cancel_asked=True, wake_at=due))
+
+
+def adopt(job: Job, remote_job_id: str, *, now: float) -> Outcome:
+    """A person says which remote job is ours; the next step, due at once, looks whether it can be."""
+    after = replace(
+        job,
+        version=job.version + 1,
+        hold=None,
+        failure=None,
+        attempts=0,
+        remote_job_id=remote_job_id,
+        wake_at=now,
+    )
+    return Outcome(job=after, before=job.state, note="adoption asked")

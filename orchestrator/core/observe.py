@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, assert_never
 
-from orchestrator.core.advance import Outcome, advance, wait
+from orchestrator.core.advance import Outcome, advance, hold, wait
 from orchestrator.core.errors import Ambiguous, Failure
+from orchestrator.core.hold import Hold
 from orchestrator.core.job import Job
 from orchestrator.core.lifecycle import Event, State
-from orchestrator.core.remote import FileStatus, JobStatus, RemoteFile, RemoteJob
+from orchestrator.core.remote import FileStatus, JobStatus, RemoteFile, RemoteJob, same_model
 
 VANISHED = "remote_missing"
 MODEL_ID_PATIENCE = 900.0  # seconds a succeeded job may lack its model id
@@ -88,16 +90,51 @@ def is_over(job: Job) -> bool:
 def choose(job: Job, candidates: list[RemoteJob]) -> RemoteJob | None:
     """The remote job that carries our tag: none, or one trained on our file. Anything else needs a person."""
     if len(candidates) > 1:
-        ids = ", ".join(candidate.id for candidate in candidates)
-        raise Ambiguous(f"{len(candidates)} remote jobs carry the tag {job.tag}: {ids}")
+        seen = ", ".join(f"{candidate.id} ({candidate.raw})" for candidate in candidates)
+        raise Ambiguous(
+            f"{len(candidates)} remote jobs carry the tag {job.tag}: {seen}",
+            hint=f"Look at them at the provider and choose: {ways_to_adopt(job.tag, candidates)}. The others are "
+            "left as they are, and cost money until you cancel them there.",
+        )
     for candidate in candidates:
         if candidate.training_file != job.remote_file_id:
             raise Ambiguous(
-                f"remote job {candidate.id} carries the tag {job.tag} but was trained on file "
-                f"{candidate.training_file}, not {job.remote_file_id}"
+                f"remote job {candidate.id} ({candidate.raw}) carries the tag {job.tag} but was trained on file "
+                f"{candidate.training_file}, not {job.remote_file_id}",
+                hint="Look at it at the provider. If its file was the same chats, uploaded before: "
+                f"{ways_to_adopt(job.tag, candidates)}. Nothing is created while it is there, and it costs money "
+                "until it ends or you cancel it there.",
             )
         return candidate
     return None
+
+
+def ways_to_adopt(tag: str, candidates: Iterable[RemoteJob]) -> str:
+    """The commands that choose one of the candidates for the job with this tag."""
+    job_id = tag.partition(".")[0]
+    return " or ".join(f"`orchestrator adopt {job_id} {candidate.id}`" for candidate in candidates)
+
+
+def adopted(job: Job, remote: RemoteJob, tagged: Sequence[str], *, now: float) -> Outcome:
+    """The remote job that a person chose: ours if it trains our base model, and on our file or under our tag."""
+    if not same_model(remote.base_model, job.base_model):
+        return not_adopted(job, f"remote job {remote.id} trains {remote.base_model}, not {job.base_model}")
+    if remote.training_file != job.remote_file_id and remote.id not in tagged:
+        return not_adopted(
+            job,
+            f"remote job {remote.id} was trained on file {remote.training_file}, not {job.remote_file_id}, and does "
+            f"not carry the tag {job.tag}",
+        )
+    return created(job, remote, now=now, delay=0)
+
+
+def not_adopted(job: Job, why: str) -> Outcome:
+    """The remote job that a person chose cannot be ours: it is asked again."""
+    hint = (
+        f"`orchestrator adopt {job.id} REMOTE_ID` with the right one, or `orchestrator release {job.account}` to "
+        "have the provider searched again."
+    )
+    return hold(replace(job, remote_job_id=None), Hold(Ambiguous(why).kind, why, hint))
 
 
 def _without_model(job: Job, remote: RemoteJob, *, now: float, delay: float) -> Outcome:

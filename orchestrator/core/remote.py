@@ -43,6 +43,11 @@ class RemoteModel:
     shutdown: date | None = None
 
 
+def same_model(shown: str, wanted: str) -> bool:
+    """Equal, or the same base model with and without its date; what is not shown contradicts nothing."""
+    return shown.startswith(wanted) or wanted.startswith(shown)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteFile:
     """A file at the provider."""

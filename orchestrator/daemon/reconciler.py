@@ -117,7 +117,7 @@ class Reconciler:
         action = act.next_action(loaded.job, self._around(loaded, connected), self._clock.now())
         outcome = await self._do(action, loaded, connected)
         self._reached(f"{loaded.job.state}: before record")
-        job = await self._record(outcome)
+        job = await self._record(outcome, despite_cancel=True)
         self._reached(f"{loaded.job.state}: after record")
         if job.wake_at is None or job.wake_at > self._clock.now():
             return None
@@ -201,7 +201,7 @@ class Reconciler:
         try:
             return await work
         except Ambiguous as error:
-            return hold(job, Hold(error.kind, error.message, error.hint))
+            return hold(replace(job, intent_until=None), Hold(error.kind, error.message, error.hint))  # nothing sent
         except ProviderError as error:
             return self._decide(job, error)
 
@@ -228,30 +228,32 @@ class Reconciler:
             standing=lambda standing: replace(standing, hold=reason, verified_at=None),
         )
 
-    async def _record(self, outcome: Outcome, *, slots: int | None = None) -> Job:
+    async def _record(self, outcome: Outcome, *, slots: int | None = None, despite_cancel: bool = False) -> Job:
         """Commit the outcome with its history and its next wake-up, all or nothing. Returns the job as it is now.
 
-        With `slots`, only while fewer of the account's jobs hold one; otherwise raises SlotsTaken.
+        With `slots`, only while fewer of the account's jobs hold one; otherwise raises SlotsTaken. What an attempt
+        has brought is recorded also when a cancel was asked meanwhile; an intent never is.
         """
         at = self._clock.now()
         outcome = outcome.cleaned(self._redact)
         outcome = replace(outcome, job=replace(outcome.job, replica=self._replica))
 
-        async def change(connection: AsyncConnection) -> bool | None:
+        async def change(connection: AsyncConnection) -> Outcome | SlotsTaken | StaleJob:
             if slots is not None and await jobs.holding_slots(connection, outcome.job.account) >= slots:
-                return None
-            return await jobs.record(connection, outcome, at=at, cause=CAUSE, going_on=True)
+                return SlotsTaken("another job of the account took the slot")
+            if await jobs.record(connection, outcome, at=at, cause=CAUSE, going_on=True):
+                return outcome
+            again = await jobs.record_despite_cancel(connection, outcome, at, CAUSE) if despite_cancel else None
+            return again or StaleJob(f"version {outcome.job.version - 1} of the job is no longer the latest")
 
         recorded = await self._database.write(change)
-        if recorded is None:
-            raise SlotsTaken("another job of the account took the slot")
-        if not recorded:
-            raise StaleJob(f"version {outcome.job.version - 1} of the job is no longer the latest")
-        if outcome.note is not None:
-            tell(self._log, outcome)
+        if isinstance(recorded, Exception):
+            raise recorded
+        if recorded.note is not None:
+            tell(self._log, recorded)
             connected = self._connections.get(outcome.job.account)
-            tell_model(self._log, outcome, connected.key_fingerprint if connected else None)
-        return outcome.job
+            tell_model(self._log, recorded, connected.key_fingerprint if connected else None)
+        return recorded.job
 
     async def _files(self, loaded: jobs.Loaded) -> list[FileToSend]:
         """What the job is trained on, and with what it is validated."""

@@ -13,7 +13,16 @@ from orchestrator.core.clock import Clock
 from orchestrator.core.errors import Failure, ProviderError, RemoteMissing, RequestRejected
 from orchestrator.core.job import Job
 from orchestrator.core.lifecycle import Event, State
-from orchestrator.core.observe import choose, created, losses_due, observe_files, observe_job, vanished
+from orchestrator.core.observe import (
+    adopted,
+    choose,
+    created,
+    losses_due,
+    not_adopted,
+    observe_files,
+    observe_job,
+    vanished,
+)
 from orchestrator.core.remote import FileStatus, JobStatus
 from orchestrator.core.retry import backoff, poll_delay
 from orchestrator.providers.base import Connection, Deadline, FileToSend, JobOrder, Provider
@@ -94,6 +103,8 @@ class Steps:
         return created(job, remote, now=self._clock.now(), delay=self._pace.poll_min)
 
     async def settle(self, job: Job, provider: Provider, loaded: jobs.Loaded) -> Outcome:
+        if job.remote_job_id:
+            return await self._adopt(job, provider, loaded)
         remote = choose(job, await provider.find_jobs(_order(job, loaded)))
         if remote is None:
             return advance(job, Event.CANCELLED, now=self._clock.now())
@@ -130,6 +141,15 @@ class Steps:
         except RemoteMissing as error:
             return self._missed(job, error)
         return observe_job(job, remote, now=self._clock.now(), delay=self._delay(job))
+
+    async def _adopt(self, job: Job, provider: Provider, loaded: jobs.Loaded) -> Outcome:
+        try:
+            remote = await provider.get_job(job.remote_job_id or "")
+        except RequestRejected as error:
+            return not_adopted(job, f"account {job.account} has no remote job {job.remote_job_id}: {error.message}")
+        ours = remote.training_file == job.remote_file_id
+        tagged = [] if ours else [found.id for found in await provider.find_jobs(_order(job, loaded))]
+        return adopted(job, remote, tagged, now=self._clock.now())
 
     def _missed(self, job: Job, error: RemoteMissing) -> Outcome:
         """Reads may lag behind a create: only a job that is missed several times in a row has vanished."""

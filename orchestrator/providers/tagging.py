@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 
 from orchestrator.core.errors import Ambiguous
-from orchestrator.core.remote import RemoteJob
+from orchestrator.core.observe import ways_to_adopt
+from orchestrator.core.remote import RemoteJob, same_model
 from orchestrator.providers.base import JobOrder
 
 
@@ -33,19 +34,18 @@ def pick(candidates: Iterable[tuple[RemoteJob, str | None]], order: JobOrder) ->
 
     A suffix of None is one the provider does not show: such a job, on our file and base model, may be anybody's.
     """
-    found = []
+    found, unclear = [], []
     for job, suffix in candidates:
         if suffix is not None:
             found += [job] if is_tagged(suffix, order) else []
-        elif job.training_file == order.training_file and _alike(job.base_model, order.spec.base_model):
-            raise Ambiguous(
-                f"remote job {job.id} trains {job.base_model} on file {job.training_file}, as this job would, "
-                "but does not show its suffix: it may be this job's or somebody else's",
-                hint="If it is not ours, delete it at the provider; then `orchestrator release` the account.",
-            )
+        elif job.training_file == order.training_file and same_model(job.base_model, order.spec.base_model):
+            unclear.append(job)
+    if unclear:
+        seen = ", ".join(f"{job.id} ({job.raw})" for job in unclear)
+        raise Ambiguous(
+            f"remote job {seen} trains {unclear[0].base_model} on file {unclear[0].training_file}, as this job "
+            "would, but does not show its suffix: it may be this job's or somebody else's",
+            hint=f"If it is this job's: {ways_to_adopt(order.tag, unclear)}. If none is, delete what is there at the "
+            "provider; then `orchestrator release` the account.",
+        )
     return found
-
-
-def _alike(shown: str, wanted: str) -> bool:
-    """Equal, or the same model with and without its date."""
-    return shown.startswith(wanted) or wanted.startswith(shown)

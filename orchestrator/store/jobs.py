@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.core.advance import Outcome
+from orchestrator.core.advance import Outcome, despite_cancel
 from orchestrator.core.job import Job, JobId, RunId
 from orchestrator.core.lifecycle import AT_PROVIDER, ENDS, UNSENT, State
 from orchestrator.core.run import Run, Standing
@@ -171,6 +171,17 @@ async def record(
     if outcome.before in AT_PROVIDER and job.state in ENDS:
         await _wake(connection, (jobs.c.account == job.account) & (jobs.c.state == State.READY), at)
     return True
+
+
+async def record_despite_cancel(
+    connection: AsyncConnection, outcome: Outcome, at: float, cause: str
+) -> Outcome | None:
+    """Record a stale outcome if a cancel is all that came between. Returns what was recorded."""
+    for found in (await by_id(connection, [outcome.job.id])).values():
+        again = despite_cancel(outcome, found, now=at)
+        if again and await record(connection, again, at=at, cause=cause, going_on=True):
+            return again
+    return None
 
 
 async def wake_unsent(connection: AsyncConnection, run_id: RunId, at: float) -> None:

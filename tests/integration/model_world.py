@@ -189,11 +189,15 @@ class MemoryDatabase:
 
 @dataclass
 class Made(Generic[Remote]):
-    """A remote thing, what it is found by, and from when on the lists show it (boot time)."""
+    """A remote thing, what it is found by, and from when on the lists show it (boot time).
+
+    One that is not `ours` was made by somebody else, or a person chose another in its place.
+    """
 
     thing: Remote
     key: str
     shown_at: float
+    ours: bool = True
 
 
 class World:
@@ -259,6 +263,17 @@ class World:
             self.jobs.append(Made(job, order.tag, shown_at))
 
         return create
+
+    def copy_job(self, tag: str, order: JobOrder) -> None:
+        """Somebody makes a job of his own and gives it our tag."""
+        self.add_job(replace(order, tag=tag))(self._clock.boottime())
+        self.jobs[-1].ours = False
+
+    def choose(self, tag: str, chosen: Made[RemoteJob]) -> None:
+        """A person has chosen this one of those with the tag: the others are no longer the program's concern."""
+        for made in self.jobs:
+            if made.key == tag:
+                made.ours = made is chosen
 
     def check_files(self, status: FileStatus) -> None:
         """The provider's own doing: whatever it was checking turns out to be this."""

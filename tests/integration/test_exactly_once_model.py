@@ -41,6 +41,7 @@ from model_world import (
 from store_values import DATASET, RUN, SPEC, id_of
 
 from orchestrator import control
+from orchestrator.control.adoption import adopt
 from orchestrator.core import retry
 from orchestrator.core.account import Account, Identity, ProviderName
 from orchestrator.core.action import GRACE, holds_on
@@ -50,7 +51,7 @@ from orchestrator.core.plan import Plan, PlanLine, Step
 from orchestrator.core.remote import FileStatus, JobStatus
 from orchestrator.daemon.reconciler import Reconciler
 from orchestrator.daemon.steps import PATIENCE_404, Pace
-from orchestrator.providers.base import Connection
+from orchestrator.providers.base import Connection, JobOrder
 from orchestrator.store import jobs
 from orchestrator.store.database import Database
 
@@ -83,7 +84,7 @@ lags = st.sampled_from([0.0, 0.5, 1.0])
 lucks = st.builds(Luck, st.sampled_from(Fate), lags)
 reads = st.lists(st.one_of(st.just(FRIENDLY), st.just(FRIENDLY), lucks), max_size=4)
 creates = st.lists(lucks, max_size=2)
-asks = st.sampled_from(["start", "retry", "release", "hold", "retry", "release", "cancel"])
+asks = st.sampled_from(["start", "retry", "release", "hold", "retry", "release", "cancel", "cancel", "adopt"])
 spans = st.sampled_from([1.0, PACE.poll_min, PACE.intent - 0.1, PACE.intent, PACE.intent + GRACE, 1000.0])
 
 
@@ -212,12 +213,22 @@ class ExactlyOnce(RuleBasedStateMachine):
         for made in self.world.jobs[-1:]:
             self.world.change_job(made, status, f"ft:{made.thing.id}" if named else None)
 
+    @precondition(lambda self: self.job.state in {State.READY, State.SUBMITTING} and not self.copies)
+    @rule()
+    def somebody_copies_the_job(self) -> None:
+        """Another remote job with our tag: as it is, or somebody's doing."""
+        job = self.job
+        order = JobOrder(tag="", spec=SPEC, training_file=job.remote_file_id or "", validation_file=None)
+        self.world.copy_job(job.tag, order)
+
     # What people ask.
 
-    @rule(what=asks)
-    def people_ask(self, what: str) -> None:
+    @rule(what=asks, which=st.integers(0, 1))
+    def people_ask(self, what: str, which: int = 0) -> None:
         now, database = self.clock.now(), self.database
         match what:
+            case "adopt":
+                self.people_choose(which)
             case "cancel":
                 complete(control.cancel(database, [], by="model", now=now))
             case "retry":
@@ -230,12 +241,23 @@ class ExactlyOnce(RuleBasedStateMachine):
             case "start":
                 complete(control.start(database, now=now))
 
+    def people_choose(self, which: int) -> None:
+        """Only of what is held a person can choose, and only of what there is."""
+        job, now = self.job, self.clock.now()
+        tagged = [made for made in self.world.seen(self.world.jobs) if made.key == job.tag]
+        if job.state is State.SUBMITTING and job.hold and tagged:
+            chosen = tagged[which % len(tagged)]
+            complete(adopt(self.database, JOB, chosen.thing.id, by="model", now=now))
+            self.world.choose(job.tag, chosen)
+
     # What must hold after each of these.
 
     @invariant()
     def check(self) -> None:
         job = self.job
-        tags = Counter(made.key for made in self.world.jobs)
+        for made in self.world.jobs:  # a copy that is the only one with our tag is taken for ours
+            made.ours = made.ours or (job.state is not State.SUBMITTING and made.thing.id == job.remote_job_id)
+        tags = Counter(made.key for made in self.world.jobs if made.ours)
         assert all(count == 1 for count in tags.values()), f"paid twice: {tags}"
         assert len(self.living) <= 1, f"two at once: {self.living}"
         usable = [made.thing.id for made in self.world.files if made.thing.status is not FileStatus.REFUSED]
@@ -267,6 +289,8 @@ class ExactlyOnce(RuleBasedStateMachine):
             if job.state in ENDS:
                 break
             self.world.go_on()
+            if job.hold and job.hold.kind == "ambiguous":
+                self.people_choose(0)
             self.work_undisturbed(1)
             self.check()
         assert self.job.state in ENDS, f"does not end: {self.job}"
@@ -284,7 +308,12 @@ class ExactlyOnce(RuleBasedStateMachine):
 
     @property
     def living(self) -> list[str]:
-        return [f"{made.thing.id} of {made.key}" for made in self.world.jobs if made.thing.status not in ENDED]
+        ours = [made for made in self.world.jobs if made.ours]
+        return [f"{made.thing.id} of {made.key}" for made in ours if made.thing.status not in ENDED]
+
+    @property
+    def copies(self) -> bool:
+        return any(not made.ours for made in self.world.jobs)
 
     @property
     def job(self) -> Job:
@@ -337,6 +366,12 @@ def freeze(machine: ExactlyOnce, where: Pause) -> Worker:
     return worker
 
 
+def reach(machine: ExactlyOnce, worker: Worker, state: State) -> None:
+    """The moment after it has recorded that the job is there."""
+    while machine.job.state is not state:
+        worker.step(FRIENDLY)
+
+
 @pytest.mark.parametrize("fate", [Fate.LOST, Fate.LATE, Fate.DROPPED])
 def test_a_create_whose_answer_is_lost_is_looked_for(machine: ExactlyOnce, fate: Fate) -> None:
     machine.work_undisturbed(1, (), luck(fate))
@@ -367,6 +402,76 @@ def test_a_cancel_waits_for_a_create_that_may_still_arrive(machine: ExactlyOnce)
     machine.world.go_on()
     machine.work_undisturbed(1)
     assert machine.job.state is State.CANCELLED
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_cancel_asked_while_a_create_is_under_way_does_not_lose_its_answer(
+    machine: ExactlyOnce, times: int
+) -> None:
+    machine.time_goes_by(PACE.poll_min)
+    creating = freeze(machine, Pause.CREATING)
+    creating.step(FRIENDLY)  # it is created; the answer is on its way
+    for _ in range(times):
+        machine.people_ask("cancel")
+    creating.finish()
+    assert (machine.job.state, machine.job.cancel_asked) == (State.CANCELLING, True)
+    assert machine.world.jobs[0].thing.status is JobStatus.CANCELLING
+
+
+def test_a_cancel_asked_while_an_upload_is_under_way_ends_it_at_once() -> None:
+    machine = ExactlyOnce()
+    machine.adopt(start=True, head_start=0)
+    uploading = freeze(machine, Pause.CREATING)
+    uploading.step(FRIENDLY)
+    machine.people_ask("cancel")
+    uploading.finish()
+    assert (machine.job.state, machine.job.remote_file_id) == (State.CANCELLED, "file-0")
+    machine.teardown()
+
+
+def test_no_intent_is_written_once_a_cancel_was_asked(machine: ExactlyOnce) -> None:
+    machine.time_goes_by(PACE.poll_min)
+    submitting = Worker(machine.reconciler.handle(JOB))
+    reach(machine, submitting, State.READY)
+    for _ in range(2):  # it reads the job again, and is about to write its intent
+        submitting.step(FRIENDLY)
+    machine.people_ask("cancel")
+    submitting.finish()
+    assert (machine.job.state, machine.world.jobs) == (State.READY, [])
+    machine.work_undisturbed(1)
+    assert machine.job.state is State.CANCELLED
+
+
+@pytest.mark.parametrize(("which", "cancel"), [(0, False), (1, False), (1, True)])
+def test_of_two_remote_jobs_a_person_chooses(machine: ExactlyOnce, which: int, cancel: bool) -> None:
+    machine.work_undisturbed(1, (), luck(Fate.LOST))
+    machine.somebody_copies_the_job()
+    if cancel:
+        machine.people_ask("cancel")
+    machine.work_undisturbed(2)
+    job = machine.job
+    assert job.hold is not None
+    assert (job.state, job.hold.kind) == (State.SUBMITTING, "ambiguous")
+    assert "ftjob-0" in job.hold.reason
+    assert "ftjob-1" in job.hold.reason
+    machine.people_ask("adopt", which)
+    machine.work_undisturbed(1)
+    assert machine.job.state is (State.CANCELLING if cancel else State.QUEUED)
+    assert (machine.job.remote_job_id, len(machine.world.jobs)) == (f"ftjob-{which}", 2)
+
+
+def test_a_wrong_choice_is_told_and_creates_nothing(machine: ExactlyOnce) -> None:
+    machine.work_undisturbed(1, (), luck(Fate.LOST))
+    machine.somebody_copies_the_job()
+    machine.work_undisturbed(2)
+    complete(adopt(machine.database, JOB, "ftjob-9", by="model", now=machine.clock.now()))
+    machine.work_undisturbed(1)
+    assert machine.job.hold is not None
+    assert "account acme has no remote job ftjob-9" in machine.job.hold.reason
+    assert (machine.job.state, machine.job.remote_job_id, len(machine.world.jobs)) == (State.SUBMITTING, None, 2)
+    machine.people_ask("adopt", 1)
+    machine.work_undisturbed(1)
+    assert machine.job.remote_job_id == "ftjob-1"
 
 
 def test_a_create_that_is_refused_is_the_end(machine: ExactlyOnce) -> None:

@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from store_values import NOW, RUN, a_job, a_standing, fill, id_of, read_job, record
 
-from orchestrator.core.advance import advance, ask_cancel, hold, park, stumble, wait
+from orchestrator.core.advance import Outcome, advance, ask_cancel, hold, park, stumble, wait
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import JobId, RunId
@@ -112,6 +112,23 @@ class TestRecord:
             assert not await record(database, late, cause="late")
         assert await read_job(database, "acme") == newer.job
         assert await history(database, "acme") == ["cancel asked"]
+
+    async def test_a_cancel_alone_does_not_make_an_attempts_outcome_stale(self, database: Database) -> None:
+        before = a_job("acme", state=State.SUBMITTING, intent_until=NOW + 9)
+        await fill(database, [before])
+        outcome = advance(before, Event.REMOTE_CREATED, now=NOW, remote_job_id="ftjob-1")
+
+        async def again() -> Outcome | None:
+            return await database.write(lambda c: jobs.record_despite_cancel(c, outcome, NOW + 1, "service"))
+
+        assert await again() is None  # nothing came between: it is recorded in the ordinary way
+        assert await record(database, ask_cancel(before, now=NOW))
+        recorded = await again()
+        assert recorded is not None
+        assert await read_job(database, "acme") == recorded.job
+        assert (recorded.job.remote_job_id, recorded.job.cancel_asked) == ("ftjob-1", True)
+        assert await history(database, "acme") == ["cancel asked", "remote job created"]
+        assert await again() is None
 
     async def test_a_version_from_the_future_is_stale_too(self, database: Database) -> None:
         await fill(database, [a_job("acme")])

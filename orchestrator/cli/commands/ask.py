@@ -55,6 +55,21 @@ def release(accounts: Accounts = None, everyone: Everyone = False) -> None:
     _operate("release", accounts, everyone=everyone)
 
 
+@command()
+def adopt(
+    job: Annotated[str, typer.Argument(help="The job's id, as the hint of its hold names it.")],
+    remote_job: Annotated[str, typer.Argument(metavar="REMOTE_ID", help="The remote job that is this job's.")],
+) -> None:
+    """Choose the remote job of a job that is held as ambiguous. It is looked at before it is believed."""
+
+    async def work(app: App) -> int:
+        from orchestrator.cli import operate
+
+        return await operate.adopt(app, job, remote_job)
+
+    with_app(work)
+
+
 def _operate(verb: str, accounts: list[str] | None, *, everyone: bool, reason: str = "") -> None:
     if not accounts and not everyone:
         raise typer.BadParameter("name the accounts, or say --all")

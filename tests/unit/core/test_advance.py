@@ -8,8 +8,10 @@ from core_values import FOR_EVER, NOW, a_job
 
 from orchestrator.core.advance import (
     Outcome,
+    adopt,
     advance,
     ask_cancel,
+    despite_cancel,
     give_up,
     hold,
     park,
@@ -153,3 +155,56 @@ def test_asking_for_a_cancel_changes_no_state(state: State) -> None:
     job = a_job(state)
     outcome = ask_cancel(job, now=NOW)
     assert outcome.job == replace(job, version=job.version + 1, cancel_asked=True, wake_at=NOW)
+
+
+def test_a_cancel_asked_again_while_an_attempt_is_under_way_changes_nothing() -> None:
+    asked = a_job(State.SUBMITTING, cancel_asked=True, intent_until=NOW + 1, wake_at=NOW)
+    assert ask_cancel(asked, now=NOW).job == asked
+    later = ask_cancel(asked, now=NOW + 1).job  # nothing can be under way: look again
+    assert (later.version, later.wake_at) == (asked.version + 1, NOW + 1)
+
+
+def test_what_a_person_chose_is_looked_at_at_once() -> None:
+    held = a_job(State.SUBMITTING, hold=FOR_EVER, failure=FAILURE, attempts=3, version=4)
+    outcome = adopt(held, "ftjob-7", now=NOW)
+    after = outcome.job
+    assert (after.state, after.version, after.remote_job_id) == (State.SUBMITTING, 5, "ftjob-7")
+    assert (after.hold, after.failure, after.attempts, after.wake_at) == (None, None, 0, NOW)
+    assert outcome.note == "adoption asked"
+
+
+class TestDespiteCancel:
+    """What an attempt has brought, on a job of which a cancel was asked while it was under way."""
+
+    BEFORE = a_job(State.SUBMITTING, version=5, intent_until=NOW + 9)
+
+    def test_the_outcome_is_kept_and_the_cancel_too(self) -> None:
+        outcome = advance(self.BEFORE, Event.REMOTE_CREATED, now=NOW, remote_job_id="ftjob-1", wake_at=NOW + 60)
+        found = ask_cancel(self.BEFORE, now=NOW).job
+        again = despite_cancel(outcome, found, now=NOW + 1)
+        assert again is not None
+        assert (again.note, again.before) == (outcome.note, outcome.before)
+        expected = replace(outcome.job, version=7, cancel_asked=True, wake_at=NOW + 1)
+        assert again.job == expected
+
+    def test_an_end_is_an_end(self) -> None:
+        found = ask_cancel(self.BEFORE, now=NOW).job
+        again = despite_cancel(advance(self.BEFORE, Event.GAVE_UP, now=NOW), found, now=NOW + 1)
+        assert again is not None
+        assert (again.job.state, again.job.wake_at) == (State.FAILED, None)
+
+    def test_anything_else_in_between_makes_it_stale(self) -> None:
+        outcome = advance(self.BEFORE, Event.REMOTE_CREATED, now=NOW)
+        another = renew_intent(self.BEFORE, until=NOW + 99).job
+        asked_before = replace(self.BEFORE, cancel_asked=True)
+        asked = ask_cancel(self.BEFORE, now=NOW).job
+        for found in (
+            self.BEFORE,  # nothing happened at all
+            another,
+            ask_cancel(another, now=NOW).job,
+            renew_intent(asked, until=NOW + 99).job,
+            ask_cancel(asked, now=NOW + 10).job,
+        ):
+            assert despite_cancel(outcome, found, now=NOW) is None
+        known = advance(asked_before, Event.REMOTE_CREATED, now=NOW)
+        assert despite_cancel(known, renew_intent(asked_before, until=NOW + 99).job, now=NOW) is None

@@ -90,6 +90,12 @@ def test_an_intent_is_believed_until_its_deadline_and_the_grace_are_over(state: 
     assert next_action(job, ALL_WELL, NOW + GRACE) == ACTIONS[state][cancel]
 
 
+@pytest.mark.parametrize("cancel", [False, True])
+def test_what_a_person_chose_is_looked_at_and_nothing_is_created(cancel: bool) -> None:
+    chosen = a_job(State.SUBMITTING, remote_job_id="ftjob-1", cancel_asked=cancel)
+    assert next_action(chosen, ALL_WELL, NOW) == Settle()
+
+
 @pytest.mark.parametrize("state", sorted(ENDS))
 def test_an_end_needs_nothing(state: State) -> None:
     assert next_action(a_job(state, cancel_asked=True, intent_until=NOW + 9), ALL_WELL, NOW) == Rest()

@@ -10,6 +10,7 @@ from orchestrator.core.lifecycle import ENDS, State
 from orchestrator.core.observe import (
     BAD_FILE_HINT,
     MODEL_ID_PATIENCE,
+    adopted,
     choose,
     created,
     is_over,
@@ -181,11 +182,43 @@ def test_choose_takes_the_one_on_our_file() -> None:
 def test_choose_leaves_two_to_a_person_and_names_both() -> None:
     job = a_job(State.SUBMITTING, remote_file_id="file-1", round=2)
     two = [a_remote_job(JobStatus.PENDING, id=name) for name in ("ftjob-1", "ftjob-2")]
-    with pytest.raises(Ambiguous, match=r"2 remote jobs carry the tag 0123456789abcdef\.2: ftjob-1, ftjob-2"):
+    with pytest.raises(Ambiguous) as raised:
         choose(job, two)
+    said = "2 remote jobs carry the tag 0123456789abcdef.2: ftjob-1 (pending), ftjob-2 (pending)"
+    assert raised.value.message == said
+    for name in ("ftjob-1", "ftjob-2"):
+        assert f"`orchestrator adopt {job.id} {name}`" in raised.value.hint
+    assert "cost money until you cancel them" in raised.value.hint
 
 
 def test_choose_leaves_another_dataset_to_a_person() -> None:
     job = a_job(State.SUBMITTING, remote_file_id="file-2")
-    with pytest.raises(Ambiguous, match=r"ftjob-1 .* trained on file file-1, not file-2"):
+    with pytest.raises(Ambiguous, match=r"ftjob-1 .* trained on file file-1, not file-2") as raised:
         choose(job, [a_remote_job(JobStatus.PENDING)])
+    assert f"`orchestrator adopt {job.id} ftjob-1`" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("remote", "tagged", "why"),
+    [
+        ({}, [], None),
+        ({"base_model": "gpt-4.1-mini"}, [], None),
+        ({"training_file": "file-9"}, ["ftjob-1"], None),
+        ({"base_model": ""}, [], None),
+        ({"base_model": "gpt-4.1-2025-04-14"}, ["ftjob-1"], "trains gpt-4.1-2025-04-14, not gpt-4.1-mini-2025-04-14"),
+        ({"training_file": "file-9"}, ["ftjob-2"], "was trained on file file-9, not file-1"),
+    ],
+)
+def test_what_a_person_chose_is_ours_only_if_it_can_be(
+    remote: dict[str, str], tagged: list[str], why: str | None
+) -> None:
+    job = a_job(State.SUBMITTING, remote_file_id="file-1", remote_job_id="ftjob-1")
+    after = adopted(job, a_remote_job(JobStatus.RUNNING, **remote), tagged, now=NOW).job
+    if why is None:
+        assert (after.state, after.remote_job_id, after.wake_at) == (State.QUEUED, "ftjob-1", NOW)
+        return
+    assert after.hold is not None
+    assert (after.state, after.remote_job_id, after.wake_at) == (State.SUBMITTING, None, None)
+    assert after.hold.kind == "ambiguous"
+    assert why in after.hold.reason
+    assert f"`orchestrator adopt {job.id} REMOTE_ID`" in after.hold.hint

@@ -1,0 +1,43 @@
+"""Adoption: a person says which remote job is a job's, where the program must not choose."""
+
+from __future__ import annotations
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.core import advance
+from orchestrator.core.errors import ConfigError
+from orchestrator.core.job import Job, JobId
+from orchestrator.core.lifecycle import State
+from orchestrator.store import jobs
+from orchestrator.store.database import Database
+
+
+async def adopt(database: Database, job_id: str, remote_job_id: str, *, by: str, now: float) -> Job:
+    """Let the daemon take the remote job for this job's, once it has seen at the provider that it can be."""
+
+    async def change(connection: AsyncConnection) -> Job:
+        job = await _undecided(connection, job_id)
+        taken = [other for other in await jobs.of_accounts(connection, [job.account]) if other.id != job.id]
+        if other := next((other for other in taken if other.remote_job_id == remote_job_id), None):
+            raise ConfigError(
+                f"remote job {remote_job_id} is that of job {other.id} already, which is {other.state}",
+                hint="Choose one that the hint of `orchestrator status` names.",
+            )
+        outcome = advance.adopt(job, remote_job_id, now=now)
+        await jobs.record(connection, outcome, at=now, cause=by)
+        return outcome.job
+
+    return await database.write(change)
+
+
+async def _undecided(connection: AsyncConnection, job_id: str) -> Job:
+    job = (await jobs.by_id(connection, [JobId(job_id)])).get(JobId(job_id))
+    if job is None:
+        raise ConfigError(f"there is no job {job_id}", hint="`orchestrator status --json` tells each account's job.")
+    if job.state is not State.SUBMITTING or job.hold is None:
+        remote = f" and has remote job {job.remote_job_id}" if job.remote_job_id else ""
+        raise ConfigError(
+            f"job {job.id} of account {job.account} is {job.state}{remote}: there is nothing to choose",
+            hint="Only a job that is held while its remote job is unclear needs a person's choice.",
+        )
+    return job
