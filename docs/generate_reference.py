@@ -88,9 +88,7 @@ def commands_page() -> str:
     group: Any = typer.main.get_command(app)
     root = group.make_context("orchestrator", ["plan"])
     verbs = "".join(
-        f"\n## {name}\n\n```\n{_help(command, command.make_context(name, [], root, resilient_parsing=True))}\n```\n"
-        for name, command in group.commands.items()
-        if not command.hidden
+        f"\n## {name}\n\n```\n{_help(command, context)}\n```\n" for name, command, context in _verbs(group, root)
     )
     return COMMANDS.format(
         generated=GENERATED.format(source="orchestrator/cli/commands/"), overview=_help(group, root), verbs=verbs
@@ -124,6 +122,15 @@ def _setting(name: str, field: FieldInfo) -> str:
     values = [f"`{value}`" for value in get_args(field.annotation) if isinstance(value, str)]
     what = f"{field.description}{': ' if values else ''}{', '.join(values)}" if values else f"{field.description}"
     return f"| `{PREFIX}{name.upper()}` | {default} | {what} |"
+
+
+def _verbs(group: Any, above: Any, before: str = "") -> Iterator[tuple[str, Any, Any]]:
+    for name, command in group.commands.items():
+        if not command.hidden:
+            context = command.make_context(name, [], above, resilient_parsing=True)
+            yield before + name, command, context
+            if hasattr(command, "commands"):
+                yield from _verbs(command, context, f"{before}{name} ")
 
 
 def _help(command: Any, context: Any) -> str:

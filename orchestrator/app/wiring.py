@@ -13,19 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
-from pydantic import SecretStr
 
 from orchestrator import control, status
 from orchestrator.app import crash
 from orchestrator.app.clock import SystemClock
 from orchestrator.app.connections import Connections
 from orchestrator.app.database import database, queue
+from orchestrator.app.web import Inside, hide_tokens
 from orchestrator.core.account import Account
 from orchestrator.core.plan import Plan, Step
 from orchestrator.core.retirement import retirement_hold
 from orchestrator.core.retirement import warnings as retirement_warnings
 from orchestrator.core.run import Standing
-from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.secret import Redactor
+from orchestrator.core.token import Token
 from orchestrator.daemon.desired import Desired, read_desired
 from orchestrator.daemon.models import base_models
 from orchestrator.daemon.moderation import expected, moderated, recalled
@@ -42,12 +43,11 @@ from orchestrator.dispatch.embedded import EmbeddedDispatch
 from orchestrator.settings import Settings
 from orchestrator.sources.accounts import AccountsFile, read_accounts
 from orchestrator.sources.secrets import resolve_all
-from orchestrator.store import accounts, events
+from orchestrator.store import accounts, events, tokens
 
 if TYPE_CHECKING:
     from orchestrator.web.server import WebServer
 
-LONGEST_SILENCE = 30.0  # seconds without a tick before /readyz says so
 SWEEP_SECONDS = 2.0
 PRUNE_SECONDS = 60.0
 SERVICE = "service"
@@ -102,6 +102,11 @@ class App:
         """What is known of each account."""
         async with self.database.read() as connection:
             return await accounts.everyone(connection)
+
+    async def tokens(self) -> list[Token]:
+        """Every token that was made for the web door."""
+        async with self.database.read() as connection:
+            return await tokens.every(connection)
 
     async def history(self, account: str) -> list[events.Entry]:
         """The account's events, oldest first."""
@@ -216,26 +221,10 @@ class App:
         from orchestrator.web.api import create_web  # half a second that only `serve` needs
         from orchestrator.web.server import WebServer
 
-        async def look() -> status.Status:
-            return await status.look(self.database, self.clock.now())
-
-        async def health() -> status.Health:
-            silent = service.silent_for
-            return status.Health(
-                database=await self.database.reachable(),
-                ticking=silent is not None and silent < LONGEST_SILENCE,
-                problem=service.problem,
-            )
-
         settings = self.settings
-        web = create_web(
-            status=look,
-            health=health,
-            token=self._token(settings.token),
-            read_token=self._token(settings.read_token),
-            now=self.clock.now,
-        )
-        return WebServer(web, settings.host, settings.port)
+        hide_tokens(settings, self._redact)
+        inside = Inside(self.database, settings, service, self.clock.now, self.log)
+        return WebServer(create_web(inside.program()), settings.host, settings.port)
 
     async def look(self) -> status.Status:
         """The current run as it is."""
@@ -244,13 +233,6 @@ class App:
     async def recall_moderation(self, chats: Paths) -> Moderated:
         """What the moderation said of these chats before."""
         return await recalled(chats, self.database)
-
-    def _token(self, given: SecretStr | None) -> Secret | None:
-        if given is None:
-            return None
-        token = Secret(given.get_secret_value())
-        self._redact.add(token)
-        return token
 
     def _signature(self) -> Hashable:
         try:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 async def operate(app: App, verb: str, names: list[str], reason: str) -> int:
     """Do it and say what was asked of whom. No names: everyone in the run."""
-    by, now, database = f"operator:{_user()}", app.clock.now(), app.database
+    by, now, database = operator(), app.clock.now(), app.database
     if verb == "approve":
         run = await control.approve(database, by=by, now=now)
         return _say(f"run {run.id} approved at {usd(run.approved_usd)}")
@@ -40,7 +40,7 @@ async def operate(app: App, verb: str, names: list[str], reason: str) -> int:
 
 async def adopt(app: App, job_id: str, remote_job_id: str) -> int:
     """Let the service take a remote job for a job's."""
-    job = await adoption.adopt(app.database, job_id, remote_job_id, by=f"operator:{_user()}", now=app.clock.now())
+    job = await adoption.adopt(app.database, job_id, remote_job_id, by=operator(), now=app.clock.now())
     return _say(f"account {job.account}: job {job.id} is to be remote job {remote_job_id}, if it can be")
 
 
@@ -49,8 +49,9 @@ def _say(text: str) -> int:
     return DONE
 
 
-def _user() -> str:
+def operator() -> str:
+    """How the record names whoever is at this terminal."""
     try:
-        return getpass.getuser()
+        return f"operator:{getpass.getuser()}"
     except (KeyError, OSError):
-        return "unknown"
+        return "operator:unknown"

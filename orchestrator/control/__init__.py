@@ -11,6 +11,8 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orchestrator.control.tokens import create_token, revoke_token
+from orchestrator.control.verbs import Verb
 from orchestrator.core.account import Account
 from orchestrator.core.advance import Outcome, advance, ask_cancel, hold, release
 from orchestrator.core.errors import ConfigError
@@ -24,6 +26,24 @@ from orchestrator.core.run import Run, Standing
 from orchestrator.core.spec import digest
 from orchestrator.store import accounts, announcements, events, jobs, runs
 from orchestrator.store.database import Database
+
+__all__ = [
+    "FORGOTTEN",
+    "Listed",
+    "Verb",
+    "adopt_plan",
+    "approve",
+    "cancel",
+    "create_token",
+    "hold_accounts",
+    "known",
+    "list_accounts",
+    "release_accounts",
+    "retry",
+    "revoke_token",
+    "start",
+    "waive_moderation",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +104,15 @@ async def adopt_plan(database: Database, plan: Plan, *, start: bool, now: float,
     return await database.write(change)
 
 
-async def start(database: Database, *, now: float) -> Run:
+async def start(database: Database, *, by: str, now: float) -> Run:
     """Let the current run's ready jobs be submitted."""
 
     async def change(connection: AsyncConnection) -> Run:
         run = await _current(connection)
-        run = replace(run, started_at=run.started_at or now)
-        await runs.save(connection, run)
+        if run.started_at is None:
+            run = replace(run, started_at=now)
+            await runs.save(connection, run)
+            await events.append(connection, events.Entry(at=now, cause=by, note="started", run_id=run.id))
         await jobs.wake_unsent(connection, run.id, now)
         return run
 

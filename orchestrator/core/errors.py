@@ -7,6 +7,7 @@ OrchestratorError              the message says what and where; `.hint` says the
 │   └── DatasetChanged         the chats are no longer the ones that were planned
 ├── UnsafePlan                 too dear, too much, unknown: needs approval
 ├── DatabaseBusy               another process owns this database
+├── DatabaseAway               the database does not answer
 ├── ProviderError              account and request id; the text is cut and holds no secret
 │   ├── TemporaryError         try again, not before `retry_after`
 │   │   ├── RateLimited        too many requests, or a limit that resets by itself
@@ -86,6 +87,12 @@ class DatabaseBusy(OrchestratorError):
     """Another orchestrator process owns this database."""
 
     default_hint = "Stop the other process, or use PostgreSQL for several replicas."
+
+
+class DatabaseAway(OrchestratorError):
+    """The database does not answer."""
+
+    default_hint = "See that it runs and can be reached; the service goes on by itself once it does."
 
 
 class ProviderError(OrchestratorError):

@@ -176,6 +176,18 @@ moderations = Table(
     Column("scores", _json, nullable=False),
 )
 
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("role", String(16), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("last_used_at", Float),
+    Column("revoked_at", Float),
+)
+
 events = Table(
     "events",
     metadata,

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 
-from orchestrator.core.secret import Secret
-from orchestrator.status import Health, Status, as_json
+from orchestrator.status import as_json
+from orchestrator.web.actions import Actions
 from orchestrator.web.dashboard import Dashboard
 from orchestrator.web.door import Door
 from orchestrator.web.guard import Guard
@@ -19,21 +18,16 @@ from orchestrator.web.headers import etag, unchanged
 from orchestrator.web.login import Login
 from orchestrator.web.pages import STATIC_FOLDER
 from orchestrator.web.problem import explain_errors
+from orchestrator.web.program import Program
 
 
-def create_web(
-    *,
-    status: Callable[[], Awaitable[Status]],
-    health: Callable[[], Awaitable[Health]],
-    token: Secret | None,
-    read_token: Secret | None,
-    now: Callable[[], float],
-) -> FastAPI:
-    """The application. With a token, all but the two probes needs one; without, only this machine is served."""
-    door = Door(token, read_token, now)
+def create_web(program: Program) -> FastAPI:
+    """The application. Where there is a token, all but the two probes needs one; else only this machine is served."""
+    door = Door(program)
     app = FastAPI(title="orchestrator", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.include_router(Api(status, health).routes)
-    app.include_router(Dashboard(status, health, now, door).routes)
+    app.include_router(Api(program).routes)
+    app.include_router(Actions(program).routes, prefix="/api/v1")
+    app.include_router(Dashboard(program).routes)
     app.include_router(Login(door).routes)
     app.mount("/static", StaticFiles(directory=STATIC_FOLDER))
     app.add_middleware(Guard, door=door)
@@ -44,9 +38,8 @@ def create_web(
 class Api:
     """The read model as JSON, and two probes."""
 
-    def __init__(self, status: Callable[[], Awaitable[Status]], health: Callable[[], Awaitable[Health]]) -> None:
-        self._status = status
-        self._health = health
+    def __init__(self, program: Program) -> None:
+        self._program = program
         self.routes = APIRouter()
         self.routes.add_api_route("/status", self.status, methods=["GET"])
         self.routes.add_api_route("/healthz", self.healthz, methods=["GET"])
@@ -54,8 +47,8 @@ class Api:
 
     async def status(self, request: Request) -> Response:
         """The whole picture. `problem` is why the accounts file as it is now is not in force."""
-        problem = (await self._health()).problem
-        document = as_json(await self._status()) | {"problem": asdict(problem) if problem else None}
+        problem = (await self._program.health()).problem
+        document = as_json(await self._program.status()) | {"problem": asdict(problem) if problem else None}
         body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
         tag = etag(body)
         return unchanged(request, tag, "no-cache") or Response(
@@ -68,6 +61,6 @@ class Api:
 
     async def readyz(self) -> Response:
         """The service can do its work, or which part cannot."""
-        health = await self._health()
+        health = await self._program.health()
         answer = {"ready": health.ready, "database": health.database, "ticking": health.ticking}
         return JSONResponse(answer, 200 if health.ready else 503, {"Cache-Control": "no-store"})

@@ -3,75 +3,53 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+import secrets
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final
 
 from fastapi import Request
 from fastapi.responses import Response
 
-from orchestrator.core.secret import Secret
+from orchestrator.core.token import Role, Token, hash_of
+from orchestrator.web.principal import Principal
+from orchestrator.web.program import Program
 
 COOKIE: Final = "orchestrator_session"
 SESSION_SECONDS: Final = 12 * 3600
-
-
-class Role(StrEnum):
-    """What someone who came in may do."""
-
-    OPERATOR = "operator"
-    READER = "reader"
-
-
-@dataclass(frozen=True, slots=True)
-class _Key:
-    role: Role
-    token: Secret
-
-    def opens_with(self, given: bytes) -> bool:
-        known = sha256(self.token.reveal().encode()).digest()  # of equal length, so that the time tells nothing
-        return hmac.compare_digest(known, sha256(given).digest())
-
-    def sign(self, expires: int) -> str:
-        """Signed with the token itself: a restart keeps the session, a changed token ends it."""
-        message = f"session {self.role} {expires}".encode()
-        return hmac.new(self.token.reveal().encode(), message, sha256).hexdigest()
+USE_SECONDS: Final = 300.0  # a use this soon after the one that was noted is not noted
 
 
 class Door:
-    """Knows the tokens. Without any, everyone who reaches this machine's own address is let in."""
+    """Knows the tokens. Where there never was one, everyone who reaches this machine's own address is let in."""
 
-    def __init__(self, token: Secret | None, read_token: Secret | None, now: Callable[[], float]) -> None:
-        pairs = ((Role.OPERATOR, token), (Role.READER, read_token))
-        self._keys: Sequence[_Key] = [_Key(role, secret) for role, secret in pairs if secret is not None]
-        self._now = now
+    def __init__(self, program: Program) -> None:
+        self._program = program
 
-    @property
-    def locked(self) -> bool:
-        """Whether a token is needed."""
-        return bool(self._keys)
+    async def locked(self) -> bool:
+        """Whether a token is needed. The last one's end opens nothing: a revoked token locks too."""
+        return bool(await self._program.tokens())
 
-    def role(self, request: Request) -> Role | None:
+    async def who(self, request: Request) -> Principal | None:
         """Who asks, or None for a stranger."""
-        if not self.locked:
-            return Role.OPERATOR
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
-            key = self._key_for(given.strip().encode("latin-1"))
-            return key.role if key else None
-        return self._by_session(request.cookies.get(COOKIE, ""))
+        tokens = await self._program.tokens()
+        if not tokens:
+            return Principal("", Role.OPERATOR, session="")
+        given = bearer(request)
+        if given is not None:
+            token = await self._opening(given.encode("latin-1"), tokens)
+            return Principal(token.name, token.role) if token else None
+        return self._by_session(request.cookies.get(COOKIE, ""), tokens)
 
-    def let_in(self, token: str, response: Response, *, secure: bool) -> bool:
-        """Give the browser a session if the token is one of ours."""
-        key = self._key_for(token.encode())
-        if key is None:
+    async def let_in(self, text: str, response: Response, *, secure: bool) -> bool:
+        """Give the browser a session if this is the text of one of our tokens."""
+        token = await self._opening(text.encode(), await self._program.tokens())
+        if token is None:
             return False
-        expires = int(self._now()) + SESSION_SECONDS
+        session = f"{int(self._program.now()) + SESSION_SECONDS}.{secrets.token_hex(8)}"
         response.set_cookie(
             COOKIE,
-            f"{expires}.{key.sign(expires)}",
+            f"{session}.{self._sign(token, session)}",
             max_age=SESSION_SECONDS,
             httponly=True,
             samesite="strict",
@@ -83,14 +61,36 @@ class Door:
         """Take the browser's session away."""
         response.delete_cookie(COOKIE, httponly=True, samesite="strict")
 
-    def _key_for(self, given: bytes) -> _Key | None:
-        return next((key for key in self._keys if key.opens_with(given)), None)
+    def csrf(self, principal: Principal) -> str:
+        """What this session's forms must carry, and no other site can know."""
+        return self._keyed(f"csrf {principal.session}")
 
-    def _by_session(self, cookie: str) -> Role | None:
-        until, _, signature = cookie.partition(".")
-        if not (until.isascii() and until.isdigit() and signature.isascii()) or len(until) > 12:
+    async def _opening(self, given: bytes, tokens: Sequence[Token]) -> Token | None:
+        known = hash_of(given)
+        token = next((token for token in tokens if token.opens_with(known)), None)
+        if token and self._program.now() - (token.last_used_at or 0.0) > USE_SECONDS:
+            await self._program.token_used(token)
+        return token
+
+    def _by_session(self, cookie: str, tokens: Sequence[Token]) -> Principal | None:
+        session, _, signature = cookie.rpartition(".")
+        until = session.partition(".")[0]
+        if not (cookie.isascii() and until.isdigit()) or len(until) > 12 or int(until) <= self._program.now():
             return None
-        expires = int(until)
-        if expires <= self._now():
-            return None
-        return next((key.role for key in self._keys if hmac.compare_digest(key.sign(expires), signature)), None)
+        for token in tokens:
+            if token.revoked_at is None and hmac.compare_digest(self._sign(token, session), signature):
+                return Principal(token.name, token.role, session)
+        return None
+
+    def _sign(self, token: Token, session: str) -> str:
+        """Signed for the token: when it is revoked or changed, its sessions are over."""
+        return self._keyed(f"session {token.name} {token.role} {token.hash} {session}")
+
+    def _keyed(self, text: str) -> str:
+        return hmac.new(self._program.session_key, text.encode(), sha256).hexdigest()
+
+
+def bearer(request: Request) -> str | None:
+    """The token that a program sent along, if it sent one."""
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    return given.strip() if scheme.lower() == "bearer" else None

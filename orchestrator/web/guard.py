@@ -1,25 +1,32 @@
-"""Guard: stands before every route. Right host, right person, safe headers."""
+"""Guard: stands before every route. Right host, right person, nothing forged, nothing huge, safe headers."""
 
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import quote, urlsplit
 
 from fastapi import Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.loopback import is_loopback
+from orchestrator.web.body import Body
 from orchestrator.web.door import Door
+from orchestrator.web.forgery import from_elsewhere, is_forged
 from orchestrator.web.headers import SECURITY_HEADERS
-from orchestrator.web.problem import problem
+from orchestrator.web.principal import Principal
+from orchestrator.web.problem import explain, problem
 
-OPEN: Final = frozenset({"/healthz", "/readyz", "/login", "/logout"})
+OPEN: Final = frozenset({"/healthz", "/readyz", "/login"})
 STATIC: Final = "/static/"  # the program's own published files: the login page needs them
+LOGOUT: Final = "/logout"
+_LOOKING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Guard:
-    """ASGI middleware. What gets through has its role in `request.state.role`."""
+    """ASGI middleware. What gets through has its principal and its csrf token in `request.state`."""
 
     def __init__(self, app: ASGIApp, door: Door) -> None:
         self._app = app
@@ -37,41 +44,80 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
-        request = Request(scope)
-        answer = self._refusal(request) or self._app
-        await answer(scope, receive, send_safely)
+        request, body = Request(scope), Body(receive)
+        try:
+            refusal = await self._refusal(request, body)
+        except OrchestratorError as error:
+            refusal = explain(error)
+        await (refusal or self._app)(scope, body.again, send_safely)
 
-    def _refusal(self, request: Request) -> Response | None:
-        if not self._door.locked and not is_loopback(_host(request)):
-            return problem(
-                421,
-                "this service answers only to names of this machine",
-                "Open it as http://127.0.0.1 or http://localhost with its port, "
-                "or set ORCHESTRATOR_TOKEN to serve it under other names.",
-            )
-        path = request.url.path
-        request.state.role = self._door.role(request)
-        if request.state.role or path in OPEN or path.startswith(STATIC):
+    async def _refusal(self, request: Request, body: Body) -> Response | None:
+        path, known_host, who = request.url.path, is_loopback(_host(request)), None
+        if path in OPEN or path.startswith(STATIC):
+            if not known_host and not await self._door.locked():
+                return _misdirected()
+        else:
+            who = await self._door.who(request)
+            if who is None:
+                return _login_first(request)
+            if not known_host and not who.name:
+                return _misdirected()
+            request.state.principal, request.state.csrf = who, self._door.csrf(who)
+        return None if request.method in _LOOKING else await self._refused_change(request, who, body)
+
+    async def _refused_change(self, request: Request, who: Principal | None, body: Body) -> Response | None:
+        if from_elsewhere(request):
+            return _foreign()
+        if not await body.read(request):
+            return problem(413, "the request is too large", f"Send at most {Body.MOST:,} bytes.")
+        if who is None:
             return None
-        return _login_first(request) if path == "/" else _unauthorized()
+        if is_forged(request, who, body.content, request.state.csrf):
+            return _foreign()
+        return None if who.may_act or request.url.path == LOGOUT else _only_looking(who)
 
 
 def _login_first(request: Request) -> Response:
-    """A browser is shown the way to the login page; it comes back to the same filters."""
-    login = "/login" + (f"?{request.url.query}" if request.url.query else "")
-    if "HX-Request" in request.headers:
+    """A browser is shown the way to the login page; it comes back to the same page and filters."""
+    asks = "HX-Request" in request.headers  # the page itself is what to come back to, not the part it asked for
+    seen = urlsplit(request.headers.get("HX-Current-URL", "") if asks else str(request.url))
+    page = f"{seen.path}?{seen.query}" if seen.query else seen.path
+    login = "/login" if page in {"", "/", LOGOUT} else f"/login?to={quote(page, safe='')}"
+    if asks:
         return Response(status_code=401, headers={"HX-Redirect": login})
     if "text/html" in request.headers.get("Accept", ""):
         return RedirectResponse(login, 303)
-    return _unauthorized()
-
-
-def _unauthorized() -> Response:
     return problem(
         401,
         "a token is needed",
-        "Send the header `Authorization: Bearer …` with the service's ORCHESTRATOR_TOKEN or ORCHESTRATOR_READ_TOKEN.",
+        "Send the header `Authorization: Bearer …` with ORCHESTRATOR_TOKEN, ORCHESTRATOR_READ_TOKEN "
+        "or a token that `orchestrator token create` made.",
         headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
+def _misdirected() -> Response:
+    return problem(
+        421,
+        "this service answers only to names of this machine",
+        "Open it as http://127.0.0.1 or http://localhost with its port, "
+        "or set ORCHESTRATOR_TOKEN to serve it under other names.",
+    )
+
+
+def _only_looking(who: Principal) -> Response:
+    return problem(
+        403,
+        f"the token {who.name} may only look",
+        "Use an operator's token: `orchestrator token create NAME --role operator` makes one.",
+    )
+
+
+def _foreign() -> Response:
+    return problem(
+        403,
+        "this request was not made on a page of this session",
+        "Load the page again and repeat it there. Behind a proxy, see that it passes the Host header on.",
     )
 
 

@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -39,7 +40,10 @@ _environment.filters |= {
 }
 
 
-def page(template: str, *, status: int = 200, headers: dict[str, str] | None = None, **values: Any) -> HTMLResponse:
-    """A template as an answer."""
-    html = _environment.get_template(template).render(**values)
+def page(
+    request: Request, template: str, *, status: int = 200, headers: dict[str, str] | None = None, **values: Any
+) -> HTMLResponse:
+    """A template as an answer. It may use `principal`, None for a stranger, and `csrf`, which every form carries."""
+    who = {name: getattr(request.state, name, None) for name in ("principal", "csrf")}
+    html = _environment.get_template(template).render(**who, **values)
     return HTMLResponse(html, status, {"Cache-Control": "no-store", **(headers or {})})

@@ -6,16 +6,28 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.errors import DatabaseAway, OrchestratorError
 from orchestrator.web.headers import SECURITY_HEADERS
 
+_FAULTS = 10  # of a request that are told
 _HINTS = {
     404: "Known are /, /status, /healthz and /readyz.",
     405: "The Allow header names the methods of this path.",
 }
+
+
+class Refused(Exception):
+    """What was asked cannot be done as things are; `status` is HTTP's."""
+
+    def __init__(self, status: int, detail: str, hint: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.hint = hint
 
 
 def problem(
@@ -28,9 +40,16 @@ def problem(
     return JSONResponse(body, status, headers, media_type="application/problem+json")
 
 
+def explain(error: OrchestratorError) -> JSONResponse:
+    """An error of ours as an answer."""
+    return problem(503 if isinstance(error, DatabaseAway) else 500, error.message, error.hint, kind=error.kind)
+
+
 def explain_errors(app: FastAPI) -> None:
     """Let every error of the app leave as a problem."""
     app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(Refused, _declined)
     app.add_exception_handler(OrchestratorError, _known)
     app.add_exception_handler(Exception, _unknown)
 
@@ -40,9 +59,20 @@ def _refused(_: Request, error: Exception) -> JSONResponse:
     return problem(error.status_code, error.detail, _HINTS.get(error.status_code, ""), headers=error.headers)
 
 
+def _declined(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Refused)
+    return problem(error.status, error.detail, error.hint)
+
+
+def _malformed(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+    return problem(422, "; ".join(faults[:_FAULTS]), "`/api/v1/openapi.json` says what this path understands.")
+
+
 def _known(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, OrchestratorError)
-    return problem(500, error.message, error.hint, kind=error.kind)
+    return explain(error)
 
 
 def _unknown(_: Request, __: Exception) -> JSONResponse:

@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +16,12 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, Response, async_playwright, expect
 
+from orchestrator.control import Verb
 from orchestrator.core.errors import Failure
-from orchestrator.core.secret import Secret
+from orchestrator.core.token import Role, Token, hash_of
 from orchestrator.status import Health, JobView, RunView, Status
 from orchestrator.web.api import create_web
+from orchestrator.web.program import Program
 from orchestrator.web.server import WebServer
 
 expect.set_options(timeout=20_000)  # polls come every 2 seconds, and the machine may be busy
@@ -58,12 +60,17 @@ class Dashboard:
 
     def __init__(self, *, token: str | None = None) -> None:
         self.status = run_of(five_accounts())
+        self._tokens = [_token(token)] if token else []
         self._app = create_web(
-            status=self._look,
-            health=self._feel,
-            token=Secret(token) if token else None,
-            read_token=None,
-            now=self._now,
+            Program(
+                now=self._now,
+                status=self._look,
+                health=self._feel,
+                tokens=self._every_token,
+                token_used=_nothing,
+                session_key=b"of the tests",
+                act=_refused,
+            )
         )
         self._port = 0
         self._server: WebServer | None = None
@@ -98,8 +105,24 @@ class Dashboard:
     async def _feel(self) -> Health:
         return Health(database=True, ticking=True)
 
+    async def _every_token(self) -> list[Token]:
+        return self._tokens
+
     def _now(self) -> float:
         return self.time
+
+
+def _token(text: str) -> Token:
+    known: dict[str, Any] = {"created_at": 0.0, "created_by": "environment"}
+    return Token(name="environment", role=Role.OPERATOR, hash=hash_of(text.encode()), **known)
+
+
+async def _nothing(_: Token) -> None:
+    pass
+
+
+async def _refused(verb: Verb, accounts: Sequence[str], *, reason: str, by: str) -> Sequence[str]:
+    raise AssertionError(f"{verb} by {by}")
 
 
 class Watched:

@@ -176,7 +176,7 @@ async def test_log_in_and_out(browser: Browser) -> None:
         await page.goto(f"{dashboard.url}/?state=running")
         await page.get_by_label("Token").fill("wrong")
         await page.get_by_role("button", name="Log in").click()
-        await expect(page.get_by_role("alert")).to_contain_text("not the service’s token")
+        await expect(page.get_by_role("alert")).to_contain_text("none of the service’s tokens")
         await page.screenshot(path=ARTIFACTS / "login.png")
         await page.get_by_label("Token").fill(TOKEN)
         await page.keyboard.press("Enter")
@@ -199,7 +199,7 @@ async def test_a_session_that_ends_leads_to_the_login_page(browser: Browser) -> 
         await page.keyboard.press("Enter")
         await expect(page.locator(ROWS)).to_have_count(1)
         dashboard.time += 24 * 3600
-        await expect(page).to_have_url(f"{dashboard.url}/login?state=running")
+        await expect(page).to_have_url(f"{dashboard.url}/login?to=%2F%3Fstate%3Drunning")
 
 
 async def test_a_service_that_is_gone_is_told_and_comes_back(browser: Browser, dashboard: Dashboard) -> None:

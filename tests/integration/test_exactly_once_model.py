@@ -239,7 +239,7 @@ class ExactlyOnce(RuleBasedStateMachine):
             case "release":
                 complete(control.release_accounts(database, ["acme"], by="model", now=now))
             case "start":
-                complete(control.start(database, now=now))
+                complete(control.start(database, by="model", now=now))
 
     def people_choose(self, which: int) -> None:
         """Only of what is held a person can choose, and only of what there is."""

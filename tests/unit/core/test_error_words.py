@@ -26,6 +26,7 @@ KINDS = {
     "DatasetChanged": "dataset_changed",
     "UnsafePlan": "unsafe_plan",
     "DatabaseBusy": "database_busy",
+    "DatabaseAway": "database_away",
     "ProviderError": "provider_error",
     "TemporaryError": "temporary_error",
     "RateLimited": "rate_limited",

@@ -1,9 +1,15 @@
 from __future__ import annotations
 
-import pytest
-from web_values import Service, ready
+import re
+from typing import Any
 
-from orchestrator.web.door import SESSION_SECONDS
+import httpx2
+import pytest
+from web_values import NOW, Service, ready, token
+
+from orchestrator.core.errors import DatabaseAway
+from orchestrator.core.token import Role
+from orchestrator.web.door import SESSION_SECONDS, USE_SECONDS
 
 TOKEN = "operator-token-1"
 READ = "reader-token-2"
@@ -17,6 +23,11 @@ def locked() -> Service:
 
 def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
+
+
+async def mark(client: httpx2.AsyncClient) -> str:
+    """What the page's forms carry."""
+    return str(re.findall(r'name="csrf" value="([0-9a-f]{64})"', (await client.get("/", headers=HTML)).text)[0])
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/login", "/static/style.css"])
@@ -71,24 +82,36 @@ async def test_a_read_token_alone_locks_too() -> None:
 async def test_a_browser_is_shown_the_login_page_and_comes_back_to_its_filters() -> None:
     async with locked().client() as client:
         sent = await client.get("/?state=failed&q=a%26b", headers=HTML)
-        assert (sent.status_code, sent.headers["location"]) == (303, "/login?state=failed&q=a%26b")
+        assert (sent.status_code, sent.headers["location"]) == (303, "/login?to=%2F%3Fstate%3Dfailed%26q%3Da%2526b")
         form = await client.get(sent.headers["location"])
-        assert 'action="/login?state=failed&amp;q=a%26b"' in form.text
+        assert 'action="/login?to=%2F%3Fstate%3Dfailed%26q%3Da%2526b"' in form.text
         entered = await client.post(sent.headers["location"], data={"token": TOKEN})
         assert (entered.status_code, entered.headers["location"]) == (303, "/?state=failed&q=a%26b")
         assert (await client.get(entered.headers["location"], headers=HTML)).status_code == 200
 
 
-async def test_the_login_page_leads_nowhere_else() -> None:
+@pytest.mark.parametrize(
+    ("wanted", "target"),
+    [
+        ("/dataset?x=1", "/dataset?x=1"),
+        ("//evil.example/", "/"),
+        ("/\\evil.example/", "/"),
+        ("https://evil.example/", "/"),
+        ("/a\r\nX: y", "/"),
+        ("evil", "/"),
+    ],
+)
+async def test_the_login_page_leads_nowhere_else(wanted: str, target: str) -> None:
     async with locked().client() as client:
-        entered = await client.post("/login?next=//evil.example/", data={"token": TOKEN})
-    assert entered.headers["location"] == "/?next=//evil.example/"
+        entered = await client.post("/login", params={"to": wanted}, data={"token": TOKEN})
+    assert entered.headers["location"] == target
 
 
-async def test_a_poll_of_an_ended_session_leads_to_the_login_page() -> None:
+async def test_a_poll_of_an_ended_session_leads_to_the_login_page_and_back_to_the_page() -> None:
+    polled = {"HX-Request": "true", "HX-Current-URL": "http://127.0.0.1:8080/?state=failed"}
     async with locked().client() as client:
-        answer = await client.get("/?state=failed", headers=HTML | {"HX-Request": "true"})
-    assert (answer.status_code, answer.headers["hx-redirect"]) == (401, "/login?state=failed")
+        answer = await client.get("/?state=failed&part=rows", headers=HTML | polled)
+    assert (answer.status_code, answer.headers["hx-redirect"]) == (401, "/login?to=%2F%3Fstate%3Dfailed")
 
 
 async def test_a_session_cookie_is_kept_from_scripts_and_other_sites() -> None:
@@ -148,9 +171,10 @@ async def test_a_wrong_bearer_token_is_not_helped_by_a_session() -> None:
 async def test_logged_in_as_who_until_logged_out(token: str, role: str) -> None:
     async with locked().client() as client:
         await client.post("/login", data={"token": f" {token} "})
-        assert f">{role}<" in (await client.get("/", headers=HTML)).text
+        assert f">environment, {role}<" in (await client.get("/", headers=HTML)).text
         assert (await client.get("/login")).headers["location"] == "/"
-        left = await client.post("/logout")
+        assert (await client.post("/logout")).status_code == 403, "without the session's mark"
+        left = await client.post("/logout", data={"csrf": await mark(client)})
         assert (left.status_code, left.headers["location"]) == (303, "/login")
         assert (await client.get("/status")).status_code == 401
 
@@ -161,13 +185,13 @@ async def test_a_wrong_token_is_told_and_not_repeated(data: dict[str, str]) -> N
         answer = await client.post("/login", data=data)
     assert answer.status_code == 401
     assert "set-cookie" not in answer.headers
-    assert "not the service’s token" in answer.text
+    assert "none of the service’s tokens" in answer.text
     assert "<script>" not in answer.text
 
 
 async def test_a_large_form_is_refused() -> None:
     async with locked().client() as client:
-        assert (await client.post("/login", data={"token": "x" * 5000})).status_code == 413
+        assert (await client.post("/login", data={"token": "x" * 2_000_000})).status_code == 413
 
 
 LOOPBACK = ["127.0.0.1", "127.0.0.1:8080", "localhost", "LOCALHOST:8080", "[::1]", "[::1]:8080", "127.1.2.3:1"]
@@ -204,3 +228,68 @@ async def test_without_a_token_there_is_nothing_to_log_in_to() -> None:
     async with Service(ready("acme")).client() as client:
         assert (await client.get("/login")).headers["location"] == "/"
         assert "Log out" not in (await client.get("/")).text
+
+
+MADE = "orch_" + "m" * 43
+
+
+def made(**values: Any) -> Service:
+    """A service with a token in its database and none in its settings."""
+    service = Service(ready("acme"))
+    service.tokens = [token("ci", MADE, Role.OPERATOR, **values)]
+    return service
+
+
+async def test_a_token_that_was_made_opens_until_it_is_revoked() -> None:
+    service = made()
+    async with service.client("http://orchestrator.example") as client:
+        assert (await client.get("/status")).status_code == 401
+        assert (await client.get("/status", headers=bearer(MADE))).status_code == 200
+        service.tokens = [token("ci", MADE, revoked_at=NOW)]
+        assert (await client.get("/status", headers=bearer(MADE))).status_code == 401
+
+
+async def test_revoking_the_last_token_unlocks_nothing() -> None:
+    async with made(revoked_at=NOW).client() as client:
+        assert (await client.get("/status")).status_code == 401
+
+
+async def test_a_session_ends_when_its_token_is_revoked() -> None:
+    service = made()
+    async with service.client() as client:
+        assert (await client.post("/login", data={"token": MADE})).status_code == 303
+        assert (await client.get("/status")).status_code == 200
+        service.tokens = [token("ci", MADE, revoked_at=NOW), token("new", "another")]
+        assert (await client.get("/status")).status_code == 401
+
+
+async def test_a_session_does_not_rise_with_another_token_of_the_same_name() -> None:
+    service = made()
+    service.tokens = [token("ci", MADE, Role.READER)]
+    async with service.client() as client:
+        await client.post("/login", data={"token": MADE})
+        service.tokens = [token("ci", MADE, Role.OPERATOR)]
+        assert (await client.get("/status")).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("before", "noted"),
+    [(None, ["ci"]), (NOW - USE_SECONDS - 1, ["ci"]), (NOW - USE_SECONDS + 1, [])],
+)
+async def test_a_use_is_noted_coarsely(before: float | None, noted: list[str]) -> None:
+    service = made(last_used_at=before)
+    async with service.client() as client:
+        await client.get("/status", headers=bearer(MADE))
+        await client.get("/status", headers=bearer("wrong"))
+    assert service.used == noted
+
+
+async def test_while_the_database_is_away_nobody_comes_in_and_it_is_said() -> None:
+    service = made()
+    service.tokens = DatabaseAway("the database does not answer")
+    async with service.client() as client:
+        answer = await client.get("/status", headers=bearer(MADE))
+        assert (await client.get("/healthz")).status_code == 200
+    assert (answer.status_code, answer.json()["kind"]) == (503, "database_away")
+    assert answer.json()["hint"]
+    assert answer.headers["x-frame-options"] == "DENY"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import httpx2
 
+from orchestrator.control import Verb
 from orchestrator.core.errors import Failure
-from orchestrator.core.secret import Secret
+from orchestrator.core.token import Role, Token, hash_of
 from orchestrator.status import Health, JobView, RunView, Status
 from orchestrator.web.api import create_web
+from orchestrator.web.program import Program
 
 NOW = 1_790_000_000.0
 FINE = Health(database=True, ticking=True)
@@ -63,14 +66,22 @@ def status(*jobs: JobView, **values: Any) -> Status:
     return Status(run=run(**values), jobs=jobs, counts=dict(counts))
 
 
+def token(name: str, text: str, role: Role = Role.OPERATOR, **values: Any) -> Token:
+    known: dict[str, Any] = {"created_at": NOW - 900, "created_by": "operator:me"}
+    return Token(name=name, role=role, hash=hash_of(text.encode()), **known | values)
+
+
 class Service:
-    """What the application is asked about. A test changes `status`, `health` and `now` as it goes on."""
+    """What the application is asked about. A test changes `status`, `health`, `tokens` and `now` as it goes on."""
 
     def __init__(self, *jobs: JobView, token: str | None = None, read_token: str | None = None) -> None:
         self.status: Status | Exception = status(*jobs)
         self.health = FINE
         self.now = NOW
-        self._tokens = {"token": token, "read_token": read_token}
+        self.tokens: list[Token] | Exception = environment(token, read_token)
+        self.used: list[str] = []
+        self.asked: list[tuple[Verb, list[str], str, str]] = []
+        self.refusal: Exception | None = None
 
     async def _look(self) -> Status:
         if isinstance(self.status, Exception):
@@ -80,8 +91,35 @@ class Service:
     async def _feel(self) -> Health:
         return self.health
 
+    async def _tokens(self) -> Sequence[Token]:
+        if isinstance(self.tokens, Exception):
+            raise self.tokens
+        return self.tokens
+
+    async def _used(self, token: Token) -> None:
+        self.used.append(token.name)
+
+    async def _act(self, verb: Verb, accounts: Sequence[str], *, reason: str, by: str) -> Sequence[str]:
+        if self.refusal:
+            raise self.refusal
+        self.asked.append((verb, list(accounts), reason, by))
+        return accounts
+
     def client(self, origin: str = "http://127.0.0.1:8080", **headers: str) -> httpx2.AsyncClient:
-        secrets = {name: Secret(value) if value else None for name, value in self._tokens.items()}
-        app = create_web(status=self._look, health=self._feel, now=lambda: self.now, **secrets)
-        transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+        program = Program(
+            now=lambda: self.now,
+            status=self._look,
+            health=self._feel,
+            tokens=self._tokens,
+            token_used=self._used,
+            session_key=b"of the tests",
+            act=self._act,
+        )
+        transport = httpx2.ASGITransport(app=create_web(program), raise_app_exceptions=False)
         return httpx2.AsyncClient(transport=transport, base_url=origin, headers=headers)
+
+
+def environment(operator: str | None, reader: str | None) -> list[Token]:
+    """The tokens of the settings."""
+    given = {Role.OPERATOR: operator, Role.READER: reader}
+    return [token("environment", text, role) for role, text in given.items() if text]

@@ -1,0 +1,35 @@
+"""Queries about tokens. Their texts are never here, only hashes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.core.token import Role, Token
+from orchestrator.store.tables import tokens
+
+_COLUMNS = [tokens.c[field.name] for field in fields(Token)]
+_EVERY = select(*_COLUMNS).order_by(tokens.c.created_at, tokens.c.name)
+
+
+async def every(connection: AsyncConnection) -> list[Token]:
+    """Every token ever made, the oldest first; the revoked too."""
+    rows = await connection.execute(_EVERY)
+    return [Token(**{**row._mapping, "role": Role(row.role)}) for row in rows]
+
+
+async def add(connection: AsyncConnection, token: Token) -> None:
+    """Keep a new token."""
+    await connection.execute(insert(tokens).values(asdict(token)))
+
+
+async def revoke(connection: AsyncConnection, name: str, at: float) -> None:
+    """From now on the token opens nothing."""
+    await connection.execute(update(tokens).where(tokens.c.name == name).values(revoked_at=at))
+
+
+async def note_use(connection: AsyncConnection, name: str, at: float) -> None:
+    """Remember when it was used last."""
+    await connection.execute(update(tokens).where(tokens.c.name == name).values(last_used_at=at))

@@ -1,0 +1,120 @@
+"""Actions: what an operator asks through the API. Every one is on record with the token's name."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict, Field
+
+from orchestrator.control import Verb
+from orchestrator.web.asking import APPLIES, Asking
+from orchestrator.web.principal import Principal, principal
+from orchestrator.web.program import Program
+from orchestrator.web.query import Query
+
+Who = Annotated[Principal, Depends(principal)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    reason: str = Field("", max_length=1000, description="Kept in the record.")
+
+
+class Named(_Body):
+    """These accounts."""
+
+    accounts: list[str] = Field(min_length=1)
+    expect: int | None = Field(None, description="How many accounts are meant; refused when it is not so.")
+
+
+class Filter(BaseModel):
+    """As on the dashboard: what is left out matches everything."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    state: str = Field("", description="A state, or `held`.")
+    text: str = Field("", description="Anywhere in names, labels, ids and errors.")
+
+
+class Matching(_Body):
+    """All accounts that match the filter and that the action applies to."""
+
+    filter: Filter
+    expect: int = Field(description="How many that are, as it was confirmed; refused when it is no longer so.")
+
+
+class Approval(BaseModel):
+    """The current run at its price."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    expect_usd: float | None = Field(None, description="The price that is meant; refused when it has changed.")
+
+
+class Waiver(BaseModel):
+    """The current run, although its chats were not moderated."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = Field(max_length=1000, pattern=r"\S", description="Why; stays in the run's record.")
+
+
+class Done(BaseModel):
+    """What was asked of whom; the service sees to it."""
+
+    action: Verb
+    accounts: list[str]
+    count: int = Field(description="How many accounts these are.")
+
+
+class Actions:
+    """One path a verb."""
+
+    def __init__(self, program: Program) -> None:
+        self._asking = Asking(program)
+        self.routes = APIRouter(prefix="/actions", tags=["actions"])
+        self.routes.add_api_route("/approve", self.approve, methods=["POST"], operation_id="approve")
+        self.routes.add_api_route("/waive", self.waive, methods=["POST"], operation_id="waive")
+        self.routes.add_api_route("/start", self.start, methods=["POST"], operation_id="start")
+        for verb in APPLIES:
+            self.routes.add_api_route(f"/{verb}", self._of_accounts(verb), methods=["POST"], operation_id=verb.value)
+
+    async def approve(self, who: Who, body: Approval) -> Done:
+        """Let the held run go on in spite of its price."""
+        return _done(Verb.APPROVE, await self._asking.of_run(Verb.APPROVE, who, expect_usd=body.expect_usd))
+
+    async def waive(self, who: Who, body: Waiver) -> Done:
+        """Let the run go on although its chats were not moderated."""
+        return _done(Verb.WAIVE, await self._asking.of_run(Verb.WAIVE, who, reason=body.reason))
+
+    async def start(self, who: Who) -> Done:
+        """Let the run's ready jobs be submitted."""
+        return _done(Verb.START, await self._asking.of_run(Verb.START, who))
+
+    def _of_accounts(self, verb: Verb) -> Callable[..., Awaitable[Done]]:
+        async def ask(who: Who, body: Named | Matching) -> Done:
+            asking = self._asking
+            if isinstance(body, Named):
+                asked = asking.of_accounts(verb, who, body.accounts, expect=body.expect, reason=body.reason)
+            else:
+                query = Query(state=body.filter.state, text=body.filter.text.strip())
+                asked = asking.of_matching(verb, who, query, expect=body.expect, reason=body.reason)
+            return _done(verb, await asked)
+
+        ask.__doc__ = SUMMARIES[verb]
+        return ask
+
+
+SUMMARIES = {
+    Verb.CANCEL: "Cancel the jobs of these accounts.",
+    Verb.RETRY: "Start failed jobs again, as new remote jobs.",
+    Verb.HOLD: "Set accounts aside until they are released.",
+    Verb.RELEASE: "Let held accounts go on; their keys are verified anew.",
+}
+
+
+def _done(verb: Verb, accounts: Sequence[str]) -> Done:
+    return Done(action=verb, accounts=list(accounts), count=len(accounts))

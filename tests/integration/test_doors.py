@@ -1,0 +1,139 @@
+"""The web door upon a real database: tokens, actions and their record."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import httpx2
+import pytest
+import structlog
+from sqlalchemy import text
+from store_values import NOW, RUN, a_job, fill, read_job
+
+from orchestrator import control
+from orchestrator.app.web import Inside
+from orchestrator.core.errors import ConfigError
+from orchestrator.core.lifecycle import State
+from orchestrator.core.token import Role, hash_of
+from orchestrator.settings import load_settings
+from orchestrator.store import tokens
+from orchestrator.store.database import Database
+from orchestrator.web.api import create_web
+
+OPERATOR = "orch_operator-of-the-tests"
+READER = "orch_reader-of-the-tests"
+
+
+class Served:
+    """The application upon the database, and the time it is told."""
+
+    def __init__(self, database: Database) -> None:
+        self.now = NOW
+        silent = cast(Any, SimpleNamespace(silent_for=0.0, problem=None))
+        self.inside = Inside(database, load_settings({}), silent, lambda: self.now, structlog.get_logger())
+        self.app = create_web(self.inside.program())
+
+    def client(self, token: str = "") -> httpx2.AsyncClient:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        transport = httpx2.ASGITransport(app=self.app, raise_app_exceptions=False)
+        return httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers)
+
+
+@pytest.fixture
+async def served(database: Database) -> Served:
+    await fill(database, [a_job("acme"), a_job("globex", state=State.FAILED, wake_at=None)])
+    await control.create_token(database, "ops", Role.OPERATOR, hash_of(OPERATOR.encode()), by="me", now=NOW)
+    await control.create_token(database, "eyes", Role.READER, hash_of(READER.encode()), by="me", now=NOW)
+    return Served(database)
+
+
+async def causes(database: Database) -> list[tuple[str, str, str | None]]:
+    async with database.read() as connection:
+        rows = await connection.execute(text("SELECT cause, note, message FROM events ORDER BY id"))
+        return [(row.cause, row.note, row.message) for row in rows]
+
+
+async def test_every_action_is_on_record_with_the_tokens_name(database: Database, served: Served) -> None:
+    async with served.client(OPERATOR) as client:
+        for verb, body in {
+            "hold": {"accounts": ["acme"], "reason": "moving"},
+            "release": {"accounts": ["acme"]},
+            "retry": {"filter": {"state": "failed"}, "expect": 1},
+            "cancel": {"accounts": ["acme"]},
+            "approve": {},
+            "waive": {"reason": "seen elsewhere"},
+        }.items():
+            answer = await client.post(f"/api/v1/actions/{verb}", json=body)
+            assert answer.status_code == 200, answer.text
+    said = [(note, message) for cause, note, message in await causes(database) if cause == "token:ops"]
+    assert said == [
+        ("held", "moving"),
+        ("released", None),
+        ("retried", None),
+        ("cancel asked", None),
+        ("approved", None),
+        ("moderation waived", "seen elsewhere"),
+    ]
+    assert (await read_job(database, "globex")).state is State.PLANNED
+
+
+async def test_a_reader_and_a_stranger_leave_no_trace(database: Database, served: Served) -> None:
+    before = await causes(database)
+    for token, status in ((READER, 403), ("orch_nobody", 401), ("", 401)):
+        async with served.client(token) as client:
+            answer = await client.post("/api/v1/actions/hold", json={"accounts": ["acme"]})
+            assert answer.status_code == status
+    assert await causes(database) == before
+    assert (await read_job(database, "acme")).hold is None
+
+
+async def test_a_revoked_token_opens_nothing_at_once(database: Database, served: Served) -> None:
+    async with served.client(READER) as client, served.client() as browser:
+        await browser.post("/login", data={"token": READER})
+        assert [(await each.get("/status")).status_code for each in (client, browser)] == [200, 200]
+        await control.revoke_token(database, "eyes", by="me", now=NOW + 5)
+        await control.revoke_token(database, "eyes", by="me", now=NOW + 9)
+        assert [(await each.get("/status")).status_code for each in (client, browser)] == [401, 401]
+    async with database.read() as connection:
+        assert {token.name: token.revoked_at for token in await tokens.every(connection)} == {
+            "ops": None,
+            "eyes": NOW + 5,
+        }
+    assert [each for each in await causes(database) if each[1].startswith("token")] == [
+        ("me", "token created", "ops, operator"),
+        ("me", "token created", "eyes, reader"),
+        ("me", "token revoked", "eyes"),
+    ]
+
+
+async def test_the_last_use_is_kept(database: Database, served: Served) -> None:
+    served.now = NOW + 7
+    async with served.client(OPERATOR) as client:
+        await client.get("/status")
+    async with database.read() as connection:
+        assert {token.name: token.last_used_at for token in await tokens.every(connection)} == {
+            "ops": NOW + 7,
+            "eyes": None,
+        }
+
+
+@pytest.mark.parametrize("name", ["ops", "environment", "", "Ops", "a b", "a/b", "-a", "a" * 65, "ä"])
+async def test_a_name_that_is_taken_or_no_name_is_refused(database: Database, served: Served, name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        await control.create_token(database, name, Role.READER, "0" * 64, by="me", now=NOW)
+    assert caught.value.hint
+
+
+async def test_an_unknown_name_cannot_be_revoked(database: Database) -> None:
+    with pytest.raises(ConfigError, match="no token is named nobody"):
+        await control.revoke_token(database, "nobody", by="me", now=NOW)
+
+
+async def test_a_start_is_on_record_once(database: Database) -> None:
+    await fill(database, [a_job("acme")], run=replace(RUN, started_at=None))
+    for moment in (NOW, NOW + 1):
+        run = await control.start(database, by="me", now=moment)
+        assert run.started_at == NOW
+    assert await causes(database) == [("me", "started", None)]
