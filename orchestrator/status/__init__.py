@@ -5,7 +5,7 @@ who show a part. A read never changes anything.
 """
 
 from orchestrator.status.account import AccountView, Entry, RunJob, read_account
-from orchestrator.status.curves import losses_of_job, losses_of_run
+from orchestrator.status.curves import curves, losses_of_job, losses_of_run
 from orchestrator.status.history import DatasetRow, DatasetView, RunLine, list_runs, read_dataset
 from orchestrator.status.listing import HELD, Cause, Glance, Listing, Share, glance, list_jobs, names
 from orchestrator.status.views import Health, JobView, RunView, Status, iso, plain
@@ -29,6 +29,7 @@ __all__ = [
     "Share",
     "Status",
     "as_json",
+    "curves",
     "glance",
     "iso",
     "list_jobs",

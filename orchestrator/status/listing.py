@@ -87,7 +87,7 @@ class Glance:
 async def glance(database: Database, now: float, *, run_id: str | None = None) -> Glance | None:
     """The current run, or the one with this id; None when there is none yet."""
     async with database.read() as connection:
-        run = await _run(connection, run_id)
+        run = await find_run(connection, run_id)
         if run is None:
             return None
         dataset = await runs.dataset_row(connection, run.dataset_sha256)
@@ -118,7 +118,7 @@ async def list_jobs(
     `after` is the `next` of the page before; `skip` leaves out that many. Raises ConfigError for an unknown run.
     """
     async with database.read() as connection:
-        run = await _run(connection, run_id)
+        run = await find_run(connection, run_id)
         if run is None:
             return None
         dataset = await runs.dataset_row(connection, run.dataset_sha256)
@@ -160,7 +160,8 @@ def _end(share: Share, lasts: float | None, now: float) -> float | None:
     return (share.last_submitted or now) + lasts
 
 
-async def _run(connection: AsyncConnection, run_id: str | None) -> Run | None:
+async def find_run(connection: AsyncConnection, run_id: str | None) -> Run | None:
+    """The run with this id, else the current one, if there is one. Raises ConfigError for an unknown id."""
     if run_id is None:
         return await runs.current(connection)
     run = await runs.find(connection, RunId(run_id))

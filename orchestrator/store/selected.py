@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from heapq import nsmallest
+from typing import Final
 
-from sqlalchemy import and_, case, func, select
+from sqlalchemy import ColumnElement, and_, case, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.errors import Failure
 from orchestrator.core.job import Job, RunId
 from orchestrator.core.lifecycle import State
+from orchestrator.core.loss import Loss
 from orchestrator.core.run import Run, Standing
 from orchestrator.core.selection import Selection
 from orchestrator.store.rows import JOB_COLUMNS, STANDING_COLUMNS, job_from, standing_from
 from orchestrator.store.sight import HELD, Sight, label_text
-from orchestrator.store.tables import jobs, run_jobs
+from orchestrator.store.tables import jobs, losses, run_jobs
+
+NAMED: Final = 5  # accounts that are named of a cause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +44,16 @@ class Share:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """What keeps or ended several jobs: an example of it, how many they are, and how many messages there are."""
+    """What keeps or ended several jobs: an example of it, how many they are, and how many messages there are.
+
+    `accounts` are the first of them, by name.
+    """
 
     error: Failure
     held: bool
     count: int
     messages: int
+    accounts: tuple[str, ...]
 
 
 async def page(
@@ -113,7 +122,8 @@ async def causes(
 ) -> list[Cause]:
     """What waits for a person, the most frequent first. What holds the whole run is told of the run, not here."""
     sight = Sight(run, now)
-    columns = [sight.error(part).label(part) for part in ("kind", "message", "hint")]
+    columns: list[ColumnElement[str]] = [jobs.c.account]
+    columns += [sight.error(part).label(part) for part in ("kind", "message", "hint")]
     columns += [sight.general_hint().label("general"), sight.shown.label("shown")]
     each = sight.choose(selection, *columns).where(sight.needy).subquery()
     alike = func.count()
@@ -125,17 +135,35 @@ async def causes(
         func.min(each.c.shown),
         alike,
         func.count(each.c.message.distinct()),
+        func.aggregate_strings(each.c.account, "\n"),
     )
     query = query.group_by(each.c.kind, each.c.general).order_by(alike.desc(), each.c.kind, each.c.general)
+    rows = await connection.execute(query.limit(limit))
     return [
         Cause(
             error=Failure(kind or "unknown", message or "no reason was recorded", hint if alone == 1 else general),
             held=shown == HELD,
             count=alone,
             messages=messages,
+            accounts=tuple(nsmallest(NAMED, accounts.split("\n"))),
         )
-        for kind, general, message, hint, shown, alone, messages in await connection.execute(query.limit(limit))
+        for kind, general, message, hint, shown, alone, messages, accounts in rows
     ]
+
+
+async def curves(
+    connection: AsyncConnection, run: Run, selection: Selection, now: float, *, limit: int
+) -> dict[str, list[Loss]]:
+    """The losses of the first jobs that have some, by account."""
+    known = exists().where(losses.c.job_id == jobs.c.id)
+    chosen = Sight(run, now).choose(selection, jobs.c.id, jobs.c.account).where(known)
+    first = chosen.order_by(jobs.c.account, jobs.c.id).limit(limit).subquery()
+    query = select(first.c.account, losses.c.step, losses.c.training_loss, losses.c.validation_loss)
+    query = query.join(losses, losses.c.job_id == first.c.id).order_by(first.c.account, losses.c.step)
+    found: dict[str, list[Loss]] = {}
+    for account, *point in await connection.execute(query):
+        found.setdefault(account, []).append(Loss(*point))
+    return found
 
 
 async def labels(connection: AsyncConnection, run: Run, now: float) -> list[str]:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
-from store_values import NOW, RUN, a_job, a_standing, fill
+from store_values import NOW, RUN, a_job, a_standing, fill, id_of
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import ConfigError, Failure
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.job import Job, RunId
 from orchestrator.core.lifecycle import State
+from orchestrator.core.loss import Loss
 from orchestrator.core.moderation import Moderated, Moderation
 from orchestrator.core.run import Run, Standing
 from orchestrator.core.selection import Selection
-from orchestrator.status import JobView, glance, list_jobs, look, names
-from orchestrator.store import accounts, runs
+from orchestrator.status import JobView, curves, glance, list_jobs, look, names
+from orchestrator.store import accounts, losses, runs
 from orchestrator.store.database import Database
 
 REFUSED = Failure("training_not_allowed", "project 7 may not train", "Ask for `train`.")
@@ -210,7 +212,7 @@ async def test_hints_that_differ_by_the_account_are_one_cause(database: Database
     seen = await glance(database, NOW)
     assert seen is not None
     [cause] = seen.causes
-    assert (cause.count, cause.messages, cause.held) == (3, 1, True)
+    assert (cause.count, cause.messages, cause.held, cause.accounts) == (3, 1, True, names_)
     assert cause.error.hint == "`orchestrator release NAME` when it may go on."
 
 
@@ -219,3 +221,12 @@ async def test_a_run_that_is_not_there_is_said(database: Database) -> None:
     assert await names(database, Selection(), NOW) == []
     with pytest.raises(ConfigError, match="there is no run nowhere"):
         await list_jobs(database, Selection(), NOW, run_id=RunId("nowhere"))
+
+
+async def test_curves_are_of_the_first_that_have_one(database: Database) -> None:
+    await put(database, [a_job(name) for name in "abcd"], [])
+    for name in "bcd":
+        await database.write(partial(losses.add, job_id=id_of(name), told=[Loss(2, 0.5), Loss(1, 0.9)]))
+    found = await curves(database, Selection(), NOW, limit=2)
+    assert found == {"b": [Loss(1, 0.9), Loss(2, 0.5)], "c": [Loss(1, 0.9), Loss(2, 0.5)]}
+    assert list(await curves(database, Selection(accounts=("a", "d")), NOW, limit=2)) == ["d"]
