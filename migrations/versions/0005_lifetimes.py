@@ -17,6 +17,10 @@ JOB_COLUMNS = {
     "quoted_usd": sa.Float(),
     "loss_step": sa.Integer(),
     "losses_at": sa.Float(),
+    "retires_on": sa.Date(),
+    "gone_at": sa.Float(),
+    "checked_at": sa.Float(),
+    "announced_days": sa.Integer(),
 }
 
 

@@ -27,6 +27,7 @@ from orchestrator.core.retirement import warnings as retirement_warnings
 from orchestrator.core.run import Standing
 from orchestrator.core.secret import Redactor
 from orchestrator.core.token import Token
+from orchestrator.daemon import lifetimes
 from orchestrator.daemon.desired import Desired, read_desired
 from orchestrator.daemon.models import base_models
 from orchestrator.daemon.moderation import expected, moderated, recalled
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 SWEEP_SECONDS = 2.0
 PRUNE_SECONDS = 60.0
+LIFETIME_SECONDS = 60.0  # between two looks for models that were not looked at for a day
 SERVICE = "service"
 CRASH_VARIABLE = "CHAOS_CRASH_AT"  # tests only: a named point of the reconciler
 
@@ -141,6 +143,7 @@ class App:
         models = await base_models(desired, self.connections.by_name, self.log)
         plan = desired.plan(known, moderation, retirement_hold(models, now))
         run = await control.adopt_plan(self.database, plan, start=start, now=now, cause=cause)
+        await lifetimes.note(self.database, plan.specs, models)
         for warning in desired.file.warnings:
             self.log.warning("accounts_file.warning", message=warning)
         for warning in retirement_warnings(models, now):
@@ -177,6 +180,9 @@ class App:
             log=self.log,
             reached=crash.crash_at(os.environ.get(crash.VARIABLE)),
         )
+
+        models = lifetimes.Lifetimes(self.database, self.connections.by_name, clock=clock, log=self.log)
+        scheduler.every(LIFETIME_SECONDS, "lifetimes", models.look)
 
         async def converge() -> str | None:
             return (await self.converge(start=start, progress=progress)).file.options.schedule

@@ -73,7 +73,7 @@ def status_table(status: Status) -> Table:
             "" if job.progress is None else f"{job.progress:.0%}",
             job.latest_event or "",
             job.fine_tuned_model or "",
-            trouble(job.error),
+            trouble(job.error) or job.serving_hint or "",
         )
     return table
 

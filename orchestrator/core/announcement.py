@@ -12,6 +12,7 @@ from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import Failure
 from orchestrator.core.job import Job, RunId
 from orchestrator.core.lifecycle import State
+from orchestrator.core.retirement import days_left
 from orchestrator.core.run import Standing
 
 HELD: Final = "held"
@@ -33,7 +34,7 @@ MEANINGS: Final[dict[Topic, str]] = {
     Topic.JOB_FAILED: "A job has failed; `error` says why.",
     Topic.ACCOUNT_HELD: "An account is set aside; `error` says why and what releases it.",
     Topic.RUN_FINISHED: "The last open job of a run has ended; `error` counts those without a model.",
-    Topic.MODEL_RETIRING: "A fine-tuned model will be shut down; `error` says when.",
+    Topic.MODEL_RETIRING: "A fine-tuned model will be shut down, or is gone; `error` says when.",
 }
 
 
@@ -76,6 +77,34 @@ def of_job(job: Job, before: State, at: float) -> Announcement | None:
         fine_tuned_model=job.fine_tuned_model,
         servable=job.servable if job.fine_tuned_model else None,
         error=job.failure,
+    )
+
+
+def of_life(job: Job, at: float) -> Announcement:
+    """That the job's model will be shut down, or is there no more."""
+    if job.gone_at is not None or job.retires_on is None:
+        kind, said = "model_gone", "is no longer at the provider"
+    else:
+        left = days_left(job.retires_on, at)
+        kind, said = (
+            "model_retiring",
+            f"is shut down on {job.retires_on}, {left} day{'' if left == 1 else 's'} from now",
+        )
+    return Announcement(
+        topic=Topic.MODEL_RETIRING,
+        at=at,
+        run=job.run_id,
+        account=job.account,
+        provider=job.provider,
+        job=job.id,
+        state=job.state,
+        fine_tuned_model=job.fine_tuned_model,
+        servable=job.servable,
+        error=Failure(
+            kind,
+            f"the fine-tuned model {job.fine_tuned_model} {said}",
+            f"`orchestrator rerun {job.run_id} --provider NAME` plans the same dataset elsewhere.",
+        ),
     )
 
 

@@ -38,8 +38,9 @@ class Capabilities:
     """What a provider offers.
 
     `options` are those of `[run.PROVIDER]` it understands besides `base_model`. `servable` says whether a finished
-    model can be called at once; where it cannot, `serving` says what it needs. A file above `direct_bytes` goes in
-    parts, and goes on after a restart where it stopped. `unconfirmed` is in words.
+    model can be called at once; where it cannot, `serving` says what it needs. `shows_models` is whether it can be
+    asked if a finished model is still there. A file above `direct_bytes` goes in parts, and goes on after a restart
+    where it stopped. `unconfirmed` is in words.
     """
 
     found_by: FoundBy
@@ -50,6 +51,7 @@ class Capabilities:
     events: bool
     cancel: bool = True
     losses: bool = False
+    shows_models: bool = False
     price: PriceFrom
     servable: bool
     serving: str
@@ -73,6 +75,7 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         suffix_length=64,
         events=True,
         losses=True,
+        shows_models=True,
         price=PriceFrom.FILE,
         servable=True,
         serving="at once, by its model id",
@@ -95,7 +98,11 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         serving="needs a deployment, made in the portal or with the resource manager's API, not with this key",
         minimum_examples=10,
         maximum_bytes=512 * MB,
-        unconfirmed=("metadata and its list filter: not used", "whether files need the byte-order mark"),
+        unconfirmed=(
+            "metadata and its list filter: not used",
+            "whether files need the byte-order mark",
+            "whether a finished model is shown by its id: not asked",
+        ),
     ),
     ProviderName.NEBIUS: Capabilities(
         found_by=FoundBy.SUFFIX,
@@ -151,6 +158,7 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         seed=False,
         suffix_length=64,
         events=False,
+        shows_models=True,
         price=PriceFrom.FILE,
         servable=False,
         serving="needs a deployment",

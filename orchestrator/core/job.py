@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, NewType
 
 from orchestrator.core.account import ProviderName
@@ -34,7 +35,8 @@ class Job:
     `attempts` counts failed calls in a row. `round` counts the times an operator retried it. `intent_until` is
     the deadline of the last intent: until then a call that creates something may be under way. `replica` is the one
     that last advanced the job. `webhook_at` is when its provider's word last woke it. `progress` (0 to 1) and
-    `quoted_usd` are as the provider says. The losses were last read at `losses_at`, up to `loss_step`.
+    `quoted_usd` are as the provider says. The losses were last read at `losses_at`, up to `loss_step`. `retires_on`
+    is the last day on which the model can be called, `gone_at` when the provider first did not have it any more.
     """
 
     id: JobId
@@ -69,6 +71,8 @@ class Job:
     state_since: float
     submitted_at: float | None = None
     finished_at: float | None = None
+    retires_on: date | None = None
+    gone_at: float | None = None
     replica: str | None = None
     webhook_at: float | None = None
 

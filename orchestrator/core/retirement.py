@@ -8,10 +8,13 @@ from typing import Final
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.hold import Hold, HoldKind
+from orchestrator.core.job import Job
 from orchestrator.core.remote import RemoteModel
 
 WARN_DAYS: Final = 180
 HOLD_DAYS: Final = 30
+ANNOUNCED_DAYS: Final = (WARN_DAYS, HOLD_DAYS, 7)
+GONE: Final = -1  # beyond every number of days
 
 Told = Iterable[tuple[ProviderName, RemoteModel]]
 
@@ -19,6 +22,14 @@ Told = Iterable[tuple[ProviderName, RemoteModel]]
 def days_left(last: date, now: float) -> int:
     """Whole days until the last one; negative when it has passed."""
     return (last - datetime.fromtimestamp(now, UTC).date()).days
+
+
+def threshold(job: Job, now: float) -> int | None:
+    """The last of the days at which a finished model is announced that has come; None when none has."""
+    if job.gone_at is not None:
+        return GONE
+    left = days_left(job.retires_on, now) if job.retires_on else None
+    return min((days for days in ANNOUNCED_DAYS if left is not None and left < days), default=None)
 
 
 def warnings(models: Told, now: float) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from structlog.stdlib import BoundLogger
 
 from orchestrator.core.advance import Outcome
+from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.lifecycle import State
 
 
@@ -39,4 +40,5 @@ def tell_model(log: BoundLogger, outcome: Outcome, key_fingerprint: str | None) 
             base_model=job.base_model,
             fine_tuned_model=job.fine_tuned_model,
             servable=job.servable,
+            **({} if job.servable else {"serving": CAPABILITIES[job.provider].serving}),
         )

@@ -30,7 +30,7 @@ async def _ask(connection: Connection, model: str, log: BoundLogger) -> RemoteMo
     account = connection.account
     try:
         async with asyncio.timeout(PATIENCE):
-            found = await connection.provider.base_model(model)
+            found = await connection.provider.find_model(model)
     except (ProviderError, TimeoutError) as error:
         log.info("base_model.not_asked", account=account.name, base_model=model, message=str(error))
         return None

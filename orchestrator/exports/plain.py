@@ -6,20 +6,23 @@ import csv
 import io
 import json
 import shlex
+from typing import TYPE_CHECKING
 
 from orchestrator.exports.selection import Models
 from orchestrator.exports.words import comments, quoted, variables
 
-COLUMNS = ("account", "provider", "base_model", "fine_tuned_model", "servable", "state", "labels")
+if TYPE_CHECKING:  # half a second that the help of the commands does not need
+    from orchestrator.status import JobView
+
+COLUMNS = ("account", "provider", "base_model", "fine_tuned_model", "servable", "state", "labels", "retires_on")
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # how a cell begins that a spreadsheet would carry out
 
 
 def as_table(models: Models) -> str:
     """Columns for people."""
-    rows = [("account", "provider", "base model", "fine-tuned model", "callable")]
+    rows = [("account", "provider", "base model", "fine-tuned model", "days left", "callable")]
     for job in models.jobs:
-        able = "–" if job.servable is None else "yes" if job.servable else "no"
-        rows.append((job.account, job.provider, job.base_model, job.fine_tuned_model or "–", able))
+        rows.append((job.account, job.provider, job.base_model, job.fine_tuned_model or "–", _life(job), _able(job)))
     shown = [["".join(c if c.isprintable() else "?" for c in cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in shown)
@@ -40,7 +43,7 @@ def as_csv(models: Models) -> str:
     for job in models.jobs:
         servable = "" if job.servable is None else str(job.servable).lower()
         row = (job.account, job.provider, job.base_model, job.fine_tuned_model or "", servable, job.state)
-        table.writerow([_cell(value) for value in (*row, " ".join(job.labels))])
+        table.writerow([_cell(value) for value in (*row, " ".join(job.labels), job.retires_on or "")])
     return text.getvalue()
 
 
@@ -64,6 +67,18 @@ def as_toml(models: Models) -> str:
             f"servable = {str(bool(job.servable)).lower()}",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _life(job: JobView) -> str:
+    if job.gone_at is not None:
+        return "gone"
+    return "–" if job.days_left is None else str(job.days_left)
+
+
+def _able(job: JobView) -> str:
+    if job.servable is None:
+        return "–"
+    return "yes" if job.servable else f"no: {job.serving_hint}"
 
 
 def _cell(value: str) -> str:

@@ -92,8 +92,11 @@ class Provider(Protocol):
     async def verify(self) -> Identity:
         """Whose key this is."""
 
-    async def base_model(self, name: str) -> RemoteModel | None:
-        """What the provider says of a base model; None when it does not know it."""
+    async def find_model(self, name: str) -> RemoteModel | None:
+        """What the provider says of a base model; None when it does not know it.
+
+        Where `capabilities.shows_models`, of a finished model of ours as well; None when it is gone.
+        """
 
     async def find_file(self, wanted: FileToSend) -> RemoteFile | None:
         """A usable file that is already there: the same content, as far as the provider lets it be known."""

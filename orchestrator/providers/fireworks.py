@@ -100,7 +100,7 @@ class FireworksProvider:
             raise kind(f"the account is suspended: {suspended}", account=self._account.name)
         return Identity(organization=str(found["name"]).removeprefix("accounts/"))
 
-    async def base_model(self, name: str) -> RemoteModel | None:
+    async def find_model(self, name: str) -> RemoteModel | None:
         try:
             async with self._rest.reading():
                 found = await self._rest.get(f"/{name}")

@@ -89,7 +89,7 @@ class OpenAIProvider:
             answer = await self._client.models.with_raw_response.list()
         return Identity(organization=answer.headers.get("openai-organization") or None)
 
-    async def base_model(self, name: str) -> RemoteModel | None:
+    async def find_model(self, name: str) -> RemoteModel | None:
         try:
             async with self._reading():
                 return model_of(await self._client.models.retrieve(name))

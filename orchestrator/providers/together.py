@@ -84,7 +84,7 @@ class TogetherProvider:
                 who = await self._rest.get("/whoami")
         return Identity(organization=who.get("organization", {}).get("id"), project=who.get("project", {}).get("id"))
 
-    async def base_model(self, name: str) -> RemoteModel | None:
+    async def find_model(self, name: str) -> RemoteModel | None:
         """What has limits for fine-tuning can be tuned; nothing here says until when."""
         try:
             async with self._rest.reading():

@@ -8,18 +8,24 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.core.action import holds_on
+from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import Job
 from orchestrator.core.lifecycle import ENDS, State
 from orchestrator.core.replica import Replica
+from orchestrator.core.retirement import days_left
 from orchestrator.core.run import Run, Standing
 from orchestrator.store import events, runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobView:
-    """One account's line. `error` is what keeps it from going on, or what ended it."""
+    """One account's line. `error` is what keeps it from going on, or what ended it.
+
+    Trained and servable are two facts: `serving_hint` says what a model needs that cannot be called as it is.
+    `retires_on` is the last day on which the model can be called, `gone_at` when it was first missed.
+    """
 
     account: str
     provider: str
@@ -34,6 +40,7 @@ class JobView:
     remote_status: str | None
     fine_tuned_model: str | None
     servable: bool | None
+    serving_hint: str | None
     progress: float | None
     error: Failure | None
     attempts: int
@@ -42,6 +49,9 @@ class JobView:
     trained_tokens: int | None
     estimated_usd: float | None
     quoted_usd: float | None
+    retires_on: str | None
+    days_left: int | None
+    gone_at: float | None
     created_at: float
     state_since: float
     submitted_at: float | None
@@ -126,6 +136,7 @@ def job_view(job: Job, run: Run, standing: Standing, latest: events.Entry | None
         remote_status=job.remote_status,
         fine_tuned_model=job.fine_tuned_model,
         servable=job.servable if job.fine_tuned_model else None,
+        serving_hint=_serving_hint(job),
         progress=_progress(job, now),
         error=_error(job, holds[0] if held else None),
         attempts=job.attempts,
@@ -134,6 +145,9 @@ def job_view(job: Job, run: Run, standing: Standing, latest: events.Entry | None
         trained_tokens=job.trained_tokens,
         estimated_usd=job.estimated_usd,
         quoted_usd=job.quoted_usd,
+        retires_on=job.retires_on.isoformat() if job.retires_on else None,
+        days_left=days_left(job.retires_on, now) if job.retires_on else None,
+        gone_at=job.gone_at,
         created_at=job.created_at,
         state_since=job.state_since,
         submitted_at=job.submitted_at,
@@ -142,6 +156,10 @@ def job_view(job: Job, run: Run, standing: Standing, latest: events.Entry | None
         latest_event=latest.note if latest else None,
         replica=job.replica,
     )
+
+
+def _serving_hint(job: Job) -> str | None:
+    return CAPABILITIES[job.provider].serving if job.fine_tuned_model and not job.servable else None
 
 
 def _error(job: Job, hold: Hold | None) -> Failure | None:

@@ -149,7 +149,8 @@ async def record(
     """
     job = outcome.job
     values = job_row(job) | {"same_id": job.id, "version_before": job.version - 1}
-    del values["id"], values["run_id"]  # the run may have changed meanwhile, and is not ours to change
+    for others in ("id", "run_id", "retires_on", "gone_at"):  # may have changed meanwhile, and are not ours to change
+        del values[others]
     result = await connection.execute(_RECORD, values)
     if result.rowcount == 0:
         return False

@@ -65,11 +65,23 @@ class ProviderContract:
 
     async def test_a_base_model_is_known_or_not(self, bench: Bench) -> None:
         provider = bench.provider()
-        model = await provider.base_model(bench.base_model)
+        model = await provider.find_model(bench.base_model)
         assert model is not None
         assert model.id == bench.base_model
         assert model.tunable is not False
-        assert await provider.base_model("accounts/fireworks/models/none") is None
+        assert await provider.find_model("accounts/fireworks/models/none") is None
+
+    async def test_a_finished_model_is_shown_until_it_is_gone(self, bench: Bench) -> None:
+        provider = bench.provider()
+        if not provider.capabilities.shows_models:
+            pytest.skip("this provider does not say whether a finished model is still there")
+        job = await bench.job(provider)
+        bench.now += 100
+        done = await provider.get_job(job.id)
+        model = await provider.find_model(done.fine_tuned_model or "")
+        assert model is not None
+        assert model.id == done.fine_tuned_model
+        assert await provider.find_model(f"{done.fine_tuned_model}-gone") is None
 
     async def test_an_uploaded_file_becomes_ready(self, bench: Bench) -> None:
         provider = bench.provider()

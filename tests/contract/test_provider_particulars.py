@@ -146,10 +146,10 @@ async def test_nebius_result_is_the_last_checkpoint(tmp_path: Path) -> None:
 
 
 async def test_what_is_told_of_a_base_models_last_day(tmp_path: Path) -> None:
-    openais = await OpenAIBench(tmp_path).provider().base_model("gpt-4.1-mini-2025-04-14")
+    openais = await OpenAIBench(tmp_path).provider().find_model("gpt-4.1-mini-2025-04-14")
     assert openais == RemoteModel(id="gpt-4.1-mini-2025-04-14", shutdown=date(2027, 1, 14))
     bench = FireworksBench(tmp_path)
-    fireworks = await bench.provider().base_model(bench.base_model)
+    fireworks = await bench.provider().find_model(bench.base_model)
     assert fireworks == RemoteModel(id=bench.base_model, tunable=True, shutdown=date(2027, 3, 1))
     ends = {"fine_tune": 1_790_000_000, "inference": 1_800_000_000}
     azure = model_of(Model.construct(id="m", capabilities={"fine_tune": True}, deprecation=ends))

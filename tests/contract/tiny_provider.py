@@ -49,7 +49,7 @@ class Tiny:
     async def verify(self) -> Identity:
         return Identity(organization=(await self._get("/v3/whoami"))["organization"]["id"])
 
-    async def base_model(self, name: str) -> RemoteModel | None:
+    async def find_model(self, name: str) -> RemoteModel | None:
         with suppress(RemoteMissing):
             return RemoteModel(id=(await self._get(f"/v1/fine-tunes/models/limits?model_name={name}"))["model_name"])
         return None

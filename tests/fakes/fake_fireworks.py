@@ -34,6 +34,7 @@ def create_fireworks(
     routes = [
         ("GET", ACCOUNT, "models.list", get_account),
         ("GET", "/v1/accounts/fireworks/models/{model}", "models.retrieve", get_model),
+        ("GET", ACCOUNT + "/models/{model}", "models.retrieve", get_tuned_model),
         ("POST", ACCOUNT + "/datasets", "files.create", create_dataset),
         ("POST", DATASET + ":upload", "files.create", upload),
         ("POST", DATASET + ":getUploadEndpoint", "files.create", upload_endpoint),
@@ -75,6 +76,14 @@ async def get_model(ask: Ask) -> Reply:
     if name not in MODELS:
         raise Refused(404, f"no model {name}", "not_found")
     return Reply({"name": name, "tunable": True, "deprecationDate": {"year": 2027, "month": 3, "day": 1}})
+
+
+async def get_tuned_model(ask: Ask) -> Reply:
+    name = f"accounts/org-{ask.name}/models/{ask.path('model')}"
+    made = [job for job in ask.account.jobs.values() if job.body.get("outputModel") == name]
+    if not any(job.state(ask.now) == "succeeded" for job in made):
+        raise Refused(404, f"no model {name}", "not_found")
+    return Reply({"name": name, "kind": "HF_PEFT_ADDON", "state": "READY"})
 
 
 async def create_dataset(ask: Ask) -> Reply:

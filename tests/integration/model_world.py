@@ -316,7 +316,7 @@ class WorldProvider:
     async def verify(self) -> Identity:
         return await self._read(lambda: Identity(organization="org-1"))
 
-    async def base_model(self, name: str) -> RemoteModel | None:
+    async def find_model(self, name: str) -> RemoteModel | None:
         return None
 
     async def find_file(self, wanted: FileToSend) -> RemoteFile | None:

@@ -1,0 +1,125 @@
+"""The daily look at finished models: what it finds, remembers and announces, and that it announces it once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+import structlog
+from sqlalchemy import select
+from store_values import NOW, RUN, a_job, fill, read_job
+
+from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.capabilities import CAPABILITIES, Capabilities
+from orchestrator.core.errors import ProviderUnavailable
+from orchestrator.core.lifecycle import State
+from orchestrator.core.remote import RemoteModel
+from orchestrator.daemon.lifetimes import DAY, Lifetimes, note
+from orchestrator.providers.base import Connection
+from orchestrator.status import look
+from orchestrator.store.database import Database
+from orchestrator.store.tables import announcements
+
+TODAY = datetime.fromtimestamp(NOW, UTC).date()
+MODEL = "ft:acme"
+
+
+@dataclass
+class Shop:
+    """A provider with a base model and a finished one."""
+
+    shutdown: date | None = None
+    models: set[str] = field(default_factory=lambda: {MODEL, "gpt-4.1-mini-2025-04-14"})
+    away: bool = False
+    asked: int = 0
+    capabilities: Capabilities = CAPABILITIES[ProviderName.OPENAI]
+
+    async def find_model(self, name: str) -> RemoteModel | None:
+        self.asked += 1
+        if self.away:
+            raise ProviderUnavailable("no answer", account="acme")
+        return RemoteModel(id=name, shutdown=self.shutdown) if name in self.models else None
+
+
+@dataclass
+class Days:
+    """A clock and a shop, looked at day by day."""
+
+    database: Database
+    shop: Shop = field(default_factory=Shop)
+    at: float = NOW
+
+    def now(self) -> float:
+        return self.at
+
+    boottime = now
+
+    async def look(self, days: float = 0) -> list[tuple[str, str]]:
+        """What has been announced after so many days more."""
+        self.at += days * DAY + 1
+        account = Account(name="acme", provider=ProviderName.OPENAI, api_key="env:KEY")
+        connections = {"acme": Connection(account, "12345678", self.shop)}  # type: ignore[arg-type]
+        await Lifetimes(self.database, connections, clock=self, log=structlog.get_logger()).look()
+        async with self.database.read() as connection:
+            rows = await connection.execute(select(announcements.c.topic, announcements.c.payload))
+            return [(topic, payload["data"]["error"]["message"]) for topic, payload in rows]
+
+
+@pytest.fixture
+async def days(database: Database) -> Days:
+    job = a_job("acme", state=State.SUCCEEDED, fine_tuned_model=MODEL, servable=True, wake_at=None)
+    await fill(database, [job, a_job("beta")])
+    return Days(database)
+
+
+async def test_each_threshold_is_announced_once(days: Days) -> None:
+    days.shop.shutdown = TODAY + timedelta(days=200)
+    assert await days.look() == []
+    assert len(await days.look(30)) == 1
+    assert len(await days.look(30)) == 1
+    assert len(await days.look(115)) == 2
+    assert len(await days.look(20)) == 3
+    told = await days.look(1)
+    assert {topic for topic, _ in told} == {"model.retiring"}
+    assert [message.rpartition(", ")[2] for _, message in told] == [
+        "170 days from now",
+        "25 days from now",
+        "5 days from now",
+    ]
+    view = (await look(days.database, days.at)).jobs[0]
+    assert (view.retires_on, view.days_left, view.gone_at) == ("1970-07-31", 4, None)
+
+
+async def test_a_model_is_looked_at_once_a_day(days: Days) -> None:
+    await days.look()
+    asked = days.shop.asked
+    await days.look(0.5)
+    assert days.shop.asked == asked == 2
+    await days.look(0.6)
+    assert days.shop.asked == 2 * asked
+
+
+async def test_a_model_that_is_gone_is_shown_and_announced_once_and_may_come_back(days: Days) -> None:
+    days.shop.models.discard(MODEL)
+    told = await days.look()
+    assert told == await days.look(2)
+    assert [message for _, message in told] == [f"the fine-tuned model {MODEL} is no longer at the provider"]
+    assert (await read_job(days.database, "acme")).gone_at == NOW + 1
+    days.shop.models.add(MODEL)
+    await days.look(2)
+    assert (await read_job(days.database, "acme")).gone_at is None
+
+
+async def test_a_provider_that_does_not_answer_says_nothing(days: Days) -> None:
+    days.shop.away = True
+    assert await days.look() == []
+    assert (await read_job(days.database, "acme")).gone_at is None
+
+
+async def test_the_base_models_last_day_is_known_before_the_model_is_made(days: Days) -> None:
+    last = TODAY + timedelta(days=52)
+    told = [(ProviderName.OPENAI, RemoteModel(id="gpt-4.1-mini-2025-04-14", shutdown=last))]
+    await note(days.database, RUN.specs, told)
+    before = await read_job(days.database, "beta")
+    assert (before.retires_on, before.version) == (last, 1)
