@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Coroutine, Sequence
-from functools import wraps
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from structlog.stdlib import BoundLogger
 
-from orchestrator import control
-from orchestrator.control import Verb
+from orchestrator import control, status
 from orchestrator.core.errors import DatabaseAway
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.token import ENVIRONMENT, Role, Token, hash_of
 from orchestrator.daemon.service import Service
 from orchestrator.settings import Settings
-from orchestrator.status import Health, Status, look
-from orchestrator.store import tokens
+from orchestrator.status import Health
 from orchestrator.store.database import UNREACHABLE, Database
 
 if TYPE_CHECKING:
@@ -48,16 +45,22 @@ class Inside:
 
         return Program(
             now=self._now,
-            status=self._told(self.status),
+            call=self.call,
             health=self.health,
-            tokens=self._told(self.tokens),
+            tokens=self.tokens,
             token_used=self.token_used,
             session_key=self.session_key(),
-            act=self._told(self.act),
         )
 
-    async def status(self) -> Status:
-        return await look(self._database, self._now())
+    async def call(
+        self, ask: Callable[Concatenate[Database, P], Awaitable[T]], /, *arguments: P.args, **options: P.kwargs
+    ) -> T:
+        """What `ask` says of the database, or does to it. Raises DatabaseAway."""
+        try:
+            return await ask(self._database, *arguments, **options)
+        except UNREACHABLE as error:
+            self._log.error("database.unreachable", message=str(error.__cause__ or error))
+            raise DatabaseAway("the database does not answer") from error
 
     async def health(self) -> Health:
         silent = self._service.silent_for
@@ -69,16 +72,14 @@ class Inside:
 
     async def tokens(self) -> Sequence[Token]:
         """The settings' tokens and the database's."""
-        async with self._database.read() as connection:
-            return [*self._given, *await tokens.every(connection)]
+        return [*self._given, *await self.call(status.tokens)]
 
     async def token_used(self, token: Token) -> None:
         """Note it; a database that cannot be written keeps nobody out."""
         if token in self._given:
             return
-        now = self._now()
         try:
-            await self._database.write(lambda connection: tokens.note_use(connection, token.name, now))
+            await control.note_use(self._database, token.name, now=self._now())
         except UNREACHABLE as error:
             self._log.warning("database.unreachable", message=str(error.__cause__ or error))
 
@@ -86,38 +87,6 @@ class Inside:
         """What browsers' sessions are signed with: with a token in the settings they survive a restart."""
         given = self._secret.get_secret_value().encode() if self._secret else secrets.token_bytes()
         return sha256(b"orchestrator sessions " + given).digest()
-
-    async def act(self, verb: Verb, accounts: Sequence[str], *, reason: str, by: str) -> Sequence[str]:
-        """Do what an operator asks. Returns the accounts of which it was asked."""
-        database, now = self._database, self._now()
-        match verb:
-            case Verb.APPROVE:
-                await control.approve(database, by=by, now=now)
-            case Verb.WAIVE:
-                await control.waive_moderation(database, reason=reason, by=by, now=now)
-            case Verb.START:
-                await control.start(database, by=by, now=now)
-            case Verb.HOLD:
-                await control.hold_accounts(database, accounts, reason=reason, by=by, now=now)
-            case Verb.RELEASE:
-                await control.release_accounts(database, accounts, by=by, now=now)
-            case Verb.CANCEL | Verb.RETRY:
-                ask = control.cancel if verb is Verb.CANCEL else control.retry
-                return [job.account for job in await ask(database, accounts, by=by, now=now)]
-        return accounts
-
-    def _told(self, ask: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-        """The same, saying in our words when the database is away."""
-
-        @wraps(ask)
-        async def asked(*arguments: P.args, **options: P.kwargs) -> T:
-            try:
-                return await ask(*arguments, **options)
-            except UNREACHABLE as error:
-                self._log.error("database.unreachable", message=str(error.__cause__ or error))
-                raise DatabaseAway("the database does not answer") from error
-
-        return asked
 
 
 def environment_tokens(settings: Settings) -> list[Token]:

@@ -26,7 +26,6 @@ from orchestrator.core.retirement import retirement_hold
 from orchestrator.core.retirement import warnings as retirement_warnings
 from orchestrator.core.run import Standing
 from orchestrator.core.secret import Redactor
-from orchestrator.core.token import Token
 from orchestrator.daemon import lifetimes
 from orchestrator.daemon.desired import Desired, read_desired
 from orchestrator.daemon.models import base_models
@@ -44,7 +43,7 @@ from orchestrator.dispatch.embedded import EmbeddedDispatch
 from orchestrator.settings import Settings
 from orchestrator.sources.accounts import AccountsFile, read_accounts
 from orchestrator.sources.secrets import resolve_all
-from orchestrator.store import accounts, events, tokens
+from orchestrator.store import accounts, events
 
 if TYPE_CHECKING:
     from orchestrator.web.server import WebServer
@@ -104,11 +103,6 @@ class App:
         """What is known of each account."""
         async with self.database.read() as connection:
             return await accounts.everyone(connection)
-
-    async def tokens(self) -> list[Token]:
-        """Every token that was made for the web door."""
-        async with self.database.read() as connection:
-            return await tokens.every(connection)
 
     async def history(self, account: str) -> list[events.Entry]:
         """The account's events, oldest first."""

@@ -30,7 +30,7 @@ async def create(app: App, name: str, *, reader: bool) -> int:
 
 async def show(app: App, *, as_json: bool) -> int:
     """All of them."""
-    known = await app.tokens()
+    known = await status.tokens(app.database)
     if as_json:
         print_json([_line(token) for token in known])
     elif known:

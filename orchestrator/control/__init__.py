@@ -11,8 +11,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.control.tokens import create_token, revoke_token
-from orchestrator.control.verbs import Verb
+from orchestrator.control.tokens import create_token, note_use, revoke_token
 from orchestrator.core.account import Account
 from orchestrator.core.advance import Outcome, advance, ask_cancel, hold, release
 from orchestrator.core.errors import ConfigError
@@ -30,7 +29,6 @@ from orchestrator.store.database import Database
 __all__ = [
     "FORGOTTEN",
     "Listed",
-    "Verb",
     "adopt_plan",
     "approve",
     "cancel",
@@ -38,6 +36,7 @@ __all__ = [
     "hold_accounts",
     "known",
     "list_accounts",
+    "note_use",
     "release_accounts",
     "retry",
     "revoke_token",

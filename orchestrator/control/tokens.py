@@ -51,3 +51,8 @@ async def revoke_token(database: Database, name: str, *, by: str, now: float) ->
             await events.append(connection, events.Entry(at=now, cause=by, note="token revoked", message=name))
 
     await database.write(change)
+
+
+async def note_use(database: Database, name: str, *, now: float) -> None:
+    """Remember when the token was used last."""
+    await database.write(lambda connection: tokens.note_use(connection, name, now))

@@ -4,7 +4,9 @@
 who show a part. A read never changes anything.
 """
 
+from orchestrator.status.access import tokens
 from orchestrator.status.account import AccountView, Entry, RunJob, read_account
+from orchestrator.status.asking import asked
 from orchestrator.status.curves import curves, losses_of_job, losses_of_run
 from orchestrator.status.history import DatasetRow, DatasetView, RunLine, list_runs, read_dataset
 from orchestrator.status.listing import HELD, Cause, Glance, Listing, Share, glance, list_jobs, names
@@ -29,6 +31,7 @@ __all__ = [
     "Share",
     "Status",
     "as_json",
+    "asked",
     "curves",
     "glance",
     "iso",
@@ -41,4 +44,5 @@ __all__ = [
     "plain",
     "read_account",
     "read_dataset",
+    "tokens",
 ]

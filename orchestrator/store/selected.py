@@ -87,6 +87,24 @@ async def names(connection: AsyncConnection, run: Run, selection: Selection, now
     return list((await connection.execute(query)).scalars())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """What says of a job whether something can be asked of it; `kind` is that of the error that is shown."""
+
+    account: str
+    state: str
+    held: bool
+    kind: str | None
+
+
+async def marks(connection: AsyncConnection, run: Run, selection: Selection, now: float) -> list[Mark]:
+    """The marks of the jobs, by account name."""
+    sight = Sight(run, now)
+    columns = (jobs.c.account, jobs.c.state, sight.held.label("held"), sight.error("kind").label("kind"))
+    rows = await connection.execute(sight.choose(selection, *columns).order_by(jobs.c.account))
+    return [Mark(account=row.account, state=row.state, held=bool(row.held), kind=row.kind) for row in rows]
+
+
 async def shares(connection: AsyncConnection, run: Run, selection: Selection, now: float) -> list[Share]:
     """How the jobs stand, by provider and state."""
     sight = Sight(run, now)

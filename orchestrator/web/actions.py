@@ -8,11 +8,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestrator.control import Verb
-from orchestrator.web.asking import APPLIES, Asking
+from orchestrator.core.selection import Selection
+from orchestrator.core.verb import OF_ACCOUNTS, Verb
+from orchestrator.web.asking import Asking
 from orchestrator.web.principal import Principal, principal
 from orchestrator.web.program import Program
-from orchestrator.web.query import Query
 
 Who = Annotated[Principal, Depends(principal)]
 
@@ -33,9 +33,13 @@ class Named(_Body):
 class Filter(BaseModel):
     """As on the dashboard: what is left out matches everything."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
-    state: str = Field("", description="A state, or `held`.")
+    state: str = Field("", description="A state of the job.")
+    held: bool | None = Field(None, description="Whether the job is set aside.")
+    provider: str = ""
+    label: str = ""
+    error: str = Field("", description="The `kind` of what keeps the job from going on, or ended it.")
     text: str = Field("", description="Anywhere in names, labels, ids and errors.")
 
 
@@ -57,7 +61,7 @@ class Approval(BaseModel):
 class Waiver(BaseModel):
     """The current run, although its chats were not moderated."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
     reason: str = Field(max_length=1000, pattern=r"\S", description="Why; stays in the run's record.")
 
@@ -79,20 +83,23 @@ class Actions:
         self.routes.add_api_route("/approve", self.approve, methods=["POST"], operation_id="approve")
         self.routes.add_api_route("/waive", self.waive, methods=["POST"], operation_id="waive")
         self.routes.add_api_route("/start", self.start, methods=["POST"], operation_id="start")
-        for verb in APPLIES:
+        for verb in OF_ACCOUNTS:
             self.routes.add_api_route(f"/{verb}", self._of_accounts(verb), methods=["POST"], operation_id=verb.value)
 
     async def approve(self, who: Who, body: Approval) -> Done:
         """Let the held run go on in spite of its price."""
-        return _done(Verb.APPROVE, await self._asking.of_run(Verb.APPROVE, who, expect_usd=body.expect_usd))
+        await self._asking.of_run(Verb.APPROVE, who, expect_usd=body.expect_usd)
+        return _done(Verb.APPROVE)
 
     async def waive(self, who: Who, body: Waiver) -> Done:
         """Let the run go on although its chats were not moderated."""
-        return _done(Verb.WAIVE, await self._asking.of_run(Verb.WAIVE, who, reason=body.reason))
+        await self._asking.of_run(Verb.WAIVE, who, reason=body.reason)
+        return _done(Verb.WAIVE)
 
     async def start(self, who: Who) -> Done:
         """Let the run's ready jobs be submitted."""
-        return _done(Verb.START, await self._asking.of_run(Verb.START, who))
+        await self._asking.of_run(Verb.START, who)
+        return _done(Verb.START)
 
     def _of_accounts(self, verb: Verb) -> Callable[..., Awaitable[Done]]:
         async def ask(who: Who, body: Named | Matching) -> Done:
@@ -100,8 +107,8 @@ class Actions:
             if isinstance(body, Named):
                 asked = asking.of_accounts(verb, who, body.accounts, expect=body.expect, reason=body.reason)
             else:
-                query = Query(state=body.filter.state, text=body.filter.text.strip())
-                asked = asking.of_matching(verb, who, query, expect=body.expect, reason=body.reason)
+                selection = Selection(**body.filter.model_dump())
+                asked = asking.of_matching(verb, who, selection, expect=body.expect, reason=body.reason)
             return _done(verb, await asked)
 
         ask.__doc__ = SUMMARIES[verb]
@@ -116,5 +123,5 @@ SUMMARIES = {
 }
 
 
-def _done(verb: Verb, accounts: Sequence[str]) -> Done:
+def _done(verb: Verb, accounts: Sequence[str] = ()) -> Done:
     return Done(action=verb, accounts=list(accounts), count=len(accounts))

@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 
-from orchestrator.status import as_json
+from orchestrator.status import as_json, look
 from orchestrator.web.actions import Actions
 from orchestrator.web.dashboard import Dashboard
 from orchestrator.web.door import Door
@@ -48,7 +48,9 @@ class Api:
     async def status(self, request: Request) -> Response:
         """The whole picture. `problem` is why the accounts file as it is now is not in force."""
         problem = (await self._program.health()).problem
-        document = as_json(await self._program.status()) | {"problem": asdict(problem) if problem else None}
+        document = as_json(await self._program.call(look, self._program.now())) | {
+            "problem": asdict(problem) if problem else None
+        }
         body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
         tag = etag(body)
         return unchanged(request, tag, "no-cache") or Response(

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from orchestrator.control import Verb
+from orchestrator import control, status
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.hold import HoldKind
-from orchestrator.core.lifecycle import ENDS, State
-from orchestrator.status import JobView, Status
+from orchestrator.core.selection import Selection
+from orchestrator.core.verb import Verb
 from orchestrator.web.principal import Principal
 from orchestrator.web.problem import Refused
 from orchestrator.web.program import Program
-from orchestrator.web.query import Query
 
-APPLIES: Final[Mapping[Verb, Callable[[JobView], bool]]] = {
-    Verb.CANCEL: lambda job: job.state not in {*ENDS, State.CANCELLING},
-    Verb.RETRY: lambda job: job.state == State.FAILED,
-    Verb.HOLD: lambda job: True,
-    Verb.RELEASE: lambda job: job.held and job.error is not None and job.error.kind != HoldKind.OVER_BUDGET,
-}
-"""The verbs that are asked of accounts, and the jobs that each would change."""
+_AGAIN: Final = "Look again, then confirm what there is now."
 
 
 class Asking:
@@ -30,56 +22,58 @@ class Asking:
     def __init__(self, program: Program) -> None:
         self._program = program
 
-    async def of_run(
-        self, verb: Verb, who: Principal, *, reason: str = "", expect_usd: float | None = None
-    ) -> Sequence[str]:
+    async def matching(self, verb: Verb, selection: Selection) -> list[str]:
+        """The accounts that the selection means and the verb would change: what a confirmation counts."""
+        return await self._program.call(status.asked, verb, selection, self._program.now())
+
+    async def of_run(self, verb: Verb, who: Principal, *, reason: str = "", expect_usd: float | None = None) -> None:
         """Ask something of the current run."""
-        run = (await self._program.status()).run
-        if run is not None and expect_usd is not None and run.planned_usd != expect_usd:
-            now = "unknown" if run.planned_usd is None else f"{run.planned_usd} USD"
-            raise Refused(409, f"the price is {now} by now, not {expect_usd} USD", "Look at the plan again.")
-        return await self._ask(verb, [], reason, who)
+        call, by, now = self._program.call, who.by, self._program.now()
+        glance = await call(status.glance, now)
+        planned = glance.run.planned_usd if glance else None
+        if glance and expect_usd is not None and planned != expect_usd:
+            price = "unknown" if planned is None else f"{planned} USD"
+            raise Refused(409, f"the price is {price} by now, not {expect_usd} USD", _AGAIN)
+        try:
+            match verb:
+                case Verb.APPROVE:
+                    await call(control.approve, by=by, now=now)
+                case Verb.WAIVE:
+                    await call(control.waive_moderation, reason=reason, by=by, now=now)
+                case _:
+                    await call(control.start, by=by, now=now)
+        except ConfigError as error:
+            raise Refused(409, error.message, error.hint) from error
+
+    async def of_matching(
+        self, verb: Verb, who: Principal, selection: Selection, *, expect: int, reason: str = ""
+    ) -> Sequence[str]:
+        """Ask something of all accounts that the selection means and the verb would change."""
+        return await self.of_accounts(verb, who, await self.matching(verb, selection), expect=expect, reason=reason)
 
     async def of_accounts(
         self, verb: Verb, who: Principal, names: Sequence[str], *, expect: int | None = None, reason: str = ""
     ) -> Sequence[str]:
-        """Ask something of these accounts."""
+        """Ask something of these accounts. Returns those of which it was asked."""
         names = list(dict.fromkeys(names))
-        known = {job.account for job in (await self._program.status()).jobs}
-        if unknown := [name for name in names if name not in known]:
-            raise Refused(404, f"the run has no account {unknown[0]}", "`/api/v1/jobs` names its accounts.")
-        _compare(expect, len(names))
-        return await self._ask(verb, names, reason, who)
-
-    async def of_matching(
-        self, verb: Verb, who: Principal, query: Query, *, expect: int, reason: str = ""
-    ) -> Sequence[str]:
-        """Ask something of all that match and that it applies to."""
-        names = matching(await self._program.status(), verb, query)
-        _compare(expect, len(names))
-        return await self._ask(verb, names, reason, who) if names else []
-
-    async def _ask(self, verb: Verb, names: Sequence[str], reason: str, who: Principal) -> Sequence[str]:
+        if expect is not None and expect != len(names):
+            raise Refused(
+                409, f"these are {len(names)} accounts by now, not {expect}", "Look again before you confirm."
+            )
         try:
-            return await self._program.act(verb, names, reason=reason, by=who.by)
+            return await self._ask(verb, who.by, names, reason) if names else []
         except ConfigError as error:
             raise Refused(409, error.message, error.hint) from error
 
-
-def matching(status: Status, verb: Verb, query: Query) -> list[str]:
-    """The accounts that the query finds and the verb applies to: what a confirmation counts."""
-    of_run = {hold.kind for hold in status.run.holds} if status.run else set()
-
-    def applies(job: JobView) -> bool:
-        if verb is Verb.RELEASE and job.error is not None and job.error.kind in of_run:
-            return False  # the whole run is held: to approve or to waive releases it
-        return APPLIES[verb](job)
-
-    return [job.account for job in status.jobs if applies(job) and query.asks_for(job)]
-
-
-def _compare(expect: int | None, count: int) -> None:
-    if expect is not None and expect != count:
-        raise Refused(
-            409, f"these are {count} accounts by now, not {expect}", "Look again and confirm the new number."
-        )
+    async def _ask(self, verb: Verb, by: str, names: Sequence[str], reason: str) -> Sequence[str]:
+        call, now = self._program.call, self._program.now()
+        match verb:
+            case Verb.HOLD:
+                await call(control.hold_accounts, names, reason=reason or "held by the operator", by=by, now=now)
+                return names
+            case Verb.RELEASE:
+                await call(control.release_accounts, names, by=by, now=now)
+                return names
+            case _:
+                ask = control.cancel if verb is Verb.CANCEL else control.retry
+                return [job.account for job in await call(ask, names, by=by, now=now)]

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
+from orchestrator import status
 from orchestrator.web.headers import etag, unchanged
 from orchestrator.web.pages import ASSETS, page
 from orchestrator.web.principal import Principal, principal
@@ -27,7 +28,7 @@ class Dashboard:
 
     async def show(self, request: Request, who: Annotated[Principal, Depends(principal)]) -> Response:
         program, query = self._program, Query.of(request.query_params)
-        view = look(await program.status(), await program.health(), query, program.now())
+        view = look(await program.call(status.look, program.now()), await program.health(), query, program.now())
         tag = etag(f"{ASSETS} {who} {request.state.csrf} {view!r}".encode())
         return unchanged(request, tag, _CACHE) or page(
             request, "dashboard.html", headers={"ETag": tag}, view=view, tag=tag

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from orchestrator.control import Verb
 from orchestrator.core.token import Token
-from orchestrator.status import Health, Status
+from orchestrator.status import Health
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-class Act(Protocol):
-    """Do what an operator asks, for these accounts or the run. Returns the accounts of which it was asked."""
+class Call(Protocol):
+    """Calls a function of `status` or `control` with the database before its other arguments."""
 
-    async def __call__(self, verb: Verb, accounts: Sequence[str], *, reason: str, by: str) -> Sequence[str]: ...
+    async def __call__(
+        self, ask: Callable[Concatenate[Any, P], Awaitable[T]], /, *arguments: P.args, **options: P.kwargs
+    ) -> T: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """Everything the web room can reach. It opens no database and knows no clock: it is handed these."""
+    """Everything the web room can reach. It never holds the database and knows no clock: it is handed these."""
 
     now: Callable[[], float]
-    status: Callable[[], Awaitable[Status]]
+    call: Call
     health: Callable[[], Awaitable[Health]]
     tokens: Callable[[], Awaitable[Sequence[Token]]]
     token_used: Callable[[Token], Awaitable[None]]
     session_key: bytes
-    act: Act

@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +16,9 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, Response, async_playwright, expect
 
-from orchestrator.control import Verb
 from orchestrator.core.errors import Failure
 from orchestrator.core.token import Role, Token, hash_of
-from orchestrator.status import Health, JobView, RunView, Status
+from orchestrator.status import Health, JobView, RunView, Status, look
 from orchestrator.web.api import create_web
 from orchestrator.web.program import Program
 from orchestrator.web.server import WebServer
@@ -64,12 +63,11 @@ class Dashboard:
         self._app = create_web(
             Program(
                 now=self._now,
-                status=self._look,
+                call=self._call,
                 health=self._feel,
                 tokens=self._every_token,
                 token_used=_nothing,
                 session_key=b"of the tests",
-                act=_refused,
             )
         )
         self._port = 0
@@ -99,7 +97,8 @@ class Dashboard:
         jobs = [replace(job, **values) if job.account == account else job for job in self.status.jobs]
         self.status = run_of(jobs)
 
-    async def _look(self) -> Status:
+    async def _call(self, ask: Callable[..., Any], /, *_: Any, **__: Any) -> Any:
+        assert ask is look, f"nobody asks for {ask.__name__} here"
         return self.status
 
     async def _feel(self) -> Health:
@@ -119,10 +118,6 @@ def _token(text: str) -> Token:
 
 async def _nothing(_: Token) -> None:
     pass
-
-
-async def _refused(verb: Verb, accounts: Sequence[str], *, reason: str, by: str) -> Sequence[str]:
-    raise AssertionError(f"{verb} by {by}")
 
 
 class Watched:

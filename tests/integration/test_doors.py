@@ -12,11 +12,14 @@ import structlog
 from sqlalchemy import text
 from store_values import NOW, RUN, a_job, fill, read_job
 
-from orchestrator import control
+from orchestrator import control, status
 from orchestrator.app.web import Inside
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.lifecycle import State
+from orchestrator.core.selection import Selection
 from orchestrator.core.token import Role, hash_of
+from orchestrator.core.verb import Verb
 from orchestrator.settings import load_settings
 from orchestrator.store import tokens
 from orchestrator.store.database import Database
@@ -79,12 +82,37 @@ async def test_every_action_is_on_record_with_the_tokens_name(database: Database
     assert (await read_job(database, "globex")).state is State.PLANNED
 
 
+async def test_whom_a_verb_would_reach(database: Database) -> None:
+    dear = Hold(HoldKind.OVER_BUDGET, "too dear", "Raise it.")
+    held = Hold(HoldKind.BY_OPERATOR, "a reason", "Release it.")
+    await fill(
+        database,
+        [
+            a_job("done", state=State.SUCCEEDED),
+            a_job("failed", state=State.FAILED),
+            a_job("running", state=State.RUNNING),
+            a_job("poor", hold=dear),
+            a_job("aside", hold=held),
+        ],
+    )
+
+    async def reached(verb: Verb, **parts: Any) -> list[str]:
+        return await status.asked(database, verb, Selection(**parts), NOW)
+
+    assert await reached(Verb.RETRY) == ["failed"]
+    assert await reached(Verb.RETRY, state="running") == []
+    assert await reached(Verb.CANCEL) == ["aside", "poor", "running"]
+    assert await reached(Verb.CANCEL, text="RUN") == ["running"]
+    assert await reached(Verb.RELEASE) == ["aside"]
+    assert await reached(Verb.HOLD) == ["aside", "done", "failed", "poor", "running"]
+
+
 async def test_a_reader_and_a_stranger_leave_no_trace(database: Database, served: Served) -> None:
     before = await causes(database)
-    for token, status in ((READER, 403), ("orch_nobody", 401), ("", 401)):
+    for token, code in ((READER, 403), ("orch_nobody", 401), ("", 401)):
         async with served.client(token) as client:
             answer = await client.post("/api/v1/actions/hold", json={"accounts": ["acme"]})
-            assert answer.status_code == status
+            assert answer.status_code == code
     assert await causes(database) == before
     assert (await read_job(database, "acme")).hold is None
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx2
 
-from orchestrator.control import Verb
 from orchestrator.core.errors import Failure
 from orchestrator.core.token import Role, Token, hash_of
-from orchestrator.status import Health, JobView, RunView, Status
+from orchestrator.status import Health, JobView, RunView, Status, look
 from orchestrator.web.api import create_web
 from orchestrator.web.program import Program
 
@@ -80,8 +79,9 @@ class Service:
         self.now = NOW
         self.tokens: list[Token] | Exception = environment(token, read_token)
         self.used: list[str] = []
-        self.asked: list[tuple[Verb, list[str], str, str]] = []
-        self.refusal: Exception | None = None
+        self.answers: dict[Any, Any] = {}
+        """What functions of `status` and `control` answer, or raise; None where nothing is said."""
+        self.asked: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
 
     async def _look(self) -> Status:
         if isinstance(self.status, Exception):
@@ -99,21 +99,24 @@ class Service:
     async def _used(self, token: Token) -> None:
         self.used.append(token.name)
 
-    async def _act(self, verb: Verb, accounts: Sequence[str], *, reason: str, by: str) -> Sequence[str]:
-        if self.refusal:
-            raise self.refusal
-        self.asked.append((verb, list(accounts), reason, by))
-        return accounts
+    async def _call(self, ask: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
+        if ask is look:
+            return await self._look()
+        answer = self.answers.get(ask)
+        if isinstance(answer, Exception):
+            raise answer
+        if ask.__module__.startswith("orchestrator.control"):
+            self.asked.append((ask.__name__, arguments, options))
+        return answer
 
     def client(self, origin: str = "http://127.0.0.1:8080", **headers: str) -> httpx2.AsyncClient:
         program = Program(
             now=lambda: self.now,
-            status=self._look,
+            call=self._call,
             health=self._feel,
             tokens=self._tokens,
             token_used=self._used,
             session_key=b"of the tests",
-            act=self._act,
         )
         transport = httpx2.ASGITransport(app=create_web(program), raise_app_exceptions=False)
         return httpx2.AsyncClient(transport=transport, base_url=origin, headers=headers)

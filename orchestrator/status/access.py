@@ -1,0 +1,15 @@
+"""Tokens: who may come in, and who could."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orchestrator.core.token import Token
+from orchestrator.store import tokens as stored
+from orchestrator.store.database import Database
+
+
+async def tokens(database: Database) -> Sequence[Token]:
+    """Every token that was made, the revoked too."""
+    async with database.read() as connection:
+        return await stored.every(connection)
