@@ -31,6 +31,7 @@ from orchestrator.daemon.desired import Desired, read_desired
 from orchestrator.daemon.models import base_models
 from orchestrator.daemon.moderation import expected, moderated, recalled
 from orchestrator.daemon.presence import Presence
+from orchestrator.daemon.pruning import Pruning
 from orchestrator.daemon.reconciler import Reconciler
 from orchestrator.daemon.scheduler import Scheduler
 from orchestrator.daemon.service import Service
@@ -117,6 +118,11 @@ class App:
         models = await base_models(desired, self.connections.by_name, self.log)
         moderation = expected(desired, known.run, self.connections.by_name, now)
         return desired, desired.plan(known, moderation, retirement_hold(models, now))
+
+    async def pruning(self) -> Pruning:
+        """What is left of finished runs, for all accounts of the accounts file."""
+        await self.read_accounts()
+        return Pruning(self.database, self.connections.by_name, self._datasets, most=self.settings.max_in_flight)
 
     async def converge(self, *, start: bool, cause: str = SERVICE, progress: Progress | None = None) -> Desired:
         """Make what the operator wants the current run. `progress` is told of the texts that are moderated."""

@@ -7,6 +7,16 @@ from hashlib import sha256
 from pathlib import Path
 
 
+def local_name(part_sha256: str) -> str:
+    """What the JSONL with this hash is called in the folder of datasets."""
+    return f"{part_sha256[:16]}.jsonl"
+
+
+def remote_name(part_sha256: str) -> str:
+    """What it is called at every provider: they keep no checksum, so the name carries it."""
+    return f"orchestrator-{local_name(part_sha256)}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """One JSONL file of the dataset: the training part or the validation part.

@@ -50,12 +50,13 @@ def same_model(shown: str, wanted: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteFile:
-    """A file at the provider."""
+    """A file at the provider. `filename` is what it was called when it was sent."""
 
     id: str
     status: FileStatus
     raw: str
     message: str | None = None
+    filename: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from orchestrator.core import action as act
 from orchestrator.core.advance import Outcome, advance, give_up, hold, park, renew_intent, stumble
 from orchestrator.core.capabilities import Capabilities, goes_in_parts
 from orchestrator.core.clock import Clock
-from orchestrator.core.dataset import Part
+from orchestrator.core.dataset import Part, remote_name
 from orchestrator.core.errors import (
     Ambiguous,
     Failure,
@@ -265,7 +265,7 @@ class Reconciler:
     def _to_send(self, part: Part, loaded: jobs.Loaded) -> FileToSend:
         return FileToSend(
             path=part.path,
-            filename=f"orchestrator-{part.sha256[:16]}.jsonl",  # providers keep no checksum: the name carries it
+            filename=remote_name(part.sha256),
             bytes=part.bytes,
             sha256=part.sha256,
             examples=part.examples,

@@ -139,6 +139,13 @@ class Moderator(Protocol):
         """What its moderation says of each text, in their order. Asked once; raises `ProviderError`s only."""
 
 
+class Uploader(Protocol):
+    """A provider that takes large files in parts."""
+
+    async def cancel_upload(self, upload_id: str) -> None:
+        """End an upload in parts that was never completed. One that is over already is fine."""
+
+
 Connect = Callable[[Account, Secret], Provider]
 """Makes the provider of one account; cheap, does no I/O."""
 

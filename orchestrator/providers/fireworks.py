@@ -260,4 +260,11 @@ def _file(file: Mapping[str, Any]) -> RemoteFile:
     status = FileStatus.READY if raw == "READY" else FileStatus.PROCESSING
     if said.get("code") not in (None, "OK"):
         status, raw = FileStatus.REFUSED, str(said["code"])
-    return RemoteFile(id=file["name"], status=status, raw=raw, message=said.get("message") or None)
+    name = str(file["name"])
+    return RemoteFile(
+        id=name,
+        status=status,
+        raw=raw,
+        message=said.get("message") or None,
+        filename=f"{name.rpartition('/')[2]}.jsonl",
+    )

@@ -194,6 +194,11 @@ class OpenAIProvider:
             async with self._reading():
                 await self._client.files.delete(file_id)
 
+    async def cancel_upload(self, upload_id: str) -> None:
+        with suppress(RequestRejected):  # it is completed, cancelled, expired or gone
+            async with self._reading():
+                await self._client.uploads.cancel(upload_id)
+
     async def _upload_in_parts(self, wanted: FileToSend, deadline: Deadline) -> RemoteFile:
         """A part may be sent twice without harm; only the end of it all makes a file."""
         try:

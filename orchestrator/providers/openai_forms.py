@@ -60,6 +60,7 @@ def file_of(file: FileObject) -> RemoteFile:
         status=FILE_STATUS.get(raw, FileStatus.PROCESSING),
         raw=raw,
         message=file.status_details,
+        filename=file.filename,
     )
 
 

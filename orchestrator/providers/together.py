@@ -228,7 +228,11 @@ def _file(file: Mapping[str, Any]) -> RemoteFile:
     raw = str(file.get("processing_status") or ("COMPLETED" if file.get("Processed") else PENDING))
     report = file.get("validation_report") or {}
     return RemoteFile(
-        id=file["id"], status=FILE_STATUS.get(raw, FileStatus.PROCESSING), raw=raw, message=report.get("error")
+        id=file["id"],
+        status=FILE_STATUS.get(raw, FileStatus.PROCESSING),
+        raw=raw,
+        message=report.get("error"),
+        filename=file.get("filename"),
     )
 
 

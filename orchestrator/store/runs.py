@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.core.dataset import Dataset, Part
+from orchestrator.core.dataset import Dataset, Part, local_name
 from orchestrator.core.job import RunId
 from orchestrator.core.run import Run
 from orchestrator.store.rows import RUN_COLUMNS, run_from, run_row
@@ -100,7 +100,7 @@ async def load_dataset(connection: AsyncConnection, sha256: str, folder: Path) -
         if row[f"{name}_sha256"] is None:
             return None
         return Part(
-            path=folder / f"{row[f'{name}_sha256'][:16]}.jsonl",
+            path=folder / local_name(row[f"{name}_sha256"]),
             sha256=row[f"{name}_sha256"],
             bytes=row[f"{name}_bytes"],
             examples=row[f"{name}_examples"],

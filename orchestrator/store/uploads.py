@@ -27,3 +27,8 @@ async def save(connection: AsyncConnection, job_id: JobId, sha256: str, upload: 
         parts = {str(number): part for number, part in upload.parts.items()}
         row = {"remote_id": upload.id, "part_bytes": upload.part_bytes, "parts": parts}
         await connection.execute(insert(uploads).values(job_id=job_id, sha256=sha256, **row))
+
+
+async def forget(connection: AsyncConnection, remote_id: str) -> None:
+    """The provider has it no more."""
+    await connection.execute(delete(uploads).where(uploads.c.remote_id == remote_id))

@@ -171,6 +171,7 @@ class ProviderContract:
     async def test_a_deleted_file_is_gone_and_deleting_it_again_is_fine(self, bench: Bench) -> None:
         provider = bench.provider()
         file = await bench.ready_file(provider)
+        assert (await provider.get_file(file.id)).filename == bench.file().filename
         await provider.delete_file(file.id)
         await provider.delete_file(file.id)
         await error(provider.get_file(file.id), RemoteMissing)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 from provider_bench import LINES, OpenAIBench
@@ -11,7 +12,7 @@ from provider_bench import LINES, OpenAIBench
 from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import NotReady, ProviderUnavailable, UnknownOutcome
 from orchestrator.core.remote import FileStatus, PartedUpload
-from orchestrator.providers.base import Deadline, FileToSend, Provider
+from orchestrator.providers.base import Deadline, FileToSend, Provider, Uploader
 from orchestrator.providers.openai import OpenAIProvider
 from orchestrator.providers.openai_dialects import DIALECTS
 from orchestrator.sandbox import Fault
@@ -151,3 +152,17 @@ async def test_nothing_at_all_sent_is_a_failed_attempt(bench: SmallBench, wanted
     bench.faults(Fault("drop", operations=("uploads.part",)))
     with pytest.raises(ProviderUnavailable):
         await bench.provider().upload_file(wanted, bench.deadline())
+
+
+async def test_an_unfinished_upload_is_ended_and_ending_it_again_is_fine(
+    bench: SmallBench, wanted: FileToSend, notes: Notes
+) -> None:
+    provider = bench.provider()
+    bench.faults(Fault("server_error", operations=("uploads.complete",), times=1))
+    with pytest.raises(UnknownOutcome):
+        await provider.upload_file(wanted, bench.deadline())
+    assert notes.upload is not None
+    for _ in range(2):
+        await cast(Uploader, provider).cancel_upload(notes.upload.id)
+    with pytest.raises(NotReady, match="begun anew"):
+        await provider.upload_file(wanted, bench.deadline())

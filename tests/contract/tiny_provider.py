@@ -111,7 +111,8 @@ class Tiny:
 
 def _file(file: Any) -> RemoteFile:
     raw, said = file["processing_status"], file.get("validation_report", {}).get("error")
-    return RemoteFile(id=file["id"], status=FILES.get(raw, FileStatus.PROCESSING), raw=raw, message=said)
+    status, name = FILES.get(raw, FileStatus.PROCESSING), file.get("filename")
+    return RemoteFile(id=file["id"], status=status, raw=raw, message=said, filename=name)
 
 
 def _job(job: Any) -> RemoteJob:

@@ -1,16 +1,34 @@
-"""Commands that look after an installation: backup, restore."""
+"""Commands that look after an installation: prune, backup, restore."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.commands.root import command
-from orchestrator.cli.session import session
+from orchestrator.cli.commands.root import Json, command
+from orchestrator.cli.session import session, with_app
+
+if TYPE_CHECKING:
+    from orchestrator.app import App
 
 File = Annotated[Path, typer.Argument(help="A tar file.", show_default=False)]
+
+
+@command()
+def prune(
+    yes: Annotated[bool, typer.Option("--yes", help="Delete what is listed; otherwise it is only shown.")] = False,
+    json: Json = False,
+) -> None:
+    """List what is left of finished runs at the providers and here; delete it with --yes."""
+
+    async def work(app: App) -> int:
+        from orchestrator.cli.prune import prune
+
+        return await prune(app, yes=yes, as_json=json)
+
+    with_app(work)
 
 
 @command()

@@ -1,0 +1,54 @@
+"""Leftover: something this program made and no run needs any more."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from orchestrator.core.job import RunId
+
+
+class Kind(StrEnum):
+    """What it is."""
+
+    REMOTE_FILE = "remote file"
+    UPLOAD = "unfinished upload"
+    DATASET = "local dataset"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """`id` is the provider's; of a local dataset it is the file's name. `name` is what it must be called to be ours.
+
+    `problem` is why it is left alone.
+    """
+
+    kind: Kind
+    account: str | None
+    id: str
+    name: str
+    problem: str | None = None
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """What a job of ours has left at its provider: file names by file id. `ended`: the job wants nothing more."""
+
+    account: str
+    run_id: RunId
+    ended: bool
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+def unneeded_files(holdings: Collection[Holding]) -> list[Leftover]:
+    """The remote files of runs whose every job has ended, unless a job of another run uses them, too."""
+    going_on = {holding.run_id for holding in holdings if not holding.ended}
+    needed = {(held.account, file) for held in holdings if held.run_id in going_on for file in held.files}
+    made = {(held.account, file): name for held in holdings for file, name in held.files.items()}
+    return [
+        Leftover(kind=Kind.REMOTE_FILE, account=account, id=file, name=name)
+        for (account, file), name in sorted(made.items())
+        if (account, file) not in needed
+    ]

@@ -1,0 +1,157 @@
+"""Pruning: what is listed, what is left alone, and what is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import pytest
+from store_values import DATASET, NOW, RUN, TRAINING, a_job, fill
+
+from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.dataset import local_name, remote_name
+from orchestrator.core.errors import AuthenticationFailed, ProviderUnavailable, RemoteMissing
+from orchestrator.core.job import JobId, RunId
+from orchestrator.core.leftover import Kind, Leftover
+from orchestrator.core.lifecycle import State
+from orchestrator.core.remote import FileStatus, PartedUpload, RemoteFile
+from orchestrator.daemon.pruning import Pruning
+from orchestrator.providers.base import Connection, Provider
+from orchestrator.store import events, runs, uploads
+from orchestrator.store.database import Database
+
+OURS = remote_name(TRAINING.sha256)
+GONE = RemoteFile(id="file-gone", status=FileStatus.GONE, raw="deleted", filename=OURS)
+
+
+class Shelf:
+    """A provider's files by id; an error in the place of one is raised."""
+
+    def __init__(self, files: Mapping[str, RemoteFile | Exception]) -> None:
+        self.files = dict(files)
+        self.deleted: list[str] = []
+
+    async def get_file(self, file_id: str) -> RemoteFile:
+        found = self.files[file_id]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def delete_file(self, file_id: str) -> None:
+        if file_id == "file-stuck":
+            raise ProviderUnavailable("not now")
+        self.deleted.append(file_id)
+
+    async def cancel_upload(self, upload_id: str) -> None:
+        self.deleted.append(upload_id)
+
+
+def ready(file_id: str, filename: str | None = OURS) -> RemoteFile:
+    return RemoteFile(id=file_id, status=FileStatus.READY, raw="processed", filename=filename)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def pruning(database: Database, folder: Path, shelves: Mapping[str, Shelf]) -> Pruning:
+    connections = {
+        name: Connection(
+            Account(name=name, provider=ProviderName.OPENAI, api_key="env:KEY"), "12345678", cast(Provider, shelf)
+        )
+        for name, shelf in shelves.items()
+    }
+    return Pruning(database, connections, folder, most=4)
+
+
+async def test_only_what_is_seen_to_be_ours_is_deleted(database: Database, tmp_path: Path) -> None:
+    shelf = Shelf(
+        {
+            "file-ours": ready("file-ours"),
+            "file-renamed": ready("file-renamed", "somebody-elses.jsonl"),
+            "file-nameless": ready("file-nameless", None),
+            "file-gone": GONE,
+            "file-missing": RemoteMissing("404"),
+            "file-unseen": AuthenticationFailed("401"),
+            "file-stuck": ready("file-stuck"),
+        }
+    )
+    names = {file_id: file_id.removeprefix("file-") for file_id in shelf.files}
+    jobs = [a_job(name, state=State.SUCCEEDED, remote_file_id=file, wake_at=None) for file, name in names.items()]
+    await fill(database, [*jobs, a_job("removed", state=State.FAILED, remote_file_id="file-x", wake_at=None)])
+    work = pruning(database, tmp_path, dict.fromkeys(names.values(), shelf))
+
+    found = {leftover.id: leftover for leftover in await work.look()}
+    problems = {file_id: leftover.problem for file_id, leftover in found.items()}
+    assert problems == {
+        "file-ours": None,
+        "file-stuck": None,
+        "file-renamed": f"it is called somebody-elses.jsonl and not {OURS}: it is not ours",
+        "file-nameless": f"it is called None and not {OURS}: it is not ours",
+        "file-unseen": "authentication_failed: 401",
+        "file-x": "its account is not in the accounts file",
+    }
+    assert shelf.deleted == []
+
+    after = [await work.delete(leftover, by="operator:eva", now=NOW) for leftover in found.values()]
+    assert shelf.deleted == ["file-ours"]
+    assert [leftover.id for leftover in after if leftover.deleted] == ["file-ours"]
+    assert {leftover.id: leftover.problem for leftover in after} == problems | {
+        "file-stuck": "provider_unavailable: not now"
+    }
+    async with database.read() as connection:
+        [entry] = await events.of_account(connection, "ours")
+    assert (entry.cause, entry.note, entry.message) == (
+        "operator:eva",
+        "deleted",
+        f"remote file file-ours ({OURS})",
+    )
+
+
+async def test_an_open_job_keeps_the_files_of_its_run(database: Database, tmp_path: Path) -> None:
+    shelf = Shelf({"file-1": ready("file-1")})
+    done = a_job("done", state=State.SUCCEEDED, remote_file_id="file-1", wake_at=None)
+    await fill(database, [done, a_job("open", state=State.RUNNING, remote_file_id="file-2")])
+    assert await pruning(database, tmp_path, {"done": shelf, "open": shelf}).look() == []
+
+
+@pytest.mark.parametrize(
+    ("state", "listed"),
+    [(State.PLANNED, False), (State.UPLOADING, False), (State.PROCESSING, True), (State.FAILED, True)],
+)
+async def test_an_upload_that_was_never_completed(
+    database: Database, tmp_path: Path, state: State, listed: bool
+) -> None:
+    job, shelf = a_job("acme", state=state), Shelf({})
+    await fill(database, [job])
+    begun = PartedUpload(id="upload-1", part_bytes=8)
+    await database.write(lambda c: uploads.save(c, job.id, TRAINING.sha256, begun))
+    work = pruning(database, tmp_path, {"acme": shelf})
+    found = await work.look()
+    assert [(leftover.kind, leftover.id) for leftover in found] == ([(Kind.UPLOAD, "upload-1")] if listed else [])
+    for leftover in found:
+        assert (await work.delete(leftover, by="me", now=NOW)).deleted
+        assert shelf.deleted == ["upload-1"]
+        assert await work.look() == []
+
+
+async def test_local_datasets_that_no_run_needs(database: Database, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One of a run that ended, one of a run with an open job, one of the current run, and somebody's notes."""
+    folder = tmp_path_factory.mktemp("datasets")
+    parts = {name: replace(TRAINING, sha256=name * 64) for name in "bcd"}
+    for number, (name, part) in enumerate(parts.items()):
+        dataset = replace(DATASET, training=part)
+        run = replace(RUN, id=RunId(f"run-{name}"), dataset_sha256=dataset.sha256, current=name == "d")
+        await database.write(lambda c, dataset=dataset: runs.save_dataset(c, dataset, NOW))  # type: ignore[misc]
+        state = State.RUNNING if name == "c" else State.SUCCEEDED
+        await fill(database, [a_job("acme", id=JobId(f"job-{number}"), run_id=run.id, state=state)], run)
+        (folder / local_name(part.sha256)).write_text("{}")
+    (folder / "notes.txt").write_text("mine")
+    work = pruning(database, folder, {})
+    found = await work.look()
+    assert found == [Leftover(kind=Kind.DATASET, account=None, id=f"{'b' * 16}.jsonl", name=f"{'b' * 16}.jsonl")]
+    assert (await work.delete(found[0], by="me", now=NOW)).deleted
+    assert names(folder) == [f"{'c' * 16}.jsonl", f"{'d' * 16}.jsonl", "notes.txt"]
+    assert await work.look() == []

@@ -1,0 +1,30 @@
+"""Which remote files no run needs any more."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.core.job import RunId
+from orchestrator.core.leftover import Holding, unneeded_files
+
+
+def held(account: str, run: str, *files: str, ended: bool = True) -> Holding:
+    return Holding(account=account, run_id=RunId(run), ended=ended, files={file: f"{file}.jsonl" for file in files})
+
+
+@pytest.mark.parametrize(
+    ("holdings", "unneeded"),
+    [
+        ([], []),
+        ([held("a", "r1", "f1", "v1"), held("b", "r1", "f2")], ["f1", "v1", "f2"]),
+        ([held("a", "r1", "f1"), held("b", "r1", ended=False)], []),  # the run goes on
+        ([held("a", "r1", "f1"), held("a", "r2", "f1", ended=False)], []),  # the same file in two runs
+        ([held("a", "r1", "f1"), held("a", "r2", "f2", ended=False)], ["f1"]),
+        ([held("a", "r1", "f1"), held("b", "r2", "f1", ended=False)], ["f1"]),  # ids are an account's own
+        ([held("a", "r1", "f1"), held("a", "r2", "f1")], ["f1"]),
+    ],
+)
+def test_what_no_run_needs(holdings: list[Holding], unneeded: list[str]) -> None:
+    found = unneeded_files(holdings)
+    assert [leftover.id for leftover in found] == unneeded
+    assert all(leftover.name == f"{leftover.id}.jsonl" for leftover in found)
