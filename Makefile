@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 LITELLM := .venv-litellm/.installed
 
-.PHONY: install demo test browser lint format unit contract integration acceptance chaos lock test-container docs clean
+.PHONY: install demo test browser lint format unit contract integration acceptance chaos rolling lock test-container docs clean
 
 install: $(INSTALLED)
 
@@ -52,6 +52,11 @@ SEED ?= 1
 chaos: install
 	$(BIN)/python tests/chaos/harness.py --rounds $(ROUNDS) --seed $(SEED)
 	$(BIN)/python tests/chaos/harness.py --rounds $(ROUNDS) --seed $(SEED) --replicas 2
+
+# Replace all three replicas, one after the other, while ACCOUNTS jobs are created on PostgreSQL.
+ACCOUNTS ?= 200
+rolling: install
+	ROLLING_ACCOUNTS=$(ACCOUNTS) $(BIN)/pytest -q --timeout 600 --durations 1 -s tests/acceptance/test_replicas.py -k tables_once
 
 # CI gets a browser where it can; elsewhere the dashboard's tests are skipped with a reason.
 browser:

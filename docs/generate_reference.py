@@ -35,6 +35,13 @@ and all faults are told at once. Empty is as good as unset. A name with SECONDS 
 
 These can come from a file instead, as containers hand secrets in: {files}. Put `_FILE`
 behind the name and the file's path in the variable, for example `ORCHESTRATOR_TOKEN_FILE=/run/secrets/token`.
+
+All of them can stand in one file instead, one `ORCHESTRATOR_NAME=value` a line, `#` before a comment; its path goes
+into `ORCHESTRATOR_SETTINGS_FILE`. What is set in the environment goes before what the file says. The service reads
+the file again on SIGHUP: a new `ORCHESTRATOR_LOG_LEVEL` is in force at once, any other change is told and waits for a
+restart.
+
+`orchestrator config` prints what is in force, and where each value comes from.
 """
 COMMANDS = """\
 # Command line
@@ -79,7 +86,9 @@ def settings_page() -> str:
     """Every setting with its default."""
     rows = "\n".join(_setting(name, field) for name, field in Settings.model_fields.items())
     files = ", ".join(f"`{PREFIX}{option}`" for option in FROM_FILE)
-    return SETTINGS.format(generated=GENERATED.format(source="orchestrator/settings.py"), rows=rows, files=files)
+    return SETTINGS.format(
+        generated=GENERATED.format(source="orchestrator/settings/model.py"), rows=rows, files=files
+    )
 
 
 def commands_page() -> str:

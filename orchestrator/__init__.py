@@ -14,7 +14,7 @@ sources/      the accounts file and the keys its references lead to
 providers/    the protocol, and one file for each provider's dialect
 store/        the tables, the writer, and every query
 sandbox/      a provider on loopback, an independent judge of our traffic
-settings.py   the environment, checked
+settings/     the environment, checked
 log.py        one line an event, without keys
 core/         words and rules: values in, values out
 ```

@@ -34,7 +34,6 @@ def configure(
     Libraries speak from WARNING on, at level `debug` from DEBUG on.
     """
     stream = stream or sys.stderr
-    threshold = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -46,14 +45,22 @@ def configure(
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=_logger,
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(stream)
     handler.name = _HANDLER
     handler.setFormatter(_formatter(log_format, shared, stream))
-    _install(handler, threshold)
+    _install(handler)
+    set_level(level)
+
+
+def set_level(level: str) -> None:
+    """Changes the least level that is logged."""
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(threshold))
+    logging.getLogger().setLevel(threshold if threshold == logging.DEBUG else max(threshold, logging.WARNING))
+    logging.getLogger(_OURS).setLevel(threshold)
 
 
 def _formatter(log_format: str, shared: list[Processor], stream: TextIO) -> logging.Formatter:
@@ -71,13 +78,11 @@ def _formatter(log_format: str, shared: list[Processor], stream: TextIO) -> logg
     )
 
 
-def _install(handler: logging.Handler, threshold: int) -> None:
+def _install(handler: logging.Handler) -> None:
     root = logging.getLogger()
     for old in [old for old in root.handlers if old.name == _HANDLER]:
         root.removeHandler(old)
     root.addHandler(handler)
-    root.setLevel(threshold if threshold == logging.DEBUG else max(threshold, logging.WARNING))
-    logging.getLogger(_OURS).setLevel(threshold)
     logging.raiseExceptions = False  # a line that cannot be written would be printed raw, keys and all
 
 

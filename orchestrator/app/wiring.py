@@ -33,6 +33,7 @@ from orchestrator.daemon.moderation import expected, moderated, recalled
 from orchestrator.daemon.presence import Presence
 from orchestrator.daemon.pruning import Pruning
 from orchestrator.daemon.reconciler import Reconciler
+from orchestrator.daemon.retention import Retention
 from orchestrator.daemon.scheduler import Scheduler
 from orchestrator.daemon.service import Service
 from orchestrator.daemon.steps import Pace
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 SWEEP_SECONDS = 2.0
 PRUNE_SECONDS = 60.0
 LIFETIME_SECONDS = 60.0  # between two looks for models that were not looked at for a day
+FORGET_SECONDS = 3600.0
 SERVICE = "service"
 CRASH_VARIABLE = "CHAOS_CRASH_AT"  # tests only: a named point of the reconciler
 
@@ -183,6 +185,9 @@ class App:
 
         models = lifetimes.Lifetimes(self.database, self.connections.by_name, clock=clock, log=self.log)
         scheduler.every(LIFETIME_SECONDS, "lifetimes", models.look)
+        if settings.events_keep_days is not None:
+            retention = Retention(self.database, keep_days=settings.events_keep_days, now=clock.now, log=self.log)
+            scheduler.every(FORGET_SECONDS, "forget", retention.forget)
 
         async def converge() -> str | None:
             return (await self.converge(start=start, progress=progress)).file.options.schedule
@@ -254,7 +259,8 @@ async def open_app(settings: Settings, redact: Redactor) -> AsyncIterator[App]:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     app = App(settings, redact)
     try:
-        await app.database.migrate()
+        if revision := await app.database.migrate():
+            app.log.info("database.migrated", revision=revision)
         if not app.database.is_sqlite:
             await queue().install(app.database)
         yield app

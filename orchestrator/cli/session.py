@@ -40,12 +40,19 @@ def session(*, log_level: str | None = None, **changes: Any) -> Iterator[Session
     redact = Redactor()
     with errors_explained(redact):
         from orchestrator import log
-        from orchestrator.settings import PREFIX, load_settings
+        from orchestrator.settings import load_settings
 
-        given = {f"{PREFIX}{name.upper()}": str(value) for name, value in changes.items() if value is not None}
-        settings = load_settings({**os.environ, **given})
+        settings = load_settings(environment(**changes))
         log.configure(settings.log_format, log_level or settings.log_level, redact, cast(TextIO, _Stderr()))
         yield Session(settings, redact)
+
+
+def environment(**changes: Any) -> dict[str, str]:
+    """The environment of the process with the options of the command line before it."""
+    from orchestrator.settings import PREFIX
+
+    given = {f"{PREFIX}{name.upper()}": str(value) for name, value in changes.items() if value is not None}
+    return {**os.environ, **given}
 
 
 def with_app(work: Callable[[App], Awaitable[int | None]], *, quiet: bool = True, **changes: Any) -> None:

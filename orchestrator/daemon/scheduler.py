@@ -46,13 +46,14 @@ class Scheduler:
         self._scheduler.start()
 
     def stop(self) -> None:
-        """End; what is under way is not waited for."""
+        """End; what is under way is not waited for. From now on nobody is to be sent here: `silent_for` is None."""
+        self._last_beat = None
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
 
     @property
     def silent_for(self) -> float | None:
-        """Seconds since the last beat; None before the start."""
+        """Seconds since the last beat; None before the start and after the end."""
         return None if self._last_beat is None else self._now() - self._last_beat
 
     async def _beat(self) -> None:

@@ -30,13 +30,16 @@ class Database:
         self._engine = make_engine(url)
         self._writer = Writer(self._engine, schedule)
 
-    async def migrate(self) -> None:
-        """Bring the tables up to date, once however many ask. Raises ConfigError when it cannot be opened."""
+    async def migrate(self) -> str | None:
+        """Bring the tables up to date, once however many ask. Raises ConfigError when it cannot be opened.
+
+        Returns the revision they were brought to; None for whoever found nothing to do.
+        """
         try:
             async with self.read() as connection:
                 revision = await connection.run_sync(_revision)
-            if revision != newest_revision():
-                await self._upgrade()
+            _refuse_newer(revision)
+            return None if revision == newest_revision() else await self._upgrade()
         except UNREACHABLE as error:
             place = make_url(self._url).render_as_string(hide_password=True)
             raise ConfigError(
@@ -77,11 +80,14 @@ class Database:
         await self._writer.close()
         await self._engine.dispose()
 
-    async def _upgrade(self) -> None:
+    async def _upgrade(self) -> str | None:
         engine = make_engine(self._url, patient=True)
         try:
-            async with engine.write() as connection:  # whoever waited here for another finds nothing left to do
+            async with engine.write() as connection:
+                if await connection.run_sync(_revision) == newest_revision():
+                    return None  # whoever waited for the lock finds that another has done it
                 await connection.run_sync(_upgrade)
+                return newest_revision()
         finally:
             await engine.dispose()
 
@@ -104,6 +110,14 @@ def _revision(connection: Connection) -> str | None:
         return None
     revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     return revision
+
+
+def _refuse_newer(revision: str | None) -> None:
+    if revision and revision > newest_revision():
+        raise ConfigError(
+            f"the database is of a newer version of the program (tables {revision}, known is {newest_revision()})",
+            hint="Start the newer version, or restore a backup from before the upgrade.",
+        )
 
 
 def _upgrade(connection: Connection) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.advance import Outcome
 from orchestrator.core.job import JobId, RunId
-from orchestrator.store.tables import events, run_jobs
+from orchestrator.core.lifecycle import ENDS
+from orchestrator.store.tables import events, jobs, run_jobs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,3 +85,19 @@ async def newest(connection: AsyncConnection, ids: Sequence[JobId]) -> dict[JobI
     each = select(func.max(events.c.id)).where(events.c.job_id.in_(ids)).group_by(events.c.job_id)
     rows = await connection.execute(select(*_COLUMNS).where(events.c.id.in_(each)))
     return {JobId(row.job_id): Entry(**row._mapping) for row in rows}
+
+
+async def forget(connection: AsyncConnection, before: float, most: int) -> int:
+    """Delete up to so many lines from before, and say how many. Open jobs keep theirs, and every job its last."""
+    newer = events.alias()
+    unfinished = select(jobs.c.id).where(jobs.c.state.not_in(ENDS))
+    spare = events.c.job_id.not_in(unfinished) & (
+        select(newer.c.id).where(newer.c.job_id == events.c.job_id, newer.c.id > events.c.id).exists()
+    )
+    old = (
+        select(events.c.id)
+        .where(events.c.at < before, events.c.job_id.is_(None) | spare)
+        .order_by(events.c.id)
+        .limit(most)
+    )
+    return (await connection.execute(delete(events).where(events.c.id.in_(old)))).rowcount

@@ -72,7 +72,9 @@ def test_a_lost_database_costs_nothing(site: Site, sandbox: Sandbox) -> None:
 
 def test_serve_takes_over_what_changes(site: Site, sandbox: Sandbox) -> None:
     site.accounts(*TWENTY)
-    service = site.start("serve", "--port", "0")
+    settings = site.folder / "settings.env"
+    settings.write_text("ORCHESTRATOR_LOG_LEVEL=info\n")
+    service = site.start("serve", "--port", "0", ORCHESTRATOR_SETTINGS_FILE=str(settings))
     url = service.find(r'"(http://[^"]+)/status"')
 
     def look() -> Any:
@@ -94,7 +96,10 @@ def test_serve_takes_over_what_changes(site: Site, sandbox: Sandbox) -> None:
     assert second["run"]["id"] == first["run"]["id"]
 
     site.chat("99-late", "Is it late?", "Just in time.")
+    settings.write_text("ORCHESTRATOR_LOG_LEVEL=debug\nORCHESTRATOR_MAX_IN_FLIGHT=7\n")
     service.send(signal.SIGHUP)
+    service.find(r'ORCHESTRATOR_(MAX_IN_FLIGHT)"\], "event": "settings.wait_for_restart"')
+    service.find(r'"level": "(debug)"')
     eventually(lambda: look()["run"]["id"] != first["run"]["id"], "a new run")
     third = eventually(lambda: succeeded(21), "the new run's models")
     assert third["run"]["dataset_sha256"] != first["run"]["dataset_sha256"]

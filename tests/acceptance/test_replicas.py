@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import time
@@ -12,6 +13,8 @@ import pytest
 from processes import Running, Sandbox, Site, eventually
 
 INTENT = 2.0  # seconds
+ROLLING = int(os.environ.get("ROLLING_ACCOUNTS", "0"))  # `make rolling` takes 200, and replaces all three replicas
+LONG = 60.0 + ROLLING
 
 
 class Replica:
@@ -91,6 +94,39 @@ def test_one_that_is_frozen_past_its_intents_creates_nothing_afterwards(
     eventually(other.done, "all jobs done", 60)
     time.sleep(1)  # for whatever might still come late
     assert sandbox.held() == dict.fromkeys(accounts, (1, 1))
+
+
+def test_three_started_at_once_make_the_tables_once(shared: Site, sandbox: Sandbox) -> None:
+    """And with `make rolling` they are replaced one by one while the jobs are being created."""
+    accounts = names(ROLLING or 6)
+    if ROLLING:
+        sandbox.faults({"kind": "slow", "seconds": 1.0, "operations": ["jobs.create"]})
+    shared.accounts(*accounts)
+    started = [shared.start("serve") for _ in range(3)]
+    replicas = [Replica(running) for running in started]
+    assert sum(running.said().count('"database.migrated"') for running in started) == 1
+    if ROLLING:
+        replicas = roll(shared, sandbox, started)
+    eventually(replicas[-1].done, "all jobs done", LONG)
+    assert sandbox.held() == dict.fromkeys(accounts, (1, 1))
+    assert len(replicas[-1].status()["replicas"]) == 3
+    for running in started:
+        assert "Traceback" not in running.said()
+        assert '"level": "error"' not in running.said()
+
+
+def roll(shared: Site, sandbox: Sandbox, started: list[Running]) -> list[Replica]:
+    """Stop each, and start another in its place; the new ones."""
+    replicas = []
+    for number in range(3):
+        enough = (number + 1) * ROLLING / 6
+        eventually(lambda enough=enough: jobs_at(sandbox) >= enough, "a part of the jobs", LONG)  # type: ignore[misc]
+        print("jobs when it is asked to stop:", jobs_at(sandbox))
+        assert started[number].stop().code == 0
+        assert jobs_at(sandbox) < ROLLING, "the jobs were over before the restart was"
+        started.append(shared.start("serve"))
+        replicas.append(Replica(started[-1]))
+    return replicas
 
 
 def test_what_an_operator_asks_is_seen_to_at_once_whoever_has_the_job(shared: Site, sandbox: Sandbox) -> None:

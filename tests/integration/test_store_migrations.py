@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import Connection, inspect, text
 from store_values import a_job, fill, read_job
 
 from orchestrator.core.errors import ConfigError
-from orchestrator.store.database import Database, migrations_folder
+from orchestrator.store.database import Database, migrations_folder, newest_revision
 from orchestrator.store.engine import Engine, make_engine
 from orchestrator.store.tables import metadata
 
@@ -64,8 +65,23 @@ async def test_drift_would_be_seen(engine: Engine) -> None:
 async def test_migrating_what_is_up_to_date_changes_nothing(database: Database) -> None:
     await fill(database, [a_job("acme")])
     before = await read_job(database, "acme")
-    await database.migrate()
+    assert await database.migrate() is None
     assert await read_job(database, "acme") == before
+
+
+async def test_of_many_at_once_one_migrates(database_url: str) -> None:
+    replicas = [Database(database_url) for _ in range(3)]
+    assert sorted(filter(None, await asyncio.gather(*(replica.migrate() for replica in replicas)))) == [
+        newest_revision()
+    ]
+    for replica in replicas:
+        await replica.close()
+
+
+async def test_a_newer_versions_tables_are_refused(database: Database) -> None:
+    await database.write(lambda c: c.execute(text("UPDATE alembic_version SET version_num = '9999'")))
+    with pytest.raises(ConfigError, match="newer version of the program"):
+        await database.migrate()
 
 
 async def test_a_database_that_cannot_be_opened_is_one_clear_message() -> None:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from deploy_files import ROOT, parse, verbs
 
-from orchestrator.settings import FROM_FILE, PREFIX, Settings
+from orchestrator.settings import PREFIX, known_names
 from orchestrator.sources.accounts import read_accounts
 
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -45,8 +45,7 @@ def test_a_command_is_one(page: str, command: str) -> None:
 
 @pytest.mark.parametrize("page", TEXTS)
 def test_a_setting_is_one(page: str) -> None:
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {PREFIX}
-    known |= {f"{PREFIX}{option}_FILE" for option in FROM_FILE}
+    known = {f"{PREFIX}{name}" for name in ["", "NAME", *known_names()]}
     assert set(re.findall(rf"{PREFIX}[A-Z_]*[A-Z]|{PREFIX}", TEXTS[page])) <= known
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import ConfigError
-from orchestrator.settings import Settings, database_label, load_settings
+from orchestrator.settings import Settings, database_label, in_force, load_settings
 
 TOKEN = "canary-token-5512"
 
@@ -49,6 +49,7 @@ def test_every_name_arrives() -> None:
         "LOG_FORMAT": "JSON",
         "LOG_LEVEL": "Debug",
         "MODERATION_TOKENS_PER_MINUTE": "500",
+        "EVENTS_KEEP_DAYS": "30",
         "PRICES_FILE": "prices.toml",
     }
     assert set(given) == {name.upper() for name in Settings.model_fields}
@@ -68,6 +69,7 @@ def test_every_name_arrives() -> None:
         "log_format": "json",
         "log_level": "debug",
         "moderation_tokens_per_minute": 500,
+        "events_keep_days": 30.0,
         "prices_file": "prices.toml",
     }
 
@@ -233,3 +235,61 @@ def test_a_token_that_could_be_guessed_is_refused(name: str) -> None:
     (problem,) = problems(**{name: "short"})
     assert problem.startswith(f"ORCHESTRATOR_{name}: is shorter than 8 characters")
     assert "short" not in problem.removeprefix(f"ORCHESTRATOR_{name}: is shorter")
+
+
+def test_an_unknown_name_is_told_even_when_it_is_empty() -> None:
+    assert problems(TOKN="")[0].startswith("ORCHESTRATOR_TOKN: is not a known setting")
+
+
+def settings_file(folder: Path, text: str) -> str:
+    path = folder / "settings.env"
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_settings_file_stands_behind_the_environment(tmp_path: Path) -> None:
+    text = "# ours\n\nORCHESTRATOR_PORT = 9000\norchestrator_host='::1'\nORCHESTRATOR_TOKEN=" + TOKEN
+    environ = {"ORCHESTRATOR_SETTINGS_FILE": settings_file(tmp_path, text), "ORCHESTRATOR_PORT": "9001"}
+    settings = load_settings(environ)
+    assert (settings.port, settings.host) == (9001, "::1")
+    assert settings.token is not None
+
+
+def test_a_secrets_own_file_goes_before_the_settings_file(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    file = settings_file(tmp_path, "ORCHESTRATOR_TOKEN=of-the-settings-file\n")
+    environ = {"ORCHESTRATOR_SETTINGS_FILE": file, "ORCHESTRATOR_TOKEN_FILE": str(tmp_path / "token")}
+    token = load_settings(environ).token
+    assert token is not None
+    assert token.get_secret_value() == TOKEN
+
+
+def test_a_faulty_settings_file_is_told_with_its_lines(tmp_path: Path) -> None:
+    lines = ["PORT=1", "ORCHESTRATOR_PORT=x", "ORCHESTRATOR_PORT=2", "canary", "ORCHESTRATOR_PROT=3"]
+    file = settings_file(tmp_path, "\n".join(lines))
+    assert problems(SETTINGS_FILE=file) == [
+        f"{file}:1: a line is ORCHESTRATOR_NAME=value, or begins with #",
+        f"{file}:3: ORCHESTRATOR_PORT is there twice; remove one of the lines",
+        f"{file}:4: a line is ORCHESTRATOR_NAME=value, or begins with #",
+        f"ORCHESTRATOR_PROT (in {file}): is not a known setting; did you mean ORCHESTRATOR_PORT?",
+        f"ORCHESTRATOR_PORT (in {file}): must be a valid integer, unable to parse string as an integer",
+    ]
+    assert problems(SETTINGS_FILE="/nowhere.env")[0].startswith("ORCHESTRATOR_SETTINGS_FILE: /nowhere.env cannot be")
+
+
+def test_what_is_in_force_says_where_it_is_from_and_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    file = settings_file(tmp_path, "ORCHESTRATOR_PORT=9000\n")
+    environ = {
+        "ORCHESTRATOR_SETTINGS_FILE": file,
+        "ORCHESTRATOR_TOKEN_FILE": str(tmp_path / "token"),
+        "ORCHESTRATOR_DATABASE_URL": "postgresql://u:canary@h/d",
+    }
+    found = {setting.name: (setting.value, setting.source) for setting in in_force(environ)}
+    assert len(found) == len(Settings.model_fields)
+    assert found["ORCHESTRATOR_PORT"] == ("9000", file)
+    assert found["ORCHESTRATOR_TOKEN"] == ("set", str(tmp_path / "token"))
+    assert found["ORCHESTRATOR_READ_TOKEN"] == (None, "default")
+    assert found["ORCHESTRATOR_DATABASE_URL"] == ("postgresql+asyncpg://u@h/d", "environment")
+    assert found["ORCHESTRATOR_HOST"] == ("127.0.0.1", "default")
+    assert "canary" not in str(found)

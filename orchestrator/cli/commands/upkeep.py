@@ -1,4 +1,4 @@
-"""Commands that look after an installation: prune, backup, restore."""
+"""Commands that look after an installation: config, prune, backup, restore."""
 
 from __future__ import annotations
 
@@ -8,12 +8,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.commands.root import Json, command
-from orchestrator.cli.session import session, with_app
+from orchestrator.cli.session import errors_explained, session, with_app
+from orchestrator.core.secret import Redactor
 
 if TYPE_CHECKING:
     from orchestrator.app import App
 
 File = Annotated[Path, typer.Argument(help="A tar file.", show_default=False)]
+
+
+@command()
+def config(json: Json = False) -> None:
+    """Print every setting in force, and where it comes from."""
+    with errors_explained(Redactor()):
+        from orchestrator.cli import upkeep
+
+        upkeep.config(as_json=json)
 
 
 @command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.commands.root import AccountsFile, Json, command
-from orchestrator.cli.session import with_app
+from orchestrator.cli.session import environment, with_app
 
 if TYPE_CHECKING:
     from orchestrator.app import App
@@ -77,9 +77,11 @@ def serve(
 ) -> None:
     """Run the service: converge on the accounts file, follow the jobs, answer at /status."""
 
+    options = {"accounts_file": accounts, "host": host, "port": port}
+
     async def work(app: App) -> int:
         from orchestrator.cli import serve
 
-        return await serve.serve(app)
+        return await serve.serve(app, environment(**options))
 
-    with_app(work, quiet=False, accounts_file=accounts, host=host, port=port)
+    with_app(work, quiet=False, **options)

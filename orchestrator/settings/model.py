@@ -1,29 +1,22 @@
-"""Settings: what one process is told by its environment. The names are `ORCHESTRATOR_` and the field in capitals.
-
-A secret can also come from a file, as containers hand them in: `ORCHESTRATOR_TOKEN_FILE` names the token's.
-"""
+"""Model: every setting, its default, and what it may be."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from orchestrator.core.errors import ConfigError
 from orchestrator.core.loopback import is_loopback
 
 PREFIX = "ORCHESTRATOR_"
 LEAST_TOKEN = 8
-FROM_FILE = ("TOKEN", "READ_TOKEN", "DATABASE_URL")
 _DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
-_SERVICE_LINK = re.compile(r"SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP)")
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Days = Seconds
 
 
 class Settings(BaseSettings):
@@ -54,6 +47,10 @@ class Settings(BaseSettings):
     )
     moderation_tokens_per_minute: int = Field(
         default=10_000, ge=1, description="the moderation account's limit; the default is that of the lowest tier"
+    )
+    events_keep_days: Days | None = Field(
+        default=None,
+        description="how long the history of ended jobs is kept, but for each job's last line; –: forever",
     )
     prices_file: Path | None = Field(default=None, description="training prices, instead of those that come along")
 
@@ -90,7 +87,7 @@ class Settings(BaseSettings):
     @classmethod
     def _port(cls, value: object) -> object:
         if isinstance(value, str) and "://" in value:
-            raise ValueError(_service_link())
+            raise ValueError(service_link())
         return value
 
     @field_validator("token")
@@ -126,53 +123,6 @@ def _long_enough(token: SecretStr | None) -> SecretStr | None:
     return token
 
 
-def load_settings(environ: Mapping[str, str]) -> Settings:
-    """The settings in this environment; one ConfigError with everything that is wrong. Empty is as good as unset."""
-    environ, problems = _with_files(environ)
-    problems += _unknown(environ)
-    source = EnvSettingsSource(Settings)
-    source.env_vars = {name.lower(): value for name, value in environ.items() if value}
-    try:
-        settings = Settings(**source())
-    except ValidationError as error:
-        problems += [_explain(str(found["loc"][0]), found["msg"]) for found in error.errors(include_input=False)]
-    else:
-        if not problems:
-            return settings
-    raise ConfigError(
-        "the environment has " + ("a fault" if len(problems) == 1 else f"{len(problems)} faults"),
-        hint="Correct or unset the variables that are listed and start again.",
-        problems=problems,
-    )
-
-
-def _with_files(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Every `NAME_FILE` replaced by NAME with what the file holds, and what is wrong with them."""
-    found, problems = dict(environ), []
-    for name in (f"{PREFIX}{option}" for option in FROM_FILE):
-        path = found.pop(f"{name}_FILE", "")
-        if path and found.get(name):
-            problems.append(f"{name}_FILE: {name} is set as well; unset one of them")
-        elif path:
-            try:
-                found[name] = _content(Path(path))
-            except ValueError as fault:
-                problems.append(f"{name}_FILE: {path} {fault}")
-    return found, problems
-
-
-def _content(path: Path) -> str:
-    try:
-        content = path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise ValueError(f"cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ValueError("is not a text file") from None
-    if not content:
-        raise ValueError("is empty")
-    return content
-
-
 def database_label(url: str) -> str:
     """The database's address for people: without password and without options, which may hold one."""
     scheme, _, rest = url.partition("?")[0].partition("://")
@@ -180,25 +130,6 @@ def database_label(url: str) -> str:
     return f"{scheme}://{user.partition(':')[0]}{at}{place}"
 
 
-def _explain(field: str, text: str) -> str:
-    text = text.removeprefix("Value error, ").replace("Input should be", "must be")
-    return f"{PREFIX}{field.upper()}: {text}"
-
-
-def _unknown(environ: Mapping[str, str]) -> Iterator[str]:
-    known = [*(name.upper() for name in Settings.model_fields), *(f"{option}_FILE" for option in FROM_FILE)]
-    for name in environ:
-        option = name.upper().removeprefix(PREFIX)
-        if option == name.upper() or option in known:
-            continue
-        close = get_close_matches(option, known, n=1)
-        if _SERVICE_LINK.search(option):
-            yield f"{name}: {_service_link()}"
-        elif close:
-            yield f"{name}: is not a known setting; did you mean {PREFIX}{close[0]}?"
-        else:
-            yield f"{name}: is not a known setting; known are {', '.join(known)}"
-
-
-def _service_link() -> str:
+def service_link() -> str:
+    """What is wrong with a variable that Kubernetes made for a service called orchestrator."""
     return "comes from a Kubernetes service of this name; set enableServiceLinks: false in the pod"

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+from store_values import NOW, a_job, fill
+
+from orchestrator.core.lifecycle import State
+from orchestrator.daemon import retention
+from orchestrator.daemon.retention import DAY, Retention
+from orchestrator.store import events
+from orchestrator.store.database import Database
+
+OLD, NEW = NOW - 40 * DAY, NOW - DAY
+
+
+async def write(database: Database, *lines: tuple[float, str, str | None, str]) -> None:
+    async def change(connection: AsyncConnection) -> None:
+        for at, account, job, note in lines:
+            await events.append(connection, events.Entry(at=at, cause="test", note=note, account=account, job_id=job))
+
+    await database.write(change)
+
+
+async def notes(database: Database, account: str) -> list[str]:
+    async with database.read() as connection:
+        return [entry.note for entry in await events.of_account(connection, account)]
+
+
+@pytest.fixture
+async def history(database: Database) -> Database:
+    """An ended job, an open one, and lines of no job."""
+    done = replace(a_job("done"), state=State.SUCCEEDED, wake_at=None)
+    open_ = a_job("open")
+    await fill(database, [done, open_])
+    for job in (done, open_):
+        await write(database, *((OLD, job.account, job.id, note) for note in ("one", "two", "three")))
+    await write(database, (OLD, "done", None, "old hold"), (NEW, "done", None, "new hold"))
+    return database
+
+
+def a_retention(database: Database, now: float = NOW) -> Retention:
+    log: Any = structlog.get_logger()
+    return Retention(database, keep_days=30, now=lambda: now, log=log)
+
+
+async def test_what_is_old_is_forgotten_but_for_open_jobs_and_each_jobs_last_line(history: Database) -> None:
+    await a_retention(history).forget()
+    assert await notes(history, "done") == ["three", "new hold"]
+    assert await notes(history, "open") == ["one", "two", "three"]
+
+
+async def test_nothing_is_forgotten_too_early(history: Database) -> None:
+    await a_retention(history, now=OLD + 29 * DAY).forget()
+    assert len(await notes(history, "done")) == 5
+
+
+async def test_a_tick_takes_bounded_bites(history: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "BATCH", 1)
+    monkeypatch.setattr(retention, "MOST_BATCHES", 2)
+    await a_retention(history).forget()
+    assert await notes(history, "done") == ["three", "old hold", "new hold"]
+    await a_retention(history).forget()
+    assert await notes(history, "done") == ["three", "new hold"]
