@@ -23,7 +23,6 @@ def upgrade() -> None:
         sa.Column("account", sa.String(length=64), nullable=False),
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("at", sa.Float(), nullable=False),
-        sa.ForeignKeyConstraint(["account"], ["accounts.name"], name=op.f("fk_webhooks_account")),
         sa.PrimaryKeyConstraint("account", "id", name=op.f("pk_webhooks")),
     )
     op.create_index(op.f("ix_webhooks_at"), "webhooks", ["at"])

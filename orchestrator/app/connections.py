@@ -7,12 +7,17 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.account import Account, Identity, ProviderName
 from orchestrator.core.errors import AccountError, ConfigError, Failure, ProviderError
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.webhook import Webhook
 from orchestrator.providers.base import Connect, Connection
 from orchestrator.sources.secrets import resolve
+
+if TYPE_CHECKING:
+    from orchestrator.providers.openai_webhooks import Read as ReadWebhook
 
 
 class Connections:
@@ -72,15 +77,30 @@ class Connections:
         # More than half a second that a mere look does not need.
         from orchestrator.providers import fireworks, openai, together
         from orchestrator.providers.openai_dialects import DIALECTS
+
+        return {
+            **dict.fromkeys(DIALECTS, openai.connector(self._http, self._redact)),
+            ProviderName.TOGETHER: together.connector(self._http, self._redact),
+            ProviderName.FIREWORKS: fireworks.connector(self._http, self._redact),
+        }
+
+    @cached_property
+    def _http(self) -> Any:  # only providers know what it is
         from orchestrator.providers.transport import shared_client
 
         http = shared_client(self._max_in_flight)
         self._closing.push_async_callback(http.aclose)
-        return {
-            **dict.fromkeys(DIALECTS, openai.connector(http, self._redact)),
-            ProviderName.TOGETHER: together.connector(http, self._redact),
-            ProviderName.FIREWORKS: fireworks.connector(http, self._redact),
-        }
+        return http
+
+    def read_webhook(self, secret: Secret, headers: Mapping[str, str], body: bytes) -> Webhook | None:
+        """What a request says that claims to be a webhook of OpenAI; None when it is forged or stale."""
+        return self._read_webhook(secret, headers, body)
+
+    @cached_property
+    def _read_webhook(self) -> ReadWebhook:
+        from orchestrator.providers.openai_webhooks import reader
+
+        return reader(self._http)
 
     def _connected(self, account: Account, key: Secret) -> Connection:
         return Connection(account, key.fingerprint, self._dialects[account.provider](account, key))

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from structlog.stdlib import BoundLogger
 
 from orchestrator import control, status
+from orchestrator.app.incoming import Incoming
 from orchestrator.core.errors import DatabaseAway
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.token import ENVIRONMENT, Role, Token, hash_of
 from orchestrator.daemon.service import Service
+from orchestrator.daemon.webhooks import Ear
 from orchestrator.settings import Settings
 from orchestrator.status import Health
 from orchestrator.store.database import UNREACHABLE, Database
@@ -30,12 +32,20 @@ class Inside:
     """One process's answers to its web door."""
 
     def __init__(
-        self, database: Database, settings: Settings, service: Service, now: Callable[[], float], log: BoundLogger
+        self,
+        database: Database,
+        settings: Settings,
+        service: Service,
+        incoming: Incoming,
+        now: Callable[[], float],
+        log: BoundLogger,
     ) -> None:
         self._database = database
         self._given = environment_tokens(settings)
         self._secret = settings.token or settings.read_token
         self._service = service
+        self._incoming = incoming
+        self._ear = Ear(nudge=service.nudge, now=now, shortest=settings.poll_min_seconds, log=log)
         self._now = now
         self._log = log
 
@@ -50,6 +60,7 @@ class Inside:
             tokens=self.tokens,
             token_used=self.token_used,
             session_key=self.session_key(),
+            hear=self.hear,
         )
 
     async def call(
@@ -87,6 +98,10 @@ class Inside:
         """What browsers' sessions are signed with: with a token in the settings they survive a restart."""
         given = self._secret.get_secret_value().encode() if self._secret else secrets.token_bytes()
         return sha256(b"orchestrator sessions " + given).digest()
+
+    async def hear(self, account: str, headers: Mapping[str, str], body: bytes) -> bool:
+        """Take a webhook; False when it is not genuine."""
+        return await self.call(self._incoming.receive, self._ear, account, headers, body)
 
 
 def environment_tokens(settings: Settings) -> list[Token]:

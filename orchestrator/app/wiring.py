@@ -19,6 +19,7 @@ from orchestrator.app import crash
 from orchestrator.app.clock import SystemClock
 from orchestrator.app.connections import Connections
 from orchestrator.app.database import database, queue
+from orchestrator.app.incoming import Incoming
 from orchestrator.app.web import Inside, hide_tokens
 from orchestrator.core.account import Account
 from orchestrator.core.plan import Plan, Step
@@ -71,6 +72,7 @@ class App:
         self.connections = Connections(
             settings.accounts_file.parent, max_in_flight=settings.max_in_flight, redact=redact
         )
+        self.incoming = Incoming(self.connections.read_webhook, self.log)
 
     async def close(self) -> None:
         """Let go of every connection."""
@@ -88,6 +90,7 @@ class App:
             read_desired, settings.accounts_file, self._datasets, settings.prices_file, self._redact
         )
         self.connections.connect_all(desired.file.accounts, desired.keys)
+        self.incoming.expect(desired.file.accounts, desired.secrets)
         return desired
 
     async def read_accounts(self) -> tuple[AccountsFile, dict[str, str]]:
@@ -234,7 +237,7 @@ class App:
 
         settings = self.settings
         hide_tokens(settings, self._redact)
-        inside = Inside(self.database, settings, service, self.clock.now, self.log)
+        inside = Inside(self.database, settings, service, self.incoming, self.clock.now, self.log)
         return WebServer(create_web(inside.program()), settings.host, settings.port)
 
     async def look(self) -> status.Status:

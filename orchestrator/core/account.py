@@ -21,7 +21,7 @@ class ProviderName(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """One `[[accounts]]` entry. `api_key` is `env:NAME`, `file:PATH` or `cmd:COMMAND`."""
+    """One `[[accounts]]` entry. `api_key` and `webhook_secret` are `env:NAME`, `file:PATH` or `cmd:COMMAND`."""
 
     name: str
     provider: ProviderName
@@ -29,6 +29,7 @@ class Account:
     organization: str | None = None
     project: str | None = None
     base_url: str | None = None
+    webhook_secret: str | None = None
     budget_usd: float | None = None
     max_running_jobs: int = 3
     labels: tuple[str, ...] = ()

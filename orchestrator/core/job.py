@@ -34,9 +34,10 @@ class Job:
     `wake_at` is the wake-up: when the job is looked at again, None when only a person or another job wakes it.
     `attempts` counts failed calls in a row. `round` counts the times an operator retried it. `intent_until` is
     the deadline of the last intent: until then a call that creates something may be under way. `replica` is the one
-    that last advanced the job. `webhook_at` is when its provider's word last woke it. `progress` (0 to 1) and
-    `quoted_usd` are as the provider says. The losses were last read at `losses_at`, up to `loss_step`. `retires_on`
-    is the last day on which the model can be called, `gone_at` when the provider first did not have it any more.
+    that last advanced the job. `webhook_at` is the wake-up that its provider's last webhook made. `progress` (0 to 1)
+    and `quoted_usd` are as the provider says. The losses were last read at `losses_at`, up to `loss_step`.
+    `retires_on` is the last day on which the model can be called, `gone_at` when the provider first did not have it
+    any more.
     """
 
     id: JobId
@@ -80,3 +81,8 @@ class Job:
     def tag(self) -> str:
         """What a remote job of ours is found again by. A retry is a new remote job, hence a new tag."""
         return f"{self.id}.{self.round}"
+
+    @property
+    def told(self) -> bool:
+        """Whether a webhook made the wake-up, and nobody has looked since."""
+        return self.webhook_at is not None and self.wake_at == self.webhook_at

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+
+LEAST_PART: Final = 8  # characters: shorter parts of an address are words that occur by chance
 
 
 class Secret:
@@ -39,6 +43,17 @@ class Redactor:
         """From now on this key is replaced by `[key FINGERPRINT]`."""
         if secret.reveal():
             self._known = {**self._known, secret.reveal(): f"[key {secret.fingerprint}]"}
+
+    def add_address(self, secret: Secret) -> None:
+        """The same for an address that is itself a secret, and for the parts of it that may stand alone."""
+        url = urlsplit(secret.reveal())
+        host = url.netloc.rpartition("@")[2].partition(":")[0]
+        parts = [url.username, url.password, *url.path.split("/"), *(value for _, value in parse_qsl(url.query))]
+        if "." not in host:  # some messengers have a token where a host would be
+            parts.append(host)
+        for part in (secret.reveal(), *parts):
+            if part and len(part) >= LEAST_PART and part != "localhost":
+                self.add(Secret(part))
 
     def __call__(self, text: str) -> str:
         # A copy, because keys are resolved in threads; the longest first, because one key may begin another.

@@ -20,15 +20,20 @@ from orchestrator.core.price import training_usd
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.dataset import Rules, build, encodings, load_prices
 from orchestrator.sources.accounts import AccountsFile, read_accounts
-from orchestrator.sources.secrets import resolve_all
+from orchestrator.sources.secrets import follow, resolve_all
+from orchestrator.sources.targets import references
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
-    """Everything a plan is made of. `prices` is the estimated price in US dollars of one job at each provider."""
+    """Everything a plan is made of. `prices` is the estimated price in US dollars of one job at each provider.
+
+    `secrets` is what webhooks and alerts need, by the references of the file.
+    """
 
     file: AccountsFile
     keys: Mapping[str, Secret]
+    secrets: Mapping[str, Secret]
     dataset: Dataset
     findings: Sequence[Finding]
     prices: Mapping[ProviderName, float | None]
@@ -70,12 +75,14 @@ def read_desired(accounts_file: Path, datasets: Path, prices_file: Path | None, 
     """
     file = read_accounts(accounts_file)
     keys = resolve_all(file.accounts, base=file.folder, redact=redact)
+    secrets = follow(list(references(file.accounts, file.targets)), base=file.folder, redact=redact)
     prices = load_prices(prices_file)
     built = build(file.dataset, datasets, rules_of(file))
     encodings.forget()
     return Desired(
         file=file,
         keys=keys,
+        secrets=secrets,
         dataset=built.dataset,
         findings=built.checked.findings,
         prices={

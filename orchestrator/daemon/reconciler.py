@@ -171,7 +171,7 @@ class Reconciler:
             case act.Settle():
                 return await self._attempt(job, self._steps.settle(job, provider, loaded))
             case act.Follow():
-                return await self._attempt(job, self._steps.follow(job, provider))
+                return await self._attempt(job, self._steps.follow(job, provider, loaded.standing))
             case act.Stop():
                 return await self._attempt(job, self._steps.stop(job, provider))
             case act.Rest() | act.Wait() | act.Abandon():

@@ -99,6 +99,10 @@ class Service:
                 self._scheduler.cron(schedule, "schedule", self.reload)
                 self._dispatch.nudge()
 
+    def nudge(self) -> None:
+        """A job may be due earlier than was known."""
+        self._dispatch.nudge()
+
     async def _watch(self) -> None:
         if self._signature() != self._seen:
             self._log.info("accounts_file.changed")

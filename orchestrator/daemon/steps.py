@@ -25,6 +25,8 @@ from orchestrator.core.observe import (
 )
 from orchestrator.core.remote import FileStatus, JobStatus
 from orchestrator.core.retry import backoff, poll_delay
+from orchestrator.core.run import Standing
+from orchestrator.core.webhook import longest_wait
 from orchestrator.providers.base import Connection, Deadline, FileToSend, JobOrder, Provider
 from orchestrator.store import jobs
 
@@ -110,12 +112,12 @@ class Steps:
             return advance(job, Event.CANCELLED, now=self._clock.now())
         return created(job, remote, now=self._clock.now(), delay=0)
 
-    async def follow(self, job: Job, provider: Provider) -> Outcome:
+    async def follow(self, job: Job, provider: Provider, standing: Standing) -> Outcome:
         try:
             remote = await provider.get_job(job.remote_job_id or "")
         except RemoteMissing as error:
             return self._missed(job, error)
-        outcome = observe_job(job, remote, now=self._clock.now(), delay=self._delay(job))
+        outcome = observe_job(job, remote, now=self._clock.now(), delay=self._delay(job, standing))
         return await self._with_losses(outcome, provider)
 
     async def _with_losses(self, outcome: Outcome, provider: Provider) -> Outcome:
@@ -161,9 +163,12 @@ class Steps:
         until = now + backoff(misses, self._jitter())
         return stumble(replace(job, attempts=misses), failure, until=until, counts=True, sent=False)
 
-    def _delay(self, job: Job) -> float:
+    def _delay(self, job: Job, standing: Standing | None = None) -> float:
+        if job.told:  # what the provider shows may lag behind what it tells
+            return self._pace.poll_min
         waited = self._clock.now() - job.state_since
-        return poll_delay(waited, self._pace.poll_min, self._pace.poll_max, self._jitter())
+        longest = longest_wait(self._pace.poll_max, standing.webhook_seen_at if standing else None, self._clock.now())
+        return poll_delay(waited, self._pace.poll_min, longest, self._jitter())
 
 
 def _order(job: Job, loaded: jobs.Loaded) -> JobOrder:

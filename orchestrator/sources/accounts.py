@@ -10,12 +10,14 @@ from typing import Any, get_args
 
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, lacking
+from orchestrator.core.delivery import Target
 from orchestrator.core.options import RunOptions
 from orchestrator.core.spec import Method, TrainingSpec
 from orchestrator.sources import document
 from orchestrator.sources.document import Document
 from orchestrator.sources.faults import Faults, nearest
 from orchestrator.sources.schema import AccountTable, RunTable, SpecTable, is_account_name, validate
+from orchestrator.sources.targets import read_targets
 
 _NEEDS_BASE_URL = {
     ProviderName.AZURE: "https://RESOURCE.openai.azure.com/openai/v1/",
@@ -32,6 +34,7 @@ class AccountsFile:
     dataset: Path
     specs: Mapping[ProviderName, TrainingSpec]
     accounts: tuple[Account, ...]
+    targets: tuple[Target, ...] = ()
     tokenizers: Mapping[ProviderName, Path] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -54,6 +57,7 @@ def read_accounts(path: Path) -> AccountsFile:
     for name, block in tables.blocks.items():
         _check_block(name, block, faults)
         _check_tokenizer(path, name, block, faults)
+    targets = read_targets(tables, faults)
     _check_entries(tables, faults)
     _check_moderation(tables, faults)
     faults.raise_if_any()
@@ -72,6 +76,7 @@ def read_accounts(path: Path) -> AccountsFile:
         dataset=_beside(path, options.dataset),
         specs=specs,
         accounts=accounts,
+        targets=targets,
         tokenizers={name: _beside(path, file) for name, file in files.items() if file},
         warnings=(*_unused(specs, accounts), *_seedless(specs), *_twins(accounts)),
     )
@@ -131,6 +136,8 @@ def _check_entries(tables: Document, faults: Faults) -> None:
             faults.add(table, "organization", 'is missing; add organization = "…", the account\'s id at fireworks')
         if provider in _NEEDS_BASE_URL and "base_url" not in entry:
             faults.add(table, "base_url", f'is missing; add base_url = "{_NEEDS_BASE_URL[provider]}"')
+        if provider != ProviderName.OPENAI and "webhook_secret" in entry:
+            faults.add(table, "webhook_secret", f"has no use: {provider} sends no webhooks; remove the line")
 
 
 def _check_moderation(tables: Document, faults: Faults) -> None:

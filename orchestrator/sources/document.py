@@ -15,6 +15,8 @@ from orchestrator.sources.faults import Faults, nearest
 from orchestrator.sources.schema import RunTable
 
 Options = dict[str, Any]
+TABLES = ("run", "accounts", "webhooks", "alerts")
+KNOWN = "[run], [run.PROVIDER], [[accounts]], [[webhooks]] and [[alerts]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,8 @@ class Document:
     run: Options | None
     blocks: Mapping[ProviderName, Options]
     entries: tuple[Options, ...]
+    webhooks: tuple[Options, ...] = ()
+    alerts: tuple[Options, ...] = ()
 
 
 def read_text(path: Path) -> str:
@@ -66,11 +70,14 @@ def take_apart(values: Options, faults: Faults) -> Document:
             faults.add((key,), None, f"a provider's block is written [run.{key}]")
         elif key in RunTable.model_fields:
             faults.add((), key, "belongs below the header [run]")
-        elif key not in ("run", "accounts"):
-            close = nearest(key, ("run", "accounts")) or "; known are [run], [run.PROVIDER] and [[accounts]]"
+        elif key not in TABLES:
+            close = nearest(key, TABLES) or f"; known are {KNOWN}"
             faults.add((), key, f"is not known{close}")
     run = _run(values, faults)
-    return Document(run, _take_blocks(run or {}, faults), _entries(values, faults))
+    if values.get("accounts", []) == []:
+        faults.add((), None, "there is no account; add [[accounts]] with name, provider and api_key below it")
+    accounts, webhooks, alerts = (_entries(values, name, faults) for name in TABLES[1:])
+    return Document(run, _take_blocks(run or {}, faults), accounts, webhooks, alerts)
 
 
 def _run(values: Options, faults: Faults) -> Options | None:
@@ -95,11 +102,9 @@ def _take_blocks(run: Options, faults: Faults) -> dict[ProviderName, Options]:
     return blocks
 
 
-def _entries(values: Options, faults: Faults) -> tuple[Options, ...]:
-    entries = values.get("accounts", [])
+def _entries(values: Options, name: str, faults: Faults) -> tuple[Options, ...]:
+    entries = values.get(name, [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        faults.add((), "accounts", "must be written [[accounts]], with two brackets, once for each account")
+        faults.add((), name, f"must be written [[{name}]], with two brackets, once for each {name.removesuffix('s')}")
         return ()
-    if not entries:
-        faults.add((), None, "there is no account; add [[accounts]] with name, provider and api_key below it")
     return tuple(entries)

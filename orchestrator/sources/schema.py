@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidato
 from pydantic_core import ErrorDetails
 
 from orchestrator.core.account import ProviderName
+from orchestrator.core.announcement import Topic
 from orchestrator.core.loopback import is_loopback
 from orchestrator.core.spec import Auto, Method, TrainingType
 from orchestrator.sources import cron, secrets
@@ -23,6 +24,8 @@ _MISSING = {
     "provider": f"add provider = one of {', '.join(ProviderName)}",
     "api_key": 'add api_key = "env:NAME", "file:PATH" or "cmd:COMMAND"',
     "base_model": 'add base_model = "…", the model that is trained',
+    "url": 'add url = "…", the address that is told',
+    "secret": 'add secret = "env:NAME", "file:PATH" or "cmd:COMMAND"; it signs what is sent',
 }
 
 
@@ -57,12 +60,38 @@ def _provider(value: Any) -> ProviderName:
         raise ValueError(f"must be one of {', '.join(ProviderName)}{close}") from None
 
 
-def _reference(value: str) -> str:
-    secrets.split(value)
+def _reference(option: str) -> AfterValidator:
+    def check(value: str) -> str:
+        secrets.split(value, option)
+        return value
+
+    return AfterValidator(check)
+
+
+def _webhook_url(value: str) -> str:
+    try:
+        secrets.split(value)
+    except ValueError:
+        return _address(value, "what is announced")
     return value
 
 
+def _topics(value: Any) -> frozenset[Topic]:
+    known = list(Topic)
+    if not isinstance(value, list) or not value:
+        raise ValueError(f"must be a list of some of {', '.join(known)}")
+    for name in value:
+        if name not in known:
+            close = nearest(name, known) if isinstance(name, str) else ""
+            raise ValueError(f"must hold only {', '.join(known)}{close}")
+    return frozenset(Topic(name) for name in value)
+
+
 def _base_url(value: str) -> str:
+    return _address(value, "the key")
+
+
+def _address(value: str, content: str) -> str:
     try:
         url = urlsplit(value)
         host, _ = url.hostname, url.port
@@ -74,7 +103,7 @@ def _base_url(value: str) -> str:
         raise ValueError("must be only scheme, host and path; a password or key does not belong in it")
     if url.scheme == "http" and not is_loopback(host):
         raise ValueError(
-            "would send the key unencrypted, where anyone on the way can read it; use https:// "
+            f"would send {content} unencrypted, where anyone on the way can read it; use https:// "
             "(http:// is allowed to this machine only: localhost, 127.0.0.1)"
         )
     return value
@@ -151,13 +180,38 @@ class AccountTable(_Options):
 
     name: Annotated[str, AfterValidator(_account_name)]
     provider: Annotated[ProviderName, PlainValidator(_provider)]
-    api_key: Annotated[str, AfterValidator(_reference)]
+    api_key: Annotated[str, _reference("api_key")]
     organization: Text | None = None
     project: Text | None = None
     base_url: Annotated[str, AfterValidator(_base_url)] | None = None
+    webhook_secret: Annotated[str, _reference("webhook_secret")] | None = None
     budget_usd: Money | None = None
     max_running_jobs: Annotated[int, Field(ge=1)] | None = None
     labels: list[Text] | None = None
+
+
+class WebhookTable(_Options):
+    """One `[[webhooks]]` entry: who is told by a signed request."""
+
+    url: Annotated[str, AfterValidator(_webhook_url)]
+    secret: Annotated[str, _reference("secret")]
+    events: Annotated[frozenset[Topic], PlainValidator(_topics)] | None = None
+
+
+class AlertTable(_Options):
+    """One `[[alerts]]` entry: who is told by a message."""
+
+    url: Annotated[str, _reference("url")]
+    events: Annotated[frozenset[Topic], PlainValidator(_topics)] | None = None
+
+
+HOMES: tuple[tuple[str, type[_Options]], ...] = (
+    ("[run]", RunTable),
+    ("[run.PROVIDER]", SpecTable),
+    ("[[accounts]]", AccountTable),
+    ("[[webhooks]]", WebhookTable),
+    ("[[alerts]]", AlertTable),
+)
 
 
 def validate(kind: type[T], values: dict[str, Any], table: Table, faults: Faults) -> T | None:
@@ -181,7 +235,7 @@ def _explain(found: ErrorDetails, key: str, kind: type[_Options]) -> str:
 
 def unknown_option(key: str, kind: type[_Options]) -> str:
     """Where a misplaced option belongs, or which known one is nearest."""
-    for home, other in (("[run]", RunTable), ("[run.PROVIDER]", SpecTable), ("[[accounts]]", AccountTable)):
+    for home, other in HOMES:
         if other is not kind and key in other.model_fields and key not in kind.model_fields:
             return f"does not belong here but in {home}; an option belongs to the last [header] above it"
     known = [*kind.model_fields, *(ProviderName if kind is RunTable else ())]

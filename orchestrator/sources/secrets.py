@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterable
+from base64 import b64decode
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.core.account import Account
@@ -16,15 +18,16 @@ from orchestrator.sources.command import output_of
 
 SIZE_LIMIT = 16 * 1024  # bytes; no provider's key comes near it
 _COMMANDS_AT_ONCE = 8
-_HOW = 'write api_key = "env:NAME", "file:PATH" or "cmd:COMMAND"'
+LEAST_SIGNING_BYTES = 16
 
 
-def split(reference: str) -> tuple[str, str]:
+def split(reference: str, option: str = "api_key") -> tuple[str, str]:
     """Scheme and rest of a well-formed reference; ValueError otherwise. It may be a key: never repeat it."""
     scheme, colon, rest = reference.partition(":")
     rest = rest.strip()
     if not colon or scheme not in ("env", "file", "cmd"):
-        raise ValueError(f"must lead to the key, not be the key; put the key elsewhere and {_HOW}")
+        how = f'write {option} = "env:NAME", "file:PATH" or "cmd:COMMAND"'
+        raise ValueError(f"must lead to the key, not be the key; put the key elsewhere and {how}")
     if scheme == "env" and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", rest):
         raise ValueError("must name an environment variable (letters, digits and _) after env:")
     if scheme == "file" and not rest:
@@ -32,6 +35,15 @@ def split(reference: str) -> tuple[str, str]:
     if scheme == "cmd":
         _arguments(rest)
     return scheme, rest
+
+
+def is_reference(text: str) -> bool:
+    """Whether the text leads to a value elsewhere."""
+    try:
+        split(text)
+    except ValueError:
+        return False
+    return True
 
 
 def resolve(reference: str, *, base: Path, redact: Redactor) -> Secret:
@@ -78,6 +90,56 @@ def resolve_all(accounts: Iterable[Account], *, base: Path, redact: Redactor) ->
             problems=[f"[[accounts]] {name}: api_key: {fault.message}" for name, fault in faults.items()],
         )
     return {name: key for name, key in found.items() if isinstance(key, Secret)}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A reference, where it stands in the accounts file, and what takes over the secret it leads to."""
+
+    place: str
+    reference: str
+    take: Callable[[Secret, Redactor], None]
+
+
+def follow(wanted: Sequence[Wanted], *, base: Path, redact: Redactor) -> dict[str, Secret]:
+    """The secret behind each reference; one ConfigError with all faults when one has none or an unfit one."""
+    found: dict[str, Secret] = {}
+    problems = []
+    for each in wanted:
+        try:
+            found[each.reference] = secret = resolve(each.reference, base=base, redact=redact)
+            each.take(secret, redact)
+        except ConfigError as fault:
+            problems.append(f"{each.place}: {fault.message}")
+        except ValueError as fault:
+            problems.append(f"{each.place}: {_shown(*split(each.reference))} {fault}")
+    if problems:
+        raise ConfigError(
+            "no secret for "
+            + ("a webhook or alert" if len(problems) == 1 else f"{len(problems)} webhooks or alerts"),
+            hint="Put each secret where its reference points, or correct the reference, and start again.",
+            problems=problems,
+        )
+    return found
+
+
+def take_signing_secret(secret: Secret, redact: Redactor) -> None:
+    """ValueError when nobody should sign with it: with an empty or short key anyone could."""
+    prefix, _, text = secret.reveal().partition("_")
+    try:
+        key = b64decode(text, validate=True)
+    except ValueError:
+        key = b""
+    if prefix != "whsec" or len(key) < LEAST_SIGNING_BYTES:
+        raise ValueError(
+            'must lead to "whsec_" and base64 of 16 bytes or more, as in: whsec_$(openssl rand -base64 32)'
+        )
+    redact.add(Secret(text))
+
+
+def take_address(secret: Secret, redact: Redactor) -> None:
+    """Make the address and its parts known to `redact`."""
+    redact.add_address(secret)
 
 
 def _from_env(name: str, base: Path) -> bytes:

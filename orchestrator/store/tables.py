@@ -216,7 +216,7 @@ events = Table(
 webhooks = Table(  # that came in
     "webhooks",
     metadata,
-    Column("account", ForeignKey("accounts.name"), primary_key=True),
+    Column("account", String(64), primary_key=True),
     Column("id", Text, primary_key=True),
     Column("at", Float, nullable=False),
     Index(None, "at"),

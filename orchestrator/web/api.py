@@ -19,6 +19,7 @@ from orchestrator.web.login import Login
 from orchestrator.web.pages import STATIC_FOLDER
 from orchestrator.web.problem import explain_errors
 from orchestrator.web.program import Program
+from orchestrator.web.webhooks import Webhooks
 
 
 def create_web(program: Program) -> FastAPI:
@@ -29,6 +30,7 @@ def create_web(program: Program) -> FastAPI:
     app.include_router(Actions(program).routes, prefix="/api/v1")
     app.include_router(Dashboard(program).routes)
     app.include_router(Login(door).routes)
+    app.include_router(Webhooks(program).routes)
     app.mount("/static", StaticFiles(directory=STATIC_FOLDER))
     app.add_middleware(Guard, door=door)
     explain_errors(app)

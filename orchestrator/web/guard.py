@@ -21,6 +21,7 @@ from orchestrator.web.problem import explain, problem
 
 OPEN: Final = frozenset({"/healthz", "/readyz", "/login"})
 STATIC: Final = "/static/"  # the program's own published files: the login page needs them
+WEBHOOKS: Final = "/webhooks/"  # each is signed
 LOGOUT: Final = "/logout"
 _LOOKING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -53,7 +54,7 @@ class Guard:
 
     async def _refusal(self, request: Request, body: Body) -> Response | None:
         path, known_host, who = request.url.path, is_loopback(_host(request)), None
-        if path in OPEN or path.startswith(STATIC):
+        if path in OPEN or path.startswith((STATIC, WEBHOOKS)):
             if not known_host and not await self._door.locked():
                 return _misdirected()
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -21,6 +21,10 @@ class Call(Protocol):
     ) -> T: ...
 
 
+Hear = Callable[[str, Mapping[str, str], bytes], Awaitable[bool]]
+"""Takes account, headers (names in lower case) and body of a webhook; False when it is not genuine."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
     """Everything the web room can reach. It never holds the database and knows no clock: it is handed these."""
@@ -31,3 +35,4 @@ class Program:
     tokens: Callable[[], Awaitable[Sequence[Token]]]
     token_used: Callable[[Token], Awaitable[None]]
     session_key: bytes
+    hear: Hear

@@ -34,8 +34,9 @@ class Served:
 
     def __init__(self, database: Database) -> None:
         self.now = NOW
-        silent = cast(Any, SimpleNamespace(silent_for=0.0, problem=None))
-        self.inside = Inside(database, load_settings({}), silent, lambda: self.now, structlog.get_logger())
+        silent = cast(Any, SimpleNamespace(silent_for=0.0, problem=None, nudge=None))
+        deaf, log = cast(Any, None), structlog.get_logger()
+        self.inside = Inside(database, load_settings({}), silent, deaf, lambda: self.now, log)
         self.app = create_web(self.inside.program())
 
     def client(self, token: str = "") -> httpx2.AsyncClient:

@@ -10,7 +10,7 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.options import RunOptions
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.sources.accounts import AccountsFile, read_accounts
-from orchestrator.sources.schema import AccountTable, RunTable, SpecTable
+from orchestrator.sources.schema import AccountTable, AlertTable, RunTable, SpecTable, WebhookTable
 
 EXAMPLE = Path(__file__).parents[3] / "accounts.example.toml"
 LITERAL = "sk-proj-canary-4f1d"
@@ -130,7 +130,7 @@ def test_the_example_is_a_good_file_with_every_option() -> None:
     file = read_accounts(EXAMPLE)
     assert file.warnings == ()
     lines = [line.removeprefix("# ") for line in EXAMPLE.read_text(encoding="utf-8").splitlines()]
-    for table in (RunTable, SpecTable, AccountTable):
+    for table in (RunTable, SpecTable, AccountTable, WebhookTable, AlertTable):
         for option in table.model_fields:
             shown = [line for line in lines if line.startswith(f"{option} = ")]
             assert any("#" in line for line in shown), f"{option} is not explained in {EXAMPLE.name}"

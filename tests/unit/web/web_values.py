@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import httpx2
@@ -82,6 +82,7 @@ class Service:
         self.answers: dict[Any, Any] = {}
         """What functions of `status` and `control` answer, or raise; None where nothing is said."""
         self.asked: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self.heard: list[tuple[str, bytes]] = []
 
     async def _look(self) -> Status:
         if isinstance(self.status, Exception):
@@ -109,6 +110,10 @@ class Service:
             self.asked.append((ask.__name__, arguments, options))
         return answer
 
+    async def _hear(self, account: str, headers: Mapping[str, str], body: bytes) -> bool:
+        self.heard.append((account, body))
+        return headers.get("webhook-signature") == "good"
+
     def client(self, origin: str = "http://127.0.0.1:8080", **headers: str) -> httpx2.AsyncClient:
         program = Program(
             now=lambda: self.now,
@@ -117,6 +122,7 @@ class Service:
             tokens=self._tokens,
             token_used=self._used,
             session_key=b"of the tests",
+            hear=self._hear,
         )
         transport = httpx2.ASGITransport(app=create_web(program), raise_app_exceptions=False)
         return httpx2.AsyncClient(transport=transport, base_url=origin, headers=headers)

@@ -1,0 +1,61 @@
+"""Delivery: an announcement on its way to one target, until it has arrived or is given up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from orchestrator.core.announcement import Topic
+from orchestrator.core.retry import spread
+
+# Seconds after each failed attempt: eight attempts within about a day.
+DELAYS: Final = (10.0, 60.0, 300.0, 1800.0, 7200.0, 21_600.0, 54_000.0)
+ERROR_LIMIT: Final = 200  # characters of a target's answer that are kept
+
+
+class Way(StrEnum):
+    """How a target is reached."""
+
+    WEBHOOK = "webhook"
+    ALERT = "alert"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One `[[webhooks]]` or `[[alerts]]` entry. `url` and `secret` as written: an address, or the way to one."""
+
+    way: Way
+    url: str
+    secret: str | None = None
+    topics: frozenset[Topic] = frozenset(Topic)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """Times are epoch seconds, UTC. `target` is a target's `url`; `message` is the same for every attempt.
+
+    `due_at` is None when nothing is tried any more: it has arrived, or it is dead.
+    """
+
+    id: int
+    message: str
+    target: str
+    topic: Topic
+    payload: Mapping[str, Any]
+    created_at: float
+    attempts: int = 0
+    due_at: float | None = None
+    delivered_at: float | None = None
+    error: str | None = None
+
+    @property
+    def dead(self) -> bool:
+        """Given up."""
+        return self.due_at is None and self.delivered_at is None
+
+
+def next_attempt(attempts: int, now: float, jitter: float) -> float | None:
+    """When to try again after so many failed attempts; None: never. `jitter` is drawn from 0 to 1."""
+    return now + spread(DELAYS[attempts - 1], jitter) if attempts <= len(DELAYS) else None

@@ -1,0 +1,34 @@
+"""Webhooks: the door for providers. It is open to everyone; what comes in without a valid signature is refused."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from orchestrator.web.problem import problem
+from orchestrator.web.program import Program
+
+MOST_BYTES: Final = 64 * 1024  # an event names a job; it never comes near this
+
+
+class Webhooks:
+    """Answers alike whether the account is unknown, has no secret, or the signature is wrong."""
+
+    def __init__(self, program: Program) -> None:
+        self._hear = program.hear
+        self.routes = APIRouter()
+        self.routes.add_api_route("/webhooks/openai/{account}", self.receive, methods=["POST"])
+
+    async def receive(self, account: str, request: Request) -> Response:
+        body = await request.body()
+        if len(body) > MOST_BYTES:
+            return problem(413, "the webhook is too large", f"Send at most {MOST_BYTES:,} bytes.")
+        if await self._hear(account, request.headers, body):
+            return Response(status_code=204)
+        return problem(
+            400,
+            "this webhook is not signed with the account's secret, or not of the last five minutes",
+            "Give the account the secret of this webhook as `webhook_secret`, and check both clocks.",
+        )

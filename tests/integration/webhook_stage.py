@@ -1,0 +1,215 @@
+"""A stage for webhooks: the real door, rules, loop, database and provider client, and a sandbox at the other end.
+
+Time moves only by hand, but for the signatures: the SDK looks at the machine's own clock.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import httpx2
+from model_world import HandClock, StrictLog
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+from standardwebhooks import Webhook as Signer
+from store_values import DATASET, RUN, a_job, a_standing
+
+from orchestrator.app import SystemClock
+from orchestrator.app.incoming import Incoming
+from orchestrator.core.account import Account, Identity, ProviderName
+from orchestrator.core.job import Job
+from orchestrator.core.lifecycle import State
+from orchestrator.core.secret import Redactor, Secret
+from orchestrator.daemon.reconciler import Reconciler
+from orchestrator.daemon.steps import Pace
+from orchestrator.daemon.webhooks import Ear
+from orchestrator.providers import openai
+from orchestrator.providers.base import Connection
+from orchestrator.providers.openai_webhooks import reader
+from orchestrator.sandbox import SandboxSettings, create_app
+from orchestrator.store import accounts, jobs, runs
+from orchestrator.store.database import Database
+from orchestrator.store.tables import events, metadata, webhooks
+from orchestrator.store.tables import jobs as job_table
+from orchestrator.web.api import create_web
+from orchestrator.web.program import Program
+
+POLL_MAX = 60.0
+PACE = Pace(poll_min=2.0, poll_max=POLL_MAX, intent=30.0)
+NAMES = ("acme", "blue")
+TRAINING_SECONDS = 1000.0
+LINES = "".join(
+    json.dumps({"messages": [{"role": "user", "content": f"{n}?"}, {"role": "assistant", "content": "Yes."}]}) + "\n"
+    for n in range(12)
+)
+
+
+def signing_secret(text: str) -> Secret:
+    return Secret("whsec_" + b64encode(f"{text} and some bytes more".encode()).decode())
+
+
+SECRETS = {name: signing_secret(name) for name in NAMES}
+
+
+@dataclass
+class Request:
+    """A webhook on its way; what is left as it is makes a genuine one."""
+
+    account: str
+    remote_job: str
+    id: str = "wh-1"
+    kind: str = "fine_tuning.job.succeeded"
+    age: float = 0.0
+    secret: Secret | None = None
+    spoilt: bool = False
+
+    @property
+    def content(self) -> bytes:
+        body = {"object": "event", "id": "evt-1", "created_at": 1, "type": self.kind, "data": {"id": self.remote_job}}
+        return json.dumps(body).encode()
+
+    @property
+    def headers(self) -> dict[str, str]:
+        at = datetime.fromtimestamp(SystemClock().now() - self.age, UTC)
+        secret = self.secret or SECRETS[self.account]
+        signature = Signer(secret.reveal()).sign(self.id, at, self.content.decode() + "x" * self.spoilt)
+        return {
+            "webhook-id": self.id,
+            "webhook-timestamp": str(int(at.timestamp())),
+            "webhook-signature": signature,
+        }
+
+
+@dataclass
+class Stage:
+    """Two accounts with a running job each."""
+
+    database: Database
+    clock: HandClock = field(default_factory=HandClock)
+    nudges: int = 0
+    remote: dict[str, str] = field(default_factory=dict)
+
+    async def set_up(self) -> None:
+        self.sandbox = httpx2.ASGITransport(create_app(self._settings(), clock=self.clock.now))
+        self.provider_http = httpx2.AsyncClient(transport=self.sandbox)
+        connect = openai.connector(self.provider_http, Redactor())
+        listed = [
+            Account(
+                name=name,
+                provider=ProviderName.OPENAI,
+                api_key="env:KEY",
+                base_url="http://sandbox/v1",
+                webhook_secret=f"env:{name.upper()}",
+            )
+            for name in NAMES
+        ]
+        connections = {
+            account.name: Connection(account, "12345678", connect(account, Secret(f"sandbox-{account.name}")))
+            for account in listed
+        }
+        log = cast(Any, StrictLog())
+        self.reconciler = Reconciler(
+            self.database,
+            connections,
+            identify=_identify,
+            redact=str,
+            clock=self.clock,
+            jitter=lambda: 0.5,
+            pace=PACE,
+            datasets=Path("datasets"),
+            replica="one",
+            log=log,
+        )
+        incoming = Incoming(reader(self.provider_http), log)
+        incoming.expect(listed, {f"env:{name.upper()}": SECRETS[name] for name in NAMES})
+        ear = Ear(nudge=self._nudge, now=self.clock.now, shortest=PACE.poll_min, log=log)
+        web = create_web(
+            Program(
+                now=self.clock.now,
+                call=_nobody,
+                health=_nobody,
+                tokens=_nobody,
+                token_used=_nobody,
+                session_key=b"of the tests",
+                hear=partial(incoming.receive, self.database, ear),
+            )
+        )
+        self.door = httpx2.AsyncClient(transport=httpx2.ASGITransport(web), base_url="http://127.0.0.1")
+        self.remote = {name: await self._remote_job(name) for name in NAMES}
+        await self.database.write(self._fill)
+
+    async def tear_down(self) -> None:
+        await self.door.aclose()
+        await self.provider_http.aclose()
+
+    async def send(self, request: Request) -> int:
+        path = f"/webhooks/openai/{request.account}"
+        return (await self.door.post(path, content=request.content, headers=request.headers)).status_code
+
+    async def look(self) -> None:
+        """Whatever is due is seen to, as a dispatch does it."""
+        async with self.database.read() as connection:
+            due = await jobs.due(connection, self.clock.now(), 9)
+        for job_id, _ in due:
+            await self.reconciler.handle(job_id)
+
+    async def job(self, name: str) -> Job:
+        async with self.database.read() as connection:
+            [job] = await jobs.of_accounts(connection, [name])
+        return job
+
+    async def picture(self) -> list[Any]:
+        """Every row that a webhook could change."""
+        async with self.database.read() as connection:
+            tables = (job_table, webhooks, metadata.tables["accounts"], events)
+            return [sorted(map(str, (await connection.execute(select(table))).all())) for table in tables]
+
+    async def calls(self) -> dict[str, int]:
+        """How often each account's job was asked for."""
+        state = (await self.provider_http.get("http://sandbox/sandbox/state")).json()["requests_by_account"]
+        return {name: sum(state.get(name, {}).get("jobs.retrieve", {}).values()) for name in NAMES}
+
+    def _settings(self) -> SandboxSettings:
+        return SandboxSettings(
+            file_seconds=0, validating_seconds=0, queue_seconds=0, training_seconds=TRAINING_SECONDS
+        )
+
+    def _nudge(self) -> None:
+        self.nudges += 1
+
+    async def _remote_job(self, name: str) -> str:
+        headers = {"authorization": f"Bearer sandbox-{name}"}
+        post: Callable[..., Awaitable[httpx2.Response]] = partial(self.provider_http.post, headers=headers)
+        sent = await post(
+            "http://sandbox/v1/files", data={"purpose": "fine-tune"}, files={"file": ("a.jsonl", LINES.encode())}
+        )
+        order = {"model": "gpt-4.1-mini-2025-04-14", "training_file": sent.json()["id"]}
+        return str((await post("http://sandbox/v1/fine_tuning/jobs", json=order)).json()["id"])
+
+    async def _fill(self, connection: AsyncConnection) -> None:
+        for table in reversed(metadata.sorted_tables):
+            await connection.execute(delete(table))
+        await runs.save_dataset(connection, DATASET, 0.0)
+        await runs.save(connection, RUN)
+        for name in NAMES:
+            await accounts.save(connection, a_standing(name))
+        now = self.clock.now()
+        running = {"state": State.RUNNING, "state_since": now - 400.0, "wake_at": now + 500.0}
+        await jobs.add(
+            connection, RUN.id, [a_job(name, remote_job_id=self.remote[name], **running) for name in NAMES]
+        )
+
+
+async def _identify(connected: Connection) -> tuple[Connection, Identity]:
+    return connected, Identity()
+
+
+async def _nobody(*_: object, **__: object) -> Any:
+    raise AssertionError("no webhook asks for this")

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from core_values import NOW, a_job
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.core.advance import wait
+from orchestrator.core.hold import Hold
+from orchestrator.core.job import Job
+from orchestrator.core.lifecycle import State
+from orchestrator.core.webhook import FOLLOWED, TRUSTED_SECONDS, longest_wait, wake
+
+SHORTEST = 2.0
+times = st.floats(NOW - 100, NOW + 100)
+
+
+def running(**changes: Any) -> Job:
+    values: dict[str, Any] = {"state": State.RUNNING, "remote_job_id": "ftjob-1", "wake_at": NOW + 60}
+    return a_job(**(values | changes))
+
+
+def test_a_webhook_makes_its_job_due_and_changes_nothing_else() -> None:
+    job = running()
+    outcome = wake(job, now=NOW, shortest=SHORTEST)
+    assert outcome is not None
+    assert outcome.job == replace(job, version=job.version + 1, wake_at=NOW, webhook_at=NOW)
+    assert outcome.job.told
+    assert (outcome.before, outcome.note) == (State.RUNNING, "webhook arrived")
+
+
+@pytest.mark.parametrize("state", sorted(State))
+def test_only_what_is_followed_is_woken(state: State) -> None:
+    assert (wake(running(state=state), now=NOW, shortest=SHORTEST) is not None) is (state in FOLLOWED)
+
+
+def test_a_held_job_is_left_alone() -> None:
+    assert wake(running(hold=Hold("by_operator", "why", "release it")), now=NOW, shortest=SHORTEST) is None
+
+
+@pytest.mark.parametrize("due", [None, NOW - 1, NOW])
+def test_a_look_under_way_that_may_have_missed_it_is_dropped(due: float | None) -> None:
+    outcome = wake(running(wake_at=due), now=NOW, shortest=SHORTEST)
+    assert outcome is not None
+    assert (outcome.job.wake_at, outcome.job.version) == (NOW, 2)
+
+
+@given(later=st.lists(st.floats(0, 1.9), max_size=30))
+def test_a_burst_wakes_a_job_once_before_it_is_looked_at_and_once_after(later: list[float]) -> None:
+    """Whenever in the burst the look is over."""
+    first = wake(running(), now=NOW, shortest=SHORTEST)
+    assert first is not None
+    assert all(wake(first.job, now=NOW + at, shortest=SHORTEST) is None for at in later)
+    looked = wait(first.job, NOW + SHORTEST).job
+    assert all(wake(looked, now=NOW + at, shortest=SHORTEST) is None for at in later)
+    slower = wait(first.job, NOW + 600).job
+    for at in later:
+        outcome = wake(slower, now=NOW + at, shortest=SHORTEST)
+        slower = outcome.job if outcome else slower
+    assert slower.version <= first.job.version + 2
+    assert not later or slower.wake_at == NOW + SHORTEST
+
+
+@given(wake_at=st.none() | times, webhook_at=st.none() | times, now=times)
+def test_a_job_is_never_looked_at_later_than_without(
+    wake_at: float | None, webhook_at: float | None, now: float
+) -> None:
+    job = running(wake_at=wake_at, webhook_at=webhook_at)
+    outcome = wake(job, now=now, shortest=SHORTEST)
+    after = outcome.job.wake_at if outcome else wake_at
+    assert after is not None
+    latest = max(now, (webhook_at or now) + SHORTEST)
+    assert after <= latest or after == wake_at == webhook_at
+
+
+@pytest.mark.parametrize(("usual", "longest"), [(1.0, 10.0), (60.0, 600.0), (120.0, 600.0), (900.0, 900.0)])
+def test_looks_are_rarer_for_a_week_after_a_webhook(usual: float, longest: float) -> None:
+    assert longest_wait(usual, None, NOW) == usual
+    assert longest_wait(usual, NOW, NOW + TRUSTED_SECONDS - 1) == longest
+    assert longest_wait(usual, NOW, NOW + TRUSTED_SECONDS) == usual

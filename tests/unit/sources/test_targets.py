@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.announcement import Topic
+from orchestrator.core.delivery import Target, Way
+from orchestrator.core.errors import ConfigError
+from orchestrator.core.secret import Redactor
+from orchestrator.sources.accounts import AccountsFile, read_accounts
+from orchestrator.sources.secrets import follow
+from orchestrator.sources.targets import references
+
+HEAD = """\
+[run]
+name = "tone"
+[run.openai]
+base_model = "gpt-4.1-mini"
+[run.together]
+base_model = "m"
+[[accounts]]
+name = "a"
+provider = "openai"
+api_key = "env:A_KEY"
+"""
+HOOK = '[[webhooks]]\nurl = "https://host/path"\nsecret = "file:hook"\n'
+ALERT = '[[alerts]]\nurl = "file:chat"\n'
+CANARY = "canary-4f1d"
+SIGNING = "whsec_" + b64encode(b"a key of sixteen").decode()
+
+
+def read(folder: Path, text: str) -> AccountsFile:
+    path = folder / "accounts.toml"
+    path.write_text(HEAD + text, encoding="utf-8")
+    return read_accounts(path)
+
+
+def test_targets_are_told_everything_or_what_they_ask_for(tmp_path: Path) -> None:
+    events = 'events = ["job.failed", "run.finished"]\n'
+    file = read(tmp_path, f'webhook_secret = "env:S"\n{HOOK}{events}{ALERT}')
+    assert file.accounts[0].webhook_secret == "env:S"
+    assert file.targets == (
+        Target(
+            way=Way.WEBHOOK,
+            url="https://host/path",
+            secret="file:hook",
+            topics=frozenset({Topic.JOB_FAILED, Topic.RUN_FINISHED}),
+        ),
+        Target(way=Way.ALERT, url="file:chat", topics=frozenset(Topic)),
+    )
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/x", "http://localhost/", "env:URL", "cmd:pass show url"])
+def test_a_webhook_may_lead_to_this_machine_or_be_a_secret(tmp_path: Path, url: str) -> None:
+    assert read(tmp_path, HOOK.replace("https://host/path", url)).targets[0].url == url
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (HOOK.replace("https", "http"), "url: would send what is announced unencrypted"),
+        (HOOK.replace("host/path", f"host/?sig={CANARY}"), "url: must be only scheme, host and path"),
+        (HOOK.replace("host/path", f"me:{CANARY}@host"), "url: must be only scheme, host and path"),
+        (HOOK.replace("https://host/path", "host"), "url: must be an address"),
+        (HOOK.replace("file:hook", f"whsec_{CANARY}"), "secret: must lead to the key, not be the key"),
+        (HOOK.replace('secret = "file:hook"', ""), "[[webhooks]] number 1: secret: is missing; add secret ="),
+        (HOOK + "events = []\n", "events: must be a list of some of model.ready, job.failed"),
+        (HOOK + 'events = ["model.redy"]\n', 'did you mean "model.ready"?'),
+        (HOOK + 'event = ["model.ready"]\n', 'event: is not a known option; did you mean "events"?'),
+        (HOOK + HOOK, "[[webhooks]] number 2: url: is already used in line 12"),
+        (
+            ALERT.replace("file:chat", f"slack://{CANARY}"),
+            "url: must lead to the key, not be the key; put the key els",
+        ),
+        (ALERT + 'secret = "file:x"\n', "secret: does not belong here but in [[webhooks]]"),
+        (HOOK.replace("[[webhooks]]", "[webhooks]"), "webhooks: must be written [[webhooks]], with two brackets"),
+        (HOOK.replace("webhooks", "webhook"), 'webhook: is not known; did you mean "webhooks"?'),
+        (f'webhook_secret = "{CANARY}"\n', "[[accounts]] a: webhook_secret: must lead to the key, not be the key"),
+        ('webhook_secrets = "env:X"\n', 'did you mean "webhook_secret"?'),
+        (
+            '[[accounts]]\nname = "t"\nprovider = "together"\napi_key = "env:T"\nwebhook_secret = "env:X"\n',
+            "[[accounts]] t: webhook_secret: has no use: together sends no webhooks",
+        ),
+    ],
+)
+def test_a_mistake_is_named_and_no_secret_repeated(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, text)
+    assert [found for found in caught.value.problems if problem in found], caught.value.problems
+    assert CANARY not in str((caught.value, caught.value.problems))
+
+
+def test_every_secret_is_followed_once_and_known_to_the_redactor(tmp_path: Path) -> None:
+    (tmp_path / "hook").write_text(SIGNING + "\n")
+    (tmp_path / "chat").write_text("slack://TokenAAAA/TokenBBBB?to=secret-channel\n")
+    file, redact = read(tmp_path, f'webhook_secret = "file:hook"\n{HOOK}{ALERT}'), Redactor()
+    found = follow(list(references(file.accounts, file.targets)), base=file.folder, redact=redact)
+    assert {name: secret.reveal() for name, secret in found.items()} == {
+        "file:hook": SIGNING,
+        "file:chat": "slack://TokenAAAA/TokenBBBB?to=secret-channel",
+    }
+    for part in (SIGNING, SIGNING.removeprefix("whsec_"), "TokenAAAA", "TokenBBBB", "secret-channel"):
+        assert part not in redact(f"POST /{part} failed")
+
+
+@pytest.mark.parametrize(
+    "text", ["whsec_", "whsec_c2hvcnQ=", "whsec_!!!!", f"{'x' * 40}", SIGNING.replace("sec", "ec")]
+)
+def test_a_weak_or_misshapen_signing_secret_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "hook").write_text(text)
+    file = read(tmp_path, f'webhook_secret = "file:hook"\n{HOOK}')
+    with pytest.raises(ConfigError) as caught:
+        follow(list(references(file.accounts, file.targets)), base=file.folder, redact=Redactor())
+    assert [problem.split(" must lead")[0] for problem in caught.value.problems] == [
+        "[[accounts]] a: webhook_secret: file:hook",
+        "[[webhooks]] https://host/path: secret: file:hook",
+    ]
+    assert text.removeprefix("whsec_") not in str(caught.value.problems) or text == "whsec_"
+
+
+def test_a_secret_that_is_not_there_is_named_with_its_place(tmp_path: Path) -> None:
+    file = read(tmp_path, HOOK + ALERT)
+    with pytest.raises(ConfigError, match="no secret for 2 webhooks or alerts") as caught:
+        follow(list(references(file.accounts, file.targets)), base=file.folder, redact=Redactor())
+    assert caught.value.problems[1].startswith("[[alerts]]: url: file:chat does not exist")

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+from web_values import Service, ready
+
+from orchestrator.web.webhooks import MOST_BYTES
+
+GOOD = {"webhook-signature": "good"}
+PATH = "/webhooks/openai/acme"
+
+
+def locked() -> Service:
+    return Service(ready("acme"), token="operator-token-1")
+
+
+async def test_a_webhook_needs_a_signature_and_no_token() -> None:
+    service = locked()
+    async with service.client("http://orchestrator.example") as client:
+        assert (await client.post(PATH, content=b"{}", headers=GOOD)).status_code == 204
+    assert service.heard == [("acme", b"{}")]
+
+
+@pytest.mark.parametrize("account", ["acme", "nobody", "a%2Fb", "%00"])
+async def test_a_refusal_does_not_tell_whether_there_is_such_an_account(account: str) -> None:
+    async with locked().client() as client:
+        refused = await client.post(PATH, content=b"{}")
+        answer = await client.post(f"/webhooks/openai/{account}", content=b"{}")
+    assert refused.status_code == 400
+    assert "webhook_secret" in refused.json()["hint"]
+    if account != "a%2Fb":  # is no path of ours
+        assert (answer.status_code, answer.json()) == (400, refused.json())
+
+
+async def test_a_large_body_is_not_read() -> None:
+    service = locked()
+    async with service.client() as client:
+        answer = await client.post(PATH, content=b"x" * (MOST_BYTES + 1), headers=GOOD)
+        assert (await client.post(PATH, content=b"x" * MOST_BYTES, headers=GOOD)).status_code == 204
+    assert answer.status_code == 413
+    assert len(service.heard) == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+async def test_nothing_else_is_open_there(method: str) -> None:
+    async with locked().client() as client:
+        assert (await client.request(method, PATH)).status_code == 405
+        assert (await client.get("/webhooks/together/acme")).status_code == 404
+
+
+async def test_without_a_token_only_this_machine_is_answered() -> None:
+    service = Service(ready("acme"))
+    async with service.client("http://orchestrator.example") as client:
+        assert (await client.post(PATH, content=b"{}", headers=GOOD)).status_code == 421
+    assert service.heard == []
