@@ -24,8 +24,11 @@ _FILE = re.compile(rb'"training_file":\s*"([^"]+)"')
 class Connection(asyncio.Protocol):
     """One keep-alive connection; requests are answered in order."""
 
-    def __init__(self, latency: float, numbers: Iterator[int], jobs: dict[str, dict[str, object]]) -> None:
+    def __init__(
+        self, latency: float, numbers: Iterator[int], calls: Iterator[int], jobs: dict[str, dict[str, object]]
+    ) -> None:
         self._latency = latency
+        self._calls = calls
         self._numbers = numbers
         self._jobs = jobs
         self._buffer = bytearray()
@@ -63,11 +66,14 @@ class Connection(asyncio.Protocol):
             )
 
     def _payload(self, head: bytes, body: bytes) -> bytes:
+        next(self._calls)
         method, target, _ = head.split(b" ", 2)
         path = target.split(b"?")[0].removeprefix(b"/v1/").decode()
         match (method, path.split("/")):
             case (b"POST", ["files"]):
                 return self._file(f"file-{next(self._numbers)}")
+            case (b"GET", ["calls"]):
+                return b"%d" % (next(self._calls) - 1)
             case (b"GET", ["files", name]):
                 return self._file(name)
             case (b"POST", ["fine_tuning", "jobs"]):
@@ -121,9 +127,9 @@ async def main() -> None:
     parser.add_argument("--latency", type=float, default=0.05)
     parser.add_argument("--port", type=int, default=0)
     given = parser.parse_args()
-    numbers, jobs = itertools.count(1), dict[str, dict[str, object]]()
+    numbers, calls, jobs = itertools.count(1), itertools.count(1), dict[str, dict[str, object]]()
     server = await asyncio.get_running_loop().create_server(
-        lambda: Connection(given.latency, numbers, jobs), "127.0.0.1", given.port, backlog=1000
+        lambda: Connection(given.latency, numbers, calls, jobs), "127.0.0.1", given.port, backlog=1000
     )
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", flush=True)
     await server.serve_forever()

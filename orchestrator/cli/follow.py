@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.live import Live
 
 from orchestrator.cli import progress
-from orchestrator.cli.render import console, state_of, status_table, trouble
+from orchestrator.cli.render import console, print_status, state_of, status_table, trouble
 from orchestrator.cli.session import DONE, FAILED
 from orchestrator.core.lifecycle import AT_PROVIDER, State
 from orchestrator.status import JobView, Status
@@ -102,7 +102,7 @@ async def _lines(app: App, enough: Enough, stopping: asyncio.Event) -> Status:
         sys.stdout.flush()
 
     status = await watch(app, tell, enough, stopping)
-    console().print(status_table(status))
+    print_status(status)
     return status
 
 

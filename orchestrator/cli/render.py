@@ -17,6 +17,8 @@ from orchestrator.core.plan import Plan, Step
 from orchestrator.status import JobView, Status
 
 PIPE_WIDTH = 240  # a pipe has no width; never cut a model id for it
+MOST_DRAWN = 200
+COLUMNS = ("account", "provider", "state", "progress", "latest event", "fine-tuned model", "what to do")
 COLOURS = {
     "succeeded": "green",
     "failed": "red",
@@ -50,32 +52,46 @@ def state_of(job: JobView) -> str:
     return "held" if job.held else job.state
 
 
+def print_status(status: Status) -> None:
+    """One line an account. Thousands are aligned and no more: a drawn table takes a millisecond a line."""
+    if len(status.jobs) <= MOST_DRAWN:
+        console().print(status_table(status))
+        return
+    rows = [COLUMNS, *(_cells(job) for job in status.jobs)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(str.ljust, cells, widths)).rstrip() + "\n" for cells in rows)
+    if title := _title(status):
+        sys.stdout.write(f"{title}\n")
+    sys.stdout.writelines(lines)
+    sys.stdout.write(f"{_counts(status)}\n")
+
+
 def status_table(status: Status) -> Table:
-    """One line an account."""
-    run = status.run
-    caption = ", ".join(f"{count} {state}" for state, count in status.counts.items())
-    table = Table(
-        title=f"{run.name} · run {run.id}" if run else None,
-        caption=caption,
-        title_justify="left",
-        caption_justify="left",
-    )
-    for heading in ("account", "provider", "state", "progress", "latest event"):
+    """One line an account, drawn."""
+    table = Table(title=_title(status), caption=_counts(status), title_justify="left", caption_justify="left")
+    for heading in COLUMNS[:-2]:
         table.add_column(heading, no_wrap=True)
-    table.add_column("fine-tuned model", overflow="fold")
-    table.add_column("what to do", overflow="fold", ratio=1)
+    table.add_column(COLUMNS[-2], overflow="fold")
+    table.add_column(COLUMNS[-1], overflow="fold", ratio=1)
     for job in status.jobs:
-        state = state_of(job)
-        table.add_row(
-            job.account,
-            job.provider,
-            Text(state, style=COLOURS.get(state, "")),
-            "" if job.progress is None else f"{job.progress:.0%}",
-            job.latest_event or "",
-            job.fine_tuned_model or "",
-            trouble(job.error) or job.serving_hint or "",
-        )
+        account, provider, state, *rest = _cells(job)
+        table.add_row(account, provider, Text(state, style=COLOURS.get(state, "")), *rest)
     return table
+
+
+def _cells(job: JobView) -> tuple[str, ...]:
+    progress = "" if job.progress is None else f"{job.progress:.0%}"
+    model, latest = job.fine_tuned_model or "", job.latest_event or ""
+    what_to_do = trouble(job.error) or job.serving_hint or ""
+    return job.account, job.provider, state_of(job), progress, latest, model, what_to_do
+
+
+def _title(status: Status) -> str | None:
+    return f"{status.run.name} · run {status.run.id}" if status.run else None
+
+
+def _counts(status: Status) -> str:
+    return ", ".join(f"{count} {state}" for state, count in status.counts.items())
 
 
 def trouble(error: Failure | None) -> str:

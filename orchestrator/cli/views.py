@@ -16,6 +16,7 @@ from orchestrator.cli.render import (
     plan_json,
     plan_table,
     print_json,
+    print_status,
     simple_table,
     status_table,
     trouble,
@@ -59,7 +60,7 @@ async def status(app: App, *, as_json: bool, watch: bool) -> int:
     else:
         for hold in seen.run.holds:
             sys.stdout.write(f"the run is held: {trouble(hold)}\n")
-        console().print(status_table(seen))
+        print_status(seen)
     return DONE
 
 

@@ -75,9 +75,10 @@ async def list_accounts(database: Database, listed: Sequence[Listed], *, now: fl
 
     async def change(connection: AsyncConnection) -> None:
         before = await accounts.everyone(connection)
-        for entry in listed:
-            standing = _standing(entry, before.get(entry.account.name))
-            if standing != before.get(standing.name):
+        now_listed = [_standing(entry, before.get(entry.account.name)) for entry in listed]
+        await accounts.add(connection, [standing for standing in now_listed if standing.name not in before])
+        for standing in now_listed:
+            if standing != before.get(standing.name, standing):
                 await accounts.save(connection, standing)
                 await jobs.wake_account(connection, standing.name, now)
         await accounts.remove_all_but(connection, [entry.account.name for entry in listed], now)
@@ -94,8 +95,7 @@ async def adopt_plan(database: Database, plan: Plan, *, start: bool, now: float,
         run = _run(plan, before, start=start, now=now)
         await runs.save(connection, run)
         new = await jobs.add(connection, run.id, [_job(line, run, now) for line in plan.lines])
-        for job in new:
-            await events.append(connection, _planned(job, now, cause))
+        await events.append(connection, *(_planned(job, now, cause) for job in new))
         await _apply_budgets(connection, plan, now, cause)
         await jobs.wake_unsent(connection, run.id, now)
         return run

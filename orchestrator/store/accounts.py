@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.run import Standing
@@ -14,7 +14,7 @@ from orchestrator.store.tables import accounts
 
 async def load(connection: AsyncConnection, name: str) -> Standing:
     """The account's standing."""
-    return standing_from((await connection.execute(select(*STANDING_COLUMNS).where(accounts.c.name == name))).one())
+    return standing_from((await connection.execute(_LOAD, {"wanted": name})).one())
 
 
 async def everyone(connection: AsyncConnection) -> dict[str, Standing]:
@@ -32,12 +32,24 @@ async def some(connection: AsyncConnection, names: Collection[str]) -> dict[str,
 async def save(connection: AsyncConnection, standing: Standing) -> None:
     """Insert or replace."""
     values = standing_row(standing)
-    changed = await connection.execute(update(accounts).where(accounts.c.name == standing.name).values(values))
+    changed = await connection.execute(_SAVE, {**values, "same_name": standing.name})
     if changed.rowcount == 0:
-        await connection.execute(insert(accounts).values(values))
+        await connection.execute(_ADD, values)
+
+
+async def add(connection: AsyncConnection, new: Sequence[Standing]) -> None:
+    """Insert accounts that were never listed."""
+    if new:
+        await connection.execute(_ADD, [standing_row(standing) for standing in new])
 
 
 async def remove_all_but(connection: AsyncConnection, names: Collection[str], at: float) -> None:
     """Mark those that are no longer listed."""
     gone = accounts.c.name.not_in(list(names)) & accounts.c.removed_at.is_(None)
     await connection.execute(update(accounts).where(gone).values(removed_at=at))
+
+
+# Made once: to put a statement together takes longer than to execute it.
+_LOAD = select(*STANDING_COLUMNS).where(accounts.c.name == bindparam("wanted"))
+_SAVE = update(accounts).where(accounts.c.name == bindparam("same_name"))
+_ADD = insert(accounts)

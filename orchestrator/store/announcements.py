@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from sqlalchemy import Select, func, insert, select
+from sqlalchemy import bindparam, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.announcement import Announcement, of_job, of_run, of_standing
@@ -23,7 +23,7 @@ async def announce(connection: AsyncConnection, announcement: Announcement) -> N
     announced before: whoever calls it remembers, in the same change, that it was. No key may be in it.
     """
     values = {"at": announcement.at, "topic": announcement.topic.value, "payload": announcement.payload()}
-    await connection.execute(insert(announcements).values(id=f"msg_{uuid4().hex}", **values))
+    await connection.execute(_ANNOUNCE, {"id": f"msg_{uuid4().hex}", **values})
 
 
 async def announce_standing(connection: AsyncConnection, before: Standing, after: Standing, at: float) -> None:
@@ -36,23 +36,25 @@ async def announce_end(connection: AsyncConnection, job: Job, before: State, at:
     """Announce how a job ended, and its run if that was the last open job of it."""
     if news := of_job(job, before, at):
         await announce(connection, news)
-    run = RunId((await connection.execute(select(jobs.c.run_id).where(jobs.c.id == job.id))).scalar_one())
-    if (await connection.execute(_still_open(run))).first() is None:
+    run = RunId((await connection.execute(_RUN, {"same_id": job.id})).scalar_one())
+    if (await connection.execute(_STILL_OPEN, {"run": run})).first() is None:
         await announce(connection, of_run(run, await _ends(connection, run), at))
-
-
-def _still_open(run: RunId) -> Select[tuple[str]]:
-    # What waits in an account that was taken out of the accounts file is no longer waited for.
-    left_out = accounts.c.removed_at.is_not(None) & jobs.c.remote_job_id.is_(None)
-    return (
-        select(jobs.c.id)
-        .join(accounts, accounts.c.name == jobs.c.account)
-        .where(jobs.c.run_id == run, jobs.c.state.in_(sorted(OPEN)), ~left_out)
-        .limit(1)
-    )
 
 
 async def _ends(connection: AsyncConnection, run: RunId) -> dict[State, int]:
     counted = select(jobs.c.state, func.count()).where(jobs.c.run_id == run, jobs.c.state.in_(sorted(ENDS)))
     rows = await connection.execute(counted.group_by(jobs.c.state))
     return {State(state): count for state, count in rows}
+
+
+# Made once: to put a statement together takes longer than to execute it.
+_ANNOUNCE = insert(announcements)
+_RUN = select(jobs.c.run_id).where(jobs.c.id == bindparam("same_id"))
+# What waits in an account that was taken out of the accounts file is no longer waited for.
+_left_out = accounts.c.removed_at.is_not(None) & jobs.c.remote_job_id.is_(None)
+_STILL_OPEN = (
+    select(jobs.c.id)
+    .join(accounts, accounts.c.name == jobs.c.account)
+    .where(jobs.c.run_id == bindparam("run"), jobs.c.state.in_(sorted(OPEN)), ~_left_out)
+    .limit(1)
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -55,11 +55,13 @@ def of_outcome(outcome: Outcome, *, at: float, cause: str) -> Entry:
 
 
 _APPEND = insert(events)
+_NAMES = [field.name for field in fields(Entry)]
 
 
-async def append(connection: AsyncConnection, entry: Entry) -> None:
-    """Add a line."""
-    await connection.execute(_APPEND, asdict(entry))
+async def append(connection: AsyncConnection, *entries: Entry) -> None:
+    """Add lines."""
+    if entries:
+        await connection.execute(_APPEND, [{name: getattr(entry, name) for name in _NAMES} for entry in entries])
 
 
 async def of_account(connection: AsyncConnection, account: str, limit: int = 1000) -> list[Entry]:

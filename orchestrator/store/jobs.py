@@ -6,8 +6,21 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, bindparam, func, insert, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Float,
+    Integer,
+    Row,
+    String,
+    bindparam,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from orchestrator.core.advance import Outcome, despite_cancel
 from orchestrator.core.job import Job, JobId, RunId
@@ -60,8 +73,8 @@ async def load(connection: AsyncConnection, job_id: JobId) -> Loaded | None:
 
 async def due(connection: AsyncConnection, now: float, limit: int) -> list[tuple[JobId, str]]:
     """Ids and accounts of the jobs whose wake-up has come, the longest waiting first."""
-    query = select(jobs.c.id, jobs.c.account).where(jobs.c.wake_at <= now).order_by(jobs.c.wake_at).limit(limit)
-    return [(JobId(row.id), row.account) for row in await connection.execute(query)]
+    rows = await connection.execute(_DUE, {"now": now, "most": limit})
+    return [(JobId(job_id), account) for job_id, account in rows]
 
 
 async def overdue(connection: AsyncConnection, since: float, now: float, limit: int) -> list[WakeUp]:
@@ -77,7 +90,7 @@ async def overdue(connection: AsyncConnection, since: float, now: float, limit: 
 
 async def wake_at(connection: AsyncConnection, job_id: JobId) -> float | None:
     """When the job is due; None when it is not, or is no more."""
-    return (await connection.execute(select(jobs.c.wake_at).where(jobs.c.id == job_id))).scalar_one_or_none()
+    return (await connection.execute(_WAKE_AT, {"job_id": job_id})).scalar_one_or_none()
 
 
 async def holding_slots(connection: AsyncConnection, account: str) -> int:
@@ -87,7 +100,7 @@ async def holding_slots(connection: AsyncConnection, account: str) -> int:
 
 async def next_wake(connection: AsyncConnection) -> float | None:
     """When the next wake-up comes."""
-    earliest: float | None = (await connection.execute(select(func.min(jobs.c.wake_at)))).scalar_one()
+    earliest: float | None = (await connection.execute(_NEXT_WAKE)).scalar_one()
     return earliest
 
 
@@ -136,7 +149,7 @@ async def add(connection: AsyncConnection, run_id: RunId, wanted: Sequence[Job])
     if links:
         await connection.execute(insert(run_jobs), links)
     moved = select(run_jobs.c.job_id).where(run_jobs.c.run_id == run_id)
-    await connection.execute(update(jobs).where(jobs.c.id.in_(moved)).values(run_id=run_id))
+    await connection.execute(update(jobs).where(jobs.c.id.in_(moved), jobs.c.run_id != run_id).values(run_id=run_id))
     return new
 
 
@@ -170,7 +183,7 @@ async def record(
     if job.state in ENDS and job.state is not outcome.before:
         await announcements.announce_end(connection, job, outcome.before, at)
     if outcome.before in AT_PROVIDER and job.state in ENDS:
-        await _wake(connection, (jobs.c.account == job.account) & (jobs.c.state == State.READY), at)
+        await _wake(connection, _WAKE_READY, at, job.account)
     return True
 
 
@@ -187,25 +200,43 @@ async def record_despite_cancel(
 
 async def wake_unsent(connection: AsyncConnection, run_id: RunId, at: float) -> None:
     """Look again at the run's jobs that have not reached a provider: something they waited for may have changed."""
-    await _wake(connection, (jobs.c.run_id == run_id) & jobs.c.state.in_(UNSENT), at)
+    await _wake(connection, _WAKE_UNSENT, at, run_id)
 
 
 async def wake_account(connection: AsyncConnection, account: str, at: float) -> None:
     """Look again at all open jobs of the account."""
-    await _wake(connection, (jobs.c.account == account) & jobs.c.state.not_in(ENDS), at)
+    await _wake(connection, _WAKE_ACCOUNT, at, account)
 
 
-async def _wake(connection: AsyncConnection, which: ColumnElement[bool], at: float) -> None:
+async def _wake(connection: AsyncConnection, which: ReturningUpdate[Any], at: float, of: str) -> None:
+    woken = await connection.execute(which, {"at": at, "of": of})
+    promise(connection, [WakeUp(JobId(job_id), account, at) for job_id, account in woken])
+
+
+def _waking(which: ColumnElement[bool]) -> ReturningUpdate[Any]:
+    at: BindParameter[float] = bindparam("at", type_=Float)
     # A ready job waits for nothing but a slot, a start or a release, so its next look is no reason to wait.
     asleep = jobs.c.wake_at.is_(None) | (jobs.c.state == State.READY)
     # A new version, also for what is due: a step that is just going to rest would write its later look over this one.
     which &= (asleep | (jobs.c.wake_at <= at)) & jobs.c.hold.is_(None)
-    sooner = {"wake_at": at, "version": jobs.c.version + 1}
-    woken = update(jobs).where(which).values(sooner).returning(jobs.c.id, jobs.c.account)
-    promise(connection, [WakeUp(JobId(row.id), row.account, at) for row in await connection.execute(woken)])
+    return (
+        update(jobs).where(which).values(wake_at=at, version=jobs.c.version + 1).returning(jobs.c.id, jobs.c.account)
+    )
 
 
 # Made once: to put a statement together takes longer than to execute it.
+_of: BindParameter[str] = bindparam("of", type_=String)
+_WAKE_READY = _waking((jobs.c.account == _of) & (jobs.c.state == State.READY))
+_WAKE_UNSENT = _waking((jobs.c.run_id == _of) & jobs.c.state.in_(UNSENT))
+_WAKE_ACCOUNT = _waking((jobs.c.account == _of) & jobs.c.state.not_in(ENDS))
+_DUE = (
+    select(jobs.c.id, jobs.c.account)
+    .where(jobs.c.wake_at <= bindparam("now"))
+    .order_by(jobs.c.wake_at)
+    .limit(bindparam("most", type_=Integer))
+)
+_WAKE_AT = select(jobs.c.wake_at).where(jobs.c.id == bindparam("job_id"))
+_NEXT_WAKE = select(func.min(jobs.c.wake_at))
 _HOLDERS = select(func.count()).where(jobs.c.account == bindparam("holder"), jobs.c.state.in_(AT_PROVIDER))
 _slots = jobs.alias("slots")
 _LOAD = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.dataset import Dataset, Part, local_name
@@ -94,7 +94,7 @@ async def dataset_rows(connection: AsyncConnection) -> dict[str, DatasetRow]:
 
 async def load_dataset(connection: AsyncConnection, sha256: str, folder: Path) -> Dataset:
     """A dataset whose JSONL lies in `folder`."""
-    row = (await connection.execute(select(datasets).where(datasets.c.sha256 == sha256))).one()._mapping
+    row = (await connection.execute(_WHOLE, {"wanted": sha256})).one()._mapping
 
     def part(name: str) -> Part | None:
         if row[f"{name}_sha256"] is None:
@@ -116,3 +116,6 @@ def _columns(name: str, part: Part | None) -> dict[str, object]:
     if part is None:
         return {}
     return {f"{name}_{field}": getattr(part, field) for field in ("sha256", "bytes", "examples", "tokens")}
+
+
+_WHOLE = select(datasets).where(datasets.c.sha256 == bindparam("wanted"))

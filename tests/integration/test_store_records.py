@@ -111,8 +111,8 @@ async def test_no_account_is_listed_any_more(database: Database) -> None:
 
 async def test_the_history_of_an_account_is_its_newest_lines_oldest_first(database: Database) -> None:
     entries = [events.Entry(at=NOW - number, cause="test", note=str(number), account="acme") for number in range(5)]
-    for entry in [*entries, events.Entry(at=NOW, cause="test", note="elsewhere", account="other")]:
-        await database.write(partial(events.append, entry=entry))
+    elsewhere = events.Entry(at=NOW, cause="test", note="elsewhere", account="other")
+    await database.write(lambda c: events.append(c, *entries, elsewhere))
     async with database.read() as connection:
         assert await events.of_account(connection, "acme") == entries
         assert await events.of_account(connection, "acme", limit=2) == entries[-2:]
