@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 
@@ -10,35 +11,17 @@ from orchestrator.cli import render
 from orchestrator.core.errors import Failure
 from orchestrator.status import JobView, Status
 
-JOB = JobView(
-    account="a",
-    provider="openai",
-    base_model="m",
-    labels=(),
-    organization=None,
-    job="j",
-    state="succeeded",
-    held=False,
-    remote_file_id=None,
-    remote_job_id=None,
-    remote_status=None,
-    fine_tuned_model="ft:m",
-    servable=True,
-    progress=1.0,
-    error=None,
-    attempts=0,
-    round=0,
-    hyperparameters={},
-    trained_tokens=None,
-    estimated_usd=None,
-    quoted_usd=None,
-    created_at=0,
-    state_since=0,
-    submitted_at=None,
-    finished_at=None,
-    wake_at=None,
-    latest_event="remote_succeeded",
-)
+VALUES: dict[str, Any] = {
+    **dict.fromkeys(field.name for field in fields(JobView)),
+    "account": "a",
+    "provider": "openai",
+    "labels": (),
+    "state": "succeeded",
+    "held": False,
+    "fine_tuned_model": "ft:m",
+    "latest_event": "remote_succeeded",
+}
+JOB = JobView(**VALUES)
 
 
 def status(accounts: int) -> Status:
