@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.core.errors import ConfigError
 from orchestrator.core.job import RunId
 from orchestrator.core.lifecycle import ENDS
 from orchestrator.core.run import Run
@@ -85,7 +84,7 @@ class Glance:
 
 
 async def glance(database: Database, now: float, *, run_id: str | None = None) -> Glance | None:
-    """The current run, or the one with this id; None when there is none yet."""
+    """The current run, or the one with this id; None when there is none."""
     async with database.read() as connection:
         run = await find_run(connection, run_id)
         if run is None:
@@ -113,9 +112,9 @@ async def list_jobs(
     after: str = "",
     skip: int = 0,
 ) -> Listing | None:
-    """A page of the current run's jobs, or of the run with this id, by account name; None when there is no run yet.
+    """A page of the current run's jobs, or of the run with this id, by account name; None when there is no such run.
 
-    `after` is the `next` of the page before; `skip` leaves out that many. Raises ConfigError for an unknown run.
+    `after` is the `next` of the page before; `skip` leaves out that many.
     """
     async with database.read() as connection:
         run = await find_run(connection, run_id)
@@ -161,10 +160,5 @@ def _end(share: Share, lasts: float | None, now: float) -> float | None:
 
 
 async def find_run(connection: AsyncConnection, run_id: str | None) -> Run | None:
-    """The run with this id, else the current one, if there is one. Raises ConfigError for an unknown id."""
-    if run_id is None:
-        return await runs.current(connection)
-    run = await runs.find(connection, RunId(run_id))
-    if run is None:
-        raise ConfigError(f"there is no run {run_id}", hint="Look at the list of runs for the ids there are.")
-    return run
+    """The run with this id, else the current one, if there is one."""
+    return await (runs.current(connection) if run_id is None else runs.find(connection, RunId(run_id)))

@@ -11,7 +11,7 @@ from fastapi.staticfiles import StaticFiles
 
 from orchestrator.status import as_json, look
 from orchestrator.web.actions import Actions
-from orchestrator.web.dashboard import Dashboard
+from orchestrator.web.dashboard.routes import Dashboard
 from orchestrator.web.door import Door
 from orchestrator.web.guard import Guard
 from orchestrator.web.headers import etag, unchanged

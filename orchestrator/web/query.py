@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, replace
+from typing import Any, Self
 from urllib.parse import urlencode
 
-from orchestrator.status import JobView
-from orchestrator.web.tone import shown_state
+from orchestrator.core.selection import Selection
+from orchestrator.status import HELD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """A state or "" for every one, a text or "" for any, and a page that counts from 1."""
+    """What is left out narrows nothing. `state` may be "held"; `run` is the current one; pages count from 1."""
 
     state: str = ""
+    provider: str = ""
+    label: str = ""
+    error: str = ""
     text: str = ""
+    run: str = ""
     page: int = 1
 
     @classmethod
@@ -25,30 +29,56 @@ class Query:
         page = parameters.get("page", "")
         return cls(
             state=parameters.get("state", ""),
+            provider=parameters.get("provider", ""),
+            label=parameters.get("label", ""),
+            error=parameters.get("error", ""),
             text=parameters.get("q", "").strip(),
+            run=parameters.get("run", ""),
             page=max(1, int(page)) if page.isascii() and page.isdigit() and len(page) < 7 else 1,
+        )
+
+    @property
+    def selection(self) -> Selection:
+        """The jobs that are meant, in the words of the read model."""
+        is_held = self.state == HELD
+        return Selection(
+            state="" if is_held else self.state,
+            held=is_held if self.state else None,
+            provider=self.provider,
+            label=self.label,
+            error=self.error,
+            text=self.text,
         )
 
     @property
     def narrow(self) -> bool:
         """Whether anything is left out."""
-        return bool(self.state or self.text)
+        return self.selection.narrow
+
+    @property
+    def values(self) -> dict[str, str]:
+        """What is given, as the address says it."""
+        values = {
+            "state": self.state,
+            "provider": self.provider,
+            "label": self.label,
+            "error": self.error,
+            "q": self.text,
+            "run": self.run,
+            "page": str(self.page) if self.page > 1 else "",
+        }
+        return {name: value for name, value in values.items() if value}
 
     @property
     def href(self) -> str:
         """The address of this page."""
-        values = {"state": self.state, "q": self.text, "page": self.page if self.page > 1 else ""}
-        given = {name: value for name, value in values.items() if value}
-        return "/" + (f"?{urlencode(given)}" if given else "")
+        return self.at("/")
 
-    def asks_for(self, job: JobView) -> bool:
-        """Whether the job is among what is asked for."""
-        return self.state in {"", shown_state(job)} and self.text.casefold() in _words(job)
+    def at(self, path: str, **more: str) -> str:
+        """The address of another page about the same."""
+        values = more | self.values
+        return path + (f"?{urlencode(values)}" if values else "")
 
-
-def _words(job: JobView) -> str:
-    """Everything that a text may find, one thing a line."""
-    error = (job.error.kind, job.error.message) if job.error else ()
-    remote = (job.remote_job_id, job.remote_file_id, job.fine_tuned_model)
-    words = (job.account, job.provider, job.base_model, job.organization, shown_state(job), *job.labels)
-    return "\n".join(word.casefold() for word in (*words, *remote, *error) if word)
+    def but(self, **changes: Any) -> Self:
+        """The first page of the same, but for this."""
+        return replace(self, **{"page": 1} | changes)

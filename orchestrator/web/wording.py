@@ -33,3 +33,14 @@ def span(seconds: float) -> str | None:
 def prose(text: str) -> Markup:
     """A message for a page: escaped, and what stands in backticks is code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def soon(seconds: float) -> str:
+    """How long something may still take, as roughly as it is known."""
+    if seconds < 60:
+        return "under a minute"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"about {minutes} min"
+    hours = round(seconds / 3600)
+    return f"about {hours} h" if hours < 48 else f"about {round(seconds / 86400)} days"

@@ -1,4 +1,4 @@
-"""What people do with the dashboard, in a real browser."""
+"""What people do with the dashboard, in a real browser. One browser and one served site for all of it."""
 
 from __future__ import annotations
 
@@ -7,26 +7,39 @@ import re
 from collections.abc import AsyncIterator
 
 import pytest
-from browser import ARTIFACTS, Dashboard, Watched, chromium, job, run_of
+import pytest_asyncio
+from browser import ARTIFACTS, Watched, chromium
 from playwright.async_api import Browser, expect
+from served import FIVE_STANDINGS, Dashboard, five_jobs, job, token
+
+from orchestrator.core.lifecycle import State
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TOKEN = "operator-token"
 ROWS = "tbody[id]"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
     async with chromium() as browser:
         yield browser
 
 
-@pytest.fixture
-async def dashboard() -> AsyncIterator[Dashboard]:
-    async with Dashboard() as dashboard:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Dashboard]:
+    async with Dashboard(tmp_path_factory.mktemp("dashboard")) as dashboard:
         yield dashboard
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
+async def dashboard(site: Dashboard) -> Dashboard:
+    """Five accounts on their way."""
+    await site.fill(five_jobs(), FIVE_STANDINGS)
+    return site
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def watched(browser: Browser) -> AsyncIterator[Watched]:
     """A page on which nothing may go wrong, and which may speak to this machine only."""
     context = await browser.new_context(viewport={"width": 1200, "height": 900})
@@ -100,7 +113,7 @@ async def test_a_change_is_seen_without_a_reload(dashboard: Dashboard, watched: 
     await page.locator("#q").fill("e")
     await expect(page).to_have_url(f"{dashboard.url}/?q=e")
     row = await page.locator("#account-globex").element_handle()
-    dashboard.change("globex", state="succeeded", fine_tuned_model="ft:new", progress=1.0)
+    await dashboard.change("globex", state=State.SUCCEEDED, fine_tuned_model="ft:new")
     await expect(page).to_have_title("3/5 · support-tone")
     await expect(page.locator("#account-globex .pill")).to_have_text("succeeded")
     await expect(page.locator("#account-globex")).to_contain_text("ft:new")
@@ -170,36 +183,38 @@ async def test_a_keyboard_is_enough(dashboard: Dashboard, watched: Watched) -> N
     await expect(page.locator("#copy-model-acme-eu")).to_have_text("Copied")
 
 
-async def test_log_in_and_out(browser: Browser) -> None:
-    async with Dashboard(token=TOKEN) as dashboard:
-        page = await browser.new_page()
-        await page.goto(f"{dashboard.url}/?state=running")
-        await page.get_by_label("Token").fill("wrong")
-        await page.get_by_role("button", name="Log in").click()
-        await expect(page.get_by_role("alert")).to_contain_text("none of the service’s tokens")
-        await page.screenshot(path=ARTIFACTS / "login.png")
-        await page.get_by_label("Token").fill(TOKEN)
-        await page.keyboard.press("Enter")
-        await expect(page).to_have_url(f"{dashboard.url}/?state=running")
-        await expect(page.locator(ROWS)).to_have_count(1)
-        assert await page.evaluate("document.cookie") == ""
-        await page.get_by_role("button", name="Log out").click()
-        await expect(page).to_have_url(f"{dashboard.url}/login")
-        await page.go_back()
-        await expect(page.locator(ROWS)).to_have_count(0)
-        await page.goto(dashboard.url)
-        await expect(page.get_by_label("Token")).to_be_visible()
+async def test_log_in_and_out(browser: Browser, dashboard: Dashboard) -> None:
+    dashboard.tokens = [token("ops", TOKEN)]
+    page = await browser.new_page()
+    await page.goto(f"{dashboard.url}/?state=running")
+    await page.get_by_label("Token").fill("wrong")
+    await page.get_by_role("button", name="Log in").click()
+    await expect(page.get_by_role("alert")).to_contain_text("none of the service’s tokens")
+    await page.screenshot(path=ARTIFACTS / "login.png")
+    await page.get_by_label("Token").fill(TOKEN)
+    await page.keyboard.press("Enter")
+    await expect(page).to_have_url(f"{dashboard.url}/?state=running")
+    await expect(page.locator(ROWS)).to_have_count(1)
+    assert await page.evaluate("document.cookie") == ""
+    await page.get_by_role("button", name="Log out").click()
+    await expect(page).to_have_url(f"{dashboard.url}/login")
+    await page.go_back()
+    await expect(page.locator(ROWS)).to_have_count(0)
+    await page.goto(dashboard.url)
+    await expect(page.get_by_label("Token")).to_be_visible()
+    await page.close()
 
 
-async def test_a_session_that_ends_leads_to_the_login_page(browser: Browser) -> None:
-    async with Dashboard(token=TOKEN) as dashboard:
-        page = await browser.new_page()
-        await page.goto(f"{dashboard.url}/?state=running")
-        await page.get_by_label("Token").fill(TOKEN)
-        await page.keyboard.press("Enter")
-        await expect(page.locator(ROWS)).to_have_count(1)
-        dashboard.time += 24 * 3600
-        await expect(page).to_have_url(f"{dashboard.url}/login?to=%2F%3Fstate%3Drunning")
+async def test_a_session_that_ends_leads_to_the_login_page(browser: Browser, dashboard: Dashboard) -> None:
+    dashboard.tokens = [token("ops", TOKEN)]
+    page = await browser.new_page()
+    await page.goto(f"{dashboard.url}/?state=running")
+    await page.get_by_label("Token").fill(TOKEN)
+    await page.keyboard.press("Enter")
+    await expect(page.locator(ROWS)).to_have_count(1)
+    dashboard.time += 24 * 3600
+    await expect(page).to_have_url(f"{dashboard.url}/login?to=%2F%3Fstate%3Drunning")
+    await page.close()
 
 
 async def test_a_service_that_is_gone_is_told_and_comes_back(browser: Browser, dashboard: Dashboard) -> None:
@@ -209,7 +224,7 @@ async def test_a_service_that_is_gone_is_told_and_comes_back(browser: Browser, d
     await dashboard.stop()
     await expect(page.locator("#lost")).to_be_visible()
     await expect(page.locator(ROWS)).to_have_count(5)
-    dashboard.change("globex", state="failed")
+    await dashboard.change("globex", state=State.FAILED)
     await dashboard.start()
     await expect(page.locator("#lost")).to_be_hidden()
     await expect(page.locator("#account-globex .pill")).to_have_text("failed")
@@ -228,7 +243,7 @@ async def test_it_works_without_scripts(browser: Browser, dashboard: Dashboard) 
 
 
 async def test_ten_thousand_accounts(dashboard: Dashboard, watched: Watched) -> None:
-    dashboard.status = run_of([job(f"account-{number:05}", "queued") for number in range(10_000)])
+    await dashboard.fill([job(f"account-{number:05}", State.QUEUED) for number in range(10_000)])
     page = watched.page
     await page.goto(dashboard.url)
     await expect(page.locator(ROWS)).to_have_count(50)

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import httpx2
 
 from orchestrator.core.errors import Failure
+from orchestrator.core.selection import Selection
 from orchestrator.core.token import Role, Token, hash_of
-from orchestrator.status import Health, JobView, RunView, Status, look
+from orchestrator.status import (
+    Cause,
+    Glance,
+    Health,
+    JobView,
+    Listing,
+    RunView,
+    Share,
+    Status,
+    glance,
+    list_jobs,
+    look,
+)
 from orchestrator.web.api import create_web
+from orchestrator.web.dashboard.tone import shown_state
+from orchestrator.web.dashboard.trouble import needs_person
 from orchestrator.web.program import Program
 
 NOW = 1_790_000_000.0
 FINE = Health(database=True, ticking=True)
+UNTOLD = Failure("unknown", "no reason was recorded", "")
 REFUSED = Failure("training_not_allowed", "the key may not train", "Ask for `train`.")
 
 
@@ -70,6 +86,63 @@ def token(name: str, text: str, role: Role = Role.OPERATOR, **values: Any) -> To
     return Token(name=name, role=role, hash=hash_of(text.encode()), **known | values)
 
 
+def glance_of(shown: Status) -> Glance | None:
+    """What the database would count and sum of these jobs."""
+    if shown.run is None:
+        return None
+    jobs: dict[tuple[str, str], list[JobView]] = defaultdict(list)
+    needy: dict[tuple[str, str], list[JobView]] = defaultdict(list)
+    for each in shown.jobs:
+        jobs[each.provider, shown_state(each)].append(each)
+        if needs_person(each, shown.run):
+            error = each.error or UNTOLD
+            needy[error.kind, error.hint].append(each)
+    return Glance(
+        run=shown.run,
+        current=True,
+        shares=tuple(_share(*key, of_key) for key, of_key in jobs.items()),
+        causes=tuple(_cause(alike) for alike in sorted(needy.values(), key=len, reverse=True)),
+        labels=tuple(sorted({label for each in shown.jobs for label in each.labels})),
+    )
+
+
+def listing_of(shown: Status, selection: Selection, limit: int = 50, skip: int = 0) -> Listing | None:
+    """A page of these jobs: what a text finds is the database's affair, and only names here."""
+    if shown.run is None:
+        return None
+    anywhere = [job for job in shown.jobs if selection.text in job.account]
+    anywhere = [job for job in anywhere if not selection.accounts or job.account in selection.accounts]
+    found = [job for job in anywhere if selection.state in {"", job.state} and selection.held in {None, job.held}]
+    counts = dict(Counter(shown_state(job) for job in anywhere))
+    page = tuple(found[skip : skip + limit])
+    return Listing(run=shown.run, jobs=page, total=len(found), counts=counts, next=None)
+
+
+def _share(provider: str, state: str, jobs: Sequence[JobView]) -> Share:
+    sent = [job.estimated_usd for job in jobs if job.submitted_at is not None]
+    return Share(
+        provider=provider,
+        state=state,
+        count=len(jobs),
+        usd=sum(job.estimated_usd or 0 for job in jobs),
+        submitted_usd=sum(usd or 0 for usd in sent),
+        unknown=sent.count(None),
+        lasted=None,
+        last_submitted=None,
+        estimated_finish=None,
+    )
+
+
+def _cause(jobs: Sequence[JobView]) -> Cause:
+    return Cause(
+        error=jobs[0].error or UNTOLD,
+        held=jobs[0].held,
+        count=len(jobs),
+        messages=len({job.error.message for job in jobs if job.error}),
+        accounts=tuple(job.account for job in jobs[:5]),
+    )
+
+
 class Service:
     """What the application is asked about. A test changes `status`, `health`, `tokens` and `now` as it goes on."""
 
@@ -103,6 +176,10 @@ class Service:
     async def _call(self, ask: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
         if ask is look:
             return await self._look()
+        if ask is glance and glance not in self.answers:
+            return glance_of(await self._look())
+        if ask is list_jobs:
+            return listing_of(await self._look(), arguments[0], options["limit"], options["skip"])
         answer = self.answers.get(ask)
         if isinstance(answer, Exception):
             raise answer

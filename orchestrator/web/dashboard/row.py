@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from orchestrator.core.errors import Failure
 from orchestrator.core.lifecycle import ENDS
 from orchestrator.status import JobView, RunView
-from orchestrator.web.tone import MEANING, TONES, shown_state
-from orchestrator.web.trouble import needs_person
+from orchestrator.web.dashboard.tone import MEANING, TONES, shown_state
+from orchestrator.web.dashboard.trouble import needs_person
 from orchestrator.web.wording import span
 
 

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from orchestrator.core.lifecycle import MEANINGS, State
-from orchestrator.status import JobView
+from orchestrator.status import HELD, JobView
 
-HELD: Final = "held"
 TONES: Final[Mapping[str, str]] = {  # in the order of the progress bar and of the filters
     State.SUCCEEDED: "good",
     State.RUNNING: "busy",

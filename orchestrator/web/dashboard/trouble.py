@@ -1,0 +1,95 @@
+"""Trouble: what is wrong with the service or the run, and what waits for a person, by cause, with the next step."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from orchestrator.core.errors import Failure
+from orchestrator.core.hold import HoldKind
+from orchestrator.core.lifecycle import State
+from orchestrator.core.verb import Verb
+from orchestrator.status import HELD, Cause, Health, JobView, RunView
+from orchestrator.web.dashboard.tone import TONES
+from orchestrator.web.query import Query
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something that concerns everything, and the verb that lifts it, if one does."""
+
+    failure: Failure
+    verb: Verb | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """One cause: an example of its message, the first accounts that have it, and the address of all of them.
+
+    `verb` is what may be asked of them all, when the hint was followed.
+    """
+
+    kind: str
+    tone: str
+    message: str
+    hint: str
+    alike: bool
+    count: int
+    accounts: tuple[str, ...]
+    query: Query
+    verb: Verb | None
+
+    @property
+    def more(self) -> int:
+        """Accounts that are not named."""
+        return self.count - len(self.accounts)
+
+
+def needs_person(job: JobView, run: RunView | None) -> bool:
+    """Whether this account waits for someone. What holds the whole run is told once, not of each account."""
+    if job.held and run is not None and job.error in run.holds:
+        return False
+    return job.held or job.state == State.FAILED
+
+
+def troubles(causes: Sequence[Cause]) -> tuple[Trouble, ...]:
+    """The causes, the most frequent first."""
+    kinds = Counter(cause.error.kind for cause in causes)
+    return tuple(_trouble(cause, alone=kinds[cause.error.kind] == 1) for cause in causes)
+
+
+def notices(run: RunView | None, health: Health) -> Iterator[Notice]:
+    """What is wrong with the service or the run as a whole."""
+    if not health.database:
+        yield Notice(failure=Failure("database", "the database does not answer", "See that it runs."))
+    elif not health.ticking:
+        failure = Failure("not_ticking", "the service does not work on the jobs now", "Look at the service's log.")
+        yield Notice(failure=failure)
+    if health.problem:
+        yield Notice(failure=health.problem)
+    for hold in run.holds if run else ():
+        yield Notice(failure=hold, verb=Verb.WAIVE if hold.kind == HoldKind.NOT_MODERATED else Verb.APPROVE)
+
+
+def _trouble(cause: Cause, *, alone: bool) -> Trouble:
+    error, alike = cause.error, cause.messages <= 1
+    return Trouble(
+        kind=error.kind,
+        tone=TONES[HELD if cause.held else State.FAILED],
+        message=error.message,
+        hint=error.hint,
+        alike=alike,
+        count=cause.count,
+        accounts=cause.accounts,
+        # Two causes of one kind are told apart by their message, where it is one.
+        query=Query(error=error.kind, text="" if alone or not alike else error.message),
+        verb=_verb(cause),
+    )
+
+
+def _verb(cause: Cause) -> Verb | None:
+    if not cause.held:
+        return Verb.RETRY
+    by_file = {HoldKind.OVER_BUDGET, HoldKind.ACCOUNT_REMOVED}
+    return None if cause.error.kind in by_file else Verb.RELEASE

@@ -1,0 +1,243 @@
+"""A dashboard on a free port over a database of its own, whose run a test changes as it goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from math import exp
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import delete
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.advance import Outcome
+from orchestrator.core.dataset import Dataset, Part
+from orchestrator.core.errors import Failure
+from orchestrator.core.hold import Hold
+from orchestrator.core.job import Job, JobId, RunId
+from orchestrator.core.lifecycle import State
+from orchestrator.core.loss import Loss
+from orchestrator.core.moderation import Moderated, Moderation
+from orchestrator.core.run import Run, Standing
+from orchestrator.core.spec import TrainingSpec
+from orchestrator.core.token import Role, Token, hash_of
+from orchestrator.status import Health
+from orchestrator.store import accounts, events, jobs, losses, runs
+from orchestrator.store.database import Database
+from orchestrator.store.tables import metadata
+from orchestrator.web.api import create_web
+from orchestrator.web.program import Program
+from orchestrator.web.server import WebServer
+
+NOW = time.time()  # noqa: TID251 - the browser's clock, by which a session's cookie ends
+SPEC = TrainingSpec(base_model="gpt-4.1-mini-2025-04-14", n_epochs=3, seed=42, suffix="support")
+TRAINING = Part(path=Path("x.jsonl"), sha256="9f2b41c7d05e8a36" * 4, bytes=412_000, examples=240, tokens=51_234)
+RUN = Run(
+    id=RunId("run-1"),
+    name="support-tone",
+    dataset_sha256=TRAINING.sha256,
+    specs={ProviderName.OPENAI: SPEC},
+    created_at=NOW - 1800,
+    started_at=NOW - 1800,
+    planned_usd=3.1,
+    moderation=Moderation(state=Moderated.PASSED, by="acme-eu", at=NOW - 1790, texts=512),
+)
+NOT_ALLOWED = Failure(
+    "training_not_allowed",
+    "You are not allowed to create fine-tuning jobs in project proj_7Hc0.",
+    "Ask the account's owner for permission to train; then `orchestrator release` it.",
+)
+ASIDE = Hold(NOT_ALLOWED.kind, NOT_ALLOWED.message, NOT_ALLOWED.hint)
+
+
+class Dashboard:
+    """The service's web room over a database in `folder`, without the loop."""
+
+    def __init__(self, folder: Path) -> None:
+        self.time = NOW
+        self.tokens: list[Token] = []
+        self.url = ""
+        self._database = Database(f"sqlite:///{folder / 'dashboard.db'}")
+        self._port = 0
+        self._server: WebServer | None = None
+        self._app = create_web(
+            Program(
+                now=lambda: self.time,
+                call=self._call,
+                health=self._feel,
+                tokens=self._every_token,
+                token_used=_nothing,
+                session_key=b"of the tests",
+                hear=_deaf,
+            )
+        )
+
+    async def __aenter__(self) -> Dashboard:
+        await self._database.migrate()
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+        await self._database.close()
+
+    async def start(self) -> None:
+        """Serve; after a stop, on the same port."""
+        self._server = WebServer(self._app, "127.0.0.1", self._port)
+        self._port = await self._server.start()
+        self.url = f"http://127.0.0.1:{self._port}"
+
+    async def stop(self) -> None:
+        if self._server:
+            await self._server.stop()
+
+    async def fill(self, wanted: Sequence[Job], standings: Sequence[Standing] = (), run: Run | None = RUN) -> None:
+        """This run and nothing else, on a clock and behind a door as in the beginning."""
+        self.time, self.tokens = NOW, []
+
+        async def change(connection: AsyncConnection) -> None:
+            for table in reversed(metadata.sorted_tables):
+                await connection.execute(delete(table))
+            if run is not None:
+                await self._put(connection, wanted, standings, run)
+
+        await self._database.write(change)
+
+    async def _put(
+        self, connection: AsyncConnection, wanted: Sequence[Job], standings: Sequence[Standing], run: Run
+    ) -> None:
+        await runs.save_dataset(connection, Dataset(training=TRAINING), NOW)
+        await runs.save(connection, run)
+        known = {standing.name: standing for standing in standings}
+        for name in {job.account for job in wanted}:
+            await accounts.save(connection, known.get(name) or standing(name))
+        await jobs.add(connection, run.id, wanted)
+
+    async def change(self, account: str, state: State | None = None, **values: Any) -> None:
+        """One job is another one from now on, as if the loop had made it so."""
+
+        async def change(connection: AsyncConnection) -> None:
+            [job] = await jobs.of_accounts(connection, [account])
+            values["state"] = state or job.state
+            after = replace(job, version=job.version + 1, **values)
+            outcome = Outcome(job=after, before=job.state, note=f"now {after.state}")
+            await jobs.record(connection, outcome, at=self.time, cause="service")
+
+        await self._database.write(change)
+
+    async def happened(self, account: str, *notes: str) -> None:
+        """Lines of the account's history."""
+
+        async def change(connection: AsyncConnection) -> None:
+            for number, note in enumerate(notes):
+                entry = events.Entry(at=NOW - 600 + 60 * number, cause="service", note=note, account=account)
+                await events.append(connection, entry)
+
+        await self._database.write(change)
+
+    async def learned(self, *names: str, steps: int = 60) -> None:
+        """Losses of these accounts' jobs."""
+        for number, name in enumerate(names):
+            curve = [_loss(step, number) for step in range(1, steps + 1)]
+            job = JobId(name)
+            await self._database.write(partial(losses.add, job_id=job, told=curve))
+
+    async def state_of(self, account: str) -> State:
+        async with self._database.read() as connection:
+            [job] = await jobs.of_accounts(connection, [account])
+        return job.state
+
+    async def run(self) -> Run:
+        async with self._database.read() as connection:
+            return await runs.load(connection, RUN.id)
+
+    async def _call(self, ask: Callable[..., Awaitable[Any]], /, *arguments: Any, **options: Any) -> Any:
+        return await ask(self._database, *arguments, **options)
+
+    async def _feel(self) -> Health:
+        return Health(database=True, ticking=True)
+
+    async def _every_token(self) -> Sequence[Token]:
+        return self.tokens
+
+
+async def _nothing(_: Token) -> None:
+    pass
+
+
+async def _deaf(account: str, headers: Mapping[str, str], body: bytes) -> bool:
+    return False
+
+
+def token(name: str, text: str, role: Role = Role.OPERATOR) -> Token:
+    return Token(name=name, role=role, hash=hash_of(text.encode()), created_at=NOW, created_by="operator:me")
+
+
+def standing(name: str, *labels: str, **values: Any) -> Standing:
+    known: dict[str, Any] = {
+        "provider": ProviderName.OPENAI,
+        "definition": "d",
+        "key_fingerprint": "1f2e3d4c",
+        "organization": "org-3kQ",
+        "verified_at": NOW - 1700,
+    }
+    return Standing(name=name, labels=labels, **known | values)
+
+
+def job(account: str, state: State, **values: Any) -> Job:
+    """A job whose other values are plain. Its id is its account's name."""
+    known: dict[str, Any] = {
+        "id": JobId(account),
+        "run_id": RUN.id,
+        "provider": ProviderName.OPENAI,
+        "base_model": SPEC.base_model,
+        "created_at": NOW - 1700,
+        "state_since": NOW - 290,
+        "estimated_usd": 0.62,
+    }
+    if state not in {State.PLANNED, State.UPLOADING, State.PROCESSING, State.READY}:
+        known["submitted_at"] = NOW - 600
+    return Job(account=account, state=state, **known | values)
+
+
+def ready(account: str, model: str, remote: str, **values: Any) -> Job:
+    """A job that succeeded."""
+    known: dict[str, Any] = {
+        "fine_tuned_model": f"ft:{SPEC.base_model}:{account}:support:{model}",
+        "remote_job_id": f"ftjob-{remote}",
+        "remote_file_id": f"file-{remote[:12]}",
+        "servable": True,
+        "trained_tokens": 153_702,
+        "hyperparameters": {"n_epochs": 3, "batch_size": 1, "learning_rate_multiplier": 2.0},
+        "finished_at": NOW - 290,
+    }
+    return job(account, State.SUCCEEDED, **known | values)
+
+
+FIVE_STANDINGS = (
+    standing("acme-eu", "eu"),
+    standing("acme-us", "us"),
+    standing("globex", "eu"),
+    standing("initech", "us"),
+    standing("umbrella", "apac", hold=ASIDE),
+)
+
+
+def five_jobs() -> list[Job]:
+    """A run on its way: two models, one in training, one file being checked, one account that needs someone."""
+    return [
+        ready("acme-eu", "CZk4QpX1", "8Kq2vWmZr0aXcT4nYb71LpDs"),
+        ready("acme-us", "CZk51mRu", "Qm81LsTzE6uJvHk0cNdRw3Gy"),
+        job("globex", State.RUNNING, remote_job_id="ftjob-3nVbYt7PqLs9WxJz2RfKd0Ha", progress=0.46),
+        job("initech", State.PROCESSING, remote_file_id="file-X2"),
+        job("umbrella", State.PLANNED),
+    ]
+
+
+def _loss(step: int, number: int) -> Loss:
+    training = 0.35 + 1.6 * exp(-step / (12 + 3 * number)) + 0.04 * ((step * 37 + number * 11) % 7) / 7
+    return Loss(step, round(training, 4), round(training + 0.1, 4) if step % 10 == 0 else None)
