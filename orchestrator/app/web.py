@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
@@ -47,7 +48,6 @@ class Inside:
         self._incoming = incoming
         self._ear = Ear(nudge=service.nudge, now=now, shortest=settings.poll_min_seconds, log=log)
         self._now = now
-        self._log = log
 
     def program(self) -> Program:
         """All of them."""
@@ -70,7 +70,7 @@ class Inside:
         try:
             return await ask(self._database, *arguments, **options)
         except UNREACHABLE as error:
-            self._log.error("database.unreachable", message=str(error.__cause__ or error))
+            self._database.outage.begin(error)
             raise DatabaseAway("the database does not answer") from error
 
     async def health(self) -> Health:
@@ -89,10 +89,8 @@ class Inside:
         """Note it; a database that cannot be written keeps nobody out."""
         if token in self._given:
             return
-        try:
+        with suppress(*UNREACHABLE):
             await control.note_use(self._database, token.name, now=self._now())
-        except UNREACHABLE as error:
-            self._log.warning("database.unreachable", message=str(error.__cause__ or error))
 
     def session_key(self) -> bytes:
         """What browsers' sessions are signed with: with a token in the settings they survive a restart."""

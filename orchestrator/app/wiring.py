@@ -169,7 +169,7 @@ class App:
     def service(self, *, start: bool, progress: Progress | None = None) -> Service:
         """The loop, ready to be started. With `start` off, files are replicated and no job is created."""
         settings, clock = self.settings, self.clock
-        scheduler = Scheduler(now=clock.now, log=self.log)
+        scheduler = Scheduler(now=clock.now, log=self.log, unreachable=self.database.outage.begin)
         reconciler = Reconciler(
             self.database,
             self.connections.by_name,
@@ -215,7 +215,7 @@ class App:
     def _dispatch(self, scheduler: Scheduler) -> Dispatch:
         settings, now = self.settings, self.clock.now
         if self.database.is_sqlite:
-            return EmbeddedDispatch(self.database, now=now, most=settings.max_in_flight, log=self.log)
+            return EmbeddedDispatch(self.database, now=now, most=settings.max_in_flight)
         from orchestrator.dispatch.pgqueuer import PgqueuerDispatch  # an extra
 
         dispatch = PgqueuerDispatch(

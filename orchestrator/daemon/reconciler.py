@@ -91,7 +91,7 @@ class Reconciler:
         except StaleJob as error:
             self._log.info("job.stale", job=job_id, message=str(error))
         except UNREACHABLE as error:
-            self._log.error("database.unreachable", job=job_id, message=str(error.__cause__ or error))
+            self._database.outage.begin(error)
             await asyncio.sleep(self._pace.poll_min)
         except Exception as error:  # noqa: BLE001 - one broken job never stops the others
             self._log.exception("job.broken", job=job_id, message=str(error))

@@ -19,10 +19,13 @@ BEAT_SECONDS = 1.0
 class Scheduler:
     """Calls work every so often. A failing call is logged and tried again at its next time."""
 
-    def __init__(self, *, now: Callable[[], float], log: BoundLogger) -> None:
+    def __init__(
+        self, *, now: Callable[[], float], log: BoundLogger, unreachable: Callable[[Exception], None]
+    ) -> None:
         self._scheduler = AsyncIOScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1})
         self._now = now
         self._log = log
+        self._unreachable = unreachable  # told what a call raises while the database is away
         self._last_beat: float | None = None
         self.every(BEAT_SECONDS, BEAT, self._beat)
 
@@ -66,7 +69,7 @@ class Scheduler:
             except asyncio.CancelledError:
                 return  # stopped under way; APScheduler would log it as a failure, with a traceback
             except UNREACHABLE as error:
-                self._log.error("database.unreachable", tick=name, message=str(error.__cause__ or error))
+                self._unreachable(error)
             except Exception:  # noqa: BLE001 - a tick that fails must not end the ticking
                 self._log.exception("tick.failed", tick=name)
 

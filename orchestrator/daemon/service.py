@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
+from contextlib import suppress
 
 from structlog.stdlib import BoundLogger
 
@@ -80,10 +81,8 @@ class Service:
         await self._leave()
 
     async def _leave(self) -> None:
-        try:
+        with suppress(*UNREACHABLE):
             await self._presence.leave()
-        except UNREACHABLE as error:
-            self._log.warning("database.unreachable", message=str(error.__cause__ or error))
 
     async def reload(self) -> None:
         """Read the accounts file and the chats again."""

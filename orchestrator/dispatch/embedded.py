@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from sqlalchemy.exc import SQLAlchemyError
-from structlog.stdlib import BoundLogger
-
 from orchestrator.core.job import JobId
 from orchestrator.dispatch.base import Handle
 from orchestrator.store import jobs
-from orchestrator.store.database import Database
+from orchestrator.store.database import UNREACHABLE, Database
 
 LONGEST_NAP = 1.0  # seconds; another process (the command line) may have woken a job
 BATCH = 500
@@ -20,11 +17,10 @@ BATCH = 500
 class EmbeddedDispatch:
     """Looks for due jobs whenever something may have changed, and at least once a second."""
 
-    def __init__(self, database: Database, *, now: Callable[[], float], most: int, log: BoundLogger) -> None:
+    def __init__(self, database: Database, *, now: Callable[[], float], most: int) -> None:
         self._database = database
         self._now = now
         self._most = most
-        self._log = log
         self._busy: dict[str, asyncio.Task[None]] = {}  # by account
         self._backlog: dict[JobId, str] = {}  # due when last looked
         self._changed = asyncio.Event()
@@ -37,8 +33,8 @@ class EmbeddedDispatch:
             if len(self._busy) < self._most:
                 try:
                     nap = await self._hand_out(handle)
-                except (SQLAlchemyError, OSError) as error:
-                    self._log.error("database.unreachable", message=str(error.__cause__ or error))
+                except UNREACHABLE as error:
+                    self._database.outage.begin(error)
             await self._rest(nap)
         if self._busy:
             await asyncio.wait(self._busy.values())

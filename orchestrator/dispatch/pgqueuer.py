@@ -68,7 +68,7 @@ class PgqueuerDispatch:
                 async with self._database.dedicated() as connection:
                     await self._work(AsyncpgDriver(connection), handle)
             except (*UNREACHABLE, *queue.FAILURES) as error:
-                self._log.error("database.unreachable", message=str(error.__cause__ or error))
+                self._database.outage.begin(error)
             except Exception:  # noqa: BLE001 - whatever it is, waiting jobs must not wait for ever
                 self._log.exception("dispatch.failed")
             await self._rest(RETRY_DELAY)
@@ -131,7 +131,7 @@ class PgqueuerDispatch:
             finally:
                 del self._busy[wake_up.account]
         except UNREACHABLE as error:  # the sweeper brings it back
-            self._log.warning("wake_up.lost", job=wake_up.job_id, message=str(error.__cause__ or error))
+            self._database.outage.begin(error)
         except Exception:  # noqa: BLE001 - as above
             self._log.exception("wake_up.failed", job=wake_up.job_id)
 

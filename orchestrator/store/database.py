@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.errors import ConfigError
 from orchestrator.store.engine import make_engine
+from orchestrator.store.outage import Outage
 from orchestrator.store.wakeups import Schedule
 from orchestrator.store.writer import Change, Writer
 
@@ -29,6 +30,7 @@ class Database:
         self._url = url
         self._engine = make_engine(url)
         self._writer = Writer(self._engine, schedule)
+        self.outage = Outage()
 
     async def migrate(self) -> str | None:
         """Bring the tables up to date, once however many ask. Raises ConfigError when it cannot be opened.
@@ -36,7 +38,7 @@ class Database:
         Returns the revision they were brought to; None for whoever found nothing to do.
         """
         try:
-            async with self.read() as connection:
+            async with self._engine.read() as connection:
                 revision = await connection.run_sync(_revision)
             _refuse_newer(revision)
             return None if revision == newest_revision() else await self._upgrade()
@@ -50,12 +52,22 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection to look with."""
-        async with self._engine.read() as connection:
-            yield connection
+        try:
+            async with self._engine.read() as connection:
+                yield connection
+        except UNREACHABLE as error:
+            self.outage.begin(error)
+            raise
 
     async def write(self, change: Change[T]) -> T:
         """Run a change in a transaction, perhaps together with others; returns after the commit."""
-        return await self._writer(change)
+        try:
+            result = await self._writer(change)
+        except UNREACHABLE as error:
+            self.outage.begin(error)
+            raise
+        self.outage.end()
+        return result
 
     @asynccontextmanager
     async def dedicated(self) -> AsyncIterator[Any]:
@@ -67,13 +79,13 @@ class Database:
                 await connection.invalidate()
 
     async def reachable(self) -> bool:
-        """Whether the database answers."""
+        """Whether the database answers, and takes what is to be written."""
         try:
             async with self.read() as connection:
                 await connection.execute(text("SELECT 1"))
         except UNREACHABLE:
             return False
-        return True
+        return self.outage.reason is None
 
     async def close(self) -> None:
         """Finish what is being written and let go."""

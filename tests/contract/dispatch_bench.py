@@ -126,7 +126,7 @@ class Bench:
     async def dispatch(self, most: int = 10, name: str = "") -> Dispatch:
         """A dispatch, of another replica each time; a replica that is alive as long as the test."""
         if not self.distributed:
-            return EmbeddedDispatch(self.database, now=now, most=most, log=structlog.get_logger("orchestrator"))
+            return EmbeddedDispatch(self.database, now=now, most=most)
         replica = name or f"replica-{next(self._numbers)}"
         await self.beat(replica)
         return PgqueuerDispatch(

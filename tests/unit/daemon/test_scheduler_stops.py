@@ -10,7 +10,7 @@ from orchestrator.daemon.scheduler import Scheduler
 
 
 async def test_stopping_in_the_middle_of_a_call_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
-    scheduler = Scheduler(now=lambda: 0.0, log=structlog.get_logger("test"))
+    scheduler = Scheduler(now=lambda: 0.0, log=structlog.get_logger("test"), unreachable=print)
     begun = asyncio.Event()
 
     async def work() -> None:
