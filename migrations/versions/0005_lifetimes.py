@@ -27,6 +27,7 @@ JOB_COLUMNS = {
 def upgrade() -> None:
     for name, kind in JOB_COLUMNS.items():
         op.add_column("jobs", sa.Column(name, kind))
+    op.add_column("runs", sa.Column("pins", sa.JSON(none_as_null=True)))
     op.create_table(
         "losses",
         sa.Column("job_id", sa.String(length=32), nullable=False),
@@ -40,5 +41,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("losses")
+    op.drop_column("runs", "pins")
     for name in JOB_COLUMNS:
         op.drop_column("jobs", name)

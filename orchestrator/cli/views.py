@@ -60,6 +60,8 @@ async def status(app: App, *, as_json: bool, watch: bool) -> int:
     else:
         for hold in seen.run.holds:
             sys.stdout.write(f"the run is held: {trouble(hold)}\n")
+        for warning in seen.run.warnings:
+            sys.stdout.write(f"warning: {warning}\n")
         print_status(seen)
     return DONE
 

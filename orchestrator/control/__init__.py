@@ -11,16 +11,17 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orchestrator.control.planning import adopt_plan
 from orchestrator.control.tokens import create_token, note_use, revoke_token
 from orchestrator.core.account import Account
-from orchestrator.core.advance import Outcome, advance, ask_cancel, hold, release
+from orchestrator.core.advance import Outcome, advance, ask_cancel, release
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.job import Job, JobId, RunId
-from orchestrator.core.lifecycle import ENDS, UNSENT, Event, State
+from orchestrator.core.lifecycle import ENDS, Event, State
 from orchestrator.core.moderation import Moderated, Moderation
 from orchestrator.core.observe import is_over
-from orchestrator.core.plan import Known, Plan, PlanLine
+from orchestrator.core.plan import Known
 from orchestrator.core.run import Run, Standing
 from orchestrator.core.spec import digest
 from orchestrator.store import accounts, announcements, events, jobs, runs
@@ -84,23 +85,6 @@ async def list_accounts(database: Database, listed: Sequence[Listed], *, now: fl
         await accounts.remove_all_but(connection, [entry.account.name for entry in listed], now)
 
     await database.write(change)
-
-
-async def adopt_plan(database: Database, plan: Plan, *, start: bool, now: float, cause: str) -> Run:
-    """Make the plan the current run: its jobs exist from now on, and are due unless held."""
-
-    async def change(connection: AsyncConnection) -> Run:
-        before = await runs.find(connection, plan.run_id)
-        await runs.save_dataset(connection, plan.dataset, now)
-        run = _run(plan, before, start=start, now=now)
-        await runs.save(connection, run)
-        new = await jobs.add(connection, run.id, [_job(line, run, now) for line in plan.lines])
-        await events.append(connection, *(_planned(job, now, cause) for job in new))
-        await _apply_budgets(connection, plan, now, cause)
-        await jobs.wake_unsent(connection, run.id, now)
-        return run
-
-    return await database.write(change)
 
 
 async def start(database: Database, *, by: str, now: float) -> Run:
@@ -229,60 +213,6 @@ def _standing(entry: Listed, before: Standing | None) -> Standing:
         return replace(before, labels=fresh.labels, removed_at=None)
     kept = before.hold if before.hold and before.hold.kind == HoldKind.BY_OPERATOR else None
     return replace(fresh, hold=kept)
-
-
-def _run(plan: Plan, before: Run | None, *, start: bool, now: float) -> Run:
-    run = before or Run(
-        id=plan.run_id, name=plan.name, dataset_sha256=plan.dataset.sha256, specs=plan.specs, created_at=now
-    )
-    return replace(
-        run,
-        name=plan.name,
-        current=True,
-        started_at=run.started_at or (now if start else None),
-        planned_usd=plan.total_usd,
-        hold=plan.hold,
-        moderation=plan.moderation,
-    )
-
-
-def _job(line: PlanLine, run: Run, now: float) -> Job:
-    return Job(
-        id=line.job_id,
-        run_id=run.id,
-        account=line.account,
-        provider=line.provider,
-        base_model=line.base_model,
-        wake_at=now,
-        estimated_usd=line.usd,
-        created_at=now,
-        state_since=now,
-    )
-
-
-def _planned(job: Job, now: float, cause: str) -> events.Entry:
-    return events.Entry(
-        at=now,
-        cause=cause,
-        note="planned",
-        account=job.account,
-        run_id=job.run_id,
-        job_id=job.id,
-        state_after=job.state,
-    )
-
-
-async def _apply_budgets(connection: AsyncConnection, plan: Plan, now: float, cause: str) -> None:
-    """Hold the jobs the plan finds over their account's budget; release those it no longer does."""
-    by_id = await jobs.by_id(connection, [line.job_id for line in plan.lines])
-    for line in plan.lines:
-        job = by_id[line.job_id]
-        over = line.hold if line.hold and line.hold.kind == HoldKind.OVER_BUDGET else None
-        was_over = job.hold is not None and job.hold.kind == HoldKind.OVER_BUDGET
-        if over and job.hold is None and job.state in UNSENT:
-            await jobs.record(connection, hold(job, over), at=now, cause=cause)
-        elif was_over and not over:
-            await jobs.record(connection, release(job, now=now), at=now, cause=cause)
 
 
 async def _current(connection: AsyncConnection) -> Run:

@@ -11,6 +11,7 @@ from orchestrator.core.hold import Hold
 from orchestrator.core.job import Job
 from orchestrator.core.lifecycle import ENDS, Event, State, target
 from orchestrator.core.loss import Loss
+from orchestrator.core.pin import Values
 from orchestrator.core.run import Standing
 
 
@@ -18,7 +19,8 @@ from orchestrator.core.run import Standing
 class Outcome:
     """A job's next version, and what the history says of it. A `note` of None is not worth a line.
 
-    `standing` is what becomes of the account's standing with it, `losses` continue the job's curve.
+    `standing` is what becomes of the account's standing with it, `losses` continue the job's curve, `pin`
+    is what the provider chose for it, where that is given to others.
     """
 
     job: Job
@@ -28,6 +30,7 @@ class Outcome:
     request_id: str | None = None
     standing: Callable[[Standing], Standing] | None = None
     losses: tuple[Loss, ...] = ()
+    pin: Values | None = None
 
     def cleaned(self, redact: Callable[[str], str]) -> Outcome:
         """The same without keys in what a provider said."""

@@ -172,7 +172,7 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
     ),
 }
 
-OURS: Final = frozenset({"base_model", "tokenizer"})  # options of every block that no provider is asked about
+OURS: Final = frozenset({"base_model", "pin_auto", "tokenizer"})  # options that no provider is asked about
 
 EQUIVALENTS: Final[Mapping[str, tuple[str, str]]] = {
     "learning_rate_multiplier": ("learning_rate", "the rate itself, for example 1e-5"),

@@ -11,7 +11,9 @@ from orchestrator.core.errors import Ambiguous, Failure
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import Job
 from orchestrator.core.lifecycle import Event, State
+from orchestrator.core.pin import chosen
 from orchestrator.core.remote import FileStatus, JobStatus, RemoteFile, RemoteJob, same_model
+from orchestrator.core.run import Run
 
 VANISHED = "remote_missing"
 MODEL_ID_PATIENCE = 900.0  # seconds a succeeded job may lack its model id
@@ -67,6 +69,15 @@ def created(job: Job, remote: RemoteJob, *, now: float, delay: float) -> Outcome
         wake_at=now + delay,
         **_seen(remote),
     )
+
+
+def with_pin(outcome: Outcome, run: Run) -> Outcome:
+    """Tell what the provider chose for this job, where the run's others wait for it."""
+    job = outcome.job
+    if run.pins.get(job.provider, {}) is not None or job.state not in {State.RUNNING, State.SUCCEEDED}:
+        return outcome
+    done = job.state is State.SUCCEEDED
+    return replace(outcome, pin=chosen(run.specs[job.provider], job.provider, job.hyperparameters, done=done))
 
 
 def losses_due(job: Job, now: float, *, every: float) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from orchestrator.core.account import ProviderName
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
@@ -11,6 +13,7 @@ class RunOptions:
 
     `dataset` is relative to the file. `schedule` is a cron line whose weekdays are names, because schedulers do not
     agree on which day is 0. The money limits are in US dollars; None is no limit.
+    `pin_auto` are the providers whose choices for the first job are given to the rest, from their own blocks.
     """
 
     name: str
@@ -23,3 +26,4 @@ class RunOptions:
     moderation: str | None = None
     moderation_waived: str | None = None
     schedule: str | None = None
+    pin_auto: frozenset[ProviderName] = frozenset()

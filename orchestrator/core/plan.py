@@ -52,6 +52,7 @@ class Plan:
     lines: tuple[PlanLine, ...]
     hold: Hold | None = None
     moderation: Moderation | None = None
+    pin_auto: frozenset[ProviderName] = frozenset()
 
     @property
     def holds(self) -> tuple[Hold, ...]:
@@ -106,7 +107,7 @@ def make_plan(
     plan = Plan(run_id=run_id(dataset.sha256, used), name=options.name, dataset=dataset, specs=used, lines=lines)
     approved = known.run is not None and known.run.approved_at is not None
     hold = _price_hold(plan, options, known.run) or (None if approved else retirement)
-    return replace(plan, moderation=moderation, hold=hold)
+    return replace(plan, moderation=moderation, hold=hold, pin_auto=options.pin_auto)
 
 
 def _line(account: Account, spec: TrainingSpec, dataset: Dataset, usd: float | None, known: Known) -> PlanLine:

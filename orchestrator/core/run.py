@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import RunId
 from orchestrator.core.moderation import Moderation
+from orchestrator.core.pin import Values
 from orchestrator.core.spec import TrainingSpec
 
 
@@ -31,6 +32,7 @@ class Run:
     approved_at: float | None = None
     approved_by: str | None = None
     approved_usd: float | None = None
+    pins: Mapping[ProviderName, Values | None] = field(default_factory=dict)
     planned_usd: float | None = None
     hold: Hold | None = None
     moderation: Moderation | None = None

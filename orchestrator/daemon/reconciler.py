@@ -162,16 +162,11 @@ class Reconciler:
             case act.CheckFile():
                 return await self._attempt(job, self._steps.check_file(job, provider))
             case act.Submit():
-                try:
-                    slots = connected.account.max_running_jobs
-                    job, deadline = await self._intend(job, Event.SUBMIT_STARTED, self._pace.intent, slots)
-                except SlotsTaken:
-                    return park(job, self._next_look(loaded, self._clock.now()))
-                return await self._attempt(job, self._steps.submit(job, provider, loaded, deadline))
+                return await self._submit(loaded, connected)
             case act.Settle():
                 return await self._attempt(job, self._steps.settle(job, provider, loaded))
             case act.Follow():
-                return await self._attempt(job, self._steps.follow(job, provider, loaded.standing))
+                return await self._attempt(job, self._steps.follow(job, provider, loaded))
             case act.Stop():
                 return await self._attempt(job, self._steps.stop(job, provider))
             case act.Rest() | act.Wait() | act.Abandon():
@@ -179,10 +174,20 @@ class Reconciler:
             case _:
                 assert_never(action)
 
+    async def _submit(self, loaded: jobs.Loaded, connected: Connection) -> Outcome:
+        slots = connected.account.max_running_jobs
+        try:
+            job, deadline = await self._intend(loaded.job, Event.SUBMIT_STARTED, self._pace.intent, slots)
+        except SlotsTaken:
+            return park(loaded.job, self._next_look(loaded, self._clock.now()))
+        if job.provider in loaded.run.pins:  # what the provider chose may have become known just now
+            loaded = await self._load(job.id) or loaded
+        return await self._attempt(job, self._steps.submit(job, connected.provider, loaded, deadline))
+
     async def _intend(self, job: Job, event: Event, seconds: float, slots: int | None = None) -> tuple[Job, Deadline]:
         """Write the intent, durably, before anything is sent. A repeated attempt gets a fresh one.
 
-        Raises SlotsTaken when `slots` of the account's jobs are at the provider already.
+        Raises SlotsTaken when `slots` of the account's jobs are at the provider already, or another is first.
         """
         deadline = Deadline(self._clock.boottime() + seconds, self._clock.boottime)
         now = self._clock.now()
@@ -231,7 +236,7 @@ class Reconciler:
     async def _record(self, outcome: Outcome, *, slots: int | None = None, despite_cancel: bool = False) -> Job:
         """Commit the outcome with its history and its next wake-up, all or nothing. Returns the job as it is now.
 
-        With `slots`, only while fewer of the account's jobs hold one; otherwise raises SlotsTaken. What an attempt
+        With `slots`, only while the job may be submitted; otherwise raises SlotsTaken. What an attempt
         has brought is recorded also when a cancel was asked meanwhile; an intent never is.
         """
         at = self._clock.now()
@@ -239,8 +244,8 @@ class Reconciler:
         outcome = replace(outcome, job=replace(outcome.job, replica=self._replica))
 
         async def change(connection: AsyncConnection) -> Outcome | SlotsTaken | StaleJob:
-            if slots is not None and await jobs.holding_slots(connection, outcome.job.account) >= slots:
-                return SlotsTaken("another job of the account took the slot")
+            if slots is not None and (why := await jobs.refusal(connection, outcome.job, slots)):
+                return SlotsTaken(why)
             if await jobs.record(connection, outcome, at=at, cause=CAUSE, going_on=True):
                 return outcome
             again = await jobs.record_despite_cancel(connection, outcome, at, CAUSE) if despite_cancel else None

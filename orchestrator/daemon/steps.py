@@ -22,7 +22,9 @@ from orchestrator.core.observe import (
     observe_files,
     observe_job,
     vanished,
+    with_pin,
 )
+from orchestrator.core.pin import pinned
 from orchestrator.core.remote import FileStatus, JobStatus
 from orchestrator.core.retry import backoff, poll_delay
 from orchestrator.core.run import Standing
@@ -112,13 +114,13 @@ class Steps:
             return advance(job, Event.CANCELLED, now=self._clock.now())
         return created(job, remote, now=self._clock.now(), delay=0)
 
-    async def follow(self, job: Job, provider: Provider, standing: Standing) -> Outcome:
+    async def follow(self, job: Job, provider: Provider, loaded: jobs.Loaded) -> Outcome:
         try:
             remote = await provider.get_job(job.remote_job_id or "")
         except RemoteMissing as error:
             return self._missed(job, error)
-        outcome = observe_job(job, remote, now=self._clock.now(), delay=self._delay(job, standing))
-        return await self._with_losses(outcome, provider)
+        outcome = observe_job(job, remote, now=self._clock.now(), delay=self._delay(job, loaded.standing))
+        return await self._with_losses(with_pin(outcome, loaded.run), provider)
 
     async def _with_losses(self, outcome: Outcome, provider: Provider) -> Outcome:
         """Now and then, and at the end, the job's losses as well. They are worth having and not worth failing for."""
@@ -174,7 +176,7 @@ class Steps:
 def _order(job: Job, loaded: jobs.Loaded) -> JobOrder:
     return JobOrder(
         tag=job.tag,
-        spec=loaded.run.specs[job.provider],
+        spec=pinned(loaded.run.specs[job.provider], loaded.run.pins.get(job.provider)),
         training_file=job.remote_file_id or "",
         validation_file=job.remote_validation_file_id,
     )

@@ -71,7 +71,8 @@ def _account(world: World, name: str, request: Request) -> dict[str, Any]:
             file_body(world, file, call.now) | {"sha256": file.sha256} for file in world.files.of(name).values()
         ],
         "jobs": [
-            job_body(call, job) | {"training_sha256": job.training_sha256} for job in world.jobs.of(name).values()
+            job_body(call, job) | {"training_sha256": job.training_sha256, "asked": job.asked}
+            for job in world.jobs.of(name).values()
         ],
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, get_args
@@ -65,6 +65,7 @@ def read_accounts(path: Path) -> AccountsFile:
     options = RunOptions(**_given(run))
     given = {name: _given(block) for name, block in blocks.items()}
     files = {name: block.pop("tokenizer", None) for name, block in given.items()}
+    pinning = frozenset(name for name, block in given.items() if block.pop("pin_auto", False))
     specs = {
         name: TrainingSpec(**block, seed=options.seed if CAPABILITIES[name].seed else None, suffix=options.suffix)
         for name, block in given.items()
@@ -72,7 +73,7 @@ def read_accounts(path: Path) -> AccountsFile:
     accounts = tuple(_account(_given(entry)) for entry in entries)
     return AccountsFile(
         path=path.absolute(),
-        options=options,
+        options=replace(options, pin_auto=pinning),
         dataset=_beside(path, options.dataset),
         specs=specs,
         accounts=accounts,

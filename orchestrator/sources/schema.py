@@ -173,6 +173,7 @@ class SpecTable(_Options):
     training_type: TrainingType | None = None
     byte_order_mark: bool | None = None
     tokenizer: Text | None = None
+    pin_auto: bool | None = None
 
 
 class AccountTable(_Options):

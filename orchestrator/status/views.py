@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +13,7 @@ from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import Job
 from orchestrator.core.lifecycle import ENDS, State
+from orchestrator.core.pin import Used, differences
 from orchestrator.core.replica import Replica
 from orchestrator.core.retirement import days_left
 from orchestrator.core.run import Run, Standing
@@ -82,6 +83,8 @@ class RunView:
     holds: Sequence[Failure]
     moderation: Mapping[str, Any] | None
     created_at: float
+    pins: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,8 +181,8 @@ def _progress(job: Job, now: float) -> float | None:
     return round(min(max((now - job.state_since) / whole, 0.0), 0.99), 2) if whole > 0 else None
 
 
-def run_view(run: Run, dataset: runs.DatasetRow) -> RunView:
-    """What is shown of the run."""
+def run_view(run: Run, dataset: runs.DatasetRow, used: Iterable[Used] = ()) -> RunView:
+    """What is shown of the run. `used` is what its jobs were trained with."""
     return RunView(
         id=run.id,
         name=run.name,
@@ -193,6 +196,8 @@ def run_view(run: Run, dataset: runs.DatasetRow) -> RunView:
         holds=[hold.failure for hold in run.holds],
         moderation=asdict(run.moderation) | {"at": iso(run.moderation.at)} if run.moderation else None,
         created_at=run.created_at,
+        pins={name.value: values for name, values in run.pins.items()},
+        warnings=differences(used),
     )
 
 

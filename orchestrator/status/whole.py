@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from orchestrator.status.views import Status, job_view, plain, run_view
-from orchestrator.store import accounts, events, jobs, replicas, runs
+from orchestrator.store import accounts, events, jobs, pins, replicas, runs
 from orchestrator.store.database import Database
 
 SCHEMA = 1
@@ -20,6 +20,7 @@ async def look(database: Database, now: float) -> Status:
         if run is None:
             return Status(run=None, replicas=alive)
         dataset = await runs.dataset_row(connection, run.dataset_sha256)
+        used = await pins.used(connection, run.id)
         standings = await accounts.everyone(connection)
         latest = await events.latest(connection, run.id)
         listed = await jobs.of_run(connection, run.id)
@@ -29,7 +30,7 @@ async def look(database: Database, now: float) -> Status:
         if not (standings[job.account].removed_at and job.remote_job_id is None)
     )
     counts = Counter("held" if view.held else view.state for view in views)
-    return Status(run=run_view(run, dataset), jobs=views, replicas=alive, counts=dict(sorted(counts.items())))
+    return Status(run=run_view(run, dataset, used), jobs=views, replicas=alive, counts=dict(sorted(counts.items())))
 
 
 def as_json(status: Status) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from orchestrator.core.advance import Outcome, despite_cancel
 from orchestrator.core.job import Job, JobId, RunId
 from orchestrator.core.lifecycle import AT_PROVIDER, ENDS, UNSENT, State
 from orchestrator.core.run import Run, Standing
-from orchestrator.store import accounts, announcements, events, leases, losses
+from orchestrator.store import accounts, announcements, events, leases, losses, pins
 from orchestrator.store.rows import (
     JOB_COLUMNS,
     RUN_COLUMNS,
@@ -96,6 +96,15 @@ async def wake_at(connection: AsyncConnection, job_id: JobId) -> float | None:
 async def holding_slots(connection: AsyncConnection, account: str) -> int:
     """How many of the account's jobs are, or may be, at the provider."""
     return (await connection.execute(_HOLDERS, {"holder": account})).scalar_one()
+
+
+async def refusal(connection: AsyncConnection, job: Job, slots: int) -> str | None:
+    """Why the job may not be submitted now; None when it may."""
+    if await holding_slots(connection, job.account) >= slots:
+        return "another job of the account took the slot"
+    if await pins.awaited(connection, job):
+        return "another job is first: it waits for what the provider chooses"
+    return None
 
 
 async def next_wake(connection: AsyncConnection) -> float | None:
@@ -176,15 +185,23 @@ async def record(
         promise(connection, [WakeUp(job.id, job.account, job.wake_at)])
     if outcome.note is not None:
         await events.append(connection, events.of_outcome(outcome, at=at, cause=cause))
-    if outcome.before in ENDS:
-        await losses.forget(connection, job.id)
-    if outcome.losses:
-        await losses.add(connection, job.id, outcome.losses)
+    await _keep(connection, outcome, at)
     if job.state in ENDS and job.state is not outcome.before:
         await announcements.announce_end(connection, job, outcome.before, at)
     if outcome.before in AT_PROVIDER and job.state in ENDS:
         await _wake(connection, _WAKE_READY, at, job.account)
     return True
+
+
+async def _keep(connection: AsyncConnection, outcome: Outcome, at: float) -> None:
+    """What the provider told beside the job itself: its curve, and what it chose for others to have as well."""
+    job = outcome.job
+    if outcome.before in ENDS:
+        await losses.forget(connection, job.id)
+    if outcome.losses:
+        await losses.add(connection, job.id, outcome.losses)
+    if outcome.pin is not None and (run_id := await pins.pin(connection, job, outcome.pin)):
+        await wake_unsent(connection, run_id, at)
 
 
 async def record_despite_cancel(

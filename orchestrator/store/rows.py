@@ -48,6 +48,7 @@ def run_from(row: Sequence[Any]) -> Run:
     values = dict(zip(RUN_FIELDS, row, strict=True))
     values["specs"] = {ProviderName(name): TrainingSpec.from_dict(spec) for name, spec in values["specs"].items()}
     values["hold"] = Hold.from_dict(values["hold"])
+    values["pins"] = {ProviderName(name): chosen for name, chosen in (values["pins"] or {}).items()}
     if moderation := values["moderation"]:
         values["moderation"] = Moderation(**moderation | {"state": Moderated(moderation["state"])})
     return Run(**values)
@@ -57,6 +58,7 @@ def run_row(run: Run) -> dict[str, Any]:
     """The columns of a run."""
     values = {name: getattr(run, name) for name in RUN_FIELDS}
     values["specs"] = {name.value: spec.as_dict() for name, spec in run.specs.items()}
+    values["pins"] = {name.value: chosen and dict(chosen) for name, chosen in run.pins.items()}
     values["hold"] = run.hold.as_dict() if run.hold else None
     values["moderation"] = asdict(run.moderation) if run.moderation else None
     return values

@@ -60,6 +60,7 @@ runs = Table(
     Column("approved_at", Float),
     Column("approved_by", Text),
     Column("approved_usd", Float),
+    Column("pins", _json),
     Column("planned_usd", Float),
     Column("hold", _json),
     Column("moderation", _json),

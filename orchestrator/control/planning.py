@@ -1,0 +1,111 @@
+"""Planning: a plan becomes the current run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.advance import hold, release
+from orchestrator.core.hold import HoldKind
+from orchestrator.core.job import Job
+from orchestrator.core.lifecycle import UNSENT, State
+from orchestrator.core.pin import Values, chosen, left_open
+from orchestrator.core.plan import Plan, PlanLine
+from orchestrator.core.run import Run
+from orchestrator.store import events, jobs, runs
+from orchestrator.store.database import Database
+
+
+async def adopt_plan(database: Database, plan: Plan, *, start: bool, now: float, cause: str) -> Run:
+    """Make the plan the current run: its jobs exist from now on, and are due unless held."""
+
+    async def change(connection: AsyncConnection) -> Run:
+        before = await runs.find(connection, plan.run_id)
+        await runs.save_dataset(connection, plan.dataset, now)
+        run = _run(plan, before, start=start, now=now)
+        await runs.save(connection, run)
+        new = await jobs.add(connection, run.id, [_job(line, run, now) for line in plan.lines])
+        await events.append(connection, *(_planned(job, now, cause) for job in new))
+        await runs.save(connection, replace(run, pins=await _pins(connection, plan, run)))
+        await _apply_budgets(connection, plan, now, cause)
+        await jobs.wake_unsent(connection, run.id, now)
+        return run
+
+    return await database.write(change)
+
+
+def _run(plan: Plan, before: Run | None, *, start: bool, now: float) -> Run:
+    run = before or Run(
+        id=plan.run_id, name=plan.name, dataset_sha256=plan.dataset.sha256, specs=plan.specs, created_at=now
+    )
+    return replace(
+        run,
+        name=plan.name,
+        current=True,
+        started_at=run.started_at or (now if start else None),
+        planned_usd=plan.total_usd,
+        hold=plan.hold,
+        moderation=plan.moderation,
+    )
+
+
+def _job(line: PlanLine, run: Run, now: float) -> Job:
+    return Job(
+        id=line.job_id,
+        run_id=run.id,
+        account=line.account,
+        provider=line.provider,
+        base_model=line.base_model,
+        wake_at=now,
+        estimated_usd=line.usd,
+        created_at=now,
+        state_since=now,
+    )
+
+
+def _planned(job: Job, now: float, cause: str) -> events.Entry:
+    return events.Entry(
+        at=now,
+        cause=cause,
+        note="planned",
+        account=job.account,
+        run_id=job.run_id,
+        job_id=job.id,
+        state_after=job.state,
+    )
+
+
+async def _apply_budgets(connection: AsyncConnection, plan: Plan, now: float, cause: str) -> None:
+    """Hold the jobs the plan finds over their account's budget; release those it no longer does."""
+    by_id = await jobs.by_id(connection, [line.job_id for line in plan.lines])
+    for line in plan.lines:
+        job = by_id[line.job_id]
+        over = line.hold if line.hold and line.hold.kind == HoldKind.OVER_BUDGET else None
+        was_over = job.hold is not None and job.hold.kind == HoldKind.OVER_BUDGET
+        if over and job.hold is None and job.state in UNSENT:
+            await jobs.record(connection, hold(job, over), at=now, cause=cause)
+        elif was_over and not over:
+            await jobs.record(connection, release(job, now=now), at=now, cause=cause)
+
+
+async def _pins(connection: AsyncConnection, plan: Plan, run: Run) -> dict[ProviderName, Values | None]:
+    """What is known of each provider whose choices for the first job are given to the rest."""
+    pins: dict[ProviderName, Values | None] = {}
+    for provider in sorted(plan.pin_auto & plan.specs.keys()):
+        if left_open(plan.specs[provider], provider):
+            pins[provider] = run.pins.get(provider) or await _chosen_before(connection, plan, provider)
+    return pins
+
+
+async def _chosen_before(connection: AsyncConnection, plan: Plan, provider: ProviderName) -> Values | None:
+    ids = [line.job_id for line in plan.lines if line.provider is provider]
+    known = [job for job in (await jobs.by_id(connection, ids)).values() if job.submitted_at]
+    for job in sorted(known, key=lambda job: job.submitted_at or 0):
+        if job.state in {State.RUNNING, State.SUCCEEDED}:
+            done = job.state is State.SUCCEEDED
+            values = chosen(plan.specs[provider], provider, job.hyperparameters, done=done)
+            if values:
+                return values
+    return None

@@ -1,0 +1,62 @@
+"""Queries about pinned values: what providers chose, who is asked first, and who waits for that."""
+
+from __future__ import annotations
+
+import json
+
+from sqlalchemy import Text, cast, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.job import Job, RunId
+from orchestrator.core.lifecycle import AT_PROVIDER
+from orchestrator.core.pin import Used, Values
+from orchestrator.store.tables import jobs, run_jobs, runs
+
+
+async def awaited(connection: AsyncConnection, job: Job) -> bool:
+    """Whether another job of its run and provider was submitted first and has not yet told what was chosen."""
+    run_id = await _run_of(connection, job)
+    if job.provider not in (pins := await _of_run(connection, run_id)) or pins[job.provider] is not None:
+        return False
+    first = (
+        select(jobs.c.id)
+        .join(run_jobs, run_jobs.c.job_id == jobs.c.id)
+        .where(run_jobs.c.run_id == run_id, jobs.c.provider == job.provider)
+        .where(jobs.c.state.in_(AT_PROVIDER), jobs.c.id != job.id)
+    )
+    return (await connection.execute(first.limit(1))).first() is not None
+
+
+async def pin(connection: AsyncConnection, job: Job, values: Values) -> RunId | None:
+    """Give these values to the run's jobs at this provider; the run, or None when it has others already."""
+    run_id = await _run_of(connection, job)
+    pins = await _of_run(connection, run_id)
+    if job.provider not in pins or pins[job.provider] is not None:
+        return None
+    changed = pins | {job.provider.value: dict(values)}
+    await connection.execute(update(runs).where(runs.c.id == run_id).values(pins=changed))
+    return run_id
+
+
+async def used(connection: AsyncConnection, run_id: RunId) -> list[Used]:
+    """The different values that the run's jobs were trained with."""
+    shown = cast(jobs.c.hyperparameters, Text)
+    query = (
+        select(jobs.c.provider, shown, func.min(jobs.c.account), func.count())
+        .join(run_jobs, run_jobs.c.job_id == jobs.c.id)
+        .where(run_jobs.c.run_id == run_id, jobs.c.remote_job_id.is_not(None))
+        .group_by(jobs.c.provider, shown)
+        .order_by(jobs.c.provider, func.min(jobs.c.account))
+    )
+    rows = await connection.execute(query)
+    return [Used(ProviderName(provider), json.loads(text), account, count) for provider, text, account, count in rows]
+
+
+async def _run_of(connection: AsyncConnection, job: Job) -> RunId:
+    # The run may have changed since the job was loaded.
+    return RunId((await connection.execute(select(jobs.c.run_id).where(jobs.c.id == job.id))).scalar_one())
+
+
+async def _of_run(connection: AsyncConnection, run_id: RunId) -> dict[str, Values | None]:
+    return (await connection.execute(select(runs.c.pins).where(runs.c.id == run_id))).scalar_one() or {}

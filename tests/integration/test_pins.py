@@ -1,0 +1,160 @@
+"""One job a provider is first; the others wait for what the provider chose, whichever replicas move them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import structlog
+from store_values import RUN, a_job, a_standing, fill
+
+from orchestrator.app import SystemClock
+from orchestrator.core.account import Account, Identity, ProviderName
+from orchestrator.core.capabilities import CAPABILITIES, Capabilities
+from orchestrator.core.job import Job, JobId
+from orchestrator.core.lifecycle import State
+from orchestrator.core.loss import Loss
+from orchestrator.core.remote import JobStatus, RemoteJob
+from orchestrator.core.spec import TrainingSpec
+from orchestrator.daemon.reconciler import Reconciler
+from orchestrator.daemon.steps import Pace
+from orchestrator.providers.base import Connection, Deadline, JobOrder, Provider
+from orchestrator.status import look
+from orchestrator.store import accounts, jobs, runs
+from orchestrator.store.database import Database
+
+ACCOUNTS = [f"acme-{number}" for number in range(6)]
+SPEC = TrainingSpec(base_model="gpt-4.1-mini-2025-04-14")
+clock = SystemClock()
+
+
+@dataclass
+class Remote:
+    """A provider that chooses what it is not told, and says so once a job trains."""
+
+    specs: dict[str, TrainingSpec] = field(default_factory=dict)
+    status: JobStatus = JobStatus.PENDING
+    batch_size: int = 4
+    capabilities: Capabilities = CAPABILITIES[ProviderName.OPENAI]
+
+    async def find_jobs(self, _order: JobOrder) -> list[RemoteJob]:
+        return []
+
+    async def create_job(self, order: JobOrder, _deadline: Deadline) -> RemoteJob:
+        name = f"ftjob-{order.tag}"
+        self.specs[name] = order.spec
+        return await self.get_job(name)
+
+    async def get_job(self, name: str) -> RemoteJob:
+        spec = self.specs[name]
+        chosen: dict[str, Any] = {"n_epochs": 3, "batch_size": self.batch_size, "learning_rate_multiplier": 1.8}
+        asked = {each: getattr(spec, each) for each in chosen}
+        trains = self.status is not JobStatus.PENDING
+        used = {each: chosen[each] if value == "auto" and trains else value for each, value in asked.items()}
+        job = RemoteJob(
+            id=name, status=self.status, raw=self.status, training_file="file-1", base_model=spec.base_model
+        )
+        return replace(job, hyperparameters=used)
+
+    async def losses(self, _job: str, _after: int) -> list[Loss]:
+        return []
+
+
+def ready(account: str) -> Job:
+    now = clock.now()
+    return a_job(account, id=JobId(account), state=State.READY, remote_file_id="file-1", wake_at=now, state_since=now)
+
+
+def reconciler(database: Database, remote: Remote) -> Reconciler:
+    async def identify(connection: Connection) -> tuple[Connection, Identity]:
+        raise AssertionError("the accounts are verified")
+
+    def connected(name: str) -> Connection:
+        account = Account(name=name, provider=ProviderName.OPENAI, api_key="env:KEY")
+        return Connection(account, "12345678", cast(Provider, remote))
+
+    return Reconciler(
+        database,
+        {name: connected(name) for name in ACCOUNTS},
+        identify=identify,
+        redact=str,
+        clock=clock,
+        jitter=lambda: 0.5,
+        pace=Pace(poll_min=60, poll_max=60, intent=30),
+        datasets=Path("datasets"),
+        replica="replica",
+        log=structlog.get_logger("orchestrator"),
+    )
+
+
+async def begin(database: Database) -> None:
+    await fill(database, [ready(account) for account in ACCOUNTS])
+    run = replace(RUN, specs={ProviderName.OPENAI: SPEC}, pins={ProviderName.OPENAI: None})
+    await database.write(lambda c: runs.save(c, run))
+    for account in ACCOUNTS:
+        await database.write(lambda c, account=account: accounts.save(c, a_standing(account)))  # type: ignore[misc]
+
+
+async def states(database: Database) -> dict[str, State]:
+    async with database.read() as connection:
+        return {job.account: job.state for job in await jobs.of_accounts(connection, ACCOUNTS)}
+
+
+async def test_the_rest_waits_for_the_first_and_is_created_with_its_values(
+    database: Database, database_url: str
+) -> None:
+    await begin(database)
+    other, remote = Database(database_url), Remote()
+    replicas = [reconciler(each, remote) for each in (database, other)]
+    await asyncio.gather(*(replicas[n % 2].handle(JobId(name)) for n, name in enumerate(ACCOUNTS)))
+    assert list(remote.specs.values()) == [SPEC]
+    first = next(name for name, state in (await states(database)).items() if state is State.QUEUED)
+    waiting = [JobId(name) for name in ACCOUNTS if name != first]
+
+    remote.status = JobStatus.RUNNING
+    await replicas[0].handle(JobId(first))
+    async with database.read() as connection:
+        due = {job for job, _ in await jobs.due(connection, clock.now(), 99)}
+    assert due == set(waiting)
+    await asyncio.gather(*(replicas[n % 2].handle(name) for n, name in enumerate(waiting)))
+    given = replace(SPEC, n_epochs=3, batch_size=4, learning_rate_multiplier=1.8)
+    assert sorted(remote.specs.values(), key=lambda spec: spec != SPEC) == [SPEC] + [given] * 5
+    seen = await look(database, clock.now())
+    assert seen.run is not None
+    assert seen.run.pins == {"openai": {"n_epochs": 3, "batch_size": 4, "learning_rate_multiplier": 1.8}}
+    assert seen.run.warnings == []
+    assert {job.hyperparameters["batch_size"] for job in seen.jobs} == {4}
+    await other.close()
+
+
+async def test_where_the_first_fails_another_is_first(database: Database) -> None:
+    await begin(database)
+    remote = Remote()
+    one = reconciler(database, remote)
+    for name in ACCOUNTS[:2]:
+        await one.handle(JobId(name))
+    remote.status = JobStatus.FAILED
+    await one.handle(JobId(ACCOUNTS[0]))
+    remote.status = JobStatus.PENDING
+    for name in ACCOUNTS[1:]:
+        await one.handle(JobId(name))
+    assert list(remote.specs.values()) == [SPEC, SPEC]
+    assert list((await states(database)).values()) == [State.FAILED, State.QUEUED] + [State.READY] * 4
+
+
+async def test_jobs_that_differ_are_told(database: Database) -> None:
+    await begin(database)
+    unpinned = replace(RUN, specs={ProviderName.OPENAI: SPEC})
+    await database.write(lambda c: runs.save(c, unpinned))
+    remote = Remote(status=JobStatus.RUNNING)
+    one = reconciler(database, remote)
+    for name in ACCOUNTS:
+        await one.handle(JobId(name))
+        remote.batch_size = 4 if name < ACCOUNTS[3] else 8
+    seen = await look(database, clock.now())
+    assert seen.run is not None
+    assert list(seen.run.warnings) == [
+        "openai did not train all jobs alike: batch_size is 4 in acme-0 and 3 more, 8 in acme-4 and 1 more"
+    ]
