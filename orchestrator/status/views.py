@@ -84,7 +84,7 @@ class RunView:
     moderation: Mapping[str, Any] | None
     created_at: float
     pins: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
-    warnings: Sequence[str] = ()
+    warnings: Sequence[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
