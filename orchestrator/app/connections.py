@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.core.account import Account, Identity, ProviderName
 from orchestrator.core.errors import AccountError, ConfigError, Failure, ProviderError
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.watch import NOBODY
 from orchestrator.core.webhook import Webhook
 from orchestrator.providers.base import Connect, Connection
+from orchestrator.providers.measured import measured
 from orchestrator.sources.secrets import resolve
 
 if TYPE_CHECKING:
@@ -23,11 +25,13 @@ if TYPE_CHECKING:
 class Connections:
     """The listed accounts' connections by name: always the same mapping, whoever holds it."""
 
-    def __init__(self, folder: Path, *, max_in_flight: int, redact: Redactor) -> None:
+    def __init__(self, folder: Path, *, max_in_flight: int, redact: Redactor, clock: Callable[[], float]) -> None:
         self.by_name: dict[str, Connection] = {}
+        self.watch = NOBODY  # told of the calls of all connections that are made from then on
         self._folder = folder
         self._max_in_flight = max_in_flight
         self._redact = redact
+        self._clock = clock
         self._closing = AsyncExitStack()
 
     async def close(self) -> None:
@@ -103,4 +107,5 @@ class Connections:
         return reader(self._http)
 
     def _connected(self, account: Account, key: Secret) -> Connection:
-        return Connection(account, key.fingerprint, self._dialects[account.provider](account, key))
+        provider = self._dialects[account.provider](account, key)
+        return Connection(account, key.fingerprint, measured(provider, account.provider, self.watch, self._clock))

@@ -22,6 +22,7 @@ from orchestrator.status import Health
 from orchestrator.store.database import UNREACHABLE, Database
 
 if TYPE_CHECKING:
+    from orchestrator.metrics import Metrics
     from orchestrator.web.program import Program
 
 LONGEST_SILENCE = 30.0  # seconds without a tick before /readyz says so
@@ -40,6 +41,7 @@ class Inside:
         incoming: Incoming,
         now: Callable[[], float],
         log: BoundLogger,
+        metrics: Metrics,
     ) -> None:
         self._database = database
         self._given = environment_tokens(settings)
@@ -47,6 +49,7 @@ class Inside:
         self._service = service
         self._incoming = incoming
         self._ear = Ear(nudge=service.nudge, now=now, shortest=settings.poll_min_seconds, log=log)
+        self._metrics = metrics
         self._now = now
 
     def program(self) -> Program:
@@ -57,6 +60,7 @@ class Inside:
             now=self._now,
             call=self.call,
             health=self.health,
+            metrics=self._metrics.page,
             tokens=self.tokens,
             token_used=self.token_used,
             session_key=self.session_key(),

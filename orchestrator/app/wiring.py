@@ -9,6 +9,8 @@ import socket
 import uuid
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
+from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +51,7 @@ from orchestrator.sources.secrets import resolve_all
 from orchestrator.store import accounts, events
 
 if TYPE_CHECKING:
+    from orchestrator.metrics import Metrics
     from orchestrator.web.server import WebServer
 
 SWEEP_SECONDS = 2.0
@@ -70,9 +73,19 @@ class App:
         self._replica = uuid.uuid4().hex[:12]
         self._redact = redact
         self.connections = Connections(
-            settings.accounts_file.parent, max_in_flight=settings.max_in_flight, redact=redact
+            settings.accounts_file.parent,
+            max_in_flight=settings.max_in_flight,
+            redact=redact,
+            clock=self.clock.boottime,
         )
         self.incoming = Incoming(self.connections.read_webhook, self.log)
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """What this process does, in numbers."""
+        from orchestrator.metrics import Metrics  # a mere look does not need it
+
+        return Metrics(version("orchestrator"))
 
     async def close(self) -> None:
         """Let go of every connection."""
@@ -169,7 +182,8 @@ class App:
     def service(self, *, start: bool, progress: Progress | None = None) -> Service:
         """The loop, ready to be started. With `start` off, files are replicated and no job is created."""
         settings, clock = self.settings, self.clock
-        scheduler = Scheduler(now=clock.now, log=self.log, unreachable=self.database.outage.begin)
+        self.connections.watch = self.metrics
+        scheduler = Scheduler(now=clock.now, log=self.log, unreachable=self.database.outage.begin, watch=self.metrics)
         reconciler = Reconciler(
             self.database,
             self.connections.by_name,
@@ -183,6 +197,7 @@ class App:
             datasets=self._datasets,
             replica=self._replica,
             log=self.log,
+            watch=self.metrics,
             reached=crash.crash_at(os.environ.get(crash.VARIABLE)),
         )
 
@@ -237,7 +252,7 @@ class App:
 
         settings = self.settings
         hide_tokens(settings, self._redact)
-        inside = Inside(self.database, settings, service, self.incoming, self.clock.now, self.log)
+        inside = Inside(self.database, settings, service, self.incoming, self.clock.now, self.log, self.metrics)
         return WebServer(create_web(inside.program()), settings.host, settings.port)
 
     async def look(self) -> status.Status:

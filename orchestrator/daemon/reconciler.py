@@ -31,6 +31,7 @@ from orchestrator.core.hold import Hold
 from orchestrator.core.job import Job, JobId
 from orchestrator.core.lifecycle import AT_PROVIDER, Event, State
 from orchestrator.core.retry import GiveUp, HoldAccount, RetryAt, backoff, decide
+from orchestrator.core.watch import NOBODY, Watch
 from orchestrator.daemon.journal import tell, tell_model
 from orchestrator.daemon.notes import JobNotes
 from orchestrator.daemon.steps import Identify, Pace, Steps
@@ -68,6 +69,7 @@ class Reconciler:
         datasets: Path,
         replica: str,
         log: BoundLogger,
+        watch: Watch = NOBODY,
         reached: Callable[[str], None] = lambda point: None,
     ) -> None:
         self._database = database
@@ -80,12 +82,14 @@ class Reconciler:
         self._datasets = datasets
         self._log = log
         self._replica = replica
+        self._watch = watch
         self._reached = reached  # told the named points of a step, for those who test what a crash there does
 
     async def handle(self, job_id: JobId) -> None:
         """Move the job until it waits. Whatever goes wrong stays with this job."""
         try:
-            loaded = await self._load(job_id)
+            if loaded := await self._load(job_id):
+                self._watch.woke(loaded.job, self._clock.now())
             while loaded is not None:
                 loaded = await self._step(loaded)
         except StaleJob as error:
@@ -254,6 +258,7 @@ class Reconciler:
         recorded = await self._database.write(change)
         if isinstance(recorded, Exception):
             raise recorded
+        self._watch.recorded(recorded)
         if recorded.note is not None:
             tell(self._log, recorded)
             connected = self._connections.get(outcome.job.account)

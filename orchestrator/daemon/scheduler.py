@@ -9,6 +9,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 from structlog.stdlib import BoundLogger
 
+from orchestrator.core.watch import NOBODY, Watch
 from orchestrator.store.database import UNREACHABLE
 
 Work = Callable[[], Awaitable[None]]
@@ -20,12 +21,18 @@ class Scheduler:
     """Calls work every so often. A failing call is logged and tried again at its next time."""
 
     def __init__(
-        self, *, now: Callable[[], float], log: BoundLogger, unreachable: Callable[[Exception], None]
+        self,
+        *,
+        now: Callable[[], float],
+        log: BoundLogger,
+        unreachable: Callable[[Exception], None],
+        watch: Watch = NOBODY,
     ) -> None:
         self._scheduler = AsyncIOScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1})
         self._now = now
         self._log = log
         self._unreachable = unreachable  # told what a call raises while the database is away
+        self._watch = watch
         self._last_beat: float | None = None
         self.every(BEAT_SECONDS, BEAT, self._beat)
 
@@ -60,7 +67,10 @@ class Scheduler:
         return None if self._last_beat is None else self._now() - self._last_beat
 
     async def _beat(self) -> None:
-        self._last_beat = self._now()
+        now = self._now()
+        if self._last_beat is not None:
+            self._watch.beat(max(now - self._last_beat - BEAT_SECONDS, 0.0))
+        self._last_beat = now
 
     def _guarded(self, name: str, work: Work) -> Work:
         async def guarded() -> None:

@@ -10,6 +10,7 @@ from orchestrator.status.asking import asked
 from orchestrator.status.curves import curves, losses_of_job, losses_of_run
 from orchestrator.status.history import DatasetRow, DatasetView, RunLine, list_runs, read_dataset
 from orchestrator.status.listing import HELD, Cause, Glance, Listing, Share, glance, list_jobs, names
+from orchestrator.status.tally import Tally, tally
 from orchestrator.status.views import Health, JobView, RunView, Status, iso, plain
 from orchestrator.status.whole import SCHEMA, as_json, look
 
@@ -30,6 +31,7 @@ __all__ = [
     "RunView",
     "Share",
     "Status",
+    "Tally",
     "as_json",
     "asked",
     "curves",
@@ -44,5 +46,6 @@ __all__ = [
     "plain",
     "read_account",
     "read_dataset",
+    "tally",
     "tokens",
 ]

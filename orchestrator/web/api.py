@@ -19,6 +19,7 @@ from orchestrator.web.login import Login
 from orchestrator.web.pages import STATIC_FOLDER
 from orchestrator.web.problem import explain_errors
 from orchestrator.web.program import Program
+from orchestrator.web.scrape import Scrape
 from orchestrator.web.webhooks import Webhooks
 
 
@@ -28,6 +29,7 @@ def create_web(program: Program) -> FastAPI:
     app = FastAPI(title="orchestrator", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.include_router(Api(program).routes)
     app.include_router(Actions(program).routes, prefix="/api/v1")
+    app.include_router(Scrape(program).routes)
     app.include_router(Dashboard(program).routes)
     app.include_router(Login(door).routes)
     app.include_router(Webhooks(program).routes)

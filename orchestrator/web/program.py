@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from orchestrator.core.token import Token
-from orchestrator.status import Health
+from orchestrator.status import Health, Tally
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,6 +32,7 @@ class Program:
     now: Callable[[], float]
     call: Call
     health: Callable[[], Awaitable[Health]]
+    metrics: Callable[[Tally], bytes]
     tokens: Callable[[], Awaitable[Sequence[Token]]]
     token_used: Callable[[Token], Awaitable[None]]
     session_key: bytes

@@ -20,6 +20,7 @@ from orchestrator.core.lifecycle import State
 from orchestrator.core.selection import Selection
 from orchestrator.core.token import Role, hash_of
 from orchestrator.core.verb import Verb
+from orchestrator.metrics import Metrics
 from orchestrator.settings import load_settings
 from orchestrator.store import tokens
 from orchestrator.store.database import Database
@@ -36,7 +37,7 @@ class Served:
         self.now = NOW
         silent = cast(Any, SimpleNamespace(silent_for=0.0, problem=None, nudge=None))
         deaf, log = cast(Any, None), structlog.get_logger()
-        self.inside = Inside(database, load_settings({}), silent, deaf, lambda: self.now, log)
+        self.inside = Inside(database, load_settings({}), silent, deaf, lambda: self.now, log, Metrics("1"))
         self.app = create_web(self.inside.program())
 
     def client(self, token: str = "") -> httpx2.AsyncClient:

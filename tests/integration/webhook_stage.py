@@ -135,6 +135,7 @@ class Stage:
                 now=self.clock.now,
                 call=_nobody,
                 health=_nobody,
+                metrics=lambda _: b"",
                 tokens=_nobody,
                 token_used=_nobody,
                 session_key=b"of the tests",

@@ -9,12 +9,13 @@ from web_values import NOW, Service, ready, token
 
 from orchestrator.core.errors import DatabaseAway
 from orchestrator.core.token import Role
+from orchestrator.status import Tally, tally
 from orchestrator.web.door import SESSION_SECONDS, USE_SECONDS
 
 TOKEN = "operator-token-1"
 READ = "reader-token-2"
 HTML = {"Accept": "text/html,application/xhtml+xml"}
-PRIVATE = ["/", "/status", "/nowhere", "/docs", "/openapi.json"]
+PRIVATE = ["/", "/status", "/metrics", "/nowhere", "/docs", "/openapi.json"]
 
 
 def locked() -> Service:
@@ -293,3 +294,16 @@ async def test_while_the_database_is_away_nobody_comes_in_and_it_is_said() -> No
     assert (answer.status_code, answer.json()["kind"]) == (503, "database_away")
     assert answer.json()["hint"]
     assert answer.headers["x-frame-options"] == "DENY"
+
+
+async def test_metrics_are_for_whoever_may_look() -> None:
+    service = Service(token="operator", read_token="reader")
+    service.answers[tally] = Tally(due=7)
+    async with service.client() as client:
+        answers = [
+            await client.get("/metrics", headers={"Authorization": f"Bearer {token}"})
+            for token in ("operator", "reader", "stranger")
+        ]
+    assert [answer.status_code for answer in answers] == [200, 200, 401]
+    assert answers[1].headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert "due=7" in answers[1].text

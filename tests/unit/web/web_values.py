@@ -196,6 +196,7 @@ class Service:
             now=lambda: self.now,
             call=self._call,
             health=self._feel,
+            metrics=repr_of,
             tokens=self._tokens,
             token_used=self._used,
             session_key=b"of the tests",
@@ -203,6 +204,10 @@ class Service:
         )
         transport = httpx2.ASGITransport(app=create_web(program), raise_app_exceptions=False)
         return httpx2.AsyncClient(transport=transport, base_url=origin, headers=headers)
+
+
+def repr_of(tally: Any) -> bytes:
+    return repr(tally).encode()
 
 
 def environment(operator: str | None, reader: str | None) -> list[Token]:

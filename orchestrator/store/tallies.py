@@ -1,0 +1,28 @@
+"""Queries that only count, for metrics."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.core.job import RunId
+from orchestrator.store.tables import jobs, run_jobs
+
+
+async def due(connection: AsyncConnection, now: float) -> tuple[int, float | None]:
+    """How many jobs' time has come, and when that of the first of them came."""
+    row = (
+        await connection.execute(select(func.count(), func.min(jobs.c.wake_at)).where(jobs.c.wake_at <= now))
+    ).one()
+    return row[0], row[1]
+
+
+async def trained_tokens(connection: AsyncConnection, run_id: RunId) -> dict[str, int]:
+    """What the providers say they trained for the run, by provider."""
+    query = (
+        select(jobs.c.provider, func.sum(jobs.c.trained_tokens))
+        .join(run_jobs, run_jobs.c.job_id == jobs.c.id)
+        .where(run_jobs.c.run_id == run_id, jobs.c.trained_tokens.is_not(None))
+        .group_by(jobs.c.provider)
+    )
+    return {provider: int(tokens) for provider, tokens in await connection.execute(query)}
