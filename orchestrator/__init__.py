@@ -6,6 +6,7 @@ web/          door: status API and dashboard
 app/          wiring: builds everything once from the settings; owns the clock; knows every concrete class
 daemon/       the loop: scheduler (when), desired (what is wanted), reconciler (load, act, record), service
 exports/      the model ids in the forms other programs read
+metrics/      what Prometheus scrapes
 dispatch/     who is due: the port and its adapters
 control/      what an operator may ask: start, approve, cancel, retry, hold, release
 status/       what anyone may see: one read model for every surface

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.core.account import ProviderName
 from orchestrator.exports.addresses import address
-from orchestrator.exports.selection import Models, why_left_out
+from orchestrator.exports.selection import Models, can_be_called, why_left_out
 from orchestrator.exports.words import comments, key_variables, quoted
 
 if TYPE_CHECKING:  # half a second that the help of the commands does not need
@@ -40,7 +40,7 @@ def as_litellm(models: Models) -> str:
 
 
 def _deployment(models: Models, job: JobView, variable: str) -> Iterator[str]:
-    if not job.servable:
+    if not can_be_called(job):
         yield f"  # It cannot be called as it is: {why_left_out(job)}."
     yield f"  - model_name: {quoted(models.name)}"
     yield "    litellm_params:"

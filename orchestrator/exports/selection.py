@@ -6,8 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from orchestrator.core.account import Account, ProviderName
-from orchestrator.core.capabilities import CAPABILITIES
+from orchestrator.core.account import Account
 
 if TYPE_CHECKING:  # half a second that the help of the commands does not need
     from orchestrator.status import JobView
@@ -41,7 +40,7 @@ def made(job: JobView) -> bool:
 
 def can_be_called(job: JobView) -> bool:
     """Whether anybody with the account's key can call the model as it is."""
-    return made(job) and bool(job.servable)
+    return made(job) and bool(job.servable) and job.gone_at is None
 
 
 def select(
@@ -65,4 +64,4 @@ def why_left_out(job: JobView) -> str:
     """Why nobody can call the account's model."""
     if not made(job):
         return "has no model yet"
-    return CAPABILITIES[ProviderName(job.provider)].serving
+    return job.serving_hint or "is no longer at the provider"

@@ -52,7 +52,7 @@ class Metrics(Watch):
         job = outcome.job
         if job.state is not outcome.before:
             self._transitions.labels(job.provider.value, job.state.value).inc()
-        elif outcome.failure and job.attempts:
+        elif outcome.failure and job.wake_at is not None and job.hold is None:
             self._retries.labels(job.provider.value, outcome.failure.kind).inc()
 
     def woke(self, job: Job, now: float) -> None:

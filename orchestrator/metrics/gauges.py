@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from prometheus_client.core import GaugeMetricFamily
@@ -38,6 +39,7 @@ class Gauges:
         yield _family(table.UNPRICED_JOBS, _sums((share.provider, share.unknown) for share in tally.shares))
         yield _family(table.PLANNED_TOKENS, _sums(tally.planned_tokens.items()))
         yield _family(table.TRAINED_TOKENS, _sums(tally.trained_tokens.items()))
+        yield _family(table.RETIREMENT, {(name,): _end_of(day) for name, day in tally.last_days.items()})
         yield _family(table.REPLICAS, {(): tally.replicas})
         yield _family(table.BUILD, self._build)
 
@@ -58,6 +60,10 @@ def _sums(pairs: Iterable[tuple[str, float]]) -> Values:
     for label, value in pairs:
         sums[label,] = sums.get((label,), 0.0) + value
     return sums
+
+
+def _end_of(day: date) -> float:
+    return datetime.combine(day + timedelta(days=1), time(), UTC).timestamp()
 
 
 def _family(metric: Metric, values: Values) -> GaugeMetricFamily:

@@ -28,7 +28,7 @@ HELD_JOBS: Final = Metric(
 )
 FAILED_JOBS: Final = Metric("gauge", "orchestrator_failed_jobs", "Failed jobs of the current run.", ("kind",))
 RUN_HELD: Final = Metric("gauge", "orchestrator_run_held", "1 for each reason that holds the current run.", ("kind",))
-DUE_JOBS: Final = Metric("gauge", "orchestrator_due_jobs", "Jobs whose time has come and that nobody has moved yet.")
+DUE_JOBS: Final = Metric("gauge", "orchestrator_due_jobs", "Jobs whose time has come, those under way included.")
 OLDEST_DUE: Final = Metric(
     "gauge", "orchestrator_oldest_due_seconds", "How long the longest waiting of the due jobs has waited."
 )
@@ -46,6 +46,12 @@ PLANNED_TOKENS: Final = Metric(
 )
 TRAINED_TOKENS: Final = Metric(
     "gauge", "orchestrator_trained_tokens", "Tokens that the providers say they trained.", ("provider",)
+)
+RETIREMENT: Final = Metric(
+    "gauge",
+    "orchestrator_retirement_timestamp_seconds",
+    "When the first of the models goes: the end of its last day. `(… - time()) / 86400` are the days to it.",
+    ("provider",),
 )
 REPLICAS: Final = Metric("gauge", "orchestrator_replicas", "Processes that are alive and do the work.")
 BUILD: Final = Metric("gauge", "orchestrator_build_info", "Always 1; which program this is.", ("version", "python"))
@@ -90,6 +96,7 @@ TABLE: Final = (
     UNPRICED_JOBS,
     PLANNED_TOKENS,
     TRAINED_TOKENS,
+    RETIREMENT,
     REPLICAS,
     BUILD,
     CALLS,

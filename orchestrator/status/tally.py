@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 
 from orchestrator.core.run import Run
 from orchestrator.core.selection import Selection
@@ -19,7 +20,8 @@ MOST_CAUSES = 1000
 class Tally:
     """Of the current run, if there is one, and of what is due whatever its run. Tokens are by provider.
 
-    `run_holds` are kinds; `oldest_due` is how long the longest waiting job has waited, in seconds.
+    `run_holds` are kinds; `last_days` is the last day of the first model to go, by provider; `oldest_due` is how long
+    the longest waiting job has waited, in seconds.
     """
 
     shares: Sequence[Share] = ()
@@ -27,6 +29,7 @@ class Tally:
     run_holds: Sequence[str] = ()
     planned_tokens: Mapping[str, int] = field(default_factory=dict)
     trained_tokens: Mapping[str, int] = field(default_factory=dict)
+    last_days: Mapping[str, date] = field(default_factory=dict)
     due: int = 0
     oldest_due: float = 0.0
     replicas: int = 0
@@ -44,6 +47,7 @@ async def tally(database: Database, now: float) -> Tally:
         shares = await selected.shares(connection, run, Selection(), now)
         causes = await selected.causes(connection, run, Selection(), now, limit=MOST_CAUSES)
         trained = await tallies.trained_tokens(connection, run.id)
+        last_days = await tallies.last_days(connection, run.id)
         dataset = await runs.dataset_row(connection, run.dataset_sha256)
     return replace(
         whole,
@@ -52,6 +56,7 @@ async def tally(database: Database, now: float) -> Tally:
         run_holds=[hold.kind for hold in run.holds if hold.holds(now)],
         planned_tokens=_planned(run, shares, dataset.tokens),
         trained_tokens=trained,
+        last_days=last_days,
     )
 
 

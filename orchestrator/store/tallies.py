@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,6 +17,18 @@ async def due(connection: AsyncConnection, now: float) -> tuple[int, float | Non
         await connection.execute(select(func.count(), func.min(jobs.c.wake_at)).where(jobs.c.wake_at <= now))
     ).one()
     return row[0], row[1]
+
+
+async def last_days(connection: AsyncConnection, run_id: RunId) -> dict[str, date]:
+    """The last day of the first of the run's models to go, by provider; of those that are still there."""
+    query = (
+        select(jobs.c.provider, func.min(jobs.c.retires_on))
+        .join(run_jobs, run_jobs.c.job_id == jobs.c.id)
+        .where(run_jobs.c.run_id == run_id, jobs.c.fine_tuned_model.is_not(None), jobs.c.gone_at.is_(None))
+        .where(jobs.c.retires_on.is_not(None))
+        .group_by(jobs.c.provider)
+    )
+    return {row[0]: row[1] for row in await connection.execute(query)}
 
 
 async def trained_tokens(connection: AsyncConnection, run_id: RunId) -> dict[str, int]:

@@ -11,7 +11,7 @@ from secrets import token_hex
 
 import httpx2
 import pytest
-from processes import Sandbox, Site
+from processes import Sandbox, Site, eventually
 
 DEBUG = {"ORCHESTRATOR_LOG_LEVEL": "debug"}
 KINDS = {"env": "env:CANARY_{}", "file": "file:keys/{}", "cmd": "cmd:cat keys/{}"}
@@ -60,6 +60,8 @@ def test_no_key_is_shown_or_kept(site: Site, sandbox: Sandbox, canary: str) -> N
         assert canary not in httpx2.get(f"{url}{path}").text
     for verb in ("accounts", "history file-wrong", "release file-wrong"):
         site.run(*verb.split(), **DEBUG)
+    refused = 'operation="verify",outcome="authentication_failed"'
+    assert canary not in eventually(lambda: metrics_with(url, refused), "the released account's call is counted")
     assert leaks(site, canary) == []
     service.stop()
     assert leaks(site, canary) == []
@@ -70,6 +72,9 @@ def test_no_key_is_in_a_traceback(site: Site, canary: str) -> None:
     service = site.start("serve", "--port", "0", **DEBUG)
     url = service.find(r"(http://\S+)/status")
     service.find('("model.ready")')
+    litellm = site.run("models", "--format", "litellm")
+    assert "os.environ/" in litellm.out
+    site.run("models", "--format", "sillytavern")
     with closing(sqlite3.connect(site.data / "orchestrator.db", timeout=10)) as database, database:
         database.execute("UPDATE jobs SET state = 'nonsense', wake_at = 0")
     service.find(r'("job.broken".*Traceback.*nonsense)')
@@ -79,6 +84,12 @@ def test_no_key_is_in_a_traceback(site: Site, canary: str) -> None:
     assert run.code == 1
     assert "Traceback" in run.err
     assert leaks(site, canary) == []
+
+
+def metrics_with(url: str, text: str) -> str:
+    """What is scraped, once the text is in it."""
+    page = httpx2.get(f"{url}/metrics").text
+    return page if text in page else ""
 
 
 def leaks(site: Site, canary: str) -> list[str]:

@@ -11,6 +11,7 @@ from orchestrator.status import JobView
 
 def job(account: str, provider: str = "openai", model: str | None = "", **values: Any) -> JobView:
     """A job whose model is there, unless `model` is None."""
+    offers = CAPABILITIES[ProviderName(provider)]
     known: dict[str, Any] = dict.fromkeys(JobView.__dataclass_fields__)
     model = f"ft:gpt-4.1-mini:{account}" if model == "" else model
     known |= {
@@ -22,7 +23,8 @@ def job(account: str, provider: str = "openai", model: str | None = "", **values
         "state": "succeeded" if model else "running",
         "held": False,
         "fine_tuned_model": model,
-        "servable": CAPABILITIES[ProviderName(provider)].servable if model else None,
+        "servable": offers.servable if model else None,
+        "serving_hint": offers.serving if model and not offers.servable else None,
     }
     return JobView(**known | values)
 

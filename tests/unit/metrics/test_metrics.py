@@ -1,0 +1,212 @@
+"""What is scraped, read back by Prometheus' own parser."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.advance import advance, hold, park, stumble, wait
+from orchestrator.core.errors import Failure, RateLimited
+from orchestrator.core.hold import Hold
+from orchestrator.core.job import Job, JobId, RunId
+from orchestrator.core.lifecycle import Event, State
+from orchestrator.core.watch import Watch
+from orchestrator.metrics import TABLE, Metric, Metrics
+from orchestrator.providers.base import Provider
+from orchestrator.providers.measured import measured
+from orchestrator.status import Cause, Share, Tally
+
+ROOT = Path(__file__).parents[3]
+NOW = 1_790_000_000.0
+NEVER = Failure("quota_exhausted", "no credit", "Add credit.")
+
+
+def a_job(**values: Any) -> Job:
+    known: dict[str, Any] = {"id": JobId("1"), "run_id": RunId("2"), "account": "a", "base_model": "m"}
+    return Job(**known | {"provider": ProviderName.OPENAI, "created_at": NOW, "state_since": NOW} | values)
+
+
+def share(provider: str, state: str, count: int, **values: Any) -> Share:
+    known: dict[str, Any] = dict.fromkeys(Share.__dataclass_fields__)
+    known |= {"usd": 0.0, "submitted_usd": 0.0, "unknown": 0}
+    return Share(**known | {"provider": provider, "state": state, "count": count} | values)
+
+
+def cause(kind: str, count: int, *, held: bool) -> Cause:
+    known: dict[str, Any] = dict.fromkeys(Cause.__dataclass_fields__)
+    return Cause(**known | {"error": Failure(kind, "", ""), "held": held, "count": count, "messages": 1})
+
+
+def samples(metrics: Metrics, tally: Tally | None = None) -> list[Sample]:
+    text = metrics.page(tally or Tally()).decode()
+    return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+
+
+def found(metrics: Metrics, name: str, tally: Tally | None = None) -> dict[tuple[str, ...], float]:
+    """The values of one metric by its labels' values."""
+    (order,) = (metric.labels for metric in TABLE if name in every_name(metric))
+    return {tuple(each.labels[x] for x in order): each.value for each in samples(metrics, tally) if each.name == name}
+
+
+def test_how_things_stand() -> None:
+    tally = Tally(
+        shares=[
+            share("openai", "running", 3, usd=3.0, submitted_usd=2.0),
+            share("openai", "held", 2, usd=1.0),
+            share("together", "queued", 1, unknown=1),
+        ],
+        causes=[
+            cause("quota_exhausted", 1, held=True),
+            cause("quota_exhausted", 1, held=True),
+            cause("bad", 4, held=False),
+        ],
+        run_holds=["run_too_dear"],
+        planned_tokens={"openai": 1500},
+        trained_tokens={"openai": 500},
+        last_days={"openai": date(2027, 1, 14)},
+        due=7,
+        oldest_due=2.5,
+        replicas=3,
+    )
+    metrics = Metrics("1.2.3")
+    jobs = found(metrics, "orchestrator_jobs", tally)
+    assert len(jobs) == 2 * (len(State) + 1), "each state, or a graph would end instead of falling to 0"
+    assert {labels: count for labels, count in jobs.items() if count} == {
+        ("openai", "running"): 3,
+        ("openai", "held"): 2,
+        ("together", "queued"): 1,
+    }
+    assert found(metrics, "orchestrator_held_jobs", tally) == {("quota_exhausted",): 2}
+    assert found(metrics, "orchestrator_failed_jobs", tally) == {("bad",): 4}
+    assert found(metrics, "orchestrator_run_held", tally) == {("run_too_dear",): 1}
+    assert found(metrics, "orchestrator_planned_usd", tally)["openai",] == 4
+    assert found(metrics, "orchestrator_submitted_usd", tally) == {("openai",): 2, ("together",): 0}
+    assert found(metrics, "orchestrator_unpriced_jobs", tally) == {("openai",): 0, ("together",): 1}
+    assert found(metrics, "orchestrator_planned_tokens", tally) == {("openai",): 1500}
+    assert found(metrics, "orchestrator_trained_tokens", tally) == {("openai",): 500}
+    (gone,) = found(metrics, "orchestrator_retirement_timestamp_seconds", tally).values()
+    assert gone == 1_799_971_200, "2027-01-15 00:00 UTC"
+    assert found(metrics, "orchestrator_due_jobs", tally) == {(): 7}
+    assert found(metrics, "orchestrator_oldest_due_seconds", tally) == {(): 2.5}
+    assert found(metrics, "orchestrator_replicas", tally) == {(): 3}
+    assert [labels[0] for labels in found(metrics, "orchestrator_build_info")] == ["1.2.3"]
+
+
+def test_a_newer_tally_takes_the_place_of_the_older() -> None:
+    metrics = Metrics("1")
+    assert found(metrics, "orchestrator_held_jobs", Tally(causes=[cause("x", 1, held=True)])) == {("x",): 1}
+    assert found(metrics, "orchestrator_held_jobs", Tally()) == {}
+
+
+def test_retries_and_transitions_are_told_apart() -> None:
+    metrics = Metrics("1")
+    started = advance(a_job(), Event.UPLOAD_STARTED, now=NOW)
+    again = stumble(started.job, NEVER, until=NOW + 1, counts=True, sent=True)
+    aside = park(again.job, None, failure=NEVER)
+    held = hold(again.job, Hold(NEVER.kind, NEVER.message, NEVER.hint, until=NOW + 60))
+    for outcome in (started, again, aside, held, wait(again.job, NOW)):
+        metrics.recorded(outcome)
+    assert found(metrics, "orchestrator_transitions_total") == {("openai", "uploading"): 1}
+    assert found(metrics, "orchestrator_retries_total") == {("openai", "quota_exhausted"): 1}
+
+
+def test_lags_are_never_negative() -> None:
+    metrics = Metrics("1")
+    metrics.woke(a_job(wake_at=NOW - 3), NOW)
+    metrics.woke(a_job(wake_at=NOW + 3), NOW)
+    metrics.woke(a_job(), NOW)
+    metrics.beat(0.25)
+    assert found(metrics, "orchestrator_wake_up_lag_seconds_count") == {(): 2}
+    assert found(metrics, "orchestrator_wake_up_lag_seconds_sum") == {(): 3}
+    assert found(metrics, "orchestrator_tick_lag_seconds_sum") == {(): 0.25}
+
+
+class Slow:
+    """Half a second each time; refuses at the third."""
+
+    capabilities = "all"
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.calls = 0
+
+    async def get_job(self, remote_job_id: str) -> str:
+        self.now += 0.5
+        self.calls += 1
+        if self.calls == 3:
+            raise RateLimited("slow down")
+        if self.calls == 4:
+            raise RuntimeError("a bug")
+        return remote_job_id
+
+
+async def test_every_call_is_counted_with_its_outcome_and_its_time() -> None:
+    metrics, slow = Metrics("1"), Slow()
+    provider: Any = measured(slow, ProviderName.AZURE, metrics, lambda: slow.now)  # type: ignore[arg-type]
+    assert provider.capabilities == "all"
+    assert [await provider.get_job("x"), await provider.get_job(remote_job_id="y")] == ["x", "y"]
+    with pytest.raises(RateLimited):
+        await provider.get_job("x")
+    with pytest.raises(RuntimeError):
+        await provider.get_job("x")
+    assert found(metrics, "orchestrator_provider_calls_total") == {
+        ("azure", "get_job", "ok"): 2,
+        ("azure", "get_job", "rate_limited"): 1,
+        ("azure", "get_job", "internal_error"): 1,
+    }
+    assert found(metrics, "orchestrator_provider_call_seconds_sum") == {("azure", "get_job"): 2}
+    with pytest.raises(AttributeError):
+        provider.moderate  # noqa: B018 - not every provider has it
+
+
+def test_nobody_watches_for_nothing() -> None:
+    provider: Provider = Slow()  # type: ignore[assignment]
+    assert measured(provider, ProviderName.OPENAI, Watch(), lambda: 0.0) is not provider
+    from orchestrator.core.watch import NOBODY
+
+    assert measured(provider, ProviderName.OPENAI, NOBODY, lambda: 0.0) is provider
+
+
+def every_name(metric: Metric) -> set[str]:
+    if metric.kind == "histogram":
+        return {f"{metric.name}_{part}" for part in ("bucket", "count", "sum")}
+    return {metric.name}
+
+
+@pytest.mark.parametrize("metric", TABLE, ids=lambda metric: metric.name)
+def test_names_follow_the_conventions(metric: Metric) -> None:
+    assert re.fullmatch(r"orchestrator_[a-z]+(_[a-z]+)*", metric.name)
+    assert metric.name.endswith("_total") == (metric.kind == "counter")
+    assert (metric.kind == "histogram") == bool(metric.buckets)
+    assert metric.kind != "histogram" or metric.name.endswith("_seconds")
+    assert set(metric.labels) <= {"provider", "state", "kind", "operation", "outcome", "version", "python"}
+    assert metric.help.endswith(".")
+
+
+def test_the_table_is_all_there_is() -> None:
+    metrics = Metrics("1")
+    metrics.called(ProviderName.OPENAI, "get_job", "ok", 0.1)
+    metrics.recorded(advance(a_job(), Event.UPLOAD_STARTED, now=NOW))
+    metrics.recorded(stumble(a_job(), NEVER, until=NOW, counts=True, sent=True))
+    text = metrics.page(Tally()).decode()
+    families = {each.name: each for each in text_string_to_metric_families(text)}
+    ours = {name: family for name, family in families.items() if name.startswith("orchestrator_")}
+    assert {name: (family.type, family.documentation) for name, family in ours.items()} == {
+        metric.name.removesuffix("_total"): (metric.kind, metric.help) for metric in TABLE
+    }
+    assert {name.partition("_")[0] for name in families} == {"orchestrator", "process"}
+    assert "_created" not in text
+
+
+def test_the_page_is_what_the_code_says() -> None:
+    written = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
+    page = runpy.run_path(str(ROOT / "docs" / "generate_metrics.py"))["page"]
+    assert written == page(), "docs/reference/metrics.md has drifted; run: python docs/generate_metrics.py"
