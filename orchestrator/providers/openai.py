@@ -6,14 +6,15 @@ Source: the OpenAI API reference and the published OpenAPI document; what was tr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any, Final
+from urllib.parse import quote
 
 import httpx2
+import msgspec
 import openai
-from openai.types.fine_tuning import FineTuningJob
 
 from orchestrator.core.account import Account, Identity
 from orchestrator.core.capabilities import Capabilities, goes_in_parts
@@ -33,6 +34,7 @@ from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.base import Connect, Deadline, FileToSend, JobOrder
 from orchestrator.providers.cancelling import cancelled
 from orchestrator.providers.failures import Details, error_class, retry_after
+from orchestrator.providers.openai_answers import CHECKPOINTS, EVENTS, FILE, FILES, JOB, JOBS, Page, Shown, ShownEvent
 from orchestrator.providers.openai_dialects import DIALECTS, Dialect
 from orchestrator.providers.openai_forms import (
     TAG_KEY,
@@ -53,6 +55,7 @@ from orchestrator.providers.wire import check_size, md5_of, open_to_send
 
 CALL_SECONDS: Final = 60.0  # a read that takes longer is given up and tried again
 PAGE: Final = 100
+JOBS_PATH: Final = "/fine_tuning/jobs"
 MODERATION_MODEL: Final = "omni-moderation-latest"
 
 
@@ -86,7 +89,7 @@ class OpenAIProvider:
 
     async def verify(self) -> Identity:
         async with self._reading():
-            answer = await self._client.models.with_raw_response.list()
+            answer = await self._get("/models")
         return Identity(organization=answer.headers.get("openai-organization") or None)
 
     async def find_model(self, name: str) -> RemoteModel | None:
@@ -99,9 +102,7 @@ class OpenAIProvider:
     async def find_file(self, wanted: FileToSend) -> RemoteFile | None:
         candidates = [
             file_of(file)
-            async for file in self._pages(
-                lambda after: self._client.files.list(purpose="fine-tune", limit=PAGE, after=after)
-            )
+            async for file in self._pages("/files", FILES, purpose="fine-tune")
             if file.filename == wanted.filename and file.bytes == wanted.wire_bytes
         ]
         usable = [file for file in candidates if file.status in {FileStatus.PROCESSING, FileStatus.READY}]
@@ -113,33 +114,27 @@ class OpenAIProvider:
             return await self._upload_in_parts(wanted, deadline)
         async with self._creating(deadline):
             with open_to_send(wanted) as handle:
-                return file_of(
-                    await self._client.files.create(
-                        file=(wanted.filename, handle, "application/jsonl"),
-                        purpose="fine-tune",
-                        timeout=max(deadline.left, 1.0),
-                    )
+                answer = await self._client.files.with_raw_response.create(
+                    file=(wanted.filename, handle, "application/jsonl"),
+                    purpose="fine-tune",
+                    timeout=max(deadline.left, 1.0),
                 )
+                return file_of(FILE.decode(answer.content))
 
     async def get_file(self, file_id: str) -> RemoteFile:
         async with self._reading():
-            return file_of(await self._client.files.retrieve(file_id))
+            return file_of(FILE.decode((await self._get(f"/files/{_part(file_id)}")).content))
 
     async def find_jobs(self, order: JobOrder) -> list[RemoteJob]:
         # Not every compatible server honours the filter, so it is applied again here. Where metadata may be ignored
         # the server is asked for all jobs, since a filter on what it does not keep would hide ours.
         only_metadata = self._dialect.keeps_metadata and not self._dialect.tags_suffix
-        wanted = {TAG_KEY: order.tag} if only_metadata else openai.omit
-        listed: list[FineTuningJob] = [
-            job
-            async for job in self._pages(
-                lambda after: self._client.fine_tuning.jobs.list(metadata=wanted, limit=PAGE, after=after)
-            )
-        ]
-        marked = [self._job(job) for job in listed if carries(job, order)]
+        wanted = {"metadata": {TAG_KEY: order.tag}} if only_metadata else {}
+        listed = [job async for job in self._pages(JOBS_PATH, JOBS, **wanted)]
+        marked = [job_of(job, self._dialect) for job in listed if carries(job, order)]
         if marked or only_metadata:
             return marked
-        return pick([(self._job(job), suffix_of(job)) for job in listed], order)
+        return pick([(job_of(job, self._dialect), suffix_of(job)) for job in listed], order)
 
     async def create_job(self, order: JobOrder, deadline: Deadline) -> RemoteJob:
         arguments = creation(order, self._dialect)
@@ -159,7 +154,7 @@ class OpenAIProvider:
 
     async def get_job(self, remote_job_id: str) -> RemoteJob:
         async with self._reading():
-            job = self._job(await self._client.fine_tuning.jobs.retrieve(remote_job_id))
+            job = self._job(await self._get(f"{JOBS_PATH}/{_part(remote_job_id)}"))
         if job.status is JobStatus.SUCCEEDED and self._dialect.result_is_checkpoint:
             return replace(job, fine_tuned_model=job.fine_tuned_model or await self._last_checkpoint(job.id))
         return job
@@ -211,43 +206,43 @@ class OpenAIProvider:
         except Unfinished as error:
             raise NotReady(str(error), account=self._account.name) from error
 
-    def _job(self, job: FineTuningJob) -> RemoteJob:
-        return job_of(job, self._dialect)
+    def _job(self, answer: httpx2.Response) -> RemoteJob:
+        return job_of(JOB.decode(answer.content), self._dialect, answer.headers.get("x-request-id"))
+
+    async def _get(self, path: str, **query: Any) -> httpx2.Response:
+        """One read, as the server answers it."""
+        return await self._client.get(path, cast_to=httpx2.Response, options={"params": query})
 
     async def _create(self, arguments: dict[str, Any], deadline: Deadline) -> RemoteJob:
         async with self._creating(deadline):
-            return self._job(await self._client.fine_tuning.jobs.create(**arguments, timeout=max(deadline.left, 1.0)))
+            create = self._client.fine_tuning.jobs.with_raw_response.create
+            return self._job((await create(**arguments, timeout=max(deadline.left, 1.0))).http_response)
 
     async def _files_ready(self, order: JobOrder) -> bool:
         ids = [file_id for file_id in (order.training_file, order.validation_file) if file_id]
         return all([(await self.get_file(file_id)).status is FileStatus.READY for file_id in ids])
 
-    def _events(self, remote_job_id: str) -> AsyncIterator[Any]:
-        jobs = self._client.fine_tuning.jobs
-        return self._pages(lambda after: jobs.list_events(remote_job_id, limit=PAGE, after=after))
+    def _events(self, remote_job_id: str) -> AsyncIterator[ShownEvent]:
+        return self._pages(f"{JOBS_PATH}/{_part(remote_job_id)}/events", EVENTS)
 
     async def _last_checkpoint(self, remote_job_id: str) -> str | None:
-        saved = [
-            checkpoint
-            async for checkpoint in self._pages(
-                lambda after: self._client.fine_tuning.jobs.checkpoints.list(remote_job_id, limit=PAGE, after=after)
-            )
-        ]
-        last = max(saved, key=lambda checkpoint: checkpoint.step_number or 0, default=None)
-        return str(last.id) if last else None
+        saved = self._pages(f"{JOBS_PATH}/{_part(remote_job_id)}/checkpoints", CHECKPOINTS)
+        ids = {checkpoint.step_number or 0: checkpoint.id async for checkpoint in saved}
+        return ids[max(ids)] if ids else None
 
-    async def _pages(self, page: Callable[[Any], Any]) -> AsyncIterator[Any]:
+    async def _pages(
+        self, path: str, decoder: msgspec.json.Decoder[Page[Shown]], **query: Any
+    ) -> AsyncIterator[Shown]:
         """Every item of a list. A cursor that comes back is an error here; the SDK's own pager would never end."""
-        after: Any = openai.omit
         seen: set[str] = set()
         while True:
             async with self._reading():
-                answer = await page(after)
-            for item in answer.data:
+                page = decoder.decode((await self._get(path, **query, limit=PAGE)).content)
+            for item in page.data or ():
                 yield item
-            if not answer.has_more or not answer.data:
+            if not page.has_more or not page.data:
                 return
-            after = answer.data[-1].id
+            query["after"] = after = page.data[-1].id
             if after in seen:
                 raise ProviderUnavailable(
                     f"the provider's list does not go on after {after}",
@@ -300,3 +295,8 @@ class OpenAIProvider:
         }
         kind = error_class(error.status_code, error.code, self._dialect.codes)
         return kind(self._redact(message_of(error)), **details)
+
+
+def _part(name: str) -> str:
+    """An id of the provider's as a part of a path."""
+    return quote(name, safe="")

@@ -6,8 +6,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from openai import APIStatusError
-from openai.types import FileObject, Model
-from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
+from openai.types import Model
 from openai.types.moderation import Moderation as ModerationResult
 
 from orchestrator.core.loss import Loss
@@ -15,6 +14,7 @@ from orchestrator.core.moderation import Verdict
 from orchestrator.core.remote import FileStatus, JobStatus, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers.base import JobOrder
+from orchestrator.providers.openai_answers import ShownEvent, ShownFile, ShownJob
 from orchestrator.providers.openai_dialects import FILE_STATUS, JOB_STATUS, Dialect
 from orchestrator.providers.tagging import tagged_suffix
 
@@ -52,7 +52,7 @@ def model_of(model: Model) -> RemoteModel:
     return RemoteModel(id=model.id, tunable=(shown.get("capabilities") or {}).get("fine_tune"), shutdown=shutdown)
 
 
-def file_of(file: FileObject) -> RemoteFile:
+def file_of(file: ShownFile) -> RemoteFile:
     """A file as the server shows it."""
     raw = str(file.status)
     return RemoteFile(
@@ -64,45 +64,43 @@ def file_of(file: FileObject) -> RemoteFile:
     )
 
 
-def job_of(job: FineTuningJob, dialect: Dialect) -> RemoteJob:
+def job_of(job: ShownJob, dialect: Dialect, request_id: str | None = None) -> RemoteJob:
     """A job as the server shows it."""
     raw = str(job.status)
     # A healthy job may carry an error object full of nulls: failure is the status, not the presence of an error.
-    error = job.error if job.error and (job.error.code or job.error.message) else None
-    method = getattr(job.method, str(job.method.type), None) if job.method else None
-    used = getattr(method, "hyperparameters", None) or job.hyperparameters
+    error = job.error if isinstance(job.error, dict) else {}
+    method = job.method.get(job.method.get("type")) if isinstance(job.method, dict) else None
+    used = (method.get("hyperparameters") if isinstance(method, dict) else None) or job.hyperparameters
     return RemoteJob(
         id=job.id,
         status=JOB_STATUS.get(raw, JobStatus.UNKNOWN),
         raw=raw,
-        training_file=job.training_file,
-        base_model=job.model,
+        training_file=job.training_file or "",
+        base_model=job.model or "",
         fine_tuned_model=job.fine_tuned_model or None,
         servable=dialect.capabilities.servable,
-        error_code=error.code if error else None,
-        error_message=error.message if error else None,
+        error_code=error.get("code") or None,
+        error_message=error.get("message") or None,
         organization=job.organization_id or None,
         trained_tokens=job.trained_tokens,
         created_at=job.created_at,
         estimated_finish=job.estimated_finish,
-        hyperparameters=used.model_dump(exclude_none=True) if used else {},
-        request_id=getattr(job, "_request_id", None),  # an item of a list has none
+        hyperparameters={name: value for name, value in (used or {}).items() if value is not None},
+        request_id=request_id,
     )
 
 
-def carries(job: FineTuningJob, order: JobOrder) -> bool:
+def carries(job: ShownJob, order: JobOrder) -> bool:
     """Whether the job's metadata holds the order's tag."""
     return (job.metadata or {}).get(TAG_KEY) == order.tag
 
 
-def suffix_of(job: FineTuningJob) -> str | None:
+def suffix_of(job: ShownJob) -> str | None:
     """The suffix the job was created with; None where the server does not show it. Servers call it differently."""
-    shown = job.model_extra or {}
-    suffix = getattr(job, "user_provided_suffix", None) or shown.get("user_provided_suffix") or shown.get("suffix")
-    return str(suffix) if suffix else None
+    return job.user_provided_suffix or job.suffix or None
 
 
-def loss_of(event: FineTuningJobEvent) -> Loss | None:
+def loss_of(event: ShownEvent) -> Loss | None:
     """The losses an event tells; None where it is about something else."""
     data = event.data if isinstance(event.data, dict) else {}
     training, validation = data.get("train_loss"), data.get("full_valid_loss", data.get("valid_loss"))

@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import Final
 
 import openai
-from openai.types import FileObject
 
 from orchestrator.core.remote import PartedUpload
 from orchestrator.providers.base import Deadline, FileToSend, UploadNotes
+from orchestrator.providers.openai_answers import ShownFile
 from orchestrator.providers.wire import open_part
 
 AT_ONCE: Final = 4
@@ -50,7 +50,7 @@ async def send_parts(
 
 async def complete(
     client: openai.AsyncOpenAI, wanted: FileToSend, upload: PartedUpload, *, resumed: bool, md5: str
-) -> FileObject:
+) -> ShownFile:
     """Make one file of the parts; the provider compares the MD5. What was resumed may be over: then Unfinished."""
     ids = [upload.parts[number] for number in range(len(upload.parts))]
     try:
@@ -65,7 +65,7 @@ async def complete(
     if done.file is None:
         raise ValueError(f"upload {upload.id} is {done.status} and has no file")
     await _note(wanted.notes, None)
-    return done.file
+    return ShownFile(done.file.id, status=done.file.status, status_details=done.file.status_details)
 
 
 class _Sending:
