@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import cached_property
 from pathlib import Path
@@ -21,17 +21,29 @@ from orchestrator.sources.secrets import resolve
 if TYPE_CHECKING:
     from orchestrator.providers.openai_webhooks import Read as ReadWebhook
 
+Hear = Callable[[Any], Awaitable[None]]
+
 
 class Connections:
     """The listed accounts' connections by name: always the same mapping, whoever holds it."""
 
-    def __init__(self, folder: Path, *, max_in_flight: int, redact: Redactor, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        max_in_flight: int,
+        redact: Redactor,
+        clock: Callable[[], float],
+        hear: Hear | None = None,
+    ) -> None:
+        """`hear` is told of every answer."""
         self.by_name: dict[str, Connection] = {}
         self.watch = NOBODY  # told of the calls of all connections that are made from then on
         self._folder = folder
         self._max_in_flight = max_in_flight
         self._redact = redact
         self._clock = clock
+        self._hear = hear
         self._closing = AsyncExitStack()
 
     async def close(self) -> None:
@@ -94,6 +106,8 @@ class Connections:
 
         http = shared_client(self._max_in_flight)
         self._closing.push_async_callback(http.aclose)
+        if self._hear:
+            http.event_hooks = {"response": [self._hear]}
         return http
 
     def read_webhook(self, secret: Secret, headers: Mapping[str, str], body: bytes) -> Webhook | None:

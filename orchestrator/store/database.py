@@ -38,8 +38,7 @@ class Database:
         Returns the revision they were brought to; None for whoever found nothing to do.
         """
         try:
-            async with self._engine.read() as connection:
-                revision = await connection.run_sync(_revision)
+            revision = await self.revision()
             _refuse_newer(revision)
             return None if revision == newest_revision() else await self._upgrade()
         except UNREACHABLE as error:
@@ -48,6 +47,17 @@ class Database:
                 f"the database {place} cannot be opened: {getattr(error, 'orig', None) or error}",
                 hint="Check ORCHESTRATOR_DATABASE_URL or ORCHESTRATOR_DATA_DIR, and that it may be written.",
             ) from error
+
+    async def revision(self) -> str | None:
+        """Which migration the tables are at; None where there are none."""
+        async with self._engine.read() as connection:
+            return await connection.run_sync(_revision)
+
+    async def is_read_only(self) -> bool:
+        """Whether this server (PostgreSQL) takes no changes, as a standby does."""
+        async with self._engine.read() as connection:
+            verdict: str = (await connection.execute(text("SHOW transaction_read_only"))).scalar_one()
+        return verdict == "on"
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:

@@ -1,20 +1,37 @@
-"""Commands that look after an installation: config, prune, backup, restore."""
+"""Commands that look after an installation: doctor, config, prune, backup, restore."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.commands.root import Json, command
-from orchestrator.cli.session import errors_explained, session, with_app
+from orchestrator.cli.commands.root import AccountsFile, Json, command
+from orchestrator.cli.session import environment, errors_explained, session, with_app
 from orchestrator.core.secret import Redactor
 
 if TYPE_CHECKING:
     from orchestrator.app import App
 
 File = Annotated[Path, typer.Argument(help="A tar file.", show_default=False)]
+
+
+@command()
+def doctor(
+    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the providers.")] = False,
+    accounts: AccountsFile = None,
+    json: Json = False,
+) -> None:
+    """Look at everything a run depends on, and say how to mend it. Exit 1 when something is wrong."""
+    redact = Redactor()
+    with errors_explained(redact):
+        from orchestrator.cli import upkeep
+
+        environ = environment(accounts_file=accounts)
+        code = asyncio.run(upkeep.doctor(environ, redact, online=not offline, as_json=json))
+    raise typer.Exit(code)
 
 
 @command()

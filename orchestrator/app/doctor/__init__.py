@@ -1,0 +1,9 @@
+"""Doctor: looks at everything a run depends on, one diagnosis a thing, and changes nothing.
+
+What is wrong with one thing does not keep the others from being looked at, as far as they do not depend on it.
+"""
+
+from orchestrator.app.doctor.diagnosis import Diagnosis, Verdict
+from orchestrator.app.doctor.examination import examine
+
+__all__ = ["Diagnosis", "Verdict", "examine"]

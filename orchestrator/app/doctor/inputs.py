@@ -1,0 +1,100 @@
+"""Inputs: what the operator wrote: accounts file, keys, chats, prices. Looked at without asking anyone."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from orchestrator.app.doctor.diagnosis import Diagnosis, doubtful, faults, fine, wrong
+from orchestrator.core.account import Account
+from orchestrator.core.errors import ConfigError
+from orchestrator.core.secret import Secret
+from orchestrator.dataset import load_prices
+from orchestrator.dataset.files import sources
+from orchestrator.sources.accounts import AccountsFile
+from orchestrator.sources.secrets import split
+
+OLD_PRICE_DAYS = 180
+NAMED = 5  # accounts that a line names
+
+
+def names(accounts: list[str]) -> str:
+    """A few names, and how many more."""
+    more = f" and {len(accounts) - NAMED} more" if len(accounts) > NAMED else ""
+    return ", ".join(accounts[:NAMED]) + more
+
+
+def accounts_file(file: AccountsFile) -> Iterator[Diagnosis]:
+    """What the file says, and who may change it."""
+    yield fine("accounts file", f"{file.path}: {len(file.accounts)} accounts")
+    for warning in file.warnings:
+        yield doubtful("accounts file", warning, "See whether that is meant.")
+    if file.path.stat().st_mode & stat.S_IWOTH:
+        fix = f"chmod o-w {file.path}"
+        yield doubtful("accounts file", "anyone on this machine may change it, and run commands through it", fix)
+
+
+def keys(accounts: tuple[Account, ...], found: Mapping[str, Secret | ConfigError], base: Path) -> Iterator[Diagnosis]:
+    """Whether each reference leads to a key, and who else may read it."""
+    for name, key in found.items():
+        if isinstance(key, ConfigError):
+            yield wrong("keys", f"{name}: {key.message}", "Put the key where its reference points, or correct that.")
+    if there := sum(isinstance(key, Secret) for key in found.values()):
+        yield fine("keys", f"{there} of {len(found)} references lead to a key")
+    files = dict.fromkeys(_key_file(account, base) for account in accounts)
+    if listed := [str(path) for path in files if path and _for_all(path)]:
+        yield doubtful("keys", f"anyone on this machine may read {names(listed)}", f"chmod 600 {names(listed)}")
+
+
+def _key_file(account: Account, base: Path) -> Path | None:
+    scheme, rest = split(account.api_key)
+    return base / Path(rest).expanduser() if scheme == "file" else None
+
+
+def _for_all(path: Path) -> bool:
+    """Whether others than owner and group may read the file, as far as its folder lets them."""
+    try:
+        return bool(path.stat().st_mode & stat.S_IROTH and path.parent.stat().st_mode & stat.S_IXOTH)
+    except OSError:
+        return False  # told as a key that is not there
+
+
+def chats(file: AccountsFile) -> Iterator[Diagnosis]:
+    """Whether there are any; what is in them is the check's."""
+    path = file.dataset
+    if not path.exists():
+        yield wrong("dataset", f"{path} does not exist", "Correct `dataset` in the accounts file.")
+    elif not os.access(path, os.R_OK):
+        yield wrong("dataset", f"{path} cannot be read", "Let the service's user read it.")
+    elif count := len(sources(path)):
+        yield fine("dataset", f"{path}: {count} file{'s'[: count > 1]}; `orchestrator check` reads them")
+    else:
+        yield wrong("dataset", f"{path} holds no chats", "Put chats there, one .json file each, or one .jsonl.")
+
+
+def prices(file: AccountsFile, prices_file: Path | None, now: float) -> Iterator[Diagnosis]:
+    """Whether training has a known price, and how old that is."""
+    try:
+        known = load_prices(prices_file)
+    except ConfigError as error:
+        yield from faults("prices", error)
+        return
+    today = datetime.fromtimestamp(now, UTC).date()
+    for provider, spec in file.specs.items():
+        price = known.find(provider, spec.base_model)
+        what = f"{spec.base_model} at {provider}"
+        if price is None and not file.options.allow_unknown_price:
+            fix = (
+                "Put it into a copy of the price file (ORCHESTRATOR_PRICES_FILE), or set allow_unknown_price = true."
+            )
+            yield doubtful("prices", f"the price of {what} is not known: the run will be held", fix)
+        elif price is None:
+            yield fine("prices", f"the price of {what} is not known, which is allowed")
+        elif (age := (today - price.as_of).days) > OLD_PRICE_DAYS:
+            fix = "Compare it with the provider's page; correct it in a copy, ORCHESTRATOR_PRICES_FILE."
+            yield doubtful("prices", f"the price of {what} is from {price.as_of}, {age} days ago", fix)
+        else:
+            yield fine("prices", f"the price of {what} is from {price.as_of}")

@@ -1,0 +1,58 @@
+"""Machine: where the service would run: its folder, its disk, what is installed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+from orchestrator.app.doctor.diagnosis import Diagnosis, doubtful, fine, wrong
+
+LITTLE_BYTES, TOO_LITTLE_BYTES = 1_000_000_000, 50_000_000
+
+
+def program() -> Iterator[Diagnosis]:
+    """Version, Python, extras."""
+    extras = _extras()
+    there = [name for name, missing in extras.items() if not missing]
+    python = ".".join(map(str, sys.version_info[:3]))
+    yield fine("program", f"{version('orchestrator')} on Python {python}; extras: {', '.join(there) or 'none'}")
+
+
+def data_folder(folder: Path) -> Iterator[Diagnosis]:
+    """Whether it may be written, and how much still fits."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        yield wrong("data folder", f"{there} may not be written", "Let the service's user write there.")
+        return
+    free = shutil.disk_usage(there).free
+    message = f"{folder}: {free / 1e9:.1f} GB free"
+    if free < TOO_LITTLE_BYTES:
+        yield wrong("data folder", message, "Make room: the database could not be written.")
+    elif free < LITTLE_BYTES:
+        yield doubtful("data folder", message, "Make room for datasets and history.")
+    else:
+        yield fine("data folder", message)
+
+
+def _extras() -> dict[str, list[str]]:
+    """The packages each extra still lacks."""
+    lacking: dict[str, list[str]] = defaultdict(list)
+    for requirement in requires("orchestrator") or ():
+        name, extra = re.match(r"[\w.-]+", requirement), re.search(r"extra == ['\"]([\w-]+)", requirement)
+        if name and extra:
+            lacking[extra[1]] += [] if _installed(name[0]) else [name[0]]
+    return dict(lacking)
+
+
+def _installed(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True

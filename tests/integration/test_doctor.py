@@ -1,0 +1,154 @@
+"""Each thing that can be wrong is told with a fix, and nothing is changed by looking."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from orchestrator.app.clock import SystemClock
+from orchestrator.app.doctor import Diagnosis, Verdict, examine, state
+from orchestrator.core.secret import Redactor
+from orchestrator.settings import load_settings
+from orchestrator.store.database import Database
+
+FILE = """\
+[run]
+name = "x"
+dataset = "chats"
+[run.openai]
+base_model = "gpt-4.1-mini-2025-04-14"
+[[accounts]]
+name = "acme"
+provider = "openai"
+api_key = "file:keys/acme"
+"""
+KEY = "canary-key-77123"
+
+
+class Later(SystemClock):
+    """Runs ahead."""
+
+    def now(self) -> float:
+        return super().now() + 100
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    """A deployment in order."""
+    for folder in ("chats", "keys"):
+        (tmp_path / folder).mkdir(mode=0o700)
+    (tmp_path / "chats" / "a.json").write_text("[]")
+    (tmp_path / "keys" / "acme").write_text(KEY)
+    (tmp_path / "keys" / "acme").chmod(0o600)
+    (tmp_path / "prices.toml").write_text(
+        '[[price]]\nprovider = "openai"\nbase_model = "gpt-4.1-mini"\nusd_per_million_tokens = 5\n'
+        'as_of = 2126-01-01\nsource = "x"\n'
+    )
+    (tmp_path / "accounts.toml").write_text(FILE)
+    return {
+        "ORCHESTRATOR_ACCOUNTS_FILE": str(tmp_path / "accounts.toml"),
+        "ORCHESTRATOR_DATA_DIR": str(tmp_path / "data"),
+        "ORCHESTRATOR_PRICES_FILE": str(tmp_path / "prices.toml"),
+    }
+
+
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+async def told(environ: dict[str, str]) -> list[Diagnosis]:
+    found = [diagnosis async for diagnosis in examine(environ, Redactor(), online=False)]
+    assert KEY not in repr(found)
+    for diagnosis in found:
+        assert bool(diagnosis.fix) == (diagnosis.verdict is not Verdict.OK), diagnosis
+    return found
+
+
+async def trouble(environ: dict[str, str]) -> list[tuple[str, str, str]]:
+    found = [d for d in await told(environ) if d.verdict is not Verdict.OK]
+    return [(d.verdict.value, d.thing, d.message) for d in found]
+
+
+async def test_all_is_well_and_stays_as_it_was(environ: dict[str, str], tmp_path: Path) -> None:
+    assert await trouble(environ) == []
+    assert {diagnosis.thing for diagnosis in await told(environ)} == {
+        "program", "settings", "data folder", "database", "accounts file", "keys", "dataset", "prices",
+    }  # fmt: skip
+    assert sorted(names_in(tmp_path)) == ["accounts.toml", "chats", "keys", "prices.toml"]
+
+
+async def test_settings_that_are_wrong_are_all_told(environ: dict[str, str]) -> None:
+    found = await trouble(environ | {"ORCHESTRATOR_PORT": "x", "ORCHESTRATOR_PROT": "1"})
+    assert [(verdict, thing) for verdict, thing, _ in found] == [("error", "settings")] * 2
+
+
+async def test_an_accounts_file_that_is_wrong(environ: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "accounts.toml").write_text(FILE.replace("name", "nmae"))
+    assert {(verdict, thing) for verdict, thing, _ in await trouble(environ)} == {("error", "accounts file")}
+
+
+async def test_what_the_accounts_file_leads_to(environ: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "accounts.toml").chmod(0o666)
+    (tmp_path / "chats" / "a.json").unlink()
+    (tmp_path / "keys" / "acme").unlink()
+    (tmp_path / "prices.toml").write_text("")
+    assert [(verdict, thing) for verdict, thing, _ in await trouble(environ)] == [
+        ("warning", "accounts file"),
+        ("error", "keys"),
+        ("error", "dataset"),
+        ("warning", "prices"),
+    ]
+
+
+async def test_a_key_that_anyone_may_read(environ: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "keys" / "acme").chmod(0o644)
+    assert await trouble(environ) == []  # its folder keeps others out
+    (tmp_path / "keys").chmod(0o755)
+    assert await trouble(environ) == [
+        ("warning", "keys", f"anyone on this machine may read {tmp_path / 'keys' / 'acme'}")
+    ]
+
+
+async def test_prices_grow_old(environ: dict[str, str], tmp_path: Path) -> None:
+    prices = (tmp_path / "prices.toml").read_text()
+    (tmp_path / "prices.toml").write_text(prices.replace("2126-01-01", "2025-01-01"))
+    ((verdict, thing, message),) = await trouble(environ)
+    assert (verdict, thing) == ("warning", "prices")
+    assert "2025-01-01" in message
+
+
+async def test_a_database_that_is_damaged_or_newer(environ: dict[str, str], tmp_path: Path) -> None:
+    database = Database(load_settings(environ).database_url)
+    await database.migrate()
+    await database.close()
+    assert await trouble(environ) == []
+    path = tmp_path / "data" / "orchestrator.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    assert "newer version" in (await trouble(environ))[0][2]
+    path.write_bytes(b"no database at all" * 1000)
+    assert "not a database" in (await trouble(environ))[0][2]
+
+
+async def test_a_disk_that_is_full(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: type("Usage", (), {"free": 1000})())
+    assert [(verdict, thing) for verdict, thing, _ in await trouble(environ)] == [("error", "data folder")]
+
+
+async def test_postgresql(environ: dict[str, str], postgres_url: str) -> None:
+    async def look(clock: SystemClock) -> list[tuple[str, str]]:
+        settings = load_settings(environ | {"ORCHESTRATOR_DATABASE_URL": postgres_url})
+        return [(d.verdict.value, d.message) async for d in state.database(settings, clock)]
+
+    (verdict, message), clock = await look(SystemClock())
+    assert (verdict, "the first start makes the tables" in message, clock[0]) == ("ok", True, "ok")
+    database = Database(load_settings(environ | {"ORCHESTRATOR_DATABASE_URL": postgres_url}).database_url)
+    await database.migrate()
+    await database.close()
+    _, (verdict, message) = await look(Later())
+    assert (verdict, "100.0 s ahead of" in message) == ("error", True)
+    nowhere = environ | {"ORCHESTRATOR_DATABASE_URL": "postgresql://me:canary-key-77123@127.0.0.1:1/x"}
+    assert [(verdict, thing) for verdict, thing, _ in await trouble(nowhere)] == [("error", "database")]
