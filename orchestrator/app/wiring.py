@@ -24,17 +24,18 @@ from orchestrator.app.database import database, queue
 from orchestrator.app.incoming import Incoming
 from orchestrator.app.web import Inside, hide_tokens
 from orchestrator.core.account import Account
-from orchestrator.core.plan import Plan, Step
-from orchestrator.core.retirement import retirement_hold
+from orchestrator.core.plan import Heard, Known, Plan, Step
+from orchestrator.core.retirement import retirement_hold, untunable_holds
 from orchestrator.core.retirement import warnings as retirement_warnings
 from orchestrator.core.run import Standing
 from orchestrator.core.secret import Redactor
 from orchestrator.daemon import lifetimes
 from orchestrator.daemon.desired import Desired, read_desired
-from orchestrator.daemon.models import base_models
+from orchestrator.daemon.models import Told, base_models
 from orchestrator.daemon.moderation import expected, moderated, recalled
 from orchestrator.daemon.presence import Presence
 from orchestrator.daemon.pruning import Pruning
+from orchestrator.daemon.quotes import quotes
 from orchestrator.daemon.reconciler import Reconciler
 from orchestrator.daemon.retention import Retention
 from orchestrator.daemon.scheduler import Scheduler
@@ -133,9 +134,20 @@ class App:
         desired = await self.read_desired()
         known = await control.known(self.database, desired.job_ids, desired.run_id)
         now = self.clock.now()
-        models = await base_models(desired, self.connections.by_name, self.log)
         moderation = expected(desired, known.run, self.connections.by_name, now)
-        return desired, desired.plan(known, moderation, retirement_hold(models, now))
+        _, heard = await self._hear(desired, known)
+        return desired, desired.plan(known, moderation, heard)
+
+    async def _hear(self, desired: Desired, known: Known) -> tuple[Told, Heard]:
+        """What the providers say of the base models, and of the prices."""
+        models = await base_models(desired, self.connections.by_name, self.log)
+        now = self.clock.now()
+        return models, Heard(
+            retirement=retirement_hold(models, now),
+            untunable=untunable_holds(models),
+            quotes=await quotes(desired, known, self.connections.by_name, self.log),
+            warnings=tuple(retirement_warnings(models, now)),
+        )
 
     async def pruning(self) -> Pruning:
         """What is left of finished runs, for all accounts of the accounts file."""
@@ -158,13 +170,13 @@ class App:
             log=self.log,
             progress=progress,
         )
-        models = await base_models(desired, self.connections.by_name, self.log)
-        plan = desired.plan(known, moderation, retirement_hold(models, now))
+        models, heard = await self._hear(desired, known)
+        plan = desired.plan(known, moderation, heard)
         run = await control.adopt_plan(self.database, plan, start=start, now=now, cause=cause)
         await lifetimes.note(self.database, plan.specs, models)
         for warning in desired.file.warnings:
             self.log.warning("accounts_file.warning", message=warning)
-        for warning in retirement_warnings(models, now):
+        for warning in plan.warnings:
             self.log.warning("base_model.ends", message=warning)
         self.log.info(
             "run.current",

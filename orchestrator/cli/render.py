@@ -111,12 +111,13 @@ def plan_table(plan: Plan) -> Table:
         title_justify="left",
         caption_justify="left",
     )
-    for heading in ("account", "provider", "base model", "what happens", "price"):
+    for heading in ("account", "provider", "base model", "what happens", "price", "price from"):
         table.add_column(heading, no_wrap=True)
     table.add_column("why", overflow="fold", ratio=1)
     for line in plan.lines:
         why = f"{line.hold.kind}: {line.hold.reason}. {line.hold.hint}" if line.hold else ""
-        table.add_row(line.account, line.provider, line.base_model, line.step, usd(line.usd), why)
+        price = (usd(line.usd), line.price_source)
+        table.add_row(line.account, line.provider, line.base_model, line.step, *price, why)
     return table
 
 
@@ -133,6 +134,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             "tokens": training.tokens,
         },
         "holds": [_hold(hold) for hold in plan.holds],
+        "warnings": list(plan.warnings),
         "total_usd": plan.total_usd,
         "new_usd": plan.new_usd,
         "accounts": [
@@ -142,6 +144,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
                 "base_model": line.base_model,
                 "step": line.step,
                 "usd": line.usd,
+                "price_source": line.price_source,
                 "hold": _hold(line.hold),
             }
             for line in plan.lines

@@ -40,6 +40,8 @@ async def plan(app: App, *, as_json: bool) -> int:
         console().print(plan_table(plan))
         for finding in desired.findings:
             sys.stdout.write(f"{finding.file}: {finding.message}\n")
+        for warning in plan.warnings:
+            sys.stdout.write(f"warning: {warning}\n")
         for hold in plan.holds:
             sys.stdout.write(f"the run would be held: {trouble(hold.failure)}\n")
     return FAILED if plan.holds or plan.count(Step.HELD) else DONE

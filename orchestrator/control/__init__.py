@@ -16,7 +16,7 @@ from orchestrator.control.tokens import create_token, note_use, revoke_token
 from orchestrator.core.account import Account
 from orchestrator.core.advance import Outcome, advance, ask_cancel, release
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.hold import Hold, HoldKind
+from orchestrator.core.hold import BY_PLAN, Hold, HoldKind
 from orchestrator.core.job import Job, JobId, RunId
 from orchestrator.core.lifecycle import ENDS, Event, State
 from orchestrator.core.moderation import Moderated, Moderation
@@ -173,7 +173,7 @@ async def release_accounts(database: Database, names: Collection[str], *, by: st
             await accounts.save(connection, replace(standing, hold=None, verified_at=None))
             await events.append(connection, events.Entry(at=now, cause=by, note="released", account=name))
             for job in await jobs.of_accounts(connection, [name]):
-                if job.hold is not None and job.hold.kind != HoldKind.OVER_BUDGET:
+                if job.hold is not None and job.hold.kind not in BY_PLAN:
                     await jobs.record(connection, release(job, now=now), at=now, cause=by)
             await jobs.wake_account(connection, name, now)
 

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.advance import hold, release
-from orchestrator.core.hold import HoldKind
+from orchestrator.core.hold import BY_PLAN
 from orchestrator.core.job import Job
 from orchestrator.core.lifecycle import UNSENT, State
 from orchestrator.core.pin import Values, chosen, left_open
@@ -29,7 +29,7 @@ async def adopt_plan(database: Database, plan: Plan, *, start: bool, now: float,
         new = await jobs.add(connection, run.id, [_job(line, run, now) for line in plan.lines])
         await events.append(connection, *(_planned(job, now, cause) for job in new))
         await runs.save(connection, replace(run, pins=await _pins(connection, plan, run)))
-        await _apply_budgets(connection, plan, now, cause)
+        await _apply_plan(connection, plan, now, cause)
         await jobs.wake_unsent(connection, run.id, now)
         return run
 
@@ -77,16 +77,19 @@ def _planned(job: Job, now: float, cause: str) -> events.Entry:
     )
 
 
-async def _apply_budgets(connection: AsyncConnection, plan: Plan, now: float, cause: str) -> None:
-    """Hold the jobs the plan finds over their account's budget; release those it no longer does."""
+async def _apply_plan(connection: AsyncConnection, plan: Plan, now: float, cause: str) -> None:
+    """Note what the jobs are estimated at now. Hold those the plan holds; release those it no longer does."""
     by_id = await jobs.by_id(connection, [line.job_id for line in plan.lines])
+    unsent = [line for line in plan.lines if by_id[line.job_id].state in UNSENT]
+    prices = {line.job_id: line.usd for line in unsent if line.usd != by_id[line.job_id].estimated_usd}
+    await jobs.price(connection, prices)
     for line in plan.lines:
         job = by_id[line.job_id]
-        over = line.hold if line.hold and line.hold.kind == HoldKind.OVER_BUDGET else None
-        was_over = job.hold is not None and job.hold.kind == HoldKind.OVER_BUDGET
-        if over and job.hold is None and job.state in UNSENT:
-            await jobs.record(connection, hold(job, over), at=now, cause=cause)
-        elif was_over and not over:
+        wanted = line.hold if line.hold and line.hold.kind in BY_PLAN else None
+        had = job.hold is not None and job.hold.kind in BY_PLAN
+        if wanted and job.hold is None and job.state in UNSENT:
+            await jobs.record(connection, hold(job, wanted), at=now, cause=cause)
+        elif had and not wanted:
             await jobs.record(connection, release(job, now=now), at=now, cause=cause)
 
 

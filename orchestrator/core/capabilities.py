@@ -30,7 +30,8 @@ class PriceFrom(StrEnum):
     """Who says what training costs."""
 
     FILE = "the price file"
-    ASKED = "the price file; before the create the provider is asked whether the account may pay its estimate"
+    ASKED = "the provider's estimate, once the file is there; before that the price file"
+    TOLD = "the price file; the provider tells a job's price once it is created"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,11 @@ class Capabilities:
     moderation: bool = False
     direct_bytes: int | None = None
     unconfirmed: tuple[str, ...] = ()
+
+    @property
+    def quotes(self) -> bool:
+        """Whether it can be asked what a job would cost."""
+        return self.price is PriceFrom.ASKED
 
 
 _BOTH: Final[tuple[Method, ...]] = ("supervised", "dpo")
@@ -159,7 +165,7 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         suffix_length=64,
         events=False,
         shows_models=True,
-        price=PriceFrom.FILE,
+        price=PriceFrom.TOLD,
         servable=False,
         serving="needs a deployment",
         minimum_examples=3,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from orchestrator.core.errors import Failure
 
@@ -17,10 +17,19 @@ class HoldKind(StrEnum):
     PRICE_UNKNOWN = "price_unknown"
     RUN_TOO_DEAR = "run_too_dear"
     RETIRES_SOON = "retires_soon"
+    FILE_TOO_LARGE = "file_too_large"
+    NOT_TUNABLE = "not_tunable"
+    PRICE_REFUSED = "price_refused"
     NOT_MODERATED = "not_moderated"
     SUPERSEDED = "superseded"
     ACCOUNT_REMOVED = "account_removed"
     BY_OPERATOR = "by_operator"
+
+
+BY_PLAN: Final = frozenset(
+    {HoldKind.OVER_BUDGET, HoldKind.FILE_TOO_LARGE, HoldKind.NOT_TUNABLE, HoldKind.PRICE_REFUSED}
+)
+"""What a plan holds a job for, and only another plan lifts: the accounts file or the provider has to change."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Final
 
 from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.dataset import Dataset
-from orchestrator.core.hold import Hold, HoldKind
+from orchestrator.core.hold import BY_PLAN, Hold, HoldKind
 from orchestrator.core.job import Job, JobId, RunId, job_id, run_id
 from orchestrator.core.lifecycle import UNSENT, State
 from orchestrator.core.moderation import Moderation
 from orchestrator.core.options import RunOptions
+from orchestrator.core.price import UNKNOWN, Quote
 from orchestrator.core.run import Run, Standing
 from orchestrator.core.spec import TrainingSpec
 
@@ -30,7 +33,10 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanLine:
-    """One account's part of the plan. `usd` is the estimated price of its job, None where it is unknown."""
+    """One account's part of the plan. `usd` is the estimated price of its job, None where it is unknown.
+
+    `price_source` is who says so.
+    """
 
     account: str
     provider: ProviderName
@@ -38,6 +44,7 @@ class PlanLine:
     job_id: JobId
     step: Step
     usd: float | None
+    price_source: str = UNKNOWN.source
     hold: Hold | None = None
 
 
@@ -53,6 +60,7 @@ class Plan:
     hold: Hold | None = None
     moderation: Moderation | None = None
     pin_auto: frozenset[ProviderName] = frozenset()
+    warnings: tuple[str, ...] = ()
 
     @property
     def holds(self) -> tuple[Hold, ...]:
@@ -85,46 +93,68 @@ class Known:
     run: Run | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What the providers said when they were asked. An approval of the run covers `retirement`, too.
+
+    `untunable` are providers whose base model cannot be trained; `quotes` are by account.
+    """
+
+    retirement: Hold | None = None
+    untunable: Mapping[ProviderName, Hold] = field(default_factory=dict)
+    quotes: Mapping[str, Quote] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+SILENCE: Final = Heard()
+
+
 def make_plan(
     accounts: Sequence[Account],
     specs: Mapping[ProviderName, TrainingSpec],
     dataset: Dataset,
     options: RunOptions,
     *,
-    prices: Mapping[ProviderName, float | None],
+    prices: Mapping[ProviderName, Quote],
     known: Known,
     moderation: Moderation | None = None,
-    retirement: Hold | None = None,
+    heard: Heard = SILENCE,
 ) -> Plan:
-    """Compare what is wanted with what is known.
-
-    `prices` is the estimated price in US dollars of one job at each provider. An approval covers `retirement`, too.
-    """
+    """Compare what is wanted with what is known. `prices` is what one job costs at each provider."""
     used = {account.provider: specs[account.provider] for account in accounts}
-    lines = tuple(
-        _line(account, used[account.provider], dataset, prices[account.provider], known) for account in accounts
-    )
+    lines = tuple(_line(each, used[each.provider], dataset, prices[each.provider], known, heard) for each in accounts)
     plan = Plan(run_id=run_id(dataset.sha256, used), name=options.name, dataset=dataset, specs=used, lines=lines)
     approved = known.run is not None and known.run.approved_at is not None
-    hold = _price_hold(plan, options, known.run) or (None if approved else retirement)
-    return replace(plan, moderation=moderation, hold=hold, pin_auto=options.pin_auto)
+    hold = _price_hold(plan, options, known.run) or (None if approved else heard.retirement)
+    return replace(plan, moderation=moderation, hold=hold, pin_auto=options.pin_auto, warnings=tuple(heard.warnings))
 
 
-def _line(account: Account, spec: TrainingSpec, dataset: Dataset, usd: float | None, known: Known) -> PlanLine:
+def _line(
+    account: Account, spec: TrainingSpec, dataset: Dataset, price: Quote, known: Known, heard: Heard
+) -> PlanLine:
     identity = job_id(dataset.sha256, account.provider, spec, account.name)
     job = known.jobs.get(identity)
     standing = known.standings.get(account.name)
     step, hold = _step(job), None
     if step in {Step.NEW, Step.GO_ON}:
-        hold = job.hold if job and job.hold and job.hold.kind != HoldKind.OVER_BUDGET else None
-        hold = hold or (standing.hold if standing else None) or _over_budget(account, job, usd, known)
+        hold = job.hold if job and job.hold and job.hold.kind not in BY_PLAN else None
+        hold = hold or (standing.hold if standing else None)
+    quote = heard.quotes.get(account.name, price)
+    if step is Step.NEW and hold is None:
+        hold = (
+            _too_large(account, dataset)
+            or heard.untunable.get(account.provider)
+            or _refused(quote)
+            or _over_budget(account, job, quote.usd, known)
+        )
     return PlanLine(
         account=account.name,
         provider=account.provider,
         base_model=spec.base_model,
         job_id=identity,
         step=Step.HELD if hold else step,
-        usd=usd,
+        usd=quote.usd,
+        price_source=quote.source,
         hold=hold,
     )
 
@@ -134,6 +164,24 @@ def _step(job: Job | None) -> Step:
         return Step.NEW
     ends = {State.SUCCEEDED: Step.DONE, State.FAILED: Step.FAILED, State.CANCELLED: Step.CANCELLED}
     return ends.get(job.state, Step.GO_ON)
+
+
+def _too_large(account: Account, dataset: Dataset) -> Hold | None:
+    most = CAPABILITIES[account.provider].maximum_bytes
+    largest = max(part.bytes for part in (dataset.training, dataset.validation) if part)
+    if largest <= most:
+        return None
+    return Hold(
+        HoldKind.FILE_TOO_LARGE,
+        f"the dataset's file has {largest:,} bytes, and {account.provider} takes files of at most {most:,}",
+        "Make the dataset smaller, or train it at a provider that takes larger files.",
+    )
+
+
+def _refused(quote: Quote) -> Hold | None:
+    if quote.refused is None:
+        return None
+    return Hold(HoldKind.PRICE_REFUSED, quote.refused, "Add credit at the provider, or make the dataset smaller.")
 
 
 def _over_budget(account: Account, job: Job | None, usd: float | None, known: Known) -> Hold | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from typing import Final
 
 from orchestrator.core.spec import Auto
 
@@ -15,6 +16,27 @@ class Price:
     usd_per_million_tokens: float
     as_of: date
     source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a job is estimated to cost in USD, and who says so; None is unknown.
+
+    `refused` is why the provider would not let the account pay it.
+    """
+
+    usd: float | None
+    source: str = "unknown"
+    refused: str | None = None
+
+
+UNKNOWN: Final = Quote(None)
+
+
+def by_price_file(tokens: int | None, n_epochs: int | Auto, price: Price | None) -> Quote:
+    """What the price file says of a job."""
+    usd = training_usd(tokens, n_epochs, price)
+    return UNKNOWN if usd is None or price is None else Quote(usd, f"price file, {price.as_of}")
 
 
 def training_usd(tokens: int | None, n_epochs: int | Auto, price: Price | None) -> float | None:

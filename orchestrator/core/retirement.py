@@ -33,14 +33,12 @@ def threshold(job: Job, now: float) -> int | None:
 
 
 def warnings(models: Told, now: float) -> list[str]:
-    """A line for each base model whose fine-tuned models would not live long, or that cannot be tuned."""
-    lines = [f"{name} {model.id} cannot be fine-tuned, its provider says" for name, model in _untunable(models)]
-    lines += [
+    """A line for each base model whose fine-tuned models would not live long."""
+    return [
         f"{name} {model.id}, and every model tuned on it, is shut down {_when(model, days)}"
         for name, model, days in _ending(models, now)
         if days < WARN_DAYS
     ]
-    return lines
 
 
 def retirement_hold(models: Told, now: float) -> Hold | None:
@@ -55,6 +53,18 @@ def retirement_hold(models: Told, now: float) -> Hold | None:
         f"fewer than {HOLD_DAYS} days are left: {'; '.join(short)}",
         "Choose a base model that stays, or another provider; or `orchestrator approve` the run all the same.",
     )
+
+
+def untunable_holds(models: Told) -> dict[ProviderName, Hold]:
+    """Why a provider's jobs are set aside: its base model cannot be trained."""
+    return {
+        name: Hold(
+            HoldKind.NOT_TUNABLE,
+            f"{name} says that {model.id} cannot be fine-tuned",
+            f"Choose another `base_model` in [run.{name}].",
+        )
+        for name, model in _untunable(models)
+    }
 
 
 def _untunable(models: Told) -> list[tuple[ProviderName, RemoteModel]]:

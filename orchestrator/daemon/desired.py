@@ -12,11 +12,10 @@ from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.dataset import Dataset
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.finding import Finding
-from orchestrator.core.hold import Hold
 from orchestrator.core.job import JobId, RunId, job_id, run_id
 from orchestrator.core.moderation import Moderation
-from orchestrator.core.plan import Known, Plan, make_plan
-from orchestrator.core.price import training_usd
+from orchestrator.core.plan import SILENCE, Heard, Known, Plan, make_plan
+from orchestrator.core.price import Quote, by_price_file
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.dataset import Rules, build, encodings, load_prices
 from orchestrator.sources.accounts import AccountsFile, read_accounts
@@ -26,7 +25,7 @@ from orchestrator.sources.targets import references
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
-    """Everything a plan is made of. `prices` is the estimated price in US dollars of one job at each provider.
+    """Everything a plan is made of. `prices` is what one job costs at each provider, by the price file.
 
     `secrets` is what webhooks and alerts need, by the references of the file.
     """
@@ -36,7 +35,7 @@ class Desired:
     secrets: Mapping[str, Secret]
     dataset: Dataset
     findings: Sequence[Finding]
-    prices: Mapping[ProviderName, float | None]
+    prices: Mapping[ProviderName, Quote]
 
     @property
     def listed(self) -> list[Listed]:
@@ -54,7 +53,7 @@ class Desired:
         """The run that is wanted."""
         return run_id(self.dataset.sha256, {a.provider: self.file.specs[a.provider] for a in self.file.accounts})
 
-    def plan(self, known: Known, moderation: Moderation | None = None, retirement: Hold | None = None) -> Plan:
+    def plan(self, known: Known, moderation: Moderation | None = None, heard: Heard = SILENCE) -> Plan:
         """What is to be done, given what is known."""
         return make_plan(
             self.file.accounts,
@@ -64,7 +63,7 @@ class Desired:
             prices=self.prices,
             known=known,
             moderation=moderation,
-            retirement=retirement,
+            heard=heard,
         )
 
 
@@ -86,7 +85,7 @@ def read_desired(accounts_file: Path, datasets: Path, prices_file: Path | None, 
         dataset=built.dataset,
         findings=built.checked.findings,
         prices={
-            provider: training_usd(
+            provider: by_price_file(
                 built.tokens.get(spec.base_model), spec.n_epochs, prices.find(provider, spec.base_model)
             )
             for provider, spec in file.specs.items()

@@ -12,6 +12,7 @@ from orchestrator.core.account import Account, Identity
 from orchestrator.core.capabilities import Capabilities
 from orchestrator.core.loss import Loss
 from orchestrator.core.moderation import Verdict
+from orchestrator.core.price import Quote
 from orchestrator.core.remote import PartedUpload, RemoteEvent, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.core.secret import Secret
 from orchestrator.core.spec import TrainingSpec
@@ -144,6 +145,13 @@ class Uploader(Protocol):
 
     async def cancel_upload(self, upload_id: str) -> None:
         """End an upload in parts that was never completed. One that is over already is fine."""
+
+
+class Quoting(Protocol):
+    """A provider whose `capabilities.quotes` is true."""
+
+    async def quote(self, order: JobOrder) -> Quote | None:
+        """What it estimates that the job would cost; None where it has no estimate. Creates nothing."""
 
 
 Connect = Callable[[Account, Secret], Provider]

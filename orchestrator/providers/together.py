@@ -16,6 +16,7 @@ from orchestrator.core.account import Account, Identity, ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, Capabilities
 from orchestrator.core.errors import QuotaExhausted, RemoteMissing, RequestRejected
 from orchestrator.core.loss import MOST_POINTS, Loss
+from orchestrator.core.price import Quote
 from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
@@ -130,6 +131,19 @@ class TogetherProvider:
             body = _asked(order) | _hyperparameters(order.spec) | {"suffix": suffix}
             return self._job(await self._rest.post("/fine-tunes", body))
 
+    async def quote(self, order: JobOrder) -> Quote | None:
+        spec = _hyperparameters(order.spec)
+        asked = {name: spec[name] for name in ("n_epochs", "training_method", "training_type") if name in spec}
+        try:
+            async with self._rest.reading():
+                told = await self._rest.post("/fine-tunes/estimate-price", _asked(order) | asked)
+        except RequestRejected:
+            return None  # no estimate, which is no reason against the job
+        usd = told.get("estimated_total_price")
+        refused = told.get("allowed_to_proceed") is False
+        why = f"the provider estimates ${usd} and the account's limit is ${told.get('user_limit')}"
+        return Quote(usd, "together's estimate", why if refused else None) if usd is not None or refused else None
+
     async def get_job(self, remote_job_id: str) -> RemoteJob:
         async with self._rest.reading():
             return self._job(await self._rest.get(f"/fine-tunes/{remote_job_id}"))
@@ -185,20 +199,10 @@ class TogetherProvider:
             return await self._rest.get(f"/files/{file_id}")
 
     async def _check_funds(self, order: JobOrder) -> None:
-        """Ask what the job would cost, and whether the account may: a refusal here has created nothing."""
-        spec = _hyperparameters(order.spec)
-        asked = {name: spec[name] for name in ("n_epochs", "training_method", "training_type") if name in spec}
-        try:
-            async with self._rest.reading():
-                estimate = await self._rest.post("/fine-tunes/estimate-price", _asked(order) | asked)
-        except RequestRejected:
-            return  # no estimate, which is no reason against the job
-        if estimate.get("allowed_to_proceed") is False:
-            raise QuotaExhausted(
-                f"the provider estimates ${estimate.get('estimated_total_price')} and the account's limit is "
-                f"${estimate.get('user_limit')}",
-                account=self._account.name,
-            )
+        """A refusal here has created nothing."""
+        quote = await self.quote(order)
+        if quote and quote.refused:
+            raise QuotaExhausted(quote.refused, account=self._account.name)
 
     def _job(self, job: Mapping[str, Any]) -> RemoteJob:
         raw = str(job["status"])

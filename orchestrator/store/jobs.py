@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     BindParameter,
@@ -40,6 +40,9 @@ from orchestrator.store.tables import accounts as account_table
 from orchestrator.store.tables import jobs, run_jobs
 from orchestrator.store.tables import runs as run_table
 from orchestrator.store.wakeups import WakeUp, promise
+
+NOT_OURS: Final = ("id", "run_id", "estimated_usd", "retires_on", "gone_at")
+"""What is not written with an outcome: it may have changed since the job was loaded, and by others only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +174,7 @@ async def record(
     """
     job = outcome.job
     values = job_row(job) | {"same_id": job.id, "version_before": job.version - 1}
-    for others in ("id", "run_id", "retires_on", "gone_at"):  # may have changed meanwhile, and are not ours to change
+    for others in NOT_OURS:
         del values[others]
     result = await connection.execute(_RECORD, values)
     if result.rowcount == 0:
@@ -191,6 +194,12 @@ async def record(
     if outcome.before in AT_PROVIDER and job.state in ENDS:
         await _wake(connection, _WAKE_READY, at, job.account)
     return True
+
+
+async def price(connection: AsyncConnection, prices: Mapping[JobId, float | None]) -> None:
+    """Note what jobs are estimated to cost."""
+    for job_id, usd in prices.items():
+        await connection.execute(update(jobs).where(jobs.c.id == job_id).values(estimated_usd=usd))
 
 
 async def _keep(connection: AsyncConnection, outcome: Outcome, at: float) -> None:

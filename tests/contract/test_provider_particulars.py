@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from fake_openai_dialects import Forgetful, Refusing, Silent
@@ -31,10 +31,11 @@ from orchestrator.core.errors import (
     TemporaryError,
     UnknownOutcome,
 )
+from orchestrator.core.price import Quote
 from orchestrator.core.remote import JobStatus, RemoteModel
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers import openai
-from orchestrator.providers.base import Deadline
+from orchestrator.providers.base import Deadline, Quoting
 from orchestrator.providers.openai_forms import model_of
 from orchestrator.providers.transport import shared_client
 from orchestrator.sandbox import Fault, SandboxSettings
@@ -163,6 +164,22 @@ async def test_together_does_not_create_what_the_account_may_not_pay(tmp_path: P
     with pytest.raises(QuotaExhausted, match=r"estimates \$1.5 and the account's limit is \$1.0"):
         await provider.create_job(bench.order(file), bench.deadline())
     assert bench.jobs("poor") == 0
+
+
+async def test_together_tells_its_price_once_the_file_is_there(tmp_path: Path) -> None:
+    bench = TogetherBench(tmp_path)
+    quotes = {}
+    for name in ("acme", "poor", "unestimated"):
+        provider = bench.provider(name)
+        order = bench.order(await bench.ready_file(provider))
+        quotes[name] = await cast(Quoting, provider).quote(order)
+    refusal = "the provider estimates $1.5 and the account's limit is $1.0"
+    assert quotes == {
+        "acme": Quote(1.5, "together's estimate"),
+        "poor": Quote(1.5, "together's estimate", refusal),
+        "unestimated": None,
+    }
+    assert bench.jobs() == 0
 
 
 async def test_together_goes_on_without_an_estimate(tmp_path: Path) -> None:

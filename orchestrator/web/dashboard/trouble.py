@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from orchestrator.core.errors import Failure
-from orchestrator.core.hold import HoldKind
+from orchestrator.core.hold import BY_PLAN, HoldKind
 from orchestrator.core.lifecycle import State
 from orchestrator.core.verb import Verb
 from orchestrator.status import HELD, Cause, Health, JobView, RunView
@@ -91,5 +91,4 @@ def _trouble(cause: Cause, *, alone: bool) -> Trouble:
 def _verb(cause: Cause) -> Verb | None:
     if not cause.held:
         return Verb.RETRY
-    by_file = {HoldKind.OVER_BUDGET, HoldKind.ACCOUNT_REMOVED}
-    return None if cause.error.kind in by_file else Verb.RELEASE
+    return None if cause.error.kind in BY_PLAN | {HoldKind.ACCOUNT_REMOVED} else Verb.RELEASE

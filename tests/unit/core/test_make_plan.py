@@ -9,12 +9,14 @@ import pytest
 from core_values import DATASET, FOR_EVER, NOW, SPEC, a_job, a_run, a_standing, an_account
 
 from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.dataset import Dataset
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.job import Job, job_id, run_id
 from orchestrator.core.lifecycle import State
 from orchestrator.core.moderation import Moderated, Moderation
 from orchestrator.core.options import RunOptions
-from orchestrator.core.plan import Known, Plan, Step, make_plan
+from orchestrator.core.plan import SILENCE, Heard, Known, Plan, Step, make_plan
+from orchestrator.core.price import Quote
 from orchestrator.core.run import Run, Standing
 
 OPENAI, NEBIUS = ProviderName.OPENAI, ProviderName.NEBIUS
@@ -31,6 +33,7 @@ def plan(
     run: Run | None = None,
     prices: Mapping[ProviderName, float | None] | None = None,
     moderation: Moderation | None = None,
+    heard: Heard = SILENCE,
     **options: Any,
 ) -> Plan:
     known = Known(
@@ -44,7 +47,8 @@ def plan(
         SPECS,
         DATASET,
         RunOptions(name="support", **options),
-        prices={OPENAI: 2.0, NEBIUS: None} if prices is None else prices,
+        prices={name: Quote(usd, "price file") for name, usd in (prices or {OPENAI: 2.0, NEBIUS: None}).items()},
+        heard=heard,
         known=known,
         moderation=moderation,
     )
@@ -227,3 +231,38 @@ def test_the_run_is_made_of_the_specs_in_use_only() -> None:
 
 def test_a_further_account_is_not_another_run() -> None:
     assert plan(an_account("a")).run_id == plan(an_account("a"), an_account("b")).run_id
+
+
+def test_the_providers_own_estimate_comes_before_the_price_file() -> None:
+    [line] = plan(heard=Heard(quotes={"acme": Quote(7.0, "together's estimate")})).lines
+    assert (line.usd, line.price_source) == (7.0, "together's estimate")
+    [line] = plan(heard=Heard(quotes={"other": Quote(7.0)})).lines
+    assert (line.usd, line.price_source) == (2.0, "price file")
+
+
+@pytest.mark.parametrize(
+    ("heard", "kind"),
+    [
+        (Heard(quotes={"acme": Quote(7.0, "x", "the account's limit is $1")}), HoldKind.PRICE_REFUSED),
+        (Heard(untunable={OPENAI: Hold(HoldKind.NOT_TUNABLE, "it cannot", "choose")}), HoldKind.NOT_TUNABLE),
+    ],
+)
+def test_what_a_provider_refuses_is_held_until_it_is_submitted(heard: Heard, kind: HoldKind) -> None:
+    [line] = plan(heard=heard).lines
+    assert line.step is Step.HELD
+    assert line.hold is not None
+    assert line.hold.kind == kind
+    assert line.hold.hint
+    [line] = plan(heard=heard, jobs=[known_job(State.RUNNING)]).lines
+    assert (line.step, line.hold) == (Step.GO_ON, None)
+
+
+def test_a_file_that_a_provider_does_not_take_is_held_there_and_nowhere_else() -> None:
+    part = replace(DATASET.training, bytes=600_000_000)
+    accounts = (an_account("o"), an_account("n", provider=NEBIUS))
+    known = Known(jobs={}, standings={}, committed_usd={}, run=None)
+    options = RunOptions(name="support")
+    prices = {OPENAI: Quote(1.0), NEBIUS: Quote(1.0)}
+    made = make_plan(accounts, SPECS, Dataset(training=part), options, prices=prices, known=known)
+    assert [line.hold and line.hold.kind for line in made.lines] == [None, HoldKind.FILE_TOO_LARGE]
+    assert "512,000,000" in (made.lines[1].hold or OVER_BUDGET).reason

@@ -9,9 +9,10 @@ from core_values import DATASET, SPEC, a_run, an_account
 from orchestrator.core.account import ProviderName
 from orchestrator.core.hold import HoldKind
 from orchestrator.core.options import RunOptions
-from orchestrator.core.plan import Known, Plan, make_plan
+from orchestrator.core.plan import Heard, Known, Plan, make_plan
+from orchestrator.core.price import Quote
 from orchestrator.core.remote import RemoteModel
-from orchestrator.core.retirement import days_left, retirement_hold, warnings
+from orchestrator.core.retirement import days_left, retirement_hold, untunable_holds, warnings
 from orchestrator.core.run import Run
 
 NOW = 1_795_392_000.0  # 2026-11-23
@@ -56,7 +57,10 @@ def test_the_hold_says_the_date_and_what_to_do() -> None:
 
 
 def test_what_cannot_be_tuned_is_said() -> None:
-    assert warnings(told(None, tunable=False), NOW) == ["openai m cannot be fine-tuned, its provider says"]
+    held = untunable_holds(told(None, tunable=False))[OPENAI]
+    assert (held.kind, held.reason) == (HoldKind.NOT_TUNABLE, "openai says that m cannot be fine-tuned")
+    assert "[run.openai]" in held.hint
+    assert untunable_holds(told(None)) == untunable_holds(told(None, tunable=True)) == {}
     assert warnings(told(None, tunable=True), NOW) == []
 
 
@@ -66,9 +70,9 @@ def plan(run: Run | None, usd: float = 1.0) -> Plan:
         {OPENAI: SPEC},
         DATASET,
         RunOptions(name="t", max_total_usd=10.0),
-        prices={OPENAI: usd},
+        prices={OPENAI: Quote(usd)},
         known=Known(jobs={}, standings={}, committed_usd={}, run=run),
-        retirement=retirement_hold(told(date(2026, 12, 13)), NOW),
+        heard=Heard(retirement=retirement_hold(told(date(2026, 12, 13)), NOW)),
     )
 
 
