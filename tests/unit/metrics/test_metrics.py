@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from metric_names import every_name
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
@@ -173,12 +174,6 @@ def test_nobody_watches_for_nothing() -> None:
     from orchestrator.core.watch import NOBODY
 
     assert measured(provider, ProviderName.OPENAI, NOBODY, lambda: 0.0) is provider
-
-
-def every_name(metric: Metric) -> set[str]:
-    if metric.kind == "histogram":
-        return {f"{metric.name}_{part}" for part in ("bucket", "count", "sum")}
-    return {metric.name}
 
 
 @pytest.mark.parametrize("metric", TABLE, ids=lambda metric: metric.name)

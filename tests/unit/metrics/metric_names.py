@@ -1,0 +1,11 @@
+"""What a metric is called in what is scraped."""
+
+from __future__ import annotations
+
+from orchestrator.metrics import Metric
+
+
+def every_name(metric: Metric) -> set[str]:
+    if metric.kind == "histogram":
+        return {f"{metric.name}_{part}" for part in ("bucket", "count", "sum")}
+    return {metric.name}
