@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -52,8 +53,8 @@ class Inside:
         self._metrics = metrics
         self._now = now
 
-    def program(self) -> Program:
-        """All of them."""
+    def program(self, stopping: asyncio.Event) -> Program:
+        """All of them; `stopping` ends what streams."""
         from orchestrator.web.program import Program
 
         return Program(
@@ -65,6 +66,8 @@ class Inside:
             token_used=self.token_used,
             session_key=self.session_key(),
             hear=self.hear,
+            committed=self._database.committed,
+            stopping=stopping,
         )
 
     async def call(

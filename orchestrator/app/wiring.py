@@ -257,7 +257,7 @@ class App:
         scheduler.every(PRUNE_SECONDS, "prune", dispatch.prune)
         return dispatch
 
-    def web(self, service: Service) -> WebServer:
+    def web(self, service: Service, stopping: asyncio.Event) -> WebServer:
         """The door for browsers and scripts."""
         from orchestrator.web.api import create_web  # half a second that only `serve` needs
         from orchestrator.web.server import WebServer
@@ -265,7 +265,7 @@ class App:
         settings = self.settings
         hide_tokens(settings, self._redact)
         inside = Inside(self.database, settings, service, self.incoming, self.clock.now, self.log, self.metrics)
-        return WebServer(create_web(inside.program()), settings.host, settings.port)
+        return WebServer(create_web(inside.program(stopping)), settings.host, settings.port)
 
     async def look(self) -> status.Status:
         """The current run as it is."""

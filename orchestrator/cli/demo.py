@@ -57,7 +57,7 @@ async def _demo(folder: Path, redact: Redactor, *, keep: bool) -> int:
 async def _show(app: App, sandbox_port: int, *, keep: bool) -> int:
     stopping = follow.stop_signals()
     service = app.service(start=True)
-    web = app.web(service)
+    web = app.web(service, stopping)
     url = f"http://127.0.0.1:{await web.start()}/"
     try:
         await service.start()
@@ -73,6 +73,7 @@ async def _show(app: App, sandbox_port: int, *, keep: bool) -> int:
             await stopping.wait()
         return DONE if status.succeeded else FAILED
     finally:
+        stopping.set()
         await service.stop()
         await web.stop()
 

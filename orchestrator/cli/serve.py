@@ -22,8 +22,8 @@ async def serve(app: App, environ: Mapping[str, str]) -> int:
     """Converge, follow, answer. SIGTERM and SIGINT stop it, SIGHUP reads settings and accounts file again."""
     with sole_owner(app.settings):
         service = app.service(start=True)
-        web = app.web(service)
         stopping = stop_signals()
+        web = app.web(service, stopping)
         reloads: set[asyncio.Task[None]] = set()
 
         def reload() -> None:

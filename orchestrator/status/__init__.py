@@ -5,10 +5,11 @@ who show a part. A read never changes anything.
 """
 
 from orchestrator.status.access import tokens
-from orchestrator.status.account import AccountView, Entry, RunJob, read_account
+from orchestrator.status.account import AccountLine, AccountView, Entry, RunJob, list_accounts, read_account, read_job
 from orchestrator.status.asking import asked
 from orchestrator.status.curves import curves, losses_of_job, losses_of_run
-from orchestrator.status.history import DatasetRow, DatasetView, RunLine, list_runs, read_dataset
+from orchestrator.status.happened import Line, events_after, newest_event
+from orchestrator.status.history import DatasetRow, DatasetView, RunLine, list_datasets, list_runs, read_dataset
 from orchestrator.status.listing import HELD, Cause, Glance, Listing, Share, glance, list_jobs, names
 from orchestrator.status.tally import Tally, tally
 from orchestrator.status.views import Health, JobView, RunView, Status, iso, plain
@@ -17,6 +18,7 @@ from orchestrator.status.whole import SCHEMA, as_json, look
 __all__ = [
     "HELD",
     "SCHEMA",
+    "AccountLine",
     "AccountView",
     "Cause",
     "DatasetRow",
@@ -25,6 +27,7 @@ __all__ = [
     "Glance",
     "Health",
     "JobView",
+    "Line",
     "Listing",
     "RunJob",
     "RunLine",
@@ -35,17 +38,22 @@ __all__ = [
     "as_json",
     "asked",
     "curves",
+    "events_after",
     "glance",
     "iso",
+    "list_accounts",
+    "list_datasets",
     "list_jobs",
     "list_runs",
     "look",
     "losses_of_job",
     "losses_of_run",
     "names",
+    "newest_event",
     "plain",
     "read_account",
     "read_dataset",
+    "read_job",
     "tally",
     "tokens",
 ]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from orchestrator.core.errors import Failure
-from orchestrator.core.run import Run
+from orchestrator.core.job import JobId
+from orchestrator.core.run import Run, Standing
 from orchestrator.status.views import JobView, job_view
 from orchestrator.store import accounts, events, jobs, runs
 from orchestrator.store.database import Database
 from orchestrator.store.events import Entry
 
-__all__ = ["AccountView", "Entry", "RunJob", "read_account"]
+__all__ = ["AccountLine", "AccountView", "Entry", "RunJob", "list_accounts", "read_account", "read_job"]
 
 EVENTS = 200
 
@@ -29,8 +31,8 @@ class RunJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccountView:
-    """The account, its jobs, the current run's first, and the newest of its events, the newest first."""
+class AccountLine:
+    """What is known of an account without its jobs."""
 
     name: str
     provider: str
@@ -41,8 +43,31 @@ class AccountView:
     verified_at: float | None
     removed_at: float | None
     hold: Failure | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountView(AccountLine):
+    """The account, its jobs, the current run's first, and the newest of its events, the newest first."""
+
     jobs: tuple[RunJob, ...]
     events: tuple[Entry, ...]
+
+
+async def list_accounts(database: Database, now: float, *, limit: int, after: str = "") -> list[AccountLine]:
+    """Every account that is or was listed, by name, those after this name."""
+    async with database.read() as connection:
+        standings = await accounts.page(connection, after, limit)
+    return [AccountLine(**_known(standing, now)) for standing in standings]
+
+
+async def read_job(database: Database, job_id: str, now: float) -> RunJob | None:
+    """The job with this id, or None where there is none."""
+    async with database.read() as connection:
+        loaded = await jobs.load(connection, JobId(job_id))
+        if loaded is None:
+            return None
+        latest = await events.newest(connection, [loaded.job.id])
+    return _run_job(loaded.run, job_view(loaded.job, loaded.run, loaded.standing, latest.get(loaded.job.id), now))
 
 
 async def read_account(database: Database, name: str, now: float) -> AccountView | None:
@@ -59,20 +84,26 @@ async def read_account(database: Database, name: str, now: float) -> AccountView
         _run_job(known[job.run_id], job_view(job, known[job.run_id], standing, latest.get(job.id), now))
         for job in mine
     ]
-    hold = standing.hold if standing.hold and standing.hold.holds(now) else None
     return AccountView(
-        name=name,
-        provider=standing.provider,
-        organization=standing.organization,
-        project=standing.project,
-        labels=standing.labels,
-        key_fingerprint=standing.key_fingerprint,
-        verified_at=standing.verified_at,
-        removed_at=standing.removed_at,
-        hold=hold.failure if hold else None,
+        **_known(standing, now),
         jobs=tuple(sorted(listed, key=lambda each: (each.current, each.job.created_at), reverse=True)),
         events=tuple(reversed(history)),
     )
+
+
+def _known(standing: Standing, now: float) -> dict[str, Any]:
+    hold = standing.hold if standing.hold and standing.hold.holds(now) else None
+    return {
+        "name": standing.name,
+        "provider": standing.provider,
+        "organization": standing.organization,
+        "project": standing.project,
+        "labels": standing.labels,
+        "key_fingerprint": standing.key_fingerprint,
+        "verified_at": standing.verified_at,
+        "removed_at": standing.removed_at,
+        "hold": hold.failure if hold else None,
+    }
 
 
 def _run_job(run: Run, job: JobView) -> RunJob:

@@ -9,7 +9,7 @@ from orchestrator.store import runs, selected
 from orchestrator.store.database import Database
 from orchestrator.store.runs import DatasetRow
 
-__all__ = ["DatasetRow", "DatasetView", "RunLine", "list_runs", "read_dataset"]
+__all__ = ["DatasetRow", "DatasetView", "RunLine", "list_datasets", "list_runs", "read_dataset"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,18 @@ async def list_runs(database: Database) -> tuple[RunLine, ...]:
     return tuple(
         RunLine(run=run_view(run, datasets[run.dataset_sha256]), current=run.current, counts=counts.get(run.id, {}))
         for run in every
+    )
+
+
+async def list_datasets(database: Database) -> tuple[DatasetView, ...]:
+    """Every dataset that a run was made of, the newest first."""
+    lines = await list_runs(database)
+    async with database.read() as connection:
+        rows = await runs.dataset_rows(connection)
+    used = dict.fromkeys(line.run.dataset_sha256 for line in lines)
+    return tuple(
+        DatasetView(dataset=rows[sha256], runs=tuple(line for line in lines if line.run.dataset_sha256 == sha256))
+        for sha256 in used
     )
 
 

@@ -29,6 +29,12 @@ async def some(connection: AsyncConnection, names: Collection[str]) -> dict[str,
     return {row.name: standing_from(row) for row in rows}
 
 
+async def page(connection: AsyncConnection, after: str, limit: int) -> list[Standing]:
+    """Accounts by name, those after this name."""
+    query = select(*STANDING_COLUMNS).where(accounts.c.name > after).order_by(accounts.c.name).limit(limit)
+    return [standing_from(row) for row in await connection.execute(query)]
+
+
 async def save(connection: AsyncConnection, standing: Standing) -> None:
     """Insert or replace."""
     values = standing_row(standing)

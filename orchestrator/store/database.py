@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -78,6 +79,11 @@ class Database:
             raise
         self.outage.end()
         return result
+
+    @property
+    def committed(self) -> asyncio.Event:
+        """Set at each commit of this process; whoever waits for the next one clears it."""
+        return self._writer.committed
 
     @asynccontextmanager
     async def dedicated(self) -> AsyncIterator[Any]:

@@ -32,6 +32,13 @@ class Entry:
     message: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line(Entry):
+    """A line and its number: what was written later has the larger one."""
+
+    id: int
+
+
 _COLUMNS = [column for column in events.c if column.name != "id"]
 
 
@@ -68,6 +75,21 @@ async def of_account(connection: AsyncConnection, account: str, limit: int = 100
     """The account's history, oldest first."""
     query = select(*_COLUMNS).where(events.c.account == account).order_by(events.c.id.desc()).limit(limit)
     return [Entry(**row._mapping) for row in reversed((await connection.execute(query)).all())]
+
+
+async def after(
+    connection: AsyncConnection, number: int, *, limit: int, account: str = "", run: str = "", job: str = ""
+) -> list[Line]:
+    """The lines with larger numbers, of everything or of one account, run or job; the oldest first."""
+    wanted = ((events.c.account, account), (events.c.run_id, run), (events.c.job_id, job))
+    conditions = [column == value for column, value in wanted if value]
+    query = select(events).where(events.c.id > number, *conditions).order_by(events.c.id).limit(limit)
+    return [Line(**row._mapping) for row in await connection.execute(query)]
+
+
+async def last(connection: AsyncConnection) -> int:
+    """The number of the newest line; 0 where there is none."""
+    return (await connection.execute(select(func.max(events.c.id)))).scalar_one() or 0
 
 
 async def latest(connection: AsyncConnection, run_id: RunId) -> dict[str, Entry]:

@@ -29,6 +29,8 @@ class Writer:
         self._schedule = schedule
         self._pending: list[_Pending] = []
         self._task: asyncio.Task[None] | None = None
+        self.committed = asyncio.Event()
+        """Set at each commit; whoever waits for the next one clears it."""
 
     async def __call__(self, change: Change[T]) -> T:
         """Return the change's result once it is committed. Cancelling the caller does not take the change back."""
@@ -68,6 +70,7 @@ class Writer:
             for _, future in batch:
                 _settle(future, error=error)
             return True
+        self.committed.set()
         for (_, future), result in zip(batch, results, strict=True):
             _settle(future, result=result)
         return True

@@ -6,41 +6,45 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from orchestrator.core.selection import Selection
+from orchestrator.core.account import ProviderName
+from orchestrator.core.lifecycle import State
 from orchestrator.core.verb import OF_ACCOUNTS, Verb
 from orchestrator.web.asking import Asking
+from orchestrator.web.documents import Document, Text
 from orchestrator.web.principal import Principal, principal
 from orchestrator.web.program import Program
+from orchestrator.web.reading import selection
 
 Who = Annotated[Principal, Depends(principal)]
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000, pattern=r"^[^\x00]*$")]
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    model_config = ConfigDict(extra="forbid")
 
-    reason: str = Field("", max_length=1000, description="Kept in the record.")
+    reason: Reason = Field("", description="Kept in the record.")
 
 
 class Named(_Body):
     """These accounts."""
 
-    accounts: list[str] = Field(min_length=1)
+    accounts: list[Text] = Field(min_length=1)
     expect: int | None = Field(None, description="How many accounts are meant; refused when it is not so.")
 
 
 class Filter(BaseModel):
     """As on the dashboard: what is left out matches everything."""
 
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    model_config = ConfigDict(extra="forbid")
 
-    state: str = Field("", description="A state of the job.")
+    state: State | None = Field(None, description="Only jobs in this state.")
     held: bool | None = Field(None, description="Whether the job is set aside.")
-    provider: str = ""
-    label: str = ""
-    error: str = Field("", description="The `kind` of what keeps the job from going on, or ended it.")
-    text: str = Field("", description="Anywhere in names, labels, ids and errors.")
+    provider: ProviderName | None = None
+    label: Text = ""
+    error: Text = Field("", description="The `kind` of what keeps the job from going on, or ended it.")
+    text: Text = Field("", description="Anywhere in names, labels, ids and errors.")
 
 
 class Matching(_Body):
@@ -61,12 +65,12 @@ class Approval(BaseModel):
 class Waiver(BaseModel):
     """The current run, although its chats were not moderated."""
 
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    model_config = ConfigDict(extra="forbid")
 
-    reason: str = Field(max_length=1000, pattern=r"\S", description="Why; stays in the run's record.")
+    reason: Annotated[Reason, StringConstraints(pattern=r"\S")] = Field(description="Why; stays in the run's record.")
 
 
-class Done(BaseModel):
+class Done(Document):
     """What was asked of whom; the service sees to it."""
 
     action: Verb
@@ -107,8 +111,8 @@ class Actions:
             if isinstance(body, Named):
                 asked = asking.of_accounts(verb, who, body.accounts, expect=body.expect, reason=body.reason)
             else:
-                selection = Selection(**body.filter.model_dump())
-                asked = asking.of_matching(verb, who, selection, expect=body.expect, reason=body.reason)
+                chosen = selection(**body.filter.model_dump())
+                asked = asking.of_matching(verb, who, chosen, expect=body.expect, reason=body.reason)
             return _done(verb, await asked)
 
         ask.__doc__ = SUMMARIES[verb]

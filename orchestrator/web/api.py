@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import partial
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
@@ -12,13 +14,17 @@ from fastapi.staticfiles import StaticFiles
 from orchestrator.status import as_json, look
 from orchestrator.web.actions import Actions
 from orchestrator.web.dashboard.routes import Dashboard
+from orchestrator.web.documents import Alive, Ready, Whole
 from orchestrator.web.door import Door
+from orchestrator.web.events import Events
 from orchestrator.web.guard import Guard
 from orchestrator.web.headers import etag, unchanged
 from orchestrator.web.login import Login
+from orchestrator.web.openapi import describe
 from orchestrator.web.pages import STATIC_FOLDER
 from orchestrator.web.problem import explain_errors
 from orchestrator.web.program import Program
+from orchestrator.web.reading import Reading
 from orchestrator.web.scrape import Scrape
 from orchestrator.web.webhooks import Webhooks
 
@@ -28,8 +34,10 @@ def create_web(program: Program) -> FastAPI:
     door = Door(program)
     app = FastAPI(title="orchestrator", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.include_router(Api(program).routes)
-    app.include_router(Actions(program).routes, prefix="/api/v1")
     app.include_router(Scrape(program).routes)
+    for part in (Reading(program), Events(program, door), Actions(program)):
+        app.include_router(part.routes, prefix="/api/v1")
+    describe(app)
     app.include_router(Dashboard(program).routes)
     app.include_router(Login(door).routes)
     app.include_router(Webhooks(program).routes)
@@ -39,18 +47,24 @@ def create_web(program: Program) -> FastAPI:
     return app
 
 
+Answers = dict[int | str, dict[str, Any]]
+
+
 class Api:
     """The read model as JSON, and two probes."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self.routes = APIRouter()
-        self.routes.add_api_route("/status", self.status, methods=["GET"])
-        self.routes.add_api_route("/healthz", self.healthz, methods=["GET"])
-        self.routes.add_api_route("/readyz", self.readyz, methods=["GET"])
+        self.routes = APIRouter(tags=["status"])
+        add = partial(self.routes.add_api_route, methods=["GET"])
+        held: Answers = {304: {"description": "Nothing has changed since the answer with that `ETag`."}}
+        add("/status", self.status, response_model=Whole, responses=held, operation_id="status")
+        add("/healthz", self.healthz, response_model=Alive, operation_id="healthz")
+        not_ready: Answers = {503: {"model": Ready, "description": "What it cannot do now."}}
+        add("/readyz", self.readyz, response_model=Ready, responses=not_ready, operation_id="readyz")
 
     async def status(self, request: Request) -> Response:
-        """The whole picture. `problem` is why the accounts file as it is now is not in force."""
+        """The whole picture in one answer: the current run and every job of it."""
         problem = (await self._program.health()).problem
         document = as_json(await self._program.call(look, self._program.now())) | {
             "problem": asdict(problem) if problem else None

@@ -37,7 +37,13 @@ def problem(
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     extras = {"kind": kind, "hint": hint}
     body |= {name: value for name, value in extras.items() if value}
-    return JSONResponse(body, status, headers, media_type="application/problem+json")
+    content = {name: _printable(value) if isinstance(value, str) else value for name, value in body.items()}
+    return JSONResponse(content, status, headers, media_type="application/problem+json")
+
+
+def _printable(text: str) -> str:
+    """Without what UTF-8 cannot say: a request may have put anything into a text."""
+    return text.encode(errors="replace").decode()
 
 
 def explain(error: OrchestratorError) -> JSONResponse:

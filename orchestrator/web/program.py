@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from orchestrator.core.token import Token
@@ -37,3 +38,7 @@ class Program:
     token_used: Callable[[Token], Awaitable[None]]
     session_key: bytes
     hear: Hear
+    committed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set whenever this process has written something; whoever waits for the next time clears it."""
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the process is asked to end: streams end with it."""

@@ -18,7 +18,7 @@ class Scrape:
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self.routes = APIRouter()
+        self.routes = APIRouter(include_in_schema=False)
         self.routes.add_api_route("/metrics", self.metrics, methods=["GET"])
 
     async def metrics(self) -> Response:

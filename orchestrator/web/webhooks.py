@@ -18,7 +18,7 @@ class Webhooks:
 
     def __init__(self, program: Program) -> None:
         self._hear = program.hear
-        self.routes = APIRouter()
+        self.routes = APIRouter(include_in_schema=False)
         self.routes.add_api_route("/webhooks/openai/{account}", self.receive, methods=["POST"])
 
     async def receive(self, account: str, request: Request) -> Response:

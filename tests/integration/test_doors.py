@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
@@ -25,6 +28,7 @@ from orchestrator.settings import load_settings
 from orchestrator.store import tokens
 from orchestrator.store.database import Database
 from orchestrator.web.api import create_web
+from orchestrator.web.server import WebServer
 
 OPERATOR = "orch_operator-of-the-tests"
 READER = "orch_reader-of-the-tests"
@@ -35,10 +39,11 @@ class Served:
 
     def __init__(self, database: Database) -> None:
         self.now = NOW
+        self.stopping = asyncio.Event()
         silent = cast(Any, SimpleNamespace(silent_for=0.0, problem=None, nudge=None))
         deaf, log = cast(Any, None), structlog.get_logger()
         self.inside = Inside(database, load_settings({}), silent, deaf, lambda: self.now, log, Metrics("1"))
-        self.app = create_web(self.inside.program())
+        self.app = create_web(self.inside.program(self.stopping))
 
     def client(self, token: str = "") -> httpx2.AsyncClient:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -167,3 +172,49 @@ async def test_a_start_is_on_record_once(database: Database) -> None:
         run = await control.start(database, by="me", now=moment)
         assert run.started_at == NOW
     assert await causes(database) == [("me", "started", None)]
+
+
+async def test_what_happens_is_told_as_it_happens_and_taken_up_where_it_was_lost(
+    database: Database, served: Served
+) -> None:
+    server = WebServer(served.app, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{await server.start()}/api/v1/events"
+    headers = {"Authorization": f"Bearer {READER}", "Accept": "text/event-stream"}
+    async with httpx2.AsyncClient(headers=headers, timeout=30) as client:
+        async with client.stream("GET", url, params={"after": 0}) as stream:
+            assert stream.headers["content-type"].startswith("text/event-stream")
+            lines = stream.aiter_lines()
+            assert [await anext(lines), await anext(lines)] == ["retry: 2000", ""]
+            assert [(await next_event(lines))["note"] for _ in range(2)] == ["token created"] * 2
+            await control.hold_accounts(database, ["acme"], reason="a reason", by="me", now=NOW)
+            held = await next_event(lines)
+            assert (held["event"], held["account"], held["note"]) == ("account", "acme", "held")
+        await control.release_accounts(database, ["acme"], by="me", now=NOW)
+        lost = {"Last-Event-ID": held["id"]}
+        async with client.stream("GET", url, params={"account": "acme"}, headers=lost) as stream:
+            lines = stream.aiter_lines()
+            assert (await next_event(lines))["note"] == "released"
+            served.stopping.set()
+            assert "event: account" not in [line async for line in lines], "it ends, and nothing was told twice"
+    await server.stop()
+
+
+async def next_event(lines: AsyncIterator[str]) -> dict[str, Any]:
+    """The data of the next event, its id and name as the stream says them."""
+    event: dict[str, Any] = {}
+    async for line in lines:
+        name, _, value = line.partition(": ")
+        event |= json.loads(value) if name == "data" else {name: value}
+        if name == "data":
+            return event | {"id": str(event["id"])}
+    raise AssertionError("the stream has ended")
+
+
+async def test_the_history_in_pages(database: Database, served: Served) -> None:
+    async with served.client(READER) as client:
+        first = (await client.get("/api/v1/events", params={"limit": 1})).json()
+        rest = (await client.get("/api/v1/events", params={"after": first["next"]})).json()
+        none = (await client.get("/api/v1/events", params={"account": "acme"})).json()
+    notes = [(event["kind"], event["note"], event["message"]) for event in first["events"] + rest["events"]]
+    assert notes == [("service", "token created", "ops, operator"), ("service", "token created", "eyes, reader")]
+    assert (rest["next"], none) == (None, {"events": [], "next": None})

@@ -191,10 +191,10 @@ class Service:
         self.heard.append((account, body))
         return headers.get("webhook-signature") == "good"
 
-    def client(self, origin: str = "http://127.0.0.1:8080", **headers: str) -> httpx2.AsyncClient:
-        program = Program(
+    def program(self, call: Any = None) -> Program:
+        return Program(
             now=lambda: self.now,
-            call=self._call,
+            call=call or self._call,
             health=self._feel,
             metrics=repr_of,
             tokens=self._tokens,
@@ -202,7 +202,9 @@ class Service:
             session_key=b"of the tests",
             hear=self._hear,
         )
-        transport = httpx2.ASGITransport(app=create_web(program), raise_app_exceptions=False)
+
+    def client(self, origin: str = "http://127.0.0.1:8080", **headers: str) -> httpx2.AsyncClient:
+        transport = httpx2.ASGITransport(app=create_web(self.program()), raise_app_exceptions=False)
         return httpx2.AsyncClient(transport=transport, base_url=origin, headers=headers)
 
 

@@ -1,0 +1,321 @@
+"""Documents: what the API answers, field by field. OpenAPI and the reference page are made of this."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.lifecycle import State
+from orchestrator.status import AccountLine, AccountView, DatasetView, Glance, JobView, RunLine, RunView, iso, plain
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500, pattern=r"^[^\x00]*$")]
+Moment = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+Kind = Literal["job", "account", "run", "service"]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Document(BaseModel):
+    """What is answered has these fields and no others."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str = Field(description="What HTTP calls it.")
+    status: int
+    detail: str = Field(description="What is wrong.")
+    hint: str | None = Field(None, description="What to do next.")
+    kind: str | None = Field(None, description="The kind of an error of ours, see the list of errors.")
+
+
+class Fault(Document):
+    """What keeps something from going on, or ended it."""
+
+    kind: str = Field(description="One of the kinds of errors or holds.")
+    message: str
+    hint: str = Field(description="What to do next.")
+    request_id: str | None = Field(description="The provider's id of the request, for its support.")
+
+
+class Job(Document):
+    """One account's share of a run."""
+
+    account: str = Field(description="The account's name in the accounts file.")
+    provider: ProviderName
+    base_model: str = Field(description="What is fine-tuned.")
+    labels: list[str] = Field(description="The account's labels.")
+    organization: str | None = Field(description="The organisation that the account's key belongs to, once known.")
+    job: str = Field(description="Our id of the job: the same work always has the same.")
+    state: State
+    held: bool = Field(description="Whether it is set aside; `error` says why.")
+    remote_file_id: str | None = Field(description="The provider's id of the training file.")
+    remote_job_id: str | None = Field(description="The provider's id of the fine-tuning job.")
+    remote_status: str | None = Field(description="The provider's own word for the job's state.")
+    fine_tuned_model: str | None = Field(description="The model id, once there is one.")
+    servable: bool | None = Field(description="Whether the model can be called as it is; null without a model.")
+    serving_hint: str | None = Field(description="What a model needs that cannot be called as it is.")
+    progress: float | None = Field(ge=0, le=1, description="From 0 to 1; null where the provider does not say.")
+    error: Fault | None = Field(description="What keeps it from going on, or ended it.")
+    attempts: Count = Field(description="Failed calls in a row.")
+    round: Count = Field(description="How often an operator retried it.")
+    hyperparameters: dict[str, Any] = Field(description="What the provider says it really used.")
+    trained_tokens: int | None = Field(description="What the provider counted.")
+    estimated_usd: float | None = Field(description="The plan's price, in US dollars.")
+    quoted_usd: float | None = Field(description="The provider's price, where it says one.")
+    retires_on: str | None = Field(description="The last day on which the model can be called.")
+    days_left: int | None = Field(description="How many days that is from now.")
+    gone_at: Moment | None = Field(description="When the model was first missed at the provider.")
+    created_at: Moment
+    state_since: Moment
+    submitted_at: Moment | None = Field(description="When the provider got the job.")
+    finished_at: Moment | None
+    wake_at: Moment | None = Field(description="When it is looked at again; null: when somebody does something.")
+    latest_event: str | None = Field(description="What happened last.")
+    replica: str | None = Field(description="The process that advanced it last.")
+
+    @classmethod
+    def of(cls, view: JobView) -> Job:
+        return cls.model_validate(plain(view))
+
+
+class Run(Document):
+    """One dataset and one training spec across a set of accounts."""
+
+    id: str = Field(description="The hash of dataset and specs.")
+    name: str
+    dataset_sha256: str
+    examples: Count = Field(description="Examples to train on.")
+    tokens: int | None = Field(description="Their tokens; null where nothing counts them.")
+    specs: dict[str, dict[str, Any]] = Field(description="By provider: base model, method and hyperparameters.")
+    started: bool = Field(description="Whether jobs are created; else files are only replicated.")
+    approved_by: str | None = Field(description="Who let it go on in spite of its price.")
+    planned_usd: float | None = Field(description="The price of all its jobs; null is unknown.")
+    holds: list[Fault] = Field(description="What sets the whole run aside.")
+    moderation: dict[str, Any] | None = Field(description="The moderation's record: state, by, at, texts, reason.")
+    created_at: Moment
+
+    @classmethod
+    def of(cls, view: RunView) -> Run:
+        return cls.model_validate(plain(view))
+
+
+class Replica(Document):
+    """A process that does the work."""
+
+    id: str
+    host: str
+    pid: int
+    started_at: Moment
+    seen_at: Moment = Field(description="Its last sign of life.")
+    alive_until: Moment = Field(description="After this it counts as dead.")
+
+
+class Whole(Document):
+    """`/status`: the current run and every job of it. Fields are added, never changed, within one `schema`."""
+
+    model_config = ConfigDict(extra="forbid", serialize_by_alias=True)
+
+    schema_: Literal[1] = Field(alias="schema", description="The version of this document.")
+    run: Run | None = Field(description="Null until something was planned.")
+    counts: dict[str, Count] = Field(description="Jobs by state, those that are set aside as `held`.")
+    settled: bool = Field(description="Nothing happens any more unless a person does something.")
+    replicas: list[Replica]
+    jobs: list[Job]
+    problem: Fault | None = Field(description="Why the accounts file as it is now is not in force.")
+
+
+class Alive(Document):
+    """The process lives."""
+
+    alive: Literal[True]
+
+
+class Ready(Document):
+    """Whether the service can do its work, and which part cannot."""
+
+    ready: bool
+    database: bool = Field(description="Whether the database answers.")
+    ticking: bool = Field(description="Whether the service looks after its jobs.")
+
+
+class JobPage(Document):
+    """Jobs by account name."""
+
+    jobs: list[Job]
+    total: Count = Field(description="How many match, on all pages.")
+    counts: dict[str, Count] = Field(description="The same filter in whatever state, by state or `held`.")
+    next: str | None = Field(description="`after` of the next page; null on the last.")
+
+
+class Model(Document):
+    """A fine-tuned model and what is needed to call it, but the key."""
+
+    account: str
+    provider: ProviderName
+    base_model: str
+    fine_tuned_model: str
+    servable: bool | None
+    serving_hint: str | None
+    retires_on: str | None
+    days_left: int | None
+    labels: list[str]
+    job: str
+
+    @classmethod
+    def of(cls, view: JobView) -> Model:
+        return cls.model_validate({name: plain(view)[name] for name in cls.model_fields})
+
+
+class ModelPage(Document):
+    """Models by account name."""
+
+    models: list[Model]
+    total: Count = Field(description="How many match, on all pages.")
+    next: str | None = Field(description="`after` of the next page; null on the last.")
+
+
+class RunSummary(Document):
+    """A run and how its jobs stand."""
+
+    run: Run
+    current: bool = Field(description="Whether it is what the accounts file asks for.")
+    counts: dict[str, Count] = Field(description="Jobs by state.")
+    total: Count
+
+    @classmethod
+    def of(cls, line: RunLine | Glance) -> RunSummary:
+        return cls(run=Run.of(line.run), current=line.current, counts=line.counts, total=line.total)
+
+
+class RunList(Document):
+    """Every run, the newest first."""
+
+    runs: list[RunSummary]
+
+
+class Dataset(Document):
+    """A dataset and the runs that trained on it."""
+
+    sha256: str = Field(description="Of the canonical JSONL; the dataset's identity.")
+    bytes: Count
+    examples: Count
+    tokens: int | None
+    validation_sha256: str | None
+    validation_examples: int | None
+    validation_tokens: int | None
+    created_at: Moment
+    runs: list[RunSummary] = Field(description="The newest first; each has its moderation's record.")
+
+    @classmethod
+    def of(cls, view: DatasetView) -> Dataset:
+        row = asdict(view.dataset)
+        made = {"created_at": iso(view.dataset.created_at), "runs": [RunSummary.of(line) for line in view.runs]}
+        return cls.model_validate(row | made)
+
+
+class DatasetList(Document):
+    """Every dataset that a run was made of, the newest first."""
+
+    datasets: list[Dataset]
+
+
+class Account(Document):
+    """An account that is or was listed in the accounts file. Its key is not here, only a fingerprint of it."""
+
+    name: str
+    provider: ProviderName
+    organization: str | None
+    project: str | None
+    labels: list[str]
+    key_fingerprint: str = Field(description="Eight hex digits that tell two keys apart.")
+    verified_at: Moment | None = Field(description="When its key was last verified.")
+    removed_at: Moment | None = Field(description="Since when the accounts file does not list it.")
+    hold: Fault | None = Field(description="Why it is set aside.")
+
+    @classmethod
+    def of(cls, line: AccountLine) -> Account:
+        return cls.model_validate(_account(line))
+
+
+class AccountPage(Document):
+    """Accounts by name."""
+
+    accounts: list[Account]
+    next: str | None = Field(description="`after` of the next page; null on the last.")
+
+
+class AccountJob(Document):
+    """The account's job in one run."""
+
+    run: str
+    run_name: str
+    current: bool
+    dataset_sha256: str
+    job: Job
+
+
+class AccountDetail(Account):
+    """An account with its jobs, the current run's first."""
+
+    jobs: list[AccountJob]
+
+    @classmethod
+    def of(cls, line: AccountLine) -> AccountDetail:
+        assert isinstance(line, AccountView)
+        jobs = [
+            AccountJob(
+                run=each.run,
+                run_name=each.run_name,
+                current=each.current,
+                dataset_sha256=each.dataset_sha256,
+                job=Job.of(each.job),
+            )
+            for each in line.jobs
+        ]
+        return cls.model_validate(_account(line) | {"jobs": jobs})
+
+
+class Event(Document):
+    """A line of the history."""
+
+    id: int = Field(ge=1, description="Later lines have larger ids.")
+    at: Moment
+    kind: Kind = Field(description="What it happened to.")
+    note: str = Field(description="What happened.")
+    cause: str = Field(description="Who or what caused it: `service`, `operator:NAME`, `token:NAME`.")
+    account: str | None
+    run: str | None
+    job: str | None
+    state_before: str | None
+    state: str | None = Field(description="The job's state since.")
+    attempt: int | None
+    remote_job_id: str | None
+    request_id: str | None
+    message: str | None
+
+
+class EventPage(Document):
+    """Events, the oldest first."""
+
+    events: list[Event]
+    next: int | None = Field(description="`after` of the next page; null when this is all there is now.")
+
+
+def _account(line: AccountLine) -> dict[str, Any]:
+    return {
+        "name": line.name,
+        "provider": line.provider,
+        "organization": line.organization,
+        "project": line.project,
+        "labels": list(line.labels),
+        "key_fingerprint": line.key_fingerprint,
+        "verified_at": iso(line.verified_at),
+        "removed_at": iso(line.removed_at),
+        "hold": asdict(line.hold) if line.hold else None,
+    }

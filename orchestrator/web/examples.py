@@ -1,0 +1,167 @@
+"""Examples: one of each document, as the reference shows it. A test holds them to the documents."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+_MODEL: Final = "gpt-4.1-mini-2025-04-14"
+_TUNED: Final = f"ft:{_MODEL}:acme:support:CZk4QpX1"
+_SHA256: Final = "9f2b41c7d05e8a36" * 4
+_JOB_ID: Final = "1f0c5e2a9b7d4683a1c2e4f60718293a"
+_RUN_ID: Final = "7c1d3b5f9e8a2460b4d6f8091a2b3c4d"
+_CREATED: Final = "2026-11-23T05:46:00+00:00"
+
+RUN: Final[dict[str, Any]] = {
+    "id": _RUN_ID,
+    "name": "support-tone",
+    "dataset_sha256": _SHA256,
+    "examples": 240,
+    "tokens": 51234,
+    "specs": {"openai": {"base_model": _MODEL, "method": "supervised", "n_epochs": 3}},
+    "started": True,
+    "approved_by": None,
+    "planned_usd": 3.1,
+    "holds": [],
+    "moderation": {"state": "passed", "by": "acme-eu", "at": _CREATED, "texts": 720, "reason": ""},
+    "created_at": _CREATED,
+}
+JOB: Final[dict[str, Any]] = {
+    "account": "acme-eu",
+    "provider": "openai",
+    "base_model": _MODEL,
+    "labels": ["eu"],
+    "organization": "org-abc",
+    "job": _JOB_ID,
+    "state": "succeeded",
+    "held": False,
+    "remote_file_id": "file-X2",
+    "remote_job_id": "ftjob-8Kq2vWmZr0aXcT4nYb71LpDs",
+    "remote_status": "succeeded",
+    "fine_tuned_model": _TUNED,
+    "servable": True,
+    "serving_hint": None,
+    "progress": 1.0,
+    "error": None,
+    "attempts": 0,
+    "round": 0,
+    "hyperparameters": {"n_epochs": 3},
+    "trained_tokens": 153702,
+    "estimated_usd": 0.62,
+    "quoted_usd": None,
+    "retires_on": None,
+    "days_left": None,
+    "gone_at": None,
+    "created_at": _CREATED,
+    "state_since": "2026-11-23T06:10:12+00:00",
+    "submitted_at": "2026-11-23T05:47:03+00:00",
+    "finished_at": "2026-11-23T06:10:12+00:00",
+    "wake_at": None,
+    "latest_event": "remote succeeded",
+    "replica": "3f9a1c2b7d4e",
+}
+_ACCOUNT: Final[dict[str, Any]] = {
+    "name": "acme-eu",
+    "provider": "openai",
+    "organization": "org-abc",
+    "project": "proj_abc",
+    "labels": ["eu"],
+    "key_fingerprint": "1a2b3c4d",
+    "verified_at": _CREATED,
+    "removed_at": None,
+    "hold": None,
+}
+_SUMMARY: Final[dict[str, Any]] = {"run": RUN, "current": True, "counts": {"succeeded": 1}, "total": 1}
+_ACCOUNT_JOB: Final[dict[str, Any]] = {
+    "run": _RUN_ID,
+    "run_name": "support-tone",
+    "current": True,
+    "dataset_sha256": _SHA256,
+    "job": JOB,
+}
+_DATASET: Final[dict[str, Any]] = {
+    "sha256": _SHA256,
+    "bytes": 204800,
+    "examples": 240,
+    "tokens": 51234,
+    "validation_sha256": None,
+    "validation_examples": None,
+    "validation_tokens": None,
+    "created_at": _CREATED,
+    "runs": [_SUMMARY],
+}
+_EVENT: Final[dict[str, Any]] = {
+    "id": 4711,
+    "at": "2026-11-23T06:10:12+00:00",
+    "kind": "job",
+    "note": "remote succeeded",
+    "cause": "service",
+    "account": "acme-eu",
+    "run": _RUN_ID,
+    "job": _JOB_ID,
+    "state_before": "running",
+    "state": "succeeded",
+    "attempt": 0,
+    "remote_job_id": "ftjob-8Kq2vWmZr0aXcT4nYb71LpDs",
+    "request_id": "req_5f2c",
+    "message": None,
+}
+_MODELS: Final[dict[str, Any]] = {
+    "models": [
+        {
+            "account": "acme-eu",
+            "provider": "openai",
+            "base_model": _MODEL,
+            "fine_tuned_model": _TUNED,
+            "servable": True,
+            "serving_hint": None,
+            "retires_on": None,
+            "days_left": None,
+            "labels": ["eu"],
+            "job": _JOB_ID,
+        }
+    ],
+    "total": 1,
+    "next": None,
+}
+EXAMPLES: Final[dict[str, Any]] = {
+    "Whole": {
+        "schema": 1,
+        "run": RUN,
+        "counts": {"succeeded": 1},
+        "settled": True,
+        "replicas": [
+            {
+                "id": "3f9a1c2b7d4e",
+                "host": "trainer-1",
+                "pid": 42,
+                "started_at": _CREATED,
+                "seen_at": "2026-11-23T06:10:10+00:00",
+                "alive_until": "2026-11-23T06:10:40+00:00",
+            }
+        ],
+        "jobs": [JOB],
+        "problem": None,
+    },
+    "JobPage": {"jobs": [JOB], "total": 1, "counts": {"succeeded": 1}, "next": None},
+    "AccountJob": _ACCOUNT_JOB,
+    "ModelPage": _MODELS,
+    "RunList": {"runs": [_SUMMARY]},
+    "RunSummary": _SUMMARY,
+    "DatasetList": {"datasets": [_DATASET]},
+    "Dataset": _DATASET,
+    "AccountPage": {"accounts": [_ACCOUNT], "next": None},
+    "AccountDetail": _ACCOUNT | {"jobs": [_ACCOUNT_JOB]},
+    "EventPage": {"events": [_EVENT], "next": None},
+    "Named": {"accounts": ["acme-eu", "acme-us"], "reason": "their key is being replaced", "expect": 2},
+    "Matching": {"filter": {"state": "failed", "label": "eu"}, "expect": 40},
+    "Approval": {"expect_usd": 3.1},
+    "Waiver": {"reason": "moderated upstream, ticket 123"},
+    "Done": {"action": "retry", "accounts": ["acme-eu"], "count": 1},
+    "Problem": {
+        "type": "about:blank",
+        "title": "Conflict",
+        "status": 409,
+        "detail": "these are 41 accounts by now, not 40",
+        "hint": "Look again, then confirm what there is now.",
+    },
+}

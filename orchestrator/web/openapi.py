@@ -1,0 +1,63 @@
+"""OpenAPI: the document of the API, exact enough to make clients and tests of."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import cache
+from typing import Any, Final
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse, Response
+
+from orchestrator.web.documents import Problem
+from orchestrator.web.examples import EXAMPLES
+
+PATH: Final = "/api/v1/openapi.json"
+VERSION: Final = "1"
+_OPEN: Final = ("/healthz", "/readyz")
+_ERROR: Final = {
+    "description": "An error: `detail` says what is wrong, `hint` what to do next.",
+    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+_DESCRIPTION: Final = """\
+One dataset, many accounts, one fine-tuned model in each.
+
+Send `Authorization: Bearer …` with a token. A reader's token looks, an operator's also acts, and every action is on
+record under the token's name. Where no token was ever made, only this machine is served, and needs none.
+"""
+
+
+def describe(app: FastAPI) -> None:
+    """Serve the document."""
+    app.openapi = cache(lambda: document(app))  # type: ignore[method-assign]
+    router = APIRouter(include_in_schema=False)
+    router.add_api_route(PATH, _served(app), methods=["GET"])
+    app.include_router(router)
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """What the application answers, and to whom."""
+    found = get_openapi(title="orchestrator", version=VERSION, description=_DESCRIPTION, routes=app.routes)
+    schemas = found["components"]["schemas"]
+    schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    for name, example in EXAMPLES.items():
+        schemas[name]["examples"] = [example]
+    found["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    for path, methods in found["paths"].items():
+        for operation in methods.values():
+            operation["summary"], _, rest = operation["description"].partition("\n\n")
+            operation["description"] = " ".join(rest.split())
+            operation["security"] = [] if path in _OPEN else [{"token": []}]
+            operation["responses"]["default"] = _ERROR
+            operation["responses"].pop("422", None)
+    for gone in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(gone, None)
+    return found
+
+
+def _served(app: FastAPI) -> Callable[[], Awaitable[Response]]:
+    async def answer() -> Response:
+        return JSONResponse(app.openapi())
+
+    return answer

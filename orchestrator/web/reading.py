@@ -1,0 +1,158 @@
+"""Reading: the read model's parts as JSON, a page at a time."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, Depends, Path, Query
+from pydantic import BaseModel
+
+from orchestrator import status
+from orchestrator.core.account import ProviderName
+from orchestrator.core.errors import ConfigError
+from orchestrator.core.lifecycle import State
+from orchestrator.core.selection import Selection
+from orchestrator.status import Listing
+from orchestrator.web.documents import (
+    Account,
+    AccountDetail,
+    AccountJob,
+    AccountPage,
+    Dataset,
+    DatasetList,
+    Job,
+    JobPage,
+    Model,
+    ModelPage,
+    RunList,
+    RunSummary,
+    Text,
+)
+from orchestrator.web.problem import Refused
+from orchestrator.web.program import Program
+
+T = TypeVar("T")
+Limit = Annotated[int, Query(ge=1, le=500, description="Most entries of a page.")]
+After = Annotated[Text, Query(description="`next` of the page before.")]
+Name = Annotated[Text, Path(description="As the list names it.")]
+
+
+def selection(
+    state: Annotated[State | None, Query(description="Only jobs in this state.")] = None,
+    held: Annotated[bool | None, Query(description="Only jobs that are set aside, or only others.")] = None,
+    provider: Annotated[ProviderName | None, Query(description="Only accounts at this provider.")] = None,
+    label: Annotated[Text, Query(description="Only accounts with this label.")] = "",
+    error: Annotated[Text, Query(description="Only jobs whose `error` is of this kind.")] = "",
+    text: Annotated[Text, Query(description="Anywhere in names, labels, ids and errors.")] = "",
+) -> Selection:
+    """What a request narrows its answer to."""
+    return Selection(state=state or "", held=held, provider=provider or "", label=label, error=error, text=text)
+
+
+Chosen = Annotated[Selection, Depends(selection)]
+OfRun = Annotated[Text, Query(description="A run's id; default: the current run.")]
+
+
+class Reading:
+    """One path for each thing and for the list of them."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self.routes = APIRouter()
+        self._add("/runs", self.runs, RunList)
+        self._add("/runs/{run}", self.run, RunSummary)
+        self._add("/jobs", self.jobs, JobPage)
+        self._add("/jobs/{job}", self.job, AccountJob)
+        self._add("/models", self.models, ModelPage)
+        self._add("/accounts", self.accounts, AccountPage)
+        self._add("/accounts/{account}", self.account, AccountDetail)
+        self._add("/datasets", self.datasets, DatasetList)
+        self._add("/datasets/{sha256}", self.dataset, Dataset)
+
+    def _add(self, path: str, answer: Any, document: type[BaseModel]) -> None:
+        tag = path.split("/")[1]
+        self.routes.add_api_route(
+            path, answer, methods=["GET"], response_model=document, operation_id=answer.__name__, tags=[tag]
+        )
+
+    async def runs(self) -> RunList:
+        """Every run, the newest first."""
+        lines = await self._program.call(status.list_runs)
+        return RunList(runs=[RunSummary.of(line) for line in lines])
+
+    async def run(self, run: Name) -> RunSummary:
+        """One run. `current` stands for what the accounts file asks for."""
+        glance = status.glance
+        try:
+            found = await self._program.call(glance, self._program.now(), run_id=None if run == "current" else run)
+        except ConfigError:
+            found = None
+        return RunSummary.of(_found(found, f"run {run}", "/api/v1/runs"))
+
+    async def jobs(self, chosen: Chosen, run: OfRun = "", limit: Limit = 100, after: After = "") -> JobPage:
+        """The jobs of a run, by account name."""
+        page = await self._listing(chosen, run, limit, after)
+        if page is None:
+            return JobPage(jobs=[], total=0, counts={}, next=None)
+        return JobPage(jobs=[Job.of(job) for job in page.jobs], total=page.total, counts=page.counts, next=page.next)
+
+    async def job(self, job: Name) -> AccountJob:
+        """One job, with the run it belongs to now."""
+        found = _found(
+            await self._program.call(status.read_job, job, self._program.now()), f"job {job}", "/api/v1/jobs"
+        )
+        return AccountJob(
+            run=found.run,
+            run_name=found.run_name,
+            current=found.current,
+            dataset_sha256=found.dataset_sha256,
+            job=Job.of(found.job),
+        )
+
+    async def models(self, chosen: Chosen, run: OfRun = "", limit: Limit = 100, after: After = "") -> ModelPage:
+        """The fine-tuned models of a run, by account name."""
+        made = Selection(
+            state=State.SUCCEEDED,
+            provider=chosen.provider,
+            label=chosen.label,
+            text=chosen.text,
+        )
+        page = await self._listing(made, run, limit, after)
+        if page is None:
+            return ModelPage(models=[], total=0, next=None)
+        return ModelPage(models=[Model.of(job) for job in page.jobs], total=page.total, next=page.next)
+
+    async def accounts(self, limit: Limit = 100, after: After = "") -> AccountPage:
+        """Every account that is or was listed, by name."""
+        lines = await self._program.call(status.list_accounts, self._program.now(), limit=limit + 1, after=after)
+        more = len(lines) > limit
+        listed = [Account.of(line) for line in lines[:limit]]
+        return AccountPage(accounts=listed, next=listed[-1].name if more else None)
+
+    async def account(self, account: Name) -> AccountDetail:
+        """One account with its jobs."""
+        found = await self._program.call(status.read_account, account, self._program.now())
+        return AccountDetail.of(_found(found, f"account {account}", "/api/v1/accounts"))
+
+    async def datasets(self) -> DatasetList:
+        """Every dataset that a run was made of."""
+        return DatasetList(datasets=[Dataset.of(view) for view in await self._program.call(status.list_datasets)])
+
+    async def dataset(self, sha256: Name) -> Dataset:
+        """One dataset: its hash, figures and runs, and their moderation."""
+        found = await self._program.call(status.read_dataset, sha256)
+        return Dataset.of(_found(found, f"dataset {sha256}", "/api/v1/datasets"))
+
+    async def _listing(self, chosen: Selection, run: str, limit: int, after: str) -> Listing | None:
+        try:
+            return await self._program.call(
+                status.list_jobs, chosen, self._program.now(), run_id=run or None, limit=limit, after=after
+            )
+        except ConfigError as error:
+            raise Refused(404, error.message, "`/api/v1/runs` lists them.") from error
+
+
+def _found(value: T | None, what: str, listed: str) -> T:
+    if value is None:
+        raise Refused(404, f"there is no {what}", f"`{listed}` lists what there is.")
+    return value

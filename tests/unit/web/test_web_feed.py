@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+from web_values import NOW, Service
+
+from orchestrator import status
+from orchestrator.core.errors import DatabaseAway
+from orchestrator.status import Line
+from orchestrator.web import feed as feeds
+from orchestrator.web.feed import Feed
+
+LONG = 60.0  # seconds: no test waits for it
+
+
+class History:
+    """A history that grows, and how often it was looked at."""
+
+    def __init__(self, length: int = 0) -> None:
+        self.lines = [line(number + 1) for number in range(length)]
+        self.looks = 0
+        self.away = False
+        self.program = Service().program(self._call)
+        self.feed = Feed(self.program)
+
+    def grow(self, count: int = 1) -> None:
+        """More happens, and this process knows at once."""
+        self.lines += [line(len(self.lines) + number + 1) for number in range(count)]
+        self.program.committed.set()
+
+    async def _call(self, ask: Any, /, after: int = 0, *, limit: int = 0) -> Any:
+        self.looks += 1
+        if self.away:
+            raise DatabaseAway("the database does not answer")
+        if ask is status.newest_event:
+            return len(self.lines)
+        return self.lines[after : after + limit]
+
+
+def line(number: int) -> Line:
+    return Line(id=number, at=NOW, cause="service", note="remote started", account="acme")
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the others go on until it is so."""
+    while not condition():  # noqa: ASYNC110 - nothing tells
+        await asyncio.sleep(0.001)
+
+
+async def hear(stream: AsyncGenerator[Sequence[Line]], count: int) -> list[int]:
+    """The numbers of so many lines."""
+    heard: list[int] = []
+    async for lines in stream:
+        heard += [line.id for line in lines]
+        if len(heard) >= count:
+            break
+    return heard
+
+
+async def listening(history: History, count: int) -> None:
+    """Until so many listen, and the newest line is known."""
+    await until(lambda: history.feed._listeners == count and history.feed._looking is not None)
+
+
+async def test_from_now_on() -> None:
+    history = History(3)
+    async with aclosing(history.feed.listen(None, LONG)) as stream:
+        heard = asyncio.create_task(hear(stream, 2))
+        await listening(history, 1)
+        history.grow(2)
+        assert await heard == [4, 5]
+
+
+@pytest.mark.parametrize(("after", "first"), [(0, 1), (2, 3), (4, 5)])
+async def test_taken_up_where_it_was_lost(after: int, first: int) -> None:
+    history = History(5)
+    history.grow()
+    async with aclosing(history.feed.listen(after, LONG)) as stream:
+        assert await hear(stream, 7 - first) == [*range(first, 7)]
+
+
+async def test_a_number_of_another_history_is_from_now_on() -> None:
+    history = History(3)
+    async with aclosing(history.feed.listen(999, LONG)) as stream:
+        heard = asyncio.create_task(hear(stream, 1))
+        await listening(history, 1)
+        history.grow()
+        assert await heard == [4]
+
+
+async def test_nothing_is_lost_or_told_twice_however_far_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "PAGE", 7)
+    monkeypatch.setattr(feeds, "KEPT", 20)
+    history = History(100)
+    streams = [history.feed.listen(after, LONG) for after in (0, 50, 99)]
+    heard = [
+        asyncio.create_task(hear(stream, 160 - after)) for stream, after in zip(streams, (0, 50, 99), strict=True)
+    ]
+    await listening(history, 3)
+    for _ in range(60):
+        history.grow()
+        await asyncio.sleep(0)
+    assert [await each for each in heard] == [[*range(1, 161)], [*range(51, 161)], [*range(100, 161)]]
+    for stream in streams:
+        await stream.aclose()
+
+
+async def test_one_look_serves_all() -> None:
+    history = History()
+    streams = [history.feed.listen(None, LONG) for _ in range(50)]
+    heard = [asyncio.create_task(hear(stream, 1)) for stream in streams]
+    await listening(history, 50)
+    before = history.looks
+    history.grow()
+    assert await asyncio.gather(*heard) == [[1]] * 50
+    assert history.looks - before < 10
+    for stream in streams:
+        await stream.aclose()
+
+
+async def test_silence_is_told() -> None:
+    history = History(1)
+    async with aclosing(history.feed.listen(None, 0.001)) as stream:
+        assert await anext(stream) == ()
+
+
+async def test_it_goes_on_when_the_database_is_back() -> None:
+    history = History(1)
+    async with aclosing(history.feed.listen(None, LONG)) as stream:
+        heard = asyncio.create_task(hear(stream, 1))
+        await listening(history, 1)
+        history.away = True
+        history.grow()
+        looks = history.looks
+        await until(lambda: history.looks > looks)
+        history.away = False
+        assert await heard == [2]
+
+
+async def test_every_stream_ends_with_the_process() -> None:
+    history = History(1)
+    streams = [history.feed.listen(None, LONG) for _ in range(3)]
+    ended = [asyncio.create_task(hear(stream, 1)) for stream in streams]
+    await listening(history, 3)
+    history.program.stopping.set()
+    history.program.committed.set()
+    assert await asyncio.gather(*ended) == [[], [], []]
+
+
+async def test_nobody_looks_when_nobody_listens() -> None:
+    history = History(1)
+    stream = history.feed.listen(None, 0.001)
+    await anext(stream)
+    looking = history.feed._looking
+    assert looking is not None
+    await stream.aclose()
+    async with aclosing(history.feed.listen(0, LONG)) as again:  # at once: another look, not the one that ends
+        assert await hear(again, 1) == [1]
+        await asyncio.wait([looking])
+        assert looking.cancelled()
+        heard = asyncio.create_task(hear(again, 1))
+        await asyncio.sleep(0)
+        history.grow()
+        assert await heard == [2]
+
+
+async def test_there_is_room_for_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "MOST", 2)
+    history = History(1)
+    one, other = history.feed.listen(None, 0.001), history.feed.listen(None, 0.001)
+    full = []
+    for change in (one.__anext__, other.__anext__, one.aclose, other.aclose):
+        await change()
+        full.append(history.feed.full)
+    assert full == [False, True, False, False]
