@@ -11,7 +11,7 @@ from orchestrator.core.lifecycle import UNSENT, State
 from orchestrator.core.run import Run, Standing
 
 CREATING = frozenset({State.PLANNED, State.UPLOADING, State.SUBMITTING})  # planned: a retry, its upload still out
-GRACE = 2.0  # seconds after an intent's deadline before a look-up believes that nothing is there: lists may lag
+GRACE = 1.5  # seconds after an intent's deadline before a look-up believes that nothing is there: lists may lag
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,11 @@ class Running:
         """All its output until now."""
         return self._out.read_text() + self._err.read_text()
 
+    def log(self) -> list[dict[str, Any]]:
+        """Its log lines until now; the last one may not be whole yet."""
+        whole = self._err.read_text().rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
+
 
 class Sandbox:
     """A sandbox in a process of its own, and what an outsider sees of it."""
