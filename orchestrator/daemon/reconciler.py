@@ -33,6 +33,7 @@ from orchestrator.core.lifecycle import AT_PROVIDER, Event, State
 from orchestrator.core.retry import GiveUp, HoldAccount, RetryAt, backoff, decide
 from orchestrator.core.watch import NOBODY, Watch
 from orchestrator.daemon.journal import tell, tell_model
+from orchestrator.daemon.lasting import Lasting
 from orchestrator.daemon.notes import JobNotes
 from orchestrator.daemon.steps import Identify, Pace, Steps
 from orchestrator.providers.base import Connection, Deadline, FileToSend
@@ -74,7 +75,8 @@ class Reconciler:
     ) -> None:
         self._database = database
         self._connections = connections
-        self._steps = Steps(identify=identify, clock=clock, jitter=jitter, pace=pace, log=log)
+        lasting = Lasting(database)
+        self._steps = Steps(identify=identify, clock=clock, jitter=jitter, pace=pace, lasting=lasting, log=log)
         self._redact = redact
         self._clock = clock
         self._jitter = jitter

@@ -25,10 +25,12 @@ from orchestrator.core.observe import (
     with_pin,
 )
 from orchestrator.core.pin import pinned
+from orchestrator.core.polling import Span, next_look
 from orchestrator.core.remote import FileStatus, JobStatus
 from orchestrator.core.retry import backoff, poll_delay
 from orchestrator.core.run import Standing
 from orchestrator.core.webhook import longest_wait
+from orchestrator.daemon.lasting import Lasting
 from orchestrator.providers.base import Connection, Deadline, FileToSend, JobOrder, Provider
 from orchestrator.store import jobs
 
@@ -53,12 +55,20 @@ class Steps:
     """The steps that speak to a provider. Each raises what the provider raises."""
 
     def __init__(
-        self, *, identify: Identify, clock: Clock, jitter: Callable[[], float], pace: Pace, log: BoundLogger
+        self,
+        *,
+        identify: Identify,
+        clock: Clock,
+        jitter: Callable[[], float],
+        pace: Pace,
+        lasting: Lasting,
+        log: BoundLogger,
     ) -> None:
         self._identify = identify
         self._clock = clock
         self._jitter = jitter
         self._pace = pace
+        self._lasting = lasting
         self._log = log
 
     async def verify(self, loaded: jobs.Loaded, connected: Connection) -> Outcome:
@@ -119,7 +129,9 @@ class Steps:
             remote = await provider.get_job(job.remote_job_id or "")
         except RemoteMissing as error:
             return self._missed(job, error)
-        outcome = observe_job(job, remote, now=self._clock.now(), delay=self._delay(job, loaded.standing))
+        now = self._clock.now()
+        span = await self._lasting.span(job, now)
+        outcome = observe_job(job, remote, now=now, delay=self._next_look(job, loaded.standing, span, now))
         return await self._with_losses(with_pin(outcome, loaded.run), provider)
 
     async def _with_losses(self, outcome: Outcome, provider: Provider) -> Outcome:
@@ -165,12 +177,21 @@ class Steps:
         until = now + backoff(misses, self._jitter())
         return stumble(replace(job, attempts=misses), failure, until=until, counts=True, sent=False)
 
-    def _delay(self, job: Job, standing: Standing | None = None) -> float:
+    def _delay(self, job: Job) -> float:
         if job.told:  # what the provider shows may lag behind what it tells
             return self._pace.poll_min
         waited = self._clock.now() - job.state_since
-        longest = longest_wait(self._pace.poll_max, standing.webhook_seen_at if standing else None, self._clock.now())
-        return poll_delay(waited, self._pace.poll_min, longest, self._jitter())
+        return poll_delay(waited, self._pace.poll_min, self._pace.poll_max, self._jitter())
+
+    def _next_look(self, job: Job, standing: Standing, span: Span | None, now: float) -> float:
+        """Seconds until a job that goes on is looked at again."""
+        if job.told:
+            return self._delay(job)
+        longest = longest_wait(self._pace.poll_max, standing.webhook_seen_at, now)
+        if longest > self._pace.poll_max:  # its end will be told
+            return poll_delay(now - job.state_since, self._pace.poll_min, longest, self._jitter())
+        passed = now - (job.submitted_at or job.state_since)
+        return next_look(passed, span, shortest=self._pace.poll_min, longest=longest, jitter=self._jitter())
 
 
 def _order(job: Job, loaded: jobs.Loaded) -> JobOrder:
