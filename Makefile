@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 LITELLM := .venv-litellm/.installed
 
-.PHONY: install demo test browser lint format unit contract integration acceptance chaos rolling lock chart test-container docs clean
+.PHONY: install demo test browser lint format unit contract integration acceptance chaos rolling lock chart test-container release audit test-pythons docs clean
 
 install: $(INSTALLED)
 
@@ -69,7 +69,9 @@ lock:
 	@test -x $(BIN)/uv || $(MAKE) install
 	$(COMPILE) --all-extras --group dev --group docs pyproject.toml -o requirements.lock
 	$(COMPILE) --extra postgres --constraint requirements.lock pyproject.toml -o deploy/requirements.lock
-	echo hatchling | $(COMPILE) - -o deploy/build.lock
+	echo hatchling | $(COMPILE) --constraint requirements.lock - -o deploy/build.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/python docs/generate_licences.py
 	printf 'litellm\npyyaml\n' | $(COMPILE) - -o tests/clients/litellm.lock
 
 # The tests look at a rendered copy of the chart: is it what the chart makes?
@@ -78,6 +80,18 @@ chart: install
 
 test-container: install
 	tests/container/run.sh
+
+# Sdist and wheel into dist/, installed into an empty environment and tried there.
+release: install
+	tests/release/run.sh
+
+# Known weaknesses of the locked packages; needs the package index's own service.
+audit: install
+	tests/release/audit.sh
+
+# The unit floor on every supported Python of this machine.
+test-pythons: install
+	tests/release/pythons.sh
 
 docs: install
 	$(BIN)/mkdocs build --strict --site-dir test-artifacts/site

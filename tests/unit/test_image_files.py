@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from importlib.metadata import version
 
 from deploy_files import DOCKERFILE, ROOT, image_command, image_environ, instruction, parse
 
@@ -36,6 +37,9 @@ def test_the_label_is_the_version() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert f"ARG VERSION={project['project']['version']}\n" in DOCKERFILE
     assert 'org.opencontainers.image.version="$VERSION"' in instruction("LABEL")
+    chart = (ROOT / "deploy/helm/Chart.yaml").read_text(encoding="utf-8")
+    assert f'appVersion: "{project["project"]["version"]}"' in chart
+    assert version("orchestrator") == project["project"]["version"], "run: make install"
 
 
 def test_what_is_copied_is_in_the_build_context() -> None:

@@ -1,0 +1,30 @@
+"""No locked package has a licence that would bind this program's users, and the page names them all."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+MAKER: dict[str, Any] = runpy.run_path(str(DOCS / "generate_licences.py"))
+LICENCES: dict[str, str] = MAKER["licences"]()
+
+
+@pytest.mark.parametrize("name", LICENCES)
+def test_the_licence_is_known_and_permissive(name: str) -> None:
+    named = MAKER["names_in"](LICENCES[name])
+    assert named
+    assert set(named) <= MAKER["ALLOWED"], f"{name}: {LICENCES[name]}"
+
+
+@pytest.mark.parametrize("expression", ["GPL-3.0-or-later", "MIT AND AGPL-3.0-only", "unknown", "Proprietary"])
+def test_another_would_be_seen(expression: str) -> None:
+    assert not set(MAKER["names_in"](expression)) <= MAKER["ALLOWED"]
+
+
+def test_the_page_is_what_the_packages_say() -> None:
+    written = (DOCS / "licences.md").read_text(encoding="utf-8")
+    assert written == MAKER["page"](LICENCES), "docs/licences.md has drifted; run: python docs/generate_licences.py"
