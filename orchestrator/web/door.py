@@ -11,8 +11,10 @@ from typing import Final
 from fastapi import Request
 from fastapi.responses import Response
 
-from orchestrator.core.token import Role, Token, hash_of
+from orchestrator.core.token import ENVIRONMENT, Role, Token, hash_of
+from orchestrator.web.attempts import Attempts, address_of
 from orchestrator.web.principal import Principal
+from orchestrator.web.problem import Refused
 from orchestrator.web.program import Program
 
 COOKIE: Final = "orchestrator_session"
@@ -25,25 +27,26 @@ class Door:
 
     def __init__(self, program: Program) -> None:
         self._program = program
+        self._attempts = Attempts()
 
     async def locked(self) -> bool:
         """Whether a token is needed. The last one's end opens nothing: a revoked token locks too."""
         return bool(await self._program.tokens())
 
     async def who(self, request: Request) -> Principal | None:
-        """Who asks, or None for a stranger."""
+        """Who asks, or None for a stranger. Raises `Refused` where too many wrong tokens came from."""
         tokens = await self._program.tokens()
         if not tokens:
             return Principal("", Role.OPERATOR, session="")
         given = bearer(request)
         if given is not None:
-            token = await self._opening(given.encode("latin-1"), tokens)
+            token = await self._opening(given.encode("latin-1"), tokens, request)
             return Principal(token.name, token.role) if token else None
         return self._by_session(request.cookies.get(COOKIE, ""), tokens)
 
-    async def let_in(self, text: str, response: Response, *, secure: bool) -> bool:
-        """Give the browser a session if this is the text of one of our tokens."""
-        token = await self._opening(text.encode(), await self._program.tokens())
+    async def let_in(self, text: str, request: Request, response: Response) -> bool:
+        """Give the browser a session if this is the text of one of our tokens. Raises `Refused` as `who` does."""
+        token = await self._opening(text.encode(), await self._program.tokens(), request)
         if token is None:
             return False
         session = f"{int(self._program.now()) + SESSION_SECONDS}.{secrets.token_hex(8)}"
@@ -53,7 +56,7 @@ class Door:
             max_age=SESSION_SECONDS,
             httponly=True,
             samesite="strict",
-            secure=secure,
+            secure=request.url.scheme == "https",
         )
         return True
 
@@ -65,12 +68,25 @@ class Door:
         """What this session's forms must carry, and no other site can know."""
         return self._keyed(f"csrf {principal.session}")
 
-    async def _opening(self, given: bytes, tokens: Sequence[Token]) -> Token | None:
-        known = hash_of(given)
+    async def _opening(self, given: bytes, tokens: Sequence[Token], request: Request) -> Token | None:
+        known, now = hash_of(given), self._program.now()
         token = next((token for token in tokens if token.opens_with(known)), None)
-        if token and self._program.now() - (token.last_used_at or 0.0) > USE_SECONDS:
+        if token is None or token.name == ENVIRONMENT:  # nobody guesses a token that we made: it is never kept out
+            self._count(address_of(request), now, failed=token is None)
+        if token and now - (token.last_used_at or 0.0) > USE_SECONDS:
             await self._program.token_used(token)
         return token
+
+    def _count(self, address: str, now: float, *, failed: bool) -> None:
+        if wait := self._attempts.wait(address, now):
+            raise Refused(
+                429,
+                "too many wrong tokens came from there",
+                f"Try again in {wait} s, with the right one.",
+                headers={"Retry-After": str(wait)},
+            )
+        if failed:
+            self._attempts.failed(address, now)
 
     def _by_session(self, cookie: str, tokens: Sequence[Token]) -> Principal | None:
         session, _, signature = cookie.rpartition(".")

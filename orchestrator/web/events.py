@@ -15,7 +15,7 @@ from orchestrator.status import Line
 from orchestrator.web.documents import Event, EventPage, Kind, Text
 from orchestrator.web.door import Door
 from orchestrator.web.feed import Feed
-from orchestrator.web.problem import problem
+from orchestrator.web.problem import Refused, problem
 from orchestrator.web.program import Program
 
 BEAT: Final = 15.0  # seconds of silence after which a sign of life is sent, and the listener's token looked at again
@@ -77,7 +77,7 @@ class Events:
 
     async def _told(self, request: Request, after: int | None, wanted: dict[str, str]) -> AsyncIterator[str]:
         yield f"retry: {AGAIN}\n\n"
-        with suppress(DatabaseAway):  # the stream ends, and is taken up again
+        with suppress(DatabaseAway, Refused):  # the stream ends, and is taken up again
             async with aclosing(self._feed.listen(after, BEAT)) as heard:
                 async for lines in heard:
                     if not lines and await self._door.who(request) is None:

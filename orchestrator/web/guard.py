@@ -17,7 +17,7 @@ from orchestrator.web.door import Door
 from orchestrator.web.forgery import from_elsewhere, is_forged
 from orchestrator.web.headers import SECURITY_HEADERS
 from orchestrator.web.principal import Principal
-from orchestrator.web.problem import explain, problem
+from orchestrator.web.problem import Refused, explain, problem
 
 OPEN: Final = frozenset({"/healthz", "/readyz", "/login"})
 STATIC: Final = "/static/"  # the program's own published files: the login page needs them
@@ -48,7 +48,7 @@ class Guard:
         request, body = Request(scope), Body(receive)
         try:
             refusal = await self._refusal(request, body)
-        except OrchestratorError as error:
+        except (OrchestratorError, Refused) as error:
             refusal = explain(error)
         await (refusal or self._app)(scope, body.again, send_safely)
 

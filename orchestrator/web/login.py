@@ -33,7 +33,7 @@ class Login:
     async def enter(self, request: Request) -> Response:
         answer = RedirectResponse(_target(request), 303)
         token = field(request, await request.body(), "token")
-        if await self._door.let_in(token.strip(), answer, secure=request.url.scheme == "https"):
+        if await self._door.let_in(token.strip(), request, answer):
             return answer
         return page(request, "login.html", status=401, query=request.url.query, wrong=True)
 

@@ -23,8 +23,9 @@ _HINTS = {
 class Refused(Exception):
     """What was asked cannot be done as things are; `status` is HTTP's."""
 
-    def __init__(self, status: int, detail: str, hint: str) -> None:
+    def __init__(self, status: int, detail: str, hint: str, *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
+        self.headers = headers
         self.status = status
         self.detail = detail
         self.hint = hint
@@ -46,8 +47,10 @@ def _printable(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def explain(error: OrchestratorError) -> JSONResponse:
+def explain(error: OrchestratorError | Refused) -> JSONResponse:
     """An error of ours as an answer."""
+    if isinstance(error, Refused):
+        return problem(error.status, error.detail, error.hint, headers=error.headers)
     return problem(503 if isinstance(error, DatabaseAway) else 500, error.message, error.hint, kind=error.kind)
 
 
@@ -67,7 +70,7 @@ def _refused(_: Request, error: Exception) -> JSONResponse:
 
 def _declined(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refused)
-    return problem(error.status, error.detail, error.hint)
+    return explain(error)
 
 
 def _malformed(_: Request, error: Exception) -> JSONResponse:

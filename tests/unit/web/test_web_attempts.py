@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import httpx2
+import pytest
+from fastapi import Request
+from web_values import NOW, Service, ready, token
+
+from orchestrator.web import attempts as module
+from orchestrator.web.attempts import MOST, MOST_IN_ALL, REMEMBERED, Attempts, address_of
+
+GIVEN = "the-token-of-the-settings"
+MADE = "orch_made"
+
+
+def service() -> Service:
+    service = Service(ready("acme"), token=GIVEN)
+    assert isinstance(service.tokens, list)
+    service.tokens.append(token("ci", MADE))
+    return service
+
+
+async def ask(client: httpx2.AsyncClient, text: str) -> httpx2.Response:
+    return await client.get("/status", headers={"Authorization": f"Bearer {text}"})
+
+
+async def test_whoever_tries_out_tokens_must_wait() -> None:
+    served = service()
+    async with served.client() as client:
+        assert [(await ask(client, f"wrong-{number}")).status_code for number in range(MOST)] == [401] * MOST
+        refused = await ask(client, "wrong")
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "6")
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert "6 s" in refused.json()["hint"]
+        assert (await ask(client, GIVEN)).status_code == 429, "the right one is no news either"
+        assert (await client.post("/login", data={"token": "wrong"})).status_code == 429
+        served.now += 6
+        assert (await ask(client, GIVEN)).status_code == 200
+        assert (await ask(client, "wrong")).status_code == 401
+        assert (await ask(client, "wrong")).status_code == 429
+
+
+async def test_a_login_counts_too() -> None:
+    async with service().client() as client:
+        codes = [(await client.post("/login", data={"token": "wrong"})).status_code for _ in range(MOST + 1)]
+    assert codes == [401] * MOST + [429]
+
+
+async def test_nobody_is_kept_out_who_has_a_session_or_a_token_we_made() -> None:
+    served = service()
+    async with served.client() as client:
+        await client.post("/login", data={"token": GIVEN})
+        for number in range(MOST + 5):
+            await ask(client, f"wrong-{number}")
+        assert (await ask(client, MADE)).status_code == 200
+        assert (await client.get("/status")).status_code == 200
+
+
+async def test_strangers_and_ended_sessions_are_no_attempts() -> None:
+    async with service().client() as client:
+        for _ in range(MOST + 5):
+            await client.get("/status")
+            await client.get("/status", headers={"Cookie": "orchestrator_session=1.a.b"})
+        assert (await ask(client, GIVEN)).status_code == 200
+
+
+def test_one_address_is_another_matter_than_the_next() -> None:
+    attempts = Attempts()
+    for _ in range(MOST):
+        attempts.failed("10.0.0.1", NOW)
+    assert attempts.wait("10.0.0.1", NOW) == 6
+    assert attempts.wait("10.0.0.2", NOW) == 0
+    assert attempts.wait("10.0.0.1", NOW + 60) == 0
+
+
+def test_many_addresses_together_must_wait_too() -> None:
+    attempts = Attempts()
+    for number in range(MOST_IN_ALL):
+        attempts.failed(f"10.0.0.{number}", NOW)
+    assert attempts.wait("10.1.0.1", NOW) == 1
+    assert attempts.wait("10.1.0.1", NOW + 1) == 0
+
+
+def test_what_is_remembered_is_bounded_and_a_clock_may_go_back() -> None:
+    attempts = Attempts()
+    for number in range(3 * REMEMBERED):
+        attempts.failed(str(number), NOW - number)
+    assert len(attempts._by_address) == REMEMBERED
+    assert attempts.wait("new", NOW - 3 * REMEMBERED) > 0
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+        ("somewhere", "somewhere"),
+    ],
+)
+def test_a_network_of_ipv6_is_one_address(host: str, address: str) -> None:
+    assert address_of(Request({"type": "http", "client": (host, 1)})) == address
+    assert module.address_of(Request({"type": "http", "client": None})) == ""
