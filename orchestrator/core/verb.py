@@ -10,7 +10,7 @@ from orchestrator.core.lifecycle import ENDS, State
 
 
 class Verb(StrEnum):
-    """The first three are asked of the run, the others of accounts."""
+    """The first three are asked of the run, the last of a job, the others of accounts."""
 
     APPROVE = "approve"
     WAIVE = "waive"
@@ -19,6 +19,7 @@ class Verb(StrEnum):
     RETRY = "retry"
     HOLD = "hold"
     RELEASE = "release"
+    ADOPT = "adopt"
 
 
 OF_ACCOUNTS: Final = (Verb.CANCEL, Verb.RETRY, Verb.HOLD, Verb.RELEASE)

@@ -70,6 +70,15 @@ class Waiver(BaseModel):
     reason: Annotated[Reason, StringConstraints(pattern=r"\S")] = Field(description="Why; stays in the run's record.")
 
 
+class Adoption(BaseModel):
+    """A job whose remote job is unclear, and the remote job that is its own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    job: Text = Field(description="Our id of the job.")
+    remote_job: Text = Field(description="The provider's id of the remote job.")
+
+
 class Done(Document):
     """What was asked of whom; the service sees to it."""
 
@@ -87,6 +96,7 @@ class Actions:
         self.routes.add_api_route("/approve", self.approve, methods=["POST"], operation_id="approve")
         self.routes.add_api_route("/waive", self.waive, methods=["POST"], operation_id="waive")
         self.routes.add_api_route("/start", self.start, methods=["POST"], operation_id="start")
+        self.routes.add_api_route("/adopt", self.adopt, methods=["POST"], operation_id="adopt")
         for verb in OF_ACCOUNTS:
             self.routes.add_api_route(f"/{verb}", self._of_accounts(verb), methods=["POST"], operation_id=verb.value)
 
@@ -104,6 +114,10 @@ class Actions:
         """Let the run's ready jobs be submitted."""
         await self._asking.of_run(Verb.START, who)
         return _done(Verb.START)
+
+    async def adopt(self, who: Who, body: Adoption) -> Done:
+        """Take a remote job for a job's, where the program must not choose between several."""
+        return _done(Verb.ADOPT, [await self._asking.adopt(who, body.job, body.remote_job)])
 
     def _of_accounts(self, verb: Verb) -> Callable[..., Awaitable[Done]]:
         async def ask(who: Who, body: Named | Matching) -> Done:

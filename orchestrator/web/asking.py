@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from orchestrator import control, status
+from orchestrator.control.adoption import adopt
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.selection import Selection
 from orchestrator.core.verb import Verb
@@ -64,6 +65,14 @@ class Asking:
             return await self._ask(verb, who.by, names, reason) if names else []
         except ConfigError as error:
             raise Refused(409, error.message, error.hint) from error
+
+    async def adopt(self, who: Principal, job: str, remote_job: str) -> str:
+        """Take a remote job for a job's, where the program must not choose. Returns the account."""
+        try:
+            taken = await self._program.call(adopt, job, remote_job, by=who.by, now=self._program.now())
+        except ConfigError as error:
+            raise Refused(409, error.message, error.hint) from error
+        return taken.account
 
     async def _ask(self, verb: Verb, by: str, names: Sequence[str], reason: str) -> Sequence[str]:
         call, now = self._program.call, self._program.now()

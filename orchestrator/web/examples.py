@@ -156,6 +156,7 @@ EXAMPLES: Final[dict[str, Any]] = {
     "Matching": {"filter": {"state": "failed", "label": "eu"}, "expect": 40},
     "Approval": {"expect_usd": 3.1},
     "Waiver": {"reason": "moderated upstream, ticket 123"},
+    "Adoption": {"job": _JOB_ID, "remote_job": "ftjob-8Kq2vWmZr0aXcT4nYb71LpDs"},
     "Done": {"action": "retry", "accounts": ["acme-eu"], "count": 1},
     "Problem": {
         "type": "about:blank",

@@ -7,6 +7,7 @@ import pytest
 from web_values import NOW, Service, job, run, token
 
 from orchestrator import control, status
+from orchestrator.control.adoption import adopt
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.token import Role
 from orchestrator.core.verb import Verb
@@ -73,6 +74,16 @@ async def test_what_is_asked_of_all_that_match(verb: str) -> None:
     assert asked.asked == [(function, (["one", "two"],), options | BY)]
 
 
+async def test_a_remote_job_is_adopted() -> None:
+    asked = service()
+    asked.answers[adopt] = job("one", "submitting")
+    answer = await ask(asked, "adopt", {"job": "j-1", "remote_job": "ftjob-2"})
+    assert answer.json() == {"action": "adopt", "accounts": ["one"], "count": 1}
+    assert asked.asked == [("adopt", ("j-1", "ftjob-2"), BY)]
+    asked.answers[adopt] = ConfigError("there is no job j-1", hint="Look.")
+    assert (await ask(asked, "adopt", {"job": "j-1", "remote_job": "ftjob-2"})).status_code == 409
+
+
 async def test_nobody_is_not_everybody() -> None:
     asked = service()
     asked.answers[status.asked] = []
@@ -132,9 +143,11 @@ async def test_a_body_that_makes_no_sense_is_a_problem_with_a_hint(verb: str, bo
     assert asked.asked == []
 
 
-EVERY_ASK = [(verb, body) for verb, (body, _, _) in OF_RUN.items()] + [
-    (verb, {"accounts": ["one"]}) for verb in OF_ACCOUNTS
-]
+EVERY_ASK = (
+    [("adopt", {"job": "j", "remote_job": "r"})]
+    + [(verb, body) for verb, (body, _, _) in OF_RUN.items()]
+    + [(verb, {"accounts": ["one"]}) for verb in OF_ACCOUNTS]
+)
 
 
 @pytest.mark.parametrize(("verb", "body"), EVERY_ASK)
@@ -154,4 +167,4 @@ async def test_a_stranger_acts_on_nothing(verb: str, body: Any) -> None:
 
 
 def test_every_verb_has_its_test() -> None:
-    assert {*OF_RUN, *OF_ACCOUNTS} == set(Verb)
+    assert {*OF_RUN, *OF_ACCOUNTS, Verb.ADOPT} == set(Verb)
