@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +14,11 @@ from pydantic.fields import FieldInfo
 
 from orchestrator.cli.commands import app
 from orchestrator.core import errors
-from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.account import ProviderName
+from orchestrator.core.announcement import MEANINGS, Announcement, Topic
+from orchestrator.core.errors import Failure, OrchestratorError
+from orchestrator.core.lifecycle import State
+from orchestrator.core.observe import FAILED_HINT
 from orchestrator.settings import FROM_FILE, PREFIX, Settings
 
 FOLDER = Path(__file__).with_name("reference")
@@ -81,6 +86,52 @@ place; none holds a key.
 {rows}
 """
 
+ANNOUNCEMENTS = """\
+# What is announced
+
+{generated}
+
+To the `[[webhooks]]` and `[[alerts]]` of the accounts file, at least once each:
+[webhooks and alerts](../how-to/webhooks.md) says how to receive them.
+
+| type | says |
+|---|---|
+{rows}
+
+A webhook's body has always these fields; what does not apply is null. `timestamp` is when it happened.
+
+```json
+{example}
+```
+
+| field of `data` | is |
+|---|---|
+| `run`, `job` | our ids, as in `/status` |
+| `account`, `provider` | as in the accounts file |
+| `state` | of the job; `held` of an account; of a run `succeeded`, or how those without a model ended |
+| `fine_tuned_model`, `servable` | the model id, and whether it can be called at once or needs a deployment |
+| `error` | null, or `kind`, `message`, `hint`: see [errors](errors.md) |
+"""
+
+
+def announcements_page() -> str:
+    """Every topic, and what is sent."""
+    told = Announcement(
+        topic=Topic.JOB_FAILED,
+        at=1_790_000_000,
+        run="fedcba9876543210",
+        account="acme-eu",
+        provider=ProviderName.OPENAI,
+        job="0123456789abcdef",
+        state=State.FAILED,
+        error=Failure("job_failed", "the provider gives no reason", FAILED_HINT),
+    )
+    return ANNOUNCEMENTS.format(
+        generated=GENERATED.format(source="orchestrator/core/announcement.py"),
+        rows="\n".join(f"| `{topic}` | {MEANINGS[topic]} |" for topic in Topic),
+        example=json.dumps(told.payload(), indent=2),
+    )
+
 
 def settings_page() -> str:
     """Every setting with its default."""
@@ -123,6 +174,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "command-line.md": commands_page,
     "accounts-file.md": accounts_page,
     "errors.md": errors_page,
+    "announcements.md": announcements_page,
 }
 
 

@@ -14,6 +14,7 @@ dataset/      chats → findings → canonical JSONL; tokens and prices
 sources/      the accounts file and the keys its references lead to
 providers/    the protocol, and one file for each provider's dialect
 store/        the tables, the writer, and every query
+alerts/       what goes out to those who asked to be told: signed webhooks, messages to people
 sandbox/      a provider on loopback, an independent judge of our traffic
 settings/     the environment, checked
 log.py        one line an event, without keys

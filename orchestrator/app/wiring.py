@@ -22,6 +22,7 @@ from orchestrator.app.clock import SystemClock
 from orchestrator.app.connections import Connections
 from orchestrator.app.database import database, queue
 from orchestrator.app.incoming import Incoming
+from orchestrator.app.outgoing import Outgoing
 from orchestrator.app.web import Inside, hide_tokens
 from orchestrator.core.account import Account
 from orchestrator.core.plan import Heard, Known, Plan, Step
@@ -30,6 +31,7 @@ from orchestrator.core.retirement import warnings as retirement_warnings
 from orchestrator.core.run import Standing
 from orchestrator.core.secret import Redactor
 from orchestrator.daemon import lifetimes
+from orchestrator.daemon.courier import Courier
 from orchestrator.daemon.desired import Desired, read_desired
 from orchestrator.daemon.models import Told, base_models
 from orchestrator.daemon.moderation import expected, moderated, recalled
@@ -79,6 +81,7 @@ class App:
             redact=redact,
             clock=self.clock.boottime,
         )
+        self.outgoing = Outgoing(redact)
         self.incoming = Incoming(self.connections.read_webhook, self.log)
 
     @cached_property
@@ -90,6 +93,7 @@ class App:
 
     async def close(self) -> None:
         """Let go of every connection."""
+        await self.outgoing.close()
         await self.connections.close()
         await self.database.close()
 
@@ -157,6 +161,7 @@ class App:
     async def converge(self, *, start: bool, cause: str = SERVICE, progress: Progress | None = None) -> Desired:
         """Make what the operator wants the current run. `progress` is told of the texts that are moderated."""
         desired = await self.read_desired()
+        await self.outgoing.expect(desired.file.targets, desired.secrets)
         now = self.clock.now()
         await control.list_accounts(self.database, desired.listed, now=now)
         known = await control.known(self.database, desired.job_ids, desired.run_id)
@@ -219,6 +224,8 @@ class App:
             retention = Retention(self.database, keep_days=settings.events_keep_days, now=clock.now, log=self.log)
             scheduler.every(FORGET_SECONDS, "forget", retention.forget)
 
+        courier = Courier(self.database, self.outgoing.by_name, now=clock.now, jitter=random.random, log=self.log)
+
         async def converge() -> str | None:
             return (await self.converge(start=start, progress=progress)).file.options.schedule
 
@@ -235,6 +242,7 @@ class App:
                 now=clock.now,
                 silence=settings.intent_seconds,
             ),
+            courier=courier,
             scheduler=scheduler,
             log=self.log,
         )

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orchestrator.control.deliveries import redeliver
 from orchestrator.control.planning import adopt_plan
 from orchestrator.control.tokens import create_token, note_use, revoke_token
 from orchestrator.core.account import Account
@@ -38,6 +39,7 @@ __all__ = [
     "known",
     "list_accounts",
     "note_use",
+    "redeliver",
     "release_accounts",
     "retry",
     "revoke_token",

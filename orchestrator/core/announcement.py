@@ -55,7 +55,11 @@ class Announcement:
 
     def payload(self) -> dict[str, Any]:
         """What is sent: always the same fields, plain values."""
-        data = {name: value for name, value in asdict(self).items() if name not in {"topic", "at", "error"}}
+        data = {
+            name: str(value) if isinstance(value, str) else value
+            for name, value in asdict(self).items()
+            if name not in {"topic", "at", "error"}
+        }
         error = self.error and {"kind": self.error.kind, "message": self.error.message, "hint": self.error.hint}
         at = datetime.fromtimestamp(self.at, UTC).isoformat(timespec="seconds")
         return {"type": self.topic.value, "timestamp": at, "data": data | {"error": error}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -56,6 +56,10 @@ class Delivery:
         return self.due_at is None and self.delivered_at is None
 
 
-def next_attempt(attempts: int, now: float, jitter: float) -> float | None:
-    """When to try again after so many failed attempts; None: never. `jitter` is drawn from 0 to 1."""
-    return now + spread(DELAYS[attempts - 1], jitter) if attempts <= len(DELAYS) else None
+def settled(delivery: Delivery, error: str | None, *, now: float, jitter: float) -> Delivery:
+    """What becomes of it after an attempt that failed for this reason, or did not. `jitter` is drawn from 0 to 1."""
+    if error is None:
+        return replace(delivery, delivered_at=now, due_at=None, error=None)
+    last = delivery.attempts > len(DELAYS)
+    again = None if last else now + spread(DELAYS[delivery.attempts - 1], jitter)
+    return replace(delivery, due_at=again, error=error)

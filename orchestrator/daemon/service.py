@@ -9,6 +9,7 @@ from contextlib import suppress
 from structlog.stdlib import BoundLogger
 
 from orchestrator.core.errors import Failure, OrchestratorError
+from orchestrator.daemon.courier import Courier
 from orchestrator.daemon.presence import Presence
 from orchestrator.daemon.reconciler import Reconciler
 from orchestrator.daemon.scheduler import Scheduler
@@ -17,6 +18,8 @@ from orchestrator.store.database import UNREACHABLE
 
 WATCH_SECONDS = 2.0
 CLOCK_SECONDS = 60.0
+TELL_SECONDS = 1.0
+FORGET_SECONDS = 3600.0
 STOP_SECONDS = 8.0  # what is in flight may take this long when the process is asked to stop
 
 Converge = Callable[[], Awaitable[str | None]]
@@ -38,6 +41,7 @@ class Service:
         dispatch: Dispatch,
         reconciler: Reconciler,
         presence: Presence,
+        courier: Courier,
         scheduler: Scheduler,
         log: BoundLogger,
     ) -> None:
@@ -48,6 +52,7 @@ class Service:
         self._dispatch = dispatch
         self._reconciler = reconciler
         self._presence = presence
+        self._courier = courier
         self._scheduler = scheduler
         self._log = log
         self._work: asyncio.Task[None] | None = None
@@ -61,6 +66,8 @@ class Service:
         await self._presence.beat()
         self._scheduler.every(self._presence.beat_seconds, "presence", self._presence.beat)
         self._scheduler.every(CLOCK_SECONDS, "clock", self._presence.check_clock)
+        self._scheduler.every(TELL_SECONDS, "tell", self._courier.tick)
+        self._scheduler.every(FORGET_SECONDS, "forget deliveries", self._courier.forget)
         self._scheduler.every(WATCH_SECONDS, "watch", self._watch)
         self._scheduler.start()
         self._work = asyncio.create_task(self._dispatch.run(self._reconciler.handle), name="dispatch")
@@ -78,6 +85,7 @@ class Service:
             self._log.warning("service.cut_off", message="calls in flight took too long and were cut off")
             self._dispatch.abort()
             await self._work
+        await self._courier.finish()
         await self._leave()
 
     async def _leave(self) -> None:

@@ -12,6 +12,7 @@ from orchestrator.status.happened import Line, events_after, newest_event
 from orchestrator.status.history import DatasetRow, DatasetView, RunLine, list_datasets, list_runs, read_dataset
 from orchestrator.status.listing import HELD, Cause, Glance, Listing, Share, glance, list_jobs, names
 from orchestrator.status.tally import Tally, tally
+from orchestrator.status.telling import deliveries
 from orchestrator.status.views import Health, JobView, RunView, Status, iso, plain
 from orchestrator.status.whole import SCHEMA, as_json, look
 
@@ -38,6 +39,7 @@ __all__ = [
     "as_json",
     "asked",
     "curves",
+    "deliveries",
     "events_after",
     "glance",
     "iso",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from secrets import token_hex
 import httpx2
 import pytest
 from processes import Sandbox, Site, eventually
+from receiver import Receiver, receiving
 
 DEBUG = {"ORCHESTRATOR_LOG_LEVEL": "debug"}
 KINDS = {"env": "env:CANARY_{}", "file": "file:keys/{}", "cmd": "cmd:cat keys/{}"}
@@ -33,6 +35,18 @@ def canary(site: Site) -> str:
     return canary
 
 
+def tell(site: Site, canary: str, receiver: Receiver) -> None:
+    """Add a webhook and an alert whose addresses are secrets; both refuse, and say what they were asked."""
+    site.key("signing", f"whsec_{canary}{canary}")
+    receiver.refused.add(f"/{canary}")
+    site.environ["CANARY_HOOK"] = receiver.url(canary)
+    site.environ["CANARY_ALERT"] = f"json://127.0.0.1:{receiver.port}/{canary}"
+    accounts = site.folder / "accounts.toml"
+    lines = ["[[webhooks]]", 'url = "env:CANARY_HOOK"', 'secret = "file:keys/signing"']
+    lines += ["[[alerts]]", 'url = "env:CANARY_ALERT"', 'events = ["account.held"]']
+    accounts.write_text(accounts.read_text() + "\n".join(lines) + "\n")
+
+
 def reference(name: str) -> str:
     kind = name.partition("-")[0]
     return KINDS[kind].format(name.replace("-", "_") if kind == "env" else name)
@@ -46,11 +60,18 @@ def test_no_key_is_shown_or_kept(site: Site, sandbox: Sandbox, canary: str) -> N
         {"kind": "reject_file", "accounts": ["file-right"], "message": echo.format("file-right")},
         {"kind": "forbidden", "accounts": ["cmd-right"], "message": echo.format("cmd-right")},
     )
-    run = site.start("run", **DEBUG)
-    while not run.ended:
-        assert leaks(site, canary) == []
-        time.sleep(0.1)
-    assert run.result().code == 1
+    with receiving() as receiver:
+        tell(site, canary, receiver)
+        run = site.start("run", **DEBUG)
+        while not run.ended:
+            assert leaks(site, canary) == []
+            time.sleep(0.1)
+        assert run.result().code == 1
+    assert {json.loads(body)["type"] for *_, body in receiver.requests} >= {"job.failed", "account.held"}
+    assert not [body for *_, body in receiver.requests if canary.encode() in body]
+    errors = {each["target"]: each["error"] for each in site.run("deliveries", "list", "--json", **DEBUG).json}
+    assert errors["env:CANARY_HOOK"].startswith("500: /[key ")
+    assert errors["env:CANARY_ALERT"]
     errors = {job["account"]: job["error"]["message"] for job in site.status()["jobs"]}
     assert all("[key " in errors[name] for name in RIGHT + WRONG), "each of them repeats the key"
 

@@ -1,0 +1,67 @@
+"""People: one message through apprise, which speaks to mail and messengers. It is an extra."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Final
+
+from orchestrator.alerts.base import told
+from orchestrator.alerts.words import body, title
+from orchestrator.core.delivery import Delivery
+from orchestrator.core.errors import ConfigError
+from orchestrator.core.secret import Redactor, Secret
+
+try:
+    import apprise
+except ModuleNotFoundError as missing:
+    raise ConfigError(
+        f"[[alerts]] need the package {missing.name}, which is not installed",
+        hint="Install orchestrator with its extra: pip install 'orchestrator[alerts]'; or remove [[alerts]].",
+    ) from missing
+
+# One would get to see why another failed; and the threads of the loop are for the database's commits.
+_ONE_AT_A_TIME: Final = ThreadPoolExecutor(1, "alerts")
+LOGGER: Final = logging.getLogger("apprise")
+LOGGER.propagate = False  # what it says of a failure is kept with the delivery
+logging.getLogger("urllib3").setLevel(logging.WARNING)  # below that it prints addresses, which hold keys
+
+
+class AlertSender:
+    """Writes to one address. Raises ConfigError for one that apprise does not understand."""
+
+    def __init__(self, reference: str, address: Secret, redact: Redactor) -> None:
+        self._messenger = apprise.Apprise()
+        self._redact = redact
+        with _listening():
+            understood = self._messenger.add(address.reveal())
+        if not understood:
+            raise ConfigError(
+                f"[[alerts]]: url: {reference} does not lead to an address that apprise understands",
+                hint="Write it as apprise's documentation says, such as slack://… or mailtos://….",
+            )
+
+    async def __call__(self, delivery: Delivery, now: float) -> str | None:
+        return await asyncio.get_running_loop().run_in_executor(_ONE_AT_A_TIME, self._notify, delivery)
+
+    def _notify(self, delivery: Delivery) -> str | None:
+        with _listening() as said:
+            if self._messenger.notify(title=title(delivery.topic, delivery.payload), body=body(delivery.payload)):
+                return None
+        return told(self._redact(" ".join(said))) or "it was not taken, and no reason is given"
+
+
+@contextmanager
+def _listening() -> Iterator[list[str]]:
+    """What apprise says meanwhile."""
+    said: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    LOGGER.addHandler(handler)
+    try:
+        yield said
+    finally:
+        LOGGER.removeHandler(handler)

@@ -1,0 +1,62 @@
+"""Webhooks that go out: one signed request by the rules of standardwebhooks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from typing import Final
+
+import httpx2
+from standardwebhooks import Webhook as Signer
+
+from orchestrator.alerts.base import ATTEMPT_SECONDS, told
+from orchestrator.core.delivery import Delivery
+from orchestrator.core.secret import Redactor, Secret
+
+LOOKED_AT: Final = 1000  # bytes of an answer that are read at most
+
+
+def client() -> httpx2.AsyncClient:
+    """One for all webhooks. What an address leads to is the operator's choice, so nothing leads further."""
+    return httpx2.AsyncClient(timeout=ATTEMPT_SECONDS, follow_redirects=False)
+
+
+class WebhookSender:
+    """Posts to one address."""
+
+    def __init__(self, http: httpx2.AsyncClient, address: str, secret: Secret, redact: Redactor) -> None:
+        self._http = http
+        self._address = address
+        self._signer = Signer(secret.reveal())
+        self._redact = redact
+
+    async def __call__(self, delivery: Delivery, now: float) -> str | None:
+        content = json.dumps(delivery.payload, ensure_ascii=False, separators=(",", ":"))
+        headers = {
+            "content-type": "application/json",
+            "user-agent": "orchestrator",
+            "webhook-id": delivery.message,
+            "webhook-timestamp": str(int(now)),
+            "webhook-signature": self._signer.sign(delivery.message, datetime.fromtimestamp(now, UTC), content),
+        }
+        try:
+            async with asyncio.timeout(ATTEMPT_SECONDS):
+                return await self._post(content.encode(), headers)
+        except TimeoutError:
+            return f"no answer within {ATTEMPT_SECONDS:g} seconds"
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+            return told(self._redact(f"{type(error).__name__}: {error}"))
+
+    async def _post(self, content: bytes, headers: dict[str, str]) -> str | None:
+        async with self._http.stream("POST", self._address, content=content, headers=headers) as response:
+            if response.is_success:
+                return None
+            if response.is_redirect:
+                return f"{response.status_code}: a redirect, which is not followed; correct the address"
+            body = b""
+            async for part in response.aiter_bytes():
+                body += part
+                if len(body) >= LOOKED_AT:
+                    break
+        return told(self._redact(f"{response.status_code}: {body[:LOOKED_AT].decode(errors='replace')}"))

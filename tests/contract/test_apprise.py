@@ -1,0 +1,86 @@
+"""Alerts go through apprise itself. It loads everything it can speak to, which takes seconds."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import Any
+
+import httpx2
+import pytest
+
+from orchestrator.alerts.senders import sender
+from orchestrator.core.announcement import Announcement, Topic
+from orchestrator.core.delivery import Delivery, Target, Way
+from orchestrator.core.errors import ConfigError
+from orchestrator.core.secret import Redactor, Secret
+
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")
+CANARY = "canary-4f1d-and-more"
+PAYLOAD = Announcement(topic=Topic.MODEL_READY, at=0.0, account="acme", fine_tuned_model="ft:x").payload()
+DELIVERY = Delivery(id=1, message="m", target="env:TEAM", topic=Topic.MODEL_READY, payload=PAYLOAD, created_at=0.0)
+
+
+@pytest.fixture
+def messenger() -> Iterator[tuple[str, list[Any]]]:
+    """A service that apprise speaks to: its host, and what it was sent."""
+    sent: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            sent.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(200 if self.path == f"/{CANARY}" else 401)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    serving = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    serving.start()
+    yield f"127.0.0.1:{server.server_address[1]}", sent
+    server.shutdown()
+    serving.join()
+    server.server_close()
+
+
+async def test_an_alert_arrives(messenger: tuple[str, list[Any]]) -> None:
+    host, sent = messenger
+    assert await alert(f"json://{host}/{CANARY}")(DELIVERY, 0.0) is None
+    assert [(each["title"], each["message"]) for each in sent] == [("acme: the model is ready", "ft:x")]
+
+
+async def test_one_that_is_refused_says_why_and_logs_nothing(
+    messenger: tuple[str, list[Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    error = await alert(f"json://{messenger[0]}/{CANARY}-wrong")(DELIVERY, 0.0)
+    assert error is not None
+    assert "401" in error
+    assert CANARY not in error
+    assert logging.getLogger("apprise").propagate is False
+    assert not [record for record in caplog.records if record.name != "apprise" and CANARY in record.getMessage()]
+
+
+def alert(address: str) -> Any:
+    target, redact = Target(way=Way.ALERT, url="env:TEAM"), Redactor()
+    redact.add_address(Secret(address))
+    http = httpx2.AsyncClient(transport=httpx2.MockTransport(lambda _: httpx2.Response(500)))
+    return sender(target, {"env:TEAM": Secret(address)}, http, redact)
+
+
+def test_an_address_that_apprise_does_not_understand_is_refused_and_not_repeated() -> None:
+    with pytest.raises(ConfigError, match="env:TEAM does not lead to an address") as caught:
+        alert(f"nowhere://{CANARY}")
+    assert CANARY not in f"{caught.value.message}{caught.value.hint}"
+
+
+def test_without_apprise_alerts_are_a_fault_of_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    monkeypatch.delitem(sys.modules, "orchestrator.alerts.people", raising=False)
+    with pytest.raises(ConfigError, match="need the package apprise") as caught:
+        alert("json://host")
+    assert "orchestrator[alerts]" in caught.value.hint

@@ -1,0 +1,220 @@
+"""What was announced reaches every target at least once, whoever dies on the way, and is never told for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any, cast
+
+import pytest
+from model_world import HandClock, StrictLog
+from sqlalchemy import text
+from store_values import a_job, fill
+
+from orchestrator import control, status
+from orchestrator.core.announcement import Announcement, Topic
+from orchestrator.core.delivery import Delivery, Target, Way
+from orchestrator.core.errors import ConfigError
+from orchestrator.daemon.courier import CLAIM_SECONDS, Addressee, Courier
+from orchestrator.store import deliveries
+from orchestrator.store.announcements import announce
+from orchestrator.store.database import Database
+
+EVERYTHING = frozenset(Topic)
+
+
+class Listener:
+    """A target. It takes what it is told unless `refuses` says why not; `before` is awaited first."""
+
+    def __init__(self, name: str, topics: frozenset[Topic] = EVERYTHING) -> None:
+        self.target = Target(way=Way.WEBHOOK, url=name, secret="env:X", topics=topics)
+        self.heard: list[tuple[str, Topic]] = []
+        self.refuses: str | None = None
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def __call__(self, delivery: Delivery, now: float) -> str | None:
+        self.heard.append((delivery.message, delivery.topic))
+        await self.open.wait()
+        return self.refuses
+
+    @property
+    def topics(self) -> list[str]:
+        return sorted(topic for _, topic in self.heard)
+
+
+class Post:
+    """Any number of couriers on one database, each a replica."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.clock = HandClock()
+
+    def courier(self, *listeners: Listener) -> Courier:
+        addressees = {each.target.url: Addressee(each.target, each) for each in listeners}
+        log = cast(Any, StrictLog())
+        return Courier(self.database, addressees, now=self.clock.now, jitter=lambda: 0.5, log=log)
+
+    async def announce(self, *topics: Topic) -> None:
+        for topic in topics:
+            news = Announcement(topic=topic, at=self.clock.now(), account="acme")
+            await self.database.write(lambda c, news=news: announce(c, news))  # type: ignore[misc]
+
+    async def rows(self, table: str) -> int:
+        async with self.database.read() as connection:
+            return int((await connection.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one())
+
+    async def listed(self) -> list[Delivery]:
+        return list(await status.deliveries(self.database))
+
+
+@pytest.fixture
+async def office(database: Database) -> Post:
+    await fill(database, [a_job("acme")])
+    return Post(database)
+
+
+async def settle(courier: Courier) -> None:
+    """A tick, and the end of all it began."""
+    await courier.tick()
+    while courier.busy:
+        await asyncio.wait(courier.busy)
+
+
+async def test_each_target_is_told_what_it_wants_once(office: Post) -> None:
+    one, all_ = Listener("one", frozenset({Topic.JOB_FAILED})), Listener("all")
+    courier = office.courier(one, all_)
+    await office.announce(Topic.MODEL_READY, Topic.JOB_FAILED)
+    for _ in range(3):
+        await settle(courier)
+        office.clock.seconds += 1000
+    assert (one.topics, all_.topics) == (["job.failed"], ["job.failed", "model.ready"])
+    assert await office.rows("announcements") == 0
+    assert {(d.attempts, d.due_at, d.error) for d in await office.listed()} == {(1, None, None)}
+
+
+async def test_what_nobody_wants_is_forgotten(office: Post) -> None:
+    await office.announce(Topic.MODEL_READY)
+    await settle(office.courier())
+    assert [await office.rows(table) for table in ("announcements", "deliveries")] == [0, 0]
+
+
+async def test_a_target_that_refuses_is_told_again_under_the_same_id_until_it_is_given_up(office: Post) -> None:
+    listener = Listener("one")
+    listener.refuses = "500: no"
+    courier = office.courier(listener)
+    await office.announce(Topic.MODEL_READY)
+    for _ in range(40):
+        await settle(courier)
+        office.clock.seconds += 3600
+    assert len(listener.heard) == 8
+    assert len(set(listener.heard)) == 1
+    [dead] = await status.deliveries(office.database, dead=True)
+    assert (dead.dead, dead.attempts, dead.error) == (True, 8, "500: no")
+
+    listener.refuses = None
+    begun = await control.redeliver(office.database, [dead.id], by="someone", now=office.clock.now())
+    assert [delivery.id for delivery in begun] == [dead.id]
+    await settle(courier)
+    assert len(set(listener.heard)) == 1
+    assert await status.deliveries(office.database, dead=True) == []
+
+
+async def test_only_the_dead_are_begun_again(office: Post) -> None:
+    listener = Listener("one")
+    await office.announce(Topic.MODEL_READY)
+    await settle(office.courier(listener))
+    [arrived] = await office.listed()
+    for ids in ([arrived.id], [arrived.id + 1]):
+        with pytest.raises(ConfigError, match="no dead delivery has the number"):
+            await control.redeliver(office.database, ids, by="someone", now=office.clock.now())
+    assert await control.redeliver(office.database, None, by="someone", now=office.clock.now()) == []
+
+
+async def test_one_that_is_slow_keeps_nobody_waiting(office: Post) -> None:
+    slow, quick = Listener("slow"), Listener("quick")
+    slow.open.clear()
+    courier = office.courier(slow, quick)
+    await office.announce(Topic.MODEL_READY)
+    await courier.tick()
+    await _until(lambda: len(quick.heard) == 1 and len(slow.heard) == 1)
+    await office.announce(Topic.JOB_FAILED)
+    await courier.tick()
+    await _until(lambda: len(quick.heard) == 2)
+    assert len(slow.heard) == 1
+    slow.open.set()
+    await settle(courier)
+    assert slow.topics == ["job.failed", "model.ready"]
+
+
+async def test_of_several_replicas_one_tells(office: Post) -> None:
+    listeners = [Listener("one") for _ in range(3)]
+    couriers = [office.courier(listener) for listener in listeners]
+    await office.announce(*[Topic.MODEL_READY] * 25)
+    await asyncio.gather(*(settle(courier) for courier in couriers))
+    heard = Counter(message for listener in listeners for message, _ in listener.heard)
+    assert len(heard) == 25
+    assert set(heard.values()) == {1}
+
+
+async def test_what_a_killed_replica_had_claimed_is_told_by_another(office: Post) -> None:
+    stuck, other = Listener("one"), Listener("one")
+    stuck.open.clear()
+    killed, alive = office.courier(stuck), office.courier(other)
+    await office.announce(Topic.MODEL_READY)
+    await killed.tick()
+    await _until(lambda: len(stuck.heard) == 1)
+    await settle(alive)
+    assert other.heard == [], "it may still arrive"
+    office.clock.seconds += CLAIM_SECONDS
+    await settle(alive)
+    assert other.heard == stuck.heard, "the same id, so that the target can tell"
+
+    stuck.refuses = "too late to matter"
+    stuck.open.set()
+    await settle(killed)
+    [delivery] = await office.listed()
+    assert (delivery.delivered_at is not None, delivery.error) == (True, None)
+
+
+async def test_at_the_end_of_the_process_what_was_announced_is_still_told(office: Post) -> None:
+    quick, slow = Listener("quick"), Listener("slow")
+    courier = office.courier(quick, slow)
+    await office.announce(Topic.RUN_FINISHED)
+    await courier.finish()
+    assert (quick.topics, slow.topics) == (["run.finished"], ["run.finished"])
+    assert not courier.busy
+
+
+async def test_what_is_for_no_target_of_the_file_waits_for_another_replica_and_then_dies(office: Post) -> None:
+    await office.announce(Topic.MODEL_READY)
+    known = Listener("known")
+    known.refuses = "500: no"
+    await settle(office.courier(known))
+    stranger = office.courier(Listener("other"))
+    office.clock.seconds += 3600
+    await settle(stranger)
+    assert (await office.listed())[0].due_at is not None
+    office.clock.seconds += deliveries.STRANGE
+    await stranger.forget()
+    [dead] = await status.deliveries(office.database, dead=True)
+    assert dead.error == "the target is no longer in the accounts file"
+
+
+async def test_what_has_ended_is_forgotten_in_time(office: Post) -> None:
+    listener = Listener("one")
+    courier = office.courier(listener)
+    await office.announce(Topic.MODEL_READY)
+    await settle(courier)
+    office.clock.seconds += deliveries.REMEMBERED - 1
+    await courier.forget()
+    assert await office.rows("deliveries") == 1
+    office.clock.seconds += 2
+    await courier.forget()
+    assert await office.rows("deliveries") == 0
+
+
+async def _until(true: Any, seconds: float = 20.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not true():  # noqa: ASYNC110 - what is waited for happens in a database
+            await asyncio.sleep(0.01)

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.alerts.words import body, title
+from orchestrator.core.account import ProviderName
+from orchestrator.core.announcement import Announcement, Topic
+from orchestrator.core.errors import Failure
+
+WHY = Failure("kind", "what is wrong", "what to do")
+
+
+def payload(topic: Topic, **values: object) -> dict[str, object]:
+    known = {"at": 0.0, "run": "r-1", "account": "acme", "provider": ProviderName.OPENAI}
+    return Announcement(topic=topic, **(known | values)).payload()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("topic", "expected"),
+    [
+        (Topic.MODEL_READY, "acme: the model is ready"),
+        (Topic.JOB_FAILED, "acme: the job has failed"),
+        (Topic.ACCOUNT_HELD, "acme is held"),
+        (Topic.RUN_FINISHED, "run r-1 has finished"),
+        (Topic.MODEL_RETIRING, "acme: the model will be shut down"),
+    ],
+)
+def test_a_title_says_who_and_what(topic: Topic, expected: str) -> None:
+    assert title(topic, payload(topic)) == expected
+
+
+def test_a_body_says_what_is_known_and_what_to_do() -> None:
+    assert body(payload(Topic.MODEL_READY, fine_tuned_model="ft:x", servable=True)) == "ft:x"
+    assert "deployed" in body(payload(Topic.MODEL_READY, fine_tuned_model="ft:x", servable=False))
+    assert body(payload(Topic.JOB_FAILED, error=WHY)) == "what is wrong\nwhat to do"
+    assert body(payload(Topic.RUN_FINISHED)) == "Every account has its model."
