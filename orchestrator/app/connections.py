@@ -46,6 +46,10 @@ class Connections:
         self._hear = hear
         self._closing = AsyncExitStack()
 
+    def listed(self) -> dict[str, Account]:
+        """The accounts in force, by name."""
+        return {name: connection.account for name, connection in self.by_name.items()}
+
     async def close(self) -> None:
         """Let go of every connection."""
         await self._closing.aclose()

@@ -13,6 +13,7 @@ from structlog.stdlib import BoundLogger
 
 from orchestrator import control, status
 from orchestrator.app.incoming import Incoming
+from orchestrator.core.account import Account
 from orchestrator.core.errors import DatabaseAway
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.token import ENVIRONMENT, Role, Token, hash_of
@@ -43,6 +44,7 @@ class Inside:
         now: Callable[[], float],
         log: BoundLogger,
         metrics: Metrics,
+        listed: Callable[[], Mapping[str, Account]] = dict,
     ) -> None:
         self._database = database
         self._given = environment_tokens(settings)
@@ -51,6 +53,7 @@ class Inside:
         self._incoming = incoming
         self._ear = Ear(nudge=service.nudge, now=now, shortest=settings.poll_min_seconds, log=log)
         self._metrics = metrics
+        self._listed = listed
         self._now = now
 
     def program(self, stopping: asyncio.Event) -> Program:
@@ -66,6 +69,7 @@ class Inside:
             token_used=self.token_used,
             session_key=self.session_key(),
             hear=self.hear,
+            listed=self._listed,
             committed=self._database.committed,
             stopping=stopping,
         )

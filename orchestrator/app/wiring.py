@@ -272,7 +272,16 @@ class App:
 
         settings = self.settings
         hide_tokens(settings, self._redact)
-        inside = Inside(self.database, settings, service, self.incoming, self.clock.now, self.log, self.metrics)
+        inside = Inside(
+            self.database,
+            settings,
+            service,
+            self.incoming,
+            self.clock.now,
+            self.log,
+            self.metrics,
+            self.connections.listed,
+        )
         return WebServer(create_web(inside.program(stopping)), settings.host, settings.port)
 
     async def look(self) -> status.Status:

@@ -46,8 +46,10 @@ _KINDS: Final[Mapping[Form, _Kind]] = {
     Form.ENV: _Kind(as_env, "text/plain"),
     Form.TOML: _Kind(as_toml, "application/toml"),
     Form.LITELLM: _Kind(as_litellm, "application/yaml"),
-    Form.SILLYTAVERN: _Kind(as_sillytavern, "application/json"),
+    Form.SILLYTAVERN: _Kind(as_sillytavern, "application/sillytavern+json"),
 }
+
+MEDIA_TYPES: Final = frozenset(kind.media_type for form, kind in _KINDS.items() if form is not Form.JSON)
 
 
 @dataclass(frozen=True, slots=True)

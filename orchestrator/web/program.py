@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
+from orchestrator.core.account import Account
 from orchestrator.core.token import Token
 from orchestrator.status import Health, Tally
 
@@ -38,6 +39,8 @@ class Program:
     token_used: Callable[[Token], Awaitable[None]]
     session_key: bytes
     hear: Hear
+    listed: Callable[[], Mapping[str, Account]] = dict
+    """The accounts in force, by name; without their keys."""
     committed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set whenever this process has written something; whoever waits for the next time clears it."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

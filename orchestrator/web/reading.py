@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Query
+from fastapi.responses import Response
 from pydantic import BaseModel
 
 from orchestrator import status
@@ -12,6 +14,7 @@ from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.lifecycle import State
 from orchestrator.core.selection import Selection
+from orchestrator.exports import Form
 from orchestrator.status import Listing
 from orchestrator.web.documents import (
     Account,
@@ -28,6 +31,7 @@ from orchestrator.web.documents import (
     RunSummary,
     Text,
 )
+from orchestrator.web.exporting import ANSWERS, MOST, Answers, AsForm, Everything, exported
 from orchestrator.web.problem import Refused
 from orchestrator.web.program import Program
 
@@ -63,16 +67,21 @@ class Reading:
         self._add("/runs/{run}", self.run, RunSummary)
         self._add("/jobs", self.jobs, JobPage)
         self._add("/jobs/{job}", self.job, AccountJob)
-        self._add("/models", self.models, ModelPage)
+        self._add("/models", self.models, ModelPage, ANSWERS)
         self._add("/accounts", self.accounts, AccountPage)
         self._add("/accounts/{account}", self.account, AccountDetail)
         self._add("/datasets", self.datasets, DatasetList)
         self._add("/datasets/{sha256}", self.dataset, Dataset)
 
-    def _add(self, path: str, answer: Any, document: type[BaseModel]) -> None:
-        tag = path.split("/")[1]
+    def _add(self, path: str, answer: Any, document: type[BaseModel], responses: Answers | None = None) -> None:
         self.routes.add_api_route(
-            path, answer, methods=["GET"], response_model=document, operation_id=answer.__name__, tags=[tag]
+            path,
+            answer,
+            methods=["GET"],
+            response_model=document,
+            responses=responses,
+            operation_id=answer.__name__,
+            tags=[path.split("/")[1]],
         )
 
     async def runs(self) -> RunList:
@@ -109,14 +118,20 @@ class Reading:
             job=Job.of(found.job),
         )
 
-    async def models(self, chosen: Chosen, run: OfRun = "", limit: Limit = 100, after: After = "") -> ModelPage:
+    async def models(
+        self,
+        chosen: Chosen,
+        run: OfRun = "",
+        limit: Limit = 100,
+        after: After = "",
+        form: AsForm = Form.JSON,
+        everything: Everything = False,
+    ) -> ModelPage | Response:
         """The fine-tuned models of a run, by account name."""
-        made = Selection(
-            state=State.SUCCEEDED,
-            provider=chosen.provider,
-            label=chosen.label,
-            text=chosen.text,
-        )
+        made = replace(chosen, state="", held=None, error="")
+        if form is not Form.JSON:
+            return exported(self._program, await self._listing(made, run, MOST, ""), form, everything=everything)
+        made = replace(made, state=State.SUCCEEDED)
         page = await self._listing(made, run, limit, after)
         if page is None:
             return ModelPage(models=[], total=0, next=None)

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 
+from orchestrator.core.account import Account
 from orchestrator.core.errors import Failure
 from orchestrator.core.selection import Selection
 from orchestrator.core.token import Role, Token, hash_of
@@ -156,6 +157,7 @@ class Service:
         """What functions of `status` and `control` answer, or raise; None where nothing is said."""
         self.asked: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
         self.heard: list[tuple[str, bytes]] = []
+        self.accounts: dict[str, Account] = {}
 
     async def _look(self) -> Status:
         if isinstance(self.status, Exception):
@@ -179,7 +181,7 @@ class Service:
         if ask is glance and glance not in self.answers:
             return glance_of(await self._look())
         if ask is list_jobs:
-            return listing_of(await self._look(), arguments[0], options["limit"], options["skip"])
+            return listing_of(await self._look(), arguments[0], options["limit"], options.get("skip", 0))
         answer = self.answers.get(ask)
         if isinstance(answer, Exception):
             raise answer
@@ -201,6 +203,7 @@ class Service:
             token_used=self._used,
             session_key=b"of the tests",
             hear=self._hear,
+            listed=lambda: self.accounts,
         )
 
     def client(self, origin: str = "http://127.0.0.1:8080", **headers: str) -> httpx2.AsyncClient:

@@ -1,0 +1,68 @@
+"""The exports by HTTP are those of the command line."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from web_values import Service, job, ready
+
+from orchestrator.core.account import Account, ProviderName
+from orchestrator.exports import MEDIA_TYPES, Form, export, select
+from orchestrator.status import Status
+from orchestrator.web.api import create_web
+
+ACME = Account(name="acme", provider=ProviderName.OPENAI, api_key="env:ACME_KEY", base_url="https://own.example/v1")
+JOBS = (ready("acme"), ready("gone", servable=False), job("late", "running"))
+
+
+def service() -> Service:
+    made = Service(*JOBS)
+    made.accounts = {"acme": ACME}
+    return made
+
+
+@pytest.mark.parametrize("form", [form for form in Form if form is not Form.JSON])
+@pytest.mark.parametrize("everything", [False, True])
+async def test_the_text_is_that_of_the_command_line(form: Form, everything: bool) -> None:
+    async with service().client() as client:
+        answer = await client.get("/api/v1/models", params={"format": form.value, "all": everything, "limit": 1})
+    expected = export(form, select("support-tone", JOBS, {"acme": ACME}), everything=everything)
+    assert answer.status_code == 200, answer.text
+    assert answer.text == expected.text
+    assert answer.headers["content-type"].partition(";")[0] == expected.media_type
+    assert answer.headers["content-type"].partition(";")[0] in MEDIA_TYPES
+
+
+async def test_litellm_learns_where_the_key_and_the_server_are() -> None:
+    async with service().client() as client:
+        (deployment,) = yaml.safe_load((await client.get("/api/v1/models?format=litellm")).text)["model_list"]
+    assert deployment["litellm_params"] == {
+        "model": "openai/ft:gpt-4.1-mini:acme",
+        "api_key": "os.environ/ACME_KEY",
+        "api_base": "https://own.example/v1",
+    }
+
+
+async def test_without_a_form_it_is_a_page() -> None:
+    async with service().client() as client:
+        plain, json = await client.get("/api/v1/models"), await client.get("/api/v1/models?format=json")
+    assert plain.json() == json.json()
+    assert [model["account"] for model in json.json()["models"]] == ["acme", "gone"]
+
+
+async def test_an_unknown_form_is_told_and_no_run_is_an_empty_export() -> None:
+    empty = service()
+    empty.status = Status(run=None)
+    async with empty.client() as client:
+        unknown = await client.get("/api/v1/models?format=xml")
+        nothing = await client.get("/api/v1/models?format=litellm")
+    assert (unknown.status_code, unknown.headers["content-type"]) == (422, "application/problem+json")
+    assert "litellm" in unknown.text
+    assert yaml.safe_load(nothing.text) == {"model_list": []}
+
+
+def test_every_form_is_in_the_document() -> None:
+    document = create_web(Service().program()).openapi()
+    operation = document["paths"]["/api/v1/models"]["get"]
+    assert set(operation["responses"]["200"]["content"]) == MEDIA_TYPES | {"application/json"}
+    assert {parameter["name"] for parameter in operation["parameters"]} >= {"format", "all", "label", "provider"}
