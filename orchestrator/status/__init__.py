@@ -6,7 +6,7 @@ who show a part. A read never changes anything.
 
 from orchestrator.status.access import tokens
 from orchestrator.status.account import AccountLine, AccountView, Entry, RunJob, list_accounts, read_account, read_job
-from orchestrator.status.asking import asked
+from orchestrator.status.asking import Asked, asked
 from orchestrator.status.curves import curves, losses_of_job, losses_of_run
 from orchestrator.status.happened import Line, events_after, newest_event
 from orchestrator.status.history import DatasetRow, DatasetView, RunLine, list_datasets, list_runs, read_dataset
@@ -21,6 +21,7 @@ __all__ = [
     "SCHEMA",
     "AccountLine",
     "AccountView",
+    "Asked",
     "Cause",
     "DatasetRow",
     "DatasetView",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import Failure
 from orchestrator.core.job import JobId
 from orchestrator.core.run import Run, Standing
@@ -21,12 +22,13 @@ EVENTS = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunJob:
-    """The account's job in one run."""
+    """The account's job in one run; `spec` is what was asked for there."""
 
     run: str
     run_name: str
     current: bool
     dataset_sha256: str
+    spec: Mapping[str, Any]
     job: JobView
 
 
@@ -107,4 +109,12 @@ def _known(standing: Standing, now: float) -> dict[str, Any]:
 
 
 def _run_job(run: Run, job: JobView) -> RunJob:
-    return RunJob(run=run.id, run_name=run.name, current=run.current, dataset_sha256=run.dataset_sha256, job=job)
+    spec = run.specs.get(ProviderName(job.provider))
+    return RunJob(
+        run=run.id,
+        run_name=run.name,
+        current=run.current,
+        dataset_sha256=run.dataset_sha256,
+        spec=spec.as_dict() if spec else {},
+        job=job,
+    )

@@ -89,20 +89,32 @@ async def names(connection: AsyncConnection, run: Run, selection: Selection, now
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """What says of a job whether something can be asked of it; `kind` is that of the error that is shown."""
+    """What says of a job whether something can be asked of it, and at what price.
+
+    `kind` is that of the error that is shown; `sent` is whether the provider was given the job.
+    """
 
     account: str
     state: str
     held: bool
     kind: str | None
+    sent: bool
+    usd: float | None
 
 
 async def marks(connection: AsyncConnection, run: Run, selection: Selection, now: float) -> list[Mark]:
     """The marks of the jobs, by account name."""
     sight = Sight(run, now)
-    columns = (jobs.c.account, jobs.c.state, sight.held.label("held"), sight.error("kind").label("kind"))
+    columns = (
+        jobs.c.account,
+        jobs.c.state,
+        sight.held.label("held"),
+        sight.error("kind").label("kind"),
+        jobs.c.submitted_at.is_not(None).label("sent"),
+        jobs.c.estimated_usd.label("usd"),
+    )
     rows = await connection.execute(sight.choose(selection, *columns).order_by(jobs.c.account))
-    return [Mark(account=row.account, state=row.state, held=bool(row.held), kind=row.kind) for row in rows]
+    return [Mark(**{**row._mapping, "held": bool(row.held), "sent": bool(row.sent)}) for row in rows]
 
 
 async def shares(connection: AsyncConnection, run: Run, selection: Selection, now: float) -> list[Share]:

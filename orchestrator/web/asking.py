@@ -23,7 +23,7 @@ class Asking:
     def __init__(self, program: Program) -> None:
         self._program = program
 
-    async def matching(self, verb: Verb, selection: Selection) -> list[str]:
+    async def matching(self, verb: Verb, selection: Selection) -> status.Asked:
         """The accounts that the selection means and the verb would change: what a confirmation counts."""
         return await self._program.call(status.asked, verb, selection, self._program.now())
 
@@ -50,7 +50,8 @@ class Asking:
         self, verb: Verb, who: Principal, selection: Selection, *, expect: int, reason: str = ""
     ) -> Sequence[str]:
         """Ask something of all accounts that the selection means and the verb would change."""
-        return await self.of_accounts(verb, who, await self.matching(verb, selection), expect=expect, reason=reason)
+        names = (await self.matching(verb, selection)).accounts
+        return await self.of_accounts(verb, who, names, expect=expect, reason=reason)
 
     async def of_accounts(
         self, verb: Verb, who: Principal, names: Sequence[str], *, expect: int | None = None, reason: str = ""

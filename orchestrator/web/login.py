@@ -12,7 +12,7 @@ from orchestrator.web.door import Door
 from orchestrator.web.forgery import field
 from orchestrator.web.pages import page
 
-_OURS: Final = re.compile(r"/(?![/\\])[!-\[\]-~]*")  # a path: no other host, nothing a header could not hold
+OURS: Final = re.compile(r"/(?![/\\])[!-\[\]-~]*")  # a path: no other host, nothing a header could not hold
 
 
 class Login:
@@ -46,4 +46,4 @@ class Login:
 def _target(request: Request) -> str:
     """Where the browser wanted to go."""
     wanted = request.query_params.get("to", "/")
-    return wanted if _OURS.fullmatch(wanted) else "/"
+    return wanted if OURS.fullmatch(wanted) else "/"

@@ -37,6 +37,7 @@ _environment.filters |= {
     "number": wording.number,
     "plural": wording.plural,
     "prose": wording.prose,
+    "words": wording.words,
 }
 
 

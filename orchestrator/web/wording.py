@@ -44,3 +44,8 @@ def soon(seconds: float) -> str:
         return f"about {minutes} min"
     hours = round(seconds / 3600)
     return f"about {hours} h" if hours < 48 else f"about {round(seconds / 86400)} days"
+
+
+def words(name: str) -> str:
+    """A name of the code as words."""
+    return name.replace("_", " ")

@@ -1,12 +1,16 @@
-"""One sandbox for all tests, emptied before each; one deployment a test."""
+"""One sandbox for all tests, emptied before each; one deployment a test. One browser and one served dashboard."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
+from browser import Watched, chromium
+from playwright.async_api import Browser
 from processes import Sandbox, Site
+from served import FIVE_STANDINGS, Dashboard, five_jobs
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +31,34 @@ def site(tmp_path: Path, sandbox: Sandbox) -> Iterator[Site]:
     site = Site(tmp_path, sandbox.url)
     yield site
     site.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Dashboard]:
+    async with Dashboard(tmp_path_factory.mktemp("dashboard")) as dashboard:
+        yield dashboard
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def dashboard(served: Dashboard) -> Dashboard:
+    """Five accounts on their way."""
+    await served.fill(five_jobs(), FIVE_STANDINGS)
+    return served
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def watched(browser: Browser) -> AsyncIterator[Watched]:
+    """A page on which nothing may go wrong, and which may speak to this machine only."""
+    context = await browser.new_context(viewport={"width": 1200, "height": 900})
+    await context.grant_permissions(["clipboard-read", "clipboard-write"])
+    watched = Watched(await context.new_page())
+    yield watched
+    await context.close()
+    assert watched.wrong == []
+    assert watched.hosts == {"127.0.0.1"}

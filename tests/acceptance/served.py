@@ -10,7 +10,7 @@ from math import exp
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete
+from sqlalchemy import delete, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.account import ProviderName
@@ -26,8 +26,10 @@ from orchestrator.core.run import Run, Standing
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.core.token import Role, Token, hash_of
 from orchestrator.status import Health
-from orchestrator.store import accounts, events, jobs, losses, runs
+from orchestrator.store import events, jobs, losses, runs
 from orchestrator.store.database import Database
+from orchestrator.store.rows import standing_row
+from orchestrator.store.tables import accounts as account_table
 from orchestrator.store.tables import metadata
 from orchestrator.web.api import create_web
 from orchestrator.web.program import Program
@@ -74,6 +76,7 @@ class Dashboard:
                 token_used=_nothing,
                 session_key=b"of the tests",
                 hear=_deaf,
+                committed=self._database.committed,
             )
         )
 
@@ -114,8 +117,8 @@ class Dashboard:
         await runs.save_dataset(connection, Dataset(training=TRAINING), NOW)
         await runs.save(connection, run)
         known = {standing.name: standing for standing in standings}
-        for name in {job.account for job in wanted}:
-            await accounts.save(connection, known.get(name) or standing(name))
+        rows = [standing_row(known.get(name) or standing(name)) for name in {job.account for job in wanted}]
+        await connection.execute(insert(account_table), rows)
         await jobs.add(connection, run.id, wanted)
 
     async def change(self, account: str, state: State | None = None, **values: Any) -> None:
@@ -147,10 +150,10 @@ class Dashboard:
             job = JobId(name)
             await self._database.write(partial(losses.add, job_id=job, told=curve))
 
-    async def state_of(self, account: str) -> State:
+    async def job(self, account: str) -> Job:
         async with self._database.read() as connection:
             [job] = await jobs.of_accounts(connection, [account])
-        return job.state
+        return job
 
     async def run(self) -> Run:
         async with self._database.read() as connection:

@@ -104,7 +104,7 @@ async def test_whom_a_verb_would_reach(database: Database) -> None:
     )
 
     async def reached(verb: Verb, **parts: Any) -> list[str]:
-        return await status.asked(database, verb, Selection(**parts), NOW)
+        return list((await status.asked(database, verb, Selection(**parts), NOW)).accounts)
 
     assert await reached(Verb.RETRY) == ["failed"]
     assert await reached(Verb.RETRY, state="running") == []

@@ -36,7 +36,7 @@ def service() -> Service:
         control.cancel: [job("one", "cancelling")],
         control.retry: [job("one", "planned")],
         status.glance: Glance(run=run(), current=True, shares=(), causes=(), labels=()),
-        status.asked: ["one", "two"],
+        status.asked: status.Asked(accounts=("one", "two"), usd=1.24, unpriced=0),
     }
     return service
 
@@ -86,7 +86,7 @@ async def test_a_remote_job_is_adopted() -> None:
 
 async def test_nobody_is_not_everybody() -> None:
     asked = service()
-    asked.answers[status.asked] = []
+    asked.answers[status.asked] = status.Asked(accounts=(), usd=0, unpriced=0)
     answer = await ask(asked, "cancel", {"filter": {}, "expect": 0})
     assert (answer.json()["count"], asked.asked) == (0, [])
 

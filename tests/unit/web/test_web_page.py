@@ -182,10 +182,13 @@ async def test_a_model_that_cannot_be_served_is_marked() -> None:
     assert "cannot be served" not in await html_of(Service(ready("a")))
 
 
-def test_the_library_is_the_one_that_was_read() -> None:
-    known = dict(re.findall(r"`([\w.]+\.js)` \|.*`([0-9a-f]{64})`", (STATIC_FOLDER / "README.md").read_text("utf-8")))
-    assert known == {"htmx.min.js": sha256((STATIC_FOLDER / "htmx.min.js").read_bytes()).hexdigest()}
+def test_the_libraries_are_the_ones_that_were_read() -> None:
+    known = dict(re.findall(r"`([\w.]+)` \|.*`([0-9a-f]{64})`", (STATIC_FOLDER / "README.md").read_text("utf-8")))
+    assert set(known) == {"htmx.min.js", "uplot.iife.min.js", "uplot.min.css"}
+    for name, digest in known.items():
+        assert sha256((STATIC_FOLDER / name).read_bytes()).hexdigest() == digest
     assert "Zero-Clause BSD" in (STATIC_FOLDER / "htmx.LICENSE.txt").read_text("utf-8")
+    assert "MIT" in (STATIC_FOLDER / "uplot.LICENSE.txt").read_text("utf-8")
 
 
 def test_every_class_of_the_pages_has_a_rule() -> None:

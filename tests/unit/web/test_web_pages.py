@@ -1,0 +1,159 @@
+"""The other pages: what they say, and that they say it safely."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from web_values import NOW, REFUSED, Service, job, ready, status
+
+from orchestrator import status as read
+from orchestrator.core.loss import Loss
+from orchestrator.status import AccountView, DatasetRow, DatasetView, Entry, Glance, JobView, RunJob, RunLine
+from orchestrator.web.dashboard import account, curves, history
+from orchestrator.web.query import Query
+
+CURVE = [Loss(1, 0.9), Loss(2, 0.7, 0.8), Loss(3, 0.6)]
+RUN = status().run
+SPEC = {"base_model": "gpt-4.1-mini", "n_epochs": 3, "batch_size": "auto", "seed": None}
+
+
+def seen_account(*jobs: JobView, **values: Any) -> AccountView:
+    known: dict[str, Any] = {"name": "acme", "provider": "openai", "organization": "org-1", "project": None}
+    known |= {"labels": ["eu"], "key_fingerprint": "1f2e3d4c", "verified_at": NOW, "removed_at": None, "hold": None}
+    of_runs = [
+        RunJob(run=f"run-{n}", run_name="tone", current=n == 0, dataset_sha256="ab" * 32, spec=SPEC, job=each)
+        for n, each in enumerate(jobs)
+    ]
+    events = (
+        Entry(at=NOW, cause="service", note="file uploaded", state_before="uploading", state_after="processing"),
+    )
+    return AccountView(**known | {"jobs": tuple(of_runs), "events": events} | values)
+
+
+async def html(service: Service, path: str) -> str:
+    async with service.client() as client:
+        answer = await client.get(path)
+    assert answer.status_code == 200
+    return answer.text
+
+
+async def test_an_account_shows_ids_settings_cost_and_what_happened() -> None:
+    done = ready("acme", remote_job_id="ftjob-1", estimated_usd=0.5, trained_tokens=9, retires_on="2026-12-01")
+    service = Service()
+    service.answers[read.read_account] = seen_account(done)
+    page = await html(service, "/accounts/acme")
+    for told in ("ft:gpt-4.1-mini:acme", 'data-copy="ftjob-1"', "$0.50", "2026-12-01", "file uploaded", "1f2e3d4c"):
+        assert told in page
+
+
+def test_settings_tell_what_was_asked_for_and_what_was_used() -> None:
+    done = ready("acme", hyperparameters={"n_epochs": 3, "batch_size": 8, "learning_rate_multiplier": 2.0})
+    view = account.look(seen_account(done), NOW, has_curve=False)
+    assert [(each.name, each.asked, each.used) for each in view.settings] == [
+        ("base model", "gpt-4.1-mini", None),
+        ("n epochs", "3", "3"),
+        ("batch size", "auto", "8"),
+        ("learning rate multiplier", None, "2"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shown", "verbs"),
+    [
+        (ready("acme"), ["hold"]),
+        (job("acme", "failed", error=REFUSED), ["retry", "hold"]),
+        (job("acme", "running"), ["cancel", "hold"]),
+        (job("acme", "planned", held=True, error=REFUSED), ["cancel", "hold", "release"]),
+    ],
+)
+def test_only_what_fits_is_offered(shown: JobView, verbs: list[str]) -> None:
+    assert account.look(seen_account(shown), NOW, has_curve=False).verbs == tuple(verbs)
+
+
+def test_an_account_without_a_job_is_a_page_too() -> None:
+    view = account.look(seen_account(), NOW, has_curve=False)
+    assert (view.run, view.verbs, view.ids) == (None, (), ())
+
+
+@pytest.mark.parametrize("path", ["/accounts/nobody", "/datasets/ab", "/?run=nowhere"])
+async def test_what_is_not_there_is_said(path: str) -> None:
+    service = Service()
+    service.answers[read.glance] = None
+    async with service.client() as client:
+        answer = await client.get(path)
+    assert (answer.status_code, bool(answer.json()["hint"])) == (404, True)
+
+
+async def test_the_plan_tells_of_each_account_what_will_happen() -> None:
+    shown = [
+        job("a", "planned", estimated_usd=0.5),
+        job("b", "running", estimated_usd=0.5),
+        ready("c", estimated_usd=0.5),
+        job("d", "planned", held=True, error=REFUSED, estimated_usd=0.5),
+        job("e", "failed", error=REFUSED, estimated_usd=None),
+    ]
+    page = await html(Service(*shown), "/plan")
+    for told in ("upload the file, then train", "under way at the provider", "done: nothing to do", "not train"):
+        assert told in page
+    assert "1 account held" in page
+    assert "unknown" in page
+
+
+async def test_a_held_run_offers_its_approval_on_the_plan() -> None:
+    service = Service()
+    service.status = status(job("a", "planned"), holds=[REFUSED])
+    assert "/confirm?verb=approve" in await html(service, "/plan")
+
+
+async def test_curves_are_a_chart_and_figures() -> None:
+    service = Service(ready("acme"))
+    service.answers[read.curves] = {"acme": CURVE}
+    page = await html(service, "/curves?q=a")
+    assert 'data-curves="/curves.json?q=a"' in page
+    assert "0.6000" in page
+    async with service.client() as client:
+        points = (await client.get("/curves.json")).json()
+    assert points == {
+        "curves": [
+            {"account": "acme", "steps": [1, 2, 3], "training": [0.9, 0.7, 0.6], "validation": [None, 0.8, None]}
+        ]
+    }
+
+
+def test_many_curves_are_cut_and_that_is_said() -> None:
+    many = {f"a{number}": CURVE for number in range(curves.MOST)}
+    seen = Glance(run=RUN, current=True, shares=(), causes=(), labels=())  # type: ignore[arg-type]
+    assert curves.look(seen, many, Query()).cut
+    assert not curves.look(seen, {"a": CURVE}, Query()).cut
+
+
+def test_runs_and_datasets_are_listed_with_how_they_stand() -> None:
+    assert RUN is not None
+    lines = (RunLine(run=RUN, current=False, counts={"succeeded": 1, "failed": 1}),)
+    [line] = history.runs(lines).lines
+    assert (line.href, line.ready, line.total) == ("/?run=run-1", 1, 2)
+    row = DatasetRow(
+        sha256="ab" * 32,
+        examples=12,
+        tokens=None,
+        bytes=1000,
+        validation_sha256=None,
+        validation_examples=None,
+        validation_tokens=None,
+        created_at=NOW,
+    )
+    facts = dict(history.dataset(DatasetView(dataset=row, runs=lines)).facts)
+    assert (facts["Tokens"], facts["Validation"], facts["Size"]) == (
+        "not counted",
+        "none set aside",
+        "1,000 bytes of JSONL",
+    )
+
+
+@pytest.mark.parametrize("path", ["/", "/plan", "/curves", "/runs"])
+async def test_every_page_is_one_before_there_is_a_run(path: str) -> None:
+    service = Service()
+    service.status = read.Status(run=None)
+    service.answers |= {read.curves: {}, read.list_runs: ()}
+    assert "No " in await html(service, path)
