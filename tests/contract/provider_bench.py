@@ -24,11 +24,14 @@ from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers import fireworks, openai, together
 from orchestrator.providers.base import Connect, Deadline, FileToSend, JobOrder, Provider
+from orchestrator.providers.openai import OpenAIProvider
+from orchestrator.providers.openai_dialects import DIALECTS
 from orchestrator.providers.transport import DeadlineTransport
 from orchestrator.sandbox import Fault, SandboxSettings, create_app
 
 START = 1_800_000_000.0
 TAG = "0123456789abcdef.0"
+PART = 100  # bytes
 LINES = "".join(
     json.dumps({"messages": [{"role": "user", "content": f"What is {n}?"}, {"role": "assistant", "content": "It."}]})
     + "\n"
@@ -153,6 +156,25 @@ class OpenAIBench(Bench):
     def contents(self, account: str = "acme") -> list[bytes]:
         world = self.sandbox.state.world
         return [world.blobs.path(file.sha256).read_bytes() for file in world.files.of(account).values()]
+
+
+class SmallBench(OpenAIBench):
+    """OpenAI's dialect with small limits: what is larger than a part goes in parts."""
+
+    part_bytes: ClassVar[int] = PART
+
+    def provider(self, account: str = "acme", *, key: str = "", organization: str | None = None) -> Provider:
+        made = super().provider(account, key=key, organization=organization)
+        assert isinstance(made, OpenAIProvider)
+        usual = DIALECTS[ProviderName.OPENAI]
+        capabilities = replace(usual.capabilities, direct_bytes=self.part_bytes)
+        made._dialect = replace(usual, part_bytes=self.part_bytes, capabilities=capabilities)
+        return made
+
+    def parts(self) -> int:
+        """How many parts the sandbox has taken."""
+        outcomes = self.sandbox.state.world.counts.outcomes
+        return sum(count for (_, what, _), count in outcomes.items() if what == "uploads.part")
 
 
 class CompatibleBench(OpenAIBench):

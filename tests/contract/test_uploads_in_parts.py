@@ -7,17 +7,13 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from provider_bench import LINES, OpenAIBench
+from provider_bench import LINES, PART, SmallBench
 
-from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import NotReady, ProviderUnavailable, UnknownOutcome
 from orchestrator.core.remote import FileStatus, PartedUpload
-from orchestrator.providers.base import Deadline, FileToSend, Provider, Uploader
-from orchestrator.providers.openai import OpenAIProvider
-from orchestrator.providers.openai_dialects import DIALECTS
+from orchestrator.providers.base import Deadline, FileToSend, Uploader
 from orchestrator.sandbox import Fault
 
-PART = 100
 COUNT = -(-len(LINES) // PART)
 
 
@@ -34,22 +30,6 @@ class Notes:
     async def save(self, upload: PartedUpload | None) -> None:
         self.upload = upload
         self.saved += 1
-
-
-class SmallBench(OpenAIBench):
-    """OpenAI's dialect with small limits."""
-
-    def provider(self, account: str = "acme", *, key: str = "", organization: str | None = None) -> Provider:
-        made = super().provider(account, key=key, organization=organization)
-        assert isinstance(made, OpenAIProvider)
-        usual = DIALECTS[ProviderName.OPENAI]
-        made._dialect = replace(usual, part_bytes=PART, capabilities=replace(usual.capabilities, direct_bytes=PART))
-        return made
-
-    def parts(self) -> int:
-        """How many parts the sandbox has taken."""
-        outcomes = self.sandbox.state.world.counts.outcomes
-        return sum(count for (_, what, _), count in outcomes.items() if what == "uploads.part")
 
 
 @pytest.fixture
