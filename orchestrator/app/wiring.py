@@ -24,20 +24,19 @@ from orchestrator.app.database import database, queue
 from orchestrator.app.incoming import Incoming
 from orchestrator.app.outgoing import Outgoing
 from orchestrator.app.web import Inside, hide_tokens
-from orchestrator.core.account import Account
-from orchestrator.core.plan import Heard, Known, Plan, Step
-from orchestrator.core.retirement import retirement_hold, untunable_holds
-from orchestrator.core.retirement import warnings as retirement_warnings
+from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.options import RunOptions
+from orchestrator.core.plan import Plan, Step
+from orchestrator.core.rerun import Rerun, plan_rerun
 from orchestrator.core.run import Standing
 from orchestrator.core.secret import Redactor
 from orchestrator.daemon import lifetimes
 from orchestrator.daemon.courier import Courier
 from orchestrator.daemon.desired import Desired, read_desired
-from orchestrator.daemon.models import Told, base_models
+from orchestrator.daemon.hearing import hear
 from orchestrator.daemon.moderation import expected, moderated, recalled
 from orchestrator.daemon.presence import Presence
 from orchestrator.daemon.pruning import Pruning
-from orchestrator.daemon.quotes import quotes
 from orchestrator.daemon.reconciler import Reconciler
 from orchestrator.daemon.retention import Retention
 from orchestrator.daemon.scheduler import Scheduler
@@ -139,19 +138,18 @@ class App:
         known = await control.known(self.database, desired.job_ids, desired.run_id)
         now = self.clock.now()
         moderation = expected(desired, known.run, self.connections.by_name, now)
-        _, heard = await self._hear(desired, known)
+        _, heard = await hear(desired, known, self.connections.by_name, self.log, now)
         return desired, desired.plan(known, moderation, heard)
 
-    async def _hear(self, desired: Desired, known: Known) -> tuple[Told, Heard]:
-        """What the providers say of the base models, and of the prices."""
-        models = await base_models(desired, self.connections.by_name, self.log)
-        now = self.clock.now()
-        return models, Heard(
-            retirement=retirement_hold(models, now),
-            untunable=untunable_holds(models),
-            quotes=await quotes(desired, known, self.connections.by_name, self.log),
-            warnings=tuple(retirement_warnings(models, now)),
-        )
+    async def plan_rerun(
+        self, run_id: str, provider: ProviderName, base_model: str | None
+    ) -> tuple[Rerun, RunOptions, Path]:
+        """The run's dataset at that provider, and the accounts file's options and folder. Raises ConfigError."""
+        file = await asyncio.to_thread(read_accounts, self.settings.accounts_file)
+        run, dataset = await control.kept_run(self.database, run_id, self._datasets)
+        wanted = [account for account in file.accounts if account.provider is provider]
+        known = file.specs[provider].base_model if provider in file.specs else None
+        return plan_rerun(run, dataset, provider, base_model or known, wanted), file.options, file.folder
 
     async def pruning(self) -> Pruning:
         """What is left of finished runs, for all accounts of the accounts file."""
@@ -175,7 +173,7 @@ class App:
             log=self.log,
             progress=progress,
         )
-        models, heard = await self._hear(desired, known)
+        models, heard = await hear(desired, known, self.connections.by_name, self.log, now)
         plan = desired.plan(known, moderation, heard)
         run = await control.adopt_plan(self.database, plan, start=start, now=now, cause=cause)
         await lifetimes.note(self.database, plan.specs, models)

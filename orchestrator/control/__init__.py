@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.control.deliveries import redeliver
-from orchestrator.control.planning import adopt_plan
+from orchestrator.control.planning import adopt_plan, kept_run
 from orchestrator.control.tokens import create_token, note_use, revoke_token
 from orchestrator.core.account import Account
 from orchestrator.core.advance import Outcome, advance, ask_cancel, release
@@ -36,6 +36,7 @@ __all__ = [
     "cancel",
     "create_token",
     "hold_accounts",
+    "kept_run",
     "known",
     "list_accounts",
     "note_use",

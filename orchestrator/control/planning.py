@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.advance import hold, release
+from orchestrator.core.dataset import Dataset
+from orchestrator.core.errors import ConfigError
 from orchestrator.core.hold import BY_PLAN
-from orchestrator.core.job import Job
+from orchestrator.core.job import Job, RunId
 from orchestrator.core.lifecycle import UNSENT, State
 from orchestrator.core.pin import Values, chosen, left_open
 from orchestrator.core.plan import Plan, PlanLine
 from orchestrator.core.run import Run
 from orchestrator.store import events, jobs, runs
 from orchestrator.store.database import Database
+
+
+async def kept_run(database: Database, run_id: str, datasets: Path) -> tuple[Run, Dataset]:
+    """A run, with its dataset as it lies in `datasets`. Raises ConfigError when either is not there."""
+    async with database.read() as connection:
+        run = await runs.find(connection, RunId(run_id))
+        if run is None:
+            raise ConfigError(f"there is no run {run_id}", hint="`orchestrator status` shows the current run's id.")
+        dataset = await runs.load_dataset(connection, run.dataset_sha256, datasets)
+    if not dataset.training.path.is_file():
+        raise ConfigError(
+            f"the dataset of run {run_id} is no longer kept as {dataset.training.path}",
+            hint="`orchestrator plan` makes it anew from the chats, if they are still what they were.",
+        )
+    return run, dataset
 
 
 async def adopt_plan(database: Database, plan: Plan, *, start: bool, now: float, cause: str) -> Run:

@@ -1,4 +1,4 @@
-"""Commands that do the work: verify, plan, upload, start, run, serve."""
+"""Commands that do the work: verify, plan, rerun, upload, start, run, serve."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from orchestrator.cli.commands.root import AccountsFile, Json, command
 from orchestrator.cli.session import environment, with_app
+from orchestrator.core.account import ProviderName
 
 if TYPE_CHECKING:
     from orchestrator.app import App
@@ -34,6 +35,24 @@ def plan(accounts: AccountsFile = None, json: Json = False) -> None:
         from orchestrator.cli import views
 
         return await views.plan(app, as_json=json)
+
+    with_app(work, accounts_file=accounts)
+
+
+@command()
+def rerun(
+    run: Annotated[str, typer.Argument(help="The run's id.", show_default=False)],
+    provider: Annotated[ProviderName, typer.Option(help="Where it is to be trained.", show_default=False)],
+    base_model: Annotated[str | None, typer.Option(help="What is trained there.")] = None,
+    write: Annotated[Path | None, typer.Option(help="Write the accounts file for it here.")] = None,
+    accounts: AccountsFile = None,
+) -> None:
+    """Plan a run's dataset at another provider, as an accounts file. Exit 1 while something must be chosen."""
+
+    async def work(app: App) -> int:
+        from orchestrator.cli.rerun import rerun
+
+        return await rerun(app, run, provider, base_model=base_model, write=write)
 
     with_app(work, accounts_file=accounts)
 

@@ -1,0 +1,85 @@
+"""The verb that plans a run's dataset elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.cli.files import writing
+from orchestrator.cli.session import DONE, FAILED
+from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.options import RunOptions
+from orchestrator.core.rerun import Rerun
+
+if TYPE_CHECKING:
+    from orchestrator.app import App
+
+
+async def rerun(app: App, run_id: str, provider: ProviderName, *, base_model: str | None, write: Path | None) -> int:
+    """Print the plan, or write it as an accounts file; FAILED while something must be chosen."""
+    plan, options, folder = await app.plan_rerun(run_id, provider, base_model)
+    text = "\n".join(_document(plan, options, folder)) + "\n"
+    _put(text, write)
+    sys.stdout.write("\n".join(_next(plan, write)) + "\n")
+    return FAILED if plan.missing else DONE
+
+
+def _put(text: str, write: Path | None) -> None:
+    if write is None:
+        sys.stdout.write(text)
+    else:
+        with writing(write):
+            write.write_text(text, encoding="utf-8")
+
+
+def _document(plan: Rerun, options: RunOptions, folder: Path) -> Iterator[str]:
+    """An accounts file. What must be chosen is a comment in its place."""
+    training, spec = plan.dataset.training, plan.run.specs[plan.source]
+    yield f"# The {training.examples} examples of run {plan.run.id}, trained at {plan.source}, for {plan.provider}"
+    yield "[run]"
+    yield f"name = {_toml(f'{plan.run.name} at {plan.provider}')}"
+    yield f"dataset = {_toml(str(training.path.absolute()))}"
+    yield from (f"{name} = {_toml(value)}" for name, value in (("seed", spec.seed), ("suffix", spec.suffix)) if value)
+    if options.max_total_usd is not None:
+        yield f"max_total_usd = {options.max_total_usd}"
+    if plan.moderation_waived:
+        yield f"moderation_waived = {_toml(plan.moderation_waived)}"
+    yield from ("", f"[run.{plan.provider}]")
+    yield f"base_model = {_toml(plan.base_model)}" if plan.base_model else '# base_model = "…"'
+    yield from (f"{name} = {_toml(value)}" for name, value in plan.options.items())
+    for account in plan.accounts:
+        yield from _entry(account, folder)
+    if not plan.accounts:
+        yield from ("", "# [[accounts]]", '# name = "…"', f'# provider = "{plan.provider}"', '# api_key = "env:…"')
+
+
+def _entry(account: Account, folder: Path) -> Iterator[str]:
+    """The account as it is listed; a key's file is found from wherever this is written."""
+    scheme, _, place = account.api_key.partition(":")
+    reference = f"file:{folder / Path(place).expanduser()}" if scheme == "file" else account.api_key
+    yield from ("", "[[accounts]]", f"name = {_toml(account.name)}", f"provider = {_toml(account.provider.value)}")
+    yield f"api_key = {_toml(reference)}"
+    for name in ("organization", "project", "base_url", "budget_usd"):
+        if (value := getattr(account, name)) is not None:
+            yield f"{name} = {_toml(value)}"
+    yield f"max_running_jobs = {account.max_running_jobs}"
+    if account.labels:
+        yield f"labels = {_toml(list(account.labels))}"
+
+
+def _next(plan: Rerun, write: Path | None) -> Iterator[str]:
+    yield from (f"# note: {note}" for note in plan.notes)
+    yield from (f"# to be chosen: {lack}" for lack in plan.missing)
+    if not plan.missing:
+        file = str(write) if write else "FILE"
+        yield from () if write else ("# Write it with --write FILE; then:",)
+        yield f"ORCHESTRATOR_DATA_DIR=data-{plan.provider} orchestrator plan --accounts {file}"
+        yield f"ORCHESTRATOR_DATA_DIR=data-{plan.provider} orchestrator run --accounts {file}"
+
+
+def _toml(value: Any) -> str:
+    """A value as TOML writes it: of the kinds used here, as JSON does."""
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,27 @@
+"""Hearing: what the providers say before a plan is made, of its base models and its prices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from structlog.stdlib import BoundLogger
+
+from orchestrator.core.plan import Heard, Known
+from orchestrator.core.retirement import retirement_hold, untunable_holds, warnings
+from orchestrator.daemon.desired import Desired
+from orchestrator.daemon.models import Told, base_models
+from orchestrator.daemon.quotes import quotes
+from orchestrator.providers.base import Connection
+
+
+async def hear(
+    desired: Desired, known: Known, connections: Mapping[str, Connection], log: BoundLogger, now: float
+) -> tuple[Told, Heard]:
+    """The base models as they were told, and what follows from all that was said."""
+    models = await base_models(desired, connections, log)
+    return models, Heard(
+        retirement=retirement_hold(models, now),
+        untunable=untunable_holds(models),
+        quotes=await quotes(desired, known, connections, log),
+        warnings=tuple(warnings(models, now)),
+    )
