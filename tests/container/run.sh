@@ -57,7 +57,8 @@ QUICK=(--env ORCHESTRATOR_POLL_MIN_SECONDS=0.2 --env ORCHESTRATOR_POLL_MAX_SECON
 service() {
     podman run -d --name test-service --network container:test-sandbox "${HARD[@]}" "${QUICK[@]}" \
         --volume "$work/config:/config:ro" --volume "$work/secrets:/run/secrets:ro" --volume test-data:/data \
-        --env ORCHESTRATOR_TOKEN_FILE=/run/secrets/token "$IMAGE" >/dev/null
+        --env ORCHESTRATOR_TOKEN_FILE=/run/secrets/token --env ORCHESTRATOR_SETTINGS_FILE=/config/settings.env \
+        "$IMAGE" >/dev/null
 }
 
 ask() { curl --silent --show-error --fail --max-time 5 -H "Authorization: Bearer $TOKEN" "http://127.0.0.1:$PORT$1"; }
@@ -76,6 +77,11 @@ until_true() { # until_true SECONDS COMMAND…
 }
 all_there() { [ "$(models | grep -c '^ft:')" = 5 ]; }
 inside() { podman exec test-service "$@"; }
+debug_after_hup() {
+    echo ORCHESTRATOR_LOG_LEVEL=debug >"$work/config/settings.env"
+    podman kill --signal HUP test-service
+    until_true 10 sh -c "podman --storage-driver=vfs logs test-service 2>&1 | grep -q '\"log_level\": \"debug\"'"
+}
 seconds_of() { # seconds_of COMMAND…
     local from=$SECONDS
     "$@" >/dev/null
@@ -120,6 +126,7 @@ check "PID 1 hands a signal to a command without handlers ($took s)" test "$took
 
 say "the service"
 mkdir -p "$work/config/keys" "$work/secrets"
+echo ORCHESTRATOR_LOG_LEVEL=info >"$work/config/settings.env"
 cp -r chats "$work/config/chats"
 cp deploy/demo/accounts.toml "$work/config/accounts.toml"
 cp deploy/demo/keys/* "$work/config/keys/"
@@ -142,6 +149,15 @@ grep -m1 'ft:' "$work/logs" || true
 models
 check "no token and no key in the logs" not grep -qE "$TOKEN|sandbox-(acme|blue|green|sunrise)" "$work/logs"
 check "orchestrator models, inside" inside orchestrator models
+check "orchestrator doctor finds nothing wrong" inside orchestrator doctor
+inside orchestrator doctor || true
+inside orchestrator config >"$work/settings"
+check "orchestrator config shows no token" not grep -qF "$TOKEN" "$work/settings"
+check "but where it is from" says /run/secrets/token "$work/settings"
+check "a backup while it runs" inside orchestrator backup /data/backup.tar
+podman cp test-service:/data/backup.tar "$work/backup.tar"
+check "readable by its owner only" test "$(stat -c %a "$work/backup.tar")" = 600
+check "a debug level after SIGHUP" debug_after_hup
 
 say "hardening"
 inside cat /proc/1/status >"$work/proc"
@@ -182,6 +198,18 @@ service
 check "the volume lost: the models are found again" until_true 60 all_there
 check "the same ones" test "$(models)" = "$before"
 check "no job was paid twice ($(paid))" test "$(paid | cut -d' ' -f1)" = "${bill% *}"
+
+podman rm -f -t 10 test-service >/dev/null
+podman volume rm test-data >/dev/null
+install -D -m 644 "$work/backup.tar" "$work/public/backup.tar"  # the container's user is not the test's
+check "a backup is restored into an empty volume" \
+    podman run --rm "${HARD[@]}" --volume "$work/config:/config:ro" --volume test-data:/data --volume "$work/public:/backup:ro" \
+    "$IMAGE" restore /backup/backup.tar
+service
+check "the restored service has the models" until_true 30 all_there
+check "the same ones" test "$(models)" = "$before"
+sleep 3
+check "and spends nothing ($(paid | cut -d' ' -f1))" test "$(paid | cut -d' ' -f1)" = "${bill% *}"
 
 printf '\n%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" = 0 ]
