@@ -12,7 +12,16 @@ from orchestrator.cli.session import DONE, USAGE
 from orchestrator.sandbox import FaultError, NotLoopback, SandboxSettings, load_faults, serve
 
 
-def sandbox(host: str, port: int, *, state: Path | None, faults: Path | None, seconds: float, seed: int) -> int:
+def sandbox(
+    host: str,
+    port: int,
+    *,
+    state: Path | None,
+    faults: Path | None,
+    webhooks: str | None,
+    seconds: float,
+    seed: int,
+) -> int:
     """Serve until a signal."""
     try:
         settings = SandboxSettings(
@@ -21,6 +30,7 @@ def sandbox(host: str, port: int, *, state: Path | None, faults: Path | None, se
             validating_seconds=seconds / 10,
             queue_seconds=seconds / 10,
             training_seconds=seconds,
+            webhooks=webhooks,
             seed=seed,
             faults=load_faults(faults) if faults else (),
         )

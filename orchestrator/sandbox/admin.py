@@ -1,4 +1,4 @@
-"""The endpoints about the sandbox itself: `/sandbox/faults` and `/sandbox/state`. No key, and none is ever shown."""
+"""The endpoints about the sandbox itself, below `/sandbox/`: faults, state, webhooks. No key, and none is shown."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from orchestrator.sandbox.caller import Caller
 from orchestrator.sandbox.faults import FaultError, dump_faults, parse_faults
 from orchestrator.sandbox.files import file_body
 from orchestrator.sandbox.jobs import job_body
+from orchestrator.sandbox.webhooks import checked_address
 from orchestrator.sandbox.world import World
 
 
@@ -36,7 +37,17 @@ def admin_routes(world: World) -> list[Route]:
             world.clear()
         return JSONResponse(picture(world, request))
 
+    async def webhooks(request: Request) -> Response:
+        if request.method == "PUT":
+            try:
+                url = json.loads(await request.body())["url"]
+                world.webhooks = url and checked_address(url, allow_remote=world.settings.allow_remote)
+            except (ValueError, KeyError, TypeError, AttributeError) as wrong:
+                return JSONResponse({"error": {"message": str(wrong)}}, 400)
+        return JSONResponse({"url": world.webhooks})
+
     return [
+        Route("/sandbox/webhooks", webhooks, methods=["GET", "PUT"]),
         Route("/sandbox/faults", faults, methods=["GET", "PUT"]),
         Route("/sandbox/state", state, methods=["GET", "DELETE"]),
     ]

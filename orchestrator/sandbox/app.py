@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from orchestrator.sandbox.admin import admin_routes
 from orchestrator.sandbox.call import Handler
 from orchestrator.sandbox.gate import Gate
 from orchestrator.sandbox.settings import SandboxSettings
+from orchestrator.sandbox.webhooks import Messenger
 from orchestrator.sandbox.world import World
 
 FILE = "/v1/files/{file_id}"
@@ -56,7 +58,9 @@ def create_app(settings: SandboxSettings, clock: Callable[[], float] = time.time
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        telling = asyncio.create_task(Messenger(world).run())
         yield
+        telling.cancel()
         world.close()
 
     routes = [Route(path, Gate(world, name, do), methods=[method]) for method, path, name, do in ROUTES]

@@ -22,11 +22,13 @@
 | list_lag | what was made lately is not listed yet | files.list, jobs.list | how lately, 2 |
 | null_error | healthy jobs carry an `error` whose fields are null | jobs.* that show a job | |
 | drop_result | one result fewer than inputs | moderations.create | |
+| twice | a webhook is sent twice | webhooks.send | |
+| forged | a webhook is signed by somebody else | webhooks.send | |
 | stuck_cursor | the same page again and again, always `has_more` | lists | |
 
-`quota` and `forbidden` may be put on any operation by naming it. Chance is drawn from the seed, the rule, the
-account, the operation and how often that account asked for it, so a run repeats itself however its requests
-interleave. Counts live in memory: a restart of the sandbox begins them again.
+`quota` and `forbidden` may be put on any operation by naming it, and `slow` and `drop` on `webhooks.send`. Chance is
+drawn from the seed, the rule, the account, the operation and how often that account asked for it, so a run repeats
+itself however its requests interleave. Counts live in memory: a restart of the sandbox begins them again.
 """
 
 from __future__ import annotations
@@ -63,7 +65,9 @@ OPERATIONS = (
     "uploads.part",
     "uploads.complete",
     "uploads.cancel",
+    "webhooks.send",
 )
+WEBHOOK = "webhooks.send"  # the only one that is no request
 EVERYWHERE = ("*",)
 LISTS = ("files.list", "jobs.list", "jobs.events", "jobs.checkpoints")
 SHOW_JOB = ("jobs.create", "jobs.retrieve", "jobs.list", "jobs.cancel", "jobs.pause", "jobs.resume")
@@ -100,6 +104,8 @@ KINDS = {
     "list_lag": Kind(("files.list", "jobs.list"), seconds=2.0),
     "null_error": Kind(SHOW_JOB),
     "page_size": Kind(LISTS),
+    "twice": Kind((WEBHOOK,)),
+    "forged": Kind((WEBHOOK,)),
     "drop_result": Kind(("moderations.create",)),
     "stuck_cursor": Kind(LISTS),
 }
@@ -135,6 +141,8 @@ class Fault:
     def strikes(self, account: str, operation: str) -> bool:
         """Whether this rule is about that request at all."""
         kind = KINDS[self.kind]
+        if operation == WEBHOOK and WEBHOOK not in (*self.operations, *kind.possible):
+            return False
         where = self.operations or kind.usual or kind.possible
         whom = self.accounts or EVERYWHERE
         return _any(operation, kind.possible) and _any(operation, where) and _any(account, whom)

@@ -6,7 +6,6 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
 from typing import Any
 
 import uvicorn
@@ -14,13 +13,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from orchestrator.sandbox.answer import CUT, Scope
 from orchestrator.sandbox.app import create_app
+from orchestrator.sandbox.loopback import NotLoopback, is_loopback
 from orchestrator.sandbox.settings import SandboxSettings
+from orchestrator.sandbox.webhooks import checked_address
 
 STOP_SECONDS = 2
-
-
-class NotLoopback(ValueError):
-    """The sandbox would be reachable from other machines."""
 
 
 async def serve(
@@ -31,11 +28,13 @@ async def serve(
 ) -> None:
     """Serve until cancelled; finishes what is in flight. Port 0 is any free one; `ready` is told which.
 
-    Raises NotLoopback, and OSError when the port is taken.
+    Raises NotLoopback, also for where webhooks go, and OSError when the port is taken.
     """
     settings = settings or SandboxSettings()
-    if not settings.allow_remote and not _is_loopback(host):
+    if not settings.allow_remote and not is_loopback(host):
         raise NotLoopback(f"{host} is not a loopback address: use 127.0.0.1, or allow other addresses explicitly")
+    if settings.webhooks:
+        checked_address(settings.webhooks, allow_remote=settings.allow_remote)
     listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     config = uvicorn.Config(
         create_app(settings),
@@ -93,10 +92,3 @@ class _Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._lost.set()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

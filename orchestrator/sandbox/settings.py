@@ -24,6 +24,8 @@ class SandboxSettings:
     """Jobs of one organisation that train at once; the others stay queued."""
     paused_status: str = "paused"
     """What a paused job says. The published contract's list of states has no word for it."""
+    webhooks: str | None = None
+    """Where webhooks go when a job has ended; `{account}` is replaced. None: nowhere."""
     seed: int = 0
     faults: tuple[Fault, ...] = ()
     allow_remote: bool = False

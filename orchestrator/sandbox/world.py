@@ -59,6 +59,7 @@ class World:
         self.blobs = Blobs(_beside(settings.state))
         self.faults = FaultBook(settings.seed, settings.faults)
         self.counts = Counts()
+        self.webhooks = settings.webhooks
         self._timelines: dict[str, tuple[int, dict[str, Timeline]]] = {}
 
     def timelines(self, account: str) -> dict[str, Timeline]:

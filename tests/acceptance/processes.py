@@ -142,12 +142,22 @@ class Sandbox:
     def clear(self) -> None:
         """Forget everything, the faults too."""
         self.faults()
+        self.webhooks(None)
         httpx2.delete(f"{self._own}/state").raise_for_status()
 
     def faults(self, *rules: dict[str, Any]) -> None:
         """Put these faults in force and no others."""
         answer = httpx2.put(f"{self._own}/faults", json={"faults": rules})
         assert answer.status_code == 200, answer.text
+
+    def webhooks(self, url: str | None) -> None:
+        """Send webhooks there, or nowhere."""
+        httpx2.put(f"{self._own}/webhooks", json={"url": url}).raise_for_status()
+
+    def requests(self, account: str) -> dict[str, dict[str, int]]:
+        """What the account asked for, and was sent: outcomes by operation."""
+        counted: dict[str, dict[str, int]] = self.state()["requests_by_account"].get(account, {})
+        return counted
 
     def fired(self) -> list[int]:
         """How often each fault has struck."""

@@ -24,10 +24,15 @@ def sandbox(
     port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8090,
     state: Annotated[Path | None, typer.Option(help="Keep the state in this file.")] = None,
     faults: Annotated[Path | None, typer.Option(help="A TOML file of faults.")] = None,
+    webhooks: Annotated[
+        str | None, typer.Option(help="Address on this machine that is told of ends; {account} is replaced.")
+    ] = None,
     seconds: Annotated[float, typer.Option(help="How long a job trains; checks and queues take a tenth.")] = 10.0,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
 ) -> None:
     """Run a provider on loopback that speaks OpenAI's API; point any OpenAI client at it."""
     from orchestrator.cli import sandbox as command
 
-    raise typer.Exit(command.sandbox(host, port, state=state, faults=faults, seconds=seconds, seed=seed))
+    raise typer.Exit(
+        command.sandbox(host, port, state=state, faults=faults, webhooks=webhooks, seconds=seconds, seed=seed)
+    )

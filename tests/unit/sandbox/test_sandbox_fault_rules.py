@@ -8,7 +8,16 @@ import pytest
 
 from orchestrator.sandbox import faults
 from orchestrator.sandbox.app import ROUTES
-from orchestrator.sandbox.faults import KINDS, OPERATIONS, Fault, FaultBook, FaultError, dump_faults, parse_faults
+from orchestrator.sandbox.faults import (
+    KINDS,
+    OPERATIONS,
+    WEBHOOK,
+    Fault,
+    FaultBook,
+    FaultError,
+    dump_faults,
+    parse_faults,
+)
 from orchestrator.sandbox.gate import REFUSALS
 
 
@@ -18,7 +27,7 @@ def struck(rule: Fault, *requests: tuple[str, str]) -> list[bool]:
 
 
 def test_every_operation_has_its_route() -> None:
-    assert sorted(OPERATIONS) == sorted(operation for _, _, operation, _ in ROUTES)
+    assert sorted(OPERATIONS) == sorted([WEBHOOK, *(operation for _, _, operation, _ in ROUTES)])
 
 
 def test_every_kind_is_told_in_the_table() -> None:
@@ -35,6 +44,13 @@ def test_whom_and_where() -> None:
     assert struck(Fault("forbidden"), *requests) == [False, False, True]
     assert struck(Fault("forbidden", operations=("files.create",)), *requests) == [True, True, False]
     assert struck(Fault("fail_job", operations=("files.create",)), *requests) == [False, False, False]
+
+
+def test_a_webhook_is_struck_only_where_it_is_named() -> None:
+    request = ("a", WEBHOOK)
+    assert struck(Fault("drop"), request) == struck(Fault("slow", operations=("*",)), request) == [False]
+    assert struck(Fault("drop", operations=(WEBHOOK,)), request, ("a", "jobs.list")) == [True, False]
+    assert struck(Fault("twice"), request) == struck(Fault("forged"), request) == [True]
 
 
 def test_times_counts_strikes_and_nothing_else() -> None:

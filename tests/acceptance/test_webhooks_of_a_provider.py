@@ -1,0 +1,49 @@
+"""The end of a job is seen by its webhook, long before it would be looked for."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import Any
+
+import httpx2
+from processes import Sandbox, Site, eventually
+
+NAMES = ("one", "two", "forged", "silent")
+RARELY = {"ORCHESTRATOR_POLL_MIN_SECONDS": "3600", "ORCHESTRATOR_POLL_MAX_SECONDS": "3600"}
+
+
+def secret_of(account: str) -> str:
+    return "whsec_" + b64encode(f"sandbox-webhook-{account}".encode()).decode()
+
+
+def test_an_end_is_seen_by_its_webhook(site: Site, sandbox: Sandbox) -> None:
+    """Two are told, one of them twice; one is told by somebody else, one not at all: for these a poll is left."""
+    for name in NAMES:
+        site.key(f"{name}.webhook", secret_of(name))
+    site.accounts(*NAMES, options={name: f'webhook_secret = "file:keys/{name}.webhook"' for name in NAMES})
+    sandbox.faults(
+        {"kind": "twice", "accounts": ["two"]},
+        {"kind": "forged", "accounts": ["forged"]},
+        {"kind": "drop", "operations": ["webhooks.send"], "accounts": ["silent"]},
+    )
+    assert site.run("upload").code == 0
+    service = site.start("serve", "--port", "0", **RARELY)
+    url = service.find(r'"(http://[^"]+)/status"')
+    sandbox.webhooks(f"{url}/webhooks/openai/{{account}}")
+
+    def states() -> dict[str, str]:
+        seen: Any = httpx2.get(f"{url}/status").json()
+        return {job["account"]: job["state"] for job in seen["jobs"]}
+
+    eventually(lambda: [states()[name] for name in ("one", "two")] == ["succeeded"] * 2, "two models")
+    eventually(lambda: "webhooks.send" in sandbox.requests("forged"), "the forged webhook")
+    assert {states()[name] for name in ("forged", "silent")} == {"queued"}
+    assert [sandbox.requests(name).get("webhooks.send") for name in NAMES] == [
+        {"204": 1},
+        {"204": 2},
+        {"400": 1},
+        None,
+    ]
+    assert [sandbox.requests(name).get("jobs.retrieve") for name in NAMES] == [{"200": 1}, {"200": 1}, None, None]
+    assert "webhook arrived" in site.run("history", "one").out
+    assert secret_of("one") not in service.stop().err
