@@ -177,7 +177,7 @@ class App:
         plan = desired.plan(known, moderation, heard)
         run = await control.adopt_plan(self.database, plan, start=start, now=now, cause=cause)
         await lifetimes.note(self.database, plan.specs, models)
-        for warning in desired.file.warnings:
+        for warning in desired.warnings:
             self.log.warning("accounts_file.warning", message=warning)
         for warning in plan.warnings:
             self.log.warning("base_model.ends", message=warning)

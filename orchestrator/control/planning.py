@@ -14,6 +14,7 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.hold import BY_PLAN
 from orchestrator.core.job import Job, RunId
 from orchestrator.core.lifecycle import UNSENT, State
+from orchestrator.core.moderation import Moderated, Moderation
 from orchestrator.core.pin import Values, chosen, left_open
 from orchestrator.core.plan import Plan, PlanLine
 from orchestrator.core.run import Run
@@ -64,9 +65,16 @@ def _run(plan: Plan, before: Run | None, *, start: bool, now: float) -> Run:
         current=True,
         started_at=run.started_at or (now if start else None),
         planned_usd=plan.total_usd,
-        hold=plan.hold,
-        moderation=plan.moderation,
+        hold=plan.hold_after(run),
+        moderation=_moderation(plan, run),
     )
+
+
+def _moderation(plan: Plan, run: Run) -> Moderation | None:
+    """The plan's, unless it was waived while it was being asked for."""
+    waived = run.moderation is not None and run.moderation.state is Moderated.WAIVED
+    missing = plan.moderation is not None and plan.moderation.state is Moderated.MISSING
+    return run.moderation if waived and missing else plan.moderation
 
 
 def _job(line: PlanLine, run: Run, now: float) -> Job:

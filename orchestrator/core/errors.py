@@ -4,8 +4,8 @@
 OrchestratorError              the message says what and where; `.hint` says the operator's next step
 ├── ConfigError                accounts file, environment or usage: fix and start again (exit 2)
 ├── DatasetError               carries findings
-│   └── DatasetChanged         the chats are no longer the ones that were planned
-├── UnsafePlan                 too dear, too much, unknown: needs approval
+│   └── DatasetChanged         the file here is no longer the one that was planned
+├── UnsafePlan                 would go beyond a budget: found at the last moment before it is spent
 ├── DatabaseBusy               another process owns this database
 ├── DatabaseAway               the database does not answer
 ├── ProviderError              account and request id; the text is cut and holds no secret
@@ -74,13 +74,15 @@ class DatasetError(OrchestratorError):
 
 
 class DatasetChanged(DatasetError):
-    """The chats are no longer the ones the run was planned with."""
+    """The dataset's file here is gone, or has other bytes than the run was planned with. Nothing is sent."""
+
+    default_hint = "Start the service again, or send it SIGHUP: the file is made anew from the chats."
 
 
 class UnsafePlan(OrchestratorError):
-    """The plan costs too much, does too much or is not known well enough to start unasked."""
+    """To submit the job would go beyond its account's budget."""
 
-    default_hint = "Look at `orchestrator plan`, then change the limit or `orchestrator approve` the run."
+    default_hint = "Raise the account's `budget_usd` in the accounts file, or make the dataset smaller."
 
 
 class DatabaseBusy(OrchestratorError):

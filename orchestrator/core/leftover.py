@@ -45,10 +45,10 @@ class Holding:
 def unneeded_files(holdings: Collection[Holding]) -> list[Leftover]:
     """The remote files of runs whose every job has ended, unless a job of another run uses them, too."""
     going_on = {holding.run_id for holding in holdings if not holding.ended}
-    needed = {(held.account, file) for held in holdings if held.run_id in going_on for file in held.files}
+    needed = {file for held in holdings if held.run_id in going_on for file in held.files}  # two may share a key
     made = {(held.account, file): name for held in holdings for file, name in held.files.items()}
     return [
         Leftover(kind=Kind.REMOTE_FILE, account=account, id=file, name=name)
         for (account, file), name in sorted(made.items())
-        if (account, file) not in needed
+        if file not in needed
     ]

@@ -68,6 +68,12 @@ class Plan:
         moderation = self.moderation.hold if self.moderation else None
         return tuple(hold for hold in (moderation, self.hold) if hold)
 
+    def hold_after(self, run: Run | None) -> Hold | None:
+        """What is left of the hold when the run, as it is now, has been approved."""
+        if run is None or run.id != self.run_id or self.hold is None:
+            return self.hold
+        return None if _approved(run, self.hold, self.total_usd) else self.hold
+
     @property
     def total_usd(self) -> float | None:
         """The estimated price of the whole run, what is done included; None when a part is unknown."""
@@ -124,9 +130,14 @@ def make_plan(
     used = {account.provider: specs[account.provider] for account in accounts}
     lines = tuple(_line(each, used[each.provider], dataset, prices[each.provider], known, heard) for each in accounts)
     plan = Plan(run_id=run_id(dataset.sha256, used), name=options.name, dataset=dataset, specs=used, lines=lines)
-    approved = known.run is not None and known.run.approved_at is not None
-    hold = _price_hold(plan, options, known.run) or (None if approved else heard.retirement)
-    return replace(plan, moderation=moderation, hold=hold, pin_auto=options.pin_auto, warnings=tuple(heard.warnings))
+    plan = replace(plan, hold=_price_hold(plan, options) or heard.retirement)
+    return replace(
+        plan,
+        moderation=moderation,
+        hold=plan.hold_after(known.run),
+        pin_auto=options.pin_auto,
+        warnings=tuple(heard.warnings),
+    )
 
 
 def _line(
@@ -186,10 +197,12 @@ def _refused(quote: Quote) -> Hold | None:
 
 def _over_budget(account: Account, job: Job | None, usd: float | None, known: Known) -> Hold | None:
     submitted = job is not None and job.submitted_at is not None
-    if account.budget_usd is None or usd is None or submitted:
-        return None
-    spent = known.committed_usd.get(account.name, 0.0)
-    if spent + usd <= account.budget_usd:
+    return None if submitted else over_budget(account, usd, known.committed_usd.get(account.name, 0.0))
+
+
+def over_budget(account: Account, usd: float | None, spent: float) -> Hold | None:
+    """What holds a job of this price where so much is committed already."""
+    if account.budget_usd is None or usd is None or spent + usd <= account.budget_usd:
         return None
     return Hold(
         HoldKind.OVER_BUDGET,
@@ -199,10 +212,8 @@ def _over_budget(account: Account, job: Job | None, usd: float | None, known: Kn
     )
 
 
-def _price_hold(plan: Plan, options: RunOptions, run: Run | None) -> Hold | None:
+def _price_hold(plan: Plan, options: RunOptions) -> Hold | None:
     total = plan.total_usd
-    if run and run.id == plan.run_id and _approved(run, total):
-        return None
     if total is None:
         if options.allow_unknown_price:
             return None
@@ -222,10 +233,11 @@ def _price_hold(plan: Plan, options: RunOptions, run: Run | None) -> Hold | None
     return None
 
 
-def _approved(run: Run, total: float | None) -> bool:
+def _approved(run: Run, hold: Hold, total: float | None) -> bool:
     if run.approved_at is None:
         return False
-    return run.approved_usd is None or (total is not None and total <= run.approved_usd)
+    covered = run.approved_usd is None or (total is not None and total <= run.approved_usd)
+    return covered or hold.kind == HoldKind.RETIRES_SOON
 
 
 def _sum(prices: Sequence[float | None]) -> float | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,11 @@ class Desired:
     dataset: Dataset
     findings: Sequence[Finding]
     prices: Mapping[ProviderName, Quote]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the accounts file warns of, and keys that several references lead to."""
+        return [*self.file.warnings, *_same_keys(self.listed)]
 
     @property
     def listed(self) -> list[Listed]:
@@ -110,3 +116,15 @@ def rules_of(file: AccountsFile) -> Rules:
         validation_fraction=file.options.validation_fraction,
         seed=file.options.seed,
     )
+
+
+def _same_keys(listed: Sequence[Listed]) -> Iterator[str]:
+    """Accounts that are one at the provider although their references differ."""
+    alike = defaultdict(list)
+    for entry in listed:
+        account = entry.account
+        alike[account.provider, account.base_url, account.project, entry.key_fingerprint].append(account)
+    for (*_, fingerprint), accounts in alike.items():
+        if len({account.api_key for account in accounts}) > 1:
+            names = ", ".join(account.name for account in accounts)
+            yield f"{names} have the same key ({fingerprint}): each is trained and paid for, in one account"

@@ -15,33 +15,33 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.stdlib import BoundLogger
 
 from orchestrator.core import action as act
+from orchestrator.core.account import Account
 from orchestrator.core.advance import Outcome, advance, give_up, hold, park, renew_intent, stumble
-from orchestrator.core.capabilities import Capabilities, goes_in_parts
 from orchestrator.core.clock import Clock
-from orchestrator.core.dataset import Part, remote_name
 from orchestrator.core.errors import (
     Ambiguous,
+    DatasetChanged,
     Failure,
     ProviderError,
     SlotsTaken,
     StaleJob,
     UnknownOutcome,
+    UnsafePlan,
 )
-from orchestrator.core.hold import Hold
+from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.job import Job, JobId
 from orchestrator.core.lifecycle import AT_PROVIDER, Event, State
+from orchestrator.core.plan import over_budget
 from orchestrator.core.retry import GiveUp, HoldAccount, RetryAt, backoff, decide
 from orchestrator.core.watch import NOBODY, Watch
+from orchestrator.daemon.files import Files, sending_seconds
 from orchestrator.daemon.journal import tell, tell_model
 from orchestrator.daemon.lasting import Lasting
-from orchestrator.daemon.notes import JobNotes
 from orchestrator.daemon.steps import Identify, Pace, Steps
-from orchestrator.providers.base import Connection, Deadline, FileToSend
-from orchestrator.store import jobs, runs
+from orchestrator.providers.base import Connection, Deadline
+from orchestrator.store import jobs
 from orchestrator.store.database import UNREACHABLE, Database
 
-SLOWEST_UPLOAD = 500_000  # bytes a second that an upload's deadline allows for
-STRETCH = 40_000_000  # bytes of a file in parts that one attempt is given time for
 SLOT_LOOK = 60.0  # seconds between two looks for a free slot, should a wake-up be lost
 STRANGE_LOOK = 10.0  # seconds between two looks at a job whose account is not in this replica's accounts file
 CAUSE = "service"
@@ -81,7 +81,7 @@ class Reconciler:
         self._clock = clock
         self._jitter = jitter
         self._pace = pace
-        self._datasets = datasets
+        self._files = Files(database, datasets)
         self._log = log
         self._replica = replica
         self._watch = watch
@@ -160,11 +160,7 @@ class Reconciler:
             case act.Verify():
                 return await self._attempt(job, self._steps.verify(loaded, connected))
             case act.Upload():
-                files = await self._files(loaded)
-                job, deadline = await self._intend(
-                    job, Event.UPLOAD_STARTED, self._upload_seconds(files, provider.capabilities)
-                )
-                return await self._attempt(job, self._steps.upload(job, provider, files, deadline))
+                return await self._upload(loaded, connected)
             case act.CheckFile():
                 return await self._attempt(job, self._steps.check_file(job, provider))
             case act.Submit():
@@ -180,30 +176,44 @@ class Reconciler:
             case _:
                 assert_never(action)
 
-    async def _submit(self, loaded: jobs.Loaded, connected: Connection) -> Outcome:
-        slots = connected.account.max_running_jobs
+    async def _upload(self, loaded: jobs.Loaded, connected: Connection) -> Outcome:
+        job, provider = loaded.job, connected.provider
         try:
-            job, deadline = await self._intend(loaded.job, Event.SUBMIT_STARTED, self._pace.intent, slots)
+            files = await self._files.of_job(loaded)
+        except DatasetChanged as error:
+            until = self._clock.now() + backoff(job.attempts, self._jitter())
+            return stumble(job, Failure.of(error), until=until, counts=True, sent=True)
+        seconds = self._pace.intent + sending_seconds(files, provider.capabilities)
+        job, deadline = await self._intend(job, Event.UPLOAD_STARTED, seconds)
+        return await self._attempt(job, self._steps.upload(job, provider, files, deadline))
+
+    async def _submit(self, loaded: jobs.Loaded, connected: Connection) -> Outcome:
+        try:
+            job, deadline = await self._intend(loaded.job, Event.SUBMIT_STARTED, self._pace.intent, connected.account)
         except SlotsTaken:
             return park(loaded.job, self._next_look(loaded, self._clock.now()))
+        except UnsafePlan as error:
+            return hold(loaded.job, Hold(HoldKind.OVER_BUDGET, error.message, error.hint))
         if job.provider in loaded.run.pins:  # what the provider chose may have become known just now
             loaded = await self._load(job.id) or loaded
         return await self._attempt(job, self._steps.submit(job, connected.provider, loaded, deadline))
 
-    async def _intend(self, job: Job, event: Event, seconds: float, slots: int | None = None) -> tuple[Job, Deadline]:
+    async def _intend(
+        self, job: Job, event: Event, seconds: float, within: Account | None = None
+    ) -> tuple[Job, Deadline]:
         """Write the intent, durably, before anything is sent. A repeated attempt gets a fresh one.
 
-        Raises SlotsTaken when `slots` of the account's jobs are at the provider already, or another is first.
+        Raises SlotsTaken or UnsafePlan when the limits of the account `within` which it is to be do not allow it.
         """
         deadline = Deadline(self._clock.boottime() + seconds, self._clock.boottime)
         now = self._clock.now()
         until = now + seconds
         if job.state in {State.UPLOADING, State.SUBMITTING}:
-            outcome, slots = renew_intent(job, until=until), None  # it has its slot
+            outcome, within = renew_intent(job, until=until), None  # it has its slot
         else:
             submitted: dict[str, Any] = {"submitted_at": now} if event is Event.SUBMIT_STARTED else {}
             outcome = advance(job, event, now=now, intent_until=until, wake_at=until, **submitted)
-        job = await self._record(outcome, slots=slots)
+        job = await self._record(outcome, within=within)
         self._reached(f"{job.state}: after intent")
         return job, deadline
 
@@ -239,19 +249,19 @@ class Reconciler:
             standing=lambda standing: replace(standing, hold=reason, verified_at=None),
         )
 
-    async def _record(self, outcome: Outcome, *, slots: int | None = None, despite_cancel: bool = False) -> Job:
+    async def _record(self, outcome: Outcome, *, within: Account | None = None, despite_cancel: bool = False) -> Job:
         """Commit the outcome with its history and its next wake-up, all or nothing. Returns the job as it is now.
 
-        With `slots`, only while the job may be submitted; otherwise raises SlotsTaken. What an attempt
-        has brought is recorded also when a cancel was asked meanwhile; an intent never is.
+        `within` an account's limits, or not at all: then it raises SlotsTaken or UnsafePlan. What an attempt has
+        brought is recorded also when a cancel was asked meanwhile; an intent never is.
         """
         at = self._clock.now()
         outcome = outcome.cleaned(self._redact)
         outcome = replace(outcome, job=replace(outcome.job, replica=self._replica))
 
-        async def change(connection: AsyncConnection) -> Outcome | SlotsTaken | StaleJob:
-            if slots is not None and (why := await jobs.refusal(connection, outcome.job, slots)):
-                return SlotsTaken(why)
+        async def change(connection: AsyncConnection) -> Outcome | SlotsTaken | UnsafePlan | StaleJob:
+            if within is not None and (refusal := await _refusal(connection, outcome.job, within)):
+                return refusal
             if await jobs.record(connection, outcome, at=at, cause=CAUSE, going_on=True):
                 return outcome
             again = await jobs.record_despite_cancel(connection, outcome, at, CAUSE) if despite_cancel else None
@@ -267,32 +277,19 @@ class Reconciler:
             tell_model(self._log, recorded, connected.key_fingerprint if connected else None)
         return recorded.job
 
-    async def _files(self, loaded: jobs.Loaded) -> list[FileToSend]:
-        """What the job is trained on, and with what it is validated."""
-        async with self._database.read() as connection:
-            dataset = await runs.load_dataset(connection, loaded.run.dataset_sha256, self._datasets)
-        parts = [part for part in (dataset.training, dataset.validation) if part is not None]
-        return [self._to_send(part, loaded) for part in parts]
-
-    def _to_send(self, part: Part, loaded: jobs.Loaded) -> FileToSend:
-        return FileToSend(
-            path=part.path,
-            filename=remote_name(part.sha256),
-            bytes=part.bytes,
-            sha256=part.sha256,
-            examples=part.examples,
-            byte_order_mark=bool(loaded.run.specs[loaded.job.provider].byte_order_mark),
-            notes=JobNotes(self._database, loaded.job.id, part.sha256),
-        )
-
-    def _upload_seconds(self, files: list[FileToSend], offers: Capabilities) -> float:
-        """An upload in parts takes several attempts, so that a restart does not wait for all of a long one."""
-        sizes = [STRETCH if goes_in_parts(file.wire_bytes, offers) else file.wire_bytes for file in files]
-        return self._pace.intent + sum(sizes) / SLOWEST_UPLOAD
-
     def _next_look(self, loaded: jobs.Loaded, now: float) -> float | None:
         """When a resting job is looked at again: when its hold ends, or now and then for a slot."""
         times = [reason.until for reason in (loaded.job.hold, loaded.standing.hold) if reason and reason.until]
         if loaded.job.state is State.READY and loaded.run.current and loaded.run.started_at:
             times.append(now + SLOT_LOOK)
         return min(times, default=None)
+
+
+async def _refusal(connection: AsyncConnection, job: Job, account: Account) -> SlotsTaken | UnsafePlan | None:
+    """Why the job may not be submitted now, in the transaction that would write its intent."""
+    if why := await jobs.refusal(connection, job, account.max_running_jobs):
+        return SlotsTaken(why)
+    if account.budget_usd is None:
+        return None
+    over = over_budget(account, job.estimated_usd, await jobs.committed_by(connection, account.name))
+    return UnsafePlan(over.reason, hint=over.hint) if over else None

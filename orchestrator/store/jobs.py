@@ -149,6 +149,12 @@ async def committed_usd(connection: AsyncConnection) -> dict[str, float]:
     return {account: usd for account, usd in await connection.execute(query) if usd is not None}
 
 
+async def committed_by(connection: AsyncConnection, account: str) -> float:
+    """The same of one account."""
+    query = select(func.sum(jobs.c.estimated_usd)).where(jobs.c.account == account, jobs.c.submitted_at.is_not(None))
+    return (await connection.execute(query)).scalar_one() or 0.0
+
+
 async def add(connection: AsyncConnection, run_id: RunId, wanted: Sequence[Job]) -> list[Job]:
     """Make these the jobs of the run: insert the new ones, move the others over. Returns the new ones."""
     known = await by_id(connection, [job.id for job in wanted])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.advance import Outcome
-from orchestrator.core.dataset import Dataset, Part
+from orchestrator.core.dataset import Dataset, Part, local_name
 from orchestrator.core.job import Job, JobId, RunId, job_id
 from orchestrator.core.run import Run, Standing
 from orchestrator.core.spec import TrainingSpec
@@ -19,7 +20,11 @@ from orchestrator.store.database import Database
 
 NOW = 1_000_000.0
 SPEC = TrainingSpec(base_model="gpt-4.1-mini-2025-04-14", n_epochs=3, seed=42)
-TRAINING = Part(path=Path("datasets") / f"{'a' * 16}.jsonl", sha256="a" * 64, bytes=1000, examples=12, tokens=500)
+CONTENT = b"x" * 999 + b"\n"
+SHA256 = sha256(CONTENT).hexdigest()
+TRAINING = Part(
+    path=Path("datasets") / local_name(SHA256), sha256=SHA256, bytes=len(CONTENT), examples=12, tokens=500
+)
 DATASET = Dataset(training=TRAINING)
 RUN = Run(
     id=RunId("run-1"),

@@ -38,7 +38,7 @@ from model_world import (
     WorldProvider,
     complete,
 )
-from store_values import DATASET, RUN, SPEC, id_of
+from store_values import CONTENT, DATASET, RUN, SPEC, TRAINING, id_of
 
 from orchestrator import control
 from orchestrator.control.adoption import adopt
@@ -95,6 +95,8 @@ async def identify(connected: Connection) -> tuple[Connection, Identity]:
 class ExactlyOnce(RuleBasedStateMachine):
     """One job; any number of replicas that handle it at once, each for as long as it lives."""
 
+    datasets: Path
+
     def __init__(self) -> None:
         super().__init__()
         self.clock = HandClock()
@@ -110,7 +112,7 @@ class ExactlyOnce(RuleBasedStateMachine):
             clock=self.clock,
             jitter=lambda: 0.5,
             pace=PACE,
-            datasets=Path("datasets"),
+            datasets=self.datasets,
             replica="one",
             log=cast(Any, StrictLog()),
         )
@@ -329,6 +331,12 @@ class ExactlyOnce(RuleBasedStateMachine):
                 return await ask(connection)
 
         return complete(look())
+
+
+@pytest.fixture(autouse=True, scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> None:
+    ExactlyOnce.datasets = tmp_path_factory.mktemp("datasets")
+    (ExactlyOnce.datasets / TRAINING.path.name).write_bytes(CONTENT)
 
 
 QUICK = settings(
@@ -554,6 +562,23 @@ def test_a_hold_that_comes_while_the_key_is_verified_stays() -> None:
     machine.people_ask("hold")
     verifying.finish()
     assert machine.set_aside
+    machine.teardown()
+
+
+def test_what_is_no_longer_what_was_planned_is_not_sent() -> None:
+    machine = ExactlyOnce()
+    machine.adopt(start=True, head_start=0)
+    file = machine.datasets / TRAINING.path.name
+    for spoil in (lambda: file.write_bytes(CONTENT[:-1]), file.unlink):
+        spoil()
+        machine.work_undisturbed(1)
+        assert machine.job.failure is not None
+        assert (machine.job.state, machine.job.failure.kind) == (State.PLANNED, "dataset_changed")
+        assert "SIGHUP" in machine.job.failure.hint
+        assert machine.world.files == []
+    file.write_bytes(CONTENT)
+    machine.work_undisturbed(1)
+    assert (machine.job.state, machine.job.failure) == (State.PROCESSING, None)
     machine.teardown()
 
 

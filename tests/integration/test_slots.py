@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import pytest
 import structlog
-from store_values import a_job, a_standing, fill
+from store_values import RUN, a_job, a_standing, fill, record
 
 from orchestrator.app import SystemClock
 from orchestrator.core.account import Account, Identity, ProviderName
-from orchestrator.core.job import Job, JobId
-from orchestrator.core.lifecycle import State
+from orchestrator.core.advance import advance, release
+from orchestrator.core.hold import HoldKind
+from orchestrator.core.job import Job, JobId, RunId
+from orchestrator.core.lifecycle import Event, State
 from orchestrator.core.remote import JobStatus, RemoteJob
 from orchestrator.daemon.reconciler import Reconciler
 from orchestrator.daemon.steps import Pace
@@ -67,12 +70,14 @@ def ready(account: str, number: int) -> Job:
     )
 
 
-def reconciler(database: Database, remotes: dict[str, Remote]) -> Reconciler:
+def reconciler(database: Database, remotes: dict[str, Remote], budget: float | None = None) -> Reconciler:
     async def identify(connection: Connection) -> tuple[Connection, Identity]:
         raise AssertionError("the accounts are verified")
 
     def connected(name: str) -> Connection:
-        account = Account(name=name, provider=ProviderName.OPENAI, api_key="env:KEY", max_running_jobs=1)
+        account = Account(
+            name=name, provider=ProviderName.OPENAI, api_key="env:KEY", max_running_jobs=1, budget_usd=budget
+        )
         return Connection(account, "12345678", cast(Provider, remotes[name]))
 
     return Reconciler(
@@ -103,3 +108,49 @@ async def test_two_ready_jobs_and_one_slot(database: Database, replicas: list[Da
         due = await jobs.due(connection, clock.now(), 99)
     assert states == [State.QUEUED] * len(ACCOUNTS) + [State.READY] * len(ACCOUNTS)
     assert due == []
+
+
+async def test_one_slot_and_three_runs_that_wait(database: Database) -> None:
+    """Each in turn is the current run; no second job is at the provider before the first has ended."""
+    remotes = {"acme": Remote()}
+    moving = reconciler(database, remotes)
+    wanted = [replace(RUN, id=RunId(f"run-{number}")) for number in range(3)]
+    for number, run in enumerate(wanted):
+        await fill(database, [replace(ready("acme", number), run_id=run.id)], run)
+    for number, run in enumerate(wanted):
+        await fill(database, [], run)  # the current one from now on
+        for other in range(3):
+            await moving.handle(JobId(f"acme.{other}"))
+        assert len(remotes["acme"].created) == (1 if number == 0 else number), "only when the slot is free"
+        if number:
+            await end_the_running(database)
+            await moving.handle(JobId(f"acme.{number}"))
+            assert remotes["acme"].created[-1] == f"acme.{number}.0"
+    assert len(remotes["acme"].created) == len(set(remotes["acme"].created)) == 3
+
+
+async def end_the_running(database: Database) -> None:
+    async with database.read() as connection:
+        [job] = [job for job in await jobs.of_accounts(connection, ["acme"]) if job.state is State.QUEUED]
+    ended = advance(job, Event.REMOTE_FAILED, now=clock.now())
+    assert await record(database, ended, at=clock.now())
+
+
+async def test_nothing_is_submitted_beyond_the_accounts_budget(database: Database) -> None:
+    """A retry, or another run of the same account, may come when the money is spent."""
+    spent = replace(
+        ready("acme", 1), state=State.SUCCEEDED, submitted_at=clock.now(), estimated_usd=0.8, wake_at=None
+    )
+    await fill(database, [spent, replace(ready("acme", 2), estimated_usd=0.3)])
+    remotes = {"acme": Remote()}
+    await reconciler(database, remotes, budget=1.0).handle(JobId("acme.2"))
+    async with database.read() as connection:
+        [job] = [job for job in await jobs.of_accounts(connection, ["acme"]) if job.id == "acme.2"]
+    assert job.hold is not None
+    assert (job.state, job.hold.kind, job.submitted_at) == (State.READY, HoldKind.OVER_BUDGET, None)
+    assert "$0.80 of the account's budget of $1.00 are committed already" in job.hold.reason
+    assert remotes["acme"].created == []
+    released = release(job, now=clock.now())
+    assert await record(database, released, at=clock.now())
+    await reconciler(database, remotes, budget=1.1).handle(JobId("acme.2"))
+    assert remotes["acme"].created == ["acme.2.0"]

@@ -50,7 +50,7 @@ CLASSES = {
     for name, kind in vars(errors).items()
     if isinstance(kind, type) and issubclass(kind, OrchestratorError)
 }
-SAY_IT_EACH_TIME = {"OrchestratorError", "ConfigError", "DatasetError", "DatasetChanged", "StaleJob"}
+SAY_IT_EACH_TIME = {"OrchestratorError", "ConfigError", "DatasetError", "StaleJob"}
 UMBRELLAS = {"ProviderError", "AccountError"}
 
 

@@ -80,7 +80,7 @@ def test_a_plan_is_held_until_someone_approves_it() -> None:
     held = plan(None).hold
     assert held is not None
     assert held.kind == HoldKind.RETIRES_SOON
-    approved = replace(a_run(), approved_at=NOW, approved_usd=1.0)
+    approved = replace(a_run(), id=plan(None).run_id, approved_at=NOW, approved_usd=1.0)
     assert plan(approved).hold is None
 
 

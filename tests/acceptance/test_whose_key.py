@@ -1,0 +1,22 @@
+"""Keys that are not what the accounts file takes them for: another organisation's, and one key for two accounts."""
+
+from __future__ import annotations
+
+from processes import Sandbox, Site
+
+
+def test_another_organisations_key_spends_nothing_and_one_key_for_two_is_told(site: Site, sandbox: Sandbox) -> None:
+    site.key("twin-a", "sandbox-shared")
+    site.key("twin-b", "sandbox-shared")
+    site.accounts("twin-a", "twin-b", "elsewhere", options={"elsewhere": 'organization = "org-other"'})
+    run = site.run("run")
+    assert run.code == 1
+    jobs = site.jobs()
+    assert jobs["elsewhere"]["error"]["kind"] == "wrong_organization"
+    assert "organization" in jobs["elsewhere"]["error"]["message"]
+    assert "orchestrator release" in jobs["elsewhere"]["error"]["hint"]
+    assert [jobs[name]["state"] for name in ("twin-a", "twin-b")] == ["succeeded"] * 2
+    assert jobs["twin-a"]["remote_job_id"] != jobs["twin-b"]["remote_job_id"]
+    assert {name: held[1] for name, held in sandbox.held().items()} == {"shared": 2}
+    [warning] = [line["message"] for line in run.log if line["event"] == "accounts_file.warning"]
+    assert warning.startswith("twin-a, twin-b have the same key (")

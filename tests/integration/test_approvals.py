@@ -1,0 +1,71 @@
+"""What a person says while the service is still busy with the plan is not written over by it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from store_values import DATASET, NOW, RUN, SPEC, id_of
+
+from orchestrator import control
+from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.hold import Hold, HoldKind
+from orchestrator.core.moderation import Moderated, Moderation
+from orchestrator.core.plan import Plan, PlanLine, Step
+from orchestrator.store.database import Database
+
+MISSING = Moderation(state=Moderated.MISSING, by="service", at=NOW)
+
+
+def a_plan(kind: HoldKind, usd: float | None) -> Plan:
+    line = PlanLine(
+        account="acme",
+        provider=ProviderName.OPENAI,
+        base_model=SPEC.base_model,
+        job_id=id_of("acme"),
+        step=Step.NEW,
+        usd=usd,
+    )
+    hold = Hold(kind, "a reason", "a hint")
+    return Plan(
+        run_id=RUN.id, name=RUN.name, dataset=DATASET, specs=RUN.specs, lines=(line,), hold=hold, moderation=MISSING
+    )
+
+
+@pytest.fixture
+async def listed(database: Database) -> Database:
+    account = Account(name="acme", provider=ProviderName.OPENAI, api_key="env:KEY")
+    await control.list_accounts(database, [control.Listed(account, "12345678")], now=NOW)
+    return database
+
+
+@pytest.mark.parametrize(
+    ("kind", "usd"), [(HoldKind.RUN_TOO_DEAR, 5.0), (HoldKind.PRICE_UNKNOWN, None), (HoldKind.RETIRES_SOON, 5.0)]
+)
+async def test_an_approval_given_while_a_plan_is_made_stays(
+    listed: Database, kind: HoldKind, usd: float | None
+) -> None:
+    plan = a_plan(kind, usd)
+    assert (await control.adopt_plan(listed, plan, start=True, now=NOW, cause="service")).hold == plan.hold
+    await control.approve(listed, by="me", now=NOW + 1)  # the service is asking the moderation meanwhile
+    run = await control.adopt_plan(listed, plan, start=True, now=NOW + 2, cause="service")
+    assert (run.hold, run.approved_by) == (None, "me")
+
+
+async def test_it_covers_no_higher_price(listed: Database) -> None:
+    await control.adopt_plan(listed, a_plan(HoldKind.RUN_TOO_DEAR, 5.0), start=True, now=NOW, cause="service")
+    await control.approve(listed, by="me", now=NOW + 1)
+    dearer = a_plan(HoldKind.RUN_TOO_DEAR, 5.01)
+    assert (await control.adopt_plan(listed, dearer, start=True, now=NOW + 2, cause="service")).hold == dearer.hold
+
+
+async def test_a_waiver_given_while_a_plan_is_made_stays(listed: Database) -> None:
+    plan = replace(a_plan(HoldKind.RUN_TOO_DEAR, 5.0), hold=None)
+    await control.adopt_plan(listed, plan, start=True, now=NOW, cause="service")
+    await control.waive_moderation(listed, reason="ticket 7", by="me", now=NOW + 1)
+    run = await control.adopt_plan(listed, plan, start=True, now=NOW + 2, cause="service")
+    assert run.moderation is not None
+    assert (run.moderation.state, run.moderation.reason) == (Moderated.WAIVED, "ticket 7")
+    passed = replace(plan, moderation=Moderation(state=Moderated.PASSED, by="acme", at=NOW + 3))
+    run = await control.adopt_plan(listed, passed, start=True, now=NOW + 3, cause="service")
+    assert run.moderation == passed.moderation
