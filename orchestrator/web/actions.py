@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StringConstraints
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.lifecycle import State
@@ -31,7 +31,7 @@ class Named(_Body):
     """These accounts."""
 
     accounts: list[Text] = Field(min_length=1)
-    expect: int | None = Field(None, description="How many accounts are meant; refused when it is not so.")
+    expect: StrictInt | None = Field(None, description="How many accounts are meant; refused when it is not so.")
 
 
 class Filter(BaseModel):
@@ -40,7 +40,7 @@ class Filter(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     state: State | None = Field(None, description="Only jobs in this state.")
-    held: bool | None = Field(None, description="Whether the job is set aside.")
+    held: StrictBool | None = Field(None, description="Whether the job is set aside.")
     provider: ProviderName | None = None
     label: Text = ""
     error: Text = Field("", description="The `kind` of what keeps the job from going on, or ended it.")
@@ -51,7 +51,7 @@ class Matching(_Body):
     """All accounts that match the filter and that the action applies to."""
 
     filter: Filter
-    expect: int = Field(description="How many that are, as it was confirmed; refused when it is no longer so.")
+    expect: StrictInt = Field(description="How many that are, as it was confirmed; refused when it is no longer so.")
 
 
 class Approval(BaseModel):
@@ -59,7 +59,7 @@ class Approval(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    expect_usd: float | None = Field(None, description="The price that is meant; refused when it has changed.")
+    expect_usd: StrictFloat | None = Field(None, description="The price that is meant; refused when it has changed.")
 
 
 class Waiver(BaseModel):

@@ -18,9 +18,7 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class Document(BaseModel):
-    """What is answered has these fields and no others."""
-
-    model_config = ConfigDict(extra="forbid")
+    """What is answered. A field that is new in the read model is not told until it is described here."""
 
 
 class Problem(BaseModel):
@@ -99,6 +97,10 @@ class Run(Document):
     holds: list[Fault] = Field(description="What sets the whole run aside.")
     moderation: dict[str, Any] | None = Field(description="The moderation's record: state, by, at, texts, reason.")
     created_at: Moment
+    pins: dict[str, dict[str, Any] | None] = Field(
+        description="By provider: the values that its first job got and all others get; null while they are unknown."
+    )
+    warnings: list[str] = Field(description="What is worth knowing, and holds nothing.")
 
     @classmethod
     def of(cls, view: RunView) -> Run:
@@ -119,7 +121,7 @@ class Replica(Document):
 class Whole(Document):
     """`/status`: the current run and every job of it. Fields are added, never changed, within one `schema`."""
 
-    model_config = ConfigDict(extra="forbid", serialize_by_alias=True)
+    model_config = ConfigDict(serialize_by_alias=True)
 
     schema_: Literal[1] = Field(alias="schema", description="The version of this document.")
     run: Run | None = Field(description="Null until something was planned.")

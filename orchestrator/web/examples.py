@@ -24,6 +24,8 @@ RUN: Final[dict[str, Any]] = {
     "holds": [],
     "moderation": {"state": "passed", "by": "acme-eu", "at": _CREATED, "texts": 720, "reason": ""},
     "created_at": _CREATED,
+    "pins": {},
+    "warnings": [],
 }
 JOB: Final[dict[str, Any]] = {
     "account": "acme-eu",

@@ -24,7 +24,7 @@ AsForm = Annotated[
 Everything = Annotated[
     bool, Query(alias="all", description="With `format`: also models that cannot be called as they are.")
 ]
-ANSWERS: Final[Answers] = {200: {"content": {kind: {"schema": {}} for kind in MEDIA_TYPES}}}
+ANSWERS: Final[Answers] = {200: {"content": {kind: {"schema": {}} for kind in sorted(MEDIA_TYPES)}}}
 
 
 def exported(program: Program, listing: Listing | None, form: Form, *, everything: bool) -> Response:

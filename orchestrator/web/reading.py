@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Query
@@ -41,19 +40,30 @@ After = Annotated[Text, Query(description="`next` of the page before.")]
 Name = Annotated[Text, Path(description="As the list names it.")]
 
 
+At = Annotated[ProviderName | None, Query(description="Only accounts at this provider.")]
+Labelled = Annotated[Text, Query(description="Only accounts with this label.")]
+Found = Annotated[Text, Query(description="Anywhere in names, labels, ids and errors.")]
+
+
 def selection(
     state: Annotated[State | None, Query(description="Only jobs in this state.")] = None,
     held: Annotated[bool | None, Query(description="Only jobs that are set aside, or only others.")] = None,
-    provider: Annotated[ProviderName | None, Query(description="Only accounts at this provider.")] = None,
-    label: Annotated[Text, Query(description="Only accounts with this label.")] = "",
+    provider: At = None,
+    label: Labelled = "",
     error: Annotated[Text, Query(description="Only jobs whose `error` is of this kind.")] = "",
-    text: Annotated[Text, Query(description="Anywhere in names, labels, ids and errors.")] = "",
+    text: Found = "",
 ) -> Selection:
     """What a request narrows its answer to."""
     return Selection(state=state or "", held=held, provider=provider or "", label=label, error=error, text=text)
 
 
+def made(provider: At = None, label: Labelled = "", text: Found = "") -> Selection:
+    """The same of jobs that have their model."""
+    return Selection(state=State.SUCCEEDED, provider=provider or "", label=label, text=text)
+
+
 Chosen = Annotated[Selection, Depends(selection)]
+Made = Annotated[Selection, Depends(made)]
 OfRun = Annotated[Text, Query(description="A run's id; default: the current run.")]
 
 
@@ -120,7 +130,7 @@ class Reading:
 
     async def models(
         self,
-        chosen: Chosen,
+        chosen: Made,
         run: OfRun = "",
         limit: Limit = 100,
         after: After = "",
@@ -128,11 +138,10 @@ class Reading:
         everything: Everything = False,
     ) -> ModelPage | Response:
         """The fine-tuned models of a run, by account name."""
-        made = replace(chosen, state="", held=None, error="")
         if form is not Form.JSON:
-            return exported(self._program, await self._listing(made, run, MOST, ""), form, everything=everything)
-        made = replace(made, state=State.SUCCEEDED)
-        page = await self._listing(made, run, limit, after)
+            every = await self._listing(chosen.in_any_state, run, MOST, "")
+            return exported(self._program, every, form, everything=everything)
+        page = await self._listing(chosen, run, limit, after)
         if page is None:
             return ModelPage(models=[], total=0, next=None)
         return ModelPage(models=[Model.of(job) for job in page.jobs], total=page.total, next=page.next)

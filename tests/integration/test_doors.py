@@ -2,67 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import httpx2
 import pytest
-import structlog
-from sqlalchemy import text
+from door_values import OPERATOR, READER, Served, causes, serve
 from store_values import NOW, RUN, a_job, fill, read_job
 
 from orchestrator import control, status
-from orchestrator.app.web import Inside
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.lifecycle import State
 from orchestrator.core.selection import Selection
-from orchestrator.core.token import Role, hash_of
+from orchestrator.core.token import Role
 from orchestrator.core.verb import Verb
-from orchestrator.metrics import Metrics
-from orchestrator.settings import load_settings
 from orchestrator.store import tokens
 from orchestrator.store.database import Database
-from orchestrator.web.api import create_web
 from orchestrator.web.server import WebServer
-
-OPERATOR = "orch_operator-of-the-tests"
-READER = "orch_reader-of-the-tests"
-
-
-class Served:
-    """The application upon the database, and the time it is told."""
-
-    def __init__(self, database: Database) -> None:
-        self.now = NOW
-        self.stopping = asyncio.Event()
-        silent = cast(Any, SimpleNamespace(silent_for=0.0, problem=None, nudge=None))
-        deaf, log = cast(Any, None), structlog.get_logger()
-        self.inside = Inside(database, load_settings({}), silent, deaf, lambda: self.now, log, Metrics("1"))
-        self.app = create_web(self.inside.program(self.stopping))
-
-    def client(self, token: str = "") -> httpx2.AsyncClient:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        transport = httpx2.ASGITransport(app=self.app, raise_app_exceptions=False)
-        return httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers)
 
 
 @pytest.fixture
 async def served(database: Database) -> Served:
-    await fill(database, [a_job("acme"), a_job("globex", state=State.FAILED, wake_at=None)])
-    await control.create_token(database, "ops", Role.OPERATOR, hash_of(OPERATOR.encode()), by="me", now=NOW)
-    await control.create_token(database, "eyes", Role.READER, hash_of(READER.encode()), by="me", now=NOW)
-    return Served(database)
-
-
-async def causes(database: Database) -> list[tuple[str, str, str | None]]:
-    async with database.read() as connection:
-        rows = await connection.execute(text("SELECT cause, note, message FROM events ORDER BY id"))
-        return [(row.cause, row.note, row.message) for row in rows]
+    return await serve(database)
 
 
 async def test_every_action_is_on_record_with_the_tokens_name(database: Database, served: Served) -> None:

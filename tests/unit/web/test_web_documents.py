@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import json
+import runpy
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from pydantic import BaseModel
+from web_values import ready, run, status
+
+from orchestrator.core.errors import Failure
+from orchestrator.core.replica import Replica
+from orchestrator.status import AccountLine, DatasetRow, JobView, Line, RunView, as_json
+from orchestrator.web import documents
+from orchestrator.web.documents import Job, Run, Whole
+from orchestrator.web.examples import EXAMPLES
+
+DOCS = Path(__file__).parents[3] / "docs"
+GENERATED: Mapping[str, Callable[[], str]] = runpy.run_path(str(DOCS / "generate_api.py"))["PAGES"]
+CALLED_OTHERWISE = {"run_id": "run", "job_id": "job", "state_after": "state"}
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_the_reference_is_what_the_code_says(name: str) -> None:
+    written = (DOCS / "reference" / name).read_text(encoding="utf-8")
+    assert written == GENERATED[name](), f"docs/reference/{name} has drifted; run: python docs/generate_api.py"
+
+
+@pytest.mark.parametrize(
+    ("document", "view", "more"),
+    [
+        (documents.Job, JobView, set()),
+        (documents.Run, RunView, set()),
+        (documents.Replica, Replica, set()),
+        (documents.Fault, Failure, set()),
+        (documents.Account, AccountLine, set()),
+        (documents.Dataset, DatasetRow, {"runs"}),
+        (documents.Event, Line, {"kind"}),
+    ],
+)
+def test_a_document_describes_every_field_of_its_view(document: type[BaseModel], view: Any, more: set[str]) -> None:
+    named = {CALLED_OTHERWISE.get(field.name, field.name) for field in fields(view)}
+    assert set(document.model_fields) == named | more
+
+
+def test_status_is_described_whole() -> None:
+    answer = as_json(status(ready("acme"))) | {"problem": None}
+    described = {field.alias or name for name, field in Whole.model_fields.items()}
+    assert set(answer) == described
+    assert Whole.model_validate(answer).jobs[0].account == "acme"
+
+
+def test_a_view_becomes_its_document() -> None:
+    assert Job.of(ready("acme", error=Failure("kind", "message", "hint"))).created_at == "2026-09-21T14:03:20+00:00"
+    assert Run.of(run(holds=[Failure("kind", "message", "hint")])).holds[0].kind == "kind"
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_is_what_its_document_says(name: str) -> None:
+    schema = json.loads(GENERATED["openapi.json"]())
+    assert name in schema["components"]["schemas"]
+    Draft202012Validator({"$ref": f"#/components/schemas/{name}", **schema}).validate(EXAMPLES[name])
+
+
+def test_every_document_that_is_asked_for_or_answered_has_an_example() -> None:
+    paths = json.dumps(json.loads(GENERATED["openapi.json"]())["paths"])
+    named = {part.partition('"')[0] for part in paths.split("#/components/schemas/")[1:]}
+    assert named - set(EXAMPLES) == {"Alive", "Ready", "State", "ProviderName", "Form"}
