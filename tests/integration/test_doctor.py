@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.app.clock import SystemClock
-from orchestrator.app.doctor import Diagnosis, Verdict, examine, state
+from orchestrator.app.doctor import Diagnosis, Verdict, examine, machine, state
 from orchestrator.core.secret import Redactor
 from orchestrator.settings import load_settings
 from orchestrator.store.database import Database
@@ -109,6 +109,17 @@ async def test_a_key_that_anyone_may_read(environ: dict[str, str], tmp_path: Pat
     assert await trouble(environ) == [
         ("warning", "keys", f"anyone on this machine may read {tmp_path / 'keys' / 'acme'}")
     ]
+
+
+async def test_webhooks_and_alerts(environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alerts = '[[alerts]]\nurl = "env:TEAM_CHAT"\n'
+    (tmp_path / "accounts.toml").write_text(FILE + alerts)
+    assert [(verdict, thing) for verdict, thing, _ in await trouble(environ)] == [("error", "webhooks")]
+    monkeypatch.setenv("TEAM_CHAT", "json://127.0.0.1:1/")
+    assert await trouble(environ) == []
+    monkeypatch.setattr(machine, "_installed", lambda package: package != "apprise")
+    ((verdict, thing, message),) = await trouble(environ)
+    assert (verdict, thing, "apprise" in message) == ("error", "program", True)
 
 
 async def test_prices_grow_old(environ: dict[str, str], tmp_path: Path) -> None:

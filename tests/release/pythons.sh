@@ -10,12 +10,25 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 supported=$(sed -n 's/.*"Programming Language :: Python :: \(3\.[0-9]*\)".*/\1/p' pyproject.toml)
 ran=()
+
+# On the path, or kept by pyenv, whose names on the path are only shims.
+interpreter() {
+    local kept
+    for kept in "${PYENV_ROOT:-$HOME/.pyenv}/versions/$1".*/bin/python "$("$uv" python find --system "$1" 2>/dev/null)"; do
+        if [ -x "$kept" ]; then
+            echo "$kept"
+            return
+        fi
+    done
+    return 1
+}
+
 for version in $supported; do
-    if ! "$uv" python find --system "$version" >/dev/null 2>&1; then
+    if ! python=$(interpreter "$version"); then
         echo "== Python $version: not on this machine"
         continue
     fi
-    "$uv" venv --quiet --python "$("$uv" python find --system "$version")" "$work/$version"
+    "$uv" venv --quiet --python "$python" "$work/$version"
     "$uv" pip install --quiet --python "$work/$version/bin/python" --require-hashes -r requirements.lock
     "$uv" pip install --quiet --python "$work/$version/bin/python" --no-deps -e .
     echo "== $("$work/$version/bin/python" --version)"

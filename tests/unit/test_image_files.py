@@ -21,7 +21,8 @@ def test_the_image_has_what_the_tests_ran_with() -> None:
 
 def test_the_image_has_every_dependency_and_no_test_tool() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    declared = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["postgres"]]
+    extras = project["project"]["optional-dependencies"]
+    declared = [*project["project"]["dependencies"], *extras["postgres"], *extras["alerts"]]
     names = {re.split(r"[\[<>=]", line)[0].lower() for line in declared}
     image = set(pins("deploy/requirements.lock"))
     assert names <= image, "run: make lock"

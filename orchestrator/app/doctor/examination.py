@@ -50,7 +50,9 @@ async def _accounts(
     found = await asyncio.to_thread(resolve_each, file.accounts, base=file.folder, redact=redact)
     for looked in (
         inputs.accounts_file(file),
+        machine.needs(file),
         inputs.keys(file.accounts, found, file.folder),
+        inputs.secrets(file, redact),
         inputs.chats(file),
         inputs.prices(file, settings.prices_file, clock.now()),
     ):

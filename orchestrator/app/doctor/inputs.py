@@ -11,11 +11,12 @@ from pathlib import Path
 from orchestrator.app.doctor.diagnosis import Diagnosis, doubtful, faults, fine, wrong
 from orchestrator.core.account import Account
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.secret import Secret
+from orchestrator.core.secret import Redactor, Secret
 from orchestrator.dataset import load_prices
 from orchestrator.dataset.files import sources
 from orchestrator.sources.accounts import AccountsFile
-from orchestrator.sources.secrets import split
+from orchestrator.sources.secrets import follow, split
+from orchestrator.sources.targets import references
 
 OLD_PRICE_DAYS = 180
 NAMED = 5  # accounts that a line names
@@ -46,7 +47,8 @@ def keys(accounts: tuple[Account, ...], found: Mapping[str, Secret | ConfigError
         yield fine("keys", f"{there} of {len(found)} references lead to a key")
     files = dict.fromkeys(_key_file(account, base) for account in accounts)
     if listed := [str(path) for path in files if path and _for_all(path)]:
-        yield doubtful("keys", f"anyone on this machine may read {names(listed)}", f"chmod 600 {names(listed)}")
+        fix = f"chmod 600 {' '.join(listed[:NAMED])}"
+        yield doubtful("keys", f"anyone on this machine may read {names(listed)}", fix)
 
 
 def _key_file(account: Account, base: Path) -> Path | None:
@@ -60,6 +62,18 @@ def _for_all(path: Path) -> bool:
         return bool(path.stat().st_mode & stat.S_IROTH and path.parent.stat().st_mode & stat.S_IXOTH)
     except OSError:
         return False  # told as a key that is not there
+
+
+def secrets(file: AccountsFile, redact: Redactor) -> Iterator[Diagnosis]:
+    """Whether webhooks and alerts have their secrets."""
+    wanted = list(references(file.accounts, file.targets))
+    try:
+        follow(wanted, base=file.folder, redact=redact)
+    except ConfigError as error:
+        yield from faults("webhooks", error)
+    else:
+        if wanted:
+            yield fine("webhooks", f"{len(wanted)} references lead to a secret")
 
 
 def chats(file: AccountsFile) -> Iterator[Diagnosis]:

@@ -12,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from orchestrator.app.doctor.diagnosis import Diagnosis, doubtful, fine, wrong
+from orchestrator.core.delivery import Way
+from orchestrator.sources.accounts import AccountsFile
 
 LITTLE_BYTES, TOO_LITTLE_BYTES = 1_000_000_000, 50_000_000
 
@@ -22,6 +24,18 @@ def program() -> Iterator[Diagnosis]:
     there = [name for name, missing in extras.items() if not missing]
     python = ".".join(map(str, sys.version_info[:3]))
     yield fine("program", f"{version('orchestrator')} on Python {python}; extras: {', '.join(there) or 'none'}")
+
+
+def needs(file: AccountsFile) -> Iterator[Diagnosis]:
+    """What the accounts file asks for that is not installed."""
+    asked = {
+        "alerts": any(target.way is Way.ALERT for target in file.targets),
+        "open-models": bool(file.tokenizers),
+    }
+    for extra, missing in _extras().items():
+        if asked.get(extra) and missing:
+            fix = f"pip install 'orchestrator[{extra}]'"
+            yield wrong("program", f"the accounts file needs {', '.join(missing)}, which is not installed", fix)
 
 
 def data_folder(folder: Path) -> Iterator[Diagnosis]:
