@@ -70,6 +70,10 @@ class Database:
             self.outage.begin(error)
             raise
 
+    async def mark(self) -> object:
+        """Equal to an earlier one only if nothing was committed in between, by whoever it may be."""
+        return await self._engine.mark()
+
     async def write(self, change: Change[T]) -> T:
         """Run a change in a transaction, perhaps together with others; returns after the commit."""
         try:

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
-from sqlalchemy import Connection, create_engine, event, make_url
+from sqlalchemy import Connection, PoolProxiedConnection, create_engine, event, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from orchestrator.core.errors import ConfigError
@@ -35,6 +35,9 @@ class Engine(Protocol):
     def write(self, **options: Any) -> AbstractAsyncContextManager[AsyncConnection]:
         """The only transaction that writes, with execution options; committed at the end."""
 
+    async def mark(self) -> object:
+        """Equal to an earlier one only if nothing was committed in between, by whoever it may be."""
+
     async def dispose(self) -> None:
         """Close every connection."""
 
@@ -58,6 +61,7 @@ class SqliteEngine:
         self._engine = create_engine(url, pool_size=5, max_overflow=5)
         event.listen(self._engine, "connect", _configure)
         event.listen(self._engine, "begin", _begin)
+        self._watcher: PoolProxiedConnection | None = None
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -72,7 +76,15 @@ class SqliteEngine:
             yield cast(AsyncConnection, _Inline(connection))
             await asyncio.to_thread(connection.commit)
 
+    async def mark(self) -> object:
+        if self._watcher is None:  # never writes, so that SQLite tells it of every commit
+            self._watcher = self._engine.raw_connection()
+        return self._watcher.cursor().execute("PRAGMA data_version").fetchone()
+
     async def dispose(self) -> None:
+        if self._watcher is not None:
+            self._watcher.close()
+            self._watcher = None
         self._engine.dispose()
 
 
@@ -141,6 +153,10 @@ class PostgresEngine:
             await connection.execution_options(writing=True, **options)
             async with connection.begin():
                 yield connection
+
+    async def mark(self) -> object:
+        async with self.read() as connection:
+            return (await connection.execute(text("SELECT pg_current_snapshot()::text"))).scalar_one()
 
     async def dispose(self) -> None:
         await self._engine.dispose()

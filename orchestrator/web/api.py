@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -11,7 +9,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 
-from orchestrator.status import as_json, look
+from orchestrator.status import Document
 from orchestrator.web.actions import Actions
 from orchestrator.web.dashboard.routes import Dashboard
 from orchestrator.web.documents import Alive, Ready, Whole
@@ -55,6 +53,8 @@ class Api:
 
     def __init__(self, program: Program) -> None:
         self._program = program
+        self._document = Document()
+        self._told = b"", ""
         self.routes = APIRouter(tags=["status"])
         add = partial(self.routes.add_api_route, methods=["GET"])
         held: Answers = {304: {"description": "Nothing has changed since the answer with that `ETag`."}}
@@ -66,11 +66,10 @@ class Api:
     async def status(self, request: Request) -> Response:
         """The whole picture in one answer: the current run and every job of it."""
         problem = (await self._program.health()).problem
-        document = as_json(await self._program.call(look, self._program.now())) | {
-            "problem": asdict(problem) if problem else None
-        }
-        body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
-        tag = etag(body)
+        body = await self._program.call(self._document.read, problem, self._program.now())
+        if body is not self._told[0]:
+            self._told = body, etag(body)
+        tag = self._told[1]
         return unchanged(request, tag, "no-cache") or Response(
             body, media_type="application/json", headers={"ETag": tag, "Cache-Control": "no-cache"}
         )

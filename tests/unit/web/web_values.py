@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import httpx2
+import msgspec
 
 from orchestrator.core.account import Account
 from orchestrator.core.errors import Failure
@@ -14,6 +15,7 @@ from orchestrator.core.selection import Selection
 from orchestrator.core.token import Role, Token, hash_of
 from orchestrator.status import (
     Cause,
+    Document,
     Glance,
     Health,
     JobView,
@@ -21,9 +23,10 @@ from orchestrator.status import (
     RunView,
     Share,
     Status,
+    as_json,
+    encode,
     glance,
     list_jobs,
-    look,
 )
 from orchestrator.web.api import create_web
 from orchestrator.web.dashboard.tone import shown_state
@@ -176,8 +179,8 @@ class Service:
         self.used.append(token.name)
 
     async def _call(self, ask: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
-        if ask is look:
-            return await self._look()
+        if getattr(ask, "__func__", None) is Document.read:
+            return encode(msgspec.json.encode(as_json(await self._look())), arguments[0])
         if ask is glance and glance not in self.answers:
             return glance_of(await self._look())
         if ask is list_jobs:

@@ -1,0 +1,81 @@
+"""What `/status` answers is the read model, however it was built before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from store_values import NOW, RUN, a_job, a_standing, fill, record, save_standing
+
+from orchestrator.core.advance import advance, hold
+from orchestrator.core.errors import Failure
+from orchestrator.core.hold import Hold
+from orchestrator.core.lifecycle import Event, State
+from orchestrator.status import Document, as_json, look
+from orchestrator.status import document as building
+from orchestrator.store import runs
+from orchestrator.store.database import Database
+
+ASIDE = Hold("by_operator", "A holiday.", "Come back.")
+JOBS = [
+    a_job("planned"),
+    a_job("running", state=State.RUNNING, remote_job_id="ftjob-1", estimated_finish=NOW + 100),
+    a_job("wörld 🌍", state=State.FAILED, failure=Failure("bad", 'It "broke".', "Mend it.\n")),
+]
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(building, "SHARE", 1)
+
+
+async def same(document: Document, database: Database, now: float, problem: Failure | None = None) -> bytes:
+    answer = await document.read(database, problem, now)
+    whole = as_json(await look(database, now))
+    assert json.loads(answer) == json.loads(json.dumps(whole)) | {"problem": None}
+    return answer
+
+
+Change = Callable[[Database], Any]
+CHANGES: dict[str, Change] = {
+    "a step": lambda database: record(database, advance(JOBS[0], Event.UPLOAD_STARTED, now=NOW)),
+    "a held job": lambda database: record(database, hold(JOBS[0], ASIDE)),
+    "a held account": lambda database: save_standing(database, a_standing("planned", hold=ASIDE)),
+    "an account taken out": lambda database: save_standing(database, a_standing("planned", removed_at=NOW)),
+    "a label": lambda database: save_standing(database, a_standing("running", labels=("eu",))),
+    "a run that is held": lambda database: database.write(lambda c: runs.save(c, replace(RUN, hold=ASIDE))),
+    "a job more": lambda database: fill(database, [*JOBS, a_job("new")]),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+async def test_after_a_change_it_is_the_read_model(database: Database, change: Change) -> None:
+    document = Document()
+    await fill(database, JOBS)
+    before = await same(document, database, NOW)
+    await change(database)
+    assert await same(document, database, NOW) != before
+
+
+async def test_nothing_changed_and_the_very_same_bytes_are_told(database: Database) -> None:
+    document = Document()
+    await fill(database, JOBS)
+    before = await document.read(database, None, NOW)
+    if database.is_sqlite:  # PostgreSQL's mark counts what others do in the same server
+        assert await document.read(database, None, NOW + 1) is before
+
+
+async def test_what_depends_on_the_time_alone_is_looked_at_again(database: Database) -> None:
+    document = Document()
+    await fill(database, JOBS)
+    before = await same(document, database, NOW)
+    assert await same(document, database, NOW + building.AGE) != before
+
+
+async def test_without_a_run_and_with_a_problem(database: Database) -> None:
+    answer = json.loads(await Document().read(database, Failure("config", "Line 3.", "Mend it."), NOW))
+    assert answer["run"] is None
+    assert answer["problem"] == {"kind": "config", "message": "Line 3.", "hint": "Mend it.", "request_id": None}
