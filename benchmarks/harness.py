@@ -1,7 +1,7 @@
 """What the benchmarks share: processes measured whole by the operating system, databases full of jobs, and results.
 
-Baseline and subject take turns in the same run; medians, their spread and their ratio are told. Results are kept as JSON
-in `benchmarks/results/`, one file a benchmark, for comparison over time.
+Baseline and subject take turns in the same run; medians, their spread and their ratio are told. Results are kept as
+JSON in `benchmarks/results/`, one file a benchmark, for comparison over time.
 """
 
 from __future__ import annotations
