@@ -11,6 +11,7 @@ OrchestratorError              the message says what and where; `.hint` says the
 ├── ProviderError              account and request id; the text is cut and holds no secret
 │   ├── TemporaryError         try again, not before `retry_after`
 │   │   ├── RateLimited        too many requests, or a limit that resets by itself
+│   │   │   └── DailyLimit     a limit of the day: wait for the next, costs no attempt
 │   │   ├── SlotsTaken         too many jobs are running: wait for one to end, costs no attempt
 │   │   ├── NotReady           the file is still being checked: wait, costs no attempt
 │   │   └── ProviderUnavailable
@@ -130,6 +131,12 @@ class RateLimited(TemporaryError):
     """Too many requests, or a limit that resets by itself."""
 
     default_hint = "Nothing to do: it is tried again when the provider allows it."
+
+
+class DailyLimit(RateLimited):
+    """No more today: the limit resets once a day."""
+
+    default_hint = "Nothing to do: it is tried again when the next day (UTC) begins."
 
 
 class SlotsTaken(TemporaryError):

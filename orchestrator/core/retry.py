@@ -7,6 +7,7 @@ from typing import assert_never
 
 from orchestrator.core.errors import (
     AccountError,
+    DailyLimit,
     NotReady,
     ProviderError,
     RequestRejected,
@@ -20,6 +21,8 @@ LONGEST_DELAY = 300.0
 LONGEST_WISH = 26 * 3600.0  # a server's Retry-After is believed up to this: a daily limit resets within a day
 MOST_ATTEMPTS = 40  # failed calls in a row; with the delays above about three hours
 SLOT_DELAY = 60.0
+DAY = 86400.0
+DAWN = 600.0  # seconds over which the jobs that waited for the next day are spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ def decide(error: ProviderError, attempts: int, now: float, jitter: float) -> De
     match error:
         case SlotsTaken() | NotReady():
             return RetryAt(now + spread(_wish(error) or SLOT_DELAY / 10, jitter), counts=False)
+        case DailyLimit():
+            return RetryAt(now + (_wish(error) or DAY - now % DAY) + jitter * DAWN, counts=False)
         case TemporaryError() | UnknownOutcome() if attempts + 1 >= MOST_ATTEMPTS:
             return GiveUp()
         case TemporaryError() if wish := _wish(error):

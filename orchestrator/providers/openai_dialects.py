@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, MB, Capabilities, FoundBy
-from orchestrator.core.errors import NotReady, QuotaExhausted, SlotsTaken, WrongOrganization
+from orchestrator.core.errors import DailyLimit, NotReady, QuotaExhausted, SlotsTaken, WrongOrganization
 from orchestrator.core.remote import FileStatus, JobStatus
 from orchestrator.providers.failures import Codes
 
@@ -39,6 +39,7 @@ CODES: Final[Codes] = {
     "mismatched_project": WrongOrganization,
     "file_not_ready": NotReady,
     "too_many_running_jobs": SlotsTaken,
+    "daily_rate_limit_exceeded": DailyLimit,
 }
 FACTOR: Final[Mapping[str, str]] = {name: name for name in ("n_epochs", "batch_size", "learning_rate_multiplier")}
 

@@ -25,6 +25,7 @@ from sandboxes import serving
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.errors import (
     Ambiguous,
+    DailyLimit,
     NotReady,
     ProviderUnavailable,
     QuotaExhausted,
@@ -91,6 +92,16 @@ async def test_a_compatible_server_with_metadata_or_without(tmp_path: Path, kind
     with pytest.raises(UnknownOutcome):
         await provider.create_job(order, bench.deadline())
     assert len(await provider.find_jobs(order)) == bench.jobs() == 1
+
+
+async def test_no_more_today_is_told_from_too_much_at_once(tmp_path: Path) -> None:
+    bench = OpenAIBench(tmp_path)
+    provider = bench.provider()
+    order = bench.order(await bench.ready_file(provider))
+    bench.faults(Fault("daily_limit"))
+    with pytest.raises(DailyLimit):
+        await provider.create_job(order, bench.deadline())
+    assert bench.jobs() == 0
 
 
 async def test_a_server_that_shows_no_tag_at_all_is_left_to_a_person(tmp_path: Path) -> None:

@@ -8,12 +8,16 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, inspect, text
-from store_values import a_job, fill, read_job
+from sqlalchemy import Connection, MetaData, inspect, text
+from store_values import DATASET, NOW, RUN, TRAINING, a_job, a_standing, fill, read_job
 
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.job import Job
+from orchestrator.core.lifecycle import State
+from orchestrator.store import accounts, runs
 from orchestrator.store.database import Database, migrations_folder, newest_revision
 from orchestrator.store.engine import Engine, make_engine
+from orchestrator.store.rows import job_row, run_row, standing_row
 from orchestrator.store.tables import metadata
 
 
@@ -67,6 +71,49 @@ async def test_migrating_what_is_up_to_date_changes_nothing(database: Database) 
     before = await read_job(database, "acme")
     assert await database.migrate() is None
     assert await read_job(database, "acme") == before
+
+
+async def test_a_database_of_the_first_revision_comes_along_with_its_data(database_url: str) -> None:
+    job = a_job("acme", state=State.RUNNING, remote_job_id="ftjob-1", remote_file_id="file-1", attempts=3)
+    engine = make_engine(database_url, patient=True)
+    async with engine.write() as connection:
+        await connection.run_sync(migrate, "up", "0001")
+        await connection.run_sync(fill_as_it_was, job)
+    await engine.dispose()
+    database = Database(database_url)
+    await database.migrate()
+    after = await read_job(database, "acme")
+    assert (after.state, after.remote_job_id, after.remote_file_id, after.attempts) == (
+        job.state,
+        job.remote_job_id,
+        job.remote_file_id,
+        job.attempts,
+    )
+    async with database.read() as read:
+        run = await runs.current(read)
+        assert run is not None
+        assert (run.id, run.specs) == (RUN.id, RUN.specs)
+        assert await runs.load_dataset(read, DATASET.sha256, TRAINING.path.parent) == DATASET
+        assert (await accounts.everyone(read)).keys() == {"acme"}
+    await database.close()
+
+
+def fill_as_it_was(connection: Connection, job: Job) -> None:
+    """The same rows as `fill`'s, in the columns that there were."""
+    there = MetaData()
+    there.reflect(connection)
+    part = {f"training_{name}": getattr(TRAINING, name) for name in ("sha256", "bytes", "examples", "tokens")}
+    rows = {
+        "datasets": {"sha256": DATASET.sha256, "created_at": NOW} | part,
+        "runs": run_row(RUN),
+        "accounts": standing_row(a_standing("acme")),
+        "jobs": job_row(job),
+        "run_jobs": {"run_id": RUN.id, "job_id": job.id},
+    }
+    for name, row in rows.items():
+        known = metadata.tables[name]  # its types write JSON as the program does
+        columns = there.tables[name].columns.keys()
+        connection.execute(known.insert().values({key: value for key, value in row.items() if key in columns}))
 
 
 async def test_of_many_at_once_one_migrates(database_url: str) -> None:

@@ -30,6 +30,7 @@ KINDS = {
     "ProviderError": "provider_error",
     "TemporaryError": "temporary_error",
     "RateLimited": "rate_limited",
+    "DailyLimit": "daily_limit",
     "SlotsTaken": "slots_taken",
     "NotReady": "not_ready",
     "ProviderUnavailable": "provider_unavailable",

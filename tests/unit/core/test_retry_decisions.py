@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from orchestrator.core import errors
 from orchestrator.core.errors import (
     AccountError,
+    DailyLimit,
     NotReady,
     ProviderError,
     ProviderUnavailable,
@@ -33,6 +34,7 @@ from orchestrator.core.retry import (
     spread,
 )
 
+NEXT_DAY = 1_036_800.0  # the first midnight after NOW
 HALF = 0.5  # the jitter that changes nothing
 jitters = st.floats(0, 1)
 instants = st.floats(0, 1e10)
@@ -63,6 +65,9 @@ def again(after: float, *, counts: bool = True) -> RetryAt:
         (ProviderUnavailable("503"), MOST_ATTEMPTS - 1, GiveUp()),
         (ProviderUnavailable("503"), MOST_ATTEMPTS - 2, again(LONGEST_DELAY)),
         (UnknownOutcome("lost"), MOST_ATTEMPTS - 1, GiveUp()),
+        # no more today: the next day, spread over ten minutes, and never an end; unless the server says when
+        (DailyLimit("429"), 10 * MOST_ATTEMPTS, RetryAt(NEXT_DAY + 300, False)),
+        (DailyLimit("429", retry_after=50), 0, again(50 + 300, counts=False)),
         # waiting for others is no attempt, and never ends
         (SlotsTaken("full"), 0, again(SLOT_DELAY / 10, counts=False)),
         (SlotsTaken("full", retry_after=90), 0, again(90, counts=False)),
