@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 LITELLM := .venv-litellm/.installed
 
-.PHONY: install demo test browser lint format unit contract integration acceptance chaos rolling lock chart test-container release audit test-pythons docs clean
+.PHONY: install demo test browser lint format unit contract integration acceptance chaos bench rolling lock chart test-container release audit test-pythons docs clean
 
 install: $(INSTALLED)
 
@@ -57,6 +57,14 @@ chaos: install
 ACCOUNTS ?= 200
 rolling: install
 	ROLLING_ACCOUNTS=$(ACCOUNTS) $(BIN)/pytest -q --timeout 600 --durations 1 -s tests/acceptance/test_replicas.py -k tables_once
+
+# The short set, each against its yardstick; results as JSON in test-artifacts. Under ten minutes on two cores.
+bench: install
+	PYTHONPATH=. $(BIN)/python benchmarks/polling.py
+	PYTHONPATH=. $(BIN)/python benchmarks/accounts.py --accounts 1000 --rounds 3
+	PYTHONPATH=. $(BIN)/python benchmarks/status.py --jobs 10000 --seconds 20
+	PYTHONPATH=. $(BIN)/python benchmarks/start.py --open 10000 --finished 100000
+	PYTHONPATH=. $(BIN)/python benchmarks/idle.py --jobs 10000 --seconds 120
 
 # CI gets a browser where it can; elsewhere the dashboard's tests are skipped with a reason.
 browser:

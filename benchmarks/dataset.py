@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from accounts import Cost, measure
+from harness import Cost, measure
 
 ROOT = Path(__file__).parent.parent
 SENTENCES = 20_000

@@ -1,7 +1,7 @@
 """What the benchmarks share: processes measured whole by the operating system, databases full of jobs, and results.
 
 Baseline and subject take turns in the same run; medians, their spread and their ratio are told. Results are kept as
-JSON in `benchmarks/results/`, one file a benchmark, for comparison over time.
+JSON in `test-artifacts/benchmarks/`, one file a benchmark, for comparison over time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-RESULTS = HERE / "results"
+RESULTS = ROOT / "test-artifacts" / "benchmarks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,9 @@ def measure(command: Sequence[str], folder: Path, environment: dict[str, str] | 
 
 
 def clean(**settings: str) -> dict[str, str]:
-    """This process's environment without settings of ours, and then with these."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTRATOR_")}
+    """This process's environment without settings of ours, and then with these. Modules are compiled once."""
+    left_out = ("ORCHESTRATOR_", "PYTHONDONTWRITEBYTECODE")
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     return {**plain, "PYTHONPATH": str(ROOT), **settings}
 
 
@@ -59,9 +60,9 @@ def orchestrator(*arguments: str) -> list[str]:
 
 
 @contextmanager
-def provider(latency: float) -> Iterator[str]:
+def provider(latency: float, *options: str) -> Iterator[str]:
     """The fake provider as a process of its own; its base URL."""
-    command = [sys.executable, str(HERE / "provider.py"), "--latency", str(latency)]
+    command = [sys.executable, str(HERE / "provider.py"), "--latency", str(latency), *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
@@ -97,7 +98,7 @@ def report(name: str, figures: dict[str, Any]) -> None:
         **figures,
     }
     text = json.dumps(whole, indent=1) + "\n"
-    RESULTS.mkdir(exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{name}.json").write_text(text)
     sys.stdout.write(text)
 

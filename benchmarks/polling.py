@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import argparse
 import heapq
-import json
 import random
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from harness import report
 
 from orchestrator.core.polling import next_look, span_of
 from orchestrator.core.retry import poll_delay
@@ -99,7 +100,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    print(json.dumps(compare(given.jobs, given.seed), indent=1))
+    report("polling", compare(given.jobs, given.seed))
 
 
 if __name__ == "__main__":

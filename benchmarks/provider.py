@@ -2,8 +2,8 @@
 
     python benchmarks/provider.py --latency 0.05
 
-Prints its base URL. Files are ready and jobs have succeeded when they are first asked for. It checks nothing: that is
-the sandbox's work.
+Prints its base URL. Files are ready and jobs have succeeded when they are first asked for. How many calls there were
+is told at `/calls`. It checks nothing: that is the sandbox's work.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import asyncio
 import itertools
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 _LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
@@ -25,9 +26,15 @@ class Connection(asyncio.Protocol):
     """One keep-alive connection; requests are answered in order."""
 
     def __init__(
-        self, latency: float, numbers: Iterator[int], calls: Iterator[int], jobs: dict[str, dict[str, object]]
+        self,
+        latency: float,
+        running: bool,
+        numbers: Iterator[int],
+        calls: Counter[str],
+        jobs: dict[str, dict[str, object]],
     ) -> None:
         self._latency = latency
+        self._running = running
         self._calls = calls
         self._numbers = numbers
         self._jobs = jobs
@@ -66,18 +73,21 @@ class Connection(asyncio.Protocol):
             )
 
     def _payload(self, head: bytes, body: bytes) -> bytes:
-        next(self._calls)
         method, target, _ = head.split(b" ", 2)
         path = target.split(b"?")[0].removeprefix(b"/v1/").decode()
+        if path != "calls":
+            self._calls["all"] += 1
         match (method, path.split("/")):
             case (b"POST", ["files"]):
                 return self._file(f"file-{next(self._numbers)}")
             case (b"GET", ["calls"]):
-                return b"%d" % (next(self._calls) - 1)
+                return b"%d" % self._calls["all"]
             case (b"GET", ["files", name]):
                 return self._file(name)
             case (b"POST", ["fine_tuning", "jobs"]):
                 return self._create(body)
+            case (b"GET", ["fine_tuning", "jobs", name]) if self._running:
+                return json.dumps(self._job(name, "") | {"status": "running"}).encode()
             case (b"GET", ["fine_tuning", "jobs", name]):
                 done = {"status": "succeeded", "fine_tuned_model": f"ft:model:bench::{name}"}
                 return json.dumps({**self._jobs[name], **done}).encode()
@@ -100,7 +110,13 @@ class Connection(asyncio.Protocol):
     def _create(self, body: bytes) -> bytes:
         tag, file = _TAG.search(body), _FILE.search(body)
         name = f"ftjob-{next(self._numbers)}"
-        self._jobs[name] = {
+        self._jobs[name] = self._job(name, file[1].decode() if file else "") | {
+            "metadata": json.loads(tag[1]) if tag else None
+        }
+        return json.dumps(self._jobs[name]).encode()
+
+    def _job(self, name: str, file: str) -> dict[str, object]:
+        return {
             "id": name,
             "object": "fine_tuning.job",
             "created_at": 1,
@@ -113,12 +129,10 @@ class Connection(asyncio.Protocol):
             "result_files": [],
             "status": "queued",
             "trained_tokens": None,
-            "training_file": file[1].decode() if file else "",
+            "training_file": file,
             "validation_file": None,
             "seed": 42,
-            "metadata": json.loads(tag[1]) if tag else None,
         }
-        return json.dumps(self._jobs[name]).encode()
 
 
 async def main() -> None:
@@ -126,10 +140,11 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description="Serve canned answers.")
     parser.add_argument("--latency", type=float, default=0.05)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--running", action="store_true", help="no job ever ends")
     given = parser.parse_args()
-    numbers, calls, jobs = itertools.count(1), itertools.count(1), dict[str, dict[str, object]]()
+    numbers, calls, jobs = itertools.count(1), Counter[str](), dict[str, dict[str, object]]()
     server = await asyncio.get_running_loop().create_server(
-        lambda: Connection(given.latency, numbers, calls, jobs), "127.0.0.1", given.port, backlog=1000
+        lambda: Connection(given.latency, given.running, numbers, calls, jobs), "127.0.0.1", given.port, backlog=1000
     )
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", flush=True)
     await server.serve_forever()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from hashlib import sha256
 from typing import Any, Final, Literal, Self
 
@@ -48,7 +48,8 @@ class TrainingSpec:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for the identity, the database and `/status`."""
-        return {name: value for name, value in asdict(self).items() if name in FIRST_FIELDS or value is not None}
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {name: value for name, value in values if name in FIRST_FIELDS or value is not None}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

@@ -6,9 +6,10 @@ Source: the OpenAI API reference and the published OpenAPI document; what was tr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -65,10 +66,14 @@ def connector(http: httpx2.AsyncClient, redact: Redactor) -> Connect:
 
     def connect(account: Account, key: Secret) -> OpenAIProvider:
         dialect = DIALECTS[account.provider]
-        address = account.base_url or dialect.base_url
-        client = base.with_options(api_key=key.reveal(), base_url=address, max_retries=0)
-        # Set, not passed: the SDK takes OPENAI_ORG_ID and OPENAI_PROJECT_ID of the environment for a missing one.
-        client.organization, client.project = account.organization, account.project
+
+        def client() -> openai.AsyncOpenAI:
+            address = account.base_url or dialect.base_url
+            made = base.with_options(api_key=key.reveal(), base_url=address, max_retries=0)
+            # Set, not passed: the SDK takes OPENAI_ORG_ID and OPENAI_PROJECT_ID of the environment for a missing one.
+            made.organization, made.project = account.organization, account.project
+            return made
+
         return OpenAIProvider(account, dialect, client, redact)
 
     return connect
@@ -77,11 +82,17 @@ def connector(http: httpx2.AsyncClient, redact: Redactor) -> Connect:
 class OpenAIProvider:
     """One account at OpenAI or at a server that speaks its API."""
 
-    def __init__(self, account: Account, dialect: Dialect, client: openai.AsyncOpenAI, redact: Redactor) -> None:
+    def __init__(
+        self, account: Account, dialect: Dialect, client: Callable[[], openai.AsyncOpenAI], redact: Redactor
+    ) -> None:
         self._account = account
         self._dialect = dialect
-        self._client = client
+        self._make_client = client
         self._redact = redact
+
+    @cached_property
+    def _client(self) -> openai.AsyncOpenAI:
+        return self._make_client()  # half a millisecond, which ten thousand accounts at the start would wait for
 
     @property
     def capabilities(self) -> Capabilities:

@@ -157,7 +157,7 @@ async def committed_by(connection: AsyncConnection, account: str) -> float:
 
 async def add(connection: AsyncConnection, run_id: RunId, wanted: Sequence[Job]) -> list[Job]:
     """Make these the jobs of the run: insert the new ones, move the others over. Returns the new ones."""
-    known = await by_id(connection, [job.id for job in wanted])
+    known = await _existing(connection, [job.id for job in wanted])
     new = [job for job in wanted if job.id not in known]
     if new:
         await connection.execute(insert(jobs), [job_row(job) for job in new])
@@ -169,6 +169,13 @@ async def add(connection: AsyncConnection, run_id: RunId, wanted: Sequence[Job])
     moved = select(run_jobs.c.job_id).where(run_jobs.c.run_id == run_id)
     await connection.execute(update(jobs).where(jobs.c.id.in_(moved), jobs.c.run_id != run_id).values(run_id=run_id))
     return new
+
+
+async def _existing(connection: AsyncConnection, ids: Sequence[JobId]) -> set[JobId]:
+    known: set[JobId] = set()
+    for start in range(0, len(ids), 500):  # databases limit the number of bound values
+        known |= set((await connection.execute(_EXISTING, {"ids": ids[start : start + 500]})).scalars())
+    return known
 
 
 async def record(
@@ -267,6 +274,7 @@ _DUE = (
     .order_by(jobs.c.wake_at)
     .limit(bindparam("most", type_=Integer))
 )
+_EXISTING = select(jobs.c.id).where(jobs.c.id.in_(bindparam("ids", expanding=True)))
 _WAKE_AT = select(jobs.c.wake_at).where(jobs.c.id == bindparam("job_id"))
 _NEXT_WAKE = select(func.min(jobs.c.wake_at))
 _HOLDERS = select(func.count()).where(jobs.c.account == bindparam("holder"), jobs.c.state.in_(AT_PROVIDER))
