@@ -50,9 +50,9 @@ class Watched:
         page.on("request", self._asked)
         page.on("response", self._answered)
 
-    def polls(self, status: int) -> int:
-        """How many answers to the page or its polls had this status."""
-        return sum(path == "/" and code == status for path, code in self.answers)
+    def polls(self, *status: int) -> int:
+        """How many answers to the page or its polls had one of these statuses."""
+        return sum(path == "/" and code in status for path, code in self.answers)
 
     def _heard(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:

@@ -145,8 +145,8 @@ class Dashboard:
 
     async def learned(self, *names: str, steps: int = 60) -> None:
         """Losses of these accounts' jobs."""
-        for number, name in enumerate(names):
-            curve = [_loss(step, number) for step in range(1, steps + 1)]
+        for name in names:
+            curve = [_loss(step, sum(map(ord, name)) % 7) for step in range(1, steps + 1)]
             job = JobId(name)
             await self._database.write(partial(losses.add, job_id=job, told=curve))
 

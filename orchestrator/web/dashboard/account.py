@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.core.errors import Failure
+from orchestrator.core.lifecycle import State
 from orchestrator.core.verb import OF_ACCOUNTS, Verb, applies
 from orchestrator.status import AccountView, Entry, RunJob, iso
 from orchestrator.web.dashboard.row import Row
@@ -36,7 +37,7 @@ class Happening:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """The page. `ids` and `facts` are names and values; the jobs of other runs are named with their ends."""
+    """The page. `ids` and `facts` are names and values; `undecided` is whether a remote job must be chosen."""
 
     name: str
     provider: str
@@ -48,6 +49,7 @@ class View:
     cost: tuple[tuple[str, str], ...]
     settings: tuple[Setting, ...]
     verbs: tuple[Verb, ...]
+    undecided: bool
     history: tuple[Happening, ...]
     others: tuple[RunJob, ...]
     has_curve: bool
@@ -67,6 +69,7 @@ def look(account: AccountView, now: float, *, has_curve: bool) -> View:
         cost=tuple(_cost(newest).items()) if newest else (),
         settings=_settings(newest) if newest else (),
         verbs=_verbs(newest) if newest and newest.current else (),
+        undecided=newest is not None and newest.job.held and newest.job.state == State.SUBMITTING,
         history=tuple(_happening(entry) for entry in account.events),
         others=account.jobs[1:],
         has_curve=has_curve,

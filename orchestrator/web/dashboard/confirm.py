@@ -38,13 +38,18 @@ _NONE: Final[Mapping[Verb, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """What someone wants to do: a verb, of the run or of whom. `back` is the page they came from."""
+    """What someone wants to do: a verb, of the run or of whom. `back` is the page they came from.
+
+    `job` and `remote_job` are for an adoption.
+    """
 
     verb: Verb
     query: Query = field(default_factory=Query)
     accounts: tuple[str, ...] = ()
     back: str = "/"
     reason: str = ""
+    job: str = ""
+    remote_job: str = ""
     expect: int = 0
     expect_usd: float | None = None
 
@@ -64,6 +69,8 @@ class Ask:
             accounts=tuple(fields.get("account", ())),
             back=back if OURS.fullmatch(back) else "/",
             reason=first.get("reason", "").strip()[:1000],
+            job=first.get("job", ""),
+            remote_job=first.get("remote_job", "").strip()[:200],
             expect=int(expect) if expect.isascii() and expect.isdigit() and len(expect) < 9 else 0,
             expect_usd=price,
         )
@@ -76,13 +83,14 @@ class Ask:
     @property
     def of_run(self) -> bool:
         """Whether it is asked of the run as a whole."""
-        return self.verb not in OF_ACCOUNTS
+        return self.verb not in {*OF_ACCOUNTS, Verb.ADOPT}
 
     @property
     def fields(self) -> tuple[tuple[str, str], ...]:
         """What the form must bring back."""
         listed = [("account", name) for name in self.accounts]
-        return (("verb", self.verb.value), ("back", self.back), *self.query.but(page=1).values.items(), *listed)
+        job = [("job", self.job)] if self.job else []
+        return (("verb", self.verb), ("back", self.back), *self.query.but(page=1).values.items(), *listed, *job)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +130,12 @@ def of_accounts(ask: Ask, asked: Asked) -> View:
     )
 
 
+def of_choice(ask: Ask) -> View:
+    """Which remote job is a job's, where a person must choose."""
+    text = "The remote job with this id is taken over, once the provider has shown that it can be this account's."
+    return View(ask=ask, title="Which remote job is it?", text=text, button="Adopt")
+
+
 def of_run(ask: Ask, seen: Glance | None) -> View:
     """What a verb would do to the run."""
     if seen is None:
@@ -143,13 +157,19 @@ def done(ask: Ask, names: Sequence[str]) -> str:
     """What is said when it was asked."""
     if ask.of_run:
         return {Verb.APPROVE: "The run is approved", Verb.WAIVE: "Moderation is waived"}.get(ask.verb, "Started")
-    past = {Verb.RETRY: "Retrying", Verb.CANCEL: "Cancelling", Verb.HOLD: "Holding", Verb.RELEASE: "Releasing"}
+    past = {
+        Verb.ADOPT: "Adopting for",
+        Verb.RETRY: "Retrying",
+        Verb.CANCEL: "Cancelling",
+        Verb.HOLD: "Holding",
+        Verb.RELEASE: "Releasing",
+    }
     return f"{past[ask.verb]} {plural(len(names), 'account')}"
 
 
-def href(verb: Verb, query: Query | None, back: str, accounts: Sequence[str] = ()) -> str:
+def href(verb: Verb, query: Query | None, back: str, accounts: Sequence[str] = (), job: str = "") -> str:
     """The address of the dialog."""
-    ask = Ask(verb=verb, query=query or Query(), accounts=tuple(accounts), back=back)
+    ask = Ask(verb=verb, query=query or Query(), accounts=tuple(accounts), back=back, job=job)
     return "/confirm?" + urlencode(ask.fields)
 
 

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from orchestrator import status
 from orchestrator.core.loss import Loss
 from orchestrator.core.selection import Selection
+from orchestrator.core.verb import Verb
 from orchestrator.web.asking import Asking
 from orchestrator.web.dashboard import account, confirm, curves, history, plan, run
 from orchestrator.web.dashboard.answer import answer
@@ -105,6 +106,8 @@ class Dashboard:
         return RedirectResponse(ask.back, 303)
 
     async def _do(self, ask: Ask, who: Principal) -> list[str]:
+        if ask.verb is Verb.ADOPT:
+            return [await self._asking.adopt(who, ask.job, ask.remote_job)]
         if ask.of_run:
             await self._asking.of_run(ask.verb, who, reason=ask.reason, expect_usd=ask.expect_usd)
             return []
@@ -112,6 +115,8 @@ class Dashboard:
         return list(await asked)
 
     async def _dialog(self, ask: Ask) -> confirm.View:
+        if ask.verb is Verb.ADOPT:
+            return confirm.of_choice(ask)
         if ask.of_run:
             return confirm.of_run(ask, await self._call(status.glance, self._program.now()))
         return confirm.of_accounts(ask, await self._asking.matching(ask.verb, ask.selection))

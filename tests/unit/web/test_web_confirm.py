@@ -10,6 +10,7 @@ from web_values import REFUSED, Service, job, status, token
 
 from orchestrator import control
 from orchestrator import status as read
+from orchestrator.control.adoption import adopt
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.token import Role
 
@@ -122,6 +123,17 @@ async def test_what_is_refused_is_told_with_its_hint() -> None:
     answer = await act(asked, RUN)
     assert answer.status_code == 409
     assert "there is no run yet Start one." in answer.text
+
+
+async def test_a_person_chooses_the_remote_job() -> None:
+    asked = service()
+    asked.answers[adopt] = job("one", "submitting")
+    assert re.search(r'name="remote_job"[^>]* required', await dialog(asked, "verb=adopt&job=job-one"))
+    form = {"verb": "adopt", "job": "job-one", "remote_job": " ftjob-2 ", "back": "/accounts/one"}
+    answer = await act(asked, form)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/accounts/one")
+    [(name, arguments, _)] = asked.asked
+    assert (name, arguments) == ("adopt", ("job-one", "ftjob-2"))
 
 
 @pytest.mark.parametrize("query", ["", "verb=", "verb=destroy", "verb=approve&usd=much"])

@@ -71,6 +71,14 @@ def test_only_what_fits_is_offered(shown: JobView, verbs: list[str]) -> None:
     assert account.look(seen_account(shown), NOW, has_curve=False).verbs == tuple(verbs)
 
 
+async def test_where_two_remote_jobs_could_be_ours_one_is_chosen() -> None:
+    service = Service()
+    service.answers[read.read_account] = seen_account(job("acme", "submitting", held=True, error=REFUSED))
+    assert "verb=adopt" in await html(service, "/accounts/acme")
+    service.answers[read.read_account] = seen_account(job("acme", "submitting"))
+    assert "verb=adopt" not in await html(service, "/accounts/acme")
+
+
 def test_an_account_without_a_job_is_a_page_too() -> None:
     view = account.look(seen_account(), NOW, has_curve=False)
     assert (view.run, view.verbs, view.ids) == (None, (), ())
