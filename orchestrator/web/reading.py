@@ -10,7 +10,6 @@ from pydantic import BaseModel
 
 from orchestrator import status
 from orchestrator.core.account import ProviderName
-from orchestrator.core.errors import ConfigError
 from orchestrator.core.lifecycle import State
 from orchestrator.core.selection import Selection
 from orchestrator.exports import Form
@@ -101,11 +100,8 @@ class Reading:
 
     async def run(self, run: Name) -> RunSummary:
         """One run. `current` stands for what the accounts file asks for."""
-        glance = status.glance
-        try:
-            found = await self._program.call(glance, self._program.now(), run_id=None if run == "current" else run)
-        except ConfigError:
-            found = None
+        run_id = None if run == "current" else run
+        found = await self._program.call(status.glance, self._program.now(), run_id=run_id)
         return RunSummary.of(_found(found, f"run {run}", "/api/v1/runs"))
 
     async def jobs(self, chosen: Chosen, run: OfRun = "", limit: Limit = 100, after: After = "") -> JobPage:
@@ -168,12 +164,9 @@ class Reading:
         return Dataset.of(_found(found, f"dataset {sha256}", "/api/v1/datasets"))
 
     async def _listing(self, chosen: Selection, run: str, limit: int, after: str) -> Listing | None:
-        try:
-            return await self._program.call(
-                status.list_jobs, chosen, self._program.now(), run_id=run or None, limit=limit, after=after
-            )
-        except ConfigError as error:
-            raise Refused(404, error.message, "`/api/v1/runs` lists them.") from error
+        now, given = self._program.now(), run or None
+        page = await self._program.call(status.list_jobs, chosen, now, run_id=given, limit=limit, after=after)
+        return _found(page, f"run {run}", "/api/v1/runs") if run else page
 
 
 def _found(value: T | None, what: str, listed: str) -> T:
