@@ -171,7 +171,8 @@ class Model(Document):
 
     @classmethod
     def of(cls, view: JobView) -> Model:
-        return cls.model_validate({name: plain(view)[name] for name in cls.model_fields})
+        values = plain(view)
+        return cls.model_validate({name: values[name] for name in cls.model_fields})
 
 
 class ModelPage(Document):
@@ -187,7 +188,7 @@ class RunSummary(Document):
 
     run: Run
     current: bool = Field(description="Whether it is what the accounts file asks for.")
-    counts: dict[str, Count] = Field(description="Jobs by state.")
+    counts: dict[str, Count] = Field(description="Jobs by state; of one run, those that are set aside as `held`.")
     total: Count
 
     @classmethod

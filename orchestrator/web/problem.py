@@ -14,8 +14,9 @@ from orchestrator.core.errors import DatabaseAway, OrchestratorError
 from orchestrator.web.headers import SECURITY_HEADERS
 
 _FAULTS = 10  # of a request that are told
+_DESCRIBED = "`/api/v1/openapi.json` says what this path understands."
 _HINTS = {
-    404: "Known are /, /status, /healthz and /readyz.",
+    404: "The pages begin at /, the whole picture is at /status, and /api/v1/openapi.json describes the rest.",
     405: "The Allow header names the methods of this path.",
 }
 
@@ -65,7 +66,7 @@ def explain_errors(app: FastAPI) -> None:
 
 def _refused(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return problem(error.status_code, error.detail, _HINTS.get(error.status_code, ""), headers=error.headers)
+    return problem(error.status_code, error.detail, _HINTS.get(error.status_code, _DESCRIBED), headers=error.headers)
 
 
 def _declined(_: Request, error: Exception) -> JSONResponse:
@@ -76,7 +77,7 @@ def _declined(_: Request, error: Exception) -> JSONResponse:
 def _malformed(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-    return problem(422, "; ".join(faults[:_FAULTS]), "`/api/v1/openapi.json` says what this path understands.")
+    return problem(422, "; ".join(faults[:_FAULTS]), _DESCRIBED)
 
 
 def _known(_: Request, error: Exception) -> JSONResponse:
