@@ -64,4 +64,6 @@ def why_left_out(job: JobView) -> str:
     """Why nobody can call the account's model."""
     if not made(job):
         return "has no model yet"
-    return job.serving_hint or "is no longer at the provider"
+    if job.gone_at is None and job.serving_hint:
+        return job.serving_hint
+    return "is no longer at the provider"

@@ -55,14 +55,14 @@ def test_a_list_has_every_account(form: Form) -> None:
 
 @pytest.mark.parametrize("form", [Form.ENV, Form.TOML, Form.LITELLM, Form.SILLYTAVERN])
 def test_what_configures_has_what_can_be_called_and_says_what_is_missing(form: Form) -> None:
-    wanted = models(*SIX, job("late", model=None), job("old", gone_at=1.0))
+    wanted = models(*SIX, job("late", model=None), job("old", "fireworks", gone_at=1.0))
     exported = export(form, wanted)
     assert [each.account for each in exported.models.jobs] == ["openai", "openai-compatible"]
     assert "ft:gpt-4.1-mini:together" not in exported.text
     if form is not Form.SILLYTAVERN:
         assert '# Left out: "together" at together: needs a dedicated endpoint.' in exported.text
         assert '# Left out: "late" at openai: has no model yet.' in exported.text
-        assert '# Left out: "old" at openai: is no longer at the provider.' in exported.text
+        assert '# Left out: "old" at fireworks: is no longer at the provider.' in exported.text
     everything = export(form, wanted, everything=True)
     assert [each.account for each in everything.models.left_out] == ["late"]
     assert all(each.fine_tuned_model in everything.text for each in SIX if each.fine_tuned_model)
