@@ -160,6 +160,7 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
     ),
     ProviderName.FIREWORKS: Capabilities(
         found_by=FoundBy.OUR_ID,
+        methods=_BOTH,
         options=(*_RATE, "lora_rank"),
         seed=False,
         suffix_length=64,

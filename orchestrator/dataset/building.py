@@ -67,6 +67,8 @@ def _write(check: Check, whole: Path, seed: int) -> array[int]:
 
 def _choose(keys: array[int], rules: Rules) -> bytearray:
     """1 for each example of the validation part. Equal examples have equal keys, so they stay together."""
+    if not rules.validation_fraction:
+        return bytearray(len(keys))
     distinct = sorted(set(keys))
     wanted = rules.validation_size(len(distinct))
     limit = distinct[wanted - 1] if wanted else -1

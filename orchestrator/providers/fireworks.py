@@ -1,4 +1,4 @@
-"""Fireworks: datasets and supervised fine-tuning jobs. We choose every id, so that creating twice creates once.
+"""Fireworks: datasets, supervised and DPO jobs. We choose every id, so that creating twice creates once.
 
 Source: the vendor's documentation and its SDK 1.2.
 """
@@ -23,6 +23,7 @@ from orchestrator.core.errors import (
 from orchestrator.core.loss import Loss
 from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.spec import Method
 from orchestrator.providers.base import Connect, Deadline, FileToSend, JobOrder
 from orchestrator.providers.cancelling import cancelled
 from orchestrator.providers.failures import Codes
@@ -53,6 +54,7 @@ JOB_STATUS: Final[Mapping[str, JobStatus]] = {
     "DELETING": JobStatus.CANCELLED,
     "DELETING_CLEANING_UP": JobStatus.CANCELLED,
 }
+KINDS: Final[Mapping[Method, str]] = {"supervised": "supervisedFineTuningJob", "dpo": "dpoJob"}
 USED: Final[Mapping[str, str]] = {
     "epochs": "n_epochs",
     "batchSizeSamples": "batch_size",
@@ -141,14 +143,11 @@ class FireworksProvider:
             return []
 
     async def create_job(self, order: JobOrder, deadline: Deadline) -> RemoteJob:
-        name = self._job_name(order)
+        name, kind = self._job_name(order), KINDS[order.spec.method]
         async with self._rest.creating(deadline):
             try:
-                made = await self._rest.post(
-                    f"/{self._home}/supervisedFineTuningJobs",
-                    self._asked(order),
-                    supervisedFineTuningJobId=name.rpartition("/")[2],
-                )
+                path, ours = f"/{self._home}/{kind}s", {f"{kind}Id": name.rpartition("/")[2]}
+                made = await self._rest.post(path, self._asked(order), **ours)
             except Refusal as refusal:
                 if refusal.status != httpx2.codes.CONFLICT:
                     raise
@@ -195,37 +194,38 @@ class FireworksProvider:
         return f"{self._home}/datasets/{wanted.filename.removesuffix('.jsonl').lower()}"
 
     def _job_name(self, order: JobOrder) -> str:
-        return f"{self._home}/supervisedFineTuningJobs/orchestrator-{short_tag(order.tag)}"
+        return f"{self._home}/{KINDS[order.spec.method]}s/orchestrator-{short_tag(order.tag)}"
 
     def _asked(self, order: JobOrder) -> dict[str, Any]:
         spec = order.spec
         model = f"ft-{tagged_suffix(order, NAME_LENGTH - 3)}".lower().replace("_", "-")
         values = {
-            "dataset": order.training_file,
-            "evaluationDataset": order.validation_file,
             "baseModel": spec.base_model,
             "outputModel": f"{self._home}/models/{model}",
-            "displayName": model,
             "epochs": None if spec.n_epochs == "auto" else spec.n_epochs,
             "batchSizeSamples": None if spec.batch_size == "auto" else spec.batch_size,
             "learningRate": spec.learning_rate,
             "loraRank": spec.lora_rank,
             "maxContextLength": spec.context_length,
         }
-        return {name: value for name, value in values.items() if value is not None}
+        training = {name: value for name, value in values.items() if value is not None}
+        asked = {"dataset": order.training_file, "displayName": model}
+        if spec.method == "dpo":  # which has no dataset for evaluation
+            return asked | {"trainingConfig": training}
+        return asked | training | ({"evaluationDataset": order.validation_file} if order.validation_file else {})
 
     def _job(self, job: Mapping[str, Any]) -> RemoteJob:
         raw = str(job.get("state") or "")
         status = JOB_STATUS.get(raw.removeprefix("JOB_STATE_"), JobStatus.UNKNOWN)
-        said = job.get("status") or {}
+        said, training = job.get("status") or {}, job.get("trainingConfig") or job
         failed = status is JobStatus.FAILED
         return RemoteJob(
             id=job["name"],
             status=status,
             raw=raw,
             training_file=str(job.get("dataset") or ""),
-            base_model=str(job.get("baseModel") or ""),
-            fine_tuned_model=(job.get("outputModel") or None) if status is JobStatus.SUCCEEDED else None,
+            base_model=str(training.get("baseModel") or ""),
+            fine_tuned_model=(training.get("outputModel") or None) if status is JobStatus.SUCCEEDED else None,
             servable=self.capabilities.servable,
             error_code=said.get("code") if failed else None,
             error_message=said.get("message") if failed else None,
@@ -233,7 +233,7 @@ class FireworksProvider:
             created_at=epoch(job.get("createTime")),
             progress=_share(job.get("jobProgress")),
             quoted_usd=_usd(job.get("estimatedCost")),
-            hyperparameters={ours: job[theirs] for theirs, ours in USED.items() if job.get(theirs) is not None},
+            hyperparameters={ours: training[theirs] for theirs, ours in USED.items() if theirs in training},
         )
 
 

@@ -19,6 +19,8 @@ from orchestrator.providers.wire import open_part
 
 AT_ONCE: Final = 4
 SLOWEST: Final = 500_000  # bytes a second that a part's time allows for
+JOINING: Final = 20_000_000  # bytes a second that the provider is given to make one file of the parts
+LONGEST_END: Final = 30.0
 GONE: Final = frozenset({400, 404})
 
 
@@ -39,6 +41,8 @@ async def send_parts(
     sending = _Sending(client, wanted, deadline, upload)
     failed = await sending.all()
     if not failed and sending.complete:
+        if deadline.left < min(wanted.wire_bytes / JOINING, LONGEST_END):
+            raise Unfinished(f"all {sending.count} parts of the file have been sent; there is no time left for the end")
         return sending.upload, resumed
     if resumed and any(isinstance(error, openai.APIStatusError) and error.status_code in GONE for error in failed):
         await _note(notes, None)

@@ -14,7 +14,7 @@ from orchestrator.sandbox.blobs import Blobs, Incoming
 from orchestrator.sandbox.call import Call
 from orchestrator.sandbox.files import check_new_file, file_body, keep_file, parse_lifetime
 from orchestrator.sandbox.form import read_form
-from orchestrator.sandbox.records import Part, Upload
+from orchestrator.sandbox.records import File, Part, Upload
 
 SECONDS = 3600
 PART_LIMIT = 64 * 1024 * 1024
@@ -62,13 +62,22 @@ async def complete_upload(call: Call) -> Answer:
     parts = _parts(call, upload, body.get("part_ids"))
     if (size := sum(part.bytes for part in parts)) != upload.bytes:
         raise invalid(f"The parts have {size} bytes, but the upload was created with {upload.bytes}.", "part_ids")
-    with call.world.blobs.incoming() as incoming:
-        digest = await asyncio.to_thread(_join, call.world.blobs, [part.id for part in parts], incoming)
-        if body.get("md5") not in {None, digest}:
-            raise invalid(f"The MD5 of the parts is {digest}, not {body['md5']}.", "md5", "checksum_mismatch")
-        file = await keep_file(call, incoming, upload.filename, upload.purpose, upload.lifetime)
+    call.world.uploads.save(replace(upload, status="completing"))  # once: the parts of a large file take their time
+    try:
+        file = await _whole(call, upload, parts, body.get("md5"))
+    except BaseException:
+        call.world.uploads.save(upload)
+        raise
     _forget_parts(call, upload)
     return Answer(upload_body(call, call.world.uploads.save(replace(upload, status="completed", file=file.id))))
+
+
+async def _whole(call: Call, upload: Upload, parts: Sequence[Part], wanted: str | None) -> File:
+    with call.world.blobs.incoming() as incoming:
+        digest = await asyncio.to_thread(_join, call.world.blobs, [part.id for part in parts], incoming)
+        if wanted not in {None, digest}:
+            raise invalid(f"The MD5 of the parts is {digest}, not {wanted}.", "md5", "checksum_mismatch")
+        return await keep_file(call, incoming, upload.filename, upload.purpose, upload.lifetime)
 
 
 async def cancel_upload(call: Call) -> Answer:

@@ -37,6 +37,17 @@ LINES = "".join(
     + "\n"
     for n in range(12)
 )
+PAIRS = "".join(
+    json.dumps(
+        {
+            "input": {"messages": [{"role": "user", "content": f"What is {n}?"}]},
+            "preferred_output": [{"role": "assistant", "content": "It."}],
+            "non_preferred_output": [{"role": "assistant", "content": "That."}],
+        }
+    )
+    + "\n"
+    for n in range(12)
+)
 
 
 class Wire(httpx2.ASGITransport):

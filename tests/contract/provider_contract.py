@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 import pytest
-from provider_bench import LINES, TAG, Bench, oversized
+from provider_bench import LINES, PAIRS, TAG, Bench, oversized
 
 from orchestrator.core.account import Account
 from orchestrator.core.capabilities import FoundBy
@@ -210,6 +210,18 @@ class ProviderContract:
         offered = {name: value for name, value in values.items() if name in provider.capabilities.options}
         job = await bench.job(provider, **offered, seed=7 if provider.capabilities.seed else None)
         assert job.status is JobStatus.PENDING
+
+    async def test_every_method_it_offers_ends_with_a_model(self, bench: Bench) -> None:
+        provider = bench.provider()
+        for method in provider.capabilities.methods:
+            file = await bench.ready_file(provider, PAIRS if method == "dpo" else LINES)
+            order = bench.order(file, f"{TAG[:-1]}{len(method)}", method=method)
+            made = await provider.create_job(order, bench.deadline())
+            assert [job.id for job in await provider.find_jobs(order)] == [made.id]
+            bench.now += 100
+            done = await provider.get_job(made.id)
+            assert done.fine_tuned_model, done
+            assert done.base_model == bench.base_model
 
     async def test_everything_left_open_is_accepted(self, bench: Bench) -> None:
         job = await bench.job(bench.provider(), n_epochs="auto", suffix=None)

@@ -131,6 +131,14 @@ async def test_fireworks_uploads_creates_follows_and_cancels(clock: Clock, chats
         )
         await client.supervised_fine_tuning_jobs.cancel("tone-2", body={})
         assert (await client.supervised_fine_tuning_jobs.get("tone-2")).state == "JOB_STATE_CANCELLED"
+        pairs = await client.dpo_jobs.create(
+            dataset="accounts/org-acme/datasets/chats",
+            dpo_job_id="pairs-1",
+            training_config={"base_model": FIREWORKS_MODELS[0], "epochs": 2},
+        )
+        assert (pairs.name, pairs.training_config.epochs) == ("accounts/org-acme/dpoJobs/pairs-1", 2)
+        await client.dpo_jobs.cancel("pairs-1", body={})
+        assert (await client.dpo_jobs.get("pairs-1")).state == "JOB_STATE_CANCELLED"
         await client.datasets.delete("chats")
         with pytest.raises(fireworks.NotFoundError):
             await client.datasets.get(dataset_id="chats")

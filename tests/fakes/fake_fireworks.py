@@ -24,6 +24,7 @@ DIRECT_LIMIT = 150_000_000
 ACCOUNT = "/v1/accounts/{account}"
 DATASET = ACCOUNT + "/datasets/{dataset}"
 JOBS = ACCOUNT + "/supervisedFineTuningJobs"
+DPO = ACCOUNT + "/dpoJobs"
 
 
 def create_fireworks(
@@ -45,6 +46,9 @@ def create_fireworks(
         ("POST", JOBS, "jobs.create", create_job),
         ("GET", JOBS + "/{job_id}", "jobs.retrieve", get_job),
         ("POST", JOBS + "/{job_id}:cancel", "jobs.cancel", cancel_job),
+        ("POST", DPO, "jobs.create", create_dpo),
+        ("GET", DPO + "/{job_id}", "jobs.retrieve", get_job),
+        ("POST", DPO + "/{job_id}:cancel", "jobs.cancel", cancel_job),
     ]
     gates = []
     for method, path, operation, handler in routes:
@@ -144,13 +148,24 @@ async def delete_dataset(ask: Ask) -> Reply:
 
 
 async def create_job(ask: Ask) -> Reply:
-    body, name = await ask.request.json(), ask.request.query_params["supervisedFineTuningJobId"]
+    body = await ask.request.json()
+    return _created(ask, ask.request.query_params["supervisedFineTuningJobId"], body, body)
+
+
+async def create_dpo(ask: Ask) -> Reply:
+    body = await ask.request.json()
+    if unknown := body.keys() - {"dataset", "displayName", "trainingConfig", "lossConfig"}:
+        raise Refused(400, f"unknown {sorted(unknown)}", "invalid_argument")
+    return _created(ask, ask.request.query_params["dpoJobId"], body, body["trainingConfig"])
+
+
+def _created(ask: Ask, name: str, body: dict[str, Any], training: dict[str, Any]) -> Reply:
     if not name[0].isalpha() or len(body.get("displayName", "")) > 60:
         raise Refused(400, "not a job id or display name", "invalid_argument")
     if name in ask.account.jobs:
         raise Refused(409, f"job {name} exists", "already_exists")
-    if body.get("baseModel") not in MODELS:
-        raise Refused(400, f"model {body.get('baseModel')} is not tunable", "invalid_argument")
+    if training.get("baseModel") not in MODELS:
+        raise Refused(400, f"model {training.get('baseModel')} is not tunable", "invalid_argument")
     dataset = body["dataset"].removeprefix(f"accounts/org-{ask.name}/datasets/")
     if ask.file(dataset).state(ask.now, ask.world.file_seconds) != "ready":
         raise Refused(400, "the dataset is not READY", "failed_precondition")
@@ -195,6 +210,8 @@ def _dataset(ask: Ask, file: FakeFile) -> dict[str, Any]:
 def _job(ask: Ask, job: FakeJob) -> dict[str, Any]:
     state = job.state(ask.now)
     account = f"accounts/org-{ask.name}"
+    if "trainingConfig" in job.body:
+        return _dpo(job, account, state)
     shown = {
         "name": f"{account}/supervisedFineTuningJobs/{job.id}",
         "createTime": _iso(job.created_at),
@@ -213,6 +230,18 @@ def _job(ask: Ask, job: FakeJob) -> dict[str, Any]:
         message = job.fate["fail_job"].message or "CUDA out of memory"
         shown["status"] = {"code": "INTERNAL", "message": message}
     return shown
+
+
+def _dpo(job: FakeJob, account: str, state: str) -> dict[str, Any]:
+    """Neither progress nor cost; the values are in a part of their own."""
+    return {
+        "name": f"{account}/dpoJobs/{job.id}",
+        "createTime": _iso(job.created_at),
+        "state": JOB_STATES[state],
+        "status": {"code": "OK", "message": ""},
+        **job.body,
+        "trainingConfig": {"epochs": 1, "learningRate": 0.0001, "loraRank": 8, **job.body["trainingConfig"]},
+    }
 
 
 def _iso(seconds: float) -> str:

@@ -47,12 +47,16 @@ class NearDuplicates:
     """Compares sketches: the smallest hashes of an example's runs of four words."""
 
     def __init__(self) -> None:
+        self._over = False
         self._sketches: list[frozenset[int]] = []
         self._by_value: dict[int, list[int]] = {}
 
     def add(self, texts: list[Said]) -> int | None:
         """The number of the earlier example that this one is nearly the same as."""
         if len(self._sketches) >= NEAR_LIMIT:
+            self._over = True
+            self._sketches, self._by_value = [], {}
+        if self._over:
             return None
         sketch = _sketch(texts)
         number = len(self._sketches)
