@@ -24,10 +24,8 @@ from orchestrator.app.database import database, queue
 from orchestrator.app.incoming import Incoming
 from orchestrator.app.outgoing import Outgoing
 from orchestrator.app.web import Inside, hide_tokens
-from orchestrator.core.account import Account, ProviderName
-from orchestrator.core.options import RunOptions
+from orchestrator.core.account import Account
 from orchestrator.core.plan import Plan, Step
-from orchestrator.core.rerun import Rerun, plan_rerun
 from orchestrator.core.run import Standing
 from orchestrator.core.secret import Redactor
 from orchestrator.daemon import lifetimes
@@ -140,16 +138,6 @@ class App:
         moderation = expected(desired, known.run, self.connections.by_name, now)
         _, heard = await hear(desired, known, self.connections.by_name, self.log, now)
         return desired, desired.plan(known, moderation, heard)
-
-    async def plan_rerun(
-        self, run_id: str, provider: ProviderName, base_model: str | None
-    ) -> tuple[Rerun, RunOptions, Path]:
-        """The run's dataset at that provider, and the accounts file's options and folder. Raises ConfigError."""
-        file = await asyncio.to_thread(read_accounts, self.settings.accounts_file)
-        run, dataset = await control.kept_run(self.database, run_id, self._datasets)
-        wanted = [account for account in file.accounts if account.provider is provider]
-        known = file.specs[provider].base_model if provider in file.specs else None
-        return plan_rerun(run, dataset, provider, base_model or known, wanted), file.options, file.folder
 
     async def pruning(self) -> Pruning:
         """What is left of finished runs, for all accounts of the accounts file."""

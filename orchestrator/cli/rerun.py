@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 async def rerun(app: App, run_id: str, provider: ProviderName, *, base_model: str | None, write: Path | None) -> int:
     """Print the plan, or write it as an accounts file; FAILED while something must be chosen."""
-    plan, options, folder = await app.plan_rerun(run_id, provider, base_model)
+    from orchestrator.app.rerun import rerun_of
+
+    plan, options, folder = await rerun_of(app, run_id, provider, base_model)
     text = "\n".join(_document(plan, options, folder)) + "\n"
     _put(text, write)
     sys.stdout.write("\n".join(_next(plan, write)) + "\n")

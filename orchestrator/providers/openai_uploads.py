@@ -42,7 +42,7 @@ async def send_parts(
     failed = await sending.all()
     if not failed and sending.complete:
         if deadline.left < min(wanted.wire_bytes / JOINING, LONGEST_END):
-            raise Unfinished(f"all {sending.count} parts of the file have been sent; there is no time left for the end")
+            raise Unfinished(f"all {sending.count} parts of the file have been sent; the end of it comes next")
         return sending.upload, resumed
     if resumed and any(isinstance(error, openai.APIStatusError) and error.status_code in GONE for error in failed):
         await _note(notes, None)
