@@ -32,13 +32,19 @@ and base model that does not show its suffix is left to a person, never taken fo
 
 An option that a provider lacks is an error that names its equivalent; it is never sent to be ignored. Options that
 are left out, or "auto", are the provider's choice, and the status shows what a job actually used. `[run] seed` is
-sent wherever there is one; a provider without is warned about.
+sent wherever there is one; a provider without is warned about. With `pin_auto = true` one job goes first, and what
+the provider chooses for it is sent for all others.
+
+A file that is larger than a provider takes, a base model that it says cannot be tuned, and an estimate that an
+account may not pay hold the account in the plan, before anything is sent.
 
 ## When a model can be called
 
 {serving}
 
-Trained and servable are two facts, and both are in `/status`: `fine_tuned_model` and `servable`.
+Trained and servable are two facts, and both are in `/status`: `fine_tuned_model` and `servable`, with what is needed
+as `serving_hint`. Until when a model can be called is `retires_on` and `days_left`; one that the provider no longer
+has is `gone_at`. Finished models are looked at once a day.
 
 ## What nobody could confirm
 
@@ -53,7 +59,7 @@ The program is built so that either answer works.
 3. Its dialect: one file in `orchestrator/providers/`, which knows `base.py` and the helpers beside it and no other
    dialect. It does not wait, does not retry, does not touch the store, and lets nothing out but `ProviderError`s. For
    a server that speaks OpenAI's API a row of `DIALECTS` in `openai_dialects.py` is enough.
-4. Its connector: a line in `App._dialects`.
+4. Its connector: a line in `Connections._dialects` in `orchestrator/app/connections.py`.
 5. Its test: a bench (`tests/contract/provider_bench.py`) with a stand-in of the provider, and six lines of
    `tests/contract/test_providers.py`. The suite is the same for everyone: about forty-five behaviours, from a wrong
    key to a create whose answer was lost.
@@ -74,6 +80,7 @@ ROWS: dict[str, Callable[[Capabilities], str]] = {
     "losses while it trains": lambda offers: _yes(offers.losses),
     "cancel": lambda offers: _yes(offers.cancel),
     "price": lambda offers: offers.price,
+    "says whether a finished model is still there": lambda offers: _yes(offers.shows_models),
     "callable after success": lambda offers: _yes(offers.servable),
     "fewest examples": lambda offers: str(offers.minimum_examples),
     "largest file": lambda offers: _size(offers.maximum_bytes),

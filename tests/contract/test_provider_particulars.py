@@ -200,6 +200,16 @@ async def test_together_goes_on_without_an_estimate(tmp_path: Path) -> None:
     assert (await provider.create_job(bench.order(file), bench.deadline())).status is JobStatus.PENDING
 
 
+async def test_fireworks_tells_progress_price_and_values_in_common_words(tmp_path: Path) -> None:
+    bench = FireworksBench(tmp_path)
+    provider = bench.provider()
+    job = await bench.job(provider, n_epochs=2)
+    assert (job.progress, job.quoted_usd) == (0.1, 1.5)
+    assert job.hyperparameters == {"n_epochs": 2, "learning_rate": 0.0001, "lora_rank": 8}
+    bench.now += 100
+    assert (await provider.get_job(job.id)).progress == 1.0
+
+
 async def test_fireworks_creates_once_however_often_it_is_asked(tmp_path: Path) -> None:
     bench = FireworksBench(tmp_path)
     provider = bench.provider()
