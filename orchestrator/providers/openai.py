@@ -213,7 +213,7 @@ class OpenAIProvider:
                     upload, resumed = await send_parts(self._client, wanted, deadline, self._dialect.part_bytes)
             digest = await asyncio.to_thread(md5_of, wanted)
             async with self._creating(deadline):
-                return file_of(await complete(self._client, wanted, upload, resumed=resumed, md5=digest))
+                return file_of(await complete(self._client, wanted, upload, deadline, resumed=resumed, md5=digest))
         except Unfinished as error:
             raise NotReady(str(error), account=self._account.name) from error
 

@@ -53,12 +53,18 @@ async def send_parts(
 
 
 async def complete(
-    client: openai.AsyncOpenAI, wanted: FileToSend, upload: PartedUpload, *, resumed: bool, md5: str
+    client: openai.AsyncOpenAI,
+    wanted: FileToSend,
+    upload: PartedUpload,
+    deadline: Deadline,
+    *,
+    resumed: bool,
+    md5: str,
 ) -> ShownFile:
     """Make one file of the parts; the provider compares the MD5. What was resumed may be over: then Unfinished."""
     ids = [upload.parts[number] for number in range(len(upload.parts))]
     try:
-        done = await client.uploads.complete(upload.id, part_ids=ids, md5=md5)
+        done = await client.uploads.complete(upload.id, part_ids=ids, md5=md5, timeout=max(deadline.left, 1.0))
     except openai.APIStatusError as error:
         if error.status_code not in GONE:
             raise

@@ -171,10 +171,11 @@ def _check(form: Form) -> tuple[str, float | None]:
 
 async def _judge(world: World, incoming: Incoming, digest: str) -> None:
     """Read the content once, whoever sends it."""
-    if digest in world.verdicts.of(""):
-        return
-    if incoming.size <= INLINE:
-        verdict = check_training_file(incoming.path, digest)
-    else:
-        verdict = await asyncio.to_thread(check_training_file, incoming.path, digest)
-    world.verdicts.save(verdict)
+    async with world.judging[digest]:
+        if digest in world.verdicts.of(""):
+            return
+        if incoming.size <= INLINE:
+            verdict = check_training_file(incoming.path, digest)
+        else:
+            verdict = await asyncio.to_thread(check_training_file, incoming.path, digest)
+        world.verdicts.save(verdict)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import asyncio
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -60,6 +61,7 @@ class World:
         self.faults = FaultBook(settings.seed, settings.faults)
         self.counts = Counts()
         self.webhooks = settings.webhooks
+        self.judging: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._timelines: dict[str, tuple[int, dict[str, Timeline]]] = {}
 
     def timelines(self, account: str) -> dict[str, Timeline]:
