@@ -105,8 +105,8 @@ def test_an_option_without_an_equivalent_says_who_knows_it(tmp_path: Path) -> No
 
 
 def test_a_method_the_provider_lacks(tmp_path: Path) -> None:
-    (problem,) = problems(tmp_path, "fireworks", 'method = "dpo"')
-    assert problem.endswith("method: must be one of supervised at fireworks")
+    (problem,) = problems(tmp_path, "nebius", 'method = "dpo"')
+    assert problem.endswith("method: must be one of supervised at nebius")
 
 
 def test_fireworks_needs_the_accounts_id(tmp_path: Path) -> None:
