@@ -39,7 +39,7 @@ async def bash(commands: str, folder: Path) -> tuple[int, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    out, _ = await asyncio.wait_for(process.communicate(), 110)
+    out, _ = await asyncio.wait_for(process.communicate(), 300)
     return process.returncode or 0, out.decode()
 
 
