@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 from collections import Counter
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ class Verdict:
 
     accounts: int
     runs: int
+    points: int
     kills: int
     faults: int
     jobs: int
@@ -77,8 +79,8 @@ class Verdict:
 
     def __str__(self) -> str:
         return (
-            f"runs {self.runs}, accounts {self.accounts}, kills {self.kills}, faults {self.faults}, "
-            f"jobs {self.jobs}, models {self.models}, "
+            f"runs {self.runs}, accounts {self.accounts}, kills {self.kills} ({self.points} at named points), "
+            f"faults {self.faults}, jobs {self.jobs}, models {self.models}, "
             f"duplicates {self.duplicates}, orphans {self.orphans}"
         )
 
@@ -96,6 +98,7 @@ class Chaos:
         self._sandbox: subprocess.Popen[str] | None = None
         self._url = ""
         self.kills = 0
+        self.points = 0
         self._runs = 1
 
     def __enter__(self) -> Chaos:
@@ -131,11 +134,14 @@ class Chaos:
         self._sandbox.stdout.close()
 
     def kill_at_random(self, longest: float) -> None:
-        """Start the replicas, kill each at a random moment."""
+        """Start the replicas, kill each at a random moment: mostly of its work, now and then of its start."""
+        begun = self._begun()
         replicas = [self._start() for _ in range(self._replicas)]
+        if self._random.random() < 0.8:
+            self._wait_for_work(replicas, begun)
         for replica in self._random.sample(replicas, len(replicas)):
             with contextlib.suppress(subprocess.TimeoutExpired):
-                replica.wait(self._random.uniform(0.8, longest))
+                replica.wait(self._random.uniform(0.1, longest))
             self._kill(replica)
         self._go_on(replicas)
 
@@ -146,6 +152,7 @@ class Chaos:
             replicas[0].wait(patience)
         crashed = replicas[0].poll() == -signal.SIGKILL
         self.kills += crashed
+        self.points += crashed
         for replica in replicas:
             self._kill(replica)
         self._go_on(replicas)
@@ -186,6 +193,7 @@ class Chaos:
         return Verdict(
             accounts=self._accounts,
             runs=self._runs,
+            points=self.points,
             kills=self.kills,
             faults=sum(self._admin("faults")["fired"]),
             jobs=jobs.total(),
@@ -203,6 +211,17 @@ class Chaos:
                 stdout=log,
                 stderr=log,
             )
+
+    def _begun(self) -> int:
+        """How often a replica has begun to work."""
+        log = self._folder / "service.log"
+        return log.read_bytes().count(b'"run.current"') if log.exists() else 0
+
+    def _wait_for_work(self, replicas: list[subprocess.Popen[bytes]], begun: int) -> None:
+        for _ in range(600):
+            if self._begun() >= begun + len(replicas) or any(replica.poll() is not None for replica in replicas):
+                return
+            time.sleep(0.05)
 
     def _kill(self, service: subprocess.Popen[bytes]) -> None:
         if service.poll() is None:
@@ -247,12 +266,12 @@ class Chaos:
 
 def experiment(chaos: Chaos, *, rounds: int, points: tuple[str, ...]) -> Verdict:
     """A kill at each named point, then so many at random, then the end."""
-    missed = [point for point in points if not chaos.crash_at(point, patience=15)]
+    missed = [point for point in points if not chaos.crash_at(point, patience=60)]
     if missed:
         print("points not reached:", ", ".join(missed))
     enough = chaos.kills + rounds
     while chaos.kills < enough:
-        chaos.kill_at_random(longest=4.0)
+        chaos.kill_at_random(longest=3.0)
     return chaos.finish(patience=180)
 
 
