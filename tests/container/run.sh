@@ -14,7 +14,9 @@ work=$(mktemp -d)
 passed=0
 failed=0
 podman() { # there is no systemd to time the health checks: they are run by hand
-    command podman --storage-driver=vfs --runtime runc --cgroup-manager=cgroupfs "$@" 2> >(grep -v 'systemd connection' >&2)
+    # A pipe, so that all has been said when it returns; its code is podman's.
+    { command podman --storage-driver=vfs --runtime runc --cgroup-manager=cgroupfs "$@" 2>&1 >&3 |
+        { grep -v 'systemd connection' >&2 || true; }; } 3>&1
 }
 
 clean() {
