@@ -25,6 +25,7 @@ from orchestrator.app.incoming import Incoming
 from orchestrator.app.outgoing import Outgoing
 from orchestrator.app.web import Inside, hide_tokens
 from orchestrator.core.account import Account
+from orchestrator.core.finding import Findings
 from orchestrator.core.plan import Plan, Step
 from orchestrator.core.run import Standing
 from orchestrator.core.secret import Redactor
@@ -163,7 +164,8 @@ class App:
         )
         models, heard = await hear(desired, known, self.connections.by_name, self.log, now)
         plan = desired.plan(known, moderation, heard)
-        run = await control.adopt_plan(self.database, plan, start=start, now=now, cause=cause)
+        found = Findings.of(desired.findings, desired.counts)
+        run = await control.adopt_plan(self.database, plan, start=start, now=now, cause=cause, findings=found)
         await lifetimes.note(self.database, plan.specs, models)
         for warning in desired.warnings:
             self.log.warning("accounts_file.warning", message=warning)

@@ -11,6 +11,7 @@ from orchestrator.core.account import ProviderName
 from orchestrator.core.advance import hold, release
 from orchestrator.core.dataset import Dataset
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.finding import Findings
 from orchestrator.core.hold import BY_PLAN
 from orchestrator.core.job import Job, RunId
 from orchestrator.core.lifecycle import UNSENT, State
@@ -37,12 +38,14 @@ async def kept_run(database: Database, run_id: str, datasets: Path) -> tuple[Run
     return run, dataset
 
 
-async def adopt_plan(database: Database, plan: Plan, *, start: bool, now: float, cause: str) -> Run:
+async def adopt_plan(
+    database: Database, plan: Plan, *, start: bool, now: float, cause: str, findings: Findings | None = None
+) -> Run:
     """Make the plan the current run: its jobs exist from now on, and are due unless held."""
 
     async def change(connection: AsyncConnection) -> Run:
         before = await runs.find(connection, plan.run_id)
-        await runs.save_dataset(connection, plan.dataset, now)
+        await runs.save_dataset(connection, plan.dataset, now, findings)
         run = _run(plan, before, start=start, now=now)
         await runs.save(connection, run)
         new = await jobs.add(connection, run.id, [_job(line, run, now) for line in plan.lines])

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any, Final, Self
+
+REMEMBERED: Final = 20  # findings of each code
 
 
 class Severity(StrEnum):
@@ -28,3 +33,32 @@ class Finding:
     hint: str
     line: int | None = None
     path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What is remembered of the findings about a dataset: how many of each code, and the first of each."""
+
+    counts: Mapping[str, int]
+    first: tuple[Finding, ...]
+
+    @classmethod
+    def of(cls, findings: Iterable[Finding], counts: Mapping[str, int]) -> Self:
+        """`counts` says how many there are of each code, also of those that were not kept."""
+        seen: Counter[str] = Counter()
+        first = []
+        for finding in findings:
+            seen[finding.code] += 1
+            if seen[finding.code] <= REMEMBERED:
+                first.append(finding)
+        return cls(dict(counts), tuple(first))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for the database."""
+        return {"counts": dict(self.counts), "first": [asdict(finding) for finding in self.first]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `as_dict`."""
+        first = (Finding(**{**one, "severity": Severity(one["severity"])}) for one in values["first"])
+        return cls(dict(values["counts"]), tuple(first))

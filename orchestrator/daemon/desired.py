@@ -36,6 +36,7 @@ class Desired:
     secrets: Mapping[str, Secret]
     dataset: Dataset
     findings: Sequence[Finding]
+    counts: Mapping[str, int]
     prices: Mapping[ProviderName, Quote]
 
     @property
@@ -90,6 +91,7 @@ def read_desired(accounts_file: Path, datasets: Path, prices_file: Path | None, 
         secrets=secrets,
         dataset=built.dataset,
         findings=built.checked.findings,
+        counts=built.checked.counts,
         prices={
             provider: by_price_file(
                 built.tokens.get(spec.base_model), spec.n_epochs, prices.find(provider, spec.base_model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from orchestrator.core.finding import Findings
 from orchestrator.status.views import RunView, run_view
 from orchestrator.store import runs, selected
 from orchestrator.store.database import Database
@@ -28,10 +29,11 @@ class RunLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetView:
-    """A dataset and the runs that used it, the newest first."""
+    """A dataset and the runs that used it, the newest first. In a list the findings are left out."""
 
     dataset: DatasetRow
     runs: tuple[RunLine, ...]
+    findings: Findings | None = None
 
 
 async def list_runs(database: Database) -> tuple[RunLine, ...]:
@@ -65,4 +67,5 @@ async def read_dataset(database: Database, sha256: str) -> DatasetView | None:
         return None
     async with database.read() as connection:
         row = await runs.dataset_row(connection, sha256)
-    return DatasetView(dataset=row, runs=lines)
+        findings = await runs.findings_of(connection, sha256)
+    return DatasetView(dataset=row, runs=lines, findings=findings)

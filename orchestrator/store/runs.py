@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.dataset import Dataset, Part, local_name
+from orchestrator.core.finding import Findings
 from orchestrator.core.job import RunId
 from orchestrator.core.run import Run
 from orchestrator.store.rows import RUN_COLUMNS, run_from, run_row
@@ -47,12 +48,24 @@ async def save(connection: AsyncConnection, run: Run) -> None:
         await connection.execute(insert(runs).values(run_row(run)))
 
 
-async def save_dataset(connection: AsyncConnection, dataset: Dataset, at: float) -> None:
-    """Remember a dataset; its bytes stay on disk."""
+async def save_dataset(
+    connection: AsyncConnection, dataset: Dataset, at: float, findings: Findings | None = None
+) -> None:
+    """Remember a dataset and what the check found in its chats this time; its bytes stay on disk."""
     known = select(datasets.c.sha256).where(datasets.c.sha256 == dataset.sha256)
     if (await connection.execute(known)).one_or_none() is None:
         parts = _columns("training", dataset.training) | _columns("validation", dataset.validation)
         await connection.execute(insert(datasets).values(sha256=dataset.sha256, created_at=at, **parts))
+    if findings is not None:
+        found = update(datasets).where(datasets.c.sha256 == dataset.sha256).values(findings=findings.as_dict())
+        await connection.execute(found)
+
+
+async def findings_of(connection: AsyncConnection, sha256: str) -> Findings | None:
+    """What the check found in the dataset's chats; None where that was not recorded."""
+    query = select(datasets.c.findings).where(datasets.c.sha256 == sha256)
+    found = (await connection.execute(query)).scalar_one()
+    return Findings.from_dict(found) if found else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

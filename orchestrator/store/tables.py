@@ -45,6 +45,7 @@ datasets = Table(
     Column("validation_examples", Integer),
     Column("validation_tokens", BigInteger),
     Column("created_at", Float, nullable=False),
+    Column("findings", _json),
 )
 
 runs = Table(

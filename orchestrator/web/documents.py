@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from orchestrator.core.account import ProviderName
+from orchestrator.core.finding import Severity
 from orchestrator.core.lifecycle import State
 from orchestrator.status import AccountLine, AccountView, DatasetView, Glance, JobView, RunLine, RunView, iso, plain
 
@@ -202,6 +203,25 @@ class RunList(Document):
     runs: list[RunSummary]
 
 
+class Finding(Document):
+    """One thing that the check found; docs/findings.md explains each code."""
+
+    code: str
+    severity: Severity
+    file: str
+    line: int | None
+    path: str | None = Field(description="A JSON path inside the chat.")
+    message: str
+    hint: str
+
+
+class Findings(Document):
+    """How many of each code, and the first of each."""
+
+    counts: dict[str, int]
+    first: list[Finding]
+
+
 class Dataset(Document):
     """A dataset and the runs that trained on it."""
 
@@ -214,11 +234,16 @@ class Dataset(Document):
     validation_tokens: int | None
     created_at: Moment
     runs: list[RunSummary] = Field(description="The newest first; each has its moderation's record.")
+    findings: Findings | None = Field(description="What the check found in its chats; in a list it is left out.")
 
     @classmethod
     def of(cls, view: DatasetView) -> Dataset:
         row = asdict(view.dataset)
-        made = {"created_at": iso(view.dataset.created_at), "runs": [RunSummary.of(line) for line in view.runs]}
+        made = {
+            "created_at": iso(view.dataset.created_at),
+            "runs": [RunSummary.of(line) for line in view.runs],
+            "findings": view.findings.as_dict() if view.findings else None,
+        }
         return cls.model_validate(row | made)
 
 

@@ -80,6 +80,15 @@ _ACCOUNT_JOB: Final[dict[str, Any]] = {
     "dataset_sha256": _SHA256,
     "job": JOB,
 }
+_FINDING: Final[dict[str, Any]] = {
+    "code": "email-address",
+    "severity": "warning",
+    "file": "03-refund.json",
+    "line": 12,
+    "path": "$[3].content",
+    "message": "the text holds an e-mail address",
+    "hint": "Replace it by an invented one: `orchestrator polish` does.",
+}
 _DATASET: Final[dict[str, Any]] = {
     "sha256": _SHA256,
     "bytes": 204800,
@@ -90,6 +99,7 @@ _DATASET: Final[dict[str, Any]] = {
     "validation_tokens": None,
     "created_at": _CREATED,
     "runs": [_SUMMARY],
+    "findings": {"counts": {"email-address": 1}, "first": [_FINDING]},
 }
 _EVENT: Final[dict[str, Any]] = {
     "id": 4711,

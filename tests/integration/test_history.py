@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 from store_values import DATASET, NOW, RUN, a_job, a_standing, fill
 
 from orchestrator.core.advance import advance
+from orchestrator.core.finding import Finding, Findings, Severity
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import JobId, RunId
 from orchestrator.core.lifecycle import Event, State
 from orchestrator.status import list_runs, read_account, read_dataset
 from orchestrator.store import accounts, jobs
 from orchestrator.store.database import Database
+from orchestrator.store.runs import save_dataset
 
 LATER = replace(RUN, id=RunId("run-2"), name="again", created_at=NOW + 100)
 
@@ -71,4 +74,19 @@ async def test_a_dataset_knows_its_runs(database: Database) -> None:
     assert seen is not None
     assert (seen.dataset.examples, seen.dataset.tokens, seen.dataset.bytes) == (12, 500, 1000)
     assert [line.run.name for line in seen.runs] == ["again", "support"]
+    assert seen.findings is None
     assert await read_dataset(database, "nothing") is None
+
+
+async def test_a_dataset_remembers_what_was_found_in_it_last(database: Database) -> None:
+    await two_runs(database)
+    many = [
+        Finding(code="e-mail", severity=Severity.WARNING, file="a.json", line=n, message="one", hint="Polish it.")
+        for n in range(30)
+    ]
+    for findings in (Findings.of([], {}), Findings.of(many, {"e-mail": 31})):
+        await database.write(partial(save_dataset, dataset=DATASET, at=1.0, findings=findings))
+        seen = await read_dataset(database, DATASET.sha256)
+        assert seen is not None
+        assert seen.findings == findings
+    assert [finding.line for finding in findings.first] == list(range(20))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from orchestrator.core.finding import Finding, Findings
 from orchestrator.core.lifecycle import State
 from orchestrator.status import DatasetView, RunLine, RunView, iso
 from orchestrator.web.dashboard.bar import Segment, segments
@@ -32,13 +34,30 @@ class Runs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """All findings of one code."""
+
+    code: str
+    count: int
+    hint: str
+    first: tuple[Finding, ...]
+
+    @property
+    def more(self) -> int:
+        """How many there are beside those shown."""
+        return self.count - len(self.first)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """A dataset: its figures, and its runs, each with its moderation record."""
+    """A dataset: its figures, what the check found in it, and its runs, each with its moderation record."""
 
     sha256: str
     facts: tuple[tuple[str, str], ...]
     validation_sha256: str | None
     lines: tuple[Line, ...]
+    checked: bool
+    kinds: tuple[Kind, ...]
 
 
 def runs(listed: tuple[RunLine, ...]) -> Runs:
@@ -61,7 +80,15 @@ def dataset(seen: DatasetView) -> Dataset:
         facts=tuple(facts.items()),
         validation_sha256=row.validation_sha256,
         lines=tuple(_line(line) for line in seen.runs),
+        checked=seen.findings is not None,
+        kinds=tuple(_kinds(seen.findings)) if seen.findings else (),
     )
+
+
+def _kinds(findings: Findings) -> Iterator[Kind]:
+    for code, count in sorted(findings.counts.items(), key=lambda item: (-item[1], item[0])):
+        first = tuple(finding for finding in findings.first if finding.code == code)
+        yield Kind(code=code, count=count, hint=first[0].hint if first else "", first=first)
 
 
 def _line(line: RunLine) -> Line:

@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 from web_values import ready, run, status
 
+from orchestrator.core import finding
 from orchestrator.core.errors import Failure
 from orchestrator.core.replica import Replica
 from orchestrator.status import AccountLine, DatasetRow, JobView, Line, RunView, as_json
@@ -38,8 +39,10 @@ def test_the_reference_is_what_the_code_says(name: str) -> None:
         (documents.Replica, Replica, set()),
         (documents.Fault, Failure, set()),
         (documents.Account, AccountLine, set()),
-        (documents.Dataset, DatasetRow, {"runs"}),
+        (documents.Dataset, DatasetRow, {"runs", "findings"}),
         (documents.Event, Line, {"kind"}),
+        (documents.Finding, finding.Finding, set()),
+        (documents.Findings, finding.Findings, set()),
     ],
 )
 def test_a_document_describes_every_field_of_its_view(document: type[BaseModel], view: Any, more: set[str]) -> None:
