@@ -71,6 +71,7 @@ async def test_one_that_comes_again_does_nothing(stage: Stage) -> None:
     await stage.send(genuine(stage))
     await stage.look()
     before = await stage.picture()
+    stage.clock.seconds += 60.0
     for age in (0.0, 100.0):
         assert await stage.send(genuine(stage, age=age)) == 204
     assert await stage.picture() == before
@@ -122,15 +123,15 @@ async def test_one_for_a_job_that_has_ended_changes_nothing_but_shows_that_they_
     assert any(str(stage.clock.now()) in account for account in (await stage.picture())[2])
 
 
-async def test_a_thousand_at_once_cost_a_look_or_two(stage: Stage) -> None:
-    """Some before the first look, some while it is under way, some after."""
-    stage.clock.seconds += 1.0
-    sending = asyncio.gather(*(stage.send(genuine(stage, id=f"wh-{n}")) for n in range(BURST)))
-    while not sending.done():
+async def test_a_thousand_cost_a_look_or_two(stage: Stage) -> None:
+    """Fifty at once, some of them while a look is under way; and a look after each fifty."""
+    for first in range(0, BURST, 50):
+        sending = asyncio.gather(*(stage.send(genuine(stage, id=f"wh-{first + n}")) for n in range(50)))
+        while not sending.done():
+            await stage.look()
+            await asyncio.sleep(0)
+        assert set(await sending) == {204}
         await stage.look()
-        await asyncio.sleep(0)
-    assert set(await sending) == {204}
-    await stage.look()
     assert 1 <= (await stage.calls())["acme"] <= 2
     job = await stage.job("acme")
     assert job.wake_at is not None
@@ -142,7 +143,7 @@ requests = st.builds(
     Request,
     account=st.sampled_from(NAMES),
     remote_job=st.sampled_from([*NAMES, "ftjob-unknown"]),  # the name stands for its job
-    id=st.sampled_from([f"wh-{n}" for n in range(6)]),
+    id=st.sampled_from([f"wh-{n}" for n in range(3)]),
     kind=st.sampled_from(["fine_tuning.job.succeeded", "fine_tuning.job.failed", "batch.completed"]),
     age=st.sampled_from([0.0, 0.0, 0.0, 250.0, 400.0, -400.0]),
     secret=st.sampled_from([None, None, None, *(signing_secret(name) for name in (*NAMES, "nobody"))]),
