@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import random
-import socket
 import uuid
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cached_property
 from importlib.metadata import version
@@ -17,11 +14,11 @@ from typing import TYPE_CHECKING
 import structlog
 
 from orchestrator import control, status
-from orchestrator.app import crash
 from orchestrator.app.clock import SystemClock
 from orchestrator.app.connections import Connections
 from orchestrator.app.database import database, queue
 from orchestrator.app.incoming import Incoming
+from orchestrator.app.loop import build_service
 from orchestrator.app.outgoing import Outgoing
 from orchestrator.app.web import Inside, hide_tokens
 from orchestrator.core.account import Account
@@ -30,22 +27,14 @@ from orchestrator.core.plan import Plan, Step
 from orchestrator.core.run import Standing
 from orchestrator.core.secret import Redactor
 from orchestrator.daemon import lifetimes
-from orchestrator.daemon.courier import Courier
 from orchestrator.daemon.desired import Desired, read_desired
 from orchestrator.daemon.hearing import hear
 from orchestrator.daemon.moderation import expected, moderated, recalled
-from orchestrator.daemon.presence import Presence
 from orchestrator.daemon.pruning import Pruning
-from orchestrator.daemon.reconciler import Reconciler
-from orchestrator.daemon.retention import Retention
-from orchestrator.daemon.scheduler import Scheduler
 from orchestrator.daemon.service import Service
-from orchestrator.daemon.steps import Pace
 from orchestrator.dataset.checking import Progress
 from orchestrator.dataset.files import Paths
 from orchestrator.dataset.moderating import Moderated
-from orchestrator.dispatch.base import Dispatch
-from orchestrator.dispatch.embedded import EmbeddedDispatch
 from orchestrator.settings import Settings
 from orchestrator.sources.accounts import AccountsFile, read_accounts
 from orchestrator.sources.secrets import resolve_all
@@ -55,12 +44,7 @@ if TYPE_CHECKING:
     from orchestrator.metrics import Metrics
     from orchestrator.web.server import WebServer
 
-SWEEP_SECONDS = 2.0
-PRUNE_SECONDS = 60.0
-LIFETIME_SECONDS = 60.0  # between two looks for models that were not looked at for a day
-FORGET_SECONDS = 3600.0
 SERVICE = "service"
-CRASH_VARIABLE = "CHAOS_CRASH_AT"  # tests only: a named point of the reconciler
 
 
 class App:
@@ -71,8 +55,8 @@ class App:
         self.clock = SystemClock()
         self.database = database(settings.database_url, self.clock.now)
         self.log = structlog.get_logger("orchestrator")
-        self._replica = uuid.uuid4().hex[:12]
-        self._redact = redact
+        self.replica = uuid.uuid4().hex[:12]
+        self.redact = redact
         self.connections = Connections(
             settings.accounts_file.parent,
             max_in_flight=settings.max_in_flight,
@@ -96,14 +80,15 @@ class App:
         await self.database.close()
 
     @property
-    def _datasets(self) -> Path:
+    def datasets(self) -> Path:
+        """Where the canonical JSONL lies."""
         return self.settings.data_dir / "datasets"
 
     async def read_desired(self) -> Desired:
         """What the operator wants now; from here on its accounts can be spoken to."""
         settings = self.settings
         desired = await asyncio.to_thread(
-            read_desired, settings.accounts_file, self._datasets, settings.prices_file, self._redact
+            read_desired, settings.accounts_file, self.datasets, settings.prices_file, self.redact
         )
         self.connections.connect_all(desired.file.accounts, desired.keys)
         self.incoming.expect(desired.file.accounts, desired.secrets)
@@ -112,7 +97,7 @@ class App:
     async def read_accounts(self) -> tuple[AccountsFile, dict[str, str]]:
         """The accounts file and the fingerprints of its keys, without the chats; its accounts can be spoken to."""
         file = await asyncio.to_thread(read_accounts, self.settings.accounts_file)
-        keys = await asyncio.to_thread(resolve_all, file.accounts, base=file.folder, redact=self._redact)
+        keys = await asyncio.to_thread(resolve_all, file.accounts, base=file.folder, redact=self.redact)
         self.connections.connect_all(file.accounts, keys)
         return file, {name: key.fingerprint for name, key in keys.items()}
 
@@ -143,7 +128,7 @@ class App:
     async def pruning(self) -> Pruning:
         """What is left of finished runs, for all accounts of the accounts file."""
         await self.read_accounts()
-        return Pruning(self.database, self.connections.by_name, self._datasets, most=self.settings.max_in_flight)
+        return Pruning(self.database, self.connections.by_name, self.datasets, most=self.settings.max_in_flight)
 
     async def converge(self, *, start: bool, cause: str = SERVICE, progress: Progress | None = None) -> Desired:
         """Make what the operator wants the current run. `progress` is told of the texts that are moderated."""
@@ -186,72 +171,11 @@ class App:
 
     def service(self, *, start: bool, progress: Progress | None = None) -> Service:
         """The loop, ready to be started. With `start` off, files are replicated and no job is created."""
-        settings, clock = self.settings, self.clock
-        self.connections.watch = self.metrics
-        scheduler = Scheduler(now=clock.now, log=self.log, unreachable=self.database.outage.begin, watch=self.metrics)
-        reconciler = Reconciler(
-            self.database,
-            self.connections.by_name,
-            identify=self.connections.identify,
-            redact=self._redact,
-            clock=clock,
-            jitter=random.random,
-            pace=Pace(
-                poll_min=settings.poll_min_seconds, poll_max=settings.poll_max_seconds, intent=settings.intent_seconds
-            ),
-            datasets=self._datasets,
-            replica=self._replica,
-            log=self.log,
-            watch=self.metrics,
-            reached=crash.crash_at(os.environ.get(crash.VARIABLE)),
-        )
-
-        models = lifetimes.Lifetimes(self.database, self.connections.by_name, clock=clock, log=self.log)
-        scheduler.every(LIFETIME_SECONDS, "lifetimes", models.look)
-        if settings.events_keep_days is not None:
-            retention = Retention(self.database, keep_days=settings.events_keep_days, now=clock.now, log=self.log)
-            scheduler.every(FORGET_SECONDS, "forget", retention.forget)
-
-        courier = Courier(self.database, self.outgoing.by_name, now=clock.now, jitter=random.random, log=self.log)
 
         async def converge() -> str | None:
             return (await self.converge(start=start, progress=progress)).file.options.schedule
 
-        return Service(
-            converge=converge,
-            signature=self._signature,
-            dispatch=self._dispatch(scheduler),
-            reconciler=reconciler,
-            presence=Presence(
-                self.database,
-                replica=self._replica,
-                host=socket.gethostname(),
-                pid=os.getpid(),
-                now=clock.now,
-                silence=settings.intent_seconds,
-            ),
-            courier=courier,
-            scheduler=scheduler,
-            log=self.log,
-        )
-
-    def _dispatch(self, scheduler: Scheduler) -> Dispatch:
-        settings, now = self.settings, self.clock.now
-        if self.database.is_sqlite:
-            return EmbeddedDispatch(self.database, now=now, most=settings.max_in_flight)
-        from orchestrator.dispatch.pgqueuer import PgqueuerDispatch  # an extra
-
-        dispatch = PgqueuerDispatch(
-            self.database,
-            replica=self._replica,
-            now=now,
-            most=settings.max_in_flight,
-            silence=settings.intent_seconds,
-            log=self.log,
-        )
-        scheduler.every(SWEEP_SECONDS, "sweep", dispatch.sweep)
-        scheduler.every(PRUNE_SECONDS, "prune", dispatch.prune)
-        return dispatch
+        return build_service(self, converge)
 
     def web(self, service: Service, stopping: asyncio.Event) -> WebServer:
         """The door for browsers and scripts."""
@@ -259,7 +183,7 @@ class App:
         from orchestrator.web.server import WebServer
 
         settings = self.settings
-        hide_tokens(settings, self._redact)
+        hide_tokens(settings, self.redact)
         inside = Inside(
             self.database,
             settings,
@@ -279,13 +203,6 @@ class App:
     async def recall_moderation(self, chats: Paths) -> Moderated:
         """What the moderation said of these chats before."""
         return await recalled(chats, self.database)
-
-    def _signature(self) -> Hashable:
-        try:
-            stat = self.settings.accounts_file.stat()
-        except OSError:
-            return None
-        return stat.st_mtime_ns, stat.st_size
 
 
 @asynccontextmanager

@@ -7,11 +7,11 @@ who show a part. A read never changes anything.
 from orchestrator.status.access import tokens
 from orchestrator.status.account import AccountLine, AccountView, Entry, RunJob, list_accounts, read_account, read_job
 from orchestrator.status.asking import Asked, asked
-from orchestrator.status.curves import curves, losses_of_job, losses_of_run
+from orchestrator.status.curves import curves, losses_of_job
 from orchestrator.status.document import Document, encode
 from orchestrator.status.happened import Line, events_after, newest_event
 from orchestrator.status.history import DatasetRow, DatasetView, RunLine, list_datasets, list_runs, read_dataset
-from orchestrator.status.listing import HELD, Cause, Glance, Listing, Share, glance, list_jobs, names
+from orchestrator.status.listing import HELD, Cause, Glance, Listing, Share, glance, list_jobs
 from orchestrator.status.tally import Tally, tally
 from orchestrator.status.telling import deliveries
 from orchestrator.status.views import Health, JobView, RunView, Status, iso, plain
@@ -53,8 +53,6 @@ __all__ = [
     "list_runs",
     "look",
     "losses_of_job",
-    "losses_of_run",
-    "names",
     "newest_event",
     "plain",
     "read_account",

@@ -21,7 +21,7 @@ from orchestrator.store.database import Database
 from orchestrator.store.selected import Cause, Share
 from orchestrator.store.sight import HELD
 
-__all__ = ["HELD", "Cause", "Glance", "Listing", "Share", "glance", "list_jobs", "names"]
+__all__ = ["HELD", "Cause", "Glance", "Listing", "Share", "glance", "list_jobs"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,13 +135,6 @@ async def list_jobs(
         counts=by_state(shares),
         next=f"{views[-1].account}:{views[-1].job}" if len(rows) > limit else None,
     )
-
-
-async def names(database: Database, selection: Selection, now: float) -> list[str]:
-    """The accounts of the current run that are meant."""
-    async with database.read() as connection:
-        run = await runs.current(connection)
-        return await selected.names(connection, run, selection, now) if run else []
 
 
 def by_state(shares: Iterable[Share]) -> dict[str, int]:

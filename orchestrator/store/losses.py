@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.core.job import JobId, RunId
+from orchestrator.core.job import JobId
 from orchestrator.core.loss import Loss, merged, thinned
-from orchestrator.store.tables import jobs, losses, run_jobs
+from orchestrator.store.tables import losses
 
 _POINT = (losses.c.step, losses.c.training_loss, losses.c.validation_loss)
 
@@ -18,21 +18,6 @@ async def of_job(connection: AsyncConnection, job_id: JobId) -> list[Loss]:
     """The job's curve, by step."""
     rows = await connection.execute(select(*_POINT).where(losses.c.job_id == job_id).order_by(losses.c.step))
     return [Loss(*row) for row in rows]
-
-
-async def of_run(connection: AsyncConnection, run_id: RunId) -> dict[str, list[Loss]]:
-    """The curves of the run's jobs, by account; without those that have none."""
-    query = (
-        select(jobs.c.account, *_POINT)
-        .join(losses, losses.c.job_id == jobs.c.id)
-        .join(run_jobs, run_jobs.c.job_id == jobs.c.id)
-        .where(run_jobs.c.run_id == run_id)
-        .order_by(jobs.c.account, losses.c.step)
-    )
-    curves: dict[str, list[Loss]] = {}
-    for account, *point in await connection.execute(query):
-        curves.setdefault(account, []).append(Loss(*point))
-    return curves
 
 
 async def add(connection: AsyncConnection, job_id: JobId, told: Iterable[Loss]) -> None:

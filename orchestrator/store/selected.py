@@ -81,12 +81,6 @@ async def count(connection: AsyncConnection, run: Run, selection: Selection, now
     return total
 
 
-async def names(connection: AsyncConnection, run: Run, selection: Selection, now: float) -> list[str]:
-    """The accounts of the jobs, in order."""
-    query = Sight(run, now).choose(selection, jobs.c.account).distinct().order_by(jobs.c.account)
-    return list((await connection.execute(query)).scalars())
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
     """What says of a job whether something can be asked of it, and at what price.

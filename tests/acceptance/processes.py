@@ -257,4 +257,5 @@ class Site:
 
 def clean_environ() -> dict[str, str]:
     """The environment without anybody's settings."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("ORCHESTRATOR_", "OPENAI_"))}
+    left_out = ("ORCHESTRATOR_", "OPENAI_", "PYTHONDONTWRITEBYTECODE")  # the last: every start would compile anew
+    return {name: value for name, value in os.environ.items() if not name.startswith(left_out)}

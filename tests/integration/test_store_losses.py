@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from store_values import NOW, RUN, a_job, fill, id_of, read_job
+from store_values import NOW, a_job, fill, id_of, read_job
 
 from orchestrator.core.advance import advance
 from orchestrator.core.errors import Failure
 from orchestrator.core.lifecycle import Event, State
 from orchestrator.core.loss import MOST_POINTS, Loss
-from orchestrator.status import losses_of_job, losses_of_run
+from orchestrator.status import losses_of_job
 from orchestrator.store import jobs, losses
 from orchestrator.store.database import Database
 
@@ -20,7 +20,6 @@ async def test_a_curve_goes_on_and_belongs_to_its_account(database: Database) ->
     await database.write(lambda c: losses.add(c, id_of("acme"), CURVE))
     await database.write(lambda c: losses.add(c, id_of("acme"), [Loss(2, 0.7, 0.8), Loss(3, 0.6)]))
     whole = [*CURVE, Loss(3, 0.6)]
-    assert await losses_of_run(database, RUN.id) == {"acme": whole}
     assert await losses_of_job(database, id_of("acme")) == whole
     assert await losses_of_job(database, id_of("beta")) == []
 

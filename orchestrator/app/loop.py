@@ -1,0 +1,111 @@
+"""Loop: the parts of the service put together, and which tick does what."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+from collections.abc import Hashable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.app import crash
+from orchestrator.daemon.courier import Courier
+from orchestrator.daemon.lifetimes import Lifetimes
+from orchestrator.daemon.presence import Presence
+from orchestrator.daemon.reconciler import Reconciler
+from orchestrator.daemon.retention import Retention
+from orchestrator.daemon.scheduler import Scheduler
+from orchestrator.daemon.service import Converge, Service
+from orchestrator.daemon.steps import Pace
+from orchestrator.dispatch.base import Dispatch
+from orchestrator.dispatch.embedded import EmbeddedDispatch
+
+if TYPE_CHECKING:
+    from orchestrator.app.wiring import App
+
+SWEEP_SECONDS = 2.0
+PRUNE_SECONDS = 60.0
+LIFETIME_SECONDS = 60.0  # between two looks for models that were not looked at for a day
+FORGET_SECONDS = 3600.0
+
+
+def build_service(app: App, converge: Converge) -> Service:
+    """The service of this process, ready to be started."""
+    app.connections.watch = app.metrics
+    scheduler = Scheduler(now=app.clock.now, log=app.log, unreachable=app.database.outage.begin, watch=app.metrics)
+    _care_for_what_is_over(app, scheduler)
+    return Service(
+        converge=converge,
+        signature=lambda: _signature(app.settings.accounts_file),
+        dispatch=_dispatch(app, scheduler),
+        reconciler=_reconciler(app),
+        presence=Presence(
+            app.database,
+            replica=app.replica,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            now=app.clock.now,
+            silence=app.settings.intent_seconds,
+        ),
+        courier=Courier(app.database, app.outgoing.by_name, now=app.clock.now, jitter=random.random, log=app.log),
+        scheduler=scheduler,
+        log=app.log,
+    )
+
+
+def _reconciler(app: App) -> Reconciler:
+    settings = app.settings
+    return Reconciler(
+        app.database,
+        app.connections.by_name,
+        identify=app.connections.identify,
+        redact=app.redact,
+        clock=app.clock,
+        jitter=random.random,
+        pace=Pace(
+            poll_min=settings.poll_min_seconds, poll_max=settings.poll_max_seconds, intent=settings.intent_seconds
+        ),
+        datasets=app.datasets,
+        replica=app.replica,
+        log=app.log,
+        watch=app.metrics,
+        reached=crash.crash_at(os.environ.get(crash.VARIABLE)),
+    )
+
+
+def _dispatch(app: App, scheduler: Scheduler) -> Dispatch:
+    settings, now = app.settings, app.clock.now
+    if app.database.is_sqlite:
+        return EmbeddedDispatch(app.database, now=now, most=settings.max_in_flight)
+    from orchestrator.dispatch.pgqueuer import PgqueuerDispatch  # an extra
+
+    dispatch = PgqueuerDispatch(
+        app.database,
+        replica=app.replica,
+        now=now,
+        most=settings.max_in_flight,
+        silence=settings.intent_seconds,
+        log=app.log,
+    )
+    scheduler.every(SWEEP_SECONDS, "sweep", dispatch.sweep)
+    scheduler.every(PRUNE_SECONDS, "prune", dispatch.prune)
+    return dispatch
+
+
+def _care_for_what_is_over(app: App, scheduler: Scheduler) -> None:
+    """Finished models are looked at once a day; old events are forgotten where that is wished for."""
+    models = Lifetimes(app.database, app.connections.by_name, clock=app.clock, log=app.log)
+    scheduler.every(LIFETIME_SECONDS, "lifetimes", models.look)
+    if (keep_days := app.settings.events_keep_days) is not None:
+        retention = Retention(app.database, keep_days=keep_days, now=app.clock.now, log=app.log)
+        scheduler.every(FORGET_SECONDS, "forget", retention.forget)
+
+
+def _signature(accounts_file: Path) -> Hashable:
+    """What changes when the accounts file does."""
+    try:
+        stat = accounts_file.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size
