@@ -42,7 +42,7 @@ FAULTS = (
     Fault("forbidden", accounts=("forbidden",)),
     Fault("fail_job", accounts=("failing",), code="diverged", message="The loss diverged."),
     Fault("reject_file", accounts=("refused",), message="Not these chats."),
-    Fault("unknown_status", accounts=("cancelled",), seconds=600),
+    Fault("fail_job", accounts=("cancelled",), seconds=600),  # it runs until it is cancelled
     Fault("server_error", accounts=("rough",), operations=("files.create",), times=1),
     Fault("server_error", accounts=("rough",), operations=("jobs.create",), times=1),
     Fault("rate_limit", accounts=("rough",), operations=("*.retrieve",), times=2, seconds=0.1),
