@@ -26,7 +26,7 @@ class Lasting:
         span = await self._of_others(job.run_id, job.provider, now)
         if span is not None or job.estimated_finish is None or job.submitted_at is None:
             return span
-        return span_around(job.estimated_finish - job.submitted_at)
+        return span_around(max(job.estimated_finish - job.submitted_at, 0.0))
 
     async def _of_others(self, run_id: RunId, provider: ProviderName, now: float) -> Span | None:
         read_at, span = self._known.get((run_id, provider), (None, None))

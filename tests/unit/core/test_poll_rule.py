@@ -73,3 +73,9 @@ def test_while_most_are_open_the_quick_ones_do_not_say_when_the_last_ends() -> N
 def test_an_estimate_is_taken_with_a_tenth_before_and_behind() -> None:
     span = span_around(100)
     assert (span.soonest, span.latest) == pytest.approx((90, 110))
+
+
+@pytest.mark.parametrize("passed", [0.4, 8.0, 80.0])
+def test_a_short_job_that_is_late_is_not_waited_for_long(passed: float) -> None:
+    look = next_look(passed, Span(0.0, 0.3), shortest=0.1, longest=60.0, jitter=0.5)
+    assert 0.05 <= look <= passed / 4
