@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from orchestrator.core.account import ProviderName
-from orchestrator.core.finding import Severity
 from orchestrator.core.lifecycle import State
-from orchestrator.status import AccountLine, AccountView, DatasetView, Glance, JobView, RunLine, RunView, iso, plain
+from orchestrator.status import Glance, JobView, RunLine, RunView, plain
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500, pattern=r"^[^\x00]*$")]
 Moment = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
@@ -203,112 +201,6 @@ class RunList(Document):
     runs: list[RunSummary]
 
 
-class Finding(Document):
-    """One thing that the check found; docs/findings.md explains each code."""
-
-    code: str
-    severity: Severity
-    file: str
-    line: int | None
-    path: str | None = Field(description="A JSON path inside the chat.")
-    message: str
-    hint: str
-
-
-class Findings(Document):
-    """How many of each code, and the first of each."""
-
-    counts: dict[str, int]
-    first: list[Finding]
-
-
-class Dataset(Document):
-    """A dataset and the runs that trained on it."""
-
-    sha256: str = Field(description="Of the canonical JSONL; the dataset's identity.")
-    bytes: Count
-    examples: Count
-    tokens: int | None
-    validation_sha256: str | None
-    validation_examples: int | None
-    validation_tokens: int | None
-    created_at: Moment
-    runs: list[RunSummary] = Field(description="The newest first; each has its moderation's record.")
-    findings: Findings | None = Field(description="What the check found in its chats; in a list it is left out.")
-
-    @classmethod
-    def of(cls, view: DatasetView) -> Dataset:
-        row = asdict(view.dataset)
-        made = {
-            "created_at": iso(view.dataset.created_at),
-            "runs": [RunSummary.of(line) for line in view.runs],
-            "findings": view.findings.as_dict() if view.findings else None,
-        }
-        return cls.model_validate(row | made)
-
-
-class DatasetList(Document):
-    """Every dataset that a run was made of, the newest first."""
-
-    datasets: list[Dataset]
-
-
-class Account(Document):
-    """An account that is or was listed in the accounts file. Its key is not here, only a fingerprint of it."""
-
-    name: str
-    provider: ProviderName
-    organization: str | None
-    project: str | None
-    labels: list[str]
-    key_fingerprint: str = Field(description="Eight hex digits that tell two keys apart.")
-    verified_at: Moment | None = Field(description="When its key was last verified.")
-    removed_at: Moment | None = Field(description="Since when the accounts file does not list it.")
-    hold: Fault | None = Field(description="Why it is set aside.")
-
-    @classmethod
-    def of(cls, line: AccountLine) -> Account:
-        return cls.model_validate(_account(line))
-
-
-class AccountPage(Document):
-    """Accounts by name."""
-
-    accounts: list[Account]
-    next: str | None = Field(description="`after` of the next page; null on the last.")
-
-
-class AccountJob(Document):
-    """The account's job in one run."""
-
-    run: str
-    run_name: str
-    current: bool
-    dataset_sha256: str
-    job: Job
-
-
-class AccountDetail(Account):
-    """An account with its jobs, the current run's first."""
-
-    jobs: list[AccountJob]
-
-    @classmethod
-    def of(cls, line: AccountLine) -> AccountDetail:
-        assert isinstance(line, AccountView)
-        jobs = [
-            AccountJob(
-                run=each.run,
-                run_name=each.run_name,
-                current=each.current,
-                dataset_sha256=each.dataset_sha256,
-                job=Job.of(each.job),
-            )
-            for each in line.jobs
-        ]
-        return cls.model_validate(_account(line) | {"jobs": jobs})
-
-
 class Event(Document):
     """A line of the history."""
 
@@ -333,17 +225,3 @@ class EventPage(Document):
 
     events: list[Event]
     next: int | None = Field(description="`after` of the next page; null when this is all there is now.")
-
-
-def _account(line: AccountLine) -> dict[str, Any]:
-    return {
-        "name": line.name,
-        "provider": line.provider,
-        "organization": line.organization,
-        "project": line.project,
-        "labels": list(line.labels),
-        "key_fingerprint": line.key_fingerprint,
-        "verified_at": iso(line.verified_at),
-        "removed_at": iso(line.removed_at),
-        "hold": asdict(line.hold) if line.hold else None,
-    }

@@ -15,12 +15,6 @@ from orchestrator.core.selection import Selection
 from orchestrator.exports import Form
 from orchestrator.status import Listing
 from orchestrator.web.documents import (
-    Account,
-    AccountDetail,
-    AccountJob,
-    AccountPage,
-    Dataset,
-    DatasetList,
     Job,
     JobPage,
     Model,
@@ -30,6 +24,7 @@ from orchestrator.web.documents import (
     Text,
 )
 from orchestrator.web.exporting import ANSWERS, MOST, Answers, AsForm, Everything, exported
+from orchestrator.web.inventory import Account, AccountDetail, AccountJob, AccountPage, Dataset, DatasetList
 from orchestrator.web.problem import Refused
 from orchestrator.web.program import Program
 

@@ -16,7 +16,7 @@ from orchestrator.core import finding
 from orchestrator.core.errors import Failure
 from orchestrator.core.replica import Replica
 from orchestrator.status import AccountLine, DatasetRow, JobView, Line, RunView, as_json
-from orchestrator.web import documents
+from orchestrator.web import documents, inventory
 from orchestrator.web.documents import Job, Run, Whole
 from orchestrator.web.examples import EXAMPLES
 
@@ -38,11 +38,11 @@ def test_the_reference_is_what_the_code_says(name: str) -> None:
         (documents.Run, RunView, set()),
         (documents.Replica, Replica, set()),
         (documents.Fault, Failure, set()),
-        (documents.Account, AccountLine, set()),
-        (documents.Dataset, DatasetRow, {"runs", "findings"}),
+        (inventory.Account, AccountLine, set()),
+        (inventory.Dataset, DatasetRow, {"runs", "findings"}),
         (documents.Event, Line, {"kind"}),
-        (documents.Finding, finding.Finding, set()),
-        (documents.Findings, finding.Findings, set()),
+        (inventory.Finding, finding.Finding, set()),
+        (inventory.Findings, finding.Findings, set()),
     ],
 )
 def test_a_document_describes_every_field_of_its_view(document: type[BaseModel], view: Any, more: set[str]) -> None:
