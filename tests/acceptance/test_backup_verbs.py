@@ -13,15 +13,15 @@ def jobs_at(sandbox: Sandbox) -> int:
 
 def test_a_backup_taken_during_a_run_is_finished_without_a_duplicate(site: Site, sandbox: Sandbox) -> None:
     site.accounts(*ACCOUNTS)
-    sandbox.faults({"kind": "slow", "operations": ["jobs.create"], "seconds": 0.3})
-    service = site.start("serve", "--port", "0", ORCHESTRATOR_MAX_IN_FLIGHT="2", ORCHESTRATOR_INTENT_SECONDS="1")
-    eventually(lambda: jobs_at(sandbox) >= 3, "some jobs")
+    late = ACCOUNTS[4:]
+    sandbox.faults({"kind": "server_error", "operations": ["jobs.create"], "accounts": late})
+    service = site.start("serve", "--port", "0", ORCHESTRATOR_INTENT_SECONDS="1")
+    eventually(lambda: jobs_at(sandbox) == len(ACCOUNTS) - len(late), "some jobs")
     kept = site.run("backup", "backup.tar")
     assert kept.code == 0, kept.err
-    before = jobs_at(sandbox)
-    eventually(lambda: jobs_at(sandbox) > before, "jobs that the backup does not know of")
-    service.kill()
     sandbox.faults()
+    eventually(lambda: jobs_at(sandbox) == len(ACCOUNTS), "jobs that the backup does not know of", 60)
+    service.kill()
 
     refused = site.run("restore", "backup.tar")
     assert (refused.code, "a database already" in refused.err) == (2, True)
