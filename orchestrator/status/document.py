@@ -22,7 +22,8 @@ from orchestrator.store.database import Database
 
 AGE: Final = 10.0  # seconds after which what depends on the time alone, as progress does, is worked out again
 SHARE: Final = 5  # while jobs change all the time, at most a fifth of it goes into building
-CHUNK: Final = 250  # lines built at a time; others get their turn in between
+CHUNK: Final = 100  # lines built at a time; others get their turn in between
+WAIT: Final = 0.05  # seconds that an answer waits for what changed; then it is what was known last
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Document:
     """Remembers what it said last."""
 
     def __init__(self) -> None:
-        self._building = asyncio.Lock()
+        self._building: asyncio.Task[None] | None = None
         self._lines: dict[JobId, _Line] = {}
         self._scope: object = None
         self._body = b""
@@ -53,18 +54,39 @@ class Document:
 
     async def read(self, database: Database, problem: Failure | None, now: float) -> bytes:
         """The document now; `problem` is why the accounts file is not in force."""
-        clock = asyncio.get_running_loop().time
-        async with self._building:
-            if clock() >= self._until:
-                mark = await database.mark()
-                if mark != self._mark or now - self._at >= AGE:
-                    begun = clock()
-                    self._body = await self._build(database, now)
-                    self._mark, self._at = mark, now
-                    self._until = clock() + (clock() - begun) * (SHARE - 1)
+        await self._catch_up(database, now)
         if self._answer[0] is not self._body or self._answer[1] != problem:
             self._answer = (self._body, problem, encode(self._body, problem))
         return self._answer[2]
+
+    async def _catch_up(self, database: Database, now: float) -> None:
+        """Be up to date, or as good as that in a short time. Raises what prevents it."""
+        clock = asyncio.get_running_loop().time
+        end = clock() + WAIT
+        for _ in range(2):  # a build that is under way may have begun before what is asked for
+            begins = self._building is None or self._building.done()
+            if begins:
+                self._building = asyncio.create_task(self._refresh(database, now), name="status")
+                self._building.add_done_callback(_heard)
+            assert self._building is not None
+            building = self._building
+            await asyncio.wait({building}, timeout=max(end - clock(), 0) if self._body else None)
+            if not building.done():
+                return
+            building.result()
+            if begins:
+                return
+
+    async def _refresh(self, database: Database, now: float) -> None:
+        clock = asyncio.get_running_loop().time
+        if clock() < self._until:
+            return
+        mark = await database.mark()
+        if mark != self._mark or now - self._at >= AGE:
+            begun = clock()
+            self._body = await self._build(database, now)
+            self._mark, self._at = mark, now
+            self._until = clock() + (clock() - begun) * (SHARE - 1)
 
     async def _build(self, database: Database, now: float) -> bytes:
         async with database.read() as connection:
@@ -97,6 +119,12 @@ class Document:
             await asyncio.sleep(0)
         self._lines = kept
         return [kept[row[0]] for row in listed if row[0] in kept]
+
+
+def _heard(building: asyncio.Task[None]) -> None:
+    """What went wrong is told to whoever waited; that nobody did is no second fault."""
+    if not building.cancelled():
+        building.exception()
 
 
 async def _lines(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,6 +31,7 @@ JOBS = [
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(building, "SHARE", 1)
+    monkeypatch.setattr(building, "WAIT", 30)
 
 
 async def same(document: Document, database: Database, now: float, problem: Failure | None = None) -> bytes:
@@ -79,3 +81,38 @@ async def test_without_a_run_and_with_a_problem(database: Database) -> None:
     answer = json.loads(await Document().read(database, Failure("config", "Line 3.", "Mend it."), NOW))
     assert answer["run"] is None
     assert answer["problem"] == {"kind": "config", "message": "Line 3.", "hint": "Mend it.", "request_id": None}
+
+
+async def test_while_it_is_built_anew_what_was_known_is_told(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document, mark, gate = Document(), database.mark, asyncio.Event()
+
+    async def later() -> object:
+        await gate.wait()
+        return await mark()
+
+    await fill(database, JOBS)
+    before = await same(document, database, NOW)
+    await CHANGES["a step"](database)
+    monkeypatch.setattr(database, "mark", later)
+    monkeypatch.setattr(building, "WAIT", 0.01)
+    assert await document.read(database, None, NOW) == before
+    gate.set()
+    monkeypatch.setattr(building, "WAIT", 30)
+    assert await same(document, database, NOW) != before
+
+
+async def test_what_prevents_it_is_told_to_whoever_asks(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away() -> object:
+        raise OSError("no database")
+
+    document = Document()
+    await fill(database, JOBS)
+    before = await same(document, database, NOW)
+    monkeypatch.setattr(database, "mark", away)
+    for _ in range(2):
+        with pytest.raises(OSError, match="no database"):
+            await document.read(database, None, NOW)
+    monkeypatch.undo()
+    assert await document.read(database, None, NOW) == before
