@@ -18,7 +18,6 @@ from orchestrator.app.clock import SystemClock
 from orchestrator.app.connections import Connections
 from orchestrator.app.database import database, queue
 from orchestrator.app.incoming import Incoming
-from orchestrator.app.loop import build_service
 from orchestrator.app.outgoing import Outgoing
 from orchestrator.app.web import Inside, hide_tokens
 from orchestrator.core.account import Account
@@ -174,6 +173,8 @@ class App:
 
         async def converge() -> str | None:
             return (await self.converge(start=start, progress=progress)).file.options.schedule
+
+        from orchestrator.app.loop import build_service  # a mere look does not need it
 
         return build_service(self, converge)
 

@@ -6,11 +6,15 @@ and errors to stderr. Exit codes: 0 done, 1 the work failed, 2 configuration or 
 
 from __future__ import annotations
 
+import gc
 import sys
+
+NEW_OBJECTS = 20_000  # thousands of rows are made at a time and none of them in a circle: looking costs a tenth
 
 
 def main() -> None:
     """The console script."""
+    gc.set_threshold(NEW_OBJECTS)
     try:
         from orchestrator.cli.commands import app
 
