@@ -134,6 +134,15 @@ def answers(url: str, headers: dict[str, str] | None = None) -> Iterator[tuple[s
             "sha256": [status["run"]["dataset_sha256"]],
         }
         paths = ["/", "/metrics", "/api/v1/openapi.json", "/nowhere"]
+        paths += [
+            "/plan",
+            "/curves",
+            "/curves.json",
+            "/runs",
+            f"/datasets/{places['sha256'][0]}",
+            "/confirm?verb=retry",
+        ]
+        paths += [f"/accounts/{name}" for name in places["account"]]
         for path, methods in document["paths"].items():
             if "get" in methods:
                 before, _, parameter = path.partition("{")
