@@ -23,7 +23,7 @@ from orchestrator.store.database import Database
 AGE: Final = 10.0  # seconds after which what depends on the time alone, as progress does, is worked out again
 SHARE: Final = 5  # while jobs change all the time, at most a fifth of it goes into building
 CHUNK: Final = 100  # lines built at a time; others get their turn in between
-WAIT: Final = 0.05  # seconds that an answer waits for what changed; then it is what was known last
+WAIT: Final = 0.02  # seconds that an answer waits for what changed; then it is what was known last
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,7 @@ class Document:
             dataset = await runs.dataset_row(connection, run.dataset_sha256)
             used = await pins.used(connection, run.id)
             lines = await self._of(connection, run, now)
+        await asyncio.sleep(0)
         counts = Counter(line.state for line in lines)
         head = {
             "schema": SCHEMA,
@@ -112,6 +113,7 @@ class Document:
         if self._scope != (run, now // 3600):  # the hour: days left are counted by the day
             self._scope, self._lines = (run, now // 3600), {}
         listed = await marks.of_run(connection, run.id)
+        await asyncio.sleep(0)
         kept = {row[0]: line for row in listed if (line := self._lines.get(row[0])) and line.holds(row, now)}
         missing = [row for row in listed if row[0] not in kept]
         for start in range(0, len(missing), CHUNK):
