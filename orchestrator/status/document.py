@@ -24,6 +24,7 @@ AGE: Final = 10.0  # seconds after which what depends on the time alone, as prog
 SHARE: Final = 5  # while jobs change all the time, at most a fifth of it goes into building
 CHUNK: Final = 100  # lines built at a time; others get their turn in between
 WAIT: Final = 0.02  # seconds that an answer waits for what changed; then it is what was known last
+STALE: Final = 1.0  # unless that was so many seconds ago
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Document:
         self._body = b""
         self._mark: object = None
         self._at = -AGE
+        self._fresh_at = 0.0  # on the event loop's clock
         self._until = 0.0  # on the event loop's clock: so long the body serves whatever changed
         self._answer: tuple[bytes, Failure | None, bytes] = (b"", None, b"")
 
@@ -62,6 +64,7 @@ class Document:
     async def _catch_up(self, database: Database, now: float) -> None:
         """Be up to date, or as good as that in a short time. Raises what prevents it."""
         clock = asyncio.get_running_loop().time
+        hurries = bool(self._body) and clock() - self._fresh_at < STALE
         end = clock() + WAIT
         for _ in range(2):  # a build that is under way may have begun before what is asked for
             begins = self._building is None or self._building.done()
@@ -70,7 +73,7 @@ class Document:
                 self._building.add_done_callback(_heard)
             assert self._building is not None
             building = self._building
-            await asyncio.wait({building}, timeout=max(end - clock(), 0) if self._body else None)
+            await asyncio.wait({building}, timeout=max(end - clock(), 0) if hurries else None)
             if not building.done():
                 return
             building.result()
@@ -79,7 +82,8 @@ class Document:
 
     async def _refresh(self, database: Database, now: float) -> None:
         clock = asyncio.get_running_loop().time
-        if clock() < self._until:
+        asked = clock()
+        if asked < self._until:
             return
         mark = await database.mark()
         if mark != self._mark or now - self._at >= AGE:
@@ -87,6 +91,7 @@ class Document:
             self._body = await self._build(database, now)
             self._mark, self._at = mark, now
             self._until = clock() + (clock() - begun) * (SHARE - 1)
+        self._fresh_at = asked
 
     async def _build(self, database: Database, now: float) -> bytes:
         async with database.read() as connection:

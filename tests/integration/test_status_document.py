@@ -97,9 +97,26 @@ async def test_while_it_is_built_anew_what_was_known_is_told(
     await CHANGES["a step"](database)
     monkeypatch.setattr(database, "mark", later)
     monkeypatch.setattr(building, "WAIT", 0.01)
+    monkeypatch.setattr(building, "STALE", 1000)
     assert await document.read(database, None, NOW) == before
     gate.set()
     monkeypatch.setattr(building, "WAIT", 30)
+    assert await same(document, database, NOW) != before
+
+
+async def test_what_was_known_long_ago_is_not_told(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    document, mark = Document(), database.mark
+
+    async def slowly() -> object:
+        await asyncio.sleep(0.05)
+        return await mark()
+
+    await fill(database, JOBS)
+    before = await same(document, database, NOW)
+    await CHANGES["a step"](database)
+    monkeypatch.setattr(database, "mark", slowly)
+    monkeypatch.setattr(building, "WAIT", 0)
+    monkeypatch.setattr(building, "STALE", 0)
     assert await same(document, database, NOW) != before
 
 
