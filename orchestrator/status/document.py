@@ -24,7 +24,7 @@ AGE: Final = 10.0  # seconds after which what depends on the time alone, as prog
 SHARE: Final = 5  # while jobs change all the time, at most a fifth of it goes into building
 CHUNK: Final = 100  # lines built at a time; others get their turn in between
 WAIT: Final = 0.02  # seconds that an answer waits for what changed; then it is what was known last
-STALE: Final = 1.0  # unless that was so many seconds ago
+STALE: Final = 3.0  # unless that was so many seconds ago
 
 
 @dataclass(frozen=True, slots=True)
