@@ -9,7 +9,7 @@ from typing import Any, Final
 from orchestrator.core.errors import Failure
 from orchestrator.core.lifecycle import UNSENT, State
 from orchestrator.status import HELD, Glance, Health, JobView, Listing, RunView, Share
-from orchestrator.web.dashboard.run import PAGE_ROWS, pages_of
+from orchestrator.web.dashboard.paged import Paged
 from orchestrator.web.dashboard.tone import TONES, shown_state
 from orchestrator.web.dashboard.trouble import Notice, notices
 from orchestrator.web.query import Query
@@ -60,10 +60,9 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class View(Paged):
     """The page."""
 
-    query: Query
     run: RunView | None
     total: int
     notices: tuple[Notice, ...]
@@ -71,17 +70,6 @@ class View:
     parts: tuple[Part, ...]
     specs: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
     lines: tuple[Line, ...]
-    matching: int
-
-    @property
-    def pages(self) -> int:
-        """How many pages there are."""
-        return pages_of(self.matching)
-
-    @property
-    def first(self) -> int:
-        """The number of the first line, counted from 1 over all pages."""
-        return (self.query.page - 1) * PAGE_ROWS + 1
 
     def at(self, page: int) -> str:
         """The address of another page."""

@@ -18,6 +18,7 @@ from orchestrator.web.asking import Asking
 from orchestrator.web.dashboard import account, confirm, curves, history, plan, run
 from orchestrator.web.dashboard.answer import answer
 from orchestrator.web.dashboard.confirm import Ask
+from orchestrator.web.dashboard.paged import PAGE_ROWS, pages_of
 from orchestrator.web.principal import Principal, principal
 from orchestrator.web.problem import Refused
 from orchestrator.web.program import Program
@@ -128,20 +129,19 @@ class Dashboard:
         if seen is None and query.run:
             raise Refused(404, f"there is no run {query.run}", "`/runs` lists the runs.")
         listing = await self._listing(query)
-        if listing is not None and query.page > run.pages_of(listing.total):
-            query = replace(query, page=run.pages_of(listing.total))
+        if listing is not None and query.page > pages_of(listing.total):
+            query = replace(query, page=pages_of(listing.total))
             listing = await self._listing(query)
         return seen, listing, query
 
     async def _listing(self, query: Query) -> status.Listing | None:
-        size = run.PAGE_ROWS
         return await self._call(
             status.list_jobs,
             query.selection,
             self._program.now(),
             run_id=query.run or None,
-            limit=size,
-            skip=(query.page - 1) * size,
+            limit=PAGE_ROWS,
+            skip=(query.page - 1) * PAGE_ROWS,
         )
 
     async def _curves(self, query: Query, name: str = "") -> dict[str, list[Loss]]:

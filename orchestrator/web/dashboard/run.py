@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
 
 from orchestrator.core.lifecycle import ENDS, State
 from orchestrator.status import HELD, Glance, Health, Listing, RunView
 from orchestrator.web.dashboard.bar import Chip, Segment, chips, segments
+from orchestrator.web.dashboard.paged import Paged
 from orchestrator.web.dashboard.row import Row
 from orchestrator.web.dashboard.trouble import Notice, Trouble, notices, troubles
 from orchestrator.web.query import Query
 from orchestrator.web.wording import number, plural, soon
 
-PAGE_ROWS: Final = 50
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class View(Paged):
     """One page. `submitted_usd` is the estimated price of the jobs that the providers have; None is unknown."""
 
-    query: Query
     run: RunView | None
     current: bool
     headline: str
@@ -37,26 +34,10 @@ class View:
     notices: tuple[Notice, ...]
     troubles: tuple[Trouble, ...]
     rows: tuple[Row, ...]
-    matching: int
-
-    @property
-    def pages(self) -> int:
-        """How many pages there are."""
-        return pages_of(self.matching)
-
-    @property
-    def first(self) -> int:
-        """The number of the first row, counted from 1 over all pages."""
-        return (self.query.page - 1) * PAGE_ROWS + 1
 
     def at(self, page: int) -> str:
         """The address of another page of the same filters."""
         return replace(self.query, page=page).href
-
-
-def pages_of(matching: int) -> int:
-    """How many pages so many rows take."""
-    return max(1, -(-matching // PAGE_ROWS))
 
 
 def look(seen: Glance | None, listing: Listing | None, health: Health, query: Query, now: float) -> View:

@@ -9,7 +9,8 @@ from orchestrator.core.errors import Failure
 from orchestrator.core.lifecycle import State
 from orchestrator.core.verb import Verb
 from orchestrator.status import HELD, Health, JobView, Status
-from orchestrator.web.dashboard.run import PAGE_ROWS, View, look
+from orchestrator.web.dashboard.paged import PAGE_ROWS
+from orchestrator.web.dashboard.run import View, look
 from orchestrator.web.dashboard.tone import MEANING, TONES
 from orchestrator.web.dashboard.trouble import Notice
 from orchestrator.web.query import Query
