@@ -1,0 +1,55 @@
+"""A PostgreSQL server for a benchmark, with its CPU; as the tests make one, but every commit reaches the disk."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness import ROOT
+from served import cpu_of
+
+sys.path.insert(0, str(ROOT / "tests"))
+
+from postgres import Postgres, serving  # noqa: E402 - found where the line above points to
+
+
+class Server:
+    """A server of its own; `url` is its newest database."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+        self._pid = int(Path(self._setting("data_directory"), "postmaster.pid").read_text().split()[0])
+        self.url = ""
+
+    def create(self) -> str:
+        """A new, empty database: its address for the program."""
+        self.url = self._postgres.create()
+        return self.url
+
+    def count(self, table: str) -> int:
+        """How many rows a table of the newest database has."""
+        return int(self._postgres.execute(f'SELECT count(*) FROM "{table}"', self.url)[0][0])
+
+    def execute(self, statement: str) -> None:
+        """Run a statement in the newest database."""
+        self._postgres.execute(statement, self.url)
+
+    @property
+    def cpu(self) -> float:
+        """Seconds of CPU of all its processes so far, also of those that have ended."""
+        children = Path(f"/proc/{self._pid}/task/{self._pid}/children").read_text().split()
+        return cpu_of(self._pid, ended=True) + sum(cpu_of(int(child)) for child in children)
+
+    def _setting(self, name: str) -> str:
+        return str(self._postgres.execute(f"SHOW {name}")[0][0])
+
+
+@contextmanager
+def postgresql() -> Iterator[Server]:
+    """The server, for as long as it lasts."""
+    with serving() as postgres:
+        postgres.execute("ALTER SYSTEM RESET fsync")
+        postgres.execute("SELECT pg_reload_conf()")
+        yield Server(postgres)
