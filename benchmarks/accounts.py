@@ -4,7 +4,8 @@
     python benchmarks/accounts.py --accounts 1000 --rounds 3 --database postgresql
 
 Every account costs eight provider calls of 50 ms each in both; how many there were is counted by the provider.
-Baseline and subject take turns; each is a process of its own, measured whole (start included) by the system. What a PostgreSQL server takes beside them is told apart.
+Baseline and subject take turns; each is a process of its own, measured whole (start included) by the system.
+What a PostgreSQL server takes beside them is told apart.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from served import cpu_of
 
 sys.path.insert(0, str(ROOT / "tests"))
 
-from postgres import Postgres, serving  # noqa: E402 - found where the line above points to
+from postgres import Postgres, serving
 
 
 class Server:
