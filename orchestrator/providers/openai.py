@@ -6,36 +6,25 @@ Source: the OpenAI API reference and the published OpenAPI document; what was tr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from functools import cached_property
 from typing import Any, Final
 from urllib.parse import quote
 
 import httpx2
-import msgspec
-import openai
 
 from orchestrator.core.account import Account, Identity
 from orchestrator.core.capabilities import Capabilities, goes_in_parts
-from orchestrator.core.errors import (
-    NotReady,
-    ProviderError,
-    ProviderUnavailable,
-    RemoteMissing,
-    RequestRejected,
-    TemporaryError,
-    UnknownOutcome,
-)
+from orchestrator.core.errors import NotReady, RemoteMissing, RequestRejected, TemporaryError
 from orchestrator.core.loss import Loss
 from orchestrator.core.moderation import Verdict
 from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.base import Connect, Deadline, FileToSend, JobOrder
 from orchestrator.providers.cancelling import cancelled
-from orchestrator.providers.failures import Details, error_class, retry_after
-from orchestrator.providers.openai_answers import CHECKPOINTS, EVENTS, FILE, FILES, JOB, JOBS, Page, Shown, ShownEvent
+from orchestrator.providers.openai_answers import CHECKPOINTS, EVENTS, FILE, FILES, JOB, JOBS, MODEL, ShownEvent
+from orchestrator.providers.openai_calls import Calls, sdk_of
 from orchestrator.providers.openai_dialects import DIALECTS, Dialect
 from orchestrator.providers.openai_forms import (
     TAG_KEY,
@@ -44,37 +33,28 @@ from orchestrator.providers.openai_forms import (
     file_of,
     job_of,
     loss_of,
-    message_of,
     model_of,
     suffix_of,
     verdict_of,
 )
 from orchestrator.providers.openai_uploads import Unfinished, complete, send_parts
 from orchestrator.providers.tagging import pick
-from orchestrator.providers.transport import DeadlinePassed, sending_before
+from orchestrator.providers.transport import sending_before
 from orchestrator.providers.wire import check_size, md5_of, open_to_send
 
-CALL_SECONDS: Final = 60.0  # a read that takes longer is given up and tried again
-PAGE: Final = 100
 JOBS_PATH: Final = "/fine_tuning/jobs"
 MODERATION_MODEL: Final = "omni-moderation-latest"
 
 
 def connector(http: httpx2.AsyncClient, redact: Redactor) -> Connect:
     """How accounts of these dialects are connected: one HTTP client, a key each, none from the environment."""
-    base = openai.AsyncOpenAI(api_key="unused", base_url="https://unused.invalid", http_client=http, max_retries=0)
+    sdk = sdk_of(http)
 
     def connect(account: Account, key: Secret) -> OpenAIProvider:
         dialect = DIALECTS[account.provider]
-
-        def client() -> openai.AsyncOpenAI:
-            address = account.base_url or dialect.base_url
-            made = base.with_options(api_key=key.reveal(), base_url=address, max_retries=0)
-            # Set, not passed: the SDK takes OPENAI_ORG_ID and OPENAI_PROJECT_ID of the environment for a missing one.
-            made.organization, made.project = account.organization, account.project
-            return made
-
-        return OpenAIProvider(account, dialect, client, redact)
+        address = account.base_url or dialect.base_url or ""
+        calls = Calls(http, sdk, account, base_url=address, key=key, redact=redact, codes=dialect.codes)
+        return OpenAIProvider(account, dialect, calls)
 
     return connect
 
@@ -82,38 +62,31 @@ def connector(http: httpx2.AsyncClient, redact: Redactor) -> Connect:
 class OpenAIProvider:
     """One account at OpenAI or at a server that speaks its API."""
 
-    def __init__(
-        self, account: Account, dialect: Dialect, client: Callable[[], openai.AsyncOpenAI], redact: Redactor
-    ) -> None:
+    def __init__(self, account: Account, dialect: Dialect, calls: Calls) -> None:
         self._account = account
         self._dialect = dialect
-        self._make_client = client
-        self._redact = redact
-
-    @cached_property
-    def _client(self) -> openai.AsyncOpenAI:
-        return self._make_client()  # half a millisecond, which ten thousand accounts at the start would wait for
+        self._calls = calls
 
     @property
     def capabilities(self) -> Capabilities:
         return self._dialect.capabilities
 
     async def verify(self) -> Identity:
-        async with self._reading():
-            answer = await self._get("/models")
+        async with self._calls.reading():
+            answer = await self._calls.get("/models")
         return Identity(organization=answer.headers.get("openai-organization") or None)
 
     async def find_model(self, name: str) -> RemoteModel | None:
         try:
-            async with self._reading():
-                return model_of(await self._client.models.retrieve(name))
+            async with self._calls.reading():
+                return model_of(MODEL.decode((await self._calls.get(f"/models/{_part(name)}")).content))
         except RemoteMissing:
             return None
 
     async def find_file(self, wanted: FileToSend) -> RemoteFile | None:
         candidates = [
             file_of(file)
-            async for file in self._pages("/files", FILES, purpose="fine-tune")
+            async for file in self._calls.pages("/files", FILES, purpose="fine-tune")
             if file.filename == wanted.filename and file.bytes == wanted.wire_bytes
         ]
         usable = [file for file in candidates if file.status in {FileStatus.PROCESSING, FileStatus.READY}]
@@ -123,25 +96,26 @@ class OpenAIProvider:
         check_size(wanted, self.capabilities, self._account.name)
         if goes_in_parts(wanted.wire_bytes, self.capabilities):
             return await self._upload_in_parts(wanted, deadline)
-        async with self._creating(deadline):
+        async with self._calls.creating(deadline):
             with open_to_send(wanted) as handle:
-                answer = await self._client.files.with_raw_response.create(
+                answer = await self._calls.sdk.files.with_raw_response.create(
                     file=(wanted.filename, handle, "application/jsonl"),
                     purpose="fine-tune",
                     timeout=max(deadline.left, 1.0),
+                    extra_headers=self._calls.headers,
                 )
                 return file_of(FILE.decode(answer.content))
 
     async def get_file(self, file_id: str) -> RemoteFile:
-        async with self._reading():
-            return file_of(FILE.decode((await self._get(f"/files/{_part(file_id)}")).content))
+        async with self._calls.reading():
+            return file_of(FILE.decode((await self._calls.get(f"/files/{_part(file_id)}")).content))
 
     async def find_jobs(self, order: JobOrder) -> list[RemoteJob]:
         # Not every compatible server honours the filter, so it is applied again here. Where metadata may be ignored
         # the server is asked for all jobs, since a filter on what it does not keep would hide ours.
         only_metadata = self._dialect.keeps_metadata and not self._dialect.tags_suffix
-        wanted = {"metadata": {TAG_KEY: order.tag}} if only_metadata else {}
-        listed = [job async for job in self._pages(JOBS_PATH, JOBS, **wanted)]
+        wanted = {f"metadata[{TAG_KEY}]": order.tag} if only_metadata else {}
+        listed = [job async for job in self._calls.pages(JOBS_PATH, JOBS, **wanted)]
         marked = [job_of(job, self._dialect) for job in listed if carries(job, order)]
         if marked or only_metadata:
             return marked
@@ -164,16 +138,16 @@ class OpenAIProvider:
             ) from error
 
     async def get_job(self, remote_job_id: str) -> RemoteJob:
-        async with self._reading():
-            job = self._job(await self._get(f"{JOBS_PATH}/{_part(remote_job_id)}"))
+        async with self._calls.reading():
+            job = self._job(await self._calls.get(f"{JOBS_PATH}/{_part(remote_job_id)}"))
         if job.status is JobStatus.SUCCEEDED and self._dialect.result_is_checkpoint:
             return replace(job, fine_tuned_model=job.fine_tuned_model or await self._last_checkpoint(job.id))
         return job
 
     async def cancel_job(self, remote_job_id: str) -> RemoteJob:
         async def ask() -> None:
-            async with self._reading():
-                await self._client.fine_tuning.jobs.cancel(remote_job_id)
+            async with self._calls.reading():
+                await self._calls.sdk.fine_tuning.jobs.cancel(remote_job_id, extra_headers=self._calls.headers)
 
         return await cancelled(ask(), lambda: self.get_job(remote_job_id))
 
@@ -191,121 +165,55 @@ class OpenAIProvider:
         return found
 
     async def moderate(self, texts: Sequence[str]) -> list[Verdict]:
-        async with self._reading():
-            answer = await self._client.moderations.create(model=MODERATION_MODEL, input=list(texts))
+        async with self._calls.reading():
+            answer = await self._calls.sdk.moderations.create(
+                model=MODERATION_MODEL, input=list(texts), extra_headers=self._calls.headers
+            )
         return [verdict_of(result) for result in answer.results]
 
     async def delete_file(self, file_id: str) -> None:
         with suppress(RemoteMissing):
-            async with self._reading():
-                await self._client.files.delete(file_id)
+            async with self._calls.reading():
+                await self._calls.sdk.files.delete(file_id, extra_headers=self._calls.headers)
 
     async def cancel_upload(self, upload_id: str) -> None:
         with suppress(RequestRejected):  # it is completed, cancelled, expired or gone
-            async with self._reading():
-                await self._client.uploads.cancel(upload_id)
+            async with self._calls.reading():
+                await self._calls.sdk.uploads.cancel(upload_id, extra_headers=self._calls.headers)
 
     async def _upload_in_parts(self, wanted: FileToSend, deadline: Deadline) -> RemoteFile:
         """A part may be sent twice without harm; only the end of it all makes a file."""
         try:
             with sending_before(deadline):
-                async with self._reading(max(deadline.left, 0)):
-                    upload, resumed = await send_parts(self._client, wanted, deadline, self._dialect.part_bytes)
+                async with self._calls.reading(max(deadline.left, 0)):
+                    upload, resumed = await send_parts(self._calls, wanted, deadline, self._dialect.part_bytes)
             digest = await asyncio.to_thread(md5_of, wanted)
-            async with self._creating(deadline):
-                return file_of(await complete(self._client, wanted, upload, deadline, resumed=resumed, md5=digest))
+            async with self._calls.creating(deadline):
+                return file_of(await complete(self._calls, wanted, upload, deadline, resumed=resumed, md5=digest))
         except Unfinished as error:
             raise NotReady(str(error), account=self._account.name) from error
 
     def _job(self, answer: httpx2.Response) -> RemoteJob:
         return job_of(JOB.decode(answer.content), self._dialect, answer.headers.get("x-request-id"))
 
-    async def _get(self, path: str, **query: Any) -> httpx2.Response:
-        """One read, as the server answers it."""
-        return await self._client.get(path, cast_to=httpx2.Response, options={"params": query})
-
     async def _create(self, arguments: dict[str, Any], deadline: Deadline) -> RemoteJob:
-        async with self._creating(deadline):
-            create = self._client.fine_tuning.jobs.with_raw_response.create
-            return self._job((await create(**arguments, timeout=max(deadline.left, 1.0))).http_response)
+        async with self._calls.creating(deadline):
+            create = self._calls.sdk.fine_tuning.jobs.with_raw_response.create
+            timeout = max(deadline.left, 1.0)
+            answer = await create(**arguments, timeout=timeout, extra_headers=self._calls.headers)
+            return self._job(answer.http_response)
 
     async def _files_ready(self, order: JobOrder) -> bool:
         ids = [file_id for file_id in (order.training_file, order.validation_file) if file_id]
         return all([(await self.get_file(file_id)).status is FileStatus.READY for file_id in ids])
 
     def _events(self, remote_job_id: str) -> AsyncIterator[ShownEvent]:
-        return self._pages(f"{JOBS_PATH}/{_part(remote_job_id)}/events", EVENTS)
+        return self._calls.pages(f"{JOBS_PATH}/{_part(remote_job_id)}/events", EVENTS)
 
     async def _last_checkpoint(self, remote_job_id: str) -> str | None:
-        saved = self._pages(f"{JOBS_PATH}/{_part(remote_job_id)}/checkpoints", CHECKPOINTS)
+        saved = self._calls.pages(f"{JOBS_PATH}/{_part(remote_job_id)}/checkpoints", CHECKPOINTS)
         ids = {checkpoint.step_number or 0: checkpoint.id async for checkpoint in saved}
         return ids[max(ids)] if ids else None
-
-    async def _pages(
-        self, path: str, decoder: msgspec.json.Decoder[Page[Shown]], **query: Any
-    ) -> AsyncIterator[Shown]:
-        """Every item of a list. A cursor that comes back is an error here; the SDK's own pager would never end."""
-        seen: set[str] = set()
-        while True:
-            async with self._reading():
-                page = decoder.decode((await self._get(path, **query, limit=PAGE)).content)
-            for item in page.data or ():
-                yield item
-            if not page.has_more or not page.data:
-                return
-            query["after"] = after = page.data[-1].id
-            if after in seen:
-                raise ProviderUnavailable(
-                    f"the provider's list does not go on after {after}",
-                    hint="Report it to the provider: paging repeats itself. It is tried again.",
-                    account=self._account.name,
-                )
-            seen.add(after)
-
-    @asynccontextmanager
-    async def _reading(self, seconds: float = CALL_SECONDS) -> AsyncIterator[None]:
-        """Calls that may be repeated."""
-        try:
-            async with asyncio.timeout(seconds):
-                yield
-        except (openai.APIError, TimeoutError, ValueError) as error:
-            raise self._translate(error) from error
-
-    @asynccontextmanager
-    async def _creating(self, deadline: Deadline) -> AsyncIterator[None]:
-        """A call that costs or creates something: sent before the deadline, and once."""
-        try:
-            with sending_before(deadline):
-                async with asyncio.timeout(max(deadline.left, 0)):
-                    yield
-        except (openai.APIError, TimeoutError, ValueError) as error:
-            known = self._translate(error)
-            if isinstance(error.__cause__, DeadlinePassed):
-                raise known from error
-            if isinstance(known, ProviderUnavailable):
-                raise UnknownOutcome(
-                    f"the answer was lost: {known.message}",
-                    account=self._account.name,
-                    request_id=known.request_id,
-                ) from error
-            raise known from error
-
-    def _translate(self, error: openai.APIError | TimeoutError | ValueError) -> ProviderError:
-        """Every failure of this API, as an error of ours."""
-        if not isinstance(error, openai.APIStatusError):
-            cause = error.__cause__ or error
-            text = f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
-            return ProviderUnavailable(
-                self._redact(f"no answer from the provider ({text})"), account=self._account.name
-            )
-        details: Details = {
-            "account": self._account.name,
-            "request_id": error.request_id,
-            "code": error.code,
-            "retry_after": retry_after(error.response.headers),
-        }
-        kind = error_class(error.status_code, error.code, self._dialect.codes)
-        return kind(self._redact(message_of(error)), **details)
 
 
 def _part(name: str) -> str:

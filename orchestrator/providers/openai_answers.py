@@ -26,6 +26,14 @@ class ShownFile(_Shown):
     bytes: int | None = None
 
 
+class ShownModel(_Shown):
+    """A model. Servers say differently when it ends."""
+
+    shutdown_date: str | None = None
+    deprecation: Any = None
+    capabilities: Any = None
+
+
 class ShownJob(_Shown):
     """A fine-tuning job. Its suffix has two names."""
 
@@ -68,6 +76,7 @@ class Page(msgspec.Struct, Generic[Shown]):
 
 FILE: Final = msgspec.json.Decoder(ShownFile, strict=False)
 FILES: Final = msgspec.json.Decoder(Page[ShownFile], strict=False)
+MODEL: Final = msgspec.json.Decoder(ShownModel, strict=False)
 JOB: Final = msgspec.json.Decoder(ShownJob, strict=False)
 JOBS: Final = msgspec.json.Decoder(Page[ShownJob], strict=False)
 EVENTS: Final = msgspec.json.Decoder(Page[ShownEvent], strict=False)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
-from openai import APIStatusError
-from openai.types import Model
 from openai.types.moderation import Moderation as ModerationResult
 
 from orchestrator.core.loss import Loss
@@ -14,7 +12,7 @@ from orchestrator.core.moderation import Verdict
 from orchestrator.core.remote import FileStatus, JobStatus, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers.base import JobOrder
-from orchestrator.providers.openai_answers import ShownEvent, ShownFile, ShownJob
+from orchestrator.providers.openai_answers import ShownEvent, ShownFile, ShownJob, ShownModel
 from orchestrator.providers.openai_dialects import FILE_STATUS, JOB_STATUS, Dialect
 from orchestrator.providers.tagging import tagged_suffix
 
@@ -44,12 +42,11 @@ def _method(spec: TrainingSpec, dialect: Dialect) -> dict[str, Any]:
     return {"type": spec.method, spec.method: {"hyperparameters": {**dialect.always, **chosen}}}
 
 
-def model_of(model: Model) -> RemoteModel:
+def model_of(model: ShownModel) -> RemoteModel:
     """A base model as the server shows it. OpenAI names its last day, Azure a time and whether it can be tuned."""
-    shown = model.model_dump()
-    day, ending = shown.get("shutdown_date"), (shown.get("deprecation") or {}).get("inference")
+    day, ending = model.shutdown_date, (model.deprecation or {}).get("inference")
     shutdown = date.fromisoformat(day) if day else datetime.fromtimestamp(ending, UTC).date() if ending else None
-    return RemoteModel(id=model.id, tunable=(shown.get("capabilities") or {}).get("fine_tune"), shutdown=shutdown)
+    return RemoteModel(id=model.id, tunable=(model.capabilities or {}).get("fine_tune"), shutdown=shutdown)
 
 
 def file_of(file: ShownFile) -> RemoteFile:
@@ -117,11 +114,3 @@ def verdict_of(result: ModerationResult) -> Verdict:
         categories=tuple(sorted(name for name, flagged in categories.items() if flagged)),
         scores=result.category_scores.model_dump(by_alias=True),
     )
-
-
-def message_of(error: APIStatusError) -> str:
-    """What the server says is wrong."""
-    body = error.body
-    said = body.get("message") if isinstance(body, dict) else None
-    text = str(said or error.message)
-    return f"{error.status_code} {error.code}: {text}" if error.code else f"{error.status_code}: {text}"

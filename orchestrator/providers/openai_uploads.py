@@ -15,6 +15,7 @@ import openai
 from orchestrator.core.remote import PartedUpload
 from orchestrator.providers.base import Deadline, FileToSend, UploadNotes
 from orchestrator.providers.openai_answers import ShownFile
+from orchestrator.providers.openai_calls import Calls
 from orchestrator.providers.wire import open_part
 
 AT_ONCE: Final = 4
@@ -29,16 +30,16 @@ class Unfinished(Exception):
 
 
 async def send_parts(
-    client: openai.AsyncOpenAI, wanted: FileToSend, deadline: Deadline, part_bytes: int
+    calls: Calls, wanted: FileToSend, deadline: Deadline, part_bytes: int
 ) -> tuple[PartedUpload, bool]:
     """All parts, and whether some are of an earlier attempt. Raises Unfinished when there is no time for the rest."""
     notes = wanted.notes
     upload = await notes.load() if notes else None
     resumed = upload is not None
     if upload is None or upload.part_bytes != part_bytes:
-        upload = await _begin(client, wanted, part_bytes)
+        upload = await _begin(calls, wanted, part_bytes)
         await _note(notes, upload)
-    sending = _Sending(client, wanted, deadline, upload)
+    sending = _Sending(calls, wanted, deadline, upload)
     failed = await sending.all()
     if not failed and sending.complete:
         if deadline.left < min(wanted.wire_bytes / JOINING, LONGEST_END):
@@ -53,7 +54,7 @@ async def send_parts(
 
 
 async def complete(
-    client: openai.AsyncOpenAI,
+    calls: Calls,
     wanted: FileToSend,
     upload: PartedUpload,
     deadline: Deadline,
@@ -62,9 +63,10 @@ async def complete(
     md5: str,
 ) -> ShownFile:
     """Make one file of the parts; the provider compares the MD5. What was resumed may be over: then Unfinished."""
-    ids = [upload.parts[number] for number in range(len(upload.parts))]
+    ids, timeout = [upload.parts[number] for number in range(len(upload.parts))], max(deadline.left, 1.0)
+    complete = calls.sdk.uploads.complete
     try:
-        done = await client.uploads.complete(upload.id, part_ids=ids, md5=md5, timeout=max(deadline.left, 1.0))
+        done = await complete(upload.id, part_ids=ids, md5=md5, timeout=timeout, extra_headers=calls.headers)
     except openai.APIStatusError as error:
         if error.status_code not in GONE:
             raise
@@ -81,12 +83,10 @@ async def complete(
 class _Sending:
     """The parts that are not there yet, a few at a time."""
 
-    def __init__(
-        self, client: openai.AsyncOpenAI, wanted: FileToSend, deadline: Deadline, upload: PartedUpload
-    ) -> None:
+    def __init__(self, calls: Calls, wanted: FileToSend, deadline: Deadline, upload: PartedUpload) -> None:
         self.upload = upload
         self.count = -(-wanted.wire_bytes // upload.part_bytes)
-        self._client = client
+        self._calls = calls
         self._wanted = wanted
         self._deadline = deadline
 
@@ -104,14 +104,20 @@ class _Sending:
         size = self.upload.part_bytes
         while self._deadline.left > size / SLOWEST and (number := next(missing, None)) is not None:
             with open_part(self._wanted, number * size, size) as data:
-                part = await self._client.uploads.parts.create(self.upload.id, data=("part", data))
+                part = await self._calls.sdk.uploads.parts.create(
+                    self.upload.id, data=("part", data), extra_headers=self._calls.headers
+                )
             self.upload = replace(self.upload, parts={**self.upload.parts, number: part.id})
             await _note(self._wanted.notes, self.upload)
 
 
-async def _begin(client: openai.AsyncOpenAI, wanted: FileToSend, part_bytes: int) -> PartedUpload:
-    made = await client.uploads.create(
-        filename=wanted.filename, purpose="fine-tune", bytes=wanted.wire_bytes, mime_type="application/jsonl"
+async def _begin(calls: Calls, wanted: FileToSend, part_bytes: int) -> PartedUpload:
+    made = await calls.sdk.uploads.create(
+        filename=wanted.filename,
+        purpose="fine-tune",
+        bytes=wanted.wire_bytes,
+        mime_type="application/jsonl",
+        extra_headers=calls.headers,
     )
     return PartedUpload(id=made.id, part_bytes=part_bytes)
 

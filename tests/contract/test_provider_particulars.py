@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import pytest
 from fake_openai_dialects import Forgetful, Refusing, Silent
-from openai.types import Model
 from provider_bench import (
     LINES,
     TAG,
@@ -37,6 +36,7 @@ from orchestrator.core.remote import JobStatus, RemoteModel
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers import openai
 from orchestrator.providers.base import Deadline, Quoting
+from orchestrator.providers.openai_answers import ShownModel
 from orchestrator.providers.openai_forms import model_of
 from orchestrator.providers.transport import shared_client
 from orchestrator.sandbox import Fault, SandboxSettings
@@ -164,7 +164,7 @@ async def test_what_is_told_of_a_base_models_last_day(tmp_path: Path) -> None:
     fireworks = await bench.provider().find_model(bench.base_model)
     assert fireworks == RemoteModel(id=bench.base_model, tunable=True, shutdown=date(2027, 3, 1))
     ends = {"fine_tune": 1_790_000_000, "inference": 1_800_000_000}
-    azure = model_of(Model.construct(id="m", capabilities={"fine_tune": True}, deprecation=ends))
+    azure = model_of(ShownModel(id="m", capabilities={"fine_tune": True}, deprecation=ends))
     assert azure == RemoteModel(id="m", tunable=True, shutdown=date(2027, 1, 15))
 
 

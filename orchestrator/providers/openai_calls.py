@@ -1,0 +1,187 @@
+"""Calls of one account to a server that speaks OpenAI's API, and what goes wrong with them.
+
+What creates or changes something goes through the SDK. Reads, which are most of all calls, leave it out: the same
+request takes half the CPU without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import Any, Final
+
+import httpx2
+import msgspec
+import openai
+
+from orchestrator.core.account import Account
+from orchestrator.core.errors import ProviderError, ProviderUnavailable, UnknownOutcome
+from orchestrator.core.secret import Redactor, Secret
+from orchestrator.providers.base import Deadline
+from orchestrator.providers.failures import Codes, Details, error_class, retry_after
+from orchestrator.providers.openai_answers import Page, Shown
+from orchestrator.providers.transport import DeadlinePassed, sending_before
+
+CALL_SECONDS: Final = 60.0  # a read that takes longer is given up and tried again
+PAGE: Final = 100
+
+Sdk = Callable[[str], openai.AsyncOpenAI]
+"""The SDK's client for the servers at a base URL."""
+
+
+def sdk_of(http: httpx2.AsyncClient) -> Sdk:
+    """The SDK on this HTTP client, one client for each base URL: a client for each account costs half a millisecond.
+
+    It has no key, nothing of the environment, and tries nothing again.
+    """
+    base = openai.AsyncOpenAI(api_key="unused", base_url="https://unused.invalid", http_client=http, max_retries=0)
+
+    @cache
+    def sdk(base_url: str) -> openai.AsyncOpenAI:
+        made = base.with_options(base_url=base_url, max_retries=0)
+        # Set, not passed: the SDK takes OPENAI_ORG_ID and OPENAI_PROJECT_ID of the environment for a missing one.
+        made.organization = made.project = None
+        return made
+
+    return sdk
+
+
+class Calls:
+    """One account's calls below `base_url`. Every failure leaves as a `ProviderError`.
+
+    `sdk` knows no key: it is given `headers` with each call.
+    """
+
+    def __init__(
+        self,
+        http: httpx2.AsyncClient,
+        sdk: Sdk,
+        account: Account,
+        *,
+        base_url: str,
+        key: Secret,
+        redact: Redactor,
+        codes: Codes,
+    ) -> None:
+        self._http = http
+        self._sdk = sdk
+        self._account = account
+        self._base_url = base_url.rstrip("/")
+        self._key = key
+        self._redact = redact
+        self._codes = codes
+
+    @property
+    def sdk(self) -> openai.AsyncOpenAI:
+        return self._sdk(self._base_url)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Who is calling. Made for each call: ten thousand accounts would keep as many."""
+        made = {"Authorization": f"Bearer {self._key.reveal()}"}
+        if self._account.organization:
+            made["OpenAI-Organization"] = self._account.organization
+        if self._account.project:
+            made["OpenAI-Project"] = self._account.project
+        return made
+
+    async def get(self, path: str, **query: str) -> httpx2.Response:
+        """One read, as the server answers it."""
+        request = httpx2.Request(
+            "GET",
+            self._base_url + path,
+            params=query or None,
+            headers={"Accept": "application/json", "User-Agent": self.sdk.user_agent, **self.headers},
+            extensions={"timeout": self._http.timeout.as_dict()},
+        )
+        answer = await self._http.send(request)
+        if not answer.is_success:
+            raise _refusal(answer)
+        return answer
+
+    async def pages(
+        self, path: str, decoder: msgspec.json.Decoder[Page[Shown]], **query: str
+    ) -> AsyncIterator[Shown]:
+        """Every item of a list. A cursor that comes back is an error here; the SDK's own pager would never end."""
+        seen: set[str] = set()
+        while True:
+            async with self.reading():
+                page = decoder.decode((await self.get(path, **query, limit=str(PAGE))).content)
+            for item in page.data or ():
+                yield item
+            if not page.has_more or not page.data:
+                return
+            query["after"] = after = page.data[-1].id
+            if after in seen:
+                raise ProviderUnavailable(
+                    f"the provider's list does not go on after {after}",
+                    hint="Report it to the provider: paging repeats itself. It is tried again.",
+                    account=self._account.name,
+                )
+            seen.add(after)
+
+    @asynccontextmanager
+    async def reading(self, seconds: float = CALL_SECONDS) -> AsyncIterator[None]:
+        """Calls that may be repeated."""
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except (openai.APIError, httpx2.HTTPError, TimeoutError, ValueError) as error:
+            raise self._translate(error) from error
+
+    @asynccontextmanager
+    async def creating(self, deadline: Deadline) -> AsyncIterator[None]:
+        """A call that costs or creates something: sent before the deadline, and once."""
+        try:
+            with sending_before(deadline):
+                async with asyncio.timeout(max(deadline.left, 0)):
+                    yield
+        except (openai.APIError, TimeoutError, ValueError) as error:
+            known = self._translate(error)
+            if isinstance(error.__cause__, DeadlinePassed):
+                raise known from error
+            if isinstance(known, ProviderUnavailable):
+                raise UnknownOutcome(
+                    f"the answer was lost: {known.message}",
+                    account=self._account.name,
+                    request_id=known.request_id,
+                ) from error
+            raise known from error
+
+    def _translate(self, error: Exception) -> ProviderError:
+        """Every failure of this API, as an error of ours."""
+        if not isinstance(error, openai.APIStatusError):
+            cause = error.__cause__ if isinstance(error, openai.APIError) and error.__cause__ else error
+            text = f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
+            return ProviderUnavailable(
+                self._redact(f"no answer from the provider ({text})"), account=self._account.name
+            )
+        details: Details = {
+            "account": self._account.name,
+            "request_id": error.request_id,
+            "code": error.code,
+            "retry_after": retry_after(error.response.headers),
+        }
+        kind = error_class(error.status_code, error.code, self._codes)
+        return kind(self._redact(_message_of(error)), **details)
+
+
+def _refusal(answer: httpx2.Response) -> openai.APIStatusError:
+    """The SDK's error for an answer that is no success."""
+    try:
+        body: Any = answer.json()
+    except ValueError:
+        body = answer.text
+    if isinstance(body, dict):
+        body = body.get("error", body)
+    return openai.APIStatusError(f"Error code: {answer.status_code}", response=answer, body=body)
+
+
+def _message_of(error: openai.APIStatusError) -> str:
+    """What the server says is wrong."""
+    body = error.body
+    said = body.get("message") if isinstance(body, dict) else None
+    text = str(said or error.message)
+    return f"{error.status_code} {error.code}: {text}" if error.code else f"{error.status_code}: {text}"

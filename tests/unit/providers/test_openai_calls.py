@@ -1,0 +1,59 @@
+from typing import Any
+
+import httpx2
+import pytest
+
+from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.secret import Redactor, Secret
+from orchestrator.providers.openai import OpenAIProvider, connector
+
+JOB = {"id": "ftjob-1", "status": "running", "model": "m", "training_file": "file-1"}
+
+
+class Server:
+    """Answers every call with a running job, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[httpx2.Request] = []
+        self.connect = connector(httpx2.AsyncClient(transport=httpx2.MockTransport(self._answer)), Redactor())
+
+    def provider(self, name: str, **known: Any) -> OpenAIProvider:
+        account = Account(name=name, provider=ProviderName.OPENAI, api_key="env:KEY", **known)
+        provider = self.connect(account, Secret(f"key-of-{name}"))
+        assert isinstance(provider, OpenAIProvider)
+        return provider
+
+    @property
+    def callers(self) -> list[tuple[str | None, ...]]:
+        """Key, organisation and project of each call."""
+        names = ("authorization", "openai-organization", "openai-project")
+        return [tuple(asked.headers.get(name) for name in names) for asked in self.asked]
+
+    def _answer(self, request: httpx2.Request) -> httpx2.Response:
+        self.asked.append(request)
+        return httpx2.Response(200, json=JOB)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Server:
+    monkeypatch.setenv("OPENAI_API_KEY", "somebody")
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-somebody")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-somebody")
+    return Server()
+
+
+async def test_a_call_is_the_accounts_own_with_the_sdk_and_without_it(server: Server) -> None:
+    one, other = server.provider("one", organization="org-1", project="proj-1"), server.provider("other")
+    await one.cancel_job("ftjob-1")  # by the SDK, and then a read without it
+    await other.cancel_job("ftjob-1")
+    first, second = ("Bearer key-of-one", "org-1", "proj-1"), ("Bearer key-of-other", None, None)
+    assert server.callers == [first, first, second, second]
+
+
+async def test_a_read_is_what_the_sdk_would_send_and_no_more(server: Server) -> None:
+    provider = server.provider("one", base_url="https://far.example/v1/")
+    await provider.get_job("ftjob/1?")
+    [asked] = server.asked
+    assert (asked.method, str(asked.url)) == ("GET", "https://far.example/v1/fine_tuning/jobs/ftjob%2F1%3F")
+    assert asked.headers["user-agent"].startswith("AsyncOpenAI/")
+    assert asked.extensions["timeout"]["read"] is not None
