@@ -64,6 +64,7 @@ bench: install
 	PYTHONPATH=. $(BIN)/python benchmarks/accounts.py --accounts 1000 --rounds 3
 	PYTHONPATH=. $(BIN)/python benchmarks/status.py --jobs 10000 --seconds 20
 	PYTHONPATH=. $(BIN)/python benchmarks/start.py --open 10000 --finished 100000
+	PYTHONPATH=. $(BIN)/python benchmarks/throughput.py --megabytes 128 --rounds 2
 	PYTHONPATH=. $(BIN)/python benchmarks/idle.py --jobs 10000 --seconds 120
 
 # CI gets a browser where it can; elsewhere the dashboard's tests are skipped with a reason.

@@ -103,11 +103,11 @@ class _Part(io.RawIOBase):
         self._whole.seek(self._start + self._at)
         return self._at
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        data = self._whole.read(min(len(buffer), self._length - self._at))
-        buffer[: len(data)] = data
+    def read(self, size: int = -1) -> bytes:  # not by way of readinto, which would copy everything twice
+        left = self._length - self._at
+        data = self._whole.read(left if size < 0 else min(size, left))
         self._at += len(data)
-        return len(data)
+        return data
 
 
 class _Marked(io.RawIOBase):
