@@ -8,7 +8,7 @@ from orchestrator.status.access import tokens
 from orchestrator.status.account import AccountLine, AccountView, Entry, RunJob, list_accounts, read_account, read_job
 from orchestrator.status.asking import Asked, asked
 from orchestrator.status.curves import curves, losses_of_job
-from orchestrator.status.document import Document, encode
+from orchestrator.status.document import Document
 from orchestrator.status.happened import Line, events_after, newest_event
 from orchestrator.status.history import DatasetRow, DatasetView, RunLine, list_datasets, list_runs, read_dataset
 from orchestrator.status.listing import HELD, Cause, Glance, Listing, Share, glance, list_jobs
@@ -43,7 +43,6 @@ __all__ = [
     "asked",
     "curves",
     "deliveries",
-    "encode",
     "events_after",
     "glance",
     "iso",

@@ -21,7 +21,7 @@ class Asked:
 
 async def asked(database: Database, verb: Verb, selection: Selection, now: float) -> Asked:
     """The accounts of the current run that the selection means and the verb would change."""
-    async with database.read() as connection:
+    async with database.survey() as connection:
         run = await runs.current(connection)
         marks = await selected.marks(connection, run, selection, now) if run else []
     meant = [mark for mark in marks if applies(verb, mark.state, held=mark.held, kind=mark.kind)]

@@ -12,7 +12,7 @@ from orchestrator.store.database import Database
 
 async def losses_of_job(database: Database, job: str) -> list[Loss]:
     """The job's curve, by step."""
-    async with database.read() as connection:
+    async with database.survey() as connection:
         return await losses.of_job(connection, JobId(job))
 
 
@@ -20,6 +20,6 @@ async def curves(
     database: Database, selection: Selection, now: float, *, run_id: str | None = None, limit: int
 ) -> dict[str, list[Loss]]:
     """The curves of the first `limit` jobs of the run that are meant and have one, by account."""
-    async with database.read() as connection:
+    async with database.survey() as connection:
         run = await find_run(connection, run_id)
         return await selected.curves(connection, run, selection, now, limit=limit) if run else {}

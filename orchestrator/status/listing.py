@@ -85,7 +85,7 @@ class Glance:
 
 async def glance(database: Database, now: float, *, run_id: str | None = None) -> Glance | None:
     """The current run, or the one with this id; None when there is none."""
-    async with database.read() as connection:
+    async with database.survey() as connection:
         run = await find_run(connection, run_id)
         if run is None:
             return None
@@ -117,7 +117,7 @@ async def list_jobs(
 
     `after` is the `next` of the page before; `skip` leaves out that many.
     """
-    async with database.read() as connection:
+    async with database.survey() as connection:
         run = await find_run(connection, run_id)
         if run is None:
             return None

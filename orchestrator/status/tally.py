@@ -37,7 +37,7 @@ class Tally:
 
 async def tally(database: Database, now: float) -> Tally:
     """As it is now."""
-    async with database.read() as connection:
+    async with database.survey() as connection:
         due, since = await tallies.due(connection, now)
         alive = len(await replicas.live(connection, now))
         whole = Tally(due=due, oldest_due=0.0 if since is None else now - since, replicas=alive)

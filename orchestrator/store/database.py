@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -63,12 +63,16 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection to look with."""
-        try:
+        with self._noticing():
             async with self._engine.read() as connection:
                 yield connection
-        except UNREACHABLE as error:
-            self.outage.begin(error)
-            raise
+
+    @asynccontextmanager
+    async def survey(self) -> AsyncIterator[AsyncConnection]:
+        """A connection to look over a whole run with: others get their turn meanwhile."""
+        with self._noticing():
+            async with self._engine.survey() as connection:
+                yield connection
 
     async def mark(self) -> object:
         """Equal to an earlier one only if nothing was committed in between, by whoever it may be."""
@@ -76,11 +80,8 @@ class Database:
 
     async def write(self, change: Change[T]) -> T:
         """Run a change in a transaction, perhaps together with others; returns after the commit."""
-        try:
+        with self._noticing():
             result = await self._writer(change)
-        except UNREACHABLE as error:
-            self.outage.begin(error)
-            raise
         self.outage.end()
         return result
 
@@ -111,6 +112,14 @@ class Database:
         """Finish what is being written and let go."""
         await self._writer.close()
         await self._engine.dispose()
+
+    @contextmanager
+    def _noticing(self) -> Iterator[None]:
+        try:
+            yield
+        except UNREACHABLE as error:
+            self.outage.begin(error)
+            raise
 
     async def _upgrade(self) -> str | None:
         engine = make_engine(self._url, patient=True)

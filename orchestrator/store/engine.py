@@ -15,6 +15,7 @@ from orchestrator.core.errors import ConfigError
 
 T = TypeVar("T")
 BUSY_MILLISECONDS = 5000
+SURVEYS = 3  # at once; fewer than the pool has connections, because whoever finds none there stops the event loop
 WRITE_LOCK = 0x6F726368  # "orch": the advisory lock of whoever writes
 CONNECT_SECONDS = 5.0
 COMMAND_SECONDS = 15.0  # longer than the server's own limits: it ends a wait for a server that is gone
@@ -31,6 +32,9 @@ class Engine(Protocol):
 
     def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """A connection to look with."""
+
+    def survey(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A connection for queries that take their time."""
 
     def write(self, **options: Any) -> AbstractAsyncContextManager[AsyncConnection]:
         """The only transaction that writes, with execution options; committed at the end."""
@@ -52,7 +56,8 @@ def make_engine(url: str, *, patient: bool = False) -> Engine:
 class SqliteEngine:
     """SQLite, called on the event loop's own thread: a query takes less time there than the way to another thread.
 
-    Only what may wait is done elsewhere: for another process's lock, and for the disk at the commit.
+    Only what may take long is done elsewhere: waiting for another process's lock or for the disk at the commit, and
+    looking over a whole run.
     """
 
     def __init__(self, url: str) -> None:
@@ -62,11 +67,18 @@ class SqliteEngine:
         event.listen(self._engine, "connect", _configure)
         event.listen(self._engine, "begin", _begin)
         self._watcher: PoolProxiedConnection | None = None
+        self._surveys = asyncio.Semaphore(SURVEYS)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         with self._engine.connect() as connection:
             yield cast(AsyncConnection, _Inline(connection))
+
+    @asynccontextmanager
+    async def survey(self) -> AsyncIterator[AsyncConnection]:
+        async with self._surveys:
+            with self._engine.connect() as connection:
+                yield cast(AsyncConnection, _Aside(connection))
 
     @asynccontextmanager
     async def write(self, **options: Any) -> AsyncIterator[AsyncConnection]:
@@ -99,6 +111,21 @@ class _Inline:
 
     async def run_sync(self, work: Callable[..., T], *arguments: Any) -> T:
         return work(self.sync_connection, *arguments)
+
+
+class _Aside(_Inline):
+    """The same in another thread, results included."""
+
+    async def execute(self, *arguments: Any, **options: Any) -> Any:
+        query = asyncio.create_task(asyncio.to_thread(self._whole, *arguments, **options))
+        try:
+            return await asyncio.shield(query)
+        except asyncio.CancelledError:
+            await asyncio.wait({query})  # the connection goes back to the others
+            raise
+
+    def _whole(self, *arguments: Any, **options: Any) -> Any:
+        return self.sync_connection.execute(*arguments, **options).freeze()()
 
 
 def _configure(connection: Any, _record: Any) -> None:
@@ -146,6 +173,8 @@ class PostgresEngine:
     async def read(self) -> AsyncIterator[AsyncConnection]:
         async with self._looking.connect() as connection:
             yield connection
+
+    survey = read
 
     @asynccontextmanager
     async def write(self, **options: Any) -> AsyncIterator[AsyncConnection]:

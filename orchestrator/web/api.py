@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import Any
 
@@ -68,8 +69,8 @@ class Api:
         problem = (await self._program.health()).problem
         body = await self._program.call(self._document.read, problem, self._program.now())
         if body is not self._told[0]:
-            self._told = body, etag(body)
-        tag = self._told[1]
+            self._told = body, await asyncio.to_thread(etag, body)
+        body, tag = self._told
         return unchanged(request, tag, "no-cache") or Response(
             body, media_type="application/json", headers={"ETag": tag, "Cache-Control": "no-cache"}
         )

@@ -24,7 +24,6 @@ from orchestrator.status import (
     Share,
     Status,
     as_json,
-    encode,
     glance,
     list_jobs,
 )
@@ -180,7 +179,7 @@ class Service:
 
     async def _call(self, ask: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
         if getattr(ask, "__func__", None) is Document.read:
-            return encode(msgspec.json.encode(as_json(await self._look())), arguments[0])
+            return msgspec.json.encode(as_json(await self._look()) | {"problem": arguments[0]})
         if ask is glance and glance not in self.answers:
             return glance_of(await self._look())
         if ask is list_jobs:

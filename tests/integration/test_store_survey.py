@@ -1,0 +1,40 @@
+"""A look over a whole run lets others have their turn, whatever becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from sqlalchemy import text
+
+from orchestrator.store.database import Database
+
+SLOW = text(
+    "WITH RECURSIVE counted(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < 1000000) "
+    "SELECT count(*) AS total FROM counted"
+)
+
+
+async def slowly(database: Database) -> int:
+    async with database.survey() as connection:
+        total: int = (await connection.execute(SLOW)).scalar_one()
+    return total
+
+
+async def test_others_get_their_turn_while_it_looks(database: Database) -> None:
+    looking = asyncio.create_task(slowly(database))
+    turns = 0
+    while not looking.done():
+        await asyncio.sleep(0.001)
+        turns += 1
+    assert looking.result() == 1_000_000
+    assert turns > 5
+
+
+async def test_one_that_is_given_up_leaves_its_connection_in_order(database: Database) -> None:
+    looking = asyncio.create_task(slowly(database))
+    await asyncio.sleep(0.01)
+    looking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await looking
+    assert await asyncio.gather(*(slowly(database) for _ in range(5))) == [1_000_000] * 5
