@@ -17,6 +17,7 @@ T = TypeVar("T")
 BUSY_MILLISECONDS = 5000
 SURVEYS = 3  # at once; fewer than the pool has connections, because whoever finds none there stops the event loop
 WRITE_LOCK = 0x6F726368  # "orch": the advisory lock of whoever writes
+CONNECTIONS = 10  # of a process; they stay, for the server takes longer to open one than to answer fifty queries
 CONNECT_SECONDS = 5.0
 COMMAND_SECONDS = 15.0  # longer than the server's own limits: it ends a wait for a server that is gone
 LIMITS = {  # milliseconds
@@ -159,7 +160,9 @@ class PostgresEngine:
             "server_settings": {"application_name": "orchestrator", "jit": "off", **limits},
         }
         try:
-            self._engine = create_async_engine(url, pool_size=5, max_overflow=5, connect_args=arguments)
+            self._engine = create_async_engine(
+                url, pool_size=CONNECTIONS, max_overflow=0, pool_use_lifo=True, connect_args=arguments
+            )
         except ModuleNotFoundError as error:
             raise ConfigError(
                 f"PostgreSQL needs the package {error.name}, which is not installed",
