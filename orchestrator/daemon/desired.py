@@ -18,7 +18,8 @@ from orchestrator.core.moderation import Moderation
 from orchestrator.core.plan import SILENCE, Heard, Known, Plan, make_plan
 from orchestrator.core.price import Quote, by_price_file
 from orchestrator.core.secret import Redactor, Secret
-from orchestrator.dataset import Rules, build, encodings, load_prices
+from orchestrator.dataset import Rules, load_prices
+from orchestrator.dataset.apart import build_apart
 from orchestrator.sources.accounts import AccountsFile, read_accounts
 from orchestrator.sources.secrets import follow, resolve_all
 from orchestrator.sources.targets import references
@@ -83,8 +84,7 @@ def read_desired(accounts_file: Path, datasets: Path, prices_file: Path | None, 
     keys = resolve_all(file.accounts, base=file.folder, redact=redact)
     secrets = follow(list(references(file.accounts, file.targets)), base=file.folder, redact=redact)
     prices = load_prices(prices_file)
-    built = build(file.dataset, datasets, rules_of(file))
-    encodings.forget()
+    built = build_apart(file.dataset, datasets, rules_of(file))
     return Desired(
         file=file,
         keys=keys,

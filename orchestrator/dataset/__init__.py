@@ -3,7 +3,7 @@
 The way of the data: files → decoding → reading (formats) → checks → canonical → files named by their hash. Whatever
 is on disk becomes an example or a finding; nothing is dropped silently and nothing raises but `DatasetError`. The
 room streams: it never holds the dataset in memory. It opens no network connection and keeps no state; callers run it
-in a thread.
+in a thread, and the service in a process of its own (`apart`).
 """
 
 from orchestrator.dataset.building import Built, build

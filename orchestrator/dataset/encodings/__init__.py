@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
+from io import BytesIO
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
@@ -72,14 +73,8 @@ def counter(name: str) -> Callable[[str], int]:
     return lambda text: len(fast(text.encode("utf-8", "replace")))
 
 
-def forget() -> None:
-    """Give the tables' memory back, some 80 MB: a service counts once and then runs for months."""
-    counter.cache_clear()
-    load.cache_clear()
-
-
 def _ranks(name: str) -> dict[bytes, int]:
-    rows = (line.split() for line in _rank_file(name).splitlines())
+    rows = (line.split() for line in BytesIO(_rank_file(name)))  # one at a time: there are 200,000
     return {b64decode(token): int(rank) for token, rank in rows}
 
 

@@ -1,0 +1,74 @@
+"""Apart: the dataset is built in a process of its own, so that no service keeps the memory of chats and tokenizers.
+
+What is to be done goes in by stdin and what came of it out by stdout, both pickled. The process ends with the one
+that started it.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from orchestrator.core.errors import DatasetError, OrchestratorError
+from orchestrator.dataset.building import Built, build
+from orchestrator.dataset.rules import Rules
+
+COMMAND = (sys.executable, "-P", "-m", __name__)
+
+
+def build_apart(path: Path, into: Path, rules: Rules) -> Built:
+    """As `build`. Raises DatasetError also when the process was killed."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen(
+        COMMAND,
+        bufsize=0,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+        process_group=0,  # Ctrl-C is for the parent to deal with
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with suppress(BrokenPipeError):
+            process.stdin.write(pickle.dumps((path, into, rules)))
+        answer = process.stdout.read()
+    if process.returncode:
+        raise _cut_off(path, process.returncode)
+    outcome: Built | Exception = pickle.loads(answer)
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def _cut_off(path: Path, code: int) -> DatasetError:
+    how = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
+    return DatasetError(
+        f"{path} could not be checked: the process that did it {how}",
+        hint="See whether the system ran out of memory, and what stands before this on stderr.",
+    )
+
+
+def main() -> None:
+    """The other process."""
+    path, into, rules = pickle.load(sys.stdin.buffer)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    outcome: Built | Exception
+    try:
+        outcome = build(path, into, rules)
+    except (OrchestratorError, OSError) as error:
+        outcome = error
+    sys.stdout.buffer.write(pickle.dumps(outcome))
+
+
+def _end_with_parent() -> None:
+    os.read(0, 1)  # nothing more is ever written: it returns when the parent is gone
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""The dataset built in a process of its own: the same outcome, and a clean word when that process is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.errors import DatasetError
+from orchestrator.dataset import Rules, apart, build
+from orchestrator.dataset.apart import COMMAND, build_apart
+
+RULES = Rules(minimum_examples=1, validation_fraction=0.5, seed=7)
+
+
+@pytest.fixture
+def chats(tmp_path: Path) -> Path:
+    folder = tmp_path / "chats"
+    folder.mkdir()
+    for number in range(4):
+        said = [{"role": "user", "content": f"Hello {number}"}, {"role": "assistant", "content": f"Ahoj {number}."}]
+        (folder / f"{number}.json").write_text(json.dumps({"messages": said}))
+    return folder
+
+
+def test_it_comes_to_the_same(chats: Path, tmp_path: Path) -> None:
+    into = tmp_path / "datasets"
+
+    assert build_apart(chats, into, RULES) == build(chats, into, RULES)
+
+
+def test_what_is_wrong_with_the_chats_is_told_with_every_finding(chats: Path, tmp_path: Path) -> None:
+    (chats / "bad.json").write_text("{")
+    with pytest.raises(DatasetError) as here:
+        build(chats, tmp_path, RULES)
+
+    with pytest.raises(DatasetError) as apart:
+        build_apart(chats, tmp_path, RULES)
+
+    assert (apart.value.message, apart.value.hint) == (here.value.message, here.value.hint)
+    assert apart.value.findings == here.value.findings
+
+
+def test_what_the_system_refuses_is_told_as_it_would_be_here(chats: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(FileExistsError):
+        build_apart(chats, tmp_path / "file", RULES)
+
+
+def test_a_process_that_is_killed_is_explained(chats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "COMMAND", (sys.executable, "-S", "-c", "import os; os.kill(os.getpid(), 9)"))
+
+    with pytest.raises(DatasetError, match=r"chats could not be checked: .* was killed by signal 9") as raised:
+        build_apart(chats, tmp_path, RULES)
+
+    assert "memory" in raised.value.hint
+
+
+def test_it_ends_with_the_process_that_started_it(chats: Path, tmp_path: Path) -> None:
+    os.mkfifo(chats / "endless.jsonl")  # nobody ever writes into it
+    with subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(pickle.dumps((chats, tmp_path, RULES)))
+
+        process.stdin.close()  # as the system does when the parent is killed
+
+        assert process.wait(60) == 1
