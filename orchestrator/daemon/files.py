@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
+from functools import lru_cache
 from hashlib import file_digest
 from pathlib import Path
+from typing import NamedTuple, Self
 
 from orchestrator.core.capabilities import Capabilities, goes_in_parts
 from orchestrator.core.dataset import Part, remote_name
 from orchestrator.core.errors import DatasetChanged
 from orchestrator.daemon.notes import JobNotes
 from orchestrator.providers.base import FileToSend
+from orchestrator.providers.hashes import Hashes
 from orchestrator.store import jobs, runs
 from orchestrator.store.database import Database
 
@@ -20,13 +21,27 @@ STRETCH = 40_000_000  # bytes of a file in parts that one attempt is given time 
 SMALL = 8_000_000  # bytes that are hashed sooner than another thread has begun
 
 
+class _Untouched(NamedTuple):
+    """A file as it was at one time: once it is touched it is another."""
+
+    path: Path
+    changed_ns: int
+    size: int
+    inode: int
+
+    @classmethod
+    def at(cls, path: Path) -> Self:
+        stat = path.stat()
+        return cls(path, stat.st_mtime_ns, stat.st_size, stat.st_ino)
+
+
 class Files:
-    """The datasets' files in a folder. Each is hashed once, as long as it is not touched."""
+    """The datasets' files in a folder. Each is hashed once for all jobs, as long as it is not touched."""
 
     def __init__(self, database: Database, folder: Path) -> None:
         self._database = database
         self._folder = folder
-        self._hashed: dict[str, tuple[os.stat_result, str]] = {}
+        self._hashes = Hashes(_sha256)
 
     async def of_job(self, loaded: jobs.Loaded) -> list[FileToSend]:
         """What the job is trained on, and with what it is validated. Raises DatasetChanged."""
@@ -39,19 +54,12 @@ class Files:
 
     async def _check(self, part: Part) -> None:
         try:
-            found = await self._sha256(part.path)
+            file = _Untouched.at(part.path)
+            found = _sha256(file) if file.size < SMALL else await self._hashes.of(file)
         except OSError as error:
             raise DatasetChanged(f"the dataset's file {part.path} cannot be read: {error.strerror}") from error
         if found != part.sha256:
             raise DatasetChanged(f"the dataset's file {part.path} has other bytes than were planned")
-
-    async def _sha256(self, path: Path) -> str:
-        stat = path.stat()  # noqa: ASYNC240 - sooner done than handed to another thread
-        known, digest = self._hashed.get(path.name, (None, ""))
-        if known is None or _touched(known, stat):
-            digest = _digest(path) if stat.st_size < SMALL else await asyncio.to_thread(_digest, path)
-            self._hashed[path.name] = stat, digest
-        return digest
 
     def _to_send(self, part: Part, loaded: jobs.Loaded) -> FileToSend:
         return FileToSend(
@@ -71,10 +79,7 @@ def sending_seconds(files: list[FileToSend], offers: Capabilities) -> float:
     return sum(sizes) / SLOWEST_UPLOAD
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
-
-
-def _touched(before: os.stat_result, now: os.stat_result) -> bool:
-    return (before.st_mtime_ns, before.st_size, before.st_ino) != (now.st_mtime_ns, now.st_size, now.st_ino)
+@lru_cache(maxsize=16)
+def _sha256(file: _Untouched) -> str:
+    with file.path.open("rb") as handle:
+        return file_digest(handle, "sha256").hexdigest()

@@ -23,6 +23,7 @@ from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteF
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.base import Connect, Deadline, FileToSend, JobOrder
 from orchestrator.providers.cancelling import cancelled
+from orchestrator.providers.hashes import Hashes
 from orchestrator.providers.openai_answers import CHECKPOINTS, EVENTS, FILE, FILES, JOB, JOBS, MODEL, ShownEvent
 from orchestrator.providers.openai_calls import Calls, sdk_of
 from orchestrator.providers.openai_dialects import DIALECTS, Dialect
@@ -49,12 +50,13 @@ MODERATION_MODEL: Final = "omni-moderation-latest"
 def connector(http: httpx2.AsyncClient, redact: Redactor) -> Connect:
     """How accounts of these dialects are connected: one HTTP client, a key each, none from the environment."""
     sdk = sdk_of(http)
+    md5s = Hashes(md5_of)
 
     def connect(account: Account, key: Secret) -> OpenAIProvider:
         dialect = DIALECTS[account.provider]
         address = account.base_url or dialect.base_url or ""
         calls = Calls(http, sdk, account, base_url=address, key=key, redact=redact, codes=dialect.codes)
-        return OpenAIProvider(account, dialect, calls)
+        return OpenAIProvider(account, dialect, calls, md5s)
 
     return connect
 
@@ -62,10 +64,11 @@ def connector(http: httpx2.AsyncClient, redact: Redactor) -> Connect:
 class OpenAIProvider:
     """One account at OpenAI or at a server that speaks its API."""
 
-    def __init__(self, account: Account, dialect: Dialect, calls: Calls) -> None:
+    def __init__(self, account: Account, dialect: Dialect, calls: Calls, md5s: Hashes[FileToSend]) -> None:
         self._account = account
         self._dialect = dialect
         self._calls = calls
+        self._md5s = md5s
 
     @property
     def capabilities(self) -> Capabilities:
@@ -186,10 +189,10 @@ class OpenAIProvider:
         try:
             with sending_before(deadline):
                 async with self._calls.reading(max(deadline.left, 0)):
-                    upload, resumed = await send_parts(self._calls, wanted, deadline, self._dialect.part_bytes)
-            digest = await asyncio.to_thread(md5_of, wanted)
+                    parts = send_parts(self._calls, wanted, deadline, self._dialect.part_bytes)
+                    (upload, resumed), md5 = await asyncio.gather(parts, self._md5s.of(wanted))
             async with self._calls.creating(deadline):
-                return file_of(await complete(self._calls, wanted, upload, deadline, resumed=resumed, md5=digest))
+                return file_of(await complete(self._calls, wanted, upload, deadline, resumed=resumed, md5=md5))
         except Unfinished as error:
             raise NotReady(str(error), account=self._account.name) from error
 

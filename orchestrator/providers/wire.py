@@ -8,8 +8,6 @@ import os
 from codecs import BOM_UTF8
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
-from threading import Lock
 from typing import BinaryIO, cast
 
 from orchestrator.core.capabilities import Capabilities
@@ -17,8 +15,6 @@ from orchestrator.core.errors import RequestRejected, TemporaryError
 from orchestrator.providers.base import FileToSend
 
 CHUNK = 256 * 1024
-
-_reading = Lock()
 
 
 @contextmanager
@@ -46,9 +42,9 @@ def open_part(wanted: FileToSend, start: int, length: int) -> Iterator[BinaryIO]
 
 
 def md5_of(wanted: FileToSend) -> str:
-    """The MD5 of all that is sent. Reads the whole file, once for all accounts: call it from a thread."""
-    with _reading:
-        return _md5_of(wanted)
+    """The MD5 of all that is sent. Reads the whole file: call it from a thread, and once for all accounts."""
+    with open_to_send(wanted) as handle:
+        return hashlib.file_digest(handle, _md5).hexdigest()  # type: ignore[arg-type]
 
 
 async def chunks(wanted: FileToSend) -> AsyncIterator[bytes]:
@@ -67,12 +63,6 @@ def check_size(wanted: FileToSend, offers: Capabilities, account: str) -> None:
             hint="Make the dataset smaller, or train it at a provider that takes larger files.",
             account=account,
         )
-
-
-@lru_cache(maxsize=4)
-def _md5_of(wanted: FileToSend) -> str:
-    with open_to_send(wanted) as handle:
-        return hashlib.file_digest(handle, _md5).hexdigest()  # type: ignore[arg-type]
 
 
 def _md5() -> hashlib._Hash:

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from orchestrator.providers.hashes import Hashes
+
+
+class Slow:
+    """Counts how often it is asked, and answers when it may."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.may = Event()
+
+    def __call__(self, key: str) -> str:
+        self.asked.append(key)
+        self.may.wait(30)
+        return f"hash of {key}"
+
+
+async def test_twenty_who_ask_at_once_cost_one_computation() -> None:
+    slow = Slow()
+    hashes = Hashes(slow)
+    asking = [asyncio.create_task(hashes.of("a")) for _ in range(20)]
+    await asyncio.sleep(0)
+    slow.may.set()
+    assert set(await asyncio.gather(*asking)) == {"hash of a"}
+    assert await hashes.of("b") == "hash of b"
+    assert await hashes.of("a") == "hash of a"
+    assert slow.asked == ["a", "b"]
+
+
+async def test_one_who_no_longer_waits_takes_it_from_nobody() -> None:
+    slow = Slow()
+    hashes = Hashes(slow)
+    first, second = asyncio.create_task(hashes.of("a")), asyncio.create_task(hashes.of("a"))
+    await asyncio.sleep(0)
+    first.cancel()
+    with suppress(asyncio.CancelledError):
+        await first
+    slow.may.set()
+    assert await second == "hash of a"
+    assert slow.asked == ["a"]
+
+
+async def test_a_failure_is_told_and_not_remembered(tmp_path: Path) -> None:
+    hashes: Hashes[Path] = Hashes(Path.read_text)
+    with pytest.raises(FileNotFoundError):
+        await hashes.of(tmp_path / "a")
+    (tmp_path / "a").write_text("there now")
+    assert await hashes.of(tmp_path / "a") == "there now"
