@@ -32,12 +32,12 @@ class Outcome:
     losses: tuple[Loss, ...] = ()
     pin: Values | None = None
 
-    def cleaned(self, redact: Callable[[str], str]) -> Outcome:
-        """The same without keys in what a provider said."""
+    def cleaned(self, redact: Callable[[str], str], *, replica: str) -> Outcome:
+        """The same without keys in what a provider said, brought about by this replica."""
         job = self.job
         return replace(
             self,
-            job=replace(job, failure=job.failure and job.failure.cleaned(redact)),
+            job=replace(job, failure=job.failure and job.failure.cleaned(redact), replica=replica),
             failure=self.failure and self.failure.cleaned(redact),
         )
 

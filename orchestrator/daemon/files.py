@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from orchestrator.core.capabilities import Capabilities, goes_in_parts
-from orchestrator.core.dataset import Part, remote_name
+from orchestrator.core.dataset import Dataset, Part, remote_name
 from orchestrator.core.errors import DatasetChanged
 from orchestrator.daemon.notes import JobNotes
 from orchestrator.providers.base import FileToSend
@@ -42,15 +42,21 @@ class Files:
         self._database = database
         self._folder = folder
         self._hashes = Hashes(_sha256)
+        self._known: dict[str, Dataset] = {}  # by hash, so none of them ever changes
 
     async def of_job(self, loaded: jobs.Loaded) -> list[FileToSend]:
         """What the job is trained on, and with what it is validated. Raises DatasetChanged."""
-        async with self._database.read() as connection:
-            dataset = await runs.load_dataset(connection, loaded.run.dataset_sha256, self._folder)
+        dataset = await self._dataset(loaded.run.dataset_sha256)
         parts = [part for part in (dataset.training, dataset.validation) if part is not None]
         for part in parts:
             await self._check(part)
         return [self._to_send(part, loaded) for part in parts]
+
+    async def _dataset(self, sha256: str) -> Dataset:
+        if (known := self._known.get(sha256)) is None:
+            async with self._database.read() as connection:
+                known = self._known[sha256] = await runs.load_dataset(connection, sha256, self._folder)
+        return known
 
     async def _check(self, part: Part) -> None:
         try:

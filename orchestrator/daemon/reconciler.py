@@ -256,8 +256,7 @@ class Reconciler:
         brought is recorded also when a cancel was asked meanwhile; an intent never is.
         """
         at = self._clock.now()
-        outcome = outcome.cleaned(self._redact)
-        outcome = replace(outcome, job=replace(outcome.job, replica=self._replica))
+        outcome = outcome.cleaned(self._redact, replica=self._replica)
 
         async def change(connection: AsyncConnection) -> Outcome | SlotsTaken | UnsafePlan | StaleJob:
             if within is not None and (refusal := await _refusal(connection, outcome.job, within)):

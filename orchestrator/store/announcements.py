@@ -36,8 +36,8 @@ async def announce_end(connection: AsyncConnection, job: Job, before: State, at:
     """Announce how a job ended, and its run if that was the last open job of it."""
     if news := of_job(job, before, at):
         await announce(connection, news)
-    run = RunId((await connection.execute(_RUN, {"same_id": job.id})).scalar_one())
-    if (await connection.execute(_STILL_OPEN, {"run": run})).first() is None:
+    if (await connection.execute(_STILL_OPEN, {"same_id": job.id})).first() is None:
+        run = RunId((await connection.execute(_RUN, {"same_id": job.id})).scalar_one())
         await announce(connection, of_run(run, await _ends(connection, run), at))
 
 
@@ -49,12 +49,13 @@ async def _ends(connection: AsyncConnection, run: RunId) -> dict[State, int]:
 
 # Made once: to put a statement together takes longer than to execute it.
 _ANNOUNCE = insert(announcements)
-_RUN = select(jobs.c.run_id).where(jobs.c.id == bindparam("same_id"))
+_ended = jobs.alias("ended")
+_RUN = select(_ended.c.run_id).where(_ended.c.id == bindparam("same_id"))
 # What waits in an account that was taken out of the accounts file is no longer waited for.
 _left_out = accounts.c.removed_at.is_not(None) & jobs.c.remote_job_id.is_(None)
 _STILL_OPEN = (
     select(jobs.c.id)
     .join(accounts, accounts.c.name == jobs.c.account)
-    .where(jobs.c.run_id == bindparam("run"), jobs.c.state.in_(sorted(OPEN)), ~_left_out)
+    .where(jobs.c.run_id == _RUN.scalar_subquery(), jobs.c.state.in_(sorted(OPEN)), ~_left_out)
     .limit(1)
 )

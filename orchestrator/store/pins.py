@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from sqlalchemy import Text, cast, func, select, update
+from sqlalchemy import Text, bindparam, cast, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.account import ProviderName
@@ -16,8 +16,8 @@ from orchestrator.store.tables import jobs, run_jobs, runs
 
 async def awaited(connection: AsyncConnection, job: Job) -> bool:
     """Whether another job of its run and provider was submitted first and has not yet told what was chosen."""
-    run_id = await _run_of(connection, job)
-    if job.provider not in (pins := await _of_run(connection, run_id)) or pins[job.provider] is not None:
+    run_id, pins = await _of_run(connection, job)
+    if job.provider not in pins or pins[job.provider] is not None:
         return False
     first = (
         select(jobs.c.id)
@@ -30,8 +30,7 @@ async def awaited(connection: AsyncConnection, job: Job) -> bool:
 
 async def pin(connection: AsyncConnection, job: Job, values: Values) -> RunId | None:
     """Give these values to the run's jobs at this provider; the run, or None when it has others already."""
-    run_id = await _run_of(connection, job)
-    pins = await _of_run(connection, run_id)
+    run_id, pins = await _of_run(connection, job)
     if job.provider not in pins or pins[job.provider] is not None:
         return None
     changed = pins | {job.provider.value: dict(values)}
@@ -53,10 +52,12 @@ async def used(connection: AsyncConnection, run_id: RunId) -> list[Used]:
     return [Used(ProviderName(provider), json.loads(text), account, count) for provider, text, account, count in rows]
 
 
-async def _run_of(connection: AsyncConnection, job: Job) -> RunId:
-    # The run may have changed since the job was loaded.
-    return RunId((await connection.execute(select(jobs.c.run_id).where(jobs.c.id == job.id))).scalar_one())
+async def _of_run(connection: AsyncConnection, job: Job) -> tuple[RunId, dict[str, Values | None]]:
+    """The job's run, which may have changed since the job was loaded, and its pins."""
+    run_id, pins = (await connection.execute(_OF_RUN, {"same_id": job.id})).one()
+    return run_id, pins or {}
 
 
-async def _of_run(connection: AsyncConnection, run_id: RunId) -> dict[str, Values | None]:
-    return (await connection.execute(select(runs.c.pins).where(runs.c.id == run_id))).scalar_one() or {}
+_OF_RUN = (
+    select(runs.c.id, runs.c.pins).join(jobs, jobs.c.run_id == runs.c.id).where(jobs.c.id == bindparam("same_id"))
+)

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.store.engine import Engine
+from orchestrator.store.events import Entry, write
 from orchestrator.store.wakeups import Schedule, WakeUp
 
 T = TypeVar("T")
@@ -20,7 +21,7 @@ _Pending = tuple[Change[Any], "asyncio.Future[Any]"]
 class Writer:
     """Runs changes one after another, as many in one transaction as are waiting.
 
-    The wake-ups they promise are scheduled in the same transaction, all together.
+    The lines they add to the history, and the wake-ups they promise, go into the same transaction, all together.
     A change must touch nothing but its connection: when one of a batch fails, the others are run again without it.
     """
 
@@ -59,9 +60,11 @@ class Writer:
         begun = False
         try:
             promised: list[WakeUp] = []
-            async with self._engine.write(promised=promised) as connection:
+            lines: list[Entry] = []
+            async with self._engine.write(promised=promised, lines=lines) as connection:
                 begun = True
                 results = [await change(connection) for change, _ in batch]
+                await write(connection, lines)
                 if self._schedule is not None and promised:
                     await self._schedule(connection, promised)
         except Exception as error:  # noqa: BLE001 - handed to whoever waits for it

@@ -14,7 +14,7 @@ async def test_what_no_database_takes_is_left_out(database: Database) -> None:
     await fill(database, [a_job("acme")])
     failure = Failure("rate_limited", "nul \0, half a pair \ud800, a whole one \U0001f600", "wait")
     outcome = stumble(await read_job(database, "acme"), failure, until=NOW, counts=True, sent=False)
-    assert await record(database, outcome.cleaned(str))
+    assert await record(database, outcome.cleaned(str, replica="r1"))
     kept = (await read_job(database, "acme")).failure
     assert kept is not None
     assert kept.message == "nul , half a pair ?, a whole one \U0001f600"
