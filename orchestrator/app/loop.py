@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from orchestrator.app import crash
 from orchestrator.daemon.courier import Courier
 from orchestrator.daemon.lifetimes import Lifetimes
+from orchestrator.daemon.loading import loading
 from orchestrator.daemon.presence import Presence
 from orchestrator.daemon.reconciler import Reconciler
 from orchestrator.daemon.retention import Retention
@@ -59,6 +60,7 @@ def _reconciler(app: App) -> Reconciler:
     return Reconciler(
         app.database,
         app.connections.by_name,
+        load=loading(app.database),
         identify=app.connections.identify,
         redact=app.redact,
         clock=app.clock,

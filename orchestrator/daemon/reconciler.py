@@ -37,6 +37,7 @@ from orchestrator.core.watch import NOBODY, Watch
 from orchestrator.daemon.files import Files, sending_seconds
 from orchestrator.daemon.journal import tell, tell_model
 from orchestrator.daemon.lasting import Lasting
+from orchestrator.daemon.loading import Load
 from orchestrator.daemon.steps import Identify, Pace, Steps
 from orchestrator.providers.base import Connection, Deadline
 from orchestrator.store import jobs
@@ -62,6 +63,7 @@ class Reconciler:
         database: Database,
         connections: Mapping[str, Connection],
         *,
+        load: Load,
         identify: Identify,
         redact: Callable[[str], str],
         clock: Clock,
@@ -74,6 +76,7 @@ class Reconciler:
         reached: Callable[[str], None] = lambda point: None,
     ) -> None:
         self._database = database
+        self._load = load
         self._connections = connections
         lasting = Lasting(database)
         self._steps = Steps(identify=identify, clock=clock, jitter=jitter, pace=pace, lasting=lasting, log=log)
@@ -112,10 +115,6 @@ class Reconciler:
                 await self._record(stumble(loaded.job, failure, until=until, counts=True, sent=True))
         except Exception:  # noqa: BLE001 - as above; the job is still due, so do not spin on it
             await asyncio.sleep(self._pace.poll_min)
-
-    async def _load(self, job_id: JobId) -> jobs.Loaded | None:
-        async with self._database.read() as connection:
-            return await jobs.load(connection, job_id)
 
     async def _step(self, loaded: jobs.Loaded) -> jobs.Loaded | None:
         """One step. What the next one starts from, when it is due already."""

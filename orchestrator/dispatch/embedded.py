@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 from orchestrator.core.job import JobId
 from orchestrator.dispatch.base import Handle
@@ -11,6 +12,7 @@ from orchestrator.store import jobs
 from orchestrator.store.database import UNREACHABLE, Database
 
 LONGEST_NAP = 1.0  # seconds; another process (the command line) may have woken a job
+TOGETHER = 0.05  # seconds between two looks, so that what is due at about the same time is done together
 BATCH = 500
 
 
@@ -53,9 +55,6 @@ class EmbeddedDispatch:
 
     async def _hand_out(self, handle: Handle) -> float:
         """Start what is due; return the seconds until there may be more."""
-        self._start_from_backlog(handle)
-        if len(self._busy) >= self._most:
-            return LONGEST_NAP
         now = self._now()
         async with self._database.read() as connection:
             due = await jobs.due(connection, now, BATCH + len(self._busy))
@@ -78,13 +77,13 @@ class EmbeddedDispatch:
                 await handle(job_id)
             finally:
                 del self._busy[account]
+                self._start_from_backlog(handle)
                 self.nudge()
 
         self._busy[account] = asyncio.create_task(work(), name=f"job {job_id}")
 
     async def _rest(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
+        await asyncio.sleep(TOGETHER)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds - TOGETHER):
                 await self._changed.wait()
-        except TimeoutError:
-            return

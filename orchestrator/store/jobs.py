@@ -62,16 +62,17 @@ class Loaded:
 
 async def load(connection: AsyncConnection, job_id: JobId) -> Loaded | None:
     """The job and its circumstances, or None when there is no such job."""
-    row = (await connection.execute(_LOAD, {"job_id": job_id})).one_or_none()
-    if row is None:
-        return None
-    run, standing = len(JOB_COLUMNS), len(JOB_COLUMNS) + len(RUN_COLUMNS)
-    return Loaded(
-        job=job_from(row[:run]),
-        run=run_from(row[run:standing]),
-        standing=standing_from(row[standing:-1]),
-        running=row[-1],
-    )
+    return (await load_all(connection, [job_id])).get(job_id)
+
+
+async def load_all(connection: AsyncConnection, ids: Sequence[JobId]) -> dict[JobId, Loaded]:
+    """The same of several, in one go; of those that exist."""
+    rows = (await connection.execute(_LOAD, {"ids": ids})).all()
+    standing = len(JOB_COLUMNS)
+    found = [(job_from(row[:standing]), standing_from(row[standing:-1]), row[-1]) for row in rows]
+    belongs = {"runs": list({job.run_id for job, _, _ in found})}
+    of = {run.id: run for run in map(run_from, await connection.execute(_LOAD_RUNS, belongs))}
+    return {job.id: Loaded(job=job, run=of[job.run_id], standing=how, running=slots) for job, how, slots in found}
 
 
 async def due(connection: AsyncConnection, now: float, limit: int) -> list[tuple[JobId, str]]:
@@ -282,16 +283,15 @@ _slots = jobs.alias("slots")
 _LOAD = (
     select(
         *JOB_COLUMNS,
-        *RUN_COLUMNS,
         *STANDING_COLUMNS,
         select(func.count())
         .where(_slots.c.account == jobs.c.account, _slots.c.state.in_(AT_PROVIDER))
         .scalar_subquery(),
     )
-    .join(run_table, run_table.c.id == jobs.c.run_id)
     .join(account_table, account_table.c.name == jobs.c.account)
-    .where(jobs.c.id == bindparam("job_id"))
+    .where(jobs.c.id.in_(bindparam("ids", expanding=True)))
 )
+_LOAD_RUNS = select(*RUN_COLUMNS).where(run_table.c.id.in_(bindparam("runs", expanding=True)))
 _RECORD = update(jobs).where(jobs.c.id == bindparam("same_id"), jobs.c.version == bindparam("version_before"))
 
 

@@ -20,6 +20,7 @@ from orchestrator.core.job import Job, JobId, RunId
 from orchestrator.core.lifecycle import State
 from orchestrator.core.run import Run, Standing
 from orchestrator.core.spec import TrainingSpec
+from orchestrator.daemon.loading import loading
 from orchestrator.daemon.reconciler import Reconciler
 from orchestrator.daemon.steps import Pace
 from orchestrator.providers.base import Connection
@@ -108,6 +109,7 @@ def reconciler(bench: LargeBench, database: Database) -> Reconciler:
     return Reconciler(
         database,
         {name: connected(name) for name in NAMES},
+        load=loading(database),
         identify=identify,
         redact=str,
         clock=Clock(bench),

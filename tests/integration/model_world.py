@@ -30,10 +30,12 @@ from orchestrator.core.errors import (
     SlotsTaken,
     UnknownOutcome,
 )
+from orchestrator.core.job import JobId
 from orchestrator.core.loss import Loss
 from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.daemon.steps import PATIENCE_404
 from orchestrator.providers.base import Deadline, FileToSend, JobOrder
+from orchestrator.store import jobs
 from orchestrator.store.tables import metadata
 
 T = TypeVar("T")
@@ -168,6 +170,10 @@ class MemoryDatabase:
         await pause()
         with self._engine.connect() as connection:
             yield _Connection(connection)
+
+    async def load(self, job_id: JobId) -> jobs.Loaded | None:
+        async with self.read() as connection:
+            return await jobs.load(cast(Any, connection), job_id)
 
     async def write(self, change: Callable[[Any], Awaitable[T]]) -> T:
         await pause()

@@ -107,6 +107,7 @@ class ExactlyOnce(RuleBasedStateMachine):
         self.reconciler = Reconciler(
             self.database,
             {ACCOUNT.name: Connection(ACCOUNT, "12345678", WorldProvider(self.world))},
+            load=self.memory.load,
             identify=identify,
             redact=str,
             clock=self.clock,

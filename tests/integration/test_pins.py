@@ -18,6 +18,7 @@ from orchestrator.core.lifecycle import State
 from orchestrator.core.loss import Loss
 from orchestrator.core.remote import JobStatus, RemoteJob
 from orchestrator.core.spec import TrainingSpec
+from orchestrator.daemon.loading import loading
 from orchestrator.daemon.reconciler import Reconciler
 from orchestrator.daemon.steps import Pace
 from orchestrator.providers.base import Connection, Deadline, JobOrder, Provider
@@ -78,6 +79,7 @@ def reconciler(database: Database, remote: Remote) -> Reconciler:
     return Reconciler(
         database,
         {name: connected(name) for name in ACCOUNTS},
+        load=loading(database),
         identify=identify,
         redact=str,
         clock=clock,

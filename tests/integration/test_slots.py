@@ -19,6 +19,7 @@ from orchestrator.core.hold import HoldKind
 from orchestrator.core.job import Job, JobId, RunId
 from orchestrator.core.lifecycle import Event, State
 from orchestrator.core.remote import JobStatus, RemoteJob
+from orchestrator.daemon.loading import loading
 from orchestrator.daemon.reconciler import Reconciler
 from orchestrator.daemon.steps import Pace
 from orchestrator.providers.base import Connection, Deadline, JobOrder, Provider
@@ -83,6 +84,7 @@ def reconciler(database: Database, remotes: dict[str, Remote], budget: float | N
     return Reconciler(
         database,
         {name: connected(name) for name in remotes},
+        load=loading(database),
         identify=identify,
         redact=str,
         clock=clock,

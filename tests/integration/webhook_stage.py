@@ -27,6 +27,7 @@ from orchestrator.core.account import Account, Identity, ProviderName
 from orchestrator.core.job import Job
 from orchestrator.core.lifecycle import State
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.daemon.loading import loading
 from orchestrator.daemon.reconciler import Reconciler
 from orchestrator.daemon.steps import Pace
 from orchestrator.daemon.webhooks import Ear
@@ -118,6 +119,7 @@ class Stage:
         self.reconciler = Reconciler(
             self.database,
             connections,
+            load=loading(self.database),
             identify=_identify,
             redact=str,
             clock=self.clock,
