@@ -9,8 +9,6 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from orchestrator.control.deliveries import redeliver
 from orchestrator.control.planning import adopt_plan, kept_run
 from orchestrator.control.tokens import create_token, note_use, revoke_token
@@ -26,6 +24,7 @@ from orchestrator.core.plan import Known
 from orchestrator.core.run import Run, Standing
 from orchestrator.core.spec import digest
 from orchestrator.store import accounts, announcements, events, jobs, runs
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 
 __all__ = [

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from orchestrator.core import advance
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.job import Job, JobId
 from orchestrator.core.lifecycle import State
 from orchestrator.store import jobs
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 
 

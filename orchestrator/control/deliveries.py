@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from orchestrator.core.delivery import Delivery
 from orchestrator.core.errors import ConfigError
 from orchestrator.store import deliveries, events
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 
 

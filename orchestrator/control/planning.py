@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from orchestrator.core.account import ProviderName
 from orchestrator.core.advance import hold, release
 from orchestrator.core.dataset import Dataset
@@ -20,6 +18,7 @@ from orchestrator.core.pin import Values, chosen, left_open
 from orchestrator.core.plan import Plan, PlanLine
 from orchestrator.core.run import Run
 from orchestrator.store import events, jobs, runs
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from orchestrator.core.leftover import Kind, Leftover
 from orchestrator.store import events, uploads
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.token import ENVIRONMENT, Role, Token
 from orchestrator.store import events, tokens
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")

@@ -7,12 +7,12 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.stdlib import BoundLogger
 
 from orchestrator.alerts.base import Send
 from orchestrator.core.delivery import Delivery, Target, settled
 from orchestrator.store import deliveries
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import UNREACHABLE, Database
 
 BATCH: Final = 10

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 
-from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.stdlib import BoundLogger
 
 from orchestrator.core.account import ProviderName
@@ -20,6 +19,7 @@ from orchestrator.core.retirement import Told, threshold
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers.base import Connection
 from orchestrator.store import announcements, lifetimes
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 
 DAY = 24 * 3600.0

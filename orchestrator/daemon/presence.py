@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.replica import Replica
 from orchestrator.store import replicas
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 
 MOST_SKEW = 1.0  # seconds; an intent's deadline must not have passed here long before it has there

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, assert_never
 
-from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.stdlib import BoundLogger
 
 from orchestrator.core import action as act
@@ -41,6 +40,7 @@ from orchestrator.daemon.loading import Load
 from orchestrator.daemon.steps import Identify, Pace, Steps
 from orchestrator.providers.base import Connection, Deadline
 from orchestrator.store import jobs
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import UNREACHABLE, Database
 
 SLOT_LOOK = 60.0  # seconds between two looks for a free slot, should a wake-up be lost

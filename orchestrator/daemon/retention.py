@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.stdlib import BoundLogger
 
 from orchestrator.store import events
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 
 DAY = 24 * 3600.0

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.stdlib import BoundLogger
 
 from orchestrator.core.job import Job
 from orchestrator.core.webhook import Webhook, wake
 from orchestrator.store import jobs, webhooks
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 
 CAUSE = "webhook"

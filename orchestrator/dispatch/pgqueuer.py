@@ -15,7 +15,6 @@ from datetime import timedelta
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.core.qm import QueueManager
 from pgqueuer.domain.models import Job as Row
-from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.stdlib import BoundLogger
 
 from orchestrator.core.job import JobId
@@ -23,6 +22,7 @@ from orchestrator.dispatch import queue
 from orchestrator.dispatch.base import Handle
 from orchestrator.dispatch.together import Together
 from orchestrator.store import jobs, leases
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import UNREACHABLE, Database
 from orchestrator.store.wakeups import WakeUp, promise
 

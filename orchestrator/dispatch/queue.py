@@ -13,9 +13,9 @@ from pgqueuer.adapters.persistence.queries import Queries
 from pgqueuer.domain.settings import DBSettings, Durability
 from pgqueuer.domain.types import Channel
 from pgqueuer.ports.driver import Driver
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.job import JobId
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 from orchestrator.store.wakeups import Schedule, WakeUp
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.errors import Failure
 from orchestrator.core.lifecycle import State
@@ -17,6 +16,7 @@ from orchestrator.core.run import Run
 from orchestrator.status.views import Status, job_view, plain, run_view
 from orchestrator.status.whole import SCHEMA, as_json
 from orchestrator.store import accounts, events, jobs, marks, pins, replicas, runs
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 
 AGE: Final = 10.0  # seconds after which what depends on the time alone, as progress does, is worked out again

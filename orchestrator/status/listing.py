@@ -9,14 +9,13 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from orchestrator.core.job import RunId
 from orchestrator.core.lifecycle import ENDS
 from orchestrator.core.run import Run
 from orchestrator.core.selection import Selection
 from orchestrator.status.views import JobView, RunView, job_view, run_view
 from orchestrator.store import events, pins, runs, selected
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 from orchestrator.store.selected import Cause, Share
 from orchestrator.store.sight import HELD

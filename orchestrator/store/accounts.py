@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from sqlalchemy import bindparam, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.run import Standing
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.rows import STANDING_COLUMNS, standing_from, standing_row
 from orchestrator.store.tables import accounts
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from uuid import uuid4
 
 from sqlalchemy import bindparam, func, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.announcement import Announcement, of_job, of_run, of_standing
 from orchestrator.core.job import Job, RunId
 from orchestrator.core.lifecycle import ENDS, State
 from orchestrator.core.run import Standing
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.tables import accounts, announcements, jobs
 
 OPEN = frozenset(State) - ENDS

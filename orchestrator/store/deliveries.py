@@ -7,10 +7,10 @@ from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import Row, delete, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.announcement import Topic
 from orchestrator.core.delivery import Delivery
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.tables import announcements, deliveries
 
 REMEMBERED = 7 * 24 * 3600.0  # seconds that what arrived is kept

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Integer, bindparam, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.job import RunId
 from orchestrator.core.lifecycle import ENDS, State
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.tables import jobs
 
 

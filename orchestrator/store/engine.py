@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
 from sqlalchemy import Connection, PoolProxiedConnection, create_engine, event, make_url, text
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from orchestrator.core.errors import ConfigError
+from orchestrator.store.connection import AsyncConnection
 
 T = TypeVar("T")
 BUSY_MILLISECONDS = 5000
@@ -152,6 +152,8 @@ class PostgresEngine:
     """PostgreSQL through asyncpg."""
 
     def __init__(self, url: str, *, patient: bool) -> None:
+        from sqlalchemy.ext.asyncio import create_async_engine  # 7 MB that SQLite has no use for
+
         limits: dict[str, str] = {} if patient else LIMITS
         arguments = {
             "timeout": CONNECT_SECONDS,

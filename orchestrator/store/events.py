@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from sqlalchemy import delete, func, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.advance import Outcome
 from orchestrator.core.job import JobId, RunId
 from orchestrator.core.lifecycle import ENDS
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.tables import events, jobs, run_jobs
 
 

@@ -19,7 +19,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from orchestrator.core.advance import Outcome, despite_cancel
@@ -27,6 +26,7 @@ from orchestrator.core.job import Job, JobId, RunId
 from orchestrator.core.lifecycle import AT_PROVIDER, ENDS, UNSENT, State
 from orchestrator.core.run import Run, Standing
 from orchestrator.store import accounts, announcements, events, leases, losses, pins
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.rows import (
     JOB_COLUMNS,
     RUN_COLUMNS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cache
 
 from sqlalchemy import (
     ARRAY,
@@ -15,11 +16,10 @@ from sqlalchemy import (
     delete,
     select,
 )
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningInsert
 
 from orchestrator.core.job import JobId
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.tables import jobs, leases, replicas
 
 
@@ -30,7 +30,7 @@ def held(now: float) -> Select[tuple[str]]:
 
 async def take(connection: AsyncConnection, wanted: Collection[JobId], replica: str, now: float) -> set[str]:
     """Lease the accounts of those jobs that are due, unless another live replica has them. Returns the accounts."""
-    taken = await connection.execute(_TAKE, {"wanted": list(wanted), "taker": replica, "now": now})
+    taken = await connection.execute(_take(), {"wanted": list(wanted), "taker": replica, "now": now})
     return {row.account for row in taken}
 
 
@@ -49,7 +49,11 @@ def _alive(now: float | BindParameter[float]) -> Select[tuple[str]]:
     return select(replicas.c.id).where(replicas.c.alive_until > now)
 
 
-def _taking() -> ReturningInsert[tuple[str]]:
+# Made once: to put a statement together takes longer than to execute it.
+@cache
+def _take() -> ReturningInsert[tuple[str]]:
+    from sqlalchemy.dialects.postgresql import insert  # 2 MB that SQLite has no use for
+
     taker: BindParameter[str] = bindparam("taker", type_=String)
     now: BindParameter[float] = bindparam("now", type_=Float)
     wanted = jobs.c.id == any_(bindparam("wanted", type_=ARRAY(String)))
@@ -63,8 +67,6 @@ def _taking() -> ReturningInsert[tuple[str]]:
     ).returning(leases.c.account)
 
 
-# Made once: to put a statement together takes longer than to execute it.
-_TAKE = _taking()
 _GIVE_BACK = delete(leases).where(
     leases.c.replica == bindparam("holder"), leases.c.account == any_(bindparam("accounts", type_=ARRAY(String)))
 )

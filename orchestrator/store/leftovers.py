@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.dataset import local_name, remote_name
 from orchestrator.core.job import RunId
 from orchestrator.core.leftover import Holding, Kind, Leftover, unneeded_files
 from orchestrator.core.lifecycle import ENDS, State
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.tables import datasets, jobs, runs, uploads
 
 MAY_UPLOAD = frozenset({State.PLANNED, State.UPLOADING})

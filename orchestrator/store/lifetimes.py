@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import date
 
 from sqlalchemy import or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.job import Job, JobId
 from orchestrator.core.lifecycle import State
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.rows import JOB_COLUMNS, job_from
 from orchestrator.store.tables import jobs
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sqlalchemy import delete, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.job import JobId
 from orchestrator.core.loss import Loss, merged, thinned
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.tables import losses
 
 _POINT = (losses.c.step, losses.c.training_loss, losses.c.validation_loss)

@@ -6,9 +6,9 @@ from functools import reduce
 from typing import Final
 
 from sqlalchemy import ColumnElement, Text, bindparam, cast, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.job import JobId, RunId
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.tables import accounts, jobs, run_jobs
 
 BETWEEN: Final = "\x1f"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy import insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.moderation import Verdict
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.tables import moderations
 
 

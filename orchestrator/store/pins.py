@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 from sqlalchemy import Text, bindparam, cast, func, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.job import Job, RunId
 from orchestrator.core.lifecycle import AT_PROVIDER
 from orchestrator.core.pin import Used, Values
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.tables import jobs, run_jobs, runs
 
 

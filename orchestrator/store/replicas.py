@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 
 from sqlalchemy import Float, cast, delete, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.replica import Replica
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.tables import leases, replicas
 
 REMEMBERED = 24 * 3600.0  # seconds a dead replica's row is kept

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import bindparam, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.dataset import Dataset, Part, local_name
 from orchestrator.core.finding import Findings
 from orchestrator.core.job import RunId
 from orchestrator.core.run import Run
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.rows import RUN_COLUMNS, run_from, run_row
 from orchestrator.store.tables import datasets, runs
 

@@ -8,7 +8,6 @@ from heapq import nsmallest
 from typing import Final
 
 from sqlalchemy import ColumnElement, and_, case, exists, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.errors import Failure
 from orchestrator.core.job import Job, RunId
@@ -16,6 +15,7 @@ from orchestrator.core.lifecycle import State
 from orchestrator.core.loss import Loss
 from orchestrator.core.run import Run, Standing
 from orchestrator.core.selection import Selection
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.rows import JOB_COLUMNS, STANDING_COLUMNS, job_from, standing_from
 from orchestrator.store.sight import HELD, Sight, label_text
 from orchestrator.store.tables import jobs, losses, run_jobs

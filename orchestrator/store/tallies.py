@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import date
 
 from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.job import RunId
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.tables import jobs, run_jobs
 
 

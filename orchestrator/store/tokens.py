@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 
 from sqlalchemy import insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.token import Role, Token
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.tables import tokens
 
 _COLUMNS = [tokens.c[field.name] for field in fields(Token)]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from sqlalchemy import delete, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.job import JobId
 from orchestrator.core.remote import PartedUpload
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.tables import uploads
 
 

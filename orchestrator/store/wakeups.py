@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from orchestrator.core.job import JobId
+from orchestrator.store.connection import AsyncConnection
 
 
 @dataclass(frozen=True, slots=True)

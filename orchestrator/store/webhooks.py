@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from sqlalchemy import delete, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.job import Job
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.rows import JOB_COLUMNS, job_from
 from orchestrator.store.tables import accounts, jobs, webhooks
 

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.engine import Engine
 from orchestrator.store.events import Entry, write
 from orchestrator.store.wakeups import Schedule, WakeUp

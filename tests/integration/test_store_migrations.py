@@ -58,6 +58,35 @@ async def test_the_migrations_make_what_the_tables_say(engine: Engine) -> None:
         assert await connection.run_sync(drift) == []
 
 
+def shape(connection: Connection) -> dict[str, object]:
+    """Every table with its columns, keys and indexes, as the database tells them, whatever their order."""
+    ask = inspect(connection)
+    return {
+        table: (
+            sorted(
+                (column["name"], repr(column["type"]), column["nullable"], str(column["default"]))
+                for column in ask.get_columns(table)
+            ),
+            ask.get_pk_constraint(table),
+            sorted(ask.get_foreign_keys(table), key=str),
+            sorted(ask.get_indexes(table), key=str),
+        )
+        for table in ask.get_table_names()
+    }
+
+
+async def test_an_empty_database_is_given_what_the_migrations_would_come_to(
+    database: Database, engine: Engine
+) -> None:
+    async with database.read() as read:
+        created = await read.run_sync(shape)
+    await database.write(lambda c: c.run_sync(migrate, "down", "base"))
+
+    async with engine.write() as connection:
+        await connection.run_sync(migrate, "up", "head")
+        assert await connection.run_sync(shape) == created
+
+
 async def test_drift_would_be_seen(engine: Engine) -> None:
     async with engine.write() as connection:
         await connection.run_sync(migrate, "up", "head")
