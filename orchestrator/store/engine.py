@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from orchestrator.store.connection import AsyncConnection
 
 T = TypeVar("T")
 BUSY_MILLISECONDS = 5000
+LOCK = "BEGIN IMMEDIATE"
 SURVEYS = 3  # at once; fewer than the pool has connections, because whoever finds none there stops the event loop
 WRITE_LOCK = 0x6F726368  # "orch": the advisory lock of whoever writes
 CONNECTIONS = 10  # of a process; they stay, for the server takes longer to open one than to answer fifty queries
@@ -85,7 +87,10 @@ class SqliteEngine:
     async def write(self, **options: Any) -> AsyncIterator[AsyncConnection]:
         with self._engine.connect() as connection:
             connection.execution_options(writing=True, **options)
-            await asyncio.to_thread(connection.begin)
+            if _locks_at_once(connection):
+                connection.begin()
+            else:
+                await asyncio.to_thread(connection.begin)
             yield cast(AsyncConnection, _Inline(connection))
             await asyncio.to_thread(connection.commit)
 
@@ -143,9 +148,26 @@ def _configure(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
+def _locks_at_once(connection: Connection) -> bool:
+    """Whether nobody else holds the write lock, and this connection now does."""
+    cursor = connection.connection.cursor()
+    cursor.execute("PRAGMA busy_timeout=0")
+    try:
+        cursor.execute(LOCK)
+    except sqlite3.OperationalError:
+        return False
+    finally:
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
+        cursor.close()
+    return True
+
+
 def _begin(connection: Connection) -> None:
     # A writer takes its lock at once: a read transaction that turns into a write can fail without waiting.
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if _writing(connection) else "BEGIN")
+    if not _writing(connection):
+        connection.exec_driver_sql("BEGIN")
+    elif not cast(sqlite3.Connection, connection.connection.driver_connection).in_transaction:
+        connection.exec_driver_sql(LOCK)
 
 
 class PostgresEngine:
