@@ -48,7 +48,7 @@ class Lifetimes:
 
     async def look(self) -> None:
         """Look at those that are due. A tick."""
-        async with self._database.read() as connection:
+        async with self._database.survey() as connection:  # every finished job there ever was
             due = await lifetimes.due(connection, self._clock.now() - DAY, BATCH)
         slots, shared = asyncio.Semaphore(AT_ONCE), _BaseModels(self._log)
         await asyncio.gather(*(self._look_at(job, slots, shared) for job in due))
