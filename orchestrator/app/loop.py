@@ -25,7 +25,7 @@ from orchestrator.dispatch.embedded import EmbeddedDispatch
 if TYPE_CHECKING:
     from orchestrator.app.wiring import App
 
-SWEEP_SECONDS = 2.0
+SWEEP_SECONDS = 1.0
 PRUNE_SECONDS = 60.0
 LIFETIME_SECONDS = 60.0  # between two looks for models that were not looked at for a day
 FORGET_SECONDS = 3600.0

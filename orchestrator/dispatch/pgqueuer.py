@@ -31,7 +31,7 @@ BUSY_DELAY = 0.5  # seconds after which a wake-up comes again whose account is b
 RETRY_DELAY = 1.0  # seconds between two attempts to reach the database
 OVERDUE = 3.0  # seconds after its time that a wake-up counts as lost
 BATCH = 25
-SWEPT = 1000
+SWEPT = 500
 
 
 class PgqueuerDispatch:
@@ -88,13 +88,16 @@ class PgqueuerDispatch:
 
     async def sweep(self) -> None:
         """Promise lost wake-ups again, and end leases whose end was lost. A tick."""
-        now, busy = self._now(), list(self._busy)
+        now = self._now()
+        async with self._database.read() as connection:
+            lost = await jobs.overdue(connection, now - OVERDUE, now, SWEPT)
+            held = await leases.of_replica(connection, self._replica)
+        if lost or held - self._busy.keys():
+            await self._database.write(lambda connection: self._bring_back(connection, lost, held))
 
-        async def change(connection: AsyncConnection) -> None:
-            await leases.give_back_all_but(connection, busy, self._replica)
-            promise(connection, await jobs.overdue(connection, now - OVERDUE, now, SWEPT))
-
-        await self._database.write(change)
+    async def _bring_back(self, connection: AsyncConnection, lost: Sequence[WakeUp], held: set[str]) -> None:
+        promise(connection, lost)
+        await leases.give_back(connection, held - self._busy.keys(), self._replica)
 
     async def prune(self) -> None:
         """Empty PgQueuer's log. A tick."""

@@ -82,10 +82,14 @@ async def due(connection: AsyncConnection, now: float, limit: int) -> list[tuple
 
 
 async def overdue(connection: AsyncConnection, since: float, now: float, limit: int) -> list[WakeUp]:
-    """Wake-ups that should have come by `since`, of accounts on which no live replica is at work."""
+    """Wake-ups that should have come by `since`, of accounts on which no live replica is at work.
+
+    What a replica was about to do has no wake-up: if it came to no end, it is found here when its intent has ended.
+    """
+    lost = (jobs.c.wake_at <= since) | (jobs.c.wake_at == jobs.c.intent_until)
     query = (
         select(jobs.c.id, jobs.c.account, jobs.c.wake_at)
-        .where(jobs.c.wake_at <= since, jobs.c.account.not_in(leases.held(now)))
+        .where(jobs.c.wake_at <= now, lost, jobs.c.account.not_in(leases.held(now)))
         .order_by(jobs.c.wake_at)
         .limit(limit)
     )
@@ -184,7 +188,7 @@ async def record(
 ) -> bool:
     """Compare and set on the version; write the history and what is announced. False: stale, nothing was written.
 
-    `going_on`: the caller sees to the job at once when it is due, so nobody else need be woken for it.
+    `going_on`: the caller sees to the job while it is due or its intent lasts, so nobody else need be woken for it.
     """
     job = outcome.job
     values = job_row(job) | {"same_id": job.id, "version_before": job.version - 1}
@@ -198,7 +202,7 @@ async def record(
         after = outcome.standing(before)
         await accounts.save(connection, after)
         await announcements.announce_standing(connection, before, after, at)
-    if job.wake_at is not None and not (going_on and job.wake_at <= at):
+    if job.wake_at is not None and not (going_on and (job.wake_at <= at or job.wake_at == job.intent_until)):
         promise(connection, [WakeUp(job.id, job.account, job.wake_at)])
     if outcome.note is not None:
         await events.append(connection, events.of_outcome(outcome, at=at, cause=cause))

@@ -39,10 +39,9 @@ async def give_back(connection: AsyncConnection, accounts: Collection[str], repl
     await connection.execute(_GIVE_BACK, {"accounts": list(accounts), "holder": replica})
 
 
-async def give_back_all_but(connection: AsyncConnection, accounts: Collection[str], replica: str) -> None:
-    """End the replica's leases of all other accounts: their end was lost."""
-    unused = leases.c.account.not_in(list(accounts))
-    await connection.execute(delete(leases).where(leases.c.replica == replica, unused))
+async def of_replica(connection: AsyncConnection, replica: str) -> set[str]:
+    """The accounts that the replica has."""
+    return set((await connection.execute(_OF_REPLICA, {"holder": replica})).scalars())
 
 
 def _alive(now: float | BindParameter[float]) -> Select[tuple[str]]:
@@ -67,6 +66,7 @@ def _take() -> ReturningInsert[tuple[str]]:
     ).returning(leases.c.account)
 
 
+_OF_REPLICA = select(leases.c.account).where(leases.c.replica == bindparam("holder"))
 _GIVE_BACK = delete(leases).where(
     leases.c.replica == bindparam("holder"), leases.c.account == any_(bindparam("accounts", type_=ARRAY(String)))
 )

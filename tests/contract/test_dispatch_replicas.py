@@ -13,7 +13,8 @@ from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.domain.types import QueueEntrypoint, QueueManagerId
 from pgqueuer.ports.repository import EntrypointExecutionParameter
 
-from orchestrator.core.job import JobId
+from orchestrator.core.advance import Outcome, park, renew_intent
+from orchestrator.core.job import Job, JobId
 from orchestrator.dispatch import queue
 from orchestrator.store import leases
 from orchestrator.store.wakeups import WakeUp
@@ -84,3 +85,33 @@ async def test_a_wake_up_that_comes_twice_is_served_once(bench: Bench) -> None:
     assert handler.ids == ["a"]
     [at] = handler.times("a")
     assert at >= waiting.wake_at
+
+
+async def test_what_broke_off_is_found_as_its_intent_ends(bench: Bench) -> None:
+    """An intent has no wake-up of its own: whoever wrote it goes on, unless something happened to it."""
+    await bench.add(job("a"))
+    until_then: list[float] = []
+
+    async def step(job: Job) -> Outcome:
+        if until_then:
+            return park(job, None)
+        until_then.append(now() + 0.5)
+        return renew_intent(job, until=until_then[0])
+
+    handler = Handler(bench.database, step)
+    async with running(await bench.dispatch(), handler):
+        await until(lambda: len(handler.handed) == 1)
+        await until(lambda: len(handler.handed) == 2)
+    assert 0 <= handler.times("a")[1] - until_then[0] < 2
+
+
+async def test_a_lease_whose_end_was_lost_ends(bench: Bench) -> None:
+    await bench.add(job("a"), job("b", wake_in=60))
+    dispatch = await bench.dispatch(name="one")
+    assert await bench.database.write(lambda c: leases.take(c, [JobId("b")], "one", now() + 60))
+    async with running(dispatch, Handler(bench.database, slowly(60))), bench.database.read() as connection:
+        async with asyncio.timeout(10):
+            while await leases.of_replica(connection, "one") != {"account-a"}:  # noqa: ASYNC110 - as in `until`
+                await asyncio.sleep(0.05)
+        dispatch.stop()
+        dispatch.abort()

@@ -68,6 +68,9 @@ class TestOverdue:
                 a_job("busy", wake_at=NOW - 9),
                 a_job("orphan", wake_at=NOW - 8),
                 a_job("late", wake_at=NOW - 1),
+                a_job("given-up", wake_at=NOW - 1, intent_until=NOW - 1),
+                a_job("intent", wake_at=NOW + 1, intent_until=NOW + 1),
+                a_job("tried-again", wake_at=NOW - 1, intent_until=NOW - 2),
                 a_job("asleep", wake_at=None),
             ],
         )
@@ -76,7 +79,11 @@ class TestOverdue:
         await database.write(lambda c: c.execute(insert(lease_table), rows))
         async with database.read() as connection:
             found = await jobs.overdue(connection, NOW - 3, NOW, 9)
-            assert [(wake_up.account, wake_up.at) for wake_up in found] == [("lost", NOW - 9), ("orphan", NOW - 8)]
+            assert [(wake_up.account, wake_up.at) for wake_up in found] == [
+                ("lost", NOW - 9),
+                ("orphan", NOW - 8),
+                ("given-up", NOW - 1),
+            ]
             assert len(await jobs.overdue(connection, NOW - 3, NOW, 1)) == 1
 
 
@@ -126,10 +133,13 @@ class TestLeases:
         assert await database.write(lambda c: leases.take(c, several, "a", NOW)) == {"acme"}
         assert await self.take(database, "a", "later", NOW + 1)
 
-    async def test_leases_whose_end_was_lost_are_given_back(self, database: Database) -> None:
+    async def test_each_has_its_own(self, database: Database) -> None:
         for account in ("acme", "later"):
             assert await self.take(database, "a", account, NOW + 1)
-        await database.write(lambda c: leases.give_back_all_but(c, ["later"], "a"))
+        async with database.read() as connection:
+            assert await leases.of_replica(connection, "a") == {"acme", "later"}
+            assert await leases.of_replica(connection, "b") == set()
+        await database.write(lambda c: leases.give_back(c, ["acme"], "a"))
         assert await self.take(database, "b", "acme")
         assert not await self.take(database, "b", "later", NOW + 1)
 
