@@ -74,7 +74,10 @@ async def known(database: Database, wanted: Collection[JobId], run_id: RunId) ->
 
 
 async def list_accounts(database: Database, listed: Sequence[Listed], *, now: float) -> None:
-    """Take over the accounts of the file. One whose key or organisation changed is verified anew, its hold gone."""
+    """Take over the accounts of the file. One whose key or organisation changed is verified anew, its hold gone.
+
+    Those that it lists no more are removed with the adoption of the plan.
+    """
 
     async def change(connection: AsyncConnection) -> None:
         before = await accounts.everyone(connection)
@@ -84,7 +87,6 @@ async def list_accounts(database: Database, listed: Sequence[Listed], *, now: fl
             if standing != before.get(standing.name, standing):
                 await accounts.save(connection, standing)
                 await jobs.wake_account(connection, standing.name, now)
-        await accounts.remove_all_but(connection, [entry.account.name for entry in listed], now)
 
     await database.write(change)
 

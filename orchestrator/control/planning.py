@@ -17,7 +17,7 @@ from orchestrator.core.moderation import Moderated, Moderation
 from orchestrator.core.pin import Values, chosen, left_open
 from orchestrator.core.plan import Plan, PlanLine
 from orchestrator.core.run import Run
-from orchestrator.store import events, jobs, runs
+from orchestrator.store import accounts, announcements, events, jobs, runs
 from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 
@@ -40,9 +40,10 @@ async def kept_run(database: Database, run_id: str, datasets: Path) -> tuple[Run
 async def adopt_plan(
     database: Database, plan: Plan, *, start: bool, now: float, cause: str, findings: Findings | None = None
 ) -> Run:
-    """Make the plan the current run: its jobs exist from now on, and are due unless held."""
+    """Make the plan the current run: its jobs exist from now on, and are due unless held. Other accounts are gone."""
 
     async def change(connection: AsyncConnection) -> Run:
+        previous = await runs.current(connection)
         before = await runs.find(connection, plan.run_id)
         await runs.save_dataset(connection, plan.dataset, now, findings)
         run = _run(plan, before, start=start, now=now)
@@ -52,6 +53,9 @@ async def adopt_plan(
         await runs.save(connection, replace(run, pins=await _pins(connection, plan, run)))
         await _apply_plan(connection, plan, now, cause)
         await jobs.wake_unsent(connection, run.id, now)
+        removed = await accounts.remove_all_but(connection, [line.account for line in plan.lines], now)
+        if previous is not None:
+            await announcements.announce_removal(connection, removed, previous.id, run.id, now)
         return run
 
     return await database.write(change)

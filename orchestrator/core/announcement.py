@@ -33,7 +33,8 @@ MEANINGS: Final[dict[Topic, str]] = {
     Topic.MODEL_READY: "An account has its fine-tuned model.",
     Topic.JOB_FAILED: "A job has failed; `error` says why.",
     Topic.ACCOUNT_HELD: "An account is set aside; `error` says why and what releases it.",
-    Topic.RUN_FINISHED: "The last open job of a run has ended; `error` counts those without a model.",
+    Topic.RUN_FINISHED: "The last open job of a run has ended, or its account has left the accounts file; "
+    "`error` counts those without a model.",
     Topic.MODEL_RETIRING: "A fine-tuned model will be shut down, or is gone; `error` says when.",
 }
 

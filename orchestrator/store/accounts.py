@@ -49,10 +49,11 @@ async def add(connection: AsyncConnection, new: Sequence[Standing]) -> None:
         await connection.execute(_ADD, [standing_row(standing) for standing in new])
 
 
-async def remove_all_but(connection: AsyncConnection, names: Collection[str], at: float) -> None:
-    """Mark those that are no longer listed."""
+async def remove_all_but(connection: AsyncConnection, names: Collection[str], at: float) -> list[str]:
+    """Mark those that are no longer listed, and say which."""
     gone = accounts.c.name.not_in(list(names)) & accounts.c.removed_at.is_(None)
-    await connection.execute(update(accounts).where(gone).values(removed_at=at))
+    marked = await connection.execute(update(accounts).where(gone).values(removed_at=at).returning(accounts.c.name))
+    return list(marked.scalars())
 
 
 # Made once: to put a statement together takes longer than to execute it.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from uuid import uuid4
 
-from sqlalchemy import bindparam, func, insert, select
+from sqlalchemy import ColumnElement, Select, bindparam, func, insert, literal, select
 
 from orchestrator.core.announcement import Announcement, of_job, of_run, of_standing
 from orchestrator.core.job import Job, RunId
@@ -12,8 +13,6 @@ from orchestrator.core.lifecycle import ENDS, State
 from orchestrator.core.run import Standing
 from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.tables import accounts, announcements, jobs
-
-OPEN = frozenset(State) - ENDS
 
 
 async def announce(connection: AsyncConnection, announcement: Announcement) -> None:
@@ -36,8 +35,22 @@ async def announce_end(connection: AsyncConnection, job: Job, before: State, at:
     """Announce how a job ended, and its run if that was the last open job of it."""
     if news := of_job(job, before, at):
         await announce(connection, news)
-    if (await connection.execute(_STILL_OPEN, {"same_id": job.id})).first() is None:
+    if (await connection.execute(_WAITED_FOR, {"same_id": job.id})).first() is None:
         run = RunId((await connection.execute(_RUN, {"same_id": job.id})).scalar_one())
+        await announce(connection, of_run(run, await _ends(connection, run), at))
+
+
+async def announce_removal(
+    connection: AsyncConnection, names: Collection[str], before: RunId, run: RunId, at: float
+) -> None:
+    """Announce the end of the run if all it waited for was in these accounts, which were removed.
+
+    `before` is the run that was the current one until now: what is left of it in them has not moved over.
+    """
+    left = jobs.c.account.in_(list(names)) & (jobs.c.run_id == before) & _OPEN & _UNSENT
+    if (await connection.execute(select(jobs.c.id).where(left).limit(1))).first() is None:
+        return
+    if (await connection.execute(_waited_for(literal(run)))).first() is None:
         await announce(connection, of_run(run, await _ends(connection, run), at))
 
 
@@ -47,15 +60,19 @@ async def _ends(connection: AsyncConnection, run: RunId) -> dict[State, int]:
     return {State(state): count for state, count in rows}
 
 
+_OPEN = jobs.c.state.in_(sorted(frozenset(State) - ENDS))
+_UNSENT = jobs.c.remote_job_id.is_(None)
+
+
+def _waited_for(run: ColumnElement[str]) -> Select[tuple[str]]:
+    """An open job of the run. What waits in an account that was taken out of the accounts file is not waited for."""
+    left_out = accounts.c.removed_at.is_not(None) & _UNSENT
+    query = select(jobs.c.id).join(accounts, accounts.c.name == jobs.c.account)
+    return query.where(jobs.c.run_id == run, _OPEN, ~left_out).limit(1)
+
+
 # Made once: to put a statement together takes longer than to execute it.
 _ANNOUNCE = insert(announcements)
 _ended = jobs.alias("ended")
 _RUN = select(_ended.c.run_id).where(_ended.c.id == bindparam("same_id"))
-# What waits in an account that was taken out of the accounts file is no longer waited for.
-_left_out = accounts.c.removed_at.is_not(None) & jobs.c.remote_job_id.is_(None)
-_STILL_OPEN = (
-    select(jobs.c.id)
-    .join(accounts, accounts.c.name == jobs.c.account)
-    .where(jobs.c.run_id == _RUN.scalar_subquery(), jobs.c.state.in_(sorted(OPEN)), ~_left_out)
-    .limit(1)
-)
+_WAITED_FOR = _waited_for(_RUN.scalar_subquery())

@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
-from store_values import NOW, RUN, a_job, a_standing, fill, read_job, record, save_standing
+from store_values import DATASET, NOW, RUN, SPEC, a_job, a_standing, fill, id_of, read_job, record, save_standing
 
 from orchestrator import control
+from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.advance import advance, park, wait
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import JobId, RunId
 from orchestrator.core.lifecycle import Event, State
+from orchestrator.core.plan import Plan, PlanLine, Step
 from orchestrator.store import jobs
 from orchestrator.store.database import Database
 from orchestrator.store.tables import announcements
@@ -92,6 +94,68 @@ async def test_what_waits_in_an_account_that_was_removed_does_not_keep_the_run_o
     assert await topics(database) == ["model.ready"]
     await end(database, "remote", Event.REMOTE_SUCCEEDED, NOW + 2, fine_tuned_model="ft:y")
     assert (await topics(database))[1:] == ["model.ready", "run.finished"]
+
+
+def a_plan(*names: str, run: RunId = RUN.id) -> Plan:
+    def line(name: str) -> PlanLine:
+        return PlanLine(
+            account=name,
+            provider=ProviderName.OPENAI,
+            base_model=SPEC.base_model,
+            job_id=id_of(name),
+            step=Step.GO_ON,
+            usd=None,
+        )
+
+    return Plan(
+        run_id=run, name=RUN.name, dataset=DATASET, specs=RUN.specs, lines=tuple(line(name) for name in names)
+    )
+
+
+async def adopt(database: Database, plan: Plan) -> None:
+    listed = [
+        control.Listed(Account(name=line.account, provider=line.provider, api_key="env:KEY"), "12345678")
+        for line in plan.lines
+    ]
+    await control.list_accounts(database, listed, now=NOW)
+    await control.adopt_plan(database, plan, start=True, now=NOW, cause="service")
+
+
+@pytest.mark.parametrize("run", [RUN.id, RunId("run-2")], ids=["the same run", "a run without that provider"])
+async def test_a_run_ends_when_the_account_it_waited_for_is_taken_out_of_the_file(
+    database: Database, run: RunId
+) -> None:
+    done = a_job("acme", state=State.SUCCEEDED, fine_tuned_model="ft:x", wake_at=None)
+    await fill(database, [done, a_job("left")])
+    await adopt(database, a_plan("acme", "left"))
+    assert await told(database) == []
+    for _ in range(2):  # the file is read again and again, the end is told once
+        await adopt(database, a_plan("acme", run=run))
+    [finished] = await told(database)
+    assert (finished["type"], finished["data"]["run"], finished["data"]["state"]) == (
+        "run.finished",
+        run,
+        "succeeded",
+    )
+
+
+async def test_it_does_not_while_another_account_is_waited_for(database: Database) -> None:
+    done = a_job("acme", state=State.SUCCEEDED, fine_tuned_model="ft:x", wake_at=None)
+    sent = a_job("sent", state=State.RUNNING, remote_job_id="ftjob-1")
+    await fill(database, [done, a_job("left"), sent])
+    await adopt(database, a_plan("acme", "sent", "new"))  # the new one takes the place of the one that left
+    await adopt(database, a_plan("acme", "sent"))
+    await adopt(database, a_plan("acme"))
+    assert await told(database) == []  # what the provider has goes on
+    await end(database, "sent", Event.REMOTE_SUCCEEDED, fine_tuned_model="ft:y")
+    assert await topics(database) == ["model.ready", "run.finished"]
+
+
+async def test_nothing_ends_when_an_account_of_a_finished_run_is_taken_out(database: Database) -> None:
+    done = {"state": State.SUCCEEDED, "fine_tuned_model": "ft:x", "wake_at": None}
+    await fill(database, [a_job("acme", **done), a_job("other", **done)])
+    await adopt(database, a_plan("acme"))
+    assert await told(database) == []
 
 
 async def test_the_run_is_the_one_the_job_belongs_to_now(database: Database) -> None:
