@@ -23,7 +23,7 @@ from orchestrator.core.observe import is_over
 from orchestrator.core.plan import Known
 from orchestrator.core.run import Run, Standing
 from orchestrator.core.spec import digest
-from orchestrator.store import accounts, announcements, events, jobs, runs
+from orchestrator.store import accounts, announcements, costs, events, jobs, runs
 from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 
@@ -68,7 +68,7 @@ async def known(database: Database, wanted: Collection[JobId], run_id: RunId) ->
         return Known(
             jobs=await jobs.by_id(connection, wanted),
             standings=await accounts.everyone(connection),
-            committed_usd=await jobs.committed_usd(connection),
+            committed_usd=await costs.committed_usd(connection),
             run=await runs.find(connection, run_id),
         )
 

@@ -17,7 +17,7 @@ from orchestrator.core.moderation import Moderated, Moderation
 from orchestrator.core.pin import Values, chosen, left_open
 from orchestrator.core.plan import Plan, PlanLine
 from orchestrator.core.run import Run
-from orchestrator.store import accounts, announcements, events, jobs, runs
+from orchestrator.store import accounts, announcements, costs, events, jobs, runs
 from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 
@@ -111,12 +111,13 @@ def _planned(job: Job, now: float, cause: str) -> events.Entry:
 
 async def _apply_plan(connection: AsyncConnection, plan: Plan, now: float, cause: str) -> None:
     """Note what the jobs are estimated at now. Hold those the plan holds; release those it no longer does."""
-    by_id = await jobs.by_id(connection, [line.job_id for line in plan.lines])
-    unsent = [line for line in plan.lines if by_id[line.job_id].state in UNSENT]
-    prices = {line.job_id: line.usd for line in unsent if line.usd != by_id[line.job_id].estimated_usd}
-    await jobs.price(connection, prices)
-    for line in plan.lines:
-        job = by_id[line.job_id]
+    lines = {line.job_id: line for line in plan.lines}
+    open_to_it = [job for job in await jobs.unsent_or_held(connection, plan.run_id) if job.id in lines]
+    unsent = {job.id: job.estimated_usd for job in open_to_it if job.state in UNSENT}
+    prices = {job_id: lines[job_id].usd for job_id, before in unsent.items() if lines[job_id].usd != before}
+    await costs.price(connection, prices)
+    for job in open_to_it:
+        line = lines[job.id]
         wanted = line.hold if line.hold and line.hold.kind in BY_PLAN else None
         had = job.hold is not None and job.hold.kind in BY_PLAN
         if wanted and job.hold is None and job.state in UNSENT:

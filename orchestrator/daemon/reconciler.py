@@ -39,7 +39,7 @@ from orchestrator.daemon.lasting import Lasting
 from orchestrator.daemon.loading import Load
 from orchestrator.daemon.steps import Identify, Pace, Steps
 from orchestrator.providers.base import Connection, Deadline
-from orchestrator.store import jobs
+from orchestrator.store import costs, jobs
 from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import UNREACHABLE, Database
 
@@ -289,5 +289,5 @@ async def _refusal(connection: AsyncConnection, job: Job, account: Account) -> S
         return SlotsTaken(why)
     if account.budget_usd is None:
         return None
-    over = over_budget(account, job.estimated_usd, await jobs.committed_by(connection, account.name))
+    over = over_budget(account, job.estimated_usd, await costs.committed_by(connection, account.name))
     return UnsafePlan(over.reason, hint=over.hint) if over else None

@@ -26,9 +26,10 @@ class ShownFile(_Shown):
     bytes: int | None = None
 
 
-class ShownModel(_Shown):
+class ShownModel(msgspec.Struct):
     """A model. Servers say differently when it ends."""
 
+    id: str = ""
     shutdown_date: str | None = None
     deprecation: Any = None
     capabilities: Any = None

@@ -73,9 +73,12 @@ def resolve_each(accounts: Iterable[Account], *, base: Path, redact: Redactor) -
             return fault
 
     wanted = {account.name: account.api_key for account in accounts}
-    references = dict.fromkeys(wanted.values())
-    with ThreadPoolExecutor(_COMMANDS_AT_ONCE) as pool:
-        found = dict(zip(references, pool.map(attempt, references), strict=True))
+    commands = list(dict.fromkeys(reference for reference in wanted.values() if reference.startswith("cmd:")))
+    with ThreadPoolExecutor(_COMMANDS_AT_ONCE) as pool:  # only a command takes long enough to be worth a thread
+        found = dict(zip(commands, pool.map(attempt, commands), strict=True))
+    for reference in wanted.values():
+        if reference not in found:
+            found[reference] = attempt(reference)
     return {name: found[reference] for name, reference in wanted.items()}
 
 

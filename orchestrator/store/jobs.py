@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -139,25 +139,15 @@ async def of_run(connection: AsyncConnection, run_id: RunId) -> list[Job]:
     return _jobs(await connection.execute(query.order_by(jobs.c.account)))
 
 
+async def unsent_or_held(connection: AsyncConnection, run_id: RunId) -> list[Job]:
+    """The run's jobs that a plan may still change."""
+    which = (jobs.c.run_id == run_id) & (jobs.c.state.in_(UNSENT) | jobs.c.hold.is_not(None))
+    return _jobs(await connection.execute(select(*JOB_COLUMNS).where(which).order_by(jobs.c.account)))
+
+
 async def of_accounts(connection: AsyncConnection, names: Collection[str]) -> list[Job]:
     """Every job of these accounts, whatever its run."""
     return _jobs(await connection.execute(select(*JOB_COLUMNS).where(jobs.c.account.in_(list(names)))))
-
-
-async def committed_usd(connection: AsyncConnection) -> dict[str, float]:
-    """What the jobs that were submitted so far are estimated to cost, by account, in US dollars."""
-    query = (
-        select(jobs.c.account, func.sum(jobs.c.estimated_usd))
-        .where(jobs.c.submitted_at.is_not(None))
-        .group_by(jobs.c.account)
-    )
-    return {account: usd for account, usd in await connection.execute(query) if usd is not None}
-
-
-async def committed_by(connection: AsyncConnection, account: str) -> float:
-    """The same of one account."""
-    query = select(func.sum(jobs.c.estimated_usd)).where(jobs.c.account == account, jobs.c.submitted_at.is_not(None))
-    return (await connection.execute(query)).scalar_one() or 0.0
 
 
 async def add(connection: AsyncConnection, run_id: RunId, wanted: Sequence[Job]) -> list[Job]:
@@ -212,12 +202,6 @@ async def record(
     if outcome.before in AT_PROVIDER and job.state in ENDS:
         await _wake(connection, _WAKE_READY, at, job.account)
     return True
-
-
-async def price(connection: AsyncConnection, prices: Mapping[JobId, float | None]) -> None:
-    """Note what jobs are estimated to cost."""
-    for job_id, usd in prices.items():
-        await connection.execute(update(jobs).where(jobs.c.id == job_id).values(estimated_usd=usd))
 
 
 async def _keep(connection: AsyncConnection, outcome: Outcome, at: float) -> None:

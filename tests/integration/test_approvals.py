@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from store_values import DATASET, NOW, RUN, SPEC, id_of
+from store_values import DATASET, NOW, RUN, SPEC, id_of, read_job, record
 
 from orchestrator import control
 from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.advance import Outcome
 from orchestrator.core.hold import Hold, HoldKind
+from orchestrator.core.lifecycle import State
 from orchestrator.core.moderation import Moderated, Moderation
 from orchestrator.core.plan import Plan, PlanLine, Step
 from orchestrator.store.database import Database
@@ -69,3 +71,13 @@ async def test_a_waiver_given_while_a_plan_is_made_stays(listed: Database) -> No
     passed = replace(plan, moderation=Moderation(state=Moderated.PASSED, by="acme", at=NOW + 3))
     run = await control.adopt_plan(listed, passed, start=True, now=NOW + 3, cause="service")
     assert run.moderation == passed.moderation
+
+
+async def test_what_a_job_is_estimated_at_follows_the_plan_until_it_is_sent(listed: Database) -> None:
+    for usd, submitted in ((5.0, False), (6.0, True), (7.0, False)):
+        await control.adopt_plan(listed, a_plan(HoldKind.RUN_TOO_DEAR, usd), start=True, now=NOW, cause="service")
+        if submitted:
+            job = await read_job(listed, "acme")
+            sent = replace(job, version=job.version + 1, state=State.QUEUED)
+            assert await record(listed, Outcome(job=sent, before=State.PLANNED, note=None))
+    assert (await read_job(listed, "acme")).estimated_usd == 6.0

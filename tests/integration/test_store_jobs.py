@@ -9,10 +9,10 @@ from store_values import NOW, RUN, a_job, a_standing, fill, id_of, read_job, rec
 
 from orchestrator.core.advance import Outcome, advance, ask_cancel, hold, park, stumble, wait
 from orchestrator.core.errors import Failure
-from orchestrator.core.hold import Hold
+from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.job import JobId, RunId
 from orchestrator.core.lifecycle import AT_PROVIDER, ENDS, TRANSITIONS, Event, State
-from orchestrator.store import events, jobs
+from orchestrator.store import costs, events, jobs
 from orchestrator.store.database import Database
 from orchestrator.store.tables import jobs as table
 from orchestrator.store.tables import run_jobs
@@ -308,6 +308,16 @@ async def test_jobs_of_accounts_whatever_their_run(database: Database) -> None:
         assert sorted(job.account for job in found) == ["a", "a", "c"]
 
 
+async def test_a_plan_may_still_change_what_is_not_sent_or_is_held(database: Database) -> None:
+    aside = Hold(HoldKind.BY_OPERATOR, "a reason", "a hint")
+    states = {"a": State.PLANNED, "b": State.READY, "c": State.RUNNING, "d": State.SUCCEEDED}
+    held = a_job("e", state=State.RUNNING, hold=aside)
+    await fill(database, [*(a_job(name, state=state) for name, state in states.items()), held])
+    await fill(database, [a_job("f")], run=replace(RUN, id=RunId("run-2")))
+    async with database.read() as connection:
+        assert [job.account for job in await jobs.unsent_or_held(connection, RUN.id)] == ["a", "b", "e"]
+
+
 async def test_money_is_committed_when_a_job_is_submitted(database: Database) -> None:
     await fill(
         database,
@@ -320,7 +330,7 @@ async def test_money_is_committed_when_a_job_is_submitted(database: Database) ->
         ],
     )
     async with database.read() as connection:
-        assert await jobs.committed_usd(connection) == {"a": 3.5}
+        assert await costs.committed_usd(connection) == {"a": 3.5}
 
 
 async def test_an_attempt_is_told_with_its_number(database: Database) -> None:
