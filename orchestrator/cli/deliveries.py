@@ -9,7 +9,7 @@ from orchestrator import control, status
 from orchestrator.cli.operate import operator
 from orchestrator.cli.render import console, print_json, simple_table
 from orchestrator.cli.session import DONE, FAILED
-from orchestrator.core.delivery import Delivery
+from orchestrator.core.delivery import Delivery, Fate
 
 if TYPE_CHECKING:
     from orchestrator.app import App
@@ -19,7 +19,7 @@ FIELDS = ("id", "message", "target", "attempts", "error")
 
 async def show(app: App, *, dead: bool, as_json: bool) -> int:
     """The newest first; FAILED when there are dead ones among them."""
-    found = await status.deliveries(app.database, dead=dead)
+    found = await status.deliveries(app.database, Fate.DEAD if dead else None)
     if as_json:
         print_json([_plain(delivery) for delivery in found])
     elif not found:
@@ -55,17 +55,13 @@ async def retry(app: App, ids: list[int] | None) -> int:
 def _plain(delivery: Delivery) -> dict[str, object]:
     return {
         **{name: getattr(delivery, name) for name in FIELDS},
-        "state": _state(delivery),
+        "state": delivery.fate,
         "due_at": status.iso(delivery.due_at),
         "delivered_at": status.iso(delivery.delivered_at),
         "payload": delivery.payload,
     }
 
 
-def _state(delivery: Delivery) -> str:
-    return "arrived" if delivery.delivered_at is not None else "dead" if delivery.dead else "waiting"
-
-
 def _how_it_is(delivery: Delivery) -> str:
     times = f"{delivery.attempts} attempt{'' if delivery.attempts == 1 else 's'}"
-    return f"{_state(delivery)}, {times}" if delivery.attempts else _state(delivery)
+    return f"{delivery.fate}, {times}" if delivery.attempts else delivery.fate

@@ -22,6 +22,14 @@ class Way(StrEnum):
     ALERT = "alert"
 
 
+class Fate(StrEnum):
+    """What has become of a delivery."""
+
+    WAITING = "waiting"
+    ARRIVED = "arrived"
+    DEAD = "dead"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """One `[[webhooks]]` or `[[alerts]]` entry. `url` and `secret` as written: an address, or the way to one."""
@@ -51,9 +59,16 @@ class Delivery:
     error: str | None = None
 
     @property
+    def fate(self) -> Fate:
+        """Dead is what was given up."""
+        if self.delivered_at is not None:
+            return Fate.ARRIVED
+        return Fate.DEAD if self.due_at is None else Fate.WAITING
+
+    @property
     def dead(self) -> bool:
         """Given up."""
-        return self.due_at is None and self.delivered_at is None
+        return self.fate is Fate.DEAD
 
 
 def settled(delivery: Delivery, error: str | None, *, now: float, jitter: float) -> Delivery:

@@ -10,7 +10,7 @@ from orchestrator.core.lifecycle import ENDS, State
 
 
 class Verb(StrEnum):
-    """The first three are asked of the run, the last of a job, the others of accounts."""
+    """The first three are asked of the run, four of accounts, one of a job, and the last of deliveries."""
 
     APPROVE = "approve"
     WAIVE = "waive"
@@ -20,8 +20,10 @@ class Verb(StrEnum):
     HOLD = "hold"
     RELEASE = "release"
     ADOPT = "adopt"
+    REDELIVER = "redeliver"
 
 
+OF_RUN: Final = (Verb.APPROVE, Verb.WAIVE, Verb.START)
 OF_ACCOUNTS: Final = (Verb.CANCEL, Verb.RETRY, Verb.HOLD, Verb.RELEASE)
 _NOT_RELEASED: Final = frozenset(HoldKind) - {HoldKind.BY_OPERATOR}  # each of these needs something else
 

@@ -13,7 +13,7 @@ from orchestrator.status.happened import Line, events_after, newest_event
 from orchestrator.status.history import DatasetRow, DatasetView, RunLine, list_datasets, list_runs, read_dataset
 from orchestrator.status.listing import HELD, Cause, Glance, Listing, Share, glance, list_jobs
 from orchestrator.status.tally import Tally, tally
-from orchestrator.status.telling import deliveries
+from orchestrator.status.telling import count_dead, count_deliveries, deliveries
 from orchestrator.status.views import Health, JobView, RunView, Status, iso, plain
 from orchestrator.status.whole import SCHEMA, as_json, look
 
@@ -41,6 +41,8 @@ __all__ = [
     "Tally",
     "as_json",
     "asked",
+    "count_dead",
+    "count_deliveries",
     "curves",
     "deliveries",
     "events_after",

@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, delete, func, insert, select, update
 
 from orchestrator.core.announcement import Topic
-from orchestrator.core.delivery import Delivery
+from orchestrator.core.delivery import Delivery, Fate
 from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.tables import announcements, deliveries
 
@@ -18,6 +18,11 @@ DEAD_REMEMBERED = 30 * 24 * 3600.0
 STRANGE = 2 * 24 * 3600.0  # seconds after its time that a delivery waits for its target to be in an accounts file
 _COLUMNS = [deliveries.c[field.name] for field in fields(Delivery)]
 _DEAD = deliveries.c.due_at.is_(None) & deliveries.c.delivered_at.is_(None)
+_FATES = {
+    Fate.DEAD: _DEAD,
+    Fate.WAITING: deliveries.c.due_at.is_not(None),
+    Fate.ARRIVED: deliveries.c.delivered_at.is_not(None),
+}
 
 
 async def unaddressed(connection: AsyncConnection) -> bool:
@@ -75,18 +80,36 @@ async def settle(connection: AsyncConnection, delivery: Delivery) -> bool:
     return result.rowcount == 1
 
 
-async def listed(connection: AsyncConnection, *, dead: bool, limit: int) -> list[Delivery]:
-    """The newest deliveries, or the newest dead ones."""
-    query = select(*_COLUMNS).order_by(deliveries.c.id.desc()).limit(limit)
-    return [_delivery(row) for row in await connection.execute(query.where(_DEAD) if dead else query)]
+async def listed(
+    connection: AsyncConnection, fate: Fate | None, *, limit: int, before: int | None = None, skip: int = 0
+) -> list[Delivery]:
+    """The newest deliveries, or the newest with this fate; those with smaller numbers than `before`."""
+    query = select(*_COLUMNS).order_by(deliveries.c.id.desc()).limit(limit).offset(skip)
+    if fate is not None:
+        query = query.where(_FATES[fate])
+    if before is not None:
+        query = query.where(deliveries.c.id < before)
+    return [_delivery(row) for row in await connection.execute(query)]
+
+
+async def counts(connection: AsyncConnection) -> dict[Fate, int]:
+    """How many there are of each fate."""
+    each = select(func.count(), func.count(deliveries.c.delivered_at), func.count(deliveries.c.due_at))
+    every, arrived, waiting = (await connection.execute(each)).one()
+    return {Fate.DEAD: every - arrived - waiting, Fate.WAITING: waiting, Fate.ARRIVED: arrived}
+
+
+async def count_dead(connection: AsyncConnection, ids: Collection[int] | None) -> int:
+    """How many of these are dead, or of all."""
+    which = _DEAD if ids is None else _DEAD & deliveries.c.id.in_(list(ids))
+    return (await connection.execute(select(func.count()).where(which))).scalar_one()
 
 
 async def revive(connection: AsyncConnection, ids: Collection[int] | None, now: float) -> list[Delivery]:
     """Begin again with these dead deliveries, or with all. Returns those that were."""
     which = _DEAD if ids is None else _DEAD & deliveries.c.id.in_(list(ids))
     rows = (await connection.execute(select(*_COLUMNS).where(which).order_by(deliveries.c.id))).all()
-    again = update(deliveries).where(deliveries.c.id.in_([row.id for row in rows]))
-    await connection.execute(again.values(due_at=now, attempts=0))
+    await connection.execute(update(deliveries).where(which).values(due_at=now, attempts=0))
     return [_delivery(row, due_at=now, attempts=0) for row in rows]
 
 

@@ -18,6 +18,7 @@ from orchestrator.web.program import Program
 from orchestrator.web.reading import selection
 
 Who = Annotated[Principal, Depends(principal)]
+Number = Annotated[StrictInt, Field(ge=1, lt=2**31)]
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000, pattern=r"^[^\x00]*$")]
 
 
@@ -79,6 +80,22 @@ class Adoption(BaseModel):
     remote_job: Text = Field(description="The provider's id of the remote job.")
 
 
+class Redelivery(BaseModel):
+    """Deliveries that were given up."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    deliveries: list[Number] | None = Field(None, description="Their numbers; left out: all that were given up.")
+    expect: StrictInt | None = Field(None, description="How many are meant; refused when it is not so.")
+
+
+class Redelivered(Document):
+    """What is told again; the service sees to it."""
+
+    deliveries: list[int]
+    count: int = Field(description="How many these are.")
+
+
 class Done(Document):
     """What was asked of whom; the service sees to it."""
 
@@ -97,6 +114,7 @@ class Actions:
         self.routes.add_api_route("/waive", self.waive, methods=["POST"], operation_id="waive")
         self.routes.add_api_route("/start", self.start, methods=["POST"], operation_id="start")
         self.routes.add_api_route("/adopt", self.adopt, methods=["POST"], operation_id="adopt")
+        self.routes.add_api_route("/redeliver", self.redeliver, methods=["POST"], operation_id="redeliver")
         for verb in OF_ACCOUNTS:
             self.routes.add_api_route(f"/{verb}", self._of_accounts(verb), methods=["POST"], operation_id=verb.value)
 
@@ -118,6 +136,11 @@ class Actions:
     async def adopt(self, who: Who, body: Adoption) -> Done:
         """Take a remote job for a job's, where the program must not choose between several."""
         return _done(Verb.ADOPT, [await self._asking.adopt(who, body.job, body.remote_job)])
+
+    async def redeliver(self, who: Who, body: Redelivery) -> Redelivered:
+        """Tell webhooks and alerts again what was given up."""
+        begun = await self._asking.redeliver(who, body.deliveries, expect=body.expect)
+        return Redelivered(deliveries=begun, count=len(begun))
 
     def _of_accounts(self, verb: Verb) -> Callable[..., Awaitable[Done]]:
         async def ask(who: Who, body: Named | Matching) -> Done:

@@ -13,6 +13,7 @@ from fastapi.staticfiles import StaticFiles
 from orchestrator.status import Document
 from orchestrator.web.actions import Actions
 from orchestrator.web.dashboard.routes import Dashboard
+from orchestrator.web.deliveries import Deliveries
 from orchestrator.web.documents import Alive, Ready, Whole
 from orchestrator.web.door import Door
 from orchestrator.web.events import Events
@@ -34,7 +35,7 @@ def create_web(program: Program) -> FastAPI:
     app = FastAPI(title="orchestrator", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.include_router(Api(program).routes)
     app.include_router(Scrape(program).routes)
-    for part in (Reading(program), Events(program, door), Actions(program)):
+    for part in (Reading(program), Deliveries(program), Events(program, door), Actions(program)):
         app.include_router(part.routes, prefix="/api/v1")
     describe(app)
     app.include_router(Dashboard(program).routes)

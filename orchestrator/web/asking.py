@@ -75,6 +75,20 @@ class Asking:
             raise Refused(409, error.message, error.hint) from error
         return taken.account
 
+    async def dead(self, numbers: Sequence[int] | None) -> int:
+        """How many of these deliveries were given up, or of all: what a confirmation counts."""
+        return await self._program.call(status.count_dead, numbers)
+
+    async def redeliver(self, who: Principal, numbers: Sequence[int] | None, *, expect: int | None) -> list[int]:
+        """Begin again with these deliveries that were given up, or with all. Returns those begun."""
+        if expect is not None and expect != (count := await self.dead(numbers)):
+            raise Refused(409, f"{count} of them were given up by now, not {expect}", _AGAIN)
+        try:
+            begun = await self._program.call(control.redeliver, numbers, by=who.by, now=self._program.now())
+        except ConfigError as error:
+            raise Refused(409, error.message, error.hint) from error
+        return [delivery.id for delivery in begun]
+
     async def _ask(self, verb: Verb, by: str, names: Sequence[str], reason: str) -> Sequence[str]:
         call, now = self._program.call, self._program.now()
         match verb:

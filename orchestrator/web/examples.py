@@ -117,6 +117,32 @@ _EVENT: Final[dict[str, Any]] = {
     "request_id": "req_5f2c",
     "message": None,
 }
+_DELIVERY: Final[dict[str, Any]] = {
+    "id": 815,
+    "message": "msg_0f3b5c7d9e1f4a2b8c6d0e2f4a6b8c0d",
+    "event": "model.ready",
+    "target": "https://example.com/fine-tuning",
+    "state": "dead",
+    "attempts": 8,
+    "created_at": "2026-11-23T06:10:12+00:00",
+    "due_at": None,
+    "delivered_at": None,
+    "error": "503: try later",
+    "payload": {
+        "type": "model.ready",
+        "timestamp": "2026-11-23T06:10:12+00:00",
+        "data": {
+            "run": _RUN_ID,
+            "account": "acme-eu",
+            "provider": "openai",
+            "job": _JOB_ID,
+            "state": "succeeded",
+            "fine_tuned_model": _TUNED,
+            "servable": True,
+            "error": None,
+        },
+    },
+}
 _MODELS: Final[dict[str, Any]] = {
     "models": [
         {
@@ -164,11 +190,14 @@ EXAMPLES: Final[dict[str, Any]] = {
     "AccountPage": {"accounts": [_ACCOUNT], "next": None},
     "AccountDetail": _ACCOUNT | {"jobs": [_ACCOUNT_JOB]},
     "EventPage": {"events": [_EVENT], "next": None},
+    "DeliveryPage": {"deliveries": [_DELIVERY], "counts": {"dead": 1, "waiting": 0, "arrived": 12}, "next": None},
     "Named": {"accounts": ["acme-eu", "acme-us"], "reason": "their key is being replaced", "expect": 2},
     "Matching": {"filter": {"state": "failed", "label": "eu"}, "expect": 40},
     "Approval": {"expect_usd": 3.1},
     "Waiver": {"reason": "moderated upstream, ticket 123"},
     "Adoption": {"job": _JOB_ID, "remote_job": "ftjob-8Kq2vWmZr0aXcT4nYb71LpDs"},
+    "Redelivery": {"deliveries": [815], "expect": 1},
+    "Redelivered": {"deliveries": [815], "count": 1},
     "Done": {"action": "retry", "accounts": ["acme-eu"], "count": 1},
     "Problem": {
         "type": "about:blank",

@@ -13,7 +13,7 @@ from store_values import a_job, fill
 
 from orchestrator import control, status
 from orchestrator.core.announcement import Announcement, Topic
-from orchestrator.core.delivery import Delivery, Target, Way
+from orchestrator.core.delivery import Delivery, Fate, Target, Way
 from orchestrator.core.errors import ConfigError
 from orchestrator.daemon.courier import CLAIM_SECONDS, Addressee, Courier
 from orchestrator.store import deliveries
@@ -109,7 +109,7 @@ async def test_a_target_that_refuses_is_told_again_under_the_same_id_until_it_is
         office.clock.seconds += 3600
     assert len(listener.heard) == 8
     assert len(set(listener.heard)) == 1
-    [dead] = await status.deliveries(office.database, dead=True)
+    [dead] = await status.deliveries(office.database, Fate.DEAD)
     assert (dead.dead, dead.attempts, dead.error) == (True, 8, "500: no")
 
     listener.refuses = None
@@ -117,7 +117,7 @@ async def test_a_target_that_refuses_is_told_again_under_the_same_id_until_it_is
     assert [delivery.id for delivery in begun] == [dead.id]
     await settle(courier)
     assert len(set(listener.heard)) == 1
-    assert await status.deliveries(office.database, dead=True) == []
+    assert await status.deliveries(office.database, Fate.DEAD) == []
 
 
 async def test_only_the_dead_are_begun_again(office: Post) -> None:
@@ -197,7 +197,7 @@ async def test_what_is_for_no_target_of_the_file_waits_for_another_replica_and_t
     assert (await office.listed())[0].due_at is not None
     office.clock.seconds += deliveries.STRANGE
     await stranger.forget()
-    [dead] = await status.deliveries(office.database, dead=True)
+    [dead] = await status.deliveries(office.database, Fate.DEAD)
     assert dead.error == "the target is no longer in the accounts file"
 
 

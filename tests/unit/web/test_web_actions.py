@@ -144,7 +144,7 @@ async def test_a_body_that_makes_no_sense_is_a_problem_with_a_hint(verb: str, bo
 
 
 EVERY_ASK = (
-    [("adopt", {"job": "j", "remote_job": "r"})]
+    [("adopt", {"job": "j", "remote_job": "r"}), ("redeliver", {})]
     + [(verb, body) for verb, (body, _, _) in OF_RUN.items()]
     + [(verb, {"accounts": ["one"]}) for verb in OF_ACCOUNTS]
 )
@@ -166,5 +166,13 @@ async def test_a_stranger_acts_on_nothing(verb: str, body: Any) -> None:
     assert asked.asked == []
 
 
+@pytest.mark.parametrize(("body", "numbers"), [({}, None), ({"deliveries": [7], "expect": 1}, [7])])
+async def test_what_was_not_told_is_told_again(body: Any, numbers: list[int] | None) -> None:
+    asked = service()
+    asked.answers |= {status.count_dead: 1, control.redeliver: []}
+    assert (await ask(asked, "redeliver", body)).json() == {"deliveries": [], "count": 0}
+    assert asked.asked == [("redeliver", (numbers,), BY)]
+
+
 def test_every_verb_has_its_test() -> None:
-    assert {*OF_RUN, *OF_ACCOUNTS, Verb.ADOPT} == set(Verb)
+    assert {*OF_RUN, *OF_ACCOUNTS, Verb.ADOPT, Verb.REDELIVER} == set(Verb)

@@ -12,17 +12,17 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 from web_values import ready, run, status
 
-from orchestrator.core import finding
+from orchestrator.core import delivery, finding
 from orchestrator.core.errors import Failure
 from orchestrator.core.replica import Replica
 from orchestrator.status import AccountLine, DatasetRow, JobView, Line, RunView, as_json
-from orchestrator.web import documents, inventory
+from orchestrator.web import deliveries, documents, inventory
 from orchestrator.web.documents import Job, Run, Whole
 from orchestrator.web.examples import EXAMPLES
 
 DOCS = Path(__file__).parents[3] / "docs"
 GENERATED: Mapping[str, Callable[[], str]] = runpy.run_path(str(DOCS / "generate_api.py"))["PAGES"]
-CALLED_OTHERWISE = {"run_id": "run", "job_id": "job", "state_after": "state"}
+CALLED_OTHERWISE = {"run_id": "run", "job_id": "job", "state_after": "state", "topic": "event"}
 
 
 @pytest.mark.parametrize("name", GENERATED)
@@ -43,6 +43,7 @@ def test_the_reference_is_what_the_code_says(name: str) -> None:
         (documents.Event, Line, {"kind"}),
         (inventory.Finding, finding.Finding, set()),
         (inventory.Findings, finding.Findings, set()),
+        (deliveries.Delivery, delivery.Delivery, {"state"}),
     ],
 )
 def test_a_document_describes_every_field_of_its_view(document: type[BaseModel], view: Any, more: set[str]) -> None:
@@ -72,4 +73,4 @@ def test_an_example_is_what_its_document_says(name: str) -> None:
 def test_every_document_that_is_asked_for_or_answered_has_an_example() -> None:
     paths = json.dumps(json.loads(GENERATED["openapi.json"]())["paths"])
     named = {part.partition('"')[0] for part in paths.split("#/components/schemas/")[1:]}
-    assert named - set(EXAMPLES) == {"Alive", "Ready", "State", "ProviderName", "Form"}
+    assert named - set(EXAMPLES) == {"Alive", "Ready", "State", "Fate", "ProviderName", "Form"}
