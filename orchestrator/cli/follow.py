@@ -116,6 +116,7 @@ async def watch(app: App, show: Callable[[Status], None], enough: Enough | None,
         pause = max(LOOK_SECONDS, LOOK_SHARE * (clock.time() - begin))
         if stopping.is_set() or (enough and status.run and all(enough(job) for job in status.jobs)):
             return status
+        del status  # of thousands of jobs: the next one needs the room
         try:
             async with asyncio.timeout(pause):
                 await stopping.wait()

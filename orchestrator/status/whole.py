@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.status.views import Status, job_view, plain, run_view
+from orchestrator.core.job import JobId
+from orchestrator.core.run import Run
+from orchestrator.status.views import JobView, Status, job_view, plain, run_view
 from orchestrator.store import accounts, events, jobs, pins, replicas, runs
+from orchestrator.store.connection import AsyncConnection, chunks
 from orchestrator.store.database import Database
 
 SCHEMA = 1
@@ -21,16 +25,24 @@ async def look(database: Database, now: float) -> Status:
             return Status(run=None, replicas=alive)
         dataset = await runs.dataset_row(connection, run.dataset_sha256)
         used = await pins.used(connection, run.id)
-        standings = await accounts.everyone(connection)
-        latest = await events.latest(connection, run.id)
-        listed = await jobs.of_run(connection, run.id)
-    views = tuple(
-        job_view(job, run, standings[job.account], latest.get(job.account), now)
-        for job in listed
-        if not (standings[job.account].removed_at and job.remote_job_id is None)
-    )
+        views: list[JobView] = []
+        for ids in chunks(await jobs.ids_of_run(connection, run.id)):
+            views += await _views(connection, run, ids, now)
     counts = Counter("held" if view.held else view.state for view in views)
-    return Status(run=run_view(run, dataset, used), jobs=views, replicas=alive, counts=dict(sorted(counts.items())))
+    return Status(
+        run=run_view(run, dataset, used), jobs=tuple(views), replicas=alive, counts=dict(sorted(counts.items()))
+    )
+
+
+async def _views(connection: AsyncConnection, run: Run, ids: Sequence[JobId], now: float) -> list[JobView]:
+    found = await jobs.by_id(connection, ids)
+    standings = await accounts.some(connection, [job.account for job in found.values()])
+    latest = await events.newest(connection, ids)
+    return [
+        job_view(job, run, standing, latest.get(job.id), now)
+        for job in filter(None, map(found.get, ids))
+        if not ((standing := standings[job.account]).removed_at and job.remote_job_id is None)
+    ]
 
 
 def as_json(status: Status) -> dict[str, Any]:

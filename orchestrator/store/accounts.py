@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import bindparam, insert, select, update
 
 from orchestrator.core.run import Standing
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import AsyncConnection, execute_each
 from orchestrator.store.rows import STANDING_COLUMNS, standing_from, standing_row
 from orchestrator.store.tables import accounts
 
@@ -25,7 +25,7 @@ async def everyone(connection: AsyncConnection) -> dict[str, Standing]:
 
 async def some(connection: AsyncConnection, names: Collection[str]) -> dict[str, Standing]:
     """Those of the accounts that were ever listed, by name."""
-    rows = await connection.execute(select(*STANDING_COLUMNS).where(accounts.c.name.in_(list(names))))
+    rows = await connection.execute(_SOME, {"names": list(names)})
     return {row.name: standing_from(row) for row in rows}
 
 
@@ -45,18 +45,21 @@ async def save(connection: AsyncConnection, standing: Standing) -> None:
 
 async def add(connection: AsyncConnection, new: Sequence[Standing]) -> None:
     """Insert accounts that were never listed."""
-    if new:
-        await connection.execute(_ADD, [standing_row(standing) for standing in new])
+    await execute_each(connection, _ADD, (standing_row(standing) for standing in new))
 
 
 async def remove_all_but(connection: AsyncConnection, names: Collection[str], at: float) -> list[str]:
     """Mark those that are no longer listed, and say which."""
-    gone = accounts.c.name.not_in(list(names)) & accounts.c.removed_at.is_(None)
-    marked = await connection.execute(update(accounts).where(gone).values(removed_at=at).returning(accounts.c.name))
-    return list(marked.scalars())
+    listed = set(names)
+    there = (await connection.execute(select(accounts.c.name).where(accounts.c.removed_at.is_(None)))).scalars()
+    gone = [name for name in there if name not in listed]
+    await execute_each(connection, _REMOVE, ({"gone": name, "at": at} for name in gone))
+    return gone
 
 
 # Made once: to put a statement together takes longer than to execute it.
 _LOAD = select(*STANDING_COLUMNS).where(accounts.c.name == bindparam("wanted"))
+_SOME = select(*STANDING_COLUMNS).where(accounts.c.name.in_(bindparam("names", expanding=True)))
 _SAVE = update(accounts).where(accounts.c.name == bindparam("same_name"))
 _ADD = insert(accounts)
+_REMOVE = update(accounts).where(accounts.c.name == bindparam("gone")).values(removed_at=bindparam("at"))

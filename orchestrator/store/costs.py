@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from sqlalchemy import bindparam, func, select, update
 
 from orchestrator.core.job import JobId
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import AsyncConnection, execute_each
 from orchestrator.store.tables import jobs
 
 
@@ -29,6 +29,5 @@ async def committed_by(connection: AsyncConnection, account: str) -> float:
 
 async def price(connection: AsyncConnection, prices: Mapping[JobId, float | None]) -> None:
     """Note what jobs are estimated to cost."""
-    if prices:
-        values = [{"same_id": job_id, "estimated_usd": usd} for job_id, usd in prices.items()]
-        await connection.execute(update(jobs).where(jobs.c.id == bindparam("same_id")), values)
+    values = ({"same_id": job_id, "estimated_usd": usd} for job_id, usd in prices.items())
+    await execute_each(connection, update(jobs).where(jobs.c.id == bindparam("same_id")), values)

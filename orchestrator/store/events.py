@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import bindparam, delete, func, insert, select
 
 from orchestrator.core.advance import Outcome
-from orchestrator.core.job import JobId, RunId
+from orchestrator.core.job import JobId
 from orchestrator.core.lifecycle import ENDS
-from orchestrator.store.connection import AsyncConnection
-from orchestrator.store.tables import events, jobs, run_jobs
+from orchestrator.store.connection import AsyncConnection, execute_each
+from orchestrator.store.tables import events, jobs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +62,8 @@ def of_outcome(outcome: Outcome, *, at: float, cause: str) -> Entry:
 
 
 _APPEND = insert(events)
+_each = select(func.max(events.c.id)).where(events.c.job_id.in_(bindparam("ids", expanding=True)))
+_NEWEST = select(*_COLUMNS).where(events.c.id.in_(_each.group_by(events.c.job_id)))
 _NAMES = [field.name for field in fields(Entry)]
 
 
@@ -77,8 +79,7 @@ async def append(connection: AsyncConnection, *entries: Entry) -> None:
 
 async def write(connection: AsyncConnection, entries: Sequence[Entry]) -> None:
     """Write lines into the transaction under way."""
-    if entries:
-        await connection.execute(_APPEND, [{name: getattr(entry, name) for name in _NAMES} for entry in entries])
+    await execute_each(connection, _APPEND, ({name: getattr(entry, name) for name in _NAMES} for entry in entries))
 
 
 async def of_account(connection: AsyncConnection, account: str, limit: int = 1000) -> list[Entry]:
@@ -102,22 +103,9 @@ async def last(connection: AsyncConnection) -> int:
     return (await connection.execute(select(func.max(events.c.id)))).scalar_one() or 0
 
 
-async def latest(connection: AsyncConnection, run_id: RunId) -> dict[str, Entry]:
-    """The newest line of each job of the run, by account."""
-    ids = (
-        select(func.max(events.c.id))
-        .join(run_jobs, run_jobs.c.job_id == events.c.job_id)
-        .where(run_jobs.c.run_id == run_id)
-        .group_by(events.c.job_id)
-    )
-    rows = await connection.execute(select(*_COLUMNS).where(events.c.id.in_(ids)))
-    return {row.account: Entry(**row._mapping) for row in rows}
-
-
 async def newest(connection: AsyncConnection, ids: Sequence[JobId]) -> dict[JobId, Entry]:
-    """The newest line of each of these jobs, a page of them."""
-    each = select(func.max(events.c.id)).where(events.c.job_id.in_(ids)).group_by(events.c.job_id)
-    rows = await connection.execute(select(*_COLUMNS).where(events.c.id.in_(each)))
+    """The newest line of each of these jobs, some hundreds at most."""
+    rows = await connection.execute(_NEWEST, {"ids": ids})
     return {JobId(row.job_id): Entry(**row._mapping) for row in rows}
 
 

@@ -26,7 +26,7 @@ from orchestrator.core.job import Job, JobId, RunId
 from orchestrator.core.lifecycle import AT_PROVIDER, ENDS, UNSENT, State
 from orchestrator.core.run import Run, Standing
 from orchestrator.store import accounts, announcements, events, leases, losses, pins
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import AsyncConnection, chunks, execute_each
 from orchestrator.store.rows import (
     JOB_COLUMNS,
     RUN_COLUMNS,
@@ -124,19 +124,21 @@ async def next_wake(connection: AsyncConnection) -> float | None:
 async def by_id(connection: AsyncConnection, ids: Collection[JobId]) -> dict[JobId, Job]:
     """Those of the jobs that exist."""
     found: dict[JobId, Job] = {}
-    wanted = list(ids)
-    for start in range(0, len(wanted), 500):  # databases limit the number of bound values
-        chunk = wanted[start : start + 500]
-        found |= {
-            job.id: job for job in _jobs(await connection.execute(select(*JOB_COLUMNS).where(jobs.c.id.in_(chunk))))
-        }
+    for chunk in chunks(ids):
+        found |= {job.id: job for job in _jobs(await connection.execute(_BY_ID, {"ids": chunk}))}
     return found
+
+
+async def ids_of_run(connection: AsyncConnection, run_id: RunId) -> Sequence[JobId]:
+    """Every job of the run, by account name."""
+    query = select(jobs.c.id).join(run_jobs).where(run_jobs.c.run_id == run_id).order_by(jobs.c.account)
+    return (await connection.execute(query)).scalars().all()
 
 
 async def of_run(connection: AsyncConnection, run_id: RunId) -> list[Job]:
     """Every job of the run, by account name."""
-    query = select(*JOB_COLUMNS).join(run_jobs, run_jobs.c.job_id == jobs.c.id).where(run_jobs.c.run_id == run_id)
-    return _jobs(await connection.execute(query.order_by(jobs.c.account)))
+    query = select(*JOB_COLUMNS).join(run_jobs).where(run_jobs.c.run_id == run_id).order_by(jobs.c.account)
+    return _jobs(await connection.execute(query))
 
 
 async def unsent_or_held(connection: AsyncConnection, run_id: RunId) -> list[Job]:
@@ -152,25 +154,18 @@ async def of_accounts(connection: AsyncConnection, names: Collection[str]) -> li
 
 async def add(connection: AsyncConnection, run_id: RunId, wanted: Sequence[Job]) -> list[Job]:
     """Make these the jobs of the run: insert the new ones, move the others over. Returns the new ones."""
-    known = await _existing(connection, [job.id for job in wanted])
+    known: set[str] = set()
+    for ids in chunks(job.id for job in wanted):
+        known |= set((await connection.execute(_EXISTING, {"ids": ids})).scalars())
     new = [job for job in wanted if job.id not in known]
-    if new:
-        await connection.execute(insert(jobs), [job_row(job) for job in new])
-        promise(connection, [WakeUp(job.id, job.account, job.wake_at) for job in new if job.wake_at is not None])
-    linked = set((await connection.execute(select(run_jobs.c.job_id).where(run_jobs.c.run_id == run_id))).scalars())
-    links = [{"run_id": run_id, "job_id": job.id} for job in wanted if job.id not in linked]
-    if links:
-        await connection.execute(insert(run_jobs), links)
-    moved = select(run_jobs.c.job_id).where(run_jobs.c.run_id == run_id)
-    await connection.execute(update(jobs).where(jobs.c.id.in_(moved), jobs.c.run_id != run_id).values(run_id=run_id))
+    await execute_each(connection, insert(jobs), map(job_row, new))
+    promise(connection, (WakeUp(job.id, job.account, job.wake_at) for job in new if job.wake_at is not None))
+    those = select(run_jobs.c.job_id).where(run_jobs.c.run_id == run_id)
+    linked = set((await connection.execute(those)).scalars())
+    links = ({"run_id": run_id, "job_id": job.id} for job in wanted if job.id not in linked)
+    await execute_each(connection, insert(run_jobs), links)
+    await connection.execute(update(jobs).where(jobs.c.id.in_(those), jobs.c.run_id != run_id).values(run_id=run_id))
     return new
-
-
-async def _existing(connection: AsyncConnection, ids: Sequence[JobId]) -> set[JobId]:
-    known: set[JobId] = set()
-    for start in range(0, len(ids), 500):  # databases limit the number of bound values
-        known |= set((await connection.execute(_EXISTING, {"ids": ids[start : start + 500]})).scalars())
-    return known
 
 
 async def record(
@@ -263,6 +258,7 @@ _DUE = (
     .order_by(jobs.c.wake_at)
     .limit(bindparam("most", type_=Integer))
 )
+_BY_ID = select(*JOB_COLUMNS).where(jobs.c.id.in_(bindparam("ids", expanding=True)))
 _EXISTING = select(jobs.c.id).where(jobs.c.id.in_(bindparam("ids", expanding=True)))
 _WAKE_AT = select(jobs.c.wake_at).where(jobs.c.id == bindparam("job_id"))
 _NEXT_WAKE = select(func.min(jobs.c.wake_at))

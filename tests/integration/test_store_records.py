@@ -12,7 +12,7 @@ from orchestrator.core.account import ProviderName
 from orchestrator.core.advance import advance
 from orchestrator.core.dataset import Dataset
 from orchestrator.core.hold import Hold
-from orchestrator.core.job import RunId
+from orchestrator.core.job import JobId, RunId
 from orchestrator.core.lifecycle import Event
 from orchestrator.core.moderation import Moderated, Moderation
 from orchestrator.core.run import Run
@@ -119,13 +119,16 @@ async def test_the_history_of_an_account_is_its_newest_lines_oldest_first(databa
         assert await events.of_account(connection, "nobody") == []
 
 
-async def test_the_latest_line_of_each_job_of_a_run(database: Database) -> None:
+async def test_the_newest_line_of_each_job(database: Database) -> None:
     await fill(database, [a_job("a"), a_job("b"), a_job("silent")])
     for account, happened in [("a", Event.UPLOAD_STARTED), ("b", Event.CANCELLED), ("a", Event.FILE_UPLOADED)]:
         outcome = advance(await read_job(database, account), happened, now=NOW)
         await record(database, outcome)
     async with database.read() as connection:
-        latest = await events.latest(connection, RUN.id)
-        assert await events.latest(connection, RunId("nobody")) == {}
-    assert {account: entry.note for account, entry in latest.items()} == {"a": "file uploaded", "b": "cancelled"}
-    assert latest["a"].job_id == id_of("a")
+        newest = await events.newest(connection, [id_of(account) for account in ("a", "b", "silent")])
+        assert await events.newest(connection, [JobId("nobody")]) == {}
+    assert {job: entry.note for job, entry in newest.items()} == {
+        id_of("a"): "file uploaded",
+        id_of("b"): "cancelled",
+    }
+    assert newest[id_of("a")].account == "a"
