@@ -17,7 +17,7 @@ from orchestrator.core.pin import Used, differences
 from orchestrator.core.replica import Replica
 from orchestrator.core.retirement import days_left
 from orchestrator.core.run import Run, Standing
-from orchestrator.store import events, runs
+from orchestrator.store import runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,8 +127,8 @@ def iso(seconds: float | None) -> str | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
-def job_view(job: Job, run: Run, standing: Standing, latest: events.Entry | None, now: float) -> JobView:
-    """The job's line at this moment. `latest` is the newest line of its history."""
+def job_view(job: Job, run: Run, standing: Standing, latest: str | None, now: float) -> JobView:
+    """The job's line at this moment. `latest` is what the newest line of its history says."""
     holds = [hold for hold in holds_on(job, run, standing) if hold.holds(now)]
     held = bool(holds) and job.state not in ENDS
     return JobView(
@@ -162,7 +162,7 @@ def job_view(job: Job, run: Run, standing: Standing, latest: events.Entry | None
         submitted_at=job.submitted_at,
         finished_at=job.finished_at,
         wake_at=job.wake_at,
-        latest_event=latest.note if latest else None,
+        latest_event=latest,
         replica=job.replica,
     )
 

@@ -63,7 +63,7 @@ def of_outcome(outcome: Outcome, *, at: float, cause: str) -> Entry:
 
 _APPEND = insert(events)
 _each = select(func.max(events.c.id)).where(events.c.job_id.in_(bindparam("ids", expanding=True)))
-_NEWEST = select(*_COLUMNS).where(events.c.id.in_(_each.group_by(events.c.job_id)))
+_NEWEST = select(events.c.job_id, events.c.note).where(events.c.id.in_(_each.group_by(events.c.job_id)))
 _NAMES = [field.name for field in fields(Entry)]
 
 
@@ -103,10 +103,10 @@ async def last(connection: AsyncConnection) -> int:
     return (await connection.execute(select(func.max(events.c.id)))).scalar_one() or 0
 
 
-async def newest(connection: AsyncConnection, ids: Sequence[JobId]) -> dict[JobId, Entry]:
-    """The newest line of each of these jobs, some hundreds at most."""
+async def newest(connection: AsyncConnection, ids: Sequence[JobId]) -> dict[JobId, str]:
+    """What the newest line of each of these jobs says; some hundreds of jobs at most."""
     rows = await connection.execute(_NEWEST, {"ids": ids})
-    return {JobId(row.job_id): Entry(**row._mapping) for row in rows}
+    return {JobId(job_id): note for job_id, note in rows}
 
 
 async def forget(connection: AsyncConnection, before: float, most: int) -> int:
