@@ -13,9 +13,11 @@ from typing import Any
 from sqlalchemy import delete, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orchestrator import status
 from orchestrator.core.account import ProviderName
 from orchestrator.core.advance import Outcome
 from orchestrator.core.dataset import Dataset, Part
+from orchestrator.core.delivery import Delivery, Fate
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import Job, JobId, RunId
@@ -30,7 +32,7 @@ from orchestrator.store import events, jobs, losses, runs
 from orchestrator.store.database import Database
 from orchestrator.store.rows import standing_row
 from orchestrator.store.tables import accounts as account_table
-from orchestrator.store.tables import metadata
+from orchestrator.store.tables import deliveries, metadata
 from orchestrator.web.api import create_web
 from orchestrator.web.program import Program
 from orchestrator.web.server import WebServer
@@ -149,6 +151,21 @@ class Dashboard:
             curve = [_loss(step, sum(map(ord, name)) % 7) for step in range(1, steps + 1)]
             job = JobId(name)
             await self._database.write(partial(losses.add, job_id=job, told=curve))
+
+    async def told(self, *rows: dict[str, Any]) -> None:
+        """Deliveries, whose other values are plain."""
+        plain: dict[str, Any] = {
+            "message": "msg_1",
+            "target": "https://example.com/fine-tuning",
+            "topic": "model.ready",
+        }
+        plain |= {"payload": {"data": {"account": "acme-eu"}}, "created_at": NOW - 400, "attempts": 1}
+        ends = dict.fromkeys(("due_at", "delivered_at", "error"))
+        wanted = [plain | ends | {"id": number} | row for number, row in enumerate(rows, start=1)]
+        await self._database.write(lambda connection: connection.execute(insert(deliveries), wanted))
+
+    async def deliveries(self, fate: Fate) -> Sequence[Delivery]:
+        return await status.deliveries(self._database, fate)
 
     async def job(self, account: str) -> Job:
         async with self._database.read() as connection:

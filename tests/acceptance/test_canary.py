@@ -138,6 +138,7 @@ def answers(url: str, headers: dict[str, str] | None = None) -> Iterator[tuple[s
             "/plan",
             "/curves",
             "/curves.json",
+            "/deliveries",
             "/runs",
             f"/datasets/{places['sha256'][0]}",
             "/confirm?verb=retry",

@@ -9,13 +9,28 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from browser import ARTIFACTS, Watched
 from playwright.async_api import Browser, Page, expect
-from served import TRAINING, Dashboard, job
+from served import NOW, TRAINING, Dashboard, job
 
 from orchestrator.core.lifecycle import State
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ROWS = "tbody[id]"
+TOLD: list[dict[str, Any]] = [
+    {"delivered_at": NOW - 390},
+    {"delivered_at": NOW - 390, "target": "env:TEAM_CHAT"},
+    {"topic": "account.held", "payload": {"data": {"account": "umbrella"}}, "due_at": NOW + 300, "attempts": 0},
+    {"due_at": NOW + 260, "attempts": 3, "error": "503: no healthy upstream", "created_at": NOW - 900},
+    {
+        "topic": "run.finished",
+        "payload": {"data": {"account": None}},
+        "attempts": 8,
+        "error": "no answer within 10 seconds",
+        "target": "https://hooks.example.com/a/very/long/address/that/does/not/fit/on/a/phone",
+        "created_at": NOW - 90_000,
+    },
+    {"attempts": 8, "error": "404: <b>gone</b>", "created_at": NOW - 90_000},
+]
 PAGES = {
     "run": "/",
     "account": "/accounts/acme-eu",
@@ -23,6 +38,7 @@ PAGES = {
     "curves": "/curves",
     "dataset": f"/datasets/{TRAINING.sha256}",
     "runs": "/runs",
+    "deliveries": "/deliveries",
     "confirm": "/confirm?verb=cancel",
 }
 
@@ -86,6 +102,7 @@ async def test_every_page_is_reached_and_accessible_by_day_and_by_night(
     dashboard: Dashboard, watched: Watched
 ) -> None:
     await dashboard.learned("acme-eu", "acme-us", "globex")
+    await dashboard.told(*TOLD)
     await dashboard.happened("acme-eu", "planned", "file uploaded", "remote job created", "remote succeeded")
     for name, path in PAGES.items():
         await watched.page.goto(dashboard.url + path)
@@ -102,6 +119,7 @@ async def test_every_page_is_reached_and_accessible_by_day_and_by_night(
 )
 async def test_it_looks_right(browser: Browser, dashboard: Dashboard, name: str, scheme: Any, width: int) -> None:
     await dashboard.learned("acme-eu", "acme-us", "globex")
+    await dashboard.told(*TOLD)
     page = await browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
     for title, path in PAGES.items():
         await page.goto(dashboard.url + path)
@@ -129,6 +147,7 @@ async def test_a_keyboard_is_enough(dashboard: Dashboard, watched: Watched) -> N
 
 async def test_curves_are_drawn_and_named(dashboard: Dashboard, watched: Watched) -> None:
     await dashboard.learned("acme-eu", "acme-us", "globex")
+    await dashboard.told(*TOLD)
     page = watched.page
     await page.goto(f"{dashboard.url}/curves")
     await expect(page.locator("#chart canvas")).to_have_count(1)

@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 from browser import ARTIFACTS, Watched
 from playwright.async_api import Browser, Page, expect
-from served import NOT_ALLOWED, RUN, Dashboard, job, token
+from served import NOT_ALLOWED, NOW, RUN, Dashboard, job, token
 
+from orchestrator.core.delivery import Fate
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.lifecycle import State
 from orchestrator.core.token import Role
@@ -97,6 +98,24 @@ async def test_what_changed_meanwhile_is_asked_once_more(dashboard: Dashboard, w
     watched.wrong.clear()  # the browser tells of the answer 409
     await dialog.get_by_role("link", name="Close").click()
     await expect(dialog).to_be_hidden()
+
+
+async def test_what_was_given_up_is_told_again(dashboard: Dashboard, watched: Watched) -> None:
+    await dashboard.told(*({"attempts": 8, "error": "503: try later"} for _ in range(3)), {"delivered_at": NOW})
+    page = watched.page
+    await page.goto(f"{dashboard.url}/deliveries")
+    await page.locator("#chip-dead").click()
+    await expect(page.locator(ROWS)).to_have_count(3)
+    await page.locator("#ask-redeliver-2").click()
+    dialog = page.get_by_role("dialog", name="Tell 1 message again?")
+    await dialog.get_by_role("button", name="Tell 1 message again").click()
+    await expect(page.locator("#said")).to_have_text("Telling 1 message again")
+    await expect(page.locator(ROWS)).to_have_count(2)
+    assert [delivery.id for delivery in await dashboard.deliveries(Fate.WAITING)] == [2]
+    await page.locator("#ask-redeliver").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Tell 2 messages again").click()
+    await expect(page.locator(".empty")).to_contain_text("None of them is dead")
+    assert await dashboard.deliveries(Fate.DEAD) == []
 
 
 async def test_who_may_only_look_cannot_act(browser: Browser, dashboard: Dashboard) -> None:

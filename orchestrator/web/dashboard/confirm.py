@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlencode
 
 from orchestrator.core.errors import Failure
 from orchestrator.core.selection import Selection
-from orchestrator.core.verb import OF_ACCOUNTS, Verb
+from orchestrator.core.verb import OF_RUN, Verb
 from orchestrator.status import Asked, Glance
 from orchestrator.web.login import OURS
 from orchestrator.web.problem import Refused
@@ -40,12 +40,13 @@ _NONE: Final[Mapping[Verb, str]] = {
 class Ask:
     """What someone wants to do: a verb, of the run or of whom. `back` is the page they came from.
 
-    `job` and `remote_job` are for an adoption.
+    `job` and `remote_job` are for an adoption; `deliveries` are what is told again, or all where there are none.
     """
 
     verb: Verb
     query: Query = field(default_factory=Query)
     accounts: tuple[str, ...] = ()
+    deliveries: tuple[int, ...] = ()
     back: str = "/"
     reason: str = ""
     job: str = ""
@@ -60,6 +61,7 @@ class Ask:
         first = {name: values[0] for name, values in fields.items()}
         try:
             verb, price = Verb(first.get("verb", "")), float(first["usd"]) if first.get("usd") else None
+            deliveries = tuple(map(_number, fields.get("delivery", ())))
         except ValueError:
             raise Refused(422, "the action is not understood", "Go back to the page and try again.") from None
         back, expect = first.get("back", "/"), first.get("expect", "")
@@ -67,6 +69,7 @@ class Ask:
             verb=verb,
             query=Query.of(first),
             accounts=tuple(fields.get("account", ())),
+            deliveries=deliveries,
             back=back if OURS.fullmatch(back) else "/",
             reason=first.get("reason", "").strip()[:1000],
             job=first.get("job", ""),
@@ -83,12 +86,13 @@ class Ask:
     @property
     def of_run(self) -> bool:
         """Whether it is asked of the run as a whole."""
-        return self.verb not in {*OF_ACCOUNTS, Verb.ADOPT}
+        return self.verb in OF_RUN
 
     @property
     def fields(self) -> tuple[tuple[str, str], ...]:
         """What the form must bring back."""
         listed = [("account", name) for name in self.accounts]
+        listed += [("delivery", str(number)) for number in self.deliveries]
         job = [("job", self.job)] if self.job else []
         return (("verb", self.verb), ("back", self.back), *self.query.but(page=1).values.items(), *listed, *job)
 
@@ -136,6 +140,16 @@ def of_choice(ask: Ask) -> View:
     return View(ask=ask, title="Which remote job is it?", text=text, button="Adopt")
 
 
+def of_deliveries(ask: Ask, dead: int) -> View:
+    """How many deliveries would be begun again."""
+    ask = replace(ask, expect=dead)
+    if not dead:
+        return View(ask=ask, title="Nothing to tell again", text="None of them was given up.")
+    what = f"Tell {plural(dead, 'message')} again"
+    text = "Each is sent at once, and where that fails tried again for about a day."
+    return View(ask=ask, title=f"{what}?", text=text, button=what)
+
+
 def of_run(ask: Ask, seen: Glance | None) -> View:
     """What a verb would do to the run."""
     if seen is None:
@@ -157,6 +171,8 @@ def done(ask: Ask, names: Sequence[str]) -> str:
     """What is said when it was asked."""
     if ask.of_run:
         return {Verb.APPROVE: "The run is approved", Verb.WAIVE: "Moderation is waived"}.get(ask.verb, "Started")
+    if ask.verb is Verb.REDELIVER:
+        return f"Telling {plural(len(names), 'message')} again"
     past = {
         Verb.ADOPT: "Adopting for",
         Verb.RETRY: "Retrying",
@@ -167,10 +183,25 @@ def done(ask: Ask, names: Sequence[str]) -> str:
     return f"{past[ask.verb]} {plural(len(names), 'account')}"
 
 
-def href(verb: Verb, query: Query | None, back: str, accounts: Sequence[str] = (), job: str = "") -> str:
+def href(
+    verb: Verb,
+    query: Query | None,
+    back: str,
+    accounts: Sequence[str] = (),
+    job: str = "",
+    deliveries: Sequence[int] = (),
+) -> str:
     """The address of the dialog."""
-    ask = Ask(verb=verb, query=query or Query(), accounts=tuple(accounts), back=back, job=job)
+    whom = Ask(verb=verb, query=query or Query(), accounts=tuple(accounts), deliveries=tuple(deliveries))
+    ask = replace(whom, back=back, job=job)
     return "/confirm?" + urlencode(ask.fields)
+
+
+def _number(text: str) -> int:
+    """Raises ValueError for what is no number of a delivery."""
+    if not 0 < (number := int(text)) < 2**31:
+        raise ValueError(text)
+    return number
 
 
 def _price(asked: Asked) -> str:

@@ -15,7 +15,7 @@ from orchestrator.core.loss import Loss
 from orchestrator.core.selection import Selection
 from orchestrator.core.verb import Verb
 from orchestrator.web.asking import Asking
-from orchestrator.web.dashboard import account, confirm, curves, history, plan, run
+from orchestrator.web.dashboard import account, confirm, curves, history, plan, run, told
 from orchestrator.web.dashboard.answer import answer
 from orchestrator.web.dashboard.confirm import Ask
 from orchestrator.web.dashboard.paged import PAGE_ROWS, pages_of
@@ -41,6 +41,7 @@ class Dashboard:
             "/curves": self.curves_page,
             "/curves.json": self.points,
             "/runs": self.runs_page,
+            "/deliveries": self.deliveries_page,
             "/dataset": self.newest_dataset,
             "/datasets/{sha256}": self.dataset_page,
             "/accounts/{name}": self.account_page,
@@ -71,6 +72,15 @@ class Dashboard:
 
     async def runs_page(self, request: Request) -> Response:
         return answer(request, "runs.html", history.runs(await self._call(status.list_runs)))
+
+    async def deliveries_page(self, request: Request) -> Response:
+        """The page that is asked for, or the last one where there are not so many."""
+        query, counts = Query.of(request.query_params), await self._call(status.count_deliveries)
+        fate = told.chosen(query)
+        query = replace(query, page=min(query.page, pages_of(told.matching(counts, fate))))
+        skip = (query.page - 1) * PAGE_ROWS
+        found = await self._call(status.deliveries, fate, limit=PAGE_ROWS, skip=skip)
+        return answer(request, "deliveries.html", told.look(counts, found, query, self._program.now()))
 
     async def newest_dataset(self) -> Response:
         """The way to the current run's dataset."""
@@ -109,6 +119,9 @@ class Dashboard:
     async def _do(self, ask: Ask, who: Principal) -> list[str]:
         if ask.verb is Verb.ADOPT:
             return [await self._asking.adopt(who, ask.job, ask.remote_job)]
+        if ask.verb is Verb.REDELIVER:
+            begun = await self._asking.redeliver(who, ask.deliveries or None, expect=ask.expect)
+            return [str(number) for number in begun]
         if ask.of_run:
             await self._asking.of_run(ask.verb, who, reason=ask.reason, expect_usd=ask.expect_usd)
             return []
@@ -118,6 +131,8 @@ class Dashboard:
     async def _dialog(self, ask: Ask) -> confirm.View:
         if ask.verb is Verb.ADOPT:
             return confirm.of_choice(ask)
+        if ask.verb is Verb.REDELIVER:
+            return confirm.of_deliveries(ask, await self._asking.dead(ask.deliveries or None))
         if ask.of_run:
             return confirm.of_run(ask, await self._call(status.glance, self._program.now()))
         return confirm.of_accounts(ask, await self._asking.matching(ask.verb, ask.selection))

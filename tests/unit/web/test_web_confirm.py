@@ -136,7 +136,33 @@ async def test_a_person_chooses_the_remote_job() -> None:
     assert (name, arguments) == ("adopt", ("job-one", "ftjob-2"))
 
 
-@pytest.mark.parametrize("query", ["", "verb=", "verb=destroy", "verb=approve&usd=much"])
+async def test_what_is_told_again_is_counted() -> None:
+    asked = service()
+    asked.answers |= {read.count_dead: 2, control.redeliver: []}
+    html = await dialog(asked, "verb=redeliver&delivery=7&delivery=9")
+    assert "Tell 2 messages again?" in html
+    assert 'name="delivery" value="9"' in html
+    form = {"verb": "redeliver", "delivery": ["7", "9"], "back": "/deliveries"}
+    assert (await act(asked, form | {"expect": "3"})).status_code == 409
+    assert asked.asked == []
+    assert (await act(asked, form | {"expect": "2"})).headers["location"] == "/deliveries"
+    [(name, (numbers,), _)] = asked.asked
+    assert (name, numbers) == ("redeliver", (7, 9))
+    asked.answers[read.count_dead] = 0
+    assert 'id="yes"' not in await dialog(asked, "verb=redeliver")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "verb=",
+        "verb=destroy",
+        "verb=approve&usd=much",
+        "verb=redeliver&delivery=all",
+        f"verb=redeliver&delivery={2**31}",
+    ],
+)
 async def test_what_is_not_understood_is_refused(query: str) -> None:
     async with service().client() as client:
         assert (await client.get(f"/confirm?{query}")).status_code == 422
