@@ -6,7 +6,7 @@ Source: the OpenAI API reference and the published OpenAPI document; what was tr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
@@ -40,7 +40,7 @@ from orchestrator.providers.openai_forms import (
 )
 from orchestrator.providers.openai_uploads import Unfinished, complete, send_parts
 from orchestrator.providers.tagging import pick
-from orchestrator.providers.transport import sending_before
+from orchestrator.providers.transport import reader, sending_before
 from orchestrator.providers.wire import check_size, md5_of, open_to_send
 
 JOBS_PATH: Final = "/fine_tuning/jobs"
@@ -49,13 +49,13 @@ MODERATION_MODEL: Final = "omni-moderation-latest"
 
 def connector(http: httpx2.AsyncClient, redact: Redactor) -> Connect:
     """How accounts of these dialects are connected: one HTTP client, a key each, none from the environment."""
-    sdk = sdk_of(http)
+    read, sdk = reader(http), sdk_of(http)
     md5s = Hashes(md5_of)
 
     def connect(account: Account, key: Secret) -> OpenAIProvider:
         dialect = DIALECTS[account.provider]
         address = account.base_url or dialect.base_url or ""
-        calls = Calls(http, sdk, account, base_url=address, key=key, redact=redact, codes=dialect.codes)
+        calls = Calls(read, sdk, account, base_url=address, key=key, redact=redact, codes=dialect.codes)
         return OpenAIProvider(account, dialect, calls, md5s)
 
     return connect
@@ -142,7 +142,8 @@ class OpenAIProvider:
 
     async def get_job(self, remote_job_id: str) -> RemoteJob:
         async with self._calls.reading():
-            job = self._job(await self._calls.get(f"{JOBS_PATH}/{_part(remote_job_id)}"))
+            answer = await self._calls.get(f"{JOBS_PATH}/{_part(remote_job_id)}")
+            job = self._job(answer.content, answer.headers)
         if job.status is JobStatus.SUCCEEDED and self._dialect.result_is_checkpoint:
             return replace(job, fine_tuned_model=job.fine_tuned_model or await self._last_checkpoint(job.id))
         return job
@@ -196,15 +197,15 @@ class OpenAIProvider:
         except Unfinished as error:
             raise NotReady(str(error), account=self._account.name) from error
 
-    def _job(self, answer: httpx2.Response) -> RemoteJob:
-        return job_of(JOB.decode(answer.content), self._dialect, answer.headers.get("x-request-id"))
+    def _job(self, content: bytes, headers: Mapping[str, str]) -> RemoteJob:
+        return job_of(JOB.decode(content), self._dialect, headers.get("x-request-id"))
 
     async def _create(self, arguments: dict[str, Any], deadline: Deadline) -> RemoteJob:
         async with self._calls.creating(deadline):
             create = self._calls.sdk.fine_tuning.jobs.with_raw_response.create
             timeout = max(deadline.left, 1.0)
             answer = await create(**arguments, timeout=timeout, extra_headers=self._calls.headers)
-            return self._job(answer.http_response)
+            return self._job(answer.content, answer.headers)
 
     async def _files_ready(self, order: JobOrder) -> bool:
         ids = [file_id for file_id in (order.training_file, order.validation_file) if file_id]

@@ -7,10 +7,11 @@ request takes half the CPU without it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import httpx2
 import msgspec
@@ -22,7 +23,7 @@ from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.base import Deadline
 from orchestrator.providers.failures import Codes, Details, error_class, retry_after
 from orchestrator.providers.openai_answers import Page, Shown
-from orchestrator.providers.transport import DeadlinePassed, sending_before
+from orchestrator.providers.transport import Answer, DeadlinePassed, Read, encoded, sending_before
 
 CALL_SECONDS: Final = 60.0  # a read that takes longer is given up and tried again
 PAGE: Final = 100
@@ -56,7 +57,7 @@ class Calls:
 
     def __init__(
         self,
-        http: httpx2.AsyncClient,
+        read: Read,
         sdk: Sdk,
         account: Account,
         *,
@@ -65,10 +66,10 @@ class Calls:
         redact: Redactor,
         codes: Codes,
     ) -> None:
-        self._http = http
+        self._read = read
         self._sdk = sdk
         self._account = account
-        self._base_url = base_url.rstrip("/")
+        self._base_url = encoded(base_url)
         self._key = key
         self._redact = redact
         self._codes = codes
@@ -87,18 +88,13 @@ class Calls:
             made["OpenAI-Project"] = self._account.project
         return made
 
-    async def get(self, path: str, **query: str) -> httpx2.Response:
+    async def get(self, path: str, **query: str) -> Answer:
         """One read, as the server answers it."""
-        request = httpx2.Request(
-            "GET",
-            self._base_url + path,
-            params=query or None,
-            headers={"Accept": "application/json", "User-Agent": self.sdk.user_agent, **self.headers},
-            extensions={"timeout": self._http.timeout.as_dict()},
-        )
-        answer = await self._http.send(request)
+        headers = {"Accept": "application/json", "User-Agent": self.sdk.user_agent, **self.headers}
+        where = f"{self._base_url}{path}?{urlencode(query)}" if query else self._base_url + path
+        answer = await self._read(where, headers)
         if not answer.is_success:
-            raise _refusal(answer)
+            raise self._refusal(answer.status, answer.headers, _error_in(answer.content))
         return answer
 
     async def pages(
@@ -158,30 +154,27 @@ class Calls:
             return ProviderUnavailable(
                 self._redact(f"no answer from the provider ({text})"), account=self._account.name
             )
+        return self._refusal(error.status_code, error.response.headers, error.body)
+
+    def _refusal(self, status: int, headers: Mapping[str, str], error: object) -> ProviderError:
+        """An answer that is no success. `error` is what the server says of it, whatever its shape."""
+        told = error if isinstance(error, dict) else {}
+        code = None if told.get("code") is None else str(told["code"])
         details: Details = {
             "account": self._account.name,
-            "request_id": error.request_id,
-            "code": error.code,
-            "retry_after": retry_after(error.response.headers),
+            "request_id": headers.get("x-request-id"),
+            "code": code,
+            "retry_after": retry_after(headers),
         }
-        kind = error_class(error.status_code, error.code, self._codes)
-        return kind(self._redact(_message_of(error)), **details)
+        message = f"{status} {code}" if code else str(status)
+        said = told.get("message") or f"Error code: {status}"
+        return error_class(status, code, self._codes)(self._redact(f"{message}: {said}"), **details)
 
 
-def _refusal(answer: httpx2.Response) -> openai.APIStatusError:
-    """The SDK's error for an answer that is no success."""
+def _error_in(content: bytes) -> object:
+    """What a body says that is wrong."""
     try:
-        body: Any = answer.json()
+        body: Any = msgspec.json.decode(content)
     except ValueError:
-        body = answer.text
-    if isinstance(body, dict):
-        body = body.get("error", body)
-    return openai.APIStatusError(f"Error code: {answer.status_code}", response=answer, body=body)
-
-
-def _message_of(error: openai.APIStatusError) -> str:
-    """What the server says is wrong."""
-    body = error.body
-    said = body.get("message") if isinstance(body, dict) else None
-    text = str(said or error.message)
-    return f"{error.status_code} {error.code}: {text}" if error.code else f"{error.status_code}: {text}"
+        return None
+    return body.get("error", body) if isinstance(body, dict) else body

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import httpx2
 
@@ -16,7 +17,7 @@ from orchestrator.core.loopback import is_loopback
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.base import Deadline, FileToSend
 from orchestrator.providers.failures import Codes, Details, error_class, retry_after
-from orchestrator.providers.transport import DeadlinePassed, sending_before
+from orchestrator.providers.transport import DeadlinePassed, encoded, reader, sending_before
 from orchestrator.providers.wire import chunks
 
 CALL_SECONDS: Final = 60.0  # a read that takes longer is given up and tried again
@@ -25,18 +26,16 @@ CALL_SECONDS: Final = 60.0  # a read that takes longer is given up and tried aga
 class Refusal(Exception):
     """An answer that is no success; inside this package only, outside it is a `ProviderError`."""
 
-    def __init__(self, response: httpx2.Response) -> None:
-        super().__init__(str(response.status_code))
-        self.response = response
-
-    @property
-    def status(self) -> int:
-        return self.response.status_code
+    def __init__(self, status: int, headers: Mapping[str, str], content: bytes) -> None:
+        super().__init__(str(status))
+        self.status = status
+        self.headers = headers
+        self._content = content
 
     def body(self) -> Any:
         """The answer's JSON, or an empty object."""
         try:
-            return self.response.json()
+            return json.loads(self._content)
         except ValueError:
             return {}
 
@@ -48,7 +47,8 @@ class Rest:
         self, http: httpx2.AsyncClient, base_url: str, *, key: Secret, account: str, redact: Redactor, codes: Codes
     ) -> None:
         self._http = http
-        self._base_url = base_url.rstrip("/")
+        self._read = reader(http)
+        self._base_url = encoded(base_url)
         self._headers = {"authorization": f"Bearer {key.reveal()}"}
         self._account = account
         self._redact = redact
@@ -80,7 +80,11 @@ class Rest:
 
     async def get(self, path: str, **query: str) -> Any:
         """The JSON of a GET."""
-        return (await self.send("GET", path, params=query or None)).json()
+        where = self._base_url + quote(path, safe="/:")
+        answer = await self._read(f"{where}?{urlencode(query)}" if query else where, self._headers)
+        if not answer.is_success:
+            raise Refusal(answer.status, answer.headers, answer.content)
+        return json.loads(answer.content)
 
     async def post(self, path: str, body: Mapping[str, Any], **query: str) -> Any:
         """The JSON of a POST of JSON."""
@@ -90,7 +94,7 @@ class Rest:
         """One request. Raises Refusal for an answer that is neither a success nor the one expected."""
         response = await self._http.request(method, self._base_url + path, headers=self._headers, **options)
         if not response.is_success and response.status_code != expect:
-            raise Refusal(response)
+            raise Refusal(response.status_code, response.headers, response.content)
         return response
 
     async def put_file(self, url: str, wanted: FileToSend, headers: Mapping[str, str] | None = None) -> None:
@@ -101,7 +105,7 @@ class Rest:
         sized = {"content-length": str(wanted.wire_bytes), **(headers or {})}
         response = await self._http.put(url, content=chunks(wanted), headers=sized, timeout=None)
         if not response.is_success:
-            raise Refusal(response)
+            raise Refusal(response.status_code, response.headers, response.content)
 
     def _translate(self, error: Exception) -> ProviderError:
         """Every failure as an error of ours."""
@@ -109,12 +113,11 @@ class Rest:
             text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             return ProviderUnavailable(self._redact(f"no answer from the provider ({text})"), account=self._account)
         code, said = _explain(error.body())
-        headers = error.response.headers
         details: Details = {
             "account": self._account,
-            "request_id": headers.get("x-request-id"),
+            "request_id": error.headers.get("x-request-id"),
             "code": code,
-            "retry_after": retry_after(headers),
+            "retry_after": retry_after(error.headers),
         }
         message = ": ".join(filter(None, (f"{error.status} {code or ''}".strip(), said)))
         return error_class(error.status, code, self._codes)(self._redact(message), **details)

@@ -6,7 +6,7 @@ reads, and only on a connection that turned out to be closed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -17,9 +17,18 @@ from aiohttp.connector import Connection
 from multidict import CIMultiDict
 from yarl import URL
 
-from orchestrator.providers.transport import DeadlinePassed, check_deadline
+from orchestrator.providers.transport import (
+    CONNECT_SECONDS,
+    READ_SECONDS,
+    Answer,
+    DeadlinePassed,
+    check_deadline,
+)
 
 KEEP_SECONDS: Final = 5.0  # an idle connection is not used after this: a server may be closing it
+READ_TIMEOUT: Final = aiohttp.ClientTimeout(
+    total=None, connect=READ_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS
+)
 # The first that fits.
 ERRORS: Final[tuple[tuple[type[Exception], type[httpx2.TransportError]], ...]] = (
     (aiohttp.SocketTimeoutError, httpx2.ReadTimeout),
@@ -43,6 +52,9 @@ class Sockets(httpx2.AsyncBaseTransport):
         self._session = aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), request_class=_Request, auto_decompress=False
         )
+        self._reading = aiohttp.ClientSession(
+            connector=connector, connector_owner=False, cookie_jar=aiohttp.DummyCookieJar(), request_class=_Request
+        )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         with _translated():
@@ -57,7 +69,16 @@ class Sockets(httpx2.AsyncBaseTransport):
                 content = await answer.read()
         return httpx2.Response(answer.status, headers=answer.raw_headers, content=content, request=request)
 
+    async def read(self, url: str, headers: Mapping[str, str]) -> Answer:
+        """A GET without httpx2's request and response."""
+        with _translated():
+            async with self._reading.get(
+                URL(url, encoded=True), headers=headers, allow_redirects=False, timeout=READ_TIMEOUT
+            ) as answer:
+                return Answer(answer.status, answer.headers, await answer.read())
+
     async def aclose(self) -> None:
+        await self._reading.close()
         await self._session.close()
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TYPE_CHECKING
 
 import httpx2
 
 from orchestrator.providers.base import Deadline
+
+if TYPE_CHECKING:
+    from orchestrator.providers.sockets import Sockets
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
@@ -62,12 +68,68 @@ class DeadlineTransport(httpx2.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-def shared_client(max_in_flight: int) -> httpx2.AsyncClient:
-    """One pool for every account: a client per account costs nearly a megabyte each. Call it in the event loop."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server answers to a read; the names of headers in any case."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status < 300
+
+
+Read = Callable[[str, Mapping[str, str]], Awaitable[Answer]]
+"""A GET of a URL, which is encoded already, with these headers. Raises what httpx2 raises."""
+
+
+class SharedClient(httpx2.AsyncClient):
+    """One pool for every account: a client per account costs nearly a megabyte each.
+
+    Reads, which are most of all calls, go past httpx2 to its sockets: its request and its answer would take as long
+    as sending the one and receiving the other.
+    """
+
+    def __init__(self, sockets: Sockets) -> None:
+        super().__init__(
+            transport=DeadlineTransport(sockets),
+            timeout=httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
+            # No cookies: what one account is given must not go out with another's key.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            follow_redirects=False,
+        )
+        self._sockets = sockets
+
+    async def read(self, url: str, headers: Mapping[str, str]) -> Answer:
+        """A `Read`."""
+        answer = await self._sockets.read(url, headers)
+        for hear in self.event_hooks["response"]:
+            await hear(answer)
+        return answer
+
+
+def shared_client(max_in_flight: int) -> SharedClient:
+    """The client of a process. Call it in the event loop."""
     from orchestrator.providers.sockets import Sockets
 
-    transport = DeadlineTransport(Sockets(max_in_flight))
-    timeout = httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
-    # No cookies: what one account is given must not go out with another's key.
-    refuse = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-    return httpx2.AsyncClient(transport=transport, timeout=timeout, cookies=refuse, follow_redirects=False)
+    return SharedClient(Sockets(max_in_flight))
+
+
+def reader(http: httpx2.AsyncClient) -> Read:
+    """How to read with this client. One that is not ours reads as httpx2 does."""
+    if isinstance(http, SharedClient):
+        return http.read
+
+    async def read(url: str, headers: Mapping[str, str]) -> Answer:
+        answer = await http.get(url, headers=dict(headers))
+        return Answer(answer.status_code, answer.headers, answer.content)
+
+    return read
+
+
+@cache
+def encoded(base_url: str) -> str:
+    """A base URL as it is sent, without a slash at its end."""
+    return str(httpx2.URL(base_url)).rstrip("/")

@@ -60,6 +60,36 @@ async def test_a_compressed_answer_is_read(server: tuple[Server, str]) -> None:
         assert (await client.get(url)).text == "plain"
 
 
+async def test_what_is_read_past_httpx2_is_the_same(server: tuple[Server, str]) -> None:
+    """A compressed answer, one with a cookie, and a redirect, which is not followed."""
+    heard, url = server
+    heard.answers = [
+        answer(
+            gzip.compress(b"plain"), b"content-encoding: gzip", b"X-Request-Id: r1", b"set-cookie: session=1; Path=/"
+        ),
+        answer(b"no", b"location: /elsewhere", status=b"302 Found"),
+    ]
+    async with shared_client(1) as client:
+        plain = await client.read(f"{url}/a%20b?c=d%5B", {"authorization": "Bearer k"})
+        away = await client.read(url, {})
+    assert (plain.status, plain.content, plain.headers.get("x-request-id")) == (200, b"plain", "r1")
+    assert (away.status, away.content) == (302, b"no")
+    assert heard.heard.startswith(b"GET /a%20b?c=d%5B HTTP/1.1\r\n")
+    assert b"authorization: bearer k\r\n" in heard.heard.lower()
+    assert b"cookie" not in heard.heard.lower()
+    assert b"elsewhere" not in heard.heard
+
+
+@pytest.mark.parametrize("body", [b"not gzip", b""])
+async def test_a_read_that_fails_is_a_failure_of_httpx2(server: tuple[Server, str], body: bytes) -> None:
+    """An answer that cannot be decompressed, and none at all."""
+    heard, url = server
+    heard.answers = [answer(body, b"content-encoding: gzip")] if body else []
+    async with shared_client(1) as client:
+        with pytest.raises(httpx2.RemoteProtocolError):
+            await client.read(url, {})
+
+
 async def test_a_redirect_is_not_followed(server: tuple[Server, str]) -> None:
     heard, url = server
     heard.answers = [answer(b"", b"location: /elsewhere", status=b"302 Found")]

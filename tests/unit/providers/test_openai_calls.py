@@ -56,4 +56,8 @@ async def test_a_read_is_what_the_sdk_would_send_and_no_more(server: Server) -> 
     [asked] = server.asked
     assert (asked.method, str(asked.url)) == ("GET", "https://far.example/v1/fine_tuning/jobs/ftjob%2F1%3F")
     assert asked.headers["user-agent"].startswith("AsyncOpenAI/")
-    assert asked.extensions["timeout"]["read"] is not None
+
+
+async def test_an_address_with_letters_of_ones_own_is_sent_encoded(server: Server) -> None:
+    await server.provider("one", base_url="https://far.example/für uns/v1").get_job("ftjob-1")
+    assert server.asked[0].url.raw_path == b"/f%C3%BCr%20uns/v1/fine_tuning/jobs/ftjob-1"
