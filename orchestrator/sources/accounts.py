@@ -53,7 +53,7 @@ def read_accounts(path: Path) -> AccountsFile:
     _name_entries(tables, faults)
     run = None if tables.run is None else validate(RunTable, tables.run, ("run",), faults)
     blocks = {name: validate(SpecTable, block, ("run", name), faults) for name, block in tables.blocks.items()}
-    entries = [validate(AccountTable, entry, ("accounts", i), faults) for i, entry in enumerate(tables.entries)]
+    accounts = tuple(_accounts(tables, faults))
     for name, block in tables.blocks.items():
         _check_block(name, block, faults)
         _check_tokenizer(path, name, block, faults)
@@ -70,7 +70,6 @@ def read_accounts(path: Path) -> AccountsFile:
         name: TrainingSpec(**block, seed=options.seed if CAPABILITIES[name].seed else None, suffix=options.suffix)
         for name, block in given.items()
     }
-    accounts = tuple(_account(_given(entry)) for entry in entries)
     return AccountsFile(
         path=path.absolute(),
         options=replace(options, pin_auto=pinning),
@@ -94,8 +93,11 @@ def _given(table: RunTable | SpecTable | AccountTable | None) -> dict[str, Any]:
     return table.model_dump(exclude_unset=True)
 
 
-def _account(given: dict[str, Any]) -> Account:
-    return Account(**{**given, "labels": tuple(given.get("labels", ()))})
+def _accounts(tables: Document, faults: Faults) -> Iterator[Account]:
+    for index, entry in enumerate(tables.entries):
+        if table := validate(AccountTable, entry, ("accounts", index), faults):
+            given = _given(table)
+            yield Account(**{**given, "labels": tuple(given.get("labels", ()))})
 
 
 def _name_entries(tables: Document, faults: Faults) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 
 from orchestrator.core.errors import ConfigError
@@ -56,9 +57,13 @@ class Faults:
 
     def __init__(self, path: Path, text: str) -> None:
         self._path = path
-        self._locator = Locator(text)
+        self._text = text
         self._found: list[tuple[int, str]] = []
         self._names: dict[Table, str] = {}
+
+    @cached_property
+    def _locator(self) -> Locator:
+        return Locator(self._text)  # as large as the file's options are many, and most files have no fault
 
     def name(self, table: Table, name: str) -> None:
         """Call this table by a name in messages from now on."""
