@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from orchestrator import control, status
 from orchestrator.cli.operate import operator
-from orchestrator.cli.render import console, print_json, simple_table
+from orchestrator.cli.render import print_json
 from orchestrator.cli.session import DONE, FAILED
+from orchestrator.cli.tables import console, simple_table
 from orchestrator.core.delivery import Delivery, Fate
 
 if TYPE_CHECKING:

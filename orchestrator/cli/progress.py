@@ -5,17 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from typing import Literal
 
 Tell = Callable[[int, int], None]
 """Told how far it is, and of how much."""
@@ -24,23 +14,35 @@ Tell = Callable[[int, int], None]
 @contextmanager
 def reading(what: str) -> Iterator[Tell | None]:
     """A bar for reading files, in bytes; None where nobody would see it."""
-    with _bar(TextColumn(what), BarColumn(), DownloadColumn(), TimeRemainingColumn()) as tell:
+    with _bar(what, "bytes") as tell:
         yield tell
 
 
 @contextmanager
 def moderating() -> Iterator[Tell | None]:
     """A bar for moderation, in texts; None where nobody would see it."""
-    with _bar(TextColumn("moderating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as tell:
+    with _bar("moderating", "texts") as tell:
         yield tell
 
 
 @contextmanager
-def _bar(*columns: ProgressColumn) -> Iterator[Tell | None]:
+def _bar(what: str, unit: Literal["bytes", "texts"]) -> Iterator[Tell | None]:
     """Shown from the first word on, and gone afterwards."""
     if not sys.stderr.isatty():
         yield None
         return
+    from rich.console import Console  # 2 MB and 25 ms where nobody would see it
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    done_of = {"bytes": DownloadColumn, "texts": MofNCompleteColumn}[unit]()
+    columns = (TextColumn(what), BarColumn(), done_of, TimeRemainingColumn())
     bar = Progress(*columns, console=Console(stderr=True), transient=True)
     task = bar.add_task("", total=None)
 

@@ -9,8 +9,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.operate import operator
-from orchestrator.cli.render import console, print_json, simple_table
+from orchestrator.cli.render import print_json
 from orchestrator.cli.session import DONE, FAILED
+from orchestrator.cli.tables import console, simple_table
 from orchestrator.core.leftover import Leftover
 
 if TYPE_CHECKING:

@@ -1,38 +1,18 @@
-"""Render: values of the read model as tables and lines."""
+"""Render: values of the read model as lines and JSON. What is drawn is in `tables`."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
 from typing import Any
-
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from orchestrator.core.errors import Failure
 from orchestrator.core.finding import Finding
-from orchestrator.core.plan import Plan, Step
+from orchestrator.core.plan import Plan
 from orchestrator.status import JobView, Status
 
-PIPE_WIDTH = 240  # a pipe has no width; never cut a model id for it
 MOST_DRAWN = 200
 COLUMNS = ("account", "provider", "state", "progress", "latest event", "fine-tuned model", "what to do")
-COLOURS = {
-    "succeeded": "green",
-    "failed": "red",
-    "held": "yellow",
-    "cancelled": "dim",
-    "running": "cyan",
-    "queued": "blue",
-}
-
-
-def console() -> Console:
-    """Where results go. A provider's words are no markup: `[key 1a2b3c4d]` is printed as it is."""
-    width = None if sys.stdout.isatty() else PIPE_WIDTH
-    return Console(width=width, highlight=False, markup=False, emoji=False)
 
 
 def print_json(value: Any) -> None:
@@ -55,70 +35,40 @@ def state_of(job: JobView) -> str:
 def print_status(status: Status) -> None:
     """One line an account. Thousands are aligned and no more: a drawn table takes a millisecond a line."""
     if len(status.jobs) <= MOST_DRAWN:
-        console().print(status_table(status))
+        from orchestrator.cli import tables  # 2 MB and 25 ms that thousands of lines can do without
+
+        tables.console().print(tables.status_table(status))
         return
-    rows = [COLUMNS, *(_cells(job) for job in status.jobs)]
+    rows = [COLUMNS, *(cells(job) for job in status.jobs)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(map(str.ljust, cells, widths)).rstrip() + "\n" for cells in rows)
-    if title := _title(status):
-        sys.stdout.write(f"{title}\n")
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() + "\n" for row in rows)
+    if heading := title(status):
+        sys.stdout.write(f"{heading}\n")
     sys.stdout.writelines(lines)
-    sys.stdout.write(f"{_counts(status)}\n")
+    sys.stdout.write(f"{counts(status)}\n")
 
 
-def status_table(status: Status) -> Table:
-    """One line an account, drawn."""
-    table = Table(title=_title(status), caption=_counts(status), title_justify="left", caption_justify="left")
-    for heading in COLUMNS[:-2]:
-        table.add_column(heading, no_wrap=True)
-    table.add_column(COLUMNS[-2], overflow="fold")
-    table.add_column(COLUMNS[-1], overflow="fold", ratio=1)
-    for job in status.jobs:
-        account, provider, state, *rest = _cells(job)
-        table.add_row(account, provider, Text(state, style=COLOURS.get(state, "")), *rest)
-    return table
-
-
-def _cells(job: JobView) -> tuple[str, ...]:
+def cells(job: JobView) -> tuple[str, ...]:
+    """What stands in the columns of an account's line."""
     progress = "" if job.progress is None else f"{job.progress:.0%}"
     model, latest = job.fine_tuned_model or "", job.latest_event or ""
     what_to_do = trouble(job.error) or job.serving_hint or ""
     return job.account, job.provider, state_of(job), progress, latest, model, what_to_do
 
 
-def _title(status: Status) -> str | None:
+def title(status: Status) -> str | None:
+    """Which run it is."""
     return f"{status.run.name} · run {status.run.id}" if status.run else None
 
 
-def _counts(status: Status) -> str:
+def counts(status: Status) -> str:
+    """How many accounts are in each state."""
     return ", ".join(f"{count} {state}" for state, count in status.counts.items())
 
 
 def trouble(error: Failure | None) -> str:
     """An error as one line."""
     return f"{error.kind}: {error.message.removesuffix('.')}. {error.hint}" if error else ""
-
-
-def plan_table(plan: Plan) -> Table:
-    """One line an account, and the totals."""
-    dataset = plan.dataset.training
-    tokens = "unknown" if dataset.tokens is None else f"{dataset.tokens:,}"
-    table = Table(
-        title=f"plan for run {plan.run_id} ({plan.name})\n"
-        f"dataset {plan.dataset.sha256[:16]}: {dataset.examples} examples, {dataset.bytes:,} bytes, {tokens} tokens",
-        caption=f"{_steps(plan)}; estimated price of the run: {usd(plan.total_usd)}, "
-        f"of which still to be spent: {usd(plan.new_usd)}",
-        title_justify="left",
-        caption_justify="left",
-    )
-    for heading in ("account", "provider", "base model", "what happens", "price", "price from"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("why", overflow="fold", ratio=1)
-    for line in plan.lines:
-        why = f"{line.hold.kind}: {line.hold.reason}. {line.hold.hint}" if line.hold else ""
-        price = (usd(line.usd), line.price_source)
-        table.add_row(line.account, line.provider, line.base_model, line.step, *price, why)
-    return table
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
@@ -152,27 +102,11 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     }
 
 
-def simple_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """A plain table; the last column folds."""
-    table = Table()
-    for heading in headings[:-1]:
-        table.add_column(heading, no_wrap=True)
-    table.add_column(headings[-1], overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    return table
-
-
 def usd(amount: float | None) -> str:
     """US dollars for a person; small amounts keep their digits."""
     if amount is None:
         return "unknown"
     return f"${amount:.2f}" if amount >= 1 or amount == 0 else f"${amount:.4f}"
-
-
-def _steps(plan: Plan) -> str:
-    counts: Mapping[Step, int] = {step: plan.count(step) for step in Step}
-    return ", ".join(f"{count} {step}" for step, count in counts.items() if count)
 
 
 def _hold(hold: Any) -> dict[str, str] | None:

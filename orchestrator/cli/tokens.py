@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from orchestrator import control, status
 from orchestrator.cli.operate import operator
-from orchestrator.cli.render import console, print_json, simple_table
+from orchestrator.cli.render import print_json
 from orchestrator.cli.session import DONE
+from orchestrator.cli.tables import console, simple_table
 from orchestrator.core.token import Role, Token, hash_of
 
 if TYPE_CHECKING:

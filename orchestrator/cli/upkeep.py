@@ -11,8 +11,9 @@ from rich.text import Text
 
 from orchestrator import log
 from orchestrator.app.doctor import Diagnosis, Verdict, examine
-from orchestrator.cli.render import console, print_json, simple_table
+from orchestrator.cli.render import print_json
 from orchestrator.cli.session import DONE, FAILED
+from orchestrator.cli.tables import console, simple_table
 from orchestrator.core.secret import Redactor
 from orchestrator.settings import in_force
 

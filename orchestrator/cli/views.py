@@ -1,4 +1,4 @@
-"""The verbs that only look."""
+"""The verbs that only look. `tables` is imported where something is drawn: the status of thousands is not."""
 
 from __future__ import annotations
 
@@ -6,21 +6,10 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rich.live import Live
-
 from orchestrator import status as read
 from orchestrator.cli.follow import stop_signals
 from orchestrator.cli.follow import watch as watch_status
-from orchestrator.cli.render import (
-    console,
-    plan_json,
-    plan_table,
-    print_json,
-    print_status,
-    simple_table,
-    status_table,
-    trouble,
-)
+from orchestrator.cli.render import plan_json, print_json, print_status, trouble
 from orchestrator.cli.session import DONE, FAILED
 from orchestrator.core.errors import Failure
 from orchestrator.core.plan import Step
@@ -37,7 +26,9 @@ async def plan(app: App, *, as_json: bool) -> int:
     if as_json:
         print_json(plan_json(plan))
     else:
-        console().print(plan_table(plan))
+        from orchestrator.cli import tables
+
+        tables.console().print(tables.plan_table(plan))
         for finding in desired.findings:
             sys.stdout.write(f"{finding.file}: {finding.message}\n")
         for warning in plan.warnings:
@@ -51,8 +42,10 @@ async def status(app: App, *, as_json: bool, watch: bool) -> int:
     """The run as it is."""
     if watch and not as_json and sys.stdout.isatty():
         stopping = stop_signals()
-        with Live(console=console(), refresh_per_second=4) as live:
-            await watch_status(app, lambda seen: live.update(status_table(seen)), None, stopping)
+        from orchestrator.cli import tables
+
+        with tables.live() as draw:
+            await watch_status(app, draw, None, stopping)
         return DONE
     seen = await app.look()
     if as_json:
@@ -101,7 +94,9 @@ async def accounts(app: App, *, as_json: bool) -> int:
             )
             for row in rows
         ]
-        console().print(simple_table(("account", "provider", "organisation", "key", "verdict"), lines))
+        from orchestrator.cli import tables
+
+        tables.console().print(tables.simple_table(("account", "provider", "organisation", "key", "verdict"), lines))
     return DONE if all(row["fine"] for row in rows) else FAILED
 
 
@@ -122,5 +117,7 @@ async def history(app: App, account: str, *, as_json: bool) -> int:
         )
         for entry in entries
     ]
-    console().print(simple_table(("when", "who", "what", "state", "remote job", "message"), rows))
+    from orchestrator.cli import tables
+
+    tables.console().print(tables.simple_table(("when", "who", "what", "state", "remote job", "message"), rows))
     return DONE

@@ -1,0 +1,90 @@
+"""Tables: values of the read model, drawn."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.cli.render import COLUMNS, cells, counts, title, usd
+from orchestrator.core.plan import Plan, Step
+from orchestrator.status import Status
+
+PIPE_WIDTH = 240  # a pipe has no width; never cut a model id for it
+COLOURS = {
+    "succeeded": "green",
+    "failed": "red",
+    "held": "yellow",
+    "cancelled": "dim",
+    "running": "cyan",
+    "queued": "blue",
+}
+
+
+def console() -> Console:
+    """Where results go. A provider's words are no markup: `[key 1a2b3c4d]` is printed as it is."""
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    return Console(width=width, highlight=False, markup=False, emoji=False)
+
+
+def status_table(status: Status) -> Table:
+    """One line an account, drawn."""
+    table = Table(title=title(status), caption=counts(status), title_justify="left", caption_justify="left")
+    for heading in COLUMNS[:-2]:
+        table.add_column(heading, no_wrap=True)
+    table.add_column(COLUMNS[-2], overflow="fold")
+    table.add_column(COLUMNS[-1], overflow="fold", ratio=1)
+    for job in status.jobs:
+        account, provider, state, *rest = cells(job)
+        table.add_row(account, provider, Text(state, style=COLOURS.get(state, "")), *rest)
+    return table
+
+
+def plan_table(plan: Plan) -> Table:
+    """One line an account, and the totals."""
+    dataset = plan.dataset.training
+    tokens = "unknown" if dataset.tokens is None else f"{dataset.tokens:,}"
+    table = Table(
+        title=f"plan for run {plan.run_id} ({plan.name})\n"
+        f"dataset {plan.dataset.sha256[:16]}: {dataset.examples} examples, {dataset.bytes:,} bytes, {tokens} tokens",
+        caption=f"{_steps(plan)}; estimated price of the run: {usd(plan.total_usd)}, "
+        f"of which still to be spent: {usd(plan.new_usd)}",
+        title_justify="left",
+        caption_justify="left",
+    )
+    for heading in ("account", "provider", "base model", "what happens", "price", "price from"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("why", overflow="fold", ratio=1)
+    for line in plan.lines:
+        why = f"{line.hold.kind}: {line.hold.reason}. {line.hold.hint}" if line.hold else ""
+        price = (usd(line.usd), line.price_source)
+        table.add_row(line.account, line.provider, line.base_model, line.step, *price, why)
+    return table
+
+
+def simple_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A plain table; the last column folds."""
+    table = Table()
+    for heading in headings[:-1]:
+        table.add_column(heading, no_wrap=True)
+    table.add_column(headings[-1], overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _steps(plan: Plan) -> str:
+    counts: Mapping[Step, int] = {step: plan.count(step) for step in Step}
+    return ", ".join(f"{count} {step}" for step, count in counts.items() if count)
+
+
+@contextmanager
+def live() -> Iterator[Callable[[Status], None]]:
+    """Shows the status it is given in the place of the one before."""
+    with Live(console=console(), refresh_per_second=4) as drawn:
+        yield lambda status: drawn.update(status_table(status))
