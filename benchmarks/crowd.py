@@ -7,8 +7,13 @@ import os
 import sqlite3
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness import ROOT
+from sqlalchemy import text
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 CONCURRENCY = 50
 RUN = f"""\
@@ -34,63 +39,66 @@ def write_accounts(folder: Path, url: str, accounts: int) -> None:
     (folder / "accounts.toml").write_text(RUN + "".join(entries))
 
 
-def prepare(folder: Path, url: str, jobs: int, *, state: str, spread: float = 60.0, finished: int = 0) -> None:
-    """A run of so many jobs in this state, due within the next `spread` seconds; and old runs of finished ones."""
+def prepare(
+    folder: Path, url: str, jobs: int, *, state: str, spread: float = 60.0, finished: int = 0, database: str = ""
+) -> None:
+    """A run of so many jobs in this state, due within the next `spread` seconds; and old runs of finished ones.
+
+    In a SQLite file in the folder, unless another `database` is given, which has no old runs.
+    """
     write_accounts(folder, url, jobs)
     child = os.fork()  # so that what the benchmark itself needs stays small
     if child == 0:
-        _converge(folder)
+        asyncio.run(_fill(folder, state, spread, database))
         os._exit(0)
     if os.waitpid(child, 0)[1]:
         raise SystemExit("the database could not be prepared")
-    with sqlite3.connect(folder / "data" / "orchestrator.db") as database:
-        _move(database, state, spread)
-        for number in range(-(-finished // jobs) if finished else 0):
-            _finish(database, f"old-{number}", min(jobs, finished - number * jobs))
+    if finished:
+        with sqlite3.connect(folder / "data" / "orchestrator.db") as file:
+            for number in range(-(-finished // jobs)):
+                _finish(file, f"old-{number}", min(jobs, finished - number * jobs))
 
 
-def _converge(folder: Path) -> None:
+async def _fill(folder: Path, state: str, spread: float, database: str) -> None:
     from orchestrator.app import open_app
     from orchestrator.core.secret import Redactor
     from orchestrator.settings import load_settings
 
     os.chdir(folder)
-    redact = Redactor()
+    settings = load_settings({"ORCHESTRATOR_DATABASE_URL": database} if database else {})
+    async with open_app(settings, Redactor()) as app:
+        await app.converge(start=True)
+        if database:  # the wake-ups of jobs that have not begun
+            await app.database.write(lambda connection: connection.execute(text("TRUNCATE pgqueuer, pgqueuer_log")))
+        await app.database.write(lambda connection: _move(connection, state, spread))
 
-    async def converge() -> None:
-        async with open_app(load_settings({}), redact) as app:
-            await app.converge(start=True)
 
-    asyncio.run(converge())
+async def _move(connection: AsyncConnection, state: str, spread: float) -> None:
+    """Let every job have come so far."""
+    from orchestrator.store.jobs import overdue
+    from orchestrator.store.wakeups import promise
 
-
-def _move(database: sqlite3.Connection, state: str, spread: float) -> None:
-    now = time.time()  # noqa: TID251
-    done = state == "succeeded"
-    database.execute("UPDATE accounts SET verified_at = ?, organization = 'org-bench'", (now,))
-    database.execute(
-        "UPDATE jobs SET state = ?, remote_file_id = 'file-' || rowid, remote_job_id = 'ftjob-' || rowid, "
-        "remote_status = ?, submitted_at = ?, state_since = ?, losses_at = ?, hyperparameters = '{\"n_epochs\": 3}', "
-        "wake_at = ?, finished_at = ?, fine_tuned_model = ?",
-        (
-            state,
-            state,
-            now - 600,
-            now - 600,
-            now,
-            None if done else now,
-            now if done else None,
-            "ft:m" if done else None,
-        ),
-    )
-    if not done:
-        database.execute("UPDATE jobs SET wake_at = ? + abs(random() % 1000) / 1000.0 * ?", (now, spread))
-    for _ in range(5):  # the lines of a usual history
-        database.execute(
-            "INSERT INTO events (at, cause, account, run_id, job_id, note, state_before, state_after) "
-            "SELECT ?, 'service', account, run_id, id, 'step', 'planned', state FROM jobs",
-            (now,),
+    assert connection.sync_connection is not None
+    sqlite = connection.sync_connection.dialect.name == "sqlite"
+    now, done = time.time(), state == "succeeded"  # noqa: TID251
+    await connection.execute(text(f"UPDATE accounts SET verified_at = {now}, organization = 'org-bench'"))
+    await connection.execute(
+        text(
+            f"UPDATE jobs SET state = '{state}', remote_file_id = 'file-' || id, remote_job_id = 'ftjob-' || id, "
+            f"remote_status = '{state}', submitted_at = {now - 600}, state_since = {now - 600}, losses_at = {now}, "
+            f"hyperparameters = '{{\"n_epochs\"\\: 3}}', "
+            + (
+                f"wake_at = NULL, finished_at = {now}, fine_tuned_model = 'ft' || id"
+                if done
+                else f"wake_at = {now} + {spread} * {'abs(random() % 1000) / 1000.0' if sqlite else 'random()'}"
+            )
         )
+    )
+    for _ in range(5):  # the lines of a usual history
+        lines = "SELECT :now, 'service', account, run_id, id, 'step', 'planned', state FROM jobs"
+        columns = "at, cause, account, run_id, job_id, note, state_before, state_after"
+        await connection.execute(text(f"INSERT INTO events ({columns}) {lines}"), {"now": now})
+    promise(connection, await overdue(connection, now + spread, now + spread, limit=1_000_000))
 
 
 def _finish(database: sqlite3.Connection, run: str, jobs: int) -> None:

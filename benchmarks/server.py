@@ -32,9 +32,9 @@ class Server:
         """How many rows a table of the newest database has."""
         return int(self._postgres.execute(f'SELECT count(*) FROM "{table}"', self.url)[0][0])
 
-    def execute(self, statement: str) -> None:
-        """Run a statement in the newest database."""
-        self._postgres.execute(statement, self.url)
+    def size(self, table: str) -> int:
+        """How many bytes it takes on the disk, with its indexes."""
+        return int(self._postgres.execute(f"SELECT pg_total_relation_size('{table}')", self.url)[0][0])
 
     @property
     def cpu(self) -> float:
