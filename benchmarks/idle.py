@@ -24,8 +24,8 @@ from harness import provider, report
 from served import Served, serving
 from server import Server, postgresql
 
-TABLES = ("jobs", "events", "losses", "announcements", "moderations", "leases", "uploads")
-QUEUE = ("pgqueuer", "pgqueuer_log")
+TABLES = ("jobs", "events", "losses", "announcements", "moderations", "uploads")
+QUEUE = ("pgqueuer", "pgqueuer_log", "leases")
 LOOK_SECONDS = 10.0
 START_SECONDS = 5.0  # which is another matter
 SETTINGS = {

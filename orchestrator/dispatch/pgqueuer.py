@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 
-from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.core.qm import QueueManager
 from pgqueuer.domain.models import Job as Row
 from structlog.stdlib import BoundLogger
@@ -20,6 +20,7 @@ from structlog.stdlib import BoundLogger
 from orchestrator.core.job import JobId
 from orchestrator.dispatch import queue
 from orchestrator.dispatch.base import Handle
+from orchestrator.dispatch.notices import FewNotices
 from orchestrator.dispatch.together import Together
 from orchestrator.store import jobs, leases
 from orchestrator.store.connection import AsyncConnection
@@ -28,6 +29,7 @@ from orchestrator.store.wakeups import WakeUp, promise
 
 LONGEST_NAP = 1.0  # seconds between two looks at the queue, should a notification be lost
 BUSY_DELAY = 0.5  # seconds after which a wake-up comes again whose account is busy
+SLOT_WAIT = 1.0  # seconds that a wake-up waits for a slot, before another replica may have it
 RETRY_DELAY = 1.0  # seconds between two attempts to reach the database
 OVERDUE = 3.0  # seconds after its time that a wake-up counts as lost
 BATCH = 25
@@ -66,7 +68,7 @@ class PgqueuerDispatch:
         while not self._stopping.is_set():
             try:
                 async with self._database.dedicated() as connection:
-                    await self._work(AsyncpgDriver(connection), handle)
+                    await self._work(FewNotices(connection), handle)
             except (*UNREACHABLE, *queue.FAILURES) as error:
                 self._database.outage.begin(error)
             except Exception:  # noqa: BLE001 - whatever it is, waiting jobs must not wait for ever
@@ -103,7 +105,7 @@ class PgqueuerDispatch:
         """Empty PgQueuer's log. A tick."""
         await self._database.write(queue.prune)
 
-    async def _work(self, driver: AsyncpgDriver, handle: Handle) -> None:
+    async def _work(self, driver: FewNotices, handle: Handle) -> None:
         """Until `stop`, or until the connection is lost."""
         self._manager = manager = QueueManager(queue.queries(driver), queue.SETTINGS.channel)
         if self._stopping.is_set():
@@ -116,7 +118,8 @@ class PgqueuerDispatch:
         await manager.run(
             dequeue_timeout=timedelta(seconds=LONGEST_NAP),
             batch_size=max(1, min(BATCH, self._most // 2)),
-            max_concurrent_tasks=max(2, self._most),
+            max_concurrent_tasks=max(2, self._most)
+            + BATCH,  # so that a slot that becomes free need not wait for a look
             heartbeat_timeout=self._silence,
             log_aggregation_interval=timedelta(0),
         )
@@ -129,8 +132,7 @@ class PgqueuerDispatch:
                 return
             self._busy[wake_up.account] = asyncio.current_task()
             try:
-                async with self._slots:
-                    await self._hand_over(wake_up, handle)
+                await self._hand_over(wake_up, handle)
             finally:
                 del self._busy[wake_up.account]
         except UNREACHABLE as error:  # the sweeper brings it back
@@ -139,13 +141,31 @@ class PgqueuerDispatch:
             self._log.exception("wake_up.failed", job=wake_up.job_id)
 
     async def _hand_over(self, wake_up: WakeUp, handle: Handle) -> None:
-        if wake_up.account not in await self._take(wake_up.job_id):
-            await self._postpone(wake_up)
+        # It may come a little early: PostgreSQL counts from the begin of the transaction that promised it.
+        await asyncio.sleep(min(wake_up.at - self._now(), BUSY_DELAY))
+        if not await self._slot():
+            await self._again(wake_up, 0.0)
             return
+        taken = False
         try:
-            await handle(wake_up.job_id)
+            if taken := wake_up.account in await self._take(wake_up.job_id):
+                await handle(wake_up.job_id)
         finally:
-            await self._give_back(wake_up.account)
+            self._slots.release()
+            if taken:
+                await self._give_back(wake_up.account)
+        if not taken:
+            await self._postpone(wake_up)
+
+    async def _slot(self) -> bool:
+        """Wait a while for a slot; not for one to stop with."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SLOT_WAIT):
+                await self._slots.acquire()
+            if not self._stopping.is_set():
+                return True
+            self._slots.release()
+        return False
 
     async def _take_leases(self, wanted: Sequence[JobId]) -> set[str]:
         now = self._now()
@@ -169,8 +189,6 @@ class PgqueuerDispatch:
         await self._database.write(lambda c: queue.enqueue(c, [token], [delay], [None]))
 
     async def _rest(self, seconds: float) -> None:
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
-        except TimeoutError:
-            return

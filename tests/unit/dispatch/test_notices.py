@@ -1,0 +1,56 @@
+"""What is passed on of the many notices of a queue that changes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from orchestrator.dispatch import notices
+
+Tell = Callable[[str], None]
+
+
+class Connection:
+    """Stands where asyncpg's connection stands."""
+
+    async def add_listener(self, channel: str, callback: Callable[..., None]) -> None:
+        self.tell: Tell = lambda payload: callback(self, 1, channel, payload)
+
+
+async def listening(monkeypatch: pytest.MonkeyPatch) -> tuple[Tell, list[str]]:
+    monkeypatch.setattr(notices, "TOGETHER", 0.0)
+    told: list[str] = []
+    connection = Connection()
+    await notices.FewNotices(connection).add_listener("channel", lambda payload: told.append(str(payload)))
+    return connection.tell, told
+
+
+def changed(what: str) -> str:
+    return f'{{"type": "{notices.CHANGED}", "operation": "{what}"}}'
+
+
+async def rested() -> None:
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+async def test_the_first_change_is_told_at_once_and_those_after_it_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    tell, told = await listening(monkeypatch)
+    for what in ("insert", "update", "delete"):
+        tell(changed(what))
+    assert told == [changed("insert")]
+    await rested()
+    assert told == [changed("insert"), changed("delete")]
+    await rested()
+    assert len(told) == 2
+    tell(changed("truncate"))
+    assert told[-1] == changed("truncate")
+
+
+async def test_what_is_no_change_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    tell, told = await listening(monkeypatch)
+    for payload in (changed("insert"), "health", changed("update"), "cancelled"):
+        tell(payload)
+    assert told == [changed("insert"), "health", "cancelled"]
