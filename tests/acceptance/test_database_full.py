@@ -6,17 +6,16 @@ import resource
 import shutil
 import sqlite3
 import subprocess
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
-import httpx2
 import pytest
-from processes import Running, Sandbox, Site, eventually
+from outage import live_through
+from processes import Running, Sandbox, Site
 
 ACCOUNTS = [f"acme-{number:02}" for number in range(5)]
-Trouble = Callable[[Path, Running], AbstractContextManager[None]]
 
 
 @pytest.fixture
@@ -67,42 +66,5 @@ def test_the_service_says_so_once_spends_nothing_and_goes_on(
     what: str, small_disk: Path | None, site: Site, sandbox: Sandbox
 ) -> None:
     folder = small_disk or site.data
-    trouble: Trouble = locked if what == "locked" else full if small_disk else limited
-    site.accounts(*ACCOUNTS)
-    sandbox.faults({"kind": "slow", "seconds": 0.3, "operations": ["files.create", "jobs.create"]})
-    serving = site.start(
-        "serve",
-        ORCHESTRATOR_DATA_DIR=f"{folder}",
-        ORCHESTRATOR_INTENT_SECONDS="2",
-        ORCHESTRATOR_MAX_IN_FLIGHT="2",
-        ORCHESTRATOR_PORT="0",
-    )
-    url = serving.find(r'"url": "(http://[^"]+)"[^\n]*"service.ready"')
-
-    def readiness() -> int:
-        return httpx2.get(f"{url}readyz", timeout=10).status_code
-
-    eventually(lambda: sandbox.changes().get("jobs.create", 0) >= 1, "a job")
-    assert readiness() == 200
-    with trouble(folder, serving):
-        eventually(lambda: readiness() == 503, "/readyz says so")
-        time.sleep(0.5)  # what was under way has ended
-        before = sandbox.changes()
-        time.sleep(1.5)
-        assert sandbox.changes() == before
-        assert before["jobs.create"] < len(ACCOUNTS)
-        assert httpx2.get(f"{url}status", timeout=10).status_code == 200, "it can still be looked at"
-    eventually(lambda: readiness() == 200, "/readyz says so again")
-
-    def done() -> bool:
-        status = httpx2.get(f"{url}status", timeout=10).json()
-        return all(job["state"] == "succeeded" for job in status["jobs"])
-
-    eventually(done, "all jobs done", 60)
-    assert sandbox.held() == dict.fromkeys(ACCOUNTS, (1, 1))
-    assert sandbox.changes()["jobs.create"] == len(ACCOUNTS)
-    ended = serving.stop()
-    assert ended.code == 0
-    said = [line["event"] for line in ended.log if line["event"] in {"database.unreachable", "database.back"}]
-    assert said == ["database.unreachable", "database.back"]
-    assert "Traceback" not in ended.err
+    trouble = locked if what == "locked" else full if small_disk else limited
+    live_through(partial(trouble, folder), site, sandbox, ACCOUNTS, readable=True, ORCHESTRATOR_DATA_DIR=f"{folder}")

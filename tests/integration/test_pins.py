@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import structlog
-from store_values import RUN, a_job, a_standing, fill
+from reconciling import clock, ready, reconciler, verify
+from store_values import RUN, fill
 
-from orchestrator.app import SystemClock
-from orchestrator.core.account import Account, Identity, ProviderName
+from orchestrator.core.account import ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, Capabilities
-from orchestrator.core.job import Job, JobId
+from orchestrator.core.job import JobId
 from orchestrator.core.lifecycle import State
 from orchestrator.core.loss import Loss
 from orchestrator.core.remote import JobStatus, RemoteJob
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.daemon.loading import loading
 from orchestrator.daemon.reconciler import Reconciler
-from orchestrator.daemon.steps import Pace
-from orchestrator.providers.base import Connection, Deadline, JobOrder, Provider
+from orchestrator.providers.base import Deadline, JobOrder
 from orchestrator.status import look
-from orchestrator.store import accounts, jobs, runs
+from orchestrator.store import jobs, runs
 from orchestrator.store.database import Database
 
 ACCOUNTS = [f"acme-{number}" for number in range(6)]
 SPEC = TrainingSpec(base_model="gpt-4.1-mini-2025-04-14")
-clock = SystemClock()
 
 
 @dataclass
@@ -63,40 +58,15 @@ class Remote:
         return []
 
 
-def ready(account: str) -> Job:
-    now = clock.now()
-    return a_job(account, id=JobId(account), state=State.READY, remote_file_id="file-1", wake_at=now, state_since=now)
-
-
-def reconciler(database: Database, remote: Remote) -> Reconciler:
-    async def identify(connection: Connection) -> tuple[Connection, Identity]:
-        raise AssertionError("the accounts are verified")
-
-    def connected(name: str) -> Connection:
-        account = Account(name=name, provider=ProviderName.OPENAI, api_key="env:KEY")
-        return Connection(account, "12345678", cast(Provider, remote))
-
-    return Reconciler(
-        database,
-        {name: connected(name) for name in ACCOUNTS},
-        load=loading(database),
-        identify=identify,
-        redact=str,
-        clock=clock,
-        jitter=lambda: 0.5,
-        pace=Pace(poll_min=60, poll_max=60, intent=30),
-        datasets=Path("datasets"),
-        replica="replica",
-        log=structlog.get_logger("orchestrator"),
-    )
+def replica(database: Database, remote: Remote) -> Reconciler:
+    return reconciler(database, dict.fromkeys(ACCOUNTS, remote))
 
 
 async def begin(database: Database) -> None:
     await fill(database, [ready(account) for account in ACCOUNTS])
     run = replace(RUN, specs={ProviderName.OPENAI: SPEC}, pins={ProviderName.OPENAI: None})
     await database.write(lambda c: runs.save(c, run))
-    for account in ACCOUNTS:
-        await database.write(lambda c, account=account: accounts.save(c, a_standing(account)))  # type: ignore[misc]
+    await verify(database, ACCOUNTS)
 
 
 async def states(database: Database) -> dict[str, State]:
@@ -109,7 +79,7 @@ async def test_the_rest_waits_for_the_first_and_is_created_with_its_values(
 ) -> None:
     await begin(database)
     other, remote = Database(database_url), Remote()
-    replicas = [reconciler(each, remote) for each in (database, other)]
+    replicas = [replica(each, remote) for each in (database, other)]
     await asyncio.gather(*(replicas[n % 2].handle(JobId(name)) for n, name in enumerate(ACCOUNTS)))
     assert list(remote.specs.values()) == [SPEC]
     first = next(name for name, state in (await states(database)).items() if state is State.QUEUED)
@@ -134,7 +104,7 @@ async def test_the_rest_waits_for_the_first_and_is_created_with_its_values(
 async def test_where_the_first_fails_another_is_first(database: Database) -> None:
     await begin(database)
     remote = Remote()
-    one = reconciler(database, remote)
+    one = replica(database, remote)
     for name in ACCOUNTS[:2]:
         await one.handle(JobId(name))
     remote.status = JobStatus.FAILED
@@ -151,7 +121,7 @@ async def test_jobs_that_differ_are_told(database: Database) -> None:
     unpinned = replace(RUN, specs={ProviderName.OPENAI: SPEC})
     await database.write(lambda c: runs.save(c, unpinned))
     remote = Remote(status=JobStatus.RUNNING)
-    one = reconciler(database, remote)
+    one = replica(database, remote)
     for name in ACCOUNTS:
         await one.handle(JobId(name))
         remote.batch_size = 4 if name < ACCOUNTS[3] else 8

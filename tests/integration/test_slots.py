@@ -5,29 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
-from typing import cast
 
 import pytest
-import structlog
-from store_values import RUN, a_job, a_standing, fill, record
+from reconciling import clock, ready, reconciler, verify
+from store_values import RUN, fill, record
 
-from orchestrator.app import SystemClock
-from orchestrator.core.account import Account, Identity, ProviderName
 from orchestrator.core.advance import advance, release
 from orchestrator.core.hold import HoldKind
-from orchestrator.core.job import Job, JobId, RunId
+from orchestrator.core.job import JobId, RunId
 from orchestrator.core.lifecycle import Event, State
 from orchestrator.core.remote import JobStatus, RemoteJob
-from orchestrator.daemon.loading import loading
-from orchestrator.daemon.reconciler import Reconciler
-from orchestrator.daemon.steps import Pace
-from orchestrator.providers.base import Connection, Deadline, JobOrder, Provider
-from orchestrator.store import accounts, jobs
+from orchestrator.providers.base import Deadline, JobOrder
+from orchestrator.store import jobs
 from orchestrator.store.database import Database
 
 ACCOUNTS = [f"acme-{number}" for number in range(8)]
-clock = SystemClock()
 
 
 class Remote:
@@ -58,48 +50,9 @@ async def replicas(database_url: str, database: Database) -> AsyncIterator[list[
         await other.close()
 
 
-def ready(account: str, number: int) -> Job:
-    now = clock.now()
-    return a_job(
-        account,
-        id=JobId(f"{account}.{number}"),
-        state=State.READY,
-        remote_file_id="file-1",
-        wake_at=now,
-        created_at=now,
-        state_since=now,
-    )
-
-
-def reconciler(database: Database, remotes: dict[str, Remote], budget: float | None = None) -> Reconciler:
-    async def identify(connection: Connection) -> tuple[Connection, Identity]:
-        raise AssertionError("the accounts are verified")
-
-    def connected(name: str) -> Connection:
-        account = Account(
-            name=name, provider=ProviderName.OPENAI, api_key="env:KEY", max_running_jobs=1, budget_usd=budget
-        )
-        return Connection(account, "12345678", cast(Provider, remotes[name]))
-
-    return Reconciler(
-        database,
-        {name: connected(name) for name in remotes},
-        load=loading(database),
-        identify=identify,
-        redact=str,
-        clock=clock,
-        jitter=lambda: 0.5,
-        pace=Pace(poll_min=60, poll_max=60, intent=30),
-        datasets=Path("datasets"),
-        replica="replica",
-        log=structlog.get_logger("orchestrator"),
-    )
-
-
 async def test_two_ready_jobs_and_one_slot(database: Database, replicas: list[Database]) -> None:
-    await fill(database, [ready(account, number) for account in ACCOUNTS for number in (1, 2)])
-    for account in ACCOUNTS:
-        await database.write(lambda c, account=account: accounts.save(c, a_standing(account)))  # type: ignore[misc]
+    await fill(database, [ready(account, f"{account}.{number}") for account in ACCOUNTS for number in (1, 2)])
+    await verify(database, ACCOUNTS)
     remotes = {account: Remote() for account in ACCOUNTS}
     one, other = (reconciler(replica, remotes) for replica in replicas)
     for account in ACCOUNTS:
@@ -118,7 +71,7 @@ async def test_one_slot_and_three_runs_that_wait(database: Database) -> None:
     moving = reconciler(database, remotes)
     wanted = [replace(RUN, id=RunId(f"run-{number}")) for number in range(3)]
     for number, run in enumerate(wanted):
-        await fill(database, [replace(ready("acme", number), run_id=run.id)], run)
+        await fill(database, [replace(ready("acme", f"acme.{number}"), run_id=run.id)], run)
     for number, run in enumerate(wanted):
         await fill(database, [], run)  # the current one from now on
         for other in range(3):
@@ -141,11 +94,11 @@ async def end_the_running(database: Database) -> None:
 async def test_nothing_is_submitted_beyond_the_accounts_budget(database: Database) -> None:
     """A retry, or another run of the same account, may come when the money is spent."""
     spent = replace(
-        ready("acme", 1), state=State.SUCCEEDED, submitted_at=clock.now(), estimated_usd=0.8, wake_at=None
+        ready("acme", "acme.1"), state=State.SUCCEEDED, submitted_at=clock.now(), estimated_usd=0.8, wake_at=None
     )
-    await fill(database, [spent, replace(ready("acme", 2), estimated_usd=0.3)])
+    await fill(database, [spent, replace(ready("acme", "acme.2"), estimated_usd=0.3)])
     remotes = {"acme": Remote()}
-    await reconciler(database, remotes, budget=1.0).handle(JobId("acme.2"))
+    await reconciler(database, remotes, budget_usd=1.0).handle(JobId("acme.2"))
     async with database.read() as connection:
         [job] = [job for job in await jobs.of_accounts(connection, ["acme"]) if job.id == "acme.2"]
     assert job.hold is not None
@@ -154,5 +107,5 @@ async def test_nothing_is_submitted_beyond_the_accounts_budget(database: Databas
     assert remotes["acme"].created == []
     released = release(job, now=clock.now())
     assert await record(database, released, at=clock.now())
-    await reconciler(database, remotes, budget=1.1).handle(JobId("acme.2"))
+    await reconciler(database, remotes, budget_usd=1.1).handle(JobId("acme.2"))
     assert remotes["acme"].created == ["acme.2.0"]

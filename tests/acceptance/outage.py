@@ -1,0 +1,58 @@
+"""A service whose database is in trouble for a while: it says so once, spends nothing meanwhile, and goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+
+import httpx2
+from processes import Running, Sandbox, Site, eventually
+
+Trouble = Callable[[Running], AbstractContextManager[None]]
+SETTLE = 1.0  # seconds after which what was under way has ended
+QUIET = 1.5  # seconds in which nothing is asked of the provider
+
+
+def live_through(
+    trouble: Trouble, site: Site, sandbox: Sandbox, accounts: Sequence[str], *, readable: bool, **environ: str
+) -> None:
+    """In the middle of the work there is trouble; `readable` is whether the service can be looked at meanwhile."""
+    site.accounts(*accounts)
+    sandbox.faults({"kind": "slow", "seconds": 0.3, "operations": ["files.create", "jobs.create"]})
+    hurried = {"ORCHESTRATOR_INTENT_SECONDS": "2", "ORCHESTRATOR_MAX_IN_FLIGHT": "2", "ORCHESTRATOR_PORT": "0"}
+    serving = site.start("serve", **hurried, **environ)
+    url = serving.find(r'"url": "(http://[^"]+)"[^\n]*"service.ready"')
+
+    def readiness() -> int:
+        return httpx2.get(f"{url}readyz", timeout=10).status_code
+
+    def done() -> bool:
+        status = httpx2.get(f"{url}status", timeout=10).json()
+        return all(job["state"] == "succeeded" for job in status["jobs"])
+
+    eventually(lambda: sandbox.changes().get("jobs.create", 0) >= 1, "a job")
+    assert readiness() == 200
+    with trouble(serving):
+        eventually(lambda: readiness() == 503, "/readyz says so")
+        time.sleep(SETTLE)
+        before = sandbox.changes()
+        time.sleep(QUIET)
+        assert sandbox.changes() == before
+        assert before["jobs.create"] < len(accounts)
+        if readable:
+            assert httpx2.get(f"{url}status", timeout=10).status_code == 200, "it can still be looked at"
+    eventually(lambda: readiness() == 200, "/readyz says so again")
+    eventually(done, "all jobs done", 60)
+    assert sandbox.held() == dict.fromkeys(accounts, (1, 1))
+    assert sandbox.changes()["jobs.create"] == len(accounts)
+    said_once(serving)
+
+
+def said_once(serving: Running) -> None:
+    """Its log told of the trouble, and of its end, and of nothing broken."""
+    ended = serving.stop()
+    assert ended.code == 0
+    said = [line["event"] for line in ended.log if line["event"] in {"database.unreachable", "database.back"}]
+    assert said == ["database.unreachable", "database.back"]
+    assert "Traceback" not in ended.err

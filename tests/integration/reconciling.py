@@ -1,0 +1,67 @@
+"""Reconcilers on real databases over providers of the tests' own, and jobs that are ready to be submitted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import cast
+
+import structlog
+from store_values import a_job, a_standing
+
+from orchestrator.app import SystemClock
+from orchestrator.core.account import Account, Identity, ProviderName
+from orchestrator.core.job import Job, JobId
+from orchestrator.core.lifecycle import State
+from orchestrator.daemon.loading import loading
+from orchestrator.daemon.reconciler import Reconciler
+from orchestrator.daemon.steps import Pace
+from orchestrator.providers.base import Connection, Provider
+from orchestrator.store import accounts
+from orchestrator.store.database import Database
+
+clock = SystemClock()
+
+
+def ready(account: str, name: str = "") -> Job:
+    """A job with its file at the provider. Its id is `name`, or that of its account."""
+    now = clock.now()
+    times = dict.fromkeys(("wake_at", "created_at", "state_since"), now)
+    return a_job(account, id=JobId(name or account), state=State.READY, remote_file_id="file-1", **times)
+
+
+def reconciler(database: Database, remotes: Mapping[str, object], budget_usd: float | None = None) -> Reconciler:
+    """A replica that speaks to these providers, by account: one job at a time, within this budget each."""
+
+    async def identify(connection: Connection) -> tuple[Connection, Identity]:
+        raise AssertionError("the accounts are verified")
+
+    def connected(name: str, remote: object) -> Connection:
+        account = Account(
+            name=name,
+            provider=ProviderName.OPENAI,
+            api_key="env:KEY",
+            max_running_jobs=1,
+            budget_usd=budget_usd,
+        )
+        return Connection(account, "12345678", cast(Provider, remote))
+
+    return Reconciler(
+        database,
+        {name: connected(name, remote) for name, remote in remotes.items()},
+        load=loading(database),
+        identify=identify,
+        redact=str,
+        clock=clock,
+        jitter=lambda: 0.5,
+        pace=Pace(poll_min=60, poll_max=60, intent=30),
+        datasets=Path("datasets"),
+        replica="replica",
+        log=structlog.get_logger("orchestrator"),
+    )
+
+
+async def verify(database: Database, names: Iterable[str]) -> None:
+    """From now on these accounts are verified and nothing else is known of them."""
+    for name in names:
+        await database.write(lambda c, name=name: accounts.save(c, a_standing(name)))  # type: ignore[misc]
