@@ -17,7 +17,7 @@ def look(passed: float, span: Span | None) -> float:
 
 
 def test_unknown_it_grows_with_the_wait() -> None:
-    assert [look(passed, None) for passed in (0, 10, 60, 1000)] == [2, 5, 30, 60]
+    assert [look(passed, None) for passed in (0, 10, 45, 1000)] == [2, 10, 45, 60]
 
 
 def test_in_the_middle_it_is_rare() -> None:
