@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import chain
 from typing import Any
 
 from orchestrator.core.errors import Failure
@@ -39,12 +40,13 @@ def print_status(status: Status) -> None:
 
         tables.console().print(tables.status_table(status))
         return
-    rows = [COLUMNS, *(cells(job) for job in status.jobs)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() + "\n" for row in rows)
+    widths = list(map(len, COLUMNS))
+    for job in status.jobs:
+        widths = list(map(max, widths, map(len, cells(job))))
     if heading := title(status):
         sys.stdout.write(f"{heading}\n")
-    sys.stdout.writelines(lines)
+    for row in chain([COLUMNS], map(cells, status.jobs)):
+        sys.stdout.write("  ".join(map(str.ljust, row, widths)).rstrip() + "\n")
     sys.stdout.write(f"{counts(status)}\n")
 
 

@@ -64,6 +64,8 @@ def connector(http: httpx2.AsyncClient, redact: Redactor) -> Connect:
 class OpenAIProvider:
     """One account at OpenAI or at a server that speaks its API."""
 
+    __slots__ = ("_account", "_calls", "_dialect", "_md5s")
+
     def __init__(self, account: Account, dialect: Dialect, calls: Calls, md5s: Hashes[FileToSend]) -> None:
         self._account = account
         self._dialect = dialect

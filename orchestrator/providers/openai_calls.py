@@ -55,6 +55,8 @@ class Calls:
     `sdk` knows no key: it is given `headers` with each call.
     """
 
+    __slots__ = ("_account", "_base_url", "_codes", "_key", "_read", "_redact", "_sdk")
+
     def __init__(
         self,
         read: Read,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from sys import intern
 
 from sqlalchemy import bindparam, delete, func, insert, select
 
@@ -106,7 +107,7 @@ async def last(connection: AsyncConnection) -> int:
 async def newest(connection: AsyncConnection, ids: Sequence[JobId]) -> dict[JobId, str]:
     """What the newest line of each of these jobs says; some hundreds of jobs at most."""
     rows = await connection.execute(_NEWEST, {"ids": ids})
-    return {JobId(job_id): note for job_id, note in rows}
+    return {JobId(job_id): intern(note) for job_id, note in rows}  # few notes, thousands of jobs
 
 
 async def forget(connection: AsyncConnection, before: float, most: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, fields
+from sys import intern
 from typing import Any
 
 from orchestrator.core.account import ProviderName
@@ -28,6 +29,7 @@ def job_from(row: Sequence[Any]) -> Job:
     """A job of the values of `JOB_COLUMNS`."""
     values = dict(zip(JOB_FIELDS, row, strict=True))
     values["provider"] = ProviderName(values["provider"])
+    values["base_model"] = intern(values["base_model"])  # one for thousands of jobs
     values["state"] = State(values["state"])
     values["hold"] = Hold.from_dict(values["hold"])
     values["failure"] = Failure(**values["failure"]) if values["failure"] else None
