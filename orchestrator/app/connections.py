@@ -86,6 +86,10 @@ class Connections:
         except ConfigError:
             return None
 
+    def load(self) -> None:
+        """Import what connections need: more than a third of a second, in which others may wait for something."""
+        from orchestrator.providers import fireworks, openai, sockets, together  # noqa: F401
+
     def connect_all(self, accounts: Sequence[Account], keys: Mapping[str, Secret]) -> None:
         connections = {account.name: self._connected(account, keys[account.name]) for account in accounts}
         self.by_name.clear()

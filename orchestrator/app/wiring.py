@@ -86,9 +86,10 @@ class App:
     async def read_desired(self) -> Desired:
         """What the operator wants now; from here on its accounts can be spoken to."""
         settings = self.settings
-        desired = await asyncio.to_thread(
+        reading = asyncio.to_thread(
             read_desired, settings.accounts_file, self.datasets, settings.prices_file, self.redact
         )
+        desired, _ = await asyncio.gather(reading, asyncio.to_thread(self.connections.load))
         self.connections.connect_all(desired.file.accounts, desired.keys)
         self.incoming.expect(desired.file.accounts, desired.secrets)
         return desired

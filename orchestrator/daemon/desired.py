@@ -19,7 +19,7 @@ from orchestrator.core.plan import SILENCE, Heard, Known, Plan, make_plan
 from orchestrator.core.price import Quote, by_price_file
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.dataset import Rules, load_prices
-from orchestrator.dataset.apart import build_apart
+from orchestrator.dataset.apart import building
 from orchestrator.sources.accounts import AccountsFile, read_accounts
 from orchestrator.sources.secrets import follow, resolve_all
 from orchestrator.sources.targets import references
@@ -81,10 +81,11 @@ def read_desired(accounts_file: Path, datasets: Path, prices_file: Path | None, 
     Raises ConfigError or DatasetError with every fault. The canonical JSONL is written into `datasets`.
     """
     file = read_accounts(accounts_file)
-    keys = resolve_all(file.accounts, base=file.folder, redact=redact)
-    secrets = follow(list(references(file.accounts, file.targets)), base=file.folder, redact=redact)
-    prices = load_prices(prices_file)
-    built = build_apart(file.dataset, datasets, rules_of(file))
+    with building(file.dataset, datasets, rules_of(file)) as result:  # a second, in which the keys are read
+        keys = resolve_all(file.accounts, base=file.folder, redact=redact)
+        secrets = follow(list(references(file.accounts, file.targets)), base=file.folder, redact=redact)
+        prices = load_prices(prices_file)
+        built = result()
     return Desired(
         file=file,
         keys=keys,

@@ -11,7 +11,9 @@ import pickle
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from orchestrator.core.errors import DatasetError, OrchestratorError
@@ -23,6 +25,13 @@ COMMAND = (sys.executable, "-P", "-m", __name__)
 
 def build_apart(path: Path, into: Path, rules: Rules) -> Built:
     """As `build`. Raises DatasetError also when the process was killed."""
+    with building(path, into, rules) as built:
+        return built()
+
+
+@contextmanager
+def building(path: Path, into: Path, rules: Rules) -> Iterator[Callable[[], Built]]:
+    """The same, while something else is done; what is given waits for it. Whoever leaves without it ends it."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with subprocess.Popen(
         COMMAND,
@@ -33,12 +42,16 @@ def build_apart(path: Path, into: Path, rules: Rules) -> Built:
         process_group=0,  # Ctrl-C is for the parent to deal with
     ) as process:
         assert process.stdin is not None
-        assert process.stdout is not None
         with suppress(BrokenPipeError):
             process.stdin.write(pickle.dumps((path, into, rules)))
-        answer = process.stdout.read()
-    if process.returncode:
-        raise _cut_off(path, process.returncode)
+        yield partial(_outcome, process, path)
+
+
+def _outcome(process: subprocess.Popen[bytes], path: Path) -> Built:
+    assert process.stdout is not None
+    answer = process.stdout.read()
+    if code := process.wait():
+        raise _cut_off(path, code)
     outcome: Built | Exception = pickle.loads(answer)
     if isinstance(outcome, Exception):
         raise outcome

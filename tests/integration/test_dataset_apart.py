@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator.core.errors import DatasetError
 from orchestrator.dataset import Rules, apart, build
-from orchestrator.dataset.apart import COMMAND, build_apart
+from orchestrator.dataset.apart import COMMAND, build_apart, building
 
 RULES = Rules(minimum_examples=1, validation_fraction=0.5, seed=7)
 
@@ -71,3 +71,10 @@ def test_it_ends_with_the_process_that_started_it(chats: Path, tmp_path: Path) -
         process.stdin.close()  # as the system does when the parent is killed
 
         assert process.wait(60) == 1
+
+
+def test_whoever_leaves_without_it_does_not_wait_for_it(chats: Path, tmp_path: Path) -> None:
+    os.mkfifo(chats / "endless.jsonl")
+
+    with pytest.raises(KeyError), building(chats, tmp_path, RULES):
+        raise KeyError
