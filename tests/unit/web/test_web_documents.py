@@ -4,6 +4,7 @@ import json
 import runpy
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +64,19 @@ def test_a_view_becomes_its_document() -> None:
     assert Run.of(run(holds=[Failure("kind", "message", "hint")])).holds[0].kind == "kind"
 
 
+@cache
+def schema_of_all() -> Any:
+    return json.loads(GENERATED["openapi.json"]())
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_is_what_its_document_says(name: str) -> None:
-    schema = json.loads(GENERATED["openapi.json"]())
+    schema = schema_of_all()
     assert name in schema["components"]["schemas"]
     Draft202012Validator({"$ref": f"#/components/schemas/{name}", **schema}).validate(EXAMPLES[name])
 
 
 def test_every_document_that_is_asked_for_or_answered_has_an_example() -> None:
-    paths = json.dumps(json.loads(GENERATED["openapi.json"]())["paths"])
+    paths = json.dumps(schema_of_all()["paths"])
     named = {part.partition('"')[0] for part in paths.split("#/components/schemas/")[1:]}
     assert named - set(EXAMPLES) == {"Alive", "Ready", "State", "Fate", "ProviderName", "Form"}
