@@ -201,21 +201,20 @@ FORGOTTEN: dict[str, Any] = {
 
 
 def _standing(entry: Listed, before: Standing | None) -> Standing:
-    account = entry.account
+    account, definition = entry.account, entry.definition
+    if before is not None and before.definition == definition:
+        same = before.labels == account.labels and before.removed_at is None
+        return before if same else replace(before, labels=account.labels, removed_at=None)
     fresh = Standing(
         name=account.name,
         provider=account.provider,
-        definition=entry.definition,
+        definition=definition,
         key_fingerprint=entry.key_fingerprint,
         organization=account.organization,
         project=account.project,
         labels=account.labels,
     )
-    if before is None:
-        return fresh
-    if before.definition == fresh.definition:
-        return replace(before, labels=fresh.labels, removed_at=None)
-    kept = before.hold if before.hold and before.hold.kind == HoldKind.BY_OPERATOR else None
+    kept = before.hold if before and before.hold and before.hold.kind == HoldKind.BY_OPERATOR else None
     return replace(fresh, hold=kept)
 
 
