@@ -59,5 +59,14 @@ class TrainingSpec:
 
 def digest(*parts: object) -> str:
     """A stable identity of plain values: the first 16 hex digits of the SHA-256 of their canonical JSON."""
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return digest_of(canonical(*parts))
+
+
+def canonical(*parts: object) -> str:
+    """Plain values as the text that `digest_of` makes an identity of."""
+    return json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest_of(text: str) -> str:
+    """The identity of a canonical text."""
     return sha256(text.encode()).hexdigest()[:16]
