@@ -62,11 +62,18 @@ def orchestrator(*arguments: str) -> list[str]:
 @contextmanager
 def provider(latency: float, *options: str) -> Iterator[str]:
     """The fake provider as a process of its own; its base URL."""
+    with provider_process(latency, *options) as (url, _):
+        yield url
+
+
+@contextmanager
+def provider_process(latency: float, *options: str) -> Iterator[tuple[str, int]]:
+    """The same, with its process id."""
     command = [sys.executable, str(HERE / "provider.py"), "--latency", str(latency), *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
-        yield process.stdout.readline().strip()
+        yield process.stdout.readline().strip(), process.pid
     finally:
         process.terminate()
         process.wait()

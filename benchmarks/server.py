@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from harness import ROOT
 from served import cpu_of
@@ -28,13 +29,17 @@ class Server:
         self.url = self._postgres.create()
         return self.url
 
+    def rows(self, query: str) -> list[Any]:
+        """What the newest database answers."""
+        return self._postgres.execute(query, self.url)
+
     def count(self, table: str) -> int:
         """How many rows a table of the newest database has."""
-        return int(self._postgres.execute(f'SELECT count(*) FROM "{table}"', self.url)[0][0])
+        return int(self.rows(f'SELECT count(*) FROM "{table}"')[0][0])
 
     def size(self, table: str) -> int:
         """How many bytes it takes on the disk, with its indexes."""
-        return int(self._postgres.execute(f"SELECT pg_total_relation_size('{table}')", self.url)[0][0])
+        return int(self.rows(f"SELECT pg_total_relation_size('{table}')")[0][0])
 
     @property
     def cpu(self) -> float:
