@@ -23,7 +23,7 @@ from orchestrator.core.observe import is_over
 from orchestrator.core.plan import Known
 from orchestrator.core.run import Run, Standing
 from orchestrator.core.spec import digest
-from orchestrator.store import accounts, announcements, costs, events, jobs, runs
+from orchestrator.store import accounts, announcements, costs, events, jobs, outcomes, runs
 from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 
@@ -178,7 +178,7 @@ async def release_accounts(database: Database, names: Collection[str], *, by: st
             await events.append(connection, events.Entry(at=now, cause=by, note="released", account=name))
             for job in await jobs.of_accounts(connection, [name]):
                 if job.hold is not None and job.hold.kind not in BY_PLAN:
-                    await jobs.record(connection, release(job, now=now), at=now, cause=by)
+                    await outcomes.record(connection, release(job, now=now), at=now, cause=by)
             await jobs.wake_account(connection, name, now)
 
     await database.write(change)
@@ -245,7 +245,7 @@ async def _each(
         asked = []
         for job in await jobs.of_run(connection, run.id):
             outcome = ask(job) if job.account in names or not names else None
-            if outcome and (outcome.job == job or await jobs.record(connection, outcome, at=now, cause=by)):
+            if outcome and (outcome.job == job or await outcomes.record(connection, outcome, at=now, cause=by)):
                 asked.append(outcome.job)
         return asked
 

@@ -6,7 +6,7 @@ from orchestrator.core import advance
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.job import Job, JobId
 from orchestrator.core.lifecycle import State
-from orchestrator.store import jobs
+from orchestrator.store import jobs, outcomes
 from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 
@@ -23,7 +23,7 @@ async def adopt(database: Database, job_id: str, remote_job_id: str, *, by: str,
                 hint="Choose one that the hint of `orchestrator status` names.",
             )
         outcome = advance.adopt(job, remote_job_id, now=now)
-        await jobs.record(connection, outcome, at=now, cause=by)
+        await outcomes.record(connection, outcome, at=now, cause=by)
         return outcome.job
 
     return await database.write(change)

@@ -17,7 +17,7 @@ from orchestrator.core.moderation import Moderated, Moderation
 from orchestrator.core.pin import Values, chosen, left_open
 from orchestrator.core.plan import Plan, PlanLine
 from orchestrator.core.run import Run
-from orchestrator.store import accounts, announcements, costs, events, jobs, runs
+from orchestrator.store import accounts, announcements, costs, events, jobs, outcomes, runs
 from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 
@@ -121,9 +121,9 @@ async def _apply_plan(connection: AsyncConnection, plan: Plan, now: float, cause
         wanted = line.hold if line.hold and line.hold.kind in BY_PLAN else None
         had = job.hold is not None and job.hold.kind in BY_PLAN
         if wanted and job.hold is None and job.state in UNSENT:
-            await jobs.record(connection, hold(job, wanted), at=now, cause=cause)
+            await outcomes.record(connection, hold(job, wanted), at=now, cause=cause)
         elif had and not wanted:
-            await jobs.record(connection, release(job, now=now), at=now, cause=cause)
+            await outcomes.record(connection, release(job, now=now), at=now, cause=cause)
 
 
 async def _pins(connection: AsyncConnection, plan: Plan, run: Run) -> dict[ProviderName, Values | None]:

@@ -6,7 +6,7 @@ The order of every paid step: write the intent, look whether it happened already
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, assert_never
@@ -29,7 +29,7 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.job import Job, JobId
-from orchestrator.core.lifecycle import AT_PROVIDER, Event, State
+from orchestrator.core.lifecycle import AT_PROVIDER, ENDS, Event, State
 from orchestrator.core.plan import over_budget
 from orchestrator.core.retry import GiveUp, HoldAccount, RetryAt, backoff, decide
 from orchestrator.core.watch import NOBODY, Watch
@@ -39,7 +39,7 @@ from orchestrator.daemon.lasting import Lasting
 from orchestrator.daemon.loading import Load
 from orchestrator.daemon.steps import Identify, Pace, Steps
 from orchestrator.providers.base import Connection, Deadline
-from orchestrator.store import costs, jobs
+from orchestrator.store import costs, jobs, outcomes
 from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import UNREACHABLE, Database
 
@@ -260,20 +260,23 @@ class Reconciler:
         async def change(connection: AsyncConnection) -> Outcome | SlotsTaken | UnsafePlan | StaleJob:
             if within is not None and (refusal := await _refusal(connection, outcome.job, within)):
                 return refusal
-            if await jobs.record(connection, outcome, at=at, cause=CAUSE, going_on=True):
+            if await outcomes.record(connection, outcome, at=at, cause=CAUSE, going_on=True):
                 return outcome
-            again = await jobs.record_despite_cancel(connection, outcome, at, CAUSE) if despite_cancel else None
+            again = await outcomes.record_despite_cancel(connection, outcome, at, CAUSE) if despite_cancel else None
             return again or StaleJob(f"version {outcome.job.version - 1} of the job is no longer the latest")
 
-        recorded = await self._database.write(change)
-        if isinstance(recorded, Exception):
-            raise recorded
-        self._watch.recorded(recorded)
-        if recorded.note is not None:
-            tell(self._log, recorded)
+        alone = within is not None or outcome.job.state in ENDS
+        if alone or not await self._database.write_together(_record_all, (outcome, at)):
+            recorded = await self._database.write(change)
+            if isinstance(recorded, Exception):
+                raise recorded
+            outcome = recorded
+        self._watch.recorded(outcome)
+        if outcome.note is not None:
+            tell(self._log, outcome)
             connected = self._connections.get(outcome.job.account)
-            tell_model(self._log, recorded, connected.key_fingerprint if connected else None)
-        return recorded.job
+            tell_model(self._log, outcome, connected.key_fingerprint if connected else None)
+        return outcome.job
 
     def _next_look(self, loaded: jobs.Loaded, now: float) -> float | None:
         """When a resting job is looked at again: when its hold ends, or now and then for a slot."""
@@ -281,6 +284,10 @@ class Reconciler:
         if loaded.job.state is State.READY and loaded.run.current and loaded.run.started_at:
             times.append(now + SLOT_LOOK)
         return min(times, default=None)
+
+
+async def _record_all(connection: AsyncConnection, steps: Sequence[tuple[Outcome, float]]) -> list[bool]:
+    return await outcomes.record_all(connection, steps, cause=CAUSE)
 
 
 async def _refusal(connection: AsyncConnection, job: Job, account: Account) -> SlotsTaken | UnsafePlan | None:

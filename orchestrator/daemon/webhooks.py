@@ -8,7 +8,7 @@ from structlog.stdlib import BoundLogger
 
 from orchestrator.core.job import Job
 from orchestrator.core.webhook import Webhook, wake
-from orchestrator.store import jobs, webhooks
+from orchestrator.store import outcomes, webhooks
 from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 
@@ -49,5 +49,5 @@ class Ear:
         outcome = wake(job, now=now, shortest=self._shortest)
         if outcome is None:
             return None
-        await jobs.record(connection, outcome, at=now, cause=CAUSE)
+        await outcomes.record(connection, outcome, at=now, cause=CAUSE)
         return outcome.job

@@ -56,8 +56,7 @@ class PgqueuerDispatch:
         self._silence = timedelta(seconds=silence)
         self._log = log
         self._slots = asyncio.Semaphore(most)
-        self._take = Together(self._take_leases)
-        self._give_back = Together(self._give_leases_back)
+        self._look = Together(self._wake_times)
         self._busy: dict[str, asyncio.Task[None] | None] = {}  # by account
         self._manager: QueueManager | None = None
         self._stopping = asyncio.Event()
@@ -148,12 +147,12 @@ class PgqueuerDispatch:
             return
         taken = False
         try:
-            if taken := wake_up.account in await self._take(wake_up.job_id):
+            if taken := await self._database.write_together(self._take, wake_up):
                 await handle(wake_up.job_id)
         finally:
             self._slots.release()
             if taken:
-                await self._give_back(wake_up.account)
+                await self._database.write_together(self._give_back, wake_up.account)
         if not taken:
             await self._postpone(wake_up)
 
@@ -167,22 +166,26 @@ class PgqueuerDispatch:
             self._slots.release()
         return False
 
-    async def _take_leases(self, wanted: Sequence[JobId]) -> set[str]:
-        now = self._now()
-        return await self._database.write(lambda c: leases.take(c, wanted, self._replica, now))
+    async def _take(self, connection: AsyncConnection, wake_ups: Sequence[WakeUp]) -> list[bool]:
+        taken = await leases.take(connection, [each.job_id for each in wake_ups], self._replica, self._now())
+        return [each.account in taken for each in wake_ups]
 
-    async def _give_leases_back(self, accounts: Sequence[str]) -> None:
-        await self._database.write(lambda c: leases.give_back(c, accounts, self._replica))
+    async def _give_back(self, connection: AsyncConnection, accounts: Sequence[str]) -> list[None]:
+        await leases.give_back(connection, accounts, self._replica)
+        return [None] * len(accounts)
 
     async def _postpone(self, wake_up: WakeUp) -> None:
         """Let it come again, unless the job is due at another time, which has a wake-up of its own."""
+        wake_at = (await self._look(wake_up.job_id)).get(wake_up.job_id)
         now = self._now()
-        async with self._database.read() as connection:
-            wake_at = await jobs.wake_at(connection, wake_up.job_id)
         if wake_at is not None and wake_at <= now:
             await self._again(wake_up, BUSY_DELAY)
         elif wake_at == wake_up.at:
             await self._again(wake_up, wake_at - now)
+
+    async def _wake_times(self, wanted: Sequence[JobId]) -> dict[JobId, float]:
+        async with self._database.read() as connection:
+            return await jobs.wake_times(connection, wanted)
 
     async def _again(self, wake_up: WakeUp, delay: float) -> None:
         token = queue.encode(wake_up)  # without a key: the row that is being served still has it

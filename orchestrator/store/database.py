@@ -17,9 +17,10 @@ from orchestrator.store.engine import make_engine
 from orchestrator.store.outage import Outage
 from orchestrator.store.tables import metadata
 from orchestrator.store.wakeups import Schedule
-from orchestrator.store.writer import Change, Writer
+from orchestrator.store.writer import Change, Work, Writer
 
 T = TypeVar("T")
+K = TypeVar("K")
 UNREACHABLE: Final = (SQLAlchemyError, OSError)
 """What a call raises while the database is away."""
 
@@ -83,6 +84,13 @@ class Database:
         """Run a change in a transaction, perhaps together with others; returns after the commit."""
         with self._noticing():
             result = await self._writer(change)
+        self.outage.end()
+        return result
+
+    async def write_together(self, work: Work[K, T], key: K) -> T:
+        """The same of a change that `work` makes of the key, and of all other keys that wait for it as well."""
+        with self._noticing():
+            result = await self._writer.together(work, key)
         self.outage.end()
         return result
 

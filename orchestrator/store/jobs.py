@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import (
     BindParameter,
@@ -21,11 +21,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from orchestrator.core.advance import Outcome, despite_cancel
+from orchestrator.core.advance import Outcome
 from orchestrator.core.job import Job, JobId, RunId
 from orchestrator.core.lifecycle import AT_PROVIDER, ENDS, UNSENT, State
 from orchestrator.core.run import Run, Standing
-from orchestrator.store import accounts, announcements, events, leases, losses, pins
+from orchestrator.store import leases, pins
 from orchestrator.store.connection import AsyncConnection, chunks, execute_each
 from orchestrator.store.rows import (
     JOB_COLUMNS,
@@ -40,9 +40,6 @@ from orchestrator.store.tables import accounts as account_table
 from orchestrator.store.tables import jobs, run_jobs
 from orchestrator.store.tables import runs as run_table
 from orchestrator.store.wakeups import WakeUp, promise
-
-NOT_OURS: Final = ("id", "run_id", "estimated_usd", "retires_on", "gone_at")
-"""What is not written with an outcome: it may have changed since the job was loaded, and by others only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,9 +93,10 @@ async def overdue(connection: AsyncConnection, since: float, now: float, limit: 
     return [WakeUp(JobId(row.id), row.account, row.wake_at) for row in await connection.execute(query)]
 
 
-async def wake_at(connection: AsyncConnection, job_id: JobId) -> float | None:
-    """When the job is due; None when it is not, or is no more."""
-    return (await connection.execute(_WAKE_AT, {"job_id": job_id})).scalar_one_or_none()
+async def wake_times(connection: AsyncConnection, ids: Collection[JobId]) -> dict[JobId, float]:
+    """When those of the jobs are due that ever are."""
+    rows = await connection.execute(_WAKE_TIMES, {"ids": list(ids)})
+    return {JobId(row.id): row.wake_at for row in rows}
 
 
 async def holding_slots(connection: AsyncConnection, account: str) -> int:
@@ -168,62 +166,14 @@ async def add(connection: AsyncConnection, run_id: RunId, wanted: Sequence[Job])
     return new
 
 
-async def record(
-    connection: AsyncConnection, outcome: Outcome, *, at: float, cause: str, going_on: bool = False
-) -> bool:
-    """Compare and set on the version; write the history and what is announced. False: stale, nothing was written.
-
-    `going_on`: the caller sees to the job while it is due or its intent lasts, so nobody else need be woken for it.
-    """
-    job = outcome.job
-    values = job_row(job) | {"same_id": job.id, "version_before": job.version - 1}
-    for others in NOT_OURS:
-        del values[others]
-    result = await connection.execute(_RECORD, values)
-    if result.rowcount == 0:
-        return False
-    if outcome.standing is not None:
-        before = await accounts.load(connection, job.account)
-        after = outcome.standing(before)
-        await accounts.save(connection, after)
-        await announcements.announce_standing(connection, before, after, at)
-    if job.wake_at is not None and not (going_on and (job.wake_at <= at or job.wake_at == job.intent_until)):
-        promise(connection, [WakeUp(job.id, job.account, job.wake_at)])
-    if outcome.note is not None:
-        await events.append(connection, events.of_outcome(outcome, at=at, cause=cause))
-    await _keep(connection, outcome, at)
-    if job.state in ENDS and job.state is not outcome.before:
-        await announcements.announce_end(connection, job, outcome.before, at)
-    if outcome.before in AT_PROVIDER and job.state in ENDS:
-        await _wake(connection, _WAKE_READY, at, job.account)
-    return True
-
-
-async def _keep(connection: AsyncConnection, outcome: Outcome, at: float) -> None:
-    """What the provider told beside the job itself: its curve, and what it chose for others to have as well."""
-    job = outcome.job
-    if outcome.before in ENDS:
-        await losses.forget(connection, job.id)
-    if outcome.losses:
-        await losses.add(connection, job.id, outcome.losses)
-    if outcome.pin is not None and (run_id := await pins.pin(connection, job, outcome.pin)):
-        await wake_unsent(connection, run_id, at)
-
-
-async def record_despite_cancel(
-    connection: AsyncConnection, outcome: Outcome, at: float, cause: str
-) -> Outcome | None:
-    """Record a stale outcome if a cancel is all that came between. Returns what was recorded."""
-    for found in (await by_id(connection, [outcome.job.id])).values():
-        again = despite_cancel(outcome, found, now=at)
-        if again and await record(connection, again, at=at, cause=cause, going_on=True):
-            return again
-    return None
-
-
 async def wake_unsent(connection: AsyncConnection, run_id: RunId, at: float) -> None:
     """Look again at the run's jobs that have not reached a provider: something they waited for may have changed."""
     await _wake(connection, _WAKE_UNSENT, at, run_id)
+
+
+async def wake_ready(connection: AsyncConnection, account: str, at: float) -> None:
+    """Look again at the account's jobs that wait for a slot: one became free."""
+    await _wake(connection, _WAKE_READY, at, account)
 
 
 async def wake_account(connection: AsyncConnection, account: str, at: float) -> None:
@@ -260,7 +210,9 @@ _DUE = (
 )
 _BY_ID = select(*JOB_COLUMNS).where(jobs.c.id.in_(bindparam("ids", expanding=True)))
 _EXISTING = select(jobs.c.id).where(jobs.c.id.in_(bindparam("ids", expanding=True)))
-_WAKE_AT = select(jobs.c.wake_at).where(jobs.c.id == bindparam("job_id"))
+_WAKE_TIMES = select(jobs.c.id, jobs.c.wake_at).where(
+    jobs.c.id.in_(bindparam("ids", expanding=True)), jobs.c.wake_at.is_not(None)
+)
 _NEXT_WAKE = select(func.min(jobs.c.wake_at))
 _HOLDERS = select(func.count()).where(jobs.c.account == bindparam("holder"), jobs.c.state.in_(AT_PROVIDER))
 _slots = jobs.alias("slots")
@@ -276,7 +228,6 @@ _LOAD = (
     .where(jobs.c.id.in_(bindparam("ids", expanding=True)))
 )
 _LOAD_RUNS = select(*RUN_COLUMNS).where(run_table.c.id.in_(bindparam("runs", expanding=True)))
-_RECORD = update(jobs).where(jobs.c.id == bindparam("same_id"), jobs.c.version == bindparam("version_before"))
 
 
 def _jobs(rows: Iterable[Row[Any]]) -> list[Job]:

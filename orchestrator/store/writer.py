@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
@@ -14,12 +14,20 @@ from orchestrator.store.events import Entry, write
 from orchestrator.store.wakeups import Schedule, WakeUp
 
 T = TypeVar("T")
+K = TypeVar("K")
 Change = Callable[[AsyncConnection], Awaitable[T]]
-_Pending = tuple[Change[Any], "asyncio.Future[Any]"]
+Work = Callable[[AsyncConnection, Sequence[K]], Awaitable[Sequence[T]]]
+"""Makes a change of each key, all in one go, and returns a result for each."""
+
+
+class _Pending(NamedTuple):
+    work: Work[Any, Any]
+    key: Any
+    future: asyncio.Future[Any]
 
 
 class Writer:
-    """Runs changes one after another, as many in one transaction as are waiting.
+    """Runs changes one after another, as many in one transaction as are waiting; those of the same work in one go.
 
     The lines they add to the history, and the wake-ups they promise, go into the same transaction, all together.
     A change must touch nothing but its connection: when one of a batch fails, the others are run again without it.
@@ -35,8 +43,12 @@ class Writer:
 
     async def __call__(self, change: Change[T]) -> T:
         """Return the change's result once it is committed. Cancelling the caller does not take the change back."""
+        return await self.together(_one_by_one, change)
+
+    async def together(self, work: Work[K, T], key: K) -> T:
+        """The same of a change that `work` makes of the key, and of all other keys that wait for it as well."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._pending.append((change, future))
+        self._pending.append(_Pending(work, key, future))
         if self._task is None:
             self._task = asyncio.create_task(self._drain(), name="writer")
         return await future
@@ -63,20 +75,35 @@ class Writer:
             lines: list[Entry] = []
             async with self._engine.write(promised=promised, lines=lines) as connection:
                 begun = True
-                results = [await change(connection) for change, _ in batch]
+                results = await _make(connection, batch)
                 await write(connection, lines)
                 if self._schedule is not None and promised:
                     await self._schedule(connection, promised)
         except Exception as error:  # noqa: BLE001 - handed to whoever waits for it
             if len(batch) > 1 and begun and not _lost(error):
                 return False
-            for _, future in batch:
-                _settle(future, error=error)
+            for pending in batch:
+                _settle(pending.future, error=error)
             return True
         self.committed.set()
-        for (_, future), result in zip(batch, results, strict=True):
-            _settle(future, result=result)
+        for pending, result in zip(batch, results, strict=True):
+            _settle(pending.future, result=result)
         return True
+
+
+async def _one_by_one(connection: AsyncConnection, changes: Sequence[Change[Any]]) -> list[Any]:
+    return [await change(connection) for change in changes]
+
+
+async def _make(connection: AsyncConnection, batch: list[_Pending]) -> list[Any]:
+    """The batch's results, in its order."""
+    places: dict[Work[Any, Any], list[int]] = {}
+    for place, pending in enumerate(batch):
+        places.setdefault(pending.work, []).append(place)
+    results: dict[int, Any] = {}
+    for work, its in places.items():
+        results |= zip(its, await work(connection, [batch[place].key for place in its]), strict=True)
+    return [results[place] for place in range(len(batch))]
 
 
 def _lost(error: Exception) -> bool:

@@ -28,7 +28,7 @@ from orchestrator.core.run import Run, Standing
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.core.token import Role, Token, hash_of
 from orchestrator.status import Health
-from orchestrator.store import events, jobs, losses, runs
+from orchestrator.store import events, jobs, losses, outcomes, runs
 from orchestrator.store.database import Database
 from orchestrator.store.rows import standing_row
 from orchestrator.store.tables import accounts as account_table
@@ -131,7 +131,7 @@ class Dashboard:
             values["state"] = state or job.state
             after = replace(job, version=job.version + 1, **values)
             outcome = Outcome(job=after, before=job.state, note=f"now {after.state}")
-            await jobs.record(connection, outcome, at=self.time, cause="service")
+            await outcomes.record(connection, outcome, at=self.time, cause="service")
 
         await self._database.write(change)
 

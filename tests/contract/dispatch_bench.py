@@ -24,7 +24,7 @@ from orchestrator.dispatch import queue
 from orchestrator.dispatch.base import Dispatch
 from orchestrator.dispatch.embedded import EmbeddedDispatch
 from orchestrator.dispatch.pgqueuer import PgqueuerDispatch
-from orchestrator.store import accounts, jobs, replicas, runs
+from orchestrator.store import accounts, jobs, outcomes, replicas, runs
 from orchestrator.store.database import Database
 from orchestrator.store.tables import jobs as table
 
@@ -66,7 +66,7 @@ class Handler:
             self._under_way[account] -= 1
         if outcome is not None:
             at = now()
-            await self._database.write(lambda c: jobs.record(c, outcome, at=at, cause="test", going_on=True))
+            await self._database.write(lambda c: outcomes.record(c, outcome, at=at, cause="test", going_on=True))
 
     @property
     def ids(self) -> list[str]:

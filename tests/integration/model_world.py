@@ -7,7 +7,7 @@ is closed at a pause; a frozen replica is one that nobody moves while time goes 
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -39,6 +39,7 @@ from orchestrator.store import jobs
 from orchestrator.store.tables import metadata
 
 T = TypeVar("T")
+K = TypeVar("K")
 Remote = TypeVar("Remote", RemoteFile, RemoteJob)
 EPOCH = 1_700_000_000.0
 ENDED = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED})
@@ -181,6 +182,10 @@ class MemoryDatabase:
             result = await change(_Connection(connection))
         self.commits += 1
         await pause()
+        return result
+
+    async def write_together(self, work: Callable[[Any, Sequence[K]], Awaitable[Sequence[T]]], key: K) -> T:
+        [result] = await self.write(lambda connection: work(connection, [key]))
         return result
 
     def empty(self) -> None:

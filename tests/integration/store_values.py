@@ -15,7 +15,7 @@ from orchestrator.core.dataset import Dataset, Part, local_name
 from orchestrator.core.job import Job, JobId, RunId, job_id
 from orchestrator.core.run import Run, Standing
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.store import accounts, jobs, runs
+from orchestrator.store import accounts, jobs, outcomes, runs
 from orchestrator.store.database import Database
 
 NOW = 1_000_000.0
@@ -86,7 +86,7 @@ async def read_job(database: Database, account: str) -> Job:
 
 
 async def record(database: Database, outcome: Outcome, *, at: float = NOW, cause: str = "service") -> bool:
-    return await database.write(lambda connection: jobs.record(connection, outcome, at=at, cause=cause))
+    return await database.write(lambda connection: outcomes.record(connection, outcome, at=at, cause=cause))
 
 
 async def save_standing(database: Database, standing: Standing) -> None:

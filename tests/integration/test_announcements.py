@@ -18,7 +18,7 @@ from orchestrator.core.hold import Hold
 from orchestrator.core.job import JobId, RunId
 from orchestrator.core.lifecycle import Event, State
 from orchestrator.core.plan import Plan, PlanLine, Step
-from orchestrator.store import jobs
+from orchestrator.store import jobs, outcomes
 from orchestrator.store.database import Database
 from orchestrator.store.tables import announcements
 
@@ -175,7 +175,7 @@ async def test_a_stale_outcome_and_one_that_is_taken_back_announce_nothing(datab
 
     async def broken(connection: AsyncConnection) -> None:
         last = advance((await jobs.by_id(connection, [before.id]))[before.id], Event.REMOTE_CANCELLED, now=NOW)
-        assert await jobs.record(connection, last, at=NOW, cause="service")
+        assert await outcomes.record(connection, last, at=NOW, cause="service")
         raise RuntimeError("the lights went out")
 
     with pytest.raises(RuntimeError, match="lights"):

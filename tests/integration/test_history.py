@@ -14,7 +14,7 @@ from orchestrator.core.hold import Hold
 from orchestrator.core.job import JobId, RunId
 from orchestrator.core.lifecycle import Event, State
 from orchestrator.status import list_runs, read_account, read_dataset
-from orchestrator.store import accounts, jobs
+from orchestrator.store import accounts, outcomes
 from orchestrator.store.database import Database
 from orchestrator.store.runs import save_dataset
 
@@ -45,8 +45,8 @@ async def test_an_account_shows_what_happened_the_newest_first(database: Databas
     uploaded = advance(started.job, Event.FILE_UPLOADED, now=NOW + 1)
 
     async def change(connection: AsyncConnection) -> None:
-        await jobs.record(connection, started, at=NOW, cause="service")
-        await jobs.record(connection, uploaded, at=NOW + 1, cause="service")
+        await outcomes.record(connection, started, at=NOW, cause="service")
+        await outcomes.record(connection, uploaded, at=NOW + 1, cause="service")
         await accounts.save(connection, a_standing("acme", hold=Hold("by_operator", "a look", "", until=NOW + 9)))
 
     await database.write(change)

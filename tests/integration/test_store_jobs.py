@@ -12,7 +12,7 @@ from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.job import JobId, RunId
 from orchestrator.core.lifecycle import AT_PROVIDER, ENDS, TRANSITIONS, Event, State
-from orchestrator.store import costs, events, jobs
+from orchestrator.store import accounts, costs, events, jobs, outcomes
 from orchestrator.store.database import Database
 from orchestrator.store.tables import jobs as table
 from orchestrator.store.tables import run_jobs
@@ -119,7 +119,7 @@ class TestRecord:
         outcome = advance(before, Event.REMOTE_CREATED, now=NOW, remote_job_id="ftjob-1")
 
         async def again() -> Outcome | None:
-            return await database.write(lambda c: jobs.record_despite_cancel(c, outcome, NOW + 1, "service"))
+            return await database.write(lambda c: outcomes.record_despite_cancel(c, outcome, NOW + 1, "service"))
 
         assert await again() is None  # nothing came between: it is recorded in the ordinary way
         assert await record(database, ask_cancel(before, now=NOW))
@@ -141,10 +141,28 @@ class TestRecord:
         one, other = advance(before, Event.UPLOAD_STARTED, now=NOW), advance(before, Event.CANCELLED, now=NOW)
 
         async def both(connection: AsyncConnection) -> list[bool]:
-            return [await jobs.record(connection, outcome, at=NOW, cause="x") for outcome in (one, other)]
+            return [await outcomes.record(connection, outcome, at=NOW, cause="x") for outcome in (one, other)]
 
         assert await database.write(both) == [True, False]
         assert (await read_job(database, "acme")).state is State.UPLOADING
+
+    async def test_several_are_recorded_in_one_go_and_each_is_told_whether_it_was(self, database: Database) -> None:
+        await fill(database, [a_job(name) for name in ("acme", "late", "verified")])
+        acme, late, verified = [await read_job(database, name) for name in ("acme", "late", "verified")]
+        assert await record(database, ask_cancel(late, now=NOW))
+        one = advance(acme, Event.UPLOAD_STARTED, now=NOW, wake_at=NOW + 9)
+        known = replace(wait(verified, NOW), standing=lambda standing: replace(standing, organization="org-1"))
+        steps = [(one, NOW), (wait(acme, NOW), NOW), (wait(late, NOW + 9), NOW), (known, NOW + 1)]
+
+        async def all_of_them(connection: AsyncConnection) -> list[bool]:
+            return await outcomes.record_all(connection, steps, cause="service")
+
+        assert await database.write(all_of_them) == [True, False, False, True]
+        assert [await read_job(database, name) for name in ("acme", "verified")] == [one.job, known.job]
+        assert (await read_job(database, "late")).cancel_asked
+        assert await history(database, "acme") == ["upload started"]
+        async with database.read() as connection:
+            assert (await accounts.load(connection, "verified")).organization == "org-1"
 
     async def test_waiting_leaves_no_line(self, database: Database) -> None:
         await fill(database, [a_job("acme")])

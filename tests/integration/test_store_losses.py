@@ -9,7 +9,7 @@ from orchestrator.core.errors import Failure
 from orchestrator.core.lifecycle import Event, State
 from orchestrator.core.loss import MOST_POINTS, Loss
 from orchestrator.status import losses_of_job
-from orchestrator.store import jobs, losses
+from orchestrator.store import losses, outcomes
 from orchestrator.store.database import Database
 
 CURVE = [Loss(1, 0.9), Loss(2, 0.7, 0.8)]
@@ -39,5 +39,5 @@ async def test_what_is_trained_anew_has_a_new_curve(database: Database) -> None:
     await fill(database, [a_job("acme", state=State.FAILED, failure=failure, wake_at=None)])
     await database.write(lambda c: losses.add(c, id_of("acme"), CURVE))
     retried = advance(await read_job(database, "acme"), Event.RETRIED, now=NOW)
-    assert await database.write(lambda c: jobs.record(c, retried, at=NOW, cause="test"))
+    assert await database.write(lambda c: outcomes.record(c, retried, at=NOW, cause="test"))
     assert await losses_of_job(database, id_of("acme")) == []

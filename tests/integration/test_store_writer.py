@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from sqlalchemy import insert, select
@@ -153,3 +153,32 @@ async def test_two_processes_take_turns(database: Database, second: Database) ->
 
     await asyncio.gather(writer(database), writer(second))
     assert await notes(database) == [str(number) for number in range(20)]
+
+
+async def together(connection: AsyncConnection, texts: Sequence[str]) -> list[int]:
+    """Says to each how many there were."""
+    if "broken" in texts:
+        raise LookupError("not here")
+    await events.append(connection, *(events.Entry(at=NOW, cause="test", note=text) for text in texts))
+    return [len(texts)] * len(texts)
+
+
+async def test_what_has_the_same_work_is_done_in_one_go(database: Database) -> None:
+    results = await asyncio.gather(
+        database.write_together(together, "a"),
+        database.write(note("b")),
+        database.write_together(together, "c"),
+        database.write(note("d")),
+    )
+    assert [*results] == [2, "b", 2, "d"]
+    assert await notes(database) == ["a", "c", "b", "d"]
+    assert await database.write_together(together, "e") == 1
+
+
+async def test_one_that_fails_takes_none_of_the_same_work_along(database: Database) -> None:
+    results = await asyncio.gather(
+        *(database.write_together(together, text) for text in ("a", "broken", "c")), return_exceptions=True
+    )
+    assert [results[0], results[2]] == [1, 1]
+    assert isinstance(results[1], LookupError)
+    assert await notes(database) == ["a", "c"]
