@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -68,6 +69,7 @@ def _cut_off(path: Path, code: int) -> DatasetError:
 
 def main() -> None:
     """The other process."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what is half built is cleared away
     path, into, rules = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     outcome: Built | Exception
@@ -80,7 +82,7 @@ def main() -> None:
 
 def _end_with_parent() -> None:
     os.read(0, 1)  # nothing more is ever written: it returns when the parent is gone
-    os._exit(1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -62,15 +63,20 @@ def test_a_process_that_is_killed_is_explained(chats: Path, tmp_path: Path, monk
     assert "memory" in raised.value.hint
 
 
-def test_it_ends_with_the_process_that_started_it(chats: Path, tmp_path: Path) -> None:
+def test_it_ends_with_the_process_that_started_it_and_leaves_nothing(chats: Path, tmp_path: Path) -> None:
     os.mkfifo(chats / "endless.jsonl")  # nobody ever writes into it
+    into = tmp_path / "datasets"
     with subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
-        process.stdin.write(pickle.dumps((chats, tmp_path, RULES)))
+        process.stdin.write(pickle.dumps((chats, into, RULES)))
+        process.stdin.flush()
+        while not (into.is_dir() and list(into.iterdir())):  # until it is at work
+            time.sleep(0.01)
 
         process.stdin.close()  # as the system does when the parent is killed
 
         assert process.wait(60) == 1
+    assert list(into.iterdir()) == []
 
 
 def test_whoever_leaves_without_it_does_not_wait_for_it(chats: Path, tmp_path: Path) -> None:
