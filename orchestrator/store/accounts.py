@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from sqlalchemy import bindparam, insert, select, update
 
@@ -10,11 +10,6 @@ from orchestrator.core.run import Standing
 from orchestrator.store.connection import AsyncConnection, execute_each
 from orchestrator.store.rows import STANDING_COLUMNS, standing_from, standing_row
 from orchestrator.store.tables import accounts
-
-
-async def load(connection: AsyncConnection, name: str) -> Standing:
-    """The account's standing."""
-    return standing_from((await connection.execute(_LOAD, {"wanted": name})).one())
 
 
 async def everyone(connection: AsyncConnection) -> dict[str, Standing]:
@@ -43,6 +38,12 @@ async def save(connection: AsyncConnection, standing: Standing) -> None:
         await connection.execute(_ADD, values)
 
 
+async def save_all(connection: AsyncConnection, standings: Iterable[Standing]) -> None:
+    """Replace those of accounts that were listed before."""
+    rows = ({**standing_row(standing), "same_name": standing.name} for standing in standings)
+    await execute_each(connection, _SAVE, rows)
+
+
 async def add(connection: AsyncConnection, new: Sequence[Standing]) -> None:
     """Insert accounts that were never listed."""
     await execute_each(connection, _ADD, (standing_row(standing) for standing in new))
@@ -58,7 +59,6 @@ async def remove_all_but(connection: AsyncConnection, names: Collection[str], at
 
 
 # Made once: to put a statement together takes longer than to execute it.
-_LOAD = select(*STANDING_COLUMNS).where(accounts.c.name == bindparam("wanted"))
 _SOME = select(*STANDING_COLUMNS).where(accounts.c.name.in_(bindparam("names", expanding=True)))
 _SAVE = update(accounts).where(accounts.c.name == bindparam("same_name"))
 _ADD = insert(accounts)

@@ -31,6 +31,7 @@ async def record(
     result = await connection.execute(_RECORD, _guarded(outcome.job))
     if result.rowcount == 0:
         return False
+    await _stand(connection, [(outcome, at)])
     await _follow_up(connection, outcome, at, cause, going_on=going_on)
     return True
 
@@ -52,6 +53,7 @@ async def record_all(
             versions[job.id] = job.version
             current.append((outcome, at))
     await execute_each(connection, _RECORD, (_guarded(outcome.job) for outcome, _ in current))
+    await _stand(connection, current)
     for outcome, at in current:
         await _follow_up(connection, outcome, at, cause, going_on=True)
     return fresh
@@ -64,14 +66,21 @@ def _guarded(job: Job) -> dict[str, Any]:
     return values
 
 
+async def _stand(connection: AsyncConnection, steps: Sequence[tuple[Outcome, float]]) -> None:
+    """What becomes of the standing of the accounts."""
+    changes = [(outcome.job.account, outcome.standing, at) for outcome, at in steps if outcome.standing is not None]
+    if not changes:
+        return
+    known = await accounts.some(connection, {account for account, _, _ in changes})
+    for account, change, at in changes:
+        before, known[account] = known[account], change(known[account])
+        await announcements.announce_standing(connection, before, known[account], at)
+    await accounts.save_all(connection, known.values())
+
+
 async def _follow_up(connection: AsyncConnection, outcome: Outcome, at: float, cause: str, *, going_on: bool) -> None:
     """What is written with an outcome beside the job."""
     job = outcome.job
-    if outcome.standing is not None:
-        before = await accounts.load(connection, job.account)
-        after = outcome.standing(before)
-        await accounts.save(connection, after)
-        await announcements.announce_standing(connection, before, after, at)
     if job.wake_at is not None and not (going_on and (job.wake_at <= at or job.wake_at == job.intent_until)):
         promise(connection, [WakeUp(job.id, job.account, job.wake_at)])
     if outcome.note is not None:

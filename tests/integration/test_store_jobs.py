@@ -162,7 +162,12 @@ class TestRecord:
         assert (await read_job(database, "late")).cancel_asked
         assert await history(database, "acme") == ["upload started"]
         async with database.read() as connection:
-            assert (await accounts.load(connection, "verified")).organization == "org-1"
+            standings = await accounts.everyone(connection)
+        assert {name: standing.organization for name, standing in standings.items()} == {
+            "acme": None,
+            "late": None,
+            "verified": "org-1",
+        }
 
     async def test_waiting_leaves_no_line(self, database: Database) -> None:
         await fill(database, [a_job("acme")])

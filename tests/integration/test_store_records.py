@@ -88,7 +88,7 @@ async def test_every_field_of_a_standing_comes_back(database: Database) -> None:
     for saved in (a_standing("acme"), standing, a_standing("zoe")):
         await save_standing(database, saved)
     async with database.read() as connection:
-        assert await accounts.load(connection, "acme") == standing
+        assert await accounts.some(connection, ["acme"]) == {"acme": standing}
         assert await accounts.everyone(connection) == {"acme": standing, "zoe": a_standing("zoe")}
 
 
@@ -106,7 +106,7 @@ async def test_no_account_is_listed_any_more(database: Database) -> None:
     await save_standing(database, a_standing("a"))
     await database.write(lambda c: accounts.remove_all_but(c, [], NOW))
     async with database.read() as connection:
-        assert (await accounts.load(connection, "a")).removed_at == NOW
+        assert (await accounts.some(connection, ["a"]))["a"].removed_at == NOW
 
 
 async def test_the_history_of_an_account_is_its_newest_lines_oldest_first(database: Database) -> None:
