@@ -42,16 +42,17 @@ class Tiny:
         self._account = account.name
         self._rest = Rest(http, base_url, key=key, account=account.name, redact=redact, codes={})
 
-    async def _get(self, path: str) -> Any:
+    async def _get(self, path: str, **query: str) -> Any:
         async with self._rest.reading():
-            return await self._rest.get(path)
+            return await self._rest.get(path, **query)
 
     async def verify(self) -> Identity:
         return Identity(organization=(await self._get("/v3/whoami"))["organization"]["id"])
 
     async def find_model(self, name: str) -> RemoteModel | None:
         with suppress(RemoteMissing):
-            return RemoteModel(id=(await self._get(f"/v1/fine-tunes/models/limits?model_name={name}"))["model_name"])
+            limits = await self._get("/v1/fine-tunes/models/limits", model_name=name)
+            return RemoteModel(id=limits["model_name"])
         return None
 
     async def find_file(self, wanted: FileToSend) -> RemoteFile | None:
