@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,11 @@ class Server:
     @property
     def cpu(self) -> float:
         """Seconds of CPU of all its processes so far, also of those that have ended."""
-        children = Path(f"/proc/{self._pid}/task/{self._pid}/children").read_text().split()
-        return cpu_of(self._pid, ended=True) + sum(cpu_of(int(child)) for child in children)
+        used = 0.0
+        for child in Path(f"/proc/{self._pid}/task/{self._pid}/children").read_text().split():
+            with suppress(FileNotFoundError):  # it has just ended, and is counted below
+                used += cpu_of(int(child))
+        return used + cpu_of(self._pid, ended=True)
 
     def _setting(self, name: str) -> str:
         return str(self._postgres.execute(f"SHOW {name}")[0][0])

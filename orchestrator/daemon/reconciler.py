@@ -266,7 +266,7 @@ class Reconciler:
             return again or StaleJob(f"version {outcome.job.version - 1} of the job is no longer the latest")
 
         alone = within is not None or outcome.job.state in ENDS
-        if alone or not await self._database.write_together(_record_all, (outcome, at)):
+        if alone or not await self._database.write_together(_record_all, (outcome, at), patient=outcome.note is None):
             recorded = await self._database.write(change)
             if isinstance(recorded, Exception):
                 raise recorded

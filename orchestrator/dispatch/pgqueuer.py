@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from math import ceil
 
 from pgqueuer.core.qm import QueueManager
 from pgqueuer.domain.models import Job as Row
@@ -20,7 +21,7 @@ from structlog.stdlib import BoundLogger
 from orchestrator.core.job import JobId
 from orchestrator.dispatch import queue
 from orchestrator.dispatch.base import Handle
-from orchestrator.dispatch.notices import FewNotices
+from orchestrator.dispatch.notices import TOGETHER, FewNotices
 from orchestrator.dispatch.together import Together
 from orchestrator.store import jobs, leases
 from orchestrator.store.connection import AsyncConnection
@@ -141,7 +142,8 @@ class PgqueuerDispatch:
 
     async def _hand_over(self, wake_up: WakeUp, handle: Handle) -> None:
         # It may come a little early: PostgreSQL counts from the begin of the transaction that promised it.
-        await asyncio.sleep(min(wake_up.at - self._now(), BUSY_DELAY))
+        if (now := self._now()) < wake_up.at:
+            await asyncio.sleep(min(ceil(wake_up.at / TOGETHER) * TOGETHER - now, BUSY_DELAY))
         if not await self._slot():
             await self._again(wake_up, 0.0)
             return
@@ -152,7 +154,7 @@ class PgqueuerDispatch:
         finally:
             self._slots.release()
             if taken:
-                await self._database.write_together(self._give_back, wake_up.account)
+                await self._database.write_together(self._give_back, wake_up.account, patient=True)
         if not taken:
             await self._postpone(wake_up)
 

@@ -87,10 +87,13 @@ class Database:
         self.outage.end()
         return result
 
-    async def write_together(self, work: Work[K, T], key: K) -> T:
-        """The same of a change that `work` makes of the key, and of all other keys that wait for it as well."""
+    async def write_together(self, work: Work[K, T], key: K, *, patient: bool = False) -> T:
+        """The same of a change that `work` makes of the key, and of all other keys that wait for it as well.
+
+        `patient`: it need not be at once, and waits a moment for others.
+        """
         with self._noticing():
-            result = await self._writer.together(work, key)
+            result = await self._writer.together(work, key, patient=patient)
         self.outage.end()
         return result
 

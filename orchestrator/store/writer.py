@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from contextlib import suppress
+from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
@@ -12,6 +13,8 @@ from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.engine import Engine
 from orchestrator.store.events import Entry, write
 from orchestrator.store.wakeups import Schedule, WakeUp
+
+PATIENCE: Final = 0.05  # seconds; a commit costs the same, whatever is in it
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -37,6 +40,7 @@ class Writer:
         self._engine = engine
         self._schedule = schedule
         self._pending: list[_Pending] = []
+        self._urgent = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.committed = asyncio.Event()
         """Set at each commit; whoever waits for the next one clears it."""
@@ -45,10 +49,15 @@ class Writer:
         """Return the change's result once it is committed. Cancelling the caller does not take the change back."""
         return await self.together(_one_by_one, change)
 
-    async def together(self, work: Work[K, T], key: K) -> T:
-        """The same of a change that `work` makes of the key, and of all other keys that wait for it as well."""
+    async def together(self, work: Work[K, T], key: K, *, patient: bool = False) -> T:
+        """The same of a change that `work` makes of the key, and of all other keys that wait for it as well.
+
+        A `patient` one makes no commit of its own before `PATIENCE`, but goes along with the next.
+        """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._pending.append(_Pending(work, key, future))
+        if not patient:
+            self._urgent.set()
         if self._task is None:
             self._task = asyncio.create_task(self._drain(), name="writer")
         return await future
@@ -61,6 +70,10 @@ class Writer:
     async def _drain(self) -> None:
         try:
             while self._pending:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(PATIENCE):
+                        await self._urgent.wait()
+                self._urgent.clear()
                 batch, self._pending = self._pending, []
                 if not await self._commit(batch):
                     for single in batch:

@@ -184,7 +184,9 @@ class MemoryDatabase:
         await pause()
         return result
 
-    async def write_together(self, work: Callable[[Any, Sequence[K]], Awaitable[Sequence[T]]], key: K) -> T:
+    async def write_together(
+        self, work: Callable[[Any, Sequence[K]], Awaitable[Sequence[T]]], key: K, *, patient: bool = False
+    ) -> T:
         [result] = await self.write(lambda connection: work(connection, [key]))
         return result
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from store_values import NOW
 
-from orchestrator.store import events
+from orchestrator.store import events, writer
 from orchestrator.store.database import Database
 from orchestrator.store.tables import events as table
 from orchestrator.store.tables import run_jobs
@@ -182,3 +182,18 @@ async def test_one_that_fails_takes_none_of_the_same_work_along(database: Databa
     assert [results[0], results[2]] == [1, 1]
     assert isinstance(results[1], LookupError)
     assert await notes(database) == ["a", "c"]
+
+
+async def test_a_patient_one_goes_along_with_the_next(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "PATIENCE", 1000)
+    patient = asyncio.create_task(database.write_together(together, "a", patient=True))
+    await asyncio.sleep(0.05)
+    assert await notes(database) == []
+    await database.write(note("b"))
+    assert await patient == 1
+    assert await notes(database) == ["a", "b"]
+
+
+async def test_a_patient_one_waits_for_no_other(database: Database) -> None:
+    assert await database.write_together(together, "a", patient=True) == 1
+    assert await notes(database) == ["a"]
