@@ -130,7 +130,6 @@ def reader(http: httpx2.AsyncClient) -> Read:
 
 
 @cache
-@cache
 def encoded(base_url: str) -> str:
     """A base URL as it is sent, without a slash at its end; one for the thousands of accounts that share it."""
     return str(httpx2.URL(base_url)).rstrip("/")

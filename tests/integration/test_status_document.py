@@ -77,6 +77,20 @@ async def test_what_depends_on_the_time_alone_is_looked_at_again(database: Datab
     assert await same(document, database, NOW + building.AGE) != before
 
 
+async def test_of_what_is_only_old_a_part_at_a_time_is_looked_at_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = [a_job(name, state=State.RUNNING, estimated_finish=NOW + 100) for name in ("a", "b", "c")]
+    monkeypatch.setattr(building, "AGED", 1)
+    document, later = Document(), NOW + building.AGE
+    await fill(database, running)
+    known = await same(document, database, NOW)
+    for _ in running:
+        before, known = known, await document.read(database, None, later)
+        assert before != known
+    assert await same(document, database, later) == known
+
+
 async def test_without_a_run_and_with_a_problem(database: Database) -> None:
     answer = json.loads(await Document().read(database, Failure("config", "Line 3.", "Mend it."), NOW))
     assert answer["run"] is None
