@@ -94,9 +94,23 @@ def test_one_that_is_frozen_at_five_moments_of_submitting_creates_nothing_afterw
         eventually(partial(changed, other, before), "the other goes on", 10)
         frozen.running.send(signal.SIGCONT)
     eventually(other.done, "all jobs done", 60)
-    eventually(lambda: "job.stale" in frozen.running.said(), "what came too late is dropped and logged")
     assert frozen.running.stop().code == 0
     assert sandbox.held() == dict.fromkeys(accounts, (1, 1))
+
+
+def test_what_one_that_was_frozen_brings_after_another_went_on_is_dropped(shared: Site, sandbox: Sandbox) -> None:
+    shared.environ |= {"ORCHESTRATOR_INTENT_SECONDS": "4"}
+    sandbox.faults({"kind": "slow", "seconds": 3.5, "operations": ["jobs.list"]})
+    first, second = two(shared, ["one"])
+    eventually(lambda: submitting(first, first) or submitting(first, second), "a job that is being submitted")
+    frozen, other = (first, second) if submitting(first, first) else (second, first)
+    frozen.running.send(signal.SIGSTOP)
+    sandbox.faults()
+    eventually(other.done, "done by the other")
+    frozen.running.send(signal.SIGCONT)
+    eventually(lambda: "job.stale" in frozen.running.said(), "what came too late is dropped and logged")
+    assert frozen.running.stop().code == 0
+    assert sandbox.held() == {"one": (1, 1)}
 
 
 def changed(replica: Replica, before: list[dict[str, Any]]) -> bool:
