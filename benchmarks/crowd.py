@@ -13,7 +13,7 @@ from harness import ROOT
 from sqlalchemy import text
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from orchestrator.store.connection import AsyncConnection
 
 CONCURRENCY = 50
 RUN = f"""\
@@ -78,7 +78,6 @@ async def _move(connection: AsyncConnection, state: str, spread: float) -> None:
     from orchestrator.store.jobs import overdue
     from orchestrator.store.wakeups import promise
 
-    assert connection.sync_connection is not None
     sqlite = connection.sync_connection.dialect.name == "sqlite"
     now, done = time.time(), state == "succeeded"  # noqa: TID251
     await connection.execute(text(f"UPDATE accounts SET verified_at = {now}, organization = 'org-bench'"))

@@ -68,8 +68,7 @@ async def install(database: Database) -> None:
     """Create PgQueuer's tables where they are missing, once however many replicas ask."""
 
     async def create(connection: AsyncConnection) -> None:
-        driver = (await connection.get_raw_connection()).driver_connection
-        of_driver = queries(AsyncpgDriver(driver))
+        of_driver = queries(AsyncpgDriver(connection.driver_connection))
         if not await of_driver.schema_is_installed():
             await of_driver.install()
 

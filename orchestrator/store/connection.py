@@ -1,24 +1,52 @@
-"""Connection: what queries are made on, and how much of a long list is given to it at a time.
-
-SQLAlchemy's own class is a name for the type checker only: importing it brings the ORM along, 7 MB that nobody uses.
-"""
+"""Connection: what queries are made on, and how much of a long list is given to it at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar, TypeVarTuple, overload
 
-from sqlalchemy import Executable
-
-if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection as AsyncConnection
-else:
-    AsyncConnection = object
+from sqlalchemy import Connection, CursorResult, Executable
+from sqlalchemy.sql.selectable import TypedReturnsRows
 
 T = TypeVar("T")
+Columns = TypeVarTuple("Columns")
 CHUNK: Final = 500
 """Databases limit the number of bound values, and while a row is on its way it takes several KB."""
+
+
+class AsyncConnection(ABC):
+    """A connection of SQLAlchemy's, used in the way that suits its database.
+
+    SQLAlchemy's own class of this name would bring the ORM along, 7 MB that nobody here uses.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.sync_connection: Final = connection
+
+    @abstractmethod
+    async def run_sync(self, work: Callable[..., T], *arguments: Any) -> T:
+        """What `work` returns, called with the connection of SQLAlchemy's and the arguments."""
+
+    @overload
+    async def execute(self, statement: TypedReturnsRows[*Columns], values: Any = None) -> CursorResult[*Columns]: ...
+
+    @overload
+    async def execute(self, statement: Executable, values: Any = None) -> CursorResult[*tuple[Any, ...]]: ...
+
+    async def execute(self, statement: Executable, values: Any = None) -> CursorResult[*tuple[Any, ...]]:
+        """The statement's result, which needs the database no more."""
+        return await self.run_sync(Connection.execute, statement, values)
+
+    async def exec_driver_sql(self, statement: str, values: Any = None) -> CursorResult[*tuple[Any, ...]]:
+        """The same of SQL that the driver gets as it is."""
+        return await self.run_sync(Connection.exec_driver_sql, statement, values)
+
+    @property
+    def driver_connection(self) -> Any:
+        """The connection of the driver's own kind."""
+        return self.sync_connection.connection.driver_connection
 
 
 def chunks(values: Iterable[T]) -> Iterator[list[T]]:

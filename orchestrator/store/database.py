@@ -107,9 +107,9 @@ class Database:
         """A connection of the driver's own kind, for whoever listens on it; closed afterwards."""
         async with self._engine.read() as connection:
             try:
-                yield (await connection.get_raw_connection()).driver_connection
+                yield connection.driver_connection
             finally:
-                await connection.invalidate()
+                await connection.run_sync(Connection.invalidate)
 
     async def reachable(self) -> bool:
         """Whether the database answers, and takes what is to be written."""

@@ -70,7 +70,6 @@ _NAMES = [field.name for field in fields(Entry)]
 
 async def append(connection: AsyncConnection, *entries: Entry) -> None:
     """Add lines in the transaction under way; those of a group of changes are written together, before the commit."""
-    assert connection.sync_connection is not None
     gathered: list[Entry] | None = connection.sync_connection.get_execution_options().get("lines")
     if gathered is None:
         await write(connection, entries)

@@ -27,5 +27,4 @@ Schedule = Callable[[AsyncConnection, Sequence[WakeUp]], Awaitable[None]]
 
 def promise(connection: AsyncConnection, wake_ups: Iterable[WakeUp]) -> None:
     """Have the wake-ups scheduled with the transaction under way."""
-    assert connection.sync_connection is not None
     connection.sync_connection.get_execution_options().get("promised", []).extend(wake_ups)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import delete, insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator import status
 from orchestrator.core.account import ProviderName
@@ -29,6 +28,7 @@ from orchestrator.core.spec import TrainingSpec
 from orchestrator.core.token import Role, Token, hash_of
 from orchestrator.status import Health
 from orchestrator.store import events, jobs, losses, outcomes, runs
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 from orchestrator.store.rows import standing_row
 from orchestrator.store.tables import accounts as account_table

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import structlog
 from sqlalchemy import update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.app import SystemClock
 from orchestrator.core.account import ProviderName
@@ -25,6 +24,7 @@ from orchestrator.dispatch.base import Dispatch
 from orchestrator.dispatch.embedded import EmbeddedDispatch
 from orchestrator.dispatch.pgqueuer import PgqueuerDispatch
 from orchestrator.store import accounts, jobs, outcomes, replicas, runs
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 from orchestrator.store.tables import jobs as table
 

@@ -12,7 +12,6 @@ from random import Random
 import pytest
 import structlog
 from provider_bench import START, SmallBench
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.core.account import Account, Identity, ProviderName
 from orchestrator.core.dataset import Dataset, Part
@@ -25,6 +24,7 @@ from orchestrator.daemon.reconciler import Reconciler
 from orchestrator.daemon.steps import Pace
 from orchestrator.providers.base import Connection
 from orchestrator.store import accounts, jobs, runs, uploads
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 
 NAMES = ("acme", "beta", "gamma")

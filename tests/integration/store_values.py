@@ -7,8 +7,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from orchestrator.core.account import ProviderName
 from orchestrator.core.advance import Outcome
 from orchestrator.core.dataset import Dataset, Part, local_name
@@ -16,6 +14,7 @@ from orchestrator.core.job import Job, JobId, RunId, job_id
 from orchestrator.core.run import Run, Standing
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.store import accounts, jobs, outcomes, runs
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 
 NOW = 1_000_000.0

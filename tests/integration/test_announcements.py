@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
 from store_values import DATASET, NOW, RUN, SPEC, a_job, a_standing, fill, id_of, read_job, record, save_standing
 
 from orchestrator import control
@@ -19,6 +18,7 @@ from orchestrator.core.job import JobId, RunId
 from orchestrator.core.lifecycle import Event, State
 from orchestrator.core.plan import Plan, PlanLine, Step
 from orchestrator.store import jobs, outcomes
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 from orchestrator.store.tables import announcements
 

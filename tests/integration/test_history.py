@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from sqlalchemy.ext.asyncio import AsyncConnection
 from store_values import DATASET, NOW, RUN, a_job, a_standing, fill
 
 from orchestrator.core.advance import advance
@@ -15,6 +14,7 @@ from orchestrator.core.job import JobId, RunId
 from orchestrator.core.lifecycle import Event, State
 from orchestrator.status import list_runs, read_account, read_dataset
 from orchestrator.store import accounts, outcomes
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 from orchestrator.store.runs import save_dataset
 

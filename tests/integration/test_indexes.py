@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, event, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 from store_values import NOW, RUN, a_job, fill, id_of
 
 from orchestrator.core.account import ProviderName
@@ -29,6 +28,7 @@ from orchestrator.store import (
     uploads,
     webhooks,
 )
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 
 JOBS = 1000
@@ -45,7 +45,6 @@ def explained(connection: AsyncConnection, how: str) -> Iterator[list[str]]:
         if not statement.startswith("EXPLAIN"):
             plan.extend(str(row[-1]) for row in inner.exec_driver_sql(how + statement, values[0] if many else values))
 
-    assert connection.sync_connection is not None
     event.listen(connection.sync_connection, "before_cursor_execute", look)
     try:
         yield plan

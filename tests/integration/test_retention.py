@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection
 from store_values import NOW, a_job, fill
 
 from orchestrator.core.lifecycle import State
 from orchestrator.daemon import retention
 from orchestrator.daemon.retention import DAY, Retention
 from orchestrator.store import events
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 
 OLD, NEW = NOW - 40 * DAY, NOW - DAY

@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncConnection
 from store_values import NOW, RUN, a_job, a_standing, fill, id_of
 
 from orchestrator.core.account import ProviderName
@@ -22,6 +21,7 @@ from orchestrator.core.run import Run, Standing
 from orchestrator.core.selection import Selection
 from orchestrator.status import JobView, curves, glance, list_jobs, look
 from orchestrator.store import accounts, losses, runs
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 
 REFUSED = Failure("training_not_allowed", "project 7 may not train", "Ask for `train`.")

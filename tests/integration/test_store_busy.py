@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncConnection
 from store_values import NOW
 
 from orchestrator.app import SystemClock
-from orchestrator.store import engine, events
+from orchestrator.store import events, postgresql, sqlite
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import UNREACHABLE, Database
 
 PATIENCE = 0.3  # seconds
@@ -20,8 +20,8 @@ now = SystemClock().now
 @pytest.fixture
 async def hasty(database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
     """On the same database, less patient."""
-    monkeypatch.setattr(engine, "BUSY_MILLISECONDS", int(PATIENCE * 1000))
-    monkeypatch.setitem(engine.LIMITS, "lock_timeout", f"{int(PATIENCE * 1000)}")
+    monkeypatch.setattr(sqlite, "BUSY_MILLISECONDS", int(PATIENCE * 1000))
+    monkeypatch.setitem(postgresql.LIMITS, "lock_timeout", f"{int(PATIENCE * 1000)}")
     opened = Database(database_url)
     yield opened
     await opened.close()

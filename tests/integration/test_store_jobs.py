@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 from store_values import NOW, RUN, a_job, a_standing, fill, id_of, read_job, record
 
 from orchestrator.core.advance import Outcome, advance, ask_cancel, hold, park, stumble, wait
@@ -13,6 +12,7 @@ from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.job import JobId, RunId
 from orchestrator.core.lifecycle import AT_PROVIDER, ENDS, TRANSITIONS, Event, State
 from orchestrator.store import accounts, costs, events, jobs, outcomes
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 from orchestrator.store.tables import jobs as table
 from orchestrator.store.tables import run_jobs

@@ -10,12 +10,12 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, insert, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 from store_values import NOW, a_job, fill, id_of
 
 from orchestrator.core.replica import Replica
 from orchestrator.dispatch import queue
 from orchestrator.store import jobs, leases, replicas
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import UNREACHABLE, Database, migrations_folder
 from orchestrator.store.tables import leases as lease_table
 

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 from store_values import NOW
 
 from orchestrator.store import events, writer
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 from orchestrator.store.tables import events as table
 from orchestrator.store.tables import run_jobs

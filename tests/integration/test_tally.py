@@ -9,7 +9,6 @@ from pathlib import Path
 
 import yaml
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 from store_values import NOW, RUN, SPEC, a_job, a_standing, fill
 
 from orchestrator.core.account import ProviderName
@@ -20,6 +19,7 @@ from orchestrator.core.lifecycle import State
 from orchestrator.core.replica import Replica
 from orchestrator.status import Tally, look, tally
 from orchestrator.store import accounts, replicas
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 
 BUDGET = Hold(HoldKind.OVER_BUDGET, "too dear", "Raise `budget_usd`.")

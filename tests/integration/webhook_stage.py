@@ -17,7 +17,6 @@ from typing import Any, cast
 import httpx2
 from model_world import HandClock, StrictLog
 from sqlalchemy import delete, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 from standardwebhooks import Webhook as Signer
 from store_values import DATASET, RUN, a_job, a_standing
 
@@ -36,6 +35,7 @@ from orchestrator.providers.base import Connection
 from orchestrator.providers.openai_webhooks import reader
 from orchestrator.sandbox import SandboxSettings, create_app
 from orchestrator.store import accounts, jobs, runs
+from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 from orchestrator.store.tables import events, metadata, webhooks
 from orchestrator.store.tables import jobs as job_table

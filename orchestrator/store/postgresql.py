@@ -1,0 +1,108 @@
+"""PostgreSQL through asyncpg: any number of processes, of which one at a time writes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.util import greenlet_spawn
+
+from orchestrator.core.errors import ConfigError
+from orchestrator.store.connection import AsyncConnection
+
+T = TypeVar("T")
+WRITE_LOCK: Final = 0x6F726368
+""""orch": the advisory lock of whoever writes."""
+CONNECTIONS: Final = 10
+"""Of a process; they stay, for the server takes longer to open one than to answer fifty queries."""
+CONNECT_SECONDS: Final = 5.0
+COMMAND_SECONDS: Final = 15.0
+"""Longer than the server's own limits: it ends a wait for a server that is gone."""
+LIMITS: Final = {  # milliseconds
+    # A frozen replica may hold the lock: it is thrown out before those who wait for it give up.
+    "idle_in_transaction_session_timeout": "2000",
+    "lock_timeout": "6000",
+    "statement_timeout": "10000",
+}
+
+
+class PostgresEngine:
+    """A pool of connections to one database. `patient`: without limits of time."""
+
+    def __init__(self, url: str, *, patient: bool) -> None:
+        limits: dict[str, str] = {} if patient else LIMITS
+        arguments = {
+            "timeout": CONNECT_SECONDS,
+            "command_timeout": None if patient else COMMAND_SECONDS,
+            # jit: a second of compiling for queries of a millisecond
+            "server_settings": {"application_name": "orchestrator", "jit": "off", **limits},
+        }
+        try:
+            self._engine = create_engine(
+                url, pool_size=CONNECTIONS, max_overflow=0, pool_use_lifo=True, connect_args=arguments
+            )
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"PostgreSQL needs the package {error.name}, which is not installed",
+                hint="Install orchestrator with its extra: pip install 'orchestrator[postgres]'.",
+            ) from error
+        event.listen(self._engine, "begin", _take_turns)
+        # A transaction would show one statement no more than the next, and cost two round trips.
+        self._looking = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        async with _connected(self._looking) as connection:
+            yield _Spawned(connection)
+
+    survey = read
+
+    @asynccontextmanager
+    async def write(self, **options: Any) -> AsyncIterator[AsyncConnection]:
+        async with _connected(self._engine) as connection:
+            connection.execution_options(writing=True, **options)
+            await greenlet_spawn(connection.begin)
+            yield _Spawned(connection)
+            await greenlet_spawn(connection.commit)
+
+    async def mark(self) -> object:
+        async with self.read() as connection:
+            return (await connection.execute(text("SELECT pg_current_snapshot()::text"))).scalar_one()
+
+    async def dispose(self) -> None:
+        await greenlet_spawn(self._engine.dispose)
+
+
+class _Spawned(AsyncConnection):
+    """Called in a greenlet, which gives way to the event loop while the server works."""
+
+    async def run_sync(self, work: Callable[..., T], *arguments: Any) -> T:
+        return await greenlet_spawn(work, self.sync_connection, *arguments)
+
+
+@asynccontextmanager
+async def _connected(engine: Engine) -> AsyncIterator[Connection]:
+    """A connection of the pool. What was begun and not committed on it is rolled back."""
+    connection = await greenlet_spawn(engine.connect)
+    try:
+        yield connection
+    finally:
+        await _to_the_end(asyncio.create_task(greenlet_spawn(connection.close)))
+
+
+async def _to_the_end(closing: asyncio.Task[None]) -> None:
+    """Wait for it also when cancelled: whoever goes on may close the pool."""
+    try:
+        await asyncio.shield(closing)
+    except asyncio.CancelledError:
+        await asyncio.wait({closing})
+        raise
+
+
+def _take_turns(connection: Connection) -> None:
+    # One writer at a time, as on SQLite: what a change has read stays true until it is committed.
+    if connection.get_execution_options().get("writing"):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})")

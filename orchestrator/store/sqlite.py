@@ -1,0 +1,132 @@
+"""SQLite, called on the event loop's own thread: a query takes less time there than the way to another thread.
+
+Only what may take long is done elsewhere: waiting for another process's lock or for the disk at the commit, and
+looking over a whole run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+from sqlalchemy import Connection, Executable, PoolProxiedConnection, Result, create_engine, event, make_url
+
+from orchestrator.store.connection import AsyncConnection
+
+T = TypeVar("T")
+BUSY_MILLISECONDS: Final = 5000
+LOCK: Final = "BEGIN IMMEDIATE"
+SURVEYS: Final = 3
+"""At once; fewer than the pool has connections, because whoever finds none there stops the event loop."""
+
+
+class SqliteEngine:
+    """One file, in WAL mode."""
+
+    def __init__(self, url: str) -> None:
+        if file := make_url(url).database:
+            Path(file).parent.mkdir(parents=True, exist_ok=True)
+        self._engine = create_engine(url, pool_size=5, max_overflow=5)
+        event.listen(self._engine, "connect", _configure)
+        event.listen(self._engine, "begin", _begin)
+        self._watcher: PoolProxiedConnection | None = None
+        self._surveys = asyncio.Semaphore(SURVEYS)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        with self._engine.connect() as connection:
+            yield _Inline(connection)
+
+    @asynccontextmanager
+    async def survey(self) -> AsyncIterator[AsyncConnection]:
+        async with self._surveys:
+            with self._engine.connect() as connection:
+                yield _Aside(connection)
+
+    @asynccontextmanager
+    async def write(self, **options: Any) -> AsyncIterator[AsyncConnection]:
+        with self._engine.connect() as connection:
+            connection.execution_options(writing=True, **options)
+            if _locks_at_once(connection):
+                connection.begin()
+            else:
+                await asyncio.to_thread(connection.begin)
+            yield _Inline(connection)
+            await asyncio.to_thread(connection.commit)
+
+    async def mark(self) -> object:
+        if self._watcher is None:  # never writes, so that SQLite tells it of every commit
+            self._watcher = self._engine.raw_connection()
+        return self._watcher.cursor().execute("PRAGMA data_version").fetchone()
+
+    async def dispose(self) -> None:
+        if self._watcher is not None:
+            self._watcher.close()
+            self._watcher = None
+        self._engine.dispose()
+
+
+class _Inline(AsyncConnection):
+    """Called where the event loop runs."""
+
+    async def run_sync(self, work: Callable[..., T], *arguments: Any) -> T:
+        return work(self.sync_connection, *arguments)
+
+
+class _Aside(AsyncConnection):
+    """Called in another thread, results included."""
+
+    async def run_sync(self, work: Callable[..., T], *arguments: Any) -> T:
+        query = asyncio.create_task(asyncio.to_thread(work, self.sync_connection, *arguments))
+        try:
+            return await asyncio.shield(query)
+        except asyncio.CancelledError:
+            await asyncio.wait({query})  # the connection goes back to the others
+            raise
+
+    async def execute(self, statement: Executable, values: Any = None) -> Any:
+        return await self.run_sync(_whole, statement, values)
+
+
+def _whole(connection: Connection, statement: Executable, values: Any) -> Result[Any]:
+    return connection.execute(statement, values).freeze()()
+
+
+def _configure(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # SQLAlchemy says BEGIN, the driver does not
+    cursor = connection.cursor()
+    # FULL, because an intent that a power cut takes away is a paid job doubled.
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"busy_timeout={BUSY_MILLISECONDS}",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _locks_at_once(connection: Connection) -> bool:
+    """Whether nobody else holds the write lock, and this connection now does."""
+    cursor = connection.connection.cursor()
+    cursor.execute("PRAGMA busy_timeout=0")
+    try:
+        cursor.execute(LOCK)
+    except sqlite3.OperationalError:
+        return False
+    finally:
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
+        cursor.close()
+    return True
+
+
+def _begin(connection: Connection) -> None:
+    # A writer takes its lock at once: a read transaction that turns into a write can fail without waiting.
+    if not connection.get_execution_options().get("writing"):
+        connection.exec_driver_sql("BEGIN")
+    elif not cast(sqlite3.Connection, connection.connection.driver_connection).in_transaction:
+        connection.exec_driver_sql(LOCK)
