@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.app import crash
+from orchestrator.core.watch import Watch
 from orchestrator.daemon.courier import Courier
 from orchestrator.daemon.lifetimes import Lifetimes
 from orchestrator.daemon.loading import loading
@@ -31,16 +32,16 @@ LIFETIME_SECONDS = 60.0  # between two looks for models that were not looked at 
 FORGET_SECONDS = 3600.0
 
 
-def build_service(app: App, converge: Converge) -> Service:
+def build_service(app: App, converge: Converge, watch: Watch) -> Service:
     """The service of this process, ready to be started."""
-    app.connections.watch = app.metrics
-    scheduler = Scheduler(now=app.clock.now, log=app.log, unreachable=app.database.outage.begin, watch=app.metrics)
+    app.connections.watch = watch
+    scheduler = Scheduler(now=app.clock.now, log=app.log, unreachable=app.database.outage.begin, watch=watch)
     _care_for_what_is_over(app, scheduler)
     return Service(
         converge=converge,
         signature=lambda: _signature(app.settings.accounts_file),
         dispatch=_dispatch(app, scheduler),
-        reconciler=_reconciler(app),
+        reconciler=_reconciler(app, watch),
         presence=Presence(
             app.database,
             replica=app.replica,
@@ -55,7 +56,7 @@ def build_service(app: App, converge: Converge) -> Service:
     )
 
 
-def _reconciler(app: App) -> Reconciler:
+def _reconciler(app: App, watch: Watch) -> Reconciler:
     settings = app.settings
     return Reconciler(
         app.database,
@@ -71,7 +72,7 @@ def _reconciler(app: App) -> Reconciler:
         datasets=app.datasets,
         replica=app.replica,
         log=app.log,
-        watch=app.metrics,
+        watch=watch,
         reached=crash.crash_at(os.environ.get(crash.VARIABLE)),
     )
 

@@ -25,21 +25,22 @@ from orchestrator.core.finding import Findings
 from orchestrator.core.plan import Plan, Step
 from orchestrator.core.run import Standing
 from orchestrator.core.secret import Redactor
+from orchestrator.core.watch import NOBODY, Watch
 from orchestrator.daemon import lifetimes
 from orchestrator.daemon.desired import Desired, read_desired
 from orchestrator.daemon.hearing import hear
 from orchestrator.daemon.moderation import expected, moderated, recalled
 from orchestrator.daemon.pruning import Pruning
 from orchestrator.daemon.service import Service
-from orchestrator.dataset.checking import Progress
-from orchestrator.dataset.files import Paths
-from orchestrator.dataset.moderating import Moderated
 from orchestrator.settings import Settings
 from orchestrator.sources.accounts import AccountsFile, read_accounts
 from orchestrator.sources.secrets import resolve_all
 from orchestrator.store import accounts, events
 
 if TYPE_CHECKING:
+    from orchestrator.dataset.checking import Progress
+    from orchestrator.dataset.files import Paths
+    from orchestrator.dataset.moderating import Moderated
     from orchestrator.metrics import Metrics
     from orchestrator.web.server import WebServer
 
@@ -169,15 +170,18 @@ class App:
             self.log.warning("run.held", kind=hold.kind, message=hold.reason, hint=hold.hint)
         return desired
 
-    def service(self, *, start: bool, progress: Progress | None = None) -> Service:
-        """The loop, ready to be started. With `start` off, files are replicated and no job is created."""
+    def service(self, *, start: bool, progress: Progress | None = None, watch: Watch = NOBODY) -> Service:
+        """The loop, ready to be started. With `start` off, files are replicated and no job is created.
+
+        `watch` is told what this process does: its `metrics`, where somebody can ask for them.
+        """
 
         async def converge() -> str | None:
             return (await self.converge(start=start, progress=progress)).file.options.schedule
 
         from orchestrator.app.loop import build_service  # a mere look does not need it
 
-        return build_service(self, converge)
+        return build_service(self, converge, watch)
 
     def web(self, service: Service, stopping: asyncio.Event) -> WebServer:
         """The door for browsers and scripts."""

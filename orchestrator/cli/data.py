@@ -16,9 +16,11 @@ from orchestrator.cli.session import DONE, FAILED, Session
 from orchestrator.core.dataset import Dataset, Part
 from orchestrator.core.finding import Severity
 from orchestrator.daemon.desired import rules_of
-from orchestrator.dataset import Checked, Rules, build
-from orchestrator.dataset import check as check_paths
+from orchestrator.dataset.building import build
+from orchestrator.dataset.checking import check as check_paths
 from orchestrator.dataset.output import to_json, to_sarif, to_text
+from orchestrator.dataset.rules import Rules
+from orchestrator.dataset.summary import Checked
 from orchestrator.settings import Settings
 from orchestrator.sources.accounts import read_accounts
 

@@ -56,7 +56,7 @@ async def _demo(folder: Path, redact: Redactor, *, keep: bool) -> int:
 
 async def _show(app: App, sandbox_port: int, *, keep: bool) -> int:
     stopping = follow.stop_signals()
-    service = app.service(start=True)
+    service = app.service(start=True, watch=app.metrics)
     web = app.web(service, stopping)
     url = f"http://127.0.0.1:{await web.start()}/"
     try:

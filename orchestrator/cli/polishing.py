@@ -11,8 +11,8 @@ from orchestrator.cli.data import wanted
 from orchestrator.cli.files import writing
 from orchestrator.cli.session import DONE
 from orchestrator.core.errors import ConfigError
-from orchestrator.dataset import PolishedFile, Wishes, write_polished
-from orchestrator.dataset import polish as polished
+from orchestrator.dataset.polishing import PolishedFile, Wishes, write_polished
+from orchestrator.dataset.polishing import polish as polished
 from orchestrator.settings import Settings
 
 COLOURS = {"+": "\x1b[32m", "-": "\x1b[31m", "@": "\x1b[36m"}

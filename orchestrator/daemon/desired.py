@@ -18,8 +18,9 @@ from orchestrator.core.moderation import Moderation
 from orchestrator.core.plan import SILENCE, Heard, Known, Plan, make_plan
 from orchestrator.core.price import Quote, by_price_file
 from orchestrator.core.secret import Redactor, Secret
-from orchestrator.dataset import Rules, load_prices
 from orchestrator.dataset.apart import building
+from orchestrator.dataset.prices import load_prices
+from orchestrator.dataset.rules import Rules
 from orchestrator.sources.accounts import AccountsFile, read_accounts
 from orchestrator.sources.secrets import follow, resolve_all
 from orchestrator.sources.targets import references

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from structlog.stdlib import BoundLogger
 
@@ -13,14 +13,14 @@ from orchestrator.core.errors import AccountError, DatasetError, ProviderError
 from orchestrator.core.moderation import Moderated, Moderation, Verdict
 from orchestrator.core.run import Run
 from orchestrator.daemon.desired import Desired
-from orchestrator.dataset import moderating
-from orchestrator.dataset.checking import Progress
-from orchestrator.dataset.files import Paths
-from orchestrator.dataset.moderating import Time, moderate
-from orchestrator.dataset.moderation import Limits
 from orchestrator.providers.base import Connection, Moderator
 from orchestrator.store import moderations
 from orchestrator.store.database import Database
+
+if TYPE_CHECKING:
+    from orchestrator.dataset import moderating
+    from orchestrator.dataset.checking import Progress
+    from orchestrator.dataset.files import Paths
 
 
 async def moderated(
@@ -91,6 +91,9 @@ async def _ask(
     log: BoundLogger,
     tell: Progress,
 ) -> Moderation:
+    from orchestrator.dataset.moderating import Time, moderate  # what reads chats takes megabytes
+    from orchestrator.dataset.moderation import Limits
+
     await connection.identity()
     outcome = await moderate(
         desired.file.dataset,
@@ -115,6 +118,8 @@ async def _ask(
 
 async def recalled(path: Paths, database: Database) -> moderating.Moderated:
     """What is known of the chats at `path` without asking anyone."""
+    from orchestrator.dataset import moderating
+
     return await moderating.recalled(path, _Cache(database))
 
 

@@ -18,8 +18,8 @@ from functools import partial
 from pathlib import Path
 
 from orchestrator.core.errors import DatasetError, OrchestratorError
-from orchestrator.dataset.building import Built, build
 from orchestrator.dataset.rules import Rules
+from orchestrator.dataset.summary import Built
 
 COMMAND = (sys.executable, "-P", "-m", __name__)
 
@@ -69,6 +69,8 @@ def _cut_off(path: Path, code: int) -> DatasetError:
 
 def main() -> None:
     """The other process."""
+    from orchestrator.dataset.building import build  # only here: what checks and counts takes megabytes
+
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what is half built is cleared away
     path, into, rules = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_parent, daemon=True).start()

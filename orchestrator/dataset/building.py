@@ -6,7 +6,6 @@ import os
 import tempfile
 from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,16 +16,7 @@ from orchestrator.dataset.checking import Check, Progress
 from orchestrator.dataset.codes import Code
 from orchestrator.dataset.example import finding
 from orchestrator.dataset.rules import Rules
-from orchestrator.dataset.summary import Checked
-
-
-@dataclass(frozen=True, slots=True)
-class Built:
-    """The dataset on disk. `tokens` are the training tokens of one epoch by base model, None where unknown."""
-
-    dataset: Dataset
-    tokens: Mapping[str, int | None]
-    checked: Checked
+from orchestrator.dataset.summary import Built
 
 
 def build(path: Path, into: Path, rules: Rules | None = None, *, progress: Progress | None = None) -> Built:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from orchestrator.core.dataset import Dataset
 from orchestrator.core.finding import Finding, Severity
 from orchestrator.dataset.codes import Code
 
@@ -109,6 +110,15 @@ class Checked:
     def total(self, severity: Severity) -> int:
         """How many findings of this severity there are, kept or not."""
         return sum(count for slug, count in self.counts.items() if Code.named(slug).severity is severity)
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The dataset on disk. `tokens` are the training tokens of one epoch by base model, None where unknown."""
+
+    dataset: Dataset
+    tokens: Mapping[str, int | None]
+    checked: Checked
 
 
 def histogram(values: Iterable[int], bars: int = 24) -> Histogram:

@@ -8,8 +8,6 @@ from typing import Any, Protocol
 from sqlalchemy import make_url
 
 from orchestrator.store.connection import AsyncConnection
-from orchestrator.store.postgresql import PostgresEngine
-from orchestrator.store.sqlite import SqliteEngine
 
 
 class Engine(Protocol):
@@ -34,5 +32,9 @@ class Engine(Protocol):
 def make_engine(url: str, *, patient: bool = False) -> Engine:
     """An engine for a SQLite or PostgreSQL URL. `patient`: for migrations, which may take long."""
     if make_url(url).get_backend_name() == "sqlite":
+        from orchestrator.store.sqlite import SqliteEngine
+
         return SqliteEngine(url)
+    from orchestrator.store.postgresql import PostgresEngine  # each loads megabytes that the other has no use for
+
     return PostgresEngine(url, patient=patient)

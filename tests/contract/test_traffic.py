@@ -191,7 +191,7 @@ async def working(folder: Path, url: str) -> AsyncIterator[App]:
         }
     )
     async with open_app(settings, Redactor()) as app:
-        service = app.service(start=True)
+        service = app.service(start=True, watch=app.metrics)
         await service.start()
         try:
             yield app

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import DatasetError
-from orchestrator.dataset import Rules, apart, build
+from orchestrator.dataset import apart
 from orchestrator.dataset.apart import COMMAND, build_apart, building
+from orchestrator.dataset.building import build
+from orchestrator.dataset.rules import Rules
 
 RULES = Rules(minimum_examples=1, validation_fraction=0.5, seed=7)
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from playwright.async_api import async_playwright
 
-from orchestrator.dataset import Rules, check
+from orchestrator.dataset.checking import check
 from orchestrator.dataset.codes import Code
 from orchestrator.dataset.example import finding
 from orchestrator.dataset.moderating import Moderated
 from orchestrator.dataset.report import to_html
+from orchestrator.dataset.rules import Rules
 
 ROOT = Path(__file__).parents[2]
 FLAGGED = finding(Code.FLAGGED, "bad.json", "the moderation flags this text: harassment 0.97", line=1, path="$[0]")

@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 
 from orchestrator.core.errors import DatasetError
 from orchestrator.core.spec import Method
-from orchestrator.dataset import Built, Rules, build, check
+from orchestrator.dataset.building import build
+from orchestrator.dataset.checking import check
 from orchestrator.dataset.output import to_json, to_sarif, to_text
 from orchestrator.dataset.report import to_html
+from orchestrator.dataset.rules import Rules
+from orchestrator.dataset.summary import Built
 from orchestrator.sandbox.training_file import check_training_file
 
 SAMPLES = Path(__file__).parents[2] / "chats"

@@ -12,8 +12,8 @@ from orchestrator.app.doctor.diagnosis import Diagnosis, doubtful, faults, fine,
 from orchestrator.core.account import Account
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.secret import Redactor, Secret
-from orchestrator.dataset import load_prices
 from orchestrator.dataset.files import sources
+from orchestrator.dataset.prices import load_prices
 from orchestrator.sources.accounts import AccountsFile
 from orchestrator.sources.secrets import follow, split
 from orchestrator.sources.targets import references

@@ -52,7 +52,7 @@ def polish(
     """Repair what the check's warnings name. Shows the changes; writes them only --into another folder."""
     with session(accounts_file=accounts) as given:
         from orchestrator.cli import polishing
-        from orchestrator.dataset import Wishes
+        from orchestrator.dataset.polishing import Wishes
 
         wishes = Wishes(
             merge_system=merge_system,

@@ -9,6 +9,8 @@ NOT_NEEDED = (
     "alembic",
     "fastapi",
     "openai",
+    "orchestrator.dataset.checking",
+    "prometheus_client",
     "pygments",
     "rich",
     "sqlalchemy.dialects.postgresql",
@@ -17,15 +19,28 @@ NOT_NEEDED = (
 )
 
 
-def test_run_on_sqlite_loads_nothing_it_has_no_use_for() -> None:
-    code = f"""
+def loaded(code: str, names: tuple[str, ...]) -> list[str]:
+    """Those of the modules that are there once the main job has been loaded and the code has run."""
+    whole = f"""
 import sys
 from orchestrator.cli import session
 from orchestrator import log
 from orchestrator.app import loop, open_app
 from orchestrator.cli import follow
-print(*(name for name in {NOT_NEEDED} if name in sys.modules))
+{code}
+print(*(name for name in {names} if name in sys.modules))
 """
-    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-c", whole], check=True, capture_output=True, text=True).stdout.split()
 
-    assert found.stdout.split() == []
+
+def test_run_on_sqlite_loads_nothing_it_has_no_use_for() -> None:
+    assert loaded("", NOT_NEEDED) == []
+
+
+def test_neither_database_loads_what_only_the_other_needs() -> None:
+    opening = "from orchestrator.store.database import Database\nDatabase({!r})"
+
+    assert loaded(opening.format("sqlite:///unopened.db"), ("asyncpg", "sqlalchemy.orm", "sqlite3")) == ["sqlite3"]
+    assert loaded(opening.format("postgresql+asyncpg://somewhere"), ("asyncpg", "sqlalchemy.orm", "sqlite3")) == [
+        "asyncpg"
+    ]

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from orchestrator.core.finding import Severity
-from orchestrator.dataset import Checked, Rules, check
+from orchestrator.dataset.checking import check
 from orchestrator.dataset.checks.personal import redacted
+from orchestrator.dataset.rules import Rules
+from orchestrator.dataset.summary import Checked
 
 SYSTEM = {"role": "system", "content": "Be kind."}
 ONE = {"role": "user", "content": "What is one and one?"}

@@ -10,7 +10,8 @@ import pytest
 
 from orchestrator.core.finding import Severity
 from orchestrator.core.spec import Method
-from orchestrator.dataset import Rules, check
+from orchestrator.dataset.checking import check
+from orchestrator.dataset.rules import Rules
 
 Expected = tuple[str, int | None, str | None]
 

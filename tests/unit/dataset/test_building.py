@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import DatasetError
-from orchestrator.dataset import Rules, build, check, fingerprint
+from orchestrator.dataset.building import build
+from orchestrator.dataset.checking import check
+from orchestrator.dataset.files import fingerprint
+from orchestrator.dataset.rules import Rules
 
 SAMPLES = Path(__file__).parents[3] / "chats"
 

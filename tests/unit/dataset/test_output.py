@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.dataset import Checked, Rules, check
+from orchestrator.dataset.checking import check
 from orchestrator.dataset.codes import Code
 from orchestrator.dataset.output import to_json, to_sarif, to_text
+from orchestrator.dataset.rules import Rules
+from orchestrator.dataset.summary import Checked
 
 DOCS = Path(__file__).parents[3] / "docs"
 

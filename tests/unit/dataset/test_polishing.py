@@ -11,7 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.core.errors import ConfigError, DatasetError
-from orchestrator.dataset import ALL, Rules, Wishes, build, check, polish, write_polished
+from orchestrator.dataset.building import build
+from orchestrator.dataset.checking import check
+from orchestrator.dataset.polishing import ALL, Wishes, polish, write_polished
+from orchestrator.dataset.rules import Rules
 
 SAMPLES = Path(__file__).parents[3] / "chats"
 SYSTEM = {"role": "system", "content": "Be kind."}

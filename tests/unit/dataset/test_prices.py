@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.price import Price, training_usd
-from orchestrator.dataset import load_prices
+from orchestrator.dataset.prices import load_prices
 
 PRICE = Price(usd_per_million_tokens=5.0, as_of=date(2025, 6, 1), source="a page")
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.dataset import Rules, Summary, build
+from orchestrator.dataset.building import build
+from orchestrator.dataset.rules import Rules
+from orchestrator.dataset.summary import Summary
 
 ONE = {"role": "user", "content": "What is one and one?"}
 TWO = {"role": "assistant", "content": "Two."}

@@ -6,9 +6,10 @@ import json
 from html.parser import HTMLParser
 from pathlib import Path
 
-from orchestrator.dataset import Rules, check
+from orchestrator.dataset.checking import check
 from orchestrator.dataset.moderating import Moderated
 from orchestrator.dataset.report import to_html
+from orchestrator.dataset.rules import Rules
 
 SAMPLES = Path(__file__).parents[3] / "chats"
 

@@ -11,8 +11,9 @@ import pytest
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from orchestrator.core.errors import ConfigError
-from orchestrator.dataset import Rules, check
 from orchestrator.dataset import tokenizer as module
+from orchestrator.dataset.checking import check
+from orchestrator.dataset.rules import Rules
 
 TEMPLATE = """\
 {{- bos_token }}
