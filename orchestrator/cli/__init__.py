@@ -9,12 +9,15 @@ from __future__ import annotations
 import gc
 import sys
 
+from orchestrator.cli.allocator import keep_large_blocks_apart
+
 NEW_OBJECTS = 20_000  # thousands of rows are made at a time and none of them in a circle: looking costs a tenth
 
 
 def main() -> None:
     """The console script."""
     gc.set_threshold(NEW_OBJECTS)
+    keep_large_blocks_apart()
     try:
         from orchestrator.cli.commands import app
 

@@ -1,0 +1,35 @@
+"""Large blocks go back to the system, where the C library can be told so."""
+
+from __future__ import annotations
+
+import ctypes
+
+import pytest
+
+from orchestrator.cli.allocator import M_MMAP_THRESHOLD, THRESHOLD, keep_large_blocks_apart
+
+
+class Library:
+    """A C library that can be told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[int, int]] = []
+
+    def mallopt(self, what: int, value: int) -> int:
+        self.told.append((what, value))
+        return 1
+
+
+def test_glibc_is_told_the_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = Library()
+    monkeypatch.setattr(ctypes, "CDLL", lambda _name: library)
+
+    keep_large_blocks_apart()
+
+    assert library.told == [(M_MMAP_THRESHOLD, THRESHOLD)]
+
+
+def test_another_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda _name: object())
+
+    keep_large_blocks_apart()
