@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from sqlalchemy import bindparam, insert, select, update
 
 from orchestrator.core.run import Standing
+from orchestrator.store.among import among
 from orchestrator.store.connection import AsyncConnection, execute_each
 from orchestrator.store.rows import STANDING_COLUMNS, standing_from, standing_row
 from orchestrator.store.tables import accounts
@@ -59,7 +60,7 @@ async def remove_all_but(connection: AsyncConnection, names: Collection[str], at
 
 
 # Made once: to put a statement together takes longer than to execute it.
-_SOME = select(*STANDING_COLUMNS).where(accounts.c.name.in_(bindparam("names", expanding=True)))
+_SOME = select(*STANDING_COLUMNS).where(among(accounts.c.name, "names"))
 _SAVE = update(accounts).where(accounts.c.name == bindparam("same_name"))
 _ADD = insert(accounts)
 _REMOVE = update(accounts).where(accounts.c.name == bindparam("gone")).values(removed_at=bindparam("at"))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Final, TypeVar, TypeVarTuple, overload
 
@@ -47,6 +49,12 @@ class AsyncConnection(ABC):
     def driver_connection(self) -> Any:
         """The connection of the driver's own kind."""
         return self.sync_connection.connection.driver_connection
+
+
+@lru_cache(maxsize=1000)
+def from_json(text: str) -> Any:
+    """The value of a JSON column. Thousands of jobs have the same few, and share them: nobody may change one."""
+    return json.loads(text)
 
 
 def chunks(values: Iterable[T]) -> Iterator[list[T]]:

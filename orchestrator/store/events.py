@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from sys import intern
 
-from sqlalchemy import bindparam, delete, func, insert, select
+from sqlalchemy import delete, func, insert, select
 
 from orchestrator.core.advance import Outcome
 from orchestrator.core.job import JobId
 from orchestrator.core.lifecycle import ENDS
+from orchestrator.store.among import among
 from orchestrator.store.connection import AsyncConnection, execute_each
 from orchestrator.store.tables import events, jobs
 
@@ -63,7 +64,7 @@ def of_outcome(outcome: Outcome, *, at: float, cause: str) -> Entry:
 
 
 _APPEND = insert(events)
-_each = select(func.max(events.c.id)).where(events.c.job_id.in_(bindparam("ids", expanding=True)))
+_each = select(func.max(events.c.id)).where(among(events.c.job_id, "ids"))
 _NEWEST = select(events.c.job_id, events.c.note).where(events.c.id.in_(_each.group_by(events.c.job_id)))
 _NAMES = [field.name for field in fields(Entry)]
 

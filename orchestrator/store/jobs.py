@@ -26,6 +26,7 @@ from orchestrator.core.job import Job, JobId, RunId
 from orchestrator.core.lifecycle import AT_PROVIDER, ENDS, UNSENT, State
 from orchestrator.core.run import Run, Standing
 from orchestrator.store import leases, pins
+from orchestrator.store.among import among
 from orchestrator.store.connection import AsyncConnection, chunks, execute_each
 from orchestrator.store.rows import (
     JOB_COLUMNS,
@@ -208,11 +209,9 @@ _DUE = (
     .order_by(jobs.c.wake_at)
     .limit(bindparam("most", type_=Integer))
 )
-_BY_ID = select(*JOB_COLUMNS).where(jobs.c.id.in_(bindparam("ids", expanding=True)))
-_EXISTING = select(jobs.c.id).where(jobs.c.id.in_(bindparam("ids", expanding=True)))
-_WAKE_TIMES = select(jobs.c.id, jobs.c.wake_at).where(
-    jobs.c.id.in_(bindparam("ids", expanding=True)), jobs.c.wake_at.is_not(None)
-)
+_BY_ID = select(*JOB_COLUMNS).where(among(jobs.c.id, "ids"))
+_EXISTING = select(jobs.c.id).where(among(jobs.c.id, "ids"))
+_WAKE_TIMES = select(jobs.c.id, jobs.c.wake_at).where(among(jobs.c.id, "ids"), jobs.c.wake_at.is_not(None))
 _NEXT_WAKE = select(func.min(jobs.c.wake_at))
 _HOLDERS = select(func.count()).where(jobs.c.account == bindparam("holder"), jobs.c.state.in_(AT_PROVIDER))
 _slots = jobs.alias("slots")
@@ -225,9 +224,9 @@ _LOAD = (
         .scalar_subquery(),
     )
     .join(account_table, account_table.c.name == jobs.c.account)
-    .where(jobs.c.id.in_(bindparam("ids", expanding=True)))
+    .where(among(jobs.c.id, "ids"))
 )
-_LOAD_RUNS = select(*RUN_COLUMNS).where(run_table.c.id.in_(bindparam("runs", expanding=True)))
+_LOAD_RUNS = select(*RUN_COLUMNS).where(among(run_table.c.id, "runs"))
 
 
 def _jobs(rows: Iterable[Row[Any]]) -> list[Job]:

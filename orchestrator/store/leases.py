@@ -6,12 +6,10 @@ from collections.abc import Collection
 from functools import cache
 
 from sqlalchemy import (
-    ARRAY,
     BindParameter,
     Float,
     Select,
     String,
-    any_,
     bindparam,
     delete,
     select,
@@ -19,6 +17,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import ReturningInsert
 
 from orchestrator.core.job import JobId
+from orchestrator.store.among import among
 from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.tables import jobs, leases, replicas
 
@@ -55,7 +54,7 @@ def _take() -> ReturningInsert[tuple[str]]:
 
     taker: BindParameter[str] = bindparam("taker", type_=String)
     now: BindParameter[float] = bindparam("now", type_=Float)
-    wanted = jobs.c.id == any_(bindparam("wanted", type_=ARRAY(String)))
+    wanted = among(jobs.c.id, "wanted")
     fresh = insert(leases).from_select(
         ["account", "replica"], select(jobs.c.account, taker).where(wanted, jobs.c.wake_at <= now)
     )
@@ -67,6 +66,4 @@ def _take() -> ReturningInsert[tuple[str]]:
 
 
 _OF_REPLICA = select(leases.c.account).where(leases.c.replica == bindparam("holder"))
-_GIVE_BACK = delete(leases).where(
-    leases.c.replica == bindparam("holder"), leases.c.account == any_(bindparam("accounts", type_=ARRAY(String)))
-)
+_GIVE_BACK = delete(leases).where(leases.c.replica == bindparam("holder"), among(leases.c.account, "accounts"))

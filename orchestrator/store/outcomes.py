@@ -11,6 +11,7 @@ from orchestrator.core.advance import Outcome, despite_cancel
 from orchestrator.core.job import Job
 from orchestrator.core.lifecycle import AT_PROVIDER, ENDS
 from orchestrator.store import accounts, announcements, events, losses, pins
+from orchestrator.store.among import among
 from orchestrator.store.connection import AsyncConnection, execute_each
 from orchestrator.store.jobs import by_id, wake_ready, wake_unsent
 from orchestrator.store.rows import job_row
@@ -116,4 +117,4 @@ async def record_despite_cancel(
 
 # Made once: to put a statement together takes longer than to execute it.
 _RECORD = update(jobs).where(jobs.c.id == bindparam("same_id"), jobs.c.version == bindparam("version_before"))
-_VERSIONS = select(jobs.c.id, jobs.c.version).where(jobs.c.id.in_(bindparam("ids", expanding=True)))
+_VERSIONS = select(jobs.c.id, jobs.c.version).where(among(jobs.c.id, "ids"))

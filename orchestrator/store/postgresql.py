@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.util import greenlet_spawn
 
 from orchestrator.core.errors import ConfigError
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import AsyncConnection, from_json
 
 T = TypeVar("T")
 WRITE_LOCK: Final = 0x6F726368
@@ -42,7 +42,12 @@ class PostgresEngine:
         }
         try:
             self._engine = create_engine(
-                url, pool_size=CONNECTIONS, max_overflow=0, pool_use_lifo=True, connect_args=arguments
+                url,
+                pool_size=CONNECTIONS,
+                max_overflow=0,
+                pool_use_lifo=True,
+                connect_args=arguments,
+                json_deserializer=from_json,
             )
         except ModuleNotFoundError as error:
             raise ConfigError(

@@ -20,6 +20,8 @@ from orchestrator.store.tables import accounts, jobs, runs
 JOB_FIELDS = tuple(field.name for field in fields(Job))
 RUN_FIELDS = tuple(field.name for field in fields(Run))
 STANDING_FIELDS = tuple(field.name for field in fields(Standing))
+ALIKE = ("base_model", "remote_status", "replica", "run_id")
+"""What thousands of jobs say in the same words, kept once."""
 JOB_COLUMNS = tuple(jobs.c[name] for name in JOB_FIELDS)
 RUN_COLUMNS = tuple(runs.c[name] for name in RUN_FIELDS)
 STANDING_COLUMNS = tuple(accounts.c[name] for name in STANDING_FIELDS)
@@ -29,7 +31,9 @@ def job_from(row: Sequence[Any]) -> Job:
     """A job of the values of `JOB_COLUMNS`."""
     values = dict(zip(JOB_FIELDS, row, strict=True))
     values["provider"] = ProviderName(values["provider"])
-    values["base_model"] = intern(values["base_model"])  # one for thousands of jobs
+    for name in ALIKE:
+        if said := values[name]:
+            values[name] = intern(said)
     values["state"] = State(values["state"])
     values["hold"] = Hold.from_dict(values["hold"])
     values["failure"] = Failure(**values["failure"]) if values["failure"] else None

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar, cast
 
 from sqlalchemy import Connection, Executable, PoolProxiedConnection, Result, create_engine, event, make_url
 
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import AsyncConnection, from_json
 
 T = TypeVar("T")
 BUSY_MILLISECONDS: Final = 5000
@@ -30,7 +30,7 @@ class SqliteEngine:
     def __init__(self, url: str) -> None:
         if file := make_url(url).database:
             Path(file).parent.mkdir(parents=True, exist_ok=True)
-        self._engine = create_engine(url, pool_size=5, max_overflow=5)
+        self._engine = create_engine(url, pool_size=5, max_overflow=5, json_deserializer=from_json)
         event.listen(self._engine, "connect", _configure)
         event.listen(self._engine, "begin", _begin)
         self._watcher: PoolProxiedConnection | None = None
