@@ -25,10 +25,10 @@ def live_through(
     url = serving.find(r'"url": "(http://[^"]+)"[^\n]*"service.ready"')
 
     def readiness() -> int:
-        return httpx2.get(f"{url}readyz", timeout=10).status_code
+        return httpx2.get(f"{url}readyz", timeout=30).status_code
 
     def done() -> bool:
-        status = httpx2.get(f"{url}status", timeout=10).json()
+        status = httpx2.get(f"{url}status", timeout=30).json()
         return all(job["state"] == "succeeded" for job in status["jobs"])
 
     eventually(lambda: sandbox.changes().get("jobs.create", 0) >= 1, "a job")
@@ -41,7 +41,7 @@ def live_through(
         assert sandbox.changes() == before
         assert before["jobs.create"] < len(accounts)
         if readable:
-            assert httpx2.get(f"{url}status", timeout=10).status_code == 200, "it can still be looked at"
+            assert httpx2.get(f"{url}status", timeout=30).status_code == 200, "it can still be looked at"
     eventually(lambda: readiness() == 200, "/readyz says so again")
     eventually(done, "all jobs done", 60)
     assert sandbox.held() == dict.fromkeys(accounts, (1, 1))

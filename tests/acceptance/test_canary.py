@@ -161,7 +161,7 @@ def test_no_key_is_in_a_traceback(site: Site, canary: str) -> None:
     assert "os.environ/" in litellm.out
     site.run("models", "--format", "sillytavern")
     assert httpx2.get(f"{url}/api/v1/models", params={"format": "litellm"}).text == litellm.out
-    with closing(sqlite3.connect(site.data / "orchestrator.db", timeout=10)) as database, database:
+    with closing(sqlite3.connect(site.data / "orchestrator.db", timeout=30)) as database, database:
         database.execute("UPDATE jobs SET state = 'nonsense', wake_at = 0")
     service.find(r'("job.broken".*Traceback.*nonsense)')
     assert canary not in httpx2.get(f"{url}/status").text

@@ -48,7 +48,7 @@ def test_twenty_accounts_get_one_model_each_and_a_second_run_sends_nothing(site:
 def points(site: Site) -> dict[str, int]:
     """The last step of each account's curve."""
     query = "SELECT account, MAX(step) FROM losses JOIN jobs ON job_id = id GROUP BY account"
-    with closing(sqlite3.connect(site.data / "orchestrator.db", timeout=10)) as database:
+    with closing(sqlite3.connect(site.data / "orchestrator.db", timeout=30)) as database:
         return dict(database.execute(query))
 
 

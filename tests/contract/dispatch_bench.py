@@ -164,7 +164,7 @@ async def running(dispatch: Dispatch, handler: Handler) -> AsyncIterator[None]:
         await asyncio.wait([ticks])
 
 
-async def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
+async def until(true: Callable[[], bool], seconds: float = 30.0) -> None:
     """Wait for something to become true."""
     async with asyncio.timeout(seconds):
         while not true():  # noqa: ASYNC110 - what is waited for happens in a database

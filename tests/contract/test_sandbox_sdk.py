@@ -37,7 +37,7 @@ class Session:
         return made.id
 
     async def until(self, job: FineTuningJob, *statuses: str) -> FineTuningJob:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while str(job.status) not in statuses:
                 await asyncio.sleep(0.03)
                 job = await self.client.fine_tuning.jobs.retrieve(job.id)

@@ -193,7 +193,7 @@ class TestPostgres:
         frozen = asyncio.create_task(postgresql.write(freeze))
         await holding.wait()
         other = Database(postgres_url.replace("postgresql://", "postgresql+asyncpg://"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await beat(other, a_replica("other"))
         released.set()
         with pytest.raises(UNREACHABLE):

@@ -64,7 +64,7 @@ async def test_what_is_under_way_is_finished() -> None:
     async with httpx2.AsyncClient() as client:
         asking = asyncio.create_task(client.get(f"http://127.0.0.1:{port}/slow"))
         await asyncio.sleep(0.2)
-        assert await stopped_in(server) < 3
+        assert await stopped_in(server) < 20
         assert (await asking).json() == "done"
 
 
@@ -76,9 +76,9 @@ async def test_open_connections_do_not_keep_it_from_stopping() -> None:
     for (_, writer), start in zip(connections, sent, strict=True):
         writer.write(start)
     await connections[2][0].readuntil(b"\r\n\r\n")
-    assert await stopped_in(server) < 3
+    assert await stopped_in(server) < 20
     for reader, writer in connections:
-        await asyncio.wait_for(reader.read(), 1)  # to the end: closed by the server
+        await asyncio.wait_for(reader.read(), 20)  # to the end: closed by the server
         writer.close()
 
 
