@@ -19,7 +19,6 @@ from orchestrator.app.connections import Connections
 from orchestrator.app.database import database, queue
 from orchestrator.app.incoming import Incoming
 from orchestrator.app.outgoing import Outgoing
-from orchestrator.app.web import Inside, hide_tokens
 from orchestrator.core.account import Account
 from orchestrator.core.finding import Findings
 from orchestrator.core.plan import Plan, Step
@@ -30,7 +29,6 @@ from orchestrator.daemon import lifetimes
 from orchestrator.daemon.desired import Desired, read_desired
 from orchestrator.daemon.hearing import hear
 from orchestrator.daemon.moderation import expected, moderated, recalled
-from orchestrator.daemon.pruning import Pruning
 from orchestrator.daemon.service import Service
 from orchestrator.settings import Settings
 from orchestrator.sources.accounts import AccountsFile, read_accounts
@@ -38,6 +36,7 @@ from orchestrator.sources.secrets import resolve_all
 from orchestrator.store import accounts, events
 
 if TYPE_CHECKING:
+    from orchestrator.daemon.pruning import Pruning
     from orchestrator.dataset.checking import Progress
     from orchestrator.dataset.files import Paths
     from orchestrator.dataset.moderating import Moderated
@@ -128,6 +127,8 @@ class App:
 
     async def pruning(self) -> Pruning:
         """What is left of finished runs, for all accounts of the accounts file."""
+        from orchestrator.daemon.pruning import Pruning
+
         await self.read_accounts()
         return Pruning(self.database, self.connections.by_name, self.datasets, most=self.settings.max_in_flight)
 
@@ -185,7 +186,8 @@ class App:
 
     def web(self, service: Service, stopping: asyncio.Event) -> WebServer:
         """The door for browsers and scripts."""
-        from orchestrator.web.api import create_web  # half a second that only `serve` needs
+        from orchestrator.app.web import Inside, hide_tokens  # half a second that only `serve` needs
+        from orchestrator.web.api import create_web
         from orchestrator.web.server import WebServer
 
         settings = self.settings

@@ -19,8 +19,8 @@ def main() -> None:
     gc.set_threshold(NEW_OBJECTS)
     keep_large_blocks_apart()
     try:
-        from orchestrator.cli.commands import app
+        from orchestrator.cli.commands import asked_for
 
-        app(prog_name="orchestrator")
+        asked_for(sys.argv[1:])(prog_name="orchestrator")
     except KeyboardInterrupt:  # while the program was still being loaded
         sys.exit(130)

@@ -16,7 +16,7 @@ from orchestrator.store.connection import AsyncConnection, from_json
 T = TypeVar("T")
 WRITE_LOCK: Final = 0x6F726368
 """"orch": the advisory lock of whoever writes."""
-CONNECTIONS: Final = 10
+CONNECTIONS: Final = 6
 """Of a process; they stay, for the server takes longer to open one than to answer fifty queries."""
 CONNECT_SECONDS: Final = 5.0
 COMMAND_SECONDS: Final = 15.0
