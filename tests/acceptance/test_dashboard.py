@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from browser import ARTIFACTS, Watched
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 from served import NOW, TRAINING, Dashboard, job
 
 from orchestrator.core.lifecycle import State
@@ -81,6 +82,27 @@ async def test_a_text_filters_while_it_is_typed(dashboard: Dashboard, watched: W
     await page.locator("#q").fill("")
     await expect(page.locator(ROWS)).to_have_count(2)
     await expect(page).to_have_url(f"{dashboard.url}/?state=succeeded")
+
+
+async def test_what_is_typed_while_an_answer_comes_is_searched_for_too(
+    dashboard: Dashboard, watched: Watched
+) -> None:
+    page, asked, may_go = watched.page, asyncio.Event(), asyncio.Event()
+
+    async def held_up(route: Route) -> None:
+        asked.set()
+        await may_go.wait()
+        await route.continue_()
+
+    await page.goto(f"{dashboard.url}/?state=succeeded")
+    await page.route(re.compile(r"q=ACME-$"), held_up)
+    await page.locator("#q").press_sequentially("ACME-", delay=10)
+    await asked.wait()
+    await page.locator("#q").press_sequentially("U")
+    may_go.set()
+    await expect(page.locator(ROWS)).to_have_count(1)
+    await expect(page).to_have_url(f"{dashboard.url}/?state=succeeded&q=ACME-U")
+    await expect(page.locator("#q")).to_have_value("ACME-U")
 
 
 @pytest.mark.parametrize("clipboard", [True, False], ids=["secure page", "plain http"])

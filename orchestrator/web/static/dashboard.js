@@ -39,11 +39,20 @@ document.addEventListener("visibilitychange", () => {
 window.addEventListener("pagehide", () => stream.close());
 listen();
 
+// What is typed while an answer is put in place would wait for the next key: putting it there ends the wait for a pause.
+const search = () => document.querySelector("form[role=search]");
+const wanted = () => String(new URLSearchParams([...new FormData(search() ?? undefined)].filter(([, value]) => value)));
+let asked = wanted();
+function searchOn() {
+  if (search() && wanted() !== asked) htmx.trigger(search(), "submit");
+}
+
 document.addEventListener("htmx:config:request", (event) => {
   const { sourceElement, sourceEvent, request } = event.detail.ctx;
   const poll = sourceElement.id === "live" && sourceEvent.type !== "look";
   if (document.hidden || (poll && heard && Date.now() - looked < QUIET)) event.preventDefault();
   else if (sourceElement.id === "live") looked = Date.now();
+  else if (sourceElement === search()) asked = wanted();
   for (const name of ["q", "provider", "label"]) if (request.body.get?.(name) === "") request.body.delete(name);
 });
 
@@ -65,6 +74,7 @@ document.addEventListener("htmx:after:swap", () => {
   const dialog = at("ask");
   if (dialog?.querySelector("#confirm") && !dialog.open) dialog.showModal();
   ticked();
+  searchOn();
 });
 document.addEventListener("acted", (event) => {
   at("ask").close();
