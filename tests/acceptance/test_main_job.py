@@ -110,6 +110,7 @@ def test_serve_takes_over_what_changes(site: Site, sandbox: Sandbox) -> None:
         return httpx2.get(f"{url}/status", headers=known).status_code == 304
 
     eventually(unchanged, "an answer that is as it was")
+    assert "orchestrator_provider_calls_total{" in httpx2.get(f"{url}/metrics").text
     assert httpx2.get(f"{url}/healthz").status_code == httpx2.get(f"{url}/readyz").status_code == 200
     ended = service.stop(seconds=10)
     assert ended.code == 0, ended.err
