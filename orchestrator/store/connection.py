@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -49,6 +50,15 @@ class AsyncConnection(ABC):
     def driver_connection(self) -> Any:
         """The connection of the driver's own kind."""
         return self.sync_connection.connection.driver_connection
+
+
+async def to_the_end(work: asyncio.Task[T]) -> T:
+    """What comes of it. Whoever is cancelled meanwhile leaves only when it is done with the connection."""
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait({work})
+        raise
 
 
 @lru_cache(maxsize=1000)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.util import greenlet_spawn
 
 from orchestrator.core.errors import ConfigError
-from orchestrator.store.connection import AsyncConnection, from_json
+from orchestrator.store.connection import AsyncConnection, from_json, to_the_end
 
 T = TypeVar("T")
 WRITE_LOCK: Final = 0x6F726368
@@ -95,16 +95,7 @@ async def _connected(engine: Engine) -> AsyncIterator[Connection]:
     try:
         yield connection
     finally:
-        await _to_the_end(asyncio.create_task(greenlet_spawn(connection.close)))
-
-
-async def _to_the_end(closing: asyncio.Task[None]) -> None:
-    """Wait for it also when cancelled: whoever goes on may close the pool."""
-    try:
-        await asyncio.shield(closing)
-    except asyncio.CancelledError:
-        await asyncio.wait({closing})
-        raise
+        await to_the_end(asyncio.create_task(greenlet_spawn(connection.close)))
 
 
 def _take_turns(connection: Connection) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar, cast
 
 from sqlalchemy import Connection, Executable, PoolProxiedConnection, Result, create_engine, event, make_url
 
-from orchestrator.store.connection import AsyncConnection, from_json
+from orchestrator.store.connection import AsyncConnection, from_json, to_the_end
 
 T = TypeVar("T")
 BUSY_MILLISECONDS: Final = 5000
@@ -81,12 +81,7 @@ class _Aside(AsyncConnection):
     """Called in another thread, results included."""
 
     async def run_sync(self, work: Callable[..., T], *arguments: Any) -> T:
-        query = asyncio.create_task(asyncio.to_thread(work, self.sync_connection, *arguments))
-        try:
-            return await asyncio.shield(query)
-        except asyncio.CancelledError:
-            await asyncio.wait({query})  # the connection goes back to the others
-            raise
+        return await to_the_end(asyncio.create_task(asyncio.to_thread(work, self.sync_connection, *arguments)))
 
     async def execute(self, statement: Executable, values: Any = None) -> Any:
         return await self.run_sync(_whole, statement, values)
