@@ -17,6 +17,7 @@ from orchestrator.core.webhook import Webhook
 from orchestrator.providers.base import Connect, Connection
 from orchestrator.providers.measured import measured
 from orchestrator.sources.secrets import resolve
+from orchestrator.system.child_processes import ChildProcesses
 
 if TYPE_CHECKING:
     from orchestrator.providers.openai_webhooks import Read as ReadWebhook
@@ -35,8 +36,9 @@ class Connections:
         redact: Redactor,
         clock: Callable[[], float],
         hear: Hear | None = None,
+        children: ChildProcesses | None = None,
     ) -> None:
-        """`hear` is told of every answer."""
+        """`hear` is told of every answer. `children` ends the commands that keys are read with."""
         self.by_name: dict[str, Connection] = {}
         self.watch = NOBODY  # told of the calls of all connections that are made from then on
         self._folder = folder
@@ -44,6 +46,7 @@ class Connections:
         self._redact = redact
         self._clock = clock
         self._hear = hear
+        self._children = children
         self._closing = AsyncExitStack()
 
     def listed(self) -> dict[str, Account]:
@@ -82,7 +85,7 @@ class Connections:
 
     def _key_now(self, account: Account) -> Secret | None:
         try:
-            return resolve(account.api_key, base=self._folder, redact=self._redact)
+            return resolve(account.api_key, base=self._folder, redact=self._redact, children=self._children)
         except ConfigError:
             return None
 

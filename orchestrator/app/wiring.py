@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -34,6 +34,7 @@ from orchestrator.settings import Settings
 from orchestrator.sources.accounts import AccountsFile, read_accounts
 from orchestrator.sources.secrets import resolve_all
 from orchestrator.store import accounts, events
+from orchestrator.system.child_processes import ChildProcesses
 
 if TYPE_CHECKING:
     from orchestrator.daemon.pruning import Pruning
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from orchestrator.web.server import WebServer
 
 SERVICE = "service"
+STOP_SECONDS = 1.0  # for a thread to return once its child process was killed
 
 
 class App:
@@ -56,8 +58,10 @@ class App:
         self.log = structlog.get_logger("orchestrator")
         self.replica = uuid.uuid4().hex[:12]
         self.redact = redact
+        self.children = ChildProcesses()
         self.connections = Connections(
             settings.accounts_file.parent,
+            children=self.children,
             max_in_flight=settings.max_in_flight,
             redact=redact,
             clock=self.clock.boottime,
@@ -73,7 +77,8 @@ class App:
         return Metrics(version("orchestrator"))
 
     async def close(self) -> None:
-        """Let go of every connection."""
+        """Let go of every connection and end every child process, so that no thread waits for one any more."""
+        self.children.stop()
         await self.outgoing.close()
         await self.connections.close()
         await self.database.close()
@@ -87,17 +92,42 @@ class App:
         """What the operator wants now; from here on its accounts can be spoken to."""
         settings = self.settings
         reading = asyncio.to_thread(
-            read_desired, settings.accounts_file, self.datasets, settings.prices_file, self.redact
+            read_desired,
+            settings.accounts_file,
+            self.datasets,
+            settings.prices_file,
+            self.redact,
+            memory=None if settings.dataset_memory_mb is None else settings.dataset_memory_mb << 20,
+            children=self.children,
         )
-        desired, _ = await asyncio.gather(reading, asyncio.to_thread(self.connections.load))
+        desired = await self._unless_stopped(reading)
         self.connections.connect_all(desired.file.accounts, desired.keys)
         self.incoming.expect(desired.file.accounts, desired.secrets)
+        return desired
+
+    async def _unless_stopped(self, reading: Coroutine[Any, Any, Desired]) -> Desired:
+        """Await what a thread reads, while another thread imports the providers.
+
+        A thread cannot be cancelled. When the program stops, what it waits for is killed instead, and it gets a
+        moment to remove what the killed process leaves.
+        """
+        task = asyncio.create_task(reading)
+        try:
+            desired, _ = await asyncio.gather(asyncio.shield(task), asyncio.to_thread(self.connections.load))
+        except asyncio.CancelledError:
+            self.children.stop()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STOP_SECONDS):
+                    await asyncio.gather(task, return_exceptions=True)
+            raise
         return desired
 
     async def read_accounts(self) -> tuple[AccountsFile, dict[str, str]]:
         """The accounts file and the fingerprints of its keys, without the chats; its accounts can be spoken to."""
         file = await asyncio.to_thread(read_accounts, self.settings.accounts_file)
-        keys = await asyncio.to_thread(resolve_all, file.accounts, base=file.folder, redact=self.redact)
+        keys = await asyncio.to_thread(
+            resolve_all, file.accounts, base=file.folder, redact=self.redact, children=self.children
+        )
         self.connections.connect_all(file.accounts, keys)
         return file, {name: key.fingerprint for name, key in keys.items()}
 

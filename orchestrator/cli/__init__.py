@@ -10,12 +10,17 @@ import gc
 import sys
 
 from orchestrator.cli.allocator import keep_large_blocks_apart
+from orchestrator.cli.early_signals import handle_early_signals
+from orchestrator.system.hardening import forbid_core_dumps
 
 NEW_OBJECTS = 20_000  # thousands of rows are made at a time and none of them in a circle: looking costs a tenth
 
 
 def main() -> None:
     """The console script."""
+    if sys.argv[1:2] == ["serve"]:
+        handle_early_signals()
+    forbid_core_dumps()
     gc.set_threshold(NEW_OBJECTS)
     keep_large_blocks_apart()
     try:

@@ -14,6 +14,7 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.dataset.polishing import PolishedFile, Wishes, write_polished
 from orchestrator.dataset.polishing import polish as polished
 from orchestrator.settings import Settings
+from orchestrator.system.regular_file import read_regular_file
 
 COLOURS = {"+": "\x1b[32m", "-": "\x1b[31m", "@": "\x1b[36m"}
 PLAIN = "\x1b[0m"
@@ -69,7 +70,7 @@ def names_of(given: str | None) -> tuple[str, ...]:
         return ()
     path = Path(given)
     try:
-        rows = path.read_text(encoding="utf-8-sig").splitlines() if path.is_file() else given.split(",")
+        rows = read_regular_file(path).decode("utf-8-sig").splitlines() if path.exists() else given.split(",")
     except (OSError, UnicodeDecodeError):
         raise ConfigError(f"{path} cannot be read as text", hint="Write one name a line, in UTF-8.") from None
     if not (names := tuple(name for row in rows if (name := row.strip()))):

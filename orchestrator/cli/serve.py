@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from orchestrator import log
@@ -16,6 +16,7 @@ from orchestrator.settings import PREFIX, load_settings
 
 if TYPE_CHECKING:
     from orchestrator.app import App
+    from orchestrator.daemon.service import Service
 
 
 async def serve(app: App, environ: Mapping[str, str]) -> int:
@@ -24,13 +25,8 @@ async def serve(app: App, environ: Mapping[str, str]) -> int:
         service = app.service(start=True, watch=app.metrics)
         stopping = stop_signals()
         web = app.web(service, stopping)
-        reloads: set[asyncio.Task[None]] = set()
-
-        def reload() -> None:
-            reread(app, environ)
-            reloads.add(asyncio.create_task(service.reload()))
-
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
+        reloads = Reloads(service, lambda: reread(app, environ))
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloads.request)
         port = await web.start()
         try:
             if await begun(service, stopping):
@@ -39,13 +35,49 @@ async def serve(app: App, environ: Mapping[str, str]) -> int:
                     url=f"http://{app.settings.host}:{port}/",
                     status=f"http://{app.settings.host}:{port}/status",
                 )
+                reloads.begin()
                 await stopping.wait()
             app.log.info("service.stopping")
         finally:
+            await reloads.stop()
             await service.stop()
             await web.stop()
         app.log.info("service.stopped")
     return DONE
+
+
+class Reloads:
+    """What SIGHUP asks for. A request that comes during the start is carried out after it: both read the same."""
+
+    def __init__(self, service: Service, read_settings: Callable[[], None]) -> None:
+        self._service = service
+        self._read_settings = read_settings
+        self._started = False
+        self._requested = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def request(self) -> None:
+        """Handle the signal."""
+        if not self._started:
+            self._requested = True
+            return
+        self._read_settings()
+        task = asyncio.create_task(self._service.reload())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def begin(self) -> None:
+        """Carry out requests from now on, and the one that waits."""
+        self._started = True
+        if self._requested:
+            self.request()
+
+    async def stop(self) -> None:
+        """Cancel what is under way."""
+        self._started = self._requested = False
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 def reread(app: App, environ: Mapping[str, str]) -> None:

@@ -6,9 +6,9 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO, cast
 
 import typer
 
@@ -55,17 +55,33 @@ def environment(**changes: Any) -> dict[str, str]:
     return {**os.environ, **given}
 
 
-def with_app(work: Callable[[App], Awaitable[int | None]], *, quiet: bool = True, **changes: Any) -> None:
-    """Run `work` with everything built, and exit with what it returns. `quiet` logs warnings only."""
+def with_app(
+    work: Callable[[App], Awaitable[int | None]], *, quiet: bool = True, wait_for_threads: bool = True, **changes: Any
+) -> None:
+    """Run `work` with everything built, and exit with what it returns. `quiet` logs warnings only.
+
+    Without `wait_for_threads` the process ends as soon as everything is closed: a thread that imports modules or
+    reads from a file system that hangs cannot be cancelled, and Python would wait for it.
+    """
     with session(log_level="warning" if quiet else None, **changes) as given:
         from orchestrator.app import open_app
 
         async def run() -> int | None:
             async with open_app(given.settings, given.redact) as app:
-                return await work(app)
+                code = await work(app)
+            if not wait_for_threads:
+                _exit_now(code or DONE)
+            return code
 
         code = asyncio.run(run())
     raise typer.Exit(code or DONE)
+
+
+def _exit_now(code: int) -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from orchestrator.dataset.rules import Rules
 from orchestrator.sources.accounts import AccountsFile, read_accounts
 from orchestrator.sources.secrets import follow, resolve_all
 from orchestrator.sources.targets import references
+from orchestrator.system.child_processes import ChildProcesses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,15 +77,27 @@ class Desired:
         )
 
 
-def read_desired(accounts_file: Path, datasets: Path, prices_file: Path | None, redact: Redactor) -> Desired:
+def read_desired(
+    accounts_file: Path,
+    datasets: Path,
+    prices_file: Path | None,
+    redact: Redactor,
+    *,
+    memory: int | None = None,
+    children: ChildProcesses | None = None,
+) -> Desired:
     """Read everything; slow for large chats, so call it from a thread.
 
-    Raises ConfigError or DatasetError with every fault. The canonical JSONL is written into `datasets`.
+    Raises ConfigError or DatasetError with every fault. The canonical JSONL is written into `datasets`. `memory` is
+    the limit in bytes for reading the chats. `children` ends what this waits for when the program stops.
     """
     file = read_accounts(accounts_file)
-    with building(file.dataset, datasets, rules_of(file)) as result:  # a second, in which the keys are read
-        keys = resolve_all(file.accounts, base=file.folder, redact=redact)
-        secrets = follow(list(references(file.accounts, file.targets)), base=file.folder, redact=redact)
+    rules = rules_of(file)
+    # A second, in which the keys are read.
+    with building(file.dataset, datasets, rules, memory=memory, children=children) as result:
+        keys = resolve_all(file.accounts, base=file.folder, redact=redact, children=children)
+        wanted = list(references(file.accounts, file.targets))
+        secrets = follow(wanted, base=file.folder, redact=redact, children=children)
         prices = load_prices(prices_file)
         built = result()
     return Desired(

@@ -1,90 +1,143 @@
-"""Apart: the dataset is built in a process of its own, so that no service keeps the memory of chats and tokenizers.
+"""Build the dataset in a process of its own, so that the service does not keep the memory of chats and tokenizers.
 
-What is to be done goes in by stdin and what came of it out by stdout, both pickled. The process ends with the one
-that started it.
+The order goes in by stdin and the outcome comes back by stdout, both pickled. The process has a limit of memory, so
+that no file can take what the service or the machine needs, and it never outlives its parent: the system kills it
+with the thread that started it, and on systems without that it sees the end of its stdin. SIGTERM ends it at once,
+even within a long call of native code, because it installs no handler: what is left of it is removed by others
+(`working_folder`).
 """
 
 from __future__ import annotations
 
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from orchestrator.core.errors import DatasetError, OrchestratorError
 from orchestrator.dataset.rules import Rules
 from orchestrator.dataset.summary import Built
+from orchestrator.dataset.working_folder import remove_abandoned
+from orchestrator.system.child_processes import ChildProcesses
+from orchestrator.system.hardening import die_with_parent, forbid_core_dumps
+from orchestrator.system.memory import default_limit, limit_memory
 
 COMMAND = (sys.executable, "-P", "-m", __name__)
+MEMORY_HINT = (
+    "Split the largest file of the dataset, write one chat per line, or raise ORCHESTRATOR_DATASET_MEMORY_MB "
+    "if the machine has more memory."
+)
 
 
-def build_apart(path: Path, into: Path, rules: Rules) -> Built:
-    """As `build`. Raises DatasetError also when the process was killed."""
-    with building(path, into, rules) as built:
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the process is to do. `memory` is its limit in bytes."""
+
+    path: Path
+    into: Path
+    rules: Rules
+    memory: int
+
+
+def build_apart(path: Path, into: Path, rules: Rules, *, memory: int | None = None) -> Built:
+    """Build the dataset as `build` does. Raises DatasetError also when the process was killed."""
+    with building(path, into, rules, memory=memory) as built:
         return built()
 
 
 @contextmanager
-def building(path: Path, into: Path, rules: Rules) -> Iterator[Callable[[], Built]]:
-    """The same, while something else is done; what is given waits for it. Whoever leaves without it ends it."""
+def building(
+    path: Path, into: Path, rules: Rules, *, memory: int | None = None, children: ChildProcesses | None = None
+) -> Iterator[Callable[[], Built]]:
+    """Start the process and yield a function that waits for its outcome; leaving the block kills the process.
+
+    `memory` is the process's limit in bytes, by default three quarters of what there is. `children` kills the process
+    from another thread when the program stops.
+    """
+    order = Order(path, into, rules, memory or default_limit())
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    with subprocess.Popen(
-        COMMAND,
-        bufsize=0,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=environment,
-        process_group=0,  # Ctrl-C is for the parent to deal with
-    ) as process:
-        assert process.stdin is not None
-        with suppress(BrokenPipeError):
-            process.stdin.write(pickle.dumps((path, into, rules)))
-        yield partial(_outcome, process, path)
+    try:
+        with subprocess.Popen(
+            COMMAND,
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            process_group=0,  # Ctrl-C is for the parent to deal with
+        ) as process:
+            assert process.stdin is not None
+            try:
+                with (children or ChildProcesses()).register(process.kill):
+                    with suppress(BrokenPipeError):
+                        process.stdin.write(pickle.dumps(order))
+                    yield partial(_outcome, process, order)
+            finally:
+                process.kill()
+    finally:
+        remove_abandoned(into)
 
 
-def _outcome(process: subprocess.Popen[bytes], path: Path) -> Built:
+def _outcome(process: subprocess.Popen[bytes], order: Order) -> Built:
     assert process.stdout is not None
     answer = process.stdout.read()
     if code := process.wait():
-        raise _cut_off(path, code)
+        raise _cut_off(order, code)
     outcome: Built | Exception = pickle.loads(answer)
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
 
 
-def _cut_off(path: Path, code: int) -> DatasetError:
+def _cut_off(order: Order, code: int) -> DatasetError:
     how = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
     return DatasetError(
-        f"{path} could not be checked: the process that did it {how}",
-        hint="See whether the system ran out of memory, and what stands before this on stderr.",
+        f"{order.path} could not be checked: the process that did it {how}",
+        hint=f"See what stands before this on stderr. Where memory ran out (its limit was {_megabytes(order)}): "
+        + MEMORY_HINT,
     )
 
 
-def main() -> None:
-    """The other process."""
-    from orchestrator.dataset.building import build  # only here: what checks and counts takes megabytes
+def _too_little_memory(order: Order) -> DatasetError:
+    return DatasetError(
+        f"{order.path} could not be checked: that takes more memory than the limit of {_megabytes(order)}",
+        hint=MEMORY_HINT,
+    )
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what is half built is cleared away
-    path, into, rules = pickle.load(sys.stdin.buffer)
+
+def _megabytes(order: Order) -> str:
+    return f"{order.memory >> 20:,} MB"
+
+
+def main() -> None:
+    """Run the other process."""
+    die_with_parent()
+    forbid_core_dumps()
+    order: Order = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    outcome: Built | Exception
+    limit_memory(order.memory)
+    sys.stdout.buffer.write(pickle.dumps(_build(order)))
+
+
+def _build(order: Order) -> Built | Exception:
     try:
-        outcome = build(path, into, rules)
+        from orchestrator.dataset.building import build  # only here: what checks and counts takes megabytes
+
+        return build(order.path, order.into, order.rules)
     except (OrchestratorError, OSError) as error:
-        outcome = error
-    sys.stdout.buffer.write(pickle.dumps(outcome))
+        return error
+    except MemoryError:
+        return _too_little_memory(order)
 
 
 def _end_with_parent() -> None:
     os.read(0, 1)  # nothing more is ever written: it returns when the parent is gone
-    os.kill(os.getpid(), signal.SIGTERM)
+    os._exit(1)
 
 
 if __name__ == "__main__":

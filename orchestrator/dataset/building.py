@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from array import array
 from collections.abc import Mapping
 from hashlib import sha256
@@ -17,6 +16,7 @@ from orchestrator.dataset.codes import Code
 from orchestrator.dataset.example import finding
 from orchestrator.dataset.rules import Rules
 from orchestrator.dataset.summary import Built
+from orchestrator.dataset.working_folder import working_folder
 
 
 def build(path: Path, into: Path, rules: Rules | None = None, *, progress: Progress | None = None) -> Built:
@@ -28,8 +28,8 @@ def build(path: Path, into: Path, rules: Rules | None = None, *, progress: Progr
     rules = rules or Rules()
     check = Check(path, rules, progress)
     into.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".building-", dir=into) as folder:
-        whole = Path(folder, "whole")
+    with working_folder(into) as folder:
+        whole = folder / "whole"
         keys = _write(check, whole, rules.seed)
         checked = check.checked()
         if checked.errors:

@@ -29,6 +29,24 @@ class Code(Enum):
         "The path does not exist or cannot be read.",
         "Correct the path of the dataset.",
     )
+    NOT_A_REGULAR_FILE = (
+        "not-a-regular-file",
+        ERROR,
+        "The path leads to a pipe, a socket or a device; only regular files are read.",
+        "Remove it from the folder, or put a regular file in its place.",
+    )
+    FILE_TOO_LARGE = (
+        "file-too-large",
+        ERROR,
+        "The file has more bytes than any provider takes, so it is not read.",
+        "Split the file into several smaller ones.",
+    )
+    TEXT_TOO_LONG = (
+        "text-too-long",
+        ERROR,
+        "One line, or one document of several lines, is too large to be read into memory.",
+        "Check that the file holds text with line ends. Write one chat per line (JSONL), or split the file.",
+    )
     EMPTY_FILE = (
         "empty-file",
         ERROR,

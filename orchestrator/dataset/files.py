@@ -1,14 +1,26 @@
-"""Files: which files a dataset path means, and how their text is reached, whatever its encoding."""
+"""Files: which files a dataset path means, and how their text is reached, whatever its encoding.
+
+Reading is bounded: only regular files are opened, and no more than `MAX_FILE_BYTES` of a file and `MAX_TEXT_BYTES` of
+a line are taken. A device, a sparse file or a line without an end would otherwise take all memory.
+"""
 
 from __future__ import annotations
 
 import codecs
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
+from io import TextIOWrapper
 from pathlib import Path
+from typing import BinaryIO, Final
 
+from orchestrator.system.regular_file import FileTooLarge, format_bytes, open_regular_file
+
+MAX_FILE_BYTES: Final = 8 << 30  # as much as the most generous provider takes for a whole dataset
+MAX_TEXT_BYTES: Final = 128 << 20  # of one line or document: each is in memory as a whole, and decoded beside it
 READ = (".json", ".jsonl", ".ndjson")
 
 Paths = Path | Sequence[Path]
@@ -29,7 +41,7 @@ def sources(path: Paths) -> list[Source]:
         named = (source for one in path for source in sources(one))
         once = {source.path.absolute(): Source(source.path, source.path.as_posix()) for source in named}
         return list(once.values())
-    if path.is_file():
+    if path.exists() and not path.is_dir():
         return [Source(path, path.name)]
     return [Source(path / name, name) for name in _names(path) if name.lower().endswith(READ)]
 
@@ -38,7 +50,7 @@ def ignored(path: Paths) -> list[str]:
     """The names of a folder's other files: they are not read, and the summary says so."""
     if not isinstance(path, Path):
         return [(one / name).as_posix() for one in path for name in ignored(one)]
-    return [] if path.is_file() else [name for name in _names(path) if not name.lower().endswith(READ)]
+    return [] if not path.is_dir() else [name for name in _names(path) if not name.lower().endswith(READ)]
 
 
 def missing(path: Paths) -> list[Path]:
@@ -75,25 +87,66 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+class TextTooLong(ValueError):
+    """A line, or a document that begins at `line`, has more than `MAX_TEXT_BYTES`."""
+
+    def __init__(self, line: int, what: str = "the line") -> None:
+        super().__init__(f"{what} has more than {format_bytes(MAX_TEXT_BYTES)}")
+        self.line = line
+
+
 def lines(path: Path) -> Iterator[bytes]:
-    """The file's lines as UTF-8 without their ends, one at a time. A byte order mark is left out."""
-    encoding = _encoding(path)
-    if encoding is None:
-        with path.open("rb") as file:
-            for number, line in enumerate(file):
-                yield line.removeprefix(codecs.BOM_UTF8 if number == 0 else b"").rstrip(b"\r\n")
-    else:
-        with path.open(encoding=encoding, newline="\n", errors="surrogatepass") as text:
-            for number, row in enumerate(text):
-                yield (
-                    row.removeprefix("\ufeff" if number == 0 else "").rstrip("\r\n").encode("utf-8", "surrogatepass")
-                )
+    """Yield the file's lines as UTF-8 without their ends and without a byte order mark.
+
+    Raises OSError, also where the file is not a regular one or is too large; UnicodeError; and TextTooLong.
+    """
+    with open_regular_file(path) as file:
+        if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
+            raise _too_large(path)
+        encoding = _encoding(file)
+        taken = 0
+        for number, line in enumerate(_raw_lines(file) if encoding is None else _decoded_lines(file, encoding)):
+            if len(line) > MAX_TEXT_BYTES:
+                raise TextTooLong(number + 1)
+            taken += len(line)
+            if taken > MAX_FILE_BYTES:  # the file grows while it is read
+                raise _too_large(path)
+            yield line.removeprefix(codecs.BOM_UTF8 if number == 0 else b"").rstrip(b"\r\n")
 
 
-def _encoding(path: Path) -> str | None:
-    """UTF-16 or UTF-32, told by the byte order mark or by the zero bytes around the first character; else None."""
-    with path.open("rb") as file:
-        head = file.read(4)
+def document(path: Path) -> bytes:
+    """Return the whole text of the file. Raises what `lines` raises."""
+    return b"\n".join(document_lines(path))
+
+
+def document_lines(path: Path) -> Iterator[bytes]:
+    """Yield what `lines` yields, for a reader that keeps all of it: together it is no more than one text may have."""
+    taken = 0
+    for row in lines(path):
+        taken += len(row) + 1
+        if taken > MAX_TEXT_BYTES:
+            raise TextTooLong(1, "the document")
+        yield row
+
+
+def _raw_lines(file: BinaryIO) -> Iterator[bytes]:
+    return iter(partial(file.readline, MAX_TEXT_BYTES + 1), b"")
+
+
+def _decoded_lines(file: BinaryIO, encoding: str) -> Iterator[bytes]:
+    with TextIOWrapper(file, encoding=encoding, newline="\n", errors="surrogatepass") as text:
+        for row in iter(partial(text.readline, MAX_TEXT_BYTES + 1), ""):
+            yield row.encode("utf-8", "surrogatepass")
+
+
+def _too_large(path: Path) -> FileTooLarge:
+    return FileTooLarge(errno.EFBIG, f"it has more than {format_bytes(MAX_FILE_BYTES)}", str(path))
+
+
+def _encoding(file: BinaryIO) -> str | None:
+    """Tell UTF-16 and UTF-32 by the byte order mark or by the zero bytes around the first character; else None."""
+    head = file.read(4)
+    file.seek(0)
     if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
         return "utf-32"
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):

@@ -13,6 +13,7 @@ from typing import Any
 
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.price import Price
+from orchestrator.system.regular_file import read_regular_file
 
 _KEYS = {"provider": str, "base_model": str, "usd_per_million_tokens": int | float, "as_of": date, "source": str}
 HINT = "Each [[price]] has provider, base_model, usd_per_million_tokens, as_of (a date) and source."
@@ -38,7 +39,8 @@ def load_prices(path: Path | None = None) -> Prices:
     """The list at `path`, or the one that is shipped. Raises ConfigError with every fault of the file."""
     name = str(path or "prices.toml")
     try:
-        text = path.read_text("utf-8") if path else files(__package__).joinpath("prices.toml").read_text("utf-8")
+        shipped = files(__package__).joinpath("prices.toml")
+        text = (read_regular_file(path) if path else shipped.read_bytes()).decode("utf-8")
         entries = tomllib.loads(text).get("price", [])
     except OSError as error:
         raise ConfigError(

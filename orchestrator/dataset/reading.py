@@ -9,11 +9,12 @@ from orchestrator.core.finding import Finding
 from orchestrator.dataset.codes import Code
 from orchestrator.dataset.decoding import Decoded, decode, is_value, items
 from orchestrator.dataset.example import Example, Steps, finding
-from orchestrator.dataset.files import Source, lines
+from orchestrator.dataset.files import Source, TextTooLong, document, document_lines, lines
 from orchestrator.dataset.formats import recognise
 from orchestrator.dataset.formats.shape import Shape
 from orchestrator.dataset.formats.sillytavern import is_export, sillytavern
 from orchestrator.dataset.places import Document, Rows, Text
+from orchestrator.system.regular_file import FileTooLarge, NotRegularFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,14 @@ def read(source: Source) -> Iterator[Record]:
     """The records of one file, one at a time: a line each, or the whole file where it is one chat or document."""
     try:
         yield from _records(source)
+    except NotRegularFile as error:
+        yield _refused(source, Code.NOT_A_REGULAR_FILE, f"is not read: {error.strerror}")
+    except FileTooLarge as error:
+        yield _refused(source, Code.FILE_TOO_LARGE, f"is not read: {error.strerror}")
     except OSError as error:
         yield _refused(source, Code.NO_SUCH_PATH, f"cannot be read: {error.strerror}")
+    except TextTooLong as error:
+        yield _refused(source, Code.TEXT_TOO_LONG, f"{error}", error.line)
     except UnicodeError as error:
         yield _refused(source, Code.INVALID_UTF8, f"not valid UTF-16 or UTF-32: {error}")
 
@@ -50,11 +57,12 @@ def _records(source: Source) -> Iterator[Record]:
             for number, text in _filled(source):
                 yield from _chats(source, text, number)
         case _:
-            yield from _chats(source, b"\n".join(lines(source.path)), 1)
+            yield from _chats(source, document(source.path), 1)
 
 
-def _filled(source: Source) -> Iterator[tuple[int, bytes]]:
-    return ((number, text) for number, text in enumerate(lines(source.path), 1) if text.strip())
+def _filled(source: Source, *, one_document: bool = False) -> Iterator[tuple[int, bytes]]:
+    rows = document_lines(source.path) if one_document else lines(source.path)
+    return ((number, text) for number, text in enumerate(rows, 1) if text.strip())
 
 
 def _layout(source: Source) -> str:
@@ -111,7 +119,7 @@ def _record(source: Source, line: int, places: Document | Rows, shape: Shape) ->
 def _export(source: Source) -> Record:
     """SillyTavern's export: each line is decoded by itself, the chat is all of them."""
     decoded: list[tuple[int, Decoded]] = [
-        (number, decode(text, source.name, number)) for number, text in _filled(source)
+        (number, decode(text, source.name, number)) for number, text in _filled(source, one_document=True)
     ]
     findings = [found for _, row in decoded for found in row.findings]
     good = [(number, row.value) for number, row in decoded if row.complete]
@@ -135,5 +143,5 @@ def _described(value: object) -> str:
     return empty + names.get(type(value), "null")
 
 
-def _refused(source: Source, code: Code, message: str) -> Record:
-    return Record(source.name, 1, None, (finding(code, source.name, message, line=1),))
+def _refused(source: Source, code: Code, message: str, line: int = 1) -> Record:
+    return Record(source.name, line, None, (finding(code, source.name, message, line=line),))

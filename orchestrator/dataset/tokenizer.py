@@ -9,7 +9,9 @@ from typing import Any, NoReturn
 
 from orchestrator.core.errors import ConfigError
 from orchestrator.dataset.example import Body
+from orchestrator.system.regular_file import read_regular_file
 
+MAX_BYTES = 256 << 20  # the largest published ones have about 35 MB
 SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token")
 
 
@@ -30,7 +32,9 @@ class Tokenizer:
                 hint="Install orchestrator with its extra: pip install 'orchestrator[open-models]'.",
             ) from None
         try:
-            self._encode = Loaded.from_file(str(path)).encode
+            self._encode = Loaded.from_str(read_regular_file(path, MAX_BYTES).decode("utf-8")).encode
+        except OSError as error:
+            _refuse(path, f"cannot be read: {error.strerror}", "Name the tokenizer.json of the base model.")
         except Exception as error:  # noqa: BLE001 - the library raises bare Exception for whatever is wrong
             _refuse(
                 path, f"not a tokenizer: {error}", "Take the tokenizer.json that is published with the base model."
@@ -77,8 +81,11 @@ class Tokenizer:
     @cached_property
     def _source(self) -> str | None:
         own = self._path.with_name("chat_template.jinja")
-        if own.is_file():
-            return own.read_text(encoding="utf-8")
+        if own.exists():
+            try:
+                return read_regular_file(own).decode("utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                _refuse(own, f"cannot be read: {_why(error)}", "Take it as it was published, or remove it.")
         template = self._config.get("chat_template")
         if isinstance(template, list):  # several, each with its name
             template = {each["name"]: each["template"] for each in template}.get("default")
@@ -93,13 +100,18 @@ class Tokenizer:
     @cached_property
     def _config(self) -> dict[str, Any]:
         path = self._path.with_name("tokenizer_config.json")
-        if not path.is_file():
+        if not path.exists():
             return {}
         try:
-            config = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            _refuse(path, f"cannot be read: {error}", "Take it as it was published, or remove it.")
+            config = json.loads(read_regular_file(path).decode("utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            _refuse(path, f"cannot be read: {_why(error)}", "Take it as it was published, or remove it.")
         return config if isinstance(config, dict) else {}
+
+
+def _why(error: Exception) -> str:
+    """OSError's own text begins with its number and ends with the path, which the message has already."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _refuse(path: Path, why: str, hint: str) -> NoReturn:

@@ -52,6 +52,11 @@ class Settings(BaseSettings):
         default=None,
         description="how long the history of ended jobs is kept, but for each job's last line; –: forever",
     )
+    dataset_memory_mb: int | None = Field(
+        default=None,
+        ge=256,
+        description="memory limit of the process that reads the chats, in MB; –: three quarters of what there is",
+    )
     prices_file: Path | None = Field(default=None, description="training prices, instead of those that come along")
 
     @classmethod

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.settings.model import PREFIX
+from orchestrator.system.regular_file import read_regular_file
 
 FROM_FILE = ("TOKEN", "READ_TOKEN", "DATABASE_URL")
 SETTINGS_FILE = "SETTINGS_FILE"
@@ -79,7 +80,7 @@ def _pairs(lines: list[str]) -> Iterator[tuple[int, str, str]]:
 
 def _content(path: Path) -> str:
     try:
-        content = path.read_text(encoding="utf-8").strip()
+        content = read_regular_file(path).decode("utf-8").strip()
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -6,17 +6,21 @@ import os
 import signal
 import subprocess
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import IO
 
+from orchestrator.system.child_processes import ChildProcesses
+
 SECONDS = 10.0
 
 
-def output_of(arguments: list[str], *, folder: Path, limit: int) -> bytes:
+def output_of(arguments: list[str], *, folder: Path, limit: int, children: ChildProcesses) -> bytes:
     """At most `limit` bytes of what the program prints; ValueError when it fails or takes too long.
 
-    There is no shell. What the program writes to stderr is thrown away: it may hold the key.
+    There is no shell. What the program writes to stderr is thrown away: it may hold the key. `children` ends the
+    program, and the programs that it started, when the service stops.
     """
     try:
         process = subprocess.Popen(
@@ -30,7 +34,8 @@ def output_of(arguments: list[str], *, folder: Path, limit: int) -> bytes:
     except OSError as fault:
         raise ValueError(f"cannot be run ({fault.strerror}); is the program installed and on the PATH?") from None
     try:
-        output, status = _finish(process, limit)
+        with children.register(partial(_kill, process)):
+            output, status = _finish(process, limit)
     finally:
         _end(process)
     if status != 0 and len(output) < limit:
@@ -60,7 +65,11 @@ def _take(stream: IO[bytes], limit: int, taken: list[bytes]) -> None:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Leave nothing of it running, its children included. Once it is reaped its number may be another's."""
+    _kill(process)
+    process.wait()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
     if process.returncode is None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()

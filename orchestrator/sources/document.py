@@ -13,6 +13,7 @@ from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import ConfigError
 from orchestrator.sources.faults import Faults, nearest
 from orchestrator.sources.schema import RunTable
+from orchestrator.system.regular_file import read_regular_file
 
 Options = dict[str, Any]
 TABLES = ("run", "accounts", "webhooks", "alerts")
@@ -33,7 +34,7 @@ class Document:
 def read_text(path: Path) -> str:
     """The file's text; ConfigError when it is not there or cannot be read."""
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return read_regular_file(path).decode("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(
             f"there is no accounts file at {path}",
@@ -42,7 +43,7 @@ def read_text(path: Path) -> str:
     except OSError as fault:
         raise ConfigError(
             f"the accounts file {path} cannot be read ({fault.strerror})",
-            hint="Check the path in ORCHESTRATOR_ACCOUNTS_FILE and who may read the file.",
+            hint="ORCHESTRATOR_ACCOUNTS_FILE must name a regular file that the service's user may read.",
         ) from None
     except UnicodeDecodeError:
         raise ConfigError(f"the accounts file {path} is not UTF-8 text", hint="Save it as UTF-8.") from None

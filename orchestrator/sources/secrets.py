@@ -15,6 +15,8 @@ from orchestrator.core.account import Account
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.sources.command import output_of
+from orchestrator.system.child_processes import ChildProcesses
+from orchestrator.system.regular_file import NotRegularFile, open_regular_file
 
 SIZE_LIMIT = 16 * 1024  # bytes; no provider's key comes near it
 _COMMANDS_AT_ONCE = 8
@@ -46,29 +48,32 @@ def is_reference(text: str) -> bool:
     return True
 
 
-def resolve(reference: str, *, base: Path, redact: Redactor) -> Secret:
+def resolve(reference: str, *, base: Path, redact: Redactor, children: ChildProcesses | None = None) -> Secret:
     """The key that a reference leads to, made known to `redact`. ConfigError when there is none.
 
-    `base` is the folder of the accounts file. A command may take up to ten seconds: call this from a thread.
+    `base` is the folder of the accounts file. A command may take up to ten seconds: call this from a thread, and
+    `children` ends it when the program stops.
     """
     try:
         scheme, rest = split(reference)
     except ValueError as fault:
         raise ConfigError(f"the reference {fault}") from None
     try:
-        secret = Secret(_checked(_READERS[scheme](rest, base)))
+        secret = Secret(_checked(_READERS[scheme](rest, base, children or ChildProcesses())))
     except ValueError as fault:
         raise ConfigError(f"{_shown(scheme, rest)} {fault}") from None
     redact.add(secret)
     return secret
 
 
-def resolve_each(accounts: Iterable[Account], *, base: Path, redact: Redactor) -> dict[str, Secret | ConfigError]:
+def resolve_each(
+    accounts: Iterable[Account], *, base: Path, redact: Redactor, children: ChildProcesses | None = None
+) -> dict[str, Secret | ConfigError]:
     """Each account's key, or why there is none, by the account's name. A reference is followed only once."""
 
     def attempt(reference: str) -> Secret | ConfigError:
         try:
-            return resolve(reference, base=base, redact=redact)
+            return resolve(reference, base=base, redact=redact, children=children)
         except ConfigError as fault:
             return fault
 
@@ -82,9 +87,11 @@ def resolve_each(accounts: Iterable[Account], *, base: Path, redact: Redactor) -
     return {name: found[reference] for name, reference in wanted.items()}
 
 
-def resolve_all(accounts: Iterable[Account], *, base: Path, redact: Redactor) -> dict[str, Secret]:
+def resolve_all(
+    accounts: Iterable[Account], *, base: Path, redact: Redactor, children: ChildProcesses | None = None
+) -> dict[str, Secret]:
     """Each account's key by the account's name; one ConfigError with all faults when one has none."""
-    found = resolve_each(accounts, base=base, redact=redact)
+    found = resolve_each(accounts, base=base, redact=redact, children=children)
     faults = {name: fault for name, fault in found.items() if isinstance(fault, ConfigError)}
     if faults:
         raise ConfigError(
@@ -104,13 +111,16 @@ class Wanted:
     take: Callable[[Secret, Redactor], None]
 
 
-def follow(wanted: Sequence[Wanted], *, base: Path, redact: Redactor) -> dict[str, Secret]:
+def follow(
+    wanted: Sequence[Wanted], *, base: Path, redact: Redactor, children: ChildProcesses | None = None
+) -> dict[str, Secret]:
     """The secret behind each reference; one ConfigError with all faults when one has none or an unfit one."""
     found: dict[str, Secret] = {}
     problems = []
     for each in wanted:
         try:
-            found[each.reference] = secret = resolve(each.reference, base=base, redact=redact)
+            secret = resolve(each.reference, base=base, redact=redact, children=children)
+            found[each.reference] = secret
             each.take(secret, redact)
         except ConfigError as fault:
             problems.append(f"{each.place}: {fault.message}")
@@ -145,28 +155,29 @@ def take_address(secret: Secret, redact: Redactor) -> None:
     redact.add_address(secret)
 
 
-def _from_env(name: str, base: Path) -> bytes:
+def _from_env(name: str, base: Path, children: ChildProcesses) -> bytes:
     value = os.environ.get(name)
     if value is None:
         raise ValueError(f"is not set in the environment; export {name} before starting")
     return os.fsencode(value)
 
 
-def _from_file(name: str, base: Path) -> bytes:
+def _from_file(name: str, base: Path, children: ChildProcesses) -> bytes:
     path = base / Path(name).expanduser()
-    if not path.exists():
-        raise ValueError(f"does not exist (looked for {path}); a relative path starts at the accounts file")
-    if not path.is_file():
-        raise ValueError("is not a file; name the file that holds the key")
     try:
-        with path.open("rb") as file:
+        with open_regular_file(path) as file:
             return file.read(SIZE_LIMIT + 1)
+    except FileNotFoundError:
+        why = f"does not exist (looked for {path}); a relative path starts at the accounts file"
+        raise ValueError(why) from None
+    except NotRegularFile as fault:
+        raise ValueError(f"cannot be read: {fault.strerror}; name the file that holds the key") from None
     except OSError as fault:
         raise ValueError(f"cannot be read ({fault.strerror}); check who may read it") from None
 
 
-def _from_cmd(command: str, base: Path) -> bytes:
-    return output_of(_arguments(command), folder=base, limit=SIZE_LIMIT + 1)
+def _from_cmd(command: str, base: Path, children: ChildProcesses) -> bytes:
+    return output_of(_arguments(command), folder=base, limit=SIZE_LIMIT + 1, children=children)
 
 
 _READERS = {"env": _from_env, "file": _from_file, "cmd": _from_cmd}

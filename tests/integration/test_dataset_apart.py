@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from orchestrator.core.errors import DatasetError
 from orchestrator.dataset import apart
-from orchestrator.dataset.apart import COMMAND, build_apart, building
+from orchestrator.dataset.apart import COMMAND, Order, build_apart, building
 from orchestrator.dataset.building import build
 from orchestrator.dataset.rules import Rules
+from orchestrator.dataset.working_folder import remove_abandoned
+from orchestrator.system.child_processes import ChildProcesses
 
 RULES = Rules(minimum_examples=1, validation_fraction=0.5, seed=7)
 
@@ -65,24 +69,114 @@ def test_a_process_that_is_killed_is_explained(chats: Path, tmp_path: Path, monk
     assert "memory" in raised.value.hint
 
 
-def test_it_ends_with_the_process_that_started_it_and_leaves_nothing(chats: Path, tmp_path: Path) -> None:
-    os.mkfifo(chats / "endless.jsonl")  # nobody ever writes into it
-    into = tmp_path / "datasets"
+def test_what_takes_more_memory_than_the_limit_is_explained(chats: Path, tmp_path: Path) -> None:
+    line = json.dumps({"messages": [{"role": "user", "content": "x " * (30 << 20)}]})
+    (chats / "large.jsonl").write_text(f"{line}\n{line}\n")
+
+    with pytest.raises(DatasetError, match=r"chats could not be checked: .* limit of 160 MB") as raised:
+        build_apart(chats, tmp_path / "datasets", RULES, memory=160 << 20)
+
+    assert "ORCHESTRATOR_DATASET_MEMORY_MB" in raised.value.hint
+    assert list((tmp_path / "datasets").iterdir()) == []
+
+
+@pytest.fixture
+def order(chats: Path, tmp_path: Path) -> Order:
+    """Work of several seconds, much of it within native code."""
+    body = json.dumps({"messages": [{"role": "user", "content": "x"}] * 400_000}).encode()
+    (chats / "large.jsonl").write_bytes(b"\n".join([body] * 6))
+    return Order(chats, tmp_path / "datasets", RULES, 4 << 30)
+
+
+@pytest.fixture
+def at_work(order: Order) -> Iterator[subprocess.Popen[bytes]]:
+    """The process in the middle of that work."""
     with subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
-        process.stdin.write(pickle.dumps((chats, into, RULES)))
+        process.stdin.write(pickle.dumps(order))
         process.stdin.flush()
-        while not (into.is_dir() and list(into.iterdir())):  # until it is at work
+        while not (order.into.is_dir() and list(order.into.iterdir())):  # until it is at work
             time.sleep(0.01)
-
-        process.stdin.close()  # as the system does when the parent is killed
-
-        assert process.wait(60) == 1
-    assert list(into.iterdir()) == []
+        yield process
+        process.kill()
 
 
-def test_whoever_leaves_without_it_does_not_wait_for_it(chats: Path, tmp_path: Path) -> None:
-    os.mkfifo(chats / "endless.jsonl")
+def test_it_ends_with_the_process_that_started_it(at_work: subprocess.Popen[bytes]) -> None:
+    assert at_work.stdin is not None
+    at_work.stdin.close()  # as the system does when the parent is killed
 
+    assert at_work.wait(60) == 1
+
+
+def test_sigterm_ends_it_and_the_next_build_clears_up(
+    at_work: subprocess.Popen[bytes], chats: Path, tmp_path: Path
+) -> None:
+    at_work.terminate()
+    assert at_work.wait(60) == -signal.SIGTERM
+    into = tmp_path / "datasets"
+    assert [path.name[:10] for path in into.iterdir()] == [".building-"]
+    (chats / "large.jsonl").unlink()
+
+    built = build_apart(chats, into, RULES)
+
+    assert built.dataset.validation is not None
+    assert set(into.iterdir()) == {built.dataset.training.path, built.dataset.validation.path}
+
+
+def test_a_build_under_way_is_not_cleared_up(at_work: subprocess.Popen[bytes], chats: Path, tmp_path: Path) -> None:
+    into = tmp_path / "datasets"
+    (folder,) = into.iterdir()
+
+    remove_abandoned(into)
+
+    assert folder.is_dir()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it sees the end of its stdin")
+def test_linux_ends_it_with_its_parent_even_while_someone_holds_its_stdin(order: Order) -> None:
+    reading, writing = os.pipe()  # held open here: the end of the parent is not the end of the stream
+    os.write(writing, pickle.dumps(order))
+    command = [sys.executable, "-c", PARENT, str(order.into), *COMMAND]
+    parent = subprocess.run(command, stdin=reading, capture_output=True, check=True, text=True)
+    child = int(parent.stdout)
+
+    for _ in range(6000):
+        if not alive(child):
+            break
+        time.sleep(0.01)
+    assert not alive(child), "the child outlives its parent"
+    os.close(reading)
+    os.close(writing)
+    assert [path.name[:10] for path in order.into.iterdir()] == [".building-"], "it was killed before it was done"
+
+
+PARENT = """
+import os, subprocess, sys, time
+into, *command = sys.argv[1:]
+child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+while not (os.path.isdir(into) and os.listdir(into)):  # until it is at work
+    time.sleep(0.01)
+print(child.pid, flush=True)
+"""
+
+
+def alive(pid: int) -> bool:
+    """Whether it runs; a zombie, which nobody may have waited for, does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_leaving_without_the_outcome_does_not_wait_for_it(chats: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyError), building(chats, tmp_path, RULES):
         raise KeyError
+
+
+def test_a_stop_ends_the_waiting_for_the_outcome(chats: Path, tmp_path: Path) -> None:
+    children = ChildProcesses()
+
+    with building(chats, tmp_path, RULES, children=children) as built:
+        children.stop()
+        with pytest.raises(DatasetError, match="signal 9"):
+            built()

@@ -50,6 +50,7 @@ def test_every_name_arrives() -> None:
         "LOG_LEVEL": "Debug",
         "MODERATION_TOKENS_PER_MINUTE": "500",
         "EVENTS_KEEP_DAYS": "30",
+        "DATASET_MEMORY_MB": "512",
         "PRICES_FILE": "prices.toml",
     }
     assert set(given) == {name.upper() for name in Settings.model_fields}
@@ -70,6 +71,7 @@ def test_every_name_arrives() -> None:
         "log_level": "debug",
         "moderation_tokens_per_minute": 500,
         "events_keep_days": 30.0,
+        "dataset_memory_mb": 512,
         "prices_file": "prices.toml",
     }
 

@@ -103,4 +103,4 @@ def serve(
 
         return await serve.serve(app, environment(**options))
 
-    with_app(work, quiet=False, **options)
+    with_app(work, quiet=False, wait_for_threads=False, **options)

@@ -74,7 +74,7 @@ def test_an_unset_variable_says_what_to_do(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path) -> None:
     assert f"file:a.key does not exist (looked for {tmp_path / 'a.key'})" in fault("file:a.key", tmp_path)
-    assert "is not a file" in fault("file:.", tmp_path)
+    assert "is a folder, not a regular file" in fault("file:.", tmp_path)
 
 
 @pytest.mark.parametrize(

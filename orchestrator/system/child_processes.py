@@ -1,0 +1,43 @@
+"""The child processes that must not outlive a stop.
+
+A thread that waits for a child process cannot be cancelled, and the interpreter waits for its threads before it ends.
+So whoever starts a child registers here how to kill it: a stop kills every child, each waiting thread returns at
+once, and a child that is started afterwards is killed as soon as it registers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Lock
+
+
+class ChildProcesses:
+    """The running children of one part of the program. All methods may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._kill: set[Callable[[], None]] = set()
+        self._stopped = False
+
+    @contextmanager
+    def register(self, kill: Callable[[], None]) -> Iterator[None]:
+        """Have `kill` called if the program stops within the block. It may be called from another thread."""
+        with self._lock:
+            stopped = self._stopped
+            self._kill.add(kill)
+        try:
+            if stopped:
+                kill()
+            yield
+        finally:
+            with self._lock:
+                self._kill.discard(kill)
+
+    def stop(self) -> None:
+        """Kill every child that is running and every one that registers from now on."""
+        with self._lock:
+            self._stopped = True
+            running = list(self._kill)
+        for kill in running:
+            kill()

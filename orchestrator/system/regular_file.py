@@ -1,0 +1,72 @@
+"""Open the files that an operator names, and only if they are regular files.
+
+A named pipe blocks the reader for ever, a device such as /dev/zero never ends, and a socket cannot be opened at all.
+So the type is checked twice: by the path, because opening some devices has effects of its own, and again on the
+opened descriptor, because the path may lead elsewhere by then. O_NONBLOCK keeps the open call from waiting.
+
+Every error is an OSError whose `strerror` is fit for a message of the form "PATH cannot be read (STRERROR)".
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO, Final
+
+MAX_TEXT_BYTES: Final = 16 * 1024 * 1024
+"""For files that are read as a whole and are written by hand: accounts file, settings, prices, lists of names."""
+
+_OPEN_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+_TYPES: Final = (
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISDIR, "a folder"),
+)
+
+
+class NotRegularFile(OSError):
+    """The path leads to something that is not a regular file."""
+
+
+class FileTooLarge(OSError):
+    """The file has more bytes than are ever read of it."""
+
+
+def open_regular_file(path: Path) -> BinaryIO:
+    """Open the file for reading. Raises OSError, and NotRegularFile where the path leads to anything else."""
+    _check_type(path, path.stat().st_mode)
+    descriptor = os.open(path, _OPEN_FLAGS)
+    try:
+        _check_type(path, os.fstat(descriptor).st_mode)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_regular_file(path: Path, limit: int = MAX_TEXT_BYTES) -> bytes:
+    """Return the content of a regular file. Raises OSError, and FileTooLarge for more than `limit` bytes."""
+    with open_regular_file(path) as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise FileTooLarge(errno.EFBIG, f"it has more than {format_bytes(limit)}", str(path))
+    return content
+
+
+def format_bytes(count: int) -> str:
+    """Render a number of bytes in the largest unit that keeps it a whole number."""
+    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if count >= size and count % size == 0:
+            return f"{count // size:,} {unit}"
+    return f"{count:,} bytes"
+
+
+def _check_type(path: Path, mode: int) -> None:
+    if stat.S_ISREG(mode):
+        return
+    what = next((name for matches, name in _TYPES if matches(mode)), "something else")
+    raise NotRegularFile(errno.EINVAL, f"it is {what}, not a regular file", str(path))

@@ -1,0 +1,103 @@
+"""Signals during the start of `serve`, and files that are not regular ones."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from processes import Running, Site, eventually
+
+
+def child_of(service: Running) -> int | None:
+    """The process that builds the dataset."""
+    children = Path(f"/proc/{service.pid}/task/{service.pid}/children")
+    for thread in Path(f"/proc/{service.pid}/task").glob("*/children"):
+        for pid in thread.read_text().split():
+            if "orchestrator.dataset.apart" in Path(f"/proc/{pid}/cmdline").read_text():
+                return int(pid)
+    assert children.parent.exists(), "the service has ended"
+    return None
+
+
+def stop_cleanly(service: Running, *expected: str) -> None:
+    stopped = service.stop()
+    assert stopped.code == 0, stopped.err
+    assert "Traceback" not in stopped.err
+    assert [line for line in stopped.log if line["level"] == "error" and line["event"] not in expected] == []
+
+
+def test_sigterm_while_the_building_process_hangs(site: Site) -> None:
+    site.accounts("a")
+    service = site.start("serve", "--port", "0")
+    child = eventually(lambda: child_of(service), "the building process")
+    os.kill(child, signal.SIGSTOP)
+
+    stop_cleanly(service)
+
+    eventually(lambda: not Path(f"/proc/{child}").exists(), "the end of the building process")
+    assert list((site.data / "datasets").glob(".*")) == []
+
+
+def test_sighup_and_sigterm_while_a_key_is_read(site: Site) -> None:
+    names = [f"a{number}" for number in range(64)]  # eight at once, ten seconds each: more than the test waits
+    site.accounts(*names, keys={name: f"cmd:sleep 60{name[1:]}" for name in names})
+    service = site.start("serve", "--port", "0")
+    eventually(lambda: list(site.data.glob("datasets/*.jsonl")), "the dataset")
+    service.send(signal.SIGHUP)
+    time.sleep(0.5)
+    assert not service.ended
+
+    stop_cleanly(service)
+
+
+def test_sighup_and_sigterm_before_the_database_is_there(site: Site) -> None:
+    site.accounts("a")
+    service = site.start("serve", "--port", "0")
+    status = Path(f"/proc/{service.pid}/status")
+    eventually(lambda: handled(status, signal.SIGTERM), "the handler, while modules are imported")
+    service.send(signal.SIGHUP)
+
+    stop_cleanly(service)
+
+
+def handled(status: Path, number: signal.Signals) -> bool:
+    caught = next(line for line in status.read_text().splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+
+
+def test_a_sighup_during_the_start_reads_everything_again_after_it(site: Site) -> None:
+    site.accounts("a", keys={"a": "cmd:sh -c 'sleep 3; printf sandbox-a'"})
+    service = site.start("serve", "--port", "0", ORCHESTRATOR_SETTINGS_FILE="settings")
+    (site.folder / "settings").write_text("ORCHESTRATOR_LOG_LEVEL=info\n")
+    eventually(lambda: list(site.data.glob("datasets/*.jsonl")), "the dataset")
+    service.send(signal.SIGHUP)
+
+    service.find("(settings.read)")
+
+    assert service.said().index("service.ready") < service.said().index("settings.read")
+    stop_cleanly(service)
+
+
+def test_a_pipe_in_place_of_the_accounts_file_and_of_a_chat(site: Site) -> None:
+    site.accounts("a")
+    service = site.start("serve", "--port", "0")
+    service.find("(service.ready)")
+    limits = Path(f"/proc/{service.pid}/limits").read_text()
+    assert "Max core file size        0 " in limits
+
+    os.mkfifo(site.folder / "pipe")
+    (site.folder / "pipe").rename(site.folder / "accounts.toml")
+    service.find("(accounts.toml cannot be read .it is a named pipe)")
+
+    site.accounts("a", "b")
+    os.mkfifo(site.chats / "pipe.json")
+    service.send(signal.SIGHUP)
+    service.find("(pipe.json:1: is not read: it is a named pipe)")
+
+    (site.chats / "pipe.json").unlink()
+    service.send(signal.SIGHUP)
+    eventually(lambda: '"accounts": 2' in service.said(), "both accounts")
+
+    stop_cleanly(service, "accounts_file.refused")

@@ -1,0 +1,98 @@
+"""What is not a regular file, or is too large, becomes a finding; it is never read on and on."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.finding import Finding
+from orchestrator.dataset import files
+from orchestrator.dataset.checking import check
+
+CHAT = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Ahoj."}]
+LINE = json.dumps({"messages": CHAT}).encode()
+
+
+def the_error(path: Path) -> Finding:
+    (found,) = [one for one in check(path).errors if one.code != "too-few-examples"]
+    return found
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits that a test can reach."""
+    monkeypatch.setattr(files, "MAX_TEXT_BYTES", 1 << 10)
+    monkeypatch.setattr(files, "MAX_FILE_BYTES", 8 << 10)
+
+
+def test_a_pipe_in_the_folder(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+
+    found = the_error(tmp_path)
+
+    assert (found.code, found.file) == ("not-a-regular-file", "pipe.json")
+    assert "a named pipe" in found.message
+    assert "Remove it" in found.hint
+
+
+def test_a_link_to_a_device_in_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "zero.jsonl").symlink_to("/dev/zero")
+
+    assert the_error(tmp_path).code == "not-a-regular-file"
+
+
+def test_a_pipe_instead_of_a_folder(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    found = the_error(tmp_path / "pipe")
+
+    assert (found.code, found.file) == ("not-a-regular-file", "pipe")
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_line_without_an_end(encoding: str, tmp_path: Path) -> None:
+    endless = f"{LINE.decode()}\n{LINE.decode()}\n{'x' * 3000}"
+    (tmp_path / "a.jsonl").write_bytes(endless.encode(encoding))
+
+    found = the_error(tmp_path)
+
+    assert (found.code, found.file, found.line) == ("text-too-long", "a.jsonl", 3)
+    assert found.message == "the line has more than 1 KiB"
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("first", ["[", '{"user_name": "A", "character_name": "B"}'], ids=["document", "export"])
+def test_a_document_of_many_lines(first: str, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("\n".join([first, *[f'{{"mes": "{"x" * 100}", "is_user": true}}'] * 20]))
+
+    found = the_error(tmp_path)
+
+    assert (found.code, found.file, found.line) == ("text-too-long", "a.json", 1)
+    assert found.message == "the document has more than 1 KiB"
+
+
+@pytest.mark.usefixtures("small")
+def test_many_lines_are_read_one_at_a_time(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b"\n".join([LINE] * 40))
+
+    assert check(tmp_path).errors == ()
+
+
+@pytest.mark.usefixtures("small")
+def test_a_file_that_is_too_large(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b"\n".join([LINE] * 400))
+
+    found = the_error(tmp_path)
+
+    assert (found.code, found.message) == ("file-too-large", "is not read: it has more than 8 KiB")
+
+
+def test_a_sparse_file_takes_no_memory(tmp_path: Path) -> None:
+    with (tmp_path / "a.json").open("wb") as file:
+        file.truncate(1500 << 20)
+
+    assert the_error(tmp_path).code == "text-too-long"
