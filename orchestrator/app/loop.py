@@ -40,6 +40,7 @@ def build_service(app: App, converge: Converge, watch: Watch) -> Service:
     return Service(
         converge=converge,
         signature=lambda: _signature(app.settings.accounts_file),
+        dataset=app.dataset_watcher,
         dispatch=_dispatch(app, scheduler),
         reconciler=_reconciler(app, watch),
         presence=Presence(

@@ -26,6 +26,7 @@ from orchestrator.core.run import Standing
 from orchestrator.core.secret import Redactor
 from orchestrator.core.watch import NOBODY, Watch
 from orchestrator.daemon import lifetimes
+from orchestrator.daemon.dataset_watcher import DatasetWatcher
 from orchestrator.daemon.desired import Desired, read_desired
 from orchestrator.daemon.hearing import hear
 from orchestrator.daemon.moderation import expected, moderated, recalled
@@ -59,6 +60,7 @@ class App:
         self.replica = uuid.uuid4().hex[:12]
         self.redact = redact
         self.children = ChildProcesses()
+        self.dataset_watcher: DatasetWatcher | None = None  # only `serve` has one
         self.connections = Connections(
             settings.accounts_file.parent,
             children=self.children,
@@ -99,11 +101,16 @@ class App:
             self.redact,
             memory=None if settings.dataset_memory_mb is None else settings.dataset_memory_mb << 20,
             children=self.children,
+            begin=self._watch_dataset,
         )
         desired = await self._unless_stopped(reading)
         self.connections.connect_all(desired.file.accounts, desired.keys)
         self.incoming.expect(desired.file.accounts, desired.secrets)
         return desired
+
+    def _watch_dataset(self, path: Path) -> None:
+        if self.dataset_watcher is not None:
+            self.dataset_watcher.begin(path)
 
     async def _unless_stopped(self, reading: Coroutine[Any, Any, Desired]) -> Desired:
         """Await what a thread reads, while another thread imports the providers.
@@ -201,11 +208,18 @@ class App:
             self.log.warning("run.held", kind=hold.kind, message=hold.reason, hint=hold.hint)
         return desired
 
-    def service(self, *, start: bool, progress: Progress | None = None, watch: Watch = NOBODY) -> Service:
+    def service(
+        self, *, start: bool, progress: Progress | None = None, watch: Watch = NOBODY, watch_dataset: bool = False
+    ) -> Service:
         """The loop, ready to be started. With `start` off, files are replicated and no job is created.
 
-        `watch` is told what this process does: its `metrics`, where somebody can ask for them.
+        `watch` is told what this process does: its `metrics`, where somebody can ask for them. With `watch_dataset`
+        a change of the chats counts as one of the accounts file does.
         """
+        if watch_dataset and self.settings.dataset_watch_seconds:
+            from orchestrator.dataset.files import fingerprint
+
+            self.dataset_watcher = DatasetWatcher(self.settings.dataset_watch_seconds, fingerprint)
 
         async def converge() -> str | None:
             return (await self.converge(start=start, progress=progress)).file.options.schedule

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,13 +85,16 @@ def read_desired(
     *,
     memory: int | None = None,
     children: ChildProcesses | None = None,
+    begin: Callable[[Path], None] = lambda _path: None,
 ) -> Desired:
     """Read everything; slow for large chats, so call it from a thread.
 
     Raises ConfigError or DatasetError with every fault. The canonical JSONL is written into `datasets`. `memory` is
-    the limit in bytes for reading the chats. `children` ends what this waits for when the program stops.
+    the limit in bytes for reading the chats. `children` ends what this waits for when the program stops. `begin`
+    is called with the path of the chats before they are read.
     """
     file = read_accounts(accounts_file)
+    begin(file.dataset)
     rules = rules_of(file)
     # A second, in which the keys are read.
     with building(file.dataset, datasets, rules, memory=memory, children=children) as result:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
+from dataclasses import replace
 
 from structlog.stdlib import BoundLogger
 
-from orchestrator.core.errors import Failure, OrchestratorError
+from orchestrator.core.errors import ConfigError, DatasetError, Failure, OrchestratorError
 from orchestrator.daemon.courier import Courier
+from orchestrator.daemon.dataset_watcher import DatasetWatcher
 from orchestrator.daemon.presence import Presence
 from orchestrator.daemon.reconciler import Reconciler
 from orchestrator.daemon.scheduler import Scheduler
@@ -20,6 +22,7 @@ WATCH_SECONDS = 2.0
 CLOCK_SECONDS = 60.0
 TELL_SECONDS = 1.0
 FORGET_SECONDS = 3600.0
+MAX_LISTED = 10  # findings that a refusal names
 STOP_SECONDS = 8.0  # what is in flight may take this long when the process is asked to stop
 
 Converge = Callable[[], Awaitable[str | None]]
@@ -38,6 +41,7 @@ class Service:
         *,
         converge: Converge,
         signature: Callable[[], Hashable],
+        dataset: DatasetWatcher | None,
         dispatch: Dispatch,
         reconciler: Reconciler,
         presence: Presence,
@@ -48,6 +52,7 @@ class Service:
         self.problem: Failure | None = None
         self._converge = converge
         self._signature = signature
+        self._dataset = dataset
         self._seen: Hashable = None
         self._dispatch = dispatch
         self._reconciler = reconciler
@@ -69,6 +74,8 @@ class Service:
         self._scheduler.every(TELL_SECONDS, "tell", self._courier.tick)
         self._scheduler.every(FORGET_SECONDS, "forget deliveries", self._courier.forget)
         self._scheduler.every(WATCH_SECONDS, "watch", self._watch)
+        if self._dataset is not None:
+            self._scheduler.every(self._dataset.seconds, "watch dataset", self._watch_dataset)
         self._scheduler.start()
         self._work = asyncio.create_task(self._dispatch.run(self._reconciler.handle), name="dispatch")
 
@@ -99,8 +106,14 @@ class Service:
             try:
                 schedule = await self._converge()
             except OrchestratorError as error:
-                self.problem = Failure.of(error)
+                self.problem = refusal(error)
                 self._log.error("accounts_file.refused", error=error)
+            except Exception as error:
+                if _is_of_the_database(error):
+                    self._seen = None  # nothing was taken over: try again
+                    raise
+                self.problem = refusal(error)
+                self._log.exception("accounts_file.refused")
             else:
                 self.problem = None
                 self._scheduler.cron(schedule, "schedule", self.reload)
@@ -115,7 +128,45 @@ class Service:
             self._log.info("accounts_file.changed")
             await self.reload()
 
+    async def _watch_dataset(self) -> None:
+        if self._dataset is not None and await self._dataset.has_changed():
+            self._log.info("dataset.changed")
+            await self.reload()
+
     @property
     def silent_for(self) -> float | None:
         """Seconds since the last tick."""
         return self._scheduler.silent_for
+
+
+def _is_of_the_database(error: Exception) -> bool:
+    """Whether it shows by itself that the database is away. A file that cannot be read is an OSError too."""
+    of_a_file = isinstance(error, OSError) and not isinstance(error, ConnectionError | TimeoutError)
+    return isinstance(error, UNREACHABLE) and not of_a_file
+
+
+def refusal(error: Exception) -> Failure:
+    """Render why the accounts file or the dataset is not in force, with the first of everything that is wrong.
+
+    Of an error that is not ours only the class and, for a system error, the system's words: its text may quote what
+    was read.
+    """
+    if isinstance(error, OrchestratorError):
+        listed = _listed(error)
+        more = f" and {len(listed) - MAX_LISTED} more" if len(listed) > MAX_LISTED else ""
+        places = f" ({'; '.join(listed[:MAX_LISTED])}{more})" if listed else ""
+        return replace(Failure.of(error), message=error.message + places)
+    why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+    return Failure(
+        "internal_error",
+        f"the accounts file or the dataset could not be read: {why}",
+        "See `accounts_file.refused` in the service's log. What was in force stays in force.",
+    )
+
+
+def _listed(error: OrchestratorError) -> list[str]:
+    if isinstance(error, ConfigError):
+        return list(error.problems)
+    if isinstance(error, DatasetError) and len(error.findings) > 1:  # one alone is in the message
+        return [f"{found.file}:{found.line or 1}: {found.message}" for found in error.findings]
+    return []

@@ -71,7 +71,9 @@ def _names(folder: Path) -> list[str]:
     found = []
     for root, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [(Path(root) / name).relative_to(folder).as_posix() for name in files if not name.startswith(".")]
+        within = Path(root).relative_to(folder).as_posix()
+        prefix = "" if within == "." else f"{within}/"
+        found += [prefix + name for name in files if not name.startswith(".")]
     return sorted(found)
 
 

@@ -57,6 +57,11 @@ class Settings(BaseSettings):
         ge=256,
         description="memory limit of the process that reads the chats, in MB; –: three quarters of what there is",
     )
+    dataset_watch_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        default=30,
+        description="how often `serve` compares the dataset's file names, sizes and times; a change counts once two "
+        "comparisons in a row found the same; 0: never",
+    )
     prices_file: Path | None = Field(default=None, description="training prices, instead of those that come along")
 
     @classmethod

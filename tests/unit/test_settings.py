@@ -51,6 +51,7 @@ def test_every_name_arrives() -> None:
         "MODERATION_TOKENS_PER_MINUTE": "500",
         "EVENTS_KEEP_DAYS": "30",
         "DATASET_MEMORY_MB": "512",
+        "DATASET_WATCH_SECONDS": "0",
         "PRICES_FILE": "prices.toml",
     }
     assert set(given) == {name.upper() for name in Settings.model_fields}
@@ -72,6 +73,7 @@ def test_every_name_arrives() -> None:
         "moderation_tokens_per_minute": 500,
         "events_keep_days": 30.0,
         "dataset_memory_mb": 512,
+        "dataset_watch_seconds": 0.0,
         "prices_file": "prices.toml",
     }
 

@@ -1,0 +1,52 @@
+"""A change of the chats counts once, and only when it is complete."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestrator.daemon.dataset_watcher import DatasetWatcher
+from orchestrator.dataset.files import fingerprint
+
+
+async def test_a_change_counts_once_it_stays_the_same(tmp_path: Path) -> None:
+    watcher = DatasetWatcher(30.0, fingerprint)
+    assert not await watcher.has_changed(), "nothing is watched yet"
+    watcher.begin(tmp_path)
+    seen = [await watcher.has_changed(), await watcher.has_changed()]
+
+    for content in ("[", "[1", "[1]"):  # it is being written
+        (tmp_path / "a.json").write_text(content)
+        seen.append(await watcher.has_changed())
+
+    seen += [await watcher.has_changed(), await watcher.has_changed()]
+    assert seen == [False, False, False, False, False, True, False]
+
+
+async def test_a_change_that_is_taken_back_is_none(tmp_path: Path) -> None:
+    watcher = DatasetWatcher(30.0, fingerprint)
+    watcher.begin(tmp_path)
+    (tmp_path / "a.json").touch()
+    assert not await watcher.has_changed()
+    (tmp_path / "a.json").unlink()
+
+    assert [await watcher.has_changed(), await watcher.has_changed()] == [False, False]
+
+
+async def test_a_change_while_the_dataset_is_built_is_noticed(tmp_path: Path) -> None:
+    watcher = DatasetWatcher(30.0, fingerprint)
+    watcher.begin(tmp_path)  # the build begins
+    (tmp_path / "a.json").touch()
+
+    assert [await watcher.has_changed(), await watcher.has_changed()] == [False, True]
+
+
+async def test_another_dataset_is_watched_from_its_own_state(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    other.mkdir()
+    (other / "a.json").touch()
+    watcher = DatasetWatcher(30.0, fingerprint)
+    watcher.begin(one)
+    watcher.begin(other)
+
+    assert [await watcher.has_changed(), await watcher.has_changed()] == [False, False]
