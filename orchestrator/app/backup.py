@@ -22,6 +22,7 @@ from orchestrator.app.database import has_database, sole_owner
 from orchestrator.core.errors import ConfigError
 from orchestrator.settings import Settings, database_label
 from orchestrator.store import backup
+from orchestrator.system.private import create_private_folder, open_private_file
 
 DATABASE, DATASETS, ACCOUNTS = "orchestrator.db", "datasets", "accounts.toml"
 _MEMBER = re.compile(rf"{re.escape(DATABASE)}|{re.escape(ACCOUNTS)}|{DATASETS}/[0-9a-f]{{16}}\.jsonl")
@@ -55,7 +56,7 @@ def put_back(settings: Settings, source: Path) -> list[str]:
             )
         with _beside(settings.data_dir / DATASETS) as folder:
             names = _unpack(source, folder)
-            (settings.data_dir / DATASETS).mkdir(exist_ok=True)
+            create_private_folder(settings.data_dir / DATASETS)
             for path in (folder / DATASETS).glob("*"):
                 path.replace(settings.data_dir / DATASETS / path.name)
             (folder / DATABASE).replace(database)
@@ -84,13 +85,12 @@ def _inputs(settings: Settings) -> dict[str, Path]:
 
 
 def _pack(target: Path, members: dict[str, Path]) -> None:
-    with target.open("xb") as file:
+    with open_private_file(target) as file:
         with tarfile.open(fileobj=file, mode="w", dereference=True) as tar:
             for name, path in members.items():
                 tar.add(path, name, filter=_plain)
         file.flush()
         os.fsync(file.fileno())
-    target.chmod(_OWNER_ONLY)
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -120,11 +120,10 @@ def _unpack(source: Path, folder: Path) -> list[str]:
 
 
 def _write(path: Path, content: IO[bytes]) -> None:
-    with path.open("xb") as file:
+    with open_private_file(path) as file:
         shutil.copyfileobj(content, file)
         file.flush()
         os.fsync(file.fileno())
-    path.chmod(_OWNER_ONLY)
 
 
 def _digest(path: Path) -> str:
@@ -135,7 +134,7 @@ def _digest(path: Path) -> str:
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
     """A folder for its maker only, on the same disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    create_private_folder(path.parent)
     with tempfile.TemporaryDirectory(prefix=".orchestrator-", dir=path.parent) as folder:
         yield Path(folder)
 

@@ -13,6 +13,7 @@ from sqlalchemy import make_url
 from orchestrator.core.errors import ConfigError, DatabaseBusy
 from orchestrator.settings import Settings
 from orchestrator.store.database import Database
+from orchestrator.system.private import create_private_file, create_private_folder
 
 
 def database(url: str, now: Callable[[], float]) -> Database:
@@ -47,7 +48,8 @@ def sole_owner(settings: Settings) -> Iterator[None]:
         yield
         return
     path = Path(f"{url.database}.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    create_private_folder(path.parent)
+    create_private_file(path)
     with path.open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

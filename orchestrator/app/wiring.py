@@ -20,6 +20,7 @@ from orchestrator.app.database import database, queue
 from orchestrator.app.incoming import Incoming
 from orchestrator.app.outgoing import Outgoing
 from orchestrator.core.account import Account
+from orchestrator.core.errors import ConfigError
 from orchestrator.core.finding import Findings
 from orchestrator.core.plan import Plan, Step
 from orchestrator.core.run import Standing
@@ -36,6 +37,7 @@ from orchestrator.sources.accounts import AccountsFile, read_accounts
 from orchestrator.sources.secrets import resolve_all
 from orchestrator.store import accounts, events
 from orchestrator.system.child_processes import ChildProcesses
+from orchestrator.system.private import create_private_folder
 
 if TYPE_CHECKING:
     from orchestrator.daemon.pruning import Pruning
@@ -260,7 +262,13 @@ class App:
 @asynccontextmanager
 async def open_app(settings: Settings, redact: Redactor) -> AsyncIterator[App]:
     """Everything built and the database up to date; everything closed afterwards."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        create_private_folder(settings.data_dir)
+    except OSError as error:
+        raise ConfigError(
+            f"the data folder {settings.data_dir} cannot be created ({error.strerror})",
+            hint="ORCHESTRATOR_DATA_DIR must name a folder that the service's user may create and write.",
+        ) from None
     app = App(settings, redact)
     try:
         if revision := await app.database.migrate():

@@ -17,6 +17,7 @@ from orchestrator.dataset.example import finding
 from orchestrator.dataset.rules import Rules
 from orchestrator.dataset.summary import Built
 from orchestrator.dataset.working_folder import working_folder
+from orchestrator.system.private import create_private_folder, open_private_file
 
 
 def build(path: Path, into: Path, rules: Rules | None = None, *, progress: Progress | None = None) -> Built:
@@ -27,7 +28,7 @@ def build(path: Path, into: Path, rules: Rules | None = None, *, progress: Progr
     """
     rules = rules or Rules()
     check = Check(path, rules, progress)
-    into.mkdir(parents=True, exist_ok=True)
+    create_private_folder(into)
     with working_folder(into) as folder:
         whole = folder / "whole"
         keys = _write(check, whole, rules.seed)
@@ -48,7 +49,7 @@ def build(path: Path, into: Path, rules: Rules | None = None, *, progress: Progr
 def _write(check: Check, whole: Path, seed: int) -> array[int]:
     """Write every good example and return their keys: their places in a shuffle fixed by the seed and their bytes."""
     keys = array("Q")
-    with whole.open("wb") as file:
+    with open_private_file(whole) as file:
         for _, line in check.accepted():
             keys.append(int.from_bytes(sha256(b"%d\n%s" % (seed, line)).digest()[:8], "big"))
             file.write(line)
@@ -79,7 +80,7 @@ class _Writer:
     def __init__(self, path: Path, into: Path) -> None:
         self._path = path
         self._into = into
-        self._file = path.open("wb")
+        self._file = open_private_file(path)
         self._digest = sha256()
         self._bytes = 0
         self.examples = 0

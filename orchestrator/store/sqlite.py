@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar, cast
 from sqlalchemy import Connection, Executable, PoolProxiedConnection, Result, create_engine, event, make_url
 
 from orchestrator.store.connection import AsyncConnection, from_json, to_the_end
+from orchestrator.system.private import create_private_file, create_private_folder
 
 T = TypeVar("T")
 BUSY_MILLISECONDS: Final = 5000
@@ -28,13 +29,22 @@ class SqliteEngine:
     """One file, in WAL mode."""
 
     def __init__(self, url: str) -> None:
-        if file := make_url(url).database:
-            Path(file).parent.mkdir(parents=True, exist_ok=True)
+        self._file = Path(file) if (file := make_url(url).database) and not file.startswith((":", "file:")) else None
         self._engine = create_engine(url, pool_size=5, max_overflow=5, json_deserializer=from_json)
+        event.listen(self._engine, "do_connect", self._create_file)
         event.listen(self._engine, "connect", _configure)
         event.listen(self._engine, "begin", _begin)
         self._watcher: PoolProxiedConnection | None = None
         self._surveys = asyncio.Semaphore(SURVEYS)
+
+    def _create_file(self, *_: object) -> None:
+        """SQLite would make the file with the mode that the umask leaves, and its -wal and -shm with the same."""
+        if self._file is not None and not self._file.exists():
+            try:
+                create_private_folder(self._file.parent)
+                create_private_file(self._file)
+            except OSError as error:
+                raise sqlite3.OperationalError(error.strerror) from error
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:

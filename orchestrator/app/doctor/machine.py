@@ -14,7 +14,9 @@ from pathlib import Path
 from orchestrator.app.doctor.diagnosis import Diagnosis, doubtful, fine, wrong
 from orchestrator.core.delivery import Way
 from orchestrator.sources.accounts import AccountsFile
+from orchestrator.system.private import is_open_to_others
 
+NAMED = 3  # paths that a line names
 LITTLE_BYTES, TOO_LITTLE_BYTES = 1_000_000_000, 50_000_000
 
 
@@ -52,6 +54,18 @@ def data_folder(folder: Path) -> Iterator[Diagnosis]:
         yield doubtful("data folder", message, "Make room for datasets and history.")
     else:
         yield fine("data folder", message)
+    if wide := list(_open_to_others(folder)):
+        listed = " ".join(map(str, wide[:NAMED])) + (f" and {len(wide) - NAMED} more" if len(wide) > NAMED else "")
+        fix = f"chmod -R go= {folder}"
+        yield doubtful("data folder", f"others on this machine have rights to {listed}", fix)
+
+
+def _open_to_others(folder: Path) -> Iterator[Path]:
+    """The folder, the database and the datasets, as far as others could reach them."""
+    if is_open_to_others(folder):  # or nobody else gets further
+        yield folder
+        inside = [*sorted(folder.glob("*.db*")), folder / "datasets", *sorted(folder.glob("datasets/*.jsonl"))]
+        yield from (path for path in inside if is_open_to_others(path))
 
 
 def _extras() -> dict[str, list[str]]:
