@@ -55,7 +55,7 @@ def _report(given: Session, checked: Checked, chats: Sequence[Path], target: Pat
     title = ", ".join(str(path) for path in chats[:3]) + (f" and {len(chats) - 3} more" if len(chats) > 3 else "")
     page = to_html(checked, title=title, moderation=recalled(given, chats))
     with writing(target):
-        target.write_text(page, encoding="utf-8")
+        target.write_text(page, encoding="utf-8", errors="backslashreplace")
     sys.stderr.write(f"report: {target}\n")
 
 

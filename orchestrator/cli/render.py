@@ -18,7 +18,12 @@ COLUMNS = ("account", "provider", "state", "progress", "latest event", "fine-tun
 
 def print_json(value: Any) -> None:
     """For machines."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # not UTF-8, or a file name that is not: JSON has escapes of its own
+        text = json.dumps(value, indent=2)
+    sys.stdout.write(text + "\n")
 
 
 def finding_line(finding: Finding) -> str:

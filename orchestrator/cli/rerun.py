@@ -13,6 +13,7 @@ from orchestrator.cli.session import DONE, FAILED
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.options import RunOptions
 from orchestrator.core.rerun import Rerun
+from orchestrator.sources.paths import path_beside
 
 if TYPE_CHECKING:
     from orchestrator.app import App
@@ -61,7 +62,7 @@ def _document(plan: Rerun, options: RunOptions, folder: Path) -> Iterator[str]:
 def _entry(account: Account, folder: Path) -> Iterator[str]:
     """The account as it is listed; a key's file is found from wherever this is written."""
     scheme, _, place = account.api_key.partition(":")
-    reference = f"file:{folder / Path(place).expanduser()}" if scheme == "file" else account.api_key
+    reference = f"file:{path_beside(folder, place)}" if scheme == "file" else account.api_key
     yield from ("", "[[accounts]]", f"name = {_toml(account.name)}", f"provider = {_toml(account.provider.value)}")
     yield f"api_key = {_toml(reference)}"
     for name in ("organization", "project", "base_url", "budget_usd"):

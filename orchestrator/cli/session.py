@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 DONE, FAILED, USAGE = 0, 1, 2
 LISTED = 50  # findings that an error shows
+SYSTEM_HINT = "See that it is there, is what it should be, and that the user may read or write it."
+MACHINE_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +89,20 @@ def _exit_now(code: int) -> NoReturn:
 
 @contextmanager
 def errors_explained(redact: Redactor) -> Iterator[None]:
-    """Errors of ours end the program with a message; anything else is a bug and keeps its traceback."""
+    """End the program with a message for errors of ours and for files that the system refuses.
+
+    Anything else is a bug and keeps its traceback.
+    """
     try:
         yield
     except OrchestratorError as error:
         typer.echo(redact(explain(error)), err=True)
         raise typer.Exit(USAGE if isinstance(error, ConfigError | DatabaseBusy) else FAILED) from None
+    except OSError as error:
+        if error.filename is None:
+            raise
+        typer.echo(redact(f"error: {error.filename}: {error.strerror}\nhint: {SYSTEM_HINT}"), err=True)
+        raise typer.Exit(FAILED if error.errno in MACHINE_FAULTS else USAGE) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 

@@ -46,7 +46,9 @@ def load_prices(path: Path | None = None) -> Prices:
         raise ConfigError(
             f"the price list {name} cannot be read: {error.strerror}", hint="Correct its path."
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise ConfigError(f"the price list {name} is not valid TOML: it is nested too deep", hint=HINT) from None
+    except ValueError as error:  # not TOML, not UTF-8, or a number with too many digits
         raise ConfigError(f"the price list {name} is not valid TOML: {error}", hint=HINT) from None
     if problems := _faults(entries):
         raise ConfigError(f"{name}: {problems[0]}", hint=HINT, problems=problems)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -89,7 +90,12 @@ class Settings(BaseSettings):
         driver = _DRIVERS.get(scheme, scheme)
         if not separator or driver not in _DRIVERS.values():
             raise ValueError('must begin with "sqlite:///" or "postgresql://"')
+        if driver == "sqlite" and rest.strip("/") in ("", ":memory:"):
+            raise ValueError(
+                'must name a file: "sqlite:///orchestrator.db", or "sqlite:////var/lib/…" with a full path'
+            )
         if driver == "postgresql+asyncpg":
+            _check_port(rest)
             rest = re.sub(r"(?<=[?&])sslmode=", "ssl=", rest)  # asyncpg's own word for libpq's option
         return f"{driver}://{rest}"
 
@@ -124,6 +130,17 @@ class Settings(BaseSettings):
         if value < info.data.get("poll_min_seconds", 0):
             raise ValueError(f"must not be less than {PREFIX}POLL_MIN_SECONDS")
         return value
+
+
+def _check_port(rest: str) -> None:
+    """Raises ValueError without repeating anything: what looks like a port may be a part of the password."""
+    try:
+        _ = urlsplit("//" + rest.partition("?")[0].rpartition("@")[2]).port
+    except ValueError:
+        raise ValueError(
+            "has no port from 0 to 65535 after its host; write postgresql://USER:PASSWORD@HOST:5432/DATABASE, "
+            "with %2F, %3A and %40 for /, : and @ in the password"
+        ) from None
 
 
 def _long_enough(token: SecretStr | None) -> SecretStr | None:

@@ -15,7 +15,8 @@ from orchestrator.core.options import RunOptions
 from orchestrator.core.spec import Method, TrainingSpec
 from orchestrator.sources import document
 from orchestrator.sources.document import Document
-from orchestrator.sources.faults import Faults, nearest
+from orchestrator.sources.faults import Faults, Table, nearest
+from orchestrator.sources.paths import path_beside
 from orchestrator.sources.schema import AccountTable, RunTable, SpecTable, is_account_name, validate
 from orchestrator.sources.targets import read_targets
 
@@ -57,6 +58,7 @@ def read_accounts(path: Path) -> AccountsFile:
     for name, block in tables.blocks.items():
         _check_block(name, block, faults)
         _check_tokenizer(path, name, block, faults)
+    _check_path(path, (tables.run or {}).get("dataset"), ("run",), "dataset", faults)
     targets = read_targets(tables, faults)
     _check_entries(tables, faults)
     _check_moderation(tables, faults)
@@ -84,7 +86,7 @@ def read_accounts(path: Path) -> AccountsFile:
 
 def _beside(path: Path, name: str) -> Path:
     """A path in the accounts file is relative to the file."""
-    return path.absolute().parent / Path(name).expanduser()
+    return path_beside(path.absolute().parent, name)
 
 
 def _given(table: RunTable | SpecTable | AccountTable | None) -> dict[str, Any]:
@@ -119,9 +121,22 @@ def _check_block(provider: ProviderName, block: Mapping[str, Any], faults: Fault
 
 def _check_tokenizer(path: Path, provider: ProviderName, block: Mapping[str, Any], faults: Faults) -> None:
     tokenizer = block.get("tokenizer")
-    if isinstance(tokenizer, str) and not _beside(path, tokenizer).is_file():
+    if not isinstance(tokenizer, str) or not _check_path(path, tokenizer, ("run", provider), "tokenizer", faults):
+        return
+    if not _beside(path, tokenizer).is_file():
         why = "is not a file; write the path of the tokenizer.json published with the base model, or remove the line"
         faults.add(("run", provider), "tokenizer", why)
+
+
+def _check_path(path: Path, name: object, table: Table, option: str, faults: Faults) -> bool:
+    """Whether the value can be a path at all."""
+    try:
+        if isinstance(name, str):
+            _beside(path, name)
+    except ValueError as fault:
+        faults.add(table, option, str(fault))
+        return False
+    return True
 
 
 def _check_entries(tables: Document, faults: Faults) -> None:

@@ -62,6 +62,15 @@ def parse(path: Path, text: str) -> Options:
             hint="Text needs quotes: name = \"value\"; a backslash needs single ones: dataset = 'C:\\chats'.",
             problems=[f"{path.name}:{line}: {reason}"],
         ) from None
+    except (ValueError, RecursionError) as fault:
+        raise ConfigError(
+            f"{path} cannot be read as TOML: {toml_fault(fault)}", hint="Correct that value, or remove it."
+        ) from None
+
+
+def toml_fault(fault: Exception) -> str:
+    """Render what the TOML library refuses with an error of Python's own."""
+    return "it is nested too deep" if isinstance(fault, RecursionError) else "a number has too many digits"
 
 
 def take_apart(values: Options, faults: Faults) -> Document:

@@ -15,6 +15,7 @@ from orchestrator.core.account import Account
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.sources.command import output_of
+from orchestrator.sources.paths import path_beside
 from orchestrator.system.child_processes import ChildProcesses
 from orchestrator.system.regular_file import NotRegularFile, open_regular_file
 
@@ -163,7 +164,7 @@ def _from_env(name: str, base: Path, children: ChildProcesses) -> bytes:
 
 
 def _from_file(name: str, base: Path, children: ChildProcesses) -> bytes:
-    path = base / Path(name).expanduser()
+    path = path_beside(base, name)
     try:
         with open_regular_file(path) as file:
             return file.read(SIZE_LIMIT + 1)

@@ -44,7 +44,7 @@ class Database:
             revision = await self.revision()
             _refuse_newer(revision)
             return None if revision == newest_revision() else await self._upgrade()
-        except UNREACHABLE as error:
+        except (*UNREACHABLE, TypeError, ValueError) as error:  # the driver's answer to an option it does not know
             place = make_url(self._url).render_as_string(hide_password=True)
             raise ConfigError(
                 f"the database {place} cannot be opened: {getattr(error, 'orig', None) or error}",

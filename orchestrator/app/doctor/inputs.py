@@ -15,6 +15,7 @@ from orchestrator.core.secret import Redactor, Secret
 from orchestrator.dataset.files import sources
 from orchestrator.dataset.prices import load_prices
 from orchestrator.sources.accounts import AccountsFile
+from orchestrator.sources.paths import path_beside
 from orchestrator.sources.secrets import follow, split
 from orchestrator.sources.targets import references
 
@@ -53,7 +54,10 @@ def keys(accounts: tuple[Account, ...], found: Mapping[str, Secret | ConfigError
 
 def _key_file(account: Account, base: Path) -> Path | None:
     scheme, rest = split(account.api_key)
-    return base / Path(rest).expanduser() if scheme == "file" else None
+    try:
+        return path_beside(base, rest) if scheme == "file" else None
+    except ValueError:
+        return None  # told as a key that is not there
 
 
 def _for_all(path: Path) -> bool:

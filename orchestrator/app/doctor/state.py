@@ -58,7 +58,7 @@ async def _postgresql(settings: Settings, clock: SystemClock) -> AsyncIterator[D
                 "database", f"{place} may only be read", "Name the primary server, and a user that may write."
             )
         yield await _clock(database, clock)
-    except UNREACHABLE as error:
+    except (*UNREACHABLE, TypeError, ValueError) as error:  # the latter for an option that the driver does not know
         reason = str(getattr(error, "orig", None) or error)
         yield wrong("database", f"{place} cannot be reached: {reason}", "Check ORCHESTRATOR_DATABASE_URL.")
     finally:
