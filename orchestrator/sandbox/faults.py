@@ -25,6 +25,7 @@
 | twice | a webhook is sent twice | webhooks.send | |
 | forged | a webhook is signed by somebody else | webhooks.send | |
 | stuck_cursor | the same page again and again, always `has_more` | lists | |
+| malformed_list | 200, but no list: what `code` names in `malformed.py`, or any of it | lists | |
 
 `quota` and `forbidden` may be put on any operation by naming it, and `slow` and `drop` on `webhooks.send`. Chance is
 drawn from the seed, the rule, the account, the operation and how often that account asked for it, so a run repeats
@@ -36,11 +37,13 @@ from __future__ import annotations
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+
+from orchestrator.sandbox.malformed import MALFORMED
 
 OPERATIONS = (
     "files.create",
@@ -108,6 +111,7 @@ KINDS = {
     "forged": Kind((WEBHOOK,)),
     "drop_result": Kind(("moderations.create",)),
     "stuck_cursor": Kind(LISTS),
+    "malformed_list": Kind(LISTS),
 }
 DECISIVE = frozenset(
     {"rate_limit", "server_error", "drop", "lose_answer", "truncate", "forbidden", "quota", "daily_limit"}
@@ -158,6 +162,8 @@ class Fault:
             f"times must be 1 or more, not {self.times}": self.times is not None and self.times < 1,
             f"seconds must not be negative: {self.seconds}": self.wait < 0,
             f"size must be 1 or more, not {self.size}": self.size < 1,
+            f"unknown code {self.code!r}; known: {', '.join(MALFORMED)}": self.kind == "malformed_list"
+            and self.code not in ("", *MALFORMED),
         }
         return [f"{self.kind}: {problem}" for problem, wrong in checks.items() if wrong]
 
@@ -183,8 +189,16 @@ class FaultBook:
         for number, rule in enumerate(self.rules):
             taken = rule.kind in struck or (rule.kind in DECISIVE and not DECISIVE.isdisjoint(struck))
             if not taken and rule.strikes(account, operation) and self._fires(number, rule, account, operation):
-                struck[rule.kind] = rule
+                struck[rule.kind] = self._with_code(number, rule, account, operation)
         return struck
+
+    def _with_code(self, number: int, rule: Fault, account: str, operation: str) -> Fault:
+        """The rule with one of the malformed lists chosen where it leaves that open."""
+        if rule.kind != "malformed_list" or rule.code:
+            return rule
+        nth = self._asked[number, account, operation]
+        drawn = chance(self.seed, "malformed", number, account, operation, nth)
+        return replace(rule, code=list(MALFORMED)[int(drawn * len(MALFORMED))])
 
     def _fires(self, number: int, rule: Fault, account: str, operation: str) -> bool:
         if rule.times is not None and self.fired[number] >= rule.times:

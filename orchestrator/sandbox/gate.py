@@ -21,6 +21,7 @@ from orchestrator.sandbox.answer import Answer, Refusal, Send, cut, deliver
 from orchestrator.sandbox.call import Call, Handler
 from orchestrator.sandbox.caller import Caller, identify
 from orchestrator.sandbox.faults import FATES, Fault
+from orchestrator.sandbox.malformed import MALFORMED
 from orchestrator.sandbox.world import World
 
 Faults = dict[str, Fault]
@@ -167,6 +168,8 @@ def _twist(answer: Answer, faults: Faults) -> None:
     if "null_error" in faults:
         for job in answer.body.get("data", [answer.body]):
             job["error"] = job["error"] or {"code": None, "message": None, "param": None}
+    if "malformed_list" in faults:
+        answer.body = MALFORMED[faults["malformed_list"].code](answer.body)
 
 
 def _fate(faults: Faults) -> dict[str, dict[str, Any]]:

@@ -48,6 +48,7 @@ FAULTS: list[dict[str, Any]] = [
     {"kind": "lose_answer", "rate": 0.1, "operations": ["files.create", "jobs.create"]},
     {"kind": "rate_limit", "rate": 0.1, "seconds": 0.2},
     {"kind": "drop", "rate": 0.05},
+    {"kind": "malformed_list", "rate": 0.3},
 ]
 
 
