@@ -35,7 +35,7 @@ FORGET_SECONDS = 3600.0
 def build_service(app: App, converge: Converge, watch: Watch) -> Service:
     """The service of this process, ready to be started."""
     app.connections.watch = watch
-    scheduler = Scheduler(now=app.clock.now, log=app.log, unreachable=app.database.outage.begin, watch=watch)
+    scheduler = Scheduler(clock=app.clock, log=app.log, watch=watch)
     _care_for_what_is_over(app, scheduler)
     return Service(
         converge=converge,

@@ -21,7 +21,7 @@ from orchestrator.daemon.service import Service
 from orchestrator.daemon.webhooks import Ear
 from orchestrator.settings import Settings
 from orchestrator.status import Health
-from orchestrator.store.database import UNREACHABLE, Database
+from orchestrator.store.database import Database
 
 if TYPE_CHECKING:
     from orchestrator.metrics import Metrics
@@ -80,8 +80,7 @@ class Inside:
         """What `ask` says of the database, or does to it. Raises DatabaseAway."""
         try:
             return await ask(self._database, *arguments, **options)
-        except UNREACHABLE as error:
-            self._database.outage.begin(error)
+        except DatabaseAway as error:  # without the reason, which names places that not every reader may know
             raise DatabaseAway("the database does not answer") from error
 
     async def health(self) -> Health:
@@ -100,7 +99,7 @@ class Inside:
         """Note it; a database that cannot be written keeps nobody out."""
         if token in self._given:
             return
-        with suppress(*UNREACHABLE):
+        with suppress(DatabaseAway):
             await control.note_use(self._database, token.name, now=self._now())
 
     def session_key(self) -> bytes:

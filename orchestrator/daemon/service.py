@@ -8,13 +8,12 @@ from contextlib import suppress
 
 from structlog.stdlib import BoundLogger
 
-from orchestrator.core.errors import Failure, OrchestratorError
+from orchestrator.core.errors import DatabaseAway, Failure, OrchestratorError
 from orchestrator.daemon.courier import Courier
 from orchestrator.daemon.presence import Presence
 from orchestrator.daemon.reconciler import Reconciler
 from orchestrator.daemon.scheduler import Scheduler
 from orchestrator.dispatch.base import Dispatch
-from orchestrator.store.database import UNREACHABLE
 
 WATCH_SECONDS = 2.0
 CLOCK_SECONDS = 60.0
@@ -49,6 +48,7 @@ class Service:
         self._converge = converge
         self._signature = signature
         self._seen: Hashable = None
+        self._must_reload = False  # an outage of the database came between
         self._dispatch = dispatch
         self._reconciler = reconciler
         self._presence = presence
@@ -89,7 +89,7 @@ class Service:
         await self._leave()
 
     async def _leave(self) -> None:
-        with suppress(*UNREACHABLE):
+        with suppress(DatabaseAway):
             await self._presence.leave()
 
     async def reload(self) -> None:
@@ -98,11 +98,13 @@ class Service:
             self._seen = self._signature()
             try:
                 schedule = await self._converge()
+            except DatabaseAway:  # says nothing about the accounts file
+                self._must_reload = True
             except OrchestratorError as error:
-                self.problem = Failure.of(error)
+                self.problem, self._must_reload = Failure.of(error), False
                 self._log.error("accounts_file.refused", error=error)
             else:
-                self.problem = None
+                self.problem, self._must_reload = None, False
                 self._scheduler.cron(schedule, "schedule", self.reload)
                 self._dispatch.nudge()
 
@@ -113,6 +115,8 @@ class Service:
     async def _watch(self) -> None:
         if self._signature() != self._seen:
             self._log.info("accounts_file.changed")
+            await self.reload()
+        elif self._must_reload:
             await self.reload()
 
     @property

@@ -6,10 +6,13 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
+import structlog
+
+from orchestrator.core.errors import DatabaseAway
 from orchestrator.core.job import JobId
 from orchestrator.dispatch.base import Handle
 from orchestrator.store import jobs
-from orchestrator.store.database import UNREACHABLE, Database
+from orchestrator.store.database import Database
 
 LONGEST_NAP = 1.0  # seconds; another process (the command line) may have woken a job
 TOGETHER = 0.05  # seconds between two looks, so that what is due at about the same time is done together
@@ -27,6 +30,7 @@ class EmbeddedDispatch:
         self._backlog: dict[JobId, str] = {}  # due when last looked
         self._changed = asyncio.Event()
         self._stopping = False
+        self._log = structlog.get_logger("orchestrator")
 
     async def run(self, handle: Handle) -> None:
         while not self._stopping:
@@ -35,8 +39,10 @@ class EmbeddedDispatch:
             if len(self._busy) < self._most:
                 try:
                     nap = await self._hand_out(handle)
-                except UNREACHABLE as error:
-                    self._database.outage.begin(error)
+                except DatabaseAway:
+                    pass  # the outage is logged already
+                except Exception:  # noqa: BLE001 - whatever it is, waiting jobs must not wait for ever
+                    self._log.exception("dispatch.failed")
             await self._rest(nap)
         if self._busy:
             await asyncio.wait(self._busy.values())

@@ -18,6 +18,7 @@ from pgqueuer.core.qm import QueueManager
 from pgqueuer.domain.models import Job as Row
 from structlog.stdlib import BoundLogger
 
+from orchestrator.core.errors import DatabaseAway
 from orchestrator.core.job import JobId
 from orchestrator.dispatch import queue
 from orchestrator.dispatch.base import Handle
@@ -25,7 +26,7 @@ from orchestrator.dispatch.notices import TOGETHER, FewNotices
 from orchestrator.dispatch.together import Together
 from orchestrator.store import jobs, leases
 from orchestrator.store.connection import AsyncConnection
-from orchestrator.store.database import UNREACHABLE, Database
+from orchestrator.store.database import Database
 from orchestrator.store.wakeups import WakeUp, promise
 
 LONGEST_NAP = 1.0  # seconds between two looks at the queue, should a notification be lost
@@ -69,10 +70,13 @@ class PgqueuerDispatch:
             try:
                 async with self._database.dedicated() as connection:
                     await self._work(FewNotices(connection), handle)
-            except (*UNREACHABLE, *queue.FAILURES) as error:
-                self._database.outage.begin(error)
-            except Exception:  # noqa: BLE001 - whatever it is, waiting jobs must not wait for ever
-                self._log.exception("dispatch.failed")
+            except DatabaseAway:
+                pass  # the outage is logged already
+            except Exception as error:  # noqa: BLE001 - whatever it is, waiting jobs must not wait for ever
+                if queue.is_outage(error):
+                    self._database.outage.begin(error)
+                else:
+                    self._log.exception("dispatch.failed")
             await self._rest(RETRY_DELAY)
 
     def nudge(self) -> None:
@@ -135,8 +139,8 @@ class PgqueuerDispatch:
                 await self._hand_over(wake_up, handle)
             finally:
                 del self._busy[wake_up.account]
-        except UNREACHABLE as error:  # the sweeper brings it back
-            self._database.outage.begin(error)
+        except DatabaseAway:
+            pass  # the sweeper brings it back
         except Exception:  # noqa: BLE001 - as above
             self._log.exception("wake_up.failed", job=wake_up.job_id)
 

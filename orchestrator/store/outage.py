@@ -1,8 +1,67 @@
-"""Outage: the database is away. Said once when it begins and once when it is over, whoever meets it."""
+"""Outage: the database is away. Logged once when it begins and once when it is over.
+
+Only an error of the database itself begins one: no connection, no disk, no lock, no rights. An error that a value
+causes (a text for a number, a number too large, NUL on PostgreSQL, a row that is not there) is a fault of the one job
+or request that brought the value. If such an error counted, one account's odd answer, or one odd request, would take
+the whole service out of the load balancer.
+"""
 
 from __future__ import annotations
 
+import sqlite3
+from typing import Final
+
 import structlog
+from sqlalchemy.exc import DBAPIError, StatementError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from orchestrator.core.errors import DatabaseAway
+
+HINT: Final = "Nothing is sent meanwhile. The service goes on by itself when the database takes changes again."
+_SQLITE: Final = frozenset(
+    {
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_AUTH,
+        sqlite3.SQLITE_NOTADB,
+    }
+)
+"""Primary result codes. The low byte of an extended code is its primary code."""
+_POSTGRESQL: Final = (
+    "08",  # connection
+    "25006",  # read-only transaction: a standby
+    "25P03",  # the session was idle in its transaction for too long: a frozen replica
+    "28",  # authorization: a changed password
+    "3D",  # the database is not there
+    "3F",  # the schema is not there
+    "40",  # deadlock or serialization: the same statement succeeds the next time
+    "42501",  # insufficient privilege
+    "42P01",  # the table is not there: a restore is under way
+    "53",  # resources: disk full, out of memory, too many connections
+    "55P03",  # lock not available in time
+    "57",  # operator intervention: shutdown, start-up, a statement that took too long
+    "58",  # system: input and output
+    "XX001",  # data corrupted
+    "XX002",  # index corrupted
+)
+"""SQLSTATE codes and classes."""
+
+
+class DatabaseFileReplaced(OSError):
+    """The database file or its lock file is not the one that this process has opened: whatever it writes is lost."""
+
+    hint = (
+        "Nothing is sent meanwhile. Stop the service, put the file back or restore a backup, "
+        "and start the service again."
+    )
 
 
 class Outage:
@@ -15,12 +74,39 @@ class Outage:
     def begin(self, error: BaseException) -> None:
         """A call has failed."""
         if self.reason is None:
-            self.reason = str(error.__cause__ or error) or type(error).__name__
-            hint = "Nothing is sent meanwhile. The service goes on by itself when the database takes changes again."
-            self._log.error("database.unreachable", message=self.reason, hint=hint)
+            self.reason = reason_of(error)
+            self._log.error("database.unreachable", message=self.reason, hint=getattr(error, "hint", HINT))
 
     def end(self) -> None:
         """A change is committed."""
         if self.reason is not None:
             self.reason = None
             self._log.warning("database.back")
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the call failed because of the database, and not because of a value in it."""
+    if isinstance(error, OSError | PoolTimeout):
+        return True
+    if not isinstance(error, DBAPIError):
+        return _of_driver(error)
+    return error.connection_invalidated or (error.orig is not None and _of_driver(error.orig))
+
+
+def reason_of(error: BaseException) -> str:
+    """What the database or its driver says, without the statement."""
+    while isinstance(error, DatabaseAway | StatementError) and error.__cause__ is not None:
+        error = error.__cause__
+    return str(error) or type(error).__name__
+
+
+def _of_driver(error: BaseException) -> bool:
+    if isinstance(error, sqlite3.Error):
+        # "no such table" has a code of its own in no version of SQLite: somebody has put an empty file in place.
+        is_empty = str(error).startswith("no such table")
+        return is_empty or getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF in _SQLITE
+    state = getattr(error, "sqlstate", "")
+    if state is None:
+        # The client's own error: the connection is closed or broken, or a value does not fit, which is a ValueError.
+        return not isinstance(error.__cause__, ValueError)
+    return str(state).startswith(_POSTGRESQL)

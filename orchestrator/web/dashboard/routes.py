@@ -22,7 +22,7 @@ from orchestrator.web.dashboard.paged import PAGE_ROWS, pages_of
 from orchestrator.web.principal import Principal, principal
 from orchestrator.web.problem import Refused
 from orchestrator.web.program import Program
-from orchestrator.web.query import Query
+from orchestrator.web.query import Query, refuse_nul
 
 Who = Annotated[Principal, Depends(principal)]
 
@@ -34,7 +34,7 @@ class Dashboard:
         self._program = program
         self._call = program.call
         self._asking = Asking(program)
-        self.routes = APIRouter(include_in_schema=False)
+        self.routes = APIRouter(include_in_schema=False, dependencies=[Depends(refuse_nul)])
         pages: dict[str, Callable[..., Awaitable[Response]]] = {
             "/": self.run_page,
             "/plan": self.plan_page,
