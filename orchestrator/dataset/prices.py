@@ -15,6 +15,7 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.price import Price
 
 _KEYS = {"provider": str, "base_model": str, "usd_per_million_tokens": int | float, "as_of": date, "source": str}
+_OPTIONAL = {"fixed"}
 HINT = "Each [[price]] has provider, base_model, usd_per_million_tokens, as_of (a date) and source."
 
 
@@ -59,7 +60,10 @@ def _faults(entries: object) -> list[str]:
 
 def _faults_of(number: int, entry: dict[str, Any]) -> list[str]:
     wrong = [f"price {number}: {key} is missing or wrong" for key, kind in _KEYS.items() if not _is(entry, key, kind)]
-    return wrong + [f"price {number}: {key} is not known" for key in entry if key not in _KEYS]
+    wrong += [
+        f"price {number}: {key} must be true or false" for key in _OPTIONAL if type(entry.get(key, True)) is not bool
+    ]
+    return wrong + [f"price {number}: {key} is not known" for key in entry if key not in {*_KEYS, *_OPTIONAL}]
 
 
 def _is(entry: dict[str, Any], key: str, kind: Any) -> bool:
@@ -71,4 +75,6 @@ def _is(entry: dict[str, Any], key: str, kind: Any) -> bool:
 
 def _price(entry: dict[str, Any]) -> Price:
     usd = float(entry["usd_per_million_tokens"])
-    return Price(usd_per_million_tokens=usd, as_of=entry["as_of"], source=entry["source"])
+    return Price(
+        usd_per_million_tokens=usd, as_of=entry["as_of"], source=entry["source"], fixed=entry.get("fixed", False)
+    )

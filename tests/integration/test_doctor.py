@@ -18,7 +18,7 @@ FILE = """\
 name = "x"
 dataset = "chats"
 [run.openai]
-base_model = "gpt-4.1-mini-2025-04-14"
+base_model = "sandbox-small"
 [[accounts]]
 name = "acme"
 provider = "openai"
@@ -43,7 +43,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "keys" / "acme").write_text(KEY)
     (tmp_path / "keys" / "acme").chmod(0o600)
     (tmp_path / "prices.toml").write_text(
-        '[[price]]\nprovider = "openai"\nbase_model = "gpt-4.1-mini"\nusd_per_million_tokens = 5\n'
+        '[[price]]\nprovider = "openai"\nbase_model = "sandbox-small"\nusd_per_million_tokens = 5\n'
         'as_of = 2126-01-01\nsource = "x"\n'
     )
     (tmp_path / "accounts.toml").write_text(FILE)

@@ -30,7 +30,7 @@ class Shop:
     """A provider with a base model and a finished one."""
 
     shutdown: date | None = None
-    models: set[str] = field(default_factory=lambda: {MODEL, "gpt-4.1-mini-2025-04-14"})
+    models: set[str] = field(default_factory=lambda: {MODEL, "sandbox-small"})
     away: bool = False
     asked: int = 0
     capabilities: Capabilities = CAPABILITIES[ProviderName.OPENAI]
@@ -119,7 +119,7 @@ async def test_a_provider_that_does_not_answer_says_nothing(days: Days) -> None:
 
 async def test_the_base_models_last_day_is_known_before_the_model_is_made(days: Days) -> None:
     last = TODAY + timedelta(days=52)
-    told = [(ProviderName.OPENAI, RemoteModel(id="gpt-4.1-mini-2025-04-14", shutdown=last))]
+    told = [(ProviderName.OPENAI, RemoteModel(id="sandbox-small", shutdown=last))]
     await note(days.database, RUN.specs, told)
     before = await read_job(days.database, "beta")
     assert (before.retires_on, before.version) == (last, 1)

@@ -107,7 +107,7 @@ def prices(file: AccountsFile, prices_file: Path | None, now: float) -> Iterator
             yield doubtful("prices", f"the price of {what} is not known: the run will be held", fix)
         elif price is None:
             yield fine("prices", f"the price of {what} is not known, which is allowed")
-        elif (age := (today - price.as_of).days) > OLD_PRICE_DAYS:
+        elif not price.fixed and (age := (today - price.as_of).days) > OLD_PRICE_DAYS:
             fix = "Compare it with the provider's page; correct it in a copy, ORCHESTRATOR_PRICES_FILE."
             yield doubtful("prices", f"the price of {what} is from {price.as_of}, {age} days ago", fix)
         else:
