@@ -1,7 +1,8 @@
 """The base models this provider has.
 
-Its own, `sandbox-…`, never retire: examples and tests that must work on any day use them. Those with OpenAI's names have
-the shutdown dates that OpenAI announced (None where none was), for tests of retirement, which set the clock themselves.
+Its own, `sandbox-…`, never retire: examples and tests that must work on any day use them. Those with OpenAI's names
+have the shutdown dates that OpenAI announced (None where none was), for tests of retirement, which set the clock
+themselves.
 """
 
 from __future__ import annotations

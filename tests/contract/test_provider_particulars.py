@@ -166,7 +166,7 @@ async def test_what_is_told_of_a_base_models_last_day(tmp_path: Path) -> None:
     assert await provider.find_model(bench.base_model) == RemoteModel(id=bench.base_model, tunable=True)
     ends = {"fine_tune": 1_790_000_000, "inference": 1_800_000_000}
     azure = model_of(ShownModel(id="m", capabilities={"fine_tune": True}, deprecation=ends))
-    assert azure == RemoteModel(id="m", tunable=True, shutdown=date(2027, 1, 15))
+    assert azure == RemoteModel(id="m", tunable=True, shutdown=date(2027, 1, 15), training_ends=date(2026, 9, 21))
 
 
 async def test_together_does_not_create_what_the_account_may_not_pay(tmp_path: Path) -> None:
