@@ -6,6 +6,7 @@ import os
 import random
 import socket
 from collections.abc import Hashable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from orchestrator.daemon.retention import Retention
 from orchestrator.daemon.scheduler import Scheduler
 from orchestrator.daemon.service import Converge, Service
 from orchestrator.daemon.steps import Pace
+from orchestrator.dataset.retirements import load_retirements
 from orchestrator.dispatch.base import Dispatch
 from orchestrator.dispatch.embedded import EmbeddedDispatch
 
@@ -98,7 +100,13 @@ def _dispatch(app: App, scheduler: Scheduler) -> Dispatch:
 
 def _care_for_what_is_over(app: App, scheduler: Scheduler) -> None:
     """Finished models are looked at once a day; old events are forgotten where that is wished for."""
-    models = Lifetimes(app.database, app.connections.by_name, clock=app.clock, log=app.log)
+    models = Lifetimes(
+        app.database,
+        app.connections.by_name,
+        retirements=partial(load_retirements, app.settings.retirements_file),
+        clock=app.clock,
+        log=app.log,
+    )
     scheduler.every(LIFETIME_SECONDS, "lifetimes", models.look)
     if (keep_days := app.settings.events_keep_days) is not None:
         retention = Retention(app.database, keep_days=keep_days, now=app.clock.now, log=app.log)

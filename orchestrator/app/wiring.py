@@ -87,7 +87,12 @@ class App:
         """What the operator wants now; from here on its accounts can be spoken to."""
         settings = self.settings
         reading = asyncio.to_thread(
-            read_desired, settings.accounts_file, self.datasets, settings.prices_file, self.redact
+            read_desired,
+            settings.accounts_file,
+            self.datasets,
+            self.redact,
+            prices_file=settings.prices_file,
+            retirements_file=settings.retirements_file,
         )
         desired, _ = await asyncio.gather(reading, asyncio.to_thread(self.connections.load))
         self.connections.connect_all(desired.file.accounts, desired.keys)

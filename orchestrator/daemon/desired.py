@@ -17,9 +17,12 @@ from orchestrator.core.job import JobId, RunId, job_id, run_id
 from orchestrator.core.moderation import Moderation
 from orchestrator.core.plan import SILENCE, Heard, Known, Plan, make_plan
 from orchestrator.core.price import Quote, by_price_file
+from orchestrator.core.retirement import Retirement
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.spec import TrainingSpec
 from orchestrator.dataset.apart import building
 from orchestrator.dataset.prices import load_prices
+from orchestrator.dataset.retirements import Retirements, load_retirements
 from orchestrator.dataset.rules import Rules
 from orchestrator.sources.accounts import AccountsFile, read_accounts
 from orchestrator.sources.secrets import follow, resolve_all
@@ -29,6 +32,8 @@ from orchestrator.sources.targets import references
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
     """Everything a plan is made of. `prices` is what one job costs at each provider, by the price file.
+
+    `retirements` is what was published of each provider's base model, for those of which something was.
 
     `secrets` is what webhooks and alerts need, by the references of the file.
     """
@@ -40,6 +45,7 @@ class Desired:
     findings: Sequence[Finding]
     counts: Mapping[str, int]
     prices: Mapping[ProviderName, Quote]
+    retirements: Mapping[ProviderName, Retirement]
 
     @property
     def warnings(self) -> list[str]:
@@ -76,7 +82,14 @@ class Desired:
         )
 
 
-def read_desired(accounts_file: Path, datasets: Path, prices_file: Path | None, redact: Redactor) -> Desired:
+def read_desired(
+    accounts_file: Path,
+    datasets: Path,
+    redact: Redactor,
+    *,
+    prices_file: Path | None = None,
+    retirements_file: Path | None = None,
+) -> Desired:
     """Read everything; slow for large chats, so call it from a thread.
 
     Raises ConfigError or DatasetError with every fault. The canonical JSONL is written into `datasets`.
@@ -85,7 +98,7 @@ def read_desired(accounts_file: Path, datasets: Path, prices_file: Path | None, 
     with building(file.dataset, datasets, rules_of(file)) as result:  # a second, in which the keys are read
         keys = resolve_all(file.accounts, base=file.folder, redact=redact)
         secrets = follow(list(references(file.accounts, file.targets)), base=file.folder, redact=redact)
-        prices = load_prices(prices_file)
+        prices, retirements = load_prices(prices_file), load_retirements(retirements_file)
         built = result()
     return Desired(
         file=file,
@@ -100,7 +113,14 @@ def read_desired(accounts_file: Path, datasets: Path, prices_file: Path | None, 
             )
             for provider, spec in file.specs.items()
         },
+        retirements=published(retirements, file.specs),
     )
+
+
+def published(retirements: Retirements, specs: Mapping[ProviderName, TrainingSpec]) -> dict[ProviderName, Retirement]:
+    """What was published of the end of each provider's base model, for those of which something was."""
+    found = {provider: retirements.find(provider, spec.base_model) for provider, spec in specs.items()}
+    return {provider: retirement for provider, retirement in found.items() if retirement}
 
 
 def rules_of(file: AccountsFile) -> Rules:

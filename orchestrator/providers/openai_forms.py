@@ -44,10 +44,18 @@ def _method(spec: TrainingSpec, dialect: Dialect) -> dict[str, Any]:
 
 
 def model_of(model: ShownModel) -> RemoteModel:
-    """A base model as the server shows it. OpenAI names its last day, Azure a time and whether it can be tuned."""
-    day, ending = model.shutdown_date, (model.deprecation or {}).get("inference")
-    shutdown = date.fromisoformat(day) if day else datetime.fromtimestamp(ending, UTC).date() if ending else None
-    return RemoteModel(id=model.id, tunable=(model.capabilities or {}).get("fine_tune"), shutdown=shutdown)
+    """A base model as the server shows it. OpenAI names its last day, Azure two times and whether it can be tuned."""
+    ends = model.deprecation or {}
+    return RemoteModel(
+        id=model.id,
+        tunable=(model.capabilities or {}).get("fine_tune"),
+        shutdown=date.fromisoformat(model.shutdown_date) if model.shutdown_date else _day(ends.get("inference")),
+        training_ends=_day(ends.get("fine_tune")),
+    )
+
+
+def _day(seconds: float | None) -> date | None:
+    return datetime.fromtimestamp(seconds, UTC).date() if seconds else None
 
 
 def file_of(file: ShownFile) -> RemoteFile:

@@ -53,6 +53,9 @@ class Settings(BaseSettings):
         description="how long the history of ended jobs is kept, but for each job's last line; –: forever",
     )
     prices_file: Path | None = Field(default=None, description="training prices, instead of those that come along")
+    retirements_file: Path | None = Field(
+        default=None, description="when base models end, instead of the dates that come along"
+    )
 
     @classmethod
     def settings_customise_sources(

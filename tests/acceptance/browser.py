@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from clock import todays_environ
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, Response, async_playwright, expect
 
 expect.set_options(timeout=20_000)  # polls come every 2 seconds, and the machine may be busy
@@ -32,7 +33,7 @@ async def chromium() -> AsyncIterator[Browser]:
         if not Path(path).exists():  # noqa: ASYNC240 - nothing else runs yet
             pytest.skip("no Chromium: install your system's, or run `.venv/bin/playwright install chromium`")
         flags = [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else FLAGS
-        browser = await playwright.chromium.launch(executable_path=path, args=flags)
+        browser = await playwright.chromium.launch(executable_path=path, args=flags, env={**todays_environ()})
         yield browser
         await browser.close()
 

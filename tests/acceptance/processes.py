@@ -20,7 +20,7 @@ import httpx2
 T = TypeVar("T")
 PROGRAM = (sys.executable, "-m", "orchestrator")
 CHATS = Path(__file__).resolve().parents[2] / "chats"
-MODEL = "gpt-4.1-mini-2025-04-14"
+MODEL = "sandbox-small"
 QUICK = {
     "ORCHESTRATOR_POLL_MIN_SECONDS": "0.1",
     "ORCHESTRATOR_POLL_MAX_SECONDS": "0.3",

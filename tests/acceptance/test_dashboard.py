@@ -114,10 +114,10 @@ async def test_a_model_id_is_copied(dashboard: Dashboard, watched: Watched, clip
     button = page.get_by_role("button", name="Copy model id of acme-eu")
     await button.click()
     await expect(button).to_have_text("Copied")
-    await expect(page.locator("#said")).to_have_text(re.compile("^Copied ft:gpt-4.1-mini"))
+    await expect(page.locator("#said")).to_have_text(re.compile("^Copied ft:sandbox-small"))
     await page.locator("#q").focus()
     await page.keyboard.press("Control+V")
-    await expect(page.locator("#q")).to_have_value("ft:gpt-4.1-mini-2025-04-14:acme-eu:support:CZk4QpX1")
+    await expect(page.locator("#q")).to_have_value("ft:sandbox-small:acme-eu:support:CZk4QpX1")
 
 
 async def test_every_page_is_reached_and_accessible_by_day_and_by_night(

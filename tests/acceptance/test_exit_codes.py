@@ -14,7 +14,7 @@ FAULTY = f"""\
 name = "acceptance"
 datset = "chats"
 [run.openai]
-base_model = "gpt-4.1-mini-2025-04-14"
+base_model = "sandbox-small"
 n_epoch = 3
 [[accounts]]
 name = "literal"

@@ -35,9 +35,9 @@ TROUBLE = (
     Fault("slow", rate=0.2, seconds=0.1),
 )
 BLOCKS = {
-    "openai": ("gpt-4.1-mini-2025-04-14", "/v1", "n_epochs = 3"),
-    "openai-compatible": ("gpt-4.1-nano-2025-04-14", "/v1", "n_epochs = 3"),
-    "azure": ("gpt-4.1-mini-2025-04-14", "/openai/v1", 'n_epochs = 3\ntraining_type = "Developer"'),
+    "openai": ("sandbox-small", "/v1", "n_epochs = 3"),
+    "openai-compatible": ("sandbox-small", "/v1", "n_epochs = 3"),
+    "azure": ("sandbox-small", "/openai/v1", 'n_epochs = 3\ntraining_type = "Developer"'),
     "nebius": ("meta-llama/Llama-3.1-8B-Instruct", "/v1", "learning_rate = 1e-5\nlora_rank = 8"),
     "together": (TOGETHER_MODELS[0], "/v1", "n_epochs = 3\nlearning_rate = 1e-5"),
     "fireworks": (FIREWORKS_MODELS[0], "/v1", "n_epochs = 3\nlora_rank = 8"),

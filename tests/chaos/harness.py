@@ -254,7 +254,7 @@ class Chaos:
         (self._folder / "accounts.toml").write_text(
             f'[run]\nname = "chaos"\nseed = {self._runs}\ndataset = "{ROOT / "chats"}"\n'
             f'moderation_waived = "sample chats"\n\n'
-            f'[run.openai]\nbase_model = "gpt-4.1-mini-2025-04-14"\nn_epochs = 3\n\n{entries}'
+            f'[run.openai]\nbase_model = "sandbox-small"\nn_epochs = 3\n\n{entries}'
         )
 
     def _admin(self, what: str, body: bytes | None = None) -> Any:

@@ -29,7 +29,7 @@ from orchestrator.store.database import Database
 from orchestrator.store.tables import jobs as table
 
 now = SystemClock().now
-SPEC = TrainingSpec(base_model="gpt-4.1-mini-2025-04-14", n_epochs=3)
+SPEC = TrainingSpec(base_model="sandbox-small", n_epochs=3)
 DATASET = Dataset(training=Part(path=Path("d.jsonl"), sha256="a" * 64, bytes=1, examples=1, tokens=1))
 SILENCE = 1.0  # seconds after which a silent replica counts as dead
 Step = Callable[[Job], Awaitable[Outcome | None]]

@@ -166,7 +166,7 @@ class OpenAIBench(Bench):
 
     name = ProviderName.OPENAI
     base_url = "http://localhost/v1"
-    base_model = "gpt-4.1-mini-2025-04-14"
+    base_model = "sandbox-small"
 
     def application(self) -> ASGIApp:
         settings = SandboxSettings(file_seconds=5, validating_seconds=1, queue_seconds=1, training_seconds=60)

@@ -31,7 +31,7 @@ NAMES = ("acme", "beta", "gamma")
 PART_BYTES = 50_000
 CONTENT = Random(1).randbytes(1_950_000)
 COUNT = 39
-SPEC = TrainingSpec(base_model="gpt-4.1-mini-2025-04-14")
+SPEC = TrainingSpec(base_model="sandbox-small")
 
 
 class LargeBench(SmallBench):

@@ -121,7 +121,7 @@ class Azure(Translator):
         return error | ({"code": "invalidPayload", "message": said} if early else {})
 
 
-MODELS = {"meta-llama/Llama-3.1-8B-Instruct": "gpt-4.1-nano-2025-04-14"}
+MODELS = {"meta-llama/Llama-3.1-8B-Instruct": "sandbox-small"}
 OPTIONS = {"model", "training_file", "validation_file", "suffix", "seed", "method", "hyperparameters", "tags"}
 HYPERPARAMETERS = {"n_epochs", "batch_size", "learning_rate", "lora", "lora_r", "lora_alpha", "context_length"}
 

@@ -193,7 +193,7 @@ class Stage:
         sent = await post(
             "http://sandbox/v1/files", data={"purpose": "fine-tune"}, files={"file": ("a.jsonl", LINES.encode())}
         )
-        order = {"model": "gpt-4.1-mini-2025-04-14", "training_file": sent.json()["id"]}
+        order = {"model": "sandbox-small", "training_file": sent.json()["id"]}
         return str((await post("http://sandbox/v1/fine_tuning/jobs", json=order)).json()["id"])
 
     async def _fill(self, connection: AsyncConnection) -> None:

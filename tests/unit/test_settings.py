@@ -51,6 +51,7 @@ def test_every_name_arrives() -> None:
         "MODERATION_TOKENS_PER_MINUTE": "500",
         "EVENTS_KEEP_DAYS": "30",
         "PRICES_FILE": "prices.toml",
+        "RETIREMENTS_FILE": "retirements.toml",
     }
     assert set(given) == {name.upper() for name in Settings.model_fields}
     settings = load_settings({f"ORCHESTRATOR_{name}": value for name, value in given.items()})
@@ -71,6 +72,7 @@ def test_every_name_arrives() -> None:
         "moderation_tokens_per_minute": 500,
         "events_keep_days": 30.0,
         "prices_file": "prices.toml",
+        "retirements_file": "retirements.toml",
     }
 
 

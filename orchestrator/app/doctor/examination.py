@@ -55,6 +55,7 @@ async def _accounts(
         inputs.secrets(file, redact),
         inputs.chats(file),
         inputs.prices(file, settings.prices_file, clock.now()),
+        inputs.retirements(file, settings.retirements_file, clock.now()),
     ):
         for diagnosis in looked:
             yield diagnosis

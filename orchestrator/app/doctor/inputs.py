@@ -1,4 +1,4 @@
-"""Inputs: what the operator wrote: accounts file, keys, chats, prices. Looked at without asking anyone."""
+"""Inputs: what the operator wrote: accounts file, keys, chats, prices, dates. Looked at without asking anyone."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from pathlib import Path
 from orchestrator.app.doctor.diagnosis import Diagnosis, doubtful, faults, fine, wrong
 from orchestrator.core.account import Account
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.retirement import WARN_DAYS, complete, untunable_holds, warnings
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.daemon.desired import published
 from orchestrator.dataset.files import sources
 from orchestrator.dataset.prices import load_prices
+from orchestrator.dataset.retirements import load_retirements
 from orchestrator.sources.accounts import AccountsFile
 from orchestrator.sources.secrets import follow, split
 from orchestrator.sources.targets import references
@@ -107,8 +110,27 @@ def prices(file: AccountsFile, prices_file: Path | None, now: float) -> Iterator
             yield doubtful("prices", f"the price of {what} is not known: the run will be held", fix)
         elif price is None:
             yield fine("prices", f"the price of {what} is not known, which is allowed")
-        elif (age := (today - price.as_of).days) > OLD_PRICE_DAYS:
+        elif not price.fixed and (age := (today - price.as_of).days) > OLD_PRICE_DAYS:
             fix = "Compare it with the provider's page; correct it in a copy, ORCHESTRATOR_PRICES_FILE."
             yield doubtful("prices", f"the price of {what} is from {price.as_of}, {age} days ago", fix)
         else:
             yield fine("prices", f"the price of {what} is from {price.as_of}")
+
+
+def retirements(file: AccountsFile, retirements_file: Path | None, now: float) -> Iterator[Diagnosis]:
+    """Whether a base model's end was published. What the provider itself says, `plan` asks."""
+    try:
+        known = published(load_retirements(retirements_file), file.specs)
+    except ConfigError as error:
+        yield from faults("retirements", error)
+        return
+    doubts = 0
+    for provider, model in complete([], {name: spec.base_model for name, spec in file.specs.items()}, known):
+        told = [(provider, model)]
+        lines = [hold.reason for hold in untunable_holds(told, now).values()] + warnings(told, now)
+        doubts += len(lines)
+        for line in lines:
+            what = f"{line} ({known[provider].source}; as of {known[provider].as_of})"
+            yield doubtful("retirements", what, "Choose a base model that stays, or another provider.")
+    if not doubts:
+        yield fine("retirements", f"no end of a base model within {WARN_DAYS} days is known")
