@@ -16,6 +16,7 @@ from orchestrator.core.watch import NOBODY
 from orchestrator.core.webhook import Webhook
 from orchestrator.providers.base import Connect, Connection
 from orchestrator.providers.measured import measured
+from orchestrator.providers.redaction import redacted
 from orchestrator.sources.secrets import resolve
 
 if TYPE_CHECKING:
@@ -129,5 +130,5 @@ class Connections:
         return reader(self._http)
 
     def _connected(self, account: Account, key: Secret) -> Connection:
-        provider = self._dialects[account.provider](account, key)
+        provider = redacted(self._dialects[account.provider](account, key), self._redact)
         return Connection(account, key.fingerprint, measured(provider, account.provider, self.watch, self._clock))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from orchestrator.core.account import Account
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.secret import MIN_KEY_LENGTH, Redactor, Secret
 from orchestrator.sources.command import output_of
 
 SIZE_LIMIT = 16 * 1024  # bytes; no provider's key comes near it
@@ -193,6 +193,8 @@ def _checked(raw: bytes) -> str:
         raise ValueError("holds several lines; leave only the key")
     if not re.fullmatch(r"[!-~]+", value):
         raise ValueError("holds spaces or characters that no key has; leave only the key")
+    if len(value) < MIN_KEY_LENGTH:
+        raise ValueError(f"holds fewer than {MIN_KEY_LENGTH} characters, which is no key; put the whole key there")
     return value
 
 

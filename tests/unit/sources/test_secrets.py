@@ -88,6 +88,7 @@ def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path) -> None:
         (f"{KEY}\x00", "holds spaces or characters"),
         (f"“{KEY}”", "holds spaces or characters"),
         ("canary" * 3000, "holds more than 16 KiB"),
+        ("seven-7", "holds fewer than 8 characters"),
     ],
 )
 def test_what_cannot_be_a_key_is_refused(tmp_path: Path, content: str, expected: str) -> None:
