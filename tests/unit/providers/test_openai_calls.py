@@ -79,7 +79,7 @@ async def test_of_a_long_message_only_the_beginning_is_read_and_no_half_of_a_key
     account = Account(name="one", provider=provider, api_key="env:KEY")
     for place in (MESSAGE_LIMIT - 25, MESSAGE_LIMIT - 15, 5_000_000):
         error = {"error": {"message": "x" * place + key + "y" * 1000}}
-        transport = httpx2.MockTransport(lambda _, error=error: httpx2.Response(400, json=error))  # type: ignore[misc]
+        transport = httpx2.MockTransport(lambda _, error=error: httpx2.Response(400, json=error))
         connect = {ProviderName.OPENAI: connector, ProviderName.TOGETHER: together.connector}[provider]
         with pytest.raises(ProviderError) as caught:
             await connect(httpx2.AsyncClient(transport=transport), redact)(account, Secret(key)).get_job("ftjob-1")
