@@ -17,7 +17,7 @@ from orchestrator.core.webhook import Webhook
 from orchestrator.providers.base import Connect, Connection
 from orchestrator.providers.measured import measured
 from orchestrator.providers.redaction import redacted
-from orchestrator.sources.secrets import resolve
+from orchestrator.sources.secrets import key_variables, resolve
 
 if TYPE_CHECKING:
     from orchestrator.providers.openai_webhooks import Read as ReadWebhook
@@ -83,7 +83,8 @@ class Connections:
 
     def _key_now(self, account: Account) -> Secret | None:
         try:
-            return resolve(account.api_key, base=self._folder, redact=self._redact)
+            hidden = key_variables(known.api_key for known in self.listed().values())
+            return resolve(account.api_key, base=self._folder, redact=self._redact, hidden=hidden)
         except ConfigError:
             return None
 
