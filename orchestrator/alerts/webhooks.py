@@ -46,7 +46,7 @@ class WebhookSender:
         except TimeoutError:
             return f"no answer within {ATTEMPT_SECONDS:g} seconds"
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-            return told(self._redact(f"{type(error).__name__}: {error}"))
+            return told(self._redact.cut(f"{type(error).__name__}: {error}", LOOKED_AT // 2))
 
     async def _post(self, content: bytes, headers: dict[str, str]) -> str | None:
         async with self._http.stream("POST", self._address, content=content, headers=headers) as response:
@@ -59,4 +59,6 @@ class WebhookSender:
                 body += part
                 if len(body) >= LOOKED_AT:
                     break
-        return told(self._redact(f"{response.status_code}: {body[:LOOKED_AT].decode(errors='replace')}"))
+        return told(
+            self._redact.cut(f"{response.status_code}: {body[:LOOKED_AT].decode(errors='replace')}", LOOKED_AT // 2)
+        )

@@ -16,7 +16,8 @@ from orchestrator.core.watch import NOBODY
 from orchestrator.core.webhook import Webhook
 from orchestrator.providers.base import Connect, Connection
 from orchestrator.providers.measured import measured
-from orchestrator.sources.secrets import resolve
+from orchestrator.providers.redaction import redacted
+from orchestrator.sources.secrets import key_variables, resolve
 
 if TYPE_CHECKING:
     from orchestrator.providers.openai_webhooks import Read as ReadWebhook
@@ -82,7 +83,8 @@ class Connections:
 
     def _key_now(self, account: Account) -> Secret | None:
         try:
-            return resolve(account.api_key, base=self._folder, redact=self._redact)
+            hidden = key_variables(known.api_key for known in self.listed().values())
+            return resolve(account.api_key, base=self._folder, redact=self._redact, hidden=hidden)
         except ConfigError:
             return None
 
@@ -129,5 +131,5 @@ class Connections:
         return reader(self._http)
 
     def _connected(self, account: Account, key: Secret) -> Connection:
-        provider = self._dialects[account.provider](account, key)
+        provider = redacted(self._dialects[account.provider](account, key), self._redact)
         return Connection(account, key.fingerprint, measured(provider, account.provider, self.watch, self._clock))

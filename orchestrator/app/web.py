@@ -132,4 +132,4 @@ def hide_tokens(settings: Settings, redact: Redactor) -> None:
     """Let no log line show the tokens that the settings hand in."""
     for secret in (settings.token, settings.read_token):
         if secret is not None:
-            redact.add(Secret(secret.get_secret_value()))
+            redact.add(Secret(secret.get_secret_value()), parts=False)  # people choose them: "orchestrator-…"

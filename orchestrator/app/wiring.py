@@ -102,7 +102,9 @@ class App:
     async def read_accounts(self) -> tuple[AccountsFile, dict[str, str]]:
         """The accounts file and the fingerprints of its keys, without the chats; its accounts can be spoken to."""
         file = await asyncio.to_thread(read_accounts, self.settings.accounts_file)
-        keys = await asyncio.to_thread(resolve_all, file.accounts, base=file.folder, redact=self.redact)
+        keys = await asyncio.to_thread(
+            resolve_all, file.accounts, base=file.folder, redact=self.redact, hidden=file.key_variables
+        )
         self.connections.connect_all(file.accounts, keys)
         return file, {name: key.fingerprint for name, key in keys.items()}
 

@@ -12,6 +12,7 @@ from orchestrator.cli import progress
 from orchestrator.cli.render import print_status, state_of, trouble
 from orchestrator.cli.session import DONE, FAILED
 from orchestrator.core.lifecycle import AT_PROVIDER, State
+from orchestrator.core.printable import printable
 from orchestrator.status import JobView, Status
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ async def _lines(app: App, enough: Enough, stopping: asyncio.Event) -> Status:
 
     def tell(status: Status) -> None:
         for job in status.jobs:
-            line = " ".join(filter(None, (job.account, state_of(job), job.fine_tuned_model, trouble(job.error))))
+            parts = (job.account, state_of(job), job.fine_tuned_model, trouble(job.error))
+            line = printable(" ".join(filter(None, parts)))
             if seen.get(job.account) != line:
                 seen[job.account] = line
                 sys.stdout.write(line + "\n")

@@ -10,6 +10,7 @@ from typing import Any
 from orchestrator.core.errors import Failure
 from orchestrator.core.finding import Finding
 from orchestrator.core.plan import Plan
+from orchestrator.core.printable import printable, printable_json
 from orchestrator.status import JobView, Status
 
 MOST_DRAWN = 200
@@ -18,14 +19,14 @@ COLUMNS = ("account", "provider", "state", "progress", "latest event", "fine-tun
 
 def print_json(value: Any) -> None:
     """For machines."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(printable_json(json.dumps(value, indent=2, ensure_ascii=False)) + "\n")
 
 
 def finding_line(finding: Finding) -> str:
     """A finding in one line: where, what, what to do."""
     where = f"{finding.file}:{finding.line}" if finding.line else finding.file
     at = f" at {finding.path}" if finding.path else ""
-    return f"{where}: {finding.severity} [{finding.code}]{at}: {finding.message}. {finding.hint}"
+    return printable(f"{where}: {finding.severity} [{finding.code}]{at}: {finding.message}. {finding.hint}")
 
 
 def state_of(job: JobView) -> str:
@@ -51,16 +52,17 @@ def print_status(status: Status) -> None:
 
 
 def cells(job: JobView) -> tuple[str, ...]:
-    """What stands in the columns of an account's line."""
+    """What stands in the columns of an account's line, fit for a terminal."""
     progress = "" if job.progress is None else f"{job.progress:.0%}"
     model, latest = job.fine_tuned_model or "", job.latest_event or ""
     what_to_do = trouble(job.error) or job.serving_hint or ""
-    return job.account, job.provider, state_of(job), progress, latest, model, what_to_do
+    row = (job.account, job.provider, state_of(job), progress, latest, model, what_to_do)
+    return tuple(map(printable, row))
 
 
 def title(status: Status) -> str | None:
     """Which run it is."""
-    return f"{status.run.name} · run {status.run.id}" if status.run else None
+    return printable(f"{status.run.name} · run {status.run.id}") if status.run else None
 
 
 def counts(status: Status) -> str:
@@ -69,8 +71,8 @@ def counts(status: Status) -> str:
 
 
 def trouble(error: Failure | None) -> str:
-    """An error as one line."""
-    return f"{error.kind}: {error.message.removesuffix('.')}. {error.hint}" if error else ""
+    """An error as one line, fit for a terminal."""
+    return printable(f"{error.kind}: {error.message.removesuffix('.')}. {error.hint}") if error else ""
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 import typer
 
 from orchestrator.core.errors import ConfigError, DatabaseBusy, DatasetError, OrchestratorError
+from orchestrator.core.printable import printable
 from orchestrator.core.secret import Redactor
 
 if TYPE_CHECKING:
@@ -81,10 +82,10 @@ def errors_explained(redact: Redactor) -> Iterator[None]:
 
 
 def explain(error: OrchestratorError) -> str:
-    """The message for a person: what, every place, what next."""
-    lines = [f"error: {error.message}"]
+    """The message for a person: what, every place, what next. Each is one line, whatever a file or provider says."""
+    lines = [f"error: {printable(error.message)}"]
     if isinstance(error, ConfigError):
-        lines += [f"  {problem}" for problem in error.problems]
+        lines += [f"  {printable(problem)}" for problem in error.problems]
     if isinstance(error, DatasetError):
         from orchestrator.cli.render import finding_line
 
@@ -92,7 +93,7 @@ def explain(error: OrchestratorError) -> str:
         if (more := len(error.findings) - LISTED) > 0:
             lines.append(f"  and {more:,} more: `orchestrator check` lists them all")
     if error.hint:
-        lines.append(f"hint: {error.hint}")
+        lines.append(f"hint: {printable(error.hint)}")
     return "\n".join(lines)
 
 

@@ -13,6 +13,7 @@ from orchestrator.cli.render import plan_json, print_json, print_status, trouble
 from orchestrator.cli.session import DONE, FAILED
 from orchestrator.core.errors import Failure
 from orchestrator.core.plan import Step
+from orchestrator.core.printable import printable
 
 if TYPE_CHECKING:
     from orchestrator.app import App
@@ -30,9 +31,9 @@ async def plan(app: App, *, as_json: bool) -> int:
 
         tables.console().print(tables.plan_table(plan))
         for finding in desired.findings:
-            sys.stdout.write(f"{finding.file}: {finding.message}\n")
+            sys.stdout.write(printable(f"{finding.file}: {finding.message}") + "\n")
         for warning in plan.warnings:
-            sys.stdout.write(f"warning: {warning}\n")
+            sys.stdout.write(f"warning: {printable(warning)}\n")
         for hold in plan.holds:
             sys.stdout.write(f"the run would be held: {trouble(hold.failure)}\n")
     return FAILED if plan.holds or plan.count(Step.HELD) else DONE
@@ -56,7 +57,7 @@ async def status(app: App, *, as_json: bool, watch: bool) -> int:
         for hold in seen.run.holds:
             sys.stdout.write(f"the run is held: {trouble(hold)}\n")
         for warning in seen.run.warnings:
-            sys.stdout.write(f"warning: {warning}\n")
+            sys.stdout.write(f"warning: {printable(warning)}\n")
         print_status(seen)
     return DONE
 

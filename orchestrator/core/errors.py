@@ -32,12 +32,13 @@ OrchestratorError              the message says what and where; `.hint` says the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from orchestrator.core.finding import Finding
+    from orchestrator.core.secret import Redactor
 
 MESSAGE_LIMIT = 500  # characters of a provider's text that are kept
 
@@ -234,7 +235,7 @@ class Failure:
         """The lasting part of an error."""
         return cls(error.kind, error.message, error.hint, getattr(error, "request_id", None))
 
-    def cleaned(self, redact: Callable[[str], str]) -> Failure:
+    def cleaned(self, redact: Redactor) -> Failure:
         """The same without keys, cut, and fit for a database: a provider may put anything into its texts."""
-        storable = redact(self.message).encode(errors="replace").decode().replace("\0", "")
-        return replace(self, message=storable[:MESSAGE_LIMIT])
+        message = redact.cut(self.message, MESSAGE_LIMIT)
+        return replace(self, message=message.encode(errors="replace").decode().replace("\0", ""))

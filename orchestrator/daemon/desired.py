@@ -96,8 +96,10 @@ def read_desired(
     """
     file = read_accounts(accounts_file)
     with building(file.dataset, datasets, rules_of(file)) as result:  # a second, in which the keys are read
-        keys = resolve_all(file.accounts, base=file.folder, redact=redact)
-        secrets = follow(list(references(file.accounts, file.targets)), base=file.folder, redact=redact)
+        hidden = file.key_variables
+        keys = resolve_all(file.accounts, base=file.folder, redact=redact, hidden=hidden)
+        wanted = list(references(file.accounts, file.targets))
+        secrets = follow(wanted, base=file.folder, redact=redact, hidden=hidden)
         prices, retirements = load_prices(prices_file), load_retirements(retirements_file)
         built = result()
     return Desired(

@@ -33,6 +33,7 @@ from orchestrator.core.job import Job, JobId
 from orchestrator.core.lifecycle import AT_PROVIDER, ENDS, Event, State
 from orchestrator.core.plan import over_budget
 from orchestrator.core.retry import GiveUp, HoldAccount, RetryAt, backoff, decide
+from orchestrator.core.secret import Redactor
 from orchestrator.core.watch import NOBODY, Watch
 from orchestrator.daemon.files import Files, sending_seconds
 from orchestrator.daemon.journal import tell, tell_model
@@ -67,7 +68,7 @@ class Reconciler:
         *,
         load: Load,
         identify: Identify,
-        redact: Callable[[str], str],
+        redact: Redactor,
         clock: Clock,
         jitter: Callable[[], float],
         pace: Pace,

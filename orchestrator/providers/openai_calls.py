@@ -18,7 +18,7 @@ import msgspec
 import openai
 
 from orchestrator.core.account import Account
-from orchestrator.core.errors import ProviderError, ProviderUnavailable, UnknownOutcome
+from orchestrator.core.errors import MESSAGE_LIMIT, ProviderError, ProviderUnavailable, UnknownOutcome
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.answers import UNREADABLE, Decoded, MalformedAnswer, Page, decode_answer
 from orchestrator.providers.base import Deadline
@@ -161,7 +161,7 @@ class Calls:
             cause = error.__cause__ if isinstance(error, openai.APIError) and error.__cause__ else error
             text = f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
             return ProviderUnavailable(
-                self._redact(f"no answer from the provider ({text})"), account=self._account.name
+                self._redact.cut(f"no answer from the provider ({text})", MESSAGE_LIMIT), account=self._account.name
             )
         return self._refusal(error.status_code, error.response.headers, error.body)
 
@@ -177,7 +177,9 @@ class Calls:
         }
         message = f"{status} {code}" if code else str(status)
         said = told.get("message") or f"Error code: {status}"
-        return error_class(status, code, self._codes)(self._redact(f"{message}: {said}"), **details)
+        return error_class(status, code, self._codes)(
+            self._redact.cut(f"{message}: {said}", MESSAGE_LIMIT), **details
+        )
 
 
 def _error_in(content: bytes) -> object:

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import httpx2
 import msgspec
 
-from orchestrator.core.errors import ProviderError, ProviderUnavailable, UnknownOutcome
+from orchestrator.core.errors import MESSAGE_LIMIT, ProviderError, ProviderUnavailable, UnknownOutcome
 from orchestrator.core.loopback import is_loopback
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.answers import UNREADABLE, Decoded, Item, MalformedAnswer, Page, decode_answer
@@ -138,7 +138,9 @@ class Rest:
             return ProviderUnavailable(str(error), account=self._account)
         if not isinstance(error, Refusal):
             text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            return ProviderUnavailable(self._redact(f"no answer from the provider ({text})"), account=self._account)
+            return ProviderUnavailable(
+                self._redact.cut(f"no answer from the provider ({text})", MESSAGE_LIMIT), account=self._account
+            )
         code, said = _explain(error.body())
         details: Details = {
             "account": self._account,
@@ -147,7 +149,7 @@ class Rest:
             "retry_after": retry_after(error.headers),
         }
         message = ": ".join(filter(None, (f"{error.status} {code or ''}".strip(), said)))
-        return error_class(error.status, code, self._codes)(self._redact(message), **details)
+        return error_class(error.status, code, self._codes)(self._redact.cut(message, MESSAGE_LIMIT), **details)
 
 
 def _explain(body: Any) -> tuple[str | None, str]:

@@ -12,6 +12,7 @@ from sqlalchemy import Column, Connection, MetaData, String, Table, insert, insp
 from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.core.errors import ConfigError, DatabaseAway
+from orchestrator.settings import database_label
 from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.engine import make_engine
 from orchestrator.store.outage import Outage, is_outage, reason_of
@@ -47,7 +48,7 @@ class Database:
             _refuse_newer(revision)
             return None if revision == newest_revision() else await self._upgrade()
         except (DatabaseAway, SQLAlchemyError, OSError) as error:
-            place = make_url(self._url).render_as_string(hide_password=True)
+            place = database_label(self._url)
             raise ConfigError(
                 f"the database {place} cannot be opened: {reason_of(error)}",
                 hint="Check ORCHESTRATOR_DATABASE_URL or ORCHESTRATOR_DATA_DIR, and that it may be written.",

@@ -49,6 +49,7 @@ from orchestrator.core.job import Job
 from orchestrator.core.lifecycle import ENDS, State
 from orchestrator.core.plan import Plan, PlanLine, Step
 from orchestrator.core.remote import FileStatus, JobStatus
+from orchestrator.core.secret import Redactor
 from orchestrator.daemon.reconciler import Reconciler
 from orchestrator.daemon.steps import PATIENCE_404, Pace
 from orchestrator.providers.base import Connection, JobOrder
@@ -110,7 +111,7 @@ class ExactlyOnce(RuleBasedStateMachine):
             {ACCOUNT.name: Connection(ACCOUNT, "12345678", WorldProvider(self.world))},
             load=self.memory.load,
             identify=identify,
-            redact=str,
+            redact=Redactor(),
             clock=self.clock,
             jitter=lambda: 0.5,
             pace=PACE,

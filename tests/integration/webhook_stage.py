@@ -121,7 +121,7 @@ class Stage:
             connections,
             load=loading(self.database),
             identify=_identify,
-            redact=str,
+            redact=Redactor(),
             clock=self.clock,
             jitter=lambda: 0.5,
             pace=PACE,

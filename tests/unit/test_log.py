@@ -219,3 +219,11 @@ def test_what_the_context_holds_is_on_the_line(configure: Configure) -> None:
     with structlog.contextvars.bound_contextvars(run="r1"):
         structlog.get_logger().info("hello")
     assert lines(stream)[0]["run"] == "r1"
+
+
+def test_a_text_of_any_length_costs_no_more_than_its_beginning(configure: Configure) -> None:
+    stream = configure()
+    structlog.get_logger().info("hello", text="x" * (log.TEXT_LIMIT - 5) + KEY + "x" * 3_000_000)
+    assert KEY[:5] not in stream.getvalue()
+    assert len(stream.getvalue()) < log.TEXT_LIMIT + 500
+    assert lines(stream)[0]["text"].endswith(f" … (cut: {log.TEXT_LIMIT - 5 + len(KEY) + 3_000_000:,} characters)")

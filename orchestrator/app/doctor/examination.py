@@ -47,7 +47,9 @@ async def _accounts(
         for diagnosis in faults("accounts file", error):
             yield diagnosis
         return
-    found = await asyncio.to_thread(resolve_each, file.accounts, base=file.folder, redact=redact)
+    found = await asyncio.to_thread(
+        resolve_each, file.accounts, base=file.folder, redact=redact, hidden=file.key_variables
+    )
     for looked in (
         inputs.accounts_file(file),
         machine.needs(file),

@@ -71,7 +71,7 @@ def secrets(file: AccountsFile, redact: Redactor) -> Iterator[Diagnosis]:
     """Whether webhooks and alerts have their secrets."""
     wanted = list(references(file.accounts, file.targets))
     try:
-        follow(wanted, base=file.folder, redact=redact)
+        follow(wanted, base=file.folder, redact=redact, hidden=file.key_variables)
     except ConfigError as error:
         yield from faults("webhooks", error)
     else:
