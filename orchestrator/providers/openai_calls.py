@@ -24,6 +24,7 @@ from orchestrator.providers.base import Deadline
 from orchestrator.providers.failures import Codes, Details, error_class, retry_after
 from orchestrator.providers.openai_answers import Page, Shown
 from orchestrator.providers.transport import Answer, DeadlinePassed, Read, encoded, sending_before
+from orchestrator.providers.transport_errors import unanswered
 
 CALL_SECONDS: Final = 60.0  # a read that takes longer is given up and tried again
 PAGE: Final = 100
@@ -152,10 +153,7 @@ class Calls:
         """Every failure of this API, as an error of ours."""
         if not isinstance(error, openai.APIStatusError):
             cause = error.__cause__ if isinstance(error, openai.APIError) and error.__cause__ else error
-            text = f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
-            return ProviderUnavailable(
-                self._redact(f"no answer from the provider ({text})"), account=self._account.name
-            )
+            return unanswered(cause, self._account.name, self._redact)
         return self._refusal(error.status_code, error.response.headers, error.body)
 
     def _refusal(self, status: int, headers: Mapping[str, str], error: object) -> ProviderError:

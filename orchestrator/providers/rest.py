@@ -18,6 +18,7 @@ from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.base import Deadline, FileToSend
 from orchestrator.providers.failures import Codes, Details, error_class, retry_after
 from orchestrator.providers.transport import DeadlinePassed, encoded, reader, sending_before
+from orchestrator.providers.transport_errors import unanswered
 from orchestrator.providers.wire import chunks
 
 CALL_SECONDS: Final = 60.0  # a read that takes longer is given up and tried again
@@ -110,8 +111,7 @@ class Rest:
     def _translate(self, error: Exception) -> ProviderError:
         """Every failure as an error of ours."""
         if not isinstance(error, Refusal):
-            text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            return ProviderUnavailable(self._redact(f"no answer from the provider ({text})"), account=self._account)
+            return unanswered(error, self._account, self._redact)
         code, said = _explain(error.body())
         details: Details = {
             "account": self._account,
