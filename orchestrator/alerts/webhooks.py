@@ -35,6 +35,7 @@ class WebhookSender:
         content = json.dumps(delivery.payload, ensure_ascii=False, separators=(",", ":"))
         headers = {
             "content-type": "application/json",
+            "accept-encoding": "identity",
             "user-agent": "orchestrator",
             "webhook-id": delivery.message,
             "webhook-timestamp": str(int(now)),
@@ -54,6 +55,8 @@ class WebhookSender:
                 return None
             if response.is_redirect:
                 return f"{response.status_code}: a redirect, which is not followed; correct the address"
+            if "content-encoding" in response.headers:  # not decompressed: a few bytes may unfold into gigabytes
+                return f"{response.status_code}: a compressed answer, which is not read"
             body = b""
             async for part in response.aiter_bytes():
                 body += part

@@ -45,11 +45,17 @@ class Connections:
         self._redact = redact
         self._clock = clock
         self._hear = hear
+        self._servers: dict[str, str] = {}
+        self._several_servers = False
         self._closing = AsyncExitStack()
 
     def listed(self) -> dict[str, Account]:
         """The accounts in force, by name."""
         return {name: connection.account for name, connection in self.by_name.items()}
+
+    def server_of(self, account: str) -> str | None:
+        """The server an account leads to; None where all accounts lead to the same one."""
+        return self._servers.get(account, "") if self._several_servers else None
 
     async def close(self) -> None:
         """Let go of every connection."""
@@ -96,6 +102,8 @@ class Connections:
         connections = {account.name: self._connected(account, keys[account.name]) for account in accounts}
         self.by_name.clear()
         self.by_name.update(connections)
+        self._servers = {account.name: account.base_url or account.provider for account in accounts}
+        self._several_servers = len(set(self._servers.values())) > 1
 
     @cached_property
     def _dialects(self) -> Mapping[ProviderName, Connect]:

@@ -82,7 +82,9 @@ def _reconciler(app: App, watch: Watch) -> Reconciler:
 def _dispatch(app: App, scheduler: Scheduler) -> Dispatch:
     settings, now = app.settings, app.clock.now
     if app.database.is_sqlite:
-        return EmbeddedDispatch(app.database, now=now, most=settings.max_in_flight)
+        return EmbeddedDispatch(
+            app.database, now=now, most=settings.max_in_flight, server_of=app.connections.server_of
+        )
     from orchestrator.dispatch.pgqueuer import PgqueuerDispatch  # an extra
 
     dispatch = PgqueuerDispatch(
@@ -92,6 +94,7 @@ def _dispatch(app: App, scheduler: Scheduler) -> Dispatch:
         most=settings.max_in_flight,
         silence=settings.intent_seconds,
         log=app.log,
+        server_of=app.connections.server_of,
     )
     scheduler.every(SWEEP_SECONDS, "sweep", dispatch.sweep)
     scheduler.every(PRUNE_SECONDS, "prune", dispatch.prune)

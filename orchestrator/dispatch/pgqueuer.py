@@ -21,8 +21,9 @@ from structlog.stdlib import BoundLogger
 from orchestrator.core.errors import DatabaseAway
 from orchestrator.core.job import JobId
 from orchestrator.dispatch import queue
-from orchestrator.dispatch.base import Handle
+from orchestrator.dispatch.base import Handle, ServerOf
 from orchestrator.dispatch.notices import TOGETHER, FewNotices
+from orchestrator.dispatch.shares import Shares, one_server
 from orchestrator.dispatch.together import Together
 from orchestrator.store import jobs, leases
 from orchestrator.store.connection import AsyncConnection
@@ -50,6 +51,7 @@ class PgqueuerDispatch:
         most: int,
         silence: float,
         log: BoundLogger,
+        server_of: ServerOf = one_server,
     ) -> None:
         self._database = database
         self._replica = replica
@@ -57,7 +59,8 @@ class PgqueuerDispatch:
         self._most = most
         self._silence = timedelta(seconds=silence)
         self._log = log
-        self._slots = asyncio.Semaphore(most)
+        self._shares = Shares(most, server_of)
+        self._released = asyncio.Event()
         self._look = Together(self._wake_times)
         self._busy: dict[str, asyncio.Task[None] | None] = {}  # by account
         self._manager: QueueManager | None = None
@@ -148,7 +151,7 @@ class PgqueuerDispatch:
         # It may come a little early: PostgreSQL counts from the begin of the transaction that promised it.
         if (now := self._now()) < wake_up.at:
             await asyncio.sleep(min(ceil(wake_up.at / TOGETHER) * TOGETHER - now, BUSY_DELAY))
-        if not await self._slot():
+        if not await self._slot(wake_up.account):
             await self._again(wake_up, 0.0)
             return
         taken = False
@@ -156,21 +159,27 @@ class PgqueuerDispatch:
             if taken := await self._database.write_together(self._take, wake_up):
                 await handle(wake_up.job_id)
         finally:
-            self._slots.release()
+            self._release(wake_up.account)
             if taken:
                 await self._database.write_together(self._give_back, wake_up.account, patient=True)
         if not taken:
             await self._postpone(wake_up)
 
-    async def _slot(self) -> bool:
+    async def _slot(self, account: str) -> bool:
         """Wait a while for a slot; not for one to stop with."""
         with suppress(TimeoutError):
             async with asyncio.timeout(SLOT_WAIT):
-                await self._slots.acquire()
+                while not self._shares.take(account):
+                    self._released.clear()
+                    await self._released.wait()
             if not self._stopping.is_set():
                 return True
-            self._slots.release()
+            self._release(account)
         return False
+
+    def _release(self, account: str) -> None:
+        self._shares.release(account)
+        self._released.set()
 
     async def _take(self, connection: AsyncConnection, wake_ups: Sequence[WakeUp]) -> list[bool]:
         taken = await leases.take(connection, [each.job_id for each in wake_ups], self._replica, self._now())

@@ -25,6 +25,7 @@ from orchestrator.providers.base import Deadline
 from orchestrator.providers.failures import Codes, Details, error_class, retry_after
 from orchestrator.providers.openai_answers import Shown
 from orchestrator.providers.transport import Answer, DeadlinePassed, Read, encoded, sending_before
+from orchestrator.providers.transport_errors import unanswered
 
 CALL_SECONDS: Final = 60.0  # a read that takes longer is given up and tried again
 PAGE: Final = 100
@@ -159,10 +160,7 @@ class Calls:
             return ProviderUnavailable(str(error), account=self._account.name)
         if not isinstance(error, openai.APIStatusError):
             cause = error.__cause__ if isinstance(error, openai.APIError) and error.__cause__ else error
-            text = f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
-            return ProviderUnavailable(
-                self._redact.cut(f"no answer from the provider ({text})", MESSAGE_LIMIT), account=self._account.name
-            )
+            return unanswered(cause, self._account.name, self._redact)
         return self._refusal(error.status_code, error.response.headers, error.body)
 
     def _refusal(self, status: int, headers: Mapping[str, str], error: object) -> ProviderError:

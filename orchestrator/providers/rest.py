@@ -19,6 +19,7 @@ from orchestrator.providers.answers import UNREADABLE, Decoded, Item, MalformedA
 from orchestrator.providers.base import Deadline, FileToSend
 from orchestrator.providers.failures import Codes, Details, error_class, retry_after
 from orchestrator.providers.transport import DeadlinePassed, encoded, reader, sending_before
+from orchestrator.providers.transport_errors import unanswered
 from orchestrator.providers.wire import chunks
 
 CALL_SECONDS: Final = 60.0  # a read that takes longer is given up and tried again
@@ -137,10 +138,7 @@ class Rest:
         if isinstance(error, MalformedAnswer):
             return ProviderUnavailable(str(error), account=self._account)
         if not isinstance(error, Refusal):
-            text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            return ProviderUnavailable(
-                self._redact.cut(f"no answer from the provider ({text})", MESSAGE_LIMIT), account=self._account
-            )
+            return unanswered(error, self._account, self._redact)
         code, said = _explain(error.body())
         details: Details = {
             "account": self._account,
