@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from browser import Watched, chromium
+from browser import Watched, chromium, open_page
 from fork_server import ADDRESS_VARIABLE, ForkServer
 from playwright.async_api import Browser
 from processes import Sandbox, Site, clean_environ
@@ -67,10 +67,10 @@ async def dashboard(served: Dashboard) -> Dashboard:
 @pytest_asyncio.fixture(loop_scope="session")
 async def watched(browser: Browser) -> AsyncIterator[Watched]:
     """A page on which nothing may go wrong, and which may speak to this machine only."""
-    context = await browser.new_context(viewport={"width": 1200, "height": 900})
-    await context.grant_permissions(["clipboard-read", "clipboard-write"])
-    watched = Watched(await context.new_page())
+    page = await open_page(browser, viewport={"width": 1200, "height": 900})
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    watched = Watched(page)
     yield watched
-    await context.close()
+    await page.context.close()
     assert watched.wrong == []
     assert watched.hosts == {"127.0.0.1"}

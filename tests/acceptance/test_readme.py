@@ -7,8 +7,7 @@ import shlex
 import shutil
 from pathlib import Path
 
-import httpx2
-from processes import CHATS, Sandbox, Site
+from processes import CHATS, HTTP, Sandbox, Site
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -42,7 +41,7 @@ def test_each_step_in_its_order(site: Site, sandbox: Sandbox) -> None:
 
     service = site.start(last)
     url = service.find(r'"url": "(http://[^"]+)"[^\n]*"service.ready"')
-    assert [job["fine_tuned_model"] for job in httpx2.get(f"{url}status").json()["jobs"]] == [model]
+    assert [job["fine_tuned_model"] for job in HTTP.get(f"{url}status").json()["jobs"]] == [model]
     assert service.stop().code == 0
     assert sandbox.held() == {"abc": (1, 1)}
 
