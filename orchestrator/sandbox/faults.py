@@ -8,6 +8,7 @@
 | lose_answer | **done, then** the connection is closed | everywhere | |
 | truncate | done, half of the body, then closed | everywhere | |
 | slow | answers later | everywhere | how much later, 5 |
+| stall | answers once this rule is no longer in force | everywhere | |
 | forbidden | 403: may not train | jobs.create | |
 | quota | 429 `insufficient_quota` | jobs.create | |
 | daily_limit | 429 `daily_rate_limit_exceeded` | jobs.create | Retry-After, if above 0 |
@@ -27,13 +28,14 @@
 | stuck_cursor | the same page again and again, always `has_more` | lists | |
 | malformed_list | 200, but no list: what `code` names in `malformed.py`, or any of it | lists | |
 
-`quota` and `forbidden` may be put on any operation by naming it, and `slow` and `drop` on `webhooks.send`. Chance is
+`quota` and `forbidden` may be put on any operation by naming it, and `slow`, `stall` and `drop` on `webhooks.send`. Chance is
 drawn from the seed, the rule, the account, the operation and how often that account asked for it, so a run repeats
 itself however its requests interleave. Counts live in memory: a restart of the sandbox begins them again.
 """
 
 from __future__ import annotations
 
+import asyncio
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -94,6 +96,7 @@ KINDS = {
     "lose_answer": Kind(),
     "truncate": Kind(),
     "slow": Kind(seconds=5.0),
+    "stall": Kind(),
     "forbidden": Kind(usual=CREATE_JOB),
     "quota": Kind(usual=CREATE_JOB),
     "daily_limit": Kind(CREATE_JOB),
@@ -176,12 +179,20 @@ class FaultBook:
     rules: tuple[Fault, ...] = ()
     fired: Counter[int] = field(default_factory=Counter)
     _asked: Counter[tuple[int, str, str]] = field(default_factory=Counter)
+    _replaced: asyncio.Event = field(default_factory=asyncio.Event)
 
     def replace(self, rules: Sequence[Fault]) -> None:
         """Put other rules in force; all counts begin again."""
         self.rules = tuple(rules)
         self.fired.clear()
         self._asked.clear()
+        self._replaced.set()
+        self._replaced = asyncio.Event()
+
+    async def wait_until_removed(self, rule: Fault) -> None:
+        """Return once other rules are in force and this one is not among them."""
+        while rule in self.rules:
+            await self._replaced.wait()
 
     def draw(self, account: str, operation: str) -> dict[str, Fault]:
         """The faults that strike this request, at most one of each kind and one that decides its answer."""

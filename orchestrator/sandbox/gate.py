@@ -53,6 +53,8 @@ class Gate:
         faults = self.world.faults.draw(caller.name, self.operation)
         if "slow" in faults:
             await asyncio.sleep(faults["slow"].wait)
+        if "stall" in faults:
+            await self.world.faults.wait_until_removed(faults["stall"])
         if "drop" in faults:
             await cut(request.scope)
             return "dropped"

@@ -6,7 +6,7 @@ import json
 import socket
 
 import pytest
-from processes import Result, Sandbox, Site
+from processes import PATIENTLY, Result, Sandbox, Site
 
 LITERAL = "sk-proj-abcdefghijklmnopqrstuvwx"
 FAULTY = f"""\
@@ -88,11 +88,12 @@ def test_a_port_in_use(site: Site, sandbox: Sandbox) -> None:
 
 def test_a_second_process_on_the_same_database(site: Site, sandbox: Sandbox) -> None:
     site.accounts("one")
-    sandbox.faults({"kind": "slow", "operations": ["files.create"], "seconds": 4})
-    first = site.start("run")
+    sandbox.faults({"kind": "stall", "operations": ["files.create"]})
+    first = site.start("run", **PATIENTLY)
     first.find("(uploading)")
     assert_refused(site.run("run"), "another orchestrator process", "orchestrator.db", "hint")
     assert site.run("status").code == 0
+    sandbox.faults()
     assert first.result().code == 0
     assert sandbox.held() == {"one": (1, 1)}
 

@@ -9,10 +9,9 @@ import shutil
 import time
 from pathlib import Path
 
-import httpx2
 from fake_server import on_a_port
 from fake_together import create_together
-from processes import CHATS, Site
+from processes import CHATS, HTTP, Site
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -55,7 +54,7 @@ def served(site: Site, verb: str) -> list[str]:
     """The model ids that the service shows."""
     service = site.start(verb)
     url = service.find(r'"url": "(http://[^"]+)"[^\n]*"service.ready"')
-    shown = [job["fine_tuned_model"] for job in httpx2.get(f"{url}status").json()["jobs"]]
+    shown = [job["fine_tuned_model"] for job in HTTP.get(f"{url}status").json()["jobs"]]
     assert service.stop().code == 0
     return shown
 

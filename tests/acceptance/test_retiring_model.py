@@ -12,6 +12,7 @@ from typing import Any
 
 from fake_openai_dialects import Translator
 from fake_server import on_a_port
+from machine_speed import scale_seconds
 from processes import CHATS, MODEL, QUICK, clean_environ
 
 from orchestrator.sandbox import SandboxSettings, create_app
@@ -32,7 +33,7 @@ async def orchestrator(folder: Path, *arguments: str, **settings: str) -> tuple[
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    out, _ = await asyncio.wait_for(process.communicate(), 60)
+    out, _ = await asyncio.wait_for(process.communicate(), scale_seconds(120))
     return process.returncode or 0, out.decode()
 
 

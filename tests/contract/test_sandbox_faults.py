@@ -94,6 +94,22 @@ async def test_slow_answers_late() -> None:
         assert asyncio.get_running_loop().time() - begun >= 0.2
 
 
+async def test_stall_answers_once_the_rule_is_removed() -> None:
+    stall, other = Fault("stall", operations=("models.list",)), Fault("drop", operations=("jobs.list",))
+    sandbox = InProcess(SandboxSettings(faults=(stall,)))
+    book = sandbox.app.state.world.faults
+    async with sandbox.client() as client:
+        answer = asyncio.create_task(get(client, "/models"))
+        while not (book.fired[0] or answer.done()):
+            await asyncio.sleep(0)
+        book.replace((other, stall))  # other rules, this one still among them
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not answer.done()
+        book.replace((other,))
+        assert await answer
+
+
 async def test_rejected_file_ends_in_error() -> None:
     sandbox = InProcess(SandboxSettings(faults=(Fault("reject_file", message="Too odd."),)))
     async with sandbox.client() as client:
