@@ -56,8 +56,8 @@ class Inside:
         self._listed = listed
         self._now = now
 
-    def program(self, stopping: asyncio.Event) -> Program:
-        """All of them; `stopping` ends what streams."""
+    def program(self, stopping: asyncio.Event, *, max_listeners: int = 200) -> Program:
+        """All of them; `stopping` ends what streams, and only so many may."""
         from orchestrator.web.program import Program
 
         return Program(
@@ -72,6 +72,7 @@ class Inside:
             listed=self._listed,
             committed=self._database.committed,
             stopping=stopping,
+            max_listeners=max_listeners,
         )
 
     async def call(

@@ -17,6 +17,7 @@ from orchestrator import control, status
 from orchestrator.app.clock import SystemClock
 from orchestrator.app.connections import Connections
 from orchestrator.app.database import database, queue
+from orchestrator.app.descriptors import max_connections, raise_descriptor_limit
 from orchestrator.app.incoming import Incoming
 from orchestrator.app.outgoing import Outgoing
 from orchestrator.core.account import Account
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from orchestrator.web.server import WebServer
 
 SERVICE = "service"
+MAX_LISTENERS = 200  # event streams; half of the connections at most, so that some places remain
+MAX_HEADER_SECONDS = 10.0  # no client needs longer for a request without its body
 
 
 class App:
@@ -192,12 +195,16 @@ class App:
         return build_service(self, converge, watch)
 
     def web(self, service: Service, stopping: asyncio.Event) -> WebServer:
-        """The door for browsers and scripts."""
+        """The door for browsers and scripts. Raises the process's limit of open files, which it needs."""
         from orchestrator.app.web import Inside, hide_tokens  # half a second that only `serve` needs
         from orchestrator.web.api import create_web
+        from orchestrator.web.limited_protocol import ConnectionLimits
         from orchestrator.web.server import WebServer
 
         settings = self.settings
+        places = max_connections(
+            raise_descriptor_limit(), max_in_flight=settings.max_in_flight, requested=settings.max_connections
+        )
         hide_tokens(settings, self.redact)
         inside = Inside(
             self.database,
@@ -209,7 +216,16 @@ class App:
             self.metrics,
             self.connections.listed,
         )
-        return WebServer(create_web(inside.program(stopping)), settings.host, settings.port)
+        return WebServer(
+            create_web(inside.program(stopping, max_listeners=min(MAX_LISTENERS, places // 2))),
+            settings.host,
+            settings.port,
+            ConnectionLimits(
+                max_connections=places,
+                header_seconds=min(MAX_HEADER_SECONDS, settings.request_seconds),
+                request_seconds=settings.request_seconds,
+            ),
+        )
 
     async def look(self) -> status.Status:
         """The current run as it is."""

@@ -45,3 +45,5 @@ class Program:
     """Set whenever this process has written something; whoever waits for the next time clears it."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the process is asked to end: streams end with it."""
+    max_listeners: int = 200
+    """Event streams of this process at once; each holds a connection for as long as it lasts."""
