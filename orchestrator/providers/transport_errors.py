@@ -52,5 +52,7 @@ def unanswered(error: BaseException, account: str, redact: Redactor) -> Provider
     cause: Any = error
     text = f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
     return ProviderUnavailable(
-        redact.cut(f"no answer from the provider ({text})", MESSAGE_LIMIT), hint=getattr(cause, "hint", ""), account=account
+        redact.cut(f"no answer from the provider ({text})", MESSAGE_LIMIT),
+        hint=getattr(cause, "hint", ""),
+        account=account,
     )

@@ -28,9 +28,9 @@
 | stuck_cursor | the same page again and again, always `has_more` | lists | |
 | malformed_list | 200, but no list: what `code` names in `malformed.py`, or any of it | lists | |
 
-`quota` and `forbidden` may be put on any operation by naming it, and `slow`, `stall` and `drop` on `webhooks.send`. Chance is
-drawn from the seed, the rule, the account, the operation and how often that account asked for it, so a run repeats
-itself however its requests interleave. Counts live in memory: a restart of the sandbox begins them again.
+`quota` and `forbidden` may be put on any operation by naming it, and `slow`, `stall` and `drop` on `webhooks.send`.
+Chance is drawn from the seed, the rule, the account, the operation and how often that account asked for it, so a run
+repeats itself however its requests interleave. Counts live in memory: a restart of the sandbox begins them again.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ the whole service out of the load balancer.
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Final
 
 import structlog
@@ -18,23 +17,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from orchestrator.core.errors import DatabaseAway
 
 HINT: Final = "Nothing is sent meanwhile. The service goes on by itself when the database takes changes again."
-_SQLITE: Final = frozenset(
-    {
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_PROTOCOL,
-        sqlite3.SQLITE_AUTH,
-        sqlite3.SQLITE_NOTADB,
-    }
+_SQLITE: Final = (
+    *("PERM", "BUSY", "LOCKED", "NOMEM", "READONLY", "IOERR", "CORRUPT", "FULL"),
+    *("CANTOPEN", "PROTOCOL", "AUTH", "NOTADB"),
 )
-"""Primary result codes. The low byte of an extended code is its primary code."""
+"""Names of primary result codes."""
 _POSTGRESQL: Final = (
     "08",  # connection
     "25006",  # read-only transaction: a standby
@@ -101,10 +88,13 @@ def reason_of(error: BaseException) -> str:
 
 
 def _of_driver(error: BaseException) -> bool:
+    import sqlite3  # a service on PostgreSQL does without it
+
     if isinstance(error, sqlite3.Error):
         # "no such table" has a code of its own in no version of SQLite: somebody has put an empty file in place.
         is_empty = str(error).startswith("no such table")
-        return is_empty or getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF in _SQLITE
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the low byte is the primary code
+        return is_empty or code in {getattr(sqlite3, f"SQLITE_{name}") for name in _SQLITE}
     state = getattr(error, "sqlstate", "")
     if state is None:
         # The client's own error: the connection is closed or broken, or a value does not fit, which is a ValueError.

@@ -101,7 +101,7 @@ async def run(folder: Path, *arguments: str, kill_when: Callable[[], bool] | Non
     )
     if kill_when is not None:
         async with asyncio.timeout(scale_seconds(120)):
-            while not kill_when():
+            while not kill_when():  # noqa: ASYNC110 - what it waits for is in another process
                 await asyncio.sleep(0.05)
         process.send_signal(signal.SIGKILL)
     out, err = await asyncio.wait_for(process.communicate(), scale_seconds(240))
