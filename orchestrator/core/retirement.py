@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from difflib import get_close_matches
 from typing import Final
 
 from orchestrator.core.account import ProviderName
@@ -125,6 +126,24 @@ def untunable_holds(models: Told, now: float) -> dict[ProviderName, Hold]:
                 "in your copy of the list of retirements, ORCHESTRATOR_RETIREMENTS_FILE.",
             )
     return holds
+
+
+def unknown_holds(unknown: Mapping[ProviderName, tuple[str, Sequence[str]]]) -> dict[ProviderName, Hold]:
+    """Why a provider's jobs are set aside: it lists its base models, and theirs is not one of them."""
+    return {
+        name: Hold(
+            HoldKind.MODEL_UNKNOWN,
+            f"{name} does not know the base model {wanted}{_nearest(wanted, listed)}",
+            f"Correct `base_model` in [run.{name}]. Nothing is sent until then.",
+        )
+        for name, (wanted, listed) in unknown.items()
+    }
+
+
+def _nearest(wanted: str, listed: Sequence[str]) -> str:
+    by_lower = {name.lower(): name for name in listed}
+    close = get_close_matches(wanted.lower(), by_lower, n=1)
+    return f'; did you mean "{by_lower[close[0]]}"?' if close else f" ({len(listed)} others are listed)"
 
 
 def _is_over(model: RemoteModel, now: float) -> bool:

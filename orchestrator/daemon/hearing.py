@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from structlog.stdlib import BoundLogger
 
 from orchestrator.core.plan import Heard, Known
-from orchestrator.core.retirement import complete, retirement_hold, untunable_holds, warnings
+from orchestrator.core.retirement import complete, retirement_hold, unknown_holds, untunable_holds, warnings
 from orchestrator.daemon.desired import Desired
 from orchestrator.daemon.models import Told, base_models
 from orchestrator.daemon.quotes import quotes
@@ -20,10 +20,11 @@ async def hear(
     """The base models as they were told and published, and what follows from all that was said."""
     names = {account.provider: desired.file.specs[account.provider].base_model for account in desired.file.accounts}
     published = {name: known for name, known in desired.retirements.items() if name in names}
-    models = complete(await base_models(desired, connections, log), names, published)
+    asked = await base_models(desired.file.accounts, desired.file.specs, connections, log)
+    models = complete(asked.told, names, published)
     return models, Heard(
         retirement=retirement_hold(models, now),
-        untunable=untunable_holds(models, now),
+        untunable=untunable_holds(models, now) | unknown_holds(asked.unknown),
         quotes=await quotes(desired, known, connections, log),
         warnings=tuple(warnings(models, now)),
     )

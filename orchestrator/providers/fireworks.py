@@ -35,6 +35,7 @@ from orchestrator.providers.wire import check_size, open_to_send
 BASE_URL: Final = "https://api.fireworks.ai/v1"
 DIRECT_BYTES: Final = 150_000_000  # larger files go to an address that is signed for them
 NAME_LENGTH: Final = 60
+MODEL_PAGES: Final = 10  # of 200 names each; a list that never ends must not be read for ever
 CODES: Final[Codes] = {"412": QuotaExhausted}  # a suspended account
 JOB_STATUS: Final[Mapping[str, JobStatus]] = {
     "CREATING": JobStatus.PENDING,
@@ -110,6 +111,22 @@ class FireworksProvider:
                 return RemoteModel(id=found["name"], tunable=found.get("tunable"), shutdown=_day(found))
         except RemoteMissing:
             return None
+
+    async def list_models(self) -> list[str]:
+        """What Fireworks itself offers for tuning; an account's own models are not among them."""
+        names: list[str] = []
+        query = {"filter": "tunable=true", "pageSize": "200"}
+        for _ in range(MODEL_PAGES):
+            try:
+                async with self._rest.reading():
+                    page = await self._rest.get("/accounts/fireworks/models", **query)
+                    names += [str(model["name"]) for model in page.get("models") or []]
+            except RemoteMissing:
+                return []
+            if not page.get("nextPageToken"):
+                break
+            query["pageToken"] = page["nextPageToken"]
+        return names
 
     async def find_file(self, wanted: FileToSend) -> RemoteFile | None:
         """Only what is READY: a dataset without its bytes looks like one that is being checked."""

@@ -24,7 +24,17 @@ from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.base import Connect, Deadline, FileToSend, JobOrder
 from orchestrator.providers.cancelling import cancelled
 from orchestrator.providers.hashes import Hashes
-from orchestrator.providers.openai_answers import CHECKPOINTS, EVENTS, FILE, FILES, JOB, JOBS, MODEL, ShownEvent
+from orchestrator.providers.openai_answers import (
+    CHECKPOINTS,
+    EVENTS,
+    FILE,
+    FILES,
+    JOB,
+    JOBS,
+    MODEL,
+    MODELS,
+    ShownEvent,
+)
 from orchestrator.providers.openai_calls import Calls, sdk_of
 from orchestrator.providers.openai_dialects import DIALECTS, Dialect
 from orchestrator.providers.openai_forms import (
@@ -88,6 +98,14 @@ class OpenAIProvider:
                 return model_of(await self._calls.get_decoded(MODEL, f"/models/{_part(name)}"))
         except RemoteMissing:
             return None
+
+    async def list_models(self) -> list[str]:
+        try:
+            async with self._calls.reading():
+                listed = (await self._calls.get_decoded(MODELS, "/models")).data
+        except RemoteMissing:
+            return []
+        return [model.id for model in listed if model.id]
 
     async def find_file(self, wanted: FileToSend) -> RemoteFile | None:
         candidates = [

@@ -77,6 +77,7 @@ class ShownCheckpoint(_Shown):
 FILE: Final = msgspec.json.Decoder(ShownFile, strict=False)
 FILES: Final = msgspec.json.Decoder(Page[ShownFile], strict=False)
 MODEL: Final = msgspec.json.Decoder(ShownModel, strict=False)
+MODELS: Final = msgspec.json.Decoder(Page[ShownModel], strict=False)
 JOB: Final = msgspec.json.Decoder(ShownJob, strict=False)
 JOBS: Final = msgspec.json.Decoder(Page[ShownJob], strict=False)
 EVENTS: Final = msgspec.json.Decoder(Page[ShownEvent], strict=False)

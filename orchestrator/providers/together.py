@@ -95,6 +95,14 @@ class TogetherProvider:
         except RemoteMissing:
             return None
 
+    async def list_models(self) -> list[str]:
+        """What can be fine-tuned."""
+        try:
+            async with self._rest.reading():
+                return [str(name) for name in (await self._rest.get("/fine-tunes/models/supported"))["models"]]
+        except RemoteMissing:
+            return []
+
     async def find_file(self, wanted: FileToSend) -> RemoteFile | None:
         async with self._rest.reading():
             listed = await self._rest.list_items(FILES, "/files")

@@ -75,6 +75,7 @@ class Bench(ABC):
     base_url: ClassVar[str]
     base_model: ClassVar[str]
     names_organization: ClassVar[bool] = True
+    lists_models: ClassVar[bool] = True
     pages: ClassVar[bool] = True
 
     def __init__(self, folder: Path) -> None:

@@ -73,6 +73,10 @@ class ProviderContract:
         assert model.tunable is not False
         assert await provider.find_model("accounts/fireworks/models/none") is None
 
+    async def test_the_base_models_are_listed_or_nothing_is(self, bench: Bench) -> None:
+        listed = await bench.provider().list_models()
+        assert bench.base_model in listed if bench.lists_models else listed == []
+
     async def test_a_finished_model_is_shown_until_it_is_gone(self, bench: Bench) -> None:
         provider = bench.provider()
         if not provider.capabilities.shows_models:

@@ -20,6 +20,7 @@ LINES_ALLOWED = 90
 
 
 class TinyBench(TogetherBench):
+    lists_models = False
     base_url = "http://localhost"
 
     def connector(self) -> Callable[[httpx2.AsyncClient, Redactor], Connect]:

@@ -64,6 +64,9 @@ class Tiny:
             return await self._get(path, lambda limits: RemoteModel(id=limits["model_name"]), model_name=name)
         return None
 
+    async def list_models(self) -> list[str]:
+        return []
+
     async def find_file(self, wanted: FileToSend) -> RemoteFile | None:
         name = (wanted.filename, wanted.wire_bytes)
         listed = await self._list("/v1/files", lambda file: ((file["filename"], file["bytes"]), _file(file)))

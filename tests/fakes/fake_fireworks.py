@@ -35,6 +35,7 @@ def create_fireworks(
     world = World(_error, clock, file_seconds, training_seconds)
     routes = [
         ("GET", ACCOUNT, "models.list", get_account),
+        ("GET", "/v1/accounts/fireworks/models", "models.list", list_models),
         ("GET", "/v1/accounts/fireworks/models/{model}", "models.retrieve", get_model),
         ("GET", ACCOUNT + "/models/{model}", "models.retrieve", get_tuned_model),
         ("POST", ACCOUNT + "/datasets", "files.create", create_dataset),
@@ -74,6 +75,14 @@ async def get_account(ask: Ask) -> Reply:
     name = f"accounts/org-{ask.name}"
     suspended = "CREDIT_DEPLETED" if ask.name == "poor" else "UNSUSPENDED"
     return Reply({"name": name, "email": "a@example.org", "state": "READY", "suspendState": suspended})
+
+
+async def list_models(ask: Ask) -> Reply:
+    """One a page."""
+    assert ask.request.query_params["filter"] == "tunable=true"
+    at = int(ask.request.query_params.get("pageToken") or 0)
+    more = {"nextPageToken": str(at + 1)} if at + 1 < len(MODELS) else {}
+    return Reply({"models": [{"name": MODELS[at], "tunable": True}], **more})
 
 
 async def get_model(ask: Ask) -> Reply:

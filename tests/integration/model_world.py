@@ -348,6 +348,9 @@ class WorldProvider:
     async def find_model(self, name: str) -> RemoteModel | None:
         return None
 
+    async def list_models(self) -> list[str]:
+        return []
+
     async def find_file(self, wanted: FileToSend) -> RemoteFile | None:
         def look() -> RemoteFile | None:
             named = [made.thing for made in self._world.seen(self._world.files) if made.key == wanted.filename]

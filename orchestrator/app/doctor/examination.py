@@ -79,7 +79,7 @@ async def _online(
         file.folder, max_in_flight=settings.max_in_flight, redact=redact, clock=clock.boottime, hear=skews.hear
     )
     try:
-        async for diagnosis in providers(connections, file.accounts, keys, skews):
+        async for diagnosis in providers(connections, file.accounts, file.specs, keys, skews):
             yield diagnosis
     finally:
         await connections.close()

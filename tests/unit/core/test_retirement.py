@@ -13,7 +13,15 @@ from orchestrator.core.options import RunOptions
 from orchestrator.core.plan import Heard, Known, Plan, make_plan
 from orchestrator.core.price import Quote
 from orchestrator.core.remote import RemoteModel
-from orchestrator.core.retirement import Retirement, complete, days_left, retirement_hold, untunable_holds, warnings
+from orchestrator.core.retirement import (
+    Retirement,
+    complete,
+    days_left,
+    retirement_hold,
+    unknown_holds,
+    untunable_holds,
+    warnings,
+)
 from orchestrator.core.run import Run
 
 NOW = 1_795_392_000.0  # 2026-11-23
@@ -114,6 +122,17 @@ def test_a_new_customer_is_warned() -> None:
     models = complete([], {OPENAI: "m"}, {OPENAI: published(new_customers_end=date(2026, 5, 7))})
     assert warnings(models, NOW) == ["openai m is trained only for customers who fine-tuned before 2026-05-07"]
     assert warnings(models, NOW - 300 * 86_400) == []
+
+
+def test_the_nearest_base_model_is_named() -> None:
+    listed = ["sandbox-small", "Sandbox-Large", "other"]
+    (hold,) = unknown_holds({OPENAI: ("sandbox-larg", listed)}).values()
+    assert (hold.kind, hold.until) == (HoldKind.MODEL_UNKNOWN, None)
+    assert hold.reason == 'openai does not know the base model sandbox-larg; did you mean "Sandbox-Large"?'
+    assert "[run.openai]" in hold.hint
+    assert "approve" not in hold.hint
+    (hold,) = unknown_holds({OPENAI: ("xyzzy", listed)}).values()
+    assert hold.reason == "openai does not know the base model xyzzy (3 others are listed)"
 
 
 def plan(run: Run | None, usd: float = 1.0) -> Plan:
