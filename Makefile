@@ -44,13 +44,12 @@ acceptance: install $(LITELLM)
 # The demo, and what of every floor looks at a date, as if it were DAY: nothing may depend on today, or on a model that a
 # vendor retires. In CI it fails where the clock cannot be moved; elsewhere that is said.
 DAY ?= +730
-DATED := tests/unit/core tests/unit/status tests/unit/web tests/unit/dataset/test_prices.py \
-	tests/unit/dataset/test_retirements.py tests/unit/sandbox tests/contract/test_sandbox_api.py \
-	tests/contract/test_openai_webhooks.py tests/contract/test_provider_particulars.py \
+DATED := tests/unit/core tests/unit/status tests/unit/dataset/test_prices.py tests/unit/dataset/test_retirements.py \
+	tests/contract/test_sandbox_api.py tests/contract/test_openai_webhooks.py tests/contract/test_provider_particulars.py \
 	tests/integration/test_lifetimes.py tests/integration/test_doctor.py tests/integration/test_store_jobs.py \
 	tests/integration/test_retention.py tests/integration/test_pruning.py tests/integration/test_status_document.py \
 	tests/acceptance/test_main_job.py tests/acceptance/test_retiring_model.py tests/acceptance/test_tutorial.py \
-	tests/acceptance/test_readme.py tests/acceptance/test_six_providers.py
+	tests/acceptance/test_readme.py
 calendar: install $(CLOCK)
 	$(BIN)/python tests/clock.py $(DAY) $(BIN)/orchestrator demo
 	$(BIN)/python tests/clock.py $(DAY) $(BIN)/pytest -n 2 $(DATED)
