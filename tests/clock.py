@@ -42,8 +42,8 @@ def todays_environ() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != PRELOAD}
 
 
-def main(day: str, command: Sequence[str]) -> int:
-    """Run the command on that day: YYYY-MM-DD, or `+DAYS` from today."""
+def main(day: str, command: Sequence[str]) -> None:
+    """Become the command, on that day: YYYY-MM-DD, or `+DAYS` from today."""
     days = timedelta(days=int(day)) if day.startswith("+") else None
     now = datetime.now(UTC)  # noqa: TID251
     moment = now + days if days else datetime.fromisoformat(f"{day}T12:00:00+00:00")
@@ -51,10 +51,11 @@ def main(day: str, command: Sequence[str]) -> int:
         environ = another_day(moment)
     except RuntimeError as error:
         sys.stderr.write(f"not run on another day: {error}\n")
-        return int(os.environ.get("CI") == "true")
+        sys.exit(os.environ.get("CI") == "true")
     sys.stderr.write(f"as if it were {moment:%Y-%m-%d}: {' '.join(command)}\n")
-    return subprocess.run(command, env=environ, check=False).returncode
+    sys.stderr.flush()
+    os.execvpe(command[0], list(command), environ)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2:]))
+    main(sys.argv[1], sys.argv[2:])
