@@ -41,7 +41,7 @@ async def plan(app: App, *, as_json: bool) -> int:
 
 async def status(app: App, *, as_json: bool, watch: bool) -> int:
     """The run as it is."""
-    if watch and not as_json and sys.stdout.isatty():
+    if watch and not as_json and sys.stdout.isatty() and not app.is_empty:
         stopping = stop_signals()
         from orchestrator.cli import tables
 

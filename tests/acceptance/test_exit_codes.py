@@ -102,3 +102,36 @@ def test_usage(site: Site) -> None:
     assert_refused(site.run("cancel"), "--all")
     assert_refused(site.run("no-such-verb"), "no-such-verb")
     assert_refused(site.run("approve"), "no run yet", "hint")
+
+
+READING = (
+    ("status",),
+    ("status", "--json"),
+    ("models",),
+    ("history", "one"),
+    ("deliveries", "list"),
+    ("token", "list"),
+    ("plan",),
+    ("accounts",),
+    ("prune",),
+)
+
+
+def test_what_only_looks_makes_nothing(site: Site, sandbox: Sandbox) -> None:
+    site.accounts("one")
+    before = sorted(path.name for path in site.folder.iterdir() if not path.name.startswith("output-"))
+    for verb in READING:
+        assert "Traceback" not in site.run(*verb).err, verb
+    after = sorted(path.name for path in site.folder.iterdir() if not path.name.startswith("output-"))
+    assert after == before
+    assert sandbox.changes() == {}
+
+
+def test_what_there_is_nothing_to_do_for_says_so(site: Site, sandbox: Sandbox) -> None:
+    site.accounts("blue-harbour")
+    assert site.run("run").code == 0
+    assert_refused(site.run("approve"), "there is nothing to approve", "is not held", code=1)
+    assert_refused(
+        site.run("history", "blue-harbor"), "no account is named blue-harbor", 'did you mean "blue-harbour"'
+    )
+    assert site.run("history", "blue-harbour").code == 0
