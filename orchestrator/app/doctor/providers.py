@@ -9,10 +9,11 @@ from typing import Any
 
 from orchestrator.app.connections import Connections
 from orchestrator.app.doctor.diagnosis import Diagnosis, doubtful, fine, wrong
-from orchestrator.app.doctor.inputs import names
+from orchestrator.app.doctor.inputs import TWIN_FIX, names
 from orchestrator.core.account import Account, Identity
 from orchestrator.core.errors import Failure, ProviderUnavailable
 from orchestrator.core.secret import Secret
+from orchestrator.core.twins import same_places
 
 ANSWER_SECONDS = 15.0
 MOST_SKEW = 60.0  # seconds; a Date header knows whole ones, and an answer takes time
@@ -48,6 +49,9 @@ async def providers(
     answers = dict(zip(asked, await asyncio.gather(*map(ask, asked)), strict=True))
     for diagnosis in _accounts(answers):
         yield diagnosis
+    identities = {account.name: answer for account, answer in answers.items() if isinstance(answer, Identity)}
+    for warning in same_places(asked, identities, {name: key.fingerprint for name, key in keys.items()}):
+        yield doubtful("providers", warning, TWIN_FIX)
     if skews.seen:
         yield _clock(min(skews.seen, key=abs))
 
