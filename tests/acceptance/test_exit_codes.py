@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 
 import pytest
@@ -135,3 +136,12 @@ def test_what_there_is_nothing_to_do_for_says_so(site: Site, sandbox: Sandbox) -
         site.run("history", "blue-harbor"), "no account is named blue-harbor", 'did you mean "blue-harbour"'
     )
     assert site.run("history", "blue-harbour").code == 0
+
+
+def test_an_interrupted_run_says_what_goes_on_and_how_to_continue(site: Site, sandbox: Sandbox) -> None:
+    site.accounts("one")
+    sandbox.faults({"kind": "slow", "operations": ["files.create"], "seconds": 4})
+    run = site.start("run")
+    run.find("(uploading)")
+    run.send(signal.SIGINT)
+    assert_refused(run.result(), "stopped: ", "The same command continues where it stopped", code=1)
