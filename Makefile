@@ -9,8 +9,10 @@ CLOCK := .venv-clock/.installed
 
 install: $(INSTALLED)
 
+# An environment whose installation did not end is made anew: what is half there would break the next attempt.
 $(INSTALLED): pyproject.toml requirements.lock
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -e $@ || $(PYTHON) -m venv --clear .venv
+	@rm -f $@
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
@@ -61,7 +63,8 @@ $(CLOCK): tests/clock.lock | $(INSTALLED)
 
 # LiteLLM pins other versions of what we use, so it has an environment of its own; a test asks through it.
 $(LITELLM): tests/clients/litellm.lock | $(INSTALLED)
-	@test -x .venv-litellm/bin/python || $(PYTHON) -m venv .venv-litellm
+	@test -e $@ || $(PYTHON) -m venv --clear .venv-litellm
+	@rm -f $@
 	@$(BIN)/uv pip install --quiet --python .venv-litellm/bin/python --require-hashes -r $<
 	@touch $@
 

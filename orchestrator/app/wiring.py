@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,10 +17,11 @@ import structlog
 from orchestrator import control, status
 from orchestrator.app.clock import SystemClock
 from orchestrator.app.connections import Connections
-from orchestrator.app.database import database, queue
+from orchestrator.app.database import database, has_database, queue
 from orchestrator.app.descriptors import max_connections, raise_descriptor_limit
 from orchestrator.app.incoming import Incoming
 from orchestrator.app.outgoing import Outgoing
+from orchestrator.control.unknown import unknown_accounts
 from orchestrator.core.account import Account
 from orchestrator.core.finding import Findings
 from orchestrator.core.plan import Plan, Step
@@ -54,6 +56,7 @@ class App:
 
     def __init__(self, settings: Settings, redact: Redactor) -> None:
         self.settings = settings
+        self.is_empty = False  # whether there is no database yet, and an empty one stands in for it
         self.clock = SystemClock()
         self.database = database(settings.database_url, self.clock.now)
         self.log = structlog.get_logger("orchestrator")
@@ -122,9 +125,13 @@ class App:
             return await accounts.everyone(connection)
 
     async def history(self, account: str) -> list[events.Entry]:
-        """The account's events, oldest first."""
+        """The account's events, oldest first. Raises ConfigError for a name that no account has or had."""
         async with self.database.read() as connection:
-            return await events.of_account(connection, account)
+            entries = await events.of_account(connection, account)
+            known = [] if entries else list(await accounts.everyone(connection))
+        if entries or account in known:
+            return entries
+        raise unknown_accounts([account], known)
 
     async def plan(self) -> tuple[Desired, Plan]:
         """What would happen, without doing it."""
@@ -234,6 +241,24 @@ class App:
     async def recall_moderation(self, chats: Paths) -> Moderated:
         """What the moderation said of these chats before."""
         return await recalled(chats, self.database)
+
+
+@asynccontextmanager
+async def open_app_to_read(settings: Settings, redact: Redactor) -> AsyncIterator[App]:
+    """Everything for a command that only looks. Where there is no database yet, none is left behind.
+
+    It then looks into an empty one in a folder that is deleted afterwards: to look must not make a folder and a
+    database wherever someone happens to stand.
+    """
+    if has_database(settings):
+        async with open_app(settings, redact) as app:
+            yield app
+        return
+    with tempfile.TemporaryDirectory(prefix="orchestrator-look-") as folder:
+        empty = {"data_dir": Path(folder), "database_url": f"sqlite:///{Path(folder) / 'orchestrator.db'}"}
+        async with open_app(settings.model_copy(update=empty), redact) as app:
+            app.is_empty = True
+            yield app
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
@@ -75,8 +76,8 @@ def trouble(error: Failure | None) -> str:
     return printable(f"{error.kind}: {error.message.removesuffix('.')}. {error.hint}") if error else ""
 
 
-def plan_json(plan: Plan) -> dict[str, Any]:
-    """The plan for machines."""
+def plan_json(plan: Plan, warnings: Sequence[str] = ()) -> dict[str, Any]:
+    """The plan for machines. `warnings` are those of the accounts file."""
     training = plan.dataset.training
     return {
         "run": plan.run_id,
@@ -88,7 +89,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             "tokens": training.tokens,
         },
         "holds": [_hold(hold) for hold in plan.holds],
-        "warnings": list(plan.warnings),
+        "warnings": [*warnings, *plan.warnings],
         "total_usd": plan.total_usd,
         "new_usd": plan.new_usd,
         "accounts": [

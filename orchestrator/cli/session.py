@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import typer
 
-from orchestrator.core.errors import ConfigError, DatabaseBusy, DatasetError, OrchestratorError
+from orchestrator.core.errors import ConfigError, DatabaseBusy, DatasetError, NothingToDo, OrchestratorError
 from orchestrator.core.printable import printable
 from orchestrator.core.secret import Redactor
 
@@ -56,13 +56,20 @@ def environment(**changes: Any) -> dict[str, str]:
     return {**os.environ, **given}
 
 
-def with_app(work: Callable[[App], Awaitable[int | None]], *, quiet: bool = True, **changes: Any) -> None:
-    """Run `work` with everything built, and exit with what it returns. `quiet` logs warnings only."""
+def with_app(
+    work: Callable[[App], Awaitable[int | None]], *, quiet: bool = True, reads: bool = False, **changes: Any
+) -> None:
+    """Run `work` with everything built, and exit with what it returns. `quiet` logs warnings only.
+
+    With `reads` no database is made where there is none yet.
+    """
     with session(log_level="warning" if quiet else None, **changes) as given:
-        from orchestrator.app import open_app
+        from orchestrator.app import open_app, open_app_to_read
+
+        opened = open_app_to_read if reads else open_app
 
         async def run() -> int | None:
-            async with open_app(given.settings, given.redact) as app:
+            async with opened(given.settings, given.redact) as app:
                 return await work(app)
 
         code = asyncio.run(run())
@@ -76,9 +83,16 @@ def errors_explained(redact: Redactor) -> Iterator[None]:
         yield
     except OrchestratorError as error:
         typer.echo(redact(explain(error)), err=True)
-        raise typer.Exit(USAGE if isinstance(error, ConfigError | DatabaseBusy) else FAILED) from None
+        raise typer.Exit(exit_code(error)) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+def exit_code(error: OrchestratorError) -> int:
+    """USAGE for what must be written differently, FAILED for everything else."""
+    if isinstance(error, NothingToDo):
+        return FAILED
+    return USAGE if isinstance(error, ConfigError | DatabaseBusy) else FAILED
 
 
 def explain(error: OrchestratorError) -> str:

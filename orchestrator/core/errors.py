@@ -3,6 +3,7 @@
 ```
 OrchestratorError              the message says what and where; `.hint` says the operator's next step
 ├── ConfigError                accounts file, environment or usage: fix and start again (exit 2)
+│   └── NothingToDo            what was asked for is so already: nothing was changed (exit 1)
 ├── DatasetError               carries findings
 │   └── DatasetChanged         the file here is no longer the one that was planned
 ├── UnsafePlan                 would go beyond a budget: found at the last moment before it is spent
@@ -65,6 +66,10 @@ class ConfigError(OrchestratorError):
     def __init__(self, message: str, *, hint: str = "", problems: Sequence[str] = ()) -> None:
         super().__init__(message, hint=hint)
         self.problems = tuple(problems)
+
+
+class NothingToDo(ConfigError):
+    """What was asked for has nothing to act on; nothing was changed."""
 
 
 class DatasetError(OrchestratorError):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from orchestrator.core.price import Quote, by_price_file
 from orchestrator.core.retirement import Retirement
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
+from orchestrator.core.twins import same_keys
 from orchestrator.dataset.apart import building
 from orchestrator.dataset.prices import load_prices
 from orchestrator.dataset.retirements import Retirements, load_retirements
@@ -50,7 +50,8 @@ class Desired:
     @property
     def warnings(self) -> list[str]:
         """What the accounts file warns of, and keys that several references lead to."""
-        return [*self.file.warnings, *_same_keys(self.listed)]
+        fingerprints = {name: key.fingerprint for name, key in self.keys.items()}
+        return list(dict.fromkeys([*self.file.warnings, *same_keys(self.file.accounts, fingerprints)]))
 
     @property
     def listed(self) -> list[Listed]:
@@ -142,15 +143,3 @@ def rules_of(file: AccountsFile) -> Rules:
         validation_fraction=file.options.validation_fraction,
         seed=file.options.seed,
     )
-
-
-def _same_keys(listed: Sequence[Listed]) -> Iterator[str]:
-    """Accounts that are one at the provider although their references differ."""
-    alike = defaultdict(list)
-    for entry in listed:
-        account = entry.account
-        alike[account.provider, account.base_url, account.project, entry.key_fingerprint].append(account)
-    for (*_, fingerprint), accounts in alike.items():
-        if len({account.api_key for account in accounts}) > 1:
-            names = ", ".join(account.name for account in accounts)
-            yield f"{names} have the same key ({fingerprint}): each is trained and paid for, in one account"

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,14 +36,15 @@ def read_rows(table: Table, path: Path | None) -> list[dict[str, Any]]:
     name = str(path or table.shipped)
     try:
         text = path.read_text("utf-8") if path else files(__package__).joinpath(table.shipped).read_text("utf-8")
-        rows = tomllib.loads(text).get(table.row, [])
+        document = tomllib.loads(text)
     except OSError as error:
         raise ConfigError(
             f"the {table.title} {name} cannot be read: {error.strerror}", hint="Correct its path."
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"the {table.title} {name} is not valid TOML: {error}", hint=table.hint) from None
-    if problems := _faults(table, rows):
+    rows = document.get(table.row, [])
+    if problems := [*_unknown(document, [table.row]), *_faults(table, rows)]:
         raise ConfigError(f"{name}: {problems[0]}", hint=table.hint, problems=problems)
     checked: list[dict[str, Any]] = rows
     return checked
@@ -73,7 +75,15 @@ def _row_faults(table: Table, row: dict[str, Any]) -> Iterable[str]:
     for key, kind in table.optional.items():
         if key in row and not _is(row[key], kind):
             yield f"{key} is wrong"
-    yield from (f"{key} is not known" for key in row if key not in table.required and key not in table.optional)
+    yield from _unknown(row, [*table.required, *table.optional])
+
+
+def _unknown(names: Iterable[str], known: Sequence[str]) -> Iterable[str]:
+    """What is wrong with the names in a table: a misspelt one would do nothing, and nobody would notice."""
+    for name in names:
+        if name not in known:
+            close = get_close_matches(name.lower(), known, n=1)
+            yield f"{name} is not known" + (f'; did you mean "{close[0]}"?' if close else "")
 
 
 def _is(value: object, kind: Any) -> bool:

@@ -38,8 +38,9 @@ from __future__ import annotations
 import asyncio
 import tomllib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from hashlib import blake2b
 from pathlib import Path
@@ -157,7 +158,7 @@ class Fault:
     def problems(self) -> list[str]:
         """What is wrong with it, in words."""
         if self.kind not in KINDS:
-            return [f"unknown kind {self.kind!r}; known: {', '.join(KINDS)}"]
+            return [f"unknown kind {self.kind!r}{_nearest(self.kind, KINDS)}; known: {', '.join(KINDS)}"]
         unknown = [p for p in self.operations if not any(fnmatchcase(o, p) for o in OPERATIONS)]
         checks = {
             f"unknown operation {unknown}; known: {', '.join(OPERATIONS)}": bool(unknown),
@@ -238,7 +239,12 @@ def load_faults(path: Path) -> tuple[Fault, ...]:
 
 def parse_faults(document: Any) -> tuple[Fault, ...]:
     """Rules from a document like `{"faults": [{"kind": "drop", "rate": 0.1}]}`. Raises FaultError."""
-    rules = document.get("faults", []) if isinstance(document, Mapping) else None
+    if not isinstance(document, Mapping):
+        raise FaultError("expected a list `faults` of tables")
+    if unknown := [key for key in document if key != "faults"]:
+        told = "; ".join(f"{key!r} is not known{_nearest(key, ['faults'])}" for key in unknown)
+        raise FaultError(f"{told}: rules are written [[faults]]")
+    rules = document.get("faults", [])
     if not isinstance(rules, list):
         raise FaultError("expected a list `faults` of tables")
     faults, problems = [], []
@@ -261,9 +267,12 @@ def dump_faults(rules: Sequence[Fault]) -> list[dict[str, Any]]:
 def _parse_rule(rule: Any) -> Fault:
     if not isinstance(rule, Mapping) or not isinstance(rule.get("kind"), str):
         raise FaultError("expected a table with a `kind`")
-    wrong = [f"{key}={value!r}" for key, value in rule.items() if not _fits(key, value)]
-    if wrong:
-        raise FaultError(f"{rule['kind']}: unknown option or wrong type: {', '.join(wrong)}")
+    known = [option.name for option in fields(Fault)]
+    if unknown := [key for key in rule if key not in known]:
+        told = ", ".join(f"{key!r}{_nearest(key, known)}" for key in unknown)
+        raise FaultError(f"{rule['kind']}: unknown option {told}; known: {', '.join(known)}")
+    if wrong := [f"{key}={value!r}" for key, value in rule.items() if not _fits(key, value)]:
+        raise FaultError(f"{rule['kind']}: wrong type: {', '.join(wrong)}")
     options: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in rule.items()}
     fault = Fault(**options)
     if problems := fault.problems():
@@ -279,6 +288,11 @@ def _fits(key: str, value: Any) -> bool:
     if key in {"times", "size"}:
         return isinstance(value, int) and not isinstance(value, bool)
     return key in {"kind", "code", "message"} and isinstance(value, str)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    close = get_close_matches(name.lower(), list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _any(name: str, patterns: Sequence[str]) -> bool:

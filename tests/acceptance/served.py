@@ -201,7 +201,7 @@ def token(name: str, text: str, role: Role = Role.OPERATOR) -> Token:
 def standing(name: str, *labels: str, **values: Any) -> Standing:
     known: dict[str, Any] = {
         "provider": ProviderName.OPENAI,
-        "definition": "d",
+        "definition": f"d-{name}",
         "key_fingerprint": "1f2e3d4c",
         "organization": "org-3kQ",
         "verified_at": NOW - 1700,

@@ -146,7 +146,7 @@ def test_what_was_not_moderated_is_held_until_a_reason_is_recorded(moderated: Si
 def test_a_named_account_whose_key_is_wrong_holds(moderated: Site, sandbox: Sandbox) -> None:
     moderated.accounts("one", "two")
     unwaived(moderated, 'moderation = "two"')
-    moderated.key("two", "wrong")
+    moderated.key("two", "a-wrong-key")
     run = moderated.run("run")
     assert run.code == 1
     assert_nothing_sent(sandbox)
@@ -160,7 +160,7 @@ def test_a_named_account_whose_key_is_wrong_holds(moderated: Site, sandbox: Sand
 
 
 def test_without_a_name_the_next_account_that_can_is_asked(moderated: Site, sandbox: Sandbox) -> None:
-    moderated.key("one", "wrong")
+    moderated.key("one", "a-wrong-key")
     assert moderated.run("run").code == 1, "one has no model"
     assert (moderation(moderated)["state"], moderation(moderated)["by"]) == ("passed", "two")
     assert sandbox.held() == {"two": (1, 1)}

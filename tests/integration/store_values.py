@@ -39,7 +39,7 @@ def a_standing(name: str, **changes: Any) -> Standing:
     values: dict[str, Any] = {
         "name": name,
         "provider": ProviderName.OPENAI,
-        "definition": "d",
+        "definition": f"d-{name}",
         "key_fingerprint": "12345678",
         "verified_at": NOW,
     }

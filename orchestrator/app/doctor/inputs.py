@@ -13,6 +13,7 @@ from orchestrator.core.account import Account
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.retirement import WARN_DAYS, complete, untunable_holds, warnings
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.twins import same_keys
 from orchestrator.daemon.desired import published
 from orchestrator.dataset.files import sources
 from orchestrator.dataset.prices import load_prices
@@ -22,6 +23,7 @@ from orchestrator.sources.secrets import follow, split
 from orchestrator.sources.targets import references
 
 OLD_PRICE_DAYS = 180
+TWIN_FIX = "Give each account a key of its own, or list it once."
 NAMED = 5  # accounts that a line names
 
 
@@ -48,6 +50,9 @@ def keys(accounts: tuple[Account, ...], found: Mapping[str, Secret | ConfigError
             yield wrong("keys", f"{name}: {key.message}", "Put the key where its reference points, or correct that.")
     if there := sum(isinstance(key, Secret) for key in found.values()):
         yield fine("keys", f"{there} of {len(found)} references lead to a key")
+    fingerprints = {name: key.fingerprint for name, key in found.items() if isinstance(key, Secret)}
+    for warning in same_keys(accounts, fingerprints):
+        yield doubtful("keys", warning, TWIN_FIX)
     files = dict.fromkeys(_key_file(account, base) for account in accounts)
     if listed := [str(path) for path in files if path and _for_all(path)]:
         fix = f"chmod 600 {' '.join(listed[:NAMED])}"

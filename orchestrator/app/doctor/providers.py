@@ -9,12 +9,13 @@ from typing import Any
 
 from orchestrator.app.connections import Connections
 from orchestrator.app.doctor.diagnosis import Diagnosis, doubtful, fine, wrong
-from orchestrator.app.doctor.inputs import names
+from orchestrator.app.doctor.inputs import TWIN_FIX, names
 from orchestrator.core.account import Account, Identity, ProviderName
 from orchestrator.core.errors import Failure, ProviderUnavailable
 from orchestrator.core.retirement import unknown_holds
 from orchestrator.core.secret import Secret
 from orchestrator.core.spec import TrainingSpec
+from orchestrator.core.twins import same_places
 from orchestrator.daemon.models import base_models
 
 ANSWER_SECONDS = 15.0
@@ -59,6 +60,9 @@ async def providers(
     unknown = (await base_models(accepted, specs, connections.by_name)).unknown
     for hold in unknown_holds(unknown).values():
         yield wrong("base models", hold.reason, hold.hint)
+    identities = {account.name: answer for account, answer in answers.items() if isinstance(answer, Identity)}
+    for warning in same_places(asked, identities, {name: key.fingerprint for name, key in keys.items()}):
+        yield doubtful("providers", warning, TWIN_FIX)
     if skews.seen:
         yield _clock(min(skews.seen, key=abs))
 

@@ -71,7 +71,7 @@ class Dashboard:
         return JSONResponse(curves.points(found), headers={"Cache-Control": "no-store"})
 
     async def runs_page(self, request: Request) -> Response:
-        return answer(request, "runs.html", history.runs(await self._call(status.list_runs)))
+        return answer(request, "runs.html", history.runs(await self._call(status.list_runs, self._program.now())))
 
     async def deliveries_page(self, request: Request) -> Response:
         """The page that is asked for, or the last one where there are not so many."""
@@ -88,7 +88,7 @@ class Dashboard:
         return RedirectResponse(f"/datasets/{seen.run.dataset_sha256}" if seen else "/", 303)
 
     async def dataset_page(self, request: Request, sha256: str) -> Response:
-        seen = await self._call(status.read_dataset, sha256)
+        seen = await self._call(status.read_dataset, sha256, self._program.now())
         if seen is None:
             raise Refused(404, "no run used this dataset", "`/runs` lists the runs and their datasets.")
         return answer(request, "dataset.html", history.dataset(seen))

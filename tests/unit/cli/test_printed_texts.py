@@ -70,3 +70,16 @@ def test_a_check_of_files_with_such_names(tmp_path: Path) -> None:
     (tmp_path / f"{EVIL}.json").write_text("{")
     (tmp_path / f"{EVIL}.md").write_text("ignored")
     assert_harmless(to_text(check(tmp_path, Rules(minimum_examples=0))))
+
+
+@pytest.mark.parametrize(
+    ("states", "told"),
+    [
+        (["planned", "succeeded"], "stopped: nothing goes on at a provider. The same command continues"),
+        (["running", "planned"], "stopped: 1 job goes on at the provider and costs what it costs"),
+        (["running", "queued"], "stopped: 2 jobs go on at the providers and cost what they cost"),
+    ],
+)
+def test_an_interrupted_run_says_what_goes_on(states: list[str], told: str) -> None:
+    jobs = tuple(replace(JOB, account=state, state=state) for state in states)
+    assert follow.interrupted(Status(run=None, jobs=jobs, counts={})).startswith(told)

@@ -87,6 +87,8 @@ def test_the_operators_own_list(tmp_path: Path) -> None:
             1,
         ),
         ("price = 1\n", 1),
+        ("[[prices]]\n", 1),
+        ("price = []\nas_of = 2026-01-31\n", 1),
         ("price = [1]\n", 1),
     ],
 )
@@ -96,6 +98,13 @@ def test_every_fault_of_a_list_is_named(tmp_path: Path, text: str, faults: int) 
     with pytest.raises(ConfigError) as caught:
         load_prices(path)
     assert len(caught.value.problems) == faults
+
+
+def test_a_misspelt_name_is_told_with_the_nearest(tmp_path: Path) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_text("[[prices]]\nprovider = 'openai'\n")
+    with pytest.raises(ConfigError, match='prices is not known; did you mean "price"'):
+        load_prices(path)
 
 
 @pytest.mark.parametrize("text", [b"[[price]", b"\xff"])
