@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import resource
+import shutil
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import httpx2
+import processes
 import pytest
 from processes import Running, Site, eventually
 
@@ -17,22 +17,15 @@ TOKEN = "a-token-of-thirty-two-characters"
 FILES = 256
 CONNECTIONS = 600
 
+pytestmark = pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit (util-linux) is not installed")
+
 
 @contextmanager
 def few_files(most: int) -> Iterator[None]:
-    """Processes that are started here may open so many files; this one is not touched for long."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    real = subprocess.Popen
-    command = ["prlimit", f"--nofile={most}:{most}"]
-
-    class Limited(real):  # type: ignore[type-arg, misc, valid-type]
-        def __init__(self, arguments: list[str], **options: object) -> None:
-            super().__init__([*command, *arguments], **options)
-
+    """Programs that are started meanwhile may open so many files, and cannot raise that limit."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(subprocess, "Popen", Limited)
+        patch.setattr(processes, "PROGRAM", ("prlimit", f"--nofile={most}:{most}", *processes.PROGRAM))
         yield
-    assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
 
 
 def flood(port: int, count: int = CONNECTIONS) -> list[socket.socket]:
