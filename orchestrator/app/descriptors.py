@@ -1,8 +1,8 @@
 """Descriptors: raises the number of files this process may open, and shares it out.
 
-Every connection, database file, provider call and dataset file takes a file descriptor. Many systems allow 1,024 a
-process, which a browserful of clients can use up; then no database can be opened either. So the web server gets a share
-and the rest is kept for the work itself.
+Every connection, database file, provider call and dataset file takes a file descriptor. Many systems allow a process
+1,024 of them. If clients of the web server could take all, no database could be opened any more. So the web server
+gets a share, and the rest is kept for the work itself.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Acceptor: accepts connections up to a limit, so that file descriptors remain for everything else.
 
-asyncio's own server accepts up to its backlog of connections before any of them is handled, repeats a failed accept for
-each of them, and logs every failure with a traceback. Here the number of open connections is checked at each accept.
-When all places are taken, the connections that sent nothing complete for longest are closed first: a client that sends
-its request at once gets through, however many others hold half a request back.
+asyncio's own server accepts as many connections as its backlog before any of them is handled, repeats a failed accept
+for each of them, and logs every failure with a traceback. Here the number of open connections is checked at each
+accept. When all places are taken, connections without a complete request are closed, the oldest first: a client that
+sends its request at once gets through, however many others send only half of theirs.
 """
 
 from __future__ import annotations

@@ -20,8 +20,11 @@ from orchestrator.web.program import Program
 COOKIE: Final = "orchestrator_session"
 SESSION_SECONDS: Final = 12 * 3600
 UNGUESSABLE_LENGTH: Final = 32
-"""Bytes from which on a right token is let in however many wrong ones came. A shorter one might be a lucky guess, so it
-has to wait like every other; anyone can cause that wait. Tokens that the program made are never kept out."""
+"""Bytes from which on a right token is let in however many wrong ones came.
+
+A shorter one might be a lucky guess: it has to wait like every other, and anyone can cause that wait. Tokens that the
+program made never wait.
+"""
 USE_SECONDS: Final = 300.0  # a use this soon after the one that was noted is not noted
 
 

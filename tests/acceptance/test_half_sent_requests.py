@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import resource
+import shutil
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import httpx2
+import processes
 import pytest
 from processes import Running, Site, eventually
 
@@ -17,22 +17,16 @@ TOKEN = "a-token-of-thirty-two-characters"
 FILES = 256
 CONNECTIONS = 600
 
+pytestmark = pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit (util-linux) is not installed")
+
 
 @contextmanager
-def few_files(most: int) -> Iterator[None]:
-    """Processes that are started here may open so many files; this one is not touched for long."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    real = subprocess.Popen
-    command = ["prlimit", f"--nofile={most}:{most}"]
-
-    class Limited(real):  # type: ignore[type-arg, misc, valid-type]
-        def __init__(self, arguments: list[str], **options: object) -> None:
-            super().__init__([*command, *arguments], **options)
-
+def few_files(site: Site, most: int) -> Iterator[None]:
+    """Programs that the site starts meanwhile may open so many files, and cannot raise that limit."""
+    site.fresh = True
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(subprocess, "Popen", Limited)
+        patch.setattr(processes, "PROGRAM", ("prlimit", f"--nofile={most}:{most}", *processes.PROGRAM))
         yield
-    assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
 
 
 def flood(port: int, count: int = CONNECTIONS) -> list[socket.socket]:
@@ -52,7 +46,7 @@ def free_port() -> int:
 
 
 def serve(site: Site, port: int) -> Running:
-    with few_files(FILES):
+    with few_files(site, FILES):
         return site.start("serve", ORCHESTRATOR_PORT=f"{port}", ORCHESTRATOR_TOKEN=TOKEN)
 
 
@@ -110,7 +104,7 @@ def test_a_start_among_half_sent_requests_succeeds(site: Site) -> None:
 
 def test_too_few_files_for_the_service_are_one_clear_message(site: Site) -> None:
     site.accounts("acme")
-    with few_files(64):
+    with few_files(site, 64):
         result = site.run("serve", ORCHESTRATOR_PORT="0")
     assert result.code == 2
     assert "may open 64 files only" in result.err
@@ -120,7 +114,7 @@ def test_too_few_files_for_the_service_are_one_clear_message(site: Site) -> None
 
 def test_more_connections_than_files_are_one_clear_message(site: Site) -> None:
     site.accounts("acme")
-    with few_files(512):
+    with few_files(site, 512):
         result = site.run("serve", ORCHESTRATOR_PORT="0", ORCHESTRATOR_MAX_CONNECTIONS="500")
     assert result.code == 2
     assert "ORCHESTRATOR_MAX_CONNECTIONS is 500" in result.err

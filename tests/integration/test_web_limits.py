@@ -126,9 +126,7 @@ async def test_half_sent_requests_do_not_keep_a_whole_one_out() -> None:
     limits = ConnectionLimits(max_connections=40, header_seconds=600, request_seconds=600, idle_seconds=600)
     async with serving(limits) as port:
         halves = [await Client.connect(port, HALF) for _ in range(200)]
-        posts = [
-            await Client.connect(port, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n") for _ in range(60)
-        ]
+        [await Client.connect(port, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n") for _ in range(60)]
         assert [await status_of(port) for _ in range(20)] == [200] * 20
         assert await halves[0].rest() == b"", "the oldest lost its place"
 
