@@ -30,7 +30,7 @@ class Engine(Protocol):
         """Close every connection."""
 
 
-def make_engine(url: str, files: OpenFiles, *, patient: bool = False) -> Engine:
+def make_engine(url: str, files: OpenFiles | None = None, *, patient: bool = False) -> Engine:
     """An engine for a SQLite or PostgreSQL URL. `patient`: for migrations, which may take long.
 
     SQLite adds its file to `files`, and does nothing once one of them is not the one that was opened.
@@ -38,7 +38,7 @@ def make_engine(url: str, files: OpenFiles, *, patient: bool = False) -> Engine:
     if make_url(url).get_backend_name() == "sqlite":
         from orchestrator.store.sqlite import SqliteEngine
 
-        return SqliteEngine(url, files)
+        return SqliteEngine(url, files or OpenFiles())
     from orchestrator.store.postgresql import PostgresEngine  # each loads megabytes that the other has no use for
 
     return PostgresEngine(url, patient=patient)

@@ -72,6 +72,12 @@ async def test_ticks_go_on_when_the_clock_is_set(step: float, monkeypatch: pytes
         await (later() if clock.set_by else work())
 
     scheduler.every(0.02, "often", first_before_the_step_then_after_it)
+    steps: list[float] = []
+
+    async def note_step(seconds: float) -> None:
+        steps.append(seconds)
+
+    scheduler.on_clock_set(note_step)
     with capture_logs() as said:
         async with running(scheduler), asyncio.timeout(LIMIT):
             await reached.wait()
@@ -79,8 +85,9 @@ async def test_ticks_go_on_when_the_clock_is_set(step: float, monkeypatch: pytes
             await again.wait()
             assert scheduler.silent_for is not None
             assert 0 <= scheduler.silent_for < LIMIT
-            await until(lambda: bool(said))
+            await until(lambda: bool(steps))
     [line] = said
+    assert steps == [pytest.approx(step, abs=1)]
     assert (line["event"], f"{step:+.0f} s" in line["message"]) == ("clock.changed", True)
 
 
