@@ -94,12 +94,15 @@ async def test_ticks_go_on_when_the_clock_is_set(step: float, monkeypatch: pytes
 async def test_a_scheduler_that_hangs_is_silent_whatever_the_clock_says() -> None:
     clock = Clock()
     scheduler = a_scheduler(clock)
-    assert scheduler.silent_for is None
+    silences = [scheduler.silent_for]
     async with running(scheduler):
         clock.set_by = -HOUR
-        assert scheduler.silent_for is not None
-        assert 0 <= scheduler.silent_for < LIMIT
-    assert scheduler.silent_for is None
+        silences.append(scheduler.silent_for)
+    silences.append(scheduler.silent_for)
+    before, during, after = silences
+    assert during is not None
+    assert 0 <= during < LIMIT
+    assert (before, after) == (None, None)
 
 
 async def test_a_clock_that_drifts_is_not_a_clock_that_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
