@@ -63,7 +63,6 @@ class PgqueuerDispatch:
         self._shares = Shares(most, server_of)
         self._released = asyncio.Event()
         self._clock_agrees = clock_agrees  # with the database's; else others look dead that are not
-        self._slots = asyncio.Semaphore(most)
         self._look = Together(self._wake_times)
         self._busy: dict[str, asyncio.Task[None] | None] = {}  # by account
         self._manager: QueueManager | None = None
