@@ -218,7 +218,7 @@ class App:
             settings,
             service,
             self.incoming,
-            self.clock.now,
+            self.clock,
             self.log,
             self.metrics,
             self.connections.listed,

@@ -45,6 +45,7 @@ class Scheduler:
         self._watch = watch
         self._last_beat: float | None = None  # on the boot clock
         self._offset = 0.0  # of the wall clock against the boot clock, at the last beat
+        self._clock_set: list[Callable[[float], Awaitable[None]]] = []
         self._intervals: list[tuple[float, str, Work]] = []
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.every(BEAT_SECONDS, BEAT, self._beat)
@@ -65,6 +66,10 @@ class Scheduler:
             trigger = CronTrigger.from_crontab(expression, timezone="UTC")
             start = partial(self._start_cron, name, work)
             self._cron.add_job(start, trigger, id=name, misfire_grace_time=CRON_GRACE_SECONDS)
+
+    def on_clock_set(self, work: Callable[[float], Awaitable[None]]) -> None:
+        """Call `work` when this machine's clock was set, with the seconds by which: negative is back."""
+        self._clock_set.append(work)
 
     def start(self) -> None:
         """Begin; the first beat is now."""
@@ -127,6 +132,8 @@ class Scheduler:
         if abs(step) > CLOCK_STEP_SECONDS:
             self._log.warning("clock.changed", message=f"this machine's clock was set by {step:+.0f} s")
             self._take_over_clock(set_back=step < 0)
+            for work in self._clock_set:
+                await self._call("clock set", partial(work, step))
 
     async def _check_cron(self) -> None:
         self._cron.wakeup()

@@ -52,6 +52,7 @@ class PgqueuerDispatch:
         silence: float,
         log: BoundLogger,
         server_of: ServerOf = one_server,
+        clock_agrees: Callable[[], bool] = lambda: True,
     ) -> None:
         self._database = database
         self._replica = replica
@@ -61,6 +62,7 @@ class PgqueuerDispatch:
         self._log = log
         self._shares = Shares(most, server_of)
         self._released = asyncio.Event()
+        self._clock_agrees = clock_agrees  # with the database's; else others look dead that are not
         self._look = Together(self._wake_times)
         self._busy: dict[str, asyncio.Task[None] | None] = {}  # by account
         self._manager: QueueManager | None = None
@@ -182,6 +184,8 @@ class PgqueuerDispatch:
         self._released.set()
 
     async def _take(self, connection: AsyncConnection, wake_ups: Sequence[WakeUp]) -> list[bool]:
+        if not self._clock_agrees():
+            return [False] * len(wake_ups)
         taken = await leases.take(connection, [each.job_id for each in wake_ups], self._replica, self._now())
         return [each.account in taken for each in wake_ups]
 

@@ -217,6 +217,7 @@ class Health:
     database: bool
     ticking: bool
     problem: Failure | None = None
+    reason: str | None = None  # why it is not ready
 
     @property
     def ready(self) -> bool:

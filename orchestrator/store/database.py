@@ -15,6 +15,7 @@ from orchestrator.core.errors import ConfigError, DatabaseAway
 from orchestrator.settings import database_label
 from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.engine import make_engine
+from orchestrator.store.open_files import OpenFiles
 from orchestrator.store.outage import Outage, is_outage, reason_of
 from orchestrator.store.tables import metadata
 from orchestrator.store.wakeups import Schedule
@@ -34,7 +35,8 @@ class Database:
     def __init__(self, url: str, schedule: Schedule | None = None) -> None:
         self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
         self._url = url
-        self._engine = make_engine(url)
+        self.files = OpenFiles()  # without which nothing is read or written
+        self._engine = make_engine(url, self.files)
         self._writer = Writer(self._engine, schedule)
         self.outage = Outage()
 
@@ -143,7 +145,7 @@ class Database:
             raise DatabaseAway(f"the database cannot be used: {reason_of(error)}") from error
 
     async def _upgrade(self) -> str | None:
-        engine = make_engine(self._url, patient=True)
+        engine = make_engine(self._url, self.files, patient=True)
         try:
             async with engine.write() as connection:
                 before = await connection.run_sync(_revision)

@@ -16,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from orchestrator.core.errors import DatabaseAway
 
+SUMMARY: Final = "the database does not answer, or takes no changes"
 HINT: Final = "Nothing is sent meanwhile. The service goes on by itself when the database takes changes again."
 _SQLITE: Final = (
     *("PERM", "BUSY", "LOCKED", "NOMEM", "READONLY", "IOERR", "CORRUPT", "FULL"),
@@ -42,32 +43,24 @@ _POSTGRESQL: Final = (
 """SQLSTATE codes and classes."""
 
 
-class DatabaseFileReplaced(OSError):
-    """The database file or its lock file is not the one that this process has opened: whatever it writes is lost."""
-
-    hint = (
-        "Nothing is sent meanwhile. Stop the service, put the file back or restore a backup, "
-        "and start the service again."
-    )
-
-
 class Outage:
     """Begins with a call that fails, ends with a change that is committed: a full disk can still be read."""
 
     def __init__(self) -> None:
-        self.reason: str | None = None
+        self.reason: str | None = None  # names places: for the log
+        self.summary: str | None = None  # for anyone
         self._log = structlog.get_logger("orchestrator")
 
     def begin(self, error: BaseException) -> None:
         """A call has failed."""
         if self.reason is None:
-            self.reason = reason_of(error)
+            self.reason, self.summary = reason_of(error), getattr(error, "summary", SUMMARY)
             self._log.error("database.unreachable", message=self.reason, hint=getattr(error, "hint", HINT))
 
     def end(self) -> None:
         """A change is committed."""
         if self.reason is not None:
-            self.reason = None
+            self.reason = self.summary = None
             self._log.warning("database.back")
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar, cast
 from sqlalchemy import Connection, Executable, PoolProxiedConnection, Result, create_engine, event, make_url
 
 from orchestrator.store.connection import AsyncConnection, from_json, to_the_end
+from orchestrator.store.open_files import OpenFiles
 
 T = TypeVar("T")
 BUSY_MILLISECONDS: Final = 5000
@@ -27,28 +28,34 @@ SURVEYS: Final = 3
 class SqliteEngine:
     """One file, in WAL mode."""
 
-    def __init__(self, url: str) -> None:
-        if file := make_url(url).database:
-            Path(file).parent.mkdir(parents=True, exist_ok=True)
+    def __init__(self, url: str, files: OpenFiles) -> None:
+        self._files = files
+        self._path = Path(make_url(url).database or "")
+        if self._path.name:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
         self._engine = create_engine(url, pool_size=5, max_overflow=5, json_deserializer=from_json)
         event.listen(self._engine, "connect", _configure)
+        event.listen(self._engine, "connect", self._remember_file)
         event.listen(self._engine, "begin", _begin)
         self._watcher: PoolProxiedConnection | None = None
         self._surveys = asyncio.Semaphore(SURVEYS)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
+        self._files.check()
         with self._engine.connect() as connection:
             yield _Inline(connection)
 
     @asynccontextmanager
     async def survey(self) -> AsyncIterator[AsyncConnection]:
         async with self._surveys:
+            self._files.check()
             with self._engine.connect() as connection:
                 yield _Aside(connection)
 
     @asynccontextmanager
     async def write(self, **options: Any) -> AsyncIterator[AsyncConnection]:
+        self._files.check()
         with self._engine.connect() as connection:
             connection.execution_options(writing=True, **options)
             if _locks_at_once(connection):
@@ -56,9 +63,11 @@ class SqliteEngine:
             else:
                 await asyncio.to_thread(connection.begin)
             yield _Inline(connection)
+            self._files.check()  # whoever waits for this commit will send something
             await asyncio.to_thread(connection.commit)
 
     async def mark(self) -> object:
+        self._files.check()
         if self._watcher is None:  # never writes, so that SQLite tells it of every commit
             self._watcher = self._engine.raw_connection()
         return self._watcher.cursor().execute("PRAGMA data_version").fetchone()
@@ -68,6 +77,10 @@ class SqliteEngine:
             self._watcher.close()
             self._watcher = None
         self._engine.dispose()
+
+    def _remember_file(self, _connection: Any, _record: Any) -> None:
+        if self._path.name:
+            self._files.add(self._path, self._path.stat())
 
 
 class _Inline(AsyncConnection):

@@ -78,7 +78,7 @@ class Door:
         known, now = hash_of(given), self._program.now()
         token = next((token for token in tokens if token.opens_with(known)), None)
         if token is None or (token.name == ENVIRONMENT and len(given) < UNGUESSABLE_LENGTH):
-            self._count(address_of(request), now, failed=token is None)
+            self._count(address_of(request), self._program.boottime(), failed=token is None)
         if token and now - (token.last_used_at or 0.0) > USE_SECONDS:
             await self._program.token_used(token)
         return token

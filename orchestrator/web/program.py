@@ -32,6 +32,8 @@ class Program:
     """Everything the web room can reach. It never holds the database and knows no clock: it is handed these."""
 
     now: Callable[[], float]
+    boottime: Callable[[], float]
+    """Seconds on a clock that nobody sets, to measure with."""
     call: Call
     health: Callable[[], Awaitable[Health]]
     metrics: Callable[[Tally], bytes]

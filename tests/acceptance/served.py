@@ -71,6 +71,7 @@ class Dashboard:
         self._app = create_web(
             Program(
                 now=lambda: self.time,
+                boottime=lambda: self.time,
                 call=self._call,
                 health=self._feel,
                 metrics=lambda _: b"",

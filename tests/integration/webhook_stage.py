@@ -135,6 +135,7 @@ class Stage:
         web = create_web(
             Program(
                 now=self.clock.now,
+                boottime=self.clock.now,
                 call=_nobody,
                 health=_nobody,
                 metrics=lambda _: b"",

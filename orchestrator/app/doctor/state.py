@@ -81,7 +81,7 @@ def _tables(place: str, revision: str | None) -> Diagnosis:
 
 
 async def _clock(database: Database, clock: SystemClock) -> Diagnosis:
-    presence = Presence(database, replica="", host="", pid=0, now=clock.now, silence=1.0)
+    presence = Presence(database, replica="", host="", pid=0, clock=clock, silence=1.0)
     try:
         await presence.check_clock()
     except ConfigError as error:

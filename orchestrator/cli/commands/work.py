@@ -82,7 +82,7 @@ def _foreground(accounts: Path | None, *, start: bool, until: str) -> None:
         from orchestrator.app import sole_owner
         from orchestrator.cli import follow
 
-        with sole_owner(app.settings):
+        with sole_owner(app.settings, app.database):
             return await follow.work(app, start=start, enough=getattr(follow, until))
 
     with_app(work, quiet=sys.stdout.isatty(), accounts_file=accounts)

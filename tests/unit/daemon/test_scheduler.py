@@ -72,6 +72,12 @@ async def test_ticks_go_on_when_the_clock_is_set(step: float, monkeypatch: pytes
         await (later() if clock.set_by else work())
 
     scheduler.every(0.02, "often", first_before_the_step_then_after_it)
+    steps: list[float] = []
+
+    async def note_step(seconds: float) -> None:
+        steps.append(seconds)
+
+    scheduler.on_clock_set(note_step)
     with capture_logs() as said:
         async with running(scheduler), asyncio.timeout(LIMIT):
             await reached.wait()
@@ -79,20 +85,24 @@ async def test_ticks_go_on_when_the_clock_is_set(step: float, monkeypatch: pytes
             await again.wait()
             assert scheduler.silent_for is not None
             assert 0 <= scheduler.silent_for < LIMIT
-            await until(lambda: bool(said))
+            await until(lambda: bool(steps))
     [line] = said
+    assert steps == [pytest.approx(step, abs=1)]
     assert (line["event"], f"{step:+.0f} s" in line["message"]) == ("clock.changed", True)
 
 
 async def test_a_scheduler_that_hangs_is_silent_whatever_the_clock_says() -> None:
     clock = Clock()
     scheduler = a_scheduler(clock)
-    assert scheduler.silent_for is None
+    silences = [scheduler.silent_for]
     async with running(scheduler):
         clock.set_by = -HOUR
-        assert scheduler.silent_for is not None
-        assert 0 <= scheduler.silent_for < LIMIT
-    assert scheduler.silent_for is None
+        silences.append(scheduler.silent_for)
+    silences.append(scheduler.silent_for)
+    before, during, after = silences
+    assert during is not None
+    assert 0 <= during < LIMIT
+    assert (before, after) == (None, None)
 
 
 async def test_a_clock_that_drifts_is_not_a_clock_that_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
