@@ -22,7 +22,7 @@ async def account(client: AsyncOpenAI, file: Path) -> str | None:
     await client.files.retrieve(sent.id)
     await client.fine_tuning.jobs.list(limit=100)
     job = await client.fine_tuning.jobs.create(
-        model="gpt-4.1-mini-2025-04-14",
+        model="sandbox-small",
         training_file=sent.id,
         seed=42,
         metadata={"tag": "x"},

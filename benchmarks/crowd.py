@@ -22,7 +22,7 @@ name = "bench"
 dataset = "{ROOT / "chats"}"
 moderation_waived = "benchmark"
 [run.openai]
-base_model = "gpt-4.1-mini-2025-04-14"
+base_model = "sandbox-small"
 n_epochs = 3
 """
 

@@ -31,7 +31,7 @@ ACCOUNTS = """\
 name = "bench"
 dataset = "chats.jsonl"
 [run.openai]
-base_model = "gpt-4.1-mini-2025-04-14"
+base_model = "sandbox-small"
 n_epochs = 1
 [[accounts]]
 name = "a"

@@ -124,7 +124,7 @@ class Connection(asyncio.Protocol):
             "fine_tuned_model": None,
             "finished_at": None,
             "hyperparameters": {"n_epochs": 3},
-            "model": "gpt-4.1-mini-2025-04-14",
+            "model": "sandbox-small",
             "organization_id": "org-bench",
             "result_files": [],
             "status": "queued",

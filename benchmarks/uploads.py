@@ -62,7 +62,7 @@ def sandbox(folder: Path) -> Iterator[str]:
 def site(folder: Path, url: str, accounts: int) -> None:
     """An accounts file beside chats.jsonl."""
     head = '[run]\nname = "bench"\ndataset = "chats.jsonl"\nmoderation_waived = "benchmark"\n'
-    head += 'allow_unknown_price = true\n[run.openai]\nbase_model = "gpt-4.1-mini-2025-04-14"\nn_epochs = 1\n'
+    head += 'allow_unknown_price = true\n[run.openai]\nbase_model = "sandbox-small"\nn_epochs = 1\n'
     for number in range(accounts):
         (folder / f"{number}.key").write_text(f"sandbox-a{number}")
         head += f'[[accounts]]\nname = "a{number}"\nprovider = "openai"\n'

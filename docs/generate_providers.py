@@ -22,7 +22,7 @@ change the table there, not this page.
 
 "Our job is found again by" is what keeps a lost answer from being paid for twice. Where the provider keeps no
 metadata, the tag stands at the end of the suffix, after as much of `[run] suffix` as fits. A remote job on our file
-and base model that does not show its suffix is left to a person, never taken for granted and never created anew.
+and base model that does not show its tag is left to a person, never taken for granted and never created anew.
 
 ## Options of `[run.PROVIDER]`
 

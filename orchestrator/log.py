@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any, Literal, TextIO, cast
+from typing import Any, Final, Literal, TextIO, cast
 
 from orchestrator.core.errors import ConfigError, IllegalTransition, OrchestratorError
+from orchestrator.core.secret import Redactor
 
 
 @contextmanager
@@ -33,7 +34,7 @@ with _spared("rich"):  # structlog's tracebacks are not drawn here: 4 MB, with P
     import structlog
     from structlog.typing import EventDict, Processor, WrappedLogger
 
-Redact = Callable[[str], str]
+TEXT_LIMIT: Final = 50_000  # characters of one text of a line; a longer one would keep the process busy
 
 _OURS = "orchestrator"
 _HANDLER = "orchestrator"
@@ -43,7 +44,7 @@ _NOT_PRINTED = ("_record", "_from_structlog")  # structlog's own, removed before
 def configure(
     log_format: Literal["auto", "json", "console"],
     level: str,
-    redact: Redact,
+    redact: Redactor,
     stream: TextIO | None = None,
 ) -> None:
     """Sets up logging for the process; a second call replaces the first. `stream` is stderr unless given.
@@ -133,17 +134,22 @@ def _raised(event: EventDict) -> BaseException | None:
     return info[1] if isinstance(info, tuple) else None
 
 
-def _redacting(redact: Redact) -> Processor:
+def _redacting(redact: Redactor) -> Processor:
+    def clean_text(text: str) -> str:
+        if len(text) <= TEXT_LIMIT:
+            return redact(text)
+        return f"{redact.cut(text, TEXT_LIMIT)} … (cut: {len(text):,} characters)"
+
     def clean(value: Any) -> Any:
         if value is None or isinstance(value, bool | int | float):
             return value
         if isinstance(value, str):
-            return redact(value)
+            return clean_text(str(value))
         if isinstance(value, Mapping):
-            return {redact(str(key)): clean(inner) for key, inner in value.items()}
+            return {clean_text(str(key)): clean(inner) for key, inner in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
             return [clean(inner) for inner in value]
-        return redact(str(value) if isinstance(value, BaseException) else repr(value))
+        return clean_text(str(value) if isinstance(value, BaseException) else repr(value))
 
     def redacted(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
         return {key: value if key in _NOT_PRINTED else clean(value) for key, value in event.items()}

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from machine_speed import scale_seconds, set_time_factor
 from postgres import Postgres, serving
 
 sys.path.insert(0, str(Path(__file__).parent / "fakes"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Measure the machine once for all workers, and scale the time limit of a test unless a person has set one."""
+    set_time_factor(config.getoption("numprocesses", None) or 1)
+    if config.option.timeout is None and "PYTEST_TIMEOUT" not in os.environ:
+        config.option.timeout = scale_seconds(float(config.getini("timeout")))
+
+
+def pytest_report_header() -> str:
+    return f"time limits: {scale_seconds(1):g} times those of the machine of reference"
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,7 @@ except ModuleNotFoundError as missing:
 
 # One would get to see why another failed; and the threads of the loop are for the database's commits.
 _ONE_AT_A_TIME: Final = ThreadPoolExecutor(1, "alerts")
+READ_LIMIT: Final = 1000  # characters of what apprise says that are read
 LOGGER: Final = logging.getLogger("apprise")
 LOGGER.propagate = False  # what it says of a failure is kept with the delivery
 logging.getLogger("urllib3").setLevel(logging.WARNING)  # below that it prints addresses, which hold keys
@@ -51,7 +52,7 @@ class AlertSender:
         with _listening() as said:
             if self._messenger.notify(title=title(delivery.topic, delivery.payload), body=body(delivery.payload)):
                 return None
-        return told(self._redact(" ".join(said))) or "it was not taken, and no reason is given"
+        return told(self._redact.cut(" ".join(said), READ_LIMIT)) or "it was not taken, and no reason is given"
 
 
 @contextmanager

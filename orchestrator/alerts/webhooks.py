@@ -35,6 +35,7 @@ class WebhookSender:
         content = json.dumps(delivery.payload, ensure_ascii=False, separators=(",", ":"))
         headers = {
             "content-type": "application/json",
+            "accept-encoding": "identity",
             "user-agent": "orchestrator",
             "webhook-id": delivery.message,
             "webhook-timestamp": str(int(now)),
@@ -46,7 +47,7 @@ class WebhookSender:
         except TimeoutError:
             return f"no answer within {ATTEMPT_SECONDS:g} seconds"
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-            return told(self._redact(f"{type(error).__name__}: {error}"))
+            return told(self._redact.cut(f"{type(error).__name__}: {error}", LOOKED_AT // 2))
 
     async def _post(self, content: bytes, headers: dict[str, str]) -> str | None:
         async with self._http.stream("POST", self._address, content=content, headers=headers) as response:
@@ -54,9 +55,13 @@ class WebhookSender:
                 return None
             if response.is_redirect:
                 return f"{response.status_code}: a redirect, which is not followed; correct the address"
+            if "content-encoding" in response.headers:  # not decompressed: a few bytes may unfold into gigabytes
+                return f"{response.status_code}: a compressed answer, which is not read"
             body = b""
             async for part in response.aiter_bytes():
                 body += part
                 if len(body) >= LOOKED_AT:
                     break
-        return told(self._redact(f"{response.status_code}: {body[:LOOKED_AT].decode(errors='replace')}"))
+        return told(
+            self._redact.cut(f"{response.status_code}: {body[:LOOKED_AT].decode(errors='replace')}", LOOKED_AT // 2)
+        )

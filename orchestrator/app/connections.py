@@ -16,7 +16,8 @@ from orchestrator.core.watch import NOBODY
 from orchestrator.core.webhook import Webhook
 from orchestrator.providers.base import Connect, Connection
 from orchestrator.providers.measured import measured
-from orchestrator.sources.secrets import resolve
+from orchestrator.providers.redaction import redacted
+from orchestrator.sources.secrets import key_variables, resolve
 from orchestrator.system.child_processes import ChildProcesses
 
 if TYPE_CHECKING:
@@ -47,11 +48,17 @@ class Connections:
         self._clock = clock
         self._hear = hear
         self._children = children
+        self._servers: dict[str, str] = {}
+        self._several_servers = False
         self._closing = AsyncExitStack()
 
     def listed(self) -> dict[str, Account]:
         """The accounts in force, by name."""
         return {name: connection.account for name, connection in self.by_name.items()}
+
+    def server_of(self, account: str) -> str | None:
+        """The server an account leads to; None where all accounts lead to the same one."""
+        return self._servers.get(account, "") if self._several_servers else None
 
     async def close(self) -> None:
         """Let go of every connection."""
@@ -85,7 +92,10 @@ class Connections:
 
     def _key_now(self, account: Account) -> Secret | None:
         try:
-            return resolve(account.api_key, base=self._folder, redact=self._redact, children=self._children)
+            hidden = key_variables(known.api_key for known in self.listed().values())
+            return resolve(
+                account.api_key, base=self._folder, redact=self._redact, hidden=hidden, children=self._children
+            )
         except ConfigError:
             return None
 
@@ -97,6 +107,8 @@ class Connections:
         connections = {account.name: self._connected(account, keys[account.name]) for account in accounts}
         self.by_name.clear()
         self.by_name.update(connections)
+        self._servers = {account.name: account.base_url or account.provider for account in accounts}
+        self._several_servers = len(set(self._servers.values())) > 1
 
     @cached_property
     def _dialects(self) -> Mapping[ProviderName, Connect]:
@@ -132,5 +144,5 @@ class Connections:
         return reader(self._http)
 
     def _connected(self, account: Account, key: Secret) -> Connection:
-        provider = self._dialects[account.provider](account, key)
+        provider = redacted(self._dialects[account.provider](account, key), self._redact)
         return Connection(account, key.fingerprint, measured(provider, account.provider, self.watch, self._clock))

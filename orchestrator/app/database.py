@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,8 +42,12 @@ def has_database(settings: Settings) -> bool:
 
 
 @contextmanager
-def sole_owner(settings: Settings) -> Iterator[None]:
-    """On SQLite only one process may do the work: a second one is told so."""
+def sole_owner(settings: Settings, database: Database | None = None) -> Iterator[None]:
+    """On SQLite only one process may do the work; raises DatabaseBusy for a second one.
+
+    The database is not used any more once the lock file is deleted or replaced: a second process could lock the new
+    one.
+    """
     url = make_url(settings.database_url)
     if url.get_backend_name() != "sqlite" or not url.database:
         yield
@@ -55,4 +60,6 @@ def sole_owner(settings: Settings) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise DatabaseBusy(f"another orchestrator process works on {url.database}") from None
+        if database is not None:
+            database.files.add(path, os.fstat(lock.fileno()))
         yield

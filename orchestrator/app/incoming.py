@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from structlog.stdlib import BoundLogger
 
@@ -13,9 +13,13 @@ from orchestrator.core.account import Account
 from orchestrator.core.secret import Secret
 from orchestrator.daemon.webhooks import Ear
 from orchestrator.store.database import Database
+from orchestrator.web.rate_limited_report import RateLimitedReport
 
 if TYPE_CHECKING:
     from orchestrator.providers.openai_webhooks import Read as ReadWebhook
+
+UNKNOWN_ACCOUNT: Final = ""  # no account is called so
+MAX_REPORTED_ACCOUNTS: Final = 10
 
 
 class Incoming:
@@ -25,6 +29,7 @@ class Incoming:
         self._read = read
         self._log = log
         self._secrets: dict[str, Secret] = {}
+        self._refused = RateLimitedReport(self._report_refused)
         self._nobodys = Secret("whsec_" + b64encode(secrets.token_bytes(32)).decode())
 
     def expect(self, accounts: Iterable[Account], found: Mapping[str, Secret]) -> None:
@@ -36,12 +41,29 @@ class Incoming:
     async def receive(
         self, database: Database, ear: Ear, account: str, headers: Mapping[str, str], body: bytes
     ) -> bool:
-        """Whether it is genuine. As much is done for an account that is not known, so that nobody can tell."""
+        """Whether it is genuine.
+
+        As much is done for an account that is unknown or has no secret, so that the time of the answer does not say
+        which accounts there are. A refusal is only counted here: anyone can cause as many as they like.
+        """
         secret = self._secrets.get(account, self._nobodys)
         webhook = self._read(secret, headers, body)
         if webhook is None:
-            if account in self._secrets:
-                self._log.warning("webhook.refused", account=account, hint="Compare the secrets, and the clocks.")
+            self._refused.add(account if account in self._secrets else UNKNOWN_ACCOUNT)
             return False
         await ear.hear(database, account, webhook)
         return True
+
+    def _report_refused(self, counts: Mapping[str, int]) -> None:
+        """One line for all accounts; those most often named come first."""
+        by_account = sorted(
+            ((count, name) for name, count in counts.items() if name != UNKNOWN_ACCOUNT), reverse=True
+        )
+        self._log.warning(
+            "webhook.refused",
+            count=sum(counts.values()),
+            accounts={name: count for count, name in by_account[:MAX_REPORTED_ACCOUNTS]},
+            unknown_accounts=counts.get(UNKNOWN_ACCOUNT, 0),
+            hint="Compare the account's secret with the one of the provider's console, and the clocks. "
+            "Webhooks to accounts without a secret are always refused.",
+        )

@@ -6,6 +6,7 @@ import os
 import random
 import socket
 from collections.abc import Hashable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,10 @@ from orchestrator.daemon.retention import Retention
 from orchestrator.daemon.scheduler import Scheduler
 from orchestrator.daemon.service import Converge, Service
 from orchestrator.daemon.steps import Pace
+from orchestrator.dataset.retirements import load_retirements
 from orchestrator.dispatch.base import Dispatch
 from orchestrator.dispatch.embedded import EmbeddedDispatch
+from orchestrator.store import waits
 
 if TYPE_CHECKING:
     from orchestrator.app.wiring import App
@@ -35,22 +38,24 @@ FORGET_SECONDS = 3600.0
 def build_service(app: App, converge: Converge, watch: Watch) -> Service:
     """The service of this process, ready to be started."""
     app.connections.watch = watch
-    scheduler = Scheduler(now=app.clock.now, log=app.log, unreachable=app.database.outage.begin, watch=watch)
+    presence = Presence(
+        app.database,
+        replica=app.replica,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        clock=app.clock,
+        silence=app.settings.intent_seconds,
+    )
+    scheduler = Scheduler(clock=app.clock, log=app.log, watch=watch)
+    _follow_clock(app, scheduler, presence)
     _care_for_what_is_over(app, scheduler)
     return Service(
         converge=converge,
         signature=lambda: _signature(app.settings.accounts_file),
         dataset=app.dataset_watcher,
-        dispatch=_dispatch(app, scheduler),
+        dispatch=_dispatch(app, scheduler, presence),
         reconciler=_reconciler(app, watch),
-        presence=Presence(
-            app.database,
-            replica=app.replica,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            now=app.clock.now,
-            silence=app.settings.intent_seconds,
-        ),
+        presence=presence,
         courier=Courier(app.database, app.outgoing.by_name, now=app.clock.now, jitter=random.random, log=app.log),
         scheduler=scheduler,
         log=app.log,
@@ -78,10 +83,12 @@ def _reconciler(app: App, watch: Watch) -> Reconciler:
     )
 
 
-def _dispatch(app: App, scheduler: Scheduler) -> Dispatch:
+def _dispatch(app: App, scheduler: Scheduler, presence: Presence) -> Dispatch:
     settings, now = app.settings, app.clock.now
     if app.database.is_sqlite:
-        return EmbeddedDispatch(app.database, now=now, most=settings.max_in_flight)
+        return EmbeddedDispatch(
+            app.database, now=now, most=settings.max_in_flight, server_of=app.connections.server_of
+        )
     from orchestrator.dispatch.pgqueuer import PgqueuerDispatch  # an extra
 
     dispatch = PgqueuerDispatch(
@@ -91,15 +98,37 @@ def _dispatch(app: App, scheduler: Scheduler) -> Dispatch:
         most=settings.max_in_flight,
         silence=settings.intent_seconds,
         log=app.log,
+        server_of=app.connections.server_of,
+        clock_agrees=lambda: presence.clock_agrees,
     )
     scheduler.every(SWEEP_SECONDS, "sweep", dispatch.sweep)
     scheduler.every(PRUNE_SECONDS, "prune", dispatch.prune)
     return dispatch
 
 
+def _follow_clock(app: App, scheduler: Scheduler, presence: Presence) -> None:
+    """What this machine's clock being set means for what is stored."""
+
+    async def follow(step: float) -> None:
+        if not app.database.is_sqlite:  # other replicas and the server have clocks of their own
+            await presence.check_clock()
+            return
+        await presence.beat()
+        if step < 0:
+            await app.database.write(lambda connection: waits.shorten(connection, -step, app.clock.now()))
+
+    scheduler.on_clock_set(follow)
+
+
 def _care_for_what_is_over(app: App, scheduler: Scheduler) -> None:
     """Finished models are looked at once a day; old events are forgotten where that is wished for."""
-    models = Lifetimes(app.database, app.connections.by_name, clock=app.clock, log=app.log)
+    models = Lifetimes(
+        app.database,
+        app.connections.by_name,
+        retirements=partial(load_retirements, app.settings.retirements_file),
+        clock=app.clock,
+        log=app.log,
+    )
     scheduler.every(LIFETIME_SECONDS, "lifetimes", models.look)
     if (keep_days := app.settings.events_keep_days) is not None:
         retention = Retention(app.database, keep_days=keep_days, now=app.clock.now, log=app.log)

@@ -14,6 +14,7 @@ from structlog.stdlib import BoundLogger
 from orchestrator import control, status
 from orchestrator.app.incoming import Incoming
 from orchestrator.core.account import Account
+from orchestrator.core.clock import Clock
 from orchestrator.core.errors import DatabaseAway
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.token import ENVIRONMENT, Role, Token, hash_of
@@ -21,7 +22,7 @@ from orchestrator.daemon.service import Service
 from orchestrator.daemon.webhooks import Ear
 from orchestrator.settings import Settings
 from orchestrator.status import Health
-from orchestrator.store.database import UNREACHABLE, Database
+from orchestrator.store.database import Database
 
 if TYPE_CHECKING:
     from orchestrator.metrics import Metrics
@@ -41,7 +42,7 @@ class Inside:
         settings: Settings,
         service: Service,
         incoming: Incoming,
-        now: Callable[[], float],
+        clock: Clock,
         log: BoundLogger,
         metrics: Metrics,
         listed: Callable[[], Mapping[str, Account]] = dict,
@@ -51,17 +52,18 @@ class Inside:
         self._secret = settings.token or settings.read_token
         self._service = service
         self._incoming = incoming
-        self._ear = Ear(nudge=service.nudge, now=now, shortest=settings.poll_min_seconds, log=log)
+        self._ear = Ear(nudge=service.nudge, now=clock.now, shortest=settings.poll_min_seconds, log=log)
         self._metrics = metrics
         self._listed = listed
-        self._now = now
+        self._clock = clock
 
-    def program(self, stopping: asyncio.Event) -> Program:
-        """All of them; `stopping` ends what streams."""
+    def program(self, stopping: asyncio.Event, *, max_listeners: int = 200) -> Program:
+        """All of them; `stopping` ends what streams, and only so many may."""
         from orchestrator.web.program import Program
 
         return Program(
-            now=self._now,
+            now=self._clock.now,
+            boottime=self._clock.boottime,
             call=self.call,
             health=self.health,
             metrics=self._metrics.page,
@@ -72,6 +74,7 @@ class Inside:
             listed=self._listed,
             committed=self._database.committed,
             stopping=stopping,
+            max_listeners=max_listeners,
         )
 
     async def call(
@@ -80,16 +83,19 @@ class Inside:
         """What `ask` says of the database, or does to it. Raises DatabaseAway."""
         try:
             return await ask(self._database, *arguments, **options)
-        except UNREACHABLE as error:
-            self._database.outage.begin(error)
+        except DatabaseAway as error:  # without the reason, which names places that not every reader may know
             raise DatabaseAway("the database does not answer") from error
 
     async def health(self) -> Health:
+        """Whether this process can do its work, and why not."""
         silent = self._service.silent_for
+        reachable = await self._database.reachable()
+        reason = self._database.outage.summary if not reachable else _describe_silence(silent)
         return Health(
-            database=await self._database.reachable(),
-            ticking=silent is not None and silent < LONGEST_SILENCE,
+            database=reachable,
+            ticking=_describe_silence(silent) is None,
             problem=self._service.problem,
+            reason=reason,
         )
 
     async def tokens(self) -> Sequence[Token]:
@@ -100,8 +106,8 @@ class Inside:
         """Note it; a database that cannot be written keeps nobody out."""
         if token in self._given:
             return
-        with suppress(*UNREACHABLE):
-            await control.note_use(self._database, token.name, now=self._now())
+        with suppress(DatabaseAway):
+            await control.note_use(self._database, token.name, now=self._clock.now())
 
     def session_key(self) -> bytes:
         """What browsers' sessions are signed with: with a token in the settings they survive a restart."""
@@ -111,6 +117,15 @@ class Inside:
     async def hear(self, account: str, headers: Mapping[str, str], body: bytes) -> bool:
         """Take a webhook; False when it is not genuine."""
         return await self.call(self._incoming.receive, self._ear, account, headers, body)
+
+
+def _describe_silence(seconds: float | None) -> str | None:
+    """Why a service that last ticked so long ago is not ready; None where it is."""
+    if seconds is None:
+        return "the service is starting or stopping"
+    if 0 <= seconds < LONGEST_SILENCE:
+        return None
+    return f"the service has not ticked for {seconds:.0f} s"
 
 
 def environment_tokens(settings: Settings) -> list[Token]:
@@ -133,4 +148,4 @@ def hide_tokens(settings: Settings, redact: Redactor) -> None:
     """Let no log line show the tokens that the settings hand in."""
     for secret in (settings.token, settings.read_token):
         if secret is not None:
-            redact.add(Secret(secret.get_secret_value()))
+            redact.add(Secret(secret.get_secret_value()), parts=False)  # people choose them: "orchestrator-…"

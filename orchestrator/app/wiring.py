@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -16,9 +17,11 @@ import structlog
 from orchestrator import control, status
 from orchestrator.app.clock import SystemClock
 from orchestrator.app.connections import Connections
-from orchestrator.app.database import database, queue
+from orchestrator.app.database import database, has_database, queue
+from orchestrator.app.descriptors import max_connections, raise_descriptor_limit
 from orchestrator.app.incoming import Incoming
 from orchestrator.app.outgoing import Outgoing
+from orchestrator.control.unknown import unknown_accounts
 from orchestrator.core.account import Account
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.finding import Findings
@@ -48,6 +51,8 @@ if TYPE_CHECKING:
     from orchestrator.web.server import WebServer
 
 SERVICE = "service"
+MAX_LISTENERS = 200  # event streams; half of the connections at most, so that some places remain
+MAX_HEADER_SECONDS = 10.0  # no client needs longer for a request without its body
 STOP_SECONDS = 1.0  # for a thread to return once its child process was killed
 
 
@@ -56,6 +61,7 @@ class App:
 
     def __init__(self, settings: Settings, redact: Redactor) -> None:
         self.settings = settings
+        self.is_empty = False  # whether there is no database yet, and an empty one stands in for it
         self.clock = SystemClock()
         self.database = database(settings.database_url, self.clock.now)
         self.log = structlog.get_logger("orchestrator")
@@ -99,8 +105,9 @@ class App:
             read_desired,
             settings.accounts_file,
             self.datasets,
-            settings.prices_file,
             self.redact,
+            prices_file=settings.prices_file,
+            retirements_file=settings.retirements_file,
             memory=None if settings.dataset_memory_mb is None else settings.dataset_memory_mb << 20,
             children=self.children,
             begin=self._watch_dataset,
@@ -135,7 +142,12 @@ class App:
         """The accounts file and the fingerprints of its keys, without the chats; its accounts can be spoken to."""
         file = await asyncio.to_thread(read_accounts, self.settings.accounts_file)
         keys = await asyncio.to_thread(
-            resolve_all, file.accounts, base=file.folder, redact=self.redact, children=self.children
+            resolve_all,
+            file.accounts,
+            base=file.folder,
+            redact=self.redact,
+            hidden=file.key_variables,
+            children=self.children,
         )
         self.connections.connect_all(file.accounts, keys)
         return file, {name: key.fingerprint for name, key in keys.items()}
@@ -151,9 +163,13 @@ class App:
             return await accounts.everyone(connection)
 
     async def history(self, account: str) -> list[events.Entry]:
-        """The account's events, oldest first."""
+        """The account's events, oldest first. Raises ConfigError for a name that no account has or had."""
         async with self.database.read() as connection:
-            return await events.of_account(connection, account)
+            entries = await events.of_account(connection, account)
+            known = [] if entries else list(await accounts.everyone(connection))
+        if entries or account in known:
+            return entries
+        raise unknown_accounts([account], known)
 
     async def plan(self) -> tuple[Desired, Plan]:
         """What would happen, without doing it."""
@@ -231,24 +247,37 @@ class App:
         return build_service(self, converge, watch)
 
     def web(self, service: Service, stopping: asyncio.Event) -> WebServer:
-        """The door for browsers and scripts."""
+        """The door for browsers and scripts. Raises the process's limit of open files, which it needs."""
         from orchestrator.app.web import Inside, hide_tokens  # half a second that only `serve` needs
         from orchestrator.web.api import create_web
+        from orchestrator.web.limited_protocol import ConnectionLimits
         from orchestrator.web.server import WebServer
 
         settings = self.settings
+        places = max_connections(
+            raise_descriptor_limit(), max_in_flight=settings.max_in_flight, requested=settings.max_connections
+        )
         hide_tokens(settings, self.redact)
         inside = Inside(
             self.database,
             settings,
             service,
             self.incoming,
-            self.clock.now,
+            self.clock,
             self.log,
             self.metrics,
             self.connections.listed,
         )
-        return WebServer(create_web(inside.program(stopping)), settings.host, settings.port)
+        return WebServer(
+            create_web(inside.program(stopping, max_listeners=min(MAX_LISTENERS, places // 2))),
+            settings.host,
+            settings.port,
+            ConnectionLimits(
+                max_connections=places,
+                header_seconds=min(MAX_HEADER_SECONDS, settings.request_seconds),
+                request_seconds=settings.request_seconds,
+            ),
+        )
 
     async def look(self) -> status.Status:
         """The current run as it is."""
@@ -257,6 +286,24 @@ class App:
     async def recall_moderation(self, chats: Paths) -> Moderated:
         """What the moderation said of these chats before."""
         return await recalled(chats, self.database)
+
+
+@asynccontextmanager
+async def open_app_to_read(settings: Settings, redact: Redactor) -> AsyncIterator[App]:
+    """Everything for a command that only looks. Where there is no database yet, none is left behind.
+
+    It then looks into an empty one in a folder that is deleted afterwards: to look must not make a folder and a
+    database wherever someone happens to stand.
+    """
+    if has_database(settings):
+        async with open_app(settings, redact) as app:
+            yield app
+        return
+    with tempfile.TemporaryDirectory(prefix="orchestrator-look-") as folder:
+        empty = {"data_dir": Path(folder), "database_url": f"sqlite:///{Path(folder) / 'orchestrator.db'}"}
+        async with open_app(settings.model_copy(update=empty), redact) as app:
+            app.is_empty = True
+            yield app
 
 
 @asynccontextmanager

@@ -25,7 +25,7 @@ dataset = "{chats}"
 suffix = "demo"
 max_total_usd = 5.0
 [run.openai]
-base_model = "gpt-4.1-mini-2025-04-14"
+base_model = "sandbox-small"
 n_epochs = 3
 """
 ENTRY = """

@@ -11,6 +11,7 @@ from orchestrator.cli.files import writing
 from orchestrator.cli.session import DONE, FAILED
 from orchestrator.cli.views import NOTHING
 from orchestrator.core.lifecycle import State
+from orchestrator.core.printable import printable
 from orchestrator.exports import Form, export, select, why_left_out
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ async def models(
     exported = export(form, wanted, everything=everything)
     _put(exported.text, output)
     for job in exported.models.left_out:
-        sys.stderr.write(f"left out: {job.account}: {why_left_out(job)}\n")
+        sys.stderr.write(printable(f"left out: {job.account}: {why_left_out(job)}") + "\n")
     return DONE if wanted.jobs and all(job.state == State.SUCCEEDED for job in wanted.jobs) else FAILED
 
 

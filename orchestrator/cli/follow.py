@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from orchestrator.cli import progress
 from orchestrator.cli.render import print_status, state_of, trouble
 from orchestrator.cli.session import DONE, FAILED
-from orchestrator.core.lifecycle import AT_PROVIDER, State
+from orchestrator.core.lifecycle import AT_PROVIDER, ENDS, State
+from orchestrator.core.printable import printable
 from orchestrator.status import JobView, Status
 
 if TYPE_CHECKING:
@@ -52,11 +53,15 @@ async def work(app: App, *, start: bool, enough: Enough) -> int:
     with progress.moderating() as tell:
         service = app.service(start=start, progress=tell)
         if not await begun(service, stopping):
+            sys.stderr.write("stopped before anything was sent; the same command begins again\n")
             return FAILED
     try:
-        return verdict(await show(app, enough, stopping), stopping)
+        status = await show(app, enough, stopping)
     finally:
         await service.stop()
+    if stopping.is_set():
+        sys.stderr.write(interrupted(status) + "\n")
+    return verdict(status, stopping)
 
 
 async def begun(service: Service, stopping: asyncio.Event) -> bool:
@@ -72,6 +77,19 @@ async def begun(service: Service, stopping: asyncio.Event) -> bool:
         for task in (starting, asked):
             task.cancel()
         await asyncio.gather(starting, asked, return_exceptions=True)
+
+
+def interrupted(status: Status) -> str:
+    """What goes on without this process, and how to continue."""
+    there = sum(job.state in AT_PROVIDER and job.state not in ENDS for job in status.jobs)
+    if there:
+        jobs = "1 job goes" if there == 1 else f"{there:,} jobs go"
+        goes_on = f"{jobs} on at the provider and costs what it costs; `orchestrator cancel` ends it"
+        if there > 1:
+            goes_on = f"{jobs} on at the providers and cost what they cost; `orchestrator cancel` ends them"
+    else:
+        goes_on = "nothing goes on at a provider"
+    return f"stopped: {goes_on}. The same command continues where it stopped, and starts no job twice."
 
 
 def verdict(status: Status, stopping: asyncio.Event) -> int:
@@ -95,7 +113,8 @@ async def _lines(app: App, enough: Enough, stopping: asyncio.Event) -> Status:
 
     def tell(status: Status) -> None:
         for job in status.jobs:
-            line = " ".join(filter(None, (job.account, state_of(job), job.fine_tuned_model, trouble(job.error))))
+            parts = (job.account, state_of(job), job.fine_tuned_model, trouble(job.error))
+            line = printable(" ".join(filter(None, parts)))
             if seen.get(job.account) != line:
                 seen[job.account] = line
                 sys.stdout.write(line + "\n")

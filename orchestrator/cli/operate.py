@@ -10,6 +10,7 @@ from orchestrator import control
 from orchestrator.cli.render import usd
 from orchestrator.cli.session import DONE, FAILED
 from orchestrator.control import adoption
+from orchestrator.core.printable import printable
 
 if TYPE_CHECKING:
     from orchestrator.app import App
@@ -45,7 +46,7 @@ async def adopt(app: App, job_id: str, remote_job_id: str) -> int:
 
 
 def _say(text: str) -> int:
-    sys.stdout.write(text + "; the service sees to it, or the next `orchestrator run`\n")
+    sys.stdout.write(printable(text) + "; the service sees to it, or the next `orchestrator run`\n")
     return DONE
 
 

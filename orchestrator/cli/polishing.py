@@ -11,6 +11,7 @@ from orchestrator.cli.data import wanted
 from orchestrator.cli.files import writing
 from orchestrator.cli.session import DONE
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.printable import printable_lines
 from orchestrator.dataset.polishing import PolishedFile, Wishes, write_polished
 from orchestrator.dataset.polishing import polish as polished
 from orchestrator.settings import Settings
@@ -43,12 +44,12 @@ def _counted(files: Iterable[PolishedFile], seen: Counter[str]) -> Iterator[Poli
 
 
 def _shown(diff: str) -> str:
-    """In colours, where someone looks."""
+    """In colours and without control characters on a terminal; elsewhere as it is, so that it can be applied."""
     if not sys.stdout.isatty():
         return diff
     return "".join(
         f"{COLOURS[row[0]]}{row.rstrip()}{PLAIN}\n" if row[:1] in COLOURS else row
-        for row in diff.splitlines(keepends=True)
+        for row in printable_lines(diff.replace("\r\n", "\n")).splitlines(keepends=True)
     )
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
 from orchestrator.core.errors import Failure
 from orchestrator.core.finding import Finding
 from orchestrator.core.plan import Plan
+from orchestrator.core.printable import printable, printable_json
 from orchestrator.status import JobView, Status
 
 MOST_DRAWN = 200
@@ -18,7 +20,7 @@ COLUMNS = ("account", "provider", "state", "progress", "latest event", "fine-tun
 
 def print_json(value: Any) -> None:
     """For machines."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
+    text = printable_json(json.dumps(value, indent=2, ensure_ascii=False))
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:  # not UTF-8, or a file name that is not: JSON has escapes of its own
@@ -30,7 +32,7 @@ def finding_line(finding: Finding) -> str:
     """A finding in one line: where, what, what to do."""
     where = f"{finding.file}:{finding.line}" if finding.line else finding.file
     at = f" at {finding.path}" if finding.path else ""
-    return f"{where}: {finding.severity} [{finding.code}]{at}: {finding.message}. {finding.hint}"
+    return printable(f"{where}: {finding.severity} [{finding.code}]{at}: {finding.message}. {finding.hint}")
 
 
 def state_of(job: JobView) -> str:
@@ -56,16 +58,17 @@ def print_status(status: Status) -> None:
 
 
 def cells(job: JobView) -> tuple[str, ...]:
-    """What stands in the columns of an account's line."""
+    """What stands in the columns of an account's line, fit for a terminal."""
     progress = "" if job.progress is None else f"{job.progress:.0%}"
     model, latest = job.fine_tuned_model or "", job.latest_event or ""
     what_to_do = trouble(job.error) or job.serving_hint or ""
-    return job.account, job.provider, state_of(job), progress, latest, model, what_to_do
+    row = (job.account, job.provider, state_of(job), progress, latest, model, what_to_do)
+    return tuple(map(printable, row))
 
 
 def title(status: Status) -> str | None:
     """Which run it is."""
-    return f"{status.run.name} · run {status.run.id}" if status.run else None
+    return printable(f"{status.run.name} · run {status.run.id}") if status.run else None
 
 
 def counts(status: Status) -> str:
@@ -74,12 +77,12 @@ def counts(status: Status) -> str:
 
 
 def trouble(error: Failure | None) -> str:
-    """An error as one line."""
-    return f"{error.kind}: {error.message.removesuffix('.')}. {error.hint}" if error else ""
+    """An error as one line, fit for a terminal."""
+    return printable(f"{error.kind}: {error.message.removesuffix('.')}. {error.hint}") if error else ""
 
 
-def plan_json(plan: Plan) -> dict[str, Any]:
-    """The plan for machines."""
+def plan_json(plan: Plan, warnings: Sequence[str] = ()) -> dict[str, Any]:
+    """The plan for machines. `warnings` are those of the accounts file."""
     training = plan.dataset.training
     return {
         "run": plan.run_id,
@@ -91,7 +94,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             "tokens": training.tokens,
         },
         "holds": [_hold(hold) for hold in plan.holds],
-        "warnings": list(plan.warnings),
+        "warnings": [*warnings, *plan.warnings],
         "total_usd": plan.total_usd,
         "new_usd": plan.new_usd,
         "accounts": [

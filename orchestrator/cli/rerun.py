@@ -12,6 +12,7 @@ from orchestrator.cli.files import writing
 from orchestrator.cli.session import DONE, FAILED
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.options import RunOptions
+from orchestrator.core.printable import printable, printable_json
 from orchestrator.core.rerun import Rerun
 from orchestrator.sources.paths import path_beside
 
@@ -74,7 +75,7 @@ def _entry(account: Account, folder: Path) -> Iterator[str]:
 
 
 def _next(plan: Rerun, write: Path | None) -> Iterator[str]:
-    yield from (f"# note: {note}" for note in plan.notes)
+    yield from (f"# note: {printable(note)}" for note in plan.notes)
     yield from (f"# to be chosen: {lack}" for lack in plan.missing)
     if not plan.missing:
         file = str(write) if write else "FILE"
@@ -85,4 +86,4 @@ def _next(plan: Rerun, write: Path | None) -> Iterator[str]:
 
 def _toml(value: Any) -> str:
     """A value as TOML writes it: of the kinds used here, as JSON does."""
-    return json.dumps(value, ensure_ascii=False)
+    return printable_json(json.dumps(value, ensure_ascii=False))

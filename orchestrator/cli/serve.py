@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 async def serve(app: App, environ: Mapping[str, str]) -> int:
     """Converge, follow, answer. SIGTERM and SIGINT stop it, SIGHUP reads settings and accounts file again."""
-    with sole_owner(app.settings):
+    with sole_owner(app.settings, app.database):
         service = app.service(start=True, watch=app.metrics, watch_dataset=True)
         stopping = stop_signals()
         web = app.web(service, stopping)

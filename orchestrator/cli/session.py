@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO, cast
 
 import typer
 
-from orchestrator.core.errors import ConfigError, DatabaseBusy, DatasetError, OrchestratorError
+from orchestrator.core.errors import ConfigError, DatabaseBusy, DatasetError, NothingToDo, OrchestratorError
+from orchestrator.core.printable import printable
 from orchestrator.core.secret import Redactor
 
 if TYPE_CHECKING:
@@ -59,18 +60,26 @@ def environment(**changes: Any) -> dict[str, str]:
 
 
 def with_app(
-    work: Callable[[App], Awaitable[int | None]], *, quiet: bool = True, wait_for_threads: bool = True, **changes: Any
+    work: Callable[[App], Awaitable[int | None]],
+    *,
+    quiet: bool = True,
+    reads: bool = False,
+    wait_for_threads: bool = True,
+    **changes: Any,
 ) -> None:
     """Run `work` with everything built, and exit with what it returns. `quiet` logs warnings only.
 
-    Without `wait_for_threads` the process ends as soon as everything is closed: a thread that imports modules or
-    reads from a file system that hangs cannot be cancelled, and Python would wait for it.
+    With `reads` no database is made where there is none yet. Without `wait_for_threads` the process ends as soon as
+    everything is closed: a thread that imports modules or reads from a file system that hangs cannot be cancelled,
+    and Python would wait for it.
     """
     with session(log_level="warning" if quiet else None, **changes) as given:
-        from orchestrator.app import open_app
+        from orchestrator.app import open_app, open_app_to_read
+
+        opened = open_app_to_read if reads else open_app
 
         async def run() -> int | None:
-            async with open_app(given.settings, given.redact) as app:
+            async with opened(given.settings, given.redact) as app:
                 code = await work(app)
             if not wait_for_threads:
                 _exit_now(code or DONE)
@@ -97,21 +106,29 @@ def errors_explained(redact: Redactor) -> Iterator[None]:
         yield
     except OrchestratorError as error:
         typer.echo(redact(explain(error)), err=True)
-        raise typer.Exit(USAGE if isinstance(error, ConfigError | DatabaseBusy) else FAILED) from None
+        raise typer.Exit(exit_code(error)) from None
     except OSError as error:
         if error.filename is None:
             raise
-        typer.echo(redact(f"error: {error.filename}: {error.strerror}\nhint: {SYSTEM_HINT}"), err=True)
+        message = f"error: {printable(str(error.filename))}: {error.strerror}\nhint: {SYSTEM_HINT}"
+        typer.echo(redact(message), err=True)
         raise typer.Exit(FAILED if error.errno in MACHINE_FAULTS else USAGE) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 
 
+def exit_code(error: OrchestratorError) -> int:
+    """USAGE for what must be written differently, FAILED for everything else."""
+    if isinstance(error, NothingToDo):
+        return FAILED
+    return USAGE if isinstance(error, ConfigError | DatabaseBusy) else FAILED
+
+
 def explain(error: OrchestratorError) -> str:
-    """The message for a person: what, every place, what next."""
-    lines = [f"error: {error.message}"]
+    """The message for a person: what, every place, what next. Each is one line, whatever a file or provider says."""
+    lines = [f"error: {printable(error.message)}"]
     if isinstance(error, ConfigError):
-        lines += [f"  {problem}" for problem in error.problems]
+        lines += [f"  {printable(problem)}" for problem in error.problems]
     if isinstance(error, DatasetError):
         from orchestrator.cli.render import finding_line
 
@@ -119,7 +136,7 @@ def explain(error: OrchestratorError) -> str:
         if (more := len(error.findings) - LISTED) > 0:
             lines.append(f"  and {more:,} more: `orchestrator check` lists them all")
     if error.hint:
-        lines.append(f"hint: {error.hint}")
+        lines.append(f"hint: {printable(error.hint)}")
     return "\n".join(lines)
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from orchestrator.cli.render import COLUMNS, cells, counts, title, usd
 from orchestrator.core.plan import Plan, Step
+from orchestrator.core.printable import printable
 from orchestrator.status import Status
 
 PIPE_WIDTH = 240  # a pipe has no width; never cut a model id for it
@@ -50,7 +51,7 @@ def plan_table(plan: Plan) -> Table:
     dataset = plan.dataset.training
     tokens = "unknown" if dataset.tokens is None else f"{dataset.tokens:,}"
     table = Table(
-        title=f"plan for run {plan.run_id} ({plan.name})\n"
+        title=f"plan for run {plan.run_id} ({printable(plan.name)})\n"
         f"dataset {plan.dataset.sha256[:16]}: {dataset.examples} examples, {dataset.bytes:,} bytes, {tokens} tokens",
         caption=f"{_steps(plan)}; estimated price of the run: {usd(plan.total_usd)}, "
         f"of which still to be spent: {usd(plan.new_usd)}",
@@ -63,18 +64,19 @@ def plan_table(plan: Plan) -> Table:
     for line in plan.lines:
         why = f"{line.hold.kind}: {line.hold.reason}. {line.hold.hint}" if line.hold else ""
         price = (usd(line.usd), line.price_source)
-        table.add_row(line.account, line.provider, line.base_model, line.step, *price, why)
+        row = (line.account, line.provider, line.base_model, line.step, *price, why)
+        table.add_row(*map(printable, row))
     return table
 
 
 def simple_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """A plain table; the last column folds."""
+    """A plain table of anybody's texts, fit for a terminal; the last column folds."""
     table = Table()
     for heading in headings[:-1]:
         table.add_column(heading, no_wrap=True)
     table.add_column(headings[-1], overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(printable, row))
     return table
 
 

@@ -14,6 +14,7 @@ from orchestrator.app.doctor import Diagnosis, Verdict, examine
 from orchestrator.cli.render import print_json
 from orchestrator.cli.session import DONE, FAILED
 from orchestrator.cli.tables import console, simple_table
+from orchestrator.core.printable import printable
 from orchestrator.core.secret import Redactor
 from orchestrator.settings import in_force
 
@@ -45,8 +46,8 @@ async def doctor(environ: Mapping[str, str], redact: Redactor, *, online: bool, 
 
 def _print(diagnosis: Diagnosis, redact: Redactor) -> None:
     line = Text(f"{diagnosis.verdict:<8}", style=COLOURS[diagnosis.verdict])
-    line.append(f"{diagnosis.thing:<14}{redact(diagnosis.message)}", style="default")
+    line.append(f"{diagnosis.thing:<14}{printable(redact(diagnosis.message))}", style="default")
     if diagnosis.fix:
-        line.append(f"\n{'':22}fix: {redact(diagnosis.fix)}", style="default")
+        line.append(f"\n{'':22}fix: {printable(redact(diagnosis.fix))}", style="default")
     console().print(line, soft_wrap=True)
     sys.stdout.flush()

@@ -13,6 +13,8 @@ from orchestrator.cli.render import plan_json, print_json, print_status, trouble
 from orchestrator.cli.session import DONE, FAILED
 from orchestrator.core.errors import Failure
 from orchestrator.core.plan import Step
+from orchestrator.core.printable import printable
+from orchestrator.core.twins import same_keys, same_places
 
 if TYPE_CHECKING:
     from orchestrator.app import App
@@ -24,15 +26,15 @@ async def plan(app: App, *, as_json: bool) -> int:
     """The plan; FAILED when the run or an account would be held."""
     desired, plan = await app.plan()
     if as_json:
-        print_json(plan_json(plan))
+        print_json(plan_json(plan, desired.warnings))
     else:
         from orchestrator.cli import tables
 
         tables.console().print(tables.plan_table(plan))
         for finding in desired.findings:
-            sys.stdout.write(f"{finding.file}: {finding.message}\n")
-        for warning in plan.warnings:
-            sys.stdout.write(f"warning: {warning}\n")
+            sys.stdout.write(printable(f"{finding.file}: {finding.message}") + "\n")
+        for warning in (*desired.warnings, *plan.warnings):
+            sys.stdout.write(f"warning: {printable(warning)}\n")
         for hold in plan.holds:
             sys.stdout.write(f"the run would be held: {trouble(hold.failure)}\n")
     return FAILED if plan.holds or plan.count(Step.HELD) else DONE
@@ -40,7 +42,7 @@ async def plan(app: App, *, as_json: bool) -> int:
 
 async def status(app: App, *, as_json: bool, watch: bool) -> int:
     """The run as it is."""
-    if watch and not as_json and sys.stdout.isatty():
+    if watch and not as_json and sys.stdout.isatty() and not app.is_empty:
         stopping = stop_signals()
         from orchestrator.cli import tables
 
@@ -56,7 +58,7 @@ async def status(app: App, *, as_json: bool, watch: bool) -> int:
         for hold in seen.run.holds:
             sys.stdout.write(f"the run is held: {trouble(hold)}\n")
         for warning in seen.run.warnings:
-            sys.stdout.write(f"warning: {warning}\n")
+            sys.stdout.write(f"warning: {printable(warning)}\n")
         print_status(seen)
     return DONE
 
@@ -65,6 +67,11 @@ async def accounts(app: App, *, as_json: bool) -> int:
     """Each account, verified now; FAILED when one is not fine."""
     file, fingerprints = await app.read_accounts()
     answers = await app.connections.verify(file.accounts)
+    identities = {name: answer for name, answer in answers.items() if not isinstance(answer, Failure)}
+    twins = [
+        *same_keys(file.accounts, fingerprints),
+        *same_places(file.accounts, identities, fingerprints),
+    ]
     standings = await app.standings()
     rows: list[dict[str, Any]] = []
     for account in file.accounts:
@@ -97,6 +104,8 @@ async def accounts(app: App, *, as_json: bool) -> int:
         from orchestrator.cli import tables
 
         tables.console().print(tables.simple_table(("account", "provider", "organisation", "key", "verdict"), lines))
+    for warning in twins:  # on stderr: the JSON is a list of accounts
+        sys.stderr.write(f"warning: {printable(warning)}\n")
     return DONE if all(row["fine"] for row in rows) else FAILED
 
 

@@ -12,9 +12,10 @@ from typing import Any
 from orchestrator.control.deliveries import redeliver
 from orchestrator.control.planning import adopt_plan, kept_run
 from orchestrator.control.tokens import create_token, note_use, revoke_token
+from orchestrator.control.unknown import unknown_accounts
 from orchestrator.core.account import Account
 from orchestrator.core.advance import Outcome, advance, ask_cancel, release
-from orchestrator.core.errors import ConfigError
+from orchestrator.core.errors import ConfigError, NothingToDo
 from orchestrator.core.hold import BY_PLAN, Hold, HoldKind
 from orchestrator.core.job import Job, JobId, RunId
 from orchestrator.core.lifecycle import ENDS, Event, State
@@ -107,10 +108,15 @@ async def start(database: Database, *, by: str, now: float) -> Run:
 
 
 async def approve(database: Database, *, by: str, now: float) -> Run:
-    """Let the current run go on in spite of its price; covers a price up to the one it has now."""
+    """Let the current run go on in spite of its price; covers a price up to the one it has now.
+
+    Raises NothingToDo when it is not held for its price.
+    """
 
     async def change(connection: AsyncConnection) -> Run:
         run = await _current(connection)
+        if run.hold is None:
+            raise _nothing_to_approve(run)
         run = replace(run, hold=None, approved_at=now, approved_by=by, approved_usd=run.planned_usd)
         await runs.save(connection, run)
         await events.append(connection, events.Entry(at=now, cause=by, note="approved", run_id=run.id))
@@ -121,12 +127,21 @@ async def approve(database: Database, *, by: str, now: float) -> Run:
 
 
 async def waive_moderation(database: Database, *, reason: str, by: str, now: float) -> Run:
-    """Let the current run go on without moderation. Who, when and why stay in the run's record."""
+    """Let the current run go on without moderation. Who, when and why stay in the run's record.
+
+    Raises NothingToDo when its chats have passed moderation: that record is never replaced.
+    """
     if not reason.strip():
         raise ConfigError("a waiver needs a reason", hint="Say why no moderation is needed; it stays on record.")
 
     async def change(connection: AsyncConnection) -> Run:
         run = await _current(connection)
+        if run.moderation is not None and run.moderation.state is Moderated.PASSED:
+            raise NothingToDo(
+                f"there is nothing to waive: the chats of run {run.id} passed moderation "
+                f"({run.moderation.texts:,} texts)",
+                hint="`orchestrator status` shows what else holds the run, if anything does.",
+            )
         waived = Moderation(state=Moderated.WAIVED, by=by, at=now, reason=reason)
         run = replace(run, moderation=waived)
         await runs.save(connection, run)
@@ -225,12 +240,23 @@ async def _current(connection: AsyncConnection) -> Run:
     return run
 
 
+def _nothing_to_approve(run: Run) -> NothingToDo:
+    if run.holds:
+        return NothingToDo(
+            f"there is nothing to approve: run {run.id} is held for another reason: {run.holds[0].reason}",
+            hint=run.holds[0].hint,
+        )
+    approved = f"; it was approved by {run.approved_by}" if run.approved_by else ""
+    return NothingToDo(
+        f"there is nothing to approve: run {run.id} is not held{approved}",
+        hint="`orchestrator status` shows what each account waits for; held accounts need `orchestrator release`.",
+    )
+
+
 async def _standings(connection: AsyncConnection, names: Collection[str]) -> dict[str, Standing]:
     everyone = await accounts.everyone(connection)
     if unknown := sorted(set(names) - set(everyone)):
-        raise ConfigError(
-            f"no account is named {', '.join(unknown)}", hint=f"Known accounts: {', '.join(everyone) or 'none yet'}."
-        )
+        raise unknown_accounts(unknown, everyone)
     return {name: everyone[name] for name in names}
 
 

@@ -13,6 +13,7 @@ from orchestrator.core.lifecycle import ENDS, Event, State, target
 from orchestrator.core.loss import Loss
 from orchestrator.core.pin import Values
 from orchestrator.core.run import Standing
+from orchestrator.core.secret import Redactor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,7 @@ class Outcome:
     losses: tuple[Loss, ...] = ()
     pin: Values | None = None
 
-    def cleaned(self, redact: Callable[[str], str], *, replica: str) -> Outcome:
+    def cleaned(self, redact: Redactor, *, replica: str) -> Outcome:
         """The same without keys in what a provider said, brought about by this replica."""
         job = self.job
         return replace(

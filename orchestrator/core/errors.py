@@ -3,6 +3,7 @@
 ```
 OrchestratorError              the message says what and where; `.hint` says the operator's next step
 ├── ConfigError                accounts file, environment or usage: fix and start again (exit 2)
+│   └── NothingToDo            what was asked for is so already: nothing was changed (exit 1)
 ├── DatasetError               carries findings
 │   └── DatasetChanged         the file here is no longer the one that was planned
 ├── UnsafePlan                 would go beyond a budget: found at the last moment before it is spent
@@ -32,12 +33,13 @@ OrchestratorError              the message says what and where; `.hint` says the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from orchestrator.core.finding import Finding
+    from orchestrator.core.secret import Redactor
 
 MESSAGE_LIMIT = 500  # characters of a provider's text that are kept
 
@@ -64,6 +66,10 @@ class ConfigError(OrchestratorError):
     def __init__(self, message: str, *, hint: str = "", problems: Sequence[str] = ()) -> None:
         super().__init__(message, hint=hint)
         self.problems = tuple(problems)
+
+
+class NothingToDo(ConfigError):
+    """What was asked for has nothing to act on; nothing was changed."""
 
 
 class DatasetError(OrchestratorError):
@@ -234,7 +240,7 @@ class Failure:
         """The lasting part of an error."""
         return cls(error.kind, error.message, error.hint, getattr(error, "request_id", None))
 
-    def cleaned(self, redact: Callable[[str], str]) -> Failure:
+    def cleaned(self, redact: Redactor) -> Failure:
         """The same without keys, cut, and fit for a database: a provider may put anything into its texts."""
-        storable = redact(self.message).encode(errors="replace").decode().replace("\0", "")
-        return replace(self, message=storable[:MESSAGE_LIMIT])
+        message = redact.cut(self.message, MESSAGE_LIMIT)
+        return replace(self, message=message.encode(errors="replace").decode().replace("\0", ""))

@@ -19,6 +19,7 @@ class HoldKind(StrEnum):
     RETIRES_SOON = "retires_soon"
     FILE_TOO_LARGE = "file_too_large"
     NOT_TUNABLE = "not_tunable"
+    MODEL_UNKNOWN = "model_unknown"
     PRICE_REFUSED = "price_refused"
     NOT_MODERATED = "not_moderated"
     SUPERSEDED = "superseded"
@@ -26,9 +27,10 @@ class HoldKind(StrEnum):
     BY_OPERATOR = "by_operator"
 
 
-BY_PLAN: Final = frozenset(
-    {HoldKind.OVER_BUDGET, HoldKind.FILE_TOO_LARGE, HoldKind.NOT_TUNABLE, HoldKind.PRICE_REFUSED}
-)
+NO_TRAINING: Final = frozenset({HoldKind.NOT_TUNABLE, HoldKind.MODEL_UNKNOWN})
+"""What a base model is held for that cannot be trained: its price is of no interest."""
+
+BY_PLAN: Final = frozenset({HoldKind.OVER_BUDGET, HoldKind.FILE_TOO_LARGE, HoldKind.PRICE_REFUSED}) | NO_TRAINING
 """What a plan holds a job for, and only another plan lifts: the accounts file or the provider has to change."""
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.dataset import Dataset
-from orchestrator.core.hold import BY_PLAN, Hold, HoldKind
+from orchestrator.core.hold import BY_PLAN, NO_TRAINING, Hold, HoldKind
 from orchestrator.core.job import Job, JobId, RunId, job_id, run_id
 from orchestrator.core.lifecycle import UNSENT, State
 from orchestrator.core.moderation import Moderation
@@ -213,11 +213,12 @@ def over_budget(account: Account, usd: float | None, spent: float) -> Hold | Non
 
 
 def _price_hold(plan: Plan, options: RunOptions) -> Hold | None:
-    total = plan.total_usd
+    lines = [line for line in plan.lines if line.hold is None or line.hold.kind not in NO_TRAINING]
+    total = _sum([line.usd for line in lines])
     if total is None:
         if options.allow_unknown_price:
             return None
-        unknown = sorted({f"{line.provider} {line.base_model}" for line in plan.lines if line.usd is None})
+        unknown = sorted({f"{line.provider} {line.base_model}" for line in lines if line.usd is None})
         return Hold(
             HoldKind.PRICE_UNKNOWN,
             f"the price is not known for {', '.join(unknown)}",

@@ -11,11 +11,15 @@ from orchestrator.core.spec import Auto
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """What a provider asks for training a base model, in USD per 1 million training tokens, and who said so when."""
+    """What a provider asks for training a base model, in USD per 1 million training tokens, and who said so when.
+
+    `fixed`: it cannot change, so its age says nothing.
+    """
 
     usd_per_million_tokens: float
     as_of: date
     source: str
+    fixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

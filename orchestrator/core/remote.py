@@ -35,12 +35,17 @@ class JobStatus(StrEnum):
 class RemoteModel:
     """A base model at the provider. None is what the provider does not say.
 
-    `shutdown` is the last day on which it, and every model tuned on it, can be called.
+    `shutdown` is the last day on which it, and every model tuned on it, can be called. From `training_ends` on it
+    takes no new jobs (`tentative`: on this day at the earliest); from `new_customers_end` on only from customers who
+    fine-tuned before.
     """
 
     id: str
     tunable: bool | None = None
     shutdown: date | None = None
+    training_ends: date | None = None
+    tentative: bool = False
+    new_customers_end: date | None = None
 
 
 def same_model(shown: str, wanted: str) -> bool:

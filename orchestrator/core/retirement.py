@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from difflib import get_close_matches
 from typing import Final
 
 from orchestrator.core.account import ProviderName
@@ -17,6 +19,42 @@ ANNOUNCED_DAYS: Final = (WARN_DAYS, HOLD_DAYS, 7)
 GONE: Final = -1  # beyond every number of days
 
 Told = Iterable[tuple[ProviderName, RemoteModel]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retirement:
+    """What was published of a base model's end on the day `as_of`. The dates mean what they mean in RemoteModel."""
+
+    as_of: date
+    source: str
+    new_customers_end: date | None = None
+    training_ends: date | None = None
+    tentative: bool = False
+    inference_ends: date | None = None
+
+
+def complete(
+    told: Told, base_models: Mapping[ProviderName, str], published: Mapping[ProviderName, Retirement]
+) -> list[tuple[ProviderName, RemoteModel]]:
+    """Add what was published to what the providers' APIs tell; where both have a date, the API's counts."""
+    answers = dict(told)
+    for name in published:
+        answers.setdefault(name, RemoteModel(id=base_models[name]))
+    return [
+        (name, _complete(answers[name], published[name]) if name in published else answers[name])
+        for name in base_models
+        if name in answers
+    ]
+
+
+def _complete(model: RemoteModel, known: Retirement) -> RemoteModel:
+    return replace(
+        model,
+        shutdown=model.shutdown or known.inference_ends,
+        training_ends=model.training_ends or known.training_ends,
+        tentative=model.training_ends is None and known.tentative,
+        new_customers_end=known.new_customers_end,
+    )
 
 
 def days_left(last: date, now: float) -> int:
@@ -33,12 +71,29 @@ def threshold(job: Job, now: float) -> int | None:
 
 
 def warnings(models: Told, now: float) -> list[str]:
-    """A line for each base model whose fine-tuned models would not live long."""
-    return [
+    """A line for each base model whose training, or whose fine-tuned models, will end soon."""
+    models = list(models)
+    ending = [
         f"{name} {model.id}, and every model tuned on it, is shut down {_when(model, days)}"
         for name, model, days in _ending(models, now)
         if days < WARN_DAYS
     ]
+    return ending + [line for name, model in models for line in _training_warnings(name, model, now)]
+
+
+def _training_warnings(name: ProviderName, model: RemoteModel, now: float) -> Iterator[str]:
+    if model.new_customers_end and days_left(model.new_customers_end, now) <= 0:
+        yield f"{name} {model.id} is trained only for customers who fine-tuned before {model.new_customers_end}"
+    if model.training_ends is None or (days := days_left(model.training_ends, now)) >= WARN_DAYS:
+        return
+    earliest = " at the earliest" if model.tentative else ""
+    if days > 0:
+        yield (
+            f"{name} {model.id} takes no new jobs from {model.training_ends}{earliest}, "
+            f"in {days} day{'' if days == 1 else 's'}"
+        )
+    elif not _is_over(model, now):
+        yield f"{name} {model.id} may take no new jobs any more: its training ends on {model.training_ends}{earliest}"
 
 
 def retirement_hold(models: Told, now: float) -> Hold | None:
@@ -55,20 +110,46 @@ def retirement_hold(models: Told, now: float) -> Hold | None:
     )
 
 
-def untunable_holds(models: Told) -> dict[ProviderName, Hold]:
-    """Why a provider's jobs are set aside: its base model cannot be trained."""
+def untunable_holds(models: Told, now: float) -> dict[ProviderName, Hold]:
+    """Why a provider's jobs are set aside: its base model cannot be trained, or not any more."""
+    holds = {}
+    for name, model in models:
+        if model.tunable is False:
+            reason = f"{name} says that {model.id} cannot be fine-tuned"
+            holds[name] = Hold(HoldKind.NOT_TUNABLE, reason, f"Choose another `base_model` in [run.{name}].")
+        elif _is_over(model, now):
+            reason = f"{name} takes no new jobs on {model.id} since {model.training_ends}"
+            holds[name] = Hold(
+                HoldKind.NOT_TUNABLE,
+                reason,
+                f"Choose another `base_model` in [run.{name}], or another provider. If the date is wrong, correct it "
+                "in your copy of the list of retirements, ORCHESTRATOR_RETIREMENTS_FILE.",
+            )
+    return holds
+
+
+def unknown_holds(unknown: Mapping[ProviderName, tuple[str, Sequence[str]]]) -> dict[ProviderName, Hold]:
+    """Why a provider's jobs are set aside: it lists its base models, and theirs is not one of them."""
     return {
         name: Hold(
-            HoldKind.NOT_TUNABLE,
-            f"{name} says that {model.id} cannot be fine-tuned",
-            f"Choose another `base_model` in [run.{name}].",
+            HoldKind.MODEL_UNKNOWN,
+            f"{name} does not know the base model {wanted}{_nearest(wanted, listed)}",
+            f"Correct `base_model` in [run.{name}]. Nothing is sent until then.",
         )
-        for name, model in _untunable(models)
+        for name, (wanted, listed) in unknown.items()
     }
 
 
-def _untunable(models: Told) -> list[tuple[ProviderName, RemoteModel]]:
-    return [(name, model) for name, model in models if model.tunable is False]
+def _nearest(wanted: str, listed: Sequence[str]) -> str:
+    by_lower = {name.lower(): name for name in listed}
+    close = get_close_matches(wanted.lower(), by_lower, n=1)
+    return f'; did you mean "{by_lower[close[0]]}"?' if close else f" ({len(listed)} others are listed)"
+
+
+def _is_over(model: RemoteModel, now: float) -> bool:
+    """Whether training has certainly ended; what the provider's API says of that counts more than a date."""
+    ended = model.training_ends is not None and days_left(model.training_ends, now) <= 0
+    return ended and not model.tentative and model.tunable is None
 
 
 def _ending(models: Told, now: float) -> list[tuple[ProviderName, RemoteModel, int]]:

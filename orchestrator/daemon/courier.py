@@ -11,9 +11,10 @@ from structlog.stdlib import BoundLogger
 
 from orchestrator.alerts.base import Send
 from orchestrator.core.delivery import Delivery, Target, settled
+from orchestrator.core.errors import DatabaseAway
 from orchestrator.store import deliveries
 from orchestrator.store.connection import AsyncConnection
-from orchestrator.store.database import UNREACHABLE, Database
+from orchestrator.store.database import Database
 
 BATCH: Final = 10
 AT_ONCE: Final = 5  # attempts under way at one target
@@ -79,7 +80,7 @@ class Courier:
             async with asyncio.timeout(LAST_SECONDS):
                 await self.tick()
                 await asyncio.gather(*self.busy)
-        except (TimeoutError, *UNREACHABLE) as error:
+        except (TimeoutError, DatabaseAway) as error:
             self._log.info("deliveries.left", message=str(error) or "some targets have not answered")
         for task in self.busy:
             task.cancel()
@@ -89,8 +90,8 @@ class Courier:
         try:
             while batch := await self._claim(name):
                 await self._tell(batch, addressee)
-        except UNREACHABLE as error:
-            self._log.error("database.unreachable", message=str(error.__cause__ or error))
+        except DatabaseAway:
+            pass  # the outage is logged already; what is due stays due
         except Exception:  # noqa: BLE001 - one broken target never stops the others
             self._log.exception("delivery.broken", target=name)
         finally:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +16,13 @@ from orchestrator.core.job import JobId, RunId, job_id, run_id
 from orchestrator.core.moderation import Moderation
 from orchestrator.core.plan import SILENCE, Heard, Known, Plan, make_plan
 from orchestrator.core.price import Quote, by_price_file
+from orchestrator.core.retirement import Retirement
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.spec import TrainingSpec
+from orchestrator.core.twins import same_keys
 from orchestrator.dataset.apart import building
 from orchestrator.dataset.prices import load_prices
+from orchestrator.dataset.retirements import Retirements, load_retirements
 from orchestrator.dataset.rules import Rules
 from orchestrator.sources.accounts import AccountsFile, read_accounts
 from orchestrator.sources.secrets import follow, resolve_all
@@ -31,6 +34,8 @@ from orchestrator.system.child_processes import ChildProcesses
 class Desired:
     """Everything a plan is made of. `prices` is what one job costs at each provider, by the price file.
 
+    `retirements` is what was published of each provider's base model, for those of which something was.
+
     `secrets` is what webhooks and alerts need, by the references of the file.
     """
 
@@ -41,11 +46,13 @@ class Desired:
     findings: Sequence[Finding]
     counts: Mapping[str, int]
     prices: Mapping[ProviderName, Quote]
+    retirements: Mapping[ProviderName, Retirement]
 
     @property
     def warnings(self) -> list[str]:
         """What the accounts file warns of, and keys that several references lead to."""
-        return [*self.file.warnings, *_same_keys(self.listed)]
+        fingerprints = {name: key.fingerprint for name, key in self.keys.items()}
+        return list(dict.fromkeys([*self.file.warnings, *same_keys(self.file.accounts, fingerprints)]))
 
     @property
     def listed(self) -> list[Listed]:
@@ -80,9 +87,10 @@ class Desired:
 def read_desired(
     accounts_file: Path,
     datasets: Path,
-    prices_file: Path | None,
     redact: Redactor,
     *,
+    prices_file: Path | None = None,
+    retirements_file: Path | None = None,
     memory: int | None = None,
     children: ChildProcesses | None = None,
     begin: Callable[[Path], None] = lambda _path: None,
@@ -98,10 +106,11 @@ def read_desired(
     rules = rules_of(file)
     # A second, in which the keys are read.
     with building(file.dataset, datasets, rules, memory=memory, children=children) as result:
-        keys = resolve_all(file.accounts, base=file.folder, redact=redact, children=children)
+        hidden = file.key_variables
+        keys = resolve_all(file.accounts, base=file.folder, redact=redact, hidden=hidden, children=children)
         wanted = list(references(file.accounts, file.targets))
-        secrets = follow(wanted, base=file.folder, redact=redact, children=children)
-        prices = load_prices(prices_file)
+        secrets = follow(wanted, base=file.folder, redact=redact, hidden=hidden, children=children)
+        prices, retirements = load_prices(prices_file), load_retirements(retirements_file)
         built = result()
     return Desired(
         file=file,
@@ -116,7 +125,14 @@ def read_desired(
             )
             for provider, spec in file.specs.items()
         },
+        retirements=published(retirements, file.specs),
     )
+
+
+def published(retirements: Retirements, specs: Mapping[ProviderName, TrainingSpec]) -> dict[ProviderName, Retirement]:
+    """What was published of the end of each provider's base model, for those of which something was."""
+    found = {provider: retirements.find(provider, spec.base_model) for provider, spec in specs.items()}
+    return {provider: retirement for provider, retirement in found.items() if retirement}
 
 
 def rules_of(file: AccountsFile) -> Rules:
@@ -136,15 +152,3 @@ def rules_of(file: AccountsFile) -> Rules:
         validation_fraction=file.options.validation_fraction,
         seed=file.options.seed,
     )
-
-
-def _same_keys(listed: Sequence[Listed]) -> Iterator[str]:
-    """Accounts that are one at the provider although their references differ."""
-    alike = defaultdict(list)
-    for entry in listed:
-        account = entry.account
-        alike[account.provider, account.base_url, account.project, entry.key_fingerprint].append(account)
-    for (*_, fingerprint), accounts in alike.items():
-        if len({account.api_key for account in accounts}) > 1:
-            names = ", ".join(account.name for account in accounts)
-            yield f"{names} have the same key ({fingerprint}): each is trained and paid for, in one account"

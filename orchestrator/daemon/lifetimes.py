@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -12,11 +12,12 @@ from structlog.stdlib import BoundLogger
 from orchestrator.core.account import ProviderName
 from orchestrator.core.announcement import Announcement, of_life
 from orchestrator.core.clock import Clock
-from orchestrator.core.errors import ProviderError
+from orchestrator.core.errors import ConfigError, ProviderError
 from orchestrator.core.job import Job
 from orchestrator.core.remote import RemoteModel
 from orchestrator.core.retirement import Told, threshold
 from orchestrator.core.spec import TrainingSpec
+from orchestrator.dataset.retirements import Retirements
 from orchestrator.providers.base import Connection
 from orchestrator.store import announcements, lifetimes
 from orchestrator.store.connection import AsyncConnection
@@ -36,13 +37,24 @@ class _Answer:
 
 
 class Lifetimes:
-    """Looks at each finished model once a day; what is remembered is announced in the same change."""
+    """Looks at each finished model once a day; what is remembered is announced in the same change.
+
+    `retirements` reads the published dates, which count where a provider's API tells none. It is called at every
+    look, so that a corrected list needs no restart.
+    """
 
     def __init__(
-        self, database: Database, connections: Mapping[str, Connection], *, clock: Clock, log: BoundLogger
+        self,
+        database: Database,
+        connections: Mapping[str, Connection],
+        *,
+        retirements: Callable[[], Retirements],
+        clock: Clock,
+        log: BoundLogger,
     ) -> None:
         self._database = database
         self._connections = connections
+        self._retirements = retirements
         self._clock = clock
         self._log = log
 
@@ -50,8 +62,17 @@ class Lifetimes:
         """Look at those that are due. A tick."""
         async with self._database.survey() as connection:  # every finished job there ever was
             due = await lifetimes.due(connection, self._clock.now() - DAY, BATCH)
-        slots, shared = asyncio.Semaphore(AT_ONCE), _BaseModels(self._log)
+        if not due:
+            return
+        slots, shared = asyncio.Semaphore(AT_ONCE), _BaseModels(await self._published(), self._log)
         await asyncio.gather(*(self._look_at(job, slots, shared) for job in due))
+
+    async def _published(self) -> Retirements:
+        try:
+            return await asyncio.to_thread(self._retirements)
+        except ConfigError as error:  # a broken list must not end the look at the models
+            self._log.warning("retirements.unreadable", message=error.message, hint=error.hint)
+            return Retirements({})
 
     async def _look_at(self, job: Job, slots: asyncio.Semaphore, shared: _BaseModels) -> None:
         async with slots:
@@ -69,15 +90,15 @@ class Lifetimes:
             )
 
     async def _ask(self, job: Job, shared: _BaseModels) -> _Answer:
-        connection = self._connections.get(job.account)
+        connection, published = self._connections.get(job.account), shared.last_day(job)
         if connection is None:
-            return _Answer(None, None)
+            return _Answer(None, published)
         base, there, days = await shared.find(connection, job.base_model), None, []
         if connection.provider.capabilities.shows_models:
             there, own = await _find(connection, job.fine_tuned_model or "", self._log)
             days = [own.shutdown] if own and own.shutdown else []
         days += [base.shutdown] if base and base.shutdown else []
-        return _Answer(there, min(days, default=None))
+        return _Answer(there, min(days, default=published))
 
     async def _remember(self, job: Job, told: _Answer) -> Announcement | None:
         now = self._clock.now()
@@ -114,9 +135,15 @@ async def note(database: Database, specs: Mapping[ProviderName, TrainingSpec], t
 class _BaseModels:
     """Each base model is asked for once a look, of whichever account comes first."""
 
-    def __init__(self, log: BoundLogger) -> None:
+    def __init__(self, published: Retirements, log: BoundLogger) -> None:
+        self._published = published
         self._log = log
         self._asked: dict[tuple[str, str], asyncio.Task[tuple[bool | None, RemoteModel | None]]] = {}
+
+    def last_day(self, job: Job) -> date | None:
+        """The last day of the job's base model as it was published; None where it was not."""
+        known = self._published.find(job.provider, job.base_model)
+        return known.inference_ends if known else None
 
     async def find(self, connection: Connection, name: str) -> RemoteModel | None:
         key = (connection.account.provider, name)

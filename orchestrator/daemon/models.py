@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from structlog.stdlib import BoundLogger
 
-from orchestrator.core.account import ProviderName
+from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.errors import ProviderError
 from orchestrator.core.remote import RemoteModel
-from orchestrator.daemon.desired import Desired
+from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers.base import Connection
 
 PATIENCE = 5.0  # seconds for an answer that is worth having and not worth waiting for
@@ -18,25 +19,51 @@ PATIENCE = 5.0  # seconds for an answer that is worth having and not worth waiti
 Told = list[tuple[ProviderName, RemoteModel]]
 
 
-async def base_models(desired: Desired, connections: Mapping[str, Connection], log: BoundLogger) -> Told:
+@dataclass(frozen=True, slots=True)
+class BaseModels:
+    """What was told of base models; and those that are certainly not there, with what is listed instead."""
+
+    told: Told
+    unknown: Mapping[ProviderName, tuple[str, Sequence[str]]]
+
+
+async def base_models(
+    accounts: Sequence[Account],
+    specs: Mapping[ProviderName, TrainingSpec],
+    connections: Mapping[str, Connection],
+    log: BoundLogger | None = None,
+) -> BaseModels:
     """Asked of one account of each provider. Who does not answer now is left out: the run does not depend on it."""
-    speakers = {account.provider: account.name for account in reversed(desired.file.accounts)}
-    wanted = [(name, speaker, desired.file.specs[name].base_model) for name, speaker in speakers.items()]
-    answers = await asyncio.gather(*(_ask(connections[speaker], model, log) for _, speaker, model in wanted))
-    return [(name, answer) for (name, _, _), answer in zip(wanted, answers, strict=True) if answer]
+    speakers = {account.provider: account.name for account in reversed(accounts) if account.name in connections}
+    wanted = [(name, connections[speaker], specs[name].base_model) for name, speaker in speakers.items()]
+    answers = await asyncio.gather(*(_ask(connection, model, log) for _, connection, model in wanted))
+    told, unknown = [], {}
+    for (name, _, model), answer in zip(wanted, answers, strict=True):
+        if isinstance(answer, RemoteModel):
+            told.append((name, answer))
+        elif answer:
+            unknown[name] = (model, answer)
+    return BaseModels(told, unknown)
 
 
-async def _ask(connection: Connection, model: str, log: BoundLogger) -> RemoteModel | None:
+async def _ask(connection: Connection, model: str, log: BoundLogger | None) -> RemoteModel | Sequence[str]:
+    """The base model; or what the provider lists in its place, nothing where that is not certain."""
     account = connection.account
     try:
         async with asyncio.timeout(PATIENCE):
             found = await connection.provider.find_model(model)
+            listed = [] if found else await connection.provider.list_models()
     except (ProviderError, TimeoutError) as error:
-        log.info("base_model.not_asked", account=account.name, base_model=model, message=str(error))
-        return None
-    if found is None:
+        if log:
+            log.info("base_model.not_asked", account=account.name, base_model=model, message=str(error))
+        return []
+    if found:
+        return found
+    if log:
         hint = "Check its name: a job on a base model that the provider does not have is refused."
         log.warning(
             "base_model.unknown", account=account.name, provider=account.provider, base_model=model, hint=hint
         )
-    return found
+    # A server may list a model and have no page for it, or list it with a version behind its name.
+    is_listed = any(name == model or name.startswith((f"{model}-", f"{model}:")) for name in listed)
+    return [] if is_listed else listed

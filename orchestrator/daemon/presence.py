@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
+from orchestrator.core.clock import Clock
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.replica import Replica
 from orchestrator.store import replicas
@@ -18,17 +18,24 @@ class Presence:
     """Beats. After `silence` seconds without a beat the replica counts as dead."""
 
     def __init__(
-        self, database: Database, *, replica: str, host: str, pid: int, now: Callable[[], float], silence: float
+        self, database: Database, *, replica: str, host: str, pid: int, clock: Clock, silence: float
     ) -> None:
         self.beat_seconds = silence / 10
         self._database = database
-        self._now = now
+        self._now = clock.now
+        self._boottime = clock.boottime
+        self._agreed: float | None = None  # the wall clock against the boot clock, when it agreed with the database's
         self._silence = silence
-        started_at = now()
+        started_at = clock.now()
         self._replica = Replica(replica, host, pid, started_at, started_at, started_at + silence)
 
     async def beat(self) -> None:
-        """Be alive for another while. A tick."""
+        """Renew this replica's sign of life. A tick.
+
+        A replica whose clock was set does not: by its clock it could outlive its end by an hour, or be dead.
+        """
+        if not self.clock_agrees:
+            return
 
         async def change(connection: AsyncConnection) -> None:
             now = self._now()
@@ -45,11 +52,24 @@ class Presence:
             there = await replicas.clock(connection)
         after = self._now()
         skew = (before + after) / 2 - there
+        self._agreed = None
         if abs(skew) > MOST_SKEW + (after - before) / 2:
             raise ConfigError(
                 f"this machine's clock is {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} the database's",
                 hint="Set both by the same time service (NTP): replicas rely on it for what is still under way.",
             )
+        self._agreed = after - self._boottime()
+
+    @property
+    def clock_agrees(self) -> bool:
+        """Whether this machine's clock agreed with the database's at the last check and was not set since.
+
+        By a clock that is an hour ahead, every other replica is dead and every intent has ended: whoever acts on that
+        pays for a job a second time.
+        """
+        if self._database.is_sqlite:
+            return True
+        return self._agreed is not None and abs(self._now() - self._boottime() - self._agreed) <= MOST_SKEW
 
     async def leave(self) -> None:
         """Be gone: what this replica held is free at once."""

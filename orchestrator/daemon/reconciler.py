@@ -19,6 +19,7 @@ from orchestrator.core.advance import Outcome, advance, give_up, hold, park, ren
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import (
     Ambiguous,
+    DatabaseAway,
     DatasetChanged,
     Failure,
     ProviderError,
@@ -32,6 +33,7 @@ from orchestrator.core.job import Job, JobId
 from orchestrator.core.lifecycle import AT_PROVIDER, ENDS, Event, State
 from orchestrator.core.plan import over_budget
 from orchestrator.core.retry import GiveUp, HoldAccount, RetryAt, backoff, decide
+from orchestrator.core.secret import Redactor
 from orchestrator.core.watch import NOBODY, Watch
 from orchestrator.daemon.files import Files, sending_seconds
 from orchestrator.daemon.journal import tell, tell_model
@@ -41,7 +43,8 @@ from orchestrator.daemon.steps import Identify, Pace, Steps
 from orchestrator.providers.base import Connection, Deadline
 from orchestrator.store import costs, jobs, outcomes
 from orchestrator.store.connection import AsyncConnection
-from orchestrator.store.database import UNREACHABLE, Database
+from orchestrator.store.database import Database
+from orchestrator.store.outage import reason_of
 
 SLOT_LOOK = 60.0  # seconds between two looks for a free slot, should a wake-up be lost
 STRANGE_LOOK = 10.0  # seconds between two looks at a job whose account is not in this replica's accounts file
@@ -65,7 +68,7 @@ class Reconciler:
         *,
         load: Load,
         identify: Identify,
-        redact: Callable[[str], str],
+        redact: Redactor,
         clock: Clock,
         jitter: Callable[[], float],
         pace: Pace,
@@ -99,16 +102,15 @@ class Reconciler:
                 loaded = await self._step(loaded)
         except StaleJob as error:
             self._log.info("job.stale", job=job_id, message=str(error))
-        except UNREACHABLE as error:
-            self._database.outage.begin(error)
+        except DatabaseAway:
             await asyncio.sleep(self._pace.poll_min)
         except Exception as error:  # noqa: BLE001 - one broken job never stops the others
-            self._log.exception("job.broken", job=job_id, message=str(error))
+            self._log.exception("job.broken", job=job_id, message=reason_of(error))
             await self._break_off(job_id, error)
 
     async def _break_off(self, job_id: JobId, error: Exception) -> None:
         """A bug of ours: show it with the job, and try again later and later."""
-        failure = Failure("internal_error", f"{type(error).__name__}: {error}", BUG_HINT)
+        failure = Failure("internal_error", f"{type(error).__name__}: {reason_of(error)}", BUG_HINT)
         try:
             if loaded := await self._load(job_id):
                 until = self._clock.now() + backoff(loaded.job.attempts, self._jitter())

@@ -1,86 +1,146 @@
-"""Scheduler: when. Ticks and cron lines on APScheduler, which is used nowhere else and keeps nothing of value."""
+"""Scheduler: calls work again and again.
+
+Intervals run on the event loop's clock, which is monotonic. On wall time a clock that is set back by an hour would
+stop every tick for that hour. Only a cron line means wall time: APScheduler, which is used nowhere else and keeps
+nothing of value, says when it is due. It sleeps until the next time it knows of, so it is woken every minute to look
+at the clock again, and a clock that was set back makes it compute that time again.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any, Final
 
+from apscheduler.executors.debug import DebugExecutor
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 from structlog.stdlib import BoundLogger
 
+from orchestrator.core.clock import Clock
+from orchestrator.core.errors import DatabaseAway
 from orchestrator.core.watch import NOBODY, Watch
-from orchestrator.store.database import UNREACHABLE
 
 Work = Callable[[], Awaitable[None]]
-BEAT = "beat"
-BEAT_SECONDS = 1.0
+BEAT: Final = "beat"
+BEAT_SECONDS: Final = 1.0
+CRON_CHECK_SECONDS: Final = 60.0
+CRON_GRACE_SECONDS: Final = 3600
+CLOCK_STEP_SECONDS: Final = 2.0
+"""A clock that moves by more than this against the monotonic one was set; a time service corrects by less."""
 
 
 class Scheduler:
     """Calls work every so often. A failing call is logged and tried again at its next time."""
 
-    def __init__(
-        self,
-        *,
-        now: Callable[[], float],
-        log: BoundLogger,
-        unreachable: Callable[[Exception], None],
-        watch: Watch = NOBODY,
-    ) -> None:
-        self._scheduler = AsyncIOScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1})
-        self._now = now
+    def __init__(self, *, clock: Clock, log: BoundLogger, watch: Watch = NOBODY) -> None:
+        # DebugExecutor calls a function at once, in the loop's thread. Ours starts a task and returns, so that
+        # APScheduler never has a job of ours to cancel (it would log that as an error, with a traceback) or to skip.
+        self._cron = AsyncIOScheduler(
+            timezone="UTC", executors={"default": DebugExecutor()}, job_defaults={"coalesce": True}
+        )
+        self._clock = clock
         self._log = log
-        self._unreachable = unreachable  # told what a call raises while the database is away
         self._watch = watch
-        self._last_beat: float | None = None
+        self._last_beat: float | None = None  # on the boot clock
+        self._offset = 0.0  # of the wall clock against the boot clock, at the last beat
+        self._clock_set: list[Callable[[float], Awaitable[None]]] = []
+        self._intervals: list[tuple[float, str, Work]] = []
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self.every(BEAT_SECONDS, BEAT, self._beat)
+        self.every(CRON_CHECK_SECONDS, "cron", self._check_cron)
 
     def every(self, seconds: float, name: str, work: Work) -> None:
-        """Call `work` every so many seconds, the first time after that many."""
-        self._scheduler.add_job(
-            self._guarded(name, work), "interval", seconds=seconds, id=name, misfire_grace_time=None
-        )
+        """Call `work` every so many seconds, the first time after that many. Call this before `start`.
+
+        A call that takes longer than its interval is never started twice: its next time is the next multiple.
+        """
+        self._intervals.append((seconds, name, work))
 
     def cron(self, expression: str | None, name: str, work: Work) -> None:
-        """Call `work` at the times of a five-field cron line (UTC); None takes it away."""
-        if self._scheduler.get_job(name):
-            self._scheduler.remove_job(name)
+        """Call `work` at the times of a five-field cron line (UTC); None removes it."""
+        if self._cron.get_job(name):
+            self._cron.remove_job(name)
         if expression:
             trigger = CronTrigger.from_crontab(expression, timezone="UTC")
-            self._scheduler.add_job(self._guarded(name, work), trigger, id=name, misfire_grace_time=3600)
+            start = partial(self._start_cron, name, work)
+            self._cron.add_job(start, trigger, id=name, misfire_grace_time=CRON_GRACE_SECONDS)
+
+    def on_clock_set(self, work: Callable[[float], Awaitable[None]]) -> None:
+        """Call `work` when this machine's clock was set, with the seconds by which: negative is back."""
+        self._clock_set.append(work)
 
     def start(self) -> None:
         """Begin; the first beat is now."""
-        self._last_beat = self._now()
-        self._scheduler.start()
+        self._last_beat = self._clock.boottime()
+        self._offset = self._clock.now() - self._last_beat
+        self._cron.start()
+        for seconds, name, work in self._intervals:
+            self._start(name, self._repeat(seconds, name, work))
 
     def stop(self) -> None:
-        """End; what is under way is not waited for. From now on nobody is to be sent here: `silent_for` is None."""
+        """End; running ticks are cancelled and not waited for. From now on `silent_for` is None: this process is
+        to get no more requests.
+        """
         self._last_beat = None
-        if self._scheduler.running:
-            self._scheduler.shutdown(wait=False)
+        if self._cron.running:
+            self._cron.shutdown(wait=False)
+        for task in self._tasks.values():
+            task.cancel()
 
     @property
     def silent_for(self) -> float | None:
-        """Seconds since the last beat; None before the start and after the end."""
-        return None if self._last_beat is None else self._now() - self._last_beat
+        """Seconds since the last beat, on a clock that nobody sets; None before the start and after the end."""
+        return None if self._last_beat is None else self._clock.boottime() - self._last_beat
+
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks[name] = asyncio.create_task(work, name=f"tick {name}")
+
+    def _start_cron(self, name: str, work: Work) -> None:
+        """Start the work in a task of its own, unless the one of an earlier time is still running."""
+        key = f"cron {name}"
+        if key in self._tasks and not self._tasks[key].done():
+            self._log.info("tick.skipped", tick=name, message="the one before is still running")
+        else:
+            self._start(key, self._call(name, work))
+
+    async def _repeat(self, seconds: float, name: str, work: Work) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time() + seconds
+        while True:
+            await asyncio.sleep(due - loop.time())
+            await self._call(name, work)
+            missed = (loop.time() - due) // seconds
+            due += seconds * (max(missed, 0) + 1)
+
+    async def _call(self, name: str, work: Work) -> None:
+        try:
+            await work()
+        except DatabaseAway:
+            pass  # the outage is logged already
+        except Exception:  # noqa: BLE001 - a tick that fails must not end the ticking
+            self._log.exception("tick.failed", tick=name)
 
     async def _beat(self) -> None:
-        now = self._now()
+        at = self._clock.boottime()
         if self._last_beat is not None:
-            self._watch.beat(max(now - self._last_beat - BEAT_SECONDS, 0.0))
-        self._last_beat = now
+            self._watch.beat(max(at - self._last_beat - BEAT_SECONDS, 0.0))
+            self._last_beat = at
+        offset = self._clock.now() - at
+        step, self._offset = offset - self._offset, offset
+        if abs(step) > CLOCK_STEP_SECONDS:
+            self._log.warning("clock.changed", message=f"this machine's clock was set by {step:+.0f} s")
+            self._take_over_clock(set_back=step < 0)
+            for work in self._clock_set:
+                await self._call("clock set", partial(work, step))
 
-    def _guarded(self, name: str, work: Work) -> Work:
-        async def guarded() -> None:
-            try:
-                await work()
-            except asyncio.CancelledError:
-                return  # stopped under way; APScheduler would log it as a failure, with a traceback
-            except UNREACHABLE as error:
-                self._unreachable(error)
-            except Exception:  # noqa: BLE001 - a tick that fails must not end the ticking
-                self._log.exception("tick.failed", tick=name)
+    async def _check_cron(self) -> None:
+        self._cron.wakeup()
 
-        return guarded
+    def _take_over_clock(self, *, set_back: bool) -> None:
+        """Let the cron lines follow the clock as it is now."""
+        if set_back:  # or they would wait for a time that was computed when it was later
+            for job in self._cron.get_jobs():
+                job.reschedule(job.trigger)
+        self._cron.wakeup()

@@ -9,14 +9,13 @@ from dataclasses import replace
 
 from structlog.stdlib import BoundLogger
 
-from orchestrator.core.errors import ConfigError, DatasetError, Failure, OrchestratorError
+from orchestrator.core.errors import ConfigError, DatabaseAway, DatasetError, Failure, OrchestratorError
 from orchestrator.daemon.courier import Courier
 from orchestrator.daemon.dataset_watcher import DatasetWatcher
 from orchestrator.daemon.presence import Presence
 from orchestrator.daemon.reconciler import Reconciler
 from orchestrator.daemon.scheduler import Scheduler
 from orchestrator.dispatch.base import Dispatch
-from orchestrator.store.database import UNREACHABLE
 
 WATCH_SECONDS = 2.0
 CLOCK_SECONDS = 60.0
@@ -54,6 +53,7 @@ class Service:
         self._signature = signature
         self._dataset = dataset
         self._seen: Hashable = None
+        self._must_reload = False  # an outage of the database came between
         self._dispatch = dispatch
         self._reconciler = reconciler
         self._presence = presence
@@ -96,7 +96,7 @@ class Service:
         await self._leave()
 
     async def _leave(self) -> None:
-        with suppress(*UNREACHABLE):
+        with suppress(DatabaseAway):
             await self._presence.leave()
 
     async def reload(self) -> None:
@@ -105,17 +105,16 @@ class Service:
             self._seen = self._signature()
             try:
                 schedule = await self._converge()
+            except DatabaseAway:  # says nothing about the accounts file
+                self._must_reload = True
             except OrchestratorError as error:
-                self.problem = refusal(error)
+                self.problem, self._must_reload = refusal(error), False
                 self._log.error("accounts_file.refused", error=error)
-            except Exception as error:
-                if _is_of_the_database(error):
-                    self._seen = None  # nothing was taken over: try again
-                    raise
-                self.problem = refusal(error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, what was in force stays in force
+                self.problem, self._must_reload = refusal(error), False
                 self._log.exception("accounts_file.refused")
             else:
-                self.problem = None
+                self.problem, self._must_reload = None, False
                 self._scheduler.cron(schedule, "schedule", self.reload)
                 self._dispatch.nudge()
 
@@ -127,6 +126,8 @@ class Service:
         if self._signature() != self._seen:
             self._log.info("accounts_file.changed")
             await self.reload()
+        elif self._must_reload:
+            await self.reload()
 
     async def _watch_dataset(self) -> None:
         if self._dataset is not None and await self._dataset.has_changed():
@@ -137,12 +138,6 @@ class Service:
     def silent_for(self) -> float | None:
         """Seconds since the last tick."""
         return self._scheduler.silent_for
-
-
-def _is_of_the_database(error: Exception) -> bool:
-    """Whether it shows by itself that the database is away. A file that cannot be read is an OSError too."""
-    of_a_file = isinstance(error, OSError) and not isinstance(error, ConnectionError | TimeoutError)
-    return isinstance(error, UNREACHABLE) and not of_a_file
 
 
 def refusal(error: Exception) -> Failure:

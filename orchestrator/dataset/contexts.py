@@ -13,6 +13,8 @@ TOKENS = {
     "gpt-4o-mini": 65_536,
     "gpt-4": 8_192,
     "gpt-3.5-turbo": 16_385,
+    "sandbox-small": 65_536,
+    "sandbox-large": 65_536,
 }
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.core.finding import Finding
+from orchestrator.core.printable import printable
 from orchestrator.dataset.codes import Code
 
 MESSAGE_LIMIT, PATH_LIMIT = 400, 500  # characters
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 Steps = tuple[str | int, ...]
 Where = Callable[[Steps], tuple[int | None, str]]
@@ -60,17 +58,14 @@ def finding(
         severity=code.severity,
         file=printable(file),
         line=line,
-        path=printable(path, PATH_LIMIT) if path is not None else None,
-        message=printable(message, MESSAGE_LIMIT),
+        path=printable(_cut(path, PATH_LIMIT)) if path is not None else None,
+        message=printable(_cut(message, MESSAGE_LIMIT)),
         hint=hint or code.hint,
     )
 
 
-def printable(text: str, limit: int | None = None) -> str:
-    """The text as any terminal and any file can take it: chats may hold control characters and half characters."""
-    if limit and len(text) > limit:
-        text = text[:limit] + "…"
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text).encode("utf-8", "backslashreplace").decode()
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[:limit] + "…"
 
 
 def json_path(steps: Steps, root: str = "$") -> str:

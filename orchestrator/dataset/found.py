@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.core.finding import Finding
+from orchestrator.core.printable import printable_lines
 from orchestrator.dataset.checks.personal import redacted
-from orchestrator.dataset.example import Example, Fault, printable
+from orchestrator.dataset.example import Example, Fault
 
 KEPT = 10_000  # of each code; beyond that only the number grows
 EXCERPTS = 50  # of each code
@@ -48,5 +49,5 @@ def _excerpt(body: Any, fault: Fault) -> str:
             break
         inner = value.get("content") if isinstance(value, dict) else value
         text = inner if isinstance(inner, str) else text
-    text = printable(redacted(text))
+    text = printable_lines(redacted(text))
     return text if len(text) <= AROUND else f"{text[: AROUND // 2]} … {text[-AROUND // 2 :]}"

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from orchestrator.core.finding import Finding, Severity
+from orchestrator.core.printable import printable
 from orchestrator.dataset.codes import Code
 from orchestrator.dataset.summary import Checked, Summary
 
@@ -23,7 +24,7 @@ def to_text(checked: Checked) -> str:
         if found.hint != last:
             rows.append(f"    {found.hint}")
         last = found.hint
-    return "\n".join([*rows, *_summary_text(checked)]) + "\n"
+    return "\n".join(map(printable, [*rows, *_summary_text(checked)])) + "\n"
 
 
 def _where(found: Finding) -> str:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from orchestrator.core.errors import ConfigError
 from orchestrator.core.price import Price
-from orchestrator.system.regular_file import read_regular_file
+from orchestrator.dataset.dated import Table, find_row, read_rows
 
-_KEYS = {"provider": str, "base_model": str, "usd_per_million_tokens": int | float, "as_of": date, "source": str}
-HINT = "Each [[price]] has provider, base_model, usd_per_million_tokens, as_of (a date) and source."
+PRICES: Final = Table(
+    row="price",
+    title="price list",
+    shipped="prices.toml",
+    hint="Each [[price]] has provider, base_model, usd_per_million_tokens, as_of (a date) and source.",
+    required={
+        "provider": str,
+        "base_model": str,
+        "usd_per_million_tokens": int | float,
+        "as_of": date,
+        "source": str,
+    },
+    optional={"fixed": bool},
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,49 +38,14 @@ class Prices:
 
         Training on from an own `ft:…` model costs what its base model costs.
         """
-        plain = re.sub(r"^ft:([^:]*).*", r"\1", base_model)
-        kind = re.sub(r"-\d{4}-\d{2}-\d{2}$", "", plain)
-        return self.entries.get((provider, plain)) or self.entries.get((provider, kind))
+        return find_row(self.entries, provider, base_model)
 
 
 def load_prices(path: Path | None = None) -> Prices:
     """The list at `path`, or the one that is shipped. Raises ConfigError with every fault of the file."""
-    name = str(path or "prices.toml")
-    try:
-        shipped = files(__package__).joinpath("prices.toml")
-        text = (read_regular_file(path) if path else shipped.read_bytes()).decode("utf-8")
-        entries = tomllib.loads(text).get("price", [])
-    except OSError as error:
-        raise ConfigError(
-            f"the price list {name} cannot be read: {error.strerror}", hint="Correct its path."
-        ) from None
-    except RecursionError:
-        raise ConfigError(f"the price list {name} is not valid TOML: it is nested too deep", hint=HINT) from None
-    except ValueError as error:  # not TOML, not UTF-8, or a number with too many digits
-        raise ConfigError(f"the price list {name} is not valid TOML: {error}", hint=HINT) from None
-    if problems := _faults(entries):
-        raise ConfigError(f"{name}: {problems[0]}", hint=HINT, problems=problems)
-    return Prices({(entry["provider"], entry["base_model"]): _price(entry) for entry in entries})
+    return Prices({(row["provider"], row["base_model"]): _price(row) for row in read_rows(PRICES, path)})
 
 
-def _faults(entries: object) -> list[str]:
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        return ["price must be a list of [[price]] tables"]
-    return [fault for number, entry in enumerate(entries, 1) for fault in _faults_of(number, entry)]
-
-
-def _faults_of(number: int, entry: dict[str, Any]) -> list[str]:
-    wrong = [f"price {number}: {key} is missing or wrong" for key, kind in _KEYS.items() if not _is(entry, key, kind)]
-    return wrong + [f"price {number}: {key} is not known" for key in entry if key not in _KEYS]
-
-
-def _is(entry: dict[str, Any], key: str, kind: Any) -> bool:
-    value = entry.get(key)
-    if isinstance(value, bool) or not isinstance(value, kind):
-        return False
-    return not isinstance(value, int | float) or 0 <= value < float("inf")
-
-
-def _price(entry: dict[str, Any]) -> Price:
-    usd = float(entry["usd_per_million_tokens"])
-    return Price(usd_per_million_tokens=usd, as_of=entry["as_of"], source=entry["source"])
+def _price(row: dict[str, Any]) -> Price:
+    usd = float(row["usd_per_million_tokens"])
+    return Price(usd_per_million_tokens=usd, as_of=row["as_of"], source=row["source"], fixed=row.get("fixed", False))

@@ -6,10 +6,14 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
+import structlog
+
+from orchestrator.core.errors import DatabaseAway
 from orchestrator.core.job import JobId
-from orchestrator.dispatch.base import Handle
+from orchestrator.dispatch.base import Handle, ServerOf
+from orchestrator.dispatch.shares import Shares, one_server
 from orchestrator.store import jobs
-from orchestrator.store.database import UNREACHABLE, Database
+from orchestrator.store.database import Database
 
 LONGEST_NAP = 1.0  # seconds; another process (the command line) may have woken a job
 TOGETHER = 0.05  # seconds between two looks, so that what is due at about the same time is done together
@@ -19,24 +23,30 @@ BATCH = 500
 class EmbeddedDispatch:
     """Looks for due jobs whenever something may have changed, and at least once a second."""
 
-    def __init__(self, database: Database, *, now: Callable[[], float], most: int) -> None:
+    def __init__(
+        self, database: Database, *, now: Callable[[], float], most: int, server_of: ServerOf = one_server
+    ) -> None:
         self._database = database
         self._now = now
-        self._most = most
+        self._shares = Shares(most, server_of)
+        self._batch = BATCH
         self._busy: dict[str, asyncio.Task[None]] = {}  # by account
         self._backlog: dict[JobId, str] = {}  # due when last looked
         self._changed = asyncio.Event()
         self._stopping = False
+        self._log = structlog.get_logger("orchestrator")
 
     async def run(self, handle: Handle) -> None:
         while not self._stopping:
             self._changed.clear()
             nap = LONGEST_NAP
-            if len(self._busy) < self._most:
+            if self._shares.free > 0:
                 try:
                     nap = await self._hand_out(handle)
-                except UNREACHABLE as error:
-                    self._database.outage.begin(error)
+                except DatabaseAway:
+                    pass  # the outage is logged already
+                except Exception:  # noqa: BLE001 - whatever it is, waiting jobs must not wait for ever
+                    self._log.exception("dispatch.failed")
             await self._rest(nap)
         if self._busy:
             await asyncio.wait(self._busy.values())
@@ -57,17 +67,20 @@ class EmbeddedDispatch:
         """Start what is due; return the seconds until there may be more."""
         now = self._now()
         async with self._database.read() as connection:
-            due = await jobs.due(connection, now, BATCH + len(self._busy))
+            limit = self._batch + len(self._busy)
+            due = await jobs.due(connection, now, limit)
             upcoming = await jobs.next_wake(connection) if not due else None
         self._backlog = {job_id: account for job_id, account in due if account not in self._busy}
         self._start_from_backlog(handle)
+        # Free slots and a full batch: all of it waits for slow servers, and the jobs of others may stand behind it.
+        self._batch = self._batch * 4 if len(due) == limit and self._shares.free > 0 else BATCH
         return LONGEST_NAP if upcoming is None else min(max(upcoming - now, 0.0), LONGEST_NAP)
 
     def _start_from_backlog(self, handle: Handle) -> None:
         for job_id, account in list(self._backlog.items()):
-            if len(self._busy) >= self._most or self._stopping:
+            if self._shares.free <= 0 or self._stopping:
                 return
-            if account not in self._busy:
+            if account not in self._busy and self._shares.take(account):
                 del self._backlog[job_id]
                 self._start(handle, job_id, account)
 
@@ -77,6 +90,7 @@ class EmbeddedDispatch:
                 await handle(job_id)
             finally:
                 del self._busy[account]
+                self._shares.release(account)
                 self._start_from_backlog(handle)
                 self.nudge()
 

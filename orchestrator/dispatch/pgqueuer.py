@@ -18,14 +18,16 @@ from pgqueuer.core.qm import QueueManager
 from pgqueuer.domain.models import Job as Row
 from structlog.stdlib import BoundLogger
 
+from orchestrator.core.errors import DatabaseAway
 from orchestrator.core.job import JobId
 from orchestrator.dispatch import queue
-from orchestrator.dispatch.base import Handle
+from orchestrator.dispatch.base import Handle, ServerOf
 from orchestrator.dispatch.notices import TOGETHER, FewNotices
+from orchestrator.dispatch.shares import Shares, one_server
 from orchestrator.dispatch.together import Together
 from orchestrator.store import jobs, leases
 from orchestrator.store.connection import AsyncConnection
-from orchestrator.store.database import UNREACHABLE, Database
+from orchestrator.store.database import Database
 from orchestrator.store.wakeups import WakeUp, promise
 
 LONGEST_NAP = 1.0  # seconds between two looks at the queue, should a notification be lost
@@ -49,6 +51,8 @@ class PgqueuerDispatch:
         most: int,
         silence: float,
         log: BoundLogger,
+        server_of: ServerOf = one_server,
+        clock_agrees: Callable[[], bool] = lambda: True,
     ) -> None:
         self._database = database
         self._replica = replica
@@ -56,7 +60,9 @@ class PgqueuerDispatch:
         self._most = most
         self._silence = timedelta(seconds=silence)
         self._log = log
-        self._slots = asyncio.Semaphore(most)
+        self._shares = Shares(most, server_of)
+        self._released = asyncio.Event()
+        self._clock_agrees = clock_agrees  # with the database's; else others look dead that are not
         self._look = Together(self._wake_times)
         self._busy: dict[str, asyncio.Task[None] | None] = {}  # by account
         self._manager: QueueManager | None = None
@@ -69,10 +75,13 @@ class PgqueuerDispatch:
             try:
                 async with self._database.dedicated() as connection:
                     await self._work(FewNotices(connection), handle)
-            except (*UNREACHABLE, *queue.FAILURES) as error:
-                self._database.outage.begin(error)
-            except Exception:  # noqa: BLE001 - whatever it is, waiting jobs must not wait for ever
-                self._log.exception("dispatch.failed")
+            except DatabaseAway:
+                pass  # the outage is logged already
+            except Exception as error:  # noqa: BLE001 - whatever it is, waiting jobs must not wait for ever
+                if queue.is_outage(error):
+                    self._database.outage.begin(error)
+                else:
+                    self._log.exception("dispatch.failed")
             await self._rest(RETRY_DELAY)
 
     def nudge(self) -> None:
@@ -135,8 +144,8 @@ class PgqueuerDispatch:
                 await self._hand_over(wake_up, handle)
             finally:
                 del self._busy[wake_up.account]
-        except UNREACHABLE as error:  # the sweeper brings it back
-            self._database.outage.begin(error)
+        except DatabaseAway:
+            pass  # the sweeper brings it back
         except Exception:  # noqa: BLE001 - as above
             self._log.exception("wake_up.failed", job=wake_up.job_id)
 
@@ -144,7 +153,7 @@ class PgqueuerDispatch:
         # It may come a little early: PostgreSQL counts from the begin of the transaction that promised it.
         if (now := self._now()) < wake_up.at:
             await asyncio.sleep(min(ceil(wake_up.at / TOGETHER) * TOGETHER - now, BUSY_DELAY))
-        if not await self._slot():
+        if not await self._slot(wake_up.account):
             await self._again(wake_up, 0.0)
             return
         taken = False
@@ -152,23 +161,31 @@ class PgqueuerDispatch:
             if taken := await self._database.write_together(self._take, wake_up):
                 await handle(wake_up.job_id)
         finally:
-            self._slots.release()
+            self._release(wake_up.account)
             if taken:
                 await self._database.write_together(self._give_back, wake_up.account, patient=True)
         if not taken:
             await self._postpone(wake_up)
 
-    async def _slot(self) -> bool:
+    async def _slot(self, account: str) -> bool:
         """Wait a while for a slot; not for one to stop with."""
         with suppress(TimeoutError):
             async with asyncio.timeout(SLOT_WAIT):
-                await self._slots.acquire()
+                while not self._shares.take(account):
+                    self._released.clear()
+                    await self._released.wait()
             if not self._stopping.is_set():
                 return True
-            self._slots.release()
+            self._release(account)
         return False
 
+    def _release(self, account: str) -> None:
+        self._shares.release(account)
+        self._released.set()
+
     async def _take(self, connection: AsyncConnection, wake_ups: Sequence[WakeUp]) -> list[bool]:
+        if not self._clock_agrees():
+            return [False] * len(wake_ups)
         taken = await leases.take(connection, [each.job_id for each in wake_ups], self._replica, self._now())
         return [each.account in taken for each in wake_ups]
 

@@ -15,6 +15,7 @@ from pgqueuer.domain.types import Channel
 from pgqueuer.ports.driver import Driver
 
 from orchestrator.core.job import JobId
+from orchestrator.store import outage
 from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 from orchestrator.store.wakeups import Schedule, WakeUp
@@ -35,8 +36,13 @@ SETTINGS: Final = DBSettings(
     durability=Durability.balanced,  # the log, which nobody reads, need not survive a crash
     widen_id=True,
 )
-FAILURES: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
-"""What a call raises while the database is away."""
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether a call of PgQueuer's, on a connection of the driver's own, failed because of the database."""
+    if isinstance(error, asyncpg.InterfaceError):  # closed or broken; a value that does not fit is a ValueError
+        return not isinstance(error, ValueError)
+    return outage.is_outage(error)
 
 
 def scheduler(now: Callable[[], float]) -> Schedule:

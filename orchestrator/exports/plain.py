@@ -8,6 +8,7 @@ import json
 import shlex
 from typing import TYPE_CHECKING
 
+from orchestrator.core.printable import printable, printable_json
 from orchestrator.exports.selection import Models
 from orchestrator.exports.words import comments, quoted, variables
 
@@ -23,7 +24,7 @@ def as_table(models: Models) -> str:
     rows = [("account", "provider", "base model", "fine-tuned model", "days left", "callable")]
     for job in models.jobs:
         rows.append((job.account, job.provider, job.base_model, job.fine_tuned_model or "–", _life(job), _able(job)))
-    shown = [["".join(c if c.isprintable() else "?" for c in cell) for cell in row] for row in rows]
+    shown = [list(map(printable, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in shown)
     return "\n".join(lines) + "\n"
@@ -32,7 +33,7 @@ def as_table(models: Models) -> str:
 def as_json(models: Models) -> str:
     """An object: the model id by account, null where there is none."""
     ids = {job.account: job.fine_tuned_model for job in models.jobs}
-    return json.dumps(ids, indent=2, ensure_ascii=False) + "\n"
+    return printable_json(json.dumps(ids, indent=2, ensure_ascii=False)) + "\n"
 
 
 def as_csv(models: Models) -> str:
@@ -82,4 +83,5 @@ def _able(job: JobView) -> str:
 
 
 def _cell(value: str) -> str:
-    return f"'{value}" if value.startswith(FORMULA) else value
+    """A value that neither a spreadsheet carries out nor a terminal."""
+    return f"'{printable(value)}" if value.startswith(FORMULA) else printable(value)

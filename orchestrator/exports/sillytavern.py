@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_OID, uuid5
 
+from orchestrator.core.printable import printable_json
 from orchestrator.exports.addresses import address
 from orchestrator.exports.selection import Models
 
@@ -24,7 +25,7 @@ def as_sillytavern(models: Models) -> str:
         "oai_settings": {"show_external_models": True},
         "extension_settings": {"connectionManager": {"profiles": profiles}},
     }
-    return json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
+    return printable_json(json.dumps(settings, indent=2, ensure_ascii=False)) + "\n"
 
 
 def _profile(models: Models, job: JobView) -> dict[str, Any]:

@@ -99,6 +99,9 @@ class Provider(Protocol):
         Where `capabilities.shows_models`, of a finished model of ours as well; None when it is gone.
         """
 
+    async def list_models(self) -> list[str]:
+        """The names of the base models that the provider lists; empty where it has no list."""
+
     async def find_file(self, wanted: FileToSend) -> RemoteFile | None:
         """A usable file that is already there: the same content, as far as the provider lets it be known."""
 

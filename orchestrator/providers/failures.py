@@ -44,7 +44,7 @@ def error_class(status: int, code: str | None, codes: Codes) -> type[ProviderErr
     for known in (code, str(status)):
         if known in codes:
             return codes[known]
-    if status >= 500:
+    if not 400 <= status < 500:
         return ProviderUnavailable
     return BY_STATUS.get(status, RequestRejected)
 

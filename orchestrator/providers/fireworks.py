@@ -27,6 +27,7 @@ from orchestrator.core.spec import Method
 from orchestrator.providers.base import Connect, Deadline, FileToSend, JobOrder
 from orchestrator.providers.cancelling import cancelled
 from orchestrator.providers.failures import Codes
+from orchestrator.providers.fireworks_answers import DATASET, JOB, FireworksDataset, FireworksJob, Status
 from orchestrator.providers.rest import Refusal, Rest, epoch
 from orchestrator.providers.tagging import short_tag, tagged_suffix
 from orchestrator.providers.wire import check_size, open_to_send
@@ -34,6 +35,7 @@ from orchestrator.providers.wire import check_size, open_to_send
 BASE_URL: Final = "https://api.fireworks.ai/v1"
 DIRECT_BYTES: Final = 150_000_000  # larger files go to an address that is signed for them
 NAME_LENGTH: Final = 60
+MODEL_PAGES: Final = 10  # of 200 names each; a list that never ends must not be read for ever
 CODES: Final[Codes] = {"412": QuotaExhausted}  # a suspended account
 JOB_STATUS: Final[Mapping[str, JobStatus]] = {
     "CREATING": JobStatus.PENDING,
@@ -57,10 +59,10 @@ JOB_STATUS: Final[Mapping[str, JobStatus]] = {
 KINDS: Final[Mapping[Method, str]] = {"supervised": "supervisedFineTuningJob", "dpo": "dpoJob"}
 USED: Final[Mapping[str, str]] = {
     "epochs": "n_epochs",
-    "batchSizeSamples": "batch_size",
-    "learningRate": "learning_rate",
-    "loraRank": "lora_rank",
-    "maxContextLength": "context_length",
+    "batch_size_samples": "batch_size",
+    "learning_rate": "learning_rate",
+    "lora_rank": "lora_rank",
+    "max_context_length": "context_length",
 }
 
 
@@ -110,6 +112,22 @@ class FireworksProvider:
         except RemoteMissing:
             return None
 
+    async def list_models(self) -> list[str]:
+        """What Fireworks itself offers for tuning; an account's own models are not among them."""
+        names: list[str] = []
+        query = {"filter": "tunable=true", "pageSize": "200"}
+        for _ in range(MODEL_PAGES):
+            try:
+                async with self._rest.reading():
+                    page = await self._rest.get("/accounts/fireworks/models", **query)
+                    names += [str(model["name"]) for model in page.get("models") or []]
+            except RemoteMissing:
+                return []
+            if not page.get("nextPageToken"):
+                break
+            query["pageToken"] = page["nextPageToken"]
+        return names
+
     async def find_file(self, wanted: FileToSend) -> RemoteFile | None:
         """Only what is READY: a dataset without its bytes looks like one that is being checked."""
         try:
@@ -134,7 +152,7 @@ class FireworksProvider:
 
     async def get_file(self, file_id: str) -> RemoteFile:
         async with self._rest.reading():
-            return _file(await self._rest.get(f"/{file_id}"))
+            return _file(await self._rest.get_decoded(DATASET, f"/{file_id}"))
 
     async def find_jobs(self, order: JobOrder) -> list[RemoteJob]:
         try:
@@ -147,7 +165,7 @@ class FireworksProvider:
         async with self._rest.creating(deadline):
             try:
                 path, ours = f"/{self._home}/{kind}s", {f"{kind}Id": name.rpartition("/")[2]}
-                made = await self._rest.post(path, self._asked(order), **ours)
+                made = await self._rest.post_decoded(JOB, path, self._asked(order), **ours)
             except Refusal as refusal:
                 if refusal.status != httpx2.codes.CONFLICT:
                     raise
@@ -157,7 +175,7 @@ class FireworksProvider:
 
     async def get_job(self, remote_job_id: str) -> RemoteJob:
         async with self._rest.reading():
-            return self._job(await self._rest.get(f"/{remote_job_id}"))
+            return self._job(await self._rest.get_decoded(JOB, f"/{remote_job_id}"))
 
     async def cancel_job(self, remote_job_id: str) -> RemoteJob:
         async def ask() -> None:
@@ -214,26 +232,26 @@ class FireworksProvider:
             return asked | {"trainingConfig": training}
         return asked | training | ({"evaluationDataset": order.validation_file} if order.validation_file else {})
 
-    def _job(self, job: Mapping[str, Any]) -> RemoteJob:
-        raw = str(job.get("state") or "")
-        status = JOB_STATUS.get(raw.removeprefix("JOB_STATE_"), JobStatus.UNKNOWN)
-        said, training = job.get("status") or {}, job.get("trainingConfig") or job
+    def _job(self, job: FireworksJob) -> RemoteJob:
+        status = JOB_STATUS.get(job.state.removeprefix("JOB_STATE_"), JobStatus.UNKNOWN)
+        said, training = job.status or Status(), job.training_config or job
         failed = status is JobStatus.FAILED
+        used = {ours: getattr(training, theirs) for theirs, ours in USED.items()}
         return RemoteJob(
-            id=job["name"],
+            id=job.name,
             status=status,
-            raw=raw,
-            training_file=str(job.get("dataset") or ""),
-            base_model=str(training.get("baseModel") or ""),
-            fine_tuned_model=(training.get("outputModel") or None) if status is JobStatus.SUCCEEDED else None,
+            raw=job.state,
+            training_file=job.dataset or "",
+            base_model=training.base_model or "",
+            fine_tuned_model=(training.output_model or None) if status is JobStatus.SUCCEEDED else None,
             servable=self.capabilities.servable,
-            error_code=said.get("code") if failed else None,
-            error_message=said.get("message") if failed else None,
+            error_code=str(said.code) if failed and said.code is not None else None,
+            error_message=said.message if failed else None,
             organization=self._account.organization,
-            created_at=epoch(job.get("createTime")),
-            progress=_share(job.get("jobProgress")),
-            quoted_usd=_usd(job.get("estimatedCost")),
-            hyperparameters={ours: training[theirs] for theirs, ours in USED.items() if theirs in training},
+            created_at=epoch(job.create_time),
+            progress=_share(job.job_progress),
+            quoted_usd=_usd(job.estimated_cost),
+            hyperparameters={name: value for name, value in used.items() if value is not None},
         )
 
 
@@ -254,17 +272,16 @@ def _usd(cost: Mapping[str, Any] | None) -> float | None:
     return float(cost.get("units") or 0) + (cost.get("nanos") or 0) / 1e9
 
 
-def _file(file: Mapping[str, Any]) -> RemoteFile:
+def _file(file: FireworksDataset) -> RemoteFile:
     """A dataset has no state of its own for a refusal: its status says what is wrong."""
-    raw, said = str(file.get("state") or ""), file.get("status") or {}
+    raw, said = file.state, file.status or Status()
     status = FileStatus.READY if raw == "READY" else FileStatus.PROCESSING
-    if said.get("code") not in (None, "OK"):
-        status, raw = FileStatus.REFUSED, str(said["code"])
-    name = str(file["name"])
+    if said.code not in (None, 0, "OK"):
+        status, raw = FileStatus.REFUSED, str(said.code)
     return RemoteFile(
-        id=name,
+        id=file.name,
         status=status,
         raw=raw,
-        message=said.get("message") or None,
-        filename=f"{name.rpartition('/')[2]}.jsonl",
+        message=said.message or None,
+        filename=f"{file.name.rpartition('/')[2]}.jsonl",
     )

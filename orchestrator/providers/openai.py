@@ -24,7 +24,17 @@ from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.base import Connect, Deadline, FileToSend, JobOrder
 from orchestrator.providers.cancelling import cancelled
 from orchestrator.providers.hashes import Hashes
-from orchestrator.providers.openai_answers import CHECKPOINTS, EVENTS, FILE, FILES, JOB, JOBS, MODEL, ShownEvent
+from orchestrator.providers.openai_answers import (
+    CHECKPOINTS,
+    EVENTS,
+    FILE,
+    FILES,
+    JOB,
+    JOBS,
+    MODEL,
+    MODELS,
+    ShownEvent,
+)
 from orchestrator.providers.openai_calls import Calls, sdk_of
 from orchestrator.providers.openai_dialects import DIALECTS, Dialect
 from orchestrator.providers.openai_forms import (
@@ -34,6 +44,7 @@ from orchestrator.providers.openai_forms import (
     file_of,
     job_of,
     loss_of,
+    metadata_of,
     model_of,
     suffix_of,
     verdict_of,
@@ -84,9 +95,17 @@ class OpenAIProvider:
     async def find_model(self, name: str) -> RemoteModel | None:
         try:
             async with self._calls.reading():
-                return model_of(MODEL.decode((await self._calls.get(f"/models/{_part(name)}")).content))
+                return model_of(await self._calls.get_decoded(MODEL, f"/models/{_part(name)}"))
         except RemoteMissing:
             return None
+
+    async def list_models(self) -> list[str]:
+        try:
+            async with self._calls.reading():
+                listed = (await self._calls.get_decoded(MODELS, "/models")).data
+        except RemoteMissing:
+            return []
+        return [model.id for model in listed if model.id]
 
     async def find_file(self, wanted: FileToSend) -> RemoteFile | None:
         candidates = [
@@ -113,7 +132,7 @@ class OpenAIProvider:
 
     async def get_file(self, file_id: str) -> RemoteFile:
         async with self._calls.reading():
-            return file_of(FILE.decode((await self._calls.get(f"/files/{_part(file_id)}")).content))
+            return file_of(await self._calls.get_decoded(FILE, f"/files/{_part(file_id)}"))
 
     async def find_jobs(self, order: JobOrder) -> list[RemoteJob]:
         # Not every compatible server honours the filter, so it is applied again here. Where metadata may be ignored
@@ -122,9 +141,10 @@ class OpenAIProvider:
         wanted = {f"metadata[{TAG_KEY}]": order.tag} if only_metadata else {}
         listed = [job async for job in self._calls.pages(JOBS_PATH, JOBS, **wanted)]
         marked = [job_of(job, self._dialect) for job in listed if carries(job, order)]
-        if marked or only_metadata:
+        if marked:
             return marked
-        return pick([(job_of(job, self._dialect), suffix_of(job)) for job in listed], order)
+        show_tag = metadata_of if only_metadata else suffix_of
+        return pick([(job_of(job, self._dialect), show_tag(job)) for job in listed], order)
 
     async def create_job(self, order: JobOrder, deadline: Deadline) -> RemoteJob:
         arguments = creation(order, self._dialect)

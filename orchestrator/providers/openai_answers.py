@@ -1,20 +1,22 @@
 """What a server that speaks OpenAI's API answers, as far as it is read.
 
-Decoded straight from the bytes: the SDK's own models take a fifth of a call's CPU. Like them, it takes what servers
-differ in as it comes.
+Decoded straight from the bytes: the SDK's own models take a fifth of a call's CPU. What decides whether something is
+ours, and how far it is, must be there; what servers differ in is taken as it comes.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
+
+from orchestrator.providers.answers import Id, Page
 
 Shown = TypeVar("Shown", bound="_Shown")
 
 
 class _Shown(msgspec.Struct):
-    id: str
+    id: Id
 
 
 class ShownFile(_Shown):
@@ -36,11 +38,15 @@ class ShownModel(msgspec.Struct):
 
 
 class ShownJob(_Shown):
-    """A fine-tuning job. Its suffix has two names."""
+    """A fine-tuning job. Its suffix has two names.
 
-    status: str | None = None
-    training_file: str | None = None
-    model: str | None = None
+    Status, training file and model have no default: a job that does not show them may be ours, and must not be passed
+    over. The same is true of metadata that is not there, which is not the same as none.
+    """
+
+    status: str
+    training_file: str | None
+    model: str | None
     fine_tuned_model: str | None = None
     error: Any = None
     organization_id: str | None = None
@@ -49,7 +55,7 @@ class ShownJob(_Shown):
     estimated_finish: float | None = None
     hyperparameters: Any = None
     method: Any = None
-    metadata: Any = None
+    metadata: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
     user_provided_suffix: str | None = None
     suffix: str | None = None
 
@@ -68,16 +74,10 @@ class ShownCheckpoint(_Shown):
     step_number: int | None = None
 
 
-class Page(msgspec.Struct, Generic[Shown]):
-    """A page of a list."""
-
-    data: list[Shown] | None = None
-    has_more: bool | None = None
-
-
 FILE: Final = msgspec.json.Decoder(ShownFile, strict=False)
 FILES: Final = msgspec.json.Decoder(Page[ShownFile], strict=False)
 MODEL: Final = msgspec.json.Decoder(ShownModel, strict=False)
+MODELS: Final = msgspec.json.Decoder(Page[ShownModel], strict=False)
 JOB: Final = msgspec.json.Decoder(ShownJob, strict=False)
 JOBS: Final = msgspec.json.Decoder(Page[ShownJob], strict=False)
 EVENTS: Final = msgspec.json.Decoder(Page[ShownEvent], strict=False)

@@ -18,12 +18,14 @@ import msgspec
 import openai
 
 from orchestrator.core.account import Account
-from orchestrator.core.errors import ProviderError, ProviderUnavailable, UnknownOutcome
+from orchestrator.core.errors import MESSAGE_LIMIT, ProviderError, ProviderUnavailable, UnknownOutcome
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.providers.answers import UNREADABLE, Decoded, MalformedAnswer, Page, decode_answer
 from orchestrator.providers.base import Deadline
 from orchestrator.providers.failures import Codes, Details, error_class, retry_after
-from orchestrator.providers.openai_answers import Page, Shown
+from orchestrator.providers.openai_answers import Shown
 from orchestrator.providers.transport import Answer, DeadlinePassed, Read, encoded, sending_before
+from orchestrator.providers.transport_errors import unanswered
 
 CALL_SECONDS: Final = 60.0  # a read that takes longer is given up and tried again
 PAGE: Final = 100
@@ -95,9 +97,13 @@ class Calls:
         headers = {"Accept": "application/json", "User-Agent": self.sdk.user_agent, **self.headers}
         where = f"{self._base_url}{path}?{urlencode(query)}" if query else self._base_url + path
         answer = await self._read(where, headers)
-        if not answer.is_success:
+        if answer.status != httpx2.codes.OK:  # also another success: part of a list, say, is not the list
             raise self._refusal(answer.status, answer.headers, _error_in(answer.content))
         return answer
+
+    async def get_decoded(self, decoder: msgspec.json.Decoder[Decoded], path: str, **query: str) -> Decoded:
+        """One read, as what was asked for. Raises MalformedAnswer for anything else."""
+        return decode_answer(decoder, (await self.get(path, **query)).content, path, self._redact)
 
     async def pages(
         self, path: str, decoder: msgspec.json.Decoder[Page[Shown]], **query: str
@@ -106,10 +112,10 @@ class Calls:
         seen: set[str] = set()
         while True:
             async with self.reading():
-                page = decoder.decode((await self.get(path, **query, limit=str(PAGE))).content)
-            for item in page.data or ():
+                page = await self.get_decoded(decoder, path, **query, limit=str(PAGE))
+            for item in page.data:
                 yield item
-            if not page.has_more or not page.data:
+            if not page.has_next(PAGE):
                 return
             query["after"] = after = page.data[-1].id
             if after in seen:
@@ -126,7 +132,7 @@ class Calls:
         try:
             async with asyncio.timeout(seconds):
                 yield
-        except (openai.APIError, httpx2.HTTPError, TimeoutError, ValueError) as error:
+        except (openai.APIError, httpx2.HTTPError, TimeoutError, *UNREADABLE) as error:
             raise self._translate(error) from error
 
     @asynccontextmanager
@@ -136,7 +142,7 @@ class Calls:
             with sending_before(deadline):
                 async with asyncio.timeout(max(deadline.left, 0)):
                     yield
-        except (openai.APIError, TimeoutError, ValueError) as error:
+        except (openai.APIError, TimeoutError, *UNREADABLE) as error:
             known = self._translate(error)
             if isinstance(error.__cause__, DeadlinePassed):
                 raise known from error
@@ -150,12 +156,11 @@ class Calls:
 
     def _translate(self, error: Exception) -> ProviderError:
         """Every failure of this API, as an error of ours."""
+        if isinstance(error, MalformedAnswer):
+            return ProviderUnavailable(str(error), account=self._account.name)
         if not isinstance(error, openai.APIStatusError):
             cause = error.__cause__ if isinstance(error, openai.APIError) and error.__cause__ else error
-            text = f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
-            return ProviderUnavailable(
-                self._redact(f"no answer from the provider ({text})"), account=self._account.name
-            )
+            return unanswered(cause, self._account.name, self._redact)
         return self._refusal(error.status_code, error.response.headers, error.body)
 
     def _refusal(self, status: int, headers: Mapping[str, str], error: object) -> ProviderError:
@@ -170,7 +175,9 @@ class Calls:
         }
         message = f"{status} {code}" if code else str(status)
         said = told.get("message") or f"Error code: {status}"
-        return error_class(status, code, self._codes)(self._redact(f"{message}: {said}"), **details)
+        return error_class(status, code, self._codes)(
+            self._redact.cut(f"{message}: {said}", MESSAGE_LIMIT), **details
+        )
 
 
 def _error_in(content: bytes) -> object:

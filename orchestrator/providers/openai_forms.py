@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
+import msgspec
 from openai.types.moderation import Moderation as ModerationResult
 
 from orchestrator.core.loss import Loss
@@ -43,10 +44,18 @@ def _method(spec: TrainingSpec, dialect: Dialect) -> dict[str, Any]:
 
 
 def model_of(model: ShownModel) -> RemoteModel:
-    """A base model as the server shows it. OpenAI names its last day, Azure a time and whether it can be tuned."""
-    day, ending = model.shutdown_date, (model.deprecation or {}).get("inference")
-    shutdown = date.fromisoformat(day) if day else datetime.fromtimestamp(ending, UTC).date() if ending else None
-    return RemoteModel(id=model.id, tunable=(model.capabilities or {}).get("fine_tune"), shutdown=shutdown)
+    """A base model as the server shows it. OpenAI names its last day, Azure two times and whether it can be tuned."""
+    ends = model.deprecation or {}
+    return RemoteModel(
+        id=model.id,
+        tunable=(model.capabilities or {}).get("fine_tune"),
+        shutdown=date.fromisoformat(model.shutdown_date) if model.shutdown_date else _day(ends.get("inference")),
+        training_ends=_day(ends.get("fine_tune")),
+    )
+
+
+def _day(seconds: float | None) -> date | None:
+    return datetime.fromtimestamp(seconds, UTC).date() if seconds else None
 
 
 def file_of(file: ShownFile) -> RemoteFile:
@@ -63,7 +72,7 @@ def file_of(file: ShownFile) -> RemoteFile:
 
 def job_of(job: ShownJob, dialect: Dialect, request_id: str | None = None) -> RemoteJob:
     """A job as the server shows it."""
-    raw = str(job.status)
+    raw = job.status
     # A healthy job may carry an error object full of nulls: failure is the status, not the presence of an error.
     error = job.error if isinstance(job.error, dict) else {}
     method = job.method.get(job.method.get("type")) if isinstance(job.method, dict) else None
@@ -89,7 +98,14 @@ def job_of(job: ShownJob, dialect: Dialect, request_id: str | None = None) -> Re
 
 def carries(job: ShownJob, order: JobOrder) -> bool:
     """Whether the job's metadata holds the order's tag."""
-    return (job.metadata or {}).get(TAG_KEY) == order.tag
+    return isinstance(job.metadata, dict) and job.metadata.get(TAG_KEY) == order.tag
+
+
+def metadata_of(job: ShownJob) -> str | None:
+    """The tag in the job's metadata; None where the server does not show the metadata, "" where it holds no tag."""
+    if job.metadata is msgspec.UNSET:
+        return None
+    return str((job.metadata or {}).get(TAG_KEY) or "")
 
 
 def suffix_of(job: ShownJob) -> str | None:

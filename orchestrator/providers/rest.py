@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -11,16 +10,20 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
 import httpx2
+import msgspec
 
-from orchestrator.core.errors import ProviderError, ProviderUnavailable, UnknownOutcome
+from orchestrator.core.errors import MESSAGE_LIMIT, ProviderError, ProviderUnavailable, UnknownOutcome
 from orchestrator.core.loopback import is_loopback
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.providers.answers import UNREADABLE, Decoded, Item, MalformedAnswer, Page, decode_answer
 from orchestrator.providers.base import Deadline, FileToSend
 from orchestrator.providers.failures import Codes, Details, error_class, retry_after
 from orchestrator.providers.transport import DeadlinePassed, encoded, reader, sending_before
+from orchestrator.providers.transport_errors import unanswered
 from orchestrator.providers.wire import chunks
 
 CALL_SECONDS: Final = 60.0  # a read that takes longer is given up and tried again
+ANYTHING: Final = msgspec.json.Decoder()
 
 
 class Refusal(Exception):
@@ -35,8 +38,8 @@ class Refusal(Exception):
     def body(self) -> Any:
         """The answer's JSON, or an empty object."""
         try:
-            return json.loads(self._content)
-        except ValueError:
+            return msgspec.json.decode(self._content)
+        except UNREADABLE:
             return {}
 
 
@@ -60,7 +63,7 @@ class Rest:
         try:
             async with asyncio.timeout(CALL_SECONDS):
                 yield
-        except (Refusal, httpx2.HTTPError, OSError, ValueError, KeyError, TypeError) as error:
+        except (Refusal, httpx2.HTTPError, OSError, *UNREADABLE) as error:
             raise self._translate(error) from error
 
     @asynccontextmanager
@@ -70,7 +73,7 @@ class Rest:
             with sending_before(deadline):
                 async with asyncio.timeout(max(deadline.left, 0)):
                     yield
-        except (Refusal, httpx2.HTTPError, OSError, ValueError, KeyError, TypeError) as error:
+        except (Refusal, httpx2.HTTPError, OSError, *UNREADABLE) as error:
             known = self._translate(error)
             if isinstance(known, ProviderUnavailable) and not isinstance(error, DeadlinePassed):
                 raise UnknownOutcome(
@@ -79,16 +82,39 @@ class Rest:
             raise known from error
 
     async def get(self, path: str, **query: str) -> Any:
-        """The JSON of a GET."""
+        """The JSON of a GET, whatever it is."""
+        return await self.get_decoded(ANYTHING, path, **query)
+
+    async def get_decoded(self, decoder: msgspec.json.Decoder[Decoded], path: str, **query: str) -> Decoded:
+        """The JSON of a GET as what was asked for. Raises MalformedAnswer for anything else."""
         where = self._base_url + quote(path, safe="/:")
         answer = await self._read(f"{where}?{urlencode(query)}" if query else where, self._headers)
-        if not answer.is_success:
+        if answer.status != httpx2.codes.OK:  # also another success: part of a list, say, is not the list
             raise Refusal(answer.status, answer.headers, answer.content)
-        return json.loads(answer.content)
+        return decode_answer(decoder, answer.content, path, self._redact)
+
+    async def list_items(self, decoder: msgspec.json.Decoder[Page[Item]], path: str) -> list[Item]:
+        """Every item of a list that this API gives in one page. Raises ValueError when there would be another."""
+        page = await self.get_decoded(decoder, path)
+        if page.has_more:
+            raise ValueError(f"the list {path} has more than one page, which this version cannot read")
+        return page.data
 
     async def post(self, path: str, body: Mapping[str, Any], **query: str) -> Any:
-        """The JSON of a POST of JSON."""
-        return (await self.send("POST", path, json=body, params=query or None)).json()
+        """The JSON of the answer to a POST of JSON, whatever it is."""
+        return await self.post_decoded(ANYTHING, path, body, **query)
+
+    async def post_decoded(
+        self, decoder: msgspec.json.Decoder[Decoded], path: str, body: Mapping[str, Any], **query: str
+    ) -> Decoded:
+        """The JSON of the answer to a POST of JSON as what was asked for. Raises MalformedAnswer."""
+        return await self.send_decoded(decoder, "POST", path, json=body, params=query or None)
+
+    async def send_decoded(
+        self, decoder: msgspec.json.Decoder[Decoded], method: str, path: str, **options: Any
+    ) -> Decoded:
+        """One request, and the JSON of its answer as what was asked for. Raises MalformedAnswer."""
+        return decode_answer(decoder, (await self.send(method, path, **options)).content, path, self._redact)
 
     async def send(self, method: str, path: str, *, expect: int | None = None, **options: Any) -> httpx2.Response:
         """One request. Raises Refusal for an answer that is neither a success nor the one expected."""
@@ -109,9 +135,10 @@ class Rest:
 
     def _translate(self, error: Exception) -> ProviderError:
         """Every failure as an error of ours."""
+        if isinstance(error, MalformedAnswer):
+            return ProviderUnavailable(str(error), account=self._account)
         if not isinstance(error, Refusal):
-            text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            return ProviderUnavailable(self._redact(f"no answer from the provider ({text})"), account=self._account)
+            return unanswered(error, self._account, self._redact)
         code, said = _explain(error.body())
         details: Details = {
             "account": self._account,
@@ -120,7 +147,7 @@ class Rest:
             "retry_after": retry_after(error.headers),
         }
         message = ": ".join(filter(None, (f"{error.status} {code or ''}".strip(), said)))
-        return error_class(error.status, code, self._codes)(self._redact(message), **details)
+        return error_class(error.status, code, self._codes)(self._redact.cut(message, MESSAGE_LIMIT), **details)
 
 
 def _explain(body: Any) -> tuple[str | None, str]:

@@ -30,22 +30,28 @@ def is_tagged(suffix: str, order: JobOrder) -> bool:
 
 
 def pick(candidates: Iterable[tuple[RemoteJob, str | None]], order: JobOrder) -> list[RemoteJob]:
-    """The jobs whose suffix carries the order's tag.
+    """The jobs whose suffix, or what else they are tagged with, carries the order's tag.
 
-    A suffix of None is one the provider does not show: such a job, on our file and base model, may be anybody's.
+    None stands for one that the provider does not show: such a job, on our file and base model, may be anybody's.
     """
     found, unclear = [], []
     for job, suffix in candidates:
         if suffix is not None:
             found += [job] if is_tagged(suffix, order) else []
-        elif job.training_file == order.training_file and same_model(job.base_model, order.spec.base_model):
+        elif _may_be_of(job, order):
             unclear.append(job)
     if unclear:
         seen = ", ".join(f"{job.id} ({job.raw})" for job in unclear)
         raise Ambiguous(
-            f"remote job {seen} trains {unclear[0].base_model} on file {unclear[0].training_file}, as this job "
-            "would, but does not show its suffix: it may be this job's or somebody else's",
+            f"remote job {seen} trains {unclear[0].base_model} on file {unclear[0].training_file or '(not shown)'}, "
+            "as this job would, but does not show its tag: it may be this job's or somebody else's",
             hint=f"If it is this job's: {ways_to_adopt(order.tag, unclear)}. If none is, delete what is there at the "
             "provider; then `orchestrator release` the account.",
         )
     return found
+
+
+def _may_be_of(job: RemoteJob, order: JobOrder) -> bool:
+    """Whether nothing that is shown of the job says that it is another's."""
+    same_file = job.training_file in ("", order.training_file)
+    return same_file and same_model(job.base_model, order.spec.base_model)

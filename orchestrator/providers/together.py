@@ -25,6 +25,7 @@ from orchestrator.providers.cancelling import cancelled
 from orchestrator.providers.failures import Codes
 from orchestrator.providers.rest import Refusal, Rest, epoch
 from orchestrator.providers.tagging import pick, tagged_suffix
+from orchestrator.providers.together_answers import EVENTS, FILE, FILES, JOB, JOBS, TogetherFile, TogetherJob
 from orchestrator.providers.wire import check_size, open_to_send
 
 BASE_URL: Final = "https://api.together.ai/v1"
@@ -94,9 +95,17 @@ class TogetherProvider:
         except RemoteMissing:
             return None
 
+    async def list_models(self) -> list[str]:
+        """What can be fine-tuned."""
+        try:
+            async with self._rest.reading():
+                return [str(name) for name in (await self._rest.get("/fine-tunes/models/supported"))["models"]]
+        except RemoteMissing:
+            return []
+
     async def find_file(self, wanted: FileToSend) -> RemoteFile | None:
         async with self._rest.reading():
-            listed = (await self._rest.get("/files"))["data"]
+            listed = await self._rest.list_items(FILES, "/files")
         same = [_file(file) for file in listed if _same(file, wanted)]
         # One whose upload was cut off stays PENDING for ever: uploading it again ends it, or answers 409.
         usable = [file for file in same if file.status is not FileStatus.REFUSED and file.raw != PENDING]
@@ -116,12 +125,12 @@ class TogetherProvider:
 
     async def get_file(self, file_id: str) -> RemoteFile:
         async with self._rest.reading():
-            return _file(await self._rest.get(f"/files/{file_id}"))
+            return _file(await self._rest.get_decoded(FILE, f"/files/{file_id}"))
 
     async def find_jobs(self, order: JobOrder) -> list[RemoteJob]:
         async with self._rest.reading():
-            listed = (await self._rest.get("/fine-tunes"))["data"]
-            candidates = [(self._job(job), job.get("suffix") or None) for job in listed]
+            listed = await self._rest.list_items(JOBS, "/fine-tunes")
+            candidates = [(self._job(job), job.suffix or None) for job in listed]
         return pick(candidates, order)
 
     async def create_job(self, order: JobOrder, deadline: Deadline) -> RemoteJob:
@@ -129,7 +138,7 @@ class TogetherProvider:
         async with self._rest.creating(deadline):
             suffix = tagged_suffix(order, self.capabilities.suffix_length)
             body = _asked(order) | _hyperparameters(order.spec) | {"suffix": suffix}
-            return self._job(await self._rest.post("/fine-tunes", body))
+            return self._job(await self._rest.post_decoded(JOB, "/fine-tunes", body))
 
     async def quote(self, order: JobOrder) -> Quote | None:
         spec = _hyperparameters(order.spec)
@@ -146,7 +155,7 @@ class TogetherProvider:
 
     async def get_job(self, remote_job_id: str) -> RemoteJob:
         async with self._rest.reading():
-            return self._job(await self._rest.get(f"/fine-tunes/{remote_job_id}"))
+            return self._job(await self._rest.get_decoded(JOB, f"/fine-tunes/{remote_job_id}"))
 
     async def cancel_job(self, remote_job_id: str) -> RemoteJob:
         async def ask() -> None:
@@ -157,8 +166,8 @@ class TogetherProvider:
 
     async def events(self, remote_job_id: str) -> list[RemoteEvent]:
         async with self._rest.reading():
-            listed = (await self._rest.get(f"/fine-tunes/{remote_job_id}/events"))["data"]
-        told = [RemoteEvent(at=epoch(event["created_at"]) or 0.0, message=str(event["message"])) for event in listed]
+            listed = await self._rest.list_items(EVENTS, f"/fine-tunes/{remote_job_id}/events")
+        told = [RemoteEvent(at=epoch(event.created_at) or 0.0, message=event.message) for event in listed]
         return sorted(told, key=lambda event: event.at)
 
     async def losses(self, remote_job_id: str, after: int) -> list[Loss]:
@@ -174,7 +183,7 @@ class TogetherProvider:
             async with self._rest.reading():
                 await self._rest.send("DELETE", f"/files/{file_id}")
 
-    async def _upload(self, wanted: FileToSend) -> Any:
+    async def _upload(self, wanted: FileToSend) -> TogetherFile:
         form = {"purpose": "fine-tune", "file_name": wanted.filename, "file_type": "jsonl"}
         fields = {name: (None, value) for name, value in (form | {"checksum": wanted.sha256}).items()}
         try:
@@ -184,19 +193,21 @@ class TogetherProvider:
                 raise
             with open_to_send(wanted) as handle:
                 files = {"file": (wanted.filename, handle, "application/jsonl")}
-                return (await self._rest.send("POST", "/files/upload", data=form, files=files, timeout=None)).json()
+                return await self._rest.send_decoded(
+                    FILE, "POST", "/files/upload", data=form, files=files, timeout=None
+                )
         file_id = answer.headers["x-together-file-id"]
         await self._rest.put_file(answer.headers["location"], wanted)
         return await self._preprocess(file_id)
 
-    async def _preprocess(self, file_id: str) -> Any:
+    async def _preprocess(self, file_id: str) -> TogetherFile:
         """The end of an upload. An older server does it by itself and does not know the word."""
         try:
-            return await self._rest.post(f"/files/{file_id}/preprocess", {})
+            return await self._rest.post_decoded(FILE, f"/files/{file_id}/preprocess", {})
         except Refusal as refusal:
             if refusal.status not in NOT_THERE:
                 raise
-            return await self._rest.get(f"/files/{file_id}")
+            return await self._rest.get_decoded(FILE, f"/files/{file_id}")
 
     async def _check_funds(self, order: JobOrder) -> None:
         """A refusal here has created nothing."""
@@ -204,39 +215,41 @@ class TogetherProvider:
         if quote and quote.refused:
             raise QuotaExhausted(quote.refused, account=self._account.name)
 
-    def _job(self, job: Mapping[str, Any]) -> RemoteJob:
-        raw = str(job["status"])
-        status = JOB_STATUS.get(raw, JobStatus.UNKNOWN)
-        errors = [event["message"] for event in job.get("events") or () if event.get("level") == "error"]
+    def _job(self, job: TogetherJob) -> RemoteJob:
+        status = JOB_STATUS.get(job.status, JobStatus.UNKNOWN)
+        used = {name: getattr(job, name) for name in USED}
         return RemoteJob(
-            id=job["id"],
+            id=job.id,
             status=status,
-            raw=raw,
-            training_file=str(job.get("training_file") or ""),
-            base_model=str(job.get("model") or ""),
-            fine_tuned_model=(job.get("model_output_name") or None) if status is JobStatus.SUCCEEDED else None,
+            raw=job.status,
+            training_file=job.training_file or "",
+            base_model=job.model or "",
+            fine_tuned_model=(job.model_output_name or None) if status is JobStatus.SUCCEEDED else None,
             servable=self.capabilities.servable,
-            error_message=str(errors[-1]) if errors and status is JobStatus.FAILED else None,
-            trained_tokens=job.get("token_count") or None,
-            created_at=epoch(job.get("created_at")),
-            hyperparameters={name: job[name] for name in USED if job.get(name) is not None},
+            error_message=_last_error(job.events) if status is JobStatus.FAILED else None,
+            trained_tokens=job.token_count or None,
+            created_at=epoch(job.created_at),
+            hyperparameters={name: value for name, value in used.items() if value is not None},
         )
 
 
-def _same(file: Mapping[str, Any], wanted: FileToSend) -> bool:
-    return file.get("filename") == wanted.filename and file.get("bytes") == wanted.wire_bytes
+def _last_error(events: Any) -> str | None:
+    errors = [event["message"] for event in events or () if event.get("level") == "error"]
+    return str(errors[-1]) if errors else None
 
 
-def _file(file: Mapping[str, Any]) -> RemoteFile:
-    """Servers older than `processing_status` only say whether the file is processed."""
-    raw = str(file.get("processing_status") or ("COMPLETED" if file.get("Processed") else PENDING))
-    report = file.get("validation_report") or {}
+def _same(file: TogetherFile, wanted: FileToSend) -> bool:
+    return file.filename == wanted.filename and file.bytes == wanted.wire_bytes
+
+
+def _file(file: TogetherFile) -> RemoteFile:
+    raw = file.processing_status or ("COMPLETED" if file.processed else PENDING)
     return RemoteFile(
-        id=file["id"],
+        id=file.id,
         status=FILE_STATUS.get(raw, FileStatus.PROCESSING),
         raw=raw,
-        message=report.get("error"),
-        filename=file.get("filename"),
+        message=(file.validation_report or {}).get("error"),
+        filename=file.filename,
     )
 
 

@@ -1,4 +1,9 @@
-"""The base models this provider has. Shutdown dates as announced; None where none was."""
+"""The base models this provider has.
+
+Its own, `sandbox-…`, never retire: examples and tests that must work on any day use them. Those with OpenAI's names
+have the shutdown dates that OpenAI announced (None where none was), for tests of retirement, which set the clock
+themselves.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +27,8 @@ class BaseModel:
 CATALOGUE = {
     model.id: model
     for model in (
+        BaseModel("sandbox-small", 1764288000, None, BOTH),
+        BaseModel("sandbox-large", 1764288000, None, BOTH),
         BaseModel("gpt-4.1-2025-04-14", 1744315746, SHUTDOWN, BOTH),
         BaseModel("gpt-4.1-mini-2025-04-14", 1744317547, SHUTDOWN, BOTH),
         BaseModel("gpt-4.1-nano-2025-04-14", 1744321025, None, BOTH),

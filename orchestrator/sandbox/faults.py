@@ -8,6 +8,7 @@
 | lose_answer | **done, then** the connection is closed | everywhere | |
 | truncate | done, half of the body, then closed | everywhere | |
 | slow | answers later | everywhere | how much later, 5 |
+| stall | answers once this rule is no longer in force | everywhere | |
 | forbidden | 403: may not train | jobs.create | |
 | quota | 429 `insufficient_quota` | jobs.create | |
 | daily_limit | 429 `daily_rate_limit_exceeded` | jobs.create | Retry-After, if above 0 |
@@ -25,22 +26,27 @@
 | twice | a webhook is sent twice | webhooks.send | |
 | forged | a webhook is signed by somebody else | webhooks.send | |
 | stuck_cursor | the same page again and again, always `has_more` | lists | |
+| malformed_list | 200, but no list: what `code` names in `malformed.py`, or any of it | lists | |
 
-`quota` and `forbidden` may be put on any operation by naming it, and `slow` and `drop` on `webhooks.send`. Chance is
-drawn from the seed, the rule, the account, the operation and how often that account asked for it, so a run repeats
-itself however its requests interleave. Counts live in memory: a restart of the sandbox begins them again.
+`quota` and `forbidden` may be put on any operation by naming it, and `slow`, `stall` and `drop` on `webhooks.send`.
+Chance is drawn from the seed, the rule, the account, the operation and how often that account asked for it, so a run
+repeats itself however its requests interleave. Counts live in memory: a restart of the sandbox begins them again.
 """
 
 from __future__ import annotations
 
+import asyncio
 import tomllib
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+
+from orchestrator.sandbox.malformed import MALFORMED
 
 OPERATIONS = (
     "files.create",
@@ -91,6 +97,7 @@ KINDS = {
     "lose_answer": Kind(),
     "truncate": Kind(),
     "slow": Kind(seconds=5.0),
+    "stall": Kind(),
     "forbidden": Kind(usual=CREATE_JOB),
     "quota": Kind(usual=CREATE_JOB),
     "daily_limit": Kind(CREATE_JOB),
@@ -108,6 +115,7 @@ KINDS = {
     "forged": Kind((WEBHOOK,)),
     "drop_result": Kind(("moderations.create",)),
     "stuck_cursor": Kind(LISTS),
+    "malformed_list": Kind(LISTS),
 }
 DECISIVE = frozenset(
     {"rate_limit", "server_error", "drop", "lose_answer", "truncate", "forbidden", "quota", "daily_limit"}
@@ -150,7 +158,7 @@ class Fault:
     def problems(self) -> list[str]:
         """What is wrong with it, in words."""
         if self.kind not in KINDS:
-            return [f"unknown kind {self.kind!r}; known: {', '.join(KINDS)}"]
+            return [f"unknown kind {self.kind!r}{_nearest(self.kind, KINDS)}; known: {', '.join(KINDS)}"]
         unknown = [p for p in self.operations if not any(fnmatchcase(o, p) for o in OPERATIONS)]
         checks = {
             f"unknown operation {unknown}; known: {', '.join(OPERATIONS)}": bool(unknown),
@@ -158,6 +166,8 @@ class Fault:
             f"times must be 1 or more, not {self.times}": self.times is not None and self.times < 1,
             f"seconds must not be negative: {self.seconds}": self.wait < 0,
             f"size must be 1 or more, not {self.size}": self.size < 1,
+            f"unknown code {self.code!r}; known: {', '.join(MALFORMED)}": self.kind == "malformed_list"
+            and self.code not in ("", *MALFORMED),
         }
         return [f"{self.kind}: {problem}" for problem, wrong in checks.items() if wrong]
 
@@ -170,12 +180,20 @@ class FaultBook:
     rules: tuple[Fault, ...] = ()
     fired: Counter[int] = field(default_factory=Counter)
     _asked: Counter[tuple[int, str, str]] = field(default_factory=Counter)
+    _replaced: asyncio.Event = field(default_factory=asyncio.Event)
 
     def replace(self, rules: Sequence[Fault]) -> None:
         """Put other rules in force; all counts begin again."""
         self.rules = tuple(rules)
         self.fired.clear()
         self._asked.clear()
+        self._replaced.set()
+        self._replaced = asyncio.Event()
+
+    async def wait_until_removed(self, rule: Fault) -> None:
+        """Return once other rules are in force and this one is not among them."""
+        while rule in self.rules:
+            await self._replaced.wait()
 
     def draw(self, account: str, operation: str) -> dict[str, Fault]:
         """The faults that strike this request, at most one of each kind and one that decides its answer."""
@@ -183,8 +201,16 @@ class FaultBook:
         for number, rule in enumerate(self.rules):
             taken = rule.kind in struck or (rule.kind in DECISIVE and not DECISIVE.isdisjoint(struck))
             if not taken and rule.strikes(account, operation) and self._fires(number, rule, account, operation):
-                struck[rule.kind] = rule
+                struck[rule.kind] = self._with_code(number, rule, account, operation)
         return struck
+
+    def _with_code(self, number: int, rule: Fault, account: str, operation: str) -> Fault:
+        """The rule with one of the malformed lists chosen where it leaves that open."""
+        if rule.kind != "malformed_list" or rule.code:
+            return rule
+        nth = self._asked[number, account, operation]
+        drawn = chance(self.seed, "malformed", number, account, operation, nth)
+        return replace(rule, code=list(MALFORMED)[int(drawn * len(MALFORMED))])
 
     def _fires(self, number: int, rule: Fault, account: str, operation: str) -> bool:
         if rule.times is not None and self.fired[number] >= rule.times:
@@ -213,7 +239,12 @@ def load_faults(path: Path) -> tuple[Fault, ...]:
 
 def parse_faults(document: Any) -> tuple[Fault, ...]:
     """Rules from a document like `{"faults": [{"kind": "drop", "rate": 0.1}]}`. Raises FaultError."""
-    rules = document.get("faults", []) if isinstance(document, Mapping) else None
+    if not isinstance(document, Mapping):
+        raise FaultError("expected a list `faults` of tables")
+    if unknown := [key for key in document if key != "faults"]:
+        told = "; ".join(f"{key!r} is not known{_nearest(key, ['faults'])}" for key in unknown)
+        raise FaultError(f"{told}: rules are written [[faults]]")
+    rules = document.get("faults", [])
     if not isinstance(rules, list):
         raise FaultError("expected a list `faults` of tables")
     faults, problems = [], []
@@ -236,9 +267,12 @@ def dump_faults(rules: Sequence[Fault]) -> list[dict[str, Any]]:
 def _parse_rule(rule: Any) -> Fault:
     if not isinstance(rule, Mapping) or not isinstance(rule.get("kind"), str):
         raise FaultError("expected a table with a `kind`")
-    wrong = [f"{key}={value!r}" for key, value in rule.items() if not _fits(key, value)]
-    if wrong:
-        raise FaultError(f"{rule['kind']}: unknown option or wrong type: {', '.join(wrong)}")
+    known = [option.name for option in fields(Fault)]
+    if unknown := [key for key in rule if key not in known]:
+        told = ", ".join(f"{key!r}{_nearest(key, known)}" for key in unknown)
+        raise FaultError(f"{rule['kind']}: unknown option {told}; known: {', '.join(known)}")
+    if wrong := [f"{key}={value!r}" for key, value in rule.items() if not _fits(key, value)]:
+        raise FaultError(f"{rule['kind']}: wrong type: {', '.join(wrong)}")
     options: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in rule.items()}
     fault = Fault(**options)
     if problems := fault.problems():
@@ -254,6 +288,11 @@ def _fits(key: str, value: Any) -> bool:
     if key in {"times", "size"}:
         return isinstance(value, int) and not isinstance(value, bool)
     return key in {"kind", "code", "message"} and isinstance(value, str)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    close = get_close_matches(name.lower(), list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _any(name: str, patterns: Sequence[str]) -> bool:

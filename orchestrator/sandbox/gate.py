@@ -21,6 +21,7 @@ from orchestrator.sandbox.answer import Answer, Refusal, Send, cut, deliver
 from orchestrator.sandbox.call import Call, Handler
 from orchestrator.sandbox.caller import Caller, identify
 from orchestrator.sandbox.faults import FATES, Fault
+from orchestrator.sandbox.malformed import MALFORMED
 from orchestrator.sandbox.world import World
 
 Faults = dict[str, Fault]
@@ -52,6 +53,8 @@ class Gate:
         faults = self.world.faults.draw(caller.name, self.operation)
         if "slow" in faults:
             await asyncio.sleep(faults["slow"].wait)
+        if "stall" in faults:
+            await self.world.faults.wait_until_removed(faults["stall"])
         if "drop" in faults:
             await cut(request.scope)
             return "dropped"
@@ -167,6 +170,8 @@ def _twist(answer: Answer, faults: Faults) -> None:
     if "null_error" in faults:
         for job in answer.body.get("data", [answer.body]):
             job["error"] = job["error"] or {"code": None, "message": None, "param": None}
+    if "malformed_list" in faults:
+        answer.body = MALFORMED[faults["malformed_list"].code](answer.body)
 
 
 def _fate(faults: Faults) -> dict[str, dict[str, Any]]:

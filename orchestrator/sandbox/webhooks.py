@@ -58,6 +58,8 @@ class Messenger:
             return
         if "slow" in faults:
             await asyncio.sleep(faults["slow"].wait)
+        if "stall" in faults:
+            await self._world.faults.wait_until_removed(faults["stall"])
         body, name = event(job, outcome, self._world.clock()), f"wh_{uuid4().hex}"
         for _ in range(2 if "twice" in faults else 1):
             secret = "somebody else's secret" if "forged" in faults else secret_of(job.account)

@@ -34,14 +34,27 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="address to listen on; any but loopback needs TOKEN")
     port: int = Field(default=8080, ge=0, le=65535, description="port to listen on; 0 takes a free one")
-    token: SecretStr | None = Field(default=None, description="bearer token of the operator")
-    read_token: SecretStr | None = Field(default=None, description="bearer token of those who may only look")
+    token: SecretStr | None = Field(
+        default=None,
+        description="bearer token of the operator; with 32 or more characters wrong ones never lock it out",
+    )
+    read_token: SecretStr | None = Field(
+        default=None, description="bearer token of those who may only look; as long as TOKEN"
+    )
     poll_min_seconds: Seconds = Field(default=2, description="shortest wait between two looks at a remote job")
     poll_max_seconds: Seconds = Field(default=60, description="longest wait between two looks at a remote job")
     intent_seconds: Seconds = Field(
         default=30, description="deadline of an intent; a replica silent for longer counts as dead"
     )
     max_in_flight: int = Field(default=50, ge=1, description="provider calls under way at once")
+    max_connections: int | None = Field(
+        default=None,
+        ge=8,
+        description="HTTP connections open at once; –: what the limit of open files leaves, 1000 at most",
+    )
+    request_seconds: Seconds = Field(
+        default=30, description="time in which a client must have sent its request; a slower one is disconnected"
+    )
     log_format: Literal["auto", "json", "console"] = Field(default="auto", description="auto: console on a terminal")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="least level that is logged"
@@ -64,6 +77,9 @@ class Settings(BaseSettings):
         "comparisons in a row found the same; 0: never",
     )
     prices_file: Path | None = Field(default=None, description="training prices, instead of those that come along")
+    retirements_file: Path | None = Field(
+        default=None, description="when base models end, instead of the dates that come along"
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -18,7 +18,8 @@ from orchestrator.sources.document import Document
 from orchestrator.sources.faults import Faults, Table, nearest
 from orchestrator.sources.paths import path_beside
 from orchestrator.sources.schema import AccountTable, RunTable, SpecTable, is_account_name, validate
-from orchestrator.sources.targets import read_targets
+from orchestrator.sources.secrets import key_variables
+from orchestrator.sources.targets import read_targets, references
 
 _NEEDS_BASE_URL = {
     ProviderName.AZURE: "https://RESOURCE.openai.azure.com/openai/v1/",
@@ -43,6 +44,12 @@ class AccountsFile:
     def folder(self) -> Path:
         """Where relative paths start."""
         return self.path.parent
+
+    @property
+    def key_variables(self) -> frozenset[str]:
+        """The variables of the environment that hold a key or a secret of this file."""
+        keys = [account.api_key for account in self.accounts]
+        return key_variables([*keys, *(each.reference for each in references(self.accounts, self.targets))])
 
 
 def read_accounts(path: Path) -> AccountsFile:

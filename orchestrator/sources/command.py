@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Collection
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -16,16 +17,28 @@ from orchestrator.system.child_processes import ChildProcesses
 SECONDS = 10.0
 
 
-def output_of(arguments: list[str], *, folder: Path, limit: int, children: ChildProcesses) -> bytes:
+OWN_PREFIX = "ORCHESTRATOR_"  # the service's tokens and its database's password
+
+
+def output_of(
+    arguments: list[str],
+    *,
+    folder: Path,
+    limit: int,
+    hidden: Collection[str] = (),
+    children: ChildProcesses | None = None,
+) -> bytes:
     """At most `limit` bytes of what the program prints; ValueError when it fails or takes too long.
 
-    There is no shell. What the program writes to stderr is thrown away: it may hold the key. `children` ends the
-    program, and the programs that it started, when the service stops.
+    There is no shell. The program gets the environment without the service's own variables and without the `hidden`
+    ones, which hold the keys of accounts. What it writes to stderr is thrown away: it may hold the key. `children`
+    ends the program, and the programs that it started, when the service stops.
     """
     try:
         process = subprocess.Popen(
             arguments,
             cwd=folder,
+            env=_environment(hidden),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -34,13 +47,21 @@ def output_of(arguments: list[str], *, folder: Path, limit: int, children: Child
     except OSError as fault:
         raise ValueError(f"cannot be run ({fault.strerror}); is the program installed and on the PATH?") from None
     try:
-        with children.register(partial(_kill, process)):
+        with (children or ChildProcesses()).register(partial(_kill, process)):
             output, status = _finish(process, limit)
     finally:
         _end(process)
     if status != 0 and len(output) < limit:
         raise ValueError(f"ended with exit code {status}; run it by hand to see why")
     return output
+
+
+def _environment(hidden: Collection[str]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in hidden and not name.upper().startswith(OWN_PREFIX)
+    }
 
 
 def _finish(process: subprocess.Popen[bytes], limit: int) -> tuple[bytes, int]:

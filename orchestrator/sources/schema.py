@@ -35,6 +35,13 @@ def _filled(value: str) -> str:
     return value
 
 
+def _plain(value: str) -> str:
+    """A name at the provider, which is sent in a header or an address as it is."""
+    if not _filled(value).isprintable():
+        raise ValueError("holds a line break or another control character; write it on one line, without escapes")
+    return value
+
+
 def _suffix(value: str) -> str:
     if not 1 <= len(value) <= 64:
         raise ValueError("must have 1 to 64 characters")
@@ -129,6 +136,7 @@ def _positive_or_auto(value: Any) -> float | Auto:
 
 
 Text = Annotated[str, AfterValidator(_filled)]
+RemoteName = Annotated[str, AfterValidator(_plain)]
 Money = Annotated[float, Field(gt=0)]
 
 
@@ -160,7 +168,7 @@ class SpecTable(_Options):
     Which provider understands which option is said in `core.capabilities`.
     """
 
-    base_model: Text
+    base_model: RemoteName
     method: Method | None = None
     n_epochs: Annotated[int | Auto, _whole_or_auto(1, 50)] | None = None
     batch_size: Annotated[int | Auto, _whole_or_auto(1)] | None = None
@@ -182,8 +190,8 @@ class AccountTable(_Options):
     name: Annotated[str, AfterValidator(_account_name)]
     provider: Annotated[ProviderName, PlainValidator(_provider)]
     api_key: Annotated[str, _reference("api_key")]
-    organization: Text | None = None
-    project: Text | None = None
+    organization: RemoteName | None = None
+    project: RemoteName | None = None
     base_url: Annotated[str, AfterValidator(_base_url)] | None = None
     webhook_secret: Annotated[str, _reference("webhook_secret")] | None = None
     budget_usd: Money | None = None

@@ -6,14 +6,14 @@ import os
 import re
 import shlex
 from base64 import b64decode
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.core.account import Account
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.secret import MIN_KEY_LENGTH, Redactor, Secret
 from orchestrator.sources.command import output_of
 from orchestrator.sources.paths import path_beside
 from orchestrator.system.child_processes import ChildProcesses
@@ -22,6 +22,9 @@ from orchestrator.system.regular_file import NotRegularFile, open_regular_file
 SIZE_LIMIT = 16 * 1024  # bytes; no provider's key comes near it
 _COMMANDS_AT_ONCE = 8
 LEAST_SIGNING_BYTES = 16
+_VENDORS_KEY = re.compile(
+    r"(?<![A-Za-z0-9])(?:(?:sk|pk|rk|tgp|fw|hf|gsk|ghp|whsec|nvapi|xox[a-z])[-_]|AIza|AKIA|eyJ)[A-Za-z0-9_-]{12,}"
+)
 
 
 def split(reference: str, option: str = "api_key") -> tuple[str, str]:
@@ -49,18 +52,30 @@ def is_reference(text: str) -> bool:
     return True
 
 
-def resolve(reference: str, *, base: Path, redact: Redactor, children: ChildProcesses | None = None) -> Secret:
+def key_variables(references: Iterable[str]) -> frozenset[str]:
+    """The variables of the environment that hold keys, by the `env:` references among these."""
+    return frozenset(text.removeprefix("env:").strip() for text in references if text.startswith("env:"))
+
+
+def resolve(
+    reference: str,
+    *,
+    base: Path,
+    redact: Redactor,
+    hidden: Collection[str] = (),
+    children: ChildProcesses | None = None,
+) -> Secret:
     """The key that a reference leads to, made known to `redact`. ConfigError when there is none.
 
-    `base` is the folder of the accounts file. A command may take up to ten seconds: call this from a thread, and
-    `children` ends it when the program stops.
+    `base` is the folder of the accounts file, `hidden` the variables that a command does not get. A command may take
+    up to ten seconds: call this from a thread, and `children` ends it when the program stops.
     """
     try:
         scheme, rest = split(reference)
     except ValueError as fault:
         raise ConfigError(f"the reference {fault}") from None
     try:
-        secret = Secret(_checked(_READERS[scheme](rest, base, children or ChildProcesses())))
+        secret = Secret(_checked(_read(scheme, rest, base, hidden, children)))
     except ValueError as fault:
         raise ConfigError(f"{_shown(scheme, rest)} {fault}") from None
     redact.add(secret)
@@ -68,17 +83,26 @@ def resolve(reference: str, *, base: Path, redact: Redactor, children: ChildProc
 
 
 def resolve_each(
-    accounts: Iterable[Account], *, base: Path, redact: Redactor, children: ChildProcesses | None = None
+    accounts: Iterable[Account],
+    *,
+    base: Path,
+    redact: Redactor,
+    hidden: Collection[str] = (),
+    children: ChildProcesses | None = None,
 ) -> dict[str, Secret | ConfigError]:
-    """Each account's key, or why there is none, by the account's name. A reference is followed only once."""
+    """Each account's key, or why there is none, by the account's name. A reference is followed only once.
+
+    No command gets the `hidden` variables or another account's key.
+    """
+    wanted = {account.name: account.api_key for account in accounts}
+    hidden = key_variables(wanted.values()) | frozenset(hidden)
 
     def attempt(reference: str) -> Secret | ConfigError:
         try:
-            return resolve(reference, base=base, redact=redact, children=children)
+            return resolve(reference, base=base, redact=redact, hidden=hidden, children=children)
         except ConfigError as fault:
             return fault
 
-    wanted = {account.name: account.api_key for account in accounts}
     commands = list(dict.fromkeys(reference for reference in wanted.values() if reference.startswith("cmd:")))
     with ThreadPoolExecutor(_COMMANDS_AT_ONCE) as pool:  # only a command takes long enough to be worth a thread
         found = dict(zip(commands, pool.map(attempt, commands), strict=True))
@@ -89,10 +113,15 @@ def resolve_each(
 
 
 def resolve_all(
-    accounts: Iterable[Account], *, base: Path, redact: Redactor, children: ChildProcesses | None = None
+    accounts: Iterable[Account],
+    *,
+    base: Path,
+    redact: Redactor,
+    hidden: Collection[str] = (),
+    children: ChildProcesses | None = None,
 ) -> dict[str, Secret]:
     """Each account's key by the account's name; one ConfigError with all faults when one has none."""
-    found = resolve_each(accounts, base=base, redact=redact, children=children)
+    found = resolve_each(accounts, base=base, redact=redact, hidden=hidden, children=children)
     faults = {name: fault for name, fault in found.items() if isinstance(fault, ConfigError)}
     if faults:
         raise ConfigError(
@@ -113,14 +142,20 @@ class Wanted:
 
 
 def follow(
-    wanted: Sequence[Wanted], *, base: Path, redact: Redactor, children: ChildProcesses | None = None
+    wanted: Sequence[Wanted],
+    *,
+    base: Path,
+    redact: Redactor,
+    hidden: Collection[str] = (),
+    children: ChildProcesses | None = None,
 ) -> dict[str, Secret]:
     """The secret behind each reference; one ConfigError with all faults when one has none or an unfit one."""
     found: dict[str, Secret] = {}
+    hidden = key_variables(each.reference for each in wanted) | frozenset(hidden)
     problems = []
     for each in wanted:
         try:
-            secret = resolve(each.reference, base=base, redact=redact, children=children)
+            secret = resolve(each.reference, base=base, redact=redact, hidden=hidden, children=children)
             found[each.reference] = secret
             each.take(secret, redact)
         except ConfigError as fault:
@@ -156,32 +191,37 @@ def take_address(secret: Secret, redact: Redactor) -> None:
     redact.add_address(secret)
 
 
-def _from_env(name: str, base: Path, children: ChildProcesses) -> bytes:
+def _read(scheme: str, rest: str, base: Path, hidden: Collection[str], children: ChildProcesses | None) -> bytes:
+    match scheme:
+        case "env":
+            return _from_env(rest)
+        case "file":
+            return _from_file(rest, base)
+        case _:
+            arguments = _arguments(rest)
+            return output_of(arguments, folder=base, limit=SIZE_LIMIT + 1, hidden=hidden, children=children)
+
+
+def _from_env(name: str) -> bytes:
     value = os.environ.get(name)
     if value is None:
-        raise ValueError(f"is not set in the environment; export {name} before starting")
+        shown = "it" if looks_like_key(name) else name
+        raise ValueError(f"is not set in the environment; export {shown} before starting")
     return os.fsencode(value)
 
 
-def _from_file(name: str, base: Path, children: ChildProcesses) -> bytes:
+def _from_file(name: str, base: Path) -> bytes:
     path = path_beside(base, name)
     try:
         with open_regular_file(path) as file:
             return file.read(SIZE_LIMIT + 1)
     except FileNotFoundError:
-        why = f"does not exist (looked for {path}); a relative path starts at the accounts file"
-        raise ValueError(why) from None
+        place = "" if looks_like_key(name) else f" (looked for {path})"
+        raise ValueError(f"does not exist{place}; a relative path starts at the accounts file") from None
     except NotRegularFile as fault:
         raise ValueError(f"cannot be read: {fault.strerror}; name the file that holds the key") from None
     except OSError as fault:
         raise ValueError(f"cannot be read ({fault.strerror}); check who may read it") from None
-
-
-def _from_cmd(command: str, base: Path, children: ChildProcesses) -> bytes:
-    return output_of(_arguments(command), folder=base, limit=SIZE_LIMIT + 1, children=children)
-
-
-_READERS = {"env": _from_env, "file": _from_file, "cmd": _from_cmd}
 
 
 def _arguments(command: str) -> list[str]:
@@ -205,12 +245,25 @@ def _checked(raw: bytes) -> str:
         raise ValueError("holds several lines; leave only the key")
     if not re.fullmatch(r"[!-~]+", value):
         raise ValueError("holds spaces or characters that no key has; leave only the key")
+    if len(value) < MIN_KEY_LENGTH:
+        raise ValueError(f"holds fewer than {MIN_KEY_LENGTH} characters, which is no key; put the whole key there")
     return value
+
+
+def looks_like_key(text: str) -> bool:
+    """Whether a key seems to stand where its variable, file or command belongs: then no message may repeat it.
+
+    A false alarm costs a name in a message, so this need not be exact.
+    """
+    if _VENDORS_KEY.search(text):
+        return True
+    runs = re.findall(r"[A-Za-z0-9]{20,}", text)  # a name has words and separators
+    return any(re.search(r"[0-9]", run) and re.search(r"[A-Za-z]", run) for run in runs)
 
 
 def _shown(scheme: str, rest: str) -> str:
     """The reference for a message. Of a command only the program: its arguments might hold a key."""
-    if scheme == "cmd":
-        program, *arguments = _arguments(rest)
-        return f"cmd:{program}{' …' if arguments else ''}"
-    return f"{scheme}:{rest}"
+    program, *arguments = _arguments(rest) if scheme == "cmd" else [rest]
+    if looks_like_key(program):
+        return f"{scheme}:… (what follows looks like a key; put the key elsewhere, and here only how it is found)"
+    return f"{scheme}:{program}{' …' if arguments else ''}"

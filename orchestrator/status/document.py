@@ -111,11 +111,12 @@ class Document:
                 return Body(nothing, []), True
             dataset = await runs.dataset_row(connection, run.dataset_sha256)
             used = await pins.used(connection, run.id)
+            twins = await accounts.same_definitions(connection) if run.current else []
         lines, all_built = await self._of(database, run, now, most)
         counts = Counter(line.state for line in lines)
         head = {
             "schema": SCHEMA,
-            "run": plain(run_view(run, dataset, used)),
+            "run": plain(run_view(run, dataset, used, twins)),
             "counts": dict(sorted(counts.items())),
             "settled": all(line.settled for line in lines),
             "replicas": [plain(replica) for replica in alive],

@@ -15,7 +15,7 @@ __all__ = ["DatasetRow", "DatasetView", "RunLine", "list_datasets", "list_runs",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunLine:
-    """A run in the list of all: what it was, and how many of its jobs are in which state."""
+    """A run in the list of all: what it was, and how many of its jobs are in which state, held ones as "held"."""
 
     run: RunView
     current: bool
@@ -36,21 +36,21 @@ class DatasetView:
     findings: Findings | None = None
 
 
-async def list_runs(database: Database) -> tuple[RunLine, ...]:
+async def list_runs(database: Database, now: float) -> tuple[RunLine, ...]:
     """Every run, the newest first."""
     async with database.read() as connection:
-        counts = await selected.states_by_run(connection)
         datasets = await runs.dataset_rows(connection)
         every = await runs.every(connection)
+        counts = await selected.states_by_run(connection, every, now)
     return tuple(
         RunLine(run=run_view(run, datasets[run.dataset_sha256]), current=run.current, counts=counts.get(run.id, {}))
         for run in every
     )
 
 
-async def list_datasets(database: Database) -> tuple[DatasetView, ...]:
+async def list_datasets(database: Database, now: float) -> tuple[DatasetView, ...]:
     """Every dataset that a run was made of, the newest first."""
-    lines = await list_runs(database)
+    lines = await list_runs(database, now)
     async with database.read() as connection:
         rows = await runs.dataset_rows(connection)
     used = dict.fromkeys(line.run.dataset_sha256 for line in lines)
@@ -60,9 +60,9 @@ async def list_datasets(database: Database) -> tuple[DatasetView, ...]:
     )
 
 
-async def read_dataset(database: Database, sha256: str) -> DatasetView | None:
+async def read_dataset(database: Database, sha256: str, now: float) -> DatasetView | None:
     """The dataset with this hash, or None where no run ever used it."""
-    lines = tuple(line for line in await list_runs(database) if line.run.dataset_sha256 == sha256)
+    lines = tuple(line for line in await list_runs(database, now) if line.run.dataset_sha256 == sha256)
     if not lines:
         return None
     async with database.read() as connection:

@@ -14,7 +14,7 @@ from orchestrator.core.lifecycle import ENDS
 from orchestrator.core.run import Run
 from orchestrator.core.selection import Selection
 from orchestrator.status.views import JobView, RunView, job_view, run_view
-from orchestrator.store import events, pins, runs, selected
+from orchestrator.store import accounts, events, pins, runs, selected
 from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 from orchestrator.store.selected import Cause, Share
@@ -90,11 +90,12 @@ async def glance(database: Database, now: float, *, run_id: str | None = None) -
             return None
         dataset = await runs.dataset_row(connection, run.dataset_sha256)
         used = await pins.used(connection, run.id)
+        twins = await accounts.same_definitions(connection) if run.current else []
         shares = await selected.shares(connection, run, Selection(), now)
         causes = await selected.causes(connection, run, Selection(), now)
         labels = await selected.labels(connection, run, now)
     return Glance(
-        run=run_view(run, dataset, used),
+        run=run_view(run, dataset, used, twins),
         current=run.current,
         shares=tuple(shares),
         causes=tuple(causes),

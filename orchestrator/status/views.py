@@ -17,6 +17,7 @@ from orchestrator.core.pin import Used, differences
 from orchestrator.core.replica import Replica
 from orchestrator.core.retirement import days_left
 from orchestrator.core.run import Run, Standing
+from orchestrator.core.twins import shared_key
 from orchestrator.store import runs
 
 
@@ -187,8 +188,10 @@ def _progress(job: Job, now: float) -> float | None:
     return round(min(max((now - job.state_since) / whole, 0.0), 0.99), 2) if whole > 0 else None
 
 
-def run_view(run: Run, dataset: runs.DatasetRow, used: Iterable[Used] = ()) -> RunView:
-    """What is shown of the run. `used` is what its jobs were trained with."""
+def run_view(
+    run: Run, dataset: runs.DatasetRow, used: Iterable[Used] = (), twins: Iterable[tuple[str, list[str]]] = ()
+) -> RunView:
+    """What is shown of the run. `used` is what its jobs were trained with, `twins` which accounts share a key."""
     return RunView(
         id=run.id,
         name=run.name,
@@ -203,7 +206,7 @@ def run_view(run: Run, dataset: runs.DatasetRow, used: Iterable[Used] = ()) -> R
         moderation=asdict(run.moderation) | {"at": iso(run.moderation.at)} if run.moderation else None,
         created_at=run.created_at,
         pins={name.value: values for name, values in run.pins.items()},
-        warnings=differences(used),
+        warnings=[*differences(used), *(shared_key(names, fingerprint) for fingerprint, names in twins)],
     )
 
 
@@ -214,6 +217,7 @@ class Health:
     database: bool
     ticking: bool
     problem: Failure | None = None
+    reason: str | None = None  # why it is not ready
 
     @property
     def ready(self) -> bool:

@@ -25,12 +25,16 @@ async def look(database: Database, now: float) -> Status:
             return Status(run=None, replicas=alive)
         dataset = await runs.dataset_row(connection, run.dataset_sha256)
         used = await pins.used(connection, run.id)
+        twins = await accounts.same_definitions(connection) if run.current else []
         views: list[JobView] = []
         for ids in chunks(await jobs.ids_of_run(connection, run.id)):
             views += await _views(connection, run, ids, now)
     counts = Counter("held" if view.held else view.state for view in views)
     return Status(
-        run=run_view(run, dataset, used), jobs=tuple(views), replicas=alive, counts=dict(sorted(counts.items()))
+        run=run_view(run, dataset, used, twins),
+        jobs=tuple(views),
+        replicas=alive,
+        counts=dict(sorted(counts.items())),
     )
 
 

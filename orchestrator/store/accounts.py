@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from orchestrator.core.run import Standing
 from orchestrator.store.among import among
@@ -29,6 +29,17 @@ async def page(connection: AsyncConnection, after: str, limit: int) -> list[Stan
     """Accounts by name, those after this name."""
     query = select(*STANDING_COLUMNS).where(accounts.c.name > after).order_by(accounts.c.name).limit(limit)
     return [standing_from(row) for row in await connection.execute(query)]
+
+
+async def same_definitions(connection: AsyncConnection) -> list[tuple[str, list[str]]]:
+    """The listed accounts that use one key in one way: its fingerprint, and their names."""
+    query = (
+        select(func.min(accounts.c.key_fingerprint), func.aggregate_strings(accounts.c.name, "\n"))
+        .where(accounts.c.removed_at.is_(None))
+        .group_by(accounts.c.definition)
+        .having(func.count() > 1)
+    )
+    return sorted((fingerprint, sorted(names.split("\n"))) for fingerprint, names in await connection.execute(query))
 
 
 async def save(connection: AsyncConnection, standing: Standing) -> None:

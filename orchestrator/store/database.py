@@ -6,32 +6,37 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Column, Connection, MetaData, String, Table, insert, inspect, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from orchestrator.core.errors import ConfigError
+from orchestrator.core.errors import ConfigError, DatabaseAway
+from orchestrator.settings import database_label
 from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.engine import make_engine
-from orchestrator.store.outage import Outage
+from orchestrator.store.open_files import OpenFiles
+from orchestrator.store.outage import Outage, is_outage, reason_of
 from orchestrator.store.tables import metadata
 from orchestrator.store.wakeups import Schedule
 from orchestrator.store.writer import Change, Work, Writer
 
 T = TypeVar("T")
 K = TypeVar("K")
-UNREACHABLE: Final = (SQLAlchemyError, OSError)
-"""What a call raises while the database is away."""
 
 
 class Database:
-    """One database: SQLite in WAL mode, or PostgreSQL. `schedule` hears of wake-ups within the transaction."""
+    """One database: SQLite in WAL mode, or PostgreSQL. `schedule` hears of wake-ups within the transaction.
+
+    Every call raises DatabaseAway during an outage. Another error of SQLAlchemy's or of the driver's is a fault of
+    the statement or of one of its values, and says nothing about the database.
+    """
 
     def __init__(self, url: str, schedule: Schedule | None = None) -> None:
         self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
         self._url = url
-        self._engine = make_engine(url)
+        self.files = OpenFiles()  # without which nothing is read or written
+        self._engine = make_engine(url, self.files)
         self._writer = Writer(self._engine, schedule)
         self.outage = Outage()
 
@@ -44,10 +49,10 @@ class Database:
             revision = await self.revision()
             _refuse_newer(revision)
             return None if revision == newest_revision() else await self._upgrade()
-        except (*UNREACHABLE, TypeError, ValueError) as error:  # the driver's answer to an option it does not know
-            place = make_url(self._url).render_as_string(hide_password=True)
+        except (DatabaseAway, SQLAlchemyError, OSError, TypeError, ValueError) as error:  # the last two: bad options
+            place = database_label(self._url)
             raise ConfigError(
-                f"the database {place} cannot be opened: {getattr(error, 'orig', None) or error}",
+                f"the database {place} cannot be opened: {reason_of(error)}",
                 hint="Check ORCHESTRATOR_DATABASE_URL or ORCHESTRATOR_DATA_DIR, and that it may be written.",
             ) from error
 
@@ -65,24 +70,25 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection to look with."""
-        with self._noticing():
+        with self._translate_outage():
             async with self._engine.read() as connection:
                 yield connection
 
     @asynccontextmanager
     async def survey(self) -> AsyncIterator[AsyncConnection]:
         """A connection to look over a whole run with: others get their turn meanwhile."""
-        with self._noticing():
+        with self._translate_outage():
             async with self._engine.survey() as connection:
                 yield connection
 
     async def mark(self) -> object:
         """Equal to an earlier one only if nothing was committed in between, by whoever it may be."""
-        return await self._engine.mark()
+        with self._translate_outage():
+            return await self._engine.mark()
 
     async def write(self, change: Change[T]) -> T:
         """Run a change in a transaction, perhaps together with others; returns after the commit."""
-        with self._noticing():
+        with self._translate_outage():
             result = await self._writer(change)
         self.outage.end()
         return result
@@ -92,7 +98,7 @@ class Database:
 
         `patient`: it need not be at once, and waits a moment for others.
         """
-        with self._noticing():
+        with self._translate_outage():
             result = await self._writer.together(work, key, patient=patient)
         self.outage.end()
         return result
@@ -105,18 +111,19 @@ class Database:
     @asynccontextmanager
     async def dedicated(self) -> AsyncIterator[Any]:
         """A connection of the driver's own kind, for whoever listens on it; closed afterwards."""
-        async with self._engine.read() as connection:
-            try:
-                yield connection.driver_connection
-            finally:
-                await connection.run_sync(Connection.invalidate)
+        with self._translate_outage():
+            async with self._engine.read() as connection:
+                try:
+                    yield connection.driver_connection
+                finally:
+                    await connection.run_sync(Connection.invalidate)
 
     async def reachable(self) -> bool:
         """Whether the database answers, and takes what is to be written."""
         try:
             async with self.read() as connection:
                 await connection.execute(text("SELECT 1"))
-        except UNREACHABLE:
+        except DatabaseAway:
             return False
         return self.outage.reason is None
 
@@ -126,15 +133,19 @@ class Database:
         await self._engine.dispose()
 
     @contextmanager
-    def _noticing(self) -> Iterator[None]:
+    def _translate_outage(self) -> Iterator[None]:
         try:
             yield
-        except UNREACHABLE as error:
-            self.outage.begin(error)
+        except DatabaseAway:  # of a call within this one
             raise
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            self.outage.begin(error)
+            raise DatabaseAway(f"the database cannot be used: {reason_of(error)}") from error
 
     async def _upgrade(self) -> str | None:
-        engine = make_engine(self._url, patient=True)
+        engine = make_engine(self._url, self.files, patient=True)
         try:
             async with engine.write() as connection:
                 before = await connection.run_sync(_revision)

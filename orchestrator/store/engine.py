@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from sqlalchemy import make_url
 
 from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.open_files import OpenFiles
 
 
 class Engine(Protocol):
@@ -29,12 +30,15 @@ class Engine(Protocol):
         """Close every connection."""
 
 
-def make_engine(url: str, *, patient: bool = False) -> Engine:
-    """An engine for a SQLite or PostgreSQL URL. `patient`: for migrations, which may take long."""
+def make_engine(url: str, files: OpenFiles | None = None, *, patient: bool = False) -> Engine:
+    """An engine for a SQLite or PostgreSQL URL. `patient`: for migrations, which may take long.
+
+    SQLite adds its file to `files`, and does nothing once one of them is not the one that was opened.
+    """
     if make_url(url).get_backend_name() == "sqlite":
         from orchestrator.store.sqlite import SqliteEngine
 
-        return SqliteEngine(url)
+        return SqliteEngine(url, files or OpenFiles())
     from orchestrator.store.postgresql import PostgresEngine  # each loads megabytes that the other has no use for
 
     return PostgresEngine(url, patient=patient)

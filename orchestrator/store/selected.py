@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 from typing import Final
@@ -17,8 +19,8 @@ from orchestrator.core.run import Run, Standing
 from orchestrator.core.selection import Selection
 from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.rows import JOB_COLUMNS, STANDING_COLUMNS, job_from, standing_from
-from orchestrator.store.sight import HELD, Sight, label_text
-from orchestrator.store.tables import jobs, losses, run_jobs
+from orchestrator.store.sight import HELD, Sight, label_text, own_hold
+from orchestrator.store.tables import accounts, jobs, losses, run_jobs
 
 NAMED: Final = 5  # accounts that are named of a cause
 
@@ -197,10 +199,17 @@ async def labels(connection: AsyncConnection, run: Run, now: float) -> list[str]
     return sorted({label for each in found for label in each})
 
 
-async def states_by_run(connection: AsyncConnection) -> dict[RunId, dict[str, int]]:
-    """How many jobs of each run are in which state, whatever holds them."""
-    query = select(run_jobs.c.run_id, jobs.c.state, func.count()).join(jobs, jobs.c.id == run_jobs.c.job_id)
-    counts: dict[RunId, dict[str, int]] = {}
-    for run_id, state, count in await connection.execute(query.group_by(run_jobs.c.run_id, jobs.c.state)):
-        counts.setdefault(run_id, {})[state] = count
-    return counts
+async def states_by_run(connection: AsyncConnection, every: Sequence[Run], now: float) -> dict[RunId, dict[str, int]]:
+    """How many jobs of each run are in which state; those that are set aside as "held"."""
+    by_run = {run.id: Sight(run, now) for run in every}
+    each = (
+        select(run_jobs.c.run_id, jobs.c.state, own_hold(now).label("own"))
+        .join(jobs, jobs.c.id == run_jobs.c.job_id)
+        .join(accounts, accounts.c.name == jobs.c.account)
+    ).subquery()  # grouped outside, where an expression with bound values has a name
+    alike = (each.c.run_id, each.c.state, each.c.own)
+    counts: dict[RunId, Counter[str]] = {}
+    for run_id, state, held, count in await connection.execute(select(*alike, func.count()).group_by(*alike)):
+        shown = HELD if by_run[run_id].holds(State(state), own=bool(held)) else state
+        counts.setdefault(run_id, Counter())[shown] += count
+    return {run_id: dict(found) for run_id, found in counts.items()}

@@ -48,10 +48,14 @@ class Sight:
         run_holds = [*(hold for hold in run.holds if hold.holds(now)), *([] if run.current else [SUPERSEDED])]
         self._run_hold = run_holds[0].failure if run_holds else None
         self._by_run = unsent if run_holds else false()
-        own = or_(self._in_force(jobs), self._in_force(accounts), accounts.c.removed_at.is_not(None))
+        own = own_hold(now)
         self.held = and_(not_(ended), or_(own, self._by_run))
         self.needy = or_(jobs.c.state == State.FAILED, and_(not_(ended), own))
         self.shown: ColumnElement[str] = case((self.held, literal(HELD, String)), else_=jobs.c.state)
+
+    def holds(self, state: State, *, own: bool) -> bool:
+        """Whether a job in this state is held. `own`: something holds the job itself or its account."""
+        return state not in ENDS and (own or (self._run_hold is not None and state in UNSENT))
 
     def error(self, part: str) -> ColumnElement[str]:
         """A part of what keeps the job from going on, or ended it: its kind, message or hint."""
@@ -106,8 +110,17 @@ class Sight:
         return or_(*found, label_text().icontains(json.dumps(text)[1:-1], autoescape=True))
 
     def _in_force(self, table: Table) -> ColumnElement[bool]:
-        until = table.c.hold["until"].as_float()
-        return and_(table.c.hold.is_not(None), or_(until.is_(None), until > self._now))
+        return _in_force(table, self._now)
+
+
+def own_hold(now: float) -> ColumnElement[bool]:
+    """Whether something holds the job itself or its account, whatever becomes of the run."""
+    return or_(_in_force(jobs, now), _in_force(accounts, now), accounts.c.removed_at.is_not(None))
+
+
+def _in_force(table: Table, now: float) -> ColumnElement[bool]:
+    until = table.c.hold["until"].as_float()
+    return and_(table.c.hold.is_not(None), or_(until.is_(None), until > now))
 
 
 def label_text() -> ColumnElement[str]:

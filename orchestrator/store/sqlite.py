@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar, cast
 from sqlalchemy import Connection, Executable, PoolProxiedConnection, Result, create_engine, event, make_url
 
 from orchestrator.store.connection import AsyncConnection, from_json, to_the_end
+from orchestrator.store.open_files import OpenFiles
 from orchestrator.system.private import create_private_file, create_private_folder
 
 T = TypeVar("T")
@@ -28,37 +29,42 @@ SURVEYS: Final = 3
 class SqliteEngine:
     """One file, in WAL mode."""
 
-    def __init__(self, url: str) -> None:
-        self._file = Path(file) if (file := make_url(url).database) and not file.startswith((":", "file:")) else None
+    def __init__(self, url: str, files: OpenFiles) -> None:
+        self._files = files
+        self._path = Path(make_url(url).database or "")
         self._engine = create_engine(url, pool_size=5, max_overflow=5, json_deserializer=from_json)
         event.listen(self._engine, "do_connect", self._create_file)
         event.listen(self._engine, "connect", _configure)
+        event.listen(self._engine, "connect", self._remember_file)
         event.listen(self._engine, "begin", _begin)
         self._watcher: PoolProxiedConnection | None = None
         self._surveys = asyncio.Semaphore(SURVEYS)
 
     def _create_file(self, *_: object) -> None:
         """SQLite would make the file with the mode that the umask leaves, and its -wal and -shm with the same."""
-        if self._file is not None and not self._file.exists():
+        if self._path.name and not self._path.exists():
             try:
-                create_private_folder(self._file.parent)
-                create_private_file(self._file)
+                create_private_folder(self._path.parent)
+                create_private_file(self._path)
             except OSError as error:
                 raise sqlite3.OperationalError(error.strerror) from error
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
+        self._files.check()
         with self._engine.connect() as connection:
             yield _Inline(connection)
 
     @asynccontextmanager
     async def survey(self) -> AsyncIterator[AsyncConnection]:
         async with self._surveys:
+            self._files.check()
             with self._engine.connect() as connection:
                 yield _Aside(connection)
 
     @asynccontextmanager
     async def write(self, **options: Any) -> AsyncIterator[AsyncConnection]:
+        self._files.check()
         with self._engine.connect() as connection:
             connection.execution_options(writing=True, **options)
             if _locks_at_once(connection):
@@ -66,9 +72,11 @@ class SqliteEngine:
             else:
                 await asyncio.to_thread(connection.begin)
             yield _Inline(connection)
+            self._files.check()  # whoever waits for this commit will send something
             await asyncio.to_thread(connection.commit)
 
     async def mark(self) -> object:
+        self._files.check()
         if self._watcher is None:  # never writes, so that SQLite tells it of every commit
             self._watcher = self._engine.raw_connection()
         return self._watcher.cursor().execute("PRAGMA data_version").fetchone()
@@ -78,6 +86,10 @@ class SqliteEngine:
             self._watcher.close()
             self._watcher = None
         self._engine.dispose()
+
+    def _remember_file(self, _connection: Any, _record: Any) -> None:
+        if self._path.name:
+            self._files.add(self._path, self._path.stat())
 
 
 class _Inline(AsyncConnection):

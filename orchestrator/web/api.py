@@ -83,5 +83,5 @@ class Api:
     async def readyz(self) -> Response:
         """The service can do its work, or which part cannot."""
         health = await self._program.health()
-        answer = {"ready": health.ready, "database": health.database, "ticking": health.ticking}
+        answer = {name: getattr(health, name) for name in ("ready", "database", "ticking", "reason")}
         return JSONResponse(answer, 200 if health.ready else 503, {"Cache-Control": "no-store"})

@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Final
 
 from fastapi import Request
 from starlette.types import Message, Receive
 
+MAX_BODY_BYTES: Final = 1_000_000
+"""Of a request with a token; ten thousand account names fit in."""
+MAX_OPEN_BODY_BYTES: Final = 65_536
+"""Of a request that anyone may send: a login, or a webhook, which names one job."""
+
 
 class Body:
     """The bytes of a request, or nothing of them when they are too many."""
-
-    MOST: ClassVar = 1_000_000
-    """Bytes; ten thousand account names fit in."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._read = False
         self.content = b""
 
-    async def read(self, request: Request) -> bool:
+    async def read(self, request: Request, max_bytes: int) -> bool:
         """Read it all; False when it is too large, or the client went away."""
         declared = request.headers.get("Content-Length", "")
-        if len(declared) > 12 or (declared.isdigit() and int(declared) > self.MOST):
+        if len(declared) > 12 or (declared.isdigit() and int(declared) > max_bytes):
             return False
-        more = True
+        content, more = bytearray(), True
         while more:
             message = await self._receive()
             if message["type"] != "http.request":
                 return False
-            self.content += message.get("body", b"")
+            content += message.get("body", b"")
             more = message.get("more_body", False)
-            if len(self.content) > self.MOST:
+            if len(content) > max_bytes:
                 return False
-        self._read = True
+        self.content, self._read = bytes(content), True
         return True
 
     async def again(self) -> Message:

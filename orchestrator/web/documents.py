@@ -143,6 +143,7 @@ class Ready(Document):
     ready: bool
     database: bool = Field(description="Whether the database answers.")
     ticking: bool = Field(description="Whether the service looks after its jobs.")
+    reason: str | None = Field(description="Why it is not ready.")
 
 
 class JobPage(Document):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, suppress
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from orchestrator import status
 from orchestrator.core.errors import DatabaseAway
@@ -15,10 +17,12 @@ from orchestrator.status import Line
 from orchestrator.web.documents import Event, EventPage, Kind, Text
 from orchestrator.web.door import Door
 from orchestrator.web.feed import Feed
+from orchestrator.web.forgery import from_elsewhere
 from orchestrator.web.problem import Refused, problem
 from orchestrator.web.program import Program
 
-BEAT: Final = 15.0  # seconds of silence after which a sign of life is sent, and the listener's token looked at again
+CHECK_SECONDS: Final = 5.0
+"""Between two checks of the listener's token. A silent stream sends a sign of life as often."""
 AGAIN: Final = 2000  # milliseconds until a browser that lost the stream asks again
 _STREAM: Final = "text/event-stream"
 _LARGEST: Final = 2**31 - 1
@@ -66,23 +70,43 @@ class Events:
         return EventPage(events=events, next=events[-1].id if len(lines) > limit else None)
 
     def _stream(self, request: Request, after: int | None, wanted: dict[str, str]) -> Response:
+        if from_elsewhere(request):
+            return problem(403, "this request was not made on a page of this service", "Open the dashboard itself.")
+        lines = self._lines(request, after, {name: value for name, value in wanted.items() if value})
+        return _EventStream(self._feed, lines)
+
+    async def _lines(self, request: Request, after: int | None, wanted: dict[str, str]) -> AsyncIterator[str]:
+        now = asyncio.get_running_loop().time
+        yield f"retry: {AGAIN}\n\n"
+        checked = now()
+        with suppress(DatabaseAway, Refused):  # the stream ends, and is taken up again
+            async with aclosing(self._feed.listen(after, CHECK_SECONDS)) as heard:
+                async for lines in heard:
+                    if not lines or now() - checked >= CHECK_SECONDS:
+                        if await self._door.who(request) is None:
+                            return  # the session is over, or its token revoked
+                        checked = now()
+                    yield _text(lines, wanted) or ": still here\n\n"
+
+
+class _EventStream(StreamingResponse):
+    """The stream, or the answer that there is no place for another one.
+
+    The place is taken here and not in the route: only from here on is it certain that it is given back.
+    """
+
+    def __init__(self, feed: Feed, lines: AsyncIterator[str]) -> None:
+        super().__init__(lines, media_type=_STREAM, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        self._feed = feed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._feed.full:
             hint = "Close a dashboard that nobody looks at, or ask for pages of JSON instead."
-            return problem(503, "too many listen already", hint, headers={"Retry-After": "10"})
-        return StreamingResponse(
-            self._told(request, after, {name: value for name, value in wanted.items() if value}),
-            media_type=_STREAM,
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-        )
-
-    async def _told(self, request: Request, after: int | None, wanted: dict[str, str]) -> AsyncIterator[str]:
-        yield f"retry: {AGAIN}\n\n"
-        with suppress(DatabaseAway, Refused):  # the stream ends, and is taken up again
-            async with aclosing(self._feed.listen(after, BEAT)) as heard:
-                async for lines in heard:
-                    if not lines and await self._door.who(request) is None:
-                        return  # the session is over, or its token revoked
-                    yield _text(lines, wanted) or ": still here\n\n"
+            full = problem(503, "too many listen already", hint, headers={"Retry-After": "10"})
+            await full(scope, receive, send)
+            return
+        with self._feed.admitted():
+            await super().__call__(scope, receive, send)
 
 
 def event_of(line: Line) -> Event:

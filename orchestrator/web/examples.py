@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-_MODEL: Final = "gpt-4.1-mini-2025-04-14"
+_MODEL: Final = "sandbox-small"
 _TUNED: Final = f"ft:{_MODEL}:acme:support:CZk4QpX1"
 _SHA256: Final = "9f2b41c7d05e8a36" * 4
 _JOB_ID: Final = "1f0c5e2a9b7d4683a1c2e4f60718293a"

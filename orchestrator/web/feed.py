@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 from orchestrator import status
@@ -13,7 +13,6 @@ from orchestrator.core.errors import DatabaseAway
 from orchestrator.status import Line
 from orchestrator.web.program import Program
 
-MOST: Final = 200  # listeners of one process
 EVERY: Final = 1.0  # seconds between two looks for what other processes wrote
 SHORTEST: Final = 0.1  # and for what this one did
 PAGE: Final = 500
@@ -30,13 +29,23 @@ class Feed:
         self._newest = 0
         self._news = asyncio.Event()
         self._listeners = 0
+        self._admitted = 0
         self._starting = asyncio.Lock()
         self._looking: asyncio.Task[None] | None = None
 
     @property
     def full(self) -> bool:
         """Whether nobody else can listen."""
-        return self._listeners >= MOST
+        return self._admitted >= self._program.max_listeners
+
+    @contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Take a place from the moment of admission: the first line is sent long before `listen` runs."""
+        self._admitted += 1
+        try:
+            yield
+        finally:
+            self._admitted -= 1
 
     async def listen(self, after: int | None, beat: float) -> AsyncGenerator[Sequence[Line]]:
         """The lines after that number, or from now on, as they come; nothing for `beat` seconds is told as nothing.

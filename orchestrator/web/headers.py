@@ -19,6 +19,9 @@ SECURITY_HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
+NO_STORE: Final = {"Cache-Control": "no-store"}
+"""For every answer that says nothing else: model ids and messages belong into no cache, of a browser or a proxy."""
+
 
 def etag(content: bytes) -> str:
     """A strong entity tag of this content."""

@@ -7,12 +7,14 @@ from http import HTTPStatus
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from orchestrator.core.errors import DatabaseAway, OrchestratorError
-from orchestrator.web.headers import SECURITY_HEADERS
+from orchestrator.web.headers import NO_STORE, SECURITY_HEADERS
+from orchestrator.web.pages import page
 
+_PROGRAMS_ONLY = ("/api/", "/webhooks/")  # paths that answer in JSON even to a browser
 _FAULTS = 10  # of a request that are told
 _DESCRIBED = "`/api/v1/openapi.json` says what this path understands."
 _HINTS = {
@@ -48,11 +50,35 @@ def _printable(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def explain(error: OrchestratorError | Refused) -> JSONResponse:
+def wants_page(request: Request) -> bool:
+    """Whether a person looks at the answer in a browser, and not a program or a script of a page."""
+    if "HX-Request" in request.headers or request.scope["path"].startswith(_PROGRAMS_ONLY):
+        return False
+    return "text/html" in request.headers.get("Accept", "")
+
+
+def refuse(
+    request: Request,
+    status: int,
+    detail: str,
+    hint: str = "",
+    *,
+    kind: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """One error in the form that the client understands: a page for a browser, a problem for a program."""
+    if not wants_page(request):
+        return problem(status, detail, hint, kind=kind, headers=headers)
+    values = {"title": HTTPStatus(status).phrase, "detail": _printable(detail), "hint": _printable(hint)}
+    return page(request, "problem.html", status=status, headers=dict(headers or {}), **values)
+
+
+def explain(request: Request, error: OrchestratorError | Refused) -> Response:
     """An error of ours as an answer."""
     if isinstance(error, Refused):
-        return problem(error.status, error.detail, error.hint, headers=error.headers)
-    return problem(503 if isinstance(error, DatabaseAway) else 500, error.message, error.hint, kind=error.kind)
+        return refuse(request, error.status, error.detail, error.hint, headers=error.headers)
+    status = 503 if isinstance(error, DatabaseAway) else 500
+    return refuse(request, status, error.message, error.hint, kind=error.kind)
 
 
 def explain_errors(app: FastAPI) -> None:
@@ -64,28 +90,30 @@ def explain_errors(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unknown)
 
 
-def _refused(_: Request, error: Exception) -> JSONResponse:
+def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return problem(error.status_code, error.detail, _HINTS.get(error.status_code, _DESCRIBED), headers=error.headers)
+    status = error.status_code
+    return refuse(request, status, error.detail, _HINTS.get(status, _DESCRIBED), headers=error.headers)
 
 
-def _declined(_: Request, error: Exception) -> JSONResponse:
+def _declined(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
-    return explain(error)
+    return explain(request, error)
 
 
-def _malformed(_: Request, error: Exception) -> JSONResponse:
+def _malformed(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-    return problem(422, "; ".join(faults[:_FAULTS]), _DESCRIBED)
+    return refuse(request, 422, "; ".join(faults[:_FAULTS]), _DESCRIBED)
 
 
-def _known(_: Request, error: Exception) -> JSONResponse:
+def _known(request: Request, error: Exception) -> Response:
     assert isinstance(error, OrchestratorError)
-    return explain(error)
+    return explain(request, error)
 
 
-def _unknown(_: Request, __: Exception) -> JSONResponse:
+def _unknown(request: Request, __: Exception) -> Response:
     hint = "Look at the service's log at this moment; please report what it says."
     # This answer is made outside of the guard, which gives all others these headers.
-    return problem(500, "the service failed to answer; this is a fault of ours", hint, headers=SECURITY_HEADERS)
+    headers = SECURITY_HEADERS | NO_STORE
+    return refuse(request, 500, "the service failed to answer; this is a fault of ours", hint, headers=headers)

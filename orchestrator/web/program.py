@@ -32,6 +32,8 @@ class Program:
     """Everything the web room can reach. It never holds the database and knows no clock: it is handed these."""
 
     now: Callable[[], float]
+    boottime: Callable[[], float]
+    """Seconds on a clock that nobody sets, to measure with."""
     call: Call
     health: Callable[[], Awaitable[Health]]
     metrics: Callable[[Tally], bytes]
@@ -45,3 +47,5 @@ class Program:
     """Set whenever this process has written something; whoever waits for the next time clears it."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the process is asked to end: streams end with it."""
+    max_listeners: int = 200
+    """Event streams of this process at once; each holds a connection for as long as it lasts."""

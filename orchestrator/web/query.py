@@ -7,8 +7,19 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 from urllib.parse import urlencode
 
+from fastapi import Request
+
 from orchestrator.core.selection import Selection
 from orchestrator.status import HELD
+from orchestrator.web.problem import Refused
+
+
+def refuse_nul(request: Request) -> None:
+    """Refuse a NUL in the address: no name, label or id holds one, and PostgreSQL fails on a query for it."""
+    if "\0" in request.scope["path"]:
+        raise Refused(404, "there is no such page", "The first page lists the accounts.")
+    if any("\0" in name + value for name, value in request.query_params.multi_items()):
+        raise Refused(400, "the address holds a NUL character", "Remove `%00` from it.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

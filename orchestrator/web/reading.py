@@ -90,7 +90,7 @@ class Reading:
 
     async def runs(self) -> RunList:
         """Every run, the newest first."""
-        lines = await self._program.call(status.list_runs)
+        lines = await self._program.call(status.list_runs, self._program.now())
         return RunList(runs=[RunSummary.of(line) for line in lines])
 
     async def run(self, run: Name) -> RunSummary:
@@ -151,11 +151,15 @@ class Reading:
 
     async def datasets(self) -> DatasetList:
         """Every dataset that a run was made of."""
-        return DatasetList(datasets=[Dataset.of(view) for view in await self._program.call(status.list_datasets)])
+        return DatasetList(
+            datasets=[
+                Dataset.of(view) for view in await self._program.call(status.list_datasets, self._program.now())
+            ]
+        )
 
     async def dataset(self, sha256: Name) -> Dataset:
         """One dataset: its hash, figures and runs, and their moderation."""
-        found = await self._program.call(status.read_dataset, sha256)
+        found = await self._program.call(status.read_dataset, sha256, self._program.now())
         return Dataset.of(_found(found, f"dataset {sha256}", "/api/v1/datasets"))
 
     async def _listing(self, chosen: Selection, run: str, limit: int, after: str) -> Listing | None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final, cast
 
+import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
 from orchestrator.core.errors import ConfigError
+from orchestrator.web.acceptor import Acceptor
+from orchestrator.web.limited_protocol import ConnectionLimits, LimitedProtocol
+from orchestrator.web.rate_limited_report import RateLimitedReport
 
 STOP_SECONDS: Final = 2  # what is under way when the server stops may take this long
 
@@ -32,10 +36,11 @@ _ELSEWHERE = (
 class WebServer:
     """Serves from `start` to `stop`. Signals stay with the program around it."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, host: str, port: int, limits: ConnectionLimits | None = None) -> None:
         self._app = app
         self._host = host
         self._port = port
+        self._limits = limits or ConnectionLimits()
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
@@ -50,9 +55,10 @@ class WebServer:
             log_level="error",
             access_log=False,
             server_header=False,
+            timeout_keep_alive=self._limits.idle_seconds,
             timeout_graceful_shutdown=STOP_SECONDS,
         )
-        self._server = server = _Server(config)
+        self._server = server = _Server(config, self._limits)
         self._serving = asyncio.create_task(server.serve(sockets=[listener]))
         self._serving.add_done_callback(lambda _: server.listening.set())
         await server.listening.wait()
@@ -80,14 +86,54 @@ class WebServer:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
+    """uvicorn's server, with our way of accepting connections and our limits for them."""
+
+    def __init__(self, config: uvicorn.Config, limits: ConnectionLimits) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self._limits = limits
+        self._acceptor: Acceptor | None = None
+        self._report = RateLimitedReport(_report_connections)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        """Listen on the one socket of `sockets`. uvicorn's own start would use asyncio's unlimited server."""
+        (listener,) = sockets or []
+        connections = cast("set[LimitedProtocol]", self.server_state.connections)
+        self._acceptor = Acceptor(listener, self._limits, connections, self._create_protocol, self._report)
+        self._acceptor.start()
+        self.servers = [cast(Any, self._acceptor)]  # uvicorn closes it and waits for it
+        self.started = True
         self.listening.set()
+
+    def _create_protocol(self) -> LimitedProtocol:
+        return LimitedProtocol(
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+            limits=self._limits,
+        )
+
+    async def on_tick(self, counter: int) -> bool:
+        """uvicorn calls this ten times a second."""
+        if counter % 10 == 0 and self._acceptor is not None:
+            self._acceptor.close_overdue()
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        for connection in tuple(self.server_state.connections):  # clients that do not read what is left
+            connection.transport.abort()
+        self._report.flush()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+def _report_connections(counts: Mapping[str, int]) -> None:
+    structlog.get_logger("orchestrator").warning(
+        "connections.refused",
+        **counts,
+        hint="If these are your own clients, raise ORCHESTRATOR_MAX_CONNECTIONS or the limit of open files; "
+        "else let a proxy or a firewall keep them away.",
+    )

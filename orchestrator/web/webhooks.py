@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from orchestrator.web.problem import problem
 from orchestrator.web.program import Program
-
-MOST_BYTES: Final = 64 * 1024  # an event names a job; it never comes near this
 
 
 class Webhooks:
@@ -22,10 +18,7 @@ class Webhooks:
         self.routes.add_api_route("/webhooks/openai/{account}", self.receive, methods=["POST"])
 
     async def receive(self, account: str, request: Request) -> Response:
-        body = await request.body()
-        if len(body) > MOST_BYTES:
-            return problem(413, "the webhook is too large", f"Send at most {MOST_BYTES:,} bytes.")
-        if await self._hear(account, request.headers, body):
+        if await self._hear(account, request.headers, await request.body()):
             return Response(status_code=204)
         return problem(
             400,

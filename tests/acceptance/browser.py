@@ -7,12 +7,16 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from clock import todays_environ
+from machine_speed import scale_seconds
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, Response, async_playwright, expect
 
-expect.set_options(timeout=20_000)  # polls come every 2 seconds, and the machine may be busy
+LONGEST = scale_seconds(60) * 1000  # milliseconds
+expect.set_options(timeout=LONGEST)
 
 ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
 FLAGS = [
@@ -32,9 +36,18 @@ async def chromium() -> AsyncIterator[Browser]:
         if not Path(path).exists():  # noqa: ASYNC240 - nothing else runs yet
             pytest.skip("no Chromium: install your system's, or run `.venv/bin/playwright install chromium`")
         flags = [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else FLAGS
-        browser = await playwright.chromium.launch(executable_path=path, args=flags)
+        browser = await playwright.chromium.launch(
+            executable_path=path, args=flags, timeout=LONGEST, env={**todays_environ()}
+        )
         yield browser
         await browser.close()
+
+
+async def open_page(browser: Browser, **options: Any) -> Page:
+    """A page in a context of its own."""
+    context = await browser.new_context(**options)
+    context.set_default_timeout(LONGEST)
+    return await context.new_page()
 
 
 class Watched:

@@ -1,16 +1,28 @@
-"""One sandbox for all tests, emptied before each; one deployment a test. One browser and one served dashboard."""
+"""One fork server and one sandbox for all tests; one deployment a test. One browser and one served dashboard."""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from browser import Watched, chromium
+from browser import Watched, chromium, open_page
+from fork_server import ADDRESS_VARIABLE, ForkServer
 from playwright.async_api import Browser
-from processes import Sandbox, Site
+from processes import Sandbox, Site, clean_environ
 from served import FIVE_STANDINGS, Dashboard, five_jobs
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start one fork server for the session and all its workers; they find its address in the environment."""
+    if sys.platform == "linux" and ADDRESS_VARIABLE not in os.environ:
+        server = ForkServer(clean_environ())
+        os.environ[ADDRESS_VARIABLE] = server.address
+        config.add_cleanup(server.close)
+        config.add_cleanup(lambda: os.environ.pop(ADDRESS_VARIABLE))
 
 
 @pytest.fixture(scope="session")
@@ -55,10 +67,10 @@ async def dashboard(served: Dashboard) -> Dashboard:
 @pytest_asyncio.fixture(loop_scope="session")
 async def watched(browser: Browser) -> AsyncIterator[Watched]:
     """A page on which nothing may go wrong, and which may speak to this machine only."""
-    context = await browser.new_context(viewport={"width": 1200, "height": 900})
-    await context.grant_permissions(["clipboard-read", "clipboard-write"])
-    watched = Watched(await context.new_page())
+    page = await open_page(browser, viewport={"width": 1200, "height": 900})
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    watched = Watched(page)
     yield watched
-    await context.close()
+    await page.context.close()
     assert watched.wrong == []
     assert watched.hosts == {"127.0.0.1"}

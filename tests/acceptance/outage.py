@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
-import httpx2
-from processes import Running, Sandbox, Site, eventually
+from machine_speed import scale_seconds
+from processes import HTTP, Running, Sandbox, Site, eventually
 
 Trouble = Callable[[Running], AbstractContextManager[None]]
-SETTLE = 1.0  # seconds after which what was under way has ended
+SETTLE = scale_seconds(1)  # seconds after which what was under way has ended
 QUIET = 1.5  # seconds in which nothing is asked of the provider
 
 
@@ -19,31 +19,36 @@ def live_through(
 ) -> None:
     """In the middle of the work there is trouble; `readable` is whether the service can be looked at meanwhile."""
     site.accounts(*accounts)
-    sandbox.faults({"kind": "slow", "seconds": 0.3, "operations": ["files.create", "jobs.create"]})
-    hurried = {"ORCHESTRATOR_INTENT_SECONDS": "2", "ORCHESTRATOR_MAX_IN_FLIGHT": "2", "ORCHESTRATOR_PORT": "0"}
+    sandbox.faults({"kind": "stall", "operations": ["jobs.create"], "accounts": list(accounts[1:])})
+    hurried = {
+        "ORCHESTRATOR_INTENT_SECONDS": f"{scale_seconds(2):g}",
+        "ORCHESTRATOR_MAX_IN_FLIGHT": "2",
+        "ORCHESTRATOR_PORT": "0",
+    }
     serving = site.start("serve", **hurried, **environ)
     url = serving.find(r'"url": "(http://[^"]+)"[^\n]*"service.ready"')
 
     def readiness() -> int:
-        return httpx2.get(f"{url}readyz", timeout=30).status_code
+        return HTTP.get(f"{url}readyz").status_code
 
     def done() -> bool:
-        status = httpx2.get(f"{url}status", timeout=30).json()
+        status = HTTP.get(f"{url}status").json()
         return all(job["state"] == "succeeded" for job in status["jobs"])
 
     eventually(lambda: sandbox.changes().get("jobs.create", 0) >= 1, "a job")
     assert readiness() == 200
     with trouble(serving):
         eventually(lambda: readiness() == 503, "/readyz says so")
+        sandbox.faults()
         time.sleep(SETTLE)
         before = sandbox.changes()
         time.sleep(QUIET)
         assert sandbox.changes() == before
         assert before["jobs.create"] < len(accounts)
         if readable:
-            assert httpx2.get(f"{url}status", timeout=30).status_code == 200, "it can still be looked at"
+            assert HTTP.get(f"{url}status").status_code == 200, "it can still be looked at"
     eventually(lambda: readiness() == 200, "/readyz says so again")
-    eventually(done, "all jobs done", 60)
+    eventually(done, "all jobs done")
     assert sandbox.held() == dict.fromkeys(accounts, (1, 1))
     assert sandbox.changes()["jobs.create"] == len(accounts)
     said_once(serving)

@@ -16,25 +16,36 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx2
+from fork_server import ADDRESS_VARIABLE, ForkedProcess, start_forked
+from machine_speed import scale_seconds
 
 T = TypeVar("T")
 PROGRAM = (sys.executable, "-m", "orchestrator")
 CHATS = Path(__file__).resolve().parents[2] / "chats"
-MODEL = "gpt-4.1-mini-2025-04-14"
+MODEL = "sandbox-small"
 QUICK = {
     "ORCHESTRATOR_POLL_MIN_SECONDS": "0.1",
     "ORCHESTRATOR_POLL_MAX_SECONDS": "0.3",
-    "ORCHESTRATOR_INTENT_SECONDS": "5",
+    "ORCHESTRATOR_INTENT_SECONDS": f"{scale_seconds(5):g}",
 }
-LONGEST = 60.0  # seconds any one command may take
+PATIENTLY = {"ORCHESTRATOR_INTENT_SECONDS": f"{scale_seconds(120):g}"}  # for calls that the sandbox stalls
+LONGEST = 120.0  # seconds any one command may take; these and all seconds below are scaled
 CHANGING = re.compile(r"^(?!moderations|chat).*\.(create|cancel|delete|pause|resume|part|complete)$")
 
 
-def eventually(ask: Callable[[], T | None], what: str, seconds: float = 30.0) -> T:
+HTTP = httpx2.Client(
+    timeout=scale_seconds(60),
+    verify=False,
+    limits=httpx2.Limits(max_keepalive_connections=0),  # services come and go behind an address
+)
+
+
+def eventually(ask: Callable[[], T | None], what: str, seconds: float = 60.0) -> T:
     """The first true answer; asked again and again."""
-    end = time.perf_counter() + seconds
+    longest = scale_seconds(seconds)
+    end = time.perf_counter() + longest
     while not (answer := ask()):
-        assert time.perf_counter() < end, f"not within {seconds:g} s: {what}"
+        assert time.perf_counter() < end, f"not within {longest:g} s: {what}"
         time.sleep(0.1)
     return answer
 
@@ -59,21 +70,19 @@ class Result:
 
 
 class Running:
-    """A process under way. Its output goes to files, so that it never waits for a reader."""
+    """A process under way. Its output goes to files, so that it never waits for a reader.
 
-    def __init__(self, arguments: Sequence[str], folder: Path, environ: Mapping[str, str]) -> None:
+    It is forked from the session's fork server; a `fresh` one is started as a shell does it.
+    """
+
+    def __init__(
+        self, arguments: Sequence[str], folder: Path, environ: Mapping[str, str], *, fresh: bool = False
+    ) -> None:
         self._command = " ".join(arguments)
         number = len(list(folder.glob("output-*"))) // 2
         self._out, self._err = folder / f"output-{number}.out", folder / f"output-{number}.err"
         with self._out.open("wb") as out, self._err.open("wb") as err:
-            self._process = subprocess.Popen(
-                [*PROGRAM, *arguments],
-                cwd=folder,
-                env=dict(environ),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-            )
+            self._process = start_program(arguments, folder, environ, (out.fileno(), err.fileno()), fresh=fresh)
 
     @property
     def pid(self) -> int:
@@ -86,15 +95,15 @@ class Running:
     def result(self, seconds: float = LONGEST) -> Result:
         """Wait for its end."""
         try:
-            code = self._process.wait(seconds)
+            code = self._process.wait(scale_seconds(seconds))
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(
-                f"{self._command}: did not end within {seconds:g} s\n{self.said()[-5000:]}"
+                f"{self._command}: did not end within {scale_seconds(seconds):g} s\n{self.said()[-5000:]}"
             ) from None
         return Result(code, self._out.read_text(), self._err.read_text())
 
-    def find(self, pattern: str, seconds: float = 30.0) -> str:
+    def find(self, pattern: str, seconds: float = 60.0) -> str:
         """Wait until it has said something; the pattern's first group."""
 
         def look() -> re.Match[str] | None:
@@ -143,16 +152,16 @@ class Sandbox:
         """Forget everything, the faults too."""
         self.faults()
         self.webhooks(None)
-        httpx2.delete(f"{self._own}/state").raise_for_status()
+        HTTP.delete(f"{self._own}/state").raise_for_status()
 
     def faults(self, *rules: dict[str, Any]) -> None:
         """Put these faults in force and no others."""
-        answer = httpx2.put(f"{self._own}/faults", json={"faults": rules})
+        answer = HTTP.put(f"{self._own}/faults", json={"faults": rules})
         assert answer.status_code == 200, answer.text
 
     def webhooks(self, url: str | None) -> None:
         """Send webhooks there, or nowhere."""
-        httpx2.put(f"{self._own}/webhooks", json={"url": url}).raise_for_status()
+        HTTP.put(f"{self._own}/webhooks", json={"url": url}).raise_for_status()
 
     def requests(self, account: str) -> dict[str, dict[str, int]]:
         """What the account asked for, and was sent: outcomes by operation."""
@@ -161,11 +170,11 @@ class Sandbox:
 
     def fired(self) -> list[int]:
         """How often each fault has struck."""
-        fired: list[int] = httpx2.get(f"{self._own}/faults").json()["fired"]
+        fired: list[int] = HTTP.get(f"{self._own}/faults").json()["fired"]
         return fired
 
     def state(self) -> Any:
-        return httpx2.get(f"{self._own}/state").json()
+        return HTTP.get(f"{self._own}/state").json()
 
     def files(self, account: str) -> list[dict[str, Any]]:
         return self._held(account, "files")
@@ -197,6 +206,7 @@ class Site:
         self.chats = folder / "chats"
         self.environ = clean_environ() | QUICK
         self._base_url = base_url
+        self.fresh = False  # start every command as a shell does it, not from the fork server
         self._running: list[Running] = []
         (folder / "keys").mkdir()
         self.chats.mkdir()
@@ -234,7 +244,7 @@ class Site:
 
     def start(self, *arguments: str, **environ: str) -> Running:
         """A command in the background; it is killed when the test ends."""
-        running = Running(arguments, self.folder, self.environ | environ)
+        running = Running(arguments, self.folder, self.environ | environ, fresh=self.fresh)
         self._running.append(running)
         return running
 
@@ -253,6 +263,18 @@ class Site:
     def close(self) -> None:
         for running in self._running:
             running.kill()
+
+
+def start_program(
+    arguments: Sequence[str], folder: Path, environ: Mapping[str, str], outputs: tuple[int, int], *, fresh: bool
+) -> subprocess.Popen[bytes] | ForkedProcess:
+    """Start the program with its outputs on these files: forked where there is a fork server, unless `fresh`."""
+    if (address := os.environ.get(ADDRESS_VARIABLE)) and not fresh:
+        return start_forked(address, arguments, folder, environ, outputs)
+    out, err = outputs
+    return subprocess.Popen(
+        [*PROGRAM, *arguments], cwd=folder, env=dict(environ), stdin=subprocess.DEVNULL, stdout=out, stderr=err
+    )
 
 
 def clean_environ() -> dict[str, str]:

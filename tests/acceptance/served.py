@@ -38,7 +38,7 @@ from orchestrator.web.program import Program
 from orchestrator.web.server import WebServer
 
 NOW = time.time()  # noqa: TID251 - the browser's clock, by which a session's cookie ends
-SPEC = TrainingSpec(base_model="gpt-4.1-mini-2025-04-14", n_epochs=3, seed=42, suffix="support")
+SPEC = TrainingSpec(base_model="sandbox-small", n_epochs=3, seed=42, suffix="support")
 TRAINING = Part(path=Path("x.jsonl"), sha256="9f2b41c7d05e8a36" * 4, bytes=412_000, examples=240, tokens=51_234)
 RUN = Run(
     id=RunId("run-1"),
@@ -71,6 +71,7 @@ class Dashboard:
         self._app = create_web(
             Program(
                 now=lambda: self.time,
+                boottime=lambda: self.time,
                 call=self._call,
                 health=self._feel,
                 metrics=lambda _: b"",
@@ -201,7 +202,7 @@ def token(name: str, text: str, role: Role = Role.OPERATOR) -> Token:
 def standing(name: str, *labels: str, **values: Any) -> Standing:
     known: dict[str, Any] = {
         "provider": ProviderName.OPENAI,
-        "definition": "d",
+        "definition": f"d-{name}",
         "key_fingerprint": "1f2e3d4c",
         "organization": "org-3kQ",
         "verified_at": NOW - 1700,

@@ -6,15 +6,16 @@ import signal
 from datetime import datetime
 from typing import Any
 
+from machine_speed import scale_seconds
 from processes import Running, Sandbox, Site, eventually
 
-INTENT = 4.0
+INTENT = scale_seconds(4)
 
 
 def test_what_waited_goes_on_before_what_was_in_flight_is_looked_for(site: Site, sandbox: Sandbox) -> None:
     sandbox.faults(
         {"kind": "fail_job", "accounts": ["waits"], "seconds": 600},
-        {"kind": "slow", "accounts": ["creates"], "operations": ["jobs.create"], "seconds": 2},
+        {"kind": "stall", "accounts": ["creates"], "operations": ["jobs.create"]},
     )
     site.accounts("waits", "creates")
     first = site.start("serve", "--port", "0", ORCHESTRATOR_INTENT_SECONDS=f"{INTENT}")

@@ -12,7 +12,8 @@ from secrets import token_hex
 
 import httpx2
 import pytest
-from processes import Sandbox, Site, eventually
+from machine_speed import scale_seconds
+from processes import HTTP, Sandbox, Site, eventually
 from receiver import Receiver, receiving
 
 DEBUG = {"ORCHESTRATOR_LOG_LEVEL": "debug"}
@@ -54,6 +55,7 @@ def reference(name: str) -> str:
 
 def test_no_key_is_shown_or_kept(site: Site, sandbox: Sandbox, canary: str) -> None:
     """The provider repeats keys wherever it can put a text of its own."""
+    site.fresh = True  # with command lines of their own
     echo = f"what is sandbox-{{}}_{canary} doing here?"
     sandbox.faults(
         {"kind": "fail_job", "accounts": ["env-right"], "message": echo.format("env-right")},
@@ -98,16 +100,16 @@ def test_a_tokens_text_is_with_its_holder_alone(site: Site) -> None:
         output.write_text("")  # where it was shown, this once
     service = site.start("serve", "--port", "0", **DEBUG)
     url = service.find(r"(http://\S+)/status")
-    with httpx2.Client(base_url=url) as stranger:
+    with httpx2.Client(base_url=url, timeout=HTTP.timeout) as stranger:
         assert stranger.get("/status").status_code == 401
         assert stranger.get("/status", headers={"Authorization": f"Bearer {token}x"}).status_code == 401
         assert token not in stranger.post("/login", data={"token": f"{token}x"}).text
-    with httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}) as program:
+    with httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=HTTP.timeout) as program:
         hold = {"accounts": ["acme"], "reason": "to see"}
         eventually(lambda: program.post("/api/v1/actions/hold", json=hold).status_code == 200, "acme is held")
         for path, answer in answers(url, headers=dict(program.headers)):
             assert token not in answer, path
-    with httpx2.Client(base_url=url) as browser:
+    with httpx2.Client(base_url=url, timeout=HTTP.timeout) as browser:
         entered = browser.post("/login", data={"token": token})
         assert (entered.status_code, token in str(entered.headers)) == (303, False)
         assert token not in browser.get("/", headers={"Accept": "text/html"}).text
@@ -124,7 +126,7 @@ def test_a_tokens_text_is_with_its_holder_alone(site: Site) -> None:
 
 def answers(url: str, headers: dict[str, str] | None = None) -> Iterator[tuple[str, str]]:
     """Everything that the service answers to those who look, its own description first."""
-    with httpx2.Client(base_url=url, headers=headers, timeout=30) as client:
+    with httpx2.Client(base_url=url, headers=headers, timeout=HTTP.timeout) as client:
         document = client.get("/api/v1/openapi.json").json()
         status = client.get("/status").json()
         places = {
@@ -160,11 +162,11 @@ def test_no_key_is_in_a_traceback(site: Site, canary: str) -> None:
     litellm = site.run("models", "--format", "litellm")
     assert "os.environ/" in litellm.out
     site.run("models", "--format", "sillytavern")
-    assert httpx2.get(f"{url}/api/v1/models", params={"format": "litellm"}).text == litellm.out
-    with closing(sqlite3.connect(site.data / "orchestrator.db", timeout=30)) as database, database:
+    assert HTTP.get(f"{url}/api/v1/models", params={"format": "litellm"}).text == litellm.out
+    with closing(sqlite3.connect(site.data / "orchestrator.db", timeout=scale_seconds(60))) as database, database:
         database.execute("UPDATE jobs SET state = 'nonsense', wake_at = 0")
     service.find(r'("job.broken".*Traceback.*nonsense)')
-    assert canary not in httpx2.get(f"{url}/status").text
+    assert canary not in HTTP.get(f"{url}/status").text
     service.stop()
     run = site.run("run", **DEBUG)
     assert run.code == 1
@@ -174,7 +176,7 @@ def test_no_key_is_in_a_traceback(site: Site, canary: str) -> None:
 
 def metrics_with(url: str, text: str) -> str:
     """What is scraped, once the text is in it."""
-    page = httpx2.get(f"{url}/metrics").text
+    page = HTTP.get(f"{url}/metrics").text
     return page if text in page else ""
 
 

@@ -25,11 +25,11 @@ def test_a_data_folder_that_cannot_be(site: Site) -> None:
     site.accounts("a")
     (site.folder / "file").touch()
 
-    status = outcome(site, "status", ORCHESTRATOR_DATA_DIR="file")
+    ran = outcome(site, "run", ORCHESTRATOR_DATA_DIR="file")
     made = outcome(site, "format", ORCHESTRATOR_DATA_DIR="file")
 
-    assert (status.returncode, made.returncode) == (2, 2)
-    assert b"the data folder file cannot be created (File exists)" in status.stderr
+    assert (ran.returncode, made.returncode) == (2, 2)
+    assert b"the data folder file cannot be created (File exists)" in ran.stderr
     assert b"error: file/datasets: Not a directory" in made.stderr
 
 

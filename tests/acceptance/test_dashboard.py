@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from browser import ARTIFACTS, Watched
+from browser import ARTIFACTS, Watched, open_page
 from playwright.async_api import Browser, Page, Route, expect
 from served import NOW, TRAINING, Dashboard, job
 
@@ -114,10 +114,10 @@ async def test_a_model_id_is_copied(dashboard: Dashboard, watched: Watched, clip
     button = page.get_by_role("button", name="Copy model id of acme-eu")
     await button.click()
     await expect(button).to_have_text("Copied")
-    await expect(page.locator("#said")).to_have_text(re.compile("^Copied ft:gpt-4.1-mini"))
+    await expect(page.locator("#said")).to_have_text(re.compile("^Copied ft:sandbox-small"))
     await page.locator("#q").focus()
     await page.keyboard.press("Control+V")
-    await expect(page.locator("#q")).to_have_value("ft:gpt-4.1-mini-2025-04-14:acme-eu:support:CZk4QpX1")
+    await expect(page.locator("#q")).to_have_value("ft:sandbox-small:acme-eu:support:CZk4QpX1")
 
 
 async def test_every_page_is_reached_and_accessible_by_day_and_by_night(
@@ -142,14 +142,14 @@ async def test_every_page_is_reached_and_accessible_by_day_and_by_night(
 async def test_it_looks_right(browser: Browser, dashboard: Dashboard, name: str, scheme: Any, width: int) -> None:
     await dashboard.learned("acme-eu", "acme-us", "globex")
     await dashboard.told(*TOLD)
-    page = await browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
+    page = await open_page(browser, color_scheme=scheme, viewport={"width": width, "height": 900})
     for title, path in PAGES.items():
         await page.goto(dashboard.url + path)
         brightness = await page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
         assert all(part < 60 if scheme == "dark" else part > 220 for part in brightness)
         assert await page.evaluate("document.documentElement.scrollWidth") <= width, title
         await page.screenshot(path=ARTIFACTS / f"dashboard-{title}-{name}.png", full_page=True)
-    await page.close()
+    await page.context.close()
 
 
 async def test_a_keyboard_is_enough(dashboard: Dashboard, watched: Watched) -> None:

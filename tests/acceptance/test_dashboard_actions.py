@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from browser import ARTIFACTS, Watched
+from browser import ARTIFACTS, Watched, open_page
 from playwright.async_api import Browser, Page, expect
 from served import NOT_ALLOWED, NOW, RUN, Dashboard, job, token
 
@@ -120,7 +120,7 @@ async def test_what_was_given_up_is_told_again(dashboard: Dashboard, watched: Wa
 
 async def test_who_may_only_look_cannot_act(browser: Browser, dashboard: Dashboard) -> None:
     dashboard.tokens = [token("ops", TOKEN), token("eyes", LOOKS, Role.READER)]
-    page = await browser.new_page()
+    page = await open_page(browser)
     await log_in(page, dashboard, LOOKS)
     await expect(page.locator(".who")).to_have_text("eyes, reader")
     await expect(page.locator("#act, .tick, dialog, .button")).to_have_count(0)
@@ -128,12 +128,12 @@ async def test_who_may_only_look_cannot_act(browser: Browser, dashboard: Dashboa
         {verb: 'cancel', expect: '4', csrf: document.querySelector('[name=csrf]').value})}).then(one => one.status)"""
     assert await page.evaluate(posted) == 403
     assert not (await dashboard.job("globex")).cancel_asked
-    await page.close()
+    await page.context.close()
 
 
 async def test_log_in_and_out(browser: Browser, dashboard: Dashboard) -> None:
     dashboard.tokens = [token("ops", TOKEN)]
-    page = await browser.new_page()
+    page = await open_page(browser)
     await page.goto(f"{dashboard.url}/?state=running")
     await page.get_by_label("Token").fill("wrong")
     await page.get_by_role("button", name="Log in").click()
@@ -150,17 +150,17 @@ async def test_log_in_and_out(browser: Browser, dashboard: Dashboard) -> None:
     await expect(page.locator(ROWS)).to_have_count(0)
     await page.goto(dashboard.url)
     await expect(page.get_by_label("Token")).to_be_visible()
-    await page.close()
+    await page.context.close()
 
 
 async def test_a_session_that_ends_leads_to_the_login_page(browser: Browser, dashboard: Dashboard) -> None:
     dashboard.tokens = [token("ops", TOKEN)]
-    page = await browser.new_page()
+    page = await open_page(browser)
     await log_in(page, dashboard, TOKEN, "/?state=running")
     dashboard.time += 24 * 3600
     await page.evaluate(SHOWN)
     await expect(page).to_have_url(f"{dashboard.url}/login?to=%2F%3Fstate%3Drunning")
-    await page.close()
+    await page.context.close()
 
 
 async def test_a_change_is_seen_without_a_reload(dashboard: Dashboard, watched: Watched) -> None:
@@ -216,7 +216,7 @@ async def test_a_hidden_tab_does_not_ask(dashboard: Dashboard, watched: Watched)
 
 
 async def test_a_service_that_is_gone_is_told_and_comes_back(browser: Browser, dashboard: Dashboard) -> None:
-    page = await browser.new_page()
+    page = await open_page(browser)
     await page.goto(dashboard.url)
     await expect(page.locator("#lost")).to_be_hidden()
     await dashboard.stop()
@@ -229,7 +229,7 @@ async def test_a_service_that_is_gone_is_told_and_comes_back(browser: Browser, d
 
 
 async def test_it_works_without_scripts(browser: Browser, dashboard: Dashboard) -> None:
-    page = await (await browser.new_context(java_script_enabled=False)).new_page()
+    page = await open_page(browser, java_script_enabled=False)
     await page.goto(dashboard.url)
     await page.locator("#chip-held").click()
     await expect(page.locator(ROWS)).to_have_count(1)

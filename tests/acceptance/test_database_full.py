@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from machine_speed import scale_seconds
 from outage import live_through
 from processes import Running, Sandbox, Site
 
@@ -55,7 +56,7 @@ def limited(folder: Path, serving: Running) -> Iterator[None]:
 @contextmanager
 def locked(folder: Path, _serving: Running) -> Iterator[None]:
     """Another process writes for longer than anyone waits."""
-    with sqlite3.connect(folder / "orchestrator.db", isolation_level=None, timeout=30) as other:
+    with sqlite3.connect(folder / "orchestrator.db", isolation_level=None, timeout=scale_seconds(60)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
         other.execute("ROLLBACK")

@@ -11,6 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from machine_speed import scale_seconds
 from processes import PROGRAM, Site, clean_environ
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "sillytavern"
@@ -181,7 +182,7 @@ def test_a_terminal_sees_a_bar_and_ctrl_c_ends_it(tmp_path: Path) -> None:
     while b"MB" not in said:
         said += os.read(terminal, 1000)
     check.send_signal(signal.SIGINT)
-    code = check.wait(60)
+    code = check.wait(scale_seconds(120))
     while chunk := read(terminal):
         said += chunk
     os.close(terminal)
@@ -211,5 +212,5 @@ def test_a_reader_that_leaves_ends_it_quietly(tmp_path: Path) -> None:
     assert check.stderr
     assert check.stdout.readline().startswith(b"bad.jsonl:1 $: error: not a chat")
     check.stdout.close()
-    assert (check.stderr.read(), check.wait(30)) == (b"", 1)
+    assert (check.stderr.read(), check.wait(scale_seconds(120))) == (b"", 1)
     check.stderr.close()

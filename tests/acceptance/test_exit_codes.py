@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 
 import pytest
-from processes import Result, Sandbox, Site
+from processes import PATIENTLY, Result, Sandbox, Site
 
 LITERAL = "sk-proj-abcdefghijklmnopqrstuvwx"
 FAULTY = f"""\
@@ -14,7 +15,7 @@ FAULTY = f"""\
 name = "acceptance"
 datset = "chats"
 [run.openai]
-base_model = "gpt-4.1-mini-2025-04-14"
+base_model = "sandbox-small"
 n_epoch = 3
 [[accounts]]
 name = "literal"
@@ -88,11 +89,12 @@ def test_a_port_in_use(site: Site, sandbox: Sandbox) -> None:
 
 def test_a_second_process_on_the_same_database(site: Site, sandbox: Sandbox) -> None:
     site.accounts("one")
-    sandbox.faults({"kind": "slow", "operations": ["files.create"], "seconds": 4})
-    first = site.start("run")
+    sandbox.faults({"kind": "stall", "operations": ["files.create"]})
+    first = site.start("run", **PATIENTLY)
     first.find("(uploading)")
     assert_refused(site.run("run"), "another orchestrator process", "orchestrator.db", "hint")
     assert site.run("status").code == 0
+    sandbox.faults()
     assert first.result().code == 0
     assert sandbox.held() == {"one": (1, 1)}
 
@@ -101,3 +103,45 @@ def test_usage(site: Site) -> None:
     assert_refused(site.run("cancel"), "--all")
     assert_refused(site.run("no-such-verb"), "no-such-verb")
     assert_refused(site.run("approve"), "no run yet", "hint")
+
+
+READING = (
+    ("status",),
+    ("status", "--json"),
+    ("models",),
+    ("history", "one"),
+    ("deliveries", "list"),
+    ("token", "list"),
+    ("plan",),
+    ("accounts",),
+    ("prune",),
+)
+
+
+def test_what_only_looks_makes_nothing(site: Site, sandbox: Sandbox) -> None:
+    site.accounts("one")
+    before = sorted(path.name for path in site.folder.iterdir() if not path.name.startswith("output-"))
+    for verb in READING:
+        assert "Traceback" not in site.run(*verb).err, verb
+    after = sorted(path.name for path in site.folder.iterdir() if not path.name.startswith("output-"))
+    assert after == before
+    assert sandbox.changes() == {}
+
+
+def test_what_there_is_nothing_to_do_for_says_so(site: Site, sandbox: Sandbox) -> None:
+    site.accounts("blue-harbour")
+    assert site.run("run").code == 0
+    assert_refused(site.run("approve"), "there is nothing to approve", "is not held", code=1)
+    assert_refused(
+        site.run("history", "blue-harbor"), "no account is named blue-harbor", 'did you mean "blue-harbour"'
+    )
+    assert site.run("history", "blue-harbour").code == 0
+
+
+def test_an_interrupted_run_says_what_goes_on_and_how_to_continue(site: Site, sandbox: Sandbox) -> None:
+    site.accounts("one")
+    sandbox.faults({"kind": "slow", "operations": ["files.create"], "seconds": 4})
+    run = site.start("run")
+    run.find("(uploading)")
+    run.send(signal.SIGINT)
+    assert_refused(run.result(), "stopped: ", "The same command continues where it stopped", code=1)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fake_server import on_a_port
 from fake_together import create_together
+from machine_speed import scale_seconds
 from processes import CHATS, MODEL, QUICK, clean_environ
 
 from orchestrator.sandbox import SandboxSettings, create_app
@@ -39,7 +40,7 @@ async def bash(commands: str, folder: Path) -> tuple[int, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    out, _ = await asyncio.wait_for(process.communicate(), 300)
+    out, _ = await asyncio.wait_for(process.communicate(), scale_seconds(240))
     return process.returncode or 0, out.decode()
 
 

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from machine_speed import scale_seconds
 from processes import Sandbox, Site, clean_environ
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +35,7 @@ def test_litellm_asks_both_accounts_through_one_group(site: Site, sandbox: Sandb
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=scale_seconds(240),
     )
     assert asked.returncode == 0, asked.stderr[-3000:]
     answers = json.loads(asked.stdout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from machine_speed import scale_seconds
 from processes import Sandbox, Site
 
 LOST, CUT = [f"lost-{n}" for n in range(6)], [f"cut-{n}" for n in range(6)]
@@ -17,7 +18,7 @@ def test_each_create_whose_answer_is_lost_happens_once(site: Site, sandbox: Sand
         for operation in ("files.create", "jobs.create")
     ]
     sandbox.faults(*rules)
-    run = site.run("run", ORCHESTRATOR_INTENT_SECONDS="1")
+    run = site.run("run", ORCHESTRATOR_INTENT_SECONDS=f"{scale_seconds(1):g}")
     assert run.code == 0, run.err
     assert sandbox.fired() == [1] * len(rules)
     assert sandbox.held() == dict.fromkeys([*LOST, *CUT], (1, 1))

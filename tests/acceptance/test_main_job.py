@@ -9,9 +9,9 @@ from contextlib import closing
 from hashlib import sha256
 from typing import Any
 
-import httpx2
 import openai
-from processes import MODEL, Sandbox, Site, eventually
+from machine_speed import scale_seconds
+from processes import HTTP, MODEL, Sandbox, Site, eventually
 
 TWENTY = [f"acme-{number:02}" for number in range(20)]
 LAST_STEP = 36  # three epochs of twelve chats, one a batch
@@ -48,7 +48,7 @@ def test_twenty_accounts_get_one_model_each_and_a_second_run_sends_nothing(site:
 def points(site: Site) -> dict[str, int]:
     """The last step of each account's curve."""
     query = "SELECT account, MAX(step) FROM losses JOIN jobs ON job_id = id GROUP BY account"
-    with closing(sqlite3.connect(site.data / "orchestrator.db", timeout=30)) as database:
+    with closing(sqlite3.connect(site.data / "orchestrator.db", timeout=scale_seconds(60))) as database:
         return dict(database.execute(query))
 
 
@@ -78,7 +78,7 @@ def test_serve_takes_over_what_changes(site: Site, sandbox: Sandbox) -> None:
     url = service.find(r'"(http://[^"]+)/status"')
 
     def look() -> Any:
-        return httpx2.get(f"{url}/status").json()
+        return HTTP.get(f"{url}/status").json()
 
     def succeeded(count: int) -> Any:
         seen = look()
@@ -106,12 +106,12 @@ def test_serve_takes_over_what_changes(site: Site, sandbox: Sandbox) -> None:
     assert sandbox.held() == dict.fromkeys([*TWENTY, "latecomer"], (2, 2))
 
     def unchanged() -> bool:  # a sign of life of the replica may come in between
-        known = {"if-none-match": httpx2.get(f"{url}/status").headers["etag"]}
-        return httpx2.get(f"{url}/status", headers=known).status_code == 304
+        known = {"if-none-match": HTTP.get(f"{url}/status").headers["etag"]}
+        return HTTP.get(f"{url}/status", headers=known).status_code == 304
 
     eventually(unchanged, "an answer that is as it was")
-    assert "orchestrator_provider_calls_total{" in httpx2.get(f"{url}/metrics").text
-    assert httpx2.get(f"{url}/healthz").status_code == httpx2.get(f"{url}/readyz").status_code == 200
-    ended = service.stop(seconds=10)
+    assert "orchestrator_provider_calls_total{" in HTTP.get(f"{url}/metrics").text
+    assert HTTP.get(f"{url}/healthz").status_code == HTTP.get(f"{url}/readyz").status_code == 200
+    ended = service.stop()
     assert ended.code == 0, ended.err
     assert "Traceback" not in ended.err

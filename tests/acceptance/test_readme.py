@@ -1,14 +1,17 @@
-"""The README's own accounts file and commands, in their order, with the sandbox in OpenAI's place."""
+"""The README's own accounts file and commands, in their order, with a stand-in in Together's place."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shlex
 import shutil
+import time
 from pathlib import Path
 
-import httpx2
-from processes import CHATS, Sandbox, Site
+from fake_server import on_a_port
+from fake_together import create_together
+from processes import CHATS, HTTP, Site
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -27,24 +30,33 @@ def commands() -> list[list[str]]:
     return [shlex.split(line.partition("#")[0])[1:] for line in block("sh").splitlines()]
 
 
-def test_each_step_in_its_order(site: Site, sandbox: Sandbox) -> None:
-    accounts = block("toml").replace('provider = "openai"', f'provider = "openai"\nbase_url = "{sandbox.url}"')
-    (site.folder / "accounts.toml").write_text(accounts)
+async def test_each_step_in_its_order(site: Site) -> None:
     shutil.copytree(CHATS, site.chats, dirs_exist_ok=True)
-    site.environ |= {"ACME_EU_KEY": "sandbox-abc", "ORCHESTRATOR_PORT": "0"}  # the sandbox makes it org-abc's
+    site.environ |= {"ACME_EU_KEY": "sandbox-abc", "ORCHESTRATOR_PORT": "0"}
     *verbs, (last, *_) = commands()
     assert [verb for verb, *_ in verbs] == ["check", "doctor", "accounts", "plan", "run"]
-    for arguments in verbs:
-        done = site.run(*arguments)
-        assert done.code == 0, (arguments, done.out, done.err)
-    assert sandbox.held() == {"abc": (1, 1)}
-    (model,) = set(re.findall(r"ft:[^\s│]+", done.out))
+    app, world = create_together(time.time)  # noqa: TID251 - a real provider's clock
+    async with on_a_port(app) as url:
+        accounts = block("toml").replace('provider = "together"', f'provider = "together"\nbase_url = "{url}/v1"')
+        (site.folder / "accounts.toml").write_text(accounts)
+        for arguments in verbs:
+            done = await asyncio.to_thread(site.run, *arguments)
+            assert done.code == 0, (arguments, done.out, done.err)
+        jobs = world.account("abc").jobs
+        assert len(jobs) == len(world.account("abc").files) == 1
+        models = (await asyncio.to_thread(site.run, "models", "--json", "--all")).json
+        assert models["acme-eu"]
+        assert await asyncio.to_thread(served, site, last) == [models["acme-eu"]]
+        assert len(jobs) == 1
 
-    service = site.start(last)
+
+def served(site: Site, verb: str) -> list[str]:
+    """The model ids that the service shows."""
+    service = site.start(verb)
     url = service.find(r'"url": "(http://[^"]+)"[^\n]*"service.ready"')
-    assert [job["fine_tuned_model"] for job in httpx2.get(f"{url}status").json()["jobs"]] == [model]
+    shown = [job["fine_tuned_model"] for job in HTTP.get(f"{url}status").json()["jobs"]]
     assert service.stop().code == 0
-    assert sandbox.held() == {"abc": (1, 1)}
+    return shown
 
 
 def test_what_it_calls_make_and_the_answers_on_its_first_screen() -> None:

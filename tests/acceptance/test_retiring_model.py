@@ -12,6 +12,7 @@ from typing import Any
 
 from fake_openai_dialects import Translator
 from fake_server import on_a_port
+from machine_speed import scale_seconds
 from processes import CHATS, MODEL, QUICK, clean_environ
 
 from orchestrator.sandbox import SandboxSettings, create_app
@@ -24,15 +25,15 @@ class Retiring(Translator):
         return model | {"shutdown_date": LAST_DAY}
 
 
-async def orchestrator(folder: Path, *arguments: str) -> tuple[int, str]:
+async def orchestrator(folder: Path, *arguments: str, **settings: str) -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "orchestrator", *arguments),
         cwd=folder,
-        env=clean_environ() | QUICK | {"KEY": "sandbox-acme"},
+        env=clean_environ() | QUICK | {"KEY": "sandbox-acme"} | settings,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    out, _ = await asyncio.wait_for(process.communicate(), 60)
+    out, _ = await asyncio.wait_for(process.communicate(), scale_seconds(120))
     return process.returncode or 0, out.decode()
 
 
@@ -57,5 +58,32 @@ async def test_a_run_on_a_retiring_model_is_held_until_it_is_approved(tmp_path: 
 
         code, out = await orchestrator(tmp_path, "approve")
         assert code == 0, out
+        code, out = await orchestrator(tmp_path, "run")
+        assert code == 0, out
+
+
+async def test_a_run_whose_training_has_ended_sends_nothing(tmp_path: Path) -> None:
+    """The provider's API does not tell it; the operator's list of retirements does."""
+    path = tmp_path / "retirements.toml"
+    row = f'[[retirement]]\nprovider = "openai"\nbase_model = "{MODEL}"\nas_of = 2025-01-01\nsource = "a page"\n'
+    path.write_text(f"{row}training_ends = 2025-02-01\ninference_ends = 2125-01-01\n")
+    known = {"ORCHESTRATOR_RETIREMENTS_FILE": str(path)}
+    sandbox = create_app(SandboxSettings(file_seconds=0.1, validating_seconds=0.1, training_seconds=0.5))
+    async with on_a_port(sandbox) as url:
+        (tmp_path / "accounts.toml").write_text(
+            f'[run]\nname = "late"\ndataset = "{CHATS}"\nmoderation_waived = "test"\n'
+            f'[run.openai]\nbase_model = "{MODEL}"\nn_epochs = 3\n'
+            f'[[accounts]]\nname = "a"\nprovider = "openai"\napi_key = "env:KEY"\nbase_url = "{url}/v1"\n'
+        )
+        code, out = await orchestrator(tmp_path, "plan", **known)
+        assert code == 1, out
+        assert f"not_tunable: openai takes no new jobs on {MODEL} since 2025-02-01" in " ".join(out.split())
+        code, out = await orchestrator(tmp_path, "run", **known)
+        assert code == 1, out
+        _, out = await orchestrator(tmp_path, "status", "--json")
+        (job,) = json.loads(out)["jobs"]
+        assert (job["error"]["kind"], job["retires_on"]) == ("not_tunable", "2125-01-01")
+        assert not sandbox.state.world.files.of("acme")
+
         code, out = await orchestrator(tmp_path, "run")
         assert code == 0, out

@@ -20,6 +20,7 @@ from fake_server import on_a_port
 from fake_together import MODELS as TOGETHER_MODELS
 from fake_together import create_together
 from fake_world import World
+from machine_speed import scale_seconds
 from processes import CHATS, QUICK, clean_environ
 
 from orchestrator.sandbox import Fault, SandboxSettings, create_app
@@ -35,9 +36,9 @@ TROUBLE = (
     Fault("slow", rate=0.2, seconds=0.1),
 )
 BLOCKS = {
-    "openai": ("gpt-4.1-mini-2025-04-14", "/v1", "n_epochs = 3"),
-    "openai-compatible": ("gpt-4.1-nano-2025-04-14", "/v1", "n_epochs = 3"),
-    "azure": ("gpt-4.1-mini-2025-04-14", "/openai/v1", 'n_epochs = 3\ntraining_type = "Developer"'),
+    "openai": ("sandbox-small", "/v1", "n_epochs = 3"),
+    "openai-compatible": ("sandbox-small", "/v1", "n_epochs = 3"),
+    "azure": ("sandbox-small", "/openai/v1", 'n_epochs = 3\ntraining_type = "Developer"'),
     "nebius": ("meta-llama/Llama-3.1-8B-Instruct", "/v1", "learning_rate = 1e-5\nlora_rank = 8"),
     "together": (TOGETHER_MODELS[0], "/v1", "n_epochs = 3\nlearning_rate = 1e-5"),
     "fireworks": (FIREWORKS_MODELS[0], "/v1", "n_epochs = 3\nlora_rank = 8"),
@@ -89,8 +90,8 @@ def accounts_file(providers: dict[str, Provider]) -> str:
     return text
 
 
-async def run(folder: Path, *arguments: str, kill_after: float | None = None) -> tuple[int, str, str]:
-    environ = clean_environ() | QUICK | {"ORCHESTRATOR_INTENT_SECONDS": "2"}
+async def run(folder: Path, *arguments: str, kill_when: Callable[[], bool] | None = None) -> tuple[int, str, str]:
+    environ = clean_environ() | QUICK | {"ORCHESTRATOR_INTENT_SECONDS": f"{scale_seconds(2):g}"}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "orchestrator", *arguments),
         cwd=folder,
@@ -98,10 +99,12 @@ async def run(folder: Path, *arguments: str, kill_after: float | None = None) ->
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    if kill_after is not None:
-        await asyncio.sleep(kill_after)
+    if kill_when is not None:
+        async with asyncio.timeout(scale_seconds(120)):
+            while not kill_when():  # noqa: ASYNC110 - what it waits for is in another process
+                await asyncio.sleep(0.05)
         process.send_signal(signal.SIGKILL)
-    out, err = await asyncio.wait_for(process.communicate(), 90)
+    out, err = await asyncio.wait_for(process.communicate(), scale_seconds(240))
     return process.returncode or 0, out.decode(), err.decode()
 
 
@@ -114,7 +117,17 @@ async def test_twelve_accounts_at_six_providers_get_twelve_models_and_pay_for_tw
             (tmp_path / f"{name}.key").write_text(f"sandbox-{name}")
         (tmp_path / "accounts.toml").write_text(accounts_file(providers))
 
-        await run(tmp_path, "run", kill_after=3.5)
+        def half_created() -> bool:
+            return (
+                sum(
+                    len(provider.jobs(f"{name}-{number}"))
+                    for name, provider in providers.items()
+                    for number in (1, 2)
+                )
+                >= 6
+            )
+
+        await run(tmp_path, "run", kill_when=half_created)
         code, out, err = await run(tmp_path, "run")
         assert code == 0, out + err[-4000:]
         _, out, _ = await run(tmp_path, "status", "--json")

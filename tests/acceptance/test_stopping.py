@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
+from machine_speed import scale_seconds
 from processes import Sandbox, Site, eventually
 
 QUICK = [f"quick-{number:02}" for number in range(25)]
 STUCK = [f"stuck-{number:02}" for number in range(25)]
+INTENT = f"{scale_seconds(11):g}"
+QUICK_STALL = {"kind": "stall", "operations": ["files.create"], "accounts": ["quick-*"]}
+STUCK_STALL = {"kind": "stall", "operations": ["files.create"], "accounts": ["stuck-*"]}
 
 
 @pytest.fixture
@@ -24,7 +29,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 def listening(url: str) -> socket.socket:
     """A connection on which the service tells what happened and happens."""
     address = urlsplit(url)
-    connection = socket.create_connection((address.hostname or "", address.port or 0), timeout=30)
+    connection = socket.create_connection((address.hostname or "", address.port or 0), timeout=scale_seconds(60))
     request = "GET /api/v1/events?after=0 HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
     connection.sendall(request.encode())
     assert connection.recv(15) == b"HTTP/1.1 200 OK"
@@ -37,14 +42,14 @@ def test_sigterm_in_the_middle_of_fifty_uploads(site: Site, sandbox: Sandbox) ->
     Someone listens to what happens meanwhile, and is no reason to wait.
     """
     site.accounts(*QUICK, *STUCK)
-    sandbox.faults(
-        {"kind": "slow", "operations": ["files.create"], "accounts": ["quick-*"], "seconds": 4},
-        {"kind": "slow", "operations": ["files.create"], "accounts": ["stuck-*"], "seconds": 60},
-    )
-    service = site.start("serve", "--port", "0", ORCHESTRATOR_INTENT_SECONDS="11")
-    eventually(lambda: service.said().count('"upload started"') == 50, "fifty uploads under way")
+    sandbox.faults(QUICK_STALL, STUCK_STALL)
+    service = site.start("serve", "--port", "0", ORCHESTRATOR_INTENT_SECONDS=INTENT)
+    eventually(lambda: sandbox.fired() == [25, 25], "fifty uploads under way")
     listener = listening(service.find(r"(http://\S+)/status"))
-    stopped = service.stop(seconds=40)  # of the sixty that a stuck one takes
+    service.send(signal.SIGTERM)
+    service.find('("service.stopping")')
+    sandbox.faults(STUCK_STALL)
+    stopped = service.result()  # the stuck ones would take for ever
     assert stopped.code == 0, stopped.err
     assert "Traceback" not in stopped.err
     heard = listener.makefile("rb").read()  # to the end
@@ -57,7 +62,7 @@ def test_sigterm_in_the_middle_of_fifty_uploads(site: Site, sandbox: Sandbox) ->
     assert stopped.err.count('"file uploaded"') == len(QUICK)
 
     sandbox.faults()
-    again = site.run("run", ORCHESTRATOR_INTENT_SECONDS="11")
+    again = site.run("run", ORCHESTRATOR_INTENT_SECONDS=INTENT)
     assert again.code == 0, again.err
     assert sandbox.held() == dict.fromkeys([*QUICK, *STUCK], (1, 1))
     assert len(set(site.run("models", "--json").json.values())) == 50

@@ -6,6 +6,7 @@ import sqlite3
 from base64 import b64encode
 from contextlib import closing
 
+from machine_speed import scale_seconds
 from processes import Sandbox, Site
 from receiver import Receiver, receiving
 
@@ -39,7 +40,7 @@ def test_a_run_tells_what_became_of_it(site: Site, sandbox: Sandbox) -> None:
             (receiver.url("all"), "arrived", None),
             (receiver.url("end"), "waiting", "500: /end"),
         }
-        with closing(sqlite3.connect(site.data / "orchestrator.db", timeout=30)) as database, database:
+        with closing(sqlite3.connect(site.data / "orchestrator.db", timeout=scale_seconds(60))) as database, database:
             database.execute("UPDATE deliveries SET due_at = NULL WHERE delivered_at IS NULL")
         dead = site.run("deliveries", "list", "--dead")
         assert (dead.code, "500: /end" in dead.out) == (1, True)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx2
-from processes import Result, Sandbox, Site, eventually
+from processes import HTTP, Result, Sandbox, Site, eventually
 
 FINE = ("fine-1", "fine-2", "fine-3")
 KINDS = {"wrong-key": "authentication_failed", "not-allowed": "training_not_allowed", "fails": "job_failed"}
@@ -39,15 +38,13 @@ def test_three_failures_are_explained_and_mended_while_the_others_finish(site: S
 
     service = site.start("serve", "--port", "0")
     url = service.find(r'"(http://[^"]+)/status"')
-    assert {job["account"]: job["error"] for job in httpx2.get(f"{url}/status").json()["jobs"]} == errors
+    assert {job["account"]: job["error"] for job in HTTP.get(f"{url}/status").json()["jobs"]} == errors
     sandbox.faults()
     site.key("wrong-key", "sandbox-wrong-key")
     assert site.run("release", "wrong-key", "not-allowed").code == 0
     assert site.run("retry", "fails").code == 0
-    eventually(
-        lambda: httpx2.get(f"{url}/status").json()["counts"] == {"succeeded": 6}, "everybody has a model", seconds=20
-    )
-    assert service.stop(seconds=10).code == 0
+    eventually(lambda: HTTP.get(f"{url}/status").json()["counts"] == {"succeeded": 6}, "everybody has a model")
+    assert service.stop().code == 0
     assert sandbox.held() == dict.fromkeys([*FINE, "wrong-key", "not-allowed"], (1, 1)) | {"fails": (1, 2)}
     assert site.run("run").code == 0
 

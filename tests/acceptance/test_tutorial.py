@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from machine_speed import scale_seconds
+from ports import reserve_port
 from processes import QUICK, clean_environ
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 
 
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return str(listener.getsockname()[1])
-
-
 def script() -> str:
-    """The tutorial's commands, on ports that are free."""
+    """The tutorial's commands, on ports that nothing else uses; a person would see the sandbox's first line."""
+    provider, service = reserve_port(), reserve_port()
     blocks = re.findall(r"^```sh\n(.+?)^```", TUTORIAL, re.MULTILINE | re.DOTALL)
+    [second] = [number for number, block in enumerate(blocks) if "orchestrator sandbox" in block]
+    blocks[second] += f"until curl --silent --output /dev/null http://127.0.0.1:{provider}/; do sleep 0.2; done\n"
     head = "set -eu -o pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n"
-    return head + "".join(blocks).replace("8090", free_port()).replace("8080", free_port()).replace(
-        "--seconds 5", "--seconds 1"
-    )
+    commands = head + "".join(blocks).replace("--seconds 5", "--seconds 1")
+    return commands.replace("8090", f"{provider}").replace("8080", f"{service}")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the tutorial is for a shell with bash's job control")
@@ -50,7 +48,7 @@ def test_the_tutorial_ends_with_three_models(tmp_path: Path) -> None:
         text=True,
         stdin=subprocess.DEVNULL,
         check=False,
-        timeout=110,
+        timeout=scale_seconds(240),
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert len(set(re.findall(r"ft:[^\s│\"]+", done.stdout.partition("model.ready")[0]))) == 3, done.stdout[-3000:]

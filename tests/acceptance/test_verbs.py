@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from processes import Sandbox, Site, eventually
+from processes import PATIENTLY, Sandbox, Site, eventually
 
 READING = (["plan"], ["status"], ["models"], ["accounts"], ["history", "one"], ["check"], ["format"])
 
@@ -67,6 +67,7 @@ def test_a_plan_over_budget_spends_nothing_until_approved(site: Site, sandbox: S
     assert sandbox.held() == {"rich": (1, 1), "poor": (1, 1)}
 
 
+ENDLESS = {"kind": "fail_job", "seconds": 36_000}  # no job would end by itself
 PHASES = ("planned", "uploading", "processing", "submitting", "queued", "running")
 AFTER_THE_ANSWER = ("planned", "processing", "ready", "queued", "running", "running")  # what was under way ends first
 
@@ -81,16 +82,15 @@ def test_cancel_in_every_phase_leaves_nothing_running(site: Site, sandbox: Sandb
         "queued": "jobs.retrieve",
     }
     sandbox.faults(
-        {"kind": "fail_job", "seconds": 600},  # no job would end by itself
-        *(
-            {"kind": "slow", "accounts": [name], "operations": [at], "times": 1, "seconds": 7}
-            for name, at in kept.items()
-        ),
+        ENDLESS,
+        *({"kind": "stall", "accounts": [name], "operations": [at], "times": 1} for name, at in kept.items()),
     )
     site.accounts(*PHASES, "goes-on")
-    run = site.start("run", ORCHESTRATOR_INTENT_SECONDS="9")
+    run = site.start("run", **PATIENTLY)
     run.find('("running", "what": "remote started")')
+    eventually(lambda: sandbox.fired()[1:] == [1] * len(kept), "each is in its phase")
     assert site.run("cancel", *PHASES).code == 0
+    sandbox.faults(ENDLESS)
     eventually(lambda: ended_as(site, "cancelled", PHASES), "everything cancelled")
     assert {job["status"] for name in PHASES for job in sandbox.jobs(name)} == {"cancelled"}
     assert all(len(sandbox.jobs(name)) == 1 for name in ("submitting", "queued", "running"))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 from base64 import b64encode
 from typing import Any
 
-import httpx2
-from processes import Sandbox, Site, eventually
+from ports import reserve_port
+from processes import HTTP, Sandbox, Site, eventually
 
 NAMES = ("one", "two", "forged", "silent")
 RARELY = {"ORCHESTRATOR_POLL_MIN_SECONDS": "3600", "ORCHESTRATOR_POLL_MAX_SECONDS": "3600"}
@@ -15,13 +14,6 @@ RARELY = {"ORCHESTRATOR_POLL_MIN_SECONDS": "3600", "ORCHESTRATOR_POLL_MAX_SECOND
 
 def secret_of(account: str) -> str:
     return "whsec_" + b64encode(f"sandbox-webhook-{account}".encode()).decode()
-
-
-def free_port() -> int:
-    """Told to the provider before the service is there, as a real one is."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def test_an_end_is_seen_by_its_webhook(site: Site, sandbox: Sandbox) -> None:
@@ -35,13 +27,13 @@ def test_an_end_is_seen_by_its_webhook(site: Site, sandbox: Sandbox) -> None:
         {"kind": "drop", "operations": ["webhooks.send"], "accounts": ["silent"]},
     )
     assert site.run("upload").code == 0
-    url = f"http://127.0.0.1:{free_port()}"
+    url = f"http://127.0.0.1:{reserve_port()}"  # the provider knows it before the service is there
     sandbox.webhooks(f"{url}/webhooks/openai/{{account}}")
     service = site.start("serve", "--port", url.rpartition(":")[2], **RARELY)
     service.find('("service.ready")')
 
     def states() -> dict[str, str]:
-        seen: Any = httpx2.get(f"{url}/status").json()
+        seen: Any = HTTP.get(f"{url}/status").json()
         return {job["account"]: job["state"] for job in seen["jobs"]}
 
     eventually(lambda: [states()[name] for name in ("one", "two")] == ["succeeded"] * 2, "two models")

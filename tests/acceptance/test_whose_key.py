@@ -9,6 +9,12 @@ def test_another_organisations_key_spends_nothing_and_one_key_for_two_is_told(si
     site.key("twin-a", "sandbox-shared")
     site.key("twin-b", "sandbox-shared")
     site.accounts("twin-a", "twin-b", "elsewhere", options={"elsewhere": 'organization = "org-other"'})
+    for verb in (("plan",), ("accounts",), ("doctor",)):
+        told = site.run(*verb)
+        assert "twin-a, twin-b have the same key (" in told.out + told.err, verb
+    assert [line for line in site.run("plan", "--json").json["warnings"] if line.startswith("twin-a, twin-b have")]
+    assert isinstance(site.run("accounts", "--json").json, list)
+    assert sandbox.changes() == {}, "told before anything is paid for"
     run = site.run("run")
     assert run.code == 1
     jobs = site.jobs()
@@ -18,5 +24,6 @@ def test_another_organisations_key_spends_nothing_and_one_key_for_two_is_told(si
     assert [jobs[name]["state"] for name in ("twin-a", "twin-b")] == ["succeeded"] * 2
     assert jobs["twin-a"]["remote_job_id"] != jobs["twin-b"]["remote_job_id"]
     assert {name: held[1] for name, held in sandbox.held().items()} == {"shared": 2}
+    assert [line for line in site.status()["run"]["warnings"] if line.startswith("twin-a, twin-b have the same key")]
     [warning] = [line["message"] for line in run.log if line["event"] == "accounts_file.warning"]
     assert warning.startswith("twin-a, twin-b have the same key (")

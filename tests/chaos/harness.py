@@ -48,6 +48,7 @@ FAULTS: list[dict[str, Any]] = [
     {"kind": "lose_answer", "rate": 0.1, "operations": ["files.create", "jobs.create"]},
     {"kind": "rate_limit", "rate": 0.1, "seconds": 0.2},
     {"kind": "drop", "rate": 0.05},
+    {"kind": "malformed_list", "rate": 0.3},
 ]
 
 
@@ -253,7 +254,7 @@ class Chaos:
         (self._folder / "accounts.toml").write_text(
             f'[run]\nname = "chaos"\nseed = {self._runs}\ndataset = "{ROOT / "chats"}"\n'
             f'moderation_waived = "sample chats"\n\n'
-            f'[run.openai]\nbase_model = "gpt-4.1-mini-2025-04-14"\nn_epochs = 3\n\n{entries}'
+            f'[run.openai]\nbase_model = "sandbox-small"\nn_epochs = 3\n\n{entries}'
         )
 
     def _admin(self, what: str, body: bytes | None = None) -> Any:

@@ -20,16 +20,17 @@ from orchestrator.core.replica import Replica
 from orchestrator.core.run import Run, Standing
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.dispatch import queue
-from orchestrator.dispatch.base import Dispatch
+from orchestrator.dispatch.base import Dispatch, ServerOf
 from orchestrator.dispatch.embedded import EmbeddedDispatch
 from orchestrator.dispatch.pgqueuer import PgqueuerDispatch
+from orchestrator.dispatch.shares import one_server
 from orchestrator.store import accounts, jobs, outcomes, replicas, runs
 from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 from orchestrator.store.tables import jobs as table
 
 now = SystemClock().now
-SPEC = TrainingSpec(base_model="gpt-4.1-mini-2025-04-14", n_epochs=3)
+SPEC = TrainingSpec(base_model="sandbox-small", n_epochs=3)
 DATASET = Dataset(training=Part(path=Path("d.jsonl"), sha256="a" * 64, bytes=1, examples=1, tokens=1))
 SILENCE = 1.0  # seconds after which a silent replica counts as dead
 Step = Callable[[Job], Awaitable[Outcome | None]]
@@ -123,10 +124,10 @@ class Bench:
         statement = update(table).where(table.c.id == job_id).values(wake_at=at)
         await self.silent.write(lambda connection: connection.execute(statement))
 
-    async def dispatch(self, most: int = 10, name: str = "") -> Dispatch:
+    async def dispatch(self, most: int = 10, name: str = "", server_of: ServerOf = one_server) -> Dispatch:
         """A dispatch, of another replica each time; a replica that is alive as long as the test."""
         if not self.distributed:
-            return EmbeddedDispatch(self.database, now=now, most=most)
+            return EmbeddedDispatch(self.database, now=now, most=most, server_of=server_of)
         replica = name or f"replica-{next(self._numbers)}"
         await self.beat(replica)
         return PgqueuerDispatch(
@@ -136,6 +137,7 @@ class Bench:
             most=most,
             silence=SILENCE,
             log=structlog.get_logger("orchestrator"),
+            server_of=server_of,
         )
 
     async def beat(self, replica: str, lasting: float = 60.0) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -51,9 +52,16 @@ PAIRS = "".join(
 
 
 class Wire(httpx2.ASGITransport):
-    """What a stand-in does to the connection is what an HTTP client sees on a real one."""
+    """What a stand-in does to the connection is what an HTTP client sees on a real one.
+
+    While `instead` is set, every read is answered with it, and the stand-in sees nothing of it.
+    """
+
+    instead: httpx2.Response | None = None
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if self.instead is not None and request.method == "GET":
+            return self.instead
         try:
             return await super().handle_async_request(request)
         except ConnectionResetError as cut:
@@ -67,13 +75,15 @@ class Bench(ABC):
     base_url: ClassVar[str]
     base_model: ClassVar[str]
     names_organization: ClassVar[bool] = True
+    lists_models: ClassVar[bool] = True
     pages: ClassVar[bool] = True
 
     def __init__(self, folder: Path) -> None:
         self.now = START
         self.folder = folder
         self.redact = Redactor()
-        self.http = httpx2.AsyncClient(transport=DeadlineTransport(Wire(self.application())))
+        self.wire = Wire(self.application())
+        self.http = httpx2.AsyncClient(transport=DeadlineTransport(self.wire))
         self.connect = self.connector()(self.http, self.redact)
 
     @abstractmethod
@@ -95,6 +105,15 @@ class Bench(ABC):
     @abstractmethod
     def contents(self, account: str = "acme") -> list[bytes]:
         """The bytes of the files it holds."""
+
+    @contextmanager
+    def answering(self, body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Iterator[None]:
+        """Reads are answered with this: bytes as they are, any other value as JSON."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        named = {"content-type": "application/json", **(headers or {})}
+        self.wire.instead = httpx2.Response(status, content=content, headers=named)
+        yield
+        self.wire.instead = None
 
     def provider(self, account: str = "acme", *, key: str = "", organization: str | None = None) -> Provider:
         secret = Secret(key or f"sandbox-{account}")
@@ -148,7 +167,7 @@ class OpenAIBench(Bench):
 
     name = ProviderName.OPENAI
     base_url = "http://localhost/v1"
-    base_model = "gpt-4.1-mini-2025-04-14"
+    base_model = "sandbox-small"
 
     def application(self) -> ASGIApp:
         settings = SandboxSettings(file_seconds=5, validating_seconds=1, queue_seconds=1, training_seconds=60)

@@ -11,6 +11,7 @@ from provider_bench import LINES, PAIRS, TAG, Bench, oversized
 from orchestrator.core.account import Account
 from orchestrator.core.capabilities import FoundBy
 from orchestrator.core.errors import (
+    Ambiguous,
     AuthenticationFailed,
     ProviderError,
     ProviderUnavailable,
@@ -25,6 +26,7 @@ from orchestrator.core.errors import (
 from orchestrator.core.loss import merged
 from orchestrator.core.remote import FileStatus, JobStatus
 from orchestrator.sandbox import Fault
+from orchestrator.sandbox.malformed import MALFORMED
 
 OTHER = "fedcba9876543210.0"
 
@@ -70,6 +72,10 @@ class ProviderContract:
         assert model.id == bench.base_model
         assert model.tunable is not False
         assert await provider.find_model("accounts/fireworks/models/none") is None
+
+    async def test_the_base_models_are_listed_or_nothing_is(self, bench: Bench) -> None:
+        listed = await bench.provider().list_models()
+        assert bench.base_model in listed if bench.lists_models else listed == []
 
     async def test_a_finished_model_is_shown_until_it_is_gone(self, bench: Bench) -> None:
         provider = bench.provider()
@@ -305,6 +311,65 @@ class ProviderContract:
         await provider.create_job(order, bench.deadline())
         bench.faults(Fault("stuck_cursor"), Fault("page_size", size=1))
         await error(provider.find_jobs(order), ProviderUnavailable)
+
+    @pytest.mark.parametrize("shape", MALFORMED)
+    async def test_an_answer_that_is_no_list_is_not_taken_for_an_empty_one(self, bench: Bench, shape: str) -> None:
+        provider = bench.provider()
+        order = bench.order(await bench.ready_file(provider))
+        job = await provider.create_job(order, bench.deadline())
+        with bench.answering(MALFORMED[shape]({"data": [], "has_more": False})):
+            await error(provider.find_jobs(order), ProviderUnavailable)
+            await error(provider.find_file(bench.file()), ProviderUnavailable)
+        assert [found.id for found in await provider.find_jobs(order)] == [job.id]
+        assert await provider.find_file(bench.file()) is not None
+
+    @pytest.mark.parametrize("status", [201, 204, 206])
+    async def test_a_list_with_another_status_is_not_taken_for_an_empty_one(self, bench: Bench, status: int) -> None:
+        provider = bench.provider()
+        order = bench.order(await bench.ready_file(provider))
+        with bench.answering({"object": "list", "data": [], "has_more": False}, status):
+            await error(provider.find_jobs(order), ProviderUnavailable)
+            await error(provider.find_file(bench.file()), ProviderUnavailable)
+
+    async def test_a_malformed_answer_is_quoted_without_keys(self, bench: Bench) -> None:
+        provider = bench.provider()
+        order = bench.order(await bench.ready_file(provider))
+        with bench.answering({"error": {"message": "upstream timed out: Bearer sandbox-acme"}}):
+            found = await error(provider.find_jobs(order), ProviderUnavailable)
+        assert "upstream timed out" in found.message
+        assert "sandbox-acme" not in found.message
+
+    @pytest.mark.parametrize("shown", [{}, {"model": None, "training_file": None}])
+    async def test_a_job_that_does_not_show_whose_it_is_is_not_passed_over(
+        self, bench: Bench, shown: dict[str, Any]
+    ) -> None:
+        """The only thing that is said of it is that it exists: it may be ours."""
+        provider = bench.provider()
+        if provider.capabilities.found_by is FoundBy.OUR_ID:
+            pytest.skip("this provider's jobs are found by their id")
+        order = bench.order(await bench.ready_file(provider))
+        job = {"id": "ftjob-1", "object": "fine_tuning.job", "status": "running", **shown}
+        with (
+            bench.answering({"object": "list", "data": [job], "has_more": False}),
+            pytest.raises((ProviderUnavailable, Ambiguous)),
+        ):
+            await provider.find_jobs(order)
+
+    async def test_a_list_of_one_page_that_goes_on_is_an_error(self, bench: Bench) -> None:
+        provider = bench.provider()
+        if bench.pages or provider.capabilities.found_by is FoundBy.OUR_ID:
+            pytest.skip("this provider's lists have pages, or there is none")
+        order = bench.order(await bench.ready_file(provider))
+        job = {
+            "id": "ft-1",
+            "status": "running",
+            "training_file": "file-1",
+            "model": "m",
+            "suffix": "theirs",
+            "n_epochs": 1,
+        }
+        with bench.answering({"data": [job], "has_more": True}):
+            await error(provider.find_jobs(order), ProviderUnavailable)
 
     async def test_may_not_train(self, bench: Bench) -> None:
         provider = bench.provider()

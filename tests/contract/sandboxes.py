@@ -15,7 +15,7 @@ import httpx2
 
 from orchestrator.sandbox import SandboxSettings, create_app, serve
 
-MODEL = "gpt-4.1-mini-2025-04-14"
+MODEL = "sandbox-small"
 START = 1_800_000_000.0
 
 

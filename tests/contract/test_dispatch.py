@@ -80,6 +80,27 @@ async def test_no_more_at_once_than_was_said(bench: Bench, most: int) -> None:
     assert handler.most_at_once == most
 
 
+@pytest.mark.parametrize("slow", [60, 520])
+async def test_a_slow_server_keeps_other_servers_from_nothing(bench: Bench, slow: int) -> None:
+    """However many jobs of it are due, and however much earlier: jobs of others are handed out."""
+    await bench.add(*(job(f"slow{number}", wake_in=-10.0) for number in range(slow)), job("good"), job("fine"))
+    over = asyncio.Event()
+
+    async def step(each: Job) -> Outcome:
+        if each.id.startswith("slow"):
+            await over.wait()
+        return park(each, None)
+
+    handler = Handler(bench.database, step)
+    dispatch = await bench.dispatch(
+        most=5, server_of=lambda account: "slow" if account.startswith("account-slow") else account
+    )
+    async with running(dispatch, handler):
+        await until(lambda: {"good", "fine"} <= set(handler.ids), seconds=100)
+        dispatch.stop()
+        over.set()
+
+
 async def test_a_new_job_is_handed_out_at_once(bench: Bench) -> None:
     handler = Handler(bench.database)
     dispatch = await bench.dispatch()

@@ -114,7 +114,7 @@ async def test_a_server_that_shows_no_tag_at_all_is_left_to_a_person(tmp_path: P
         await provider.find_jobs(bench.order(file))
     assert job.id in caught.value.message
     assert "orchestrator release" in caught.value.hint
-    assert await provider.find_jobs(bench.order(file, base_model="gpt-4o-2024-08-06")) == []
+    assert await provider.find_jobs(bench.order(file, base_model="sandbox-large")) == []
 
 
 async def test_azure_says_the_same_of_an_early_create_and_of_other_faults(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ async def test_azure_names_its_model_and_its_training_type(tmp_path: Path) -> No
     bench.now += 100
     done = await provider.get_job(job.id)
     assert done.fine_tuned_model
-    assert done.fine_tuned_model.startswith("gpt-4.1-mini-2025-04-14.ft-")
+    assert done.fine_tuned_model.startswith("sandbox-small.ft-")
 
 
 async def test_nebius_result_is_the_last_checkpoint(tmp_path: Path) -> None:
@@ -161,11 +161,12 @@ async def test_what_is_told_of_a_base_models_last_day(tmp_path: Path) -> None:
     openais = await OpenAIBench(tmp_path).provider().find_model("gpt-4.1-mini-2025-04-14")
     assert openais == RemoteModel(id="gpt-4.1-mini-2025-04-14", shutdown=date(2027, 1, 14))
     bench = FireworksBench(tmp_path)
-    fireworks = await bench.provider().find_model(bench.base_model)
-    assert fireworks == RemoteModel(id=bench.base_model, tunable=True, shutdown=date(2027, 3, 1))
+    provider, retiring = bench.provider(), "accounts/fireworks/models/retiring"
+    assert await provider.find_model(retiring) == RemoteModel(id=retiring, tunable=True, shutdown=date(2027, 3, 1))
+    assert await provider.find_model(bench.base_model) == RemoteModel(id=bench.base_model, tunable=True)
     ends = {"fine_tune": 1_790_000_000, "inference": 1_800_000_000}
     azure = model_of(ShownModel(id="m", capabilities={"fine_tune": True}, deprecation=ends))
-    assert azure == RemoteModel(id="m", tunable=True, shutdown=date(2027, 1, 15))
+    assert azure == RemoteModel(id="m", tunable=True, shutdown=date(2027, 1, 15), training_ends=date(2026, 9, 21))
 
 
 async def test_together_does_not_create_what_the_account_may_not_pay(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from sandboxes import MODEL, InProcess, get, serving, training_file
 
 from orchestrator.sandbox import Fault, FaultError, SandboxSettings, load_faults
+from orchestrator.sandbox.malformed import MALFORMED
 
 JOBS = "/fine_tuning/jobs"
 
@@ -91,6 +92,22 @@ async def test_slow_answers_late() -> None:
         begun = asyncio.get_running_loop().time()
         await get(client, "/models")
         assert asyncio.get_running_loop().time() - begun >= 0.2
+
+
+async def test_stall_answers_once_the_rule_is_removed() -> None:
+    stall, other = Fault("stall", operations=("models.list",)), Fault("drop", operations=("jobs.list",))
+    sandbox = InProcess(SandboxSettings(faults=(stall,)))
+    book = sandbox.app.state.world.faults
+    async with sandbox.client() as client:
+        answer = asyncio.create_task(get(client, "/models"))
+        while not (book.fired[0] or answer.done()):  # noqa: ASYNC110 - the sandbox has no event for it
+            await asyncio.sleep(0)
+        book.replace((other, stall))  # other rules, this one still among them
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not answer.done()
+        book.replace((other,))
+        assert await answer
 
 
 async def test_rejected_file_ends_in_error() -> None:
@@ -236,3 +253,42 @@ async def test_rules_are_changed_at_run_time() -> None:
         assert refused.status_code == 400
         assert "tea.make" in refused.json()["error"]["message"]
         assert (await client.put(url, json={"faults": []})).json() == {"faults": [], "fired": []}
+
+
+@pytest.mark.parametrize("code", MALFORMED)
+async def test_a_malformed_list(code: str) -> None:
+    """No reader of JSON that looks for a list of objects with ids finds the jobs in it, and the next one is whole."""
+    sandbox, client, made, _ = await listing(Fault("page_size", size=100))
+    sandbox.app.state.world.faults.replace([Fault("malformed_list", code=code, times=1)])
+    answer = await client.get(JOBS)
+    assert answer.status_code == 200
+    assert not any(job in answer.text for job in made) or code == "half"
+    with pytest.raises((ValueError, RecursionError)):
+        _strictly(answer.json())
+    assert [job["id"] for job in _strictly((await client.get(JOBS)).json())] == made[::-1]
+
+
+def _strictly(page: Any) -> list[dict[str, Any]]:
+    """The items of a page, or ValueError."""
+    match page:
+        case {"error": _} | {"object": "error"} | {"data": [], "has_more": True}:
+            raise ValueError(page)
+        case {"data": list(items), "has_more": bool()} if all(
+            isinstance(item, dict) and isinstance(item.get("id"), str) and item["id"] for item in items
+        ):
+            return items
+        case _:
+            raise ValueError(page)
+
+
+async def test_a_malformed_list_is_any_of_them_unless_one_is_named() -> None:
+    sandbox = InProcess()
+    async with sandbox.client() as client:
+        await sandbox.put_faults({"kind": "malformed_list"})
+        bodies = {(await client.get(JOBS)).content for _ in range(100)}
+        assert len(bodies) > len(MALFORMED) / 2
+        told = await client.put(
+            "http://sandbox/sandbox/faults", json={"faults": [{"kind": "malformed_list", "code": "x"}]}
+        )
+    assert told.status_code == 400
+    assert "unknown code 'x'; known: error, " in told.text

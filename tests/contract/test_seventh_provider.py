@@ -16,10 +16,11 @@ from orchestrator.core.secret import Redactor
 from orchestrator.providers.base import Connect
 
 DOCS = Path(__file__).parents[2] / "docs"
-LINES_ALLOWED = 80
+LINES_ALLOWED = 90
 
 
 class TinyBench(TogetherBench):
+    lists_models = False
     base_url = "http://localhost"
 
     def connector(self) -> Callable[[httpx2.AsyncClient, Redactor], Connect]:

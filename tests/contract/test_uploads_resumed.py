@@ -18,6 +18,7 @@ from orchestrator.core.dataset import Dataset, Part
 from orchestrator.core.job import Job, JobId, RunId
 from orchestrator.core.lifecycle import State
 from orchestrator.core.run import Run, Standing
+from orchestrator.core.secret import Redactor
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.daemon.loading import loading
 from orchestrator.daemon.reconciler import Reconciler
@@ -31,7 +32,7 @@ NAMES = ("acme", "beta", "gamma")
 PART_BYTES = 50_000
 CONTENT = Random(1).randbytes(1_950_000)
 COUNT = 39
-SPEC = TrainingSpec(base_model="gpt-4.1-mini-2025-04-14")
+SPEC = TrainingSpec(base_model="sandbox-small")
 
 
 class LargeBench(SmallBench):
@@ -111,7 +112,7 @@ def reconciler(bench: LargeBench, database: Database) -> Reconciler:
         {name: connected(name) for name in NAMES},
         load=loading(database),
         identify=identify,
-        redact=str,
+        redact=Redactor(),
         clock=Clock(bench),
         jitter=lambda: 0.5,
         pace=Pace(poll_min=1, poll_max=60, intent=30),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
+import msgspec
 
 from orchestrator.core.account import Account, Identity
 from orchestrator.core.capabilities import Capabilities, FoundBy, PriceFrom
@@ -13,6 +15,7 @@ from orchestrator.core.errors import RemoteMissing
 from orchestrator.core.loss import Loss
 from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.providers.answers import Page
 from orchestrator.providers.base import Connect, Deadline, FileToSend, JobOrder
 from orchestrator.providers.cancelling import cancelled
 from orchestrator.providers.rest import Refusal, Rest
@@ -26,6 +29,8 @@ OFFERS = Capabilities(
 FILES = {"COMPLETED": FileStatus.READY, "INVALID_FORMAT": FileStatus.REFUSED}
 JOBS = {"pending": JobStatus.PENDING, "running": JobStatus.RUNNING, "completed": JobStatus.SUCCEEDED,
         "error": JobStatus.FAILED, "cancelled": JobStatus.CANCELLED}  # fmt: skip
+Shaped = TypeVar("Shaped")
+ITEMS = msgspec.json.Decoder(Page[dict[str, Any]])
 
 
 def connector(http: httpx2.AsyncClient, redact: Redactor) -> Connect:
@@ -42,23 +47,31 @@ class Tiny:
         self._account = account.name
         self._rest = Rest(http, base_url, key=key, account=account.name, redact=redact, codes={})
 
-    async def _get(self, path: str, **query: str) -> Any:
+    async def _get(self, path: str, shape: Callable[[Any], Shaped], **query: str) -> Shaped:
+        async with self._rest.reading():  # an answer of another shape raises in here, and becomes a ProviderError
+            return shape(await self._rest.get(path, **query))
+
+    async def _list(self, path: str, shape: Callable[[Any], Shaped]) -> list[Shaped]:
         async with self._rest.reading():
-            return await self._rest.get(path, **query)
+            return [shape(item) for item in await self._rest.list_items(ITEMS, path)]
 
     async def verify(self) -> Identity:
-        return Identity(organization=(await self._get("/v3/whoami"))["organization"]["id"])
+        return await self._get("/v3/whoami", lambda who: Identity(organization=who["organization"]["id"]))
 
     async def find_model(self, name: str) -> RemoteModel | None:
         with suppress(RemoteMissing):
-            limits = await self._get("/v1/fine-tunes/models/limits", model_name=name)
-            return RemoteModel(id=limits["model_name"])
+            path = "/v1/fine-tunes/models/limits"
+            return await self._get(path, lambda limits: RemoteModel(id=limits["model_name"]), model_name=name)
         return None
+
+    async def list_models(self) -> list[str]:
+        return []
 
     async def find_file(self, wanted: FileToSend) -> RemoteFile | None:
         name = (wanted.filename, wanted.wire_bytes)
-        same = [file for file in (await self._get("/v1/files"))["data"] if (file["filename"], file["bytes"]) == name]
-        return next((file for file in map(_file, same) if file.status is not FileStatus.REFUSED), None)
+        listed = await self._list("/v1/files", lambda file: ((file["filename"], file["bytes"]), _file(file)))
+        same = [file for called, file in listed if called == name]
+        return next((file for file in same if file.status is not FileStatus.REFUSED), None)
 
     async def upload_file(self, wanted: FileToSend, deadline: Deadline) -> RemoteFile:
         check_size(wanted, OFFERS, self._account)
@@ -74,11 +87,10 @@ class Tiny:
             return _file(sent.json())
 
     async def get_file(self, file_id: str) -> RemoteFile:
-        return _file(await self._get(f"/v1/files/{file_id}"))
+        return await self._get(f"/v1/files/{file_id}", _file)
 
     async def find_jobs(self, order: JobOrder) -> list[RemoteJob]:
-        listed = (await self._get("/v1/fine-tunes"))["data"]
-        return pick([(_job(job), job.get("suffix")) for job in listed], order)
+        return pick(await self._list("/v1/fine-tunes", lambda job: (_job(job), job.get("suffix"))), order)
 
     async def create_job(self, order: JobOrder, deadline: Deadline) -> RemoteJob:
         asked = {"model": order.spec.base_model, "training_file": order.training_file}
@@ -89,7 +101,7 @@ class Tiny:
             )
 
     async def get_job(self, remote_job_id: str) -> RemoteJob:
-        return _job(await self._get(f"/v1/fine-tunes/{remote_job_id}"))
+        return await self._get(f"/v1/fine-tunes/{remote_job_id}", _job)
 
     async def cancel_job(self, remote_job_id: str) -> RemoteJob:
         async def ask() -> None:

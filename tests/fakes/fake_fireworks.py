@@ -19,7 +19,8 @@ JOB_STATES = {
     "cancelled": "JOB_STATE_CANCELLED",
 }
 GRPC = {400: 3, 401: 16, 402: 9, 403: 7, 404: 5, 409: 6, 429: 8, 500: 13}
-MODELS = ("accounts/fireworks/models/llama-v3p1-8b-instruct",)
+MODELS = ("accounts/fireworks/models/llama-v3p1-8b-instruct", "accounts/fireworks/models/retiring")
+LAST_DAYS = {MODELS[1]: {"year": 2027, "month": 3, "day": 1}}
 DIRECT_LIMIT = 150_000_000
 ACCOUNT = "/v1/accounts/{account}"
 DATASET = ACCOUNT + "/datasets/{dataset}"
@@ -34,6 +35,7 @@ def create_fireworks(
     world = World(_error, clock, file_seconds, training_seconds)
     routes = [
         ("GET", ACCOUNT, "models.list", get_account),
+        ("GET", "/v1/accounts/fireworks/models", "models.list", list_models),
         ("GET", "/v1/accounts/fireworks/models/{model}", "models.retrieve", get_model),
         ("GET", ACCOUNT + "/models/{model}", "models.retrieve", get_tuned_model),
         ("POST", ACCOUNT + "/datasets", "files.create", create_dataset),
@@ -75,11 +77,20 @@ async def get_account(ask: Ask) -> Reply:
     return Reply({"name": name, "email": "a@example.org", "state": "READY", "suspendState": suspended})
 
 
+async def list_models(ask: Ask) -> Reply:
+    """One a page."""
+    assert ask.request.query_params["filter"] == "tunable=true"
+    at = int(ask.request.query_params.get("pageToken") or 0)
+    more = {"nextPageToken": str(at + 1)} if at + 1 < len(MODELS) else {}
+    return Reply({"models": [{"name": MODELS[at], "tunable": True}], **more})
+
+
 async def get_model(ask: Ask) -> Reply:
     name = f"accounts/fireworks/models/{ask.path('model')}"
     if name not in MODELS:
         raise Refused(404, f"no model {name}", "not_found")
-    return Reply({"name": name, "tunable": True, "deprecationDate": {"year": 2027, "month": 3, "day": 1}})
+    last_day = {"deprecationDate": LAST_DAYS[name]} if name in LAST_DAYS else {}
+    return Reply({"name": name, "tunable": True, **last_day})
 
 
 async def get_tuned_model(ask: Ask) -> Reply:

@@ -13,6 +13,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 JOBS = re.compile(r".*/fine_tuning/jobs(/[^/]+)?(/cancel)?")
+MODELS_LIST = re.compile(r".*/models")
 MODEL = re.compile(r"(.*/models/)(.+)")
 FILES = re.compile(r".*/files(/[^/]+)?")
 
@@ -75,7 +76,7 @@ class Translator:
         """The answer in this dialect's words."""
         if status >= 400:
             return {"error": self.error_told(body["error"])} if "error" in body else body
-        tells = {JOBS: self.job_told, FILES: self._file, MODEL: self.model_told}
+        tells = {JOBS: self.job_told, FILES: self._file, MODEL: self.model_told, MODELS_LIST: self.model_told}
         tell = next((tell for pattern, tell in tells.items() if pattern.fullmatch(path)), None)
         if marked:
             self.marked.add(body["id"])
@@ -121,7 +122,7 @@ class Azure(Translator):
         return error | ({"code": "invalidPayload", "message": said} if early else {})
 
 
-MODELS = {"meta-llama/Llama-3.1-8B-Instruct": "gpt-4.1-nano-2025-04-14"}
+MODELS = {"meta-llama/Llama-3.1-8B-Instruct": "sandbox-small"}
 OPTIONS = {"model", "training_file", "validation_file", "suffix", "seed", "method", "hyperparameters", "tags"}
 HYPERPARAMETERS = {"n_epochs", "batch_size", "learning_rate", "lora", "lora_r", "lora_alpha", "context_length"}
 

@@ -45,6 +45,7 @@ def create_together(
         ("GET", "/v1/files", "files.list", list_files),
         ("GET", "/v1/files/{file_id}", "files.retrieve", get_file),
         ("DELETE", "/v1/files/{file_id}", "files.delete", delete_file),
+        ("GET", "/v1/fine-tunes/models/supported", "models.list", supported),
         ("GET", "/v1/fine-tunes/models/limits", "models.retrieve", limits),
         ("POST", "/v1/fine-tunes/estimate-price", "models.retrieve", estimate),
         ("POST", "/v1/fine-tunes", "jobs.create", create_job),
@@ -125,6 +126,10 @@ async def delete_file(ask: Ask) -> Reply:
     file = ask.file(ask.path("file_id"))
     del ask.account.files[file.id]
     return Reply({"id": file.id, "deleted": True})
+
+
+async def supported(ask: Ask) -> Reply:
+    return Reply({"models": [*MODELS]})
 
 
 async def limits(ask: Ask) -> Reply:

@@ -33,7 +33,8 @@ class Served:
         self.stopping = asyncio.Event()
         silent = cast(Any, SimpleNamespace(silent_for=0.0, problem=None, nudge=None))
         deaf, log = cast(Any, None), structlog.get_logger()
-        self.inside = Inside(database, load_settings({}), silent, deaf, self._now, log, Metrics("1"))
+        clock = cast(Any, SimpleNamespace(now=self._now, boottime=self._now))
+        self.inside = Inside(database, load_settings({}), silent, deaf, clock, log, Metrics("1"))
         self.app = create_web(self.inside.program(self.stopping))
 
     def _now(self) -> float:

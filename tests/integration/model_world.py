@@ -6,11 +6,13 @@ is closed at a pause; a frozen replica is one that nobody moves while time goes 
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import cycle
 from types import coroutine
 from typing import Any, Generic, TypeVar, cast
 
@@ -34,7 +36,10 @@ from orchestrator.core.job import JobId
 from orchestrator.core.loss import Loss
 from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.daemon.steps import PATIENCE_404
+from orchestrator.providers.answers import UNREADABLE
 from orchestrator.providers.base import Deadline, FileToSend, JobOrder
+from orchestrator.providers.openai_answers import JOBS
+from orchestrator.sandbox.malformed import MALFORMED
 from orchestrator.store import jobs
 from orchestrator.store.tables import metadata
 
@@ -58,6 +63,7 @@ class Fate(Enum):
     REJECTED = "400"
     FORBIDDEN = "401"
     MISSING = "404, although it is there"
+    MALFORMED = "200, but the body is not what was asked for; a create happens"
 
 
 @dataclass(frozen=True)
@@ -222,6 +228,7 @@ class World:
         self.files: list[Made[RemoteFile]] = []
         self.jobs: list[Made[RemoteJob]] = []
         self.misses = 0
+        self._shapes = cycle(MALFORMED.values())
 
     def happen(self, create: Callable[[float], None], luck: Luck, deadline: Deadline) -> None:
         """Create, now or late. Whatever happens has happened, and is in the lists, before the grace is over."""
@@ -250,6 +257,15 @@ class World:
         """Reads lag, but not for ever: as often in a row as the program bears."""
         self.misses = (self.misses + 1) % (PATIENCE_404 + 1)
         return Luck(Fate.MISSING) if self.misses else FRIENDLY
+
+    def malformed_list(self) -> list[Any]:
+        """What the program's own decoder makes of a list that is none: an error, or it would create again."""
+        body = next(self._shapes)({"object": "list", "data": [], "has_more": False})
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        try:
+            return list(JOBS.decode(content).data or [])
+        except UNREADABLE as error:
+            raise ProviderUnavailable(f"the list cannot be read: {error}") from error
 
     def find(self, things: list[Made[Remote]], identity: str) -> Made[Remote]:
         for made in things:
@@ -332,12 +348,15 @@ class WorldProvider:
     async def find_model(self, name: str) -> RemoteModel | None:
         return None
 
+    async def list_models(self) -> list[str]:
+        return []
+
     async def find_file(self, wanted: FileToSend) -> RemoteFile | None:
         def look() -> RemoteFile | None:
             named = [made.thing for made in self._world.seen(self._world.files) if made.key == wanted.filename]
             return next((file for file in named if file.status in {FileStatus.PROCESSING, FileStatus.READY}), None)
 
-        return await self._read(look)
+        return await self._read(look, malformed=lambda: next(iter(self._world.malformed_list()), None))
 
     async def upload_file(self, wanted: FileToSend, deadline: Deadline) -> RemoteFile:
         return await self._create(self._world.files, self._world.add_file(wanted), deadline)
@@ -347,7 +366,8 @@ class WorldProvider:
 
     async def find_jobs(self, order: JobOrder) -> list[RemoteJob]:
         return await self._read(
-            lambda: [made.thing for made in self._world.seen(self._world.jobs) if made.key == order.tag]
+            lambda: [made.thing for made in self._world.seen(self._world.jobs) if made.key == order.tag],
+            malformed=self._world.malformed_list,
         )
 
     async def create_job(self, order: JobOrder, deadline: Deadline) -> RemoteJob:
@@ -373,8 +393,10 @@ class WorldProvider:
     async def delete_file(self, file_id: str) -> None:
         raise AssertionError("nobody asked for that")
 
-    async def _read(self, look: Callable[[], T], *, may_miss: bool = False) -> T:
-        """Also a cancel: whatever may be repeated."""
+    async def _read(
+        self, look: Callable[[], T], *, may_miss: bool = False, malformed: Callable[[], T] | None = None
+    ) -> T:
+        """Also a cancel: whatever may be repeated. `malformed` is what becomes of a list that is none."""
         luck = await pause(Pause.READING)
         if luck.fate is Fate.MISSING:
             luck = self._world.miss() if may_miss else FRIENDLY
@@ -382,8 +404,10 @@ class WorldProvider:
             raise REFUSALS[luck.fate]()
         answer = None if luck.fate is Fate.DROPPED else look()
         await pause()
-        if luck.fate in {Fate.LOST, Fate.LATE, Fate.DROPPED}:
-            raise ProviderUnavailable("the connection was cut")
+        if luck.fate is Fate.MALFORMED and malformed is not None:
+            return malformed()
+        if luck.fate in {Fate.LOST, Fate.LATE, Fate.DROPPED, Fate.MALFORMED}:
+            raise ProviderUnavailable("the connection was cut, or the answer cannot be read")
         return answer  # type: ignore[return-value]
 
     async def _create(

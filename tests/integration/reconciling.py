@@ -13,6 +13,7 @@ from orchestrator.app import SystemClock
 from orchestrator.core.account import Account, Identity, ProviderName
 from orchestrator.core.job import Job, JobId
 from orchestrator.core.lifecycle import State
+from orchestrator.core.secret import Redactor
 from orchestrator.daemon.loading import loading
 from orchestrator.daemon.reconciler import Reconciler
 from orchestrator.daemon.steps import Pace
@@ -51,7 +52,7 @@ def reconciler(database: Database, remotes: Mapping[str, object], budget_usd: fl
         {name: connected(name, remote) for name, remote in remotes.items()},
         load=loading(database),
         identify=identify,
-        redact=str,
+        redact=Redactor(),
         clock=clock,
         jitter=lambda: 0.5,
         pace=Pace(poll_min=60, poll_max=60, intent=30),

@@ -18,7 +18,7 @@ from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
 
 NOW = 1_000_000.0
-SPEC = TrainingSpec(base_model="gpt-4.1-mini-2025-04-14", n_epochs=3, seed=42)
+SPEC = TrainingSpec(base_model="sandbox-small", n_epochs=3, seed=42)
 CONTENT = b"x" * 999 + b"\n"
 SHA256 = sha256(CONTENT).hexdigest()
 TRAINING = Part(
@@ -39,7 +39,7 @@ def a_standing(name: str, **changes: Any) -> Standing:
     values: dict[str, Any] = {
         "name": name,
         "provider": ProviderName.OPENAI,
-        "definition": "d",
+        "definition": f"d-{name}",
         "key_fingerprint": "12345678",
         "verified_at": NOW,
     }

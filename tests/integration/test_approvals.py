@@ -10,6 +10,7 @@ from store_values import DATASET, NOW, RUN, SPEC, id_of, read_job, record
 from orchestrator import control
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.advance import Outcome
+from orchestrator.core.errors import NothingToDo
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.lifecycle import State
 from orchestrator.core.moderation import Moderated, Moderation
@@ -68,9 +69,23 @@ async def test_a_waiver_given_while_a_plan_is_made_stays(listed: Database) -> No
     run = await control.adopt_plan(listed, plan, start=True, now=NOW + 2, cause="service")
     assert run.moderation is not None
     assert (run.moderation.state, run.moderation.reason) == (Moderated.WAIVED, "ticket 7")
-    passed = replace(plan, moderation=Moderation(state=Moderated.PASSED, by="acme", at=NOW + 3))
+    passed = replace(plan, moderation=Moderation(state=Moderated.PASSED, by="acme", at=NOW + 3, texts=129))
     run = await control.adopt_plan(listed, passed, start=True, now=NOW + 3, cause="service")
     assert run.moderation == passed.moderation
+    with pytest.raises(NothingToDo, match=r"nothing to waive: the chats of run .* passed moderation \(129 texts\)"):
+        await control.waive_moderation(listed, reason="ticket 8", by="me", now=NOW + 4)
+
+
+async def test_there_is_nothing_to_approve_where_nothing_is_held_for_its_price(listed: Database) -> None:
+    plan = a_plan(HoldKind.RUN_TOO_DEAR, 5.0)
+    await control.adopt_plan(listed, replace(plan, hold=None), start=True, now=NOW, cause="service")
+    with pytest.raises(NothingToDo, match="is held for another reason: the chats were not moderated"):
+        await control.approve(listed, by="me", now=NOW + 1)
+    passed = Moderation(state=Moderated.PASSED, by="acme", at=NOW)
+    await control.adopt_plan(listed, replace(plan, moderation=passed), start=True, now=NOW + 2, cause="service")
+    await control.approve(listed, by="me", now=NOW + 3)
+    with pytest.raises(NothingToDo, match="is not held; it was approved by me"):
+        await control.approve(listed, by="you", now=NOW + 4)
 
 
 async def test_what_a_job_is_estimated_at_follows_the_plan_until_it_is_sent(listed: Database) -> None:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from clock import todays_environ
 from playwright.async_api import async_playwright
 
 from orchestrator.dataset.checking import check
@@ -37,7 +38,7 @@ async def test_it_opens_quietly(tmp_path: Path, scheme: str) -> None:
         if not Path(path).exists():  # noqa: ASYNC240 - nothing else runs yet
             pytest.skip("no Chromium: install your system's, or run `.venv/bin/playwright install chromium`")
         browser = await playwright.chromium.launch(
-            executable_path=path, args=["--no-sandbox"] if os.geteuid() == 0 else []
+            executable_path=path, args=["--no-sandbox"] if os.geteuid() == 0 else [], env={**todays_environ()}
         )
         page = await browser.new_page(color_scheme="dark" if scheme == "dark" else "light")
         page.on("console", lambda message: said.append(message.text))

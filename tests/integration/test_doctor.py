@@ -18,7 +18,7 @@ FILE = """\
 name = "x"
 dataset = "chats"
 [run.openai]
-base_model = "gpt-4.1-mini-2025-04-14"
+base_model = "sandbox-small"
 [[accounts]]
 name = "acme"
 provider = "openai"
@@ -43,7 +43,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "keys" / "acme").write_text(KEY)
     (tmp_path / "keys" / "acme").chmod(0o600)
     (tmp_path / "prices.toml").write_text(
-        '[[price]]\nprovider = "openai"\nbase_model = "gpt-4.1-mini"\nusd_per_million_tokens = 5\n'
+        '[[price]]\nprovider = "openai"\nbase_model = "sandbox-small"\nusd_per_million_tokens = 5\n'
         'as_of = 2126-01-01\nsource = "x"\n'
     )
     (tmp_path / "accounts.toml").write_text(FILE)
@@ -74,7 +74,7 @@ async def trouble(environ: dict[str, str]) -> list[tuple[str, str, str]]:
 async def test_all_is_well_and_stays_as_it_was(environ: dict[str, str], tmp_path: Path) -> None:
     assert await trouble(environ) == []
     assert {diagnosis.thing for diagnosis in await told(environ)} == {
-        "program", "settings", "data folder", "database", "accounts file", "keys", "dataset", "prices",
+        "program", "settings", "data folder", "database", "accounts file", "keys", "dataset", "prices", "retirements",
     }  # fmt: skip
     assert sorted(names_in(tmp_path)) == ["accounts.toml", "chats", "keys", "prices.toml"]
 
@@ -128,6 +128,19 @@ async def test_prices_grow_old(environ: dict[str, str], tmp_path: Path) -> None:
     ((verdict, thing, message),) = await trouble(environ)
     assert (verdict, thing) == ("warning", "prices")
     assert "2025-01-01" in message
+
+
+async def test_what_was_published_of_a_base_models_end(environ: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "retirements.toml"
+    row = '[[retirement]]\nprovider = "openai"\nbase_model = "sandbox-small"\nas_of = 2025-01-01\nsource = "a page"\n'
+    path.write_text(f"{row}training_ends = 2025-02-01\n")
+    ((verdict, thing, message),) = await trouble(environ | {"ORCHESTRATOR_RETIREMENTS_FILE": str(path)})
+    assert (verdict, thing) == ("warning", "retirements")
+    assert message == "openai takes no new jobs on sandbox-small since 2025-02-01 (a page; as of 2025-01-01)"
+    path.write_text(f"{row}training_ends = 7\n")
+    ((verdict, thing, message),) = await trouble(environ | {"ORCHESTRATOR_RETIREMENTS_FILE": str(path)})
+    assert (verdict, thing) == ("error", "retirements")
+    assert "training_ends is wrong" in message
 
 
 async def test_a_database_that_is_damaged_or_newer(environ: dict[str, str], tmp_path: Path) -> None:

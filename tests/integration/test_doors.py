@@ -19,7 +19,7 @@ from orchestrator.core.lifecycle import State
 from orchestrator.core.selection import Selection
 from orchestrator.core.token import Role
 from orchestrator.core.verb import Verb
-from orchestrator.store import tokens
+from orchestrator.store import runs, tokens
 from orchestrator.store.database import Database
 from orchestrator.web.server import WebServer
 
@@ -30,6 +30,8 @@ async def served(database: Database) -> Served:
 
 
 async def test_every_action_is_on_record_with_the_tokens_name(database: Database, served: Served) -> None:
+    dear = replace(RUN, hold=Hold(HoldKind.RUN_TOO_DEAR, "too dear", "Approve it."))
+    await database.write(lambda c: runs.save(c, dear))
     async with served.client(OPERATOR) as client:
         for verb, body in {
             "hold": {"accounts": ["acme"], "reason": "moving"},

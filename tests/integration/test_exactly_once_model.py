@@ -49,9 +49,11 @@ from orchestrator.core.job import Job
 from orchestrator.core.lifecycle import ENDS, State
 from orchestrator.core.plan import Plan, PlanLine, Step
 from orchestrator.core.remote import FileStatus, JobStatus
+from orchestrator.core.secret import Redactor
 from orchestrator.daemon.reconciler import Reconciler
 from orchestrator.daemon.steps import PATIENCE_404, Pace
 from orchestrator.providers.base import Connection, JobOrder
+from orchestrator.sandbox.malformed import MALFORMED
 from orchestrator.store import jobs
 from orchestrator.store.database import Database
 
@@ -109,7 +111,7 @@ class ExactlyOnce(RuleBasedStateMachine):
             {ACCOUNT.name: Connection(ACCOUNT, "12345678", WorldProvider(self.world))},
             load=self.memory.load,
             identify=identify,
-            redact=str,
+            redact=Redactor(),
             clock=self.clock,
             jitter=lambda: 0.5,
             pace=PACE,
@@ -381,12 +383,36 @@ def reach(machine: ExactlyOnce, worker: Worker, state: State) -> None:
         worker.step(FRIENDLY)
 
 
-@pytest.mark.parametrize("fate", [Fate.LOST, Fate.LATE, Fate.DROPPED])
+@pytest.mark.parametrize("fate", [Fate.LOST, Fate.LATE, Fate.DROPPED, Fate.MALFORMED])
 def test_a_create_whose_answer_is_lost_is_looked_for(machine: ExactlyOnce, fate: Fate) -> None:
     machine.work_undisturbed(1, (), luck(fate))
     assert machine.job.state is State.SUBMITTING
     machine.work_undisturbed(3)
     assert (machine.job.state, machine.job.remote_job_id) == (State.QUEUED, "ftjob-0")
+
+
+def test_a_list_that_is_none_after_a_lost_create_creates_nothing(machine: ExactlyOnce) -> None:
+    shapes = len(MALFORMED)
+    machine.work_undisturbed(1, (), luck(Fate.LOST))
+    for _ in range(shapes):
+        machine.work_undisturbed(1, luck(Fate.MALFORMED))
+        if machine.job.hold:
+            machine.people_ask("release")
+    assert (machine.job.state, len(machine.world.jobs)) == (State.SUBMITTING, 1)
+    machine.work_undisturbed(3)
+    assert (machine.job.state, machine.job.remote_job_id) == (State.QUEUED, "ftjob-0")
+
+
+def test_a_list_that_is_none_after_a_lost_upload_uploads_nothing() -> None:
+    machine = ExactlyOnce()
+    machine.adopt(start=True, head_start=0)
+    machine.work_undisturbed(1, (), luck(Fate.LOST))
+    assert (machine.job.state, len(machine.world.files)) == (State.UPLOADING, 1)
+    machine.work_undisturbed(2, luck(Fate.MALFORMED, Fate.MALFORMED))
+    assert (machine.job.state, len(machine.world.files)) == (State.UPLOADING, 1)
+    machine.work_undisturbed(3)
+    assert [made.thing.id for made in machine.world.files] == ["file-0"]
+    machine.teardown()
 
 
 def test_a_replica_that_was_frozen_past_its_deadline_sends_nothing(machine: ExactlyOnce) -> None:

@@ -12,7 +12,7 @@ from orchestrator.core.finding import Finding, Findings, Severity
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import JobId, RunId
 from orchestrator.core.lifecycle import Event, State
-from orchestrator.status import list_runs, read_account, read_dataset
+from orchestrator.status import glance, list_runs, read_account, read_dataset
 from orchestrator.store import accounts, outcomes
 from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
@@ -59,23 +59,47 @@ async def test_an_account_shows_what_happened_the_newest_first(database: Databas
 
 
 async def test_every_run_is_listed_with_how_it_stands(database: Database) -> None:
-    assert await list_runs(database) == ()
+    assert await list_runs(database, NOW) == ()
     await two_runs(database)
-    lines = await list_runs(database)
+    lines = await list_runs(database, NOW)
     assert [(line.run.name, line.current, line.counts, line.total) for line in lines] == [
         ("again", True, {"planned": 1}, 1),
-        ("support", False, {"planned": 1, "succeeded": 1}, 2),
+        ("support", False, {"held": 1, "succeeded": 1}, 2),  # what an earlier run has not sent, it will not send
     ]
+
+
+async def test_what_is_held_is_not_listed_as_running(database: Database) -> None:
+    """Both bars of a run tell the same: that of its own page and that in the list."""
+    aside = Hold("by_operator", "tidy", "Release it.")
+    over = replace(aside, until=NOW - 1)
+    await fill(
+        database,
+        [
+            a_job("by-job", state=State.RUNNING, hold=aside),
+            a_job("by-account", state=State.RUNNING),
+            a_job("over", state=State.RUNNING, hold=over),
+            a_job("free", state=State.RUNNING),
+            a_job("unsent", state=State.READY),
+            a_job("ended", state=State.SUCCEEDED, hold=aside),
+        ],
+        replace(RUN, hold=Hold("run_too_dear", "too dear", "Approve it.")),
+    )
+    await database.write(lambda c: accounts.save(c, a_standing("by-account", hold=aside)))
+    [line] = await list_runs(database, NOW)
+    assert line.counts == {"held": 3, "running": 2, "succeeded": 1}
+    seen = await glance(database, NOW)
+    assert seen is not None
+    assert seen.counts == line.counts
 
 
 async def test_a_dataset_knows_its_runs(database: Database) -> None:
     await two_runs(database)
-    seen = await read_dataset(database, DATASET.sha256)
+    seen = await read_dataset(database, DATASET.sha256, NOW)
     assert seen is not None
     assert (seen.dataset.examples, seen.dataset.tokens, seen.dataset.bytes) == (12, 500, 1000)
     assert [line.run.name for line in seen.runs] == ["again", "support"]
     assert seen.findings is None
-    assert await read_dataset(database, "nothing") is None
+    assert await read_dataset(database, "nothing", NOW) is None
 
 
 async def test_a_dataset_remembers_what_was_found_in_it_last(database: Database) -> None:
@@ -86,7 +110,7 @@ async def test_a_dataset_remembers_what_was_found_in_it_last(database: Database)
     ]
     for findings in (Findings.of([], {}), Findings.of(many, {"e-mail": 31})):
         await database.write(partial(save_dataset, dataset=DATASET, at=1.0, findings=findings))
-        seen = await read_dataset(database, DATASET.sha256)
+        seen = await read_dataset(database, DATASET.sha256, NOW)
         assert seen is not None
         assert seen.findings == findings
     assert [finding.line for finding in findings.first] == list(range(20))

@@ -12,10 +12,12 @@ from store_values import NOW, RUN, a_job, fill, read_job
 
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, Capabilities
-from orchestrator.core.errors import ProviderUnavailable
+from orchestrator.core.errors import ConfigError, ProviderUnavailable
 from orchestrator.core.lifecycle import State
 from orchestrator.core.remote import RemoteModel
+from orchestrator.core.retirement import Retirement
 from orchestrator.daemon.lifetimes import DAY, Lifetimes, note
+from orchestrator.dataset.retirements import Retirements
 from orchestrator.providers.base import Connection
 from orchestrator.status import look
 from orchestrator.store.database import Database
@@ -30,7 +32,7 @@ class Shop:
     """A provider with a base model and a finished one."""
 
     shutdown: date | None = None
-    models: set[str] = field(default_factory=lambda: {MODEL, "gpt-4.1-mini-2025-04-14"})
+    models: set[str] = field(default_factory=lambda: {MODEL, "sandbox-small"})
     away: bool = False
     asked: int = 0
     capabilities: Capabilities = CAPABILITIES[ProviderName.OPENAI]
@@ -49,6 +51,12 @@ class Days:
     database: Database
     shop: Shop = field(default_factory=Shop)
     at: float = NOW
+    published: Retirements | ConfigError = field(default_factory=lambda: Retirements({}))
+
+    def retirements(self) -> Retirements:
+        if isinstance(self.published, ConfigError):
+            raise self.published
+        return self.published
 
     def now(self) -> float:
         return self.at
@@ -60,7 +68,8 @@ class Days:
         self.at += days * DAY + 1
         account = Account(name="acme", provider=ProviderName.OPENAI, api_key="env:KEY")
         connections = {"acme": Connection(account, "12345678", self.shop)}  # type: ignore[arg-type]
-        await Lifetimes(self.database, connections, clock=self, log=structlog.get_logger()).look()
+        log = structlog.get_logger()
+        await Lifetimes(self.database, connections, retirements=self.retirements, clock=self, log=log).look()
         async with self.database.read() as connection:
             rows = await connection.execute(select(announcements.c.topic, announcements.c.payload))
             return [(topic, payload["data"]["error"]["message"]) for topic, payload in rows]
@@ -117,9 +126,28 @@ async def test_a_provider_that_does_not_answer_says_nothing(days: Days) -> None:
     assert (await read_job(days.database, "acme")).gone_at is None
 
 
+async def test_a_published_last_day_counts_until_the_provider_tells_one(days: Days) -> None:
+    known = Retirement(as_of=TODAY, source="a page", inference_ends=TODAY + timedelta(days=100))
+    days.published = Retirements({("openai", "sandbox-small"): known})
+    ((_, message),) = await days.look()
+    assert message.endswith("100 days from now")
+    assert (await read_job(days.database, "acme")).retires_on == TODAY + timedelta(days=100)
+    days.shop.shutdown = TODAY + timedelta(days=90)
+    await days.look(2)
+    assert (await read_job(days.database, "acme")).retires_on == TODAY + timedelta(days=90)
+
+
+async def test_a_broken_list_of_dates_does_not_end_the_look(days: Days) -> None:
+    days.published = ConfigError("the list is not valid TOML", hint="Correct it.")
+    days.shop.models.discard(MODEL)
+    assert [message for _, message in await days.look()] == [
+        f"the fine-tuned model {MODEL} is no longer at the provider"
+    ]
+
+
 async def test_the_base_models_last_day_is_known_before_the_model_is_made(days: Days) -> None:
     last = TODAY + timedelta(days=52)
-    told = [(ProviderName.OPENAI, RemoteModel(id="gpt-4.1-mini-2025-04-14", shutdown=last))]
+    told = [(ProviderName.OPENAI, RemoteModel(id="sandbox-small", shutdown=last))]
     await note(days.database, RUN.specs, told)
     before = await read_job(days.database, "beta")
     assert (before.retires_on, before.version) == (last, 1)

@@ -23,7 +23,7 @@ from orchestrator.store import jobs, runs
 from orchestrator.store.database import Database
 
 ACCOUNTS = [f"acme-{number}" for number in range(6)]
-SPEC = TrainingSpec(base_model="gpt-4.1-mini-2025-04-14")
+SPEC = TrainingSpec(base_model="sandbox-small")
 
 
 @dataclass

@@ -11,12 +11,23 @@ from orchestrator.store.database import Database
 now = SystemClock().now
 
 
+class Clock(SystemClock):
+    """The machine's, which a test sets."""
+
+    def __init__(self, ahead: float) -> None:
+        self.ahead = ahead
+
+    def now(self) -> float:
+        return super().now() + self.ahead
+
+
 def presence(database: Database, ahead: float = 0.0) -> Presence:
-    return Presence(database, replica="r", host="h", pid=7, now=lambda: now() + ahead, silence=5)
+    return Presence(database, replica="r", host="h", pid=7, clock=Clock(ahead), silence=5)
 
 
 async def test_it_beats_and_leaves(database: Database) -> None:
     present = presence(database)
+    await present.check_clock()
     for _ in range(2):
         await present.beat()
     async with database.read() as connection:
@@ -38,4 +49,31 @@ async def test_a_replica_whose_clock_is_wrong_does_not_start(postgres_url: str, 
     database = Database(postgres_url.replace("postgresql://", "postgresql+asyncpg://"))
     with pytest.raises(ConfigError, match=said):
         await presence(database, ahead).check_clock()
+    await database.close()
+
+
+@pytest.mark.parametrize("step", [-3600.0, 3600.0])
+async def test_a_replica_does_not_trust_a_clock_that_was_set(postgres_url: str, step: float) -> None:
+    """By a clock that is ahead the others are dead and their intents have ended."""
+    database, clock = Database(postgres_url.replace("postgresql://", "postgresql+asyncpg://")), Clock(0.0)
+    await database.migrate()
+    present = Presence(database, replica="r", host="h", pid=7, clock=clock, silence=5)
+    agreed = [present.clock_agrees]
+    await present.check_clock()
+    agreed.append(present.clock_agrees)
+    clock.ahead = step
+    agreed.append(present.clock_agrees)
+    await present.beat()
+    async with database.read() as connection:
+        assert await replicas.live(connection, 0.0) == []
+    with pytest.raises(ConfigError):
+        await present.check_clock()
+    clock.ahead = 0.0
+    agreed.append(present.clock_agrees)  # it checks first
+    await present.check_clock()
+    agreed.append(present.clock_agrees)
+    assert agreed == [False, True, False, False, True]
+    await present.beat()
+    async with database.read() as connection:
+        assert len(await replicas.live(connection, 0.0)) == 1
     await database.close()

@@ -147,3 +147,15 @@ async def test_what_prevents_it_is_told_to_whoever_asks(database: Database, monk
             await document.read(database, None, NOW)
     monkeypatch.undo()
     assert await document.read(database, None, NOW) == before
+
+
+async def test_accounts_with_one_key_are_told_of_the_run(database: Database) -> None:
+    await fill(database, [a_job(name) for name in ("a", "b", "c")])
+    for name, fingerprint in (("a", "1111aaaa"), ("b", "1111aaaa"), ("c", "2222bbbb")):
+        await save_standing(database, a_standing(name, definition=fingerprint, key_fingerprint=fingerprint))
+    answer = json.loads(await same(Document(), database, NOW))
+    assert answer["run"]["warnings"] == [
+        "a, b have the same key (1111aaaa): each is trained and paid for, in one account"
+    ]
+    await save_standing(database, a_standing("b", definition="1111aaaa", removed_at=NOW))
+    assert json.loads(await same(Document(), database, NOW))["run"]["warnings"] == []

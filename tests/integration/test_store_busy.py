@@ -9,9 +9,10 @@ import pytest
 from store_values import NOW
 
 from orchestrator.app import SystemClock
+from orchestrator.core.errors import DatabaseAway
 from orchestrator.store import events, postgresql, sqlite
 from orchestrator.store.connection import AsyncConnection
-from orchestrator.store.database import UNREACHABLE, Database
+from orchestrator.store.database import Database
 
 PATIENCE = 0.3  # seconds
 now = SystemClock().now
@@ -42,7 +43,7 @@ async def test_all_who_waited_are_told_at_once_and_the_next_goes_through(databas
     start = now()
     outcomes = await asyncio.gather(*(hasty.write(note) for _ in range(10)), return_exceptions=True)
     assert PATIENCE <= now() - start < 5 * PATIENCE
-    assert all(isinstance(outcome, UNREACHABLE) for outcome in outcomes)
+    assert all(isinstance(outcome, DatabaseAway) for outcome in outcomes)
     may_go.set()
     await hogging
     await hasty.write(note)

@@ -166,3 +166,12 @@ async def test_a_database_that_cannot_be_opened_is_one_clear_message() -> None:
         await database.migrate()
     assert "ORCHESTRATOR_DATABASE_URL" in caught.value.hint
     await database.close()
+
+
+@pytest.mark.parametrize("address", ["u:CANARY@127.0.0.1:1/db", "u@127.0.0.1:1/db?password=CANARY"])
+async def test_a_database_that_cannot_be_opened_is_named_without_its_password(address: str) -> None:
+    database = Database(f"postgresql+asyncpg://{address}")
+    with pytest.raises(ConfigError, match=r"postgresql\+asyncpg://u@127\.0\.0\.1:1/db cannot be opened") as caught:
+        await database.migrate()
+    assert "CANARY" not in f"{caught.value} {caught.value.hint}"
+    await database.close()

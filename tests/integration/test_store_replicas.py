@@ -12,11 +12,12 @@ from alembic.config import Config
 from sqlalchemy import Connection, insert, text
 from store_values import NOW, a_job, fill, id_of
 
+from orchestrator.core.errors import DatabaseAway
 from orchestrator.core.replica import Replica
 from orchestrator.dispatch import queue
 from orchestrator.store import jobs, leases, replicas
 from orchestrator.store.connection import AsyncConnection
-from orchestrator.store.database import UNREACHABLE, Database, migrations_folder
+from orchestrator.store.database import Database, migrations_folder
 from orchestrator.store.tables import leases as lease_table
 
 ALIVE = NOW + 60
@@ -196,7 +197,7 @@ class TestPostgres:
         async with asyncio.timeout(30):
             await beat(other, a_replica("other"))
         released.set()
-        with pytest.raises(UNREACHABLE):
+        with pytest.raises(DatabaseAway):
             await frozen
         assert [replica.id for replica in await live(other)] == ["other"]
         await other.close()

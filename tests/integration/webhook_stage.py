@@ -121,7 +121,7 @@ class Stage:
             connections,
             load=loading(self.database),
             identify=_identify,
-            redact=str,
+            redact=Redactor(),
             clock=self.clock,
             jitter=lambda: 0.5,
             pace=PACE,
@@ -135,6 +135,7 @@ class Stage:
         web = create_web(
             Program(
                 now=self.clock.now,
+                boottime=self.clock.now,
                 call=_nobody,
                 health=_nobody,
                 metrics=lambda _: b"",
@@ -193,7 +194,7 @@ class Stage:
         sent = await post(
             "http://sandbox/v1/files", data={"purpose": "fine-tune"}, files={"file": ("a.jsonl", LINES.encode())}
         )
-        order = {"model": "gpt-4.1-mini-2025-04-14", "training_file": sent.json()["id"]}
+        order = {"model": "sandbox-small", "training_file": sent.json()["id"]}
         return str((await post("http://sandbox/v1/fine_tuning/jobs", json=order)).json()["id"])
 
     async def _fill(self, connection: AsyncConnection) -> None:

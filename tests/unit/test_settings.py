@@ -29,6 +29,7 @@ def test_nothing_is_needed() -> None:
     assert settings.read_token is None
     assert (settings.poll_min_seconds, settings.poll_max_seconds, settings.intent_seconds) == (2, 60, 30)
     assert settings.max_in_flight == 50
+    assert (settings.max_connections, settings.request_seconds) == (None, 30)
     assert (settings.log_format, settings.log_level) == ("auto", "info")
     assert settings.prices_file is None
 
@@ -46,6 +47,8 @@ def test_every_name_arrives() -> None:
         "POLL_MAX_SECONDS": "0.5",
         "INTENT_SECONDS": "1.5",
         "MAX_IN_FLIGHT": "7",
+        "MAX_CONNECTIONS": "90",
+        "REQUEST_SECONDS": "12.5",
         "LOG_FORMAT": "JSON",
         "LOG_LEVEL": "Debug",
         "MODERATION_TOKENS_PER_MINUTE": "500",
@@ -53,6 +56,7 @@ def test_every_name_arrives() -> None:
         "DATASET_MEMORY_MB": "512",
         "DATASET_WATCH_SECONDS": "0",
         "PRICES_FILE": "prices.toml",
+        "RETIREMENTS_FILE": "retirements.toml",
     }
     assert set(given) == {name.upper() for name in Settings.model_fields}
     settings = load_settings({f"ORCHESTRATOR_{name}": value for name, value in given.items()})
@@ -68,6 +72,8 @@ def test_every_name_arrives() -> None:
         "poll_max_seconds": 0.5,
         "intent_seconds": 1.5,
         "max_in_flight": 7,
+        "max_connections": 90,
+        "request_seconds": 12.5,
         "log_format": "json",
         "log_level": "debug",
         "moderation_tokens_per_minute": 500,
@@ -75,6 +81,7 @@ def test_every_name_arrives() -> None:
         "dataset_memory_mb": 512,
         "dataset_watch_seconds": 0.0,
         "prices_file": "prices.toml",
+        "retirements_file": "retirements.toml",
     }
 
 
@@ -138,6 +145,8 @@ def test_nothing_secret_is_in_the_repr() -> None:
             "ORCHESTRATOR_POLL_MAX_SECONDS: must not be less than ORCHESTRATOR_POLL_MIN",
         ),
         ("INTENT_SECONDS", "-1", "ORCHESTRATOR_INTENT_SECONDS: must be greater than 0"),
+        ("MAX_CONNECTIONS", "7", "ORCHESTRATOR_MAX_CONNECTIONS: must be greater than or equal to 8"),
+        ("REQUEST_SECONDS", "0", "ORCHESTRATOR_REQUEST_SECONDS: must be greater than 0"),
         ("MAX_IN_FLIGHT", "0", "ORCHESTRATOR_MAX_IN_FLIGHT: must be greater than or equal to 1"),
         ("LOG_FORMAT", "xml", "ORCHESTRATOR_LOG_FORMAT: must be 'auto', 'json' or 'console'"),
         ("LOG_LEVEL", "loud", "ORCHESTRATOR_LOG_LEVEL: must be 'debug', 'info', 'warning' or 'error'"),

@@ -47,7 +47,9 @@ async def _accounts(
         for diagnosis in faults("accounts file", error):
             yield diagnosis
         return
-    found = await asyncio.to_thread(resolve_each, file.accounts, base=file.folder, redact=redact)
+    found = await asyncio.to_thread(
+        resolve_each, file.accounts, base=file.folder, redact=redact, hidden=file.key_variables
+    )
     for looked in (
         inputs.accounts_file(file),
         machine.needs(file),
@@ -55,6 +57,7 @@ async def _accounts(
         inputs.secrets(file, redact),
         inputs.chats(file),
         inputs.prices(file, settings.prices_file, clock.now()),
+        inputs.retirements(file, settings.retirements_file, clock.now()),
     ):
         for diagnosis in looked:
             yield diagnosis
@@ -76,7 +79,7 @@ async def _online(
         file.folder, max_in_flight=settings.max_in_flight, redact=redact, clock=clock.boottime, hear=skews.hear
     )
     try:
-        async for diagnosis in providers(connections, file.accounts, keys, skews):
+        async for diagnosis in providers(connections, file.accounts, file.specs, keys, skews):
             yield diagnosis
     finally:
         await connections.close()

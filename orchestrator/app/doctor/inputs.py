@@ -1,4 +1,4 @@
-"""Inputs: what the operator wrote: accounts file, keys, chats, prices. Looked at without asking anyone."""
+"""Inputs: what the operator wrote: accounts file, keys, chats, prices, dates. Looked at without asking anyone."""
 
 from __future__ import annotations
 
@@ -11,15 +11,20 @@ from pathlib import Path
 from orchestrator.app.doctor.diagnosis import Diagnosis, doubtful, faults, fine, wrong
 from orchestrator.core.account import Account
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.retirement import WARN_DAYS, complete, untunable_holds, warnings
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.twins import same_keys
+from orchestrator.daemon.desired import published
 from orchestrator.dataset.files import sources
 from orchestrator.dataset.prices import load_prices
+from orchestrator.dataset.retirements import load_retirements
 from orchestrator.sources.accounts import AccountsFile
 from orchestrator.sources.paths import path_beside
 from orchestrator.sources.secrets import follow, split
 from orchestrator.sources.targets import references
 
 OLD_PRICE_DAYS = 180
+TWIN_FIX = "Give each account a key of its own, or list it once."
 NAMED = 5  # accounts that a line names
 
 
@@ -46,6 +51,9 @@ def keys(accounts: tuple[Account, ...], found: Mapping[str, Secret | ConfigError
             yield wrong("keys", f"{name}: {key.message}", "Put the key where its reference points, or correct that.")
     if there := sum(isinstance(key, Secret) for key in found.values()):
         yield fine("keys", f"{there} of {len(found)} references lead to a key")
+    fingerprints = {name: key.fingerprint for name, key in found.items() if isinstance(key, Secret)}
+    for warning in same_keys(accounts, fingerprints):
+        yield doubtful("keys", warning, TWIN_FIX)
     files = dict.fromkeys(_key_file(account, base) for account in accounts)
     if listed := [str(path) for path in files if path and _for_all(path)]:
         fix = f"chmod 600 {' '.join(listed[:NAMED])}"
@@ -72,7 +80,7 @@ def secrets(file: AccountsFile, redact: Redactor) -> Iterator[Diagnosis]:
     """Whether webhooks and alerts have their secrets."""
     wanted = list(references(file.accounts, file.targets))
     try:
-        follow(wanted, base=file.folder, redact=redact)
+        follow(wanted, base=file.folder, redact=redact, hidden=file.key_variables)
     except ConfigError as error:
         yield from faults("webhooks", error)
     else:
@@ -111,8 +119,27 @@ def prices(file: AccountsFile, prices_file: Path | None, now: float) -> Iterator
             yield doubtful("prices", f"the price of {what} is not known: the run will be held", fix)
         elif price is None:
             yield fine("prices", f"the price of {what} is not known, which is allowed")
-        elif (age := (today - price.as_of).days) > OLD_PRICE_DAYS:
+        elif not price.fixed and (age := (today - price.as_of).days) > OLD_PRICE_DAYS:
             fix = "Compare it with the provider's page; correct it in a copy, ORCHESTRATOR_PRICES_FILE."
             yield doubtful("prices", f"the price of {what} is from {price.as_of}, {age} days ago", fix)
         else:
             yield fine("prices", f"the price of {what} is from {price.as_of}")
+
+
+def retirements(file: AccountsFile, retirements_file: Path | None, now: float) -> Iterator[Diagnosis]:
+    """Whether a base model's end was published. What the provider itself says, `plan` asks."""
+    try:
+        known = published(load_retirements(retirements_file), file.specs)
+    except ConfigError as error:
+        yield from faults("retirements", error)
+        return
+    doubts = 0
+    for provider, model in complete([], {name: spec.base_model for name, spec in file.specs.items()}, known):
+        told = [(provider, model)]
+        lines = [hold.reason for hold in untunable_holds(told, now).values()] + warnings(told, now)
+        doubts += len(lines)
+        for line in lines:
+            what = f"{line} ({known[provider].source}; as of {known[provider].as_of})"
+            yield doubtful("retirements", what, "Choose a base model that stays, or another provider.")
+    if not doubts:
+        yield fine("retirements", f"no end of a base model within {WARN_DAYS} days is known")

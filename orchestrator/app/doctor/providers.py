@@ -9,10 +9,14 @@ from typing import Any
 
 from orchestrator.app.connections import Connections
 from orchestrator.app.doctor.diagnosis import Diagnosis, doubtful, fine, wrong
-from orchestrator.app.doctor.inputs import names
-from orchestrator.core.account import Account, Identity
+from orchestrator.app.doctor.inputs import TWIN_FIX, names
+from orchestrator.core.account import Account, Identity, ProviderName
 from orchestrator.core.errors import Failure, ProviderUnavailable
+from orchestrator.core.retirement import unknown_holds
 from orchestrator.core.secret import Secret
+from orchestrator.core.spec import TrainingSpec
+from orchestrator.core.twins import same_places
+from orchestrator.daemon.models import base_models
 
 ANSWER_SECONDS = 15.0
 MOST_SKEW = 60.0  # seconds; a Date header knows whole ones, and an answer takes time
@@ -32,9 +36,13 @@ class Skews:
 
 
 async def providers(
-    connections: Connections, accounts: tuple[Account, ...], keys: Mapping[str, Secret], skews: Skews
+    connections: Connections,
+    accounts: tuple[Account, ...],
+    specs: Mapping[ProviderName, TrainingSpec],
+    keys: Mapping[str, Secret],
+    skews: Skews,
 ) -> AsyncIterator[Diagnosis]:
-    """Each account verified, as `orchestrator accounts` does, and the clock compared with the answers'."""
+    """Each account verified, as `orchestrator accounts` does; the base models; the clock against the answers'."""
     asked = tuple(account for account in accounts if account.name in keys)
     connections.connect_all(asked, keys)
 
@@ -48,6 +56,13 @@ async def providers(
     answers = dict(zip(asked, await asyncio.gather(*map(ask, asked)), strict=True))
     for diagnosis in _accounts(answers):
         yield diagnosis
+    accepted = [account for account, answer in answers.items() if isinstance(answer, Identity)]
+    unknown = (await base_models(accepted, specs, connections.by_name)).unknown
+    for hold in unknown_holds(unknown).values():
+        yield wrong("base models", hold.reason, hold.hint)
+    identities = {account.name: answer for account, answer in answers.items() if isinstance(answer, Identity)}
+    for warning in same_places(asked, identities, {name: key.fingerprint for name, key in keys.items()}):
+        yield doubtful("providers", warning, TWIN_FIX)
     if skews.seen:
         yield _clock(min(skews.seen, key=abs))
 

@@ -8,16 +8,18 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.app.clock import SystemClock
 from orchestrator.app.database import database as open_database
 from orchestrator.app.database import has_database
 from orchestrator.app.doctor.diagnosis import Diagnosis, doubtful, faults, fine, wrong
-from orchestrator.core.errors import ConfigError
+from orchestrator.core.errors import ConfigError, DatabaseAway
 from orchestrator.daemon.presence import Presence
 from orchestrator.settings import Settings, database_label
 from orchestrator.store import backup
-from orchestrator.store.database import UNREACHABLE, Database, newest_revision
+from orchestrator.store.database import Database, newest_revision
+from orchestrator.store.outage import reason_of
 
 
 async def database(settings: Settings, clock: SystemClock) -> AsyncIterator[Diagnosis]:
@@ -58,8 +60,8 @@ async def _postgresql(settings: Settings, clock: SystemClock) -> AsyncIterator[D
                 "database", f"{place} may only be read", "Name the primary server, and a user that may write."
             )
         yield await _clock(database, clock)
-    except (*UNREACHABLE, TypeError, ValueError) as error:  # the latter for an option that the driver does not know
-        reason = str(getattr(error, "orig", None) or error)
+    except (DatabaseAway, SQLAlchemyError, OSError, TypeError, ValueError) as error:  # the last two: bad options
+        reason = reason_of(error)
         yield wrong("database", f"{place} cannot be reached: {reason}", "Check ORCHESTRATOR_DATABASE_URL.")
     finally:
         await database.close()
@@ -79,7 +81,7 @@ def _tables(place: str, revision: str | None) -> Diagnosis:
 
 
 async def _clock(database: Database, clock: SystemClock) -> Diagnosis:
-    presence = Presence(database, replica="", host="", pid=0, now=clock.now, silence=1.0)
+    presence = Presence(database, replica="", host="", pid=0, clock=clock, silence=1.0)
     try:
         await presence.check_clock()
     except ConfigError as error:

@@ -31,7 +31,7 @@ def list_(
 
         return await deliveries.show(app, dead=dead, as_json=json)
 
-    with_app(work)
+    with_app(work, reads=True)
 
 
 @deliveries.command()

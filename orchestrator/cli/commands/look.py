@@ -28,7 +28,7 @@ def status(
 
         return await views.status(app, as_json=json, watch=watch)
 
-    with_app(work)
+    with_app(work, reads=True)
 
 
 @command()
@@ -59,7 +59,7 @@ def models(
             name=name,
         )
 
-    with_app(work)
+    with_app(work, reads=True)
 
 
 @command()
@@ -71,4 +71,4 @@ def history(account: Annotated[str, typer.Argument(help="Account name.")], json:
 
         return await views.history(app, account, as_json=json)
 
-    with_app(work)
+    with_app(work, reads=True)

@@ -43,7 +43,7 @@ def list_(json: Json = False) -> None:
 
         return await tokens.show(app, as_json=json)
 
-    with_app(work)
+    with_app(work, reads=True)
 
 
 @token.command()

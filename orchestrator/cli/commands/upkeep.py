@@ -55,7 +55,7 @@ def prune(
 
         return await prune(app, yes=yes, as_json=json)
 
-    with_app(work)
+    with_app(work, reads=True)
 
 
 @command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,7 +24,7 @@ def accounts(accounts: AccountsFile = None, json: Json = False) -> None:
 
         return await views.accounts(app, as_json=json)
 
-    with_app(work, accounts_file=accounts)
+    with_app(work, reads=True, accounts_file=accounts)
 
 
 @command()
@@ -36,7 +36,7 @@ def plan(accounts: AccountsFile = None, json: Json = False) -> None:
 
         return await views.plan(app, as_json=json)
 
-    with_app(work, accounts_file=accounts)
+    with_app(work, reads=True, accounts_file=accounts)
 
 
 @command()
@@ -54,7 +54,7 @@ def rerun(
 
         return await rerun(app, run, provider, base_model=base_model, write=write)
 
-    with_app(work, accounts_file=accounts)
+    with_app(work, reads=True, accounts_file=accounts)
 
 
 @command()
@@ -82,7 +82,7 @@ def _foreground(accounts: Path | None, *, start: bool, until: str) -> None:
         from orchestrator.app import sole_owner
         from orchestrator.cli import follow
 
-        with sole_owner(app.settings):
+        with sole_owner(app.settings, app.database):
             return await follow.work(app, start=start, enough=getattr(follow, until))
 
     with_app(work, quiet=sys.stdout.isatty(), accounts_file=accounts)
@@ -96,7 +96,7 @@ def serve(
 ) -> None:
     """Run the service: converge on the accounts file, follow the jobs, answer at /status."""
 
-    options = {"accounts_file": accounts, "host": host, "port": port}
+    options: dict[str, Any] = {"accounts_file": accounts, "host": host, "port": port}
 
     async def work(app: App) -> int:
         from orchestrator.cli import serve

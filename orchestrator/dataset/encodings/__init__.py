@@ -21,6 +21,8 @@ SHA256 = {
     "o200k_base": "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
     "cl100k_base": "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
 }
+# Base models that tiktoken does not know.
+OTHER_MODELS = {"sandbox-small": "o200k_base", "sandbox-large": "o200k_base"}
 _UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 _SUFFIX = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
 PATTERN = {
@@ -44,7 +46,7 @@ def encoding_of(base_model: str) -> str | None:
 
     plain = re.sub(r"^ft:([^:]*).*", r"\1", base_model)
     try:
-        name = encoding_name_for_model(plain)
+        name = OTHER_MODELS.get(plain) or encoding_name_for_model(plain)
     except KeyError:
         return None
     return name if name in SHA256 else None

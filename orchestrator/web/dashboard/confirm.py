@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Final, Literal, Self
 from urllib.parse import parse_qs, urlencode
 
@@ -18,6 +19,7 @@ from orchestrator.web.wording import plural, usd
 
 Reason = Literal["none", "optional", "required"]
 NAMED: Final = 5
+_NOT_UNDERSTOOD: Final = (422, "the action is not understood", "Go back to the page and try again.")
 
 _OF_ACCOUNTS: Final[Mapping[Verb, str]] = {
     Verb.RETRY: "Each failed job starts again as a new remote job, and is paid for again.",
@@ -58,12 +60,14 @@ class Ask:
     def of(cls, text: str) -> Self:
         """From an address or a form. Raises `Refused` for a verb there is not."""
         fields = parse_qs(text)
+        if "\0" in "".join(chain(*fields.values())):  # PostgreSQL does not store it
+            raise Refused(*_NOT_UNDERSTOOD)
         first = {name: values[0] for name, values in fields.items()}
         try:
             verb, price = Verb(first.get("verb", "")), float(first["usd"]) if first.get("usd") else None
             deliveries = tuple(map(_number, fields.get("delivery", ())))
         except ValueError:
-            raise Refused(422, "the action is not understood", "Go back to the page and try again.") from None
+            raise Refused(*_NOT_UNDERSTOOD) from None
         back, expect = first.get("back", "/"), first.get("expect", "")
         return cls(
             verb=verb,

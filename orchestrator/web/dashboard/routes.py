@@ -22,7 +22,7 @@ from orchestrator.web.dashboard.paged import PAGE_ROWS, pages_of
 from orchestrator.web.principal import Principal, principal
 from orchestrator.web.problem import Refused
 from orchestrator.web.program import Program
-from orchestrator.web.query import Query
+from orchestrator.web.query import Query, refuse_nul
 
 Who = Annotated[Principal, Depends(principal)]
 
@@ -34,7 +34,7 @@ class Dashboard:
         self._program = program
         self._call = program.call
         self._asking = Asking(program)
-        self.routes = APIRouter(include_in_schema=False)
+        self.routes = APIRouter(include_in_schema=False, dependencies=[Depends(refuse_nul)])
         pages: dict[str, Callable[..., Awaitable[Response]]] = {
             "/": self.run_page,
             "/plan": self.plan_page,
@@ -71,7 +71,7 @@ class Dashboard:
         return JSONResponse(curves.points(found), headers={"Cache-Control": "no-store"})
 
     async def runs_page(self, request: Request) -> Response:
-        return answer(request, "runs.html", history.runs(await self._call(status.list_runs)))
+        return answer(request, "runs.html", history.runs(await self._call(status.list_runs, self._program.now())))
 
     async def deliveries_page(self, request: Request) -> Response:
         """The page that is asked for, or the last one where there are not so many."""
@@ -88,7 +88,7 @@ class Dashboard:
         return RedirectResponse(f"/datasets/{seen.run.dataset_sha256}" if seen else "/", 303)
 
     async def dataset_page(self, request: Request, sha256: str) -> Response:
-        seen = await self._call(status.read_dataset, sha256)
+        seen = await self._call(status.read_dataset, sha256, self._program.now())
         if seen is None:
             raise Refused(404, "no run used this dataset", "`/runs` lists the runs and their datasets.")
         return answer(request, "dataset.html", history.dataset(seen))

@@ -64,6 +64,13 @@ async def test_a_refusal_is_told_short_on_one_line_and_without_keys() -> None:
     assert not set(error) & set("\r\n\0")
 
 
+async def test_no_half_of_a_key_is_told_where_an_answer_is_cut() -> None:
+    for place in range(200 - len("500: ") - len(CANARY), 200):
+        error = await post(lambda _, place=place: httpx2.Response(500, text="x" * place + CANARY))  # type: ignore[misc]
+        assert error is not None
+        assert CANARY[:2] not in error
+
+
 async def test_a_redirect_is_not_followed() -> None:
     asked: list[str] = []
 

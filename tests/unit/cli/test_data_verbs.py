@@ -19,7 +19,7 @@ dataset = "chats"
 seed = 7
 validation_fraction = 0.2
 [run.openai]
-base_model = "gpt-4.1-mini-2025-04-14"
+base_model = "sandbox-small"
 method = "dpo"
 [[accounts]]
 name = "one"
@@ -56,7 +56,7 @@ def test_rules_come_from_the_accounts_file(tmp_path: Path, monkeypatch: pytest.M
         assert (rules.minimum_examples, rules.method, rules.seed, rules.validation_fraction) == (10, "dpo", 7, 0.2)
         assert chats == (given or [Path("chats")])
     rules, _ = wanted(settings, [Path("chats/one.json")])
-    assert (rules.minimum_examples, rules.base_models) == (0, ("gpt-4.1-mini-2025-04-14",))
+    assert (rules.minimum_examples, rules.base_models) == (0, ("sandbox-small",))
 
 
 def test_a_file_that_cannot_be_written_is_told_plainly(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from orchestrator.core.finding import Finding, Severity
 KINDS = {
     "OrchestratorError": "orchestrator_error",
     "ConfigError": "config_error",
+    "NothingToDo": "nothing_to_do",
     "DatasetError": "dataset_error",
     "DatasetChanged": "dataset_changed",
     "UnsafePlan": "unsafe_plan",
@@ -51,7 +52,7 @@ CLASSES = {
     for name, kind in vars(errors).items()
     if isinstance(kind, type) and issubclass(kind, OrchestratorError)
 }
-SAY_IT_EACH_TIME = {"OrchestratorError", "ConfigError", "DatasetError", "StaleJob"}
+SAY_IT_EACH_TIME = {"OrchestratorError", "ConfigError", "NothingToDo", "DatasetError", "StaleJob"}
 UMBRELLAS = {"ProviderError", "AccountError"}
 
 

@@ -10,7 +10,7 @@ from core_values import DATASET, FOR_EVER, NOW, SPEC, a_job, a_run, a_standing, 
 
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.dataset import Dataset
-from orchestrator.core.hold import Hold, HoldKind
+from orchestrator.core.hold import NO_TRAINING, Hold, HoldKind
 from orchestrator.core.job import Job, job_id, run_id
 from orchestrator.core.lifecycle import State
 from orchestrator.core.moderation import Moderated, Moderation
@@ -255,6 +255,17 @@ def test_what_a_provider_refuses_is_held_until_it_is_submitted(heard: Heard, kin
     assert line.hold.hint
     [line] = plan(heard=heard, jobs=[known_job(State.RUNNING)]).lines
     assert (line.step, line.hold) == (Step.GO_ON, None)
+
+
+@pytest.mark.parametrize("kind", sorted(NO_TRAINING))
+def test_the_unknown_price_of_what_cannot_be_trained_holds_nothing(kind: HoldKind) -> None:
+    heard = Heard(untunable={OPENAI: Hold(kind, "it cannot", "choose")}, quotes={"acme": Quote(None)})
+    made = plan(heard=heard)
+    assert [line.hold and line.hold.kind for line in made.lines] == [kind]
+    assert made.hold is None
+    alone = plan(heard=Heard(quotes={"acme": Quote(None)})).hold
+    assert alone is not None
+    assert alone.kind == HoldKind.PRICE_UNKNOWN
 
 
 def test_a_file_that_a_provider_does_not_take_is_held_there_and_nowhere_else() -> None:

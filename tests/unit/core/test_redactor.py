@@ -1,14 +1,30 @@
 from __future__ import annotations
 
 import pickle
+import random
+import string
+from base64 import b64encode, urlsafe_b64encode
+from time import process_time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.secret import KEY_IN_BASE64, KEY_PART, MIN_KEY_LENGTH, Redactor, Secret
 
 KEY = "sk-canary-0123456789"
+LABEL = f"[key {Secret(KEY).fingerprint}]"
+
+
+def redactor(*keys: str) -> Redactor:
+    redact = Redactor()
+    for key in keys:
+        redact.add(Secret(key))
+    return redact
+
+
+def random_text(length: int, alphabet: str = string.ascii_letters + string.digits) -> str:
+    return "".join(random.Random(7).choices(alphabet, k=length))
 
 
 def test_a_secret_shows_itself_only_when_asked() -> None:
@@ -53,10 +69,10 @@ def test_an_empty_key_does_not_fill_the_text() -> None:
 @pytest.mark.parametrize("first", [0, 1])
 def test_a_key_that_begins_another_does_not_leave_its_rest(first: int) -> None:
     redact = Redactor()
-    short, long = Secret("sk-abc"), Secret("sk-abc-tail")
+    short, long = Secret("sk-abcde"), Secret("sk-abcde-tail")
     for secret in [(short, long), (long, short)][first]:
         redact.add(secret)
-    assert redact("sk-abc-tail sk-abc") == f"[key {long.fingerprint}] [key {short.fingerprint}]"
+    assert redact("sk-abcde-tail sk-abcde") == f"[key {long.fingerprint}] [key {short.fingerprint}]"
 
 
 keys = st.text("kKéß-_/+=", min_size=8, max_size=40)
@@ -69,3 +85,106 @@ def test_no_key_of_usual_length_survives(known: list[str], around: str) -> None:
         redact.add(Secret(key))
     text = redact(around + around.join(known) + around)
     assert [key for key in known if key in text] == []
+
+
+def test_a_text_too_short_for_a_key_is_not_replaced() -> None:
+    assert redactor("e", "seven-7")("the key seven-7") == "the key seven-7"
+
+
+def test_a_replacement_is_never_replaced_again() -> None:
+    label = f"[key {Secret('[key 0123').fingerprint}]"
+    assert redactor(KEY, "[key 0123", LABEL[:9])(f"{KEY} [key 0123") == f"{LABEL} {label}"
+
+
+@pytest.mark.parametrize("length", [12, 15, 19])
+def test_the_beginning_of_a_key_is_replaced(length: int) -> None:
+    assert redactor(KEY)(f"no {KEY[:length]}… here") == f"no {KEY_PART}… here"
+
+
+def test_what_many_keys_begin_with_is_not_replaced() -> None:
+    assert redactor(KEY)("keys begin with sk-canary-0") == "keys begin with sk-canary-0"
+
+
+def test_a_part_is_recognised_among_many_keys_that_begin_alike() -> None:
+    redact = redactor(*(f"sandbox-{number:05}-tail" for number in range(1000)))
+    assert redact("sandbox-00500-tai, sandbox-00500-tail2") == (
+        f"{KEY_PART}, [key {Secret('sandbox-00500-tail').fingerprint}]2"
+    )
+
+
+def test_the_beginning_of_an_address_is_no_secret() -> None:
+    redact = Redactor()
+    redact.add_address(Secret("https://hooks.example.com/services/T0123456789"))
+    assert redact("https://hooks.example.com/ is away") == "https://hooks.example.com/ is away"
+    assert "T0123456789" not in redact("https://hooks.example.com/services/T0123456789 or T0123456789")
+
+
+@pytest.mark.parametrize("before", ["", "u", "us", "user:"])
+@pytest.mark.parametrize("encode", [b64encode, urlsafe_b64encode])
+def test_base64_of_a_key_is_replaced(before: str, encode: object) -> None:
+    key = KEY + "~~??>>"  # encoded with the characters that the two alphabets differ in
+    assert callable(encode)
+    text = encode(f"{before}{key} and more".encode()).decode()
+    assert redactor(key)(f"Authorization: Basic {text}!") == f"Authorization: Basic {KEY_IN_BASE64}!"
+
+
+def test_other_base64_stays() -> None:
+    text = f"sha {'0123456789abcdef' * 4}, jwt {b64encode(b'nothing of that kind').decode()}"
+    assert redactor(KEY)(text) == text
+
+
+@pytest.mark.parametrize("place", range(480, 501))
+def test_no_part_of_a_key_is_left_where_a_text_is_cut(place: int) -> None:
+    text = "x" * place + KEY + "y" * 100
+    assert redactor(KEY).cut(text, 500) == ("x" * place + LABEL + "y" * (480 - place))[:500]
+
+
+def test_what_a_shorter_text_lets_move_up_holds_no_half_key() -> None:
+    """Long keys give way to short labels: what stood behind the limit must not take their place."""
+    long = "sk-" + random_text(300)
+    cut = redactor(KEY, long).cut(f"{long} {long} " + KEY[:11] * 3, 500)
+    assert cut == " ".join(2 * [f"[key {Secret(long).fingerprint}]"])
+
+
+def test_a_cut_reads_no_more_than_it_shows() -> None:
+    class Counting(str):
+        """A text that knows how much of it was asked for."""
+
+        read = 0
+
+        def __getitem__(self, place: object) -> str:
+            part = super().__getitem__(place)  # type: ignore[index]
+            Counting.read += len(part)
+            return part
+
+    assert len(redactor(KEY).cut(Counting("x" * 1_000_000), 500)) == 500
+    assert Counting.read < 2000
+
+
+def test_many_keys_of_many_lengths_cost_as_much_as_one() -> None:
+    """A pass for each length took 392 times as long as one; a try of each key at each place ten thousand times."""
+    lengths = range(MIN_KEY_LENGTH, MIN_KEY_LENGTH + 392)
+    source = random.Random(3)
+    keys = {"".join(source.choices(string.ascii_letters, k=length)) for length in lengths for _ in range(26)}
+    text = random_text(100_000, string.ascii_letters + "   ")
+
+    def seconds(redact: Redactor) -> float:
+        redact(text[:1000])
+        started = process_time()
+        assert redact(text) == text
+        return process_time() - started
+
+    one, many = redactor("a" * MIN_KEY_LENGTH), redactor(*keys)
+    assert min(seconds(many) for _ in range(3)) < 20 * min(seconds(one) for _ in range(3))
+
+
+@given(
+    known=st.lists(st.text("ab", min_size=8, max_size=16), min_size=1, max_size=6),
+    text=st.text("ab ", max_size=200),
+    limit=st.integers(0, 220),
+)
+def test_what_is_cut_is_the_beginning_of_what_is_not(known: list[str], text: str, limit: int) -> None:
+    redact = redactor(*known)
+    cut = redact.cut(text, limit)
+    assert redact(text).startswith(cut) or text[: len(cut)] == cut
+    assert [key for key in known if key in cut] == []

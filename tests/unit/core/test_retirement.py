@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import pytest
 from core_values import DATASET, SPEC, a_run, an_account
@@ -12,7 +13,15 @@ from orchestrator.core.options import RunOptions
 from orchestrator.core.plan import Heard, Known, Plan, make_plan
 from orchestrator.core.price import Quote
 from orchestrator.core.remote import RemoteModel
-from orchestrator.core.retirement import days_left, retirement_hold, untunable_holds, warnings
+from orchestrator.core.retirement import (
+    Retirement,
+    complete,
+    days_left,
+    retirement_hold,
+    unknown_holds,
+    untunable_holds,
+    warnings,
+)
 from orchestrator.core.run import Run
 
 NOW = 1_795_392_000.0  # 2026-11-23
@@ -57,11 +66,73 @@ def test_the_hold_says_the_date_and_what_to_do() -> None:
 
 
 def test_what_cannot_be_tuned_is_said() -> None:
-    held = untunable_holds(told(None, tunable=False))[OPENAI]
+    held = untunable_holds(told(None, tunable=False), NOW)[OPENAI]
     assert (held.kind, held.reason) == (HoldKind.NOT_TUNABLE, "openai says that m cannot be fine-tuned")
     assert "[run.openai]" in held.hint
-    assert untunable_holds(told(None)) == untunable_holds(told(None, tunable=True)) == {}
+    assert untunable_holds(told(None), NOW) == untunable_holds(told(None, tunable=True), NOW) == {}
     assert warnings(told(None, tunable=True), NOW) == []
+
+
+def published(**dates: Any) -> Retirement:
+    return Retirement(as_of=date(2026, 11, 1), source="a page", **dates)
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ([], date(2027, 1, 14)),
+        (told(None), date(2027, 1, 14)),
+        (told(date(2029, 1, 1)), date(2029, 1, 1)),
+    ],
+)
+def test_a_published_date_counts_where_the_provider_tells_none(
+    answers: list[tuple[ProviderName, RemoteModel]], expected: date
+) -> None:
+    known = published(inference_ends=date(2027, 1, 14), training_ends=date(2027, 1, 6))
+    ((name, model),) = complete(answers, {OPENAI: "m"}, {OPENAI: known})
+    assert (name, model.id, model.shutdown) == (OPENAI, "m", expected)
+    assert model.training_ends == date(2027, 1, 6)
+    assert complete(answers, {OPENAI: "m"}, {}) == answers
+
+
+@pytest.mark.parametrize(
+    ("ends", "tentative", "tunable", "held", "warned"),
+    [
+        (date(2026, 11, 23), False, None, "openai takes no new jobs on m since 2026-11-23", None),
+        (date(2026, 11, 24), False, None, None, "m takes no new jobs from 2026-11-24, in 1 day"),
+        (date(2026, 11, 24), True, None, None, "m takes no new jobs from 2026-11-24 at the earliest, in 1 day"),
+        (date(2026, 11, 23), True, None, None, "may take no new jobs any more"),
+        (date(2026, 11, 23), False, True, None, "may take no new jobs any more"),
+        (date(2028, 1, 1), False, None, None, None),
+    ],
+)
+def test_training_that_has_ended_holds_the_jobs_unless_the_provider_says_otherwise(
+    ends: date, tentative: bool, tunable: bool | None, held: str | None, warned: str | None
+) -> None:
+    known = published(training_ends=ends, tentative=tentative)
+    models = complete(told(None, tunable), {OPENAI: "m"}, {OPENAI: known})
+    hold = untunable_holds(models, NOW).get(OPENAI)
+    assert (hold.reason if hold else None) == held
+    assert hold is None or "ORCHESTRATOR_RETIREMENTS_FILE" in hold.hint
+    lines = warnings(models, NOW)
+    assert (warned in lines[0] and len(lines) == 1) if warned else lines == []
+
+
+def test_a_new_customer_is_warned() -> None:
+    models = complete([], {OPENAI: "m"}, {OPENAI: published(new_customers_end=date(2026, 5, 7))})
+    assert warnings(models, NOW) == ["openai m is trained only for customers who fine-tuned before 2026-05-07"]
+    assert warnings(models, NOW - 300 * 86_400) == []
+
+
+def test_the_nearest_base_model_is_named() -> None:
+    listed = ["sandbox-small", "Sandbox-Large", "other"]
+    (hold,) = unknown_holds({OPENAI: ("sandbox-larg", listed)}).values()
+    assert (hold.kind, hold.until) == (HoldKind.MODEL_UNKNOWN, None)
+    assert hold.reason == 'openai does not know the base model sandbox-larg; did you mean "Sandbox-Large"?'
+    assert "[run.openai]" in hold.hint
+    assert "approve" not in hold.hint
+    (hold,) = unknown_holds({OPENAI: ("xyzzy", listed)}).values()
+    assert hold.reason == "openai does not know the base model xyzzy (3 others are listed)"
 
 
 def plan(run: Run | None, usd: float = 1.0) -> Plan:

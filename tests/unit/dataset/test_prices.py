@@ -9,7 +9,10 @@ import pytest
 
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.price import Price, training_usd
+from orchestrator.dataset.contexts import context_of
+from orchestrator.dataset.encodings import encoding_of
 from orchestrator.dataset.prices import load_prices
+from orchestrator.sandbox.catalogue import CATALOGUE
 
 PRICE = Price(usd_per_million_tokens=5.0, as_of=date(2025, 6, 1), source="a page")
 
@@ -48,6 +51,16 @@ def test_what_is_not_known_is_none(tokens: int | None, price: Price | None, know
     assert training_usd(tokens, "auto", price) is None
 
 
+@pytest.mark.parametrize("name", [name for name in CATALOGUE if name.startswith("sandbox-")])
+def test_a_model_of_the_sandbox_has_price_encoding_and_context_and_never_retires(name: str) -> None:
+    price = load_prices().find("openai", name)
+    assert price is not None
+    assert price.fixed
+    assert encoding_of(name) == encoding_of(f"ft:{name}:acme:tone:abc") == "o200k_base"
+    assert context_of(name)
+    assert CATALOGUE[name].shutdown_date is None
+
+
 def test_the_operators_own_list(tmp_path: Path) -> None:
     path = tmp_path / "prices.toml"
     path.write_text(
@@ -68,7 +81,14 @@ def test_the_operators_own_list(tmp_path: Path) -> None:
             2,
         ),
         ("[[price]]\nusd = 1\n", 6),
+        (
+            '[[price]]\nprovider = "a"\nbase_model = "a"\nusd_per_million_tokens = 1\nas_of = 2026-01-31\n'
+            'source = ""\nfixed = 1\n',
+            1,
+        ),
         ("price = 1\n", 1),
+        ("[[prices]]\n", 1),
+        ("price = []\nas_of = 2026-01-31\n", 1),
         ("price = [1]\n", 1),
     ],
 )
@@ -78,6 +98,13 @@ def test_every_fault_of_a_list_is_named(tmp_path: Path, text: str, faults: int) 
     with pytest.raises(ConfigError) as caught:
         load_prices(path)
     assert len(caught.value.problems) == faults
+
+
+def test_a_misspelt_name_is_told_with_the_nearest(tmp_path: Path) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_text("[[prices]]\nprovider = 'openai'\n")
+    with pytest.raises(ConfigError, match='prices is not known; did you mean "price"'):
+        load_prices(path)
 
 
 @pytest.mark.parametrize("text", [b"[[price]", b"\xff"])

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.printable import printable
 from orchestrator.exports import Form, Models, export, select
 from orchestrator.exports.plain import FORMULA
 from orchestrator.exports.words import variables
@@ -180,7 +181,7 @@ def test_no_cell_is_a_formula(pairs: list[tuple[str, str]]) -> None:
     text = export(Form.CSV, models(*(job(each, model=model or None) for each, model in pairs))).text
     rows = list(csv.reader(io.StringIO(text, newline="")))
     assert [(row[0].removeprefix("'"), row[3].removeprefix("'")) for row in rows[1:]] == [
-        (each.removeprefix("'"), model.removeprefix("'")) for each, model in pairs
+        (printable(each).removeprefix("'"), printable(model).removeprefix("'")) for each, model in pairs
     ]
     assert not any(cell.startswith(FORMULA) for row in rows for cell in row)
 
@@ -198,3 +199,10 @@ def test_a_shell_reads_what_a_hostile_provider_answers() -> None:
     said = subprocess.run(["sh", "-c", f'{text}printf %s "$MODEL_ACME_EU"'], capture_output=True, check=True)
     assert said.stdout.decode() == hostile
     assert "\nMODEL_PLAIN=ft:gpt-4.1-mini:plain\n" in text
+
+
+@pytest.mark.parametrize("form", sorted(set(Form) - {Form.ENV}))  # a shell has no escape that every shell knows
+def test_no_list_for_people_or_scripts_carries_a_terminal_escape(form: Form) -> None:
+    evil = "ft:\x1b[2J\u202e\x9b31m\x00"
+    text = export(form, models(job("a", model=evil))).text
+    assert not set(text) & set("\x1b\u202e\x9b\x00"), text

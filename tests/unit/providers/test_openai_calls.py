@@ -4,7 +4,9 @@ import httpx2
 import pytest
 
 from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.errors import MESSAGE_LIMIT, ProviderError
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.providers import together
 from orchestrator.providers.openai import OpenAIProvider, connector
 
 JOB = {"id": "ftjob-1", "status": "running", "model": "m", "training_file": "file-1"}
@@ -61,3 +63,27 @@ async def test_a_read_is_what_the_sdk_would_send_and_no_more(server: Server) -> 
 async def test_an_address_with_letters_of_ones_own_is_sent_encoded(server: Server) -> None:
     await server.provider("one", base_url="https://far.example/für uns/v1").get_job("ftjob-1")
     assert server.asked[0].url.raw_path == b"/f%C3%BCr%20uns/v1/fine_tuning/jobs/ftjob-1"
+
+
+@pytest.mark.parametrize("provider", [ProviderName.OPENAI, ProviderName.TOGETHER])
+async def test_of_a_long_message_only_the_beginning_is_read_and_no_half_of_a_key_is_left(
+    provider: ProviderName,
+) -> None:
+    class Cutting(Redactor):
+        def __call__(self, text: str) -> str:
+            raise AssertionError("the whole message was read")
+
+    key = "sk-canary-0123456789"
+    redact = Cutting()
+    redact.add(Secret(key))
+    account = Account(name="one", provider=provider, api_key="env:KEY")
+    for place in (MESSAGE_LIMIT - 25, MESSAGE_LIMIT - 15, 5_000_000):
+        error = {"error": {"message": "x" * place + key + "y" * 1000}}
+        transport = httpx2.MockTransport(lambda _, error=error: httpx2.Response(400, json=error))
+        connect = {ProviderName.OPENAI: connector, ProviderName.TOGETHER: together.connector}[provider]
+        with pytest.raises(ProviderError) as caught:
+            await connect(httpx2.AsyncClient(transport=transport), redact)(account, Secret(key)).get_job("ftjob-1")
+        message = caught.value.message
+        assert len(message) <= MESSAGE_LIMIT
+        assert "xxxx" in message
+        assert "sk-" not in message

@@ -96,6 +96,16 @@ def test_rules_are_written_as_they_are_read() -> None:
     [
         ([], "list `faults`"),
         ({"faults": {}}, "list `faults`"),
+        (
+            {"fault": [{"kind": "drop"}]},
+            "'fault' is not known (did you mean 'faults'?): rules are written [[faults",
+        ),
+        ({"faults": [], "seed": 1}, "'seed' is not known: rules are written"),
+        (
+            {"faults": [{"kind": "drop", "rates": 0.1}]},
+            "unknown option 'rates' (did you mean 'rate'?); known: kind,",
+        ),
+        ({"faults": [{"kind": "dropp"}]}, "unknown kind 'dropp' (did you mean 'drop'?)"),
         ({"faults": ["drop"]}, "table with a `kind`"),
         ({"faults": [{"kind": "fog"}]}, "unknown kind 'fog'"),
         ({"faults": [{"kind": "drop", "rate": "often"}]}, "rate='often'"),

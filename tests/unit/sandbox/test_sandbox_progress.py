@@ -25,7 +25,7 @@ def test_events_come_newest_first_and_only_once_they_happened() -> None:
     assert told(214) == told(500)[-len(told(214)) :]
     assert told(500)[:2] == [
         "The job has successfully completed",
-        "New fine-tuned model created: ft:gpt-4.1-mini-2025-04-14:acme:tone:abcd1234",
+        "New fine-tuned model created: ft:sandbox-small:acme:tone:abcd1234",
     ]
 
 

@@ -197,6 +197,13 @@ MISTAKES = [
     ('provider = "openai"', 'provider = "opena"', 'did you mean "openai"?'),
     ('provider = "openai"', "provider = [1]", "provider: must be one of"),
     ('provider = "openai"', 'provider = "nebius"', "[[accounts]] a: provider: has no block; add [run.nebius]"),
+    (
+        '"env:A_KEY"',
+        '"env:A_KEY"\norganization = "org\\nX: y"',
+        "organization: holds a line break or another control",
+    ),
+    ('"env:A_KEY"', '"env:A_KEY"\nproject = "p\\u202e"', "project: holds a line break or another control character"),
+    ('-mini"', '-mini\\u0007"', "base_model: holds a line break or another control character"),
     ('"env:A_KEY"', '"env:A_KEY"\nbudget_usd = 0', "budget_usd: must be greater than 0"),
     ('"env:A_KEY"', '"env:A_KEY"\nmax_running_jobs = 0', "max_running_jobs: must be greater than or equal to 1"),
     ('"env:A_KEY"', '"env:A_KEY"\nlabels = "eu"', "labels: must be a valid list"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.sources import command
-from orchestrator.sources.secrets import resolve, resolve_all, resolve_each
+from orchestrator.sources.secrets import Wanted, follow, looks_like_key, resolve, resolve_all, resolve_each
 
 KEY = "sk-canary-81c2"
 
@@ -88,6 +89,7 @@ def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path) -> None:
         (f"{KEY}\x00", "holds spaces or characters"),
         (f"“{KEY}”", "holds spaces or characters"),
         ("canary" * 3000, "holds more than 16 KiB"),
+        ("seven-7", "holds fewer than 8 characters"),
     ],
 )
 def test_what_cannot_be_a_key_is_refused(tmp_path: Path, content: str, expected: str) -> None:
@@ -185,3 +187,55 @@ def test_one_without_a_key_does_not_keep_the_others_from_theirs(
 
 def test_no_accounts_no_keys(tmp_path: Path, redact: Redactor) -> None:
     assert resolve_all([], base=tmp_path, redact=redact) == {}
+
+
+PASTED = "sk-proj-AbCdEf0123456789xyz"
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        f"cmd:{PASTED}",
+        f"cmd:{PASTED} and more",
+        f"file:{PASTED}",
+        f"file:keys/{PASTED}",
+        "env:AbCdEf0123456789xyzQW",
+        "env:fw_3ZabcdefGH123456",
+        f"env:{PASTED}",
+    ],
+)
+def test_a_key_pasted_in_the_place_of_its_reference_is_not_repeated(tmp_path: Path, reference: str) -> None:
+    text = fault(reference, tmp_path)
+    assert reference.partition(":")[2].split()[0].removeprefix("keys/")[:8] not in text
+    assert "looks like a key" in text or "must name an environment variable" in text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "OPENAI_API_KEY_CUSTOMER_EU_2024",
+        "secrets/acme-us-2024-production.key",
+        "/run/secrets/openai_api_key_customer_17",
+        "AcmeEuropeProductionOpenAiKey",
+    ],
+)
+def test_a_name_does_not_look_like_a_key(name: str) -> None:
+    assert not looks_like_key(name)
+
+
+def test_a_command_gets_no_token_of_the_service_and_no_key_of_another_account(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = ("ORCHESTRATOR_TOKEN", "ORCHESTRATOR_DATABASE_URL", "OTHER_KEY", "SIGNING")
+    for name in (*hidden, "VAULT_ADDRESS"):
+        monkeypatch.setenv(name, "canary-0123456789")
+    code = "import os, sys; sys.stdout.write('names:' + ','.join(sorted(os.environ)))"
+    command = f"cmd:{shlex.quote(sys.executable)} -c {shlex.quote(code)}"
+    accounts = [account("a", command), account("b", "env:OTHER_KEY")]
+    keys = resolve_all(accounts, base=tmp_path, redact=Redactor(), hidden={"SIGNING"})
+    names = keys["a"].reveal().removeprefix("names:").split(",")
+    assert "VAULT_ADDRESS" in names
+    assert not set(hidden) & set(names)
+    wanted = [Wanted("here", command, lambda secret, redact: None), Wanted("there", "env:SIGNING", lambda *_: None)]
+    found = follow(wanted, base=tmp_path, redact=Redactor())[command].reveal()
+    assert "SIGNING" not in found

@@ -39,6 +39,18 @@ async def test_whoever_tries_out_tokens_must_wait() -> None:
         assert (await ask(client, "wrong")).status_code == 429
 
 
+@pytest.mark.parametrize("step", [-3600.0, 3600.0])
+async def test_setting_the_clock_neither_lengthens_nor_ends_the_wait(step: float) -> None:
+    served = service()
+    async with served.client() as client:
+        for number in range(MOST + 1):
+            refused = await ask(client, f"wrong-{number}")
+        served.set_by = step
+        assert (await ask(client, GIVEN)).headers["retry-after"] == refused.headers["retry-after"] == "6"
+        served.now += 6
+        assert (await ask(client, GIVEN)).status_code == 200
+
+
 async def test_a_login_counts_too() -> None:
     async with service().client() as client:
         codes = [(await client.post("/login", data={"token": "wrong"})).status_code for _ in range(MOST + 1)]

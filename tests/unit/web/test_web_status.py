@@ -59,7 +59,11 @@ async def test_alive_even_when_nothing_works() -> None:
 
 @pytest.mark.parametrize(
     ("health", "code"),
-    [(FINE, 200), (Health(database=False, ticking=True), 503), (Health(database=True, ticking=False), 503)],
+    [
+        (FINE, 200),
+        (Health(database=False, ticking=True, reason="the database does not answer"), 503),
+        (Health(database=True, ticking=False, reason="the service has not ticked for 31 s"), 503),
+    ],
 )
 async def test_ready_says_which_part_is_not(health: Health, code: int) -> None:
     service = Service()
@@ -67,7 +71,12 @@ async def test_ready_says_which_part_is_not(health: Health, code: int) -> None:
     async with service.client() as client:
         answer = await client.get("/readyz")
     assert answer.status_code == code
-    assert answer.json() == {"ready": code == 200, "database": health.database, "ticking": health.ticking}
+    assert answer.json() == {
+        "ready": code == 200,
+        "database": health.database,
+        "ticking": health.ticking,
+        "reason": health.reason,
+    }
 
 
 async def test_errors_are_problem_details_with_a_hint() -> None:

@@ -153,6 +153,7 @@ class Service:
         self.status: Status | Exception = status(*jobs)
         self.health = FINE
         self.now = NOW
+        self.set_by = 0.0  # how much the wall clock was set by
         self.tokens: list[Token] | Exception = environment(token, read_token)
         self.used: list[str] = []
         self.answers: dict[Any, Any] = {}
@@ -197,7 +198,8 @@ class Service:
 
     def program(self, call: Any = None) -> Program:
         return Program(
-            now=lambda: self.now,
+            now=lambda: self.now + self.set_by,
+            boottime=lambda: self.now,
             call=call or self._call,
             health=self._feel,
             metrics=repr_of,

@@ -1,0 +1,92 @@
+"""Redaction at the provider's border: no value and no error of a provider enters the program with a key in it.
+
+A provider chooses its ids, status words and messages. One that echoes a key in any of them would have it stored in
+the database and shown in the status, so every text is cleaned here once, whatever becomes of it. An id that held a
+key no longer works at the provider: the next call with it fails, which is better than a key in the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from inspect import iscoroutinefunction
+from typing import Any, Final, cast
+
+from orchestrator.core.errors import OrchestratorError, ProviderError
+from orchestrator.core.remote import PartedUpload
+from orchestrator.core.secret import Redactor
+from orchestrator.providers.base import FileToSend, Provider, UploadNotes
+
+TEXT_LIMIT: Final = 2000  # characters of each text of a provider that are taken; the longest shown are 500
+
+
+def redacted(provider: Provider, redact: Redactor) -> Provider:
+    """The same provider. What it returns and raises holds no key, and no text longer than `TEXT_LIMIT`."""
+    return cast(Provider, _RedactedProvider(provider, redact))
+
+
+@dataclass(frozen=True, slots=True)
+class _RedactedProvider:
+    """Passes on whatever the dialect offers: not every dialect has every method."""
+
+    provider: Provider
+    redact: Redactor
+
+    def __getattr__(self, operation: str) -> Any:
+        offered = getattr(self.provider, operation)
+        if not iscoroutinefunction(offered):
+            return offered
+
+        async def call(*arguments: Any, **options: Any) -> Any:
+            arguments = tuple(_with_redacted_notes(argument, self.redact) for argument in arguments)
+            try:
+                answer = await offered(*arguments, **options)
+            except OrchestratorError as error:
+                _clean_error(error, self.redact)
+                raise
+            return cleaned(answer, self.redact)
+
+        return call
+
+
+@dataclass(frozen=True, slots=True)
+class _RedactedNotes:
+    """Notes on an upload in parts. One whose ids hold a key is not kept: it is started again after a restart."""
+
+    notes: UploadNotes
+    redact: Redactor
+
+    async def load(self) -> PartedUpload | None:
+        return await self.notes.load()
+
+    async def save(self, upload: PartedUpload | None) -> None:
+        await self.notes.save(upload if cleaned(upload, self.redact) == upload else None)
+
+
+def cleaned(value: Any, redact: Redactor) -> Any:
+    """The value with every text in it cut and cleaned. The same object where nothing changes, as is usual."""
+    if type(value) is str:  # a StrEnum is a word of ours
+        return redact.cut(value, TEXT_LIMIT)
+    if isinstance(value, Mapping):
+        return {cleaned(key, redact): cleaned(inner, redact) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)([cleaned(inner, redact) for inner in value])
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    before = {field.name: getattr(value, field.name) for field in fields(value)}
+    changes = {name: text for name, inner in before.items() if (text := cleaned(inner, redact)) != inner}
+    return replace(value, **changes) if changes else value
+
+
+def _clean_error(error: OrchestratorError, redact: Redactor) -> None:
+    error.message = redact.cut(error.message, TEXT_LIMIT)
+    error.args = (error.message,)
+    if isinstance(error, ProviderError):
+        error.request_id = cleaned(error.request_id, redact)
+        error.code = cleaned(error.code, redact)
+
+
+def _with_redacted_notes(argument: Any, redact: Redactor) -> Any:
+    if isinstance(argument, FileToSend) and argument.notes is not None:
+        return replace(argument, notes=_RedactedNotes(argument.notes, redact))
+    return argument

@@ -1,0 +1,51 @@
+"""Rate-limited report: counts what happens often and hands the counts over at most once a minute.
+
+Anyone who can reach the port can cause some events as often as they like. A log line for each would fill the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Final
+
+INTERVAL_SECONDS: Final = 60.0
+DELAY_SECONDS: Final = 1.0  # before the first report, so that a burst is one report and not two
+
+Report = Callable[[Mapping[str, int]], None]
+
+
+class RateLimitedReport:
+    """Calls `report` with the number of events by key. Needs a running event loop.
+
+    The call comes from a timer and never from `add`, so the work of reporting does not change how long the answer
+    to a request takes.
+    """
+
+    def __init__(
+        self, report: Report, *, interval_seconds: float = INTERVAL_SECONDS, delay_seconds: float = DELAY_SECONDS
+    ) -> None:
+        self._report = report
+        self._interval = interval_seconds
+        self._delay = delay_seconds
+        self._counts: Counter[str] = Counter()
+        self._next_report_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, key: str, count: int = 1) -> None:
+        """Count events. Keys must come from a bounded set: all of them are kept until the next report."""
+        self._counts[key] += count
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(max(loop.time() + self._delay, self._next_report_at), self.flush)
+
+    def flush(self) -> None:
+        """Report what was counted since the last report, if anything was."""
+        if self._timer is None:
+            return
+        self._timer.cancel()
+        self._timer = None
+        self._next_report_at = asyncio.get_running_loop().time() + self._interval
+        counts, self._counts = self._counts, Counter()
+        self._report(counts)

@@ -1,0 +1,40 @@
+"""The clock is set back by an hour: what waits does not wait for an hour longer."""
+
+from __future__ import annotations
+
+from sqlalchemy import insert, select
+from store_values import NOW, a_job, fill, read_job
+
+from orchestrator.core.lifecycle import State
+from orchestrator.store import jobs, waits
+from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.database import Database
+from orchestrator.store.tables import deliveries
+
+HOUR = 3600.0
+LATER = NOW - HOUR + 1  # a second after the clock was set back
+
+
+async def test_what_waits_is_due_after_the_same_time(database: Database) -> None:
+    soon = a_job("soon", wake_at=NOW + 10)
+    overdue = a_job("overdue", wake_at=NOW)
+    sending = a_job("sending", state=State.SUBMITTING, wake_at=NOW + 60, intent_until=NOW + 60)
+    fresh = a_job("fresh", wake_at=LATER + 5)  # written after the clock was set, before anyone noticed
+    resting = a_job("resting", wake_at=None)
+    await fill(database, [soon, overdue, sending, fresh, resting])
+    delivery = {"message": "m", "target": "t", "topic": "job.failed", "payload": {}, "created_at": NOW, "attempts": 1}
+
+    async def change(connection: AsyncConnection) -> None:
+        await connection.execute(insert(deliveries), delivery | {"due_at": NOW + 30})
+        await waits.shorten(connection, HOUR, LATER)
+
+    await database.write(change)
+    assert (await read_job(database, "soon")).wake_at == LATER + 9
+    assert (await read_job(database, "overdue")).wake_at == LATER
+    found = await read_job(database, "sending")
+    assert (found.wake_at, found.intent_until) == (LATER + 59, LATER + 59)
+    assert (await read_job(database, "fresh")).wake_at == LATER
+    assert (await read_job(database, "resting")).wake_at is None
+    async with database.read() as connection:
+        assert (await connection.execute(select(deliveries.c.due_at))).scalar_one() == LATER + 29
+        assert len(await jobs.due(connection, LATER, 10)) == 2

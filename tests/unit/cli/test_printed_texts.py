@@ -1,0 +1,85 @@
+"""What providers and files say becomes one line each, and nothing that a terminal carries out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from test_print_status import JOB, status
+
+from orchestrator.cli import follow, render, tables
+from orchestrator.cli.session import explain
+from orchestrator.core.errors import ConfigError, Failure
+from orchestrator.dataset.checking import check
+from orchestrator.dataset.output import to_text
+from orchestrator.dataset.rules import Rules
+from orchestrator.status import Status
+
+EVIL = "a\x1b[2J\x1b]0;t\x07\u202e\x9b31m\nq-zzz succeeded ft:forged"
+ACTIVE = set("\x1b\x07\u202e\x9b")
+FAILED = replace(JOB, account="acme", state="failed", fine_tuned_model=EVIL, error=Failure("bad", EVIL, "Mend it."))
+
+
+def assert_harmless(text: str) -> None:
+    assert not set(text) & ACTIVE, ascii(text)
+    assert not [line for line in text.splitlines() if line.lstrip("│ ").startswith("q-zzz")]
+    assert "forged" in text
+
+
+@pytest.mark.parametrize("more", [0, render.MOST_DRAWN])
+def test_a_status(more: int, capsys: pytest.CaptureFixture[str]) -> None:
+    seen = status(more + 1)
+    render.print_status(replace(seen, jobs=(FAILED, *seen.jobs[1:])))
+    assert_harmless(capsys.readouterr().out)
+
+
+def test_a_plain_table(capsys: pytest.CaptureFixture[str]) -> None:
+    tables.console().print(tables.simple_table(("when", "message"), [("now", EVIL)]))
+    assert_harmless(capsys.readouterr().out)
+
+
+async def test_the_lines_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    class OneLook:
+        async def look(self) -> Status:
+            return Status(run=cast(Any, None), jobs=(FAILED,), counts={"failed": 1})
+
+    stopping = asyncio.Event()
+    stopping.set()
+    await follow.show(cast(Any, OneLook()), follow.ended, stopping)
+    assert_harmless(capsys.readouterr().out)
+
+
+def test_an_error() -> None:
+    text = explain(ConfigError(EVIL, hint=EVIL, problems=[EVIL]))
+    assert_harmless(text)
+    assert [line.split(" ")[0] for line in text.splitlines()] == ["error:", "", "hint:"]
+
+
+def test_json_stays_json(capsys: pytest.CaptureFixture[str]) -> None:
+    render.print_json({"message": EVIL})
+    out = capsys.readouterr().out
+    assert not set(out) & ACTIVE
+    assert json.loads(out) == {"message": EVIL}
+
+
+def test_a_check_of_files_with_such_names(tmp_path: Path) -> None:
+    (tmp_path / f"{EVIL}.json").write_text("{")
+    (tmp_path / f"{EVIL}.md").write_text("ignored")
+    assert_harmless(to_text(check(tmp_path, Rules(minimum_examples=0))))
+
+
+@pytest.mark.parametrize(
+    ("states", "told"),
+    [
+        (["planned", "succeeded"], "stopped: nothing goes on at a provider. The same command continues"),
+        (["running", "planned"], "stopped: 1 job goes on at the provider and costs what it costs"),
+        (["running", "queued"], "stopped: 2 jobs go on at the providers and cost what they cost"),
+    ],
+)
+def test_an_interrupted_run_says_what_goes_on(states: list[str], told: str) -> None:
+    jobs = tuple(replace(JOB, account=state, state=state) for state in states)
+    assert follow.interrupted(Status(run=None, jobs=jobs, counts={})).startswith(told)

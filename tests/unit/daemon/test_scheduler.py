@@ -1,0 +1,267 @@
+"""The scheduler: intervals that no clock stops, cron lines that follow the clock, an end without noise."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from orchestrator.core.errors import DatabaseAway
+from orchestrator.daemon import scheduler as module
+from orchestrator.daemon.scheduler import Scheduler
+
+HOUR = 3600.0
+LIMIT = 60  # seconds that a test waits at most
+
+
+class Clock:
+    """Two clocks. The boot clock is the loop's; the wall clock is set by the test."""
+
+    def __init__(self) -> None:
+        self.set_by = 0.0
+
+    def now(self) -> float:
+        return 1_800_000_000.0 + self.boottime() + self.set_by
+
+    def boottime(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+@asynccontextmanager
+async def running(scheduler: Scheduler) -> AsyncIterator[None]:
+    scheduler.start()
+    try:
+        yield
+    finally:
+        scheduler.stop()
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+def a_scheduler(clock: Clock | None = None) -> Scheduler:
+    return Scheduler(clock=clock or Clock(), log=structlog.get_logger("test"))
+
+
+def counted(times: int) -> tuple[Callable[[], Awaitable[None]], asyncio.Event]:
+    """Work, and an event that is set once the work was called so many times from now on."""
+    reached, left = asyncio.Event(), [times]
+
+    async def work() -> None:
+        left[0] -= 1
+        if left[0] <= 0:
+            reached.set()
+
+    return work, reached
+
+
+@pytest.mark.parametrize("step", [-HOUR, HOUR])
+async def test_ticks_go_on_when_the_clock_is_set(step: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BEAT_SECONDS", 0.02)
+    clock = Clock()
+    scheduler = a_scheduler(clock)
+    work, reached = counted(5)
+    later, again = counted(5)
+
+    async def first_before_the_step_then_after_it() -> None:
+        await (later() if clock.set_by else work())
+
+    scheduler.every(0.02, "often", first_before_the_step_then_after_it)
+    steps: list[float] = []
+
+    async def note_step(seconds: float) -> None:
+        steps.append(seconds)
+
+    scheduler.on_clock_set(note_step)
+    with capture_logs() as said:
+        async with running(scheduler), asyncio.timeout(LIMIT):
+            await reached.wait()
+            clock.set_by = step
+            await again.wait()
+            assert scheduler.silent_for is not None
+            assert 0 <= scheduler.silent_for < LIMIT
+            await until(lambda: bool(steps))
+    [line] = said
+    assert steps == [pytest.approx(step, abs=1)]
+    assert (line["event"], f"{step:+.0f} s" in line["message"]) == ("clock.changed", True)
+
+
+async def test_a_scheduler_that_hangs_is_silent_whatever_the_clock_says() -> None:
+    clock = Clock()
+    scheduler = a_scheduler(clock)
+    silences = [scheduler.silent_for]
+    async with running(scheduler):
+        clock.set_by = -HOUR
+        silences.append(scheduler.silent_for)
+    silences.append(scheduler.silent_for)
+    before, during, after = silences
+    assert during is not None
+    assert 0 <= during < LIMIT
+    assert (before, after) == (None, None)
+
+
+async def test_a_clock_that_drifts_is_not_a_clock_that_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BEAT_SECONDS", 0.02)
+    clock = Clock()
+    scheduler = a_scheduler(clock)
+    work, reached = counted(20)
+
+    async def drift() -> None:
+        clock.set_by += 0.5
+        await work()
+
+    scheduler.every(0.02, "drift", drift)
+    with capture_logs() as said:
+        async with running(scheduler), asyncio.timeout(LIMIT):
+            await reached.wait()
+    assert said == []
+
+
+async def test_a_long_call_is_not_started_twice_and_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Moderating a run takes minutes; the tick that began it is due every two seconds."""
+    scheduler = a_scheduler()
+    begun, at_once, most = 0, 0, 0
+    others, reached = counted(30)
+
+    async def long() -> None:
+        nonlocal begun, at_once, most
+        begun, at_once = begun + 1, at_once + 1
+        most = max(most, at_once)
+        await reached.wait()
+        at_once -= 1
+
+    scheduler.every(0.01, "long", long)
+    scheduler.every(0.01, "short", others)
+    with caplog.at_level(logging.DEBUG), capture_logs() as said:
+        async with running(scheduler), asyncio.timeout(LIMIT):
+            await reached.wait()
+            assert (begun, most) == (1, 1)
+    assert said == []
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_a_failing_call_is_logged_and_called_again() -> None:
+    scheduler = a_scheduler()
+    work, reached = counted(3)
+
+    async def fail() -> None:
+        await work()
+        raise LookupError("not here")
+
+    scheduler.every(0.01, "bad", fail)
+    with capture_logs() as said:
+        async with running(scheduler), asyncio.timeout(LIMIT):
+            await reached.wait()
+    assert {(line["event"], line["tick"]) for line in said} == {("tick.failed", "bad")}
+    assert len(said) >= 2
+
+
+async def test_an_outage_is_not_logged_by_every_tick() -> None:
+    scheduler = a_scheduler()
+    work, reached = counted(3)
+
+    async def fail() -> None:
+        await work()
+        raise DatabaseAway("the database cannot be used")
+
+    scheduler.every(0.01, "away", fail)
+    with capture_logs() as said:
+        async with running(scheduler), asyncio.timeout(LIMIT):
+            await reached.wait()
+    assert said == []
+
+
+async def test_a_cron_line_is_called_at_its_time_and_never_twice_at_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    scheduler = a_scheduler()
+    begun = asyncio.Event()
+
+    async def long() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    scheduler.cron("0 3 * * *", "schedule", long)
+    with caplog.at_level(logging.DEBUG), capture_logs() as said:
+        async with running(scheduler), asyncio.timeout(LIMIT):
+            make_due(scheduler)
+            await begun.wait()
+            make_due(scheduler)
+            await until(lambda: bool(said))
+    assert [line["event"] for line in said] == ["tick.skipped"]
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_a_cron_line_follows_a_clock_that_was_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was an hour ahead: the next time was computed from there, and must not be waited for."""
+    monkeypatch.setattr(module, "BEAT_SECONDS", 0.02)
+    clock = Clock()
+    scheduler = a_scheduler(clock)
+    work, _ = counted(1)
+    scheduler.cron("* * * * *", "schedule", work)
+    async with running(scheduler), asyncio.timeout(LIMIT):
+        job = scheduler._cron.get_job("schedule")
+        far = datetime(2100, 1, 1, tzinfo=UTC)
+        job.modify(next_run_time=far)
+        clock.set_by = -HOUR
+        await until(lambda: scheduler._cron.get_job("schedule").next_run_time != far)
+
+
+@pytest.mark.parametrize("by_cron", [False, True])
+async def test_stopping_in_the_middle_of_a_call_is_no_failure(
+    by_cron: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    scheduler = a_scheduler()
+    begun = asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    if by_cron:
+        scheduler.cron("0 3 * * *", "slow", work)
+    else:
+        scheduler.every(0.01, "slow", work)
+    with caplog.at_level(logging.INFO), capture_logs() as said:
+        async with running(scheduler), asyncio.timeout(LIMIT):
+            if by_cron:
+                make_due(scheduler)
+            await begun.wait()
+    assert said == []
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_stopping_before_a_call_that_is_due_has_begun_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    """APScheduler's own executor logged an error with a traceback for a job that was cancelled before its begin."""
+    scheduler = a_scheduler()
+    called = asyncio.Event()
+
+    async def work() -> None:
+        called.set()
+
+    scheduler.cron("0 3 * * *", "due", work)
+    with caplog.at_level(logging.INFO):
+        async with running(scheduler):
+            make_due(scheduler)
+            scheduler._cron._process_jobs()
+            scheduler.stop()
+            for _ in range(5):
+                await asyncio.sleep(0)
+    assert not called.is_set()
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def until(done: Callable[[], bool]) -> None:
+    while not done():  # noqa: ASYNC110 - nothing sets an event
+        await asyncio.sleep(0.01)
+
+
+def make_due(scheduler: Scheduler) -> None:
+    """As if the time of each cron line had come."""
+    for job in scheduler._cron.get_jobs():
+        job.modify(next_run_time=datetime.now(UTC))  # noqa: TID251 - APScheduler looks at the same clock
