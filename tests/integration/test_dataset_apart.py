@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from machine_speed import scale_seconds
 
 from orchestrator.core.errors import DatasetError
 from orchestrator.dataset import apart
@@ -77,7 +78,7 @@ def test_it_ends_with_the_process_that_started_it_and_leaves_nothing(chats: Path
 
         process.stdin.close()  # as the system does when the parent is killed
 
-        assert process.wait(60) == 1
+        assert process.wait(scale_seconds(60)) == 1
     assert list(into.iterdir()) == []
 
 
