@@ -6,10 +6,7 @@ import random
 import socket
 import sys
 
-FIRST, LAST = (
-    20_000,
-    30_000,
-)  # below the ports that systems give to outgoing connections, above those of well-known services
+FIRST, LAST = 20_000, 30_000  # below the ports that systems give to outgoing connections
 _held: list[socket.socket] = []
 
 

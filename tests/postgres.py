@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
+from machine_speed import scale_seconds
 
 GIVEN = os.environ.get("TEST_DATABASE_URL")
 
@@ -79,7 +80,7 @@ class OwnPostgres(Postgres):
             ("-w", "-D", str(server.pgdata), *arguments),
             bin_path=server.bin_path,
             user=server.system_user,
-            timeout=30,
+            timeout=round(scale_seconds(60)),
         )
 
 

@@ -79,7 +79,7 @@ class Redactor:
         value = secret.reveal()
         if len(value) < MIN_KEY_LENGTH:
             return
-        if parts:
+        if parts and "://" not in value:  # what an address begins with is no secret
             self._with_parts.add(value)
         self._starts.add(value[:MIN_KEY_LENGTH])
         self._shortest = min(self._shortest or len(value), len(value))

@@ -40,13 +40,13 @@ class Service:
         *,
         converge: Converge,
         signature: Callable[[], Hashable],
-        dataset: DatasetWatcher | None,
         dispatch: Dispatch,
         reconciler: Reconciler,
         presence: Presence,
         courier: Courier,
         scheduler: Scheduler,
         log: BoundLogger,
+        dataset: DatasetWatcher | None = None,
     ) -> None:
         self.problem: Failure | None = None
         self._converge = converge

@@ -10,6 +10,7 @@ from machine_speed import scale_seconds
 from processes import HTTP, Running, Sandbox, Site, eventually
 
 Trouble = Callable[[Running], AbstractContextManager[None]]
+INTENT = f"{scale_seconds(2):g}"
 SETTLE = scale_seconds(1)  # seconds after which what was under way has ended
 QUIET = 1.5  # seconds in which nothing is asked of the provider
 
@@ -21,7 +22,7 @@ def live_through(
     site.accounts(*accounts)
     sandbox.faults({"kind": "stall", "operations": ["jobs.create"], "accounts": list(accounts[1:])})
     hurried = {
-        "ORCHESTRATOR_INTENT_SECONDS": f"{scale_seconds(2):g}",
+        "ORCHESTRATOR_INTENT_SECONDS": INTENT,
         "ORCHESTRATOR_MAX_IN_FLIGHT": "2",
         "ORCHESTRATOR_PORT": "0",
     }

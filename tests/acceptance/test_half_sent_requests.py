@@ -10,7 +10,9 @@ from contextlib import contextmanager, suppress
 import httpx2
 import processes
 import pytest
-from processes import Running, Site, eventually
+from machine_speed import scale_seconds
+from ports import reserve_port
+from processes import HTTP, Running, Site, eventually
 
 HALF = b"GET / HTTP/1.1\r\nHost: x\r\n"
 TOKEN = "a-token-of-thirty-two-characters"
@@ -32,17 +34,18 @@ def few_files(site: Site, most: int) -> Iterator[None]:
 def flood(port: int, count: int = CONNECTIONS) -> list[socket.socket]:
     clients: list[socket.socket] = []
     for _ in range(count):
-        client = socket.create_connection(("127.0.0.1", port), timeout=60)
+        client = socket.create_connection(("127.0.0.1", port), timeout=scale_seconds(60))
         with suppress(ConnectionError):
             client.sendall(HALF)
         clients.append(client)
     return clients
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+@pytest.fixture
+def site(site: Site) -> Site:
+    """Its limits are put before the command line: a fork of another process would not have them."""
+    site.fresh = True
+    return site
 
 
 def serve(site: Site, port: int) -> Running:
@@ -52,19 +55,19 @@ def serve(site: Site, port: int) -> Running:
 
 def answers(port: int) -> bool:
     with suppress(httpx2.TransportError):
-        return httpx2.get(f"http://127.0.0.1:{port}/healthz", timeout=30).status_code == 200
+        return HTTP.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
     return False
 
 
 def test_half_sent_requests_do_not_shut_the_service_down(site: Site) -> None:
     site.accounts("acme", "globex")
-    port = free_port()
+    port = reserve_port()
     serving = serve(site, port)
     serving.find('"event": "(service.ready)"')
     clients = flood(port)
     authenticated = {"Authorization": f"Bearer {TOKEN}"}
     for path in ("/healthz", "/readyz", "/status") * 3:
-        answer = httpx2.get(f"http://127.0.0.1:{port}{path}", headers=authenticated, timeout=60)
+        answer = HTTP.get(f"http://127.0.0.1:{port}{path}", headers=authenticated)
         assert answer.status_code == 200, (path, answer.text)
     for client in clients:  # the server ends each of them, at the latest when its time is over
         with suppress(ConnectionError):
@@ -73,10 +76,10 @@ def test_half_sent_requests_do_not_shut_the_service_down(site: Site) -> None:
         client.close()
 
     def models() -> bool:
-        jobs = httpx2.get(f"http://127.0.0.1:{port}/status", headers=authenticated, timeout=60).json()["jobs"]
+        jobs = HTTP.get(f"http://127.0.0.1:{port}/status", headers=authenticated).json()["jobs"]
         return {job["state"] for job in jobs} == {"succeeded"}
 
-    eventually(models, "both models", 60)
+    eventually(models, "both models")
     result = serving.stop()
     assert result.code == 0
     assert len(result.err) < 50_000
@@ -89,7 +92,7 @@ def test_half_sent_requests_do_not_shut_the_service_down(site: Site) -> None:
 
 def test_a_start_among_half_sent_requests_succeeds(site: Site) -> None:
     site.accounts("acme")
-    port = free_port()
+    port = reserve_port()
     serving = serve(site, port)
     clients: list[socket.socket] = []
     while "service.ready" not in serving.said():

@@ -28,6 +28,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
+from machine_speed import scale_seconds, set_time_factor  # noqa: E402
 from postgres import serving  # noqa: E402 - found where the line above points to
 
 POINTS = tuple(
@@ -130,7 +131,7 @@ class Chaos:
     def __exit__(self, *_: object) -> None:
         assert self._sandbox is not None
         self._sandbox.terminate()
-        self._sandbox.wait(10)
+        self._sandbox.wait(scale_seconds(60))
         assert self._sandbox.stdout is not None
         self._sandbox.stdout.close()
 
@@ -219,7 +220,8 @@ class Chaos:
         return log.read_bytes().count(b'"run.current"') if log.exists() else 0
 
     def _wait_for_work(self, replicas: list[subprocess.Popen[bytes]], begun: int) -> None:
-        for _ in range(600):
+        end = time.perf_counter() + scale_seconds(60)
+        while time.perf_counter() < end:
             if self._begun() >= begun + len(replicas) or any(replica.poll() is not None for replica in replicas):
                 return
             time.sleep(0.05)
@@ -239,7 +241,7 @@ class Chaos:
             | {
                 "ORCHESTRATOR_POLL_MIN_SECONDS": "0.2",
                 "ORCHESTRATOR_POLL_MAX_SECONDS": "1",
-                "ORCHESTRATOR_INTENT_SECONDS": "2",
+                "ORCHESTRATOR_INTENT_SECONDS": f"{scale_seconds(2):g}",
                 "ORCHESTRATOR_MAX_IN_FLIGHT": "8",
                 "ORCHESTRATOR_DATABASE_URL": self._database_url,
             }
@@ -261,19 +263,19 @@ class Chaos:
         request = urllib.request.Request(
             f"{self._url.removesuffix('/v1')}/sandbox/{what}", data=body, method="PUT" if body else "GET"
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=scale_seconds(60)) as answer:
             return json.load(answer)
 
 
 def experiment(chaos: Chaos, *, rounds: int, points: tuple[str, ...]) -> Verdict:
     """A kill at each named point, then so many at random, then the end."""
-    missed = [point for point in points if not chaos.crash_at(point, patience=60)]
+    missed = [point for point in points if not chaos.crash_at(point, patience=scale_seconds(60))]
     if missed:
         print("points not reached:", ", ".join(missed))
     enough = chaos.kills + rounds
     while chaos.kills < enough:
         chaos.kill_at_random(longest=3.0)
-    return chaos.finish(patience=180)
+    return chaos.finish(patience=scale_seconds(180))
 
 
 def main() -> int:
@@ -283,6 +285,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--replicas", type=int, default=1)
     given = parser.parse_args()
+    set_time_factor()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
         url = stack.enter_context(serving()).create() if given.replicas > 1 else ""

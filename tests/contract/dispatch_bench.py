@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import structlog
+from machine_speed import scale_seconds
 from sqlalchemy import update
 
 from orchestrator.app import SystemClock
@@ -160,15 +161,15 @@ async def running(dispatch: Dispatch, handler: Handler) -> AsyncIterator[None]:
         yield
     finally:
         dispatch.stop()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(scale_seconds(60)):
             await work
         ticks.cancel()
         await asyncio.wait([ticks])
 
 
-async def until(true: Callable[[], bool], seconds: float = 30.0) -> None:
+async def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait for something to become true."""
-    async with asyncio.timeout(seconds):
+    async with asyncio.timeout(scale_seconds(seconds)):
         while not true():  # noqa: ASYNC110 - what is waited for happens in a database
             await asyncio.sleep(0.01)
 

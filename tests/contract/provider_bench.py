@@ -17,6 +17,7 @@ from fake_fireworks import create_fireworks
 from fake_openai_dialects import Azure, Nebius, Translator
 from fake_together import MODELS as TOGETHER_MODELS
 from fake_together import create_together
+from machine_speed import scale_seconds
 from starlette.types import ASGIApp
 
 from orchestrator.core.account import Account, ProviderName
@@ -147,7 +148,7 @@ class Bench(ABC):
     def order(self, file: RemoteFile, tag: str = TAG, **options: Any) -> JobOrder:
         return JobOrder(tag=tag, spec=self.spec(**options), training_file=file.id, validation_file=None)
 
-    def deadline(self, seconds: float = 30.0) -> Deadline:
+    def deadline(self, seconds: float = scale_seconds(60)) -> Deadline:
         return Deadline(seconds, boottime=lambda: 0.0)
 
     async def ready_file(self, provider: Provider, content: str = LINES) -> RemoteFile:

@@ -9,9 +9,11 @@ from functools import partial
 
 import pytest
 from dispatch_bench import Bench, Handler, again, job, now, rest, running, slowly, until
+from machine_speed import scale_seconds
 
 from orchestrator.core.advance import Outcome, park
 from orchestrator.core.job import Job
+from orchestrator.dispatch import embedded, pgqueuer
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ async def test_no_job_is_handed_out_before_its_time(bench: Bench) -> None:
     for each in waiting:
         [at] = handler.times(each.id)
         assert each.wake_at is not None
-        assert 0 <= at - each.wake_at < 2
+        assert at >= each.wake_at
 
 
 async def test_a_job_that_rests_is_left_alone(bench: Bench) -> None:
@@ -59,7 +61,7 @@ async def test_a_job_comes_again_when_it_said_it_would(bench: Bench) -> None:
     for name in "abc":
         times = handler.times(name)
         pauses = [after - before for before, after in itertools.pairwise(times)]
-        assert all(0.2 <= pause < 2 for pause in pauses), pauses
+        assert all(pause >= 0.2 for pause in pauses), pauses
 
 
 async def test_one_at_a_time_per_account(bench: Bench) -> None:
@@ -101,7 +103,10 @@ async def test_a_slow_server_keeps_other_servers_from_nothing(bench: Bench, slow
         over.set()
 
 
-async def test_a_new_job_is_handed_out_at_once(bench: Bench) -> None:
+async def test_a_new_job_is_handed_out_at_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not when the dispatch would have woken up by itself: that is in an hour."""
+    for module in (embedded, pgqueuer):
+        monkeypatch.setattr(module, "LONGEST_NAP", 3600.0)
     handler = Handler(bench.database)
     dispatch = await bench.dispatch()
     async with running(dispatch, handler):
@@ -109,7 +114,7 @@ async def test_a_new_job_is_handed_out_at_once(bench: Bench) -> None:
             await asyncio.sleep(0.35)  # it has fallen asleep
             await bench.add(job(name))
             dispatch.nudge()
-            await until(partial(handler.was_handed, name), seconds=0.8)
+            await until(partial(handler.was_handed, name))
 
 
 async def test_stop_lets_what_is_under_way_end_and_hands_out_nothing_more(bench: Bench) -> None:
@@ -126,7 +131,7 @@ async def test_stop_lets_what_is_under_way_end_and_hands_out_nothing_more(bench:
     work = asyncio.create_task(dispatch.run(handler))
     await until(lambda: len(handler.handed) == 2)
     dispatch.stop()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(scale_seconds(60)):
         await work
     assert ended == handler.ids
     assert len(ended) == 2
@@ -140,7 +145,7 @@ async def test_what_was_cut_off_is_handed_out_by_the_next(bench: Bench) -> None:
     await until(lambda: len(first.handed) == 3)
     dispatch.stop()
     dispatch.abort()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(scale_seconds(60)):
         await work
     second = Handler(bench.database)
     async with running(await bench.dispatch(), second):
@@ -159,7 +164,7 @@ async def test_a_job_that_stays_due_comes_again(bench: Bench) -> None:
 
     handler = Handler(bench.database, step)
     async with running(await bench.dispatch(), handler):
-        await until(lambda: len(handler.handed) == 4, seconds=10)
+        await until(lambda: len(handler.handed) == 4)
         await asyncio.sleep(0.3)
     assert sorted(handler.ids) == ["a", "a", "b", "b"]
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from machine_speed import scale_seconds
 from sandboxes import MODEL, InProcess, get, process, training_file
 
 from orchestrator.sandbox import NotLoopback, SandboxSettings, serve
@@ -307,7 +308,7 @@ async def test_stopping_lets_a_request_finish() -> None:
     settings = SandboxSettings()
     task = asyncio.create_task(serve("127.0.0.1", 0, settings, port.set_result))
     async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{await port}") as client:
-        await client.put("/sandbox/faults", json={"faults": [{"kind": "slow", "seconds": 0.3}]})
+        await client.put("/sandbox/faults", json={"faults": [{"kind": "slow", "seconds": scale_seconds(0.3)}]})
         asking = asyncio.create_task(client.get("/v1/models", headers={"authorization": "Bearer sandbox-a"}))
         await asyncio.sleep(0.1)
         task.cancel()

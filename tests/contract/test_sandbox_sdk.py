@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import httpx2
 import openai
 import pytest
+from machine_speed import scale_seconds
 from openai import AsyncOpenAI
 from openai.types import ModerationImageURLInputParam, ModerationTextInputParam
 from openai.types.fine_tuning import FineTuningJob
@@ -37,7 +38,7 @@ class Session:
         return made.id
 
     async def until(self, job: FineTuningJob, *statuses: str) -> FineTuningJob:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(scale_seconds(60)):
             while str(job.status) not in statuses:
                 await asyncio.sleep(0.03)
                 job = await self.client.fine_tuning.jobs.retrieve(job.id)

@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 import openai
 import pytest
+from machine_speed import scale_seconds
 from sandboxes import MODEL, serving, training_file
 
 from orchestrator.sandbox import NotLoopback, SandboxSettings, serve
@@ -36,7 +37,7 @@ class Heard:
         writer.close()
 
     async def wait(self, count: int) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(scale_seconds(60)):
             while len(self.requests) < count:  # noqa: ASYNC110 - another process's doing
                 await asyncio.sleep(0.02)
 
@@ -73,7 +74,7 @@ async def test_the_sdk_takes_it_for_openais() -> None:
         [event] = heard.events()
         assert (event.type, event.data.id) == ("fine_tuning.job.succeeded", job)
         assert [path for path, *_ in heard.requests] == ["/hooks/acme"]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(scale_seconds(60)):
             while "webhooks.send" not in (await client.get("/sandbox/state")).json()["requests"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         assert (await client.get("/sandbox/state")).json()["requests"]["webhooks.send"] == {"204": 1}

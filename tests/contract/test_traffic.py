@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import openai
 import pytest
 import uvicorn
+from machine_speed import scale_seconds
 from openapi import Contract, Exchange, Recorder
 from sandboxes import MODEL, training_file
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -200,12 +202,13 @@ async def working(folder: Path, url: str) -> AsyncIterator[App]:
 
 
 async def eventually(app: App, happened: Callable[[Status], bool]) -> Status:
-    for _ in range(600):
+    end = time.perf_counter() + scale_seconds(60)
+    while time.perf_counter() < end:
         status = await app.look()
         if happened(status):
             return status
         await asyncio.sleep(0.05)
-    raise AssertionError(f"not within 30 s: {status}")
+    raise AssertionError(f"not in time: {status}")
 
 
 def state(status: Status, account: str) -> str:

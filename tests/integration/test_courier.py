@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any, cast
 
 import pytest
+from machine_speed import scale_seconds
 from model_world import HandClock, StrictLog
 from sqlalchemy import text
 from store_values import a_job, fill
@@ -214,7 +215,7 @@ async def test_what_has_ended_is_forgotten_in_time(office: Post) -> None:
     assert await office.rows("deliveries") == 0
 
 
-async def _until(true: Any, seconds: float = 20.0) -> None:
-    async with asyncio.timeout(seconds):
+async def _until(true: Any, seconds: float = 60.0) -> None:
+    async with asyncio.timeout(scale_seconds(seconds)):
         while not true():  # noqa: ASYNC110 - what is waited for happens in a database
             await asyncio.sleep(0.01)

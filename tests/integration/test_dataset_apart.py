@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from machine_speed import scale_seconds
 
 from orchestrator.core.errors import DatasetError
 from orchestrator.dataset import apart
@@ -105,14 +106,14 @@ def test_it_ends_with_the_process_that_started_it(at_work: subprocess.Popen[byte
     assert at_work.stdin is not None
     at_work.stdin.close()  # as the system does when the parent is killed
 
-    assert at_work.wait(60) == 1
+    assert at_work.wait(scale_seconds(60)) == 1
 
 
 def test_sigterm_ends_it_and_the_next_build_clears_up(
     at_work: subprocess.Popen[bytes], chats: Path, tmp_path: Path
 ) -> None:
     at_work.terminate()
-    assert at_work.wait(60) == -signal.SIGTERM
+    assert at_work.wait(scale_seconds(60)) == -signal.SIGTERM
     into = tmp_path / "datasets"
     assert [path.name[:10] for path in into.iterdir()] == [".building-"]
     (chats / "large.jsonl").unlink()

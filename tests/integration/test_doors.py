@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 from door_values import OPERATOR, READER, Served, causes, serve
+from machine_speed import scale_seconds
 from store_values import NOW, RUN, a_job, fill, read_job
 
 from orchestrator import control, status
@@ -146,7 +147,7 @@ async def test_what_happens_is_told_as_it_happens_and_taken_up_where_it_was_lost
     server = WebServer(served.app, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{await server.start()}/api/v1/events"
     headers = {"Authorization": f"Bearer {READER}", "Accept": "text/event-stream"}
-    async with httpx2.AsyncClient(headers=headers, timeout=30) as client:
+    async with httpx2.AsyncClient(headers=headers, timeout=scale_seconds(60)) as client:
         async with client.stream("GET", url, params={"after": 0}) as stream:
             assert stream.headers["content-type"].startswith("text/event-stream")
             lines = stream.aiter_lines()

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from machine_speed import scale_seconds
 
 WITHOUT = """
 import sys
@@ -29,7 +30,7 @@ def status(folder: Path, url: str, *missing: str) -> subprocess.CompletedProcess
         },
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=scale_seconds(120),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from alembic import command
 from alembic.config import Config
+from machine_speed import scale_seconds
 from sqlalchemy import Connection, insert, text
 from store_values import NOW, a_job, fill, id_of
 
@@ -194,7 +195,7 @@ class TestPostgres:
         frozen = asyncio.create_task(postgresql.write(freeze))
         await holding.wait()
         other = Database(postgres_url.replace("postgresql://", "postgresql+asyncpg://"))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(scale_seconds(60)):
             await beat(other, a_replica("other"))
         released.set()
         with pytest.raises(DatabaseAway):

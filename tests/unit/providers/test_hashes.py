@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from machine_speed import scale_seconds
 
 from orchestrator.providers.hashes import Hashes
 
@@ -19,7 +20,7 @@ class Slow:
 
     def __call__(self, key: str) -> str:
         self.asked.append(key)
-        self.may.wait(30)
+        self.may.wait(scale_seconds(60))
         return f"hash of {key}"
 
 
