@@ -36,26 +36,16 @@ class ListedFile(_Shown):
     status_details: Any = None
 
 
-class Deprecation(msgspec.Struct):
-    """Until when a model can be tuned and called, in epoch seconds."""
-
-    fine_tune: float | None = None
-    inference: float | None = None
+class ListedModel(_Shown):
+    """A model in a list."""
 
 
-class ModelCapabilities(msgspec.Struct):
-    """What can be done with a model."""
+class ShownModel(_Shown):
+    """A model. Servers say differently when it ends, and use the same names for other things."""
 
-    fine_tune: bool | None = None
-
-
-class ShownModel(msgspec.Struct):
-    """A model. Servers say differently when it ends."""
-
-    id: Id
     shutdown_date: str | None = None
-    deprecation: Deprecation | None = None
-    capabilities: ModelCapabilities | None = None
+    deprecation: Any = None
+    capabilities: Any = None
 
 
 class ShownJob(_Shown):
@@ -99,7 +89,7 @@ class ShownCheckpoint(_Shown):
 FILE: Final = msgspec.json.Decoder(ShownFile, strict=False)
 FILES: Final = msgspec.json.Decoder(Page[ListedFile], strict=False)
 MODEL: Final = msgspec.json.Decoder(ShownModel, strict=False)
-MODELS: Final = msgspec.json.Decoder(Page[ShownModel], strict=False)
+MODELS: Final = msgspec.json.Decoder(Page[ListedModel], strict=False)
 JOB: Final = msgspec.json.Decoder(ShownJob, strict=False)
 JOBS: Final = msgspec.json.Decoder(Page[ShownJob], strict=False)
 EVENTS: Final = msgspec.json.Decoder(Page[ShownEvent], strict=False)

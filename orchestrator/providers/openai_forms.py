@@ -14,7 +14,7 @@ from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteF
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers.answers import count_of, hyperparameters_of, number_of, text_of
 from orchestrator.providers.base import JobOrder
-from orchestrator.providers.openai_answers import Deprecation, ListedFile, ShownEvent, ShownFile, ShownJob, ShownModel
+from orchestrator.providers.openai_answers import ListedFile, ShownEvent, ShownFile, ShownJob, ShownModel
 from orchestrator.providers.openai_dialects import FILE_STATUS, JOB_STATUS, Dialect
 from orchestrator.providers.tagging import tagged_suffix
 
@@ -46,12 +46,14 @@ def _method(spec: TrainingSpec, dialect: Dialect) -> dict[str, Any]:
 
 def model_of(model: ShownModel) -> RemoteModel:
     """A base model as the server shows it. OpenAI names its last day, Azure two times and whether it can be tuned."""
-    ends = model.deprecation or Deprecation()
+    ends = model.deprecation if isinstance(model.deprecation, dict) else {}
+    capabilities = model.capabilities if isinstance(model.capabilities, dict) else {}
+    tunable = capabilities.get("fine_tune")
     return RemoteModel(
         id=model.id,
-        tunable=model.capabilities.fine_tune if model.capabilities else None,
-        shutdown=date.fromisoformat(model.shutdown_date) if model.shutdown_date else _day(ends.inference),
-        training_ends=_day(ends.fine_tune),
+        tunable=tunable if isinstance(tunable, bool) else None,
+        shutdown=date.fromisoformat(model.shutdown_date) if model.shutdown_date else _day(ends.get("inference")),
+        training_ends=_day(ends.get("fine_tune")),
     )
 
 

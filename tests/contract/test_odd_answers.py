@@ -203,6 +203,12 @@ async def test_a_full_page_that_does_not_say_whether_it_is_the_last_is_followed(
         assert [job.id for job in await provider.find_jobs(bench.order(file))] == [ours.id]
 
 
+@pytest.mark.parametrize("odd", ["x", ["chat"], 7, {"fine_tune": "perhaps"}])
+def test_what_other_servers_call_by_the_same_names_says_nothing(odd: Any) -> None:
+    model = model_of(MODEL.decode(json.dumps({"id": "m", "capabilities": odd, "deprecation": [odd]})))
+    assert (model.tunable, model.shutdown, model.training_ends) == (None, None, None)
+
+
 def test_azures_far_future_is_no_overflow_of_ours() -> None:
     with pytest.raises((OverflowError, ValueError, OSError)):
         model_of(MODEL.decode(b'{"id": "m", "deprecation": {"inference": 1e300}}'))
