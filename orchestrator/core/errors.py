@@ -211,9 +211,16 @@ class RemoteMissing(RequestRejected):
 
 
 class Ambiguous(OrchestratorError):
-    """Two remote things could be ours, and choosing wrongly would cost money."""
+    """Two remote things could be ours, and choosing wrongly would cost money.
+
+    `sent` says that a create was sent just now: lists may not show it before its intent is over.
+    """
 
     default_hint = "Look at both at the provider and keep one."
+
+    def __init__(self, message: str, *, hint: str = "", sent: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.sent = sent
 
 
 class IllegalTransition(OrchestratorError):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
+from math import isfinite
 from typing import Final
 
 MOST_POINTS: Final = 500  # of one job: more than a screen can show
+MAX_STEP: Final = 2**31 - 1  # of the database's column
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,14 @@ class Loss:
     step: int
     training: float | None = None
     validation: float | None = None
+
+
+def loss_at(step: object, training: object, validation: object) -> Loss | None:
+    """The losses at a step, from whatever a provider says; None when the step or both losses are not usable."""
+    at, losses = _finite(step), (_finite(training), _finite(validation))
+    if at is None or not at.is_integer() or not 1 <= at <= MAX_STEP or losses == (None, None):
+        return None
+    return Loss(int(at), *losses)
 
 
 def merged(*curves: Iterable[Loss]) -> list[Loss]:
@@ -49,3 +59,13 @@ def _one_of_each(curve: list[Loss], width: int) -> list[Loss]:
 
 def _or(value: float | None, other: float | None) -> float | None:
     return other if value is None else value
+
+
+def _finite(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # an integer of more than 308 digits
+        return None
+    return number if isfinite(number) else None

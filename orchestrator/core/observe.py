@@ -120,6 +120,22 @@ def choose(job: Job, candidates: list[RemoteJob]) -> RemoteJob | None:
     return None
 
 
+def check_created(job: Job, remote: RemoteJob) -> RemoteJob:
+    """The remote job that a create was answered with. Raises Ambiguous for one on another file than was asked for.
+
+    A file that is not shown contradicts nothing.
+    """
+    if remote.training_file and remote.training_file != job.remote_file_id:
+        raise Ambiguous(
+            f"the provider was asked to train on file {job.remote_file_id} and answered with remote job {remote.id} "
+            f"({remote.raw}) on file {remote.training_file}",
+            hint=f"Look for both at the provider. If {remote.id} is this job's: {ways_to_adopt(job.tag, [remote])}. "
+            f"Otherwise `orchestrator release {job.account}`: the provider is searched for the job again.",
+            sent=True,
+        )
+    return remote
+
+
 def ways_to_adopt(tag: str, candidates: Iterable[RemoteJob]) -> str:
     """The commands that choose one of the candidates for the job with this tag."""
     job_id = tag.partition(".")[0]

@@ -39,7 +39,7 @@ from orchestrator.daemon.files import Files, sending_seconds
 from orchestrator.daemon.journal import tell, tell_model
 from orchestrator.daemon.lasting import Lasting
 from orchestrator.daemon.loading import Load
-from orchestrator.daemon.steps import Identify, Pace, Steps
+from orchestrator.daemon.steps import Identify, Limit, Pace, Steps
 from orchestrator.providers.base import Connection, Deadline
 from orchestrator.store import costs, jobs, outcomes
 from orchestrator.store.connection import AsyncConnection
@@ -76,13 +76,16 @@ class Reconciler:
         replica: str,
         log: BoundLogger,
         watch: Watch = NOBODY,
+        limit: Limit = asyncio.timeout,
         reached: Callable[[str], None] = lambda point: None,
     ) -> None:
         self._database = database
         self._load = load
         self._connections = connections
         lasting = Lasting(database)
-        self._steps = Steps(identify=identify, clock=clock, jitter=jitter, pace=pace, lasting=lasting, log=log)
+        self._steps = Steps(
+            identify=identify, clock=clock, jitter=jitter, pace=pace, lasting=lasting, log=log, limit=limit
+        )
         self._redact = redact
         self._clock = clock
         self._jitter = jitter
@@ -223,7 +226,8 @@ class Reconciler:
         try:
             return await work
         except Ambiguous as error:
-            return hold(replace(job, intent_until=None), Hold(error.kind, error.message, error.hint))  # nothing sent
+            intent_until = job.intent_until if error.sent else None
+            return hold(replace(job, intent_until=intent_until), Hold(error.kind, error.message, error.hint))
         except ProviderError as error:
             return self._decide(job, error)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
 from structlog.stdlib import BoundLogger
@@ -13,8 +15,10 @@ from orchestrator.core.clock import Clock
 from orchestrator.core.errors import Failure, ProviderError, RemoteMissing, RequestRejected
 from orchestrator.core.job import Job
 from orchestrator.core.lifecycle import Event, State
+from orchestrator.core.loss import Loss, loss_at
 from orchestrator.core.observe import (
     adopted,
+    check_created,
     choose,
     created,
     losses_due,
@@ -36,10 +40,14 @@ from orchestrator.store import jobs
 
 PATIENCE_404 = 3  # looks in a row that may miss a job: lists and reads may lag behind a create
 LOSSES_POLLS = 3  # the losses are read this many times less often than a job that changes slowly: every 3 minutes
+LOSSES_SECONDS = 30.0  # a finished model is not recorded before its losses are read, or this time is over
 STOPPING = frozenset({JobStatus.CANCELLING, JobStatus.CANCELLED, JobStatus.SUCCEEDED, JobStatus.FAILED})
 
 Identify = Callable[[Connection], Awaitable[tuple[Connection, Identity]]]
 """Asks whose key it is; a refused key may have been changed, and is read again."""
+
+Limit = Callable[[float], AbstractAsyncContextManager[object]]
+"""Raises TimeoutError in what takes longer than so many seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +71,10 @@ class Steps:
         pace: Pace,
         lasting: Lasting,
         log: BoundLogger,
+        limit: Limit = asyncio.timeout,
     ) -> None:
         self._identify = identify
+        self._limit = limit
         self._clock = clock
         self._jitter = jitter
         self._pace = pace
@@ -111,7 +121,7 @@ class Steps:
         order = _order(job, loaded)
         remote = choose(job, await provider.find_jobs(order))
         try:
-            remote = remote or await provider.create_job(order, deadline)
+            remote = remote or check_created(job, await provider.create_job(order, deadline))
         except RequestRejected as error:  # looked for and not there, then refused: there is none
             return give_up(job, error, now=self._clock.now())
         return created(job, remote, now=self._clock.now(), delay=self._pace.poll_min)
@@ -139,13 +149,23 @@ class Steps:
         job, now = outcome.job, self._clock.now()
         if not provider.capabilities.losses or not losses_due(job, now, every=LOSSES_POLLS * self._pace.poll_max):
             return outcome
-        try:
-            told = await provider.losses(job.remote_job_id or "", job.loss_step or 0)
-        except ProviderError as error:
-            self._log.info("losses.not_told", account=job.account, job=job.id, message=str(error))
-            told = []
+        told = await self._losses_of(job, provider)
         step = max((loss.step for loss in told), default=job.loss_step)
         return replace(outcome, losses=tuple(told), job=replace(job, losses_at=now, loss_step=step))
+
+    async def _losses_of(self, job: Job, provider: Provider) -> list[Loss]:
+        """The losses that can be recorded; none where anything at all goes wrong, or it takes too long."""
+        try:
+            async with self._limit(LOSSES_SECONDS):
+                told = await provider.losses(job.remote_job_id or "", job.loss_step or 0)
+            checked = [loss_at(loss.step, loss.training, loss.validation) for loss in told]
+            return [loss for loss in checked if loss]
+        except (ProviderError, TimeoutError) as error:
+            text = str(error) or f"the provider took longer than {LOSSES_SECONDS:g} seconds"
+            self._log.info("losses.not_told", account=job.account, job=job.id, message=text)
+        except Exception as error:  # noqa: BLE001 - a curve is no reason to keep a finished model from being recorded
+            self._log.exception("losses.broken", account=job.account, job=job.id, message=str(error))
+        return []
 
     async def stop(self, job: Job, provider: Provider) -> Outcome:
         if job.state is not State.CANCELLING:

@@ -6,11 +6,12 @@ be read must be repeated, because taking it for an empty list would create, and 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
+
+from orchestrator.core.secret import Redactor
 
 Item = TypeVar("Item")
 Decoded = TypeVar("Decoded")
@@ -21,8 +22,22 @@ UNREADABLE: Final = (ValueError, TypeError, AttributeError, LookupError, Arithme
 EXCERPT_LENGTH: Final = 200  # characters of an unreadable answer that are quoted in a message
 EXCERPT_SOURCE_LENGTH: Final = 4_000  # bytes of it that are searched for keys first
 
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
+MAX_LIST_PAGES: Final = 1_000
+MAX_LIST_ITEMS: Final = 100_000
+MAX_LIST_SECONDS: Final = 180.0
+
+MAX_NAME_LENGTH: Final = 256
+MAX_INTEGER: Final = 2**63 - 1  # of a database column
+MAX_TEXT_LENGTH: Final = 2_000  # of a message; what is kept of it is shorter
+MAX_HYPERPARAMETERS: Final = 50
+
+_PRINTABLE: Final = r"^[^\x00-\x1f\x7f]*$"
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_LENGTH, pattern=_PRINTABLE)]
 """An id at the provider: it goes into paths, cursors, the database and messages."""
+Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME_LENGTH, pattern=_PRINTABLE)]
+"""The same where a server may say that there is none by an empty text."""
+Word = Annotated[str, msgspec.Meta(max_length=64, pattern=_PRINTABLE)]
+"""A status."""
 
 
 class MalformedAnswer(ValueError):
@@ -48,9 +63,46 @@ class Page(msgspec.Struct, Generic[Item]):
         return len(self.data) == limit if self.has_more is None else self.has_more
 
 
-def decode_answer(
-    decoder: msgspec.json.Decoder[Decoded], content: bytes, path: str, redact: Callable[[str], str]
-) -> Decoded:
+class ListLimits:
+    """How far one list is read: a server that announces more for ever must not keep a job waiting in silence."""
+
+    def __init__(self, path: str, clock: Callable[[], float]) -> None:
+        self._path = path
+        self._clock = clock
+        self._until = clock() + MAX_LIST_SECONDS
+        self._pages = self._items = 0
+        self._cursors: set[str] = set()
+
+    @property
+    def seconds_left(self) -> float:
+        """How long the next page may take. Raises MalformedAnswer when the time is over."""
+        left = self._until - self._clock()
+        if left <= 0:
+            raise self._exceeded(f"takes longer than {MAX_LIST_SECONDS:g} seconds")
+        return left
+
+    def count(self, items: int, cursor: str) -> None:
+        """Count a page that is followed by another, which begins after this cursor. Raises MalformedAnswer."""
+        self._pages += 1
+        self._items += items
+        if cursor in self._cursors:
+            raise MalformedAnswer(
+                f"the provider's list {self._path} does not go on after {cursor}: it repeats itself"
+            )
+        self._cursors.add(cursor)
+        if self._pages >= MAX_LIST_PAGES:
+            raise self._exceeded(f"has more than {MAX_LIST_PAGES:,} pages")
+        if self._items >= MAX_LIST_ITEMS:
+            raise self._exceeded(f"has more than {MAX_LIST_ITEMS:,} items")
+
+    def _exceeded(self, how: str) -> MalformedAnswer:
+        return MalformedAnswer(
+            f"the provider's list {self._path} {how}: {self._pages:,} pages with {self._items:,} items were read. "
+            "Delete what is no longer needed at the provider, or report the list to it"
+        )
+
+
+def decode_answer(decoder: msgspec.json.Decoder[Decoded], content: bytes, path: str, redact: Redactor) -> Decoded:
     """Decode what was answered to a request for `path`. Raises MalformedAnswer."""
     try:
         return decoder.decode(content)
@@ -61,10 +113,55 @@ def decode_answer(
         ) from error
 
 
-def excerpt(content: bytes, redact: Callable[[str], str]) -> str:
+def excerpt(content: bytes, redact: Redactor) -> str:
     """The beginning of an answer on one line, without keys."""
     text = content[:EXCERPT_SOURCE_LENGTH].decode("utf-8", "replace")
-    if len(content) > EXCERPT_SOURCE_LENGTH:  # half a key at the cut would not be recognised
-        text = re.sub(r"[^\s\"'<>=&]*\Z", "", text)
-    line = redact(" ".join("".join(c if c.isprintable() else " " for c in text).split()))
-    return line if len(line) <= EXCERPT_LENGTH else f"{line[:EXCERPT_LENGTH]}…"
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    cut = redact.cut(line, EXCERPT_LENGTH)
+    return f"{cut}…" if len(line) > EXCERPT_LENGTH else cut
+
+
+def check_id(asked: str, answered: str, path: str) -> None:
+    """Raise MalformedAnswer for an answer about another thing than the one that was asked for."""
+    if asked != answered:
+        raise MalformedAnswer(f"the answer to {path} is about {answered}, not about {asked}: it is not believed")
+
+
+def text_of(value: object) -> str | None:
+    """A text that only explains, cut; None for anything else, because nothing may fail for it."""
+    return value[:MAX_TEXT_LENGTH] if isinstance(value, str) and value else None
+
+
+def name_of(value: object) -> str | None:
+    """A name that only informs, of at most 256 printable characters; None for anything else."""
+    return value if isinstance(value, str) and 1 <= len(value) <= MAX_NAME_LENGTH and value.isprintable() else None
+
+
+def number_of(value: object) -> float | None:
+    """A finite number that only informs; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if -MAX_INTEGER <= value <= MAX_INTEGER else None  # which is false for NaN
+
+
+def count_of(value: object) -> int | None:
+    """A count that only informs; None for anything else."""
+    number = number_of(value)
+    return int(number) if number is not None and number >= 0 else None
+
+
+def hyperparameters_of(shown: object) -> dict[str, Any]:
+    """What a job was trained with, as far as it can be kept: a limited number of plain values."""
+    kept: dict[str, Any] = {}
+    for name, value in shown.items() if isinstance(shown, dict) else ():
+        if isinstance(value, dict) and (inner := {n: v for n, v in value.items() if _is_plain(n) and _is_plain(v)}):
+            kept[name] = dict(list(inner.items())[:MAX_HYPERPARAMETERS])
+        elif _is_plain(name) and _is_plain(value):
+            kept[name] = value
+    return dict(list(kept.items())[:MAX_HYPERPARAMETERS])
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value) <= 64 and value.isprintable()
+    return isinstance(value, bool) or number_of(value) is not None

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import inf
-from typing import Final, TypedDict
+from typing import Any, Final, TypedDict
+
+import msgspec
 
 from orchestrator.core.errors import (
+    MESSAGE_LIMIT,
     AuthenticationFailed,
     ProviderError,
     ProviderUnavailable,
@@ -16,7 +19,16 @@ from orchestrator.core.errors import (
     RequestRejected,
     TrainingNotAllowed,
 )
+from orchestrator.core.secret import Redactor
+from orchestrator.providers.answers import (
+    EXCERPT_LENGTH,
+    UNREADABLE,
+    excerpt,
+    name_of,
+    text_of,
+)
 
+MAX_CODE_LENGTH: Final = 64
 Codes = Mapping[str | None, type[ProviderError]]
 
 BY_STATUS: Final[Mapping[int, type[ProviderError]]] = {
@@ -28,6 +40,35 @@ BY_STATUS: Final[Mapping[int, type[ProviderError]]] = {
     409: ProviderUnavailable,
     429: RateLimited,
 }
+SAYS_NO: Final = frozenset(
+    {
+        400,
+        401,
+        402,
+        403,
+        404,
+        405,
+        406,
+        410,
+        411,
+        412,
+        413,
+        414,
+        415,
+        417,
+        421,
+        422,
+        423,
+        424,
+        426,
+        428,
+        429,
+        431,
+        451,
+    }
+)
+"""Statuses by which a server says that it did not do what was asked. Any other one says nothing about that: 408, 425
+and 499 come from proxies that may have passed the request on, and a redirect or a server error may come after it."""
 
 
 class Details(TypedDict):
@@ -44,9 +85,57 @@ def error_class(status: int, code: str | None, codes: Codes) -> type[ProviderErr
     for known in (code, str(status)):
         if known in codes:
             return codes[known]
-    if not 400 <= status < 500:
-        return ProviderUnavailable
-    return BY_STATUS.get(status, RequestRejected)
+    return BY_STATUS.get(status, RequestRejected if status in SAYS_NO else ProviderUnavailable)
+
+
+def refusal_error(
+    status: int,
+    headers: Mapping[str, str],
+    content: bytes,
+    path: str,
+    *,
+    account: str,
+    codes: Codes,
+    redact: Redactor,
+) -> ProviderError:
+    """An answer that is no success, as an error of ours. One without a message in it is quoted, with its path."""
+    code, said = explanation(content)
+    details: Details = {
+        "account": account,
+        "request_id": request_id(headers),
+        "code": code,
+        "retry_after": retry_after(headers),
+    }
+    if 300 <= status < 400:
+        where = redact.cut(_without_query(headers.get("location") or ""), EXCERPT_LENGTH) or "nowhere"
+        message = f"{status}: the provider redirects {path} to {where}; if it has moved, correct `base_url`"
+        return error_class(status, code, codes)(message, **details)
+    said = said or f"at {path}: {excerpt(content, redact) or 'an empty answer'}"
+    message = f"{status} {code}: {said}" if code else f"{status}: {said}"
+    return error_class(status, code, codes)(redact.cut(message, MESSAGE_LIMIT), **details)
+
+
+def explanation(content: bytes) -> tuple[str | None, str]:
+    """Code and message of an error in one of the usual shapes; empty where it is in none of them."""
+    try:
+        body: Any = msgspec.json.decode(content)
+    except UNREADABLE:
+        return None, ""
+    told = body.get("error", body) if isinstance(body, dict) else {}
+    if not isinstance(told, dict):
+        return None, text_of(told) or ""
+    code = told.get("code")
+    return (None if code in (None, "") else str(code)[:MAX_CODE_LENGTH]), text_of(told.get("message")) or ""
+
+
+def request_id(headers: Mapping[str, str]) -> str | None:
+    """The provider's id of the request, where it names one that can be stored."""
+    return name_of(headers.get("x-request-id"))
+
+
+def _without_query(address: str) -> str:
+    """An address as it may be shown: its query may be a key."""
+    return "".join(c for c in address.partition("?")[0] if c.isprintable())
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

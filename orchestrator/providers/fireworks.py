@@ -24,10 +24,20 @@ from orchestrator.core.loss import Loss
 from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import Method
+from orchestrator.providers.answers import check_id, hyperparameters_of, number_of, text_of
 from orchestrator.providers.base import Connect, Deadline, FileToSend, JobOrder
 from orchestrator.providers.cancelling import cancelled
 from orchestrator.providers.failures import Codes
-from orchestrator.providers.fireworks_answers import DATASET, JOB, FireworksDataset, FireworksJob, Status
+from orchestrator.providers.fireworks_answers import (
+    ACCOUNT,
+    DATASET,
+    JOB,
+    MODEL,
+    Day,
+    FireworksDataset,
+    FireworksJob,
+    Status,
+)
 from orchestrator.providers.rest import Refusal, Rest, epoch
 from orchestrator.providers.tagging import short_tag, tagged_suffix
 from orchestrator.providers.wire import check_size, open_to_send
@@ -91,24 +101,24 @@ class FireworksProvider:
     async def verify(self) -> Identity:
         try:
             async with self._rest.reading():
-                found = await self._rest.get(f"/{self._home}")
+                found = await self._rest.get_decoded(ACCOUNT, f"/{self._home}")
         except (RemoteMissing, TrainingNotAllowed) as error:
             raise WrongOrganization(
                 f"the key may not see {self._home}: {error.message}",
                 account=self._account.name,
                 request_id=error.request_id,
             ) from error
-        suspended = found.get("suspendState") or "UNSUSPENDED"
+        suspended = text_of(found.suspend_state) or "UNSUSPENDED"
         if suspended != "UNSUSPENDED":
             kind = TrainingNotAllowed if "ABUSE" in suspended else QuotaExhausted
             raise kind(f"the account is suspended: {suspended}", account=self._account.name)
-        return Identity(organization=str(found["name"]).removeprefix("accounts/"))
+        return Identity(organization=found.name.removeprefix("accounts/"))
 
     async def find_model(self, name: str) -> RemoteModel | None:
         try:
             async with self._rest.reading():
-                found = await self._rest.get(f"/{name}")
-                return RemoteModel(id=found["name"], tunable=found.get("tunable"), shutdown=_day(found))
+                found = await self._rest.get_decoded(MODEL, f"/{name}")
+                return RemoteModel(id=found.name, tunable=found.tunable, shutdown=_date(found.deprecation_date))
         except RemoteMissing:
             return None
 
@@ -152,7 +162,9 @@ class FireworksProvider:
 
     async def get_file(self, file_id: str) -> RemoteFile:
         async with self._rest.reading():
-            return _file(await self._rest.get_decoded(DATASET, f"/{file_id}"))
+            file = await self._rest.get_decoded(DATASET, f"/{file_id}")
+            check_id(file_id, file.name, f"/{file_id}")
+            return _file(file)
 
     async def find_jobs(self, order: JobOrder) -> list[RemoteJob]:
         try:
@@ -175,7 +187,9 @@ class FireworksProvider:
 
     async def get_job(self, remote_job_id: str) -> RemoteJob:
         async with self._rest.reading():
-            return self._job(await self._rest.get_decoded(JOB, f"/{remote_job_id}"))
+            job = await self._rest.get_decoded(JOB, f"/{remote_job_id}")
+            check_id(remote_job_id, job.name, f"/{remote_job_id}")
+            return self._job(job)
 
     async def cancel_job(self, remote_job_id: str) -> RemoteJob:
         async def ask() -> None:
@@ -204,7 +218,7 @@ class FireworksProvider:
         size = str(wanted.wire_bytes)
         signed = await self._rest.post(f"/{name}:getUploadEndpoint", {"filenameToSize": {wanted.filename: size}})
         headers = {"content-type": "application/octet-stream", "x-goog-content-length-range": f"{size},{size}"}
-        await self._rest.put_file(signed["filenameToSignedUrls"][wanted.filename], wanted, headers)
+        await self._rest.put_file(str(signed["filenameToSignedUrls"][wanted.filename]), wanted, headers)
         await self._rest.post(f"/{name}:validateUpload", {})
 
     def _dataset(self, wanted: FileToSend) -> str:
@@ -236,7 +250,7 @@ class FireworksProvider:
         status = JOB_STATUS.get(job.state.removeprefix("JOB_STATE_"), JobStatus.UNKNOWN)
         said, training = job.status or Status(), job.training_config or job
         failed = status is JobStatus.FAILED
-        used = {ours: getattr(training, theirs) for theirs, ours in USED.items()}
+        used = hyperparameters_of({ours: getattr(training, theirs) for theirs, ours in USED.items()})
         return RemoteJob(
             id=job.name,
             status=status,
@@ -246,30 +260,32 @@ class FireworksProvider:
             fine_tuned_model=(training.output_model or None) if status is JobStatus.SUCCEEDED else None,
             servable=self.capabilities.servable,
             error_code=str(said.code) if failed and said.code is not None else None,
-            error_message=said.message if failed else None,
+            error_message=text_of(said.message) if failed else None,
             organization=self._account.organization,
             created_at=epoch(job.create_time),
             progress=_share(job.job_progress),
             quoted_usd=_usd(job.estimated_cost),
-            hyperparameters={name: value for name, value in used.items() if value is not None},
+            hyperparameters=used,
         )
 
 
-def _day(model: Mapping[str, Any]) -> date | None:
-    told = model.get("deprecationDate")
-    return date(told["year"], told["month"], told["day"]) if told else None
+def _date(day: Day | None) -> date | None:
+    return date(day.year, day.month, day.day) if day else None
 
 
-def _share(progress: Mapping[str, Any] | None) -> float | None:
-    percent = (progress or {}).get("percent")
-    return None if percent is None else percent / 100
+def _share(progress: object) -> float | None:
+    percent = number_of(progress.get("percent")) if isinstance(progress, dict) else None
+    return None if percent is None else min(max(percent / 100, 0.0), 1.0)
 
 
-def _usd(cost: Mapping[str, Any] | None) -> float | None:
+def _usd(cost: object) -> float | None:
     """Units come as text, and nanos beside them; other currencies are not ours to convert."""
-    if not cost or cost.get("currencyCode") != "USD":
+    if not isinstance(cost, dict) or cost.get("currencyCode") != "USD":
         return None
-    return float(cost.get("units") or 0) + (cost.get("nanos") or 0) / 1e9
+    try:
+        return number_of(float(cost.get("units") or 0) + float(cost.get("nanos") or 0) / 1e9)
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def _file(file: FireworksDataset) -> RemoteFile:
@@ -282,6 +298,6 @@ def _file(file: FireworksDataset) -> RemoteFile:
         id=file.name,
         status=status,
         raw=raw,
-        message=said.message or None,
+        message=text_of(said.message),
         filename=f"{file.name.rpartition('/')[2]}.jsonl",
     )

@@ -6,7 +6,7 @@ Source: the OpenAI API reference and the published OpenAPI document; what was tr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
@@ -21,8 +21,10 @@ from orchestrator.core.loss import Loss
 from orchestrator.core.moderation import Verdict
 from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.providers.answers import check_id, name_of
 from orchestrator.providers.base import Connect, Deadline, FileToSend, JobOrder
 from orchestrator.providers.cancelling import cancelled
+from orchestrator.providers.failures import request_id
 from orchestrator.providers.hashes import Hashes
 from orchestrator.providers.openai_answers import (
     CHECKPOINTS,
@@ -35,12 +37,13 @@ from orchestrator.providers.openai_answers import (
     MODELS,
     ShownEvent,
 )
-from orchestrator.providers.openai_calls import Calls, sdk_of
+from orchestrator.providers.openai_calls import Answered, Calls, sdk_of
 from orchestrator.providers.openai_dialects import DIALECTS, Dialect
 from orchestrator.providers.openai_forms import (
     TAG_KEY,
     carries,
     creation,
+    event_of,
     file_of,
     job_of,
     loss_of,
@@ -90,7 +93,8 @@ class OpenAIProvider:
     async def verify(self) -> Identity:
         async with self._calls.reading():
             answer = await self._calls.get("/models")
-        return Identity(organization=answer.headers.get("openai-organization") or None)
+            self._calls.decode(MODELS, answer, "/models")
+        return Identity(organization=name_of(answer.headers.get("openai-organization")))
 
     async def find_model(self, name: str) -> RemoteModel | None:
         try:
@@ -111,7 +115,7 @@ class OpenAIProvider:
         candidates = [
             file_of(file)
             async for file in self._calls.pages("/files", FILES, purpose="fine-tune")
-            if file.filename == wanted.filename and file.bytes == wanted.wire_bytes
+            if file.filename == wanted.filename and file.bytes in (None, wanted.wire_bytes)  # None: not known yet
         ]
         usable = [file for file in candidates if file.status in {FileStatus.PROCESSING, FileStatus.READY}]
         return min(usable, key=lambda file: file.status is not FileStatus.READY, default=None)
@@ -128,11 +132,14 @@ class OpenAIProvider:
                     timeout=max(deadline.left, 1.0),
                     extra_headers=self._calls.headers,
                 )
-                return file_of(FILE.decode(answer.content))
+                return file_of(self._calls.decode(FILE, answer, "/files"))
 
     async def get_file(self, file_id: str) -> RemoteFile:
         async with self._calls.reading():
-            return file_of(await self._calls.get_decoded(FILE, f"/files/{_part(file_id)}"))
+            path = f"/files/{_part(file_id)}"
+            file = await self._calls.get_decoded(FILE, path)
+            check_id(file_id, file.id, path)
+            return file_of(file)
 
     async def find_jobs(self, order: JobOrder) -> list[RemoteJob]:
         # Not every compatible server honours the filter, so it is applied again here. Where metadata may be ignored
@@ -164,8 +171,10 @@ class OpenAIProvider:
 
     async def get_job(self, remote_job_id: str) -> RemoteJob:
         async with self._calls.reading():
-            answer = await self._calls.get(f"{JOBS_PATH}/{_part(remote_job_id)}")
-            job = self._job(answer.content, answer.headers)
+            path = f"{JOBS_PATH}/{_part(remote_job_id)}"
+            answer = await self._calls.get(path)
+            job = self._job(answer, path)
+            check_id(remote_job_id, job.id, path)
         if job.status is JobStatus.SUCCEEDED and self._dialect.result_is_checkpoint:
             return replace(job, fine_tuned_model=job.fine_tuned_model or await self._last_checkpoint(job.id))
         return job
@@ -179,7 +188,7 @@ class OpenAIProvider:
 
     async def events(self, remote_job_id: str) -> list[RemoteEvent]:
         listed = self._events(remote_job_id)
-        return [RemoteEvent(at=event.created_at, message=event.message) async for event in listed][::-1]
+        return [event_of(event) async for event in listed][::-1]
 
     async def losses(self, remote_job_id: str, after: int) -> list[Loss]:
         found: list[Loss] = []
@@ -219,15 +228,15 @@ class OpenAIProvider:
         except Unfinished as error:
             raise NotReady(str(error), account=self._account.name) from error
 
-    def _job(self, content: bytes, headers: Mapping[str, str]) -> RemoteJob:
-        return job_of(JOB.decode(content), self._dialect, headers.get("x-request-id"))
+    def _job(self, answer: Answered, path: str) -> RemoteJob:
+        return job_of(self._calls.decode(JOB, answer, path), self._dialect, request_id(answer.headers))
 
     async def _create(self, arguments: dict[str, Any], deadline: Deadline) -> RemoteJob:
         async with self._calls.creating(deadline):
             create = self._calls.sdk.fine_tuning.jobs.with_raw_response.create
             timeout = max(deadline.left, 1.0)
             answer = await create(**arguments, timeout=timeout, extra_headers=self._calls.headers)
-            return self._job(answer.content, answer.headers)
+            return self._job(answer, JOBS_PATH)
 
     async def _files_ready(self, order: JobOrder) -> bool:
         ids = [file_id for file_id in (order.training_file, order.validation_file) if file_id]

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from orchestrator.providers.answers import Id, Page
+from orchestrator.providers.answers import Id, Name, Page, Word
 
 Shown = TypeVar("Shown", bound="_Shown")
 
@@ -22,16 +22,27 @@ class _Shown(msgspec.Struct):
 class ShownFile(_Shown):
     """A file."""
 
-    status: str | None = None
-    status_details: str | None = None
+    status: Word | None = None
+    status_details: Any = None
     filename: str | None = None
+
+
+class ListedFile(_Shown):
+    """A file in a list. One that does not show what it is called may be ours, and must not be passed over."""
+
+    filename: str | None
     bytes: int | None = None
+    status: Word | None = None
+    status_details: Any = None
 
 
-class ShownModel(msgspec.Struct):
-    """A model. Servers say differently when it ends."""
+class ListedModel(_Shown):
+    """A model in a list."""
 
-    id: str = ""
+
+class ShownModel(_Shown):
+    """A model. Servers say differently when it ends, and use the same names for other things."""
+
     shutdown_date: str | None = None
     deprecation: Any = None
     capabilities: Any = None
@@ -41,18 +52,19 @@ class ShownJob(_Shown):
     """A fine-tuning job. Its suffix has two names.
 
     Status, training file and model have no default: a job that does not show them may be ours, and must not be passed
-    over. The same is true of metadata that is not there, which is not the same as none.
+    over. The same is true of metadata that is not there, which is not the same as none. What only informs is of any
+    type here, so that a finished model is not missed for a strange number beside it.
     """
 
-    status: str
-    training_file: str | None
-    model: str | None
-    fine_tuned_model: str | None = None
+    status: Word
+    training_file: Name | None
+    model: Name | None
+    fine_tuned_model: Name | None = None
     error: Any = None
-    organization_id: str | None = None
-    trained_tokens: int | None = None
-    created_at: float | None = None
-    estimated_finish: float | None = None
+    organization_id: Any = None
+    trained_tokens: Any = None
+    created_at: Any = None
+    estimated_finish: Any = None
     hyperparameters: Any = None
     method: Any = None
     metadata: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
@@ -63,8 +75,8 @@ class ShownJob(_Shown):
 class ShownEvent(_Shown):
     """A line of a job's history."""
 
-    created_at: float = 0.0
-    message: str = ""
+    created_at: Any = None
+    message: Any = None
     data: Any = None
 
 
@@ -75,9 +87,9 @@ class ShownCheckpoint(_Shown):
 
 
 FILE: Final = msgspec.json.Decoder(ShownFile, strict=False)
-FILES: Final = msgspec.json.Decoder(Page[ShownFile], strict=False)
+FILES: Final = msgspec.json.Decoder(Page[ListedFile], strict=False)
 MODEL: Final = msgspec.json.Decoder(ShownModel, strict=False)
-MODELS: Final = msgspec.json.Decoder(Page[ShownModel], strict=False)
+MODELS: Final = msgspec.json.Decoder(Page[ListedModel], strict=False)
 JOB: Final = msgspec.json.Decoder(ShownJob, strict=False)
 JOBS: Final = msgspec.json.Decoder(Page[ShownJob], strict=False)
 EVENTS: Final = msgspec.json.Decoder(Page[ShownEvent], strict=False)

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
-from typing import Any, Final
+from typing import Final, Protocol
 from urllib.parse import urlencode
 
 import httpx2
@@ -18,17 +18,30 @@ import msgspec
 import openai
 
 from orchestrator.core.account import Account
-from orchestrator.core.errors import MESSAGE_LIMIT, ProviderError, ProviderUnavailable, UnknownOutcome
+from orchestrator.core.errors import ProviderError, ProviderUnavailable, UnknownOutcome
 from orchestrator.core.secret import Redactor, Secret
-from orchestrator.providers.answers import UNREADABLE, Decoded, MalformedAnswer, Page, decode_answer
+from orchestrator.providers.answers import UNREADABLE, Decoded, ListLimits, MalformedAnswer, Page, decode_answer
 from orchestrator.providers.base import Deadline
-from orchestrator.providers.failures import Codes, Details, error_class, retry_after
+from orchestrator.providers.failures import Codes, refusal_error
 from orchestrator.providers.openai_answers import Shown
 from orchestrator.providers.transport import Answer, DeadlinePassed, Read, encoded, sending_before
 from orchestrator.providers.transport_errors import unanswered
 
 CALL_SECONDS: Final = 60.0  # a read that takes longer is given up and tried again
 PAGE: Final = 100
+
+
+class Answered(Protocol):
+    """An answer of the SDK's or of a read."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Its headers, by names in any case."""
+
+    @property
+    def content(self) -> bytes:
+        """Its body."""
+
 
 Sdk = Callable[[str], openai.AsyncOpenAI]
 """The SDK's client for the servers at a base URL."""
@@ -98,33 +111,33 @@ class Calls:
         where = f"{self._base_url}{path}?{urlencode(query)}" if query else self._base_url + path
         answer = await self._read(where, headers)
         if answer.status != httpx2.codes.OK:  # also another success: part of a list, say, is not the list
-            raise self._refusal(answer.status, answer.headers, _error_in(answer.content))
+            raise self._refusal(answer.status, answer.headers, answer.content, path)
         return answer
 
     async def get_decoded(self, decoder: msgspec.json.Decoder[Decoded], path: str, **query: str) -> Decoded:
         """One read, as what was asked for. Raises MalformedAnswer for anything else."""
-        return decode_answer(decoder, (await self.get(path, **query)).content, path, self._redact)
+        return self.decode(decoder, await self.get(path, **query), path)
+
+    def decode(self, decoder: msgspec.json.Decoder[Decoded], answer: Answered, path: str) -> Decoded:
+        """What was answered at `path`, as what was asked for. Raises MalformedAnswer."""
+        return decode_answer(decoder, answer.content, path, self._redact)
 
     async def pages(
         self, path: str, decoder: msgspec.json.Decoder[Page[Shown]], **query: str
     ) -> AsyncIterator[Shown]:
-        """Every item of a list. A cursor that comes back is an error here; the SDK's own pager would never end."""
-        seen: set[str] = set()
-        while True:
+        """Every item of a list, within limits; the SDK's own pager would never end for some servers."""
+        limits = ListLimits(path, asyncio.get_running_loop().time)
+        more = True
+        while more:
             async with self.reading():
-                page = await self.get_decoded(decoder, path, **query, limit=str(PAGE))
+                async with asyncio.timeout(limits.seconds_left):
+                    page = await self.get_decoded(decoder, path, **query, limit=str(PAGE))
+                more = page.has_next(PAGE)
+                if more:
+                    query["after"] = page.data[-1].id
+                    limits.count(len(page.data), query["after"])
             for item in page.data:
                 yield item
-            if not page.has_next(PAGE):
-                return
-            query["after"] = after = page.data[-1].id
-            if after in seen:
-                raise ProviderUnavailable(
-                    f"the provider's list does not go on after {after}",
-                    hint="Report it to the provider: paging repeats itself. It is tried again.",
-                    account=self._account.name,
-                )
-            seen.add(after)
 
     @asynccontextmanager
     async def reading(self, seconds: float = CALL_SECONDS) -> AsyncIterator[None]:
@@ -161,29 +174,11 @@ class Calls:
         if not isinstance(error, openai.APIStatusError):
             cause = error.__cause__ if isinstance(error, openai.APIError) and error.__cause__ else error
             return unanswered(cause, self._account.name, self._redact)
-        return self._refusal(error.status_code, error.response.headers, error.body)
+        response = error.response
+        return self._refusal(response.status_code, response.headers, response.content, response.request.url.path)
 
-    def _refusal(self, status: int, headers: Mapping[str, str], error: object) -> ProviderError:
-        """An answer that is no success. `error` is what the server says of it, whatever its shape."""
-        told = error if isinstance(error, dict) else {}
-        code = None if told.get("code") is None else str(told["code"])
-        details: Details = {
-            "account": self._account.name,
-            "request_id": headers.get("x-request-id"),
-            "code": code,
-            "retry_after": retry_after(headers),
-        }
-        message = f"{status} {code}" if code else str(status)
-        said = told.get("message") or f"Error code: {status}"
-        return error_class(status, code, self._codes)(
-            self._redact.cut(f"{message}: {said}", MESSAGE_LIMIT), **details
+    def _refusal(self, status: int, headers: Mapping[str, str], content: bytes, path: str) -> ProviderError:
+        """An answer that is no success."""
+        return refusal_error(
+            status, headers, content, path, account=self._account.name, codes=self._codes, redact=self._redact
         )
-
-
-def _error_in(content: bytes) -> object:
-    """What a body says that is wrong."""
-    try:
-        body: Any = msgspec.json.decode(content)
-    except ValueError:
-        return None
-    return body.get("error", body) if isinstance(body, dict) else body

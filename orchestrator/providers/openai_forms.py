@@ -8,12 +8,13 @@ from typing import Any, Final
 import msgspec
 from openai.types.moderation import Moderation as ModerationResult
 
-from orchestrator.core.loss import Loss
+from orchestrator.core.loss import Loss, loss_at
 from orchestrator.core.moderation import Verdict
-from orchestrator.core.remote import FileStatus, JobStatus, RemoteFile, RemoteJob, RemoteModel
+from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.core.spec import TrainingSpec
+from orchestrator.providers.answers import count_of, hyperparameters_of, number_of, text_of
 from orchestrator.providers.base import JobOrder
-from orchestrator.providers.openai_answers import ShownEvent, ShownFile, ShownJob, ShownModel
+from orchestrator.providers.openai_answers import ListedFile, ShownEvent, ShownFile, ShownJob, ShownModel
 from orchestrator.providers.openai_dialects import FILE_STATUS, JOB_STATUS, Dialect
 from orchestrator.providers.tagging import tagged_suffix
 
@@ -45,10 +46,12 @@ def _method(spec: TrainingSpec, dialect: Dialect) -> dict[str, Any]:
 
 def model_of(model: ShownModel) -> RemoteModel:
     """A base model as the server shows it. OpenAI names its last day, Azure two times and whether it can be tuned."""
-    ends = model.deprecation or {}
+    ends = model.deprecation if isinstance(model.deprecation, dict) else {}
+    capabilities = model.capabilities if isinstance(model.capabilities, dict) else {}
+    tunable = capabilities.get("fine_tune")
     return RemoteModel(
         id=model.id,
-        tunable=(model.capabilities or {}).get("fine_tune"),
+        tunable=tunable if isinstance(tunable, bool) else None,
         shutdown=date.fromisoformat(model.shutdown_date) if model.shutdown_date else _day(ends.get("inference")),
         training_ends=_day(ends.get("fine_tune")),
     )
@@ -58,15 +61,15 @@ def _day(seconds: float | None) -> date | None:
     return datetime.fromtimestamp(seconds, UTC).date() if seconds else None
 
 
-def file_of(file: ShownFile) -> RemoteFile:
+def file_of(file: ShownFile | ListedFile) -> RemoteFile:
     """A file as the server shows it."""
     raw = str(file.status)
     return RemoteFile(
         id=file.id,
         status=FILE_STATUS.get(raw, FileStatus.PROCESSING),
         raw=raw,
-        message=file.status_details,
-        filename=file.filename,
+        message=text_of(file.status_details),
+        filename=text_of(file.filename),
     )
 
 
@@ -75,8 +78,6 @@ def job_of(job: ShownJob, dialect: Dialect, request_id: str | None = None) -> Re
     raw = job.status
     # A healthy job may carry an error object full of nulls: failure is the status, not the presence of an error.
     error = job.error if isinstance(job.error, dict) else {}
-    method = job.method.get(job.method.get("type")) if isinstance(job.method, dict) else None
-    used = (method.get("hyperparameters") if isinstance(method, dict) else None) or job.hyperparameters
     return RemoteJob(
         id=job.id,
         status=JOB_STATUS.get(raw, JobStatus.UNKNOWN),
@@ -85,15 +86,21 @@ def job_of(job: ShownJob, dialect: Dialect, request_id: str | None = None) -> Re
         base_model=job.model or "",
         fine_tuned_model=job.fine_tuned_model or None,
         servable=dialect.capabilities.servable,
-        error_code=error.get("code") or None,
-        error_message=error.get("message") or None,
-        organization=job.organization_id or None,
-        trained_tokens=job.trained_tokens,
-        created_at=job.created_at,
-        estimated_finish=job.estimated_finish,
-        hyperparameters={name: value for name, value in (used or {}).items() if value is not None},
+        error_code=text_of(error.get("code")),
+        error_message=text_of(error.get("message")),
+        organization=text_of(job.organization_id),
+        trained_tokens=count_of(job.trained_tokens),
+        created_at=number_of(job.created_at),
+        estimated_finish=number_of(job.estimated_finish),
+        hyperparameters=hyperparameters_of(_method_hyperparameters(job.method) or job.hyperparameters),
         request_id=request_id,
     )
+
+
+def _method_hyperparameters(method: object) -> object:
+    kind = method.get("type") if isinstance(method, dict) else None
+    options = method.get(kind) if isinstance(method, dict) and isinstance(kind, str) else None
+    return options.get("hyperparameters") if isinstance(options, dict) else None
 
 
 def carries(job: ShownJob, order: JobOrder) -> bool:
@@ -113,13 +120,16 @@ def suffix_of(job: ShownJob) -> str | None:
     return job.user_provided_suffix or job.suffix or None
 
 
+def event_of(event: ShownEvent) -> RemoteEvent:
+    """A line of a job's history."""
+    return RemoteEvent(at=number_of(event.created_at) or 0.0, message=text_of(event.message) or "")
+
+
 def loss_of(event: ShownEvent) -> Loss | None:
     """The losses an event tells; None where it is about something else."""
     data = event.data if isinstance(event.data, dict) else {}
     training, validation = data.get("train_loss"), data.get("full_valid_loss", data.get("valid_loss"))
-    if "step" not in data or (training is None and validation is None):
-        return None
-    return Loss(int(data["step"]), training, validation)
+    return loss_at(data.get("step"), training, validation)
 
 
 def verdict_of(result: ModerationResult) -> Verdict:

@@ -12,12 +12,12 @@ from urllib.parse import quote, urlencode, urlsplit
 import httpx2
 import msgspec
 
-from orchestrator.core.errors import MESSAGE_LIMIT, ProviderError, ProviderUnavailable, UnknownOutcome
+from orchestrator.core.errors import ProviderError, ProviderUnavailable, UnknownOutcome
 from orchestrator.core.loopback import is_loopback
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.answers import UNREADABLE, Decoded, Item, MalformedAnswer, Page, decode_answer
 from orchestrator.providers.base import Deadline, FileToSend
-from orchestrator.providers.failures import Codes, Details, error_class, retry_after
+from orchestrator.providers.failures import Codes, refusal_error
 from orchestrator.providers.transport import DeadlinePassed, encoded, reader, sending_before
 from orchestrator.providers.transport_errors import unanswered
 from orchestrator.providers.wire import chunks
@@ -29,18 +29,20 @@ ANYTHING: Final = msgspec.json.Decoder()
 class Refusal(Exception):
     """An answer that is no success; inside this package only, outside it is a `ProviderError`."""
 
-    def __init__(self, status: int, headers: Mapping[str, str], content: bytes) -> None:
+    def __init__(self, status: int, headers: Mapping[str, str], content: bytes, path: str) -> None:
         super().__init__(str(status))
         self.status = status
         self.headers = headers
-        self._content = content
+        self.content = content
+        self.path = path
 
-    def body(self) -> Any:
-        """The answer's JSON, or an empty object."""
+    def body(self) -> Mapping[str, Any]:
+        """The answer's JSON object; an empty one where it is none."""
         try:
-            return msgspec.json.decode(self._content)
+            body = msgspec.json.decode(self.content)
         except UNREADABLE:
             return {}
+        return body if isinstance(body, dict) else {}
 
 
 class Rest:
@@ -90,14 +92,14 @@ class Rest:
         where = self._base_url + quote(path, safe="/:")
         answer = await self._read(f"{where}?{urlencode(query)}" if query else where, self._headers)
         if answer.status != httpx2.codes.OK:  # also another success: part of a list, say, is not the list
-            raise Refusal(answer.status, answer.headers, answer.content)
+            raise Refusal(answer.status, answer.headers, answer.content, path)
         return decode_answer(decoder, answer.content, path, self._redact)
 
     async def list_items(self, decoder: msgspec.json.Decoder[Page[Item]], path: str) -> list[Item]:
-        """Every item of a list that this API gives in one page. Raises ValueError when there would be another."""
+        """Every item of a list that this API gives in one page. Raises MalformedAnswer when there is another."""
         page = await self.get_decoded(decoder, path)
         if page.has_more:
-            raise ValueError(f"the list {path} has more than one page, which this version cannot read")
+            raise MalformedAnswer(f"the list {path} has more than one page, which this version cannot read")
         return page.data
 
     async def post(self, path: str, body: Mapping[str, Any], **query: str) -> Any:
@@ -120,7 +122,7 @@ class Rest:
         """One request. Raises Refusal for an answer that is neither a success nor the one expected."""
         response = await self._http.request(method, self._base_url + path, headers=self._headers, **options)
         if not response.is_success and response.status_code != expect:
-            raise Refusal(response.status_code, response.headers, response.content)
+            raise Refusal(response.status_code, response.headers, response.content, path)
         return response
 
     async def put_file(self, url: str, wanted: FileToSend, headers: Mapping[str, str] | None = None) -> None:
@@ -131,7 +133,7 @@ class Rest:
         sized = {"content-length": str(wanted.wire_bytes), **(headers or {})}
         response = await self._http.put(url, content=chunks(wanted), headers=sized, timeout=None)
         if not response.is_success:
-            raise Refusal(response.status_code, response.headers, response.content)
+            raise Refusal(response.status_code, response.headers, response.content, parts.path)
 
     def _translate(self, error: Exception) -> ProviderError:
         """Every failure as an error of ours."""
@@ -139,31 +141,20 @@ class Rest:
             return ProviderUnavailable(str(error), account=self._account)
         if not isinstance(error, Refusal):
             return unanswered(error, self._account, self._redact)
-        code, said = _explain(error.body())
-        details: Details = {
-            "account": self._account,
-            "request_id": error.headers.get("x-request-id"),
-            "code": code,
-            "retry_after": retry_after(error.headers),
-        }
-        message = ": ".join(filter(None, (f"{error.status} {code or ''}".strip(), said)))
-        return error_class(error.status, code, self._codes)(self._redact.cut(message, MESSAGE_LIMIT), **details)
+        return refusal_error(
+            error.status,
+            error.headers,
+            error.content,
+            error.path,
+            account=self._account,
+            codes=self._codes,
+            redact=self._redact,
+        )
 
 
-def _explain(body: Any) -> tuple[str | None, str]:
-    """Code and message of an error in either of the two usual shapes."""
-    told = body.get("error", body) if isinstance(body, dict) else {}
-    if not isinstance(told, dict):
-        return None, str(told)
-    code = told.get("code")
-    return (None if code in (None, "") else str(code)), str(told.get("message") or "")
-
-
-def epoch(text: str | None) -> float | None:
-    """Epoch seconds of an ISO 8601 time."""
-    if not text:
-        return None
+def epoch(text: object) -> float | None:
+    """Epoch seconds of an ISO 8601 time; None for anything else, because it only informs."""
     try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
+        return datetime.fromisoformat(text).timestamp() if isinstance(text, str) and text else None
+    except (ValueError, OverflowError, OSError):
         return None

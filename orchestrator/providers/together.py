@@ -15,17 +15,30 @@ import httpx2
 from orchestrator.core.account import Account, Identity, ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, Capabilities
 from orchestrator.core.errors import QuotaExhausted, RemoteMissing, RequestRejected
-from orchestrator.core.loss import MOST_POINTS, Loss
+from orchestrator.core.loss import MOST_POINTS, Loss, loss_at
 from orchestrator.core.price import Quote
 from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
+from orchestrator.providers.answers import check_id, count_of, hyperparameters_of, text_of
 from orchestrator.providers.base import Connect, Deadline, FileToSend, JobOrder
 from orchestrator.providers.cancelling import cancelled
 from orchestrator.providers.failures import Codes
 from orchestrator.providers.rest import Refusal, Rest, epoch
 from orchestrator.providers.tagging import pick, tagged_suffix
-from orchestrator.providers.together_answers import EVENTS, FILE, FILES, JOB, JOBS, TogetherFile, TogetherJob
+from orchestrator.providers.together_answers import (
+    ESTIMATE,
+    EVENTS,
+    FILE,
+    FILES,
+    JOB,
+    JOBS,
+    LIMITS,
+    METRICS,
+    WHO_AM_I,
+    TogetherFile,
+    TogetherJob,
+)
 from orchestrator.providers.wire import check_size, open_to_send
 
 BASE_URL: Final = "https://api.together.ai/v1"
@@ -80,18 +93,21 @@ class TogetherProvider:
     async def verify(self) -> Identity:
         try:
             async with self._whole.reading():
-                who = await self._whole.get("/v3/whoami")
+                who = await self._whole.get_decoded(WHO_AM_I, "/v3/whoami")
         except RemoteMissing:  # the SDK says v3, other documents say v1
             async with self._rest.reading():
-                who = await self._rest.get("/whoami")
-        return Identity(organization=who.get("organization", {}).get("id"), project=who.get("project", {}).get("id"))
+                who = await self._rest.get_decoded(WHO_AM_I, "/whoami")
+        return Identity(
+            organization=who.organization.id if who.organization else None,
+            project=who.project.id if who.project else None,
+        )
 
     async def find_model(self, name: str) -> RemoteModel | None:
         """What has limits for fine-tuning can be tuned; nothing here says until when."""
         try:
             async with self._rest.reading():
-                limits = await self._rest.get("/fine-tunes/models/limits", model_name=name)
-                return RemoteModel(id=limits["model_name"], tunable=True)
+                limits = await self._rest.get_decoded(LIMITS, "/fine-tunes/models/limits", model_name=name)
+                return RemoteModel(id=limits.model_name, tunable=True)
         except RemoteMissing:
             return None
 
@@ -125,7 +141,10 @@ class TogetherProvider:
 
     async def get_file(self, file_id: str) -> RemoteFile:
         async with self._rest.reading():
-            return _file(await self._rest.get_decoded(FILE, f"/files/{file_id}"))
+            path = f"/files/{file_id}"
+            file = await self._rest.get_decoded(FILE, path)
+            check_id(file_id, file.id, path)
+            return _file(file)
 
     async def find_jobs(self, order: JobOrder) -> list[RemoteJob]:
         async with self._rest.reading():
@@ -145,17 +164,20 @@ class TogetherProvider:
         asked = {name: spec[name] for name in ("n_epochs", "training_method", "training_type") if name in spec}
         try:
             async with self._rest.reading():
-                told = await self._rest.post("/fine-tunes/estimate-price", _asked(order) | asked)
+                told = await self._rest.post_decoded(ESTIMATE, "/fine-tunes/estimate-price", _asked(order) | asked)
         except RequestRejected:
             return None  # no estimate, which is no reason against the job
-        usd = told.get("estimated_total_price")
-        refused = told.get("allowed_to_proceed") is False
-        why = f"the provider estimates ${usd} and the account's limit is ${told.get('user_limit')}"
+        usd = told.estimated_total_price
+        refused = told.allowed_to_proceed is False
+        why = f"the provider estimates ${usd} and the account's limit is ${told.user_limit}"
         return Quote(usd, "together's estimate", why if refused else None) if usd is not None or refused else None
 
     async def get_job(self, remote_job_id: str) -> RemoteJob:
         async with self._rest.reading():
-            return self._job(await self._rest.get_decoded(JOB, f"/fine-tunes/{remote_job_id}"))
+            path = f"/fine-tunes/{remote_job_id}"
+            job = await self._rest.get_decoded(JOB, path)
+            check_id(remote_job_id, job.id, path)
+            return self._job(job)
 
     async def cancel_job(self, remote_job_id: str) -> RemoteJob:
         async def ask() -> None:
@@ -167,16 +189,19 @@ class TogetherProvider:
     async def events(self, remote_job_id: str) -> list[RemoteEvent]:
         async with self._rest.reading():
             listed = await self._rest.list_items(EVENTS, f"/fine-tunes/{remote_job_id}/events")
-        told = [RemoteEvent(at=epoch(event.created_at) or 0.0, message=event.message) for event in listed]
+        told = [
+            RemoteEvent(at=epoch(event.created_at) or 0.0, message=text_of(event.message) or "") for event in listed
+        ]
         return sorted(told, key=lambda event: event.at)
 
     async def losses(self, remote_job_id: str, after: int) -> list[Loss]:
         """Steps of training and of evaluation come apart."""
         asked = {"global_step_from": str(after + 1), "resolution": str(MOST_POINTS)}
         async with self._rest.reading():
-            told = await self._rest.get(f"/fine-tunes/{remote_job_id}/metrics", **asked)
-            rows = [row for row in told.get("metrics") or () if STEP in row]
-            return [Loss(int(row[STEP]), row.get("train/loss"), row.get("eval/loss")) for row in rows]
+            told = await self._rest.get_decoded(METRICS, f"/fine-tunes/{remote_job_id}/metrics", **asked)
+        rows = told.metrics or []
+        losses = [loss_at(row.get(STEP), row.get("train/loss"), row.get("eval/loss")) for row in rows]
+        return [loss for loss in losses if loss]
 
     async def delete_file(self, file_id: str) -> None:
         with suppress(RemoteMissing):
@@ -217,7 +242,7 @@ class TogetherProvider:
 
     def _job(self, job: TogetherJob) -> RemoteJob:
         status = JOB_STATUS.get(job.status, JobStatus.UNKNOWN)
-        used = {name: getattr(job, name) for name in USED}
+        used = hyperparameters_of({name: getattr(job, name) for name in USED})
         return RemoteJob(
             id=job.id,
             status=status,
@@ -227,19 +252,20 @@ class TogetherProvider:
             fine_tuned_model=(job.model_output_name or None) if status is JobStatus.SUCCEEDED else None,
             servable=self.capabilities.servable,
             error_message=_last_error(job.events) if status is JobStatus.FAILED else None,
-            trained_tokens=job.token_count or None,
+            trained_tokens=count_of(job.token_count) or None,
             created_at=epoch(job.created_at),
-            hyperparameters={name: value for name, value in used.items() if value is not None},
+            hyperparameters=used,
         )
 
 
-def _last_error(events: Any) -> str | None:
-    errors = [event["message"] for event in events or () if event.get("level") == "error"]
-    return str(errors[-1]) if errors else None
+def _last_error(events: object) -> str | None:
+    told = [event for event in events if isinstance(event, dict)] if isinstance(events, list) else []
+    errors = [text_of(event.get("message")) for event in told if event.get("level") == "error"]
+    return errors[-1] if errors else None
 
 
 def _same(file: TogetherFile, wanted: FileToSend) -> bool:
-    return file.filename == wanted.filename and file.bytes == wanted.wire_bytes
+    return file.filename == wanted.filename and file.bytes in (None, wanted.wire_bytes)  # None: not known yet
 
 
 def _file(file: TogetherFile) -> RemoteFile:
@@ -248,8 +274,8 @@ def _file(file: TogetherFile) -> RemoteFile:
         id=file.id,
         status=FILE_STATUS.get(raw, FileStatus.PROCESSING),
         raw=raw,
-        message=(file.validation_report or {}).get("error"),
-        filename=file.filename,
+        message=text_of(file.validation_report.get("error")) if isinstance(file.validation_report, dict) else None,
+        filename=text_of(file.filename),
     )
 
 

@@ -49,7 +49,8 @@ FAULTS: list[dict[str, Any]] = [
     {"kind": "lose_answer", "rate": 0.1, "operations": ["files.create", "jobs.create"]},
     {"kind": "rate_limit", "rate": 0.1, "seconds": 0.2},
     {"kind": "drop", "rate": 0.05},
-    {"kind": "malformed_list", "rate": 0.3},
+    {"kind": "malformed_list", "rate": 0.3, "code": "error"},  # the one that is taken for an empty list most easily
+    {"kind": "malformed_list", "rate": 0.1},
 ]
 
 

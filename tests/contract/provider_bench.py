@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ from orchestrator.sandbox import Fault, SandboxSettings, create_app
 START = 1_800_000_000.0
 TAG = "0123456789abcdef.0"
 PART = 100  # bytes
+CREATION = re.compile(r"/fine_tuning/jobs$|/fine-tunes$|/(supervisedFineTuningJobs|dpoJobs)$")
 LINES = "".join(
     json.dumps({"messages": [{"role": "user", "content": f"What is {n}?"}, {"role": "assistant", "content": "It."}]})
     + "\n"
@@ -55,18 +57,27 @@ PAIRS = "".join(
 class Wire(httpx2.ASGITransport):
     """What a stand-in does to the connection is what an HTTP client sees on a real one.
 
-    While `instead` is set, every read is answered with it, and the stand-in sees nothing of it.
+    While `instead` is set, every read is answered with it; while `created` is, every creation of a job. The stand-in
+    sees nothing of either. `change` is what becomes of the JSON of other answers.
     """
 
     instead: httpx2.Response | None = None
+    created: httpx2.Response | None = None
+    change: Callable[[httpx2.Request, Any], Any] | None = None
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if self.instead is not None and request.method == "GET":
             return self.instead
+        if self.created is not None and request.method == "POST" and CREATION.search(request.url.path):
+            return self.created
         try:
-            return await super().handle_async_request(request)
+            answer = await super().handle_async_request(request)
         except ConnectionResetError as cut:
             raise httpx2.ReadError("the connection was cut") from cut
+        if self.change is None or request.method != "GET":
+            return answer
+        changed = self.change(request, json.loads(await answer.aread()))
+        return httpx2.Response(200, content=changed if isinstance(changed, bytes) else json.dumps(changed).encode())
 
 
 class Bench(ABC):
@@ -110,11 +121,25 @@ class Bench(ABC):
     @contextmanager
     def answering(self, body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Iterator[None]:
         """Reads are answered with this: bytes as they are, any other value as JSON."""
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        named = {"content-type": "application/json", **(headers or {})}
-        self.wire.instead = httpx2.Response(status, content=content, headers=named)
+        self.wire.instead = _response(body, status, headers)
         yield
         self.wire.instead = None
+
+    @contextmanager
+    def answering_creates(
+        self, body: Any, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> Iterator[None]:
+        """Creations of jobs are answered with this, and nothing is created."""
+        self.wire.created = _response(body, status, headers)
+        yield
+        self.wire.created = None
+
+    @contextmanager
+    def changing(self, change: Callable[[httpx2.Request, Any], Any]) -> Iterator[None]:
+        """What reads are answered with is changed before it arrives."""
+        self.wire.change = change
+        yield
+        self.wire.change = None
 
     def provider(self, account: str = "acme", *, key: str = "", organization: str | None = None) -> Provider:
         secret = Secret(key or f"sandbox-{account}")
@@ -278,6 +303,11 @@ class FireworksBench(TogetherBench):
 
     def connector(self) -> Callable[[httpx2.AsyncClient, Redactor], Connect]:
         return fireworks.connector
+
+
+def _response(body: Any, status: int, headers: Mapping[str, str] | None) -> httpx2.Response:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return httpx2.Response(status, content=content, headers={"content-type": "application/json", **(headers or {})})
 
 
 def oversized(file: FileToSend, provider: Provider) -> FileToSend:

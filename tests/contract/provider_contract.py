@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable
 from typing import Any
 
+import httpx2
 import pytest
 from provider_bench import LINES, PAIRS, TAG, Bench, oversized
 
@@ -29,6 +31,7 @@ from orchestrator.sandbox import Fault
 from orchestrator.sandbox.malformed import MALFORMED
 
 OTHER = "fedcba9876543210.0"
+DEEP = b"[" * 50_000 + b"]" * 50_000
 
 
 async def error(call: Awaitable[Any], kind: type[ProviderError]) -> ProviderError:
@@ -370,6 +373,68 @@ class ProviderContract:
         }
         with bench.answering({"data": [job], "has_more": True}):
             await error(provider.find_jobs(order), ProviderUnavailable)
+
+    async def test_an_answer_about_another_job_or_file_is_not_believed(self, bench: Bench) -> None:
+        provider = bench.provider()
+        file = await bench.ready_file(provider)
+        job = await provider.create_job(bench.order(file), bench.deadline())
+        other = await provider.create_job(bench.order(file, OTHER), bench.deadline())
+
+        def swap(request: httpx2.Request, body: Any) -> Any:
+            name = "id" if "id" in body else "name"
+            return body | {name: other.id if body[name] == job.id else body[name] + "0"}
+
+        with bench.changing(swap):
+            about_job = await error(provider.get_job(job.id), ProviderUnavailable)
+            about_file = await error(provider.get_file(file.id), ProviderUnavailable)
+        assert f"is about {other.id}, not about {job.id}" in about_job.message
+        assert f"is about {file.id}0, not about {file.id}" in about_file.message
+
+    @pytest.mark.parametrize("status", [202, 204, 300, 302, 307, 408, 425, 460, 499, 500, 520, 599])
+    async def test_a_create_that_is_not_refused_has_an_unknown_outcome(self, bench: Bench, status: int) -> None:
+        provider = bench.provider()
+        order = bench.order(await bench.ready_file(provider))
+        with bench.answering_creates(b"<html>Please wait</html>", status):
+            await error(provider.create_job(order, bench.deadline()), UnknownOutcome)
+
+    @pytest.mark.parametrize("status", [400, 403, 405, 413, 422])
+    async def test_a_refusal_that_is_no_json_keeps_its_text_and_its_path(self, bench: Bench, status: int) -> None:
+        provider = bench.provider()
+        order = bench.order(await bench.ready_file(provider))
+        page = b"<html>Blocked by  policy 7: sandbox-acme " + b"x" * 10_000
+        with bench.answering_creates(page, status), pytest.raises((RequestRejected, TrainingNotAllowed)) as caught:
+            await provider.create_job(order, bench.deadline())
+        assert "<html>Blocked by policy 7: [key " in caught.value.message
+        assert re.search(r"at \S*(jobs|fine-tunes|Jobs): ", caught.value.message)
+
+    @pytest.mark.parametrize("status", [301, 302, 307, 308])
+    async def test_a_redirect_names_where_to_and_says_what_to_correct(self, bench: Bench, status: int) -> None:
+        provider = bench.provider()
+        order = bench.order(await bench.ready_file(provider))
+        moved = {"location": "https://new.example/v2/jobs?key=sk-secret"}
+        with bench.answering(b"", status, moved), bench.answering_creates(b"", status, moved):
+            messages = [
+                (await error(provider.find_jobs(order), ProviderUnavailable)).message,
+                (await error(provider.find_file(bench.file()), ProviderUnavailable)).message,
+                (await error(provider.create_job(order, bench.deadline()), UnknownOutcome)).message,
+            ]
+        for message in messages:
+            assert "to https://new.example/v2/jobs; if it has moved, correct `base_url`" in message
+            assert "sk-secret" not in message
+
+    @pytest.mark.parametrize(
+        "body", [b"<html>Sign in</html>", {}, [], {"data": "x"}, {"error": {"message": "no"}}, None]
+    )
+    async def test_a_key_is_not_verified_by_just_any_answer(self, bench: Bench, body: Any) -> None:
+        with bench.answering(body):
+            await error(bench.provider().verify(), ProviderUnavailable)
+
+    @pytest.mark.parametrize("body", [[], 7, "x", None, {}, DEEP])
+    async def test_an_odd_answer_about_a_base_model_is_an_error_of_the_provider(
+        self, bench: Bench, body: Any
+    ) -> None:
+        with bench.answering(body):
+            await error(bench.provider().find_model(bench.base_model), ProviderUnavailable)
 
     async def test_may_not_train(self, bench: Bench) -> None:
         provider = bench.provider()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from pathlib import Path
 from typing import Any, cast
@@ -36,7 +37,7 @@ from orchestrator.core.remote import JobStatus, RemoteModel
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers import openai
 from orchestrator.providers.base import Deadline, Quoting
-from orchestrator.providers.openai_answers import ShownModel
+from orchestrator.providers.openai_answers import MODEL
 from orchestrator.providers.openai_forms import model_of
 from orchestrator.providers.transport import shared_client
 from orchestrator.sandbox import Fault, SandboxSettings
@@ -165,7 +166,8 @@ async def test_what_is_told_of_a_base_models_last_day(tmp_path: Path) -> None:
     assert await provider.find_model(retiring) == RemoteModel(id=retiring, tunable=True, shutdown=date(2027, 3, 1))
     assert await provider.find_model(bench.base_model) == RemoteModel(id=bench.base_model, tunable=True)
     ends = {"fine_tune": 1_790_000_000, "inference": 1_800_000_000}
-    azure = model_of(ShownModel(id="m", capabilities={"fine_tune": True}, deprecation=ends))
+    shown = {"id": "m", "capabilities": {"fine_tune": True, "inference": True}, "deprecation": ends}
+    azure = model_of(MODEL.decode(json.dumps(shown)))
     assert azure == RemoteModel(id="m", tunable=True, shutdown=date(2027, 1, 15), training_ends=date(2026, 9, 21))
 
 

@@ -15,7 +15,7 @@ from orchestrator.core.errors import RemoteMissing
 from orchestrator.core.loss import Loss
 from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.core.secret import Redactor, Secret
-from orchestrator.providers.answers import Page
+from orchestrator.providers.answers import Page, check_id
 from orchestrator.providers.base import Connect, Deadline, FileToSend, JobOrder
 from orchestrator.providers.cancelling import cancelled
 from orchestrator.providers.rest import Refusal, Rest
@@ -47,9 +47,12 @@ class Tiny:
         self._account = account.name
         self._rest = Rest(http, base_url, key=key, account=account.name, redact=redact, codes={})
 
-    async def _get(self, path: str, shape: Callable[[Any], Shaped], **query: str) -> Shaped:
+    async def _get(self, path: str, shape: Callable[[Any], Shaped], about: str = "", **query: str) -> Shaped:
         async with self._rest.reading():  # an answer of another shape raises in here, and becomes a ProviderError
-            return shape(await self._rest.get(path, **query))
+            answer = await self._rest.get(path, **query)
+            if about:
+                check_id(about, answer["id"], path)
+            return shape(answer)
 
     async def _list(self, path: str, shape: Callable[[Any], Shaped]) -> list[Shaped]:
         async with self._rest.reading():
@@ -87,7 +90,7 @@ class Tiny:
             return _file(sent.json())
 
     async def get_file(self, file_id: str) -> RemoteFile:
-        return await self._get(f"/v1/files/{file_id}", _file)
+        return await self._get(f"/v1/files/{file_id}", _file, file_id)
 
     async def find_jobs(self, order: JobOrder) -> list[RemoteJob]:
         return pick(await self._list("/v1/fine-tunes", lambda job: (_job(job), job.get("suffix"))), order)
@@ -101,7 +104,7 @@ class Tiny:
             )
 
     async def get_job(self, remote_job_id: str) -> RemoteJob:
-        return await self._get(f"/v1/fine-tunes/{remote_job_id}", _job)
+        return await self._get(f"/v1/fine-tunes/{remote_job_id}", _job, remote_job_id)
 
     async def cancel_job(self, remote_job_id: str) -> RemoteJob:
         async def ask() -> None:

@@ -63,6 +63,7 @@ class Fate(Enum):
     REJECTED = "400"
     FORBIDDEN = "401"
     MISSING = "404, although it is there"
+    OTHER = "it happens; the answer is about somebody else's job on another file"
     MALFORMED = "200, but the body is not what was asked for; a create happens"
 
 
@@ -420,10 +421,12 @@ class WorldProvider:
             raise REFUSALS[luck.fate]()
         if luck.fate is not Fate.DROPPED:
             self._world.happen(create, luck, deadline)
-        mine = things[-1] if luck.fate is Fate.ANSWERED else None
+        mine = things[-1] if luck.fate in {Fate.ANSWERED, Fate.OTHER} else None
         await pause()
         if mine is None or deadline.left <= 0:
             raise UnknownOutcome("the answer was lost")
+        if luck.fate is Fate.OTHER and isinstance(mine.thing, RemoteJob):
+            return replace(mine.thing, id="ftjob-other", training_file="file-other")
         return mine.thing
 
 

@@ -19,8 +19,6 @@ from orchestrator.store.database import Database
 
 ACCOUNTS = ("acme", "globex", "initech")
 BROKEN: dict[str, Any] = {
-    "a text for a loss": {"loss": Loss(1, "abc")},  # type: ignore[arg-type]
-    "a step beyond 64 bits": {"loss": Loss(2**70, 1.0)},
     "a text for a number": {"remote": {"estimated_finish": "soon", "trained_tokens": "many"}},
     "an object for a status": {"remote": {"raw": {"no": "text"}}},
     "a surrogate": {"remote": {"raw": "running \ud800"}},

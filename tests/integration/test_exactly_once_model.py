@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -118,6 +119,7 @@ class ExactlyOnce(RuleBasedStateMachine):
             datasets=self.datasets,
             replica="one",
             log=cast(Any, StrictLog()),
+            limit=lambda seconds: nullcontext(),
         )
         self.workers: list[Worker] = []
         self.ended: Job | None = None
@@ -413,6 +415,18 @@ def test_a_list_that_is_none_after_a_lost_upload_uploads_nothing() -> None:
     machine.work_undisturbed(3)
     assert [made.thing.id for made in machine.world.files] == ["file-0"]
     machine.teardown()
+
+
+def test_a_create_answered_with_another_job_is_left_to_a_person(machine: ExactlyOnce) -> None:
+    machine.work_undisturbed(1, (), luck(Fate.OTHER))
+    hold = machine.job.hold
+    assert hold is not None
+    assert (machine.job.state, hold.kind, machine.job.remote_job_id) == (State.SUBMITTING, "ambiguous", None)
+    assert "asked to train on file file-0 and answered with remote job ftjob-other" in hold.reason
+    assert f"orchestrator adopt {JOB} ftjob-other" in hold.hint
+    machine.people_ask("release")
+    machine.work_undisturbed(3)
+    assert (machine.job.state, machine.job.remote_job_id) == (State.QUEUED, "ftjob-0")
 
 
 def test_a_replica_that_was_frozen_past_its_deadline_sends_nothing(machine: ExactlyOnce) -> None:

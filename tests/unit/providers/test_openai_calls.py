@@ -1,4 +1,5 @@
 from typing import Any
+from urllib.parse import unquote
 
 import httpx2
 import pytest
@@ -13,7 +14,7 @@ JOB = {"id": "ftjob-1", "status": "running", "model": "m", "training_file": "fil
 
 
 class Server:
-    """Answers every call with a running job, and keeps what it was asked."""
+    """Answers every call with the running job that it is about, and keeps what it was asked."""
 
     def __init__(self) -> None:
         self.asked: list[httpx2.Request] = []
@@ -33,7 +34,8 @@ class Server:
 
     def _answer(self, request: httpx2.Request) -> httpx2.Response:
         self.asked.append(request)
-        return httpx2.Response(200, json=JOB)
+        about = unquote(request.url.raw_path.decode().removesuffix("/cancel").rpartition("/")[2])
+        return httpx2.Response(200, json=JOB | {"id": about})
 
 
 @pytest.fixture

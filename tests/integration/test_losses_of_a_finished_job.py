@@ -1,0 +1,108 @@
+"""The losses of a job are worth having, and nothing about them keeps a finished model from being recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from reconciling import clock, ready, reconciler, verify
+from store_values import fill
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.capabilities import CAPABILITIES, Capabilities
+from orchestrator.core.errors import ProviderUnavailable
+from orchestrator.core.lifecycle import State
+from orchestrator.core.loss import Loss
+from orchestrator.core.remote import JobStatus, RemoteJob
+from orchestrator.daemon import steps
+from orchestrator.status import losses_of_job
+from orchestrator.store import jobs
+from orchestrator.store.database import Database
+
+Losses = Callable[[], Awaitable[list[Loss]]]
+
+
+@dataclass
+class Finished:
+    """A provider whose job has ended; `told` is what becomes of the question for its losses."""
+
+    told: Losses
+    capabilities: Capabilities = CAPABILITIES[ProviderName.OPENAI]
+
+    async def get_job(self, name: str) -> RemoteJob:
+        return RemoteJob(
+            id=name,
+            status=JobStatus.SUCCEEDED,
+            raw="succeeded",
+            training_file="file-1",
+            base_model="m",
+            fine_tuned_model="ft:m",
+        )
+
+    async def losses(self, _job: str, _after: int) -> list[Loss]:
+        return await self.told()
+
+
+def failing(error: Exception) -> Losses:
+    async def losses() -> list[Loss]:
+        raise error
+
+    return losses
+
+
+async def hanging() -> list[Loss]:
+    await asyncio.sleep(3600)
+    return []
+
+
+def telling(*losses: Any) -> Losses:
+    async def told() -> list[Loss]:
+        return list(losses)
+
+    return told
+
+
+async def follow(database: Database, told: Losses) -> State:
+    job = replace(ready("acme"), state=State.RUNNING, remote_job_id="ftjob-1", submitted_at=clock.now())
+    await fill(database, [job])
+    await verify(database, ["acme"])
+    async with asyncio.timeout(60):
+        await reconciler(database, {"acme": Finished(told)}).handle(job.id)
+    async with database.read() as connection:
+        [seen] = await jobs.of_accounts(connection, ["acme"])
+    assert seen.fine_tuned_model == ("ft:m" if seen.state is State.SUCCEEDED else None), seen.failure
+    return seen.state
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        failing(ProviderUnavailable("down")),
+        failing(TypeError("int() argument must be a number")),
+        failing(OverflowError("cannot convert float infinity to integer")),
+        failing(RecursionError("maximum recursion depth exceeded")),
+        failing(MemoryError()),
+        telling(None),
+    ],
+)
+async def test_a_model_is_recorded_whatever_its_losses_are(database: Database, told: Losses) -> None:
+    assert await follow(database, told) is State.SUCCEEDED
+
+
+async def test_a_model_is_recorded_though_its_losses_never_come(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "LOSSES_SECONDS", 0.05)
+    assert await follow(database, hanging) is State.SUCCEEDED
+
+
+async def test_only_losses_that_fit_into_the_database_are_recorded(database: Database) -> None:
+    odd = [Loss(3_000_000_000, 0.5), Loss(-1, 0.5), Loss(4, math.nan), Loss(5, "abc"), Loss(None, 0.5)]  # type: ignore[arg-type]
+    assert await follow(database, telling(Loss(1, 0.5), *odd, Loss(6, 0.25, math.inf))) is State.SUCCEEDED
+    async with database.read() as connection:
+        [job] = await jobs.of_accounts(connection, ["acme"])
+    assert await losses_of_job(database, job.id) == [Loss(1, 0.5), Loss(6, 0.25)]
