@@ -42,7 +42,8 @@ class Network:
         """A PEM file with the authorities, for libraries that bring their own; None where nothing was said of any."""
         if not (self._ca_file or any(self._environ.get(name) for name in TRUST_VARIABLES)):
             return None
-        bundle = self._closing.enter_context(NamedTemporaryFile("w", prefix="orchestrator-ca-", suffix=".pem"))
+        made = NamedTemporaryFile("w", prefix="orchestrator-ca-", suffix=".pem")  # noqa: SIM115 - until `close`
+        bundle = self._closing.enter_context(made)
         for certificate in self.context.get_ca_certs(binary_form=True):
             bundle.write(ssl.DER_cert_to_PEM_cert(certificate))
         bundle.flush()

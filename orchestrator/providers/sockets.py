@@ -1,7 +1,8 @@
 """Sockets: httpx2's requests over aiohttp's connections, at a third of the CPU of httpx2's own.
 
 How it works. Measured with fifty calls at once; see `benchmarks/README.md`. Nothing that creates is sent twice:
-aiohttp repeats only reads, and only on a connection that turned out to be closed. Whatever a server does, one call is
+only reads are repeated, once, after a connection ended under them; from then on no connection to that server is used
+twice for a while. Whatever a server does, one call is
 bounded: its answer in bytes (counted after decompression, because a small body may unfold into gigabytes), its time
 from the last byte sent to the last byte received, and its server's share of the connections.
 """
@@ -36,7 +37,7 @@ from orchestrator.providers.transport import (
 )
 from orchestrator.providers.transport_errors import MAX_ANSWER_BYTES, AnswerTooLarge, NeverConnected, translate
 
-KEEP_SECONDS: Final = 5.0  # an idle connection is not used after this: a server may be closing it
+KEEP_SECONDS: Final = 4.0  # an idle connection is not used after this: many servers close it after five
 SHUN_SECONDS: Final = 600.0  # for so long no connection is used twice at a server that closed one under a call
 TOTAL_CONNECTIONS_FACTOR: Final = 4  # so that one slow server cannot take the connections of all others
 READ_TIMEOUT: Final = aiohttp.ClientTimeout(
@@ -59,6 +60,7 @@ class Sockets(httpx2.AsyncBaseTransport):
     def __init__(self, connections: int, network: Network) -> None:
         self._network = network
         self._pool = _session(connections, network.context, keepalive_timeout=KEEP_SECONDS)
+        self._pool._retry_connection = False  # it hides what is learned here from a lost connection
         self._fresh = _session(connections, network.context, force_close=True)
         self._proxies: dict[Origin, Proxy | None] = {}
         self._shunned: dict[Origin, float] = {}  # until when, on the loop's clock
@@ -79,14 +81,7 @@ class Sockets(httpx2.AsyncBaseTransport):
 
     async def read(self, url: str, headers: Mapping[str, str]) -> Answer:
         """A GET without httpx2's request and response."""
-        target = URL(url, encoded=True)
-        pooled = not self._shuns(target)
-        try:
-            answer, content = await self._exchange("GET", target, headers, READ_TIMEOUT, READ_SECONDS)
-        except (httpx2.ReadError, httpx2.RemoteProtocolError):
-            if not (pooled and self._shuns(target)):
-                raise
-            answer, content = await self._exchange("GET", target, headers, READ_TIMEOUT, READ_SECONDS)
+        answer, content = await self._exchange("GET", URL(url, encoded=True), headers, READ_TIMEOUT, READ_SECONDS)
         return Answer(answer.status, answer.headers, content)
 
     async def aclose(self) -> None:
@@ -104,26 +99,42 @@ class Sockets(httpx2.AsyncBaseTransport):
     ) -> tuple[aiohttp.ClientResponse, bytes]:
         """One request and its whole answer. Every failure of aiohttp leaves as one of httpx2."""
         proxy = self._proxy(url)
-        session = self._fresh if is_creating() or self._shuns(url) else self._pool
+        way = _way(url, headers, proxy)
+        pooled = not (is_creating() or self._shuns(url))
         try:
-            async with (
-                _answer_time(seconds) as limit,
-                session.request(
-                    method,
-                    url,
-                    data=_body(request, limit),
-                    allow_redirects=False,
-                    timeout=limits,
-                    **_way(url, headers, proxy),
-                ) as answer,
-            ):
-                return answer, await _content(answer)
+            try:
+                return await self._send(
+                    self._pool if pooled else self._fresh, method, url, limits, seconds, request, way
+                )
+            except LOST as error:
+                if not pooled or isinstance(error, aiohttp.ClientConnectorError):
+                    raise
+                self._shunned[_origin(url)] = asyncio.get_running_loop().time() + SHUN_SECONDS
+                if method != "GET":
+                    raise
+                return await self._send(self._fresh, method, url, limits, seconds, request, way)
         except httpx2.TransportError:
             raise
         except (aiohttp.ClientError, OSError) as error:
-            if session is self._pool and _is_lost(error):
-                self._shunned[_origin(url)] = asyncio.get_running_loop().time() + SHUN_SECONDS
             raise translate(error, proxy, await self._issuer(error, url, proxy)) from error
+
+    async def _send(
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        url: URL,
+        limits: aiohttp.ClientTimeout,
+        seconds: float | None,
+        request: httpx2.Request | None,
+        way: dict[str, Any],
+    ) -> tuple[aiohttp.ClientResponse, bytes]:
+        async with (
+            _answer_time(seconds) as limit,
+            session.request(
+                method, url, data=_body(request, limit), allow_redirects=False, timeout=limits, **way
+            ) as answer,
+        ):
+            return answer, await _content(answer)
 
     def _proxy(self, url: URL) -> Proxy | None:
         origin = _origin(url)
@@ -246,11 +257,6 @@ def _session(connections: int, context: ssl.SSLContext, **options: Any) -> aioht
         limit=connections * TOTAL_CONNECTIONS_FACTOR, limit_per_host=connections, ssl=context, **options
     )
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), request_class=_Request)
-
-
-def _is_lost(error: Exception) -> bool:
-    """Whether the connection ended under the call."""
-    return isinstance(error, LOST) and not isinstance(error, aiohttp.ClientConnectorError)
 
 
 def _origin(url: URL) -> Origin:

@@ -26,11 +26,9 @@ UNKNOWN_AUTHORITY: Final = frozenset({2, 18, 19, 20, 21, 27})  # OpenSSL's codes
 OTHER_HOST: Final = frozenset({62, 64})
 OUT_OF_DATE: Final = frozenset({9, 10})
 REFUSED_BY_PROXY: Final = frozenset({401, 403, 407})
-HTTP2_SIGNS: Final = (
-    "\\x04\\x00\\x00\\x00\\x00\\x00",
-    "HTTP/2",
-    "PRI * HTTP",
-)  # a SETTINGS frame, as aiohttp shows it
+HTTP2_SETTINGS: Final = r"\x04\x00\x00\x00\x00\x00"  # the first frame of every HTTP/2 server, as aiohttp shows it
+ONLY_HTTP2: Final = "the server speaks only HTTP/2, and this program HTTP/1.1"
+ALLOW_HTTP1: Final = "It is tried again. Allow HTTP/1.1 at the server, or at the gateway before it."
 LOOK: Final = "See docs/how-to/company-network.md."
 
 # The first that fits.
@@ -49,8 +47,22 @@ ERRORS: Final[tuple[tuple[type[Exception], type[httpx2.TransportError]], ...]] =
 class AnswerTooLarge(httpx2.RemoteProtocolError):
     """The answer is larger than any of a provider's API is. The rest of it is not read."""
 
+    hint: Final = (
+        "It is tried again. Check that `base_url` leads to the provider's API and not to a page or a file; "
+        "if it does, report it to the provider."
+    )
+
     def __init__(self) -> None:
         super().__init__(f"the answer is larger than {MAX_ANSWER_BYTES >> 20} MiB")
+
+
+class AnsweredInHttp2(httpx2.RemoteProtocolError):
+    """The server sends the frames of HTTP/2, whatever it was asked in."""
+
+    hint: Final = ALLOW_HTTP1
+
+    def __init__(self) -> None:
+        super().__init__(ONLY_HTTP2)
 
 
 class NeverConnected(httpx2.ConnectError):
@@ -67,24 +79,6 @@ class BadCertificate(NeverConnected):
 
 class BadProxy(NeverConnected):
     """The proxy refuses to connect us."""
-
-
-class OnlyHttp2(NeverConnected):
-    """The server speaks HTTP/2 and nothing else."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "the server speaks only HTTP/2, and this program HTTP/1.1",
-            "Allow HTTP/1.1 at the server or at the gateway before it.",
-        )
-
-
-HINTS: Final[dict[type[BaseException], str]] = {
-    AnswerTooLarge: (
-        "It is tried again. Check that `base_url` leads to the provider's API and not to a page or a file; "
-        "if it does, report it to the provider."
-    ),
-}
 
 
 def translate(error: Exception, proxy: Proxy | None = None, issuer: str | None = None) -> httpx2.TransportError:
@@ -105,20 +99,20 @@ def translate(error: Exception, proxy: Proxy | None = None, issuer: str | None =
             )
         case aiohttp.ClientConnectorSSLError():
             return _tls(error)
-        case aiohttp.ClientResponseError() if any(sign in str(error) for sign in HTTP2_SIGNS):
-            return OnlyHttp2()
+        case aiohttp.ClientResponseError() if HTTP2_SETTINGS in error.message:
+            return AnsweredInHttp2()
     known = next(ours for theirs, ours in ERRORS if isinstance(error, theirs))
     return known(str(error) or type(error).__name__)
 
 
 def unanswered(error: BaseException, account: str, redact: Redactor) -> ProviderError:
     """The error of a call that has no answer."""
-    hint = getattr(error, "hint", "") or HINTS.get(type(error), "")
+    hint = getattr(error, "hint", "")
     if isinstance(error, BadCertificate | BadProxy):
         kind = CertificateNotTrusted if isinstance(error, BadCertificate) else ProxyRefused
         return kind(redact.cut(str(error), MESSAGE_LIMIT), hint=hint, account=account)
-    name = "" if isinstance(error, NeverConnected) else f"{type(error).__name__}: "
-    text = f"{name}{error}" if str(error) else type(error).__name__
+    name = type(error).__name__
+    text = str(error) if hint else f"{name}: {error}" if str(error) else name
     said = redact.cut(f"no answer from the provider ({text})", MESSAGE_LIMIT)
     return ProviderUnavailable(said, hint=hint, account=account)
 
@@ -151,10 +145,9 @@ def _refusal(error: aiohttp.ClientHttpProxyError, proxy: Proxy | None) -> NeverC
 
 
 def _tls(error: aiohttp.ClientConnectorSSLError) -> NeverConnected:
-    reason = getattr(error.certificate_error, "reason", "") if hasattr(error, "certificate_error") else ""
-    reason = reason or getattr(error.os_error, "reason", "") or str(error.os_error)
+    reason = getattr(error.os_error, "reason", "") or str(error.os_error)
     if "NO_APPLICATION_PROTOCOL" in reason:
-        return OnlyHttp2()
+        return NeverConnected(ONLY_HTTP2, ALLOW_HTTP1)
     message = f"TLS with {error.host}:{error.port} failed: {reason}"
     if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"):
         return NeverConnected(
