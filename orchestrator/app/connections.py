@@ -54,7 +54,7 @@ class Connections:
         self._clock = clock
         self._hear = hear
         self._children = children
-        self._by_proxy: dict[str | None, Mapping[ProviderName, Connect]] = {}
+        self._by_proxy: dict[tuple[str | None, str | None], Mapping[ProviderName, Connect]] = {}
         self._servers: dict[str, str] = {}
         self._several_servers = False
         self._closing = AsyncExitStack()
@@ -126,9 +126,11 @@ class Connections:
 
     def _dialects(self, proxy: str | None) -> Mapping[ProviderName, Connect]:
         """How the accounts of each provider are connected, all that take the same way through one HTTP client."""
-        if proxy not in self._by_proxy:
-            self._by_proxy[proxy] = self._make_dialects(self._http if proxy is None else self._client(proxy))
-        return self._by_proxy[proxy]
+        address = self._secrets.get(proxy or "")
+        way = proxy, address.fingerprint if address else None  # what a reference leads to may have been replaced
+        if way not in self._by_proxy:
+            self._by_proxy[way] = self._make_dialects(self._http if proxy is None else self._client(proxy))
+        return self._by_proxy[way]
 
     def _make_dialects(self, http: Any) -> Mapping[ProviderName, Connect]:
         # More than half a second that a mere look does not need.

@@ -9,7 +9,6 @@ from typing import Any
 
 from orchestrator.app.network import Network
 from orchestrator.core.delivery import Target
-from orchestrator.core.proxy import Proxy
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.daemon.courier import Addressee
 
@@ -21,7 +20,7 @@ class Outgoing:
         self.by_name: dict[str, Addressee] = {}
         self._redact = redact
         self._network = network
-        self._clients: dict[Proxy | None, Any] = {}
+        self._clients: dict[object, Any] = {}  # by the way that leads there
         self._closing = AsyncExitStack()
 
     async def close(self) -> None:
@@ -47,7 +46,8 @@ class Outgoing:
         from orchestrator.alerts.webhooks import client
 
         proxy = self._network.find_for(address)
-        if proxy not in self._clients:
-            self._clients[proxy] = http = client(self._network.context, proxy)
+        way = (proxy.url, proxy.authorization) if proxy else None
+        if way not in self._clients:
+            self._clients[way] = http = client(self._network.context, proxy)
             self._closing.push_async_callback(http.aclose)
-        return self._clients[proxy]
+        return self._clients[way]

@@ -60,7 +60,6 @@ class Sockets(httpx2.AsyncBaseTransport):
     def __init__(self, connections: int, network: Network) -> None:
         self._network = network
         self._pool = _session(connections, network.context, keepalive_timeout=KEEP_SECONDS)
-        self._pool._retry_connection = False  # it hides what is learned here from a lost connection
         self._fresh = _session(connections, network.context, force_close=True)
         self._proxies: dict[Origin, Proxy | None] = {}
         self._shunned: dict[Origin, float] = {}  # until when, on the loop's clock
@@ -256,7 +255,9 @@ def _session(connections: int, context: ssl.SSLContext, **options: Any) -> aioht
     connector = aiohttp.TCPConnector(
         limit=connections * TOTAL_CONNECTIONS_FACTOR, limit_per_host=connections, ssl=context, **options
     )
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), request_class=_Request)
+    session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), request_class=_Request)
+    session._retry_connection = False  # its own repetition would hide from us that a connection was lost
+    return session
 
 
 def _origin(url: URL) -> Origin:
