@@ -34,7 +34,7 @@ logging.getLogger("urllib3").setLevel(logging.WARNING)  # below that it prints a
 class AlertSender:
     """Writes to one address. Raises ConfigError for one that apprise does not understand."""
 
-    def __init__(self, reference: str, address: Secret, redact: Redactor) -> None:
+    def __init__(self, reference: str, address: Secret, redact: Redactor, ca_bundle: str | None = None) -> None:
         self._messenger = apprise.Apprise()
         self._redact = redact
         with _listening():
@@ -44,6 +44,10 @@ class AlertSender:
                 f"[[alerts]]: url: {reference} does not lead to an address that apprise understands",
                 hint="Write it as apprise's documentation says, such as slack://… or mailtos://….",
             )
+        for service in self._messenger:
+            if ca_bundle and service.verify_certificate is True:  # not where the address says verify=no
+                # It goes to requests as it is, which takes a path as well.
+                service.verify_certificate = ca_bundle  # type: ignore[assignment]
 
     async def __call__(self, delivery: Delivery, now: float) -> str | None:
         return await asyncio.get_running_loop().run_in_executor(_ONE_AT_A_TIME, self._notify, delivery)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from datetime import UTC, datetime
 from typing import Final
 
@@ -12,14 +13,26 @@ from standardwebhooks import Webhook as Signer
 
 from orchestrator.alerts.base import ATTEMPT_SECONDS, told
 from orchestrator.core.delivery import Delivery
+from orchestrator.core.proxy import Proxy
 from orchestrator.core.secret import Redactor, Secret
 
 LOOKED_AT: Final = 1000  # bytes of an answer that are read at most
 
 
-def client() -> httpx2.AsyncClient:
-    """One for all webhooks. What an address leads to is the operator's choice, so nothing leads further."""
-    return httpx2.AsyncClient(timeout=ATTEMPT_SECONDS, follow_redirects=False)
+def client(context: ssl.SSLContext | None = None, proxy: Proxy | None = None) -> httpx2.AsyncClient:
+    """One for all webhooks that take the same way: nothing is taken from the environment here.
+
+    What an address leads to is the operator's choice, so nothing leads further.
+    """
+    headers = {"Proxy-Authorization": proxy.authorization} if proxy and proxy.authorization else {}
+    tls_to_proxy = context if proxy and proxy.url.startswith("https:") else None
+    return httpx2.AsyncClient(
+        timeout=ATTEMPT_SECONDS,
+        follow_redirects=False,
+        trust_env=False,
+        verify=context or True,
+        proxy=None if proxy is None else httpx2.Proxy(proxy.url, headers=headers, ssl_context=tls_to_proxy),
+    )
 
 
 class WebhookSender:

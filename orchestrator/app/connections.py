@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.app.network import Network
 from orchestrator.core.account import Account, Identity, ProviderName
 from orchestrator.core.errors import AccountError, ConfigError, Failure, ProviderError
 from orchestrator.core.secret import Redactor, Secret
@@ -23,6 +25,7 @@ from orchestrator.system.child_processes import ChildProcesses
 if TYPE_CHECKING:
     from orchestrator.providers.openai_webhooks import Read as ReadWebhook
 
+NO_SECRETS: Mapping[str, Secret] = MappingProxyType({})
 Hear = Callable[[Any], Awaitable[None]]
 
 
@@ -32,6 +35,7 @@ class Connections:
     def __init__(
         self,
         folder: Path,
+        network: Network,
         *,
         max_in_flight: int,
         redact: Redactor,
@@ -43,11 +47,14 @@ class Connections:
         self.by_name: dict[str, Connection] = {}
         self.watch = NOBODY  # told of the calls of all connections that are made from then on
         self._folder = folder
+        self._network = network
+        self._secrets: Mapping[str, Secret] = {}
         self._max_in_flight = max_in_flight
         self._redact = redact
         self._clock = clock
         self._hear = hear
         self._children = children
+        self._by_proxy: dict[tuple[str | None, str | None], Mapping[ProviderName, Connect]] = {}
         self._servers: dict[str, str] = {}
         self._several_servers = False
         self._closing = AsyncExitStack()
@@ -103,31 +110,48 @@ class Connections:
         """Import what connections need: more than a third of a second, in which others may wait for something."""
         from orchestrator.providers import fireworks, openai, sockets, together  # noqa: F401
 
-    def connect_all(self, accounts: Sequence[Account], keys: Mapping[str, Secret]) -> None:
+    def connect_all(
+        self, accounts: Sequence[Account], keys: Mapping[str, Secret], secrets: Mapping[str, Secret] = NO_SECRETS
+    ) -> None:
+        """From now on these accounts are spoken to. `secrets` are the proxies' addresses by their references.
+
+        Raises ConfigError for a proxy that cannot be one and for authorities that cannot be read.
+        """
+        self._secrets = secrets
         connections = {account.name: self._connected(account, keys[account.name]) for account in accounts}
         self.by_name.clear()
         self.by_name.update(connections)
         self._servers = {account.name: account.base_url or account.provider for account in accounts}
         self._several_servers = len(set(self._servers.values())) > 1
 
-    @cached_property
-    def _dialects(self) -> Mapping[ProviderName, Connect]:
-        """How the accounts of each provider are connected, all through one HTTP client."""
+    def _dialects(self, proxy: str | None) -> Mapping[ProviderName, Connect]:
+        """How the accounts of each provider are connected, all that take the same way through one HTTP client."""
+        address = self._secrets.get(proxy or "")
+        way = proxy, address.fingerprint if address else None  # what a reference leads to may have been replaced
+        if way not in self._by_proxy:
+            self._by_proxy[way] = self._make_dialects(self._http if proxy is None else self._client(proxy))
+        return self._by_proxy[way]
+
+    def _make_dialects(self, http: Any) -> Mapping[ProviderName, Connect]:
         # More than half a second that a mere look does not need.
         from orchestrator.providers import fireworks, openai, together
         from orchestrator.providers.openai_dialects import DIALECTS
 
         return {
-            **dict.fromkeys(DIALECTS, openai.connector(self._http, self._redact)),
-            ProviderName.TOGETHER: together.connector(self._http, self._redact),
-            ProviderName.FIREWORKS: fireworks.connector(self._http, self._redact),
+            **dict.fromkeys(DIALECTS, openai.connector(http, self._redact)),
+            ProviderName.TOGETHER: together.connector(http, self._redact),
+            ProviderName.FIREWORKS: fireworks.connector(http, self._redact),
         }
 
     @cached_property
-    def _http(self) -> Any:  # only providers know what it is
-        from orchestrator.providers.transport import shared_client
+    def _http(self) -> Any:
+        return self._client(None)
 
-        http = shared_client(self._max_in_flight)
+    def _client(self, proxy: str | None) -> Any:  # only providers know what it is
+        from orchestrator.providers import transport
+
+        rules = self._network.rules(proxy, self._secrets)
+        http = transport.shared_client(self._max_in_flight, transport.Network(rules, self._network.context))
         self._closing.push_async_callback(http.aclose)
         if self._hear:
             http.event_hooks = {"response": [self._hear]}
@@ -144,5 +168,7 @@ class Connections:
         return reader(self._http)
 
     def _connected(self, account: Account, key: Secret) -> Connection:
-        provider = redacted(self._dialects[account.provider](account, key), self._redact)
+        # Said now, not at the first call: a proxy that cannot be one is a fault of the configuration.
+        self._network.find(account, self._secrets)
+        provider = redacted(self._dialects(account.proxy)[account.provider](account, key), self._redact)
         return Connection(account, key.fingerprint, measured(provider, account.provider, self.watch, self._clock))

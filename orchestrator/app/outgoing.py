@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
-from functools import cached_property
 from typing import Any
 
+from orchestrator.app.network import Network
 from orchestrator.core.delivery import Target
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.daemon.courier import Addressee
@@ -16,9 +16,11 @@ from orchestrator.daemon.courier import Addressee
 class Outgoing:
     """Always the same mapping, whoever holds it."""
 
-    def __init__(self, redact: Redactor) -> None:
+    def __init__(self, redact: Redactor, network: Network) -> None:
         self.by_name: dict[str, Addressee] = {}
         self._redact = redact
+        self._network = network
+        self._clients: dict[object, Any] = {}  # by the way that leads there
         self._closing = AsyncExitStack()
 
     async def close(self) -> None:
@@ -37,12 +39,15 @@ class Outgoing:
     def _sender(self, target: Target, secrets: Mapping[str, Secret]) -> Any:
         from orchestrator.alerts.senders import sender  # most installations tell nobody
 
-        return sender(target, secrets, self._http, self._redact)
+        return sender(target, secrets, self._client, self._redact, self._network.ca_bundle)
 
-    @cached_property
-    def _http(self) -> Any:  # only alerts know what it is
+    def _client(self, address: str) -> Any:  # only alerts know what it is
+        """The client for all addresses that are reached by the same way."""
         from orchestrator.alerts.webhooks import client
 
-        http = client()
-        self._closing.push_async_callback(http.aclose)
-        return http
+        proxy = self._network.find_for(address)
+        way = (proxy.url, proxy.authorization) if proxy else None
+        if way not in self._clients:
+            self._clients[way] = http = client(self._network.context, proxy)
+            self._closing.push_async_callback(http.aclose)
+        return self._clients[way]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Coroutine
@@ -20,6 +21,7 @@ from orchestrator.app.connections import Connections
 from orchestrator.app.database import database, has_database, queue
 from orchestrator.app.descriptors import max_connections, raise_descriptor_limit
 from orchestrator.app.incoming import Incoming
+from orchestrator.app.network import Network
 from orchestrator.app.outgoing import Outgoing
 from orchestrator.control.unknown import unknown_accounts
 from orchestrator.core.account import Account
@@ -37,7 +39,8 @@ from orchestrator.daemon.moderation import expected, moderated, recalled
 from orchestrator.daemon.service import Service
 from orchestrator.settings import Settings
 from orchestrator.sources.accounts import AccountsFile, read_accounts
-from orchestrator.sources.secrets import resolve_all
+from orchestrator.sources.secrets import follow, resolve_all
+from orchestrator.sources.targets import proxy_references
 from orchestrator.store import accounts, events
 from orchestrator.system.child_processes import ChildProcesses
 from orchestrator.system.private import create_private_folder
@@ -69,14 +72,16 @@ class App:
         self.redact = redact
         self.children = ChildProcesses()
         self.dataset_watcher: DatasetWatcher | None = None  # only `serve` has one
+        self.network = Network(os.environ, settings.ca_file, redact)
         self.connections = Connections(
             settings.accounts_file.parent,
+            self.network,
             children=self.children,
             max_in_flight=settings.max_in_flight,
             redact=redact,
             clock=self.clock.boottime,
         )
-        self.outgoing = Outgoing(redact)
+        self.outgoing = Outgoing(redact, self.network)
         self.incoming = Incoming(self.connections.read_webhook, self.log)
 
     @cached_property
@@ -91,6 +96,7 @@ class App:
         self.children.stop()
         await self.outgoing.close()
         await self.connections.close()
+        self.network.close()
         await self.database.close()
 
     @property
@@ -113,7 +119,7 @@ class App:
             begin=self._watch_dataset,
         )
         desired = await self._unless_stopped(reading)
-        self.connections.connect_all(desired.file.accounts, desired.keys)
+        self.connections.connect_all(desired.file.accounts, desired.keys, desired.secrets)
         self.incoming.expect(desired.file.accounts, desired.secrets)
         return desired
 
@@ -149,7 +155,16 @@ class App:
             hidden=file.key_variables,
             children=self.children,
         )
-        self.connections.connect_all(file.accounts, keys)
+        proxies = list(proxy_references(file.accounts))
+        secrets = await asyncio.to_thread(
+            follow,
+            proxies,
+            base=file.folder,
+            redact=self.redact,
+            hidden=file.key_variables,
+            children=self.children,
+        )
+        self.connections.connect_all(file.accounts, keys, secrets)
         return file, {name: key.fingerprint for name, key in keys.items()}
 
     async def listed(self) -> dict[str, Account]:

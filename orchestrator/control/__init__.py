@@ -15,7 +15,7 @@ from orchestrator.control.tokens import create_token, note_use, revoke_token
 from orchestrator.control.unknown import unknown_accounts
 from orchestrator.core.account import Account
 from orchestrator.core.advance import Outcome, advance, ask_cancel, release
-from orchestrator.core.errors import ConfigError, NothingToDo
+from orchestrator.core.errors import NETWORK_HOLDS, ConfigError, NothingToDo
 from orchestrator.core.hold import BY_PLAN, Hold, HoldKind
 from orchestrator.core.job import Job, JobId, RunId
 from orchestrator.core.lifecycle import ENDS, Event, State
@@ -60,7 +60,11 @@ class Listed:
     def definition(self) -> str:
         """The digest of all that says which key is used where."""
         account = self.account
-        return digest(account.provider, account.base_url, account.organization, account.project, self.key_fingerprint)
+        # The way there counts only where the file names one: the digests of all other accounts stay as they were.
+        way = [account.proxy] if account.proxy else []
+        return digest(
+            account.provider, account.base_url, account.organization, account.project, self.key_fingerprint, *way
+        )
 
 
 async def known(database: Database, wanted: Collection[JobId], run_id: RunId) -> Known:
@@ -77,6 +81,7 @@ async def known(database: Database, wanted: Collection[JobId], run_id: RunId) ->
 async def list_accounts(database: Database, listed: Sequence[Listed], *, now: float) -> None:
     """Take over the accounts of the file. One whose key or organisation changed is verified anew, its hold gone.
 
+    So is one that was held because of the network: it costs nothing to try whether it is in order now.
     Those that it lists no more are removed with the adoption of the plan.
     """
 
@@ -218,6 +223,8 @@ FORGOTTEN: dict[str, Any] = {
 def _standing(entry: Listed, before: Standing | None) -> Standing:
     account, definition = entry.account, entry.definition
     if before is not None and before.definition == definition:
+        if before.hold and before.hold.kind in NETWORK_HOLDS:  # proxy and authorities may be other ones now
+            before = replace(before, hold=None, verified_at=None)
         same = before.labels == account.labels and before.removed_at is None
         return before if same else replace(before, labels=account.labels, removed_at=None)
     fresh = Standing(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from orchestrator.core.errors import WrongOrganization
 
@@ -19,9 +21,22 @@ class ProviderName(StrEnum):
     FIREWORKS = "fireworks"
 
 
+DEFAULT_URLS: Final[Mapping[ProviderName, str]] = {
+    ProviderName.OPENAI: "https://api.openai.com/v1",
+    ProviderName.NEBIUS: "https://api.tokenfactory.nebius.com/v1",
+    ProviderName.TOGETHER: "https://api.together.ai/v1",
+    ProviderName.FIREWORKS: "https://api.fireworks.ai/v1",
+}
+"""Where a provider is reached whose accounts need no `base_url`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """One `[[accounts]]` entry. `api_key` and `webhook_secret` are `env:NAME`, `file:PATH` or `cmd:COMMAND`."""
+    """One `[[accounts]]` entry. `api_key` and `webhook_secret` are `env:NAME`, `file:PATH` or `cmd:COMMAND`.
+
+    `proxy` is an address without a password, such a reference, or one of `core.proxy.DIRECT`; None: by the
+    environment. `allow_http` permits a `base_url` with http:// in a private network.
+    """
 
     name: str
     provider: ProviderName
@@ -33,6 +48,8 @@ class Account:
     budget_usd: float | None = None
     max_running_jobs: int = 3
     labels: tuple[str, ...] = ()
+    proxy: str | None = None
+    allow_http: bool = False
 
 
 @dataclass(frozen=True, slots=True)

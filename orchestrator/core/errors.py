@@ -21,7 +21,9 @@ OrchestratorError              the message says what and where; `.hint` says the
 │   │   ├── AuthenticationFailed
 │   │   ├── WrongOrganization
 │   │   ├── TrainingNotAllowed
-│   │   └── QuotaExhausted
+│   │   ├── QuotaExhausted
+│   │   ├── CertificateNotTrusted
+│   │   └── ProxyRefused
 │   └── RequestRejected        final for this job: bad file, bad hyperparameter, unknown base model
 │       └── RemoteMissing      the provider does not have it (any more)
 ├── Ambiguous                  two remote things could be ours: a person chooses, money never does
@@ -160,6 +162,11 @@ class NotReady(TemporaryError):
 class ProviderUnavailable(TemporaryError):
     """The provider did not answer, or answered with a server error."""
 
+    default_hint = (
+        "It is tried again. If it lasts, check the account's `base_url`, this machine's network and its proxy: "
+        "`orchestrator doctor` shows them."
+    )
+
 
 class UnknownOutcome(ProviderError):
     """A create was sent and its answer was lost: it may or may not have happened."""
@@ -198,6 +205,24 @@ class QuotaExhausted(AccountError):
     default_hint = "Add credit or raise the limit at the provider, then `orchestrator release` the account."
 
 
+class CertificateNotTrusted(AccountError):
+    """The server's certificate cannot be verified: a missing authority, another host, or out of date."""
+
+    default_hint = (
+        "Put the authority's certificate into a file, set ORCHESTRATOR_CA_FILE to its path and restart; "
+        "then `orchestrator release` the account."
+    )
+
+
+class ProxyRefused(AccountError):
+    """The proxy on the way to the provider refuses the connection."""
+
+    default_hint = (
+        "Correct the proxy's user and password, or ask its administrator to allow the provider's host; "
+        "then `orchestrator release` the account."
+    )
+
+
 class RequestRejected(ProviderError):
     """The provider refuses this request for good."""
 
@@ -231,6 +256,10 @@ class IllegalTransition(OrchestratorError):
 
 class StaleJob(OrchestratorError):
     """Someone else advanced the job in the meantime; this outcome is dropped."""
+
+
+NETWORK_HOLDS = frozenset({CertificateNotTrusted("").kind, ProxyRefused("").kind})
+"""What an account is held for that this machine's configuration can put right: a new start tries again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from orchestrator.dataset.retirements import Retirements, load_retirements
 from orchestrator.dataset.rules import Rules
 from orchestrator.sources.accounts import AccountsFile, read_accounts
 from orchestrator.sources.secrets import follow, resolve_all
-from orchestrator.sources.targets import references
+from orchestrator.sources.targets import proxy_references, references
 from orchestrator.system.child_processes import ChildProcesses
 
 
@@ -36,7 +36,7 @@ class Desired:
 
     `retirements` is what was published of each provider's base model, for those of which something was.
 
-    `secrets` is what webhooks and alerts need, by the references of the file.
+    `secrets` is what webhooks, alerts and proxies need, by the references of the file.
     """
 
     file: AccountsFile
@@ -108,7 +108,7 @@ def read_desired(
     with building(file.dataset, datasets, rules, memory=memory, children=children) as result:
         hidden = file.key_variables
         keys = resolve_all(file.accounts, base=file.folder, redact=redact, hidden=hidden, children=children)
-        wanted = list(references(file.accounts, file.targets))
+        wanted = [*references(file.accounts, file.targets), *proxy_references(file.accounts)]
         secrets = follow(wanted, base=file.folder, redact=redact, hidden=hidden, children=children)
         prices, retirements = load_prices(prices_file), load_retirements(retirements_file)
         built = result()

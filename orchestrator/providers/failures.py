@@ -13,6 +13,7 @@ from orchestrator.core.errors import (
     AuthenticationFailed,
     ProviderError,
     ProviderUnavailable,
+    ProxyRefused,
     QuotaExhausted,
     RateLimited,
     RemoteMissing,
@@ -36,6 +37,7 @@ BY_STATUS: Final[Mapping[int, type[ProviderError]]] = {
     402: QuotaExhausted,
     403: TrainingNotAllowed,
     404: RemoteMissing,
+    407: ProxyRefused,  # of a proxy that passes on http://; providers do not use it
     408: ProviderUnavailable,
     409: ProviderUnavailable,
     429: RateLimited,

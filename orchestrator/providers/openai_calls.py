@@ -24,7 +24,7 @@ from orchestrator.providers.answers import UNREADABLE, Decoded, ListLimits, Malf
 from orchestrator.providers.base import Deadline
 from orchestrator.providers.failures import Codes, refusal_error
 from orchestrator.providers.openai_answers import Shown
-from orchestrator.providers.transport import Answer, DeadlinePassed, Read, encoded, sending_before
+from orchestrator.providers.transport import Answer, Read, encoded, sending_before
 from orchestrator.providers.transport_errors import unanswered
 
 CALL_SECONDS: Final = 60.0  # a read that takes longer is given up and tried again
@@ -157,9 +157,7 @@ class Calls:
                     yield
         except (openai.APIError, TimeoutError, *UNREADABLE) as error:
             known = self._translate(error)
-            if isinstance(error.__cause__, DeadlinePassed):
-                raise known from error
-            if isinstance(known, ProviderUnavailable):
+            if isinstance(known, ProviderUnavailable) and not isinstance(error.__cause__, httpx2.ConnectError):
                 raise UnknownOutcome(
                     f"the answer was lost: {known.message}",
                     account=self._account.name,

@@ -18,7 +18,7 @@ from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.answers import UNREADABLE, Decoded, Item, MalformedAnswer, Page, decode_answer
 from orchestrator.providers.base import Deadline, FileToSend
 from orchestrator.providers.failures import Codes, refusal_error
-from orchestrator.providers.transport import DeadlinePassed, encoded, reader, sending_before
+from orchestrator.providers.transport import encoded, reader, sending_before
 from orchestrator.providers.transport_errors import unanswered
 from orchestrator.providers.wire import chunks
 
@@ -77,7 +77,7 @@ class Rest:
                     yield
         except (Refusal, httpx2.HTTPError, OSError, *UNREADABLE) as error:
             known = self._translate(error)
-            if isinstance(known, ProviderUnavailable) and not isinstance(error, DeadlinePassed):
+            if isinstance(known, ProviderUnavailable) and not isinstance(error, httpx2.ConnectError):
                 raise UnknownOutcome(
                     f"the answer was lost: {known.message}", account=self._account, request_id=known.request_id
                 ) from error

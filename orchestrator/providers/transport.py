@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING
 
 import httpx2
 
+from orchestrator.core.proxy import ProxyRules
 from orchestrator.providers.base import Deadline
+from orchestrator.providers.certificates import build_ssl_context
 
 if TYPE_CHECKING:
     from orchestrator.providers.sockets import Sockets
@@ -41,6 +44,11 @@ def sending_before(deadline: Deadline) -> Iterator[None]:
         yield
     finally:
         _deadline.reset(token)
+
+
+def is_creating() -> bool:
+    """Whether the call under way costs or creates something."""
+    return _deadline.get() is not None
 
 
 def check_deadline() -> None:
@@ -110,11 +118,19 @@ class SharedClient(httpx2.AsyncClient):
         return answer
 
 
-def shared_client(max_in_flight: int) -> SharedClient:
-    """The client of a process. Call it in the event loop."""
+@dataclass(frozen=True, slots=True)
+class Network:
+    """How this process gets out: the proxies on the way, and the authorities that are trusted."""
+
+    proxies: ProxyRules = field(default_factory=ProxyRules)
+    context: ssl.SSLContext = field(default_factory=lambda: build_ssl_context(None, {}))
+
+
+def shared_client(max_in_flight: int, network: Network | None = None) -> SharedClient:
+    """A client for all accounts that take the same way out. Call it in the event loop."""
     from orchestrator.providers.sockets import Sockets
 
-    return SharedClient(Sockets(max_in_flight))
+    return SharedClient(Sockets(max_in_flight, network or Network()))
 
 
 def reader(http: httpx2.AsyncClient) -> Read:

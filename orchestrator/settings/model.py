@@ -76,6 +76,9 @@ class Settings(BaseSettings):
         description="how often `serve` compares the dataset's file names, sizes and times; a change counts once two "
         "comparisons in a row found the same; 0: never",
     )
+    ca_file: Path | None = Field(
+        default=None, description="PEM file of certificate authorities that are trusted as well as the system's"
+    )
     prices_file: Path | None = Field(default=None, description="training prices, instead of those that come along")
     retirements_file: Path | None = Field(
         default=None, description="when base models end, instead of the dates that come along"

@@ -19,7 +19,7 @@ from orchestrator.sources.faults import Faults, Table, nearest
 from orchestrator.sources.paths import path_beside
 from orchestrator.sources.schema import AccountTable, RunTable, SpecTable, is_account_name, validate
 from orchestrator.sources.secrets import key_variables
-from orchestrator.sources.targets import read_targets, references
+from orchestrator.sources.targets import proxy_references, read_targets, references
 
 _NEEDS_BASE_URL = {
     ProviderName.AZURE: "https://RESOURCE.openai.azure.com/openai/v1/",
@@ -49,7 +49,8 @@ class AccountsFile:
     def key_variables(self) -> frozenset[str]:
         """The variables of the environment that hold a key or a secret of this file."""
         keys = [account.api_key for account in self.accounts]
-        return key_variables([*keys, *(each.reference for each in references(self.accounts, self.targets))])
+        others = (*references(self.accounts, self.targets), *proxy_references(self.accounts))
+        return key_variables([*keys, *(each.reference for each in others)])
 
 
 def read_accounts(path: Path) -> AccountsFile:

@@ -6,15 +6,25 @@ Defaults live in the core values (`RunOptions`, `TrainingSpec`, `Account`): only
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic_core import ErrorDetails
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.announcement import Topic
 from orchestrator.core.loopback import is_loopback
+from orchestrator.core.proxy import DIRECT, parse_proxy
 from orchestrator.core.spec import Auto, Method, TrainingType
 from orchestrator.sources import cron, secrets
 from orchestrator.sources.faults import Faults, Table, nearest
@@ -27,6 +37,9 @@ _MISSING = {
     "url": 'add url = "…", the address that is told',
     "secret": 'add secret = "env:NAME", "file:PATH" or "cmd:COMMAND"; it signs what is sent',
 }
+
+_CALLS = ("/chat/completions", "/completions", "/responses", "/fine_tuning/jobs", "/fine-tunes", "/models", "/files")
+_PATH_NEEDED = (ProviderName.OPENAI, ProviderName.OPENAI_COMPATIBLE, ProviderName.AZURE, ProviderName.NEBIUS)
 
 
 def _filled(value: str) -> str:
@@ -94,11 +107,41 @@ def _topics(value: Any) -> frozenset[Topic]:
     return frozenset(Topic(name) for name in value)
 
 
-def _base_url(value: str) -> str:
-    return _address(value, "the key")
+def _base_url(value: str, info: ValidationInfo) -> str:
+    """A base URL. One that was copied from somewhere else is refused with what it should be."""
+    if any(character.isspace() for character in value):
+        raise ValueError("holds a space; remove it")
+    if "?api-version=" in value:
+        raise ValueError(
+            "has a query: the API that this program speaks needs no api-version; write only "
+            '"https://RESOURCE.openai.azure.com/openai/v1/"'
+        )
+    _address(value, "the key", allow_http=bool(info.data.get("allow_http")))
+    url = urlsplit(value)
+    path = url.path.rstrip("/")
+    if call := next((call for call in _CALLS if path.endswith(call)), None):
+        rest = f"{url.scheme}://{url.netloc}{path.removesuffix(call)}"
+        raise ValueError(f'ends with the path of one call; write only what stands before it: "{rest}"')
+    if not url.path and info.data.get("provider") in _PATH_NEEDED:
+        raise ValueError(
+            f'has no path; most servers want "{value}/v1". If the API is at the root, end it with a slash: "{value}/"'
+        )
+    return value
 
 
-def _address(value: str, content: str) -> str:
+def _proxy(value: str) -> str:
+    if value in DIRECT or secrets.is_reference(value):
+        return value
+    try:
+        proxy = parse_proxy(value, "proxy")
+    except ValueError as fault:
+        raise ValueError(f'{fault}, "none", or a reference such as "env:NAME"') from None
+    if proxy.credentials is not None or "@" in value:
+        raise ValueError('holds a user or password, which is a secret; write proxy = "env:NAME" and put it there')
+    return value
+
+
+def _address(value: str, content: str, *, allow_http: bool = False) -> str:
     try:
         url = urlsplit(value)
         host, _ = url.hostname, url.port
@@ -108,12 +151,25 @@ def _address(value: str, content: str) -> str:
         raise ValueError('must be an address such as "https://host/v1"')
     if "@" in url.netloc or url.query or url.fragment:
         raise ValueError("must be only scheme, host and path; a password or key does not belong in it")
-    if url.scheme == "http" and not is_loopback(host):
+    if url.scheme == "https" or is_loopback(host):
+        return value
+    if not allow_http:
         raise ValueError(
             f"would send {content} unencrypted, where anyone on the way can read it; use https:// "
-            "(http:// is allowed to this machine only: localhost, 127.0.0.1)"
+            "(http:// is allowed to this machine only: localhost, 127.0.0.1; and with the account's option "
+            "allow_http = true to a private network)"
         )
+    if _is_public(host):
+        raise ValueError(f"would send {content} unencrypted to a public address; allow_http is for private networks")
     return value
+
+
+def _is_public(host: str) -> bool:
+    """Whether it is an address of the internet. Where a name leads is looked at when it is connected to."""
+    try:
+        return ip_address(host).is_global
+    except ValueError:
+        return False
 
 
 def _whole_or_auto(low: int, high: int | None = None) -> PlainValidator:
@@ -192,7 +248,9 @@ class AccountTable(_Options):
     api_key: Annotated[str, _reference("api_key")]
     organization: RemoteName | None = None
     project: RemoteName | None = None
+    allow_http: bool | None = None  # before base_url, which is checked by it
     base_url: Annotated[str, AfterValidator(_base_url)] | None = None
+    proxy: Annotated[str, AfterValidator(_proxy)] | None = None
     webhook_secret: Annotated[str, _reference("webhook_secret")] | None = None
     budget_usd: Money | None = None
     max_running_jobs: Annotated[int, Field(ge=1)] | None = None

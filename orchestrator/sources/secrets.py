@@ -13,6 +13,7 @@ from pathlib import Path
 
 from orchestrator.core.account import Account
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.proxy import parse_proxy
 from orchestrator.core.secret import MIN_KEY_LENGTH, Redactor, Secret
 from orchestrator.sources.command import output_of
 from orchestrator.sources.paths import path_beside
@@ -165,7 +166,7 @@ def follow(
     if problems:
         raise ConfigError(
             "no secret for "
-            + ("a webhook or alert" if len(problems) == 1 else f"{len(problems)} webhooks or alerts"),
+            + ("a webhook, alert or proxy" if len(problems) == 1 else f"{len(problems)} webhooks, alerts or proxies"),
             hint="Put each secret where its reference points, or correct the reference, and start again.",
             problems=problems,
         )
@@ -189,6 +190,12 @@ def take_signing_secret(secret: Secret, redact: Redactor) -> None:
 def take_address(secret: Secret, redact: Redactor) -> None:
     """Make the address and its parts known to `redact`."""
     redact.add_address(secret)
+
+
+def take_proxy(secret: Secret, redact: Redactor) -> None:
+    """Make the proxy's password known to `redact`. ValueError when there is no proxy at the address."""
+    for part in parse_proxy(secret.reveal(), "proxy").secrets():
+        redact.add(part)
 
 
 def _read(scheme: str, rest: str, base: Path, hidden: Collection[str], children: ChildProcesses | None) -> bytes:

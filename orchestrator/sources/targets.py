@@ -10,7 +10,7 @@ from orchestrator.core.delivery import Target, Way
 from orchestrator.sources.document import Document
 from orchestrator.sources.faults import Faults, Table
 from orchestrator.sources.schema import AlertTable, WebhookTable, validate
-from orchestrator.sources.secrets import Wanted, is_reference, take_address, take_signing_secret
+from orchestrator.sources.secrets import Wanted, is_reference, take_address, take_proxy, take_signing_secret
 
 
 def read_targets(tables: Document, faults: Faults) -> tuple[Target, ...]:
@@ -37,6 +37,14 @@ def references(accounts: Iterable[Account], targets: Iterable[Target]) -> Iterat
             yield Wanted(f"[[{target.way}s]] {target.url}: secret", target.secret, take_signing_secret)
         if is_reference(target.url):
             yield Wanted(f"[[{target.way}s]]: url", target.url, take_address)
+
+
+def proxy_references(accounts: Iterable[Account]) -> Iterator[Wanted]:
+    """The ways to the proxies of the accounts that name one by a reference, each once."""
+    first = {account.proxy: account for account in accounts if account.proxy and is_reference(account.proxy)}
+    for reference, account in first.items():
+        assert reference is not None
+        yield Wanted(f"[[accounts]] {account.name}: proxy", reference, take_proxy)
 
 
 def _target(way: Way, given: dict[str, Any]) -> Target:

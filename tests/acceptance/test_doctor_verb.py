@@ -19,7 +19,7 @@ def test_what_the_providers_say_is_told_with_a_fix_and_changes_nothing(site: Sit
     wrong = {line["message"].split(" ")[0]: line for line in told.json if line["verdict"] == "error"}
     assert set(wrong) == {"refused", "away"}
     assert "authentication_failed" in wrong["refused"]["message"]
-    assert "this machine's way out" in wrong["away"]["fix"]
+    assert "this machine's network" in wrong["away"]["fix"]
     lines = {line["thing"]: line["message"] for line in told.json if line["verdict"] == "ok"}
     assert lines["providers"] == "the keys of good are accepted"
     assert lines["clock"] == "agrees with the providers'"

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import httpx2
 import pytest
+from company_network import Authority, listening
 
 from orchestrator.alerts.senders import sender
+from orchestrator.app.network import Network
 from orchestrator.core.announcement import Announcement, Topic
 from orchestrator.core.delivery import Delivery, Target, Way
 from orchestrator.core.errors import ConfigError
@@ -65,11 +69,38 @@ async def test_one_that_is_refused_says_why_and_logs_nothing(
     assert not [record for record in caplog.records if record.name != "apprise" and CANARY in record.getMessage()]
 
 
-def alert(address: str) -> Any:
+async def test_an_alert_goes_through_the_proxy(
+    messenger: tuple[str, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, sent = messenger
+    for name in ("no_proxy", "NO_PROXY", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", f"http://{host}")
+    await alert(f"json://alerts.works.example/{CANARY}")(DELIVERY, 0.0)
+    assert [each["title"] for each in sent] == ["acme: the model is ready"]
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_the_companys_authority_is_trusted_for_alerts(tmp_path: Path, trusted: bool) -> None:
+    authority, sent = Authority(tmp_path), []
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        sent.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        await writer.drain()
+
+    async with listening(take, authority.server("localhost")) as port:
+        network = Network({}, authority.file if trusted else None, Redactor())
+        error = await alert(f"jsons://localhost:{port}/{CANARY}", network.ca_bundle)(DELIVERY, 0.0)
+        network.close()
+    assert (error is None, len(sent)) == (trusted, int(trusted))
+
+
+def alert(address: str, ca_bundle: str | None = None) -> Any:
     target, redact = Target(way=Way.ALERT, url="env:TEAM"), Redactor()
     redact.add_address(Secret(address))
     http = httpx2.AsyncClient(transport=httpx2.MockTransport(lambda _: httpx2.Response(500)))
-    return sender(target, {"env:TEAM": Secret(address)}, http, redact)
+    return sender(target, {"env:TEAM": Secret(address)}, lambda _: http, redact, ca_bundle)
 
 
 def test_an_address_that_apprise_does_not_understand_is_refused_and_not_repeated() -> None:

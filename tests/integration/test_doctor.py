@@ -74,7 +74,8 @@ async def trouble(environ: dict[str, str]) -> list[tuple[str, str, str]]:
 async def test_all_is_well_and_stays_as_it_was(environ: dict[str, str], tmp_path: Path) -> None:
     assert await trouble(environ) == []
     assert {diagnosis.thing for diagnosis in await told(environ)} == {
-        "program", "settings", "data folder", "database", "accounts file", "keys", "dataset", "prices", "retirements",
+        "program", "settings", "data folder", "database", "accounts file", "keys", "network", "dataset", "prices",
+        "retirements",
     }  # fmt: skip
     assert sorted(names_in(tmp_path)) == ["accounts.toml", "chats", "keys", "prices.toml"]
 

@@ -83,7 +83,8 @@ async def test_late_for_want_of_a_connection_it_is_not_sent(listener: tuple[List
     heard, url = listener
     late = False
     async with shared_client(1) as client:
-        first = asyncio.create_task(client.post(url, content=b"half", headers={"content-length": "9"}))
+        with sending_before(Deadline(10.0, lambda: 0.0)):
+            first = asyncio.create_task(client.post(url, content=b"half", headers={"content-length": "9"}))
         await heard.listening.wait()
         with sending_before(Deadline(10.0, lambda: 100.0 if late else 0.0)):
             second = asyncio.create_task(client.post(url, content=BODY))

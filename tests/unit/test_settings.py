@@ -55,6 +55,7 @@ def test_every_name_arrives() -> None:
         "EVENTS_KEEP_DAYS": "30",
         "DATASET_MEMORY_MB": "512",
         "DATASET_WATCH_SECONDS": "0",
+        "CA_FILE": "/etc/ca.pem",
         "PRICES_FILE": "prices.toml",
         "RETIREMENTS_FILE": "retirements.toml",
     }
@@ -80,6 +81,7 @@ def test_every_name_arrives() -> None:
         "events_keep_days": 30.0,
         "dataset_memory_mb": 512,
         "dataset_watch_seconds": 0.0,
+        "ca_file": "/etc/ca.pem",
         "prices_file": "prices.toml",
         "retirements_file": "retirements.toml",
     }

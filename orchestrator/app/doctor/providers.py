@@ -41,10 +41,11 @@ async def providers(
     specs: Mapping[ProviderName, TrainingSpec],
     keys: Mapping[str, Secret],
     skews: Skews,
+    proxies: Mapping[str, Secret],
 ) -> AsyncIterator[Diagnosis]:
     """Each account verified, as `orchestrator accounts` does; the base models; the clock against the answers'."""
     asked = tuple(account for account in accounts if account.name in keys)
-    connections.connect_all(asked, keys)
+    connections.connect_all(asked, keys, proxies)
 
     async def ask(account: Account) -> Identity | Failure:
         try:
@@ -72,10 +73,8 @@ def _accounts(answers: Mapping[Account, Identity | Failure]) -> Iterator[Diagnos
         yield fine("providers", f"the keys of {names(accepted)} are accepted")
     for account, answer in answers.items():
         if isinstance(answer, Failure):
-            fix = "Check the address and this machine's way out (proxy, DNS, certificates)."
-            away = answer.kind == ProviderUnavailable("").kind
             message = f"{account.name} at {account.base_url or account.provider}: {answer.kind}: {answer.message}"
-            yield wrong("providers", message, fix if away else answer.hint)
+            yield wrong("providers", message, answer.hint)
 
 
 def _clock(skew: float) -> Diagnosis:

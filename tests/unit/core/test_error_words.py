@@ -41,6 +41,8 @@ KINDS = {
     "WrongOrganization": "wrong_organization",
     "TrainingNotAllowed": "training_not_allowed",
     "QuotaExhausted": "quota_exhausted",
+    "CertificateNotTrusted": "certificate_not_trusted",
+    "ProxyRefused": "proxy_refused",
     "RequestRejected": "request_rejected",
     "RemoteMissing": "remote_missing",
     "Ambiguous": "ambiguous",

@@ -310,7 +310,58 @@ def test_an_unsafe_address_is_refused(problems: Problems, url: str, fault: str) 
 
 
 @pytest.mark.parametrize(
-    "url", ["https://h/v1", "http://localhost:8000/v1", "http://127.0.0.1:1/v1", "http://[::1]:8000/v1"]
+    ("url", "fault"),
+    [
+        ("https://h /v1", "holds a space; remove it"),
+        (" https://h/v1", "holds a space; remove it"),
+        ("https://h", 'has no path; most servers want "https://h/v1". If the API is at the root'),
+        ("https://h/v1/chat/completions", 'ends with the path of one call; write only what stands before it: "'),
+        ("https://h/v1/fine_tuning/jobs/", 'ends with the path of one call; write only what stands before it: "'),
+        ("https://r.openai.azure.com/openai?api-version=2024-10-21", "has a query: the API that"),
+    ],
+)
+def test_an_address_that_was_copied_from_elsewhere_is_put_right(problems: Problems, url: str, fault: str) -> None:
+    found = problems(f'{GOOD}base_url = "{url}"\n')
+    assert len(found) == 1
+    assert found[0].startswith(f"accounts.toml:11: [[accounts]] a: base_url: {fault}")
+
+
+@pytest.mark.parametrize("url", ["http://10.0.0.1/v1", "http://trainer:8000/v1", "http://[fd00::1]/v1"])
+def test_http_to_a_private_network_is_taken_when_it_is_allowed(read: Read, url: str) -> None:
+    account = read(f'{GOOD}base_url = "{url}"\nallow_http = true\n').accounts[0]
+    assert (account.base_url, account.allow_http) == (url, True)
+
+
+@pytest.mark.parametrize(("allowed", "url"), [("true", "http://8.8.8.8/v1"), ("false", "http://10.0.0.1/v1")])
+def test_http_is_not_taken_beyond_that(problems: Problems, allowed: str, url: str) -> None:
+    [found] = problems(f'{GOOD}allow_http = {allowed}\nbase_url = "{url}"\n')
+    assert "would send the key unencrypted" in found
+    assert "allow_http" in found
+
+
+@pytest.mark.parametrize("proxy", ["none", "direct", "env:PROXY", "file:proxy", "http://proxy:3128", "proxy:3128"])
+def test_an_account_may_take_a_way_of_its_own(read: Read, proxy: str) -> None:
+    assert read(f'{GOOD}proxy = "{proxy}"\n').accounts[0].proxy == proxy
+
+
+@pytest.mark.parametrize(
+    ("proxy", "fault"),
+    [
+        ("http://user:canary@proxy:3128", "holds a user or password, which is a secret; write proxy = "),
+        ("socks5://user:canary@proxy:1", "is a SOCKS proxy, which is not supported"),
+        ("http://", "must be an address such as http://proxy.example:3128"),
+    ],
+)
+def test_a_proxy_that_cannot_be_one_is_refused_and_its_password_not_repeated(
+    problems: Problems, proxy: str, fault: str
+) -> None:
+    [found] = problems(f'{GOOD}proxy = "{proxy}"\n')
+    assert found.startswith(f"accounts.toml:11: [[accounts]] a: proxy: {fault}")
+    assert "canary" not in found
+
+
+@pytest.mark.parametrize(
+    "url", ["https://h/", "https://h/v1", "http://localhost:8000/v1", "http://127.0.0.1:1/v1", "http://[::1]:8000/v1"]
 )
 def test_a_safe_address_is_taken(read: Read, url: str) -> None:
     assert read(f'{GOOD}base_url = "{url}"\n').accounts[0].base_url == url

@@ -11,7 +11,7 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.secret import Redactor
 from orchestrator.sources.accounts import AccountsFile, read_accounts
 from orchestrator.sources.secrets import follow
-from orchestrator.sources.targets import references
+from orchestrator.sources.targets import proxy_references, references
 
 HEAD = """\
 [run]
@@ -35,6 +35,26 @@ def read(folder: Path, text: str) -> AccountsFile:
     path = folder / "accounts.toml"
     path.write_text(HEAD + text, encoding="utf-8")
     return read_accounts(path)
+
+
+def test_a_proxys_password_is_known_to_the_redactor(tmp_path: Path) -> None:
+    (tmp_path / "proxy").write_text(f"http://works:{CANARY}@proxy:3128\n")
+    text = HEAD + 'proxy = "file:proxy"\n'
+    (tmp_path / "accounts.toml").write_text(text)
+    file, redact = read_accounts(tmp_path / "accounts.toml"), Redactor()
+    found = follow(list(proxy_references(file.accounts)), base=tmp_path, redact=redact)
+    assert CANARY in found["file:proxy"].reveal()
+    assert CANARY not in redact(f"cannot connect as works:{CANARY}")
+
+
+def test_a_reference_that_leads_to_no_proxy_is_named(tmp_path: Path) -> None:
+    (tmp_path / "proxy").write_text(f"socks5://works:{CANARY}@proxy:1")
+    (tmp_path / "accounts.toml").write_text(HEAD + 'proxy = "file:proxy"\n')
+    file = read_accounts(tmp_path / "accounts.toml")
+    with pytest.raises(ConfigError) as caught:
+        follow(list(proxy_references(file.accounts)), base=tmp_path, redact=Redactor())
+    assert caught.value.problems[0].startswith("[[accounts]] a: proxy: file:proxy is a SOCKS proxy")
+    assert CANARY not in caught.value.problems[0]
 
 
 def test_targets_are_told_everything_or_what_they_ask_for(tmp_path: Path) -> None:
@@ -122,6 +142,6 @@ def test_a_weak_or_misshapen_signing_secret_is_refused(tmp_path: Path, text: str
 
 def test_a_secret_that_is_not_there_is_named_with_its_place(tmp_path: Path) -> None:
     file = read(tmp_path, HOOK + ALERT)
-    with pytest.raises(ConfigError, match="no secret for 2 webhooks or alerts") as caught:
+    with pytest.raises(ConfigError, match="no secret for 2 webhooks, alerts or proxies") as caught:
         follow(list(references(file.accounts, file.targets)), base=file.folder, redact=Redactor())
     assert caught.value.problems[1].startswith("[[alerts]]: url: file:chat does not exist")

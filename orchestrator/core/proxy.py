@@ -1,0 +1,136 @@
+"""Proxy: which way leads out of a company's network, by the usual variables or by an account's own option.
+
+`HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY` name proxies, `NO_PROXY` the hosts that are reached without one. Lower
+case is understood as well and goes first, as in curl. A proxy's password is a secret: a `Proxy` shows its address
+only.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from orchestrator.core.errors import ConfigError
+from orchestrator.core.loopback import is_loopback
+from orchestrator.core.secret import Secret
+
+DIRECT: Final = ("none", "direct")
+LEAST_SECRET: Final = 4  # characters: a shorter password would be blotted out in every text
+PORTS: Final = {"http": 80, "https": 443}
+WRONG: Final = "must be an address such as http://proxy.example:3128"
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """An HTTP proxy. `source` is where it was named, for messages."""
+
+    url: str
+    source: str
+    credentials: Secret | None = field(default=None, repr=False)
+
+    @property
+    def authorization(self) -> str | None:
+        """The value of `Proxy-Authorization`."""
+        if self.credentials is None:
+            return None
+        return "Basic " + b64encode(self.credentials.reveal().encode()).decode()
+
+    def secrets(self) -> Iterator[Secret]:
+        """Every form in which the password may turn up in a text."""
+        if self.credentials is None:
+            return
+        _, _, password = self.credentials.reveal().partition(":")
+        encoded = (self.authorization or "").removeprefix("Basic ")
+        for form in (password, self.credentials.reveal(), encoded):
+            if len(form) >= LEAST_SECRET:
+                yield Secret(form)
+
+    def __str__(self) -> str:
+        return f"{self.url} ({self.source})"
+
+
+def parse_proxy(text: str, source: str) -> Proxy:
+    """The proxy at an address. ValueError, without the address, when it cannot be one."""
+    value = text.strip()
+    if "://" not in value:
+        value = f"http://{value}"
+    try:
+        url = urlsplit(value)
+        host, port = url.hostname, url.port
+    except ValueError:
+        raise ValueError(WRONG) from None
+    if url.scheme.startswith("socks"):
+        raise ValueError(f"is a SOCKS proxy, which is not supported; it {WRONG}")
+    if not host or url.scheme not in PORTS or any(character.isspace() for character in value):
+        raise ValueError(WRONG)
+    shown = f"[{host}]" if ":" in host else host
+    credentials = None
+    if url.username is not None:
+        credentials = Secret(f"{unquote(url.username)}:{unquote(url.password or '')}")
+    return Proxy(f"{url.scheme}://{shown}:{port or PORTS[url.scheme]}", source, credentials)
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyRules:
+    """Which proxy leads to which address. `named` is the text of each variable, by its name in lower case."""
+
+    named: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
+    exceptions: tuple[str, ...] = ()
+    fixed: Proxy | None = None
+
+    @classmethod
+    def of_environment(cls, environ: Mapping[str, str]) -> ProxyRules:
+        """The rules of these variables."""
+        named = {}
+        for name in ("https_proxy", "http_proxy", "all_proxy", "no_proxy"):
+            variable = name if name in environ else name.upper()
+            if value := environ.get(variable, "").strip():
+                named[name] = variable, value
+        _, exceptions = named.pop("no_proxy", ("", ""))
+        return cls(named, tuple(exceptions.replace(",", " ").split()))
+
+    def find(self, url: str) -> Proxy | None:
+        """The proxy that leads to the address; None where it is reached directly. Raises ConfigError."""
+        if self.fixed is not None:
+            return self.fixed
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or PORTS.get(parts.scheme, 0)
+        variable, text = self.named.get(f"{parts.scheme}_proxy") or self.named.get("all_proxy") or ("", "")
+        if not text or is_loopback(host) or any(_matches(host, port, pattern) for pattern in self.exceptions):
+            return None
+        try:
+            return parse_proxy(text, variable)
+        except ValueError as fault:
+            raise ConfigError(
+                f"the environment variable {variable} {fault}",
+                hint=f"Correct or unset {variable}, or name another proxy with the account's `proxy`.",
+            ) from None
+
+
+def _matches(host: str, port: int, pattern: str) -> bool:
+    """Whether a word of NO_PROXY means this host: a name and all below it, an address, a network, or `*`."""
+    if pattern == "*":
+        return True
+    name, wanted_port = _split(pattern)
+    if wanted_port and wanted_port != str(port):
+        return False
+    try:
+        return ip_address(host) in ip_network(name, strict=False)
+    except ValueError:
+        suffix = name.lstrip("*").strip(".").lower()
+        return bool(suffix) and (host.rstrip(".") == suffix or host.rstrip(".").endswith(f".{suffix}"))
+
+
+def _split(pattern: str) -> tuple[str, str]:
+    """Host and port of a word of NO_PROXY."""
+    if pattern.startswith("["):
+        host, _, rest = pattern[1:].partition("]")
+        return host, rest.removeprefix(":")
+    if pattern.count(":") == 1:
+        host, _, port = pattern.partition(":")
+        return host, port
+    return pattern, ""

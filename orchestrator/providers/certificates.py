@@ -1,0 +1,121 @@
+"""Certificates: which authorities are trusted, and which one a server's certificate names.
+
+How it works. `SSL_CERT_FILE` and `SSL_CERT_DIR` take the place of the system's authorities, as in OpenSSL; the file
+of `ORCHESTRATOR_CA_FILE` is trusted as well as those. The issuer is read from the certificate's DER by hand: it is
+wanted only after a failed verification, when Python gives nothing but those bytes.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import httpx2
+
+from orchestrator.core.errors import ConfigError
+
+CONTEXT_SPECIFIC: Final = 0xA0  # the tag of a certificate's version, which may be left out
+BMP_STRING: Final = 0x1E
+NAME_PARTS: Final = {b"\x55\x04\x03": "CN", b"\x55\x04\x0a": "O", b"\x55\x04\x0b": "OU"}
+SHOWN_CHARACTERS: Final = 120
+
+
+def build_ssl_context(ca_file: Path | None, environ: Mapping[str, str]) -> ssl.SSLContext:
+    """The authorities that are trusted. Raises ConfigError for a file or folder that is missing or holds none."""
+    file, folder = environ.get("SSL_CERT_FILE") or None, environ.get("SSL_CERT_DIR") or None
+    if folder:
+        _check_folder(folder)
+    if file or folder:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if folder:
+            context.load_verify_locations(capath=folder)
+    else:
+        context = httpx2.create_ssl_context(trust_env=False)
+    for name, path in (("SSL_CERT_FILE", file), ("ORCHESTRATOR_CA_FILE", ca_file)):
+        if path:
+            _load(context, name, Path(path))
+    context.set_alpn_protocols(["http/1.1"])  # a server that speaks only HTTP/2 says so in the handshake
+    return context
+
+
+def _load(context: ssl.SSLContext, name: str, path: Path) -> None:
+    try:
+        context.load_verify_locations(cafile=path)
+    except ssl.SSLError:
+        raise ConfigError(
+            f"{name}: {path} holds no certificate",
+            hint="It must be PEM text: the authority's certificate between BEGIN CERTIFICATE and END CERTIFICATE. "
+            "Convert DER with: openssl x509 -inform der -in FILE -out FILE.pem",
+        ) from None
+    except OSError as error:
+        raise ConfigError(
+            f"{name}: {path} cannot be read: {error.strerror}",
+            hint=f"Correct the path in {name} and who may read the file, or unset it.",
+        ) from None
+
+
+def _check_folder(folders: str) -> None:
+    """OpenSSL reads a folder only when it looks for an authority, and says nothing of one that is not there."""
+    paths = [Path(folder) for folder in folders.split(":")]
+    for path in paths:
+        if not path.is_dir():
+            raise ConfigError(
+                f"SSL_CERT_DIR: {path} is not a folder", hint="Correct the path in SSL_CERT_DIR, or unset it."
+            )
+    if not any(re.fullmatch(r"[0-9a-f]{8}\.\d+", file.name) for path in paths for file in path.iterdir()):
+        raise ConfigError(
+            f"SSL_CERT_DIR: {folders} holds no certificate under the name of its hash",
+            hint=f"Run: openssl rehash {folders}; or name one PEM file with SSL_CERT_FILE.",
+        )
+
+
+def issuer_of(certificate: bytes) -> str | None:
+    """Who signed a certificate (DER), such as `CN=Corp Root CA, O=Corp`; None where that cannot be read."""
+    try:
+        start, end = _value(certificate, *_value(certificate, 0, len(certificate))[:1], len(certificate))
+        fields = list(_children(certificate, start, end))
+        if fields[0][0] == CONTEXT_SPECIFIC:
+            del fields[0]
+        _, start, end = fields[2]  # after the serial number and the signature's algorithm
+        parts = [part for part in map(_part, _name(certificate, start, end)) if part]
+    except (IndexError, ValueError):
+        return None
+    text = "".join(character for character in ", ".join(parts) if character.isprintable())
+    return text[:SHOWN_CHARACTERS] or None
+
+
+def _name(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, bytes]]:
+    """Each part of a name: its object identifier, the tag of its text, and the text."""
+    for _, set_start, set_end in _children(data, start, end):
+        for _, pair_start, pair_end in _children(data, set_start, set_end):
+            (_, id_start, id_end), (tag, text_start, text_end) = _children(data, pair_start, pair_end)
+            yield data[id_start:id_end], tag, data[text_start:text_end]
+
+
+def _part(part: tuple[bytes, int, bytes]) -> str:
+    identifier, tag, text = part
+    if identifier not in NAME_PARTS:
+        return ""
+    return f"{NAME_PARTS[identifier]}={text.decode('utf-16-be' if tag == BMP_STRING else 'utf-8', errors='replace')}"
+
+
+def _children(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Tag, start and end of each value inside another one."""
+    while start < end:
+        inner_start, inner_end = _value(data, start, end)
+        yield data[start], inner_start, inner_end
+        start = inner_end
+
+
+def _value(data: bytes, at: int, limit: int) -> tuple[int, int]:
+    """Start and end of the content of the value at a place. IndexError or ValueError when it is not whole."""
+    length, start = data[at + 1], at + 2
+    if length & 0x80:
+        size = length & 0x7F
+        length, start = int.from_bytes(data[start : start + size], "big"), start + size
+    if start + length > limit:
+        raise ValueError("cut off")
+    return start, start + length
