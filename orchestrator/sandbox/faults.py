@@ -238,10 +238,13 @@ def load_faults(path: Path) -> tuple[Fault, ...]:
 
 
 def parse_faults(document: Any) -> tuple[Fault, ...]:
-    """Rules from a document like `{"faults": [{"kind": "drop", "rate": 0.1}]}`. Raises FaultError."""
+    """Rules from a document like `{"faults": [{"kind": "drop", "rate": 0.1}]}`. Raises FaultError.
+
+    `fired`, which `GET /sandbox/faults` adds, is skipped: clients read the document, change a rule and send it back.
+    """
     if not isinstance(document, Mapping):
         raise FaultError("expected a list `faults` of tables")
-    if unknown := [key for key in document if key != "faults"]:
+    if unknown := [key for key in document if key not in ("faults", "fired")]:
         told = "; ".join(f"{key!r} is not known{_nearest(key, ['faults'])}" for key in unknown)
         raise FaultError(f"{told}: rules are written [[faults]]")
     rules = document.get("faults", [])
