@@ -182,7 +182,7 @@ async def working(folder: Path, url: str) -> AsyncIterator[App]:
         (chats / f"more-{number}.json").write_text(json.dumps(chat))
     lines = [RUN]
     for name in ACCOUNTS:
-        (folder / f"{name}.key").write_text("nobody" if name == "wrong" else f"sandbox-{name}")
+        (folder / f"{name}.key").write_text("nobodys-key" if name == "wrong" else f"sandbox-{name}")
         lines += ["[[accounts]]", f'name = "{name}"', 'provider = "openai"', f'api_key = "file:{name}.key"']
         lines += [f'base_url = "{url}"', f'organization = "org-{name}"', f'project = "proj_{name}"']
     (folder / "accounts.toml").write_text("\n".join(lines))
