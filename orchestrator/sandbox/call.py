@@ -31,6 +31,8 @@ class Call:
     horizon: float
     """Lists show nothing that was made after this."""
     fate: Fate
+    refuse_unprocessed: bool = False
+    """A job of files that are still processed is refused: the fault `file_not_ready`."""
 
     @property
     def account(self) -> str:

@@ -13,6 +13,7 @@
 | quota | 429 `insufficient_quota` | jobs.create | |
 | daily_limit | 429 `daily_rate_limit_exceeded` | jobs.create | Retry-After, if above 0 |
 | too_many_jobs | 429 while all slots are taken | jobs.create | Retry-After, if above 0 |
+| file_not_ready | 400 `file_not_ready` until the job's files are processed, as Azure does | jobs.create | |
 | reject_file | the file ends in status `error` | files.create | |
 | fail_job | the job fails in training (`code`, `message`) | jobs.create | after so much training, half of it |
 | no_model_id | succeeded, the model id comes later | jobs.create | how much later, 5 |
@@ -102,6 +103,7 @@ KINDS = {
     "quota": Kind(usual=CREATE_JOB),
     "daily_limit": Kind(CREATE_JOB),
     "too_many_jobs": Kind(CREATE_JOB),
+    "file_not_ready": Kind(CREATE_JOB),
     "reject_file": Kind(CREATE_FILE),
     "fail_job": Kind(CREATE_JOB),
     "no_model_id": Kind(CREATE_JOB, seconds=5.0),
@@ -238,10 +240,13 @@ def load_faults(path: Path) -> tuple[Fault, ...]:
 
 
 def parse_faults(document: Any) -> tuple[Fault, ...]:
-    """Rules from a document like `{"faults": [{"kind": "drop", "rate": 0.1}]}`. Raises FaultError."""
+    """Rules from a document like `{"faults": [{"kind": "drop", "rate": 0.1}]}`. Raises FaultError.
+
+    `fired`, which `GET /sandbox/faults` adds, is skipped: clients read the document, change a rule and send it back.
+    """
     if not isinstance(document, Mapping):
         raise FaultError("expected a list `faults` of tables")
-    if unknown := [key for key in document if key != "faults"]:
+    if unknown := [key for key in document if key not in ("faults", "fired")]:
         told = "; ".join(f"{key!r} is not known{_nearest(key, ['faults'])}" for key in unknown)
         raise FaultError(f"{told}: rules are written [[faults]]")
     rules = document.get("faults", [])

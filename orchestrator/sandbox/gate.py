@@ -75,7 +75,7 @@ class Gate:
         query = _distort(dict(request.query_params), faults)
         now = self.world.clock()
         horizon = now - faults["list_lag"].wait if "list_lag" in faults else now
-        call = Call(self.world, caller, request, query, now, horizon, _fate(faults))
+        call = Call(self.world, caller, request, query, now, horizon, _fate(faults), "file_not_ready" in faults)
         try:
             _refuse(call, faults)
             answer = await self.handler(call)

@@ -27,13 +27,15 @@ async def create_job(call: Call) -> Answer:
     """POST /v1/fine_tuning/jobs."""
     request = parse_job_request(await call.json())
     model = _trainable(call, request)
-    training = _training_file(call, request.training_file, "training_file")
-    validation = request.validation_file and _training_file(call, request.validation_file, "validation_file")
-    problem = _content_problem(call, request, training, "training_file")
-    if validation:
-        problem = problem or _content_problem(call, request, validation, "validation_file")
-    job = call.world.jobs.save(_new_job(call, request, model, training, problem))
-    return Answer(job_body(call, job))
+    files = {"training_file": _training_file(call, request.training_file, "training_file")}
+    if request.validation_file:
+        files["validation_file"] = _training_file(call, request.validation_file, "validation_file")
+    problems = (_content_problem(call, request, file, param) for param, file in files.items())
+    problem = next((problem for problem in problems if problem), None)
+    job = _new_job(call, request, model, files["training_file"], problem)
+    # A file that is still processed does not refuse the job: the job shows `validating_files` for longer.
+    ready_at = max(file.created_at + file.seconds for file in files.values())
+    return Answer(job_body(call, call.world.jobs.save(replace(job, files_ready_at=ready_at))))
 
 
 async def list_jobs(call: Call) -> Answer:
@@ -178,7 +180,7 @@ def _trainable(call: Call, request: JobRequest) -> str:
 
 
 def _training_file(call: Call, name: str, param: str) -> File:
-    """A file that can be trained on as far as its status tells. Raises Refusal (400)."""
+    """A file that can be trained on, as far as its status shows it yet. Raises Refusal (400)."""
     file = call.world.files.of(call.account).get(name)
     if file is None or not file.visible(call.now):
         raise invalid(f"invalid {param}: {name}", param, "file_not_found")
@@ -186,7 +188,7 @@ def _training_file(call: Call, name: str, param: str) -> File:
         message = f"Invalid file purpose: {name} has purpose '{file.purpose}', expected 'fine-tune'."
         raise invalid(message, param, "invalid_file_purpose")
     status, problem = file_status(call.world, file, call.now)
-    if status == "uploaded":
+    if status == "uploaded" and call.refuse_unprocessed:
         message = f"File '{name}' is still being processed and is not ready to be used for fine-tuning."
         raise invalid(f"{message} Please try again later.", param, "file_not_ready")
     if status == "error":
@@ -197,7 +199,8 @@ def _training_file(call: Call, name: str, param: str) -> File:
 def _content_problem(call: Call, request: JobRequest, file: File, param: str) -> dict[str, Any] | None:
     """The `error` with which the job will fail validation."""
     verdict = _verdict(call, file)
-    problem = verdict.problems.get(request.method)
+    _, problem = file_status(call.world, file, file.created_at + file.seconds)
+    problem = problem or verdict.problems.get(request.method)
     if problem is None and param == "training_file" and verdict.examples < LEAST_EXAMPLES:
         problem = f"Training file has {verdict.examples} example(s), but must have at least {LEAST_EXAMPLES} examples"
     if problem is None:

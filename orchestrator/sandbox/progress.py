@@ -59,7 +59,12 @@ def checkpoints(job: Job, timeline: Timeline, now: float) -> list[dict[str, Any]
 
 def checkpoint_models(job: Job) -> list[str]:
     """The models of the last checkpoints, oldest first."""
-    return [f"{job.fine_tuned_model}:ckpt-step-{step}" for step in _checkpoint_steps(job)]
+    return [_checkpoint_model(job, step) for step in _checkpoint_steps(job)]
+
+
+def _checkpoint_model(job: Job, step: int) -> str:
+    """The model of a checkpoint; that of the last step is the job's fine-tuned model itself."""
+    return job.fine_tuned_model if step == total_steps(job) else f"{job.fine_tuned_model}:ckpt-step-{step}"
 
 
 Moment = tuple[float, str, str, dict[str, Any]]
@@ -126,7 +131,7 @@ def _checkpoint(job: Job, step: int, at: float) -> dict[str, Any]:
         "object": "fine_tuning.job.checkpoint",
         "id": f"ftckpt_{_token(job.id, f'checkpoint-{step}')}",
         "created_at": int(at),
-        "fine_tuned_model_checkpoint": f"{job.fine_tuned_model}:ckpt-step-{step}",
+        "fine_tuned_model_checkpoint": _checkpoint_model(job, step),
         "fine_tuning_job_id": job.id,
         "step_number": step,
         "metrics": {"step": step} | metrics(job, step),

@@ -78,6 +78,13 @@ class Job:
     pauses: list[list[float | None]] = field(default_factory=list)
     """[from, to]; `to` is null while it lasts."""
     model_deleted: bool = False
+    files_ready_at: float = 0.0
+    """When its files are processed: validation cannot end earlier. 0 in records of earlier versions."""
+
+    @property
+    def validated_at(self) -> float:
+        """When validation ends, unless the job is cancelled first."""
+        return max(self.created_at, self.files_ready_at) + self.validating_seconds
 
     @property
     def fine_tuned_model(self) -> str:

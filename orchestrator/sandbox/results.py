@@ -1,7 +1,11 @@
-"""The result file of a finished job: the metrics of its steps as CSV. Made when asked for; in no list of files."""
+"""The result file of a finished job: the metrics of its steps as CSV. Made when asked for; in no list of files.
+
+OpenAI's API sends the content of such a file as base64 of the CSV, and of other files as it is; so does this one.
+"""
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Any
 
 from orchestrator.sandbox.call import Call
@@ -32,8 +36,8 @@ def result_body(job: Job) -> dict[str, Any]:
 
 
 def result_content(job: Job) -> bytes:
-    """One line for each reported step."""
+    """Base64 of the CSV, which has one line for each reported step."""
     steps = reported_steps(job)
     rows: list[list[Any]] = [["step", *metrics(job, steps[0])]]
     rows += ([step, *metrics(job, step).values()] for step in steps)
-    return "".join(",".join(map(str, row)) + "\n" for row in rows).encode()
+    return b64encode("".join(",".join(map(str, row)) + "\n" for row in rows).encode())

@@ -62,12 +62,12 @@ def schedule(jobs: Sequence[Job], slots: int) -> dict[str, Timeline]:
 
 
 def _ready(job: Job) -> float:
-    return job.created_at + job.validating_seconds + job.queue_seconds
+    return job.validated_at + job.queue_seconds
 
 
 def _course(job: Job, start: float) -> Timeline:
     """The course of a job that gets a slot at `start`."""
-    validated = job.created_at + job.validating_seconds
+    validated = job.validated_at
     cancelled = NEVER if job.cancelled_at is None else job.cancelled_at
     if job.problem is not None and validated <= cancelled:
         return Timeline(job.created_at, validated, NEVER, validated, "failed", job.training_seconds)
@@ -88,7 +88,7 @@ def _training(job: Job, start: float, cancelled: float, pauses: tuple[tuple[floa
     later = job.fate.get("no_model_id", {}).get("seconds", 0.0)
     return Timeline(
         created=job.created_at,
-        validated=job.created_at + job.validating_seconds,
+        validated=job.validated_at,
         started=start,
         ended=ended,
         outcome=outcome,

@@ -51,6 +51,7 @@ FAULTS: list[dict[str, Any]] = [
     {"kind": "drop", "rate": 0.05},
     {"kind": "malformed_list", "rate": 0.3, "code": "error"},  # the one that is taken for an empty list most easily
     {"kind": "malformed_list", "rate": 0.1},
+    {"kind": "file_not_ready"},  # a job of a file that is still processed is refused, as Azure does
 ]
 
 

@@ -189,14 +189,17 @@ class Bench(ABC):
 
 
 class OpenAIBench(Bench):
-    """The sandbox as it is."""
+    """The sandbox as it is, and with the faults that are this provider's way."""
 
     name = ProviderName.OPENAI
     base_url = "http://localhost/v1"
     base_model = "sandbox-small"
+    always: ClassVar[tuple[Fault, ...]] = ()
 
     def application(self) -> ASGIApp:
-        settings = SandboxSettings(file_seconds=5, validating_seconds=1, queue_seconds=1, training_seconds=60)
+        settings = SandboxSettings(
+            file_seconds=5, validating_seconds=1, queue_seconds=1, training_seconds=60, faults=self.always
+        )
         self.sandbox = create_app(settings, clock=lambda: self.now)
         return self.sandbox
 
@@ -204,7 +207,7 @@ class OpenAIBench(Bench):
         return openai.connector
 
     def faults(self, *rules: Fault) -> None:
-        self.sandbox.state.world.faults.replace(rules)
+        self.sandbox.state.world.faults.replace((*rules, *self.always))
 
     def jobs(self, account: str = "acme") -> int:
         return len(self.sandbox.state.world.jobs.of(account))
@@ -254,6 +257,7 @@ class AzureBench(TranslatedBench):
     base_url = "http://localhost/openai/v1"
     names_organization = False
     translator = Azure
+    always = (Fault("file_not_ready"),)
 
     def contents(self, account: str = "acme") -> list[bytes]:
         files = self.sandbox.state.world.files.of(account)

@@ -118,6 +118,18 @@ async def test_a_server_that_shows_no_tag_at_all_is_left_to_a_person(tmp_path: P
     assert await provider.find_jobs(bench.order(file, base_model="sandbox-large")) == []
 
 
+async def test_a_refusal_because_the_file_is_still_processed_is_understood(tmp_path: Path) -> None:
+    bench = OpenAIBench(tmp_path)
+    bench.faults(Fault("file_not_ready"))
+    provider = bench.provider()
+    early = await provider.upload_file(bench.file(), bench.deadline())
+    with pytest.raises(NotReady):
+        await provider.create_job(bench.order(early), bench.deadline())
+    bench.now += 10
+    assert (await provider.create_job(bench.order(early), bench.deadline())).id
+    assert bench.jobs() == 1
+
+
 async def test_azure_says_the_same_of_an_early_create_and_of_other_faults(tmp_path: Path) -> None:
     bench = AzureBench(tmp_path)
     provider = bench.provider()

@@ -150,12 +150,41 @@ async def test_a_refused_job_leaves_nothing(change: dict[str, Any], param: str, 
         assert (await get(client, JOBS))["data"] == []
 
 
-async def test_a_file_must_be_ready_and_for_fine_tuning() -> None:
+async def test_a_job_of_an_unprocessed_file_validates_until_the_file_is_processed() -> None:
+    sandbox = InProcess(SandboxSettings(file_seconds=30, validating_seconds=1))
+    async with sandbox.client() as client:
+        first, second = await sandbox.upload(client), await sandbox.upload(client)
+        body = {"model": MODEL, "training_file": first["id"], "validation_file": second["id"]}
+        job = (await client.post(JOBS, json=body)).json()
+        path = f"{JOBS}/{job['id']}"
+        assert job["status"] == "validating_files"
+        sandbox.now += 30.9
+        assert (await get(client, path))["status"] == "validating_files"
+        assert (await get(client, f"/files/{first['id']}"))["status"] == "processed"
+        sandbox.now += 0.1
+        assert (await get(client, path))["status"] == "queued"
+        sandbox.now += 11
+        assert (await get(client, path))["status"] == "succeeded"
+
+
+async def test_a_job_of_a_file_that_cannot_be_processed_fails_once_that_is_known() -> None:
+    sandbox = InProcess(SandboxSettings(file_seconds=30, validating_seconds=1))
+    async with sandbox.client() as client:
+        broken = await sandbox.upload(client, training_file() + b"{")
+        await sandbox.put_faults({"kind": "reject_file", "message": "Too odd."})
+        rejected = await sandbox.upload(client)
+        made = [await sandbox.start(client, training_file=file["id"]) for file in (broken, rejected)]
+        assert [job["status"] for job in made] == ["validating_files"] * 2
+        sandbox.now += 31
+        failed = [await get(client, f"{JOBS}/{job['id']}") for job in made]
+        assert [(job["status"], job["error"]["code"]) for job in failed] == [("failed", "invalid_training_file")] * 2
+        assert "Line 13 is not valid JSON" in failed[0]["error"]["message"]
+        assert "Too odd." in failed[1]["error"]["message"]
+
+
+async def test_a_file_must_be_for_fine_tuning() -> None:
     sandbox = InProcess()
     async with sandbox.client() as client:
-        file = await sandbox.upload(client)
-        early = await client.post(JOBS, json={"model": MODEL, "training_file": file["id"]})
-        assert error(early) == (400, "file_not_ready", "training_file")
         other = await sandbox.upload(client, fields={"purpose": "user_data"})
         wrong = await client.post(JOBS, json={"model": MODEL, "training_file": other["id"]})
         assert error(wrong) == (400, "invalid_file_purpose", "training_file")

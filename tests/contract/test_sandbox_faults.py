@@ -110,6 +110,18 @@ async def test_stall_answers_once_the_rule_is_removed() -> None:
         assert await answer
 
 
+async def test_a_job_of_an_unprocessed_file_is_refused() -> None:
+    sandbox = InProcess(SandboxSettings(faults=(Fault("file_not_ready"),)))
+    async with sandbox.client() as client:
+        file = await sandbox.upload(client)
+        body = {"model": MODEL, "training_file": file["id"]}
+        early = await client.post(JOBS, json=body)
+        assert (early.status_code, early.json()["error"]["code"]) == (400, "file_not_ready")
+        assert (await get(client, JOBS))["data"] == []
+        sandbox.now += 1
+        assert (await client.post(JOBS, json=body)).status_code == 200
+
+
 async def test_rejected_file_ends_in_error() -> None:
     sandbox = InProcess(SandboxSettings(faults=(Fault("reject_file", message="Too odd."),)))
     async with sandbox.client() as client:

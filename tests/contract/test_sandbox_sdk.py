@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -89,7 +90,8 @@ async def test_upload_wait_create_follow_and_use(session: Session) -> None:
     saved = [checkpoint async for checkpoint in client.fine_tuning.jobs.checkpoints.list(job.id)]
     assert [checkpoint.step_number for checkpoint in saved] == [24, 18, 12]
     result = await client.files.content(job.result_files[0])
-    assert result.text.startswith("step,train_loss")
+    assert base64.b64decode(result.content, validate=True).startswith(b"step,train_loss")
+    assert saved[0].fine_tuned_model_checkpoint == job.fine_tuned_model
 
     model = await client.models.retrieve(job.fine_tuned_model)
     assert model.owned_by == job.organization_id

@@ -48,6 +48,7 @@ FAULTS = (
     Fault("server_error", accounts=("rough",), operations=("files.create",), times=1),
     Fault("server_error", accounts=("rough",), operations=("jobs.create",), times=1),
     Fault("rate_limit", accounts=("rough",), operations=("*.retrieve",), times=2, seconds=0.1),
+    Fault("file_not_ready"),  # no account's job is created before its files are processed
     Fault("page_size", accounts=("paged",)),
     Fault("ignore_metadata_filter", accounts=("paged",)),
 )
@@ -145,6 +146,7 @@ async def test_every_message_of_a_run_keeps_the_contract(wire: Wire, url: str, t
         "paged": "succeeded",
     }
     assert wire.recorder.problems(contract) == []
+    assert [e.url for e in wire.recorder.exchanges if b'"file_not_ready"' in e.answer_body] == []
     assert set(wire.recorder.operations(contract)) >= {
         "listModels",
         "createFile",
@@ -180,7 +182,7 @@ async def working(folder: Path, url: str) -> AsyncIterator[App]:
         (chats / f"more-{number}.json").write_text(json.dumps(chat))
     lines = [RUN]
     for name in ACCOUNTS:
-        (folder / f"{name}.key").write_text("nobody" if name == "wrong" else f"sandbox-{name}")
+        (folder / f"{name}.key").write_text("nobodys-key" if name == "wrong" else f"sandbox-{name}")
         lines += ["[[accounts]]", f'name = "{name}"', 'provider = "openai"', f'api_key = "file:{name}.key"']
         lines += [f'base_url = "{url}"', f'organization = "org-{name}"', f'project = "proj_{name}"']
     (folder / "accounts.toml").write_text("\n".join(lines))

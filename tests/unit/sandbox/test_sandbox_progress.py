@@ -6,7 +6,15 @@ from typing import Any
 
 from sandbox_jobs import job
 
-from orchestrator.sandbox.progress import METRICS_LIMIT, checkpoints, events, metrics, reported_steps, total_steps
+from orchestrator.sandbox.progress import (
+    METRICS_LIMIT,
+    checkpoint_models,
+    checkpoints,
+    events,
+    metrics,
+    reported_steps,
+    total_steps,
+)
 from orchestrator.sandbox.timeline import schedule
 
 
@@ -56,7 +64,12 @@ def test_a_long_job_does_not_tell_every_step() -> None:
 
 def test_the_last_three_epochs_leave_a_checkpoint_each() -> None:
     timeline = schedule([job()], 1)["ftjob-1"]
-    assert [saved["step_number"] for saved in checkpoints(job(), timeline, 500)] == [16, 12, 8]
+    saved = checkpoints(job(), timeline, 500)
+    assert [checkpoint["step_number"] for checkpoint in saved] == [16, 12, 8]
+    model = job().fine_tuned_model
+    names = [model, f"{model}:ckpt-step-12", f"{model}:ckpt-step-8"]
+    assert [checkpoint["fine_tuned_model_checkpoint"] for checkpoint in saved] == names
+    assert checkpoint_models(job()) == names[::-1]
     assert [saved["step_number"] for saved in checkpoints(job(), timeline, 115 + 75)] == [12, 8]
     cancelled = job(cancelled_at=170.0)
     assert [saved["step_number"] for saved in checkpoints(cancelled, schedule([cancelled], 1)["ftjob-1"], 500)] == [8]

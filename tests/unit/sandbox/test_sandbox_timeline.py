@@ -29,6 +29,9 @@ def test_the_plain_course(now: float, status: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "ended", "started", "outcome"),
     [
+        ({"files_ready_at": 130.0}, 245, 145, "succeeded"),
+        ({"files_ready_at": 130.0, "problem": {"code": "x"}}, 140, NEVER, "failed"),
+        ({"files_ready_at": 130.0, "cancelled_at": 135.0}, 135, NEVER, "cancelled"),
         ({"cancelled_at": 105.0}, 105, NEVER, "cancelled"),
         ({"cancelled_at": 112.0}, 112, NEVER, "cancelled"),
         ({"cancelled_at": 120.0}, 120, 115, "cancelled"),
