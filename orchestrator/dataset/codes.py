@@ -29,6 +29,12 @@ class Code(Enum):
         "The path does not exist or cannot be read.",
         "Correct the path of the dataset.",
     )
+    NO_CHATS = (
+        "no-chats",
+        ERROR,
+        "No file of the dataset is read, so there is nothing to train with.",
+        "Put chats there as JSON or JSONL, or rename the files if that is what they hold.",
+    )
     NOT_A_REGULAR_FILE = (
         "not-a-regular-file",
         ERROR,
@@ -238,6 +244,12 @@ class Code(Enum):
         ERROR,
         "The provider's moderation flags the text. Such an example can make the whole job fail, after it was paid.",
         "Take the message or the chat out.",
+    )
+    FOLDER_LINK = (
+        "folder-link",
+        WARNING,
+        "A symbolic link to a folder lies among the chats. It is not followed, so its chats are not in the dataset.",
+        "Put the folder itself there, or remove the link.",
     )
     DIFFERENT_SYSTEM = (
         "different-system",
