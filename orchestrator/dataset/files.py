@@ -163,6 +163,12 @@ def lines(path: Path) -> Iterator[bytes]:
             yield line.removeprefix(codecs.BOM_UTF8 if number == 0 else b"").rstrip(b"\r\n")
 
 
+def head(path: Path, count: int) -> bytes:
+    """Return the first bytes of the file as they are on disk. Raises OSError, also where it is not a regular one."""
+    with open_regular_file(path) as file:
+        return file.read(count)
+
+
 def document(path: Path) -> bytes:
     """Return the whole text of the file. Raises what `lines` raises."""
     return b"\n".join(document_lines(path))
