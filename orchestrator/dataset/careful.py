@@ -23,6 +23,8 @@ _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?", re.ASCII)
 _WORDS: dict[str, Any] = {"true": True, "false": False, "null": None}
 _NON_FINITE = re.compile(r"-?(?:NaN|Infinity)")
 _CONTROL = re.compile(r"[\x00-\x1f]")
+_CURLY = tuple("\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\u00ab\u00bb\uff02")
+_PYTHON_WORD = re.compile(r"(?:None|True|False)\b")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -35,19 +37,21 @@ class TextFault:
     column: int
     path: str
     message: str
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
     """What could be read, what was wrong, and the line of every value by its JSON path.
 
-    `value` means nothing unless `complete`.
+    `value` means nothing unless `complete`. `cut_off`: the text ends before its value does.
     """
 
     value: Any
     complete: bool
     faults: list[TextFault]
     lines: dict[str, int]
+    cut_off: bool = False
 
 
 class _Malformed(Exception):
@@ -60,13 +64,32 @@ class _Malformed(Exception):
 def parse(text: str) -> Parsed:
     """Read one JSON value; text after it is a fault too."""
     scan = _Scan(text)
-    value, complete = None, False
+    value, complete, cut_off = None, False, False
     try:
         value = scan.document()
         complete = True
     except _Malformed as malformed:
-        scan.fault(Code.INVALID_JSON, malformed.at, malformed.steps, f"not valid JSON: {malformed}")
-    return Parsed(value, complete, scan.faults, {path: scan.line(at) for path, at in scan.places.items()})
+        cut_off = malformed.at >= len(text)
+        message, hint = _habit(text, malformed.at) or (str(malformed), "")
+        scan.fault(Code.INVALID_JSON, malformed.at, malformed.steps, f"not valid JSON: {message}", hint)
+    lines = {path: scan.line(at) for path, at in scan.places.items()}
+    return Parsed(value, complete, scan.faults, lines, cut_off)
+
+
+def _habit(text: str, at: int) -> tuple[str, str] | None:
+    """What people write where JSON expects something else: the message and the hint that name it."""
+    rest = text[at : at + 10]
+    if rest[:1] in _CURLY:
+        hint = 'Replace every curly quote by a straight one ("); a word processor or chat program changes them.'
+        return f"a curly quote ({rest[0]}) stands where a straight one is needed", hint
+    if rest.startswith(("//", "/*", "#")):
+        return "a comment, which JSON does not have", "Delete every comment."
+    word = _PYTHON_WORD.match(rest)
+    if word or rest.startswith("'"):
+        hint = "This is how Python prints a value. Write the file with `json.dumps`."
+        what = f"Python's {word[0]}" if word else "a single quote"
+        return f"{what} stands where JSON has another sign", hint
+    return None
 
 
 def _skip(text: str, at: int) -> int:
@@ -84,10 +107,10 @@ class _Scan:
     def __post_init__(self) -> None:
         self.newlines = [match.start() for match in _NEWLINE.finditer(self.text)]
 
-    def fault(self, code: Code, at: int, steps: Steps, message: str) -> None:
+    def fault(self, code: Code, at: int, steps: Steps, message: str, hint: str = "") -> None:
         line = self.line(at)
         column = at - self.text.rfind("\n", 0, at)
-        self.faults.append(TextFault(code, line, column, json_path(steps), message))
+        self.faults.append(TextFault(code, line, column, json_path(steps), message, hint))
 
     def line(self, at: int) -> int:
         return bisect_left(self.newlines, at) + 1

@@ -16,7 +16,7 @@ from orchestrator.dataset.checks.texts import said
 from orchestrator.dataset.checks.whole import Whole
 from orchestrator.dataset.codes import Code
 from orchestrator.dataset.example import Example, finding
-from orchestrator.dataset.files import Paths, ignored, missing, size, sources
+from orchestrator.dataset.files import READ, Listing, Paths, list_paths, missing, size, sources
 from orchestrator.dataset.found import Found
 from orchestrator.dataset.reading import Record, read
 from orchestrator.dataset.rules import Rules
@@ -28,6 +28,7 @@ Progress = Callable[[int, int], None]
 
 
 PROGRESS_BYTES = 1 << 20
+NAMED = 5  # files that a message names
 
 
 class Accepted(NamedTuple):
@@ -67,16 +68,17 @@ class Check:
 
     def checked(self, *more: Finding) -> Checked:
         """The findings and the summary of what has been read, and what else was found out about it."""
+        listing = list_paths(self._path)
         summary = Summary(
             files=tuple(self._files),
-            ignored=tuple(ignored(self._path)),
+            ignored=tuple(listing.ignored),
             tokens=self.tally.totals(),
             estimated_tokens=self.tally.estimates(),
             roles=dict(self._whole.roles),
             lengths=histogram(self._whole.lengths),
             token_lengths=self.tally.histograms(),
         )
-        for found in (*self._numbers(summary), *more, *self._whole.findings()):
+        for found in (*self._folders(listing), *self._numbers(summary, listing), *more, *self._whole.findings()):
             self._found.add(found)
         return Checked(tuple(self._found.findings), summary, dict(self._found.counts), self._found.excerpts)
 
@@ -108,18 +110,45 @@ class Check:
         self._whole.add(example, line, texts)
         return Accepted(example, line)
 
-    def _numbers(self, summary: Summary) -> Iterator[Finding]:
+    def _folders(self, listing: Listing) -> Iterator[Finding]:
+        """What was not entered. A folder that cannot be listed may hold most of the chats, so it is an error."""
+        for name, reason in listing.unreadable:
+            hint = "Let this user read and enter the folder (chmod u+rx), or move it out of the dataset."
+            where = self._dataset_name() if name == "./" else name
+            yield finding(Code.NO_SUCH_PATH, where, f"the folder cannot be read: {reason}", hint=hint)
+        for name in listing.links:
+            yield finding(Code.FOLDER_LINK, name, "a link to a folder, which is not followed: nothing in it is read")
+
+    def _numbers(self, summary: Summary, listing: Listing) -> Iterator[Finding]:
         if lost := missing(self._path):
             yield from (finding(Code.NO_SUCH_PATH, self._named(path), f"{path} does not exist") for path in lost)
             return
+        if listing.unreadable:
+            return  # how many chats there are is not known
+        if not summary.files:
+            endings = f"{', '.join(READ[:-1])} or {READ[-1]}"
+            message = f"no chats were found: no file has a name that ends in {endings}"
+            yield finding(Code.NO_CHATS, self._dataset_name(), message + _not_read(summary))
+            return
         training = summary.examples - self._rules.validation_size(summary.examples)
         if training < (needed := self._rules.minimum_examples):
-            name = ", ".join(map(self._named, [self._path] if isinstance(self._path, Path) else self._path))
             have = "1 training example" if training == 1 else f"{training} training examples"
-            yield finding(Code.TOO_FEW_EXAMPLES, name, f"{have}, at least {needed} are needed")
+            message = f"{have}, at least {needed} are needed{_not_read(summary)}"
+            yield finding(Code.TOO_FEW_EXAMPLES, self._dataset_name(), message)
+
+    def _dataset_name(self) -> str:
+        return ", ".join(map(self._named, [self._path] if isinstance(self._path, Path) else self._path))
 
     def _named(self, path: Path) -> str:
-        return path.name if isinstance(self._path, Path) else path.as_posix()
+        return (path.name if isinstance(self._path, Path) else path.as_posix()) or path.as_posix()
+
+
+def _not_read(summary: Summary) -> str:
+    """Name a few of the files that are not read, for a message that they may explain."""
+    if not summary.ignored:
+        return ""
+    more = len(summary.ignored) - NAMED
+    return f"; not read: {', '.join(summary.ignored[:NAMED])}" + (f" and {more} more" if more > 0 else "")
 
 
 def check(

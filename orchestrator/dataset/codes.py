@@ -29,11 +29,23 @@ class Code(Enum):
         "The path does not exist or cannot be read.",
         "Correct the path of the dataset.",
     )
+    NO_CHATS = (
+        "no-chats",
+        ERROR,
+        "No file of the dataset is read, so there is nothing to train with.",
+        "Put chats there as JSON or JSONL, or rename the files if that is what they hold.",
+    )
     NOT_A_REGULAR_FILE = (
         "not-a-regular-file",
         ERROR,
         "The path leads to a pipe, a socket or a device; only regular files are read.",
         "Remove it from the folder, or put a regular file in its place.",
+    )
+    WRONG_FILE_TYPE = (
+        "wrong-file-type",
+        ERROR,
+        "The file holds something other than JSON, whatever its name says: compressed data, a table, a web page.",
+        "Put the JSON or JSONL file itself there.",
     )
     FILE_TOO_LARGE = (
         "file-too-large",
@@ -238,6 +250,18 @@ class Code(Enum):
         ERROR,
         "The provider's moderation flags the text. Such an example can make the whole job fail, after it was paid.",
         "Take the message or the chat out.",
+    )
+    COMMA_AFTER_LINE = (
+        "comma-after-line",
+        WARNING,
+        "A comma stands between two values. JSONL has none between its lines; it is read as if it were not there.",
+        "Delete the comma at the end of each line, or put all of them into one array: [ … ].",
+    )
+    FOLDER_LINK = (
+        "folder-link",
+        WARNING,
+        "A symbolic link to a folder lies among the chats. It is not followed, so its chats are not in the dataset.",
+        "Put the folder itself there, or remove the link.",
     )
     DIFFERENT_SYSTEM = (
         "different-system",

@@ -16,6 +16,7 @@ from orchestrator.dataset.codes import Code
 from orchestrator.dataset.example import finding
 
 _decode = msgspec.json.Decoder().decode
+_DECODER = json.JSONDecoder(strict=False)
 _START = re.compile(r"[ \t\n\r,]*")
 _NESTS = (dict, list)
 _SPACED_COLON = re.compile(rb'"\s+:')
@@ -49,16 +50,60 @@ def is_value(text: bytes) -> bool:
         return False
 
 
-def items(text: bytes) -> Iterator[tuple[int, bytes]]:
-    """The items of a JSON array that is known to be valid: each one's line in the text, from 0, and its own text."""
-    decoder, whole = json.JSONDecoder(), text.decode()
-    at, line = whole.index("[") + 1, 0
-    while (start := _START.match(whole, at)) is not None and whole[start.end() : start.end() + 1] != "]":
-        line += whole.count("\n", at, start.end())
-        _, end = decoder.raw_decode(whole, start.end())
-        yield line, whole[start.end() : end].encode()
-        line += whole.count("\n", start.end(), end)
-        at = end
+def is_cut_off(text: bytes) -> bool:
+    """Whether it begins like a JSON value and ends before the value does."""
+    return parse(text.decode("utf-8", "replace")).cut_off
+
+
+def items(text: bytes) -> list[tuple[int, bytes]]:
+    """Split a JSON array into its items: each one's line in the text, from 0, and its own text.
+
+    Raises ValueError where an item is not valid enough to find its end.
+    """
+    whole = text.decode("utf-8", "surrogatepass")
+    values = _values(whole, whole.index("[") + 1, "]")
+    return [(line, _encoded(whole[start:end])) for line, start, end, _ in values]
+
+
+def values_in_a_row(text: bytes) -> list[tuple[int, bytes, bool]]:
+    """Split a text into the JSON values that follow each other in it: line, text, and whether a comma follows.
+
+    What comes after the last good value is the last item. The list is empty where the text is no such row: then it
+    is one broken value.
+    """
+    found: list[tuple[int, bytes, bool]] = []
+    line = end = 0
+    try:
+        whole = text.decode("utf-8", "surrogatepass")
+        for line, start, end, comma in _values(whole, 0, ""):
+            found.append((line, _encoded(whole[start:end]), comma))
+    except (ValueError, RecursionError):
+        if not found:
+            return []
+        rest = _skip(whole, end)
+        found.append((line + found[-1][1].count(b"\n") + whole.count("\n", end, rest), _encoded(whole[rest:]), False))
+    is_row = all(value.startswith((b"{", b"[")) for _, value, _ in found)
+    return found if is_row and (len(found) > 1 or any(comma for *_, comma in found)) else []
+
+
+def _values(whole: str, at: int, closing: str) -> Iterator[tuple[int, int, int, bool]]:
+    """Yield line, start, end, and whether a comma follows, up to the closing bracket or the end of the text."""
+    line, counted = 0, 0
+    while (start := _skip(whole, at)) < len(whole) and (not closing or whole[start] != closing):
+        line += whole.count("\n", counted, start)
+        counted = start
+        _, end = _DECODER.raw_decode(whole, start)
+        at = _skip(whole, end)
+        yield line, start, end, "," in whole[end:at]
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _skip(whole: str, at: int) -> int:
+    match = _START.match(whole, at)
+    return match.end() if match else at
 
 
 def _may_repeat_a_key(text: bytes, value: Any) -> bool:
@@ -100,7 +145,7 @@ def _carefully(text: bytes, file: str, line: int) -> Decoded:
 def _text_finding(file: str, line: int, fault: TextFault) -> Finding:
     at = line + fault.line - 1
     message = f"{fault.message} (line {at}, column {fault.column})"
-    return finding(fault.code, file, message, line=at, path=fault.path)
+    return finding(fault.code, file, message, line=at, path=fault.path, hint=fault.hint)
 
 
 def _not_utf8(text: bytes, file: str, line: int, error: UnicodeDecodeError) -> Finding:

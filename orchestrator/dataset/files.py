@@ -10,7 +10,7 @@ import codecs
 import errno
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from io import TextIOWrapper
@@ -35,6 +35,20 @@ class Source:
     name: str
 
 
+@dataclass(slots=True)
+class Listing:
+    """What lies in a folder, by name: each thing is in exactly one of the lists.
+
+    `ignored` names the files that are not read and, with a `/` at the end, the folders that are not entered: hidden
+    ones, and the links among `links`. `unreadable` are folders with the reason why they cannot be listed.
+    """
+
+    read: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
+
+
 def sources(path: Paths) -> list[Source]:
     """The files that are read, each once, in the order of the dataset: a file alone, or a folder's by name."""
     if not isinstance(path, Path):
@@ -43,14 +57,25 @@ def sources(path: Paths) -> list[Source]:
         return list(once.values())
     if path.exists() and not path.is_dir():
         return [Source(path, path.name)]
-    return [Source(path / name, name) for name in _names(path) if name.lower().endswith(READ)]
+    return [Source(path / name, name) for name in list_folder(path).read]
 
 
-def ignored(path: Paths) -> list[str]:
-    """The names of a folder's other files: they are not read, and the summary says so."""
-    if not isinstance(path, Path):
-        return [(one / name).as_posix() for one in path for name in ignored(one)]
-    return [] if not path.is_dir() else [name for name in _names(path) if not name.lower().endswith(READ)]
+def list_paths(paths: Paths) -> Listing:
+    """List the folders among the paths as one; names are as the paths are written. A file alone is not listed."""
+    if isinstance(paths, Path):
+        return list_folder(paths)
+    whole = Listing()
+    for path in paths:
+        one = list_folder(path)
+        whole.read += [_joined(path, name) for name in one.read]
+        whole.ignored += [_joined(path, name) for name in one.ignored]
+        whole.links += [_joined(path, name) for name in one.links]
+        whole.unreadable += [(_joined(path, name), reason) for name, reason in one.unreadable]
+    return whole
+
+
+def _joined(path: Path, name: str) -> str:
+    return (path / name).as_posix() + ("/" if name.endswith("/") else "")
 
 
 def missing(path: Paths) -> list[Path]:
@@ -66,15 +91,37 @@ def size(source: Source) -> int:
         return 0
 
 
-def _names(folder: Path) -> list[str]:
-    """Every visible file below the folder, sorted by name, the same on every machine."""
-    found = []
-    for root, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        within = Path(root).relative_to(folder).as_posix()
-        prefix = "" if within == "." else f"{within}/"
-        found += [prefix + name for name in files if not name.startswith(".")]
-    return sorted(found)
+def list_folder(folder: Path) -> Listing:
+    """List everything below the folder, each list sorted by name, the same on every machine.
+
+    A link to a folder is not followed: it may lead back to where it lies, or to chats that are read already.
+    """
+    found = Listing()
+
+    def note(error: OSError) -> None:
+        # scandir gives no path for a folder that has gone; then the whole folder is what cannot be read.
+        place = Path(error.filename or folder)
+        found.unreadable.append((f"{_within(folder, place)}/", error.strerror or "unknown error"))
+
+    for root, folders, files in os.walk(folder, onerror=note) if folder.is_dir() else ():
+        prefix = _within(folder, Path(root)).removesuffix(".")
+        prefix += "/" if prefix else ""
+        links = [name for name in folders if (Path(root) / name).is_symlink()]
+        closed = {*links, *(name for name in folders if name.startswith("."))}
+        folders[:] = [name for name in folders if name not in closed]
+        found.links += [f"{prefix}{name}/" for name in links if not name.startswith(".")]
+        found.ignored += [f"{prefix}{name}/" for name in closed]
+        for name in files:
+            (found.read if _is_read(name) else found.ignored).append(prefix + name)
+    return Listing(sorted(found.read), sorted(found.ignored), sorted(found.links), sorted(found.unreadable))
+
+
+def _within(folder: Path, place: Path) -> str:
+    return place.relative_to(folder).as_posix()
+
+
+def _is_read(name: str) -> bool:
+    return not name.startswith(".") and name.lower().endswith(READ)
 
 
 def fingerprint(path: Path) -> str:
@@ -114,6 +161,12 @@ def lines(path: Path) -> Iterator[bytes]:
             if taken > MAX_FILE_BYTES:  # the file grows while it is read
                 raise _too_large(path)
             yield line.removeprefix(codecs.BOM_UTF8 if number == 0 else b"").rstrip(b"\r\n")
+
+
+def head(path: Path, count: int) -> bytes:
+    """Return the first bytes of the file as they are on disk. Raises OSError, also where it is not a regular one."""
+    with open_regular_file(path) as file:
+        return file.read(count)
 
 
 def document(path: Path) -> bytes:

@@ -18,7 +18,7 @@ from orchestrator.dataset.checks.texts import message_lists, said
 from orchestrator.dataset.checks.whole import FEW, MOST
 from orchestrator.dataset.codes import Code
 from orchestrator.dataset.example import Body, Example, finding
-from orchestrator.dataset.files import Source, sources
+from orchestrator.dataset.files import Source, list_folder, sources
 from orchestrator.dataset.reading import read
 
 
@@ -182,6 +182,10 @@ def _refuse_unreadable(path: Path) -> None:
     records = (record for source in sources(path) for record in read(source))
     errors = [found for record in records for found in record.findings if found.severity is Severity.ERROR]
     errors += [finding(Code.NO_SUCH_PATH, path.name, f"{path} does not exist")] if not path.exists() else []
+    errors += [
+        finding(Code.NO_SUCH_PATH, name, f"the folder cannot be read: {reason}")
+        for name, reason in list_folder(path).unreadable
+    ]
     if errors:
         chats = len({(found.file, found.line) for found in errors})
         raise DatasetError(

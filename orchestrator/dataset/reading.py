@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from orchestrator.core.finding import Finding
+from orchestrator.core.finding import Finding, Severity
 from orchestrator.dataset.codes import Code
-from orchestrator.dataset.decoding import Decoded, decode, is_value, items
+from orchestrator.dataset.decoding import Decoded, decode, items, values_in_a_row
 from orchestrator.dataset.example import Example, Steps, finding
-from orchestrator.dataset.files import Source, TextTooLong, document, document_lines, lines
+from orchestrator.dataset.file_types import HEAD_BYTES, find_file_type
+from orchestrator.dataset.files import Source, TextTooLong, document, document_lines, head, lines
 from orchestrator.dataset.formats import recognise
 from orchestrator.dataset.formats.shape import Shape
-from orchestrator.dataset.formats.sillytavern import is_export, sillytavern
+from orchestrator.dataset.formats.sillytavern import sillytavern, starts_of_chats
+from orchestrator.dataset.layout import find_layout
 from orchestrator.dataset.places import Document, Rows, Text
 from orchestrator.system.regular_file import FileTooLarge, NotRegularFile
+
+_ITEM = re.compile(r"\$\[(\d+)\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,58 +53,80 @@ def read(source: Source) -> Iterator[Record]:
 
 
 def _records(source: Source) -> Iterator[Record]:
-    match _layout(source):
+    if kind := find_file_type(head(source.path, HEAD_BYTES)):
+        yield _refused(source, Code.WRONG_FILE_TYPE, f"the file is {kind.name}", hint=kind.hint)
+        return
+    filled = _filled(source)
+    (_, first), (_, second) = next(filled, (0, b"")), next(filled, (0, b""))
+    match find_layout(first, second, source.name):
         case "empty":
             yield _refused(source, Code.EMPTY_FILE, "the file is empty")
         case "export":
-            yield _export(source)
+            yield from _exports(source)
         case "lines":
             for number, text in _filled(source):
                 yield from _chats(source, text, number)
-        case _:
+        case "document":
             yield from _chats(source, document(source.path), 1)
 
 
-def _filled(source: Source, *, one_document: bool = False) -> Iterator[tuple[int, bytes]]:
-    rows = document_lines(source.path) if one_document else lines(source.path)
-    return ((number, text) for number, text in enumerate(rows, 1) if text.strip())
-
-
-def _layout(source: Source) -> str:
-    """What the file is, by its first two filled lines; where both are broken, by its name."""
-    filled = _filled(source)
-    _, first = next(filled, (0, b""))
-    _, second = next(filled, (0, b""))
-    if not first:
-        return "empty"
-    if any(key in first for key in (b'"mes"', b"_name", b"_metadata")) and is_export(decode(first, "", 1).value):
-        return "export"
-    if is_value(first):
-        return "lines" if second else "document"
-    if second and recognise(decode(second, "", 1).value) is not None:
-        return "lines"
-    opened = first.startswith(b"[") or first.strip() == b"{"
-    return "document" if opened or source.name.lower().endswith(".json") else "lines"
+def _filled(source: Source) -> Iterator[tuple[int, bytes]]:
+    return ((number, text) for number, text in enumerate(lines(source.path), 1) if text.strip())
 
 
 def _chats(source: Source, text: bytes, line: int) -> Iterator[Record]:
-    """The records of one JSON value: one, or those of an array of chats."""
+    """The records of one text: of one JSON value, of an array of chats, or of several values in a row."""
     decoded = decode(text, source.name, line)
     size = len(text) + 1
     if not decoded.complete:
-        yield Record(source.name, line, None, decoded.findings, size)
+        if row := values_in_a_row(text):
+            yield from _row(source, row, line)
+        else:
+            yield Record(source.name, line, None, decoded.findings, size)
     elif (shape := recognise(decoded.value)) is not None:
         record = _record(source, line, Document(Text(text, line)), shape)
         yield replace(record, findings=(*decoded.findings, *record.findings), size=size)
-    elif decoded.findings or not isinstance(decoded.value, list) or not decoded.value:
+    elif isinstance(decoded.value, list) and decoded.value and (pieces := _pieces(text)):
+        yield from _array(source, decoded, pieces, line)
+    else:
         record = _unknown(source, Document(Text(text, line)), decoded.value)
         yield replace(record, findings=decoded.findings or record.findings, size=size)
-    else:
-        for number, (offset, item) in enumerate(items(text)):
-            place = Document(Text(item, line + offset), (number,))
-            shape = recognise(value := decoded.value[number])
-            record = _record(source, line + offset, place, shape) if shape else _unknown(source, place, value)
-            yield replace(record, size=len(item) + 1)
+
+
+def _pieces(text: bytes) -> list[tuple[int, bytes]]:
+    try:
+        return items(text)
+    except ValueError:
+        return []  # a number that Python refuses, or -NaN: only the careful reader knows its end
+
+
+def _array(source: Source, decoded: Decoded, pieces: list[tuple[int, bytes]], line: int) -> Iterator[Record]:
+    """The records of an array of chats. What is wrong with its text is shared out, so that the others are read."""
+    shared: dict[int, list[Finding]] = {}
+    for found in decoded.findings:
+        match = _ITEM.match(found.path or "")
+        number = int(match[1]) if match else len(pieces) - 1  # such as the comma before the closing bracket
+        shared.setdefault(number, []).append(found)
+    for number, (offset, item) in enumerate(pieces):
+        place = Document(Text(item, line + offset), (number,))
+        shape = recognise(value := decoded.value[number])
+        own = tuple(shared.get(number, ()))
+        if shape:
+            record = _record(source, line + offset, place, shape)
+            yield replace(record, findings=(*own, *record.findings), size=len(item) + 1)
+        else:
+            record = _unknown(source, place, value)
+            yield replace(record, findings=own or record.findings, size=len(item) + 1)
+
+
+def _row(source: Source, row: list[tuple[int, bytes, bool]], line: int) -> Iterator[Record]:
+    """The records of JSON values that follow each other, as a program writes them that prints each one indented."""
+    for offset, text, comma in row:
+        records = list(_chats(source, text, line + offset))
+        if comma and records:
+            warning = finding(Code.COMMA_AFTER_LINE, source.name, "a comma follows the value", line=line + offset)
+            records[-1] = replace(records[-1], findings=(*records[-1].findings, warning))
+        yield from records
 
 
 def _record(source: Source, line: int, places: Document | Rows, shape: Shape) -> Record:
@@ -113,14 +140,23 @@ def _record(source: Source, line: int, places: Document | Rows, shape: Shape) ->
     for fault in shape.faults:
         at, path = places.of(fault.steps)
         findings.append(finding(fault.code, source.name, fault.message, line=at, path=path, hint=fault.hint))
-    return Record(source.name, line, None, tuple(findings))
+    refused = any(found.severity is Severity.ERROR for found in findings)
+    return Record(source.name, line, None if refused else example, tuple(findings))
 
 
-def _export(source: Source) -> Record:
-    """SillyTavern's export: each line is decoded by itself, the chat is all of them."""
-    decoded: list[tuple[int, Decoded]] = [
-        (number, decode(text, source.name, number)) for number, text in _filled(source, one_document=True)
-    ]
+def _exports(source: Source) -> Iterator[Record]:
+    """SillyTavern's export: each line is decoded by itself, a chat is all lines up to the next header."""
+    rows = document_lines(source.path)
+    decoded = [(number, decode(text, source.name, number)) for number, text in enumerate(rows, 1) if text.strip()]
+    begun = 0
+    for index in starts_of_chats([row.value if row.complete else None for _, row in decoded]):
+        if index:
+            yield _export(source, decoded[begun:index])
+        begun = index
+    yield _export(source, decoded[begun:])
+
+
+def _export(source: Source, decoded: list[tuple[int, Decoded]]) -> Record:
     findings = [found for _, row in decoded for found in row.findings]
     good = [(number, row.value) for number, row in decoded if row.complete]
     record = _record(
@@ -143,5 +179,5 @@ def _described(value: object) -> str:
     return empty + names.get(type(value), "null")
 
 
-def _refused(source: Source, code: Code, message: str, line: int = 1) -> Record:
-    return Record(source.name, line, None, (finding(code, source.name, message, line=line),))
+def _refused(source: Source, code: Code, message: str, line: int = 1, hint: str = "") -> Record:
+    return Record(source.name, line, None, (finding(code, source.name, message, line=line, hint=hint),))

@@ -15,7 +15,7 @@ from orchestrator.core.retirement import WARN_DAYS, complete, untunable_holds, w
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.twins import same_keys
 from orchestrator.daemon.desired import published
-from orchestrator.dataset.files import sources
+from orchestrator.dataset.files import list_folder, sources
 from orchestrator.dataset.prices import load_prices
 from orchestrator.dataset.retirements import load_retirements
 from orchestrator.sources.accounts import AccountsFile
@@ -95,6 +95,9 @@ def chats(file: AccountsFile) -> Iterator[Diagnosis]:
         yield wrong("dataset", f"{path} does not exist", "Correct `dataset` in the accounts file.")
     elif not os.access(path, os.R_OK):
         yield wrong("dataset", f"{path} cannot be read", "Let the service's user read it.")
+    elif unreadable := list_folder(path).unreadable:
+        folders = names([str(path / name) for name, _ in unreadable])
+        yield wrong("dataset", f"{folders} cannot be read: {unreadable[0][1]}", "Let the service's user read it.")
     elif count := len(sources(path)):
         yield fine("dataset", f"{path}: {count} file{'s'[: count > 1]}; `orchestrator check` reads them")
     else:

@@ -1,4 +1,4 @@
-"""SillyTavern's chat export: a header line, then one message a line. The whole file is one chat."""
+"""SillyTavern's chat export: a header line, then one message a line. Each header begins a chat."""
 
 from __future__ import annotations
 
@@ -19,6 +19,17 @@ def is_export(value: object) -> bool:
     if not isinstance(value, dict) or "messages" in value:
         return False
     return ("mes" in value and "is_user" in value) or sum(key in value for key in HEADER_KEYS) >= 2
+
+
+def starts_of_chats(rows: Sequence[Any]) -> list[int]:
+    """Find the header lines that begin another chat, as where two exports were joined into one file."""
+    starts, said = [], False
+    for index, row in enumerate(rows):
+        if _is_header(row) and said:
+            starts.append(index)
+            said = False
+        said = said or (isinstance(row, dict) and "mes" in row)
+    return starts
 
 
 def sillytavern(rows: Sequence[Any]) -> Shape:

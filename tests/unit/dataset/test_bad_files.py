@@ -105,7 +105,7 @@ TEXTS = [
         b'[\n{"messages": [{"role": "assistant", "content": "Hi"}]},\n7]',
         ("unknown-format", 3, "$[1]"),
     ),
-    text("a picture", b"\x89PNG\r\n\x1a\n", ("invalid-utf8", 1, None), ("invalid-json", 2, "$"), file="x.jsonl"),
+    text("a picture", b"\x89PNG\r\n\x1a\n", ("wrong-file-type", 1, None), file="x.jsonl"),
 ]
 ROWS = [
     row("a broken line", b'{"messages": [', ("invalid-json", 2, "$.messages[0]")),

@@ -191,4 +191,4 @@ def test_files_come_in_the_order_of_their_names(tmp_path: Path) -> None:
         path.write_text(json.dumps([{"role": "assistant", "content": name}]))
     rows, summary = read(tmp_path / "chats")
     assert [row["messages"][0]["content"] for row in rows] == ["B.json", "a.json", "a/z.json", "b.json"]
-    assert summary.ignored == ("notes.md",)
+    assert summary.ignored == (".hidden.json", "notes.md")

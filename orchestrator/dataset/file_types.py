@@ -1,0 +1,78 @@
+"""File types that are often found under a .json or .jsonl name but hold no JSON: recognised by their first bytes.
+
+Without this, a compressed file or a web page gives one error per line, about bytes that its owner never wrote.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from dataclasses import dataclass
+from typing import Final
+
+HEAD_BYTES: Final = 4096  # enough for every signature below and for the header row of a table
+
+
+@dataclass(frozen=True, slots=True)
+class FileType:
+    """`name` completes "the file is …"; `hint` says how to get JSON from it."""
+
+    name: str
+    hint: str
+
+
+_UNPACK: Final = "Unpack it, and put the JSON or JSONL file that is in it here."
+_CONVERT: Final = "Convert it to JSONL, one chat per line; docs/reference/formats.md has an example of each format."
+_DELETE: Final = "Remove it from the folder; only JSON and JSONL are read."
+_DOWNLOAD: Final = "The download went wrong, or needs a login: download the file itself again."
+
+SIGNATURES: Final = (
+    (b"\x1f\x8b", FileType("gzip data", "Unpack it with `gunzip`; its name must end in .gz for that.")),
+    (b"PK\x03\x04", FileType("a ZIP archive (or an .xlsx or .docx document)", _UNPACK)),
+    (b"\x28\xb5\x2f\xfd", FileType("zstd data", _UNPACK)),
+    (b"BZh", FileType("bzip2 data", _UNPACK)),
+    (b"\xfd7zXZ\x00", FileType("xz data", _UNPACK)),
+    (b"7z\xbc\xaf\x27\x1c", FileType("a 7z archive", _UNPACK)),
+    (b"PAR1", FileType("a Parquet table", _CONVERT)),
+    (b"ARROW1", FileType("an Arrow table", _CONVERT)),
+    (b"SQLite format 3\x00", FileType("an SQLite database", _CONVERT)),
+    (b"%PDF-", FileType("a PDF document", _DELETE)),
+    (b"\x89PNG\r\n", FileType("a PNG picture", _DELETE)),
+    (b"\xff\xd8\xff", FileType("a JPEG picture", _DELETE)),
+    (b"GIF8", FileType("a GIF picture", _DELETE)),
+)
+_BEGINNINGS: Final = (
+    (
+        "version https://git-lfs.github.com/",
+        FileType("a Git LFS pointer, not the file itself", "Fetch the content with `git lfs pull`."),
+    ),
+    ("<!doctype html", FileType("a web page (HTML)", _DOWNLOAD)),
+    ("<html", FileType("a web page (HTML)", _DOWNLOAD)),
+    ("<?xml", FileType("an XML document", _CONVERT)),
+    ("{\\rtf", FileType("a Rich Text document", "Save it as plain text (UTF-8) in an editor.")),
+    ("%yaml", FileType("a YAML document", _CONVERT)),
+    ("---\n", FileType("a YAML document", _CONVERT)),
+)
+_TABLE: Final = FileType("a table (CSV)", _CONVERT)
+_HEADER_CELL: Final = re.compile(r'"?[^\W\d][\w .-]{0,60}"?')
+
+
+def find_file_type(head: bytes) -> FileType | None:
+    """Return the type of a file by its first bytes, or None where it may be JSON."""
+    for signature, kind in SIGNATURES:
+        if head.startswith(signature):
+            return kind
+    text = head.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace").lstrip()
+    beginning = text[:64].lower().replace("\r\n", "\n")
+    for words, kind in _BEGINNINGS:
+        if beginning.startswith(words):
+            return kind
+    return _TABLE if _is_table(text.splitlines()[:2]) else None
+
+
+def _is_table(rows: list[str]) -> bool:
+    """Whether the first row names columns. A row that opens a JSON value says that it is no table."""
+    if not rows or any(row.lstrip().startswith(("{", "[")) for row in rows):
+        return False
+    cells = next((rows[0].split(mark) for mark in ("\t", ";", ",") if mark in rows[0]), [])
+    return len(cells) > 1 and all(_HEADER_CELL.fullmatch(cell.strip()) for cell in cells)

@@ -1,0 +1,107 @@
+"""Every file of a folder is read, refused or named as not read; nothing is passed over in silence."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.errors import DatasetError
+from orchestrator.dataset.building import build
+from orchestrator.dataset.checking import check
+from orchestrator.dataset.files import Listing, list_folder
+from orchestrator.dataset.polishing import polish
+from orchestrator.dataset.rules import Rules
+
+CHAT = json.dumps({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]})
+ANY = Rules(minimum_examples=0)
+
+
+def put(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(CHAT)
+
+
+@pytest.mark.parametrize("names", [(), ("train.txt",), ("a.jsonl.gz", "b.csv", "c.parquet"), (".a.json",)])
+@pytest.mark.parametrize("rules", [ANY, Rules()], ids=["any number", "at least ten"])
+def test_nothing_to_read_is_an_error(names: tuple[str, ...], rules: Rules, tmp_path: Path) -> None:
+    put(tmp_path, *names)
+    (found,) = check(tmp_path, rules).errors
+    assert (found.code, found.file) == ("no-chats", tmp_path.name)
+    assert ".json, .jsonl or .ndjson" in found.message
+    assert all(name in found.message for name in names)
+
+
+def test_nothing_is_built_from_nothing(tmp_path: Path) -> None:
+    put(tmp_path / "chats", "train.txt")
+    with pytest.raises(DatasetError, match=r"no chats were found.*train\.txt"):
+        build(tmp_path / "chats", tmp_path / "out", ANY)
+
+
+def test_too_few_examples_name_what_was_not_read(tmp_path: Path) -> None:
+    put(tmp_path, "a.json", *(f"{number}.txt" for number in range(7)))
+    (found,) = check(tmp_path, Rules()).errors
+    assert found.message.endswith("needed; not read: 0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 2 more")
+
+
+def test_a_link_to_a_folder_is_named(tmp_path: Path) -> None:
+    put(tmp_path, "other/b.json", "chats/a.json", "chats/sub/c.json")
+    (tmp_path / "chats/sub/linked").symlink_to(tmp_path / "other")
+    checked = check(tmp_path / "chats", ANY)
+    assert [(found.code, found.file) for found in checked.findings if found.code != "duplicate-example"] == [
+        ("folder-link", "sub/linked/")
+    ]
+    assert checked.summary.ignored == ("sub/linked/",)
+    assert check([tmp_path / "chats"], ANY).summary.ignored == (f"{tmp_path}/chats/sub/linked/",)
+
+
+def test_a_link_to_a_file_is_read(tmp_path: Path) -> None:
+    put(tmp_path, "other/b.txt")
+    put(tmp_path, "chats/a.json")
+    (tmp_path / "chats/b.json").symlink_to(tmp_path / "other/b.txt")
+    assert check(tmp_path / "chats", ANY).summary.examples == 2
+
+
+def test_hidden_files_and_folders_are_named(tmp_path: Path) -> None:
+    put(tmp_path, "a.json", ".git/b.json", ".DS_Store", "sub/.c.json")
+    assert check(tmp_path, ANY).summary.ignored == (".DS_Store", ".git/", "sub/.c.json")
+
+
+@pytest.fixture
+def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder whose sub-folder `closed` cannot be listed, also for root, whom no permission stops."""
+    put(tmp_path, "a.json", "closed/b.json")
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    return tmp_path
+
+
+def test_a_folder_that_cannot_be_read_is_an_error(closed: Path) -> None:
+    (found,) = check(closed, ANY).errors
+    assert (found.code, found.file) == ("no-such-path", "closed/")
+    assert found.message == "the folder cannot be read: Permission denied"
+    assert "chmod" in found.hint
+
+
+def test_the_dataset_folder_itself_cannot_be_read(closed: Path) -> None:
+    codes = [(found.code, found.file) for found in check(closed / "closed", ANY).errors]
+    assert codes == [("no-such-path", "closed")]
+
+
+def test_polishing_refuses_a_folder_that_cannot_be_read(closed: Path) -> None:
+    with pytest.raises(DatasetError):
+        list(polish(closed))
+
+
+def test_a_folder_that_is_not_there_lists_nothing(tmp_path: Path) -> None:
+    listing = list_folder(tmp_path / "gone")
+    assert listing == Listing()
