@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import socket
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,7 +54,7 @@ def build_service(app: App, converge: Converge, watch: Watch) -> Service:
         signature=lambda: _signature(app.settings.accounts_file),
         dataset=app.dataset_watcher,
         dispatch=_dispatch(app, scheduler, presence),
-        reconciler=_reconciler(app, watch),
+        reconciler=_reconciler(app, watch, clock_agrees=lambda: presence.clock_agrees and scheduler.is_clock_settled),
         presence=presence,
         courier=Courier(app.database, app.outgoing.by_name, now=app.clock.now, jitter=random.random, log=app.log),
         scheduler=scheduler,
@@ -62,7 +62,7 @@ def build_service(app: App, converge: Converge, watch: Watch) -> Service:
     )
 
 
-def _reconciler(app: App, watch: Watch) -> Reconciler:
+def _reconciler(app: App, watch: Watch, clock_agrees: Callable[[], bool]) -> Reconciler:
     settings = app.settings
     return Reconciler(
         app.database,
@@ -79,6 +79,7 @@ def _reconciler(app: App, watch: Watch) -> Reconciler:
         replica=app.replica,
         log=app.log,
         watch=watch,
+        clock_agrees=clock_agrees,
         reached=crash.crash_at(os.environ.get(crash.VARIABLE)),
     )
 
@@ -114,8 +115,7 @@ def _follow_clock(app: App, scheduler: Scheduler, presence: Presence) -> None:
             await presence.check_clock()
             return
         await presence.beat()
-        if step < 0:
-            await app.database.write(lambda connection: waits.shorten(connection, -step, app.clock.now()))
+        await app.database.write(lambda connection: waits.follow_clock(connection, step, app.clock.now()))
 
     scheduler.on_clock_set(follow)
 

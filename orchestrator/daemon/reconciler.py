@@ -58,6 +58,10 @@ UNSEEN_HINT = (
 )
 
 
+class _ClockSet(Exception):
+    """This machine's clock was set, and what is stored does not follow it yet. Nothing is done until it does."""
+
+
 class Reconciler:
     """Moves one job at a time; any number of them may be moved at once."""
 
@@ -77,6 +81,7 @@ class Reconciler:
         log: BoundLogger,
         watch: Watch = NOBODY,
         limit: Limit = asyncio.timeout,
+        clock_agrees: Callable[[], bool] = lambda: True,
         reached: Callable[[str], None] = lambda point: None,
     ) -> None:
         self._database = database
@@ -94,6 +99,7 @@ class Reconciler:
         self._log = log
         self._replica = replica
         self._watch = watch
+        self._clock_agrees = clock_agrees  # with the times that are stored; else no intent is to be trusted
         self._reached = reached  # told the named points of a step, for those who test what a crash there does
 
     async def handle(self, job_id: JobId) -> None:
@@ -102,10 +108,11 @@ class Reconciler:
             if loaded := await self._load(job_id):
                 self._watch.woke(loaded.job, self._clock.now())
             while loaded is not None:
+                self._check_clock()
                 loaded = await self._step(loaded)
         except StaleJob as error:
             self._log.info("job.stale", job=job_id, message=str(error))
-        except DatabaseAway:
+        except (DatabaseAway, _ClockSet):  # the job is still due, so do not spin on it
             await asyncio.sleep(self._pace.poll_min)
         except Exception as error:  # noqa: BLE001 - one broken job never stops the others
             self._log.exception("job.broken", job=job_id, message=reason_of(error))
@@ -189,7 +196,7 @@ class Reconciler:
             return stumble(job, Failure.of(error), until=until, counts=True, sent=True)
         seconds = self._pace.intent + sending_seconds(files, provider.capabilities)
         job, deadline = await self._intend(job, Event.UPLOAD_STARTED, seconds)
-        return await self._attempt(job, self._steps.upload(job, provider, files, deadline))
+        return await self._attempt(job, self._steps.upload(job, provider, files, deadline), deadline)
 
     async def _submit(self, loaded: jobs.Loaded, connected: Connection) -> Outcome:
         try:
@@ -200,7 +207,7 @@ class Reconciler:
             return hold(loaded.job, Hold(HoldKind.OVER_BUDGET, error.message, error.hint))
         if job.provider in loaded.run.pins:  # what the provider chose may have become known just now
             loaded = await self._load(job.id) or loaded
-        return await self._attempt(job, self._steps.submit(job, connected.provider, loaded, deadline))
+        return await self._attempt(job, self._steps.submit(job, connected.provider, loaded, deadline), deadline)
 
     async def _intend(
         self, job: Job, event: Event, seconds: float, within: Account | None = None
@@ -211,6 +218,7 @@ class Reconciler:
         """
         deadline = Deadline(self._clock.boottime() + seconds, self._clock.boottime)
         now = self._clock.now()
+        self._check_clock()  # after `now` was read: an intent by a clock that was just set would end too early
         until = now + seconds
         if job.state in {State.UPLOADING, State.SUBMITTING}:
             outcome, within = renew_intent(job, until=until), None  # it has its slot
@@ -221,15 +229,27 @@ class Reconciler:
         self._reached(f"{job.state}: after intent")
         return job, deadline
 
-    async def _attempt(self, job: Job, work: Awaitable[Outcome]) -> Outcome:
-        """Do it; turn what goes wrong into a decision."""
+    async def _attempt(self, job: Job, work: Awaitable[Outcome], deadline: Deadline | None = None) -> Outcome:
+        """Do it; turn what goes wrong into a decision.
+
+        What was perhaps sent keeps its intent, until its `deadline` by the clock as it is now: it may have been set.
+        """
         try:
             return await work
         except Ambiguous as error:
-            intent_until = job.intent_until if error.sent else None
+            intent_until = self._intent_until(job, deadline) if error.sent else None
             return hold(replace(job, intent_until=intent_until), Hold(error.kind, error.message, error.hint))
+        except UnknownOutcome as error:
+            return self._decide(replace(job, intent_until=self._intent_until(job, deadline)), error)
         except ProviderError as error:
             return self._decide(job, error)
+
+    def _intent_until(self, job: Job, deadline: Deadline | None) -> float | None:
+        return job.intent_until if deadline is None else self._clock.now() + deadline.left
+
+    def _check_clock(self) -> None:
+        if not self._clock_agrees():
+            raise _ClockSet
 
     def _decide(self, job: Job, error: ProviderError) -> Outcome:
         now = self._clock.now()

@@ -44,10 +44,11 @@ class Scheduler:
         self._log = log
         self._watch = watch
         self._last_beat: float | None = None  # on the boot clock
-        self._offset = 0.0  # of the wall clock against the boot clock, at the last beat
+        self._offset = 0.0  # of the wall clock against the boot clock, as far as that was dealt with
+        self._announced = 0.0  # the step that was logged and is not dealt with yet
         self._clock_set: list[Callable[[float], Awaitable[None]]] = []
         self._intervals: list[tuple[float, str, Work]] = []
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks: dict[str, asyncio.Task[Any]] = {}
         self.every(BEAT_SECONDS, BEAT, self._beat)
         self.every(CRON_CHECK_SECONDS, "cron", self._check_cron)
 
@@ -68,7 +69,10 @@ class Scheduler:
             self._cron.add_job(start, trigger, id=name, misfire_grace_time=CRON_GRACE_SECONDS)
 
     def on_clock_set(self, work: Callable[[float], Awaitable[None]]) -> None:
-        """Call `work` when this machine's clock was set, with the seconds by which: negative is back."""
+        """Call `work` when this machine's clock was set, with the seconds by which: negative is back.
+
+        It is called again, with all that came together meanwhile, when the database was away.
+        """
         self._clock_set.append(work)
 
     def start(self) -> None:
@@ -94,7 +98,16 @@ class Scheduler:
         """Seconds since the last beat, on a clock that nobody sets; None before the start and after the end."""
         return None if self._last_beat is None else self._clock.boottime() - self._last_beat
 
-    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+    @property
+    def is_clock_settled(self) -> bool:
+        """Whether what is stored agrees with the clock: it was not set, or all that follows from it is done."""
+        return self._last_beat is None or abs(self._clock_step()) <= CLOCK_STEP_SECONDS
+
+    def _clock_step(self) -> float:
+        """By how many seconds the clock was set since its last setting was dealt with."""
+        return self._clock.now() - self._clock.boottime() - self._offset
+
+    def _start(self, name: str, work: Coroutine[Any, Any, object]) -> None:
         self._tasks[name] = asyncio.create_task(work, name=f"tick {name}")
 
     def _start_cron(self, name: str, work: Work) -> None:
@@ -114,26 +127,37 @@ class Scheduler:
             missed = (loop.time() - due) // seconds
             due += seconds * (max(missed, 0) + 1)
 
-    async def _call(self, name: str, work: Work) -> None:
+    async def _call(self, name: str, work: Work) -> bool:
+        """Call the work; whether the database was there."""
         try:
             await work()
         except DatabaseAway:
-            pass  # the outage is logged already
+            return False  # the outage is logged already
         except Exception:  # noqa: BLE001 - a tick that fails must not end the ticking
             self._log.exception("tick.failed", tick=name)
+        return True
 
     async def _beat(self) -> None:
         at = self._clock.boottime()
         if self._last_beat is not None:
             self._watch.beat(max(at - self._last_beat - BEAT_SECONDS, 0.0))
             self._last_beat = at
-        offset = self._clock.now() - at
-        step, self._offset = offset - self._offset, offset
-        if abs(step) > CLOCK_STEP_SECONDS:
+        step = self._clock_step()
+        if abs(step) <= CLOCK_STEP_SECONDS:
+            self._offset += step
+            self._announced = 0.0
+        else:
+            await self._follow_clock(step)
+
+    async def _follow_clock(self, step: float) -> None:
+        """Do what follows from a clock that was set. The step counts as dealt with only when all of it is done."""
+        if abs(step - self._announced) > CLOCK_STEP_SECONDS:
+            self._announced = step
             self._log.warning("clock.changed", message=f"this machine's clock was set by {step:+.0f} s")
             self._take_over_clock(set_back=step < 0)
-            for work in self._clock_set:
-                await self._call("clock set", partial(work, step))
+        if all([await self._call("clock set", partial(work, step)) for work in self._clock_set]):
+            self._offset += step
+            self._announced = 0.0
 
     async def _check_cron(self) -> None:
         self._cron.wakeup()

@@ -1,7 +1,8 @@
-"""Waits: until when jobs and deliveries wait, after this machine's clock was set back.
+"""Waits: until when jobs and deliveries wait, after this machine's clock was set.
 
 They are stored as times of the wall clock. If it is set back by an hour, every poll, retry and intent that was
-written before would wait for an hour longer.
+written before would wait for an hour longer. If it is set forward, an intent would end before the call that it
+protects, and the provider could be searched before that call shows there: a second job would be created.
 """
 
 from __future__ import annotations
@@ -16,11 +17,22 @@ from orchestrator.store.tables import deliveries, jobs
 _TIMES: Final[tuple[Column[Any], ...]] = (jobs.c.wake_at, jobs.c.intent_until, deliveries.c.due_at)
 
 
-async def shorten(connection: AsyncConnection, seconds: float, now: float) -> None:
-    """Let everything that waits wait so much less, but not to before now.
+async def follow_clock(connection: AsyncConnection, step: float, now: float) -> None:
+    """Adapt what waits to a clock that was set by `step` seconds (negative is back) and says `now`.
 
-    Only for a database that one process works on: of two, each would do it.
+    Only for a database that one process works on: of two, each would do it. No intent may be written between the
+    step and this change: it would be moved as well, and end too early.
     """
+    if step < 0:
+        await _shorten(connection, -step, now)
+    else:
+        # Only intents: whatever else is due early does no harm.
+        column = jobs.c.intent_until
+        await connection.execute(update(jobs).where(column > now - step).values({column: column + step}))
+
+
+async def _shorten(connection: AsyncConnection, seconds: float, now: float) -> None:
+    """Let everything that waits wait so much less, but not to before now."""
     for column in _TIMES:
         earlier = case((column - seconds > now, column - seconds), else_=now)
         await connection.execute(update(column.table).where(column > now).values({column: earlier}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -11,6 +11,7 @@ from store_values import a_job, a_standing
 
 from orchestrator.app import SystemClock
 from orchestrator.core.account import Account, Identity, ProviderName
+from orchestrator.core.clock import Clock
 from orchestrator.core.job import Job, JobId
 from orchestrator.core.lifecycle import State
 from orchestrator.core.secret import Redactor
@@ -31,7 +32,15 @@ def ready(account: str, name: str = "") -> Job:
     return a_job(account, id=JobId(name or account), state=State.READY, remote_file_id="file-1", **times)
 
 
-def reconciler(database: Database, remotes: Mapping[str, object], budget_usd: float | None = None) -> Reconciler:
+def reconciler(
+    database: Database,
+    remotes: Mapping[str, object],
+    budget_usd: float | None = None,
+    *,
+    clock: Clock = clock,
+    clock_agrees: Callable[[], bool] = lambda: True,
+    poll_min: float = 60,
+) -> Reconciler:
     """A replica that speaks to these providers, by account: one job at a time, within this budget each."""
 
     async def identify(connection: Connection) -> tuple[Connection, Identity]:
@@ -55,10 +64,11 @@ def reconciler(database: Database, remotes: Mapping[str, object], budget_usd: fl
         redact=Redactor(),
         clock=clock,
         jitter=lambda: 0.5,
-        pace=Pace(poll_min=60, poll_max=60, intent=30),
+        pace=Pace(poll_min=poll_min, poll_max=60, intent=30),
         datasets=Path("datasets"),
         replica="replica",
         log=structlog.get_logger("orchestrator"),
+        clock_agrees=clock_agrees,
     )
 
 

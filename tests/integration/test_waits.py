@@ -1,4 +1,4 @@
-"""The clock is set back by an hour: what waits does not wait for an hour longer."""
+"""The clock is set by an hour: what waits does not wait for an hour longer, and no intent ends an hour earlier."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def test_what_waits_is_due_after_the_same_time(database: Database) -> None
 
     async def change(connection: AsyncConnection) -> None:
         await connection.execute(insert(deliveries), delivery | {"due_at": NOW + 30})
-        await waits.shorten(connection, HOUR, LATER)
+        await waits.follow_clock(connection, -HOUR, LATER)
 
     await database.write(change)
     assert (await read_job(database, "soon")).wake_at == LATER + 9
@@ -38,3 +38,15 @@ async def test_what_waits_is_due_after_the_same_time(database: Database) -> None
     async with database.read() as connection:
         assert (await connection.execute(select(deliveries.c.due_at))).scalar_one() == LATER + 29
         assert len(await jobs.due(connection, LATER, 10)) == 2
+
+
+async def test_an_intent_outlasts_a_clock_that_is_set_forward(database: Database) -> None:
+    now = NOW + HOUR + 1  # a second after the clock was set
+    sending = a_job("sending", state=State.SUBMITTING, wake_at=NOW + 5, intent_until=NOW + 60)
+    over = a_job("over", state=State.SUBMITTING, wake_at=NOW + 5, intent_until=NOW - 10)
+    polled = a_job("polled", state=State.RUNNING, wake_at=NOW + 10, intent_until=None)
+    await fill(database, [sending, over, polled])
+    await database.write(lambda connection: waits.follow_clock(connection, HOUR, now))
+    assert (await read_job(database, "sending")).intent_until == now + 59
+    assert (await read_job(database, "over")).intent_until == NOW - 10
+    assert (await read_job(database, "polled")).intent_until is None

@@ -91,6 +91,33 @@ async def test_ticks_go_on_when_the_clock_is_set(step: float, monkeypatch: pytes
     assert (line["event"], f"{step:+.0f} s" in line["message"]) == ("clock.changed", True)
 
 
+async def test_what_follows_from_the_clock_is_done_again_after_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BEAT_SECONDS", 0.02)
+    clock = Clock()
+    scheduler = a_scheduler(clock)
+    steps: list[float] = []
+    settled: list[bool] = []
+
+    async def fail_twice(seconds: float) -> None:
+        steps.append(seconds)
+        settled.append(scheduler.is_clock_settled)
+        if len(steps) < 3:
+            raise DatabaseAway("away")
+
+    scheduler.on_clock_set(fail_twice)
+    settled.append(scheduler.is_clock_settled)
+    with capture_logs() as said:
+        async with running(scheduler), asyncio.timeout(LIMIT):
+            settled.append(scheduler.is_clock_settled)
+            clock.set_by = -HOUR
+            settled.append(scheduler.is_clock_settled)
+            await until(lambda: len(steps) == 3 and scheduler.is_clock_settled)
+            await asyncio.sleep(0.1)
+    assert steps == [pytest.approx(-HOUR, abs=1)] * 3
+    assert settled == [True, True, False] + [False] * 3
+    assert [line["event"] for line in said] == ["clock.changed"]
+
+
 async def test_a_scheduler_that_hangs_is_silent_whatever_the_clock_says() -> None:
     clock = Clock()
     scheduler = a_scheduler(clock)
