@@ -15,9 +15,11 @@ import httpx2
 from orchestrator.core.account import Account, Identity, ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, Capabilities
 from orchestrator.core.errors import (
+    ProviderError,
     QuotaExhausted,
     RemoteMissing,
     TrainingNotAllowed,
+    UnknownOutcome,
     WrongOrganization,
 )
 from orchestrator.core.loss import Loss
@@ -183,7 +185,18 @@ class FireworksProvider:
                     raise
             else:
                 return self._job(made)
-        return await self.get_job(name)
+        return await self._existing(name)
+
+    async def _existing(self, name: str) -> RemoteJob:
+        """The job that a refused create said is there already. Raises UnknownOutcome when it cannot be read."""
+        try:
+            return await self.get_job(name)
+        except ProviderError as error:
+            raise UnknownOutcome(
+                f"the job exists already and cannot be read: {error.message}",
+                account=self._account.name,
+                request_id=error.request_id,
+            ) from error
 
     async def get_job(self, remote_job_id: str) -> RemoteJob:
         async with self._rest.reading():

@@ -131,7 +131,10 @@ class Rest:
         if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
             raise ValueError(f"the provider's upload address is not https: {parts.scheme}://{parts.hostname}")
         sized = {"content-length": str(wanted.wire_bytes), **(headers or {})}
-        response = await self._http.put(url, content=chunks(wanted), headers=sized, timeout=None)
+        try:
+            response = await self._http.put(url, content=chunks(wanted), headers=sized, timeout=None)
+        except httpx2.InvalidURL as error:  # no HTTPError, and so nobody's who handles those
+            raise ValueError(f"the provider's upload address is not a URL: {error}") from error
         if not response.is_success:
             raise Refusal(response.status_code, response.headers, response.content, parts.path)
 

@@ -1,0 +1,55 @@
+"""Calls that create something and go wrong in a way that says nothing about whether it happened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.errors import UnknownOutcome
+from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.spec import TrainingSpec
+from orchestrator.providers import fireworks, together
+from orchestrator.providers.base import Deadline, FileToSend, JobOrder
+
+KEY = Secret("key-of-acme")
+DEADLINE = Deadline(100.0, lambda: 0.0)
+ORDER = JobOrder(
+    tag="1234567890abcdef.1",
+    spec=TrainingSpec(base_model="accounts/fireworks/models/llama"),
+    training_file="accounts/acme/datasets/d",
+    validation_file=None,
+)
+
+
+def account(provider: ProviderName) -> Account:
+    return Account(name="acme", provider=provider, api_key="env:KEY", organization="acme")
+
+
+@pytest.mark.parametrize("status", [404, 500, 503])
+async def test_a_job_that_is_there_already_and_cannot_be_read_is_looked_for_later(status: int) -> None:
+    """A conflict says that the job exists: neither a failed read nor a lagging one makes it fail or disappear."""
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(409 if request.method == "POST" else status, json={"error": {"message": "no"}})
+
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
+        provider = fireworks.connector(http, Redactor())(account(ProviderName.FIREWORKS), KEY)
+        with pytest.raises(UnknownOutcome, match="exists already"):
+            await provider.create_job(ORDER, DEADLINE)
+
+
+async def test_an_upload_address_that_is_none_is_the_servers_fault(tmp_path: Path) -> None:
+    def answer(_: httpx2.Request) -> httpx2.Response:
+        headers = {"location": "https://storage.example/" + 70_000 * "x", "x-together-file-id": "file-1"}
+        return httpx2.Response(302, headers=headers)
+
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(b"{}\n")
+    wanted = FileToSend(path=path, filename="orchestrator-1.jsonl", bytes=3, sha256="0" * 64, examples=1)
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
+        provider = together.connector(http, Redactor())(account(ProviderName.TOGETHER), KEY)
+        with pytest.raises(UnknownOutcome, match="upload address"):
+            await provider.upload_file(wanted, DEADLINE)
