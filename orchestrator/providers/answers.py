@@ -58,9 +58,13 @@ class Page(msgspec.Struct, Generic[Item]):
         if self.has_more and not self.data:
             raise ValueError("the page announces more items but has none to continue after")
 
-    def has_next(self, limit: int) -> bool:
-        """Whether another page has to be read. A full page of a server that does not say may have a next one."""
-        return len(self.data) == limit if self.has_more is None else self.has_more
+    def has_next(self, new_items: int) -> bool:
+        """Whether another page has to be read, after so many items that no page before had.
+
+        A server that does not say may have one after any page, however many items were asked for: its own limit may
+        be lower. The page after the last one is empty or, where the server knows no pages, has the same items again.
+        """
+        return new_items > 0 if self.has_more is None else self.has_more
 
 
 class ListLimits:

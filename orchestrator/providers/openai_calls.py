@@ -127,16 +127,19 @@ class Calls:
     ) -> AsyncIterator[Shown]:
         """Every item of a list, within limits; the SDK's own pager would never end for some servers."""
         limits = ListLimits(path, asyncio.get_running_loop().time)
+        seen: set[str] = set()
         more = True
         while more:
             async with self.reading():
                 async with asyncio.timeout(limits.seconds_left):
                     page = await self.get_decoded(decoder, path, **query, limit=str(PAGE))
-                more = page.has_next(PAGE)
+                items = [item for item in page.data if item.id not in seen]
+                more = page.has_next(len(items))
                 if more:
                     query["after"] = page.data[-1].id
                     limits.count(len(page.data), query["after"])
-            for item in page.data:
+            seen.update(item.id for item in items)
+            for item in items:
                 yield item
 
     @asynccontextmanager
