@@ -88,7 +88,7 @@ class Network:
 
 def _hide(text: str, redact: Redactor) -> None:
     try:
-        for part in parse_proxy(text, "").secrets():
-            redact.add(part)
+        for form in parse_proxy(text, "").secrets():
+            redact.add(form, parts=False)  # people choose user and password
     except ValueError:
         return  # said where it is needed, without its text

@@ -194,8 +194,8 @@ def take_address(secret: Secret, redact: Redactor) -> None:
 
 def take_proxy(secret: Secret, redact: Redactor) -> None:
     """Make the proxy's password known to `redact`. ValueError when there is no proxy at the address."""
-    for part in parse_proxy(secret.reveal(), "proxy").secrets():
-        redact.add(part)
+    for form in parse_proxy(secret.reveal(), "proxy").secrets():
+        redact.add(form, parts=False)  # people choose user and password
 
 
 def _read(scheme: str, rest: str, base: Path, hidden: Collection[str], children: ChildProcesses | None) -> bytes:

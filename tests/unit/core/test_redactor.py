@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.secret import KEY_IN_BASE64, KEY_PART, MIN_KEY_LENGTH, Redactor, Secret
+from orchestrator.sources.secrets import take_proxy
 
 KEY = "sk-canary-0123456789"
 LABEL = f"[key {Secret(KEY).fingerprint}]"
@@ -188,3 +189,20 @@ def test_what_is_cut_is_the_beginning_of_what_is_not(known: list[str], text: str
     cut = redact.cut(text, limit)
     assert redact(text).startswith(cut) or text[: len(cut)] == cut
     assert [key for key in known if key in cut] == []
+
+
+def test_the_beginning_of_a_key_that_is_the_name_of_this_program_is_no_part_of_it() -> None:
+    """Ids at a provider, file names and hints hold the name: an id that was changed no longer finds a paid job."""
+    redact = Redactor()
+    redact.add(Secret("orchestrator-9f8e7d6c5b4a"))
+    remote = "accounts/acme/supervisedFineTuningJobs/orchestrator-1234567890abcdef-1"
+    assert redact(remote) == remote
+    assert "9f8e7d6c5b4a" not in redact("it was orchestrator-9f8e7d6c5b4a")
+
+
+def test_a_proxys_user_is_no_part_of_a_key() -> None:
+    redact = Redactor()
+    take_proxy(Secret("http://service-account:hunter2hunter2@proxy.example:3128"), redact)
+    assert redact("the service-account has no budget") == "the service-account has no budget"
+    for leaked in ("hunter2hunter2", "service-account:hunter2hunter2"):
+        assert "hunter2" not in redact(f"407 for {leaked}")
