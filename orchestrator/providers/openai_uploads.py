@@ -10,9 +10,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
+import msgspec
 import openai
+from openai.types import Upload
+from openai.types.uploads import UploadPart
 
 from orchestrator.core.remote import PartedUpload
+from orchestrator.providers.answers import Id
 from orchestrator.providers.base import Deadline, FileToSend, UploadNotes
 from orchestrator.providers.openai_answers import ShownFile
 from orchestrator.providers.openai_calls import Calls
@@ -77,7 +81,8 @@ async def complete(
     if done.file is None:
         raise ValueError(f"upload {upload.id} is {done.status} and has no file")
     await _note(wanted.notes, None)
-    return ShownFile(done.file.id, status=done.file.status, status_details=done.file.status_details)
+    shown = {"id": done.file.id, "status": done.file.status, "status_details": done.file.status_details}
+    return msgspec.convert(shown, ShownFile)
 
 
 class _Sending:
@@ -107,7 +112,7 @@ class _Sending:
                 part = await self._calls.sdk.uploads.parts.create(
                     self.upload.id, data=("part", data), extra_headers=self._calls.headers
                 )
-            self.upload = replace(self.upload, parts={**self.upload.parts, number: part.id})
+            self.upload = replace(self.upload, parts={**self.upload.parts, number: _id_of(part)})
             await _note(self._wanted.notes, self.upload)
 
 
@@ -119,7 +124,12 @@ async def _begin(calls: Calls, wanted: FileToSend, part_bytes: int) -> PartedUpl
         mime_type="application/jsonl",
         extra_headers=calls.headers,
     )
-    return PartedUpload(id=made.id, part_bytes=part_bytes)
+    return PartedUpload(id=_id_of(made), part_bytes=part_bytes)
+
+
+def _id_of(made: Upload | UploadPart) -> str:
+    """The id of an upload or a part: the SDK takes whatever the server sends. Raises ValueError when it is none."""
+    return msgspec.convert(made.id, Id)
 
 
 async def _note(notes: UploadNotes | None, upload: PartedUpload | None) -> None:
