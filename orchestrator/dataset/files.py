@@ -104,8 +104,8 @@ def list_folder(folder: Path) -> Listing:
         found.unreadable.append((f"{_within(folder, place)}/", error.strerror or "unknown error"))
 
     for root, folders, files in os.walk(folder, onerror=note) if folder.is_dir() else ():
-        prefix = _within(folder, Path(root)).removesuffix(".")
-        prefix += "/" if prefix else ""
+        within = _within(folder, Path(root))
+        prefix = "" if within == "." else f"{within}/"
         links = [name for name in folders if (Path(root) / name).is_symlink()]
         closed = {*links, *(name for name in folders if name.startswith("."))}
         folders[:] = [name for name in folders if name not in closed]

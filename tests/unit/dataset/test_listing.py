@@ -105,3 +105,10 @@ def test_polishing_refuses_a_folder_that_cannot_be_read(closed: Path) -> None:
 def test_a_folder_that_is_not_there_lists_nothing(tmp_path: Path) -> None:
     listing = list_folder(tmp_path / "gone")
     assert listing == Listing()
+
+
+def test_a_folder_whose_name_ends_with_a_dot_keeps_it(tmp_path: Path) -> None:
+    within = tmp_path / "Dr." / "et al.."
+    within.mkdir(parents=True)
+    (within / "chat.json").write_text("{}")
+    assert list_folder(tmp_path).read == ["Dr./et al../chat.json"]
