@@ -49,6 +49,12 @@ def observe_job(job: Job, remote: RemoteJob, *, now: float, delay: float) -> Out
             return advance(job, Event.REMOTE_FAILED, now=now, **seen, failure=failure)
         case JobStatus.CANCELLED:
             return advance(job, Event.REMOTE_CANCELLED, now=now, **seen)
+        case JobStatus.STOPPED if job.cancel_asked:
+            return advance(job, Event.REMOTE_CANCELLED, now=now, **seen)
+        case JobStatus.STOPPED:  # nobody here asked for it: a failure, because only a failed job can be retried
+            why = remote.error_message or f"the provider stopped it ({remote.raw}), and nobody here cancelled it"
+            failure = Failure("job_failed", why, FAILED_HINT, remote.request_id)
+            return advance(job, Event.REMOTE_FAILED, now=now, **seen, failure=failure)
         case JobStatus.RUNNING if job.state is State.QUEUED:
             return advance(job, Event.REMOTE_STARTED, now=now, **seen, wake_at=now + delay)
         case JobStatus.PENDING | JobStatus.RUNNING | JobStatus.PAUSED | JobStatus.CANCELLING | JobStatus.UNKNOWN:

@@ -19,7 +19,10 @@ class FileStatus(StrEnum):
 
 
 class JobStatus(StrEnum):
-    """How far the provider is. UNKNOWN is not an end: the job is asked for again and `raw` is shown."""
+    """How far the provider is. UNKNOWN is not an end: the job is asked for again and `raw` is shown.
+
+    STOPPED is an end of which the provider does not say whether a person or a fault of the server caused it.
+    """
 
     PENDING = "pending"
     RUNNING = "running"
@@ -28,6 +31,7 @@ class JobStatus(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    STOPPED = "stopped"
     UNKNOWN = "unknown"
 
 

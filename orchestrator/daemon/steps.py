@@ -36,12 +36,13 @@ from orchestrator.core.run import Standing
 from orchestrator.core.webhook import longest_wait
 from orchestrator.daemon.lasting import Lasting
 from orchestrator.providers.base import Connection, Deadline, FileToSend, JobOrder, Provider
+from orchestrator.providers.cancelling import ENDED
 from orchestrator.store import jobs
 
 PATIENCE_404 = 3  # looks in a row that may miss a job: lists and reads may lag behind a create
 LOSSES_POLLS = 3  # the losses are read this many times less often than a job that changes slowly: every 3 minutes
 LOSSES_SECONDS = 30.0  # a finished model is not recorded before its losses are read, or this time is over
-STOPPING = frozenset({JobStatus.CANCELLING, JobStatus.CANCELLED, JobStatus.SUCCEEDED, JobStatus.FAILED})
+STOPPING = frozenset({JobStatus.CANCELLING, *ENDED})
 
 Identify = Callable[[Connection], Awaitable[tuple[Connection, Identity]]]
 """Asks whose key it is; a refused key may have been changed, and is read again."""

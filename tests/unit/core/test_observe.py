@@ -68,6 +68,7 @@ def after_status(state: State, status: JobStatus) -> State:
         JobStatus.SUCCEEDED: State.SUCCEEDED,
         JobStatus.FAILED: State.FAILED,
         JobStatus.CANCELLED: State.CANCELLED,
+        JobStatus.STOPPED: State.FAILED,
     }
     started = state is State.QUEUED and status is JobStatus.RUNNING
     return State.RUNNING if started else ends.get(status, state)
@@ -85,7 +86,7 @@ def test_every_status_in_every_state_that_follows(state: State, status: JobStatu
     assert after.fine_tuned_model == model
     assert (after.remote_status, after.trained_tokens, after.estimated_finish) == (remote.raw, 7, NOW + 60)
     assert after.hyperparameters == {"n_epochs": 3}
-    assert (after.failure is not None) == (status is JobStatus.FAILED)
+    assert (after.failure is not None) == (status in {JobStatus.FAILED, JobStatus.STOPPED})
 
 
 def test_an_unknown_status_is_shown_as_it_came() -> None:
@@ -94,10 +95,23 @@ def test_an_unknown_status_is_shown_as_it_came() -> None:
     assert (outcome.job.state, outcome.job.remote_status) == (State.RUNNING, "reticulating")
 
 
-@pytest.mark.parametrize("status", sorted(set(JobStatus) - {JobStatus.FAILED, JobStatus.SUCCEEDED}))
+@pytest.mark.parametrize(
+    "status", sorted(set(JobStatus) - {JobStatus.FAILED, JobStatus.STOPPED, JobStatus.SUCCEEDED})
+)
 def test_a_healthy_job_with_an_error_of_nulls_has_no_failure(status: JobStatus) -> None:
     remote = a_remote_job(status, error_code=None, error_message=None)
     assert observe_job(a_job(State.RUNNING), remote, now=NOW, delay=5).failure is None
+
+
+@pytest.mark.parametrize("state", FOLLOWED)
+def test_a_job_that_was_stopped_is_cancelled_only_where_a_cancel_was_asked(state: State) -> None:
+    stopped = a_remote_job(JobStatus.STOPPED)
+    assert observe_job(a_job(state, cancel_asked=True), stopped, now=NOW, delay=5).job.state is State.CANCELLED
+    after = observe_job(a_job(state), stopped, now=NOW, delay=5).job
+    assert (after.state, after.failure and after.failure.message) == (
+        State.FAILED,
+        "the provider stopped it (stopped), and nobody here cancelled it",
+    )
 
 
 @pytest.mark.parametrize(
