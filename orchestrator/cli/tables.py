@@ -41,7 +41,7 @@ def status_table(status: Status) -> Table:
     table.add_column(COLUMNS[-2], overflow="fold")
     table.add_column(COLUMNS[-1], overflow="fold", ratio=1)
     for job in status.jobs:
-        account, provider, state, *rest = cells(job)
+        account, provider, state, *rest = cells(job, status.at)
         table.add_row(account, provider, Text(state, style=COLOURS.get(state, "")), *rest)
     return table
 

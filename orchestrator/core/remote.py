@@ -10,8 +10,9 @@ from typing import Any
 
 
 class FileStatus(StrEnum):
-    """Whether a job can use the file."""
+    """Whether a job can use the file. UPLOADED: the provider has it, and says no more that is understood."""
 
+    UPLOADED = "uploaded"
     PROCESSING = "processing"
     READY = "ready"
     REFUSED = "refused"
@@ -59,13 +60,17 @@ def same_model(shown: str, wanted: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteFile:
-    """A file at the provider. `filename` is what it was called when it was sent."""
+    """A file at the provider. `filename` is what it was called when it was sent.
+
+    `raw` is empty where the provider tells no status, `bytes` is None where it tells no size.
+    """
 
     id: str
     status: FileStatus
     raw: str
     message: str | None = None
     filename: str | None = None
+    bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,7 +119,7 @@ class OpenAIProvider:
             async for file in self._calls.pages("/files", FILES, purpose="fine-tune")
             if file.filename == wanted.filename and file.bytes in (None, wanted.wire_bytes)  # None: not known yet
         ]
-        usable = [file for file in candidates if file.status in {FileStatus.PROCESSING, FileStatus.READY}]
+        usable = [file for file in candidates if file.status not in {FileStatus.REFUSED, FileStatus.GONE}]
         return min(usable, key=lambda file: file.status is not FileStatus.READY, default=None)
 
     async def upload_file(self, wanted: FileToSend, deadline: Deadline) -> RemoteFile:

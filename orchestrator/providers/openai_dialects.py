@@ -14,7 +14,7 @@ from orchestrator.providers.failures import Codes
 from orchestrator.providers.tagging import short_tag
 
 FILE_STATUS: Final[Mapping[str, FileStatus]] = {
-    "uploaded": FileStatus.PROCESSING,
+    "uploaded": FileStatus.UPLOADED,
     "pending": FileStatus.PROCESSING,
     "running": FileStatus.PROCESSING,
     "processed": FileStatus.READY,

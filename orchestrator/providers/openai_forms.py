@@ -65,13 +65,14 @@ def _day(seconds: float | None) -> date | None:
 
 def file_of(file: ShownFile | ListedFile) -> RemoteFile:
     """A file as the server shows it."""
-    raw = str(file.status)
+    raw = file.status or ""
     return RemoteFile(
         id=file.id,
-        status=FILE_STATUS.get(raw, FileStatus.PROCESSING),
+        status=FILE_STATUS.get(raw.lower(), FileStatus.UPLOADED),
         raw=raw,
         message=text_of(file.status_details),
         filename=text_of(file.filename),
+        bytes=count_of(file.bytes),
     )
 
 

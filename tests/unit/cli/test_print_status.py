@@ -18,6 +18,7 @@ VALUES: dict[str, Any] = {
     "labels": (),
     "state": "succeeded",
     "held": False,
+    "state_since": 0.0,
     "fine_tuned_model": "ft:m",
     "latest_event": "remote_succeeded",
 }
@@ -41,3 +42,24 @@ def test_thousands_stand_in_columns(capsys: pytest.CaptureFixture[str]) -> None:
 def test_few_are_drawn(capsys: pytest.CaptureFixture[str]) -> None:
     render.print_status(status(render.MOST_DRAWN))
     assert "│ the-longest-name" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ({"waits_for": "a slot", "wake_at": 86400.0}, "waits for a slot; next look at 1970-01-02 00:00 UTC"),
+        ({"waits_for": "`orchestrator start`"}, "waits for `orchestrator start`"),
+        ({"warning": Failure("job_stalled", "it stands.", "Look.")}, "job_stalled: it stands. Look."),
+        (
+            {"error": Failure("daily_limit", "full", "Nothing to do."), "waits_for": "a slot", "wake_at": 60.0},
+            "daily_limit: full. Nothing to do. waits for a slot; next look at 1970-01-01 00:01 UTC",
+        ),
+    ],
+)
+def test_a_line_says_what_the_job_waits_for_and_what_is_strange(values: dict[str, Any], shown: str) -> None:
+    assert render.what_to_do(replace(JOB, **values)) == shown
+
+
+def test_a_line_says_how_long_the_job_is_in_its_state() -> None:
+    cells = render.cells(replace(JOB, state="running", state_since=1000.0), 1000.0 + 3 * 3600 + 5)
+    assert cells[2:4] == ("running", "3 h")
