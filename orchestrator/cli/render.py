@@ -16,7 +16,8 @@ from orchestrator.core.printable import printable, printable_json
 from orchestrator.status import JobView, Status
 
 MOST_DRAWN = 200
-COLUMNS = ("account", "provider", "state", "for", "progress", "latest event", "fine-tuned model", "what to do")
+LATEST_EVENT, MODEL, WHAT_TO_DO = "latest event", "fine-tuned model", "what to do"
+COLUMNS = ("account", "provider", "state", "for", "progress", LATEST_EVENT, MODEL, WHAT_TO_DO)
 
 
 def print_json(value: Any) -> None:
@@ -46,7 +47,8 @@ def print_status(status: Status) -> None:
     if len(status.jobs) <= MOST_DRAWN:
         from orchestrator.cli import tables  # 2 MB and 25 ms that thousands of lines can do without
 
-        tables.console().print(tables.status_table(status))
+        drawing = tables.console()
+        drawing.print(tables.status_table(status, drawing.width))
         return
     widths = list(map(len, COLUMNS))
     for job in status.jobs:
@@ -78,7 +80,7 @@ def waiting(job: JobView) -> str:
     if not job.waits_for:
         return ""
     again = f"; next look at {format_time(job.wake_at)}" if job.wake_at is not None else ""
-    return f"waits for {job.waits_for}{again}"
+    return printable(f"Waits for {job.waits_for}{again}.")
 
 
 def title(status: Status) -> str | None:

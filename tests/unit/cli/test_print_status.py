@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from io import StringIO
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from orchestrator.cli import render
+from orchestrator.cli import render, tables
 from orchestrator.core.errors import Failure
 from orchestrator.status import JobView, Status
 
@@ -39,6 +41,22 @@ def test_thousands_stand_in_columns(capsys: pytest.CaptureFixture[str]) -> None:
     assert counts == "1 failed, 200 succeeded"
 
 
+def test_a_narrow_terminal_shows_every_word() -> None:
+    stalled = Failure("job_stalled", "nothing has changed for 6 h: the job is running", "Look at it.")
+    running = replace(JOB, account="acme-production-eu", state="running", warning=stalled, fine_tuned_model=None)
+    model = "ft:sandbox-small:acme:support:CZk4QpX1"
+    shown = Status(run=None, jobs=(running, replace(JOB, provider="openai-compatible", fine_tuned_model=model)))
+    output = StringIO()
+    drawing = Console(file=output, width=80, highlight=False, markup=False)
+    drawing.print(tables.status_table(shown, drawing.width))
+    lines = output.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) < 20
+    words = " ".join(output.getvalue().split())
+    assert "acme-production-eu: job_stalled: nothing has changed for 6 h: the job is running. Look at it." in words
+    assert model in "".join(line.split("│")[-2].strip() for line in lines if line.startswith("│"))
+
+
 def test_few_are_drawn(capsys: pytest.CaptureFixture[str]) -> None:
     render.print_status(status(render.MOST_DRAWN))
     assert "│ the-longest-name" in capsys.readouterr().out
@@ -47,12 +65,12 @@ def test_few_are_drawn(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("values", "shown"),
     [
-        ({"waits_for": "a slot", "wake_at": 86400.0}, "waits for a slot; next look at 1970-01-02 00:00 UTC"),
-        ({"waits_for": "`orchestrator start`"}, "waits for `orchestrator start`"),
+        ({"waits_for": "a slot", "wake_at": 86400.0}, "Waits for a slot; next look at 1970-01-02 00:00 UTC."),
+        ({"waits_for": "`orchestrator start`"}, "Waits for `orchestrator start`."),
         ({"warning": Failure("job_stalled", "it stands.", "Look.")}, "job_stalled: it stands. Look."),
         (
             {"error": Failure("daily_limit", "full", "Nothing to do."), "waits_for": "a slot", "wake_at": 60.0},
-            "daily_limit: full. Nothing to do. waits for a slot; next look at 1970-01-01 00:01 UTC",
+            "daily_limit: full. Nothing to do. Waits for a slot; next look at 1970-01-01 00:01 UTC.",
         ),
     ],
 )
