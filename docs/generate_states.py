@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from orchestrator.core.lifecycle import ENDS, MEANINGS, TRANSITIONS, State
+from orchestrator.core.stall import WAITS
 
 PAGE = Path(__file__).with_name("states.md")
 TEMPLATE = """\
 # States
 
-Where a job can be and how it leaves. Generated from `orchestrator/core/lifecycle.py` by
-`python docs/generate_states.py`; change the table there, not this page.
+Where a job can be and how it leaves. Generated from `orchestrator/core/lifecycle.py` and
+`core/stall.py` by `python docs/generate_states.py`; change the tables there, not this page.
 
 | state | means | leaves by |
 |---|---|---|
@@ -22,6 +23,16 @@ stateDiagram-v2
 {edges}
 ```
 
+## What ends the wait
+
+No state is waited in for ever in silence. What ends the wait, and after how long something is said where nothing
+does: a line of the history, an announcement (`job.warning`), and a mark on the dashboard, in `orchestrator status`
+and in `/status`. It is said once, until something changes.
+
+| state | what ends the wait | something is said |
+|---|---|---|
+{waits}
+
 Waiting is not a state: it is the job's `wake_at` and `attempts`. An event that a state does not list cannot happen to
 it: it raises and changes nothing. The words are in the [glossary](glossary.md).
 """
@@ -29,12 +40,18 @@ it: it raises and changes nothing. The words are in the [glossary](glossary.md).
 
 def page() -> str:
     """The whole page."""
-    return TEMPLATE.format(rows="\n".join(map(_row, State)), edges="\n".join(_edges()))
+    return TEMPLATE.format(
+        rows="\n".join(map(_row, State)), edges="\n".join(_edges()), waits="\n".join(map(_wait, State))
+    )
 
 
 def _row(state: State) -> str:
     ways = " · ".join(f"{event} → {after}" for event, after in TRANSITIONS[state].items())
     return f"| {state} | {MEANINGS[state]} | {ways or '–'} |"
+
+
+def _wait(state: State) -> str:
+    return f"| {state} | {WAITS[state].ends} | {WAITS[state].reported} |"
 
 
 def _edges() -> list[str]:

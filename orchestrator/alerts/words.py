@@ -10,6 +10,7 @@ from orchestrator.core.announcement import Topic
 TITLES: Final[dict[Topic, str]] = {
     Topic.MODEL_READY: "{account}: the model is ready",
     Topic.JOB_FAILED: "{account}: the job has failed",
+    Topic.JOB_WARNING: "{account}: the job needs a look",
     Topic.ACCOUNT_HELD: "{account} is held",
     Topic.RUN_FINISHED: "run {run} has finished",
     Topic.MODEL_RETIRING: "{account}: the model will be shut down",

@@ -73,7 +73,10 @@ def _reconciler(app: App, watch: Watch, clock_agrees: Callable[[], bool]) -> Rec
         clock=app.clock,
         jitter=random.random,
         pace=Pace(
-            poll_min=settings.poll_min_seconds, poll_max=settings.poll_max_seconds, intent=settings.intent_seconds
+            poll_min=settings.poll_min_seconds,
+            poll_max=settings.poll_max_seconds,
+            intent=settings.intent_seconds,
+            stalled=settings.stalled_after_hours * 3600,
         ),
         datasets=app.datasets,
         replica=app.replica,

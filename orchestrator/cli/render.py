@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
+from orchestrator.core.duration import format_duration, format_time
 from orchestrator.core.errors import Failure
 from orchestrator.core.finding import Finding
 from orchestrator.core.plan import Plan
@@ -15,7 +16,8 @@ from orchestrator.core.printable import printable, printable_json
 from orchestrator.status import JobView, Status
 
 MOST_DRAWN = 200
-COLUMNS = ("account", "provider", "state", "progress", "latest event", "fine-tuned model", "what to do")
+LATEST_EVENT, MODEL, WHAT_TO_DO = "latest event", "fine-tuned model", "what to do"
+COLUMNS = ("account", "provider", "state", "for", "progress", LATEST_EVENT, MODEL, WHAT_TO_DO)
 
 
 def print_json(value: Any) -> None:
@@ -45,25 +47,40 @@ def print_status(status: Status) -> None:
     if len(status.jobs) <= MOST_DRAWN:
         from orchestrator.cli import tables  # 2 MB and 25 ms that thousands of lines can do without
 
-        tables.console().print(tables.status_table(status))
+        drawing = tables.console()
+        drawing.print(tables.status_table(status, drawing.width))
         return
     widths = list(map(len, COLUMNS))
     for job in status.jobs:
-        widths = list(map(max, widths, map(len, cells(job))))
+        widths = list(map(max, widths, map(len, cells(job, status.at))))
     if heading := title(status):
         sys.stdout.write(f"{heading}\n")
-    for row in chain([COLUMNS], map(cells, status.jobs)):
+    for row in chain([COLUMNS], (cells(job, status.at) for job in status.jobs)):
         sys.stdout.write("  ".join(map(str.ljust, row, widths)).rstrip() + "\n")
     sys.stdout.write(f"{counts(status)}\n")
 
 
-def cells(job: JobView) -> tuple[str, ...]:
-    """What stands in the columns of an account's line, fit for a terminal."""
+def cells(job: JobView, now: float) -> tuple[str, ...]:
+    """What stands in the columns of an account's line at this moment, fit for a terminal."""
     progress = "" if job.progress is None else f"{job.progress:.0%}"
     model, latest = job.fine_tuned_model or "", job.latest_event or ""
-    what_to_do = trouble(job.error) or job.serving_hint or ""
-    row = (job.account, job.provider, state_of(job), progress, latest, model, what_to_do)
+    since = format_duration(now - job.state_since)
+    row = (job.account, job.provider, state_of(job), since, progress, latest, model, what_to_do(job))
     return tuple(map(printable, row))
+
+
+def what_to_do(job: JobView) -> str:
+    """What keeps the job, what a person should know of it, or what it waits for."""
+    parts = [trouble(job.error), trouble(job.warning), waiting(job), job.serving_hint or ""]
+    return " ".join(part for part in parts if part)
+
+
+def waiting(job: JobView) -> str:
+    """What the job waits for, and when it is looked at again."""
+    if not job.waits_for:
+        return ""
+    again = f"; next look at {format_time(job.wake_at)}" if job.wake_at is not None else ""
+    return printable(f"Waits for {job.waits_for}{again}.")
 
 
 def title(status: Status) -> str | None:

@@ -66,10 +66,12 @@ def _entry(account: Account, folder: Path) -> Iterator[str]:
     reference = f"file:{path_beside(folder, place)}" if scheme == "file" else account.api_key
     yield from ("", "[[accounts]]", f"name = {_toml(account.name)}", f"provider = {_toml(account.provider.value)}")
     yield f"api_key = {_toml(reference)}"
-    for name in ("organization", "project", "base_url", "budget_usd"):
+    for name in ("organization", "project", "base_url", "budget_usd", "suffix_length"):
         if (value := getattr(account, name)) is not None:
             yield f"{name} = {_toml(value)}"
     yield f"max_running_jobs = {account.max_running_jobs}"
+    if not account.send_auto:
+        yield "send_auto = false"
     if account.labels:
         yield f"labels = {_toml(list(account.labels))}"
 

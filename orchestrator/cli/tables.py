@@ -6,16 +6,17 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cli.render import COLUMNS, cells, counts, title, usd
+from orchestrator.cli.render import COLUMNS, LATEST_EVENT, MODEL, WHAT_TO_DO, cells, counts, title, usd, what_to_do
 from orchestrator.core.plan import Plan, Step
 from orchestrator.core.printable import printable
 from orchestrator.status import Status
 
+WIDE = 140  # characters of a terminal in which every column has its place
 PIPE_WIDTH = 240  # a pipe has no width; never cut a model id for it
 COLOURS = {
     "succeeded": "green",
@@ -33,16 +34,27 @@ def console() -> Console:
     return Console(width=width, highlight=False, markup=False, emoji=False)
 
 
-def status_table(status: Status) -> Table:
-    """One line an account, drawn."""
+def status_table(status: Status, width: int) -> RenderableType:
+    """One line an account, drawn. Where the terminal is narrow, what to do stands below the table, in full."""
+    if width >= WIDE:
+        return _table(status, range(len(COLUMNS)))
+    # The latest event says the least: the state says nearly the same.
+    narrow = [COLUMNS.index(each) for each in COLUMNS if each not in (LATEST_EVENT, WHAT_TO_DO)]
+    notes = [Text(f"{printable(job.account)}: {text}") for job in status.jobs if (text := what_to_do(job))]
+    return Group(_table(status, narrow), *notes)
+
+
+def _table(status: Status, shown: Sequence[int]) -> Table:
     table = Table(title=title(status), caption=counts(status), title_justify="left", caption_justify="left")
-    for heading in COLUMNS[:-2]:
-        table.add_column(heading, no_wrap=True)
-    table.add_column(COLUMNS[-2], overflow="fold")
-    table.add_column(COLUMNS[-1], overflow="fold", ratio=1)
+    for heading in (COLUMNS[index] for index in shown):
+        folded = heading in (MODEL, WHAT_TO_DO)
+        ratio = 1 if heading == WHAT_TO_DO else None
+        table.add_column(heading, no_wrap=not folded, overflow="fold" if folded else "ellipsis", ratio=ratio)
     for job in status.jobs:
-        account, provider, state, *rest = cells(job)
-        table.add_row(account, provider, Text(state, style=COLOURS.get(state, "")), *rest)
+        texts = [Text(text) for text in cells(job, status.at)]
+        state = texts[COLUMNS.index("state")]
+        state.stylize(COLOURS.get(state.plain, ""))
+        table.add_row(*(texts[index] for index in shown))
     return table
 
 
@@ -88,5 +100,6 @@ def _steps(plan: Plan) -> str:
 @contextmanager
 def live() -> Iterator[Callable[[Status], None]]:
     """Shows the status it is given in the place of the one before."""
-    with Live(console=console(), refresh_per_second=4) as drawn:
-        yield lambda status: drawn.update(status_table(status))
+    drawing = console()
+    with Live(console=drawing, refresh_per_second=4) as drawn:
+        yield lambda status: drawn.update(status_table(status, drawing.width))

@@ -36,6 +36,9 @@ class Account:
 
     `proxy` is an address without a password, such a reference, or one of `core.proxy.DIRECT`; None: by the
     environment. `allow_http` permits a `base_url` with http:// in a private network.
+
+    `send_auto` and `suffix_length` describe a server of the operator's own: whether it understands the word "auto" as
+    a hyperparameter, and how many characters a suffix may have there (0: it takes none, None: what is usual).
     """
 
     name: str
@@ -47,6 +50,8 @@ class Account:
     webhook_secret: str | None = None
     budget_usd: float | None = None
     max_running_jobs: int = 3
+    send_auto: bool = True
+    suffix_length: int | None = None
     labels: tuple[str, ...] = ()
     proxy: str | None = None
     allow_http: bool = False

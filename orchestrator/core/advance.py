@@ -21,7 +21,8 @@ class Outcome:
     """A job's next version, and what the history says of it. A `note` of None is not worth a line.
 
     `standing` is what becomes of the account's standing with it, `losses` continue the job's curve, `pin`
-    is what the provider chose for it, where that is given to others.
+    is what the provider chose for it, where that is given to others. `concern` is something that a person should
+    know although the job goes on; `warned` is whether the job's warning is new, and has to be reported.
     """
 
     job: Job
@@ -32,13 +33,20 @@ class Outcome:
     standing: Callable[[Standing], Standing] | None = None
     losses: tuple[Loss, ...] = ()
     pin: Values | None = None
+    concern: Failure | None = None
+    warned: bool = False
 
     def cleaned(self, redact: Redactor, *, replica: str) -> Outcome:
         """The same without keys in what a provider said, brought about by this replica."""
         job = self.job
         return replace(
             self,
-            job=replace(job, failure=job.failure and job.failure.cleaned(redact), replica=replica),
+            job=replace(
+                job,
+                failure=job.failure and job.failure.cleaned(redact),
+                warning=job.warning and job.warning.cleaned(redact),
+                replica=replica,
+            ),
             failure=self.failure and self.failure.cleaned(redact),
         )
 
@@ -53,6 +61,8 @@ def advance(job: Job, event: Event, *, now: float, request_id: str | None = None
         "attempts": 0,
         "failure": None,
         "state_since": now,
+        "changed_at": now,
+        "warning": None,
         "wake_at": None if ended else now,
         "finished_at": now if ended else None,
     }
@@ -107,8 +117,17 @@ def hold(job: Job, reason: Hold, *, request_id: str | None = None) -> Outcome:
 
 
 def release(job: Job, *, now: float) -> Outcome:
-    """Take a hold away; the job is due at once."""
-    after = replace(job, version=job.version + 1, hold=None, failure=None, attempts=0, wake_at=now)
+    """Take a hold away; the job is due at once. A person has looked at it: a stall is counted from now."""
+    after = replace(
+        job,
+        version=job.version + 1,
+        hold=None,
+        failure=None,
+        attempts=0,
+        wake_at=now,
+        changed_at=now,
+        warning=None,
+    )
     return Outcome(job=after, before=job.state, note="released")
 
 

@@ -24,6 +24,7 @@ class Topic(StrEnum):
 
     MODEL_READY = "model.ready"
     JOB_FAILED = "job.failed"
+    JOB_WARNING = "job.warning"
     ACCOUNT_HELD = "account.held"
     RUN_FINISHED = "run.finished"
     MODEL_RETIRING = "model.retiring"
@@ -32,6 +33,8 @@ class Topic(StrEnum):
 MEANINGS: Final[dict[Topic, str]] = {
     Topic.MODEL_READY: "An account has its fine-tuned model.",
     Topic.JOB_FAILED: "A job has failed; `error` says why.",
+    Topic.JOB_WARNING: "An open job needs a look: nothing has changed for hours, or its provider says something "
+    "that is not known; `error` says what. It is announced once, until something changes.",
     Topic.ACCOUNT_HELD: "An account is set aside; `error` says why and what releases it.",
     Topic.RUN_FINISHED: "The last open job of a run has ended, or its account has left the accounts file; "
     "`error` counts those without a model.",
@@ -82,6 +85,20 @@ def of_job(job: Job, before: State, at: float) -> Announcement | None:
         fine_tuned_model=job.fine_tuned_model,
         servable=job.servable if job.fine_tuned_model else None,
         error=job.failure,
+    )
+
+
+def of_warning(job: Job, at: float) -> Announcement:
+    """That a job which goes on needs a look."""
+    return Announcement(
+        topic=Topic.JOB_WARNING,
+        at=at,
+        run=job.run_id,
+        account=job.account,
+        provider=job.provider,
+        job=job.id,
+        state=job.state,
+        error=job.warning,
     )
 
 

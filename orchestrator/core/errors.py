@@ -27,6 +27,7 @@ OrchestratorError              the message says what and where; `.hint` says the
 │   └── RequestRejected        final for this job: bad file, bad hyperparameter, unknown base model
 │       └── RemoteMissing      the provider does not have it (any more)
 ├── Ambiguous                  two remote things could be ours: a person chooses, money never does
+├── UploadDiffers              the provider says another size than was sent: a person looks before it is paid for
 ├── IllegalTransition          our bug
 └── StaleJob                   someone else advanced it: drop quietly
 ```
@@ -246,6 +247,15 @@ class Ambiguous(OrchestratorError):
     def __init__(self, message: str, *, hint: str = "", sent: bool = False) -> None:
         super().__init__(message, hint=hint)
         self.sent = sent
+
+
+class UploadDiffers(OrchestratorError):
+    """The provider says that it has another number of bytes than were sent."""
+
+    default_hint = (
+        "Look at the file in the provider's console: training on a damaged file costs as much. "
+        "`orchestrator release` the account to use it as it is, or `orchestrator cancel` it."
+    )
 
 
 class IllegalTransition(OrchestratorError):

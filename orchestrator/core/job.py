@@ -44,8 +44,9 @@ class Job:
     the deadline of the last intent: until then a call that creates something may be under way. `replica` is the one
     that last advanced the job. `webhook_at` is the wake-up that its provider's last webhook made. `progress` (0 to 1)
     and `quoted_usd` are as the provider says. The losses were last read at `losses_at`, up to `loss_step`.
-    `retires_on` is the last day on which the model can be called, `gone_at` when the provider first did not have it
-    any more.
+    Nothing has changed since `changed_at`, by our state and by the provider's progress; `warning` is what a person
+    should know of this stretch. `retires_on` is the last day on which the model can be called, `gone_at` when the
+    provider first did not have it any more.
     """
 
     id: JobId
@@ -78,6 +79,8 @@ class Job:
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     created_at: float
     state_since: float
+    changed_at: float | None = None
+    warning: Failure | None = None
     submitted_at: float | None = None
     finished_at: float | None = None
     retires_on: date | None = None

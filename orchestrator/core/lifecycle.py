@@ -34,6 +34,7 @@ class Event(StrEnum):
     UPLOAD_STARTED = "upload started"
     FILE_UPLOADED = "file uploaded"
     FILE_READY = "file ready"
+    FILE_ASSUMED = "file assumed ready"
     FILE_REFUSED = "file refused"
     SUBMIT_STARTED = "submit started"
     REMOTE_CREATED = "remote job created"
@@ -81,6 +82,7 @@ TRANSITIONS: Final[dict[State, dict[Event, State]]] = {
     },
     State.PROCESSING: {
         Event.FILE_READY: State.READY,
+        Event.FILE_ASSUMED: State.READY,
         Event.FILE_REFUSED: State.FAILED,
         Event.CANCELLED: State.CANCELLED,
         Event.GAVE_UP: State.FAILED,

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any, assert_never
 
 from orchestrator.core.advance import Outcome, advance, hold, wait
-from orchestrator.core.errors import Ambiguous, Failure
+from orchestrator.core.duration import format_duration
+from orchestrator.core.errors import Ambiguous, Failure, UploadDiffers
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import Job
 from orchestrator.core.lifecycle import Event, State
@@ -17,6 +18,9 @@ from orchestrator.core.run import Run
 
 VANISHED = "remote_missing"
 MODEL_ID_PATIENCE = 900.0  # seconds a succeeded job may lack its model id
+FILE_PATIENCE = 600.0  # seconds a provider may say of a file only that it is uploaded
+FILE_SLOW = 1800.0  # seconds a provider may check a file before that is reported
+STATUS_UNKNOWN = "status_unknown"
 
 BAD_FILE_HINT = "Run `orchestrator check`, correct the chats, and start again: the changed dataset is a new run."
 FAILED_HINT = (
@@ -26,14 +30,68 @@ NO_MODEL_HINT = "Look the job up in the provider's console; `orchestrator retry`
 
 
 def observe_files(job: Job, files: list[RemoteFile], *, now: float, delay: float) -> Outcome:
-    """All files ready: ready. One refused or gone: failed. Otherwise look again after `delay` seconds."""
+    """All files ready: ready. One refused or gone: failed. Otherwise look again after `delay` seconds.
+
+    A file of which the provider does not say whether a job can use it is taken as ready after `FILE_PATIENCE`: some
+    servers never say more, and a create that is refused creates nothing.
+    """
     for file in files:
         if file.status in {FileStatus.REFUSED, FileStatus.GONE}:
             message = f"the provider says file {file.id} is {file.raw}: {file.message or 'no reason given'}"
             return advance(job, Event.FILE_REFUSED, now=now, failure=Failure("file_refused", message, BAD_FILE_HINT))
     if all(file.status is FileStatus.READY for file in files):
         return advance(job, Event.FILE_READY, now=now)
-    return wait(job, now + delay)
+    waited = now - job.state_since
+    if checking := [file for file in files if file.status is FileStatus.PROCESSING]:
+        concern = _slow_file(checking[0], waited) if waited >= FILE_SLOW else None
+        return replace(wait(job, now + delay), concern=concern)
+    if waited < FILE_PATIENCE:
+        return wait(job, now + delay)
+    return _assumed_ready(job, next(file for file in files if file.status is FileStatus.UPLOADED), now=now)
+
+
+def _slow_file(file: RemoteFile, waited: float) -> Failure:
+    return Failure(
+        "file_slow",
+        f"the provider says for {format_duration(waited)} that file {file.id} is {file.raw!r}",
+        "Look at the file in the provider's console. The job goes on once the provider says that the file is ready.",
+    )
+
+
+def _assumed_ready(job: Job, file: RemoteFile, *, now: float) -> Outcome:
+    said = f"says only {file.raw!r} of" if file.raw else "tells no status of"
+    why = (
+        f"for {FILE_PATIENCE / 60:.0f} min the provider {said} file {file.id}: the job is created as if it was ready"
+    )
+    outcome = advance(job, Event.FILE_ASSUMED, now=now)
+    return replace(outcome, failure=Failure("file_assumed", why, "Nothing to do: a refused create creates nothing."))
+
+
+def observe_upload(
+    job: Job, files: Sequence[RemoteFile], differences: Sequence[str], *, now: float, delay: float
+) -> Outcome:
+    """The provider has the files. Where it says that one has another size than was sent, a person decides."""
+    doubt = UploadDiffers("; ".join(differences)) if differences else None
+    reason = Hold(doubt.kind, doubt.message, doubt.hint) if doubt else None
+    ready = files[-1].status is FileStatus.READY
+    outcome = advance(
+        job,
+        Event.FILE_UPLOADED,
+        now=now,
+        intent_until=None,
+        remote_file_id=files[0].id,
+        remote_validation_file_id=files[1].id if len(files) > 1 else None,
+        hold=reason,
+        wake_at=None if reason else now if ready else now + delay,
+    )
+    return replace(outcome, failure=reason.failure if reason else None)
+
+
+def size_difference(file: RemoteFile, sent: Sequence[int]) -> str | None:
+    """Where the provider says another size than any of those `sent`, with and without a byte-order mark."""
+    if file.bytes is None or file.bytes in sent:
+        return None
+    return f"the provider says that file {file.id} has {file.bytes:,} bytes; {sent[0]:,} were sent"
 
 
 def observe_job(job: Job, remote: RemoteJob, *, now: float, delay: float) -> Outcome:
@@ -49,10 +107,18 @@ def observe_job(job: Job, remote: RemoteJob, *, now: float, delay: float) -> Out
             return advance(job, Event.REMOTE_FAILED, now=now, **seen, failure=failure)
         case JobStatus.CANCELLED:
             return advance(job, Event.REMOTE_CANCELLED, now=now, **seen)
+        case JobStatus.STOPPED if job.cancel_asked:
+            return advance(job, Event.REMOTE_CANCELLED, now=now, **seen)
+        case JobStatus.STOPPED:  # nobody here asked for it: a failure, because only a failed job can be retried
+            why = remote.error_message or f"the provider stopped it ({remote.raw}), and nobody here cancelled it"
+            failure = Failure("job_failed", why, FAILED_HINT, remote.request_id)
+            return advance(job, Event.REMOTE_FAILED, now=now, **seen, failure=failure)
         case JobStatus.RUNNING if job.state is State.QUEUED:
             return advance(job, Event.REMOTE_STARTED, now=now, **seen, wake_at=now + delay)
-        case JobStatus.PENDING | JobStatus.RUNNING | JobStatus.PAUSED | JobStatus.CANCELLING | JobStatus.UNKNOWN:
+        case JobStatus.PENDING | JobStatus.RUNNING | JobStatus.PAUSED | JobStatus.CANCELLING:
             return wait(job, now + delay, **seen)
+        case JobStatus.UNKNOWN:
+            return replace(wait(job, now + delay, **seen), concern=_unknown_status(remote))
         case _:
             assert_never(remote.status)
 
@@ -162,6 +228,16 @@ def not_adopted(job: Job, why: str) -> Outcome:
         "have the provider searched again."
     )
     return hold(replace(job, remote_job_id=None), Hold(Ambiguous(why).kind, why, hint))
+
+
+def _unknown_status(remote: RemoteJob) -> Failure:
+    return Failure(
+        STATUS_UNKNOWN,
+        f"the provider says that remote job {remote.id} is {remote.raw!r}, a status that is not known here",
+        "Look the job up in the provider's console, and report the word to the maintainers of orchestrator. The job "
+        "is still followed: it ends here once the provider says a word that is known.",
+        remote.request_id,
+    )
 
 
 def _without_model(job: Job, remote: RemoteJob, *, now: float, delay: float) -> Outcome:

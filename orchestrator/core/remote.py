@@ -10,8 +10,9 @@ from typing import Any
 
 
 class FileStatus(StrEnum):
-    """Whether a job can use the file."""
+    """Whether a job can use the file. UPLOADED: the provider has it, and says no more that is understood."""
 
+    UPLOADED = "uploaded"
     PROCESSING = "processing"
     READY = "ready"
     REFUSED = "refused"
@@ -19,7 +20,10 @@ class FileStatus(StrEnum):
 
 
 class JobStatus(StrEnum):
-    """How far the provider is. UNKNOWN is not an end: the job is asked for again and `raw` is shown."""
+    """How far the provider is. UNKNOWN is not an end: the job is asked for again and `raw` is shown.
+
+    STOPPED is an end of which the provider does not say whether a person or a fault of the server caused it.
+    """
 
     PENDING = "pending"
     RUNNING = "running"
@@ -28,6 +32,7 @@ class JobStatus(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    STOPPED = "stopped"
     UNKNOWN = "unknown"
 
 
@@ -55,13 +60,17 @@ def same_model(shown: str, wanted: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteFile:
-    """A file at the provider. `filename` is what it was called when it was sent."""
+    """A file at the provider. `filename` is what it was called when it was sent.
+
+    `raw` is empty where the provider tells no status, `bytes` is None where it tells no size.
+    """
 
     id: str
     status: FileStatus
     raw: str
     message: str | None = None
     filename: str | None = None
+    bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

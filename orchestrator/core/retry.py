@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
+from orchestrator.core.duration import format_time
 from orchestrator.core.errors import (
     AccountError,
     DailyLimit,
     NotReady,
     ProviderError,
+    RateLimited,
     RequestRejected,
     SlotsTaken,
     TemporaryError,
@@ -65,6 +67,17 @@ def decide(error: ProviderError, attempts: int, now: float, jitter: float) -> De
             return GiveUp()
         case _:
             assert_never(error)
+
+
+def hint_for(error: ProviderError, at: float) -> str:
+    """What to do about an error that is tried again at this time: where that is far away, the time is said."""
+    if not isinstance(error, RateLimited) or error.hint != error.default_hint:
+        return error.hint
+    if error.retry_after is not None:
+        return f"Nothing to do: the provider names the time; it is tried again at {format_time(at)}."
+    if isinstance(error, DailyLimit):
+        return f"Nothing to do: it is tried again when the next day begins, at {format_time(at)}."
+    return error.hint
 
 
 def backoff(attempts: int, jitter: float) -> float:

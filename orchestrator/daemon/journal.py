@@ -28,6 +28,22 @@ def tell(log: BoundLogger, outcome: Outcome) -> None:
     )
 
 
+def tell_warning(log: BoundLogger, outcome: Outcome) -> None:
+    """Log the job's warning where it is new."""
+    job, warning = outcome.job, outcome.job.warning
+    if outcome.warned and warning is not None:
+        log.warning(
+            "job.warned",
+            account=job.account,
+            job=job.id,
+            state=job.state,
+            remote_job=job.remote_job_id,
+            kind=warning.kind,
+            message=warning.message,
+            hint=warning.hint,
+        )
+
+
 def tell_model(log: BoundLogger, outcome: Outcome, key_fingerprint: str | None) -> None:
     """Log the model id of an account that has just got it."""
     job = outcome.job

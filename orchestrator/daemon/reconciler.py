@@ -32,11 +32,12 @@ from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.job import Job, JobId
 from orchestrator.core.lifecycle import AT_PROVIDER, ENDS, Event, State
 from orchestrator.core.plan import over_budget
-from orchestrator.core.retry import GiveUp, HoldAccount, RetryAt, backoff, decide
+from orchestrator.core.retry import GiveUp, HoldAccount, RetryAt, backoff, decide, hint_for
 from orchestrator.core.secret import Redactor
+from orchestrator.core.stall import with_warning
 from orchestrator.core.watch import NOBODY, Watch
 from orchestrator.daemon.files import Files, sending_seconds
-from orchestrator.daemon.journal import tell, tell_model
+from orchestrator.daemon.journal import tell, tell_model, tell_warning
 from orchestrator.daemon.lasting import Lasting
 from orchestrator.daemon.loading import Load
 from orchestrator.daemon.steps import Identify, Limit, Pace, Steps
@@ -133,6 +134,8 @@ class Reconciler:
         connected = self._connections.get(loaded.job.account)
         action = act.next_action(loaded.job, self._around(loaded, connected), self._clock.now())
         outcome = await self._do(action, loaded, connected)
+        if not isinstance(action, act.Rest):  # what rests is held, or ready and waits for a slot: its status says so
+            outcome = with_warning(loaded.job, outcome, now=self._clock.now(), stalled=self._pace.stalled)
         self._reached(f"{loaded.job.state}: before record")
         job = await self._record(outcome, despite_cancel=True)
         self._reached(f"{loaded.job.state}: after record")
@@ -256,6 +259,7 @@ class Reconciler:
         failure = Failure.of(error)
         match decide(error, job.attempts, now, self._jitter()):
             case RetryAt(at, counts):
+                failure = replace(failure, hint=hint_for(error, at))
                 return stumble(job, failure, until=at, counts=counts, sent=isinstance(error, UnknownOutcome))
             case HoldAccount():
                 return self._hold_account(job, failure)
@@ -292,12 +296,15 @@ class Reconciler:
             return again or StaleJob(f"version {outcome.job.version - 1} of the job is no longer the latest")
 
         alone = within is not None or outcome.job.state in ENDS
-        if alone or not await self._database.write_together(_record_all, (outcome, at), patient=outcome.note is None):
+        if alone or not await self._database.write_together(
+            _record_all, (outcome, at), patient=outcome.note is None and not outcome.warned
+        ):
             recorded = await self._database.write(change)
             if isinstance(recorded, Exception):
                 raise recorded
             outcome = recorded
         self._watch.recorded(outcome)
+        tell_warning(self._log, outcome)
         if outcome.note is not None:
             tell(self._log, outcome)
             connected = self._connections.get(outcome.job.account)

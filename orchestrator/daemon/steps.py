@@ -12,7 +12,7 @@ from structlog.stdlib import BoundLogger
 from orchestrator.core.account import Identity
 from orchestrator.core.advance import Outcome, advance, give_up, stumble, wait
 from orchestrator.core.clock import Clock
-from orchestrator.core.errors import Failure, ProviderError, RemoteMissing, RequestRejected
+from orchestrator.core.errors import Failure, ProviderError, RemoteMissing, RequestRejected, TemporaryError
 from orchestrator.core.job import Job
 from orchestrator.core.lifecycle import Event, State
 from orchestrator.core.loss import Loss, loss_at
@@ -25,23 +25,28 @@ from orchestrator.core.observe import (
     not_adopted,
     observe_files,
     observe_job,
+    observe_upload,
+    size_difference,
     vanished,
     with_pin,
 )
 from orchestrator.core.pin import pinned
 from orchestrator.core.polling import Span, next_look
-from orchestrator.core.remote import FileStatus, JobStatus
+from orchestrator.core.remote import FileStatus, JobStatus, RemoteFile
 from orchestrator.core.retry import backoff, poll_delay
 from orchestrator.core.run import Standing
+from orchestrator.core.stall import STALLED_SECONDS
 from orchestrator.core.webhook import longest_wait
 from orchestrator.daemon.lasting import Lasting
 from orchestrator.providers.base import Connection, Deadline, FileToSend, JobOrder, Provider
+from orchestrator.providers.cancelling import ENDED
 from orchestrator.store import jobs
 
 PATIENCE_404 = 3  # looks in a row that may miss a job: lists and reads may lag behind a create
+MAX_EARLY_CREATES = 16  # refused creates on a file that is not said to be ready: about 45 minutes
 LOSSES_POLLS = 3  # the losses are read this many times less often than a job that changes slowly: every 3 minutes
 LOSSES_SECONDS = 30.0  # a finished model is not recorded before its losses are read, or this time is over
-STOPPING = frozenset({JobStatus.CANCELLING, JobStatus.CANCELLED, JobStatus.SUCCEEDED, JobStatus.FAILED})
+STOPPING = frozenset({JobStatus.CANCELLING, *ENDED})
 
 Identify = Callable[[Connection], Awaitable[tuple[Connection, Identity]]]
 """Asks whose key it is; a refused key may have been changed, and is read again."""
@@ -52,11 +57,12 @@ Limit = Callable[[float], AbstractAsyncContextManager[object]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How fast to look and how long an intent lasts, in seconds."""
+    """How fast to look, how long an intent lasts, and when a job counts as stalled, in seconds."""
 
     poll_min: float
     poll_max: float
     intent: float
+    stalled: float = STALLED_SECONDS
 
 
 class Steps:
@@ -96,25 +102,19 @@ class Steps:
         )
 
     async def upload(self, job: Job, provider: Provider, files: list[FileToSend], deadline: Deadline) -> Outcome:
-        ids: list[str] = []
+        there: list[RemoteFile] = []
+        differences: list[str] = []
         for wanted in files:
-            file = await provider.find_file(wanted) or await provider.upload_file(wanted, deadline)
-            ids.append(file.id)
-            ready = file.status is FileStatus.READY
-        now = self._clock.now()
-        return advance(
-            job,
-            Event.FILE_UPLOADED,
-            now=now,
-            intent_until=None,
-            remote_file_id=ids[0],
-            remote_validation_file_id=ids[1] if len(ids) > 1 else None,
-            wake_at=now if ready else now + self._pace.poll_min,
-        )
+            file = await provider.find_file(wanted)
+            if file is None:  # what is found has the size that is looked for
+                file = await provider.upload_file(wanted, deadline)
+                difference = size_difference(file, (wanted.wire_bytes, wanted.bytes))
+                differences += [difference] if difference else []
+            there.append(file)
+        return observe_upload(job, there, differences, now=self._clock.now(), delay=self._pace.poll_min)
 
     async def check_file(self, job: Job, provider: Provider) -> Outcome:
-        ids = [file_id for file_id in (job.remote_file_id, job.remote_validation_file_id) if file_id]
-        files = [await provider.get_file(file_id) for file_id in ids]
+        files = [await provider.get_file(file_id) for file_id in _file_ids(job)]
         return observe_files(job, files, now=self._clock.now(), delay=self._delay(job))
 
     async def submit(self, job: Job, provider: Provider, loaded: jobs.Loaded, deadline: Deadline) -> Outcome:
@@ -123,8 +123,27 @@ class Steps:
         try:
             remote = remote or check_created(job, await provider.create_job(order, deadline))
         except RequestRejected as error:  # looked for and not there, then refused: there is none
+            if job.attempts < MAX_EARLY_CREATES and (file := await self._unready_file(job, provider)):
+                raise TemporaryError(
+                    f"{error.message} (file {file.id} is still {file.raw!r})",
+                    account=error.account,
+                    request_id=error.request_id,
+                    code=error.code,
+                ) from error
             return give_up(job, error, now=self._clock.now())
         return created(job, remote, now=self._clock.now(), delay=self._pace.poll_min)
+
+    async def _unready_file(self, job: Job, provider: Provider) -> RemoteFile | None:
+        """A file of the job that the provider says is still not ready, which may be why it refuses a create.
+
+        A provider that tells no status at all gives no reason to try again.
+        """
+        try:
+            files = [await provider.get_file(file_id) for file_id in _file_ids(job)]
+        except ProviderError:  # the refusal counts, whatever can be seen of the files
+            return None
+        unready = {FileStatus.UPLOADED, FileStatus.PROCESSING}
+        return next((file for file in files if file.status in unready and file.raw), None)
 
     async def settle(self, job: Job, provider: Provider, loaded: jobs.Loaded) -> Outcome:
         if job.remote_job_id:
@@ -212,6 +231,10 @@ class Steps:
             return poll_delay(now - job.state_since, self._pace.poll_min, longest, self._jitter())
         passed = now - (job.submitted_at or job.state_since)
         return next_look(passed, span, shortest=self._pace.poll_min, longest=longest, jitter=self._jitter())
+
+
+def _file_ids(job: Job) -> list[str]:
+    return [file_id for file_id in (job.remote_file_id, job.remote_validation_file_id) if file_id]
 
 
 def _order(job: Job, loaded: jobs.Loaded) -> JobOrder:

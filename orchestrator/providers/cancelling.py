@@ -8,7 +8,7 @@ from typing import Final
 from orchestrator.core.errors import RemoteMissing, RequestRejected
 from orchestrator.core.remote import JobStatus, RemoteJob
 
-ENDED: Final = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED})
+ENDED: Final = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.STOPPED})
 
 
 async def cancelled(ask: Awaitable[object], look: Callable[[], Awaitable[RemoteJob]]) -> RemoteJob:

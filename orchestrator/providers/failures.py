@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import inf
 from typing import Any, Final, TypedDict
 
 import msgspec
@@ -28,6 +27,7 @@ from orchestrator.providers.answers import (
     name_of,
     text_of,
 )
+from orchestrator.providers.retry_after import retry_after
 
 MAX_CODE_LENGTH: Final = 64
 Codes = Mapping[str | None, type[ProviderError]]
@@ -106,7 +106,7 @@ def refusal_error(
         "account": account,
         "request_id": request_id(headers),
         "code": code,
-        "retry_after": retry_after(headers),
+        "retry_after": retry_after(headers, said),
     }
     if 300 <= status < 400:
         where = redact.cut(_without_query(headers.get("location") or ""), EXCERPT_LENGTH) or "nowhere"
@@ -138,12 +138,3 @@ def request_id(headers: Mapping[str, str]) -> str | None:
 def _without_query(address: str) -> str:
     """An address as it may be shown: its query may be a key."""
     return "".join(c for c in address.partition("?")[0] if c.isprintable())
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """The server's wish in seconds, where it has one."""
-    try:
-        seconds = float(headers["retry-after"])
-    except (KeyError, ValueError):
-        return None
-    return seconds if 0 <= seconds < inf else None

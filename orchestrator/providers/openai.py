@@ -6,7 +6,7 @@ Source: the OpenAI API reference and the published OpenAPI document; what was tr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
@@ -36,6 +36,7 @@ from orchestrator.providers.openai_answers import (
     MODEL,
     MODELS,
     ShownEvent,
+    ShownJob,
 )
 from orchestrator.providers.openai_calls import Answered, Calls, sdk_of
 from orchestrator.providers.openai_dialects import DIALECTS, Dialect
@@ -50,6 +51,7 @@ from orchestrator.providers.openai_forms import (
     metadata_of,
     model_of,
     suffix_of,
+    tag_of,
     verdict_of,
 )
 from orchestrator.providers.openai_uploads import Unfinished, complete, send_parts
@@ -67,7 +69,7 @@ def connector(http: httpx2.AsyncClient, redact: Redactor) -> Connect:
     md5s = Hashes(md5_of)
 
     def connect(account: Account, key: Secret) -> OpenAIProvider:
-        dialect = DIALECTS[account.provider]
+        dialect = DIALECTS[account.provider].at_server_of(account)
         address = account.base_url or dialect.base_url or ""
         calls = Calls(read, sdk, account, base_url=address, key=key, redact=redact, codes=dialect.codes)
         return OpenAIProvider(account, dialect, calls, md5s)
@@ -117,7 +119,7 @@ class OpenAIProvider:
             async for file in self._calls.pages("/files", FILES, purpose="fine-tune")
             if file.filename == wanted.filename and file.bytes in (None, wanted.wire_bytes)  # None: not known yet
         ]
-        usable = [file for file in candidates if file.status in {FileStatus.PROCESSING, FileStatus.READY}]
+        usable = [file for file in candidates if file.status not in {FileStatus.REFUSED, FileStatus.GONE}]
         return min(usable, key=lambda file: file.status is not FileStatus.READY, default=None)
 
     async def upload_file(self, wanted: FileToSend, deadline: Deadline) -> RemoteFile:
@@ -150,7 +152,7 @@ class OpenAIProvider:
         marked = [job_of(job, self._dialect) for job in listed if carries(job, order)]
         if marked:
             return marked
-        show_tag = metadata_of if only_metadata else suffix_of
+        show_tag = self._shows_tag(order.tag)
         return pick([(job_of(job, self._dialect), show_tag(job)) for job in listed], order)
 
     async def create_job(self, order: JobOrder, deadline: Deadline) -> RemoteJob:
@@ -159,7 +161,7 @@ class OpenAIProvider:
             return await self._create(arguments, deadline)
         except RequestRejected:
             # A refusal created nothing. A server without metadata may refuse the word: the suffix carries the tag.
-            if not (self._dialect.tags_suffix and arguments.pop("metadata", None)):
+            if not (self._dialect.carries_tag(order.tag) and arguments.pop("metadata", None)):
                 raise
             return await self._create(arguments, deadline)
         except NotReady as error:
@@ -230,6 +232,12 @@ class OpenAIProvider:
 
     def _job(self, answer: Answered, path: str) -> RemoteJob:
         return job_of(self._calls.decode(JOB, answer, path), self._dialect, request_id(answer.headers))
+
+    def _shows_tag(self, tag: str) -> Callable[[ShownJob], str | None]:
+        """Where a job that was created with this tag shows it."""
+        if not self._dialect.tags_suffix:
+            return metadata_of
+        return suffix_of if self._dialect.carries_tag(tag) else tag_of
 
     async def _create(self, arguments: dict[str, Any], deadline: Deadline) -> RemoteJob:
         async with self._calls.creating(deadline):

@@ -25,6 +25,7 @@ class ShownFile(_Shown):
     status: Word | None = None
     status_details: Any = None
     filename: str | None = None
+    bytes: Any = None
 
 
 class ListedFile(_Shown):

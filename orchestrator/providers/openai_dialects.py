@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from orchestrator.core.account import ProviderName
+from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, MB, Capabilities, FoundBy
 from orchestrator.core.errors import DailyLimit, NotReady, QuotaExhausted, SlotsTaken, WrongOrganization
 from orchestrator.core.remote import FileStatus, JobStatus
 from orchestrator.providers.failures import Codes
+from orchestrator.providers.tagging import short_tag
 
 FILE_STATUS: Final[Mapping[str, FileStatus]] = {
-    "uploaded": FileStatus.PROCESSING,
+    "uploaded": FileStatus.UPLOADED,
     "pending": FileStatus.PROCESSING,
     "running": FileStatus.PROCESSING,
     "processed": FileStatus.READY,
@@ -21,8 +22,13 @@ FILE_STATUS: Final[Mapping[str, FileStatus]] = {
     "deleting": FileStatus.GONE,
     "deleted": FileStatus.GONE,
 }
+# OpenAI's own words, and those of compatible servers: an end that is not known as one would be polled for ever.
 JOB_STATUS: Final[Mapping[str, JobStatus]] = {
+    "created": JobStatus.PENDING,
+    "initializing": JobStatus.PENDING,
+    "validating": JobStatus.PENDING,
     "validating_files": JobStatus.PENDING,
+    "uploading": JobStatus.PENDING,
     "pending": JobStatus.PENDING,
     "queued": JobStatus.PENDING,
     "running": JobStatus.RUNNING,
@@ -30,8 +36,14 @@ JOB_STATUS: Final[Mapping[str, JobStatus]] = {
     "paused": JobStatus.PAUSED,
     "cancelling": JobStatus.CANCELLING,
     "succeeded": JobStatus.SUCCEEDED,
+    "success": JobStatus.SUCCEEDED,
+    "complete": JobStatus.SUCCEEDED,
+    "completed": JobStatus.SUCCEEDED,
     "failed": JobStatus.FAILED,
+    "error": JobStatus.FAILED,
     "cancelled": JobStatus.CANCELLED,
+    "canceled": JobStatus.CANCELLED,
+    "stopped": JobStatus.STOPPED,
 }
 CODES: Final[Codes] = {
     "insufficient_quota": QuotaExhausted,
@@ -50,8 +62,8 @@ class Dialect:
 
     `hyperparameters` and `extra` say how options of the spec are called in the method and in the body; `always` are
     hyperparameters that are sent even where the spec leaves them open. `says_auto` is whether the word "auto" is
-    understood. `vague` codes say that a file is not ready, or anything else that is wrong. A file that
-    is too large for one piece goes in parts of `part_bytes`.
+    understood, `suffix_length` how long a suffix may be. `vague` codes say that a file is not ready, or anything else
+    that is wrong. A file that is too large for one piece goes in parts of `part_bytes`.
     """
 
     capabilities: Capabilities
@@ -61,9 +73,21 @@ class Dialect:
     hyperparameters: Mapping[str, str] = field(default_factory=lambda: FACTOR)
     always: Mapping[str, Any] = field(default_factory=dict)
     says_auto: bool = True
+    suffix_length: int
     extra: Mapping[str, str] = field(default_factory=dict)
     result_is_checkpoint: bool = False
     part_bytes: int = 16 * MB
+
+    def carries_tag(self, tag: str) -> bool:
+        """Whether the tag is sent in the suffix: where the server shows the suffix, and the tag fits."""
+        return self.tags_suffix and len(short_tag(tag)) <= self.suffix_length
+
+    def at_server_of(self, account: Account) -> Dialect:
+        """The dialect with what the accounts file says of the account's server."""
+        if account.send_auto and account.suffix_length is None:  # one value serves ten thousand accounts
+            return self
+        length = self.suffix_length if account.suffix_length is None else account.suffix_length
+        return replace(self, says_auto=self.says_auto and account.send_auto, suffix_length=length)
 
     @property
     def keeps_metadata(self) -> bool:
@@ -79,14 +103,17 @@ class Dialect:
 DIALECTS: Final[Mapping[ProviderName, Dialect]] = {
     ProviderName.OPENAI: Dialect(
         capabilities=CAPABILITIES[ProviderName.OPENAI],
+        suffix_length=CAPABILITIES[ProviderName.OPENAI].suffix_length,
         base_url="https://api.openai.com/v1",
     ),
     ProviderName.OPENAI_COMPATIBLE: Dialect(
         capabilities=CAPABILITIES[ProviderName.OPENAI_COMPATIBLE],
+        suffix_length=CAPABILITIES[ProviderName.OPENAI_COMPATIBLE].suffix_length,
         base_url=None,
     ),
     ProviderName.AZURE: Dialect(
         capabilities=CAPABILITIES[ProviderName.AZURE],
+        suffix_length=CAPABILITIES[ProviderName.AZURE].suffix_length,
         base_url=None,
         codes={**CODES, "invalidPayload": NotReady},
         vague=frozenset({"invalidPayload"}),
@@ -94,6 +121,7 @@ DIALECTS: Final[Mapping[ProviderName, Dialect]] = {
     ),
     ProviderName.NEBIUS: Dialect(
         capabilities=CAPABILITIES[ProviderName.NEBIUS],
+        suffix_length=CAPABILITIES[ProviderName.NEBIUS].suffix_length,
         base_url="https://api.tokenfactory.nebius.com/v1",
         hyperparameters={
             "n_epochs": "n_epochs",

@@ -23,12 +23,14 @@ TAG_KEY: Final = "orchestrator_job"
 
 def creation(order: JobOrder, dialect: Dialect) -> dict[str, Any]:
     """The arguments of `fine_tuning.jobs.create`."""
-    spec, length = order.spec, dialect.capabilities.suffix_length
+    spec, length = order.spec, dialect.suffix_length
     values: dict[str, Any] = {
         "model": spec.base_model,
         "training_file": order.training_file,
         "validation_file": order.validation_file,
-        "suffix": tagged_suffix(order, length) if dialect.tags_suffix else spec.suffix and spec.suffix[:length],
+        "suffix": tagged_suffix(order, length)
+        if dialect.carries_tag(order.tag)
+        else spec.suffix and spec.suffix[:length],
         "seed": spec.seed,
         "method": _method(spec, dialect),
         "metadata": {TAG_KEY: order.tag} if dialect.keeps_metadata else None,
@@ -63,13 +65,14 @@ def _day(seconds: float | None) -> date | None:
 
 def file_of(file: ShownFile | ListedFile) -> RemoteFile:
     """A file as the server shows it."""
-    raw = str(file.status)
+    raw = file.status or ""
     return RemoteFile(
         id=file.id,
-        status=FILE_STATUS.get(raw, FileStatus.PROCESSING),
+        status=FILE_STATUS.get(raw.lower(), FileStatus.UPLOADED),
         raw=raw,
         message=text_of(file.status_details),
         filename=text_of(file.filename),
+        bytes=count_of(file.bytes),
     )
 
 
@@ -80,7 +83,7 @@ def job_of(job: ShownJob, dialect: Dialect, request_id: str | None = None) -> Re
     error = job.error if isinstance(job.error, dict) else {}
     return RemoteJob(
         id=job.id,
-        status=JOB_STATUS.get(raw, JobStatus.UNKNOWN),
+        status=JOB_STATUS.get(raw.lower(), JobStatus.UNKNOWN),
         raw=raw,
         training_file=job.training_file or "",
         base_model=job.model or "",
@@ -113,6 +116,11 @@ def metadata_of(job: ShownJob) -> str | None:
     if job.metadata is msgspec.UNSET:
         return None
     return str((job.metadata or {}).get(TAG_KEY) or "")
+
+
+def tag_of(job: ShownJob) -> str | None:
+    """The tag in the job's metadata; None where it shows none, be it another's job or a server that keeps none."""
+    return str(job.metadata.get(TAG_KEY) or "") or None if isinstance(job.metadata, dict) else None
 
 
 def suffix_of(job: ShownJob) -> str | None:

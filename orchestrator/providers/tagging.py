@@ -19,7 +19,8 @@ def short_tag(tag: str) -> str:
 def tagged_suffix(order: JobOrder, length: int) -> str:
     """As much of the operator's suffix as fits, then the tag."""
     tag = short_tag(order.tag)
-    own = re.sub(r"[^A-Za-z0-9_-]", "-", order.spec.suffix or "")[: length - len(tag) - 1].strip("-")
+    room = max(length - len(tag) - 1, 0)
+    own = re.sub(r"[^A-Za-z0-9_-]", "-", order.spec.suffix or "")[:room].strip("-")
     return f"{own}-{tag}" if own else tag
 
 

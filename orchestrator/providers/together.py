@@ -276,6 +276,7 @@ def _file(file: TogetherFile) -> RemoteFile:
         raw=raw,
         message=text_of(file.validation_report.get("error")) if isinstance(file.validation_report, dict) else None,
         filename=text_of(file.filename),
+        bytes=file.bytes or None,  # 0 before its bytes were counted
     )
 
 

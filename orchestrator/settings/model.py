@@ -17,6 +17,7 @@ LEAST_TOKEN = 8
 _DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Hours = Seconds
 Days = Seconds
 
 
@@ -61,6 +62,9 @@ class Settings(BaseSettings):
     )
     moderation_tokens_per_minute: int = Field(
         default=10_000, ge=1, description="the moderation account's limit; the default is that of the lowest tier"
+    )
+    stalled_after_hours: Hours = Field(
+        default=6, description="time without any change after which an open job is reported as stalled"
     )
     events_keep_days: Days | None = Field(
         default=None,

@@ -26,6 +26,8 @@ _NEEDS_BASE_URL = {
     ProviderName.OPENAI_COMPATIBLE: "https://HOST/v1",
 }
 
+_OF_OWN_SERVERS = {"send_auto", "suffix_length"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountsFile:
@@ -164,6 +166,8 @@ def _check_entries(tables: Document, faults: Faults) -> None:
             faults.add(table, "base_url", f'is missing; add base_url = "{_NEEDS_BASE_URL[provider]}"')
         if provider != ProviderName.OPENAI and "webhook_secret" in entry:
             faults.add(table, "webhook_secret", f"has no use: {provider} sends no webhooks; remove the line")
+        for option in _OF_OWN_SERVERS & entry.keys() if provider != ProviderName.OPENAI_COMPATIBLE else ():
+            faults.add(table, option, f"is known for {provider}; only openai-compatible takes it: remove the line")
 
 
 def _check_moderation(tables: Document, faults: Faults) -> None:

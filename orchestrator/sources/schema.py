@@ -254,6 +254,8 @@ class AccountTable(_Options):
     webhook_secret: Annotated[str, _reference("webhook_secret")] | None = None
     budget_usd: Money | None = None
     max_running_jobs: Annotated[int, Field(ge=1)] | None = None
+    send_auto: bool | None = None
+    suffix_length: Annotated[int, Field(ge=0, le=64)] | None = None
     labels: list[Text] | None = None
 
 

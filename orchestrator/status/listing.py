@@ -39,13 +39,14 @@ class Listing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Glance:
-    """A run without its jobs: how they stand, and what waits for a person."""
+    """A run without its jobs: how they stand, and what waits for a person. `warnings` are of jobs that go on."""
 
     run: RunView
     current: bool
     shares: tuple[Share, ...]
     causes: tuple[Cause, ...]
     labels: tuple[str, ...]
+    warnings: tuple[Cause, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -94,12 +95,14 @@ async def glance(database: Database, now: float, *, run_id: str | None = None) -
         shares = await selected.shares(connection, run, Selection(), now)
         causes = await selected.causes(connection, run, Selection(), now)
         labels = await selected.labels(connection, run, now)
+        warnings = await selected.warnings(connection, run, Selection(), now) if run.current else []
     return Glance(
         run=run_view(run, dataset, used, twins),
         current=run.current,
         shares=tuple(shares),
         causes=tuple(causes),
         labels=tuple(labels),
+        warnings=tuple(warnings),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.core.action import holds_on
 from orchestrator.core.capabilities import CAPABILITIES
@@ -26,6 +26,8 @@ class JobView:
     """One account's line. `error` is what keeps it from going on, or what ended it.
 
     Trained and servable are two facts: `serving_hint` says what a model needs that cannot be called as it is.
+    `changed_at` is since when nothing has changed, by our state and the provider's progress; `warning` is what a
+    person should know of that though the job goes on. `waits_for` is what an open job waits for without an error.
     `retires_on` is the last day on which the model can be called, `gone_at` when it was first missed.
     """
 
@@ -45,6 +47,8 @@ class JobView:
     serving_hint: str | None
     progress: float | None
     error: Failure | None
+    warning: Failure | None
+    waits_for: str | None
     attempts: int
     round: int
     hyperparameters: Mapping[str, Any]
@@ -56,6 +60,7 @@ class JobView:
     gone_at: float | None
     created_at: float
     state_since: float
+    changed_at: float
     submitted_at: float | None
     finished_at: float | None
     wake_at: float | None
@@ -90,12 +95,13 @@ class RunView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """The whole picture at one moment."""
+    """The whole picture at one moment, `at` in epoch seconds."""
 
     run: RunView | None
     jobs: tuple[JobView, ...] = ()
     replicas: tuple[Replica, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
+    at: float = 0.0
 
     @property
     def settled(self) -> bool:
@@ -120,7 +126,9 @@ def plain(view: JobView | RunView | Replica) -> dict[str, Any]:
 
 def _shallow(view: JobView) -> dict[str, Any]:
     values = {field.name: getattr(view, field.name) for field in fields(view)}
-    return values | {"error": asdict(view.error) if view.error else None}
+    for name in ("error", "warning"):
+        values[name] = asdict(values[name]) if values[name] else None
+    return values
 
 
 def iso(seconds: float | None) -> str | None:
@@ -149,6 +157,8 @@ def job_view(job: Job, run: Run, standing: Standing, latest: str | None, now: fl
         serving_hint=_serving_hint(job),
         progress=_progress(job, now),
         error=_error(job, holds[0] if held else None),
+        warning=job.warning,
+        waits_for=None if held else _waits_for(job, run),
         attempts=job.attempts,
         round=job.round,
         hyperparameters=job.hyperparameters,
@@ -160,12 +170,33 @@ def job_view(job: Job, run: Run, standing: Standing, latest: str | None, now: fl
         gone_at=job.gone_at,
         created_at=job.created_at,
         state_since=job.state_since,
+        changed_at=job.changed_at or job.state_since,
         submitted_at=job.submitted_at,
         finished_at=job.finished_at,
         wake_at=job.wake_at,
         latest_event=latest,
         replica=job.replica,
     )
+
+
+_WAITED_FOR: Final = {
+    "daily_limit": "a slot",
+    "slots_taken": "a slot",
+    "rate_limited": "the provider",
+    "not_ready": "its file",
+}
+
+
+def _waits_for(job: Job, run: Run) -> str | None:
+    """What a job waits for that nobody has to be told of: a slot of the account, the provider's limit, or a start."""
+    if job.state is State.SUBMITTING and job.failure is not None:
+        return _WAITED_FOR.get(job.failure.kind)
+    if job.state is not State.READY:
+        return None
+    if run.started_at is None:
+        return "`orchestrator start`"
+    first = run.pins.get(job.provider, {}) is None  # the run's first job shows what the provider chooses
+    return "a slot, or for the provider's first job" if first else "a slot"
 
 
 def _serving_hint(job: Job) -> str | None:

@@ -35,6 +35,7 @@ async def look(database: Database, now: float) -> Status:
         jobs=tuple(views),
         replicas=alive,
         counts=dict(sorted(counts.items())),
+        at=now,
     )
 
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Select, bindparam, func, insert, literal, select
 
-from orchestrator.core.announcement import Announcement, of_job, of_run, of_standing
+from orchestrator.core.announcement import Announcement, of_job, of_run, of_standing, of_warning
 from orchestrator.core.job import Job, RunId
 from orchestrator.core.lifecycle import ENDS, State
 from orchestrator.core.run import Standing
@@ -29,6 +29,11 @@ async def announce_standing(connection: AsyncConnection, before: Standing, after
     """Announce a hold that is new."""
     if news := of_standing(before, after, at):
         await announce(connection, news)
+
+
+async def announce_warning(connection: AsyncConnection, job: Job, at: float) -> None:
+    """Announce the job's warning, which is new."""
+    await announce(connection, of_warning(job, at))
 
 
 async def announce_end(connection: AsyncConnection, job: Job, before: State, at: float) -> None:

@@ -63,6 +63,25 @@ def of_outcome(outcome: Outcome, *, at: float, cause: str) -> Entry:
     )
 
 
+def of_warning(outcome: Outcome, *, at: float, cause: str) -> Entry:
+    """The line of the job's warning."""
+    job = outcome.job
+    return Entry(
+        at=at,
+        cause=cause,
+        note="warning",
+        account=job.account,
+        run_id=job.run_id,
+        job_id=job.id,
+        state_before=job.state,
+        state_after=job.state,
+        attempt=job.attempts,
+        remote_job_id=job.remote_job_id,
+        request_id=job.warning.request_id if job.warning else None,
+        message=f"{job.warning.kind}: {job.warning.message}" if job.warning else None,
+    )
+
+
 _APPEND = insert(events)
 _each = select(func.max(events.c.id)).where(among(events.c.job_id, "ids"))
 _NEWEST = select(events.c.job_id, events.c.note).where(events.c.id.in_(_each.group_by(events.c.job_id)))

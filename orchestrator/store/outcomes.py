@@ -86,6 +86,9 @@ async def _follow_up(connection: AsyncConnection, outcome: Outcome, at: float, c
         promise(connection, [WakeUp(job.id, job.account, job.wake_at)])
     if outcome.note is not None:
         await events.append(connection, events.of_outcome(outcome, at=at, cause=cause))
+    if outcome.warned:
+        await events.append(connection, events.of_warning(outcome, at=at, cause=cause))
+        await announcements.announce_warning(connection, job, at)
     await _keep(connection, outcome, at)
     if job.state in ENDS and job.state is not outcome.before:
         await announcements.announce_end(connection, job, outcome.before, at)

@@ -36,7 +36,8 @@ def job_from(row: Sequence[Any]) -> Job:
             values[name] = intern(said)
     values["state"] = State(values["state"])
     values["hold"] = Hold.from_dict(values["hold"])
-    values["failure"] = Failure(**values["failure"]) if values["failure"] else None
+    for name in ("failure", "warning"):
+        values[name] = Failure(**values[name]) if values[name] else None
     return Job(**values)
 
 
@@ -45,6 +46,7 @@ def job_row(job: Job) -> dict[str, Any]:
     values = {name: getattr(job, name) for name in JOB_FIELDS}
     values["hold"] = job.hold.as_dict() if job.hold else None
     values["failure"] = asdict(job.failure) if job.failure else None
+    values["warning"] = asdict(job.warning) if job.warning else None
     values["hyperparameters"] = dict(job.hyperparameters)
     return values
 

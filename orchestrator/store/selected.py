@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, and_, case, exists, func, select
 
 from orchestrator.core.errors import Failure
 from orchestrator.core.job import Job, RunId
-from orchestrator.core.lifecycle import State
+from orchestrator.core.lifecycle import ENDS, State
 from orchestrator.core.loss import Loss
 from orchestrator.core.run import Run, Standing
 from orchestrator.core.selection import Selection
@@ -174,6 +174,35 @@ async def causes(
             accounts=tuple(nsmallest(NAMED, accounts.split("\n"))),
         )
         for kind, general, message, hint, shown, alone, messages, accounts in rows
+    ]
+
+
+async def warnings(
+    connection: AsyncConnection, run: Run, selection: Selection, now: float, *, limit: int = 10
+) -> list[Cause]:
+    """The open jobs that go on and need a look, by the kind of their warning, the most frequent first."""
+    kind, message, hint = (jobs.c.warning[part].as_string().label(part) for part in ("kind", "message", "hint"))
+    chosen = Sight(run, now).choose(selection, jobs.c.account, kind, message, hint)
+    each = chosen.where(jobs.c.warning.is_not(None), jobs.c.state.not_in(ENDS)).subquery()
+    alike = func.count()
+    query = select(
+        each.c.kind,
+        func.min(each.c.message),
+        func.min(each.c.hint),
+        alike,
+        func.count(each.c.message.distinct()),
+        func.aggregate_strings(each.c.account, "\n"),
+    )
+    query = query.group_by(each.c.kind).order_by(alike.desc(), each.c.kind)
+    return [
+        Cause(
+            error=Failure(kind, message, hint),
+            held=False,
+            count=alone,
+            messages=messages,
+            accounts=tuple(nsmallest(NAMED, accounts.split("\n"))),
+        )
+        for kind, message, hint, alone, messages, accounts in await connection.execute(query.limit(limit))
     ]
 
 

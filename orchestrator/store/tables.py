@@ -116,6 +116,8 @@ jobs = Table(
     Column("hyperparameters", _json, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("state_since", Float, nullable=False),
+    Column("changed_at", Float),
+    Column("warning", _json),
     Column("submitted_at", Float),
     Column("finished_at", Float),
     Column("retires_on", Date),

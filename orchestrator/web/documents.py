@@ -59,6 +59,10 @@ class Job(Document):
     serving_hint: str | None = Field(description="What a model needs that cannot be called as it is.")
     progress: float | None = Field(ge=0, le=1, description="From 0 to 1; null where the provider does not say.")
     error: Fault | None = Field(description="What keeps it from going on, or ended it.")
+    warning: Fault | None = Field(
+        description="What a person should know though the job goes on, as long as it is so."
+    )
+    waits_for: str | None = Field(description="What it waits for without an error; `wake_at` is the next look.")
     attempts: Count = Field(description="Failed calls in a row.")
     round: Count = Field(description="How often an operator retried it.")
     hyperparameters: dict[str, Any] = Field(description="What the provider says it really used.")
@@ -69,7 +73,10 @@ class Job(Document):
     days_left: int | None = Field(description="How many days that is from now.")
     gone_at: Moment | None = Field(description="When the model was first missed at the provider.")
     created_at: Moment
-    state_since: Moment
+    state_since: Moment = Field(description="Since when it is in its state.")
+    changed_at: Moment = Field(
+        description="Since when nothing has changed, by its state and the provider's progress."
+    )
     submitted_at: Moment | None = Field(description="When the provider got the job.")
     finished_at: Moment | None
     wake_at: Moment | None = Field(description="When it is looked at again; null: when somebody does something.")

@@ -47,7 +47,7 @@ T = TypeVar("T")
 K = TypeVar("K")
 Remote = TypeVar("Remote", RemoteFile, RemoteJob)
 EPOCH = 1_700_000_000.0
-ENDED = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED})
+ENDED = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.STOPPED})
 
 
 class Fate(Enum):
@@ -276,7 +276,7 @@ class World:
 
     def add_file(self, wanted: FileToSend) -> Callable[[float], None]:
         def create(shown_at: float) -> None:
-            file = RemoteFile(id=f"file-{len(self.files)}", status=FileStatus.PROCESSING, raw="uploaded")
+            file = RemoteFile(id=f"file-{len(self.files)}", status=FileStatus.UPLOADED, raw="uploaded")
             self.files.append(Made(file, wanted.filename, shown_at))
 
         return create
@@ -308,7 +308,7 @@ class World:
     def check_files(self, status: FileStatus) -> None:
         """The provider's own doing: whatever it was checking turns out to be this."""
         for made in self.files:
-            if made.thing.status is FileStatus.PROCESSING:
+            if made.thing.status is FileStatus.UPLOADED:
                 made.thing = replace(made.thing, status=status, raw=status.value)
 
     def change_job(self, made: Made[RemoteJob], status: JobStatus, fine_tuned_model: str | None = None) -> None:
@@ -355,7 +355,7 @@ class WorldProvider:
     async def find_file(self, wanted: FileToSend) -> RemoteFile | None:
         def look() -> RemoteFile | None:
             named = [made.thing for made in self._world.seen(self._world.files) if made.key == wanted.filename]
-            return next((file for file in named if file.status in {FileStatus.PROCESSING, FileStatus.READY}), None)
+            return next((file for file in named if file.status in {FileStatus.UPLOADED, FileStatus.READY}), None)
 
         return await self._read(look, malformed=lambda: next(iter(self._world.malformed_list()), None))
 

@@ -9,7 +9,7 @@ from orchestrator.core.lifecycle import ENDS
 from orchestrator.status import JobView, RunView
 from orchestrator.web.dashboard.tone import MEANING, TONES, shown_state
 from orchestrator.web.dashboard.trouble import needs_person
-from orchestrator.web.wording import span
+from orchestrator.web.wording import soon, span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,8 @@ class Row:
     servable: bool | None
     usd: float | None
     error: Failure | None
+    warning: Failure | None
+    waiting: str | None
     urgent: bool
 
     @classmethod
@@ -51,8 +53,17 @@ class Row:
             servable=job.servable,
             usd=job.estimated_usd,
             error=job.error,
+            warning=job.warning,
+            waiting=_waiting(job, now),
             urgent=needs_person(job, run),
         )
+
+
+def _waiting(job: JobView, now: float) -> str | None:
+    if not job.waits_for:
+        return None
+    again = f", next look in {soon(job.wake_at - now)}" if job.wake_at is not None else ""
+    return f"waits for {job.waits_for}{again}"
 
 
 def _since(job: JobView, now: float) -> str:

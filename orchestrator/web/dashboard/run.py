@@ -9,7 +9,7 @@ from orchestrator.status import HELD, Glance, Health, Listing, RunView
 from orchestrator.web.dashboard.bar import Chip, Segment, chips, segments
 from orchestrator.web.dashboard.paged import Paged
 from orchestrator.web.dashboard.row import Row
-from orchestrator.web.dashboard.trouble import Notice, Trouble, notices, troubles
+from orchestrator.web.dashboard.trouble import Notice, Trouble, notices, troubles, warned
 from orchestrator.web.query import Query
 from orchestrator.web.wording import number, plural, soon
 
@@ -60,7 +60,10 @@ def look(seen: Glance | None, listing: Listing | None, health: Health, query: Qu
         chips=chips(listing.counts, query) if listing else (),
         providers=tuple(sorted({share.provider for share in seen.shares})) if seen else (),
         labels=seen.labels if seen else (),
-        notices=tuple(notices(run if seen and seen.current else None, health)),
+        notices=(
+            *notices(run if seen and seen.current else None, health),
+            *warned(seen.warnings if seen else ()),
+        ),
         troubles=troubles(seen.causes) if seen else (),
         rows=tuple(Row.of(job, run, now) for job in listing.jobs) if listing else (),
         matching=listing.total if listing else 0,
@@ -88,4 +91,6 @@ def _going(seen: Glance) -> tuple[str, str]:
         return f"Over: {number(ready)} of {number(seen.total)} models ready", "off"
     if not seen.run.started:
         return "Files only; `orchestrator start` starts the training", "calm"
+    if concerned := sum(cause.count for cause in seen.warnings):
+        return plural(concerned, "job") + (" needs a look" if concerned == 1 else " need a look"), "warn"
     return "Going well", "busy"

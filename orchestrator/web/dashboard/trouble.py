@@ -13,6 +13,7 @@ from orchestrator.core.verb import Verb
 from orchestrator.status import HELD, Cause, Health, JobView, RunView
 from orchestrator.web.dashboard.tone import TONES
 from orchestrator.web.query import Query
+from orchestrator.web.wording import number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +71,17 @@ def notices(run: RunView | None, health: Health) -> Iterator[Notice]:
         yield Notice(failure=health.problem)
     for hold in run.holds if run else ():
         yield Notice(failure=hold, verb=Verb.WAIVE if hold.kind == HoldKind.NOT_MODERATED else Verb.APPROVE)
+
+
+def warned(warnings: Sequence[Cause]) -> Iterator[Notice]:
+    """The jobs that go on and need a look: nothing has changed for long, or their provider says something strange."""
+    for cause in warnings:
+        more = cause.count - len(cause.accounts)
+        names = ", ".join(cause.accounts) + (f" and {number(more)} more" if more else "")
+        example = "" if cause.messages <= 1 else "for example, "
+        yield Notice(
+            failure=Failure(cause.error.kind, f"{names}: {example}{cause.error.message}", cause.error.hint),
+        )
 
 
 def _trouble(cause: Cause, *, alone: bool) -> Trouble:

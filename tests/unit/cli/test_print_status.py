@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from io import StringIO
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from orchestrator.cli import render
+from orchestrator.cli import render, tables
 from orchestrator.core.errors import Failure
 from orchestrator.status import JobView, Status
 
@@ -18,6 +20,7 @@ VALUES: dict[str, Any] = {
     "labels": (),
     "state": "succeeded",
     "held": False,
+    "state_since": 0.0,
     "fine_tuned_model": "ft:m",
     "latest_event": "remote_succeeded",
 }
@@ -38,6 +41,43 @@ def test_thousands_stand_in_columns(capsys: pytest.CaptureFixture[str]) -> None:
     assert counts == "1 failed, 200 succeeded"
 
 
+def test_a_narrow_terminal_shows_every_word() -> None:
+    stalled = Failure("job_stalled", "nothing has changed for 6 h: the job is running", "Look at it.")
+    running = replace(JOB, account="acme-production-eu", state="running", warning=stalled, fine_tuned_model=None)
+    model = "ft:sandbox-small:acme:support:CZk4QpX1"
+    shown = Status(run=None, jobs=(running, replace(JOB, provider="openai-compatible", fine_tuned_model=model)))
+    output = StringIO()
+    drawing = Console(file=output, width=80, highlight=False, markup=False)
+    drawing.print(tables.status_table(shown, drawing.width))
+    lines = output.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) < 20
+    words = " ".join(output.getvalue().split())
+    assert "acme-production-eu: job_stalled: nothing has changed for 6 h: the job is running. Look at it." in words
+    assert model in "".join(line.split("│")[-2].strip() for line in lines if line.startswith("│"))
+
+
 def test_few_are_drawn(capsys: pytest.CaptureFixture[str]) -> None:
     render.print_status(status(render.MOST_DRAWN))
     assert "│ the-longest-name" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ({"waits_for": "a slot", "wake_at": 86400.0}, "Waits for a slot; next look at 1970-01-02 00:00 UTC."),
+        ({"waits_for": "`orchestrator start`"}, "Waits for `orchestrator start`."),
+        ({"warning": Failure("job_stalled", "it stands.", "Look.")}, "job_stalled: it stands. Look."),
+        (
+            {"error": Failure("daily_limit", "full", "Nothing to do."), "waits_for": "a slot", "wake_at": 60.0},
+            "daily_limit: full. Nothing to do. Waits for a slot; next look at 1970-01-01 00:01 UTC.",
+        ),
+    ],
+)
+def test_a_line_says_what_the_job_waits_for_and_what_is_strange(values: dict[str, Any], shown: str) -> None:
+    assert render.what_to_do(replace(JOB, **values)) == shown
+
+
+def test_a_line_says_how_long_the_job_is_in_its_state() -> None:
+    cells = render.cells(replace(JOB, state="running", state_since=1000.0), 1000.0 + 3 * 3600 + 5)
+    assert cells[2:4] == ("running", "3 h")

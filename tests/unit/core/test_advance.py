@@ -146,7 +146,7 @@ def test_a_hold_sleeps_until_its_time(until: float | None) -> None:
 
 def test_released_means_due_with_a_clean_slate() -> None:
     outcome = release(replace(MADE, hold=FOR_EVER, wake_at=None), now=NOW)
-    assert changed(outcome) == {"wake_at": NOW, "attempts": 0, "failure": None}
+    assert changed(outcome) == {"wake_at": NOW, "attempts": 0, "failure": None, "changed_at": NOW}
     assert outcome.job.hold is None
 
 

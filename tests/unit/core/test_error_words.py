@@ -46,6 +46,7 @@ KINDS = {
     "RequestRejected": "request_rejected",
     "RemoteMissing": "remote_missing",
     "Ambiguous": "ambiguous",
+    "UploadDiffers": "upload_differs",
     "IllegalTransition": "illegal_transition",
     "StaleJob": "stale_job",
 }

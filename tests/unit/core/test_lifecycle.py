@@ -17,6 +17,7 @@ uploading   file uploaded       processing
 uploading   cancelled           cancelled
 uploading   gave up             failed
 processing  file ready          ready
+processing  file assumed ready  ready
 processing  file refused        failed
 processing  cancelled           cancelled
 processing  gave up             failed

@@ -9,6 +9,8 @@ from orchestrator.core.errors import Ambiguous, Failure
 from orchestrator.core.lifecycle import ENDS, State
 from orchestrator.core.observe import (
     BAD_FILE_HINT,
+    FILE_PATIENCE,
+    FILE_SLOW,
     MODEL_ID_PATIENCE,
     adopted,
     choose,
@@ -16,12 +18,16 @@ from orchestrator.core.observe import (
     is_over,
     observe_files,
     observe_job,
+    observe_upload,
+    size_difference,
     vanished,
 )
 from orchestrator.core.remote import FileStatus, JobStatus, RemoteFile
+from orchestrator.core.verb import Verb, applies
 
 FOLLOWED = [State.QUEUED, State.RUNNING, State.CANCELLING]
 READY, PROCESSING, REFUSED, GONE = FileStatus.READY, FileStatus.PROCESSING, FileStatus.REFUSED, FileStatus.GONE
+UPLOADED = FileStatus.UPLOADED
 
 
 def a_file(status: FileStatus, message: str | None = None) -> RemoteFile:
@@ -40,6 +46,8 @@ def a_file(status: FileStatus, message: str | None = None) -> RemoteFile:
         ([PROCESSING, READY], State.PROCESSING),
         ([READY, REFUSED], State.FAILED),
         ([PROCESSING, GONE], State.FAILED),
+        ([UPLOADED], State.PROCESSING),
+        ([READY, UPLOADED], State.PROCESSING),
     ],
 )
 def test_files(statuses: list[FileStatus], after: State) -> None:
@@ -51,7 +59,61 @@ def test_files(statuses: list[FileStatus], after: State) -> None:
 
 
 def test_every_file_status_is_tried_above() -> None:
-    assert {READY, PROCESSING, REFUSED, GONE} == set(FileStatus)
+    assert {READY, PROCESSING, UPLOADED, REFUSED, GONE} == set(FileStatus)
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"), [("uploaded", "says only 'uploaded' of file file-1"), ("", "tells no status of file file-1")]
+)
+def test_a_file_that_stays_uploaded_or_has_no_status_is_tried_after_some_minutes(raw: str, said: str) -> None:
+    file = RemoteFile(id="file-1", status=UPLOADED, raw=raw)
+    job = a_job(State.PROCESSING, state_since=NOW - FILE_PATIENCE + 1)
+    assert observe_files(job, [file], now=NOW, delay=5).job.state is State.PROCESSING
+    outcome = observe_files(job, [file], now=NOW + 1, delay=5)
+    assert (outcome.job.state, outcome.note) == (State.READY, "file assumed ready")
+    assert outcome.failure is not None
+    assert outcome.failure.message == f"for 10 min the provider {said}: the job is created as if it was ready"
+    assert outcome.job.failure is None  # it is no error of the job
+
+
+def test_a_file_that_is_being_checked_is_waited_for_and_reported() -> None:
+    file = RemoteFile(id="file-1", status=PROCESSING, raw="pending")
+    job = a_job(State.PROCESSING, state_since=NOW - FILE_SLOW)
+    assert observe_files(job, [file], now=NOW - 1, delay=5).concern is None
+    outcome = observe_files(job, [file, a_file(UPLOADED)], now=NOW, delay=5)
+    assert (outcome.job.state, outcome.job.wake_at) == (State.PROCESSING, NOW + 5)
+    assert outcome.concern is not None
+    assert outcome.concern.message == "the provider says for 30 min that file file-1 is 'pending'"
+
+
+@pytest.mark.parametrize(
+    ("told", "difference"),
+    [
+        (None, None),
+        (1003, None),
+        (1000, None),  # without the byte-order mark that was sent
+        (999, "the provider says that file file-1 has 999 bytes; 1,003 were sent"),
+        (0, "the provider says that file file-1 has 0 bytes; 1,003 were sent"),
+    ],
+)
+def test_the_size_that_the_provider_tells_is_compared_with_what_was_sent(
+    told: int | None, difference: str | None
+) -> None:
+    file = RemoteFile(id="file-1", status=READY, raw="processed", bytes=told)
+    assert size_difference(file, (1003, 1000)) == difference
+
+
+def test_an_upload_of_another_size_is_held_until_a_person_releases_it() -> None:
+    file = a_file(READY)
+    outcome = observe_upload(a_job(State.UPLOADING), [file], ["the provider says …"], now=NOW, delay=5)
+    held = outcome.job
+    assert (held.state, held.remote_file_id, held.wake_at) == (State.PROCESSING, file.id, None)
+    assert held.hold is not None
+    assert (held.hold.kind, held.hold.reason) == ("upload_differs", "the provider says …")
+    assert outcome.failure == held.hold.failure  # for the history and the log
+    assert applies(Verb.RELEASE, held.state, held=True, kind=held.hold.kind)
+    fine = observe_upload(a_job(State.UPLOADING), [file, a_file(PROCESSING)], [], now=NOW, delay=5).job
+    assert (fine.hold, fine.remote_validation_file_id, fine.wake_at) == (None, "file-processing", NOW + 5)
 
 
 @pytest.mark.parametrize(("message", "said"), [("line 3 is bad", "line 3 is bad"), (None, "no reason given")])
@@ -68,6 +130,7 @@ def after_status(state: State, status: JobStatus) -> State:
         JobStatus.SUCCEEDED: State.SUCCEEDED,
         JobStatus.FAILED: State.FAILED,
         JobStatus.CANCELLED: State.CANCELLED,
+        JobStatus.STOPPED: State.FAILED,
     }
     started = state is State.QUEUED and status is JobStatus.RUNNING
     return State.RUNNING if started else ends.get(status, state)
@@ -85,19 +148,34 @@ def test_every_status_in_every_state_that_follows(state: State, status: JobStatu
     assert after.fine_tuned_model == model
     assert (after.remote_status, after.trained_tokens, after.estimated_finish) == (remote.raw, 7, NOW + 60)
     assert after.hyperparameters == {"n_epochs": 3}
-    assert (after.failure is not None) == (status is JobStatus.FAILED)
+    assert (after.failure is not None) == (status in {JobStatus.FAILED, JobStatus.STOPPED})
 
 
 def test_an_unknown_status_is_shown_as_it_came() -> None:
     remote = a_remote_job(JobStatus.UNKNOWN, raw="reticulating")
     outcome = observe_job(a_job(State.RUNNING), remote, now=NOW, delay=5)
     assert (outcome.job.state, outcome.job.remote_status) == (State.RUNNING, "reticulating")
+    assert outcome.concern is not None
+    assert (outcome.concern.kind, "ftjob-1 is 'reticulating'" in outcome.concern.message) == ("status_unknown", True)
 
 
-@pytest.mark.parametrize("status", sorted(set(JobStatus) - {JobStatus.FAILED, JobStatus.SUCCEEDED}))
+@pytest.mark.parametrize(
+    "status", sorted(set(JobStatus) - {JobStatus.FAILED, JobStatus.STOPPED, JobStatus.SUCCEEDED})
+)
 def test_a_healthy_job_with_an_error_of_nulls_has_no_failure(status: JobStatus) -> None:
     remote = a_remote_job(status, error_code=None, error_message=None)
     assert observe_job(a_job(State.RUNNING), remote, now=NOW, delay=5).failure is None
+
+
+@pytest.mark.parametrize("state", FOLLOWED)
+def test_a_job_that_was_stopped_is_cancelled_only_where_a_cancel_was_asked(state: State) -> None:
+    stopped = a_remote_job(JobStatus.STOPPED)
+    assert observe_job(a_job(state, cancel_asked=True), stopped, now=NOW, delay=5).job.state is State.CANCELLED
+    after = observe_job(a_job(state), stopped, now=NOW, delay=5).job
+    assert (after.state, after.failure and after.failure.message) == (
+        State.FAILED,
+        "the provider stopped it (stopped), and nobody here cancelled it",
+    )
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from orchestrator.core.retry import (
     RetryAt,
     backoff,
     decide,
+    hint_for,
     poll_delay,
     spread,
 )
@@ -137,3 +138,20 @@ def test_poll_delay_is_a_fifth_of_the_wait(waited: float, delay: float) -> None:
 @pytest.mark.parametrize(("jitter", "factor"), [(0, 0.75), (0.5, 1), (1, 1.25)])
 def test_spread_is_a_quarter_either_way(jitter: float, factor: float) -> None:
     assert spread(100, jitter) == 100 * factor
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (
+            DailyLimit("429", retry_after=7200),
+            "Nothing to do: the provider names the time; it is tried again at 1970-01-12 15:46 UTC.",
+        ),
+        (DailyLimit("429"), "Nothing to do: it is tried again when the next day begins, at 1970-01-12 15:46 UTC."),
+        (RateLimited("429"), RateLimited.default_hint),
+        (RateLimited("429", retry_after=5, hint="look here"), "look here"),
+        (ProviderUnavailable("503", retry_after=5), ProviderUnavailable.default_hint),
+    ],
+)
+def test_a_limit_says_when_it_is_tried_again(error: ProviderError, hint: str) -> None:
+    assert hint_for(error, NOW + 7200) == hint

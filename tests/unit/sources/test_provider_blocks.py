@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.account import ProviderName
+from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, OURS
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.spec import TrainingSpec
@@ -118,3 +118,28 @@ def test_a_provider_without_a_seed_is_warned_about(tmp_path: Path) -> None:
     (warning,) = read(tmp_path, "fireworks").warnings
     assert "without a seed" in warning
     assert read(tmp_path, "together").warnings == ()
+
+
+@pytest.mark.parametrize("option", ["send_auto = false", "suffix_length = 18"])
+def test_what_a_server_does_not_understand_is_said_of_compatible_servers_only(tmp_path: Path, option: str) -> None:
+    name = option.partition(" ")[0]
+    [problem] = problems(tmp_path, "together", entry=option)
+    assert f"{name}: is known for together; only openai-compatible takes it: remove the line" in problem
+
+
+def test_a_compatible_server_can_be_described(tmp_path: Path) -> None:
+    entry = 'base_url = "https://h/v1"\nsend_auto = false\nsuffix_length = 0\n'
+    file = read(tmp_path, "openai-compatible", entry=entry)
+    [account] = file.accounts
+    assert (account.send_auto, account.suffix_length) == (False, 0)
+    assert (Account(name="a", provider=account.provider, api_key="env:K").send_auto, file.specs) == (
+        True,
+        read(tmp_path, "openai-compatible").specs,  # no part of the spec, and so of no identity
+    )
+
+
+@pytest.mark.parametrize("length", ["-1", "65", "true"])
+def test_a_suffix_length_is_a_whole_number_up_to_64(tmp_path: Path, length: str) -> None:
+    entry = f'base_url = "https://h/v1"\nsuffix_length = {length}\n'
+    [problem] = problems(tmp_path, "openai-compatible", entry=entry)
+    assert "suffix_length" in problem

@@ -50,6 +50,8 @@ def everywhere() -> Service:
         HOSTILE,
         "failed",
         error=error,
+        warning=error,
+        waits_for=HOSTILE,
         provider=HOSTILE,
         labels=[HOSTILE],
         organization=HOSTILE,
@@ -76,6 +78,17 @@ async def test_hostile_text_stays_text() -> None:
     assert "49" not in re.sub(r""""[^"]*"|'[^']*'""", "", html)  # a token in an attribute may hold it
     assert {tuple(each) for each in page.all("b")} == {()}  # the filters' counts: nothing else is bold
     assert any(attributes.get("data-copy") == HOSTILE for attributes in page.all("button"))
+
+
+async def test_the_page_shows_since_when_and_what_needs_a_look() -> None:
+    warning = Failure("job_stalled", "nothing has changed for 6 h", "Look at `it`.")
+    values = {"progress": 0.4, "state_since": NOW - 7 * 3600, "warning": warning}
+    service = Service()
+    service.status = status(job("a", "running", **values), job("b", "ready", waits_for="`orchestrator start`"))
+    html = await html_of(service)
+    assert "40 %, for 7 h" in html
+    assert html.count("nothing has changed for 6 h") == 2  # above the list and in it
+    assert "waits for <code>orchestrator start</code>" in html
 
 
 async def test_nothing_is_inline_and_nothing_comes_from_elsewhere() -> None:

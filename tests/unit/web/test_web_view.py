@@ -8,11 +8,11 @@ from web_values import FINE, NOW, REFUSED, glance_of, job, listing_of, ready, ru
 from orchestrator.core.errors import Failure
 from orchestrator.core.lifecycle import State
 from orchestrator.core.verb import Verb
-from orchestrator.status import HELD, Health, JobView, Status
+from orchestrator.status import HELD, Cause, Health, JobView, Status
 from orchestrator.web.dashboard.paged import PAGE_ROWS
 from orchestrator.web.dashboard.run import View, look
 from orchestrator.web.dashboard.tone import MEANING, TONES
-from orchestrator.web.dashboard.trouble import Notice
+from orchestrator.web.dashboard.trouble import Notice, warned
 from orchestrator.web.query import Query
 
 BROKE = Failure("quota_exhausted", "no credit is left", "Add credit.")
@@ -131,6 +131,26 @@ def test_an_error_that_is_tried_again_needs_nobody() -> None:
     view = seen(status(job("a", "queued", attempts=2, error=Failure("rate_limited", "slow down", "Nothing to do."))))
     assert view.troubles == ()
     assert [(row.error is not None, row.urgent) for row in view.rows] == [(True, False)]
+
+
+def test_a_job_that_goes_on_and_needs_a_look_is_marked_in_the_list_and_above_it() -> None:
+    stalled = Failure("job_stalled", "nothing has changed for 6 h", "Look at it.")
+    view = seen(status(job("a", "running", warning=stalled, progress=0.4), job("b", "running"), ready("c")))
+    assert [row.warning for row in view.rows] == [stalled, None, None]
+    assert (view.headline, view.tone, view.needy) == ("1 job needs a look", "warn", 0)
+    assert view.notices == (Notice(failure=replace(stalled, message="a: nothing has changed for 6 h")),)
+
+
+def test_many_that_need_a_look_are_named_by_the_first() -> None:
+    stalled = Failure("job_stalled", "nothing has changed for 6 h", "Look at it.")
+    cause = Cause(error=stalled, held=False, count=1205, messages=3, accounts=("a", "b"))
+    [notice] = warned([cause])
+    assert notice.failure.message == "a, b and 1,203 more: for example, nothing has changed for 6 h"
+
+
+def test_a_row_says_what_the_job_waits_for() -> None:
+    view = seen(status(job("a", "ready", waits_for="a slot", wake_at=NOW + 7200), job("b", "queued")))
+    assert [row.waiting for row in view.rows] == ["waits for a slot, next look in about 2 h", None]
 
 
 def test_what_holds_the_run_is_told_once() -> None:

@@ -51,6 +51,7 @@ def job(account: str, state: str, **values: Any) -> JobView:
         "hyperparameters": {},
         "created_at": NOW - 600,
         "state_since": NOW - 120,
+        "changed_at": NOW - 120,
     }
     return JobView(**known | {"account": account, "state": state} | values)
 
@@ -106,6 +107,11 @@ def glance_of(shown: Status) -> Glance | None:
         shares=tuple(_share(*key, of_key) for key, of_key in jobs.items()),
         causes=tuple(_cause(alike) for alike in sorted(needy.values(), key=len, reverse=True)),
         labels=tuple(sorted({label for each in shown.jobs for label in each.labels})),
+        warnings=tuple(
+            Cause(error=each.warning, held=False, count=1, messages=1, accounts=(each.account,))
+            for each in shown.jobs
+            if each.warning
+        ),
     )
 
 

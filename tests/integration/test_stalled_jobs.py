@@ -1,0 +1,188 @@
+"""A job that stays as it is: what is stored, announced and shown of it, by a reconciler on real databases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from reconciling import clock, ready, reconciler, verify
+from sqlalchemy import select
+from store_values import fill, record
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.advance import Outcome
+from orchestrator.core.capabilities import CAPABILITIES, Capabilities
+from orchestrator.core.errors import DailyLimit, RequestRejected
+from orchestrator.core.job import Job, JobId
+from orchestrator.core.lifecycle import State
+from orchestrator.core.loss import Loss
+from orchestrator.core.remote import FileStatus, JobStatus, RemoteFile, RemoteJob
+from orchestrator.core.stall import STALLED_SECONDS
+from orchestrator.providers.base import Deadline, JobOrder
+from orchestrator.status import glance, look
+from orchestrator.store import events, jobs
+from orchestrator.store.database import Database
+from orchestrator.store.tables import announcements
+
+NAME = JobId("acme")
+UPLOADED = RemoteFile(id="file-1", status=FileStatus.UPLOADED, raw="uploaded")
+
+
+@dataclass
+class Remote:
+    """A provider whose job and file are as they are told to be. A create raises `refusal`, if there is one."""
+
+    status: JobStatus = JobStatus.RUNNING
+    raw: str = "running"
+    progress: float | None = None
+    file: RemoteFile = UPLOADED
+    refusal: Exception | None = None
+    created: int = 0
+    capabilities: Capabilities = CAPABILITIES[ProviderName.OPENAI]
+
+    async def get_job(self, name: str) -> RemoteJob:
+        return RemoteJob(
+            id=name,
+            status=self.status,
+            raw=self.raw,
+            training_file="file-1",
+            base_model="sandbox-small",
+            progress=self.progress,
+        )
+
+    async def get_file(self, _name: str) -> RemoteFile:
+        return self.file
+
+    async def losses(self, _job: str, _after: int) -> list[Loss]:
+        return []
+
+    async def find_jobs(self, _order: JobOrder) -> list[RemoteJob]:
+        return []
+
+    async def create_job(self, _order: JobOrder, _deadline: Deadline) -> RemoteJob:
+        if self.refusal:
+            raise self.refusal
+        self.created += 1
+        return await self.get_job("ftjob-1")
+
+
+async def begin(database: Database, state: State, *, ago: float, **values: Any) -> None:
+    """One job in this state, in which nothing has changed for so many seconds."""
+    since = clock.now() - ago
+    job = replace(ready("acme"), state=state, state_since=since, changed_at=since, **values)
+    await fill(database, [job])
+    await verify(database, ["acme"])
+
+
+async def handle(database: Database, remote: Remote) -> Job:
+    """One look of the service at the job."""
+    await reconciler(database, {"acme": remote}).handle(NAME)
+    async with database.read() as connection:
+        return (await jobs.by_id(connection, [NAME]))[NAME]
+
+
+async def told(database: Database) -> tuple[list[str], list[dict[str, Any]]]:
+    """The messages of the warnings in the history, and what was announced."""
+    async with database.read() as connection:
+        lines = [
+            entry.message or "" for entry in await events.of_account(connection, "acme") if entry.note == "warning"
+        ]
+        rows = await connection.execute(select(announcements.c.topic, announcements.c.payload))
+        return lines, [payload | {"topic": topic} for topic, payload in rows]
+
+
+async def again(database: Database, remote: Remote) -> Job:
+    """Another look, as if the job was due."""
+    async with database.read() as connection:
+        job = (await jobs.by_id(connection, [NAME]))[NAME]
+    moved = replace(job, wake_at=clock.now(), version=job.version + 1)
+    assert await record(database, Outcome(job=moved, before=job.state, note=None))
+    return await handle(database, remote)
+
+
+async def test_a_stalled_job_is_a_line_an_announcement_and_a_mark_once(database: Database) -> None:
+    remote = Remote()
+    known = {"remote_job_id": "ftjob-1", "remote_status": "running"}
+    await begin(database, State.RUNNING, ago=STALLED_SECONDS + 60, **known)
+    await handle(database, remote)
+    await again(database, remote)  # the same stretch
+    lines, announced = await told(database)
+    assert lines == ["job_stalled: nothing has changed for 6 h: the job is running; the provider says 'running'"]
+    [payload] = announced
+    assert (payload["topic"], payload["data"]["state"], payload["data"]["error"]["kind"]) == (
+        "job.warning",
+        "running",
+        "job_stalled",
+    )
+    [view] = (await look(database, clock.now())).jobs
+    assert view.warning is not None
+    assert view.warning.kind == "job_stalled"
+    seen = await glance(database, clock.now())
+    assert seen is not None
+    assert [(cause.error, cause.count, cause.accounts) for cause in seen.warnings] == [(view.warning, 1, ("acme",))]
+    remote.progress = 0.5
+    job = await again(database, remote)
+    assert job.warning is None
+    assert len((await told(database))[0]) == 1
+
+
+async def test_an_unknown_status_is_reported_once_and_the_job_goes_on(database: Database) -> None:
+    remote = Remote(status=JobStatus.UNKNOWN, raw="reticulating")
+    await begin(database, State.RUNNING, ago=1, remote_job_id="ftjob-1", remote_status="running")
+    job = await handle(database, remote)
+    assert (job.state, job.wake_at is not None) == (State.RUNNING, True)
+    await again(database, remote)
+    lines, announced = await told(database)
+    assert len(lines) == len(announced) == 1
+    assert "'reticulating', a status that is not known here" in lines[0]
+
+
+async def test_a_file_that_stays_uploaded_is_tried_and_the_job_created(database: Database) -> None:
+    remote = Remote()
+    await begin(database, State.PROCESSING, ago=601)
+    job = await handle(database, remote)
+    assert (job.state, remote.created) == (State.QUEUED, 1)
+    async with database.read() as connection:
+        notes = {entry.note: entry.message for entry in await events.of_account(connection, "acme")}
+    assert "says only 'uploaded' of file file-1" in (notes["file assumed ready"] or "")
+
+
+async def test_a_create_that_is_refused_for_its_file_is_tried_again(database: Database) -> None:
+    remote = Remote(refusal=RequestRejected("400: training file is not processed yet"))
+    await begin(database, State.PROCESSING, ago=601)
+    job = await handle(database, remote)
+    assert (job.state, job.attempts) == (State.SUBMITTING, 1)
+    assert job.failure is not None
+    assert (job.failure.kind, "file file-1 is still 'uploaded'" in job.failure.message) == ("temporary_error", True)
+    remote.refusal = None
+    assert ((await again(database, remote)).state, remote.created) == (State.QUEUED, 1)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        RemoteFile(id="file-1", status=FileStatus.READY, raw="processed"),
+        RemoteFile(id="file-1", status=FileStatus.UPLOADED, raw=""),  # it will never say more
+    ],
+)
+async def test_a_refusal_that_the_file_does_not_explain_is_final(database: Database, file: RemoteFile) -> None:
+    remote = Remote(file=file, refusal=RequestRejected("400: unknown model"))
+    await begin(database, State.PROCESSING, ago=601)
+    job = await handle(database, remote)
+    assert (job.state, job.failure and job.failure.message) == (State.FAILED, "400: unknown model")
+
+
+async def test_a_refusal_is_final_in_the_end_whatever_the_file_is_called(database: Database) -> None:
+    remote = Remote(refusal=RequestRejected("400: no"))
+    await begin(database, State.SUBMITTING, ago=3000, attempts=16)
+    assert (await handle(database, remote)).state is State.FAILED
+
+
+async def test_a_daily_limit_says_when_it_is_tried_again(database: Database) -> None:
+    remote = Remote(refusal=DailyLimit("429: full for today", retry_after=7200))
+    await begin(database, State.READY, ago=1)
+    job = await handle(database, remote)
+    assert job.wake_at is not None
+    [view] = (await look(database, clock.now())).jobs
+    assert (view.waits_for, view.wake_at) == ("a slot", job.wake_at)

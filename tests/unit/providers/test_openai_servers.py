@@ -1,0 +1,156 @@
+"""Servers that speak OpenAI's API in words and limits of their own."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx2
+import pytest
+
+from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.errors import Ambiguous, RequestRejected
+from orchestrator.core.remote import JobStatus
+from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.spec import TrainingSpec
+from orchestrator.providers.base import Deadline, JobOrder, Provider
+from orchestrator.providers.openai import connector
+
+JOB = {"id": "ftjob-1", "status": "queued", "model": "base", "training_file": "file-1"}
+TAG = "0123456789abcdef.0"
+
+
+class Server:
+    """Answers with the `jobs` it holds, and keeps what it was asked to create. `refuses` are fields it refuses."""
+
+    def __init__(self, *jobs: dict[str, Any], refuses: tuple[str, ...] = ()) -> None:
+        self.jobs = [{**JOB, **job} for job in jobs]
+        self.created: list[dict[str, Any]] = []
+        self._refuses = refuses
+        self._connect = connector(httpx2.AsyncClient(transport=httpx2.MockTransport(self._answer)), Redactor())
+
+    def provider(self, **options: Any) -> Provider:
+        account = Account(
+            name="lab",
+            provider=ProviderName.OPENAI_COMPATIBLE,
+            api_key="env:KEY",
+            base_url="https://lab.example/v1",
+            **options,
+        )
+        return self._connect(account, Secret("key-of-the-lab"))
+
+    def _answer(self, request: httpx2.Request) -> httpx2.Response:
+        if request.method == "POST":
+            body = json.loads(request.content)
+            self.created.append(body)
+            if any(field in body for field in self._refuses):
+                return httpx2.Response(400, json={"error": {"message": "unknown field"}})
+            return httpx2.Response(200, json=JOB)
+        if request.url.path.endswith("/jobs"):
+            return httpx2.Response(200, json={"data": self.jobs, "has_more": False})
+        return httpx2.Response(200, json=self.jobs[0])
+
+
+def an_order(tag: str = TAG, **spec: Any) -> JobOrder:
+    return JobOrder(
+        tag=tag, spec=TrainingSpec(base_model="base", **spec), training_file="file-1", validation_file=None
+    )
+
+
+async def create(server: Server, order: JobOrder, **options: Any) -> dict[str, Any]:
+    """What the server was asked to create, last."""
+    deadline = Deadline(30.0, lambda: 0.0)
+    await server.provider(**options).create_job(order, deadline)
+    return server.created[-1]
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ("created", JobStatus.PENDING),
+        ("initializing", JobStatus.PENDING),
+        ("validating", JobStatus.PENDING),
+        ("uploading", JobStatus.PENDING),
+        ("completed", JobStatus.SUCCEEDED),
+        ("complete", JobStatus.SUCCEEDED),
+        ("success", JobStatus.SUCCEEDED),
+        ("error", JobStatus.FAILED),
+        ("canceled", JobStatus.CANCELLED),
+        ("stopped", JobStatus.STOPPED),
+        ("SUCCEEDED", JobStatus.SUCCEEDED),
+        ("reticulating", JobStatus.UNKNOWN),
+    ],
+)
+async def test_the_words_of_other_servers_are_understood(word: str, status: JobStatus) -> None:
+    job = await Server({"status": word}).provider().get_job("ftjob-1")
+    assert (job.status, job.raw) == (status, word)
+
+
+async def test_without_options_the_word_auto_and_a_tagged_suffix_are_sent() -> None:
+    body = await create(Server(), an_order(suffix="tone"))
+    assert body["method"]["supervised"]["hyperparameters"] == {
+        "n_epochs": "auto",
+        "batch_size": "auto",
+        "learning_rate_multiplier": "auto",
+    }
+    assert body["suffix"] == "tone-0123456789abcdef-0"
+    assert body["metadata"] == {"orchestrator_job": TAG}
+
+
+async def test_a_server_without_the_word_auto_is_sent_only_what_was_chosen() -> None:
+    body = await create(Server(), an_order(n_epochs=3), send_auto=False)
+    assert body["method"]["supervised"]["hyperparameters"] == {"n_epochs": 3}
+
+
+@pytest.mark.parametrize(
+    ("length", "tag", "suffix", "sent"),
+    [
+        (18, TAG, "tone", "0123456789abcdef-0"),  # just the tag: it finds the job again
+        (23, TAG, "tone", "tone-0123456789abcdef-0"),
+        (18, "0123456789abcdef.10", "tone", "tone"),  # the tenth retry: its tag has a character more
+        (8, TAG, "tone-of-voice", "tone-of-"),
+        (8, TAG, None, None),
+        (0, TAG, "tone", None),
+    ],
+)
+async def test_a_short_suffix_carries_the_tag_where_it_fits(
+    length: int, tag: str, suffix: str | None, sent: str | None
+) -> None:
+    body = await create(Server(), an_order(tag, suffix=suffix), suffix_length=length)
+    assert body.get("suffix") == sent
+    assert body["metadata"] == {"orchestrator_job": tag}
+
+
+async def test_metadata_is_left_out_only_where_the_suffix_carries_the_tag() -> None:
+    body = await create(Server(refuses=("metadata",)), an_order(), suffix_length=18)
+    assert (body["suffix"], "metadata" in body) == ("0123456789abcdef-0", False)
+    with pytest.raises(RequestRejected):  # a job without any tag could never be found again
+        await create(Server(refuses=("metadata",)), an_order(), suffix_length=0)
+
+
+@pytest.mark.parametrize(
+    ("shown", "found"),
+    [
+        ({"metadata": {"orchestrator_job": TAG}}, ["ftjob-1"]),
+        ({"metadata": {"orchestrator_job": "fedcba9876543210.0"}}, []),
+        ({"metadata": None, "training_file": "file-9"}, []),
+        ({"metadata": {}, "model": "other"}, []),
+    ],
+)
+async def test_without_a_suffix_a_job_is_found_by_its_metadata(shown: dict[str, Any], found: list[str]) -> None:
+    jobs = await Server(shown).provider(suffix_length=0).find_jobs(an_order())
+    assert [job.id for job in jobs] == found
+
+
+@pytest.mark.parametrize("shown", [{"metadata": None}, {"metadata": {}}, {}])
+async def test_without_a_suffix_a_job_on_our_file_that_shows_no_tag_is_left_to_a_person(
+    shown: dict[str, Any],
+) -> None:
+    with pytest.raises(Ambiguous, match=r"ftjob-1 .* does not show its tag"):
+        await Server(shown).provider(suffix_length=0).find_jobs(an_order())
+
+
+async def test_a_short_suffix_finds_the_job_of_a_server_that_keeps_no_metadata() -> None:
+    jobs = ({"metadata": None, "suffix": "0123456789abcdef-0"}, {"id": "ftjob-2", "suffix": "tone"})
+    found = await Server(*jobs).provider(suffix_length=18).find_jobs(an_order())
+    assert [job.id for job in found] == ["ftjob-1"]

@@ -1,0 +1,48 @@
+"""How long a server wants us to wait: in a header, in seconds or as a date, or only in its words."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.providers.retry_after import retry_after
+
+SENT = "Sat, 28 Nov 2026 22:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        ("Limit 200, Used 200, Requested 1. Please try again in 7m12s. Visit https://…", 432.0),
+        ("Please try again in 8.64s.", 8.64),
+        ("Please try again in 120ms.", 0.12),
+        ("You've exceeded your limit. Please try again in 1 days", 86400.0),
+        ("Please retry after 20 seconds.", 20.0),
+        ("try again in 1 hour, 2 minutes and 3 seconds", 3723.0),
+        ("Try Again In 35 Minutes", 2100.0),
+        ("try again in 1h2m", 3720.0),
+        ("Your organization has reached the maximum of 8 fine-tuning requests per day for the model", None),
+        ("try again later", None),
+        ("try again in 5 monkeys", None),
+        ("x" * 5000 + "try again in 5s", None),  # nobody reads a message of any size
+        ("try again in " + "1" * 5000, None),
+        ("", None),
+    ],
+)
+def test_the_words_tell_where_no_header_does(message: str, seconds: float | None) -> None:
+    assert retry_after({}, message) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "30"}, 30.0),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "Sat, 28 Nov 2026 23:00:00 GMT", "date": SENT}, 3600.0),
+        ({"retry-after": "Sat, 28 Nov 2026 21:00:00 GMT", "date": SENT}, 0.0),
+        ({"retry-after": "Sat, 28 Nov 2026 23:00:00 GMT"}, None),  # whose clock?
+        ({"retry-after": "soon", "date": SENT}, None),
+    ],
+)
+def test_a_header_wins(headers: dict[str, str], seconds: float | None) -> None:
+    assert retry_after(headers, "try again in 5s") == seconds
