@@ -1,4 +1,4 @@
-"""A provider on loopback that speaks OpenAI's files, fine-tuning, models, moderation and chat endpoints.
+"""A provider on loopback that speaks OpenAI's files, fine-tuning, models, moderation, chat and responses endpoints.
 
 It is an independent judge of the program's traffic: nothing here imports anything of `orchestrator` outside this
 room, and what it knows of the provider it knows from the provider's documentation. Nothing runs in the background but

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,27 @@ CHUNK = 256 * 1024
 CUT = "sandbox.cut"  # the scope's entry that closes the connection under the request
 
 
+@dataclass(frozen=True, slots=True)
+class EventStream:
+    """Server-sent events, each sent by itself and without the length of them all."""
+
+    events: list[bytes]
+
+    @classmethod
+    def of_data(cls, items: Iterable[Any]) -> EventStream:
+        """Events without a name; a string is sent as it is, any other value as JSON."""
+        texts = (item.encode() if isinstance(item, str) else _encode(item) for item in items)
+        return cls([b"data: " + text + b"\n\n" for text in texts])
+
+    @classmethod
+    def of_events(cls, items: Iterable[tuple[str, Any]]) -> EventStream:
+        """Events with a name."""
+        return cls([b"event: " + name.encode() + b"\ndata: " + _encode(item) + b"\n\n" for name, item in items])
+
+
 @dataclass(slots=True)
 class Answer:
-    """A status and a body: a JSON value, or bytes, or a file that is streamed."""
+    """A status and a body: a JSON value, or bytes, or a file or events that are streamed."""
 
     body: Any
     status: int = 200
@@ -54,7 +72,8 @@ def invalid(message: str, param: str | None, code: str | None = "invalid_value")
 async def deliver(answer: Answer, headers: dict[str, str], send: Send, *, half: bool = False) -> None:
     """Send the answer; with `half`, promise all of it and stop in the middle."""
     size, kind, chunks = _body(answer.body)
-    head = {"content-type": kind, "content-length": str(size)} | headers | answer.headers
+    length = {"cache-control": "no-cache"} if isinstance(answer.body, EventStream) else {"content-length": str(size)}
+    head = {"content-type": kind} | length | headers | answer.headers
     raw = [(name.encode(), value.encode("utf-8", "replace")) for name, value in head.items()]
     await send({"type": "http.response.start", "status": answer.status, "headers": raw})
     left = size // 2 if half else size
@@ -79,14 +98,21 @@ async def cut(scope: Scope) -> None:
 def _body(body: Any) -> tuple[int, str, AsyncIterator[bytes]]:
     if isinstance(body, Path):
         return body.stat().st_size, "application/octet-stream", _read(body)
+    if isinstance(body, EventStream):
+        return sum(map(len, body.events)), "text/event-stream; charset=utf-8", _each(body.events)
     if isinstance(body, bytes):
-        return len(body), "application/octet-stream", _once(body)
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
-    return len(text), "application/json", _once(text)
+        return len(body), "application/octet-stream", _each([body])
+    text = _encode(body)
+    return len(text), "application/json", _each([text])
 
 
-async def _once(body: bytes) -> AsyncIterator[bytes]:
-    yield body
+def _encode(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+async def _each(parts: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
 
 
 async def _read(path: Path) -> AsyncIterator[bytes]:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from orchestrator.sandbox import chat, files, jobs, models, moderations, uploads
+from orchestrator.sandbox import chat, files, jobs, models, moderations, responses, uploads
 from orchestrator.sandbox.admin import admin_routes
 from orchestrator.sandbox.call import Handler
 from orchestrator.sandbox.gate import Gate
@@ -45,6 +45,7 @@ ROUTES: tuple[tuple[str, str, str, Handler], ...] = (
     ("DELETE", MODEL, "models.delete", models.delete_model),
     ("POST", "/v1/moderations", "moderations.create", moderations.create_moderation),
     ("POST", "/v1/chat/completions", "chat.create", chat.create_chat),
+    ("POST", "/v1/responses", "responses.create", responses.create_response),
     ("POST", "/v1/uploads", "uploads.create", uploads.create_upload),
     ("POST", UPLOAD + "/parts", "uploads.part", uploads.add_part),
     ("POST", UPLOAD + "/complete", "uploads.complete", uploads.complete_upload),

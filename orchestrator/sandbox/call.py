@@ -13,6 +13,7 @@ from orchestrator.sandbox.answer import Answer, Refusal
 from orchestrator.sandbox.caller import Caller
 from orchestrator.sandbox.records import Fate, File, Job
 from orchestrator.sandbox.shelf import Shelf
+from orchestrator.sandbox.training_file import refuse_constant
 from orchestrator.sandbox.world import World
 
 BODY_LIMIT = 64 * 1024 * 1024
@@ -54,7 +55,7 @@ class Call:
             if len(body) > BODY_LIMIT:
                 raise Refusal(413, f"The body is larger than {BODY_LIMIT} bytes.")
         try:
-            value = json.loads(bytes(body))
+            value = json.loads(bytes(body), parse_constant=refuse_constant)
         except ValueError as broken:
             raise Refusal(400, f"We could not parse the JSON body of your request: {broken}") from broken
         if not isinstance(value, dict):

@@ -68,6 +68,7 @@ OPERATIONS = (
     "models.delete",
     "moderations.create",
     "chat.create",
+    "responses.create",
     "uploads.create",
     "uploads.part",
     "uploads.complete",

@@ -40,7 +40,7 @@ def check_training_file(path: Path, digest: str) -> Verdict:
 
 def _rows(path: Path) -> Iterator[tuple[int, Any, int]]:
     """(line number, value, length in bytes) of each line."""
-    decoder = json.JSONDecoder(parse_constant=_no_constant)
+    decoder = json.JSONDecoder(parse_constant=refuse_constant)
     with path.open("rb") as file:
         number = 0
         while line := file.readline(LINE_LIMIT + 1):
@@ -60,5 +60,6 @@ def _parse(line: bytes, number: int, decoder: json.JSONDecoder) -> Any:
         raise Unreadable(f"Line {number} is not valid JSON: {error}") from error
 
 
-def _no_constant(name: str) -> Any:
+def refuse_constant(name: str) -> Any:
+    """Refuse `NaN` and `Infinity`, which Python's decoder would take for numbers. Raises ValueError."""
     raise ValueError(f"{name} is not JSON")
