@@ -12,6 +12,8 @@ from orchestrator.core.finding import Finding, Severity
 from orchestrator.dataset.canonical import canonical, trimmed
 from orchestrator.dataset.checks.advice import advice
 from orchestrator.dataset.checks.errors import errors
+from orchestrator.dataset.checks.pictures import pictures
+from orchestrator.dataset.checks.provider import ProviderChecks
 from orchestrator.dataset.checks.texts import said
 from orchestrator.dataset.checks.whole import Whole
 from orchestrator.dataset.codes import Code
@@ -44,6 +46,8 @@ class Check:
         self.tally = Tally(rules.base_models, rules.tokenizers)
         self._path = path
         self._rules = rules
+        self._provider_checks = ProviderChecks(rules.providers)
+        self._picture_examples = 0
         self._progress = progress
         self._found = Found()
         self._whole = Whole()
@@ -95,7 +99,8 @@ class Check:
 
     def _fails(self, example: Example) -> bool:
         """Whether it has errors; all of them are noted, and the tokens of one that has none."""
-        faults = list(errors(example.body, self._rules)) or list(self.tally.measure(trimmed(example.body)))
+        faults = [*errors(example.body, self._rules), *self._provider_checks.errors(example.body)]
+        faults = faults or list(self.tally.measure(trimmed(example.body)))
         for fault in faults:
             self._found.add_fault(example, fault)
         return bool(faults)
@@ -105,6 +110,7 @@ class Check:
         for fault in advice(example.body, texts, line):
             self._found.add_fault(example, fault)
         self.tally.keep()
+        self._picture_examples += next(pictures(example.body), None) is not None
         self._whole.add(example, line, texts)
         return Accepted(example, line)
 
@@ -113,8 +119,10 @@ class Check:
             yield from (finding(Code.NO_SUCH_PATH, self._named(path), f"{path} does not exist") for path in lost)
             return
         training = summary.examples - self._rules.validation_size(summary.examples)
+        name = ", ".join(map(self._named, [self._path] if isinstance(self._path, Path) else self._path))
+        for rule, message in self._provider_checks.count_errors(training, self._picture_examples):
+            yield finding(rule.kind.code, name, message)
         if training < (needed := self._rules.minimum_examples):
-            name = ", ".join(map(self._named, [self._path] if isinstance(self._path, Path) else self._path))
             have = "1 training example" if training == 1 else f"{training} training examples"
             yield finding(Code.TOO_FEW_EXAMPLES, name, f"{have}, at least {needed} are needed")
 

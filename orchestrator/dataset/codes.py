@@ -209,6 +209,18 @@ class Code(Enum):
         "An image is not given by an http(s) address or a data: URL, or it is not in a user message.",
         "Use https://… or data:image/…;base64,… in a user message.",
     )
+    TOO_MANY_IMAGES = (
+        "too-many-images",
+        ERROR,
+        "The example has more pictures than a provider of the accounts accepts.",
+        "Take pictures out, or split the chat.",
+    )
+    CONTENT_IN_PARTS = (
+        "content-in-parts",
+        ERROR,
+        "The content of a message is an array of text parts, where a provider of the accounts accepts one text only.",
+        "Write the content as one text: `orchestrator polish` can do it.",
+    )
     SPECIAL_TOKEN = (
         "special-token",
         ERROR,
@@ -226,6 +238,12 @@ class Code(Enum):
         ERROR,
         "There are fewer training examples than a provider of the accounts accepts.",
         "Add chats.",
+    )
+    TOO_MANY_EXAMPLES = (
+        "too-many-examples",
+        ERROR,
+        "There are more training examples than a provider of the accounts accepts in one file.",
+        "Take chats out of the dataset.",
     )
     VALIDATION_OVERLAP = (
         "validation-overlap",
