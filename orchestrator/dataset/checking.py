@@ -14,6 +14,7 @@ from orchestrator.dataset.checks.advice import advice
 from orchestrator.dataset.checks.errors import errors
 from orchestrator.dataset.checks.pictures import pictures
 from orchestrator.dataset.checks.provider import ProviderChecks
+from orchestrator.dataset.checks.special import special_token_errors
 from orchestrator.dataset.checks.texts import said
 from orchestrator.dataset.checks.whole import Whole
 from orchestrator.dataset.codes import Code
@@ -22,6 +23,7 @@ from orchestrator.dataset.files import Paths, ignored, missing, size, sources
 from orchestrator.dataset.found import Found
 from orchestrator.dataset.reading import Record, read
 from orchestrator.dataset.rules import Rules
+from orchestrator.dataset.special_tokens import special_pattern
 from orchestrator.dataset.summary import Checked, FileSummary, Summary, histogram
 from orchestrator.dataset.tally import Tally
 
@@ -47,6 +49,7 @@ class Check:
         self._path = path
         self._rules = rules
         self._provider_checks = ProviderChecks(rules.providers)
+        self._special = special_pattern(rules.base_models, self.tally.special_tokens())
         self._picture_examples = 0
         self._progress = progress
         self._found = Found()
@@ -100,6 +103,8 @@ class Check:
     def _fails(self, example: Example) -> bool:
         """Whether it has errors; all of them are noted, and the tokens of one that has none."""
         faults = [*errors(example.body, self._rules), *self._provider_checks.errors(example.body)]
+        if self._special:
+            faults += special_token_errors(example.body, self._special)
         faults = faults or list(self.tally.measure(trimmed(example.body)))
         for fault in faults:
             self._found.add_fault(example, fault)
