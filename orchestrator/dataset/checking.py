@@ -115,8 +115,9 @@ class Check:
         for fault in advice(example.body, texts, line):
             self._found.add_fault(example, fault)
         self.tally.keep()
-        self._picture_examples += next(pictures(example.body), None) is not None
-        self._whole.add(example, line, texts)
+        urls = [picture.url for picture in pictures(example.body)]
+        self._picture_examples += bool(urls)
+        self._whole.add(example, line, texts, urls)
         return Accepted(example, line)
 
     def _numbers(self, summary: Summary) -> Iterator[Finding]:

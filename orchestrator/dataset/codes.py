@@ -317,6 +317,36 @@ class Code(Enum):
         "A frontend's placeholder such as {{user}} was never filled in.",
         "Write what should stand there.",
     )
+    REASONING_BLOCK = (
+        "reasoning-block",
+        WARNING,
+        "An answer holds the thoughts of a reasoning model, such as a <think> block; the model learns to write them.",
+        "Take the block out of the answer, unless the base model is one that thinks in this form.",
+    )
+    PICTURE_IN_TEXT = (
+        "picture-in-text",
+        WARNING,
+        "A text shows a picture by HTML or Markdown: its address is learned as text, the picture is not.",
+        "Take it out of the text, or give the picture as a part of the type image_url.",
+    )
+    BROKEN_ENCODING = (
+        "broken-encoding",
+        WARNING,
+        "Characters were lost or read in a wrong encoding before the text came here, and are learned like that.",
+        "Export the chat again as UTF-8, or correct the text.",
+    )
+    ESCAPED_HTML = (
+        "escaped-html",
+        WARNING,
+        "The text holds HTML's names of characters, such as &amp;, outside of code; the model learns to write them.",
+        "Write the characters themselves: & < > and quotation marks.",
+    )
+    EQUAL_ANSWERS = (
+        "equal-answers",
+        WARNING,
+        "Both answers of a preference pair are the same, so there is nothing to learn from it, but it costs as much.",
+        "Take the pair out, or write the answer that is not wanted.",
+    )
     SECRET = (
         "secret",
         WARNING,
