@@ -1,29 +1,83 @@
-"""Writes docs/findings.md from the table in orchestrator/dataset/codes.py: `python docs/generate_findings.py`."""
+"""Writes docs/findings.md from the tables of codes and of provider rules: `python docs/generate_findings.py`."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+from orchestrator.core.account import ProviderName
+from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.finding import Severity
+from orchestrator.dataset.canonical import canonical
 from orchestrator.dataset.codes import Code
+from orchestrator.dataset.provider_rules import ProviderRule, RuleKind, rules_of_providers
+from orchestrator.dataset.rule_examples import examples_of_rule
 
 HEAD = """# Findings
 
-Generated from `orchestrator/dataset/codes.py`; do not edit. A test fails when this page is not what the table says.
+Generated from `orchestrator/dataset/codes.py` and `orchestrator/dataset/provider_rules.py`; do not edit. A test fails
+when this page is not what the tables say.
 
 What `orchestrator check` can find, by code. An error stops the dataset; a warning is advice, unless `--strict` makes
 it stop, too. Every finding says the file, the line and the JSON path.
 """
 
+PROVIDERS = """
+## Rules of the providers
+
+What each provider asks beyond OpenAI's chat format. The rules of the providers in the accounts file are checked
+before anything is uploaded; without an accounts file those of openai are. What an `openai-compatible` server asks is
+not known.
+
+| provider | rule | finding |
+|---|---|---|
+"""
+
+EXAMPLES = """
+An example that is refused under each rule about a single chat, and one that is accepted; pictures are shortened:
+
+"""
+SHOWN_CHARACTERS = 60  # of a data: URL
+
 
 def page() -> str:
-    """The page: a section for each code."""
-    return HEAD + _section("Errors", Severity.ERROR) + _section("Warnings", Severity.WARNING)
+    """The page: a section for each code, and the rules of the providers."""
+    errors, warnings = _section("Errors", Severity.ERROR), _section("Warnings", Severity.WARNING)
+    return HEAD + errors + warnings + PROVIDERS + "".join(map(_rules, ProviderName)) + EXAMPLES + _examples()
+
+
+def _rules(provider: ProviderName) -> str:
+    fewest = CAPABILITIES[provider].minimum_examples
+    rows = [
+        f"| {provider} | A file has at least {fewest} training example{'s'[: fewest > 1]}. | too-few-examples |\n"
+    ]
+    rows += [_rule(rule) for rule in rules_of_providers([provider])]
+    return "".join(rows)
+
+
+def _rule(rule: ProviderRule) -> str:
+    return f"| {rule.provider} | {rule.meaning} ([source]({rule.source})) | {rule.kind.code.slug} |\n"
 
 
 def _section(title: str, severity: Severity) -> str:
     codes = [code for code in Code if code.severity is severity]
     return f"\n## {title}\n" + "".join(f"\n### {one.slug}\n{one.meaning}\n\n> {one.hint}\n" for one in codes)
+
+
+def _examples() -> str:
+    rows, shown = [], set[RuleKind]()
+    for rule in rules_of_providers(ProviderName):
+        if rule.kind not in shown and (examples := examples_of_rule(rule)) and len(str(examples)) < 2_000:
+            shown.add(rule.kind)
+            rows.append(f"{rule.meaning}\n\n```\n")
+            for word, body in zip(("refused ", "accepted"), examples, strict=True):
+                rows.append(f"{word} {_shortened(canonical(body).decode())}")
+            rows.append("```\n\n")
+    return "".join(rows).rstrip("\n") + "\n"
+
+
+def _shortened(line: str) -> str:
+    return re.sub(rf'(data:[^"]{{{SHOWN_CHARACTERS}}})[^"]+', r"\1…", line)
 
 
 if __name__ == "__main__":

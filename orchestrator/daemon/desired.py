@@ -146,6 +146,7 @@ def rules_of(file: AccountsFile) -> Rules:
         )
     return Rules(
         method=methods.pop(),
+        providers=tuple(sorted({account.provider for account in file.accounts})),
         minimum_examples=max(CAPABILITIES[account.provider].minimum_examples for account in file.accounts),
         base_models=tuple(sorted({spec.base_model for spec in file.specs.values()})),
         tokenizers={file.specs[provider].base_model: path for provider, path in file.tokenizers.items()},

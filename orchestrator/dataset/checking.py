@@ -12,6 +12,9 @@ from orchestrator.core.finding import Finding, Severity
 from orchestrator.dataset.canonical import canonical, trimmed
 from orchestrator.dataset.checks.advice import advice
 from orchestrator.dataset.checks.errors import errors
+from orchestrator.dataset.checks.pictures import pictures
+from orchestrator.dataset.checks.provider import ProviderChecks
+from orchestrator.dataset.checks.special import special_token_errors
 from orchestrator.dataset.checks.texts import said
 from orchestrator.dataset.checks.whole import Whole
 from orchestrator.dataset.codes import Code
@@ -20,6 +23,7 @@ from orchestrator.dataset.files import READ, Listing, Paths, list_paths, missing
 from orchestrator.dataset.found import Found
 from orchestrator.dataset.reading import Record, read
 from orchestrator.dataset.rules import Rules
+from orchestrator.dataset.special_tokens import special_pattern
 from orchestrator.dataset.summary import Checked, FileSummary, Summary, histogram
 from orchestrator.dataset.tally import Tally
 
@@ -45,6 +49,9 @@ class Check:
         self.tally = Tally(rules.base_models, rules.tokenizers)
         self._path = path
         self._rules = rules
+        self._provider_checks = ProviderChecks(rules.providers)
+        self._special = special_pattern(rules.base_models, self.tally.special_tokens())
+        self._picture_examples = 0
         self._progress = progress
         self._found = Found()
         self._whole = Whole()
@@ -97,7 +104,10 @@ class Check:
 
     def _fails(self, example: Example) -> bool:
         """Whether it has errors; all of them are noted, and the tokens of one that has none."""
-        faults = list(errors(example.body, self._rules)) or list(self.tally.measure(trimmed(example.body)))
+        faults = [*errors(example.body, self._rules), *self._provider_checks.errors(example.body)]
+        if self._special:
+            faults += special_token_errors(example.body, self._special)
+        faults = faults or list(self.tally.measure(trimmed(example.body)))
         for fault in faults:
             self._found.add_fault(example, fault)
         return bool(faults)
@@ -107,7 +117,9 @@ class Check:
         for fault in advice(example.body, texts, line):
             self._found.add_fault(example, fault)
         self.tally.keep()
-        self._whole.add(example, line, texts)
+        urls = [picture.url for picture in pictures(example.body)]
+        self._picture_examples += bool(urls)
+        self._whole.add(example, line, texts, urls)
         return Accepted(example, line)
 
     def _folders(self, listing: Listing) -> Iterator[Finding]:
@@ -131,6 +143,9 @@ class Check:
             yield finding(Code.NO_CHATS, self._dataset_name(), message + _not_read(summary))
             return
         training = summary.examples - self._rules.validation_size(summary.examples)
+        name = ", ".join(map(self._named, [self._path] if isinstance(self._path, Path) else self._path))
+        for rule, message in self._provider_checks.count_errors(training, self._picture_examples):
+            yield finding(rule.kind.code, name, message)
         if training < (needed := self._rules.minimum_examples):
             have = "1 training example" if training == 1 else f"{training} training examples"
             message = f"{have}, at least {needed} are needed{_not_read(summary)}"

@@ -221,6 +221,18 @@ class Code(Enum):
         "An image is not given by an http(s) address or a data: URL, or it is not in a user message.",
         "Use https://… or data:image/…;base64,… in a user message.",
     )
+    TOO_MANY_IMAGES = (
+        "too-many-images",
+        ERROR,
+        "The example has more pictures than a provider of the accounts accepts.",
+        "Take pictures out, or split the chat.",
+    )
+    CONTENT_IN_PARTS = (
+        "content-in-parts",
+        ERROR,
+        "The content of a message is an array of text parts, where a provider of the accounts accepts one text only.",
+        "Write the content as one text: `orchestrator polish` can do it.",
+    )
     SPECIAL_TOKEN = (
         "special-token",
         ERROR,
@@ -238,6 +250,12 @@ class Code(Enum):
         ERROR,
         "There are fewer training examples than a provider of the accounts accepts.",
         "Add chats.",
+    )
+    TOO_MANY_EXAMPLES = (
+        "too-many-examples",
+        ERROR,
+        "There are more training examples than a provider of the accounts accepts in one file.",
+        "Take chats out of the dataset.",
     )
     VALIDATION_OVERLAP = (
         "validation-overlap",
@@ -322,6 +340,36 @@ class Code(Enum):
         WARNING,
         "A frontend's placeholder such as {{user}} was never filled in.",
         "Write what should stand there.",
+    )
+    REASONING_BLOCK = (
+        "reasoning-block",
+        WARNING,
+        "An answer holds the thoughts of a reasoning model, such as a <think> block; the model learns to write them.",
+        "Take the block out of the answer, unless the base model is one that thinks in this form.",
+    )
+    PICTURE_IN_TEXT = (
+        "picture-in-text",
+        WARNING,
+        "A text shows a picture by HTML or Markdown: its address is learned as text, the picture is not.",
+        "Take it out of the text, or give the picture as a part of the type image_url.",
+    )
+    BROKEN_ENCODING = (
+        "broken-encoding",
+        WARNING,
+        "Characters were lost or read in a wrong encoding before the text came here, and are learned like that.",
+        "Export the chat again as UTF-8, or correct the text.",
+    )
+    ESCAPED_HTML = (
+        "escaped-html",
+        WARNING,
+        "The text holds HTML's names of characters, such as &amp;, outside of code; the model learns to write them.",
+        "Write the characters themselves: & < > and quotation marks.",
+    )
+    EQUAL_ANSWERS = (
+        "equal-answers",
+        WARNING,
+        "Both answers of a preference pair are the same, so there is nothing to learn from it, but it costs as much.",
+        "Take the pair out, or write the answer that is not wanted.",
     )
     SECRET = (
         "secret",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator.core.account import ProviderName
 from orchestrator.core.spec import Method
 
 MINIMUM_EXAMPLES = 10  # OpenAI's; `core.capabilities` knows those of the listed accounts
@@ -13,10 +14,15 @@ MINIMUM_EXAMPLES = 10  # OpenAI's; `core.capabilities` knows those of the listed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """`base_models` are those of the listed accounts; tokens are counted for each, with its tokenizer if given."""
+    """`base_models` and `providers` are those of the listed accounts.
+
+    Tokens are counted for each base model, with its tokenizer if given. Without an accounts file the rules of OpenAI
+    hold, whose format it is.
+    """
 
     minimum_examples: int = MINIMUM_EXAMPLES
     method: Method = "supervised"
+    providers: tuple[ProviderName, ...] = (ProviderName.OPENAI,)
     base_models: tuple[str, ...] = ()
     tokenizers: Mapping[str, Path] = field(default_factory=dict)
     validation_fraction: float = 0.0

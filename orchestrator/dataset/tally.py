@@ -30,6 +30,10 @@ class Tally:
         self._inexact: set[str] = set()
         self._measured: dict[str, tuple[int, bool]] = {}
 
+    def special_tokens(self) -> list[str]:
+        """Return what the given tokenizers list as special."""
+        return [token for tokenizer in self._tokenizers.values() for token in tokenizer.special_tokens]
+
     def measure(self, body: Body) -> Iterator[Fault]:
         """Count the next example; it may be too long for a base model."""
         for name in self._counts:

@@ -18,8 +18,8 @@ SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token")
 class Tokenizer:
     """Counts as the base model reads. Exact where the chat template lies beside the file, as published with it.
 
-    The template is `chat_template.jinja`, or `chat_template` in `tokenizer_config.json`. Raises ConfigError for a
-    file that is no tokenizer or no template.
+    The template is `chat_template.jinja`, or `chat_template` in `tokenizer_config.json`. `special_tokens` are those
+    that the file lists as special. Raises ConfigError for a file that is no tokenizer or no template.
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,7 +32,10 @@ class Tokenizer:
                 hint="Install orchestrator with its extra: pip install 'orchestrator[open-models]'.",
             ) from None
         try:
-            self._encode = Loaded.from_str(read_regular_file(path, MAX_BYTES).decode("utf-8")).encode
+            loaded = Loaded.from_str(read_regular_file(path, MAX_BYTES).decode("utf-8"))
+            self._encode = loaded.encode
+            added = loaded.get_added_tokens_decoder().values()
+            self.special_tokens = tuple(token.content for token in added if token.special)
         except OSError as error:
             _refuse(path, f"cannot be read: {error.strerror}", "Name the tokenizer.json of the base model.")
         except Exception as error:  # noqa: BLE001 - the library raises bare Exception for whatever is wrong

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from zlib import crc32
 
 from orchestrator.dataset.checks.texts import Said
@@ -49,23 +49,29 @@ class NearDuplicates:
     def __init__(self) -> None:
         self._over = False
         self._sketches: list[frozenset[int]] = []
+        self._pictures: list[int] = []
         self._by_value: dict[int, list[int]] = {}
 
-    def add(self, texts: list[Said]) -> int | None:
-        """The number of the earlier example that this one is nearly the same as."""
+    def add(self, texts: list[Said], pictures: Iterable[str] = ()) -> int | None:
+        """The number of the earlier example that this one is nearly the same as.
+
+        Examples with different `pictures` (their URLs) are not: the same question is asked about each of them.
+        """
         if len(self._sketches) >= NEAR_LIMIT:
             self._over = True
-            self._sketches, self._by_value = [], {}
+            self._sketches, self._pictures, self._by_value = [], [], {}
         if self._over:
             return None
-        sketch = _sketch(texts)
+        sketch, shown = _sketch(texts), crc32("\n".join(pictures).encode("utf-8", "surrogatepass"))
         number = len(self._sketches)
         self._sketches.append(sketch)
+        self._pictures.append(shown)
         least = sorted(sketch)[:6]
         candidates = sorted({earlier for value in least for earlier in self._by_value.get(value, ())})
         for value in least:
             self._by_value.setdefault(value, []).append(number)
-        return next((earlier for earlier in candidates if _likeness(sketch, self._sketches[earlier]) >= NEAR), None)
+        same_pictures = (earlier for earlier in candidates if self._pictures[earlier] == shown)
+        return next((each for each in same_pictures if _likeness(sketch, self._sketches[each]) >= NEAR), None)
 
 
 def _sketch(texts: list[Said]) -> frozenset[int]:

@@ -10,6 +10,7 @@ from orchestrator.dataset.checks.keys import typed, wrong_keys
 from orchestrator.dataset.checks.parts import part_errors
 from orchestrator.dataset.codes import Code
 from orchestrator.dataset.example import Fault, Steps
+from orchestrator.dataset.special_tokens import ALWAYS
 
 ROLES = ("system", "user", "assistant", "tool")
 KEYS: dict[str, dict[str, type]] = {
@@ -20,9 +21,6 @@ KEYS: dict[str, dict[str, type]] = {
 }
 ANY_ROLE: dict[str, type] = {key: kind for keys in KEYS.values() for key, kind in keys.items()}
 BASE: dict[str, type] = {"role": object, "content": object}
-SPECIAL = re.compile(
-    r"<\|(?:endoftext|endofprompt|startoftext|im_start|im_end|im_sep|fim_\w+|start|end|message|return)\|>"
-)
 _NAME = re.compile(r"[^\s<|\\/>]{1,64}")
 _PLAIN = frozenset(("system", "user", "assistant"))
 
@@ -87,7 +85,7 @@ def text_errors(text: str, steps: Steps, *, may_be_empty: bool) -> Iterator[Faul
     """Empty text, and special tokens in it. An empty system message is advice's business."""
     if not text.strip() and not may_be_empty:
         yield Fault(Code.EMPTY_CONTENT, steps, "the text is empty")
-    for token in sorted(set(SPECIAL.findall(text))):
+    for token in sorted(set(ALWAYS.findall(text))):
         yield Fault(Code.SPECIAL_TOKEN, steps, f"the text holds {token}")
 
 

@@ -38,8 +38,8 @@ class Whole:
         self.lengths = array("Q")
         self.roles: Counter[str] = Counter()
 
-    def add(self, example: Example, line: bytes, texts: list[Said]) -> None:
-        """One more example; `line` is its canonical form."""
+    def add(self, example: Example, line: bytes, texts: list[Said], pictures: list[str]) -> None:
+        """One more example; `line` is its canonical form, `pictures` are the URLs of its pictures."""
         number = len(self.lengths)
         if not self._files or self._files[-1] != example.file:
             self._files.append(example.file)
@@ -48,7 +48,7 @@ class Whole:
         self.lengths.append(sum(len(text) for _, text, _ in texts))
         self.roles.update(role for role, _, _ in texts)
         self._duplicates.add(int.from_bytes(blake2b(line, digest_size=8).digest(), "big"), number)
-        if (earlier := self._near.add(texts)) is not None:
+        if (earlier := self._near.add(texts, pictures)) is not None:
             self._near_pairs.append((number, earlier))
         self._add_system(example)
         if number < NAMED:

@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator.dataset.codes import Code
 from orchestrator.dataset.example import Fault
 from orchestrator.dataset.formats.shape import Shape, Turns
+from orchestrator.dataset.formats.sillytavern_extra import attachments
 
 HEADER_KEYS = ("chat_metadata", "character_name", "user_name")
 NO_NAME = ("", "unused")  # newer versions write "unused" into the header and keep the names in the messages
@@ -51,6 +52,7 @@ def sillytavern(rows: Sequence[Any]) -> Shape:
             turns.add(_role(row), names.fill(row), (index, "mes"))
             swipes = row.get("swipes")
             left += ["swipe"] * (len(swipes) - 1 if isinstance(swipes, list) else 0)
+            left += attachments(row.get("extra"))
     return Shape("sillytavern", {"messages": turns.messages}, turns.back, tuple(faults), tuple(left), names.user)
 
 

@@ -1,0 +1,241 @@
+"""The rules of the providers: each has an example that is refused and one that passes; the check applies them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.core.account import ProviderName
+from orchestrator.dataset.building import build
+from orchestrator.dataset.checking import check
+from orchestrator.dataset.checks.errors import errors
+from orchestrator.dataset.checks.pictures import Picture
+from orchestrator.dataset.checks.provider import (
+    CONTENT_CHECKS,
+    COUNTS,
+    ORDER_CHECKS,
+    PICTURE_CHECKS,
+    ProviderChecks,
+)
+from orchestrator.dataset.codes import Code
+from orchestrator.dataset.example import Body
+from orchestrator.dataset.provider_rules import RULES, ProviderRule, RuleKind
+from orchestrator.dataset.rule_examples import examples_of_rule
+from orchestrator.dataset.rules import Rules
+
+USER = {"role": "user", "content": "What is one and one?"}
+ANSWER = {"role": "assistant", "content": "Two."}
+SYSTEM = {"role": "system", "content": "Be brief."}
+CALL = {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
+CALLING = {"role": "assistant", "tool_calls": [CALL]}
+TOOL = {"role": "tool", "tool_call_id": "call_1", "content": "2"}
+TOOLS = [{"type": "function", "function": {"name": "add"}}]
+TOGETHER, FIREWORKS, NEBIUS = ProviderName.TOGETHER, ProviderName.FIREWORKS, ProviderName.NEBIUS
+OPENAI = ProviderName.OPENAI
+
+
+def named(rule: ProviderRule) -> str:
+    return f"{rule.provider}-{rule.kind.slug}"
+
+
+def found(body: Body, *providers: ProviderName) -> list[tuple[Code, Any]]:
+    return [(fault.code, fault.steps) for fault in ProviderChecks(providers).errors(body)]
+
+
+def chat(*messages: Any, **more: Any) -> Body:
+    return {"messages": list(messages), **more}
+
+
+def picture(url: str) -> Body:
+    part = {"type": "image_url", "image_url": {"url": url}}
+    return chat({"role": "user", "content": [{"type": "text", "text": "See?"}, part]}, ANSWER)
+
+
+def embedded(data: bytes, declared: str = "png") -> str:
+    return f"data:image/{declared};base64,{base64.b64encode(data).decode()}"
+
+
+PER_EXAMPLE = [rule for rule in RULES if rule.kind not in COUNTS]
+
+
+@pytest.mark.parametrize("rule", PER_EXAMPLE, ids=named)
+def test_each_rule_refuses_one_example_and_accepts_another(rule: ProviderRule) -> None:
+    examples = examples_of_rule(rule)
+    assert examples is not None
+    checks = ProviderChecks([rule.provider])
+    refused = list(checks.errors(examples.refused))
+    assert rule.kind.code in [fault.code for fault in refused]
+    assert all(fault.message.startswith(f"{rule.provider}: ") for fault in refused)
+    assert list(checks.errors(examples.accepted)) == []
+
+
+@pytest.mark.parametrize("rule", PER_EXAMPLE, ids=named)
+def test_the_examples_break_nothing_but_the_rules_of_providers(rule: ProviderRule) -> None:
+    examples = examples_of_rule(rule)
+    assert examples is not None
+    assert [fault for body in examples for fault in errors(body, Rules())] == []
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule.kind in COUNTS], ids=named)
+def test_each_rule_about_the_number_of_examples_has_its_limit(rule: ProviderRule) -> None:
+    checks = ProviderChecks([rule.provider])
+    assert list(checks.count_errors(rule.limit, rule.limit if rule.limit < 1_000_000 else 0)) == []
+    broken = list(checks.count_errors(rule.limit + 1, rule.limit + 1 if rule.limit < 1_000_000 else 0))
+    assert rule in [each for each, _ in broken]
+
+
+def test_every_kind_of_rule_is_checked_and_used() -> None:
+    checked = [*ORDER_CHECKS, *CONTENT_CHECKS, *PICTURE_CHECKS, *COUNTS]
+    assert sorted(checked, key=lambda kind: kind.slug) == sorted(RuleKind, key=lambda kind: kind.slug)
+    assert {rule.kind for rule in RULES} == set(RuleKind)
+    assert all(rule.source.startswith("https://") for rule in RULES)
+
+
+@pytest.mark.parametrize(
+    ("messages", "at"),
+    [
+        ([USER, USER, ANSWER], 1),
+        ([ANSWER, USER, ANSWER], 0),
+        ([SYSTEM, ANSWER, USER, ANSWER], 1),
+        ([USER, ANSWER, ANSWER], 2),
+        ([SYSTEM, SYSTEM, USER, ANSWER], 1),
+        ([USER, SYSTEM, ANSWER], 1),
+        ([USER, CALLING, TOOL, USER, ANSWER], 3),
+    ],
+)
+def test_together_wants_turns(messages: list[Any], at: int) -> None:
+    assert found(chat(*messages), TOGETHER) == [(Code.WRONG_ORDER, ("messages", at, "role"))]
+    assert found(chat(*messages), OPENAI) == []
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [USER, ANSWER, USER, ANSWER],
+        [SYSTEM, USER, ANSWER],
+        [SYSTEM | {"content": " "}, SYSTEM, USER, ANSWER],  # an empty system message is not written
+        [USER, SYSTEM | {"content": ""}, ANSWER],
+        [USER, CALLING, TOOL, TOOL, ANSWER],
+        [USER, CALLING],
+    ],
+)
+def test_together_accepts_turns(messages: list[Any]) -> None:
+    assert found(chat(*messages), TOGETHER) == []
+    assert found(chat(*messages), FIREWORKS) == []
+
+
+def test_the_input_of_a_pair_has_turns_as_well() -> None:
+    pair = {"input": chat(USER, USER), "preferred_output": [ANSWER], "non_preferred_output": [ANSWER]}
+    assert found(pair, TOGETHER) == [(Code.WRONG_ORDER, ("input", "messages", 1, "role"))]
+
+
+def test_parts_are_for_pictures_at_fireworks() -> None:
+    parts = [{"type": "text", "text": "Hi"}]
+    assert found(chat({"role": "user", "content": parts}, ANSWER), FIREWORKS) == [
+        (Code.CONTENT_IN_PARTS, ("messages", 0, "content"))
+    ]
+    shown = picture(embedded(b"\x89PNG"))
+    shown["messages"][1] = {"role": "assistant", "content": parts}
+    assert found(shown, FIREWORKS) == []
+    assert found(shown, OPENAI) == [(Code.CONTENT_IN_PARTS, ("messages", 1, "content"))]
+
+
+def test_providers_with_the_same_rule_share_one_finding() -> None:
+    many = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": embedded(b"GIF89a")}}] * 11}
+    messages = [fault.message for fault in ProviderChecks(ProviderName).errors(chat(many, ANSWER))]
+    assert sum(message.startswith("openai, azure, together: the picture is GIF") for message in messages) == 11
+    assert sum(message.startswith("openai, together: 11 pictures") for message in messages) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        (embedded(b"GIF89a..", "png"), "gif"),  # by its first bytes, not by what it declares
+        (embedded(b"\xff\xd8\xff\xe0", "png"), "jpeg"),
+        (embedded(b"RIFF1234WEBPVP8 ", "webp"), "webp"),
+        (embedded(b"nothing known", "bmp"), "bmp"),
+        ("https://a.example/x.GIF?size=1", "gif"),
+        ("https://a.example/x", None),
+        ("https://a.example/x.php", None),
+        ("data:image/png;base64,A", "png"),
+    ],
+)
+def test_the_type_of_a_picture(url: str, kind: str | None) -> None:
+    assert Picture(url, ()).type == kind
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 5, 100])
+def test_the_size_of_an_embedded_picture_is_exact(size: int) -> None:
+    assert Picture(embedded(b"x" * size), ()).bytes == size
+
+
+@pytest.mark.parametrize(
+    ("url", "public"),
+    [
+        ("http://127.0.0.1/x.png", False),
+        ("http://localhost:8000/x.png", False),
+        ("http://192.168.1.7/x.png", False),
+        ("http://[::1]/x.png", False),
+        ("http://nas.local/x.png", False),
+        ("http://fileserver/x.png", False),
+        ("http://[oops/x.png", False),
+        ("https://images.example.org/x.png", True),
+        ("https://8.8.8.8/x.png", True),
+        (embedded(b"x"), True),
+    ],
+)
+def test_whether_a_provider_can_reach_a_picture(url: str, *, public: bool) -> None:
+    assert Picture(url, ()).is_public is public
+
+
+def write(folder: Path, *bodies: Body) -> Path:
+    path = folder / "chats.jsonl"
+    path.write_text("".join(json.dumps(body) + "\n" for body in bodies))
+    return path
+
+
+def test_the_check_applies_the_rules_of_the_listed_providers(tmp_path: Path) -> None:
+    path = write(tmp_path, chat(USER, USER, ANSWER), chat(USER, ANSWER))
+    rules = Rules(minimum_examples=0, providers=(NEBIUS, TOGETHER))
+    checked = check(path, rules)
+    assert [(one.code, one.line, one.path) for one in checked.errors] == [("wrong-order", 1, "$.messages[1].role")]
+    assert "together" in checked.errors[0].message
+    assert check(path, Rules(minimum_examples=0, providers=(NEBIUS,))).errors == ()
+
+
+def test_without_an_accounts_file_the_rules_of_openai_hold(tmp_path: Path) -> None:
+    path = write(tmp_path, picture(embedded(b"GIF89a", "gif")), chat(USER, CALLING, TOOL, ANSWER, tools=TOOLS))
+    checked = check(path, Rules(minimum_examples=0))
+    assert [one.code for one in checked.errors] == ["bad-image"]
+    image = {"type": "image_url", "image_url": {"url": "https://a.example/x.png"}}
+    parts = [{"type": "text", "text": "2"}]
+    asked = chat({"role": "user", "content": [image] * 11}, CALLING, TOOL | {"content": parts}, ANSWER, tools=TOOLS)
+    checked = check(write(tmp_path, asked), Rules(minimum_examples=0))
+    assert [one.code for one in checked.errors] == ["content-in-parts", "too-many-images"]
+
+
+def test_too_many_examples_are_an_error_of_the_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = (
+        ProviderRule(OPENAI, RuleKind.MAXIMUM_EXAMPLES, "https://a.example", limit=3),
+        ProviderRule(OPENAI, RuleKind.MAXIMUM_PICTURE_EXAMPLES, "https://a.example", limit=1),
+    )
+    monkeypatch.setattr("orchestrator.dataset.provider_rules.RULES", few)
+    seen = picture(embedded(b"\x89PNG"))
+    path = write(tmp_path, chat(USER, ANSWER), seen, seen, chat(SYSTEM, USER, ANSWER))
+    found = check(path, Rules(minimum_examples=0))
+    assert [(one.code, one.message) for one in found.errors] == [
+        ("too-many-examples", "4 training examples, openai takes at most 3"),
+        ("too-many-examples", "2 examples with pictures, openai takes at most 1"),
+    ]
+
+
+def test_what_is_accepted_keeps_its_bytes(tmp_path: Path) -> None:
+    """Parts from a user stay parts: a rule refuses, and never rewrites, so that no dataset gets another identity."""
+    parts = [{"type": "text", "text": "Hi"}]
+    body = chat({"role": "user", "content": parts}, ANSWER)
+    built = build(write(tmp_path, body), tmp_path / "out", Rules(minimum_examples=0))
+    assert json.loads(built.dataset.training.path.read_text()) == body
