@@ -50,8 +50,8 @@ from orchestrator.providers.openai_forms import (
     loss_of,
     metadata_of,
     model_of,
-    suffix_of,
     tag_of,
+    tagged_suffix_of,
     verdict_of,
 )
 from orchestrator.providers.openai_uploads import Unfinished, complete, send_parts
@@ -152,7 +152,7 @@ class OpenAIProvider:
         marked = [job_of(job, self._dialect) for job in listed if carries(job, order)]
         if marked:
             return marked
-        show_tag = self._shows_tag(order.tag)
+        show_tag = self._shows_tag(order)
         return pick([(job_of(job, self._dialect), show_tag(job)) for job in listed], order)
 
     async def create_job(self, order: JobOrder, deadline: Deadline) -> RemoteJob:
@@ -233,11 +233,11 @@ class OpenAIProvider:
     def _job(self, answer: Answered, path: str) -> RemoteJob:
         return job_of(self._calls.decode(JOB, answer, path), self._dialect, request_id(answer.headers))
 
-    def _shows_tag(self, tag: str) -> Callable[[ShownJob], str | None]:
-        """Where a job that was created with this tag shows it."""
+    def _shows_tag(self, order: JobOrder) -> Callable[[ShownJob], str | None]:
+        """Where a job that was created for this order shows its tag."""
         if not self._dialect.tags_suffix:
             return metadata_of
-        return suffix_of if self._dialect.carries_tag(tag) else tag_of
+        return tagged_suffix_of(order) if self._dialect.carries_tag(order.tag) else tag_of
 
     async def _create(self, arguments: dict[str, Any], deadline: Deadline) -> RemoteJob:
         async with self._calls.creating(deadline):

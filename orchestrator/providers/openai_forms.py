@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
@@ -126,6 +127,19 @@ def tag_of(job: ShownJob) -> str | None:
 def suffix_of(job: ShownJob) -> str | None:
     """The suffix the job was created with; None where the server does not show it. Servers call it differently."""
     return job.user_provided_suffix or job.suffix or None
+
+
+def tagged_suffix_of(order: JobOrder) -> Callable[[ShownJob], str | None]:
+    """The suffix of a job, as `suffix_of`; None also for one that only holds the operator's own part of it.
+
+    Such a job was perhaps created for this order while the option `suffix_length` left no room for the tag.
+    """
+
+    def shown_by(job: ShownJob) -> str | None:
+        suffix = suffix_of(job)
+        return None if suffix and (order.spec.suffix or "").startswith(suffix) else suffix
+
+    return shown_by
 
 
 def event_of(event: ShownEvent) -> RemoteEvent:
