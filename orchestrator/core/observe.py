@@ -84,7 +84,8 @@ def observe_upload(
         hold=reason,
         wake_at=None if reason else now if ready else now + delay,
     )
-    return replace(outcome, failure=reason.failure if reason else None)
+    failure = reason.failure if reason else None
+    return replace(outcome, failure=failure, concern=failure)
 
 
 def size_difference(file: RemoteFile, sent: Sequence[int]) -> str | None:

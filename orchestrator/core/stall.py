@@ -96,7 +96,7 @@ def with_warning(before: Job, outcome: Outcome, *, now: float, stalled: float = 
     `before` is the job as the step found it; `stalled` is the time in seconds without any change.
     """
     job = outcome.job
-    if job.state in SILENT or job.hold is not None:
+    if job.state in SILENT or (job.hold is not None and outcome.concern is None):
         return outcome
     changed = _marks(before) != _marks(job)
     since = now if changed else job.changed_at or job.state_since

@@ -140,6 +140,7 @@ def job_view(job: Job, run: Run, standing: Standing, latest: str | None, now: fl
     """The job's line at this moment. `latest` is what the newest line of its history says."""
     holds = [hold for hold in holds_on(job, run, standing) if hold.holds(now)]
     held = bool(holds) and job.state not in ENDS
+    error = _error(job, holds[0] if held else None)
     return JobView(
         account=job.account,
         provider=job.provider,
@@ -156,8 +157,8 @@ def job_view(job: Job, run: Run, standing: Standing, latest: str | None, now: fl
         servable=job.servable if job.fine_tuned_model else None,
         serving_hint=_serving_hint(job),
         progress=_progress(job, now),
-        error=_error(job, holds[0] if held else None),
-        warning=job.warning,
+        error=error,
+        warning=None if job.warning == error else job.warning,
         waits_for=None if held else _waits_for(job, run),
         attempts=job.attempts,
         round=job.round,

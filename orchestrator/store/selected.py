@@ -183,7 +183,8 @@ async def warnings(
     """The open jobs that go on and need a look, by the kind of their warning, the most frequent first."""
     kind, message, hint = (jobs.c.warning[part].as_string().label(part) for part in ("kind", "message", "hint"))
     chosen = Sight(run, now).choose(selection, jobs.c.account, kind, message, hint)
-    each = chosen.where(jobs.c.warning.is_not(None), jobs.c.state.not_in(ENDS)).subquery()
+    goes_on = and_(jobs.c.hold.is_(None), jobs.c.state.not_in(ENDS))  # what is held is a cause already
+    each = chosen.where(jobs.c.warning.is_not(None), goes_on).subquery()
     alike = func.count()
     query = select(
         each.c.kind,

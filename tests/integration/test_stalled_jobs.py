@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,16 +11,22 @@ from reconciling import clock, ready, reconciler, verify
 from sqlalchemy import select
 from store_values import fill, record
 
+from orchestrator.app import App
+from orchestrator.app.loop import _reconciler
 from orchestrator.core.account import ProviderName
 from orchestrator.core.advance import Outcome
 from orchestrator.core.capabilities import CAPABILITIES, Capabilities
 from orchestrator.core.errors import DailyLimit, RequestRejected
+from orchestrator.core.hold import Hold
 from orchestrator.core.job import Job, JobId
 from orchestrator.core.lifecycle import State
 from orchestrator.core.loss import Loss
 from orchestrator.core.remote import FileStatus, JobStatus, RemoteFile, RemoteJob
+from orchestrator.core.secret import Redactor
 from orchestrator.core.stall import STALLED_SECONDS
+from orchestrator.core.watch import NOBODY
 from orchestrator.providers.base import Deadline, JobOrder
+from orchestrator.settings import Settings
 from orchestrator.status import glance, look
 from orchestrator.store import events, jobs
 from orchestrator.store.database import Database
@@ -186,3 +193,21 @@ async def test_a_daily_limit_says_when_it_is_tried_again(database: Database) -> 
     assert job.wake_at is not None
     [view] = (await look(database, clock.now())).jobs
     assert (view.waits_for, view.wake_at) == ("a slot", job.wake_at)
+
+
+async def test_what_holds_a_job_is_shown_once(database: Database) -> None:
+    reason = Hold("upload_differs", "999 bytes", "look")
+    await begin(database, State.PROCESSING, ago=1, hold=reason, warning=reason.failure)
+    [view] = (await look(database, clock.now())).jobs
+    assert (view.error, view.warning) == (reason.failure, None)
+    seen = await glance(database, clock.now())
+    assert seen is not None
+    assert (seen.warnings, [cause.error.kind for cause in seen.causes]) == ((), ["upload_differs"])
+
+
+async def test_the_setting_arrives(tmp_path: Path) -> None:
+    app = App(Settings(data_dir=tmp_path, stalled_after_hours=2), Redactor())
+    try:
+        assert _reconciler(app, NOBODY)._pace.stalled == 7200
+    finally:
+        await app.close()

@@ -11,11 +11,12 @@ import structlog
 from orchestrator.app import SystemClock
 from orchestrator.core.account import ProviderName
 from orchestrator.core.action import CheckFile, Circumstances, Rest, next_action
-from orchestrator.core.advance import release
+from orchestrator.core.advance import Outcome, release
 from orchestrator.core.hold import BY_PLAN
 from orchestrator.core.job import Job, JobId, RunId
 from orchestrator.core.lifecycle import State
 from orchestrator.core.remote import FileStatus, RemoteFile
+from orchestrator.core.stall import with_warning
 from orchestrator.daemon.lasting import Lasting
 from orchestrator.daemon.steps import Pace, Steps
 from orchestrator.providers.base import Deadline, FileToSend, Provider
@@ -49,6 +50,10 @@ class Remote:
 
 
 async def upload(remote: Remote, *files: FileToSend) -> Job:
+    return (await attempt(remote, *files)).job
+
+
+async def attempt(remote: Remote, *files: FileToSend) -> Outcome:
     async def identify(_connection: Any) -> Any:
         raise AssertionError("the account is verified")
 
@@ -61,7 +66,7 @@ async def upload(remote: Remote, *files: FileToSend) -> Job:
         log=structlog.get_logger(),
     )
     deadline = Deadline(1.0, lambda: 0.0)
-    return (await steps.upload(JOB, cast(Provider, remote), list(files), deadline)).job
+    return await steps.upload(JOB, cast(Provider, remote), list(files), deadline)
 
 
 @pytest.mark.parametrize("remote", [Remote(1000), Remote(None), Remote(7, found=True)])
@@ -87,3 +92,10 @@ async def test_each_of_two_files_is_compared() -> None:
     assert job.hold is not None
     assert job.hold.reason == "the provider says that file file-a.jsonl has 999 bytes; 1,000 were sent"
     assert job.remote_validation_file_id == "file-b.jsonl"
+
+
+async def test_a_difference_is_announced_as_well() -> None:
+    outcome = with_warning(JOB, await attempt(Remote(999), SENT), now=NOW)
+    assert outcome.job.hold is not None
+    assert (outcome.warned, outcome.job.warning) == (True, outcome.job.hold.failure)
+    assert release(outcome.job, now=NOW).job.warning is None
