@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from orchestrator.core.errors import DailyLimit, RateLimited
+from orchestrator.core.secret import Redactor
+from orchestrator.providers.failures import refusal_error
+from orchestrator.providers.openai_dialects import CODES
 from orchestrator.providers.retry_after import retry_after
 
 SENT = "Sat, 28 Nov 2026 22:00:00 GMT"
@@ -46,3 +52,12 @@ def test_the_words_tell_where_no_header_does(message: str, seconds: float | None
 )
 def test_a_header_wins(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after(headers, "try again in 5s") == seconds
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [("daily_rate_limit_exceeded", DailyLimit), ("rate_limit_exceeded", RateLimited)]
+)
+def test_a_refusal_carries_the_time_that_its_words_tell(code: str, kind: type[RateLimited]) -> None:
+    body = json.dumps({"error": {"message": "Used 8, requested 1. Please try again in 7m12s.", "code": code}})
+    error = refusal_error(429, {}, body.encode(), "/jobs", account="a", codes=CODES, redact=Redactor())
+    assert (type(error), error.retry_after) == (kind, 432.0)
