@@ -208,6 +208,6 @@ async def test_what_holds_a_job_is_shown_once(database: Database) -> None:
 async def test_the_setting_arrives(tmp_path: Path) -> None:
     app = App(Settings(data_dir=tmp_path, stalled_after_hours=2), Redactor())
     try:
-        assert _reconciler(app, NOBODY)._pace.stalled == 7200
+        assert _reconciler(app, NOBODY, lambda: True)._pace.stalled == 7200
     finally:
         await app.close()
