@@ -15,7 +15,7 @@ from orchestrator.core.job import Job, JobId, RunId, job_id, run_id
 from orchestrator.core.lifecycle import UNSENT, State
 from orchestrator.core.moderation import Moderation
 from orchestrator.core.options import RunOptions
-from orchestrator.core.price import UNKNOWN, Quote
+from orchestrator.core.price import UNKNOWN, Quote, Unpriced
 from orchestrator.core.run import Run, Standing
 from orchestrator.core.spec import TrainingSpec
 
@@ -35,7 +35,7 @@ class Step(StrEnum):
 class PlanLine:
     """One account's part of the plan. `usd` is the estimated price of its job, None where it is unknown.
 
-    `price_source` is who says so.
+    `price_source` is who says so, `unpriced` why nobody does.
     """
 
     account: str
@@ -45,6 +45,7 @@ class PlanLine:
     step: Step
     usd: float | None
     price_source: str = UNKNOWN.source
+    unpriced: tuple[Unpriced, ...] = ()
     hold: Hold | None = None
 
 
@@ -166,6 +167,7 @@ def _line(
         step=Step.HELD if hold else step,
         usd=quote.usd,
         price_source=quote.source,
+        unpriced=quote.unpriced,
         hold=hold,
     )
 
@@ -218,13 +220,7 @@ def _price_hold(plan: Plan, options: RunOptions) -> Hold | None:
     if total is None:
         if options.allow_unknown_price:
             return None
-        unknown = sorted({f"{line.provider} {line.base_model}" for line in lines if line.usd is None})
-        return Hold(
-            HoldKind.PRICE_UNKNOWN,
-            f"the price is not known for {', '.join(unknown)}",
-            "Give n_epochs as a number and a price in the prices file, set `allow_unknown_price = true`, "
-            "or `orchestrator approve` the run.",
-        )
+        return _unknown_price([line for line in lines if line.usd is None])
     if options.max_total_usd is not None and total > options.max_total_usd:
         return Hold(
             HoldKind.RUN_TOO_DEAR,
@@ -232,6 +228,24 @@ def _price_hold(plan: Plan, options: RunOptions) -> Hold | None:
             "Raise `max_total_usd`, list fewer accounts, or `orchestrator approve` the run.",
         )
     return None
+
+
+def _unknown_price(lines: Sequence[PlanLine]) -> Hold:
+    """Only what helps is proposed: no number of epochs gives pictures a price."""
+    unknown = sorted({f"{line.provider} {line.base_model}{_reasons(line.unpriced)}" for line in lines})
+    remedies = list(dict.fromkeys(why.remedy for line in lines for why in line.unpriced if why.remedy))
+    helpless = any(not why.remedy for line in lines for why in line.unpriced)
+    if helpless or not remedies:
+        remedies = [] if helpless else ["Give n_epochs as a number and a price in the prices file"]
+    allow = "set `allow_unknown_price = true` in [run], or `orchestrator approve` the run."
+    hint = ", ".join([*remedies[:1], *(remedy[0].lower() + remedy[1:] for remedy in remedies[1:]), allow])
+    return Hold(
+        HoldKind.PRICE_UNKNOWN, f"the price is not known for {', '.join(unknown)}", hint[0].upper() + hint[1:]
+    )
+
+
+def _reasons(unpriced: Sequence[Unpriced]) -> str:
+    return f" ({'; '.join(why.reason for why in unpriced)})" if unpriced else ""
 
 
 def _approved(run: Run, hold: Hold, total: float | None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from enum import Enum
 from typing import Final
 
 from orchestrator.core.spec import Auto
@@ -22,9 +23,23 @@ class Price:
     fixed: bool = False
 
 
+class Unpriced(Enum):
+    """Why the price file gives no price, and what to do about it; the remedy is empty where nobody can."""
+
+    NOT_LISTED = ("the prices file has no price for it", "Put its price into a prices file")
+    EPOCHS = ("the provider chooses n_epochs", "Give n_epochs as a number")
+    TOKENIZER = ("no tokenizer is known for it", "Name a tokenizer file as `tokenizer`")
+    CONTENT = ("what pictures and tools cost in tokens is not published", "")
+    PAIRS = ("the prices file has no prices for dpo", "")
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        self.reason = reason
+        self.remedy = remedy
+
+
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What a job is estimated to cost in USD, and who says so; None is unknown.
+    """What a job is estimated to cost in USD, and who says so; None is unknown, for the reasons in `unpriced`.
 
     `refused` is why the provider would not let the account pay it.
     """
@@ -32,15 +47,25 @@ class Quote:
     usd: float | None
     source: str = "unknown"
     refused: str | None = None
+    unpriced: tuple[Unpriced, ...] = ()
 
 
 UNKNOWN: Final = Quote(None)
 
 
-def by_price_file(tokens: int | None, n_epochs: int | Auto, price: Price | None) -> Quote:
-    """What the price file says of a job."""
+def by_price_file(
+    tokens: int | None, n_epochs: int | Auto, price: Price | None, *, uncounted: Unpriced = Unpriced.CONTENT
+) -> Quote:
+    """What the price file says of a job. `uncounted` is why there is no number of tokens, where there is none."""
     usd = training_usd(tokens, n_epochs, price)
-    return UNKNOWN if usd is None or price is None else Quote(usd, f"price file, {price.as_of}")
+    if usd is not None and price is not None:
+        return Quote(usd, f"price file, {price.as_of}")
+    reasons = {
+        uncounted: tokens is None,
+        Unpriced.NOT_LISTED: price is None and uncounted is not Unpriced.PAIRS,
+        Unpriced.EPOCHS: n_epochs == "auto",
+    }
+    return Quote(None, unpriced=tuple(reason for reason, applies in reasons.items() if applies))
 
 
 def training_usd(tokens: int | None, n_epochs: int | Auto, price: Price | None) -> float | None:

@@ -15,12 +15,13 @@ from orchestrator.core.finding import Finding
 from orchestrator.core.job import JobId, RunId, job_id, run_id
 from orchestrator.core.moderation import Moderation
 from orchestrator.core.plan import SILENCE, Heard, Known, Plan, make_plan
-from orchestrator.core.price import Quote, by_price_file
+from orchestrator.core.price import Price, Quote, Unpriced, by_price_file
 from orchestrator.core.retirement import Retirement
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.core.twins import same_keys
 from orchestrator.dataset.apart import building
+from orchestrator.dataset.encodings import encoding_of
 from orchestrator.dataset.prices import load_prices
 from orchestrator.dataset.retirements import Retirements, load_retirements
 from orchestrator.dataset.rules import Rules
@@ -120,13 +121,30 @@ def read_desired(
         findings=built.checked.findings,
         counts=built.checked.counts,
         prices={
-            provider: by_price_file(
-                built.tokens.get(spec.base_model), spec.n_epochs, prices.find(provider, spec.base_model)
+            provider: price_of(
+                spec,
+                built.tokens.get(spec.base_model),
+                prices.find(provider, spec.base_model),
+                has_tokenizer=provider in file.tokenizers,
             )
             for provider, spec in file.specs.items()
         },
         retirements=published(retirements, file.specs),
     )
+
+
+def price_of(spec: TrainingSpec, tokens: int | None, price: Price | None, *, has_tokenizer: bool) -> Quote:
+    """What the price file says of a job with so many tokens; None where they are not known exactly."""
+    if tokens is not None:  # what says why reads the table of tiktoken, which takes megabytes
+        return by_price_file(tokens, spec.n_epochs, price)
+    return by_price_file(None, spec.n_epochs, price, uncounted=why_uncounted(spec, has_tokenizer=has_tokenizer))
+
+
+def why_uncounted(spec: TrainingSpec, *, has_tokenizer: bool) -> Unpriced:
+    """Why the tokens of one epoch are not known exactly, if they are not. `has_tokenizer`: the file names one."""
+    if spec.method == "dpo":
+        return Unpriced.PAIRS
+    return Unpriced.CONTENT if has_tokenizer or encoding_of(spec.base_model) else Unpriced.TOKENIZER
 
 
 def published(retirements: Retirements, specs: Mapping[ProviderName, TrainingSpec]) -> dict[ProviderName, Retirement]:
