@@ -49,7 +49,7 @@ def build_service(app: App, converge: Converge, watch: Watch) -> Service:
     scheduler = Scheduler(clock=app.clock, log=app.log, watch=watch)
     _follow_clock(app, scheduler, presence)
     _care_for_what_is_over(app, scheduler)
-    return Service(
+    service = Service(
         converge=converge,
         signature=lambda: _signature(app.settings.accounts_file),
         dataset=app.dataset_watcher,
@@ -58,8 +58,11 @@ def build_service(app: App, converge: Converge, watch: Watch) -> Service:
         presence=presence,
         courier=Courier(app.database, app.outgoing.by_name, now=app.clock.now, jitter=random.random, log=app.log),
         scheduler=scheduler,
+        moderation=app.moderation,
         log=app.log,
     )
+    app.moderation.nudge = service.nudge
+    return service
 
 
 def _reconciler(app: App, watch: Watch, clock_agrees: Callable[[], bool]) -> Reconciler:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Coroutine
@@ -27,6 +28,7 @@ from orchestrator.control.unknown import unknown_accounts
 from orchestrator.core.account import Account
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.finding import Findings
+from orchestrator.core.hold import BY_ITSELF
 from orchestrator.core.plan import Plan, Step
 from orchestrator.core.run import Standing
 from orchestrator.core.secret import Redactor
@@ -35,7 +37,8 @@ from orchestrator.daemon import lifetimes
 from orchestrator.daemon.dataset_watcher import DatasetWatcher
 from orchestrator.daemon.desired import Desired, read_desired
 from orchestrator.daemon.hearing import hear
-from orchestrator.daemon.moderation import expected, moderated, recalled
+from orchestrator.daemon.moderation import expected, pending, recalled
+from orchestrator.daemon.moderation_worker import ModerationWorker
 from orchestrator.daemon.service import Service
 from orchestrator.settings import Settings
 from orchestrator.sources.accounts import AccountsFile, read_accounts
@@ -47,7 +50,6 @@ from orchestrator.system.private import create_private_folder
 
 if TYPE_CHECKING:
     from orchestrator.daemon.pruning import Pruning
-    from orchestrator.dataset.checking import Progress
     from orchestrator.dataset.files import Paths
     from orchestrator.dataset.moderating import Moderated
     from orchestrator.metrics import Metrics
@@ -94,6 +96,7 @@ class App:
     async def close(self) -> None:
         """Let go of every connection and end every child process, so that no thread waits for one any more."""
         self.children.stop()
+        await self.moderation.stop()
         await self.outgoing.close()
         await self.connections.close()
         self.network.close()
@@ -202,27 +205,19 @@ class App:
         await self.read_accounts()
         return Pruning(self.database, self.connections.by_name, self.datasets, most=self.settings.max_in_flight)
 
-    async def converge(self, *, start: bool, cause: str = SERVICE, progress: Progress | None = None) -> Desired:
-        """Make what the operator wants the current run. `progress` is told of the texts that are moderated."""
+    async def converge(self, *, start: bool, cause: str = SERVICE) -> Desired:
+        """Make what the operator wants the current run; its chats are moderated afterwards, beside the ticks."""
         desired = await self.read_desired()
         await self.outgoing.expect(desired.file.targets, desired.secrets)
         now = self.clock.now()
         await control.list_accounts(self.database, desired.listed, now=now)
         known = await control.known(self.database, desired.job_ids, desired.run_id)
-        moderation = await moderated(
-            desired,
-            known.run,
-            self.connections.by_name,
-            self.database,
-            tokens_per_minute=self.settings.moderation_tokens_per_minute,
-            clock=self.clock,
-            log=self.log,
-            progress=progress,
-        )
+        moderation = expected(desired, known.run, self.connections.by_name, now) or pending(now)
         models, heard = await hear(desired, known, self.connections.by_name, self.log, now)
         plan = desired.plan(known, moderation, heard)
         found = Findings.of(desired.findings, desired.counts)
         run = await control.adopt_plan(self.database, plan, start=start, now=now, cause=cause, findings=found)
+        self.moderation.request(desired, run)
         await lifetimes.note(self.database, plan.specs, models)
         for warning in desired.warnings:
             self.log.warning("accounts_file.warning", message=warning)
@@ -238,12 +233,25 @@ class App:
             planned_usd=plan.total_usd,
         )
         for hold in run.holds:
-            self.log.warning("run.held", kind=hold.kind, message=hold.reason, hint=hold.hint)
+            tell = self.log.info if hold.kind in BY_ITSELF else self.log.warning
+            tell("run.held", kind=hold.kind, message=hold.reason, hint=hold.hint)
         return desired
 
-    def service(
-        self, *, start: bool, progress: Progress | None = None, watch: Watch = NOBODY, watch_dataset: bool = False
-    ) -> Service:
+    @cached_property
+    def moderation(self) -> ModerationWorker:
+        """What moderates the chats of the current run."""
+        return ModerationWorker(
+            self.database,
+            self.connections.by_name,
+            identify=self.connections.identify,
+            replica=self.replica,
+            tokens_per_minute=self.settings.moderation_tokens_per_minute,
+            clock=self.clock,
+            jitter=random.random,
+            log=self.log,
+        )
+
+    def service(self, *, start: bool, watch: Watch = NOBODY, watch_dataset: bool = False) -> Service:
         """The loop, ready to be started. With `start` off, files are replicated and no job is created.
 
         `watch` is told what this process does: its `metrics`, where somebody can ask for them. With `watch_dataset`
@@ -255,7 +263,7 @@ class App:
             self.dataset_watcher = DatasetWatcher(self.settings.dataset_watch_seconds, fingerprint)
 
         async def converge() -> str | None:
-            return (await self.converge(start=start, progress=progress)).file.options.schedule
+            return (await self.converge(start=start)).file.options.schedule
 
         from orchestrator.app.loop import build_service  # a mere look does not need it
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli import progress
 from orchestrator.cli.render import print_status, state_of, trouble
@@ -17,7 +17,6 @@ from orchestrator.status import JobView, Status
 
 if TYPE_CHECKING:
     from orchestrator.app import App
-    from orchestrator.daemon.service import Service
 
 LOOK_SECONDS = 0.5
 LOOK_SHARE = 30  # a look at thousands of accounts takes its time: at most a thirtieth goes into looking
@@ -50,12 +49,17 @@ def stop_signals() -> asyncio.Event:
 async def work(app: App, *, start: bool, enough: Enough) -> int:
     """Converge and work until it is enough for every account; say how it went."""
     stopping = stop_signals()
-    with progress.moderating() as tell:
-        service = app.service(start=start, progress=tell)
-        if not await begun(service, stopping):
-            sys.stderr.write("stopped before anything was sent; the same command begins again\n")
-            return FAILED
+    service = app.service(start=start)
+    if not await begun(service.start(), stopping):
+        sys.stderr.write("stopped before anything was sent; the same command begins again\n")
+        return FAILED
     try:
+        with progress.moderating() as tell:
+            app.moderation.tell = tell
+            await begun(app.moderation.wait(), stopping)  # a bar and a live table do not share a terminal
+            app.moderation.tell = None
+        if app.moderation.flagged is not None:
+            raise app.moderation.flagged
         status = await show(app, enough, stopping)
     finally:
         await service.stop()
@@ -64,9 +68,9 @@ async def work(app: App, *, start: bool, enough: Enough) -> int:
     return verdict(status, stopping)
 
 
-async def begun(service: Service, stopping: asyncio.Event) -> bool:
-    """Start the service, which may take long where much is to be moderated; False when asked to stop before."""
-    starting, asked = asyncio.create_task(service.start()), asyncio.create_task(stopping.wait())
+async def begun(work: Coroutine[Any, Any, None], stopping: asyncio.Event) -> bool:
+    """Wait for work that may take long, the service's start for one; False when asked to stop before."""
+    starting, asked = asyncio.create_task(work), asyncio.create_task(stopping.wait())
     try:
         await asyncio.wait((starting, asked), return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():

@@ -30,7 +30,9 @@ async def operate(app: App, verb: str, names: list[str], reason: str) -> int:
         if verb == "hold":
             await control.hold_accounts(database, names, reason=reason, by=by, now=now)
         else:
-            await control.release_accounts(database, names, by=by, now=now)
+            moderated = await control.release_accounts(database, names, by=by, now=now)
+            if moderated:
+                return _say(f"release: {', '.join(names)}, and the chats are to be moderated")
         return _say(f"{verb}: {', '.join(names)}")
     asked = await (control.cancel if verb == "cancel" else control.retry)(database, names, by=by, now=now)
     if not asked:

@@ -13,7 +13,7 @@ from orchestrator.core.errors import Failure
 from orchestrator.core.finding import Finding
 from orchestrator.core.plan import Plan
 from orchestrator.core.printable import printable, printable_json
-from orchestrator.status import JobView, Status
+from orchestrator.status import JobView, Status, describe_moderation
 
 MOST_DRAWN = 200
 LATEST_EVENT, MODEL, WHAT_TO_DO = "latest event", "fine-tuned model", "what to do"
@@ -84,8 +84,12 @@ def waiting(job: JobView) -> str:
 
 
 def title(status: Status) -> str | None:
-    """Which run it is."""
-    return printable(f"{status.run.name} · run {status.run.id}") if status.run else None
+    """Which run it is, and how far its moderation is while that is under way."""
+    if status.run is None:
+        return None
+    heading = f"{status.run.name} · run {status.run.id}"
+    moderation = describe_moderation(status.run.moderation)
+    return "\n".join(map(printable, filter(None, (heading, moderation))))
 
 
 def counts(status: Status) -> str:

@@ -29,7 +29,7 @@ async def serve(app: App, environ: Mapping[str, str]) -> int:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloads.request)
         port = await web.start()
         try:
-            if await begun(service, stopping):
+            if await begun(service.start(), stopping):
                 app.log.info(
                     "service.ready",
                     url=f"http://{app.settings.host}:{port}/",

@@ -12,6 +12,7 @@ from orchestrator.cli.follow import watch as watch_status
 from orchestrator.cli.render import plan_json, print_json, print_status, trouble
 from orchestrator.cli.session import DONE, FAILED
 from orchestrator.core.errors import Failure
+from orchestrator.core.hold import HoldKind
 from orchestrator.core.plan import Step
 from orchestrator.core.printable import printable
 from orchestrator.core.twins import same_keys, same_places
@@ -56,6 +57,8 @@ async def status(app: App, *, as_json: bool, watch: bool) -> int:
         sys.stdout.write(NOTHING + "\n")
     else:
         for hold in seen.run.holds:
+            if hold.kind == HoldKind.MODERATING and not (seen.run.moderation or {})["reason"]:
+                continue  # the title says how far it is
             sys.stdout.write(f"the run is held: {trouble(hold)}\n")
         for warning in seen.run.warnings:
             sys.stdout.write(f"warning: {printable(warning)}\n")

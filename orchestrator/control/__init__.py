@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.control.deliveries import redeliver
+from orchestrator.control.moderation import request_moderation
 from orchestrator.control.planning import adopt_plan, kept_run
 from orchestrator.control.tokens import create_token, note_use, revoke_token
 from orchestrator.control.unknown import unknown_accounts
@@ -189,10 +190,13 @@ async def hold_accounts(database: Database, names: Collection[str], *, reason: s
     await database.write(change)
 
 
-async def release_accounts(database: Database, names: Collection[str], *, by: str, now: float) -> None:
-    """Let held accounts, and held jobs in them, go on; a budget is raised, not released. Keys are verified anew."""
+async def release_accounts(database: Database, names: Collection[str], *, by: str, now: float) -> bool:
+    """Let held accounts, and held jobs in them, go on; a budget is raised, not released. Keys are verified anew.
 
-    async def change(connection: AsyncConnection) -> None:
+    A moderation of the current run that has not passed is requested again; returns whether there is one.
+    """
+
+    async def change(connection: AsyncConnection) -> bool:
         for name, standing in (await _standings(connection, names)).items():
             await accounts.save(connection, replace(standing, hold=None, verified_at=None))
             await events.append(connection, events.Entry(at=now, cause=by, note="released", account=name))
@@ -200,8 +204,9 @@ async def release_accounts(database: Database, names: Collection[str], *, by: st
                 if job.hold is not None and job.hold.kind not in BY_PLAN:
                     await outcomes.record(connection, release(job, now=now), at=now, cause=by)
             await jobs.wake_account(connection, name, now)
+        return await request_moderation(connection, by=by, now=now)
 
-    await database.write(change)
+    return await database.write(change)
 
 
 FORGOTTEN: dict[str, Any] = {

@@ -77,10 +77,12 @@ def _run(plan: Plan, before: Run | None, *, start: bool, now: float) -> Run:
 
 
 def _moderation(plan: Plan, run: Run) -> Moderation | None:
-    """The plan's, unless it was waived while it was being asked for."""
-    waived = run.moderation is not None and run.moderation.state is Moderated.WAIVED
+    """The plan's, unless it passed, was waived or was begun while the plan was being made."""
     missing = plan.moderation is not None and plan.moderation.state is Moderated.MISSING
-    return run.moderation if waived and missing else plan.moderation
+    decided = run.moderation is not None and run.moderation.state is not Moderated.MISSING
+    begun = run.moderation is not None and run.moderation.progress is not None
+    begins = plan.moderation is not None and plan.moderation.progress is not None
+    return run.moderation if missing and (decided or (begun and begins)) else plan.moderation
 
 
 def _job(line: PlanLine, run: Run, now: float) -> Job:

@@ -41,7 +41,8 @@ class Capabilities:
     `options` are those of `[run.PROVIDER]` it understands besides `base_model`. `servable` says whether a finished
     model can be called at once; where it cannot, `serving` says what it needs. `shows_models` is whether it can be
     asked if a finished model is still there. A file above `direct_bytes` goes in parts, and goes on after a restart
-    where it stopped. `unconfirmed` is in words.
+    where it stopped. `moderation` is whether it has a Moderation API, `may_moderate` whether its server may have the
+    endpoint, so that an account named for moderation is asked. `unconfirmed` is in words.
     """
 
     found_by: FoundBy
@@ -59,6 +60,7 @@ class Capabilities:
     minimum_examples: int
     maximum_bytes: int
     moderation: bool = False
+    may_moderate: bool = False
     direct_bytes: int | None = None
     unconfirmed: tuple[str, ...] = ()
 
@@ -89,6 +91,7 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         maximum_bytes=8 * GB,
         direct_bytes=512 * MB,
         moderation=True,
+        may_moderate=True,
         unconfirmed=("the code of a refused creation", "training prices"),
     ),
     ProviderName.AZURE: Capabilities(
@@ -104,6 +107,7 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         serving="needs a deployment, made in the portal or with the resource manager's API, not with this key",
         minimum_examples=10,
         maximum_bytes=512 * MB,
+        may_moderate=True,
         unconfirmed=(
             "metadata and its list filter: not used",
             "whether files need the byte-order mark",
@@ -122,6 +126,7 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         serving="the result is a checkpoint; POST /v0/models makes a model of it that can be called",
         minimum_examples=10,
         maximum_bytes=512 * MB,
+        may_moderate=True,
         unconfirmed=(
             "the longest suffix",
             "the fewest examples; 10 are asked for",
@@ -141,6 +146,7 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         serving="depends on the server; taken to be callable at once",
         minimum_examples=10,
         maximum_bytes=512 * MB,
+        may_moderate=True,
         unconfirmed=("everything: it depends on the server",),
     ),
     ProviderName.TOGETHER: Capabilities(

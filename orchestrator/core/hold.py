@@ -22,6 +22,7 @@ class HoldKind(StrEnum):
     MODEL_UNKNOWN = "model_unknown"
     PRICE_REFUSED = "price_refused"
     NOT_MODERATED = "not_moderated"
+    MODERATING = "moderating"
     SUPERSEDED = "superseded"
     ACCOUNT_REMOVED = "account_removed"
     BY_OPERATOR = "by_operator"
@@ -29,6 +30,9 @@ class HoldKind(StrEnum):
 
 NO_TRAINING: Final = frozenset({HoldKind.NOT_TUNABLE, HoldKind.MODEL_UNKNOWN})
 """What a base model is held for that cannot be trained: its price is of no interest."""
+
+BY_ITSELF: Final = frozenset({HoldKind.MODERATING})
+"""What ends without a person: the service works on it."""
 
 BY_PLAN: Final = frozenset({HoldKind.OVER_BUDGET, HoldKind.FILE_TOO_LARGE, HoldKind.PRICE_REFUSED}) | NO_TRAINING
 """What a plan holds a job for, and only another plan lifts: the accounts file or the provider has to change."""

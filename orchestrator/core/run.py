@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.core.account import ProviderName
-from orchestrator.core.hold import Hold
+from orchestrator.core.hold import BY_ITSELF, Hold
 from orchestrator.core.job import RunId
 from orchestrator.core.moderation import Moderation
 from orchestrator.core.pin import Values
@@ -39,9 +39,10 @@ class Run:
 
     @property
     def holds(self) -> tuple[Hold, ...]:
-        """Everything that sets the run aside before its jobs are submitted."""
+        """Everything that sets the run aside before its jobs are submitted; first what needs a person."""
         moderation = self.moderation.hold if self.moderation else None
-        return tuple(hold for hold in (moderation, self.hold) if hold)
+        holds = [hold for hold in (moderation, self.hold) if hold]
+        return tuple(sorted(holds, key=lambda hold: hold.kind in BY_ITSELF))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

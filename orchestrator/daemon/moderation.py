@@ -1,62 +1,24 @@
-"""Moderation of a run: which account judges, what is already known, and what follows from the outcome."""
+"""Moderation of a run: which account judges, what is known before one is asked, and the record of each outcome."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from structlog.stdlib import BoundLogger
-
-from orchestrator.core.clock import Clock
-from orchestrator.core.errors import AccountError, DatasetError, ProviderError
-from orchestrator.core.moderation import Moderated, Moderation, Verdict
+from orchestrator.core.errors import DatasetError
+from orchestrator.core.finding import Finding
+from orchestrator.core.moderation import NAME_OR_WAIVE, Moderated, Moderation, ModerationProgress, Verdict
 from orchestrator.core.run import Run
 from orchestrator.daemon.desired import Desired
-from orchestrator.providers.base import Connection, Moderator
+from orchestrator.providers.base import Connection
 from orchestrator.store import moderations
 from orchestrator.store.database import Database
 
 if TYPE_CHECKING:
     from orchestrator.dataset import moderating
-    from orchestrator.dataset.checking import Progress
     from orchestrator.dataset.files import Paths
 
-
-async def moderated(
-    desired: Desired,
-    before: Run | None,
-    connections: Mapping[str, Connection],
-    database: Database,
-    *,
-    tokens_per_minute: int,
-    clock: Clock,
-    log: BoundLogger,
-    progress: Progress | None = None,
-) -> Moderation:
-    """The run's moderation record. Raises DatasetError when a text is flagged.
-
-    `before` is the same run as it was, if it was: what passed or was waived is not asked for again.
-    """
-
-    def tell(done: int, total: int) -> None:
-        log.info("moderation.progress", done=done, total=total)
-        if progress:
-            progress(done, total)
-
-    if known := expected(desired, before, connections, clock.now()):
-        return known
-    reason = ""
-    for connection in _able(desired.file.options.moderation, connections):
-        name = connection.account.name
-        try:
-            return await _ask(desired, connection, database, tokens_per_minute, clock, log, tell)
-        except ProviderError as error:
-            reason = f"account {name}: {error.kind}: {error.message}"
-            log.warning("moderation.failed", account=name, error=error)
-            if not isinstance(error, AccountError):
-                break
-    return Moderation(state=Moderated.MISSING, by="service", at=clock.now(), reason=reason)
+NAMED = 3  # flagged texts that a run's record names
 
 
 def expected(
@@ -68,62 +30,81 @@ def expected(
         return Moderation(state=Moderated.WAIVED, by="accounts file", at=now, reason=options.moderation_waived)
     if before and before.moderation and before.moderation.state is not Moderated.MISSING:
         return before.moderation
-    if _able(options.moderation, connections):
+    if list_moderators(options.moderation, connections):
         return None
-    return Moderation(state=Moderated.MISSING, by="service", at=now, reason="no listed account has a moderation API")
+    return no_moderator(options.moderation, connections, now)
 
 
-def _able(chosen: str | None, connections: Mapping[str, Connection]) -> list[Connection]:
-    """The account to ask and those to turn to when its key is refused: the chosen one only, or the first that can."""
-    return [
-        connection
-        for name, connection in connections.items()
-        if connection.provider.capabilities.moderation and chosen in {None, name}
-    ]
+def pending(now: float) -> Moderation:
+    """The record of a moderation that is about to begin."""
+    return Moderation(state=Moderated.MISSING, by="service", at=now, progress=ModerationProgress())
 
 
-async def _ask(
-    desired: Desired,
-    connection: Connection,
-    database: Database,
-    tokens_per_minute: int,
-    clock: Clock,
-    log: BoundLogger,
-    tell: Progress,
-) -> Moderation:
-    from orchestrator.dataset.moderating import Time, moderate  # what reads chats takes megabytes
-    from orchestrator.dataset.moderation import Limits
+def list_moderators(chosen: str | None, connections: Mapping[str, Connection]) -> list[Connection]:
+    """The chosen account alone, if its server may have the endpoint; without a choice all that are known to have it.
 
-    await connection.identity()
-    outcome = await moderate(
-        desired.file.dataset,
-        cast(Moderator, connection.provider).moderate,
-        _Cache(database),
-        time=Time(clock=clock.boottime, pause=asyncio.sleep),
-        limits=Limits(tokens_per_minute=tokens_per_minute),
-        progress=tell,
+    A named account is asked whatever its provider is called: servers that speak OpenAI's API may have the endpoint.
+    """
+    if chosen is not None:
+        named = connections.get(chosen)
+        return [named] if named and named.provider.capabilities.may_moderate else []
+    return [connection for connection in connections.values() if connection.provider.capabilities.moderation]
+
+
+def no_moderator(chosen: str | None, connections: Mapping[str, Connection], now: float) -> Moderation:
+    """The record of a run that no account can moderate."""
+    reason = "no listed account has a moderation API"
+    if chosen is not None and (named := connections.get(chosen)):
+        reason = f"account {chosen} is at {named.account.provider}, which has no moderation API"
+    return Moderation(state=Moderated.MISSING, by="service", at=now, reason=reason, hint=NAME_OR_WAIVE)
+
+
+def judged(outcome: moderating.Moderated, account: str, now: float) -> Moderation:
+    """The record of chats of which no text is flagged."""
+    if not outcome.images:
+        return Moderation(state=Moderated.PASSED, by=account, at=now, texts=outcome.texts)
+    pictures = "1 picture" if outcome.images == 1 else f"{outcome.images:,} pictures"
+    return Moderation(
+        state=Moderated.MISSING,
+        by=account,
+        at=now,
+        texts=outcome.texts,
+        reason=f"the texts passed, and {pictures} cannot be judged here: only texts are",
+        hint='Have the pictures judged elsewhere and record that with `orchestrator waive "REASON"`, or remove them '
+        "from the chats.",
     )
-    log.info("moderation.done", account=connection.account.name, texts=outcome.texts, sent=outcome.sent)
-    if outcome.findings:
-        raise DatasetError(
-            f"the moderation flags {len(outcome.findings)} texts",
-            hint="Change or remove these texts, or waive the moderation with a reason.",
-            findings=outcome.findings,
-        )
-    state, reason = Moderated.PASSED, ""
-    if outcome.images:
-        state, reason = Moderated.MISSING, f"{outcome.images} images cannot be judged here"
-    return Moderation(state=state, by=connection.account.name, at=clock.now(), texts=outcome.texts, reason=reason)
+
+
+def flagged(findings: Sequence[Finding]) -> DatasetError:
+    """The error of chats of which some texts are flagged."""
+    texts = "1 text" if len(findings) == 1 else f"{len(findings):,} texts"
+    return DatasetError(
+        f"the moderation flags {texts}",
+        hint='Change or remove these texts, or waive the moderation with a reason: `orchestrator waive "REASON"`.',
+        findings=findings,
+    )
+
+
+def refused(error: DatasetError, account: str, now: float) -> Moderation:
+    """The record of chats of which some texts are flagged: it names the first of them."""
+    places = "; ".join(
+        f"{found.file}:{found.line} at {found.path}" if found.path else f"{found.file}:{found.line}"
+        for found in error.findings[:NAMED]
+    )
+    more = len(error.findings) - NAMED
+    reason = f"{error.message}: {places}" + (f"; and {more:,} more" if more > 0 else "")
+    hint = f"`orchestrator check --report FILE` shows each of them. {error.hint}"
+    return Moderation(state=Moderated.MISSING, by=account, at=now, reason=reason, hint=hint)
 
 
 async def recalled(path: Paths, database: Database) -> moderating.Moderated:
     """What is known of the chats at `path` without asking anyone."""
     from orchestrator.dataset import moderating
 
-    return await moderating.recalled(path, _Cache(database))
+    return await moderating.recalled(path, VerdictCache(database))
 
 
-class _Cache:
+class VerdictCache:
     """Verdicts in the database."""
 
     def __init__(self, database: Database) -> None:

@@ -12,6 +12,7 @@ from structlog.stdlib import BoundLogger
 from orchestrator.core.errors import ConfigError, DatabaseAway, DatasetError, Failure, OrchestratorError
 from orchestrator.daemon.courier import Courier
 from orchestrator.daemon.dataset_watcher import DatasetWatcher
+from orchestrator.daemon.moderation_worker import ModerationWorker
 from orchestrator.daemon.presence import Presence
 from orchestrator.daemon.reconciler import Reconciler
 from orchestrator.daemon.scheduler import Scheduler
@@ -47,11 +48,13 @@ class Service:
         scheduler: Scheduler,
         log: BoundLogger,
         dataset: DatasetWatcher | None = None,
+        moderation: ModerationWorker | None = None,
     ) -> None:
         self.problem: Failure | None = None
         self._converge = converge
         self._signature = signature
         self._dataset = dataset
+        self._moderation = moderation
         self._seen: Hashable = None
         self._must_reload = False  # an outage of the database came between
         self._dispatch = dispatch
@@ -82,6 +85,8 @@ class Service:
     async def stop(self) -> None:
         """Finish what is in flight, within eight seconds; what is cut off is looked up at the next start."""
         self._scheduler.stop()
+        if self._moderation is not None:
+            await self._moderation.stop()
         self._dispatch.stop()
         if self._work is None:
             return

@@ -71,9 +71,9 @@ def pieces(path: Paths, model: str) -> Iterator[Piece]:
                 yield Piece(key, part, example.file, line or example.line, place)
 
 
-def images(path: Paths) -> int:
-    """How many images the examples hold. They are not judged here, so they are never a pass."""
-    return sum(_images(message) for example in _examples(path) for message, _ in all_messages(example.body))
+def images(path: Paths) -> Iterator[int]:
+    """How many images each example holds. They are not judged here, so they are never a pass."""
+    return (sum(_images(message) for message, _ in all_messages(example.body)) for example in _examples(path))
 
 
 def _examples(path: Paths) -> Iterator[Example]:

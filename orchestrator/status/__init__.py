@@ -12,9 +12,10 @@ from orchestrator.status.document import Document
 from orchestrator.status.happened import Line, events_after, newest_event
 from orchestrator.status.history import DatasetRow, DatasetView, RunLine, list_datasets, list_runs, read_dataset
 from orchestrator.status.listing import HELD, Cause, Glance, Listing, Share, glance, list_jobs
+from orchestrator.status.moderation import describe_moderation, iso
 from orchestrator.status.tally import Tally, tally
 from orchestrator.status.telling import count_dead, count_deliveries, deliveries
-from orchestrator.status.views import Health, JobView, RunView, Status, iso, plain
+from orchestrator.status.views import Health, JobView, RunView, Status, plain
 from orchestrator.status.whole import SCHEMA, as_json, look
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "count_deliveries",
     "curves",
     "deliveries",
+    "describe_moderation",
     "events_after",
     "glance",
     "iso",

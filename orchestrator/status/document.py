@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
@@ -125,8 +125,10 @@ class Document:
 
     async def _of(self, database: Database, run: Run, now: float, most: int | None) -> tuple[list[_Line], bool]:
         """The run's lines by account, of those that are only old `most` anew; and whether that was all."""
-        if self._scope != (run, now // 3600):  # the hour: days left are counted by the day
-            self._scope, self._lines = (run, now // 3600), {}
+        # The hour: days left are counted by the day. Of the moderation a line shows what it holds, not how far it is.
+        scope = (replace(run, moderation=None), run.holds, now // 3600)
+        if self._scope != scope:
+            self._scope, self._lines = scope, {}
         async with database.survey() as connection:
             listed = await marks.of_run(connection, run.id)
         kept = {mark: line for mark in listed if (line := self._lines.get(mark))}

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from orchestrator.core.action import holds_on
 from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.errors import Failure
-from orchestrator.core.hold import Hold
+from orchestrator.core.hold import BY_ITSELF, Hold
 from orchestrator.core.job import Job
 from orchestrator.core.lifecycle import ENDS, State
 from orchestrator.core.pin import Used, differences
@@ -18,6 +17,7 @@ from orchestrator.core.replica import Replica
 from orchestrator.core.retirement import days_left
 from orchestrator.core.run import Run, Standing
 from orchestrator.core.twins import shared_key
+from orchestrator.status.moderation import iso, moderation_view
 from orchestrator.store import runs
 
 
@@ -70,7 +70,12 @@ class JobView:
     @property
     def settled(self) -> bool:
         """Nothing happens any more unless a person does something."""
-        return self.state in ENDS or self.held
+        return self.state in ENDS or (self.held and not self.continues)
+
+    @property
+    def continues(self) -> bool:
+        """It is held by something that the service ends by itself."""
+        return self.held and self.error is not None and self.error.kind in BY_ITSELF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,11 +134,6 @@ def _shallow(view: JobView) -> dict[str, Any]:
     for name in ("error", "warning"):
         values[name] = asdict(values[name]) if values[name] else None
     return values
-
-
-def iso(seconds: float | None) -> str | None:
-    """Epoch seconds as ISO 8601 in UTC."""
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def job_view(job: Job, run: Run, standing: Standing, latest: str | None, now: float) -> JobView:
@@ -235,7 +235,7 @@ def run_view(
         approved_by=run.approved_by,
         planned_usd=run.planned_usd,
         holds=[hold.failure for hold in run.holds],
-        moderation=asdict(run.moderation) | {"at": iso(run.moderation.at)} if run.moderation else None,
+        moderation=moderation_view(run.moderation) if run.moderation else None,
         created_at=run.created_at,
         pins={name.value: values for name, values in run.pins.items()},
         warnings=[*differences(used), *(shared_key(names, fingerprint) for fingerprint, names in twins)],

@@ -12,7 +12,7 @@ from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import Job
 from orchestrator.core.lifecycle import State
-from orchestrator.core.moderation import Moderated, Moderation
+from orchestrator.core.moderation import Moderation
 from orchestrator.core.run import Run, Standing
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.store.tables import accounts, jobs, runs
@@ -58,7 +58,7 @@ def run_from(row: Sequence[Any]) -> Run:
     values["hold"] = Hold.from_dict(values["hold"])
     values["pins"] = {ProviderName(name): chosen for name, chosen in (values["pins"] or {}).items()}
     if moderation := values["moderation"]:
-        values["moderation"] = Moderation(**moderation | {"state": Moderated(moderation["state"])})
+        values["moderation"] = Moderation.from_dict(moderation)
     return Run(**values)
 
 
@@ -68,7 +68,7 @@ def run_row(run: Run) -> dict[str, Any]:
     values["specs"] = {name.value: spec.as_dict() for name, spec in run.specs.items()}
     values["pins"] = {name.value: chosen and dict(chosen) for name, chosen in run.pins.items()}
     values["hold"] = run.hold.as_dict() if run.hold else None
-    values["moderation"] = asdict(run.moderation) if run.moderation else None
+    values["moderation"] = run.moderation.as_dict() if run.moderation else None
     return values
 
 

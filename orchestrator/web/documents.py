@@ -101,7 +101,10 @@ class Run(Document):
     approved_by: str | None = Field(description="Who let it go on in spite of its price.")
     planned_usd: float | None = Field(description="The price of all its jobs; null is unknown.")
     holds: list[Fault] = Field(description="What sets the whole run aside.")
-    moderation: dict[str, Any] | None = Field(description="The moderation's record: state, by, at, texts, reason.")
+    moderation: dict[str, Any] | None = Field(
+        description="The moderation's record: state, by, at, texts, reason, hint; and progress, while it continues "
+        "by itself: judged, total, finish_at (an estimate), attempts, retry_at."
+    )
     created_at: Moment
     pins: dict[str, dict[str, Any] | None] = Field(
         description="By provider: the values that its first job got and all others get; null while they are unknown."

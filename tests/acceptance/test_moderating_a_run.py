@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from machine_speed import scale_seconds
-from processes import Sandbox, Site, eventually
+from processes import HTTP, Sandbox, Site, eventually
 
 UNHURRIED = {"ORCHESTRATOR_MODERATION_TOKENS_PER_MINUTE": "1000000"}
 BATCH = 32
@@ -73,6 +73,8 @@ def test_429_and_a_dropped_result_are_asked_for_again(moderated: Site, sandbox: 
         "at": "",
         "texts": len(counts),
         "reason": "",
+        "hint": "",
+        "progress": None,
     }
     assert moderated.run("run").code == 0
     assert judged(sandbox) == counts
@@ -120,14 +122,16 @@ def test_a_flagged_text_is_named_and_stops_everything(moderated: Site, sandbox: 
 
 
 def test_what_was_not_moderated_is_held_until_a_reason_is_recorded(moderated: Site, sandbox: Sandbox) -> None:
-    sandbox.faults({"kind": "rate_limit", "operations": ["moderations.create"], "seconds": 0.1})
+    moderated.key("one", "a-wrong-key")
+    moderated.key("two", "a-wrong-key")
     run = moderated.run("run")
     assert run.code == 1
     assert_nothing_sent(sandbox)
     (hold,) = moderated.status()["run"]["holds"]
     assert hold["kind"] == "not_moderated"
-    assert "429 rate_limit_exceeded" in hold["message"]
-    assert "orchestrator waive" in hold["hint"]
+    assert "account one: authentication_failed" in hold["message"]
+    assert "account two: authentication_failed" in hold["message"]
+    assert "waive" not in hold["hint"]
     assert moderation(moderated)["state"] == "not moderated"
 
     assert moderated.run("waive", "").code == 2, "a reason is asked for"
@@ -136,11 +140,45 @@ def test_what_was_not_moderated_is_held_until_a_reason_is_recorded(moderated: Si
     assert (waived["state"], waived["reason"]) == ("waived", "judged upstream, ticket 7")
     assert waived["by"].startswith("operator:")
     assert waived["at"]
-    asked = answers(sandbox)
+    moderated.key("one", "sandbox-one")
+    moderated.key("two", "sandbox-two")
     assert moderated.run("run").code == 0
     assert sandbox.held() == {"one": (1, 1), "two": (1, 1)}
-    assert answers(sandbox) == asked
+    assert answers(sandbox) == {}
     assert moderation(moderated) == waived
+
+
+def test_the_service_works_during_a_moderation_and_an_outage_needs_nobody(moderated: Site, sandbox: Sandbox) -> None:
+    """Each text takes its time, then the provider is away; nobody does anything."""
+    here = {"operations": ["moderations.create"]}
+    sandbox.faults({"kind": "stall", **here})
+    service = moderated.start("serve", "--port", "0")
+    url = service.find(r"(http://\S+/)status")
+    eventually(lambda: sandbox.fired() == [1], "it is asked")
+    eventually(lambda: HTTP.get(f"{url}readyz").status_code == 200, "the service is ready while it moderates")
+    seen = HTTP.get(f"{url}status").json()
+    assert [(job["account"], job["held"]) for job in seen["jobs"]] == [("one", True), ("two", True)]
+    assert [hold["kind"] for hold in seen["run"]["holds"]] == ["moderating"]
+    assert not seen["settled"]
+    assert "The chats are being moderated" in HTTP.get(url).text
+
+    service.send(signal.SIGTERM)
+    assert service.result().code == 0
+    assert_nothing_sent(sandbox)
+    sandbox.faults({"kind": "server_error", **here})
+    service = moderated.start("serve", "--port", "0")
+    url = service.find(r"(http://\S+/)status")
+    eventually(lambda: (moderation(moderated)["progress"] or {}).get("retry_at"), "the next attempt has a time")
+    (hold,) = moderated.status()["run"]["holds"]
+    assert "waive" not in hold["hint"]
+    assert "The next attempt is at" in hold["hint"]
+    assert "The moderation does not answer" in HTTP.get(url).text
+    sandbox.faults()
+    eventually(lambda: len(sandbox.held()) == 2, "both accounts have their job without anyone")
+    assert moderation(moderated)["state"] == "passed"
+    service.send(signal.SIGTERM)
+    ended = service.result()
+    assert ended.err.count("moderation.retry_scheduled") >= 1
 
 
 def test_a_named_account_whose_key_is_wrong_holds(moderated: Site, sandbox: Sandbox) -> None:

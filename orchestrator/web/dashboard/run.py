@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from orchestrator.core.hold import HoldKind
 from orchestrator.core.lifecycle import ENDS, State
 from orchestrator.status import HELD, Glance, Health, Listing, RunView
 from orchestrator.web.dashboard.bar import Chip, Segment, chips, segments
@@ -77,10 +78,19 @@ def _headline(seen: Glance | None) -> tuple[str, str]:
     if not seen.current:
         return "An earlier run", "off"
     if seen.run.holds:
-        return "The run is held", "warn"
+        return _held(seen.run)
     if seen.needy:
         return plural(seen.needy, "account") + (" needs you" if seen.needy == 1 else " need you"), "bad"
     return _going(seen)
+
+
+def _held(run: RunView) -> tuple[str, str]:
+    if {hold.kind for hold in run.holds} != {HoldKind.MODERATING}:
+        return "The run is held", "warn"
+    progress = (run.moderation or {}).get("progress") or {}
+    if progress.get("retry_at"):
+        return "The moderation does not answer", "warn"
+    return "The chats are being moderated", "busy"
 
 
 def _going(seen: Glance) -> tuple[str, str]:

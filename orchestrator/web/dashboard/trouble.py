@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import BY_PLAN, HoldKind
 from orchestrator.core.lifecycle import State
 from orchestrator.core.verb import Verb
-from orchestrator.status import HELD, Cause, Health, JobView, RunView
+from orchestrator.status import HELD, Cause, Health, JobView, RunView, describe_moderation
 from orchestrator.web.dashboard.tone import TONES
 from orchestrator.web.query import Query
 from orchestrator.web.wording import number
@@ -70,7 +70,16 @@ def notices(run: RunView | None, health: Health) -> Iterator[Notice]:
     if health.problem:
         yield Notice(failure=health.problem)
     for hold in run.holds if run else ():
-        yield Notice(failure=hold, verb=Verb.WAIVE if hold.kind == HoldKind.NOT_MODERATED else Verb.APPROVE)
+        yield _run_notice(hold, describe_moderation(run.moderation) if run else None)
+
+
+def _run_notice(hold: Failure, moderation: str | None) -> Notice:
+    """What holds the run. A moderation that fails is no reason to do without one: only a hint that says so is."""
+    if hold.kind == HoldKind.MODERATING:
+        return Notice(failure=replace(hold, message=f"{hold.message}: {moderation}" if moderation else hold.message))
+    if hold.kind == HoldKind.NOT_MODERATED:
+        return Notice(failure=hold, verb=Verb.WAIVE if "`orchestrator waive" in hold.hint else None)
+    return Notice(failure=hold, verb=Verb.APPROVE)
 
 
 def warned(warnings: Sequence[Cause]) -> Iterator[Notice]:

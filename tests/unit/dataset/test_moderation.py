@@ -83,7 +83,7 @@ async def test_each_text_is_judged_once_and_every_place_is_named(tmp_path: Path)
     folder = put(tmp_path, chat("Hi", "FLAGME"), chat("Hi", "there"), chat("x", "FLAGME"))
     provider, kept, seen = Provider(), Kept(), []
     outcome = await moderate(
-        folder, provider, kept, time=Clock().time, progress=lambda done, total: seen.append((done, total))
+        folder, provider, kept, time=Clock().time, progress=lambda done, total, left: seen.append((done, total, left))
     )
     assert provider.texts == ["Hi", "FLAGME", "Two.", "there", "x"]
     assert [(found.code, found.file, found.line, found.path) for found in outcome.findings] == [
@@ -92,7 +92,7 @@ async def test_each_text_is_judged_once_and_every_place_is_named(tmp_path: Path)
     ]
     assert outcome.findings[0].message == "the moderation flags this text: harassment 0.93 (also violence 0.20)"
     assert (outcome.texts, outcome.sent, outcome.known, outcome.passed) == (5, 5, 0, False)
-    assert seen == [(5, 9), (9, 9)]
+    assert seen == [(5, 9, 0.0), (9, 9, 0.0)]
     again = await moderate(folder, provider, kept, time=Clock().time)
     assert len(provider.asked) == 1
     assert (again.findings, again.sent, again.known) == (outcome.findings, 0, 5)

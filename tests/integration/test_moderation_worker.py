@@ -1,0 +1,367 @@
+"""Moderation beside the ticks: it continues after an outage, says how far it is, and never passes unjudged."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import structlog
+from store_values import DATASET, NOW, RUN, a_job, fill
+from structlog.testing import capture_logs
+
+from orchestrator import control
+from orchestrator.core.account import Account, Identity, ProviderName
+from orchestrator.core.capabilities import CAPABILITIES
+from orchestrator.core.dataset import Dataset
+from orchestrator.core.errors import AuthenticationFailed, ProviderError, ProviderUnavailable, RequestRejected
+from orchestrator.core.hold import HoldKind
+from orchestrator.core.moderation import Moderated, Moderation, Verdict
+from orchestrator.core.run import Run
+from orchestrator.daemon import moderation_worker
+from orchestrator.daemon.desired import Desired
+from orchestrator.daemon.moderation import pending
+from orchestrator.daemon.moderation_worker import ModerationWorker
+from orchestrator.providers.base import Connection
+from orchestrator.status import Status, describe_moderation, look
+from orchestrator.store import runs
+from orchestrator.store.database import Database
+
+AWAY = ProviderUnavailable("no answer from the provider (ConnectError: name or service not known)")
+
+
+@dataclass
+class Clock:
+    """Stands still until a test moves it."""
+
+    at: float = NOW
+
+    def now(self) -> float:
+        return self.at
+
+    boottime = now
+
+
+@dataclass
+class Provider:
+    """A moderation that answers as `errors` say, then well; `gate` makes it wait."""
+
+    name: ProviderName = ProviderName.OPENAI
+    errors: list[ProviderError] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    gate: asyncio.Event | None = None
+    was_asked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def until_asked(self) -> None:
+        async with asyncio.timeout(60):
+            await self.was_asked.wait()
+
+    @property
+    def capabilities(self) -> Any:
+        return CAPABILITIES[self.name]
+
+    async def verify(self) -> Identity:
+        return Identity(organization=None)
+
+    async def moderate(self, texts: Sequence[str]) -> list[Verdict]:
+        self.asked += texts
+        self.was_asked.set()
+        if self.gate:
+            await self.gate.wait()
+        if self.errors:
+            raise self.errors.pop(0)
+        return [Verdict("FLAGME" in text, ("harassment",)) for text in texts]
+
+
+class Stage:
+    """A worker over a database with one run, and chats of two texts."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self.database = database
+        self.clock = Clock()
+        self.providers: dict[str, Provider] = {}
+        self.nudged = 0
+        self.chats = folder / "chats"
+        self.chats.mkdir()
+        self.jsonl = folder / "dataset.jsonl"
+        self.write("Hello", "Hi")
+        self.options = SimpleNamespace(moderation=None, moderation_waived=None)
+        self.connections: dict[str, Connection] = {}
+        self.worker = self.new_worker()
+
+    def new_worker(self, replica: str = "r1") -> ModerationWorker:
+        worker = ModerationWorker(
+            self.database,
+            self.connections,
+            identify=self._identify,
+            replica=replica,
+            tokens_per_minute=10_000,
+            clock=self.clock,
+            jitter=lambda: 0.5,
+            log=structlog.get_logger("test"),
+        )
+        worker.nudge = self._nudge
+        return worker
+
+    def write(self, *texts: str) -> None:
+        messages = [{"role": "user", "content": texts[0]}, {"role": "assistant", "content": texts[1]}]
+        (self.chats / "one.json").write_text(json.dumps(messages, indent=1))
+        self.jsonl.write_text(json.dumps({"messages": messages}) + "\n")
+
+    def account(self, name: str, provider: Provider) -> None:
+        self.providers[name] = provider
+        account = Account(name=name, provider=provider.name, api_key="env:KEY")
+        self.connections[name] = Connection(account, "12345678", cast(Any, provider))
+
+    async def begin(self) -> None:
+        await fill(self.database, [a_job("acme")], replace(RUN, moderation=pending(NOW)))
+        self.request()
+
+    def request(self) -> None:
+        part = replace(DATASET.training, path=self.jsonl)
+        file = SimpleNamespace(options=self.options, dataset=self.chats)
+        desired = SimpleNamespace(file=file, dataset=Dataset(training=part))
+        self.worker.request(cast(Desired, desired), replace(RUN, moderation=pending(NOW)))
+
+    async def run(self) -> Run:
+        async with self.database.read() as connection:
+            return await runs.load(connection, RUN.id)
+
+    async def record(self) -> Moderation:
+        record = (await self.run()).moderation
+        assert record is not None
+        return record
+
+    async def until(self, true: Callable[[Moderation], bool]) -> Moderation:
+        async with asyncio.timeout(60):
+            while not true(record := await self.record()):  # noqa: ASYNC110 - the record is in the database
+                await asyncio.sleep(0.01)
+        return record
+
+    async def _identify(self, connection: Connection) -> tuple[Connection, Identity]:
+        return connection, await connection.identity()
+
+    def _nudge(self) -> None:
+        self.nudged += 1
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moderation_worker, "CHECK_SECONDS", 0.01)
+    monkeypatch.setattr(moderation_worker, "SAVE_SECONDS", 0.01)
+    monkeypatch.setattr(moderation_worker, "REQUEST_TRIES", 1)
+
+
+@pytest.fixture
+async def stage(database: Database, tmp_path: Path) -> AsyncIterator[Stage]:
+    made = Stage(database, tmp_path)
+    yield made
+    await made.worker.stop()
+
+
+@pytest.fixture
+def said() -> Iterator[list[Any]]:
+    with capture_logs() as lines:
+        yield lines
+
+
+def progress_of(seen: Status) -> str:
+    assert seen.run is not None
+    return describe_moderation(seen.run.moderation) or ""
+
+
+def waits(record: Moderation) -> bool:
+    return record.progress is not None and record.progress.retry_at is not None
+
+
+async def test_an_outage_ends_without_anyone(stage: Stage, said: list[Any]) -> None:
+    stage.account("acme", Provider(errors=[AWAY, AWAY]))
+    await stage.begin()
+    for attempt in (1, 2):
+        record = await stage.until(
+            lambda record, wanted=attempt: waits(record) and record.progress.attempts == wanted  # type: ignore[misc]
+        )
+        hold = record.hold
+        assert hold is not None
+        assert hold.kind == HoldKind.MODERATING
+        assert "name or service not known" in hold.reason
+        assert "waive" not in hold.hint
+        assert "The next attempt is at 1970-01-12 13:46:" in hold.hint
+        seen = await look(stage.database, stage.clock.at)
+        assert not seen.settled, "it continues by itself"
+        assert f"attempt {attempt + 1} is at 1970" in progress_of(seen)
+        assert record.progress is not None
+        assert record.progress.retry_at is not None
+        stage.clock.at = record.progress.retry_at
+    passed = await stage.until(lambda record: record.state is Moderated.PASSED)
+    assert (passed.by, passed.texts) == ("acme", 2)
+    retries = [line for line in said if line["event"] == "moderation.retry_scheduled"]
+    assert [(line["attempts"], "name or service" in line["message"]) for line in retries] == [(1, True), (2, True)]
+    assert all(line["next_attempt"].startswith("1970-01-12T13:46:") for line in retries)
+    async with asyncio.timeout(60):
+        await stage.worker.wait()
+    assert stage.nudged == 1
+
+
+async def test_another_account_is_asked_during_an_outage(stage: Stage) -> None:
+    stage.account("acme", Provider(errors=[AWAY]))
+    stage.account("other", Provider())
+    await stage.begin()
+    assert (await stage.until(lambda record: record.state is Moderated.PASSED)).by == "other"
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (AuthenticationFailed("401: no"), "Check the key"),
+        (RequestRejected("400 unknown_model: no such model"), "Correct what the message names"),
+    ],
+)
+async def test_a_refusal_is_told_as_it_is_and_asked_again_after_a_release(
+    stage: Stage, error: ProviderError, hint: str
+) -> None:
+    stage.account("acme", Provider(errors=[error]))
+    await stage.begin()
+    held = await stage.until(lambda record: record.progress is None)
+    assert held.hold is not None
+    assert (held.hold.kind, error.message in held.hold.reason) == (HoldKind.NOT_MODERATED, True)
+    assert held.hold.hint.startswith(hint)
+    assert "waive" not in held.hold.hint
+    async with asyncio.timeout(60):
+        await stage.worker.wait()
+    assert await control.release_accounts(stage.database, ["acme"], by="me", now=NOW + 1)
+    assert (await stage.until(lambda record: record.state is Moderated.PASSED)).texts == 2
+    assert not await control.release_accounts(stage.database, ["acme"], by="me", now=NOW + 2)
+
+
+async def test_a_release_does_not_wait_for_the_next_attempt(stage: Stage) -> None:
+    stage.account("acme", Provider(errors=[replace_retry(AWAY, 3600.0)]))
+    await stage.begin()
+    record = await stage.until(waits)
+    assert record.progress is not None
+    assert record.progress.retry_at == NOW + 3600
+    await control.release_accounts(stage.database, ["acme"], by="me", now=NOW)
+    await stage.until(lambda record: record.state is Moderated.PASSED)
+
+
+def replace_retry(error: ProviderError, seconds: float) -> ProviderError:
+    return ProviderUnavailable(error.message, retry_after=seconds)
+
+
+async def test_it_can_be_stopped_and_continues_where_it_was(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.write("one " * 6_000, "two " * 6_000)  # a request each
+    slow = Provider(gate=asyncio.Event())
+    stage.account("acme", slow)
+    await stage.begin()
+    await slow.until_asked()
+    assert slow.gate is not None
+    slow.gate.set()
+    slow.gate = None
+    record = await stage.until(lambda record: record.progress is not None and record.progress.judged > 0)
+    assert record.progress is not None
+    assert record.progress.total > record.progress.judged
+    assert record.progress.finish_at is not None
+    assert record.progress.finish_at > NOW, "an estimate"
+    seen = await look(stage.database, NOW)
+    assert "texts are moderated" in progress_of(seen)
+    async with asyncio.timeout(5):
+        await stage.worker.stop()
+    sent = list(slow.asked)
+    stage.worker = stage.new_worker("r2")
+    stage.clock.at += 61
+    stage.request()
+    await stage.until(lambda _: len(slow.asked) > len(sent))
+    assert set(sent).isdisjoint(slow.asked[len(sent) :]), "no verdict is asked for twice"
+
+
+async def test_a_waiver_ends_what_is_under_way(stage: Stage) -> None:
+    stage.account("acme", Provider(gate=asyncio.Event()))
+    await stage.begin()
+    await stage.providers["acme"].until_asked()
+    await control.waive_moderation(stage.database, reason="ticket 7", by="me", now=NOW)
+    async with asyncio.timeout(60):
+        await stage.worker.wait()
+    assert (await stage.record()).state is Moderated.WAIVED
+
+
+async def test_a_flagged_text_holds_the_run_and_names_the_chat(stage: Stage) -> None:
+    stage.write("Hello", "FLAGME")
+    stage.account("acme", Provider())
+    await stage.begin()
+    held = await stage.until(lambda record: record.progress is None)
+    assert held.hold is not None
+    assert "the moderation flags 1 text: one.json:8 at $[1].content" in held.hold.reason
+    async with asyncio.timeout(60):
+        await stage.worker.wait()
+    assert stage.worker.flagged is not None
+    assert [found.file for found in stage.worker.flagged.findings] == ["one.json"]
+
+
+async def test_what_is_sent_is_judged_whatever_becomes_of_the_chats(stage: Stage) -> None:
+    """The chats may be edited during a long moderation; the file that is uploaded is the one that was built."""
+    stage.write("Hello", "FLAGME")
+    (stage.chats / "one.json").write_text('[{"role": "user", "content": "Hello"}]')
+    stage.account("acme", Provider())
+    await stage.begin()
+    held = await stage.until(lambda record: record.progress is None)
+    assert held.state is Moderated.MISSING
+    assert "dataset.jsonl:1" in held.reason
+
+
+async def test_a_picture_is_told_as_what_it_is(stage: Stage) -> None:
+    picture = {"type": "image_url", "image_url": {"url": "https://a.example/x.png"}}
+    messages = [{"role": "user", "content": [{"type": "text", "text": "See?"}, picture]}]
+    stage.jsonl.write_text(json.dumps({"messages": [*messages, {"role": "assistant", "content": "Yes."}]}) + "\n")
+    stage.account("acme", Provider())
+    await stage.begin()
+    held = await stage.until(lambda record: record.progress is None)
+    assert "the texts passed, and 1 picture cannot be judged here" in held.reason
+    assert held.hint.startswith("Have the pictures judged elsewhere")
+
+
+async def test_a_named_account_is_asked_whatever_its_provider_is_called(stage: Stage) -> None:
+    stage.account("acme", Provider())
+    stage.account("mine", Provider(name=ProviderName.OPENAI_COMPATIBLE))
+    stage.options.moderation = "mine"
+    await stage.begin()
+    assert (await stage.until(lambda record: record.state is Moderated.PASSED)).by == "mine"
+    assert stage.providers["acme"].asked == []
+
+
+async def test_a_named_account_that_cannot_moderate_is_told(stage: Stage) -> None:
+    stage.account("mine", Provider(name=ProviderName.TOGETHER))
+    stage.options.moderation = "mine"
+    await stage.begin()
+    held = await stage.until(lambda record: record.progress is None)
+    assert held.reason == "account mine is at together, which has no moderation API"
+
+
+async def test_a_live_replica_is_left_alone_and_a_dead_one_replaced(stage: Stage) -> None:
+    other = pending(NOW)
+    assert other.progress is not None
+    other = replace(other, progress=replace(other.progress, replica="r9"))
+    await fill(stage.database, [a_job("acme")], replace(RUN, moderation=other))
+    stage.account("acme", Provider())
+    alive = _replica("r9", NOW + 60)
+    from orchestrator.store import replicas
+
+    await stage.database.write(lambda connection: replicas.beat(connection, alive))
+    stage.request()
+    if stage.database.is_sqlite:  # one process owns it: the other one is of the past
+        await stage.until(lambda record: record.state is Moderated.PASSED)
+        return
+    await asyncio.sleep(0.3)
+    assert stage.providers["acme"].asked == []
+    stage.clock.at = NOW + 61
+    await stage.until(lambda record: record.state is Moderated.PASSED)
+
+
+def _replica(name: str, until: float) -> Any:
+    from orchestrator.core.replica import Replica
+
+    return Replica(name, "host", 1, NOW, NOW, until)

@@ -1,0 +1,77 @@
+"""A moderation that continues by itself: the banner says so, and nobody is asked to do without it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from web_values import FINE, NOW, glance_of, job, listing_of, run, status
+
+from orchestrator.cli.render import title
+from orchestrator.core.moderation import NAME_OR_WAIVE, Moderated, Moderation, ModerationProgress
+from orchestrator.core.verb import Verb
+from orchestrator.status import Status
+from orchestrator.status.moderation import moderation_view
+from orchestrator.web.dashboard.paged import PAGE_ROWS
+from orchestrator.web.dashboard.run import View, look
+from orchestrator.web.query import Query
+
+FAR = ModerationProgress(judged=1_500, total=90_000, finish_at=NOW + 6_000)
+AWAY = "account acme: provider_unavailable: no answer from the provider (ConnectError)"
+
+
+def record(**values: Any) -> Moderation:
+    return replace(Moderation(state=Moderated.MISSING, by="acme", at=NOW, progress=FAR), **values)
+
+
+def shown(moderation: Moderation) -> Status:
+    hold = moderation.hold
+    assert hold is not None
+    waiting = job("a", "planned", held=True, error=hold.failure)
+    return status(waiting, holds=[hold.failure], moderation=moderation_view(moderation))
+
+
+def page(of: Status) -> View:
+    query = Query()
+    return look(glance_of(of), listing_of(of, query.selection, PAGE_ROWS, 0), FINE, query, NOW)
+
+
+def test_the_banner_says_how_far_it_is() -> None:
+    seen = shown(record())
+    view = page(seen)
+    assert (view.headline, view.tone) == ("The chats are being moderated", "busy")
+    [notice] = view.notices
+    assert notice.verb is None
+    assert notice.failure.message == (
+        "the chats are being moderated: 1,500 of 90,000 texts are moderated (1%) by account acme; "
+        "done at about 2026-09-21 15:53:20 UTC"
+    )
+    assert view.troubles == ()
+    assert not seen.settled, "it needs no person"
+    assert (title(seen) or "").splitlines()[1].startswith("1,500 of 90,000 texts are moderated (1%)")
+
+
+def test_during_an_outage_it_names_the_next_attempt_and_never_proposes_to_waive() -> None:
+    waits = replace(FAR, attempts=3, retry_at=NOW + 300)
+    seen = shown(record(progress=waits, reason=AWAY, hint="Nothing to do: it is tried again."))
+    view = page(seen)
+    assert (view.headline, view.tone) == ("The moderation does not answer", "warn")
+    [notice] = view.notices
+    assert notice.verb is None
+    assert AWAY in notice.failure.message
+    assert notice.failure.hint.endswith("The next attempt is at 2026-09-21 14:18:20 UTC.")
+    assert "waive" not in notice.failure.hint
+    assert not seen.settled
+
+
+@pytest.mark.parametrize(("hint", "verb"), [(NAME_OR_WAIVE, Verb.WAIVE), ("Correct the key.", None)])
+def test_a_button_to_waive_is_there_where_the_hint_says_so(hint: str, verb: Verb | None) -> None:
+    seen = shown(record(progress=None, reason="account acme: 401", hint=hint))
+    view = page(seen)
+    assert (view.headline, [notice.verb for notice in view.notices]) == ("The run is held", [verb])
+    assert seen.settled
+
+
+def test_the_title_of_a_moderated_run_is_one_line() -> None:
+    assert title(Status(run=run())) == f"{run().name} · run {run().id}"
