@@ -100,11 +100,11 @@ async def test_several_answers_are_told_apart(client: httpx2.AsyncClient) -> Non
 @pytest.mark.parametrize("limit", ["max_tokens", "max_completion_tokens"])
 async def test_an_answer_ends_at_its_limit(client: httpx2.AsyncClient, limit: str) -> None:
     text = (await ask(client))["choices"][0]["message"]["content"]
-    cut = await ask(client, **{limit: 3})
+    cut = await ask(client, CHAT, **{limit: 3})
     assert cut["choices"][0]["finish_reason"] == "length"
     assert text.startswith(cut["choices"][0]["message"]["content"])
     assert len(cut["choices"][0]["message"]["content"].split()) == cut["usage"]["completion_tokens"] == 3
-    assert (await ask(client, **{limit: 1000}))["choices"][0]["finish_reason"] == "stop"
+    assert (await ask(client, CHAT, **{limit: 1000}))["choices"][0]["finish_reason"] == "stop"
 
 
 async def test_an_answer_ends_before_a_stop_sequence(client: httpx2.AsyncClient) -> None:
