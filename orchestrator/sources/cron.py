@@ -4,6 +4,13 @@ from __future__ import annotations
 
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_SHORT_MONTHS = {  # the others have 31 days, and February 29 now and then
+    2: ("February", 29),
+    4: ("April", 30),
+    6: ("June", 30),
+    9: ("September", 30),
+    11: ("November", 30),
+}
 _FIELDS = (
     ("minute", 0, 59, ()),
     ("hour", 0, 23, ()),
@@ -27,9 +34,23 @@ def normalise(line: str) -> str:
     days = [_days(text, *field) for text, field in zip(fields, _FIELDS, strict=True)]
     if fields[2] != "*" and fields[4] != "*":
         raise ValueError('cannot have a day of the month and a weekday together; write "*" for one of them')
+    _check_date(days[2], days[3])
     if fields[4] != "*":
         fields[4] = ",".join(dict.fromkeys(_WEEKDAYS[day % 7] for day in days[4]))
     return " ".join(fields)
+
+
+def _check_date(days: list[int], months: list[int]) -> None:
+    """Raise ValueError where none of the months has one of the days: the line would be accepted and never fire."""
+    short = [_SHORT_MONTHS[month] for month in dict.fromkeys(months) if month in _SHORT_MONTHS]
+    if len(short) < len(set(months)) or any(min(days) <= last for _, last in short):
+        return
+    names = ", ".join(name for name, _ in short)
+    listed = ", ".join(str(day) for day in dict.fromkeys(days))
+    raise ValueError(
+        f"never fires: {names} {'has' if len(short) == 1 else 'have'} no day {listed}; "
+        "choose a day that the month has"
+    )
 
 
 def _days(text: str, name: str, low: int, high: int, names: tuple[str, ...]) -> list[int]:

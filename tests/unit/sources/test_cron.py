@@ -20,6 +20,9 @@ from orchestrator.sources.cron import normalise
         ("0 3 * * 0-7", "0 3 * * sun,mon,tue,wed,thu,fri,sat"),
         ("*/15 0-6,22 1,15 jan-mar *", "*/15 0-6,22 1,15 jan-mar *"),
         ("5/10 * * * *", "5/10 * * * *"),
+        ("0 0 29 2 *", "0 0 29 2 *"),  # in leap years
+        ("0 0 31 feb,mar *", "0 0 31 feb,mar *"),
+        ("0 0 30-31 4 *", "0 0 30-31 4 *"),
     ],
 )
 def test_weekdays_become_names(line: str, expected: str | None) -> None:
@@ -46,6 +49,9 @@ def test_weekdays_become_names(line: str, expected: str | None) -> None:
         ("*/x 3 * * *", "a step that is not a positive number"),
         ("0 3 L * *", "1 to 31"),
         ("0 3 1 * 1", "a day of the month and a weekday together"),
+        ("0 0 31 2 *", "never fires: February has no day 31"),
+        ("0 0 30,31 feb *", "never fires: February has no day 30, 31"),
+        ("0 0 31 4,jun *", "never fires: April, June have no day 31"),
     ],
 )
 def test_a_wrong_field_is_named(line: str, fault: str) -> None:
