@@ -192,8 +192,8 @@ class App:
     async def plan(self) -> tuple[Desired, Plan]:
         """What would happen, without doing it."""
         desired = await self.read_desired()
-        known = await control.known(self.database, desired.job_ids, desired.run_id)
         now = self.clock.now()
+        known = await control.known(self.database, desired.job_ids, desired.run_id, now=now)
         moderation = expected(desired, known.run, self.connections.by_name, now)
         _, heard = await hear(desired, known, self.connections.by_name, self.log, now)
         return desired, desired.plan(known, moderation, heard)
@@ -211,7 +211,7 @@ class App:
         await self.outgoing.expect(desired.file.targets, desired.secrets)
         now = self.clock.now()
         await control.list_accounts(self.database, desired.listed, now=now)
-        known = await control.known(self.database, desired.job_ids, desired.run_id)
+        known = await control.known(self.database, desired.job_ids, desired.run_id, now=now)
         moderation = expected(desired, known.run, self.connections.by_name, now) or pending(now)
         models, heard = await hear(desired, known, self.connections.by_name, self.log, now)
         plan = desired.plan(known, moderation, heard)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.files import writing
 from orchestrator.cli.session import DONE, FAILED
-from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.account import Account, BudgetPeriod, ProviderName
 from orchestrator.core.options import RunOptions
 from orchestrator.core.printable import printable, printable_json
 from orchestrator.core.rerun import Rerun
@@ -69,6 +69,8 @@ def _entry(account: Account, folder: Path) -> Iterator[str]:
     for name in ("organization", "project", "base_url", "budget_usd", "suffix_length"):
         if (value := getattr(account, name)) is not None:
             yield f"{name} = {_toml(value)}"
+    if account.budget_period is not BudgetPeriod.TOTAL:
+        yield f"budget_period = {_toml(account.budget_period.value)}"
     yield f"max_running_jobs = {account.max_running_jobs}"
     if not account.send_auto:
         yield "send_auto = false"

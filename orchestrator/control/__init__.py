@@ -16,12 +16,13 @@ from orchestrator.control.tokens import create_token, note_use, revoke_token
 from orchestrator.control.unknown import unknown_accounts
 from orchestrator.core.account import Account
 from orchestrator.core.advance import Outcome, advance, ask_cancel, release
+from orchestrator.core.budget import month_start
 from orchestrator.core.errors import NETWORK_HOLDS, ConfigError, NothingToDo
 from orchestrator.core.hold import BY_PLAN, Hold, HoldKind
 from orchestrator.core.job import Job, JobId, RunId
 from orchestrator.core.lifecycle import ENDS, Event, State
 from orchestrator.core.moderation import Moderated, Moderation
-from orchestrator.core.observe import is_over
+from orchestrator.core.observe import created_usd, is_over
 from orchestrator.core.plan import Known
 from orchestrator.core.run import Run, Standing
 from orchestrator.core.spec import digest
@@ -68,13 +69,13 @@ class Listed:
         )
 
 
-async def known(database: Database, wanted: Collection[JobId], run_id: RunId) -> Known:
+async def known(database: Database, wanted: Collection[JobId], run_id: RunId, *, now: float) -> Known:
     """What the database says that a plan of this run and these jobs depends on."""
     async with database.read() as connection:
         return Known(
             jobs=await jobs.by_id(connection, wanted),
             standings=await accounts.everyone(connection),
-            committed_usd=await costs.committed_usd(connection),
+            committed_usd=await costs.committed_usd(connection, run_id, month_start(now)),
             run=await runs.find(connection, run_id),
         )
 
@@ -171,7 +172,8 @@ async def retry(database: Database, names: Collection[str], *, by: str, now: flo
         if job.state is not State.FAILED:
             return None
         # A new tag only where the old remote job has ended: one that may still be there is looked for by its tag.
-        return advance(job, Event.RETRIED, now=now, round=job.round + is_over(job), **FORGOTTEN)
+        again = {"round": job.round + is_over(job), "earlier_usd": created_usd(job)}
+        return advance(job, Event.RETRIED, now=now, **again, **FORGOTTEN)
 
     return await _each(database, names, by, now, ask)
 

@@ -30,6 +30,14 @@ DEFAULT_URLS: Final[Mapping[ProviderName, str]] = {
 """Where a provider is reached whose accounts need no `base_url`."""
 
 
+class BudgetPeriod(StrEnum):
+    """Which of an account's jobs are added up against its `budget_usd`."""
+
+    TOTAL = "total"
+    MONTH = "month"
+    RUN = "run"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """One `[[accounts]]` entry. `api_key` and `webhook_secret` are `env:NAME`, `file:PATH` or `cmd:COMMAND`.
@@ -49,6 +57,7 @@ class Account:
     base_url: str | None = None
     webhook_secret: str | None = None
     budget_usd: float | None = None
+    budget_period: BudgetPeriod = BudgetPeriod.TOTAL
     max_running_jobs: int = 3
     send_auto: bool = True
     suffix_length: int | None = None

@@ -44,6 +44,7 @@ class Job:
     the deadline of the last intent: until then a call that creates something may be under way. `replica` is the one
     that last advanced the job. `webhook_at` is the wake-up that its provider's last webhook made. `progress` (0 to 1)
     and `quoted_usd` are as the provider says. The losses were last read at `losses_at`, up to `loss_step`.
+    `earlier_usd` is what the remote jobs of earlier rounds were estimated at, None when there were none.
     Nothing has changed since `changed_at`, by our state and by the provider's progress; `warning` is what a person
     should know of this stretch. `retires_on` is the last day on which the model can be called, `gone_at` when the
     provider first did not have it any more.
@@ -70,6 +71,7 @@ class Job:
     fine_tuned_model: str | None = None
     servable: bool | None = None
     estimated_usd: float | None = None
+    earlier_usd: float | None = None
     trained_tokens: int | None = None
     estimated_finish: float | None = None
     progress: float | None = None

@@ -165,6 +165,16 @@ def is_over(job: Job) -> bool:
     return job.remote_job_id is not None and (job.failure is None or job.failure.kind != VANISHED)
 
 
+def created_usd(job: Job) -> float | None:
+    """Return the estimated price of all remote jobs that are known to have been created; None when there is none.
+
+    A create whose outcome is unknown is not among them: the next round has the same tag, finds it and counts it.
+    """
+    latest = job.estimated_usd if job.remote_job_id is not None else None
+    prices = [usd for usd in (job.earlier_usd, latest) if usd is not None]
+    return sum(prices) if prices else None
+
+
 def choose(job: Job, candidates: list[RemoteJob]) -> RemoteJob | None:
     """The remote job that carries our tag: none, or one trained on our file. Anything else needs a person."""
     if len(candidates) > 1:

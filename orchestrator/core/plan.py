@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.budget import NOTHING_COMMITTED, Committed, over_budget
 from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.dataset import Dataset
 from orchestrator.core.hold import BY_PLAN, NO_TRAINING, Hold, HoldKind
@@ -92,11 +93,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What the database already says: jobs by id, standings by account, dollars committed by account."""
+    """What the database already says: jobs by id, standings by account, what is committed by account."""
 
     jobs: Mapping[JobId, Job]
     standings: Mapping[str, Standing]
-    committed_usd: Mapping[str, float]
+    committed_usd: Mapping[str, Committed]
     run: Run | None
 
 
@@ -199,19 +200,7 @@ def _refused(quote: Quote) -> Hold | None:
 
 def _over_budget(account: Account, job: Job | None, usd: float | None, known: Known) -> Hold | None:
     submitted = job is not None and job.submitted_at is not None
-    return None if submitted else over_budget(account, usd, known.committed_usd.get(account.name, 0.0))
-
-
-def over_budget(account: Account, usd: float | None, spent: float) -> Hold | None:
-    """What holds a job of this price where so much is committed already."""
-    if account.budget_usd is None or usd is None or spent + usd <= account.budget_usd:
-        return None
-    return Hold(
-        HoldKind.OVER_BUDGET,
-        f"this job is estimated at ${usd:.2f} and ${spent:.2f} of the account's budget of "
-        f"${account.budget_usd:.2f} are committed already",
-        f"Raise `budget_usd` of account {account.name} in the accounts file, or make the dataset smaller.",
-    )
+    return None if submitted else over_budget(account, usd, known.committed_usd.get(account.name, NOTHING_COMMITTED))
 
 
 def _price_hold(plan: Plan, options: RunOptions) -> Hold | None:

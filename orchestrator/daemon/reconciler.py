@@ -16,6 +16,7 @@ from structlog.stdlib import BoundLogger
 from orchestrator.core import action as act
 from orchestrator.core.account import Account
 from orchestrator.core.advance import Outcome, advance, give_up, hold, park, renew_intent, stumble
+from orchestrator.core.budget import month_start, over_budget
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import (
     Ambiguous,
@@ -31,7 +32,6 @@ from orchestrator.core.errors import (
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.job import Job, JobId
 from orchestrator.core.lifecycle import AT_PROVIDER, ENDS, Event, State
-from orchestrator.core.plan import over_budget
 from orchestrator.core.retry import GiveUp, HoldAccount, RetryAt, backoff, decide, hint_for
 from orchestrator.core.secret import Redactor
 from orchestrator.core.stall import with_warning
@@ -288,7 +288,7 @@ class Reconciler:
         outcome = outcome.cleaned(self._redact, replica=self._replica)
 
         async def change(connection: AsyncConnection) -> Outcome | SlotsTaken | UnsafePlan | StaleJob:
-            if within is not None and (refusal := await _refusal(connection, outcome.job, within)):
+            if within is not None and (refusal := await _refusal(connection, outcome.job, within, at)):
                 return refusal
             if await outcomes.record(connection, outcome, at=at, cause=CAUSE, going_on=True):
                 return outcome
@@ -323,11 +323,14 @@ async def _record_all(connection: AsyncConnection, steps: Sequence[tuple[Outcome
     return await outcomes.record_all(connection, steps, cause=CAUSE)
 
 
-async def _refusal(connection: AsyncConnection, job: Job, account: Account) -> SlotsTaken | UnsafePlan | None:
+async def _refusal(
+    connection: AsyncConnection, job: Job, account: Account, now: float
+) -> SlotsTaken | UnsafePlan | None:
     """Why the job may not be submitted now, in the transaction that would write its intent."""
     if why := await jobs.refusal(connection, job, account.max_running_jobs):
         return SlotsTaken(why)
     if account.budget_usd is None:
         return None
-    over = over_budget(account, job.estimated_usd, await costs.committed_by(connection, account.name))
+    committed = await costs.committed_by(connection, account.name, job.run_id, month_start(now))
+    over = over_budget(account, job.estimated_usd, committed)
     return UnsafePlan(over.reason, hint=over.hint) if over else None

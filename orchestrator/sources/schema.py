@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from orchestrator.core.account import ProviderName
+from orchestrator.core.account import BudgetPeriod, ProviderName
 from orchestrator.core.announcement import Topic
 from orchestrator.core.loopback import is_loopback
 from orchestrator.core.proxy import DIRECT, parse_proxy
@@ -253,6 +253,7 @@ class AccountTable(_Options):
     proxy: Annotated[str, AfterValidator(_proxy)] | None = None
     webhook_secret: Annotated[str, _reference("webhook_secret")] | None = None
     budget_usd: Money | None = None
+    budget_period: Annotated[BudgetPeriod, Field(strict=False)] | None = None
     max_running_jobs: Annotated[int, Field(ge=1)] | None = None
     send_auto: bool | None = None
     suffix_length: Annotated[int, Field(ge=0, le=64)] | None = None

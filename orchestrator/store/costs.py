@@ -3,31 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import ColumnElement, bindparam, case, func, select, update
 
-from orchestrator.core.job import JobId
+from orchestrator.core.budget import NOTHING_COMMITTED, Committed
+from orchestrator.core.job import JobId, RunId
+from orchestrator.core.lifecycle import State
 from orchestrator.store.connection import AsyncConnection, execute_each
 from orchestrator.store.tables import jobs
 
+_is_over: Final = jobs.c.state.in_([State.FAILED, State.CANCELLED])
+_is_unknown: Final = (jobs.c.state == State.FAILED) & jobs.c.intent_until.is_not(None)
+IS_CREATED: Final = jobs.c.submitted_at.is_not(None) & (jobs.c.remote_job_id.is_not(None) | ~_is_over | _is_unknown)
+"""Whether the job of the latest round is or may be at the provider. One whose create was refused is not."""
 
-async def committed_usd(connection: AsyncConnection) -> dict[str, float]:
-    """What the jobs that were submitted so far are estimated to cost, by account, in US dollars."""
-    query = (
-        select(jobs.c.account, func.sum(jobs.c.estimated_usd))
-        .where(jobs.c.submitted_at.is_not(None))
-        .group_by(jobs.c.account)
-    )
-    return {account: usd for account, usd in await connection.execute(query) if usd is not None}
+CREATED_USD: Final = case((IS_CREATED, func.coalesce(jobs.c.estimated_usd, 0.0)), else_=0.0) + func.coalesce(
+    jobs.c.earlier_usd, 0.0
+)
+"""What the job's remote jobs of all rounds are estimated at; what has no known price counts nothing."""
 
 
-async def committed_by(connection: AsyncConnection, account: str) -> float:
-    """The same of one account."""
-    query = select(func.sum(jobs.c.estimated_usd)).where(jobs.c.account == account, jobs.c.submitted_at.is_not(None))
-    return (await connection.execute(query)).scalar_one() or 0.0
+async def committed_usd(connection: AsyncConnection, run_id: RunId, since: float) -> dict[str, Committed]:
+    """What is committed in each account; `since` is when the month began, in epoch seconds."""
+    query = select(jobs.c.account, *_sums(run_id, since)).group_by(jobs.c.account)
+    return {account: Committed(*usd) for account, *usd in await connection.execute(query) if usd[0]}
+
+
+async def committed_by(connection: AsyncConnection, account: str, run_id: RunId, since: float) -> Committed:
+    """What is committed in one account."""
+    query = select(*_sums(run_id, since)).where(jobs.c.account == account)
+    total, month, run = (await connection.execute(query)).one()
+    return Committed(total, month, run) if total else NOTHING_COMMITTED
 
 
 async def price(connection: AsyncConnection, prices: Mapping[JobId, float | None]) -> None:
     """Note what jobs are estimated to cost."""
     values = ({"same_id": job_id, "estimated_usd": usd} for job_id, usd in prices.items())
     await execute_each(connection, update(jobs).where(jobs.c.id == bindparam("same_id")), values)
+
+
+def _sums(run_id: RunId, since: float) -> list[ColumnElement[float]]:
+    # Of earlier rounds no time is kept: they count in the month of the latest one, and until that is submitted.
+    is_recent = jobs.c.submitted_at.is_(None) | (jobs.c.submitted_at >= since)
+    counted = CREATED_USD, case((is_recent, CREATED_USD), else_=0.0), case((jobs.c.run_id == run_id, CREATED_USD))
+    return [func.coalesce(func.sum(usd), 0.0) for usd in counted]

@@ -18,6 +18,7 @@ from orchestrator.core.loss import Loss
 from orchestrator.core.run import Run, Standing
 from orchestrator.core.selection import Selection
 from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.costs import CREATED_USD, IS_CREATED
 from orchestrator.store.rows import JOB_COLUMNS, STANDING_COLUMNS, job_from, standing_from
 from orchestrator.store.sight import HELD, Sight, label_text, own_hold
 from orchestrator.store.tables import accounts, jobs, losses, run_jobs
@@ -29,8 +30,9 @@ NAMED: Final = 5  # accounts that are named of a cause
 class Share:
     """The jobs of one provider in one state, or held: how many, their price, and what tells when they end.
 
-    `usd` is the sum of the prices that are known, `submitted_usd` of what the provider has; `unknown` counts the
-    submitted jobs of which no price is known. `lasted` is how long those that succeeded took, on average, in seconds.
+    `usd` is the sum of the prices that are known, `submitted_usd` of what was created at the provider; `unknown`
+    counts the created jobs of which no price is known. `lasted` is how long those that succeeded took, on average, in
+    seconds.
     """
 
     provider: str
@@ -116,14 +118,14 @@ async def marks(connection: AsyncConnection, run: Run, selection: Selection, now
 async def shares(connection: AsyncConnection, run: Run, selection: Selection, now: float) -> list[Share]:
     """How the jobs stand, by provider and state."""
     sight = Sight(run, now)
-    sent, price = jobs.c.submitted_at.is_not(None), jobs.c.estimated_usd
+    price = jobs.c.estimated_usd
     chosen = sight.choose(
         selection,
         jobs.c.provider,
         sight.shown.label("state"),
         price.label("usd"),
-        case((sent, price)).label("submitted_usd"),
-        case((and_(sent, price.is_(None)), 1)).label("unknown"),
+        CREATED_USD.label("submitted_usd"),
+        case((and_(IS_CREATED, price.is_(None)), 1)).label("unknown"),
         case((jobs.c.state == State.SUCCEEDED, jobs.c.finished_at - jobs.c.submitted_at)).label("lasted"),
         jobs.c.submitted_at,
         jobs.c.estimated_finish,

@@ -107,6 +107,7 @@ jobs = Table(
     Column("fine_tuned_model", Text),
     Column("servable", Boolean),
     Column("estimated_usd", Float),
+    Column("earlier_usd", Float),
     Column("trained_tokens", BigInteger),
     Column("estimated_finish", Float),
     Column("progress", Float),

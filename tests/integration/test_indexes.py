@@ -63,7 +63,7 @@ QUERIES: dict[str, tuple[Query, str]] = {
     "slots": (lambda c: jobs.holding_slots(c, "a1"), "ix_jobs_account_state"),
     "who is woken when a slot is free": (lambda c: jobs.wake_account(c, "a1", NOW), "ix_jobs_account_state"),
     "who is woken by a start": (lambda c: jobs.wake_unsent(c, RUN.id, NOW), "ix_jobs_run_id_state"),
-    "what an account has committed": (lambda c: costs.committed_by(c, "a1"), "ix_jobs_account_state"),
+    "what an account has committed": (lambda c: costs.committed_by(c, "a1", RUN.id, 0.0), "ix_jobs_account_state"),
     "whom a webhook is about": (lambda c: webhooks.subject(c, "a1", "ftjob-1"), "ix_jobs_account_state"),
     "durations": (
         lambda c: durations.of_run(c, RUN.id, ProviderName.OPENAI, 200),

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 from store_values import NOW, RUN, a_job, a_standing, fill, id_of, read_job, record
 
+from orchestrator import control
 from orchestrator.core.advance import Outcome, advance, ask_cancel, hold, park, stumble, wait
+from orchestrator.core.budget import Committed
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.job import JobId, RunId
 from orchestrator.core.lifecycle import AT_PROVIDER, ENDS, TRANSITIONS, Event, State
+from orchestrator.status import glance
 from orchestrator.store import accounts, costs, events, jobs, outcomes
 from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database
@@ -346,14 +350,66 @@ async def test_money_is_committed_when_a_job_is_submitted(database: Database) ->
         database,
         [
             a_job("a", id=JobId("a1"), estimated_usd=1.5, submitted_at=NOW),
-            a_job("a", id=JobId("a2"), estimated_usd=2.0, submitted_at=NOW, state=State.FAILED),
+            a_job("a", id=JobId("a2"), estimated_usd=2.0, submitted_at=NOW, state=State.FAILED, remote_job_id="j"),
             a_job("a", id=JobId("a3"), estimated_usd=4.0),
             a_job("b", estimated_usd=None, submitted_at=NOW),
             a_job("c", estimated_usd=8.0),
         ],
     )
+    assert await committed(database) == {"a": Committed(3.5, 3.5, 3.5)}
+
+
+async def committed(database: Database, since: float = 0.0) -> dict[str, Committed]:
     async with database.read() as connection:
-        assert await costs.committed_usd(connection) == {"a": 3.5}
+        each = await costs.committed_usd(connection, RUN.id, since)
+        for account, usd in each.items():
+            assert await costs.committed_by(connection, account, RUN.id, since) == usd
+    return each
+
+
+CREATES = [
+    ({"state": State.SUBMITTING, "intent_until": NOW}, True),
+    ({"state": State.SUBMITTING}, True),  # tried again without another look at the budget
+    ({"state": State.FAILED}, False),  # refused: nothing was created
+    ({"state": State.FAILED, "intent_until": NOW}, True),  # gave up, and nobody knows
+    ({"state": State.FAILED, "remote_job_id": "ftjob-1"}, True),
+    ({"state": State.CANCELLED, "intent_until": NOW}, False),  # it was looked for and is not there
+    ({"state": State.CANCELLED, "remote_job_id": "ftjob-1"}, True),
+]
+
+
+@pytest.mark.parametrize(("changes", "counts"), CREATES)
+async def test_a_create_that_was_refused_costs_nothing(
+    database: Database, changes: dict[str, Any], counts: bool
+) -> None:
+    await fill(database, [a_job("a", estimated_usd=1.5, submitted_at=NOW, **changes)])
+    assert await committed(database) == ({"a": Committed(1.5, 1.5, 1.5)} if counts else {})
+    seen = await glance(database, NOW)
+    assert seen is not None
+    assert seen.submitted_usd == (1.5 if counts else 0)
+
+
+async def test_what_is_committed_in_this_month_and_in_this_run(database: Database) -> None:
+    await fill(database, [a_job("a", id=JobId("old"), estimated_usd=1.0, submitted_at=NOW)])
+    await fill(
+        database,
+        [a_job("a", id=JobId("other"), run_id=RunId("run-2"), estimated_usd=2.0, submitted_at=NOW + 9)],
+        replace(RUN, id=RunId("run-2"), current=False),
+    )
+    assert await committed(database, since=NOW + 5) == {"a": Committed(total=3.0, month=2.0, run=1.0)}
+
+
+async def test_a_retry_does_not_forget_what_was_spent(database: Database) -> None:
+    failed = a_job("a", state=State.FAILED, remote_job_id="ftjob-1", submitted_at=NOW - 9, estimated_usd=1.5)
+    await fill(database, [failed])
+    await control.retry(database, ["a"], by="someone", now=NOW)
+    retried = await read_job(database, "a")
+    assert (retried.round, retried.submitted_at, retried.earlier_usd) == (1, None, 1.5)
+    assert await committed(database, since=NOW - 1) == {"a": Committed(1.5, 1.5, 1.5)}
+    refused = advance(retried, Event.GAVE_UP, now=NOW, submitted_at=NOW)
+    assert await record(database, refused)
+    await control.retry(database, ["a"], by="someone", now=NOW)
+    assert (await read_job(database, "a")).earlier_usd == 1.5, "a refused create adds nothing"
 
 
 async def test_an_attempt_is_told_with_its_number(database: Database) -> None:

@@ -27,18 +27,19 @@ _STEPS: Final[Mapping[str, str]] = {
     HELD: "held: nothing until that is over",
 }
 _GOES_ON: Final = "under way at the provider"
+_ENDED: Final = "Failed or cancelled"
 _GROUPS: Final = (
     ("Will be trained", "calm", frozenset(UNSENT)),
     ("Under way", "busy", frozenset({State.SUBMITTING, State.QUEUED, State.RUNNING, State.CANCELLING})),
     ("Done", "good", frozenset({State.SUCCEEDED})),
     ("Held", "warn", frozenset({HELD})),
-    ("Failed or cancelled", "bad", frozenset({State.FAILED, State.CANCELLED})),
+    (_ENDED, "bad", frozenset({State.FAILED, State.CANCELLED})),
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """Accounts that share a fate, and the price of their jobs."""
+    """Accounts that share a fate, and the price of their jobs: planned, or of what was created where it has ended."""
 
     name: str
     tone: str
@@ -61,12 +62,13 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View(Paged):
-    """The page."""
+    """The page. `submitted_usd` is what was created at the providers, as on the run's page; None is unknown."""
 
     run: RunView | None
     total: int
     notices: tuple[Notice, ...]
     warnings: tuple[str, ...]
+    submitted_usd: float | None
     parts: tuple[Part, ...]
     specs: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
     lines: tuple[Line, ...]
@@ -84,6 +86,7 @@ def look(seen: Glance | None, listing: Listing | None, health: Health, query: Qu
         total=seen.total if seen else 0,
         notices=tuple(notices(seen.run, health)) if seen and seen.current else (),
         warnings=tuple(_warnings(seen)) if seen else (),
+        submitted_usd=seen.submitted_usd if seen else None,
         parts=_parts(seen.shares) if seen else (),
         specs=tuple((name, _spec(spec)) for name, spec in seen.run.specs.items()) if seen else (),
         lines=tuple(_line(job) for job in listing.jobs) if listing else (),
@@ -108,7 +111,8 @@ def _parts(shares: Sequence[Share]) -> tuple[Part, ...]:
     for name, tone, states in _GROUPS:
         of_it = [share for share in shares if share.state in states]
         if of_it:
-            count, usd = sum(share.count for share in of_it), sum(share.usd for share in of_it)
+            count = sum(share.count for share in of_it)
+            usd = sum(share.usd if name != _ENDED else share.submitted_usd for share in of_it)
             parts.append(Part(name=name, tone=tone, count=count, usd=usd))
     return tuple(parts)
 

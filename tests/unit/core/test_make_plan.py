@@ -9,6 +9,7 @@ import pytest
 from core_values import DATASET, FOR_EVER, NOW, SPEC, a_job, a_run, a_standing, an_account
 
 from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.budget import Committed
 from orchestrator.core.dataset import Dataset
 from orchestrator.core.hold import NO_TRAINING, Hold, HoldKind
 from orchestrator.core.job import Job, job_id, run_id
@@ -39,7 +40,7 @@ def plan(
     known = Known(
         jobs={job.id: job for job in jobs},
         standings={standing.name: standing for standing in standings},
-        committed_usd=committed or {},
+        committed_usd={name: Committed(usd, usd, usd) for name, usd in (committed or {}).items()},
         run=run,
     )
     return make_plan(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.account import Account, BudgetPeriod, ProviderName
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.options import RunOptions
 from orchestrator.core.spec import TrainingSpec
@@ -88,6 +88,7 @@ organization = "org"
 project = "proj"
 base_url = "https://r.openai.azure.com/openai/v1/"
 budget_usd = 10
+budget_period = "month"
 max_running_jobs = 5
 labels = ["eu", "x"]
 """)
@@ -120,6 +121,7 @@ labels = ["eu", "x"]
             project="proj",
             base_url="https://r.openai.azure.com/openai/v1/",
             budget_usd=10,
+            budget_period=BudgetPeriod.MONTH,
             max_running_jobs=5,
             labels=("eu", "x"),
         ),
@@ -205,6 +207,7 @@ MISTAKES = [
     ('"env:A_KEY"', '"env:A_KEY"\nproject = "p\\u202e"', "project: holds a line break or another control character"),
     ('-mini"', '-mini\\u0007"', "base_model: holds a line break or another control character"),
     ('"env:A_KEY"', '"env:A_KEY"\nbudget_usd = 0', "budget_usd: must be greater than 0"),
+    ('"env:A_KEY"', '"env:A_KEY"\nbudget_period = "year"', "budget_period: must be 'total', 'month' or 'run'"),
     ('"env:A_KEY"', '"env:A_KEY"\nmax_running_jobs = 0', "max_running_jobs: must be greater than or equal to 1"),
     ('"env:A_KEY"', '"env:A_KEY"\nlabels = "eu"', "labels: must be a valid list"),
     ('"env:A_KEY"', '"env:A_KEY"\nlabels = ["eu", 3]', "labels: must be a valid string"),

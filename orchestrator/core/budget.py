@@ -1,0 +1,63 @@
+"""Budget: what the jobs of one account may cost together, and in which period they are added up.
+
+A remote job counts with its estimated price from the moment in which the intent to create it is written, until it is
+certain that it was not created: a create that the provider refused counts nothing, one whose outcome is unknown
+counts. The remote jobs of earlier rounds (retries) count as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, assert_never
+
+from orchestrator.core.account import Account, BudgetPeriod
+from orchestrator.core.hold import Hold, HoldKind
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The estimated price of an account's remote jobs, in US dollars: of all, of this month's and of one run's."""
+
+    total: float = 0.0
+    month: float = 0.0
+    run: float = 0.0
+
+    def within(self, period: BudgetPeriod) -> float:
+        """Return what counts against a budget for this period."""
+        match period:
+            case BudgetPeriod.TOTAL:
+                return self.total
+            case BudgetPeriod.MONTH:
+                return self.month
+            case BudgetPeriod.RUN:
+                return self.run
+            case _:
+                assert_never(period)
+
+
+NOTHING_COMMITTED: Final = Committed()
+_PHRASES: Final = {
+    BudgetPeriod.TOTAL: "the account's budget of ${:.2f}",
+    BudgetPeriod.MONTH: "the account's budget of ${:.2f} for this month (UTC)",
+    BudgetPeriod.RUN: "the account's budget of ${:.2f} for this run",
+}
+
+
+def month_start(now: float) -> float:
+    """Return when the calendar month (UTC) began that `now` is in, in epoch seconds."""
+    date = datetime.fromtimestamp(now, UTC)
+    return datetime(date.year, date.month, 1, tzinfo=UTC).timestamp()
+
+
+def over_budget(account: Account, usd: float | None, committed: Committed) -> Hold | None:
+    """Return what holds a job of this price where so much is committed already; None where it fits."""
+    spent = committed.within(account.budget_period)
+    if account.budget_usd is None or usd is None or spent + usd <= account.budget_usd:
+        return None
+    budget = _PHRASES[account.budget_period].format(account.budget_usd)
+    return Hold(
+        HoldKind.OVER_BUDGET,
+        f"this job is estimated at ${usd:.2f} and ${spent:.2f} of {budget} are committed already",
+        f"Raise `budget_usd` of account {account.name} in the accounts file, or make the dataset smaller.",
+    )

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from core_values import an_account
+
+from orchestrator.core.account import BudgetPeriod
+from orchestrator.core.budget import Committed, month_start, over_budget
+
+COMMITTED = Committed(total=9.0, month=5.0, run=1.0)
+
+
+@pytest.mark.parametrize(
+    ("period", "fits", "words"),
+    [
+        (BudgetPeriod.TOTAL, 1.0, "$9.00 of the account's budget of $10.00 are"),
+        (BudgetPeriod.MONTH, 5.0, "$5.00 of the account's budget of $10.00 for this month (UTC) are"),
+        (BudgetPeriod.RUN, 9.0, "$1.00 of the account's budget of $10.00 for this run are"),
+    ],
+)
+def test_a_budget_counts_what_is_committed_in_its_period(period: BudgetPeriod, fits: float, words: str) -> None:
+    account = an_account(budget_usd=10.0, budget_period=period)
+    assert over_budget(account, fits, COMMITTED) is None
+    held = over_budget(account, fits + 0.01, COMMITTED)
+    assert held is not None
+    assert words in held.reason
+
+
+def test_a_budget_is_for_all_jobs_unless_the_file_says_otherwise() -> None:
+    assert an_account().budget_period is BudgetPeriod.TOTAL
+
+
+@pytest.mark.parametrize(
+    ("now", "start"),
+    [
+        (datetime(2026, 11, 28, 23, 59, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)),
+        (datetime(2027, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)),
+        (datetime(2028, 2, 29, 12, tzinfo=UTC), datetime(2028, 2, 1, tzinfo=UTC)),
+    ],
+)
+def test_a_month_begins_at_midnight_utc(now: datetime, start: datetime) -> None:
+    assert month_start(now.timestamp()) == start.timestamp()
