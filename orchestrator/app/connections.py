@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+import structlog
 
 from orchestrator.app.network import Network
 from orchestrator.core.account import Account, Identity, ProviderName
@@ -16,7 +19,8 @@ from orchestrator.core.errors import AccountError, ConfigError, Failure, Provide
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.watch import NOBODY
 from orchestrator.core.webhook import Webhook
-from orchestrator.providers.base import Connect, Connection
+from orchestrator.providers.base import Connect, Connection, Provider
+from orchestrator.providers.key_renewal import RenewingProvider
 from orchestrator.providers.measured import measured
 from orchestrator.providers.redaction import redacted
 from orchestrator.sources.secrets import key_variables, resolve
@@ -27,6 +31,12 @@ if TYPE_CHECKING:
 
 NO_SECRETS: Mapping[str, Secret] = MappingProxyType({})
 Hear = Callable[[Any], Awaitable[None]]
+FindIdentity = Callable[[str], Awaitable[Identity | None]]
+
+
+async def unknown_identity(account: str) -> Identity | None:
+    """Return None: nothing is known of any account."""
+    return None
 
 
 class Connections:
@@ -42,8 +52,12 @@ class Connections:
         clock: Callable[[], float],
         hear: Hear | None = None,
         children: ChildProcesses | None = None,
+        find_identity: FindIdentity = unknown_identity,
     ) -> None:
-        """`hear` is told of every answer. `children` ends the commands that keys are read with."""
+        """`hear` is told of every answer. `children` ends the commands that keys are read with.
+
+        `find_identity` is whom an account was verified to be: a key that replaces another must be of the same.
+        """
         self.by_name: dict[str, Connection] = {}
         self.watch = NOBODY  # told of the calls of all connections that are made from then on
         self._folder = folder
@@ -54,6 +68,8 @@ class Connections:
         self._clock = clock
         self._hear = hear
         self._children = children
+        self._find_identity = find_identity
+        self._log = structlog.get_logger("orchestrator")
         self._by_proxy: dict[tuple[str | None, str | None], Mapping[ProviderName, Connect]] = {}
         self._servers: dict[str, str] = {}
         self._several_servers = False
@@ -86,16 +102,32 @@ class Connections:
         return {account.name: answer for account, answer in zip(accounts, answers, strict=True)}
 
     async def identify(self, connection: Connection) -> tuple[Connection, Identity]:
-        """Whose key it is. One that is refused is read again: it may have been replaced since."""
+        """Ask whose key it is. After any refusal the key is read again: it may have been replaced since."""
+        name = connection.account.name
         try:
-            return connection, await connection.identity()
+            identity = await connection.identity()
         except AccountError:
-            account = connection.account
-            key = await asyncio.to_thread(self._key_now, account)
-            if key is None or key.fingerprint == connection.key_fingerprint:
+            provider = connection.provider
+            if not isinstance(provider, RenewingProvider) or await provider.renew(provider.current) is None:
                 raise
-        renewed = self.by_name[account.name] = self._connected(account, key)
-        return renewed, await renewed.identity()
+            identity = await connection.identity()
+        return self.by_name.get(name, connection), identity
+
+    async def _read_again(self, used: Connection) -> Connection | None:
+        """Read the account's key again, and verify it if it is another one. Raises what the verification raises."""
+        account = used.account
+        key = await asyncio.to_thread(self._key_now, account)
+        if key is None or key.fingerprint == used.key_fingerprint:
+            return None
+        renewed = self._direct(account, key)
+        identity = await renewed.identity()
+        if verified := await self._find_identity(account.name):
+            identity.check(replace(account, organization=verified.organization, project=verified.project))
+        present = self.by_name.get(account.name)
+        if present and isinstance(present.provider, RenewingProvider) and present.provider.current is used:
+            self.by_name[account.name] = replace(present, key_fingerprint=key.fingerprint)
+        self._log.info("key.renewed", account=account.name, key=key.fingerprint, before=used.key_fingerprint)
+        return renewed
 
     def _key_now(self, account: Account) -> Secret | None:
         try:
@@ -168,6 +200,12 @@ class Connections:
         return reader(self._http)
 
     def _connected(self, account: Account, key: Secret) -> Connection:
+        """Connect an account so that its key is read again when the provider refuses it."""
+        provider = RenewingProvider(self._direct(account, key), self._read_again, asyncio.Lock())
+        return Connection(account, key.fingerprint, cast(Provider, provider))
+
+    def _direct(self, account: Account, key: Secret) -> Connection:
+        """Connect an account with this key and no other."""
         # Said now, not at the first call: a proxy that cannot be one is a fault of the configuration.
         self._network.find(account, self._secrets)
         provider = redacted(self._dialects(account.proxy)[account.provider](account, key), self._redact)

@@ -25,7 +25,7 @@ from orchestrator.app.incoming import Incoming
 from orchestrator.app.network import Network
 from orchestrator.app.outgoing import Outgoing
 from orchestrator.control.unknown import unknown_accounts
-from orchestrator.core.account import Account
+from orchestrator.core.account import Account, Identity
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.finding import Findings
 from orchestrator.core.hold import BY_ITSELF
@@ -82,6 +82,7 @@ class App:
             max_in_flight=settings.max_in_flight,
             redact=redact,
             clock=self.clock.boottime,
+            find_identity=self._find_identity,
         )
         self.outgoing = Outgoing(redact, self.network)
         self.incoming = Incoming(self.connections.read_webhook, self.log)
@@ -179,6 +180,14 @@ class App:
         """What is known of each account."""
         async with self.database.read() as connection:
             return await accounts.everyone(connection)
+
+    async def _find_identity(self, name: str) -> Identity | None:
+        """Whom the account was verified to be; None when it is to be verified anew."""
+        async with self.database.read() as connection:
+            standing = (await accounts.some(connection, [name])).get(name)
+        if standing is None or standing.verified_at is None:
+            return None
+        return Identity(standing.organization, standing.project)
 
     async def history(self, account: str) -> list[events.Entry]:
         """The account's events, oldest first. Raises ConfigError for a name that no account has or had."""

@@ -1,0 +1,171 @@
+"""A provider that takes one key at a time, and a key that is replaced while it is used."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from orchestrator.app.connections import Connections, FindIdentity, unknown_identity
+from orchestrator.app.network import Network
+from orchestrator.core.account import Account, Identity, ProviderName
+from orchestrator.core.errors import AuthenticationFailed, TemporaryError, WrongOrganization
+from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.spec import TrainingSpec
+from orchestrator.providers.base import Connection, Deadline, JobOrder
+
+OLD, NEW = "sk-old-0123456789", "sk-new-9876543210"
+ORDER = JobOrder(
+    tag="job.0", spec=TrainingSpec(base_model="m", n_epochs=1), training_file="file-1", validation_file=None
+)
+
+
+class OneKeyProvider:
+    """Accepts one key. Counts what was asked with which key."""
+
+    def __init__(self) -> None:
+        self.accepted = NEW
+        self.organizations = {OLD: "org-a", NEW: "org-a"}
+        self.calls: list[tuple[str, str]] = []
+
+    def answer(self, request: httpx2.Request) -> httpx2.Response:
+        key = request.headers["authorization"].removeprefix("Bearer ")
+        self.calls.append((f"{request.method} {request.url.path.removeprefix('/v1')}", key))
+        if key != self.accepted:
+            return httpx2.Response(401, json={"error": {"message": f"bad key {key}", "code": "invalid_api_key"}})
+        if request.url.path.endswith("/models"):
+            headers = {"openai-organization": self.organizations[key]}
+            return httpx2.Response(200, json={"data": []}, headers=headers)
+        job = {"id": "ftjob-1", "object": "fine_tuning.job", "status": "queued", "model": "m"}
+        return httpx2.Response(200, json={**job, "training_file": "file-1", "created_at": 1, "hyperparameters": {}})
+
+    def count(self, call: str, key: str) -> int:
+        return self.calls.count((call, key))
+
+
+@asynccontextmanager
+async def connected(
+    folder: Path,
+    server: OneKeyProvider,
+    *,
+    reference: str = "file:key",
+    organization: str | None = None,
+    find_identity: FindIdentity = unknown_identity,
+    redact: Redactor | None = None,
+) -> AsyncIterator[tuple[Connections, Connection]]:
+    redact = redact or Redactor()
+    connections = Connections(
+        folder,
+        Network({}, None, redact),
+        max_in_flight=9,
+        redact=redact,
+        clock=lambda: 0.0,
+        find_identity=find_identity,
+    )
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(server.answer)) as http:
+        connections._http = http
+        account = Account(name="acme", provider=ProviderName.OPENAI, api_key=reference, organization=organization)
+        connections.connect_all([account], {"acme": Secret(OLD)})
+        yield connections, connections.by_name["acme"]
+
+
+def lasting(seconds: float) -> Deadline:
+    return Deadline(seconds, lambda: 0.0)
+
+
+async def read(connection: Connection) -> object:
+    return await connection.provider.get_job("ftjob-1")
+
+
+async def create(connection: Connection) -> object:
+    return await connection.provider.create_job(ORDER, lasting(30))
+
+
+@pytest.mark.parametrize("call", [read, create])
+async def test_a_refused_key_is_read_again_and_the_call_is_made_once_more(
+    tmp_path: Path, call: Callable[[Connection], object]
+) -> None:
+    server, redact = OneKeyProvider(), Redactor()
+    (tmp_path / "key").write_text(NEW)
+    async with connected(tmp_path, server, redact=redact) as (connections, connection):
+        await call(connection)  # type: ignore[misc]
+        await call(connection)  # type: ignore[misc]
+        assert connections.by_name["acme"].key_fingerprint == Secret(NEW).fingerprint
+    asked = server.calls[0][0]
+    assert (server.count(asked, OLD), server.count(asked, NEW)) == (1, 2)
+    assert server.count("GET /models", NEW) == 1, "whose key it is comes first"
+    assert NEW not in redact(f"the key {NEW}")
+
+
+async def test_the_output_of_a_command_is_a_key_that_can_be_renewed(tmp_path: Path) -> None:
+    server = OneKeyProvider()
+    async with connected(tmp_path, server, reference=f"cmd:printf {NEW}") as (_, connection):
+        await create(connection)
+    assert server.count("POST /fine_tuning/jobs", NEW) == 1
+
+
+async def test_a_key_that_is_still_the_same_is_refused_and_tried_once(tmp_path: Path) -> None:
+    server = OneKeyProvider()
+    (tmp_path / "key").write_text(OLD)
+    async with connected(tmp_path, server) as (_, connection):
+        with pytest.raises(AuthenticationFailed):
+            await create(connection)
+    assert server.calls == [("POST /fine_tuning/jobs", OLD)]
+
+
+async def test_a_new_key_that_is_refused_too_is_not_tried_again(tmp_path: Path) -> None:
+    server = OneKeyProvider()
+    server.accepted = "sk-another-0123456"
+    (tmp_path / "key").write_text(NEW)
+    async with connected(tmp_path, server) as (_, connection):
+        with pytest.raises(AuthenticationFailed):
+            await create(connection)
+    assert server.calls == [("POST /fine_tuning/jobs", OLD), ("GET /models", NEW)]
+
+
+async def test_many_calls_that_are_refused_together_read_the_key_once(tmp_path: Path) -> None:
+    server = OneKeyProvider()
+    counting = tmp_path / "count.sh"
+    counting.write_text(f"#!/bin/sh\necho x >> {tmp_path}/read\nsleep 0.2\nprintf {NEW}\n")
+    counting.chmod(0o700)
+    async with connected(tmp_path, server, reference=f"cmd:{counting}") as (_, connection):
+        await asyncio.gather(*(read(connection) for _ in range(20)))
+    assert (tmp_path / "read").read_text() == "x\n"
+    assert server.count("GET /fine_tuning/jobs/ftjob-1", NEW) == 20
+
+
+@pytest.mark.parametrize("known_by", ["accounts file", "verification"])
+async def test_a_key_of_another_organisation_creates_nothing(tmp_path: Path, known_by: str) -> None:
+    server = OneKeyProvider()
+    server.organizations[NEW] = "org-b"
+    (tmp_path / "key").write_text(NEW)
+
+    async def find_identity(account: str) -> Identity:
+        return Identity("org-a")
+
+    options = {"organization": "org-a"} if known_by == "accounts file" else {"find_identity": find_identity}
+    async with connected(tmp_path, server, **options) as (connections, connection):
+        with pytest.raises(WrongOrganization, match="org-b, not to org-a"):
+            await create(connection)
+        assert connections.by_name["acme"].key_fingerprint == Secret(OLD).fingerprint
+    assert server.count("POST /fine_tuning/jobs", NEW) == 0
+
+
+async def test_a_create_whose_intent_is_over_is_left_to_the_next_one(tmp_path: Path) -> None:
+    server, boottime = OneKeyProvider(), [0.0]
+    (tmp_path / "key").write_text(NEW)
+    async with connected(tmp_path, server) as (_, connection):
+
+        async def spend_time(account: str) -> None:
+            boottime[0] = 29.5
+
+        async with connected(tmp_path, server, find_identity=spend_time) as (_, connection):
+            with pytest.raises(TemporaryError, match="time to send"):
+                await connection.provider.create_job(ORDER, Deadline(30.0, lambda: boottime[0]))
+            assert server.count("POST /fine_tuning/jobs", NEW) == 0
+            await create(connection)
+    assert server.count("POST /fine_tuning/jobs", NEW) == 1
