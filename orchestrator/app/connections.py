@@ -68,6 +68,7 @@ class Connections:
         self._clock = clock
         self._hear = hear
         self._children = children
+        self._listed: dict[str, Account] = {}
         self._find_identity = find_identity
         self._log = structlog.get_logger("orchestrator")
         self._by_proxy: dict[tuple[str | None, str | None], Mapping[ProviderName, Connect]] = {}
@@ -76,8 +77,8 @@ class Connections:
         self._closing = AsyncExitStack()
 
     def listed(self) -> dict[str, Account]:
-        """The accounts in force, by name."""
-        return {name: connection.account for name, connection in self.by_name.items()}
+        """The accounts in force, by name, also those without a key."""
+        return dict(self._listed)
 
     def server_of(self, account: str) -> str | None:
         """The server an account leads to; None where all accounts lead to the same one."""
@@ -88,7 +89,7 @@ class Connections:
         await self._closing.aclose()
 
     async def verify(self, accounts: Sequence[Account]) -> dict[str, Identity | Failure]:
-        """Ask each account's provider whose key it is."""
+        """Ask the provider of each account that has a key whose key it is."""
         slots = asyncio.Semaphore(self._max_in_flight)
 
         async def ask(account: Account) -> Identity | Failure:
@@ -98,8 +99,9 @@ class Connections:
                 except ProviderError as error:
                     return Failure.of(error)
 
-        answers = await asyncio.gather(*(ask(account) for account in accounts))
-        return {account.name: answer for account, answer in zip(accounts, answers, strict=True)}
+        having = [account for account in accounts if account.name in self.by_name]
+        answers = await asyncio.gather(*(ask(account) for account in having))
+        return {account.name: answer for account, answer in zip(having, answers, strict=True)}
 
     async def identify(self, connection: Connection) -> tuple[Connection, Identity]:
         """Ask whose key it is. After any refusal the key is read again: it may have been replaced since."""
@@ -129,6 +131,10 @@ class Connections:
         self._log.info("key.renewed", account=account.name, key=key.fingerprint, before=used.key_fingerprint)
         return renewed
 
+    def has_key(self, account: Account) -> bool:
+        """Whether the account's reference leads to a key now. May take as long as a command: call it in a thread."""
+        return self._key_now(account) is not None
+
     def _key_now(self, account: Account) -> Secret | None:
         try:
             hidden = key_variables(known.api_key for known in self.listed().values())
@@ -145,14 +151,17 @@ class Connections:
     def connect_all(
         self, accounts: Sequence[Account], keys: Mapping[str, Secret], secrets: Mapping[str, Secret] = NO_SECRETS
     ) -> None:
-        """From now on these accounts are spoken to. `secrets` are the proxies' addresses by their references.
+        """From now on these accounts are spoken to, as far as they have keys. `secrets` are the proxies' addresses by
+        their references.
 
         Raises ConfigError for a proxy that cannot be one and for authorities that cannot be read.
         """
         self._secrets = secrets
-        connections = {account.name: self._connected(account, keys[account.name]) for account in accounts}
+        having = [account for account in accounts if account.name in keys]
+        connections = {account.name: self._connected(account, keys[account.name]) for account in having}
         self.by_name.clear()
         self.by_name.update(connections)
+        self._listed = {account.name: account for account in accounts}
         self._servers = {account.name: account.base_url or account.provider for account in accounts}
         self._several_servers = len(set(self._servers.values())) > 1
 

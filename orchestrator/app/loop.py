@@ -15,6 +15,7 @@ from orchestrator.core.watch import Watch
 from orchestrator.daemon.courier import Courier
 from orchestrator.daemon.lifetimes import Lifetimes
 from orchestrator.daemon.loading import loading
+from orchestrator.daemon.missing_keys import KEY_CHECK_SECONDS
 from orchestrator.daemon.presence import Presence
 from orchestrator.daemon.reconciler import Reconciler
 from orchestrator.daemon.retention import Retention
@@ -62,7 +63,19 @@ def build_service(app: App, converge: Converge, watch: Watch) -> Service:
         log=app.log,
     )
     app.moderation.nudge = service.nudge
+    _watch_missing_keys(app, scheduler, service)
     return service
+
+
+def _watch_missing_keys(app: App, scheduler: Scheduler, service: Service) -> None:
+    """Read the accounts file again when the key of a held account has appeared."""
+
+    async def watch() -> None:
+        if found := await app.missing_keys.find_new():
+            app.log.info("key.found", accounts=found)
+            await service.reload()
+
+    scheduler.every(KEY_CHECK_SECONDS, "missing keys", watch)
 
 
 def _reconciler(app: App, watch: Watch, clock_agrees: Callable[[], bool]) -> Reconciler:

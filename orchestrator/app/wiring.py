@@ -37,12 +37,13 @@ from orchestrator.daemon import lifetimes
 from orchestrator.daemon.dataset_watcher import DatasetWatcher
 from orchestrator.daemon.desired import Desired, read_desired
 from orchestrator.daemon.hearing import hear
+from orchestrator.daemon.missing_keys import MissingKeyWatcher
 from orchestrator.daemon.moderation import expected, pending, recalled
 from orchestrator.daemon.moderation_worker import ModerationWorker
 from orchestrator.daemon.service import Service
 from orchestrator.settings import Settings
 from orchestrator.sources.accounts import AccountsFile, read_accounts
-from orchestrator.sources.secrets import follow, resolve_all
+from orchestrator.sources.secrets import Keys, follow, resolve_all
 from orchestrator.sources.targets import proxy_references
 from orchestrator.store import accounts, events
 from orchestrator.system.child_processes import ChildProcesses
@@ -84,6 +85,7 @@ class App:
             clock=self.clock.boottime,
             find_identity=self._find_identity,
         )
+        self.missing_keys = MissingKeyWatcher(self.connections.has_key, self.clock.boottime)
         self.outgoing = Outgoing(redact, self.network)
         self.incoming = Incoming(self.connections.read_webhook, self.log)
 
@@ -123,7 +125,10 @@ class App:
             begin=self._watch_dataset,
         )
         desired = await self._unless_stopped(reading)
-        self.connections.connect_all(desired.file.accounts, desired.keys, desired.secrets)
+        self.connections.connect_all(desired.file.accounts, desired.keys.found, desired.secrets)
+        self.missing_keys.expect(
+            [account for account in desired.file.accounts if account.name in desired.keys.missing]
+        )
         self.incoming.expect(desired.file.accounts, desired.secrets)
         return desired
 
@@ -148,8 +153,8 @@ class App:
             raise
         return desired
 
-    async def read_accounts(self) -> tuple[AccountsFile, dict[str, str]]:
-        """The accounts file and the fingerprints of its keys, without the chats; its accounts can be spoken to."""
+    async def read_accounts(self) -> tuple[AccountsFile, Keys]:
+        """The accounts file and its keys, without the chats; its accounts can be spoken to."""
         file = await asyncio.to_thread(read_accounts, self.settings.accounts_file)
         keys = await asyncio.to_thread(
             resolve_all,
@@ -168,8 +173,8 @@ class App:
             hidden=file.key_variables,
             children=self.children,
         )
-        self.connections.connect_all(file.accounts, keys, secrets)
-        return file, {name: key.fingerprint for name, key in keys.items()}
+        self.connections.connect_all(file.accounts, keys.found, secrets)
+        return file, keys
 
     async def listed(self) -> dict[str, Account]:
         """The accounts of the accounts file by name, without their keys."""
@@ -228,6 +233,10 @@ class App:
         run = await control.adopt_plan(self.database, plan, start=start, now=now, cause=cause, findings=found)
         self.moderation.request(desired, run)
         await lifetimes.note(self.database, plan.specs, models)
+        for name, missing in desired.keys.missing.items():
+            self.log.warning(
+                "account.held", account=name, kind=missing.kind, message=missing.reason, hint=missing.hint
+            )
         for warning in desired.warnings:
             self.log.warning("accounts_file.warning", message=warning)
         for warning in plan.warnings:

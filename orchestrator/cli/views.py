@@ -68,8 +68,10 @@ async def status(app: App, *, as_json: bool, watch: bool) -> int:
 
 async def accounts(app: App, *, as_json: bool) -> int:
     """Each account, verified now; FAILED when one is not fine."""
-    file, fingerprints = await app.read_accounts()
-    answers = await app.connections.verify(file.accounts)
+    file, keys = await app.read_accounts()
+    fingerprints = {name: key.fingerprint for name, key in keys.found.items()}
+    verified = await app.connections.verify(file.accounts)
+    answers = {**verified, **{name: hold.failure for name, hold in keys.missing.items()}}
     identities = {name: answer for name, answer in answers.items() if not isinstance(answer, Failure)}
     twins = [
         *same_keys(file.accounts, fingerprints),
@@ -79,14 +81,16 @@ async def accounts(app: App, *, as_json: bool) -> int:
     rows: list[dict[str, Any]] = []
     for account in file.accounts:
         answer, standing = answers[account.name], standings.get(account.name)
-        held = standing.hold.failure if standing and standing.hold else None
-        error = answer if isinstance(answer, Failure) else held
+        held = standing.hold if standing else None
+        if held and held.kind == HoldKind.KEY_MISSING:  # what was true when the service read the key
+            held = None
+        error = answer if isinstance(answer, Failure) else held and held.failure
         rows.append(
             {
                 "account": account.name,
                 "provider": account.provider,
                 "organization": None if isinstance(answer, Failure) else answer.organization,
-                "key": fingerprints[account.name],
+                "key": fingerprints.get(account.name),
                 "fine": error is None,
                 "error": asdict(error) if error else None,
             }
@@ -99,7 +103,7 @@ async def accounts(app: App, *, as_json: bool) -> int:
                 row["account"],
                 row["provider"],
                 row["organization"] or "–",
-                row["key"],
+                row["key"] or "–",
                 "fine" if row["fine"] else trouble(Failure(**row["error"])),
             )
             for row in rows

@@ -5,7 +5,7 @@ So the command line works whether or not the service runs, and whatever was aske
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -48,15 +48,24 @@ __all__ = [
     "revoke_token",
     "start",
     "waive_moderation",
+    "with_missing_keys",
 ]
+
+
+RETRIED_HOLDS = NETWORK_HOLDS | {HoldKind.KEY_MISSING}
+"""What an account is held for that the machine puts right: when the accounts file is read it may be in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An account of the accounts file and the fingerprint of the key its reference leads to."""
+    """An account of the accounts file and the fingerprint of the key its reference leads to.
+
+    `missing` is what holds an account without a key; its fingerprint is empty.
+    """
 
     account: Account
     key_fingerprint: str
+    missing: Hold | None = None
 
     @property
     def definition(self) -> str:
@@ -64,6 +73,8 @@ class Listed:
         account = self.account
         # The way there counts only where the file names one: the digests of all other accounts stay as they were.
         way = [account.proxy] if account.proxy else []
+        if self.missing:  # not the same as another account without a key
+            way.append(f"no key: {account.name}")
         return digest(
             account.provider, account.base_url, account.organization, account.project, self.key_fingerprint, *way
         )
@@ -95,8 +106,24 @@ async def list_accounts(database: Database, listed: Sequence[Listed], *, now: fl
             if standing != before.get(standing.name, standing):
                 await accounts.save(connection, standing)
                 await jobs.wake_account(connection, standing.name, now)
+            await _note_key(connection, before.get(standing.name), standing, now)
 
     await database.write(change)
+
+
+async def _note_key(connection: AsyncConnection, before: Standing | None, after: Standing, now: float) -> None:
+    """Record and announce that an account lost its key or got it back."""
+    was, is_missing = _misses_key(before), _misses_key(after)
+    if is_missing and not was:
+        await announcements.announce_standing(connection, before or replace(after, hold=None), after, now)
+    if is_missing != was:
+        note, message = ("held", after.hold.reason) if is_missing and after.hold else ("released", "the key is there")
+        entry = events.Entry(at=now, cause="accounts file", note=note, account=after.name, message=message)
+        await events.append(connection, entry)
+
+
+def _misses_key(standing: Standing | None) -> bool:
+    return standing is not None and standing.hold is not None and standing.hold.kind == HoldKind.KEY_MISSING
 
 
 async def start(database: Database, *, by: str, now: float) -> Run:
@@ -172,8 +199,8 @@ async def retry(database: Database, names: Collection[str], *, by: str, now: flo
         if job.state is not State.FAILED:
             return None
         # A new tag only where the old remote job has ended: one that may still be there is looked for by its tag.
-        again = {"round": job.round + is_over(job), "earlier_usd": created_usd(job)}
-        return advance(job, Event.RETRIED, now=now, **again, **FORGOTTEN)
+        changes = {**FORGOTTEN, "round": job.round + is_over(job), "earlier_usd": created_usd(job)}
+        return advance(job, Event.RETRIED, now=now, **changes)
 
     return await _each(database, names, by, now, ask)
 
@@ -195,11 +222,17 @@ async def hold_accounts(database: Database, names: Collection[str], *, reason: s
 async def release_accounts(database: Database, names: Collection[str], *, by: str, now: float) -> bool:
     """Let held accounts, and held jobs in them, go on; a budget is raised, not released. Keys are verified anew.
 
-    A moderation of the current run that has not passed is requested again; returns whether there is one.
+    An account without a key is skipped: only its key releases it. Raises NothingToDo when all are such. A moderation of
+    the current run that has not passed is requested again; returns whether there is one.
     """
 
     async def change(connection: AsyncConnection) -> bool:
-        for name, standing in (await _standings(connection, names)).items():
+        asked = await _standings(connection, names)
+        able = {name: standing for name, standing in asked.items() if not _misses_key(standing)}
+        for name, standing in asked.items():
+            if not able and standing.hold is not None:
+                raise NothingToDo(f"account {name} has no key: {standing.hold.reason}", hint=standing.hold.hint)
+        for name, standing in able.items():
             await accounts.save(connection, replace(standing, hold=None, verified_at=None))
             await events.append(connection, events.Entry(at=now, cause=by, note="released", account=name))
             for job in await jobs.of_accounts(connection, [name]):
@@ -229,8 +262,10 @@ FORGOTTEN: dict[str, Any] = {
 
 def _standing(entry: Listed, before: Standing | None) -> Standing:
     account, definition = entry.account, entry.definition
+    if before is not None and entry.missing:  # the key may come back: what is known of it stays
+        return _without_key(replace(before, labels=account.labels, removed_at=None), entry.missing)
     if before is not None and before.definition == definition:
-        if before.hold and before.hold.kind in NETWORK_HOLDS:  # proxy and authorities may be other ones now
+        if before.hold and before.hold.kind in RETRIED_HOLDS:
             before = replace(before, hold=None, verified_at=None)
         same = before.labels == account.labels and before.removed_at is None
         return before if same else replace(before, labels=account.labels, removed_at=None)
@@ -244,7 +279,23 @@ def _standing(entry: Listed, before: Standing | None) -> Standing:
         labels=account.labels,
     )
     kept = before.hold if before and before.hold and before.hold.kind == HoldKind.BY_OPERATOR else None
-    return replace(fresh, hold=kept)
+    return _without_key(fresh, entry.missing) if entry.missing else replace(fresh, hold=kept)
+
+
+def _without_key(standing: Standing, missing: Hold) -> Standing:
+    """Hold an account that has no key, unless an operator holds it."""
+    by_operator = standing.hold is not None and standing.hold.kind == HoldKind.BY_OPERATOR
+    return standing if by_operator else replace(standing, hold=missing, verified_at=None)
+
+
+def with_missing_keys(standings: Mapping[str, Standing], listed: Sequence[Listed]) -> dict[str, Standing]:
+    """Return the standings as `list_accounts` would leave them, as far as keys are missing or have appeared."""
+    found = dict(standings)
+    for entry in listed:
+        before = found.get(entry.account.name)
+        if entry.missing or _misses_key(before):
+            found[entry.account.name] = _standing(entry, before)
+    return found
 
 
 async def _current(connection: AsyncConnection) -> Run:

@@ -24,6 +24,7 @@ class HoldKind(StrEnum):
     NOT_MODERATED = "not_moderated"
     MODERATING = "moderating"
     SUPERSEDED = "superseded"
+    KEY_MISSING = "key_missing"
     ACCOUNT_REMOVED = "account_removed"
     BY_OPERATOR = "by_operator"
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from orchestrator.control import Listed
+from orchestrator.control import Listed, with_missing_keys
 from orchestrator.core.account import ProviderName
 from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.dataset import Dataset
@@ -26,7 +26,7 @@ from orchestrator.dataset.prices import load_prices
 from orchestrator.dataset.retirements import Retirements, load_retirements
 from orchestrator.dataset.rules import Rules
 from orchestrator.sources.accounts import AccountsFile, read_accounts
-from orchestrator.sources.secrets import follow, resolve_all
+from orchestrator.sources.secrets import Keys, follow, resolve_all
 from orchestrator.sources.targets import proxy_references, references
 from orchestrator.system.child_processes import ChildProcesses
 
@@ -41,7 +41,7 @@ class Desired:
     """
 
     file: AccountsFile
-    keys: Mapping[str, Secret]
+    keys: Keys
     secrets: Mapping[str, Secret]
     dataset: Dataset
     findings: Sequence[Finding]
@@ -52,13 +52,19 @@ class Desired:
     @property
     def warnings(self) -> list[str]:
         """What the accounts file warns of, and keys that several references lead to."""
-        fingerprints = {name: key.fingerprint for name, key in self.keys.items()}
+        fingerprints = {name: key.fingerprint for name, key in self.keys.found.items()}
         return list(dict.fromkeys([*self.file.warnings, *same_keys(self.file.accounts, fingerprints)]))
 
     @property
     def listed(self) -> list[Listed]:
-        """The accounts with the fingerprints of their keys."""
-        return [Listed(account, self.keys[account.name].fingerprint) for account in self.file.accounts]
+        """The accounts with the fingerprints of their keys, or with what they are held for."""
+        found, missing = self.keys.found, self.keys.missing
+        return [
+            Listed(
+                account, found[account.name].fingerprint if account.name in found else "", missing.get(account.name)
+            )
+            for account in self.file.accounts
+        ]
 
     @property
     def job_ids(self) -> list[JobId]:
@@ -79,7 +85,7 @@ class Desired:
             self.dataset,
             self.file.options,
             prices=self.prices,
-            known=known,
+            known=replace(known, standings=with_missing_keys(known.standings, self.listed)),
             moderation=moderation,
             heard=heard,
         )

@@ -6,13 +6,14 @@ import os
 import re
 import shlex
 from base64 import b64decode
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.core.account import Account
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.proxy import parse_proxy
 from orchestrator.core.secret import MIN_KEY_LENGTH, Redactor, Secret
 from orchestrator.sources.command import output_of
@@ -113,24 +114,43 @@ def resolve_each(
     return {name: found[reference] for name, reference in wanted.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The accounts' keys by name, and why those are held that have none."""
+
+    found: Mapping[str, Secret]
+    missing: Mapping[str, Hold]
+
+
 def resolve_all(
-    accounts: Iterable[Account],
+    accounts: Sequence[Account],
     *,
     base: Path,
     redact: Redactor,
     hidden: Collection[str] = (),
     children: ChildProcesses | None = None,
-) -> dict[str, Secret]:
-    """Each account's key by the account's name; one ConfigError with all faults when one has none."""
-    found = resolve_each(accounts, base=base, redact=redact, hidden=hidden, children=children)
-    faults = {name: fault for name, fault in found.items() if isinstance(fault, ConfigError)}
-    if faults:
+) -> Keys:
+    """Each account's key, or its hold. One ConfigError with all faults when not a single account has a key."""
+    each = resolve_each(accounts, base=base, redact=redact, hidden=hidden, children=children)
+    found = {name: key for name, key in each.items() if isinstance(key, Secret)}
+    faults = {name: fault for name, fault in each.items() if isinstance(fault, ConfigError)}
+    if faults and not found:
         raise ConfigError(
-            "no key for " + ("an account" if len(faults) == 1 else f"{len(faults)} accounts"),
+            "no key for " + ("the account" if len(faults) == 1 else f"any of the {len(faults)} accounts"),
             hint="Put each key where its reference points, or correct the reference, and start again.",
             problems=[f"[[accounts]] {name}: api_key: {fault.message}" for name, fault in faults.items()],
         )
-    return {name: key for name, key in found.items() if isinstance(key, Secret)}
+    listed = {account.name: account for account in accounts}
+    return Keys(found, {name: _missing(listed[name], fault) for name, fault in faults.items()})
+
+
+def _missing(account: Account, fault: ConfigError) -> Hold:
+    """What holds an account without a key, until the key is there."""
+    if account.api_key.startswith("env:"):
+        hint = "Set the variable in the service's environment and start it again, or correct the reference."
+    else:
+        hint = "Put the key where the reference points, or correct the reference: a running service notices the key."
+    return Hold(HoldKind.KEY_MISSING, f"api_key: {fault.message}", hint)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ def test_every_mount_is_there() -> None:
 def test_the_demo_accounts_lead_to_the_sandbox() -> None:
     path = ROOT / "deploy/demo/accounts.toml"
     accounts = read_accounts(path).accounts
-    keys = resolve_all(accounts, base=path.parent, redact=Redactor())
+    keys = resolve_all(accounts, base=path.parent, redact=Redactor()).found
     assert len(accounts) == len(keys) == 5
     for name in ("sandbox", "replicas-sandbox"):
         port = parse(SERVICES[name]["command"])["port"]

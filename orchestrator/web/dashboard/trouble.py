@@ -112,4 +112,4 @@ def _trouble(cause: Cause, *, alone: bool) -> Trouble:
 def _verb(cause: Cause) -> Verb | None:
     if not cause.held:
         return Verb.RETRY
-    return None if cause.error.kind in BY_PLAN | {HoldKind.ACCOUNT_REMOVED} else Verb.RELEASE
+    return None if cause.error.kind in BY_PLAN | {HoldKind.ACCOUNT_REMOVED, HoldKind.KEY_MISSING} else Verb.RELEASE

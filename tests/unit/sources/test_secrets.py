@@ -9,9 +9,10 @@ import pytest
 
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.hold import HoldKind
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.sources import command
-from orchestrator.sources.secrets import Wanted, follow, looks_like_key, resolve, resolve_all, resolve_each
+from orchestrator.sources.secrets import Keys, Wanted, follow, looks_like_key, resolve, resolve_all, resolve_each
 
 KEY = "sk-canary-81c2"
 
@@ -157,15 +158,18 @@ def test_all_keys_by_account(tmp_path: Path, redact: Redactor, monkeypatch: pyte
     keys = resolve_all(
         [account("a", "env:A_KEY"), account("b", counting), account("c", counting)], base=tmp_path, redact=redact
     )
-    assert {name: key.reveal() for name, key in keys.items()} == {"a": KEY, "b": "sk-counted", "c": "sk-counted"}
+    assert {name: key.reveal() for name, key in keys.found.items()} == {
+        "a": KEY,
+        "b": "sk-counted",
+        "c": "sk-counted",
+    }
     assert (tmp_path / "count").read_text() == "x"
 
 
 def test_all_faults_come_at_once(tmp_path: Path, redact: Redactor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("A_KEY", KEY)
     monkeypatch.delenv("B_KEY", raising=False)
-    accounts = [account("a", "env:A_KEY"), account("b", "env:B_KEY"), account("c", "file:no"), account("d", KEY)]
-    with pytest.raises(ConfigError, match="no key for 3 accounts") as caught:
+    accounts = [account("b", "env:B_KEY"), account("c", "file:no"), account("d", KEY)]
+    with pytest.raises(ConfigError, match="no key for any of the 3 accounts") as caught:
         resolve_all(accounts, base=tmp_path, redact=redact)
     assert [problem.split(" ")[:4] for problem in caught.value.problems] == [
         ["[[accounts]]", "b:", "api_key:", "env:B_KEY"],
@@ -185,8 +189,23 @@ def test_one_without_a_key_does_not_keep_the_others_from_theirs(
     assert isinstance(found["b"], ConfigError)
 
 
+def test_an_account_without_a_key_is_held_with_what_to_do(
+    tmp_path: Path, redact: Redactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("A_KEY", KEY)
+    monkeypatch.delenv("B_KEY", raising=False)
+    accounts = [account("a", "env:A_KEY"), account("b", "env:B_KEY"), account("c", "file:no")]
+    keys = resolve_all(accounts, base=tmp_path, redact=redact)
+    assert list(keys.found) == ["a"]
+    assert {name: hold.kind for name, hold in keys.missing.items()} == dict.fromkeys("bc", HoldKind.KEY_MISSING)
+    assert "env:B_KEY is not set in the environment" in keys.missing["b"].reason
+    assert "start it again" in keys.missing["b"].hint
+    assert "file:no does not exist" in keys.missing["c"].reason
+    assert "notices the key" in keys.missing["c"].hint
+
+
 def test_no_accounts_no_keys(tmp_path: Path, redact: Redactor) -> None:
-    assert resolve_all([], base=tmp_path, redact=redact) == {}
+    assert resolve_all([], base=tmp_path, redact=redact) == Keys({}, {})
 
 
 PASTED = "sk-proj-AbCdEf0123456789xyz"
@@ -233,7 +252,7 @@ def test_a_command_gets_no_token_of_the_service_and_no_key_of_another_account(
     command = f"cmd:{shlex.quote(sys.executable)} -c {shlex.quote(code)}"
     accounts = [account("a", command), account("b", "env:OTHER_KEY")]
     keys = resolve_all(accounts, base=tmp_path, redact=Redactor(), hidden={"SIGNING"})
-    names = keys["a"].reveal().removeprefix("names:").split(",")
+    names = keys.found["a"].reveal().removeprefix("names:").split(",")
     assert "VAULT_ADDRESS" in names
     assert not set(hidden) & set(names)
     wanted = [Wanted("here", command, lambda secret, redact: None), Wanted("there", "env:SIGNING", lambda *_: None)]

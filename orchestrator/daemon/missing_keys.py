@@ -1,0 +1,41 @@
+"""Notice the key of an account that had none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from orchestrator.core.account import Account
+
+KEY_CHECK_SECONDS: Final = 2.0
+COMMAND_CHECK_SECONDS: Final = 60.0
+"""A command costs a process and perhaps a call to a vault; to look at a file costs next to nothing."""
+
+
+class MissingKeyWatcher:
+    """Remembers the accounts without a key. `has_key` follows a reference; it may take long and is called in a
+    thread.
+    """
+
+    def __init__(self, has_key: Callable[[Account], bool], clock: Callable[[], float]) -> None:
+        self._has_key = has_key
+        self._clock = clock
+        self._missing: dict[str, Account] = {}
+        self._commands_at = 0.0
+
+    def expect(self, accounts: Sequence[Account]) -> None:
+        """Look for the keys of these accounts from now on, and of no others."""
+        self._missing = {account.name: account for account in accounts}
+        self._commands_at = self._clock() + COMMAND_CHECK_SECONDS
+
+    async def find_new(self) -> list[str]:
+        """Return the accounts whose keys have appeared. Each is reported once, until it is expected again."""
+        accounts = [account for account in self._missing.values() if not account.api_key.startswith("cmd:")]
+        if self._clock() >= self._commands_at:
+            accounts = list(self._missing.values())
+            self._commands_at = self._clock() + COMMAND_CHECK_SECONDS
+        there = [account for account in accounts if await asyncio.to_thread(self._has_key, account)]
+        for account in there:
+            self._missing.pop(account.name, None)
+        return [account.name for account in there]

@@ -1,0 +1,32 @@
+"""One key that is missing holds its account, and nobody else; the key is noticed when it appears."""
+
+from __future__ import annotations
+
+from processes import Sandbox, Site, eventually
+
+
+def test_a_missing_key_holds_its_account_until_it_is_there(site: Site, sandbox: Sandbox) -> None:
+    site.accounts("one", "two", "late", keys={"late": "file:keys/not-yet"})
+    plan = site.run("plan", "--json")
+    assert plan.code == 1
+    steps = {line["account"]: line["step"] for line in plan.json["accounts"]}
+    assert steps == {"one": "new job", "two": "new job", "late": "held"}
+    told = site.run("accounts")
+    assert (told.code, "not-yet" in told.out) == (1, True)
+    doctor = site.run("doctor")
+    assert "late: file:keys/not-yet does not exist" in doctor.out
+
+    run = site.run("run")
+    assert run.code == 1, "an account did not get its model"
+    jobs = site.jobs()
+    assert [jobs[name]["state"] for name in ("one", "two")] == ["succeeded"] * 2
+    assert (jobs["late"]["held"], jobs["late"]["error"]["kind"]) == (True, "key_missing")
+    assert "a running service notices the key" in jobs["late"]["error"]["hint"]
+
+    serving = site.start("serve", "--port", "0")
+    serving.find(r"(service\.ready)")
+    site.key("not-yet", "sandbox-late")
+    eventually(lambda: site.jobs()["late"]["state"] == "succeeded", "the account whose key has come")
+    assert "key.found" in serving.said()
+    assert serving.stop().code == 0
+    assert sandbox.held() == dict.fromkeys(("one", "two", "late"), (1, 1))

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from orchestrator.core.account import Account, ProviderName
+from orchestrator.daemon.missing_keys import COMMAND_CHECK_SECONDS, MissingKeyWatcher
+
+FILE, COMMAND = (
+    Account(name=name, provider=ProviderName.OPENAI, api_key=reference)
+    for name, reference in (("file", "file:key"), ("command", "cmd:vault read"))
+)
+
+
+class Keys:
+    """Which accounts have a key, and how often each was looked for."""
+
+    def __init__(self) -> None:
+        self.there: set[str] = set()
+        self.asked: list[str] = []
+        self.now = 100.0
+
+    def has_key(self, account: Account) -> bool:
+        self.asked.append(account.name)
+        return account.name in self.there
+
+
+async def test_a_key_that_appears_is_reported_once() -> None:
+    keys = Keys()
+    watcher = MissingKeyWatcher(keys.has_key, lambda: keys.now)
+    watcher.expect([FILE])
+    assert await watcher.find_new() == []
+    keys.there.add("file")
+    assert await watcher.find_new() == ["file"]
+    assert await watcher.find_new() == [], "a reload that fails for another reason is not repeated"
+    watcher.expect([FILE])
+    assert await watcher.find_new() == ["file"]
+
+
+async def test_a_command_is_run_now_and_then_only() -> None:
+    keys = Keys()
+    watcher = MissingKeyWatcher(keys.has_key, lambda: keys.now)
+    watcher.expect([FILE, COMMAND])
+    for _ in range(9):
+        await watcher.find_new()
+    assert (keys.asked.count("file"), keys.asked.count("command")) == (9, 0)
+    keys.now += COMMAND_CHECK_SECONDS
+    keys.there.add("command")
+    assert await watcher.find_new() == ["command"]
+    assert keys.asked.count("command") == 1
+
+
+async def test_nothing_is_looked_for_when_every_account_has_a_key() -> None:
+    keys = Keys()
+    watcher = MissingKeyWatcher(keys.has_key, lambda: keys.now)
+    assert await watcher.find_new() == []
+    assert keys.asked == []
