@@ -24,6 +24,7 @@ from orchestrator.core.lifecycle import ENDS, Event, State
 from orchestrator.core.moderation import Moderated, Moderation
 from orchestrator.core.observe import created_usd, is_over
 from orchestrator.core.plan import Known
+from orchestrator.core.retirement import retry_hold
 from orchestrator.core.run import Run, Standing
 from orchestrator.core.spec import digest
 from orchestrator.store import accounts, announcements, costs, events, jobs, outcomes, runs
@@ -200,6 +201,8 @@ async def retry(database: Database, names: Collection[str], *, by: str, now: flo
             return None
         # A new tag only where the old remote job has ended: one that may still be there is looked for by its tag.
         changes = {**FORGOTTEN, "round": job.round + is_over(job), "earlier_usd": created_usd(job)}
+        if unknown_model := retry_hold(job.failure):
+            changes |= {"hold": unknown_model, "wake_at": None}
         return advance(job, Event.RETRIED, now=now, **changes)
 
     return await _each(database, names, by, now, ask)
@@ -222,8 +225,8 @@ async def hold_accounts(database: Database, names: Collection[str], *, reason: s
 async def release_accounts(database: Database, names: Collection[str], *, by: str, now: float) -> bool:
     """Let held accounts, and held jobs in them, go on; a budget is raised, not released. Keys are verified anew.
 
-    An account without a key is skipped: only its key releases it. Raises NothingToDo when all are such. A moderation of
-    the current run that has not passed is requested again; returns whether there is one.
+    An account without a key is skipped: only its key releases it. Raises NothingToDo when all are such. A moderation
+    of the current run that has not passed is requested again; returns whether there is one.
     """
 
     async def change(connection: AsyncConnection) -> bool:

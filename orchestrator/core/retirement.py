@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Final
 
 from orchestrator.core.account import ProviderName
+from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.job import Job
 from orchestrator.core.remote import RemoteModel
@@ -138,6 +139,29 @@ def unknown_holds(unknown: Mapping[ProviderName, tuple[str, Sequence[str]]]) -> 
         )
         for name, (wanted, listed) in unknown.items()
     }
+
+
+SAME_MODEL_AGAIN: Final = "A retry asks for the same base model again."
+
+
+def same_model_hint(provider: ProviderName, reason: str) -> str:
+    """Return what to do about a job that was refused because the provider does not have its base model."""
+    return f"{reason}. Correct `base_model` in [run.{provider}]: that makes a new run. {SAME_MODEL_AGAIN}"
+
+
+def retry_hold(failure: Failure | None) -> Hold | None:
+    """Return what holds a job whose retry would be refused for its base model again; None for any other failure.
+
+    The next plan asks the provider and lifts it if the base model is there then.
+    """
+    if failure is None or not failure.hint.endswith(SAME_MODEL_AGAIN):
+        return None
+    return Hold(
+        HoldKind.MODEL_UNKNOWN,
+        failure.hint.removesuffix(SAME_MODEL_AGAIN).strip(),
+        "If the account has the base model now, start `orchestrator run`, or send the service a SIGHUP: it asks the "
+        "provider again. Nothing is sent until then.",
+    )
 
 
 def _nearest(wanted: str, listed: Sequence[str]) -> str:

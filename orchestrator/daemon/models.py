@@ -12,7 +12,7 @@ from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.errors import ProviderError
 from orchestrator.core.remote import RemoteModel
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.providers.base import Connection
+from orchestrator.providers.base import Connection, Provider
 
 PATIENCE = 5.0  # seconds for an answer that is worth having and not worth waiting for
 
@@ -46,24 +46,32 @@ async def base_models(
     return BaseModels(told, unknown)
 
 
+async def find_base_model(provider: Provider, model: str) -> RemoteModel | Sequence[str] | None:
+    """Return what the provider says of a base model; what it lists in its place; None where it has no such list.
+
+    Raises ProviderError, and TimeoutError after five seconds.
+    """
+    async with asyncio.timeout(PATIENCE):
+        if found := await provider.find_model(model):
+            return found
+        listed = await provider.list_models()
+    # A server may list a model and have no page for it, or list it with a version behind its name.
+    is_listed = any(name == model or name.startswith((f"{model}-", f"{model}:")) for name in listed)
+    return None if is_listed or not listed else listed
+
+
 async def _ask(connection: Connection, model: str, log: BoundLogger | None) -> RemoteModel | Sequence[str]:
     """The base model; or what the provider lists in its place, nothing where that is not certain."""
     account = connection.account
     try:
-        async with asyncio.timeout(PATIENCE):
-            found = await connection.provider.find_model(model)
-            listed = [] if found else await connection.provider.list_models()
+        answer = await find_base_model(connection.provider, model)
     except (ProviderError, TimeoutError) as error:
         if log:
             log.info("base_model.not_asked", account=account.name, base_model=model, message=str(error))
         return []
-    if found:
-        return found
-    if log:
+    if log and not isinstance(answer, RemoteModel):
         hint = "Check its name: a job on a base model that the provider does not have is refused."
         log.warning(
             "base_model.unknown", account=account.name, provider=account.provider, base_model=model, hint=hint
         )
-    # A server may list a model and have no page for it, or list it with a version behind its name.
-    is_listed = any(name == model or name.startswith((f"{model}-", f"{model}:")) for name in listed)
-    return [] if is_listed else listed
+    return answer or []

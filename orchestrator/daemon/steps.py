@@ -32,12 +32,14 @@ from orchestrator.core.observe import (
 )
 from orchestrator.core.pin import pinned
 from orchestrator.core.polling import Span, next_look
-from orchestrator.core.remote import FileStatus, JobStatus, RemoteFile
+from orchestrator.core.remote import FileStatus, JobStatus, RemoteFile, RemoteModel
+from orchestrator.core.retirement import same_model_hint, unknown_holds
 from orchestrator.core.retry import backoff, poll_delay
 from orchestrator.core.run import Standing
 from orchestrator.core.stall import STALLED_SECONDS
 from orchestrator.core.webhook import longest_wait
 from orchestrator.daemon.lasting import Lasting
+from orchestrator.daemon.models import find_base_model
 from orchestrator.providers.base import Connection, Deadline, FileToSend, JobOrder, Provider
 from orchestrator.providers.cancelling import ENDED
 from orchestrator.store import jobs
@@ -130,6 +132,7 @@ class Steps:
                     request_id=error.request_id,
                     code=error.code,
                 ) from error
+            await self._explain(error, job, provider)
             return give_up(job, error, now=self._clock.now())
         return created(job, remote, now=self._clock.now(), delay=self._pace.poll_min)
 
@@ -144,6 +147,16 @@ class Steps:
             return None
         unready = {FileStatus.UPLOADED, FileStatus.PROCESSING}
         return next((file for file in files if file.status in unready and file.raw), None)
+
+    async def _explain(self, error: RequestRejected, job: Job, provider: Provider) -> None:
+        """Name the base model in the hint where the provider does not have it: a retry would ask for it again."""
+        try:
+            answer = await find_base_model(provider, job.base_model)
+        except (ProviderError, TimeoutError):
+            return
+        if answer is not None and not isinstance(answer, RemoteModel):
+            hold = unknown_holds({job.provider: (job.base_model, answer)})[job.provider]
+            error.hint = same_model_hint(job.provider, hold.reason)
 
     async def settle(self, job: Job, provider: Provider, loaded: jobs.Loaded) -> Outcome:
         if job.remote_job_id:

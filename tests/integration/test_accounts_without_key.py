@@ -83,6 +83,11 @@ async def test_a_release_does_not_pretend_to_have_a_key(database: Database) -> N
     with pytest.raises(NothingToDo, match="acme has no key: api_key: file:no does not exist"):
         await control.release_accounts(database, ["acme"], by="me", now=NOW)
     assert (await standing(database, "acme")).hold == MISSING
+    await control.list_accounts(database, [GONE[0], HERE[1]], now=NOW)
+    await verified(database, "globex")
+    await control.release_accounts(database, ["acme", "globex"], by="me", now=NOW)
+    assert (await standing(database, "globex")).verified_at is None, "the others are released"
+    assert (await standing(database, "acme")).hold == MISSING
 
 
 def test_a_plan_sees_the_key_as_it_is_now() -> None:

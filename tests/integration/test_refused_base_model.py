@@ -1,0 +1,96 @@
+"""A create that is refused because of its base model, where the plan could not know that."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from reconciling import clock, ready, reconciler
+from store_values import SPEC, fill
+
+from orchestrator import control
+from orchestrator.core.advance import park
+from orchestrator.core.errors import ProviderUnavailable, RequestRejected
+from orchestrator.core.hold import HoldKind
+from orchestrator.core.job import JobId
+from orchestrator.core.lifecycle import State
+from orchestrator.core.remote import FileStatus, RemoteFile, RemoteJob, RemoteModel
+from orchestrator.store import jobs, outcomes
+from orchestrator.store.database import Database
+
+
+class Refusing:
+    """Refuses every job, and lists these base models; None: it does not answer."""
+
+    def __init__(self, listed: list[str] | None) -> None:
+        self._listed = listed
+        self.created = 0
+
+    async def find_jobs(self, _order: object) -> list[RemoteJob]:
+        return []
+
+    async def create_job(self, _order: object, _deadline: object) -> RemoteJob:
+        self.created += 1
+        raise RequestRejected("the model does not exist", hint="as it was")
+
+    async def get_file(self, file_id: str) -> RemoteFile:
+        return RemoteFile(id=file_id, status=FileStatus.READY, raw="processed")
+
+    async def find_model(self, name: str) -> RemoteModel | None:
+        if self._listed is None:
+            raise ProviderUnavailable("away")
+        return RemoteModel(id=name) if name in self._listed else None
+
+    async def list_models(self) -> list[str]:
+        return self._listed or []
+
+
+@pytest.mark.parametrize(
+    ("listed", "hint"),
+    [
+        (
+            ["sandbox-smal", "other"],
+            'openai does not know the base model sandbox-small; did you mean "sandbox-smal"?',
+        ),
+        ([SPEC.base_model], None),  # refused for another reason
+        ([], None),
+        (None, None),
+    ],
+)
+async def test_a_refused_base_model_is_named_and_not_to_be_retried(
+    database: Database, listed: list[str] | None, hint: str | None
+) -> None:
+    await fill(database, [ready("acme")])
+    await reconciler(database, {"acme": Refusing(listed)}).handle(JobId("acme"))
+    async with database.read() as connection:
+        [job] = await jobs.of_accounts(connection, ["acme"])
+    assert job.state is State.FAILED
+    assert job.failure is not None
+    assert (job.failure.kind, job.failure.message) == ("request_rejected", "the model does not exist")
+    if hint is None:
+        assert job.failure.hint == "as it was"
+    else:
+        assert job.failure.hint.startswith(hint)
+        assert job.failure.hint.endswith("that makes a new run. A retry asks for the same base model again.")
+
+
+@pytest.mark.parametrize(("listed", "created"), [(["other"], 1), ([], 2)])
+async def test_a_retry_does_not_send_a_base_model_that_is_not_there(
+    database: Database, listed: list[str], created: int
+) -> None:
+    """What the plan holds is lifted by the next plan, which asks the provider again."""
+    await fill(database, [ready("acme")])
+    refusing = Refusing(listed)
+    moving = reconciler(database, {"acme": refusing})
+    await moving.handle(JobId("acme"))
+    [job] = await control.retry(database, ["acme"], by="me", now=clock.now())
+    at_the_file = replace(job, state=State.READY, remote_file_id="file-1", version=job.version + 1)
+    await database.write(
+        lambda c: outcomes.record(c, replace(park(job, job.wake_at), job=at_the_file), at=0, cause="x")
+    )
+    await moving.handle(JobId("acme"))
+    assert refusing.created == created
+    async with database.read() as connection:
+        [job] = await jobs.of_accounts(connection, ["acme"])
+    assert (job.hold.kind if job.hold else None) == (HoldKind.MODEL_UNKNOWN if created == 1 else None)
+    assert job.hold is None or "openai does not know the base model sandbox-small" in job.hold.reason
