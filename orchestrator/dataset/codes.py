@@ -111,7 +111,7 @@ class Code(Enum):
         "unknown-key",
         ERROR,
         "A key that the training format does not know.",
-        "Remove the key, or correct its name.",
+        "Remove the key, or correct its name: `orchestrator polish` removes what is only a remark, such as an id.",
     )
     MISSING_KEY = (
         "missing-key",
@@ -153,7 +153,7 @@ class Code(Enum):
         "last-not-assistant",
         ERROR,
         "The last message is not the assistant's. A copied request always ends so: the answer is not in it.",
-        "End the chat with the assistant's answer.",
+        "End the chat with the assistant's answer: `orchestrator polish` can cut what comes after the last one.",
     )
     WRONG_ORDER = (
         "wrong-order",
