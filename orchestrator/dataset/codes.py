@@ -341,6 +341,12 @@ class Code(Enum):
         "A frontend's placeholder such as {{user}} was never filled in.",
         "Write what should stand there.",
     )
+    SPLIT_IN_TRAINING = (
+        "split-in-training",
+        WARNING,
+        "A file of the dataset is named like a validation or test split, and all files are trained with.",
+        'Name it as the validation set, validation = "PATH" in [run], or move it out of the dataset.',
+    )
     REASONING_BLOCK = (
         "reasoning-block",
         WARNING,
