@@ -131,7 +131,7 @@ class Check:
         for fault in advice(example.body, texts, line):
             self._found.add_fault(example, fault)
         self.tally.keep()
-        urls = [picture.url for picture in pictures(example.body)]
+        urls = [picture.url for picture in pictures(example.body)] if b"image_url" in line else []
         self._picture_examples += bool(urls)
         self._whole.add(example, line, texts, urls)
         return Accepted(example, line)
