@@ -353,6 +353,12 @@ class Code(Enum):
         "An answer holds the thoughts of a reasoning model, such as a <think> block; the model learns to write them.",
         "Take the block out of the answer, unless the base model is one that thinks in this form.",
     )
+    FOREIGN_TOKEN = (
+        "foreign-token",
+        WARNING,
+        "The text holds a special token of another model's format, such as [INST]; the model learns to write it.",
+        "Delete it, and write each message of that format as a message of its own.",
+    )
     PICTURE_IN_TEXT = (
         "picture-in-text",
         WARNING,
