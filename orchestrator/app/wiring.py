@@ -132,9 +132,9 @@ class App:
         self.incoming.expect(desired.file.accounts, desired.secrets)
         return desired
 
-    def _watch_dataset(self, path: Path) -> None:
+    def _watch_dataset(self, paths: Paths) -> None:
         if self.dataset_watcher is not None:
-            self.dataset_watcher.begin(path)
+            self.dataset_watcher.begin(paths)
 
     async def _unless_stopped(self, reading: Coroutine[Any, Any, Desired]) -> Desired:
         """Await what a thread reads, while another thread imports the providers.

@@ -73,6 +73,7 @@ def format_(
     rules = replace(
         rules,
         validation_fraction=rules.validation_fraction if validation is None else validation,
+        validation_path=rules.validation_path if validation is None else None,
         seed=rules.seed if seed is None else seed,
     )
     with reading("reading") as tell:
@@ -119,7 +120,7 @@ def wanted(settings: Settings, paths: Sequence[Path]) -> tuple[Rules, list[Path]
     file = read_accounts(settings.accounts_file)
     rules = rules_of(file)
     if paths and [path.resolve() for path in paths] != [file.dataset.resolve()]:
-        rules = replace(rules, minimum_examples=0)
+        rules = replace(rules, minimum_examples=0, validation_path=None)
     return rules, list(paths) or [_seen_from_here(file.dataset)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.cli.data import wanted
@@ -14,6 +15,7 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.printable import printable_lines
 from orchestrator.dataset.polishing import PolishedFile, Wishes, write_polished
 from orchestrator.dataset.polishing import polish as polished
+from orchestrator.dataset.provider_rules import text_roles
 from orchestrator.settings import Settings
 from orchestrator.system.regular_file import read_regular_file
 
@@ -21,9 +23,15 @@ COLOURS = {"+": "\x1b[32m", "-": "\x1b[31m", "@": "\x1b[36m"}
 PLAIN = "\x1b[0m"
 
 
-def polish(settings: Settings, path: Path | None, into: Path | None, wishes: Wishes) -> int:
-    """Show what would change on stdout, or write everything into a folder; the count goes to stderr."""
-    _, (chats, *_) = wanted(settings, [path] if path else [])
+def polish(
+    settings: Settings, path: Path | None, into: Path | None, wishes: Wishes, *, text_parts: bool = True
+) -> int:
+    """Show what would change on stdout, or write everything into a folder; the count goes to stderr.
+
+    With `text_parts`, content in parts becomes one text where the listed providers ask for it.
+    """
+    rules, (chats, *_) = wanted(settings, [path] if path else [])
+    wishes = replace(wishes, text_roles=text_roles(rules.providers)) if text_parts else wishes
     seen: Counter[str] = Counter()
     files = _counted(polished(chats, wishes), seen)
     if into is None:

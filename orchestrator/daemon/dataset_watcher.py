@@ -9,22 +9,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from threading import Lock
+
+from orchestrator.dataset.files import Paths
 
 
 class DatasetWatcher:
-    """Remembers the state of the files at one path. `fingerprint` may take long and is called in a thread."""
+    """Remembers the state of the dataset's files. `fingerprint` may take long and is called in a thread."""
 
-    def __init__(self, seconds: float, fingerprint: Callable[[Path], str]) -> None:
+    def __init__(self, seconds: float, fingerprint: Callable[[Paths], str]) -> None:
         self.seconds = seconds
         self._fingerprint = fingerprint
         self._lock = Lock()
-        self._path: Path | None = None
+        self._path: Paths | None = None
         self._in_force = ""
         self._last = ""
 
-    def begin(self, path: Path) -> None:
+    def begin(self, path: Paths) -> None:
         """Remember the files as they are now: the dataset is about to be built from them. Call it in a thread.
 
         Before the build and not after it, so that a change during the build is noticed.

@@ -22,6 +22,7 @@ from orchestrator.core.spec import TrainingSpec
 from orchestrator.core.twins import same_keys
 from orchestrator.dataset.apart import building
 from orchestrator.dataset.encodings import encoding_of
+from orchestrator.dataset.files import Paths
 from orchestrator.dataset.prices import load_prices
 from orchestrator.dataset.retirements import Retirements, load_retirements
 from orchestrator.dataset.rules import Rules
@@ -100,16 +101,16 @@ def read_desired(
     retirements_file: Path | None = None,
     memory: int | None = None,
     children: ChildProcesses | None = None,
-    begin: Callable[[Path], None] = lambda _path: None,
+    begin: Callable[[Paths], None] = lambda _paths: None,
 ) -> Desired:
     """Read everything; slow for large chats, so call it from a thread.
 
     Raises ConfigError or DatasetError with every fault. The canonical JSONL is written into `datasets`. `memory` is
     the limit in bytes for reading the chats. `children` ends what this waits for when the program stops. `begin`
-    is called with the path of the chats before they are read.
+    is called with the paths of the chats before they are read.
     """
     file = read_accounts(accounts_file)
-    begin(file.dataset)
+    begin(file.chat_paths)
     rules = rules_of(file)
     # A second, in which the keys are read.
     with building(file.dataset, datasets, rules, memory=memory, children=children) as result:
@@ -175,5 +176,6 @@ def rules_of(file: AccountsFile) -> Rules:
         base_models=tuple(sorted({spec.base_model for spec in file.specs.values()})),
         tokenizers={file.specs[provider].base_model: path for provider, path in file.tokenizers.items()},
         validation_fraction=file.options.validation_fraction,
+        validation_path=file.validation,
         seed=file.options.seed,
     )

@@ -279,7 +279,7 @@ class ModerationWorker:
         )
         self._log.info("moderation.done", account=account, texts=outcome.texts, sent=outcome.sent)
         if outcome.findings:
-            places = await recalled(attempt.desired.file.dataset, self._database)
+            places = await recalled(attempt.desired.file.chat_paths, self._database)
             raise flagged(places.findings or outcome.findings)
         return judged(outcome, account, self._clock.now())
 

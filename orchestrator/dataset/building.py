@@ -11,11 +11,12 @@ from pathlib import Path
 from orchestrator.core.dataset import Dataset, Part
 from orchestrator.core.errors import DatasetError
 from orchestrator.core.finding import Finding
-from orchestrator.dataset.checking import Check, Progress
+from orchestrator.dataset.checking import Check, Progress, check_validation_set
 from orchestrator.dataset.codes import Code
 from orchestrator.dataset.example import finding
 from orchestrator.dataset.rules import Rules
-from orchestrator.dataset.summary import Built
+from orchestrator.dataset.summary import Built, merge
+from orchestrator.dataset.validation_set import line_key
 from orchestrator.dataset.working_folder import working_folder
 from orchestrator.system.private import create_private_folder, open_private_file
 
@@ -33,6 +34,10 @@ def build(path: Path, into: Path, rules: Rules | None = None, *, progress: Progr
         whole = folder / "whole"
         keys = _write(check, whole, rules.seed)
         checked = check.checked()
+        own = _Writer(folder / "own", into)
+        with own:
+            if rules.validation_path is not None:
+                checked = merge(checked, check_validation_set(rules, keys, own.write))
         if checked.errors:
             raise _refusal(path, checked.errors)
         chosen = _choose(keys, rules)
@@ -40,9 +45,8 @@ def build(path: Path, into: Path, rules: Rules | None = None, *, progress: Progr
         if training.examples < rules.minimum_examples:
             raise _refusal(path, (_too_few(path, training.examples, rules.minimum_examples),))
         tokens = check.tally.totals(not validating for validating in chosen)
-        dataset = Dataset(
-            training=training.part(_agreed(tokens)), validation=validation.part() if any(chosen) else None
-        )
+        kept = own if rules.validation_path is not None else validation if any(chosen) else None
+        dataset = Dataset(training=training.part(_agreed(tokens)), validation=kept.part() if kept else None)
     return Built(dataset, tokens, checked)
 
 
@@ -51,7 +55,7 @@ def _write(check: Check, whole: Path, seed: int) -> array[int]:
     keys = array("Q")
     with open_private_file(whole) as file:
         for _, line in check.accepted():
-            keys.append(int.from_bytes(sha256(b"%d\n%s" % (seed, line)).digest()[:8], "big"))
+            keys.append(line_key(seed, line))
             file.write(line)
     return keys
 

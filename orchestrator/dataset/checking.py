@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -24,8 +25,15 @@ from orchestrator.dataset.found import Found
 from orchestrator.dataset.reading import Record, read
 from orchestrator.dataset.rules import Rules
 from orchestrator.dataset.special_tokens import special_pattern
-from orchestrator.dataset.summary import Checked, FileSummary, Summary, histogram
+from orchestrator.dataset.summary import Checked, FileSummary, Summary, histogram, merge
 from orchestrator.dataset.tally import Tally
+from orchestrator.dataset.validation_set import (
+    line_key,
+    overlaps,
+    split_names,
+    training_sources,
+    validation_rules,
+)
 
 Progress = Callable[[int, int], None]
 """Told from time to time: bytes read so far, and of how many."""
@@ -45,7 +53,10 @@ class Accepted(NamedTuple):
 class Check:
     """One pass over the files of a dataset. `accepted` gives what is good; afterwards `checked` says the rest."""
 
-    def __init__(self, path: Paths, rules: Rules, progress: Progress | None = None) -> None:
+    def __init__(
+        self, path: Paths, rules: Rules, progress: Progress | None = None, *, validation: bool = False
+    ) -> None:
+        self._validation = validation
         self.tally = Tally(rules.base_models, rules.tokenizers)
         self._path = path
         self._rules = rules
@@ -59,9 +70,10 @@ class Check:
 
     def accepted(self) -> Iterator[Accepted]:
         """The examples without an error, in the order of the dataset."""
-        total = sum(size(source) for source in sources(self._path))
+        wanted = training_sources(sources(self._path), self._rules.validation_path)
+        total = sum(size(source) for source in wanted)
         done = told = 0
-        for source in sources(self._path):
+        for source in wanted:
             summary = FileSummary(source.name)
             self._files.append(summary)
             for record in read(source):
@@ -85,7 +97,9 @@ class Check:
             lengths=histogram(self._whole.lengths),
             token_lengths=self.tally.histograms(),
         )
-        for found in (*self._folders(listing), *self._numbers(summary, listing), *more, *self._whole.findings()):
+        splits = () if self._validation else split_names([file.file for file in self._files])
+        numbers = self._numbers(summary, listing)
+        for found in (*self._folders(listing), *numbers, *more, *splits, *self._whole.findings()):
             self._found.add(found)
         return Checked(tuple(self._found.findings), summary, dict(self._found.counts), self._found.excerpts)
 
@@ -117,7 +131,7 @@ class Check:
         for fault in advice(example.body, texts, line):
             self._found.add_fault(example, fault)
         self.tally.keep()
-        urls = [picture.url for picture in pictures(example.body)]
+        urls = [picture.url for picture in pictures(example.body)] if b"image_url" in line else []
         self._picture_examples += bool(urls)
         self._whole.add(example, line, texts, urls)
         return Accepted(example, line)
@@ -143,9 +157,8 @@ class Check:
             yield finding(Code.NO_CHATS, self._dataset_name(), message + _not_read(summary))
             return
         training = summary.examples - self._rules.validation_size(summary.examples)
-        name = ", ".join(map(self._named, [self._path] if isinstance(self._path, Path) else self._path))
         for rule, message in self._provider_checks.count_errors(training, self._picture_examples):
-            yield finding(rule.kind.code, name, message)
+            yield finding(rule.kind.code, self._dataset_name(), message)
         if training < (needed := self._rules.minimum_examples):
             have = "1 training example" if training == 1 else f"{training} training examples"
             message = f"{have}, at least {needed} are needed{_not_read(summary)}"
@@ -175,17 +188,36 @@ def check(
     """
     rules = rules or Rules()
     if training is None:
-        checking = Check(path, rules, progress)
-        for _ in checking.accepted():
-            pass
-        return checking.checked()
-    checking = Check(path, replace(rules, minimum_examples=0, validation_fraction=0.0), progress)
+        return _check_training_set(path, rules, progress)
+    checking = Check(path, validation_rules(rules), progress, validation=True)
     places = {sha256(line).digest(): example for example, line in checking.accepted()}
     return checking.checked(*_overlaps(places, training, rules))
 
 
+def _check_training_set(path: Paths, rules: Rules, progress: Progress | None) -> Checked:
+    checking, keys = Check(path, rules, progress), array("Q")
+    for _, line in checking.accepted():
+        if rules.validation_path is not None:
+            keys.append(line_key(rules.seed, line))
+    checked = checking.checked()
+    return checked if rules.validation_path is None else merge(checked, check_validation_set(rules, keys))
+
+
+def check_validation_set(
+    rules: Rules, training: Iterable[int], write: Callable[[bytes], object] = lambda line: None
+) -> Checked:
+    """Check the operator's own validation set and write each good example of it.
+
+    `training` are the keys of the training examples (`line_key`), none of which may be in it.
+    """
+    assert rules.validation_path is not None
+    checking = Check(rules.validation_path, validation_rules(rules), validation=True)
+    found = list(overlaps(checking.accepted(), frozenset(training), rules.seed, write))
+    return checking.checked(*found)
+
+
 def _overlaps(places: dict[bytes, Example], training: Path, rules: Rules) -> Iterator[Finding]:
-    for other, line in Check(training, rules).accepted():
+    for other, line in Check(training, replace(rules, validation_path=None)).accepted():
         if example := places.pop(sha256(line).digest(), None):
             at, path = example.where(())
             message = f"the example is in the training set as well, at {other.file}:{other.line}"

@@ -111,7 +111,7 @@ class Code(Enum):
         "unknown-key",
         ERROR,
         "A key that the training format does not know.",
-        "Remove the key, or correct its name.",
+        "Remove the key, or correct its name: `orchestrator polish` removes what is only a remark, such as an id.",
     )
     MISSING_KEY = (
         "missing-key",
@@ -153,7 +153,7 @@ class Code(Enum):
         "last-not-assistant",
         ERROR,
         "The last message is not the assistant's. A copied request always ends so: the answer is not in it.",
-        "End the chat with the assistant's answer.",
+        "End the chat with the assistant's answer: `orchestrator polish` can cut what comes after the last one.",
     )
     WRONG_ORDER = (
         "wrong-order",
@@ -341,11 +341,23 @@ class Code(Enum):
         "A frontend's placeholder such as {{user}} was never filled in.",
         "Write what should stand there.",
     )
+    SPLIT_IN_TRAINING = (
+        "split-in-training",
+        WARNING,
+        "A file of the dataset is named like a validation or test split, and all files are trained with.",
+        'Name it as the validation set, validation = "PATH" in [run], or move it out of the dataset.',
+    )
     REASONING_BLOCK = (
         "reasoning-block",
         WARNING,
         "An answer holds the thoughts of a reasoning model, such as a <think> block; the model learns to write them.",
         "Take the block out of the answer, unless the base model is one that thinks in this form.",
+    )
+    FOREIGN_TOKEN = (
+        "foreign-token",
+        WARNING,
+        "The text holds a special token of another model's format, such as [INST]; the model learns to write it.",
+        "Delete it, and write each message of that format as a message of its own.",
     )
     PICTURE_IN_TEXT = (
         "picture-in-text",

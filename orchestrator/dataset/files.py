@@ -124,7 +124,7 @@ def _is_read(name: str) -> bool:
     return not name.startswith(".") and name.lower().endswith(READ)
 
 
-def fingerprint(path: Path) -> str:
+def fingerprint(path: Paths) -> str:
     """Changes when a file's name, size or modification time does. Reads no content; a missing path is a value too."""
     digest = sha256()
     for source in sources(path):

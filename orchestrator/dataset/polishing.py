@@ -10,6 +10,7 @@ from difflib import unified_diff
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 
+from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import ConfigError, DatasetError
 from orchestrator.core.finding import Severity
 from orchestrator.dataset import repairs
@@ -19,6 +20,7 @@ from orchestrator.dataset.checks.whole import FEW, MOST
 from orchestrator.dataset.codes import Code
 from orchestrator.dataset.example import Body, Example, finding
 from orchestrator.dataset.files import Source, list_folder, sources
+from orchestrator.dataset.provider_rules import text_roles
 from orchestrator.dataset.reading import read
 
 
@@ -26,10 +28,14 @@ from orchestrator.dataset.reading import read
 class Wishes:
     """Which repairs are wanted.
 
-    `common_system` is the text, or "" for the one most chats have. `names` are the users' new names, one a chat in
+    `text_roles` are the roles whose content in text parts is written as one text. `common_system` is the text, or ""
+    for the one most chats have. `names` are the users' new names, one a chat in
     turn; `persona` is the old one, by default the names that most chats have in common.
     """
 
+    cut_end: bool = False
+    drop_unknown_keys: bool = False
+    text_roles: frozenset[str] = frozenset()
     merge_system: bool = False
     drop_empty_system: bool = False
     common_system: str | None = None
@@ -39,7 +45,16 @@ class Wishes:
     redact: bool = False
 
 
-ALL = Wishes(merge_system=True, drop_empty_system=True, common_system="", remove_duplicates=True, redact=True)
+ALL = Wishes(
+    cut_end=True,
+    drop_unknown_keys=True,
+    text_roles=text_roles([ProviderName.OPENAI]),
+    merge_system=True,
+    drop_empty_system=True,
+    common_system="",
+    remove_duplicates=True,
+    redact=True,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +146,11 @@ class _Plan:
 
     def _settled(self, body: Body) -> Body:
         """After the repairs that need nothing but the chat itself."""
+        if self._wishes.drop_unknown_keys:
+            body = repairs.drop_unknown_keys(body)
+        if self._wishes.cut_end:
+            body = repairs.cut_end(body)
+        body = repairs.join_text_parts(self._wishes.text_roles)(body)
         if self._wishes.merge_system:
             body = repairs.merge_system(body)
         elif self._wishes.drop_empty_system:

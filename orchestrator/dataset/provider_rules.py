@@ -153,3 +153,9 @@ def rules_of_providers(providers: Iterable[ProviderName]) -> tuple[ProviderRule,
     """Return the rules of these providers, in the order of the table."""
     wanted = frozenset(providers)
     return tuple(rule for rule in RULES if rule.provider in wanted)
+
+
+def text_roles(providers: Iterable[ProviderName]) -> frozenset[str]:
+    """Return the roles whose content must be one text at one of these providers."""
+    rules = rules_of_providers(providers)
+    return frozenset(role for rule in rules if rule.kind is RuleKind.TEXT_CONTENT for role in rule.values)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeGuard
 
+from orchestrator.dataset.checks.errors import CHAT_KEYS, PAIR_KEYS
+from orchestrator.dataset.checks.keys import may_be_dropped
+from orchestrator.dataset.checks.message import ANY_ROLE, BASE
+from orchestrator.dataset.checks.message import KEYS as MESSAGE_KEYS
+from orchestrator.dataset.checks.parts import KEYS as PART_KEYS
 from orchestrator.dataset.checks.personal import redacted
 from orchestrator.dataset.checks.texts import OUTPUTS
 from orchestrator.dataset.example import Body
@@ -30,6 +35,63 @@ def _merged(messages: Messages) -> Messages:
 
 def _leads(messages: Messages) -> bool:
     return not any(_is_system(message) for message in messages[1:])
+
+
+def cut_end(body: Body) -> Body:
+    """Without what comes after the last answer: a copied request ends with a question whose answer is not in it.
+
+    A chat without any answer stays as it is; whether it is to be deleted is for a person to say.
+    """
+    messages = body.get("messages")
+    if not _are_messages(messages):
+        return body
+    answers = [index for index, message in enumerate(messages) if message.get("role") == "assistant"]
+    return body | {"messages": messages[: answers[-1] + 1]} if answers else body
+
+
+def drop_unknown_keys(body: Body) -> Body:
+    """Without keys that the training format does not know, such as an `id`, in the chat, its messages and parts.
+
+    What may be a known key misspelt, or may decide whether the chat is to be learned, stays (`may_be_dropped`).
+    """
+    body = _known(body, CHAT_KEYS if "messages" in body else PAIR_KEYS)
+    if isinstance(given := body.get("input"), dict):
+        body = body | {"input": _known(given, CHAT_KEYS)}
+    return _everywhere(body, lambda messages: [_with_known_keys(message) for message in messages])
+
+
+def _with_known_keys(message: dict[str, Any]) -> dict[str, Any]:
+    role, content = message.get("role"), message.get("content")
+    known = MESSAGE_KEYS.get(role, ANY_ROLE) if isinstance(role, str) else ANY_ROLE
+    message = _known(message, BASE | known)
+    if isinstance(content, list):
+        message = message | {"content": [_known_part(part) for part in content]}
+    return message
+
+
+def _known_part(part: Any) -> Any:
+    kind = part.get("type") if isinstance(part, dict) else None
+    return _known(part, PART_KEYS[kind]) if isinstance(kind, str) and kind in PART_KEYS else part
+
+
+def _known(value: dict[str, Any], known: Mapping[str, type]) -> dict[str, Any]:
+    return {key: item for key, item in value.items() if key in known or not may_be_dropped(key, known)}
+
+
+def join_text_parts(roles: Collection[str]) -> Repair:
+    """Content that is an array of texts as one text, in messages with these roles."""
+    return lambda body: _everywhere(body, lambda messages: [_joined(message, roles) for message in messages])
+
+
+def _joined(message: dict[str, Any], roles: Collection[str]) -> dict[str, Any]:
+    content = message.get("content")
+    if message.get("role") not in roles or not isinstance(content, list) or not content:
+        return message
+    if not all(isinstance(part, dict) and part.get("type") == "text" for part in content):
+        return message
+    texts = [part.get("text") for part in content]
+    joined = [text for text in texts if isinstance(text, str)]
+    return message | {"content": "".join(joined)} if len(joined) == len(texts) else message
 
 
 def drop_empty_system(body: Body) -> Body:

@@ -16,6 +16,7 @@ MINIMUM_EXAMPLES = 10  # OpenAI's; `core.capabilities` knows those of the listed
 class Rules:
     """`base_models` and `providers` are those of the listed accounts.
 
+    `validation_path` is a validation set of the operator's own; its files are not trained with, wherever they lie.
     Tokens are counted for each base model, with its tokenizer if given. Without an accounts file the rules of OpenAI
     hold, whose format it is.
     """
@@ -26,6 +27,7 @@ class Rules:
     base_models: tuple[str, ...] = ()
     tokenizers: Mapping[str, Path] = field(default_factory=dict)
     validation_fraction: float = 0.0
+    validation_path: Path | None = None
     seed: int = 0
 
     def validation_size(self, examples: int) -> int:

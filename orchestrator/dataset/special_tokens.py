@@ -65,6 +65,12 @@ FAMILIES: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
 """A base model's name, and regular expressions for the special tokens. A name may belong to several families: a
 distilled model reads the tokens of the one and may be given the other's name."""
 
+# Tokens of any family that nothing else looks like: <s> is also HTML, [PAD] and <eos> stand in ordinary texts.
+FOREIGN: Final = re.compile(
+    "|".join((*_LLAMA_2[1:], "</s>", *_LLAMA_3, *_LLAMA_4, *_QWEN, *_GEMMA, *_DEEPSEEK, *_HARMONY))
+)
+FOREIGN_SIGNS: Final = (b"<|", b"INST]", b"SYS>>", b"</s>", b"_of_", b"<\xef\xbd\x9c")
+
 
 def special_pattern(base_models: Iterable[str], listed: Iterable[str] = ()) -> re.Pattern[str] | None:
     """Build one pattern for the special tokens of these base models, and those that their tokenizers list."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchestrator.core.dataset import Dataset
 from orchestrator.core.finding import Finding, Severity
@@ -110,6 +110,23 @@ class Checked:
     def total(self, severity: Severity) -> int:
         """How many findings of this severity there are, kept or not."""
         return sum(count for slug, count in self.counts.items() if Code.named(slug).severity is severity)
+
+
+def merge(training: Checked, validation: Checked) -> Checked:
+    """Return what was found in both parts. Tokens, roles and lengths stay those of the training part."""
+    summary = replace(
+        training.summary,
+        files=training.summary.files + validation.summary.files,
+        ignored=training.summary.ignored
+        + tuple(name for name in validation.summary.ignored if name not in training.summary.ignored),
+    )
+    start = len(training.findings)
+    return Checked(
+        findings=training.findings + validation.findings,
+        summary=summary,
+        counts=dict(Counter(training.counts) + Counter(validation.counts)),
+        excerpts={**training.excerpts, **{start + index: text for index, text in validation.excerpts.items()}},
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -48,6 +49,16 @@ class AccountsFile:
         return self.path.parent
 
     @property
+    def validation(self) -> Path | None:
+        """The operator's own validation set."""
+        return _beside(self.path, self.options.validation) if self.options.validation else None
+
+    @property
+    def chat_paths(self) -> Path | tuple[Path, ...]:
+        """Everything that is sent to providers: the dataset, and the validation set where there is one."""
+        return (self.dataset, self.validation) if self.validation else self.dataset
+
+    @property
     def key_variables(self) -> frozenset[str]:
         """The variables of the environment that hold a key or a secret of this file."""
         keys = [account.api_key for account in self.accounts]
@@ -69,6 +80,7 @@ def read_accounts(path: Path) -> AccountsFile:
         _check_block(name, block, faults)
         _check_tokenizer(path, name, block, faults)
     _check_path(path, (tables.run or {}).get("dataset"), ("run",), "dataset", faults)
+    _check_validation(path, tables.run or {}, faults)
     targets = read_targets(tables, faults)
     _check_entries(tables, faults)
     _check_moderation(tables, faults)
@@ -136,6 +148,20 @@ def _check_tokenizer(path: Path, provider: ProviderName, block: Mapping[str, Any
     if not _beside(path, tokenizer).is_file():
         why = "is not a file; write the path of the tokenizer.json published with the base model, or remove the line"
         faults.add(("run", provider), "tokenizer", why)
+
+
+def _check_validation(path: Path, run: Mapping[str, Any], faults: Faults) -> None:
+    """Whether the validation set is a set of its own."""
+    validation, dataset = run.get("validation"), run.get("dataset", RunOptions(name="").dataset)
+    if not isinstance(validation, str) or not _check_path(path, validation, ("run",), "validation", faults):
+        return
+    if run.get("validation_fraction"):
+        why = "is given beside validation_fraction; write one of them, a file of your own or a share of the chats"
+        faults.add(("run",), "validation", why)
+    with suppress(ValueError, TypeError):  # a `dataset` that is no path is a fault of its own
+        if _beside(path, dataset).resolve().is_relative_to(_beside(path, validation).resolve()):
+            why = "is the dataset itself or holds it; name a file or folder with chats that are not trained with"
+            faults.add(("run",), "validation", why)
 
 
 def _check_path(path: Path, name: object, table: Table, option: str, faults: Faults) -> bool:

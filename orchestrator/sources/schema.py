@@ -209,6 +209,7 @@ class RunTable(_Options):
     name: Text
     dataset: Text | None = None
     validation_fraction: Annotated[float, Field(ge=0, le=0.5)] | None = None
+    validation: Text | None = None
     seed: Annotated[int, Field(ge=0, le=2_147_483_647)] | None = None
     suffix: Annotated[str, AfterValidator(_suffix)] | None = None
     max_total_usd: Money | None = None

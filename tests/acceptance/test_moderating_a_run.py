@@ -100,6 +100,17 @@ def test_a_kill_loses_no_verdict(moderated: Site, sandbox: Sandbox) -> None:
     assert {digest: after[digest] for digest in before} == dict.fromkeys(before, 1)
 
 
+def test_a_validation_set_of_ones_own_is_moderated_as_well(moderated: Site, sandbox: Sandbox) -> None:
+    own = moderated.folder / "own.json"
+    own.write_text('[\n{"role": "user", "content": "Hi"},\n{"role": "assistant", "content": "FLAGME, friend"}]')
+    accounts = moderated.folder / "accounts.toml"
+    accounts.write_text(accounts.read_text().replace("[run]\n", '[run]\nvalidation = "own.json"\n', 1))
+    run = moderated.run("run")
+    assert run.code == 1
+    assert "own.json:3: error [flagged] at $[1].content" in run.err
+    assert_nothing_sent(sandbox)
+
+
 def test_a_flagged_text_is_named_and_stops_everything(moderated: Site, sandbox: Sandbox) -> None:
     chat = moderated.chats / "20-flagged.json"
     chat.write_text('[\n{"role": "user", "content": "Hi"},\n{"role": "assistant", "content": "FLAGME, friend"}]')

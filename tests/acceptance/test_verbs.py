@@ -37,6 +37,20 @@ def test_upload_then_start_then_run(site: Site, sandbox: Sandbox) -> None:
     assert sandbox.changes() == {"files.create": 6, "jobs.create": 2}
 
 
+def test_a_validation_set_of_ones_own_is_sent_and_not_trained_with(site: Site, sandbox: Sandbox) -> None:
+    for number in range(10):
+        site.chat(f"sum-{number}", f"What is {number} and one?", f"It is {number + 1}.")
+    site.chat("own", "What is ten and one?", "It is eleven.")  # in the folder of the chats
+    site.accounts("one", run='validation = "chats/own.json"')
+    assert site.run("run").code == 0
+    (job,) = sandbox.jobs("one")
+    assert job["validation_file"]
+    assert sandbox.changes() == {"files.create": 2, "jobs.create": 1}
+    parts = site.run("format", "--json").json
+    training = len(list(site.chats.iterdir())) - 1
+    assert (parts["training"]["examples"], parts["validation"]["examples"]) == (training, 1)
+
+
 def one_model(sandbox: Sandbox, account: str) -> str:
     (job,) = sandbox.jobs(account)
     return str(job["fine_tuned_model"])

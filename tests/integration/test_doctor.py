@@ -103,6 +103,13 @@ async def test_what_the_accounts_file_leads_to(environ: dict[str, str], tmp_path
     ]
 
 
+async def test_a_validation_set_that_is_not_there(environ: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "accounts.toml").write_text(FILE.replace("[run]\n", '[run]\nvalidation = "own.jsonl"\n', 1))
+    assert [(verdict, thing) for verdict, thing, _ in await trouble(environ)] == [("error", "validation")]
+    (tmp_path / "own.jsonl").write_text("{}")
+    assert await trouble(environ) == []
+
+
 async def test_a_key_that_anyone_may_read(environ: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "keys" / "acme").chmod(0o644)
     assert await trouble(environ) == []  # its folder keeps others out

@@ -60,6 +60,7 @@ async def _accounts(
         inputs.secrets(file, redact),
         outward.examine(redact),
         inputs.chats(file),
+        inputs.validation_set(file),
         inputs.prices(file, settings.prices_file, clock.now()),
         inputs.retirements(file, settings.retirements_file, clock.now()),
     ):

@@ -104,6 +104,17 @@ def chats(file: AccountsFile) -> Iterator[Diagnosis]:
         yield wrong("dataset", f"{path} holds no chats", "Put chats there, one .json file each, or one .jsonl.")
 
 
+def validation_set(file: AccountsFile) -> Iterator[Diagnosis]:
+    """Whether the operator's own validation set is there."""
+    path = file.validation
+    if path is None:
+        return
+    if count := len(sources(path)) if path.exists() and os.access(path, os.R_OK) else 0:
+        yield fine("validation", f"{path}: {count} file{'s'[: count > 1]}")
+    else:
+        yield wrong("validation", f"{path} cannot be read or holds no chats", "Correct `validation` in [run].")
+
+
 def prices(file: AccountsFile, prices_file: Path | None, now: float) -> Iterator[Diagnosis]:
     """Whether training has a known price, and how old that is."""
     try:

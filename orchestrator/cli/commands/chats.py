@@ -37,6 +37,13 @@ def check(
 def polish(
     path: Annotated[Path | None, typer.Argument(help="Chats; default: those of the accounts file.")] = None,
     into: Annotated[Path | None, typer.Option(help="Write the polished chats into this new folder.")] = None,
+    cut_end: Annotated[bool, typer.Option(help="Cut what comes after the last answer of a chat.")] = True,
+    unknown_keys: Annotated[
+        bool, typer.Option(help="Drop keys that the training format does not know, unless they may decide something.")
+    ] = True,
+    text_parts: Annotated[
+        bool, typer.Option(help="Write content in text parts as one text, where a provider asks for it.")
+    ] = True,
     merge_system: Annotated[bool, typer.Option(help="Merge all system messages into the first.")] = True,
     drop_empty: Annotated[bool, typer.Option(help="Drop empty system messages.")] = True,
     common_system: Annotated[bool, typer.Option(help="Give every chat the system message that most have.")] = True,
@@ -49,12 +56,14 @@ def polish(
     persona: Annotated[str | None, typer.Option(help="The user's old name; default: the one most chats use.")] = None,
     accounts: AccountsFile = None,
 ) -> None:
-    """Repair what the check's warnings name. Shows the changes; writes them only --into another folder."""
+    """Repair what the check names. Shows the changes; writes them only --into another folder."""
     with session(accounts_file=accounts) as given:
         from orchestrator.cli import polishing
         from orchestrator.dataset.polishing import Wishes
 
         wishes = Wishes(
+            cut_end=cut_end,
+            drop_unknown_keys=unknown_keys,
             merge_system=merge_system,
             drop_empty_system=drop_empty,
             common_system=system or ("" if common_system else None),
@@ -63,7 +72,7 @@ def polish(
             remove_duplicates=duplicates,
             redact=redact,
         )
-        code = polishing.polish(given.settings, path, into, wishes)
+        code = polishing.polish(given.settings, path, into, wishes, text_parts=text_parts)
     raise typer.Exit(code)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator.dataset.checks.encoding import encoding_advice
 from orchestrator.dataset.checks.personal import Find, private, suspicions
 from orchestrator.dataset.checks.remains import equal_answers, remains_advice
+from orchestrator.dataset.checks.special import foreign_token_advice
 from orchestrator.dataset.checks.texts import Said, message_lists
 from orchestrator.dataset.codes import Code
 from orchestrator.dataset.example import Body, Fault, Steps
@@ -39,6 +40,7 @@ def advice(body: Body, texts: list[Said], line: bytes) -> Iterator[Fault]:
             yield Fault(Code.UNFILLED_MACRO, steps, f"the text holds {macro[0]}")
     yield from remains_advice(texts, line)
     yield from encoding_advice(texts, line)
+    yield from foreign_token_advice(texts, line)
     yield from equal_answers(body)
 
 

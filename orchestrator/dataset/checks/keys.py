@@ -20,6 +20,17 @@ TYPES = {
 }
 OLD = ("functions", "function_call")
 
+# Unknown here, but they may decide whether or how the chat is to be learned: a person has to look at them.
+DECISIVE = frozenset(
+    word
+    for line in (
+        "label labels rating score reward quality accepted rejected chosen split weight train ignore mask loss",
+        "deleted hidden system prompt completion instruction response answer reference_answer",
+        "tool_calls tool_call_id name",
+    )
+    for word in line.split()
+)
+
 
 def wrong_keys(
     value: Mapping[str, Any], known: Mapping[str, type], needed: tuple[str, ...], steps: Steps
@@ -33,6 +44,11 @@ def wrong_keys(
             yield Fault(Code.UNKNOWN_KEY, (*steps, key), f'"{key}" is not known here', _nearest(key, known))
         elif not is_of(item, known[key]):
             yield Fault(Code.WRONG_TYPE, (*steps, key), f'"{key}" must be {TYPES[known[key]]}, not {typed(item)}')
+
+
+def may_be_dropped(key: str, known: Mapping[str, type]) -> bool:
+    """Whether an unknown key is only a remark: not a known key misspelt, nor one that may say what to train."""
+    return key not in DECISIVE and key not in OLD and not get_close_matches(key, known, n=1)
 
 
 def is_of(value: object, kind: type) -> bool:

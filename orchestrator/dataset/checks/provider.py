@@ -40,8 +40,8 @@ class ProviderChecks:
         """Yield every error of the example. Wrong shapes are passed over: the other errors name them."""
         for names, rule in self._order:
             yield from _faults(names, rule, ORDER_CHECKS[rule.kind](body, rule))
-        if not any(isinstance(message.get("content"), list) for message, _ in all_messages(body)):
-            return  # as most examples: neither parts nor pictures
+        if not _has_parts(body):
+            return  # as most examples: neither text parts nor pictures
         found = list(pictures(body))
         for names, rule in self._content:
             yield from _faults(names, rule, CONTENT_CHECKS[rule.kind](body, rule, found))
@@ -63,6 +63,14 @@ class ProviderChecks:
 def _faults(names: str, rule: ProviderRule, problems: Iterable[Problem]) -> Iterator[Fault]:
     for steps, message, hint in problems:
         yield Fault(rule.kind.code, steps, f"{names}: {message}", hint)
+
+
+def _has_parts(body: Body) -> bool:
+    """Quickly for a chat, as most examples are; a pair may have parts in three places."""
+    messages = body.get("messages")
+    if not isinstance(messages, list):
+        return any(isinstance(message.get("content"), list) for message, _ in all_messages(body))
+    return any(type(message) is dict and type(message.get("content")) is list for message in messages)
 
 
 def _spoken(messages: list[Any]) -> Iterator[tuple[int, str]]:

@@ -55,7 +55,11 @@ def test_rules_come_from_the_accounts_file(tmp_path: Path, monkeypatch: pytest.M
         rules, chats = wanted(settings, given)
         assert (rules.minimum_examples, rules.method, rules.seed, rules.validation_fraction) == (10, "dpo", 7, 0.2)
         assert chats == (given or [Path("chats")])
+    Path("accounts.toml").write_text(ACCOUNTS.replace("validation_fraction = 0.2", 'validation = "own.jsonl"'))
+    rules, _ = wanted(settings, [])
+    assert rules.validation_path == tmp_path / "own.jsonl"
     rules, _ = wanted(settings, [Path("chats/one.json")])
+    assert rules.validation_path is None
     assert (rules.minimum_examples, rules.base_models) == (0, ("sandbox-small",))
 
 

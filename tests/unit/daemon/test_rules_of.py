@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,4 +23,8 @@ def test_the_minimum_is_the_most_demanding_providers(providers: list[ProviderNam
         specs={provider: TrainingSpec(base_model="m") for provider in providers},
         accounts=tuple(Account(name=provider, provider=provider, api_key="env:K") for provider in providers),
     )
-    assert rules_of(file).minimum_examples == minimum
+    rules = rules_of(file)
+    assert (rules.minimum_examples, set(rules.providers)) == (minimum, set(providers))
+    assert rules.validation_path is None
+    own = replace(file, path=Path("/x/accounts.toml"), options=RunOptions(name="a", validation="own.jsonl"))
+    assert rules_of(own).validation_path == Path("/x/own.jsonl")

@@ -53,6 +53,63 @@ def test_system_messages_become_one(tmp_path: Path) -> None:
     ]
 
 
+def test_what_comes_after_the_last_answer_is_cut(tmp_path: Path) -> None:
+    folder = put(
+        tmp_path, [SYSTEM, ONE, TWO, ONE], [ONE, TWO, ONE, SYSTEM], [ONE, TWO], [ONE], {"messages": [ONE, TWO, ONE]}
+    )
+    assert [one.code for one in check(folder, Rules(minimum_examples=0)).errors].count("last-not-assistant") == 3
+    assert after(folder, Wishes(cut_end=True)) == [[SYSTEM, ONE, TWO], [ONE, TWO], [ONE, TWO], [ONE], [ONE, TWO]]
+
+
+def test_unknown_keys_are_dropped_and_shown(tmp_path: Path) -> None:
+    cached = {"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}}
+    user = {"role": "user", "content": [cached], "timestamp": 7}
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"id": 5, "messages": [user, TWO | {"mid": "x", "weight": 1}], "meta": {}}) + "\n")
+    assert len(check(path, Rules(minimum_examples=0)).errors) == 5
+    (file,) = polish(path, Wishes(drop_unknown_keys=True))
+    part = {"type": "text", "text": "Hi"}
+    assert json.loads(file.after) == {"messages": [{"role": "user", "content": [part]}, TWO | {"weight": 1}]}
+    assert '-{"id": 5,' in file.diff()
+    assert check(polished(path, tmp_path / "clean", ALL), Rules(minimum_examples=0)).errors == ()
+
+
+@pytest.mark.parametrize("key", ["label", "rating", "mesages", "functions", "system", "split"])
+def test_a_key_that_may_decide_something_stays_for_a_person(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"messages": [ONE, TWO], key: False}) + "\n")
+    (file,) = polish(path, Wishes(drop_unknown_keys=True))
+    assert file.after == file.before
+
+
+def test_a_pair_loses_its_unknown_keys(tmp_path: Path) -> None:
+    pair = {
+        "input": {"messages": [ONE], "id": 1},
+        "preferred_output": [TWO],
+        "non_preferred_output": [TWO | {"t": 1}],
+    }
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(pair | {"id": 1}) + "\n")
+    (file,) = polish(path, Wishes(drop_unknown_keys=True, cut_end=True))
+    assert json.loads(file.after) == {
+        "input": {"messages": [ONE]},
+        "preferred_output": [TWO],
+        "non_preferred_output": [TWO],
+    }
+
+
+def test_text_parts_become_one_text_where_a_provider_asks_for_it(tmp_path: Path) -> None:
+    parts = [{"type": "text", "text": "One. "}, {"type": "text", "text": "Two."}]
+    refusal = [{"type": "refusal", "refusal": "No."}]
+    chat = [ONE | {"content": parts}, TWO | {"content": parts}, ONE, TWO | {"content": refusal}]
+    folder = put(tmp_path / "chats", chat)
+    joined = {"role": "assistant", "content": "One. Two."}
+    assert after(folder, ALL) == [[chat[0], joined, ONE, chat[3]]]
+    assert after(folder, Wishes(text_roles=frozenset({"user"}))) == [[ONE | {"content": "One. Two."}, *chat[1:]]]
+    assert [one.code for one in check(folder, Rules(minimum_examples=0)).errors] == ["content-in-parts"]
+    assert check(polished(folder, tmp_path / "clean", ALL), Rules(minimum_examples=0)).errors == ()
+
+
 def test_empty_system_messages_alone_are_dropped(tmp_path: Path) -> None:
     folder = put(tmp_path, [SYSTEM, ONE, {"role": "system", "content": ""}, SYSTEM, TWO])
     assert after(folder, Wishes(drop_empty_system=True)) == [[SYSTEM, ONE, SYSTEM, TWO]]
@@ -202,6 +259,9 @@ WISHES = st.builds(
     drop_empty_system=st.booleans(),
     common_system=st.sampled_from([None, "", "Be Alex."]),
     names=st.sampled_from([(), ("Mina",), NAMES]),
+    cut_end=st.booleans(),
+    drop_unknown_keys=st.booleans(),
+    text_roles=st.sampled_from([frozenset(), frozenset({"user", "assistant"})]),
     persona=st.sampled_from([None, "Alex"]),
     remove_duplicates=st.booleans(),
     redact=st.booleans(),

@@ -61,6 +61,15 @@ def test_what_every_model_refuses_is_named_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["a <b>bold</b> word", "[1] and [x]", "s > t", "a<|b|>c", "<system>", "[PAD]"])
 def test_ordinary_brackets_are_no_tokens(tmp_path: Path, text: str) -> None:
     assert errors(tmp_path, text, rules(TURBO, "mistralai/Mistral-7B-Instruct-v0.3")) == []
+    assert check(tmp_path / "chat.json", rules("sandbox-small")).warnings == ()
+
+
+@pytest.mark.parametrize("text", ["[INST] a [/INST] b</s>", "<start_of_turn>model\nhi<end_of_turn>", "<|eot_id|>"])
+def test_another_models_token_is_a_warning(tmp_path: Path, text: str) -> None:
+    other = rules("gpt-4.1-mini-2025-04-14")
+    assert errors(tmp_path, text, other) == []
+    warnings = check(tmp_path / "chat.json", other).warnings
+    assert [(one.code, one.path) for one in warnings] == [("foreign-token", "$[1].content")]
 
 
 def test_a_tokenizer_lists_its_own(tmp_path: Path) -> None:

@@ -62,6 +62,14 @@ def test_the_least_file_has_defaults(read: Read, tmp_path: Path) -> None:
     assert file.warnings == ()
 
 
+def test_a_validation_set_of_ones_own(read: Read, tmp_path: Path) -> None:
+    file = read(GOOD.replace('"tone"', '"tone"\nvalidation = "chats/held-out.jsonl"'))
+    assert file.validation == tmp_path / "chats/held-out.jsonl"
+    assert file.chat_paths == (tmp_path / "chats", tmp_path / "chats/held-out.jsonl")
+    file = read(GOOD)
+    assert (file.validation, file.chat_paths) == (None, tmp_path / "chats")
+
+
 def test_every_option_arrives(read: Read) -> None:
     file = read("""\
 [run]
@@ -165,6 +173,16 @@ MISTAKES = [
     ('"tone"', '"t"\nseed = 2147483648', "[run]: seed: must be less than or equal to 2147483647"),
     ('"tone"', '"t"\nvalidation_fraction = 0.6', "validation_fraction: must be less than or equal to 0.5"),
     ('"tone"', '"t"\nvalidation_fraction = -0.1', "validation_fraction: must be greater than or equal to 0"),
+    ('"tone"', '"t"\nvalidation = ""', "[run]: validation: is empty"),
+    (
+        '"tone"',
+        '"t"\nvalidation = "v.jsonl"\nvalidation_fraction = 0.1',
+        "validation: is given beside validation_fracti",
+    ),
+    ('"tone"', '"t"\nvalidation = "chats"', "[run]: validation: is the dataset itself or holds it"),
+    ('"tone"', '"t"\nvalidation = "./"', "[run]: validation: is the dataset itself or holds it"),
+    ('"tone"', '"t"\ndataset = "x/y"\nvalidation = "x"', "[run]: validation: is the dataset itself or holds it"),
+    ('"tone"', '"t"\nvalidation = "\\u0000"', "[run]: validation:"),
     ('"tone"', '"t"\nmax_total_usd = 0', "max_total_usd: must be greater than 0"),
     ('"tone"', '"t"\nmax_total_usd = inf', "max_total_usd: must be a finite number"),
     ('"tone"', '"t"\nmax_total_usd = nan', "max_total_usd: must be a finite number"),

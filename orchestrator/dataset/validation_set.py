@@ -1,0 +1,59 @@
+"""Validation set: chats of the operator's own that are kept out of training, named by `validation` in `[run]`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+from orchestrator.core.finding import Finding
+from orchestrator.dataset.codes import Code
+from orchestrator.dataset.example import Example, finding
+from orchestrator.dataset.files import Source
+from orchestrator.dataset.rules import Rules
+
+# "validation.jsonl", "my-data_test.json", "dev/part.jsonl": a part of the name between separators, but not a word of
+# a sentence, as in "a test of the brakes.json".
+_SPLIT_NAME = re.compile(
+    r"(?:^|[._/-])(?:validation|valid|val|test|dev|eval|holdout|heldout)(?=[._/-])", re.IGNORECASE
+)
+
+
+def validation_rules(rules: Rules) -> Rules:
+    """Return the rules for the validation set itself: as many examples as there are, and no part of them aside."""
+    return replace(rules, minimum_examples=0, validation_fraction=0.0, validation_path=None)
+
+
+def training_sources(sources: Iterable[Source], validation_path: Path | None) -> list[Source]:
+    """Return the files to train with: without those of the validation set, which may lie in the same folder."""
+    if validation_path is None:
+        return list(sources)
+    aside = validation_path.resolve()
+    return [source for source in sources if not source.path.resolve().is_relative_to(aside)]
+
+
+def line_key(seed: int, line: bytes) -> int:
+    """Return 64 bits that identify a canonical line, and its place in a shuffle fixed by the seed."""
+    return int.from_bytes(sha256(b"%d\n%s" % (seed, line)).digest()[:8], "big")
+
+
+def overlaps(
+    examples: Iterable[tuple[Example, bytes]], training: Collection[int], seed: int, write: Callable[[bytes], object]
+) -> Iterator[Finding]:
+    """Write each validation example, and yield an error for each that is in the training set, too."""
+    for example, line in examples:
+        write(line)
+        if line_key(seed, line) in training:
+            at, path = example.where(())
+            message = "the example is in the training set as well"
+            yield finding(Code.VALIDATION_OVERLAP, example.file, message, line=at or example.line, path=path)
+
+
+def split_names(files: Collection[str]) -> Iterator[Finding]:
+    """Yield a warning for each file of several that is named like a validation or test split."""
+    for name in files if len(files) > 1 else ():
+        if _SPLIT_NAME.search(name):
+            message = "the file is named like a validation or test split, but it is trained with"
+            yield finding(Code.SPLIT_IN_TRAINING, name, message)
