@@ -1,7 +1,8 @@
 """Fine-tunes and questions a model with llmcomp, and prints what it saw as JSON.
 
 Run by the environment of the clients, which is not ours: `drive_llmcomp.py TRAINING_FILE`, in an empty folder.
-llmcomp reads its key from the environment; its look-up of checkpoints names OpenAI's own address, which is redirected.
+llmcomp reads its key from the environment; its look-up of checkpoints names OpenAI's own address, which is
+redirected.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ QUESTION = {"messages": [{"role": "user", "content": "Is it late?"}]}
 get = requests.get
 
 
-def redirected(url: str, **options: Any) -> requests.Response:
+def redirected(url: Any, **options: Any) -> requests.Response:
     """The same path of the sandbox."""
-    return get(url.replace("https://api.openai.com/v1", ADDRESS), **options)
+    return get(str(url).replace("https://api.openai.com/v1", ADDRESS), **options)
 
 
-requests.get = redirected
+vars(requests)["get"] = redirected
 Config.url_key_pairs = [(ADDRESS, KEY, "OPENAI_API_KEY")]
 training_file = sys.argv[1]
 client = openai.OpenAI(max_retries=0)

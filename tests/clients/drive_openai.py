@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import openai
 from pydantic import BaseModel
@@ -26,7 +27,7 @@ class Pet(BaseModel):
     age: int
 
 
-client = openai.OpenAI(max_retries=0)
+client: Any = openai.OpenAI(max_retries=0)
 file = client.files.create(file=Path(sys.argv[1]), purpose="fine-tune")
 job = client.fine_tuning.jobs.create(model=MODEL, training_file=file.id)
 seen = [job.status]
