@@ -70,7 +70,7 @@ $(LITELLM): tests/clients/litellm.lock | $(INSTALLED)
 	@$(BIN)/uv pip install --quiet --python .venv-litellm/bin/python --require-hashes -r $<
 	@touch $@
 
-# Clients of the sandbox that nobody here wrote. Where they cannot be installed their tests are skipped, but not in CI.
+# Clients of the sandbox and of the API that nobody here wrote. Where they cannot be installed their tests are skipped, but not in CI.
 # llmcomp's lock leaves out what it needs for other providers only (a gigabyte), hence no dependencies beyond the lock.
 UNLESS_CI = || { [ "$$CI" != true ] && echo "make: cannot install $(@D); its tests are skipped" >&2; }
 $(CLIENTS): tests/clients/clients.lock | $(INSTALLED)
@@ -120,7 +120,7 @@ lock:
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	$(BIN)/python docs/generate_licences.py
 	printf 'litellm\npyyaml\n' | $(COMPILE) - -o tests/clients/litellm.lock
-	printf 'openai\nllmcomp\n' | $(COMPILE) --excludes tests/clients/excludes.txt - -o tests/clients/clients.lock
+	printf 'openai\nllmcomp\nopenapi-python-client\n' | $(COMPILE) --excludes tests/clients/excludes.txt - -o tests/clients/clients.lock
 	cd tests/clients && npm update --silent --package-lock-only --ignore-scripts --no-audit --no-fund
 	echo libfaketime | $(COMPILE) --no-deps - -o tests/clock.lock
 
