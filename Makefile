@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 LITELLM := .venv-litellm/.installed
+CLIENTS := .venv-clients/.installed
+NODE_CLIENTS := .node-clients/.installed
 CLOCK := .venv-clock/.installed
 
 .PHONY: install demo test browser lint format unit contract integration acceptance calendar chaos bench rolling lock chart test-container release audit test-pythons docs clean
@@ -40,7 +42,7 @@ contract integration: install
 	$(BIN)/pytest -n 2 tests/$@
 
 # Processes that mostly wait for each other: more of them than cores.
-acceptance: install $(LITELLM)
+acceptance: install $(LITELLM) $(CLIENTS) $(NODE_CLIENTS)
 	$(BIN)/pytest -n 4 tests/acceptance tests/chaos
 
 # The demo, and what of every floor looks at a date, as if it were DAY: nothing may depend on today, or on a model that a
@@ -67,6 +69,20 @@ $(LITELLM): tests/clients/litellm.lock | $(INSTALLED)
 	@rm -f $@
 	@$(BIN)/uv pip install --quiet --python .venv-litellm/bin/python --require-hashes -r $<
 	@touch $@
+
+# Clients of the sandbox and of the API that nobody here wrote. Where they cannot be installed their tests are skipped, but not in CI.
+# llmcomp's lock leaves out what it needs for other providers only (a gigabyte), hence no dependencies beyond the lock.
+UNLESS_CI = || { [ "$$CI" != true ] && echo "make: cannot install $(@D); its tests are skipped" >&2; }
+$(CLIENTS): tests/clients/clients.lock | $(INSTALLED)
+	@test -e $@ || $(PYTHON) -m venv --clear .venv-clients
+	@rm -f $@
+	@{ $(BIN)/uv pip install --quiet --python .venv-clients/bin/python --no-deps --require-hashes -r $< \
+		&& touch $@; } $(UNLESS_CI)
+
+$(NODE_CLIENTS): tests/clients/package-lock.json tests/clients/package.json
+	@mkdir -p .node-clients && rm -f $@
+	@{ cp $^ .node-clients && npm ci --prefix .node-clients --silent --ignore-scripts --no-audit --no-fund \
+		&& touch $@; } $(UNLESS_CI)
 
 # Kill the service ROUNDS times and once at every named point, then count what was paid for.
 ROUNDS ?= 60
@@ -104,6 +120,8 @@ lock:
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	$(BIN)/python docs/generate_licences.py
 	printf 'litellm\npyyaml\n' | $(COMPILE) - -o tests/clients/litellm.lock
+	printf 'openai\nllmcomp\nopenapi-python-client\n' | $(COMPILE) --excludes tests/clients/excludes.txt - -o tests/clients/clients.lock
+	cd tests/clients && npm update --silent --package-lock-only --ignore-scripts --no-audit --no-fund
 	echo libfaketime | $(COMPILE) --no-deps - -o tests/clock.lock
 
 # The tests look at a rendered copy of the chart: is it what the chart makes?
@@ -129,4 +147,4 @@ docs: install
 	$(BIN)/mkdocs build --strict --site-dir test-artifacts/site
 
 clean:
-	rm -rf .venv .venv-clock .venv-litellm data dist build test-artifacts
+	rm -rf .venv .venv-clients .venv-clock .venv-litellm .node-clients data dist build test-artifacts

@@ -87,7 +87,8 @@ def _document(name: str, schema: Mapping[str, Any]) -> str:
 
 
 def _content(part: Mapping[str, Any]) -> Mapping[str, Any]:
-    schema: Mapping[str, Any] = part.get("content", {}).get("application/json", {}).get("schema", {})
+    content: Mapping[str, Any] = part.get("content", {})
+    schema: Mapping[str, Any] = content.get("application/json", content.get("text/plain", {})).get("schema", {})
     return schema
 
 

@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+from orchestrator.cli.base_url import format_base_url
 from orchestrator.cli.session import DONE, USAGE
 from orchestrator.sandbox import FaultError, NotLoopback, SandboxSettings, load_faults, serve
 
@@ -44,7 +45,7 @@ def sandbox(
 async def _serve(host: str, port: int, settings: SandboxSettings) -> None:
     def ready(real_port: int) -> None:
         sys.stdout.write(
-            f"sandbox: http://{host}:{real_port}/v1\n"
+            f"sandbox: {format_base_url(host, real_port)}/v1\n"
             "any key of the form sandbox-NAME is the account of organisation org-NAME\n"
         )
         sys.stdout.flush()

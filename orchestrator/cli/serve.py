@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator import log
 from orchestrator.app import sole_owner
+from orchestrator.cli.base_url import format_base_url
 from orchestrator.cli.follow import begun, stop_signals
 from orchestrator.cli.session import DONE
 from orchestrator.core.errors import ConfigError
@@ -30,11 +31,8 @@ async def serve(app: App, environ: Mapping[str, str]) -> int:
         port = await web.start()
         try:
             if await begun(service.start(), stopping):
-                app.log.info(
-                    "service.ready",
-                    url=f"http://{app.settings.host}:{port}/",
-                    status=f"http://{app.settings.host}:{port}/status",
-                )
+                url = format_base_url(app.settings.host, port)
+                app.log.info("service.ready", url=f"{url}/", status=f"{url}/status")
                 reloads.begin()
                 await stopping.wait()
             app.log.info("service.stopping")

@@ -32,7 +32,8 @@ async def serve(
     """
     settings = settings or SandboxSettings()
     if not settings.allow_remote and not is_loopback(host):
-        raise NotLoopback(f"{host} is not a loopback address: use 127.0.0.1, or allow other addresses explicitly")
+        message = f"the sandbox listens on this machine only, and {host} is not a loopback address"
+        raise NotLoopback(f"{message}: use --host 127.0.0.1 or --host ::1")
     if settings.webhooks:
         checked_address(settings.webhooks, allow_remote=settings.allow_remote)
     listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictFloat, StringConstraints
+from pydantic import StrictInt as OnlyInt
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.lifecycle import State
@@ -18,7 +19,17 @@ from orchestrator.web.program import Program
 from orchestrator.web.reading import selection
 
 Who = Annotated[Principal, Depends(principal)]
-Number = Annotated[StrictInt, Field(ge=1, lt=2**31)]
+
+
+def _without_fraction(value: object) -> object:
+    """Make an integer of a number without a fraction: to JSON Schema `7.0` is one, and some clients send it."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+StrictInt = Annotated[OnlyInt, BeforeValidator(_without_fraction)]
+Number = Annotated[
+    OnlyInt, Field(ge=1, lt=2**31), BeforeValidator(_without_fraction)
+]  # in this order for the document
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000, pattern=r"^[^\x00]*$")]
 
 

@@ -77,7 +77,8 @@ class Events:
 
     async def _lines(self, request: Request, after: int | None, wanted: dict[str, str]) -> AsyncIterator[str]:
         now = asyncio.get_running_loop().time
-        yield f"retry: {AGAIN}\n\n"
+        # No blank line after it: by itself it would be an event without data, on which strict clients stumble.
+        yield f"retry: {AGAIN}\n"
         checked = now()
         with suppress(DatabaseAway, Refused):  # the stream ends, and is taken up again
             async with aclosing(self._feed.listen(after, CHECK_SECONDS)) as heard:
@@ -86,7 +87,7 @@ class Events:
                         if await self._door.who(request) is None:
                             return  # the session is over, or its token revoked
                         checked = now()
-                    yield _text(lines, wanted) or ": still here\n\n"
+                    yield _text(lines, wanted) or ": still here\n"
 
 
 class _EventStream(StreamingResponse):

@@ -20,6 +20,10 @@ _ERROR: Final = {
     "description": "An error: `detail` says what is wrong, `hint` what to do next.",
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
+_SERVERS: Final = [
+    {"url": "/", "description": "The service that this document was read from."},
+    {"url": "http://127.0.0.1:8080", "description": "A service on this machine, with the port it has by default."},
+]
 _DESCRIPTION: Final = """\
 One dataset, many accounts, one fine-tuned model in each.
 
@@ -38,7 +42,9 @@ def describe(app: FastAPI) -> None:
 
 def document(app: FastAPI) -> dict[str, Any]:
     """What the application answers, and to whom."""
-    found = get_openapi(title="orchestrator", version=VERSION, description=_DESCRIPTION, routes=app.routes)
+    found = get_openapi(
+        title="orchestrator", version=VERSION, description=_DESCRIPTION, routes=app.routes, servers=_SERVERS
+    )
     schemas = found["components"]["schemas"]
     schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     for name, example in EXAMPLES.items():

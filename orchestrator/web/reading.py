@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Query
-from fastapi.responses import Response
+from fastapi.responses import PlainTextResponse, Response
 from pydantic import BaseModel
 
 from orchestrator import status
@@ -23,7 +23,7 @@ from orchestrator.web.documents import (
     RunSummary,
     Text,
 )
-from orchestrator.web.exporting import ANSWERS, MOST, Answers, AsForm, Everything, exported
+from orchestrator.web.exporting import MOST, AsForm, AsText, Everything, HiddenEverything, exported
 from orchestrator.web.inventory import Account, AccountDetail, AccountJob, AccountPage, Dataset, DatasetList
 from orchestrator.web.problem import Refused
 from orchestrator.web.program import Program
@@ -71,19 +71,26 @@ class Reading:
         self._add("/runs/{run}", self.run, RunSummary)
         self._add("/jobs", self.jobs, JobPage)
         self._add("/jobs/{job}", self.job, AccountJob)
-        self._add("/models", self.models, ModelPage, ANSWERS)
+        self._add("/models", self.models, ModelPage)
+        self.routes.add_api_route(
+            "/models/export",
+            self.export_models,
+            methods=["GET"],
+            response_class=PlainTextResponse,
+            operation_id="export_models",
+            tags=["models"],
+        )
         self._add("/accounts", self.accounts, AccountPage)
         self._add("/accounts/{account}", self.account, AccountDetail)
         self._add("/datasets", self.datasets, DatasetList)
         self._add("/datasets/{sha256}", self.dataset, Dataset)
 
-    def _add(self, path: str, answer: Any, document: type[BaseModel], responses: Answers | None = None) -> None:
+    def _add(self, path: str, answer: Any, document: type[BaseModel]) -> None:
         self.routes.add_api_route(
             path,
             answer,
             methods=["GET"],
             response_model=document,
-            responses=responses,
             operation_id=answer.__name__,
             tags=[path.split("/")[1]],
         )
@@ -126,7 +133,7 @@ class Reading:
         limit: Limit = 100,
         after: After = "",
         form: AsForm = Form.JSON,
-        everything: Everything = False,
+        everything: HiddenEverything = False,
     ) -> ModelPage | Response:
         """The fine-tuned models of a run, by account name."""
         if form is not Form.JSON:
@@ -136,6 +143,17 @@ class Reading:
         if page is None:
             return ModelPage(models=[], total=0, next=None)
         return ModelPage(models=[Model.of(job) for job in page.jobs], total=page.total, next=page.next)
+
+    async def export_models(
+        self, chosen: Made, form: AsText, run: OfRun = "", everything: Everything = False
+    ) -> Response:
+        """Every fine-tuned model of a run as text for people and other programs.
+
+        The text is what `orchestrator models --format` writes. `/api/v1/models?format=` answers the same with the
+        form's own media type.
+        """
+        every = await self._listing(chosen.in_any_state, run, MOST, "")
+        return exported(self._program, every, Form(form), everything=everything, plain=True)
 
     async def accounts(self, limit: Limit = 100, after: After = "") -> AccountPage:
         """Every account that is or was listed, by name."""

@@ -151,8 +151,9 @@ async def test_what_happens_is_told_as_it_happens_and_taken_up_where_it_was_lost
         async with client.stream("GET", url, params={"after": 0}) as stream:
             assert stream.headers["content-type"].startswith("text/event-stream")
             lines = stream.aiter_lines()
-            assert [await anext(lines), await anext(lines)] == ["retry: 2000", ""]
-            assert [(await next_event(lines))["note"] for _ in range(2)] == ["token created"] * 2
+            first, second = await next_event(lines), await next_event(lines)
+            assert (first.pop("retry"), "retry" in second) == ("2000", False)
+            assert [event["note"] for event in (first, second)] == ["token created"] * 2
             await control.hold_accounts(database, ["acme"], reason="a reason", by="me", now=NOW)
             held = await next_event(lines)
             assert (held["event"], held["account"], held["note"]) == ("account", "acme", "held")

@@ -128,6 +128,10 @@ async def test_what_control_refuses_is_a_conflict_with_its_hint() -> None:
         ("retry", {"filter": {}}),
         ("retry", {"filter": {"colour": "red"}, "expect": 1}),
         ("retry", {"accounts": ["done"], "filter": {}, "expect": 1}),
+        ("retry", {"accounts": ["done"], "expect": 1.5}),
+        ("retry", {"accounts": ["done"], "expect": True}),
+        ("retry", {"accounts": ["done"], "expect": "1"}),
+        ("redeliver", {"deliveries": [1e300]}),
         ("waive", {}),
         ("waive", {"reason": "  "}),
         ("approve", {"expect_usd": "much"}),
@@ -166,7 +170,10 @@ async def test_a_stranger_acts_on_nothing(verb: str, body: Any) -> None:
     assert asked.asked == []
 
 
-@pytest.mark.parametrize(("body", "numbers"), [({}, None), ({"deliveries": [7], "expect": 1}, [7])])
+@pytest.mark.parametrize(
+    ("body", "numbers"),
+    [({}, None), ({"deliveries": [7], "expect": 1}, [7]), ({"deliveries": [736229.0], "expect": 1.0}, [736229])],
+)
 async def test_what_was_not_told_is_told_again(body: Any, numbers: list[int] | None) -> None:
     asked = service()
     asked.answers |= {status.count_dead: 1, control.redeliver: []}

@@ -61,8 +61,39 @@ async def test_an_unknown_form_is_told_and_no_run_is_an_empty_export() -> None:
     assert yaml.safe_load(nothing.text) == {"model_list": []}
 
 
+@pytest.mark.parametrize("form", [form for form in Form if form is not Form.JSON])
+async def test_an_export_is_the_same_text_with_one_type_of_content(form: Form) -> None:
+    query = {"format": form.value, "all": True}
+    async with service().client() as client:
+        typed = await client.get("/api/v1/models", params=query)
+        plain = await client.get("/api/v1/models/export", params=query)
+    assert plain.status_code == 200
+    assert plain.text == typed.text
+    assert plain.headers["content-type"] == "text/plain; charset=utf-8"
+
+
+async def test_an_integer_of_the_address_may_be_written_with_a_fraction_of_nothing() -> None:
+    async with service().client() as client:
+        assert (await client.get("/api/v1/models?limit=1.0")).json()["total"] == 2
+        assert (await client.get("/api/v1/models?limit=1.5")).status_code == 422
+
+
 def test_every_form_is_in_the_document() -> None:
     document = create_web(Service().program()).openapi()
-    operation = document["paths"]["/api/v1/models"]["get"]
-    assert set(operation["responses"]["200"]["content"]) == MEDIA_TYPES | {"application/json"}
-    assert {parameter["name"] for parameter in operation["parameters"]} >= {"format", "all", "label", "provider"}
+    operation = document["paths"]["/api/v1/models/export"]["get"]
+    parameters = {parameter["name"]: parameter for parameter in operation["parameters"]}
+    assert set(parameters) >= {"format", "all", "label", "provider"}
+    assert parameters["format"]["required"]
+    assert parameters["format"]["schema"]["enum"] == [form.value for form in Form if form is not Form.JSON]
+
+
+def test_a_client_can_be_made_of_the_document() -> None:
+    """Generators take an operation's first type of content for all of its answers, so each has one and its schema."""
+    document = create_web(Service().program()).openapi()
+    assert [server["url"] for server in document["servers"]] == ["/", "http://127.0.0.1:8080"]
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            content = operation["responses"].get("200", {}).get("content", {})
+            kinds = [kind for kind in content if kind != "text/event-stream"]
+            assert len(kinds) <= 1, path
+            assert all(content[kind]["schema"] for kind in content), path
