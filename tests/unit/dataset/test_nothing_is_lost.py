@@ -20,7 +20,7 @@ from orchestrator.dataset.rules import Rules
 from orchestrator.dataset.summary import Checked, FileSummary
 
 CHAT = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]}
-EXAMPLES = [one.example for one in (*FORMATS, SILLYTAVERN, *FOREIGN)]
+EXAMPLES = [*(one.example for one in (*FORMATS, SILLYTAVERN)), *(one.example for one in FOREIGN)]
 LINE = json.dumps(CHAT)
 
 json_values = st.recursive(
