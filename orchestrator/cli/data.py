@@ -15,6 +15,7 @@ from orchestrator.cli.render import print_json
 from orchestrator.cli.session import DONE, FAILED, Session
 from orchestrator.core.dataset import Dataset, Part
 from orchestrator.core.finding import Severity
+from orchestrator.core.spec import Method
 from orchestrator.daemon.desired import rules_of
 from orchestrator.dataset.building import build
 from orchestrator.dataset.checking import check as check_paths
@@ -26,10 +27,17 @@ from orchestrator.sources.accounts import read_accounts
 
 
 def check(
-    given: Session, paths: Sequence[Path], *, form: Form, strict: bool, training: Path | None, report: Path | None
+    given: Session,
+    paths: Sequence[Path],
+    *,
+    form: Form,
+    strict: bool,
+    method: Method | None,
+    training: Path | None,
+    report: Path | None,
 ) -> int:
     """Print every finding; FAILED when there is an error, or with `strict` a warning."""
-    rules, chats = wanted(given.settings, paths)
+    rules, chats = wanted(given.settings, paths, method)
     with reading("checking") as tell:
         checked = check_paths(chats, rules, training=training, progress=tell)
     if report:
@@ -66,10 +74,11 @@ def format_(
     *,
     validation: float | None,
     seed: int | None,
+    method: Method | None,
     as_json: bool,
 ) -> int:
     """Write the canonical JSONL; print where it is, its figures and its SHA-256."""
-    rules, (chats, *_) = wanted(settings, [path] if path else [])
+    rules, (chats, *_) = wanted(settings, [path] if path else [], method)
     rules = replace(
         rules,
         validation_fraction=rules.validation_fraction if validation is None else validation,
@@ -110,15 +119,18 @@ def _part_text(name: str, part: Part) -> str:
     return f"{name}: {part.path}\n  {examples}, {part.bytes:,} bytes{counted}\n  sha256 {part.sha256}\n"
 
 
-def wanted(settings: Settings, paths: Sequence[Path]) -> tuple[Rules, list[Path]]:
+def wanted(settings: Settings, paths: Sequence[Path], method: Method | None = None) -> tuple[Rules, list[Path]]:
     """The rules and the chats: those of the accounts file, where nothing else is named.
 
-    How many examples there must be is asked of the accounts file's dataset only: a single chat is worth a look too.
+    The method is the one that is given, else that of the accounts file; without both it is seen from the data. How
+    many examples there must be is asked of the accounts file's dataset only: a single chat is worth a look too.
     """
     if paths and not settings.accounts_file.exists():
-        return Rules(minimum_examples=0), list(paths)
+        return Rules(minimum_examples=0, method=method), list(paths)
     file = read_accounts(settings.accounts_file)
     rules = rules_of(file)
+    if method:
+        rules = replace(rules, method=method)
     if paths and [path.resolve() for path in paths] != [file.dataset.resolve()]:
         rules = replace(rules, minimum_examples=0, validation_path=None)
     return rules, list(paths) or [_seen_from_here(file.dataset)]

@@ -17,7 +17,8 @@ _PLAIN = ("role", "content")
 def canonical(body: Body) -> bytes:
     """One line: UTF-8 unescaped, no spaces, role and content first and every other key sorted, a line feed.
 
-    An empty system message says nothing and is refused by providers; it is left out (and warned about).
+    An empty system message says nothing and is refused by providers; it is left out (and warned about). An empty list
+    of tools is as good as none; some providers refuse it, and OpenAI's own guide has it.
     """
     body = trimmed(body)
     return _encode(body if _is_ordered(body) else _ordered(body)) + b"\n"
@@ -31,9 +32,11 @@ def _is_ordered(body: Body) -> bool:
 
 
 def trimmed(body: Body) -> Body:
-    """The example as it is written: without empty system messages."""
+    """The example as it is written: without empty system messages and without an empty list of tools."""
     if "input" in body:
         return body | {"input": trimmed(body["input"])}
+    if body.get("tools") == []:
+        body = {key: item for key, item in body.items() if key != "tools"}
     if not any(map(_is_empty_system, body["messages"])):
         return body  # as most are
     return body | {"messages": [message for message in body["messages"] if not _is_empty_system(message)]}

@@ -118,6 +118,8 @@ class Check:
 
     def _fails(self, example: Example) -> bool:
         """Whether it has errors; all of them are noted, and the tokens of one that has none."""
+        if self._rules.method is None:
+            self._rules = replace(self._rules, method="supervised" if "messages" in example.body else "dpo")
         faults = [*errors(example.body, self._rules), *self._provider_checks.errors(example.body)]
         if self._special:
             faults += special_token_errors(example.body, self._special)

@@ -107,6 +107,18 @@ class Code(Enum):
         "The value is none of the shapes that are read as a chat.",
         'Write an array of {"role", "content"} messages, or one {"messages": […]} object a line.',
     )
+    FOREIGN_FORMAT = (
+        "foreign-format",
+        ERROR,
+        "The value is another program's, or is for another kind of training. It is recognised, but not read.",
+        "Convert it to one of the formats of docs/reference/formats.md.",
+    )
+    UNWANTED_ANSWER = (
+        "unwanted-answer",
+        ERROR,
+        "The data itself says that the answer is not wanted, such as `label` false or a rating of 0.",
+        "Delete the row. Without the key its answer would be learned as a good one.",
+    )
     UNKNOWN_KEY = (
         "unknown-key",
         ERROR,
@@ -165,7 +177,7 @@ class Code(Enum):
         "wrong-method",
         ERROR,
         "The example is for another method than the chosen one: pairs are for dpo, chats for supervised.",
-        "Change `method` in the provider's block of the accounts file, or take the example out.",
+        "Change `method` in the provider's block of the accounts file (or `--method`), or take the example out.",
     )
     BAD_NAME = (
         "bad-name",
@@ -268,6 +280,12 @@ class Code(Enum):
         ERROR,
         "The provider's moderation flags the text. Such an example can make the whole job fail, after it was paid.",
         "Take the message or the chat out.",
+    )
+    UNUSED_RATING = (
+        "unused-rating",
+        WARNING,
+        "A rating stands beside the answer. It is left out: an answer with a low rating is learned like the others.",
+        "Delete the rows whose rating is too low for you.",
     )
     COMMA_AFTER_LINE = (
         "comma-after-line",

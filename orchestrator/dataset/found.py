@@ -12,7 +12,9 @@ from orchestrator.dataset.checks.personal import redacted
 from orchestrator.dataset.codes import Code
 from orchestrator.dataset.example import Example, Fault
 
-ONCE = frozenset((Code.COMMA_AFTER_LINE.slug, Code.INVALID_JSON.slug))
+ONCE = frozenset(
+    code.slug for code in (Code.COMMA_AFTER_LINE, Code.FOREIGN_FORMAT, Code.INVALID_JSON, Code.UNUSED_RATING)
+)
 """Codes of which a file has either none or one in every line, for the same reason: the first says it all."""
 
 KEPT = 10_000  # of each code; beyond that only the number grows

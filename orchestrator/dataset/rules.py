@@ -18,11 +18,12 @@ class Rules:
 
     `validation_path` is a validation set of the operator's own; its files are not trained with, wherever they lie.
     Tokens are counted for each base model, with its tokenizer if given. Without an accounts file the rules of OpenAI
-    hold, whose format it is.
+    hold, whose format it is. Without a `method` the first example decides what the others must be: chats or
+    preference pairs.
     """
 
     minimum_examples: int = MINIMUM_EXAMPLES
-    method: Method = "supervised"
+    method: Method | None = "supervised"
     providers: tuple[ProviderName, ...] = (ProviderName.OPENAI,)
     base_models: tuple[str, ...] = ()
     tokenizers: Mapping[str, Path] = field(default_factory=dict)

@@ -44,6 +44,8 @@ class Histogram:
 class Summary:
     """What was read. Every chat is an example or refused; every file is in `files` or in `ignored`.
 
+    A folder that is not entered is one entry of `ignored`, with a `/` at its end.
+
     `tokens` are those of one epoch of all examples, by base model; None where they are not known exactly, for which
     `estimated_tokens` has a figure to go by.
     """

@@ -214,3 +214,25 @@ def test_a_reader_that_leaves_ends_it_quietly(tmp_path: Path) -> None:
     check.stdout.close()
     assert (check.stderr.read(), check.wait(scale_seconds(120))) == (b"", 1)
     check.stderr.close()
+
+
+def test_without_an_accounts_file_the_data_or_the_option_says_the_method(site: Site) -> None:
+    (site.folder / "accounts.toml").unlink(missing_ok=True)
+    pairs = site.folder / "pairs"
+    pairs.mkdir()
+    (pairs / "a.jsonl").write_text('{"prompt": "Hi", "chosen": "Hello.", "rejected": "No."}\n')
+    assert site.run("check", "pairs").code == 0
+    assert site.run("format", "pairs", "-o", "pairs.jsonl").code == 0
+    refused = site.run("check", "pairs", "--method", "supervised")
+    assert (refused.code, "wrong-method" in refused.out) == (1, True)
+    assert site.run("format", "pairs", "--method", "supervised").code == 1
+
+
+def test_nothing_to_read_is_a_failure(site: Site) -> None:
+    (site.folder / "accounts.toml").unlink(missing_ok=True)
+    (site.folder / "texts").mkdir()
+    (site.folder / "texts" / "train.txt").write_text("Hi")
+    check = site.run("check", "texts")
+    assert (check.code, "texts/train.txt" in check.out, "[no-chats]" in check.out) == (1, True, True)
+    assert site.run("format", "texts", "-o", "out.jsonl").code == 1
+    assert not (site.folder / "out.jsonl").exists()

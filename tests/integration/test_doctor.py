@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -184,3 +185,19 @@ async def test_postgresql(environ: dict[str, str], postgres_url: str) -> None:
     assert (verdict, "100.0 s ahead of" in message) == ("error", True)
     nowhere = environ | {"ORCHESTRATOR_DATABASE_URL": "postgresql://me:canary-key-77123@127.0.0.1:1/x"}
     assert [(verdict, thing) for verdict, thing, _ in await trouble(nowhere)] == [("error", "database")]
+
+
+async def test_a_folder_of_chats_that_cannot_be_read(
+    environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "chats" / "closed").mkdir()
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:  # root, as whom the tests may run, is stopped by no permission
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    message = f"{tmp_path}/chats/closed cannot be read: Permission denied"
+    assert await trouble(environ) == [("error", "dataset", message)]

@@ -10,6 +10,12 @@ import typer
 from orchestrator.cli.commands.root import AccountsFile, Json, command
 from orchestrator.cli.form import Form
 from orchestrator.cli.session import session
+from orchestrator.core.spec import Method
+
+MethodOption = Annotated[
+    Method | None,
+    typer.Option(help="What the chats are for; default: as in the accounts file, and without one as the chats are."),
+]
 
 
 @command()
@@ -19,6 +25,7 @@ def check(
     form: Annotated[Form, typer.Option("--format", "-f", help="How the findings are printed.")] = Form.TEXT,
     json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on warnings too.")] = False,
+    method: MethodOption = None,
     training: Annotated[
         Path | None, typer.Option(help="The chats are a validation set: none of them may be in this training set.")
     ] = None,
@@ -29,7 +36,9 @@ def check(
         from orchestrator.cli import data
 
         form = Form.JSON if json else form
-        code = data.check(given, paths or [], form=form, strict=strict, training=training, report=report)
+        code = data.check(
+            given, paths or [], form=form, strict=strict, method=method, training=training, report=report
+        )
     raise typer.Exit(code)
 
 
@@ -87,6 +96,7 @@ def format_(
         float | None, typer.Option(min=0, max=0.9, help="The share of examples to keep apart for validation.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the choice of the validation part.")] = None,
+    method: MethodOption = None,
     accounts: AccountsFile = None,
     json: Json = False,
 ) -> None:
@@ -94,5 +104,7 @@ def format_(
     with session(accounts_file=accounts) as given:
         from orchestrator.cli import data
 
-        code = data.format_(given.settings, path, output, validation=validation, seed=seed, as_json=json)
+        code = data.format_(
+            given.settings, path, output, validation=validation, seed=seed, method=method, as_json=json
+        )
     raise typer.Exit(code)

@@ -73,7 +73,8 @@ def _input(given: Body) -> Iterator[Fault]:
 
 def _output(answers: list[object], output: str) -> Iterator[Fault]:
     if len(answers) > 1:
-        yield Fault(Code.WRONG_ORDER, (output, 1), "an output is one answer, not several messages")
+        hint = f"Put the messages before the answer into input.messages, and one answer into {output}."
+        yield Fault(Code.WRONG_ORDER, (output, 1), "an output is one answer, not several messages", hint)
     for index, answer in enumerate(answers):
         if isinstance(answer, dict) and answer.get("role") not in ("assistant", None):
             message = f"an output is the assistant's, not {answer['role']!r}"

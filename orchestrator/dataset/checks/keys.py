@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.dataset.codes import Code
 from orchestrator.dataset.example import Fault, Steps
+from orchestrator.dataset.formats.verdict import LEARN_KEYS, VERDICT_KEYS
 
 TYPES = {
     dict: "an object",
@@ -62,6 +63,8 @@ def typed(value: object) -> str:
 
 
 def _nearest(key: str, known: Mapping[str, type]) -> str:
+    if key in VERDICT_KEYS or key in LEARN_KEYS:
+        return "If it says that the answer is not wanted, write `weight` 0 at the answer or delete the chat."
     if key in OLD:
         return "This is an old form: write `tools` and `tool_calls`."
     near = get_close_matches(key, known, n=1)

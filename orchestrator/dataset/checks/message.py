@@ -22,6 +22,10 @@ KEYS: dict[str, dict[str, type]] = {
 ANY_ROLE: dict[str, type] = {key: kind for keys in KEYS.values() for key, kind in keys.items()}
 BASE: dict[str, type] = {"role": object, "content": object}
 _NAME = re.compile(r"[^\s<|\\/>]{1,64}")
+_OTHER_ROLES = {"developer": "Write system: training files do not know developer.", "function": "Write tool."}
+_SPEAKERS = {"human": "user", "customer": "user", "client": "user", "question": "user"} | dict.fromkeys(
+    ("model", "bot", "gpt", "ai", "chatbot", "chatgpt", "char", "agent", "answer"), "assistant"
+)
 _PLAIN = frozenset(("system", "user", "assistant"))
 
 
@@ -56,9 +60,21 @@ def message_errors(message: object, steps: Steps) -> Iterator[Fault]:
 def _role_errors(message: dict[str, Any], steps: Steps) -> Iterator[Fault]:
     role = message.get("role")
     if "role" in message and (not isinstance(role, str) or role not in ROLES):
-        hints = {"developer": "Write system: training files do not know developer.", "function": "Write tool."}
-        hint = hints.get(role, "") if isinstance(role, str) else ""
+        hint = _role_hint(role) if isinstance(role, str) else ""
         yield Fault(Code.UNKNOWN_ROLE, (*steps, "role"), f"the role is {str(role)[:40]!r}", hint)
+
+
+def is_unknown_role(role: str) -> bool:
+    """Whether nobody can tell who speaks. `developer` and `function` are wrong, but they are not the assistant."""
+    return role not in ROLES and role not in _OTHER_ROLES
+
+
+def _role_hint(role: str) -> str:
+    if role in _OTHER_ROLES:
+        return _OTHER_ROLES[role]
+    plain = role.strip().lower()
+    meant = plain if plain in ROLES else _SPEAKERS.get(plain)
+    return f'Write "{meant}".' if meant else ""
 
 
 def _content_errors(message: dict[str, Any], steps: Steps) -> Iterator[Fault]:

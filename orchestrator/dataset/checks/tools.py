@@ -15,6 +15,7 @@ TOOL_KEYS = {"type": str, "function": dict}
 FUNCTION_KEYS = {"name": str, "description": str, "parameters": dict, "strict": object}
 CALL_KEYS = {"id": str, "type": str, "function": dict}
 CALLED_KEYS = {"name": str, "arguments": str}
+SCHEMA_KEYS = ("input_schema", "inputSchema")  # how Anthropic and MCP call the parameters
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -31,18 +32,32 @@ def has_tools(body: Body) -> bool:
 
 def definition_errors(tools: object, steps: Steps) -> Iterator[Fault]:
     """Every error of the `tools`."""
-    if tools == []:
-        yield Fault(Code.BAD_TOOL, steps, "there are no tools in it", "Leave `tools` out.")
     for index, tool in enumerate(tools if isinstance(tools, list) else ()):
         place = (*steps, index)
         if not isinstance(tool, dict):
             yield Fault(Code.BAD_TOOL, place, f"a tool must be an object, not {typed(tool)}")
+            continue
+        if _is_bare(tool):
+            yield Fault(
+                Code.BAD_TOOL, place, "the function is not inside an object with type and function", _wrap_hint(tool)
+            )
             continue
         yield from wrong_keys(tool, TOOL_KEYS, tuple(TOOL_KEYS), place)
         yield from _only_functions(tool, place)
         if isinstance(function := tool.get("function"), dict):
             yield from wrong_keys(function, FUNCTION_KEYS, ("name",), (*place, "function"))
             yield from _name_errors(function, (*place, "function"))
+
+
+def _is_bare(tool: dict[str, Any]) -> bool:
+    """Whether it is a function as other APIs write it: its keys stand where the wrapper's should."""
+    return "function" not in tool and "name" in tool and any(key in tool for key in ("parameters", *SCHEMA_KEYS))
+
+
+def _wrap_hint(tool: dict[str, Any]) -> str:
+    schema = next((key for key in SCHEMA_KEYS if key in tool), "")
+    renamed = f", and rename {schema} to parameters" if schema else ""
+    return f'Wrap it: {{"type": "function", "function": {{"name": …, "parameters": …}}}}{renamed}.'
 
 
 def _only_functions(value: dict[str, Any], steps: Steps) -> Iterator[Fault]:
@@ -80,7 +95,7 @@ def call_errors(messages: list[Any], tools: object, steps: Steps) -> Iterator[Fa
 def _names(tools: object) -> set[object]:
     found: set[object] = set()
     for tool in tools if isinstance(tools, list) else ():
-        function = tool.get("function") if isinstance(tool, dict) else None
+        function = tool.get("function", tool) if isinstance(tool, dict) else None
         if isinstance(function, dict) and isinstance(function.get("name"), str):
             found.add(function["name"])
     return found

@@ -1,31 +1,48 @@
 """Formats: what a chat may look like on disk. One file per family; each turns a JSON value into the providers' shape.
 
 A format is recognised by the value's content, never by a file's name. It either gives a shape or says None; it reads
-nothing and checks nothing but what it needs to translate.
+nothing and checks nothing but what it needs to translate. Each declares what docs/reference/formats.md says of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
-from orchestrator.dataset.formats.chat import chat
-from orchestrator.dataset.formats.instruction import alpaca, completion
-from orchestrator.dataset.formats.messages import messages
-from orchestrator.dataset.formats.preference import preference
-from orchestrator.dataset.formats.shape import Shape
-from orchestrator.dataset.formats.sharegpt import sharegpt
+from orchestrator.dataset.formats.chat import CHAT, REQUEST
+from orchestrator.dataset.formats.cloud import BEDROCK, VERTEX
+from orchestrator.dataset.formats.foreign import foreign, foreign_messages
+from orchestrator.dataset.formats.instruction import ALPACA, COMPLETION, DOLLY
+from orchestrator.dataset.formats.messages import MESSAGES
+from orchestrator.dataset.formats.preference import PREFERENCE
+from orchestrator.dataset.formats.shape import Format, Shape
+from orchestrator.dataset.formats.sharegpt import CONVERSATIONS, SHAREGPT
+from orchestrator.dataset.formats.verdict import VERDICT_KEYS, verdict_faults
 
-FORMATS: tuple[Callable[[Any], Shape | None], ...] = (
-    preference,
-    chat,
-    messages,
-    sharegpt,
-    alpaca,
-    completion,
+FORMATS: tuple[Format, ...] = (
+    PREFERENCE,
+    BEDROCK,
+    CHAT,
+    REQUEST,
+    MESSAGES,
+    CONVERSATIONS,
+    SHAREGPT,
+    ALPACA,
+    COMPLETION,
+    DOLLY,
+    VERTEX,
 )
+"""In the order in which they are tried: a row with the keys of two formats is read in the first."""
 
 
 def recognise(value: object) -> Shape | None:
-    """The first format that knows the value."""
-    return next((shape for read in FORMATS if (shape := read(value)) is not None), None)
+    """The first format that knows the value, with what the value says against being trained."""
+    if (shape := foreign_messages(value)) is not None:
+        return shape
+    shape = next((shape for one in FORMATS if (shape := one.read(value)) is not None), None)
+    if shape is None:
+        return foreign(value)
+    if shape.format == PREFERENCE.name or not isinstance(value, dict):
+        return shape  # in a pair, a score says which of the two answers is the better one
+    if VERDICT_KEYS.isdisjoint(value):
+        return shape
+    return replace(shape, faults=(*shape.faults, *verdict_faults(value)))

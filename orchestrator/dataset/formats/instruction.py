@@ -1,4 +1,4 @@
-"""Instruction rows: Alpaca's `instruction/input/output` and plain `prompt/completion`."""
+"""Instruction rows: Alpaca's `instruction/input/output`, Dolly's, and plain `prompt/completion`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,18 @@ from typing import Any
 
 from orchestrator.dataset.codes import Code
 from orchestrator.dataset.example import Fault
-from orchestrator.dataset.formats.shape import Shape, Turns, other_keys
+from orchestrator.dataset.formats.shape import Format, Placed, Shape, Turns, other_keys
+from orchestrator.dataset.formats.system import add_system
 
-ALPACA_KEYS = ("instruction", "input", "output", "system", "history")
-COMPLETION_KEYS = ("prompt", "completion")
+ALPACA_KEYS = ("instruction", "input", "output", "history")
+DOLLY_KEYS = ("instruction", "context", "response")
+COMPLETION_KEYS = (
+    ("prompt", "completion"),
+    ("prompt", "response"),
+    ("question", "answer"),
+    ("query", "response"),
+    ("input", "output"),
+)
 
 
 def alpaca(value: object) -> Shape | None:
@@ -17,20 +25,32 @@ def alpaca(value: object) -> Shape | None:
     if not isinstance(value, dict) or "instruction" not in value or "output" not in value:
         return None
     turns, faults = Turns(), _history_faults(value.get("history") or [])
-    if value.get("system"):
-        turns.add("system", value["system"], ("system",))
+    keys = add_system(turns, value)
     if not faults:
         for index, (question, answer) in enumerate(value.get("history") or []):
             turns.add("user", question, ("history", index, 0))
             turns.add("assistant", answer, ("history", index, 1))
-    turns.add("user", _question(value), ("instruction",))
+    turns.add("user", question_of(value, "input"), ("instruction",))
     turns.add("assistant", value["output"], ("output",))
-    left = other_keys(value, ALPACA_KEYS)
+    left = other_keys(value, (*ALPACA_KEYS, *keys))
     return Shape("alpaca", {"messages": turns.messages}, turns.back, tuple(faults), left)
 
 
-def _question(value: dict[str, Any]) -> object:
-    instruction, given = value["instruction"], value.get("input")
+def dolly(value: object) -> Shape | None:
+    """One question, with `context` below it, and one answer."""
+    if not isinstance(value, dict) or "instruction" not in value or "response" not in value:
+        return None
+    turns = Turns()
+    keys = add_system(turns, value)
+    turns.add("user", question_of(value, "context"), ("instruction",))
+    turns.add("assistant", value["response"], ("response",))
+    left = other_keys(value, (*DOLLY_KEYS, *keys))
+    return Shape("dolly", {"messages": turns.messages}, turns.back, left_out=left)
+
+
+def question_of(value: dict[str, Any], below: str) -> object:
+    """Return the instruction with the text of the key `below` under it, if there is one."""
+    instruction, given = value["instruction"], value.get(below)
     if isinstance(instruction, str) and isinstance(given, str) and given.strip():
         return f"{instruction}\n\n{given}" if instruction.strip() else given
     return instruction
@@ -48,11 +68,40 @@ def _history_faults(history: object) -> list[Fault]:
 
 def completion(value: object) -> Shape | None:
     """`{"prompt": …, "completion": …}`: a question and its answer, without the white space around them."""
-    if not isinstance(value, dict) or not all(key in value for key in COMPLETION_KEYS):
+    if not isinstance(value, dict):
+        return None
+    pair = next((pair for pair in COMPLETION_KEYS if pair[0] in value and pair[1] in value), None)
+    if pair is None:
         return None
     turns = Turns()
-    for role, key in (("user", "prompt"), ("assistant", "completion")):
-        text = value[key]
-        turns.add(role, text.strip() if isinstance(text, str) else text, (key,))
-    left = other_keys(value, COMPLETION_KEYS)
+    keys = add_system(turns, value)
+    for role, key in zip(("user", "assistant"), pair, strict=True):
+        said = value[key]
+        if isinstance(said, list):  # as TRL writes it: each side is a list of messages
+            turns.placed += [Placed(message, (key, index), {}) for index, message in enumerate(said)]
+        else:
+            turns.add(role, said.strip() if isinstance(said, str) else said, (key,))
+    left = other_keys(value, (*pair, *keys))
     return Shape("completion", {"messages": turns.messages}, turns.back, left_out=left)
+
+
+ALPACA = Format(
+    "alpaca",
+    "Alpaca's rows. `input` is put below the instruction; `system` and `history` come first, where they are given.",
+    '{"instruction": "Translate into Norwegian.", "input": "Good morning", "output": "God morgen"}\n',
+    alpaca,
+)
+DOLLY = Format(
+    "dolly",
+    "Dolly's rows. `context` is put below the instruction.",
+    '{"instruction": "When do they open?", "context": "Open from ten to four.", "response": "At ten."}\n',
+    dolly,
+)
+COMPLETION = Format(
+    "completion",
+    "A question and its answer: "
+    + ", ".join(f"`{question}` and `{answer}`" for question, answer in COMPLETION_KEYS)
+    + ". White space around the texts is left out. Each side may also be a list of messages.",
+    '{"prompt": "When do you open?", "completion": "At ten."}\n{"question": "And close?", "answer": "At four."}\n',
+    completion,
+)

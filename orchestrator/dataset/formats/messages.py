@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.dataset.example import Steps
-from orchestrator.dataset.formats.shape import Shape
+from orchestrator.dataset.formats.shape import Format, Shape
 
 
 def messages(value: object) -> Shape | None:
@@ -17,3 +17,11 @@ def messages(value: object) -> Shape | None:
 
 def _back(steps: Steps) -> Steps:
     return steps[1:]
+
+
+MESSAGES = Format(
+    "messages",
+    "One chat as a bare array of messages: a whole file, or one line.",
+    '[\n  {"role": "user", "content": "When do you open?"},\n  {"role": "assistant", "content": "At ten."}\n]\n',
+    messages,
+)

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.dataset.codes import Code
 from orchestrator.dataset.example import Fault
-from orchestrator.dataset.formats.shape import Shape, Turns
+from orchestrator.dataset.formats.shape import Format, Shape, Turns
 from orchestrator.dataset.formats.sillytavern_extra import attachments
 
 HEADER_KEYS = ("chat_metadata", "character_name", "user_name")
@@ -110,3 +110,19 @@ def _fault(row: Any, index: int) -> Fault | None:
     if not isinstance(row.get("name", ""), str):
         return Fault(Code.WRONG_TYPE, (index, "name"), "name must be text")
     return None
+
+
+def _rows(value: object) -> Shape | None:
+    return sillytavern(value) if isinstance(value, list) and value and is_export(value[0]) else None
+
+
+SILLYTAVERN = Format(
+    "sillytavern",
+    "SillyTavern's export of a chat: a header line, then a message per line. `{{user}}` and `{{char}}` are filled "
+    "in; hidden messages and the swipes that were not chosen are left out. In a group each answer begins with its "
+    "speaker's name. Another header line begins another chat.",
+    '{"user_name": "Robin", "character_name": "Desk", "chat_metadata": {}}\n'
+    '{"name": "Robin", "is_user": true, "mes": "When do you open, {{char}}?"}\n'
+    '{"name": "Desk", "is_user": false, "mes": "At ten, {{user}}."}\n',
+    _rows,
+)

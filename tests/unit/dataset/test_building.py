@@ -103,9 +103,9 @@ def test_a_refusal_carries_every_finding_and_leaves_nothing(tmp_path: Path) -> N
     with pytest.raises(DatasetError) as caught:
         build(folder, tmp_path / "out")
     codes = [found.code for found in caught.value.findings]
-    assert codes == ["unknown-role", "empty-content", "no-assistant", "too-few-examples"]
+    assert codes == ["unknown-role", "empty-content", "too-few-examples"]
     assert "bad.json:1" in caught.value.message
-    assert "3 more" in caught.value.message
+    assert "2 more" in caught.value.message
     assert list((tmp_path / "out").iterdir()) == []
 
 

@@ -38,7 +38,7 @@ def test_text(checked: Checked) -> None:
         '"}" (line 2, column 2) [invalid-json]\n'
         "    Correct it at the line and column named.\n"
         "größe 1.json:2 $[0].role: error: the role is 'bot' [unknown-role]\n"
-        "    Use system, user, assistant or tool.\n"
+        '    Write "assistant".\n'
         "größe 1.json:2 $[0].content: error: the text is empty [empty-content]\n"
         "    Write the text, or delete the message.\n"
         "2 files, 3 chats: 1 example (1 × request), 2 refused\n"

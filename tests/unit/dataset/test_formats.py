@@ -1,0 +1,270 @@
+"""Each declared format is read, each foreign one is named once, and nothing that the data says is lost on the way."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.core.errors import DatasetError
+from orchestrator.core.spec import Method
+from orchestrator.dataset.building import build
+from orchestrator.dataset.checking import check
+from orchestrator.dataset.formats import FORMATS
+from orchestrator.dataset.formats.foreign import FOREIGN, Foreign
+from orchestrator.dataset.formats.shape import Format
+from orchestrator.dataset.formats.sillytavern import SILLYTAVERN
+from orchestrator.dataset.rules import Rules
+from orchestrator.dataset.summary import Checked
+
+DOCS = Path(__file__).parents[3] / "docs"
+DECLARED = (*FORMATS, SILLYTAVERN)
+ASK = {"role": "user", "content": "When do you open?"}
+ANSWER = {"role": "assistant", "content": "At ten."}
+WORSE = {"role": "assistant", "content": "No idea."}
+SYSTEM = {"role": "system", "content": "Be short."}
+BY_DATA = Rules(minimum_examples=0, method=None)
+
+
+def checked(tmp_path: Path, *rows: Any, rules: Rules = BY_DATA) -> Checked:
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return check(tmp_path / "a.jsonl", rules)
+
+
+def built(tmp_path: Path, *rows: Any) -> list[Any]:
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    path = build(tmp_path / "a.jsonl", tmp_path / "out", BY_DATA).dataset.training.path
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def places(result: Checked) -> list[tuple[str, int | None, str | None]]:
+    return [(found.code, found.line, found.path) for found in result.errors]
+
+
+@pytest.mark.parametrize("declared", DECLARED, ids=lambda one: one.name)
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+def test_the_example_of_each_format_is_read(declared: Format, name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(declared.example)
+    result = check(tmp_path, BY_DATA)
+    assert result.errors == ()
+    assert result.summary.formats == {declared.name: result.summary.chats}
+    assert result.summary.examples > 0
+
+
+def test_the_page_is_what_the_readers_declare() -> None:
+    page = runpy.run_path(str(DOCS / "generate_formats.py"))["page"]()
+    written = (DOCS / "reference" / "formats.md").read_text(encoding="utf-8")
+    assert written == page, "docs/reference/formats.md has drifted; run: python docs/generate_formats.py"
+    assert all(declared.example in page for declared in DECLARED)
+
+
+@pytest.mark.parametrize("one", FOREIGN, ids=lambda one: one.name)
+def test_a_foreign_format_is_named_once(one: Foreign, tmp_path: Path) -> None:
+    row = json.loads(one.example)
+    for number, text in enumerate((json.dumps([row] * 12), "\n".join([one.example] * 12), json.dumps(row, indent=2))):
+        path = tmp_path / f"{number}.json"
+        path.write_text(text)
+        result = check(path, BY_DATA)
+        (found,) = result.errors
+        assert (found.code, found.message, found.hint) == ("foreign-format", f"this is {one.name}", one.hint)
+        assert result.summary.refused == result.summary.chats == result.counts["foreign-format"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "When do you open?", "chosen": [ASK, ANSWER], "rejected": [ASK, WORSE]},
+        {"prompt": [ASK], "chosen": [ASK, ANSWER], "rejected": [ASK, WORSE]},
+        {"prompt": [ASK], "chosen": [ANSWER], "rejected": [WORSE]},
+        {"chosen": [ASK, ANSWER], "rejected": [ASK, WORSE]},
+        {"question": "When do you open?", "chosen": "At ten.", "rejected": "No idea."},
+        {"instruction": "When do you open?", "input": "", "chosen": "At ten.", "rejected": "No idea."},
+        {"conversations": [{"from": "human", "value": "When do you open?"}],
+         "chosen": {"from": "gpt", "value": "At ten."}, "rejected": {"from": "gpt", "value": "No idea."}},
+        {"messages": [ASK], "chosen": ANSWER, "rejected": WORSE},
+        {"input": {"messages": [ASK], "tools": []}, "preferred_output": [ANSWER], "non_preferred_output": [WORSE]},
+    ],
+)  # fmt: skip
+def test_every_shape_of_a_pair_gives_the_same(row: Any, tmp_path: Path) -> None:
+    pair = {"input": {"messages": [ASK]}, "preferred_output": [ANSWER], "non_preferred_output": [WORSE]}
+    assert built(tmp_path, row) == [pair]
+
+
+def test_a_common_beginning_of_several_turns(tmp_path: Path) -> None:
+    begins = [SYSTEM, ASK, ANSWER, {"role": "user", "content": "And close?"}]
+    (row,) = built(tmp_path, {"chosen": [*begins, ANSWER], "rejected": [*begins, WORSE]})
+    assert row == {"input": {"messages": begins}, "preferred_output": [ANSWER], "non_preferred_output": [WORSE]}
+
+
+def test_a_prompt_before_a_common_beginning_is_kept(tmp_path: Path) -> None:
+    (row,) = built(tmp_path, {"prompt": [SYSTEM], "chosen": [ASK, ANSWER], "rejected": [ASK, WORSE]})
+    assert row["input"] == {"messages": [SYSTEM, ASK]}
+
+
+def test_equal_answers_leave_one_answer_each(tmp_path: Path) -> None:
+    (row,) = built(tmp_path, {"chosen": [ASK, ANSWER], "rejected": [ASK, ANSWER]})
+    assert row["preferred_output"] == row["non_preferred_output"] == [ANSWER]
+
+
+def test_a_system_message_beside_a_pair_is_kept(tmp_path: Path) -> None:
+    row = {"system": "Be short.", "prompt": "When do you open?", "chosen": "At ten.", "rejected": "No idea."}
+    assert built(tmp_path, row)[0]["input"] == {"messages": [SYSTEM, ASK]}
+
+
+def test_the_places_in_a_pair(tmp_path: Path) -> None:
+    empty = {"role": "assistant", "content": ""}
+    result = checked(
+        tmp_path,
+        {"chosen": [ASK, empty], "rejected": [ASK, WORSE]},
+        {"conversations": [{"from": "human", "value": ""}], "chosen": {"from": "gpt", "value": "A"}, "rejected": "B"},
+        {"chosen": "\n\nHuman: Hi\n\nAssistant: Hello", "rejected": "\n\nHuman: Hi\n\nAssistant: No"},
+        {"prompt": "Hi", "chosen": 7, "rejected": "B"},
+        {"prompt": "Hi", "chosen": [ASK, ANSWER], "rejected": [WORSE]},
+        {"prompt": 7, "chosen": "A", "rejected": "B"},
+    )
+    assert places(result) == [
+        ("empty-content", 1, "$.chosen[1].content"),
+        ("empty-content", 2, "$.conversations[0].value"),
+        ("missing-key", 3, "$"),
+        ("wrong-type", 4, "$.chosen"),
+        ("wrong-order", 5, "$.chosen[1]"),
+        ("wrong-order", 5, "$.chosen[0].role"),
+        ("wrong-type", 6, "$.prompt"),
+    ]
+    assert '"preferred_output"' in result.errors[2].hint
+    assert "input.messages" in result.errors[4].hint
+
+
+@pytest.mark.parametrize("key", ["system", "system_prompt", "system_message", "systemPrompt"])
+@pytest.mark.parametrize("said", ["Be short.", [{"type": "text", "text": "Be short."}], [{"text": "Be short."}]])
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": [ASK, ANSWER]},
+        {"messages": [ASK, ANSWER], "model": "any", "max_tokens": 100},
+        {"prompt": ASK["content"], "completion": ANSWER["content"]},
+        {"prompt": [ASK], "completion": [ANSWER]},
+        {"instruction": ASK["content"], "output": ANSWER["content"]},
+        {"instruction": ASK["content"], "response": ANSWER["content"]},
+        {"conversations": [{"from": "human", "value": ASK["content"]}, {"from": "gpt", "value": ANSWER["content"]}]},
+        {"conversations": [ASK, ANSWER]},
+    ],
+)
+def test_a_system_text_beside_the_chat_comes_first(row: Any, key: str, said: Any, tmp_path: Path) -> None:
+    assert built(tmp_path, row | {key: said}) == [{"messages": [SYSTEM, ASK, ANSWER]}]
+
+
+def test_an_empty_system_text_says_nothing(tmp_path: Path) -> None:
+    assert built(tmp_path, {"messages": [ASK, ANSWER], "system": ""}) == [{"messages": [ASK, ANSWER]}]
+
+
+def test_the_places_behind_a_system_text(tmp_path: Path) -> None:
+    result = checked(tmp_path, {"system": 7, "messages": [ASK | {"content": ""}, ANSWER], "x": 1})
+    assert places(result) == [
+        ("unknown-key", 1, "$.x"),
+        ("wrong-type", 1, "$.system"),
+        ("empty-content", 1, "$.messages[0].content"),
+    ]
+
+
+NO = [("label", False), ("label", 0), ("label", "bad"), ("desirable", False), ("rating", -1),
+      ("rating", "thumbs down"),
+      ("score", 0), ("feedback", {"rating": "thumbsDown"}), ("accepted", False), ("thumbs", "👎")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "verdict"), NO)
+@pytest.mark.parametrize("declared", [one for one in FORMATS if one.name not in ("preference", "messages")],
+                         ids=lambda one: one.name)  # fmt: skip
+def test_an_answer_that_is_not_wanted_is_never_trained(
+    declared: Format, key: str, verdict: Any, tmp_path: Path
+) -> None:
+    row = json.loads(declared.example.splitlines()[0])
+    result = checked(tmp_path, row | {key: verdict})
+    assert places(result) == [("unwanted-answer", 1, f"$.{key}")]
+    assert result.summary.examples == 0
+    with pytest.raises(DatasetError):
+        build(tmp_path / "a.jsonl", tmp_path / "out", BY_DATA)
+
+
+@pytest.mark.parametrize("verdict", [("label", True), ("label", 1), ("label", "good"), ("id", 0), ("rating", None)])
+def test_other_values_are_left_out(verdict: tuple[str, Any], tmp_path: Path) -> None:
+    result = checked(tmp_path, {"prompt": "Hi", "completion": "Ho", verdict[0]: verdict[1]})
+    assert result.findings == ()
+    assert result.summary.left_out == {f'key "{verdict[0]}"': 1}
+
+
+def test_a_rating_whose_scale_is_not_known_is_named_once(tmp_path: Path) -> None:
+    result = checked(tmp_path, *({"prompt": f"{n}" * 9, "completion": "Ho", "rating": n} for n in (1, 2, 5)))
+    assert [(found.code, found.line, found.path) for found in result.findings] == [("unused-rating", 1, "$.rating")]
+    assert result.counts["unused-rating"] == 3
+    assert result.summary.examples == 3
+
+
+def test_the_score_of_a_pair_is_no_verdict(tmp_path: Path) -> None:
+    row = {"prompt": "Hi", "chosen": "Ho", "rejected": "No", "score": 0}
+    assert checked(tmp_path, row).findings == ()
+
+
+@pytest.mark.parametrize("mark", [{"weight": 0}, {"loss": False}, {"train": False}])
+def test_a_turn_that_is_not_to_be_learned_has_the_weight_0(mark: Any, tmp_path: Path) -> None:
+    asked, other = {"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello."}
+    row = {"conversations": [asked, other | mark, asked, other]}
+    (example,) = built(tmp_path, row)
+    assert [message.get("weight") for message in example["messages"]] == [None, 0, None, None]
+    assert places(checked(tmp_path, {"conversations": [asked, other | mark]})) == [("nothing-to-learn", 1, "$")]
+
+
+@pytest.mark.parametrize("key", ["label", "rating", "loss", "train"])
+def test_an_unknown_verdict_at_a_message_is_not_just_removed(key: str, tmp_path: Path) -> None:
+    result = checked(tmp_path, {"messages": [ASK, ANSWER | {key: False}]})
+    assert places(result) == [("unknown-key", 1, f"$.messages[1].{key}")]
+    assert "weight" in result.errors[0].hint
+
+
+def test_an_empty_list_of_tools_is_left_out(tmp_path: Path) -> None:
+    row = {"messages": [ASK, ANSWER], "tools": [], "parallel_tool_calls": True}
+    assert built(tmp_path, row) == [{"messages": [ASK, ANSWER], "parallel_tool_calls": True}]
+
+
+@pytest.mark.parametrize(
+    ("role", "meant"),
+    [("User", "user"), ("human", "user"), (" user", "user"), ("Assistant", "assistant"), ("model", "assistant"),
+     ("bot", "assistant"), ("SYSTEM", "system")],
+)  # fmt: skip
+def test_a_misspelled_role_is_the_only_error(role: str, meant: str, tmp_path: Path) -> None:
+    result = checked(tmp_path, {"messages": [ASK, {"role": role, "content": "Hello."}]})
+    assert places(result) == [("unknown-role", 1, "$.messages[1].role")]
+    assert result.errors[0].hint == f'Write "{meant}".'
+
+
+PAIR = {"prompt": "Hi", "chosen": "Ho", "rejected": "No"}
+CHAT = {"messages": [ASK, ANSWER]}
+
+
+@pytest.mark.parametrize(
+    ("method", "rows", "wrong"),
+    [
+        (None, (PAIR, PAIR), []),
+        (None, (CHAT, CHAT), []),
+        (None, (PAIR, CHAT), [2]),
+        (None, (CHAT, PAIR), [2]),
+        ("dpo", (CHAT, PAIR), [1]),
+        ("supervised", (PAIR, CHAT), [1]),
+    ],
+)
+def test_without_a_method_the_first_example_decides(
+    method: Method | None, rows: tuple[Any, ...], wrong: list[int], tmp_path: Path
+) -> None:
+    result = checked(tmp_path, *rows, rules=Rules(minimum_examples=0, method=method))
+    assert [(found.code, found.line) for found in result.errors] == [("wrong-method", line) for line in wrong]
+
+
+def test_a_vertex_turn_with_something_else_than_text_is_refused(tmp_path: Path) -> None:
+    turns = [{"role": "user", "parts": [{"text": "See?"}, {"inlineData": {"data": ""}}]}, 7]
+    assert places(checked(tmp_path, {"contents": turns})) == [
+        ("wrong-type", 1, "$.contents[0]"),
+        ("wrong-type", 1, "$.contents[1]"),
+    ]
