@@ -89,8 +89,13 @@ def observe_upload(
 
 
 def size_difference(file: RemoteFile, sent: Sequence[int]) -> str | None:
-    """Where the provider says another size than any of those `sent`, with and without a byte-order mark."""
-    if file.bytes is None or file.bytes in sent:
+    """Where the provider says another size than any of those `sent`, with and without a byte-order mark.
+
+    Some servers say 0 until they have processed the file: that is "not counted yet", as None is. If it counted as a
+    difference, every account at such a server would be held.
+    """
+    is_counted = file.bytes is not None and (file.bytes > 0 or file.status is FileStatus.READY)
+    if not is_counted or file.bytes in sent:
         return None
     return f"the provider says that file {file.id} has {file.bytes:,} bytes; {sent[0]:,} were sent"
 

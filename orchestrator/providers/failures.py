@@ -72,6 +72,9 @@ SAYS_NO: Final = frozenset(
 """Statuses by which a server says that it did not do what was asked. Any other one says nothing about that: 408, 425
 and 499 come from proxies that may have passed the request on, and a redirect or a server error may come after it."""
 
+CONFLICT: Final = 409
+"""Alone it may say that the job exists already; with a known code, such as `too_many_running_jobs`, it refuses."""
+
 
 class Details(TypedDict):
     """What every error of a provider carries."""
@@ -83,10 +86,15 @@ class Details(TypedDict):
 
 
 def error_class(status: int, code: str | None, codes: Codes) -> type[ProviderError]:
-    """Which error it is. A code that the dialect knows, or a status it uses its own way, says more than the rest."""
-    for known in (code, str(status)):
-        if known in codes:
-            return codes[known]
+    """Return the class of an error. A code that the dialect knows says more than a status that refuses the request.
+
+    With any other status the code is ignored: a gateway may have passed the request on before it answered 500. If its
+    code counted as a refusal, the intent would end, and the next attempt could create, and pay for, a second job.
+    """
+    if status in SAYS_NO or status == CONFLICT:
+        for known in (code, str(status)):
+            if known in codes:
+                return codes[known]
     return BY_STATUS.get(status, RequestRejected if status in SAYS_NO else ProviderUnavailable)
 
 

@@ -107,16 +107,14 @@ class OpenAIProvider:
 
     async def list_models(self) -> list[str]:
         try:
-            async with self._calls.reading():
-                listed = (await self._calls.get_decoded(MODELS, "/models")).data
+            return [model.id async for model in self._calls.pages("/models", MODELS, usually_whole=True)]
         except RemoteMissing:
             return []
-        return [model.id for model in listed if model.id]
 
     async def find_file(self, wanted: FileToSend) -> RemoteFile | None:
         candidates = [
             file_of(file)
-            async for file in self._calls.pages("/files", FILES, purpose="fine-tune")
+            async for file in self._calls.pages("/files", FILES, {"purpose": "fine-tune"})
             if file.filename == wanted.filename and file.bytes in (None, wanted.wire_bytes)  # None: not known yet
         ]
         usable = [file for file in candidates if file.status not in {FileStatus.REFUSED, FileStatus.GONE}]
@@ -148,7 +146,7 @@ class OpenAIProvider:
         # the server is asked for all jobs, since a filter on what it does not keep would hide ours.
         only_metadata = self._dialect.keeps_metadata and not self._dialect.tags_suffix
         wanted = {f"metadata[{TAG_KEY}]": order.tag} if only_metadata else {}
-        listed = [job async for job in self._calls.pages(JOBS_PATH, JOBS, **wanted)]
+        listed = [job async for job in self._calls.pages(JOBS_PATH, JOBS, wanted)]
         marked = [job_of(job, self._dialect) for job in listed if carries(job, order)]
         if marked:
             return marked

@@ -29,6 +29,7 @@ from orchestrator.providers.transport_errors import unanswered
 
 CALL_SECONDS: Final = 60.0  # a read that takes longer is given up and tried again
 PAGE: Final = 100
+NO_QUERY: Final[Mapping[str, str]] = {}
 
 
 class Answered(Protocol):
@@ -123,18 +124,28 @@ class Calls:
         return decode_answer(decoder, answer.content, path, self._redact)
 
     async def pages(
-        self, path: str, decoder: msgspec.json.Decoder[Page[Shown]], **query: str
+        self,
+        path: str,
+        decoder: msgspec.json.Decoder[Page[Shown]],
+        query: Mapping[str, str] = NO_QUERY,
+        *,
+        usually_whole: bool = False,
     ) -> AsyncIterator[Shown]:
-        """Every item of a list, within limits; the SDK's own pager would never end for some servers."""
+        """Every item of a list, within limits; the SDK's own pager would never end for some servers.
+
+        `usually_whole`: most servers give this list in one page. It is requested without a limit, which a strict
+        server could refuse, and only a page that the server announces is requested after it.
+        """
         limits = ListLimits(path, asyncio.get_running_loop().time)
+        query = dict(query) if usually_whole else {**query, "limit": str(PAGE)}
         seen: set[str] = set()
         more = True
         while more:
             async with self.reading():
                 async with asyncio.timeout(limits.seconds_left):
-                    page = await self.get_decoded(decoder, path, **query, limit=str(PAGE))
+                    page = await self.get_decoded(decoder, path, **query)
                 items = [item for item in page.data if item.id not in seen]
-                more = page.has_next(len(items))
+                more = page.has_more is True if usually_whole else page.has_next(len(items))
                 if more:
                     query["after"] = page.data[-1].id
                     limits.count(len(page.data), query["after"])

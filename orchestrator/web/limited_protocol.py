@@ -65,6 +65,10 @@ class LimitedProtocol(HttpToolsProtocol):
     @property
     def phase(self) -> Phase:
         """What the connection is waiting for. What the client has not read yet belongs to the answer."""
+        if self.pipeline:
+            # uvicorn's `cycle` is then the last request that arrived, but an earlier one is still being answered, and
+            # nothing more is read until it is. A time limit for the later request would measure our own answer.
+            return Phase.ANSWERING
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
             return Phase.RECEIVING if cycle.more_body else Phase.ANSWERING

@@ -279,6 +279,21 @@ async def test_requests_sent_together_are_answered_in_turn_but_not_any_number_of
         assert (await many.rest()).count(b"HTTP/1.1 200") < 20
 
 
+async def test_a_body_behind_a_running_stream_has_its_time_from_the_end_of_the_stream() -> None:
+    """The server reads no further while it answers the first request: the client cannot be late with the second."""
+    stream = b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n"
+    post = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nConnection: close\r\n\r\nhello"
+    async with serving(replace(QUICK, request_seconds=1.5, stalled_seconds=30)) as port:
+        client, late = await Client.connect(port, stream), await Client.connect(port, stream)
+        for each in (client, late):
+            await each.head()
+            await each.send(post)  # the first packet; `late` never sends the second
+        await asyncio.sleep(0.2)
+        await client.send(b"world")
+        assert json.loads((await client.rest()).rpartition(b"\r\n\r\n")[2])["body"] == 10
+        assert (await late.rest()).endswith(b"408 Request Timeout\n")
+
+
 class ExhaustedListener(socket.socket):
     """A listening socket of a process that has no file descriptor left, until `has_descriptors`."""
 

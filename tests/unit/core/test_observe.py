@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -101,6 +102,13 @@ def test_the_size_that_the_provider_tells_is_compared_with_what_was_sent(
 ) -> None:
     file = RemoteFile(id="file-1", status=READY, raw="processed", bytes=told)
     assert size_difference(file, (1003, 1000)) == difference
+
+
+@pytest.mark.parametrize("status", [UPLOADED, PROCESSING])
+def test_a_size_of_zero_means_that_the_provider_has_not_counted_yet(status: FileStatus) -> None:
+    file = RemoteFile(id="file-1", status=status, raw="pending", bytes=0)
+    assert size_difference(file, (1003, 1000)) is None
+    assert size_difference(replace(file, bytes=999), (1003, 1000)) is not None
 
 
 def test_an_upload_of_another_size_is_held_until_a_person_releases_it() -> None:

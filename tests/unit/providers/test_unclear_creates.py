@@ -8,10 +8,10 @@ import httpx2
 import pytest
 
 from orchestrator.core.account import Account, ProviderName
-from orchestrator.core.errors import UnknownOutcome
+from orchestrator.core.errors import ProviderError, QuotaExhausted, SlotsTaken, UnknownOutcome
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.providers import fireworks, together
+from orchestrator.providers import fireworks, openai, together
 from orchestrator.providers.base import Deadline, FileToSend, JobOrder
 
 KEY = Secret("key-of-acme")
@@ -53,3 +53,40 @@ async def test_an_upload_address_that_is_none_is_the_servers_fault(tmp_path: Pat
         provider = together.connector(http, Redactor())(account(ProviderName.TOGETHER), KEY)
         with pytest.raises(UnknownOutcome, match="upload address"):
             await provider.upload_file(wanted, DEADLINE)
+
+
+@pytest.mark.parametrize("provider", [ProviderName.OPENAI, ProviderName.TOGETHER])
+@pytest.mark.parametrize("status", [302, 408, 499, 500, 503])
+async def test_a_known_code_does_not_make_an_unclear_status_a_refusal(provider: ProviderName, status: int) -> None:
+    """A gateway's 500 may carry any body: the request can have reached the server that creates the job."""
+    error = await error_of_create(provider, status, "insufficient_quota")
+    assert isinstance(error, UnknownOutcome)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (400, "insufficient_quota", QuotaExhausted),
+        (429, "insufficient_quota", QuotaExhausted),
+        (409, "too_many_running_jobs", SlotsTaken),
+    ],
+)
+async def test_a_known_code_explains_a_status_that_says_no(
+    status: int, code: str, expected: type[ProviderError]
+) -> None:
+    assert type(await error_of_create(ProviderName.OPENAI, status, code)) is expected
+
+
+async def error_of_create(provider: ProviderName, status: int, code: str) -> ProviderError:
+    """The error of a create that is answered with this status and code."""
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path.endswith("estimate-price"):
+            return httpx2.Response(400, json={})
+        return httpx2.Response(status, json={"error": {"message": "no", "code": code}})
+
+    connector = together.connector if provider is ProviderName.TOGETHER else openai.connector
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
+        with pytest.raises(ProviderError) as caught:
+            await connector(http, Redactor())(account(provider), KEY).create_job(ORDER, DEADLINE)
+    return caught.value
