@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.dataset.codes import Code
 from orchestrator.dataset.example import Fault, Steps
+from orchestrator.dataset.formats.system import SYSTEM_KEYS
 from orchestrator.dataset.formats.verdict import LEARN_KEYS, VERDICT_KEYS
 
 TYPES = {
@@ -23,13 +24,14 @@ OLD = ("functions", "function_call")
 
 # Unknown here, but they may decide whether or how the chat is to be learned: a person has to look at them.
 DECISIVE = frozenset(
-    word
-    for line in (
-        "label labels rating score reward quality accepted rejected chosen split weight train ignore mask loss",
-        "deleted hidden system prompt completion instruction response answer reference_answer",
-        "tool_calls tool_call_id name",
+    (
+        *VERDICT_KEYS,
+        *LEARN_KEYS,
+        *SYSTEM_KEYS,
+        *("labels", "rejected", "chosen", "split", "ignore", "mask", "deleted", "hidden"),
+        *("prompt", "completion", "instruction", "response", "answer", "reference_answer"),
+        *("tool_calls", "tool_call_id", "name"),
     )
-    for word in line.split()
 )
 
 

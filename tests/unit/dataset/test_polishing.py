@@ -13,6 +13,11 @@ from hypothesis import strategies as st
 from orchestrator.core.errors import ConfigError, DatasetError
 from orchestrator.dataset.building import build
 from orchestrator.dataset.checking import check
+from orchestrator.dataset.checks.errors import CHAT_KEYS
+from orchestrator.dataset.checks.keys import may_be_dropped
+from orchestrator.dataset.checks.message import ANY_ROLE, BASE
+from orchestrator.dataset.formats.system import SYSTEM_KEYS
+from orchestrator.dataset.formats.verdict import LEARN_KEYS, VERDICT_KEYS
 from orchestrator.dataset.polishing import ALL, Wishes, polish, write_polished
 from orchestrator.dataset.rules import Rules
 
@@ -74,12 +79,27 @@ def test_unknown_keys_are_dropped_and_shown(tmp_path: Path) -> None:
     assert check(polished(path, tmp_path / "clean", ALL), Rules(minimum_examples=0)).errors == ()
 
 
+@pytest.mark.parametrize("key", sorted({*VERDICT_KEYS, *LEARN_KEYS, *SYSTEM_KEYS}))
+def test_no_verdict_and_no_system_text_is_dropped(key: str) -> None:
+    assert not may_be_dropped(key, BASE | ANY_ROLE)
+    assert not may_be_dropped(key, CHAT_KEYS)
+
+
 @pytest.mark.parametrize("key", ["label", "rating", "mesages", "functions", "system", "split"])
 def test_a_key_that_may_decide_something_stays_for_a_person(tmp_path: Path, key: str) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps({"messages": [ONE, TWO], key: "x"}) + "\n")
     (file,) = polish(path, Wishes(drop_unknown_keys=True))
     assert file.after == file.before
+
+
+@pytest.mark.parametrize("key", ["label", "rating"])
+def test_a_chat_that_says_it_is_not_wanted_is_not_polished(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"messages": [ONE, TWO], key: False}) + "\n")
+    with pytest.raises(DatasetError) as caught:
+        list(polish(path))
+    assert [found.code for found in caught.value.findings] == ["unwanted-answer"]
 
 
 def test_a_pair_loses_its_unknown_keys(tmp_path: Path) -> None:
