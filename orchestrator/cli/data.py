@@ -41,7 +41,7 @@ def check(
     with reading("checking") as tell:
         checked = check_paths(chats, rules, training=training, progress=tell)
     if report:
-        _report(given, checked, chats, report)
+        _report(given, checked, chats, rules.validation_path, report)
     _print(checked, form)
     return FAILED if checked.errors or (strict and checked.warnings) else DONE
 
@@ -56,12 +56,12 @@ def _print(checked: Checked, form: Form) -> None:
             print_json(to_sarif(checked))
 
 
-def _report(given: Session, checked: Checked, chats: Sequence[Path], target: Path) -> None:
+def _report(given: Session, checked: Checked, chats: Sequence[Path], validation: Path | None, target: Path) -> None:
     from orchestrator.cli.moderation import recalled
     from orchestrator.dataset.report import to_html
 
     title = ", ".join(str(path) for path in chats[:3]) + (f" and {len(chats) - 3} more" if len(chats) > 3 else "")
-    page = to_html(checked, title=title, moderation=recalled(given, chats))
+    page = to_html(checked, title=title, moderation=recalled(given, [*chats, *filter(None, [validation])]))
     with writing(target):
         target.write_text(page, encoding="utf-8", errors="backslashreplace")
     sys.stderr.write(f"report: {target}\n")
