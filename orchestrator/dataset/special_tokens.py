@@ -69,7 +69,6 @@ distilled model reads the tokens of the one and may be given the other's name.""
 FOREIGN: Final = re.compile(
     "|".join((*_LLAMA_2[1:], "</s>", *_LLAMA_3, *_LLAMA_4, *_QWEN, *_GEMMA, *_DEEPSEEK, *_HARMONY))
 )
-FOREIGN_SIGNS: Final = (b"<|", b"INST]", b"SYS>>", b"</s>", b"_of_", b"<\xef\xbd\x9c")
 
 
 def special_pattern(base_models: Iterable[str], listed: Iterable[str] = ()) -> re.Pattern[str] | None:

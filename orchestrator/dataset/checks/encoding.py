@@ -24,12 +24,12 @@ _MOJIBAKE = re.compile(
 )
 _ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{2,6}|#x[0-9a-fA-F]{2,5});")
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
-_SUSPECT = tuple(char.encode() for char in "\u00c2\u00c3\u00e2\u00f0\ufffd&")
+_SUSPECT = tuple(char.encode() for char in "\u00c2\u00c3\u00e2\u00f0\ufffd")
 
 
 def encoding_advice(texts: list[Said], line: bytes) -> Iterator[Fault]:
     """Yield a warning for each text with such signs; `line` is the example's canonical form."""
-    if not any(sign in line for sign in _SUSPECT):
+    if b"&" not in line and (line.isascii() or not any(sign in line for sign in _SUSPECT)):
         return
     for _, text, steps in texts:
         if count := text.count(REPLACEMENT):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from orchestrator.dataset.checks.texts import Said, said
 from orchestrator.dataset.codes import Code
 from orchestrator.dataset.example import Body, Fault
-from orchestrator.dataset.special_tokens import ALWAYS, FOREIGN, FOREIGN_SIGNS
+from orchestrator.dataset.special_tokens import ALWAYS, FOREIGN
 
 
 def special_token_errors(body: Body, special: re.Pattern[str]) -> Iterator[Fault]:
@@ -24,7 +24,7 @@ def foreign_token_advice(texts: list[Said], line: bytes) -> Iterator[Fault]:
 
     Those of the base models in use are errors, so an example that comes here has none of them.
     """
-    if not any(sign in line for sign in FOREIGN_SIGNS):
+    if b"<" not in line and b"INST]" not in line:
         return
     for _, text, steps in texts:
         if found := FOREIGN.search(text):
