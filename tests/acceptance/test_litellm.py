@@ -38,7 +38,9 @@ def test_litellm_asks_both_accounts_through_one_group(site: Site, sandbox: Sandb
         timeout=scale_seconds(240),
     )
     assert asked.returncode == 0, asked.stderr[-3000:]
-    answers = json.loads(asked.stdout)
+    told = json.loads(asked.stdout)
+    answers = told["answers"]
+    assert told["streamed"] in {answer["text"] for answer in answers.values()} - {""}
     ids = {name: answer["model"] for name, answer in answers.items()}
     assert ids == site.run("models", "--json").json
     requests = sandbox.state()["requests_by_account"]

@@ -1,4 +1,4 @@
-"""Asks one question through LiteLLM's router until every deployment has answered, and prints who answered what.
+"""Ask one question through the router of LiteLLM until every deployment has answered, then once more as a stream.
 
 Run by the environment that has LiteLLM, which is not ours: `ask_litellm.py CONFIGURATION`.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 import litellm
 import yaml
 
+QUESTION = [{"role": "user", "content": "Is it late?"}]
 MOST = 100  # questions; the router chooses at random
 
 listed = yaml.safe_load(Path(sys.argv[1]).read_text(encoding="utf-8"))["model_list"]
@@ -19,9 +20,11 @@ listed = yaml.safe_load(Path(sys.argv[1]).read_text(encoding="utf-8"))["model_li
 router = litellm.Router(model_list=listed, num_retries=0)
 answers: dict[str, dict[str, str]] = {}
 for _ in range(MOST):
-    answer = router.completion(model=group, messages=[{"role": "user", "content": "Is it late?"}])
+    answer = router.completion(model=group, messages=QUESTION)
     who = answer._hidden_params["model_id"]
     answers[who] = {"model": answer.model, "text": answer.choices[0].message.content}
     if len(answers) == len(listed):
         break
-json.dump(answers, sys.stdout)
+chunks = router.completion(model=group, messages=QUESTION, stream=True)
+streamed = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+json.dump({"answers": answers, "streamed": streamed}, sys.stdout)
