@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from structlog.stdlib import BoundLogger
@@ -17,6 +18,9 @@ from orchestrator.providers.base import Connection, Provider
 PATIENCE = 5.0  # seconds for an answer that is worth having and not worth waiting for
 
 Told = list[tuple[ProviderName, RemoteModel]]
+
+Limit = Callable[[float], AbstractAsyncContextManager[object]]
+"""Ends what takes more seconds than that, with TimeoutError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +50,14 @@ async def base_models(
     return BaseModels(told, unknown)
 
 
-async def find_base_model(provider: Provider, model: str) -> RemoteModel | Sequence[str] | None:
+async def find_base_model(
+    provider: Provider, model: str, limit: Limit = asyncio.timeout
+) -> RemoteModel | Sequence[str] | None:
     """Return what the provider says of a base model; what it lists in its place; None where it has no such list.
 
     Raises ProviderError, and TimeoutError after five seconds.
     """
-    async with asyncio.timeout(PATIENCE):
+    async with limit(PATIENCE):
         if found := await provider.find_model(model):
             return found
         listed = await provider.list_models()

@@ -40,7 +40,8 @@ from orchestrator.daemon.files import Files, sending_seconds
 from orchestrator.daemon.journal import tell, tell_model, tell_warning
 from orchestrator.daemon.lasting import Lasting
 from orchestrator.daemon.loading import Load
-from orchestrator.daemon.steps import Identify, Limit, Pace, Steps
+from orchestrator.daemon.models import Limit
+from orchestrator.daemon.steps import Identify, Pace, Steps
 from orchestrator.providers.base import Connection, Deadline
 from orchestrator.store import costs, jobs, outcomes
 from orchestrator.store.connection import AsyncConnection

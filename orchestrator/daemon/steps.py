@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
 from structlog.stdlib import BoundLogger
@@ -39,7 +38,7 @@ from orchestrator.core.run import Standing
 from orchestrator.core.stall import STALLED_SECONDS
 from orchestrator.core.webhook import longest_wait
 from orchestrator.daemon.lasting import Lasting
-from orchestrator.daemon.models import find_base_model
+from orchestrator.daemon.models import Limit, find_base_model
 from orchestrator.providers.base import Connection, Deadline, FileToSend, JobOrder, Provider
 from orchestrator.providers.cancelling import ENDED
 from orchestrator.store import jobs
@@ -52,9 +51,6 @@ STOPPING = frozenset({JobStatus.CANCELLING, *ENDED})
 
 Identify = Callable[[Connection], Awaitable[tuple[Connection, Identity]]]
 """Asks whose key it is; a refused key may have been changed, and is read again."""
-
-Limit = Callable[[float], AbstractAsyncContextManager[object]]
-"""Raises TimeoutError in what takes longer than so many seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +147,7 @@ class Steps:
     async def _explain(self, error: RequestRejected, job: Job, provider: Provider) -> None:
         """Name the base model in the hint where the provider does not have it: a retry would ask for it again."""
         try:
-            answer = await find_base_model(provider, job.base_model)
+            answer = await find_base_model(provider, job.base_model, self._limit)
         except (ProviderError, TimeoutError):
             return
         if answer is not None and not isinstance(answer, RemoteModel):
