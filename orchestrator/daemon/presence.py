@@ -32,9 +32,12 @@ class Presence:
     async def beat(self) -> None:
         """Renew this replica's sign of life. A tick.
 
-        A replica whose clock was set does not: by its clock it could outlive its end by an hour, or be dead.
+        A replica whose clock was set does not: by its clock it could outlive its end by an hour, or be dead. It still
+        writes, without a time: only a committed change ends an outage, and no other work would make one while the
+        clock is wrong, so `/readyz` would say "database away" long after the database is back.
         """
         if not self.clock_agrees:
+            await self._database.write(lambda connection: replicas.touch(connection, self._replica.id))
             return
 
         async def change(connection: AsyncConnection) -> None:

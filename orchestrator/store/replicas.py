@@ -24,6 +24,11 @@ async def beat(connection: AsyncConnection, replica: Replica) -> None:
         await connection.execute(delete(replicas).where(replicas.c.alive_until < replica.seen_at - REMEMBERED))
 
 
+async def touch(connection: AsyncConnection, replica_id: str) -> None:
+    """Write the replica's row as it is: a change that says nothing, for a replica that cannot trust its clock."""
+    await connection.execute(update(replicas).where(replicas.c.id == replica_id).values(host=replicas.c.host))
+
+
 async def clock(connection: AsyncConnection) -> float:
     """What time it is at the server (PostgreSQL), in epoch seconds, UTC."""
     time: float = (await connection.execute(_CLOCK)).scalar_one()

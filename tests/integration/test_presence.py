@@ -77,3 +77,23 @@ async def test_a_replica_does_not_trust_a_clock_that_was_set(postgres_url: str, 
     async with database.read() as connection:
         assert len(await replicas.live(connection, 0.0)) == 1
     await database.close()
+
+
+@pytest.mark.parametrize("step", [-3600.0, 3600.0])
+async def test_an_outage_ends_while_the_clock_disagrees(postgres_url: str, step: float) -> None:
+    """Only a committed change ends an outage, and with a wrong clock no job makes one."""
+    database, clock = Database(postgres_url.replace("postgresql://", "postgresql+asyncpg://")), Clock(0.0)
+    await database.migrate()
+    present = Presence(database, replica="r", host="h", pid=7, clock=clock, silence=5)
+    await present.check_clock()
+    await present.beat()
+    async with database.read() as connection:
+        [before] = await replicas.live(connection, 0.0)
+    clock.ahead = step
+    database.outage.begin(OSError("away"))
+    assert not await database.reachable()
+    await present.beat()
+    assert await database.reachable()
+    async with database.read() as connection:
+        assert await replicas.live(connection, 0.0) == [before], "no time of a wrong clock is written"
+    await database.close()
