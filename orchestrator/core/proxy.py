@@ -19,7 +19,6 @@ from orchestrator.core.loopback import is_loopback
 from orchestrator.core.secret import Secret
 
 DIRECT: Final = ("none", "direct")
-LEAST_SECRET: Final = 4  # characters: a shorter password would be blotted out in every text
 PORTS: Final = {"http": 80, "https": 443}
 WRONG: Final = "must be an address such as http://proxy.example:3128"
 
@@ -31,6 +30,8 @@ class Proxy:
     url: str
     source: str
     credentials: Secret | None = field(default=None, repr=False)
+    written: Secret | None = field(default=None, repr=False)
+    """The address as it was written, credentials and all, without its scheme. Set together with `credentials`."""
 
     @property
     def authorization(self) -> str | None:
@@ -40,14 +41,19 @@ class Proxy:
         return "Basic " + b64encode(self.credentials.reveal().encode()).decode()
 
     def secrets(self) -> Iterator[Secret]:
-        """Every form in which the password may turn up in a text."""
+        """Every form in which the password may turn up in a text.
+
+        The redactor does not replace a text of fewer than eight characters, because such a text occurs by chance. A
+        short password is therefore hidden by the forms that hold more than it: with its user, and in its address.
+        """
         if self.credentials is None:
             return
         _, _, password = self.credentials.reveal().partition(":")
         encoded = (self.authorization or "").removeprefix("Basic ")
         for form in (password, self.credentials.reveal(), encoded):
-            if len(form) >= LEAST_SECRET:
-                yield Secret(form)
+            yield Secret(form)
+        if self.written is not None:
+            yield self.written
 
     def __str__(self) -> str:
         return f"{self.url} ({self.source})"
@@ -68,10 +74,11 @@ def parse_proxy(text: str, source: str) -> Proxy:
     if not host or url.scheme not in PORTS or any(character.isspace() for character in value):
         raise ValueError(WRONG)
     shown = f"[{host}]" if ":" in host else host
-    credentials = None
+    credentials = written = None
     if url.username is not None:
         credentials = Secret(f"{unquote(url.username)}:{unquote(url.password or '')}")
-    return Proxy(f"{url.scheme}://{shown}:{port or PORTS[url.scheme]}", source, credentials)
+        written = Secret(url.netloc)
+    return Proxy(f"{url.scheme}://{shown}:{port or PORTS[url.scheme]}", source, credentials, written)
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,8 +66,11 @@ def resolve(
     redact: Redactor,
     hidden: Collection[str] = (),
     children: ChildProcesses | None = None,
+    parts: bool = True,
 ) -> Secret:
-    """The key that a reference leads to, made known to `redact`. ConfigError when there is none.
+    """The key that a reference leads to, made known to `redact`, with `parts` also by its beginning.
+
+    Raises ConfigError when there is none.
 
     `base` is the folder of the accounts file, `hidden` the variables that a command does not get. A command may take
     up to ten seconds: call this from a thread, and `children` ends it when the program stops.
@@ -80,7 +83,7 @@ def resolve(
         secret = Secret(_checked(_read(scheme, rest, base, hidden, children)))
     except ValueError as fault:
         raise ConfigError(f"{_shown(scheme, rest)} {fault}") from None
-    redact.add(secret)
+    redact.add(secret, parts=parts)
     return secret
 
 
@@ -160,6 +163,8 @@ class Wanted:
     place: str
     reference: str
     take: Callable[[Secret, Redactor], None]
+    is_address: bool = False
+    """An address begins with a host or a user, which texts about other things hold as well."""
 
 
 def follow(
@@ -176,7 +181,14 @@ def follow(
     problems = []
     for each in wanted:
         try:
-            secret = resolve(each.reference, base=base, redact=redact, hidden=hidden, children=children)
+            secret = resolve(
+                each.reference,
+                base=base,
+                redact=redact,
+                hidden=hidden,
+                children=children,
+                parts=not each.is_address,
+            )
             found[each.reference] = secret
             each.take(secret, redact)
         except ConfigError as fault:

@@ -36,7 +36,7 @@ def references(accounts: Iterable[Account], targets: Iterable[Target]) -> Iterat
         if target.secret:
             yield Wanted(f"[[{target.way}s]] {target.url}: secret", target.secret, take_signing_secret)
         if is_reference(target.url):
-            yield Wanted(f"[[{target.way}s]]: url", target.url, take_address)
+            yield Wanted(f"[[{target.way}s]]: url", target.url, take_address, is_address=True)
 
 
 def proxy_references(accounts: Iterable[Account]) -> Iterator[Wanted]:
@@ -44,7 +44,7 @@ def proxy_references(accounts: Iterable[Account]) -> Iterator[Wanted]:
     first = {account.proxy: account for account in accounts if account.proxy and is_reference(account.proxy)}
     for reference, account in first.items():
         assert reference is not None
-        yield Wanted(f"[[accounts]] {account.name}: proxy", reference, take_proxy)
+        yield Wanted(f"[[accounts]] {account.name}: proxy", reference, take_proxy, is_address=True)
 
 
 def _target(way: Way, given: dict[str, Any]) -> Target:

@@ -88,4 +88,9 @@ def test_a_password_is_kept_apart_and_shown_nowhere() -> None:
     proxy = parse_proxy("http://us%40er:p%3Aass@proxy:3128", "HTTPS_PROXY")
     assert proxy.authorization == "Basic dXNAZXI6cDphc3M="
     assert "ass" not in f"{proxy} {proxy!r} {proxy.url}"
-    assert {secret.reveal() for secret in proxy.secrets()} == {"p:ass", "us@er:p:ass", "dXNAZXI6cDphc3M="}
+    assert {secret.reveal() for secret in proxy.secrets()} == {
+        "p:ass",
+        "us@er:p:ass",
+        "dXNAZXI6cDphc3M=",
+        "us%40er:p%3Aass@proxy:3128",
+    }

@@ -206,3 +206,15 @@ def test_a_proxys_user_is_no_part_of_a_key() -> None:
     assert redact("the service-account has no budget") == "the service-account has no budget"
     for leaked in ("hunter2hunter2", "service-account:hunter2hunter2"):
         assert "hunter2" not in redact(f"407 for {leaked}")
+
+
+@pytest.mark.parametrize("userinfo", ["u:pass", "u:p%40ss", "service:pass", "service:hunter2%40hunter2"])
+@pytest.mark.parametrize("scheme", ["http://", ""])
+def test_a_proxys_password_is_hidden_with_its_address_however_short_it_is(userinfo: str, scheme: str) -> None:
+    """Alone, one of fewer than eight characters cannot be told from a word of the text."""
+    redact = Redactor()
+    address = f"{userinfo}@proxy.example:3128"
+    take_proxy(Secret(scheme + address), redact)
+    for leaked in (address, f"http://{address}", f"http://{address}/"):
+        assert userinfo.partition(":")[2] not in redact(f"cannot connect to {leaked}")
+    assert redact("cannot connect to proxy.example:3128, pass on") == "cannot connect to proxy.example:3128, pass on"

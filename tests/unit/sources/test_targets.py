@@ -47,6 +47,18 @@ def test_a_proxys_password_is_known_to_the_redactor(tmp_path: Path) -> None:
     assert CANARY not in redact(f"cannot connect as works:{CANARY}")
 
 
+@pytest.mark.parametrize("address", ["proxy.example.com:3128", f"works:{CANARY}@proxy.example.com:3128"])
+def test_a_proxy_without_a_scheme_is_not_recognised_by_its_beginning(tmp_path: Path, address: str) -> None:
+    """It begins with a host or a user, which messages about other things hold as well."""
+    (tmp_path / "proxy").write_text(address)
+    (tmp_path / "accounts.toml").write_text(HEAD + 'proxy = "file:proxy"\n')
+    file, redact = read_accounts(tmp_path / "accounts.toml"), Redactor()
+    follow(list(proxy_references(file.accounts)), base=tmp_path, redact=redact)
+    for text in ("proxy.example.com is away", f"works:{CANARY[:8]} has no budget"):
+        assert redact(text) == text
+    assert CANARY not in redact(f"cannot connect to {address}")
+
+
 def test_a_reference_that_leads_to_no_proxy_is_named(tmp_path: Path) -> None:
     (tmp_path / "proxy").write_text(f"socks5://works:{CANARY}@proxy:1")
     (tmp_path / "accounts.toml").write_text(HEAD + 'proxy = "file:proxy"\n')
