@@ -23,7 +23,8 @@ OrchestratorError              the message says what and where; `.hint` says the
 │   │   ├── TrainingNotAllowed
 │   │   ├── QuotaExhausted
 │   │   ├── CertificateNotTrusted
-│   │   └── ProxyRefused
+│   │   ├── ProxyRefused
+│   │   └── UploadAddressRefused
 │   └── RequestRejected        final for this job: bad file, bad hyperparameter, unknown base model
 │       └── RemoteMissing      the provider does not have it (any more)
 ├── Ambiguous                  two remote things could be ours: a person chooses, money never does
@@ -220,6 +221,15 @@ class ProxyRefused(AccountError):
 
     default_hint = (
         "Correct the proxy's user and password, or ask its administrator to allow the provider's host; "
+        "then `orchestrator release` the account."
+    )
+
+
+class UploadAddressRefused(AccountError):
+    """The provider names an address for the upload that does not lead to its storage. The chats were not sent."""
+
+    default_hint = (
+        "Check the account's `base_url` and what answers there, and report the address to the provider; "
         "then `orchestrator release` the account."
     )
 

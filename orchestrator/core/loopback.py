@@ -1,8 +1,12 @@
-"""Loopback: does a host name stay inside this machine?"""
+"""Loopback: does a host name stay inside this machine, or inside a private network?"""
 
 from __future__ import annotations
 
 from ipaddress import ip_address
+from typing import Final
+
+PRIVATE_DOMAINS: Final = frozenset({"localhost", "local", "internal", "intranet", "lan", "corp", "home", "arpa"})
+"""Last labels of names that no public name server knows."""
 
 
 def is_loopback(host: str) -> bool:
@@ -13,3 +17,17 @@ def is_loopback(host: str) -> bool:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def is_in_private_network(host: str) -> bool:
+    """True for this machine, for addresses that are not routed on the internet, and for names that are local.
+
+    A public name can have a private address as well. It is not resolved here; a certificate for it ends the attempt.
+    """
+    name = host.strip("[]").rstrip(".").lower()
+    try:
+        return not ip_address(name).is_global
+    except ValueError:
+        last = name.rpartition(".")[2]
+    is_number = last.isdecimal() or last.startswith("0x")  # 127.1, 2130706433, 0x7f.1: other spellings of an address
+    return "." not in name or is_number or last in PRIVATE_DOMAINS

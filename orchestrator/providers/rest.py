@@ -12,14 +12,21 @@ from urllib.parse import quote, urlencode, urlsplit
 import httpx2
 import msgspec
 
-from orchestrator.core.errors import ProviderError, ProviderUnavailable, UnknownOutcome
-from orchestrator.core.loopback import is_loopback
+from orchestrator.core.errors import (
+    MESSAGE_LIMIT,
+    ProviderError,
+    ProviderUnavailable,
+    UnknownOutcome,
+    UploadAddressRefused,
+)
+from orchestrator.core.printable import printable
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.answers import UNREADABLE, Decoded, Item, MalformedAnswer, Page, decode_answer
 from orchestrator.providers.base import Deadline, FileToSend
 from orchestrator.providers.failures import Codes, refusal_error
 from orchestrator.providers.transport import encoded, reader, sending_before
 from orchestrator.providers.transport_errors import unanswered
+from orchestrator.providers.upload_address import find_upload_address_fault
 from orchestrator.providers.wire import chunks
 
 CALL_SECONDS: Final = 60.0  # a read that takes longer is given up and tried again
@@ -126,17 +133,17 @@ class Rest:
         return response
 
     async def put_file(self, url: str, wanted: FileToSend, headers: Mapping[str, str] | None = None) -> None:
-        """Send the file to an address the provider signed. The key does not go there."""
-        parts = urlsplit(url)
-        if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
-            raise ValueError(f"the provider's upload address is not https: {parts.scheme}://{parts.hostname}")
+        """Send the file to an address the provider signed. The key does not go there. Raises UploadAddressRefused."""
+        if fault := find_upload_address_fault(url, self._base_url):
+            text = self._redact.cut(printable(fault), MESSAGE_LIMIT)
+            raise UploadAddressRefused(f"the provider's upload address {text}", account=self._account)
         sized = {"content-length": str(wanted.wire_bytes), **(headers or {})}
         try:
             response = await self._http.put(url, content=chunks(wanted), headers=sized, timeout=None)
         except httpx2.InvalidURL as error:  # no HTTPError, and so nobody's who handles those
             raise ValueError(f"the provider's upload address is not a URL: {error}") from error
         if not response.is_success:
-            raise Refusal(response.status_code, response.headers, response.content, parts.path)
+            raise Refusal(response.status_code, response.headers, response.content, urlsplit(url).path)
 
     def _translate(self, error: Exception) -> ProviderError:
         """Every failure as an error of ours."""

@@ -31,6 +31,7 @@ from orchestrator.core.errors import (
     QuotaExhausted,
     TemporaryError,
     UnknownOutcome,
+    UploadAddressRefused,
 )
 from orchestrator.core.price import Quote
 from orchestrator.core.remote import JobStatus, RemoteModel
@@ -279,6 +280,6 @@ async def test_a_request_that_waited_past_its_deadline_is_not_sent(tmp_path: Pat
 async def test_the_dataset_is_not_sent_to_an_address_that_is_not_encrypted(tmp_path: Path) -> None:
     bench = TogetherBench(tmp_path)
     bench.base_url = "http://far.example/v1"  # type: ignore[misc]
-    with pytest.raises(UnknownOutcome, match="upload address is not https"):
+    with pytest.raises(UploadAddressRefused, match="is not encrypted"):
         await bench.provider().upload_file(bench.file(), bench.deadline())
     assert bench.contents() == []

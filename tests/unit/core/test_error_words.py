@@ -43,6 +43,7 @@ KINDS = {
     "QuotaExhausted": "quota_exhausted",
     "CertificateNotTrusted": "certificate_not_trusted",
     "ProxyRefused": "proxy_refused",
+    "UploadAddressRefused": "upload_address_refused",
     "RequestRejected": "request_rejected",
     "RemoteMissing": "remote_missing",
     "Ambiguous": "ambiguous",
