@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, TextIO, cast
 
 from orchestrator.core.errors import ConfigError, IllegalTransition, OrchestratorError
 from orchestrator.core.secret import Redactor
+from orchestrator.system.queued_stream import QueuedStream
 
 
 @contextmanager
@@ -35,6 +36,9 @@ with _spared("rich"):  # structlog's tracebacks are not drawn here: 4 MB, with P
     from structlog.typing import EventDict, Processor, WrappedLogger
 
 TEXT_LIMIT: Final = 50_000  # characters of one text of a line; a longer one would keep the process busy
+
+DRAIN_SECONDS: Final = 2.0
+"""How long the end of the service waits for a reader of the log."""
 
 _OURS = "orchestrator"
 _HANDLER = "orchestrator"
@@ -79,6 +83,52 @@ def set_level(level: str) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(threshold))
     logging.getLogger().setLevel(threshold if threshold == logging.DEBUG else max(threshold, logging.WARNING))
     logging.getLogger(_OURS).setLevel(threshold)
+
+
+@contextmanager
+def lines_queued() -> Iterator[None]:
+    """Have a thread write the lines while this lasts, so that a pipe that nobody reads does not stop the service.
+
+    At the end everything is written. Where the pipe is still full after `DRAIN_SECONDS`, the queue stays in place.
+    """
+    handler = _handler()
+    direct = handler.stream
+    queued = QueuedStream(direct, _report_dropped)
+    handler.setStream(cast(TextIO, queued))
+    try:
+        yield
+    finally:
+        with _locked(handler):  # or another thread's line could come between, and be lost
+            if queued.drain(DRAIN_SECONDS):
+                handler.setStream(direct)
+
+
+def is_blocked() -> bool:
+    """Whether a thread waits in a write to stderr, so that another write or flush would wait as well."""
+    return isinstance(_handler().stream, QueuedStream)
+
+
+def _report_dropped(lines: int) -> None:
+    structlog.get_logger(_OURS).warning(
+        "log.lines_dropped", lines=lines, hint="Read the service's stderr without pause, or write it to a file."
+    )
+
+
+def _handler() -> logging.StreamHandler[TextIO]:
+    return next(
+        handler
+        for handler in logging.getLogger().handlers
+        if handler.name == _HANDLER and isinstance(handler, logging.StreamHandler)
+    )
+
+
+@contextmanager
+def _locked(handler: logging.Handler) -> Iterator[None]:
+    handler.acquire()
+    try:
+        yield
+    finally:
+        handler.release()
 
 
 def _formatter(log_format: str, shared: list[Processor], stream: TextIO) -> logging.Formatter:

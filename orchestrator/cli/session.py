@@ -7,7 +7,7 @@ import errno
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, cast
 
@@ -71,16 +71,19 @@ def with_app(
 
     With `reads` no database is made where there is none yet. Without `wait_for_threads` the process ends as soon as
     everything is closed: a thread that imports modules or reads from a file system that hangs cannot be cancelled,
-    and Python would wait for it.
+    and Python would wait for it. A full pipe on stderr does not stop it then either: see `log.lines_queued`.
     """
     with session(log_level="warning" if quiet else None, **changes) as given:
+        from orchestrator import log
         from orchestrator.app import open_app, open_app_to_read
 
         opened = open_app_to_read if reads else open_app
 
         async def run() -> int | None:
-            async with opened(given.settings, given.redact) as app:
-                code = await work(app)
+            # Before anything is opened: opening logs as well.
+            with nullcontext() if wait_for_threads else log.lines_queued():
+                async with opened(given.settings, given.redact) as app:
+                    code = await work(app)
             if not wait_for_threads:
                 _exit_now(code or DONE)
             return code
@@ -90,7 +93,9 @@ def with_app(
 
 
 def _exit_now(code: int) -> NoReturn:
-    for stream in (sys.stdout, sys.stderr):
+    from orchestrator import log
+
+    for stream in (sys.stdout,) if log.is_blocked() else (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
     os._exit(code)
