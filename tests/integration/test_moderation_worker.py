@@ -124,7 +124,7 @@ class Stage:
 
     def request(self) -> None:
         part = replace(DATASET.training, path=self.jsonl)
-        file = SimpleNamespace(options=self.options, dataset=self.chats)
+        file = SimpleNamespace(options=self.options, chat_paths=self.chats)
         desired = SimpleNamespace(file=file, dataset=Dataset(training=part))
         self.worker.request(cast(Desired, desired), replace(RUN, moderation=pending(NOW)))
 

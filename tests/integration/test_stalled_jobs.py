@@ -21,7 +21,7 @@ from orchestrator.core.hold import Hold
 from orchestrator.core.job import Job, JobId
 from orchestrator.core.lifecycle import State
 from orchestrator.core.loss import Loss
-from orchestrator.core.remote import FileStatus, JobStatus, RemoteFile, RemoteJob
+from orchestrator.core.remote import FileStatus, JobStatus, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.core.secret import Redactor
 from orchestrator.core.stall import STALLED_SECONDS
 from orchestrator.core.watch import NOBODY
@@ -60,6 +60,9 @@ class Remote:
 
     async def get_file(self, _name: str) -> RemoteFile:
         return self.file
+
+    async def find_model(self, name: str) -> RemoteModel:
+        return RemoteModel(id=name)
 
     async def losses(self, _job: str, _after: int) -> list[Loss]:
         return []
