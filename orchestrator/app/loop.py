@@ -60,6 +60,8 @@ def build_service(app: App, converge: Converge, watch: Watch) -> Service:
         courier=Courier(app.database, app.outgoing.by_name, now=app.clock.now, jitter=random.random, log=app.log),
         scheduler=scheduler,
         moderation=app.moderation,
+        now=app.clock.now,
+        redact=app.redact,
         log=app.log,
     )
     app.moderation.nudge = service.nudge

@@ -94,7 +94,7 @@ class Inside:
         return Health(
             database=reachable,
             ticking=_describe_silence(silent) is None,
-            problem=self._service.problem,
+            problem=problem.failure if (problem := self._service.problem) else None,
             reason=reason,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
@@ -100,6 +101,28 @@ def counts(status: Status) -> str:
 def trouble(error: Failure | None) -> str:
     """An error as one line, fit for a terminal."""
     return printable(f"{error.kind}: {error.message.removesuffix('.')}. {error.hint}") if error else ""
+
+
+def refusal_lines(status: Status, width: int | None) -> list[str]:
+    """The edit that is not in force: when, why, each finding, what to do. Lines fit into `width` characters.
+
+    With None, as in a pipe, every finding is one line. A word that is longer, such as a path, is not cut.
+    """
+    if not (refusal := status.refusal):
+        return []
+    cause = refusal.cause
+    lines = [
+        f"an edit was refused at {format_time(refusal.at)}; what was in force stays so",
+        f"{cause.kind}: {cause.message}",
+        *(f"  {finding}" for finding in refusal.findings),
+        *([f"  and {refusal.more:,} more"] if refusal.more else []),
+        cause.hint,
+    ]
+    lines = [printable(line) for line in lines if line]
+    if width is None:
+        return lines
+    wrap = textwrap.TextWrapper(width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+    return [part for line in lines for part in wrap.wrap(line)]
 
 
 def plan_json(plan: Plan, warnings: Sequence[str] = ()) -> dict[str, Any]:

@@ -11,7 +11,18 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cli.render import COLUMNS, LATEST_EVENT, MODEL, WHAT_TO_DO, cells, counts, title, usd, what_to_do
+from orchestrator.cli.render import (
+    COLUMNS,
+    LATEST_EVENT,
+    MODEL,
+    WHAT_TO_DO,
+    cells,
+    counts,
+    refusal_lines,
+    title,
+    usd,
+    what_to_do,
+)
 from orchestrator.core.plan import Plan, Step
 from orchestrator.core.printable import printable
 from orchestrator.status import Status
@@ -102,4 +113,9 @@ def live() -> Iterator[Callable[[Status], None]]:
     """Shows the status it is given in the place of the one before."""
     drawing = console()
     with Live(console=drawing, refresh_per_second=4) as drawn:
-        yield lambda status: drawn.update(status_table(status, drawing.width))
+        yield lambda status: drawn.update(live_view(status, drawing.width))
+
+
+def live_view(status: Status, width: int) -> RenderableType:
+    """The table, under the edit that is not in force where there is one."""
+    return Group(*map(Text, refusal_lines(status, width)), status_table(status, width))

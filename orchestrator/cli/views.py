@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator import status as read
 from orchestrator.cli.follow import stop_signals
 from orchestrator.cli.follow import watch as watch_status
-from orchestrator.cli.render import plan_json, print_json, print_status, trouble
+from orchestrator.cli.render import plan_json, print_json, print_status, refusal_lines, trouble
 from orchestrator.cli.session import DONE, FAILED
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import HoldKind
@@ -53,7 +54,11 @@ async def status(app: App, *, as_json: bool, watch: bool) -> int:
     seen = await app.look()
     if as_json:
         print_json(read.as_json(seen))
-    elif seen.run is None:
+        return DONE
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in refusal_lines(seen, width):
+        sys.stdout.write(line + "\n")
+    if seen.run is None:
         sys.stdout.write(NOTHING + "\n")
     else:
         for hold in seen.run.holds:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.refusal import Refusal
 from orchestrator.core.replica import Replica
 from orchestrator.store import replicas
 from orchestrator.store.connection import AsyncConnection
@@ -28,6 +29,12 @@ class Presence:
         self._silence = silence
         started_at = clock.now()
         self._replica = Replica(replica, host, pid, started_at, started_at, started_at + silence)
+        self._refusal: Refusal | None = None  # goes with every beat, so that a write that failed is made up for
+
+    async def start(self) -> None:
+        """Beat for the first time, and clear the refusals of processes that were killed and still count as alive."""
+        await self._database.write(replicas.clear_refusals)
+        await self.beat()
 
     async def beat(self) -> None:
         """Renew this replica's sign of life. A tick.
@@ -42,9 +49,16 @@ class Presence:
 
         async def change(connection: AsyncConnection) -> None:
             now = self._now()
-            await replicas.beat(connection, replace(self._replica, seen_at=now, alive_until=now + self._silence))
+            sign = replace(self._replica, seen_at=now, alive_until=now + self._silence)
+            await replicas.beat(connection, sign, self._refusal)
 
         await self._database.write(change)
+
+    async def set_refusal(self, refusal: Refusal | None) -> None:
+        """Store which edit this replica refuses; None when it accepts the newest one."""
+        if refusal != self._refusal:
+            self._refusal = refusal
+            await self.beat()
 
     async def check_clock(self) -> None:
         """Raises ConfigError when this machine and the database differ about the time: replicas rely on it."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
-from dataclasses import replace
 
 from structlog.stdlib import BoundLogger
 
-from orchestrator.core.errors import ConfigError, DatabaseAway, DatasetError, Failure, OrchestratorError
+from orchestrator.core.errors import DatabaseAway, OrchestratorError
+from orchestrator.core.refusal import Refusal, build_refusal
+from orchestrator.core.secret import Redactor
 from orchestrator.daemon.courier import Courier
 from orchestrator.daemon.dataset_watcher import DatasetWatcher
 from orchestrator.daemon.moderation_worker import ModerationWorker
@@ -22,7 +23,6 @@ WATCH_SECONDS = 2.0
 CLOCK_SECONDS = 60.0
 TELL_SECONDS = 1.0
 FORGET_SECONDS = 3600.0
-MAX_LISTED = 10  # findings that a refusal names
 STOP_SECONDS = 8.0  # what is in flight may take this long when the process is asked to stop
 
 Converge = Callable[[], Awaitable[str | None]]
@@ -46,11 +46,13 @@ class Service:
         presence: Presence,
         courier: Courier,
         scheduler: Scheduler,
+        now: Callable[[], float],
+        redact: Redactor,
         log: BoundLogger,
         dataset: DatasetWatcher | None = None,
         moderation: ModerationWorker | None = None,
     ) -> None:
-        self.problem: Failure | None = None
+        self.problem: Refusal | None = None
         self._converge = converge
         self._signature = signature
         self._dataset = dataset
@@ -62,6 +64,8 @@ class Service:
         self._presence = presence
         self._courier = courier
         self._scheduler = scheduler
+        self._now = now
+        self._redact = redact
         self._log = log
         self._work: asyncio.Task[None] | None = None
         self._reloading = asyncio.Lock()
@@ -71,7 +75,7 @@ class Service:
         await self._presence.check_clock()
         self._seen = self._signature()
         self._scheduler.cron(await self._converge(), "schedule", self.reload)
-        await self._presence.beat()
+        await self._presence.start()
         self._scheduler.every(self._presence.beat_seconds, "presence", self._presence.beat)
         self._scheduler.every(CLOCK_SECONDS, "clock", self._presence.check_clock)
         self._scheduler.every(TELL_SECONDS, "tell", self._courier.tick)
@@ -113,15 +117,26 @@ class Service:
             except DatabaseAway:  # says nothing about the accounts file
                 self._must_reload = True
             except OrchestratorError as error:
-                self.problem, self._must_reload = refusal(error), False
                 self._log.error("accounts_file.refused", error=error)
+                await self._refuse(error)
             except Exception as error:  # noqa: BLE001 - whatever it is, what was in force stays in force
-                self.problem, self._must_reload = refusal(error), False
                 self._log.exception("accounts_file.refused")
+                await self._refuse(error)
             else:
-                self.problem, self._must_reload = None, False
                 self._scheduler.cron(schedule, "schedule", self.reload)
                 self._dispatch.nudge()
+                await self._set_problem(None)
+
+    async def _refuse(self, error: Exception) -> None:
+        await self._set_problem(build_refusal(error, at=self._now(), redact=self._redact))
+
+    async def _set_problem(self, problem: Refusal | None) -> None:
+        """Show the problem in this process, and store it for `orchestrator status`."""
+        self.problem, self._must_reload = problem, False
+        try:
+            await self._presence.set_refusal(problem)
+        except Exception as error:  # noqa: BLE001 - the reload is done; the next beat writes it again
+            self._log.warning("refusal.not_stored", error=error)
 
     def nudge(self) -> None:
         """A job may be due earlier than was known."""
@@ -143,30 +158,3 @@ class Service:
     def silent_for(self) -> float | None:
         """Seconds since the last tick."""
         return self._scheduler.silent_for
-
-
-def refusal(error: Exception) -> Failure:
-    """Render why the accounts file or the dataset is not in force, with the first of everything that is wrong.
-
-    Of an error that is not ours only the class and, for a system error, the system's words: its text may quote what
-    was read.
-    """
-    if isinstance(error, OrchestratorError):
-        listed = _listed(error)
-        more = f" and {len(listed) - MAX_LISTED} more" if len(listed) > MAX_LISTED else ""
-        places = f" ({'; '.join(listed[:MAX_LISTED])}{more})" if listed else ""
-        return replace(Failure.of(error), message=error.message + places)
-    why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-    return Failure(
-        "internal_error",
-        f"the accounts file or the dataset could not be read: {why}",
-        "See `accounts_file.refused` in the service's log. What was in force stays in force.",
-    )
-
-
-def _listed(error: OrchestratorError) -> list[str]:
-    if isinstance(error, ConfigError):
-        return list(error.problems)
-    if isinstance(error, DatasetError) and len(error.findings) > 1:  # one alone is in the message
-        return [f"{found.file}:{found.line or 1}: {found.message}" for found in error.findings]
-    return []

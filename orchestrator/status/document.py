@@ -107,7 +107,7 @@ class Document:
             run = await runs.current(connection)
             if run is None:
                 nothing = as_json(Status(run=None, replicas=alive))
-                del nothing["jobs"]
+                del nothing["jobs"], nothing["problem"]  # `_encode` adds them
                 return Body(nothing, []), True
             dataset = await runs.dataset_row(connection, run.dataset_sha256)
             used = await pins.used(connection, run.id)

@@ -13,6 +13,7 @@ from orchestrator.core.hold import BY_ITSELF, Hold
 from orchestrator.core.job import Job
 from orchestrator.core.lifecycle import ENDS, State
 from orchestrator.core.pin import Used, differences
+from orchestrator.core.refusal import Refusal
 from orchestrator.core.replica import Replica
 from orchestrator.core.retirement import days_left
 from orchestrator.core.run import Run, Standing
@@ -100,13 +101,14 @@ class RunView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """The whole picture at one moment, `at` in epoch seconds."""
+    """The whole picture at one moment, `at` in epoch seconds. `refusal` is why the newest edit is not in force."""
 
     run: RunView | None
     jobs: tuple[JobView, ...] = ()
     replicas: tuple[Replica, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     at: float = 0.0
+    refusal: Refusal | None = None
 
     @property
     def settled(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from orchestrator.core.job import JobId
@@ -20,9 +21,10 @@ async def look(database: Database, now: float) -> Status:
     """The current run and its jobs, as they are."""
     async with database.read() as connection:
         alive = tuple(await replicas.live(connection, now))
+        refusal = await replicas.find_refusal(connection, now)
         run = await runs.current(connection)
         if run is None:
-            return Status(run=None, replicas=alive)
+            return Status(run=None, replicas=alive, refusal=refusal)
         dataset = await runs.dataset_row(connection, run.dataset_sha256)
         used = await pins.used(connection, run.id)
         twins = await accounts.same_definitions(connection) if run.current else []
@@ -36,6 +38,7 @@ async def look(database: Database, now: float) -> Status:
         replicas=alive,
         counts=dict(sorted(counts.items())),
         at=now,
+        refusal=refusal,
     )
 
 
@@ -51,7 +54,7 @@ async def _views(connection: AsyncConnection, run: Run, ids: Sequence[JobId], no
 
 
 def as_json(status: Status) -> dict[str, Any]:
-    """The answer of `/status`: plain values, times in ISO 8601."""
+    """The document of `/status`: plain values, times in ISO 8601. `problem` is what a live replica has stored."""
     return {
         "schema": SCHEMA,
         "run": plain(status.run) if status.run else None,
@@ -59,4 +62,5 @@ def as_json(status: Status) -> dict[str, Any]:
         "settled": status.settled,
         "replicas": [plain(replica) for replica in status.replicas],
         "jobs": [plain(job) for job in status.jobs],
+        "problem": asdict(status.refusal.failure) if status.refusal else None,
     }

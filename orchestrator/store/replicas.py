@@ -6,6 +6,7 @@ from dataclasses import asdict, fields
 
 from sqlalchemy import Float, cast, delete, func, insert, select, update
 
+from orchestrator.core.refusal import Refusal
 from orchestrator.core.replica import Replica
 from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.tables import leases, replicas
@@ -15,9 +16,9 @@ _CLOCK = select(cast(func.extract("epoch", func.clock_timestamp()), Float))
 _COLUMNS = [replicas.c[field.name] for field in fields(Replica)]
 
 
-async def beat(connection: AsyncConnection, replica: Replica) -> None:
-    """Keep a sign of life, and forget those who have been dead for a day."""
-    values = asdict(replica)
+async def beat(connection: AsyncConnection, replica: Replica, refusal: Refusal | None = None) -> None:
+    """Keep a sign of life with the edit that the replica refuses, and forget those who have been dead for a day."""
+    values = asdict(replica) | {"refusal": refusal.as_dict() if refusal else None}
     changed = await connection.execute(update(replicas).where(replicas.c.id == replica.id).values(values))
     if changed.rowcount == 0:
         await connection.execute(insert(replicas).values(values))
@@ -39,6 +40,18 @@ async def live(connection: AsyncConnection, now: float) -> list[Replica]:
     """Those that are alive, the oldest first."""
     query = select(*_COLUMNS).where(replicas.c.alive_until > now).order_by(replicas.c.started_at, replicas.c.id)
     return [Replica(*row) for row in await connection.execute(query)]
+
+
+async def find_refusal(connection: AsyncConnection, now: float) -> Refusal | None:
+    """Find the newest edit that a live replica refuses."""
+    query = select(replicas.c.refusal).where(replicas.c.alive_until > now, replicas.c.refusal.is_not(None))
+    refusals = [Refusal.from_dict(values) for values in (await connection.execute(query)).scalars()]
+    return max(refusals, key=lambda refusal: refusal.at, default=None)
+
+
+async def clear_refusals(connection: AsyncConnection) -> None:
+    """Delete every refusal. A live replica writes its own again with its next beat; a dead one does not."""
+    await connection.execute(update(replicas).where(replicas.c.refusal.is_not(None)).values(refusal=None))
 
 
 async def leave(connection: AsyncConnection, replica_id: str) -> None:

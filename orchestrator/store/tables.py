@@ -168,6 +168,7 @@ replicas = Table(
     Column("started_at", Float, nullable=False),
     Column("seen_at", Float, nullable=False),
     Column("alive_until", Float, nullable=False),
+    Column("refusal", _json),
 )
 
 leases = Table(

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.app import SystemClock
-from orchestrator.core.errors import ConfigError
+from orchestrator.core.errors import ConfigError, DatabaseAway, Failure
+from orchestrator.core.refusal import Refusal
 from orchestrator.daemon.presence import Presence
 from orchestrator.store import replicas
 from orchestrator.store.database import Database
@@ -21,8 +22,8 @@ class Clock(SystemClock):
         return super().now() + self.ahead
 
 
-def presence(database: Database, ahead: float = 0.0) -> Presence:
-    return Presence(database, replica="r", host="h", pid=7, clock=Clock(ahead), silence=5)
+def presence(database: Database, ahead: float = 0.0, replica: str = "r") -> Presence:
+    return Presence(database, replica=replica, host="h", pid=7, clock=Clock(ahead), silence=5)
 
 
 async def test_it_beats_and_leaves(database: Database) -> None:
@@ -37,6 +38,56 @@ async def test_it_beats_and_leaves(database: Database) -> None:
     await present.leave()
     async with database.read() as connection:
         assert await replicas.live(connection, now()) == []
+
+
+REFUSAL = Refusal(Failure("config_error", "line 3", "Correct it."), 100.0)
+
+
+async def refusal(database: Database) -> Refusal | None:
+    async with database.read() as connection:
+        return await replicas.find_refusal(connection, now())
+
+
+async def test_a_refusal_is_stored_at_once_and_kept_by_every_beat(database: Database) -> None:
+    present = presence(database)
+    await present.check_clock()
+    await present.start()
+    await present.set_refusal(REFUSAL)
+    assert await refusal(database) == REFUSAL
+    await present.beat()
+    assert await refusal(database) == REFUSAL
+    await present.set_refusal(None)
+    assert await refusal(database) is None
+
+
+async def test_a_refusal_that_could_not_be_stored_is_stored_by_the_next_beat(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(change: object) -> None:
+        raise DatabaseAway("away")
+
+    present = presence(database)
+    await present.check_clock()
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "write", fail)
+        with pytest.raises(DatabaseAway):
+            await present.set_refusal(REFUSAL)
+    await present.beat()
+    assert await refusal(database) == REFUSAL
+
+
+async def test_a_start_clears_the_refusals_of_the_dead_and_not_of_the_living(database: Database) -> None:
+    killed, other, started = (presence(database, replica=name) for name in ("killed", "other", "started"))
+    for present in (killed, other, started):
+        await present.check_clock()
+    await killed.set_refusal(REFUSAL)
+    await started.start()
+    assert await refusal(database) is None
+
+    await other.set_refusal(REFUSAL)
+    await presence(database, replica="another").start()
+    await other.beat()
+    assert await refusal(database) == REFUSAL
 
 
 async def test_a_clock_that_is_right_is_fine(database: Database) -> None:

@@ -14,7 +14,7 @@ from store_values import DATASET, NOW, RUN, TRAINING, a_job, a_standing, fill, r
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.job import Job
 from orchestrator.core.lifecycle import State
-from orchestrator.store import accounts, runs
+from orchestrator.store import accounts, replicas, runs
 from orchestrator.store.database import Database, migrations_folder, newest_revision
 from orchestrator.store.engine import Engine, make_engine
 from orchestrator.store.rows import job_row, run_row, standing_row
@@ -124,6 +124,26 @@ async def test_a_database_of_the_first_revision_comes_along_with_its_data(databa
         assert (run.id, run.specs) == (RUN.id, RUN.specs)
         assert await runs.load_dataset(read, DATASET.sha256, TRAINING.path.parent) == DATASET
         assert (await accounts.everyone(read)).keys() == {"acme"}
+    await database.close()
+
+
+async def test_a_replica_of_the_eighth_revision_comes_along_and_refuses_no_edit(database_url: str) -> None:
+    """Replicas of the version before go on beating while the first ones of this version start."""
+    engine = make_engine(database_url, patient=True)
+    async with engine.write() as connection:
+        await connection.run_sync(migrate, "up", "0008")
+        await connection.execute(text(f"INSERT INTO replicas VALUES ('old', 'h', 1, {NOW}, {NOW}, {NOW + 60})"))
+    database = Database(database_url)
+    await database.migrate()
+    async with engine.write() as connection:
+        columns = "id, host, pid, started_at, seen_at, alive_until"
+        await connection.execute(
+            text(f"INSERT INTO replicas ({columns}) VALUES ('late', 'h', 2, {NOW}, {NOW}, {NOW + 60})")
+        )
+    await engine.dispose()
+    async with database.read() as read:
+        assert [replica.id for replica in await replicas.live(read, NOW)] == ["late", "old"]
+        assert await replicas.find_refusal(read, NOW) is None
     await database.close()
 
 

@@ -13,9 +13,11 @@ from machine_speed import scale_seconds
 from sqlalchemy import Connection, insert, text
 from store_values import NOW, a_job, fill, id_of
 
-from orchestrator.core.errors import DatabaseAway
+from orchestrator.core.errors import DatabaseAway, Failure
+from orchestrator.core.refusal import Refusal
 from orchestrator.core.replica import Replica
 from orchestrator.dispatch import queue
+from orchestrator.status import as_json, look
 from orchestrator.store import jobs, leases, replicas
 from orchestrator.store.connection import AsyncConnection
 from orchestrator.store.database import Database, migrations_folder
@@ -59,6 +61,54 @@ class TestReplicas:
     async def test_the_long_dead_are_forgotten(self, database: Database) -> None:
         await beat(database, a_replica("old", alive_until=NOW - replicas.REMEMBERED - 1), a_replica("a"))
         assert [replica.id for replica in await live(database, 0)] == ["a"]
+
+
+def a_refusal(message: str = "wrong", at: float = NOW) -> Refusal:
+    return Refusal(Failure("config_error", message, "Correct it."), at, ("accounts.toml:3: bad",), 2)
+
+
+async def find_refusal(database: Database, now: float = NOW) -> Refusal | None:
+    async with database.read() as connection:
+        return await replicas.find_refusal(connection, now)
+
+
+class TestRefusals:
+    """Which edit of the accounts file a replica refuses."""
+
+    async def test_it_comes_back_as_it_was_stored_until_a_beat_without_it(self, database: Database) -> None:
+        assert await find_refusal(database) is None
+        await database.write(lambda c: replicas.beat(c, a_replica("a"), a_refusal()))
+        assert await find_refusal(database) == a_refusal()
+        assert await live(database) == [a_replica("a")]
+        await beat(database, a_replica("a"))
+        assert await find_refusal(database) is None
+
+    async def test_that_of_a_dead_replica_is_not_found(self, database: Database) -> None:
+        await database.write(lambda c: replicas.beat(c, a_replica("a"), a_refusal()))
+        assert await find_refusal(database, ALIVE) is None
+
+    async def test_that_of_one_that_has_left_is_gone(self, database: Database) -> None:
+        await database.write(lambda c: replicas.beat(c, a_replica("a"), a_refusal()))
+        await database.write(lambda c: replicas.leave(c, "a"))
+        assert await find_refusal(database) is None
+
+    async def test_the_newest_of_several_is_found(self, database: Database) -> None:
+        for name, at in (("a", NOW - 5), ("b", NOW - 1), ("c", NOW - 9)):
+            await database.write(lambda c, name=name, at=at: replicas.beat(c, a_replica(name), a_refusal(name, at)))  # type: ignore[misc]
+        assert await find_refusal(database) == a_refusal("b", NOW - 1)
+
+    async def test_the_read_model_shows_it_with_and_without_a_run(self, database: Database) -> None:
+        await database.write(lambda c: replicas.beat(c, a_replica("a"), a_refusal()))
+        shown = {
+            "kind": "config_error",
+            "message": "wrong (accounts.toml:3: bad and 2 more)",
+            "hint": "Correct it.",
+            "request_id": None,
+        }
+        assert as_json(await look(database, NOW))["problem"] == shown
+        await fill(database, [a_job("acme")])
+        assert as_json(await look(database, NOW))["problem"] == shown
+        assert as_json(await look(database, ALIVE))["problem"] is None
 
 
 class TestOverdue:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from orchestrator.cli import render, tables
 from orchestrator.core.errors import Failure
+from orchestrator.core.refusal import Refusal
 from orchestrator.status import JobView, Status
 
 VALUES: dict[str, Any] = {
@@ -81,3 +82,39 @@ def test_a_line_says_what_the_job_waits_for_and_what_is_strange(values: dict[str
 def test_a_line_says_how_long_the_job_is_in_its_state() -> None:
     cells = render.cells(replace(JOB, state="running", state_since=1000.0), 1000.0 + 3 * 3600 + 5)
     assert cells[2:4] == ("running", "3 h")
+
+
+LONG_FINDING = (
+    "accounts.toml:12: accounts.acme-production-eu.api_key: the variable " + "OPENAI_KEY_OF_ACME_PRODUCTION_EU"
+)
+REFUSAL = Refusal(
+    Failure("config_error", "/srv/accounts.toml has 4 faults", "Correct what is listed and start again."),
+    at=86400.0,
+    findings=(f"{LONG_FINDING} is not set", "accounts.toml:3: \x1b[2Jextra"),
+    more=2,
+)
+
+
+def test_a_refused_edit_is_one_line_a_finding_in_a_pipe() -> None:
+    assert render.refusal_lines(replace(status(1), refusal=REFUSAL), None) == [
+        "an edit was refused at 1970-01-02 00:00 UTC; what was in force stays so",
+        "config_error: /srv/accounts.toml has 4 faults",
+        f"  {LONG_FINDING} is not set",
+        r"  accounts.toml:3: \x1b[2Jextra",
+        "  and 2 more",
+        "Correct what is listed and start again.",
+    ]
+    assert render.refusal_lines(status(1), None) == []
+
+
+def test_a_refused_edit_stands_above_the_table_within_80_columns() -> None:
+    output = StringIO()
+    drawing = Console(file=output, width=80, highlight=False, markup=False)
+    drawing.print(tables.live_view(replace(status(2), refusal=REFUSAL), drawing.width))
+    lines = output.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].startswith("an edit was refused")
+    heading = next(number for number, line in enumerate(lines) if "account" in line and "provider" in line)
+    above = " ".join(" ".join(lines[:heading]).split())
+    assert f"{LONG_FINDING} is not set" in above
+    assert "Correct what is listed and start again." in above

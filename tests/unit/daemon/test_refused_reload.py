@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 import structlog
 
-from orchestrator.core.errors import ConfigError, DatabaseAway, DatasetError
-from orchestrator.core.finding import Finding, Severity
-from orchestrator.daemon.service import Service, refusal
+from orchestrator.core.errors import DatabaseAway
+from orchestrator.core.refusal import Refusal
+from orchestrator.core.secret import Redactor
+from orchestrator.daemon.service import Service
 
 
 def service(error: Exception) -> Service:
     async def converge() -> str | None:
         raise error
+
+    async def set_refusal(refusal: Refusal | None) -> None:
+        pass
 
     unused = cast(Any, None)
     return Service(
@@ -23,9 +28,11 @@ def service(error: Exception) -> Service:
         dataset=None,
         dispatch=unused,
         reconciler=unused,
-        presence=unused,
+        presence=cast(Any, SimpleNamespace(set_refusal=set_refusal)),
         courier=unused,
         scheduler=unused,
+        now=lambda: 100.0,
+        redact=Redactor(),
         log=structlog.get_logger(),
     )
 
@@ -45,8 +52,8 @@ async def test_an_error_that_is_not_ours_is_shown_too(error: Exception, why: str
     await failing.reload()
 
     assert failing.problem is not None
-    assert failing.problem.message == f"the accounts file or the dataset could not be read: {why}"
-    assert "sk-a-key" not in failing.problem.hint
+    assert failing.problem.failure.message == f"the accounts file or the dataset could not be read: {why}"
+    assert "sk-a-key" not in failing.problem.failure.hint
 
 
 async def test_a_database_that_is_away_is_no_fault_of_the_file() -> None:
@@ -55,21 +62,3 @@ async def test_a_database_that_is_away_is_no_fault_of_the_file() -> None:
     await failing.reload()
 
     assert failing.problem is None
-
-
-def test_everything_that_is_wrong_is_named() -> None:
-    problems = [f"accounts.toml:{line}: wrong" for line in range(12)]
-
-    message = refusal(ConfigError("accounts.toml has 12 faults", problems=problems)).message
-
-    assert message.startswith("accounts.toml has 12 faults (accounts.toml:0: wrong; ")
-    assert message.endswith("accounts.toml:9: wrong and 2 more)")
-
-
-def test_every_finding_of_the_dataset_is_named() -> None:
-    findings = [
-        Finding(code="empty-file", severity=Severity.ERROR, file=name, line=None, path="", message="empty", hint="")
-        for name in ("a.json", "b.json")
-    ]
-
-    assert refusal(DatasetError("no", findings=findings)).message == "no (a.json:1: empty; b.json:1: empty)"

@@ -5,10 +5,13 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 import structlog
 from structlog.testing import capture_logs
 
 from orchestrator.core.errors import ConfigError, DatabaseAway
+from orchestrator.core.refusal import Refusal
+from orchestrator.core.secret import Redactor
 from orchestrator.daemon.service import Service
 
 
@@ -18,6 +21,8 @@ class Stage:
     def __init__(self, *outcomes: Exception | None) -> None:
         self.signature = 1
         self.read = 0
+        self.stored: list[Refusal | None] = []
+        self.write_error: Exception | None = None
         self._outcomes = list(outcomes)
         nothing = cast(Any, SimpleNamespace(cron=lambda *_: None, nudge=lambda: None))
         self.service = Service(
@@ -25,9 +30,11 @@ class Stage:
             signature=lambda: self.signature,
             dispatch=nothing,
             reconciler=nothing,
-            presence=nothing,
+            presence=cast(Any, SimpleNamespace(set_refusal=self._store)),
             courier=nothing,
             scheduler=nothing,
+            now=lambda: 100.0,
+            redact=Redactor(),
             log=structlog.get_logger("test"),
         )
 
@@ -35,6 +42,11 @@ class Stage:
         self.read += 1
         if (outcome := self._outcomes.pop(0)) is not None:
             raise outcome
+
+    async def _store(self, refusal: Refusal | None) -> None:
+        if self.write_error is not None:
+            raise self.write_error
+        self.stored.append(refusal)
 
     async def watch(self, times: int) -> list[str]:
         with capture_logs() as said:
@@ -58,3 +70,30 @@ async def test_a_file_that_is_refused_is_not_read_again_before_it_changes() -> N
     stage.signature = 2
     assert await stage.watch(2) == ["accounts_file.changed"]
     assert stage.service.problem is None
+
+
+async def test_a_refusal_is_stored_until_an_edit_is_accepted() -> None:
+    stage = Stage(ConfigError("line 3 is wrong", hint="Correct it."), DatabaseAway("away"), None)
+    for _ in range(3):
+        await stage.service.reload()
+    refused, accepted = stage.stored  # an outage says nothing about the edit
+    assert refused is not None
+    assert (refused.cause.message, refused.cause.hint, refused.at) == ("line 3 is wrong", "Correct it.", 100.0)
+    assert accepted is None
+
+
+@pytest.mark.parametrize("write_error", [DatabaseAway("away"), ValueError("a driver's")])
+async def test_a_refusal_that_cannot_be_stored_does_not_fail_the_reload(write_error: Exception) -> None:
+    stage = Stage(ConfigError("line 3 is wrong"), None)
+    stage.write_error = write_error
+    with capture_logs() as said:
+        await stage.service.reload()
+        refused = stage.service.problem
+        await stage.service.reload()
+    assert refused is not None
+    assert stage.service.problem is None
+    assert [line["event"] for line in said] == [
+        "accounts_file.refused",
+        "refusal.not_stored",
+        "refusal.not_stored",
+    ]

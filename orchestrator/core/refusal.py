@@ -1,0 +1,85 @@
+"""Refusal: why an edit of the accounts file or of its chats is not in force.
+
+The service that refuses an edit keeps the refusal in memory, for its dashboard and `/status`, and stores it in its
+row of the replicas, for `orchestrator status`, which is another process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
+
+from orchestrator.core.errors import ConfigError, DatasetError, Failure, OrchestratorError
+from orchestrator.core.secret import Redactor
+
+MAX_FINDINGS: Final = 10  # findings that a refusal names
+MAX_TEXT_LENGTH: Final = 2000  # characters of a message or a finding: what an edit contains may be of any size
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The error that an edit met. `findings` are the first of all faults, `more` counts the others.
+
+    `at` is in epoch seconds, UTC.
+    """
+
+    cause: Failure
+    at: float
+    findings: tuple[str, ...] = ()
+    more: int = 0
+
+    @property
+    def failure(self) -> Failure:
+        """The error with its findings in one text, as `/status` and the dashboard show it."""
+        if not self.findings:
+            return self.cause
+        more = f" and {self.more} more" if self.more else ""
+        return replace(self.cause, message=f"{self.cause.message} ({'; '.join(self.findings)}{more})")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The form in which it is stored."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Refusal:
+        """Build a refusal from its stored form."""
+        cause, findings = Failure(**values["cause"]), tuple(values["findings"])
+        return cls(cause, values["at"], findings, values["more"])
+
+
+def build_refusal(error: Exception, *, at: float, redact: Redactor) -> Refusal:
+    """Build the refusal of an edit that met this error, without keys and fit for a database.
+
+    Of an error that is not ours only the class and, for a system error, the system's words: its text may quote what
+    was read.
+    """
+
+    def clean(text: str) -> str:
+        # Half a surrogate, as in a file name that is not UTF-8, can be neither sent nor stored.
+        return redact.cut(text, MAX_TEXT_LENGTH).encode(errors="replace").decode().replace("\0", "")
+
+    cause = _cause(error)
+    faults = _list_faults(error)
+    findings = tuple(clean(text) for text in faults[:MAX_FINDINGS])
+    cause = replace(cause, message=clean(cause.message), hint=clean(cause.hint))
+    return Refusal(cause, at, findings, len(faults) - len(findings))
+
+
+def _cause(error: Exception) -> Failure:
+    if isinstance(error, OrchestratorError):
+        return Failure.of(error)
+    why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+    return Failure(
+        "internal_error",
+        f"the accounts file or the dataset could not be read: {why}",
+        "See `accounts_file.refused` in the service's log. What was in force stays in force.",
+    )
+
+
+def _list_faults(error: Exception) -> Sequence[str]:
+    if isinstance(error, ConfigError):
+        return error.problems
+    if isinstance(error, DatasetError) and len(error.findings) > 1:  # one alone is in the message
+        return [f"{found.file}:{found.line or 1}: {found.message}" for found in error.findings]
+    return []
