@@ -71,11 +71,13 @@ class ForkedProcess:
 
     def _read_line(self, timeout: float | None) -> str | None:
         """The next line of the watcher: None when the time is over, empty when there is no watcher any more."""
+        self._connection.settimeout(timeout)  # not by select(), which knows the first 1,024 files of a process only
         while b"\n" not in self._received:
-            readable, _, _ = select.select([self._connection], [], [], timeout)
-            if not readable:
+            try:
+                chunk = self._connection.recv(100)
+            except (TimeoutError, BlockingIOError):
                 return None
-            if not (chunk := self._connection.recv(100)):
+            if not chunk:
                 return ""
             self._received += chunk
         line, _, self._received = self._received.partition(b"\n")

@@ -10,7 +10,7 @@ from machine_speed import scale_seconds
 from processes import HTTP, Running, Sandbox, Site, eventually
 
 Trouble = Callable[[Running], AbstractContextManager[None]]
-INTENT = f"{scale_seconds(2):g}"
+INTENT = f"{scale_seconds(2) + 15:g}"  # longer than SQLite waits for a lock: no create is given up meanwhile
 SETTLE = scale_seconds(1)  # seconds after which what was under way has ended
 QUIET = 1.5  # seconds in which nothing is asked of the provider
 

@@ -31,6 +31,6 @@ def test_what_the_providers_say_is_told_with_a_fix_and_changes_nothing(site: Sit
     assert offline.code == 0, offline.out
     assert "are accepted" not in offline.out
     settings = {line["name"]: line for line in site.run("config", "--json").json}
-    assert settings["ORCHESTRATOR_INTENT_SECONDS"] == {
-        "name": "ORCHESTRATOR_INTENT_SECONDS", "value": "5.0", "source": "environment",
+    assert settings["ORCHESTRATOR_POLL_MAX_SECONDS"] == {
+        "name": "ORCHESTRATOR_POLL_MAX_SECONDS", "value": "0.3", "source": "environment",
     }  # fmt: skip
