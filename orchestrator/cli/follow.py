@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.cli import progress
 from orchestrator.cli.render import print_status, state_of, trouble
 from orchestrator.cli.session import DONE, FAILED
+from orchestrator.core.hold import HoldKind
 from orchestrator.core.lifecycle import AT_PROVIDER, ENDS, State
 from orchestrator.core.printable import printable
 from orchestrator.status import JobView, Status
@@ -118,9 +119,11 @@ async def _lines(app: App, enough: Enough, stopping: asyncio.Event) -> Status:
     def tell(status: Status) -> None:
         for job in status.jobs:
             parts = (job.account, state_of(job), job.fine_tuned_model, trouble(job.error))
-            line = printable(" ".join(filter(None, parts)))
-            if seen.get(job.account) != line:
-                seen[job.account] = line
+            account, line = job.account, printable(" ".join(filter(None, parts)))
+            if job.error and job.error.kind == HoldKind.MODERATING:  # every account waits for the same, and briefly
+                account, line = "", "moderating the chats"
+            if seen.get(account) != line:
+                seen[account] = line
                 sys.stdout.write(line + "\n")
         sys.stdout.flush()
 

@@ -14,10 +14,11 @@ from test_print_status import JOB, status
 from orchestrator.cli import follow, render, tables
 from orchestrator.cli.session import explain
 from orchestrator.core.errors import ConfigError, Failure
+from orchestrator.core.hold import HoldKind
 from orchestrator.dataset.checking import check
 from orchestrator.dataset.output import to_text
 from orchestrator.dataset.rules import Rules
-from orchestrator.status import Status
+from orchestrator.status import JobView, Status
 
 EVIL = "a\x1b[2J\x1b]0;t\x07\u202e\x9b31m\nq-zzz succeeded ft:forged"
 ACTIVE = set("\x1b\x07\u202e\x9b")
@@ -42,15 +43,25 @@ def test_a_plain_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert_harmless(capsys.readouterr().out)
 
 
-async def test_the_lines_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+async def print_once(*jobs: JobView) -> None:
     class OneLook:
         async def look(self) -> Status:
-            return Status(run=cast(Any, None), jobs=(FAILED,), counts={"failed": 1})
+            return Status(run=cast(Any, None), jobs=jobs, counts={})
 
     stopping = asyncio.Event()
     stopping.set()
     await follow.show(cast(Any, OneLook()), follow.ended, stopping)
+
+
+async def test_the_lines_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    await print_once(FAILED)
     assert_harmless(capsys.readouterr().out)
+
+
+async def test_a_moderation_is_one_line_for_all_accounts(capsys: pytest.CaptureFixture[str]) -> None:
+    waits = replace(JOB, held=True, error=Failure(HoldKind.MODERATING, "the chats are being moderated", "Wait."))
+    await print_once(replace(waits, account="acme"), replace(waits, account="globex"), FAILED)
+    assert [line.split(" ")[0] for line in capsys.readouterr().out.splitlines()][:2] == ["moderating", "acme"]
 
 
 def test_an_error() -> None:
