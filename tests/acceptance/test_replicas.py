@@ -80,19 +80,20 @@ def test_two_share_the_work_and_one_that_is_killed_is_replaced(shared: Site, san
 def test_one_that_is_frozen_at_five_moments_of_submitting_creates_nothing_afterwards(
     shared: Site, sandbox: Sandbox
 ) -> None:
-    accounts, moments = names(40), random.Random(1)
+    # As slow as the intents are long, so that the other is not through with all of them before the fifth moment.
+    accounts, moments, second = names(60), random.Random(1), scale_seconds(1)
     shared.environ |= {"ORCHESTRATOR_MAX_IN_FLIGHT": "1"}
-    sandbox.faults({"kind": "slow", "seconds": 0.5, "operations": ["jobs.list", "jobs.create"]})
+    sandbox.faults({"kind": "slow", "seconds": second / 2, "operations": ["jobs.list", "jobs.create"]})
     frozen, other = two(shared, accounts)
     for _ in range(5):
         eventually(lambda: submitting(other, frozen), "a job that it is submitting")
-        time.sleep(moments.uniform(0, 1))
+        time.sleep(moments.uniform(0, second))
         frozen.running.send(signal.SIGSTOP)
         before = other.status()["jobs"]
         time.sleep(3 * INTENT)
         eventually(partial(changed, other, before), "the other goes on")
         frozen.running.send(signal.SIGCONT)
-    eventually(other.done, "all jobs done")
+    eventually(other.done, "all jobs done", 120)
     assert frozen.running.stop().code == 0
     assert sandbox.held() == dict.fromkeys(accounts, (1, 1))
 
