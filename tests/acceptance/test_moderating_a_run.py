@@ -180,10 +180,15 @@ def test_the_service_works_during_a_moderation_and_an_outage_needs_nobody(modera
     service = moderated.start("serve", "--port", "0")
     url = service.find(r"(http://\S+/)status")
     eventually(lambda: (moderation(moderated)["progress"] or {}).get("retry_at"), "the next attempt has a time")
-    (hold,) = moderated.status()["run"]["holds"]
-    assert "waive" not in hold["hint"]
-    assert "The next attempt is at" in hold["hint"]
-    assert "The moderation does not answer" in HTTP.get(url).text
+
+    def hint() -> str:
+        (hold,) = moderated.status()["run"]["holds"]
+        return str(hold["hint"])
+
+    # Between two attempts; while one is under way the service says that it moderates.
+    eventually(lambda: "The next attempt is at" in hint(), "the hint names the next attempt")
+    assert "waive" not in hint()
+    eventually(lambda: "The moderation does not answer" in HTTP.get(url).text, "the page says what is wrong")
     sandbox.faults()
     eventually(lambda: len(sandbox.held()) == 2, "both accounts have their job without anyone")
     assert moderation(moderated)["state"] == "passed"
