@@ -36,7 +36,6 @@ OrchestratorError              the message says what and where; `.hint` says the
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
@@ -51,6 +50,8 @@ MESSAGE_LIMIT = 500  # characters of a provider's text that are kept
 class OrchestratorError(Exception):
     """Something this program can explain."""
 
+    kind: ClassVar[str] = "orchestrator_error"
+    """Names the error in `/status`, logs and stored rows. It never changes, whatever the class is called."""
     default_hint: ClassVar[str] = ""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
@@ -58,14 +59,11 @@ class OrchestratorError(Exception):
         self.message = message
         self.hint = hint or self.default_hint
 
-    @property
-    def kind(self) -> str:
-        """The class name in snake_case: the `kind` of `/status`, logs and events."""
-        return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
-
 
 class ConfigError(OrchestratorError):
     """The accounts file, the environment or the command line is wrong; `problems` names every fault found."""
+
+    kind: ClassVar[str] = "config_error"
 
     def __init__(self, message: str, *, hint: str = "", problems: Sequence[str] = ()) -> None:
         super().__init__(message, hint=hint)
@@ -75,9 +73,13 @@ class ConfigError(OrchestratorError):
 class NothingToDo(ConfigError):
     """What was asked for has nothing to act on; nothing was changed."""
 
+    kind: ClassVar[str] = "nothing_to_do"
+
 
 class DatasetError(OrchestratorError):
     """The dataset cannot be used; `findings` says where and why."""
+
+    kind: ClassVar[str] = "dataset_error"
 
     def __init__(self, message: str, *, hint: str = "", findings: Sequence[Finding] = ()) -> None:
         super().__init__(message, hint=hint)
@@ -87,24 +89,28 @@ class DatasetError(OrchestratorError):
 class DatasetChanged(DatasetError):
     """The dataset's file here is gone, or has other bytes than the run was planned with. Nothing is sent."""
 
+    kind: ClassVar[str] = "dataset_changed"
     default_hint = "Start the service again, or send it SIGHUP: the file is made anew from the chats."
 
 
 class UnsafePlan(OrchestratorError):
     """To submit the job would go beyond its account's budget."""
 
+    kind: ClassVar[str] = "unsafe_plan"
     default_hint = "Raise the account's `budget_usd` in the accounts file, or make the dataset smaller."
 
 
 class DatabaseBusy(OrchestratorError):
     """Another orchestrator process owns this database."""
 
+    kind: ClassVar[str] = "database_busy"
     default_hint = "Stop the other process, or use PostgreSQL for several replicas."
 
 
 class DatabaseAway(OrchestratorError):
     """The database does not answer."""
 
+    kind: ClassVar[str] = "database_away"
     default_hint = "See that it runs and can be reached; the service goes on by itself once it does."
 
 
@@ -113,6 +119,8 @@ class ProviderError(OrchestratorError):
 
     `retry_after` (seconds) is the server's own wish, if it had one.
     """
+
+    kind: ClassVar[str] = "provider_error"
 
     def __init__(
         self,
@@ -134,36 +142,42 @@ class ProviderError(OrchestratorError):
 class TemporaryError(ProviderError):
     """The same call may work later."""
 
+    kind: ClassVar[str] = "temporary_error"
     default_hint = "Nothing to do: it is tried again."
 
 
 class RateLimited(TemporaryError):
     """Too many requests, or a limit that resets by itself."""
 
+    kind: ClassVar[str] = "rate_limited"
     default_hint = "Nothing to do: it is tried again when the provider allows it."
 
 
 class DailyLimit(RateLimited):
     """No more today: the limit resets once a day."""
 
+    kind: ClassVar[str] = "daily_limit"
     default_hint = "Nothing to do: it is tried again when the next day (UTC) begins."
 
 
 class SlotsTaken(TemporaryError):
     """The account runs as many jobs as the provider allows."""
 
+    kind: ClassVar[str] = "slots_taken"
     default_hint = "Nothing to do: it starts when another job of this account ends."
 
 
 class NotReady(TemporaryError):
     """The provider is still checking the file."""
 
+    kind: ClassVar[str] = "not_ready"
     default_hint = "Nothing to do: it is tried again when the file is ready."
 
 
 class ProviderUnavailable(TemporaryError):
     """The provider did not answer, or answered with a server error."""
 
+    kind: ClassVar[str] = "provider_unavailable"
     default_hint = (
         "It is tried again. If it lasts, check the account's `base_url`, this machine's network and its proxy: "
         "`orchestrator doctor` shows them."
@@ -173,28 +187,34 @@ class ProviderUnavailable(TemporaryError):
 class UnknownOutcome(ProviderError):
     """A create was sent and its answer was lost: it may or may not have happened."""
 
+    kind: ClassVar[str] = "unknown_outcome"
     default_hint = "Nothing to do: the provider is asked whether it happened before anything is sent again."
 
 
 class AccountError(ProviderError):
     """Nothing will work in this account until something there is changed."""
 
+    kind: ClassVar[str] = "account_error"
+
 
 class AuthenticationFailed(AccountError):
     """The provider does not accept the key."""
 
+    kind: ClassVar[str] = "authentication_failed"
     default_hint = "Check the key that the account's `api_key` reference leads to, then `orchestrator release` it."
 
 
 class WrongOrganization(AccountError):
     """The key belongs to another organisation or project than the accounts file says."""
 
+    kind: ClassVar[str] = "wrong_organization"
     default_hint = "Correct the key or the account's `organization`, then `orchestrator release` it."
 
 
 class TrainingNotAllowed(AccountError):
     """The account may not create fine-tuning jobs."""
 
+    kind: ClassVar[str] = "training_not_allowed"
     default_hint = (
         "Ask the account's owner for permission to train, or move the account to another provider; "
         "then `orchestrator release` it."
@@ -204,12 +224,14 @@ class TrainingNotAllowed(AccountError):
 class QuotaExhausted(AccountError):
     """The account has no money or quota left."""
 
+    kind: ClassVar[str] = "quota_exhausted"
     default_hint = "Add credit or raise the limit at the provider, then `orchestrator release` the account."
 
 
 class CertificateNotTrusted(AccountError):
     """The server's certificate cannot be verified: a missing authority, another host, or out of date."""
 
+    kind: ClassVar[str] = "certificate_not_trusted"
     default_hint = (
         "Put the authority's certificate into a file, set ORCHESTRATOR_CA_FILE to its path and restart; "
         "then `orchestrator release` the account."
@@ -219,6 +241,7 @@ class CertificateNotTrusted(AccountError):
 class ProxyRefused(AccountError):
     """The proxy on the way to the provider refuses the connection."""
 
+    kind: ClassVar[str] = "proxy_refused"
     default_hint = (
         "Correct the proxy's user and password, or ask its administrator to allow the provider's host; "
         "then `orchestrator release` the account."
@@ -228,6 +251,7 @@ class ProxyRefused(AccountError):
 class UploadAddressRefused(AccountError):
     """The provider names an address for the upload that does not lead to its storage. The chats were not sent."""
 
+    kind: ClassVar[str] = "upload_address_refused"
     default_hint = (
         "Check the account's `base_url` and what answers there, and report the address to the provider; "
         "then `orchestrator release` the account."
@@ -237,12 +261,14 @@ class UploadAddressRefused(AccountError):
 class RequestRejected(ProviderError):
     """The provider refuses this request for good."""
 
+    kind: ClassVar[str] = "request_rejected"
     default_hint = "Correct what the message names, then `orchestrator retry` the account."
 
 
 class RemoteMissing(RequestRejected):
     """The provider does not have the file or job (any more)."""
 
+    kind: ClassVar[str] = "remote_missing"
     default_hint = "Look at the provider's console for what became of it, then `orchestrator retry` the account."
 
 
@@ -252,6 +278,7 @@ class Ambiguous(OrchestratorError):
     `sent` says that a create was sent just now: lists may not show it before its intent is over.
     """
 
+    kind: ClassVar[str] = "ambiguous"
     default_hint = "Look at both at the provider and keep one."
 
     def __init__(self, message: str, *, hint: str = "", sent: bool = False) -> None:
@@ -262,6 +289,7 @@ class Ambiguous(OrchestratorError):
 class UploadDiffers(OrchestratorError):
     """The provider says that it has another number of bytes than were sent."""
 
+    kind: ClassVar[str] = "upload_differs"
     default_hint = (
         "Look at the file in the provider's console: training on a damaged file costs as much. "
         "`orchestrator release` the account to use it as it is, or `orchestrator cancel` it."
@@ -271,14 +299,17 @@ class UploadDiffers(OrchestratorError):
 class IllegalTransition(OrchestratorError):
     """A bug of ours: this event cannot happen in this state. Nothing was changed."""
 
+    kind: ClassVar[str] = "illegal_transition"
     default_hint = "Please report this with the job's history."
 
 
 class StaleJob(OrchestratorError):
     """Someone else advanced the job in the meantime; this outcome is dropped."""
 
+    kind: ClassVar[str] = "stale_job"
 
-NETWORK_HOLDS = frozenset({CertificateNotTrusted("").kind, ProxyRefused("").kind})
+
+NETWORK_HOLDS = frozenset({CertificateNotTrusted.kind, ProxyRefused.kind})
 """What an account is held for that this machine's configuration can put right: a new start tries again."""
 
 

@@ -57,15 +57,16 @@ class Database:
 class Shelf(Generic[R]):
     """All records of one kind, by account, oldest first."""
 
-    def __init__(self, database: Database, kind: type[R]) -> None:
+    def __init__(self, database: Database, record: type[R], *, kind: str) -> None:
+        """`kind` names the records in the database file: it stays when the class is renamed."""
         self._database = database
-        self._kind = kind.__name__
+        self._kind = kind
         self._accounts: dict[str, dict[str, R]] = {}
         self.revision: Counter[str] = Counter()
         """Counts the changes of each account's records."""
         rows = database.run("SELECT record FROM records WHERE kind = ? ORDER BY number", self._kind)
         for (row,) in rows:
-            self._put(kind(**json.loads(row)))
+            self._put(record(**json.loads(row)))
 
     def of(self, account: str) -> dict[str, R]:
         """That account's records by id; not to be changed."""

@@ -52,11 +52,11 @@ class World:
         self.settings = settings
         self.clock = clock
         self._database = Database(settings.state)
-        self.files = Shelf(self._database, File)
-        self.verdicts = Shelf(self._database, Verdict)
-        self.jobs = Shelf(self._database, Job)
-        self.uploads = Shelf(self._database, Upload)
-        self.parts = Shelf(self._database, Part)
+        self.files = Shelf(self._database, File, kind="File")
+        self.verdicts = Shelf(self._database, Verdict, kind="Verdict")
+        self.jobs = Shelf(self._database, Job, kind="Job")
+        self.uploads = Shelf(self._database, Upload, kind="Upload")
+        self.parts = Shelf(self._database, Part, kind="Part")
         self.blobs = Blobs(_beside(settings.state))
         self.faults = FaultBook(settings.seed, settings.faults)
         self.counts = Counts()
