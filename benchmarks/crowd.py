@@ -13,7 +13,7 @@ from harness import ROOT
 from sqlalchemy import text
 
 if TYPE_CHECKING:
-    from orchestrator.store.connection import AsyncConnection
+    from orchestrator.store.connection import StoreConnection
 
 CONCURRENCY = 50
 RUN = f"""\
@@ -67,16 +67,16 @@ async def _fill(folder: Path, state: str, spread: float, database: str) -> None:
     os.chdir(folder)
     settings = load_settings({"ORCHESTRATOR_DATABASE_URL": database} if database else {})
     async with open_app(settings, Redactor()) as app:
-        await app.converge(start=True)
+        await app.apply_accounts_file(start=True)
         if database:  # the wake-ups of jobs that have not begun
             await app.database.write(lambda connection: connection.execute(text("TRUNCATE pgqueuer, pgqueuer_log")))
         await app.database.write(lambda connection: _move(connection, state, spread))
 
 
-async def _move(connection: AsyncConnection, state: str, spread: float) -> None:
+async def _move(connection: StoreConnection, state: str, spread: float) -> None:
     """Let every job have come so far."""
-    from orchestrator.store.jobs import overdue
-    from orchestrator.store.wakeups import promise
+    from orchestrator.store.jobs import list_overdue
+    from orchestrator.store.wakeups import schedule_wake_ups
 
     sqlite = connection.sync_connection.dialect.name == "sqlite"
     now, done = time.time(), state == "succeeded"  # noqa: TID251
@@ -97,7 +97,7 @@ async def _move(connection: AsyncConnection, state: str, spread: float) -> None:
         lines = "SELECT :now, 'service', account, run_id, id, 'step', 'planned', state FROM jobs"
         columns = "at, cause, account, run_id, job_id, note, state_before, state_after"
         await connection.execute(text(f"INSERT INTO events ({columns}) {lines}"), {"now": now})
-    promise(connection, await overdue(connection, now + spread, now + spread, limit=1_000_000))
+    schedule_wake_ups(connection, await list_overdue(connection, now + spread, now + spread, limit=1_000_000))
 
 
 def _finish(database: sqlite3.Connection, run: str, jobs: int) -> None:

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 
 from harness import report
 
-from orchestrator.core.polling import next_look, span_of
-from orchestrator.core.retry import poll_delay
+from orchestrator.core.polling import end_window_from_durations, next_poll_delay
+from orchestrator.core.retry import proportional_poll_delay
 
 SHORTEST, LONGEST = 2.0, 60.0  # the defaults of ORCHESTRATOR_POLL_MIN_SECONDS and ORCHESTRATOR_POLL_MAX_SECONDS
 NEWEST = 200  # durations the service learns from
@@ -28,9 +28,13 @@ Rule = Callable[[float, "Known", float], float]
 RULES: dict[str, Rule] = {
     "fixed 10 s": lambda passed, known, jitter: 10.0,
     "fixed 60 s": lambda passed, known, jitter: 60.0,
-    "a fifth of the wait": lambda passed, known, jitter: poll_delay(passed, SHORTEST, LONGEST, jitter),
-    "adaptive": lambda passed, known, jitter: next_look(
-        passed, span_of(known.newest, known.ended, known.open), shortest=SHORTEST, longest=LONGEST, jitter=jitter
+    "a fifth of the wait": lambda passed, known, jitter: proportional_poll_delay(passed, SHORTEST, LONGEST, jitter),
+    "adaptive": lambda passed, known, jitter: next_poll_delay(
+        passed,
+        end_window_from_durations(known.newest, known.ended, known.open),
+        min_delay=SHORTEST,
+        max_delay=LONGEST,
+        jitter=jitter,
     ),
 }
 

@@ -62,22 +62,22 @@ async def ours(url: str, uploads: int, file: Path) -> None:
     """What the daemon has a provider do."""
     from orchestrator.core.account import Account, ProviderName
     from orchestrator.core.secret import Redactor, Secret
-    from orchestrator.providers.base import Deadline, FileToSend
-    from orchestrator.providers.openai import connector
-    from orchestrator.providers.transport import shared_client
+    from orchestrator.providers.base import DatasetFile, Deadline
+    from orchestrator.providers.openai import build_provider_factory
+    from orchestrator.providers.transport import create_http_client
 
     with file.open("rb") as handle:
         digest = hashlib.file_digest(handle, "sha256").hexdigest()
         size = handle.tell()
-    wanted = FileToSend(path=file, filename=file.name, bytes=size, sha256=digest, examples=10)
+    wanted = DatasetFile(path=file, filename=file.name, bytes=size, sha256=digest, examples=10)
     deadline = Deadline(time.perf_counter() + 3600, time.perf_counter)
 
     async def one(number: int) -> None:
         account = Account(name=f"a{number}", provider=ProviderName.OPENAI, api_key="env:X", base_url=url)
         await connect(account, Secret(f"key-{number}")).upload_file(wanted, deadline)
 
-    async with shared_client(CONNECTIONS) as http:
-        connect = connector(http, Redactor())
+    async with create_http_client(CONNECTIONS) as http:
+        connect = build_provider_factory(http, Redactor())
         await asyncio.gather(*(one(number) for number in range(uploads)))
 
 

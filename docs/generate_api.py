@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from orchestrator.web.api import create_web
-from orchestrator.web.program import Program
+from orchestrator.web.api import create_app
+from orchestrator.web.program import WebBackend
 
 FOLDER = Path(__file__).with_name("reference")
 PAGE = """\
@@ -43,7 +43,7 @@ $ curl -N -H "Authorization: Bearer $TOKEN" -H "Accept: text/event-stream" http:
 
 def document() -> dict[str, Any]:
     """What the application says of itself."""
-    return create_web(cast(Any, Program)(**dict.fromkeys(Program.__dataclass_fields__))).openapi()
+    return create_app(cast(Any, WebBackend)(**dict.fromkeys(WebBackend.__dataclass_fields__))).openapi()
 
 
 def openapi() -> str:
@@ -109,7 +109,7 @@ def _named(schema: Mapping[str, Any]) -> str:
 
 
 def _order(name: str) -> tuple[bool, str]:
-    return name != "Whole", name
+    return name != "StatusDocument", name
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ from pathlib import Path
 from orchestrator.core.account import ProviderName
 from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.finding import Severity
-from orchestrator.dataset.canonical import canonical
-from orchestrator.dataset.codes import Code
-from orchestrator.dataset.provider_rules import ProviderRule, RuleKind, rules_of_providers
-from orchestrator.dataset.rule_examples import examples_of_rule
+from orchestrator.dataset.canonical import encode_canonical
+from orchestrator.dataset.codes import FindingCode
+from orchestrator.dataset.provider_rules import ProviderRule, RuleKind, list_provider_rules
+from orchestrator.dataset.rule_examples import find_rule_examples
 
 HEAD = """# Findings
 
@@ -51,7 +51,7 @@ def _rules(provider: ProviderName) -> str:
     rows = [
         f"| {provider} | A file has at least {fewest} training example{'s'[: fewest > 1]}. | too-few-examples |\n"
     ]
-    rows += [_rule(rule) for rule in rules_of_providers([provider])]
+    rows += [_rule(rule) for rule in list_provider_rules([provider])]
     return "".join(rows)
 
 
@@ -60,18 +60,18 @@ def _rule(rule: ProviderRule) -> str:
 
 
 def _section(title: str, severity: Severity) -> str:
-    codes = [code for code in Code if code.severity is severity]
+    codes = [code for code in FindingCode if code.severity is severity]
     return f"\n## {title}\n" + "".join(f"\n### {one.slug}\n{one.meaning}\n\n> {one.hint}\n" for one in codes)
 
 
 def _examples() -> str:
     rows, shown = [], set[RuleKind]()
-    for rule in rules_of_providers(ProviderName):
-        if rule.kind not in shown and (examples := examples_of_rule(rule)) and len(str(examples)) < 2_000:
+    for rule in list_provider_rules(ProviderName):
+        if rule.kind not in shown and (examples := find_rule_examples(rule)) and len(str(examples)) < 2_000:
             shown.add(rule.kind)
             rows.append(f"{rule.meaning}\n\n```\n")
             for word, body in zip(("refused ", "accepted"), examples, strict=True):
-                rows.append(f"{word} {_shortened(canonical(body).decode())}")
+                rows.append(f"{word} {_shortened(encode_canonical(body).decode())}")
             rows.append("```\n\n")
     return "".join(rows).rstrip("\n") + "\n"
 

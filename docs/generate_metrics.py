@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator.metrics import TABLE, Metric
+from orchestrator.metrics import ALL_METRICS, MetricDefinition
 
 TARGET = Path(__file__).with_name("reference") / "metrics.md"
 TEXT = """\
@@ -47,17 +47,17 @@ metrics of a process: memory, CPU, open files.
 def page() -> str:
     """The page."""
     return TEXT.format(
-        gauges=_table([metric for metric in TABLE if metric.kind == "gauge"]),
-        counts=_table([metric for metric in TABLE if metric.kind != "gauge"]),
+        gauges=_table([metric for metric in ALL_METRICS if metric.kind == "gauge"]),
+        counts=_table([metric for metric in ALL_METRICS if metric.kind != "gauge"]),
     )
 
 
-def _table(metrics: list[Metric]) -> str:
+def _table(metrics: list[MetricDefinition]) -> str:
     rows = [f"| `{metric.name}` | {metric.kind} | {_labels(metric)} | {metric.help} |" for metric in metrics]
     return "\n".join(["| name | sort | labels | is |", "|---|---|---|---|", *rows])
 
 
-def _labels(metric: Metric) -> str:
+def _labels(metric: MetricDefinition) -> str:
     return ", ".join(f"`{label}`" for label in metric.labels) or "–"
 
 

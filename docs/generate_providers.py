@@ -72,15 +72,15 @@ A seventh provider that passes the suite, whole:
 """
 
 ROWS: dict[str, Callable[[Capabilities], str]] = {
-    "our job is found again by": lambda offers: offers.found_by,
+    "our job is found again by": lambda offers: offers.job_lookup,
     "training methods": lambda offers: ", ".join(offers.methods),
     "seed": lambda offers: _yes(offers.seed),
     "longest suffix": lambda offers: str(offers.suffix_length),
     "events": lambda offers: _yes(offers.events),
     "losses while it trains": lambda offers: _yes(offers.losses),
     "cancel": lambda offers: _yes(offers.cancel),
-    "price": lambda offers: offers.price,
-    "says whether a finished model is still there": lambda offers: _yes(offers.shows_models),
+    "price": lambda offers: offers.price_source,
+    "says whether a finished model is still there": lambda offers: _yes(offers.has_model_lookup),
     "callable after success": lambda offers: _yes(offers.servable),
     "fewest examples": lambda offers: str(offers.minimum_examples),
     "largest file": lambda offers: _size(offers.maximum_bytes),

@@ -15,11 +15,11 @@ from pydantic.fields import FieldInfo
 from orchestrator.cli.commands import app
 from orchestrator.core import errors
 from orchestrator.core.account import ProviderName
-from orchestrator.core.announcement import MEANINGS, Announcement, Topic
+from orchestrator.core.announcement import TOPIC_DESCRIPTIONS, Notification, Topic
 from orchestrator.core.errors import Failure, OrchestratorError
-from orchestrator.core.lifecycle import State
-from orchestrator.core.observe import FAILED_HINT
-from orchestrator.settings import FROM_FILE, PREFIX, Settings
+from orchestrator.core.lifecycle import JobState
+from orchestrator.core.observe import JOB_FAILED_HINT
+from orchestrator.settings import OPTIONS_WITH_FILE, PREFIX, Settings
 
 FOLDER = Path(__file__).with_name("reference")
 EXAMPLE = Path(__file__).parents[1] / "accounts.example.toml"
@@ -116,27 +116,27 @@ A webhook's body has always these fields; what does not apply is null. `timestam
 
 def announcements_page() -> str:
     """Every topic, and what is sent."""
-    told = Announcement(
+    told = Notification(
         topic=Topic.JOB_FAILED,
         at=1_790_000_000,
         run="fedcba9876543210",
         account="acme-eu",
         provider=ProviderName.OPENAI,
         job="0123456789abcdef",
-        state=State.FAILED,
-        error=Failure("job_failed", "the provider gives no reason", FAILED_HINT),
+        state=JobState.FAILED,
+        error=Failure("job_failed", "the provider gives no reason", JOB_FAILED_HINT),
     )
     return ANNOUNCEMENTS.format(
         generated=GENERATED.format(source="orchestrator/core/announcement.py"),
-        rows="\n".join(f"| `{topic}` | {MEANINGS[topic]} |" for topic in Topic),
-        example=json.dumps(told.payload(), indent=2),
+        rows="\n".join(f"| `{topic}` | {TOPIC_DESCRIPTIONS[topic]} |" for topic in Topic),
+        example=json.dumps(told.to_payload(), indent=2),
     )
 
 
 def settings_page() -> str:
     """Every setting with its default."""
     rows = "\n".join(_setting(name, field) for name, field in Settings.model_fields.items())
-    files = ", ".join(f"`{PREFIX}{option}`" for option in FROM_FILE)
+    files = ", ".join(f"`{PREFIX}{option}`" for option in OPTIONS_WITH_FILE)
     return SETTINGS.format(
         generated=GENERATED.format(source="orchestrator/settings/model.py"), rows=rows, files=files
     )

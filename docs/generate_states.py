@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator.core.lifecycle import ENDS, MEANINGS, TRANSITIONS, State
-from orchestrator.core.stall import WAITS
+from orchestrator.core.lifecycle import STATE_DESCRIPTIONS, TERMINAL_STATES, TRANSITIONS, JobState
+from orchestrator.core.stall import WAIT_DESCRIPTIONS
 
 PAGE = Path(__file__).with_name("states.md")
 TEMPLATE = """\
@@ -41,25 +41,25 @@ it: it raises and changes nothing. The words are in the [glossary](glossary.md).
 def page() -> str:
     """The whole page."""
     return TEMPLATE.format(
-        rows="\n".join(map(_row, State)), edges="\n".join(_edges()), waits="\n".join(map(_wait, State))
+        rows="\n".join(map(_row, JobState)), edges="\n".join(_edges()), waits="\n".join(map(_wait, JobState))
     )
 
 
-def _row(state: State) -> str:
+def _row(state: JobState) -> str:
     ways = " · ".join(f"{event} → {after}" for event, after in TRANSITIONS[state].items())
-    return f"| {state} | {MEANINGS[state]} | {ways or '–'} |"
+    return f"| {state} | {STATE_DESCRIPTIONS[state]} | {ways or '–'} |"
 
 
-def _wait(state: State) -> str:
-    return f"| {state} | {WAITS[state].ends} | {WAITS[state].reported} |"
+def _wait(state: JobState) -> str:
+    return f"| {state} | {WAIT_DESCRIPTIONS[state].ended_by} | {WAIT_DESCRIPTIONS[state].reported_after} |"
 
 
 def _edges() -> list[str]:
     within = [(state, after, event) for state, row in TRANSITIONS.items() for event, after in row.items()]
     return [
-        f"    [*] --> {State.PLANNED}",
+        f"    [*] --> {JobState.PLANNED}",
         *(f"    {state} --> {after}: {event}" for state, after, event in within),
-        *(f"    {state} --> [*]" for state in State if state in ENDS),
+        *(f"    {state} --> [*]" for state in JobState if state in TERMINAL_STATES),
     ]
 
 

@@ -31,7 +31,7 @@ async def migrate_from_command_line() -> None:
 
     from orchestrator.settings import load_settings
 
-    engine = make_engine(load_settings(os.environ).database_url, patient=True)
+    engine = make_engine(load_settings(os.environ).database_url, without_timeouts=True)
     async with engine.write() as connection:
         await connection.run_sync(migrate)
     await engine.dispose()

@@ -19,7 +19,7 @@ from orchestrator.system.queued_stream import QueuedStream
 
 
 @contextmanager
-def _spared(module: str) -> Iterator[None]:
+def _hidden_module(module: str) -> Iterator[None]:
     """While this lasts the module seems not to be installed, unless it was imported before."""
     if module in sys.modules:
         yield
@@ -31,18 +31,20 @@ def _spared(module: str) -> Iterator[None]:
         del sys.modules[module]
 
 
-with _spared("rich"):  # structlog's tracebacks are not drawn here: 4 MB, with Pygments, and 30 ms of every start
+with _hidden_module(
+    "rich"
+):  # structlog's tracebacks are not drawn here: 4 MB, with Pygments, and 30 ms of every start
     import structlog
     from structlog.typing import EventDict, Processor, WrappedLogger
 
-TEXT_LIMIT: Final = 50_000  # characters of one text of a line; a longer one would keep the process busy
+MAX_LOG_TEXT_CHARACTERS: Final = 50_000  # characters of one text of a line; a longer one would keep the process busy
 
 DRAIN_SECONDS: Final = 2.0
 """How long the end of the service waits for a reader of the log."""
 
-_OURS = "orchestrator"
-_HANDLER = "orchestrator"
-_NOT_PRINTED = ("_record", "_from_structlog")  # structlog's own, removed before the line is made
+_ROOT_LOGGER_NAME = "orchestrator"
+_HANDLER_NAME = "orchestrator"
+_INTERNAL_KEYS = ("_record", "_from_structlog")  # structlog's own, removed before the line is made
 
 
 def configure(
@@ -61,19 +63,19 @@ def configure(
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _explain,
+        _expand_error,
         structlog.processors.format_exc_info,
-        _redacting(redact),
+        _build_redactor(redact),
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=_logger,
+        logger_factory=_create_logger,
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(stream)
-    handler.name = _HANDLER
-    handler.setFormatter(_formatter(log_format, shared, stream))
-    _install(handler)
+    handler.name = _HANDLER_NAME
+    handler.setFormatter(_build_formatter(log_format, shared, stream))
+    _install_handler(handler)
     set_level(level)
 
 
@@ -82,48 +84,48 @@ def set_level(level: str) -> None:
     threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(threshold))
     logging.getLogger().setLevel(threshold if threshold == logging.DEBUG else max(threshold, logging.WARNING))
-    logging.getLogger(_OURS).setLevel(threshold)
+    logging.getLogger(_ROOT_LOGGER_NAME).setLevel(threshold)
 
 
 @contextmanager
-def lines_queued() -> Iterator[None]:
+def queue_output() -> Iterator[None]:
     """Have a thread write the lines while this lasts, so that a pipe that nobody reads does not stop the service.
 
     At the end everything is written. Where the pipe is still full after `DRAIN_SECONDS`, the queue stays in place.
     """
-    handler = _handler()
+    handler = _get_handler()
     direct = handler.stream
     queued = QueuedStream(direct, _report_dropped)
     handler.setStream(cast(TextIO, queued))
     try:
         yield
     finally:
-        with _locked(handler):  # or another thread's line could come between, and be lost
+        with _hold_lock(handler):  # or another thread's line could come between, and be lost
             if queued.drain(DRAIN_SECONDS):
                 handler.setStream(direct)
 
 
 def is_blocked() -> bool:
     """Whether a thread waits in a write to stderr, so that another write or flush would wait as well."""
-    return isinstance(_handler().stream, QueuedStream)
+    return isinstance(_get_handler().stream, QueuedStream)
 
 
 def _report_dropped(lines: int) -> None:
-    structlog.get_logger(_OURS).warning(
+    structlog.get_logger(_ROOT_LOGGER_NAME).warning(
         "log.lines_dropped", lines=lines, hint="Read the service's stderr without pause, or write it to a file."
     )
 
 
-def _handler() -> logging.StreamHandler[TextIO]:
+def _get_handler() -> logging.StreamHandler[TextIO]:
     return next(
         handler
         for handler in logging.getLogger().handlers
-        if handler.name == _HANDLER and isinstance(handler, logging.StreamHandler)
+        if handler.name == _HANDLER_NAME and isinstance(handler, logging.StreamHandler)
     )
 
 
 @contextmanager
-def _locked(handler: logging.Handler) -> Iterator[None]:
+def _hold_lock(handler: logging.Handler) -> Iterator[None]:
     handler.acquire()
     try:
         yield
@@ -131,7 +133,7 @@ def _locked(handler: logging.Handler) -> Iterator[None]:
         handler.release()
 
 
-def _formatter(log_format: str, shared: list[Processor], stream: TextIO) -> logging.Formatter:
+def _build_formatter(log_format: str, shared: list[Processor], stream: TextIO) -> logging.Formatter:
     terminal = stream.isatty()
     renderer: Processor
     if log_format == "json" or (log_format == "auto" and not terminal):
@@ -146,25 +148,25 @@ def _formatter(log_format: str, shared: list[Processor], stream: TextIO) -> logg
     )
 
 
-def _install(handler: logging.Handler) -> None:
+def _install_handler(handler: logging.Handler) -> None:
     root = logging.getLogger()
-    for old in [old for old in root.handlers if old.name == _HANDLER]:
+    for old in [old for old in root.handlers if old.name == _HANDLER_NAME]:
         root.removeHandler(old)
     root.addHandler(handler)
     logging.raiseExceptions = False  # a line that cannot be written would be printed raw, keys and all
 
 
-def _logger(*names: str) -> logging.Logger:
-    return logging.getLogger(names[0] if names else _OURS)
+def _create_logger(*names: str) -> logging.Logger:
+    return logging.getLogger(names[0] if names else _ROOT_LOGGER_NAME)
 
 
-def _explain(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+def _expand_error(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     """An error of ours becomes kind, message and hint; only a bug of ours keeps its traceback."""
     error = event.get("error")
     if isinstance(error, OrchestratorError):
         del event["error"]
     else:
-        error = _raised(event)
+        error = _find_exception(event)
     if not isinstance(error, OrchestratorError):
         return event
     if not isinstance(error, IllegalTransition):
@@ -175,7 +177,7 @@ def _explain(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     return event
 
 
-def _raised(event: EventDict) -> BaseException | None:
+def _find_exception(event: EventDict) -> BaseException | None:
     info = event.get("exc_info")
     if isinstance(info, BaseException):
         return info
@@ -184,11 +186,11 @@ def _raised(event: EventDict) -> BaseException | None:
     return info[1] if isinstance(info, tuple) else None
 
 
-def _redacting(redact: Redactor) -> Processor:
+def _build_redactor(redact: Redactor) -> Processor:
     def clean_text(text: str) -> str:
-        if len(text) <= TEXT_LIMIT:
+        if len(text) <= MAX_LOG_TEXT_CHARACTERS:
             return redact(text)
-        return f"{redact.cut(text, TEXT_LIMIT)} … (cut: {len(text):,} characters)"
+        return f"{redact.truncate(text, MAX_LOG_TEXT_CHARACTERS)} … (cut: {len(text):,} characters)"
 
     def clean(value: Any) -> Any:
         if value is None or isinstance(value, bool | int | float):
@@ -202,6 +204,6 @@ def _redacting(redact: Redactor) -> Processor:
         return clean_text(str(value) if isinstance(value, BaseException) else repr(value))
 
     def redacted(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-        return {key: value if key in _NOT_PRINTED else clean(value) for key, value in event.items()}
+        return {key: value if key in _INTERNAL_KEYS else clean(value) for key, value in event.items()}
 
     return redacted

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from orchestrator.core.delivery import ERROR_LIMIT, Delivery
+from orchestrator.core.delivery import MAX_ERROR_LENGTH, Delivery
 
-ATTEMPT_SECONDS: Final = 10.0
+ATTEMPT_TIMEOUT_SECONDS: Final = 10.0
 
-Send = Callable[[Delivery, float], Awaitable[str | None]]
+Sender = Callable[[Delivery, float], Awaitable[str | None]]
 """Tell the target now (epoch seconds): None when it took it, else why not. Never raises for what a target does."""
 
 
-def told(text: str) -> str:
+def clean_reply(text: str) -> str:
     """What a target said, short and on one line, fit for a database."""
     line = " ".join(text.encode(errors="replace").decode().replace("\0", " ").split())
-    return line[:ERROR_LIMIT]
+    return line[:MAX_ERROR_LENGTH]

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final
 
-from orchestrator.alerts.base import told
-from orchestrator.alerts.words import body, title
+from orchestrator.alerts.base import clean_reply
+from orchestrator.alerts.words import format_body, format_title
 from orchestrator.core.delivery import Delivery
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.secret import Redactor, Secret
@@ -24,20 +24,20 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 # One would get to see why another failed; and the threads of the loop are for the database's commits.
-_ONE_AT_A_TIME: Final = ThreadPoolExecutor(1, "alerts")
-READ_LIMIT: Final = 1000  # characters of what apprise says that are read
+_EXECUTOR: Final = ThreadPoolExecutor(1, "alerts")
+MAX_LOG_CHARACTERS: Final = 1000  # characters of what apprise says that are read
 LOGGER: Final = logging.getLogger("apprise")
 LOGGER.propagate = False  # what it says of a failure is kept with the delivery
 logging.getLogger("urllib3").setLevel(logging.WARNING)  # below that it prints addresses, which hold keys
 
 
-class AlertSender:
+class AppriseSender:
     """Writes to one address. Raises ConfigError for one that apprise does not understand."""
 
     def __init__(self, reference: str, address: Secret, redact: Redactor, ca_bundle: str | None = None) -> None:
         self._messenger = apprise.Apprise()
         self._redact = redact
-        with _listening():
+        with _capture_log():
             understood = self._messenger.add(address.reveal())
         if not understood:
             raise ConfigError(
@@ -50,17 +50,22 @@ class AlertSender:
                 service.verify_certificate = ca_bundle  # type: ignore[assignment]
 
     async def __call__(self, delivery: Delivery, now: float) -> str | None:
-        return await asyncio.get_running_loop().run_in_executor(_ONE_AT_A_TIME, self._notify, delivery)
+        return await asyncio.get_running_loop().run_in_executor(_EXECUTOR, self._notify, delivery)
 
     def _notify(self, delivery: Delivery) -> str | None:
-        with _listening() as said:
-            if self._messenger.notify(title=title(delivery.topic, delivery.payload), body=body(delivery.payload)):
+        with _capture_log() as said:
+            if self._messenger.notify(
+                title=format_title(delivery.topic, delivery.payload), body=format_body(delivery.payload)
+            ):
                 return None
-        return told(self._redact.cut(" ".join(said), READ_LIMIT)) or "it was not taken, and no reason is given"
+        return (
+            clean_reply(self._redact.truncate(" ".join(said), MAX_LOG_CHARACTERS))
+            or "it was not taken, and no reason is given"
+        )
 
 
 @contextmanager
-def _listening() -> Iterator[list[str]]:
+def _capture_log() -> Iterator[list[str]]:
     """What apprise says meanwhile."""
     said: list[str] = []
     handler = logging.Handler(logging.WARNING)

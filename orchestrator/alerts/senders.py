@@ -6,30 +6,30 @@ from collections.abc import Callable, Mapping
 
 import httpx2
 
-from orchestrator.alerts.base import Send
+from orchestrator.alerts.base import Sender
 from orchestrator.alerts.webhooks import WebhookSender
-from orchestrator.core.delivery import Target, Way
+from orchestrator.core.delivery import Channel, NotificationTarget
 from orchestrator.core.secret import Redactor, Secret
 
-ClientFor = Callable[[str], httpx2.AsyncClient]
+ClientFactory = Callable[[str], httpx2.AsyncClient]
 """The HTTP client for an address: another one where a proxy stands on the way."""
 
 
-def sender(
-    target: Target,
+def build_sender(
+    target: NotificationTarget,
     secrets: Mapping[str, Secret],
-    client_for: ClientFor,
+    build_client: ClientFactory,
     redact: Redactor,
     ca_bundle: str | None = None,
-) -> Send:
+) -> Sender:
     """`secrets` is what each reference leads to. Raises ConfigError for an address that cannot be one.
 
     `ca_bundle` is a PEM file with all authorities that are trusted; None: those of the library that sends.
     """
-    if target.way is Way.ALERT:
-        from orchestrator.alerts.people import AlertSender  # an extra, and slow to load
+    if target.channel is Channel.ALERT:
+        from orchestrator.alerts.people import AppriseSender  # an extra, and slow to load
 
-        return AlertSender(target.url, secrets[target.url], redact, ca_bundle)
+        return AppriseSender(target.url, secrets[target.url], redact, ca_bundle)
     assert target.secret is not None
     address = secrets[target.url].reveal() if target.url in secrets else target.url
-    return WebhookSender(client_for(address), address, secrets[target.secret], redact)
+    return WebhookSender(build_client(address), address, secrets[target.secret], redact)

@@ -11,15 +11,15 @@ from typing import Final
 import httpx2
 from standardwebhooks import Webhook as Signer
 
-from orchestrator.alerts.base import ATTEMPT_SECONDS, told
+from orchestrator.alerts.base import ATTEMPT_TIMEOUT_SECONDS, clean_reply
 from orchestrator.core.delivery import Delivery
 from orchestrator.core.proxy import Proxy
 from orchestrator.core.secret import Redactor, Secret
 
-LOOKED_AT: Final = 1000  # bytes of an answer that are read at most
+MAX_REPLY_BYTES: Final = 1000  # bytes of an answer that are read at most
 
 
-def client(context: ssl.SSLContext | None = None, proxy: Proxy | None = None) -> httpx2.AsyncClient:
+def build_client(context: ssl.SSLContext | None = None, proxy: Proxy | None = None) -> httpx2.AsyncClient:
     """One for all webhooks that take the same way: nothing is taken from the environment here.
 
     What an address leads to is the operator's choice, so nothing leads further.
@@ -27,7 +27,7 @@ def client(context: ssl.SSLContext | None = None, proxy: Proxy | None = None) ->
     headers = {"Proxy-Authorization": proxy.authorization} if proxy and proxy.authorization else {}
     tls_to_proxy = context if proxy and proxy.url.startswith("https:") else None
     return httpx2.AsyncClient(
-        timeout=ATTEMPT_SECONDS,
+        timeout=ATTEMPT_TIMEOUT_SECONDS,
         follow_redirects=False,
         trust_env=False,
         verify=context or True,
@@ -55,12 +55,12 @@ class WebhookSender:
             "webhook-signature": self._signer.sign(delivery.message, datetime.fromtimestamp(now, UTC), content),
         }
         try:
-            async with asyncio.timeout(ATTEMPT_SECONDS):
+            async with asyncio.timeout(ATTEMPT_TIMEOUT_SECONDS):
                 return await self._post(content.encode(), headers)
         except TimeoutError:
-            return f"no answer within {ATTEMPT_SECONDS:g} seconds"
+            return f"no answer within {ATTEMPT_TIMEOUT_SECONDS:g} seconds"
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-            return told(self._redact.cut(f"{type(error).__name__}: {error}", LOOKED_AT // 2))
+            return clean_reply(self._redact.truncate(f"{type(error).__name__}: {error}", MAX_REPLY_BYTES // 2))
 
     async def _post(self, content: bytes, headers: dict[str, str]) -> str | None:
         async with self._http.stream("POST", self._address, content=content, headers=headers) as response:
@@ -73,8 +73,10 @@ class WebhookSender:
             body = b""
             async for part in response.aiter_bytes():
                 body += part
-                if len(body) >= LOOKED_AT:
+                if len(body) >= MAX_REPLY_BYTES:
                     break
-        return told(
-            self._redact.cut(f"{response.status_code}: {body[:LOOKED_AT].decode(errors='replace')}", LOOKED_AT // 2)
+        return clean_reply(
+            self._redact.truncate(
+                f"{response.status_code}: {body[:MAX_REPLY_BYTES].decode(errors='replace')}", MAX_REPLY_BYTES // 2
+            )
         )

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from orchestrator.core.announcement import Topic
 
-TITLES: Final[dict[Topic, str]] = {
+TITLE_TEMPLATES: Final[dict[Topic, str]] = {
     Topic.MODEL_READY: "{account}: the model is ready",
     Topic.JOB_FAILED: "{account}: the job has failed",
     Topic.JOB_WARNING: "{account}: the job needs a look",
@@ -17,12 +17,12 @@ TITLES: Final[dict[Topic, str]] = {
 }
 
 
-def title(topic: Topic, payload: Mapping[str, Any]) -> str:
+def format_title(topic: Topic, payload: Mapping[str, Any]) -> str:
     """One line: who and what."""
-    return TITLES[topic].format_map(payload["data"])
+    return TITLE_TEMPLATES[topic].format_map(payload["data"])
 
 
-def body(payload: Mapping[str, Any]) -> str:
+def format_body(payload: Mapping[str, Any]) -> str:
     """What is known beyond that, and what to do."""
     data = payload["data"]
     error = data["error"] or {}

@@ -1,7 +1,7 @@
 """App: wiring. Builds everything once from the settings, owns the clock, knows every concrete class."""
 
 from orchestrator.app.clock import SystemClock
-from orchestrator.app.database import has_database, sole_owner
-from orchestrator.app.wiring import App, open_app, open_app_to_read
+from orchestrator.app.database import exclusive_database_lock, has_database
+from orchestrator.app.wiring import App, open_app, open_app_for_reading
 
-__all__ = ["App", "SystemClock", "has_database", "open_app", "open_app_to_read", "sole_owner"]
+__all__ = ["App", "SystemClock", "exclusive_database_lock", "has_database", "open_app", "open_app_for_reading"]

@@ -6,10 +6,10 @@ import os
 import signal
 from collections.abc import Callable
 
-VARIABLE = "CHAOS_CRASH_AT"
+FAILPOINT_VARIABLE = "CHAOS_CRASH_AT"
 
 
-def crash_at(point: str | None) -> Callable[[str], None]:
+def build_failpoint(point: str | None) -> Callable[[str], None]:
     """Kill this process the moment it reaches the named point, as `kill -9` would."""
 
     def reached(name: str) -> None:

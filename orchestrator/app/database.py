@@ -11,19 +11,19 @@ from types import ModuleType
 
 from sqlalchemy import make_url
 
-from orchestrator.core.errors import ConfigError, DatabaseBusy
+from orchestrator.core.errors import ConfigError, DatabaseLocked
 from orchestrator.settings import Settings
 from orchestrator.store.database import Database
 from orchestrator.system.private import create_private_file, create_private_folder
 
 
-def database(url: str, now: Callable[[], float]) -> Database:
+def open_database(url: str, now: Callable[[], float]) -> Database:
     """The database at the address, with the dispatch it needs."""
     sqlite = make_url(url).get_backend_name() == "sqlite"
-    return Database(url, None if sqlite else queue().scheduler(now))
+    return Database(url, None if sqlite else import_wakeup_queue().scheduler(now))
 
 
-def queue() -> ModuleType:
+def import_wakeup_queue() -> ModuleType:
     """What PostgreSQL needs beyond SQLite, which few installations have."""
     try:
         from orchestrator.dispatch import queue
@@ -42,8 +42,8 @@ def has_database(settings: Settings) -> bool:
 
 
 @contextmanager
-def sole_owner(settings: Settings, database: Database | None = None) -> Iterator[None]:
-    """On SQLite only one process may do the work; raises DatabaseBusy for a second one.
+def exclusive_database_lock(settings: Settings, database: Database | None = None) -> Iterator[None]:
+    """On SQLite only one process may do the work; raises DatabaseLocked for a second one.
 
     The database is not used any more once the lock file is deleted or replaced: a second process could lock the new
     one.
@@ -59,7 +59,7 @@ def sole_owner(settings: Settings, database: Database | None = None) -> Iterator
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise DatabaseBusy(f"another orchestrator process works on {url.database}") from None
+            raise DatabaseLocked(f"another orchestrator process works on {url.database}") from None
         if database is not None:
             database.files.add(path, os.fstat(lock.fileno()))
         yield

@@ -38,7 +38,7 @@ def raise_descriptor_limit() -> int:
     return soft
 
 
-def max_connections(descriptors: int, *, max_in_flight: int, requested: int | None) -> int:
+def compute_max_connections(descriptors: int, *, max_in_flight: int, requested: int | None) -> int:
     """How many connections the web server may keep open; at least a quarter of all descriptors."""
     reserve = BASE_RESERVE + DESCRIPTORS_PER_CALL * max_in_flight
     available = max(descriptors - reserve, descriptors // 4)

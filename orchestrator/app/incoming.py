@@ -11,50 +11,52 @@ from structlog.stdlib import BoundLogger
 
 from orchestrator.core.account import Account
 from orchestrator.core.secret import Secret
-from orchestrator.daemon.webhooks import Ear
+from orchestrator.daemon.webhooks import WebhookHandler
 from orchestrator.store.database import Database
-from orchestrator.web.rate_limited_report import RateLimitedReport
+from orchestrator.web.rate_limited_report import RateLimitedReporter
 
 if TYPE_CHECKING:
-    from orchestrator.providers.openai_webhooks import Read as ReadWebhook
+    from orchestrator.providers.openai_webhooks import WebhookParser as ReadWebhook
 
 UNKNOWN_ACCOUNT: Final = ""  # no account is called so
 MAX_REPORTED_ACCOUNTS: Final = 10
 
 
-class Incoming:
+class WebhookReceiver:
     """Checks, and hands on what is genuine."""
 
-    def __init__(self, read: ReadWebhook, log: BoundLogger) -> None:
-        self._read = read
+    def __init__(self, parse_webhook: ReadWebhook, log: BoundLogger) -> None:
+        self._parse_webhook = parse_webhook
         self._log = log
         self._secrets: dict[str, Secret] = {}
-        self._refused = RateLimitedReport(self._report_refused)
-        self._nobodys = Secret("whsec_" + b64encode(secrets.token_bytes(32)).decode())
+        self._refusal_report = RateLimitedReporter(self._report_refusals)
+        self._decoy_secret = Secret("whsec_" + b64encode(secrets.token_bytes(32)).decode())
 
-    def expect(self, accounts: Iterable[Account], found: Mapping[str, Secret]) -> None:
+    def configure(self, accounts: Iterable[Account], secret_by_reference: Mapping[str, Secret]) -> None:
         """From now on these accounts' webhooks are taken. `found` is the secret behind each reference."""
         self._secrets = {
-            account.name: found[account.webhook_secret] for account in accounts if account.webhook_secret
+            account.name: secret_by_reference[account.webhook_secret]
+            for account in accounts
+            if account.webhook_secret
         }
 
     async def receive(
-        self, database: Database, ear: Ear, account: str, headers: Mapping[str, str], body: bytes
+        self, database: Database, handler: WebhookHandler, account: str, headers: Mapping[str, str], body: bytes
     ) -> bool:
         """Whether it is genuine.
 
         As much is done for an account that is unknown or has no secret, so that the time of the answer does not say
         which accounts there are. A refusal is only counted here: anyone can cause as many as they like.
         """
-        secret = self._secrets.get(account, self._nobodys)
-        webhook = self._read(secret, headers, body)
+        secret = self._secrets.get(account, self._decoy_secret)
+        webhook = self._parse_webhook(secret, headers, body)
         if webhook is None:
-            self._refused.add(account if account in self._secrets else UNKNOWN_ACCOUNT)
+            self._refusal_report.add(account if account in self._secrets else UNKNOWN_ACCOUNT)
             return False
-        await ear.hear(database, account, webhook)
+        await handler.handle(database, account, webhook)
         return True
 
-    def _report_refused(self, counts: Mapping[str, int]) -> None:
+    def _report_refusals(self, counts: Mapping[str, int]) -> None:
         """One line for all accounts; those most often named come first."""
         by_account = sorted(
             ((count, name) for name, count in counts.items() if name != UNKNOWN_ACCOUNT), reverse=True

@@ -11,124 +11,128 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.app import crash
-from orchestrator.core.watch import Watch
-from orchestrator.daemon.courier import Courier
-from orchestrator.daemon.lifetimes import Lifetimes
-from orchestrator.daemon.loading import loading
+from orchestrator.core.watch import ServiceObserver
+from orchestrator.daemon.courier import DeliveryWorker
+from orchestrator.daemon.lifetimes import ModelExpiryChecker
+from orchestrator.daemon.loading import build_job_loader
 from orchestrator.daemon.missing_keys import KEY_CHECK_SECONDS
-from orchestrator.daemon.presence import Presence
+from orchestrator.daemon.presence import ReplicaHeartbeat
 from orchestrator.daemon.reconciler import Reconciler
-from orchestrator.daemon.retention import Retention
+from orchestrator.daemon.retention import EventPurger
 from orchestrator.daemon.scheduler import Scheduler
 from orchestrator.daemon.service import Converge, Service
-from orchestrator.daemon.steps import Pace
+from orchestrator.daemon.steps import StepTiming
 from orchestrator.dataset.retirements import load_retirements
-from orchestrator.dispatch.base import Dispatch
-from orchestrator.dispatch.embedded import EmbeddedDispatch
+from orchestrator.dispatch.base import Dispatcher
+from orchestrator.dispatch.embedded import EmbeddedDispatcher
 from orchestrator.store import waits
 
 if TYPE_CHECKING:
     from orchestrator.app.wiring import App
 
-SWEEP_SECONDS = 1.0
-PRUNE_SECONDS = 60.0
-LIFETIME_SECONDS = 60.0  # between two looks for models that were not looked at for a day
-FORGET_SECONDS = 3600.0
+RESCUE_INTERVAL_SECONDS = 1.0
+QUEUE_PRUNE_INTERVAL_SECONDS = 60.0
+MODEL_EXPIRY_INTERVAL_SECONDS = 60.0  # between two looks for models that were not looked at for a day
+EVENT_PURGE_INTERVAL_SECONDS = 3600.0
 
 
-def build_service(app: App, converge: Converge, watch: Watch) -> Service:
+def build_service(app: App, converge: Converge, observer: ServiceObserver) -> Service:
     """The service of this process, ready to be started."""
-    app.connections.watch = watch
-    presence = Presence(
+    app.connections.observer = observer
+    presence = ReplicaHeartbeat(
         app.database,
-        replica=app.replica,
+        replica=app.replica_id,
         host=socket.gethostname(),
         pid=os.getpid(),
         clock=app.clock,
-        silence=app.settings.intent_seconds,
+        timeout_seconds=app.settings.intent_seconds,
     )
-    scheduler = Scheduler(clock=app.clock, log=app.log, watch=watch)
-    _follow_clock(app, scheduler, presence)
-    _care_for_what_is_over(app, scheduler)
+    scheduler = Scheduler(clock=app.clock, log=app.log, observer=observer)
+    _handle_clock_changes(app, scheduler, presence)
+    _schedule_maintenance(app, scheduler)
     service = Service(
         converge=converge,
-        signature=lambda: _signature(app.settings.accounts_file),
-        dataset=app.dataset_watcher,
-        dispatch=_dispatch(app, scheduler, presence),
-        reconciler=_reconciler(app, watch, clock_agrees=lambda: presence.clock_agrees and scheduler.is_clock_settled),
-        presence=presence,
-        courier=Courier(app.database, app.outgoing.by_name, now=app.clock.now, jitter=random.random, log=app.log),
+        signature=lambda: _accounts_file_signature(app.settings.accounts_file),
+        dataset_watcher=app.dataset_watcher,
+        dispatch=_build_dispatch(app, scheduler, presence),
+        reconciler=_build_reconciler(
+            app, observer, clock_agrees=lambda: presence.clock_agrees and scheduler.is_clock_settled
+        ),
+        heartbeat=presence,
+        delivery_worker=DeliveryWorker(
+            app.database, app.notification_targets.by_name, now=app.clock.now, jitter=random.random, log=app.log
+        ),
         scheduler=scheduler,
-        moderation=app.moderation,
+        moderation_worker=app.moderation_worker,
         now=app.clock.now,
         redact=app.redact,
         log=app.log,
     )
-    app.moderation.nudge = service.nudge
-    _watch_missing_keys(app, scheduler, service)
+    app.moderation_worker.on_passed = service.wake
+    _schedule_missing_key_check(app, scheduler, service)
     return service
 
 
-def _watch_missing_keys(app: App, scheduler: Scheduler, service: Service) -> None:
+def _schedule_missing_key_check(app: App, scheduler: Scheduler, service: Service) -> None:
     """Read the accounts file again when the key of a held account has appeared."""
 
     async def watch() -> None:
-        if found := await app.missing_keys.find_new():
+        if found := await app.missing_key_watcher.find_new_keys():
             app.log.info("key.found", accounts=found)
             await service.reload()
 
-    scheduler.every(KEY_CHECK_SECONDS, "missing keys", watch)
+    scheduler.schedule_every(KEY_CHECK_SECONDS, "missing keys", watch)
 
 
-def _reconciler(app: App, watch: Watch, clock_agrees: Callable[[], bool]) -> Reconciler:
+def _build_reconciler(app: App, observer: ServiceObserver, clock_agrees: Callable[[], bool]) -> Reconciler:
     settings = app.settings
     return Reconciler(
         app.database,
         app.connections.by_name,
-        load=loading(app.database),
+        load=build_job_loader(app.database),
         identify=app.connections.identify,
         redact=app.redact,
         clock=app.clock,
         jitter=random.random,
-        pace=Pace(
-            poll_min=settings.poll_min_seconds,
-            poll_max=settings.poll_max_seconds,
-            intent=settings.intent_seconds,
-            stalled=settings.stalled_after_hours * 3600,
+        timing=StepTiming(
+            poll_min_seconds=settings.poll_min_seconds,
+            poll_max_seconds=settings.poll_max_seconds,
+            intent_seconds=settings.intent_seconds,
+            stalled_after_seconds=settings.stalled_after_hours * 3600,
         ),
-        datasets=app.datasets,
-        replica=app.replica,
+        datasets=app.dataset_folder,
+        replica=app.replica_id,
         log=app.log,
-        watch=watch,
+        observer=observer,
         clock_agrees=clock_agrees,
-        reached=crash.crash_at(os.environ.get(crash.VARIABLE)),
+        failpoint=crash.build_failpoint(os.environ.get(crash.FAILPOINT_VARIABLE)),
     )
 
 
-def _dispatch(app: App, scheduler: Scheduler, presence: Presence) -> Dispatch:
+def _build_dispatch(app: App, scheduler: Scheduler, presence: ReplicaHeartbeat) -> Dispatcher:
     settings, now = app.settings, app.clock.now
     if app.database.is_sqlite:
-        return EmbeddedDispatch(
-            app.database, now=now, most=settings.max_in_flight, server_of=app.connections.server_of
+        return EmbeddedDispatcher(
+            app.database, now=now, max_in_flight=settings.max_in_flight, find_server=app.connections.find_server
         )
-    from orchestrator.dispatch.pgqueuer import PgqueuerDispatch  # an extra
+    from orchestrator.dispatch.pgqueuer import PgqueuerDispatcher  # an extra
 
-    dispatch = PgqueuerDispatch(
+    dispatch = PgqueuerDispatcher(
         app.database,
-        replica=app.replica,
+        replica=app.replica_id,
         now=now,
-        most=settings.max_in_flight,
-        silence=settings.intent_seconds,
+        max_in_flight=settings.max_in_flight,
+        replica_timeout_seconds=settings.intent_seconds,
         log=app.log,
-        server_of=app.connections.server_of,
+        find_server=app.connections.find_server,
         clock_agrees=lambda: presence.clock_agrees,
     )
-    scheduler.every(SWEEP_SECONDS, "sweep", dispatch.sweep)
-    scheduler.every(PRUNE_SECONDS, "prune", dispatch.prune)
+    scheduler.schedule_every(RESCUE_INTERVAL_SECONDS, "sweep", dispatch.rescue_lost)
+    scheduler.schedule_every(QUEUE_PRUNE_INTERVAL_SECONDS, "prune", dispatch.clear_log)
     return dispatch
 
 
-def _follow_clock(app: App, scheduler: Scheduler, presence: Presence) -> None:
+def _handle_clock_changes(app: App, scheduler: Scheduler, presence: ReplicaHeartbeat) -> None:
     """What this machine's clock being set means for what is stored."""
 
     async def follow(step: float) -> None:
@@ -136,27 +140,27 @@ def _follow_clock(app: App, scheduler: Scheduler, presence: Presence) -> None:
             await presence.check_clock()
             return
         await presence.beat()
-        await app.database.write(lambda connection: waits.follow_clock(connection, step, app.clock.now()))
+        await app.database.write(lambda connection: waits.apply_clock_step(connection, step, app.clock.now()))
 
     scheduler.on_clock_set(follow)
 
 
-def _care_for_what_is_over(app: App, scheduler: Scheduler) -> None:
+def _schedule_maintenance(app: App, scheduler: Scheduler) -> None:
     """Finished models are looked at once a day; old events are forgotten where that is wished for."""
-    models = Lifetimes(
+    models = ModelExpiryChecker(
         app.database,
         app.connections.by_name,
-        retirements=partial(load_retirements, app.settings.retirements_file),
+        read_retirements=partial(load_retirements, app.settings.retirements_file),
         clock=app.clock,
         log=app.log,
     )
-    scheduler.every(LIFETIME_SECONDS, "lifetimes", models.look)
+    scheduler.schedule_every(MODEL_EXPIRY_INTERVAL_SECONDS, "lifetimes", models.check_due_models)
     if (keep_days := app.settings.events_keep_days) is not None:
-        retention = Retention(app.database, keep_days=keep_days, now=app.clock.now, log=app.log)
-        scheduler.every(FORGET_SECONDS, "forget", retention.forget)
+        retention = EventPurger(app.database, keep_days=keep_days, now=app.clock.now, log=app.log)
+        scheduler.schedule_every(EVENT_PURGE_INTERVAL_SECONDS, "forget", retention.purge)
 
 
-def _signature(accounts_file: Path) -> Hashable:
+def _accounts_file_signature(accounts_file: Path) -> Hashable:
     """What changes when the accounts file does."""
     try:
         stat = accounts_file.stat()

@@ -10,15 +10,15 @@ from orchestrator.app.wiring import App
 from orchestrator.core.account import ProviderName
 from orchestrator.core.options import RunOptions
 from orchestrator.core.rerun import Rerun, plan_rerun
-from orchestrator.sources.accounts import read_accounts
+from orchestrator.sources.accounts import load_accounts_file
 
 
-async def rerun_of(
+async def prepare_rerun(
     app: App, run_id: str, provider: ProviderName, base_model: str | None
 ) -> tuple[Rerun, RunOptions, Path]:
     """The plan, and the accounts file's options and folder. Raises ConfigError for a run that is not kept."""
-    file = await asyncio.to_thread(read_accounts, app.settings.accounts_file)
-    run, dataset = await control.kept_run(app.database, run_id, app.settings.data_dir / "datasets")
+    file = await asyncio.to_thread(load_accounts_file, app.settings.accounts_file)
+    run, dataset = await control.get_run_with_dataset(app.database, run_id, app.settings.data_dir / "datasets")
     wanted = [account for account in file.accounts if account.provider is provider]
     known = file.specs[provider].base_model if provider in file.specs else None
     return plan_rerun(run, dataset, provider, base_model or known, wanted), file.options, file.folder

@@ -12,28 +12,28 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 from structlog.stdlib import BoundLogger
 
 from orchestrator import control, status
-from orchestrator.app.incoming import Incoming
+from orchestrator.app.incoming import WebhookReceiver
 from orchestrator.core.account import Account
 from orchestrator.core.clock import Clock
-from orchestrator.core.errors import DatabaseAway
+from orchestrator.core.errors import DatabaseUnavailable
 from orchestrator.core.secret import Redactor, Secret
-from orchestrator.core.token import ENVIRONMENT, Role, Token, hash_of
+from orchestrator.core.token import ENVIRONMENT_TOKEN_NAME, AccessToken, Role, hash_token
 from orchestrator.daemon.service import Service
-from orchestrator.daemon.webhooks import Ear
+from orchestrator.daemon.webhooks import WebhookHandler
 from orchestrator.settings import Settings
 from orchestrator.status import Health
 from orchestrator.store.database import Database
 
 if TYPE_CHECKING:
-    from orchestrator.metrics import Metrics
-    from orchestrator.web.program import Program
+    from orchestrator.metrics import MetricsRecorder
+    from orchestrator.web.program import WebBackend
 
-LONGEST_SILENCE = 30.0  # seconds without a tick before /readyz says so
+MAX_TICK_SILENCE_SECONDS = 30.0  # seconds without a tick before /readyz says so
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Inside:
+class AppWebBackend:
     """One process's answers to its web door."""
 
     def __init__(
@@ -41,55 +41,57 @@ class Inside:
         database: Database,
         settings: Settings,
         service: Service,
-        incoming: Incoming,
+        webhook_receiver: WebhookReceiver,
         clock: Clock,
         log: BoundLogger,
-        metrics: Metrics,
-        listed: Callable[[], Mapping[str, Account]] = dict,
+        metrics: MetricsRecorder,
+        get_listed_accounts: Callable[[], Mapping[str, Account]] = dict,
     ) -> None:
         self._database = database
-        self._given = environment_tokens(settings)
-        self._secret = settings.token or settings.read_token
+        self._environment_tokens = list_environment_tokens(settings)
+        self._session_secret = settings.token or settings.read_token
         self._service = service
-        self._incoming = incoming
-        self._ear = Ear(nudge=service.nudge, now=clock.now, shortest=settings.poll_min_seconds, log=log)
+        self._webhook_receiver = webhook_receiver
+        self._webhook_handler = WebhookHandler(
+            wake_dispatch=service.wake, now=clock.now, min_poll_seconds=settings.poll_min_seconds, log=log
+        )
         self._metrics = metrics
-        self._listed = listed
+        self._get_listed_accounts = get_listed_accounts
         self._clock = clock
 
-    def program(self, stopping: asyncio.Event, *, max_listeners: int = 200) -> Program:
+    def build(self, stopping: asyncio.Event, *, max_event_streams: int = 200) -> WebBackend:
         """All of them; `stopping` ends what streams, and only so many may."""
-        from orchestrator.web.program import Program
+        from orchestrator.web.program import WebBackend
 
-        return Program(
+        return WebBackend(
             now=self._clock.now,
             boottime=self._clock.boottime,
-            call=self.call,
-            health=self.health,
-            metrics=self._metrics.page,
-            tokens=self.tokens,
-            token_used=self.token_used,
-            session_key=self.session_key(),
-            hear=self.hear,
-            listed=self._listed,
+            call_with_database=self.call_with_database,
+            check_health=self.get_health,
+            render_metrics=self._metrics.render,
+            list_tokens=self.list_tokens,
+            record_token_use=self.record_token_use,
+            session_key=self.derive_session_key(),
+            receive_webhook=self.receive_webhook,
+            get_accounts=self._get_listed_accounts,
             committed=self._database.committed,
             stopping=stopping,
-            max_listeners=max_listeners,
+            max_event_streams=max_event_streams,
         )
 
-    async def call(
-        self, ask: Callable[Concatenate[Database, P], Awaitable[T]], /, *arguments: P.args, **options: P.kwargs
+    async def call_with_database(
+        self, function: Callable[Concatenate[Database, P], Awaitable[T]], /, *arguments: P.args, **options: P.kwargs
     ) -> T:
-        """What `ask` says of the database, or does to it. Raises DatabaseAway."""
+        """What `ask` says of the database, or does to it. Raises DatabaseUnavailable."""
         try:
-            return await ask(self._database, *arguments, **options)
-        except DatabaseAway as error:  # without the reason, which names places that not every reader may know
-            raise DatabaseAway("the database does not answer") from error
+            return await function(self._database, *arguments, **options)
+        except DatabaseUnavailable as error:  # without the reason, which names places that not every reader may know
+            raise DatabaseUnavailable("the database does not answer") from error
 
-    async def health(self) -> Health:
+    async def get_health(self) -> Health:
         """Whether this process can do its work, and why not."""
-        silent = self._service.silent_for
-        reachable = await self._database.reachable()
+        silent = self._service.seconds_since_tick
+        reachable = await self._database.is_reachable()
         reason = self._database.outage.summary if not reachable else _describe_silence(silent)
         return Health(
             database=reachable,
@@ -98,53 +100,55 @@ class Inside:
             reason=reason,
         )
 
-    async def tokens(self) -> Sequence[Token]:
+    async def list_tokens(self) -> Sequence[AccessToken]:
         """The settings' tokens and the database's."""
-        return [*self._given, *await self.call(status.tokens)]
+        return [*self._environment_tokens, *await self.call_with_database(status.list_tokens)]
 
-    async def token_used(self, token: Token) -> None:
+    async def record_token_use(self, token: AccessToken) -> None:
         """Note it; a database that cannot be written keeps nobody out."""
-        if token in self._given:
+        if token in self._environment_tokens:
             return
-        with suppress(DatabaseAway):
-            await control.note_use(self._database, token.name, now=self._clock.now())
+        with suppress(DatabaseUnavailable):
+            await control.record_token_use(self._database, token.name, now=self._clock.now())
 
-    def session_key(self) -> bytes:
+    def derive_session_key(self) -> bytes:
         """What browsers' sessions are signed with: with a token in the settings they survive a restart."""
-        given = self._secret.get_secret_value().encode() if self._secret else secrets.token_bytes()
+        given = self._session_secret.get_secret_value().encode() if self._session_secret else secrets.token_bytes()
         return sha256(b"orchestrator sessions " + given).digest()
 
-    async def hear(self, account: str, headers: Mapping[str, str], body: bytes) -> bool:
+    async def receive_webhook(self, account: str, headers: Mapping[str, str], body: bytes) -> bool:
         """Take a webhook; False when it is not genuine."""
-        return await self.call(self._incoming.receive, self._ear, account, headers, body)
+        return await self.call_with_database(
+            self._webhook_receiver.receive, self._webhook_handler, account, headers, body
+        )
 
 
 def _describe_silence(seconds: float | None) -> str | None:
     """Why a service that last ticked so long ago is not ready; None where it is."""
     if seconds is None:
         return "the service is starting or stopping"
-    if 0 <= seconds < LONGEST_SILENCE:
+    if 0 <= seconds < MAX_TICK_SILENCE_SECONDS:
         return None
     return f"the service has not ticked for {seconds:.0f} s"
 
 
-def environment_tokens(settings: Settings) -> list[Token]:
+def list_environment_tokens(settings: Settings) -> list[AccessToken]:
     """The tokens that the settings hand in."""
     given = {Role.OPERATOR: settings.token, Role.READER: settings.read_token}
     return [
-        Token(
-            name=ENVIRONMENT,
+        AccessToken(
+            name=ENVIRONMENT_TOKEN_NAME,
             role=role,
-            hash=hash_of(secret.get_secret_value().encode()),
+            hash=hash_token(secret.get_secret_value().encode()),
             created_at=0.0,
-            created_by=ENVIRONMENT,
+            created_by=ENVIRONMENT_TOKEN_NAME,
         )
         for role, secret in given.items()
         if secret is not None
     ]
 
 
-def hide_tokens(settings: Settings, redact: Redactor) -> None:
+def redact_environment_tokens(settings: Settings, redact: Redactor) -> None:
     """Let no log line show the tokens that the settings hand in."""
     for secret in (settings.token, settings.read_token):
         if secret is not None:

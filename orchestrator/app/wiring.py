@@ -19,47 +19,47 @@ import structlog
 from orchestrator import control, status
 from orchestrator.app.clock import SystemClock
 from orchestrator.app.connections import Connections
-from orchestrator.app.database import database, has_database, queue
-from orchestrator.app.descriptors import max_connections, raise_descriptor_limit
-from orchestrator.app.incoming import Incoming
-from orchestrator.app.network import Network
-from orchestrator.app.outgoing import Outgoing
-from orchestrator.control.unknown import unknown_accounts
-from orchestrator.core.account import Account, Identity
+from orchestrator.app.database import has_database, import_wakeup_queue, open_database
+from orchestrator.app.descriptors import compute_max_connections, raise_descriptor_limit
+from orchestrator.app.incoming import WebhookReceiver
+from orchestrator.app.network import OutboundNetwork
+from orchestrator.app.outgoing import NotificationTargets
+from orchestrator.control.unknown import unknown_accounts_error
+from orchestrator.core.account import Account, AccountIdentity
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.finding import Findings
-from orchestrator.core.hold import BY_ITSELF
-from orchestrator.core.plan import Plan, Step
-from orchestrator.core.run import Standing
+from orchestrator.core.finding import FindingSummary
+from orchestrator.core.hold import SELF_RELEASING_HOLD_KINDS
+from orchestrator.core.plan import Plan, PlanStep
+from orchestrator.core.run import AccountState
 from orchestrator.core.secret import Redactor
-from orchestrator.core.watch import NOBODY, Watch
+from orchestrator.core.watch import NULL_OBSERVER, ServiceObserver
 from orchestrator.daemon import lifetimes
 from orchestrator.daemon.dataset_watcher import DatasetWatcher
-from orchestrator.daemon.desired import Desired, read_desired
-from orchestrator.daemon.hearing import hear
+from orchestrator.daemon.desired import DesiredState, load_desired_state
+from orchestrator.daemon.hearing import gather_provider_facts
 from orchestrator.daemon.missing_keys import MissingKeyWatcher
-from orchestrator.daemon.moderation import expected, pending, recalled
+from orchestrator.daemon.moderation import build_pending_moderation, find_known_moderation, load_cached_moderation
 from orchestrator.daemon.moderation_worker import ModerationWorker
 from orchestrator.daemon.service import Service
 from orchestrator.settings import Settings
-from orchestrator.sources.accounts import AccountsFile, read_accounts
-from orchestrator.sources.secrets import Keys, follow, resolve_all
-from orchestrator.sources.targets import proxy_references
+from orchestrator.sources.accounts import AccountsFile, load_accounts_file
+from orchestrator.sources.secrets import AccountKeys, resolve_account_keys, resolve_secrets
+from orchestrator.sources.targets import list_proxy_references
 from orchestrator.store import accounts, events
 from orchestrator.system.child_processes import ChildProcesses
 from orchestrator.system.private import create_private_folder
 
 if TYPE_CHECKING:
-    from orchestrator.daemon.pruning import Pruning
-    from orchestrator.dataset.files import Paths
-    from orchestrator.dataset.moderating import Moderated
-    from orchestrator.metrics import Metrics
+    from orchestrator.daemon.pruning import ResourceCleaner
+    from orchestrator.dataset.files import DatasetPaths
+    from orchestrator.dataset.moderating import ModerationResult
+    from orchestrator.metrics import MetricsRecorder
     from orchestrator.web.server import WebServer
 
-SERVICE = "service"
-MAX_LISTENERS = 200  # event streams; half of the connections at most, so that some places remain
-MAX_HEADER_SECONDS = 10.0  # no client needs longer for a request without its body
-STOP_SECONDS = 1.0  # for a thread to return once its child process was killed
+SERVICE_CAUSE = "service"
+MAX_EVENT_STREAMS = 200  # event streams; half of the connections at most, so that some places remain
+MAX_REQUEST_HEADER_SECONDS = 10.0  # no client needs longer for a request without its body
+STOP_GRACE_SECONDS = 1.0  # for a thread to return once its child process was killed
 
 
 class App:
@@ -69,74 +69,74 @@ class App:
         self.settings = settings
         self.is_empty = False  # whether there is no database yet, and an empty one stands in for it
         self.clock = SystemClock()
-        self.database = database(settings.database_url, self.clock.now)
+        self.database = open_database(settings.database_url, self.clock.now)
         self.log = structlog.get_logger("orchestrator")
-        self.replica = uuid.uuid4().hex[:12]
+        self.replica_id = uuid.uuid4().hex[:12]
         self.redact = redact
-        self.children = ChildProcesses()
+        self.child_processes = ChildProcesses()
         self.dataset_watcher: DatasetWatcher | None = None  # only `serve` has one
-        self.network = Network(os.environ, settings.ca_file, redact)
+        self.network = OutboundNetwork(os.environ, settings.ca_file, redact)
         self.connections = Connections(
             settings.accounts_file.parent,
             self.network,
-            children=self.children,
+            child_processes=self.child_processes,
             max_in_flight=settings.max_in_flight,
             redact=redact,
             clock=self.clock.boottime,
             find_identity=self._find_identity,
         )
-        self.missing_keys = MissingKeyWatcher(self.connections.has_key, self.clock.boottime)
-        self.outgoing = Outgoing(redact, self.network)
-        self.incoming = Incoming(self.connections.read_webhook, self.log)
+        self.missing_key_watcher = MissingKeyWatcher(self.connections.has_key, self.clock.boottime)
+        self.notification_targets = NotificationTargets(redact, self.network)
+        self.webhook_receiver = WebhookReceiver(self.connections.parse_webhook, self.log)
 
     @cached_property
-    def metrics(self) -> Metrics:
+    def metrics(self) -> MetricsRecorder:
         """What this process does, in numbers."""
-        from orchestrator.metrics import Metrics  # a mere look does not need it
+        from orchestrator.metrics import MetricsRecorder  # a mere look does not need it
 
-        return Metrics(version("orchestrator"))
+        return MetricsRecorder(version("orchestrator"))
 
     async def close(self) -> None:
         """Let go of every connection and end every child process, so that no thread waits for one any more."""
-        self.children.stop()
-        await self.moderation.stop()
-        await self.outgoing.close()
+        self.child_processes.kill_all()
+        await self.moderation_worker.stop()
+        await self.notification_targets.close()
         await self.connections.close()
         self.network.close()
         await self.database.close()
 
     @property
-    def datasets(self) -> Path:
+    def dataset_folder(self) -> Path:
         """Where the canonical JSONL lies."""
         return self.settings.data_dir / "datasets"
 
-    async def read_desired(self) -> Desired:
+    async def read_desired(self) -> DesiredState:
         """What the operator wants now; from here on its accounts can be spoken to."""
         settings = self.settings
         reading = asyncio.to_thread(
-            read_desired,
+            load_desired_state,
             settings.accounts_file,
-            self.datasets,
+            self.dataset_folder,
             self.redact,
             prices_file=settings.prices_file,
             retirements_file=settings.retirements_file,
             memory=None if settings.dataset_memory_mb is None else settings.dataset_memory_mb << 20,
-            children=self.children,
-            begin=self._watch_dataset,
+            children=self.child_processes,
+            before_read=self._start_watching_dataset,
         )
-        desired = await self._unless_stopped(reading)
-        self.connections.connect_all(desired.file.accounts, desired.keys.found, desired.secrets)
-        self.missing_keys.expect(
-            [account for account in desired.file.accounts if account.name in desired.keys.missing]
+        desired = await self._await_unless_stopped(reading)
+        self.connections.connect_accounts(desired.accounts_file.accounts, desired.keys.by_account, desired.secrets)
+        self.missing_key_watcher.watch(
+            [account for account in desired.accounts_file.accounts if account.name in desired.keys.missing]
         )
-        self.incoming.expect(desired.file.accounts, desired.secrets)
+        self.webhook_receiver.configure(desired.accounts_file.accounts, desired.secrets)
         return desired
 
-    def _watch_dataset(self, paths: Paths) -> None:
+    def _start_watching_dataset(self, paths: DatasetPaths) -> None:
         if self.dataset_watcher is not None:
-            self.dataset_watcher.begin(paths)
+            self.dataset_watcher.set_baseline(paths)
 
-    async def _unless_stopped(self, reading: Coroutine[Any, Any, Desired]) -> Desired:
+    async def _await_unless_stopped(self, reading: Coroutine[Any, Any, DesiredState]) -> DesiredState:
         """Await what a thread reads, while another thread imports the providers.
 
         A thread cannot be cancelled. When the program stops, what it waits for is killed instead, and it gets a
@@ -144,95 +144,104 @@ class App:
         """
         task = asyncio.create_task(reading)
         try:
-            desired, _ = await asyncio.gather(asyncio.shield(task), asyncio.to_thread(self.connections.load))
+            desired, _ = await asyncio.gather(
+                asyncio.shield(task), asyncio.to_thread(self.connections.import_providers)
+            )
         except asyncio.CancelledError:
-            self.children.stop()
+            self.child_processes.kill_all()
             with suppress(TimeoutError):
-                async with asyncio.timeout(STOP_SECONDS):
+                async with asyncio.timeout(STOP_GRACE_SECONDS):
                     await asyncio.gather(task, return_exceptions=True)
             raise
         return desired
 
-    async def read_accounts(self) -> tuple[AccountsFile, Keys]:
+    async def read_accounts(self) -> tuple[AccountsFile, AccountKeys]:
         """The accounts file and its keys, without the chats; its accounts can be spoken to."""
-        file = await asyncio.to_thread(read_accounts, self.settings.accounts_file)
+        file = await asyncio.to_thread(load_accounts_file, self.settings.accounts_file)
         keys = await asyncio.to_thread(
-            resolve_all,
+            resolve_account_keys,
             file.accounts,
-            base=file.folder,
+            base_folder=file.folder,
             redact=self.redact,
-            hidden=file.key_variables,
-            children=self.children,
+            hidden_variables=file.key_variables,
+            children=self.child_processes,
         )
-        proxies = list(proxy_references(file.accounts))
+        proxies = list(list_proxy_references(file.accounts))
         secrets = await asyncio.to_thread(
-            follow,
+            resolve_secrets,
             proxies,
-            base=file.folder,
+            base_folder=file.folder,
             redact=self.redact,
-            hidden=file.key_variables,
-            children=self.children,
+            hidden_variables=file.key_variables,
+            children=self.child_processes,
         )
-        self.connections.connect_all(file.accounts, keys.found, secrets)
+        self.connections.connect_accounts(file.accounts, keys.by_account, secrets)
         return file, keys
 
-    async def listed(self) -> dict[str, Account]:
+    async def read_listed_accounts(self) -> dict[str, Account]:
         """The accounts of the accounts file by name, without their keys."""
-        file = await asyncio.to_thread(read_accounts, self.settings.accounts_file)
+        file = await asyncio.to_thread(load_accounts_file, self.settings.accounts_file)
         return {account.name: account for account in file.accounts}
 
-    async def standings(self) -> dict[str, Standing]:
+    async def get_account_states(self) -> dict[str, AccountState]:
         """What is known of each account."""
         async with self.database.read() as connection:
-            return await accounts.everyone(connection)
+            return await accounts.list_all(connection)
 
-    async def _find_identity(self, name: str) -> Identity | None:
+    async def _find_identity(self, name: str) -> AccountIdentity | None:
         """Whom the account was verified to be; None when it is to be verified anew."""
         async with self.database.read() as connection:
-            standing = (await accounts.some(connection, [name])).get(name)
+            standing = (await accounts.get_many(connection, [name])).get(name)
         if standing is None or standing.verified_at is None:
             return None
-        return Identity(standing.organization, standing.project)
+        return AccountIdentity(standing.organization, standing.project)
 
-    async def history(self, account: str) -> list[events.Entry]:
+    async def list_events(self, account: str) -> list[events.EventData]:
         """The account's events, oldest first. Raises ConfigError for a name that no account has or had."""
         async with self.database.read() as connection:
-            entries = await events.of_account(connection, account)
-            known = [] if entries else list(await accounts.everyone(connection))
+            entries = await events.list_by_account(connection, account)
+            known = [] if entries else list(await accounts.list_all(connection))
         if entries or account in known:
             return entries
-        raise unknown_accounts([account], known)
+        raise unknown_accounts_error([account], known)
 
-    async def plan(self) -> tuple[Desired, Plan]:
+    async def build_plan(self) -> tuple[DesiredState, Plan]:
         """What would happen, without doing it."""
         desired = await self.read_desired()
         now = self.clock.now()
-        known = await control.known(self.database, desired.job_ids, desired.run_id, now=now)
-        moderation = expected(desired, known.run, self.connections.by_name, now)
-        _, heard = await hear(desired, known, self.connections.by_name, self.log, now)
-        return desired, desired.plan(known, moderation, heard)
+        known = await control.load_database_state(self.database, desired.job_ids, desired.run_id, now=now)
+        moderation = find_known_moderation(desired, known.run, self.connections.by_name, now)
+        _, heard = await gather_provider_facts(desired, known, self.connections.by_name, self.log, now)
+        return desired, desired.build_plan(known, moderation, heard)
 
-    async def pruning(self) -> Pruning:
+    async def create_resource_cleaner(self) -> ResourceCleaner:
         """What is left of finished runs, for all accounts of the accounts file."""
-        from orchestrator.daemon.pruning import Pruning
+        from orchestrator.daemon.pruning import ResourceCleaner
 
         await self.read_accounts()
-        return Pruning(self.database, self.connections.by_name, self.datasets, most=self.settings.max_in_flight)
+        return ResourceCleaner(
+            self.database,
+            self.connections.by_name,
+            self.dataset_folder,
+            max_concurrent_requests=self.settings.max_in_flight,
+        )
 
-    async def converge(self, *, start: bool, cause: str = SERVICE) -> Desired:
+    async def apply_accounts_file(self, *, start: bool, cause: str = SERVICE_CAUSE) -> DesiredState:
         """Make what the operator wants the current run; its chats are moderated afterwards, beside the ticks."""
         desired = await self.read_desired()
-        await self.outgoing.expect(desired.file.targets, desired.secrets)
+        await self.notification_targets.configure(desired.accounts_file.targets, desired.secrets)
         now = self.clock.now()
-        await control.list_accounts(self.database, desired.listed, now=now)
-        known = await control.known(self.database, desired.job_ids, desired.run_id, now=now)
-        moderation = expected(desired, known.run, self.connections.by_name, now) or pending(now)
-        models, heard = await hear(desired, known, self.connections.by_name, self.log, now)
-        plan = desired.plan(known, moderation, heard)
-        found = Findings.of(desired.findings, desired.counts)
-        run = await control.adopt_plan(self.database, plan, start=start, now=now, cause=cause, findings=found)
-        self.moderation.request(desired, run)
-        await lifetimes.note(self.database, plan.specs, models)
+        await control.sync_accounts(self.database, desired.listed_accounts, now=now)
+        known = await control.load_database_state(self.database, desired.job_ids, desired.run_id, now=now)
+        moderation = find_known_moderation(
+            desired, known.run, self.connections.by_name, now
+        ) or build_pending_moderation(now)
+        models, heard = await gather_provider_facts(desired, known, self.connections.by_name, self.log, now)
+        plan = desired.build_plan(known, moderation, heard)
+        found = FindingSummary.from_findings(desired.findings, desired.counts)
+        run = await control.apply_plan(self.database, plan, start=start, now=now, cause=cause, findings=found)
+        self.moderation_worker.request(desired, run)
+        await lifetimes.record_base_model_retirements(self.database, plan.specs, models)
         for name, missing in desired.keys.missing.items():
             self.log.warning(
                 "account.held", account=name, kind=missing.kind, message=missing.reason, hint=missing.hint
@@ -247,90 +256,95 @@ class App:
             name=run.name,
             dataset=run.dataset_sha256,
             accounts=len(plan.lines),
-            new=plan.count(Step.NEW),
+            new=plan.count(PlanStep.NEW),
             planned_usd=plan.total_usd,
         )
         for hold in run.holds:
-            tell = self.log.info if hold.kind in BY_ITSELF else self.log.warning
+            tell = self.log.info if hold.kind in SELF_RELEASING_HOLD_KINDS else self.log.warning
             tell("run.held", kind=hold.kind, message=hold.reason, hint=hold.hint)
         return desired
 
     @cached_property
-    def moderation(self) -> ModerationWorker:
+    def moderation_worker(self) -> ModerationWorker:
         """What moderates the chats of the current run."""
         return ModerationWorker(
             self.database,
             self.connections.by_name,
             identify=self.connections.identify,
-            replica=self.replica,
+            replica=self.replica_id,
             tokens_per_minute=self.settings.moderation_tokens_per_minute,
             clock=self.clock,
             jitter=random.random,
             log=self.log,
         )
 
-    def service(self, *, start: bool, watch: Watch = NOBODY, watch_dataset: bool = False) -> Service:
+    def create_service(
+        self, *, start: bool, observer: ServiceObserver = NULL_OBSERVER, watch_dataset: bool = False
+    ) -> Service:
         """The loop, ready to be started. With `start` off, files are replicated and no job is created.
 
         `watch` is told what this process does: its `metrics`, where somebody can ask for them. With `watch_dataset`
         a change of the chats counts as one of the accounts file does.
         """
         if watch_dataset and self.settings.dataset_watch_seconds:
-            from orchestrator.dataset.files import fingerprint
+            from orchestrator.dataset.files import compute_fingerprint
 
-            self.dataset_watcher = DatasetWatcher(self.settings.dataset_watch_seconds, fingerprint)
+            self.dataset_watcher = DatasetWatcher(self.settings.dataset_watch_seconds, compute_fingerprint)
 
         async def converge() -> str | None:
-            return (await self.converge(start=start)).file.options.schedule
+            return (await self.apply_accounts_file(start=start)).accounts_file.options.schedule
 
         from orchestrator.app.loop import build_service  # a mere look does not need it
 
-        return build_service(self, converge, watch)
+        return build_service(self, converge, observer)
 
-    def web(self, service: Service, stopping: asyncio.Event) -> WebServer:
+    def create_web_server(self, service: Service, stopping: asyncio.Event) -> WebServer:
         """The door for browsers and scripts. Raises the process's limit of open files, which it needs."""
-        from orchestrator.app.web import Inside, hide_tokens  # half a second that only `serve` needs
-        from orchestrator.web.api import create_web
+        from orchestrator.app.web import (  # half a second that only `serve` needs
+            AppWebBackend,
+            redact_environment_tokens,
+        )
+        from orchestrator.web.api import create_app
         from orchestrator.web.limited_protocol import ConnectionLimits
         from orchestrator.web.server import WebServer
 
         settings = self.settings
-        places = max_connections(
+        places = compute_max_connections(
             raise_descriptor_limit(), max_in_flight=settings.max_in_flight, requested=settings.max_connections
         )
-        hide_tokens(settings, self.redact)
-        inside = Inside(
+        redact_environment_tokens(settings, self.redact)
+        inside = AppWebBackend(
             self.database,
             settings,
             service,
-            self.incoming,
+            self.webhook_receiver,
             self.clock,
             self.log,
             self.metrics,
-            self.connections.listed,
+            self.connections.get_listed_accounts,
         )
         return WebServer(
-            create_web(inside.program(stopping, max_listeners=min(MAX_LISTENERS, places // 2))),
+            create_app(inside.build(stopping, max_event_streams=min(MAX_EVENT_STREAMS, places // 2))),
             settings.host,
             settings.port,
             ConnectionLimits(
                 max_connections=places,
-                header_seconds=min(MAX_HEADER_SECONDS, settings.request_seconds),
+                header_seconds=min(MAX_REQUEST_HEADER_SECONDS, settings.request_seconds),
                 request_seconds=settings.request_seconds,
             ),
         )
 
-    async def look(self) -> status.Status:
+    async def read_status(self) -> status.StatusSnapshot:
         """The current run as it is."""
-        return await status.look(self.database, self.clock.now())
+        return await status.get_status(self.database, self.clock.now())
 
-    async def recall_moderation(self, chats: Paths) -> Moderated:
+    async def get_moderation(self, chats: DatasetPaths) -> ModerationResult:
         """What the moderation said of these chats before."""
-        return await recalled(chats, self.database)
+        return await load_cached_moderation(chats, self.database)
 
 
 @asynccontextmanager
-async def open_app_to_read(settings: Settings, redact: Redactor) -> AsyncIterator[App]:
+async def open_app_for_reading(settings: Settings, redact: Redactor) -> AsyncIterator[App]:
     """Everything for a command that only looks. Where there is no database yet, none is left behind.
 
     It then looks into an empty one in a folder that is deleted afterwards: to look must not make a folder and a
@@ -362,7 +376,7 @@ async def open_app(settings: Settings, redact: Redactor) -> AsyncIterator[App]:
         if revision := await app.database.migrate():
             app.log.info("database.migrated", revision=revision)
         if not app.database.is_sqlite:
-            await queue().install(app.database)
+            await import_wakeup_queue().install(app.database)
         yield app
     finally:
         await app.close()

@@ -9,12 +9,14 @@ from __future__ import annotations
 import gc
 import sys
 
-from orchestrator.cli.allocator import keep_large_blocks_apart
+from orchestrator.cli.allocator import set_mmap_threshold
 from orchestrator.cli.early_signals import handle_early_signals
-from orchestrator.cli.streams import output_checked, prepare_streams
+from orchestrator.cli.streams import check_output, prepare_streams
 from orchestrator.system.hardening import forbid_core_dumps
 
-NEW_OBJECTS = 20_000  # thousands of rows are made at a time and none of them in a circle: looking costs a tenth
+GC_THRESHOLD_OBJECTS = (
+    20_000  # thousands of rows are made at a time and none of them in a circle: looking costs a tenth
+)
 
 
 def main() -> None:
@@ -23,12 +25,12 @@ def main() -> None:
         handle_early_signals()
     forbid_core_dumps()
     prepare_streams()
-    gc.set_threshold(NEW_OBJECTS)
-    keep_large_blocks_apart()
+    gc.set_threshold(GC_THRESHOLD_OBJECTS)
+    set_mmap_threshold()
     try:
-        from orchestrator.cli.commands import asked_for
+        from orchestrator.cli.commands import select_command
 
-        with output_checked():
-            asked_for(sys.argv[1:])(prog_name="orchestrator")
+        with check_output():
+            select_command(sys.argv[1:])(prog_name="orchestrator")
     except KeyboardInterrupt:  # while the program was still being loaded
         sys.exit(130)

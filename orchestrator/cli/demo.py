@@ -12,13 +12,13 @@ from pathlib import Path
 from orchestrator import log
 from orchestrator.app import App, open_app
 from orchestrator.cli import follow
-from orchestrator.cli.session import DONE, FAILED, errors_explained
+from orchestrator.cli.session import EXIT_DONE, EXIT_FAILED, print_errors
 from orchestrator.core.secret import Redactor
 from orchestrator.sandbox import SandboxSettings, serve
 from orchestrator.settings import Settings, load_settings
 
-ACCOUNTS = ("acme-eu", "acme-us", "blue-harbour", "green-valley", "sunrise-school")
-FILE = """\
+DEMO_ACCOUNTS = ("acme-eu", "acme-us", "blue-harbour", "green-valley", "sunrise-school")
+RUN_TEMPLATE = """\
 [run]
 name = "demo"
 dataset = "{chats}"
@@ -28,7 +28,7 @@ max_total_usd = 5.0
 base_model = "sandbox-small"
 n_epochs = 3
 """
-ENTRY = """
+ACCOUNT_TEMPLATE = """
 [[accounts]]
 name = "{name}"
 provider = "openai"
@@ -39,25 +39,25 @@ budget_usd = 1.0
 """
 
 
-def demo(*, keep: bool) -> int:
+def run_demo(*, keep: bool) -> int:
     """Five accounts over the sample chats. With `keep` the dashboard stays until interrupted."""
     redact = Redactor()
-    with errors_explained(redact), tempfile.TemporaryDirectory(prefix="orchestrator-demo-") as folder:
-        return asyncio.run(_demo(Path(folder), redact, keep=keep))
+    with print_errors(redact), tempfile.TemporaryDirectory(prefix="orchestrator-demo-") as folder:
+        return asyncio.run(_run_with_sandbox(Path(folder), redact, keep=keep))
 
 
-async def _demo(folder: Path, redact: Redactor, *, keep: bool) -> int:
-    async with _sandbox() as port:
-        settings = _settings(folder, _accounts_file(folder, port))
+async def _run_with_sandbox(folder: Path, redact: Redactor, *, keep: bool) -> int:
+    async with _running_sandbox() as port:
+        settings = _load_demo_settings(folder, _write_accounts_file(folder, port))
         log.configure(settings.log_format, settings.log_level, redact)
         async with open_app(settings, redact) as app:
-            return await _show(app, port, keep=keep)
+            return await _run_service(app, port, keep=keep)
 
 
-async def _show(app: App, sandbox_port: int, *, keep: bool) -> int:
-    stopping = follow.stop_signals()
-    service = app.service(start=True, watch=app.metrics)
-    web = app.web(service, stopping)
+async def _run_service(app: App, sandbox_port: int, *, keep: bool) -> int:
+    stopping = follow.install_stop_signals()
+    service = app.create_service(start=True, observer=app.metrics)
+    web = app.create_web_server(service, stopping)
     url = f"http://127.0.0.1:{await web.start()}/"
     try:
         await service.start()
@@ -67,11 +67,11 @@ async def _show(app: App, sandbox_port: int, *, keep: bool) -> int:
             f"status     {url}status\n\n"
         )
         sys.stdout.flush()
-        status = await follow.show(app, follow.ended, stopping)
+        status = await follow.follow_status(app, follow.is_settled, stopping)
         if keep:
             sys.stdout.write(f"\n{url} stays until you press Ctrl-C\n")
             await stopping.wait()
-        return DONE if status.succeeded else FAILED
+        return EXIT_DONE if status.succeeded else EXIT_FAILED
     finally:
         stopping.set()
         await service.stop()
@@ -79,7 +79,7 @@ async def _show(app: App, sandbox_port: int, *, keep: bool) -> int:
 
 
 @contextlib.asynccontextmanager
-async def _sandbox() -> AsyncIterator[int]:
+async def _running_sandbox() -> AsyncIterator[int]:
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     settings = SandboxSettings(file_seconds=1.0, validating_seconds=1.0, queue_seconds=1.0, training_seconds=8.0)
     serving = asyncio.create_task(serve("127.0.0.1", 0, settings, port.set_result))
@@ -91,25 +91,25 @@ async def _sandbox() -> AsyncIterator[int]:
             await serving
 
 
-def _accounts_file(folder: Path, port: int) -> Path:
+def _write_accounts_file(folder: Path, port: int) -> Path:
     keys = folder / "keys"
     keys.mkdir()
-    for name in ACCOUNTS:
+    for name in DEMO_ACCOUNTS:
         (keys / name).write_text(f"sandbox-{name}\n")
     path = folder / "accounts.toml"
-    entries = "".join(ENTRY.format(name=name, port=port) for name in ACCOUNTS)
-    path.write_text(FILE.format(chats=sample_chats()) + entries)
+    entries = "".join(ACCOUNT_TEMPLATE.format(name=name, port=port) for name in DEMO_ACCOUNTS)
+    path.write_text(RUN_TEMPLATE.format(chats=get_sample_chats_folder()) + entries)
     return path
 
 
-def sample_chats() -> Path:
+def get_sample_chats_folder() -> Path:
     """Where the sample chats are: beside the package in a checkout, inside it once installed."""
-    package = Path(__file__).parent.parent
+    package = Path(__file__).parents[2]
     installed = package / "chats"
     return installed if installed.is_dir() else package.parent / "chats"
 
 
-def _settings(folder: Path, accounts_file: Path) -> Settings:
+def _load_demo_settings(folder: Path, accounts_file: Path) -> Settings:
     return load_settings(
         {
             "ORCHESTRATOR_ACCOUNTS_FILE": str(accounts_file),

@@ -10,7 +10,7 @@ from orchestrator.core.errors import ConfigError
 
 
 @contextmanager
-def writing(target: Path) -> Iterator[None]:
+def translate_write_errors(target: Path) -> Iterator[None]:
     """Write a file that was asked for; what prevents it is a usage error."""
     try:
         yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Form(StrEnum):
+class FindingFormat(StrEnum):
     """For people, for programs, and for code review tools (SARIF 2.1.0)."""
 
     TEXT = "text"

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.app import has_database, open_app
-from orchestrator.cli.session import Session
-from orchestrator.dataset.moderating import Moderated
+from orchestrator.cli.session import CommandSession
+from orchestrator.dataset.moderating import ModerationResult
 
 
-def recalled(given: Session, chats: Sequence[Path]) -> Moderated | None:
+def find_moderation(session: CommandSession, chats: Sequence[Path]) -> ModerationResult | None:
     """What was said of these chats before; None where there is no database yet."""
-    if not has_database(given.settings):
+    if not has_database(session.settings):
         return None
 
-    async def ask() -> Moderated:
-        async with open_app(given.settings, given.redact) as app:
-            return await app.recall_moderation(chats)
+    async def ask() -> ModerationResult:
+        async with open_app(session.settings, session.redact) as app:
+            return await app.get_moderation(chats)
 
     return asyncio.run(ask())

@@ -8,60 +8,60 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.cli.data import wanted
-from orchestrator.cli.files import writing
-from orchestrator.cli.session import DONE
+from orchestrator.cli.data import load_rules_and_chats
+from orchestrator.cli.files import translate_write_errors
+from orchestrator.cli.session import EXIT_DONE
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.printable import printable_lines
-from orchestrator.dataset.polishing import PolishedFile, Wishes, write_polished
-from orchestrator.dataset.polishing import polish as polished
-from orchestrator.dataset.provider_rules import text_roles
+from orchestrator.core.printable import sanitize_lines
+from orchestrator.dataset.polishing import PolishedFile, PolishOptions, write_polished_files
+from orchestrator.dataset.polishing import polish_dataset as polished
+from orchestrator.dataset.provider_rules import list_text_only_roles
 from orchestrator.settings import Settings
 from orchestrator.system.regular_file import read_regular_file
 
-COLOURS = {"+": "\x1b[32m", "-": "\x1b[31m", "@": "\x1b[36m"}
-PLAIN = "\x1b[0m"
+DIFF_COLOURS = {"+": "\x1b[32m", "-": "\x1b[31m", "@": "\x1b[36m"}
+COLOUR_RESET = "\x1b[0m"
 
 
-def polish(
-    settings: Settings, path: Path | None, into: Path | None, wishes: Wishes, *, text_parts: bool = True
+def polish_chats(
+    settings: Settings, path: Path | None, into: Path | None, wishes: PolishOptions, *, text_parts: bool = True
 ) -> int:
     """Show what would change on stdout, or write everything into a folder; the count goes to stderr.
 
     With `text_parts`, content in parts becomes one text where the listed providers ask for it.
     """
-    rules, (chats, *_) = wanted(settings, [path] if path else [])
-    wishes = replace(wishes, text_roles=text_roles(rules.providers)) if text_parts else wishes
+    rules, (chats, *_) = load_rules_and_chats(settings, [path] if path else [])
+    wishes = replace(wishes, text_roles=list_text_only_roles(rules.providers)) if text_parts else wishes
     seen: Counter[str] = Counter()
-    files = _counted(polished(chats, wishes), seen)
+    files = _count_by_outcome(polished(chats, wishes), seen)
     if into is None:
         for file in files:
-            sys.stdout.write(_shown(file.diff()))
+            sys.stdout.write(_format_diff(file.diff()))
     else:
-        with writing(into):
-            write_polished(files, chats, into)
-    sys.stderr.write(_said(seen, into) + "\n")
-    return DONE
+        with translate_write_errors(into):
+            write_polished_files(files, chats, into)
+    sys.stderr.write(_format_summary(seen, into) + "\n")
+    return EXIT_DONE
 
 
-def _counted(files: Iterable[PolishedFile], seen: Counter[str]) -> Iterator[PolishedFile]:
+def _count_by_outcome(files: Iterable[PolishedFile], seen: Counter[str]) -> Iterator[PolishedFile]:
     for file in files:
         kind = "removed" if not file.after else "changed" if file.after != file.before else "as they were"
         seen[kind] += 1
         yield file
 
 
-def _shown(diff: str) -> str:
+def _format_diff(diff: str) -> str:
     """In colours and without control characters on a terminal; elsewhere as it is, so that it can be applied."""
     if not sys.stdout.isatty():
         return diff
     return "".join(
-        f"{COLOURS[row[0]]}{row.rstrip()}{PLAIN}\n" if row[:1] in COLOURS else row
-        for row in printable_lines(diff.replace("\r\n", "\n")).splitlines(keepends=True)
+        f"{DIFF_COLOURS[row[0]]}{row.rstrip()}{COLOUR_RESET}\n" if row[:1] in DIFF_COLOURS else row
+        for row in sanitize_lines(diff.replace("\r\n", "\n")).splitlines(keepends=True)
     )
 
 
-def _said(seen: Counter[str], into: Path | None) -> str:
+def _format_summary(seen: Counter[str], into: Path | None) -> str:
     total = seen.total()
     counts = ", ".join(f"{count:,} {kind}" for kind, count in seen.items())
     if not total:
@@ -73,7 +73,7 @@ def _said(seen: Counter[str], into: Path | None) -> str:
     return f"{total:,} files: {counts}; nothing is written without --into FOLDER"
 
 
-def names_of(given: str | None) -> tuple[str, ...]:
+def parse_names(given: str | None) -> tuple[str, ...]:
     """The names in a list or, where that is the path of a file, in its lines."""
     if given is None:
         return ()

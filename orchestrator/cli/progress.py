@@ -7,26 +7,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-Tell = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 """Told how far it is, and of how much."""
 
 
 @contextmanager
-def reading(what: str) -> Iterator[Tell | None]:
+def reading_progress(what: str) -> Iterator[ProgressCallback | None]:
     """A bar for reading files, in bytes; None where nobody would see it."""
-    with _bar(what, "bytes") as tell:
+    with _progress_bar(what, "bytes") as tell:
         yield tell
 
 
 @contextmanager
-def moderating() -> Iterator[Tell | None]:
+def moderation_progress() -> Iterator[ProgressCallback | None]:
     """A bar for moderation, in texts; None where nobody would see it."""
-    with _bar("moderating", "texts") as tell:
+    with _progress_bar("moderating", "texts") as tell:
         yield tell
 
 
 @contextmanager
-def _bar(what: str, unit: Literal["bytes", "texts"]) -> Iterator[Tell | None]:
+def _progress_bar(what: str, unit: Literal["bytes", "texts"]) -> Iterator[ProgressCallback | None]:
     """Shown from the first word on, and gone afterwards."""
     if not sys.stderr.isatty():
         yield None

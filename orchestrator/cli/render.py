@@ -13,17 +13,17 @@ from orchestrator.core.duration import format_duration, format_time
 from orchestrator.core.errors import Failure
 from orchestrator.core.finding import Finding
 from orchestrator.core.plan import Plan
-from orchestrator.core.printable import printable, printable_json
-from orchestrator.status import JobView, Status, describe_moderation
+from orchestrator.core.printable import sanitize_json, sanitize_line
+from orchestrator.status import JobView, StatusSnapshot, describe_moderation
 
-MOST_DRAWN = 200
-LATEST_EVENT, MODEL, WHAT_TO_DO = "latest event", "fine-tuned model", "what to do"
-COLUMNS = ("account", "provider", "state", "for", "progress", LATEST_EVENT, MODEL, WHAT_TO_DO)
+MAX_TABLE_ROWS = 200
+LATEST_EVENT_COLUMN, MODEL_COLUMN, ADVICE_COLUMN = "latest event", "fine-tuned model", "what to do"
+STATUS_COLUMNS = ("account", "provider", "state", "for", "progress", LATEST_EVENT_COLUMN, MODEL_COLUMN, ADVICE_COLUMN)
 
 
 def print_json(value: Any) -> None:
     """For machines."""
-    text = printable_json(json.dumps(value, indent=2, ensure_ascii=False))
+    text = sanitize_json(json.dumps(value, indent=2, ensure_ascii=False))
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:  # not UTF-8, or a file name that is not: JSON has escapes of its own
@@ -31,79 +31,79 @@ def print_json(value: Any) -> None:
     sys.stdout.write(text + "\n")
 
 
-def finding_line(finding: Finding) -> str:
+def format_finding(finding: Finding) -> str:
     """A finding in one line: where, what, what to do."""
     where = f"{finding.file}:{finding.line}" if finding.line else finding.file
     at = f" at {finding.path}" if finding.path else ""
-    return printable(f"{where}: {finding.severity} [{finding.code}]{at}: {finding.message}. {finding.hint}")
+    return sanitize_line(f"{where}: {finding.severity} [{finding.code}]{at}: {finding.message}. {finding.hint}")
 
 
-def state_of(job: JobView) -> str:
+def format_state(job: JobView) -> str:
     """The word for the state column: a held job says so."""
     return "held" if job.held else job.state
 
 
-def print_status(status: Status) -> None:
+def print_status(status: StatusSnapshot) -> None:
     """One line an account. Thousands are aligned and no more: a drawn table takes a millisecond a line."""
-    if len(status.jobs) <= MOST_DRAWN:
+    if len(status.jobs) <= MAX_TABLE_ROWS:
         from orchestrator.cli import tables  # 2 MB and 25 ms that thousands of lines can do without
 
-        drawing = tables.console()
-        drawing.print(tables.status_table(status, drawing.width))
+        drawing = tables.create_console()
+        drawing.print(tables.build_status_table(status, drawing.width))
         return
-    widths = list(map(len, COLUMNS))
+    widths = list(map(len, STATUS_COLUMNS))
     for job in status.jobs:
-        widths = list(map(max, widths, map(len, cells(job, status.at))))
-    if heading := title(status):
+        widths = list(map(max, widths, map(len, format_row(job, status.at))))
+    if heading := format_title(status):
         sys.stdout.write(f"{heading}\n")
-    for row in chain([COLUMNS], (cells(job, status.at) for job in status.jobs)):
+    for row in chain([STATUS_COLUMNS], (format_row(job, status.at) for job in status.jobs)):
         sys.stdout.write("  ".join(map(str.ljust, row, widths)).rstrip() + "\n")
-    sys.stdout.write(f"{counts(status)}\n")
+    sys.stdout.write(f"{format_counts(status)}\n")
 
 
-def cells(job: JobView, now: float) -> tuple[str, ...]:
+def format_row(job: JobView, now: float) -> tuple[str, ...]:
     """What stands in the columns of an account's line at this moment, fit for a terminal."""
     progress = "" if job.progress is None else f"{job.progress:.0%}"
     model, latest = job.fine_tuned_model or "", job.latest_event or ""
     since = format_duration(now - job.state_since)
-    row = (job.account, job.provider, state_of(job), since, progress, latest, model, what_to_do(job))
-    return tuple(map(printable, row))
+    row = (job.account, job.provider, format_state(job), since, progress, latest, model, format_advice(job))
+    return tuple(map(sanitize_line, row))
 
 
-def what_to_do(job: JobView) -> str:
+def format_advice(job: JobView) -> str:
     """What keeps the job, what a person should know of it, or what it waits for."""
-    parts = [trouble(job.error), trouble(job.warning), waiting(job), job.serving_hint or ""]
+    parts = [format_failure(job.error), format_failure(job.warning), format_wait(job), job.serving_hint or ""]
     return " ".join(part for part in parts if part)
 
 
-def waiting(job: JobView) -> str:
+def format_wait(job: JobView) -> str:
     """What the job waits for, and when it is looked at again."""
     if not job.waits_for:
         return ""
     again = f"; next look at {format_time(job.wake_at)}" if job.wake_at is not None else ""
-    return printable(f"Waits for {job.waits_for}{again}.")
+    return sanitize_line(f"Waits for {job.waits_for}{again}.")
 
 
-def title(status: Status) -> str | None:
+def format_title(status: StatusSnapshot) -> str | None:
     """Which run it is, and how far its moderation is while that is under way."""
     if status.run is None:
         return None
     heading = f"{status.run.name} · run {status.run.id}"
     moderation = describe_moderation(status.run.moderation)
-    return "\n".join(map(printable, filter(None, (heading, moderation))))
+    return "\n".join(map(sanitize_line, filter(None, (heading, moderation))))
 
 
-def counts(status: Status) -> str:
+def format_counts(status: StatusSnapshot) -> str:
     """How many accounts are in each state."""
     return ", ".join(f"{count} {state}" for state, count in status.counts.items())
 
 
-def trouble(error: Failure | None) -> str:
+def format_failure(error: Failure | None) -> str:
     """An error as one line, fit for a terminal."""
-    return printable(f"{error.kind}: {error.message.removesuffix('.')}. {error.hint}") if error else ""
+    return sanitize_line(f"{error.kind}: {error.message.removesuffix('.')}. {error.hint}") if error else ""
 
 
-def refusal_lines(status: Status, width: int | None) -> list[str]:
+def format_refusal(status: StatusSnapshot, width: int | None) -> list[str]:
     """The edit that is not in force: when, why, each finding, what to do. Lines fit into `width` characters.
 
     With None, as in a pipe, every finding is one line. A word that is longer, such as a path, is not cut.
@@ -118,14 +118,14 @@ def refusal_lines(status: Status, width: int | None) -> list[str]:
         *([f"  and {refusal.more:,} more"] if refusal.more else []),
         cause.hint,
     ]
-    lines = [printable(line) for line in lines if line]
+    lines = [sanitize_line(line) for line in lines if line]
     if width is None:
         return lines
     wrap = textwrap.TextWrapper(width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
     return [part for line in lines for part in wrap.wrap(line)]
 
 
-def plan_json(plan: Plan, warnings: Sequence[str] = ()) -> dict[str, Any]:
+def plan_to_json(plan: Plan, warnings: Sequence[str] = ()) -> dict[str, Any]:
     """The plan for machines. `warnings` are those of the accounts file."""
     training = plan.dataset.training
     return {
@@ -137,7 +137,7 @@ def plan_json(plan: Plan, warnings: Sequence[str] = ()) -> dict[str, Any]:
             "bytes": training.bytes,
             "tokens": training.tokens,
         },
-        "holds": [_hold(hold) for hold in plan.holds],
+        "holds": [_hold_to_json(hold) for hold in plan.holds],
         "warnings": [*warnings, *plan.warnings],
         "total_usd": plan.total_usd,
         "new_usd": plan.new_usd,
@@ -149,19 +149,19 @@ def plan_json(plan: Plan, warnings: Sequence[str] = ()) -> dict[str, Any]:
                 "step": line.step,
                 "usd": line.usd,
                 "price_source": line.price_source,
-                "hold": _hold(line.hold),
+                "hold": _hold_to_json(line.hold),
             }
             for line in plan.lines
         ],
     }
 
 
-def usd(amount: float | None) -> str:
+def format_usd(amount: float | None) -> str:
     """US dollars for a person; small amounts keep their digits."""
     if amount is None:
         return "unknown"
     return f"${amount:.2f}" if amount >= 1 or amount == 0 else f"${amount:.4f}"
 
 
-def _hold(hold: Any) -> dict[str, str] | None:
+def _hold_to_json(hold: Any) -> dict[str, str] | None:
     return {"kind": hold.kind, "reason": hold.reason, "hint": hold.hint} if hold else None

@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 from orchestrator.cli.base_url import format_base_url
-from orchestrator.cli.session import DONE, USAGE
+from orchestrator.cli.session import EXIT_DONE, EXIT_USAGE
 from orchestrator.sandbox import FaultError, NotLoopback, SandboxSettings, load_faults, serve
 
 
-def sandbox(
+def run_sandbox(
     host: str,
     port: int,
     *,
@@ -35,14 +35,14 @@ def sandbox(
             seed=seed,
             faults=load_faults(faults) if faults else (),
         )
-        asyncio.run(_serve(host, port, settings))
+        asyncio.run(_serve_until_stopped(host, port, settings))
     except (FaultError, NotLoopback, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
-        return USAGE
-    return DONE
+        return EXIT_USAGE
+    return EXIT_DONE
 
 
-async def _serve(host: str, port: int, settings: SandboxSettings) -> None:
+async def _serve_until_stopped(host: str, port: int, settings: SandboxSettings) -> None:
     def ready(real_port: int) -> None:
         sys.stdout.write(
             f"sandbox: {format_base_url(host, real_port)}/v1\n"

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from orchestrator import log
-from orchestrator.app import sole_owner
+from orchestrator.app import exclusive_database_lock
 from orchestrator.cli.base_url import format_base_url
-from orchestrator.cli.follow import begun, stop_signals
-from orchestrator.cli.session import DONE
+from orchestrator.cli.follow import install_stop_signals, run_unless_stopped
+from orchestrator.cli.session import EXIT_DONE
 from orchestrator.core.errors import ConfigError
 from orchestrator.settings import PREFIX, load_settings
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 async def serve(app: App, environ: Mapping[str, str]) -> int:
     """Converge, follow, answer. SIGTERM and SIGINT stop it, SIGHUP reads settings and accounts file again."""
-    with sole_owner(app.settings, app.database):
-        service = app.service(start=True, watch=app.metrics, watch_dataset=True)
-        stopping = stop_signals()
-        web = app.web(service, stopping)
-        reloads = Reloads(service, lambda: reread(app, environ))
+    with exclusive_database_lock(app.settings, app.database):
+        service = app.create_service(start=True, observer=app.metrics, watch_dataset=True)
+        stopping = install_stop_signals()
+        web = app.create_web_server(service, stopping)
+        reloads = ReloadHandler(service, lambda: reload_settings(app, environ))
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloads.request)
         port = await web.start()
         try:
-            if await begun(service.start(), stopping):
+            if await run_unless_stopped(service.start(), stopping):
                 url = format_base_url(app.settings.host, port)
                 app.log.info("service.ready", url=f"{url}/", status=f"{url}/status")
-                reloads.begin()
+                reloads.start()
                 await stopping.wait()
             app.log.info("service.stopping")
         finally:
@@ -41,10 +41,10 @@ async def serve(app: App, environ: Mapping[str, str]) -> int:
             await service.stop()
             await web.stop()
         app.log.info("service.stopped")
-    return DONE
+    return EXIT_DONE
 
 
-class Reloads:
+class ReloadHandler:
     """What SIGHUP asks for. A request that comes during the start is carried out after it: both read the same."""
 
     def __init__(self, service: Service, read_settings: Callable[[], None]) -> None:
@@ -64,7 +64,7 @@ class Reloads:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Carry out requests from now on, and the one that waits."""
         self._started = True
         if self._requested:
@@ -78,7 +78,7 @@ class Reloads:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-def reread(app: App, environ: Mapping[str, str]) -> None:
+def reload_settings(app: App, environ: Mapping[str, str]) -> None:
     """Put the log level of the settings as they are now in force; say what else has changed."""
     try:
         settings = load_settings(environ)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import Final
 
-FAILED: Final = 1
+EXIT_FAILED: Final = 1
 
 
 def prepare_streams() -> None:
@@ -48,16 +48,16 @@ class _Stdout(TextIOWrapper):
         )
 
     def write(self, text: str, /) -> int:
-        with _failing():
+        with _translate_write_errors():
             return super().write(text)
 
     def flush(self) -> None:
-        with _failing():
+        with _translate_write_errors():
             super().flush()
 
 
 @contextmanager
-def _failing() -> Iterator[None]:
+def _translate_write_errors() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
@@ -67,7 +67,7 @@ def _failing() -> Iterator[None]:
 
 
 @contextmanager
-def output_checked() -> Iterator[None]:
+def check_output() -> Iterator[None]:
     """End the program with a message where its output cannot be written: the disk is full, or stdout is closed."""
     try:
         try:
@@ -76,12 +76,12 @@ def output_checked() -> Iterator[None]:
             sys.stdout.flush()
     except BrokenPipeError:
         _discard_output()  # the reader has gone, which is its right
-        sys.exit(FAILED)
+        sys.exit(EXIT_FAILED)
     except OutputFailed as error:
         _discard_output()
         sys.stderr.write(f"error: the output cannot be written to stdout: {error.strerror}\n")
         sys.stderr.write("hint: Make room, or let stdout lead to a file or a pipe that is open.\n")
-        sys.exit(FAILED)
+        sys.exit(EXIT_FAILED)
 
 
 def _discard_output() -> None:

@@ -10,44 +10,44 @@ from dataclasses import asdict
 from rich.text import Text
 
 from orchestrator import log
-from orchestrator.app.doctor import Diagnosis, Verdict, examine
+from orchestrator.app.doctor import Diagnosis, DiagnosisStatus, run_checks
 from orchestrator.cli.render import print_json
-from orchestrator.cli.session import DONE, FAILED
-from orchestrator.cli.tables import console, simple_table
-from orchestrator.core.printable import printable
+from orchestrator.cli.session import EXIT_DONE, EXIT_FAILED
+from orchestrator.cli.tables import build_simple_table, create_console
+from orchestrator.core.printable import sanitize_line
 from orchestrator.core.secret import Redactor
-from orchestrator.settings import in_force
+from orchestrator.settings import list_effective_settings
 
-COLOURS = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.ERROR: "red"}
+DIAGNOSIS_COLOURS = {DiagnosisStatus.OK: "green", DiagnosisStatus.WARNING: "yellow", DiagnosisStatus.ERROR: "red"}
 
 
-def config(*, as_json: bool) -> None:
+def print_settings(*, as_json: bool) -> None:
     """Every setting, its value and its source."""
-    settings = in_force(os.environ)
+    settings = list_effective_settings(os.environ)
     if as_json:
         print_json([asdict(setting) for setting in settings])
         return
     rows = [(setting.name, setting.value or "–", setting.source) for setting in settings]
-    console().print(simple_table(("setting", "value", "from"), rows))
+    create_console().print(build_simple_table(("setting", "value", "from"), rows))
 
 
-async def doctor(environ: Mapping[str, str], redact: Redactor, *, online: bool, as_json: bool) -> int:
+async def run_doctor(environ: Mapping[str, str], redact: Redactor, *, online: bool, as_json: bool) -> int:
     """Each diagnosis as it is made; FAILED when there is an error among them."""
     log.configure("auto", "error", redact)
     found = []
-    async for diagnosis in examine(environ, redact, online=online):
+    async for diagnosis in run_checks(environ, redact, online=online):
         found.append(diagnosis)
         if not as_json:
-            _print(diagnosis, redact)
+            _print_diagnosis(diagnosis, redact)
     if as_json:
         print_json([{name: redact(value) for name, value in asdict(diagnosis).items()} for diagnosis in found])
-    return FAILED if any(diagnosis.verdict is Verdict.ERROR for diagnosis in found) else DONE
+    return EXIT_FAILED if any(diagnosis.verdict is DiagnosisStatus.ERROR for diagnosis in found) else EXIT_DONE
 
 
-def _print(diagnosis: Diagnosis, redact: Redactor) -> None:
-    line = Text(f"{diagnosis.verdict:<8}", style=COLOURS[diagnosis.verdict])
-    line.append(f"{diagnosis.thing:<14}{printable(redact(diagnosis.message))}", style="default")
+def _print_diagnosis(diagnosis: Diagnosis, redact: Redactor) -> None:
+    line = Text(f"{diagnosis.verdict:<8}", style=DIAGNOSIS_COLOURS[diagnosis.verdict])
+    line.append(f"{diagnosis.thing:<14}{sanitize_line(redact(diagnosis.message))}", style="default")
     if diagnosis.fix:
-        line.append(f"\n{'':22}fix: {printable(redact(diagnosis.fix))}", style="default")
-    console().print(line, soft_wrap=True)
+        line.append(f"\n{'':22}fix: {sanitize_line(redact(diagnosis.fix))}", style="default")
+    create_console().print(line, soft_wrap=True)
     sys.stdout.flush()

@@ -8,81 +8,81 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import status as read
-from orchestrator.cli.follow import stop_signals
-from orchestrator.cli.follow import watch as watch_status
-from orchestrator.cli.render import plan_json, print_json, print_status, refusal_lines, trouble
-from orchestrator.cli.session import DONE, FAILED
+from orchestrator.cli.follow import install_stop_signals
+from orchestrator.cli.follow import watch_status as watch_status
+from orchestrator.cli.render import format_failure, format_refusal, plan_to_json, print_json, print_status
+from orchestrator.cli.session import EXIT_DONE, EXIT_FAILED
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import HoldKind
-from orchestrator.core.plan import Step
-from orchestrator.core.printable import printable
-from orchestrator.core.twins import same_keys, same_places
+from orchestrator.core.plan import PlanStep
+from orchestrator.core.printable import sanitize_line
+from orchestrator.core.twins import list_shared_key_warnings, list_shared_project_warnings
 
 if TYPE_CHECKING:
     from orchestrator.app import App
 
-NOTHING = "nothing has been run yet; `orchestrator run` or `orchestrator serve` starts"
+NO_RUN_MESSAGE = "nothing has been run yet; `orchestrator run` or `orchestrator serve` starts"
 
 
-async def plan(app: App, *, as_json: bool) -> int:
+async def print_plan(app: App, *, as_json: bool) -> int:
     """The plan; FAILED when the run or an account would be held."""
-    desired, plan = await app.plan()
+    desired, plan = await app.build_plan()
     if as_json:
-        print_json(plan_json(plan, desired.warnings))
+        print_json(plan_to_json(plan, desired.warnings))
     else:
         from orchestrator.cli import tables
 
-        tables.console().print(tables.plan_table(plan))
+        tables.create_console().print(tables.build_plan_table(plan))
         for finding in desired.findings:
-            sys.stdout.write(printable(f"{finding.file}: {finding.message}") + "\n")
+            sys.stdout.write(sanitize_line(f"{finding.file}: {finding.message}") + "\n")
         for warning in (*desired.warnings, *plan.warnings):
-            sys.stdout.write(f"warning: {printable(warning)}\n")
+            sys.stdout.write(f"warning: {sanitize_line(warning)}\n")
         for hold in plan.holds:
-            sys.stdout.write(f"the run would be held: {trouble(hold.failure)}\n")
-    return FAILED if plan.holds or plan.count(Step.HELD) else DONE
+            sys.stdout.write(f"the run would be held: {format_failure(hold.failure)}\n")
+    return EXIT_FAILED if plan.holds or plan.count(PlanStep.HELD) else EXIT_DONE
 
 
-async def status(app: App, *, as_json: bool, watch: bool) -> int:
+async def print_run_status(app: App, *, as_json: bool, watch: bool) -> int:
     """The run as it is."""
     if watch and not as_json and sys.stdout.isatty() and not app.is_empty:
-        stopping = stop_signals()
+        stopping = install_stop_signals()
         from orchestrator.cli import tables
 
-        with tables.live() as draw:
+        with tables.live_status() as draw:
             await watch_status(app, draw, None, stopping)
-        return DONE
-    seen = await app.look()
+        return EXIT_DONE
+    seen = await app.read_status()
     if as_json:
-        print_json(read.as_json(seen))
-        return DONE
+        print_json(read.status_to_dict(seen))
+        return EXIT_DONE
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for line in refusal_lines(seen, width):
+    for line in format_refusal(seen, width):
         sys.stdout.write(line + "\n")
     if seen.run is None:
-        sys.stdout.write(NOTHING + "\n")
+        sys.stdout.write(NO_RUN_MESSAGE + "\n")
     else:
         for hold in seen.run.holds:
             if hold.kind == HoldKind.MODERATING and not (seen.run.moderation or {})["reason"]:
                 continue  # the title says how far it is
-            sys.stdout.write(f"the run is held: {trouble(hold)}\n")
+            sys.stdout.write(f"the run is held: {format_failure(hold)}\n")
         for warning in seen.run.warnings:
-            sys.stdout.write(f"warning: {printable(warning)}\n")
+            sys.stdout.write(f"warning: {sanitize_line(warning)}\n")
         print_status(seen)
-    return DONE
+    return EXIT_DONE
 
 
-async def accounts(app: App, *, as_json: bool) -> int:
+async def verify_accounts(app: App, *, as_json: bool) -> int:
     """Each account, verified now; FAILED when one is not fine."""
     file, keys = await app.read_accounts()
-    fingerprints = {name: key.fingerprint for name, key in keys.found.items()}
-    verified = await app.connections.verify(file.accounts)
+    fingerprints = {name: key.fingerprint for name, key in keys.by_account.items()}
+    verified = await app.connections.verify_accounts(file.accounts)
     answers = {**verified, **{name: hold.failure for name, hold in keys.missing.items()}}
     identities = {name: answer for name, answer in answers.items() if not isinstance(answer, Failure)}
     twins = [
-        *same_keys(file.accounts, fingerprints),
-        *same_places(file.accounts, identities, fingerprints),
+        *list_shared_key_warnings(file.accounts, fingerprints),
+        *list_shared_project_warnings(file.accounts, identities, fingerprints),
     ]
-    standings = await app.standings()
+    standings = await app.get_account_states()
     rows: list[dict[str, Any]] = []
     for account in file.accounts:
         answer, standing = answers[account.name], standings.get(account.name)
@@ -109,27 +109,29 @@ async def accounts(app: App, *, as_json: bool) -> int:
                 row["provider"],
                 row["organization"] or "–",
                 row["key"] or "–",
-                "fine" if row["fine"] else trouble(Failure(**row["error"])),
+                "fine" if row["fine"] else format_failure(Failure(**row["error"])),
             )
             for row in rows
         ]
         from orchestrator.cli import tables
 
-        tables.console().print(tables.simple_table(("account", "provider", "organisation", "key", "verdict"), lines))
+        tables.create_console().print(
+            tables.build_simple_table(("account", "provider", "organisation", "key", "verdict"), lines)
+        )
     for warning in twins:  # on stderr: the JSON is a list of accounts
-        sys.stderr.write(f"warning: {printable(warning)}\n")
-    return DONE if all(row["fine"] for row in rows) else FAILED
+        sys.stderr.write(f"warning: {sanitize_line(warning)}\n")
+    return EXIT_DONE if all(row["fine"] for row in rows) else EXIT_FAILED
 
 
-async def history(app: App, account: str, *, as_json: bool) -> int:
+async def print_events(app: App, account: str, *, as_json: bool) -> int:
     """The account's events, oldest first."""
-    entries = await app.history(account)
+    entries = await app.list_events(account)
     if as_json:
-        print_json([asdict(entry) | {"at": read.iso(entry.at)} for entry in entries])
-        return DONE
+        print_json([asdict(entry) | {"at": read.format_iso(entry.at)} for entry in entries])
+        return EXIT_DONE
     rows = [
         (
-            read.iso(entry.at) or "",
+            read.format_iso(entry.at) or "",
             entry.cause,
             entry.note,
             entry.state_after or "",
@@ -140,5 +142,7 @@ async def history(app: App, account: str, *, as_json: bool) -> int:
     ]
     from orchestrator.cli import tables
 
-    tables.console().print(tables.simple_table(("when", "who", "what", "state", "remote job", "message"), rows))
-    return DONE
+    tables.create_console().print(
+        tables.build_simple_table(("when", "who", "what", "state", "remote job", "message"), rows)
+    )
+    return EXIT_DONE

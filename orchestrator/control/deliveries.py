@@ -7,15 +7,15 @@ from collections.abc import Collection
 from orchestrator.core.delivery import Delivery
 from orchestrator.core.errors import ConfigError
 from orchestrator.store import deliveries, events
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.database import Database
 
 
 async def redeliver(database: Database, ids: Collection[int] | None, *, by: str, now: float) -> list[Delivery]:
     """Begin again with these dead deliveries; with every dead one where `ids` is None. Returns those begun."""
 
-    async def change(connection: AsyncConnection) -> list[Delivery]:
-        begun = await deliveries.revive(connection, ids, now)
+    async def change(connection: StoreConnection) -> list[Delivery]:
+        begun = await deliveries.retry_failed(connection, ids, now)
         if missing := sorted(set(ids or ()) - {delivery.id for delivery in begun}):
             raise ConfigError(
                 f"no dead delivery has the number {', '.join(map(str, missing))}",
@@ -23,7 +23,7 @@ async def redeliver(database: Database, ids: Collection[int] | None, *, by: str,
             )
         for delivery in begun:
             text = f"{delivery.id}: {delivery.topic} to {delivery.target}"
-            entry = events.Entry(at=now, cause=by, note="delivery begun again", message=text)
+            entry = events.EventData(at=now, cause=by, note="delivery begun again", message=text)
             await events.append(connection, entry)
         return begun
 

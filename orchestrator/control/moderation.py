@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from orchestrator.core.job import RunId
-from orchestrator.core.moderation import Moderated, Moderation, ModerationProgress
+from orchestrator.core.moderation import Moderation, ModerationProgress, ModerationStatus
 from orchestrator.core.run import Run
 from orchestrator.store import events, jobs, replicas, runs
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.database import Database
 
 
-def is_open(run: Run | None) -> bool:
+def is_moderation_open(run: Run | None) -> bool:
     """Whether the run is current and its chats are neither judged nor waived."""
-    return bool(run and run.current and run.moderation and run.moderation.state is Moderated.MISSING)
+    return bool(run and run.current and run.moderation and run.moderation.state is ModerationStatus.MISSING)
 
 
 async def claim_moderation(
@@ -26,14 +26,14 @@ async def claim_moderation(
     moderate any more. With `at_once` it is due whatever its next attempt is.
     """
 
-    async def change(connection: AsyncConnection) -> Moderation | None:
+    async def change(connection: StoreConnection) -> Moderation | None:
         run = await runs.find(connection, run_id)
-        if run is None or not is_open(run) or run.moderation is None:
+        if run is None or not is_moderation_open(run) or run.moderation is None:
             return None
         record, progress = run.moderation, run.moderation.progress
         if progress is None or (not at_once and (progress.retry_at or 0) > now):
             return record
-        alive = {each.id for each in await replicas.live(connection, now)}
+        alive = {each.id for each in await replicas.list_live(connection, now)}
         # One process owns a SQLite database: what another one left there is of the past.
         if not database.is_sqlite and progress.replica != replica and progress.replica in alive:
             return record
@@ -47,31 +47,31 @@ async def claim_moderation(
 async def save_moderation(database: Database, run_id: RunId, record: Moderation, *, now: float) -> bool:
     """Store what became of the moderation; False, and no change, when it is waived or the run is not current."""
 
-    async def change(connection: AsyncConnection) -> bool:
+    async def change(connection: StoreConnection) -> bool:
         run = await runs.find(connection, run_id)
-        if run is None or not is_open(run):
+        if run is None or not is_moderation_open(run):
             return False
         await runs.save(connection, replace(run, moderation=record))
         if record.progress is None:
-            note = "moderation passed" if record.state is Moderated.PASSED else "moderation refused"
-            entry = events.Entry(at=now, cause="service", note=note, run_id=run_id, message=record.reason or None)
+            note = "moderation passed" if record.state is ModerationStatus.PASSED else "moderation refused"
+            entry = events.EventData(at=now, cause="service", note=note, run_id=run_id, message=record.reason or None)
             await events.append(connection, entry)
         if record.hold is None:
-            await jobs.wake_unsent(connection, run_id, now)
+            await jobs.wake_unsubmitted(connection, run_id, now)
         return True
 
     return await database.write(change)
 
 
-async def request_moderation(connection: AsyncConnection, *, by: str, now: float) -> bool:
+async def request_moderation(connection: StoreConnection, *, by: str, now: float) -> bool:
     """Let the service moderate the current run at once, if that is open; whether it is."""
-    run = await runs.current(connection)
-    if run is None or not is_open(run) or run.moderation is None:
+    run = await runs.find_current(connection)
+    if run is None or not is_moderation_open(run) or run.moderation is None:
         return False
     progress = run.moderation.progress or ModerationProgress()
     if run.moderation.progress is None or progress.retry_at is not None:  # else it is under way
         due = replace(run.moderation, progress=replace(progress, retry_at=None, attempts=0))
         await runs.save(connection, replace(run, moderation=due))
-        entry = events.Entry(at=now, cause=by, note="moderation requested", run_id=run.id)
+        entry = events.EventData(at=now, cause=by, note="moderation requested", run_id=run.id)
         await events.append(connection, entry)
     return True

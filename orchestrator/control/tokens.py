@@ -6,32 +6,34 @@ import re
 from typing import Final
 
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.token import ENVIRONMENT, Role, Token
+from orchestrator.core.token import ENVIRONMENT_TOKEN_NAME, AccessToken, Role
 from orchestrator.store import events, tokens
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.database import Database
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
-async def create_token(database: Database, name: str, role: Role, text_hash: str, *, by: str, now: float) -> Token:
+async def create_token(
+    database: Database, name: str, role: Role, text_hash: str, *, by: str, now: float
+) -> AccessToken:
     """Let the holder of the text with this hash in. A name is used once: the record speaks of tokens by name."""
-    if not _NAME.fullmatch(name) or name == ENVIRONMENT:
+    if not _NAME.fullmatch(name) or name == ENVIRONMENT_TOKEN_NAME:
         raise ConfigError(
             f"{name!r} cannot be a token's name",
             hint="Use up to 64 of a-z, 0-9, '.', '_' and '-', the first a letter or digit; "
-            f"`{ENVIRONMENT}` stands for the tokens of the settings.",
+            f"`{ENVIRONMENT_TOKEN_NAME}` stands for the tokens of the settings.",
         )
-    token = Token(name=name, role=role, hash=text_hash, created_at=now, created_by=by)
+    token = AccessToken(name=name, role=role, hash=text_hash, created_at=now, created_by=by)
 
-    async def change(connection: AsyncConnection) -> Token:
-        if any(known.name == name for known in await tokens.every(connection)):
+    async def change(connection: StoreConnection) -> AccessToken:
+        if any(known.name == name for known in await tokens.list_all(connection)):
             raise ConfigError(
                 f"there is, or was, a token named {name}",
                 hint="Choose another name: what the record says of the old one must stay clear.",
             )
         await tokens.add(connection, token)
-        entry = events.Entry(at=now, cause=by, note="token created", message=f"{name}, {role}")
+        entry = events.EventData(at=now, cause=by, note="token created", message=f"{name}, {role}")
         await events.append(connection, entry)
         return token
 
@@ -41,17 +43,17 @@ async def create_token(database: Database, name: str, role: Role, text_hash: str
 async def revoke_token(database: Database, name: str, *, by: str, now: float) -> None:
     """Let nobody in with this token any more; its sessions end too."""
 
-    async def change(connection: AsyncConnection) -> None:
-        known = {token.name: token for token in await tokens.every(connection)}
+    async def change(connection: StoreConnection) -> None:
+        known = {token.name: token for token in await tokens.list_all(connection)}
         if name not in known:
             raise ConfigError(f"no token is named {name}", hint="`orchestrator token list` names them all.")
         if known[name].revoked_at is None:
             await tokens.revoke(connection, name, now)
-            await events.append(connection, events.Entry(at=now, cause=by, note="token revoked", message=name))
+            await events.append(connection, events.EventData(at=now, cause=by, note="token revoked", message=name))
 
     await database.write(change)
 
 
-async def note_use(database: Database, name: str, *, now: float) -> None:
+async def record_token_use(database: Database, name: str, *, now: float) -> None:
     """Remember when the token was used last."""
-    await database.write(lambda connection: tokens.note_use(connection, name, now))
+    await database.write(lambda connection: tokens.save_last_use(connection, name, now))

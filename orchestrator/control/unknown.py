@@ -6,14 +6,14 @@ from collections.abc import Collection
 from typing import Final
 
 from orchestrator.core.errors import ConfigError
-from orchestrator.sources.faults import nearest
+from orchestrator.sources.faults import format_suggestion
 
 MAX_LISTED_NAMES: Final = 20
 
 
-def unknown_accounts(names: Collection[str], known: Collection[str]) -> ConfigError:
+def unknown_accounts_error(unknown: Collection[str], known: Collection[str]) -> ConfigError:
     """What is wrong with these names, and which names there are."""
-    wrong = ", ".join(f"{name}{nearest(name, known)}" for name in names)
+    wrong = ", ".join(f"{name}{format_suggestion(name, known)}" for name in unknown)
     listed = ", ".join(sorted(known)[:MAX_LISTED_NAMES])
     more = len(known) - MAX_LISTED_NAMES
     return ConfigError(

@@ -21,7 +21,7 @@ class ProviderName(StrEnum):
     FIREWORKS = "fireworks"
 
 
-DEFAULT_URLS: Final[Mapping[ProviderName, str]] = {
+DEFAULT_BASE_URLS: Final[Mapping[ProviderName, str]] = {
     ProviderName.OPENAI: "https://api.openai.com/v1",
     ProviderName.NEBIUS: "https://api.tokenfactory.nebius.com/v1",
     ProviderName.TOGETHER: "https://api.together.ai/v1",
@@ -67,7 +67,7 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class AccountIdentity:
     """Who a key turned out to be. A field is None where the provider does not say."""
 
     organization: str | None = None

@@ -9,10 +9,10 @@ from typing import Any
 from orchestrator.core.errors import Failure, ProviderError, UnknownOutcome
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import Job
-from orchestrator.core.lifecycle import ENDS, Event, State, target
+from orchestrator.core.lifecycle import TERMINAL_STATES, JobEvent, JobState, next_state
 from orchestrator.core.loss import Loss
-from orchestrator.core.pin import Values
-from orchestrator.core.run import Standing
+from orchestrator.core.pin import PinnedValues
+from orchestrator.core.run import AccountState
 from orchestrator.core.secret import Redactor
 
 
@@ -26,35 +26,35 @@ class Outcome:
     """
 
     job: Job
-    before: State
-    note: str | None
+    previous_state: JobState
+    label: str | None
     failure: Failure | None = None
     request_id: str | None = None
-    standing: Callable[[Standing], Standing] | None = None
+    account_update: Callable[[AccountState], AccountState] | None = None
     losses: tuple[Loss, ...] = ()
-    pin: Values | None = None
-    concern: Failure | None = None
-    warned: bool = False
+    pinned_values: PinnedValues | None = None
+    warning_candidate: Failure | None = None
+    is_warning_new: bool = False
 
-    def cleaned(self, redact: Redactor, *, replica: str) -> Outcome:
+    def redacted(self, redact: Redactor, *, replica: str) -> Outcome:
         """The same without keys in what a provider said, brought about by this replica."""
         job = self.job
         return replace(
             self,
             job=replace(
                 job,
-                failure=job.failure and job.failure.cleaned(redact),
-                warning=job.warning and job.warning.cleaned(redact),
+                failure=job.failure and job.failure.redacted(redact),
+                warning=job.warning and job.warning.redacted(redact),
                 replica=replica,
             ),
-            failure=self.failure and self.failure.cleaned(redact),
+            failure=self.failure and self.failure.redacted(redact),
         )
 
 
-def advance(job: Job, event: Event, *, now: float, request_id: str | None = None, **changes: Any) -> Outcome:
+def advance(job: Job, event: JobEvent, *, now: float, request_id: str | None = None, **changes: Any) -> Outcome:
     """Follow the table. The job is due again at once, unless it ended or `changes` says otherwise."""
-    state = target(job.state, event)
-    ended = state in ENDS
+    state = next_state(job.state, event)
+    ended = state in TERMINAL_STATES
     values: dict[str, Any] = {
         "state": state,
         "version": job.version + 1,
@@ -67,56 +67,56 @@ def advance(job: Job, event: Event, *, now: float, request_id: str | None = None
         "finished_at": now if ended else None,
     }
     after = replace(job, **(values | changes))
-    return Outcome(job=after, before=job.state, note=event, failure=after.failure, request_id=request_id)
+    return Outcome(job=after, previous_state=job.state, label=event, failure=after.failure, request_id=request_id)
 
 
-def give_up(job: Job, error: ProviderError, *, now: float) -> Outcome:
+def fail_job(job: Job, error: ProviderError, *, now: float) -> Outcome:
     """The job has failed. The intent of what was perhaps sent stays: it may still arrive."""
     until = job.intent_until if isinstance(error, UnknownOutcome) else None
-    failure = Failure.of(error)
-    return advance(job, Event.GAVE_UP, now=now, failure=failure, request_id=error.request_id, intent_until=until)
+    failure = Failure.from_error(error)
+    return advance(job, JobEvent.FAILED, now=now, failure=failure, request_id=error.request_id, intent_until=until)
 
 
 def renew_intent(job: Job, *, until: float) -> Outcome:
     """A fresh intent for another attempt in the same state."""
     after = replace(job, version=job.version + 1, intent_until=until, wake_at=until)
-    return Outcome(job=after, before=job.state, note=None)
+    return Outcome(job=after, previous_state=job.state, label=None)
 
 
-def wait(job: Job, until: float, **changes: Any) -> Outcome:
+def poll_again(job: Job, until: float, **changes: Any) -> Outcome:
     """Nothing happened: look again at `until`. Leaves no line in the history."""
     after = replace(job, version=job.version + 1, wake_at=until, attempts=0, failure=None, **changes)
-    return Outcome(job=after, before=job.state, note=None)
+    return Outcome(job=after, previous_state=job.state, label=None)
 
 
-def stumble(job: Job, failure: Failure, *, until: float, counts: bool, sent: bool) -> Outcome:
+def retry_later(job: Job, failure: Failure, *, until: float, counts_as_attempt: bool, maybe_sent: bool) -> Outcome:
     """A call failed and is tried again at `until`. Unless it was perhaps `sent`, its intent ends here."""
     after = replace(
         job,
         version=job.version + 1,
         wake_at=until,
-        attempts=job.attempts + 1 if counts else job.attempts,
+        attempts=job.attempts + 1 if counts_as_attempt else job.attempts,
         failure=failure,
-        intent_until=job.intent_until if sent else None,
+        intent_until=job.intent_until if maybe_sent else None,
     )
     return Outcome(
-        job=after, before=job.state, note="tried again later", failure=failure, request_id=failure.request_id
+        job=after, previous_state=job.state, label="tried again later", failure=failure, request_id=failure.request_id
     )
 
 
-def park(job: Job, until: float | None, *, failure: Failure | None = None) -> Outcome:
+def sleep_until(job: Job, until: float | None, *, failure: Failure | None = None) -> Outcome:
     """Sleep until `until`, or until something wakes the job. A failure says why, and is worth a line."""
     after = replace(job, version=job.version + 1, wake_at=until, failure=failure or job.failure)
-    return Outcome(job=after, before=job.state, note="held" if failure else None, failure=failure)
+    return Outcome(job=after, previous_state=job.state, label="held" if failure else None, failure=failure)
 
 
-def hold(job: Job, reason: Hold, *, request_id: str | None = None) -> Outcome:
+def hold_job(job: Job, reason: Hold, *, request_id: str | None = None) -> Outcome:
     """Set the job aside; only its `until`, or a person, wakes it."""
     after = replace(job, version=job.version + 1, hold=reason, wake_at=reason.until)
-    return Outcome(job=after, before=job.state, note="held", failure=reason.failure, request_id=request_id)
+    return Outcome(job=after, previous_state=job.state, label="held", failure=reason.failure, request_id=request_id)
 
 
-def release(job: Job, *, now: float) -> Outcome:
+def release_job(job: Job, *, now: float) -> Outcome:
     """Take a hold away; the job is due at once. A person has looked at it: a stall is counted from now."""
     after = replace(
         job,
@@ -128,33 +128,33 @@ def release(job: Job, *, now: float) -> Outcome:
         changed_at=now,
         warning=None,
     )
-    return Outcome(job=after, before=job.state, note="released")
+    return Outcome(job=after, previous_state=job.state, label="released")
 
 
-def ask_cancel(job: Job, *, now: float) -> Outcome:
+def request_cancel(job: Job, *, now: float) -> Outcome:
     """Ask for the job's end; the next step, due at once, sees to it whatever the state.
 
     Asked again while an attempt may be under way it is the same job: a second change would make its answer stale.
     """
     if job.cancel_asked and now < (job.intent_until or 0):
-        return Outcome(job=job, before=job.state, note=None)
+        return Outcome(job=job, previous_state=job.state, label=None)
     after = replace(job, version=job.version + 1, cancel_asked=True, wake_at=now)
-    return Outcome(job=after, before=job.state, note="cancel asked")
+    return Outcome(job=after, previous_state=job.state, label="cancel asked")
 
 
-def despite_cancel(outcome: Outcome, found: Job, *, now: float) -> Outcome | None:
+def rebase_on_cancel(outcome: Outcome, latest: Job, *, now: float) -> Outcome | None:
     """The outcome of an attempt on the job as it was found, if all that came between is a cancel; otherwise None.
 
     One version further and asked only now: that one change was the cancel, and it changes nothing else.
     """
     job = outcome.job
-    if found.version != job.version or job.cancel_asked or not found.cancel_asked:
+    if latest.version != job.version or job.cancel_asked or not latest.cancel_asked:
         return None
-    due = job.wake_at if job.state in ENDS else now
-    return replace(outcome, job=replace(job, version=found.version + 1, cancel_asked=True, wake_at=due))
+    due = job.wake_at if job.state in TERMINAL_STATES else now
+    return replace(outcome, job=replace(job, version=latest.version + 1, cancel_asked=True, wake_at=due))
 
 
-def adopt(job: Job, remote_job_id: str, *, now: float) -> Outcome:
+def request_adoption(job: Job, remote_job_id: str, *, now: float) -> Outcome:
     """A person says which remote job is ours; the next step, due at once, looks whether it can be."""
     after = replace(
         job,
@@ -165,4 +165,4 @@ def adopt(job: Job, remote_job_id: str, *, now: float) -> Outcome:
         remote_job_id=remote_job_id,
         wake_at=now,
     )
-    return Outcome(job=after, before=job.state, note="adoption asked")
+    return Outcome(job=after, previous_state=job.state, label="adoption asked")

@@ -11,12 +11,12 @@ from typing import Any, Final
 from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import Failure
 from orchestrator.core.job import Job, RunId
-from orchestrator.core.lifecycle import State
+from orchestrator.core.lifecycle import JobState
 from orchestrator.core.retirement import days_left
-from orchestrator.core.run import Standing
+from orchestrator.core.run import AccountState
 
-HELD: Final = "held"
-INCOMPLETE_HINT = "`orchestrator status` says why; `orchestrator retry` trains those that failed again."
+ACCOUNT_HELD_STATE: Final = "held"
+RUN_INCOMPLETE_HINT = "`orchestrator status` says why; `orchestrator retry` trains those that failed again."
 
 
 class Topic(StrEnum):
@@ -30,7 +30,7 @@ class Topic(StrEnum):
     MODEL_RETIRING = "model.retiring"
 
 
-MEANINGS: Final[dict[Topic, str]] = {
+TOPIC_DESCRIPTIONS: Final[dict[Topic, str]] = {
     Topic.MODEL_READY: "An account has its fine-tuned model.",
     Topic.JOB_FAILED: "A job has failed; `error` says why.",
     Topic.JOB_WARNING: "An open job needs a look: nothing has changed for hours, or its provider says something "
@@ -43,7 +43,7 @@ MEANINGS: Final[dict[Topic, str]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Announcement:
+class Notification:
     """One event for others. `at` is epoch seconds, UTC; what does not apply is None."""
 
     topic: Topic
@@ -57,7 +57,7 @@ class Announcement:
     servable: bool | None = None
     error: Failure | None = None
 
-    def payload(self) -> dict[str, Any]:
+    def to_payload(self) -> dict[str, Any]:
         """What is sent: always the same fields, plain values."""
         data = {
             name: str(value) if isinstance(value, str) else value
@@ -69,12 +69,12 @@ class Announcement:
         return {"type": self.topic.value, "timestamp": at, "data": data | {"error": error}}
 
 
-def of_job(job: Job, before: State, at: float) -> Announcement | None:
+def build_job_notification(job: Job, before: JobState, at: float) -> Notification | None:
     """What a job's new state is worth telling; None when it is not."""
-    topics = {State.SUCCEEDED: Topic.MODEL_READY, State.FAILED: Topic.JOB_FAILED}
+    topics = {JobState.SUCCEEDED: Topic.MODEL_READY, JobState.FAILED: Topic.JOB_FAILED}
     if job.state is before or job.state not in topics:
         return None
-    return Announcement(
+    return Notification(
         topic=topics[job.state],
         at=at,
         run=job.run_id,
@@ -88,9 +88,9 @@ def of_job(job: Job, before: State, at: float) -> Announcement | None:
     )
 
 
-def of_warning(job: Job, at: float) -> Announcement:
+def build_warning_notification(job: Job, at: float) -> Notification:
     """That a job which goes on needs a look."""
-    return Announcement(
+    return Notification(
         topic=Topic.JOB_WARNING,
         at=at,
         run=job.run_id,
@@ -102,7 +102,7 @@ def of_warning(job: Job, at: float) -> Announcement:
     )
 
 
-def of_life(job: Job, at: float) -> Announcement:
+def build_model_retirement_notification(job: Job, at: float) -> Notification:
     """That the job's model will be shut down, or is there no more."""
     if job.gone_at is not None or job.retires_on is None:
         kind, said = "model_gone", "is no longer at the provider"
@@ -112,7 +112,7 @@ def of_life(job: Job, at: float) -> Announcement:
             "model_retiring",
             f"is shut down on {job.retires_on}, {left} day{'' if left == 1 else 's'} from now",
         )
-    return Announcement(
+    return Notification(
         topic=Topic.MODEL_RETIRING,
         at=at,
         run=job.run_id,
@@ -130,30 +130,30 @@ def of_life(job: Job, at: float) -> Announcement:
     )
 
 
-def of_standing(before: Standing, after: Standing, at: float) -> Announcement | None:
+def build_account_held_notification(before: AccountState, after: AccountState, at: float) -> Notification | None:
     """That an account is set aside which was not before."""
     if before.hold or not after.hold:
         return None
-    return Announcement(
+    return Notification(
         topic=Topic.ACCOUNT_HELD,
         at=at,
         account=after.name,
         provider=after.provider,
-        state=HELD,
+        state=ACCOUNT_HELD_STATE,
         error=after.hold.failure,
     )
 
 
-def of_run(run: RunId, ends: Mapping[State, int], at: float) -> Announcement:
+def build_run_finished_notification(run: RunId, ends: Mapping[JobState, int], at: float) -> Notification:
     """That no job of the run is open any more, given how many ended how."""
-    missing = {state: count for state, count in ends.items() if state is not State.SUCCEEDED and count}
-    state = next((end for end in (State.FAILED, State.CANCELLED) if end in missing), State.SUCCEEDED)
+    missing = {state: count for state, count in ends.items() if state is not JobState.SUCCEEDED and count}
+    state = next((end for end in (JobState.FAILED, JobState.CANCELLED) if end in missing), JobState.SUCCEEDED)
     error = None
     if missing:
         told = ", ".join(f"{count} {state}" for state, count in sorted(missing.items()))
         error = Failure(
             "run_incomplete",
             f"{sum(missing.values())} of {sum(ends.values())} jobs have no model: {told}",
-            INCOMPLETE_HINT,
+            RUN_INCOMPLETE_HINT,
         )
-    return Announcement(topic=Topic.RUN_FINISHED, at=at, run=run, state=state, error=error)
+    return Notification(topic=Topic.RUN_FINISHED, at=at, run=run, state=state, error=error)

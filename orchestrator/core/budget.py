@@ -16,14 +16,14 @@ from orchestrator.core.hold import Hold, HoldKind
 
 
 @dataclass(frozen=True, slots=True)
-class Committed:
+class CommittedSpend:
     """The estimated price of an account's remote jobs, in US dollars: of all, of this month's and of one run's."""
 
     total: float = 0.0
     month: float = 0.0
     run: float = 0.0
 
-    def within(self, period: BudgetPeriod) -> float:
+    def amount_for(self, period: BudgetPeriod) -> float:
         """Return what counts against a budget for this period."""
         match period:
             case BudgetPeriod.TOTAL:
@@ -36,8 +36,8 @@ class Committed:
                 assert_never(period)
 
 
-NOTHING_COMMITTED: Final = Committed()
-_PHRASES: Final = {
+NO_COMMITTED_SPEND: Final = CommittedSpend()
+_BUDGET_DESCRIPTIONS: Final = {
     BudgetPeriod.TOTAL: "the account's budget of ${:.2f}",
     BudgetPeriod.MONTH: "the account's budget of ${:.2f} for this month (UTC)",
     BudgetPeriod.RUN: "the account's budget of ${:.2f} for this run",
@@ -50,12 +50,12 @@ def month_start(now: float) -> float:
     return datetime(date.year, date.month, 1, tzinfo=UTC).timestamp()
 
 
-def over_budget(account: Account, usd: float | None, committed: Committed) -> Hold | None:
+def find_budget_hold(account: Account, usd: float | None, committed: CommittedSpend) -> Hold | None:
     """Return what holds a job of this price where so much is committed already; None where it fits."""
-    spent = committed.within(account.budget_period)
+    spent = committed.amount_for(account.budget_period)
     if account.budget_usd is None or usd is None or spent + usd <= account.budget_usd:
         return None
-    budget = _PHRASES[account.budget_period].format(account.budget_usd)
+    budget = _BUDGET_DESCRIPTIONS[account.budget_period].format(account.budget_usd)
     return Hold(
         HoldKind.OVER_BUDGET,
         f"this job is estimated at ${usd:.2f} and ${spent:.2f} of {budget} are committed already",

@@ -17,35 +17,35 @@ MB: Final = 1_000_000
 GB: Final = 1_000 * MB
 
 
-class FoundBy(StrEnum):
+class JobLookup(StrEnum):
     """How a remote job of ours is found again after its create's answer was lost."""
 
     METADATA = "metadata"
-    OUR_ID = "its id, which we choose"
+    CLIENT_ID = "its id, which we choose"
     SUFFIX = "suffix, training file and base model"
-    EITHER = "metadata; else suffix, training file and base model"
+    METADATA_OR_SUFFIX = "metadata; else suffix, training file and base model"
 
 
-class PriceFrom(StrEnum):
+class PriceSource(StrEnum):
     """Who says what training costs."""
 
-    FILE = "the price file"
-    ASKED = "the provider's estimate, once the file is there; before that the price file"
-    TOLD = "the price file; the provider tells a job's price once it is created"
+    PRICE_FILE = "the price file"
+    PROVIDER_ESTIMATE = "the provider's estimate, once the file is there; before that the price file"
+    PROVIDER_AFTER_CREATE = "the price file; the provider tells a job's price once it is created"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What a provider offers.
 
-    `options` are those of `[run.PROVIDER]` it understands besides `base_model`. `servable` says whether a finished
-    model can be called at once; where it cannot, `serving` says what it needs. `shows_models` is whether it can be
-    asked if a finished model is still there. A file above `direct_bytes` goes in parts, and goes on after a restart
-    where it stopped. `moderation` is whether it has a Moderation API, `may_moderate` whether its server may have the
+    `options` are those of `[run.PROVIDER]` it understands besides `find_base_model`. `servable` says whether a finished
+    model can be called at once; where it cannot, `serving` says what it needs. `has_model_lookup` is whether it can be
+    asked if a finished model is still there. A file above `multipart_threshold_bytes` goes in parts, and goes on after a restart
+    where it stopped. `moderation` is whether it has a Moderation API, `may_have_moderation` whether its server may have the
     endpoint, so that an account named for moderation is asked. `unconfirmed` is in words.
     """
 
-    found_by: FoundBy
+    job_lookup: JobLookup
     methods: tuple[Method, ...] = ("supervised",)
     options: tuple[str, ...] = ("method", "n_epochs", "batch_size")
     seed: bool
@@ -53,61 +53,61 @@ class Capabilities:
     events: bool
     cancel: bool = True
     losses: bool = False
-    shows_models: bool = False
-    price: PriceFrom
+    has_model_lookup: bool = False
+    price_source: PriceSource
     servable: bool
     serving: str
     minimum_examples: int
     maximum_bytes: int
     moderation: bool = False
-    may_moderate: bool = False
-    direct_bytes: int | None = None
+    may_have_moderation: bool = False
+    multipart_threshold_bytes: int | None = None
     unconfirmed: tuple[str, ...] = ()
 
     @property
-    def quotes(self) -> bool:
+    def has_quotes(self) -> bool:
         """Whether it can be asked what a job would cost."""
-        return self.price is PriceFrom.ASKED
+        return self.price_source is PriceSource.PROVIDER_ESTIMATE
 
 
-_BOTH: Final[tuple[Method, ...]] = ("supervised", "dpo")
-_FACTOR: Final = ("method", "n_epochs", "batch_size", "learning_rate_multiplier")
-_RATE: Final = ("method", "n_epochs", "batch_size", "learning_rate", "context_length")
+_ALL_METHODS: Final[tuple[Method, ...]] = ("supervised", "dpo")
+_MULTIPLIER_OPTIONS: Final = ("method", "n_epochs", "batch_size", "learning_rate_multiplier")
+_LEARNING_RATE_OPTIONS: Final = ("method", "n_epochs", "batch_size", "learning_rate", "context_length")
 
 CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
     ProviderName.OPENAI: Capabilities(
-        found_by=FoundBy.METADATA,
-        methods=_BOTH,
-        options=_FACTOR,
+        job_lookup=JobLookup.METADATA,
+        methods=_ALL_METHODS,
+        options=_MULTIPLIER_OPTIONS,
         seed=True,
         suffix_length=64,
         events=True,
         losses=True,
-        shows_models=True,
-        price=PriceFrom.FILE,
+        has_model_lookup=True,
+        price_source=PriceSource.PRICE_FILE,
         servable=True,
         serving="at once, by its model id",
         minimum_examples=10,
         maximum_bytes=8 * GB,
-        direct_bytes=512 * MB,
+        multipart_threshold_bytes=512 * MB,
         moderation=True,
-        may_moderate=True,
+        may_have_moderation=True,
         unconfirmed=("the code of a refused creation", "training prices"),
     ),
     ProviderName.AZURE: Capabilities(
-        found_by=FoundBy.SUFFIX,
-        methods=_BOTH,
-        options=(*_FACTOR, "training_type", "byte_order_mark"),
+        job_lookup=JobLookup.SUFFIX,
+        methods=_ALL_METHODS,
+        options=(*_MULTIPLIER_OPTIONS, "training_type", "byte_order_mark"),
         seed=True,
         suffix_length=40,
         events=True,
         losses=True,
-        price=PriceFrom.FILE,
+        price_source=PriceSource.PRICE_FILE,
         servable=False,
         serving="needs a deployment, made in the portal or with the resource manager's API, not with this key",
         minimum_examples=10,
         maximum_bytes=512 * MB,
-        may_moderate=True,
+        may_have_moderation=True,
         unconfirmed=(
             "metadata and its list filter: not used",
             "whether files need the byte-order mark",
@@ -115,18 +115,18 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         ),
     ),
     ProviderName.NEBIUS: Capabilities(
-        found_by=FoundBy.SUFFIX,
-        options=(*_RATE, "lora", "lora_rank", "lora_alpha"),
+        job_lookup=JobLookup.SUFFIX,
+        options=(*_LEARNING_RATE_OPTIONS, "lora", "lora_rank", "lora_alpha"),
         seed=True,
         suffix_length=40,
         events=True,
         losses=True,
-        price=PriceFrom.FILE,
+        price_source=PriceSource.PRICE_FILE,
         servable=False,
         serving="the result is a checkpoint; POST /v0/models makes a model of it that can be called",
         minimum_examples=10,
         maximum_bytes=512 * MB,
-        may_moderate=True,
+        may_have_moderation=True,
         unconfirmed=(
             "the longest suffix",
             "the fewest examples; 10 are asked for",
@@ -134,30 +134,30 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         ),
     ),
     ProviderName.OPENAI_COMPATIBLE: Capabilities(
-        found_by=FoundBy.EITHER,
-        methods=_BOTH,
-        options=_FACTOR,
+        job_lookup=JobLookup.METADATA_OR_SUFFIX,
+        methods=_ALL_METHODS,
+        options=_MULTIPLIER_OPTIONS,
         seed=True,
         suffix_length=40,
         events=True,
         losses=True,
-        price=PriceFrom.FILE,
+        price_source=PriceSource.PRICE_FILE,
         servable=True,
         serving="depends on the server; taken to be callable at once",
         minimum_examples=10,
         maximum_bytes=512 * MB,
-        may_moderate=True,
+        may_have_moderation=True,
         unconfirmed=("everything: it depends on the server",),
     ),
     ProviderName.TOGETHER: Capabilities(
-        found_by=FoundBy.SUFFIX,
-        methods=_BOTH,
-        options=(*_RATE, "lora", "lora_rank", "lora_alpha"),
+        job_lookup=JobLookup.SUFFIX,
+        methods=_ALL_METHODS,
+        options=(*_LEARNING_RATE_OPTIONS, "lora", "lora_rank", "lora_alpha"),
         seed=True,
         suffix_length=40,
         events=True,
         losses=True,
-        price=PriceFrom.ASKED,
+        price_source=PriceSource.PROVIDER_ESTIMATE,
         servable=False,
         serving="needs a dedicated endpoint",
         minimum_examples=1,
@@ -165,14 +165,14 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         unconfirmed=("whether the suffix is always shown in lists",),
     ),
     ProviderName.FIREWORKS: Capabilities(
-        found_by=FoundBy.OUR_ID,
-        methods=_BOTH,
-        options=(*_RATE, "lora_rank"),
+        job_lookup=JobLookup.CLIENT_ID,
+        methods=_ALL_METHODS,
+        options=(*_LEARNING_RATE_OPTIONS, "lora_rank"),
         seed=False,
         suffix_length=64,
         events=False,
-        shows_models=True,
-        price=PriceFrom.TOLD,
+        has_model_lookup=True,
+        price_source=PriceSource.PROVIDER_AFTER_CREATE,
         servable=False,
         serving="needs a deployment",
         minimum_examples=3,
@@ -185,26 +185,26 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
     ),
 }
 
-OURS: Final = frozenset({"base_model", "pin_auto", "tokenizer"})  # options that no provider is asked about
+LOCAL_OPTIONS: Final = frozenset({"base_model", "pin_auto", "tokenizer"})  # options that no provider is asked about
 
-EQUIVALENTS: Final[Mapping[str, tuple[str, str]]] = {
+EQUIVALENT_OPTIONS: Final[Mapping[str, tuple[str, str]]] = {
     "learning_rate_multiplier": ("learning_rate", "the rate itself, for example 1e-5"),
     "learning_rate": ("learning_rate_multiplier", "a factor on a rate of the provider's choice, for example 2"),
     "lora_alpha": ("lora_rank", "the size of the adapter"),
 }
 
 
-def goes_in_parts(size: int, offers: Capabilities) -> bool:
+def needs_multipart(size: int, capabilities: Capabilities) -> bool:
     """Whether a file of so many bytes is sent in parts."""
-    return offers.direct_bytes is not None and size > offers.direct_bytes
+    return capabilities.multipart_threshold_bytes is not None and size > capabilities.multipart_threshold_bytes
 
 
-def lacking(provider: ProviderName, option: str) -> str | None:
+def unsupported_reason(provider: ProviderName, option: str) -> str | None:
     """Why this provider cannot be given the option, naming its equivalent; None when it can."""
     offers = CAPABILITIES[provider]
-    if option in OURS or option in offers.options:
+    if option in LOCAL_OPTIONS or option in offers.options:
         return None
-    other, meaning = EQUIVALENTS.get(option, ("", ""))
+    other, meaning = EQUIVALENT_OPTIONS.get(option, ("", ""))
     if other in offers.options:
         return f"is not an option of {provider}; its equivalent is {other}, {meaning}"
     having = [name for name, each in CAPABILITIES.items() if option in each.options]

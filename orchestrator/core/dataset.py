@@ -7,18 +7,18 @@ from hashlib import sha256
 from pathlib import Path
 
 
-def local_name(part_sha256: str) -> str:
+def local_filename(part_sha256: str) -> str:
     """What the JSONL with this hash is called in the folder of datasets."""
     return f"{part_sha256[:16]}.jsonl"
 
 
-def remote_name(part_sha256: str) -> str:
+def remote_filename(part_sha256: str) -> str:
     """What it is called at every provider: they keep no checksum, so the name carries it."""
-    return f"orchestrator-{local_name(part_sha256)}"
+    return f"orchestrator-{local_filename(part_sha256)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class DatasetPart:
     """One JSONL file of the dataset: the training part or the validation part.
 
     `bytes` is its size; `tokens` counts the training tokens of one epoch, None where they are not known.
@@ -35,8 +35,8 @@ class Part:
 class Dataset:
     """What every account is trained with: byte-identical everywhere."""
 
-    training: Part
-    validation: Part | None = None
+    training: DatasetPart
+    validation: DatasetPart | None = None
 
     @property
     def sha256(self) -> str:

@@ -8,33 +8,33 @@ from enum import StrEnum
 from typing import Any, Final
 
 from orchestrator.core.announcement import Topic
-from orchestrator.core.retry import spread
+from orchestrator.core.retry import apply_jitter
 
 # Seconds after each failed attempt: eight attempts within about a day.
-DELAYS: Final = (10.0, 60.0, 300.0, 1800.0, 7200.0, 21_600.0, 54_000.0)
-ERROR_LIMIT: Final = 200  # characters of a target's answer that are kept
+RETRY_DELAYS_SECONDS: Final = (10.0, 60.0, 300.0, 1800.0, 7200.0, 21_600.0, 54_000.0)
+MAX_ERROR_LENGTH: Final = 200  # characters of a target's answer that are kept
 
 
-class Way(StrEnum):
+class Channel(StrEnum):
     """How a target is reached."""
 
     WEBHOOK = "webhook"
     ALERT = "alert"
 
 
-class Fate(StrEnum):
+class DeliveryStatus(StrEnum):
     """What has become of a delivery."""
 
-    WAITING = "waiting"
-    ARRIVED = "arrived"
-    DEAD = "dead"
+    PENDING = "waiting"
+    DELIVERED = "arrived"
+    FAILED = "dead"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class NotificationTarget:
     """One `[[webhooks]]` or `[[alerts]]` entry. `url` and `secret` as written: an address, or the way to one."""
 
-    way: Way
+    channel: Channel
     url: str
     secret: str | None = None
     topics: frozenset[Topic] = frozenset(Topic)
@@ -59,22 +59,22 @@ class Delivery:
     error: str | None = None
 
     @property
-    def fate(self) -> Fate:
+    def status(self) -> DeliveryStatus:
         """Dead is what was given up."""
         if self.delivered_at is not None:
-            return Fate.ARRIVED
-        return Fate.DEAD if self.due_at is None else Fate.WAITING
+            return DeliveryStatus.DELIVERED
+        return DeliveryStatus.FAILED if self.due_at is None else DeliveryStatus.PENDING
 
     @property
-    def dead(self) -> bool:
+    def is_failed(self) -> bool:
         """Given up."""
-        return self.fate is Fate.DEAD
+        return self.status is DeliveryStatus.FAILED
 
 
-def settled(delivery: Delivery, error: str | None, *, now: float, jitter: float) -> Delivery:
+def after_attempt(delivery: Delivery, error: str | None, *, now: float, jitter: float) -> Delivery:
     """What becomes of it after an attempt that failed for this reason, or did not. `jitter` is drawn from 0 to 1."""
     if error is None:
         return replace(delivery, delivered_at=now, due_at=None, error=None)
-    last = delivery.attempts > len(DELAYS)
-    again = None if last else now + spread(DELAYS[delivery.attempts - 1], jitter)
+    last = delivery.attempts > len(RETRY_DELAYS_SECONDS)
+    again = None if last else now + apply_jitter(RETRY_DELAYS_SECONDS[delivery.attempts - 1], jitter)
     return replace(delivery, due_at=again, error=error)

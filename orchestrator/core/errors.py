@@ -6,15 +6,15 @@ OrchestratorError              the message says what and where; `.hint` says the
 │   └── NothingToDo            what was asked for is so already: nothing was changed (exit 1)
 ├── DatasetError               carries findings
 │   └── DatasetChanged         the file here is no longer the one that was planned
-├── UnsafePlan                 would go beyond a budget: found at the last moment before it is spent
-├── DatabaseBusy               another process owns this database
-├── DatabaseAway               the database does not answer
+├── BudgetExceeded                 would go beyond a budget: found at the last moment before it is spent
+├── DatabaseLocked               another process owns this database
+├── DatabaseUnavailable               the database does not answer
 ├── ProviderError              account and request id; the text is cut and holds no secret
-│   ├── TemporaryError         try again, not before `retry_after`
+│   ├── TemporaryError         try again, not before `parse_retry_after`
 │   │   ├── RateLimited        too many requests, or a limit that resets by itself
-│   │   │   └── DailyLimit     a limit of the day: wait for the next, costs no attempt
-│   │   ├── SlotsTaken         too many jobs are running: wait for one to end, costs no attempt
-│   │   ├── NotReady           the file is still being checked: wait, costs no attempt
+│   │   │   └── DailyLimitReached     a limit of the day: wait for the next, costs no attempt
+│   │   ├── JobLimitReached         too many jobs are running: wait for one to end, costs no attempt
+│   │   ├── FileNotReady           the file is still being checked: wait, costs no attempt
 │   │   └── ProviderUnavailable
 │   ├── UnknownOutcome         a create whose answer was lost: look it up, never resend
 │   ├── AccountError           hold the account until a person or a time releases it
@@ -26,9 +26,9 @@ OrchestratorError              the message says what and where; `.hint` says the
 │   │   ├── ProxyRefused
 │   │   └── UploadAddressRefused
 │   └── RequestRejected        final for this job: bad file, bad hyperparameter, unknown base model
-│       └── RemoteMissing      the provider does not have it (any more)
-├── Ambiguous                  two remote things could be ours: a person chooses, money never does
-├── UploadDiffers              the provider says another size than was sent: a person looks before it is paid for
+│       └── RemoteNotFound      the provider does not have it (any more)
+├── AmbiguousRemoteJob         two remote things could be ours: a person chooses, money never does
+├── UploadSizeMismatch              the provider says another size than was sent: a person looks before it is paid for
 ├── IllegalTransition          our bug
 └── StaleJob                   someone else advanced it: drop quietly
 ```
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from orchestrator.core.finding import Finding
     from orchestrator.core.secret import Redactor
 
-MESSAGE_LIMIT = 500  # characters of a provider's text that are kept
+MAX_MESSAGE_LENGTH = 500  # characters of a provider's text that are kept
 
 
 class OrchestratorError(Exception):
@@ -93,21 +93,21 @@ class DatasetChanged(DatasetError):
     default_hint = "Start the service again, or send it SIGHUP: the file is made anew from the chats."
 
 
-class UnsafePlan(OrchestratorError):
+class BudgetExceeded(OrchestratorError):
     """To submit the job would go beyond its account's budget."""
 
     kind: ClassVar[str] = "unsafe_plan"
     default_hint = "Raise the account's `budget_usd` in the accounts file, or make the dataset smaller."
 
 
-class DatabaseBusy(OrchestratorError):
+class DatabaseLocked(OrchestratorError):
     """Another orchestrator process owns this database."""
 
     kind: ClassVar[str] = "database_busy"
     default_hint = "Stop the other process, or use PostgreSQL for several replicas."
 
 
-class DatabaseAway(OrchestratorError):
+class DatabaseUnavailable(OrchestratorError):
     """The database does not answer."""
 
     kind: ClassVar[str] = "database_away"
@@ -117,7 +117,7 @@ class DatabaseAway(OrchestratorError):
 class ProviderError(OrchestratorError):
     """A provider's answer, or its absence. The text is cut to 500 characters and carries no key.
 
-    `retry_after` (seconds) is the server's own wish, if it had one.
+    `parse_retry_after` (seconds) is the server's own wish, if it had one.
     """
 
     kind: ClassVar[str] = "provider_error"
@@ -132,7 +132,7 @@ class ProviderError(OrchestratorError):
         code: str | None = None,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(message[:MESSAGE_LIMIT], hint=hint)
+        super().__init__(message[:MAX_MESSAGE_LENGTH], hint=hint)
         self.account = account
         self.request_id = request_id
         self.code = code
@@ -153,21 +153,21 @@ class RateLimited(TemporaryError):
     default_hint = "Nothing to do: it is tried again when the provider allows it."
 
 
-class DailyLimit(RateLimited):
+class DailyLimitReached(RateLimited):
     """No more today: the limit resets once a day."""
 
     kind: ClassVar[str] = "daily_limit"
     default_hint = "Nothing to do: it is tried again when the next day (UTC) begins."
 
 
-class SlotsTaken(TemporaryError):
+class JobLimitReached(TemporaryError):
     """The account runs as many jobs as the provider allows."""
 
     kind: ClassVar[str] = "slots_taken"
     default_hint = "Nothing to do: it starts when another job of this account ends."
 
 
-class NotReady(TemporaryError):
+class FileNotReady(TemporaryError):
     """The provider is still checking the file."""
 
     kind: ClassVar[str] = "not_ready"
@@ -265,14 +265,14 @@ class RequestRejected(ProviderError):
     default_hint = "Correct what the message names, then `orchestrator retry` the account."
 
 
-class RemoteMissing(RequestRejected):
+class RemoteNotFound(RequestRejected):
     """The provider does not have the file or job (any more)."""
 
     kind: ClassVar[str] = "remote_missing"
     default_hint = "Look at the provider's console for what became of it, then `orchestrator retry` the account."
 
 
-class Ambiguous(OrchestratorError):
+class AmbiguousRemoteJob(OrchestratorError):
     """Two remote things could be ours, and choosing wrongly would cost money.
 
     `sent` says that a create was sent just now: lists may not show it before its intent is over.
@@ -281,12 +281,12 @@ class Ambiguous(OrchestratorError):
     kind: ClassVar[str] = "ambiguous"
     default_hint = "Look at both at the provider and keep one."
 
-    def __init__(self, message: str, *, hint: str = "", sent: bool = False) -> None:
+    def __init__(self, message: str, *, hint: str = "", create_sent: bool = False) -> None:
         super().__init__(message, hint=hint)
-        self.sent = sent
+        self.create_sent = create_sent
 
 
-class UploadDiffers(OrchestratorError):
+class UploadSizeMismatch(OrchestratorError):
     """The provider says that it has another number of bytes than were sent."""
 
     kind: ClassVar[str] = "upload_differs"
@@ -309,7 +309,7 @@ class StaleJob(OrchestratorError):
     kind: ClassVar[str] = "stale_job"
 
 
-NETWORK_HOLDS = frozenset({CertificateNotTrusted.kind, ProxyRefused.kind})
+NETWORK_HOLD_KINDS = frozenset({CertificateNotTrusted.kind, ProxyRefused.kind})
 """What an account is held for that this machine's configuration can put right: a new start tries again."""
 
 
@@ -323,11 +323,11 @@ class Failure:
     request_id: str | None = None
 
     @classmethod
-    def of(cls, error: OrchestratorError) -> Failure:
+    def from_error(cls, error: OrchestratorError) -> Failure:
         """The lasting part of an error."""
         return cls(error.kind, error.message, error.hint, getattr(error, "request_id", None))
 
-    def cleaned(self, redact: Redactor) -> Failure:
+    def redacted(self, redact: Redactor) -> Failure:
         """The same without keys, cut, and fit for a database: a provider may put anything into its texts."""
-        message = redact.cut(self.message, MESSAGE_LIMIT)
+        message = redact.truncate(self.message, MAX_MESSAGE_LENGTH)
         return replace(self, message=message.encode(errors="replace").decode().replace("\0", ""))

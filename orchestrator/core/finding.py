@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Final, Self
 
-REMEMBERED: Final = 20  # findings of each code
+MAX_FINDINGS_PER_CODE: Final = 20  # findings of each code
 
 
 class Severity(StrEnum):
@@ -36,20 +36,20 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class FindingSummary:
     """What is remembered of the findings about a dataset: how many of each code, and the first of each."""
 
     counts: Mapping[str, int]
     first: tuple[Finding, ...]
 
     @classmethod
-    def of(cls, findings: Iterable[Finding], counts: Mapping[str, int]) -> Self:
+    def from_findings(cls, findings: Iterable[Finding], counts: Mapping[str, int]) -> Self:
         """`counts` says how many there are of each code, also of those that were not kept."""
         seen: Counter[str] = Counter()
         first = []
         for finding in findings:
             seen[finding.code] += 1
-            if seen[finding.code] <= REMEMBERED:
+            if seen[finding.code] <= MAX_FINDINGS_PER_CODE:
                 first.append(finding)
         return cls(dict(counts), tuple(first))
 

@@ -15,7 +15,7 @@ class HoldKind(StrEnum):
 
     OVER_BUDGET = "over_budget"
     PRICE_UNKNOWN = "price_unknown"
-    RUN_TOO_DEAR = "run_too_dear"
+    RUN_TOO_EXPENSIVE = "run_too_dear"
     RETIRES_SOON = "retires_soon"
     FILE_TOO_LARGE = "file_too_large"
     NOT_TUNABLE = "not_tunable"
@@ -29,13 +29,15 @@ class HoldKind(StrEnum):
     BY_OPERATOR = "by_operator"
 
 
-NO_TRAINING: Final = frozenset({HoldKind.NOT_TUNABLE, HoldKind.MODEL_UNKNOWN})
+UNTRAINABLE_HOLD_KINDS: Final = frozenset({HoldKind.NOT_TUNABLE, HoldKind.MODEL_UNKNOWN})
 """What a base model is held for that cannot be trained: its price is of no interest."""
 
-BY_ITSELF: Final = frozenset({HoldKind.MODERATING})
+SELF_RELEASING_HOLD_KINDS: Final = frozenset({HoldKind.MODERATING})
 """What ends without a person: the service works on it."""
 
-BY_PLAN: Final = frozenset({HoldKind.OVER_BUDGET, HoldKind.FILE_TOO_LARGE, HoldKind.PRICE_REFUSED}) | NO_TRAINING
+PLAN_HOLD_KINDS: Final = (
+    frozenset({HoldKind.OVER_BUDGET, HoldKind.FILE_TOO_LARGE, HoldKind.PRICE_REFUSED}) | UNTRAINABLE_HOLD_KINDS
+)
 """What a plan holds a job for, and only another plan lifts: the accounts file or the provider has to change."""
 
 
@@ -57,7 +59,7 @@ class Hold:
         """The inverse of `as_dict`; None stays None."""
         return cls(**values) if values else None
 
-    def holds(self, now: float) -> bool:
+    def is_active(self, now: float) -> bool:
         """Whether it is still in force."""
         return self.until is None or now < self.until
 
@@ -67,12 +69,12 @@ class Hold:
         return Failure(self.kind, self.reason, self.hint)
 
 
-REMOVED = Hold(
+ACCOUNT_REMOVED_HOLD = Hold(
     HoldKind.ACCOUNT_REMOVED,
     "the account is no longer in the accounts file",
     "Put the account back, with the same name, to go on with its jobs.",
 )
-SUPERSEDED = Hold(
+SUPERSEDED_HOLD = Hold(
     HoldKind.SUPERSEDED,
     "another dataset or training spec took the place of this run before this job was submitted",
     "Nothing to do: it goes on if the accounts file asks for this run again.",

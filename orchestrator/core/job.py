@@ -11,8 +11,8 @@ from typing import Any, NewType
 from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
-from orchestrator.core.lifecycle import State
-from orchestrator.core.spec import TrainingSpec, canonical, digest, digest_of
+from orchestrator.core.lifecycle import JobState
+from orchestrator.core.spec import TrainingSpec, canonical_json, digest, digest_text
 
 JobId = NewType("JobId", str)
 RunId = NewType("RunId", str)
@@ -20,14 +20,14 @@ RunId = NewType("RunId", str)
 
 def job_id(dataset_sha256: str, provider: ProviderName, spec: TrainingSpec, account: str) -> JobId:
     """The identity of the work, so that the same work is never done twice, not even after the database is lost."""
-    shared = _of_every_account(dataset_sha256, provider, spec)
-    return JobId(digest_of(f"{shared},{canonical(account)[1:]}"))
+    shared = _shared_identity_prefix(dataset_sha256, provider, spec)
+    return JobId(digest_text(f"{shared},{canonical_json(account)[1:]}"))
 
 
 @lru_cache(maxsize=64)
-def _of_every_account(dataset_sha256: str, provider: ProviderName, spec: TrainingSpec) -> str:
+def _shared_identity_prefix(dataset_sha256: str, provider: ProviderName, spec: TrainingSpec) -> str:
     """The beginning of the text of an identity: the same for ten thousand accounts, so it is made once."""
-    return canonical("job", dataset_sha256, provider, spec.as_dict())[:-1]
+    return canonical_json("job", dataset_sha256, provider, spec.as_dict())[:-1]
 
 
 def run_id(dataset_sha256: str, specs: Mapping[ProviderName, TrainingSpec]) -> RunId:
@@ -55,7 +55,7 @@ class Job:
     account: str
     provider: ProviderName
     base_model: str
-    state: State = State.PLANNED
+    state: JobState = JobState.PLANNED
     version: int = 1
     round: int = 0
     attempts: int = 0
@@ -96,6 +96,6 @@ class Job:
         return f"{self.id}.{self.round}"
 
     @property
-    def told(self) -> bool:
+    def woken_by_webhook(self) -> bool:
         """Whether a webhook made the wake-up, and nobody has looked since."""
         return self.webhook_at is not None and self.wake_at == self.webhook_at

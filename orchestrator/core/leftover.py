@@ -9,7 +9,7 @@ from enum import StrEnum
 from orchestrator.core.job import RunId
 
 
-class Kind(StrEnum):
+class ResourceKind(StrEnum):
     """What it is."""
 
     REMOTE_FILE = "remote file"
@@ -18,13 +18,13 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Leftover:
+class UnusedResource:
     """`id` is the provider's; of a local dataset it is the file's name. `name` is what it must be called to be ours.
 
     `problem` is why it is left alone.
     """
 
-    kind: Kind
+    kind: ResourceKind
     account: str | None
     id: str
     name: str
@@ -33,7 +33,7 @@ class Leftover:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Holding:
+class JobFiles:
     """What a job of ours has left at its provider: file names by file id. `ended`: the job wants nothing more."""
 
     account: str
@@ -42,13 +42,13 @@ class Holding:
     files: Mapping[str, str] = field(default_factory=dict)
 
 
-def unneeded_files(holdings: Collection[Holding]) -> list[Leftover]:
+def find_unused_files(jobs: Collection[JobFiles]) -> list[UnusedResource]:
     """The remote files of runs whose every job has ended, unless a job of another run uses them, too."""
-    going_on = {holding.run_id for holding in holdings if not holding.ended}
-    needed = {file for held in holdings if held.run_id in going_on for file in held.files}  # two may share a key
-    made = {(held.account, file): name for held in holdings for file, name in held.files.items()}
+    going_on = {holding.run_id for holding in jobs if not holding.ended}
+    needed = {file for held in jobs if held.run_id in going_on for file in held.files}  # two may share a key
+    made = {(held.account, file): name for held in jobs for file, name in held.files.items()}
     return [
-        Leftover(kind=Kind.REMOTE_FILE, account=account, id=file, name=name)
+        UnusedResource(kind=ResourceKind.REMOTE_FILE, account=account, id=file, name=name)
         for (account, file), name in sorted(made.items())
         if file not in needed
     ]

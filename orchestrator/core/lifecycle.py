@@ -12,7 +12,7 @@ from typing import Final
 from orchestrator.core.errors import IllegalTransition
 
 
-class State(StrEnum):
+class JobState(StrEnum):
     """Where a job is."""
 
     PLANNED = "planned"
@@ -28,13 +28,13 @@ class State(StrEnum):
     FAILED = "failed"
 
 
-class Event(StrEnum):
+class JobEvent(StrEnum):
     """What happened to a job."""
 
     UPLOAD_STARTED = "upload started"
     FILE_UPLOADED = "file uploaded"
     FILE_READY = "file ready"
-    FILE_ASSUMED = "file assumed ready"
+    FILE_ASSUMED_READY = "file assumed ready"
     FILE_REFUSED = "file refused"
     SUBMIT_STARTED = "submit started"
     REMOTE_CREATED = "remote job created"
@@ -42,81 +42,81 @@ class Event(StrEnum):
     REMOTE_SUCCEEDED = "remote succeeded"
     REMOTE_FAILED = "remote failed"
     REMOTE_CANCELLED = "remote cancelled"
-    CANCEL_ASKED = "cancel asked"
+    CANCEL_REQUESTED = "cancel asked"
     CANCELLED = "cancelled"
-    GAVE_UP = "gave up"
+    FAILED = "gave up"
     RETRIED = "retried"
 
 
-MEANINGS: Final[dict[State, str]] = {
-    State.PLANNED: "Nothing has been sent.",
-    State.UPLOADING: "The intent is written; the upload may be under way.",
-    State.PROCESSING: "The provider has the file and is checking it.",
-    State.READY: "The file is ready; the job waits for a slot or for `start`.",
-    State.SUBMITTING: "The intent is written; the create may have happened. A cancel waits for the outcome.",
-    State.QUEUED: "The provider has the job.",
-    State.RUNNING: "The provider is training.",
-    State.CANCELLING: "A cancel was asked and the provider has not agreed yet.",
-    State.SUCCEEDED: "The end: the fine-tuned model is there.",
-    State.CANCELLED: "The end: nothing runs at the provider.",
-    State.FAILED: "The end, with kind, message and hint, unless a person retries it.",
+STATE_DESCRIPTIONS: Final[dict[JobState, str]] = {
+    JobState.PLANNED: "Nothing has been sent.",
+    JobState.UPLOADING: "The intent is written; the upload may be under way.",
+    JobState.PROCESSING: "The provider has the file and is checking it.",
+    JobState.READY: "The file is ready; the job waits for a slot or for `start`.",
+    JobState.SUBMITTING: "The intent is written; the create may have happened. A cancel waits for the outcome.",
+    JobState.QUEUED: "The provider has the job.",
+    JobState.RUNNING: "The provider is training.",
+    JobState.CANCELLING: "A cancel was asked and the provider has not agreed yet.",
+    JobState.SUCCEEDED: "The end: the fine-tuned model is there.",
+    JobState.CANCELLED: "The end: nothing runs at the provider.",
+    JobState.FAILED: "The end, with kind, message and hint, unless a person retries it.",
 }
 
-_FOLLOWED: Final = {
-    Event.REMOTE_SUCCEEDED: State.SUCCEEDED,
-    Event.REMOTE_FAILED: State.FAILED,
-    Event.REMOTE_CANCELLED: State.CANCELLED,
-    Event.GAVE_UP: State.FAILED,
+_REMOTE_OUTCOMES: Final = {
+    JobEvent.REMOTE_SUCCEEDED: JobState.SUCCEEDED,
+    JobEvent.REMOTE_FAILED: JobState.FAILED,
+    JobEvent.REMOTE_CANCELLED: JobState.CANCELLED,
+    JobEvent.FAILED: JobState.FAILED,
 }
 
-TRANSITIONS: Final[dict[State, dict[Event, State]]] = {
-    State.PLANNED: {
-        Event.UPLOAD_STARTED: State.UPLOADING,
-        Event.CANCELLED: State.CANCELLED,
-        Event.GAVE_UP: State.FAILED,
+TRANSITIONS: Final[dict[JobState, dict[JobEvent, JobState]]] = {
+    JobState.PLANNED: {
+        JobEvent.UPLOAD_STARTED: JobState.UPLOADING,
+        JobEvent.CANCELLED: JobState.CANCELLED,
+        JobEvent.FAILED: JobState.FAILED,
     },
-    State.UPLOADING: {
-        Event.FILE_UPLOADED: State.PROCESSING,
-        Event.CANCELLED: State.CANCELLED,
-        Event.GAVE_UP: State.FAILED,
+    JobState.UPLOADING: {
+        JobEvent.FILE_UPLOADED: JobState.PROCESSING,
+        JobEvent.CANCELLED: JobState.CANCELLED,
+        JobEvent.FAILED: JobState.FAILED,
     },
-    State.PROCESSING: {
-        Event.FILE_READY: State.READY,
-        Event.FILE_ASSUMED: State.READY,
-        Event.FILE_REFUSED: State.FAILED,
-        Event.CANCELLED: State.CANCELLED,
-        Event.GAVE_UP: State.FAILED,
+    JobState.PROCESSING: {
+        JobEvent.FILE_READY: JobState.READY,
+        JobEvent.FILE_ASSUMED_READY: JobState.READY,
+        JobEvent.FILE_REFUSED: JobState.FAILED,
+        JobEvent.CANCELLED: JobState.CANCELLED,
+        JobEvent.FAILED: JobState.FAILED,
     },
-    State.READY: {
-        Event.SUBMIT_STARTED: State.SUBMITTING,
-        Event.CANCELLED: State.CANCELLED,
+    JobState.READY: {
+        JobEvent.SUBMIT_STARTED: JobState.SUBMITTING,
+        JobEvent.CANCELLED: JobState.CANCELLED,
     },
-    State.SUBMITTING: {
-        Event.REMOTE_CREATED: State.QUEUED,
-        Event.CANCELLED: State.CANCELLED,
-        Event.GAVE_UP: State.FAILED,
+    JobState.SUBMITTING: {
+        JobEvent.REMOTE_CREATED: JobState.QUEUED,
+        JobEvent.CANCELLED: JobState.CANCELLED,
+        JobEvent.FAILED: JobState.FAILED,
     },
-    State.QUEUED: {
-        Event.REMOTE_STARTED: State.RUNNING,
-        Event.CANCEL_ASKED: State.CANCELLING,
-        **_FOLLOWED,
+    JobState.QUEUED: {
+        JobEvent.REMOTE_STARTED: JobState.RUNNING,
+        JobEvent.CANCEL_REQUESTED: JobState.CANCELLING,
+        **_REMOTE_OUTCOMES,
     },
-    State.RUNNING: {
-        Event.CANCEL_ASKED: State.CANCELLING,
-        **_FOLLOWED,
+    JobState.RUNNING: {
+        JobEvent.CANCEL_REQUESTED: JobState.CANCELLING,
+        **_REMOTE_OUTCOMES,
     },
-    State.CANCELLING: dict(_FOLLOWED),
-    State.FAILED: {Event.RETRIED: State.PLANNED},
-    State.SUCCEEDED: {},
-    State.CANCELLED: {},
+    JobState.CANCELLING: dict(_REMOTE_OUTCOMES),
+    JobState.FAILED: {JobEvent.RETRIED: JobState.PLANNED},
+    JobState.SUCCEEDED: {},
+    JobState.CANCELLED: {},
 }
 
-ENDS: Final = frozenset({State.SUCCEEDED, State.CANCELLED, State.FAILED})
-UNSENT: Final = frozenset({State.PLANNED, State.UPLOADING, State.PROCESSING, State.READY})
-AT_PROVIDER: Final = frozenset({State.SUBMITTING, State.QUEUED, State.RUNNING, State.CANCELLING})
+TERMINAL_STATES: Final = frozenset({JobState.SUCCEEDED, JobState.CANCELLED, JobState.FAILED})
+UNSUBMITTED_STATES: Final = frozenset({JobState.PLANNED, JobState.UPLOADING, JobState.PROCESSING, JobState.READY})
+AT_PROVIDER_STATES: Final = frozenset({JobState.SUBMITTING, JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING})
 
 
-def target(state: State, event: Event) -> State:
+def next_state(state: JobState, event: JobEvent) -> JobState:
     """The state that `event` leads to from `state`."""
     try:
         return TRANSITIONS[state][event]

@@ -8,7 +8,7 @@ from itertools import chain
 from math import isfinite
 from typing import Final
 
-MOST_POINTS: Final = 500  # of one job: more than a screen can show
+MAX_CURVE_POINTS: Final = 500  # of one job: more than a screen can show
 MAX_STEP: Final = 2**31 - 1  # of the database's column
 
 
@@ -21,33 +21,35 @@ class Loss:
     validation: float | None = None
 
 
-def loss_at(step: object, training: object, validation: object) -> Loss | None:
+def parse_loss(step: object, training: object, validation: object) -> Loss | None:
     """The losses at a step, from whatever a provider says; None when the step or both losses are not usable."""
-    at, losses = _finite(step), (_finite(training), _finite(validation))
+    at, losses = _finite_or_none(step), (_finite_or_none(training), _finite_or_none(validation))
     if at is None or not at.is_integer() or not 1 <= at <= MAX_STEP or losses == (None, None):
         return None
     return Loss(int(at), *losses)
 
 
-def merged(*curves: Iterable[Loss]) -> list[Loss]:
+def merge_curves(*curves: Iterable[Loss]) -> list[Loss]:
     """One curve, by step; providers may tell the two losses of a step separately."""
     steps: dict[int, Loss] = {}
     for loss in chain.from_iterable(curves):
         known = steps.get(loss.step, loss)
-        steps[loss.step] = Loss(loss.step, _or(loss.training, known.training), _or(loss.validation, known.validation))
+        steps[loss.step] = Loss(
+            loss.step, _first_known(loss.training, known.training), _first_known(loss.validation, known.validation)
+        )
     return [steps[step] for step in sorted(steps)]
 
 
-def thinned(curve: list[Loss]) -> list[Loss]:
+def downsample_curve(curve: list[Loss]) -> list[Loss]:
     """At most 500 points of a curve, evenly over its steps, the first and the last always."""
     width, kept = 1, curve
-    while len(kept) > MOST_POINTS:
+    while len(kept) > MAX_CURVE_POINTS:
         width *= 2
-        kept = [*_one_of_each(kept[:-1], width), kept[-1]]
+        kept = [*_pick_one_per_bucket(kept[:-1], width), kept[-1]]
     return kept
 
 
-def _one_of_each(curve: list[Loss], width: int) -> list[Loss]:
+def _pick_one_per_bucket(curve: list[Loss], width: int) -> list[Loss]:
     """One point of each stretch of steps: one with a validation loss, which are fewer, or its first."""
     chosen: dict[int, Loss] = {}
     for loss in curve:
@@ -57,11 +59,11 @@ def _one_of_each(curve: list[Loss], width: int) -> list[Loss]:
     return list(chosen.values())
 
 
-def _or(value: float | None, other: float | None) -> float | None:
+def _first_known(value: float | None, other: float | None) -> float | None:
     return other if value is None else value
 
 
-def _finite(value: object) -> float | None:
+def _finite_or_none(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:

@@ -11,20 +11,20 @@ from typing import Any, Final, Self
 from orchestrator.core.errors import (
     AccountError,
     ProviderError,
-    RemoteMissing,
+    RemoteNotFound,
     TemporaryError,
     TrainingNotAllowed,
 )
 from orchestrator.core.hold import Hold, HoldKind
 
-NAME_OR_WAIVE: Final = (
+NOT_MODERATED_HINT: Final = (
     "Name an account with a moderation API as `moderation` in [run], or record why none is needed: "
     '`orchestrator waive "REASON"`.'
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ModerationVerdict:
     """What the moderation said of one text: the categories that are flagged, and every category's score."""
 
     flagged: bool
@@ -32,7 +32,7 @@ class Verdict:
     scores: Mapping[str, float] = field(default_factory=dict)
 
 
-class Moderated(StrEnum):
+class ModerationStatus(StrEnum):
     """What became of it. Only the first two let a run go on."""
 
     PASSED = "passed"
@@ -64,7 +64,7 @@ class Moderation:
     `hint` what to do about that. `at` is epoch seconds, UTC. With `progress` it is missing and needs no person.
     """
 
-    state: Moderated
+    state: ModerationStatus
     by: str
     at: float
     texts: int = 0
@@ -75,16 +75,18 @@ class Moderation:
     @property
     def hold(self) -> Hold | None:
         """Missing moderation is never a pass. What changes with every text is left out: each job shows its hold."""
-        if self.state is not Moderated.MISSING:
+        if self.state is not ModerationStatus.MISSING:
             return None
         if self.progress is None:
             return Hold(
-                HoldKind.NOT_MODERATED, f"the chats were not moderated: {self.reason}", self.hint or NAME_OR_WAIVE
+                HoldKind.NOT_MODERATED,
+                f"the chats were not moderated: {self.reason}",
+                self.hint or NOT_MODERATED_HINT,
             )
         if self.progress.retry_at is None:
             hint = "Nothing to do: the run continues by itself once they have passed."
             return Hold(HoldKind.MODERATING, "the chats are being moderated", hint)
-        hint = f"{self.hint} The next attempt is at {_time(self.progress.retry_at)}.".lstrip()
+        hint = f"{self.hint} The next attempt is at {_format_time(self.progress.retry_at)}.".lstrip()
         return Hold(HoldKind.MODERATING, f"the moderation has no answer yet: {self.reason}", hint)
 
     def as_dict(self) -> dict[str, Any]:
@@ -95,11 +97,11 @@ class Moderation:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of `as_dict`. Records of earlier revisions have neither hint nor progress."""
         progress = values.get("progress")
-        known = {"state": Moderated(values["state"]), "progress": progress and ModerationProgress(**progress)}
+        known = {"state": ModerationStatus(values["state"]), "progress": progress and ModerationProgress(**progress)}
         return cls(**{**values, **known})
 
 
-def moderation_hint(error: ProviderError) -> str:
+def get_moderation_hint(error: ProviderError) -> str:
     """What to do when the moderation answers with this error. An outage is never a reason to do without it."""
     match error:
         case TemporaryError():
@@ -111,7 +113,7 @@ def moderation_hint(error: ProviderError) -> str:
             )
         case AccountError():
             return error.hint
-        case RemoteMissing():
+        case RemoteNotFound():
             return (
                 "This server has no moderation endpoint at that address. Correct the account's `base_url` and "
                 "`orchestrator release`, or name an account whose server has one as `moderation` in [run]."
@@ -123,5 +125,5 @@ def moderation_hint(error: ProviderError) -> str:
             )
 
 
-def _time(at: float) -> str:
+def _format_time(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -14,35 +14,37 @@ from orchestrator.core.account import ProviderName
 from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.spec import TrainingSpec
 
-CHOSEN: Final = ("n_epochs", "batch_size", "learning_rate_multiplier", "learning_rate")
+PINNABLE_OPTIONS: Final = ("n_epochs", "batch_size", "learning_rate_multiplier", "learning_rate")
 
-Values = Mapping[str, int | float]
+PinnedValues = Mapping[str, int | float]
 
 
-def left_open(spec: TrainingSpec, provider: ProviderName) -> tuple[str, ...]:
+def list_auto_options(spec: TrainingSpec, provider: ProviderName) -> tuple[str, ...]:
     """The options that the spec leaves to the provider."""
     offered = CAPABILITIES[provider].options
-    return tuple(name for name in CHOSEN if name in offered and getattr(spec, name) in (None, "auto"))
+    return tuple(name for name in PINNABLE_OPTIONS if name in offered and getattr(spec, name) in (None, "auto"))
 
 
-def chosen(spec: TrainingSpec, provider: ProviderName, used: Mapping[str, Any], *, done: bool) -> Values | None:
+def find_resolved_values(
+    spec: TrainingSpec, provider: ProviderName, used: Mapping[str, Any], *, finished: bool
+) -> PinnedValues | None:
     """What the provider chose for a job that uses these values; None while it does not tell all of it.
 
     A job that is `done` tells no more: what it does not say is left open for the others, too.
     """
-    wanted = left_open(spec, provider)
-    values = {name: used[name] for name in wanted if is_number(used.get(name))}
-    return values if done or len(values) == len(wanted) else None
+    wanted = list_auto_options(spec, provider)
+    values = {name: used[name] for name in wanted if is_resolved_value(used.get(name))}
+    return values if finished or len(values) == len(wanted) else None
 
 
-def pinned(spec: TrainingSpec, values: Values | None) -> TrainingSpec:
+def apply_pins(spec: TrainingSpec, values: PinnedValues | None) -> TrainingSpec:
     """The spec as it is sent."""
     changes: dict[str, Any] = dict(values or {})
     return replace(spec, **changes)
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
+class ValueUsage:
     """Values that `count` jobs at a provider were trained with, one of them in this account."""
 
     provider: ProviderName
@@ -51,26 +53,26 @@ class Used:
     count: int
 
 
-def differences(used: Iterable[Used]) -> list[str]:
+def list_differences(used: Iterable[ValueUsage]) -> list[str]:
     """A line for each value in which the jobs of one provider differ."""
-    found: dict[tuple[ProviderName, str], dict[Any, list[Used]]] = defaultdict(lambda: defaultdict(list))
+    found: dict[tuple[ProviderName, str], dict[Any, list[ValueUsage]]] = defaultdict(lambda: defaultdict(list))
     for each in used:
         for name, value in each.values.items():
-            if is_number(value):
+            if is_resolved_value(value):
                 found[each.provider, name][value].append(each)
     return [
-        f"{provider} did not train all jobs alike: {name} is {_told(values)}"
+        f"{provider} did not train all jobs alike: {name} is {_format_usages(values)}"
         for (provider, name), values in sorted(found.items())
         if len(values) > 1
     ]
 
 
-def is_number(value: object) -> bool:
+def is_resolved_value(value: object) -> bool:
     """Whether a provider has told a value: neither "auto" nor a placeholder such as -1."""
     return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
-def _told(values: Mapping[Any, list[Used]]) -> str:
+def _format_usages(values: Mapping[Any, list[ValueUsage]]) -> str:
     parts = []
     for value, those in sorted(values.items()):
         others = sum(each.count for each in those) - 1

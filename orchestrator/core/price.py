@@ -23,14 +23,14 @@ class Price:
     fixed: bool = False
 
 
-class Unpriced(Enum):
+class UnknownPriceReason(Enum):
     """Why the price file gives no price, and what to do about it; the remedy is empty where nobody can."""
 
     NOT_LISTED = ("the prices file has no price for it", "Put its price into a prices file")
-    EPOCHS = ("the provider chooses n_epochs", "Give n_epochs as a number")
-    TOKENIZER = ("no tokenizer is known for it", "Name a tokenizer file as `tokenizer`")
-    CONTENT = ("what pictures and tools cost in tokens is not published", "")
-    PAIRS = ("the prices file has no prices for dpo", "")
+    AUTO_EPOCHS = ("the provider chooses n_epochs", "Give n_epochs as a number")
+    NO_TOKENIZER = ("no tokenizer is known for it", "Name a tokenizer file as `tokenizer`")
+    UNCOUNTABLE_CONTENT = ("what pictures and tools cost in tokens is not published", "")
+    DPO_NOT_LISTED = ("the prices file has no prices for dpo", "")
 
     def __init__(self, reason: str, remedy: str) -> None:
         self.reason = reason
@@ -47,28 +47,32 @@ class Quote:
     usd: float | None
     source: str = "unknown"
     refused: str | None = None
-    unpriced: tuple[Unpriced, ...] = ()
+    unknown_price_reasons: tuple[UnknownPriceReason, ...] = ()
 
 
-UNKNOWN: Final = Quote(None)
+UNKNOWN_QUOTE: Final = Quote(None)
 
 
-def by_price_file(
-    tokens: int | None, n_epochs: int | Auto, price: Price | None, *, uncounted: Unpriced = Unpriced.CONTENT
+def quote_from_price_file(
+    tokens: int | None,
+    n_epochs: int | Auto,
+    price: Price | None,
+    *,
+    uncounted: UnknownPriceReason = UnknownPriceReason.UNCOUNTABLE_CONTENT,
 ) -> Quote:
     """What the price file says of a job. `uncounted` is why there is no number of tokens, where there is none."""
-    usd = training_usd(tokens, n_epochs, price)
+    usd = calculate_training_usd(tokens, n_epochs, price)
     if usd is not None and price is not None:
         return Quote(usd, f"price file, {price.as_of}")
     reasons = {
         uncounted: tokens is None,
-        Unpriced.NOT_LISTED: price is None and uncounted is not Unpriced.PAIRS,
-        Unpriced.EPOCHS: n_epochs == "auto",
+        UnknownPriceReason.NOT_LISTED: price is None and uncounted is not UnknownPriceReason.DPO_NOT_LISTED,
+        UnknownPriceReason.AUTO_EPOCHS: n_epochs == "auto",
     }
-    return Quote(None, unpriced=tuple(reason for reason, applies in reasons.items() if applies))
+    return Quote(None, unknown_price_reasons=tuple(reason for reason, applies in reasons.items() if applies))
 
 
-def training_usd(tokens: int | None, n_epochs: int | Auto, price: Price | None) -> float | None:
+def calculate_training_usd(tokens: int | None, n_epochs: int | Auto, price: Price | None) -> float | None:
     """The price of one job in USD: tokens of one epoch, times epochs, times price.
 
     None where the tokens or the price are not known, or where the provider chooses the epochs.

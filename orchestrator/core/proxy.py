@@ -18,9 +18,9 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.loopback import is_loopback
 from orchestrator.core.secret import Secret
 
-DIRECT: Final = ("none", "direct")
-PORTS: Final = {"http": 80, "https": 443}
-WRONG: Final = "must be an address such as http://proxy.example:3128"
+DIRECT_KEYWORDS: Final = ("none", "direct")
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+INVALID_ADDRESS_MESSAGE: Final = "must be an address such as http://proxy.example:3128"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Proxy:
     url: str
     source: str
     credentials: Secret | None = field(default=None, repr=False)
-    written: Secret | None = field(default=None, repr=False)
+    original_address: Secret | None = field(default=None, repr=False)
     """The address as it was written, credentials and all, without its scheme. Set together with `credentials`."""
 
     @property
@@ -52,8 +52,8 @@ class Proxy:
         encoded = (self.authorization or "").removeprefix("Basic ")
         for form in (password, self.credentials.reveal(), encoded):
             yield Secret(form)
-        if self.written is not None:
-            yield self.written
+        if self.original_address is not None:
+            yield self.original_address
 
     def __str__(self) -> str:
         return f"{self.url} ({self.source})"
@@ -68,29 +68,29 @@ def parse_proxy(text: str, source: str) -> Proxy:
         url = urlsplit(value)
         host, port = url.hostname, url.port
     except ValueError:
-        raise ValueError(WRONG) from None
+        raise ValueError(INVALID_ADDRESS_MESSAGE) from None
     if url.scheme.startswith("socks"):
-        raise ValueError(f"is a SOCKS proxy, which is not supported; it {WRONG}")
-    if not host or url.scheme not in PORTS or any(character.isspace() for character in value):
-        raise ValueError(WRONG)
+        raise ValueError(f"is a SOCKS proxy, which is not supported; it {INVALID_ADDRESS_MESSAGE}")
+    if not host or url.scheme not in DEFAULT_PORTS or any(character.isspace() for character in value):
+        raise ValueError(INVALID_ADDRESS_MESSAGE)
     shown = f"[{host}]" if ":" in host else host
     credentials = written = None
     if url.username is not None:
         credentials = Secret(f"{unquote(url.username)}:{unquote(url.password or '')}")
         written = Secret(url.netloc)
-    return Proxy(f"{url.scheme}://{shown}:{port or PORTS[url.scheme]}", source, credentials, written)
+    return Proxy(f"{url.scheme}://{shown}:{port or DEFAULT_PORTS[url.scheme]}", source, credentials, written)
 
 
 @dataclass(frozen=True, slots=True)
 class ProxyRules:
     """Which proxy leads to which address. `named` is the text of each variable, by its name in lower case."""
 
-    named: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
-    exceptions: tuple[str, ...] = ()
-    fixed: Proxy | None = None
+    variables: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
+    no_proxy: tuple[str, ...] = ()
+    account_proxy: Proxy | None = None
 
     @classmethod
-    def of_environment(cls, environ: Mapping[str, str]) -> ProxyRules:
+    def from_environment(cls, environ: Mapping[str, str]) -> ProxyRules:
         """The rules of these variables."""
         named = {}
         for name in ("https_proxy", "http_proxy", "all_proxy", "no_proxy"):
@@ -102,12 +102,12 @@ class ProxyRules:
 
     def find(self, url: str) -> Proxy | None:
         """The proxy that leads to the address; None where it is reached directly. Raises ConfigError."""
-        if self.fixed is not None:
-            return self.fixed
+        if self.account_proxy is not None:
+            return self.account_proxy
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or PORTS.get(parts.scheme, 0)
-        variable, text = self.named.get(f"{parts.scheme}_proxy") or self.named.get("all_proxy") or ("", "")
-        if not text or is_loopback(host) or any(_matches(host, port, pattern) for pattern in self.exceptions):
+        host, port = parts.hostname or "", parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
+        variable, text = self.variables.get(f"{parts.scheme}_proxy") or self.variables.get("all_proxy") or ("", "")
+        if not text or is_loopback(host) or any(_matches(host, port, pattern) for pattern in self.no_proxy):
             return None
         try:
             return parse_proxy(text, variable)
@@ -122,7 +122,7 @@ def _matches(host: str, port: int, pattern: str) -> bool:
     """Whether a word of NO_PROXY means this host: a name and all below it, an address, a network, or `*`."""
     if pattern == "*":
         return True
-    name, wanted_port = _split(pattern)
+    name, wanted_port = _split_host_port(pattern)
     if wanted_port and wanted_port != str(port):
         return False
     try:
@@ -132,7 +132,7 @@ def _matches(host: str, port: int, pattern: str) -> bool:
         return bool(suffix) and (host.rstrip(".") == suffix or host.rstrip(".").endswith(f".{suffix}"))
 
 
-def _split(pattern: str) -> tuple[str, str]:
+def _split_host_port(pattern: str) -> tuple[str, str]:
     """Host and port of a word of NO_PROXY."""
     if pattern.startswith("["):
         host, _, rest = pattern[1:].partition("]")

@@ -18,7 +18,7 @@ MAX_TEXT_LENGTH: Final = 2000  # characters of a message or a finding: what an e
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ConfigRefusal:
     """The error that an edit met. `findings` are the first of all faults, `more` counts the others.
 
     `at` is in epoch seconds, UTC.
@@ -42,13 +42,13 @@ class Refusal:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Refusal:
+    def from_dict(cls, values: dict[str, Any]) -> ConfigRefusal:
         """Build a refusal from its stored form."""
         cause, findings = Failure(**values["cause"]), tuple(values["findings"])
         return cls(cause, values["at"], findings, values["more"])
 
 
-def build_refusal(error: Exception, *, at: float, redact: Redactor) -> Refusal:
+def build_refusal(error: Exception, *, at: float, redact: Redactor) -> ConfigRefusal:
     """Build the refusal of an edit that met this error, without keys and fit for a database.
 
     Of an error that is not ours only the class and, for a system error, the system's words: its text may quote what
@@ -57,18 +57,18 @@ def build_refusal(error: Exception, *, at: float, redact: Redactor) -> Refusal:
 
     def clean(text: str) -> str:
         # Half a surrogate, as in a file name that is not UTF-8, can be neither sent nor stored.
-        return redact.cut(text, MAX_TEXT_LENGTH).encode(errors="replace").decode().replace("\0", "")
+        return redact.truncate(text, MAX_TEXT_LENGTH).encode(errors="replace").decode().replace("\0", "")
 
-    cause = _cause(error)
-    faults = _list_faults(error)
+    cause = _failure_from_error(error)
+    faults = _list_findings(error)
     findings = tuple(clean(text) for text in faults[:MAX_FINDINGS])
     cause = replace(cause, message=clean(cause.message), hint=clean(cause.hint))
-    return Refusal(cause, at, findings, len(faults) - len(findings))
+    return ConfigRefusal(cause, at, findings, len(faults) - len(findings))
 
 
-def _cause(error: Exception) -> Failure:
+def _failure_from_error(error: Exception) -> Failure:
     if isinstance(error, OrchestratorError):
-        return Failure.of(error)
+        return Failure.from_error(error)
     why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
     return Failure(
         "internal_error",
@@ -77,7 +77,7 @@ def _cause(error: Exception) -> Failure:
     )
 
 
-def _list_faults(error: Exception) -> Sequence[str]:
+def _list_findings(error: Exception) -> Sequence[str]:
     if isinstance(error, ConfigError):
         return error.problems
     if isinstance(error, DatasetError) and len(error.findings) > 1:  # one alone is in the message

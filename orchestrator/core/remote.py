@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 
-class FileStatus(StrEnum):
+class RemoteFileStatus(StrEnum):
     """Whether a job can use the file. UPLOADED: the provider has it, and says no more that is understood."""
 
     UPLOADED = "uploaded"
@@ -19,7 +19,7 @@ class FileStatus(StrEnum):
     GONE = "gone"
 
 
-class JobStatus(StrEnum):
+class RemoteJobStatus(StrEnum):
     """How far the provider is. UNKNOWN is not an end: the job is asked for again and `raw` is shown.
 
     STOPPED is an end of which the provider does not say whether a person or a fault of the server caused it.
@@ -53,9 +53,9 @@ class RemoteModel:
     new_customers_end: date | None = None
 
 
-def same_model(shown: str, wanted: str) -> bool:
+def is_same_model(reported: str, wanted: str) -> bool:
     """Equal, or the same base model with and without its date; what is not shown contradicts nothing."""
-    return shown.startswith(wanted) or wanted.startswith(shown)
+    return reported.startswith(wanted) or wanted.startswith(reported)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,15 +66,15 @@ class RemoteFile:
     """
 
     id: str
-    status: FileStatus
-    raw: str
+    status: RemoteFileStatus
+    raw_status: str
     message: str | None = None
     filename: str | None = None
     bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PartedUpload:
+class MultipartUpload:
     """A file on its way in parts: the provider's id of it, and of each part that has arrived, by its place."""
 
     id: str
@@ -98,8 +98,8 @@ class RemoteJob:
     """
 
     id: str
-    status: JobStatus
-    raw: str
+    status: RemoteJobStatus
+    raw_status: str
     training_file: str
     base_model: str
     fine_tuned_model: str | None = None

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from orchestrator.core.account import Account, ProviderName
-from orchestrator.core.capabilities import CAPABILITIES, EQUIVALENTS
+from orchestrator.core.capabilities import CAPABILITIES, EQUIVALENT_OPTIONS
 from orchestrator.core.dataset import Dataset
-from orchestrator.core.moderation import Moderated
+from orchestrator.core.moderation import ModerationStatus
 from orchestrator.core.run import Run
 from orchestrator.core.spec import TrainingSpec
 
-ELSEWHERE: Final = frozenset({"base_model", "seed", "suffix"})  # not options of a provider's block, or chosen anew
+NON_PROVIDER_OPTIONS: Final = frozenset(
+    {"base_model", "seed", "suffix"}
+)  # not options of a provider's block, or chosen anew
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +42,10 @@ def plan_rerun(
 ) -> Rerun:
     """What of the run holds at the other provider, and what must be chosen. `accounts` are those there."""
     source = provider if provider in run.specs else min(run.specs)
-    given = _given(run.specs[source])
-    options = {name: value for name, value in given.items() if _means_the_same(name, value, provider)}
+    given = _explicit_options(run.specs[source])
+    options = {name: value for name, value in given.items() if _is_supported_option(name, value, provider)}
     lost = {name: value for name, value in given.items() if name not in options}
-    waived = _moderated(run)
+    waived = _find_moderation_waiver(run)
     return Rerun(
         run=run,
         dataset=dataset,
@@ -53,25 +55,27 @@ def plan_rerun(
         options=options,
         accounts=accounts,
         moderation_waived=waived,
-        missing=tuple(_missing(run, dataset, provider, base_model, accounts, lost, waived)),
-        notes=tuple(_notes(run.specs[source], dataset, provider, lost)),
+        missing=tuple(_list_missing(run, dataset, provider, base_model, accounts, lost, waived)),
+        notes=tuple(_list_notes(run.specs[source], dataset, provider, lost)),
     )
 
 
-def _given(spec: TrainingSpec) -> dict[str, Any]:
+def _explicit_options(spec: TrainingSpec) -> dict[str, Any]:
     """What the spec says, without what it leaves to the provider."""
     usual = TrainingSpec(base_model=spec.base_model).as_dict()
     return {
-        name: value for name, value in spec.as_dict().items() if name not in ELSEWHERE and value != usual.get(name)
+        name: value
+        for name, value in spec.as_dict().items()
+        if name not in NON_PROVIDER_OPTIONS and value != usual.get(name)
     }
 
 
-def _means_the_same(name: str, value: Any, provider: ProviderName) -> bool:
+def _is_supported_option(name: str, value: Any, provider: ProviderName) -> bool:
     offers = CAPABILITIES[provider]
     return name in offers.options and (name != "method" or value in offers.methods)
 
 
-def _missing(
+def _list_missing(
     run: Run,
     dataset: Dataset,
     provider: ProviderName,
@@ -96,10 +100,10 @@ def _missing(
     return missing
 
 
-def _notes(spec: TrainingSpec, dataset: Dataset, provider: ProviderName, lost: Mapping[str, Any]) -> list[str]:
+def _list_notes(spec: TrainingSpec, dataset: Dataset, provider: ProviderName, lost: Mapping[str, Any]) -> list[str]:
     offers, notes = CAPABILITIES[provider], []
     for name, value in lost.items():
-        other, meaning = EQUIVALENTS.get(name, ("", ""))
+        other, meaning = EQUIVALENT_OPTIONS.get(name, ("", ""))
         if other in offers.options:
             notes.append(f"{name} = {value} has no fixed counterpart: {other} is {meaning}; left to {provider}")
         elif name != "method":
@@ -115,10 +119,14 @@ def _notes(spec: TrainingSpec, dataset: Dataset, provider: ProviderName, lost: M
     return notes
 
 
-def _moderated(run: Run) -> str | None:
+def _find_moderation_waiver(run: Run) -> str | None:
     """Why the same texts need no moderation again."""
     record = run.moderation
-    if record is None or record.state is Moderated.MISSING:
+    if record is None or record.state is ModerationStatus.MISSING:
         return None
-    said = f"passed by {record.by}" if record.state is Moderated.PASSED else f"waived by {record.by}: {record.reason}"
+    said = (
+        f"passed by {record.by}"
+        if record.state is ModerationStatus.PASSED
+        else f"waived by {record.by}: {record.reason}"
+    )
     return f"the same texts in run {run.id}: {said}"

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.core.account import ProviderName
-from orchestrator.core.hold import BY_ITSELF, Hold
+from orchestrator.core.hold import SELF_RELEASING_HOLD_KINDS, Hold
 from orchestrator.core.job import RunId
 from orchestrator.core.moderation import Moderation
-from orchestrator.core.pin import Values
+from orchestrator.core.pin import PinnedValues
 from orchestrator.core.spec import TrainingSpec
 
 
@@ -32,7 +32,7 @@ class Run:
     approved_at: float | None = None
     approved_by: str | None = None
     approved_usd: float | None = None
-    pins: Mapping[ProviderName, Values | None] = field(default_factory=dict)
+    pins: Mapping[ProviderName, PinnedValues | None] = field(default_factory=dict)
     planned_usd: float | None = None
     hold: Hold | None = None
     moderation: Moderation | None = None
@@ -42,11 +42,11 @@ class Run:
         """Everything that sets the run aside before its jobs are submitted; first what needs a person."""
         moderation = self.moderation.hold if self.moderation else None
         holds = [hold for hold in (moderation, self.hold) if hold]
-        return tuple(sorted(holds, key=lambda hold: hold.kind in BY_ITSELF))
+        return tuple(sorted(holds, key=lambda hold: hold.kind in SELF_RELEASING_HOLD_KINDS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class AccountState:
     """What is known of an account besides the accounts file: whose key it is, and whether it is held.
 
     `definition` is the digest of everything that says which key is used where; when it changes, the account is

@@ -23,7 +23,7 @@ would show a key. No provider has such keys, and the sandbox's have nine or more
 MIN_KEY_PART_LENGTH: Final = 12
 """Characters from the beginning that are recognised as a part of a key; a vendor's prefix ("sk-proj-") is shorter."""
 
-OWN_NAME: Final = "orchestrator"
+PRODUCT_NAME: Final = "orchestrator"
 """A key that begins with it is not recognised by a part: file names, hints and ids at a provider hold the name, and
 an id that was changed no longer finds its job."""
 
@@ -33,7 +33,7 @@ KEY_IN_BASE64: Final = "[key in base64]"
 _BASE64_RUN = re.compile(r"[A-Za-z0-9+/_-]{11,}={0,2}")  # eight bytes are eleven characters
 _STANDARD_ALPHABET = str.maketrans("-_", "+/")
 
-Span = tuple[int, int, str]  # start, end, replacement
+Replacement = tuple[int, int, str]  # start, end, replacement
 
 
 class Secret:
@@ -70,9 +70,9 @@ class Redactor:
 
     def __init__(self) -> None:
         self._labels: dict[str, str] = {}
-        self._with_parts: set[str] = set()
-        self._starts: set[str] = set()
-        self._sorted: tuple[list[str], list[str]] = ([], [])  # all keys; those of which a part is recognised
+        self._partial_keys: set[str] = set()
+        self._key_prefixes: set[str] = set()
+        self._sorted_cache: tuple[list[str], list[str]] = ([], [])  # all keys; those of which a part is recognised
         self._shortest = self._longest = 0
 
     def add(self, secret: Secret, *, parts: bool = True) -> None:
@@ -83,10 +83,12 @@ class Redactor:
         value = secret.reveal()
         if len(value) < MIN_KEY_LENGTH:
             return
-        begins_in_public = "://" in value or value.startswith(OWN_NAME)  # what an address begins with is no secret
+        begins_in_public = "://" in value or value.startswith(
+            PRODUCT_NAME
+        )  # what an address begins with is no secret
         if parts and not begins_in_public:
-            self._with_parts.add(value)
-        self._starts.add(value[:MIN_KEY_LENGTH])
+            self._partial_keys.add(value)
+        self._key_prefixes.add(value[:MIN_KEY_LENGTH])
         self._shortest = min(self._shortest or len(value), len(value))
         self._longest = max(self._longest, len(value))
         self._labels[value] = f"[key {secret.fingerprint}]"
@@ -109,7 +111,7 @@ class Redactor:
         """The whole text without keys."""
         return self._replace(text, len(text))
 
-    def cut(self, text: str, limit: int) -> str:
+    def truncate(self, text: str, limit: int) -> str:
         """At most the first `limit` characters of the text, without keys. The rest of it is not read.
 
         A key that stands across the limit is read to its end, so that no half of it is left.
@@ -130,8 +132,8 @@ class Redactor:
             done = max(done, end)
         return "".join(pieces) + text[done:limit]
 
-    def _find_keys(self, text: str) -> Iterator[Span]:
-        starts, width, done = self._starts, MIN_KEY_LENGTH, 0
+    def _find_keys(self, text: str) -> Iterator[Replacement]:
+        starts, width, done = self._key_prefixes, MIN_KEY_LENGTH, 0
         for start in [at for at in range(len(text) - width + 1) if text[at : at + width] in starts]:
             if start >= done:
                 length, label = self._match(text[start : start + self._longest])
@@ -141,23 +143,23 @@ class Redactor:
 
     def _match(self, text: str) -> tuple[int, str]:
         """How many characters at the beginning of the text are a key or a part of one, and what replaces them."""
-        every, with_parts = self._order()
-        part = _longest_agreement(with_parts, text)
-        for length in range(_longest_agreement(every, text), MIN_KEY_LENGTH - 1, -1):
+        every, with_parts = self._sorted_keys()
+        part = _longest_common_prefix(with_parts, text)
+        for length in range(_longest_common_prefix(every, text), MIN_KEY_LENGTH - 1, -1):
             if length < part >= MIN_KEY_PART_LENGTH:
                 break
             if label := self._labels.get(text[:length]):
                 return length, label
         return (part, KEY_PART) if part >= MIN_KEY_PART_LENGTH else (0, "")
 
-    def _order(self) -> tuple[list[str], list[str]]:
+    def _sorted_keys(self) -> tuple[list[str], list[str]]:
         """The keys in order. They are sorted again when one was added, perhaps by another thread; none is removed."""
-        every, with_parts = self._sorted
-        if len(every) != len(self._labels) or len(with_parts) != len(self._with_parts):
-            self._sorted = sorted(self._labels), sorted(self._with_parts)
-        return self._sorted
+        every, with_parts = self._sorted_cache
+        if len(every) != len(self._labels) or len(with_parts) != len(self._partial_keys):
+            self._sorted_cache = sorted(self._labels), sorted(self._partial_keys)
+        return self._sorted_cache
 
-    def _find_base64(self, text: str) -> Iterator[Span]:
+    def _find_base64(self, text: str) -> Iterator[Replacement]:
         least = self._shortest * 4 // 3
         for run in _BASE64_RUN.finditer(text):
             if run.end() - run.start() >= least and self._is_key_in_base64(
@@ -176,13 +178,13 @@ class Redactor:
         return False
 
 
-def _longest_agreement(keys: list[str], text: str) -> int:
+def _longest_common_prefix(keys: list[str], text: str) -> int:
     """With how many characters of one of these keys, which are in order, the text begins."""
     place = bisect(keys, text)  # the key that agrees the longest is a neighbour of the text
-    return max((_common_length(text, key) for key in keys[max(place - 1, 0) : place + 1]), default=0)
+    return max((_common_prefix_length(text, key) for key in keys[max(place - 1, 0) : place + 1]), default=0)
 
 
-def _common_length(one: str, other: str) -> int:
+def _common_prefix_length(one: str, other: str) -> int:
     """How many characters both begin with."""
     if one.startswith(other):
         return len(other)

@@ -7,7 +7,7 @@ from typing import Self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
+class JobFilter:
     """Every part that is given narrows; nothing given is the whole run.
 
     `held` is whether the job is set aside, `error` the kind of what keeps it from going on or ended it. `text` is
@@ -23,11 +23,11 @@ class Selection:
     accounts: tuple[str, ...] = ()
 
     @property
-    def narrow(self) -> bool:
+    def is_narrowing(self) -> bool:
         """Whether anything is left out."""
-        return self != Selection()
+        return self != JobFilter()
 
     @property
-    def in_any_state(self) -> Self:
+    def without_state(self) -> Self:
         """The same without a state."""
         return replace(self, state="", held=None)

@@ -14,7 +14,7 @@ TrainingType = Literal["Standard", "GlobalStandard", "Developer"]
 
 # What every identity was made of from the beginning. A field that came later is part of it only where it is given:
 # a changed identity would train, and pay for, everything once more.
-FIRST_FIELDS: Final = frozenset(
+ORIGINAL_IDENTITY_FIELDS: Final = frozenset(
     {"base_model", "method", "n_epochs", "batch_size", "learning_rate_multiplier", "seed", "suffix"}
 )
 
@@ -49,7 +49,7 @@ class TrainingSpec:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for the identity, the database and `/status`."""
         values = ((field.name, getattr(self, field.name)) for field in fields(self))
-        return {name: value for name, value in values if name in FIRST_FIELDS or value is not None}
+        return {name: value for name, value in values if name in ORIGINAL_IDENTITY_FIELDS or value is not None}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -59,14 +59,14 @@ class TrainingSpec:
 
 def digest(*parts: object) -> str:
     """A stable identity of plain values: the first 16 hex digits of the SHA-256 of their canonical JSON."""
-    return digest_of(canonical(*parts))
+    return digest_text(canonical_json(*parts))
 
 
-def canonical(*parts: object) -> str:
-    """Plain values as the text that `digest_of` makes an identity of."""
+def canonical_json(*parts: object) -> str:
+    """Plain values as the text that `digest_text` makes an identity of."""
     return json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def digest_of(text: str) -> str:
+def digest_text(text: str) -> str:
     """The identity of a canonical text."""
     return sha256(text.encode()).hexdigest()[:16]

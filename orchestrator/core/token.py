@@ -8,7 +8,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Final
 
-ENVIRONMENT: Final = "environment"  # the name of the tokens that the settings hand in
+ENVIRONMENT_TOKEN_NAME: Final = "environment"  # the name of the tokens that the settings hand in
 
 
 class Role(StrEnum):
@@ -19,7 +19,7 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
+class AccessToken:
     """A token's name and rights. Times are epoch seconds, UTC; `last_used_at` is coarse.
 
     `hash` is the SHA-256 of the text in hex: enough for 256 random bits, which nobody can try out.
@@ -33,11 +33,11 @@ class Token:
     last_used_at: float | None = None
     revoked_at: float | None = None
 
-    def opens_with(self, given: str) -> bool:
+    def matches(self, token_hash: str) -> bool:
         """Whether `given` is the hash of this token's text, and the token still stands; the time tells nothing."""
-        return hmac.compare_digest(self.hash, given) and self.revoked_at is None
+        return hmac.compare_digest(self.hash, token_hash) and self.revoked_at is None
 
 
-def hash_of(text: bytes) -> str:
+def hash_token(text: bytes) -> str:
     """What is kept of a token's text."""
     return sha256(text).hexdigest()

@@ -6,26 +6,26 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Final
 
-from orchestrator.core.account import Account, Identity, ProviderName
+from orchestrator.core.account import Account, AccountIdentity, ProviderName
 
 MAX_LISTED_NAMES: Final = 5
 
 
-def same_keys(accounts: Sequence[Account], fingerprints: Mapping[str, str]) -> Iterator[str]:
+def list_shared_key_warnings(accounts: Sequence[Account], fingerprints: Mapping[str, str]) -> Iterator[str]:
     """A line for each group of accounts whose references lead to one key. `fingerprints` are by account name."""
     known = [account for account in accounts if account.name in fingerprints]
-    keys = {account.name: (*_server(account), account.project, fingerprints[account.name]) for account in known}
-    for group in _alike(known, keys):
-        yield shared_key([account.name for account in group], fingerprints[group[0].name])
+    keys = {account.name: (*_endpoint(account), account.project, fingerprints[account.name]) for account in known}
+    for group in _group_duplicates(known, keys):
+        yield format_shared_key_warning([account.name for account in group], fingerprints[group[0].name])
 
 
-def shared_key(names: Sequence[str], fingerprint: str) -> str:
+def format_shared_key_warning(names: Sequence[str], fingerprint: str) -> str:
     """The line for accounts with one key."""
-    return f"{_listed(names)} have the same key ({fingerprint}): each is trained and paid for, in one account"
+    return f"{_format_names(names)} have the same key ({fingerprint}): each is trained and paid for, in one account"
 
 
-def same_places(
-    accounts: Sequence[Account], identities: Mapping[str, Identity], fingerprints: Mapping[str, str]
+def list_shared_project_warnings(
+    accounts: Sequence[Account], identities: Mapping[str, AccountIdentity], fingerprints: Mapping[str, str]
 ) -> Iterator[str]:
     """A line for each group of accounts with different keys that the provider says are one organisation and project.
 
@@ -37,26 +37,28 @@ def same_places(
         organization = identity and identity.organization
         project = (identity and identity.project) or account.project
         if organization and (project or account.provider is not ProviderName.OPENAI):
-            places[account.name] = (*_server(account), organization, project)
+            places[account.name] = (*_endpoint(account), organization, project)
     known = [account for account in accounts if account.name in places]
-    for group in _alike(known, places):
-        if len({fingerprints.get(account.name) for account in group}) > 1:  # one key is told of by `same_keys`
+    for group in _group_duplicates(known, places):
+        if (
+            len({fingerprints.get(account.name) for account in group}) > 1
+        ):  # one key is told of by `list_shared_key_warnings`
             *_, found, part = places[group[0].name]
             where = f"organisation {found}" + (f", project {part}" if part else "")
-            names = _listed([account.name for account in group])
+            names = _format_names([account.name for account in group])
             yield f"{names} are one place at the provider ({where}): each is trained and paid for there"
 
 
-def _listed(names: Sequence[str]) -> str:
+def _format_names(names: Sequence[str]) -> str:
     more = len(names) - MAX_LISTED_NAMES
     return ", ".join(names[:MAX_LISTED_NAMES]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def _server(account: Account) -> tuple[str, str | None]:
+def _endpoint(account: Account) -> tuple[str, str | None]:
     return account.provider, account.base_url
 
 
-def _alike(accounts: Sequence[Account], places: Mapping[str, Hashable]) -> Iterator[list[Account]]:
+def _group_duplicates(accounts: Sequence[Account], places: Mapping[str, Hashable]) -> Iterator[list[Account]]:
     groups: dict[Hashable, list[Account]] = defaultdict(list)
     for account in accounts:
         groups[places[account.name]].append(account)

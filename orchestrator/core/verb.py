@@ -6,10 +6,10 @@ from enum import StrEnum
 from typing import Final
 
 from orchestrator.core.hold import HoldKind
-from orchestrator.core.lifecycle import ENDS, State
+from orchestrator.core.lifecycle import TERMINAL_STATES, JobState
 
 
-class Verb(StrEnum):
+class OperatorAction(StrEnum):
     """The first three are asked of the run, four of accounts, one of a job, and the last of deliveries."""
 
     APPROVE = "approve"
@@ -23,19 +23,19 @@ class Verb(StrEnum):
     REDELIVER = "redeliver"
 
 
-OF_RUN: Final = (Verb.APPROVE, Verb.WAIVE, Verb.START)
-OF_ACCOUNTS: Final = (Verb.CANCEL, Verb.RETRY, Verb.HOLD, Verb.RELEASE)
-_NOT_RELEASED: Final = frozenset(HoldKind) - {HoldKind.BY_OPERATOR}  # each of these needs something else
+RUN_ACTIONS: Final = (OperatorAction.APPROVE, OperatorAction.WAIVE, OperatorAction.START)
+ACCOUNT_ACTIONS: Final = (OperatorAction.CANCEL, OperatorAction.RETRY, OperatorAction.HOLD, OperatorAction.RELEASE)
+_UNRELEASABLE_KINDS: Final = frozenset(HoldKind) - {HoldKind.BY_OPERATOR}  # each of these needs something else
 
 
-def applies(verb: Verb, state: str, *, held: bool, kind: str | None) -> bool:
+def is_applicable(action: OperatorAction, state: str, *, held: bool, error_kind: str | None) -> bool:
     """Whether the verb changes a job in this state; `kind` is that of the error that is shown of it."""
-    match verb:
-        case Verb.CANCEL:
-            return state not in {*ENDS, State.CANCELLING}
-        case Verb.RETRY:
-            return state == State.FAILED
-        case Verb.RELEASE:
-            return held and kind not in _NOT_RELEASED
+    match action:
+        case OperatorAction.CANCEL:
+            return state not in {*TERMINAL_STATES, JobState.CANCELLING}
+        case OperatorAction.RETRY:
+            return state == JobState.FAILED
+        case OperatorAction.RELEASE:
+            return held and error_kind not in _UNRELEASABLE_KINDS
         case _:
             return True

@@ -9,20 +9,20 @@ from orchestrator.core.advance import Outcome
 from orchestrator.core.job import Job
 
 
-class Watch:
+class ServiceObserver:
     """Counts nothing. Times are in seconds."""
 
-    def called(self, provider: ProviderName, operation: str, outcome: str, seconds: float) -> None:
+    def call_finished(self, provider: ProviderName, operation: str, outcome: str, seconds: float) -> None:
         """A call to a provider has ended. The outcome is "ok" or the kind of its error."""
 
-    def recorded(self, outcome: Outcome) -> None:
+    def outcome_recorded(self, outcome: Outcome) -> None:
         """A job has changed."""
 
-    def woke(self, job: Job, now: float) -> None:
+    def job_woken(self, job: Job, now: float) -> None:
         """A job that was due is looked at."""
 
-    def beat(self, late: float) -> None:
+    def tick_delayed(self, delay_seconds: float) -> None:
         """The scheduler has ticked, so late."""
 
 
-NOBODY: Final = Watch()
+NULL_OBSERVER: Final = ServiceObserver()

@@ -7,39 +7,41 @@ from typing import Final
 
 from orchestrator.core.advance import Outcome
 from orchestrator.core.job import Job
-from orchestrator.core.lifecycle import State
+from orchestrator.core.lifecycle import JobState
 
-FOLLOWED: Final = frozenset({State.QUEUED, State.RUNNING, State.CANCELLING})
-PATIENCE: Final = 10.0  # times as long as usual that an account with webhooks goes without a look
-LONGEST_WAIT: Final = 600.0  # seconds, should a webhook be lost
-TRUSTED_SECONDS: Final = 7 * 24 * 3600.0  # an account whose webhooks stay away for longer is polled as if it had none
+POLLED_STATES: Final = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING})
+WEBHOOK_POLL_FACTOR: Final = 10.0  # times as long as usual that an account with webhooks goes without a look
+MAX_WEBHOOK_POLL_SECONDS: Final = 600.0  # seconds, should a webhook be lost
+WEBHOOK_TRUST_SECONDS: Final = (
+    7 * 24 * 3600.0
+)  # an account whose webhooks stay away for longer is polled as if it had none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Webhook:
+class ProviderWebhook:
     """One that is genuine. `id` is the same when it is sent again; it is about no job when that is None."""
 
     id: str
     remote_job_id: str | None
 
 
-def wake(job: Job, *, now: float, shortest: float) -> Outcome | None:
+def wake_job(job: Job, *, now: float, min_delay: float) -> Outcome | None:
     """Make the job due now, or `shortest` seconds after the last webhook did; None when it is looked at by then.
 
     A look that is under way began before the webhook and may have missed what it tells: the new version drops it.
     Unless that look was made by a webhook: then it comes again soon, see `Job.told`.
     """
-    if job.state not in FOLLOWED or job.hold or job.told:
+    if job.state not in POLLED_STATES or job.hold or job.woken_by_webhook:
         return None
-    soonest = now if job.webhook_at is None else max(now, job.webhook_at + shortest)
+    soonest = now if job.webhook_at is None else max(now, job.webhook_at + min_delay)
     if job.wake_at is not None and now < job.wake_at <= soonest:
         return None
     after = replace(job, version=job.version + 1, wake_at=soonest, webhook_at=soonest)
-    return Outcome(job=after, before=job.state, note="webhook arrived")
+    return Outcome(job=after, previous_state=job.state, label="webhook arrived")
 
 
-def longest_wait(usual: float, seen_at: float | None, now: float) -> float:
+def max_poll_seconds(usual_seconds: float, seen_at: float | None, now: float) -> float:
     """Seconds between two looks at most: more than usual where webhooks arrive, given when the last one came."""
-    if seen_at is None or now - seen_at >= TRUSTED_SECONDS:
-        return usual
-    return max(usual, min(usual * PATIENCE, LONGEST_WAIT))
+    if seen_at is None or now - seen_at >= WEBHOOK_TRUST_SECONDS:
+        return usual_seconds
+    return max(usual_seconds, min(usual_seconds * WEBHOOK_POLL_FACTOR, MAX_WEBHOOK_POLL_SECONDS))

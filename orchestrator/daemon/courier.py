@@ -9,127 +9,131 @@ from typing import Final
 
 from structlog.stdlib import BoundLogger
 
-from orchestrator.alerts.base import Send
-from orchestrator.core.delivery import Delivery, Target, settled
-from orchestrator.core.errors import DatabaseAway
+from orchestrator.alerts.base import Sender
+from orchestrator.core.delivery import Delivery, NotificationTarget, after_attempt
+from orchestrator.core.errors import DatabaseUnavailable
 from orchestrator.store import deliveries
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.database import Database
 
-BATCH: Final = 10
-AT_ONCE: Final = 5  # attempts under way at one target
+BATCH_SIZE: Final = 10
+MAX_CONCURRENT_SENDS_PER_TARGET: Final = 5  # attempts under way at one target
 CLAIM_SECONDS: Final = 120.0  # a batch takes less, so that what is due again then was lost
-ADDRESSED: Final = 500  # announcements in one transaction
-DEAD_HINT: Final = "`orchestrator deliveries list --dead` lists what was given up, `… retry` begins again."
-LAST_SECONDS: Final = 3.0  # for what is told when the process ends
+FAN_OUT_BATCH_SIZE: Final = 500  # announcements in one transaction
+FAILED_DELIVERIES_HINT: Final = (
+    "`orchestrator deliveries list --dead` lists what was given up, `… retry` begins again."
+)
+SHUTDOWN_GRACE_SECONDS: Final = 3.0  # for what is told when the process ends
 
 
 @dataclass(frozen=True, slots=True)
-class Addressee:
+class DeliveryEndpoint:
     """A target and how to tell it."""
 
-    target: Target
-    send: Send
+    target: NotificationTarget
+    send: Sender
 
 
-class Courier:
+class DeliveryWorker:
     """One task for each target at work, so that one that is slow keeps nobody waiting."""
 
     def __init__(
         self,
         database: Database,
-        addressees: Mapping[str, Addressee],
+        endpoints: Mapping[str, DeliveryEndpoint],
         *,
         now: Callable[[], float],
         jitter: Callable[[], float],
         log: BoundLogger,
     ) -> None:
         self._database = database
-        self._addressees = addressees
+        self._endpoints = endpoints
         self._now = now
         self._jitter = jitter
         self._log = log
-        self._busy: dict[str, asyncio.Task[None]] = {}  # by target
+        self._tasks: dict[str, asyncio.Task[None]] = {}  # by target
 
     @property
-    def busy(self) -> Collection[asyncio.Task[None]]:
+    def active_tasks(self) -> Collection[asyncio.Task[None]]:
         """What is under way: a task for each target."""
-        return list(self._busy.values())
+        return list(self._tasks.values())
 
     async def tick(self) -> None:
         """Address what was announced, and begin with what is due. A tick."""
         now = self._now()
         async with self._database.read() as connection:
-            news = await deliveries.unaddressed(connection)
+            news = await deliveries.has_pending_notifications(connection)
         if news:
-            wanted = {name: addressee.target.topics for name, addressee in self._addressees.items()}
-            await self._database.write(lambda c: deliveries.address(c, wanted, now, ADDRESSED))
+            wanted = {name: addressee.target.topics for name, addressee in self._endpoints.items()}
+            await self._database.write(lambda c: deliveries.fan_out(c, wanted, now, FAN_OUT_BATCH_SIZE))
         async with self._database.read() as connection:
-            waiting = await deliveries.waiting(connection, now)
-        for name in waiting & self._addressees.keys() - self._busy.keys():
-            self._busy[name] = asyncio.create_task(self._serve(name, self._addressees[name]), name=f"tell {name}")
+            waiting = await deliveries.list_due_targets(connection, now)
+        for name in waiting & self._endpoints.keys() - self._tasks.keys():
+            self._tasks[name] = asyncio.create_task(
+                self._deliver_all_due(name, self._endpoints[name]), name=f"tell {name}"
+            )
 
-    async def forget(self) -> None:
+    async def purge(self) -> None:
         """Delete what has long ended. A tick."""
         now = self._now()
-        await self._database.write(lambda c: deliveries.forget(c, now))
+        await self._database.write(lambda c: deliveries.delete_old(c, now))
 
-    async def finish(self) -> None:
+    async def flush(self) -> None:
         """Tell what can be told in a moment; the rest is told after the next start."""
         try:
-            async with asyncio.timeout(LAST_SECONDS):
+            async with asyncio.timeout(SHUTDOWN_GRACE_SECONDS):
                 await self.tick()
-                await asyncio.gather(*self.busy)
-        except (TimeoutError, DatabaseAway) as error:
+                await asyncio.gather(*self.active_tasks)
+        except (TimeoutError, DatabaseUnavailable) as error:
             self._log.info("deliveries.left", message=str(error) or "some targets have not answered")
-        for task in self.busy:
+        for task in self.active_tasks:
             task.cancel()
 
-    async def _serve(self, name: str, addressee: Addressee) -> None:
+    async def _deliver_all_due(self, name: str, endpoint: DeliveryEndpoint) -> None:
         """Everything that is due for one target."""
         try:
             while batch := await self._claim(name):
-                await self._tell(batch, addressee)
-        except DatabaseAway:
+                await self._send_batch(batch, endpoint)
+        except DatabaseUnavailable:
             pass  # the outage is logged already; what is due stays due
         except Exception:  # noqa: BLE001 - one broken target never stops the others
             self._log.exception("delivery.broken", target=name)
         finally:
-            del self._busy[name]
+            del self._tasks[name]
 
     async def _claim(self, name: str) -> list[Delivery]:
         now = self._now()
         return await self._database.write(
-            lambda c: deliveries.claim(c, name, now=now, until=now + CLAIM_SECONDS, limit=BATCH)
+            lambda c: deliveries.claim(c, name, now=now, until=now + CLAIM_SECONDS, limit=BATCH_SIZE)
         )
 
-    async def _tell(self, batch: list[Delivery], addressee: Addressee) -> None:
-        slots = asyncio.Semaphore(AT_ONCE)
+    async def _send_batch(self, batch: list[Delivery], endpoint: DeliveryEndpoint) -> None:
+        slots = asyncio.Semaphore(MAX_CONCURRENT_SENDS_PER_TARGET)
 
         async def tell(delivery: Delivery) -> str | None:
             async with slots:
-                return await addressee.send(delivery, self._now())
+                return await endpoint.send(delivery, self._now())
 
         errors = await asyncio.gather(*(tell(delivery) for delivery in batch))
         now = self._now()
         ends = [
-            settled(delivery, error, now=now, jitter=self._jitter())
+            after_attempt(delivery, error, now=now, jitter=self._jitter())
             for delivery, error in zip(batch, errors, strict=True)
         ]
 
-        async def change(connection: AsyncConnection) -> None:
+        async def change(connection: StoreConnection) -> None:
             for end in ends:
-                await deliveries.settle(connection, end)
+                await deliveries.record_attempt(connection, end)
 
         await self._database.write(change)
         for end in ends:
-            self._say(end)
+            self._log_result(end)
 
-    def _say(self, delivery: Delivery) -> None:
+    def _log_result(self, delivery: Delivery) -> None:
         told = {"target": delivery.target, "topic": delivery.topic, "delivery": delivery.id}
         if delivery.delivered_at is not None:
             self._log.info("delivery.arrived", **told, attempts=delivery.attempts)
-        elif delivery.dead:
-            self._log.error("delivery.dead", **told, error=delivery.error, hint=DEAD_HINT)
+        elif delivery.is_failed:
+            self._log.error("delivery.dead", **told, error=delivery.error, hint=FAILED_DELIVERIES_HINT)
         else:
             self._log.warning("delivery.failed", **told, attempts=delivery.attempts, error=delivery.error)

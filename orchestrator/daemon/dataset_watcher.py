@@ -11,28 +11,28 @@ import asyncio
 from collections.abc import Callable
 from threading import Lock
 
-from orchestrator.dataset.files import Paths
+from orchestrator.dataset.files import DatasetPaths
 
 
 class DatasetWatcher:
     """Remembers the state of the dataset's files. `fingerprint` may take long and is called in a thread."""
 
-    def __init__(self, seconds: float, fingerprint: Callable[[Paths], str]) -> None:
-        self.seconds = seconds
+    def __init__(self, interval_seconds: float, fingerprint: Callable[[DatasetPaths], str]) -> None:
+        self.interval_seconds = interval_seconds
         self._fingerprint = fingerprint
         self._lock = Lock()
-        self._path: Paths | None = None
-        self._in_force = ""
-        self._last = ""
+        self._path: DatasetPaths | None = None
+        self._baseline = ""
+        self._last_fingerprint = ""
 
-    def begin(self, path: Paths) -> None:
+    def set_baseline(self, path: DatasetPaths) -> None:
         """Remember the files as they are now: the dataset is about to be built from them. Call it in a thread.
 
         Before the build and not after it, so that a change during the build is noticed.
         """
         fingerprint = self._fingerprint(path)
         with self._lock:
-            self._path, self._in_force, self._last = path, fingerprint, fingerprint
+            self._path, self._baseline, self._last_fingerprint = path, fingerprint, fingerprint
 
     async def has_changed(self) -> bool:
         """Whether the files differ and have not changed since the last call. Each change is reported once."""
@@ -43,8 +43,8 @@ class DatasetWatcher:
         with self._lock:
             if path != self._path:  # another dataset was begun meanwhile
                 return False
-            settled, self._last = fingerprint == self._last, fingerprint
-            if not settled or fingerprint == self._in_force:
+            settled, self._last_fingerprint = fingerprint == self._last_fingerprint, fingerprint
+            if not settled or fingerprint == self._baseline:
                 return False
-            self._in_force = fingerprint
+            self._baseline = fingerprint
             return True

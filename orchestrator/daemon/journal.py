@@ -6,18 +6,18 @@ from structlog.stdlib import BoundLogger
 
 from orchestrator.core.advance import Outcome
 from orchestrator.core.capabilities import CAPABILITIES
-from orchestrator.core.lifecycle import State
+from orchestrator.core.lifecycle import JobState
 
 
-def tell(log: BoundLogger, outcome: Outcome) -> None:
+def log_outcome(log: BoundLogger, outcome: Outcome) -> None:
     """Log an outcome that left a line in the history."""
     job, failure = outcome.job, outcome.failure
     say = log.warning if failure else log.info
     say(
-        "job.transition" if job.state is not outcome.before else "job.note",
+        "job.transition" if job.state is not outcome.previous_state else "job.note",
         account=job.account,
-        what=outcome.note,
-        before=outcome.before,
+        what=outcome.label,
+        before=outcome.previous_state,
         after=job.state,
         attempt=job.attempts,
         job=job.id,
@@ -28,10 +28,10 @@ def tell(log: BoundLogger, outcome: Outcome) -> None:
     )
 
 
-def tell_warning(log: BoundLogger, outcome: Outcome) -> None:
+def log_job_warning(log: BoundLogger, outcome: Outcome) -> None:
     """Log the job's warning where it is new."""
     job, warning = outcome.job, outcome.job.warning
-    if outcome.warned and warning is not None:
+    if outcome.is_warning_new and warning is not None:
         log.warning(
             "job.warned",
             account=job.account,
@@ -44,10 +44,10 @@ def tell_warning(log: BoundLogger, outcome: Outcome) -> None:
         )
 
 
-def tell_model(log: BoundLogger, outcome: Outcome, key_fingerprint: str | None) -> None:
+def log_model_ready(log: BoundLogger, outcome: Outcome, key_fingerprint: str | None) -> None:
     """Log the model id of an account that has just got it."""
     job = outcome.job
-    if job.state is State.SUCCEEDED:
+    if job.state is JobState.SUCCEEDED:
         log.info(
             "model.ready",
             account=job.account,

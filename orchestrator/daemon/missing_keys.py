@@ -22,19 +22,19 @@ class MissingKeyWatcher:
         self._has_key = has_key
         self._clock = clock
         self._missing: dict[str, Account] = {}
-        self._commands_at = 0.0
+        self._next_command_check_at = 0.0
 
-    def expect(self, accounts: Sequence[Account]) -> None:
+    def watch(self, accounts: Sequence[Account]) -> None:
         """Look for the keys of these accounts from now on, and of no others."""
         self._missing = {account.name: account for account in accounts}
-        self._commands_at = self._clock() + COMMAND_CHECK_SECONDS
+        self._next_command_check_at = self._clock() + COMMAND_CHECK_SECONDS
 
-    async def find_new(self) -> list[str]:
+    async def find_new_keys(self) -> list[str]:
         """Return the accounts whose keys have appeared. Each is reported once, until it is expected again."""
         accounts = [account for account in self._missing.values() if not account.api_key.startswith("cmd:")]
-        if self._clock() >= self._commands_at:
+        if self._clock() >= self._next_command_check_at:
             accounts = list(self._missing.values())
-            self._commands_at = self._clock() + COMMAND_CHECK_SECONDS
+            self._next_command_check_at = self._clock() + COMMAND_CHECK_SECONDS
         there = [account for account in accounts if await asyncio.to_thread(self._has_key, account)]
         for account in there:
             self._missing.pop(account.name, None)

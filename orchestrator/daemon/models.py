@@ -13,51 +13,51 @@ from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.errors import ProviderError
 from orchestrator.core.remote import RemoteModel
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.providers.base import Connection, Provider
+from orchestrator.providers.base import Provider, ProviderConnection
 
-PATIENCE = 5.0  # seconds for an answer that is worth having and not worth waiting for
+MODEL_LOOKUP_TIMEOUT_SECONDS = 5.0  # seconds for an answer that is worth having and not worth waiting for
 
-Told = list[tuple[ProviderName, RemoteModel]]
+ReportedModels = list[tuple[ProviderName, RemoteModel]]
 
-Limit = Callable[[float], AbstractAsyncContextManager[object]]
+TimeLimit = Callable[[float], AbstractAsyncContextManager[object]]
 """Ends what takes more seconds than that, with TimeoutError."""
 
 
 @dataclass(frozen=True, slots=True)
-class BaseModels:
+class BaseModelFacts:
     """What was told of base models; and those that are certainly not there, with what is listed instead."""
 
-    told: Told
+    reported: ReportedModels
     unknown: Mapping[ProviderName, tuple[str, Sequence[str]]]
 
 
-async def base_models(
+async def fetch_base_models(
     accounts: Sequence[Account],
     specs: Mapping[ProviderName, TrainingSpec],
-    connections: Mapping[str, Connection],
+    connections: Mapping[str, ProviderConnection],
     log: BoundLogger | None = None,
-) -> BaseModels:
+) -> BaseModelFacts:
     """Asked of one account of each provider. Who does not answer now is left out: the run does not depend on it."""
     speakers = {account.provider: account.name for account in reversed(accounts) if account.name in connections}
     wanted = [(name, connections[speaker], specs[name].base_model) for name, speaker in speakers.items()]
-    answers = await asyncio.gather(*(_ask(connection, model, log) for _, connection, model in wanted))
+    answers = await asyncio.gather(*(_fetch_base_model(connection, model, log) for _, connection, model in wanted))
     told, unknown = [], {}
     for (name, _, model), answer in zip(wanted, answers, strict=True):
         if isinstance(answer, RemoteModel):
             told.append((name, answer))
         elif answer:
             unknown[name] = (model, answer)
-    return BaseModels(told, unknown)
+    return BaseModelFacts(told, unknown)
 
 
 async def find_base_model(
-    provider: Provider, model: str, limit: Limit = asyncio.timeout
+    provider: Provider, model: str, time_limit: TimeLimit = asyncio.timeout
 ) -> RemoteModel | Sequence[str] | None:
     """Return what the provider says of a base model; what it lists in its place; None where it has no such list.
 
     Raises ProviderError, and TimeoutError after five seconds.
     """
-    async with limit(PATIENCE):
+    async with time_limit(MODEL_LOOKUP_TIMEOUT_SECONDS):
         if found := await provider.find_model(model):
             return found
         listed = await provider.list_models()
@@ -66,7 +66,9 @@ async def find_base_model(
     return None if is_listed or not listed else listed
 
 
-async def _ask(connection: Connection, model: str, log: BoundLogger | None) -> RemoteModel | Sequence[str]:
+async def _fetch_base_model(
+    connection: ProviderConnection, model: str, log: BoundLogger | None
+) -> RemoteModel | Sequence[str]:
     """The base model; or what the provider lists in its place, nothing where that is not certain."""
     account = connection.account
     try:

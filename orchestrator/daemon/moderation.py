@@ -7,65 +7,75 @@ from typing import TYPE_CHECKING
 
 from orchestrator.core.errors import DatasetError
 from orchestrator.core.finding import Finding
-from orchestrator.core.moderation import NAME_OR_WAIVE, Moderated, Moderation, ModerationProgress, Verdict
+from orchestrator.core.moderation import (
+    NOT_MODERATED_HINT,
+    Moderation,
+    ModerationProgress,
+    ModerationStatus,
+    ModerationVerdict,
+)
 from orchestrator.core.run import Run
-from orchestrator.daemon.desired import Desired
-from orchestrator.providers.base import Connection
+from orchestrator.daemon.desired import DesiredState
+from orchestrator.providers.base import ProviderConnection
 from orchestrator.store import moderations
 from orchestrator.store.database import Database
 
 if TYPE_CHECKING:
     from orchestrator.dataset import moderating
-    from orchestrator.dataset.files import Paths
+    from orchestrator.dataset.files import DatasetPaths
 
-NAMED = 3  # flagged texts that a run's record names
+MAX_NAMED_TEXTS = 3  # flagged texts that a run's record names
 
 
-def expected(
-    desired: Desired, before: Run | None, connections: Mapping[str, Connection], now: float
+def find_known_moderation(
+    desired: DesiredState, previous_run: Run | None, connections: Mapping[str, ProviderConnection], now: float
 ) -> Moderation | None:
     """The record as far as it is known without asking anyone; None where somebody will be asked."""
-    options = desired.file.options
+    options = desired.accounts_file.options
     if options.moderation_waived:
-        return Moderation(state=Moderated.WAIVED, by="accounts file", at=now, reason=options.moderation_waived)
-    if before and before.moderation and before.moderation.state is not Moderated.MISSING:
-        return before.moderation
+        return Moderation(state=ModerationStatus.WAIVED, by="accounts file", at=now, reason=options.moderation_waived)
+    if previous_run and previous_run.moderation and previous_run.moderation.state is not ModerationStatus.MISSING:
+        return previous_run.moderation
     if list_moderators(options.moderation, connections):
         return None
-    return no_moderator(options.moderation, connections, now)
+    return build_unavailable_moderation(options.moderation, connections, now)
 
 
-def pending(now: float) -> Moderation:
+def build_pending_moderation(now: float) -> Moderation:
     """The record of a moderation that is about to begin."""
-    return Moderation(state=Moderated.MISSING, by="service", at=now, progress=ModerationProgress())
+    return Moderation(state=ModerationStatus.MISSING, by="service", at=now, progress=ModerationProgress())
 
 
-def list_moderators(chosen: str | None, connections: Mapping[str, Connection]) -> list[Connection]:
+def list_moderators(
+    account_name: str | None, connections: Mapping[str, ProviderConnection]
+) -> list[ProviderConnection]:
     """The chosen account alone, if its server may have the endpoint; without a choice all that are known to have it.
 
     A named account is asked whatever its provider is called: servers that speak OpenAI's API may have the endpoint.
     """
-    if chosen is not None:
-        named = connections.get(chosen)
-        return [named] if named and named.provider.capabilities.may_moderate else []
+    if account_name is not None:
+        named = connections.get(account_name)
+        return [named] if named and named.provider.capabilities.may_have_moderation else []
     return [connection for connection in connections.values() if connection.provider.capabilities.moderation]
 
 
-def no_moderator(chosen: str | None, connections: Mapping[str, Connection], now: float) -> Moderation:
+def build_unavailable_moderation(
+    account_name: str | None, connections: Mapping[str, ProviderConnection], now: float
+) -> Moderation:
     """The record of a run that no account can moderate."""
     reason = "no listed account has a moderation API"
-    if chosen is not None and (named := connections.get(chosen)):
-        reason = f"account {chosen} is at {named.account.provider}, which has no moderation API"
-    return Moderation(state=Moderated.MISSING, by="service", at=now, reason=reason, hint=NAME_OR_WAIVE)
+    if account_name is not None and (named := connections.get(account_name)):
+        reason = f"account {account_name} is at {named.account.provider}, which has no moderation API"
+    return Moderation(state=ModerationStatus.MISSING, by="service", at=now, reason=reason, hint=NOT_MODERATED_HINT)
 
 
-def judged(outcome: moderating.Moderated, account: str, now: float) -> Moderation:
+def build_finished_moderation(outcome: moderating.ModerationResult, account: str, now: float) -> Moderation:
     """The record of chats of which no text is flagged."""
     if not outcome.images:
-        return Moderation(state=Moderated.PASSED, by=account, at=now, texts=outcome.texts)
+        return Moderation(state=ModerationStatus.PASSED, by=account, at=now, texts=outcome.texts)
     pictures = "1 picture" if outcome.images == 1 else f"{outcome.images:,} pictures"
     return Moderation(
-        state=Moderated.MISSING,
+        state=ModerationStatus.MISSING,
         by=account,
         at=now,
         texts=outcome.texts,
@@ -75,7 +85,7 @@ def judged(outcome: moderating.Moderated, account: str, now: float) -> Moderatio
     )
 
 
-def flagged(findings: Sequence[Finding]) -> DatasetError:
+def build_flagged_error(findings: Sequence[Finding]) -> DatasetError:
     """The error of chats of which some texts are flagged."""
     texts = "1 text" if len(findings) == 1 else f"{len(findings):,} texts"
     return DatasetError(
@@ -85,23 +95,23 @@ def flagged(findings: Sequence[Finding]) -> DatasetError:
     )
 
 
-def refused(error: DatasetError, account: str, now: float) -> Moderation:
+def build_flagged_moderation(error: DatasetError, account: str, now: float) -> Moderation:
     """The record of chats of which some texts are flagged: it names the first of them."""
     places = "; ".join(
         f"{found.file}:{found.line} at {found.path}" if found.path else f"{found.file}:{found.line}"
-        for found in error.findings[:NAMED]
+        for found in error.findings[:MAX_NAMED_TEXTS]
     )
-    more = len(error.findings) - NAMED
+    more = len(error.findings) - MAX_NAMED_TEXTS
     reason = f"{error.message}: {places}" + (f"; and {more:,} more" if more > 0 else "")
     hint = f"`orchestrator check --report FILE` shows each of them. {error.hint}"
-    return Moderation(state=Moderated.MISSING, by=account, at=now, reason=reason, hint=hint)
+    return Moderation(state=ModerationStatus.MISSING, by=account, at=now, reason=reason, hint=hint)
 
 
-async def recalled(path: Paths, database: Database) -> moderating.Moderated:
+async def load_cached_moderation(path: DatasetPaths, database: Database) -> moderating.ModerationResult:
     """What is known of the chats at `path` without asking anyone."""
     from orchestrator.dataset import moderating
 
-    return await moderating.recalled(path, VerdictCache(database))
+    return await moderating.load_cached_result(path, VerdictCache(database))
 
 
 class VerdictCache:
@@ -110,9 +120,9 @@ class VerdictCache:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def get(self, keys: Sequence[str]) -> Mapping[str, Verdict]:
+    async def get(self, keys: Sequence[str]) -> Mapping[str, ModerationVerdict]:
         async with self._database.read() as connection:
-            return await moderations.known(connection, keys)
+            return await moderations.get_verdicts(connection, keys)
 
-    async def put(self, verdicts: Mapping[str, Verdict]) -> None:
-        await self._database.write(lambda connection: moderations.keep(connection, verdicts))
+    async def put(self, verdicts: Mapping[str, ModerationVerdict]) -> None:
+        await self._database.write(lambda connection: moderations.save_verdicts(connection, verdicts))

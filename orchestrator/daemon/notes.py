@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from orchestrator.core.job import JobId
-from orchestrator.core.remote import PartedUpload
+from orchestrator.core.remote import MultipartUpload
 from orchestrator.store import uploads
 from orchestrator.store.database import Database
 
 
-class JobNotes:
+class DatabaseUploadStateStore:
     """The notes on one file of one job."""
 
     def __init__(self, database: Database, job_id: JobId, sha256: str) -> None:
@@ -16,9 +16,9 @@ class JobNotes:
         self._job_id = job_id
         self._sha256 = sha256
 
-    async def load(self) -> PartedUpload | None:
+    async def load(self) -> MultipartUpload | None:
         async with self._database.read() as connection:
-            return await uploads.load(connection, self._job_id, self._sha256)
+            return await uploads.find(connection, self._job_id, self._sha256)
 
-    async def save(self, upload: PartedUpload | None) -> None:
+    async def save(self, upload: MultipartUpload | None) -> None:
         await self._database.write(lambda c: uploads.save(c, self._job_id, self._sha256, upload))

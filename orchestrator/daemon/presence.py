@@ -6,30 +6,32 @@ from dataclasses import replace
 
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.refusal import Refusal
+from orchestrator.core.refusal import ConfigRefusal
 from orchestrator.core.replica import Replica
 from orchestrator.store import replicas
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.database import Database
 
-MOST_SKEW = 1.0  # seconds; an intent's deadline must not have passed here long before it has there
+MAX_CLOCK_SKEW_SECONDS = 1.0  # seconds; an intent's deadline must not have passed here long before it has there
 
 
-class Presence:
+class ReplicaHeartbeat:
     """Beats. After `silence` seconds without a beat the replica counts as dead."""
 
     def __init__(
-        self, database: Database, *, replica: str, host: str, pid: int, clock: Clock, silence: float
+        self, database: Database, *, replica: str, host: str, pid: int, clock: Clock, timeout_seconds: float
     ) -> None:
-        self.beat_seconds = silence / 10
+        self.interval_seconds = timeout_seconds / 10
         self._database = database
         self._now = clock.now
         self._boottime = clock.boottime
-        self._agreed: float | None = None  # the wall clock against the boot clock, when it agreed with the database's
-        self._silence = silence
+        self._agreed_offset: float | None = (
+            None  # the wall clock against the boot clock, when it agreed with the database's
+        )
+        self._timeout_seconds = timeout_seconds
         started_at = clock.now()
-        self._replica = Replica(replica, host, pid, started_at, started_at, started_at + silence)
-        self._refusal: Refusal | None = None  # goes with every beat, so that a write that failed is made up for
+        self._replica = Replica(replica, host, pid, started_at, started_at, started_at + timeout_seconds)
+        self._refusal: ConfigRefusal | None = None  # goes with every beat, so that a write that failed is made up for
 
     async def start(self) -> None:
         """Beat for the first time, and clear the refusals of processes that were killed and still count as alive."""
@@ -47,14 +49,14 @@ class Presence:
             await self._database.write(lambda connection: replicas.touch(connection, self._replica.id))
             return
 
-        async def change(connection: AsyncConnection) -> None:
+        async def change(connection: StoreConnection) -> None:
             now = self._now()
-            sign = replace(self._replica, seen_at=now, alive_until=now + self._silence)
-            await replicas.beat(connection, sign, self._refusal)
+            sign = replace(self._replica, seen_at=now, alive_until=now + self._timeout_seconds)
+            await replicas.save_heartbeat(connection, sign, self._refusal)
 
         await self._database.write(change)
 
-    async def set_refusal(self, refusal: Refusal | None) -> None:
+    async def set_refusal(self, refusal: ConfigRefusal | None) -> None:
         """Store which edit this replica refuses; None when it accepts the newest one."""
         if refusal != self._refusal:
             self._refusal = refusal
@@ -66,16 +68,16 @@ class Presence:
             return
         before = self._now()
         async with self._database.read() as connection:
-            there = await replicas.clock(connection)
+            there = await replicas.get_server_time(connection)
         after = self._now()
         skew = (before + after) / 2 - there
-        self._agreed = None
-        if abs(skew) > MOST_SKEW + (after - before) / 2:
+        self._agreed_offset = None
+        if abs(skew) > MAX_CLOCK_SKEW_SECONDS + (after - before) / 2:
             raise ConfigError(
                 f"this machine's clock is {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} the database's",
                 hint="Set both by the same time service (NTP): replicas rely on it for what is still under way.",
             )
-        self._agreed = after - self._boottime()
+        self._agreed_offset = after - self._boottime()
 
     @property
     def clock_agrees(self) -> bool:
@@ -86,8 +88,11 @@ class Presence:
         """
         if self._database.is_sqlite:
             return True
-        return self._agreed is not None and abs(self._now() - self._boottime() - self._agreed) <= MOST_SKEW
+        return (
+            self._agreed_offset is not None
+            and abs(self._now() - self._boottime() - self._agreed_offset) <= MAX_CLOCK_SKEW_SECONDS
+        )
 
-    async def leave(self) -> None:
+    async def deregister(self) -> None:
         """Be gone: what this replica held is free at once."""
-        await self._database.write(lambda connection: replicas.leave(connection, self._replica.id))
+        await self._database.write(lambda connection: replicas.deregister(connection, self._replica.id))

@@ -7,46 +7,48 @@ from collections.abc import Callable
 from structlog.stdlib import BoundLogger
 
 from orchestrator.core.job import Job
-from orchestrator.core.webhook import Webhook, wake
+from orchestrator.core.webhook import ProviderWebhook, wake_job
 from orchestrator.store import outcomes, webhooks
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.database import Database
 
 CAUSE = "webhook"
 
 
-class Ear:
+class WebhookHandler:
     """Takes genuine webhooks. `nudge` is called when a job may be due earlier than was known."""
 
     def __init__(
         self,
         *,
-        nudge: Callable[[], None],
+        wake_dispatch: Callable[[], None],
         now: Callable[[], float],
-        shortest: float,
+        min_poll_seconds: float,
         log: BoundLogger,
     ) -> None:
-        self._nudge = nudge
+        self._wake_dispatch = wake_dispatch
         self._now = now
-        self._shortest = shortest
+        self._min_poll_seconds = min_poll_seconds
         self._log = log
 
-    async def hear(self, database: Database, account: str, webhook: Webhook) -> None:
+    async def handle(self, database: Database, account: str, webhook: ProviderWebhook) -> None:
         """Remember it and wake its job, in one transaction. One that came before or is about no job does nothing."""
-        woken = await database.write(lambda connection: self._take(connection, account, webhook))
+        woken = await database.write(lambda connection: self._record_and_wake(connection, account, webhook))
         if woken is not None:
             self._log.info("webhook.woke", account=account, job=woken.id, remote_job=woken.remote_job_id)
-            self._nudge()
+            self._wake_dispatch()
 
-    async def _take(self, connection: AsyncConnection, account: str, webhook: Webhook) -> Job | None:
+    async def _record_and_wake(
+        self, connection: StoreConnection, account: str, webhook: ProviderWebhook
+    ) -> Job | None:
         now = self._now()
-        if not await webhooks.remember(connection, account, webhook.id, now) or webhook.remote_job_id is None:
+        if not await webhooks.insert_if_new(connection, account, webhook.id, now) or webhook.remote_job_id is None:
             return None
-        job = await webhooks.subject(connection, account, webhook.remote_job_id)
+        job = await webhooks.find_job(connection, account, webhook.remote_job_id)
         if job is None:
             return None
-        await webhooks.seen(connection, account, now)
-        outcome = wake(job, now=now, shortest=self._shortest)
+        await webhooks.save_last_webhook(connection, account, now)
+        outcome = wake_job(job, now=now, min_delay=self._min_poll_seconds)
         if outcome is None:
             return None
         await outcomes.record(connection, outcome, at=now, cause=CAUSE)

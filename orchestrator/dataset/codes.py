@@ -9,7 +9,7 @@ from orchestrator.core.finding import Severity
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
 
 
-class Code(Enum):
+class FindingCode(Enum):
     """A kind of finding: its name, whether it stops the dataset, what it means and what to do."""
 
     def __init__(self, slug: str, severity: Severity, meaning: str, hint: str) -> None:
@@ -19,7 +19,7 @@ class Code(Enum):
         self.hint = hint
 
     @classmethod
-    def named(cls, slug: str) -> Code:
+    def from_slug(cls, slug: str) -> FindingCode:
         """The code with this name."""
         return next(code for code in cls if code.slug == slug)
 

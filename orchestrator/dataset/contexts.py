@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 # "Training examples context length" of OpenAI's fine-tuning guide, as of 2025. What is longer is cut off there.
-TOKENS = {
+CONTEXT_TOKENS_BY_MODEL = {
     "gpt-4.1": 65_536,
     "gpt-4.1-mini": 65_536,
     "gpt-4.1-nano": 65_536,
@@ -18,7 +18,7 @@ TOKENS = {
 }
 
 
-def context_of(base_model: str) -> int | None:
+def find_context_limit(base_model: str) -> int | None:
     """The limit of a base model by its name without the date; None where it is not known."""
     plain = re.sub(r"^ft:([^:]*).*", r"\1", base_model)
-    return TOKENS.get(re.sub(r"-(?:\d{4}-\d{2}-\d{2}|\d{4})$", "", plain))
+    return CONTEXT_TOKENS_BY_MODEL.get(re.sub(r"-(?:\d{4}-\d{2}-\d{2}|\d{4})$", "", plain))

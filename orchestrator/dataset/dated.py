@@ -21,22 +21,22 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class DatedTable:
     """What a list consists of: rows named `row`, with these keys. `title` is what messages call the list."""
 
-    row: str
+    row_name: str
     title: str
-    shipped: str
+    default_file: str
     hint: str
     required: Mapping[str, Any]
     optional: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_rows(table: Table, path: Path | None) -> list[dict[str, Any]]:
+def read_rows(table: DatedTable, path: Path | None) -> list[dict[str, Any]]:
     """Read the rows of the list at `path`, or of the shipped one. Raises ConfigError with every fault of the file."""
-    name = str(path or table.shipped)
+    name = str(path or table.default_file)
     try:
-        shipped = files(__package__).joinpath(table.shipped)
+        shipped = files(__package__).joinpath(table.default_file)
         document = tomllib.loads((read_regular_file(path) if path else shipped.read_bytes()).decode("utf-8"))
     except OSError as error:
         raise ConfigError(
@@ -48,8 +48,8 @@ def read_rows(table: Table, path: Path | None) -> list[dict[str, Any]]:
         ) from None
     except ValueError as error:  # not TOML, not UTF-8, or a number with too many digits
         raise ConfigError(f"the {table.title} {name} is not valid TOML: {error}", hint=table.hint) from None
-    rows = document.get(table.row, [])
-    if problems := [*_unknown(document, [table.row]), *_faults(table, rows)]:
+    rows = document.get(table.row_name, [])
+    if problems := [*_unknown_key_problems(document, [table.row_name]), *_validate_rows(table, rows)]:
         raise ConfigError(f"{name}: {problems[0]}", hint=table.hint, problems=problems)
     checked: list[dict[str, Any]] = rows
     return checked
@@ -65,25 +65,27 @@ def find_row(entries: Mapping[tuple[str, str], Value], provider: str, base_model
     return entries.get((provider, plain)) or entries.get((provider, kind))
 
 
-def _faults(table: Table, rows: object) -> list[str]:
+def _validate_rows(table: DatedTable, rows: object) -> list[str]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        return [f"{table.row} must be a list of [[{table.row}]] tables"]
+        return [f"{table.row_name} must be a list of [[{table.row_name}]] tables"]
     return [
-        f"{table.row} {number}: {fault}" for number, row in enumerate(rows, 1) for fault in _row_faults(table, row)
+        f"{table.row_name} {number}: {fault}"
+        for number, row in enumerate(rows, 1)
+        for fault in _validate_row(table, row)
     ]
 
 
-def _row_faults(table: Table, row: dict[str, Any]) -> Iterable[str]:
+def _validate_row(table: DatedTable, row: dict[str, Any]) -> Iterable[str]:
     for key, kind in table.required.items():
-        if not _is(row.get(key), kind):
+        if not _has_type(row.get(key), kind):
             yield f"{key} is missing or wrong"
     for key, kind in table.optional.items():
-        if key in row and not _is(row[key], kind):
+        if key in row and not _has_type(row[key], kind):
             yield f"{key} is wrong"
-    yield from _unknown(row, [*table.required, *table.optional])
+    yield from _unknown_key_problems(row, [*table.required, *table.optional])
 
 
-def _unknown(names: Iterable[str], known: Sequence[str]) -> Iterable[str]:
+def _unknown_key_problems(names: Iterable[str], known: Sequence[str]) -> Iterable[str]:
     """What is wrong with the names in a table: a misspelt one would do nothing, and nobody would notice."""
     for name in names:
         if name not in known:
@@ -91,7 +93,7 @@ def _unknown(names: Iterable[str], known: Sequence[str]) -> Iterable[str]:
             yield f"{name} is not known" + (f'; did you mean "{close[0]}"?' if close else "")
 
 
-def _is(value: object, kind: Any) -> bool:
+def _has_type(value: object, kind: Any) -> bool:
     if isinstance(value, bool):
         return kind is bool
     if not isinstance(value, kind):

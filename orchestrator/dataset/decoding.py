@@ -11,19 +11,19 @@ from typing import Any
 import msgspec
 
 from orchestrator.core.finding import Finding
-from orchestrator.dataset.careful import MAX_DEPTH, TextFault, parse
-from orchestrator.dataset.codes import Code
-from orchestrator.dataset.example import finding
+from orchestrator.dataset.careful import MAX_DEPTH, JsonIssue, parse_with_diagnostics
+from orchestrator.dataset.codes import FindingCode
+from orchestrator.dataset.example import create_finding
 
-_decode = msgspec.json.Decoder().decode
-_DECODER = json.JSONDecoder(strict=False)
-_START = re.compile(r"[ \t\n\r,]*")
-_NESTS = (dict, list)
+_fast_decode = msgspec.json.Decoder().decode
+_RAW_DECODER = json.JSONDecoder(strict=False)
+_SEPARATORS = re.compile(r"[ \t\n\r,]*")
+_CONTAINER_TYPES = (dict, list)
 _SPACED_COLON = re.compile(rb'"\s+:')
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
+class DecodedJson:
     """A JSON value and what was wrong with its text; `value` means nothing unless `complete`."""
 
     value: Any
@@ -31,41 +31,41 @@ class Decoded:
     findings: tuple[Finding, ...] = ()
 
 
-def decode(text: bytes, file: str, line: int) -> Decoded:
+def decode_json(text: bytes, file: str, line: int) -> DecodedJson:
     """Read one JSON value that begins at `line` of `file`."""
     try:
-        value = _decode(text)
-        if not _may_repeat_a_key(text, value):
-            return Decoded(value)
+        value = _fast_decode(text)
+        if not _may_have_duplicate_keys(text, value):
+            return DecodedJson(value)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         pass  # the careful reader says what is wrong
-    return _carefully(text, file, line)
+    return _decode_with_diagnostics(text, file, line)
 
 
-def is_value(text: bytes) -> bool:
+def is_json_container(text: bytes) -> bool:
     """Whether it is a whole JSON object or array."""
     try:
-        return isinstance(_decode(text), dict | list)
+        return isinstance(_fast_decode(text), dict | list)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return False
 
 
-def is_cut_off(text: bytes) -> bool:
+def is_truncated_json(text: bytes) -> bool:
     """Whether it begins like a JSON value and ends before the value does."""
-    return parse(text.decode("utf-8", "replace")).cut_off
+    return parse_with_diagnostics(text.decode("utf-8", "replace")).is_truncated
 
 
-def items(text: bytes) -> list[tuple[int, bytes]]:
+def split_json_array(text: bytes) -> list[tuple[int, bytes]]:
     """Split a JSON array into its items: each one's line in the text, from 0, and its own text.
 
     Raises ValueError where an item is not valid enough to find its end.
     """
     whole = text.decode("utf-8", "surrogatepass")
-    values = _values(whole, whole.index("[") + 1, "]")
-    return [(line, _encoded(whole[start:end])) for line, start, end, _ in values]
+    values = _iter_values(whole, whole.index("[") + 1, "]")
+    return [(line, _encode_utf8(whole[start:end])) for line, start, end, _ in values]
 
 
-def values_in_a_row(text: bytes) -> list[tuple[int, bytes, bool]]:
+def split_concatenated_json(text: bytes) -> list[tuple[int, bytes, bool]]:
     """Split a text into the JSON values that follow each other in it: line, text, and whether a comma follows.
 
     What comes after the last good value is the last item. The list is empty where the text is no such row: then it
@@ -75,46 +75,48 @@ def values_in_a_row(text: bytes) -> list[tuple[int, bytes, bool]]:
     line = end = 0
     try:
         whole = text.decode("utf-8", "surrogatepass")
-        for line, start, end, comma in _values(whole, 0, ""):
-            found.append((line, _encoded(whole[start:end]), comma))
+        for line, start, end, comma in _iter_values(whole, 0, ""):
+            found.append((line, _encode_utf8(whole[start:end]), comma))
     except (ValueError, RecursionError):
         if not found:
             return []
-        rest = _skip(whole, end)
-        found.append((line + found[-1][1].count(b"\n") + whole.count("\n", end, rest), _encoded(whole[rest:]), False))
+        rest = _skip_separators(whole, end)
+        found.append(
+            (line + found[-1][1].count(b"\n") + whole.count("\n", end, rest), _encode_utf8(whole[rest:]), False)
+        )
     is_row = all(value.startswith((b"{", b"[")) for _, value, _ in found)
     return found if is_row and (len(found) > 1 or any(comma for *_, comma in found)) else []
 
 
-def _values(whole: str, at: int, closing: str) -> Iterator[tuple[int, int, int, bool]]:
+def _iter_values(whole: str, at: int, closing: str) -> Iterator[tuple[int, int, int, bool]]:
     """Yield line, start, end, and whether a comma follows, up to the closing bracket or the end of the text."""
     line, counted = 0, 0
-    while (start := _skip(whole, at)) < len(whole) and (not closing or whole[start] != closing):
+    while (start := _skip_separators(whole, at)) < len(whole) and (not closing or whole[start] != closing):
         line += whole.count("\n", counted, start)
         counted = start
-        _, end = _DECODER.raw_decode(whole, start)
-        at = _skip(whole, end)
+        _, end = _RAW_DECODER.raw_decode(whole, start)
+        at = _skip_separators(whole, end)
         yield line, start, end, "," in whole[end:at]
 
 
-def _encoded(text: str) -> bytes:
+def _encode_utf8(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _skip(whole: str, at: int) -> int:
-    match = _START.match(whole, at)
+def _skip_separators(whole: str, at: int) -> int:
+    match = _SEPARATORS.match(whole, at)
     return match.end() if match else at
 
 
-def _may_repeat_a_key(text: bytes, value: Any) -> bool:
+def _may_have_duplicate_keys(text: bytes, value: Any) -> bool:
     """The fast reader keeps the last of two equal keys: then the text has more of them than the value."""
     written = text.count(b'":') - text.count(b'\\":')
-    if written != _flat_keys(text, value) and written != _keys(value, 0):
+    if written != _count_flat_keys(text, value) and written != _count_keys(value, 0):
         return True
     return _SPACED_COLON.search(text) is not None
 
 
-def _flat_keys(text: bytes, value: Any) -> int:
+def _count_flat_keys(text: bytes, value: Any) -> int:
     """Quickly, as for most examples: the keys of the chat and of its messages, where nothing lies deeper."""
     messages = value.get("messages") if type(value) is dict else None
     if type(messages) is not list or text.count(b"[") > 1 or not all(type(one) is dict for one in messages):
@@ -122,34 +124,38 @@ def _flat_keys(text: bytes, value: Any) -> int:
     return len(value) + sum(map(len, messages))
 
 
-def _keys(value: Any, depth: int) -> int:
+def _count_keys(value: Any, depth: int) -> int:
     """How many keys the value has, at all depths. Raises RecursionError where it is nested too deep."""
     if depth > MAX_DEPTH:
         raise RecursionError
     kind = type(value)
     if kind is dict:
-        return len(value) + sum(_keys(item, depth + 1) for item in value.values() if type(item) in _NESTS)
+        return len(value) + sum(
+            _count_keys(item, depth + 1) for item in value.values() if type(item) in _CONTAINER_TYPES
+        )
     if kind is list:
-        return sum(_keys(item, depth + 1) for item in value if type(item) in _NESTS)
+        return sum(_count_keys(item, depth + 1) for item in value if type(item) in _CONTAINER_TYPES)
     return 0
 
 
-def _carefully(text: bytes, file: str, line: int) -> Decoded:
+def _decode_with_diagnostics(text: bytes, file: str, line: int) -> DecodedJson:
     try:
-        parsed = parse(text.decode("utf-8", "surrogatepass"))
+        parsed = parse_with_diagnostics(text.decode("utf-8", "surrogatepass"))
     except UnicodeDecodeError as error:
-        return Decoded(None, False, (_not_utf8(text, file, line, error),))
-    return Decoded(parsed.value, parsed.complete, tuple(_text_finding(file, line, fault) for fault in parsed.faults))
+        return DecodedJson(None, False, (_invalid_utf8_finding(text, file, line, error),))
+    return DecodedJson(
+        parsed.value, parsed.complete, tuple(_finding_from_issue(file, line, fault) for fault in parsed.issues)
+    )
 
 
-def _text_finding(file: str, line: int, fault: TextFault) -> Finding:
+def _finding_from_issue(file: str, line: int, fault: JsonIssue) -> Finding:
     at = line + fault.line - 1
     message = f"{fault.message} (line {at}, column {fault.column})"
-    return finding(fault.code, file, message, line=at, path=fault.path, hint=fault.hint)
+    return create_finding(fault.code, file, message, line=at, path=fault.path, hint=fault.hint)
 
 
-def _not_utf8(text: bytes, file: str, line: int, error: UnicodeDecodeError) -> Finding:
+def _invalid_utf8_finding(text: bytes, file: str, line: int, error: UnicodeDecodeError) -> Finding:
     at = line + text.count(b"\n", 0, error.start)
     column = error.start - text.rfind(b"\n", 0, error.start)
     message = f"not valid UTF-8: byte 0x{text[error.start]:02x} (line {at}, byte {column})"
-    return finding(Code.INVALID_UTF8, file, message, line=at)
+    return create_finding(FindingCode.INVALID_UTF8, file, message, line=at)

@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.core.finding import Finding
-from orchestrator.core.printable import printable
-from orchestrator.dataset.codes import Code
+from orchestrator.core.printable import sanitize_line
+from orchestrator.dataset.codes import FindingCode
 
-MESSAGE_LIMIT, PATH_LIMIT = 400, 500  # characters
+MAX_MESSAGE_CHARACTERS, MAX_PATH_CHARACTERS = 400, 500  # characters
 
-Steps = tuple[str | int, ...]
-Where = Callable[[Steps], tuple[int | None, str]]
-Body = dict[str, Any]
+PathSteps = tuple[str | int, ...]
+SourceLocator = Callable[[PathSteps], tuple[int | None, str]]
+ExampleBody = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ExampleIssue:
     """What is wrong inside an example: `steps` lead there in its body, as in `("messages", 3, "role")`."""
 
-    code: Code
-    steps: Steps
+    code: FindingCode
+    steps: PathSteps
     message: str
     hint: str = ""
 
@@ -38,42 +38,44 @@ class Example:
     file: str
     line: int
     format: str
-    body: Body
-    where: Where
+    body: ExampleBody
+    locate: SourceLocator
     left_out: tuple[str, ...] = ()
-    user: str = ""
+    user_name: str = ""
 
-    def finding(self, fault: Fault) -> Finding:
+    def to_finding(self, issue: ExampleIssue) -> Finding:
         """The fault in the terms of the source: its file, line and JSON path."""
-        line, path = self.where(fault.steps)
-        return finding(fault.code, self.file, fault.message, line=line or self.line, path=path, hint=fault.hint)
+        line, path = self.locate(issue.steps)
+        return create_finding(
+            issue.code, self.file, issue.message, line=line or self.line, path=path, hint=issue.hint
+        )
 
 
-def finding(
-    code: Code, file: str, message: str, *, line: int | None = None, path: str | None = None, hint: str = ""
+def create_finding(
+    code: FindingCode, file: str, message: str, *, line: int | None = None, path: str | None = None, hint: str = ""
 ) -> Finding:
     """A finding with its code's severity and, unless a better one is given, its code's hint."""
     return Finding(
         code=code.slug,
         severity=code.severity,
-        file=printable(file),
+        file=sanitize_line(file),
         line=line,
-        path=printable(_cut(path, PATH_LIMIT)) if path is not None else None,
-        message=printable(_cut(message, MESSAGE_LIMIT)),
+        path=sanitize_line(_truncate(path, MAX_PATH_CHARACTERS)) if path is not None else None,
+        message=sanitize_line(_truncate(message, MAX_MESSAGE_CHARACTERS)),
         hint=hint or code.hint,
     )
 
 
-def _cut(text: str, limit: int) -> str:
+def _truncate(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[:limit] + "…"
 
 
-def json_path(steps: Steps, root: str = "$") -> str:
+def format_json_path(steps: PathSteps, root: str = "$") -> str:
     """`("messages", 3, "role")` as `$.messages[3].role`."""
-    return root + "".join(_step(step) for step in steps)
+    return root + "".join(_format_step(step) for step in steps)
 
 
-def _step(step: str | int) -> str:
+def _format_step(step: str | int) -> str:
     if isinstance(step, int):
         return f"[{step}]"
     return f".{step}" if step.isidentifier() else f"[{step!r}]"

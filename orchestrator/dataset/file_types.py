@@ -21,53 +21,55 @@ class FileType:
     hint: str
 
 
-_UNPACK: Final = "Unpack it, and put the JSON or JSONL file that is in it here."
-_CONVERT: Final = "Convert it to JSONL, one chat per line; docs/reference/formats.md has an example of each format."
-_DELETE: Final = "Remove it from the folder; only JSON and JSONL are read."
-_DOWNLOAD: Final = "The download went wrong, or needs a login: download the file itself again."
-
-SIGNATURES: Final = (
-    (b"\x1f\x8b", FileType("gzip data", "Unpack it with `gunzip`; its name must end in .gz for that.")),
-    (b"PK\x03\x04", FileType("a ZIP archive (or an .xlsx or .docx document)", _UNPACK)),
-    (b"\x28\xb5\x2f\xfd", FileType("zstd data", _UNPACK)),
-    (b"BZh", FileType("bzip2 data", _UNPACK)),
-    (b"\xfd7zXZ\x00", FileType("xz data", _UNPACK)),
-    (b"7z\xbc\xaf\x27\x1c", FileType("a 7z archive", _UNPACK)),
-    (b"PAR1", FileType("a Parquet table", _CONVERT)),
-    (b"ARROW1", FileType("an Arrow table", _CONVERT)),
-    (b"SQLite format 3\x00", FileType("an SQLite database", _CONVERT)),
-    (b"%PDF-", FileType("a PDF document", _DELETE)),
-    (b"\x89PNG\r\n", FileType("a PNG picture", _DELETE)),
-    (b"\xff\xd8\xff", FileType("a JPEG picture", _DELETE)),
-    (b"GIF8", FileType("a GIF picture", _DELETE)),
+_UNPACK_HINT: Final = "Unpack it, and put the JSON or JSONL file that is in it here."
+_CONVERT_HINT: Final = (
+    "Convert it to JSONL, one chat per line; docs/reference/formats.md has an example of each format."
 )
-_BEGINNINGS: Final = (
+_DELETE_HINT: Final = "Remove it from the folder; only JSON and JSONL are read."
+_DOWNLOAD_HINT: Final = "The download went wrong, or needs a login: download the file itself again."
+
+BINARY_SIGNATURES: Final = (
+    (b"\x1f\x8b", FileType("gzip data", "Unpack it with `gunzip`; its name must end in .gz for that.")),
+    (b"PK\x03\x04", FileType("a ZIP archive (or an .xlsx or .docx document)", _UNPACK_HINT)),
+    (b"\x28\xb5\x2f\xfd", FileType("zstd data", _UNPACK_HINT)),
+    (b"BZh", FileType("bzip2 data", _UNPACK_HINT)),
+    (b"\xfd7zXZ\x00", FileType("xz data", _UNPACK_HINT)),
+    (b"7z\xbc\xaf\x27\x1c", FileType("a 7z archive", _UNPACK_HINT)),
+    (b"PAR1", FileType("a Parquet table", _CONVERT_HINT)),
+    (b"ARROW1", FileType("an Arrow table", _CONVERT_HINT)),
+    (b"SQLite format 3\x00", FileType("an SQLite database", _CONVERT_HINT)),
+    (b"%PDF-", FileType("a PDF document", _DELETE_HINT)),
+    (b"\x89PNG\r\n", FileType("a PNG picture", _DELETE_HINT)),
+    (b"\xff\xd8\xff", FileType("a JPEG picture", _DELETE_HINT)),
+    (b"GIF8", FileType("a GIF picture", _DELETE_HINT)),
+)
+_TEXT_SIGNATURES: Final = (
     (
         "version https://git-lfs.github.com/",
         FileType("a Git LFS pointer, not the file itself", "Fetch the content with `git lfs pull`."),
     ),
-    ("<!doctype html", FileType("a web page (HTML)", _DOWNLOAD)),
-    ("<html", FileType("a web page (HTML)", _DOWNLOAD)),
-    ("<?xml", FileType("an XML document", _CONVERT)),
+    ("<!doctype html", FileType("a web page (HTML)", _DOWNLOAD_HINT)),
+    ("<html", FileType("a web page (HTML)", _DOWNLOAD_HINT)),
+    ("<?xml", FileType("an XML document", _CONVERT_HINT)),
     ("{\\rtf", FileType("a Rich Text document", "Save it as plain text (UTF-8) in an editor.")),
-    ("%yaml", FileType("a YAML document", _CONVERT)),
-    ("---\n", FileType("a YAML document", _CONVERT)),
+    ("%yaml", FileType("a YAML document", _CONVERT_HINT)),
+    ("---\n", FileType("a YAML document", _CONVERT_HINT)),
 )
-_TABLE: Final = FileType("a table (CSV)", _CONVERT)
+_CSV_TABLE: Final = FileType("a table (CSV)", _CONVERT_HINT)
 _HEADER_CELL: Final = re.compile(r'"?[^\W\d][\w .-]{0,60}"?')
 
 
 def find_file_type(head: bytes) -> FileType | None:
     """Return the type of a file by its first bytes, or None where it may be JSON."""
-    for signature, kind in SIGNATURES:
+    for signature, kind in BINARY_SIGNATURES:
         if head.startswith(signature):
             return kind
     text = head.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace").lstrip()
     beginning = text[:64].lower().replace("\r\n", "\n")
-    for words, kind in _BEGINNINGS:
+    for words, kind in _TEXT_SIGNATURES:
         if beginning.startswith(words):
             return kind
-    return _TABLE if _is_table(text.splitlines()[:2]) else None
+    return _CSV_TABLE if _is_table(text.splitlines()[:2]) else None
 
 
 def _is_table(rows: list[str]) -> bool:

@@ -21,14 +21,14 @@ from orchestrator.system.regular_file import FileTooLarge, format_bytes, open_re
 
 MAX_FILE_BYTES: Final = 8 << 30  # as much as the most generous provider takes for a whole dataset
 MAX_TEXT_BYTES: Final = 128 << 20  # of one line or document: each is in memory as a whole, and decoded beside it
-READ = (".json", ".jsonl", ".ndjson")
+READABLE_SUFFIXES = (".json", ".jsonl", ".ndjson")
 
-Paths = Path | Sequence[Path]
+DatasetPaths = Path | Sequence[Path]
 """A path alone names its files as seen from there; in a sequence, as the paths themselves are written."""
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceFile:
     """A file of the dataset; `name` is its path as findings show it, with `/` on every system."""
 
     path: Path
@@ -36,54 +36,54 @@ class Source:
 
 
 @dataclass(slots=True)
-class Listing:
+class FolderListing:
     """What lies in a folder, by name: each thing is in exactly one of the lists.
 
     `ignored` names the files that are not read and, with a `/` at the end, the folders that are not entered: hidden
     ones, and the links among `links`. `unreadable` are folders with the reason why they cannot be listed.
     """
 
-    read: list[str] = field(default_factory=list)
+    readable: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
-    links: list[str] = field(default_factory=list)
+    folder_links: list[str] = field(default_factory=list)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
 
 
-def sources(path: Paths) -> list[Source]:
+def list_source_files(path: DatasetPaths) -> list[SourceFile]:
     """The files that are read, each once, in the order of the dataset: a file alone, or a folder's by name."""
     if not isinstance(path, Path):
-        named = (source for one in path for source in sources(one))
-        once = {source.path.absolute(): Source(source.path, source.path.as_posix()) for source in named}
+        named = (source for one in path for source in list_source_files(one))
+        once = {source.path.absolute(): SourceFile(source.path, source.path.as_posix()) for source in named}
         return list(once.values())
     if path.exists() and not path.is_dir():
-        return [Source(path, path.name)]
-    return [Source(path / name, name) for name in list_folder(path).read]
+        return [SourceFile(path, path.name)]
+    return [SourceFile(path / name, name) for name in list_folder(path).readable]
 
 
-def list_paths(paths: Paths) -> Listing:
+def list_folders(paths: DatasetPaths) -> FolderListing:
     """List the folders among the paths as one; names are as the paths are written. A file alone is not listed."""
     if isinstance(paths, Path):
         return list_folder(paths)
-    whole = Listing()
+    whole = FolderListing()
     for path in paths:
         one = list_folder(path)
-        whole.read += [_joined(path, name) for name in one.read]
-        whole.ignored += [_joined(path, name) for name in one.ignored]
-        whole.links += [_joined(path, name) for name in one.links]
-        whole.unreadable += [(_joined(path, name), reason) for name, reason in one.unreadable]
+        whole.readable += [_join_name(path, name) for name in one.readable]
+        whole.ignored += [_join_name(path, name) for name in one.ignored]
+        whole.folder_links += [_join_name(path, name) for name in one.folder_links]
+        whole.unreadable += [(_join_name(path, name), reason) for name, reason in one.unreadable]
     return whole
 
 
-def _joined(path: Path, name: str) -> str:
+def _join_name(path: Path, name: str) -> str:
     return (path / name).as_posix() + ("/" if name.endswith("/") else "")
 
 
-def missing(path: Paths) -> list[Path]:
+def list_missing_paths(path: DatasetPaths) -> list[Path]:
     """Which of the paths do not exist."""
     return [one for one in ((path,) if isinstance(path, Path) else path) if not one.exists()]
 
 
-def size(source: Source) -> int:
+def get_file_size(source: SourceFile) -> int:
     """Bytes on disk; 0 when it has gone, which reading it will tell."""
     try:
         return source.path.stat().st_size
@@ -91,43 +91,45 @@ def size(source: Source) -> int:
         return 0
 
 
-def list_folder(folder: Path) -> Listing:
+def list_folder(folder: Path) -> FolderListing:
     """List everything below the folder, each list sorted by name, the same on every machine.
 
     A link to a folder is not followed: it may lead back to where it lies, or to chats that are read already.
     """
-    found = Listing()
+    found = FolderListing()
 
     def note(error: OSError) -> None:
         # scandir gives no path for a folder that has gone; then the whole folder is what cannot be read.
         place = Path(error.filename or folder)
-        found.unreadable.append((f"{_within(folder, place)}/", error.strerror or "unknown error"))
+        found.unreadable.append((f"{_relative_name(folder, place)}/", error.strerror or "unknown error"))
 
     for root, folders, files in os.walk(folder, onerror=note) if folder.is_dir() else ():
-        within = _within(folder, Path(root))
+        within = _relative_name(folder, Path(root))
         prefix = "" if within == "." else f"{within}/"
         links = [name for name in folders if (Path(root) / name).is_symlink()]
         closed = {*links, *(name for name in folders if name.startswith("."))}
         folders[:] = [name for name in folders if name not in closed]
-        found.links += [f"{prefix}{name}/" for name in links if not name.startswith(".")]
+        found.folder_links += [f"{prefix}{name}/" for name in links if not name.startswith(".")]
         found.ignored += [f"{prefix}{name}/" for name in closed]
         for name in files:
-            (found.read if _is_read(name) else found.ignored).append(prefix + name)
-    return Listing(sorted(found.read), sorted(found.ignored), sorted(found.links), sorted(found.unreadable))
+            (found.readable if _is_readable(name) else found.ignored).append(prefix + name)
+    return FolderListing(
+        sorted(found.readable), sorted(found.ignored), sorted(found.folder_links), sorted(found.unreadable)
+    )
 
 
-def _within(folder: Path, place: Path) -> str:
+def _relative_name(folder: Path, place: Path) -> str:
     return place.relative_to(folder).as_posix()
 
 
-def _is_read(name: str) -> bool:
-    return not name.startswith(".") and name.lower().endswith(READ)
+def _is_readable(name: str) -> bool:
+    return not name.startswith(".") and name.lower().endswith(READABLE_SUFFIXES)
 
 
-def fingerprint(path: Paths) -> str:
+def compute_fingerprint(path: DatasetPaths) -> str:
     """Changes when a file's name, size or modification time does. Reads no content; a missing path is a value too."""
     digest = sha256()
-    for source in sources(path):
+    for source in list_source_files(path):
         try:
             stat = source.path.stat()
         except OSError:
@@ -144,61 +146,63 @@ class TextTooLong(ValueError):
         self.line = line
 
 
-def lines(path: Path) -> Iterator[bytes]:
+def iter_lines(path: Path) -> Iterator[bytes]:
     """Yield the file's lines as UTF-8 without their ends and without a byte order mark.
 
     Raises OSError, also where the file is not a regular one or is too large; UnicodeError; and TextTooLong.
     """
     with open_regular_file(path) as file:
         if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
-            raise _too_large(path)
-        encoding = _encoding(file)
+            raise _file_too_large(path)
+        encoding = _detect_utf_encoding(file)
         taken = 0
-        for number, line in enumerate(_raw_lines(file) if encoding is None else _decoded_lines(file, encoding)):
+        for number, line in enumerate(
+            _iter_raw_lines(file) if encoding is None else _iter_decoded_lines(file, encoding)
+        ):
             if len(line) > MAX_TEXT_BYTES:
                 raise TextTooLong(number + 1)
             taken += len(line)
             if taken > MAX_FILE_BYTES:  # the file grows while it is read
-                raise _too_large(path)
+                raise _file_too_large(path)
             yield line.removeprefix(codecs.BOM_UTF8 if number == 0 else b"").rstrip(b"\r\n")
 
 
-def head(path: Path, count: int) -> bytes:
+def read_head(path: Path, count: int) -> bytes:
     """Return the first bytes of the file as they are on disk. Raises OSError, also where it is not a regular one."""
     with open_regular_file(path) as file:
         return file.read(count)
 
 
-def document(path: Path) -> bytes:
+def read_document(path: Path) -> bytes:
     """Return the whole text of the file. Raises what `lines` raises."""
-    return b"\n".join(document_lines(path))
+    return b"\n".join(iter_document_lines(path))
 
 
-def document_lines(path: Path) -> Iterator[bytes]:
+def iter_document_lines(path: Path) -> Iterator[bytes]:
     """Yield what `lines` yields, for a reader that keeps all of it: together it is no more than one text may have."""
     taken = 0
-    for row in lines(path):
+    for row in iter_lines(path):
         taken += len(row) + 1
         if taken > MAX_TEXT_BYTES:
             raise TextTooLong(1, "the document")
         yield row
 
 
-def _raw_lines(file: BinaryIO) -> Iterator[bytes]:
+def _iter_raw_lines(file: BinaryIO) -> Iterator[bytes]:
     return iter(partial(file.readline, MAX_TEXT_BYTES + 1), b"")
 
 
-def _decoded_lines(file: BinaryIO, encoding: str) -> Iterator[bytes]:
+def _iter_decoded_lines(file: BinaryIO, encoding: str) -> Iterator[bytes]:
     with TextIOWrapper(file, encoding=encoding, newline="\n", errors="surrogatepass") as text:
         for row in iter(partial(text.readline, MAX_TEXT_BYTES + 1), ""):
             yield row.encode("utf-8", "surrogatepass")
 
 
-def _too_large(path: Path) -> FileTooLarge:
+def _file_too_large(path: Path) -> FileTooLarge:
     return FileTooLarge(errno.EFBIG, f"it has more than {format_bytes(MAX_FILE_BYTES)}", str(path))
 
 
-def _encoding(file: BinaryIO) -> str | None:
+def _detect_utf_encoding(file: BinaryIO) -> str | None:
     """Tell UTF-16 and UTF-32 by the byte order mark or by the zero bytes around the first character; else None."""
     head = file.read(4)
     file.seek(0)

@@ -7,26 +7,32 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.core.finding import Finding
-from orchestrator.core.printable import printable_lines
-from orchestrator.dataset.checks.personal import redacted
-from orchestrator.dataset.codes import Code
-from orchestrator.dataset.example import Example, Fault
+from orchestrator.core.printable import sanitize_lines
+from orchestrator.dataset.checks.personal import redact_text
+from orchestrator.dataset.codes import FindingCode
+from orchestrator.dataset.example import Example, ExampleIssue
 
-ONCE = frozenset(
-    code.slug for code in (Code.COMMA_AFTER_LINE, Code.FOREIGN_FORMAT, Code.INVALID_JSON, Code.UNUSED_RATING)
+ONCE_PER_FILE_CODES = frozenset(
+    code.slug
+    for code in (
+        FindingCode.COMMA_AFTER_LINE,
+        FindingCode.FOREIGN_FORMAT,
+        FindingCode.INVALID_JSON,
+        FindingCode.UNUSED_RATING,
+    )
 )
 """Codes of which a file has either none or one in every line, for the same reason: the first says it all."""
 
-KEPT = 10_000  # of each code; beyond that only the number grows
-EXCERPTS = 50  # of each code
-AROUND = 160  # characters
+MAX_COLLECTED_PER_CODE = 10_000  # of each code; beyond that only the number grows
+MAX_EXCERPTS_PER_CODE = 50  # of each code
+EXCERPT_CHARACTERS = 160  # characters
 
 
 @dataclass(slots=True)
-class Found:
+class FindingCollector:
     """`counts` is by code, `excerpts` is by the finding's place in `findings`.
 
-    Of the codes in `ONCE` the findings of a file that have the same cause are counted, but only the first is kept. A
+    Of the codes in `ONCE_PER_FILE_CODES` the findings of a file that have the same cause are counted, but only the first is kept. A
     cause is named by a hint of its own; a finding with its code's general hint may have any cause.
     """
 
@@ -40,13 +46,13 @@ class Found:
         self.counts[finding.code] += 1
         if self._is_repeated(finding):
             return
-        if self.counts[finding.code] <= KEPT:
-            if excerpt and self.counts[finding.code] <= EXCERPTS:
+        if self.counts[finding.code] <= MAX_COLLECTED_PER_CODE:
+            if excerpt and self.counts[finding.code] <= MAX_EXCERPTS_PER_CODE:
                 self.excerpts[len(self.findings)] = excerpt
             self.findings.append(finding)
 
     def _is_repeated(self, finding: Finding) -> bool:
-        if finding.code not in ONCE or finding.hint == Code.INVALID_JSON.hint:
+        if finding.code not in ONCE_PER_FILE_CODES or finding.hint == FindingCode.INVALID_JSON.hint:
             return False
         cause = (finding.file, finding.code, finding.hint)
         if cause in self._causes:
@@ -54,14 +60,14 @@ class Found:
         self._causes.add(cause)
         return False
 
-    def add_fault(self, example: Example, fault: Fault) -> None:
+    def add_issue(self, example: Example, fault: ExampleIssue) -> None:
         """A fault of an example."""
-        found = example.finding(fault)
-        kept = self.counts[found.code] < EXCERPTS
-        self.add(found, _excerpt(example.body, fault) if kept else "")
+        found = example.to_finding(fault)
+        kept = self.counts[found.code] < MAX_EXCERPTS_PER_CODE
+        self.add(found, _build_excerpt(example.body, fault) if kept else "")
 
 
-def _excerpt(body: Any, fault: Fault) -> str:
+def _build_excerpt(body: Any, fault: ExampleIssue) -> str:
     """The text at the fault's place, or nearest above it; what is private is hidden, long texts lose their middle."""
     value, text = body, ""
     for step in fault.steps:
@@ -71,5 +77,9 @@ def _excerpt(body: Any, fault: Fault) -> str:
             break
         inner = value.get("content") if isinstance(value, dict) else value
         text = inner if isinstance(inner, str) else text
-    text = printable_lines(redacted(text))
-    return text if len(text) <= AROUND else f"{text[: AROUND // 2]} … {text[-AROUND // 2 :]}"
+    text = sanitize_lines(redact_text(text))
+    return (
+        text
+        if len(text) <= EXCERPT_CHARACTERS
+        else f"{text[: EXCERPT_CHARACTERS // 2]} … {text[-EXCERPT_CHARACTERS // 2 :]}"
+    )

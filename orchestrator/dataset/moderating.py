@@ -14,48 +14,61 @@ from typing import Protocol, TypeVar
 
 from orchestrator.core.errors import TemporaryError
 from orchestrator.core.finding import Finding
-from orchestrator.core.moderation import Verdict
-from orchestrator.dataset.files import Paths
-from orchestrator.dataset.moderation import Limits, Pace, Piece, batches, estimated, images, matched, pieces
+from orchestrator.core.moderation import ModerationVerdict
+from orchestrator.dataset.files import DatasetPaths
+from orchestrator.dataset.moderation import (
+    ModerationLimits,
+    TextChunk,
+    TokenRateLimiter,
+    build_batches,
+    count_images,
+    estimate_tokens,
+    iter_text_chunks,
+    match_verdicts,
+)
 
-WINDOW = 256  # pieces that are looked up in the cache together
-COUNTED = 2_000  # texts counted in one call of a thread: a process that is asked to end waits for the call
-LONGEST_PAUSE = 60.0  # seconds; a provider that asks for a longer one is left to the caller, who may ask another
-MODEL = "omni-moderation-latest"
+CACHE_WINDOW_CHUNKS = 256  # pieces that are looked up in the cache together
+TEXTS_PER_THREAD_CALL = (
+    2_000  # texts counted in one call of a thread: a process that is asked to end waits for the call
+)
+MAX_RETRY_PAUSE_SECONDS = (
+    60.0  # seconds; a provider that asks for a longer one is left to the caller, who may ask another
+)
+MODERATION_MODEL = "omni-moderation-latest"
 T = TypeVar("T")
 
-Moderate = Callable[[Sequence[str]], Awaitable[Sequence[Verdict]]]
+ModerationCall = Callable[[Sequence[str]], Awaitable[Sequence[ModerationVerdict]]]
 """Asks the provider once, without retries. Raises ProviderError."""
 
-Progress = Callable[[int, int, float], None]
+ModerationProgressCallback = Callable[[int, int, float], None]
 """Takes the number of texts done, that of all texts, and an estimate of the seconds left."""
 
-Retrying = Callable[[TemporaryError, float], None]
+RetryCallback = Callable[[TemporaryError, float], None]
 """Takes why a request failed, and the seconds until it is sent again."""
 
 
-class Cache(Protocol):
+class ModerationCache(Protocol):
     """Verdicts that are already known, by key. They last, so that a second run costs nothing."""
 
-    async def get(self, keys: Sequence[str]) -> Mapping[str, Verdict]:
+    async def get(self, keys: Sequence[str]) -> Mapping[str, ModerationVerdict]:
         """Those of the verdicts that are known."""
         ...
 
-    async def put(self, verdicts: Mapping[str, Verdict]) -> None:
+    async def put(self, verdicts: Mapping[str, ModerationVerdict]) -> None:
         """Keep these."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Time:
+class ModerationClock:
     """The caller's clock (seconds) and its way to wait."""
 
-    clock: Callable[[], float]
-    pause: Callable[[float], Awaitable[None]]
+    now: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]]
 
 
 @dataclass(slots=True)
-class Moderated:
+class ModerationResult:
     """The outcome. `texts` different texts = `sent` now + `known` before; `images` were not judged."""
 
     findings: list[Finding] = field(default_factory=list)
@@ -74,55 +87,57 @@ class Moderated:
         return judged + (f"; {self.images:,} images cannot be moderated here" if self.images else "")
 
 
-async def moderate(
-    path: Paths,
-    ask: Moderate,
-    cache: Cache,
+async def moderate_dataset(
+    path: DatasetPaths,
+    request_verdicts: ModerationCall,
+    cache: ModerationCache,
     *,
-    time: Time,
-    limits: Limits | None = None,
-    progress: Progress | None = None,
-    retrying: Retrying | None = None,
-) -> Moderated:
+    clock: ModerationClock,
+    limits: ModerationLimits | None = None,
+    progress: ModerationProgressCallback | None = None,
+    on_retry: RetryCallback | None = None,
+) -> ModerationResult:
     """Judge every text of the dataset at `path`. Flagged ones are errors with file and line.
 
     Raises the provider's error when it does not get better; what was judged until then is kept, and the next call
     continues from there. The dataset must not change meanwhile.
     """
-    work = _Moderating(ask, cache, time, limits or Limits(), retrying)
-    texts, tokens = await _measure(path)
-    work.outcome.images = sum([sum(part) async for part in _slices(images(path), COUNTED)])
+    work = _ModerationRunner(request_verdicts, cache, clock, limits or ModerationLimits(), on_retry)
+    texts, tokens = await _count_texts_and_tokens(path)
+    work.result.images = sum([sum(part) async for part in _read_slices(count_images(path), TEXTS_PER_THREAD_CALL)])
     done = tokens_done = 0
-    started = time.clock()
-    async for window in _slices(pieces(path, MODEL), WINDOW):
-        async for judged, judged_tokens in work.judge(window):
+    started = clock.now()
+    async for window in _read_slices(iter_text_chunks(path, MODERATION_MODEL), CACHE_WINDOW_CHUNKS):
+        async for judged, judged_tokens in work.moderate_chunks(window):
             done, tokens_done = done + judged, tokens_done + judged_tokens
             if progress:
-                left = work.seconds_left(tokens - tokens_done, time.clock() - started)
+                left = work.seconds_left(tokens - tokens_done, clock.now() - started)
                 progress(done, texts, left)
-    return work.outcome
+    return work.result
 
 
-async def _measure(path: Paths) -> tuple[int, int]:
+async def _count_texts_and_tokens(path: DatasetPaths) -> tuple[int, int]:
     """How many texts there are, and about how many tokens in them."""
-    sizes = (estimated(piece.text) for piece in pieces(path, MODEL))
-    parts = [(len(part), sum(part)) async for part in _slices(sizes, COUNTED)]
+    sizes = (estimate_tokens(piece.text) for piece in iter_text_chunks(path, MODERATION_MODEL))
+    parts = [(len(part), sum(part)) async for part in _read_slices(sizes, TEXTS_PER_THREAD_CALL)]
     return sum(texts for texts, _ in parts), sum(tokens for _, tokens in parts)
 
 
-async def _slices(found: Iterator[T], size: int) -> AsyncIterator[list[T]]:
+async def _read_slices(found: Iterator[T], size: int) -> AsyncIterator[list[T]]:
     """The items in lists of that size, each read in a thread."""
     while part := await asyncio.to_thread(lambda: list(islice(found, size))):
         yield part
 
 
-async def recalled(path: Paths, cache: Cache) -> Moderated:
+async def load_cached_result(path: DatasetPaths, cache: ModerationCache) -> ModerationResult:
     """What is known of the texts at `path` without asking anyone: `texts` = `known` + those nobody judged yet."""
-    outcome = Moderated(images=sum([sum(part) async for part in _slices(images(path), COUNTED)]))
+    outcome = ModerationResult(
+        images=sum([sum(part) async for part in _read_slices(count_images(path), TEXTS_PER_THREAD_CALL)])
+    )
     seen = set[str]()
-    async for window in _slices(pieces(path, MODEL), WINDOW):
+    async for window in _read_slices(iter_text_chunks(path, MODERATION_MODEL), CACHE_WINDOW_CHUNKS):
         known = await cache.get([piece.key for piece in window])
-        outcome.findings += [piece.finding(known[piece.key]) for piece in _flagged(window, known)]
+        outcome.findings += [piece.to_finding(known[piece.key]) for piece in _iter_flagged(window, known)]
         new = {piece.key for piece in window} - seen
         outcome.texts += len(new)
         outcome.known += len(new & known.keys())
@@ -130,44 +145,51 @@ async def recalled(path: Paths, cache: Cache) -> Moderated:
     return outcome
 
 
-def _flagged(window: Sequence[Piece], known: Mapping[str, Verdict]) -> Iterator[Piece]:
+def _iter_flagged(window: Sequence[TextChunk], known: Mapping[str, ModerationVerdict]) -> Iterator[TextChunk]:
     return (piece for piece in window if piece.key in known and known[piece.key].flagged)
 
 
-class _Moderating:
-    def __init__(self, ask: Moderate, cache: Cache, time: Time, limits: Limits, retrying: Retrying | None) -> None:
-        self.outcome = Moderated()
-        self._ask = ask
+class _ModerationRunner:
+    def __init__(
+        self,
+        request_verdicts: ModerationCall,
+        cache: ModerationCache,
+        clock: ModerationClock,
+        limits: ModerationLimits,
+        on_retry: RetryCallback | None,
+    ) -> None:
+        self.result = ModerationResult()
+        self._request_verdicts = request_verdicts
         self._cache = cache
-        self._time = time
+        self._clock = clock
         self._limits = limits
-        self._retrying = retrying
+        self._on_retry = on_retry
         self._sent_tokens = 0
-        self._pace = Pace(limits.tokens_per_minute)
+        self._rate_limiter = TokenRateLimiter(limits.tokens_per_minute)
         self._seen: set[str] = set()
-        self._flagged: dict[str, Verdict] = {}
+        self._flagged: dict[str, ModerationVerdict] = {}
 
-    async def judge(self, window: Sequence[Piece]) -> AsyncIterator[tuple[int, int]]:
+    async def moderate_chunks(self, window: Sequence[TextChunk]) -> AsyncIterator[tuple[int, int]]:
         """Judge what is new in the window and note each place of a flagged text.
 
         Yields, each time, how many texts are done, and about how many tokens.
         """
         new = {piece.key: piece for piece in window if piece.key not in self._seen}
         known = await self._cache.get(list(new))
-        self._note(known)
-        self.outcome.known += len(known)
+        self._add_flagged(known)
+        self.result.known += len(known)
         todo = [piece for key, piece in new.items() if key not in known]
-        for batch in batches(todo, self._limits):
-            verdicts = await self._send(batch)
+        for batch in build_batches(todo, self._limits):
+            verdicts = await self._send_with_retries(batch)
             await self._cache.put(verdicts)
-            self._note(verdicts)
-            self.outcome.sent += len(verdicts)
-            yield len(batch), _tokens(batch)
+            self._add_flagged(verdicts)
+            self.result.sent += len(verdicts)
+            yield len(batch), _estimate_batch_tokens(batch)
         self._seen |= new.keys()
-        self.outcome.texts += len(new)
+        self.result.texts += len(new)
         flagged = (piece for piece in window if piece.key in self._flagged)
-        self.outcome.findings += [piece.finding(self._flagged[piece.key]) for piece in flagged]
-        yield len(window) - len(todo), _tokens(window) - _tokens(todo)
+        self.result.findings += [piece.to_finding(self._flagged[piece.key]) for piece in flagged]
+        yield len(window) - len(todo), _estimate_batch_tokens(window) - _estimate_batch_tokens(todo)
 
     def seconds_left(self, tokens: int, elapsed: float) -> float:
         """How long so many more tokens take, if none of their verdicts is known.
@@ -181,34 +203,34 @@ class _Moderating:
             speed = min(speed, self._sent_tokens / elapsed)
         return max(tokens, 0) / speed
 
-    def _note(self, verdicts: Mapping[str, Verdict]) -> None:
+    def _add_flagged(self, verdicts: Mapping[str, ModerationVerdict]) -> None:
         self._flagged |= {key: verdict for key, verdict in verdicts.items() if verdict.flagged}
 
-    async def _send(self, batch: Sequence[Piece]) -> dict[str, Verdict]:
+    async def _send_with_retries(self, batch: Sequence[TextChunk]) -> dict[str, ModerationVerdict]:
         """One request, again after a temporary error or an incomplete answer."""
-        tokens = _tokens(batch)
+        tokens = _estimate_batch_tokens(batch)
         tries = 0
         while True:
-            if wait := self._pace.wait(tokens, self._time.clock()):
-                await self._time.pause(wait)
-            self._pace.sent(tokens, self._time.clock())
+            if wait := self._rate_limiter.delay_seconds(tokens, self._clock.now()):
+                await self._clock.sleep(wait)
+            self._rate_limiter.record_sent(tokens, self._clock.now())
             tries += 1
             try:
-                verdicts = await self._request(batch)
+                verdicts = await self._send_batch(batch)
             except TemporaryError as error:
                 pause = error.retry_after or 2.0**tries
-                if tries >= self._limits.tries or pause > LONGEST_PAUSE:
+                if tries >= self._limits.max_attempts or pause > MAX_RETRY_PAUSE_SECONDS:
                     raise
-                if self._retrying:
-                    self._retrying(error, pause)
-                await self._time.pause(pause)
+                if self._on_retry:
+                    self._on_retry(error, pause)
+                await self._clock.sleep(pause)
             else:
                 self._sent_tokens += tokens
                 return verdicts
 
-    async def _request(self, batch: Sequence[Piece]) -> dict[str, Verdict]:
-        verdicts = await self._ask([piece.text for piece in batch])
-        if (result := matched(batch, verdicts)) is None:
+    async def _send_batch(self, batch: Sequence[TextChunk]) -> dict[str, ModerationVerdict]:
+        verdicts = await self._request_verdicts([piece.text for piece in batch])
+        if (result := match_verdicts(batch, verdicts)) is None:
             raise TemporaryError(
                 f"the moderation answered {len(verdicts)} results for {len(batch)} texts",
                 hint="Nothing of that answer counts. If it happens again, moderate with another account.",
@@ -216,5 +238,5 @@ class _Moderating:
         return result
 
 
-def _tokens(batch: Sequence[Piece]) -> int:
-    return sum(estimated(piece.text) for piece in batch)
+def _estimate_batch_tokens(batch: Sequence[TextChunk]) -> int:
+    return sum(estimate_tokens(piece.text) for piece in batch)

@@ -9,20 +9,20 @@ from hashlib import sha256
 from typing import Any
 
 from orchestrator.core.finding import Finding, Severity
-from orchestrator.core.moderation import Verdict
-from orchestrator.dataset.checks.texts import all_messages, said
-from orchestrator.dataset.codes import Code
-from orchestrator.dataset.example import Example, Steps, finding
-from orchestrator.dataset.files import Paths, sources
-from orchestrator.dataset.reading import read
+from orchestrator.core.moderation import ModerationVerdict
+from orchestrator.dataset.checks.texts import iter_messages, iter_texts
+from orchestrator.dataset.codes import FindingCode
+from orchestrator.dataset.example import Example, PathSteps, create_finding
+from orchestrator.dataset.files import DatasetPaths, list_source_files
+from orchestrator.dataset.reading import read_chats
 
-PIECE = 20_000  # characters; a longer text is judged in pieces
-OVERLAP = 200  # characters that two pieces share, so that nothing hides at the cut
-SHOWN = 0.01  # scores below it are left out of messages
+CHUNK_CHARACTERS = 20_000  # characters; a longer text is judged in pieces
+CHUNK_OVERLAP_CHARACTERS = 200  # characters that two pieces share, so that nothing hides at the cut
+MIN_SHOWN_SCORE = 0.01  # scores below it are left out of messages
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class TextChunk:
     """A text to be judged, and where it stands. Equal texts have equal keys."""
 
     key: str
@@ -31,63 +31,74 @@ class Piece:
     line: int
     path: str
 
-    def finding(self, verdict: Verdict) -> Finding:
+    def to_finding(self, verdict: ModerationVerdict) -> Finding:
         """What a flagged text is told as: its categories, with their scores."""
         named = (
             f"{name} {verdict.scores[name]:.2f}" if name in verdict.scores else name for name in verdict.categories
         )
         scores = sorted(verdict.scores.items(), key=lambda item: -item[1])
         others = (
-            f"{name} {score:.2f}" for name, score in scores if score >= SHOWN and name not in verdict.categories
+            f"{name} {score:.2f}"
+            for name, score in scores
+            if score >= MIN_SHOWN_SCORE and name not in verdict.categories
         )
         message = f"the moderation flags this text: {', '.join(named) or 'no category named'}"
         more = ", ".join(others)
-        return finding(
-            Code.FLAGGED, self.file, message + (f" (also {more})" if more else ""), line=self.line, path=self.path
+        return create_finding(
+            FindingCode.FLAGGED,
+            self.file,
+            message + (f" (also {more})" if more else ""),
+            line=self.line,
+            path=self.path,
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class ModerationLimits:
     """Of one account's moderation: inputs and tokens of a request, tokens of a minute, tries before giving up.
 
     The defaults are those of the lowest tier.
     """
 
-    inputs: int = 32
-    tokens: int = 8_000
+    inputs_per_request: int = 32
+    tokens_per_request: int = 8_000
     tokens_per_minute: int = 10_000
-    tries: int = 6
+    max_attempts: int = 6
 
 
-def pieces(path: Paths, model: str) -> Iterator[Piece]:
+def iter_text_chunks(path: DatasetPaths, model: str) -> Iterator[TextChunk]:
     """Every text of every example at `path`: what is said, and the arguments of tool calls."""
-    for example in _examples(path):
-        for text, steps in _texts(example):
-            line, place = example.where(steps)
-            for start in range(0, max(1, len(text) - OVERLAP), PIECE - OVERLAP):
-                part = text[start : start + PIECE]
+    for example in _read_examples(path):
+        for text, steps in _iter_texts(example):
+            line, place = example.locate(steps)
+            for start in range(
+                0, max(1, len(text) - CHUNK_OVERLAP_CHARACTERS), CHUNK_CHARACTERS - CHUNK_OVERLAP_CHARACTERS
+            ):
+                part = text[start : start + CHUNK_CHARACTERS]
                 key = sha256(f"{model}\0{part}".encode("utf-8", "surrogatepass")).hexdigest()
-                yield Piece(key, part, example.file, line or example.line, place)
+                yield TextChunk(key, part, example.file, line or example.line, place)
 
 
-def images(path: Paths) -> Iterator[int]:
+def count_images(path: DatasetPaths) -> Iterator[int]:
     """How many images each example holds. They are not judged here, so they are never a pass."""
-    return (sum(_images(message) for message, _ in all_messages(example.body)) for example in _examples(path))
+    return (
+        sum(_count_message_images(message) for message, _ in iter_messages(example.body))
+        for example in _read_examples(path)
+    )
 
 
-def _examples(path: Paths) -> Iterator[Example]:
-    for source in sources(path):
-        for record in read(source):
+def _read_examples(path: DatasetPaths) -> Iterator[Example]:
+    for source in list_source_files(path):
+        for record in read_chats(source):
             if record.example and not any(found.severity is Severity.ERROR for found in record.findings):
                 yield record.example
 
 
-def _texts(example: Example) -> Iterator[tuple[str, Steps]]:
-    for _, text, steps in said(example.body):
+def _iter_texts(example: Example) -> Iterator[tuple[str, PathSteps]]:
+    for _, text, steps in iter_texts(example.body):
         if text.strip():
             yield text, steps
-    for message, steps in all_messages(example.body):
+    for message, steps in iter_messages(example.body):
         calls = message.get("tool_calls")
         for number, call in enumerate(calls if isinstance(calls, list) else ()):
             function = call.get("function") if isinstance(call, dict) else None
@@ -96,20 +107,23 @@ def _texts(example: Example) -> Iterator[tuple[str, Steps]]:
                 yield arguments, (*steps, "tool_calls", number, "function", "arguments")
 
 
-def _images(message: Mapping[str, Any]) -> int:
+def _count_message_images(message: Mapping[str, Any]) -> int:
     parts = message.get("content")
     if not isinstance(parts, list):
         return 0
     return sum(isinstance(part, dict) and part.get("type") == "image_url" for part in parts)
 
 
-def batches(todo: Iterable[Piece], limits: Limits) -> Iterator[list[Piece]]:
+def build_batches(chunks: Iterable[TextChunk], limits: ModerationLimits) -> Iterator[list[TextChunk]]:
     """The pieces in requests that keep the limits; a piece too large for any is sent alone."""
-    batch: list[Piece] = []
+    batch: list[TextChunk] = []
     size = 0
-    for piece in todo:
-        tokens = estimated(piece.text)
-        if batch and (len(batch) >= limits.inputs or size + tokens > min(limits.tokens, limits.tokens_per_minute)):
+    for piece in chunks:
+        tokens = estimate_tokens(piece.text)
+        if batch and (
+            len(batch) >= limits.inputs_per_request
+            or size + tokens > min(limits.tokens_per_request, limits.tokens_per_minute)
+        ):
             yield batch
             batch, size = [], 0
         batch.append(piece)
@@ -118,19 +132,19 @@ def batches(todo: Iterable[Piece], limits: Limits) -> Iterator[list[Piece]]:
         yield batch
 
 
-def estimated(text: str) -> int:
+def estimate_tokens(text: str) -> int:
     """Tokens, rather too many than too few: the moderation's own encoding is not published."""
     return len(text.encode("utf-8", "surrogatepass")) // 3 + 1
 
 
-class Pace:
+class TokenRateLimiter:
     """Keeps within the tokens of a minute. Time is told to it."""
 
     def __init__(self, tokens_per_minute: int) -> None:
         self._limit = tokens_per_minute
         self._sent: deque[tuple[float, int]] = deque()
 
-    def wait(self, tokens: int, now: float) -> float:
+    def delay_seconds(self, tokens: int, now: float) -> float:
         """Seconds until so many tokens may be sent."""
         while self._sent and self._sent[0][0] <= now - 60:
             self._sent.popleft()
@@ -143,12 +157,14 @@ class Pace:
             until = at + 60
         return max(0.0, until - now)
 
-    def sent(self, tokens: int, now: float) -> None:
+    def record_sent(self, tokens: int, now: float) -> None:
         """Note what was sent."""
         self._sent.append((now, tokens))
 
 
-def matched(batch: Sequence[Piece], verdicts: Sequence[Verdict]) -> dict[str, Verdict] | None:
+def match_verdicts(
+    batch: Sequence[TextChunk], verdicts: Sequence[ModerationVerdict]
+) -> dict[str, ModerationVerdict] | None:
     """The verdicts by key; None where there are not as many as inputs, for then none of them can be trusted."""
     if len(batch) != len(verdicts):
         return None

@@ -6,52 +6,52 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from orchestrator.dataset.careful import parse
-from orchestrator.dataset.example import Steps, json_path
+from orchestrator.dataset.careful import parse_with_diagnostics
+from orchestrator.dataset.example import PathSteps, format_json_path
 
 
-class Text:
+class JsonText:
     """A text that is one JSON value and begins at `line` of its file."""
 
     def __init__(self, text: bytes, line: int) -> None:
         self.line = line
         self._text = text
 
-    def line_of(self, steps: Steps) -> int:
+    def find_line(self, steps: PathSteps) -> int:
         """The line of a value; what is not there stands where its parent does."""
         if b"\n" not in self._text:
             return self.line
-        parents = (json_path(steps[:size]) for size in range(len(steps), -1, -1))
-        inner = next((self._lines[path] for path in parents if path in self._lines), 1)
+        parents = (format_json_path(steps[:size]) for size in range(len(steps), -1, -1))
+        inner = next((self._lines_by_path[path] for path in parents if path in self._lines_by_path), 1)
         return self.line + inner - 1
 
     @cached_property
-    def _lines(self) -> dict[str, int]:
-        return parse(self._text.decode("utf-8", "surrogatepass")).lines
+    def _lines_by_path(self) -> dict[str, int]:
+        return parse_with_diagnostics(self._text.decode("utf-8", "surrogatepass")).lines
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class DocumentSourceMap:
     """A chat that is the whole of a text; `root` is where the text stands in its file's document."""
 
-    text: Text
-    root: Steps = field(default=())
+    text: JsonText
+    root: PathSteps = field(default=())
 
-    def of(self, steps: Steps) -> tuple[int, str]:
+    def locate(self, steps: PathSteps) -> tuple[int, str]:
         """Line and JSON path."""
-        return self.text.line_of(steps), json_path(self.root + steps)
+        return self.text.find_line(steps), format_json_path(self.root + steps)
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class RowsSourceMap:
     """A chat of several lines: the first step is the row, the JSON path begins inside it."""
 
     lines: Sequence[int]
 
-    def of(self, steps: Steps) -> tuple[int, str]:
+    def locate(self, steps: PathSteps) -> tuple[int, str]:
         """Line and JSON path."""
         match steps:
             case (int(row), *inner):
-                return self.lines[row], json_path(tuple(inner))
+                return self.lines[row], format_json_path(tuple(inner))
             case _:
                 return self.lines[0], "$"

@@ -14,21 +14,21 @@ from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import ConfigError, DatasetError
 from orchestrator.core.finding import Severity
 from orchestrator.dataset import repairs
-from orchestrator.dataset.checks.names import user_names
-from orchestrator.dataset.checks.texts import message_lists, said
-from orchestrator.dataset.checks.whole import FEW, MOST
-from orchestrator.dataset.codes import Code
-from orchestrator.dataset.example import Body, Example, finding
-from orchestrator.dataset.files import Source, list_folder, sources
-from orchestrator.dataset.provider_rules import text_roles
-from orchestrator.dataset.reading import read
+from orchestrator.dataset.checks.names import find_user_names
+from orchestrator.dataset.checks.texts import iter_message_lists, iter_texts
+from orchestrator.dataset.checks.whole import MAJORITY_SHARE, MIN_EXAMPLES_FOR_MAJORITY
+from orchestrator.dataset.codes import FindingCode
+from orchestrator.dataset.example import Example, ExampleBody, create_finding
+from orchestrator.dataset.files import SourceFile, list_folder, list_source_files
+from orchestrator.dataset.provider_rules import list_text_only_roles
+from orchestrator.dataset.reading import read_chats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
+class PolishOptions:
     """Which repairs are wanted.
 
-    `text_roles` are the roles whose content in text parts is written as one text. `common_system` is the text, or ""
+    `list_text_only_roles` are the roles whose content in text parts is written as one text. `set_system_message` is the text, or ""
     for the one most chats have. `names` are the users' new names, one a chat in
     turn; `persona` is the old one, by default the names that most chats have in common.
     """
@@ -45,10 +45,10 @@ class Wishes:
     redact: bool = False
 
 
-ALL = Wishes(
+ALL_REPAIRS = PolishOptions(
     cut_end=True,
     drop_unknown_keys=True,
-    text_roles=text_roles([ProviderName.OPENAI]),
+    text_roles=list_text_only_roles([ProviderName.OPENAI]),
     merge_system=True,
     drop_empty_system=True,
     common_system="",
@@ -73,137 +73,149 @@ class PolishedFile:
         return "".join(row if row.endswith("\n") else row + "\n" for row in rows)
 
 
-def polish(path: Path, wishes: Wishes = ALL) -> Iterator[PolishedFile]:
+def polish_dataset(path: Path, options: PolishOptions = ALL_REPAIRS) -> Iterator[PolishedFile]:
     """The files of the dataset as they would be, one at a time; nothing is written.
 
     Raises DatasetError when a chat cannot be read: what is not understood is not repaired.
     """
-    _refuse_unreadable(path)
-    plan = _Plan(path, wishes)
-    for source in sources(path):
-        yield plan.file(source)
+    _raise_if_unreadable(path)
+    plan = _Polisher(path, options)
+    for source in list_source_files(path):
+        yield plan.polish_file(source)
 
 
-def write_polished(files: Iterator[PolishedFile], path: Path, into: Path) -> list[Path]:
+def write_polished_files(files: Iterator[PolishedFile], path: Path, output_folder: Path) -> list[Path]:
     """Write the files into another folder, which must be empty or not there. Returns what was written."""
     where = (path if path.is_dir() else path.parent).resolve()
-    if into.resolve() == where or (path.is_dir() and where in into.resolve().parents):
-        raise ConfigError(f"{into} is where the chats are", hint="Choose another folder: the chats stay as they are.")
-    if into.exists() and not into.is_dir():
-        raise ConfigError(f"{into} is a file", hint="Choose a folder that is empty or not there yet.")
-    if into.exists() and any(into.iterdir()):
-        raise ConfigError(f"{into} is not empty", hint="Choose a folder that is empty or not there yet.")
+    if output_folder.resolve() == where or (path.is_dir() and where in output_folder.resolve().parents):
+        raise ConfigError(
+            f"{output_folder} is where the chats are", hint="Choose another folder: the chats stay as they are."
+        )
+    if output_folder.exists() and not output_folder.is_dir():
+        raise ConfigError(f"{output_folder} is a file", hint="Choose a folder that is empty or not there yet.")
+    if output_folder.exists() and any(output_folder.iterdir()):
+        raise ConfigError(f"{output_folder} is not empty", hint="Choose a folder that is empty or not there yet.")
     written = []
     for file in files:
         if file.after:
-            target = into / file.name
+            target = output_folder / file.name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(file.after, encoding="utf-8", newline="\n")
             written.append(target)
     return written
 
 
-class _Plan:
+class _Polisher:
     """What the whole dataset says about each chat: the usual system message, the personas, what was there before."""
 
-    def __init__(self, path: Path, wishes: Wishes) -> None:
-        self._wishes = wishes
-        self._names = {source.name for source in sources(path)}
-        self._chats = 0
+    def __init__(self, path: Path, options: PolishOptions) -> None:
+        self._options = options
+        self._file_names = {source.name for source in list_source_files(path)}
+        self._chat_count = 0
         systems: Counter[str] = Counter()
         names: Counter[str] = Counter()
-        for example, body in self._distinct(path):
-            self._chats += 1
-            names.update(user_names(body, list(said(body)), example.user))
-            systems.update(_system(body))
+        for example, body in self._iter_distinct(path):
+            self._chat_count += 1
+            names.update(find_user_names(body, list(iter_texts(body)), example.user_name))
+            systems.update(_iter_system_messages(body))
         self._personas = self._find_personas(names)
-        self._system = wishes.common_system or self._nameless(next((text for text, _ in systems.most_common(1)), ""))
-        self._seen: set[bytes] = set()
-        self._turn = 0
+        self._system_message = options.common_system or self._replace_persona(
+            next((text for text, _ in systems.most_common(1)), "")
+        )
+        self._seen_keys: set[bytes] = set()
+        self._name_index = 0
 
-    def file(self, source: Source) -> PolishedFile:
+    def polish_file(self, source: SourceFile) -> PolishedFile:
         """One file, repaired. The files come in the order of the dataset."""
-        examples = list(_examples(source))
-        name = self._name(source.name, examples)
-        after = [body for example in examples if (body := self._polished(example.body)) is not None]
-        return PolishedFile(name, _text(name, [example.body for example in examples]), _text(name, after))
+        examples = list(_read_examples(source))
+        name = self._output_name(source.name, examples)
+        after = [body for example in examples if (body := self._polish_body(example.body)) is not None]
+        return PolishedFile(
+            name, _format_file(name, [example.body for example in examples]), _format_file(name, after)
+        )
 
-    def _polished(self, body: Body) -> Body | None:
+    def _polish_body(self, body: ExampleBody) -> ExampleBody | None:
         """The chat after all repairs; None when nothing is left of it, or it is there already (by either name)."""
-        known = self._settled(body)
+        known = self._apply_chat_repairs(body)
         body = known
-        if self._wishes.names and self._personas:
-            new = self._wishes.names[self._turn % len(self._wishes.names)]
-            body = repairs.rename(self._personas, new)(body)
-        if self._system and self._wishes.common_system is not None:
-            body = repairs.common_system(self._system)(body)
-        keys = {self._key(known), self._key(body)}
-        if _says_nothing(known) or (self._wishes.remove_duplicates and keys & self._seen):
+        if self._options.names and self._personas:
+            new = self._options.names[self._name_index % len(self._options.names)]
+            body = repairs.rename_user(self._personas, new)(body)
+        if self._system_message and self._options.common_system is not None:
+            body = repairs.set_system_message(self._system_message)(body)
+        keys = {self._duplicate_key(known), self._duplicate_key(body)}
+        if _is_empty_chat(known) or (self._options.remove_duplicates and keys & self._seen_keys):
             return None
-        self._seen |= keys
-        self._turn += 1
+        self._seen_keys |= keys
+        self._name_index += 1
         return body
 
-    def _settled(self, body: Body) -> Body:
+    def _apply_chat_repairs(self, body: ExampleBody) -> ExampleBody:
         """After the repairs that need nothing but the chat itself."""
-        if self._wishes.drop_unknown_keys:
+        if self._options.drop_unknown_keys:
             body = repairs.drop_unknown_keys(body)
-        if self._wishes.cut_end:
+        if self._options.cut_end:
             body = repairs.cut_end(body)
-        body = repairs.join_text_parts(self._wishes.text_roles)(body)
-        if self._wishes.merge_system:
+        body = repairs.join_text_parts(self._options.text_roles)(body)
+        if self._options.merge_system:
             body = repairs.merge_system(body)
-        elif self._wishes.drop_empty_system:
+        elif self._options.drop_empty_system:
             body = repairs.drop_empty_system(body)
-        return repairs.redact(body) if self._wishes.redact else body
+        return repairs.redact_pii(body) if self._options.redact else body
 
-    def _distinct(self, path: Path) -> Iterator[tuple[Example, Body]]:
+    def _iter_distinct(self, path: Path) -> Iterator[tuple[Example, ExampleBody]]:
         """The chats that count: without those that will be removed."""
         seen: set[bytes] = set()
-        for source in sources(path):
-            for example in _examples(source):
-                body = self._settled(example.body)
-                key = self._key(body)
-                if not _says_nothing(body) and not (self._wishes.remove_duplicates and key in seen):
+        for source in list_source_files(path):
+            for example in _read_examples(source):
+                body = self._apply_chat_repairs(example.body)
+                key = self._duplicate_key(body)
+                if not _is_empty_chat(body) and not (self._options.remove_duplicates and key in seen):
                     seen.add(key)
                     yield example, body
 
-    def _key(self, body: Body) -> bytes:
+    def _duplicate_key(self, body: ExampleBody) -> bytes:
         """What makes two chats the same: all but the system message, where that will be the same anyway."""
-        if self._wishes.common_system is not None:
-            body = repairs.common_system("")(body)
+        if self._options.common_system is not None:
+            body = repairs.set_system_message("")(body)
         return blake2b(json.dumps(body, sort_keys=True).encode(), digest_size=16).digest()
 
     def _find_personas(self, names: Counter[str]) -> tuple[str, ...]:
-        if self._wishes.persona:
-            return (self._wishes.persona,)
-        most = (name for name, count in names.items() if count > self._chats * MOST and self._chats >= FEW)
-        return tuple(sorted(set(most) - set(self._wishes.names), key=lambda name: (-len(name), name)))
+        if self._options.persona:
+            return (self._options.persona,)
+        most = (
+            name
+            for name, count in names.items()
+            if count > self._chat_count * MAJORITY_SHARE and self._chat_count >= MIN_EXAMPLES_FOR_MAJORITY
+        )
+        return tuple(sorted(set(most) - set(self._options.names), key=lambda name: (-len(name), name)))
 
-    def _nameless(self, system: str) -> str:
+    def _replace_persona(self, system: str) -> str:
         """The common system message without the user's name, which will differ."""
-        if not self._wishes.names or not self._personas:
+        if not self._options.names or not self._personas:
             return system
-        return repairs.renamed(self._personas, "the user", system)
+        return repairs.replace_names(self._personas, "the user", system)
 
-    def _name(self, name: str, examples: Sequence[Example]) -> str:
+    def _output_name(self, name: str, examples: Sequence[Example]) -> str:
         """An export becomes one JSON file; everything else keeps its name."""
         if not any(example.format == "sillytavern" for example in examples):
             return name
         new = str(PurePosixPath(name).with_suffix(".json"))
-        return f"{name}.json" if new in self._names else new
+        return f"{name}.json" if new in self._file_names else new
 
 
-def _says_nothing(body: Body) -> bool:
+def _is_empty_chat(body: ExampleBody) -> bool:
     return body.get("messages") == []
 
 
-def _refuse_unreadable(path: Path) -> None:
-    records = (record for source in sources(path) for record in read(source))
+def _raise_if_unreadable(path: Path) -> None:
+    records = (record for source in list_source_files(path) for record in read_chats(source))
     errors = [found for record in records for found in record.findings if found.severity is Severity.ERROR]
-    errors += [finding(Code.NO_SUCH_PATH, path.name, f"{path} does not exist")] if not path.exists() else []
+    errors += (
+        [create_finding(FindingCode.NO_SUCH_PATH, path.name, f"{path} does not exist")] if not path.exists() else []
+    )
     errors += [
-        finding(Code.NO_SUCH_PATH, name, f"the folder cannot be read: {reason}")
+        create_finding(FindingCode.NO_SUCH_PATH, name, f"the folder cannot be read: {reason}")
         for name, reason in list_folder(path).unreadable
     ]
     if errors:
@@ -215,19 +227,19 @@ def _refuse_unreadable(path: Path) -> None:
         )
 
 
-def _examples(source: Source) -> Iterator[Example]:
-    return (record.example for record in read(source) if record.example)
+def _read_examples(source: SourceFile) -> Iterator[Example]:
+    return (record.example for record in read_chats(source) if record.example)
 
 
-def _system(body: Body) -> Iterator[str]:
-    for messages, _ in message_lists(body):
+def _iter_system_messages(body: ExampleBody) -> Iterator[str]:
+    for messages, _ in iter_message_lists(body):
         if messages and isinstance(messages[0], dict) and messages[0].get("role") == "system":
             content = messages[0].get("content")
             if isinstance(content, str) and content.strip():
                 yield content
 
 
-def _text(name: str, bodies: Sequence[Body]) -> str:
+def _format_file(name: str, bodies: Sequence[ExampleBody]) -> str:
     """A `.json` file is written for people, a chat that is only messages as an array of them; other files by line."""
     if not name.lower().endswith(".json"):
         return "".join(json.dumps(body, ensure_ascii=False) + "\n" for body in bodies)

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.core.price import Price
-from orchestrator.dataset.dated import Table, find_row, read_rows
+from orchestrator.dataset.dated import DatedTable, find_row, read_rows
 
-PRICES: Final = Table(
-    row="price",
+PRICE_TABLE: Final = DatedTable(
+    row_name="price",
     title="price list",
-    shipped="prices.toml",
+    default_file="prices.toml",
     hint="Each [[price]] has provider, base_model, usd_per_million_tokens, as_of (a date) and source.",
     required={
         "provider": str,
@@ -28,7 +28,7 @@ PRICES: Final = Table(
 
 
 @dataclass(frozen=True, slots=True)
-class Prices:
+class PriceList:
     """Prices by provider and base model."""
 
     entries: Mapping[tuple[str, str], Price]
@@ -41,11 +41,13 @@ class Prices:
         return find_row(self.entries, provider, base_model)
 
 
-def load_prices(path: Path | None = None) -> Prices:
+def load_prices(path: Path | None = None) -> PriceList:
     """The list at `path`, or the one that is shipped. Raises ConfigError with every fault of the file."""
-    return Prices({(row["provider"], row["base_model"]): _price(row) for row in read_rows(PRICES, path)})
+    return PriceList(
+        {(row["provider"], row["base_model"]): _price_from_row(row) for row in read_rows(PRICE_TABLE, path)}
+    )
 
 
-def _price(row: dict[str, Any]) -> Price:
+def _price_from_row(row: dict[str, Any]) -> Price:
     usd = float(row["usd_per_million_tokens"])
     return Price(usd_per_million_tokens=usd, as_of=row["as_of"], source=row["source"], fixed=row.get("fixed", False))

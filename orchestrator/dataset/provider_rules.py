@@ -1,6 +1,6 @@
 """Provider rules: what each provider asks of a training file beyond OpenAI's chat format, as data with its source.
 
-A provider is a set of rows in `RULES`; what a row means is said once in its `RuleKind`, and checked once in
+A provider is a set of rows in `PROVIDER_RULES`; what a row means is said once in its `RuleKind`, and checked once in
 `checks/provider.py`. docs/findings.md lists the rows. How few examples a provider takes is in `core.capabilities`.
 Limits are the documented ones: a file that breaks one is refused after the upload, or fails as a job.
 """
@@ -14,75 +14,75 @@ from typing import Final
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.capabilities import MB
-from orchestrator.dataset.codes import Code
+from orchestrator.dataset.codes import FindingCode
 
 
 class RuleKind(Enum):
     """A kind of rule: its name, the code of its finding, and its meaning with places for a row's limit and values."""
 
-    def __init__(self, slug: str, code: Code, meaning: str) -> None:
+    def __init__(self, slug: str, code: FindingCode, meaning: str) -> None:
         self.slug = slug
         self.code = code
         self.meaning = meaning
 
     ROLES_ALTERNATE = (
         "roles-alternate",
-        Code.WRONG_ORDER,
+        FindingCode.WRONG_ORDER,
         "After at most one system message, user and assistant take turns, and the user begins.",
     )
     SYSTEM_FIRST = (
         "system-first",
-        Code.WRONG_ORDER,
+        FindingCode.WRONG_ORDER,
         "A system message is the first message of the chat.",
     )
     TEXT_ANSWER_LAST = (
         "text-answer-last",
-        Code.WRONG_ORDER,
+        FindingCode.WRONG_ORDER,
         "The last message is an answer in text, not a tool call.",
     )
     TEXT_CONTENT = (
         "text-content",
-        Code.CONTENT_IN_PARTS,
+        FindingCode.CONTENT_IN_PARTS,
         "The content is one text, not an array of text parts, in messages with the role {values}.",
     )
     KEYS_NOT_ACCEPTED = (
         "keys-not-accepted",
-        Code.UNKNOWN_KEY,
+        FindingCode.UNKNOWN_KEY,
         "A chat does not have the key {values}.",
     )
-    PICTURE_TYPES = (
+    IMAGE_TYPES = (
         "picture-types",
-        Code.BAD_IMAGE,
+        FindingCode.BAD_IMAGE,
         "A picture is of the type {values}.",
     )
-    PICTURE_BYTES = (
+    IMAGE_BYTES = (
         "picture-bytes",
-        Code.BAD_IMAGE,
+        FindingCode.BAD_IMAGE,
         "A picture has at most {limit} bytes.",
     )
-    PICTURES_PER_EXAMPLE = (
+    IMAGES_PER_EXAMPLE = (
         "pictures-per-example",
-        Code.TOO_MANY_IMAGES,
+        FindingCode.TOO_MANY_IMAGES,
         "An example has at most {limit} pictures.",
     )
-    PUBLIC_PICTURES = (
+    PUBLIC_IMAGES = (
         "public-pictures",
-        Code.BAD_IMAGE,
+        FindingCode.BAD_IMAGE,
         "A picture's address can be reached from the internet, or the picture itself is in a data: URL.",
     )
-    EMBEDDED_PICTURES = (
+    EMBEDDED_IMAGES = (
         "embedded-pictures",
-        Code.BAD_IMAGE,
+        FindingCode.BAD_IMAGE,
         "A picture itself is in the file, as a data: URL; addresses are not followed.",
     )
     MAXIMUM_EXAMPLES = (
         "maximum-examples",
-        Code.TOO_MANY_EXAMPLES,
+        FindingCode.TOO_MANY_EXAMPLES,
         "A file has at most {limit} examples.",
     )
-    MAXIMUM_PICTURE_EXAMPLES = (
+    MAXIMUM_IMAGE_EXAMPLES = (
         "maximum-picture-examples",
-        Code.TOO_MANY_EXAMPLES,
+        FindingCode.TOO_MANY_EXAMPLES,
         "A file has at most {limit} examples with pictures.",
     )
 
@@ -116,46 +116,46 @@ _TOGETHER_CLIENT: Final = "https://github.com/togethercomputer/together-py/blob/
 _TOGETHER_VISION: Final = "https://docs.together.ai/docs/fine-tuning/vision"
 _FIREWORKS_DATA: Final = "https://docs.fireworks.ai/fine-tuning/fine-tuning-models"
 _FIREWORKS_VISION: Final = "https://docs.fireworks.ai/fine-tuning/fine-tuning-vlm"
-_ANSWERING: Final = ("assistant", "tool")
-_EVERYONE: Final = ("system", "user", "assistant", "tool")
+_ANSWER_ROLES: Final = ("assistant", "tool")
+_ALL_ROLES: Final = ("system", "user", "assistant", "tool")
 _OPENAI, _AZURE, _NEBIUS = ProviderName.OPENAI, ProviderName.AZURE, ProviderName.NEBIUS
 _TOGETHER, _FIREWORKS = ProviderName.TOGETHER, ProviderName.FIREWORKS
 
-RULES: Final[tuple[ProviderRule, ...]] = (
-    ProviderRule(_OPENAI, RuleKind.TEXT_CONTENT, _OPENAI_REPORT, values=_ANSWERING),
-    ProviderRule(_OPENAI, RuleKind.PICTURE_TYPES, _OPENAI_VISION, values=("jpeg", "png", "webp")),
-    ProviderRule(_OPENAI, RuleKind.PICTURE_BYTES, _OPENAI_VISION, limit=10 * MB),
-    ProviderRule(_OPENAI, RuleKind.PICTURES_PER_EXAMPLE, _OPENAI_VISION, limit=10),
-    ProviderRule(_OPENAI, RuleKind.PUBLIC_PICTURES, _OPENAI_VISION),
-    ProviderRule(_OPENAI, RuleKind.MAXIMUM_PICTURE_EXAMPLES, _OPENAI_VISION, limit=50_000),
-    ProviderRule(_AZURE, RuleKind.TEXT_CONTENT, _OPENAI_REPORT, values=_ANSWERING),
-    ProviderRule(_AZURE, RuleKind.PICTURE_TYPES, _AZURE_VISION, values=("jpeg", "png", "webp")),
-    ProviderRule(_AZURE, RuleKind.PICTURE_BYTES, _AZURE_VISION, limit=10 * MB),
-    ProviderRule(_AZURE, RuleKind.PICTURES_PER_EXAMPLE, _AZURE_VISION, limit=64),
-    ProviderRule(_AZURE, RuleKind.PUBLIC_PICTURES, _AZURE_VISION),
-    ProviderRule(_AZURE, RuleKind.MAXIMUM_PICTURE_EXAMPLES, _AZURE_VISION, limit=50_000),
+PROVIDER_RULES: Final[tuple[ProviderRule, ...]] = (
+    ProviderRule(_OPENAI, RuleKind.TEXT_CONTENT, _OPENAI_REPORT, values=_ANSWER_ROLES),
+    ProviderRule(_OPENAI, RuleKind.IMAGE_TYPES, _OPENAI_VISION, values=("jpeg", "png", "webp")),
+    ProviderRule(_OPENAI, RuleKind.IMAGE_BYTES, _OPENAI_VISION, limit=10 * MB),
+    ProviderRule(_OPENAI, RuleKind.IMAGES_PER_EXAMPLE, _OPENAI_VISION, limit=10),
+    ProviderRule(_OPENAI, RuleKind.PUBLIC_IMAGES, _OPENAI_VISION),
+    ProviderRule(_OPENAI, RuleKind.MAXIMUM_IMAGE_EXAMPLES, _OPENAI_VISION, limit=50_000),
+    ProviderRule(_AZURE, RuleKind.TEXT_CONTENT, _OPENAI_REPORT, values=_ANSWER_ROLES),
+    ProviderRule(_AZURE, RuleKind.IMAGE_TYPES, _AZURE_VISION, values=("jpeg", "png", "webp")),
+    ProviderRule(_AZURE, RuleKind.IMAGE_BYTES, _AZURE_VISION, limit=10 * MB),
+    ProviderRule(_AZURE, RuleKind.IMAGES_PER_EXAMPLE, _AZURE_VISION, limit=64),
+    ProviderRule(_AZURE, RuleKind.PUBLIC_IMAGES, _AZURE_VISION),
+    ProviderRule(_AZURE, RuleKind.MAXIMUM_IMAGE_EXAMPLES, _AZURE_VISION, limit=50_000),
     ProviderRule(_NEBIUS, RuleKind.TEXT_ANSWER_LAST, _NEBIUS_DATA),
     ProviderRule(_TOGETHER, RuleKind.ROLES_ALTERNATE, _TOGETHER_DATA),
     ProviderRule(_TOGETHER, RuleKind.KEYS_NOT_ACCEPTED, _TOGETHER_CLIENT, values=("parallel_tool_calls",)),
-    ProviderRule(_TOGETHER, RuleKind.PICTURE_TYPES, _TOGETHER_VISION, values=("jpeg", "png", "webp")),
-    ProviderRule(_TOGETHER, RuleKind.PICTURE_BYTES, _TOGETHER_VISION, limit=10 * MB),
-    ProviderRule(_TOGETHER, RuleKind.PICTURES_PER_EXAMPLE, _TOGETHER_VISION, limit=10),
-    ProviderRule(_TOGETHER, RuleKind.EMBEDDED_PICTURES, _TOGETHER_VISION),
+    ProviderRule(_TOGETHER, RuleKind.IMAGE_TYPES, _TOGETHER_VISION, values=("jpeg", "png", "webp")),
+    ProviderRule(_TOGETHER, RuleKind.IMAGE_BYTES, _TOGETHER_VISION, limit=10 * MB),
+    ProviderRule(_TOGETHER, RuleKind.IMAGES_PER_EXAMPLE, _TOGETHER_VISION, limit=10),
+    ProviderRule(_TOGETHER, RuleKind.EMBEDDED_IMAGES, _TOGETHER_VISION),
     ProviderRule(_FIREWORKS, RuleKind.SYSTEM_FIRST, _FIREWORKS_DATA),
-    ProviderRule(_FIREWORKS, RuleKind.TEXT_CONTENT, _FIREWORKS_DATA, values=_EVERYONE),
-    ProviderRule(_FIREWORKS, RuleKind.PICTURE_TYPES, _FIREWORKS_VISION, values=("jpeg", "png")),
-    ProviderRule(_FIREWORKS, RuleKind.EMBEDDED_PICTURES, _FIREWORKS_VISION),
+    ProviderRule(_FIREWORKS, RuleKind.TEXT_CONTENT, _FIREWORKS_DATA, values=_ALL_ROLES),
+    ProviderRule(_FIREWORKS, RuleKind.IMAGE_TYPES, _FIREWORKS_VISION, values=("jpeg", "png")),
+    ProviderRule(_FIREWORKS, RuleKind.EMBEDDED_IMAGES, _FIREWORKS_VISION),
     ProviderRule(_FIREWORKS, RuleKind.MAXIMUM_EXAMPLES, _FIREWORKS_DATA, limit=3_000_000),
 )
 
 
-def rules_of_providers(providers: Iterable[ProviderName]) -> tuple[ProviderRule, ...]:
+def list_provider_rules(providers: Iterable[ProviderName]) -> tuple[ProviderRule, ...]:
     """Return the rules of these providers, in the order of the table."""
     wanted = frozenset(providers)
-    return tuple(rule for rule in RULES if rule.provider in wanted)
+    return tuple(rule for rule in PROVIDER_RULES if rule.provider in wanted)
 
 
-def text_roles(providers: Iterable[ProviderName]) -> frozenset[str]:
+def list_text_only_roles(providers: Iterable[ProviderName]) -> frozenset[str]:
     """Return the roles whose content must be one text at one of these providers."""
-    rules = rules_of_providers(providers)
+    rules = list_provider_rules(providers)
     return frozenset(role for rule in rules if rule.kind is RuleKind.TEXT_CONTENT for role in rule.values)

@@ -8,59 +8,60 @@ from importlib.resources import files
 from string import Template
 
 from orchestrator.core.finding import Finding, Severity
-from orchestrator.dataset.codes import Code
-from orchestrator.dataset.moderating import Moderated
-from orchestrator.dataset.output import tokens_text
-from orchestrator.dataset.summary import Checked, FileSummary, Histogram, Summary
+from orchestrator.dataset.codes import FindingCode
+from orchestrator.dataset.moderating import ModerationResult
+from orchestrator.dataset.output import format_tokens
+from orchestrator.dataset.summary import CheckResult, FileSummary, LengthHistogram, Summary
 
-SHOWN = 50  # findings of each code; the text output has them all
-FILES = 500
+MAX_SHOWN_FINDINGS = 50  # findings of each code; the text output has them all
+MAX_SHOWN_FILES = 500
 
 
-def to_html(checked: Checked, *, title: str, moderation: Moderated | None = None) -> str:
+def to_html(checked: CheckResult, *, title: str, moderation: ModerationResult | None = None) -> str:
     """The page: totals, histograms, roles, findings by code with the text around them, moderation, files."""
     summary = checked.summary
-    stops = checked.total(Severity.ERROR) > 0 or (moderation is not None and bool(moderation.findings))
+    stops = checked.count_findings(Severity.ERROR) > 0 or (moderation is not None and bool(moderation.findings))
     template = Template(files(__package__).joinpath("report.html").read_text("utf-8"))
     return template.substitute(
         title=escape(title),
         verdict="This dataset cannot be used yet." if stops else "This dataset can be used.",
         verdict_class="error" if stops else "good",
-        cards=_cards(checked),
-        histograms=_histograms(checked),
-        contents=_figure("Tokens of one epoch", _tokens(summary))
-        + _figure("Messages by role", _counts(summary.roles))
-        + _figure("Examples by format", _counts(summary.formats))
-        + _figure("Left out, as the training format has no place for it", _counts(summary.left_out)),
-        findings=_findings(checked),
-        moderation=_moderation(moderation),
-        files=_files(summary.files),
+        cards=_render_cards(checked),
+        histograms=_render_histograms(checked),
+        contents=_render_figure("Tokens of one epoch", _render_tokens(summary))
+        + _render_figure("Messages by role", _render_counts(summary.roles))
+        + _render_figure("Examples by format", _render_counts(summary.formats))
+        + _render_figure("Left out, as the training format has no place for it", _render_counts(summary.left_out)),
+        findings=_render_findings(checked),
+        moderation=_render_moderation(moderation),
+        files=_render_files(summary.files),
         ignored=f'<p class="quiet">Not read: {escape(", ".join(summary.ignored))}</p>' if summary.ignored else "",
     )
 
 
-def _cards(checked: Checked) -> str:
+def _render_cards(checked: CheckResult) -> str:
     summary = checked.summary
     numbers = {
         "chats": summary.chats,
         "examples": summary.examples,
         "refused": summary.refused,
-        "errors": checked.total(Severity.ERROR),
-        "warnings": checked.total(Severity.WARNING),
+        "errors": checked.count_findings(Severity.ERROR),
+        "warnings": checked.count_findings(Severity.WARNING),
     }
     cards = (f'<div class="card"><b>{number:,}</b><span>{what}</span></div>' for what, number in numbers.items())
     return "".join(cards)
 
 
-def _histograms(checked: Checked) -> str:
-    lengths = _figure("Examples by characters", _bars(checked.summary.lengths))
+def _render_histograms(checked: CheckResult) -> str:
+    lengths = _render_figure("Examples by characters", _render_bars(checked.summary.lengths))
     tokens = (
-        _figure(f"Examples by tokens ({name})", _bars(bars)) for name, bars in checked.summary.token_lengths.items()
+        _render_figure(f"Examples by tokens ({name})", _render_bars(bars))
+        for name, bars in checked.summary.token_lengths.items()
     )
     return lengths + "".join(tokens)
 
 
-def _bars(histogram: Histogram) -> str:
+def _render_bars(histogram: LengthHistogram) -> str:
     """An SVG of one unit a bar, stretched to the figure's width; each bar says its number when pointed at."""
     if not histogram.counts:
         return '<p class="quiet">nothing</p>'
@@ -80,21 +81,21 @@ def _bars(histogram: Histogram) -> str:
     )
 
 
-def _figure(caption: str, inside: str) -> str:
+def _render_figure(caption: str, inside: str) -> str:
     return f"<figure><figcaption>{escape(caption)}</figcaption>{inside}</figure>" if inside else ""
 
 
-def _counts(counts: Mapping[str, int]) -> str:
+def _render_counts(counts: Mapping[str, int]) -> str:
     ordered = sorted(counts.items(), key=lambda item: -item[1])
-    return _table((), ((what, f"{count:,}") for what, count in ordered)) if counts else ""
+    return _render_table((), ((what, f"{count:,}") for what, count in ordered)) if counts else ""
 
 
-def _tokens(summary: Summary) -> str:
-    rows = [(base_model, tokens_text(summary, base_model)) for base_model in summary.tokens]
-    return _table((), rows) if rows else ""
+def _render_tokens(summary: Summary) -> str:
+    rows = [(base_model, format_tokens(summary, base_model)) for base_model in summary.tokens]
+    return _render_table((), rows) if rows else ""
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def _render_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """The first column is text, the others are numbers."""
     kinds = ("", *[' class="number"'] * 9)
     titles = "".join(f"<th{kind}>{escape(cell)}</th>" for kind, cell in zip(kinds, head, strict=False))
@@ -105,19 +106,24 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f"<table>{f'<thead><tr>{titles}</tr></thead>' if head else ''}<tbody>{body}</tbody></table>"
 
 
-def _findings(checked: Checked) -> str:
+def _render_findings(checked: CheckResult) -> str:
     grouped: dict[str, list[int]] = {}
     for index, found in enumerate(checked.findings):
         grouped.setdefault(found.code, []).append(index)
-    order = {code.slug: number for number, code in enumerate(Code)}
-    groups = (_group(Code.named(slug), grouped[slug], checked) for slug in sorted(grouped, key=order.__getitem__))
+    order = {code.slug: number for number, code in enumerate(FindingCode)}
+    groups = (
+        _render_group(FindingCode.from_slug(slug), grouped[slug], checked)
+        for slug in sorted(grouped, key=order.__getitem__)
+    )
     return "".join(groups) or '<p class="good">Nothing was found.</p>'
 
 
-def _group(code: Code, indexes: Sequence[int], checked: Checked) -> str:
-    rows = "".join(_item(checked.findings[index], checked.excerpts.get(index)) for index in indexes[:SHOWN])
+def _render_group(code: FindingCode, indexes: Sequence[int], checked: CheckResult) -> str:
+    rows = "".join(
+        _render_item(checked.findings[index], checked.excerpts.get(index)) for index in indexes[:MAX_SHOWN_FINDINGS]
+    )
     number = checked.counts[code.slug]
-    more = f'<p class="quiet">and {number - SHOWN:,} more</p>' if number > SHOWN else ""
+    more = f'<p class="quiet">and {number - MAX_SHOWN_FINDINGS:,} more</p>' if number > MAX_SHOWN_FINDINGS else ""
     opened = " open" if code.severity is Severity.ERROR else ""
     return (
         f'<details{opened}><summary><code class="{code.severity}">{code.slug}</code> {number:,}</summary>'
@@ -125,27 +131,29 @@ def _group(code: Code, indexes: Sequence[int], checked: Checked) -> str:
     )
 
 
-def _item(found: Finding, excerpt: str | None) -> str:
+def _render_item(found: Finding, excerpt: str | None) -> str:
     line = f":{found.line}" if found.line is not None else ""
     quoted = f"<blockquote>{escape(excerpt)}</blockquote>" if excerpt else ""
     place = escape(f"{found.file}{line}  {found.path or ''}".rstrip())
     return f"<li><code>{place}</code><p>{escape(found.message)}</p>{quoted}</li>"
 
 
-def _moderation(outcome: Moderated | None) -> str:
+def _render_moderation(outcome: ModerationResult | None) -> str:
     """What is known without asking; a text that nobody judged is never called clean."""
     if outcome is None or not outcome.sent + outcome.known:
         return '<p class="quiet">Not moderated yet.</p>'
-    rows = "".join(_item(found, None) for found in outcome.findings[:SHOWN])
+    rows = "".join(_render_item(found, None) for found in outcome.findings[:MAX_SHOWN_FINDINGS])
     flagged = f'<details open><summary><code class="error">flagged</code></summary><ol>{rows}</ol></details>'
     return f'<p class="{"good" if outcome.passed else "error"}">{escape(str(outcome))}.</p>' + (
         flagged if rows else ""
     )
 
 
-def _files(summaries: Sequence[FileSummary]) -> str:
+def _render_files(summaries: Sequence[FileSummary]) -> str:
     head = ("file", "chats", "examples", "refused")
-    rows = [(one.file, f"{one.chats:,}", f"{one.examples:,}", f"{one.refused:,}") for one in summaries[:FILES]]
-    if len(summaries) > FILES:
-        rows.append((f"and {len(summaries) - FILES:,} more files", "", "", ""))
-    return _table(head, rows)
+    rows = [
+        (one.file, f"{one.chats:,}", f"{one.examples:,}", f"{one.refused:,}") for one in summaries[:MAX_SHOWN_FILES]
+    ]
+    if len(summaries) > MAX_SHOWN_FILES:
+        rows.append((f"and {len(summaries) - MAX_SHOWN_FILES:,} more files", "", "", ""))
+    return _render_table(head, rows)

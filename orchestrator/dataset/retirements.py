@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.core.retirement import Retirement
-from orchestrator.dataset.dated import Table, find_row, read_rows
+from orchestrator.dataset.dated import DatedTable, find_row, read_rows
 
-RETIREMENTS: Final = Table(
-    row="retirement",
+RETIREMENT_TABLE: Final = DatedTable(
+    row_name="retirement",
     title="list of retirements",
-    shipped="retirements.toml",
+    default_file="retirements.toml",
     hint="Each [[retirement]] has provider, base_model, as_of (a date) and source; and, where they are known, "
     "new_customers_end, training_ends and inference_ends (dates) and tentative (true or false).",
     required={"provider": str, "base_model": str, "as_of": date, "source": str},
@@ -23,7 +23,7 @@ RETIREMENTS: Final = Table(
 
 
 @dataclass(frozen=True, slots=True)
-class Retirements:
+class RetirementList:
     """Dates by provider and base model."""
 
     entries: Mapping[tuple[str, str], Retirement]
@@ -33,11 +33,11 @@ class Retirements:
         return find_row(self.entries, provider, base_model)
 
 
-def load_retirements(path: Path | None = None) -> Retirements:
+def load_retirements(path: Path | None = None) -> RetirementList:
     """Read the list at `path`, or the shipped one. Raises ConfigError with every fault of the file."""
-    rows = read_rows(RETIREMENTS, path)
-    return Retirements({(row["provider"], row["base_model"]): _retirement(row) for row in rows})
+    rows = read_rows(RETIREMENT_TABLE, path)
+    return RetirementList({(row["provider"], row["base_model"]): _retirement_from_row(row) for row in rows})
 
 
-def _retirement(row: dict[str, Any]) -> Retirement:
+def _retirement_from_row(row: dict[str, Any]) -> Retirement:
     return Retirement(**{key: value for key, value in row.items() if key not in {"provider", "base_model"}})

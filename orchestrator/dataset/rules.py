@@ -9,12 +9,12 @@ from pathlib import Path
 from orchestrator.core.account import ProviderName
 from orchestrator.core.spec import Method
 
-MINIMUM_EXAMPLES = 10  # OpenAI's; `core.capabilities` knows those of the listed accounts
+DEFAULT_MINIMUM_EXAMPLES = 10  # OpenAI's; `core.capabilities` knows those of the listed accounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """`base_models` and `providers` are those of the listed accounts.
+class DatasetRules:
+    """`fetch_base_models` and `providers` are those of the listed accounts.
 
     `validation_path` is a validation set of the operator's own; its files are not trained with, wherever they lie.
     Tokens are counted for each base model, with its tokenizer if given. Without an accounts file the rules of OpenAI
@@ -22,7 +22,7 @@ class Rules:
     preference pairs.
     """
 
-    minimum_examples: int = MINIMUM_EXAMPLES
+    minimum_examples: int = DEFAULT_MINIMUM_EXAMPLES
     method: Method | None = "supervised"
     providers: tuple[ProviderName, ...] = (ProviderName.OPENAI,)
     base_models: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """Special tokens: what begins and ends messages in the formats of the base models in use.
 
 Inside a text such a token ends or forges a message when the provider's tokenizer reads the file. The tokens of
-`ALWAYS` are OpenAI's and ChatML's, refused whatever the base model is. Those of open models are known by family, from
+`OPENAI_SPECIAL_TOKENS` are OpenAI's and ChatML's, refused whatever the base model is. Those of open models are known by family, from
 the `tokenizer_config.json` published with each; a `tokenizer.json` in the accounts file lists its own.
 """
 
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-ALWAYS: Final = re.compile(
+OPENAI_SPECIAL_TOKENS: Final = re.compile(
     r"<\|(?:endoftext|endofprompt|startoftext|im_start|im_end|im_sep|fim_\w+|start|end|message|return)\|>"
 )
 
@@ -49,7 +49,7 @@ _KIMI: Final = (
 )
 _HARMONY: Final = (r"<\|(?:channel|constrain|call)\|>",)
 
-FAMILIES: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
+MODEL_FAMILY_TOKENS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     (r"llama-?v?2|llama2|codellama|vicuna", _LLAMA_2),
     (r"llama-?v?4|llama4", _LLAMA_4),
     (r"llama-?v?3|llama3", _LLAMA_3),
@@ -66,23 +66,23 @@ FAMILIES: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
 distilled model reads the tokens of the one and may be given the other's name."""
 
 # Tokens of any family that nothing else looks like: <s> is also HTML, [PAD] and <eos> stand in ordinary texts.
-FOREIGN: Final = re.compile(
+FOREIGN_TOKENS: Final = re.compile(
     "|".join((*_LLAMA_2[1:], "</s>", *_LLAMA_3, *_LLAMA_4, *_QWEN, *_GEMMA, *_DEEPSEEK, *_HARMONY))
 )
 
 
-def special_pattern(base_models: Iterable[str], listed: Iterable[str] = ()) -> re.Pattern[str] | None:
+def build_special_token_pattern(base_models: Iterable[str], listed: Iterable[str] = ()) -> re.Pattern[str] | None:
     """Build one pattern for the special tokens of these base models, and those that their tokenizers list."""
     names = [name.lower() for name in base_models]
-    tokens = {token for family, known in FAMILIES if _any_is(names, family) for token in known}
-    tokens |= {re.escape(token) for token in listed if _cannot_be_prose(token)}
+    tokens = {token for family, known in MODEL_FAMILY_TOKENS if _any_name_matches(names, family) for token in known}
+    tokens |= {re.escape(token) for token in listed if _is_unambiguous_token(token)}
     return re.compile("|".join(sorted(tokens))) if tokens else None
 
 
-def _any_is(names: list[str], family: str) -> bool:
+def _any_name_matches(names: list[str], family: str) -> bool:
     return any(re.search(family, name) for name in names)
 
 
-def _cannot_be_prose(token: str) -> bool:
+def _is_unambiguous_token(token: str) -> bool:
     """A tokenizer may list a word or a space as special; in a text that is no sign of anything."""
     return len(token) > 2 and token[0] in "<[" and token[-1] in ">]"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator.core.dataset import Dataset
 from orchestrator.core.finding import Finding, Severity
-from orchestrator.dataset.codes import Code
+from orchestrator.dataset.codes import FindingCode
 
 
 @dataclass(slots=True)
@@ -25,7 +25,7 @@ class FileSummary:
     examples: int = 0
     refused: int = 0
 
-    def count(self, form: str, left_out: Iterable[str]) -> None:
+    def add_example(self, form: str, left_out: Iterable[str]) -> None:
         """Note one example's format and what was left out of it."""
         self.formats[form] = self.formats.get(form, 0) + 1
         for what in left_out:
@@ -33,7 +33,7 @@ class FileSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class Histogram:
+class LengthHistogram:
     """How many examples have how much: `counts[i]` of them have `bounds[i]` or more, and less than the next bound."""
 
     bounds: tuple[int, ...] = ()
@@ -47,7 +47,7 @@ class Summary:
     A folder that is not entered is one entry of `ignored`, with a `/` at its end.
 
     `tokens` are those of one epoch of all examples, by base model; None where they are not known exactly, for which
-    `estimated_tokens` has a figure to go by.
+    `estimate_example_tokens` has a figure to go by.
     """
 
     files: tuple[FileSummary, ...]
@@ -55,8 +55,8 @@ class Summary:
     tokens: Mapping[str, int | None]
     roles: Mapping[str, int]
     estimated_tokens: Mapping[str, int] = field(default_factory=dict)
-    lengths: Histogram = Histogram()
-    token_lengths: Mapping[str, Histogram] = field(default_factory=dict)
+    lengths: LengthHistogram = LengthHistogram()
+    token_lengths: Mapping[str, LengthHistogram] = field(default_factory=dict)
 
     @property
     def chats(self) -> int:
@@ -73,15 +73,15 @@ class Summary:
     @property
     def formats(self) -> dict[str, int]:
         """How many examples were read in each format."""
-        return _sum(file.formats for file in self.files)
+        return _sum_counts(file.formats for file in self.files)
 
     @property
     def left_out(self) -> dict[str, int]:
         """How often something was left out, by what it was."""
-        return _sum(file.left_out for file in self.files)
+        return _sum_counts(file.left_out for file in self.files)
 
 
-def _sum(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+def _sum_counts(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     total: Counter[str] = Counter()
     for count in counts:
         total.update(count)
@@ -89,7 +89,7 @@ def _sum(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckResult:
     """The outcome of a check, in the order of the files.
 
     Of each code the first 10,000 findings are kept; `counts` has the true numbers. `excerpts` gives, for some
@@ -109,12 +109,12 @@ class Checked:
     def warnings(self) -> tuple[Finding, ...]:
         return tuple(found for found in self.findings if found.severity is Severity.WARNING)
 
-    def total(self, severity: Severity) -> int:
+    def count_findings(self, severity: Severity) -> int:
         """How many findings of this severity there are, kept or not."""
-        return sum(count for slug, count in self.counts.items() if Code.named(slug).severity is severity)
+        return sum(count for slug, count in self.counts.items() if FindingCode.from_slug(slug).severity is severity)
 
 
-def merge(training: Checked, validation: Checked) -> Checked:
+def merge_results(training: CheckResult, validation: CheckResult) -> CheckResult:
     """Return what was found in both parts. Tokens, roles and lengths stay those of the training part."""
     summary = replace(
         training.summary,
@@ -123,7 +123,7 @@ def merge(training: Checked, validation: Checked) -> Checked:
         + tuple(name for name in validation.summary.ignored if name not in training.summary.ignored),
     )
     start = len(training.findings)
-    return Checked(
+    return CheckResult(
         findings=training.findings + validation.findings,
         summary=summary,
         counts=dict(Counter(training.counts) + Counter(validation.counts)),
@@ -132,28 +132,30 @@ def merge(training: Checked, validation: Checked) -> Checked:
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class BuildResult:
     """The dataset on disk. `tokens` are the training tokens of one epoch by base model, None where unknown."""
 
     dataset: Dataset
     tokens: Mapping[str, int | None]
-    checked: Checked
+    check_result: CheckResult
 
 
-def histogram(values: Iterable[int], bars: int = 24) -> Histogram:
+def build_histogram(values: Iterable[int], bars: int = 24) -> LengthHistogram:
     """Equal steps of 1, 2 or 5 times a power of ten, as many as fit into `bars`."""
     counts = Counter(values)
     if not counts:
-        return Histogram()
-    step = next(size for size in _steps() if max(counts) // size < bars)
+        return LengthHistogram()
+    step = next(size for size in _iter_step_sizes() if max(counts) // size < bars)
     grouped: Counter[int] = Counter()
     for value, count in counts.items():
         grouped[value // step] += count
     last = max(grouped)
-    return Histogram(tuple(bar * step for bar in range(last + 1)), tuple(grouped[bar] for bar in range(last + 1)))
+    return LengthHistogram(
+        tuple(bar * step for bar in range(last + 1)), tuple(grouped[bar] for bar in range(last + 1))
+    )
 
 
-def _steps() -> Iterator[int]:
+def _iter_step_sizes() -> Iterator[int]:
     power = 1
     while True:
         yield from (power, 2 * power, 5 * power)

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from orchestrator.core.errors import ConfigError
-from orchestrator.dataset.example import Body
+from orchestrator.dataset.example import ExampleBody
 from orchestrator.system.regular_file import read_regular_file
 
-MAX_BYTES = 256 << 20  # the largest published ones have about 35 MB
-SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token")
+MAX_TOKENIZER_FILE_BYTES = 256 << 20  # the largest published ones have about 35 MB
+SPECIAL_TOKEN_NAMES = ("bos_token", "eos_token", "unk_token", "pad_token")
 
 
-class Tokenizer:
+class HuggingFaceTokenizer:
     """Counts as the base model reads. Exact where the chat template lies beside the file, as published with it.
 
     The template is `chat_template.jinja`, or `chat_template` in `tokenizer_config.json`. `special_tokens` are those
@@ -32,35 +32,39 @@ class Tokenizer:
                 hint="Install orchestrator with its extra: pip install 'orchestrator[open-models]'.",
             ) from None
         try:
-            loaded = Loaded.from_str(read_regular_file(path, MAX_BYTES).decode("utf-8"))
+            loaded = Loaded.from_str(read_regular_file(path, MAX_TOKENIZER_FILE_BYTES).decode("utf-8"))
             self._encode = loaded.encode
             added = loaded.get_added_tokens_decoder().values()
             self.special_tokens = tuple(token.content for token in added if token.special)
         except OSError as error:
-            _refuse(path, f"cannot be read: {error.strerror}", "Name the tokenizer.json of the base model.")
+            _raise_config_error(
+                path, f"cannot be read: {error.strerror}", "Name the tokenizer.json of the base model."
+            )
         except Exception as error:  # noqa: BLE001 - the library raises bare Exception for whatever is wrong
-            _refuse(
+            _raise_config_error(
                 path, f"not a tokenizer: {error}", "Take the tokenizer.json that is published with the base model."
             )
 
-    def count(self, body: Body) -> tuple[int, bool]:
+    def count_tokens(self, body: ExampleBody) -> tuple[int, bool]:
         """The tokens of one example, and whether that is exact."""
-        rendered = self._rendered(body)
+        rendered = self._render_template(body)
         if rendered is not None:
-            return self._tokens(rendered), True
-        return self._tokens(json.dumps(body, ensure_ascii=False)), False
+            return self._count_text_tokens(rendered), True
+        return self._count_text_tokens(json.dumps(body, ensure_ascii=False)), False
 
-    def _tokens(self, text: str) -> int:
+    def _count_text_tokens(self, text: str) -> int:
         return len(self._encode(text.encode("utf-8", "replace").decode(), add_special_tokens=False).ids)
 
-    def _rendered(self, body: Body) -> str | None:
+    def _render_template(self, body: ExampleBody) -> str | None:
         """The example as the template writes it; None where that cannot be told."""
         from jinja2 import TemplateError
 
         if self._template is None or "messages" not in body:
             return None
         try:
-            return str(self._template.render(**self._special, messages=body["messages"], tools=body.get("tools")))
+            return str(
+                self._template.render(**self._special_token_texts, messages=body["messages"], tools=body.get("tools"))
+            )
         except (TemplateError, TypeError, ValueError, LookupError):
             return None  # this template has no place for such an example
 
@@ -73,30 +77,34 @@ class Tokenizer:
             trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
         )
         environment.filters["tojson"] = _to_json
-        environment.globals["raise_exception"] = _raise
-        if (source := self._source) is None:
+        environment.globals["raise_exception"] = _raise_template_error
+        if (source := self._template_source) is None:
             return None
         try:
             return environment.from_string(source)
         except TemplateError as error:
-            _refuse(self._path.parent, f"the chat template cannot be read: {error}", "Take it as it was published.")
+            _raise_config_error(
+                self._path.parent, f"the chat template cannot be read: {error}", "Take it as it was published."
+            )
 
     @cached_property
-    def _source(self) -> str | None:
+    def _template_source(self) -> str | None:
         own = self._path.with_name("chat_template.jinja")
         if own.exists():
             try:
                 return read_regular_file(own).decode("utf-8")
             except (OSError, UnicodeDecodeError) as error:
-                _refuse(own, f"cannot be read: {_why(error)}", "Take it as it was published, or remove it.")
+                _raise_config_error(
+                    own, f"cannot be read: {_error_reason(error)}", "Take it as it was published, or remove it."
+                )
         template = self._config.get("chat_template")
         if isinstance(template, list):  # several, each with its name
             template = {each["name"]: each["template"] for each in template}.get("default")
         return template if isinstance(template, str) else None
 
     @cached_property
-    def _special(self) -> dict[str, str]:
-        named = {name: self._config.get(name) for name in SPECIAL}
+    def _special_token_texts(self) -> dict[str, str]:
+        named = {name: self._config.get(name) for name in SPECIAL_TOKEN_NAMES}
         texts = {name: value.get("content") if isinstance(value, dict) else value for name, value in named.items()}
         return {name: text for name, text in texts.items() if isinstance(text, str)}
 
@@ -108,16 +116,18 @@ class Tokenizer:
         try:
             config = json.loads(read_regular_file(path).decode("utf-8"))
         except (OSError, ValueError, RecursionError) as error:
-            _refuse(path, f"cannot be read: {_why(error)}", "Take it as it was published, or remove it.")
+            _raise_config_error(
+                path, f"cannot be read: {_error_reason(error)}", "Take it as it was published, or remove it."
+            )
         return config if isinstance(config, dict) else {}
 
 
-def _why(error: Exception) -> str:
+def _error_reason(error: Exception) -> str:
     """OSError's own text begins with its number and ends with the path, which the message has already."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-def _refuse(path: Path, why: str, hint: str) -> NoReturn:
+def _raise_config_error(path: Path, why: str, hint: str) -> NoReturn:
     raise ConfigError(f"{path}: {why}", hint=hint)
 
 
@@ -126,5 +136,5 @@ def _to_json(value: object, indent: int | None = None) -> str:
     return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
-def _raise(message: str) -> NoReturn:
+def _raise_template_error(message: str) -> NoReturn:
     raise ValueError(message)

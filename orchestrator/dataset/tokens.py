@@ -8,26 +8,26 @@ from functools import cache
 from typing import Any
 
 from orchestrator.dataset import encodings
-from orchestrator.dataset.example import Body
+from orchestrator.dataset.example import ExampleBody
 
-PER_MESSAGE = 3
-PER_NAME = 1
-PER_EXAMPLE = 3
+TOKENS_PER_MESSAGE = 3
+TOKENS_PER_NAME = 1
+TOKENS_PER_EXAMPLE = 3
 
 # tiktoken splits text by a regular expression that panics on about a million white-space characters without a line
 # break. Such a run is one piece: whole at the end of the text, without its last character before anything but a line
 # break. So it is encoded as one piece, and only what lies between such runs is left to the regular expression.
-_RUN = re.compile(r"[\t\x0b\x0c \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]{100000,}")
-_SHORT = 100_000
+_WHITESPACE_RUN = re.compile(r"[\t\x0b\x0c \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]{100000,}")
+_WHITESPACE_RUN_CHARACTERS = 100_000
 
 
-def text_tokens(encoding: str, text: str) -> int:
+def count_text_tokens(encoding: str, text: str) -> int:
     """Equal to the length of tiktoken's `encode_ordinary(text)`, also where that panics."""
-    if len(text) < _SHORT:
-        return encodings.counter(encoding)(text)
-    loaded = encodings.load(encoding)
+    if len(text) < _WHITESPACE_RUN_CHARACTERS:
+        return encodings.get_token_counter(encoding)(text)
+    loaded = encodings.load_encoding(encoding)
     total = done = 0
-    for run in _RUN.finditer(text):
+    for run in _WHITESPACE_RUN.finditer(text):
         if text[run.end() : run.end() + 1] in ("\n", "\r"):
             continue
         end = run.end() if run.end() == len(text) else run.end() - 1
@@ -38,11 +38,11 @@ def text_tokens(encoding: str, text: str) -> int:
 
 
 @cache
-def _role_tokens(encoding: str, role: str) -> int:
-    return text_tokens(encoding, role)
+def _count_role_tokens(encoding: str, role: str) -> int:
+    return count_text_tokens(encoding, role)
 
 
-def example_tokens(encoding: str, body: Body) -> int | None:
+def count_example_tokens(encoding: str, body: ExampleBody) -> int | None:
     """The training tokens of one example.
 
     The sum is the one of OpenAI's cookbook, "Data preparation and analysis for chat model fine-tuning" (and "How to
@@ -52,26 +52,26 @@ def example_tokens(encoding: str, body: Body) -> int | None:
     messages = body.get("messages")
     if messages is None or "tools" in body:
         return None
-    total = PER_EXAMPLE
+    total = TOKENS_PER_EXAMPLE
     for message in messages:
-        if (tokens := _message_tokens(encoding, message)) is None:
+        if (tokens := _count_message_tokens(encoding, message)) is None:
             return None
         total += tokens
     return total
 
 
-def _message_tokens(encoding: str, message: dict[str, Any]) -> int | None:
+def _count_message_tokens(encoding: str, message: dict[str, Any]) -> int | None:
     content = message.get("content")
     if isinstance(content, list) and len(content) == 1 and content[0]["type"] == "text":
         content = content[0]["text"]
     if not isinstance(content, str) or message.get("tool_calls") or message.get("refusal"):
         return None
-    tokens = PER_MESSAGE + _role_tokens(encoding, message["role"]) + text_tokens(encoding, content)
+    tokens = TOKENS_PER_MESSAGE + _count_role_tokens(encoding, message["role"]) + count_text_tokens(encoding, content)
     if "name" in message:
-        tokens += PER_NAME + text_tokens(encoding, message["name"])
+        tokens += TOKENS_PER_NAME + count_text_tokens(encoding, message["name"])
     return tokens
 
 
-def estimated_tokens(encoding: str, body: Body) -> int:
+def estimate_example_tokens(encoding: str, body: ExampleBody) -> int:
     """About as many as the example has, where that is not documented: the tokens of its JSON."""
-    return text_tokens(encoding, json.dumps(body, ensure_ascii=False))
+    return count_text_tokens(encoding, json.dumps(body, ensure_ascii=False))

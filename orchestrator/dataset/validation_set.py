@@ -9,10 +9,10 @@ from hashlib import sha256
 from pathlib import Path
 
 from orchestrator.core.finding import Finding
-from orchestrator.dataset.codes import Code
-from orchestrator.dataset.example import Example, finding
-from orchestrator.dataset.files import Source
-from orchestrator.dataset.rules import Rules
+from orchestrator.dataset.codes import FindingCode
+from orchestrator.dataset.example import Example, create_finding
+from orchestrator.dataset.files import SourceFile
+from orchestrator.dataset.rules import DatasetRules
 
 # "validation.jsonl", "my-data_test.json", "dev/part.jsonl": a part of the name between separators, but not a word of
 # a sentence, as in "a test of the brakes.json".
@@ -21,12 +21,12 @@ _SPLIT_NAME = re.compile(
 )
 
 
-def validation_rules(rules: Rules) -> Rules:
+def build_validation_rules(rules: DatasetRules) -> DatasetRules:
     """Return the rules for the validation set itself: as many examples as there are, and no part of them aside."""
     return replace(rules, minimum_examples=0, validation_fraction=0.0, validation_path=None)
 
 
-def training_sources(sources: Iterable[Source], validation_path: Path | None) -> list[Source]:
+def exclude_validation_files(sources: Iterable[SourceFile], validation_path: Path | None) -> list[SourceFile]:
     """Return the files to train with: without those of the validation set, which may lie in the same folder."""
     if validation_path is None:
         return list(sources)
@@ -39,21 +39,23 @@ def line_key(seed: int, line: bytes) -> int:
     return int.from_bytes(sha256(b"%d\n%s" % (seed, line)).digest()[:8], "big")
 
 
-def overlaps(
+def write_validation_examples(
     examples: Iterable[tuple[Example, bytes]], training: Collection[int], seed: int, write: Callable[[bytes], object]
 ) -> Iterator[Finding]:
     """Write each validation example, and yield an error for each that is in the training set, too."""
     for example, line in examples:
         write(line)
         if line_key(seed, line) in training:
-            at, path = example.where(())
+            at, path = example.locate(())
             message = "the example is in the training set as well"
-            yield finding(Code.VALIDATION_OVERLAP, example.file, message, line=at or example.line, path=path)
+            yield create_finding(
+                FindingCode.VALIDATION_OVERLAP, example.file, message, line=at or example.line, path=path
+            )
 
 
-def split_names(files: Collection[str]) -> Iterator[Finding]:
+def check_split_names(files: Collection[str]) -> Iterator[Finding]:
     """Yield a warning for each file of several that is named like a validation or test split."""
     for name in files if len(files) > 1 else ():
         if _SPLIT_NAME.search(name):
             message = "the file is named like a validation or test split, but it is trained with"
-            yield finding(Code.SPLIT_IN_TRAINING, name, message)
+            yield create_finding(FindingCode.SPLIT_IN_TRAINING, name, message)

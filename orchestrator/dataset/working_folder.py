@@ -15,15 +15,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-PREFIX: Final = ".building-"
+WORKING_FOLDER_PREFIX: Final = ".building-"
 
 
 @contextmanager
-def working_folder(into: Path) -> Iterator[Path]:
+def create_working_folder(parent: Path) -> Iterator[Path]:
     """Create a folder within `into` and remove it afterwards, together with those of processes that were killed."""
-    with _locked(into):  # or another process could take the new folder for an abandoned one
-        _remove_abandoned(into)
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=into))
+    with _locked(parent):  # or another process could take the new folder for an abandoned one
+        _delete_abandoned(parent)
+        folder = Path(tempfile.mkdtemp(prefix=WORKING_FOLDER_PREFIX, dir=parent))
         lock = _lock(folder)
     try:
         yield folder
@@ -33,14 +33,14 @@ def working_folder(into: Path) -> Iterator[Path]:
             os.close(lock)
 
 
-def remove_abandoned(into: Path) -> None:
+def delete_abandoned_folders(parent: Path) -> None:
     """Remove the folders of processes that were killed."""
-    with suppress(OSError), _locked(into):
-        _remove_abandoned(into)
+    with suppress(OSError), _locked(parent):
+        _delete_abandoned(parent)
 
 
-def _remove_abandoned(into: Path) -> None:
-    for folder in into.glob(f"{PREFIX}*"):
+def _delete_abandoned(parent: Path) -> None:
+    for folder in parent.glob(f"{WORKING_FOLDER_PREFIX}*"):
         if (lock := _lock(folder, wait=False)) is not None:
             shutil.rmtree(folder, ignore_errors=True)
             os.close(lock)

@@ -7,23 +7,23 @@ from typing import Protocol
 
 from orchestrator.core.job import JobId
 
-Handle = Callable[[JobId], Awaitable[None]]
+JobHandler = Callable[[JobId], Awaitable[None]]
 """Does what the job needs now and records its next wake-up. Never raises."""
 
-ServerOf = Callable[[str], str | None]
+ServerLookup = Callable[[str], str | None]
 """The server an account leads to; None where all accounts lead to the same one."""
 
 
-class Dispatch(Protocol):
+class Dispatcher(Protocol):
     """Hands every due job to `handle`: at most one at a time per account, at most so many at once.
 
     A server that is slow keeps the accounts of other servers from nothing (`dispatch.shares`).
     """
 
-    async def run(self, handle: Handle) -> None:
+    async def run(self, handle: JobHandler) -> None:
         """Hand out jobs until `stop`; returns when the last one handed out is done."""
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         """Something may be due earlier than was known."""
 
     def stop(self) -> None:

@@ -16,9 +16,9 @@ from pgqueuer.ports.driver import Driver
 
 from orchestrator.core.job import JobId
 from orchestrator.store import outage
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.database import Database
-from orchestrator.store.wakeups import Schedule, WakeUp
+from orchestrator.store.wakeups import EnqueueWakeUps, WakeUp
 
 ENTRYPOINT: Final = "wake-up"
 # Every name is given: PgQueuer would read the rest from the environment, from CHANNEL, TRIGGER and the like, too.
@@ -45,11 +45,11 @@ def is_outage(error: Exception) -> bool:
     return outage.is_outage(error)
 
 
-def scheduler(now: Callable[[], float]) -> Schedule:
+def build_wake_up_enqueuer(now: Callable[[], float]) -> EnqueueWakeUps:
     """Puts wake-ups into the queue. One that is there already is not put there again."""
 
-    async def schedule(connection: AsyncConnection, wake_ups: Sequence[WakeUp]) -> None:
-        tokens = [encode(wake_up) for wake_up in wake_ups]
+    async def schedule(connection: StoreConnection, wake_ups: Sequence[WakeUp]) -> None:
+        tokens = [encode_wake_up(wake_up) for wake_up in wake_ups]
         delays = [wake_up.at - now() for wake_up in wake_ups]
         await enqueue(connection, tokens, delays, list(tokens))
 
@@ -57,10 +57,10 @@ def scheduler(now: Callable[[], float]) -> Schedule:
 
 
 async def enqueue(
-    connection: AsyncConnection, tokens: Sequence[str], delays: Sequence[float], keys: list[str | None]
+    connection: StoreConnection, tokens: Sequence[str], delays: Sequence[float], keys: list[str | None]
 ) -> None:
     """Put tokens into the queue in the transaction under way; they come after so many seconds."""
-    await queries(_Session(connection)).enqueue(
+    await build_queries(_TransactionDriver(connection)).enqueue(
         [ENTRYPOINT] * len(tokens),
         [token.encode() for token in tokens],
         [0] * len(tokens),
@@ -73,23 +73,23 @@ async def enqueue(
 async def install(database: Database) -> None:
     """Create PgQueuer's tables where they are missing, once however many replicas ask."""
 
-    async def create(connection: AsyncConnection) -> None:
-        of_driver = queries(AsyncpgDriver(connection.driver_connection))
+    async def create(connection: StoreConnection) -> None:
+        of_driver = build_queries(AsyncpgDriver(connection.driver_connection))
         if not await of_driver.schema_is_installed():
             await of_driver.install()
 
     async with database.read() as connection:
-        installed = await queries(_Session(connection)).has_table(SETTINGS.queue_table)
+        installed = await build_queries(_TransactionDriver(connection)).has_table(SETTINGS.queue_table)
     if not installed:
         await database.write(create)
 
 
-async def prune(connection: AsyncConnection) -> None:
+async def clear_log(connection: StoreConnection) -> None:
     """Empty PgQueuer's log, which gets three rows for every wake-up and is never read."""
-    await queries(_Session(connection)).clear_queue_log(ENTRYPOINT)
+    await build_queries(_TransactionDriver(connection)).clear_queue_log(ENTRYPOINT)
 
 
-def queries(driver: Driver) -> Queries:
+def build_queries(driver: Driver) -> Queries:
     """PgQueuer's queries, on our names."""
     return Queries(
         driver,
@@ -99,22 +99,22 @@ def queries(driver: Driver) -> Queries:
     )
 
 
-def encode(wake_up: WakeUp) -> str:
+def encode_wake_up(wake_up: WakeUp) -> str:
     """The wake-up's token: the same for the same job and time, whoever asks for it."""
     return f"{wake_up.job_id} {wake_up.at!r} {wake_up.account}"
 
 
-def decode(payload: bytes) -> WakeUp:
+def decode_wake_up(payload: bytes) -> WakeUp:
     """The inverse of `encode`."""
     job_id, at, account = payload.decode().split(" ", 2)
     return WakeUp(JobId(job_id), account, float(at))
 
 
-class _Session(AsyncpgDriver):
+class _TransactionDriver(AsyncpgDriver):
     """PgQueuer's way to the database through a connection of the store, in its transaction."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._session = connection
+    def __init__(self, connection: StoreConnection) -> None:
+        self._connection = connection
 
     async def fetch(self, query: str, *args: object) -> list[dict[str, object]]:
         return [dict(row) for row in (await self._run(query, args)).mappings()]
@@ -124,4 +124,4 @@ class _Session(AsyncpgDriver):
         return ""
 
     async def _run(self, query: str, args: tuple[object, ...]) -> Any:
-        return await self._session.exec_driver_sql(query, args)
+        return await self._connection.exec_driver_sql(query, args)

@@ -10,11 +10,11 @@ K = TypeVar("K")
 R = TypeVar("R")
 
 
-class Together(Generic[K, R]):
+class Batcher(Generic[K, R]):
     """Gathers single keys into calls of `work` with many; each caller gets the result of its whole call."""
 
-    def __init__(self, work: Callable[[Sequence[K]], Awaitable[R]]) -> None:
-        self._work = work
+    def __init__(self, process_batch: Callable[[Sequence[K]], Awaitable[R]]) -> None:
+        self._process_batch = process_batch
         self._waiting: list[tuple[K, asyncio.Future[R]]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -29,12 +29,12 @@ class Together(Generic[K, R]):
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting, []
-                await self._serve(batch)
+                await self._process(batch)
         finally:
             self._task = None
 
-    async def _serve(self, batch: Sequence[tuple[K, asyncio.Future[R]]]) -> None:
-        [result] = await asyncio.gather(self._work([key for key, _ in batch]), return_exceptions=True)
+    async def _process(self, batch: Sequence[tuple[K, asyncio.Future[R]]]) -> None:
+        [result] = await asyncio.gather(self._process_batch([key for key, _ in batch]), return_exceptions=True)
         for _, future in batch:
             if future.done():  # its caller was cancelled
                 continue

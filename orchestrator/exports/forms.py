@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from orchestrator.exports.litellm import as_litellm
-from orchestrator.exports.plain import as_csv, as_env, as_json, as_table, as_toml
-from orchestrator.exports.selection import Models, can_be_called, made
-from orchestrator.exports.sillytavern import as_sillytavern
+from orchestrator.exports.litellm import render_litellm
+from orchestrator.exports.plain import render_csv, render_env, render_json, render_table, render_toml
+from orchestrator.exports.selection import ModelSet, has_model, is_servable
+from orchestrator.exports.sillytavern import render_sillytavern
 
 
-class Form(StrEnum):
+class ExportFormat(StrEnum):
     """For people, for programs, for a spreadsheet, for a shell; and two programs' own configurations."""
 
     TABLE = "table"
@@ -25,45 +25,45 @@ class Form(StrEnum):
     SILLYTAVERN = "sillytavern"
 
     @property
-    def names_keys(self) -> bool:
+    def needs_accounts(self) -> bool:
         """Whether it says where keys and servers are, and so wants to know the accounts."""
-        return self in {Form.LITELLM, Form.SILLYTAVERN}
+        return self in {ExportFormat.LITELLM, ExportFormat.SILLYTAVERN}
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
+class _FormatInfo:
     """`lists` every account, or only those whose models can be called: what configures another program."""
 
-    render: Callable[[Models], str]
+    render: Callable[[ModelSet], str]
     media_type: str
-    lists: bool = False
+    lists_every_account: bool = False
 
 
-_KINDS: Final[Mapping[Form, _Kind]] = {
-    Form.TABLE: _Kind(as_table, "text/plain", lists=True),
-    Form.JSON: _Kind(as_json, "application/json", lists=True),
-    Form.CSV: _Kind(as_csv, "text/csv", lists=True),
-    Form.ENV: _Kind(as_env, "text/plain"),
-    Form.TOML: _Kind(as_toml, "application/toml"),
-    Form.LITELLM: _Kind(as_litellm, "application/yaml"),
-    Form.SILLYTAVERN: _Kind(as_sillytavern, "application/sillytavern+json"),
+_FORMATS: Final[Mapping[ExportFormat, _FormatInfo]] = {
+    ExportFormat.TABLE: _FormatInfo(render_table, "text/plain", lists_every_account=True),
+    ExportFormat.JSON: _FormatInfo(render_json, "application/json", lists_every_account=True),
+    ExportFormat.CSV: _FormatInfo(render_csv, "text/csv", lists_every_account=True),
+    ExportFormat.ENV: _FormatInfo(render_env, "text/plain"),
+    ExportFormat.TOML: _FormatInfo(render_toml, "application/toml"),
+    ExportFormat.LITELLM: _FormatInfo(render_litellm, "application/yaml"),
+    ExportFormat.SILLYTAVERN: _FormatInfo(render_sillytavern, "application/sillytavern+json"),
 }
 
-MEDIA_TYPES: Final = frozenset(kind.media_type for form, kind in _KINDS.items() if form is not Form.JSON)
+MEDIA_TYPES: Final = frozenset(kind.media_type for form, kind in _FORMATS.items() if form is not ExportFormat.JSON)
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ExportResult:
     """A text, what it is, and what it shows and leaves out."""
 
     text: str
     media_type: str
-    models: Models
+    models: ModelSet
 
 
-def export(form: Form, models: Models, *, everything: bool = False) -> Exported:
+def export(export_format: ExportFormat, models: ModelSet, *, include_unservable: bool = False) -> ExportResult:
     """The models in that form. `everything`: also those that were made but cannot be called as they are."""
-    kind = _KINDS[form]
-    if not kind.lists:
-        models = models.only(made if everything else can_be_called)
-    return Exported(kind.render(models), kind.media_type, models)
+    kind = _FORMATS[export_format]
+    if not kind.lists_every_account:
+        models = models.with_only(has_model if include_unservable else is_servable)
+    return ExportResult(kind.render(models), kind.media_type, models)

@@ -8,80 +8,89 @@ import json
 import shlex
 from typing import TYPE_CHECKING
 
-from orchestrator.core.printable import printable, printable_json
-from orchestrator.exports.selection import Models
-from orchestrator.exports.words import comments, quoted, variables
+from orchestrator.core.printable import sanitize_json, sanitize_line
+from orchestrator.exports.selection import ModelSet
+from orchestrator.exports.words import build_variable_names, format_header, quote
 
 if TYPE_CHECKING:  # half a second that the help of the commands does not need
     from orchestrator.status import JobView
 
-COLUMNS = ("account", "provider", "base_model", "fine_tuned_model", "servable", "state", "labels", "retires_on")
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # how a cell begins that a spreadsheet would carry out
+CSV_COLUMNS = ("account", "provider", "base_model", "fine_tuned_model", "servable", "state", "labels", "retires_on")
+FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n")  # how a cell begins that a spreadsheet would carry out
 
 
-def as_table(models: Models) -> str:
+def render_table(models: ModelSet) -> str:
     """Columns for people."""
     rows = [("account", "provider", "base model", "fine-tuned model", "days left", "callable")]
     for job in models.jobs:
-        rows.append((job.account, job.provider, job.base_model, job.fine_tuned_model or "–", _life(job), _able(job)))
-    shown = [list(map(printable, row)) for row in rows]
+        rows.append(
+            (
+                job.account,
+                job.provider,
+                job.base_model,
+                job.fine_tuned_model or "–",
+                _format_days_left(job),
+                _format_servable(job),
+            )
+        )
+    shown = [list(map(sanitize_line, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in shown)
     return "\n".join(lines) + "\n"
 
 
-def as_json(models: Models) -> str:
+def render_json(models: ModelSet) -> str:
     """An object: the model id by account, null where there is none."""
     ids = {job.account: job.fine_tuned_model for job in models.jobs}
-    return printable_json(json.dumps(ids, indent=2, ensure_ascii=False)) + "\n"
+    return sanitize_json(json.dumps(ids, indent=2, ensure_ascii=False)) + "\n"
 
 
-def as_csv(models: Models) -> str:
+def render_csv(models: ModelSet) -> str:
     """One line an account."""
     text = io.StringIO()
     table = csv.writer(text)
-    table.writerow(COLUMNS)
+    table.writerow(CSV_COLUMNS)
     for job in models.jobs:
         servable = "" if job.servable is None else str(job.servable).lower()
         row = (job.account, job.provider, job.base_model, job.fine_tuned_model or "", servable, job.state)
-        table.writerow([_cell(value) for value in (*row, " ".join(job.labels), job.retires_on or "")])
+        table.writerow([_escape_cell(value) for value in (*row, " ".join(job.labels), job.retires_on or "")])
     return text.getvalue()
 
 
-def as_env(models: Models) -> str:
+def render_env(models: ModelSet) -> str:
     """Assignments for a shell: MODEL_ACME_EU=ft:…"""
-    names = variables("MODEL_", [job.account for job in models.jobs])
+    names = build_variable_names("MODEL_", [job.account for job in models.jobs])
     lines = [f"{names[job.account]}={shlex.quote(job.fine_tuned_model or '')}" for job in models.jobs]
-    return "\n".join([*comments(models, "The fine-tuned models"), *lines]) + "\n"
+    return "\n".join([*format_header(models, "The fine-tuned models"), *lines]) + "\n"
 
 
-def as_toml(models: Models) -> str:
+def render_toml(models: ModelSet) -> str:
     """One table an account."""
-    lines = comments(models, "The fine-tuned models")
+    lines = format_header(models, "The fine-tuned models")
     for job in models.jobs:
         lines += [
             "",
-            f"[models.{quoted(job.account)}]",
-            f"provider = {quoted(job.provider)}",
-            f"base_model = {quoted(job.base_model)}",
-            f"fine_tuned_model = {quoted(job.fine_tuned_model or '')}",
+            f"[models.{quote(job.account)}]",
+            f"provider = {quote(job.provider)}",
+            f"base_model = {quote(job.base_model)}",
+            f"fine_tuned_model = {quote(job.fine_tuned_model or '')}",
             f"servable = {str(bool(job.servable)).lower()}",
         ]
     return "\n".join(lines) + "\n"
 
 
-def _life(job: JobView) -> str:
+def _format_days_left(job: JobView) -> str:
     if job.gone_at is not None:
         return "gone"
     return "–" if job.days_left is None else str(job.days_left)
 
 
-def _able(job: JobView) -> str:
+def _format_servable(job: JobView) -> str:
     if job.servable is None:
         return "–"
     return "yes" if job.servable else f"no: {job.serving_hint}"
 
 
-def _cell(value: str) -> str:
+def _escape_cell(value: str) -> str:
     """A value that neither a spreadsheet carries out nor a terminal."""
-    return f"'{printable(value)}" if value.startswith(FORMULA) else printable(value)
+    return f"'{sanitize_line(value)}" if value.startswith(FORMULA_PREFIXES) else sanitize_line(value)

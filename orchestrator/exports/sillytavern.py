@@ -10,26 +10,26 @@ import json
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_OID, uuid5
 
-from orchestrator.core.printable import printable_json
-from orchestrator.exports.addresses import address
-from orchestrator.exports.selection import Models
+from orchestrator.core.printable import sanitize_json
+from orchestrator.exports.addresses import find_inference_url
+from orchestrator.exports.selection import ModelSet
 
 if TYPE_CHECKING:  # half a second that the help of the commands does not need
     from orchestrator.status import JobView
 
 
-def as_sillytavern(models: Models) -> str:
+def render_sillytavern(models: ModelSet) -> str:
     """A piece of `settings.json`. The keys are entered in SillyTavern itself."""
     profiles = [_profile(models, job) for job in models.jobs]
     settings = {
         "oai_settings": {"show_external_models": True},
         "extension_settings": {"connectionManager": {"profiles": profiles}},
     }
-    return printable_json(json.dumps(settings, indent=2, ensure_ascii=False)) + "\n"
+    return sanitize_json(json.dumps(settings, indent=2, ensure_ascii=False)) + "\n"
 
 
-def _profile(models: Models, job: JobView) -> dict[str, Any]:
-    url = address(models, job)
+def _profile(models: ModelSet, job: JobView) -> dict[str, Any]:
+    url = find_inference_url(models, job)
     return {
         "id": str(uuid5(NAMESPACE_OID, job.job)),
         "mode": "cc",  # chat completion

@@ -9,15 +9,15 @@ from hashlib import sha256
 from itertools import chain
 
 from orchestrator.core.account import Account
-from orchestrator.exports.selection import Models, why_left_out
+from orchestrator.exports.selection import ModelSet, left_out_reason
 
 
-def quoted(text: str) -> str:
+def quote(text: str) -> str:
     """A string for YAML and for TOML, on one line: whatever is not plain ASCII is escaped."""
     return '"' + "".join(c if " " <= c <= "~" and c not in '"\\' else f"\\U{ord(c):08X}" for c in text) + '"'
 
 
-def variables(prefix: str, names: Sequence[str], taken: Collection[str] = ()) -> dict[str, str]:
+def build_variable_names(prefix: str, names: Sequence[str], taken: Collection[str] = ()) -> dict[str, str]:
     """A variable of the environment for each name, stable as long as no two names look alike in capitals."""
     plain = {name: prefix + re.sub(r"[^A-Z0-9]", "_", name.upper()) for name in names}
     counts = Counter(chain(plain.values(), taken))
@@ -27,15 +27,19 @@ def variables(prefix: str, names: Sequence[str], taken: Collection[str] = ()) ->
     }
 
 
-def key_variables(accounts: Sequence[str], known: Mapping[str, Account]) -> tuple[dict[str, str], dict[str, str]]:
+def get_key_variables(accounts: Sequence[str], known: Mapping[str, Account]) -> tuple[dict[str, str], dict[str, str]]:
     """Where each account's key is found in the environment; and, apart, the names made up for those it is not in."""
     references = {name: known[name].api_key for name in accounts if name in known}
     given = {name: text[4:].strip() for name, text in references.items() if text.startswith("env:")}
-    return given, variables("API_KEY_", [name for name in accounts if name not in given], set(given.values()))
+    return given, build_variable_names(
+        "API_KEY_", [name for name in accounts if name not in given], set(given.values())
+    )
 
 
-def comments(models: Models, head: str) -> list[str]:
+def format_header(models: ModelSet, head: str) -> list[str]:
     """The first lines of a file: what it is, and who is missing."""
-    lines = [f"# {head} of the run {quoted(models.name)}."]
-    lines += [f"# Left out: {quoted(job.account)} at {job.provider}: {why_left_out(job)}." for job in models.left_out]
+    lines = [f"# {head} of the run {quote(models.name)}."]
+    lines += [
+        f"# Left out: {quote(job.account)} at {job.provider}: {left_out_reason(job)}." for job in models.left_out
+    ]
     return lines

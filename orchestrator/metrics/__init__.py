@@ -1,10 +1,10 @@
 """Metrics: what Prometheus scrapes. Two sorts, told apart in `table`.
 
-What this process does is counted as it happens: it is a `Watch`. How things stand is asked of the read model at each
+What this process does is counted as it happens: it is a `ServiceObserver`. How things stand is asked of the read model at each
 scrape, so every replica says the same of it. No account is a label: a deployment may have ten thousand.
 """
 
-from orchestrator.metrics.counts import Metrics
-from orchestrator.metrics.table import TABLE, Metric
+from orchestrator.metrics.counts import MetricsRecorder
+from orchestrator.metrics.table import ALL_METRICS, MetricDefinition
 
-__all__ = ["TABLE", "Metric", "Metrics"]
+__all__ = ["ALL_METRICS", "MetricDefinition", "MetricsRecorder"]

@@ -16,21 +16,21 @@ from prometheus_client import (
 from orchestrator.core.account import ProviderName
 from orchestrator.core.advance import Outcome
 from orchestrator.core.job import Job
-from orchestrator.core.watch import Watch
+from orchestrator.core.watch import ServiceObserver
 from orchestrator.metrics import table
-from orchestrator.metrics.gauges import Gauges
-from orchestrator.metrics.table import Metric
-from orchestrator.status import Tally
+from orchestrator.metrics.gauges import GaugeCollector
+from orchestrator.metrics.table import MetricDefinition
+from orchestrator.status import MetricsSnapshot
 
 
-class Metrics(Watch):
+class MetricsRecorder(ServiceObserver):
     """One process's numbers."""
 
     def __init__(self, version: str) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # when each was first counted; a second line for each number
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self._gauges = Gauges(version, platform.python_version())
+        self._gauges = GaugeCollector(version, platform.python_version())
         self.registry.register(self._gauges)
         self._calls = self._counter(table.CALLS)
         self._call_time = self._histogram(table.CALL_TIME)
@@ -39,31 +39,31 @@ class Metrics(Watch):
         self._wake_up_lag = self._histogram(table.WAKE_UP_LAG)
         self._tick_lag = self._histogram(table.TICK_LAG)
 
-    def page(self, tally: Tally) -> bytes:
+    def render(self, snapshot: MetricsSnapshot) -> bytes:
         """What is scraped, in Prometheus' text format."""
-        self._gauges.tally = tally
+        self._gauges.snapshot = snapshot
         return generate_latest(self.registry)
 
-    def called(self, provider: ProviderName, operation: str, outcome: str, seconds: float) -> None:
+    def call_finished(self, provider: ProviderName, operation: str, outcome: str, seconds: float) -> None:
         self._calls.labels(provider.value, operation, outcome).inc()
         self._call_time.labels(provider.value, operation).observe(seconds)
 
-    def recorded(self, outcome: Outcome) -> None:
+    def outcome_recorded(self, outcome: Outcome) -> None:
         job = outcome.job
-        if job.state is not outcome.before:
+        if job.state is not outcome.previous_state:
             self._transitions.labels(job.provider.value, job.state.value).inc()
         elif outcome.failure and job.wake_at is not None and job.hold is None:
             self._retries.labels(job.provider.value, outcome.failure.kind).inc()
 
-    def woke(self, job: Job, now: float) -> None:
+    def job_woken(self, job: Job, now: float) -> None:
         if job.wake_at is not None:
             self._wake_up_lag.observe(max(now - job.wake_at, 0.0))
 
-    def beat(self, late: float) -> None:
-        self._tick_lag.observe(late)
+    def tick_delayed(self, delay_seconds: float) -> None:
+        self._tick_lag.observe(delay_seconds)
 
-    def _counter(self, metric: Metric) -> Counter:
+    def _counter(self, metric: MetricDefinition) -> Counter:
         return Counter(metric.name, metric.help, metric.labels, registry=self.registry)
 
-    def _histogram(self, metric: Metric) -> Histogram:
+    def _histogram(self, metric: MetricDefinition) -> Histogram:
         return Histogram(metric.name, metric.help, metric.labels, registry=self.registry, buckets=metric.buckets)

@@ -8,65 +8,74 @@ from typing import Any
 
 from prometheus_client.core import GaugeMetricFamily
 
-from orchestrator.core.lifecycle import State
+from orchestrator.core.lifecycle import JobState
 from orchestrator.metrics import table
-from orchestrator.metrics.table import Metric
-from orchestrator.status import HELD, Cause, Tally
+from orchestrator.metrics.table import MetricDefinition
+from orchestrator.status import HELD, MetricsSnapshot, ProblemGroup
 
-Values = Mapping[Any, float]  # by the tuple of the labels' values
+ValuesByLabels = Mapping[Any, float]  # by the tuple of the labels' values
 
 
-class Gauges:
+class GaugeCollector:
     """Answers the registry with the newest tally."""
 
     def __init__(self, version: str, python: str) -> None:
-        self.tally = Tally()
+        self.snapshot = MetricsSnapshot()
         self._build = {(version, python): 1.0}
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Every gauge, those without a value too."""
-        tally = self.tally
-        held = [cause for cause in tally.causes if cause.held]
-        failed = [cause for cause in tally.causes if not cause.held]
-        yield _family(table.JOBS, _jobs(tally))
-        yield _family(table.HELD_JOBS, _by_kind(held))
-        yield _family(table.FAILED_JOBS, _by_kind(failed))
-        yield _family(table.RUN_HELD, {(kind,): 1.0 for kind in tally.run_holds})
-        yield _family(table.DUE_JOBS, {(): tally.due})
-        yield _family(table.OLDEST_DUE, {(): tally.oldest_due})
-        yield _family(table.PLANNED_USD, _sums((share.provider, share.usd) for share in tally.shares))
-        yield _family(table.SUBMITTED_USD, _sums((share.provider, share.submitted_usd) for share in tally.shares))
-        yield _family(table.UNPRICED_JOBS, _sums((share.provider, share.unknown) for share in tally.shares))
-        yield _family(table.PLANNED_TOKENS, _sums(tally.planned_tokens.items()))
-        yield _family(table.TRAINED_TOKENS, _sums(tally.trained_tokens.items()))
-        yield _family(table.RETIREMENT, {(name,): _end_of(day) for name, day in tally.last_days.items()})
-        yield _family(table.REPLICAS, {(): tally.replicas})
-        yield _family(table.BUILD, self._build)
+        tally = self.snapshot
+        held = [cause for cause in tally.problem_groups if cause.held]
+        failed = [cause for cause in tally.problem_groups if not cause.held]
+        yield _build_family(table.JOBS, _count_jobs(tally))
+        yield _build_family(table.HELD_JOBS, _count_by_kind(held))
+        yield _build_family(table.FAILED_JOBS, _count_by_kind(failed))
+        yield _build_family(table.RUN_HELD, {(kind,): 1.0 for kind in tally.run_holds})
+        yield _build_family(table.DUE_JOBS, {(): tally.due})
+        yield _build_family(table.OLDEST_DUE, {(): tally.oldest_due})
+        yield _build_family(
+            table.PLANNED_USD, _sum_by_label((share.provider, share.usd) for share in tally.state_counts)
+        )
+        yield _build_family(
+            table.SUBMITTED_USD, _sum_by_label((share.provider, share.submitted_usd) for share in tally.state_counts)
+        )
+        yield _build_family(
+            table.UNPRICED_JOBS, _sum_by_label((share.provider, share.unknown) for share in tally.state_counts)
+        )
+        yield _build_family(table.PLANNED_TOKENS, _sum_by_label(tally.planned_tokens.items()))
+        yield _build_family(table.TRAINED_TOKENS, _sum_by_label(tally.trained_tokens.items()))
+        yield _build_family(
+            table.RETIREMENT,
+            {(name,): _end_of_day_timestamp(day) for name, day in tally.first_retirement_dates.items()},
+        )
+        yield _build_family(table.REPLICAS, {(): tally.replicas})
+        yield _build_family(table.BUILD, self._build)
 
 
-def _jobs(tally: Tally) -> Values:
+def _count_jobs(snapshot: MetricsSnapshot) -> ValuesByLabels:
     """Every state of every provider in use: one that has emptied is 0, not gone."""
-    counts = {(share.provider, share.state): float(share.count) for share in tally.shares}
+    counts = {(share.provider, share.state): float(share.count) for share in snapshot.state_counts}
     providers = sorted({provider for provider, _ in counts})
-    return {(name, state): counts.get((name, state), 0.0) for name in providers for state in (*State, HELD)}
+    return {(name, state): counts.get((name, state), 0.0) for name in providers for state in (*JobState, HELD)}
 
 
-def _by_kind(causes: Iterable[Cause]) -> Values:
-    return _sums((cause.error.kind, cause.count) for cause in causes)
+def _count_by_kind(problem_groups: Iterable[ProblemGroup]) -> ValuesByLabels:
+    return _sum_by_label((cause.error.kind, cause.count) for cause in problem_groups)
 
 
-def _sums(pairs: Iterable[tuple[str, float]]) -> Values:
+def _sum_by_label(pairs: Iterable[tuple[str, float]]) -> ValuesByLabels:
     sums: dict[tuple[str, ...], float] = {}
     for label, value in pairs:
         sums[label,] = sums.get((label,), 0.0) + value
     return sums
 
 
-def _end_of(day: date) -> float:
+def _end_of_day_timestamp(day: date) -> float:
     return datetime.combine(day + timedelta(days=1), time(), UTC).timestamp()
 
 
-def _family(metric: Metric, values: Values) -> GaugeMetricFamily:
+def _build_family(metric: MetricDefinition, values: ValuesByLabels) -> GaugeMetricFamily:
     family = GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)
     for labels, value in values.items():
         family.add_metric(labels, value)

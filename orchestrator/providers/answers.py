@@ -16,11 +16,11 @@ from orchestrator.core.secret import Redactor
 Item = TypeVar("Item")
 Decoded = TypeVar("Decoded")
 
-UNREADABLE: Final = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
+DECODE_ERRORS: Final = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
 """What reading an answer of an unexpected shape raises; msgspec's own errors are ValueErrors."""
 
-EXCERPT_LENGTH: Final = 200  # characters of an unreadable answer that are quoted in a message
-EXCERPT_SOURCE_LENGTH: Final = 4_000  # bytes of it that are searched for keys first
+EXCERPT_CHARACTERS: Final = 200  # characters of an unreadable answer that are quoted in a message
+EXCERPT_SOURCE_BYTES: Final = 4_000  # bytes of it that are searched for keys first
 
 MAX_LIST_PAGES: Final = 1_000
 MAX_LIST_ITEMS: Final = 100_000
@@ -31,20 +31,20 @@ MAX_INTEGER: Final = 2**63 - 1  # of a database column
 MAX_TEXT_LENGTH: Final = 2_000  # of a message; what is kept of it is shorter
 MAX_HYPERPARAMETERS: Final = 50
 
-_PRINTABLE: Final = r"^[^\x00-\x1f\x7f]*$"
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_LENGTH, pattern=_PRINTABLE)]
+_PRINTABLE_PATTERN: Final = r"^[^\x00-\x1f\x7f]*$"
+RemoteId = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_LENGTH, pattern=_PRINTABLE_PATTERN)]
 """An id at the provider: it goes into paths, cursors, the database and messages."""
-Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME_LENGTH, pattern=_PRINTABLE)]
+RemoteIdOrEmpty = Annotated[str, msgspec.Meta(max_length=MAX_NAME_LENGTH, pattern=_PRINTABLE_PATTERN)]
 """The same where a server may say that there is none by an empty text."""
-Word = Annotated[str, msgspec.Meta(max_length=64, pattern=_PRINTABLE)]
+StatusWord = Annotated[str, msgspec.Meta(max_length=64, pattern=_PRINTABLE_PATTERN)]
 """A status."""
 
 
-class MalformedAnswer(ValueError):
+class MalformedResponse(ValueError):
     """The provider answered with something else than was asked for; the message quotes the beginning of it."""
 
 
-class Page(msgspec.Struct, Generic[Item]):
+class ListPage(msgspec.Struct, Generic[Item]):
     """One page of a list. `data` is required: a server that only reports an error has not said that it is empty."""
 
     data: list[Item]
@@ -79,18 +79,18 @@ class ListLimits:
 
     @property
     def seconds_left(self) -> float:
-        """How long the next page may take. Raises MalformedAnswer when the time is over."""
+        """How long the next page may take. Raises MalformedResponse when the time is over."""
         left = self._until - self._clock()
         if left <= 0:
             raise self._exceeded(f"takes longer than {MAX_LIST_SECONDS:g} seconds")
         return left
 
-    def count(self, items: int, cursor: str) -> None:
-        """Count a page that is followed by another, which begins after this cursor. Raises MalformedAnswer."""
+    def count_page(self, items: int, cursor: str) -> None:
+        """Count a page that is followed by another, which begins after this cursor. Raises MalformedResponse."""
         self._pages += 1
         self._items += items
         if cursor in self._cursors:
-            raise MalformedAnswer(
+            raise MalformedResponse(
                 f"the provider's list {self._path} does not go on after {cursor}: it repeats itself"
             )
         self._cursors.add(cursor)
@@ -99,73 +99,77 @@ class ListLimits:
         if self._items >= MAX_LIST_ITEMS:
             raise self._exceeded(f"has more than {MAX_LIST_ITEMS:,} items")
 
-    def _exceeded(self, how: str) -> MalformedAnswer:
-        return MalformedAnswer(
+    def _exceeded(self, how: str) -> MalformedResponse:
+        return MalformedResponse(
             f"the provider's list {self._path} {how}: {self._pages:,} pages with {self._items:,} items were read. "
             "Delete what is no longer needed at the provider, or report the list to it"
         )
 
 
-def decode_answer(decoder: msgspec.json.Decoder[Decoded], content: bytes, path: str, redact: Redactor) -> Decoded:
-    """Decode what was answered to a request for `path`. Raises MalformedAnswer."""
+def decode_response(decoder: msgspec.json.Decoder[Decoded], content: bytes, path: str, redact: Redactor) -> Decoded:
+    """Decode what was answered to a request for `path`. Raises MalformedResponse."""
     try:
         return decoder.decode(content)
-    except UNREADABLE as error:
-        raise MalformedAnswer(
+    except DECODE_ERRORS as error:
+        raise MalformedResponse(
             f"the answer to {path} is not what was asked for ({error}); it begins with: "
-            f"{excerpt(content, redact) or 'nothing, it is empty'}"
+            f"{format_excerpt(content, redact) or 'nothing, it is empty'}"
         ) from error
 
 
-def excerpt(content: bytes, redact: Redactor) -> str:
+def format_excerpt(content: bytes, redact: Redactor) -> str:
     """The beginning of an answer on one line, without keys."""
-    text = content[:EXCERPT_SOURCE_LENGTH].decode("utf-8", "replace")
+    text = content[:EXCERPT_SOURCE_BYTES].decode("utf-8", "replace")
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    cut = redact.cut(line, EXCERPT_LENGTH)
-    return f"{cut}…" if len(line) > EXCERPT_LENGTH else cut
+    cut = redact.truncate(line, EXCERPT_CHARACTERS)
+    return f"{cut}…" if len(line) > EXCERPT_CHARACTERS else cut
 
 
-def check_id(asked: str, answered: str, path: str) -> None:
-    """Raise MalformedAnswer for an answer about another thing than the one that was asked for."""
-    if asked != answered:
-        raise MalformedAnswer(f"the answer to {path} is about {answered}, not about {asked}: it is not believed")
+def check_id(requested_id: str, response_id: str, path: str) -> None:
+    """Raise MalformedResponse for an answer about another thing than the one that was asked for."""
+    if requested_id != response_id:
+        raise MalformedResponse(
+            f"the answer to {path} is about {response_id}, not about {requested_id}: it is not believed"
+        )
 
 
-def text_of(value: object) -> str | None:
+def text_or_none(value: object) -> str | None:
     """A text that only explains, cut; None for anything else, because nothing may fail for it."""
     return value[:MAX_TEXT_LENGTH] if isinstance(value, str) and value else None
 
 
-def name_of(value: object) -> str | None:
+def name_or_none(value: object) -> str | None:
     """A name that only informs, of at most 256 printable characters; None for anything else."""
     return value if isinstance(value, str) and 1 <= len(value) <= MAX_NAME_LENGTH and value.isprintable() else None
 
 
-def number_of(value: object) -> float | None:
+def number_or_none(value: object) -> float | None:
     """A finite number that only informs; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return value if -MAX_INTEGER <= value <= MAX_INTEGER else None  # which is false for NaN
 
 
-def count_of(value: object) -> int | None:
+def count_or_none(value: object) -> int | None:
     """A count that only informs; None for anything else."""
-    number = number_of(value)
+    number = number_or_none(value)
     return int(number) if number is not None and number >= 0 else None
 
 
-def hyperparameters_of(shown: object) -> dict[str, Any]:
+def parse_hyperparameters(raw: object) -> dict[str, Any]:
     """What a job was trained with, as far as it can be kept: a limited number of plain values."""
     kept: dict[str, Any] = {}
-    for name, value in shown.items() if isinstance(shown, dict) else ():
-        if isinstance(value, dict) and (inner := {n: v for n, v in value.items() if _is_plain(n) and _is_plain(v)}):
+    for name, value in raw.items() if isinstance(raw, dict) else ():
+        if isinstance(value, dict) and (
+            inner := {n: v for n, v in value.items() if _is_plain_value(n) and _is_plain_value(v)}
+        ):
             kept[name] = dict(list(inner.items())[:MAX_HYPERPARAMETERS])
-        elif _is_plain(name) and _is_plain(value):
+        elif _is_plain_value(name) and _is_plain_value(value):
             kept[name] = value
     return dict(list(kept.items())[:MAX_HYPERPARAMETERS])
 
 
-def _is_plain(value: object) -> bool:
+def _is_plain_value(value: object) -> bool:
     if isinstance(value, str):
         return len(value) <= 64 and value.isprintable()
-    return isinstance(value, bool) or number_of(value) is not None
+    return isinstance(value, bool) or number_or_none(value) is not None

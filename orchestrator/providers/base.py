@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from orchestrator.core.account import Account, Identity
+from orchestrator.core.account import Account, AccountIdentity
 from orchestrator.core.capabilities import Capabilities
 from orchestrator.core.loss import Loss
-from orchestrator.core.moderation import Verdict
+from orchestrator.core.moderation import ModerationVerdict
 from orchestrator.core.price import Quote
-from orchestrator.core.remote import PartedUpload, RemoteEvent, RemoteFile, RemoteJob, RemoteModel
+from orchestrator.core.remote import MultipartUpload, RemoteEvent, RemoteFile, RemoteJob, RemoteModel
 from orchestrator.core.secret import Secret
 from orchestrator.core.spec import TrainingSpec
 
@@ -25,27 +25,27 @@ class Deadline:
     That clock also runs while the process is frozen.
     """
 
-    at: float
+    expires_at: float
     boottime: Callable[[], float]
 
     @property
-    def left(self) -> float:
+    def seconds_left(self) -> float:
         """Seconds left; negative when it has passed."""
-        return self.at - self.boottime()
+        return self.expires_at - self.boottime()
 
 
-class UploadNotes(Protocol):
+class UploadStateStore(Protocol):
     """What is remembered of one file's upload in parts, so that it goes on where it stopped."""
 
-    async def load(self) -> PartedUpload | None:
+    async def load(self) -> MultipartUpload | None:
         """The upload under way, if there is one."""
 
-    async def save(self, upload: PartedUpload | None) -> None:
+    async def save(self, upload: MultipartUpload | None) -> None:
         """Remember it durably; None when it is over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FileToSend:
+class DatasetFile:
     """A part of the dataset on its way out. `filename` carries the hash: providers keep no checksum.
 
     `bytes` and `sha256` are of the canonical dataset, and so is the identity; the mark is only on the wire.
@@ -57,7 +57,7 @@ class FileToSend:
     sha256: str
     examples: int
     byte_order_mark: bool = False
-    notes: UploadNotes | None = field(default=None, compare=False)
+    upload_state: UploadStateStore | None = field(default=None, compare=False)
 
     @property
     def wire_bytes(self) -> int:
@@ -80,7 +80,7 @@ class JobOrder:
 
 
 class Provider(Protocol):
-    """One account at one provider. Every method raises `ProviderError`s only, and `find_jobs` `Ambiguous`.
+    """One account at one provider. Every method raises `ProviderError`s only, and `find_jobs` `AmbiguousRemoteJob`.
 
     The two calls that create something take a `deadline`: nothing is sent after it, and they end before it.
     When it is not known whether they had an effect they raise `UnknownOutcome`.
@@ -90,7 +90,7 @@ class Provider(Protocol):
     def capabilities(self) -> Capabilities:
         """What this provider offers."""
 
-    async def verify(self) -> Identity:
+    async def verify(self) -> AccountIdentity:
         """Whose key this is."""
 
     async def find_model(self, name: str) -> RemoteModel | None:
@@ -102,10 +102,10 @@ class Provider(Protocol):
     async def list_models(self) -> list[str]:
         """The names of the base models that the provider lists; empty where it has no list."""
 
-    async def find_file(self, wanted: FileToSend) -> RemoteFile | None:
+    async def find_file(self, dataset_file: DatasetFile) -> RemoteFile | None:
         """A usable file that is already there: the same content, as far as the provider lets it be known."""
 
-    async def upload_file(self, wanted: FileToSend, deadline: Deadline) -> RemoteFile:
+    async def upload_file(self, dataset_file: DatasetFile, deadline: Deadline) -> RemoteFile:
         """Send the file, streaming from a handle of its own."""
 
     async def get_file(self, file_id: str) -> RemoteFile:
@@ -114,14 +114,14 @@ class Provider(Protocol):
     async def find_jobs(self, order: JobOrder) -> list[RemoteJob]:
         """Every remote job that carries the order's tag, to the last page.
 
-        Raises `Ambiguous` for one that could be ours though it does not show what it was tagged with.
+        Raises `AmbiguousRemoteJob` for one that could be ours though it does not show what it was tagged with.
         """
 
     async def create_job(self, order: JobOrder, deadline: Deadline) -> RemoteJob:
         """Create the remote job. Sent at most once."""
 
     async def get_job(self, remote_job_id: str) -> RemoteJob:
-        """The remote job now. Raises `RemoteMissing` when it is not there."""
+        """The remote job now. Raises `RemoteNotFound` when it is not there."""
 
     async def cancel_job(self, remote_job_id: str) -> RemoteJob:
         """Ask for the end of the remote job. One that has ended already is answered as it is."""
@@ -136,40 +136,40 @@ class Provider(Protocol):
         """Delete a file. One that is gone already is fine."""
 
 
-class Moderator(Protocol):
+class ModerationProvider(Protocol):
     """A provider whose `capabilities.moderation` is true."""
 
-    async def moderate(self, texts: Sequence[str]) -> list[Verdict]:
+    async def moderate(self, texts: Sequence[str]) -> list[ModerationVerdict]:
         """What its moderation says of each text, in their order. Asked once; raises `ProviderError`s only."""
 
 
-class Uploader(Protocol):
+class MultipartUploadProvider(Protocol):
     """A provider that takes large files in parts."""
 
     async def cancel_upload(self, upload_id: str) -> None:
         """End an upload in parts that was never completed. One that is over already is fine."""
 
 
-class Quoting(Protocol):
+class QuoteProvider(Protocol):
     """A provider whose `capabilities.quotes` is true."""
 
     async def quote(self, order: JobOrder) -> Quote | None:
         """What it estimates that the job would cost; None where it has no estimate. Creates nothing."""
 
 
-Connect = Callable[[Account, Secret], Provider]
+ProviderFactory = Callable[[Account, Secret], Provider]
 """Makes the provider of one account; cheap, does no I/O."""
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class ProviderConnection:
     """An account of the accounts file, ready to be spoken to."""
 
     account: Account
     key_fingerprint: str
     provider: Provider
 
-    async def identity(self) -> Identity:
+    async def verify_identity(self) -> AccountIdentity:
         """Whose key this is. Raises WrongOrganization when that is not whom the accounts file names."""
         identity = await self.provider.verify()
         identity.check(self.account)

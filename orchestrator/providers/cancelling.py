@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from orchestrator.core.errors import RemoteMissing, RequestRejected
-from orchestrator.core.remote import JobStatus, RemoteJob
+from orchestrator.core.errors import RemoteNotFound, RequestRejected
+from orchestrator.core.remote import RemoteJob, RemoteJobStatus
 
-ENDED: Final = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.STOPPED})
+TERMINAL_JOB_STATUSES: Final = frozenset(
+    {RemoteJobStatus.SUCCEEDED, RemoteJobStatus.FAILED, RemoteJobStatus.CANCELLED, RemoteJobStatus.STOPPED}
+)
 
 
-async def cancelled(ask: Awaitable[object], look: Callable[[], Awaitable[RemoteJob]]) -> RemoteJob:
+async def cancel_and_get_job(cancel: Awaitable[object], get_job: Callable[[], Awaitable[RemoteJob]]) -> RemoteJob:
     """Ask for the job's end, then look at it. A refusal is one only for a job that has not ended."""
     try:
-        await ask
-    except RemoteMissing:
+        await cancel
+    except RemoteNotFound:
         raise
     except RequestRejected:
-        job = await look()
-        if job.status in ENDED:
+        job = await get_job()
+        if job.status in TERMINAL_JOB_STATUSES:
             return job
         raise
-    return await look()
+    return await get_job()

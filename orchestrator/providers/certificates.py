@@ -17,17 +17,17 @@ import httpx2
 
 from orchestrator.core.errors import ConfigError
 
-CONTEXT_SPECIFIC: Final = 0xA0  # the tag of a certificate's version, which may be left out
-BMP_STRING: Final = 0x1E
+VERSION_TAG: Final = 0xA0  # the tag of a certificate's version, which may be left out
+BMP_STRING_TAG: Final = 0x1E
 NAME_PARTS: Final = {b"\x55\x04\x03": "CN", b"\x55\x04\x0a": "O", b"\x55\x04\x0b": "OU"}
-SHOWN_CHARACTERS: Final = 120
+MAX_ISSUER_CHARACTERS: Final = 120
 
 
 def build_ssl_context(ca_file: Path | None, environ: Mapping[str, str]) -> ssl.SSLContext:
     """The authorities that are trusted. Raises ConfigError for a file or folder that is missing or holds none."""
     file, folder = environ.get("SSL_CERT_FILE") or None, environ.get("SSL_CERT_DIR") or None
     if folder:
-        _check_folder(folder)
+        _check_ca_folder(folder)
     if file or folder:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if folder:
@@ -36,12 +36,12 @@ def build_ssl_context(ca_file: Path | None, environ: Mapping[str, str]) -> ssl.S
         context = httpx2.create_ssl_context(trust_env=False)
     for name, path in (("SSL_CERT_FILE", file), ("ORCHESTRATOR_CA_FILE", ca_file)):
         if path:
-            _load(context, name, Path(path))
+            _load_ca_file(context, name, Path(path))
     context.set_alpn_protocols(["http/1.1"])  # a server that speaks only HTTP/2 says so in the handshake
     return context
 
 
-def _load(context: ssl.SSLContext, name: str, path: Path) -> None:
+def _load_ca_file(context: ssl.SSLContext, name: str, path: Path) -> None:
     try:
         context.load_verify_locations(cafile=path)
     except ssl.SSLError:
@@ -57,7 +57,7 @@ def _load(context: ssl.SSLContext, name: str, path: Path) -> None:
         ) from None
 
 
-def _check_folder(folders: str) -> None:
+def _check_ca_folder(folders: str) -> None:
     """OpenSSL reads a folder only when it looks for an authority, and says nothing of one that is not there."""
     paths = [Path(folder) for folder in folders.split(":")]
     for path in paths:
@@ -72,45 +72,49 @@ def _check_folder(folders: str) -> None:
         )
 
 
-def issuer_of(certificate: bytes) -> str | None:
+def find_issuer(certificate: bytes) -> str | None:
     """Who signed a certificate (DER), such as `CN=Corp Root CA, O=Corp`; None where that cannot be read."""
     try:
-        start, end = _value(certificate, *_value(certificate, 0, len(certificate))[:1], len(certificate))
-        fields = list(_children(certificate, start, end))
-        if fields[0][0] == CONTEXT_SPECIFIC:
+        start, end = _content_bounds(
+            certificate, *_content_bounds(certificate, 0, len(certificate))[:1], len(certificate)
+        )
+        fields = list(_iter_children(certificate, start, end))
+        if fields[0][0] == VERSION_TAG:
             del fields[0]
         _, start, end = fields[2]  # after the serial number and the signature's algorithm
-        parts = [part for part in map(_part, _name(certificate, start, end)) if part]
+        parts = [part for part in map(_format_name_part, _iter_name_parts(certificate, start, end)) if part]
     except (IndexError, ValueError):
         return None
     text = "".join(character for character in ", ".join(parts) if character.isprintable())
-    return text[:SHOWN_CHARACTERS] or None
+    return text[:MAX_ISSUER_CHARACTERS] or None
 
 
-def _name(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, bytes]]:
+def _iter_name_parts(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, bytes]]:
     """Each part of a name: its object identifier, the tag of its text, and the text."""
-    for _, set_start, set_end in _children(data, start, end):
-        for _, pair_start, pair_end in _children(data, set_start, set_end):
-            (_, id_start, id_end), (tag, text_start, text_end) = _children(data, pair_start, pair_end)
+    for _, set_start, set_end in _iter_children(data, start, end):
+        for _, pair_start, pair_end in _iter_children(data, set_start, set_end):
+            (_, id_start, id_end), (tag, text_start, text_end) = _iter_children(data, pair_start, pair_end)
             yield data[id_start:id_end], tag, data[text_start:text_end]
 
 
-def _part(part: tuple[bytes, int, bytes]) -> str:
+def _format_name_part(part: tuple[bytes, int, bytes]) -> str:
     identifier, tag, text = part
     if identifier not in NAME_PARTS:
         return ""
-    return f"{NAME_PARTS[identifier]}={text.decode('utf-16-be' if tag == BMP_STRING else 'utf-8', errors='replace')}"
+    return (
+        f"{NAME_PARTS[identifier]}={text.decode('utf-16-be' if tag == BMP_STRING_TAG else 'utf-8', errors='replace')}"
+    )
 
 
-def _children(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+def _iter_children(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
     """Tag, start and end of each value inside another one."""
     while start < end:
-        inner_start, inner_end = _value(data, start, end)
+        inner_start, inner_end = _content_bounds(data, start, end)
         yield data[start], inner_start, inner_end
         start = inner_end
 
 
-def _value(data: bytes, at: int, limit: int) -> tuple[int, int]:
+def _content_bounds(data: bytes, at: int, limit: int) -> tuple[int, int]:
     """Start and end of the content of the value at a place. IndexError or ValueError when it is not whole."""
     length, start = data[at + 1], at + 2
     if length & 0x80:

@@ -8,41 +8,41 @@ from typing import Any, Final, TypedDict
 import msgspec
 
 from orchestrator.core.errors import (
-    MESSAGE_LIMIT,
+    MAX_MESSAGE_LENGTH,
     AuthenticationFailed,
     ProviderError,
     ProviderUnavailable,
     ProxyRefused,
     QuotaExhausted,
     RateLimited,
-    RemoteMissing,
+    RemoteNotFound,
     RequestRejected,
     TrainingNotAllowed,
 )
 from orchestrator.core.secret import Redactor
 from orchestrator.providers.answers import (
-    EXCERPT_LENGTH,
-    UNREADABLE,
-    excerpt,
-    name_of,
-    text_of,
+    DECODE_ERRORS,
+    EXCERPT_CHARACTERS,
+    format_excerpt,
+    name_or_none,
+    text_or_none,
 )
-from orchestrator.providers.retry_after import retry_after
+from orchestrator.providers.retry_after import parse_retry_after
 
-MAX_CODE_LENGTH: Final = 64
-Codes = Mapping[str | None, type[ProviderError]]
+MAX_ERROR_CODE_LENGTH: Final = 64
+ErrorCodes = Mapping[str | None, type[ProviderError]]
 
-BY_STATUS: Final[Mapping[int, type[ProviderError]]] = {
+ERROR_CLASSES_BY_STATUS: Final[Mapping[int, type[ProviderError]]] = {
     401: AuthenticationFailed,
     402: QuotaExhausted,
     403: TrainingNotAllowed,
-    404: RemoteMissing,
+    404: RemoteNotFound,
     407: ProxyRefused,  # of a proxy that passes on http://; providers do not use it
     408: ProviderUnavailable,
     409: ProviderUnavailable,
     429: RateLimited,
 }
-SAYS_NO: Final = frozenset(
+REJECTION_STATUSES: Final = frozenset(
     {
         400,
         401,
@@ -72,11 +72,11 @@ SAYS_NO: Final = frozenset(
 """Statuses by which a server says that it did not do what was asked. Any other one says nothing about that: 408, 425
 and 499 come from proxies that may have passed the request on, and a redirect or a server error may come after it."""
 
-CONFLICT: Final = 409
+CONFLICT_STATUS: Final = 409
 """Alone it may say that the job exists already; with a known code, such as `too_many_running_jobs`, it refuses."""
 
 
-class Details(TypedDict):
+class ProviderErrorDetails(TypedDict):
     """What every error of a provider carries."""
 
     account: str
@@ -85,64 +85,68 @@ class Details(TypedDict):
     retry_after: float | None
 
 
-def error_class(status: int, code: str | None, codes: Codes) -> type[ProviderError]:
+def get_error_class(status: int, code: str | None, error_codes: ErrorCodes) -> type[ProviderError]:
     """Return the class of an error. A code that the dialect knows says more than a status that refuses the request.
 
     With any other status the code is ignored: a gateway may have passed the request on before it answered 500. If its
     code counted as a refusal, the intent would end, and the next attempt could create, and pay for, a second job.
     """
-    if status in SAYS_NO or status == CONFLICT:
+    if status in REJECTION_STATUSES or status == CONFLICT_STATUS:
         for known in (code, str(status)):
-            if known in codes:
-                return codes[known]
-    return BY_STATUS.get(status, RequestRejected if status in SAYS_NO else ProviderUnavailable)
+            if known in error_codes:
+                return error_codes[known]
+    return ERROR_CLASSES_BY_STATUS.get(
+        status, RequestRejected if status in REJECTION_STATUSES else ProviderUnavailable
+    )
 
 
-def refusal_error(
+def provider_error_from_response(
     status: int,
     headers: Mapping[str, str],
     content: bytes,
     path: str,
     *,
     account: str,
-    codes: Codes,
+    error_codes: ErrorCodes,
     redact: Redactor,
 ) -> ProviderError:
     """An answer that is no success, as an error of ours. One without a message in it is quoted, with its path."""
-    code, said = explanation(content)
-    details: Details = {
+    code, said = parse_error_body(content)
+    details: ProviderErrorDetails = {
         "account": account,
-        "request_id": request_id(headers),
+        "request_id": parse_request_id(headers),
         "code": code,
-        "retry_after": retry_after(headers, said),
+        "retry_after": parse_retry_after(headers, said),
     }
     if 300 <= status < 400:
-        where = redact.cut(_without_query(headers.get("location") or ""), EXCERPT_LENGTH) or "nowhere"
+        where = redact.truncate(_strip_query(headers.get("location") or ""), EXCERPT_CHARACTERS) or "nowhere"
         message = f"{status}: the provider redirects {path} to {where}; if it has moved, correct `base_url`"
-        return error_class(status, code, codes)(message, **details)
-    said = said or f"at {path}: {excerpt(content, redact) or 'an empty answer'}"
+        return get_error_class(status, code, error_codes)(message, **details)
+    said = said or f"at {path}: {format_excerpt(content, redact) or 'an empty answer'}"
     message = f"{status} {code}: {said}" if code else f"{status}: {said}"
-    return error_class(status, code, codes)(redact.cut(message, MESSAGE_LIMIT), **details)
+    return get_error_class(status, code, error_codes)(redact.truncate(message, MAX_MESSAGE_LENGTH), **details)
 
 
-def explanation(content: bytes) -> tuple[str | None, str]:
+def parse_error_body(content: bytes) -> tuple[str | None, str]:
     """Code and message of an error in one of the usual shapes; empty where it is in none of them."""
     try:
         body: Any = msgspec.json.decode(content)
-    except UNREADABLE:
+    except DECODE_ERRORS:
         return None, ""
     told = body.get("error", body) if isinstance(body, dict) else {}
     if not isinstance(told, dict):
-        return None, text_of(told) or ""
+        return None, text_or_none(told) or ""
     code = told.get("code")
-    return (None if code in (None, "") else str(code)[:MAX_CODE_LENGTH]), text_of(told.get("message")) or ""
+    return (None if code in (None, "") else str(code)[:MAX_ERROR_CODE_LENGTH]), text_or_none(
+        told.get("message")
+    ) or ""
 
 
-def request_id(headers: Mapping[str, str]) -> str | None:
+def parse_request_id(headers: Mapping[str, str]) -> str | None:
     """The provider's id of the request, where it names one that can be stored."""
-    return name_of(headers.get("x-request-id"))
+    return name_or_none(headers.get("x-request-id"))
 
 
-def _without_query(address: str) -> str:
+def _strip_query(address: str) -> str:
     """An address as it may be shown: its query may be a key."""
     return "".join(c for c in address.partition("?")[0] if c.isprintable())

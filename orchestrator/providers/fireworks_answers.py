@@ -6,24 +6,24 @@ from typing import Any, Final
 
 import msgspec
 
-from orchestrator.providers.answers import Id, Name, Word
+from orchestrator.providers.answers import RemoteId, RemoteIdOrEmpty, StatusWord
 
 
-class Status(msgspec.Struct):
+class FireworksStatus(msgspec.Struct):
     """What is wrong with a dataset or a job; the code is OK where nothing is."""
 
-    code: Word | int | None = None
+    code: StatusWord | int | None = None
     message: Any = None
 
 
 class FireworksAccount(msgspec.Struct, rename="camel"):
     """Whose key it is."""
 
-    name: Id
+    name: RemoteId
     suspend_state: str | None = None
 
 
-class Day(msgspec.Struct):
+class FireworksDate(msgspec.Struct):
     """A day of the calendar."""
 
     year: int
@@ -34,24 +34,24 @@ class Day(msgspec.Struct):
 class FireworksModel(msgspec.Struct, rename="camel"):
     """A base model, or one of the account's own."""
 
-    name: Id
+    name: RemoteId
     tunable: bool | None = None
-    deprecation_date: Day | None = None
+    deprecation_date: FireworksDate | None = None
 
 
 class FireworksDataset(msgspec.Struct):
     """A dataset, which is a file."""
 
-    name: Id
-    state: Word = ""
-    status: Status | None = None
+    name: RemoteId
+    state: StatusWord = ""
+    status: FireworksStatus | None = None
 
 
-class Training(msgspec.Struct, rename="camel"):
+class FireworksTraining(msgspec.Struct, rename="camel"):
     """What a job trains; a DPO job has it in a part of its own."""
 
-    base_model: Name | None = None
-    output_model: Name | None = None
+    base_model: RemoteIdOrEmpty | None = None
+    output_model: RemoteIdOrEmpty | None = None
     epochs: Any = None
     batch_size_samples: Any = None
     learning_rate: Any = None
@@ -59,20 +59,20 @@ class Training(msgspec.Struct, rename="camel"):
     max_context_length: Any = None
 
 
-class FireworksJob(Training, rename="camel", kw_only=True):
+class FireworksJob(FireworksTraining, rename="camel", kw_only=True):
     """A supervised or DPO job."""
 
-    name: Id
-    state: Word = ""
-    status: Status | None = None
-    dataset: Name | None = None
-    training_config: Training | None = None
+    name: RemoteId
+    state: StatusWord = ""
+    status: FireworksStatus | None = None
+    dataset: RemoteIdOrEmpty | None = None
+    training_config: FireworksTraining | None = None
     create_time: Any = None
     job_progress: Any = None
     estimated_cost: Any = None
 
 
-ACCOUNT: Final = msgspec.json.Decoder(FireworksAccount, strict=False)
-MODEL: Final = msgspec.json.Decoder(FireworksModel, strict=False)
-DATASET: Final = msgspec.json.Decoder(FireworksDataset, strict=False)
-JOB: Final = msgspec.json.Decoder(FireworksJob, strict=False)
+ACCOUNT_DECODER: Final = msgspec.json.Decoder(FireworksAccount, strict=False)
+MODEL_DECODER: Final = msgspec.json.Decoder(FireworksModel, strict=False)
+DATASET_DECODER: Final = msgspec.json.Decoder(FireworksDataset, strict=False)
+JOB_DECODER: Final = msgspec.json.Decoder(FireworksJob, strict=False)

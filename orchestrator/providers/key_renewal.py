@@ -15,12 +15,12 @@ from inspect import iscoroutinefunction
 from typing import Any, Final
 
 from orchestrator.core.errors import AuthenticationFailed, TemporaryError
-from orchestrator.providers.base import Connection, Deadline
+from orchestrator.providers.base import Deadline, ProviderConnection
 
-MIN_SENDING_SECONDS: Final = 1.0
+MIN_RESEND_SECONDS: Final = 1.0
 """Of an intent that must be left for a call that creates something to be sent again."""
 
-ReadAgain = Callable[[Connection], Awaitable[Connection | None]]
+ReloadKey = Callable[[ProviderConnection], Awaitable[ProviderConnection | None]]
 """Read the key again, and return a verified connection with it; None when it is still the same or cannot be read."""
 
 
@@ -28,10 +28,10 @@ ReadAgain = Callable[[Connection], Awaitable[Connection | None]]
 class RenewingProvider:
     """One account's provider with the key that is in force. Offers whatever the dialect offers."""
 
-    current: Connection
-    read_again: ReadAgain
+    current: ProviderConnection
+    reload_key: ReloadKey
     _lock: asyncio.Lock
-    _readings: int = 0
+    _reload_count: int = 0
 
     def __getattr__(self, operation: str) -> Any:
         offered = getattr(self.current.provider, operation)
@@ -46,33 +46,33 @@ class RenewingProvider:
                 renewed = await self.renew(used)
                 if renewed is None:
                     raise
-            _check_time((*arguments, *options.values()), renewed.account.name)
+            _check_time_left((*arguments, *options.values()), renewed.account.name)
             return await getattr(renewed.provider, operation)(*arguments, **options)
 
         return call
 
-    async def renew(self, used: Connection) -> Connection | None:
+    async def renew(self, used_connection: ProviderConnection) -> ProviderConnection | None:
         """Return the connection with the key that replaced the `used` one; None when nothing did.
 
         One reading at a time: those who wait for it share what it found.
         """
-        readings = self._readings
+        readings = self._reload_count
         async with self._lock:
-            if self.current is not used:
+            if self.current is not used_connection:
                 return self.current
-            if self._readings != readings:
+            if self._reload_count != readings:
                 return None
             try:
-                renewed = await self.read_again(used)
+                renewed = await self.reload_key(used_connection)
             finally:
-                self._readings += 1
+                self._reload_count += 1
             if renewed is not None:
                 self.current = renewed
             return renewed
 
 
-def _check_time(arguments: tuple[Any, ...], account: str) -> None:
+def _check_time_left(arguments: tuple[Any, ...], account: str) -> None:
     """Raise TemporaryError when too little is left of the intent: the next attempt writes a new one."""
     deadline = next((argument for argument in arguments if isinstance(argument, Deadline)), None)
-    if deadline is not None and deadline.left < MIN_SENDING_SECONDS:
+    if deadline is not None and deadline.seconds_left < MIN_RESEND_SECONDS:
         raise TemporaryError("the key was replaced, and the time to send with it is over", account=account)

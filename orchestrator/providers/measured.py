@@ -9,22 +9,28 @@ from typing import Any, cast
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import ProviderError
-from orchestrator.core.watch import NOBODY, Watch
+from orchestrator.core.watch import NULL_OBSERVER, ServiceObserver
 from orchestrator.providers.base import Provider
 
 
-def measured(provider: Provider, name: ProviderName, watch: Watch, clock: Callable[[], float]) -> Provider:
+def instrument_provider(
+    provider: Provider, name: ProviderName, observer: ServiceObserver, clock: Callable[[], float]
+) -> Provider:
     """The same provider; each call is told with its outcome and its seconds on the clock."""
-    return provider if watch is NOBODY else cast(Provider, _Measured(provider, name, watch, clock))
+    return (
+        provider
+        if observer is NULL_OBSERVER
+        else cast(Provider, _InstrumentedProvider(provider, name, observer, clock))
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class _Measured:
+class _InstrumentedProvider:
     """Whatever the dialect offers, whether or not every provider has it."""
 
     provider: Provider
     name: ProviderName
-    watch: Watch
+    observer: ServiceObserver
     clock: Callable[[], float]
 
     def __getattr__(self, operation: str) -> Any:
@@ -44,7 +50,7 @@ class _Measured:
                 outcome = "internal_error"
                 raise
             finally:
-                self.watch.called(self.name, operation, outcome, self.clock() - started)
+                self.observer.call_finished(self.name, operation, outcome, self.clock() - started)
             return answer
 
         return call

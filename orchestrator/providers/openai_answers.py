@@ -10,38 +10,38 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from orchestrator.providers.answers import Id, Name, Page, Word
+from orchestrator.providers.answers import ListPage, RemoteId, RemoteIdOrEmpty, StatusWord
 
-Shown = TypeVar("Shown", bound="_Shown")
-
-
-class _Shown(msgspec.Struct):
-    id: Id
+OpenAIObject = TypeVar("OpenAIObject", bound="_OpenAIObject")
 
 
-class ShownFile(_Shown):
+class _OpenAIObject(msgspec.Struct):
+    id: RemoteId
+
+
+class OpenAIFile(_OpenAIObject):
     """A file."""
 
-    status: Word | None = None
+    status: StatusWord | None = None
     status_details: Any = None
     filename: str | None = None
     bytes: Any = None
 
 
-class ListedFile(_Shown):
+class OpenAIListedFile(_OpenAIObject):
     """A file in a list. One that does not show what it is called may be ours, and must not be passed over."""
 
     filename: str | None
     bytes: int | None = None
-    status: Word | None = None
+    status: StatusWord | None = None
     status_details: Any = None
 
 
-class ListedModel(_Shown):
+class OpenAIListedModel(_OpenAIObject):
     """A model in a list."""
 
 
-class ShownModel(_Shown):
+class OpenAIModel(_OpenAIObject):
     """A model. Servers say differently when it ends, and use the same names for other things."""
 
     shutdown_date: str | None = None
@@ -49,7 +49,7 @@ class ShownModel(_Shown):
     capabilities: Any = None
 
 
-class ShownJob(_Shown):
+class OpenAIJob(_OpenAIObject):
     """A fine-tuning job. Its suffix has two names.
 
     Status, training file and model have no default: a job that does not show them may be ours, and must not be passed
@@ -57,10 +57,10 @@ class ShownJob(_Shown):
     type here, so that a finished model is not missed for a strange number beside it.
     """
 
-    status: Word
-    training_file: Name | None
-    model: Name | None
-    fine_tuned_model: Name | None = None
+    status: StatusWord
+    training_file: RemoteIdOrEmpty | None
+    model: RemoteIdOrEmpty | None
+    fine_tuned_model: RemoteIdOrEmpty | None = None
     error: Any = None
     organization_id: Any = None
     trained_tokens: Any = None
@@ -73,7 +73,7 @@ class ShownJob(_Shown):
     suffix: str | None = None
 
 
-class ShownEvent(_Shown):
+class OpenAIEvent(_OpenAIObject):
     """A line of a job's history."""
 
     created_at: Any = None
@@ -81,17 +81,17 @@ class ShownEvent(_Shown):
     data: Any = None
 
 
-class ShownCheckpoint(_Shown):
+class OpenAICheckpoint(_OpenAIObject):
     """A model saved on the way."""
 
     step_number: int | None = None
 
 
-FILE: Final = msgspec.json.Decoder(ShownFile, strict=False)
-FILES: Final = msgspec.json.Decoder(Page[ListedFile], strict=False)
-MODEL: Final = msgspec.json.Decoder(ShownModel, strict=False)
-MODELS: Final = msgspec.json.Decoder(Page[ListedModel], strict=False)
-JOB: Final = msgspec.json.Decoder(ShownJob, strict=False)
-JOBS: Final = msgspec.json.Decoder(Page[ShownJob], strict=False)
-EVENTS: Final = msgspec.json.Decoder(Page[ShownEvent], strict=False)
-CHECKPOINTS: Final = msgspec.json.Decoder(Page[ShownCheckpoint], strict=False)
+FILE_DECODER: Final = msgspec.json.Decoder(OpenAIFile, strict=False)
+FILE_LIST_DECODER: Final = msgspec.json.Decoder(ListPage[OpenAIListedFile], strict=False)
+MODEL_DECODER: Final = msgspec.json.Decoder(OpenAIModel, strict=False)
+MODEL_LIST_DECODER: Final = msgspec.json.Decoder(ListPage[OpenAIListedModel], strict=False)
+JOB_DECODER: Final = msgspec.json.Decoder(OpenAIJob, strict=False)
+JOB_LIST_DECODER: Final = msgspec.json.Decoder(ListPage[OpenAIJob], strict=False)
+EVENT_LIST_DECODER: Final = msgspec.json.Decoder(ListPage[OpenAIEvent], strict=False)
+CHECKPOINT_LIST_DECODER: Final = msgspec.json.Decoder(ListPage[OpenAICheckpoint], strict=False)

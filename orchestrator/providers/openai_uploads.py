@@ -15,123 +15,136 @@ import openai
 from openai.types import Upload
 from openai.types.uploads import UploadPart
 
-from orchestrator.core.remote import PartedUpload
-from orchestrator.providers.answers import Id
-from orchestrator.providers.base import Deadline, FileToSend, UploadNotes
-from orchestrator.providers.openai_answers import ShownFile
-from orchestrator.providers.openai_calls import Calls
-from orchestrator.providers.wire import open_part
+from orchestrator.core.remote import MultipartUpload
+from orchestrator.providers.answers import RemoteId
+from orchestrator.providers.base import DatasetFile, Deadline, UploadStateStore
+from orchestrator.providers.openai_answers import OpenAIFile
+from orchestrator.providers.openai_calls import OpenAIClient
+from orchestrator.providers.wire import open_part_stream
 
-AT_ONCE: Final = 4
-SLOWEST: Final = 500_000  # bytes a second that a part's time allows for
-JOINING: Final = 20_000_000  # bytes a second that the provider is given to make one file of the parts
-LONGEST_END: Final = 30.0
-GONE: Final = frozenset({400, 404})
+MAX_CONCURRENT_PARTS: Final = 4
+MIN_UPLOAD_BYTES_PER_SECOND: Final = 500_000  # bytes a second that a part's time allows for
+ASSEMBLY_BYTES_PER_SECOND: Final = (
+    20_000_000  # bytes a second that the provider is given to make one file of the parts
+)
+MAX_ASSEMBLY_SECONDS: Final = 30.0
+GONE_STATUSES: Final = frozenset({400, 404})
 
 
-class Unfinished(Exception):
+class UploadIncomplete(Exception):
     """Some of it is there; the next attempt goes on."""
 
 
-async def send_parts(
-    calls: Calls, wanted: FileToSend, deadline: Deadline, part_bytes: int
-) -> tuple[PartedUpload, bool]:
+async def upload_parts(
+    client: OpenAIClient, dataset_file: DatasetFile, deadline: Deadline, part_bytes: int
+) -> tuple[MultipartUpload, bool]:
     """All parts, and whether some are of an earlier attempt. Raises Unfinished when there is no time for the rest."""
-    notes = wanted.notes
+    notes = dataset_file.upload_state
     upload = await notes.load() if notes else None
     resumed = upload is not None
     if upload is None or upload.part_bytes != part_bytes:
-        upload = await _begin(calls, wanted, part_bytes)
-        await _note(notes, upload)
-    sending = _Sending(calls, wanted, deadline, upload)
-    failed = await sending.all()
-    if not failed and sending.complete:
-        if deadline.left < min(wanted.wire_bytes / JOINING, LONGEST_END):
-            raise Unfinished(f"all {sending.count} parts of the file have been sent; the end of it comes next")
+        upload = await _create_upload(client, dataset_file, part_bytes)
+        await _save_state(notes, upload)
+    sending = _PartUploader(client, dataset_file, deadline, upload)
+    failed = await sending.upload_missing()
+    if not failed and sending.is_complete:
+        if deadline.seconds_left < min(dataset_file.wire_bytes / ASSEMBLY_BYTES_PER_SECOND, MAX_ASSEMBLY_SECONDS):
+            raise UploadIncomplete(
+                f"all {sending.part_count} parts of the file have been sent; the end of it comes next"
+            )
         return sending.upload, resumed
-    if resumed and any(isinstance(error, openai.APIStatusError) and error.status_code in GONE for error in failed):
-        await _note(notes, None)
-        raise Unfinished(f"upload {upload.id} is over; it is begun anew") from failed[0]
+    if resumed and any(
+        isinstance(error, openai.APIStatusError) and error.status_code in GONE_STATUSES for error in failed
+    ):
+        await _save_state(notes, None)
+        raise UploadIncomplete(f"upload {upload.id} is over; it is begun anew") from failed[0]
     if failed and len(sending.upload.parts) == len(upload.parts):
         raise failed[0]
-    raise Unfinished(f"{len(sending.upload.parts)} of {sending.count} parts of the file have been sent")
+    raise UploadIncomplete(f"{len(sending.upload.parts)} of {sending.part_count} parts of the file have been sent")
 
 
-async def complete(
-    calls: Calls,
-    wanted: FileToSend,
-    upload: PartedUpload,
+async def complete_upload(
+    client: OpenAIClient,
+    dataset_file: DatasetFile,
+    upload: MultipartUpload,
     deadline: Deadline,
     *,
     resumed: bool,
     md5: str,
-) -> ShownFile:
+) -> OpenAIFile:
     """Make one file of the parts; the provider compares the MD5. What was resumed may be over: then Unfinished."""
-    ids, timeout = [upload.parts[number] for number in range(len(upload.parts))], max(deadline.left, 1.0)
-    complete = calls.sdk.uploads.complete
+    ids, timeout = [upload.parts[number] for number in range(len(upload.parts))], max(deadline.seconds_left, 1.0)
+    complete = client.sdk.uploads.complete
     try:
-        done = await complete(upload.id, part_ids=ids, md5=md5, timeout=timeout, extra_headers=calls.headers)
+        done = await complete(upload.id, part_ids=ids, md5=md5, timeout=timeout, extra_headers=client.auth_headers)
     except openai.APIStatusError as error:
-        if error.status_code not in GONE:
+        if error.status_code not in GONE_STATUSES:
             raise
-        await _note(wanted.notes, None)
+        await _save_state(dataset_file.upload_state, None)
         if resumed:
-            raise Unfinished(f"upload {upload.id} is over; it is begun anew") from error
+            raise UploadIncomplete(f"upload {upload.id} is over; it is begun anew") from error
         raise
     if done.file is None:
         raise ValueError(f"upload {upload.id} is {done.status} and has no file")
-    await _note(wanted.notes, None)
+    await _save_state(dataset_file.upload_state, None)
     shown = {"id": done.file.id, "status": done.file.status, "status_details": done.file.status_details}
-    return msgspec.convert(shown, ShownFile)
+    return msgspec.convert(shown, OpenAIFile)
 
 
-class _Sending:
+class _PartUploader:
     """The parts that are not there yet, a few at a time."""
 
-    def __init__(self, calls: Calls, wanted: FileToSend, deadline: Deadline, upload: PartedUpload) -> None:
+    def __init__(
+        self, client: OpenAIClient, dataset_file: DatasetFile, deadline: Deadline, upload: MultipartUpload
+    ) -> None:
         self.upload = upload
-        self.count = -(-wanted.wire_bytes // upload.part_bytes)
-        self._calls = calls
-        self._wanted = wanted
+        self.part_count = -(-dataset_file.wire_bytes // upload.part_bytes)
+        self._client = client
+        self._dataset_file = dataset_file
         self._deadline = deadline
 
     @property
-    def complete(self) -> bool:
-        return len(self.upload.parts) == self.count
+    def is_complete(self) -> bool:
+        return len(self.upload.parts) == self.part_count
 
-    async def all(self) -> list[BaseException]:
+    async def upload_missing(self) -> list[BaseException]:
         """Send what is missing; what went wrong."""
-        missing = iter([number for number in range(self.count) if number not in self.upload.parts])
-        outcomes = await asyncio.gather(*(self._some(missing) for _ in range(AT_ONCE)), return_exceptions=True)
+        missing = iter([number for number in range(self.part_count) if number not in self.upload.parts])
+        outcomes = await asyncio.gather(
+            *(self._upload_next_parts(missing) for _ in range(MAX_CONCURRENT_PARTS)), return_exceptions=True
+        )
         return [outcome for outcome in outcomes if outcome is not None]
 
-    async def _some(self, missing: Iterator[int]) -> None:
+    async def _upload_next_parts(self, missing: Iterator[int]) -> None:
         size = self.upload.part_bytes
-        while self._deadline.left > size / SLOWEST and (number := next(missing, None)) is not None:
-            with open_part(self._wanted, number * size, size) as data:
-                part = await self._calls.sdk.uploads.parts.create(
-                    self.upload.id, data=("part", data), extra_headers=self._calls.headers
+        while (
+            self._deadline.seconds_left > size / MIN_UPLOAD_BYTES_PER_SECOND
+            and (number := next(missing, None)) is not None
+        ):
+            with open_part_stream(self._dataset_file, number * size, size) as data:
+                part = await self._client.sdk.uploads.parts.create(
+                    self.upload.id, data=("part", data), extra_headers=self._client.auth_headers
                 )
-            self.upload = replace(self.upload, parts={**self.upload.parts, number: _id_of(part)})
-            await _note(self._wanted.notes, self.upload)
+            self.upload = replace(self.upload, parts={**self.upload.parts, number: _parse_id(part)})
+            await _save_state(self._dataset_file.upload_state, self.upload)
 
 
-async def _begin(calls: Calls, wanted: FileToSend, part_bytes: int) -> PartedUpload:
-    made = await calls.sdk.uploads.create(
-        filename=wanted.filename,
+async def _create_upload(client: OpenAIClient, dataset_file: DatasetFile, part_bytes: int) -> MultipartUpload:
+    made = await client.sdk.uploads.create(
+        filename=dataset_file.filename,
         purpose="fine-tune",
-        bytes=wanted.wire_bytes,
+        bytes=dataset_file.wire_bytes,
         mime_type="application/jsonl",
-        extra_headers=calls.headers,
+        extra_headers=client.auth_headers,
     )
-    return PartedUpload(id=_id_of(made), part_bytes=part_bytes)
+    return MultipartUpload(id=_parse_id(made), part_bytes=part_bytes)
 
 
-def _id_of(made: Upload | UploadPart) -> str:
+def _parse_id(made: Upload | UploadPart) -> str:
     """The id of an upload or a part: the SDK takes whatever the server sends. Raises ValueError when it is none."""
-    return msgspec.convert(made.id, Id)
+    return msgspec.convert(made.id, RemoteId)
 
 
-async def _note(notes: UploadNotes | None, upload: PartedUpload | None) -> None:
-    if notes is not None:
-        await notes.save(upload)
+async def _save_state(store: UploadStateStore | None, upload: MultipartUpload | None) -> None:
+    if store is not None:
+        await store.save(upload)

@@ -13,14 +13,16 @@ from inspect import iscoroutinefunction
 from typing import Any, Final, cast
 
 from orchestrator.core.errors import OrchestratorError, ProviderError
-from orchestrator.core.remote import PartedUpload
+from orchestrator.core.remote import MultipartUpload
 from orchestrator.core.secret import Redactor
-from orchestrator.providers.base import FileToSend, Provider, UploadNotes
+from orchestrator.providers.base import DatasetFile, Provider, UploadStateStore
 
-TEXT_LIMIT: Final = 2000  # characters of each text of a provider that are taken; the longest shown are 500
+MAX_PROVIDER_TEXT_CHARACTERS: Final = (
+    2000  # characters of each text of a provider that are taken; the longest shown are 500
+)
 
 
-def redacted(provider: Provider, redact: Redactor) -> Provider:
+def redact_provider(provider: Provider, redact: Redactor) -> Provider:
     """The same provider. What it returns and raises holds no key, and no text longer than `TEXT_LIMIT`."""
     return cast(Provider, _RedactedProvider(provider, redact))
 
@@ -38,55 +40,55 @@ class _RedactedProvider:
             return offered
 
         async def call(*arguments: Any, **options: Any) -> Any:
-            arguments = tuple(_with_redacted_notes(argument, self.redact) for argument in arguments)
+            arguments = tuple(_with_redacted_upload_state(argument, self.redact) for argument in arguments)
             try:
                 answer = await offered(*arguments, **options)
             except OrchestratorError as error:
-                _clean_error(error, self.redact)
+                _redact_error(error, self.redact)
                 raise
-            return cleaned(answer, self.redact)
+            return redact_value(answer, self.redact)
 
         return call
 
 
 @dataclass(frozen=True, slots=True)
-class _RedactedNotes:
+class _RedactedUploadState:
     """Notes on an upload in parts. One whose ids hold a key is not kept: it is started again after a restart."""
 
-    notes: UploadNotes
+    upload_state: UploadStateStore
     redact: Redactor
 
-    async def load(self) -> PartedUpload | None:
-        return await self.notes.load()
+    async def load(self) -> MultipartUpload | None:
+        return await self.upload_state.load()
 
-    async def save(self, upload: PartedUpload | None) -> None:
-        await self.notes.save(upload if cleaned(upload, self.redact) == upload else None)
+    async def save(self, upload: MultipartUpload | None) -> None:
+        await self.upload_state.save(upload if redact_value(upload, self.redact) == upload else None)
 
 
-def cleaned(value: Any, redact: Redactor) -> Any:
+def redact_value(value: Any, redact: Redactor) -> Any:
     """The value with every text in it cut and cleaned. The same object where nothing changes, as is usual."""
     if type(value) is str:  # a StrEnum is a word of ours
-        return redact.cut(value, TEXT_LIMIT)
+        return redact.truncate(value, MAX_PROVIDER_TEXT_CHARACTERS)
     if isinstance(value, Mapping):
-        return {cleaned(key, redact): cleaned(inner, redact) for key, inner in value.items()}
+        return {redact_value(key, redact): redact_value(inner, redact) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)([cleaned(inner, redact) for inner in value])
+        return type(value)([redact_value(inner, redact) for inner in value])
     if not is_dataclass(value) or isinstance(value, type):
         return value
     before = {field.name: getattr(value, field.name) for field in fields(value)}
-    changes = {name: text for name, inner in before.items() if (text := cleaned(inner, redact)) != inner}
+    changes = {name: text for name, inner in before.items() if (text := redact_value(inner, redact)) != inner}
     return replace(value, **changes) if changes else value
 
 
-def _clean_error(error: OrchestratorError, redact: Redactor) -> None:
-    error.message = redact.cut(error.message, TEXT_LIMIT)
+def _redact_error(error: OrchestratorError, redact: Redactor) -> None:
+    error.message = redact.truncate(error.message, MAX_PROVIDER_TEXT_CHARACTERS)
     error.args = (error.message,)
     if isinstance(error, ProviderError):
-        error.request_id = cleaned(error.request_id, redact)
-        error.code = cleaned(error.code, redact)
+        error.request_id = redact_value(error.request_id, redact)
+        error.code = redact_value(error.code, redact)
 
 
-def _with_redacted_notes(argument: Any, redact: Redactor) -> Any:
-    if isinstance(argument, FileToSend) and argument.notes is not None:
-        return replace(argument, notes=_RedactedNotes(argument.notes, redact))
+def _with_redacted_upload_state(argument: Any, redact: Redactor) -> Any:
+    if isinstance(argument, DatasetFile) and argument.upload_state is not None:
+        return replace(argument, upload_state=_RedactedUploadState(argument.upload_state, redact))
     return argument

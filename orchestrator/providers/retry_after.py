@@ -13,11 +13,11 @@ from email.utils import parsedate_to_datetime
 from math import inf
 from typing import Final
 
-_READ_CHARACTERS: Final = 2000  # of a message that may be of any size
-_UNIT: Final = r"(ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)(?![a-z])"
-_AMOUNT: Final = re.compile(rf"([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?) ?{_UNIT}", re.IGNORECASE)
-_WAIT: Final = re.compile(
-    rf"(?:try|retry)(?: again)? (?:in|after) ((?:[0-9]{{1,9}}(?:\.[0-9]{{1,9}})? ?{_UNIT}(?:,? (?:and )?)?){{1,4}})",
+_MAX_SEARCHED_CHARACTERS: Final = 2000  # of a message that may be of any size
+_UNIT_PATTERN: Final = r"(ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)(?![a-z])"
+_AMOUNT_PATTERN: Final = re.compile(rf"([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?) ?{_UNIT_PATTERN}", re.IGNORECASE)
+_WAIT_PATTERN: Final = re.compile(
+    rf"(?:try|retry)(?: again)? (?:in|after) ((?:[0-9]{{1,9}}(?:\.[0-9]{{1,9}})? ?{_UNIT_PATTERN}(?:,? (?:and )?)?){{1,4}})",
     re.IGNORECASE,
 )
 _UNIT_SECONDS: Final = {
@@ -34,11 +34,11 @@ _UNIT_SECONDS: Final = {
 }
 
 
-def retry_after(headers: Mapping[str, str], message: str = "") -> float | None:
+def parse_retry_after(headers: Mapping[str, str], message: str = "") -> float | None:
     """The server's wish in seconds, where it has one: in a header, or else in words such as "try again in 7m12s"."""
     told = headers.get("retry-after")
     if told is None:
-        return _seconds_in(message)
+        return _parse_seconds(message)
     try:
         seconds = float(told)
     except ValueError:
@@ -46,22 +46,22 @@ def retry_after(headers: Mapping[str, str], message: str = "") -> float | None:
     return seconds if 0 <= seconds < inf else None
 
 
-def _seconds_until(told: str, date: str | None) -> float | None:
+def _seconds_until(retry_after_date: str, date: str | None) -> float | None:
     """From the server's own time to the time it names: its clock may be another than ours."""
     try:
-        until, now = parsedate_to_datetime(told), parsedate_to_datetime(date or "")
-        return max((_in_utc(until) - _in_utc(now)).total_seconds(), 0.0)
+        until, now = parsedate_to_datetime(retry_after_date), parsedate_to_datetime(date or "")
+        return max((_to_utc(until) - _to_utc(now)).total_seconds(), 0.0)
     except (ValueError, OverflowError):
         return None
 
 
-def _in_utc(moment: datetime) -> datetime:
+def _to_utc(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _seconds_in(message: str) -> float | None:
-    found = _WAIT.search(message[:_READ_CHARACTERS])
+def _parse_seconds(message: str) -> float | None:
+    found = _WAIT_PATTERN.search(message[:_MAX_SEARCHED_CHARACTERS])
     if found is None:
         return None
-    amounts = [float(number) * _UNIT_SECONDS[unit[:2].lower()] for number, unit in _AMOUNT.findall(found[1])]
+    amounts = [float(number) * _UNIT_SECONDS[unit[:2].lower()] for number, unit in _AMOUNT_PATTERN.findall(found[1])]
     return sum(amounts)

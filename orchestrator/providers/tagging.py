@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from orchestrator.core.errors import Ambiguous
-from orchestrator.core.observe import ways_to_adopt
-from orchestrator.core.remote import RemoteJob, same_model
+from orchestrator.core.errors import AmbiguousRemoteJob
+from orchestrator.core.observe import format_adopt_commands
+from orchestrator.core.remote import RemoteJob, is_same_model
 from orchestrator.providers.base import JobOrder
 
 
@@ -16,21 +16,21 @@ def short_tag(tag: str) -> str:
     return tag.replace(".", "-")
 
 
-def tagged_suffix(order: JobOrder, length: int) -> str:
+def tagged_suffix(order: JobOrder, max_length: int) -> str:
     """As much of the operator's suffix as fits, then the tag."""
     tag = short_tag(order.tag)
-    room = max(length - len(tag) - 1, 0)
+    room = max(max_length - len(tag) - 1, 0)
     own = re.sub(r"[^A-Za-z0-9_-]", "-", order.spec.suffix or "")[:room].strip("-")
     return f"{own}-{tag}" if own else tag
 
 
-def is_tagged(suffix: str, order: JobOrder) -> bool:
+def suffix_has_tag(suffix: str, order: JobOrder) -> bool:
     """Whether this suffix was made for this order."""
     tag = short_tag(order.tag)
     return suffix == tag or suffix.endswith(f"-{tag}")
 
 
-def pick(candidates: Iterable[tuple[RemoteJob, str | None]], order: JobOrder) -> list[RemoteJob]:
+def select_tagged_jobs(candidates: Iterable[tuple[RemoteJob, str | None]], order: JobOrder) -> list[RemoteJob]:
     """The jobs whose suffix, or what else they are tagged with, carries the order's tag.
 
     None stands for one that the provider does not show: such a job, on our file and base model, may be anybody's.
@@ -38,21 +38,21 @@ def pick(candidates: Iterable[tuple[RemoteJob, str | None]], order: JobOrder) ->
     found, unclear = [], []
     for job, suffix in candidates:
         if suffix is not None:
-            found += [job] if is_tagged(suffix, order) else []
-        elif _may_be_of(job, order):
+            found += [job] if suffix_has_tag(suffix, order) else []
+        elif _may_belong_to(job, order):
             unclear.append(job)
     if unclear:
-        seen = ", ".join(f"{job.id} ({job.raw})" for job in unclear)
-        raise Ambiguous(
+        seen = ", ".join(f"{job.id} ({job.raw_status})" for job in unclear)
+        raise AmbiguousRemoteJob(
             f"remote job {seen} trains {unclear[0].base_model} on file {unclear[0].training_file or '(not shown)'}, "
             "as this job would, but does not show its tag: it may be this job's or somebody else's",
-            hint=f"If it is this job's: {ways_to_adopt(order.tag, unclear)}. If none is, delete what is there at the "
+            hint=f"If it is this job's: {format_adopt_commands(order.tag, unclear)}. If none is, delete what is there at the "
             "provider; then `orchestrator release` the account.",
         )
     return found
 
 
-def _may_be_of(job: RemoteJob, order: JobOrder) -> bool:
+def _may_belong_to(job: RemoteJob, order: JobOrder) -> bool:
     """Whether nothing that is shown of the job says that it is another's."""
     same_file = job.training_file in ("", order.training_file)
-    return same_file and same_model(job.base_model, order.spec.base_model)
+    return same_file and is_same_model(job.base_model, order.spec.base_model)

@@ -6,16 +6,16 @@ from typing import Any, Final
 
 import msgspec
 
-from orchestrator.providers.answers import Id, Name, Page, Word
+from orchestrator.providers.answers import ListPage, RemoteId, RemoteIdOrEmpty, StatusWord
 
 
 class TogetherFile(msgspec.Struct):
     """A file. Servers older than `processing_status` only say whether it is processed."""
 
-    id: Id
+    id: RemoteId
     filename: str | None
     bytes: int | None = None
-    processing_status: Word | None = None
+    processing_status: StatusWord | None = None
     processed: bool | None = msgspec.field(default=None, name="Processed")
     validation_report: Any = None
 
@@ -23,11 +23,11 @@ class TogetherFile(msgspec.Struct):
 class TogetherJob(msgspec.Struct):
     """A fine-tune."""
 
-    id: Id
-    status: Word
-    training_file: Name | None = None
-    model: Name | None = None
-    model_output_name: Name | None = None
+    id: RemoteId
+    status: StatusWord
+    training_file: RemoteIdOrEmpty | None = None
+    model: RemoteIdOrEmpty | None = None
+    model_output_name: RemoteIdOrEmpty | None = None
     suffix: str | None = None
     events: Any = None
     token_count: Any = None
@@ -47,13 +47,13 @@ class TogetherEvent(msgspec.Struct):
     message: Any = None
 
 
-class Metrics(msgspec.Struct):
+class TogetherMetrics(msgspec.Struct):
     """The rows of a fine-tune's curve."""
 
     metrics: list[dict[str, Any]] | None = None
 
 
-class Estimate(msgspec.Struct):
+class TogetherEstimate(msgspec.Struct):
     """What a fine-tune would cost, where there is an estimate."""
 
     estimated_total_price: float | None = None
@@ -61,35 +61,35 @@ class Estimate(msgspec.Struct):
     user_limit: float | None = None
 
 
-class Limits(msgspec.Struct):
+class TogetherLimits(msgspec.Struct):
     """How a base model can be tuned. That there are limits says that it can be."""
 
-    model_name: Id
+    model_name: RemoteId
 
 
-class Owner(msgspec.Struct):
+class TogetherOwner(msgspec.Struct):
     """An organization or a project."""
 
-    id: Id
+    id: RemoteId
 
 
-class WhoAmI(msgspec.Struct):
+class TogetherIdentity(msgspec.Struct):
     """Whose key it is."""
 
-    organization: Owner | None = None
-    project: Owner | None = None
+    organization: TogetherOwner | None = None
+    project: TogetherOwner | None = None
 
     def __post_init__(self) -> None:
         if self.organization is None and self.project is None:
             raise ValueError("it names neither an organization nor a project")
 
 
-WHO_AM_I: Final = msgspec.json.Decoder(WhoAmI, strict=False)
-LIMITS: Final = msgspec.json.Decoder(Limits, strict=False)
-ESTIMATE: Final = msgspec.json.Decoder(Estimate, strict=False)
-METRICS: Final = msgspec.json.Decoder(Metrics, strict=False)
-FILE: Final = msgspec.json.Decoder(TogetherFile, strict=False)
-FILES: Final = msgspec.json.Decoder(Page[TogetherFile], strict=False)
-JOB: Final = msgspec.json.Decoder(TogetherJob, strict=False)
-JOBS: Final = msgspec.json.Decoder(Page[TogetherJob], strict=False)
-EVENTS: Final = msgspec.json.Decoder(Page[TogetherEvent], strict=False)
+IDENTITY_DECODER: Final = msgspec.json.Decoder(TogetherIdentity, strict=False)
+LIMITS_DECODER: Final = msgspec.json.Decoder(TogetherLimits, strict=False)
+ESTIMATE_DECODER: Final = msgspec.json.Decoder(TogetherEstimate, strict=False)
+METRICS_DECODER: Final = msgspec.json.Decoder(TogetherMetrics, strict=False)
+FILE_DECODER: Final = msgspec.json.Decoder(TogetherFile, strict=False)
+FILE_LIST_DECODER: Final = msgspec.json.Decoder(ListPage[TogetherFile], strict=False)
+JOB_DECODER: Final = msgspec.json.Decoder(TogetherJob, strict=False)
+JOB_LIST_DECODER: Final = msgspec.json.Decoder(ListPage[TogetherJob], strict=False)
+EVENT_LIST_DECODER: Final = msgspec.json.Decoder(ListPage[TogetherEvent], strict=False)

@@ -18,10 +18,10 @@ from orchestrator.providers.base import Deadline
 from orchestrator.providers.certificates import build_ssl_context
 
 if TYPE_CHECKING:
-    from orchestrator.providers.sockets import Sockets
+    from orchestrator.providers.sockets import AiohttpTransport
 
-CONNECT_SECONDS = 10.0
-READ_SECONDS = 60.0
+CONNECT_TIMEOUT_SECONDS = 10.0
+READ_TIMEOUT_SECONDS = 60.0
 
 _deadline: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 
@@ -37,7 +37,7 @@ class DeadlinePassed(httpx2.ConnectError):
 
 
 @contextmanager
-def sending_before(deadline: Deadline) -> Iterator[None]:
+def send_deadline(deadline: Deadline) -> Iterator[None]:
     """Requests made inside are sent before the deadline, or not at all."""
     token = _deadline.set(deadline)
     try:
@@ -46,7 +46,7 @@ def sending_before(deadline: Deadline) -> Iterator[None]:
         _deadline.reset(token)
 
 
-def is_creating() -> bool:
+def is_write_call() -> bool:
     """Whether the call under way costs or creates something."""
     return _deadline.get() is not None
 
@@ -54,7 +54,7 @@ def is_creating() -> bool:
 def check_deadline() -> None:
     """Raise DeadlinePassed when it is too late for the request that is about to be made, or to leave."""
     deadline = _deadline.get()
-    if deadline is not None and deadline.left <= 0:
+    if deadline is not None and deadline.seconds_left <= 0:
         raise DeadlinePassed
 
 
@@ -62,7 +62,7 @@ class DeadlineTransport(httpx2.AsyncBaseTransport):
     """Checks the deadline before a connection is asked for.
 
     That is too early to be the last look: waiting for a connection, or being frozen there, is exactly what makes a
-    request late. `Sockets` looks again.
+    request late. `AiohttpTransport` looks again.
     """
 
     def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
@@ -77,7 +77,7 @@ class DeadlineTransport(httpx2.AsyncBaseTransport):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     """What a server answers to a read; the names of headers in any case."""
 
     status: int
@@ -89,63 +89,63 @@ class Answer:
         return 200 <= self.status < 300
 
 
-Read = Callable[[str, Mapping[str, str]], Awaitable[Answer]]
+HttpGet = Callable[[str, Mapping[str, str]], Awaitable[HttpResponse]]
 """A GET of a URL, which is encoded already, with these headers. Raises what httpx2 raises."""
 
 
-class SharedClient(httpx2.AsyncClient):
+class HttpClient(httpx2.AsyncClient):
     """One pool for every account: a client per account costs nearly a megabyte each.
 
     Reads, which are most of all calls, go past httpx2 to its sockets: its request and its answer would take as long
     as sending the one and receiving the other.
     """
 
-    def __init__(self, sockets: Sockets) -> None:
+    def __init__(self, aiohttp_transport: AiohttpTransport) -> None:
         super().__init__(
-            transport=DeadlineTransport(sockets),
-            timeout=httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
+            transport=DeadlineTransport(aiohttp_transport),
+            timeout=httpx2.Timeout(READ_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS),
             # No cookies: what one account is given must not go out with another's key.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             follow_redirects=False,
         )
-        self._sockets = sockets
+        self._aiohttp_transport = aiohttp_transport
 
-    async def read(self, url: str, headers: Mapping[str, str]) -> Answer:
+    async def get_directly(self, url: str, headers: Mapping[str, str]) -> HttpResponse:
         """A `Read`."""
-        answer = await self._sockets.read(url, headers)
+        answer = await self._aiohttp_transport.get(url, headers)
         for hear in self.event_hooks["response"]:
             await hear(answer)
         return answer
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
+class NetworkConfig:
     """How this process gets out: the proxies on the way, and the authorities that are trusted."""
 
     proxies: ProxyRules = field(default_factory=ProxyRules)
-    context: ssl.SSLContext = field(default_factory=lambda: build_ssl_context(None, {}))
+    ssl_context: ssl.SSLContext = field(default_factory=lambda: build_ssl_context(None, {}))
 
 
-def shared_client(max_in_flight: int, network: Network | None = None) -> SharedClient:
+def create_http_client(max_connections: int, network: NetworkConfig | None = None) -> HttpClient:
     """A client for all accounts that take the same way out. Call it in the event loop."""
-    from orchestrator.providers.sockets import Sockets
+    from orchestrator.providers.sockets import AiohttpTransport
 
-    return SharedClient(Sockets(max_in_flight, network or Network()))
+    return HttpClient(AiohttpTransport(max_connections, network or NetworkConfig()))
 
 
-def reader(http: httpx2.AsyncClient) -> Read:
+def build_http_get(http: httpx2.AsyncClient) -> HttpGet:
     """How to read with this client. One that is not ours reads as httpx2 does."""
-    if isinstance(http, SharedClient):
-        return http.read
+    if isinstance(http, HttpClient):
+        return http.get_directly
 
-    async def read(url: str, headers: Mapping[str, str]) -> Answer:
+    async def read(url: str, headers: Mapping[str, str]) -> HttpResponse:
         answer = await http.get(url, headers=dict(headers))
-        return Answer(answer.status_code, answer.headers, answer.content)
+        return HttpResponse(answer.status_code, answer.headers, answer.content)
 
     return read
 
 
 @cache
-def encoded(base_url: str) -> str:
+def encode_base_url(base_url: str) -> str:
     """A base URL as it is sent, without a slash at its end; one for the thousands of accounts that share it."""
     return str(httpx2.URL(base_url)).rstrip("/")

@@ -12,7 +12,7 @@ import aiohttp
 import httpx2
 
 from orchestrator.core.errors import (
-    MESSAGE_LIMIT,
+    MAX_MESSAGE_LENGTH,
     CertificateNotTrusted,
     ProviderError,
     ProviderUnavailable,
@@ -21,18 +21,22 @@ from orchestrator.core.errors import (
 from orchestrator.core.proxy import Proxy
 from orchestrator.core.secret import Redactor
 
-MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024  # after decompression
-UNKNOWN_AUTHORITY: Final = frozenset({2, 18, 19, 20, 21, 27})  # OpenSSL's codes of a chain that leads to nobody known
-OTHER_HOST: Final = frozenset({62, 64})
-OUT_OF_DATE: Final = frozenset({9, 10})
-REFUSED_BY_PROXY: Final = frozenset({401, 403, 407})
-HTTP2_SETTINGS: Final = r"\x04\x00\x00\x00\x00\x00"  # the first frame of every HTTP/2 server, as aiohttp shows it
-ONLY_HTTP2: Final = "the server speaks only HTTP/2, and this program HTTP/1.1"
-ALLOW_HTTP1: Final = "It is tried again. Allow HTTP/1.1 at the server, or at the gateway before it."
-LOOK: Final = "See docs/how-to/company-network.md."
+MAX_RESPONSE_BYTES: Final = 16 * 1024 * 1024  # after decompression
+UNKNOWN_AUTHORITY_CODES: Final = frozenset(
+    {2, 18, 19, 20, 21, 27}
+)  # OpenSSL's codes of a chain that leads to nobody known
+HOST_MISMATCH_CODES: Final = frozenset({62, 64})
+VALIDITY_PERIOD_CODES: Final = frozenset({9, 10})
+PROXY_REFUSAL_STATUSES: Final = frozenset({401, 403, 407})
+HTTP2_SETTINGS_FRAME: Final = (
+    r"\x04\x00\x00\x00\x00\x00"  # the first frame of every HTTP/2 server, as aiohttp shows it
+)
+HTTP2_ONLY_MESSAGE: Final = "the server speaks only HTTP/2, and this program HTTP/1.1"
+ALLOW_HTTP1_HINT: Final = "It is tried again. Allow HTTP/1.1 at the server, or at the gateway before it."
+COMPANY_NETWORK_HINT: Final = "See docs/how-to/company-network.md."
 
 # The first that fits.
-ERRORS: Final[tuple[tuple[type[Exception], type[httpx2.TransportError]], ...]] = (
+HTTPX_ERROR_CLASSES: Final[tuple[tuple[type[Exception], type[httpx2.TransportError]], ...]] = (
     (aiohttp.SocketTimeoutError, httpx2.ReadTimeout),
     (aiohttp.ServerTimeoutError, httpx2.ConnectTimeout),
     (TimeoutError, httpx2.PoolTimeout),
@@ -44,7 +48,7 @@ ERRORS: Final[tuple[tuple[type[Exception], type[httpx2.TransportError]], ...]] =
 )
 
 
-class AnswerTooLarge(httpx2.RemoteProtocolError):
+class ResponseTooLarge(httpx2.RemoteProtocolError):
     """The answer is larger than any of a provider's API is. The rest of it is not read."""
 
     hint: Final = (
@@ -53,19 +57,19 @@ class AnswerTooLarge(httpx2.RemoteProtocolError):
     )
 
     def __init__(self) -> None:
-        super().__init__(f"the answer is larger than {MAX_ANSWER_BYTES >> 20} MiB")
+        super().__init__(f"the answer is larger than {MAX_RESPONSE_BYTES >> 20} MiB")
 
 
-class AnsweredInHttp2(httpx2.RemoteProtocolError):
+class UnexpectedHttp2(httpx2.RemoteProtocolError):
     """The server sends the frames of HTTP/2, whatever it was asked in."""
 
-    hint: Final = ALLOW_HTTP1
+    hint: Final = ALLOW_HTTP1_HINT
 
     def __init__(self) -> None:
-        super().__init__(ONLY_HTTP2)
+        super().__init__(HTTP2_ONLY_MESSAGE)
 
 
-class NeverConnected(httpx2.ConnectError):
+class ConnectionFailed(httpx2.ConnectError):
     """There was no connection, so nothing was sent. `hint` says what to do."""
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -73,85 +77,91 @@ class NeverConnected(httpx2.ConnectError):
         self.hint = hint
 
 
-class BadCertificate(NeverConnected):
+class BadCertificate(ConnectionFailed):
     """The server's certificate cannot be verified."""
 
 
-class BadProxy(NeverConnected):
+class ProxyDenied(ConnectionFailed):
     """The proxy refuses to connect us."""
 
 
-def translate(error: Exception, proxy: Proxy | None = None, issuer: str | None = None) -> httpx2.TransportError:
+def httpx_error_from_aiohttp(
+    error: Exception, proxy: Proxy | None = None, issuer: str | None = None
+) -> httpx2.TransportError:
     """A failure of aiohttp as one of httpx2. `issuer` is who signed a certificate that was refused."""
     match error:
         case aiohttp.ClientConnectorCertificateError():
-            return _certificate(error, issuer)
+            return _build_certificate_error(error, issuer)
         case aiohttp.ClientHttpProxyError():
-            return _refusal(error, proxy)
+            return _build_proxy_error(error, proxy)
         case aiohttp.ClientProxyConnectionError():
             why = error.os_error.strerror or error.os_error
-            return NeverConnected(f"the proxy {proxy} cannot be reached: {why}", f"It is tried again. {LOOK}")
+            return ConnectionFailed(
+                f"the proxy {proxy} cannot be reached: {why}", f"It is tried again. {COMPANY_NETWORK_HINT}"
+            )
         case aiohttp.ClientConnectorDNSError():
-            return NeverConnected(
+            return ConnectionFailed(
                 f"the name {error.host} cannot be resolved: {error.os_error.strerror or error.os_error}",
                 "It is tried again. Check `base_url`, this machine's DNS, and whether a proxy is needed "
-                f"(HTTPS_PROXY). {LOOK}",
+                f"(HTTPS_PROXY). {COMPANY_NETWORK_HINT}",
             )
         case aiohttp.ClientConnectorSSLError():
-            return _tls(error)
-        case aiohttp.ClientResponseError() if HTTP2_SETTINGS in error.message:
-            return AnsweredInHttp2()
-    known = next(ours for theirs, ours in ERRORS if isinstance(error, theirs))
+            return _build_tls_error(error)
+        case aiohttp.ClientResponseError() if HTTP2_SETTINGS_FRAME in error.message:
+            return UnexpectedHttp2()
+    known = next(ours for theirs, ours in HTTPX_ERROR_CLASSES if isinstance(error, theirs))
     return known(str(error) or type(error).__name__)
 
 
-def unanswered(error: BaseException, account: str, redact: Redactor) -> ProviderError:
+def provider_error_from_transport(error: BaseException, account: str, redact: Redactor) -> ProviderError:
     """The error of a call that has no answer."""
     hint = getattr(error, "hint", "")
-    if isinstance(error, BadCertificate | BadProxy):
+    if isinstance(error, BadCertificate | ProxyDenied):
         kind = CertificateNotTrusted if isinstance(error, BadCertificate) else ProxyRefused
-        return kind(redact.cut(str(error), MESSAGE_LIMIT), hint=hint, account=account)
+        return kind(redact.truncate(str(error), MAX_MESSAGE_LENGTH), hint=hint, account=account)
     name = type(error).__name__
     text = str(error) if hint else f"{name}: {error}" if str(error) else name
-    said = redact.cut(f"no answer from the provider ({text})", MESSAGE_LIMIT)
+    said = redact.truncate(f"no answer from the provider ({text})", MAX_MESSAGE_LENGTH)
     return ProviderUnavailable(said, hint=hint, account=account)
 
 
-def _certificate(error: aiohttp.ClientConnectorCertificateError, issuer: str | None) -> BadCertificate:
+def _build_certificate_error(error: aiohttp.ClientConnectorCertificateError, issuer: str | None) -> BadCertificate:
     refused = error.certificate_error
     code, why = getattr(refused, "verify_code", 0), getattr(refused, "verify_message", "") or str(refused)
     begin = f"the certificate of {error.host} cannot be verified: {why}"
     release = "then `orchestrator release` the account."
-    if code in OTHER_HOST:
+    if code in HOST_MISMATCH_CODES:
         return BadCertificate(begin, f"Correct the host in `base_url`; {release}")
-    if code in OUT_OF_DATE:
+    if code in VALIDITY_PERIOD_CODES:
         return BadCertificate(
             begin, f"Check this machine's clock, and ask the server's operator to renew it; {release}"
         )
-    if code in UNKNOWN_AUTHORITY and issuer:
+    if code in UNKNOWN_AUTHORITY_CODES and issuer:
         begin = f"the certificate of {error.host} was issued by {issuer}, which is not trusted here ({why})"
     return BadCertificate(
         begin,
         "Put the certificate of that authority (PEM) into a file, set ORCHESTRATOR_CA_FILE to its path and restart; "
-        f"{release} {LOOK}",
+        f"{release} {COMPANY_NETWORK_HINT}",
     )
 
 
-def _refusal(error: aiohttp.ClientHttpProxyError, proxy: Proxy | None) -> NeverConnected:
+def _build_proxy_error(error: aiohttp.ClientHttpProxyError, proxy: Proxy | None) -> ConnectionFailed:
     message = f"the proxy {proxy} answered {error.status} {error.message}".rstrip()
-    if error.status in REFUSED_BY_PROXY:
-        return BadProxy(message)
-    return NeverConnected(message, f"It is tried again. If it lasts, ask the proxy's administrator. {LOOK}")
+    if error.status in PROXY_REFUSAL_STATUSES:
+        return ProxyDenied(message)
+    return ConnectionFailed(
+        message, f"It is tried again. If it lasts, ask the proxy's administrator. {COMPANY_NETWORK_HINT}"
+    )
 
 
-def _tls(error: aiohttp.ClientConnectorSSLError) -> NeverConnected:
+def _build_tls_error(error: aiohttp.ClientConnectorSSLError) -> ConnectionFailed:
     reason = getattr(error.os_error, "reason", "") or str(error.os_error)
     if "NO_APPLICATION_PROTOCOL" in reason:
-        return NeverConnected(ONLY_HTTP2, ALLOW_HTTP1)
+        return ConnectionFailed(HTTP2_ONLY_MESSAGE, ALLOW_HTTP1_HINT)
     message = f"TLS with {error.host}:{error.port} failed: {reason}"
     if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"):
-        return NeverConnected(
+        return ConnectionFailed(
             f"{message}; what answers there does not speak TLS",
             "It is tried again. Check host and port in `base_url`, and whether a proxy or gateway stands there.",
         )
-    return NeverConnected(message, f"It is tried again. {LOOK}")
+    return ConnectionFailed(message, f"It is tried again. {COMPANY_NETWORK_HINT}")

@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 from orchestrator.core.loopback import is_in_private_network
 
 
-def find_upload_address_fault(address: str, base_url: str) -> str | None:
+def find_upload_address_problem(address: str, base_url: str) -> str | None:
     """What is wrong with this upload address of the provider at `base_url`, without the parts that may be a key."""
     try:
         url, base = urlsplit(address), urlsplit(base_url)
@@ -22,11 +22,11 @@ def find_upload_address_fault(address: str, base_url: str) -> str | None:
         shown = f"{url.scheme}://{host}" + (f":{url.port}" if url.port else "")
     except ValueError:
         return "is not a URL"
-    reason = _reason(url, host, base)
+    reason = _find_reason(url, host, base)
     return f"{shown} {reason}" if reason else None
 
 
-def _reason(url: SplitResult, host: str, base: SplitResult) -> str | None:
+def _find_reason(url: SplitResult, host: str, base: SplitResult) -> str | None:
     if url.scheme not in ("https", "http"):
         return "is not https"
     if not host:

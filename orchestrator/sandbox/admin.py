@@ -10,41 +10,43 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from orchestrator.sandbox.call import Call
+from orchestrator.sandbox.call import ApiCall
 from orchestrator.sandbox.caller import Caller
-from orchestrator.sandbox.faults import FaultError, dump_faults, parse_faults
-from orchestrator.sandbox.files import file_body
-from orchestrator.sandbox.jobs import job_body
-from orchestrator.sandbox.webhooks import checked_address
-from orchestrator.sandbox.world import World
+from orchestrator.sandbox.faults import FaultError, faults_to_json, parse_faults
+from orchestrator.sandbox.files import file_to_json
+from orchestrator.sandbox.jobs import job_to_json
+from orchestrator.sandbox.webhooks import validate_webhook_url
+from orchestrator.sandbox.world import SandboxState
 
 
-def admin_routes(world: World) -> list[Route]:
+def build_admin_routes(sandbox_state: SandboxState) -> list[Route]:
     """The routes of one sandbox's own endpoints."""
 
     async def faults(request: Request) -> Response:
         if request.method == "PUT":
             try:
-                world.faults.replace(parse_faults(json.loads(await request.body())))
+                sandbox_state.faults.replace(parse_faults(json.loads(await request.body())))
             except (FaultError, ValueError) as wrong:
                 return JSONResponse({"error": {"message": str(wrong)}}, 400)
-        rules = world.faults.rules
-        fired = [world.faults.fired[number] for number in range(len(rules))]
-        return JSONResponse({"faults": dump_faults(rules), "fired": fired})
+        rules = sandbox_state.faults.rules
+        fired = [sandbox_state.faults.fired[number] for number in range(len(rules))]
+        return JSONResponse({"faults": faults_to_json(rules), "fired": fired})
 
     async def state(request: Request) -> Response:
         if request.method == "DELETE":
-            world.clear()
-        return JSONResponse(picture(world, request))
+            sandbox_state.clear()
+        return JSONResponse(describe_state(sandbox_state, request))
 
     async def webhooks(request: Request) -> Response:
         if request.method == "PUT":
             try:
                 url = json.loads(await request.body())["url"]
-                world.webhooks = url and checked_address(url, allow_remote=world.settings.allow_remote)
+                sandbox_state.webhook_url = url and validate_webhook_url(
+                    url, allow_remote=sandbox_state.settings.allow_remote
+                )
             except (ValueError, KeyError, TypeError, AttributeError) as wrong:
                 return JSONResponse({"error": {"message": str(wrong)}}, 400)
-        return JSONResponse({"url": world.webhooks})
+        return JSONResponse({"url": sandbox_state.webhook_url})
 
     return [
         Route("/sandbox/webhooks", webhooks, methods=["GET", "PUT"]),
@@ -53,42 +55,45 @@ def admin_routes(world: World) -> list[Route]:
     ]
 
 
-def picture(world: World, request: Request) -> dict[str, Any]:
+def describe_state(sandbox_state: SandboxState, request: Request) -> dict[str, Any]:
     """Everything the sandbox holds, by account, and what it counted since it started or was cleared."""
-    names = sorted({record.account for shelf in (world.files, world.jobs) for record in shelf})
+    names = sorted({record.account for shelf in (sandbox_state.files, sandbox_state.jobs) for record in shelf})
     total: Counter[tuple[str, str]] = Counter()
-    for (_, operation, outcome), count in world.counts.outcomes.items():
+    for (_, operation, outcome), count in sandbox_state.counts.outcomes.items():
         total[operation, outcome] += count
     return {
-        "accounts": {name: _account(world, name, request) for name in names},
-        "requests": _tree(total),
+        "accounts": {name: _describe_account(sandbox_state, name, request) for name in names},
+        "requests": _nest_counts(total),
         "requests_by_account": {
-            name: _tree({(o, out): n for (who, o, out), n in world.counts.outcomes.items() if who == name})
-            for name in sorted({who for who, _, _ in world.counts.outcomes})
+            name: _nest_counts(
+                {(o, out): n for (who, o, out), n in sandbox_state.counts.outcomes.items() if who == name}
+            )
+            for name in sorted({who for who, _, _ in sandbox_state.counts.outcomes})
         },
         "judged": {
-            name: {digest: n for (who, digest), n in world.counts.judged.items() if who == name}
-            for name in sorted({who for who, _ in world.counts.judged})
+            name: {digest: n for (who, digest), n in sandbox_state.counts.moderated_inputs.items() if who == name}
+            for name in sorted({who for who, _ in sandbox_state.counts.moderated_inputs})
         },
-        "most_in_flight": {name or "*": most for name, most in sorted(world.counts.most.items())},
+        "most_in_flight": {name or "*": most for name, most in sorted(sandbox_state.counts.max_in_flight.items())},
     }
 
 
-def _account(world: World, name: str, request: Request) -> dict[str, Any]:
-    now = world.clock()
-    call = Call(world, Caller(name), request, {}, now, now, {})
+def _describe_account(sandbox_state: SandboxState, name: str, request: Request) -> dict[str, Any]:
+    now = sandbox_state.clock()
+    call = ApiCall(sandbox_state, Caller(name), request, {}, now, now, {})
     return {
         "files": [
-            file_body(world, file, call.now) | {"sha256": file.sha256} for file in world.files.of(name).values()
+            file_to_json(sandbox_state, file, call.now) | {"sha256": file.sha256}
+            for file in sandbox_state.files.of(name).values()
         ],
         "jobs": [
-            job_body(call, job) | {"training_sha256": job.training_sha256, "asked": job.asked}
-            for job in world.jobs.of(name).values()
+            job_to_json(call, job) | {"training_sha256": job.training_sha256, "asked": job.asked}
+            for job in sandbox_state.jobs.of(name).values()
         ],
     }
 
 
-def _tree(counts: dict[tuple[str, str], int]) -> dict[str, dict[str, int]]:
+def _nest_counts(counts: dict[tuple[str, str], int]) -> dict[str, dict[str, int]]:
     tree: dict[str, dict[str, int]] = {}
     for (operation, outcome), count in sorted(counts.items()):
         tree.setdefault(operation, {})[outcome] = count

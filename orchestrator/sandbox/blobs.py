@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 
-class Incoming:
+class IncomingBlob:
     """Bytes on their way in: written to a file, counted and hashed as they come. Removed unless kept."""
 
     def __init__(self, folder: Path) -> None:
@@ -30,7 +30,7 @@ class Incoming:
         self._file.close()
         return self._hash.hexdigest()
 
-    def __enter__(self) -> Incoming:
+    def __enter__(self) -> IncomingBlob:
         return self
 
     def __exit__(
@@ -40,7 +40,7 @@ class Incoming:
         self.path.unlink(missing_ok=True)
 
 
-class Blobs:
+class BlobStore:
     """A folder of contents; a temporary one that goes with this object when no folder is given."""
 
     def __init__(self, folder: Path | None) -> None:
@@ -52,10 +52,10 @@ class Blobs:
         for left_over in folder.glob("incoming-*"):
             left_over.unlink()
 
-    def incoming(self) -> Incoming:
-        return Incoming(self._folder)
+    def create_incoming(self) -> IncomingBlob:
+        return IncomingBlob(self._folder)
 
-    def keep(self, incoming: Incoming, name: str) -> None:
+    def save(self, incoming: IncomingBlob, name: str) -> None:
         """Keep finished bytes under a name; the same name must mean the same bytes."""
         incoming.path.replace(self._folder / name)
 
@@ -63,7 +63,7 @@ class Blobs:
         path = self._folder / name
         return path if path.is_file() else None
 
-    def remove(self, name: str) -> None:
+    def delete(self, name: str) -> None:
         (self._folder / name).unlink(missing_ok=True)
 
     def clear(self) -> None:

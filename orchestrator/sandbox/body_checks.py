@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from orchestrator.sandbox.answer import invalid
+from orchestrator.sandbox.answer import bad_request
 
-Body = Mapping[str, Any]
-Check = tuple[str, Callable[[Any], bool]]
+JsonBody = Mapping[str, Any]
+ValueCheck = tuple[str, Callable[[Any], bool]]
 """What is expected, in words, and whether a value is that."""
 
 
-def number(least: float, most: float) -> Check:
+def number_between(least: float, most: float) -> ValueCheck:
     """A number, inclusive of both ends."""
 
     def fits(value: Any) -> bool:
@@ -21,7 +21,7 @@ def number(least: float, most: float) -> Check:
     return f"a number from {least:g} to {most:g}", fits
 
 
-def integer(least: int, most: int | None = None) -> Check:
+def integer_between(least: int, most: int | None = None) -> ValueCheck:
     """An integer; a number without a fraction is one, as in JSON Schema."""
 
     def fits(value: Any) -> bool:
@@ -31,38 +31,38 @@ def integer(least: int, most: int | None = None) -> Check:
     return f"an integer of {least} or more" if most is None else f"an integer from {least} to {most}", fits
 
 
-BOOLEAN: Check = ("true or false", lambda value: isinstance(value, bool))
-STRING: Check = ("a string", lambda value: isinstance(value, str))
-OBJECT: Check = ("an object", lambda value: isinstance(value, dict))
-FALSE: Check = ("false: this provider stores no answers", lambda value: value is False)
+IS_BOOLEAN: ValueCheck = ("true or false", lambda value: isinstance(value, bool))
+IS_STRING: ValueCheck = ("a string", lambda value: isinstance(value, str))
+IS_OBJECT: ValueCheck = ("an object", lambda value: isinstance(value, dict))
+IS_FALSE: ValueCheck = ("false: this provider stores no answers", lambda value: value is False)
 
 
-def one_of(*values: str) -> Check:
+def one_of(*values: str) -> ValueCheck:
     """One of these strings."""
     return f"one of {', '.join(values)}", lambda value: isinstance(value, str) and value in values
 
 
-def check_values(body: Body, checks: Mapping[str, Check]) -> None:
+def validate_values(body: JsonBody, checks: Mapping[str, ValueCheck]) -> None:
     """Every value that is given, and not null, is what it must be."""
     for name, (expected, fits) in checks.items():
         value = body.get(name)
         if value is not None and not fits(value):
-            raise invalid(f"Invalid '{name}': expected {expected}, but got {value!r}.", name)
+            raise bad_request(f"Invalid '{name}': expected {expected}, but got {value!r}.", name)
 
 
-def refuse_unknown(body: Body, known: Collection[str], unsupported: Collection[str] = ()) -> None:
+def reject_unknown_parameters(body: JsonBody, known: Collection[str], unsupported: Collection[str] = ()) -> None:
     """No parameter is skipped: what has no effect here is refused."""
     for name in sorted(body.keys() - set(known)):
         if name in unsupported:
             if body[name]:
-                raise invalid(f"Unsupported parameter: '{name}'.", name, "unsupported_parameter")
+                raise bad_request(f"Unsupported parameter: '{name}'.", name, "unsupported_parameter")
         else:
-            raise invalid(f"Unknown parameter: '{name}'.", name, "unknown_parameter")
+            raise bad_request(f"Unknown parameter: '{name}'.", name, "unknown_parameter")
 
 
-def require_model(body: Body) -> str:
+def get_model_name(body: JsonBody) -> str:
     """The name of the model."""
     name = body.get("model")
     if not isinstance(name, str):
-        raise invalid("you must provide a model parameter", "model", "missing_required_parameter")
+        raise bad_request("you must provide a model parameter", "model", "missing_required_parameter")
     return name

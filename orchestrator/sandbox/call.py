@@ -9,58 +9,60 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
-from orchestrator.sandbox.answer import Answer, Refusal
+from orchestrator.sandbox.answer import ApiResponse, SandboxApiError
 from orchestrator.sandbox.caller import Caller
-from orchestrator.sandbox.records import Fate, File, Job
-from orchestrator.sandbox.shelf import Shelf
-from orchestrator.sandbox.training_file import refuse_constant
-from orchestrator.sandbox.world import World
+from orchestrator.sandbox.records import DeferredFaults, SandboxFile, SandboxJob
+from orchestrator.sandbox.shelf import RecordStore
+from orchestrator.sandbox.training_file import reject_constant
+from orchestrator.sandbox.world import SandboxState
 
-BODY_LIMIT = 64 * 1024 * 1024
-Listed = TypeVar("Listed", File, Job)
+MAX_BODY_BYTES = 64 * 1024 * 1024
+ListedRecord = TypeVar("ListedRecord", SandboxFile, SandboxJob)
 
 
 @dataclass(slots=True)
-class Call:
+class ApiCall:
     """Who asks what, when, of which world, and the fate that was laid on whatever this request makes."""
 
-    world: World
+    state: SandboxState
     caller: Caller
     request: Request
     query: dict[str, str]
     now: float
-    horizon: float
+    list_horizon: float
     """Lists show nothing that was made after this."""
-    fate: Fate
-    refuse_unprocessed: bool = False
+    deferred_faults: DeferredFaults
+    reject_unprocessed_files: bool = False
     """A job of files that are still processed is refused: the fault `file_not_ready`."""
 
     @property
     def account(self) -> str:
         return self.caller.name
 
-    def path(self, name: str) -> str:
+    def get_path_parameter(self, name: str) -> str:
         return str(self.request.path_params[name])
 
-    def listed(self, shelf: Shelf[Listed]) -> list[Listed]:
+    def list_visible(self, store: RecordStore[ListedRecord]) -> list[ListedRecord]:
         """What a list shows of the account's records, oldest first."""
-        records = shelf.of(self.account).values()
-        return [record for record in records if record.visible(self.now) and record.created_at <= self.horizon]
+        records = store.of(self.account).values()
+        return [
+            record for record in records if record.is_visible(self.now) and record.created_at <= self.list_horizon
+        ]
 
-    async def json(self) -> dict[str, Any]:
+    async def parse_json_body(self) -> dict[str, Any]:
         """The body, a JSON object. Raises Refusal (400)."""
         body = bytearray()
         async for chunk in self.request.stream():
             body += chunk
-            if len(body) > BODY_LIMIT:
-                raise Refusal(413, f"The body is larger than {BODY_LIMIT} bytes.")
+            if len(body) > MAX_BODY_BYTES:
+                raise SandboxApiError(413, f"The body is larger than {MAX_BODY_BYTES} bytes.")
         try:
-            value = json.loads(bytes(body), parse_constant=refuse_constant)
+            value = json.loads(bytes(body), parse_constant=reject_constant)
         except ValueError as broken:
-            raise Refusal(400, f"We could not parse the JSON body of your request: {broken}") from broken
+            raise SandboxApiError(400, f"We could not parse the JSON body of your request: {broken}") from broken
         if not isinstance(value, dict):
-            raise Refusal(400, "Invalid body: expected a JSON object.")
+            raise SandboxApiError(400, "Invalid body: expected a JSON object.")
         return value
 
 
-Handler = Callable[[Call], Awaitable[Answer]]
+Handler = Callable[[ApiCall], Awaitable[ApiResponse]]

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from orchestrator.sandbox.answer import Refusal
+from orchestrator.sandbox.answer import SandboxApiError
 
-KEY = re.compile(r"sandbox-([a-z0-9-]+)(_[\x21-\x7e]+)?")
-NO_KEY = (
+API_KEY_PATTERN = re.compile(r"sandbox-([a-z0-9-]+)(_[\x21-\x7e]+)?")
+MISSING_KEY_MESSAGE = (
     "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth "
     "(i.e. Authorization: Bearer YOUR_KEY)."
 )
@@ -30,22 +30,22 @@ class Caller:
         return f"proj_{self.name}"
 
 
-def identify(headers: Mapping[str, str]) -> Caller:
+def authenticate(headers: Mapping[str, str]) -> Caller:
     """The caller, from the request's headers. Raises Refusal (401); like a nasty provider it echoes a wrong key."""
     scheme, _, key = headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not key.strip():
-        raise Refusal(401, NO_KEY)
-    known = KEY.fullmatch(key.strip())
+        raise SandboxApiError(401, MISSING_KEY_MESSAGE)
+    known = API_KEY_PATTERN.fullmatch(key.strip())
     if known is None:
         where = "You can find your API key at https://platform.openai.com/account/api-keys."
-        raise Refusal(401, f"Incorrect API key provided: {key.strip()}. {where}", code="invalid_api_key")
+        raise SandboxApiError(401, f"Incorrect API key provided: {key.strip()}. {where}", code="invalid_api_key")
     caller = Caller(known[1])
-    _belongs(headers, "organization", caller.organization)
-    _belongs(headers, "project", caller.project)
+    _check_header(headers, "organization", caller.organization)
+    _check_header(headers, "project", caller.project)
     return caller
 
 
-def _belongs(headers: Mapping[str, str], what: str, own: str) -> None:
+def _check_header(headers: Mapping[str, str], what: str, own: str) -> None:
     if headers.get(f"openai-{what}", own) != own:
         message = f"OpenAI-{what.title()} header should match {what} for API key"
-        raise Refusal(401, message, code=f"mismatched_{what}")
+        raise SandboxApiError(401, message, code=f"mismatched_{what}")

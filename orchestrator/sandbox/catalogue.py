@@ -9,37 +9,37 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SHUTDOWN = "2027-01-14"
-BOTH = ("supervised", "dpo")
+SHUTDOWN_DATE = "2027-01-14"
+SUPERVISED_AND_DPO = ("supervised", "dpo")
 
 
 @dataclass(frozen=True, slots=True)
-class BaseModel:
+class CatalogueModel:
     """A model of the provider's own. `methods`: how it may be fine-tuned."""
 
     id: str
     created: int
     shutdown_date: str | None = None
     methods: tuple[str, ...] = ()
-    chats: bool = True
+    supports_chat: bool = True
 
 
 CATALOGUE = {
     model.id: model
     for model in (
-        BaseModel("sandbox-small", 1764288000, None, BOTH),
-        BaseModel("sandbox-large", 1764288000, None, BOTH),
-        BaseModel("gpt-4.1-2025-04-14", 1744315746, SHUTDOWN, BOTH),
-        BaseModel("gpt-4.1-mini-2025-04-14", 1744317547, SHUTDOWN, BOTH),
-        BaseModel("gpt-4.1-nano-2025-04-14", 1744321025, None, BOTH),
-        BaseModel("gpt-4o-2024-08-06", 1722814719, SHUTDOWN, BOTH),
-        BaseModel("gpt-4o-mini-2024-07-18", 1721172717, SHUTDOWN, ("supervised",)),
-        BaseModel("o4-mini-2025-04-16", 1744133506, None, ("reinforcement",)),
-        BaseModel("gpt-5-mini-2025-08-07", 1754425867),
-        BaseModel("omni-moderation-2024-09-26", 1732734466, chats=False),
+        CatalogueModel("sandbox-small", 1764288000, None, SUPERVISED_AND_DPO),
+        CatalogueModel("sandbox-large", 1764288000, None, SUPERVISED_AND_DPO),
+        CatalogueModel("gpt-4.1-2025-04-14", 1744315746, SHUTDOWN_DATE, SUPERVISED_AND_DPO),
+        CatalogueModel("gpt-4.1-mini-2025-04-14", 1744317547, SHUTDOWN_DATE, SUPERVISED_AND_DPO),
+        CatalogueModel("gpt-4.1-nano-2025-04-14", 1744321025, None, SUPERVISED_AND_DPO),
+        CatalogueModel("gpt-4o-2024-08-06", 1722814719, SHUTDOWN_DATE, SUPERVISED_AND_DPO),
+        CatalogueModel("gpt-4o-mini-2024-07-18", 1721172717, SHUTDOWN_DATE, ("supervised",)),
+        CatalogueModel("o4-mini-2025-04-16", 1744133506, None, ("reinforcement",)),
+        CatalogueModel("gpt-5-mini-2025-08-07", 1754425867),
+        CatalogueModel("omni-moderation-2024-09-26", 1732734466, supports_chat=False),
     )
 }
-ALIASES = {
+MODEL_ALIASES = {
     "gpt-4.1": "gpt-4.1-2025-04-14",
     "gpt-4.1-mini": "gpt-4.1-mini-2025-04-14",
     "gpt-4.1-nano": "gpt-4.1-nano-2025-04-14",
@@ -51,6 +51,6 @@ ALIASES = {
 }
 
 
-def base_model(name: str) -> BaseModel | None:
+def find_base_model(name: str) -> CatalogueModel | None:
     """The base model of that id or alias."""
-    return CATALOGUE.get(ALIASES.get(name, name))
+    return CATALOGUE.get(MODEL_ALIASES.get(name, name))

@@ -7,57 +7,64 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.sandbox.answer import invalid
+from orchestrator.sandbox.answer import bad_request
 from orchestrator.sandbox.body_checks import (
-    BOOLEAN,
-    FALSE,
-    OBJECT,
-    STRING,
-    check_values,
-    integer,
-    number,
+    IS_BOOLEAN,
+    IS_FALSE,
+    IS_OBJECT,
+    IS_STRING,
+    get_model_name,
+    integer_between,
+    number_between,
     one_of,
-    refuse_unknown,
-    require_model,
+    reject_unknown_parameters,
+    validate_values,
 )
 from orchestrator.sandbox.generation import Prompt
 
-Body = Mapping[str, Any]
+JsonBody = Mapping[str, Any]
 ROLES = {"system", "developer", "user", "assistant", "tool", "function"}
-STOPS = 4
-TOOLS = 128
-FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-SAMPLING = {
-    "temperature": number(0, 2),
-    "top_p": number(0, 1),
-    "frequency_penalty": number(-2, 2),
-    "presence_penalty": number(-2, 2),
-    "seed": integer(-(2**63), 2**63 - 1),
-    "user": STRING,
-    "metadata": OBJECT,
+MAX_STOP_SEQUENCES = 4
+MAX_TOOLS = 128
+FUNCTION_NAME_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+SAMPLING_PARAMETERS = {
+    "temperature": number_between(0, 2),
+    "top_p": number_between(0, 1),
+    "frequency_penalty": number_between(-2, 2),
+    "presence_penalty": number_between(-2, 2),
+    "seed": integer_between(-(2**63), 2**63 - 1),
+    "user": IS_STRING,
+    "metadata": IS_OBJECT,
     "service_tier": one_of("auto", "default"),
     "reasoning_effort": one_of("none", "minimal", "low", "medium", "high", "xhigh"),
     "verbosity": one_of("low", "medium", "high"),
-    "prompt_cache_key": STRING,
-    "prompt_cache_retention": STRING,
-    "safety_identifier": STRING,
-    "parallel_tool_calls": BOOLEAN,
-    "store": FALSE,
+    "prompt_cache_key": IS_STRING,
+    "prompt_cache_retention": IS_STRING,
+    "safety_identifier": IS_STRING,
+    "parallel_tool_calls": IS_BOOLEAN,
+    "store": IS_FALSE,
 }
 """Parameters that leave these models' answers as they are: checked, and without effect."""
-FORM = {
-    "n": integer(1, 128),
-    "max_tokens": integer(1),
-    "max_completion_tokens": integer(1),
-    "stream": BOOLEAN,
-    "stream_options": OBJECT,
-    "logprobs": BOOLEAN,
-    "top_logprobs": integer(0, 20),
-    "response_format": OBJECT,
+OUTPUT_PARAMETERS = {
+    "n": integer_between(1, 128),
+    "max_tokens": integer_between(1),
+    "max_completion_tokens": integer_between(1),
+    "stream": IS_BOOLEAN,
+    "stream_options": IS_OBJECT,
+    "logprobs": IS_BOOLEAN,
+    "top_logprobs": integer_between(0, 20),
+    "response_format": IS_OBJECT,
     "modalities": ('["text"]', lambda value: value == ["text"]),
 }
-KNOWN = {*SAMPLING, *FORM, "model", "messages", "stop", "tools", "tool_choice"}
-UNSUPPORTED = {"audio", "function_call", "functions", "logit_bias", "prediction", "web_search_options"}
+CHAT_PARAMETERS = {*SAMPLING_PARAMETERS, *OUTPUT_PARAMETERS, "model", "messages", "stop", "tools", "tool_choice"}
+UNSUPPORTED_CHAT_PARAMETERS = {
+    "audio",
+    "function_call",
+    "functions",
+    "logit_bias",
+    "prediction",
+    "web_search_options",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,47 +73,49 @@ class ChatRequest:
 
     model: str
     prompt: Prompt
-    choices: int
+    choice_count: int
     logprobs: int | None
     """How many alternatives are told for each token; None: no probabilities at all."""
     stream: bool
     include_usage: bool
 
 
-def parse_chat_request(body: Body) -> ChatRequest:
+def parse_chat_request(body: JsonBody) -> ChatRequest:
     """Check the form of a request. Raises Refusal (400) for the first fault."""
-    model = require_model(body)
-    refuse_unknown(body, KNOWN, UNSUPPORTED)
-    check_values(body, SAMPLING | FORM)
-    messages = check_messages(body.get("messages"))
-    tools = _tools(body.get("tools") or [])
+    model = get_model_name(body)
+    reject_unknown_parameters(body, CHAT_PARAMETERS, UNSUPPORTED_CHAT_PARAMETERS)
+    validate_values(body, SAMPLING_PARAMETERS | OUTPUT_PARAMETERS)
+    messages = validate_messages(body.get("messages"))
+    tools = _parse_tools(body.get("tools") or [])
     stream = bool(body.get("stream"))
     prompt = Prompt(
         messages=messages,
-        max_tokens=_max_tokens(body),
-        stop=_stop(body.get("stop")),
-        schema=parse_format(body.get("response_format"), "response_format", messages),
+        max_tokens=_parse_max_tokens(body),
+        stop=_parse_stop(body.get("stop")),
+        schema=parse_response_format(body.get("response_format"), "response_format", messages),
         tools=tools,
-        tool_choice=_tool_choice(body.get("tool_choice"), tools),
+        tool_choice=_parse_tool_choice(body.get("tool_choice"), tools),
     )
-    return ChatRequest(model, prompt, int(body.get("n") or 1), _logprobs(body), stream, _usage(body, stream))
+    return ChatRequest(
+        model, prompt, int(body.get("n") or 1), _parse_logprobs(body), stream, _parse_include_usage(body, stream)
+    )
 
 
-def check_messages(messages: Any) -> list[dict[str, Any]]:
+def validate_messages(messages: Any) -> list[dict[str, Any]]:
     """A list of messages, each tool's among them an answer to an earlier call. Raises Refusal (400)."""
     if not isinstance(messages, list) or not messages:
-        raise invalid("Invalid 'messages': expected a list of messages with role and content.", "messages")
+        raise bad_request("Invalid 'messages': expected a list of messages with role and content.", "messages")
     calls: list[Any] = []
     for place, message in enumerate(messages):
-        problem = _message_problem(message, calls)
+        problem = _find_message_problem(message, calls)
         if problem:
-            raise invalid(f"Invalid 'messages[{place}]': {problem}.", f"messages.[{place}]")
+            raise bad_request(f"Invalid 'messages[{place}]': {problem}.", f"messages.[{place}]")
         made = message.get("tool_calls")
         calls += [call.get("id") for call in made if isinstance(call, dict)] if isinstance(made, list) else []
     return messages
 
 
-def parse_format(wanted: Any, param: str, messages: list[dict[str, Any]]) -> Mapping[str, Any] | None:
+def parse_response_format(wanted: Any, param: str, messages: list[dict[str, Any]]) -> Mapping[str, Any] | None:
     """The JSON Schema of the answer, None for free text. Raises Refusal (400)."""
     kind = wanted.get("type") if isinstance(wanted, dict) else "text" if wanted is None else None
     if kind == "text":
@@ -114,7 +123,7 @@ def parse_format(wanted: Any, param: str, messages: list[dict[str, Any]]) -> Map
     if kind == "json_object":
         if "json" not in str(messages).lower():
             message = "'messages' must contain the word 'json' in some form, to use"
-            raise invalid(f"{message} '{param}' of type 'json_object'.", "messages", None)
+            raise bad_request(f"{message} '{param}' of type 'json_object'.", "messages", None)
         return {"type": "object", "required": ["answer"]}
     told = wanted.get("json_schema", wanted) if kind == "json_schema" else None
     if (
@@ -123,12 +132,12 @@ def parse_format(wanted: Any, param: str, messages: list[dict[str, Any]]) -> Map
         or not isinstance(told.get("schema"), dict)
     ):
         expected = "type 'text', 'json_object', or 'json_schema' with a name and a schema"
-        raise invalid(f"Invalid '{param}': expected {expected}.", param)
+        raise bad_request(f"Invalid '{param}': expected {expected}.", param)
     schema: Mapping[str, Any] = told["schema"]
     return schema
 
 
-def _message_problem(message: Any, calls: list[Any]) -> str | None:
+def _find_message_problem(message: Any, calls: list[Any]) -> str | None:
     if not isinstance(message, dict) or str(message.get("role")) not in ROLES:
         return f"expected an object with a role of {', '.join(sorted(ROLES))}"
     content = message.get("content")
@@ -145,66 +154,76 @@ def _message_problem(message: Any, calls: list[Any]) -> str | None:
     return None
 
 
-def _max_tokens(body: Body) -> int | None:
+def _parse_max_tokens(body: JsonBody) -> int | None:
     given = [name for name in ("max_tokens", "max_completion_tokens") if body.get(name) is not None]
     if len(given) > 1:
-        raise invalid("Set either 'max_tokens' or 'max_completion_tokens', not both.", "max_tokens")
+        raise bad_request("Set either 'max_tokens' or 'max_completion_tokens', not both.", "max_tokens")
     return int(body[given[0]]) if given else None
 
 
-def _stop(stop: Any) -> tuple[str, ...]:
+def _parse_stop(stop: Any) -> tuple[str, ...]:
     stops = [stop] if isinstance(stop, str) else [] if stop is None else stop
-    if not isinstance(stops, list) or len(stops) > STOPS or not all(isinstance(s, str) and s for s in stops):
-        raise invalid(f"Invalid 'stop': expected a string or a list of at most {STOPS} strings.", "stop")
+    if (
+        not isinstance(stops, list)
+        or len(stops) > MAX_STOP_SEQUENCES
+        or not all(isinstance(s, str) and s for s in stops)
+    ):
+        raise bad_request(
+            f"Invalid 'stop': expected a string or a list of at most {MAX_STOP_SEQUENCES} strings.", "stop"
+        )
     return tuple(stops)
 
 
-def _logprobs(body: Body) -> int | None:
+def _parse_logprobs(body: JsonBody) -> int | None:
     alternatives = body.get("top_logprobs")
     if not body.get("logprobs"):
         if alternatives is not None:
-            raise invalid("Invalid 'top_logprobs': it needs 'logprobs' to be true.", "top_logprobs")
+            raise bad_request("Invalid 'top_logprobs': it needs 'logprobs' to be true.", "top_logprobs")
         return None
     return int(alternatives or 0)
 
 
-def _usage(body: Body, stream: bool) -> bool:
+def _parse_include_usage(body: JsonBody, stream: bool) -> bool:
     options = body.get("stream_options")
     if options is None:
         return False
     if not stream:
-        raise invalid("The 'stream_options' parameter is only allowed when 'stream' is enabled.", "stream_options")
+        raise bad_request(
+            "The 'stream_options' parameter is only allowed when 'stream' is enabled.", "stream_options"
+        )
     for name, value in options.items():
         if name not in ("include_usage", "include_obfuscation") or not isinstance(value, bool):
             where = f"stream_options.{name}"
-            raise invalid(f"Invalid '{where}': expected include_usage, true or false.", where)
+            raise bad_request(f"Invalid '{where}': expected include_usage, true or false.", where)
     if options.get("include_obfuscation"):
         where = "stream_options.include_obfuscation"
-        raise invalid(f"Unsupported parameter: '{where}'.", where, "unsupported_parameter")
+        raise bad_request(f"Unsupported parameter: '{where}'.", where, "unsupported_parameter")
     return bool(options.get("include_usage"))
 
 
-def _tools(tools: Any) -> tuple[dict[str, Any], ...]:
-    if not isinstance(tools, list) or len(tools) > TOOLS:
-        raise invalid(f"Invalid 'tools': expected a list of at most {TOOLS} tools.", "tools")
+def _parse_tools(tools: Any) -> tuple[dict[str, Any], ...]:
+    if not isinstance(tools, list) or len(tools) > MAX_TOOLS:
+        raise bad_request(f"Invalid 'tools': expected a list of at most {MAX_TOOLS} tools.", "tools")
     for place, tool in enumerate(tools):
         function = tool.get("function") if isinstance(tool, dict) and tool.get("type") == "function" else None
         name = function.get("name") if isinstance(function, dict) else None
-        if not isinstance(name, str) or not FUNCTION_NAME.fullmatch(name):
+        if not isinstance(name, str) or not FUNCTION_NAME_PATTERN.fullmatch(name):
             where = f"tools[{place}]"
-            raise invalid(f"Invalid '{where}': expected type 'function' and a function with a name.", where)
+            raise bad_request(f"Invalid '{where}': expected type 'function' and a function with a name.", where)
     return tuple(tool["function"] for tool in tools)
 
 
-def _tool_choice(choice: Any, tools: tuple[dict[str, Any], ...]) -> str:
+def _parse_tool_choice(choice: Any, tools: tuple[dict[str, Any], ...]) -> str:
     if choice is None or (choice in ("none", "auto") and not tools):
         return "auto"
     if not tools:
-        raise invalid("Invalid 'tool_choice': it is only allowed when 'tools' are given.", "tool_choice")
+        raise bad_request("Invalid 'tool_choice': it is only allowed when 'tools' are given.", "tool_choice")
     if choice in ("none", "auto", "required"):
         return str(choice)
     function = choice.get("function") if isinstance(choice, dict) and choice.get("type") == "function" else None
     name = function.get("name") if isinstance(function, dict) else None
     if name not in [tool["name"] for tool in tools]:
-        raise invalid("Invalid 'tool_choice': expected none, auto, required or a function of 'tools'.", "tool_choice")
+        raise bad_request(
+            "Invalid 'tool_choice': expected none, auto, required or a function of 'tools'.", "tool_choice"
+        )
     return f"={name}"

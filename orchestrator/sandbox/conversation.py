@@ -20,24 +20,24 @@ MESSAGE_KEYS = {
     "tool": {"role", "content", "tool_call_id"},
     "function": {"role", "content", "name"},
 }
-PARTS = {"user": {"text", "image_url"}, "assistant": {"text", "refusal"}}
+CONTENT_PART_TYPES = {"user": {"text", "image_url"}, "assistant": {"text", "refusal"}}
 
 
-def conversation_problem(row: Any) -> Problem:
+def find_conversation_problem(row: Any) -> Problem:
     """A supervised example."""
     if not isinstance(row, dict):
         return "expected a JSON object"
     if unknown := sorted(set(row) - ROW_KEYS):
         return f"unexpected key(s) {', '.join(map(repr, unknown))}"
     return (
-        _messages_problem(row.get("messages"), "messages")
-        or _end_problem(row["messages"], "assistant")
-        or _weights_problem(row["messages"])
-        or _tools_problem(row)
+        _find_messages_problem(row.get("messages"), "messages")
+        or _find_end_problem(row["messages"], "assistant")
+        or _find_weights_problem(row["messages"])
+        or _find_tools_problem(row)
     )
 
 
-def preference_problem(row: Any) -> Problem:
+def find_preference_problem(row: Any) -> Problem:
     """An example for direct preference optimisation."""
     if not isinstance(row, dict) or set(row) != {"input", "preferred_output", "non_preferred_output"}:
         return "expected exactly the keys 'input', 'preferred_output' and 'non_preferred_output'"
@@ -45,30 +45,30 @@ def preference_problem(row: Any) -> Problem:
     if not isinstance(given, dict) or not set(given) <= ROW_KEYS:
         return "input: expected an object with 'messages'"
     return (
-        _messages_problem(given.get("messages"), "input.messages")
-        or _answers_problem(row, "preferred_output")
-        or _answers_problem(row, "non_preferred_output")
+        _find_messages_problem(given.get("messages"), "input.messages")
+        or _find_answers_problem(row, "preferred_output")
+        or _find_answers_problem(row, "non_preferred_output")
     )
 
 
-def prompt_problem(row: Any) -> Problem:
+def find_prompt_problem(row: Any) -> Problem:
     """An example for reinforcement fine-tuning."""
     if not isinstance(row, dict):
         return "expected a JSON object"
-    return _messages_problem(row.get("messages"), "messages") or _end_problem(row["messages"], "user")
+    return _find_messages_problem(row.get("messages"), "messages") or _find_end_problem(row["messages"], "user")
 
 
-def _messages_problem(messages: Any, where: str) -> Problem:
+def _find_messages_problem(messages: Any, where: str) -> Problem:
     if not isinstance(messages, list) or not messages:
         return f"{where} must be a list of at least one message"
     calls: set[str] = set()
     for number, message in enumerate(messages):
-        if problem := _message_problem(message, calls):
+        if problem := _find_message_problem(message, calls):
             return f"{where}[{number}]{problem}"
     return None
 
 
-def _message_problem(message: Any, calls: set[str]) -> Problem:
+def _find_message_problem(message: Any, calls: set[str]) -> Problem:
     if not isinstance(message, dict):
         return " must be an object"
     role = message.get("role")
@@ -76,101 +76,105 @@ def _message_problem(message: Any, calls: set[str]) -> Problem:
         return f".role must be one of {', '.join(MESSAGE_KEYS)}, not {role!r}"
     if unknown := sorted(set(message) - MESSAGE_KEYS[role]):
         return f": unexpected key(s) {', '.join(map(repr, unknown))} for role {role!r}"
-    if "name" in message and not _filled(message["name"]):
+    if "name" in message and not _is_nonempty_text(message["name"]):
         return ".name must be a string of at least one character"
     if role == "function" and "name" not in message:
         return ".name is missing"
-    return _calls_problem(message, calls) or _content_problem(message, role)
+    return _find_calls_problem(message, calls) or _find_content_problem(message, role)
 
 
-def _content_problem(message: dict[str, Any], role: str) -> Problem:
+def _find_content_problem(message: dict[str, Any], role: str) -> Problem:
     content = message.get("content")
     if content is None and role == "assistant" and message.keys() & {"tool_calls", "function_call", "refusal"}:
         return None
     if isinstance(content, list) and content:
-        kinds = PARTS.get(role, {"text"})
-        wrong = next((n for n, part in enumerate(content) if not _part_fits(part, kinds)), None)
+        kinds = CONTENT_PART_TYPES.get(role, {"text"})
+        wrong = next((n for n, part in enumerate(content) if not _is_valid_part(part, kinds)), None)
         return None if wrong is None else f".content[{wrong}] must be a part of type {' or '.join(sorted(kinds))}"
-    if not _filled(content):
+    if not _is_nonempty_text(content):
         return ".content must be a string of at least one character"
     return None
 
 
-def _part_fits(part: Any, kinds: set[str]) -> bool:
+def _is_valid_part(part: Any, kinds: set[str]) -> bool:
     if not isinstance(part, dict) or part.get("type") not in kinds:
         return False
     kind = part["type"]
     if kind == "image_url":
         image = part.get("image_url")
-        return isinstance(image, dict) and _filled(image.get("url"))
-    return _filled(part.get(kind))
+        return isinstance(image, dict) and _is_nonempty_text(image.get("url"))
+    return _is_nonempty_text(part.get(kind))
 
 
-def _calls_problem(message: dict[str, Any], calls: set[str]) -> Problem:
+def _find_calls_problem(message: dict[str, Any], calls: set[str]) -> Problem:
     """Tool calls are well formed, and a tool answers a call that was made."""
     if message["role"] == "tool":
         known = message.get("tool_call_id") in calls
         return None if known else ".tool_call_id must name an earlier call of the assistant"
     if "tool_calls" in message:
         made = message["tool_calls"]
-        if not isinstance(made, list) or not made or not all(map(_call_fits, made)):
+        if not isinstance(made, list) or not made or not all(map(_is_valid_call, made)):
             return (
                 ".tool_calls must be a list of calls with an id, type 'function', and a function's name and arguments"
             )
         calls.update(call["id"] for call in made)
-    if "function_call" in message and not _function_fits(message["function_call"]):
+    if "function_call" in message and not _is_valid_function_call(message["function_call"]):
         return ".function_call must have a name and arguments"
     return None
 
 
-def _call_fits(call: Any) -> bool:
-    if not isinstance(call, dict) or not _filled(call.get("id")) or call.get("type") != "function":
+def _is_valid_call(call: Any) -> bool:
+    if not isinstance(call, dict) or not _is_nonempty_text(call.get("id")) or call.get("type") != "function":
         return False
-    return _function_fits(call.get("function"))
+    return _is_valid_function_call(call.get("function"))
 
 
-def _function_fits(function: Any) -> bool:
-    return isinstance(function, dict) and _filled(function.get("name")) and isinstance(function.get("arguments"), str)
+def _is_valid_function_call(function: Any) -> bool:
+    return (
+        isinstance(function, dict)
+        and _is_nonempty_text(function.get("name"))
+        and isinstance(function.get("arguments"), str)
+    )
 
 
-def _end_problem(messages: list[dict[str, Any]], role: str) -> Problem:
+def _find_end_problem(messages: list[dict[str, Any]], role: str) -> Problem:
     last = messages[-1]["role"]
     return None if last == role else f"the last message must be from the {role}, not the {last}"
 
 
-def _weights_problem(messages: list[dict[str, Any]]) -> Problem:
+def _find_weights_problem(messages: list[dict[str, Any]]) -> Problem:
     weights = [message.get("weight", 1) for message in messages if message["role"] == "assistant"]
     if any(type(weight) is not int or weight not in (0, 1) for weight in weights):
         return "weight must be 0 or 1"
     return None if any(weights) else "at least one message of the assistant must have a weight of 1"
 
 
-def _tools_problem(row: dict[str, Any]) -> Problem:
-    for name, fits in _TOOLS.items():
+def _find_tools_problem(row: dict[str, Any]) -> Problem:
+    for name, fits in _TOOL_CHECKS.items():
         if name in row and not (isinstance(row[name], list) and row[name] and all(map(fits, row[name]))):
             return f"{name} must be a list of functions with a name"
     return None
 
 
-def _tool_fits(tool: Any) -> bool:
-    return isinstance(tool, dict) and tool.get("type") == "function" and _named(tool.get("function"))
+def _is_valid_tool(tool: Any) -> bool:
+    return isinstance(tool, dict) and tool.get("type") == "function" and _has_name(tool.get("function"))
 
 
-def _named(function: Any) -> bool:
-    return isinstance(function, dict) and _filled(function.get("name"))
+def _has_name(function: Any) -> bool:
+    return isinstance(function, dict) and _is_nonempty_text(function.get("name"))
 
 
-_TOOLS: dict[str, Callable[[Any], bool]] = {"tools": _tool_fits, "functions": _named}
+_TOOL_CHECKS: dict[str, Callable[[Any], bool]] = {"tools": _is_valid_tool, "functions": _has_name}
 
 
-def _answers_problem(row: dict[str, Any], key: str) -> Problem:
+def _find_answers_problem(row: dict[str, Any], key: str) -> Problem:
     answers = row[key]
     if not isinstance(answers, list) or len(answers) != 1:
         return f"{key} must be a list of one message"
-    return _messages_problem(answers, key) or _end_problem(answers, "assistant")
+    return _find_messages_problem(answers, key) or _find_end_problem(answers, "assistant")
 
 
-def _filled(text: Any) -> bool:
+def _is_nonempty_text(text: Any) -> bool:
     """A string of at least one character that can be written as UTF-8."""
     if not isinstance(text, str) or not text:
         return False

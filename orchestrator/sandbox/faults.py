@@ -47,7 +47,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from orchestrator.sandbox.malformed import MALFORMED
+from orchestrator.sandbox.malformed import MALFORMED_LISTS
 
 OPERATIONS = (
     "files.create",
@@ -75,55 +75,55 @@ OPERATIONS = (
     "uploads.cancel",
     "webhooks.send",
 )
-WEBHOOK = "webhooks.send"  # the only one that is no request
-EVERYWHERE = ("*",)
-LISTS = ("files.list", "jobs.list", "jobs.events", "jobs.checkpoints")
-SHOW_JOB = ("jobs.create", "jobs.retrieve", "jobs.list", "jobs.cancel", "jobs.pause", "jobs.resume")
-CREATE_FILE = ("files.create", "uploads.complete")
-CREATE_JOB = ("jobs.create",)
+WEBHOOK_OPERATION = "webhooks.send"  # the only one that is no request
+MATCH_ALL = ("*",)
+LIST_OPERATIONS = ("files.list", "jobs.list", "jobs.events", "jobs.checkpoints")
+JOB_OPERATIONS = ("jobs.create", "jobs.retrieve", "jobs.list", "jobs.cancel", "jobs.pause", "jobs.resume")
+FILE_CREATION_OPERATIONS = ("files.create", "uploads.complete")
+JOB_CREATION_OPERATIONS = ("jobs.create",)
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FaultKind:
     """Where a kind of fault may strike, where it does unless told, and what its `seconds` are by default."""
 
-    possible: tuple[str, ...] = EVERYWHERE
-    usual: tuple[str, ...] = ()
-    seconds: float = 0.0
+    allowed_operations: tuple[str, ...] = MATCH_ALL
+    default_operations: tuple[str, ...] = ()
+    default_seconds: float = 0.0
 
 
-KINDS = {
-    "rate_limit": Kind(seconds=1.0),
-    "server_error": Kind(),
-    "drop": Kind(),
-    "lose_answer": Kind(),
-    "truncate": Kind(),
-    "slow": Kind(seconds=5.0),
-    "stall": Kind(),
-    "forbidden": Kind(usual=CREATE_JOB),
-    "quota": Kind(usual=CREATE_JOB),
-    "daily_limit": Kind(CREATE_JOB),
-    "too_many_jobs": Kind(CREATE_JOB),
-    "file_not_ready": Kind(CREATE_JOB),
-    "reject_file": Kind(CREATE_FILE),
-    "fail_job": Kind(CREATE_JOB),
-    "no_model_id": Kind(CREATE_JOB, seconds=5.0),
-    "unknown_status": Kind(CREATE_JOB, seconds=5.0),
-    "vanish": Kind(CREATE_JOB),
-    "ignore_metadata_filter": Kind(("jobs.list",)),
-    "list_lag": Kind(("files.list", "jobs.list"), seconds=2.0),
-    "null_error": Kind(SHOW_JOB),
-    "page_size": Kind(LISTS),
-    "twice": Kind((WEBHOOK,)),
-    "forged": Kind((WEBHOOK,)),
-    "drop_result": Kind(("moderations.create",)),
-    "stuck_cursor": Kind(LISTS),
-    "malformed_list": Kind(LISTS),
+FAULT_KINDS = {
+    "rate_limit": FaultKind(default_seconds=1.0),
+    "server_error": FaultKind(),
+    "drop": FaultKind(),
+    "lose_answer": FaultKind(),
+    "truncate": FaultKind(),
+    "slow": FaultKind(default_seconds=5.0),
+    "stall": FaultKind(),
+    "forbidden": FaultKind(default_operations=JOB_CREATION_OPERATIONS),
+    "quota": FaultKind(default_operations=JOB_CREATION_OPERATIONS),
+    "daily_limit": FaultKind(JOB_CREATION_OPERATIONS),
+    "too_many_jobs": FaultKind(JOB_CREATION_OPERATIONS),
+    "file_not_ready": FaultKind(JOB_CREATION_OPERATIONS),
+    "reject_file": FaultKind(FILE_CREATION_OPERATIONS),
+    "fail_job": FaultKind(JOB_CREATION_OPERATIONS),
+    "no_model_id": FaultKind(JOB_CREATION_OPERATIONS, default_seconds=5.0),
+    "unknown_status": FaultKind(JOB_CREATION_OPERATIONS, default_seconds=5.0),
+    "vanish": FaultKind(JOB_CREATION_OPERATIONS),
+    "ignore_metadata_filter": FaultKind(("jobs.list",)),
+    "list_lag": FaultKind(("files.list", "jobs.list"), default_seconds=2.0),
+    "null_error": FaultKind(JOB_OPERATIONS),
+    "page_size": FaultKind(LIST_OPERATIONS),
+    "twice": FaultKind((WEBHOOK_OPERATION,)),
+    "forged": FaultKind((WEBHOOK_OPERATION,)),
+    "drop_result": FaultKind(("moderations.create",)),
+    "stuck_cursor": FaultKind(LIST_OPERATIONS),
+    "malformed_list": FaultKind(LIST_OPERATIONS),
 }
-DECISIVE = frozenset(
+EXCLUSIVE_FAULT_KINDS = frozenset(
     {"rate_limit", "server_error", "drop", "lose_answer", "truncate", "forbidden", "quota", "daily_limit"}
 )
-FATES = frozenset({"reject_file", "fail_job", "no_model_id", "unknown_status", "vanish"})
+DEFERRED_FAULT_KINDS = frozenset({"reject_file", "fail_job", "no_model_id", "unknown_status", "vanish"})
 
 
 class FaultError(ValueError):
@@ -145,51 +145,57 @@ class Fault:
     message: str = ""
 
     @property
-    def wait(self) -> float:
+    def wait_seconds(self) -> float:
         """`seconds`, or what is usual for this kind."""
-        return KINDS[self.kind].seconds if self.seconds is None else self.seconds
+        return FAULT_KINDS[self.kind].default_seconds if self.seconds is None else self.seconds
 
-    def strikes(self, account: str, operation: str) -> bool:
+    def matches(self, account: str, operation: str) -> bool:
         """Whether this rule is about that request at all."""
-        kind = KINDS[self.kind]
-        if operation == WEBHOOK and WEBHOOK not in (*self.operations, *kind.possible):
+        kind = FAULT_KINDS[self.kind]
+        if operation == WEBHOOK_OPERATION and WEBHOOK_OPERATION not in (*self.operations, *kind.allowed_operations):
             return False
-        where = self.operations or kind.usual or kind.possible
-        whom = self.accounts or EVERYWHERE
-        return _any(operation, kind.possible) and _any(operation, where) and _any(account, whom)
+        where = self.operations or kind.default_operations or kind.allowed_operations
+        whom = self.accounts or MATCH_ALL
+        return (
+            _matches_any(operation, kind.allowed_operations)
+            and _matches_any(operation, where)
+            and _matches_any(account, whom)
+        )
 
-    def problems(self) -> list[str]:
+    def list_problems(self) -> list[str]:
         """What is wrong with it, in words."""
-        if self.kind not in KINDS:
-            return [f"unknown kind {self.kind!r}{_nearest(self.kind, KINDS)}; known: {', '.join(KINDS)}"]
+        if self.kind not in FAULT_KINDS:
+            return [
+                f"unknown kind {self.kind!r}{_format_suggestion(self.kind, FAULT_KINDS)}; known: {', '.join(FAULT_KINDS)}"
+            ]
         unknown = [p for p in self.operations if not any(fnmatchcase(o, p) for o in OPERATIONS)]
         checks = {
             f"unknown operation {unknown}; known: {', '.join(OPERATIONS)}": bool(unknown),
             f"rate must be from 0 to 1, not {self.rate}": not 0 <= self.rate <= 1,
             f"times must be 1 or more, not {self.times}": self.times is not None and self.times < 1,
-            f"seconds must not be negative: {self.seconds}": self.wait < 0,
+            f"seconds must not be negative: {self.seconds}": self.wait_seconds < 0,
             f"size must be 1 or more, not {self.size}": self.size < 1,
-            f"unknown code {self.code!r}; known: {', '.join(MALFORMED)}": self.kind == "malformed_list"
-            and self.code not in ("", *MALFORMED),
+            f"unknown code {self.code!r}; known: {', '.join(MALFORMED_LISTS)}": self.kind == "malformed_list"
+            and self.code not in ("", *MALFORMED_LISTS),
         }
         return [f"{self.kind}: {problem}" for problem, wrong in checks.items() if wrong]
 
 
 @dataclass(slots=True)
-class FaultBook:
+class FaultInjector:
     """The rules in force and how often each has struck."""
 
     seed: int
     rules: tuple[Fault, ...] = ()
     fired: Counter[int] = field(default_factory=Counter)
-    _asked: Counter[tuple[int, str, str]] = field(default_factory=Counter)
+    _request_counts: Counter[tuple[int, str, str]] = field(default_factory=Counter)
     _replaced: asyncio.Event = field(default_factory=asyncio.Event)
 
     def replace(self, rules: Sequence[Fault]) -> None:
         """Put other rules in force; all counts begin again."""
         self.rules = tuple(rules)
         self.fired.clear()
-        self._asked.clear()
+        self._request_counts.clear()
         self._replaced.set()
         self._replaced = asyncio.Event()
 
@@ -202,31 +208,33 @@ class FaultBook:
         """The faults that strike this request, at most one of each kind and one that decides its answer."""
         struck: dict[str, Fault] = {}
         for number, rule in enumerate(self.rules):
-            taken = rule.kind in struck or (rule.kind in DECISIVE and not DECISIVE.isdisjoint(struck))
-            if not taken and rule.strikes(account, operation) and self._fires(number, rule, account, operation):
-                struck[rule.kind] = self._with_code(number, rule, account, operation)
+            taken = rule.kind in struck or (
+                rule.kind in EXCLUSIVE_FAULT_KINDS and not EXCLUSIVE_FAULT_KINDS.isdisjoint(struck)
+            )
+            if not taken and rule.matches(account, operation) and self._fires(number, rule, account, operation):
+                struck[rule.kind] = self._choose_malformed_list(number, rule, account, operation)
         return struck
 
-    def _with_code(self, number: int, rule: Fault, account: str, operation: str) -> Fault:
+    def _choose_malformed_list(self, number: int, rule: Fault, account: str, operation: str) -> Fault:
         """The rule with one of the malformed lists chosen where it leaves that open."""
         if rule.kind != "malformed_list" or rule.code:
             return rule
-        nth = self._asked[number, account, operation]
-        drawn = chance(self.seed, "malformed", number, account, operation, nth)
-        return replace(rule, code=list(MALFORMED)[int(drawn * len(MALFORMED))])
+        nth = self._request_counts[number, account, operation]
+        drawn = deterministic_random(self.seed, "malformed", number, account, operation, nth)
+        return replace(rule, code=list(MALFORMED_LISTS)[int(drawn * len(MALFORMED_LISTS))])
 
     def _fires(self, number: int, rule: Fault, account: str, operation: str) -> bool:
         if rule.times is not None and self.fired[number] >= rule.times:
             return False
-        self._asked[number, account, operation] += 1
-        nth = self._asked[number, account, operation]
-        if chance(self.seed, number, account, operation, nth) >= rule.rate:
+        self._request_counts[number, account, operation] += 1
+        nth = self._request_counts[number, account, operation]
+        if deterministic_random(self.seed, number, account, operation, nth) >= rule.rate:
             return False
         self.fired[number] += 1
         return True
 
 
-def chance(*parts: object) -> float:
+def deterministic_random(*parts: object) -> float:
     """A number from 0 up to 1 that depends on the parts alone."""
     digest = blake2b(repr(parts).encode(), digest_size=6).digest()
     return int.from_bytes(digest, "big") / 2**48
@@ -248,7 +256,7 @@ def parse_faults(document: Any) -> tuple[Fault, ...]:
     if not isinstance(document, Mapping):
         raise FaultError("expected a list `faults` of tables")
     if unknown := [key for key in document if key not in ("faults", "fired")]:
-        told = "; ".join(f"{key!r} is not known{_nearest(key, ['faults'])}" for key in unknown)
+        told = "; ".join(f"{key!r} is not known{_format_suggestion(key, ['faults'])}" for key in unknown)
         raise FaultError(f"{told}: rules are written [[faults]]")
     rules = document.get("faults", [])
     if not isinstance(rules, list):
@@ -264,7 +272,7 @@ def parse_faults(document: Any) -> tuple[Fault, ...]:
     return tuple(faults)
 
 
-def dump_faults(rules: Sequence[Fault]) -> list[dict[str, Any]]:
+def faults_to_json(rules: Sequence[Fault]) -> list[dict[str, Any]]:
     """The rules in the form `parse_faults` reads, without what is left at its default."""
     defaults = {f.name: f.default for f in fields(Fault)}
     return [{key: value for key, value in asdict(rule).items() if value != defaults[key]} for rule in rules]
@@ -275,18 +283,18 @@ def _parse_rule(rule: Any) -> Fault:
         raise FaultError("expected a table with a `kind`")
     known = [option.name for option in fields(Fault)]
     if unknown := [key for key in rule if key not in known]:
-        told = ", ".join(f"{key!r}{_nearest(key, known)}" for key in unknown)
+        told = ", ".join(f"{key!r}{_format_suggestion(key, known)}" for key in unknown)
         raise FaultError(f"{rule['kind']}: unknown option {told}; known: {', '.join(known)}")
-    if wrong := [f"{key}={value!r}" for key, value in rule.items() if not _fits(key, value)]:
+    if wrong := [f"{key}={value!r}" for key, value in rule.items() if not _is_valid_option(key, value)]:
         raise FaultError(f"{rule['kind']}: wrong type: {', '.join(wrong)}")
     options: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in rule.items()}
     fault = Fault(**options)
-    if problems := fault.problems():
+    if problems := fault.list_problems():
         raise FaultError("; ".join(problems))
     return fault
 
 
-def _fits(key: str, value: Any) -> bool:
+def _is_valid_option(key: str, value: Any) -> bool:
     if key in {"accounts", "operations"}:
         return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
     if key in {"rate", "seconds"}:
@@ -296,10 +304,10 @@ def _fits(key: str, value: Any) -> bool:
     return key in {"kind", "code", "message"} and isinstance(value, str)
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def _format_suggestion(name: str, known: Iterable[str]) -> str:
     close = get_close_matches(name.lower(), list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def _any(name: str, patterns: Sequence[str]) -> bool:
+def _matches_any(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -10,53 +10,57 @@ from typing import TYPE_CHECKING, cast
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from orchestrator.sandbox.answer import Refusal
-from orchestrator.sandbox.blobs import Incoming
+from orchestrator.sandbox.answer import SandboxApiError
+from orchestrator.sandbox.blobs import IncomingBlob
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-FIELD_LIMIT = 64 * 1024
+MAX_FIELD_BYTES = 64 * 1024
 
 
 @dataclass(slots=True)
-class Form:
+class MultipartForm:
     """What a form holds. `file` is where a part with a filename went."""
 
-    file: Incoming
+    file: IncomingBlob
     fields: dict[str, str] = field(default_factory=dict)
     file_field: str | None = None
     filename: str = ""
 
 
-async def read_form(content_type: str, body: AsyncIterator[bytes], file: Incoming, limit: int) -> Form:
+async def parse_multipart_form(
+    content_type: str, body: AsyncIterator[bytes], file: IncomingBlob, max_file_bytes: int
+) -> MultipartForm:
     """Read the form; its file must not exceed `limit` bytes. Raises Refusal (400, 413)."""
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data" or b"boundary" not in options:
-        raise Refusal(400, "Invalid Content-Type: expected multipart/form-data with a boundary.")
-    reader = _Reader(Form(file))
+        raise SandboxApiError(400, "Invalid Content-Type: expected multipart/form-data with a boundary.")
+    reader = _FormBuilder(MultipartForm(file))
     parser = MultipartParser(options[b"boundary"], reader.callbacks())
-    with _as_refusal():
+    with _translate_parse_errors():
         async for chunk in body:
             parser.write(chunk)
-            if file.size > limit:
-                raise Refusal(413, f"The file is larger than {limit} bytes.", param="file", code="file_too_large")
+            if file.size > max_file_bytes:
+                raise SandboxApiError(
+                    413, f"The file is larger than {max_file_bytes} bytes.", param="file", code="file_too_large"
+                )
         parser.finalize()
     return reader.form
 
 
 @contextmanager
-def _as_refusal() -> Iterator[None]:
+def _translate_parse_errors() -> Iterator[None]:
     try:
         yield
     except (FormParserError, UnicodeDecodeError) as broken:
-        raise Refusal(400, f"The form cannot be read: {broken}") from broken
+        raise SandboxApiError(400, f"The form cannot be read: {broken}") from broken
 
 
-class _Reader:
+class _FormBuilder:
     """Turns the parser's callbacks into a form."""
 
-    def __init__(self, form: Form) -> None:
+    def __init__(self, form: MultipartForm) -> None:
         self.form = form
         self._name = b""
         self._value = b""
@@ -100,13 +104,13 @@ class _Reader:
             self.form.file_field = name
             self.form.filename = options[b"filename"].decode()
         else:
-            raise Refusal(400, "The form holds more than one file.", param=name)
+            raise SandboxApiError(400, "The form holds more than one file.", param=name)
 
     def part_data(self, data: bytes, start: int, end: int) -> None:
         if self._field is None:
             self.form.file.write(memoryview(data)[start:end])
-        elif len(self._data) + end - start > FIELD_LIMIT:
-            raise Refusal(400, f"The field {self._field!r} is too long.", param=self._field)
+        elif len(self._data) + end - start > MAX_FIELD_BYTES:
+            raise SandboxApiError(400, f"The field {self._field!r} is too long.", param=self._field)
         else:
             self._data += data[start:end]
 

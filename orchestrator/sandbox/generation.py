@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from math import log
 from typing import Any
 
-from orchestrator.sandbox.call import Call
-from orchestrator.sandbox.catalogue import base_model
-from orchestrator.sandbox.faults import chance
-from orchestrator.sandbox.json_instance import JsonInstance
-from orchestrator.sandbox.models import find_fine_tuned, no_model
+from orchestrator.sandbox.call import ApiCall
+from orchestrator.sandbox.catalogue import find_base_model
+from orchestrator.sandbox.faults import deterministic_random
+from orchestrator.sandbox.json_instance import JsonInstanceBuilder
+from orchestrator.sandbox.models import find_fine_tuning_job, model_not_found
 
 OPENINGS = ("Of course.", "Gladly.", "Good question.", "Let us look at it together.", "Thank you for asking.")
 MIDDLES = (
@@ -31,7 +31,7 @@ ENDINGS = (
     "read it aloud, then change one word.",
     "begin with a small part.",
 )
-TOKEN = re.compile(r"\s*\S+|\s+")
+TOKEN_PATTERN = re.compile(r"\s*\S+|\s+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Generated:
+class GeneratedAnswer:
     """One answer: text, or the call of a function with the text as its arguments."""
 
     text: str
@@ -60,26 +60,26 @@ class Generated:
     tokens: list[str] = field(default_factory=list)
 
 
-def find_origin(call: Call, name: str) -> str:
+def get_model_origin(call: ApiCall, name: str) -> str:
     """What makes a model what it is. Raises Refusal (404)."""
-    if (base := base_model(name)) is not None and base.chats:
+    if (base := find_base_model(name)) is not None and base.supports_chat:
         return base.id
-    if (job := find_fine_tuned(call, name)) is not None:
+    if (job := find_fine_tuning_job(call, name)) is not None:
         return f"{job.model.split(':')[0]} {job.training_sha256} {sorted(job.resolved.items())}"
-    raise no_model(name)
+    raise model_not_found(name)
 
 
-def generate(origin: str, prompt: Prompt, number: int = 0) -> Generated:
+def generate_answer(origin: str, prompt: Prompt, number: int = 0) -> GeneratedAnswer:
     """The answer of the model of that origin; `number` tells the answers to one prompt apart."""
-    sentence = _sentence(origin, prompt.messages, number)
-    function = _chosen_function(prompt)
+    sentence = _build_sentence(origin, prompt.messages, number)
+    function = _choose_function(prompt)
     if function is not None:
-        arguments = JsonInstance(function.get("parameters") or {"type": "object"}, sentence, "tools").build()
-        return _limited(_compact(arguments), prompt, function["name"])
+        arguments = JsonInstanceBuilder(function.get("parameters") or {"type": "object"}, sentence, "tools").build()
+        return _limit_answer(_encode_json(arguments), prompt, function["name"])
     if prompt.schema is not None:
-        value = JsonInstance(prompt.schema, sentence, prompt.schema_param).build()
-        return _limited(_compact(value), prompt)
-    return _limited(sentence, prompt)
+        value = JsonInstanceBuilder(prompt.schema, sentence, prompt.schema_param).build()
+        return _limit_answer(_encode_json(value), prompt)
+    return _limit_answer(sentence, prompt)
 
 
 def count_prompt_tokens(messages: Sequence[Any]) -> int:
@@ -87,29 +87,29 @@ def count_prompt_tokens(messages: Sequence[Any]) -> int:
     return max(1, len(json.dumps(messages)) // 4)
 
 
-def logprobs_of(tokens: Sequence[str], alternatives: int) -> dict[str, Any]:
+def build_logprobs(tokens: Sequence[str], alternatives: int) -> dict[str, Any]:
     """The probabilities of an answer's tokens: a half for the one that was chosen, less and less for others."""
     words = sorted({word for text in (*OPENINGS, *MIDDLES, *ENDINGS) for word in text.split()})
     content = []
     for token in tokens:
         others = [token, *(word for word in words if word != token)][:alternatives]
-        top = [_logprob(other, rank) for rank, other in enumerate(others)]
-        content.append(_logprob(token, 0) | {"top_logprobs": top})
+        top = [_build_logprob(other, rank) for rank, other in enumerate(others)]
+        content.append(_build_logprob(token, 0) | {"top_logprobs": top})
     return {"content": content, "refusal": None}
 
 
-def _logprob(token: str, rank: int) -> dict[str, Any]:
+def _build_logprob(token: str, rank: int) -> dict[str, Any]:
     return {"token": token, "logprob": round(log(0.5 ** (rank + 1)), 6), "bytes": list(token.encode())}
 
 
-def _sentence(origin: str, messages: list[dict[str, Any]], number: int) -> str:
+def _build_sentence(origin: str, messages: list[dict[str, Any]], number: int) -> str:
     asked = json.dumps(messages, sort_keys=True)
     more = (number,) if number else ()
     parts = enumerate((OPENINGS, MIDDLES, ENDINGS))
-    return " ".join(part[int(chance(origin, asked, n, *more) * len(part))] for n, part in parts)
+    return " ".join(part[int(deterministic_random(origin, asked, n, *more) * len(part))] for n, part in parts)
 
 
-def _chosen_function(prompt: Prompt) -> dict[str, Any] | None:
+def _choose_function(prompt: Prompt) -> dict[str, Any] | None:
     """The function to call. Left to the model, it is one that the user's last message names, or none."""
     if not prompt.tools or prompt.tool_choice == "none":
         return None
@@ -122,17 +122,17 @@ def _chosen_function(prompt: Prompt) -> dict[str, Any] | None:
     return prompt.tools[0] if named is None and prompt.tool_choice == "required" else named
 
 
-def _limited(text: str, prompt: Prompt, function: str | None = None) -> Generated:
+def _limit_answer(text: str, prompt: Prompt, function: str | None = None) -> GeneratedAnswer:
     """The text until the first stop sequence, and of that at most so many tokens."""
     reason = "stop" if function is None else "tool_calls"
     if function is None:
         ends = [at for stop in prompt.stop if (at := text.find(stop)) >= 0]
         text = text[: min(ends, default=len(text))]
-    tokens = TOKEN.findall(text)
+    tokens = TOKEN_PATTERN.findall(text)
     if prompt.max_tokens is not None and len(tokens) > prompt.max_tokens:
         tokens, reason = tokens[: prompt.max_tokens], "length"
-    return Generated("".join(tokens), reason, function, tokens)
+    return GeneratedAnswer("".join(tokens), reason, function, tokens)
 
 
-def _compact(value: Any) -> str:
+def _encode_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

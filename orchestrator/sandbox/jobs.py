@@ -6,107 +6,109 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-from orchestrator.sandbox.answer import Answer, Refusal, invalid
-from orchestrator.sandbox.call import Call
-from orchestrator.sandbox.catalogue import base_model
-from orchestrator.sandbox.files import file_status
+from orchestrator.sandbox.answer import ApiResponse, SandboxApiError, bad_request
+from orchestrator.sandbox.call import ApiCall
+from orchestrator.sandbox.catalogue import find_base_model
+from orchestrator.sandbox.files import get_file_status
 from orchestrator.sandbox.hyperparameters import resolve_hyperparameters
 from orchestrator.sandbox.job_request import JobRequest, parse_job_request
-from orchestrator.sandbox.models import find_fine_tuned
-from orchestrator.sandbox.paging import page, with_ends
-from orchestrator.sandbox.progress import checkpoints, events, failure
-from orchestrator.sandbox.records import File, Job, Verdict
+from orchestrator.sandbox.models import find_fine_tuning_job
+from orchestrator.sandbox.paging import add_first_and_last_id, build_page
+from orchestrator.sandbox.progress import build_checkpoints, build_events, build_job_error
+from orchestrator.sandbox.records import SandboxFile, SandboxJob, SandboxVerdict
 from orchestrator.sandbox.timeline import Timeline
 
-LIST_LIMIT = 100
-LEAST_EXAMPLES = 10  # of a training file; a validation file may be smaller
-FINAL = {"succeeded", "failed", "cancelled"}
+MAX_LISTED_ITEMS = 100
+MIN_TRAINING_EXAMPLES = 10  # of a training file; a validation file may be smaller
+FINAL_STATUSES = {"succeeded", "failed", "cancelled"}
 
 
-async def create_job(call: Call) -> Answer:
+async def create_job(call: ApiCall) -> ApiResponse:
     """POST /v1/fine_tuning/jobs."""
-    request = parse_job_request(await call.json())
-    model = _trainable(call, request)
-    files = {"training_file": _training_file(call, request.training_file, "training_file")}
+    request = parse_job_request(await call.parse_json_body())
+    model = _get_trainable_model(call, request)
+    files = {"training_file": _get_training_file(call, request.training_file, "training_file")}
     if request.validation_file:
-        files["validation_file"] = _training_file(call, request.validation_file, "validation_file")
-    problems = (_content_problem(call, request, file, param) for param, file in files.items())
+        files["validation_file"] = _get_training_file(call, request.validation_file, "validation_file")
+    problems = (_find_content_problem(call, request, file, param) for param, file in files.items())
     problem = next((problem for problem in problems if problem), None)
-    job = _new_job(call, request, model, files["training_file"], problem)
+    job = _build_job(call, request, model, files["training_file"], problem)
     # A file that is still processed does not refuse the job: the job shows `validating_files` for longer.
     ready_at = max(file.created_at + file.seconds for file in files.values())
-    return Answer(job_body(call, call.world.jobs.save(replace(job, files_ready_at=ready_at))))
+    return ApiResponse(job_to_json(call, call.state.jobs.save(replace(job, files_ready_at=ready_at))))
 
 
-async def list_jobs(call: Call) -> Answer:
+async def list_jobs(call: ApiCall) -> ApiResponse:
     """GET /v1/fine_tuning/jobs, newest first; `metadata[KEY]=VALUE` filters, `metadata=null`: those without any."""
     wanted = {key[9:-1]: value for key, value in call.query.items() if key.startswith("metadata[")}
-    jobs = call.listed(call.world.jobs)
+    jobs = call.list_visible(call.state.jobs)
     if call.query.get("metadata") == "null":
         jobs = [job for job in jobs if not job.metadata]
     found = [job for job in jobs if wanted.items() <= (job.metadata or {}).items()]
-    bodies = [job_body(call, job) for job in reversed(found)]
-    return Answer(page(bodies, call.query, usual=20, most=LIST_LIMIT))
+    bodies = [job_to_json(call, job) for job in reversed(found)]
+    return ApiResponse(build_page(bodies, call.query, default=20, maximum=MAX_LISTED_ITEMS))
 
 
-async def retrieve_job(call: Call) -> Answer:
+async def retrieve_job(call: ApiCall) -> ApiResponse:
     """GET /v1/fine_tuning/jobs/{job_id}."""
-    return Answer(job_body(call, find_job(call)))
+    return ApiResponse(job_to_json(call, get_job(call)))
 
 
-async def cancel_job(call: Call) -> Answer:
+async def cancel_job(call: ApiCall) -> ApiResponse:
     """POST …/cancel."""
-    job = find_job(call)
-    if _status(call, job) in FINAL:
-        raise _wrong_state(call, job, "cancel")
-    return Answer(job_body(call, call.world.jobs.save(replace(job, cancelled_at=call.now))))
+    job = get_job(call)
+    if _get_status(call, job) in FINAL_STATUSES:
+        raise _wrong_state_error(call, job, "cancel")
+    return ApiResponse(job_to_json(call, call.state.jobs.save(replace(job, cancelled_at=call.now))))
 
 
-async def pause_job(call: Call) -> Answer:
+async def pause_job(call: ApiCall) -> ApiResponse:
     """POST …/pause."""
-    job = find_job(call)
-    if _status(call, job) != "running":
-        raise _wrong_state(call, job, "pause")
-    return Answer(job_body(call, call.world.jobs.save(replace(job, pauses=[*job.pauses, [call.now, None]]))))
+    job = get_job(call)
+    if _get_status(call, job) != "running":
+        raise _wrong_state_error(call, job, "pause")
+    return ApiResponse(job_to_json(call, call.state.jobs.save(replace(job, pauses=[*job.pauses, [call.now, None]]))))
 
 
-async def resume_job(call: Call) -> Answer:
+async def resume_job(call: ApiCall) -> ApiResponse:
     """POST …/resume."""
-    job = find_job(call)
-    if _status(call, job) != "paused":
-        raise _wrong_state(call, job, "resume")
+    job = get_job(call)
+    if _get_status(call, job) != "paused":
+        raise _wrong_state_error(call, job, "resume")
     pauses = [*job.pauses[:-1], [job.pauses[-1][0], call.now]]
-    return Answer(job_body(call, call.world.jobs.save(replace(job, pauses=pauses))))
+    return ApiResponse(job_to_json(call, call.state.jobs.save(replace(job, pauses=pauses))))
 
 
-async def list_events(call: Call) -> Answer:
+async def list_events(call: ApiCall) -> ApiResponse:
     """GET …/events, newest first."""
-    job = find_job(call)
-    happened = events(job, _timeline(call, job), call.now)
-    return Answer(page(happened, call.query, usual=20, most=LIST_LIMIT))
+    job = get_job(call)
+    happened = build_events(job, _get_timeline(call, job), call.now)
+    return ApiResponse(build_page(happened, call.query, default=20, maximum=MAX_LISTED_ITEMS))
 
 
-async def list_checkpoints(call: Call) -> Answer:
+async def list_checkpoints(call: ApiCall) -> ApiResponse:
     """GET …/checkpoints, newest first."""
-    job = find_job(call)
-    made = checkpoints(job, _timeline(call, job), call.now)
-    return Answer(with_ends(page(made, call.query, usual=10, most=LIST_LIMIT), empty=None))
+    job = get_job(call)
+    made = build_checkpoints(job, _get_timeline(call, job), call.now)
+    return ApiResponse(
+        add_first_and_last_id(build_page(made, call.query, default=10, maximum=MAX_LISTED_ITEMS), empty=None)
+    )
 
 
-def find_job(call: Call) -> Job:
+def get_job(call: ApiCall) -> SandboxJob:
     """The caller's job that the path names. Raises Refusal (404)."""
-    name = call.path("job_id")
-    job = call.world.jobs.of(call.account).get(name)
-    if job is None or not job.visible(call.now):
+    name = call.get_path_parameter("job_id")
+    job = call.state.jobs.of(call.account).get(name)
+    if job is None or not job.is_visible(call.now):
         code = "fine_tune_not_found"
-        raise Refusal(404, f"Could not find fine tune: {name}", param="fine_tune_id", code=code)
+        raise SandboxApiError(404, f"Could not find fine tune: {name}", param="fine_tune_id", code=code)
     return job
 
 
-def job_body(call: Call, job: Job) -> dict[str, Any]:
+def job_to_json(call: ApiCall, job: SandboxJob) -> dict[str, Any]:
     """The job as the provider shows it."""
-    timeline = _timeline(call, job)
-    status = timeline.status(call.now)
+    timeline = _get_timeline(call, job)
+    status = timeline.get_status(call.now)
     done = status == "succeeded"
     used = job.resolved if timeline.started <= call.now else job.asked
     shown = {name: used[name] for name in ("n_epochs", "batch_size", "learning_rate_multiplier")}
@@ -115,16 +117,16 @@ def job_body(call: Call, job: Job) -> dict[str, Any]:
         "id": job.id,
         "model": job.model,
         "created_at": int(job.created_at),
-        "finished_at": int(timeline.ended) if status in FINAL else None,
-        "fine_tuned_model": job.fine_tuned_model if done and timeline.model_from <= call.now else None,
+        "finished_at": int(timeline.ended) if status in FINAL_STATUSES else None,
+        "fine_tuned_model": job.fine_tuned_model if done and timeline.model_available <= call.now else None,
         "organization_id": call.caller.organization,
         "result_files": [job.result_file] if done else [],
-        "status": call.world.settings.paused_status if status == "paused" else status,
+        "status": call.state.settings.paused_status if status == "paused" else status,
         "validation_file": job.validation_file,
         "training_file": job.training_file,
         "hyperparameters": shown,
         "trained_tokens": job.tokens * int(job.resolved["n_epochs"]) if done else None,
-        "error": failure(job) if status == "failed" else None,
+        "error": build_job_error(job) if status == "failed" else None,
         "user_provided_suffix": job.suffix,
         "seed": job.seed,
         "estimated_finish": int(timeline.ended) if status == "running" else None,
@@ -134,10 +136,12 @@ def job_body(call: Call, job: Job) -> dict[str, Any]:
     }
 
 
-def _new_job(call: Call, request: JobRequest, model: str, training: File, problem: dict[str, Any] | None) -> Job:
-    verdict, settings = _verdict(call, training), call.world.settings
+def _build_job(
+    call: ApiCall, request: JobRequest, model: str, training: SandboxFile, problem: dict[str, Any] | None
+) -> SandboxJob:
+    verdict, settings = _get_verdict(call, training), call.state.settings
     number = uuid4()
-    return Job(
+    return SandboxJob(
         id=f"ftjob-{number.hex[:24]}",
         account=call.account,
         created_at=call.now,
@@ -161,66 +165,66 @@ def _new_job(call: Call, request: JobRequest, model: str, training: File, proble
         queue_seconds=settings.queue_seconds,
         training_seconds=settings.training_seconds,
         problem=problem,
-        fate=call.fate,
+        fate=call.deferred_faults,
     )
 
 
-def _trainable(call: Call, request: JobRequest) -> str:
+def _get_trainable_model(call: ApiCall, request: JobRequest) -> str:
     """The full id of the model to train. Raises Refusal (400)."""
     name = request.model
-    earlier = find_fine_tuned(call, name)
-    base = base_model(earlier.model if earlier else name)
+    earlier = find_fine_tuning_job(call, name)
+    base = find_base_model(earlier.model if earlier else name)
     if base is None or not base.methods:
         message = f"Model {name} is not available for fine-tuning or does not exist."
-        raise invalid(message, "model", "model_not_found")
+        raise bad_request(message, "model", "model_not_found")
     if request.method not in base.methods:
         message = f"Model {name} cannot be fine-tuned with method '{request.method}'."
-        raise invalid(message, "method", "unsupported_method")
+        raise bad_request(message, "method", "unsupported_method")
     return name if earlier else base.id
 
 
-def _training_file(call: Call, name: str, param: str) -> File:
+def _get_training_file(call: ApiCall, name: str, param: str) -> SandboxFile:
     """A file that can be trained on, as far as its status shows it yet. Raises Refusal (400)."""
-    file = call.world.files.of(call.account).get(name)
-    if file is None or not file.visible(call.now):
-        raise invalid(f"invalid {param}: {name}", param, "file_not_found")
+    file = call.state.files.of(call.account).get(name)
+    if file is None or not file.is_visible(call.now):
+        raise bad_request(f"invalid {param}: {name}", param, "file_not_found")
     if file.purpose != "fine-tune":
         message = f"Invalid file purpose: {name} has purpose '{file.purpose}', expected 'fine-tune'."
-        raise invalid(message, param, "invalid_file_purpose")
-    status, problem = file_status(call.world, file, call.now)
-    if status == "uploaded" and call.refuse_unprocessed:
+        raise bad_request(message, param, "invalid_file_purpose")
+    status, problem = get_file_status(call.state, file, call.now)
+    if status == "uploaded" and call.reject_unprocessed_files:
         message = f"File '{name}' is still being processed and is not ready to be used for fine-tuning."
-        raise invalid(f"{message} Please try again later.", param, "file_not_ready")
+        raise bad_request(f"{message} Please try again later.", param, "file_not_ready")
     if status == "error":
-        raise invalid(f"File '{name}' could not be processed: {problem}", param, "invalid_file")
+        raise bad_request(f"File '{name}' could not be processed: {problem}", param, "invalid_file")
     return file
 
 
-def _content_problem(call: Call, request: JobRequest, file: File, param: str) -> dict[str, Any] | None:
+def _find_content_problem(call: ApiCall, request: JobRequest, file: SandboxFile, param: str) -> dict[str, Any] | None:
     """The `error` with which the job will fail validation."""
-    verdict = _verdict(call, file)
-    _, problem = file_status(call.world, file, file.created_at + file.seconds)
+    verdict = _get_verdict(call, file)
+    _, problem = get_file_status(call.state, file, file.created_at + file.seconds)
     problem = problem or verdict.problems.get(request.method)
-    if problem is None and param == "training_file" and verdict.examples < LEAST_EXAMPLES:
-        problem = f"Training file has {verdict.examples} example(s), but must have at least {LEAST_EXAMPLES} examples"
+    if problem is None and param == "training_file" and verdict.examples < MIN_TRAINING_EXAMPLES:
+        problem = f"Training file has {verdict.examples} example(s), but must have at least {MIN_TRAINING_EXAMPLES} examples"
     if problem is None:
         return None
     message = f"The job failed due to an invalid {param.replace('_', ' ')}. {problem}"
     return {"code": f"invalid_{param}", "message": message, "param": param}
 
 
-def _verdict(call: Call, file: File) -> Verdict:
-    return call.world.verdicts.of("")[file.sha256]
+def _get_verdict(call: ApiCall, file: SandboxFile) -> SandboxVerdict:
+    return call.state.verdicts.of("")[file.sha256]
 
 
-def _timeline(call: Call, job: Job) -> Timeline:
-    return call.world.timelines(call.account)[job.id]
+def _get_timeline(call: ApiCall, job: SandboxJob) -> Timeline:
+    return call.state.get_timelines(call.account)[job.id]
 
 
-def _status(call: Call, job: Job) -> str:
-    return _timeline(call, job).status(call.now)
+def _get_status(call: ApiCall, job: SandboxJob) -> str:
+    return _get_timeline(call, job).get_status(call.now)
 
 
-def _wrong_state(call: Call, job: Job, verb: str) -> Refusal:
-    message = f"Cannot {verb} job {job.id}: it is {_status(call, job)}."
-    return invalid(message, "fine_tune_id", f"cannot_{verb}")
+def _wrong_state_error(call: ApiCall, job: SandboxJob, verb: str) -> SandboxApiError:
+    message = f"Cannot {verb} job {job.id}: it is {_get_status(call, job)}."
+    return bad_request(message, "fine_tune_id", f"cannot_{verb}")

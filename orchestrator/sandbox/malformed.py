@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-Body = Mapping[str, Any]
+JsonBody = Mapping[str, Any]
 
-MALFORMED: dict[str, Callable[[Body], Any]] = {
+MALFORMED_LISTS: dict[str, Callable[[JsonBody], Any]] = {
     "error": lambda page: {"error": {"message": "upstream timed out", "type": "server_error", "code": None}},
     "error_beside_data": lambda page: {"object": "list", "data": [], "error": {"message": "upstream timed out"}},
     "error_object": lambda page: {"object": "error", "message": "upstream timed out", "data": []},

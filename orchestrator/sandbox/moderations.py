@@ -7,11 +7,11 @@ from hashlib import sha256
 from typing import Any
 from uuid import uuid4
 
-from orchestrator.sandbox.answer import Answer, invalid
-from orchestrator.sandbox.call import Call
+from orchestrator.sandbox.answer import ApiResponse, bad_request
+from orchestrator.sandbox.call import ApiCall
 
-MARKER = "FLAGME"
-CATEGORIES = {
+FLAG_MARKER = "FLAGME"
+CATEGORY_INPUT_TYPES = {
     "harassment": ["text"],
     "harassment/threatening": ["text"],
     "hate": ["text"],
@@ -26,7 +26,7 @@ CATEGORIES = {
     "violence": ["text", "image"],
     "violence/graphic": ["text", "image"],
 }
-MODELS = {
+MODERATION_MODELS = {
     "omni-moderation-latest": "omni-moderation-2024-09-26",
     "omni-moderation-2024-09-26": "omni-moderation-2024-09-26",
     "text-moderation-latest": "text-moderation-007",
@@ -34,35 +34,35 @@ MODELS = {
 }
 
 
-async def create_moderation(call: Call) -> Answer:
+async def create_moderation(call: ApiCall) -> ApiResponse:
     """POST /v1/moderations."""
-    body = await call.json()
+    body = await call.parse_json_body()
     model = body.get("model", "omni-moderation-latest")
-    if model not in MODELS:
-        raise invalid(f"Invalid value for 'model': {model!r} is no moderation model.", "model", "model_not_found")
-    inputs = _inputs(body.get("input"))
-    call.world.counts.judged.update((call.account, _digest(parts)) for parts in inputs)
-    results = [_result(parts) for parts in inputs]
-    return Answer({"id": f"modr-{uuid4().hex}", "model": MODELS[model], "results": results})
+    if model not in MODERATION_MODELS:
+        raise bad_request(f"Invalid value for 'model': {model!r} is no moderation model.", "model", "model_not_found")
+    inputs = _parse_inputs(body.get("input"))
+    call.state.counts.moderated_inputs.update((call.account, _compute_digest(parts)) for parts in inputs)
+    results = [_build_result(parts) for parts in inputs]
+    return ApiResponse({"id": f"modr-{uuid4().hex}", "model": MODERATION_MODELS[model], "results": results})
 
 
-def _inputs(given: Any) -> list[list[dict[str, Any]]]:
+def _parse_inputs(given: Any) -> list[list[dict[str, Any]]]:
     """What is judged, one list of parts for each result. Raises Refusal (400)."""
     if isinstance(given, str):
-        return [[_text(given)]]
+        return [[_text_part(given)]]
     if isinstance(given, list) and given and all(isinstance(item, str) for item in given):
-        return [[_text(item)] for item in given]
+        return [[_text_part(item)] for item in given]
     if isinstance(given, list) and given and all(map(_is_part, given)):
         return [given]
     message = "Invalid 'input': expected a string, a list of strings, or a list of text and image_url parts."
-    raise invalid(message, "input", "invalid_type")
+    raise bad_request(message, "input", "invalid_type")
 
 
-def _digest(parts: list[dict[str, Any]]) -> str:
+def _compute_digest(parts: list[dict[str, Any]]) -> str:
     return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _text(text: str) -> dict[str, Any]:
+def _text_part(text: str) -> dict[str, Any]:
     return {"type": "text", "text": text}
 
 
@@ -75,13 +75,15 @@ def _is_part(part: Any) -> bool:
     return part.get("type") == "text" and isinstance(part.get("text"), str)
 
 
-def _result(parts: list[dict[str, Any]]) -> dict[str, Any]:
+def _build_result(parts: list[dict[str, Any]]) -> dict[str, Any]:
     kinds = {"image" if part["type"] == "image_url" else "text" for part in parts}
-    flagged = any(MARKER in part.get("text", "") for part in parts)
-    applied = {name: [kind for kind in able if kind in kinds] for name, able in CATEGORIES.items()}
+    flagged = any(FLAG_MARKER in part.get("text", "") for part in parts)
+    applied = {name: [kind for kind in able if kind in kinds] for name, able in CATEGORY_INPUT_TYPES.items()}
     return {
         "flagged": flagged,
-        "categories": {name: flagged and name == "harassment" for name in CATEGORIES},
-        "category_scores": {name: 0.97 if flagged and name == "harassment" else 0.0001 for name in CATEGORIES},
+        "categories": {name: flagged and name == "harassment" for name in CATEGORY_INPUT_TYPES},
+        "category_scores": {
+            name: 0.97 if flagged and name == "harassment" else 0.0001 for name in CATEGORY_INPUT_TYPES
+        },
         "category_applied_input_types": applied,
     }

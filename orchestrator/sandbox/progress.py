@@ -7,23 +7,23 @@ from hashlib import blake2b
 from math import ceil, exp
 from typing import Any
 
-from orchestrator.sandbox.faults import chance
-from orchestrator.sandbox.records import Job
+from orchestrator.sandbox.faults import deterministic_random
+from orchestrator.sandbox.records import SandboxJob
 from orchestrator.sandbox.timeline import NEVER, Timeline
 
-METRICS_LIMIT = 200  # metrics events of one job, spread evenly over its steps
-CHECKPOINTS = 3
+MAX_METRICS_EVENTS = 200  # metrics events of one job, spread evenly over its steps
+MAX_CHECKPOINTS = 3
 
 
-def total_steps(job: Job) -> int:
+def count_steps(job: SandboxJob) -> int:
     """Batches of all epochs."""
-    return _steps_per_epoch(job) * int(job.resolved["n_epochs"])
+    return _count_steps_per_epoch(job) * int(job.resolved["n_epochs"])
 
 
-def metrics(job: Job, step: int) -> dict[str, float]:
+def build_metrics(job: SandboxJob, step: int) -> dict[str, float]:
     """The metrics at a step: a falling loss with some noise, the same for the same data, seed and model."""
-    share = step / total_steps(job)
-    noise = chance(job.training_sha256, job.seed, job.model, step) - 0.5
+    share = step / count_steps(job)
+    noise = deterministic_random(job.training_sha256, job.seed, job.model, step) - 0.5
     loss = 0.35 + 2.0 * exp(-3.5 * share) + 0.08 * noise
     values = {
         "train_loss": round(loss, 4),
@@ -34,78 +34,83 @@ def metrics(job: Job, step: int) -> dict[str, float]:
     return values
 
 
-def reported_steps(job: Job) -> list[int]:
+def list_reported_steps(job: SandboxJob) -> list[int]:
     """The steps that have a metrics event, the first and the last always."""
-    total = total_steps(job)
-    return sorted({1, *(ceil(total * n / METRICS_LIMIT) for n in range(1, METRICS_LIMIT + 1))})
+    total = count_steps(job)
+    return sorted({1, *(ceil(total * n / MAX_METRICS_EVENTS) for n in range(1, MAX_METRICS_EVENTS + 1))})
 
 
-def events(job: Job, timeline: Timeline, now: float) -> list[dict[str, Any]]:
+def build_events(job: SandboxJob, timeline: Timeline, now: float) -> list[dict[str, Any]]:
     """What has happened until now, newest first."""
-    happened = [moment for moment in _moments(job, timeline) if moment[0] <= now]
+    happened = [moment for moment in _build_moments(job, timeline) if moment[0] <= now]
     happened.sort(key=lambda moment: moment[0])
-    return [_event(job, *moment) for moment in reversed(happened)]
+    return [_build_event(job, *moment) for moment in reversed(happened)]
 
 
-def checkpoints(job: Job, timeline: Timeline, now: float) -> list[dict[str, Any]]:
+def build_checkpoints(job: SandboxJob, timeline: Timeline, now: float) -> list[dict[str, Any]]:
     """The last checkpoints that exist by now, newest first."""
     made = []
-    for step in _checkpoint_steps(job):
-        at = timeline.reached(step / total_steps(job))
+    for step in _list_checkpoint_steps(job):
+        at = timeline.find_time_of_share(step / count_steps(job))
         if at <= now:
-            made.append(_checkpoint(job, step, at))
+            made.append(_build_checkpoint(job, step, at))
     return made[::-1]
 
 
-def checkpoint_models(job: Job) -> list[str]:
+def list_checkpoint_models(job: SandboxJob) -> list[str]:
     """The models of the last checkpoints, oldest first."""
-    return [_checkpoint_model(job, step) for step in _checkpoint_steps(job)]
+    return [_checkpoint_model_id(job, step) for step in _list_checkpoint_steps(job)]
 
 
-def _checkpoint_model(job: Job, step: int) -> str:
+def _checkpoint_model_id(job: SandboxJob, step: int) -> str:
     """The model of a checkpoint; that of the last step is the job's fine-tuned model itself."""
-    return job.fine_tuned_model if step == total_steps(job) else f"{job.fine_tuned_model}:ckpt-step-{step}"
+    return job.fine_tuned_model if step == count_steps(job) else f"{job.fine_tuned_model}:ckpt-step-{step}"
 
 
 Moment = tuple[float, str, str, dict[str, Any]]
 """(time, what makes its id, message, data)"""
 
 
-def _moments(job: Job, timeline: Timeline) -> Iterator[Moment]:
+def _build_moments(job: SandboxJob, timeline: Timeline) -> Iterator[Moment]:
     yield timeline.created, "created", f"Created fine-tuning job: {job.id}", {}
     yield timeline.created, "validating", f"Validating training file: {job.training_file}", {}
     if timeline.validated < timeline.ended:
         yield timeline.validated, "queued", "Files validated, moving job to queued state", {}
     if timeline.started < NEVER:
         yield timeline.started, "started", "Fine-tuning job started", {}
-        yield from _training_moments(job, timeline)
-    yield from _end_moments(job, timeline)
+        yield from _build_training_moments(job, timeline)
+    yield from _build_end_moments(job, timeline)
 
 
-def _training_moments(job: Job, timeline: Timeline) -> Iterator[Moment]:
-    total = total_steps(job)
+def _build_training_moments(job: SandboxJob, timeline: Timeline) -> Iterator[Moment]:
+    total = count_steps(job)
     for number, (since, until) in enumerate(timeline.pauses):
         yield since, f"paused-{number}", "Fine-tuning job paused", {}
         yield until, f"resumed-{number}", "Fine-tuning job resumed", {}
-    for step in reported_steps(job):
-        data = {"step": step, "total_steps": total} | metrics(job, step)
+    for step in list_reported_steps(job):
+        data = {"step": step, "total_steps": total} | build_metrics(job, step)
         message = f"Step {step}/{total}: training loss={data['train_loss']:.2f}"
-        yield timeline.reached(step / total), f"step-{step}", message, data
-    for step in _checkpoint_steps(job)[:-1]:
-        yield timeline.reached(step / total), f"checkpoint-{step}", f"Checkpoint created at step {step}", {}
+        yield timeline.find_time_of_share(step / total), f"step-{step}", message, data
+    for step in _list_checkpoint_steps(job)[:-1]:
+        yield (
+            timeline.find_time_of_share(step / total),
+            f"checkpoint-{step}",
+            f"Checkpoint created at step {step}",
+            {},
+        )
 
 
-def _end_moments(job: Job, timeline: Timeline) -> Iterator[Moment]:
+def _build_end_moments(job: SandboxJob, timeline: Timeline) -> Iterator[Moment]:
     if timeline.outcome == "succeeded":
-        yield timeline.model_from, "model", f"New fine-tuned model created: {job.fine_tuned_model}", {}
+        yield timeline.model_available, "model", f"New fine-tuned model created: {job.fine_tuned_model}", {}
         yield timeline.ended, "succeeded", "The job has successfully completed", {}
     elif timeline.outcome == "cancelled":
         yield timeline.ended, "cancelled", "The job has been cancelled", {}
     else:
-        yield timeline.ended, "failed", failure(job)["message"], {}
+        yield timeline.ended, "failed", build_job_error(job)["message"], {}
 
 
-def failure(job: Job) -> dict[str, Any]:
+def build_job_error(job: SandboxJob) -> dict[str, Any]:
     """The `error` of a job that failed, in validation or in training."""
     if job.problem is not None:
         return job.problem
@@ -114,10 +119,10 @@ def failure(job: Job) -> dict[str, Any]:
     return {"code": fate["code"] or "server_error", "message": message, "param": None}
 
 
-def _event(job: Job, at: float, key: str, message: str, data: dict[str, Any]) -> dict[str, Any]:
+def _build_event(job: SandboxJob, at: float, key: str, message: str, data: dict[str, Any]) -> dict[str, Any]:
     return {
         "object": "fine_tuning.job.event",
-        "id": f"ftevent-{_token(job.id, key)}",
+        "id": f"ftevent-{_hash_id(job.id, key)}",
         "created_at": int(at),
         "level": "error" if key == "failed" else "warn" if key == "cancelled" else "info",
         "message": message,
@@ -126,26 +131,26 @@ def _event(job: Job, at: float, key: str, message: str, data: dict[str, Any]) ->
     }
 
 
-def _checkpoint(job: Job, step: int, at: float) -> dict[str, Any]:
+def _build_checkpoint(job: SandboxJob, step: int, at: float) -> dict[str, Any]:
     return {
         "object": "fine_tuning.job.checkpoint",
-        "id": f"ftckpt_{_token(job.id, f'checkpoint-{step}')}",
+        "id": f"ftckpt_{_hash_id(job.id, f'checkpoint-{step}')}",
         "created_at": int(at),
-        "fine_tuned_model_checkpoint": _checkpoint_model(job, step),
+        "fine_tuned_model_checkpoint": _checkpoint_model_id(job, step),
         "fine_tuning_job_id": job.id,
         "step_number": step,
-        "metrics": {"step": step} | metrics(job, step),
+        "metrics": {"step": step} | build_metrics(job, step),
     }
 
 
-def _steps_per_epoch(job: Job) -> int:
+def _count_steps_per_epoch(job: SandboxJob) -> int:
     return max(1, ceil(job.examples / int(job.resolved["batch_size"])))
 
 
-def _checkpoint_steps(job: Job) -> list[int]:
+def _list_checkpoint_steps(job: SandboxJob) -> list[int]:
     epochs = int(job.resolved["n_epochs"])
-    return [_steps_per_epoch(job) * epoch for epoch in range(max(1, epochs - CHECKPOINTS + 1), epochs + 1)]
+    return [_count_steps_per_epoch(job) * epoch for epoch in range(max(1, epochs - MAX_CHECKPOINTS + 1), epochs + 1)]
 
 
-def _token(*parts: str) -> str:
+def _hash_id(*parts: str) -> str:
     return blake2b(":".join(parts).encode(), digest_size=12).hexdigest()

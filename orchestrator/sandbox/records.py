@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-Fate = dict[str, dict[str, Any]]
+DeferredFaults = dict[str, dict[str, Any]]
 """Faults that were laid upon a thing when it was made: kind → its seconds, code and message."""
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class SandboxFile:
     """A file as it was received; its status follows from `created_at`, `seconds` and now."""
 
     id: str
@@ -22,14 +22,14 @@ class File:
     sha256: str
     seconds: float
     lifetime: float | None = None
-    fate: Fate = field(default_factory=dict)
+    fate: DeferredFaults = field(default_factory=dict)
 
-    def visible(self, now: float) -> bool:
+    def is_visible(self, now: float) -> bool:
         return self.lifetime is None or now < self.created_at + self.lifetime
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class SandboxVerdict:
     """What reading a file's content found: `unreadable` spoils the file, a method's problem spoils a job of it."""
 
     id: str
@@ -43,7 +43,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class SandboxJob:
     """A job as it was asked for, and what was done to it since; its course follows from these and now."""
 
     id: str
@@ -73,7 +73,7 @@ class Job:
     training_seconds: float
     problem: dict[str, Any] | None = None
     """The `error` with which validation fails."""
-    fate: Fate = field(default_factory=dict)
+    fate: DeferredFaults = field(default_factory=dict)
     cancelled_at: float | None = None
     pauses: list[list[float | None]] = field(default_factory=list)
     """[from, to]; `to` is null while it lasts."""
@@ -91,12 +91,12 @@ class Job:
         base = self.model.split(":")[1] if self.model.startswith("ft:") else self.model
         return f"ft:{base}:{self.account}:{self.suffix or ''}:{self.token}"
 
-    def visible(self, now: float) -> bool:
+    def is_visible(self, now: float) -> bool:
         return "vanish" not in self.fate or now < self.created_at + float(self.fate["vanish"]["seconds"])
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class SandboxUpload:
     """A file that comes in parts."""
 
     id: str
@@ -112,7 +112,7 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SandboxUploadPart:
     """One part of an upload; its bytes lie among the blobs."""
 
     id: str

@@ -11,20 +11,20 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from orchestrator.sandbox.answer import CUT, Scope
+from orchestrator.sandbox.answer import CLOSE_CONNECTION_KEY, Scope
 from orchestrator.sandbox.app import create_app
 from orchestrator.sandbox.loopback import NotLoopback, is_loopback
 from orchestrator.sandbox.settings import SandboxSettings
-from orchestrator.sandbox.webhooks import checked_address
+from orchestrator.sandbox.webhooks import validate_webhook_url
 
-STOP_SECONDS = 2
+STOP_GRACE_SECONDS = 2
 
 
 async def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     settings: SandboxSettings | None = None,
-    ready: Callable[[int], None] | None = None,
+    on_ready: Callable[[int], None] | None = None,
 ) -> None:
     """Serve until cancelled; finishes what is in flight. Port 0 is any free one; `ready` is told which.
 
@@ -35,18 +35,18 @@ async def serve(
         message = f"the sandbox listens on this machine only, and {host} is not a loopback address"
         raise NotLoopback(f"{message}: use --host 127.0.0.1 or --host ::1")
     if settings.webhooks:
-        checked_address(settings.webhooks, allow_remote=settings.allow_remote)
+        validate_webhook_url(settings.webhooks, allow_remote=settings.allow_remote)
     listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     config = uvicorn.Config(
         create_app(settings),
-        http=_Connection,
+        http=_ClosableConnection,
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
-        timeout_graceful_shutdown=STOP_SECONDS,
+        timeout_graceful_shutdown=STOP_GRACE_SECONDS,
     )
-    server = _Server(config, ready or (lambda _: None))
+    server = _SandboxServer(config, on_ready or (lambda _: None))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         await asyncio.shield(serving)
@@ -55,24 +55,24 @@ async def serve(
         await serving
 
 
-class _Server(uvicorn.Server):
+class _SandboxServer(uvicorn.Server):
     """Says when it listens, and leaves signals to the program around it."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[int], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[int], None]) -> None:
         super().__init__(config)
-        self._ready = ready
+        self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for listener in sockets or []:
-            self._ready(listener.getsockname()[1])
+            self._on_ready(listener.getsockname()[1])
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
 
-class _Connection(H11Protocol):
+class _ClosableConnection(H11Protocol):
     """Gives each request the means to close its own connection."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -85,7 +85,7 @@ class _Connection(H11Protocol):
             await self._lost.wait()
 
         async def cuttable(scope: Scope, receive: Any, send: Any) -> None:
-            scope[CUT] = cut
+            scope[CLOSE_CONNECTION_KEY] = cut
             await app(scope, receive, send)
 
         self.app = cuttable

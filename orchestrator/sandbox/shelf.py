@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-SCHEMA = """
+STATE_FILE_SCHEMA = """
 PRAGMA journal_mode=WAL;
 PRAGMA synchronous=OFF;
 CREATE TABLE IF NOT EXISTS records (
@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS records (
 """
 
 
-class Record(Protocol):
+class SandboxRecord(Protocol):
     """Anything with an id that belongs to an account."""
 
     @property
@@ -31,10 +31,10 @@ class Record(Protocol):
     def account(self) -> str: ...
 
 
-R = TypeVar("R", bound=Record)
+RecordT = TypeVar("RecordT", bound=SandboxRecord)
 
 
-class Database:
+class StateFile:
     """The state file, or nothing when there is none."""
 
     def __init__(self, path: Path | None) -> None:
@@ -42,9 +42,9 @@ class Database:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._connection.executescript(SCHEMA)
+            self._connection.executescript(STATE_FILE_SCHEMA)
 
-    def run(self, statement: str, *values: Any) -> list[Any]:
+    def execute(self, statement: str, *values: Any) -> list[Any]:
         """Run one statement, committed when this returns."""
         return [] if self._connection is None else self._connection.execute(statement, values).fetchall()
 
@@ -54,51 +54,51 @@ class Database:
             self._connection = None
 
 
-class Shelf(Generic[R]):
+class RecordStore(Generic[RecordT]):
     """All records of one kind, by account, oldest first."""
 
-    def __init__(self, database: Database, record: type[R], *, kind: str) -> None:
+    def __init__(self, state_file: StateFile, record: type[RecordT], *, kind: str) -> None:
         """`kind` names the records in the database file: it stays when the class is renamed."""
-        self._database = database
+        self._state_file = state_file
         self._kind = kind
-        self._accounts: dict[str, dict[str, R]] = {}
+        self._accounts: dict[str, dict[str, RecordT]] = {}
         self.revision: Counter[str] = Counter()
         """Counts the changes of each account's records."""
-        rows = database.run("SELECT record FROM records WHERE kind = ? ORDER BY number", self._kind)
+        rows = state_file.execute("SELECT record FROM records WHERE kind = ? ORDER BY number", self._kind)
         for (row,) in rows:
-            self._put(record(**json.loads(row)))
+            self._cache(record(**json.loads(row)))
 
-    def of(self, account: str) -> dict[str, R]:
+    def of(self, account: str) -> dict[str, RecordT]:
         """That account's records by id; not to be changed."""
         return self._accounts.get(account, {})
 
-    def __iter__(self) -> Iterator[R]:
+    def __iter__(self) -> Iterator[RecordT]:
         for records in self._accounts.values():
             yield from records.values()
 
-    def save(self, record: R) -> R:
+    def save(self, record: RecordT) -> RecordT:
         """Add the record, or put it in the place of the one with its id."""
-        self._database.run(
+        self._state_file.execute(
             "INSERT INTO records (kind, id, record) VALUES (?, ?, ?) "
             "ON CONFLICT (kind, id) DO UPDATE SET record = excluded.record",
             self._kind,
             record.id,
             json.dumps(asdict(record)),  # type: ignore[call-overload]
         )
-        self._put(record)
+        self._cache(record)
         return record
 
-    def remove(self, record: R) -> None:
-        self._database.run("DELETE FROM records WHERE kind = ? AND id = ?", self._kind, record.id)
+    def delete(self, record: RecordT) -> None:
+        self._state_file.execute("DELETE FROM records WHERE kind = ? AND id = ?", self._kind, record.id)
         del self._accounts[record.account][record.id]
         self.revision[record.account] += 1
 
     def clear(self) -> None:
-        self._database.run("DELETE FROM records WHERE kind = ?", self._kind)
+        self._state_file.execute("DELETE FROM records WHERE kind = ?", self._kind)
         for account in self._accounts:
             self.revision[account] += 1
         self._accounts.clear()
 
-    def _put(self, record: R) -> None:
+    def _cache(self, record: RecordT) -> None:
         self._accounts.setdefault(record.account, {})[record.id] = record
         self.revision[record.account] += 1

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
-from orchestrator.sandbox.records import Job
+from orchestrator.sandbox.records import SandboxJob
 
 NEVER = inf
 
@@ -27,45 +27,45 @@ class Timeline:
     ended: float
     outcome: str
     """succeeded, failed or cancelled, once `ended` is reached."""
-    training: float
+    training_seconds: float
     """Seconds of training that the whole of it takes."""
     pauses: tuple[tuple[float, float], ...] = ()
-    reviewed_from: float = NEVER
+    review_started: float = NEVER
     """Trained, but still under a name that nobody published."""
-    model_from: float = NEVER
+    model_available: float = NEVER
 
-    def status(self, now: float) -> str:
+    def get_status(self, now: float) -> str:
         """The status as the provider says it."""
         if now >= self.ended:
             return self.outcome
         if any(since <= now < until for since, until in self.pauses):
             return "paused"
-        steps = ((self.reviewed_from, "reviewing"), (self.started, "running"), (self.validated, "queued"))
+        steps = ((self.review_started, "reviewing"), (self.started, "running"), (self.validated, "queued"))
         return next((name for since, name in steps if now >= since), "validating_files")
 
-    def reached(self, share: float) -> float:
+    def find_time_of_share(self, share: float) -> float:
         """When that share of the training is done; NEVER if it ends before."""
-        at = _work(self.started, self.training * share, self.pauses)
+        at = _end_of_work(self.started, self.training_seconds * share, self.pauses)
         return at if at <= self.ended else NEVER
 
 
-def schedule(jobs: Sequence[Job], slots: int) -> dict[str, Timeline]:
+def build_timelines(jobs: Sequence[SandboxJob], slots: int) -> dict[str, Timeline]:
     """The timelines of all jobs of one organisation."""
     free = [-inf] * slots
     timelines = {}
-    for job in sorted(jobs, key=_ready):
-        timeline = _course(job, max(_ready(job), free[0]))
+    for job in sorted(jobs, key=_ready_at):
+        timeline = _build_timeline(job, max(_ready_at(job), free[0]))
         timelines[job.id] = timeline
         if timeline.started < NEVER:
-            heapq.heapreplace(free, min(timeline.ended, timeline.reviewed_from))
+            heapq.heapreplace(free, min(timeline.ended, timeline.review_started))
     return timelines
 
 
-def _ready(job: Job) -> float:
+def _ready_at(job: SandboxJob) -> float:
     return job.validated_at + job.queue_seconds
 
 
-def _course(job: Job, start: float) -> Timeline:
+def _build_timeline(job: SandboxJob, start: float) -> Timeline:
     """The course of a job that gets a slot at `start`."""
     validated = job.validated_at
     cancelled = NEVER if job.cancelled_at is None else job.cancelled_at
@@ -74,13 +74,15 @@ def _course(job: Job, start: float) -> Timeline:
     if cancelled <= start:
         return Timeline(job.created_at, validated, NEVER, cancelled, "cancelled", job.training_seconds)
     pauses = tuple((float(since or 0), NEVER if until is None else until) for since, until in job.pauses)
-    return _training(job, start, cancelled, pauses)
+    return _build_training_timeline(job, start, cancelled, pauses)
 
 
-def _training(job: Job, start: float, cancelled: float, pauses: tuple[tuple[float, float], ...]) -> Timeline:
+def _build_training_timeline(
+    job: SandboxJob, start: float, cancelled: float, pauses: tuple[tuple[float, float], ...]
+) -> Timeline:
     failing = job.fate.get("fail_job")
     seconds = job.training_seconds if failing is None else failing["seconds"] or job.training_seconds / 2
-    trained = _work(start, seconds, pauses)
+    trained = _end_of_work(start, seconds, pauses)
     review = job.fate.get("unknown_status", {}).get("seconds", 0.0) if failing is None else 0.0
     ended, outcome = trained + review, "succeeded" if failing is None else "failed"
     if cancelled < ended:
@@ -92,14 +94,14 @@ def _training(job: Job, start: float, cancelled: float, pauses: tuple[tuple[floa
         started=start,
         ended=ended,
         outcome=outcome,
-        training=job.training_seconds,
+        training_seconds=job.training_seconds,
         pauses=pauses,
-        reviewed_from=trained if review else NEVER,
-        model_from=ended + later if outcome == "succeeded" else NEVER,
+        review_started=trained if review else NEVER,
+        model_available=ended + later if outcome == "succeeded" else NEVER,
     )
 
 
-def _work(start: float, seconds: float, pauses: Sequence[tuple[float, float]]) -> float:
+def _end_of_work(start: float, seconds: float, pauses: Sequence[tuple[float, float]]) -> float:
     """When `seconds` of work are done that begin at `start` and rest in the pauses."""
     end = start + seconds
     for since, until in pauses:

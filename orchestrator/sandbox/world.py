@@ -9,73 +9,73 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator.sandbox.blobs import Blobs
-from orchestrator.sandbox.faults import FaultBook
-from orchestrator.sandbox.records import File, Job, Part, Upload, Verdict
+from orchestrator.sandbox.blobs import BlobStore
+from orchestrator.sandbox.faults import FaultInjector
+from orchestrator.sandbox.records import SandboxFile, SandboxJob, SandboxUpload, SandboxUploadPart, SandboxVerdict
 from orchestrator.sandbox.settings import SandboxSettings
-from orchestrator.sandbox.shelf import Database, Shelf
-from orchestrator.sandbox.timeline import Timeline, schedule
+from orchestrator.sandbox.shelf import RecordStore, StateFile
+from orchestrator.sandbox.timeline import Timeline, build_timelines
 
 
 @dataclass(slots=True)
-class Counts:
+class RequestCounts:
     """Requests since the start: how many, with which outcome, and how many at once."""
 
     outcomes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """(account, operation, outcome) → requests."""
-    judged: Counter[tuple[str, str]] = field(default_factory=Counter)
+    moderated_inputs: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(account, digest of the input) → how often its moderation was asked for and answered."""
-    now: Counter[str] = field(default_factory=Counter)
-    most: Counter[str] = field(default_factory=Counter)
+    current_in_flight: Counter[str] = field(default_factory=Counter)
+    max_in_flight: Counter[str] = field(default_factory=Counter)
     """Most requests in flight, by account and, under "", of all."""
 
     @contextmanager
     def in_flight(self, account: str) -> Iterator[None]:
         for who in (account, ""):
-            self.now[who] += 1
-            self.most[who] = max(self.most[who], self.now[who])
+            self.current_in_flight[who] += 1
+            self.max_in_flight[who] = max(self.max_in_flight[who], self.current_in_flight[who])
         try:
             yield
         finally:
-            self.now.subtract((account, ""))
+            self.current_in_flight.subtract((account, ""))
 
     def clear(self) -> None:
         self.outcomes.clear()
-        self.judged.clear()
-        self.most.clear()
+        self.moderated_inputs.clear()
+        self.max_in_flight.clear()
 
 
-class World:
+class SandboxState:
     """The state of a sandbox and the ways to it. `clock` gives epoch seconds."""
 
     def __init__(self, settings: SandboxSettings, clock: Callable[[], float]) -> None:
         self.settings = settings
         self.clock = clock
-        self._database = Database(settings.state)
-        self.files = Shelf(self._database, File, kind="File")
-        self.verdicts = Shelf(self._database, Verdict, kind="Verdict")
-        self.jobs = Shelf(self._database, Job, kind="Job")
-        self.uploads = Shelf(self._database, Upload, kind="Upload")
-        self.parts = Shelf(self._database, Part, kind="Part")
-        self.blobs = Blobs(_beside(settings.state))
-        self.faults = FaultBook(settings.seed, settings.faults)
-        self.counts = Counts()
-        self.webhooks = settings.webhooks
-        self.judging: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._state_file = StateFile(settings.state)
+        self.files = RecordStore(self._state_file, SandboxFile, kind="File")
+        self.verdicts = RecordStore(self._state_file, SandboxVerdict, kind="Verdict")
+        self.jobs = RecordStore(self._state_file, SandboxJob, kind="Job")
+        self.uploads = RecordStore(self._state_file, SandboxUpload, kind="Upload")
+        self.parts = RecordStore(self._state_file, SandboxUploadPart, kind="Part")
+        self.blobs = BlobStore(_blob_folder(settings.state))
+        self.faults = FaultInjector(settings.seed, settings.faults)
+        self.counts = RequestCounts()
+        self.webhook_url = settings.webhooks
+        self.content_check_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._timelines: dict[str, tuple[int, dict[str, Timeline]]] = {}
 
-    def timelines(self, account: str) -> dict[str, Timeline]:
+    def get_timelines(self, account: str) -> dict[str, Timeline]:
         """The course of each of the account's jobs; worked out again only when one was changed."""
         revision = self.jobs.revision[account]
         known = self._timelines.get(account)
         if known is None or known[0] != revision:
             jobs = self.jobs.of(account).values()
-            known = revision, schedule(list(jobs), self.settings.max_running_jobs)
+            known = revision, build_timelines(list(jobs), self.settings.max_running_jobs)
             self._timelines[account] = known
         return known[1]
 
-    def unfinished_jobs(self, account: str, now: float) -> int:
-        return sum(now < timeline.ended for timeline in self.timelines(account).values())
+    def count_unfinished_jobs(self, account: str, now: float) -> int:
+        return sum(now < timeline.ended for timeline in self.get_timelines(account).values())
 
     def clear(self) -> None:
         """Forget everything but the faults."""
@@ -85,8 +85,8 @@ class World:
         self.counts.clear()
 
     def close(self) -> None:
-        self._database.close()
+        self._state_file.close()
 
 
-def _beside(state: Path | None) -> Path | None:
+def _blob_folder(state: Path | None) -> Path | None:
     return None if state is None else state.with_name(state.name + ".files")

@@ -4,8 +4,17 @@ They come from the environment; what is not there may come from the file that `O
 secret can have a file to itself, as containers hand them in: `ORCHESTRATOR_TOKEN_FILE` names the token's.
 """
 
-from orchestrator.settings.model import PREFIX, Settings, database_label
-from orchestrator.settings.reading import InForce, in_force, known_names, load_settings
-from orchestrator.settings.sources import FROM_FILE
+from orchestrator.settings.model import PREFIX, Settings, format_database_label
+from orchestrator.settings.reading import EffectiveSetting, list_effective_settings, list_setting_names, load_settings
+from orchestrator.settings.sources import OPTIONS_WITH_FILE
 
-__all__ = ["FROM_FILE", "PREFIX", "InForce", "Settings", "database_label", "in_force", "known_names", "load_settings"]
+__all__ = [
+    "OPTIONS_WITH_FILE",
+    "PREFIX",
+    "EffectiveSetting",
+    "Settings",
+    "format_database_label",
+    "list_effective_settings",
+    "list_setting_names",
+    "load_settings",
+]

@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from orchestrator.core.loopback import is_loopback
 
 PREFIX = "ORCHESTRATOR_"
-LEAST_TOKEN = 8
+MIN_TOKEN_LENGTH = 8
 _DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -101,12 +101,12 @@ class Settings(BaseSettings):
 
     @field_validator("log_format", "log_level", mode="before")
     @classmethod
-    def _lower(cls, value: object) -> object:
+    def _lowercase(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
 
     @field_validator("database_url")
     @classmethod
-    def _database(cls, value: str, info: ValidationInfo) -> str:
+    def _validate_database_url(cls, value: str, info: ValidationInfo) -> str:
         if not value:
             return f"sqlite:///{info.data.get('data_dir', Path('data')) / 'orchestrator.db'}"
         scheme, separator, rest = value.partition("://")
@@ -118,44 +118,44 @@ class Settings(BaseSettings):
                 'must name a file: "sqlite:///orchestrator.db", or "sqlite:////var/lib/…" with a full path'
             )
         if driver == "postgresql+asyncpg":
-            _check_port(rest)
+            _validate_database_port(rest)
             rest = re.sub(r"(?<=[?&])sslmode=", "ssl=", rest)  # asyncpg's own word for libpq's option
         return f"{driver}://{rest}"
 
     @field_validator("port", mode="before")
     @classmethod
-    def _port(cls, value: object) -> object:
+    def _validate_port(cls, value: object) -> object:
         if isinstance(value, str) and "://" in value:
-            raise ValueError(service_link())
+            raise ValueError(format_service_link_problem())
         return value
 
     @field_validator("token")
     @classmethod
-    def _token(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+    def _validate_token(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         host = info.data.get("host", "127.0.0.1")
         if value is None and not is_loopback(host):
             raise ValueError(
                 f"is missing: whoever reaches {host} could do anything; set it, or {PREFIX}TOKEN_FILE, "
                 f"or {PREFIX}HOST=127.0.0.1"
             )
-        return _long_enough(value)
+        return _validate_token_length(value)
 
     @field_validator("read_token")
     @classmethod
-    def _read_token(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+    def _validate_read_token(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value is not None and value == info.data.get("token"):
             raise ValueError(f"is the same as {PREFIX}TOKEN: readers could act; choose another")
-        return _long_enough(value)
+        return _validate_token_length(value)
 
     @field_validator("poll_max_seconds")
     @classmethod
-    def _poll(cls, value: float, info: ValidationInfo) -> float:
+    def _validate_poll_range(cls, value: float, info: ValidationInfo) -> float:
         if value < info.data.get("poll_min_seconds", 0):
             raise ValueError(f"must not be less than {PREFIX}POLL_MIN_SECONDS")
         return value
 
 
-def _check_port(rest: str) -> None:
+def _validate_database_port(rest: str) -> None:
     """Raises ValueError without repeating anything: what looks like a port may be a part of the password."""
     try:
         _ = urlsplit("//" + rest.partition("?")[0].rpartition("@")[2]).port
@@ -166,20 +166,20 @@ def _check_port(rest: str) -> None:
         ) from None
 
 
-def _long_enough(token: SecretStr | None) -> SecretStr | None:
+def _validate_token_length(token: SecretStr | None) -> SecretStr | None:
     """A short token can be guessed, and wherever it occurs by chance the log would show a key instead."""
-    if token is not None and len(token.get_secret_value()) < LEAST_TOKEN:
-        raise ValueError(f"is shorter than {LEAST_TOKEN} characters; make one with: openssl rand -hex 16")
+    if token is not None and len(token.get_secret_value()) < MIN_TOKEN_LENGTH:
+        raise ValueError(f"is shorter than {MIN_TOKEN_LENGTH} characters; make one with: openssl rand -hex 16")
     return token
 
 
-def database_label(url: str) -> str:
+def format_database_label(url: str) -> str:
     """The database's address for people: without password and without options, which may hold one."""
     scheme, _, rest = url.partition("?")[0].partition("://")
     user, at, place = rest.rpartition("@")
     return f"{scheme}://{user.partition(':')[0]}{at}{place}"
 
 
-def service_link() -> str:
+def format_service_link_problem() -> str:
     """What is wrong with a variable that Kubernetes made for a service called orchestrator."""
     return "comes from a Kubernetes service of this name; set enableServiceLinks: false in the pod"

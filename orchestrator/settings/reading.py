@@ -11,16 +11,24 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import EnvSettingsSource
 
 from orchestrator.core.errors import ConfigError
-from orchestrator.settings.model import PREFIX, Settings, database_label, service_link
-from orchestrator.settings.sources import ENVIRONMENT, FROM_FILE, SETTINGS_FILE, Given, gather
+from orchestrator.settings.model import PREFIX, Settings, format_database_label, format_service_link_problem
+from orchestrator.settings.sources import (
+    ENVIRONMENT_SOURCE,
+    OPTIONS_WITH_FILE,
+    SETTINGS_FILE_OPTION,
+    RawSetting,
+    collect_settings,
+)
 
-_SERVICE_LINK = re.compile(r"SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP)")
+_SERVICE_LINK_PATTERN = re.compile(r"SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP)")
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
     """The settings in this environment; one ConfigError with everything that is wrong. Empty is as good as unset."""
-    given, problems = gather(environ)
-    problems += _unknown([*(name.upper() for name in environ if name.upper().startswith(PREFIX)), *given], given)
+    given, problems = collect_settings(environ)
+    problems += _find_unknown_names(
+        [*(name.upper() for name in environ if name.upper().startswith(PREFIX)), *given], given
+    )
     source = EnvSettingsSource(Settings)
     source.env_vars = {name.lower(): found.text for name, found in given.items()}
     try:
@@ -28,7 +36,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     except ValidationError as error:
         for found in error.errors(include_input=False):
             name = PREFIX + str(found["loc"][0]).upper()
-            problems.append(f"{_where(name, given)}: {_plain(found['msg'])}")
+            problems.append(f"{_format_location(name, given)}: {_format_message(found['msg'])}")
     else:
         if not problems:
             return settings
@@ -40,7 +48,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class InForce:
+class EffectiveSetting:
     """One setting as it is, fit to be shown: of a secret only that it is set. `source` is where it comes from."""
 
     name: str
@@ -48,56 +56,56 @@ class InForce:
     source: str
 
 
-def in_force(environ: Mapping[str, str]) -> list[InForce]:
+def list_effective_settings(environ: Mapping[str, str]) -> list[EffectiveSetting]:
     """Every setting in force. Raises ConfigError as `load_settings` does."""
-    settings, (given, _) = load_settings(environ), gather(environ)
+    settings, (given, _) = load_settings(environ), collect_settings(environ)
     return [
-        InForce(
+        EffectiveSetting(
             name=PREFIX + field.upper(),
-            value=_shown(field, value),
+            value=_format_value(field, value),
             source=given[PREFIX + field.upper()].source if PREFIX + field.upper() in given else "default",
         )
         for field, value in settings
     ]
 
 
-def _shown(field: str, value: object) -> str | None:
+def _format_value(field: str, value: object) -> str | None:
     if field == "database_url":
-        return database_label(str(value))
+        return format_database_label(str(value))
     if isinstance(value, SecretStr):
         return "set"
     return None if value is None else str(value)
 
 
-def known_names() -> list[str]:
+def list_setting_names() -> list[str]:
     """Every variable that means something, without the prefix."""
     return [
         *(name.upper() for name in Settings.model_fields),
-        *(f"{option}_FILE" for option in FROM_FILE),
-        SETTINGS_FILE,
+        *(f"{option}_FILE" for option in OPTIONS_WITH_FILE),
+        SETTINGS_FILE_OPTION,
     ]
 
 
-def _plain(text: str) -> str:
+def _format_message(text: str) -> str:
     return text.removeprefix("Value error, ").replace("Input should be", "must be")
 
 
-def _where(name: str, given: Mapping[str, Given]) -> str:
+def _format_location(name: str, raw_settings: Mapping[str, RawSetting]) -> str:
     """The variable, and the file it is from."""
-    source = given[name].source if name in given else ENVIRONMENT
-    return name if source == ENVIRONMENT else f"{name} (in {source})"
+    source = raw_settings[name].source if name in raw_settings else ENVIRONMENT_SOURCE
+    return name if source == ENVIRONMENT_SOURCE else f"{name} (in {source})"
 
 
-def _unknown(names: Iterable[str], given: Mapping[str, Given]) -> Iterator[str]:
-    known = known_names()
+def _find_unknown_names(names: Iterable[str], raw_settings: Mapping[str, RawSetting]) -> Iterator[str]:
+    known = list_setting_names()
     for name in dict.fromkeys(names):
         option = name.removeprefix(PREFIX)
         if option in known:
             continue
         close = get_close_matches(option, known, n=1)
-        if _SERVICE_LINK.search(option):
-            yield f"{name}: {service_link()}"
+        if _SERVICE_LINK_PATTERN.search(option):
+            yield f"{name}: {format_service_link_problem()}"
         elif close:
-            yield f"{_where(name, given)}: is not a known setting; did you mean {PREFIX}{close[0]}?"
+            yield f"{_format_location(name, raw_settings)}: is not a known setting; did you mean {PREFIX}{close[0]}?"
         else:
-            yield f"{_where(name, given)}: is not a known setting; known are {', '.join(known)}"
+            yield f"{_format_location(name, raw_settings)}: is not a known setting; known are {', '.join(known)}"

@@ -9,67 +9,73 @@ from pathlib import Path
 from orchestrator.settings.model import PREFIX
 from orchestrator.system.regular_file import read_regular_file
 
-FROM_FILE = ("TOKEN", "READ_TOKEN", "DATABASE_URL")
-SETTINGS_FILE = "SETTINGS_FILE"
-ENVIRONMENT = "environment"
+OPTIONS_WITH_FILE = ("TOKEN", "READ_TOKEN", "DATABASE_URL")
+SETTINGS_FILE_OPTION = "SETTINGS_FILE"
+ENVIRONMENT_SOURCE = "environment"
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class RawSetting:
     """A setting's text. `source` is `environment` or the file it is from."""
 
     text: str = field(repr=False)
-    source: str = ENVIRONMENT
+    source: str = ENVIRONMENT_SOURCE
 
 
-def gather(environ: Mapping[str, str]) -> tuple[dict[str, Given], list[str]]:
+def collect_settings(environ: Mapping[str, str]) -> tuple[dict[str, RawSetting], list[str]]:
     """Every variable of ours that is not empty, by its name in capitals, and what is wrong with their files."""
     problems: list[str] = []
-    found = {name.upper(): Given(text) for name, text in environ.items() if text and name.upper().startswith(PREFIX)}
-    if (file := found.pop(PREFIX + SETTINGS_FILE, None)) is not None:
-        found = _beneath(found, _settings_file(Path(file.text), problems))
-    for name in (PREFIX + option for option in FROM_FILE):
+    found = {
+        name.upper(): RawSetting(text) for name, text in environ.items() if text and name.upper().startswith(PREFIX)
+    }
+    if (file := found.pop(PREFIX + SETTINGS_FILE_OPTION, None)) is not None:
+        found = _merge(found, _read_settings_file(Path(file.text), problems))
+    for name in (PREFIX + option for option in OPTIONS_WITH_FILE):
         if (file := found.pop(f"{name}_FILE", None)) is None:
             continue
         if name in found:
             problems.append(f"{name}_FILE: {name} is set as well; unset one of them")
             continue
         try:
-            found[name] = Given(_content(Path(file.text)), file.text)
+            found[name] = RawSetting(_read_text(Path(file.text)), file.text)
         except ValueError as fault:
             problems.append(f"{name}_FILE: {file.text} {fault}")
     return found, problems
 
 
-def _beneath(above: dict[str, Given], file: dict[str, Given]) -> dict[str, Given]:
+def _merge(environment: dict[str, RawSetting], file_settings: dict[str, RawSetting]) -> dict[str, RawSetting]:
     """A setting from above hides the file's, whichever of its two names either uses."""
 
     def plain(name: str) -> str:
-        return name.removesuffix("_FILE") if name.removeprefix(PREFIX).removesuffix("_FILE") in FROM_FILE else name
+        return (
+            name.removesuffix("_FILE")
+            if name.removeprefix(PREFIX).removesuffix("_FILE") in OPTIONS_WITH_FILE
+            else name
+        )
 
-    hidden = {plain(name) for name in above}
-    return {name: given for name, given in file.items() if plain(name) not in hidden} | above
+    hidden = {plain(name) for name in environment}
+    return {name: given for name, given in file_settings.items() if plain(name) not in hidden} | environment
 
 
-def _settings_file(path: Path, problems: list[str]) -> dict[str, Given]:
+def _read_settings_file(path: Path, problems: list[str]) -> dict[str, RawSetting]:
     """What the file says, one `NAME=value` a line."""
     try:
-        lines = _content(path).splitlines()
+        lines = _read_text(path).splitlines()
     except ValueError as fault:
-        problems.append(f"{PREFIX}{SETTINGS_FILE}: {path} {fault}")
+        problems.append(f"{PREFIX}{SETTINGS_FILE_OPTION}: {path} {fault}")
         return {}
-    found: dict[str, Given] = {}
-    for number, name, text in _pairs(lines):
-        if not name.startswith(PREFIX) or name == PREFIX + SETTINGS_FILE:
+    found: dict[str, RawSetting] = {}
+    for number, name, text in _parse_lines(lines):
+        if not name.startswith(PREFIX) or name == PREFIX + SETTINGS_FILE_OPTION:
             problems.append(f"{path}:{number}: a line is {PREFIX}NAME=value, or begins with #")
         elif name in found:
             problems.append(f"{path}:{number}: {name} is there twice; remove one of the lines")
         elif text:
-            found[name] = Given(text, str(path))
+            found[name] = RawSetting(text, str(path))
     return found
 
 
-def _pairs(lines: list[str]) -> Iterator[tuple[int, str, str]]:
+def _parse_lines(lines: list[str]) -> Iterator[tuple[int, str, str]]:
     for number, line in enumerate(lines, 1):
         if line.strip() and not line.lstrip().startswith("#"):
             name, equals, text = line.partition("=")
@@ -78,7 +84,7 @@ def _pairs(lines: list[str]) -> Iterator[tuple[int, str, str]]:
             yield number, name.strip().upper() if equals else "", text[1:-1] if quoted else text
 
 
-def _content(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         content = read_regular_file(path).decode("utf-8").strip()
     except OSError as error:

@@ -14,18 +14,18 @@ from typing import IO
 
 from orchestrator.system.child_processes import ChildProcesses
 
-SECONDS = 10.0
+COMMAND_TIMEOUT_SECONDS = 10.0
 
 
-OWN_PREFIX = "ORCHESTRATOR_"  # the service's tokens and its database's password
+SERVICE_VARIABLE_PREFIX = "ORCHESTRATOR_"  # the service's tokens and its database's password
 
 
-def output_of(
+def run_command(
     arguments: list[str],
     *,
     folder: Path,
-    limit: int,
-    hidden: Collection[str] = (),
+    max_bytes: int,
+    hidden_variables: Collection[str] = (),
     children: ChildProcesses | None = None,
 ) -> bytes:
     """At most `limit` bytes of what the program prints; ValueError when it fails or takes too long.
@@ -38,7 +38,7 @@ def output_of(
         process = subprocess.Popen(
             arguments,
             cwd=folder,
-            env=_environment(hidden),
+            env=_build_environment(hidden_variables),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -48,43 +48,45 @@ def output_of(
         raise ValueError(f"cannot be run ({fault.strerror}); is the program installed and on the PATH?") from None
     try:
         with (children or ChildProcesses()).register(partial(_kill, process)):
-            output, status = _finish(process, limit)
+            output, status = _read_output(process, max_bytes)
     finally:
-        _end(process)
-    if status != 0 and len(output) < limit:
+        _kill_and_reap(process)
+    if status != 0 and len(output) < max_bytes:
         raise ValueError(f"ended with exit code {status}; run it by hand to see why")
     return output
 
 
-def _environment(hidden: Collection[str]) -> dict[str, str]:
+def _build_environment(hidden_variables: Collection[str]) -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if name not in hidden and not name.upper().startswith(OWN_PREFIX)
+        if name not in hidden_variables and not name.upper().startswith(SERVICE_VARIABLE_PREFIX)
     }
 
 
-def _finish(process: subprocess.Popen[bytes], limit: int) -> tuple[bytes, int]:
+def _read_output(process: subprocess.Popen[bytes], max_bytes: int) -> tuple[bytes, int]:
     taken: list[bytes] = []
-    reader = Thread(target=_take, args=(process.stdout, limit, taken), daemon=True)
+    reader = Thread(target=_read_stream, args=(process.stdout, max_bytes, taken), daemon=True)
     reader.start()
-    reader.join(SECONDS)  # a thread, because a read of a pipe cannot be given a time limit
+    reader.join(COMMAND_TIMEOUT_SECONDS)  # a thread, because a read of a pipe cannot be given a time limit
     if not taken:
-        raise ValueError(f"gave no answer within {SECONDS:g} seconds; run it by hand to see why")
-    if len(taken[0]) == limit:
+        raise ValueError(f"gave no answer within {COMMAND_TIMEOUT_SECONDS:g} seconds; run it by hand to see why")
+    if len(taken[0]) == max_bytes:
         return taken[0], 0
     try:
-        return taken[0], process.wait(SECONDS)
+        return taken[0], process.wait(COMMAND_TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
-        raise ValueError(f"did not end within {SECONDS:g} seconds; run it by hand to see why") from None
+        raise ValueError(
+            f"did not end within {COMMAND_TIMEOUT_SECONDS:g} seconds; run it by hand to see why"
+        ) from None
 
 
-def _take(stream: IO[bytes], limit: int, taken: list[bytes]) -> None:
+def _read_stream(stream: IO[bytes], max_bytes: int, output: list[bytes]) -> None:
     with stream:
-        taken.append(stream.read(limit))
+        output.append(stream.read(max_bytes))
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _kill_and_reap(process: subprocess.Popen[bytes]) -> None:
     """Leave nothing of it running, its children included. Once it is reaped its number may be another's."""
     _kill(process)
     process.wait()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_SHORT_MONTHS = {  # the others have 31 days, and February 29 now and then
+_SHORT_MONTH_LENGTHS = {  # the others have 31 days, and February 29 now and then
     2: ("February", 29),
     4: ("April", 30),
     6: ("June", 30),
@@ -20,7 +20,7 @@ _FIELDS = (
 )
 
 
-def normalise(line: str) -> str:
+def normalise_cron_line(line: str) -> str:
     """The cron line with its weekdays as names; ValueError says which field is wrong.
 
     Cron counts weekdays from Sunday, APScheduler from Monday: names are the same for both. A day of the month
@@ -31,7 +31,7 @@ def normalise(line: str) -> str:
         raise ValueError(
             'must have five fields, minute hour day month weekday, as in "0 3 * * 1" (Mondays at 03:00 UTC)'
         )
-    days = [_days(text, *field) for text, field in zip(fields, _FIELDS, strict=True)]
+    days = [_parse_field(text, *field) for text, field in zip(fields, _FIELDS, strict=True)]
     if fields[2] != "*" and fields[4] != "*":
         raise ValueError('cannot have a day of the month and a weekday together; write "*" for one of them')
     _check_date(days[2], days[3])
@@ -42,7 +42,7 @@ def normalise(line: str) -> str:
 
 def _check_date(days: list[int], months: list[int]) -> None:
     """Raise ValueError where none of the months has one of the days: the line would be accepted and never fire."""
-    short = [_SHORT_MONTHS[month] for month in dict.fromkeys(months) if month in _SHORT_MONTHS]
+    short = [_SHORT_MONTH_LENGTHS[month] for month in dict.fromkeys(months) if month in _SHORT_MONTH_LENGTHS]
     if len(short) < len(set(months)) or any(min(days) <= last for _, last in short):
         return
     names = ", ".join(name for name, _ in short)
@@ -53,30 +53,30 @@ def _check_date(days: list[int], months: list[int]) -> None:
     )
 
 
-def _days(text: str, name: str, low: int, high: int, names: tuple[str, ...]) -> list[int]:
+def _parse_field(text: str, name: str, low: int, high: int, names: tuple[str, ...]) -> list[int]:
     """The values that a field stands for."""
     values: list[int] = []
     for part in text.split(","):
         span, _, step = part.partition("/")
-        first, last = _span(span, name, low, high, names)
+        first, last = _parse_range(span, name, low, high, names)
         if "/" in part and not (step.isdecimal() and int(step) > 0):
             raise ValueError(f"has a step that is not a positive number in the field for the {name}")
         values += range(first, (high if step and "-" not in span else last) + 1, int(step or 1))
     return values
 
 
-def _span(text: str, name: str, low: int, high: int, names: tuple[str, ...]) -> tuple[int, int]:
+def _parse_range(text: str, name: str, low: int, high: int, names: tuple[str, ...]) -> tuple[int, int]:
     if text == "*":
         return low, high
     start, dash, end = text.partition("-")
-    first = _value(start, name, low, high, names)
-    last = _value(end, name, low, high, names) if dash else first
+    first = _parse_value(start, name, low, high, names)
+    last = _parse_value(end, name, low, high, names) if dash else first
     if last < first:
         raise ValueError(f"has a range that runs backwards in the field for the {name}")
     return first, last
 
 
-def _value(text: str, name: str, low: int, high: int, names: tuple[str, ...]) -> int:
+def _parse_value(text: str, name: str, low: int, high: int, names: tuple[str, ...]) -> int:
     if text in names:
         return names.index(text) + low
     if text.isascii() and text.isdecimal() and low <= int(text) <= high:

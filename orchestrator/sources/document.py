@@ -11,27 +11,27 @@ from typing import Any
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import ConfigError
-from orchestrator.sources.faults import Faults, nearest
+from orchestrator.sources.faults import ProblemCollector, format_suggestion
 from orchestrator.sources.schema import RunTable
 from orchestrator.system.regular_file import read_regular_file
 
 Options = dict[str, Any]
-TABLES = ("run", "accounts", "webhooks", "alerts")
-KNOWN = "[run], [run.PROVIDER], [[accounts]], [[webhooks]] and [[alerts]]"
+TABLE_NAMES = ("run", "accounts", "webhooks", "alerts")
+KNOWN_TABLES = "[run], [run.PROVIDER], [[accounts]], [[webhooks]] and [[alerts]]"
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class AccountsDocument:
     """The options as they are written; None where there is no usable `[run]`."""
 
     run: Options | None
-    blocks: Mapping[ProviderName, Options]
-    entries: tuple[Options, ...]
+    provider_blocks: Mapping[ProviderName, Options]
+    accounts: tuple[Options, ...]
     webhooks: tuple[Options, ...] = ()
     alerts: tuple[Options, ...] = ()
 
 
-def read_text(path: Path) -> str:
+def read_accounts_file(path: Path) -> str:
     """The file's text; ConfigError when it is not there or cannot be read."""
     try:
         return read_regular_file(path).decode("utf-8-sig")
@@ -49,7 +49,7 @@ def read_text(path: Path) -> str:
         raise ConfigError(f"the accounts file {path} is not UTF-8 text", hint="Save it as UTF-8.") from None
 
 
-def parse(path: Path, text: str) -> Options:
+def parse_toml(path: Path, text: str) -> Options:
     """The TOML as plain values; ConfigError with the line when it is not TOML."""
     try:
         return tomllib.loads(text)
@@ -64,43 +64,43 @@ def parse(path: Path, text: str) -> Options:
         ) from None
     except (ValueError, RecursionError) as fault:
         raise ConfigError(
-            f"{path} cannot be read as TOML: {toml_fault(fault)}", hint="Correct that value, or remove it."
+            f"{path} cannot be read as TOML: {format_toml_error(fault)}", hint="Correct that value, or remove it."
         ) from None
 
 
-def toml_fault(fault: Exception) -> str:
+def format_toml_error(fault: Exception) -> str:
     """Render what the TOML library refuses with an error of Python's own."""
     return "it is nested too deep" if isinstance(fault, RecursionError) else "a number has too many digits"
 
 
-def take_apart(values: Options, faults: Faults) -> Document:
+def split_tables(values: Options, problems: ProblemCollector) -> AccountsDocument:
     """The tables, after adding a fault for each that is unknown, missing or of the wrong shape."""
     for key, value in values.items():
         if key in frozenset(ProviderName) and isinstance(value, dict):
-            faults.add((key,), None, f"a provider's block is written [run.{key}]")
+            problems.add((key,), None, f"a provider's block is written [run.{key}]")
         elif key in RunTable.model_fields:
-            faults.add((), key, "belongs below the header [run]")
-        elif key not in TABLES:
-            close = nearest(key, TABLES) or f"; known are {KNOWN}"
-            faults.add((), key, f"is not known{close}")
-    run = _run(values, faults)
+            problems.add((), key, "belongs below the header [run]")
+        elif key not in TABLE_NAMES:
+            close = format_suggestion(key, TABLE_NAMES) or f"; known are {KNOWN_TABLES}"
+            problems.add((), key, f"is not known{close}")
+    run = _extract_run(values, problems)
     if values.get("accounts", []) == []:
-        faults.add((), None, "there is no account; add [[accounts]] with name, provider and api_key below it")
-    accounts, webhooks, alerts = (_entries(values, name, faults) for name in TABLES[1:])
-    return Document(run, _take_blocks(run or {}, faults), accounts, webhooks, alerts)
+        problems.add((), None, "there is no account; add [[accounts]] with name, provider and api_key below it")
+    accounts, webhooks, alerts = (_extract_entries(values, name, problems) for name in TABLE_NAMES[1:])
+    return AccountsDocument(run, _extract_provider_blocks(run or {}, problems), accounts, webhooks, alerts)
 
 
-def _run(values: Options, faults: Faults) -> Options | None:
+def _extract_run(values: Options, problems: ProblemCollector) -> Options | None:
     if "run" not in values:
-        faults.add((), None, 'there is no [run]; add it, with name = "…" below it')
+        problems.add((), None, 'there is no [run]; add it, with name = "…" below it')
         return None
     if not isinstance(values["run"], dict):
-        faults.add((), "run", "must be a table: write [run] on a line of its own and its options below it")
+        problems.add((), "run", "must be a table: write [run] on a line of its own and its options below it")
         return None
     return dict(values["run"])
 
 
-def _take_blocks(run: Options, faults: Faults) -> dict[ProviderName, Options]:
+def _extract_provider_blocks(run: Options, problems: ProblemCollector) -> dict[ProviderName, Options]:
     """Takes the providers' blocks out of `run`."""
     blocks: dict[ProviderName, Options] = {}
     for name in ProviderName:
@@ -108,13 +108,15 @@ def _take_blocks(run: Options, faults: Faults) -> dict[ProviderName, Options]:
         if isinstance(block, dict):
             blocks[name] = block
         elif block is not None:
-            faults.add(("run",), name, f"must be a table: write [run.{name}] on a line of its own")
+            problems.add(("run",), name, f"must be a table: write [run.{name}] on a line of its own")
     return blocks
 
 
-def _entries(values: Options, name: str, faults: Faults) -> tuple[Options, ...]:
+def _extract_entries(values: Options, name: str, problems: ProblemCollector) -> tuple[Options, ...]:
     entries = values.get(name, [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        faults.add((), name, f"must be written [[{name}]], with two brackets, once for each {name.removesuffix('s')}")
+        problems.add(
+            (), name, f"must be written [[{name}]], with two brackets, once for each {name.removesuffix('s')}"
+        )
         return ()
     return tuple(entries)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def path_beside(folder: Path, name: str) -> Path:
+def resolve_path(folder: Path, name: str) -> Path:
     """Resolve a path that is relative to the folder of the accounts file. Raises ValueError when it cannot be one."""
     if "\0" in name:
         raise ValueError("holds a NUL character, which no path has; write the path anew")

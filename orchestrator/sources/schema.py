@@ -1,6 +1,6 @@
 """Schema: the options of each table of the accounts file, their types and limits.
 
-Defaults live in the core values (`RunOptions`, `TrainingSpec`, `Account`): only what the file says is handed on.
+Defaults live in the core values (`RunOptions`, `TrainingSpec`, `AccountSchema`): only what the file says is handed on.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from pydantic_core import ErrorDetails
 from orchestrator.core.account import BudgetPeriod, ProviderName
 from orchestrator.core.announcement import Topic
 from orchestrator.core.loopback import is_loopback
-from orchestrator.core.proxy import DIRECT, parse_proxy
+from orchestrator.core.proxy import DIRECT_KEYWORDS, parse_proxy
 from orchestrator.core.spec import Auto, Method, TrainingType
 from orchestrator.sources import cron, secrets
-from orchestrator.sources.faults import Faults, Table, nearest
+from orchestrator.sources.faults import ProblemCollector, TablePath, format_suggestion
 
-_MISSING = {
+_MISSING_HINTS = {
     "name": 'add name = "…"',
     "provider": f"add provider = one of {', '.join(ProviderName)}",
     "api_key": 'add api_key = "env:NAME", "file:PATH" or "cmd:COMMAND"',
@@ -38,24 +38,32 @@ _MISSING = {
     "secret": 'add secret = "env:NAME", "file:PATH" or "cmd:COMMAND"; it signs what is sent',
 }
 
-_CALLS = ("/chat/completions", "/completions", "/responses", "/fine_tuning/jobs", "/fine-tunes", "/models", "/files")
-_PATH_NEEDED = (ProviderName.OPENAI, ProviderName.OPENAI_COMPATIBLE, ProviderName.AZURE, ProviderName.NEBIUS)
+_API_CALL_PATHS = (
+    "/chat/completions",
+    "/completions",
+    "/responses",
+    "/fine_tuning/jobs",
+    "/fine-tunes",
+    "/models",
+    "/files",
+)
+_PROVIDERS_WITH_PATH = (ProviderName.OPENAI, ProviderName.OPENAI_COMPATIBLE, ProviderName.AZURE, ProviderName.NEBIUS)
 
 
-def _filled(value: str) -> str:
+def _validate_not_blank(value: str) -> str:
     if not value.strip():
         raise ValueError("is empty; give it a value or remove the line")
     return value
 
 
-def _plain(value: str) -> str:
+def _validate_printable(value: str) -> str:
     """A name at the provider, which is sent in a header or an address as it is."""
-    if not _filled(value).isprintable():
+    if not _validate_not_blank(value).isprintable():
         raise ValueError("holds a line break or another control character; write it on one line, without escapes")
     return value
 
 
-def _suffix(value: str) -> str:
+def _validate_suffix(value: str) -> str:
     if not 1 <= len(value) <= 64:
         raise ValueError("must have 1 to 64 characters")
     return value
@@ -66,48 +74,48 @@ def is_account_name(value: object) -> bool:
     return isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9._-]{1,64}", value) is not None
 
 
-def _account_name(value: str) -> str:
+def _validate_account_name(value: str) -> str:
     if not is_account_name(value):
         raise ValueError("must be 1 to 64 of the characters A-Z a-z 0-9 . _ -")
     return value
 
 
-def _provider(value: Any) -> ProviderName:
+def _parse_provider(value: Any) -> ProviderName:
     try:
         return ProviderName(value)
     except ValueError:
-        close = nearest(value, ProviderName) if isinstance(value, str) else ""
+        close = format_suggestion(value, ProviderName) if isinstance(value, str) else ""
         raise ValueError(f"must be one of {', '.join(ProviderName)}{close}") from None
 
 
-def _reference(option: str) -> AfterValidator:
+def _reference_validator(option: str) -> AfterValidator:
     def check(value: str) -> str:
-        secrets.split(value, option)
+        secrets.parse_reference(value, option)
         return value
 
     return AfterValidator(check)
 
 
-def _webhook_url(value: str) -> str:
+def _validate_webhook_url(value: str) -> str:
     try:
-        secrets.split(value)
+        secrets.parse_reference(value)
     except ValueError:
-        return _address(value, "what is announced")
+        return _validate_address(value, "what is announced")
     return value
 
 
-def _topics(value: Any) -> frozenset[Topic]:
+def _parse_topics(value: Any) -> frozenset[Topic]:
     known = list(Topic)
     if not isinstance(value, list) or not value:
         raise ValueError(f"must be a list of some of {', '.join(known)}")
     for name in value:
         if name not in known:
-            close = nearest(name, known) if isinstance(name, str) else ""
+            close = format_suggestion(name, known) if isinstance(name, str) else ""
             raise ValueError(f"must hold only {', '.join(known)}{close}")
     return frozenset(Topic(name) for name in value)
 
 
-def _base_url(value: str, info: ValidationInfo) -> str:
+def _validate_base_url(value: str, info: ValidationInfo) -> str:
     """A base URL. One that was copied from somewhere else is refused with what it should be."""
     if any(character.isspace() for character in value):
         raise ValueError("holds a space; remove it")
@@ -116,21 +124,21 @@ def _base_url(value: str, info: ValidationInfo) -> str:
             "has a query: the API that this program speaks needs no api-version; write only "
             '"https://RESOURCE.openai.azure.com/openai/v1/"'
         )
-    _address(value, "the key", allow_http=bool(info.data.get("allow_http")))
+    _validate_address(value, "the key", allow_http=bool(info.data.get("allow_http")))
     url = urlsplit(value)
     path = url.path.rstrip("/")
-    if call := next((call for call in _CALLS if path.endswith(call)), None):
+    if call := next((call for call in _API_CALL_PATHS if path.endswith(call)), None):
         rest = f"{url.scheme}://{url.netloc}{path.removesuffix(call)}"
         raise ValueError(f'ends with the path of one call; write only what stands before it: "{rest}"')
-    if not url.path and info.data.get("provider") in _PATH_NEEDED:
+    if not url.path and info.data.get("provider") in _PROVIDERS_WITH_PATH:
         raise ValueError(
             f'has no path; most servers want "{value}/v1". If the API is at the root, end it with a slash: "{value}/"'
         )
     return value
 
 
-def _proxy(value: str) -> str:
-    if value in DIRECT or secrets.is_reference(value):
+def _validate_proxy(value: str) -> str:
+    if value in DIRECT_KEYWORDS or secrets.is_reference(value):
         return value
     try:
         proxy = parse_proxy(value, "proxy")
@@ -141,7 +149,7 @@ def _proxy(value: str) -> str:
     return value
 
 
-def _address(value: str, content: str, *, allow_http: bool = False) -> str:
+def _validate_address(value: str, content: str, *, allow_http: bool = False) -> str:
     try:
         url = urlsplit(value)
         host, _ = url.hostname, url.port
@@ -172,7 +180,7 @@ def _is_public(host: str) -> bool:
         return False
 
 
-def _whole_or_auto(low: int, high: int | None = None) -> PlainValidator:
+def _integer_or_auto(low: int, high: int | None = None) -> PlainValidator:
     wanted = f"a whole number from {low} to {high}" if high else f"a whole number of at least {low}"
 
     def check(value: Any) -> int | Auto:
@@ -184,52 +192,52 @@ def _whole_or_auto(low: int, high: int | None = None) -> PlainValidator:
     return PlainValidator(check)
 
 
-def _positive_or_auto(value: Any) -> float | Auto:
+def _validate_positive_or_auto(value: Any) -> float | Auto:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if value == "auto" or (number and 0 < value < float("inf")):
         return value  # type: ignore[no-any-return]
     raise ValueError('must be a number above 0, or "auto"')
 
 
-Text = Annotated[str, AfterValidator(_filled)]
-RemoteName = Annotated[str, AfterValidator(_plain)]
-Money = Annotated[float, Field(gt=0)]
+NonBlankText = Annotated[str, AfterValidator(_validate_not_blank)]
+PrintableName = Annotated[str, AfterValidator(_validate_printable)]
+Usd = Annotated[float, Field(gt=0)]
 
 
-class _Options(BaseModel):
+class _OptionsTable(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-T = TypeVar("T", bound=_Options)
+T = TypeVar("T", bound=_OptionsTable)
 
 
-class RunTable(_Options):
+class RunTable(_OptionsTable):
     """`[run]`, without the providers' blocks."""
 
-    name: Text
-    dataset: Text | None = None
+    name: NonBlankText
+    dataset: NonBlankText | None = None
     validation_fraction: Annotated[float, Field(ge=0, le=0.5)] | None = None
-    validation: Text | None = None
+    validation: NonBlankText | None = None
     seed: Annotated[int, Field(ge=0, le=2_147_483_647)] | None = None
-    suffix: Annotated[str, AfterValidator(_suffix)] | None = None
-    max_total_usd: Money | None = None
+    suffix: Annotated[str, AfterValidator(_validate_suffix)] | None = None
+    max_total_usd: Usd | None = None
     allow_unknown_price: bool | None = None
-    moderation: Text | None = None
-    moderation_waived: Text | None = None
-    schedule: Annotated[str, AfterValidator(cron.normalise)] | None = None
+    moderation: NonBlankText | None = None
+    moderation_waived: NonBlankText | None = None
+    schedule: Annotated[str, AfterValidator(cron.normalise_cron_line)] | None = None
 
 
-class SpecTable(_Options):
+class SpecTable(_OptionsTable):
     """`[run.PROVIDER]`: what is identical in all accounts of one provider, of all providers together.
 
     Which provider understands which option is said in `core.capabilities`.
     """
 
-    base_model: RemoteName
+    base_model: PrintableName
     method: Method | None = None
-    n_epochs: Annotated[int | Auto, _whole_or_auto(1, 50)] | None = None
-    batch_size: Annotated[int | Auto, _whole_or_auto(1)] | None = None
-    learning_rate_multiplier: Annotated[float | Auto, PlainValidator(_positive_or_auto)] | None = None
+    n_epochs: Annotated[int | Auto, _integer_or_auto(1, 50)] | None = None
+    batch_size: Annotated[int | Auto, _integer_or_auto(1)] | None = None
+    learning_rate_multiplier: Annotated[float | Auto, PlainValidator(_validate_positive_or_auto)] | None = None
     learning_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
     lora: bool | None = None
     lora_rank: Annotated[int, Field(ge=1)] | None = None
@@ -237,46 +245,46 @@ class SpecTable(_Options):
     context_length: Annotated[int, Field(ge=1)] | None = None
     training_type: TrainingType | None = None
     byte_order_mark: bool | None = None
-    tokenizer: Text | None = None
+    tokenizer: NonBlankText | None = None
     pin_auto: bool | None = None
 
 
-class AccountTable(_Options):
+class AccountTable(_OptionsTable):
     """One `[[accounts]]` entry."""
 
-    name: Annotated[str, AfterValidator(_account_name)]
-    provider: Annotated[ProviderName, PlainValidator(_provider)]
-    api_key: Annotated[str, _reference("api_key")]
-    organization: RemoteName | None = None
-    project: RemoteName | None = None
+    name: Annotated[str, AfterValidator(_validate_account_name)]
+    provider: Annotated[ProviderName, PlainValidator(_parse_provider)]
+    api_key: Annotated[str, _reference_validator("api_key")]
+    organization: PrintableName | None = None
+    project: PrintableName | None = None
     allow_http: bool | None = None  # before base_url, which is checked by it
-    base_url: Annotated[str, AfterValidator(_base_url)] | None = None
-    proxy: Annotated[str, AfterValidator(_proxy)] | None = None
-    webhook_secret: Annotated[str, _reference("webhook_secret")] | None = None
-    budget_usd: Money | None = None
+    base_url: Annotated[str, AfterValidator(_validate_base_url)] | None = None
+    proxy: Annotated[str, AfterValidator(_validate_proxy)] | None = None
+    webhook_secret: Annotated[str, _reference_validator("webhook_secret")] | None = None
+    budget_usd: Usd | None = None
     budget_period: Annotated[BudgetPeriod, Field(strict=False)] | None = None
     max_running_jobs: Annotated[int, Field(ge=1)] | None = None
     send_auto: bool | None = None
     suffix_length: Annotated[int, Field(ge=0, le=64)] | None = None
-    labels: list[Text] | None = None
+    labels: list[NonBlankText] | None = None
 
 
-class WebhookTable(_Options):
+class WebhookTable(_OptionsTable):
     """One `[[webhooks]]` entry: who is told by a signed request."""
 
-    url: Annotated[str, AfterValidator(_webhook_url)]
-    secret: Annotated[str, _reference("secret")]
-    events: Annotated[frozenset[Topic], PlainValidator(_topics)] | None = None
+    url: Annotated[str, AfterValidator(_validate_webhook_url)]
+    secret: Annotated[str, _reference_validator("secret")]
+    events: Annotated[frozenset[Topic], PlainValidator(_parse_topics)] | None = None
 
 
-class AlertTable(_Options):
+class AlertTable(_OptionsTable):
     """One `[[alerts]]` entry: who is told by a message."""
 
-    url: Annotated[str, _reference("url")]
-    events: Annotated[frozenset[Topic], PlainValidator(_topics)] | None = None
+    url: Annotated[str, _reference_validator("url")]
+    events: Annotated[frozenset[Topic], PlainValidator(_parse_topics)] | None = None
 
 
-HOMES: tuple[tuple[str, type[_Options]], ...] = (
+TABLE_SCHEMAS: tuple[tuple[str, type[_OptionsTable]], ...] = (
     ("[run]", RunTable),
     ("[run.PROVIDER]", SpecTable),
     ("[[accounts]]", AccountTable),
@@ -285,29 +293,29 @@ HOMES: tuple[tuple[str, type[_Options]], ...] = (
 )
 
 
-def validate(kind: type[T], values: dict[str, Any], table: Table, faults: Faults) -> T | None:
+def validate_table(kind: type[T], values: dict[str, Any], table: TablePath, problems: ProblemCollector) -> T | None:
     """The table's options as a value, or None after adding every fault in it."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:
         for found in error.errors(include_url=False, include_input=False):
             key = str(found["loc"][0])
-            faults.add(table, key, _explain(found, key, kind))
+            problems.add(table, key, _format_error(found, key, kind))
         return None
 
 
-def _explain(found: ErrorDetails, key: str, kind: type[_Options]) -> str:
+def _format_error(found: ErrorDetails, key: str, kind: type[_OptionsTable]) -> str:
     if found["type"] == "missing":
-        return f"is missing; {_MISSING[key]}"
+        return f"is missing; {_MISSING_HINTS[key]}"
     if found["type"] == "extra_forbidden":
-        return unknown_option(key, kind)
+        return format_unknown_option(key, kind)
     return found["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
 
 
-def unknown_option(key: str, kind: type[_Options]) -> str:
+def format_unknown_option(key: str, kind: type[_OptionsTable]) -> str:
     """Where a misplaced option belongs, or which known one is nearest."""
-    for home, other in HOMES:
+    for home, other in TABLE_SCHEMAS:
         if other is not kind and key in other.model_fields and key not in kind.model_fields:
             return f"does not belong here but in {home}; an option belongs to the last [header] above it"
     known = [*kind.model_fields, *(ProviderName if kind is RunTable else ())]
-    return f"is not a known option{nearest(key, known) or '; known are ' + ', '.join(known)}"
+    return f"is not a known option{format_suggestion(key, known) or '; known are ' + ', '.join(known)}"

@@ -16,20 +16,20 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.proxy import parse_proxy
 from orchestrator.core.secret import MIN_KEY_LENGTH, Redactor, Secret
-from orchestrator.sources.command import output_of
-from orchestrator.sources.paths import path_beside
+from orchestrator.sources.command import run_command
+from orchestrator.sources.paths import resolve_path
 from orchestrator.system.child_processes import ChildProcesses
 from orchestrator.system.regular_file import NotRegularFile, open_regular_file
 
-SIZE_LIMIT = 16 * 1024  # bytes; no provider's key comes near it
-_COMMANDS_AT_ONCE = 8
-LEAST_SIGNING_BYTES = 16
-_VENDORS_KEY = re.compile(
+MAX_SECRET_BYTES = 16 * 1024  # bytes; no provider's key comes near it
+_MAX_CONCURRENT_COMMANDS = 8
+MIN_SIGNING_KEY_BYTES = 16
+_VENDOR_KEY_PATTERN = re.compile(
     r"(?<![A-Za-z0-9])(?:(?:sk|pk|rk|tgp|fw|hf|gsk|ghp|whsec|nvapi|xox[a-z])[-_]|AIza|AKIA|eyJ)[A-Za-z0-9_-]{12,}"
 )
 
 
-def split(reference: str, option: str = "api_key") -> tuple[str, str]:
+def parse_reference(reference: str, option: str = "api_key") -> tuple[str, str]:
     """Scheme and rest of a well-formed reference; ValueError otherwise. It may be a key: never repeat it."""
     scheme, colon, rest = reference.partition(":")
     rest = rest.strip()
@@ -41,32 +41,32 @@ def split(reference: str, option: str = "api_key") -> tuple[str, str]:
     if scheme == "file" and not rest:
         raise ValueError("must name a file after file:")
     if scheme == "cmd":
-        _arguments(rest)
+        _split_command(rest)
     return scheme, rest
 
 
 def is_reference(text: str) -> bool:
     """Whether the text leads to a value elsewhere."""
     try:
-        split(text)
+        parse_reference(text)
     except ValueError:
         return False
     return True
 
 
-def key_variables(references: Iterable[str]) -> frozenset[str]:
+def list_key_variables(references: Iterable[str]) -> frozenset[str]:
     """The variables of the environment that hold keys, by the `env:` references among these."""
     return frozenset(text.removeprefix("env:").strip() for text in references if text.startswith("env:"))
 
 
-def resolve(
+def resolve_reference(
     reference: str,
     *,
-    base: Path,
+    base_folder: Path,
     redact: Redactor,
-    hidden: Collection[str] = (),
+    hidden_variables: Collection[str] = (),
     children: ChildProcesses | None = None,
-    parts: bool = True,
+    redact_parts: bool = True,
 ) -> Secret:
     """The key that a reference leads to, made known to `redact`, with `parts` also by its beginning.
 
@@ -76,23 +76,23 @@ def resolve(
     up to ten seconds: call this from a thread, and `children` ends it when the program stops.
     """
     try:
-        scheme, rest = split(reference)
+        scheme, rest = parse_reference(reference)
     except ValueError as fault:
         raise ConfigError(f"the reference {fault}") from None
     try:
-        secret = Secret(_checked(_read(scheme, rest, base, hidden, children)))
+        secret = Secret(_validate_key(_read_value(scheme, rest, base_folder, hidden_variables, children)))
     except ValueError as fault:
-        raise ConfigError(f"{_shown(scheme, rest)} {fault}") from None
-    redact.add(secret, parts=parts)
+        raise ConfigError(f"{_format_reference(scheme, rest)} {fault}") from None
+    redact.add(secret, parts=redact_parts)
     return secret
 
 
-def resolve_each(
+def resolve_each_key(
     accounts: Iterable[Account],
     *,
-    base: Path,
+    base_folder: Path,
     redact: Redactor,
-    hidden: Collection[str] = (),
+    hidden_variables: Collection[str] = (),
     children: ChildProcesses | None = None,
 ) -> dict[str, Secret | ConfigError]:
     """Each account's key, or why there is none, by the account's name. A reference is followed only once.
@@ -100,16 +100,24 @@ def resolve_each(
     No command gets the `hidden` variables or another account's key.
     """
     wanted = {account.name: account.api_key for account in accounts}
-    hidden = key_variables(wanted.values()) | frozenset(hidden)
+    hidden_variables = list_key_variables(wanted.values()) | frozenset(hidden_variables)
 
     def attempt(reference: str) -> Secret | ConfigError:
         try:
-            return resolve(reference, base=base, redact=redact, hidden=hidden, children=children)
+            return resolve_reference(
+                reference,
+                base_folder=base_folder,
+                redact=redact,
+                hidden_variables=hidden_variables,
+                children=children,
+            )
         except ConfigError as fault:
             return fault
 
     commands = list(dict.fromkeys(reference for reference in wanted.values() if reference.startswith("cmd:")))
-    with ThreadPoolExecutor(_COMMANDS_AT_ONCE) as pool:  # only a command takes long enough to be worth a thread
+    with ThreadPoolExecutor(
+        _MAX_CONCURRENT_COMMANDS
+    ) as pool:  # only a command takes long enough to be worth a thread
         found = dict(zip(commands, pool.map(attempt, commands), strict=True))
     for reference in wanted.values():
         if reference not in found:
@@ -118,23 +126,25 @@ def resolve_each(
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
+class AccountKeys:
     """The accounts' keys by name, and why those are held that have none."""
 
-    found: Mapping[str, Secret]
+    by_account: Mapping[str, Secret]
     missing: Mapping[str, Hold]
 
 
-def resolve_all(
+def resolve_account_keys(
     accounts: Sequence[Account],
     *,
-    base: Path,
+    base_folder: Path,
     redact: Redactor,
-    hidden: Collection[str] = (),
+    hidden_variables: Collection[str] = (),
     children: ChildProcesses | None = None,
-) -> Keys:
+) -> AccountKeys:
     """Each account's key, or its hold. One ConfigError with all faults when not a single account has a key."""
-    each = resolve_each(accounts, base=base, redact=redact, hidden=hidden, children=children)
+    each = resolve_each_key(
+        accounts, base_folder=base_folder, redact=redact, hidden_variables=hidden_variables, children=children
+    )
     found = {name: key for name, key in each.items() if isinstance(key, Secret)}
     faults = {name: fault for name, fault in each.items() if isinstance(fault, ConfigError)}
     if faults and not found:
@@ -144,10 +154,10 @@ def resolve_all(
             problems=[f"[[accounts]] {name}: api_key: {fault.message}" for name, fault in faults.items()],
         )
     listed = {account.name: account for account in accounts}
-    return Keys(found, {name: _missing(listed[name], fault) for name, fault in faults.items()})
+    return AccountKeys(found, {name: _build_missing_key_hold(listed[name], fault) for name, fault in faults.items()})
 
 
-def _missing(account: Account, fault: ConfigError) -> Hold:
+def _build_missing_key_hold(account: Account, fault: ConfigError) -> Hold:
     """What holds an account without a key, until the key is there."""
     if account.api_key.startswith("env:"):
         hint = "Set the variable in the service's environment and start it again, or correct the reference."
@@ -157,44 +167,44 @@ def _missing(account: Account, fault: ConfigError) -> Hold:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SecretReference:
     """A reference, where it stands in the accounts file, and what takes over the secret it leads to."""
 
-    place: str
+    location: str
     reference: str
-    take: Callable[[Secret, Redactor], None]
+    register: Callable[[Secret, Redactor], None]
     is_address: bool = False
     """An address begins with a host or a user, which texts about other things hold as well."""
 
 
-def follow(
-    wanted: Sequence[Wanted],
+def resolve_secrets(
+    references: Sequence[SecretReference],
     *,
-    base: Path,
+    base_folder: Path,
     redact: Redactor,
-    hidden: Collection[str] = (),
+    hidden_variables: Collection[str] = (),
     children: ChildProcesses | None = None,
 ) -> dict[str, Secret]:
     """The secret behind each reference; one ConfigError with all faults when one has none or an unfit one."""
     found: dict[str, Secret] = {}
-    hidden = key_variables(each.reference for each in wanted) | frozenset(hidden)
+    hidden_variables = list_key_variables(each.reference for each in references) | frozenset(hidden_variables)
     problems = []
-    for each in wanted:
+    for each in references:
         try:
-            secret = resolve(
+            secret = resolve_reference(
                 each.reference,
-                base=base,
+                base_folder=base_folder,
                 redact=redact,
-                hidden=hidden,
+                hidden_variables=hidden_variables,
                 children=children,
-                parts=not each.is_address,
+                redact_parts=not each.is_address,
             )
             found[each.reference] = secret
-            each.take(secret, redact)
+            each.register(secret, redact)
         except ConfigError as fault:
-            problems.append(f"{each.place}: {fault.message}")
+            problems.append(f"{each.location}: {fault.message}")
         except ValueError as fault:
-            problems.append(f"{each.place}: {_shown(*split(each.reference))} {fault}")
+            problems.append(f"{each.location}: {_format_reference(*parse_reference(each.reference))} {fault}")
     if problems:
         raise ConfigError(
             "no secret for "
@@ -205,43 +215,51 @@ def follow(
     return found
 
 
-def take_signing_secret(secret: Secret, redact: Redactor) -> None:
+def register_signing_secret(secret: Secret, redact: Redactor) -> None:
     """ValueError when nobody should sign with it: with an empty or short key anyone could."""
     prefix, _, text = secret.reveal().partition("_")
     try:
         key = b64decode(text, validate=True)
     except ValueError:
         key = b""
-    if prefix != "whsec" or len(key) < LEAST_SIGNING_BYTES:
+    if prefix != "whsec" or len(key) < MIN_SIGNING_KEY_BYTES:
         raise ValueError(
             'must lead to "whsec_" and base64 of 16 bytes or more, as in: whsec_$(openssl rand -base64 32)'
         )
     redact.add(Secret(text))
 
 
-def take_address(secret: Secret, redact: Redactor) -> None:
+def register_address(secret: Secret, redact: Redactor) -> None:
     """Make the address and its parts known to `redact`."""
     redact.add_address(secret)
 
 
-def take_proxy(secret: Secret, redact: Redactor) -> None:
+def register_proxy(secret: Secret, redact: Redactor) -> None:
     """Make the proxy's password known to `redact`. ValueError when there is no proxy at the address."""
     for form in parse_proxy(secret.reveal(), "proxy").secrets():
         redact.add(form, parts=False)  # people choose user and password
 
 
-def _read(scheme: str, rest: str, base: Path, hidden: Collection[str], children: ChildProcesses | None) -> bytes:
+def _read_value(
+    scheme: str, rest: str, base_folder: Path, hidden_variables: Collection[str], children: ChildProcesses | None
+) -> bytes:
     match scheme:
         case "env":
-            return _from_env(rest)
+            return _read_variable(rest)
         case "file":
-            return _from_file(rest, base)
+            return _read_file(rest, base_folder)
         case _:
-            arguments = _arguments(rest)
-            return output_of(arguments, folder=base, limit=SIZE_LIMIT + 1, hidden=hidden, children=children)
+            arguments = _split_command(rest)
+            return run_command(
+                arguments,
+                folder=base_folder,
+                max_bytes=MAX_SECRET_BYTES + 1,
+                hidden_variables=hidden_variables,
+                children=children,
+            )
 
 
-def _from_env(name: str) -> bytes:
+def _read_variable(name: str) -> bytes:
     value = os.environ.get(name)
     if value is None:
         shown = "it" if looks_like_key(name) else name
@@ -249,11 +267,11 @@ def _from_env(name: str) -> bytes:
     return os.fsencode(value)
 
 
-def _from_file(name: str, base: Path) -> bytes:
-    path = path_beside(base, name)
+def _read_file(name: str, base_folder: Path) -> bytes:
+    path = resolve_path(base_folder, name)
     try:
         with open_regular_file(path) as file:
-            return file.read(SIZE_LIMIT + 1)
+            return file.read(MAX_SECRET_BYTES + 1)
     except FileNotFoundError:
         place = "" if looks_like_key(name) else f" (looked for {path})"
         raise ValueError(f"does not exist{place}; a relative path starts at the accounts file") from None
@@ -263,7 +281,7 @@ def _from_file(name: str, base: Path) -> bytes:
         raise ValueError(f"cannot be read ({fault.strerror}); check who may read it") from None
 
 
-def _arguments(command: str) -> list[str]:
+def _split_command(command: str) -> list[str]:
     try:
         arguments = shlex.split(command)
     except ValueError:
@@ -273,9 +291,9 @@ def _arguments(command: str) -> list[str]:
     return arguments
 
 
-def _checked(raw: bytes) -> str:
+def _validate_key(raw: bytes) -> str:
     """The key in these bytes; ValueError when they cannot be one, without repeating them."""
-    if len(raw) > SIZE_LIMIT:
+    if len(raw) > MAX_SECRET_BYTES:
         raise ValueError("holds more than 16 KiB, which cannot be a key")
     value = raw.decode("utf-8-sig", errors="replace").strip()
     if not value:
@@ -294,15 +312,15 @@ def looks_like_key(text: str) -> bool:
 
     A false alarm costs a name in a message, so this need not be exact.
     """
-    if _VENDORS_KEY.search(text):
+    if _VENDOR_KEY_PATTERN.search(text):
         return True
     runs = re.findall(r"[A-Za-z0-9]{20,}", text)  # a name has words and separators
     return any(re.search(r"[0-9]", run) and re.search(r"[A-Za-z]", run) for run in runs)
 
 
-def _shown(scheme: str, rest: str) -> str:
+def _format_reference(scheme: str, rest: str) -> str:
     """The reference for a message. Of a command only the program: its arguments might hold a key."""
-    program, *arguments = _arguments(rest) if scheme == "cmd" else [rest]
+    program, *arguments = _split_command(rest) if scheme == "cmd" else [rest]
     if looks_like_key(program):
         return f"{scheme}:… (what follows looks like a key; put the key elsewhere, and here only how it is found)"
     return f"{scheme}:{program}{' …' if arguments else ''}"

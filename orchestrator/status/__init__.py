@@ -4,63 +4,79 @@
 who show a part. A read never changes anything.
 """
 
-from orchestrator.status.access import tokens
-from orchestrator.status.account import AccountLine, AccountView, Entry, RunJob, list_accounts, read_account, read_job
-from orchestrator.status.asking import Asked, asked
-from orchestrator.status.curves import curves, losses_of_job
-from orchestrator.status.document import Document
-from orchestrator.status.happened import Line, events_after, newest_event
-from orchestrator.status.history import DatasetRow, DatasetView, RunLine, list_datasets, list_runs, read_dataset
-from orchestrator.status.listing import HELD, Cause, Glance, Listing, Share, glance, list_jobs
-from orchestrator.status.moderation import describe_moderation, iso
-from orchestrator.status.tally import Tally, tally
-from orchestrator.status.telling import count_dead, count_deliveries, deliveries
-from orchestrator.status.views import Health, JobView, RunView, Status, plain
-from orchestrator.status.whole import SCHEMA, as_json, look
+from orchestrator.status.access import list_tokens
+from orchestrator.status.account import (
+    AccountSummary,
+    AccountView,
+    EventData,
+    RunJob,
+    find_account,
+    find_job,
+    list_accounts,
+)
+from orchestrator.status.asking import ActionPreview, preview_action
+from orchestrator.status.curves import get_loss_curves, list_job_losses
+from orchestrator.status.document import StatusCache
+from orchestrator.status.happened import StoredEvent, get_latest_event_id, list_events_after
+from orchestrator.status.history import DatasetRow, DatasetView, RunListItem, find_dataset, list_datasets, list_runs
+from orchestrator.status.listing import (
+    HELD,
+    JobListing,
+    ProblemGroup,
+    RunOverview,
+    StateCount,
+    find_run_overview,
+    list_jobs,
+)
+from orchestrator.status.moderation import describe_moderation, format_iso
+from orchestrator.status.tally import MetricsSnapshot, get_metrics_snapshot
+from orchestrator.status.telling import count_deliveries, count_failed_deliveries, list_deliveries
+from orchestrator.status.views import Health, JobView, RunView, StatusSnapshot, view_to_dict
+from orchestrator.status.whole import SCHEMA_VERSION, get_status, status_to_dict
 
 __all__ = [
     "HELD",
-    "SCHEMA",
-    "AccountLine",
+    "SCHEMA_VERSION",
+    "AccountSummary",
     "AccountView",
-    "Asked",
-    "Cause",
+    "ActionPreview",
     "DatasetRow",
     "DatasetView",
-    "Document",
-    "Entry",
-    "Glance",
+    "EventData",
     "Health",
+    "JobListing",
     "JobView",
-    "Line",
-    "Listing",
+    "MetricsSnapshot",
+    "ProblemGroup",
     "RunJob",
-    "RunLine",
+    "RunListItem",
+    "RunOverview",
     "RunView",
-    "Share",
-    "Status",
-    "Tally",
-    "as_json",
-    "asked",
-    "count_dead",
+    "StateCount",
+    "StatusCache",
+    "StatusSnapshot",
+    "StoredEvent",
     "count_deliveries",
-    "curves",
-    "deliveries",
+    "count_failed_deliveries",
     "describe_moderation",
-    "events_after",
-    "glance",
-    "iso",
+    "find_account",
+    "find_dataset",
+    "find_job",
+    "find_run_overview",
+    "format_iso",
+    "get_latest_event_id",
+    "get_loss_curves",
+    "get_metrics_snapshot",
+    "get_status",
     "list_accounts",
     "list_datasets",
+    "list_deliveries",
+    "list_events_after",
+    "list_job_losses",
     "list_jobs",
     "list_runs",
-    "look",
-    "losses_of_job",
-    "newest_event",
-    "plain",
-    "read_account",
-    "read_dataset",
-    "read_job",
-    "tally",
-    "tokens",
+    "list_tokens",
+    "preview_action",
+    "status_to_dict",
+    "view_to_dict",
 ]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestrator.core.token import Token
+from orchestrator.core.token import AccessToken
 from orchestrator.store import tokens as stored
 from orchestrator.store.database import Database
 
 
-async def tokens(database: Database) -> Sequence[Token]:
+async def list_tokens(database: Database) -> Sequence[AccessToken]:
     """Every token that was made, the revoked too."""
     async with database.read() as connection:
-        return await stored.every(connection)
+        return await stored.list_all(connection)

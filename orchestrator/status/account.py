@@ -9,15 +9,15 @@ from typing import Any
 from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import Failure
 from orchestrator.core.job import JobId
-from orchestrator.core.run import Run, Standing
+from orchestrator.core.run import AccountState, Run
 from orchestrator.status.views import JobView, job_view
 from orchestrator.store import accounts, events, jobs, runs
 from orchestrator.store.database import Database
-from orchestrator.store.events import Entry
+from orchestrator.store.events import EventData
 
-__all__ = ["AccountLine", "AccountView", "Entry", "RunJob", "list_accounts", "read_account", "read_job"]
+__all__ = ["AccountSummary", "AccountView", "EventData", "RunJob", "find_account", "find_job", "list_accounts"]
 
-EVENTS = 200
+MAX_ACCOUNT_EVENTS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class RunJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccountLine:
+class AccountSummary:
     """What is known of an account without its jobs."""
 
     name: str
@@ -48,53 +48,55 @@ class AccountLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccountView(AccountLine):
+class AccountView(AccountSummary):
     """The account, its jobs, the current run's first, and the newest of its events, the newest first."""
 
     jobs: tuple[RunJob, ...]
-    events: tuple[Entry, ...]
+    events: tuple[EventData, ...]
 
 
-async def list_accounts(database: Database, now: float, *, limit: int, after: str = "") -> list[AccountLine]:
+async def list_accounts(database: Database, now: float, *, limit: int, after: str = "") -> list[AccountSummary]:
     """Every account that is or was listed, by name, those after this name."""
     async with database.read() as connection:
-        standings = await accounts.page(connection, after, limit)
-    return [AccountLine(**_known(standing, now)) for standing in standings]
+        standings = await accounts.list_page(connection, after, limit)
+    return [AccountSummary(**_account_fields(standing, now)) for standing in standings]
 
 
-async def read_job(database: Database, job_id: str, now: float) -> RunJob | None:
+async def find_job(database: Database, job_id: str, now: float) -> RunJob | None:
     """The job with this id, or None where there is none."""
     async with database.read() as connection:
         loaded = await jobs.load(connection, JobId(job_id))
         if loaded is None:
             return None
-        latest = await events.newest(connection, [loaded.job.id])
-    return _run_job(loaded.run, job_view(loaded.job, loaded.run, loaded.standing, latest.get(loaded.job.id), now))
+        latest = await events.get_latest_notes(connection, [loaded.job.id])
+    return _run_job(
+        loaded.run, job_view(loaded.job, loaded.run, loaded.account_state, latest.get(loaded.job.id), now)
+    )
 
 
-async def read_account(database: Database, name: str, now: float) -> AccountView | None:
+async def find_account(database: Database, name: str, now: float) -> AccountView | None:
     """The account of this name, or None where there never was one."""
     async with database.read() as connection:
-        standing = (await accounts.some(connection, [name])).get(name)
+        standing = (await accounts.get_many(connection, [name])).get(name)
         if standing is None:
             return None
-        mine = await jobs.of_accounts(connection, [name])
-        latest = await events.newest(connection, [job.id for job in mine])
-        known = {run_id: await runs.load(connection, run_id) for run_id in {job.run_id for job in mine}}
-        history = await events.of_account(connection, name, EVENTS)
+        mine = await jobs.list_by_accounts(connection, [name])
+        latest = await events.get_latest_notes(connection, [job.id for job in mine])
+        known = {run_id: await runs.get(connection, run_id) for run_id in {job.run_id for job in mine}}
+        history = await events.list_by_account(connection, name, MAX_ACCOUNT_EVENTS)
     listed = [
         _run_job(known[job.run_id], job_view(job, known[job.run_id], standing, latest.get(job.id), now))
         for job in mine
     ]
     return AccountView(
-        **_known(standing, now),
+        **_account_fields(standing, now),
         jobs=tuple(sorted(listed, key=lambda each: (each.current, each.job.created_at), reverse=True)),
         events=tuple(reversed(history)),
     )
 
 
-def _known(standing: Standing, now: float) -> dict[str, Any]:
-    hold = standing.hold if standing.hold and standing.hold.holds(now) else None
+def _account_fields(standing: AccountState, now: float) -> dict[str, Any]:
+    hold = standing.hold if standing.hold and standing.hold.is_active(now) else None
     return {
         "name": standing.name,
         "provider": standing.provider,

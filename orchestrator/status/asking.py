@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator.core.selection import Selection
-from orchestrator.core.verb import Verb, applies
+from orchestrator.core.selection import JobFilter
+from orchestrator.core.verb import OperatorAction, is_applicable
 from orchestrator.store import runs, selected
 from orchestrator.store.database import Database
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ActionPreview:
     """The accounts, and the estimated price of the jobs that would be sent; `unpriced` counts those without one."""
 
     accounts: tuple[str, ...]
@@ -19,14 +19,16 @@ class Asked:
     unpriced: int
 
 
-async def asked(database: Database, verb: Verb, selection: Selection, now: float) -> Asked:
+async def preview_action(
+    database: Database, action: OperatorAction, job_filter: JobFilter, now: float
+) -> ActionPreview:
     """The accounts of the current run that the selection means and the verb would change."""
-    async with database.survey() as connection:
-        run = await runs.current(connection)
-        marks = await selected.marks(connection, run, selection, now) if run else []
-    meant = [mark for mark in marks if applies(verb, mark.state, held=mark.held, kind=mark.kind)]
-    prices = [mark.usd for mark in meant if verb is Verb.RETRY or not mark.sent]
-    return Asked(
+    async with database.read_long() as connection:
+        run = await runs.find_current(connection)
+        marks = await selected.list_candidates(connection, run, job_filter, now) if run else []
+    meant = [mark for mark in marks if is_applicable(action, mark.state, held=mark.held, error_kind=mark.kind)]
+    prices = [mark.usd for mark in meant if action is OperatorAction.RETRY or not mark.sent]
+    return ActionPreview(
         accounts=tuple(dict.fromkeys(mark.account for mark in meant)),
         usd=sum(usd for usd in prices if usd is not None),
         unpriced=prices.count(None),

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from orchestrator.core.job import JobId
 from orchestrator.core.loss import Loss
-from orchestrator.core.selection import Selection
+from orchestrator.core.selection import JobFilter
 from orchestrator.status.listing import find_run
 from orchestrator.store import losses, selected
 from orchestrator.store.database import Database
 
 
-async def losses_of_job(database: Database, job: str) -> list[Loss]:
+async def list_job_losses(database: Database, job: str) -> list[Loss]:
     """The job's curve, by step."""
-    async with database.survey() as connection:
-        return await losses.of_job(connection, JobId(job))
+    async with database.read_long() as connection:
+        return await losses.list_by_job(connection, JobId(job))
 
 
-async def curves(
-    database: Database, selection: Selection, now: float, *, run_id: str | None = None, limit: int
+async def get_loss_curves(
+    database: Database, job_filter: JobFilter, now: float, *, run_id: str | None = None, limit: int
 ) -> dict[str, list[Loss]]:
     """The curves of the first `limit` jobs of the run that are meant and have one, by account."""
-    async with database.survey() as connection:
+    async with database.read_long() as connection:
         run = await find_run(connection, run_id)
-        return await selected.curves(connection, run, selection, now, limit=limit) if run else {}
+        return await selected.get_loss_curves(connection, run, job_filter, now, limit=limit) if run else {}

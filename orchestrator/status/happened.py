@@ -6,20 +6,20 @@ from collections.abc import Sequence
 
 from orchestrator.store import events
 from orchestrator.store.database import Database
-from orchestrator.store.events import Line
+from orchestrator.store.events import StoredEvent
 
-__all__ = ["Line", "events_after", "newest_event"]
+__all__ = ["StoredEvent", "get_latest_event_id", "list_events_after"]
 
 
-async def events_after(
-    database: Database, number: int, *, limit: int, account: str = "", run: str = "", job: str = ""
-) -> Sequence[Line]:
+async def list_events_after(
+    database: Database, after_id: int, *, limit: int, account: str = "", run: str = "", job: str = ""
+) -> Sequence[StoredEvent]:
     """The lines after this number, of everything or of one account, run or job; the oldest first."""
     async with database.read() as connection:
-        return await events.after(connection, number, limit=limit, account=account, run=run, job=job)
+        return await events.list_after(connection, after_id, limit=limit, account=account, run=run, job=job)
 
 
-async def newest_event(database: Database) -> int:
+async def get_latest_event_id(database: Database) -> int:
     """The number of the newest line; 0 where there is none."""
     async with database.read() as connection:
-        return await events.last(connection)
+        return await events.get_latest_id(connection)

@@ -10,21 +10,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from orchestrator.core.job import RunId
-from orchestrator.core.lifecycle import ENDS
+from orchestrator.core.lifecycle import TERMINAL_STATES
 from orchestrator.core.run import Run
-from orchestrator.core.selection import Selection
+from orchestrator.core.selection import JobFilter
 from orchestrator.status.views import JobView, RunView, job_view, run_view
 from orchestrator.store import accounts, events, pins, runs, selected
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.database import Database
-from orchestrator.store.selected import Cause, Share
+from orchestrator.store.selected import ProblemGroup, StateCount
 from orchestrator.store.sight import HELD
 
-__all__ = ["HELD", "Cause", "Glance", "Listing", "Share", "glance", "list_jobs"]
+__all__ = ["HELD", "JobListing", "ProblemGroup", "RunOverview", "StateCount", "find_run_overview", "list_jobs"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
+class JobListing:
     """A page of jobs. `total` is how many are meant; `next` is the cursor of the page after, None on the last one.
 
     `counts` is of the same selection in whatever state, by state, held ones as "held".
@@ -38,69 +38,69 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Glance:
+class RunOverview:
     """A run without its jobs: how they stand, and what waits for a person. `warnings` are of jobs that go on."""
 
     run: RunView
     current: bool
-    shares: tuple[Share, ...]
-    causes: tuple[Cause, ...]
+    state_counts: tuple[StateCount, ...]
+    problem_groups: tuple[ProblemGroup, ...]
     labels: tuple[str, ...]
-    warnings: tuple[Cause, ...] = ()
+    warnings: tuple[ProblemGroup, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
         """Jobs by state, held ones as "held"."""
-        return by_state(self.shares)
+        return counts_by_state(self.state_counts)
 
     @property
     def total(self) -> int:
         """How many jobs the run has."""
-        return sum(share.count for share in self.shares)
+        return sum(share.count for share in self.state_counts)
 
     @property
-    def needy(self) -> int:
+    def needs_attention(self) -> int:
         """How many wait for a person."""
-        return sum(cause.count for cause in self.causes)
+        return sum(cause.count for cause in self.problem_groups)
 
     @property
     def submitted_usd(self) -> float | None:
         """The estimated price of what the providers have; None when a part is unknown."""
-        known = not any(share.unknown for share in self.shares)
-        return sum(share.submitted_usd for share in self.shares) if known else None
+        known = not any(share.unknown for share in self.state_counts)
+        return sum(share.submitted_usd for share in self.state_counts) if known else None
 
-    def ends_at(self, now: float) -> float | None:
+    def estimate_end(self, now: float) -> float | None:
         """When the last job that goes on may end; None when nothing goes on, or nothing tells.
 
         By the provider's own estimate, else by how long those that succeeded took, at the same provider if it can be.
         """
-        took = [share.lasted for share in self.shares if share.lasted is not None]
+        took = [share.lasted for share in self.state_counts if share.lasted is not None]
         usual = max(took, default=None)
-        lasts = {share.provider: share.lasted for share in self.shares if share.lasted is not None}
-        moving = [share for share in self.shares if share.state not in {*ENDS, HELD}]
-        ends = [_end(share, lasts.get(share.provider, usual), now) for share in moving]
+        lasts = {share.provider: share.lasted for share in self.state_counts if share.lasted is not None}
+        moving = [share for share in self.state_counts if share.state not in {*TERMINAL_STATES, HELD}]
+        ends = [_estimate_end(share, lasts.get(share.provider, usual), now) for share in moving]
         known = [end for end in ends if end is not None]
         return max(*known, now) if known and len(known) == len(ends) else None
 
 
-async def glance(database: Database, now: float, *, run_id: str | None = None) -> Glance | None:
+async def find_run_overview(database: Database, now: float, *, run_id: str | None = None) -> RunOverview | None:
     """The current run, or the one with this id; None when there is none."""
-    async with database.survey() as connection:
+    async with database.read_long() as connection:
         run = await find_run(connection, run_id)
         if run is None:
             return None
-        dataset = await runs.dataset_row(connection, run.dataset_sha256)
-        used = await pins.used(connection, run.id)
-        twins = await accounts.same_definitions(connection) if run.current else []
-        shares = await selected.shares(connection, run, Selection(), now)
-        causes = await selected.causes(connection, run, Selection(), now)
-        labels = await selected.labels(connection, run, now)
-        warnings = await selected.warnings(connection, run, Selection(), now) if run.current else []
-    return Glance(
+        dataset = await runs.get_dataset_row(connection, run.dataset_sha256)
+        used = await pins.list_used_values(connection, run.id)
+        twins = await accounts.list_shared_keys(connection) if run.current else []
+        shares = await selected.get_state_counts(connection, run, JobFilter(), now)
+        causes = await selected.list_problem_groups(connection, run, JobFilter(), now)
+        labels = await selected.list_labels(connection, run, now)
+        warnings = await selected.list_warning_groups(connection, run, JobFilter(), now) if run.current else []
+    return RunOverview(
         run=run_view(run, dataset, used, twins),
         current=run.current,
-        shares=tuple(shares),
-        causes=tuple(causes),
+        state_counts=tuple(shares),
+        problem_groups=tuple(causes),
         labels=tuple(labels),
         warnings=tuple(warnings),
     )
@@ -108,54 +108,56 @@ async def glance(database: Database, now: float, *, run_id: str | None = None) -
 
 async def list_jobs(
     database: Database,
-    selection: Selection,
+    job_filter: JobFilter,
     now: float,
     *,
     run_id: str | None = None,
     limit: int = 50,
     after: str = "",
     skip: int = 0,
-) -> Listing | None:
+) -> JobListing | None:
     """A page of the current run's jobs, or of the run with this id, by account name; None when there is no such run.
 
     `after` is the `next` of the page before; `skip` leaves out that many.
     """
-    async with database.survey() as connection:
+    async with database.read_long() as connection:
         run = await find_run(connection, run_id)
         if run is None:
             return None
-        dataset = await runs.dataset_row(connection, run.dataset_sha256)
+        dataset = await runs.get_dataset_row(connection, run.dataset_sha256)
         account, _, job = after.partition(":")
-        rows = await selected.page(connection, run, selection, now, limit=limit + 1, after=(account, job), skip=skip)
-        shares = await selected.shares(connection, run, selection.in_any_state, now)
-        total = await selected.count(connection, run, selection, now)
-        latest = await events.newest(connection, [job.id for job, _ in rows])
+        rows = await selected.list_page(
+            connection, run, job_filter, now, limit=limit + 1, after=(account, job), skip=skip
+        )
+        shares = await selected.get_state_counts(connection, run, job_filter.without_state, now)
+        total = await selected.count(connection, run, job_filter, now)
+        latest = await events.get_latest_notes(connection, [job.id for job, _ in rows])
     views = tuple(job_view(job, run, standing, latest.get(job.id), now) for job, standing in rows[:limit])
-    return Listing(
+    return JobListing(
         run=run_view(run, dataset),
         jobs=views,
         total=total,
-        counts=by_state(shares),
+        counts=counts_by_state(shares),
         next=f"{views[-1].account}:{views[-1].job}" if len(rows) > limit else None,
     )
 
 
-def by_state(shares: Iterable[Share]) -> dict[str, int]:
+def counts_by_state(state_counts: Iterable[StateCount]) -> dict[str, int]:
     """Jobs by state, held ones as "held"."""
     counts: Counter[str] = Counter()
-    for share in shares:
+    for share in state_counts:
         counts[share.state] += share.count
     return dict(counts)
 
 
-def _end(share: Share, lasts: float | None, now: float) -> float | None:
-    if share.estimated_finish is not None:
-        return share.estimated_finish
-    if lasts is None:
+def _estimate_end(state_count: StateCount, usual_seconds: float | None, now: float) -> float | None:
+    if state_count.estimated_finish is not None:
+        return state_count.estimated_finish
+    if usual_seconds is None:
         return None
-    return (share.last_submitted or now) + lasts
+    return (state_count.last_submitted or now) + usual_seconds
 
 
-async def find_run(connection: AsyncConnection, run_id: str | None) -> Run | None:
+async def find_run(connection: StoreConnection, run_id: str | None) -> Run | None:
     """The run with this id, else the current one, if there is one."""
-    return await (runs.current(connection) if run_id is None else runs.find(connection, RunId(run_id)))
+    return await (runs.find_current(connection) if run_id is None else runs.find(connection, RunId(run_id)))

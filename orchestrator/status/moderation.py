@@ -10,11 +10,11 @@ from typing import Any
 from orchestrator.core.moderation import Moderation
 
 
-def moderation_view(record: Moderation) -> dict[str, Any]:
+def moderation_to_dict(record: Moderation) -> dict[str, Any]:
     """Plain values, times in ISO 8601. `progress` is None unless the moderation continues by itself."""
-    values = asdict(record) | {"at": iso(record.at)}
+    values = asdict(record) | {"at": format_iso(record.at)}
     if (progress := values["progress"]) is not None:
-        values["progress"] = progress | {name: iso(progress[name]) for name in ("finish_at", "retry_at")}
+        values["progress"] = progress | {name: format_iso(progress[name]) for name in ("finish_at", "retry_at")}
     return values
 
 
@@ -26,16 +26,16 @@ def describe_moderation(view: Mapping[str, Any] | None) -> str | None:
     judged, total = progress["judged"], progress["total"]
     far = f"{judged:,} of {total:,} texts are moderated ({judged * 100 // total}%)" if total else "moderation begins"
     if progress["retry_at"]:
-        return f"{far}; attempt {progress['attempts'] + 1} is at {_clock(progress['retry_at'])}"
+        return f"{far}; attempt {progress['attempts'] + 1} is at {_format_time(progress['retry_at'])}"
     if total and progress["finish_at"]:
-        return f"{far} by account {view['by']}; done at about {_clock(progress['finish_at'])}"
+        return f"{far} by account {view['by']}; done at about {_format_time(progress['finish_at'])}"
     return far
 
 
-def iso(seconds: float | None) -> str | None:
+def format_iso(seconds: float | None) -> str | None:
     """Epoch seconds as ISO 8601 in UTC."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
-def _clock(at: str) -> str:
+def _format_time(at: str) -> str:
     return datetime.fromisoformat(at).strftime("%Y-%m-%d %H:%M:%S UTC")

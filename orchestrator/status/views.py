@@ -6,19 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
-from orchestrator.core.action import holds_on
+from orchestrator.core.action import list_job_holds
 from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.errors import Failure
-from orchestrator.core.hold import BY_ITSELF, Hold
+from orchestrator.core.hold import SELF_RELEASING_HOLD_KINDS, Hold
 from orchestrator.core.job import Job
-from orchestrator.core.lifecycle import ENDS, State
-from orchestrator.core.pin import Used, differences
-from orchestrator.core.refusal import Refusal
+from orchestrator.core.lifecycle import TERMINAL_STATES, JobState
+from orchestrator.core.pin import ValueUsage, list_differences
+from orchestrator.core.refusal import ConfigRefusal
 from orchestrator.core.replica import Replica
 from orchestrator.core.retirement import days_left
-from orchestrator.core.run import Run, Standing
-from orchestrator.core.twins import shared_key
-from orchestrator.status.moderation import iso, moderation_view
+from orchestrator.core.run import AccountState, Run
+from orchestrator.core.twins import format_shared_key_warning
+from orchestrator.status.moderation import format_iso, moderation_to_dict
 from orchestrator.store import runs
 
 
@@ -71,12 +71,12 @@ class JobView:
     @property
     def settled(self) -> bool:
         """Nothing happens any more unless a person does something."""
-        return self.state in ENDS or (self.held and not self.continues)
+        return self.state in TERMINAL_STATES or (self.held and not self.continues)
 
     @property
     def continues(self) -> bool:
         """It is held by something that the service ends by itself."""
-        return self.held and self.error is not None and self.error.kind in BY_ITSELF
+        return self.held and self.error is not None and self.error.kind in SELF_RELEASING_HOLD_KINDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +100,7 @@ class RunView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
+class StatusSnapshot:
     """The whole picture at one moment, `at` in epoch seconds. `refusal` is why the newest edit is not in force."""
 
     run: RunView | None
@@ -108,7 +108,7 @@ class Status:
     replicas: tuple[Replica, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     at: float = 0.0
-    refusal: Refusal | None = None
+    refusal: ConfigRefusal | None = None
 
     @property
     def settled(self) -> bool:
@@ -118,37 +118,37 @@ class Status:
     @property
     def succeeded(self) -> bool:
         """Every account has its model."""
-        return self.run is not None and all(job.state == State.SUCCEEDED for job in self.jobs)
+        return self.run is not None and all(job.state == JobState.SUCCEEDED for job in self.jobs)
 
 
-def plain(view: JobView | RunView | Replica) -> dict[str, Any]:
+def view_to_dict(view: JobView | RunView | Replica) -> dict[str, Any]:
     """Plain values, times in ISO 8601."""
     # What a job's line holds is plain already, but for its error; `asdict` would copy all of it, ten thousand times.
-    values = _shallow(view) if isinstance(view, JobView) else asdict(view)
+    values = _shallow_dict(view) if isinstance(view, JobView) else asdict(view)
     for name, value in values.items():
         if name.endswith("_at") or name in {"state_since", "alive_until"}:
-            values[name] = iso(value)
+            values[name] = format_iso(value)
     return values
 
 
-def _shallow(view: JobView) -> dict[str, Any]:
+def _shallow_dict(view: JobView) -> dict[str, Any]:
     values = {field.name: getattr(view, field.name) for field in fields(view)}
     for name in ("error", "warning"):
         values[name] = asdict(values[name]) if values[name] else None
     return values
 
 
-def job_view(job: Job, run: Run, standing: Standing, latest: str | None, now: float) -> JobView:
+def job_view(job: Job, run: Run, account_state: AccountState, latest_event: str | None, now: float) -> JobView:
     """The job's line at this moment. `latest` is what the newest line of its history says."""
-    holds = [hold for hold in holds_on(job, run, standing) if hold.holds(now)]
-    held = bool(holds) and job.state not in ENDS
+    holds = [hold for hold in list_job_holds(job, run, account_state) if hold.is_active(now)]
+    held = bool(holds) and job.state not in TERMINAL_STATES
     error = _error(job, holds[0] if held else None)
     return JobView(
         account=job.account,
         provider=job.provider,
         base_model=job.base_model,
-        labels=standing.labels,
-        organization=standing.organization,
+        labels=account_state.labels,
+        organization=account_state.organization,
         job=job.id,
         state=job.state,
         held=held,
@@ -177,12 +177,12 @@ def job_view(job: Job, run: Run, standing: Standing, latest: str | None, now: fl
         submitted_at=job.submitted_at,
         finished_at=job.finished_at,
         wake_at=job.wake_at,
-        latest_event=latest,
+        latest_event=latest_event,
         replica=job.replica,
     )
 
 
-_WAITED_FOR: Final = {
+_WAIT_REASONS: Final = {
     "daily_limit": "a slot",
     "slots_taken": "a slot",
     "rate_limited": "the provider",
@@ -192,9 +192,9 @@ _WAITED_FOR: Final = {
 
 def _waits_for(job: Job, run: Run) -> str | None:
     """What a job waits for that nobody has to be told of: a slot of the account, the provider's limit, or a start."""
-    if job.state is State.SUBMITTING and job.failure is not None:
-        return _WAITED_FOR.get(job.failure.kind)
-    if job.state is not State.READY:
+    if job.state is JobState.SUBMITTING and job.failure is not None:
+        return _WAIT_REASONS.get(job.failure.kind)
+    if job.state is not JobState.READY:
         return None
     if run.started_at is None:
         return "`orchestrator start`"
@@ -212,9 +212,9 @@ def _error(job: Job, hold: Hold | None) -> Failure | None:
 
 def _progress(job: Job, now: float) -> float | None:
     """How far, from 0 to 1, by the provider's own estimate; None where it gives none."""
-    if job.state is State.SUCCEEDED:
+    if job.state is JobState.SUCCEEDED:
         return 1.0
-    if job.state is not State.RUNNING:
+    if job.state is not JobState.RUNNING:
         return None
     if job.progress is not None or job.estimated_finish is None:
         return job.progress
@@ -223,7 +223,10 @@ def _progress(job: Job, now: float) -> float | None:
 
 
 def run_view(
-    run: Run, dataset: runs.DatasetRow, used: Iterable[Used] = (), twins: Iterable[tuple[str, list[str]]] = ()
+    run: Run,
+    dataset: runs.DatasetRow,
+    value_usage: Iterable[ValueUsage] = (),
+    shared_keys: Iterable[tuple[str, list[str]]] = (),
 ) -> RunView:
     """What is shown of the run. `used` is what its jobs were trained with, `twins` which accounts share a key."""
     return RunView(
@@ -237,10 +240,13 @@ def run_view(
         approved_by=run.approved_by,
         planned_usd=run.planned_usd,
         holds=[hold.failure for hold in run.holds],
-        moderation=moderation_view(run.moderation) if run.moderation else None,
+        moderation=moderation_to_dict(run.moderation) if run.moderation else None,
         created_at=run.created_at,
         pins={name.value: values for name, values in run.pins.items()},
-        warnings=[*differences(used), *(shared_key(names, fingerprint) for fingerprint, names in twins)],
+        warnings=[
+            *list_differences(value_usage),
+            *(format_shared_key_warning(names, fingerprint) for fingerprint, names in shared_keys),
+        ],
     )
 
 

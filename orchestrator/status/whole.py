@@ -9,30 +9,30 @@ from typing import Any
 
 from orchestrator.core.job import JobId
 from orchestrator.core.run import Run
-from orchestrator.status.views import JobView, Status, job_view, plain, run_view
+from orchestrator.status.views import JobView, StatusSnapshot, job_view, run_view, view_to_dict
 from orchestrator.store import accounts, events, jobs, pins, replicas, runs
-from orchestrator.store.connection import AsyncConnection, chunks
+from orchestrator.store.connection import StoreConnection, iter_chunks
 from orchestrator.store.database import Database
 
-SCHEMA = 1
+SCHEMA_VERSION = 1
 
 
-async def look(database: Database, now: float) -> Status:
+async def get_status(database: Database, now: float) -> StatusSnapshot:
     """The current run and its jobs, as they are."""
     async with database.read() as connection:
-        alive = tuple(await replicas.live(connection, now))
+        alive = tuple(await replicas.list_live(connection, now))
         refusal = await replicas.find_refusal(connection, now)
-        run = await runs.current(connection)
+        run = await runs.find_current(connection)
         if run is None:
-            return Status(run=None, replicas=alive, refusal=refusal)
-        dataset = await runs.dataset_row(connection, run.dataset_sha256)
-        used = await pins.used(connection, run.id)
-        twins = await accounts.same_definitions(connection) if run.current else []
+            return StatusSnapshot(run=None, replicas=alive, refusal=refusal)
+        dataset = await runs.get_dataset_row(connection, run.dataset_sha256)
+        used = await pins.list_used_values(connection, run.id)
+        twins = await accounts.list_shared_keys(connection) if run.current else []
         views: list[JobView] = []
-        for ids in chunks(await jobs.ids_of_run(connection, run.id)):
-            views += await _views(connection, run, ids, now)
+        for ids in iter_chunks(await jobs.list_ids_by_run(connection, run.id)):
+            views += await _get_job_views(connection, run, ids, now)
     counts = Counter("held" if view.held else view.state for view in views)
-    return Status(
+    return StatusSnapshot(
         run=run_view(run, dataset, used, twins),
         jobs=tuple(views),
         replicas=alive,
@@ -42,10 +42,10 @@ async def look(database: Database, now: float) -> Status:
     )
 
 
-async def _views(connection: AsyncConnection, run: Run, ids: Sequence[JobId], now: float) -> list[JobView]:
-    found = await jobs.by_id(connection, ids)
-    standings = await accounts.some(connection, [job.account for job in found.values()])
-    latest = await events.newest(connection, ids)
+async def _get_job_views(connection: StoreConnection, run: Run, ids: Sequence[JobId], now: float) -> list[JobView]:
+    found = await jobs.get_many(connection, ids)
+    standings = await accounts.get_many(connection, [job.account for job in found.values()])
+    latest = await events.get_latest_notes(connection, ids)
     return [
         job_view(job, run, standing, latest.get(job.id), now)
         for job in filter(None, map(found.get, ids))
@@ -53,14 +53,14 @@ async def _views(connection: AsyncConnection, run: Run, ids: Sequence[JobId], no
     ]
 
 
-def as_json(status: Status) -> dict[str, Any]:
+def status_to_dict(status: StatusSnapshot) -> dict[str, Any]:
     """The document of `/status`: plain values, times in ISO 8601. `problem` is what a live replica has stored."""
     return {
-        "schema": SCHEMA,
-        "run": plain(status.run) if status.run else None,
+        "schema": SCHEMA_VERSION,
+        "run": view_to_dict(status.run) if status.run else None,
         "counts": dict(status.counts),
         "settled": status.settled,
-        "replicas": [plain(replica) for replica in status.replicas],
-        "jobs": [plain(job) for job in status.jobs],
+        "replicas": [view_to_dict(replica) for replica in status.replicas],
+        "jobs": [view_to_dict(job) for job in status.jobs],
         "problem": asdict(status.refusal.failure) if status.refusal else None,
     }

@@ -13,7 +13,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
 
-class among(FunctionElement[bool]):
+class any_of(FunctionElement[bool]):
     """Whether the column's text is among those bound as `name`."""
 
     type = Boolean()
@@ -21,18 +21,18 @@ class among(FunctionElement[bool]):
 
     def __init__(self, column: Column[str], name: str) -> None:
         super().__init__(column, bindparam(name, type_=ARRAY(String)))
-        self.in_any_number = column.in_(bindparam(name, expanding=True))
+        self.in_clause = column.in_(bindparam(name, expanding=True))
 
     def self_group(self, against: object = None) -> Self:
         return self  # a condition by itself: SQLite's planner sees no index in `… = 1`
 
 
-@compiles(among)
-def _on_sqlite(element: among, compiler: SQLCompiler, **options: Any) -> str:
-    return compiler.process(element.in_any_number, **options)
+@compiles(any_of)
+def _on_sqlite(element: any_of, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.in_clause, **options)
 
 
-@compiles(among, "postgresql")
-def _on_postgresql(element: among, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(any_of, "postgresql")
+def _on_postgresql(element: any_of, compiler: SQLCompiler, **options: Any) -> str:
     column, texts = (compiler.process(part, **options) for part in element.clauses)
     return f"{column} = ANY ({texts})"

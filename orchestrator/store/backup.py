@@ -8,10 +8,10 @@ from pathlib import Path
 
 from orchestrator.store.database import newest_revision
 
-WAIT_SECONDS = 30.0
+LOCK_TIMEOUT_SECONDS = 30.0
 
 
-def copy(source: Path, target: Path) -> None:
+def copy_database(source: Path, target: Path) -> None:
     """Copy the database as it is at one moment, whoever writes to it meanwhile. Raises ValueError."""
     try:
         with closing(_open(source)) as connection:
@@ -20,7 +20,7 @@ def copy(source: Path, target: Path) -> None:
         raise ValueError(f"cannot be copied: {error}") from None
 
 
-def check(path: Path) -> None:
+def validate_copy(path: Path) -> None:
     """Raises ValueError with what is wrong with a copy: not whole, or of a newer version of the program."""
     try:
         with closing(_open(path)) as connection:
@@ -35,4 +35,4 @@ def check(path: Path) -> None:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=WAIT_SECONDS)
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=LOCK_TIMEOUT_SECONDS)

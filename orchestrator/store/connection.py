@@ -15,11 +15,11 @@ from sqlalchemy.sql.selectable import TypedReturnsRows
 
 T = TypeVar("T")
 Columns = TypeVarTuple("Columns")
-CHUNK: Final = 500
+CHUNK_ROWS: Final = 500
 """Databases limit the number of bound values, and while a row is on its way it takes several KB."""
 
 
-class AsyncConnection(ABC):
+class StoreConnection(ABC):
     """A connection of SQLAlchemy's, used in the way that suits its database.
 
     SQLAlchemy's own class of this name would bring the ORM along, 7 MB that nobody here uses.
@@ -52,7 +52,7 @@ class AsyncConnection(ABC):
         return self.sync_connection.connection.driver_connection
 
 
-async def to_the_end(work: asyncio.Task[T]) -> T:
+async def shield_until_done(work: asyncio.Task[T]) -> T:
     """What comes of it. Whoever is cancelled meanwhile leaves only when it is done with the connection."""
     try:
         return await asyncio.shield(work)
@@ -62,19 +62,19 @@ async def to_the_end(work: asyncio.Task[T]) -> T:
 
 
 @lru_cache(maxsize=1000)
-def from_json(text: str) -> Any:
+def decode_json(text: str) -> Any:
     """The value of a JSON column. Thousands of jobs have the same few, and share them: nobody may change one."""
     return json.loads(text)
 
 
-def chunks(values: Iterable[T]) -> Iterator[list[T]]:
+def iter_chunks(values: Iterable[T]) -> Iterator[list[T]]:
     """The values, some hundreds at a time."""
     rest = iter(values)
-    while chunk := list(islice(rest, CHUNK)):
+    while chunk := list(islice(rest, CHUNK_ROWS)):
         yield chunk
 
 
-async def execute_each(connection: AsyncConnection, statement: Executable, rows: Iterable[Mapping[str, Any]]) -> None:
+async def execute_each(connection: StoreConnection, statement: Executable, rows: Iterable[Mapping[str, Any]]) -> None:
     """Execute the statement with every row."""
-    for chunk in chunks(rows):
+    for chunk in iter_chunks(rows):
         await connection.execute(statement, chunk)

@@ -7,16 +7,18 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, bindparam, case, func, select, update
 
-from orchestrator.core.budget import NOTHING_COMMITTED, Committed
+from orchestrator.core.budget import NO_COMMITTED_SPEND, CommittedSpend
 from orchestrator.core.job import JobId, RunId
-from orchestrator.core.lifecycle import State
-from orchestrator.store.connection import AsyncConnection, execute_each
+from orchestrator.core.lifecycle import JobState
+from orchestrator.store.connection import StoreConnection, execute_each
 from orchestrator.store.tables import jobs
 
 _Usd = ColumnElement[float]
-_is_over: Final = jobs.c.state.in_([State.FAILED, State.CANCELLED])
-_is_unknown: Final = (jobs.c.state == State.FAILED) & jobs.c.intent_until.is_not(None)
-IS_CREATED: Final = jobs.c.submitted_at.is_not(None) & (jobs.c.remote_job_id.is_not(None) | ~_is_over | _is_unknown)
+_has_ended_without_model: Final = jobs.c.state.in_([JobState.FAILED, JobState.CANCELLED])
+_is_create_uncertain: Final = (jobs.c.state == JobState.FAILED) & jobs.c.intent_until.is_not(None)
+IS_CREATED: Final = jobs.c.submitted_at.is_not(None) & (
+    jobs.c.remote_job_id.is_not(None) | ~_has_ended_without_model | _is_create_uncertain
+)
 """Whether the job of the latest round is or may be at the provider. One whose create was refused is not."""
 
 CREATED_USD: Final = case((IS_CREATED, func.coalesce(jobs.c.estimated_usd, 0.0)), else_=0.0) + func.coalesce(
@@ -25,21 +27,23 @@ CREATED_USD: Final = case((IS_CREATED, func.coalesce(jobs.c.estimated_usd, 0.0))
 """What the job's remote jobs of all rounds are estimated at; what has no known price counts nothing."""
 
 
-async def committed_usd(connection: AsyncConnection, run_id: RunId, since: float) -> dict[str, Committed]:
+async def get_committed_by_account(
+    connection: StoreConnection, run_id: RunId, since: float
+) -> dict[str, CommittedSpend]:
     """What is committed in each account; `since` is when the month began, in epoch seconds."""
     query = select(jobs.c.account, *_sums(run_id, since)).group_by(jobs.c.account)
     rows = await connection.execute(query)
-    return {account: Committed(total, month, run) for account, total, month, run in rows if total}
+    return {account: CommittedSpend(total, month, run) for account, total, month, run in rows if total}
 
 
-async def committed_by(connection: AsyncConnection, account: str, run_id: RunId, since: float) -> Committed:
+async def get_committed(connection: StoreConnection, account: str, run_id: RunId, since: float) -> CommittedSpend:
     """What is committed in one account."""
     query = select(*_sums(run_id, since)).where(jobs.c.account == account)
     total, month, run = (await connection.execute(query)).one()
-    return Committed(total, month, run) if total else NOTHING_COMMITTED
+    return CommittedSpend(total, month, run) if total else NO_COMMITTED_SPEND
 
 
-async def price(connection: AsyncConnection, prices: Mapping[JobId, float | None]) -> None:
+async def save_estimates(connection: StoreConnection, prices: Mapping[JobId, float | None]) -> None:
     """Note what jobs are estimated to cost."""
     values = ({"same_id": job_id, "estimated_usd": usd} for job_id, usd in prices.items())
     await execute_each(connection, update(jobs).where(jobs.c.id == bindparam("same_id")), values)

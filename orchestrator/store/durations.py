@@ -9,37 +9,39 @@ from sqlalchemy import Integer, bindparam, func, select
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.job import RunId
-from orchestrator.core.lifecycle import ENDS, State
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.core.lifecycle import TERMINAL_STATES, JobState
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.tables import jobs
 
 
 @dataclass(frozen=True, slots=True)
-class Took:
+class JobDurations:
     """Seconds from submission to end of those that succeeded last; how many did, and how many have not ended."""
 
-    newest: Sequence[float]
-    ended: int
+    recent_seconds: Sequence[float]
+    succeeded: int
     open: int
 
 
-async def of_run(connection: AsyncConnection, run_id: RunId, provider: ProviderName, most: int) -> Took:
+async def get_job_durations(
+    connection: StoreConnection, run_id: RunId, provider: ProviderName, limit: int
+) -> JobDurations:
     """What is known of the run's jobs at this provider."""
     which = {"run": run_id, "provider": provider}
-    newest = (await connection.execute(_NEWEST, {**which, "most": most})).scalars().all()
-    counts = {row.state: row.jobs for row in await connection.execute(_COUNTS, which)}
-    return Took(
+    newest = (await connection.execute(_RECENT_DURATIONS, {**which, "most": limit})).scalars().all()
+    counts = {row.state: row.jobs for row in await connection.execute(_COUNTS_BY_STATE, which)}
+    return JobDurations(
         newest,
-        ended=counts.get(State.SUCCEEDED, 0),
-        open=sum(count for state, count in counts.items() if state not in ENDS),
+        succeeded=counts.get(JobState.SUCCEEDED, 0),
+        open=sum(count for state, count in counts.items() if state not in TERMINAL_STATES),
     )
 
 
-_of_run = (jobs.c.run_id == bindparam("run")) & (jobs.c.provider == bindparam("provider"))
-_NEWEST = (
+_at_provider_of_run = (jobs.c.run_id == bindparam("run")) & (jobs.c.provider == bindparam("provider"))
+_RECENT_DURATIONS = (
     select(jobs.c.finished_at - jobs.c.submitted_at)
-    .where(_of_run, jobs.c.state == State.SUCCEEDED, jobs.c.submitted_at.is_not(None))
+    .where(_at_provider_of_run, jobs.c.state == JobState.SUCCEEDED, jobs.c.submitted_at.is_not(None))
     .order_by(jobs.c.finished_at.desc())
     .limit(bindparam("most", type_=Integer))
 )
-_COUNTS = select(jobs.c.state, func.count().label("jobs")).where(_of_run).group_by(jobs.c.state)
+_COUNTS_BY_STATE = select(jobs.c.state, func.count().label("jobs")).where(_at_provider_of_run).group_by(jobs.c.state)

@@ -7,30 +7,30 @@ from typing import Any, Protocol
 
 from sqlalchemy import make_url
 
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.open_files import OpenFiles
 
 
-class Engine(Protocol):
+class DatabaseEngine(Protocol):
     """The ways to either database."""
 
-    def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
+    def read(self) -> AbstractAsyncContextManager[StoreConnection]:
         """A connection to look with."""
 
-    def survey(self) -> AbstractAsyncContextManager[AsyncConnection]:
+    def read_long(self) -> AbstractAsyncContextManager[StoreConnection]:
         """A connection for queries that take their time."""
 
-    def write(self, **options: Any) -> AbstractAsyncContextManager[AsyncConnection]:
+    def write(self, **options: Any) -> AbstractAsyncContextManager[StoreConnection]:
         """The only transaction that writes, with execution options; committed at the end."""
 
-    async def mark(self) -> object:
+    async def get_data_version(self) -> object:
         """Equal to an earlier one only if nothing was committed in between, by whoever it may be."""
 
     async def dispose(self) -> None:
         """Close every connection."""
 
 
-def make_engine(url: str, files: OpenFiles | None = None, *, patient: bool = False) -> Engine:
+def make_engine(url: str, files: OpenFiles | None = None, *, without_timeouts: bool = False) -> DatabaseEngine:
     """An engine for a SQLite or PostgreSQL URL. `patient`: for migrations, which may take long.
 
     SQLite adds its file to `files`, and does nothing once one of them is not the one that was opened.
@@ -41,4 +41,4 @@ def make_engine(url: str, files: OpenFiles | None = None, *, patient: bool = Fal
         return SqliteEngine(url, files or OpenFiles())
     from orchestrator.store.postgresql import PostgresEngine  # each loads megabytes that the other has no use for
 
-    return PostgresEngine(url, patient=patient)
+    return PostgresEngine(url, without_timeouts=without_timeouts)

@@ -10,14 +10,14 @@ from sqlalchemy import delete, func, insert, select
 
 from orchestrator.core.advance import Outcome
 from orchestrator.core.job import JobId
-from orchestrator.core.lifecycle import ENDS
-from orchestrator.store.among import among
-from orchestrator.store.connection import AsyncConnection, execute_each
+from orchestrator.core.lifecycle import TERMINAL_STATES
+from orchestrator.store.among import any_of
+from orchestrator.store.connection import StoreConnection, execute_each
 from orchestrator.store.tables import events, jobs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class EventData:
     """One line of the history: what happened, when, to what, and who or what caused it."""
 
     at: float
@@ -35,7 +35,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line(Entry):
+class StoredEvent(EventData):
     """A line and its number: what was written later has the larger one."""
 
     id: int
@@ -44,17 +44,17 @@ class Line(Entry):
 _COLUMNS = [column for column in events.c if column.name != "id"]
 
 
-def of_outcome(outcome: Outcome, *, at: float, cause: str) -> Entry:
+def event_from_outcome(outcome: Outcome, *, at: float, cause: str) -> EventData:
     """The line that an outcome leaves."""
     job = outcome.job
-    return Entry(
+    return EventData(
         at=at,
         cause=cause,
-        note=outcome.note or "",
+        note=outcome.label or "",
         account=job.account,
         run_id=job.run_id,
         job_id=job.id,
-        state_before=outcome.before,
+        state_before=outcome.previous_state,
         state_after=job.state,
         attempt=job.attempts,
         remote_job_id=job.remote_job_id,
@@ -63,10 +63,10 @@ def of_outcome(outcome: Outcome, *, at: float, cause: str) -> Entry:
     )
 
 
-def of_warning(outcome: Outcome, *, at: float, cause: str) -> Entry:
+def event_from_warning(outcome: Outcome, *, at: float, cause: str) -> EventData:
     """The line of the job's warning."""
     job = outcome.job
-    return Entry(
+    return EventData(
         at=at,
         cause=cause,
         note="warning",
@@ -83,56 +83,60 @@ def of_warning(outcome: Outcome, *, at: float, cause: str) -> Entry:
 
 
 _APPEND = insert(events)
-_each = select(func.max(events.c.id)).where(among(events.c.job_id, "ids"))
-_NEWEST = select(events.c.job_id, events.c.note).where(events.c.id.in_(_each.group_by(events.c.job_id)))
-_NAMES = [field.name for field in fields(Entry)]
+_latest_ids = select(func.max(events.c.id)).where(any_of(events.c.job_id, "ids"))
+_SELECT_LATEST_NOTES = select(events.c.job_id, events.c.note).where(
+    events.c.id.in_(_latest_ids.group_by(events.c.job_id))
+)
+_FIELD_NAMES = [field.name for field in fields(EventData)]
 
 
-async def append(connection: AsyncConnection, *entries: Entry) -> None:
+async def append(connection: StoreConnection, *entries: EventData) -> None:
     """Add lines in the transaction under way; those of a group of changes are written together, before the commit."""
-    gathered: list[Entry] | None = connection.sync_connection.get_execution_options().get("lines")
+    gathered: list[EventData] | None = connection.sync_connection.get_execution_options().get("lines")
     if gathered is None:
-        await write(connection, entries)
+        await insert_events(connection, entries)
     else:
         gathered.extend(entries)
 
 
-async def write(connection: AsyncConnection, entries: Sequence[Entry]) -> None:
+async def insert_events(connection: StoreConnection, entries: Sequence[EventData]) -> None:
     """Write lines into the transaction under way."""
-    await execute_each(connection, _APPEND, ({name: getattr(entry, name) for name in _NAMES} for entry in entries))
+    await execute_each(
+        connection, _APPEND, ({name: getattr(entry, name) for name in _FIELD_NAMES} for entry in entries)
+    )
 
 
-async def of_account(connection: AsyncConnection, account: str, limit: int = 1000) -> list[Entry]:
+async def list_by_account(connection: StoreConnection, account: str, limit: int = 1000) -> list[EventData]:
     """The account's history, oldest first."""
     query = select(*_COLUMNS).where(events.c.account == account).order_by(events.c.id.desc()).limit(limit)
-    return [Entry(**row._mapping) for row in reversed((await connection.execute(query)).all())]
+    return [EventData(**row._mapping) for row in reversed((await connection.execute(query)).all())]
 
 
-async def after(
-    connection: AsyncConnection, number: int, *, limit: int, account: str = "", run: str = "", job: str = ""
-) -> list[Line]:
+async def list_after(
+    connection: StoreConnection, after_id: int, *, limit: int, account: str = "", run: str = "", job: str = ""
+) -> list[StoredEvent]:
     """The lines with larger numbers, of everything or of one account, run or job; the oldest first."""
     wanted = ((events.c.account, account), (events.c.run_id, run), (events.c.job_id, job))
     conditions = [column == value for column, value in wanted if value]
-    query = select(events).where(events.c.id > number, *conditions).order_by(events.c.id).limit(limit)
-    return [Line(**row._mapping) for row in await connection.execute(query)]
+    query = select(events).where(events.c.id > after_id, *conditions).order_by(events.c.id).limit(limit)
+    return [StoredEvent(**row._mapping) for row in await connection.execute(query)]
 
 
-async def last(connection: AsyncConnection) -> int:
+async def get_latest_id(connection: StoreConnection) -> int:
     """The number of the newest line; 0 where there is none."""
     return (await connection.execute(select(func.max(events.c.id)))).scalar_one() or 0
 
 
-async def newest(connection: AsyncConnection, ids: Sequence[JobId]) -> dict[JobId, str]:
+async def get_latest_notes(connection: StoreConnection, ids: Sequence[JobId]) -> dict[JobId, str]:
     """What the newest line of each of these jobs says; some hundreds of jobs at most."""
-    rows = await connection.execute(_NEWEST, {"ids": ids})
+    rows = await connection.execute(_SELECT_LATEST_NOTES, {"ids": ids})
     return {JobId(job_id): intern(note) for job_id, note in rows}  # few notes, thousands of jobs
 
 
-async def forget(connection: AsyncConnection, before: float, most: int) -> int:
+async def delete_old(connection: StoreConnection, before: float, limit: int) -> int:
     """Delete up to so many lines from before, and say how many. Open jobs keep theirs, and every job its last."""
     newer = events.alias()
-    unfinished = select(jobs.c.id).where(jobs.c.state.not_in(ENDS))
+    unfinished = select(jobs.c.id).where(jobs.c.state.not_in(TERMINAL_STATES))
     spare = events.c.job_id.not_in(unfinished) & (
         select(newer.c.id).where(newer.c.job_id == events.c.job_id, newer.c.id > events.c.id).exists()
     )
@@ -140,6 +144,6 @@ async def forget(connection: AsyncConnection, before: float, most: int) -> int:
         select(events.c.id)
         .where(events.c.at < before, events.c.job_id.is_(None) | spare)
         .order_by(events.c.id)
-        .limit(most)
+        .limit(limit)
     )
     return (await connection.execute(delete(events).where(events.c.id.in_(old)))).rowcount

@@ -17,53 +17,55 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import ReturningInsert
 
 from orchestrator.core.job import JobId
-from orchestrator.store.among import among
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.among import any_of
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.tables import jobs, leases, replicas
 
 
-def held(now: float) -> Select[tuple[str]]:
+def leased_accounts(now: float) -> Select[tuple[str]]:
     """The accounts on which a live replica is at work."""
-    return select(leases.c.account).where(leases.c.replica.in_(_alive(now)))
+    return select(leases.c.account).where(leases.c.replica.in_(_live_replica_ids(now)))
 
 
-async def take(connection: AsyncConnection, wanted: Collection[JobId], replica: str, now: float) -> set[str]:
+async def acquire_leases(
+    connection: StoreConnection, job_ids: Collection[JobId], replica: str, now: float
+) -> set[str]:
     """Lease the accounts of those jobs that are due, unless another live replica has them. Returns the accounts."""
-    taken = await connection.execute(_take(), {"wanted": list(wanted), "taker": replica, "now": now})
+    taken = await connection.execute(_acquire_statement(), {"wanted": list(job_ids), "taker": replica, "now": now})
     return {row.account for row in taken}
 
 
-async def give_back(connection: AsyncConnection, accounts: Collection[str], replica: str) -> None:
+async def release_leases(connection: StoreConnection, accounts: Collection[str], replica: str) -> None:
     """End the replica's leases of these accounts."""
-    await connection.execute(_GIVE_BACK, {"accounts": list(accounts), "holder": replica})
+    await connection.execute(_DELETE_LEASES, {"accounts": list(accounts), "holder": replica})
 
 
-async def of_replica(connection: AsyncConnection, replica: str) -> set[str]:
+async def list_leased_accounts(connection: StoreConnection, replica: str) -> set[str]:
     """The accounts that the replica has."""
-    return set((await connection.execute(_OF_REPLICA, {"holder": replica})).scalars())
+    return set((await connection.execute(_SELECT_LEASED_ACCOUNTS, {"holder": replica})).scalars())
 
 
-def _alive(now: float | BindParameter[float]) -> Select[tuple[str]]:
+def _live_replica_ids(now: float | BindParameter[float]) -> Select[tuple[str]]:
     return select(replicas.c.id).where(replicas.c.alive_until > now)
 
 
 # Made once: to put a statement together takes longer than to execute it.
 @cache
-def _take() -> ReturningInsert[tuple[str]]:
+def _acquire_statement() -> ReturningInsert[tuple[str]]:
     from sqlalchemy.dialects.postgresql import insert  # 2 MB that SQLite has no use for
 
     taker: BindParameter[str] = bindparam("taker", type_=String)
     now: BindParameter[float] = bindparam("now", type_=Float)
-    wanted = among(jobs.c.id, "wanted")
+    wanted = any_of(jobs.c.id, "wanted")
     fresh = insert(leases).from_select(
         ["account", "replica"], select(jobs.c.account, taker).where(wanted, jobs.c.wake_at <= now)
     )
     return fresh.on_conflict_do_update(
         index_elements=[leases.c.account],
         set_={"replica": fresh.excluded.replica},
-        where=(leases.c.replica == taker) | leases.c.replica.not_in(_alive(now)),
+        where=(leases.c.replica == taker) | leases.c.replica.not_in(_live_replica_ids(now)),
     ).returning(leases.c.account)
 
 
-_OF_REPLICA = select(leases.c.account).where(leases.c.replica == bindparam("holder"))
-_GIVE_BACK = delete(leases).where(leases.c.replica == bindparam("holder"), among(leases.c.account, "accounts"))
+_SELECT_LEASED_ACCOUNTS = select(leases.c.account).where(leases.c.replica == bindparam("holder"))
+_DELETE_LEASES = delete(leases).where(leases.c.replica == bindparam("holder"), any_of(leases.c.account, "accounts"))

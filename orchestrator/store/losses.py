@@ -7,30 +7,30 @@ from collections.abc import Iterable
 from sqlalchemy import delete, insert, select
 
 from orchestrator.core.job import JobId
-from orchestrator.core.loss import Loss, merged, thinned
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.core.loss import Loss, downsample_curve, merge_curves
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.tables import losses
 
-_POINT = (losses.c.step, losses.c.training_loss, losses.c.validation_loss)
+_LOSS_COLUMNS = (losses.c.step, losses.c.training_loss, losses.c.validation_loss)
 
 
-async def of_job(connection: AsyncConnection, job_id: JobId) -> list[Loss]:
+async def list_by_job(connection: StoreConnection, job_id: JobId) -> list[Loss]:
     """The job's curve, by step."""
-    rows = await connection.execute(select(*_POINT).where(losses.c.job_id == job_id).order_by(losses.c.step))
+    rows = await connection.execute(select(*_LOSS_COLUMNS).where(losses.c.job_id == job_id).order_by(losses.c.step))
     return [Loss(*row) for row in rows]
 
 
-async def add(connection: AsyncConnection, job_id: JobId, told: Iterable[Loss]) -> None:
+async def add(connection: StoreConnection, job_id: JobId, reported: Iterable[Loss]) -> None:
     """Continue the job's curve; what makes it too long is thinned out."""
-    before = await of_job(connection, job_id)
-    curve = thinned(merged(before, told))
+    before = await list_by_job(connection, job_id)
+    curve = downsample_curve(merge_curves(before, reported))
     if gone := {loss.step for loss in set(before) - set(curve)}:
         await connection.execute(delete(losses).where(losses.c.job_id == job_id, losses.c.step.in_(gone)))
     if new := [_row(job_id, loss) for loss in set(curve) - set(before)]:
         await connection.execute(insert(losses), new)
 
 
-async def forget(connection: AsyncConnection, job_id: JobId) -> None:
+async def delete_by_job(connection: StoreConnection, job_id: JobId) -> None:
     """The job is trained anew, and so is its curve."""
     await connection.execute(delete(losses).where(losses.c.job_id == job_id))
 

@@ -6,20 +6,20 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import insert, select
 
-from orchestrator.core.moderation import Verdict
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.core.moderation import ModerationVerdict
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.tables import moderations
 
 
-async def known(connection: AsyncConnection, keys: Sequence[str]) -> dict[str, Verdict]:
+async def get_verdicts(connection: StoreConnection, keys: Sequence[str]) -> dict[str, ModerationVerdict]:
     """The verdicts on those of the keys that were judged."""
     rows = await connection.execute(select(moderations).where(moderations.c.key.in_(list(keys))))
-    return {row.key: Verdict(row.flagged, tuple(row.categories), row.scores) for row in rows}
+    return {row.key: ModerationVerdict(row.flagged, tuple(row.categories), row.scores) for row in rows}
 
 
-async def keep(connection: AsyncConnection, verdicts: Mapping[str, Verdict]) -> None:
+async def save_verdicts(connection: StoreConnection, verdicts: Mapping[str, ModerationVerdict]) -> None:
     """Keep verdicts; those that are kept already stay as they are."""
-    new = verdicts.keys() - (await known(connection, list(verdicts))).keys()
+    new = verdicts.keys() - (await get_verdicts(connection, list(verdicts))).keys()
     rows = [
         {
             "key": key,

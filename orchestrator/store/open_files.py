@@ -30,7 +30,7 @@ class OpenFiles:
         """From now on this must be the file at the path. A second call with another one raises FileReplacedError."""
         name, identity = str(path.absolute()), (opened.st_dev, opened.st_ino)
         if self._known.setdefault(name, identity) != identity:
-            raise _replaced(name)
+            raise _replaced_error(name)
 
     def check(self) -> None:
         """Raise FileReplacedError if one of them is gone or replaced. Every query pays for it: some microseconds."""
@@ -40,8 +40,8 @@ class OpenFiles:
             except FileNotFoundError:
                 raise FileReplacedError(f"{name} was deleted or moved while the service uses it") from None
             if (found.st_dev, found.st_ino) != identity:
-                raise _replaced(name)
+                raise _replaced_error(name)
 
 
-def _replaced(name: str) -> FileReplacedError:
+def _replaced_error(name: str) -> FileReplacedError:
     return FileReplacedError(f"{name} was replaced by another file while the service uses it")

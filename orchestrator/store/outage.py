@@ -14,16 +14,16 @@ import structlog
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from orchestrator.core.errors import DatabaseAway
+from orchestrator.core.errors import DatabaseUnavailable
 
-SUMMARY: Final = "the database does not answer, or takes no changes"
-HINT: Final = "Nothing is sent meanwhile. The service goes on by itself when the database takes changes again."
-_SQLITE: Final = (
+OUTAGE_SUMMARY: Final = "the database does not answer, or takes no changes"
+OUTAGE_HINT: Final = "Nothing is sent meanwhile. The service goes on by itself when the database takes changes again."
+_SQLITE_OUTAGE_CODES: Final = (
     *("PERM", "BUSY", "LOCKED", "NOMEM", "READONLY", "IOERR", "CORRUPT", "FULL"),
     *("CANTOPEN", "PROTOCOL", "AUTH", "NOTADB"),
 )
 """Names of primary result codes."""
-_POSTGRESQL: Final = (
+_POSTGRESQL_OUTAGE_CODES: Final = (
     "08",  # connection
     "25006",  # read-only transaction: a standby
     "25P03",  # the session was idle in its transaction for too long: a frozen replica
@@ -54,8 +54,8 @@ class Outage:
     def begin(self, error: BaseException) -> None:
         """A call has failed."""
         if self.reason is None:
-            self.reason, self.summary = reason_of(error), getattr(error, "summary", SUMMARY)
-            self._log.error("database.unreachable", message=self.reason, hint=getattr(error, "hint", HINT))
+            self.reason, self.summary = describe_error(error), getattr(error, "summary", OUTAGE_SUMMARY)
+            self._log.error("database.unreachable", message=self.reason, hint=getattr(error, "hint", OUTAGE_HINT))
 
     def end(self) -> None:
         """A change is committed."""
@@ -69,27 +69,27 @@ def is_outage(error: BaseException) -> bool:
     if isinstance(error, OSError | PoolTimeout):
         return True
     if not isinstance(error, DBAPIError):
-        return _of_driver(error)
-    return error.connection_invalidated or (error.orig is not None and _of_driver(error.orig))
+        return _is_driver_outage(error)
+    return error.connection_invalidated or (error.orig is not None and _is_driver_outage(error.orig))
 
 
-def reason_of(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """What the database or its driver says, without the statement."""
-    while isinstance(error, DatabaseAway | StatementError) and error.__cause__ is not None:
+    while isinstance(error, DatabaseUnavailable | StatementError) and error.__cause__ is not None:
         error = error.__cause__
     return str(error) or type(error).__name__
 
 
-def _of_driver(error: BaseException) -> bool:
+def _is_driver_outage(error: BaseException) -> bool:
     import sqlite3  # a service on PostgreSQL does without it
 
     if isinstance(error, sqlite3.Error):
         # "no such table" has a code of its own in no version of SQLite: somebody has put an empty file in place.
         is_empty = str(error).startswith("no such table")
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the low byte is the primary code
-        return is_empty or code in {getattr(sqlite3, f"SQLITE_{name}") for name in _SQLITE}
+        return is_empty or code in {getattr(sqlite3, f"SQLITE_{name}") for name in _SQLITE_OUTAGE_CODES}
     state = getattr(error, "sqlstate", "")
     if state is None:
         # The client's own error: the connection is closed or broken, or a value does not fit, which is a ValueError.
         return not isinstance(error.__cause__, ValueError)
-    return str(state).startswith(_POSTGRESQL)
+    return str(state).startswith(_POSTGRESQL_OUTAGE_CODES)

@@ -11,37 +11,37 @@ from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import Job
-from orchestrator.core.lifecycle import State
+from orchestrator.core.lifecycle import JobState
 from orchestrator.core.moderation import Moderation
-from orchestrator.core.run import Run, Standing
+from orchestrator.core.run import AccountState, Run
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.store.tables import accounts, jobs, runs
 
 JOB_FIELDS = tuple(field.name for field in fields(Job))
 RUN_FIELDS = tuple(field.name for field in fields(Run))
-STANDING_FIELDS = tuple(field.name for field in fields(Standing))
-ALIKE = ("base_model", "remote_status", "replica", "run_id")
+ACCOUNT_STATE_FIELDS = tuple(field.name for field in fields(AccountState))
+INTERNED_FIELDS = ("base_model", "remote_status", "replica", "run_id")
 """What thousands of jobs say in the same words, kept once."""
 JOB_COLUMNS = tuple(jobs.c[name] for name in JOB_FIELDS)
 RUN_COLUMNS = tuple(runs.c[name] for name in RUN_FIELDS)
-STANDING_COLUMNS = tuple(accounts.c[name] for name in STANDING_FIELDS)
+ACCOUNT_STATE_COLUMNS = tuple(accounts.c[name] for name in ACCOUNT_STATE_FIELDS)
 
 
-def job_from(row: Sequence[Any]) -> Job:
+def job_from_row(row: Sequence[Any]) -> Job:
     """A job of the values of `JOB_COLUMNS`."""
     values = dict(zip(JOB_FIELDS, row, strict=True))
     values["provider"] = ProviderName(values["provider"])
-    for name in ALIKE:
+    for name in INTERNED_FIELDS:
         if said := values[name]:
             values[name] = intern(said)
-    values["state"] = State(values["state"])
+    values["state"] = JobState(values["state"])
     values["hold"] = Hold.from_dict(values["hold"])
     for name in ("failure", "warning"):
         values[name] = Failure(**values[name]) if values[name] else None
     return Job(**values)
 
 
-def job_row(job: Job) -> dict[str, Any]:
+def job_to_row(job: Job) -> dict[str, Any]:
     """The columns of a job."""
     values = {name: getattr(job, name) for name in JOB_FIELDS}
     values["hold"] = job.hold.as_dict() if job.hold else None
@@ -51,7 +51,7 @@ def job_row(job: Job) -> dict[str, Any]:
     return values
 
 
-def run_from(row: Sequence[Any]) -> Run:
+def run_from_row(row: Sequence[Any]) -> Run:
     """A run of the values of `RUN_COLUMNS`."""
     values = dict(zip(RUN_FIELDS, row, strict=True))
     values["specs"] = {ProviderName(name): TrainingSpec.from_dict(spec) for name, spec in values["specs"].items()}
@@ -62,7 +62,7 @@ def run_from(row: Sequence[Any]) -> Run:
     return Run(**values)
 
 
-def run_row(run: Run) -> dict[str, Any]:
+def run_to_row(run: Run) -> dict[str, Any]:
     """The columns of a run."""
     values = {name: getattr(run, name) for name in RUN_FIELDS}
     values["specs"] = {name.value: spec.as_dict() for name, spec in run.specs.items()}
@@ -72,18 +72,18 @@ def run_row(run: Run) -> dict[str, Any]:
     return values
 
 
-def standing_from(row: Sequence[Any]) -> Standing:
-    """An account's standing of the values of `STANDING_COLUMNS`."""
-    values = dict(zip(STANDING_FIELDS, row, strict=True))
+def account_state_from_row(row: Sequence[Any]) -> AccountState:
+    """An account's standing of the values of `ACCOUNT_STATE_COLUMNS`."""
+    values = dict(zip(ACCOUNT_STATE_FIELDS, row, strict=True))
     values["provider"] = ProviderName(values["provider"])
     values["hold"] = Hold.from_dict(values["hold"])
     values["labels"] = tuple(values["labels"])
-    return Standing(**values)
+    return AccountState(**values)
 
 
-def standing_row(standing: Standing) -> dict[str, Any]:
+def account_state_to_row(account_state: AccountState) -> dict[str, Any]:
     """The columns of an account."""
-    values = {name: getattr(standing, name) for name in STANDING_FIELDS}
-    values["hold"] = standing.hold.as_dict() if standing.hold else None
-    values["labels"] = list(standing.labels)
+    values = {name: getattr(account_state, name) for name in ACCOUNT_STATE_FIELDS}
+    values["hold"] = account_state.hold.as_dict() if account_state.hold else None
+    values["labels"] = list(account_state.labels)
     return values

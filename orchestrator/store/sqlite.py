@@ -15,14 +15,14 @@ from typing import Any, Final, TypeVar, cast
 
 from sqlalchemy import Connection, Executable, PoolProxiedConnection, Result, create_engine, event, make_url
 
-from orchestrator.store.connection import AsyncConnection, from_json, to_the_end
+from orchestrator.store.connection import StoreConnection, decode_json, shield_until_done
 from orchestrator.store.open_files import OpenFiles
 from orchestrator.system.private import create_private_file, create_private_folder
 
 T = TypeVar("T")
-BUSY_MILLISECONDS: Final = 5000
-LOCK: Final = "BEGIN IMMEDIATE"
-SURVEYS: Final = 3
+BUSY_TIMEOUT_MILLISECONDS: Final = 5000
+BEGIN_WRITE_SQL: Final = "BEGIN IMMEDIATE"
+MAX_LONG_READS: Final = 3
 """At once; fewer than the pool has connections, because whoever finds none there stops the event loop."""
 
 
@@ -32,13 +32,13 @@ class SqliteEngine:
     def __init__(self, url: str, files: OpenFiles) -> None:
         self._files = files
         self._path = Path(make_url(url).database or "")
-        self._engine = create_engine(url, pool_size=5, max_overflow=5, json_deserializer=from_json)
+        self._engine = create_engine(url, pool_size=5, max_overflow=5, json_deserializer=decode_json)
         event.listen(self._engine, "do_connect", self._create_file)
         event.listen(self._engine, "connect", _configure)
         event.listen(self._engine, "connect", self._remember_file)
         event.listen(self._engine, "begin", _begin)
-        self._watcher: PoolProxiedConnection | None = None
-        self._surveys = asyncio.Semaphore(SURVEYS)
+        self._version_connection: PoolProxiedConnection | None = None
+        self._long_read_slots = asyncio.Semaphore(MAX_LONG_READS)
 
     def _create_file(self, *_: object) -> None:
         """SQLite would make the file with the mode that the umask leaves, and its -wal and -shm with the same."""
@@ -50,41 +50,41 @@ class SqliteEngine:
                 raise sqlite3.OperationalError(error.strerror) from error
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
+    async def read(self) -> AsyncIterator[StoreConnection]:
         self._files.check()
         with self._engine.connect() as connection:
-            yield _Inline(connection)
+            yield _LoopConnection(connection)
 
     @asynccontextmanager
-    async def survey(self) -> AsyncIterator[AsyncConnection]:
-        async with self._surveys:
+    async def read_long(self) -> AsyncIterator[StoreConnection]:
+        async with self._long_read_slots:
             self._files.check()
             with self._engine.connect() as connection:
-                yield _Aside(connection)
+                yield _ThreadConnection(connection)
 
     @asynccontextmanager
-    async def write(self, **options: Any) -> AsyncIterator[AsyncConnection]:
+    async def write(self, **options: Any) -> AsyncIterator[StoreConnection]:
         self._files.check()
         with self._engine.connect() as connection:
             connection.execution_options(writing=True, **options)
-            if _locks_at_once(connection):
+            if _try_write_lock(connection):
                 connection.begin()
             else:
                 await asyncio.to_thread(connection.begin)
-            yield _Inline(connection)
+            yield _LoopConnection(connection)
             self._files.check()  # whoever waits for this commit will send something
             await asyncio.to_thread(connection.commit)
 
-    async def mark(self) -> object:
+    async def get_data_version(self) -> object:
         self._files.check()
-        if self._watcher is None:  # never writes, so that SQLite tells it of every commit
-            self._watcher = self._engine.raw_connection()
-        return self._watcher.cursor().execute("PRAGMA data_version").fetchone()
+        if self._version_connection is None:  # never writes, so that SQLite tells it of every commit
+            self._version_connection = self._engine.raw_connection()
+        return self._version_connection.cursor().execute("PRAGMA data_version").fetchone()
 
     async def dispose(self) -> None:
-        if self._watcher is not None:
-            self._watcher.close()
-            self._watcher = None
+        if self._version_connection is not None:
+            self._version_connection.close()
+            self._version_connection = None
         self._engine.dispose()
 
     def _remember_file(self, _connection: Any, _record: Any) -> None:
@@ -92,24 +92,24 @@ class SqliteEngine:
             self._files.add(self._path, self._path.stat())
 
 
-class _Inline(AsyncConnection):
+class _LoopConnection(StoreConnection):
     """Called where the event loop runs."""
 
     async def run_sync(self, work: Callable[..., T], *arguments: Any) -> T:
         return work(self.sync_connection, *arguments)
 
 
-class _Aside(AsyncConnection):
+class _ThreadConnection(StoreConnection):
     """Called in another thread, results included."""
 
     async def run_sync(self, work: Callable[..., T], *arguments: Any) -> T:
-        return await to_the_end(asyncio.create_task(asyncio.to_thread(work, self.sync_connection, *arguments)))
+        return await shield_until_done(asyncio.create_task(asyncio.to_thread(work, self.sync_connection, *arguments)))
 
     async def execute(self, statement: Executable, values: Any = None) -> Any:
-        return await self.run_sync(_whole, statement, values)
+        return await self.run_sync(_execute_buffered, statement, values)
 
 
-def _whole(connection: Connection, statement: Executable, values: Any) -> Result[Any]:
+def _execute_buffered(connection: Connection, statement: Executable, values: Any) -> Result[Any]:
     return connection.execute(statement, values).freeze()()
 
 
@@ -121,22 +121,22 @@ def _configure(connection: Any, _record: Any) -> None:
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
-        f"busy_timeout={BUSY_MILLISECONDS}",
+        f"busy_timeout={BUSY_TIMEOUT_MILLISECONDS}",
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
 
-def _locks_at_once(connection: Connection) -> bool:
+def _try_write_lock(connection: Connection) -> bool:
     """Whether nobody else holds the write lock, and this connection now does."""
     cursor = connection.connection.cursor()
     cursor.execute("PRAGMA busy_timeout=0")
     try:
-        cursor.execute(LOCK)
+        cursor.execute(BEGIN_WRITE_SQL)
     except sqlite3.OperationalError:
         return False
     finally:
-        cursor.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MILLISECONDS}")
         cursor.close()
     return True
 
@@ -146,4 +146,4 @@ def _begin(connection: Connection) -> None:
     if not connection.get_execution_options().get("writing"):
         connection.exec_driver_sql("BEGIN")
     elif not cast(sqlite3.Connection, connection.connection.driver_connection).in_transaction:
-        connection.exec_driver_sql(LOCK)
+        connection.exec_driver_sql(BEGIN_WRITE_SQL)

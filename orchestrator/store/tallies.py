@@ -7,11 +7,11 @@ from datetime import date
 from sqlalchemy import func, select
 
 from orchestrator.core.job import RunId
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.tables import jobs, run_jobs
 
 
-async def due(connection: AsyncConnection, now: float) -> tuple[int, float | None]:
+async def count_due(connection: StoreConnection, now: float) -> tuple[int, float | None]:
     """How many jobs' time has come, and when that of the first of them came."""
     row = (
         await connection.execute(select(func.count(), func.min(jobs.c.wake_at)).where(jobs.c.wake_at <= now))
@@ -19,7 +19,7 @@ async def due(connection: AsyncConnection, now: float) -> tuple[int, float | Non
     return row[0], row[1]
 
 
-async def last_days(connection: AsyncConnection, run_id: RunId) -> dict[str, date]:
+async def get_first_retirement_dates(connection: StoreConnection, run_id: RunId) -> dict[str, date]:
     """The last day of the first of the run's models to go, by provider; of those that are still there."""
     query = (
         select(jobs.c.provider, func.min(jobs.c.retires_on))
@@ -31,7 +31,7 @@ async def last_days(connection: AsyncConnection, run_id: RunId) -> dict[str, dat
     return {row[0]: row[1] for row in await connection.execute(query)}
 
 
-async def trained_tokens(connection: AsyncConnection, run_id: RunId) -> dict[str, int]:
+async def count_trained_tokens(connection: StoreConnection, run_id: RunId) -> dict[str, int]:
     """What the providers say they trained for the run, by provider."""
     query = (
         select(jobs.c.provider, func.sum(jobs.c.trained_tokens))

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from orchestrator.core.job import JobId
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import StoreConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +21,10 @@ class WakeUp:
     at: float
 
 
-Schedule = Callable[[AsyncConnection, Sequence[WakeUp]], Awaitable[None]]
+EnqueueWakeUps = Callable[[StoreConnection, Sequence[WakeUp]], Awaitable[None]]
 """Puts wake-ups into a queue, through the connection and in the transaction that promised them."""
 
 
-def promise(connection: AsyncConnection, wake_ups: Iterable[WakeUp]) -> None:
+def schedule_wake_ups(connection: StoreConnection, wake_ups: Iterable[WakeUp]) -> None:
     """Have the wake-ups scheduled with the transaction under way."""
     connection.sync_connection.get_execution_options().get("promised", []).extend(wake_ups)

@@ -17,7 +17,7 @@ class ChildProcesses:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._kill: set[Callable[[], None]] = set()
+        self._kill_callbacks: set[Callable[[], None]] = set()
         self._stopped = False
 
     @contextmanager
@@ -25,19 +25,19 @@ class ChildProcesses:
         """Have `kill` called if the program stops within the block. It may be called from another thread."""
         with self._lock:
             stopped = self._stopped
-            self._kill.add(kill)
+            self._kill_callbacks.add(kill)
         try:
             if stopped:
                 kill()
             yield
         finally:
             with self._lock:
-                self._kill.discard(kill)
+                self._kill_callbacks.discard(kill)
 
-    def stop(self) -> None:
+    def kill_all(self) -> None:
         """Kill every child that is running and every one that registers from now on."""
         with self._lock:
             self._stopped = True
-            running = list(self._kill)
+            running = list(self._kill_callbacks)
         for kill in running:
             kill()

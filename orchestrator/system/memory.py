@@ -9,27 +9,27 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-SHARE: Final = 0.75  # of the memory there is, for the one process that reads the chats
+DATASET_MEMORY_FRACTION: Final = 0.75  # of the memory there is, for the one process that reads the chats
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 
 
-def default_limit() -> int:
+def default_memory_limit() -> int:
     """Return three quarters of the memory of the machine or, where that is less, of the container, in bytes."""
     physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return int(min(physical, *_container_limits(), physical) * SHARE)
+    return int(min(physical, *_list_container_limits(), physical) * DATASET_MEMORY_FRACTION)
 
 
-def limit_memory(limit: int) -> None:
+def limit_memory(max_bytes: int) -> None:
     """Have every allocation beyond `limit` bytes fail: Python raises MemoryError, native code aborts.
 
     RLIMIT_DATA counts what may be written. RLIMIT_AS would count reserved addresses too, of which the threads and
     allocators of native libraries take many times what they use. Where the system has no such limit there is none.
     """
     with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+        resource.setrlimit(resource.RLIMIT_DATA, (max_bytes, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
-def _container_limits() -> Iterator[int]:
+def _list_container_limits() -> Iterator[int]:
     """What the control groups of this process allow (version 2, or 1 as containers see it)."""
     files = [_CGROUPS / "memory.max", _CGROUPS / "memory" / "memory.limit_in_bytes"]
     with suppress(OSError):

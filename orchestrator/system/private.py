@@ -13,7 +13,7 @@ from typing import BinaryIO, Final
 
 FILE_MODE: Final = 0o600
 FOLDER_MODE: Final = 0o700
-_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_OTHERS_MASK: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
 def create_private_folder(path: Path) -> None:
@@ -35,6 +35,6 @@ def open_private_file(path: Path) -> BinaryIO:
 def is_open_to_others(path: Path) -> bool:
     """Whether anyone but the owner has a right to the file or folder; False where there is none."""
     try:
-        return bool(path.stat().st_mode & _OTHERS)
+        return bool(path.stat().st_mode & _OTHERS_MASK)
     except OSError:
         return False

@@ -19,7 +19,7 @@ MAX_TEXT_BYTES: Final = 16 * 1024 * 1024
 """For files that are read as a whole and are written by hand: accounts file, settings, prices, lists of names."""
 
 _OPEN_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-_TYPES: Final = (
+_FILE_TYPE_NAMES: Final = (
     (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISSOCK, "a socket"),
     (stat.S_ISCHR, "a device"),
@@ -48,12 +48,12 @@ def open_regular_file(path: Path) -> BinaryIO:
         raise
 
 
-def read_regular_file(path: Path, limit: int = MAX_TEXT_BYTES) -> bytes:
+def read_regular_file(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
     """Return the content of a regular file. Raises OSError, and FileTooLarge for more than `limit` bytes."""
     with open_regular_file(path) as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        raise FileTooLarge(errno.EFBIG, f"it has more than {format_bytes(limit)}", str(path))
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise FileTooLarge(errno.EFBIG, f"it has more than {format_bytes(max_bytes)}", str(path))
     return content
 
 
@@ -68,5 +68,5 @@ def format_bytes(count: int) -> str:
 def _check_type(path: Path, mode: int) -> None:
     if stat.S_ISREG(mode):
         return
-    what = next((name for matches, name in _TYPES if matches(mode)), "something else")
+    what = next((name for matches, name in _FILE_TYPE_NAMES if matches(mode)), "something else")
     raise NotRegularFile(errno.EINVAL, f"it is {what}, not a regular file", str(path))

@@ -10,63 +10,63 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, 
 from pydantic import StrictInt as OnlyInt
 
 from orchestrator.core.account import ProviderName
-from orchestrator.core.lifecycle import State
-from orchestrator.core.verb import OF_ACCOUNTS, Verb
-from orchestrator.web.asking import Asking
-from orchestrator.web.documents import Document, Text
-from orchestrator.web.principal import Principal, principal
-from orchestrator.web.program import Program
-from orchestrator.web.reading import selection
+from orchestrator.core.lifecycle import JobState
+from orchestrator.core.verb import ACCOUNT_ACTIONS, OperatorAction
+from orchestrator.web.asking import ActionExecutor
+from orchestrator.web.documents import ApiModel, ShortText
+from orchestrator.web.principal import Principal, get_principal
+from orchestrator.web.program import WebBackend
+from orchestrator.web.reading import parse_job_filter
 
-Who = Annotated[Principal, Depends(principal)]
+CurrentPrincipal = Annotated[Principal, Depends(get_principal)]
 
 
-def _without_fraction(value: object) -> object:
+def _integer_from_float(value: object) -> object:
     """Make an integer of a number without a fraction: to JSON Schema `7.0` is one, and some clients send it."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-StrictInt = Annotated[OnlyInt, BeforeValidator(_without_fraction)]
-Number = Annotated[
-    OnlyInt, Field(ge=1, lt=2**31), BeforeValidator(_without_fraction)
+StrictInt = Annotated[OnlyInt, BeforeValidator(_integer_from_float)]
+DeliveryNumber = Annotated[
+    OnlyInt, Field(ge=1, lt=2**31), BeforeValidator(_integer_from_float)
 ]  # in this order for the document
-Reason = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000, pattern=r"^[^\x00]*$")]
+ReasonText = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000, pattern=r"^[^\x00]*$")]
 
 
-class _Body(BaseModel):
+class _ActionBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    reason: Reason = Field("", description="Kept in the record.")
+    reason: ReasonText = Field("", description="Kept in the record.")
 
 
-class Named(_Body):
+class ActionByName(_ActionBody):
     """These accounts."""
 
-    accounts: list[Text] = Field(min_length=1)
+    accounts: list[ShortText] = Field(min_length=1)
     expect: StrictInt | None = Field(None, description="How many accounts are meant; refused when it is not so.")
 
 
-class Filter(BaseModel):
+class JobFilterSchema(BaseModel):
     """As on the dashboard: what is left out matches everything."""
 
     model_config = ConfigDict(extra="forbid")
 
-    state: State | None = Field(None, description="Only jobs in this state.")
+    state: JobState | None = Field(None, description="Only jobs in this state.")
     held: StrictBool | None = Field(None, description="Whether the job is set aside.")
     provider: ProviderName | None = None
-    label: Text = ""
-    error: Text = Field("", description="The `kind` of what keeps the job from going on, or ended it.")
-    text: Text = Field("", description="Anywhere in names, labels, ids and errors.")
+    label: ShortText = ""
+    error: ShortText = Field("", description="The `kind` of what keeps the job from going on, or ended it.")
+    text: ShortText = Field("", description="Anywhere in names, labels, ids and errors.")
 
 
-class Matching(_Body):
+class ActionByFilter(_ActionBody):
     """All accounts that match the filter and that the action applies to."""
 
-    filter: Filter
+    filter: JobFilterSchema
     expect: StrictInt = Field(description="How many that are, as it was confirmed; refused when it is no longer so.")
 
 
-class Approval(BaseModel):
+class ApprovalRequest(BaseModel):
     """The current run at its price."""
 
     model_config = ConfigDict(extra="forbid")
@@ -74,106 +74,114 @@ class Approval(BaseModel):
     expect_usd: StrictFloat | None = Field(None, description="The price that is meant; refused when it has changed.")
 
 
-class Waiver(BaseModel):
+class WaiverRequest(BaseModel):
     """The current run, although its chats were not moderated."""
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: Annotated[Reason, StringConstraints(pattern=r"\S")] = Field(description="Why; stays in the run's record.")
+    reason: Annotated[ReasonText, StringConstraints(pattern=r"\S")] = Field(
+        description="Why; stays in the run's record."
+    )
 
 
-class Adoption(BaseModel):
+class AdoptionRequest(BaseModel):
     """A job whose remote job is unclear, and the remote job that is its own."""
 
     model_config = ConfigDict(extra="forbid")
 
-    job: Text = Field(description="Our id of the job.")
-    remote_job: Text = Field(description="The provider's id of the remote job.")
+    job: ShortText = Field(description="Our id of the job.")
+    remote_job: ShortText = Field(description="The provider's id of the remote job.")
 
 
-class Redelivery(BaseModel):
+class RedeliveryRequest(BaseModel):
     """Deliveries that were given up."""
 
     model_config = ConfigDict(extra="forbid")
 
-    deliveries: list[Number] | None = Field(None, description="Their numbers; left out: all that were given up.")
+    deliveries: list[DeliveryNumber] | None = Field(
+        None, description="Their numbers; left out: all that were given up."
+    )
     expect: StrictInt | None = Field(None, description="How many are meant; refused when it is not so.")
 
 
-class Redelivered(Document):
+class RedeliveryResult(ApiModel):
     """What is told again; the service sees to it."""
 
     deliveries: list[int]
     count: int = Field(description="How many these are.")
 
 
-class Done(Document):
+class ActionResult(ApiModel):
     """What was asked of whom; the service sees to it."""
 
-    action: Verb
+    action: OperatorAction
     accounts: list[str]
     count: int = Field(description="How many accounts these are.")
 
 
-class Actions:
+class ActionRoutes:
     """One path a verb."""
 
-    def __init__(self, program: Program) -> None:
-        self._asking = Asking(program)
-        self.routes = APIRouter(prefix="/actions", tags=["actions"])
-        self.routes.add_api_route("/approve", self.approve, methods=["POST"], operation_id="approve")
-        self.routes.add_api_route("/waive", self.waive, methods=["POST"], operation_id="waive")
-        self.routes.add_api_route("/start", self.start, methods=["POST"], operation_id="start")
-        self.routes.add_api_route("/adopt", self.adopt, methods=["POST"], operation_id="adopt")
-        self.routes.add_api_route("/redeliver", self.redeliver, methods=["POST"], operation_id="redeliver")
-        for verb in OF_ACCOUNTS:
-            self.routes.add_api_route(f"/{verb}", self._of_accounts(verb), methods=["POST"], operation_id=verb.value)
+    def __init__(self, backend: WebBackend) -> None:
+        self._executor = ActionExecutor(backend)
+        self.router = APIRouter(prefix="/actions", tags=["actions"])
+        self.router.add_api_route("/approve", self.approve, methods=["POST"], operation_id="approve")
+        self.router.add_api_route("/waive", self.waive, methods=["POST"], operation_id="waive")
+        self.router.add_api_route("/start", self.start, methods=["POST"], operation_id="start")
+        self.router.add_api_route("/adopt", self.adopt, methods=["POST"], operation_id="adopt")
+        self.router.add_api_route("/redeliver", self.redeliver, methods=["POST"], operation_id="redeliver")
+        for verb in ACCOUNT_ACTIONS:
+            self.router.add_api_route(
+                f"/{verb}", self._build_account_endpoint(verb), methods=["POST"], operation_id=verb.value
+            )
 
-    async def approve(self, who: Who, body: Approval) -> Done:
+    async def approve(self, principal: CurrentPrincipal, body: ApprovalRequest) -> ActionResult:
         """Let the held run go on in spite of its price."""
-        await self._asking.of_run(Verb.APPROVE, who, expect_usd=body.expect_usd)
-        return _done(Verb.APPROVE)
+        await self._executor.apply_to_run(OperatorAction.APPROVE, principal, expect_usd=body.expect_usd)
+        return _build_result(OperatorAction.APPROVE)
 
-    async def waive(self, who: Who, body: Waiver) -> Done:
+    async def waive(self, principal: CurrentPrincipal, body: WaiverRequest) -> ActionResult:
         """Let the run go on although its chats were not moderated."""
-        await self._asking.of_run(Verb.WAIVE, who, reason=body.reason)
-        return _done(Verb.WAIVE)
+        await self._executor.apply_to_run(OperatorAction.WAIVE, principal, reason=body.reason)
+        return _build_result(OperatorAction.WAIVE)
 
-    async def start(self, who: Who) -> Done:
+    async def start(self, principal: CurrentPrincipal) -> ActionResult:
         """Let the run's ready jobs be submitted."""
-        await self._asking.of_run(Verb.START, who)
-        return _done(Verb.START)
+        await self._executor.apply_to_run(OperatorAction.START, principal)
+        return _build_result(OperatorAction.START)
 
-    async def adopt(self, who: Who, body: Adoption) -> Done:
+    async def adopt(self, principal: CurrentPrincipal, body: AdoptionRequest) -> ActionResult:
         """Take a remote job for a job's, where the program must not choose between several."""
-        return _done(Verb.ADOPT, [await self._asking.adopt(who, body.job, body.remote_job)])
+        return _build_result(
+            OperatorAction.ADOPT, [await self._executor.adopt_remote_job(principal, body.job, body.remote_job)]
+        )
 
-    async def redeliver(self, who: Who, body: Redelivery) -> Redelivered:
+    async def redeliver(self, principal: CurrentPrincipal, body: RedeliveryRequest) -> RedeliveryResult:
         """Tell webhooks and alerts again what was given up."""
-        begun = await self._asking.redeliver(who, body.deliveries, expect=body.expect)
-        return Redelivered(deliveries=begun, count=len(begun))
+        begun = await self._executor.redeliver(principal, body.deliveries, expect=body.expect)
+        return RedeliveryResult(deliveries=begun, count=len(begun))
 
-    def _of_accounts(self, verb: Verb) -> Callable[..., Awaitable[Done]]:
-        async def ask(who: Who, body: Named | Matching) -> Done:
-            asking = self._asking
-            if isinstance(body, Named):
-                asked = asking.of_accounts(verb, who, body.accounts, expect=body.expect, reason=body.reason)
+    def _build_account_endpoint(self, action: OperatorAction) -> Callable[..., Awaitable[ActionResult]]:
+        async def ask(who: CurrentPrincipal, body: ActionByName | ActionByFilter) -> ActionResult:
+            asking = self._executor
+            if isinstance(body, ActionByName):
+                asked = asking.apply_to_accounts(action, who, body.accounts, expect=body.expect, reason=body.reason)
             else:
-                chosen = selection(**body.filter.model_dump())
-                asked = asking.of_matching(verb, who, chosen, expect=body.expect, reason=body.reason)
-            return _done(verb, await asked)
+                chosen = parse_job_filter(**body.filter.model_dump())
+                asked = asking.apply_to_matching(action, who, chosen, expect=body.expect, reason=body.reason)
+            return _build_result(action, await asked)
 
-        ask.__doc__ = SUMMARIES[verb]
+        ask.__doc__ = ACCOUNT_ACTION_SUMMARIES[action]
         return ask
 
 
-SUMMARIES = {
-    Verb.CANCEL: "Cancel the jobs of these accounts.",
-    Verb.RETRY: "Start failed jobs again, as new remote jobs.",
-    Verb.HOLD: "Set accounts aside until they are released.",
-    Verb.RELEASE: "Let held accounts go on; their keys are verified anew.",
+ACCOUNT_ACTION_SUMMARIES = {
+    OperatorAction.CANCEL: "Cancel the jobs of these accounts.",
+    OperatorAction.RETRY: "Start failed jobs again, as new remote jobs.",
+    OperatorAction.HOLD: "Set accounts aside until they are released.",
+    OperatorAction.RELEASE: "Let held accounts go on; their keys are verified anew.",
 }
 
 
-def _done(verb: Verb, accounts: Sequence[str] = ()) -> Done:
-    return Done(action=verb, accounts=list(accounts), count=len(accounts))
+def _build_result(action: OperatorAction, accounts: Sequence[str] = ()) -> ActionResult:
+    return ActionResult(action=action, accounts=list(accounts), count=len(accounts))

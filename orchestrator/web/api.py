@@ -10,69 +10,69 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 
-from orchestrator.status import Document
-from orchestrator.web.actions import Actions
-from orchestrator.web.dashboard.routes import Dashboard
-from orchestrator.web.deliveries import Deliveries
-from orchestrator.web.documents import Alive, Ready, Whole
-from orchestrator.web.door import Door
-from orchestrator.web.events import Events
-from orchestrator.web.guard import Guard
-from orchestrator.web.headers import etag, unchanged
-from orchestrator.web.login import Login
-from orchestrator.web.openapi import describe
+from orchestrator.status import StatusCache
+from orchestrator.web.actions import ActionRoutes
+from orchestrator.web.dashboard.routes import DashboardRoutes
+from orchestrator.web.deliveries import DeliveryRoutes
+from orchestrator.web.documents import Liveness, Readiness, StatusDocument
+from orchestrator.web.door import Authenticator
+from orchestrator.web.events import EventRoutes
+from orchestrator.web.guard import SecurityMiddleware
+from orchestrator.web.headers import build_etag, not_modified_response
+from orchestrator.web.login import LoginRoutes
+from orchestrator.web.openapi import add_openapi_route
 from orchestrator.web.pages import STATIC_FOLDER
-from orchestrator.web.problem import explain_errors
-from orchestrator.web.program import Program
-from orchestrator.web.reading import Reading
-from orchestrator.web.scrape import Scrape
-from orchestrator.web.webhooks import Webhooks
+from orchestrator.web.problem import add_error_handlers
+from orchestrator.web.program import WebBackend
+from orchestrator.web.reading import ResourceRoutes
+from orchestrator.web.scrape import MetricsRoutes
+from orchestrator.web.webhooks import WebhookRoutes
 
 
-def create_web(program: Program) -> FastAPI:
+def create_app(backend: WebBackend) -> FastAPI:
     """The application. Where there is a token, all but the two probes needs one; else only this machine is served."""
-    door = Door(program)
+    door = Authenticator(backend)
     app = FastAPI(title="orchestrator", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.include_router(Api(program).routes)
-    app.include_router(Scrape(program).routes)
-    for part in (Reading(program), Deliveries(program), Events(program, door), Actions(program)):
-        app.include_router(part.routes, prefix="/api/v1")
-    describe(app)
-    app.include_router(Dashboard(program).routes)
-    app.include_router(Login(door).routes)
-    app.include_router(Webhooks(program).routes)
+    app.include_router(StatusRoutes(backend).router)
+    app.include_router(MetricsRoutes(backend).router)
+    for part in (ResourceRoutes(backend), DeliveryRoutes(backend), EventRoutes(backend, door), ActionRoutes(backend)):
+        app.include_router(part.router, prefix="/api/v1")
+    add_openapi_route(app)
+    app.include_router(DashboardRoutes(backend).router)
+    app.include_router(LoginRoutes(door).router)
+    app.include_router(WebhookRoutes(backend).router)
     app.mount("/static", StaticFiles(directory=STATIC_FOLDER))
-    app.add_middleware(Guard, door=door)
-    explain_errors(app)
+    app.add_middleware(SecurityMiddleware, authenticator=door)
+    add_error_handlers(app)
     return app
 
 
-Answers = dict[int | str, dict[str, Any]]
+ResponseDocs = dict[int | str, dict[str, Any]]
 
 
-class Api:
+class StatusRoutes:
     """The read model as JSON, and two probes."""
 
-    def __init__(self, program: Program) -> None:
-        self._program = program
-        self._document = Document()
-        self._told = b"", ""
-        self.routes = APIRouter(tags=["status"])
-        add = partial(self.routes.add_api_route, methods=["GET"])
-        held: Answers = {304: {"description": "Nothing has changed since the answer with that `ETag`."}}
-        add("/status", self.status, response_model=Whole, responses=held, operation_id="status")
-        add("/healthz", self.healthz, response_model=Alive, operation_id="healthz")
-        not_ready: Answers = {503: {"model": Ready, "description": "What it cannot do now."}}
-        add("/readyz", self.readyz, response_model=Ready, responses=not_ready, operation_id="readyz")
+    def __init__(self, backend: WebBackend) -> None:
+        self._backend = backend
+        self._status_cache = StatusCache()
+        self._tagged_body = b"", ""
+        self.router = APIRouter(tags=["status"])
+        add = partial(self.router.add_api_route, methods=["GET"])
+        held: ResponseDocs = {304: {"description": "Nothing has changed since the answer with that `ETag`."}}
+        add("/status", self.status, response_model=StatusDocument, responses=held, operation_id="status")
+        add("/healthz", self.healthz, response_model=Liveness, operation_id="healthz")
+        not_ready: ResponseDocs = {503: {"model": Readiness, "description": "What it cannot do now."}}
+        add("/readyz", self.readyz, response_model=Readiness, responses=not_ready, operation_id="readyz")
 
     async def status(self, request: Request) -> Response:
         """The whole picture in one answer: the current run and every job of it."""
-        problem = (await self._program.health()).problem
-        body = await self._program.call(self._document.read, problem, self._program.now())
-        if body is not self._told[0]:
-            self._told = body, await asyncio.to_thread(etag, body)
-        body, tag = self._told
-        return unchanged(request, tag, "no-cache") or Response(
+        problem = (await self._backend.check_health()).problem
+        body = await self._backend.call_with_database(self._status_cache.read, problem, self._backend.now())
+        if body is not self._tagged_body[0]:
+            self._tagged_body = body, await asyncio.to_thread(build_etag, body)
+        body, tag = self._tagged_body
+        return not_modified_response(request, tag, "no-cache") or Response(
             body, media_type="application/json", headers={"ETag": tag, "Cache-Control": "no-cache"}
         )
 
@@ -82,6 +82,6 @@ class Api:
 
     async def readyz(self) -> Response:
         """The service can do its work, or which part cannot."""
-        health = await self._program.health()
+        health = await self._backend.check_health()
         answer = {name: getattr(health, name) for name in ("ready", "database", "ticking", "reason")}
         return JSONResponse(answer, 200 if health.ready else 503, {"Cache-Control": "no-store"})

@@ -10,52 +10,52 @@ from typing import Final
 
 from fastapi import Request
 
-MOST: Final = 10  # wrong tokens of one address in a minute
-MOST_IN_ALL: Final = 100
-REMEMBERED: Final = 1000  # addresses
-_MINUTE: Final = 60.0
+MAX_FAILURES_PER_ADDRESS: Final = 10  # wrong tokens of one address in a minute
+MAX_FAILURES_IN_TOTAL: Final = 100
+MAX_TRACKED_ADDRESSES: Final = 1000  # addresses
+_MINUTE_SECONDS: Final = 60.0
 
 
 @dataclass(slots=True)
-class _Leak:
+class _LeakyBucket:
     """So many wrong tokens by `at`; they are forgotten evenly, `most` a minute."""
 
-    most: int
+    limit_per_minute: int
     count: float = 0.0
-    at: float = 0.0
+    updated_at: float = 0.0
 
     def level(self, now: float) -> float:
-        return max(0.0, self.count - max(0.0, now - self.at) * self.most / _MINUTE)
+        return max(0.0, self.count - max(0.0, now - self.updated_at) * self.limit_per_minute / _MINUTE_SECONDS)
 
     def add(self, now: float) -> None:
-        self.count, self.at = self.level(now) + 1, now
+        self.count, self.updated_at = self.level(now) + 1, now
 
-    def wait(self, now: float) -> float:
-        return max(0.0, (self.level(now) - self.most + 1) * _MINUTE / self.most)
+    def wait_seconds(self, now: float) -> float:
+        return max(0.0, (self.level(now) - self.limit_per_minute + 1) * _MINUTE_SECONDS / self.limit_per_minute)
 
 
-class Attempts:
+class LoginThrottle:
     """Knows the last thousand addresses that sent a wrong token, and how many came in all."""
 
     def __init__(self) -> None:
-        self._by_address: OrderedDict[str, _Leak] = OrderedDict()
-        self._all = _Leak(MOST_IN_ALL)
+        self._by_address: OrderedDict[str, _LeakyBucket] = OrderedDict()
+        self._all_addresses = _LeakyBucket(MAX_FAILURES_IN_TOTAL)
 
-    def wait(self, address: str, now: float) -> int:
+    def wait_seconds(self, address: str, now: float) -> int:
         """Seconds until this address may try again; 0 is now."""
         own = self._by_address.get(address)
-        return ceil(max(self._all.wait(now), own.wait(now) if own else 0.0))
+        return ceil(max(self._all_addresses.wait_seconds(now), own.wait_seconds(now) if own else 0.0))
 
-    def failed(self, address: str, now: float) -> None:
+    def record_failure(self, address: str, now: float) -> None:
         """A wrong token came from there."""
-        self._all.add(now)
-        self._by_address.setdefault(address, _Leak(MOST)).add(now)
+        self._all_addresses.add(now)
+        self._by_address.setdefault(address, _LeakyBucket(MAX_FAILURES_PER_ADDRESS)).add(now)
         self._by_address.move_to_end(address)
-        if len(self._by_address) > REMEMBERED:
+        if len(self._by_address) > MAX_TRACKED_ADDRESSES:
             self._by_address.popitem(last=False)
 
 
-def address_of(request: Request) -> str:
+def client_address(request: Request) -> str:
     """Where a request comes from; of IPv6 the network, because one line has all of its addresses."""
     host = request.client.host if request.client else ""
     try:

@@ -9,16 +9,16 @@ from starlette.types import Message, Receive
 
 MAX_BODY_BYTES: Final = 1_000_000
 """Of a request with a token; ten thousand account names fit in."""
-MAX_OPEN_BODY_BYTES: Final = 65_536
+MAX_ANONYMOUS_BODY_BYTES: Final = 65_536
 """Of a request that anyone may send: a login, or a webhook, which names one job."""
 
 
-class Body:
+class RequestBody:
     """The bytes of a request, or nothing of them when they are too many."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._read = False
+        self._has_unreplayed_content = False
         self.content = b""
 
     async def read(self, request: Request, max_bytes: int) -> bool:
@@ -35,12 +35,12 @@ class Body:
             more = message.get("more_body", False)
             if len(content) > max_bytes:
                 return False
-        self.content, self._read = bytes(content), True
+        self.content, self._has_unreplayed_content = bytes(content), True
         return True
 
-    async def again(self) -> Message:
+    async def replay(self) -> Message:
         """What the application receives: the bytes that were read, then whatever else comes."""
-        if not self._read:
+        if not self._has_unreplayed_content:
             return await self._receive()
-        self._read = False
+        self._has_unreplayed_content = False
         return {"type": "http.request", "body": self.content, "more_body": False}

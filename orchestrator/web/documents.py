@@ -7,16 +7,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from orchestrator.core.account import ProviderName
-from orchestrator.core.lifecycle import State
-from orchestrator.status import Glance, JobView, RunLine, RunView, plain
+from orchestrator.core.lifecycle import JobState
+from orchestrator.status import JobView, RunListItem, RunOverview, RunView, view_to_dict
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500, pattern=r"^[^\x00]*$")]
-Moment = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
-Kind = Literal["job", "account", "run", "service"]
+ShortText = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500, pattern=r"^[^\x00]*$")]
+Timestamp = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+EventKind = Literal["job", "account", "run", "service"]
 Count = Annotated[int, Field(ge=0)]
 
 
-class Document(BaseModel):
+class ApiModel(BaseModel):
     """What is answered. A field that is new in the read model is not told until it is described here."""
 
 
@@ -31,7 +31,7 @@ class Problem(BaseModel):
     kind: str | None = Field(None, description="The kind of an error of ours, see the list of errors.")
 
 
-class Fault(Document):
+class ErrorInfo(ApiModel):
     """What keeps something from going on, or ended it."""
 
     kind: str = Field(description="One of the kinds of errors or holds.")
@@ -40,7 +40,7 @@ class Fault(Document):
     request_id: str | None = Field(description="The provider's id of the request, for its support.")
 
 
-class Job(Document):
+class JobSchema(ApiModel):
     """One account's share of a run."""
 
     account: str = Field(description="The account's name in the accounts file.")
@@ -49,7 +49,7 @@ class Job(Document):
     labels: list[str] = Field(description="The account's labels.")
     organization: str | None = Field(description="The organisation that the account's key belongs to, once known.")
     job: str = Field(description="Our id of the job: the same work always has the same.")
-    state: State
+    state: JobState
     held: bool = Field(description="Whether it is set aside; `error` says why.")
     remote_file_id: str | None = Field(description="The provider's id of the training file.")
     remote_job_id: str | None = Field(description="The provider's id of the fine-tuning job.")
@@ -58,8 +58,8 @@ class Job(Document):
     servable: bool | None = Field(description="Whether the model can be called as it is; null without a model.")
     serving_hint: str | None = Field(description="What a model needs that cannot be called as it is.")
     progress: float | None = Field(ge=0, le=1, description="From 0 to 1; null where the provider does not say.")
-    error: Fault | None = Field(description="What keeps it from going on, or ended it.")
-    warning: Fault | None = Field(
+    error: ErrorInfo | None = Field(description="What keeps it from going on, or ended it.")
+    warning: ErrorInfo | None = Field(
         description="What a person should know though the job goes on, as long as it is so."
     )
     waits_for: str | None = Field(description="What it waits for without an error; `wake_at` is the next look.")
@@ -71,24 +71,24 @@ class Job(Document):
     quoted_usd: float | None = Field(description="The provider's price, where it says one.")
     retires_on: str | None = Field(description="The last day on which the model can be called.")
     days_left: int | None = Field(description="How many days that is from now.")
-    gone_at: Moment | None = Field(description="When the model was first missed at the provider.")
-    created_at: Moment
-    state_since: Moment = Field(description="Since when it is in its state.")
-    changed_at: Moment = Field(
+    gone_at: Timestamp | None = Field(description="When the model was first missed at the provider.")
+    created_at: Timestamp
+    state_since: Timestamp = Field(description="Since when it is in its state.")
+    changed_at: Timestamp = Field(
         description="Since when nothing has changed, by its state and the provider's progress."
     )
-    submitted_at: Moment | None = Field(description="When the provider got the job.")
-    finished_at: Moment | None
-    wake_at: Moment | None = Field(description="When it is looked at again; null: when somebody does something.")
+    submitted_at: Timestamp | None = Field(description="When the provider got the job.")
+    finished_at: Timestamp | None
+    wake_at: Timestamp | None = Field(description="When it is looked at again; null: when somebody does something.")
     latest_event: str | None = Field(description="What happened last.")
     replica: str | None = Field(description="The process that advanced it last.")
 
     @classmethod
-    def of(cls, view: JobView) -> Job:
-        return cls.model_validate(plain(view))
+    def from_view(cls, view: JobView) -> JobSchema:
+        return cls.model_validate(view_to_dict(view))
 
 
-class Run(Document):
+class RunSchema(ApiModel):
     """One dataset and one training spec across a set of accounts."""
 
     id: str = Field(description="The hash of dataset and specs.")
@@ -100,54 +100,54 @@ class Run(Document):
     started: bool = Field(description="Whether jobs are created; else files are only replicated.")
     approved_by: str | None = Field(description="Who let it go on in spite of its price.")
     planned_usd: float | None = Field(description="The price of all its jobs; null is unknown.")
-    holds: list[Fault] = Field(description="What sets the whole run aside.")
+    holds: list[ErrorInfo] = Field(description="What sets the whole run aside.")
     moderation: dict[str, Any] | None = Field(
         description="The moderation's record: state, by, at, texts, reason, hint; and progress, while it continues "
         "by itself: judged, total, finish_at (an estimate), attempts, retry_at."
     )
-    created_at: Moment
+    created_at: Timestamp
     pins: dict[str, dict[str, Any] | None] = Field(
         description="By provider: the values that its first job got and all others get; null while they are unknown."
     )
     warnings: list[str] = Field(description="What is worth knowing, and holds nothing.")
 
     @classmethod
-    def of(cls, view: RunView) -> Run:
-        return cls.model_validate(plain(view))
+    def from_view(cls, view: RunView) -> RunSchema:
+        return cls.model_validate(view_to_dict(view))
 
 
-class Replica(Document):
+class ReplicaSchema(ApiModel):
     """A process that does the work."""
 
     id: str
     host: str
     pid: int
-    started_at: Moment
-    seen_at: Moment = Field(description="Its last sign of life.")
-    alive_until: Moment = Field(description="After this it counts as dead.")
+    started_at: Timestamp
+    seen_at: Timestamp = Field(description="Its last sign of life.")
+    alive_until: Timestamp = Field(description="After this it counts as dead.")
 
 
-class Whole(Document):
+class StatusDocument(ApiModel):
     """`/status`: the current run and every job of it. Fields are added, never changed, within one `schema`."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 
     schema_: Literal[1] = Field(alias="schema", description="The version of this document.")
-    run: Run | None = Field(description="Null until something was planned.")
+    run: RunSchema | None = Field(description="Null until something was planned.")
     counts: dict[str, Count] = Field(description="Jobs by state, those that are set aside as `held`.")
     settled: bool = Field(description="Nothing happens any more unless a person does something.")
-    replicas: list[Replica]
-    jobs: list[Job]
-    problem: Fault | None = Field(description="Why the accounts file as it is now is not in force.")
+    replicas: list[ReplicaSchema]
+    jobs: list[JobSchema]
+    problem: ErrorInfo | None = Field(description="Why the accounts file as it is now is not in force.")
 
 
-class Alive(Document):
+class Liveness(ApiModel):
     """The process lives."""
 
     alive: Literal[True]
 
 
-class Ready(Document):
+class Readiness(ApiModel):
     """Whether the service can do its work, and which part cannot."""
 
     ready: bool
@@ -156,16 +156,16 @@ class Ready(Document):
     reason: str | None = Field(description="Why it is not ready.")
 
 
-class JobPage(Document):
+class JobPageSchema(ApiModel):
     """Jobs by account name."""
 
-    jobs: list[Job]
+    jobs: list[JobSchema]
     total: Count = Field(description="How many match, on all pages.")
     counts: dict[str, Count] = Field(description="The same filter in whatever state, by state or `held`.")
     next: str | None = Field(description="`after` of the next page; null on the last.")
 
 
-class Model(Document):
+class ModelSchema(ApiModel):
     """A fine-tuned model and what is needed to call it, but the key."""
 
     account: str
@@ -180,44 +180,44 @@ class Model(Document):
     job: str
 
     @classmethod
-    def of(cls, view: JobView) -> Model:
-        values = plain(view)
+    def from_view(cls, view: JobView) -> ModelSchema:
+        values = view_to_dict(view)
         return cls.model_validate({name: values[name] for name in cls.model_fields})
 
 
-class ModelPage(Document):
+class ModelPageSchema(ApiModel):
     """Models by account name."""
 
-    models: list[Model]
+    models: list[ModelSchema]
     total: Count = Field(description="How many match, on all pages.")
     next: str | None = Field(description="`after` of the next page; null on the last.")
 
 
-class RunSummary(Document):
+class RunSummarySchema(ApiModel):
     """A run and how its jobs stand."""
 
-    run: Run
+    run: RunSchema
     current: bool = Field(description="Whether it is what the accounts file asks for.")
     counts: dict[str, Count] = Field(description="Jobs by state; of one run, those that are set aside as `held`.")
     total: Count
 
     @classmethod
-    def of(cls, line: RunLine | Glance) -> RunSummary:
-        return cls(run=Run.of(line.run), current=line.current, counts=line.counts, total=line.total)
+    def from_view(cls, line: RunListItem | RunOverview) -> RunSummarySchema:
+        return cls(run=RunSchema.from_view(line.run), current=line.current, counts=line.counts, total=line.total)
 
 
-class RunList(Document):
+class RunListSchema(ApiModel):
     """Every run, the newest first."""
 
-    runs: list[RunSummary]
+    runs: list[RunSummarySchema]
 
 
-class Event(Document):
+class EventSchema(ApiModel):
     """A line of the history."""
 
     id: int = Field(ge=1, description="Later lines have larger ids.")
-    at: Moment
-    kind: Kind = Field(description="What it happened to.")
+    at: Timestamp
+    kind: EventKind = Field(description="What it happened to.")
     note: str = Field(description="What happened.")
     cause: str = Field(description="Who or what caused it: `service`, `operator:NAME`, `token:NAME`.")
     account: str | None
@@ -231,8 +231,8 @@ class Event(Document):
     message: str | None
 
 
-class EventPage(Document):
+class EventPageSchema(ApiModel):
     """Events, the oldest first."""
 
-    events: list[Event]
+    events: list[EventSchema]
     next: int | None = Field(description="`after` of the next page; null when this is all there is now.")

@@ -11,108 +11,108 @@ from typing import Final
 from fastapi import Request
 from fastapi.responses import Response
 
-from orchestrator.core.token import ENVIRONMENT, Role, Token, hash_of
-from orchestrator.web.attempts import Attempts, address_of
+from orchestrator.core.token import ENVIRONMENT_TOKEN_NAME, AccessToken, Role, hash_token
+from orchestrator.web.attempts import LoginThrottle, client_address
 from orchestrator.web.principal import Principal
-from orchestrator.web.problem import Refused
-from orchestrator.web.program import Program
+from orchestrator.web.problem import ProblemError
+from orchestrator.web.program import WebBackend
 
-COOKIE: Final = "orchestrator_session"
-SESSION_SECONDS: Final = 12 * 3600
-UNGUESSABLE_LENGTH: Final = 32
+SESSION_COOKIE_NAME: Final = "orchestrator_session"
+SESSION_LIFETIME_SECONDS: Final = 12 * 3600
+MIN_STRONG_TOKEN_BYTES: Final = 32
 """Bytes from which on a right token is let in however many wrong ones came.
 
 A shorter one might be a lucky guess: it has to wait like every other, and anyone can cause that wait. Tokens that the
 program made never wait.
 """
-USE_SECONDS: Final = 300.0  # a use this soon after the one that was noted is not noted
+TOKEN_USE_INTERVAL_SECONDS: Final = 300.0  # a use this soon after the one that was noted is not noted
 
 
-class Door:
+class Authenticator:
     """Knows the tokens. Where there never was one, everyone who reaches this machine's own address is let in."""
 
-    def __init__(self, program: Program) -> None:
-        self._program = program
-        self._attempts = Attempts()
+    def __init__(self, backend: WebBackend) -> None:
+        self._backend = backend
+        self._throttle = LoginThrottle()
 
-    async def locked(self) -> bool:
+    async def is_enabled(self) -> bool:
         """Whether a token is needed. The last one's end opens nothing: a revoked token locks too."""
-        return bool(await self._program.tokens())
+        return bool(await self._backend.list_tokens())
 
-    async def who(self, request: Request) -> Principal | None:
-        """Who asks, or None for a stranger. Raises `Refused` where too many wrong tokens came from."""
-        tokens = await self._program.tokens()
+    async def authenticate(self, request: Request) -> Principal | None:
+        """Who asks, or None for a stranger. Raises `ProblemError` where too many wrong tokens came from."""
+        tokens = await self._backend.list_tokens()
         if not tokens:
             return Principal("", Role.OPERATOR, session="")
-        given = bearer(request)
+        given = find_bearer_token(request)
         if given is not None:
-            token = await self._opening(given.encode("latin-1"), tokens, request)
+            token = await self._find_token(given.encode("latin-1"), tokens, request)
             return Principal(token.name, token.role) if token else None
-        return self._by_session(request.cookies.get(COOKIE, ""), tokens)
+        return self._authenticate_session(request.cookies.get(SESSION_COOKIE_NAME, ""), tokens)
 
-    async def let_in(self, text: str, request: Request, response: Response) -> bool:
-        """Give the browser a session if this is the text of one of our tokens. Raises `Refused` as `who` does."""
-        token = await self._opening(text.encode(), await self._program.tokens(), request)
+    async def login(self, text: str, request: Request, response: Response) -> bool:
+        """Give the browser a session if this is the text of one of our tokens. Raises `ProblemError` as `who` does."""
+        token = await self._find_token(text.encode(), await self._backend.list_tokens(), request)
         if token is None:
             return False
-        session = f"{int(self._program.now()) + SESSION_SECONDS}.{secrets.token_hex(8)}"
+        session = f"{int(self._backend.now()) + SESSION_LIFETIME_SECONDS}.{secrets.token_hex(8)}"
         response.set_cookie(
-            COOKIE,
-            f"{session}.{self._sign(token, session)}",
-            max_age=SESSION_SECONDS,
+            SESSION_COOKIE_NAME,
+            f"{session}.{self._sign_session(token, session)}",
+            max_age=SESSION_LIFETIME_SECONDS,
             httponly=True,
             samesite="strict",
             secure=request.url.scheme == "https",
         )
         return True
 
-    def let_out(self, response: Response) -> None:
+    def logout(self, response: Response) -> None:
         """Take the browser's session away."""
-        response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+        response.delete_cookie(SESSION_COOKIE_NAME, httponly=True, samesite="strict")
 
-    def csrf(self, principal: Principal) -> str:
+    def build_csrf_token(self, principal: Principal) -> str:
         """What this session's forms must carry, and no other site can know."""
-        return self._keyed(f"csrf {principal.session}")
+        return self._hmac_hex(f"csrf {principal.session}")
 
-    async def _opening(self, given: bytes, tokens: Sequence[Token], request: Request) -> Token | None:
-        known, now = hash_of(given), self._program.now()
-        token = next((token for token in tokens if token.opens_with(known)), None)
-        if token is None or (token.name == ENVIRONMENT and len(given) < UNGUESSABLE_LENGTH):
-            self._count(address_of(request), self._program.boottime(), failed=token is None)
-        if token and now - (token.last_used_at or 0.0) > USE_SECONDS:
-            await self._program.token_used(token)
+    async def _find_token(self, secret: bytes, tokens: Sequence[AccessToken], request: Request) -> AccessToken | None:
+        known, now = hash_token(secret), self._backend.now()
+        token = next((token for token in tokens if token.matches(known)), None)
+        if token is None or (token.name == ENVIRONMENT_TOKEN_NAME and len(secret) < MIN_STRONG_TOKEN_BYTES):
+            self._check_throttle(client_address(request), self._backend.boottime(), failed=token is None)
+        if token and now - (token.last_used_at or 0.0) > TOKEN_USE_INTERVAL_SECONDS:
+            await self._backend.record_token_use(token)
         return token
 
-    def _count(self, address: str, now: float, *, failed: bool) -> None:
-        if wait := self._attempts.wait(address, now):
-            raise Refused(
+    def _check_throttle(self, address: str, now: float, *, failed: bool) -> None:
+        if wait := self._throttle.wait_seconds(address, now):
+            raise ProblemError(
                 429,
                 "too many wrong tokens came from there",
                 f"Try again in {wait} s, with the right one.",
                 headers={"Retry-After": str(wait)},
             )
         if failed:
-            self._attempts.failed(address, now)
+            self._throttle.record_failure(address, now)
 
-    def _by_session(self, cookie: str, tokens: Sequence[Token]) -> Principal | None:
+    def _authenticate_session(self, cookie: str, tokens: Sequence[AccessToken]) -> Principal | None:
         session, _, signature = cookie.rpartition(".")
         until = session.partition(".")[0]
-        if not (cookie.isascii() and until.isdigit()) or len(until) > 12 or int(until) <= self._program.now():
+        if not (cookie.isascii() and until.isdigit()) or len(until) > 12 or int(until) <= self._backend.now():
             return None
         for token in tokens:
-            if token.revoked_at is None and hmac.compare_digest(self._sign(token, session), signature):
+            if token.revoked_at is None and hmac.compare_digest(self._sign_session(token, session), signature):
                 return Principal(token.name, token.role, session)
         return None
 
-    def _sign(self, token: Token, session: str) -> str:
+    def _sign_session(self, token: AccessToken, session: str) -> str:
         """Signed for the token: when it is revoked or changed, its sessions are over."""
-        return self._keyed(f"session {token.name} {token.role} {token.hash} {session}")
+        return self._hmac_hex(f"session {token.name} {token.role} {token.hash} {session}")
 
-    def _keyed(self, text: str) -> str:
-        return hmac.new(self._program.session_key, text.encode(), sha256).hexdigest()
+    def _hmac_hex(self, text: str) -> str:
+        return hmac.new(self._backend.session_key, text.encode(), sha256).hexdigest()
 
 
-def bearer(request: Request) -> str | None:
+def find_bearer_token(request: Request) -> str | None:
     """The token that a program sent along, if it sent one."""
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     return given.strip() if scheme.lower() == "bearer" else None

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-_MODEL: Final = "sandbox-small"
-_TUNED: Final = f"ft:{_MODEL}:acme:support:CZk4QpX1"
+_BASE_MODEL: Final = "sandbox-small"
+_FINE_TUNED_MODEL: Final = f"ft:{_BASE_MODEL}:acme:support:CZk4QpX1"
 _SHA256: Final = "9f2b41c7d05e8a36" * 4
 _JOB_ID: Final = "1f0c5e2a9b7d4683a1c2e4f60718293a"
 _RUN_ID: Final = "7c1d3b5f9e8a2460b4d6f8091a2b3c4d"
-_CREATED: Final = "2026-11-23T05:46:00+00:00"
+_CREATED_AT: Final = "2026-11-23T05:46:00+00:00"
 
-RUN: Final[dict[str, Any]] = {
+RUN_EXAMPLE: Final[dict[str, Any]] = {
     "id": _RUN_ID,
     "name": "support-tone",
     "dataset_sha256": _SHA256,
     "examples": 240,
     "tokens": 51234,
-    "specs": {"openai": {"base_model": _MODEL, "method": "supervised", "n_epochs": 3}},
+    "specs": {"openai": {"base_model": _BASE_MODEL, "method": "supervised", "n_epochs": 3}},
     "started": True,
     "approved_by": None,
     "planned_usd": 3.1,
@@ -25,20 +25,20 @@ RUN: Final[dict[str, Any]] = {
     "moderation": {
         "state": "passed",
         "by": "acme-eu",
-        "at": _CREATED,
+        "at": _CREATED_AT,
         "texts": 720,
         "reason": "",
         "hint": "",
         "progress": None,
     },
-    "created_at": _CREATED,
+    "created_at": _CREATED_AT,
     "pins": {},
     "warnings": [],
 }
-JOB: Final[dict[str, Any]] = {
+JOB_EXAMPLE: Final[dict[str, Any]] = {
     "account": "acme-eu",
     "provider": "openai",
-    "base_model": _MODEL,
+    "base_model": _BASE_MODEL,
     "labels": ["eu"],
     "organization": "org-abc",
     "job": _JOB_ID,
@@ -47,7 +47,7 @@ JOB: Final[dict[str, Any]] = {
     "remote_file_id": "file-X2",
     "remote_job_id": "ftjob-8Kq2vWmZr0aXcT4nYb71LpDs",
     "remote_status": "succeeded",
-    "fine_tuned_model": _TUNED,
+    "fine_tuned_model": _FINE_TUNED_MODEL,
     "servable": True,
     "serving_hint": None,
     "progress": 1.0,
@@ -63,7 +63,7 @@ JOB: Final[dict[str, Any]] = {
     "retires_on": None,
     "days_left": None,
     "gone_at": None,
-    "created_at": _CREATED,
+    "created_at": _CREATED_AT,
     "state_since": "2026-11-23T06:10:12+00:00",
     "changed_at": "2026-11-23T06:10:12+00:00",
     "submitted_at": "2026-11-23T05:47:03+00:00",
@@ -79,17 +79,17 @@ _ACCOUNT: Final[dict[str, Any]] = {
     "project": "proj_abc",
     "labels": ["eu"],
     "key_fingerprint": "1a2b3c4d",
-    "verified_at": _CREATED,
+    "verified_at": _CREATED_AT,
     "removed_at": None,
     "hold": None,
 }
-_SUMMARY: Final[dict[str, Any]] = {"run": RUN, "current": True, "counts": {"succeeded": 1}, "total": 1}
+_RUN_SUMMARY: Final[dict[str, Any]] = {"run": RUN_EXAMPLE, "current": True, "counts": {"succeeded": 1}, "total": 1}
 _ACCOUNT_JOB: Final[dict[str, Any]] = {
     "run": _RUN_ID,
     "run_name": "support-tone",
     "current": True,
     "dataset_sha256": _SHA256,
-    "job": JOB,
+    "job": JOB_EXAMPLE,
 }
 _FINDING: Final[dict[str, Any]] = {
     "code": "email-address",
@@ -108,8 +108,8 @@ _DATASET: Final[dict[str, Any]] = {
     "validation_sha256": None,
     "validation_examples": None,
     "validation_tokens": None,
-    "created_at": _CREATED,
-    "runs": [_SUMMARY],
+    "created_at": _CREATED_AT,
+    "runs": [_RUN_SUMMARY],
     "findings": {"counts": {"email-address": 1}, "first": [_FINDING]},
 }
 _EVENT: Final[dict[str, Any]] = {
@@ -148,7 +148,7 @@ _DELIVERY: Final[dict[str, Any]] = {
             "provider": "openai",
             "job": _JOB_ID,
             "state": "succeeded",
-            "fine_tuned_model": _TUNED,
+            "fine_tuned_model": _FINE_TUNED_MODEL,
             "servable": True,
             "error": None,
         },
@@ -159,8 +159,8 @@ _MODELS: Final[dict[str, Any]] = {
         {
             "account": "acme-eu",
             "provider": "openai",
-            "base_model": _MODEL,
-            "fine_tuned_model": _TUNED,
+            "base_model": _BASE_MODEL,
+            "fine_tuned_model": _FINE_TUNED_MODEL,
             "servable": True,
             "serving_hint": None,
             "retires_on": None,
@@ -173,9 +173,9 @@ _MODELS: Final[dict[str, Any]] = {
     "next": None,
 }
 EXAMPLES: Final[dict[str, Any]] = {
-    "Whole": {
+    "StatusDocument": {
         "schema": 1,
-        "run": RUN,
+        "run": RUN_EXAMPLE,
         "counts": {"succeeded": 1},
         "settled": True,
         "replicas": [
@@ -183,33 +183,37 @@ EXAMPLES: Final[dict[str, Any]] = {
                 "id": "3f9a1c2b7d4e",
                 "host": "trainer-1",
                 "pid": 42,
-                "started_at": _CREATED,
+                "started_at": _CREATED_AT,
                 "seen_at": "2026-11-23T06:10:10+00:00",
                 "alive_until": "2026-11-23T06:10:40+00:00",
             }
         ],
-        "jobs": [JOB],
+        "jobs": [JOB_EXAMPLE],
         "problem": None,
     },
-    "JobPage": {"jobs": [JOB], "total": 1, "counts": {"succeeded": 1}, "next": None},
-    "AccountJob": _ACCOUNT_JOB,
-    "ModelPage": _MODELS,
-    "RunList": {"runs": [_SUMMARY]},
-    "RunSummary": _SUMMARY,
-    "DatasetList": {"datasets": [_DATASET]},
-    "Dataset": _DATASET,
-    "AccountPage": {"accounts": [_ACCOUNT], "next": None},
-    "AccountDetail": _ACCOUNT | {"jobs": [_ACCOUNT_JOB]},
-    "EventPage": {"events": [_EVENT], "next": None},
-    "DeliveryPage": {"deliveries": [_DELIVERY], "counts": {"dead": 1, "waiting": 0, "arrived": 12}, "next": None},
-    "Named": {"accounts": ["acme-eu", "acme-us"], "reason": "their key is being replaced", "expect": 2},
-    "Matching": {"filter": {"state": "failed", "label": "eu"}, "expect": 40},
-    "Approval": {"expect_usd": 3.1},
-    "Waiver": {"reason": "moderated upstream, ticket 123"},
-    "Adoption": {"job": _JOB_ID, "remote_job": "ftjob-8Kq2vWmZr0aXcT4nYb71LpDs"},
-    "Redelivery": {"deliveries": [815], "expect": 1},
-    "Redelivered": {"deliveries": [815], "count": 1},
-    "Done": {"action": "retry", "accounts": ["acme-eu"], "count": 1},
+    "JobPageSchema": {"jobs": [JOB_EXAMPLE], "total": 1, "counts": {"succeeded": 1}, "next": None},
+    "AccountJobSchema": _ACCOUNT_JOB,
+    "ModelPageSchema": _MODELS,
+    "RunListSchema": {"runs": [_RUN_SUMMARY]},
+    "RunSummarySchema": _RUN_SUMMARY,
+    "DatasetListSchema": {"datasets": [_DATASET]},
+    "DatasetSchema": _DATASET,
+    "AccountPageSchema": {"accounts": [_ACCOUNT], "next": None},
+    "AccountDetailSchema": _ACCOUNT | {"jobs": [_ACCOUNT_JOB]},
+    "EventPageSchema": {"events": [_EVENT], "next": None},
+    "DeliveryPageSchema": {
+        "deliveries": [_DELIVERY],
+        "counts": {"dead": 1, "waiting": 0, "arrived": 12},
+        "next": None,
+    },
+    "ActionByName": {"accounts": ["acme-eu", "acme-us"], "reason": "their key is being replaced", "expect": 2},
+    "ActionByFilter": {"filter": {"state": "failed", "label": "eu"}, "expect": 40},
+    "ApprovalRequest": {"expect_usd": 3.1},
+    "WaiverRequest": {"reason": "moderated upstream, ticket 123"},
+    "AdoptionRequest": {"job": _JOB_ID, "remote_job": "ftjob-8Kq2vWmZr0aXcT4nYb71LpDs"},
+    "RedeliveryRequest": {"deliveries": [815], "expect": 1},
+    "RedeliveryResult": {"deliveries": [815], "count": 1},
+    "ActionResult": {"action": "retry", "accounts": ["acme-eu"], "count": 1},
     "Problem": {
         "type": "about:blank",
         "title": "Conflict",

@@ -9,112 +9,116 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 from orchestrator import status
-from orchestrator.core.errors import DatabaseAway
-from orchestrator.status import Line
-from orchestrator.web.program import Program
+from orchestrator.core.errors import DatabaseUnavailable
+from orchestrator.status import StoredEvent
+from orchestrator.web.program import WebBackend
 
-EVERY: Final = 1.0  # seconds between two looks for what other processes wrote
-SHORTEST: Final = 0.1  # and for what this one did
-PAGE: Final = 500
-KEPT: Final = 2000  # lines that are kept for listeners who are a little behind
+POLL_SECONDS: Final = 1.0  # seconds between two looks for what other processes wrote
+MIN_POLL_SECONDS: Final = 0.1  # and for what this one did
+EVENTS_PER_QUERY: Final = 500
+MAX_RECENT_EVENTS: Final = 2000  # lines that are kept for listeners who are a little behind
 
 
-class Feed:
+class EventBroadcaster:
     """Looks for new lines of the history while anyone listens. A slow listener holds up no other."""
 
-    def __init__(self, program: Program) -> None:
-        self._program = program
-        self._recent: deque[Line] = deque(maxlen=KEPT)
-        self._whole_since = 0  # every line with a larger number is in `_recent`
-        self._newest = 0
-        self._news = asyncio.Event()
-        self._listeners = 0
-        self._admitted = 0
-        self._starting = asyncio.Lock()
-        self._looking: asyncio.Task[None] | None = None
+    def __init__(self, backend: WebBackend) -> None:
+        self._backend = backend
+        self._recent_events: deque[StoredEvent] = deque(maxlen=MAX_RECENT_EVENTS)
+        self._complete_after_id = 0  # every line with a larger number is in `_recent`
+        self._newest_id = 0
+        self._new_events = asyncio.Event()
+        self._listener_count = 0
+        self._slots_taken = 0
+        self._start_lock = asyncio.Lock()
+        self._poll_task: asyncio.Task[None] | None = None
 
     @property
-    def full(self) -> bool:
+    def is_full(self) -> bool:
         """Whether nobody else can listen."""
-        return self._admitted >= self._program.max_listeners
+        return self._slots_taken >= self._backend.max_event_streams
 
     @contextmanager
-    def admitted(self) -> Iterator[None]:
+    def acquire_slot(self) -> Iterator[None]:
         """Take a place from the moment of admission: the first line is sent long before `listen` runs."""
-        self._admitted += 1
+        self._slots_taken += 1
         try:
             yield
         finally:
-            self._admitted -= 1
+            self._slots_taken -= 1
 
-    async def listen(self, after: int | None, beat: float) -> AsyncGenerator[Sequence[Line]]:
+    async def listen(self, after: int | None, heartbeat_seconds: float) -> AsyncGenerator[Sequence[StoredEvent]]:
         """The lines after that number, or from now on, as they come; nothing for `beat` seconds is told as nothing.
 
         Ends when the process is asked to end.
         """
-        async with self._attending() as looking:
-            seen = self._newest if after is None else min(after, self._newest)
+        async with self._poll_while_listening() as looking:
+            seen = self._newest_id if after is None else min(after, self._newest_id)
             while not looking.done():
-                news = self._news
-                lines = await self._after(seen)
+                news = self._new_events
+                lines = await self._list_events_after(seen)
                 if lines:
                     seen = lines[-1].id
                     yield lines
-                elif not await _within(beat, news):
+                elif not await _wait_for(heartbeat_seconds, news):
                     yield ()
 
     @asynccontextmanager
-    async def _attending(self) -> AsyncIterator[asyncio.Task[None]]:
-        self._listeners += 1
+    async def _poll_while_listening(self) -> AsyncIterator[asyncio.Task[None]]:
+        self._listener_count += 1
         try:
-            async with self._starting:
-                if self._looking is None or self._looking.done():
-                    self._newest = self._whole_since = await self._program.call(status.newest_event)
-                    self._recent.clear()
-                    self._looking = asyncio.create_task(self._look(), name="feed")
-                    self._looking.add_done_callback(self._tell)
-            yield self._looking
+            async with self._start_lock:
+                if self._poll_task is None or self._poll_task.done():
+                    self._newest_id = self._complete_after_id = await self._backend.call_with_database(
+                        status.get_latest_event_id
+                    )
+                    self._recent_events.clear()
+                    self._poll_task = asyncio.create_task(self._poll_loop(), name="feed")
+                    self._poll_task.add_done_callback(self._notify_listeners)
+            yield self._poll_task
         finally:
-            self._listeners -= 1
-            if not self._listeners and self._looking:
-                self._looking.cancel()
-                self._looking = None
+            self._listener_count -= 1
+            if not self._listener_count and self._poll_task:
+                self._poll_task.cancel()
+                self._poll_task = None
 
-    async def _after(self, seen: int) -> Sequence[Line]:
-        if seen >= self._newest:
+    async def _list_events_after(self, seen: int) -> Sequence[StoredEvent]:
+        if seen >= self._newest_id:
             return ()
-        if seen >= self._whole_since:
-            return [line for line in self._recent if line.id > seen]
-        return await self._program.call(status.events_after, seen, limit=PAGE)
+        if seen >= self._complete_after_id:
+            return [line for line in self._recent_events if line.id > seen]
+        return await self._backend.call_with_database(status.list_events_after, seen, limit=EVENTS_PER_QUERY)
 
-    async def _look(self) -> None:
-        while not self._program.stopping.is_set():
-            if not await self._take():
-                await _within(EVERY, self._program.committed)
-                self._program.committed.clear()
-                await asyncio.sleep(SHORTEST)
+    async def _poll_loop(self) -> None:
+        while not self._backend.stopping.is_set():
+            if not await self._poll_once():
+                await _wait_for(POLL_SECONDS, self._backend.committed)
+                self._backend.committed.clear()
+                await asyncio.sleep(MIN_POLL_SECONDS)
 
-    async def _take(self) -> bool:
+    async def _poll_once(self) -> bool:
         """Take over a page of what is new; whether there was anything."""
         try:
-            lines = await self._program.call(status.events_after, self._newest, limit=PAGE)
-        except DatabaseAway:
+            lines = await self._backend.call_with_database(
+                status.list_events_after, self._newest_id, limit=EVENTS_PER_QUERY
+            )
+        except DatabaseUnavailable:
             return False
         if not lines:
             return False
-        self._recent.extend(lines)
-        self._newest = lines[-1].id
-        if len(self._recent) == KEPT:
-            self._whole_since = max(self._whole_since, self._recent[0].id - 1)
-        self._tell()
+        self._recent_events.extend(lines)
+        self._newest_id = lines[-1].id
+        if len(self._recent_events) == MAX_RECENT_EVENTS:
+            self._complete_after_id = max(self._complete_after_id, self._recent_events[0].id - 1)
+        self._notify_listeners()
         return True
 
-    def _tell(self, _: object = None) -> None:
-        told, self._news = self._news, asyncio.Event()
+    def _notify_listeners(self, _: object = None) -> None:
+        told, self._new_events = self._new_events, asyncio.Event()
         told.set()
 
 
-async def _within(seconds: float, event: asyncio.Event) -> bool:
+async def _wait_for(seconds: float, event: asyncio.Event) -> bool:
     """Whether it happened in that time."""
     try:
         async with asyncio.timeout(seconds):

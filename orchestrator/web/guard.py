@@ -12,33 +12,33 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.loopback import is_loopback
-from orchestrator.web.body import MAX_BODY_BYTES, MAX_OPEN_BODY_BYTES, Body
-from orchestrator.web.door import Door
-from orchestrator.web.forgery import from_elsewhere, is_forged
+from orchestrator.web.body import MAX_ANONYMOUS_BODY_BYTES, MAX_BODY_BYTES, RequestBody
+from orchestrator.web.door import Authenticator
+from orchestrator.web.forgery import is_cross_site, lacks_valid_csrf_token
 from orchestrator.web.headers import NO_STORE, SECURITY_HEADERS
 from orchestrator.web.principal import Principal
-from orchestrator.web.problem import Refused, explain, problem, refuse
+from orchestrator.web.problem import ProblemError, error_response, problem_response, response_from_error
 
-OPEN: Final = frozenset({"/healthz", "/readyz", "/login"})
-STATIC: Final = "/static/"  # the program's own published files: the login page needs them
-WEBHOOKS: Final = "/webhooks/"  # each is signed
-LOGOUT: Final = "/logout"
-_LOOKING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+PUBLIC_PATHS: Final = frozenset({"/healthz", "/readyz", "/login"})
+STATIC_PREFIX: Final = "/static/"  # the program's own published files: the login page needs them
+WEBHOOK_PREFIX: Final = "/webhooks/"  # each is signed
+LOGOUT_PATH: Final = "/logout"
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-class Guard:
+class SecurityMiddleware:
     """ASGI middleware. What gets through has its principal and its csrf token in `request.state`."""
 
-    def __init__(self, app: ASGIApp, door: Door) -> None:
+    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
         self._app = app
-        self._door = door
+        self._authenticator = authenticator
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
 
-        added = SECURITY_HEADERS if scope["path"].startswith(STATIC) else SECURITY_HEADERS | NO_STORE
+        added = SECURITY_HEADERS if scope["path"].startswith(STATIC_PREFIX) else SECURITY_HEADERS | NO_STORE
 
         async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -47,55 +47,61 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
-        request, body = Request(scope), Body(receive)
+        request, body = Request(scope), RequestBody(receive)
         try:
-            refusal = await self._refusal(request, body)
-        except (OrchestratorError, Refused) as error:
-            refusal = explain(request, error)
-        await (refusal or self._app)(scope, body.again, send_safely)
+            refusal = await self._find_rejection(request, body)
+        except (OrchestratorError, ProblemError) as error:
+            refusal = response_from_error(request, error)
+        await (refusal or self._app)(scope, body.replay, send_safely)
 
-    async def _refusal(self, request: Request, body: Body) -> Response | None:
+    async def _find_rejection(self, request: Request, body: RequestBody) -> Response | None:
         # `request.url` is made of the Host header, too; this is the path that the router goes by.
-        path, known_host, who = request.scope["path"], is_loopback(_host(request)), None
+        path, known_host, who = request.scope["path"], is_loopback(_parse_host(request)), None
         if len(request.headers.getlist("Host")) > 1:
-            return _two_hosts(request)
-        if path in OPEN or path.startswith((STATIC, WEBHOOKS)):
-            if not known_host and not await self._door.locked():
-                return _misdirected(request)
+            return _multiple_hosts(request)
+        if path in PUBLIC_PATHS or path.startswith((STATIC_PREFIX, WEBHOOK_PREFIX)):
+            if not known_host and not await self._authenticator.is_enabled():
+                return _host_not_allowed(request)
         else:
-            who = await self._door.who(request)
+            who = await self._authenticator.authenticate(request)
             if who is None:
-                return _login_first(request)
+                return _login_required(request)
             if not known_host and not who.name:
-                return _misdirected(request)
-            request.state.principal, request.state.csrf = who, self._door.csrf(who)
-        return None if request.method in _LOOKING else await self._refused_change(request, who, body)
+                return _host_not_allowed(request)
+            request.state.principal, request.state.csrf = who, self._authenticator.build_csrf_token(who)
+        return None if request.method in _SAFE_METHODS else await self._find_change_rejection(request, who, body)
 
-    async def _refused_change(self, request: Request, who: Principal | None, body: Body) -> Response | None:
-        if from_elsewhere(request):
-            return _foreign(request)
-        max_bytes = MAX_OPEN_BODY_BYTES if who is None else MAX_BODY_BYTES
+    async def _find_change_rejection(
+        self, request: Request, principal: Principal | None, body: RequestBody
+    ) -> Response | None:
+        if is_cross_site(request):
+            return _csrf_failed(request)
+        max_bytes = MAX_ANONYMOUS_BODY_BYTES if principal is None else MAX_BODY_BYTES
         if not await body.read(request, max_bytes):
-            return refuse(request, 413, "the request is too large", f"Send at most {max_bytes:,} bytes.")
-        if who is None:
+            return error_response(request, 413, "the request is too large", f"Send at most {max_bytes:,} bytes.")
+        if principal is None:
             return None
-        if is_forged(request, who, body.content, request.state.csrf):
-            return _foreign(request)
-        return None if who.may_act or request.scope["path"] == LOGOUT else _only_looking(request, who)
+        if lacks_valid_csrf_token(request, principal, body.content, request.state.csrf):
+            return _csrf_failed(request)
+        return (
+            None
+            if principal.may_act or request.scope["path"] == LOGOUT_PATH
+            else _read_only_token(request, principal)
+        )
 
 
-def _login_first(request: Request) -> Response:
+def _login_required(request: Request) -> Response:
     """A browser is shown the way to the login page; it comes back to the same page and filters."""
     asks = "HX-Request" in request.headers  # the page itself is what to come back to, not the part it asked for
     here = quote(request.scope["path"]) + f"?{request.scope['query_string'].decode('latin-1')}"
     seen = urlsplit(request.headers.get("HX-Current-URL", "") if asks else here)
     page = f"{seen.path}?{seen.query}" if seen.query else seen.path
-    login = "/login" if page in {"", "/", LOGOUT} else f"/login?to={quote(page, safe='')}"
+    login = "/login" if page in {"", "/", LOGOUT_PATH} else f"/login?to={quote(page, safe='')}"
     if asks:
         return Response(status_code=401, headers={"HX-Redirect": login})
     if "text/html" in request.headers.get("Accept", ""):
         return RedirectResponse(login, 303)
-    return problem(
+    return problem_response(
         401,
         "a token is needed",
         "Send the header `Authorization: Bearer …` with ORCHESTRATOR_TOKEN, ORCHESTRATOR_READ_TOKEN "
@@ -104,12 +110,12 @@ def _login_first(request: Request) -> Response:
     )
 
 
-def _two_hosts(request: Request) -> Response:
-    return refuse(request, 400, "the request has more than one Host header", "Send one.")
+def _multiple_hosts(request: Request) -> Response:
+    return error_response(request, 400, "the request has more than one Host header", "Send one.")
 
 
-def _misdirected(request: Request) -> Response:
-    return refuse(
+def _host_not_allowed(request: Request) -> Response:
+    return error_response(
         request,
         421,
         "this service answers only to names of this machine",
@@ -118,17 +124,17 @@ def _misdirected(request: Request) -> Response:
     )
 
 
-def _only_looking(request: Request, who: Principal) -> Response:
-    return refuse(
+def _read_only_token(request: Request, principal: Principal) -> Response:
+    return error_response(
         request,
         403,
-        f"the token {who.name} may only look",
+        f"the token {principal.name} may only look",
         "Use an operator's token: `orchestrator token create NAME --role operator` makes one.",
     )
 
 
-def _foreign(request: Request) -> Response:
-    return refuse(
+def _csrf_failed(request: Request) -> Response:
+    return error_response(
         request,
         403,
         "this request was not made on a page of this session",
@@ -136,7 +142,7 @@ def _foreign(request: Request) -> Response:
     )
 
 
-def _host(request: Request) -> str:
+def _parse_host(request: Request) -> str:
     """The name in the Host header, without port."""
     host = request.headers.get("Host", "")
     return host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]

@@ -23,14 +23,14 @@ NO_STORE: Final = {"Cache-Control": "no-store"}
 """For every answer that says nothing else: model ids and messages belong into no cache, of a browser or a proxy."""
 
 
-def etag(content: bytes) -> str:
+def build_etag(content: bytes) -> str:
     """A strong entity tag of this content."""
     return f'"{sha256(content).hexdigest()[:32]}"'
 
 
-def unchanged(request: Request, tag: str, cache: str) -> Response | None:
+def not_modified_response(request: Request, tag: str, cache_control: str) -> Response | None:
     """The answer 304 if the asker already has what `tag` stands for."""
     held = [each.strip().removeprefix("W/") for each in request.headers.get("If-None-Match", "").split(",")]
     if tag in held or "*" in held:
-        return Response(status_code=304, headers={"ETag": tag, "Cache-Control": cache})
+        return Response(status_code=304, headers={"ETag": tag, "Cache-Control": cache_control})
     return None

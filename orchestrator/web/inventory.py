@@ -9,11 +9,11 @@ from pydantic import Field
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.finding import Severity
-from orchestrator.status import AccountLine, AccountView, DatasetView, iso
-from orchestrator.web.documents import Count, Document, Fault, Job, Moment, RunSummary
+from orchestrator.status import AccountSummary, AccountView, DatasetView, format_iso
+from orchestrator.web.documents import ApiModel, Count, ErrorInfo, JobSchema, RunSummarySchema, Timestamp
 
 
-class Finding(Document):
+class FindingSchema(ApiModel):
     """One thing that the check found; docs/findings.md explains each code."""
 
     code: str
@@ -25,14 +25,14 @@ class Finding(Document):
     hint: str
 
 
-class Findings(Document):
+class FindingsSchema(ApiModel):
     """How many of each code, and the first of each."""
 
     counts: dict[str, int]
-    first: list[Finding]
+    first: list[FindingSchema]
 
 
-class Dataset(Document):
+class DatasetSchema(ApiModel):
     """A dataset and the runs that trained on it."""
 
     sha256: str = Field(description="Of the canonical JSONL; the dataset's identity.")
@@ -42,28 +42,30 @@ class Dataset(Document):
     validation_sha256: str | None
     validation_examples: int | None
     validation_tokens: int | None
-    created_at: Moment
-    runs: list[RunSummary] = Field(description="The newest first; each has its moderation's record.")
-    findings: Findings | None = Field(description="What the check found in its chats; in a list it is left out.")
+    created_at: Timestamp
+    runs: list[RunSummarySchema] = Field(description="The newest first; each has its moderation's record.")
+    findings: FindingsSchema | None = Field(
+        description="What the check found in its chats; in a list it is left out."
+    )
 
     @classmethod
-    def of(cls, view: DatasetView) -> Dataset:
+    def from_view(cls, view: DatasetView) -> DatasetSchema:
         row = asdict(view.dataset)
         made = {
-            "created_at": iso(view.dataset.created_at),
-            "runs": [RunSummary.of(line) for line in view.runs],
+            "created_at": format_iso(view.dataset.created_at),
+            "runs": [RunSummarySchema.from_view(line) for line in view.runs],
             "findings": view.findings.as_dict() if view.findings else None,
         }
         return cls.model_validate(row | made)
 
 
-class DatasetList(Document):
+class DatasetListSchema(ApiModel):
     """Every dataset that a run was made of, the newest first."""
 
-    datasets: list[Dataset]
+    datasets: list[DatasetSchema]
 
 
-class Account(Document):
+class AccountSchema(ApiModel):
     """An account that is or was listed in the accounts file. Its key is not here, only a fingerprint of it."""
 
     name: str
@@ -72,54 +74,54 @@ class Account(Document):
     project: str | None
     labels: list[str]
     key_fingerprint: str = Field(description="Eight hex digits that tell two keys apart.")
-    verified_at: Moment | None = Field(description="When its key was last verified.")
-    removed_at: Moment | None = Field(description="Since when the accounts file does not list it.")
-    hold: Fault | None = Field(description="Why it is set aside.")
+    verified_at: Timestamp | None = Field(description="When its key was last verified.")
+    removed_at: Timestamp | None = Field(description="Since when the accounts file does not list it.")
+    hold: ErrorInfo | None = Field(description="Why it is set aside.")
 
     @classmethod
-    def of(cls, line: AccountLine) -> Account:
-        return cls.model_validate(_account(line))
+    def from_view(cls, line: AccountSummary) -> AccountSchema:
+        return cls.model_validate(_account_fields(line))
 
 
-class AccountPage(Document):
+class AccountPageSchema(ApiModel):
     """Accounts by name."""
 
-    accounts: list[Account]
+    accounts: list[AccountSchema]
     next: str | None = Field(description="`after` of the next page; null on the last.")
 
 
-class AccountJob(Document):
+class AccountJobSchema(ApiModel):
     """The account's job in one run."""
 
     run: str
     run_name: str
     current: bool
     dataset_sha256: str
-    job: Job
+    job: JobSchema
 
 
-class AccountDetail(Account):
+class AccountDetailSchema(AccountSchema):
     """An account with its jobs, the current run's first."""
 
-    jobs: list[AccountJob]
+    jobs: list[AccountJobSchema]
 
     @classmethod
-    def of(cls, line: AccountLine) -> AccountDetail:
+    def from_view(cls, line: AccountSummary) -> AccountDetailSchema:
         assert isinstance(line, AccountView)
         jobs = [
-            AccountJob(
+            AccountJobSchema(
                 run=each.run,
                 run_name=each.run_name,
                 current=each.current,
                 dataset_sha256=each.dataset_sha256,
-                job=Job.of(each.job),
+                job=JobSchema.from_view(each.job),
             )
             for each in line.jobs
         ]
-        return cls.model_validate(_account(line) | {"jobs": jobs})
+        return cls.model_validate(_account_fields(line) | {"jobs": jobs})
 
 
-def _account(line: AccountLine) -> dict[str, Any]:
+def _account_fields(line: AccountSummary) -> dict[str, Any]:
     return {
         "name": line.name,
         "provider": line.provider,
@@ -127,7 +129,7 @@ def _account(line: AccountLine) -> dict[str, Any]:
         "project": line.project,
         "labels": list(line.labels),
         "key_fingerprint": line.key_fingerprint,
-        "verified_at": iso(line.verified_at),
-        "removed_at": iso(line.removed_at),
+        "verified_at": format_iso(line.verified_at),
+        "removed_at": format_iso(line.removed_at),
         "hold": asdict(line.hold) if line.hold else None,
     }

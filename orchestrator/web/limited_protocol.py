@@ -22,7 +22,7 @@ from typing import Any, Final
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 MAX_HEADER_BYTES: Final = 65_536
-MAX_WIRE_BYTES: Final = 2_200_000
+MAX_REQUEST_WIRE_BYTES: Final = 2_200_000
 """A request with its chunk headers and trailers: a body of one megabyte in chunks of a few bytes each is refused."""
 MAX_PIPELINED_REQUESTS: Final = 16  # httptools parses all requests of a packet at once and keeps each in memory
 
@@ -41,7 +41,7 @@ class ConnectionLimits:
     """Without one byte of the answer read by the client. The kernel reports progress in steps of about 1 MB."""
 
 
-class Phase(IntEnum):
+class ConnectionPhase(IntEnum):
     """In this order connections are closed when there are too many."""
 
     RECEIVING = 0
@@ -63,18 +63,18 @@ class LimitedProtocol(HttpToolsProtocol):
         self._last_progress = self._phase_since
 
     @property
-    def phase(self) -> Phase:
+    def phase(self) -> ConnectionPhase:
         """What the connection is waiting for. What the client has not read yet belongs to the answer."""
         if self.pipeline:
             # uvicorn's `cycle` is then the last request that arrived, but an earlier one is still being answered, and
             # nothing more is read until it is. A time limit for the later request would measure our own answer.
-            return Phase.ANSWERING
+            return ConnectionPhase.ANSWERING
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
-            return Phase.RECEIVING if cycle.more_body else Phase.ANSWERING
+            return ConnectionPhase.RECEIVING if cycle.more_body else ConnectionPhase.ANSWERING
         if self.transport.get_write_buffer_size():
-            return Phase.ANSWERING
-        return Phase.RECEIVING if self._has_partial_request else Phase.IDLE
+            return ConnectionPhase.ANSWERING
+        return ConnectionPhase.RECEIVING if self._has_partial_request else ConnectionPhase.IDLE
 
     @property
     def phase_since(self) -> float:
@@ -87,20 +87,20 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def close_if_overdue(self, now: float) -> bool:
         """Close the connection if the client is too slow; whether it was."""
-        self._note_progress(now)
+        self._update_progress(now)
         if self.is_stalled(now, self._limits.stalled_seconds):
             self.transport.abort()
             return True
-        if self.transport.is_closing() or self.phase is not Phase.RECEIVING:
+        if self.transport.is_closing() or self.phase is not ConnectionPhase.RECEIVING:
             return False
         answering = self.cycle is not None and not self.cycle.response_complete
         limit = self._limits.request_seconds if answering else self._limits.header_seconds
         if now - self._phase_since <= limit:
             return False
-        self._refuse(HTTPStatus.REQUEST_TIMEOUT)
+        self._reject(HTTPStatus.REQUEST_TIMEOUT)
         return True
 
-    def _note_progress(self, now: float) -> None:
+    def _update_progress(self, now: float) -> None:
         unsent = self.transport.get_write_buffer_size()
         if unsent == 0 or unsent < self._unsent_bytes:
             self._last_progress = now
@@ -109,7 +109,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if not self._has_partial_request:
             self._has_partial_request = True
-            if self.phase is not Phase.ANSWERING:
+            if self.phase is not ConnectionPhase.ANSWERING:
                 self._phase_since = self.loop.time()
         self._wire_bytes += len(data)
         super().data_received(data)
@@ -118,9 +118,9 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.cycle is None or self.cycle.response_complete:
             # Of an answered request the rest is dropped for a while: closing now would lose the answer on its way.
             if self._wire_bytes > MAX_HEADER_BYTES and not self._is_draining:
-                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-        elif self._wire_bytes > MAX_WIRE_BYTES:
-            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+                self._reject(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        elif self._wire_bytes > MAX_REQUEST_WIRE_BYTES:
+            self._reject(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
     @property
     def _is_draining(self) -> bool:
@@ -166,22 +166,22 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         too_large = self._header_bytes > MAX_HEADER_BYTES
-        self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if too_large else HTTPStatus.BAD_REQUEST)
+        self._reject(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if too_large else HTTPStatus.BAD_REQUEST)
 
-    def _refuse(self, status: HTTPStatus) -> None:
+    def _reject(self, status: HTTPStatus) -> None:
         """Answer with an error if nothing was answered yet, and close the connection."""
         if self.transport.is_closing():
             return
         answering = self.cycle is not None and not self.cycle.response_complete
-        if answering and (self.cycle.response_started or self.phase is Phase.ANSWERING or self.pipeline):
+        if answering and (self.cycle.response_started or self.phase is ConnectionPhase.ANSWERING or self.pipeline):
             self.transport.abort()  # text in the middle of an answer would be taken for a part of it
             return
         if self._wire_bytes and not self._is_draining:
-            self.transport.write(error_answer(status))
+            self.transport.write(build_error_response(status))
         self.transport.close()
 
 
-def error_answer(status: HTTPStatus) -> bytes:
+def build_error_response(status: HTTPStatus) -> bytes:
     """A whole answer without the application, in plain text."""
     text = f"{status.value} {status.phrase}\n".encode()
     head = b"content-type: text/plain; charset=utf-8\r\ncache-control: no-store\r\nconnection: close\r\n"

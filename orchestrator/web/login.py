@@ -8,42 +8,44 @@ from typing import Final
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
-from orchestrator.web.door import Door
-from orchestrator.web.forgery import field
-from orchestrator.web.pages import page
+from orchestrator.web.door import Authenticator
+from orchestrator.web.forgery import parse_form_field
+from orchestrator.web.pages import render_page
 
-OURS: Final = re.compile(r"/(?![/\\])[!-\[\]-~]*")  # a path: no other host, nothing a header could not hold
+LOCAL_PATH_PATTERN: Final = re.compile(
+    r"/(?![/\\])[!-\[\]-~]*"
+)  # a path: no other host, nothing a header could not hold
 
 
-class Login:
+class LoginRoutes:
     """The login page and the way out."""
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
-        self.routes = APIRouter(include_in_schema=False)
-        self.routes.add_api_route("/login", self.show, methods=["GET"])
-        self.routes.add_api_route("/login", self.enter, methods=["POST"])
-        self.routes.add_api_route("/logout", self.leave, methods=["POST"])
+    def __init__(self, authenticator: Authenticator) -> None:
+        self._authenticator = authenticator
+        self.router = APIRouter(include_in_schema=False)
+        self.router.add_api_route("/login", self.render_login_page, methods=["GET"])
+        self.router.add_api_route("/login", self.log_in, methods=["POST"])
+        self.router.add_api_route("/logout", self.log_out, methods=["POST"])
 
-    async def show(self, request: Request) -> Response:
-        if await self._door.who(request):
-            return RedirectResponse(_target(request), 303)
-        return page(request, "login.html", query=request.url.query, wrong=False)
+    async def render_login_page(self, request: Request) -> Response:
+        if await self._authenticator.authenticate(request):
+            return RedirectResponse(_redirect_target(request), 303)
+        return render_page(request, "login.html", query=request.url.query, wrong=False)
 
-    async def enter(self, request: Request) -> Response:
-        answer = RedirectResponse(_target(request), 303)
-        token = field(request, await request.body(), "token")
-        if await self._door.let_in(token.strip(), request, answer):
+    async def log_in(self, request: Request) -> Response:
+        answer = RedirectResponse(_redirect_target(request), 303)
+        token = parse_form_field(request, await request.body(), "token")
+        if await self._authenticator.login(token.strip(), request, answer):
             return answer
-        return page(request, "login.html", status=401, query=request.url.query, wrong=True)
+        return render_page(request, "login.html", status=401, query=request.url.query, wrong=True)
 
-    async def leave(self) -> Response:
+    async def log_out(self) -> Response:
         answer = RedirectResponse("/login", 303)
-        self._door.let_out(answer)
+        self._authenticator.logout(answer)
         return answer
 
 
-def _target(request: Request) -> str:
+def _redirect_target(request: Request) -> str:
     """Where the browser wanted to go."""
     wanted = request.query_params.get("to", "/")
-    return wanted if OURS.fullmatch(wanted) else "/"
+    return wanted if LOCAL_PATH_PATTERN.fullmatch(wanted) else "/"

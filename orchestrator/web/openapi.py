@@ -13,10 +13,10 @@ from fastapi.responses import JSONResponse, Response
 from orchestrator.web.documents import Problem
 from orchestrator.web.examples import EXAMPLES
 
-PATH: Final = "/api/v1/openapi.json"
-VERSION: Final = "1"
-_OPEN: Final = ("/healthz", "/readyz")
-_ERROR: Final = {
+OPENAPI_PATH: Final = "/api/v1/openapi.json"
+API_VERSION: Final = "1"
+_PUBLIC_PATHS: Final = ("/healthz", "/readyz")
+_ERROR_RESPONSE: Final = {
     "description": "An error: `detail` says what is wrong, `hint` what to do next.",
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
@@ -32,18 +32,18 @@ record under the token's name. Where no token was ever made, only this machine i
 """
 
 
-def describe(app: FastAPI) -> None:
+def add_openapi_route(app: FastAPI) -> None:
     """Serve the document."""
-    app.openapi = cache(lambda: document(app))  # type: ignore[method-assign]
+    app.openapi = cache(lambda: build_openapi(app))  # type: ignore[method-assign]
     router = APIRouter(include_in_schema=False)
-    router.add_api_route(PATH, _served(app), methods=["GET"])
+    router.add_api_route(OPENAPI_PATH, _openapi_endpoint(app), methods=["GET"])
     app.include_router(router)
 
 
-def document(app: FastAPI) -> dict[str, Any]:
+def build_openapi(app: FastAPI) -> dict[str, Any]:
     """What the application answers, and to whom."""
     found = get_openapi(
-        title="orchestrator", version=VERSION, description=_DESCRIPTION, routes=app.routes, servers=_SERVERS
+        title="orchestrator", version=API_VERSION, description=_DESCRIPTION, routes=app.routes, servers=_SERVERS
     )
     schemas = found["components"]["schemas"]
     schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -54,15 +54,15 @@ def document(app: FastAPI) -> dict[str, Any]:
         for operation in methods.values():
             operation["summary"], _, rest = operation["description"].partition("\n\n")
             operation["description"] = " ".join(rest.split())
-            operation["security"] = [] if path in _OPEN else [{"token": []}]
-            operation["responses"]["default"] = _ERROR
+            operation["security"] = [] if path in _PUBLIC_PATHS else [{"token": []}]
+            operation["responses"]["default"] = _ERROR_RESPONSE
             operation["responses"].pop("422", None)
     for gone in ("HTTPValidationError", "ValidationError"):
         schemas.pop(gone, None)
     return found
 
 
-def _served(app: FastAPI) -> Callable[[], Awaitable[Response]]:
+def _openapi_endpoint(app: FastAPI) -> Callable[[], Awaitable[Response]]:
     async def answer() -> Response:
         return JSONResponse(app.openapi())
 

@@ -12,36 +12,40 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from orchestrator.web import wording
 
-_HERE: Final = Path(__file__).parent
-STATIC_FOLDER: Final = _HERE / "static"
-_TEMPLATES: Final = _HERE / "templates"
+_PACKAGE_FOLDER: Final = Path(__file__).parent
+STATIC_FOLDER: Final = _PACKAGE_FOLDER / "static"
+_TEMPLATES_FOLDER: Final = _PACKAGE_FOLDER / "templates"
 
 
-def _fingerprint() -> str:
-    files = sorted(path for folder in (STATIC_FOLDER, _TEMPLATES) for path in folder.iterdir() if path.is_file())
+def _compute_assets_fingerprint() -> str:
+    files = sorted(
+        path for folder in (STATIC_FOLDER, _TEMPLATES_FOLDER) for path in folder.iterdir() if path.is_file()
+    )
     return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
 
 
-ASSETS: Final = _fingerprint()  # changes with every template and static file, so that no browser shows old ones
+ASSETS_FINGERPRINT: Final = (
+    _compute_assets_fingerprint()
+)  # changes with every template and static file, so that no browser shows old ones
 
 _environment = Environment(
-    loader=FileSystemLoader(_TEMPLATES),
+    loader=FileSystemLoader(_TEMPLATES_FOLDER),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_environment.globals["assets"] = ASSETS
+_environment.globals["assets"] = ASSETS_FINGERPRINT
 _environment.filters |= {
-    "usd": wording.usd,
-    "number": wording.number,
-    "plural": wording.plural,
-    "prose": wording.prose,
-    "words": wording.words,
+    "usd": wording.format_usd,
+    "number": wording.format_number,
+    "plural": wording.format_count,
+    "prose": wording.render_message,
+    "words": wording.format_identifier,
 }
 
 
-def page(
+def render_page(
     request: Request, template: str, *, status: int = 200, headers: dict[str, str] | None = None, **values: Any
 ) -> HTMLResponse:
     """A template as an answer. It may use `principal`, None for a stranger, and `csrf`, which every form carries."""

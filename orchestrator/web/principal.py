@@ -21,7 +21,7 @@ class Principal:
     session: str | None = None
 
     @property
-    def by(self) -> str:
+    def actor(self) -> str:
         """How the record of what happened names them."""
         return f"token:{self.name}" if self.name else "loopback"
 
@@ -31,7 +31,7 @@ class Principal:
         return self.role is Role.OPERATOR
 
 
-def principal(request: Request) -> Principal:
+def get_principal(request: Request) -> Principal:
     """Who asks; the guard has let nobody else through."""
     known: Principal = request.state.principal
     return known

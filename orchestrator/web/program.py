@@ -8,44 +8,44 @@ from dataclasses import dataclass, field
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from orchestrator.core.account import Account
-from orchestrator.core.token import Token
-from orchestrator.status import Health, Tally
+from orchestrator.core.token import AccessToken
+from orchestrator.status import Health, MetricsSnapshot
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Call(Protocol):
+class DatabaseCaller(Protocol):
     """Calls a function of `status` or `control` with the database before its other arguments."""
 
     async def __call__(
-        self, ask: Callable[Concatenate[Any, P], Awaitable[T]], /, *arguments: P.args, **options: P.kwargs
+        self, function: Callable[Concatenate[Any, P], Awaitable[T]], /, *arguments: P.args, **options: P.kwargs
     ) -> T: ...
 
 
-Hear = Callable[[str, Mapping[str, str], bytes], Awaitable[bool]]
+WebhookCallback = Callable[[str, Mapping[str, str], bytes], Awaitable[bool]]
 """Takes account, headers (names in lower case) and body of a webhook; False when it is not genuine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
+class WebBackend:
     """Everything the web room can reach. It never holds the database and knows no clock: it is handed these."""
 
     now: Callable[[], float]
     boottime: Callable[[], float]
     """Seconds on a clock that nobody sets, to measure with."""
-    call: Call
-    health: Callable[[], Awaitable[Health]]
-    metrics: Callable[[Tally], bytes]
-    tokens: Callable[[], Awaitable[Sequence[Token]]]
-    token_used: Callable[[Token], Awaitable[None]]
+    call_with_database: DatabaseCaller
+    check_health: Callable[[], Awaitable[Health]]
+    render_metrics: Callable[[MetricsSnapshot], bytes]
+    list_tokens: Callable[[], Awaitable[Sequence[AccessToken]]]
+    record_token_use: Callable[[AccessToken], Awaitable[None]]
     session_key: bytes
-    hear: Hear
-    listed: Callable[[], Mapping[str, Account]] = dict
+    receive_webhook: WebhookCallback
+    get_accounts: Callable[[], Mapping[str, Account]] = dict
     """The accounts in force, by name; without their keys."""
     committed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set whenever this process has written something; whoever waits for the next time clears it."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the process is asked to end: streams end with it."""
-    max_listeners: int = 200
+    max_event_streams: int = 200
     """Event streams of this process at once; each holds a connection for as long as it lasts."""

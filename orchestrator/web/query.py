@@ -9,21 +9,21 @@ from urllib.parse import urlencode
 
 from fastapi import Request
 
-from orchestrator.core.selection import Selection
+from orchestrator.core.selection import JobFilter
 from orchestrator.status import HELD
-from orchestrator.web.problem import Refused
+from orchestrator.web.problem import ProblemError
 
 
-def refuse_nul(request: Request) -> None:
+def reject_nul(request: Request) -> None:
     """Refuse a NUL in the address: no name, label or id holds one, and PostgreSQL fails on a query for it."""
     if "\0" in request.scope["path"]:
-        raise Refused(404, "there is no such page", "The first page lists the accounts.")
+        raise ProblemError(404, "there is no such page", "The first page lists the accounts.")
     if any("\0" in name + value for name, value in request.query_params.multi_items()):
-        raise Refused(400, "the address holds a NUL character", "Remove `%00` from it.")
+        raise ProblemError(400, "the address holds a NUL character", "Remove `%00` from it.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Query:
+class PageQuery:
     """What is left out narrows nothing. `state` may be "held"; `run` is the current one; pages count from 1."""
 
     state: str = ""
@@ -35,7 +35,7 @@ class Query:
     page: int = 1
 
     @classmethod
-    def of(cls, parameters: Mapping[str, str]) -> Self:
+    def from_parameters(cls, parameters: Mapping[str, str]) -> Self:
         """From an address; what makes no sense counts as not given."""
         page = parameters.get("page", "")
         return cls(
@@ -49,10 +49,10 @@ class Query:
         )
 
     @property
-    def selection(self) -> Selection:
+    def job_filter(self) -> JobFilter:
         """The jobs that are meant, in the words of the read model."""
         is_held = self.state == HELD
-        return Selection(
+        return JobFilter(
             state="" if is_held else self.state,
             held=is_held if self.state else None,
             provider=self.provider,
@@ -62,9 +62,9 @@ class Query:
         )
 
     @property
-    def narrow(self) -> bool:
+    def is_narrowing(self) -> bool:
         """Whether anything is left out."""
-        return self.selection.narrow
+        return self.job_filter.is_narrowing
 
     @property
     def values(self) -> dict[str, str]:
@@ -83,13 +83,13 @@ class Query:
     @property
     def href(self) -> str:
         """The address of this page."""
-        return self.at("/")
+        return self.href_for("/")
 
-    def at(self, path: str, **more: str) -> str:
+    def href_for(self, path: str, **more: str) -> str:
         """The address of another page about the same."""
         values = more | self.values
         return path + (f"?{urlencode(values)}" if values else "")
 
-    def but(self, **changes: Any) -> Self:
+    def with_changes(self, **changes: Any) -> Self:
         """The first page of the same, but for this."""
         return replace(self, **{"page": 1} | changes)

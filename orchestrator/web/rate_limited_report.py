@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final
 
-INTERVAL_SECONDS: Final = 60.0
-DELAY_SECONDS: Final = 1.0  # before the first report, so that a burst is one report and not two
+REPORT_INTERVAL_SECONDS: Final = 60.0
+FIRST_REPORT_DELAY_SECONDS: Final = 1.0  # before the first report, so that a burst is one report and not two
 
-Report = Callable[[Mapping[str, int]], None]
+ReportCallback = Callable[[Mapping[str, int]], None]
 
 
-class RateLimitedReport:
+class RateLimitedReporter:
     """Calls `report` with the number of events by key. Needs a running event loop.
 
     The call comes from a timer and never from `add`, so the work of reporting does not change how long the answer
@@ -24,7 +24,11 @@ class RateLimitedReport:
     """
 
     def __init__(
-        self, report: Report, *, interval_seconds: float = INTERVAL_SECONDS, delay_seconds: float = DELAY_SECONDS
+        self,
+        report: ReportCallback,
+        *,
+        interval_seconds: float = REPORT_INTERVAL_SECONDS,
+        delay_seconds: float = FIRST_REPORT_DELAY_SECONDS,
     ) -> None:
         self._report = report
         self._interval = interval_seconds

@@ -16,18 +16,18 @@ from starlette.types import ASGIApp
 from orchestrator.core.errors import ConfigError
 from orchestrator.web.acceptor import Acceptor
 from orchestrator.web.limited_protocol import ConnectionLimits, LimitedProtocol
-from orchestrator.web.rate_limited_report import RateLimitedReport
+from orchestrator.web.rate_limited_report import RateLimitedReporter
 
-STOP_SECONDS: Final = 2  # what is under way when the server stops may take this long
+GRACEFUL_STOP_SECONDS: Final = 2  # what is under way when the server stops may take this long
 
-_WRONG = {
+_BIND_ERRORS = {
     errno.EADDRINUSE: (
         "is already in use",
         "Stop the program that listens there, or set ORCHESTRATOR_PORT to another port (0 takes a free one).",
     ),
     errno.EACCES: ("is not allowed for this user", "Set ORCHESTRATOR_PORT to a port above 1023."),
 }
-_ELSEWHERE = (
+_NOT_LOCAL_ADDRESS = (
     "is not an address of this machine",
     "Set ORCHESTRATOR_HOST to one; 127.0.0.1 serves this machine only.",
 )
@@ -41,8 +41,8 @@ class WebServer:
         self._host = host
         self._port = port
         self._limits = limits or ConnectionLimits()
-        self._server: _Server | None = None
-        self._serving: asyncio.Task[None] | None = None
+        self._server: _UvicornServer | None = None
+        self._serve_task: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
         """Listen, and say on which port. Raises ConfigError where that is not possible."""
@@ -56,24 +56,24 @@ class WebServer:
             access_log=False,
             server_header=False,
             timeout_keep_alive=self._limits.idle_seconds,
-            timeout_graceful_shutdown=STOP_SECONDS,
+            timeout_graceful_shutdown=GRACEFUL_STOP_SECONDS,
         )
-        self._server = server = _Server(config, self._limits)
-        self._serving = asyncio.create_task(server.serve(sockets=[listener]))
-        self._serving.add_done_callback(lambda _: server.listening.set())
+        self._server = server = _UvicornServer(config, self._limits)
+        self._serve_task = asyncio.create_task(server.serve(sockets=[listener]))
+        self._serve_task.add_done_callback(lambda _: server.listening.set())
         await server.listening.wait()
-        if self._serving.done():
-            await self._serving
+        if self._serve_task.done():
+            await self._serve_task
         port: int = listener.getsockname()[1]
         return port
 
     async def stop(self) -> None:
         """Finish what is under way, but not for long; then close every connection."""
-        if self._server is None or self._serving is None:
+        if self._server is None or self._serve_task is None:
             return
         self._server.should_exit = True
-        await self._serving
-        self._server = self._serving = None
+        await self._serve_task
+        self._server = self._serve_task = None
 
     def _listen(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
@@ -81,11 +81,11 @@ class WebServer:
         try:
             return socket.create_server((host, self._port), family=family)
         except OSError as error:
-            wrong, hint = _WRONG.get(error.errno or 0, _ELSEWHERE)
+            wrong, hint = _BIND_ERRORS.get(error.errno or 0, _NOT_LOCAL_ADDRESS)
             raise ConfigError(f"{self._host} port {self._port} {wrong}", hint=hint) from None
 
 
-class _Server(uvicorn.Server):
+class _UvicornServer(uvicorn.Server):
     """uvicorn's server, with our way of accepting connections and our limits for them."""
 
     def __init__(self, config: uvicorn.Config, limits: ConnectionLimits) -> None:
@@ -93,13 +93,13 @@ class _Server(uvicorn.Server):
         self.listening = asyncio.Event()
         self._limits = limits
         self._acceptor: Acceptor | None = None
-        self._report = RateLimitedReport(_report_connections)
+        self._reporter = RateLimitedReporter(_log_refused_connections)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen on the one socket of `sockets`. uvicorn's own start would use asyncio's unlimited server."""
         (listener,) = sockets or []
         connections = cast("set[LimitedProtocol]", self.server_state.connections)
-        self._acceptor = Acceptor(listener, self._limits, connections, self._create_protocol, self._report)
+        self._acceptor = Acceptor(listener, self._limits, connections, self._create_protocol, self._reporter)
         self._acceptor.start()
         self.servers = [cast(Any, self._acceptor)]  # uvicorn closes it and waits for it
         self.started = True
@@ -123,14 +123,14 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
         for connection in tuple(self.server_state.connections):  # clients that do not read what is left
             connection.transport.abort()
-        self._report.flush()
+        self._reporter.flush()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
 
-def _report_connections(counts: Mapping[str, int]) -> None:
+def _log_refused_connections(counts: Mapping[str, int]) -> None:
     structlog.get_logger("orchestrator").warning(
         "connections.refused",
         **counts,

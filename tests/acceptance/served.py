@@ -15,31 +15,33 @@ from sqlalchemy import delete, insert
 from orchestrator import status
 from orchestrator.core.account import ProviderName
 from orchestrator.core.advance import Outcome
-from orchestrator.core.dataset import Dataset, Part
-from orchestrator.core.delivery import Delivery, Fate
+from orchestrator.core.dataset import Dataset, DatasetPart
+from orchestrator.core.delivery import Delivery, DeliveryStatus
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import Job, JobId, RunId
-from orchestrator.core.lifecycle import State
+from orchestrator.core.lifecycle import JobState
 from orchestrator.core.loss import Loss
-from orchestrator.core.moderation import Moderated, Moderation
-from orchestrator.core.run import Run, Standing
+from orchestrator.core.moderation import Moderation, ModerationStatus
+from orchestrator.core.run import AccountState, Run
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.core.token import Role, Token, hash_of
+from orchestrator.core.token import AccessToken, Role, hash_token
 from orchestrator.status import Health
 from orchestrator.store import events, jobs, losses, outcomes, runs
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.database import Database
-from orchestrator.store.rows import standing_row
+from orchestrator.store.rows import account_state_to_row
 from orchestrator.store.tables import accounts as account_table
 from orchestrator.store.tables import deliveries, metadata
-from orchestrator.web.api import create_web
-from orchestrator.web.program import Program
+from orchestrator.web.api import create_app
+from orchestrator.web.program import WebBackend
 from orchestrator.web.server import WebServer
 
 NOW = time.time()  # noqa: TID251 - the browser's clock, by which a session's cookie ends
 SPEC = TrainingSpec(base_model="sandbox-small", n_epochs=3, seed=42, suffix="support")
-TRAINING = Part(path=Path("x.jsonl"), sha256="9f2b41c7d05e8a36" * 4, bytes=412_000, examples=240, tokens=51_234)
+TRAINING = DatasetPart(
+    path=Path("x.jsonl"), sha256="9f2b41c7d05e8a36" * 4, bytes=412_000, examples=240, tokens=51_234
+)
 RUN = Run(
     id=RunId("run-1"),
     name="support-tone",
@@ -48,7 +50,7 @@ RUN = Run(
     created_at=NOW - 1800,
     started_at=NOW - 1800,
     planned_usd=3.1,
-    moderation=Moderation(state=Moderated.PASSED, by="acme-eu", at=NOW - 1790, texts=512),
+    moderation=Moderation(state=ModerationStatus.PASSED, by="acme-eu", at=NOW - 1790, texts=512),
 )
 NOT_ALLOWED = Failure(
     "training_not_allowed",
@@ -63,22 +65,22 @@ class Dashboard:
 
     def __init__(self, folder: Path) -> None:
         self.time = NOW
-        self.tokens: list[Token] = []
+        self.tokens: list[AccessToken] = []
         self.url = ""
         self._database = Database(f"sqlite:///{folder / 'dashboard.db'}")
         self._port = 0
         self._server: WebServer | None = None
-        self._app = create_web(
-            Program(
+        self._app = create_app(
+            WebBackend(
                 now=lambda: self.time,
                 boottime=lambda: self.time,
-                call=self._call,
-                health=self._feel,
-                metrics=lambda _: b"",
-                tokens=self._every_token,
-                token_used=_nothing,
+                call_with_database=self._call,
+                check_health=self._feel,
+                render_metrics=lambda _: b"",
+                list_tokens=self._every_token,
+                record_token_use=_nothing,
                 session_key=b"of the tests",
-                hear=_deaf,
+                receive_webhook=_deaf,
                 committed=self._database.committed,
             )
         )
@@ -102,11 +104,13 @@ class Dashboard:
         if self._server:
             await self._server.stop()
 
-    async def fill(self, wanted: Sequence[Job], standings: Sequence[Standing] = (), run: Run | None = RUN) -> None:
+    async def fill(
+        self, wanted: Sequence[Job], standings: Sequence[AccountState] = (), run: Run | None = RUN
+    ) -> None:
         """This run and nothing else, on a clock and behind a door as in the beginning."""
         self.time, self.tokens = NOW, []
 
-        async def change(connection: AsyncConnection) -> None:
+        async def change(connection: StoreConnection) -> None:
             for table in reversed(metadata.sorted_tables):
                 await connection.execute(delete(table))
             if run is not None:
@@ -115,23 +119,23 @@ class Dashboard:
         await self._database.write(change)
 
     async def _put(
-        self, connection: AsyncConnection, wanted: Sequence[Job], standings: Sequence[Standing], run: Run
+        self, connection: StoreConnection, wanted: Sequence[Job], standings: Sequence[AccountState], run: Run
     ) -> None:
         await runs.save_dataset(connection, Dataset(training=TRAINING), NOW)
         await runs.save(connection, run)
         known = {standing.name: standing for standing in standings}
-        rows = [standing_row(known.get(name) or standing(name)) for name in {job.account for job in wanted}]
+        rows = [account_state_to_row(known.get(name) or standing(name)) for name in {job.account for job in wanted}]
         await connection.execute(insert(account_table), rows)
-        await jobs.add(connection, run.id, wanted)
+        await jobs.assign_to_run(connection, run.id, wanted)
 
-    async def change(self, account: str, state: State | None = None, **values: Any) -> None:
+    async def change(self, account: str, state: JobState | None = None, **values: Any) -> None:
         """One job is another one from now on, as if the loop had made it so."""
 
-        async def change(connection: AsyncConnection) -> None:
-            [job] = await jobs.of_accounts(connection, [account])
+        async def change(connection: StoreConnection) -> None:
+            [job] = await jobs.list_by_accounts(connection, [account])
             values["state"] = state or job.state
             after = replace(job, version=job.version + 1, **values)
-            outcome = Outcome(job=after, before=job.state, note=f"now {after.state}")
+            outcome = Outcome(job=after, previous_state=job.state, label=f"now {after.state}")
             await outcomes.record(connection, outcome, at=self.time, cause="service")
 
         await self._database.write(change)
@@ -139,9 +143,9 @@ class Dashboard:
     async def happened(self, account: str, *notes: str) -> None:
         """Lines of the account's history."""
 
-        async def change(connection: AsyncConnection) -> None:
+        async def change(connection: StoreConnection) -> None:
             for number, note in enumerate(notes):
-                entry = events.Entry(at=NOW - 600 + 60 * number, cause="service", note=note, account=account)
+                entry = events.EventData(at=NOW - 600 + 60 * number, cause="service", note=note, account=account)
                 await events.append(connection, entry)
 
         await self._database.write(change)
@@ -151,7 +155,7 @@ class Dashboard:
         for name in names:
             curve = [_loss(step, sum(map(ord, name)) % 7) for step in range(1, steps + 1)]
             job = JobId(name)
-            await self._database.write(partial(losses.add, job_id=job, told=curve))
+            await self._database.write(partial(losses.add, job_id=job, reported=curve))
 
     async def told(self, *rows: dict[str, Any]) -> None:
         """Deliveries, whose other values are plain."""
@@ -165,17 +169,17 @@ class Dashboard:
         wanted = [plain | ends | {"id": number} | row for number, row in enumerate(rows, start=1)]
         await self._database.write(lambda connection: connection.execute(insert(deliveries), wanted))
 
-    async def deliveries(self, fate: Fate) -> Sequence[Delivery]:
-        return await status.deliveries(self._database, fate)
+    async def deliveries(self, fate: DeliveryStatus) -> Sequence[Delivery]:
+        return await status.list_deliveries(self._database, fate)
 
     async def job(self, account: str) -> Job:
         async with self._database.read() as connection:
-            [job] = await jobs.of_accounts(connection, [account])
+            [job] = await jobs.list_by_accounts(connection, [account])
         return job
 
     async def run(self) -> Run:
         async with self._database.read() as connection:
-            return await runs.load(connection, RUN.id)
+            return await runs.get(connection, RUN.id)
 
     async def _call(self, ask: Callable[..., Awaitable[Any]], /, *arguments: Any, **options: Any) -> Any:
         return await ask(self._database, *arguments, **options)
@@ -183,11 +187,11 @@ class Dashboard:
     async def _feel(self) -> Health:
         return Health(database=True, ticking=True)
 
-    async def _every_token(self) -> Sequence[Token]:
+    async def _every_token(self) -> Sequence[AccessToken]:
         return self.tokens
 
 
-async def _nothing(_: Token) -> None:
+async def _nothing(_: AccessToken) -> None:
     pass
 
 
@@ -195,11 +199,11 @@ async def _deaf(account: str, headers: Mapping[str, str], body: bytes) -> bool:
     return False
 
 
-def token(name: str, text: str, role: Role = Role.OPERATOR) -> Token:
-    return Token(name=name, role=role, hash=hash_of(text.encode()), created_at=NOW, created_by="operator:me")
+def token(name: str, text: str, role: Role = Role.OPERATOR) -> AccessToken:
+    return AccessToken(name=name, role=role, hash=hash_token(text.encode()), created_at=NOW, created_by="operator:me")
 
 
-def standing(name: str, *labels: str, **values: Any) -> Standing:
+def standing(name: str, *labels: str, **values: Any) -> AccountState:
     known: dict[str, Any] = {
         "provider": ProviderName.OPENAI,
         "definition": f"d-{name}",
@@ -207,10 +211,10 @@ def standing(name: str, *labels: str, **values: Any) -> Standing:
         "organization": "org-3kQ",
         "verified_at": NOW - 1700,
     }
-    return Standing(name=name, labels=labels, **known | values)
+    return AccountState(name=name, labels=labels, **known | values)
 
 
-def job(account: str, state: State, **values: Any) -> Job:
+def job(account: str, state: JobState, **values: Any) -> Job:
     """A job whose other values are plain. Its id is its account's name."""
     known: dict[str, Any] = {
         "id": JobId(account),
@@ -221,7 +225,7 @@ def job(account: str, state: State, **values: Any) -> Job:
         "state_since": NOW - 290,
         "estimated_usd": 0.62,
     }
-    if state not in {State.PLANNED, State.UPLOADING, State.PROCESSING, State.READY}:
+    if state not in {JobState.PLANNED, JobState.UPLOADING, JobState.PROCESSING, JobState.READY}:
         known["submitted_at"] = NOW - 600
     return Job(account=account, state=state, **known | values)
 
@@ -237,7 +241,7 @@ def ready(account: str, model: str, remote: str, **values: Any) -> Job:
         "hyperparameters": {"n_epochs": 3, "batch_size": 1, "learning_rate_multiplier": 2.0},
         "finished_at": NOW - 290,
     }
-    return job(account, State.SUCCEEDED, **known | values)
+    return job(account, JobState.SUCCEEDED, **known | values)
 
 
 FIVE_STANDINGS = (
@@ -254,9 +258,9 @@ def five_jobs() -> list[Job]:
     return [
         ready("acme-eu", "CZk4QpX1", "8Kq2vWmZr0aXcT4nYb71LpDs"),
         ready("acme-us", "CZk51mRu", "Qm81LsTzE6uJvHk0cNdRw3Gy"),
-        job("globex", State.RUNNING, remote_job_id="ftjob-3nVbYt7PqLs9WxJz2RfKd0Ha", progress=0.46),
-        job("initech", State.PROCESSING, remote_file_id="file-X2"),
-        job("umbrella", State.PLANNED),
+        job("globex", JobState.RUNNING, remote_job_id="ftjob-3nVbYt7PqLs9WxJz2RfKd0Ha", progress=0.46),
+        job("initech", JobState.PROCESSING, remote_file_id="file-X2"),
+        job("umbrella", JobState.PLANNED),
     ]
 
 

@@ -12,7 +12,7 @@ from browser import ARTIFACTS, Watched, open_page
 from playwright.async_api import Browser, Page, Route, expect
 from served import NOW, TRAINING, Dashboard, job
 
-from orchestrator.core.lifecycle import State
+from orchestrator.core.lifecycle import JobState
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -182,7 +182,7 @@ async def test_curves_are_drawn_and_named(dashboard: Dashboard, watched: Watched
 
 
 async def test_ten_thousand_accounts(dashboard: Dashboard, watched: Watched) -> None:
-    await dashboard.fill([job(f"account-{number:05}", State.QUEUED) for number in range(10_000)])
+    await dashboard.fill([job(f"account-{number:05}", JobState.QUEUED) for number in range(10_000)])
     page = watched.page
     await page.goto(dashboard.url)
     await expect(page.locator(ROWS)).to_have_count(50)

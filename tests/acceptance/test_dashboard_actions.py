@@ -11,9 +11,9 @@ from browser import ARTIFACTS, Watched, open_page
 from playwright.async_api import Browser, Page, expect
 from served import NOT_ALLOWED, NOW, RUN, Dashboard, job, token
 
-from orchestrator.core.delivery import Fate
+from orchestrator.core.delivery import DeliveryStatus
 from orchestrator.core.hold import Hold, HoldKind
-from orchestrator.core.lifecycle import State
+from orchestrator.core.lifecycle import JobState
 from orchestrator.core.token import Role
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -21,14 +21,16 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 TOKEN = "operator-token"
 LOOKS = "reader-token"
 ROWS = "tbody[id]"
-DEAR = Hold(HoldKind.RUN_TOO_DEAR, "the run is estimated at $186.00, more than max_total_usd = $40.00", "Approve it.")
+DEAR = Hold(
+    HoldKind.RUN_TOO_EXPENSIVE, "the run is estimated at $186.00, more than max_total_usd = $40.00", "Approve it."
+)
 HIDE = "hidden => Object.defineProperty(document, 'hidden', {get: () => hidden, configurable: true})"
 SHOWN = "document.dispatchEvent(new Event('visibilitychange'))"
 
 
 async def test_all_three_hundred_that_failed_are_retried(dashboard: Dashboard, watched: Watched) -> None:
-    failed = [job(f"school-{number:03}", State.FAILED, failure=NOT_ALLOWED) for number in range(300)]
-    others = [job(f"other-{number:03}", State.RUNNING) for number in range(20)]
+    failed = [job(f"school-{number:03}", JobState.FAILED, failure=NOT_ALLOWED) for number in range(300)]
+    others = [job(f"other-{number:03}", JobState.RUNNING) for number in range(20)]
     await dashboard.fill([*failed, *others], run=replace(RUN, planned_usd=198.4))
     page = watched.page
     await page.goto(dashboard.url)
@@ -43,8 +45,8 @@ async def test_all_three_hundred_that_failed_are_retried(dashboard: Dashboard, w
     await expect(dialog).to_be_hidden()
     await expect(page.locator("#chip-planned b")).to_have_text("300")
     await expect(page.locator(ROWS)).to_have_count(0)
-    assert (await dashboard.job("school-299")).state is State.PLANNED
-    assert (await dashboard.job("other-000")).state is State.RUNNING
+    assert (await dashboard.job("school-299")).state is JobState.PLANNED
+    assert (await dashboard.job("other-000")).state is JobState.RUNNING
 
 
 async def test_what_is_ticked_is_meant(dashboard: Dashboard, watched: Watched) -> None:
@@ -73,7 +75,7 @@ async def test_what_is_ticked_is_meant(dashboard: Dashboard, watched: Watched) -
 
 
 async def test_a_run_that_is_too_dear_is_approved_at_its_price(dashboard: Dashboard, watched: Watched) -> None:
-    await dashboard.fill([job("acme", State.READY)], run=replace(RUN, hold=DEAR, planned_usd=186.0))
+    await dashboard.fill([job("acme", JobState.READY)], run=replace(RUN, hold=DEAR, planned_usd=186.0))
     page = watched.page
     await page.goto(f"{dashboard.url}/plan")
     await page.get_by_role("link", name="Approve").click()
@@ -92,7 +94,7 @@ async def test_what_changed_meanwhile_is_asked_once_more(dashboard: Dashboard, w
     await page.locator("#act-cancel").click()
     dialog = page.get_by_role("dialog")
     await expect(dialog).to_contain_text("Cancel 1 account?")
-    await dashboard.change("globex", State.SUCCEEDED)
+    await dashboard.change("globex", JobState.SUCCEEDED)
     await dialog.get_by_role("button", name="Cancel 1 account").click()
     await expect(dialog.get_by_role("alert")).to_contain_text("these are 0 accounts by now, not 1")
     watched.wrong.clear()  # the browser tells of the answer 409
@@ -111,11 +113,11 @@ async def test_what_was_given_up_is_told_again(dashboard: Dashboard, watched: Wa
     await dialog.get_by_role("button", name="Tell 1 message again").click()
     await expect(page.locator("#said")).to_have_text("Telling 1 message again")
     await expect(page.locator(ROWS)).to_have_count(2)
-    assert [delivery.id for delivery in await dashboard.deliveries(Fate.WAITING)] == [2]
+    assert [delivery.id for delivery in await dashboard.deliveries(DeliveryStatus.PENDING)] == [2]
     await page.locator("#ask-redeliver").click()
     await page.get_by_role("dialog").get_by_role("button", name="Tell 2 messages again").click()
     await expect(page.locator(".empty")).to_contain_text("None of them is dead")
-    assert await dashboard.deliveries(Fate.DEAD) == []
+    assert await dashboard.deliveries(DeliveryStatus.FAILED) == []
 
 
 async def test_who_may_only_look_cannot_act(browser: Browser, dashboard: Dashboard) -> None:
@@ -172,7 +174,7 @@ async def test_a_change_is_seen_without_a_reload(dashboard: Dashboard, watched: 
     await page.locator("#tick-globex").check()
     row = await page.locator("#account-globex").element_handle()
     polls = watched.polls(200, 304)
-    await dashboard.change("globex", State.SUCCEEDED, fine_tuned_model="ft:new")
+    await dashboard.change("globex", JobState.SUCCEEDED, fine_tuned_model="ft:new")
     await expect(page).to_have_title("3/5 · support-tone")
     await expect(page.locator("#account-globex .pill")).to_have_text("succeeded")
     await expect(page.locator("#account-globex")).to_contain_text("ft:new")
@@ -207,7 +209,7 @@ async def test_a_hidden_tab_does_not_ask(dashboard: Dashboard, watched: Watched)
     await page.evaluate(SHOWN)
     before = watched.polls(200, 304)
     await page.evaluate("htmx.trigger('#live', 'look')")
-    await dashboard.change("globex", State.FAILED)
+    await dashboard.change("globex", JobState.FAILED)
     await asyncio.sleep(0.5)
     assert watched.polls(200, 304) == before
     await page.evaluate(HIDE, False)
@@ -222,7 +224,7 @@ async def test_a_service_that_is_gone_is_told_and_comes_back(browser: Browser, d
     await dashboard.stop()
     await expect(page.locator("#lost")).to_be_visible()
     await expect(page.locator(ROWS)).to_have_count(5)
-    await dashboard.change("globex", state=State.FAILED)
+    await dashboard.change("globex", state=JobState.FAILED)
     await dashboard.start()
     await expect(page.locator("#lost")).to_be_hidden()
     await expect(page.locator("#account-globex .pill")).to_have_text("failed")

@@ -24,7 +24,7 @@ from machine_speed import scale_seconds
 from processes import CHATS, QUICK, clean_environ
 
 from orchestrator.sandbox import Fault, SandboxSettings, create_app
-from orchestrator.sandbox.faults import FaultBook
+from orchestrator.sandbox.faults import FaultInjector
 
 TROUBLE = (
     Fault("lose_answer", operations=("files.create",), times=1),
@@ -51,7 +51,7 @@ class Provider:
     """A stand-in on a port: its address, its faults, and the jobs it holds for an account."""
 
     url: str
-    book: FaultBook
+    book: FaultInjector
     jobs: Callable[[str], Sized]
 
 

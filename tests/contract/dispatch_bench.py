@@ -14,32 +14,32 @@ from sqlalchemy import update
 
 from orchestrator.app import SystemClock
 from orchestrator.core.account import ProviderName
-from orchestrator.core.advance import Outcome, park, wait
-from orchestrator.core.dataset import Dataset, Part
+from orchestrator.core.advance import Outcome, poll_again, sleep_until
+from orchestrator.core.dataset import Dataset, DatasetPart
 from orchestrator.core.job import Job, JobId, RunId
 from orchestrator.core.replica import Replica
-from orchestrator.core.run import Run, Standing
+from orchestrator.core.run import AccountState, Run
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.dispatch import queue
-from orchestrator.dispatch.base import Dispatch, ServerOf
-from orchestrator.dispatch.embedded import EmbeddedDispatch
-from orchestrator.dispatch.pgqueuer import PgqueuerDispatch
-from orchestrator.dispatch.shares import one_server
+from orchestrator.dispatch.base import Dispatcher, ServerLookup
+from orchestrator.dispatch.embedded import EmbeddedDispatcher
+from orchestrator.dispatch.pgqueuer import PgqueuerDispatcher
+from orchestrator.dispatch.shares import single_server
 from orchestrator.store import accounts, jobs, outcomes, replicas, runs
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.database import Database
 from orchestrator.store.tables import jobs as table
 
 now = SystemClock().now
 SPEC = TrainingSpec(base_model="sandbox-small", n_epochs=3)
-DATASET = Dataset(training=Part(path=Path("d.jsonl"), sha256="a" * 64, bytes=1, examples=1, tokens=1))
+DATASET = Dataset(training=DatasetPart(path=Path("d.jsonl"), sha256="a" * 64, bytes=1, examples=1, tokens=1))
 SILENCE = 1.0  # seconds after which a silent replica counts as dead
 Step = Callable[[Job], Awaitable[Outcome | None]]
 
 
 async def rest(job: Job) -> Outcome:
     """What a job does that is finished for now."""
-    return park(job, None)
+    return sleep_until(job, None)
 
 
 class Handler:
@@ -68,7 +68,9 @@ class Handler:
             self._under_way[account] -= 1
         if outcome is not None:
             at = now()
-            await self._database.write(lambda c: outcomes.record(c, outcome, at=at, cause="test", going_on=True))
+            await self._database.write(
+                lambda c: outcomes.record(c, outcome, at=at, cause="test", caller_continues=True)
+            )
 
     @property
     def ids(self) -> list[str]:
@@ -88,7 +90,7 @@ class Bench:
 
     def __init__(self, url: str) -> None:
         self.distributed = url.startswith("postgresql")
-        self.database = Database(url, queue.scheduler(now) if self.distributed else None)
+        self.database = Database(url, queue.build_wake_up_enqueuer(now) if self.distributed else None)
         self.silent = Database(url)  # a process that tells no dispatch of its wake-ups
         self._numbers = iter(range(1000))
 
@@ -104,7 +106,7 @@ class Bench:
     async def add(self, *wanted: Job, through: Database | None = None) -> None:
         """Jobs, with all that they refer to."""
 
-        async def change(connection: AsyncConnection) -> None:
+        async def change(connection: StoreConnection) -> None:
             run = Run(
                 id=RunId("run"),
                 name="run",
@@ -114,9 +116,9 @@ class Bench:
             )
             await runs.save_dataset(connection, DATASET, now())
             await runs.save(connection, run)
-            for name in {job.account for job in wanted} - set(await accounts.everyone(connection)):
+            for name in {job.account for job in wanted} - set(await accounts.list_all(connection)):
                 await accounts.save(connection, standing(name))
-            await jobs.add(connection, run.id, wanted)
+            await jobs.assign_to_run(connection, run.id, wanted)
 
         await (through or self.database).write(change)
 
@@ -125,36 +127,36 @@ class Bench:
         statement = update(table).where(table.c.id == job_id).values(wake_at=at)
         await self.silent.write(lambda connection: connection.execute(statement))
 
-    async def dispatch(self, most: int = 10, name: str = "", server_of: ServerOf = one_server) -> Dispatch:
+    async def dispatch(self, most: int = 10, name: str = "", server_of: ServerLookup = single_server) -> Dispatcher:
         """A dispatch, of another replica each time; a replica that is alive as long as the test."""
         if not self.distributed:
-            return EmbeddedDispatch(self.database, now=now, most=most, server_of=server_of)
+            return EmbeddedDispatcher(self.database, now=now, max_in_flight=most, find_server=server_of)
         replica = name or f"replica-{next(self._numbers)}"
         await self.beat(replica)
-        return PgqueuerDispatch(
+        return PgqueuerDispatcher(
             self.database,
             replica=replica,
             now=now,
-            most=most,
-            silence=SILENCE,
+            max_in_flight=most,
+            replica_timeout_seconds=SILENCE,
             log=structlog.get_logger("orchestrator"),
-            server_of=server_of,
+            find_server=server_of,
         )
 
     async def beat(self, replica: str, lasting: float = 60.0) -> None:
         sign = Replica(replica, "host", 1, now(), now(), now() + lasting)
-        await self.database.write(lambda connection: replicas.beat(connection, sign))
+        await self.database.write(lambda connection: replicas.save_heartbeat(connection, sign))
 
 
 @contextlib.asynccontextmanager
-async def running(dispatch: Dispatch, handler: Handler) -> AsyncIterator[None]:
+async def running(dispatch: Dispatcher, handler: Handler) -> AsyncIterator[None]:
     """The dispatch at work, and stopped in the end. Its ticks tick four times a second."""
 
     async def tick() -> None:
-        while isinstance(dispatch, PgqueuerDispatch):
+        while isinstance(dispatch, PgqueuerDispatcher):
             await asyncio.sleep(0.25)
-            await dispatch.sweep()
-            await dispatch.prune()
+            await dispatch.rescue_lost()
+            await dispatch.clear_log()
 
     work, ticks = asyncio.create_task(dispatch.run(handler)), asyncio.create_task(tick())
     try:
@@ -174,8 +176,8 @@ async def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
             await asyncio.sleep(0.01)
 
 
-def standing(name: str) -> Standing:
-    return Standing(name=name, provider=ProviderName.OPENAI, definition="d", key_fingerprint="f")
+def standing(name: str) -> AccountState:
+    return AccountState(name=name, provider=ProviderName.OPENAI, definition="d", key_fingerprint="f")
 
 
 def job(name: str, account: str = "", *, wake_in: float | None = 0.0) -> Job:
@@ -198,7 +200,7 @@ def again(seconds: float, times: int) -> Step:
 
     async def step(job: Job) -> Outcome:
         done[job.id] += 1
-        return wait(job, now() + seconds) if done[job.id] < times else park(job, None)
+        return poll_again(job, now() + seconds) if done[job.id] < times else sleep_until(job, None)
 
     return step
 
@@ -208,6 +210,6 @@ def slowly(seconds: float) -> Step:
 
     async def step(job: Job) -> Outcome:
         await asyncio.sleep(seconds)
-        return park(job, None)
+        return sleep_until(job, None)
 
     return step

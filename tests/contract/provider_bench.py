@@ -22,11 +22,11 @@ from machine_speed import scale_seconds
 from starlette.types import ASGIApp
 
 from orchestrator.core.account import Account, ProviderName
-from orchestrator.core.remote import FileStatus, RemoteFile, RemoteJob
+from orchestrator.core.remote import RemoteFile, RemoteFileStatus, RemoteJob
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers import fireworks, openai, together
-from orchestrator.providers.base import Connect, Deadline, FileToSend, JobOrder, Provider
+from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, Provider, ProviderFactory
 from orchestrator.providers.openai import OpenAIProvider
 from orchestrator.providers.openai_dialects import DIALECTS
 from orchestrator.providers.transport import DeadlineTransport
@@ -103,7 +103,7 @@ class Bench(ABC):
         """The stand-in."""
 
     @abstractmethod
-    def connector(self) -> Callable[[httpx2.AsyncClient, Redactor], Connect]:
+    def connector(self) -> Callable[[httpx2.AsyncClient, Redactor], ProviderFactory]:
         """The dialect under test."""
 
     @abstractmethod
@@ -153,11 +153,11 @@ class Bench(ABC):
         )
         return self.connect(entry, secret)
 
-    def file(self, content: str = LINES, *, mark: bool = False) -> FileToSend:
+    def file(self, content: str = LINES, *, mark: bool = False) -> DatasetFile:
         digest = hashlib.sha256(content.encode()).hexdigest()
         path = self.folder / f"{digest[:16]}.jsonl"
         path.write_text(content, encoding="utf-8")
-        return FileToSend(
+        return DatasetFile(
             path=path,
             filename=f"orchestrator-{digest[:16]}.jsonl",
             bytes=len(content.encode()),
@@ -180,7 +180,7 @@ class Bench(ABC):
         file = await provider.upload_file(self.file(content), self.deadline())
         self.now += 10
         file = await provider.get_file(file.id)
-        assert file.status is FileStatus.READY
+        assert file.status is RemoteFileStatus.READY
         return file
 
     async def job(self, provider: Provider, **options: Any) -> RemoteJob:
@@ -203,8 +203,8 @@ class OpenAIBench(Bench):
         self.sandbox = create_app(settings, clock=lambda: self.now)
         return self.sandbox
 
-    def connector(self) -> Callable[[httpx2.AsyncClient, Redactor], Connect]:
-        return openai.connector
+    def connector(self) -> Callable[[httpx2.AsyncClient, Redactor], ProviderFactory]:
+        return openai.build_provider_factory
 
     def faults(self, *rules: Fault) -> None:
         self.sandbox.state.world.faults.replace((*rules, *self.always))
@@ -226,7 +226,7 @@ class SmallBench(OpenAIBench):
         made = super().provider(account, key=key, organization=organization)
         assert isinstance(made, OpenAIProvider)
         usual = DIALECTS[ProviderName.OPENAI]
-        capabilities = replace(usual.capabilities, direct_bytes=self.part_bytes)
+        capabilities = replace(usual.capabilities, multipart_threshold_bytes=self.part_bytes)
         made._dialect = replace(usual, part_bytes=self.part_bytes, capabilities=capabilities)
         return made
 
@@ -283,8 +283,8 @@ class TogetherBench(Bench):
         app, self.world = create_together(lambda: self.now, file_seconds=5, training_seconds=60)
         return app
 
-    def connector(self) -> Callable[[httpx2.AsyncClient, Redactor], Connect]:
-        return together.connector
+    def connector(self) -> Callable[[httpx2.AsyncClient, Redactor], ProviderFactory]:
+        return together.build_provider_factory
 
     def faults(self, *rules: Fault) -> None:
         self.world.faults(*rules)
@@ -305,8 +305,8 @@ class FireworksBench(TogetherBench):
         app, self.world = create_fireworks(lambda: self.now, file_seconds=5, training_seconds=60)
         return app
 
-    def connector(self) -> Callable[[httpx2.AsyncClient, Redactor], Connect]:
-        return fireworks.connector
+    def connector(self) -> Callable[[httpx2.AsyncClient, Redactor], ProviderFactory]:
+        return fireworks.build_provider_factory
 
 
 def _response(body: Any, status: int, headers: Mapping[str, str] | None) -> httpx2.Response:
@@ -314,6 +314,6 @@ def _response(body: Any, status: int, headers: Mapping[str, str] | None) -> http
     return httpx2.Response(status, content=content, headers={"content-type": "application/json", **(headers or {})})
 
 
-def oversized(file: FileToSend, provider: Provider) -> FileToSend:
+def oversized(file: DatasetFile, provider: Provider) -> DatasetFile:
     """One byte too many, which is known before the file is opened."""
     return replace(file, path=Path("/nowhere"), bytes=provider.capabilities.maximum_bytes + 1)

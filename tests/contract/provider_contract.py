@@ -11,24 +11,24 @@ import pytest
 from provider_bench import LINES, PAIRS, TAG, Bench, oversized
 
 from orchestrator.core.account import Account
-from orchestrator.core.capabilities import FoundBy
+from orchestrator.core.capabilities import JobLookup
 from orchestrator.core.errors import (
-    Ambiguous,
+    AmbiguousRemoteJob,
     AuthenticationFailed,
     ProviderError,
     ProviderUnavailable,
     QuotaExhausted,
     RateLimited,
-    RemoteMissing,
+    RemoteNotFound,
     RequestRejected,
     TrainingNotAllowed,
     UnknownOutcome,
     WrongOrganization,
 )
-from orchestrator.core.loss import merged
-from orchestrator.core.remote import FileStatus, JobStatus
+from orchestrator.core.loss import merge_curves
+from orchestrator.core.remote import RemoteFileStatus, RemoteJobStatus
 from orchestrator.sandbox import Fault
-from orchestrator.sandbox.malformed import MALFORMED
+from orchestrator.sandbox.malformed import MALFORMED_LISTS
 
 OTHER = "fedcba9876543210.0"
 DEEP = b"[" * 50_000 + b"]" * 50_000
@@ -82,7 +82,7 @@ class ProviderContract:
 
     async def test_a_finished_model_is_shown_until_it_is_gone(self, bench: Bench) -> None:
         provider = bench.provider()
-        if not provider.capabilities.shows_models:
+        if not provider.capabilities.has_model_lookup:
             pytest.skip("this provider does not say whether a finished model is still there")
         job = await bench.job(provider)
         bench.now += 100
@@ -95,10 +95,10 @@ class ProviderContract:
     async def test_an_uploaded_file_becomes_ready(self, bench: Bench) -> None:
         provider = bench.provider()
         sent = await provider.upload_file(bench.file(), bench.deadline())
-        assert (await provider.get_file(sent.id)).status in {FileStatus.UPLOADED, FileStatus.PROCESSING}
+        assert (await provider.get_file(sent.id)).status in {RemoteFileStatus.UPLOADED, RemoteFileStatus.PROCESSING}
         bench.now += 10
         ready = await provider.get_file(sent.id)
-        assert (ready.id, ready.status) == (sent.id, FileStatus.READY)
+        assert (ready.id, ready.status) == (sent.id, RemoteFileStatus.READY)
 
     async def test_the_canonical_bytes_arrive(self, bench: Bench) -> None:
         await bench.provider().upload_file(bench.file(), bench.deadline())
@@ -114,7 +114,7 @@ class ProviderContract:
         bench.now += 10
         found = await provider.find_file(wanted)
         assert found is not None
-        assert (found.id, found.status) == (sent.id, FileStatus.READY)
+        assert (found.id, found.status) == (sent.id, RemoteFileStatus.READY)
         assert await provider.find_file(bench.file()) is None
 
     async def test_no_file_is_found_before_there_is_one(self, bench: Bench) -> None:
@@ -139,7 +139,7 @@ class ProviderContract:
         await bench.ready_file(provider)
         again = await provider.upload_file(bench.file(), bench.deadline())
         bench.now += 10
-        assert (await provider.get_file(again.id)).status is FileStatus.READY
+        assert (await provider.get_file(again.id)).status is RemoteFileStatus.READY
 
     async def test_a_lost_upload_answer_is_unknown_and_the_next_attempt_ends_well(self, bench: Bench) -> None:
         provider = bench.provider()
@@ -149,7 +149,7 @@ class ProviderContract:
         bench.now += 10
         file = await provider.find_file(bench.file()) or await provider.upload_file(bench.file(), bench.deadline())
         bench.now += 10
-        assert (await provider.get_file(file.id)).status is FileStatus.READY
+        assert (await provider.get_file(file.id)).status is RemoteFileStatus.READY
         assert len(bench.contents()) == 1
 
     async def test_a_cut_upload_answer_is_unknown(self, bench: Bench) -> None:
@@ -167,7 +167,7 @@ class ProviderContract:
         sent = await provider.upload_file(bench.file(), bench.deadline())
         bench.now += 10
         refused = await provider.get_file(sent.id)
-        assert (refused.status, refused.message) == (FileStatus.REFUSED, "line 3 is not JSON")
+        assert (refused.status, refused.message) == (RemoteFileStatus.REFUSED, "line 3 is not JSON")
         assert await provider.find_file(bench.file()) is None
 
     async def test_an_oversized_file_is_refused_before_it_is_opened(self, bench: Bench) -> None:
@@ -183,18 +183,18 @@ class ProviderContract:
         assert (await provider.get_file(file.id)).filename == bench.file().filename
         await provider.delete_file(file.id)
         await provider.delete_file(file.id)
-        await error(provider.get_file(file.id), RemoteMissing)
+        await error(provider.get_file(file.id), RemoteNotFound)
 
     async def test_a_created_job_is_pending_then_runs_then_has_a_model(self, bench: Bench) -> None:
         provider = bench.provider()
         job = await bench.job(provider)
-        assert job.status is JobStatus.PENDING
+        assert job.status is RemoteJobStatus.PENDING
         assert job.base_model == bench.base_model
         bench.now += 30
-        assert (await provider.get_job(job.id)).status is JobStatus.RUNNING
+        assert (await provider.get_job(job.id)).status is RemoteJobStatus.RUNNING
         bench.now += 60
         done = await provider.get_job(job.id)
-        assert (done.status, done.id) == (JobStatus.SUCCEEDED, job.id)
+        assert (done.status, done.id) == (RemoteJobStatus.SUCCEEDED, job.id)
         assert done.fine_tuned_model
         assert done.servable is provider.capabilities.servable
 
@@ -218,7 +218,7 @@ class ProviderContract:
         }
         offered = {name: value for name, value in values.items() if name in provider.capabilities.options}
         job = await bench.job(provider, **offered, seed=7 if provider.capabilities.seed else None)
-        assert job.status is JobStatus.PENDING
+        assert job.status is RemoteJobStatus.PENDING
 
     async def test_every_method_it_offers_ends_with_a_model(self, bench: Bench) -> None:
         provider = bench.provider()
@@ -234,7 +234,7 @@ class ProviderContract:
 
     async def test_everything_left_open_is_accepted(self, bench: Bench) -> None:
         job = await bench.job(bench.provider(), n_epochs="auto", suffix=None)
-        assert job.status is JobStatus.PENDING
+        assert job.status is RemoteJobStatus.PENDING
 
     async def test_no_job_is_found_before_there_is_one(self, bench: Bench) -> None:
         provider = bench.provider()
@@ -294,7 +294,7 @@ class ProviderContract:
         order = bench.order(await bench.ready_file(provider))
         for _ in range(2):
             await provider.create_job(order, bench.deadline())
-        expected = 1 if provider.capabilities.found_by is FoundBy.OUR_ID else 2
+        expected = 1 if provider.capabilities.job_lookup is JobLookup.CLIENT_ID else 2
         assert len(await provider.find_jobs(order)) == bench.jobs() == expected
 
     async def test_a_job_is_found_behind_many_others(self, bench: Bench) -> None:
@@ -315,12 +315,12 @@ class ProviderContract:
         bench.faults(Fault("stuck_cursor"), Fault("page_size", size=1))
         await error(provider.find_jobs(order), ProviderUnavailable)
 
-    @pytest.mark.parametrize("shape", MALFORMED)
+    @pytest.mark.parametrize("shape", MALFORMED_LISTS)
     async def test_an_answer_that_is_no_list_is_not_taken_for_an_empty_one(self, bench: Bench, shape: str) -> None:
         provider = bench.provider()
         order = bench.order(await bench.ready_file(provider))
         job = await provider.create_job(order, bench.deadline())
-        with bench.answering(MALFORMED[shape]({"data": [], "has_more": False})):
+        with bench.answering(MALFORMED_LISTS[shape]({"data": [], "has_more": False})):
             await error(provider.find_jobs(order), ProviderUnavailable)
             await error(provider.find_file(bench.file()), ProviderUnavailable)
         assert [found.id for found in await provider.find_jobs(order)] == [job.id]
@@ -348,19 +348,19 @@ class ProviderContract:
     ) -> None:
         """The only thing that is said of it is that it exists: it may be ours."""
         provider = bench.provider()
-        if provider.capabilities.found_by is FoundBy.OUR_ID:
+        if provider.capabilities.job_lookup is JobLookup.CLIENT_ID:
             pytest.skip("this provider's jobs are found by their id")
         order = bench.order(await bench.ready_file(provider))
         job = {"id": "ftjob-1", "object": "fine_tuning.job", "status": "running", **shown}
         with (
             bench.answering({"object": "list", "data": [job], "has_more": False}),
-            pytest.raises((ProviderUnavailable, Ambiguous)),
+            pytest.raises((ProviderUnavailable, AmbiguousRemoteJob)),
         ):
             await provider.find_jobs(order)
 
     async def test_a_list_of_one_page_that_goes_on_is_an_error(self, bench: Bench) -> None:
         provider = bench.provider()
-        if bench.pages or provider.capabilities.found_by is FoundBy.OUR_ID:
+        if bench.pages or provider.capabilities.job_lookup is JobLookup.CLIENT_ID:
             pytest.skip("this provider's lists have pages, or there is none")
         order = bench.order(await bench.ready_file(provider))
         job = {
@@ -482,8 +482,8 @@ class ProviderContract:
         job = await bench.job(provider)
         bench.now += 100
         odd = await provider.get_job(job.id)
-        assert odd.status is JobStatus.UNKNOWN
-        assert odd.raw in {"reviewing", "JOB_STATE_POLISHING"}
+        assert odd.status is RemoteJobStatus.UNKNOWN
+        assert odd.raw_status in {"reviewing", "JOB_STATE_POLISHING"}
 
     async def test_a_failed_job_says_why(self, bench: Bench) -> None:
         provider = bench.provider()
@@ -491,7 +491,7 @@ class ProviderContract:
         job = await bench.job(provider)
         bench.now += 100
         failed = await provider.get_job(job.id)
-        assert failed.status is JobStatus.FAILED
+        assert failed.status is RemoteJobStatus.FAILED
         assert failed.error_message == "loss is NaN"
         assert failed.fine_tuned_model is None
 
@@ -500,39 +500,39 @@ class ProviderContract:
         bench.faults(Fault("vanish", seconds=5))
         job = await bench.job(provider)
         bench.now += 10
-        await error(provider.get_job(job.id), RemoteMissing)
+        await error(provider.get_job(job.id), RemoteNotFound)
 
     async def test_cancel(self, bench: Bench) -> None:
         provider = bench.provider()
         job = await bench.job(provider)
         bench.now += 5
-        assert (await provider.cancel_job(job.id)).status in {JobStatus.CANCELLING, JobStatus.CANCELLED}
+        assert (await provider.cancel_job(job.id)).status in {RemoteJobStatus.CANCELLING, RemoteJobStatus.CANCELLED}
         bench.now += 100
-        assert (await provider.get_job(job.id)).status is JobStatus.CANCELLED
+        assert (await provider.get_job(job.id)).status is RemoteJobStatus.CANCELLED
 
     async def test_cancelling_what_has_ended_shows_the_end(self, bench: Bench) -> None:
         provider = bench.provider()
         job = await bench.job(provider)
         bench.now += 100
         done = await provider.cancel_job(job.id)
-        assert done.status is JobStatus.SUCCEEDED
+        assert done.status is RemoteJobStatus.SUCCEEDED
         assert done.fine_tuned_model
 
     async def test_cancelling_what_is_not_there_is_missing(self, bench: Bench) -> None:
         provider = bench.provider()
         job = await bench.job(provider)
-        await error(provider.cancel_job(f"{job.id}0"), RemoteMissing)
+        await error(provider.cancel_job(f"{job.id}0"), RemoteNotFound)
 
     async def test_the_curve_of_a_job_and_how_it_goes_on(self, bench: Bench) -> None:
         provider = bench.provider()
         job = await bench.job(provider)
         bench.now += 40
-        first = merged(await provider.losses(job.id, 0))
+        first = merge_curves(await provider.losses(job.id, 0))
         assert bool(first) is provider.capabilities.losses
         assert all(loss.training and loss.step > 0 for loss in first)
         bench.now += 100
         last = first[-1].step if first else 0
-        then = merged(await provider.losses(job.id, last))
+        then = merge_curves(await provider.losses(job.id, last))
         assert bool(then) is provider.capabilities.losses
         assert all(loss.step > last for loss in then)
         assert await provider.losses(job.id, then[-1].step if then else 0) == []

@@ -16,16 +16,16 @@ import httpx2
 import pytest
 from company_network import Authority, listening
 
-from orchestrator.alerts.senders import sender
-from orchestrator.app.network import Network
-from orchestrator.core.announcement import Announcement, Topic
-from orchestrator.core.delivery import Delivery, Target, Way
+from orchestrator.alerts.senders import build_sender
+from orchestrator.app.network import OutboundNetwork
+from orchestrator.core.announcement import Notification, Topic
+from orchestrator.core.delivery import Channel, Delivery, NotificationTarget
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.secret import Redactor, Secret
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")
 CANARY = "canary-4f1d-and-more"
-PAYLOAD = Announcement(topic=Topic.MODEL_READY, at=0.0, account="acme", fine_tuned_model="ft:x").payload()
+PAYLOAD = Notification(topic=Topic.MODEL_READY, at=0.0, account="acme", fine_tuned_model="ft:x").to_payload()
 DELIVERY = Delivery(id=1, message="m", target="env:TEAM", topic=Topic.MODEL_READY, payload=PAYLOAD, created_at=0.0)
 
 
@@ -90,17 +90,17 @@ async def test_the_companys_authority_is_trusted_for_alerts(tmp_path: Path, trus
         await writer.drain()
 
     async with listening(take, authority.server("localhost")) as port:
-        network = Network({}, authority.file if trusted else None, Redactor())
+        network = OutboundNetwork({}, authority.file if trusted else None, Redactor())
         error = await alert(f"jsons://localhost:{port}/{CANARY}", network.ca_bundle)(DELIVERY, 0.0)
         network.close()
     assert (error is None, len(sent)) == (trusted, int(trusted))
 
 
 def alert(address: str, ca_bundle: str | None = None) -> Any:
-    target, redact = Target(way=Way.ALERT, url="env:TEAM"), Redactor()
+    target, redact = NotificationTarget(channel=Channel.ALERT, url="env:TEAM"), Redactor()
     redact.add_address(Secret(address))
     http = httpx2.AsyncClient(transport=httpx2.MockTransport(lambda _: httpx2.Response(500)))
-    return sender(target, {"env:TEAM": Secret(address)}, lambda _: http, redact, ca_bundle)
+    return build_sender(target, {"env:TEAM": Secret(address)}, lambda _: http, redact, ca_bundle)
 
 
 def test_an_address_that_apprise_does_not_understand_is_refused_and_not_repeated() -> None:

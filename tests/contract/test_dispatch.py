@@ -11,7 +11,7 @@ import pytest
 from dispatch_bench import Bench, Handler, again, job, now, rest, running, slowly, until
 from machine_speed import scale_seconds
 
-from orchestrator.core.advance import Outcome, park
+from orchestrator.core.advance import Outcome, sleep_until
 from orchestrator.core.job import Job
 from orchestrator.dispatch import embedded, pgqueuer
 
@@ -91,7 +91,7 @@ async def test_a_slow_server_keeps_other_servers_from_nothing(bench: Bench, slow
     async def step(each: Job) -> Outcome:
         if each.id.startswith("slow"):
             await over.wait()
-        return park(each, None)
+        return sleep_until(each, None)
 
     handler = Handler(bench.database, step)
     dispatch = await bench.dispatch(
@@ -106,14 +106,14 @@ async def test_a_slow_server_keeps_other_servers_from_nothing(bench: Bench, slow
 async def test_a_new_job_is_handed_out_at_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not when the dispatch would have woken up by itself: that is in an hour."""
     for module in (embedded, pgqueuer):
-        monkeypatch.setattr(module, "LONGEST_NAP", 3600.0)
+        monkeypatch.setattr(module, "IDLE_POLL_SECONDS", 3600.0)
     handler = Handler(bench.database)
     dispatch = await bench.dispatch()
     async with running(dispatch, handler):
         for name in "abc":
             await asyncio.sleep(0.35)  # it has fallen asleep
             await bench.add(job(name))
-            dispatch.nudge()
+            dispatch.wake()
             await until(partial(handler.was_handed, name))
 
 
@@ -124,7 +124,7 @@ async def test_stop_lets_what_is_under_way_end_and_hands_out_nothing_more(bench:
     async def step(job: Job) -> Outcome:
         await asyncio.sleep(0.3)
         ended.append(job.id)
-        return park(job, None)
+        return sleep_until(job, None)
 
     handler = Handler(bench.database, step)
     dispatch = await bench.dispatch(most=2)
@@ -160,7 +160,7 @@ async def test_a_job_that_stays_due_comes_again(bench: Bench) -> None:
     async def step(job: Job) -> Outcome | None:
         tries.append(job.id)
         await asyncio.sleep(0.05)
-        return None if tries.count(job.id) < 2 else park(job, None)
+        return None if tries.count(job.id) < 2 else sleep_until(job, None)
 
     handler = Handler(bench.database, step)
     async with running(await bench.dispatch(), handler):
@@ -185,7 +185,7 @@ async def test_a_job_brought_forward_is_handed_out_once(bench: Bench) -> None:
     dispatch = await bench.dispatch()
     async with running(dispatch, handler):
         await bench.wake_silently("a", now() - 5)
-        dispatch.nudge()
+        dispatch.wake()
         await until(lambda: handler.ids == ["a"])
         await asyncio.sleep(0.8)
     assert handler.ids == ["a"]

@@ -10,11 +10,11 @@ import pytest
 import structlog
 from dispatch_bench import Bench, Handler, job, now, running, until
 
-from orchestrator.core.advance import Outcome, wait
+from orchestrator.core.advance import Outcome, poll_again
 from orchestrator.core.job import Job
-from orchestrator.core.lifecycle import State
-from orchestrator.core.webhook import Webhook
-from orchestrator.daemon.webhooks import Ear
+from orchestrator.core.lifecycle import JobState
+from orchestrator.core.webhook import ProviderWebhook
+from orchestrator.daemon.webhooks import WebhookHandler
 
 SHORTEST = 5.0
 
@@ -30,31 +30,35 @@ async def bench(database_url: str) -> AsyncIterator[Bench]:
 async def later(job: Job) -> Outcome:
     """It is looked at, and nothing has happened yet."""
     await asyncio.sleep(0.05)
-    return wait(job, now() + (SHORTEST if job.told else 600.0))
+    return poll_again(job, now() + (SHORTEST if job.woken_by_webhook else 600.0))
 
 
 def followed(name: str) -> Job:
-    return replace(job(name, wake_in=600.0), state=State.RUNNING, remote_job_id=f"ftjob-{name}")
+    return replace(job(name, wake_in=600.0), state=JobState.RUNNING, remote_job_id=f"ftjob-{name}")
 
 
 async def test_the_job_is_handed_out_long_before_its_time(bench: Bench) -> None:
     await bench.add(followed("a"), followed("b"))
     handler, dispatch = Handler(bench.database, later), await bench.dispatch()
-    ear = Ear(nudge=dispatch.nudge, now=now, shortest=SHORTEST, log=structlog.get_logger("orchestrator"))
+    ear = WebhookHandler(
+        wake_dispatch=dispatch.wake, now=now, min_poll_seconds=SHORTEST, log=structlog.get_logger("orchestrator")
+    )
     async with running(dispatch, handler):
-        await ear.hear(bench.database, "account-a", Webhook(id="wh-1", remote_job_id="ftjob-a"))
+        await ear.handle(bench.database, "account-a", ProviderWebhook(id="wh-1", remote_job_id="ftjob-a"))
         await until(lambda: handler.was_handed("a"), seconds=20)
-        await ear.hear(bench.database, "account-a", Webhook(id="wh-2", remote_job_id="ftjob-b"))
+        await ear.handle(bench.database, "account-a", ProviderWebhook(id="wh-2", remote_job_id="ftjob-b"))
     assert handler.ids == ["a"]
 
 
 async def test_a_burst_is_one_look(bench: Bench) -> None:
     await bench.add(followed("a"))
     handler, dispatch = Handler(bench.database, later), await bench.dispatch()
-    ear = Ear(nudge=dispatch.nudge, now=now, shortest=60.0, log=structlog.get_logger("orchestrator"))
+    ear = WebhookHandler(
+        wake_dispatch=dispatch.wake, now=now, min_poll_seconds=60.0, log=structlog.get_logger("orchestrator")
+    )
     async with running(dispatch, handler):
-        burst = [Webhook(id=f"wh-{number}", remote_job_id="ftjob-a") for number in range(300)]
-        await asyncio.gather(*(ear.hear(bench.database, "account-a", webhook) for webhook in burst))
+        burst = [ProviderWebhook(id=f"wh-{number}", remote_job_id="ftjob-a") for number in range(300)]
+        await asyncio.gather(*(ear.handle(bench.database, "account-a", webhook) for webhook in burst))
         await until(lambda: handler.was_handed("a"), seconds=20)
-        await asyncio.gather(*(ear.hear(bench.database, "account-a", webhook) for webhook in burst))
+        await asyncio.gather(*(ear.handle(bench.database, "account-a", webhook) for webhook in burst))
     assert handler.ids == ["a"]

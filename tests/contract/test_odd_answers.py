@@ -22,10 +22,10 @@ from provider_contract import error
 
 from orchestrator.core.errors import ProviderUnavailable
 from orchestrator.core.loss import Loss
-from orchestrator.core.remote import JobStatus
+from orchestrator.core.remote import RemoteJobStatus
 from orchestrator.providers import answers
-from orchestrator.providers.openai_answers import MODEL
-from orchestrator.providers.openai_forms import model_of
+from orchestrator.providers.openai_answers import MODEL_DECODER
+from orchestrator.providers.openai_forms import to_remote_model
 from orchestrator.sandbox import Fault
 
 BENCHES = [OpenAIBench, CompatibleBench, AzureBench, NebiusBench, TogetherBench, FireworksBench]
@@ -60,7 +60,7 @@ async def test_a_finished_model_is_seen_whatever_else_is_told_of_its_job(bench: 
     job = await bench.job(provider)
     bench.now += 100
     usual = await provider.get_job(job.id)
-    assert usual.status is JobStatus.SUCCEEDED
+    assert usual.status is RemoteJobStatus.SUCCEEDED
 
     def spoil(request: httpx2.Request, body: Any) -> Any:
         about_job = (body.get("id") or body.get("name")) == job.id
@@ -205,13 +205,13 @@ async def test_a_full_page_that_does_not_say_whether_it_is_the_last_is_followed(
 
 @pytest.mark.parametrize("odd", ["x", ["chat"], 7, {"fine_tune": "perhaps"}])
 def test_what_other_servers_call_by_the_same_names_says_nothing(odd: Any) -> None:
-    model = model_of(MODEL.decode(json.dumps({"id": "m", "capabilities": odd, "deprecation": [odd]})))
+    model = to_remote_model(MODEL_DECODER.decode(json.dumps({"id": "m", "capabilities": odd, "deprecation": [odd]})))
     assert (model.tunable, model.shutdown, model.training_ends) == (None, None, None)
 
 
 def test_azures_far_future_is_no_overflow_of_ours() -> None:
     with pytest.raises((OverflowError, ValueError, OSError)):
-        model_of(MODEL.decode(b'{"id": "m", "deprecation": {"inference": 1e300}}'))
+        to_remote_model(MODEL_DECODER.decode(b'{"id": "m", "deprecation": {"inference": 1e300}}'))
 
 
 async def test_a_day_that_does_not_exist_is_an_error_of_the_provider(bench: Bench) -> None:

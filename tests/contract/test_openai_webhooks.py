@@ -15,12 +15,14 @@ from standardwebhooks import Webhook as Signer
 
 from orchestrator.app import SystemClock
 from orchestrator.core.secret import Secret
-from orchestrator.core.webhook import Webhook
-from orchestrator.providers.openai_webhooks import Read, reader
+from orchestrator.core.webhook import ProviderWebhook
+from orchestrator.providers.openai_webhooks import WebhookParser, build_webhook_parser
 
 SECRET = Secret("whsec_" + b64encode(b"a key of some twenty bytes").decode())
 OTHER = Secret("whsec_" + b64encode(b"another key of some bytes").decode())
-READ: Read = reader(httpx2.AsyncClient(transport=httpx2.MockTransport(lambda _: httpx2.Response(500))))
+READ: WebhookParser = build_webhook_parser(
+    httpx2.AsyncClient(transport=httpx2.MockTransport(lambda _: httpx2.Response(500)))
+)
 
 
 def event(kind: str = "fine_tuning.job.succeeded", job: Any = "ftjob-1") -> bytes:
@@ -40,7 +42,7 @@ def signed(body: bytes, *, secret: Secret = SECRET, age: float = 0.0, name: str 
 @pytest.mark.parametrize("kind", ["succeeded", "failed", "cancelled", "something.new"])
 def test_an_event_of_a_job_names_it(kind: str) -> None:
     body = event(f"fine_tuning.job.{kind}")
-    assert READ(SECRET, signed(body), body) == Webhook(id="wh_1", remote_job_id="ftjob-1")
+    assert READ(SECRET, signed(body), body) == ProviderWebhook(id="wh_1", remote_job_id="ftjob-1")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +64,7 @@ def test_an_event_of_a_job_names_it(kind: str) -> None:
     ],
 )
 def test_whatever_else_is_signed_is_about_no_job(body: bytes) -> None:
-    assert READ(SECRET, signed(body), body) == Webhook(id="wh_1", remote_job_id=None)
+    assert READ(SECRET, signed(body), body) == ProviderWebhook(id="wh_1", remote_job_id=None)
 
 
 @pytest.mark.parametrize("age", [301, 86_400, -302])

@@ -24,9 +24,9 @@ from sandboxes import serving
 
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.errors import (
-    Ambiguous,
-    DailyLimit,
-    NotReady,
+    AmbiguousRemoteJob,
+    DailyLimitReached,
+    FileNotReady,
     ProviderUnavailable,
     QuotaExhausted,
     TemporaryError,
@@ -34,13 +34,13 @@ from orchestrator.core.errors import (
     UploadAddressRefused,
 )
 from orchestrator.core.price import Quote
-from orchestrator.core.remote import JobStatus, RemoteModel
+from orchestrator.core.remote import RemoteJobStatus, RemoteModel
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers import openai
-from orchestrator.providers.base import Deadline, Quoting
-from orchestrator.providers.openai_answers import MODEL
-from orchestrator.providers.openai_forms import model_of
-from orchestrator.providers.transport import shared_client
+from orchestrator.providers.base import Deadline, QuoteProvider
+from orchestrator.providers.openai_answers import MODEL_DECODER
+from orchestrator.providers.openai_forms import to_remote_model
+from orchestrator.providers.transport import create_http_client
 from orchestrator.sandbox import Fault, SandboxSettings
 
 
@@ -101,7 +101,7 @@ async def test_no_more_today_is_told_from_too_much_at_once(tmp_path: Path) -> No
     provider = bench.provider()
     order = bench.order(await bench.ready_file(provider))
     bench.faults(Fault("daily_limit"))
-    with pytest.raises(DailyLimit):
+    with pytest.raises(DailyLimitReached):
         await provider.create_job(order, bench.deadline())
     assert bench.jobs() == 0
 
@@ -112,7 +112,7 @@ async def test_a_server_that_shows_no_tag_at_all_is_left_to_a_person(tmp_path: P
     file = await bench.ready_file(provider)
     assert await provider.find_jobs(bench.order(file)) == []
     job = await provider.create_job(bench.order(file), bench.deadline())
-    with pytest.raises(Ambiguous) as caught:
+    with pytest.raises(AmbiguousRemoteJob) as caught:
         await provider.find_jobs(bench.order(file))
     assert job.id in caught.value.message
     assert "orchestrator release" in caught.value.hint
@@ -124,7 +124,7 @@ async def test_a_refusal_because_the_file_is_still_processed_is_understood(tmp_p
     bench.faults(Fault("file_not_ready"))
     provider = bench.provider()
     early = await provider.upload_file(bench.file(), bench.deadline())
-    with pytest.raises(NotReady):
+    with pytest.raises(FileNotReady):
         await provider.create_job(bench.order(early), bench.deadline())
     bench.now += 10
     assert (await provider.create_job(bench.order(early), bench.deadline())).id
@@ -135,7 +135,7 @@ async def test_azure_says_the_same_of_an_early_create_and_of_other_faults(tmp_pa
     bench = AzureBench(tmp_path)
     provider = bench.provider()
     early = await provider.upload_file(bench.file(), bench.deadline())
-    with pytest.raises(NotReady):
+    with pytest.raises(FileNotReady):
         await provider.create_job(bench.order(early), bench.deadline())
     file = await bench.ready_file(provider, LINES * 2)
     bench.translated.error_told = lambda error: error | {"code": "invalidPayload"}  # type: ignore[method-assign]
@@ -180,7 +180,7 @@ async def test_what_is_told_of_a_base_models_last_day(tmp_path: Path) -> None:
     assert await provider.find_model(bench.base_model) == RemoteModel(id=bench.base_model, tunable=True)
     ends = {"fine_tune": 1_790_000_000, "inference": 1_800_000_000}
     shown = {"id": "m", "capabilities": {"fine_tune": True, "inference": True}, "deprecation": ends}
-    azure = model_of(MODEL.decode(json.dumps(shown)))
+    azure = to_remote_model(MODEL_DECODER.decode(json.dumps(shown)))
     assert azure == RemoteModel(id="m", tunable=True, shutdown=date(2027, 1, 15), training_ends=date(2026, 9, 21))
 
 
@@ -199,7 +199,7 @@ async def test_together_tells_its_price_once_the_file_is_there(tmp_path: Path) -
     for name in ("acme", "poor", "unestimated"):
         provider = bench.provider(name)
         order = bench.order(await bench.ready_file(provider))
-        quotes[name] = await cast(Quoting, provider).quote(order)
+        quotes[name] = await cast(QuoteProvider, provider).quote(order)
     refusal = "the provider estimates $1.5 and the account's limit is $1.0"
     assert quotes == {
         "acme": Quote(1.5, "together's estimate"),
@@ -213,7 +213,7 @@ async def test_together_goes_on_without_an_estimate(tmp_path: Path) -> None:
     bench = TogetherBench(tmp_path)
     provider = bench.provider("unestimated")
     file = await bench.ready_file(provider)
-    assert (await provider.create_job(bench.order(file), bench.deadline())).status is JobStatus.PENDING
+    assert (await provider.create_job(bench.order(file), bench.deadline())).status is RemoteJobStatus.PENDING
 
 
 async def test_fireworks_tells_progress_price_and_values_in_common_words(tmp_path: Path) -> None:
@@ -267,9 +267,9 @@ async def test_a_request_that_waited_past_its_deadline_is_not_sent(tmp_path: Pat
     """On a real port: the deadline passes between the first look and the first byte."""
     bench = OpenAIBench(tmp_path)
     times = iter([0.0, 0.0, 0.0])
-    async with serving(SandboxSettings()) as address, shared_client(5) as http:
+    async with serving(SandboxSettings()) as address, create_http_client(5) as http:
         account = Account(name="acme", provider=ProviderName.OPENAI, api_key="env:K", base_url=f"{address}/v1")
-        provider = openai.connector(http, Redactor())(account, Secret("sandbox-acme"))
+        provider = openai.build_provider_factory(http, Redactor())(account, Secret("sandbox-acme"))
         await provider.verify()
         with pytest.raises(ProviderUnavailable, match="too late to send"):
             await provider.upload_file(bench.file(), Deadline(30.0, lambda: next(times, 100.0)))

@@ -11,7 +11,7 @@ import pytest
 from sandboxes import MODEL, InProcess, get, serving, training_file
 
 from orchestrator.sandbox import Fault, FaultError, SandboxSettings, load_faults
-from orchestrator.sandbox.malformed import MALFORMED
+from orchestrator.sandbox.malformed import MALFORMED_LISTS
 
 JOBS = "/fine_tuning/jobs"
 
@@ -267,7 +267,7 @@ async def test_rules_are_changed_at_run_time() -> None:
         assert (await client.put(url, json={"faults": []})).json() == {"faults": [], "fired": []}
 
 
-@pytest.mark.parametrize("code", MALFORMED)
+@pytest.mark.parametrize("code", MALFORMED_LISTS)
 async def test_a_malformed_list(code: str) -> None:
     """No reader of JSON that looks for a list of objects with ids finds the jobs in it, and the next one is whole."""
     sandbox, client, made, _ = await listing(Fault("page_size", size=100))
@@ -298,7 +298,7 @@ async def test_a_malformed_list_is_any_of_them_unless_one_is_named() -> None:
     async with sandbox.client() as client:
         await sandbox.put_faults({"kind": "malformed_list"})
         bodies = {(await client.get(JOBS)).content for _ in range(100)}
-        assert len(bodies) > len(MALFORMED) / 2
+        assert len(bodies) > len(MALFORMED_LISTS) / 2
         told = await client.put(
             "http://sandbox/sandbox/faults", json={"faults": [{"kind": "malformed_list", "code": "x"}]}
         )

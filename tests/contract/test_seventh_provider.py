@@ -13,7 +13,7 @@ from provider_bench import Bench, TogetherBench
 from provider_contract import ProviderContract
 
 from orchestrator.core.secret import Redactor
-from orchestrator.providers.base import Connect
+from orchestrator.providers.base import ProviderFactory
 
 DOCS = Path(__file__).parents[2] / "docs"
 LINES_ALLOWED = 90
@@ -23,8 +23,8 @@ class TinyBench(TogetherBench):
     lists_models = False
     base_url = "http://localhost"
 
-    def connector(self) -> Callable[[httpx2.AsyncClient, Redactor], Connect]:
-        return tiny_provider.connector
+    def connector(self) -> Callable[[httpx2.AsyncClient, Redactor], ProviderFactory]:
+        return tiny_provider.build_provider_factory
 
 
 class TestTiny(ProviderContract):

@@ -12,7 +12,7 @@ from openapi import CONTRACTS, Contract, Recorder
 from provider_bench import LINES, TAG, TogetherBench, Wire
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from orchestrator.core.remote import JobStatus
+from orchestrator.core.remote import RemoteJobStatus
 from orchestrator.providers.transport import DeadlineTransport
 from orchestrator.sandbox import Fault
 
@@ -83,7 +83,7 @@ async def everything(bench: RecordedBench) -> None:
     plain = await provider.create_job(bench.order(file, TAG[:-1] + "1", n_epochs="auto"), bench.deadline())
     full = bench.order(file, TAG[:-1] + "2", lora=False, method="dpo")
     await provider.create_job(full, bench.deadline())
-    assert (await provider.cancel_job(plain.id)).status is JobStatus.CANCELLED
+    assert (await provider.cancel_job(plain.id)).status is RemoteJobStatus.CANCELLED
     bench.now += 100
     assert (await provider.get_job(job.id)).fine_tuned_model
     await provider.events(job.id)

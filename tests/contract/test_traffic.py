@@ -24,7 +24,7 @@ from orchestrator.app import App, open_app
 from orchestrator.core.secret import Redactor
 from orchestrator.sandbox import Fault, SandboxSettings, create_app
 from orchestrator.settings import load_settings
-from orchestrator.status import Status
+from orchestrator.status import StatusSnapshot
 
 CHATS = Path(__file__).resolve().parents[2] / "chats"
 RUN = f"""\
@@ -195,7 +195,7 @@ async def working(folder: Path, url: str) -> AsyncIterator[App]:
         }
     )
     async with open_app(settings, Redactor()) as app:
-        service = app.service(start=True, watch=app.metrics)
+        service = app.create_service(start=True, observer=app.metrics)
         await service.start()
         try:
             yield app
@@ -203,15 +203,15 @@ async def working(folder: Path, url: str) -> AsyncIterator[App]:
             await service.stop()
 
 
-async def eventually(app: App, happened: Callable[[Status], bool]) -> Status:
+async def eventually(app: App, happened: Callable[[StatusSnapshot], bool]) -> StatusSnapshot:
     end = time.perf_counter() + scale_seconds(60)
     while time.perf_counter() < end:
-        status = await app.look()
+        status = await app.read_status()
         if happened(status):
             return status
         await asyncio.sleep(0.05)
     raise AssertionError(f"not in time: {status}")
 
 
-def state(status: Status, account: str) -> str:
+def state(status: StatusSnapshot, account: str) -> str:
     return next(str(job.state) for job in status.jobs if job.account == account)

@@ -9,9 +9,9 @@ from typing import cast
 import pytest
 from provider_bench import LINES, PART, SmallBench
 
-from orchestrator.core.errors import NotReady, ProviderUnavailable, UnknownOutcome
-from orchestrator.core.remote import FileStatus, PartedUpload
-from orchestrator.providers.base import Deadline, FileToSend, Uploader
+from orchestrator.core.errors import FileNotReady, ProviderUnavailable, UnknownOutcome
+from orchestrator.core.remote import MultipartUpload, RemoteFileStatus
+from orchestrator.providers.base import DatasetFile, Deadline, MultipartUploadProvider
 from orchestrator.sandbox import Fault
 
 COUNT = -(-len(LINES) // PART)
@@ -21,13 +21,13 @@ class Notes:
     """Remembers in memory, and how often it was told."""
 
     def __init__(self) -> None:
-        self.upload: PartedUpload | None = None
+        self.upload: MultipartUpload | None = None
         self.saved = 0
 
-    async def load(self) -> PartedUpload | None:
+    async def load(self) -> MultipartUpload | None:
         return self.upload
 
-    async def save(self, upload: PartedUpload | None) -> None:
+    async def save(self, upload: MultipartUpload | None) -> None:
         self.upload = upload
         self.saved += 1
 
@@ -43,11 +43,11 @@ def notes() -> Notes:
 
 
 @pytest.fixture
-def wanted(bench: SmallBench, notes: Notes) -> FileToSend:
-    return replace(bench.file(), notes=notes)
+def wanted(bench: SmallBench, notes: Notes) -> DatasetFile:
+    return replace(bench.file(), upload_state=notes)
 
 
-async def test_the_parts_become_the_file(bench: SmallBench, wanted: FileToSend, notes: Notes) -> None:
+async def test_the_parts_become_the_file(bench: SmallBench, wanted: DatasetFile, notes: Notes) -> None:
     provider = bench.provider()
     sent = await provider.upload_file(wanted, bench.deadline())
     assert bench.contents() == [LINES.encode()]
@@ -55,7 +55,7 @@ async def test_the_parts_become_the_file(bench: SmallBench, wanted: FileToSend, 
     bench.now += 10
     found = await provider.find_file(wanted)
     assert found is not None
-    assert (found.id, found.status) == (sent.id, FileStatus.READY)
+    assert (found.id, found.status) == (sent.id, RemoteFileStatus.READY)
     assert (notes.upload, notes.saved) == (None, COUNT + 2)
 
 
@@ -65,10 +65,10 @@ async def test_it_also_works_without_notes_and_with_a_mark(bench: SmallBench) ->
     assert bench.contents() == [b"\xef\xbb\xbf" + LINES.encode()]
 
 
-async def test_finished_parts_are_not_sent_again(bench: SmallBench, wanted: FileToSend, notes: Notes) -> None:
+async def test_finished_parts_are_not_sent_again(bench: SmallBench, wanted: DatasetFile, notes: Notes) -> None:
     provider = bench.provider()
     bench.faults(Fault("drop", operations=("uploads.part",), rate=0.4))
-    with pytest.raises(NotReady, match=f"of {COUNT} parts of the file have been sent"):
+    with pytest.raises(FileNotReady, match=f"of {COUNT} parts of the file have been sent"):
         await provider.upload_file(wanted, bench.deadline())
     assert notes.upload is not None
     there = dict(notes.upload.parts)
@@ -80,9 +80,9 @@ async def test_finished_parts_are_not_sent_again(bench: SmallBench, wanted: File
     assert bench.contents() == [LINES.encode()]
 
 
-async def test_an_attempt_ends_before_its_deadline(bench: SmallBench, wanted: FileToSend, notes: Notes) -> None:
+async def test_an_attempt_ends_before_its_deadline(bench: SmallBench, wanted: DatasetFile, notes: Notes) -> None:
     times = iter(range(10_000))
-    with pytest.raises(NotReady, match="parts of the file have been sent"):
+    with pytest.raises(FileNotReady, match="parts of the file have been sent"):
         await bench.provider().upload_file(wanted, Deadline(20.0, lambda: float(next(times))))
     assert notes.upload is not None
     assert 0 < len(notes.upload.parts) < COUNT
@@ -90,14 +90,14 @@ async def test_an_attempt_ends_before_its_deadline(bench: SmallBench, wanted: Fi
     assert bench.contents() == [LINES.encode()]
 
 
-async def test_an_upload_that_expired_is_begun_anew(bench: SmallBench, wanted: FileToSend, notes: Notes) -> None:
+async def test_an_upload_that_expired_is_begun_anew(bench: SmallBench, wanted: DatasetFile, notes: Notes) -> None:
     provider = bench.provider()
     bench.faults(Fault("drop", operations=("uploads.part",), rate=0.4))
-    with pytest.raises(NotReady):
+    with pytest.raises(FileNotReady):
         await provider.upload_file(wanted, bench.deadline())
     bench.faults()
     bench.now += 3700
-    with pytest.raises(NotReady, match="begun anew"):
+    with pytest.raises(FileNotReady, match="begun anew"):
         await provider.upload_file(wanted, bench.deadline())
     assert notes.upload is None
     await provider.upload_file(wanted, bench.deadline())
@@ -105,7 +105,7 @@ async def test_an_upload_that_expired_is_begun_anew(bench: SmallBench, wanted: F
 
 
 async def test_one_that_expired_before_its_end_is_begun_anew(
-    bench: SmallBench, wanted: FileToSend, notes: Notes
+    bench: SmallBench, wanted: DatasetFile, notes: Notes
 ) -> None:
     provider = bench.provider()
     bench.faults(Fault("server_error", operations=("uploads.complete",), times=1))
@@ -114,13 +114,13 @@ async def test_one_that_expired_before_its_end_is_begun_anew(
     assert notes.upload is not None
     assert len(notes.upload.parts) == COUNT
     bench.now += 3700
-    with pytest.raises(NotReady, match="begun anew"):
+    with pytest.raises(FileNotReady, match="begun anew"):
         await provider.upload_file(wanted, bench.deadline())
     await provider.upload_file(wanted, bench.deadline())
     assert bench.contents() == [LINES.encode()]
 
 
-async def test_a_lost_end_is_unknown_and_the_file_is_found(bench: SmallBench, wanted: FileToSend) -> None:
+async def test_a_lost_end_is_unknown_and_the_file_is_found(bench: SmallBench, wanted: DatasetFile) -> None:
     provider = bench.provider()
     bench.faults(Fault("lose_answer", operations=("uploads.complete",), times=1))
     with pytest.raises(UnknownOutcome):
@@ -128,14 +128,14 @@ async def test_a_lost_end_is_unknown_and_the_file_is_found(bench: SmallBench, wa
     assert await provider.find_file(wanted) is not None
 
 
-async def test_nothing_at_all_sent_is_a_failed_attempt(bench: SmallBench, wanted: FileToSend) -> None:
+async def test_nothing_at_all_sent_is_a_failed_attempt(bench: SmallBench, wanted: DatasetFile) -> None:
     bench.faults(Fault("drop", operations=("uploads.part",)))
     with pytest.raises(ProviderUnavailable):
         await bench.provider().upload_file(wanted, bench.deadline())
 
 
 async def test_an_unfinished_upload_is_ended_and_ending_it_again_is_fine(
-    bench: SmallBench, wanted: FileToSend, notes: Notes
+    bench: SmallBench, wanted: DatasetFile, notes: Notes
 ) -> None:
     provider = bench.provider()
     bench.faults(Fault("server_error", operations=("uploads.complete",), times=1))
@@ -143,6 +143,6 @@ async def test_an_unfinished_upload_is_ended_and_ending_it_again_is_fine(
         await provider.upload_file(wanted, bench.deadline())
     assert notes.upload is not None
     for _ in range(2):
-        await cast(Uploader, provider).cancel_upload(notes.upload.id)
-    with pytest.raises(NotReady, match="begun anew"):
+        await cast(MultipartUploadProvider, provider).cancel_upload(notes.upload.id)
+    with pytest.raises(FileNotReady, match="begun anew"):
         await provider.upload_file(wanted, bench.deadline())

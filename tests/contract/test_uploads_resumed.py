@@ -13,19 +13,19 @@ import pytest
 import structlog
 from provider_bench import START, SmallBench
 
-from orchestrator.core.account import Account, Identity, ProviderName
-from orchestrator.core.dataset import Dataset, Part
+from orchestrator.core.account import Account, AccountIdentity, ProviderName
+from orchestrator.core.dataset import Dataset, DatasetPart
 from orchestrator.core.job import Job, JobId, RunId
-from orchestrator.core.lifecycle import State
-from orchestrator.core.run import Run, Standing
+from orchestrator.core.lifecycle import JobState
+from orchestrator.core.run import AccountState, Run
 from orchestrator.core.secret import Redactor
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.daemon.loading import loading
+from orchestrator.daemon.loading import build_job_loader
 from orchestrator.daemon.reconciler import Reconciler
-from orchestrator.daemon.steps import Pace
-from orchestrator.providers.base import Connection
+from orchestrator.daemon.steps import StepTiming
+from orchestrator.providers.base import ProviderConnection
 from orchestrator.store import accounts, jobs, runs, uploads
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.database import Database
 
 NAMES = ("acme", "beta", "gamma")
@@ -64,13 +64,13 @@ async def database(bench: LargeBench) -> AsyncIterator[Database]:
     digest = sha256(CONTENT).hexdigest()
     path = bench.folder / f"{digest[:16]}.jsonl"
     path.write_bytes(CONTENT)
-    dataset = Dataset(training=Part(path=path, sha256=digest, bytes=len(CONTENT), examples=12, tokens=None))
+    dataset = Dataset(training=DatasetPart(path=path, sha256=digest, bytes=len(CONTENT), examples=12, tokens=None))
     await opened.write(lambda connection: fill(connection, dataset))
     yield opened
     await opened.close()
 
 
-async def fill(connection: AsyncConnection, dataset: Dataset) -> None:
+async def fill(connection: StoreConnection, dataset: Dataset) -> None:
     run = Run(
         id=RunId("run-1"),
         name="large",
@@ -81,9 +81,9 @@ async def fill(connection: AsyncConnection, dataset: Dataset) -> None:
     await runs.save_dataset(connection, dataset, START)
     await runs.save(connection, run)
     for name in NAMES:
-        standing = Standing(name=name, provider=ProviderName.OPENAI, definition="d", key_fingerprint="12345678")
+        standing = AccountState(name=name, provider=ProviderName.OPENAI, definition="d", key_fingerprint="12345678")
         await accounts.save(connection, replace(standing, verified_at=START))
-    await jobs.add(connection, run.id, [job(name, run) for name in NAMES])
+    await jobs.assign_to_run(connection, run.id, [job(name, run) for name in NAMES])
 
 
 def job(name: str, run: Run) -> Job:
@@ -100,22 +100,22 @@ def job(name: str, run: Run) -> Job:
 
 
 def reconciler(bench: LargeBench, database: Database) -> Reconciler:
-    async def identify(connection: Connection) -> tuple[Connection, Identity]:
+    async def identify(connection: ProviderConnection) -> tuple[ProviderConnection, AccountIdentity]:
         raise AssertionError("the accounts are verified")
 
-    def connected(name: str) -> Connection:
+    def connected(name: str) -> ProviderConnection:
         account = Account(name=name, provider=ProviderName.OPENAI, api_key="env:KEY")
-        return Connection(account, "12345678", bench.provider(name))
+        return ProviderConnection(account, "12345678", bench.provider(name))
 
     return Reconciler(
         database,
         {name: connected(name) for name in NAMES},
-        load=loading(database),
+        load=build_job_loader(database),
         identify=identify,
         redact=Redactor(),
         clock=Clock(bench),
         jitter=lambda: 0.5,
-        pace=Pace(poll_min=1, poll_max=60, intent=30),
+        timing=StepTiming(poll_min_seconds=1, poll_max_seconds=60, intent_seconds=30),
         datasets=bench.folder,
         replica="replica",
         log=structlog.get_logger("orchestrator"),
@@ -126,8 +126,8 @@ async def known(database: Database) -> int:
     """How many parts are known to have arrived, once all that is being written is written."""
     digest = sha256(CONTENT).hexdigest()
 
-    async def look(connection: AsyncConnection) -> int:
-        under_way = [await uploads.load(connection, JobId(name), digest) for name in NAMES]
+    async def look(connection: StoreConnection) -> int:
+        under_way = [await uploads.find(connection, JobId(name), digest) for name in NAMES]
         return sum(len(upload.parts) for upload in under_way if upload)
 
     return await database.write(look)
@@ -150,4 +150,4 @@ async def test_what_has_arrived_is_not_sent_again(bench: LargeBench, database: D
     assert bench.parts() - sent == COUNT * len(NAMES) - there
     assert [bench.contents(name) for name in NAMES] == [[CONTENT]] * len(NAMES)
     async with database.read() as connection:
-        assert {each.state for each in await jobs.of_accounts(connection, NAMES)} == {State.PROCESSING}
+        assert {each.state for each in await jobs.list_by_accounts(connection, NAMES)} == {JobState.PROCESSING}

@@ -9,31 +9,38 @@ from typing import Any, TypeVar
 import httpx2
 import msgspec
 
-from orchestrator.core.account import Account, Identity
-from orchestrator.core.capabilities import Capabilities, FoundBy, PriceFrom
-from orchestrator.core.errors import RemoteMissing
+from orchestrator.core.account import Account, AccountIdentity
+from orchestrator.core.capabilities import Capabilities, JobLookup, PriceSource
+from orchestrator.core.errors import RemoteNotFound
 from orchestrator.core.loss import Loss
-from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob, RemoteModel
+from orchestrator.core.remote import (
+    RemoteEvent,
+    RemoteFile,
+    RemoteFileStatus,
+    RemoteJob,
+    RemoteJobStatus,
+    RemoteModel,
+)
 from orchestrator.core.secret import Redactor, Secret
-from orchestrator.providers.answers import Page, check_id
-from orchestrator.providers.base import Connect, Deadline, FileToSend, JobOrder
-from orchestrator.providers.cancelling import cancelled
-from orchestrator.providers.rest import Refusal, Rest
-from orchestrator.providers.tagging import pick, tagged_suffix
-from orchestrator.providers.wire import check_size, open_to_send
+from orchestrator.providers.answers import ListPage, check_id
+from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderFactory
+from orchestrator.providers.cancelling import cancel_and_get_job
+from orchestrator.providers.rest import RestClient, UnsuccessfulResponse
+from orchestrator.providers.tagging import select_tagged_jobs, tagged_suffix
+from orchestrator.providers.wire import check_upload_size, open_upload_stream
 
 OFFERS = Capabilities(
-    found_by=FoundBy.SUFFIX, options=("n_epochs",), seed=False, suffix_length=40, events=False, price=PriceFrom.FILE,
+    job_lookup=JobLookup.SUFFIX, options=("n_epochs",), seed=False, suffix_length=40, events=False, price_source=PriceSource.PRICE_FILE,
     servable=False, serving="needs an endpoint", minimum_examples=1, maximum_bytes=1_000_000,
 )  # fmt: skip
-FILES = {"COMPLETED": FileStatus.READY, "INVALID_FORMAT": FileStatus.REFUSED}
-JOBS = {"pending": JobStatus.PENDING, "running": JobStatus.RUNNING, "completed": JobStatus.SUCCEEDED,
-        "error": JobStatus.FAILED, "cancelled": JobStatus.CANCELLED}  # fmt: skip
+FILES = {"COMPLETED": RemoteFileStatus.READY, "INVALID_FORMAT": RemoteFileStatus.REFUSED}
+JOBS = {"pending": RemoteJobStatus.PENDING, "running": RemoteJobStatus.RUNNING, "completed": RemoteJobStatus.SUCCEEDED,
+        "error": RemoteJobStatus.FAILED, "cancelled": RemoteJobStatus.CANCELLED}  # fmt: skip
 Shaped = TypeVar("Shaped")
-ITEMS = msgspec.json.Decoder(Page[dict[str, Any]])
+ITEMS = msgspec.json.Decoder(ListPage[dict[str, Any]])
 
 
-def connector(http: httpx2.AsyncClient, redact: Redactor) -> Connect:
+def build_provider_factory(http: httpx2.AsyncClient, redact: Redactor) -> ProviderFactory:
     return lambda account, key: Tiny(account, key, http, redact)
 
 
@@ -45,24 +52,24 @@ class Tiny:
     def __init__(self, account: Account, key: Secret, http: httpx2.AsyncClient, redact: Redactor) -> None:
         base_url = account.base_url or "https://tiny.example"
         self._account = account.name
-        self._rest = Rest(http, base_url, key=key, account=account.name, redact=redact, codes={})
+        self._client = RestClient(http, base_url, key=key, account=account.name, redact=redact, error_codes={})
 
     async def _get(self, path: str, shape: Callable[[Any], Shaped], about: str = "", **query: str) -> Shaped:
-        async with self._rest.reading():  # an answer of another shape raises in here, and becomes a ProviderError
-            answer = await self._rest.get(path, **query)
+        async with self._client.read_call():  # an answer of another shape raises in here, and becomes a ProviderError
+            answer = await self._client.get_json(path, **query)
             if about:
                 check_id(about, answer["id"], path)
             return shape(answer)
 
     async def _list(self, path: str, shape: Callable[[Any], Shaped]) -> list[Shaped]:
-        async with self._rest.reading():
-            return [shape(item) for item in await self._rest.list_items(ITEMS, path)]
+        async with self._client.read_call():
+            return [shape(item) for item in await self._client.list_items(ITEMS, path)]
 
-    async def verify(self) -> Identity:
-        return await self._get("/v3/whoami", lambda who: Identity(organization=who["organization"]["id"]))
+    async def verify(self) -> AccountIdentity:
+        return await self._get("/v3/whoami", lambda who: AccountIdentity(organization=who["organization"]["id"]))
 
     async def find_model(self, name: str) -> RemoteModel | None:
-        with suppress(RemoteMissing):
+        with suppress(RemoteNotFound):
             path = "/v1/fine-tunes/models/limits"
             return await self._get(path, lambda limits: RemoteModel(id=limits["model_name"]), model_name=name)
         return None
@@ -70,37 +77,39 @@ class Tiny:
     async def list_models(self) -> list[str]:
         return []
 
-    async def find_file(self, wanted: FileToSend) -> RemoteFile | None:
-        name = (wanted.filename, wanted.wire_bytes)
+    async def find_file(self, dataset_file: DatasetFile) -> RemoteFile | None:
+        name = (dataset_file.filename, dataset_file.wire_bytes)
         listed = await self._list("/v1/files", lambda file: ((file["filename"], file["bytes"]), _file(file)))
         same = [file for called, file in listed if called == name]
-        return next((file for file in same if file.status is not FileStatus.REFUSED), None)
+        return next((file for file in same if file.status is not RemoteFileStatus.REFUSED), None)
 
-    async def upload_file(self, wanted: FileToSend, deadline: Deadline) -> RemoteFile:
-        check_size(wanted, OFFERS, self._account)
-        form = {"purpose": "fine-tune", "file_name": wanted.filename}
-        async with self._rest.creating(deadline):
-            with open_to_send(wanted) as handle:
+    async def upload_file(self, dataset_file: DatasetFile, deadline: Deadline) -> RemoteFile:
+        check_upload_size(dataset_file, OFFERS, self._account)
+        form = {"purpose": "fine-tune", "file_name": dataset_file.filename}
+        async with self._client.write_call(deadline):
+            with open_upload_stream(dataset_file) as handle:
                 try:
-                    sent = await self._rest.send("POST", "/v1/files/upload", data=form, files={"file": handle})
-                except Refusal as refusal:
+                    sent = await self._client.send("POST", "/v1/files/upload", data=form, files={"file": handle})
+                except UnsuccessfulResponse as refusal:
                     if refusal.status != 409:  # it is there already
                         raise
-                    return await self.get_file(refusal.body()["file_id"])
+                    return await self.get_file(refusal.parse_body()["file_id"])
             return _file(sent.json())
 
     async def get_file(self, file_id: str) -> RemoteFile:
         return await self._get(f"/v1/files/{file_id}", _file, file_id)
 
     async def find_jobs(self, order: JobOrder) -> list[RemoteJob]:
-        return pick(await self._list("/v1/fine-tunes", lambda job: (_job(job), job.get("suffix"))), order)
+        return select_tagged_jobs(
+            await self._list("/v1/fine-tunes", lambda job: (_job(job), job.get("suffix"))), order
+        )
 
     async def create_job(self, order: JobOrder, deadline: Deadline) -> RemoteJob:
         asked = {"model": order.spec.base_model, "training_file": order.training_file}
         epochs = {} if order.spec.n_epochs == "auto" else {"n_epochs": order.spec.n_epochs}
-        async with self._rest.creating(deadline):
+        async with self._client.write_call(deadline):
             return _job(
-                await self._rest.post("/v1/fine-tunes", asked | epochs | {"suffix": tagged_suffix(order, 40)})
+                await self._client.post_json("/v1/fine-tunes", asked | epochs | {"suffix": tagged_suffix(order, 40)})
             )
 
     async def get_job(self, remote_job_id: str) -> RemoteJob:
@@ -108,10 +117,10 @@ class Tiny:
 
     async def cancel_job(self, remote_job_id: str) -> RemoteJob:
         async def ask() -> None:
-            async with self._rest.reading():
-                await self._rest.post(f"/v1/fine-tunes/{remote_job_id}/cancel", {})
+            async with self._client.read_call():
+                await self._client.post_json(f"/v1/fine-tunes/{remote_job_id}/cancel", {})
 
-        return await cancelled(ask(), lambda: self.get_job(remote_job_id))
+        return await cancel_and_get_job(ask(), lambda: self.get_job(remote_job_id))
 
     async def events(self, remote_job_id: str) -> list[RemoteEvent]:
         return []
@@ -120,21 +129,21 @@ class Tiny:
         return []
 
     async def delete_file(self, file_id: str) -> None:
-        with suppress(RemoteMissing):
-            async with self._rest.reading():
-                await self._rest.send("DELETE", f"/v1/files/{file_id}")
+        with suppress(RemoteNotFound):
+            async with self._client.read_call():
+                await self._client.send("DELETE", f"/v1/files/{file_id}")
 
 
 def _file(file: Any) -> RemoteFile:
     raw, said = file["processing_status"], file.get("validation_report", {}).get("error")
-    status, name = FILES.get(raw, FileStatus.PROCESSING), file.get("filename")
-    return RemoteFile(id=file["id"], status=status, raw=raw, message=said, filename=name)
+    status, name = FILES.get(raw, RemoteFileStatus.PROCESSING), file.get("filename")
+    return RemoteFile(id=file["id"], status=status, raw_status=raw, message=said, filename=name)
 
 
 def _job(job: Any) -> RemoteJob:
     errors = [event["message"] for event in job.get("events", ()) if event["level"] == "error"]
     return RemoteJob(
-        id=job["id"], status=JOBS.get(job["status"], JobStatus.UNKNOWN), raw=job["status"], servable=False,
+        id=job["id"], status=JOBS.get(job["status"], RemoteJobStatus.UNKNOWN), raw_status=job["status"], servable=False,
         training_file=job["training_file"], base_model=job["model"], fine_tuned_model=job.get("model_output_name"),
         error_message=errors[-1] if errors else None, hyperparameters={"n_epochs": job["n_epochs"]},
     )  # fmt: skip

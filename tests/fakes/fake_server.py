@@ -10,16 +10,18 @@ from contextlib import asynccontextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
-from orchestrator.sandbox.server import _Connection, _Server
+from orchestrator.sandbox.server import _ClosableConnection, _SandboxServer
 
 
 @asynccontextmanager
 async def on_a_port(app: ASGIApp) -> AsyncIterator[str]:
     """Serve until the block ends; gives the address, without a path."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, http=_Connection, ws="none", lifespan="off", log_config=None, access_log=False)
+    config = uvicorn.Config(
+        app, http=_ClosableConnection, ws="none", lifespan="off", log_config=None, access_log=False
+    )
     started: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    server = _Server(config, started.set_result)
+    server = _SandboxServer(config, started.set_result)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield f"http://127.0.0.1:{await started}"

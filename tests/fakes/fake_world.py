@@ -18,9 +18,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
 from orchestrator.sandbox import Fault
-from orchestrator.sandbox.answer import Refusal, cut
-from orchestrator.sandbox.caller import identify
-from orchestrator.sandbox.faults import FATES, FaultBook
+from orchestrator.sandbox.answer import SandboxApiError, close_connection
+from orchestrator.sandbox.caller import authenticate
+from orchestrator.sandbox.faults import DEFERRED_FAULT_KINDS, FaultInjector
 
 Fate = dict[str, Fault]
 
@@ -77,15 +77,17 @@ class FakeJob:
         if now < ended:
             return "running"
         odd = self.fate.get("unknown_status")
-        return "odd" if odd and now < ended + odd.wait else "succeeded"
+        return "odd" if odd and now < ended + odd.wait_seconds else "succeeded"
 
     def shows_model(self, now: float) -> bool:
         late = self.fate.get("no_model_id")
-        return self.state(now) == "succeeded" and (late is None or now >= self.created_at + self.seconds + late.wait)
+        return self.state(now) == "succeeded" and (
+            late is None or now >= self.created_at + self.seconds + late.wait_seconds
+        )
 
     def gone(self, now: float) -> bool:
         vanish = self.fate.get("vanish")
-        return vanish is not None and now >= self.created_at + vanish.wait
+        return vanish is not None and now >= self.created_at + vanish.wait_seconds
 
 
 @dataclass(slots=True)
@@ -119,7 +121,7 @@ class World:
     clock: Callable[[], float]
     file_seconds: float = 0.2
     training_seconds: float = 1.0
-    book: FaultBook = field(default_factory=lambda: FaultBook(seed=1))
+    book: FaultInjector = field(default_factory=lambda: FaultInjector(seed=1))
     accounts: dict[str, FakeAccount] = field(default_factory=dict)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
 
@@ -146,7 +148,7 @@ class Ask:
 
     @property
     def fate(self) -> Fate:
-        return {kind: fault for kind, fault in self.faults.items() if kind in FATES}
+        return {kind: fault for kind, fault in self.faults.items() if kind in DEFERRED_FAULT_KINDS}
 
     def path(self, name: str) -> str:
         return str(self.request.path_params[name])
@@ -169,15 +171,17 @@ class Ask:
 
     def listed(self, things: Sequence[Any]) -> list[Any]:
         """What a list shows: not what has just been made, where the list lags."""
-        lag = self.faults["list_lag"].wait if "list_lag" in self.faults else 0.0
+        lag = self.faults["list_lag"].wait_seconds if "list_lag" in self.faults else 0.0
         return [thing for thing in things if thing.created_at <= self.now - lag]
 
 
 Handler = Callable[[Ask], Awaitable[Reply]]
 
 INSTEAD: dict[str, Callable[[Fault], Refused]] = {
-    "rate_limit": lambda fault: Refused(429, "slow down", "rate_limit", {"retry-after": f"{fault.wait:g}"}),
-    "daily_limit": lambda fault: Refused(429, "no more today", "rate_limit", {"retry-after": f"{fault.wait:g}"}),
+    "rate_limit": lambda fault: Refused(429, "slow down", "rate_limit", {"retry-after": f"{fault.wait_seconds:g}"}),
+    "daily_limit": lambda fault: Refused(
+        429, "no more today", "rate_limit", {"retry-after": f"{fault.wait_seconds:g}"}
+    ),
     "server_error": lambda fault: Refused(500, fault.message or "oh no", "internal"),
     "forbidden": lambda fault: Refused(403, fault.message or "may not train", "permission_denied"),
     "quota": lambda fault: Refused(402, fault.message or "out of credit", "insufficient_quota"),
@@ -196,24 +200,24 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
-            name = "" if self.public else identify(request.headers).name
-        except Refusal as refusal:
-            message = refusal.answer.body["error"]["message"]
+            name = "" if self.public else authenticate(request.headers).name
+        except SandboxApiError as refusal:
+            message = refusal.response.body["error"]["message"]
             return await self._send(self._refuse(Refused(401, message, "unauthenticated")), send)
         faults = self.world.book.draw(name, self.operation)
         if "slow" in faults:
-            await asyncio.sleep(faults["slow"].wait)
+            await asyncio.sleep(faults["slow"].wait_seconds)
         if "drop" in faults:
-            return await cut(scope)
+            return await close_connection(scope)
         try:
             reply = await self._reply(Ask(self.world, name, request, self.world.clock(), faults))
         except ClientDisconnect:
             return None
         self.world.counts[self.operation, str(reply.status)] += 1
         if "lose_answer" in faults:
-            return await cut(scope)
+            return await close_connection(scope)
         await self._send(reply, send, half="truncate" in faults)
-        return await cut(scope) if "truncate" in faults else None
+        return await close_connection(scope) if "truncate" in faults else None
 
     async def _reply(self, ask: Ask) -> Reply:
         try:

@@ -12,13 +12,13 @@ from sqlalchemy import text
 from store_values import NOW, a_job, fill
 
 from orchestrator import control
-from orchestrator.app.web import Inside
-from orchestrator.core.lifecycle import State
-from orchestrator.core.token import Role, hash_of
-from orchestrator.metrics import Metrics
+from orchestrator.app.web import AppWebBackend
+from orchestrator.core.lifecycle import JobState
+from orchestrator.core.token import Role, hash_token
+from orchestrator.metrics import MetricsRecorder
 from orchestrator.settings import load_settings
 from orchestrator.store.database import Database
-from orchestrator.web.api import create_web
+from orchestrator.web.api import create_app
 
 OPERATOR = "orch_operator-of-the-tests"
 READER = "orch_reader-of-the-tests"
@@ -31,11 +31,11 @@ class Served:
         self.now = NOW
         self.passing = 0.0  # seconds that pass between two looks at the clock
         self.stopping = asyncio.Event()
-        silent = cast(Any, SimpleNamespace(silent_for=0.0, problem=None, nudge=None))
+        silent = cast(Any, SimpleNamespace(seconds_since_tick=0.0, problem=None, wake=None))
         deaf, log = cast(Any, None), structlog.get_logger()
         clock = cast(Any, SimpleNamespace(now=self._now, boottime=self._now))
-        self.inside = Inside(database, load_settings({}), silent, deaf, clock, log, Metrics("1"))
-        self.app = create_web(self.inside.program(self.stopping))
+        self.inside = AppWebBackend(database, load_settings({}), silent, deaf, clock, log, MetricsRecorder("1"))
+        self.app = create_app(self.inside.build(self.stopping))
 
     def _now(self) -> float:
         self.now += self.passing
@@ -49,9 +49,9 @@ class Served:
 
 async def serve(database: Database) -> Served:
     """A job under way, one that failed, and two tokens."""
-    await fill(database, [a_job("acme"), a_job("globex", state=State.FAILED, wake_at=None)])
-    await control.create_token(database, "ops", Role.OPERATOR, hash_of(OPERATOR.encode()), by="me", now=NOW)
-    await control.create_token(database, "eyes", Role.READER, hash_of(READER.encode()), by="me", now=NOW)
+    await fill(database, [a_job("acme"), a_job("globex", state=JobState.FAILED, wake_at=None)])
+    await control.create_token(database, "ops", Role.OPERATOR, hash_token(OPERATOR.encode()), by="me", now=NOW)
+    await control.create_token(database, "eyes", Role.READER, hash_token(READER.encode()), by="me", now=NOW)
     return Served(database)
 
 

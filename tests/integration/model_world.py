@@ -19,27 +19,34 @@ from typing import Any, Generic, TypeVar, cast
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import StaticPool
 
-from orchestrator.core.account import Identity, ProviderName
-from orchestrator.core.action import GRACE
+from orchestrator.core.account import AccountIdentity, ProviderName
+from orchestrator.core.action import INTENT_GRACE_SECONDS
 from orchestrator.core.capabilities import CAPABILITIES, Capabilities
 from orchestrator.core.errors import (
     AuthenticationFailed,
+    JobLimitReached,
     ProviderError,
     ProviderUnavailable,
     RateLimited,
-    RemoteMissing,
+    RemoteNotFound,
     RequestRejected,
-    SlotsTaken,
     UnknownOutcome,
 )
 from orchestrator.core.job import JobId
 from orchestrator.core.loss import Loss
-from orchestrator.core.remote import FileStatus, JobStatus, RemoteEvent, RemoteFile, RemoteJob, RemoteModel
-from orchestrator.daemon.steps import PATIENCE_404
-from orchestrator.providers.answers import UNREADABLE
-from orchestrator.providers.base import Deadline, FileToSend, JobOrder
-from orchestrator.providers.openai_answers import JOBS
-from orchestrator.sandbox.malformed import MALFORMED
+from orchestrator.core.remote import (
+    RemoteEvent,
+    RemoteFile,
+    RemoteFileStatus,
+    RemoteJob,
+    RemoteJobStatus,
+    RemoteModel,
+)
+from orchestrator.daemon.steps import MAX_CONSECUTIVE_404
+from orchestrator.providers.answers import DECODE_ERRORS
+from orchestrator.providers.base import DatasetFile, Deadline, JobOrder
+from orchestrator.providers.openai_answers import JOB_LIST_DECODER
+from orchestrator.sandbox.malformed import MALFORMED_LISTS
 from orchestrator.store import jobs
 from orchestrator.store.tables import metadata
 
@@ -47,7 +54,9 @@ T = TypeVar("T")
 K = TypeVar("K")
 Remote = TypeVar("Remote", RemoteFile, RemoteJob)
 EPOCH = 1_700_000_000.0
-ENDED = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.STOPPED})
+ENDED = frozenset(
+    {RemoteJobStatus.SUCCEEDED, RemoteJobStatus.FAILED, RemoteJobStatus.CANCELLED, RemoteJobStatus.STOPPED}
+)
 
 
 class Fate(Enum):
@@ -79,10 +88,10 @@ FRIENDLY = Luck()
 REFUSALS: dict[Fate, Callable[[], ProviderError]] = {
     Fate.UNSENT: lambda: ProviderUnavailable("connection refused"),
     Fate.LIMITED: lambda: RateLimited("slow down", retry_after=7.0),
-    Fate.FULL: lambda: SlotsTaken("too many running jobs"),
+    Fate.FULL: lambda: JobLimitReached("too many running jobs"),
     Fate.REJECTED: lambda: RequestRejected("400 no"),
     Fate.FORBIDDEN: lambda: AuthenticationFailed("401 who are you"),
-    Fate.MISSING: lambda: RemoteMissing("404 not here"),
+    Fate.MISSING: lambda: RemoteNotFound("404 not here"),
 }
 
 
@@ -179,7 +188,7 @@ class MemoryDatabase:
         with self._engine.connect() as connection:
             yield _Connection(connection)
 
-    async def load(self, job_id: JobId) -> jobs.Loaded | None:
+    async def load(self, job_id: JobId) -> jobs.LoadedJob | None:
         async with self.read() as connection:
             return await jobs.load(cast(Any, connection), job_id)
 
@@ -191,10 +200,10 @@ class MemoryDatabase:
         await pause()
         return result
 
-    async def write_together(
-        self, work: Callable[[Any, Sequence[K]], Awaitable[Sequence[T]]], key: K, *, patient: bool = False
+    async def write_batched(
+        self, change: Callable[[Any, Sequence[K]], Awaitable[Sequence[T]]], item: K, *, deferrable: bool = False
     ) -> T:
-        [result] = await self.write(lambda connection: work(connection, [key]))
+        [result] = await self.write(lambda connection: change(connection, [item]))
         return result
 
     def empty(self) -> None:
@@ -229,11 +238,11 @@ class World:
         self.files: list[Made[RemoteFile]] = []
         self.jobs: list[Made[RemoteJob]] = []
         self.misses = 0
-        self._shapes = cycle(MALFORMED.values())
+        self._shapes = cycle(MALFORMED_LISTS.values())
 
     def happen(self, create: Callable[[float], None], luck: Luck, deadline: Deadline) -> None:
         """Create, now or late. Whatever happens has happened, and is in the lists, before the grace is over."""
-        now, latest = self._clock.boottime(), deadline.at + GRACE * 0.99
+        now, latest = self._clock.boottime(), deadline.expires_at + INTENT_GRACE_SECONDS * 0.99
         shown_at = now + luck.lag * (latest - now)
         if luck.fate is Fate.LATE:
             self._coming.append((shown_at, create))
@@ -256,7 +265,7 @@ class World:
 
     def miss(self) -> Luck:
         """Reads lag, but not for ever: as often in a row as the program bears."""
-        self.misses = (self.misses + 1) % (PATIENCE_404 + 1)
+        self.misses = (self.misses + 1) % (MAX_CONSECUTIVE_404 + 1)
         return Luck(Fate.MISSING) if self.misses else FRIENDLY
 
     def malformed_list(self) -> list[Any]:
@@ -264,20 +273,20 @@ class World:
         body = next(self._shapes)({"object": "list", "data": [], "has_more": False})
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         try:
-            return list(JOBS.decode(content).data or [])
-        except UNREADABLE as error:
+            return list(JOB_LIST_DECODER.decode(content).data or [])
+        except DECODE_ERRORS as error:
             raise ProviderUnavailable(f"the list cannot be read: {error}") from error
 
     def find(self, things: list[Made[Remote]], identity: str) -> Made[Remote]:
         for made in things:
             if made.thing.id == identity:
                 return made
-        raise RemoteMissing(f"404 no such thing as {identity}")
+        raise RemoteNotFound(f"404 no such thing as {identity}")
 
-    def add_file(self, wanted: FileToSend) -> Callable[[float], None]:
+    def add_file(self, dataset_file: DatasetFile) -> Callable[[float], None]:
         def create(shown_at: float) -> None:
-            file = RemoteFile(id=f"file-{len(self.files)}", status=FileStatus.UPLOADED, raw="uploaded")
-            self.files.append(Made(file, wanted.filename, shown_at))
+            file = RemoteFile(id=f"file-{len(self.files)}", status=RemoteFileStatus.UPLOADED, raw_status="uploaded")
+            self.files.append(Made(file, dataset_file.filename, shown_at))
 
         return create
 
@@ -285,8 +294,8 @@ class World:
         def create(shown_at: float) -> None:
             job = RemoteJob(
                 id=f"ftjob-{len(self.jobs)}",
-                status=JobStatus.PENDING,
-                raw="validating_files",
+                status=RemoteJobStatus.PENDING,
+                raw_status="validating_files",
                 training_file=order.training_file,
                 base_model=order.spec.base_model,
             )
@@ -305,34 +314,34 @@ class World:
             if made.key == tag:
                 made.ours = made is chosen
 
-    def check_files(self, status: FileStatus) -> None:
+    def check_files(self, status: RemoteFileStatus) -> None:
         """The provider's own doing: whatever it was checking turns out to be this."""
         for made in self.files:
-            if made.thing.status is FileStatus.UPLOADED:
-                made.thing = replace(made.thing, status=status, raw=status.value)
+            if made.thing.status is RemoteFileStatus.UPLOADED:
+                made.thing = replace(made.thing, status=status, raw_status=status.value)
 
-    def change_job(self, made: Made[RemoteJob], status: JobStatus, fine_tuned_model: str | None = None) -> None:
+    def change_job(self, made: Made[RemoteJob], status: RemoteJobStatus, fine_tuned_model: str | None = None) -> None:
         """The provider's own doing. What has ended stays as it is, except that its model may be named."""
         job = made.thing
-        model = fine_tuned_model if status is JobStatus.SUCCEEDED else None
+        model = fine_tuned_model if status is RemoteJobStatus.SUCCEEDED else None
         if job.status not in ENDED or (status is job.status and job.fine_tuned_model is None):
-            made.thing = replace(job, status=status, raw=status.value, fine_tuned_model=model)
+            made.thing = replace(job, status=status, raw_status=status.value, fine_tuned_model=model)
 
     def go_on(self) -> None:
         """Everything one step nearer to a good end."""
         onwards = {
-            JobStatus.PENDING: JobStatus.RUNNING,
-            JobStatus.PAUSED: JobStatus.RUNNING,
-            JobStatus.UNKNOWN: JobStatus.RUNNING,
-            JobStatus.RUNNING: JobStatus.SUCCEEDED,
-            JobStatus.CANCELLING: JobStatus.CANCELLED,
-            JobStatus.SUCCEEDED: JobStatus.SUCCEEDED,
+            RemoteJobStatus.PENDING: RemoteJobStatus.RUNNING,
+            RemoteJobStatus.PAUSED: RemoteJobStatus.RUNNING,
+            RemoteJobStatus.UNKNOWN: RemoteJobStatus.RUNNING,
+            RemoteJobStatus.RUNNING: RemoteJobStatus.SUCCEEDED,
+            RemoteJobStatus.CANCELLING: RemoteJobStatus.CANCELLED,
+            RemoteJobStatus.SUCCEEDED: RemoteJobStatus.SUCCEEDED,
         }
         for made in self.jobs:
             if made.thing.status in onwards:
                 after = onwards[made.thing.status]
                 self.change_job(made, after, f"ft:{made.thing.id}")
-        self.check_files(FileStatus.READY)
+        self.check_files(RemoteFileStatus.READY)
 
 
 class WorldProvider:
@@ -343,8 +352,8 @@ class WorldProvider:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def verify(self) -> Identity:
-        return await self._read(lambda: Identity(organization="org-1"))
+    async def verify(self) -> AccountIdentity:
+        return await self._read(lambda: AccountIdentity(organization="org-1"))
 
     async def find_model(self, name: str) -> RemoteModel | None:
         return None
@@ -352,15 +361,17 @@ class WorldProvider:
     async def list_models(self) -> list[str]:
         return []
 
-    async def find_file(self, wanted: FileToSend) -> RemoteFile | None:
+    async def find_file(self, dataset_file: DatasetFile) -> RemoteFile | None:
         def look() -> RemoteFile | None:
-            named = [made.thing for made in self._world.seen(self._world.files) if made.key == wanted.filename]
-            return next((file for file in named if file.status in {FileStatus.UPLOADED, FileStatus.READY}), None)
+            named = [made.thing for made in self._world.seen(self._world.files) if made.key == dataset_file.filename]
+            return next(
+                (file for file in named if file.status in {RemoteFileStatus.UPLOADED, RemoteFileStatus.READY}), None
+            )
 
         return await self._read(look, malformed=lambda: next(iter(self._world.malformed_list()), None))
 
-    async def upload_file(self, wanted: FileToSend, deadline: Deadline) -> RemoteFile:
-        return await self._create(self._world.files, self._world.add_file(wanted), deadline)
+    async def upload_file(self, dataset_file: DatasetFile, deadline: Deadline) -> RemoteFile:
+        return await self._create(self._world.files, self._world.add_file(dataset_file), deadline)
 
     async def get_file(self, file_id: str) -> RemoteFile:
         return await self._read(lambda: self._world.find(self._world.files, file_id).thing)
@@ -380,7 +391,7 @@ class WorldProvider:
     async def cancel_job(self, remote_job_id: str) -> RemoteJob:
         def cancel() -> RemoteJob:
             made = self._world.find(self._world.jobs, remote_job_id)
-            self._world.change_job(made, JobStatus.CANCELLING)
+            self._world.change_job(made, RemoteJobStatus.CANCELLING)
             return made.thing
 
         return await self._read(cancel)
@@ -415,7 +426,7 @@ class WorldProvider:
         self, things: list[Made[Remote]], create: Callable[[float], None], deadline: Deadline
     ) -> Remote:
         luck = await pause(Pause.CREATING)  # the wait for a connection
-        if deadline.left <= 0:
+        if deadline.seconds_left <= 0:
             raise ProviderUnavailable("the intent ended before the request was sent")
         if luck.fate in REFUSALS:
             raise REFUSALS[luck.fate]()
@@ -423,7 +434,7 @@ class WorldProvider:
             self._world.happen(create, luck, deadline)
         mine = things[-1] if luck.fate in {Fate.ANSWERED, Fate.OTHER} else None
         await pause()
-        if mine is None or deadline.left <= 0:
+        if mine is None or deadline.seconds_left <= 0:
             raise UnknownOutcome("the answer was lost")
         if luck.fate is Fate.OTHER and isinstance(mine.thing, RemoteJob):
             return replace(mine.thing, id="ftjob-other", training_file="file-other")

@@ -10,15 +10,15 @@ import structlog
 from store_values import a_job, a_standing
 
 from orchestrator.app import SystemClock
-from orchestrator.core.account import Account, Identity, ProviderName
+from orchestrator.core.account import Account, AccountIdentity, ProviderName
 from orchestrator.core.clock import Clock
 from orchestrator.core.job import Job, JobId
-from orchestrator.core.lifecycle import State
+from orchestrator.core.lifecycle import JobState
 from orchestrator.core.secret import Redactor
-from orchestrator.daemon.loading import loading
+from orchestrator.daemon.loading import build_job_loader
 from orchestrator.daemon.reconciler import Reconciler
-from orchestrator.daemon.steps import Pace
-from orchestrator.providers.base import Connection, Provider
+from orchestrator.daemon.steps import StepTiming
+from orchestrator.providers.base import Provider, ProviderConnection
 from orchestrator.store import accounts
 from orchestrator.store.database import Database
 
@@ -29,7 +29,7 @@ def ready(account: str, name: str = "") -> Job:
     """A job with its file at the provider. Its id is `name`, or that of its account."""
     now = clock.now()
     times = dict.fromkeys(("wake_at", "created_at", "state_since"), now)
-    return a_job(account, id=JobId(name or account), state=State.READY, remote_file_id="file-1", **times)
+    return a_job(account, id=JobId(name or account), state=JobState.READY, remote_file_id="file-1", **times)
 
 
 def reconciler(
@@ -43,10 +43,10 @@ def reconciler(
 ) -> Reconciler:
     """A replica that speaks to these providers, by account: one job at a time, within this budget each."""
 
-    async def identify(connection: Connection) -> tuple[Connection, Identity]:
+    async def identify(connection: ProviderConnection) -> tuple[ProviderConnection, AccountIdentity]:
         raise AssertionError("the accounts are verified")
 
-    def connected(name: str, remote: object) -> Connection:
+    def connected(name: str, remote: object) -> ProviderConnection:
         account = Account(
             name=name,
             provider=ProviderName.OPENAI,
@@ -54,17 +54,17 @@ def reconciler(
             max_running_jobs=1,
             budget_usd=budget_usd,
         )
-        return Connection(account, "12345678", cast(Provider, remote))
+        return ProviderConnection(account, "12345678", cast(Provider, remote))
 
     return Reconciler(
         database,
         {name: connected(name, remote) for name, remote in remotes.items()},
-        load=loading(database),
+        load=build_job_loader(database),
         identify=identify,
         redact=Redactor(),
         clock=clock,
         jitter=lambda: 0.5,
-        pace=Pace(poll_min=poll_min, poll_max=60, intent=30),
+        timing=StepTiming(poll_min_seconds=poll_min, poll_max_seconds=60, intent_seconds=30),
         datasets=Path("datasets"),
         replica="replica",
         log=structlog.get_logger("orchestrator"),

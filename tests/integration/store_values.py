@@ -9,20 +9,20 @@ from typing import Any
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.advance import Outcome
-from orchestrator.core.dataset import Dataset, Part, local_name
+from orchestrator.core.dataset import Dataset, DatasetPart, local_filename
 from orchestrator.core.job import Job, JobId, RunId, job_id
-from orchestrator.core.run import Run, Standing
+from orchestrator.core.run import AccountState, Run
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.store import accounts, jobs, outcomes, runs
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.database import Database
 
 NOW = 1_000_000.0
 SPEC = TrainingSpec(base_model="sandbox-small", n_epochs=3, seed=42)
 CONTENT = b"x" * 999 + b"\n"
 SHA256 = sha256(CONTENT).hexdigest()
-TRAINING = Part(
-    path=Path("datasets") / local_name(SHA256), sha256=SHA256, bytes=len(CONTENT), examples=12, tokens=500
+TRAINING = DatasetPart(
+    path=Path("datasets") / local_filename(SHA256), sha256=SHA256, bytes=len(CONTENT), examples=12, tokens=500
 )
 DATASET = Dataset(training=TRAINING)
 RUN = Run(
@@ -35,7 +35,7 @@ RUN = Run(
 )
 
 
-def a_standing(name: str, **changes: Any) -> Standing:
+def a_standing(name: str, **changes: Any) -> AccountState:
     values: dict[str, Any] = {
         "name": name,
         "provider": ProviderName.OPENAI,
@@ -43,7 +43,7 @@ def a_standing(name: str, **changes: Any) -> Standing:
         "key_fingerprint": "12345678",
         "verified_at": NOW,
     }
-    return Standing(**(values | changes))
+    return AccountState(**(values | changes))
 
 
 def a_job(account: str, **changes: Any) -> Job:
@@ -67,12 +67,12 @@ def id_of(account: str) -> JobId:
 async def fill(database: Database, wanted: Sequence[Job], run: Run = RUN) -> None:
     """The run with these jobs, each in its account."""
 
-    async def change(connection: AsyncConnection) -> None:
+    async def change(connection: StoreConnection) -> None:
         await runs.save_dataset(connection, DATASET, NOW)
         await runs.save(connection, run)
-        for name in sorted({job.account for job in wanted} - set(await accounts.everyone(connection))):
+        for name in sorted({job.account for job in wanted} - set(await accounts.list_all(connection))):
             await accounts.save(connection, a_standing(name))
-        await jobs.add(connection, run.id, wanted)
+        await jobs.assign_to_run(connection, run.id, wanted)
 
     await database.write(change)
 
@@ -88,5 +88,5 @@ async def record(database: Database, outcome: Outcome, *, at: float = NOW, cause
     return await database.write(lambda connection: outcomes.record(connection, outcome, at=at, cause=cause))
 
 
-async def save_standing(database: Database, standing: Standing) -> None:
+async def save_standing(database: Database, standing: AccountState) -> None:
     await database.write(lambda connection: accounts.save(connection, standing))

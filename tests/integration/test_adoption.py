@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from store_values import NOW, a_job, fill, id_of, read_job
 
-from orchestrator.control.adoption import adopt
+from orchestrator.control.adoption import adopt_remote_job
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import JobId
-from orchestrator.core.lifecycle import State
+from orchestrator.core.lifecycle import JobState
 from orchestrator.store import events
 from orchestrator.store.database import Database
 
@@ -17,12 +17,12 @@ UNCLEAR = Hold("ambiguous", "two of them", "choose")
 
 
 async def test_the_choice_and_who_made_it_are_in_the_history(database: Database) -> None:
-    await fill(database, [a_job("acme", state=State.SUBMITTING, hold=UNCLEAR, wake_at=None)])
-    await adopt(database, id_of("acme"), "ftjob-2", by="operator:eva", now=NOW + 1)
+    await fill(database, [a_job("acme", state=JobState.SUBMITTING, hold=UNCLEAR, wake_at=None)])
+    await adopt_remote_job(database, id_of("acme"), "ftjob-2", by="operator:eva", now=NOW + 1)
     job = await read_job(database, "acme")
     assert (job.hold, job.remote_job_id, job.wake_at) == (None, "ftjob-2", NOW + 1)
     async with database.read() as connection:
-        [entry] = await events.of_account(connection, "acme")
+        [entry] = await events.list_by_account(connection, "acme")
     assert (entry.cause, entry.note, entry.remote_job_id) == ("operator:eva", "adoption asked", "ftjob-2")
 
 
@@ -37,14 +37,14 @@ async def test_the_choice_and_who_made_it_are_in_the_history(database: Database)
 )
 async def test_what_cannot_be_chosen_is_told_and_changes_nothing(database: Database, job_id: str, said: str) -> None:
     states = [
-        a_job("acme", id=JobId("going-on"), state=State.SUBMITTING),
-        a_job("acme", id=JobId("running"), state=State.RUNNING, remote_job_id="ftjob-9", hold=UNCLEAR),
-        a_job("acme", id=JobId("unclear"), state=State.SUBMITTING, hold=UNCLEAR),
+        a_job("acme", id=JobId("going-on"), state=JobState.SUBMITTING),
+        a_job("acme", id=JobId("running"), state=JobState.RUNNING, remote_job_id="ftjob-9", hold=UNCLEAR),
+        a_job("acme", id=JobId("unclear"), state=JobState.SUBMITTING, hold=UNCLEAR),
     ]
     await fill(database, states)
     with pytest.raises(ConfigError) as raised:
-        await adopt(database, job_id, "ftjob-9", by="operator:eva", now=NOW + 1)
+        await adopt_remote_job(database, job_id, "ftjob-9", by="operator:eva", now=NOW + 1)
     assert said in raised.value.message
     assert raised.value.hint
     async with database.read() as connection:
-        assert await events.of_account(connection, "acme") == []
+        assert await events.list_by_account(connection, "acme") == []

@@ -11,14 +11,14 @@ from store_values import DATASET, NOW, RUN, SPEC, a_job, a_standing, fill, id_of
 
 from orchestrator import control
 from orchestrator.core.account import Account, ProviderName
-from orchestrator.core.advance import advance, park, wait
+from orchestrator.core.advance import advance, poll_again, sleep_until
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import JobId, RunId
-from orchestrator.core.lifecycle import Event, State
-from orchestrator.core.plan import Plan, PlanLine, Step
+from orchestrator.core.lifecycle import JobEvent, JobState
+from orchestrator.core.plan import Plan, PlanLine, PlanStep
 from orchestrator.store import jobs, outcomes
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.database import Database
 from orchestrator.store.tables import announcements
 
@@ -36,14 +36,14 @@ async def topics(database: Database) -> list[str]:
     return [payload["type"] for payload in await told(database)]
 
 
-async def end(database: Database, account: str, event: Event, at: float = NOW + 1, **changes: Any) -> None:
+async def end(database: Database, account: str, event: JobEvent, at: float = NOW + 1, **changes: Any) -> None:
     outcome = advance(await read_job(database, account), event, now=at, **changes)
     assert await record(database, outcome, at=at)
 
 
 async def test_a_model_is_announced_with_all_that_is_known(database: Database) -> None:
-    await fill(database, [a_job("acme", state=State.RUNNING), a_job("other", state=State.RUNNING)])
-    await end(database, "acme", Event.REMOTE_SUCCEEDED, fine_tuned_model="ft:x", servable=True)
+    await fill(database, [a_job("acme", state=JobState.RUNNING), a_job("other", state=JobState.RUNNING)])
+    await end(database, "acme", JobEvent.REMOTE_SUCCEEDED, fine_tuned_model="ft:x", servable=True)
     assert await told(database) == [
         {
             "type": "model.ready",
@@ -63,10 +63,10 @@ async def test_a_model_is_announced_with_all_that_is_known(database: Database) -
 
 
 async def test_a_run_finishes_with_its_last_open_job_and_again_after_a_retry(database: Database) -> None:
-    await fill(database, [a_job("acme", state=State.RUNNING), a_job("other", state=State.RUNNING)])
-    await end(database, "acme", Event.REMOTE_FAILED, failure=FAILURE)
+    await fill(database, [a_job("acme", state=JobState.RUNNING), a_job("other", state=JobState.RUNNING)])
+    await end(database, "acme", JobEvent.REMOTE_FAILED, failure=FAILURE)
     assert await topics(database) == ["job.failed"]
-    await end(database, "other", Event.REMOTE_SUCCEEDED, NOW + 2, fine_tuned_model="ft:x")
+    await end(database, "other", JobEvent.REMOTE_SUCCEEDED, NOW + 2, fine_tuned_model="ft:x")
     assert await topics(database) == ["job.failed", "model.ready", "run.finished"]
     finished = (await told(database))[-1]["data"]
     assert (finished["run"], finished["state"], finished["account"]) == (RUN.id, "failed", None)
@@ -74,25 +74,25 @@ async def test_a_run_finishes_with_its_last_open_job_and_again_after_a_retry(dat
 
     await control.retry(database, ["acme"], by="someone", now=NOW + 3)
     assert len(await told(database)) == 3
-    await end(database, "acme", Event.GAVE_UP, NOW + 4, failure=FAILURE)
+    await end(database, "acme", JobEvent.FAILED, NOW + 4, failure=FAILURE)
     assert (await topics(database))[3:] == ["job.failed", "run.finished"]
 
 
 async def test_a_cancelled_job_is_no_failure_but_ends_its_run(database: Database) -> None:
-    await fill(database, [a_job("acme", state=State.RUNNING)])
-    await end(database, "acme", Event.REMOTE_CANCELLED)
+    await fill(database, [a_job("acme", state=JobState.RUNNING)])
+    await end(database, "acme", JobEvent.REMOTE_CANCELLED)
     [finished] = await told(database)
     assert (finished["type"], finished["data"]["state"]) == ("run.finished", "cancelled")
 
 
 async def test_what_waits_in_an_account_that_was_removed_does_not_keep_the_run_open(database: Database) -> None:
-    left, remote = a_job("left"), a_job("remote", state=State.RUNNING, remote_job_id="ftjob-1")
-    await fill(database, [a_job("acme", state=State.RUNNING), left, remote])
+    left, remote = a_job("left"), a_job("remote", state=JobState.RUNNING, remote_job_id="ftjob-1")
+    await fill(database, [a_job("acme", state=JobState.RUNNING), left, remote])
     for name in ("left", "remote"):
         await save_standing(database, replace(a_standing(name), removed_at=NOW))
-    await end(database, "acme", Event.REMOTE_SUCCEEDED, fine_tuned_model="ft:x")
+    await end(database, "acme", JobEvent.REMOTE_SUCCEEDED, fine_tuned_model="ft:x")
     assert await topics(database) == ["model.ready"]
-    await end(database, "remote", Event.REMOTE_SUCCEEDED, NOW + 2, fine_tuned_model="ft:y")
+    await end(database, "remote", JobEvent.REMOTE_SUCCEEDED, NOW + 2, fine_tuned_model="ft:y")
     assert (await topics(database))[1:] == ["model.ready", "run.finished"]
 
 
@@ -103,7 +103,7 @@ def a_plan(*names: str, run: RunId = RUN.id) -> Plan:
             provider=ProviderName.OPENAI,
             base_model=SPEC.base_model,
             job_id=id_of(name),
-            step=Step.GO_ON,
+            step=PlanStep.IN_PROGRESS,
             usd=None,
         )
 
@@ -114,18 +114,18 @@ def a_plan(*names: str, run: RunId = RUN.id) -> Plan:
 
 async def adopt(database: Database, plan: Plan) -> None:
     listed = [
-        control.Listed(Account(name=line.account, provider=line.provider, api_key="env:KEY"), "12345678")
+        control.ListedAccount(Account(name=line.account, provider=line.provider, api_key="env:KEY"), "12345678")
         for line in plan.lines
     ]
-    await control.list_accounts(database, listed, now=NOW)
-    await control.adopt_plan(database, plan, start=True, now=NOW, cause="service")
+    await control.sync_accounts(database, listed, now=NOW)
+    await control.apply_plan(database, plan, start=True, now=NOW, cause="service")
 
 
 @pytest.mark.parametrize("run", [RUN.id, RunId("run-2")], ids=["the same run", "a run without that provider"])
 async def test_a_run_ends_when_the_account_it_waited_for_is_taken_out_of_the_file(
     database: Database, run: RunId
 ) -> None:
-    done = a_job("acme", state=State.SUCCEEDED, fine_tuned_model="ft:x", wake_at=None)
+    done = a_job("acme", state=JobState.SUCCEEDED, fine_tuned_model="ft:x", wake_at=None)
     await fill(database, [done, a_job("left")])
     await adopt(database, a_plan("acme", "left"))
     assert await told(database) == []
@@ -140,47 +140,47 @@ async def test_a_run_ends_when_the_account_it_waited_for_is_taken_out_of_the_fil
 
 
 async def test_it_does_not_while_another_account_is_waited_for(database: Database) -> None:
-    done = a_job("acme", state=State.SUCCEEDED, fine_tuned_model="ft:x", wake_at=None)
-    sent = a_job("sent", state=State.RUNNING, remote_job_id="ftjob-1")
+    done = a_job("acme", state=JobState.SUCCEEDED, fine_tuned_model="ft:x", wake_at=None)
+    sent = a_job("sent", state=JobState.RUNNING, remote_job_id="ftjob-1")
     await fill(database, [done, a_job("left"), sent])
     await adopt(database, a_plan("acme", "sent", "new"))  # the new one takes the place of the one that left
     await adopt(database, a_plan("acme", "sent"))
     await adopt(database, a_plan("acme"))
     assert await told(database) == []  # what the provider has goes on
-    await end(database, "sent", Event.REMOTE_SUCCEEDED, fine_tuned_model="ft:y")
+    await end(database, "sent", JobEvent.REMOTE_SUCCEEDED, fine_tuned_model="ft:y")
     assert await topics(database) == ["model.ready", "run.finished"]
 
 
 async def test_nothing_ends_when_an_account_of_a_finished_run_is_taken_out(database: Database) -> None:
-    done = {"state": State.SUCCEEDED, "fine_tuned_model": "ft:x", "wake_at": None}
+    done = {"state": JobState.SUCCEEDED, "fine_tuned_model": "ft:x", "wake_at": None}
     await fill(database, [a_job("acme", **done), a_job("other", **done)])
     await adopt(database, a_plan("acme"))
     assert await told(database) == []
 
 
 async def test_the_run_is_the_one_the_job_belongs_to_now(database: Database) -> None:
-    await fill(database, [a_job("acme", state=State.RUNNING)])
-    outcome = advance(await read_job(database, "acme"), Event.REMOTE_CANCELLED, now=NOW)
+    await fill(database, [a_job("acme", state=JobState.RUNNING)])
+    outcome = advance(await read_job(database, "acme"), JobEvent.REMOTE_CANCELLED, now=NOW)
     await fill(database, [a_job("acme"), a_job("more")], run=replace(RUN, id=RunId("run-2")))
     assert await record(database, outcome)
     assert await told(database) == []
 
 
 async def test_a_stale_outcome_and_one_that_is_taken_back_announce_nothing(database: Database) -> None:
-    await fill(database, [a_job("acme", state=State.RUNNING)])
+    await fill(database, [a_job("acme", state=JobState.RUNNING)])
     before = await read_job(database, "acme")
-    late = advance(before, Event.REMOTE_SUCCEEDED, now=NOW, fine_tuned_model="ft:x")
-    assert await record(database, wait(before, NOW + 9))
+    late = advance(before, JobEvent.REMOTE_SUCCEEDED, now=NOW, fine_tuned_model="ft:x")
+    assert await record(database, poll_again(before, NOW + 9))
     assert not await record(database, late)
 
-    async def broken(connection: AsyncConnection) -> None:
-        last = advance((await jobs.by_id(connection, [before.id]))[before.id], Event.REMOTE_CANCELLED, now=NOW)
+    async def broken(connection: StoreConnection) -> None:
+        last = advance((await jobs.get_many(connection, [before.id]))[before.id], JobEvent.REMOTE_CANCELLED, now=NOW)
         assert await outcomes.record(connection, last, at=NOW, cause="service")
         raise RuntimeError("the lights went out")
 
     with pytest.raises(RuntimeError, match="lights"):
         await database.write(broken)
-    assert (await read_job(database, "acme")).state is State.RUNNING
+    assert (await read_job(database, "acme")).state is JobState.RUNNING
     assert await told(database) == []
 
 
@@ -188,7 +188,7 @@ async def test_an_account_is_held_once(database: Database) -> None:
     second = a_job("acme", id=JobId("second"))
     await fill(database, [a_job("acme"), second])
     for job in (await read_job(database, "acme"), second):
-        outcome = replace(park(job, None), standing=lambda standing: replace(standing, hold=REFUSED))
+        outcome = replace(sleep_until(job, None), account_update=lambda standing: replace(standing, hold=REFUSED))
         assert await record(database, outcome)
     [held] = await told(database)
     assert (held["type"], held["data"]["account"], held["data"]["state"]) == ("account.held", "acme", "held")

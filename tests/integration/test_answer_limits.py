@@ -15,9 +15,9 @@ import httpx2
 import pytest
 
 from orchestrator.alerts.webhooks import WebhookSender
-from orchestrator.alerts.webhooks import client as webhook_client
+from orchestrator.alerts.webhooks import build_client as webhook_client
 from orchestrator.core.account import Account, ProviderName
-from orchestrator.core.announcement import Announcement, Topic
+from orchestrator.core.announcement import Notification, Topic
 from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.delivery import Delivery
 from orchestrator.core.errors import ProviderError, ProviderUnavailable, UnknownOutcome
@@ -25,8 +25,8 @@ from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers import fireworks, openai
 from orchestrator.providers.base import Deadline, JobOrder, Provider
-from orchestrator.providers.transport import SharedClient, shared_client
-from orchestrator.providers.transport_errors import MAX_ANSWER_BYTES
+from orchestrator.providers.transport import HttpClient, create_http_client
+from orchestrator.providers.transport_errors import MAX_RESPONSE_BYTES
 
 Answering = Callable[[asyncio.StreamWriter], Awaitable[None]]
 BOMB_BYTES = 1_000_000_000
@@ -116,11 +116,11 @@ async def a_dripping_head(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.02)
 
 
-async def read(http: SharedClient, url: str) -> Any:
-    return await http.read(url, {})
+async def read(http: HttpClient, url: str) -> Any:
+    return await http.get_directly(url, {})
 
 
-async def post(http: SharedClient, url: str) -> Any:
+async def post(http: HttpClient, url: str) -> Any:
     return await http.post(url, content=b"{}")
 
 
@@ -132,7 +132,7 @@ BOTH_PATHS = pytest.mark.parametrize("call", [read, post])
 async def test_a_compressed_gigabyte_costs_no_memory(call: Callable[..., Awaitable[Any]], encoding: str) -> None:
     packed = bomb(encoding)
     before = peak_bytes()
-    async with serving(lambda writer: compressed(writer, packed, encoding)) as url, shared_client(1) as http:
+    async with serving(lambda writer: compressed(writer, packed, encoding)) as url, create_http_client(1) as http:
         with pytest.raises(httpx2.RemoteProtocolError, match="16 MiB"):
             await call(http, url)
     assert peak_bytes() - before < 100 * MEGABYTE
@@ -142,7 +142,7 @@ async def test_a_compressed_gigabyte_costs_no_memory(call: Callable[..., Awaitab
 async def test_an_encoding_that_was_not_asked_for_is_counted_or_refused(call: Callable[..., Awaitable[Any]]) -> None:
     """Neither brotli nor zstd is installed with this program: what claims to be such is never taken for an answer."""
     for encoding in ("br", "zstd"):
-        async with serving(lambda w, e=encoding: compressed(w, b"x" * 100, e)) as url, shared_client(1) as http:  # type: ignore[misc]
+        async with serving(lambda w, e=encoding: compressed(w, b"x" * 100, e)) as url, create_http_client(1) as http:  # type: ignore[misc]
             with pytest.raises(httpx2.RemoteProtocolError):
                 await call(http, url)
 
@@ -151,7 +151,7 @@ async def test_an_encoding_that_was_not_asked_for_is_counted_or_refused(call: Ca
 @pytest.mark.parametrize("answering", [endless_chunks, huge_header, many_headers])
 async def test_an_endless_answer_ends(call: Callable[..., Awaitable[Any]], answering: Answering) -> None:
     before = peak_bytes()
-    async with serving(answering) as url, shared_client(1) as http:
+    async with serving(answering) as url, create_http_client(1) as http:
         with pytest.raises(httpx2.RemoteProtocolError):
             await call(http, url)
     assert peak_bytes() - before < 100 * MEGABYTE
@@ -159,9 +159,9 @@ async def test_an_endless_answer_ends(call: Callable[..., Awaitable[Any]], answe
 
 @BOTH_PATHS
 async def test_the_largest_answer_is_still_read(call: Callable[..., Awaitable[Any]]) -> None:
-    packed = gzip.compress(bytes(MAX_ANSWER_BYTES))
-    async with serving(lambda writer: compressed(writer, packed, "gzip")) as url, shared_client(1) as http:
-        assert len((await call(http, url)).content) == MAX_ANSWER_BYTES
+    packed = gzip.compress(bytes(MAX_RESPONSE_BYTES))
+    async with serving(lambda writer: compressed(writer, packed, "gzip")) as url, create_http_client(1) as http:
+        assert len((await call(http, url)).content) == MAX_RESPONSE_BYTES
 
 
 @BOTH_PATHS
@@ -174,7 +174,7 @@ async def test_no_encoding_is_asked_for(call: Callable[..., Awaitable[Any]]) -> 
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
         writer.close()
 
-    async with await asyncio.start_server(handle, "127.0.0.1", 0) as server, shared_client(1) as http:
+    async with await asyncio.start_server(handle, "127.0.0.1", 0) as server, create_http_client(1) as http:
         await call(http, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     assert b"accept-encoding: identity\r\n" in heard.lower()
     assert heard.lower().count(b"accept-encoding") == 1
@@ -183,11 +183,11 @@ async def test_no_encoding_is_asked_for(call: Callable[..., Awaitable[Any]]) -> 
 @pytest.mark.parametrize("answering", [a_dripping_body, a_dripping_head, endless_informational])
 async def test_a_byte_at_a_time_ends(answering: Answering, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every byte comes in time, and the answer never does."""
-    monkeypatch.setattr("orchestrator.providers.sockets.READ_SECONDS", 0.5)
-    async with serving(answering) as url, shared_client(1) as http:
+    monkeypatch.setattr("orchestrator.providers.sockets.READ_TIMEOUT_SECONDS", 0.5)
+    async with serving(answering) as url, create_http_client(1) as http:
         begun = time.perf_counter()
         with pytest.raises(httpx2.ReadTimeout, match="complete"):
-            await http.read(url, {})
+            await http.get_directly(url, {})
         with pytest.raises(httpx2.ReadTimeout, match="complete"):
             await http.post(url, content=b"{}", timeout=httpx2.Timeout(5.0, read=0.5))
         assert time.perf_counter() - begun < 30
@@ -208,7 +208,7 @@ async def test_a_long_upload_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None
             yield b"x"
             await asyncio.sleep(0.1)
 
-    async with await asyncio.start_server(handle, "127.0.0.1", 0) as server, shared_client(1) as http:
+    async with await asyncio.start_server(handle, "127.0.0.1", 0) as server, create_http_client(1) as http:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         limit = httpx2.Timeout(5.0, read=1.0)
         sent = await http.put(url, content=slowly(), headers={"content-length": "20"}, timeout=limit)
@@ -219,7 +219,7 @@ async def test_after_an_upload_the_answer_has_its_time() -> None:
     async def whole() -> AsyncIterator[bytes]:
         yield b"xx"
 
-    async with serving(a_dripping_body) as url, shared_client(1) as http:
+    async with serving(a_dripping_body) as url, create_http_client(1) as http:
         with pytest.raises(httpx2.ReadTimeout, match="complete"):
             await http.put(
                 url, content=whole(), headers={"content-length": "2"}, timeout=httpx2.Timeout(5.0, read=0.5)
@@ -230,9 +230,9 @@ async def test_after_an_upload_the_answer_has_its_time() -> None:
 async def test_what_is_too_large_is_an_error_that_says_what_to_do(dialect: Any) -> None:
     packed = bomb("gzip")
     name = ProviderName.OPENAI if dialect is openai else ProviderName.FIREWORKS
-    async with serving(lambda writer: compressed(writer, packed, "gzip")) as url, shared_client(1) as http:
+    async with serving(lambda writer: compressed(writer, packed, "gzip")) as url, create_http_client(1) as http:
         account = Account(name="acme", provider=name, api_key="env:K", base_url=f"{url}/v1", organization="o")
-        provider: Provider = dialect.connector(http, Redactor())(account, Secret("sk-1234567890"))
+        provider: Provider = dialect.build_provider_factory(http, Redactor())(account, Secret("sk-1234567890"))
         with pytest.raises(ProviderUnavailable) as looked:
             await provider.get_job("ftjob-1")
         order = JobOrder(tag="t", spec=TrainingSpec(base_model="m"), training_file="f", validation_file=None)
@@ -252,11 +252,11 @@ async def test_a_slow_server_keeps_nobody_else_waiting() -> None:
     async def ok(writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
 
-    async with serving(a_dripping_body) as slow, serving(ok) as good, shared_client(5) as http:
-        waiting = {asyncio.create_task(http.read(slow, {})) for _ in range(60)}
+    async with serving(a_dripping_body) as slow, serving(ok) as good, create_http_client(5) as http:
+        waiting = {asyncio.create_task(http.get_directly(slow, {})) for _ in range(60)}
         await asyncio.sleep(0.1)
         async with asyncio.timeout(10):
-            assert (await http.read(good, {})).content == b"ok"
+            assert (await http.get_directly(good, {})).content == b"ok"
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
@@ -269,7 +269,7 @@ async def test_a_webhooks_answer_is_not_decompressed() -> None:
     async def refuse(writer: asyncio.StreamWriter) -> None:
         await compressed(writer, packed, "gzip", status="500 No")
 
-    payload = Announcement(topic=Topic.MODEL_READY, at=0.0, account="acme", fine_tuned_model="ft:x").payload()
+    payload = Notification(topic=Topic.MODEL_READY, at=0.0, account="acme", fine_tuned_model="ft:x").to_payload()
     delivery = Delivery(id=1, message="m", target="t", topic=Topic.MODEL_READY, payload=payload, created_at=0.0)
     async with serving(refuse) as url, webhook_client() as http:
         error = await WebhookSender(http, url, Secret("whsec_" + "c2VjcmV0" * 4), Redactor())(delivery, 0.0)

@@ -10,7 +10,7 @@ import pytest
 from door_values import READER, Served, serve
 from store_values import DATASET, RUN, a_job, fill, id_of
 
-from orchestrator.core.lifecycle import State
+from orchestrator.core.lifecycle import JobState
 from orchestrator.store.database import Database
 
 MODEL = "ft:gpt-4.1-mini:acme"
@@ -19,7 +19,7 @@ MODEL = "ft:gpt-4.1-mini:acme"
 @pytest.fixture
 async def client(database: Database) -> AsyncIterator[httpx2.AsyncClient]:
     served: Served = await serve(database)
-    done = a_job("done", state=State.SUCCEEDED, wake_at=None, fine_tuned_model=MODEL, servable=True)
+    done = a_job("done", state=JobState.SUCCEEDED, wake_at=None, fine_tuned_model=MODEL, servable=True)
     await fill(database, [done, *(a_job(f"more-{number}") for number in range(5))])
     async with served.client(READER) as client:
         yield client

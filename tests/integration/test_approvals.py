@@ -12,12 +12,12 @@ from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.advance import Outcome
 from orchestrator.core.errors import NothingToDo
 from orchestrator.core.hold import Hold, HoldKind
-from orchestrator.core.lifecycle import State
-from orchestrator.core.moderation import Moderated, Moderation
-from orchestrator.core.plan import Plan, PlanLine, Step
+from orchestrator.core.lifecycle import JobState
+from orchestrator.core.moderation import Moderation, ModerationStatus
+from orchestrator.core.plan import Plan, PlanLine, PlanStep
 from orchestrator.store.database import Database
 
-MISSING = Moderation(state=Moderated.MISSING, by="service", at=NOW)
+MISSING = Moderation(state=ModerationStatus.MISSING, by="service", at=NOW)
 
 
 def a_plan(kind: HoldKind, usd: float | None) -> Plan:
@@ -26,7 +26,7 @@ def a_plan(kind: HoldKind, usd: float | None) -> Plan:
         provider=ProviderName.OPENAI,
         base_model=SPEC.base_model,
         job_id=id_of("acme"),
-        step=Step.NEW,
+        step=PlanStep.NEW,
         usd=usd,
     )
     hold = Hold(kind, "a reason", "a hint")
@@ -38,51 +38,51 @@ def a_plan(kind: HoldKind, usd: float | None) -> Plan:
 @pytest.fixture
 async def listed(database: Database) -> Database:
     account = Account(name="acme", provider=ProviderName.OPENAI, api_key="env:KEY")
-    await control.list_accounts(database, [control.Listed(account, "12345678")], now=NOW)
+    await control.sync_accounts(database, [control.ListedAccount(account, "12345678")], now=NOW)
     return database
 
 
 @pytest.mark.parametrize(
-    ("kind", "usd"), [(HoldKind.RUN_TOO_DEAR, 5.0), (HoldKind.PRICE_UNKNOWN, None), (HoldKind.RETIRES_SOON, 5.0)]
+    ("kind", "usd"), [(HoldKind.RUN_TOO_EXPENSIVE, 5.0), (HoldKind.PRICE_UNKNOWN, None), (HoldKind.RETIRES_SOON, 5.0)]
 )
 async def test_an_approval_given_while_a_plan_is_made_stays(
     listed: Database, kind: HoldKind, usd: float | None
 ) -> None:
     plan = a_plan(kind, usd)
-    assert (await control.adopt_plan(listed, plan, start=True, now=NOW, cause="service")).hold == plan.hold
+    assert (await control.apply_plan(listed, plan, start=True, now=NOW, cause="service")).hold == plan.hold
     await control.approve(listed, by="me", now=NOW + 1)  # the service is asking the moderation meanwhile
-    run = await control.adopt_plan(listed, plan, start=True, now=NOW + 2, cause="service")
+    run = await control.apply_plan(listed, plan, start=True, now=NOW + 2, cause="service")
     assert (run.hold, run.approved_by) == (None, "me")
 
 
 async def test_it_covers_no_higher_price(listed: Database) -> None:
-    await control.adopt_plan(listed, a_plan(HoldKind.RUN_TOO_DEAR, 5.0), start=True, now=NOW, cause="service")
+    await control.apply_plan(listed, a_plan(HoldKind.RUN_TOO_EXPENSIVE, 5.0), start=True, now=NOW, cause="service")
     await control.approve(listed, by="me", now=NOW + 1)
-    dearer = a_plan(HoldKind.RUN_TOO_DEAR, 5.01)
-    assert (await control.adopt_plan(listed, dearer, start=True, now=NOW + 2, cause="service")).hold == dearer.hold
+    dearer = a_plan(HoldKind.RUN_TOO_EXPENSIVE, 5.01)
+    assert (await control.apply_plan(listed, dearer, start=True, now=NOW + 2, cause="service")).hold == dearer.hold
 
 
 async def test_a_waiver_given_while_a_plan_is_made_stays(listed: Database) -> None:
-    plan = replace(a_plan(HoldKind.RUN_TOO_DEAR, 5.0), hold=None)
-    await control.adopt_plan(listed, plan, start=True, now=NOW, cause="service")
+    plan = replace(a_plan(HoldKind.RUN_TOO_EXPENSIVE, 5.0), hold=None)
+    await control.apply_plan(listed, plan, start=True, now=NOW, cause="service")
     await control.waive_moderation(listed, reason="ticket 7", by="me", now=NOW + 1)
-    run = await control.adopt_plan(listed, plan, start=True, now=NOW + 2, cause="service")
+    run = await control.apply_plan(listed, plan, start=True, now=NOW + 2, cause="service")
     assert run.moderation is not None
-    assert (run.moderation.state, run.moderation.reason) == (Moderated.WAIVED, "ticket 7")
-    passed = replace(plan, moderation=Moderation(state=Moderated.PASSED, by="acme", at=NOW + 3, texts=129))
-    run = await control.adopt_plan(listed, passed, start=True, now=NOW + 3, cause="service")
+    assert (run.moderation.state, run.moderation.reason) == (ModerationStatus.WAIVED, "ticket 7")
+    passed = replace(plan, moderation=Moderation(state=ModerationStatus.PASSED, by="acme", at=NOW + 3, texts=129))
+    run = await control.apply_plan(listed, passed, start=True, now=NOW + 3, cause="service")
     assert run.moderation == passed.moderation
     with pytest.raises(NothingToDo, match=r"nothing to waive: the chats of run .* passed moderation \(129 texts\)"):
         await control.waive_moderation(listed, reason="ticket 8", by="me", now=NOW + 4)
 
 
 async def test_there_is_nothing_to_approve_where_nothing_is_held_for_its_price(listed: Database) -> None:
-    plan = a_plan(HoldKind.RUN_TOO_DEAR, 5.0)
-    await control.adopt_plan(listed, replace(plan, hold=None), start=True, now=NOW, cause="service")
+    plan = a_plan(HoldKind.RUN_TOO_EXPENSIVE, 5.0)
+    await control.apply_plan(listed, replace(plan, hold=None), start=True, now=NOW, cause="service")
     with pytest.raises(NothingToDo, match="is held for another reason: the chats were not moderated"):
         await control.approve(listed, by="me", now=NOW + 1)
-    passed = Moderation(state=Moderated.PASSED, by="acme", at=NOW)
-    await control.adopt_plan(listed, replace(plan, moderation=passed), start=True, now=NOW + 2, cause="service")
+    passed = Moderation(state=ModerationStatus.PASSED, by="acme", at=NOW)
+    await control.apply_plan(listed, replace(plan, moderation=passed), start=True, now=NOW + 2, cause="service")
     await control.approve(listed, by="me", now=NOW + 3)
     with pytest.raises(NothingToDo, match="is not held; it was approved by me"):
         await control.approve(listed, by="you", now=NOW + 4)
@@ -90,9 +90,11 @@ async def test_there_is_nothing_to_approve_where_nothing_is_held_for_its_price(l
 
 async def test_what_a_job_is_estimated_at_follows_the_plan_until_it_is_sent(listed: Database) -> None:
     for usd, submitted in ((5.0, False), (6.0, True), (7.0, False)):
-        await control.adopt_plan(listed, a_plan(HoldKind.RUN_TOO_DEAR, usd), start=True, now=NOW, cause="service")
+        await control.apply_plan(
+            listed, a_plan(HoldKind.RUN_TOO_EXPENSIVE, usd), start=True, now=NOW, cause="service"
+        )
         if submitted:
             job = await read_job(listed, "acme")
-            sent = replace(job, version=job.version + 1, state=State.QUEUED)
-            assert await record(listed, Outcome(job=sent, before=State.PLANNED, note=None))
+            sent = replace(job, version=job.version + 1, state=JobState.QUEUED)
+            assert await record(listed, Outcome(job=sent, previous_state=JobState.PLANNED, label=None))
     assert (await read_job(listed, "acme")).estimated_usd == 6.0

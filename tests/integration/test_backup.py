@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from store_values import a_job, fill, read_job
 
-from orchestrator.app.backup import back_up, put_back
-from orchestrator.app.database import sole_owner
-from orchestrator.core.errors import ConfigError, DatabaseBusy
+from orchestrator.app.backup import create_backup, restore_backup
+from orchestrator.app.database import exclusive_database_lock
+from orchestrator.core.errors import ConfigError, DatabaseLocked
 from orchestrator.settings import Settings, load_settings
 from orchestrator.store.database import Database
 
@@ -57,12 +57,12 @@ def packed(target: Path, members: dict[str, bytes]) -> Path:
 
 async def test_there_and_back(kept: Settings, tmp_path: Path) -> None:
     target = tmp_path / "backup.tar"
-    assert back_up(kept, target) == ["orchestrator.db", f"datasets/{DATASET}", "accounts.toml"]
+    assert create_backup(kept, target) == ["orchestrator.db", f"datasets/{DATASET}", "accounts.toml"]
     assert target.stat().st_mode & 0o777 == 0o600
     assert sorted(path.name for path in folder_of(target)) == ["accounts.toml", "backup.tar", "data"]
 
     elsewhere = settings_in(tmp_path / "elsewhere")
-    assert put_back(elsewhere, target) == ["orchestrator.db", f"datasets/{DATASET}"]
+    assert restore_backup(elsewhere, target) == ["orchestrator.db", f"datasets/{DATASET}"]
     assert (elsewhere.data_dir / "datasets" / DATASET).read_bytes() == LINE
     before, after = Database(kept.database_url), Database(elsewhere.database_url)
     await after.migrate()
@@ -87,7 +87,7 @@ async def test_a_backup_is_one_moment_of_a_database_that_is_being_written_to(kep
     writing = asyncio.create_task(asyncio.to_thread(write))
     try:
         for number in range(5):
-            await asyncio.to_thread(back_up, kept, tmp_path / f"{number}.tar")
+            await asyncio.to_thread(create_backup, kept, tmp_path / f"{number}.tar")
     finally:
         stop.set()
         await writing
@@ -95,7 +95,7 @@ async def test_a_backup_is_one_moment_of_a_database_that_is_being_written_to(kep
     rows = []
     for number in range(5):
         there = settings_in(tmp_path / f"there-{number}")
-        put_back(there, tmp_path / f"{number}.tar")
+        restore_backup(there, tmp_path / f"{number}.tar")
         copy = sqlite3.connect(there.data_dir / "orchestrator.db")
         left, right = (copy.execute(f"SELECT count(*) FROM {side}").fetchone() for side in ("left", "right"))
         copy.close()
@@ -108,22 +108,22 @@ def test_nothing_is_overwritten(kept: Settings, tmp_path: Path) -> None:
     target = tmp_path / "backup.tar"
     target.write_text("mine")
     with pytest.raises(ConfigError, match="exists already"):
-        back_up(kept, target)
+        create_backup(kept, target)
     assert target.read_text() == "mine"
     with pytest.raises(ConfigError, match="there is a database already"):
-        put_back(kept, target)
+        restore_backup(kept, target)
     left_over = settings_in(tmp_path / "elsewhere")
     left_over.data_dir.mkdir()
     (left_over.data_dir / "orchestrator.db-wal").touch()
     with pytest.raises(ConfigError, match=r"orchestrator\.db-wal"):
-        put_back(left_over, target)
+        restore_backup(left_over, target)
 
 
 def test_only_while_the_service_is_stopped(kept: Settings, tmp_path: Path) -> None:
-    back_up(kept, tmp_path / "backup.tar")
+    create_backup(kept, tmp_path / "backup.tar")
     elsewhere = settings_in(tmp_path / "elsewhere")
-    with sole_owner(elsewhere), pytest.raises(DatabaseBusy):
-        put_back(elsewhere, tmp_path / "backup.tar")
+    with exclusive_database_lock(elsewhere), pytest.raises(DatabaseLocked):
+        restore_backup(elsewhere, tmp_path / "backup.tar")
 
 
 @pytest.mark.parametrize(
@@ -140,22 +140,22 @@ def test_only_while_the_service_is_stopped(kept: Settings, tmp_path: Path) -> No
 def test_what_is_not_a_backup_is_not_put_back(members: dict[str, bytes], why: str, tmp_path: Path) -> None:
     settings = settings_in(tmp_path / "data")
     with pytest.raises(ConfigError, match=why):
-        put_back(settings, packed(tmp_path / "backup.tar", members))
+        restore_backup(settings, packed(tmp_path / "backup.tar", members))
     assert [path.name for path in settings.data_dir.rglob("*") if path.suffix != ".lock"] == []
 
 
 def test_damage_is_seen(kept: Settings, tmp_path: Path) -> None:
-    back_up(kept, tmp_path / "backup.tar")
+    create_backup(kept, tmp_path / "backup.tar")
     elsewhere = settings_in(tmp_path / "elsewhere")
     whole = (tmp_path / "backup.tar").read_bytes()
     (tmp_path / "half.tar").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ConfigError, match=r"half\.tar is not a whole tar file"):
-        put_back(elsewhere, tmp_path / "half.tar")
+        restore_backup(elsewhere, tmp_path / "half.tar")
     (tmp_path / "changed.tar").write_bytes(whole.replace(LINE, LINE.upper()))
     with pytest.raises(ConfigError, match=f"{DATASET} is not what its name says"):
-        put_back(elsewhere, tmp_path / "changed.tar")
+        restore_backup(elsewhere, tmp_path / "changed.tar")
     with pytest.raises(ConfigError, match=r"nowhere\.tar: No such file"):
-        put_back(elsewhere, tmp_path / "nowhere.tar")
+        restore_backup(elsewhere, tmp_path / "nowhere.tar")
 
 
 def test_a_newer_versions_tables_are_left_alone(kept: Settings, tmp_path: Path) -> None:
@@ -163,18 +163,18 @@ def test_a_newer_versions_tables_are_left_alone(kept: Settings, tmp_path: Path) 
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
     with pytest.raises(ConfigError, match="newer version of the program"):
-        back_up(kept, tmp_path / "backup.tar")
+        create_backup(kept, tmp_path / "backup.tar")
 
 
 def test_nothing_to_keep(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no database"):
-        back_up(settings_in(tmp_path / "data"), tmp_path / "backup.tar")
+        create_backup(settings_in(tmp_path / "data"), tmp_path / "backup.tar")
 
 
 def test_postgresql_has_tools_of_its_own(tmp_path: Path) -> None:
     url = "postgresql://me:secret@db.example.com/jobs?sslmode=require"
     settings = load_settings({"ORCHESTRATOR_DATABASE_URL": url})
-    for ask, tool in [(back_up, "pg_dump"), (put_back, "pg_restore")]:
+    for ask, tool in [(create_backup, "pg_dump"), (restore_backup, "pg_restore")]:
         with pytest.raises(ConfigError) as caught:
             ask(settings, tmp_path / "backup.tar")
         assert f"{tool} " in caught.value.hint

@@ -11,9 +11,9 @@ from sqlalchemy import insert, select, text
 from store_values import NOW, a_job, fill
 from structlog.testing import capture_logs
 
-from orchestrator.core.errors import DatabaseAway
+from orchestrator.core.errors import DatabaseUnavailable
 from orchestrator.store import events
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.database import Database
 from orchestrator.store.tables import events as events_table
 from orchestrator.store.tables import losses
@@ -28,8 +28,8 @@ LOSSES = {
 }
 
 
-async def note(connection: AsyncConnection) -> None:
-    await events.append(connection, events.Entry(at=NOW, cause="test", note="good"))
+async def note(connection: StoreConnection) -> None:
+    await events.append(connection, events.EventData(at=NOW, cause="test", note="good"))
 
 
 async def notes(database: Database) -> list[str]:
@@ -43,7 +43,7 @@ async def test_a_refused_value_fails_its_own_change_only(database: Database, val
     await fill(database, [job])
     before = len(await notes(database))
 
-    async def write_loss(connection: AsyncConnection) -> None:
+    async def write_loss(connection: StoreConnection) -> None:
         row = {"job_id": job.id, "step": 1, "training_loss": 1.0, "validation_loss": None} | values
         await connection.execute(insert(losses), row)
 
@@ -52,18 +52,18 @@ async def test_a_refused_value_fails_its_own_change_only(database: Database, val
             database.write(note), database.write(write_loss), database.write(note), return_exceptions=True
         )
     assert isinstance(results[1], Exception)
-    assert not isinstance(results[1], DatabaseAway)
+    assert not isinstance(results[1], DatabaseUnavailable)
     assert (results[0], results[2]) == (None, None)
     assert len(await notes(database)) == before + 2
     assert said == []
-    assert await database.reachable()
+    assert await database.is_reachable()
 
 
 async def test_a_refused_value_of_a_query_is_no_outage(database: Database) -> None:
     with pytest.raises(Exception) as raised:  # noqa: PT011 - SQLite and PostgreSQL raise different ones
         async with database.read() as connection:
             await connection.execute(select(losses).where(losses.c.step == 2**70))
-    assert not isinstance(raised.value, DatabaseAway)
+    assert not isinstance(raised.value, DatabaseUnavailable)
     assert database.outage.reason is None
 
 
@@ -73,7 +73,7 @@ async def test_nul_in_a_text_is_no_outage_on_postgresql(postgres_url: str) -> No
     with pytest.raises(Exception) as raised:  # noqa: PT011 - the driver's class
         async with database.read() as connection:
             await connection.execute(select(losses).where(losses.c.job_id == "a\0b"))
-    assert not isinstance(raised.value, DatabaseAway)
+    assert not isinstance(raised.value, DatabaseUnavailable)
     assert database.outage.reason is None
     await database.close()
 
@@ -94,10 +94,10 @@ async def test_what_postgresql_cannot_do_for_anyone_is_an_outage(
             for statement in statements:
                 await connection.execute(text(statement))
 
-    with pytest.raises(DatabaseAway):
+    with pytest.raises(DatabaseUnavailable):
         await execute_all()
     assert database.outage.reason is not None
-    assert not await database.reachable()
+    assert not await database.is_reachable()
     await database.close()
 
 
@@ -111,7 +111,7 @@ async def test_a_server_that_takes_no_more_connections_is_an_outage(postgres_url
         await connection.execute(text(f'ALTER DATABASE "{name}" CONNECTION LIMIT 0'))
     guest = Database(postgres_url.replace("postgresql://postgres@", "postgresql+asyncpg://guest@"))
     try:
-        with pytest.raises(DatabaseAway):
+        with pytest.raises(DatabaseUnavailable):
             async with guest.read() as connection:
                 await connection.execute(text("SELECT 1"))
         assert guest.outage.reason is not None

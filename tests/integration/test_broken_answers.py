@@ -12,16 +12,16 @@ from reconciling import clock, ready, reconciler, verify
 from store_values import fill, id_of, read_job
 from structlog.testing import capture_logs
 
-from orchestrator.core.lifecycle import State
+from orchestrator.core.lifecycle import JobState
 from orchestrator.core.loss import Loss
-from orchestrator.core.remote import JobStatus, RemoteJob
+from orchestrator.core.remote import RemoteJob, RemoteJobStatus
 from orchestrator.store.database import Database
 
 ACCOUNTS = ("acme", "globex", "initech")
 BROKEN: dict[str, Any] = {
     "a text for a number": {"remote": {"estimated_finish": "soon", "trained_tokens": "many"}},
-    "an object for a status": {"remote": {"raw": {"no": "text"}}},
-    "a surrogate": {"remote": {"raw": "running \ud800"}},
+    "an object for a status": {"remote": {"raw_status": {"no": "text"}}},
+    "a surrogate": {"remote": {"raw_status": "running \ud800"}},
 }
 
 
@@ -36,7 +36,11 @@ class Remote:
 
     async def get_job(self, job_id: str) -> RemoteJob:
         found = RemoteJob(
-            id=job_id, status=JobStatus.RUNNING, raw="running", training_file="file-1", base_model="gpt-4.1-mini"
+            id=job_id,
+            status=RemoteJobStatus.RUNNING,
+            raw_status="running",
+            training_file="file-1",
+            base_model="gpt-4.1-mini",
         )
         return replace(found, **self._remote)
 
@@ -49,7 +53,7 @@ async def test_the_job_says_so_and_the_others_go_on(database: Database, broken: 
     queued = [
         replace(
             ready(name, id_of(name)),
-            state=State.RUNNING,
+            state=JobState.RUNNING,
             state_since=clock.now() - 3600,
             remote_job_id=f"ftjob-{name}",
             submitted_at=clock.now(),
@@ -63,11 +67,11 @@ async def test_the_job_says_so_and_the_others_go_on(database: Database, broken: 
     with capture_logs() as said:
         await asyncio.gather(*(moving.handle(job.id) for job in queued))
     jobs = {name: await read_job(database, name) for name in ACCOUNTS}
-    assert [jobs[name].state for name in ("acme", "initech")] == [State.RUNNING] * 2
+    assert [jobs[name].state for name in ("acme", "initech")] == [JobState.RUNNING] * 2
     failure = jobs["globex"].failure
     assert failure is not None
     assert failure.kind == "internal_error"
     assert "[SQL" not in failure.message
     assert jobs["globex"].attempts == 1
     assert "database.unreachable" not in [line["event"] for line in said]
-    assert await database.reachable()
+    assert await database.is_reachable()

@@ -11,7 +11,7 @@ from store_values import fill, id_of, read_job
 
 from orchestrator.app import SystemClock
 from orchestrator.core.errors import UnknownOutcome
-from orchestrator.core.lifecycle import State
+from orchestrator.core.lifecycle import JobState
 from orchestrator.core.remote import RemoteJob
 from orchestrator.providers.base import Deadline, JobOrder
 from orchestrator.store.database import Database
@@ -56,7 +56,7 @@ async def test_an_intent_whose_outcome_is_unknown_lasts_as_long_as_its_call(data
     await verify(database, ["acme"])
     await reconciler(database, {"acme": LosesAnswers(clock, step)}, clock=clock).handle(job.id)
     found = await read_job(database, "acme")
-    assert found.state is State.SUBMITTING
+    assert found.state is JobState.SUBMITTING
     assert found.intent_until is not None
     assert 20 < found.intent_until - clock.now() <= 30
 
@@ -82,12 +82,12 @@ async def test_an_intent_is_not_believed_to_be_over_by_a_clock_that_was_set(data
     now = clock.now()
     remote = LosesAnswers(clock, 0.0)
     job = replace(
-        ready("acme", id_of("acme")), state=State.SUBMITTING, cancel_asked=True, intent_until=now + 20, wake_at=now
+        ready("acme", id_of("acme")), state=JobState.SUBMITTING, cancel_asked=True, intent_until=now + 20, wake_at=now
     )
     await fill(database, [job])
     await verify(database, ["acme"])
     clock.set_by = HOUR
     moving = reconciler(database, {"acme": remote}, clock=clock, clock_agrees=lambda: False, poll_min=0.01)
     await moving.handle(job.id)
-    assert (await read_job(database, "acme")).state is State.SUBMITTING
+    assert (await read_job(database, "acme")).state is JobState.SUBMITTING
     assert remote.looked == 0

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 from company_network import Authority, ConnectProxy, listening
 
-from orchestrator.alerts.webhooks import client as webhook_client
+from orchestrator.alerts.webhooks import build_client as webhook_client
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.errors import CertificateNotTrusted, ProviderUnavailable, ProxyRefused
 from orchestrator.core.proxy import ProxyRules
@@ -22,7 +22,13 @@ from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers import fireworks, openai
 from orchestrator.providers.base import Deadline, JobOrder, Provider
 from orchestrator.providers.certificates import build_ssl_context
-from orchestrator.providers.transport import DeadlinePassed, Network, SharedClient, sending_before, shared_client
+from orchestrator.providers.transport import (
+    DeadlinePassed,
+    HttpClient,
+    NetworkConfig,
+    create_http_client,
+    send_deadline,
+)
 
 NAME = "api.works.example"
 BODY = b"train"
@@ -49,10 +55,10 @@ class Stage:
     def proxy_url(self) -> str:
         return f"http://works:{PASSWORD}@127.0.0.1:{self.proxy_port}"
 
-    async def client(self, *, trusted: bool = True, **environ: str) -> SharedClient:
+    async def client(self, *, trusted: bool = True, **environ: str) -> HttpClient:
         context = build_ssl_context(self.authority.file if trusted else None, {})
-        network = Network(ProxyRules.of_environment({"HTTPS_PROXY": self.proxy_url} | environ), context)
-        return await self._stack.enter_async_context(shared_client(5, network))
+        network = NetworkConfig(ProxyRules.from_environment({"HTTPS_PROXY": self.proxy_url} | environ), context)
+        return await self._stack.enter_async_context(create_http_client(5, network))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while part := await reader.read(4096):
@@ -73,13 +79,13 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 def provider_of(http: httpx2.AsyncClient, dialect: Any, address: str, redact: Redactor | None = None) -> Provider:
     name = ProviderName.OPENAI if dialect is openai else ProviderName.FIREWORKS
     account = Account(name="acme", provider=name, api_key="env:K", base_url=f"{address}/v1", organization="o")
-    provider: Provider = dialect.connector(http, redact or Redactor())(account, Secret("sk-1234567890"))
+    provider: Provider = dialect.build_provider_factory(http, redact or Redactor())(account, Secret("sk-1234567890"))
     return provider
 
 
 async def test_calls_go_through_the_proxy_and_only_it_gets_its_password(stage: Stage) -> None:
     http = await stage.client()
-    assert (await http.read(f"https://{NAME}/v1/models", {"authorization": "Bearer k"})).content == b"ok"
+    assert (await http.get_directly(f"https://{NAME}/v1/models", {"authorization": "Bearer k"})).content == b"ok"
     assert (await http.post(f"https://{NAME}/v1/jobs", content=BODY)).text == "ok"
     assert set(stage.proxy.log) == {f"CONNECT {NAME}:443"}
     assert b"proxy-authorization" not in stage.heard.lower()
@@ -89,7 +95,7 @@ async def test_calls_go_through_the_proxy_and_only_it_gets_its_password(stage: S
 
 async def test_plain_http_goes_to_the_proxy_whole(stage: Stage) -> None:
     http = await stage.client(HTTP_PROXY=stage.proxy_url)
-    assert (await http.read("http://inside.works.example/v1", {})).content == b"ok"
+    assert (await http.get_directly("http://inside.works.example/v1", {})).content == b"ok"
     assert stage.proxy.log == ["GET http://inside.works.example/v1"]
 
 
@@ -102,13 +108,13 @@ async def test_what_no_proxy_names_is_reached_directly(stage: Stage, monkeypatch
 
     monkeypatch.setattr(loop, "getaddrinfo", here)
     http = await stage.client(NO_PROXY="other.example, .works.example")
-    assert (await http.read(f"https://{NAME}:{stage.port}/v1/models", {})).content == b"ok"
+    assert (await http.get_directly(f"https://{NAME}:{stage.port}/v1/models", {})).content == b"ok"
     assert stage.proxy.log == []
 
 
 async def test_a_webhook_goes_through_the_proxy_too(stage: Stage) -> None:
     context = build_ssl_context(stage.authority.file, {})
-    proxy = ProxyRules.of_environment({"HTTPS_PROXY": stage.proxy_url}).find(f"https://{NAME}/hook")
+    proxy = ProxyRules.from_environment({"HTTPS_PROXY": stage.proxy_url}).find(f"https://{NAME}/hook")
     async with webhook_client(context, proxy) as http:
         assert (await http.post(f"https://{NAME}/hook", content=BODY)).text == "ok"
     assert stage.proxy.log == [f"CONNECT {NAME}:443"]
@@ -125,7 +131,7 @@ async def test_frozen_in_the_tunnel_nothing_is_sent(stage: Stage, point: str) ->
 
     setattr(stage.proxy, point, freeze)
     http = await stage.client()
-    with sending_before(Deadline(10.0, lambda: now)), pytest.raises(DeadlinePassed):
+    with send_deadline(Deadline(10.0, lambda: now)), pytest.raises(DeadlinePassed):
         await http.post(f"https://{NAME}/v1/jobs", content=BODY)
     await asyncio.sleep(0.1)
     assert stage.proxy.log == [f"CONNECT {NAME}:443"]
@@ -140,7 +146,7 @@ def frozen_after(looks: int) -> Callable[[], float]:
 @pytest.mark.parametrize("looks", [0, 1, 2])
 async def test_frozen_before_its_last_byte_it_is_never_whole_in_a_tunnel(stage: Stage, looks: int) -> None:
     http = await stage.client()
-    with sending_before(Deadline(10.0, frozen_after(looks))), pytest.raises(DeadlinePassed):
+    with send_deadline(Deadline(10.0, frozen_after(looks))), pytest.raises(DeadlinePassed):
         await http.post(f"https://{NAME}/v1/jobs", content=BODY)
     await asyncio.sleep(0.1)
     assert BODY not in stage.heard
@@ -148,7 +154,7 @@ async def test_frozen_before_its_last_byte_it_is_never_whole_in_a_tunnel(stage: 
 
 async def test_in_time_it_is_sent_through_the_tunnel(stage: Stage) -> None:
     http = await stage.client()
-    with sending_before(Deadline(10.0, lambda: 9.9)):
+    with send_deadline(Deadline(10.0, lambda: 9.9)):
         assert (await http.post(f"https://{NAME}/v1/jobs", content=BODY)).text == "ok"
     assert stage.heard.endswith(BODY)
 
@@ -229,5 +235,5 @@ async def test_http_to_a_public_address_sends_no_key(stage: Stage, monkeypatch: 
         "orchestrator.providers.sockets.ip_address", lambda _: type("Public", (), {"is_global": True})
     )
     with pytest.raises(httpx2.ConnectError, match="public address"):
-        await http.read(f"http://127.0.0.1:{stage.plain_port}/v1", {"authorization": "Bearer k"})
+        await http.get_directly(f"http://127.0.0.1:{stage.plain_port}/v1", {"authorization": "Bearer k"})
     assert stage.heard == b""

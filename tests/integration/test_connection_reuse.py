@@ -17,7 +17,7 @@ from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers import openai
 from orchestrator.providers.base import Deadline, JobOrder
 from orchestrator.providers.certificates import build_ssl_context
-from orchestrator.providers.transport import Network, sending_before, shared_client
+from orchestrator.providers.transport import NetworkConfig, create_http_client, send_deadline
 
 SETTINGS = bytes.fromhex(
     "00001204000000000000030000006400040000ffff000500004000"
@@ -56,10 +56,10 @@ async def test_what_costs_something_never_goes_over_a_connection_that_served_bef
     impatient: tuple[Impatient, str],
 ) -> None:
     server, url = impatient
-    async with shared_client(2) as http:
+    async with create_http_client(2) as http:
         for _ in range(5):
             assert (await http.get(url)).text == "ok"
-            with sending_before(Deadline(10.0, lambda: 0.0)):
+            with send_deadline(Deadline(10.0, lambda: 0.0)):
                 assert (await http.post(url, content=b"{}")).text == "ok"
     assert server.answered.count(b"POST") == 5
     assert b"POST" not in server.cut
@@ -67,9 +67,9 @@ async def test_what_costs_something_never_goes_over_a_connection_that_served_bef
 
 async def test_reads_get_an_answer_and_stop_to_reuse_connections(impatient: tuple[Impatient, str]) -> None:
     server, url = impatient
-    async with shared_client(2) as http:
+    async with create_http_client(2) as http:
         for _ in range(10):
-            assert (await http.read(url, {})).content == b"ok"
+            assert (await http.get_directly(url, {})).content == b"ok"
             assert (await http.get(url)).text == "ok"
     assert len(server.cut) == 1
 
@@ -77,7 +77,7 @@ async def test_reads_get_an_answer_and_stop_to_reuse_connections(impatient: tupl
 async def test_after_a_lost_connection_other_calls_use_fresh_ones_too(impatient: tuple[Impatient, str]) -> None:
     """A call that is no read is not repeated: it may have had its effect. The next one does not suffer the same."""
     server, url = impatient
-    async with shared_client(2) as http:
+    async with create_http_client(2) as http:
         await http.post(url, content=b"{}")
         with pytest.raises(httpx2.RemoteProtocolError):
             await http.post(url, content=b"{}")
@@ -96,9 +96,9 @@ async def test_a_server_that_keeps_its_connections_is_read_over_one(impatient: t
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
             await writer.drain()
 
-    async with listening(patient) as port, shared_client(2) as http:
+    async with listening(patient) as port, create_http_client(2) as http:
         for _ in range(20):
-            await http.read(f"http://127.0.0.1:{port}", {})
+            await http.get_directly(f"http://127.0.0.1:{port}", {})
     assert connections == 1
 
 
@@ -114,12 +114,15 @@ async def test_a_server_that_speaks_only_http2_is_said_to(tmp_path: Path, alpn: 
         writer.write(GOAWAY)
         await writer.drain()
 
-    network = Network(context=build_ssl_context(authority.file, {}))
-    async with listening(frames, authority.server("localhost", alpn=alpn)) as port, shared_client(2, network) as http:
+    network = NetworkConfig(ssl_context=build_ssl_context(authority.file, {}))
+    async with (
+        listening(frames, authority.server("localhost", alpn=alpn)) as port,
+        create_http_client(2, network) as http,
+    ):
         account = Account(
             name="acme", provider=ProviderName.OPENAI, api_key="env:K", base_url=f"https://localhost:{port}/v1"
         )
-        provider = openai.connector(http, Redactor())(account, Secret("sk-1234567890"))
+        provider = openai.build_provider_factory(http, Redactor())(account, Secret("sk-1234567890"))
         with pytest.raises(ProviderUnavailable, match="speaks only HTTP/2") as caught:
             await provider.get_job("j")
         assert "HTTP/1.1" in caught.value.hint
@@ -134,6 +137,6 @@ async def test_http2_without_tls_is_said_to_be_that() -> None:
         writer.write(GOAWAY)
         await writer.drain()
 
-    async with listening(frames) as port, shared_client(2) as http:
+    async with listening(frames) as port, create_http_client(2) as http:
         with pytest.raises(httpx2.TransportError, match="speaks only HTTP/2"):
-            await http.read(f"http://127.0.0.1:{port}", {})
+            await http.get_directly(f"http://127.0.0.1:{port}", {})

@@ -13,12 +13,12 @@ from sqlalchemy import text
 from store_values import a_job, fill
 
 from orchestrator import control, status
-from orchestrator.core.announcement import Announcement, Topic
-from orchestrator.core.delivery import Delivery, Fate, Target, Way
+from orchestrator.core.announcement import Notification, Topic
+from orchestrator.core.delivery import Channel, Delivery, DeliveryStatus, NotificationTarget
 from orchestrator.core.errors import ConfigError
-from orchestrator.daemon.courier import CLAIM_SECONDS, Addressee, Courier
+from orchestrator.daemon.courier import CLAIM_SECONDS, DeliveryEndpoint, DeliveryWorker
 from orchestrator.store import deliveries
-from orchestrator.store.announcements import announce
+from orchestrator.store.announcements import publish
 from orchestrator.store.database import Database
 
 EVERYTHING = frozenset(Topic)
@@ -28,7 +28,7 @@ class Listener:
     """A target. It takes what it is told unless `refuses` says why not; `before` is awaited first."""
 
     def __init__(self, name: str, topics: frozenset[Topic] = EVERYTHING) -> None:
-        self.target = Target(way=Way.WEBHOOK, url=name, secret="env:X", topics=topics)
+        self.target = NotificationTarget(channel=Channel.WEBHOOK, url=name, secret="env:X", topics=topics)
         self.heard: list[tuple[str, Topic]] = []
         self.refuses: str | None = None
         self.open = asyncio.Event()
@@ -51,22 +51,22 @@ class Post:
         self.database = database
         self.clock = HandClock()
 
-    def courier(self, *listeners: Listener) -> Courier:
-        addressees = {each.target.url: Addressee(each.target, each) for each in listeners}
+    def courier(self, *listeners: Listener) -> DeliveryWorker:
+        addressees = {each.target.url: DeliveryEndpoint(each.target, each) for each in listeners}
         log = cast(Any, StrictLog())
-        return Courier(self.database, addressees, now=self.clock.now, jitter=lambda: 0.5, log=log)
+        return DeliveryWorker(self.database, addressees, now=self.clock.now, jitter=lambda: 0.5, log=log)
 
     async def announce(self, *topics: Topic) -> None:
         for topic in topics:
-            news = Announcement(topic=topic, at=self.clock.now(), account="acme")
-            await self.database.write(lambda c, news=news: announce(c, news))  # type: ignore[misc]
+            news = Notification(topic=topic, at=self.clock.now(), account="acme")
+            await self.database.write(lambda c, news=news: publish(c, news))  # type: ignore[misc]
 
     async def rows(self, table: str) -> int:
         async with self.database.read() as connection:
             return int((await connection.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one())
 
     async def listed(self) -> list[Delivery]:
-        return list(await status.deliveries(self.database))
+        return list(await status.list_deliveries(self.database))
 
 
 @pytest.fixture
@@ -75,11 +75,11 @@ async def office(database: Database) -> Post:
     return Post(database)
 
 
-async def settle(courier: Courier) -> None:
+async def settle(courier: DeliveryWorker) -> None:
     """A tick, and the end of all it began."""
     await courier.tick()
-    while courier.busy:
-        await asyncio.wait(courier.busy)
+    while courier.active_tasks:
+        await asyncio.wait(courier.active_tasks)
 
 
 async def test_each_target_is_told_what_it_wants_once(office: Post) -> None:
@@ -110,15 +110,15 @@ async def test_a_target_that_refuses_is_told_again_under_the_same_id_until_it_is
         office.clock.seconds += 3600
     assert len(listener.heard) == 8
     assert len(set(listener.heard)) == 1
-    [dead] = await status.deliveries(office.database, Fate.DEAD)
-    assert (dead.dead, dead.attempts, dead.error) == (True, 8, "500: no")
+    [dead] = await status.list_deliveries(office.database, DeliveryStatus.FAILED)
+    assert (dead.is_failed, dead.attempts, dead.error) == (True, 8, "500: no")
 
     listener.refuses = None
     begun = await control.redeliver(office.database, [dead.id], by="someone", now=office.clock.now())
     assert [delivery.id for delivery in begun] == [dead.id]
     await settle(courier)
     assert len(set(listener.heard)) == 1
-    assert await status.deliveries(office.database, Fate.DEAD) == []
+    assert await status.list_deliveries(office.database, DeliveryStatus.FAILED) == []
 
 
 async def test_only_the_dead_are_begun_again(office: Post) -> None:
@@ -182,9 +182,9 @@ async def test_at_the_end_of_the_process_what_was_announced_is_still_told(office
     quick, slow = Listener("quick"), Listener("slow")
     courier = office.courier(quick, slow)
     await office.announce(Topic.RUN_FINISHED)
-    await courier.finish()
+    await courier.flush()
     assert (quick.topics, slow.topics) == (["run.finished"], ["run.finished"])
-    assert not courier.busy
+    assert not courier.active_tasks
 
 
 async def test_what_is_for_no_target_of_the_file_waits_for_another_replica_and_then_dies(office: Post) -> None:
@@ -196,9 +196,9 @@ async def test_what_is_for_no_target_of_the_file_waits_for_another_replica_and_t
     office.clock.seconds += 3600
     await settle(stranger)
     assert (await office.listed())[0].due_at is not None
-    office.clock.seconds += deliveries.STRANGE
-    await stranger.forget()
-    [dead] = await status.deliveries(office.database, Fate.DEAD)
+    office.clock.seconds += deliveries.UNKNOWN_TARGET_SECONDS
+    await stranger.purge()
+    [dead] = await status.list_deliveries(office.database, DeliveryStatus.FAILED)
     assert dead.error == "the target is no longer in the accounts file"
 
 
@@ -207,11 +207,11 @@ async def test_what_has_ended_is_forgotten_in_time(office: Post) -> None:
     courier = office.courier(listener)
     await office.announce(Topic.MODEL_READY)
     await settle(courier)
-    office.clock.seconds += deliveries.REMEMBERED - 1
-    await courier.forget()
+    office.clock.seconds += deliveries.DELIVERED_RETENTION_SECONDS - 1
+    await courier.purge()
     assert await office.rows("deliveries") == 1
     office.clock.seconds += 2
-    await courier.forget()
+    await courier.purge()
     assert await office.rows("deliveries") == 0
 
 

@@ -17,13 +17,13 @@ from machine_speed import scale_seconds
 
 from orchestrator.core.errors import DatasetError
 from orchestrator.dataset import apart
-from orchestrator.dataset.apart import COMMAND, Order, build_apart, building
-from orchestrator.dataset.building import build
-from orchestrator.dataset.rules import Rules
-from orchestrator.dataset.working_folder import remove_abandoned
+from orchestrator.dataset.apart import BUILD_PROCESS_COMMAND, BuildRequest, build_in_process, start_build_process
+from orchestrator.dataset.building import build_dataset
+from orchestrator.dataset.rules import DatasetRules
+from orchestrator.dataset.working_folder import delete_abandoned_folders
 from orchestrator.system.child_processes import ChildProcesses
 
-RULES = Rules(minimum_examples=1, validation_fraction=0.5, seed=7)
+RULES = DatasetRules(minimum_examples=1, validation_fraction=0.5, seed=7)
 
 
 @pytest.fixture
@@ -39,16 +39,16 @@ def chats(tmp_path: Path) -> Path:
 def test_it_comes_to_the_same(chats: Path, tmp_path: Path) -> None:
     into = tmp_path / "datasets"
 
-    assert build_apart(chats, into, RULES) == build(chats, into, RULES)
+    assert build_in_process(chats, into, RULES) == build_dataset(chats, into, RULES)
 
 
 def test_what_is_wrong_with_the_chats_is_told_with_every_finding(chats: Path, tmp_path: Path) -> None:
     (chats / "bad.json").write_text("{")
     with pytest.raises(DatasetError) as here:
-        build(chats, tmp_path, RULES)
+        build_dataset(chats, tmp_path, RULES)
 
     with pytest.raises(DatasetError) as apart:
-        build_apart(chats, tmp_path, RULES)
+        build_in_process(chats, tmp_path, RULES)
 
     assert (apart.value.message, apart.value.hint) == (here.value.message, here.value.hint)
     assert apart.value.findings == here.value.findings
@@ -58,14 +58,16 @@ def test_what_the_system_refuses_is_told_as_it_would_be_here(chats: Path, tmp_pa
     (tmp_path / "file").touch()
 
     with pytest.raises(FileExistsError):
-        build_apart(chats, tmp_path / "file", RULES)
+        build_in_process(chats, tmp_path / "file", RULES)
 
 
 def test_a_process_that_is_killed_is_explained(chats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart, "COMMAND", (sys.executable, "-S", "-c", "import os; os.kill(os.getpid(), 9)"))
+    monkeypatch.setattr(
+        apart, "BUILD_PROCESS_COMMAND", (sys.executable, "-S", "-c", "import os; os.kill(os.getpid(), 9)")
+    )
 
     with pytest.raises(DatasetError, match=r"chats could not be checked: .* was killed by signal 9") as raised:
-        build_apart(chats, tmp_path, RULES)
+        build_in_process(chats, tmp_path, RULES)
 
     assert "memory" in raised.value.hint
 
@@ -75,28 +77,28 @@ def test_what_takes_more_memory_than_the_limit_is_explained(chats: Path, tmp_pat
     (chats / "large.jsonl").write_text(f"{line}\n{line}\n")
 
     with pytest.raises(DatasetError, match=r"chats could not be checked: .* limit of 160 MB") as raised:
-        build_apart(chats, tmp_path / "datasets", RULES, memory=160 << 20)
+        build_in_process(chats, tmp_path / "datasets", RULES, memory_bytes=160 << 20)
 
     assert "ORCHESTRATOR_DATASET_MEMORY_MB" in raised.value.hint
     assert list((tmp_path / "datasets").iterdir()) == []
 
 
 @pytest.fixture
-def order(chats: Path, tmp_path: Path) -> Order:
+def order(chats: Path, tmp_path: Path) -> BuildRequest:
     """Work of several seconds, much of it within native code."""
     body = json.dumps({"messages": [{"role": "user", "content": "x"}] * 400_000}).encode()
     (chats / "large.jsonl").write_bytes(b"\n".join([body] * 6))
-    return Order(chats, tmp_path / "datasets", RULES, 4 << 30)
+    return BuildRequest(chats, tmp_path / "datasets", RULES, 4 << 30)
 
 
 @pytest.fixture
-def at_work(order: Order) -> Iterator[subprocess.Popen[bytes]]:
+def at_work(order: BuildRequest) -> Iterator[subprocess.Popen[bytes]]:
     """The process in the middle of that work."""
-    with subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(BUILD_PROCESS_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
         process.stdin.write(pickle.dumps(order))
         process.stdin.flush()
-        while not (order.into.is_dir() and list(order.into.iterdir())):  # until it is at work
+        while not (order.output_folder.is_dir() and list(order.output_folder.iterdir())):  # until it is at work
             time.sleep(0.01)
         yield process
         process.kill()
@@ -118,7 +120,7 @@ def test_sigterm_ends_it_and_the_next_build_clears_up(
     assert [path.name[:10] for path in into.iterdir()] == [".building-"]
     (chats / "large.jsonl").unlink()
 
-    built = build_apart(chats, into, RULES)
+    built = build_in_process(chats, into, RULES)
 
     assert built.dataset.validation is not None
     assert set(into.iterdir()) == {built.dataset.training.path, built.dataset.validation.path}
@@ -128,16 +130,16 @@ def test_a_build_under_way_is_not_cleared_up(at_work: subprocess.Popen[bytes], c
     into = tmp_path / "datasets"
     (folder,) = into.iterdir()
 
-    remove_abandoned(into)
+    delete_abandoned_folders(into)
 
     assert folder.is_dir()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it sees the end of its stdin")
-def test_linux_ends_it_with_its_parent_even_while_someone_holds_its_stdin(order: Order) -> None:
+def test_linux_ends_it_with_its_parent_even_while_someone_holds_its_stdin(order: BuildRequest) -> None:
     reading, writing = os.pipe()  # held open here: the end of the parent is not the end of the stream
     os.write(writing, pickle.dumps(order))
-    command = [sys.executable, "-c", PARENT, str(order.into), *COMMAND]
+    command = [sys.executable, "-c", PARENT, str(order.output_folder), *BUILD_PROCESS_COMMAND]
     parent = subprocess.run(command, stdin=reading, capture_output=True, check=True, text=True)
     child = int(parent.stdout)
 
@@ -148,7 +150,9 @@ def test_linux_ends_it_with_its_parent_even_while_someone_holds_its_stdin(order:
     assert not alive(child), "the child outlives its parent"
     os.close(reading)
     os.close(writing)
-    assert [path.name[:10] for path in order.into.iterdir()] == [".building-"], "it was killed before it was done"
+    assert [path.name[:10] for path in order.output_folder.iterdir()] == [".building-"], (
+        "it was killed before it was done"
+    )
 
 
 PARENT = """
@@ -170,14 +174,14 @@ def alive(pid: int) -> bool:
 
 
 def test_leaving_without_the_outcome_does_not_wait_for_it(chats: Path, tmp_path: Path) -> None:
-    with pytest.raises(KeyError), building(chats, tmp_path, RULES):
+    with pytest.raises(KeyError), start_build_process(chats, tmp_path, RULES):
         raise KeyError
 
 
 def test_a_stop_ends_the_waiting_for_the_outcome(chats: Path, tmp_path: Path) -> None:
     children = ChildProcesses()
 
-    with building(chats, tmp_path, RULES, children=children) as built:
-        children.stop()
+    with start_build_process(chats, tmp_path, RULES, children=children) as built:
+        children.kill_all()
         with pytest.raises(DatasetError, match="signal 9"):
             built()

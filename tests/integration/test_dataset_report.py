@@ -10,16 +10,18 @@ import pytest
 from clock import todays_environ
 from playwright.async_api import async_playwright
 
-from orchestrator.dataset.checking import check
-from orchestrator.dataset.codes import Code
-from orchestrator.dataset.example import finding
-from orchestrator.dataset.moderating import Moderated
+from orchestrator.dataset.checking import check_dataset
+from orchestrator.dataset.codes import FindingCode
+from orchestrator.dataset.example import create_finding
+from orchestrator.dataset.moderating import ModerationResult
 from orchestrator.dataset.report import to_html
-from orchestrator.dataset.rules import Rules
+from orchestrator.dataset.rules import DatasetRules
 
 ROOT = Path(__file__).parents[2]
-FLAGGED = finding(Code.FLAGGED, "bad.json", "the moderation flags this text: harassment 0.97", line=1, path="$[0]")
-MODERATED = Moderated(texts=142, known=140, findings=[FLAGGED])
+FLAGGED = create_finding(
+    FindingCode.FLAGGED, "bad.json", "the moderation flags this text: harassment 0.97", line=1, path="$[0]"
+)
+MODERATED = ModerationResult(texts=142, known=140, findings=[FLAGGED])
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -28,7 +30,11 @@ async def test_it_opens_quietly(tmp_path: Path, scheme: str) -> None:
         shutil.copy(chat, tmp_path)
     (tmp_path / "bad.json").write_text('[{"role": "bot", "content": "<img src=x onerror=alert(1)> a@b.co"}]')
     (tmp_path / "report.html").write_text(
-        to_html(check(tmp_path, Rules(base_models=("gpt-4.1-2025-04-14",))), title="chats", moderation=MODERATED),
+        to_html(
+            check_dataset(tmp_path, DatasetRules(base_models=("gpt-4.1-2025-04-14",))),
+            title="chats",
+            moderation=MODERATED,
+        ),
         encoding="utf-8",
     )
     said: list[str] = []

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from orchestrator.core.errors import DatasetError
 from orchestrator.core.spec import Method
-from orchestrator.dataset.building import build
-from orchestrator.dataset.checking import check
+from orchestrator.dataset.building import build_dataset
+from orchestrator.dataset.checking import check_dataset
 from orchestrator.dataset.output import to_json, to_sarif, to_text
 from orchestrator.dataset.report import to_html
-from orchestrator.dataset.rules import Rules
-from orchestrator.dataset.summary import Built
-from orchestrator.sandbox.training_file import check_training_file
+from orchestrator.dataset.rules import DatasetRules
+from orchestrator.dataset.summary import BuildResult
+from orchestrator.sandbox.training_file import validate_training_file
 
 SAMPLES = Path(__file__).parents[2] / "chats"
 GOOD = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]}
@@ -170,9 +170,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("any")
 
 
-def outcome(path: Path, into: Path, rules: Rules) -> Built | DatasetError:
+def outcome(path: Path, into: Path, rules: DatasetRules) -> BuildResult | DatasetError:
     try:
-        return build(path, into, rules)
+        return build_dataset(path, into, rules)
     except DatasetError as error:
         return error
 
@@ -188,8 +188,8 @@ def test_any_bytes_are_findings_or_a_dataset_the_sandbox_accepts(
 ) -> None:
     path = folder / name
     path.write_bytes(content)
-    rules = Rules(minimum_examples=1, method=method, base_models=("gpt-4.1-2025-04-14",))
-    checked = check(path, rules)
+    rules = DatasetRules(minimum_examples=1, method=method, base_models=("gpt-4.1-2025-04-14",))
+    checked = check_dataset(path, rules)
     assert checked.summary.chats == checked.summary.examples + checked.summary.refused
     for output in (
         to_text(checked),
@@ -208,14 +208,14 @@ def test_any_bytes_are_findings_or_a_dataset_the_sandbox_accepts(
     rows = built.dataset.training.path.read_bytes().splitlines(keepends=True)
     accepted = folder / "accepted.jsonl"
     accepted.write_bytes(b"".join(rows * 10))
-    verdict = check_training_file(accepted, sha256(accepted.read_bytes()).hexdigest())
+    verdict = validate_training_file(accepted, sha256(accepted.read_bytes()).hexdigest())
     assert verdict.unreadable is None
     assert verdict.problems[method] is None
 
 
 def test_the_samples_are_accepted(tmp_path: Path) -> None:
-    built = build(SAMPLES, tmp_path)
-    verdict = check_training_file(built.dataset.training.path, built.dataset.sha256)
+    built = build_dataset(SAMPLES, tmp_path)
+    verdict = validate_training_file(built.dataset.training.path, built.dataset.sha256)
     assert (verdict.unreadable, verdict.problems["supervised"], verdict.examples) == (None, None, 14)
 
 
@@ -223,4 +223,4 @@ def test_the_sandbox_can_refuse(tmp_path: Path) -> None:
     """So that the property above can fail."""
     path = tmp_path / "bad.jsonl"
     path.write_text(json.dumps(GOOD | {"messages": GOOD["messages"][:1]}) + "\n")
-    assert "assistant" in (check_training_file(path, "x").problems["supervised"] or "")
+    assert "assistant" in (validate_training_file(path, "x").problems["supervised"] or "")

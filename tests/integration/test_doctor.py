@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.app.clock import SystemClock
-from orchestrator.app.doctor import Diagnosis, Verdict, examine, machine, state
+from orchestrator.app.doctor import Diagnosis, DiagnosisStatus, machine, run_checks, state
 from orchestrator.core.secret import Redactor
 from orchestrator.settings import load_settings
 from orchestrator.store.database import Database
@@ -60,15 +60,15 @@ def names_in(folder: Path) -> list[str]:
 
 
 async def told(environ: dict[str, str]) -> list[Diagnosis]:
-    found = [diagnosis async for diagnosis in examine(environ, Redactor(), online=False)]
+    found = [diagnosis async for diagnosis in run_checks(environ, Redactor(), online=False)]
     assert KEY not in repr(found)
     for diagnosis in found:
-        assert bool(diagnosis.fix) == (diagnosis.verdict is not Verdict.OK), diagnosis
+        assert bool(diagnosis.fix) == (diagnosis.verdict is not DiagnosisStatus.OK), diagnosis
     return found
 
 
 async def trouble(environ: dict[str, str]) -> list[tuple[str, str, str]]:
-    found = [d for d in await told(environ) if d.verdict is not Verdict.OK]
+    found = [d for d in await told(environ) if d.verdict is not DiagnosisStatus.OK]
     return [(d.verdict.value, d.thing, d.message) for d in found]
 
 
@@ -174,7 +174,7 @@ async def test_a_disk_that_is_full(environ: dict[str, str], monkeypatch: pytest.
 async def test_postgresql(environ: dict[str, str], postgres_url: str) -> None:
     async def look(clock: SystemClock) -> list[tuple[str, str]]:
         settings = load_settings(environ | {"ORCHESTRATOR_DATABASE_URL": postgres_url})
-        return [(d.verdict.value, d.message) async for d in state.database(settings, clock)]
+        return [(d.verdict.value, d.message) async for d in state.check_database(settings, clock)]
 
     (verdict, message), clock = await look(SystemClock())
     assert (verdict, "the first start makes the tables" in message, clock[0]) == ("ok", True, "ok")

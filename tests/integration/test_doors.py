@@ -16,10 +16,10 @@ from store_values import NOW, RUN, a_job, fill, read_job
 from orchestrator import control, status
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.hold import Hold, HoldKind
-from orchestrator.core.lifecycle import State
-from orchestrator.core.selection import Selection
+from orchestrator.core.lifecycle import JobState
+from orchestrator.core.selection import JobFilter
 from orchestrator.core.token import Role
-from orchestrator.core.verb import Verb
+from orchestrator.core.verb import OperatorAction
 from orchestrator.store import runs, tokens
 from orchestrator.store.database import Database
 from orchestrator.web.server import WebServer
@@ -31,7 +31,7 @@ async def served(database: Database) -> Served:
 
 
 async def test_every_action_is_on_record_with_the_tokens_name(database: Database, served: Served) -> None:
-    dear = replace(RUN, hold=Hold(HoldKind.RUN_TOO_DEAR, "too dear", "Approve it."))
+    dear = replace(RUN, hold=Hold(HoldKind.RUN_TOO_EXPENSIVE, "too dear", "Approve it."))
     await database.write(lambda c: runs.save(c, dear))
     async with served.client(OPERATOR) as client:
         for verb, body in {
@@ -53,7 +53,7 @@ async def test_every_action_is_on_record_with_the_tokens_name(database: Database
         ("approved", None),
         ("moderation waived", "seen elsewhere"),
     ]
-    assert (await read_job(database, "globex")).state is State.PLANNED
+    assert (await read_job(database, "globex")).state is JobState.PLANNED
 
 
 async def test_whom_a_verb_would_reach(database: Database) -> None:
@@ -62,23 +62,23 @@ async def test_whom_a_verb_would_reach(database: Database) -> None:
     await fill(
         database,
         [
-            a_job("done", state=State.SUCCEEDED),
-            a_job("failed", state=State.FAILED),
-            a_job("running", state=State.RUNNING),
+            a_job("done", state=JobState.SUCCEEDED),
+            a_job("failed", state=JobState.FAILED),
+            a_job("running", state=JobState.RUNNING),
             a_job("poor", hold=dear),
             a_job("aside", hold=held),
         ],
     )
 
-    async def reached(verb: Verb, **parts: Any) -> list[str]:
-        return list((await status.asked(database, verb, Selection(**parts), NOW)).accounts)
+    async def reached(verb: OperatorAction, **parts: Any) -> list[str]:
+        return list((await status.preview_action(database, verb, JobFilter(**parts), NOW)).accounts)
 
-    assert await reached(Verb.RETRY) == ["failed"]
-    assert await reached(Verb.RETRY, state="running") == []
-    assert await reached(Verb.CANCEL) == ["aside", "poor", "running"]
-    assert await reached(Verb.CANCEL, text="RUN") == ["running"]
-    assert await reached(Verb.RELEASE) == ["aside"]
-    assert await reached(Verb.HOLD) == ["aside", "done", "failed", "poor", "running"]
+    assert await reached(OperatorAction.RETRY) == ["failed"]
+    assert await reached(OperatorAction.RETRY, state="running") == []
+    assert await reached(OperatorAction.CANCEL) == ["aside", "poor", "running"]
+    assert await reached(OperatorAction.CANCEL, text="RUN") == ["running"]
+    assert await reached(OperatorAction.RELEASE) == ["aside"]
+    assert await reached(OperatorAction.HOLD) == ["aside", "done", "failed", "poor", "running"]
 
 
 async def test_a_reader_and_a_stranger_leave_no_trace(database: Database, served: Served) -> None:
@@ -99,7 +99,7 @@ async def test_a_revoked_token_opens_nothing_at_once(database: Database, served:
         await control.revoke_token(database, "eyes", by="me", now=NOW + 9)
         assert [(await each.get("/status")).status_code for each in (client, browser)] == [401, 401]
     async with database.read() as connection:
-        assert {token.name: token.revoked_at for token in await tokens.every(connection)} == {
+        assert {token.name: token.revoked_at for token in await tokens.list_all(connection)} == {
             "ops": None,
             "eyes": NOW + 5,
         }
@@ -115,7 +115,7 @@ async def test_the_last_use_is_kept(database: Database, served: Served) -> None:
     async with served.client(OPERATOR) as client:
         await client.get("/status")
     async with database.read() as connection:
-        assert {token.name: token.last_used_at for token in await tokens.every(connection)} == {
+        assert {token.name: token.last_used_at for token in await tokens.list_all(connection)} == {
             "ops": NOW + 7,
             "eyes": None,
         }

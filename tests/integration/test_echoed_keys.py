@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from orchestrator.app.connections import Connections
-from orchestrator.app.network import Network
+from orchestrator.app.network import OutboundNetwork
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.secret import Redactor, Secret
 
@@ -36,13 +36,13 @@ def echo(request: httpx2.Request) -> httpx2.Response:
 async def test_a_key_in_an_id_a_status_or_a_header_is_replaced(provider: ProviderName, tmp_path: Path) -> None:
     redact = Redactor()
     redact.add(Secret(KEY))
-    network = Network({}, None, redact)
+    network = OutboundNetwork({}, None, redact)
     connections = Connections(tmp_path, network, max_in_flight=2, redact=redact, clock=lambda: 0.0)
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(echo)) as http:
         connections._http = http
         account = Account(name="acme", provider=provider, api_key="env:KEY")
-        connections.connect_all([account], {"acme": Secret(KEY)})
+        connections.connect_accounts([account], {"acme": Secret(KEY)})
         connected = connections.by_name["acme"]
-        answers = [await connected.identity(), await connected.provider.get_job(f"ftjob-{KEY}")]
+        answers = [await connected.verify_identity(), await connected.provider.get_job(f"ftjob-{KEY}")]
     assert KEY not in repr(answers)
     assert repr(answers).count("[key ") > 5

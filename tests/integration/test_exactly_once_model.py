@@ -42,19 +42,19 @@ from model_world import (
 from store_values import CONTENT, DATASET, RUN, SPEC, TRAINING, id_of
 
 from orchestrator import control
-from orchestrator.control.adoption import adopt
+from orchestrator.control.adoption import adopt_remote_job
 from orchestrator.core import retry
-from orchestrator.core.account import Account, Identity, ProviderName
-from orchestrator.core.action import GRACE, holds_on
+from orchestrator.core.account import Account, AccountIdentity, ProviderName
+from orchestrator.core.action import INTENT_GRACE_SECONDS, list_job_holds
 from orchestrator.core.job import Job
-from orchestrator.core.lifecycle import ENDS, State
-from orchestrator.core.plan import Plan, PlanLine, Step
-from orchestrator.core.remote import FileStatus, JobStatus
+from orchestrator.core.lifecycle import TERMINAL_STATES, JobState
+from orchestrator.core.plan import Plan, PlanLine, PlanStep
+from orchestrator.core.remote import RemoteFileStatus, RemoteJobStatus
 from orchestrator.core.secret import Redactor
 from orchestrator.daemon.reconciler import Reconciler
-from orchestrator.daemon.steps import PATIENCE_404, Pace
-from orchestrator.providers.base import Connection, JobOrder
-from orchestrator.sandbox.malformed import MALFORMED
+from orchestrator.daemon.steps import MAX_CONSECUTIVE_404, StepTiming
+from orchestrator.providers.base import JobOrder, ProviderConnection
+from orchestrator.sandbox.malformed import MALFORMED_LISTS
 from orchestrator.store import jobs
 from orchestrator.store.database import Database
 
@@ -62,7 +62,7 @@ T = TypeVar("T")
 ACCOUNT = Account(name="acme", provider=ProviderName.OPENAI, api_key="env:KEY", organization="org-1")
 JOB = id_of("acme")
 MEMORY = MemoryDatabase()
-PACE = Pace(poll_min=2.0, poll_max=60.0, intent=30.0)
+PACE = StepTiming(poll_min_seconds=2.0, poll_max_seconds=60.0, intent_seconds=30.0)
 PLAN = Plan(
     run_id=RUN.id,
     name=RUN.name,
@@ -74,7 +74,7 @@ PLAN = Plan(
             provider=ProviderName.OPENAI,
             base_model=SPEC.base_model,
             job_id=JOB,
-            step=Step.NEW,
+            step=PlanStep.NEW,
             usd=None,
         ),
     ),
@@ -88,10 +88,19 @@ lucks = st.builds(Luck, st.sampled_from(Fate), lags)
 reads = st.lists(st.one_of(st.just(FRIENDLY), st.just(FRIENDLY), lucks), max_size=4)
 creates = st.lists(lucks, max_size=2)
 asks = st.sampled_from(["start", "retry", "release", "hold", "retry", "release", "cancel", "cancel", "adopt"])
-spans = st.sampled_from([1.0, PACE.poll_min, PACE.intent - 0.1, PACE.intent, PACE.intent + GRACE, 1000.0])
+spans = st.sampled_from(
+    [
+        1.0,
+        PACE.poll_min_seconds,
+        PACE.intent_seconds - 0.1,
+        PACE.intent_seconds,
+        PACE.intent_seconds + INTENT_GRACE_SECONDS,
+        1000.0,
+    ]
+)
 
 
-async def identify(connected: Connection) -> tuple[Connection, Identity]:
+async def identify(connected: ProviderConnection) -> tuple[ProviderConnection, AccountIdentity]:
     return connected, await connected.provider.verify()
 
 
@@ -109,17 +118,17 @@ class ExactlyOnce(RuleBasedStateMachine):
         self.database = cast(Database, self.memory)
         self.reconciler = Reconciler(
             self.database,
-            {ACCOUNT.name: Connection(ACCOUNT, "12345678", WorldProvider(self.world))},
+            {ACCOUNT.name: ProviderConnection(ACCOUNT, "12345678", WorldProvider(self.world))},
             load=self.memory.load,
             identify=identify,
             redact=Redactor(),
             clock=self.clock,
             jitter=lambda: 0.5,
-            pace=PACE,
+            timing=PACE,
             datasets=self.datasets,
             replica="one",
             log=cast(Any, StrictLog()),
-            limit=lambda seconds: nullcontext(),
+            time_limit=lambda seconds: nullcontext(),
         )
         self.workers: list[Worker] = []
         self.ended: Job | None = None
@@ -128,12 +137,12 @@ class ExactlyOnce(RuleBasedStateMachine):
     @initialize(start=st.sampled_from([True, True, False]), head_start=st.sampled_from([0, 1, 1, 1, 2]))
     def adopt(self, start: bool, head_start: int) -> None:
         """A new job that has had a quiet life so far: it is planned, its file is ready, or it is submitted."""
-        listed = [control.Listed(ACCOUNT, "12345678")]
-        complete(control.list_accounts(self.database, listed, now=self.clock.now()))
-        complete(control.adopt_plan(self.database, PLAN, start=start, now=self.clock.now(), cause="model"))
+        listed = [control.ListedAccount(ACCOUNT, "12345678")]
+        complete(control.sync_accounts(self.database, listed, now=self.clock.now()))
+        complete(control.apply_plan(self.database, PLAN, start=start, now=self.clock.now(), cause="model"))
         for _ in range(head_start):
             self.work_undisturbed(1)
-            self.world.check_files(FileStatus.READY)
+            self.world.check_files(RemoteFileStatus.READY)
 
     # Time, and who is told that the job is due.
 
@@ -212,15 +221,17 @@ class ExactlyOnce(RuleBasedStateMachine):
 
     @precondition(lambda self: self.world.files)
     @rule(
-        refused=st.sampled_from([False, False, False, True]), status=st.sampled_from(JobStatus), named=st.booleans()
+        refused=st.sampled_from([False, False, False, True]),
+        status=st.sampled_from(RemoteJobStatus),
+        named=st.booleans(),
     )
-    def the_provider_goes_on(self, refused: bool, status: JobStatus, named: bool) -> None:
+    def the_provider_goes_on(self, refused: bool, status: RemoteJobStatus, named: bool) -> None:
         """It has checked what it was checking, and comes to something about the newest remote job."""
-        self.world.check_files(FileStatus.REFUSED if refused else FileStatus.READY)
+        self.world.check_files(RemoteFileStatus.REFUSED if refused else RemoteFileStatus.READY)
         for made in self.world.jobs[-1:]:
             self.world.change_job(made, status, f"ft:{made.thing.id}" if named else None)
 
-    @precondition(lambda self: self.job.state in {State.READY, State.SUBMITTING} and not self.copies)
+    @precondition(lambda self: self.job.state in {JobState.READY, JobState.SUBMITTING} and not self.copies)
     @rule()
     def somebody_copies_the_job(self) -> None:
         """Another remote job with our tag: as it is, or somebody's doing."""
@@ -252,9 +263,9 @@ class ExactlyOnce(RuleBasedStateMachine):
         """Only of what is held a person can choose, and only of what there is."""
         job, now = self.job, self.clock.now()
         tagged = [made for made in self.world.seen(self.world.jobs) if made.key == job.tag]
-        if job.state is State.SUBMITTING and job.hold and tagged:
+        if job.state is JobState.SUBMITTING and job.hold and tagged:
             chosen = tagged[which % len(tagged)]
-            complete(adopt(self.database, JOB, chosen.thing.id, by="model", now=now))
+            complete(adopt_remote_job(self.database, JOB, chosen.thing.id, by="model", now=now))
             self.world.choose(job.tag, chosen)
 
     # What must hold after each of these.
@@ -263,23 +274,23 @@ class ExactlyOnce(RuleBasedStateMachine):
     def check(self) -> None:
         job = self.job
         for made in self.world.jobs:  # a copy that is the only one with our tag is taken for ours
-            made.ours = made.ours or (job.state is not State.SUBMITTING and made.thing.id == job.remote_job_id)
+            made.ours = made.ours or (job.state is not JobState.SUBMITTING and made.thing.id == job.remote_job_id)
         tags = Counter(made.key for made in self.world.jobs if made.ours)
         assert all(count == 1 for count in tags.values()), f"paid twice: {tags}"
         assert len(self.living) <= 1, f"two at once: {self.living}"
-        usable = [made.thing.id for made in self.world.files if made.thing.status is not FileStatus.REFUSED]
+        usable = [made.thing.id for made in self.world.files if made.thing.status is not RemoteFileStatus.REFUSED]
         assert len(usable) <= 1, f"uploaded twice: {usable}"
         if self.ended is not None:
             assert (job.state, job.fine_tuned_model) == (self.ended.state, self.ended.fine_tuned_model)
-        self.ended = job if job.state in ENDS else None
-        if job.state in ENDS:
+        self.ended = job if job.state in TERMINAL_STATES else None
+        if job.state in TERMINAL_STATES:
             assert not self.living, f"{job.state}, and still alive: {self.living}; {job.failure}"
             assert not self.world.expecting, f"{job.state}, and more is to come; {job.failure}"
-        if job.state is State.SUCCEEDED:
+        if job.state is JobState.SUCCEEDED:
             remote = self.world.find(self.world.jobs, job.remote_job_id or "").thing
-            assert (remote.status, remote.fine_tuned_model) == (JobStatus.SUCCEEDED, job.fine_tuned_model)
+            assert (remote.status, remote.fine_tuned_model) == (RemoteJobStatus.SUCCEEDED, job.fine_tuned_model)
 
-        if job.wake_at is None and job.state not in ENDS and not self.workers:
+        if job.wake_at is None and job.state not in TERMINAL_STATES and not self.workers:
             assert self.set_aside, f"asleep for ever: {job}"
 
     def teardown(self) -> None:
@@ -288,19 +299,19 @@ class ExactlyOnce(RuleBasedStateMachine):
             worker.crash() if number % 2 else worker.finish()
         self.workers = []
         self.check()
-        if self.job.state not in ENDS:
+        if self.job.state not in TERMINAL_STATES:
             self.people_ask("release")
             self.people_ask("start")
         for _ in range(LONGEST_END):
             job = self.job
-            if job.state in ENDS:
+            if job.state in TERMINAL_STATES:
                 break
             self.world.go_on()
             if job.hold and job.hold.kind == "ambiguous":
                 self.people_choose(0)
             self.work_undisturbed(1)
             self.check()
-        assert self.job.state in ENDS, f"does not end: {self.job}"
+        assert self.job.state in TERMINAL_STATES, f"does not end: {self.job}"
 
     def _bury_the_done(self) -> None:
         self.workers = [worker for worker in self.workers if not worker.done]
@@ -310,8 +321,8 @@ class ExactlyOnce(RuleBasedStateMachine):
         """Whether the job waits for something that wakes it when it comes: a release, or the start of its run."""
         loaded = self._look(partial(jobs.load, job_id=JOB))
         assert loaded is not None
-        unstarted = loaded.job.state is State.READY and loaded.run.started_at is None
-        return unstarted or bool(holds_on(loaded.job, loaded.run, loaded.standing))
+        unstarted = loaded.job.state is JobState.READY and loaded.run.started_at is None
+        return unstarted or bool(list_job_holds(loaded.job, loaded.run, loaded.account_state))
 
     @property
     def living(self) -> list[str]:
@@ -325,7 +336,7 @@ class ExactlyOnce(RuleBasedStateMachine):
     @property
     def job(self) -> Job:
         if self._read[0] != self.memory.commits:
-            self._read = self.memory.commits, self._look(partial(jobs.by_id, ids=[JOB]))[JOB]
+            self._read = self.memory.commits, self._look(partial(jobs.get_many, ids=[JOB]))[JOB]
         job = self._read[1]
         assert job is not None
         return job
@@ -351,7 +362,7 @@ SEARCH = settings(max_examples=5000, stateful_step_count=80, deadline=None)
 
 
 def test_never_two_remote_jobs_for_one_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "MOST_ATTEMPTS", ATTEMPTS)
+    monkeypatch.setattr(retry, "MAX_RETRY_ATTEMPTS", ATTEMPTS)
     chosen = SEARCH if os.environ.get("HYPOTHESIS_PROFILE") == "search" else QUICK
     run_state_machine_as_test(ExactlyOnce, settings=chosen)
 
@@ -359,7 +370,7 @@ def test_never_two_remote_jobs_for_one_of_ours(monkeypatch: pytest.MonkeyPatch) 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[ExactlyOnce]:
     """A started job whose file is ready: its next step is to submit. In the end the world is friendly."""
-    monkeypatch.setattr(retry, "MOST_ATTEMPTS", ATTEMPTS)
+    monkeypatch.setattr(retry, "MAX_RETRY_ATTEMPTS", ATTEMPTS)
     machine = ExactlyOnce()
     machine.adopt(start=True, head_start=1)
     yield machine
@@ -379,7 +390,7 @@ def freeze(machine: ExactlyOnce, where: Pause) -> Worker:
     return worker
 
 
-def reach(machine: ExactlyOnce, worker: Worker, state: State) -> None:
+def reach(machine: ExactlyOnce, worker: Worker, state: JobState) -> None:
     """The moment after it has recorded that the job is there."""
     while machine.job.state is not state:
         worker.step(FRIENDLY)
@@ -388,30 +399,30 @@ def reach(machine: ExactlyOnce, worker: Worker, state: State) -> None:
 @pytest.mark.parametrize("fate", [Fate.LOST, Fate.LATE, Fate.DROPPED, Fate.MALFORMED])
 def test_a_create_whose_answer_is_lost_is_looked_for(machine: ExactlyOnce, fate: Fate) -> None:
     machine.work_undisturbed(1, (), luck(fate))
-    assert machine.job.state is State.SUBMITTING
+    assert machine.job.state is JobState.SUBMITTING
     machine.work_undisturbed(3)
-    assert (machine.job.state, machine.job.remote_job_id) == (State.QUEUED, "ftjob-0")
+    assert (machine.job.state, machine.job.remote_job_id) == (JobState.QUEUED, "ftjob-0")
 
 
 def test_a_list_that_is_none_after_a_lost_create_creates_nothing(machine: ExactlyOnce) -> None:
-    shapes = len(MALFORMED)
+    shapes = len(MALFORMED_LISTS)
     machine.work_undisturbed(1, (), luck(Fate.LOST))
     for _ in range(shapes):
         machine.work_undisturbed(1, luck(Fate.MALFORMED))
         if machine.job.hold:
             machine.people_ask("release")
-    assert (machine.job.state, len(machine.world.jobs)) == (State.SUBMITTING, 1)
+    assert (machine.job.state, len(machine.world.jobs)) == (JobState.SUBMITTING, 1)
     machine.work_undisturbed(3)
-    assert (machine.job.state, machine.job.remote_job_id) == (State.QUEUED, "ftjob-0")
+    assert (machine.job.state, machine.job.remote_job_id) == (JobState.QUEUED, "ftjob-0")
 
 
 def test_a_list_that_is_none_after_a_lost_upload_uploads_nothing() -> None:
     machine = ExactlyOnce()
     machine.adopt(start=True, head_start=0)
     machine.work_undisturbed(1, (), luck(Fate.LOST))
-    assert (machine.job.state, len(machine.world.files)) == (State.UPLOADING, 1)
+    assert (machine.job.state, len(machine.world.files)) == (JobState.UPLOADING, 1)
     machine.work_undisturbed(2, luck(Fate.MALFORMED, Fate.MALFORMED))
-    assert (machine.job.state, len(machine.world.files)) == (State.UPLOADING, 1)
+    assert (machine.job.state, len(machine.world.files)) == (JobState.UPLOADING, 1)
     machine.work_undisturbed(3)
     assert [made.thing.id for made in machine.world.files] == ["file-0"]
     machine.teardown()
@@ -421,20 +432,20 @@ def test_a_create_answered_with_another_job_is_left_to_a_person(machine: Exactly
     machine.work_undisturbed(1, (), luck(Fate.OTHER))
     hold = machine.job.hold
     assert hold is not None
-    assert (machine.job.state, hold.kind, machine.job.remote_job_id) == (State.SUBMITTING, "ambiguous", None)
+    assert (machine.job.state, hold.kind, machine.job.remote_job_id) == (JobState.SUBMITTING, "ambiguous", None)
     assert "asked to train on file file-0 and answered with remote job ftjob-other" in hold.reason
     assert f"orchestrator adopt {JOB} ftjob-other" in hold.hint
     machine.people_ask("release")
     machine.work_undisturbed(3)
-    assert (machine.job.state, machine.job.remote_job_id) == (State.QUEUED, "ftjob-0")
+    assert (machine.job.state, machine.job.remote_job_id) == (JobState.QUEUED, "ftjob-0")
 
 
 def test_a_replica_that_was_frozen_past_its_deadline_sends_nothing(machine: ExactlyOnce) -> None:
-    machine.time_goes_by(PACE.poll_min)
+    machine.time_goes_by(PACE.poll_min_seconds)
     frozen = freeze(machine, Pause.CREATING)
-    machine.time_goes_by(PACE.intent + GRACE)
+    machine.time_goes_by(PACE.intent_seconds + INTENT_GRACE_SECONDS)
     machine.work_undisturbed(1)
-    assert machine.job.state is State.QUEUED
+    assert machine.job.state is JobState.QUEUED
     before = machine.job
     frozen.finish()
     assert machine.job == before
@@ -445,26 +456,26 @@ def test_a_cancel_waits_for_a_create_that_may_still_arrive(machine: ExactlyOnce)
     machine.work_undisturbed(1, (), luck(Fate.LATE))
     machine.people_ask("cancel")
     machine.work_undisturbed(1)
-    assert (machine.job.state, machine.living) == (State.SUBMITTING, [])
+    assert (machine.job.state, machine.living) == (JobState.SUBMITTING, [])
     machine.work_undisturbed(1)
-    assert (machine.job.state, len(machine.living)) == (State.CANCELLING, 1)
+    assert (machine.job.state, len(machine.living)) == (JobState.CANCELLING, 1)
     machine.world.go_on()
     machine.work_undisturbed(1)
-    assert machine.job.state is State.CANCELLED
+    assert machine.job.state is JobState.CANCELLED
 
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_cancel_asked_while_a_create_is_under_way_does_not_lose_its_answer(
     machine: ExactlyOnce, times: int
 ) -> None:
-    machine.time_goes_by(PACE.poll_min)
+    machine.time_goes_by(PACE.poll_min_seconds)
     creating = freeze(machine, Pause.CREATING)
     creating.step(FRIENDLY)  # it is created; the answer is on its way
     for _ in range(times):
         machine.people_ask("cancel")
     creating.finish()
-    assert (machine.job.state, machine.job.cancel_asked) == (State.CANCELLING, True)
-    assert machine.world.jobs[0].thing.status is JobStatus.CANCELLING
+    assert (machine.job.state, machine.job.cancel_asked) == (JobState.CANCELLING, True)
+    assert machine.world.jobs[0].thing.status is RemoteJobStatus.CANCELLING
 
 
 def test_a_cancel_asked_while_an_upload_is_under_way_ends_it_at_once() -> None:
@@ -474,21 +485,21 @@ def test_a_cancel_asked_while_an_upload_is_under_way_ends_it_at_once() -> None:
     uploading.step(FRIENDLY)
     machine.people_ask("cancel")
     uploading.finish()
-    assert (machine.job.state, machine.job.remote_file_id) == (State.CANCELLED, "file-0")
+    assert (machine.job.state, machine.job.remote_file_id) == (JobState.CANCELLED, "file-0")
     machine.teardown()
 
 
 def test_no_intent_is_written_once_a_cancel_was_asked(machine: ExactlyOnce) -> None:
-    machine.time_goes_by(PACE.poll_min)
+    machine.time_goes_by(PACE.poll_min_seconds)
     submitting = Worker(machine.reconciler.handle(JOB))
-    reach(machine, submitting, State.READY)
+    reach(machine, submitting, JobState.READY)
     for _ in range(2):  # it reads the job again, and is about to write its intent
         submitting.step(FRIENDLY)
     machine.people_ask("cancel")
     submitting.finish()
-    assert (machine.job.state, machine.world.jobs) == (State.READY, [])
+    assert (machine.job.state, machine.world.jobs) == (JobState.READY, [])
     machine.work_undisturbed(1)
-    assert machine.job.state is State.CANCELLED
+    assert machine.job.state is JobState.CANCELLED
 
 
 @pytest.mark.parametrize(("which", "cancel"), [(0, False), (1, False), (1, True)])
@@ -500,12 +511,12 @@ def test_of_two_remote_jobs_a_person_chooses(machine: ExactlyOnce, which: int, c
     machine.work_undisturbed(2)
     job = machine.job
     assert job.hold is not None
-    assert (job.state, job.hold.kind) == (State.SUBMITTING, "ambiguous")
+    assert (job.state, job.hold.kind) == (JobState.SUBMITTING, "ambiguous")
     assert "ftjob-0" in job.hold.reason
     assert "ftjob-1" in job.hold.reason
     machine.people_ask("adopt", which)
     machine.work_undisturbed(1)
-    assert machine.job.state is (State.CANCELLING if cancel else State.QUEUED)
+    assert machine.job.state is (JobState.CANCELLING if cancel else JobState.QUEUED)
     assert (machine.job.remote_job_id, len(machine.world.jobs)) == (f"ftjob-{which}", 2)
 
 
@@ -513,11 +524,11 @@ def test_a_wrong_choice_is_told_and_creates_nothing(machine: ExactlyOnce) -> Non
     machine.work_undisturbed(1, (), luck(Fate.LOST))
     machine.somebody_copies_the_job()
     machine.work_undisturbed(2)
-    complete(adopt(machine.database, JOB, "ftjob-9", by="model", now=machine.clock.now()))
+    complete(adopt_remote_job(machine.database, JOB, "ftjob-9", by="model", now=machine.clock.now()))
     machine.work_undisturbed(1)
     assert machine.job.hold is not None
     assert "account acme has no remote job ftjob-9" in machine.job.hold.reason
-    assert (machine.job.state, machine.job.remote_job_id, len(machine.world.jobs)) == (State.SUBMITTING, None, 2)
+    assert (machine.job.state, machine.job.remote_job_id, len(machine.world.jobs)) == (JobState.SUBMITTING, None, 2)
     machine.people_ask("adopt", 1)
     machine.work_undisturbed(1)
     assert machine.job.remote_job_id == "ftjob-1"
@@ -526,7 +537,7 @@ def test_a_wrong_choice_is_told_and_creates_nothing(machine: ExactlyOnce) -> Non
 def test_a_create_that_is_refused_is_the_end(machine: ExactlyOnce) -> None:
     machine.work_undisturbed(1, (), luck(Fate.REJECTED))
     assert machine.job.failure is not None
-    assert (machine.job.state, machine.job.failure.kind) == (State.FAILED, "request_rejected")
+    assert (machine.job.state, machine.job.failure.kind) == (JobState.FAILED, "request_rejected")
 
 
 @pytest.mark.parametrize("fate", [Fate.REJECTED, Fate.DROPPED, Fate.LIMITED])
@@ -534,12 +545,12 @@ def test_a_create_that_is_refused_is_the_end(machine: ExactlyOnce) -> None:
 def test_what_cannot_be_seen_is_held_and_not_failed(machine: ExactlyOnce, fate: Fate, already_there: bool) -> None:
     machine.work_undisturbed(1, (), luck(Fate.ANSWERED if already_there else Fate.LOST))
     machine.work_undisturbed(ATTEMPTS + 1, luck(*[fate] * (ATTEMPTS + 1)))
-    assert machine.job.state is (State.QUEUED if already_there else State.SUBMITTING)
+    assert machine.job.state is (JobState.QUEUED if already_there else JobState.SUBMITTING)
     assert machine.job.hold is not None
     assert "orchestrator release" in machine.job.hold.hint
     machine.people_ask("release")
     machine.work_undisturbed(3)
-    assert machine.job.state is State.QUEUED
+    assert machine.job.state is JobState.QUEUED
 
 
 def test_a_cancel_is_served_while_a_hold_lasts(machine: ExactlyOnce) -> None:
@@ -547,30 +558,30 @@ def test_a_cancel_is_served_while_a_hold_lasts(machine: ExactlyOnce) -> None:
     assert machine.job.hold is not None
     machine.people_ask("cancel")
     machine.work_undisturbed(1)
-    assert machine.world.jobs[0].thing.status is JobStatus.CANCELLING
+    assert machine.world.jobs[0].thing.status is RemoteJobStatus.CANCELLING
 
 
 def test_a_read_that_lags_is_no_loss(machine: ExactlyOnce) -> None:
     machine.work_undisturbed(1)
     machine.people_ask("cancel")
-    machine.work_undisturbed(PATIENCE_404, luck(*[Fate.MISSING] * PATIENCE_404))
-    assert machine.job.state is State.CANCELLING
+    machine.work_undisturbed(MAX_CONSECUTIVE_404, luck(*[Fate.MISSING] * MAX_CONSECUTIVE_404))
+    assert machine.job.state is JobState.CANCELLING
     machine.work_undisturbed(1)
-    assert machine.world.jobs[0].thing.status is JobStatus.CANCELLING
+    assert machine.world.jobs[0].thing.status is RemoteJobStatus.CANCELLING
 
 
 def test_only_misses_in_a_row_count(machine: ExactlyOnce) -> None:
     machine.work_undisturbed(1)
     machine.work_undisturbed(4, luck(Fate.DROPPED, Fate.DROPPED, Fate.DROPPED, Fate.MISSING))
-    assert machine.job.state is State.QUEUED
+    assert machine.job.state is JobState.QUEUED
 
 
 def test_a_job_that_is_gone_has_failed_and_may_be_looked_for_again(machine: ExactlyOnce) -> None:
     machine.work_undisturbed(1)
     hidden, machine.world.jobs = machine.world.jobs, []
-    machine.work_undisturbed(PATIENCE_404 + 1)
+    machine.work_undisturbed(MAX_CONSECUTIVE_404 + 1)
     assert machine.job.failure is not None
-    assert (machine.job.state, machine.job.failure.kind) == (State.FAILED, "remote_missing")
+    assert (machine.job.state, machine.job.failure.kind) == (JobState.FAILED, "remote_missing")
     machine.world.jobs = hidden
     machine.people_ask("retry")
     machine.work_undisturbed(4)
@@ -579,7 +590,7 @@ def test_a_job_that_is_gone_has_failed_and_may_be_looked_for_again(machine: Exac
 
 def test_a_job_that_failed_is_tried_again_as_another(machine: ExactlyOnce) -> None:
     machine.work_undisturbed(1)
-    machine.the_provider_goes_on(False, JobStatus.FAILED, False)
+    machine.the_provider_goes_on(False, RemoteJobStatus.FAILED, False)
     machine.work_undisturbed(1)
     machine.people_ask("retry")
     machine.work_undisturbed(4)
@@ -588,7 +599,7 @@ def test_a_job_that_failed_is_tried_again_as_another(machine: ExactlyOnce) -> No
 
 def test_a_release_wakes_a_job_that_was_just_going_to_rest(machine: ExactlyOnce) -> None:
     machine.people_ask("hold")
-    machine.time_goes_by(PACE.poll_min)
+    machine.time_goes_by(PACE.poll_min_seconds)
     going_to_rest = Worker(machine.reconciler.handle(JOB))
     going_to_rest.step(FRIENDLY)
     machine.people_ask("release")
@@ -614,21 +625,21 @@ def test_what_is_no_longer_what_was_planned_is_not_sent() -> None:
         spoil()
         machine.work_undisturbed(1)
         assert machine.job.failure is not None
-        assert (machine.job.state, machine.job.failure.kind) == (State.PLANNED, "dataset_changed")
+        assert (machine.job.state, machine.job.failure.kind) == (JobState.PLANNED, "dataset_changed")
         assert "SIGHUP" in machine.job.failure.hint
         assert machine.world.files == []
     file.write_bytes(CONTENT)
     machine.work_undisturbed(1)
-    assert (machine.job.state, machine.job.failure) == (State.PROCESSING, None)
+    assert (machine.job.state, machine.job.failure) == (JobState.PROCESSING, None)
     machine.teardown()
 
 
 def test_a_retry_waits_for_an_upload_that_may_still_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "MOST_ATTEMPTS", 1)
+    monkeypatch.setattr(retry, "MAX_RETRY_ATTEMPTS", 1)
     machine = ExactlyOnce()
     machine.adopt(start=True, head_start=0)
     machine.work_undisturbed(1, (), luck(Fate.LATE))
-    assert machine.job.state is State.FAILED
+    assert machine.job.state is JobState.FAILED
     machine.people_ask("retry")
     machine.work_undisturbed(3)
     assert [made.thing.id for made in machine.world.files] == ["file-0"]

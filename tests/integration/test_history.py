@@ -8,13 +8,13 @@ from functools import partial
 from store_values import DATASET, NOW, RUN, a_job, a_standing, fill
 
 from orchestrator.core.advance import advance
-from orchestrator.core.finding import Finding, Findings, Severity
+from orchestrator.core.finding import Finding, FindingSummary, Severity
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import JobId, RunId
-from orchestrator.core.lifecycle import Event, State
-from orchestrator.status import glance, list_runs, read_account, read_dataset
+from orchestrator.core.lifecycle import JobEvent, JobState
+from orchestrator.status import find_account, find_dataset, find_run_overview, list_runs
 from orchestrator.store import accounts, outcomes
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.database import Database
 from orchestrator.store.runs import save_dataset
 
@@ -22,35 +22,35 @@ LATER = replace(RUN, id=RunId("run-2"), name="again", created_at=NOW + 100)
 
 
 async def two_runs(database: Database) -> None:
-    old = a_job("acme", id=JobId("old"), state=State.SUCCEEDED, fine_tuned_model="ft:1")
+    old = a_job("acme", id=JobId("old"), state=JobState.SUCCEEDED, fine_tuned_model="ft:1")
     await fill(database, [old, a_job("globex")])
     await fill(database, [a_job("acme", id=JobId("new"), run_id=LATER.id, created_at=NOW + 100)], LATER)
 
 
 async def test_an_account_shows_its_jobs_the_current_ones_first(database: Database) -> None:
     await two_runs(database)
-    account = await read_account(database, "acme", NOW)
+    account = await find_account(database, "acme", NOW)
     assert account is not None
     assert [(each.run_name, each.current, each.job.job) for each in account.jobs] == [
         ("again", True, "new"),
         ("support", False, "old"),
     ]
     assert account.jobs[1].job.fine_tuned_model == "ft:1"
-    assert await read_account(database, "nobody", NOW) is None
+    assert await find_account(database, "nobody", NOW) is None
 
 
 async def test_an_account_shows_what_happened_the_newest_first(database: Database) -> None:
     await fill(database, [job := a_job("acme")])
-    started = advance(job, Event.UPLOAD_STARTED, now=NOW)
-    uploaded = advance(started.job, Event.FILE_UPLOADED, now=NOW + 1)
+    started = advance(job, JobEvent.UPLOAD_STARTED, now=NOW)
+    uploaded = advance(started.job, JobEvent.FILE_UPLOADED, now=NOW + 1)
 
-    async def change(connection: AsyncConnection) -> None:
+    async def change(connection: StoreConnection) -> None:
         await outcomes.record(connection, started, at=NOW, cause="service")
         await outcomes.record(connection, uploaded, at=NOW + 1, cause="service")
         await accounts.save(connection, a_standing("acme", hold=Hold("by_operator", "a look", "", until=NOW + 9)))
 
     await database.write(change)
-    account, later = await read_account(database, "acme", NOW), await read_account(database, "acme", NOW + 9)
+    account, later = await find_account(database, "acme", NOW), await find_account(database, "acme", NOW + 9)
     assert account is not None
     assert later is not None
     assert [event.note for event in account.events] == ["file uploaded", "upload started"]
@@ -75,31 +75,31 @@ async def test_what_is_held_is_not_listed_as_running(database: Database) -> None
     await fill(
         database,
         [
-            a_job("by-job", state=State.RUNNING, hold=aside),
-            a_job("by-account", state=State.RUNNING),
-            a_job("over", state=State.RUNNING, hold=over),
-            a_job("free", state=State.RUNNING),
-            a_job("unsent", state=State.READY),
-            a_job("ended", state=State.SUCCEEDED, hold=aside),
+            a_job("by-job", state=JobState.RUNNING, hold=aside),
+            a_job("by-account", state=JobState.RUNNING),
+            a_job("over", state=JobState.RUNNING, hold=over),
+            a_job("free", state=JobState.RUNNING),
+            a_job("unsent", state=JobState.READY),
+            a_job("ended", state=JobState.SUCCEEDED, hold=aside),
         ],
         replace(RUN, hold=Hold("run_too_dear", "too dear", "Approve it.")),
     )
     await database.write(lambda c: accounts.save(c, a_standing("by-account", hold=aside)))
     [line] = await list_runs(database, NOW)
     assert line.counts == {"held": 3, "running": 2, "succeeded": 1}
-    seen = await glance(database, NOW)
+    seen = await find_run_overview(database, NOW)
     assert seen is not None
     assert seen.counts == line.counts
 
 
 async def test_a_dataset_knows_its_runs(database: Database) -> None:
     await two_runs(database)
-    seen = await read_dataset(database, DATASET.sha256, NOW)
+    seen = await find_dataset(database, DATASET.sha256, NOW)
     assert seen is not None
     assert (seen.dataset.examples, seen.dataset.tokens, seen.dataset.bytes) == (12, 500, 1000)
     assert [line.run.name for line in seen.runs] == ["again", "support"]
     assert seen.findings is None
-    assert await read_dataset(database, "nothing", NOW) is None
+    assert await find_dataset(database, "nothing", NOW) is None
 
 
 async def test_a_dataset_remembers_what_was_found_in_it_last(database: Database) -> None:
@@ -108,9 +108,9 @@ async def test_a_dataset_remembers_what_was_found_in_it_last(database: Database)
         Finding(code="e-mail", severity=Severity.WARNING, file="a.json", line=n, message="one", hint="Polish it.")
         for n in range(30)
     ]
-    for findings in (Findings.of([], {}), Findings.of(many, {"e-mail": 31})):
+    for findings in (FindingSummary.from_findings([], {}), FindingSummary.from_findings(many, {"e-mail": 31})):
         await database.write(partial(save_dataset, dataset=DATASET, at=1.0, findings=findings))
-        seen = await read_dataset(database, DATASET.sha256, NOW)
+        seen = await find_dataset(database, DATASET.sha256, NOW)
         assert seen is not None
         assert seen.findings == findings
     assert [finding.line for finding in findings.first] == list(range(20))

@@ -13,8 +13,8 @@ from store_values import NOW, RUN, a_job, fill, id_of
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.job import RunId
-from orchestrator.core.lifecycle import State
-from orchestrator.core.selection import Selection
+from orchestrator.core.lifecycle import JobState
+from orchestrator.core.selection import JobFilter
 from orchestrator.store import (
     costs,
     deliveries,
@@ -28,7 +28,7 @@ from orchestrator.store import (
     uploads,
     webhooks,
 )
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.database import Database
 
 JOBS = 1000
@@ -37,7 +37,7 @@ LATER = 3600.0
 
 
 @contextmanager
-def explained(connection: AsyncConnection, how: str) -> Iterator[list[str]]:
+def explained(connection: StoreConnection, how: str) -> Iterator[list[str]]:
     """How the database goes about each statement that is executed meanwhile."""
     plan: list[str] = []
 
@@ -54,32 +54,32 @@ def explained(connection: AsyncConnection, how: str) -> Iterator[list[str]]:
 
 Query = Callable[[Any], Awaitable[Any]]
 QUERIES: dict[str, tuple[Query, str]] = {
-    "what is due": (lambda c: jobs.due(c, NOW, 500), "ix_jobs_wake_at"),
-    "how much is due": (lambda c: tallies.due(c, NOW), "ix_jobs_wake_at"),
-    "the next wake-up": (jobs.next_wake, "ix_jobs_wake_at"),
-    "lost wake-ups": (lambda c: jobs.overdue(c, NOW, NOW, 500), "ix_jobs_wake_at"),
+    "what is due": (lambda c: jobs.list_due(c, NOW, 500), "ix_jobs_wake_at"),
+    "how much is due": (lambda c: tallies.count_due(c, NOW), "ix_jobs_wake_at"),
+    "the next wake-up": (jobs.find_next_wake_at, "ix_jobs_wake_at"),
+    "lost wake-ups": (lambda c: jobs.list_overdue(c, NOW, NOW, 500), "ix_jobs_wake_at"),
     "a job with its circumstances": (lambda c: jobs.load(c, id_of("a1")), "ix_jobs_account_state"),
-    "several jobs": (lambda c: jobs.by_id(c, [id_of("a1"), id_of("a2")]), ""),
-    "slots": (lambda c: jobs.holding_slots(c, "a1"), "ix_jobs_account_state"),
+    "several jobs": (lambda c: jobs.get_many(c, [id_of("a1"), id_of("a2")]), ""),
+    "slots": (lambda c: jobs.count_used_slots(c, "a1"), "ix_jobs_account_state"),
     "who is woken when a slot is free": (lambda c: jobs.wake_account(c, "a1", NOW), "ix_jobs_account_state"),
-    "who is woken by a start": (lambda c: jobs.wake_unsent(c, RUN.id, NOW), "ix_jobs_run_id_state"),
-    "what an account has committed": (lambda c: costs.committed_by(c, "a1", RUN.id, 0.0), "ix_jobs_account_state"),
-    "whom a webhook is about": (lambda c: webhooks.subject(c, "a1", "ftjob-1"), "ix_jobs_account_state"),
+    "who is woken by a start": (lambda c: jobs.wake_unsubmitted(c, RUN.id, NOW), "ix_jobs_run_id_state"),
+    "what an account has committed": (lambda c: costs.get_committed(c, "a1", RUN.id, 0.0), "ix_jobs_account_state"),
+    "whom a webhook is about": (lambda c: webhooks.find_job(c, "a1", "ftjob-1"), "ix_jobs_account_state"),
     "durations": (
-        lambda c: durations.of_run(c, RUN.id, ProviderName.OPENAI, 200),
+        lambda c: durations.get_job_durations(c, RUN.id, ProviderName.OPENAI, 200),
         "ix_jobs_run_id_state",
     ),
-    "a page of jobs": (lambda c: selected.page(c, RUN, Selection(), NOW, limit=50), "run_jobs"),
-    "a page of one state": (lambda c: selected.page(c, RUN, Selection(state="running"), NOW, limit=50), ""),
-    "marks": (lambda c: marks.of_run(c, RUN.id), "run_jobs"),
-    "an upload under way": (lambda c: uploads.load(c, id_of("a1"), "0" * 64), ""),
-    "a curve": (lambda c: losses.of_job(c, id_of("a1")), ""),
-    "the history of an account": (lambda c: events.of_account(c, "a1"), "ix_events_account"),
-    "the newest lines": (lambda c: events.newest(c, [id_of("a1"), id_of("a2")]), "ix_events_job_id"),
-    "what happened since": (lambda c: events.after(c, JOBS - 5, limit=100), ""),
-    "what happened last": (events.last, ""),
-    "whether a webhook came before": (lambda c: webhooks.remember(c, "a1", "w1", NOW), ""),
-    "whom something is to be told": (lambda c: deliveries.waiting(c, NOW), "ix_deliveries_due_at"),
+    "a page of jobs": (lambda c: selected.list_page(c, RUN, JobFilter(), NOW, limit=50), "run_jobs"),
+    "a page of one state": (lambda c: selected.list_page(c, RUN, JobFilter(state="running"), NOW, limit=50), ""),
+    "marks": (lambda c: marks.list_by_run(c, RUN.id), "run_jobs"),
+    "an upload under way": (lambda c: uploads.find(c, id_of("a1"), "0" * 64), ""),
+    "a curve": (lambda c: losses.list_by_job(c, id_of("a1")), ""),
+    "the history of an account": (lambda c: events.list_by_account(c, "a1"), "ix_events_account"),
+    "the newest lines": (lambda c: events.get_latest_notes(c, [id_of("a1"), id_of("a2")]), "ix_events_job_id"),
+    "what happened since": (lambda c: events.list_after(c, JOBS - 5, limit=100), ""),
+    "what happened last": (events.get_latest_id, ""),
+    "whether a webhook came before": (lambda c: webhooks.insert_if_new(c, "a1", "w1", NOW), ""),
+    "whom something is to be told": (lambda c: deliveries.list_due_targets(c, NOW), "ix_deliveries_due_at"),
     "what is to be told": (
         lambda c: deliveries.claim(c, "t", now=NOW, until=NOW + 1, limit=50),
         "ix_deliveries_due_at",
@@ -94,13 +94,13 @@ ALWAYS = {"what is due", "how much is due", "the next wake-up"}  # also where re
 
 async def crowd(database: Database) -> None:
     """A run at work, and one that is over and has most of the jobs."""
-    ended = {"state": State.SUCCEEDED, "wake_at": None, "submitted_at": NOW, "finished_at": NOW}
+    ended = {"state": JobState.SUCCEEDED, "wake_at": None, "submitted_at": NOW, "finished_at": NOW}
     over = [a_job(f"old{number}", run_id="run-0", **ended) for number in range(JOBS - OPEN)]
-    rows = [a_job(f"a{number}", state=State.RUNNING, wake_at=NOW + LATER) for number in range(OPEN)]
+    rows = [a_job(f"a{number}", state=JobState.RUNNING, wake_at=NOW + LATER) for number in range(OPEN)]
     await fill(database, over, replace(RUN, id=RunId("run-0")))
     await fill(database, rows)
     lines = [
-        events.Entry(at=NOW, cause="test", note="step", account=job.account, job_id=job.id) for job in over + rows
+        events.EventData(at=NOW, cause="test", note="step", account=job.account, job_id=job.id) for job in over + rows
     ]
     await database.write(lambda connection: events.append(connection, *lines))
 

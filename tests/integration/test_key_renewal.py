@@ -10,13 +10,13 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from orchestrator.app.connections import Connections, FindIdentity, unknown_identity
-from orchestrator.app.network import Network
-from orchestrator.core.account import Account, Identity, ProviderName
+from orchestrator.app.connections import Connections, FindIdentity, find_no_identity
+from orchestrator.app.network import OutboundNetwork
+from orchestrator.core.account import Account, AccountIdentity, ProviderName
 from orchestrator.core.errors import AuthenticationFailed, TemporaryError, WrongOrganization
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.providers.base import Connection, Deadline, JobOrder
+from orchestrator.providers.base import Deadline, JobOrder, ProviderConnection
 
 OLD, NEW = "sk-old-0123456789", "sk-new-9876543210"
 ORDER = JobOrder(
@@ -54,13 +54,13 @@ async def connected(
     *,
     reference: str = "file:key",
     organization: str | None = None,
-    find_identity: FindIdentity = unknown_identity,
+    find_identity: FindIdentity = find_no_identity,
     redact: Redactor | None = None,
-) -> AsyncIterator[tuple[Connections, Connection]]:
+) -> AsyncIterator[tuple[Connections, ProviderConnection]]:
     redact = redact or Redactor()
     connections = Connections(
         folder,
-        Network({}, None, redact),
+        OutboundNetwork({}, None, redact),
         max_in_flight=9,
         redact=redact,
         clock=lambda: 0.0,
@@ -69,7 +69,7 @@ async def connected(
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(server.answer)) as http:
         connections._http = http
         account = Account(name="acme", provider=ProviderName.OPENAI, api_key=reference, organization=organization)
-        connections.connect_all([account], {"acme": Secret(OLD)})
+        connections.connect_accounts([account], {"acme": Secret(OLD)})
         yield connections, connections.by_name["acme"]
 
 
@@ -77,17 +77,17 @@ def lasting(seconds: float) -> Deadline:
     return Deadline(seconds, lambda: 0.0)
 
 
-async def read(connection: Connection) -> object:
+async def read(connection: ProviderConnection) -> object:
     return await connection.provider.get_job("ftjob-1")
 
 
-async def create(connection: Connection) -> object:
+async def create(connection: ProviderConnection) -> object:
     return await connection.provider.create_job(ORDER, lasting(30))
 
 
 @pytest.mark.parametrize("call", [read, create])
 async def test_a_refused_key_is_read_again_and_the_call_is_made_once_more(
-    tmp_path: Path, call: Callable[[Connection], object]
+    tmp_path: Path, call: Callable[[ProviderConnection], object]
 ) -> None:
     server, redact = OneKeyProvider(), Redactor()
     (tmp_path / "key").write_text(NEW)
@@ -144,8 +144,8 @@ async def test_a_key_of_another_organisation_creates_nothing(tmp_path: Path, kno
     server.organizations[NEW] = "org-b"
     (tmp_path / "key").write_text(NEW)
 
-    async def find_identity(account: str) -> Identity:
-        return Identity("org-a")
+    async def find_identity(account: str) -> AccountIdentity:
+        return AccountIdentity("org-a")
 
     options = {"organization": "org-a"} if known_by == "accounts file" else {"find_identity": find_identity}
     async with connected(tmp_path, server, **options) as (connections, connection):

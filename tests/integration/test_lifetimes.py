@@ -13,13 +13,13 @@ from store_values import NOW, RUN, a_job, fill, read_job
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, Capabilities
 from orchestrator.core.errors import ConfigError, ProviderUnavailable
-from orchestrator.core.lifecycle import State
+from orchestrator.core.lifecycle import JobState
 from orchestrator.core.remote import RemoteModel
 from orchestrator.core.retirement import Retirement
-from orchestrator.daemon.lifetimes import DAY, Lifetimes, note
-from orchestrator.dataset.retirements import Retirements
-from orchestrator.providers.base import Connection
-from orchestrator.status import look
+from orchestrator.daemon.lifetimes import DAY_SECONDS, ModelExpiryChecker, record_base_model_retirements
+from orchestrator.dataset.retirements import RetirementList
+from orchestrator.providers.base import ProviderConnection
+from orchestrator.status import get_status
 from orchestrator.store.database import Database
 from orchestrator.store.tables import announcements
 
@@ -51,9 +51,9 @@ class Days:
     database: Database
     shop: Shop = field(default_factory=Shop)
     at: float = NOW
-    published: Retirements | ConfigError = field(default_factory=lambda: Retirements({}))
+    published: RetirementList | ConfigError = field(default_factory=lambda: RetirementList({}))
 
-    def retirements(self) -> Retirements:
+    def retirements(self) -> RetirementList:
         if isinstance(self.published, ConfigError):
             raise self.published
         return self.published
@@ -65,11 +65,13 @@ class Days:
 
     async def look(self, days: float = 0) -> list[tuple[str, str]]:
         """What has been announced after so many days more."""
-        self.at += days * DAY + 1
+        self.at += days * DAY_SECONDS + 1
         account = Account(name="acme", provider=ProviderName.OPENAI, api_key="env:KEY")
-        connections = {"acme": Connection(account, "12345678", self.shop)}  # type: ignore[arg-type]
+        connections = {"acme": ProviderConnection(account, "12345678", self.shop)}  # type: ignore[arg-type]
         log = structlog.get_logger()
-        await Lifetimes(self.database, connections, retirements=self.retirements, clock=self, log=log).look()
+        await ModelExpiryChecker(
+            self.database, connections, read_retirements=self.retirements, clock=self, log=log
+        ).check_due_models()
         async with self.database.read() as connection:
             rows = await connection.execute(select(announcements.c.topic, announcements.c.payload))
             return [(topic, payload["data"]["error"]["message"]) for topic, payload in rows]
@@ -77,7 +79,7 @@ class Days:
 
 @pytest.fixture
 async def days(database: Database) -> Days:
-    job = a_job("acme", state=State.SUCCEEDED, fine_tuned_model=MODEL, servable=True, wake_at=None)
+    job = a_job("acme", state=JobState.SUCCEEDED, fine_tuned_model=MODEL, servable=True, wake_at=None)
     await fill(database, [job, a_job("beta")])
     return Days(database)
 
@@ -96,7 +98,7 @@ async def test_each_threshold_is_announced_once(days: Days) -> None:
         "25 days from now",
         "5 days from now",
     ]
-    view = (await look(days.database, days.at)).jobs[0]
+    view = (await get_status(days.database, days.at)).jobs[0]
     assert (view.retires_on, view.days_left, view.gone_at) == ("1970-07-31", 4, None)
 
 
@@ -128,7 +130,7 @@ async def test_a_provider_that_does_not_answer_says_nothing(days: Days) -> None:
 
 async def test_a_published_last_day_counts_until_the_provider_tells_one(days: Days) -> None:
     known = Retirement(as_of=TODAY, source="a page", inference_ends=TODAY + timedelta(days=100))
-    days.published = Retirements({("openai", "sandbox-small"): known})
+    days.published = RetirementList({("openai", "sandbox-small"): known})
     ((_, message),) = await days.look()
     assert message.endswith("100 days from now")
     assert (await read_job(days.database, "acme")).retires_on == TODAY + timedelta(days=100)
@@ -148,6 +150,6 @@ async def test_a_broken_list_of_dates_does_not_end_the_look(days: Days) -> None:
 async def test_the_base_models_last_day_is_known_before_the_model_is_made(days: Days) -> None:
     last = TODAY + timedelta(days=52)
     told = [(ProviderName.OPENAI, RemoteModel(id="sandbox-small", shutdown=last))]
-    await note(days.database, RUN.specs, told)
+    await record_base_model_retirements(days.database, RUN.specs, told)
     before = await read_job(days.database, "beta")
     assert (before.retires_on, before.version) == (last, 1)

@@ -15,11 +15,11 @@ from store_values import fill
 from orchestrator.core.account import ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, Capabilities
 from orchestrator.core.errors import ProviderUnavailable
-from orchestrator.core.lifecycle import State
+from orchestrator.core.lifecycle import JobState
 from orchestrator.core.loss import Loss
-from orchestrator.core.remote import JobStatus, RemoteJob
+from orchestrator.core.remote import RemoteJob, RemoteJobStatus
 from orchestrator.daemon import steps
-from orchestrator.status import losses_of_job
+from orchestrator.status import list_job_losses
 from orchestrator.store import jobs
 from orchestrator.store.database import Database
 
@@ -36,8 +36,8 @@ class Finished:
     async def get_job(self, name: str) -> RemoteJob:
         return RemoteJob(
             id=name,
-            status=JobStatus.SUCCEEDED,
-            raw="succeeded",
+            status=RemoteJobStatus.SUCCEEDED,
+            raw_status="succeeded",
             training_file="file-1",
             base_model="m",
             fine_tuned_model="ft:m",
@@ -66,15 +66,15 @@ def telling(*losses: Any) -> Losses:
     return told
 
 
-async def follow(database: Database, told: Losses) -> State:
-    job = replace(ready("acme"), state=State.RUNNING, remote_job_id="ftjob-1", submitted_at=clock.now())
+async def follow(database: Database, told: Losses) -> JobState:
+    job = replace(ready("acme"), state=JobState.RUNNING, remote_job_id="ftjob-1", submitted_at=clock.now())
     await fill(database, [job])
     await verify(database, ["acme"])
     async with asyncio.timeout(60):
         await reconciler(database, {"acme": Finished(told)}).handle(job.id)
     async with database.read() as connection:
-        [seen] = await jobs.of_accounts(connection, ["acme"])
-    assert seen.fine_tuned_model == ("ft:m" if seen.state is State.SUCCEEDED else None), seen.failure
+        [seen] = await jobs.list_by_accounts(connection, ["acme"])
+    assert seen.fine_tuned_model == ("ft:m" if seen.state is JobState.SUCCEEDED else None), seen.failure
     return seen.state
 
 
@@ -90,19 +90,19 @@ async def follow(database: Database, told: Losses) -> State:
     ],
 )
 async def test_a_model_is_recorded_whatever_its_losses_are(database: Database, told: Losses) -> None:
-    assert await follow(database, told) is State.SUCCEEDED
+    assert await follow(database, told) is JobState.SUCCEEDED
 
 
 async def test_a_model_is_recorded_though_its_losses_never_come(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(steps, "LOSSES_SECONDS", 0.05)
-    assert await follow(database, hanging) is State.SUCCEEDED
+    monkeypatch.setattr(steps, "LOSSES_TIMEOUT_SECONDS", 0.05)
+    assert await follow(database, hanging) is JobState.SUCCEEDED
 
 
 async def test_only_losses_that_fit_into_the_database_are_recorded(database: Database) -> None:
     odd = [Loss(3_000_000_000, 0.5), Loss(-1, 0.5), Loss(4, math.nan), Loss(5, "abc"), Loss(None, 0.5)]  # type: ignore[arg-type]
-    assert await follow(database, telling(Loss(1, 0.5), *odd, Loss(6, 0.25, math.inf))) is State.SUCCEEDED
+    assert await follow(database, telling(Loss(1, 0.5), *odd, Loss(6, 0.25, math.inf))) is JobState.SUCCEEDED
     async with database.read() as connection:
-        [job] = await jobs.of_accounts(connection, ["acme"])
-    assert await losses_of_job(database, job.id) == [Loss(1, 0.5), Loss(6, 0.25)]
+        [job] = await jobs.list_by_accounts(connection, ["acme"])
+    assert await list_job_losses(database, job.id) == [Loss(1, 0.5), Loss(6, 0.25)]

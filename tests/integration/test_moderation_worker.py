@@ -16,19 +16,19 @@ from store_values import DATASET, NOW, RUN, a_job, fill
 from structlog.testing import capture_logs
 
 from orchestrator import control
-from orchestrator.core.account import Account, Identity, ProviderName
+from orchestrator.core.account import Account, AccountIdentity, ProviderName
 from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.dataset import Dataset
 from orchestrator.core.errors import AuthenticationFailed, ProviderError, ProviderUnavailable, RequestRejected
 from orchestrator.core.hold import HoldKind
-from orchestrator.core.moderation import Moderated, Moderation, Verdict
+from orchestrator.core.moderation import Moderation, ModerationStatus, ModerationVerdict
 from orchestrator.core.run import Run
 from orchestrator.daemon import moderation_worker
-from orchestrator.daemon.desired import Desired
-from orchestrator.daemon.moderation import pending
+from orchestrator.daemon.desired import DesiredState
+from orchestrator.daemon.moderation import build_pending_moderation
 from orchestrator.daemon.moderation_worker import ModerationWorker
-from orchestrator.providers.base import Connection
-from orchestrator.status import Status, describe_moderation, look
+from orchestrator.providers.base import ProviderConnection
+from orchestrator.status import StatusSnapshot, describe_moderation, get_status
 from orchestrator.store import runs
 from orchestrator.store.database import Database
 
@@ -65,17 +65,17 @@ class Provider:
     def capabilities(self) -> Any:
         return CAPABILITIES[self.name]
 
-    async def verify(self) -> Identity:
-        return Identity(organization=None)
+    async def verify(self) -> AccountIdentity:
+        return AccountIdentity(organization=None)
 
-    async def moderate(self, texts: Sequence[str]) -> list[Verdict]:
+    async def moderate(self, texts: Sequence[str]) -> list[ModerationVerdict]:
         self.asked += texts
         self.was_asked.set()
         if self.gate:
             await self.gate.wait()
         if self.errors:
             raise self.errors.pop(0)
-        return [Verdict("FLAGME" in text, ("harassment",)) for text in texts]
+        return [ModerationVerdict("FLAGME" in text, ("harassment",)) for text in texts]
 
 
 class Stage:
@@ -91,7 +91,7 @@ class Stage:
         self.jsonl = folder / "dataset.jsonl"
         self.write("Hello", "Hi")
         self.options = SimpleNamespace(moderation=None, moderation_waived=None)
-        self.connections: dict[str, Connection] = {}
+        self.connections: dict[str, ProviderConnection] = {}
         self.worker = self.new_worker()
 
     def new_worker(self, replica: str = "r1") -> ModerationWorker:
@@ -105,7 +105,7 @@ class Stage:
             jitter=lambda: 0.5,
             log=structlog.get_logger("test"),
         )
-        worker.nudge = self._nudge
+        worker.on_passed = self._nudge
         return worker
 
     def write(self, *texts: str) -> None:
@@ -116,21 +116,21 @@ class Stage:
     def account(self, name: str, provider: Provider) -> None:
         self.providers[name] = provider
         account = Account(name=name, provider=provider.name, api_key="env:KEY")
-        self.connections[name] = Connection(account, "12345678", cast(Any, provider))
+        self.connections[name] = ProviderConnection(account, "12345678", cast(Any, provider))
 
     async def begin(self) -> None:
-        await fill(self.database, [a_job("acme")], replace(RUN, moderation=pending(NOW)))
+        await fill(self.database, [a_job("acme")], replace(RUN, moderation=build_pending_moderation(NOW)))
         self.request()
 
     def request(self) -> None:
         part = replace(DATASET.training, path=self.jsonl)
         file = SimpleNamespace(options=self.options, chat_paths=self.chats)
-        desired = SimpleNamespace(file=file, dataset=Dataset(training=part))
-        self.worker.request(cast(Desired, desired), replace(RUN, moderation=pending(NOW)))
+        desired = SimpleNamespace(accounts_file=file, dataset=Dataset(training=part))
+        self.worker.request(cast(DesiredState, desired), replace(RUN, moderation=build_pending_moderation(NOW)))
 
     async def run(self) -> Run:
         async with self.database.read() as connection:
-            return await runs.load(connection, RUN.id)
+            return await runs.get(connection, RUN.id)
 
     async def record(self) -> Moderation:
         record = (await self.run()).moderation
@@ -143,8 +143,8 @@ class Stage:
                 await asyncio.sleep(0.01)
         return record
 
-    async def _identify(self, connection: Connection) -> tuple[Connection, Identity]:
-        return connection, await connection.identity()
+    async def _identify(self, connection: ProviderConnection) -> tuple[ProviderConnection, AccountIdentity]:
+        return connection, await connection.verify_identity()
 
     def _nudge(self) -> None:
         self.nudged += 1
@@ -152,9 +152,9 @@ class Stage:
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(moderation_worker, "CHECK_SECONDS", 0.01)
-    monkeypatch.setattr(moderation_worker, "SAVE_SECONDS", 0.01)
-    monkeypatch.setattr(moderation_worker, "REQUEST_TRIES", 1)
+    monkeypatch.setattr(moderation_worker, "RECORD_CHECK_SECONDS", 0.01)
+    monkeypatch.setattr(moderation_worker, "PROGRESS_SAVE_SECONDS", 0.01)
+    monkeypatch.setattr(moderation_worker, "MAX_REQUEST_ATTEMPTS", 1)
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ def said() -> Iterator[list[Any]]:
         yield lines
 
 
-def progress_of(seen: Status) -> str:
+def progress_of(seen: StatusSnapshot) -> str:
     assert seen.run is not None
     return describe_moderation(seen.run.moderation) or ""
 
@@ -192,13 +192,13 @@ async def test_an_outage_ends_without_anyone(stage: Stage, said: list[Any]) -> N
         assert "name or service not known" in hold.reason
         assert "waive" not in hold.hint
         assert "The next attempt is at 1970-01-12 13:46:" in hold.hint
-        seen = await look(stage.database, stage.clock.at)
+        seen = await get_status(stage.database, stage.clock.at)
         assert not seen.settled, "it continues by itself"
         assert f"attempt {attempt + 1} is at 1970" in progress_of(seen)
         assert record.progress is not None
         assert record.progress.retry_at is not None
         stage.clock.at = record.progress.retry_at
-    passed = await stage.until(lambda record: record.state is Moderated.PASSED)
+    passed = await stage.until(lambda record: record.state is ModerationStatus.PASSED)
     assert (passed.by, passed.texts) == ("acme", 2)
     retries = [line for line in said if line["event"] == "moderation.retry_scheduled"]
     assert [(line["attempts"], "name or service" in line["message"]) for line in retries] == [(1, True), (2, True)]
@@ -212,7 +212,7 @@ async def test_another_account_is_asked_during_an_outage(stage: Stage) -> None:
     stage.account("acme", Provider(errors=[AWAY]))
     stage.account("other", Provider())
     await stage.begin()
-    assert (await stage.until(lambda record: record.state is Moderated.PASSED)).by == "other"
+    assert (await stage.until(lambda record: record.state is ModerationStatus.PASSED)).by == "other"
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ async def test_a_refusal_is_told_as_it_is_and_asked_again_after_a_release(
     async with asyncio.timeout(60):
         await stage.worker.wait()
     assert await control.release_accounts(stage.database, ["acme"], by="me", now=NOW + 1)
-    assert (await stage.until(lambda record: record.state is Moderated.PASSED)).texts == 2
+    assert (await stage.until(lambda record: record.state is ModerationStatus.PASSED)).texts == 2
     assert not await control.release_accounts(stage.database, ["acme"], by="me", now=NOW + 2)
 
 
@@ -246,7 +246,7 @@ async def test_a_release_does_not_wait_for_the_next_attempt(stage: Stage) -> Non
     assert record.progress is not None
     assert record.progress.retry_at == NOW + 3600
     await control.release_accounts(stage.database, ["acme"], by="me", now=NOW)
-    await stage.until(lambda record: record.state is Moderated.PASSED)
+    await stage.until(lambda record: record.state is ModerationStatus.PASSED)
 
 
 def replace_retry(error: ProviderError, seconds: float) -> ProviderError:
@@ -267,7 +267,7 @@ async def test_it_can_be_stopped_and_continues_where_it_was(stage: Stage, monkey
     assert record.progress.total > record.progress.judged
     assert record.progress.finish_at is not None
     assert record.progress.finish_at > NOW, "an estimate"
-    seen = await look(stage.database, NOW)
+    seen = await get_status(stage.database, NOW)
     assert "texts are moderated" in progress_of(seen)
     async with asyncio.timeout(5):
         await stage.worker.stop()
@@ -286,7 +286,7 @@ async def test_a_waiver_ends_what_is_under_way(stage: Stage) -> None:
     await control.waive_moderation(stage.database, reason="ticket 7", by="me", now=NOW)
     async with asyncio.timeout(60):
         await stage.worker.wait()
-    assert (await stage.record()).state is Moderated.WAIVED
+    assert (await stage.record()).state is ModerationStatus.WAIVED
 
 
 async def test_a_flagged_text_holds_the_run_and_names_the_chat(stage: Stage) -> None:
@@ -298,8 +298,8 @@ async def test_a_flagged_text_holds_the_run_and_names_the_chat(stage: Stage) -> 
     assert "the moderation flags 1 text: one.json:8 at $[1].content" in held.hold.reason
     async with asyncio.timeout(60):
         await stage.worker.wait()
-    assert stage.worker.flagged is not None
-    assert [found.file for found in stage.worker.flagged.findings] == ["one.json"]
+    assert stage.worker.flagged_error is not None
+    assert [found.file for found in stage.worker.flagged_error.findings] == ["one.json"]
 
 
 async def test_what_is_sent_is_judged_whatever_becomes_of_the_chats(stage: Stage) -> None:
@@ -309,7 +309,7 @@ async def test_what_is_sent_is_judged_whatever_becomes_of_the_chats(stage: Stage
     stage.account("acme", Provider())
     await stage.begin()
     held = await stage.until(lambda record: record.progress is None)
-    assert held.state is Moderated.MISSING
+    assert held.state is ModerationStatus.MISSING
     assert "dataset.jsonl:1" in held.reason
 
 
@@ -329,7 +329,7 @@ async def test_a_named_account_is_asked_whatever_its_provider_is_called(stage: S
     stage.account("mine", Provider(name=ProviderName.OPENAI_COMPATIBLE))
     stage.options.moderation = "mine"
     await stage.begin()
-    assert (await stage.until(lambda record: record.state is Moderated.PASSED)).by == "mine"
+    assert (await stage.until(lambda record: record.state is ModerationStatus.PASSED)).by == "mine"
     assert stage.providers["acme"].asked == []
 
 
@@ -342,7 +342,7 @@ async def test_a_named_account_that_cannot_moderate_is_told(stage: Stage) -> Non
 
 
 async def test_a_live_replica_is_left_alone_and_a_dead_one_replaced(stage: Stage) -> None:
-    other = pending(NOW)
+    other = build_pending_moderation(NOW)
     assert other.progress is not None
     other = replace(other, progress=replace(other.progress, replica="r9"))
     await fill(stage.database, [a_job("acme")], replace(RUN, moderation=other))
@@ -350,15 +350,15 @@ async def test_a_live_replica_is_left_alone_and_a_dead_one_replaced(stage: Stage
     alive = _replica("r9", NOW + 60)
     from orchestrator.store import replicas
 
-    await stage.database.write(lambda connection: replicas.beat(connection, alive))
+    await stage.database.write(lambda connection: replicas.save_heartbeat(connection, alive))
     stage.request()
     if stage.database.is_sqlite:  # one process owns it: the other one is of the past
-        await stage.until(lambda record: record.state is Moderated.PASSED)
+        await stage.until(lambda record: record.state is ModerationStatus.PASSED)
         return
     await asyncio.sleep(0.3)
     assert stage.providers["acme"].asked == []
     stage.clock.at = NOW + 61
-    await stage.until(lambda record: record.state is Moderated.PASSED)
+    await stage.until(lambda record: record.state is ModerationStatus.PASSED)
 
 
 def _replica(name: str, until: float) -> Any:

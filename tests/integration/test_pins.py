@@ -12,13 +12,13 @@ from store_values import RUN, fill
 from orchestrator.core.account import ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, Capabilities
 from orchestrator.core.job import JobId
-from orchestrator.core.lifecycle import State
+from orchestrator.core.lifecycle import JobState
 from orchestrator.core.loss import Loss
-from orchestrator.core.remote import JobStatus, RemoteJob
+from orchestrator.core.remote import RemoteJob, RemoteJobStatus
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.daemon.reconciler import Reconciler
 from orchestrator.providers.base import Deadline, JobOrder
-from orchestrator.status import look
+from orchestrator.status import get_status
 from orchestrator.store import jobs, runs
 from orchestrator.store.database import Database
 
@@ -31,7 +31,7 @@ class Remote:
     """A provider that chooses what it is not told, and says so once a job trains."""
 
     specs: dict[str, TrainingSpec] = field(default_factory=dict)
-    status: JobStatus = JobStatus.PENDING
+    status: RemoteJobStatus = RemoteJobStatus.PENDING
     batch_size: int = 4
     capabilities: Capabilities = CAPABILITIES[ProviderName.OPENAI]
 
@@ -47,10 +47,10 @@ class Remote:
         spec = self.specs[name]
         chosen: dict[str, Any] = {"n_epochs": 3, "batch_size": self.batch_size, "learning_rate_multiplier": 1.8}
         asked = {each: getattr(spec, each) for each in chosen}
-        trains = self.status is not JobStatus.PENDING
+        trains = self.status is not RemoteJobStatus.PENDING
         used = {each: chosen[each] if value == "auto" and trains else value for each, value in asked.items()}
         job = RemoteJob(
-            id=name, status=self.status, raw=self.status, training_file="file-1", base_model=spec.base_model
+            id=name, status=self.status, raw_status=self.status, training_file="file-1", base_model=spec.base_model
         )
         return replace(job, hyperparameters=used)
 
@@ -69,9 +69,9 @@ async def begin(database: Database) -> None:
     await verify(database, ACCOUNTS)
 
 
-async def states(database: Database) -> dict[str, State]:
+async def states(database: Database) -> dict[str, JobState]:
     async with database.read() as connection:
-        return {job.account: job.state for job in await jobs.of_accounts(connection, ACCOUNTS)}
+        return {job.account: job.state for job in await jobs.list_by_accounts(connection, ACCOUNTS)}
 
 
 async def test_the_rest_waits_for_the_first_and_is_created_with_its_values(
@@ -82,18 +82,18 @@ async def test_the_rest_waits_for_the_first_and_is_created_with_its_values(
     replicas = [replica(each, remote) for each in (database, other)]
     await asyncio.gather(*(replicas[n % 2].handle(JobId(name)) for n, name in enumerate(ACCOUNTS)))
     assert list(remote.specs.values()) == [SPEC]
-    first = next(name for name, state in (await states(database)).items() if state is State.QUEUED)
+    first = next(name for name, state in (await states(database)).items() if state is JobState.QUEUED)
     waiting = [JobId(name) for name in ACCOUNTS if name != first]
 
-    remote.status = JobStatus.RUNNING
+    remote.status = RemoteJobStatus.RUNNING
     await replicas[0].handle(JobId(first))
     async with database.read() as connection:
-        due = {job for job, _ in await jobs.due(connection, clock.now(), 99)}
+        due = {job for job, _ in await jobs.list_due(connection, clock.now(), 99)}
     assert due == set(waiting)
     await asyncio.gather(*(replicas[n % 2].handle(name) for n, name in enumerate(waiting)))
     given = replace(SPEC, n_epochs=3, batch_size=4, learning_rate_multiplier=1.8)
     assert sorted(remote.specs.values(), key=lambda spec: spec != SPEC) == [SPEC] + [given] * 5
-    seen = await look(database, clock.now())
+    seen = await get_status(database, clock.now())
     assert seen.run is not None
     assert seen.run.pins == {"openai": {"n_epochs": 3, "batch_size": 4, "learning_rate_multiplier": 1.8}}
     assert seen.run.warnings == []
@@ -107,25 +107,25 @@ async def test_where_the_first_fails_another_is_first(database: Database) -> Non
     one = replica(database, remote)
     for name in ACCOUNTS[:2]:
         await one.handle(JobId(name))
-    remote.status = JobStatus.FAILED
+    remote.status = RemoteJobStatus.FAILED
     await one.handle(JobId(ACCOUNTS[0]))
-    remote.status = JobStatus.PENDING
+    remote.status = RemoteJobStatus.PENDING
     for name in ACCOUNTS[1:]:
         await one.handle(JobId(name))
     assert list(remote.specs.values()) == [SPEC, SPEC]
-    assert list((await states(database)).values()) == [State.FAILED, State.QUEUED] + [State.READY] * 4
+    assert list((await states(database)).values()) == [JobState.FAILED, JobState.QUEUED] + [JobState.READY] * 4
 
 
 async def test_jobs_that_differ_are_told(database: Database) -> None:
     await begin(database)
     unpinned = replace(RUN, specs={ProviderName.OPENAI: SPEC})
     await database.write(lambda c: runs.save(c, unpinned))
-    remote = Remote(status=JobStatus.RUNNING)
+    remote = Remote(status=RemoteJobStatus.RUNNING)
     one = replica(database, remote)
     for name in ACCOUNTS:
         await one.handle(JobId(name))
         remote.batch_size = 4 if name < ACCOUNTS[3] else 8
-    seen = await look(database, clock.now())
+    seen = await get_status(database, clock.now())
     assert seen.run is not None
     assert list(seen.run.warnings) == [
         "openai did not train all jobs alike: batch_size is 4 in acme-0 and 3 more, 8 in acme-4 and 1 more"

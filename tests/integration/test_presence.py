@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.app import SystemClock
-from orchestrator.core.errors import ConfigError, DatabaseAway, Failure
-from orchestrator.core.refusal import Refusal
-from orchestrator.daemon.presence import Presence
+from orchestrator.core.errors import ConfigError, DatabaseUnavailable, Failure
+from orchestrator.core.refusal import ConfigRefusal
+from orchestrator.daemon.presence import ReplicaHeartbeat
 from orchestrator.store import replicas
 from orchestrator.store.database import Database
 
@@ -22,8 +22,8 @@ class Clock(SystemClock):
         return super().now() + self.ahead
 
 
-def presence(database: Database, ahead: float = 0.0, replica: str = "r") -> Presence:
-    return Presence(database, replica=replica, host="h", pid=7, clock=Clock(ahead), silence=5)
+def presence(database: Database, ahead: float = 0.0, replica: str = "r") -> ReplicaHeartbeat:
+    return ReplicaHeartbeat(database, replica=replica, host="h", pid=7, clock=Clock(ahead), timeout_seconds=5)
 
 
 async def test_it_beats_and_leaves(database: Database) -> None:
@@ -32,18 +32,18 @@ async def test_it_beats_and_leaves(database: Database) -> None:
     for _ in range(2):
         await present.beat()
     async with database.read() as connection:
-        [alive] = await replicas.live(connection, now())
+        [alive] = await replicas.list_live(connection, now())
     assert (alive.id, alive.host, alive.pid) == ("r", "h", 7)
     assert alive.started_at < alive.seen_at <= now() < alive.alive_until <= now() + 5
-    await present.leave()
+    await present.deregister()
     async with database.read() as connection:
-        assert await replicas.live(connection, now()) == []
+        assert await replicas.list_live(connection, now()) == []
 
 
-REFUSAL = Refusal(Failure("config_error", "line 3", "Correct it."), 100.0)
+REFUSAL = ConfigRefusal(Failure("config_error", "line 3", "Correct it."), 100.0)
 
 
-async def refusal(database: Database) -> Refusal | None:
+async def refusal(database: Database) -> ConfigRefusal | None:
     async with database.read() as connection:
         return await replicas.find_refusal(connection, now())
 
@@ -64,13 +64,13 @@ async def test_a_refusal_that_could_not_be_stored_is_stored_by_the_next_beat(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(change: object) -> None:
-        raise DatabaseAway("away")
+        raise DatabaseUnavailable("away")
 
     present = presence(database)
     await present.check_clock()
     with monkeypatch.context() as patched:
         patched.setattr(database, "write", fail)
-        with pytest.raises(DatabaseAway):
+        with pytest.raises(DatabaseUnavailable):
             await present.set_refusal(REFUSAL)
     await present.beat()
     assert await refusal(database) == REFUSAL
@@ -108,7 +108,7 @@ async def test_a_replica_does_not_trust_a_clock_that_was_set(postgres_url: str, 
     """By a clock that is ahead the others are dead and their intents have ended."""
     database, clock = Database(postgres_url.replace("postgresql://", "postgresql+asyncpg://")), Clock(0.0)
     await database.migrate()
-    present = Presence(database, replica="r", host="h", pid=7, clock=clock, silence=5)
+    present = ReplicaHeartbeat(database, replica="r", host="h", pid=7, clock=clock, timeout_seconds=5)
     agreed = [present.clock_agrees]
     await present.check_clock()
     agreed.append(present.clock_agrees)
@@ -116,7 +116,7 @@ async def test_a_replica_does_not_trust_a_clock_that_was_set(postgres_url: str, 
     agreed.append(present.clock_agrees)
     await present.beat()
     async with database.read() as connection:
-        assert await replicas.live(connection, 0.0) == []
+        assert await replicas.list_live(connection, 0.0) == []
     with pytest.raises(ConfigError):
         await present.check_clock()
     clock.ahead = 0.0
@@ -126,7 +126,7 @@ async def test_a_replica_does_not_trust_a_clock_that_was_set(postgres_url: str, 
     assert agreed == [False, True, False, False, True]
     await present.beat()
     async with database.read() as connection:
-        assert len(await replicas.live(connection, 0.0)) == 1
+        assert len(await replicas.list_live(connection, 0.0)) == 1
     await database.close()
 
 
@@ -135,16 +135,16 @@ async def test_an_outage_ends_while_the_clock_disagrees(postgres_url: str, step:
     """Only a committed change ends an outage, and with a wrong clock no job makes one."""
     database, clock = Database(postgres_url.replace("postgresql://", "postgresql+asyncpg://")), Clock(0.0)
     await database.migrate()
-    present = Presence(database, replica="r", host="h", pid=7, clock=clock, silence=5)
+    present = ReplicaHeartbeat(database, replica="r", host="h", pid=7, clock=clock, timeout_seconds=5)
     await present.check_clock()
     await present.beat()
     async with database.read() as connection:
-        [before] = await replicas.live(connection, 0.0)
+        [before] = await replicas.list_live(connection, 0.0)
     clock.ahead = step
     database.outage.begin(OSError("away"))
-    assert not await database.reachable()
+    assert not await database.is_reachable()
     await present.beat()
-    assert await database.reachable()
+    assert await database.is_reachable()
     async with database.read() as connection:
-        assert await replicas.live(connection, 0.0) == [before], "no time of a wrong clock is written"
+        assert await replicas.list_live(connection, 0.0) == [before], "no time of a wrong clock is written"
     await database.close()

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.app import open_app, sole_owner
-from orchestrator.app.doctor import Verdict, machine
+from orchestrator.app import exclusive_database_lock, open_app
+from orchestrator.app.doctor import DiagnosisStatus, machine
 from orchestrator.core.secret import Redactor
-from orchestrator.dataset.building import build
-from orchestrator.dataset.rules import Rules
+from orchestrator.dataset.building import build_dataset
+from orchestrator.dataset.rules import DatasetRules
 from orchestrator.settings import load_settings
 
 CHAT = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Ahoj."}]
@@ -34,8 +34,12 @@ async def test_everything_in_the_data_folder_is_private(tmp_path: Path) -> None:
     (tmp_path / "chats.jsonl").write_text("\n".join([json.dumps({"messages": CHAT})] * 4))
 
     async with open_app(settings, Redactor()) as app:
-        with sole_owner(settings):
-            build(tmp_path / "chats.jsonl", app.datasets, Rules(minimum_examples=1, validation_fraction=0.5))
+        with exclusive_database_lock(settings):
+            build_dataset(
+                tmp_path / "chats.jsonl",
+                app.dataset_folder,
+                DatasetRules(minimum_examples=1, validation_fraction=0.5),
+            )
             assert {path.name for path in data.iterdir()} >= {"orchestrator.db", "orchestrator.db-wal", "datasets"}
             modes = {path: stat.S_IMODE(path.stat().st_mode) for path in [data, *data.rglob("*")]}
 
@@ -51,9 +55,9 @@ def test_doctor_reports_what_others_may_read(tmp_path: Path) -> None:
         path.chmod(0o644)
     data.chmod(0o755)
 
-    (found,) = [one for one in machine.data_folder(data) if one.verdict is Verdict.WARNING]
+    (found,) = [one for one in machine.check_data_folder(data) if one.verdict is DiagnosisStatus.WARNING]
     assert "orchestrator.db" in found.message
     assert found.fix == f"chmod -R go= {data}"
 
     data.chmod(0o700)  # nobody gets further than that
-    assert [one for one in machine.data_folder(data) if one.verdict is Verdict.WARNING] == []
+    assert [one for one in machine.check_data_folder(data) if one.verdict is DiagnosisStatus.WARNING] == []

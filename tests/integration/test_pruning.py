@@ -11,19 +11,19 @@ import pytest
 from store_values import DATASET, NOW, RUN, TRAINING, a_job, fill
 
 from orchestrator.core.account import Account, ProviderName
-from orchestrator.core.dataset import local_name, remote_name
-from orchestrator.core.errors import AuthenticationFailed, ProviderUnavailable, RemoteMissing
+from orchestrator.core.dataset import local_filename, remote_filename
+from orchestrator.core.errors import AuthenticationFailed, ProviderUnavailable, RemoteNotFound
 from orchestrator.core.job import JobId, RunId
-from orchestrator.core.leftover import Kind, Leftover
-from orchestrator.core.lifecycle import State
-from orchestrator.core.remote import FileStatus, PartedUpload, RemoteFile
-from orchestrator.daemon.pruning import Pruning
-from orchestrator.providers.base import Connection, Provider
+from orchestrator.core.leftover import ResourceKind, UnusedResource
+from orchestrator.core.lifecycle import JobState
+from orchestrator.core.remote import MultipartUpload, RemoteFile, RemoteFileStatus
+from orchestrator.daemon.pruning import ResourceCleaner
+from orchestrator.providers.base import Provider, ProviderConnection
 from orchestrator.store import events, runs, uploads
 from orchestrator.store.database import Database
 
-OURS = remote_name(TRAINING.sha256)
-GONE = RemoteFile(id="file-gone", status=FileStatus.GONE, raw="deleted", filename=OURS)
+OURS = remote_filename(TRAINING.sha256)
+GONE = RemoteFile(id="file-gone", status=RemoteFileStatus.GONE, raw_status="deleted", filename=OURS)
 
 
 class Shelf:
@@ -49,21 +49,21 @@ class Shelf:
 
 
 def ready(file_id: str, filename: str | None = OURS) -> RemoteFile:
-    return RemoteFile(id=file_id, status=FileStatus.READY, raw="processed", filename=filename)
+    return RemoteFile(id=file_id, status=RemoteFileStatus.READY, raw_status="processed", filename=filename)
 
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def pruning(database: Database, folder: Path, shelves: Mapping[str, Shelf]) -> Pruning:
+def pruning(database: Database, folder: Path, shelves: Mapping[str, Shelf]) -> ResourceCleaner:
     connections = {
-        name: Connection(
+        name: ProviderConnection(
             Account(name=name, provider=ProviderName.OPENAI, api_key="env:KEY"), "12345678", cast(Provider, shelf)
         )
         for name, shelf in shelves.items()
     }
-    return Pruning(database, connections, folder, most=4)
+    return ResourceCleaner(database, connections, folder, max_concurrent_requests=4)
 
 
 async def test_only_what_is_seen_to_be_ours_is_deleted(database: Database, tmp_path: Path) -> None:
@@ -73,17 +73,17 @@ async def test_only_what_is_seen_to_be_ours_is_deleted(database: Database, tmp_p
             "file-renamed": ready("file-renamed", "somebody-elses.jsonl"),
             "file-nameless": ready("file-nameless", None),
             "file-gone": GONE,
-            "file-missing": RemoteMissing("404"),
+            "file-missing": RemoteNotFound("404"),
             "file-unseen": AuthenticationFailed("401"),
             "file-stuck": ready("file-stuck"),
         }
     )
     names = {file_id: file_id.removeprefix("file-") for file_id in shelf.files}
-    jobs = [a_job(name, state=State.SUCCEEDED, remote_file_id=file, wake_at=None) for file, name in names.items()]
-    await fill(database, [*jobs, a_job("removed", state=State.FAILED, remote_file_id="file-x", wake_at=None)])
+    jobs = [a_job(name, state=JobState.SUCCEEDED, remote_file_id=file, wake_at=None) for file, name in names.items()]
+    await fill(database, [*jobs, a_job("removed", state=JobState.FAILED, remote_file_id="file-x", wake_at=None)])
     work = pruning(database, tmp_path, dict.fromkeys(names.values(), shelf))
 
-    found = {leftover.id: leftover for leftover in await work.look()}
+    found = {leftover.id: leftover for leftover in await work.list_unused()}
     problems = {file_id: leftover.problem for file_id, leftover in found.items()}
     assert problems == {
         "file-ours": None,
@@ -102,7 +102,7 @@ async def test_only_what_is_seen_to_be_ours_is_deleted(database: Database, tmp_p
         "file-stuck": "provider_unavailable: not now"
     }
     async with database.read() as connection:
-        [entry] = await events.of_account(connection, "ours")
+        [entry] = await events.list_by_account(connection, "ours")
     assert (entry.cause, entry.note, entry.message) == (
         "operator:eva",
         "deleted",
@@ -112,29 +112,31 @@ async def test_only_what_is_seen_to_be_ours_is_deleted(database: Database, tmp_p
 
 async def test_an_open_job_keeps_the_files_of_its_run(database: Database, tmp_path: Path) -> None:
     shelf = Shelf({"file-1": ready("file-1")})
-    done = a_job("done", state=State.SUCCEEDED, remote_file_id="file-1", wake_at=None)
-    await fill(database, [done, a_job("open", state=State.RUNNING, remote_file_id="file-2")])
-    assert await pruning(database, tmp_path, {"done": shelf, "open": shelf}).look() == []
+    done = a_job("done", state=JobState.SUCCEEDED, remote_file_id="file-1", wake_at=None)
+    await fill(database, [done, a_job("open", state=JobState.RUNNING, remote_file_id="file-2")])
+    assert await pruning(database, tmp_path, {"done": shelf, "open": shelf}).list_unused() == []
 
 
 @pytest.mark.parametrize(
     ("state", "listed"),
-    [(State.PLANNED, False), (State.UPLOADING, False), (State.PROCESSING, True), (State.FAILED, True)],
+    [(JobState.PLANNED, False), (JobState.UPLOADING, False), (JobState.PROCESSING, True), (JobState.FAILED, True)],
 )
 async def test_an_upload_that_was_never_completed(
-    database: Database, tmp_path: Path, state: State, listed: bool
+    database: Database, tmp_path: Path, state: JobState, listed: bool
 ) -> None:
     job, shelf = a_job("acme", state=state), Shelf({})
     await fill(database, [job])
-    begun = PartedUpload(id="upload-1", part_bytes=8)
+    begun = MultipartUpload(id="upload-1", part_bytes=8)
     await database.write(lambda c: uploads.save(c, job.id, TRAINING.sha256, begun))
     work = pruning(database, tmp_path, {"acme": shelf})
-    found = await work.look()
-    assert [(leftover.kind, leftover.id) for leftover in found] == ([(Kind.UPLOAD, "upload-1")] if listed else [])
+    found = await work.list_unused()
+    assert [(leftover.kind, leftover.id) for leftover in found] == (
+        [(ResourceKind.UPLOAD, "upload-1")] if listed else []
+    )
     for leftover in found:
         assert (await work.delete(leftover, by="me", now=NOW)).deleted
         assert shelf.deleted == ["upload-1"]
-        assert await work.look() == []
+        assert await work.list_unused() == []
 
 
 async def test_local_datasets_that_no_run_needs(database: Database, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -145,13 +147,15 @@ async def test_local_datasets_that_no_run_needs(database: Database, tmp_path_fac
         dataset = replace(DATASET, training=part)
         run = replace(RUN, id=RunId(f"run-{name}"), dataset_sha256=dataset.sha256, current=name == "d")
         await database.write(lambda c, dataset=dataset: runs.save_dataset(c, dataset, NOW))  # type: ignore[misc]
-        state = State.RUNNING if name == "c" else State.SUCCEEDED
+        state = JobState.RUNNING if name == "c" else JobState.SUCCEEDED
         await fill(database, [a_job("acme", id=JobId(f"job-{number}"), run_id=run.id, state=state)], run)
-        (folder / local_name(part.sha256)).write_text("{}")
+        (folder / local_filename(part.sha256)).write_text("{}")
     (folder / "notes.txt").write_text("mine")
     work = pruning(database, folder, {})
-    found = await work.look()
-    assert found == [Leftover(kind=Kind.DATASET, account=None, id=f"{'b' * 16}.jsonl", name=f"{'b' * 16}.jsonl")]
+    found = await work.list_unused()
+    assert found == [
+        UnusedResource(kind=ResourceKind.DATASET, account=None, id=f"{'b' * 16}.jsonl", name=f"{'b' * 16}.jsonl")
+    ]
     assert (await work.delete(found[0], by="me", now=NOW)).deleted
     assert names(folder) == [f"{'c' * 16}.jsonl", f"{'d' * 16}.jsonl", "notes.txt"]
-    assert await work.look() == []
+    assert await work.list_unused() == []

@@ -9,12 +9,12 @@ from reconciling import clock, ready, reconciler
 from store_values import SPEC, fill
 
 from orchestrator import control
-from orchestrator.core.advance import park
+from orchestrator.core.advance import sleep_until
 from orchestrator.core.errors import ProviderUnavailable, RequestRejected
 from orchestrator.core.hold import HoldKind
 from orchestrator.core.job import JobId
-from orchestrator.core.lifecycle import State
-from orchestrator.core.remote import FileStatus, RemoteFile, RemoteJob, RemoteModel
+from orchestrator.core.lifecycle import JobState
+from orchestrator.core.remote import RemoteFile, RemoteFileStatus, RemoteJob, RemoteModel
 from orchestrator.store import jobs, outcomes
 from orchestrator.store.database import Database
 
@@ -34,7 +34,7 @@ class Refusing:
         raise RequestRejected("the model does not exist", hint="as it was")
 
     async def get_file(self, file_id: str) -> RemoteFile:
-        return RemoteFile(id=file_id, status=FileStatus.READY, raw="processed")
+        return RemoteFile(id=file_id, status=RemoteFileStatus.READY, raw_status="processed")
 
     async def find_model(self, name: str) -> RemoteModel | None:
         if self._listed is None:
@@ -63,8 +63,8 @@ async def test_a_refused_base_model_is_named_and_not_to_be_retried(
     await fill(database, [ready("acme")])
     await reconciler(database, {"acme": Refusing(listed)}).handle(JobId("acme"))
     async with database.read() as connection:
-        [job] = await jobs.of_accounts(connection, ["acme"])
-    assert job.state is State.FAILED
+        [job] = await jobs.list_by_accounts(connection, ["acme"])
+    assert job.state is JobState.FAILED
     assert job.failure is not None
     assert (job.failure.kind, job.failure.message) == ("request_rejected", "the model does not exist")
     if hint is None:
@@ -84,13 +84,13 @@ async def test_a_retry_does_not_send_a_base_model_that_is_not_there(
     moving = reconciler(database, {"acme": refusing})
     await moving.handle(JobId("acme"))
     [job] = await control.retry(database, ["acme"], by="me", now=clock.now())
-    at_the_file = replace(job, state=State.READY, remote_file_id="file-1", version=job.version + 1)
+    at_the_file = replace(job, state=JobState.READY, remote_file_id="file-1", version=job.version + 1)
     await database.write(
-        lambda c: outcomes.record(c, replace(park(job, job.wake_at), job=at_the_file), at=0, cause="x")
+        lambda c: outcomes.record(c, replace(sleep_until(job, job.wake_at), job=at_the_file), at=0, cause="x")
     )
     await moving.handle(JobId("acme"))
     assert refusing.created == created
     async with database.read() as connection:
-        [job] = await jobs.of_accounts(connection, ["acme"])
+        [job] = await jobs.list_by_accounts(connection, ["acme"])
     assert (job.hold.kind if job.hold else None) == (HoldKind.MODEL_UNKNOWN if created == 1 else None)
     assert job.hold is None or "openai does not know the base model sandbox-small" in job.hold.reason

@@ -15,13 +15,13 @@ from sqlalchemy import func, select
 from store_values import NOW
 from structlog.testing import capture_logs
 
-from orchestrator.app.database import sole_owner
-from orchestrator.app.web import Inside
-from orchestrator.core.errors import DatabaseAway
-from orchestrator.metrics import Metrics
+from orchestrator.app.database import exclusive_database_lock
+from orchestrator.app.web import AppWebBackend
+from orchestrator.core.errors import DatabaseUnavailable
+from orchestrator.metrics import MetricsRecorder
 from orchestrator.settings import load_settings
 from orchestrator.store import events
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.database import Database
 from orchestrator.store.tables import events as events_table
 
@@ -46,8 +46,8 @@ def move(source: Path, target: Path) -> None:
     source.rename(target)
 
 
-async def note(connection: AsyncConnection) -> None:
-    await events.append(connection, events.Entry(at=NOW, cause="test", note="x"))
+async def note(connection: StoreConnection) -> None:
+    await events.append(connection, events.EventData(at=NOW, cause="test", note="x"))
 
 
 async def count(database: Database) -> int:
@@ -64,28 +64,30 @@ def file(tmp_path: Path) -> Path:
 async def owned(file: Path) -> AsyncIterator[Database]:
     database = Database(f"sqlite:///{file}")
     await database.migrate()
-    with sole_owner(load_settings({"ORCHESTRATOR_DATABASE_URL": f"sqlite:///{file}"}), database):
+    with exclusive_database_lock(load_settings({"ORCHESTRATOR_DATABASE_URL": f"sqlite:///{file}"}), database):
         await database.write(note)
         yield database
     await database.close()
 
 
-def inside(database: Database) -> Inside:
-    ticking = cast(Any, SimpleNamespace(silent_for=0.0, problem=None, nudge=None))
+def inside(database: Database) -> AppWebBackend:
+    ticking = cast(Any, SimpleNamespace(seconds_since_tick=0.0, problem=None, wake=None))
     clock = cast(Any, SimpleNamespace(now=lambda: NOW, boottime=lambda: NOW))
-    return Inside(database, load_settings({}), ticking, cast(Any, None), clock, structlog.get_logger(), Metrics("1"))
+    return AppWebBackend(
+        database, load_settings({}), ticking, cast(Any, None), clock, structlog.get_logger(), MetricsRecorder("1")
+    )
 
 
 @pytest.mark.parametrize("change", [delete, replace_by_copy, move_folder])
 @pytest.mark.parametrize("suffix", ["", ".lock"])
 async def test_nothing_is_read_or_written_any_more(owned: Database, file: Path, suffix: str, change: Change) -> None:
-    assert (await inside(owned).health()).ready
+    assert (await inside(owned).get_health()).ready
     changed = file.with_name(file.name + suffix)
     change(changed)
     with capture_logs() as said:
-        health = await inside(owned).health()
-        for attempt in (owned.write(note), count(owned), owned.mark()):
-            with pytest.raises(DatabaseAway, match="while the service uses it"):
+        health = await inside(owned).get_health()
+        for attempt in (owned.write(note), count(owned), owned.get_data_version()):
+            with pytest.raises(DatabaseUnavailable, match="while the service uses it"):
                 await attempt
     assert not health.ready
     assert health.reason == "the database file or its lock file was deleted or replaced"
@@ -96,12 +98,12 @@ async def test_nothing_is_read_or_written_any_more(owned: Database, file: Path, 
 
 
 async def test_a_change_under_way_is_not_committed(owned: Database, file: Path) -> None:
-    async def note_while_the_file_is_moved(connection: AsyncConnection) -> None:
+    async def note_while_the_file_is_moved(connection: StoreConnection) -> None:
         await note(connection)
         await asyncio.sleep(0)
         move(file, file.with_suffix(".away"))
 
-    with pytest.raises(DatabaseAway):
+    with pytest.raises(DatabaseUnavailable):
         await owned.write(note_while_the_file_is_moved)
     move(file.with_suffix(".away"), file)
     assert await count(owned) == 1
@@ -111,19 +113,19 @@ async def test_a_file_that_is_moved_back_is_used_again(owned: Database, file: Pa
     away = file.with_suffix(".away")
     move(file, away)
     with capture_logs() as said:
-        with pytest.raises(DatabaseAway):
+        with pytest.raises(DatabaseUnavailable):
             await owned.write(note)
         move(away, file)
         await owned.write(note)
     assert [line["event"] for line in said] == ["database.unreachable", "database.back"]
     assert await count(owned) == 2
-    assert (await inside(owned).health()).ready
+    assert (await inside(owned).get_health()).ready
 
 
 @pytest.mark.parametrize("seconds", [-3600.0, 31.0, None])
 async def test_silence_is_not_health_and_neither_is_negative_silence(owned: Database, seconds: float | None) -> None:
     look = inside(owned)
-    look._service = cast(Any, SimpleNamespace(silent_for=seconds, problem=None))
-    health = await look.health()
+    look._service = cast(Any, SimpleNamespace(seconds_since_tick=seconds, problem=None))
+    health = await look.get_health()
     assert (health.database, health.ticking, health.ready) == (True, False, False)
     assert health.reason

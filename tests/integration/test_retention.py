@@ -7,33 +7,35 @@ import pytest
 import structlog
 from store_values import NOW, a_job, fill
 
-from orchestrator.core.lifecycle import State
+from orchestrator.core.lifecycle import JobState
 from orchestrator.daemon import retention
-from orchestrator.daemon.retention import DAY, Retention
+from orchestrator.daemon.retention import DAY_SECONDS, EventPurger
 from orchestrator.store import events
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.database import Database
 
-OLD, NEW = NOW - 40 * DAY, NOW - DAY
+OLD, NEW = NOW - 40 * DAY_SECONDS, NOW - DAY_SECONDS
 
 
 async def write(database: Database, *lines: tuple[float, str, str | None, str]) -> None:
-    async def change(connection: AsyncConnection) -> None:
+    async def change(connection: StoreConnection) -> None:
         for at, account, job, note in lines:
-            await events.append(connection, events.Entry(at=at, cause="test", note=note, account=account, job_id=job))
+            await events.append(
+                connection, events.EventData(at=at, cause="test", note=note, account=account, job_id=job)
+            )
 
     await database.write(change)
 
 
 async def notes(database: Database, account: str) -> list[str]:
     async with database.read() as connection:
-        return [entry.note for entry in await events.of_account(connection, account)]
+        return [entry.note for entry in await events.list_by_account(connection, account)]
 
 
 @pytest.fixture
 async def history(database: Database) -> Database:
     """An ended job, an open one, and lines of no job."""
-    done = replace(a_job("done"), state=State.SUCCEEDED, wake_at=None)
+    done = replace(a_job("done"), state=JobState.SUCCEEDED, wake_at=None)
     open_ = a_job("open")
     await fill(database, [done, open_])
     for job in (done, open_):
@@ -42,26 +44,26 @@ async def history(database: Database) -> Database:
     return database
 
 
-def a_retention(database: Database, now: float = NOW) -> Retention:
+def a_retention(database: Database, now: float = NOW) -> EventPurger:
     log: Any = structlog.get_logger()
-    return Retention(database, keep_days=30, now=lambda: now, log=log)
+    return EventPurger(database, keep_days=30, now=lambda: now, log=log)
 
 
 async def test_what_is_old_is_forgotten_but_for_open_jobs_and_each_jobs_last_line(history: Database) -> None:
-    await a_retention(history).forget()
+    await a_retention(history).purge()
     assert await notes(history, "done") == ["three", "new hold"]
     assert await notes(history, "open") == ["one", "two", "three"]
 
 
 async def test_nothing_is_forgotten_too_early(history: Database) -> None:
-    await a_retention(history, now=OLD + 29 * DAY).forget()
+    await a_retention(history, now=OLD + 29 * DAY_SECONDS).purge()
     assert len(await notes(history, "done")) == 5
 
 
 async def test_a_tick_takes_bounded_bites(history: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "BATCH", 1)
-    monkeypatch.setattr(retention, "MOST_BATCHES", 2)
-    await a_retention(history).forget()
+    monkeypatch.setattr(retention, "BATCH_SIZE", 1)
+    monkeypatch.setattr(retention, "MAX_BATCHES_PER_RUN", 2)
+    await a_retention(history).purge()
     assert await notes(history, "done") == ["three", "old hold", "new hold"]
-    await a_retention(history).forget()
+    await a_retention(history).purge()
     assert await notes(history, "done") == ["three", "new hold"]

@@ -27,7 +27,7 @@ def listens(host: str) -> bool:
 async def test_the_printed_address_answers(host: str, capsys: pytest.CaptureFixture[str]) -> None:
     if not listens(host):
         pytest.skip(f"this machine has no address {host}")
-    serving = asyncio.create_task(sandbox._serve(host, 0, SandboxSettings()))
+    serving = asyncio.create_task(sandbox._serve_until_stopped(host, 0, SandboxSettings()))
     printed = ""
     async with asyncio.timeout(scale_seconds(60)):
         while "\n" not in printed and not serving.done():

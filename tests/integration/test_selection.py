@@ -14,14 +14,14 @@ from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.job import Job
-from orchestrator.core.lifecycle import State
+from orchestrator.core.lifecycle import JobState
 from orchestrator.core.loss import Loss
-from orchestrator.core.moderation import Moderated, Moderation
-from orchestrator.core.run import Run, Standing
-from orchestrator.core.selection import Selection
-from orchestrator.status import JobView, curves, glance, list_jobs, look
+from orchestrator.core.moderation import Moderation, ModerationStatus
+from orchestrator.core.run import AccountState, Run
+from orchestrator.core.selection import JobFilter
+from orchestrator.status import JobView, find_run_overview, get_loss_curves, get_status, list_jobs
 from orchestrator.store import accounts, losses, runs
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.database import Database
 
 REFUSED = Failure("training_not_allowed", "project 7 may not train", "Ask for `train`.")
@@ -31,14 +31,14 @@ HOLDS = [
     Hold("quota_exhausted", "no credit until noon", "Add credit.", until=NOW + 60),
     Hold("quota_exhausted", "no credit until a minute ago", "Add credit.", until=NOW - 60),
 ]
-DEAR = replace(RUN, hold=Hold(HoldKind.RUN_TOO_DEAR, "too much", "Approve it."))
-BARE = replace(RUN, moderation=Moderation(state=Moderated.MISSING, by="", at=NOW, reason="no account"))
+DEAR = replace(RUN, hold=Hold(HoldKind.RUN_TOO_EXPENSIVE, "too much", "Approve it."))
+BARE = replace(RUN, moderation=Moderation(state=ModerationStatus.MISSING, by="", at=NOW, reason="no account"))
 
 
-def every_case() -> tuple[list[Job], list[Standing]]:
+def every_case() -> tuple[list[Job], list[AccountState]]:
     """Each state with each hold of its own and of its account, listed and removed."""
     jobs, standings = [], []
-    cases = itertools.product(State, HOLDS, HOLDS, (None, NOW), (None, "ftjob-1"))
+    cases = itertools.product(JobState, HOLDS, HOLDS, (None, NOW), (None, "ftjob-1"))
     for number, (state, own, aside, removed, remote) in enumerate(cases):
         name = f"a{number:03}"
         failure = REFUSED if number % 3 == 0 else None
@@ -47,8 +47,8 @@ def every_case() -> tuple[list[Job], list[Standing]]:
     return jobs, standings
 
 
-async def put(database: Database, jobs: list[Job], standings: list[Standing], run: Run = RUN) -> None:
-    async def change(connection: AsyncConnection) -> None:
+async def put(database: Database, jobs: list[Job], standings: list[AccountState], run: Run = RUN) -> None:
+    async def change(connection: StoreConnection) -> None:
         for standing in standings:
             await accounts.save(connection, standing)
 
@@ -56,7 +56,7 @@ async def put(database: Database, jobs: list[Job], standings: list[Standing], ru
     await fill(database, jobs, run)
 
 
-async def names(database: Database, selection: Selection, now: float) -> list[str]:
+async def names(database: Database, selection: JobFilter, now: float) -> list[str]:
     listing = await list_jobs(database, selection, now, limit=10_000)
     assert listing is not None
     return [job.account for job in listing.jobs]
@@ -69,56 +69,58 @@ def shown(job: JobView) -> str:
 @pytest.mark.parametrize("run", [RUN, replace(DEAR, moderation=BARE.moderation)], ids=["free", "held"])
 async def test_the_database_sees_what_the_rules_say(database: Database, run: Run) -> None:
     await put(database, *every_case(), run)
-    whole = await look(database, NOW)
-    listing = await list_jobs(database, Selection(), NOW, limit=10_000)
+    whole = await get_status(database, NOW)
+    listing = await list_jobs(database, JobFilter(), NOW, limit=10_000)
     assert listing is not None
     assert listing.jobs == whole.jobs
     assert listing.counts == dict(whole.counts)
     for kind in sorted({job.error.kind for job in whole.jobs if job.error}):
-        found = await names(database, Selection(error=kind), NOW)
+        found = await names(database, JobFilter(error=kind), NOW)
         assert found == [job.account for job in whole.jobs if job.error and job.error.kind == kind]
-    for state, held in itertools.product(["", *State], [None, True, False]):
+    for state, held in itertools.product(["", *JobState], [None, True, False]):
         wanted = [job for job in whole.jobs if state in ("", job.state) and held in (None, job.held)]
-        found = await names(database, Selection(state=state, held=held), NOW)
+        found = await names(database, JobFilter(state=state, held=held), NOW)
         assert found == [job.account for job in wanted]
 
 
 async def test_causes_are_all_that_waits_for_a_person(database: Database) -> None:
     await put(database, *every_case(), DEAR)
-    whole, seen = await look(database, NOW), await glance(database, NOW)
+    whole, seen = await get_status(database, NOW), await find_run_overview(database, NOW)
     assert whole.run is not None
     assert seen is not None
     needy = [
-        job for job in whole.jobs if job.state == State.FAILED or (job.held and job.error not in whole.run.holds)
+        job for job in whole.jobs if job.state == JobState.FAILED or (job.held and job.error not in whole.run.holds)
     ]
     expected = Counter(job.error.kind if job.error else "unknown" for job in needy)
     found: Counter[str] = Counter()
-    for cause in seen.causes:
+    for cause in seen.problem_groups:
         found[cause.error.kind] += cause.count
     assert found == expected
-    assert seen.needy == len(needy)
-    assert [cause.count for cause in seen.causes] == sorted((cause.count for cause in seen.causes), reverse=True)
+    assert seen.needs_attention == len(needy)
+    assert [cause.count for cause in seen.problem_groups] == sorted(
+        (cause.count for cause in seen.problem_groups), reverse=True
+    )
 
 
 async def test_of_a_run_that_is_no_longer_current_what_was_not_sent_is_held(database: Database) -> None:
-    jobs = [a_job("sent", state=State.RUNNING), a_job("waiting", state=State.READY)]
+    jobs = [a_job("sent", state=JobState.RUNNING), a_job("waiting", state=JobState.READY)]
     await put(database, jobs, [])
     await database.write(lambda connection: runs.save(connection, replace(RUN, current=False)))
-    assert await list_jobs(database, Selection(), NOW) is None
-    listing = await list_jobs(database, Selection(), NOW, run_id=RUN.id)
+    assert await list_jobs(database, JobFilter(), NOW) is None
+    listing = await list_jobs(database, JobFilter(), NOW, run_id=RUN.id)
     assert listing is not None
     assert [(job.account, shown(job)) for job in listing.jobs] == [("sent", "running"), ("waiting", "held")]
     assert listing.counts == {"running": 1, "held": 1}
-    seen = await glance(database, NOW, run_id=RUN.id)
+    seen = await find_run_overview(database, NOW, run_id=RUN.id)
     assert seen is not None
-    assert (seen.current, seen.causes) == (False, ())
+    assert (seen.current, seen.problem_groups) == (False, ())
 
 
 async def test_pages_follow_each_other_by_cursor_and_by_number(database: Database) -> None:
-    await put(database, [a_job(f"a{number}", state=State.QUEUED) for number in range(7)], [])
+    await put(database, [a_job(f"a{number}", state=JobState.QUEUED) for number in range(7)], [])
     found, after = [], ""
     while True:
-        listing = await list_jobs(database, Selection(), NOW, limit=3, after=after)
+        listing = await list_jobs(database, JobFilter(), NOW, limit=3, after=after)
         assert listing is not None
         assert listing.total == 7
         found.append([job.account for job in listing.jobs])
@@ -126,7 +128,7 @@ async def test_pages_follow_each_other_by_cursor_and_by_number(database: Databas
             break
         after = listing.next
     assert found == [["a0", "a1", "a2"], ["a3", "a4", "a5"], ["a6"]]
-    skipped = await list_jobs(database, Selection(), NOW, limit=3, skip=3)
+    skipped = await list_jobs(database, JobFilter(), NOW, limit=3, skip=3)
     assert skipped is not None
     assert [job.account for job in skipped.jobs] == found[1]
 
@@ -149,36 +151,36 @@ TEXTS = [
 
 
 async def test_a_text_is_looked_for_in_everything_shown(database: Database) -> None:
-    done = a_job("acme-eu", state=State.SUCCEEDED, remote_job_id="ftjob-1", fine_tuned_model="ft:gpt:x")
+    done = a_job("acme-eu", state=JobState.SUCCEEDED, remote_job_id="ftjob-1", fine_tuned_model="ft:gpt:x")
     aside = a_standing(
         "globex", provider=ProviderName.TOGETHER, labels=("eu-west",), organization="org-9", hold=HOLDS[2]
     )
-    waiting = a_job("globex", state=State.QUEUED, provider=ProviderName.TOGETHER)
+    waiting = a_job("globex", state=JobState.QUEUED, provider=ProviderName.TOGETHER)
     await put(database, [done, waiting], [aside])
     for text, found in TEXTS:
-        assert (text, await names(database, Selection(text=text), NOW)) == (text, found)
+        assert (text, await names(database, JobFilter(text=text), NOW)) == (text, found)
 
 
 async def test_provider_label_and_accounts_narrow(database: Database) -> None:
     standings = [a_standing("a", labels=("eu", "süd")), a_standing("b", labels=("europe",)), a_standing("c")]
     await put(database, [a_job(name) for name in "ab"] + [a_job("c", provider=ProviderName.NEBIUS)], standings)
     for selection, found in [
-        (Selection(label="eu"), ["a"]),
-        (Selection(label="süd"), ["a"]),
-        (Selection(provider="nebius"), ["c"]),
-        (Selection(accounts=("b", "c", "x")), ["b", "c"]),
-        (Selection(accounts=("b", "c"), provider="openai"), ["b"]),
+        (JobFilter(label="eu"), ["a"]),
+        (JobFilter(label="süd"), ["a"]),
+        (JobFilter(provider="nebius"), ["c"]),
+        (JobFilter(accounts=("b", "c", "x")), ["b", "c"]),
+        (JobFilter(accounts=("b", "c"), provider="openai"), ["b"]),
     ]:
         assert await names(database, selection, NOW) == found
-    seen = await glance(database, NOW)
+    seen = await find_run_overview(database, NOW)
     assert seen is not None
     assert seen.labels == ("eu", "europe", "süd")
 
 
 async def test_counts_are_of_the_same_selection_in_any_state(database: Database) -> None:
-    jobs = [a_job("a", state=State.RUNNING), a_job("b", state=State.FAILED, failure=REFUSED), a_job("c")]
+    jobs = [a_job("a", state=JobState.RUNNING), a_job("b", state=JobState.FAILED, failure=REFUSED), a_job("c")]
     await put(database, jobs, [a_standing("c", labels=("eu",))])
-    listing = await list_jobs(database, Selection(state=State.FAILED, held=False, text="a"), NOW)
+    listing = await list_jobs(database, JobFilter(state=JobState.FAILED, held=False, text="a"), NOW)
     assert listing is not None
     assert [job.account for job in listing.jobs] == ["b"]
     assert listing.counts == {"running": 1, "failed": 1, "planned": 1}
@@ -188,19 +190,23 @@ async def test_counts_are_of_the_same_selection_in_any_state(database: Database)
 async def test_money_and_time_come_from_the_jobs(database: Database) -> None:
     sent = {"submitted_at": NOW - 100, "estimated_usd": 0.5}
     jobs = [
-        a_job("a", state=State.SUCCEEDED, finished_at=NOW - 40, **sent),
-        a_job("b", state=State.SUCCEEDED, finished_at=NOW - 60, **sent),
-        a_job("c", state=State.RUNNING, estimated_finish=NOW + 30, **sent),
-        a_job("d", state=State.READY, estimated_usd=0.5),
+        a_job("a", state=JobState.SUCCEEDED, finished_at=NOW - 40, **sent),
+        a_job("b", state=JobState.SUCCEEDED, finished_at=NOW - 60, **sent),
+        a_job("c", state=JobState.RUNNING, estimated_finish=NOW + 30, **sent),
+        a_job("d", state=JobState.READY, estimated_usd=0.5),
     ]
     await put(database, jobs, [])
-    seen = await glance(database, NOW)
+    seen = await find_run_overview(database, NOW)
     assert seen is not None
     assert seen.submitted_usd == 1.5
-    assert {share.state: share.lasted for share in seen.shares} == {"succeeded": 50, "running": None, "ready": None}
-    unknown = a_job("e", state=State.RUNNING, submitted_at=NOW)
+    assert {share.state: share.lasted for share in seen.state_counts} == {
+        "succeeded": 50,
+        "running": None,
+        "ready": None,
+    }
+    unknown = a_job("e", state=JobState.RUNNING, submitted_at=NOW)
     await fill(database, [unknown])
-    seen = await glance(database, NOW)
+    seen = await find_run_overview(database, NOW)
     assert seen is not None
     assert seen.submitted_usd is None
     assert seen.total == 5
@@ -215,22 +221,22 @@ async def test_hints_that_differ_by_the_account_are_one_cause(database: Database
         for name in names_
     ]
     await put(database, [a_job(name) for name in names_], held)
-    seen = await glance(database, NOW)
+    seen = await find_run_overview(database, NOW)
     assert seen is not None
-    [cause] = seen.causes
-    assert (cause.count, cause.messages, cause.held, cause.accounts) == (3, 1, True, names_)
+    [cause] = seen.problem_groups
+    assert (cause.count, cause.message_count, cause.held, cause.accounts) == (3, 1, True, names_)
     assert cause.error.hint == "`orchestrator release NAME` when it may go on."
 
 
 async def test_a_run_that_is_not_there_is_said(database: Database) -> None:
-    assert await glance(database, NOW) is None
-    assert await list_jobs(database, Selection(), NOW, run_id="nowhere") is None
+    assert await find_run_overview(database, NOW) is None
+    assert await list_jobs(database, JobFilter(), NOW, run_id="nowhere") is None
 
 
 async def test_curves_are_of_the_first_that_have_one(database: Database) -> None:
     await put(database, [a_job(name) for name in "abcd"], [])
     for name in "bcd":
-        await database.write(partial(losses.add, job_id=id_of(name), told=[Loss(2, 0.5), Loss(1, 0.9)]))
-    found = await curves(database, Selection(), NOW, limit=2)
+        await database.write(partial(losses.add, job_id=id_of(name), reported=[Loss(2, 0.5), Loss(1, 0.9)]))
+    found = await get_loss_curves(database, JobFilter(), NOW, limit=2)
     assert found == {"b": [Loss(1, 0.9), Loss(2, 0.5)], "c": [Loss(1, 0.9), Loss(2, 0.5)]}
-    assert list(await curves(database, Selection(accounts=("a", "d")), NOW, limit=2)) == ["d"]
+    assert list(await get_loss_curves(database, JobFilter(accounts=("a", "d")), NOW, limit=2)) == ["d"]

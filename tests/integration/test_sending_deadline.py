@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from orchestrator.providers.base import Deadline
-from orchestrator.providers.transport import DeadlinePassed, sending_before, shared_client
+from orchestrator.providers.transport import DeadlinePassed, create_http_client, send_deadline
 
 BODY = b"train"
 
@@ -51,8 +51,8 @@ async def streamed() -> AsyncIterator[bytes]:
 
 
 async def send(url: str, boottime: Callable[[], float], *, stream: bool = False) -> httpx2.Response:
-    async with shared_client(1) as client:
-        with sending_before(Deadline(10.0, boottime)):
+    async with create_http_client(1) as client:
+        with send_deadline(Deadline(10.0, boottime)):
             return await client.post(
                 url, content=streamed() if stream else BODY, headers={"content-length": str(len(BODY))}
             )
@@ -82,11 +82,11 @@ async def test_late_for_want_of_a_connection_it_is_not_sent(listener: tuple[List
     """The only connection is taken until after the deadline."""
     heard, url = listener
     late = False
-    async with shared_client(1) as client:
-        with sending_before(Deadline(10.0, lambda: 0.0)):
+    async with create_http_client(1) as client:
+        with send_deadline(Deadline(10.0, lambda: 0.0)):
             first = asyncio.create_task(client.post(url, content=b"half", headers={"content-length": "9"}))
         await heard.listening.wait()
-        with sending_before(Deadline(10.0, lambda: 100.0 if late else 0.0)):
+        with send_deadline(Deadline(10.0, lambda: 100.0 if late else 0.0)):
             second = asyncio.create_task(client.post(url, content=BODY))
             await asyncio.sleep(0.05)
         late = True

@@ -10,11 +10,11 @@ import pytest
 from reconciling import clock, ready, reconciler, verify
 from store_values import RUN, fill, record
 
-from orchestrator.core.advance import advance, release
+from orchestrator.core.advance import advance, release_job
 from orchestrator.core.hold import HoldKind
 from orchestrator.core.job import JobId, RunId
-from orchestrator.core.lifecycle import Event, State
-from orchestrator.core.remote import JobStatus, RemoteJob
+from orchestrator.core.lifecycle import JobEvent, JobState
+from orchestrator.core.remote import RemoteJob, RemoteJobStatus
 from orchestrator.providers.base import Deadline, JobOrder
 from orchestrator.store import jobs
 from orchestrator.store.database import Database
@@ -35,8 +35,8 @@ class Remote:
         self.created.append(order.tag)
         return RemoteJob(
             id=f"ftjob-{order.tag}",
-            status=JobStatus.PENDING,
-            raw="queued",
+            status=RemoteJobStatus.PENDING,
+            raw_status="queued",
             training_file=order.training_file,
             base_model=order.spec.base_model,
         )
@@ -59,9 +59,9 @@ async def test_two_ready_jobs_and_one_slot(database: Database, replicas: list[Da
         await asyncio.gather(one.handle(JobId(f"{account}.1")), other.handle(JobId(f"{account}.2")))
     assert [len(remote.created) for remote in remotes.values()] == [1] * len(ACCOUNTS)
     async with database.read() as connection:
-        states = sorted(job.state for job in await jobs.of_accounts(connection, ACCOUNTS))
-        due = await jobs.due(connection, clock.now(), 99)
-    assert states == [State.QUEUED] * len(ACCOUNTS) + [State.READY] * len(ACCOUNTS)
+        states = sorted(job.state for job in await jobs.list_by_accounts(connection, ACCOUNTS))
+        due = await jobs.list_due(connection, clock.now(), 99)
+    assert states == [JobState.QUEUED] * len(ACCOUNTS) + [JobState.READY] * len(ACCOUNTS)
     assert due == []
 
 
@@ -86,26 +86,26 @@ async def test_one_slot_and_three_runs_that_wait(database: Database) -> None:
 
 async def end_the_running(database: Database) -> None:
     async with database.read() as connection:
-        [job] = [job for job in await jobs.of_accounts(connection, ["acme"]) if job.state is State.QUEUED]
-    ended = advance(job, Event.REMOTE_FAILED, now=clock.now())
+        [job] = [job for job in await jobs.list_by_accounts(connection, ["acme"]) if job.state is JobState.QUEUED]
+    ended = advance(job, JobEvent.REMOTE_FAILED, now=clock.now())
     assert await record(database, ended, at=clock.now())
 
 
 async def test_nothing_is_submitted_beyond_the_accounts_budget(database: Database) -> None:
     """A retry, or another run of the same account, may come when the money is spent."""
     spent = replace(
-        ready("acme", "acme.1"), state=State.SUCCEEDED, submitted_at=clock.now(), estimated_usd=0.8, wake_at=None
+        ready("acme", "acme.1"), state=JobState.SUCCEEDED, submitted_at=clock.now(), estimated_usd=0.8, wake_at=None
     )
     await fill(database, [spent, replace(ready("acme", "acme.2"), estimated_usd=0.3)])
     remotes = {"acme": Remote()}
     await reconciler(database, remotes, budget_usd=1.0).handle(JobId("acme.2"))
     async with database.read() as connection:
-        [job] = [job for job in await jobs.of_accounts(connection, ["acme"]) if job.id == "acme.2"]
+        [job] = [job for job in await jobs.list_by_accounts(connection, ["acme"]) if job.id == "acme.2"]
     assert job.hold is not None
-    assert (job.state, job.hold.kind, job.submitted_at) == (State.READY, HoldKind.OVER_BUDGET, None)
+    assert (job.state, job.hold.kind, job.submitted_at) == (JobState.READY, HoldKind.OVER_BUDGET, None)
     assert "$0.80 of the account's budget of $1.00 are committed already" in job.hold.reason
     assert remotes["acme"].created == []
-    released = release(job, now=clock.now())
+    released = release_job(job, now=clock.now())
     assert await record(database, released, at=clock.now())
     await reconciler(database, remotes, budget_usd=1.1).handle(JobId("acme.2"))
     assert remotes["acme"].created == ["acme.2.0"]

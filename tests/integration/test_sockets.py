@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable
 import httpx2
 import pytest
 
-from orchestrator.providers.transport import shared_client
+from orchestrator.providers.transport import create_http_client
 
 
 class Server:
@@ -47,7 +47,7 @@ def answer(body: bytes = b"", *headers: bytes, status: bytes = b"200 OK") -> byt
 async def test_one_accounts_cookie_does_not_go_out_with_the_next_ones_key(server: tuple[Server, str]) -> None:
     heard, url = server
     heard.answers = [answer(b"", b"set-cookie: session=1; Path=/"), answer()]
-    async with shared_client(1) as client:
+    async with create_http_client(1) as client:
         await client.get(url)
         await client.get(url)
     assert b"cookie" not in heard.heard.lower()
@@ -56,7 +56,7 @@ async def test_one_accounts_cookie_does_not_go_out_with_the_next_ones_key(server
 async def test_a_compressed_answer_is_read(server: tuple[Server, str]) -> None:
     heard, url = server
     heard.answers = [answer(gzip.compress(b"plain"), b"content-encoding: gzip")]
-    async with shared_client(1) as client:
+    async with create_http_client(1) as client:
         assert (await client.get(url)).text == "plain"
 
 
@@ -69,9 +69,9 @@ async def test_what_is_read_past_httpx2_is_the_same(server: tuple[Server, str]) 
         ),
         answer(b"no", b"location: /elsewhere", status=b"302 Found"),
     ]
-    async with shared_client(1) as client:
-        plain = await client.read(f"{url}/a%20b?c=d%5B", {"authorization": "Bearer k"})
-        away = await client.read(url, {})
+    async with create_http_client(1) as client:
+        plain = await client.get_directly(f"{url}/a%20b?c=d%5B", {"authorization": "Bearer k"})
+        away = await client.get_directly(url, {})
     assert (plain.status, plain.content, plain.headers.get("x-request-id")) == (200, b"plain", "r1")
     assert (away.status, away.content) == (302, b"no")
     assert heard.heard.startswith(b"GET /a%20b?c=d%5B HTTP/1.1\r\n")
@@ -85,15 +85,15 @@ async def test_a_read_that_fails_is_a_failure_of_httpx2(server: tuple[Server, st
     """An answer that cannot be decompressed, and none at all."""
     heard, url = server
     heard.answers = [answer(body, b"content-encoding: gzip")] if body else []
-    async with shared_client(1) as client:
+    async with create_http_client(1) as client:
         with pytest.raises(httpx2.RemoteProtocolError):
-            await client.read(url, {})
+            await client.get_directly(url, {})
 
 
 async def test_a_redirect_is_not_followed(server: tuple[Server, str]) -> None:
     heard, url = server
     heard.answers = [answer(b"", b"location: /elsewhere", status=b"302 Found")]
-    async with shared_client(1) as client:
+    async with create_http_client(1) as client:
         assert (await client.get(url)).status_code == 302
     assert b"elsewhere" not in heard.heard
 
@@ -102,7 +102,7 @@ async def test_a_post_whose_answer_is_lost_is_not_sent_again(server: tuple[Serve
     """Not even on a connection that served before, which is where clients take the liberty."""
     heard, url = server
     heard.answers = [answer()]
-    async with shared_client(1) as client:
+    async with create_http_client(1) as client:
         await client.get(url)
         with pytest.raises(httpx2.RemoteProtocolError):
             await client.post(url, content=b"x")
@@ -112,7 +112,7 @@ async def test_a_post_whose_answer_is_lost_is_not_sent_again(server: tuple[Serve
 async def test_a_silent_server_is_a_timeout(server: tuple[Server, str]) -> None:
     heard, url = server
     heard.answers = [b"HTTP/1.1 200 OK\r\n"]
-    async with shared_client(1) as client:
+    async with create_http_client(1) as client:
         with pytest.raises(httpx2.ReadTimeout):
             await client.get(url, timeout=httpx2.Timeout(5.0, read=0.05))
 
@@ -120,6 +120,6 @@ async def test_a_silent_server_is_a_timeout(server: tuple[Server, str]) -> None:
 async def test_nobody_there_is_a_failure_to_connect() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    async with shared_client(1) as client:
+    async with create_http_client(1) as client:
         with pytest.raises(httpx2.ConnectError, match=str(port)):
             await client.get(f"http://127.0.0.1:{port}")

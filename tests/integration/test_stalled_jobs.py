@@ -12,35 +12,35 @@ from sqlalchemy import select
 from store_values import fill, record
 
 from orchestrator.app import App
-from orchestrator.app.loop import _reconciler
+from orchestrator.app.loop import _build_reconciler
 from orchestrator.core.account import ProviderName
 from orchestrator.core.advance import Outcome
 from orchestrator.core.capabilities import CAPABILITIES, Capabilities
-from orchestrator.core.errors import DailyLimit, RequestRejected
+from orchestrator.core.errors import DailyLimitReached, RequestRejected
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import Job, JobId
-from orchestrator.core.lifecycle import State
+from orchestrator.core.lifecycle import JobState
 from orchestrator.core.loss import Loss
-from orchestrator.core.remote import FileStatus, JobStatus, RemoteFile, RemoteJob, RemoteModel
+from orchestrator.core.remote import RemoteFile, RemoteFileStatus, RemoteJob, RemoteJobStatus, RemoteModel
 from orchestrator.core.secret import Redactor
-from orchestrator.core.stall import STALLED_SECONDS
-from orchestrator.core.watch import NOBODY
+from orchestrator.core.stall import DEFAULT_STALL_SECONDS
+from orchestrator.core.watch import NULL_OBSERVER
 from orchestrator.providers.base import Deadline, JobOrder
 from orchestrator.settings import Settings
-from orchestrator.status import glance, look
+from orchestrator.status import find_run_overview, get_status
 from orchestrator.store import events, jobs
 from orchestrator.store.database import Database
 from orchestrator.store.tables import announcements
 
 NAME = JobId("acme")
-UPLOADED = RemoteFile(id="file-1", status=FileStatus.UPLOADED, raw="uploaded")
+UPLOADED = RemoteFile(id="file-1", status=RemoteFileStatus.UPLOADED, raw_status="uploaded")
 
 
 @dataclass
 class Remote:
     """A provider whose job and file are as they are told to be. A create raises `refusal`, if there is one."""
 
-    status: JobStatus = JobStatus.RUNNING
+    status: RemoteJobStatus = RemoteJobStatus.RUNNING
     raw: str = "running"
     progress: float | None = None
     file: RemoteFile = UPLOADED
@@ -52,7 +52,7 @@ class Remote:
         return RemoteJob(
             id=name,
             status=self.status,
-            raw=self.raw,
+            raw_status=self.raw,
             training_file="file-1",
             base_model="sandbox-small",
             progress=self.progress,
@@ -77,7 +77,7 @@ class Remote:
         return await self.get_job("ftjob-1")
 
 
-async def begin(database: Database, state: State, *, ago: float, **values: Any) -> None:
+async def begin(database: Database, state: JobState, *, ago: float, **values: Any) -> None:
     """One job in this state, in which nothing has changed for so many seconds."""
     since = clock.now() - ago
     job = replace(ready("acme"), state=state, state_since=since, changed_at=since, **values)
@@ -89,14 +89,16 @@ async def handle(database: Database, remote: Remote) -> Job:
     """One look of the service at the job."""
     await reconciler(database, {"acme": remote}).handle(NAME)
     async with database.read() as connection:
-        return (await jobs.by_id(connection, [NAME]))[NAME]
+        return (await jobs.get_many(connection, [NAME]))[NAME]
 
 
 async def told(database: Database) -> tuple[list[str], list[dict[str, Any]]]:
     """The messages of the warnings in the history, and what was announced."""
     async with database.read() as connection:
         lines = [
-            entry.message or "" for entry in await events.of_account(connection, "acme") if entry.note == "warning"
+            entry.message or ""
+            for entry in await events.list_by_account(connection, "acme")
+            if entry.note == "warning"
         ]
         rows = await connection.execute(select(announcements.c.topic, announcements.c.payload))
         return lines, [payload | {"topic": topic} for topic, payload in rows]
@@ -105,16 +107,16 @@ async def told(database: Database) -> tuple[list[str], list[dict[str, Any]]]:
 async def again(database: Database, remote: Remote) -> Job:
     """Another look, as if the job was due."""
     async with database.read() as connection:
-        job = (await jobs.by_id(connection, [NAME]))[NAME]
+        job = (await jobs.get_many(connection, [NAME]))[NAME]
     moved = replace(job, wake_at=clock.now(), version=job.version + 1)
-    assert await record(database, Outcome(job=moved, before=job.state, note=None))
+    assert await record(database, Outcome(job=moved, previous_state=job.state, label=None))
     return await handle(database, remote)
 
 
 async def test_a_stalled_job_is_a_line_an_announcement_and_a_mark_once(database: Database) -> None:
     remote = Remote()
     known = {"remote_job_id": "ftjob-1", "remote_status": "running"}
-    await begin(database, State.RUNNING, ago=STALLED_SECONDS + 60, **known)
+    await begin(database, JobState.RUNNING, ago=DEFAULT_STALL_SECONDS + 60, **known)
     await handle(database, remote)
     await again(database, remote)  # the same stretch
     lines, announced = await told(database)
@@ -125,10 +127,10 @@ async def test_a_stalled_job_is_a_line_an_announcement_and_a_mark_once(database:
         "running",
         "job_stalled",
     )
-    [view] = (await look(database, clock.now())).jobs
+    [view] = (await get_status(database, clock.now())).jobs
     assert view.warning is not None
     assert view.warning.kind == "job_stalled"
-    seen = await glance(database, clock.now())
+    seen = await find_run_overview(database, clock.now())
     assert seen is not None
     assert [(cause.error, cause.count, cause.accounts) for cause in seen.warnings] == [(view.warning, 1, ("acme",))]
     remote.progress = 0.5
@@ -138,10 +140,10 @@ async def test_a_stalled_job_is_a_line_an_announcement_and_a_mark_once(database:
 
 
 async def test_an_unknown_status_is_reported_once_and_the_job_goes_on(database: Database) -> None:
-    remote = Remote(status=JobStatus.UNKNOWN, raw="reticulating")
-    await begin(database, State.RUNNING, ago=1, remote_job_id="ftjob-1", remote_status="running")
+    remote = Remote(status=RemoteJobStatus.UNKNOWN, raw="reticulating")
+    await begin(database, JobState.RUNNING, ago=1, remote_job_id="ftjob-1", remote_status="running")
     job = await handle(database, remote)
-    assert (job.state, job.wake_at is not None) == (State.RUNNING, True)
+    assert (job.state, job.wake_at is not None) == (JobState.RUNNING, True)
     await again(database, remote)
     lines, announced = await told(database)
     assert len(lines) == len(announced) == 1
@@ -150,67 +152,67 @@ async def test_an_unknown_status_is_reported_once_and_the_job_goes_on(database: 
 
 async def test_a_file_that_stays_uploaded_is_tried_and_the_job_created(database: Database) -> None:
     remote = Remote()
-    await begin(database, State.PROCESSING, ago=601)
+    await begin(database, JobState.PROCESSING, ago=601)
     job = await handle(database, remote)
-    assert (job.state, remote.created) == (State.QUEUED, 1)
+    assert (job.state, remote.created) == (JobState.QUEUED, 1)
     async with database.read() as connection:
-        notes = {entry.note: entry.message for entry in await events.of_account(connection, "acme")}
+        notes = {entry.note: entry.message for entry in await events.list_by_account(connection, "acme")}
     assert "says only 'uploaded' of file file-1" in (notes["file assumed ready"] or "")
 
 
 async def test_a_create_that_is_refused_for_its_file_is_tried_again(database: Database) -> None:
     remote = Remote(refusal=RequestRejected("400: training file is not processed yet"))
-    await begin(database, State.PROCESSING, ago=601)
+    await begin(database, JobState.PROCESSING, ago=601)
     job = await handle(database, remote)
-    assert (job.state, job.attempts) == (State.SUBMITTING, 1)
+    assert (job.state, job.attempts) == (JobState.SUBMITTING, 1)
     assert job.failure is not None
     assert (job.failure.kind, "file file-1 is still 'uploaded'" in job.failure.message) == ("temporary_error", True)
     remote.refusal = None
-    assert ((await again(database, remote)).state, remote.created) == (State.QUEUED, 1)
+    assert ((await again(database, remote)).state, remote.created) == (JobState.QUEUED, 1)
 
 
 @pytest.mark.parametrize(
     "file",
     [
-        RemoteFile(id="file-1", status=FileStatus.READY, raw="processed"),
-        RemoteFile(id="file-1", status=FileStatus.UPLOADED, raw=""),  # it will never say more
+        RemoteFile(id="file-1", status=RemoteFileStatus.READY, raw_status="processed"),
+        RemoteFile(id="file-1", status=RemoteFileStatus.UPLOADED, raw_status=""),  # it will never say more
     ],
 )
 async def test_a_refusal_that_the_file_does_not_explain_is_final(database: Database, file: RemoteFile) -> None:
     remote = Remote(file=file, refusal=RequestRejected("400: unknown model"))
-    await begin(database, State.PROCESSING, ago=601)
+    await begin(database, JobState.PROCESSING, ago=601)
     job = await handle(database, remote)
-    assert (job.state, job.failure and job.failure.message) == (State.FAILED, "400: unknown model")
+    assert (job.state, job.failure and job.failure.message) == (JobState.FAILED, "400: unknown model")
 
 
 async def test_a_refusal_is_final_in_the_end_whatever_the_file_is_called(database: Database) -> None:
     remote = Remote(refusal=RequestRejected("400: no"))
-    await begin(database, State.SUBMITTING, ago=3000, attempts=16)
-    assert (await handle(database, remote)).state is State.FAILED
+    await begin(database, JobState.SUBMITTING, ago=3000, attempts=16)
+    assert (await handle(database, remote)).state is JobState.FAILED
 
 
 async def test_a_daily_limit_says_when_it_is_tried_again(database: Database) -> None:
-    remote = Remote(refusal=DailyLimit("429: full for today", retry_after=7200))
-    await begin(database, State.READY, ago=1)
+    remote = Remote(refusal=DailyLimitReached("429: full for today", retry_after=7200))
+    await begin(database, JobState.READY, ago=1)
     job = await handle(database, remote)
     assert job.wake_at is not None
-    [view] = (await look(database, clock.now())).jobs
+    [view] = (await get_status(database, clock.now())).jobs
     assert (view.waits_for, view.wake_at) == ("a slot", job.wake_at)
 
 
 async def test_what_holds_a_job_is_shown_once(database: Database) -> None:
     reason = Hold("upload_differs", "999 bytes", "look")
-    await begin(database, State.PROCESSING, ago=1, hold=reason, warning=reason.failure)
-    [view] = (await look(database, clock.now())).jobs
+    await begin(database, JobState.PROCESSING, ago=1, hold=reason, warning=reason.failure)
+    [view] = (await get_status(database, clock.now())).jobs
     assert (view.error, view.warning) == (reason.failure, None)
-    seen = await glance(database, clock.now())
+    seen = await find_run_overview(database, clock.now())
     assert seen is not None
-    assert (seen.warnings, [cause.error.kind for cause in seen.causes]) == ((), ["upload_differs"])
+    assert (seen.warnings, [cause.error.kind for cause in seen.problem_groups]) == ((), ["upload_differs"])
 
 
 async def test_the_setting_arrives(tmp_path: Path) -> None:
     app = App(Settings(data_dir=tmp_path, stalled_after_hours=2), Redactor())
     try:
-        assert _reconciler(app, NOBODY, lambda: True)._pace.stalled == 7200
+        assert _build_reconciler(app, NULL_OBSERVER, lambda: True)._timing.stalled_after_seconds == 7200
     finally:
         await app.close()

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from store_values import NOW, RUN, a_job, a_standing, fill, record, save_standing
 
-from orchestrator.core.advance import advance, hold
+from orchestrator.core.advance import advance, hold_job
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
-from orchestrator.core.lifecycle import Event, State
-from orchestrator.status import Document, as_json, look
+from orchestrator.core.lifecycle import JobEvent, JobState
+from orchestrator.status import StatusCache, get_status, status_to_dict
 from orchestrator.status import document as building
 from orchestrator.store import runs
 from orchestrator.store.database import Database
@@ -23,28 +23,28 @@ from orchestrator.store.database import Database
 ASIDE = Hold("by_operator", "A holiday.", "Come back.")
 JOBS = [
     a_job("planned"),
-    a_job("running", state=State.RUNNING, remote_job_id="ftjob-1", estimated_finish=NOW + 100),
-    a_job("wörld 🌍", state=State.FAILED, failure=Failure("bad", 'It "broke".', "Mend it.\n")),
+    a_job("running", state=JobState.RUNNING, remote_job_id="ftjob-1", estimated_finish=NOW + 100),
+    a_job("wörld 🌍", state=JobState.FAILED, failure=Failure("bad", 'It "broke".', "Mend it.\n")),
 ]
 
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(building, "SHARE", 1)
-    monkeypatch.setattr(building, "WAIT", 30)
+    monkeypatch.setattr(building, "BUILD_TIME_DIVISOR", 1)
+    monkeypatch.setattr(building, "MAX_WAIT_SECONDS", 30)
 
 
-async def same(document: Document, database: Database, now: float, problem: Failure | None = None) -> bytes:
+async def same(document: StatusCache, database: Database, now: float, problem: Failure | None = None) -> bytes:
     answer = await document.read(database, problem, now)
-    whole = as_json(await look(database, now))
+    whole = status_to_dict(await get_status(database, now))
     assert json.loads(answer) == json.loads(json.dumps(whole)) | {"problem": None}
     return answer
 
 
 Change = Callable[[Database], Any]
 CHANGES: dict[str, Change] = {
-    "a step": lambda database: record(database, advance(JOBS[0], Event.UPLOAD_STARTED, now=NOW)),
-    "a held job": lambda database: record(database, hold(JOBS[0], ASIDE)),
+    "a step": lambda database: record(database, advance(JOBS[0], JobEvent.UPLOAD_STARTED, now=NOW)),
+    "a held job": lambda database: record(database, hold_job(JOBS[0], ASIDE)),
     "a held account": lambda database: save_standing(database, a_standing("planned", hold=ASIDE)),
     "an account taken out": lambda database: save_standing(database, a_standing("planned", removed_at=NOW)),
     "a label": lambda database: save_standing(database, a_standing("running", labels=("eu",))),
@@ -55,7 +55,7 @@ CHANGES: dict[str, Change] = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 async def test_after_a_change_it_is_the_read_model(database: Database, change: Change) -> None:
-    document = Document()
+    document = StatusCache()
     await fill(database, JOBS)
     before = await same(document, database, NOW)
     await change(database)
@@ -63,7 +63,7 @@ async def test_after_a_change_it_is_the_read_model(database: Database, change: C
 
 
 async def test_nothing_changed_and_the_very_same_bytes_are_told(database: Database) -> None:
-    document = Document()
+    document = StatusCache()
     await fill(database, JOBS)
     before = await document.read(database, None, NOW)
     if database.is_sqlite:  # PostgreSQL's mark counts what others do in the same server
@@ -71,18 +71,18 @@ async def test_nothing_changed_and_the_very_same_bytes_are_told(database: Databa
 
 
 async def test_what_depends_on_the_time_alone_is_looked_at_again(database: Database) -> None:
-    document = Document()
+    document = StatusCache()
     await fill(database, JOBS)
     before = await same(document, database, NOW)
-    assert await same(document, database, NOW + building.AGE) != before
+    assert await same(document, database, NOW + building.MAX_AGE_SECONDS) != before
 
 
 async def test_of_what_is_only_old_a_part_at_a_time_is_looked_at_again(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    running = [a_job(name, state=State.RUNNING, estimated_finish=NOW + 100) for name in ("a", "b", "c")]
-    monkeypatch.setattr(building, "AGED", 1)
-    document, later = Document(), NOW + building.AGE
+    running = [a_job(name, state=JobState.RUNNING, estimated_finish=NOW + 100) for name in ("a", "b", "c")]
+    monkeypatch.setattr(building, "MAX_AGED_LINES_PER_BUILD", 1)
+    document, later = StatusCache(), NOW + building.MAX_AGE_SECONDS
     await fill(database, running)
     known = await same(document, database, NOW)
     for _ in running:
@@ -92,7 +92,7 @@ async def test_of_what_is_only_old_a_part_at_a_time_is_looked_at_again(
 
 
 async def test_without_a_run_and_with_a_problem(database: Database) -> None:
-    answer = json.loads(await Document().read(database, Failure("config", "Line 3.", "Mend it."), NOW))
+    answer = json.loads(await StatusCache().read(database, Failure("config", "Line 3.", "Mend it."), NOW))
     assert answer["run"] is None
     assert answer["problem"] == {"kind": "config", "message": "Line 3.", "hint": "Mend it.", "request_id": None}
 
@@ -100,7 +100,7 @@ async def test_without_a_run_and_with_a_problem(database: Database) -> None:
 async def test_while_it_is_built_anew_what_was_known_is_told(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    document, mark, gate = Document(), database.mark, asyncio.Event()
+    document, mark, gate = StatusCache(), database.get_data_version, asyncio.Event()
 
     async def later() -> object:
         await gate.wait()
@@ -109,17 +109,17 @@ async def test_while_it_is_built_anew_what_was_known_is_told(
     await fill(database, JOBS)
     before = await same(document, database, NOW)
     await CHANGES["a step"](database)
-    monkeypatch.setattr(database, "mark", later)
-    monkeypatch.setattr(building, "WAIT", 0.01)
-    monkeypatch.setattr(building, "STALE", 1000)
+    monkeypatch.setattr(database, "get_data_version", later)
+    monkeypatch.setattr(building, "MAX_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(building, "MAX_STALENESS_SECONDS", 1000)
     assert await document.read(database, None, NOW) == before
     gate.set()
-    monkeypatch.setattr(building, "WAIT", 30)
+    monkeypatch.setattr(building, "MAX_WAIT_SECONDS", 30)
     assert await same(document, database, NOW) != before
 
 
 async def test_what_was_known_long_ago_is_not_told(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    document, mark = Document(), database.mark
+    document, mark = StatusCache(), database.get_data_version
 
     async def slowly() -> object:
         await asyncio.sleep(0.05)
@@ -128,9 +128,9 @@ async def test_what_was_known_long_ago_is_not_told(database: Database, monkeypat
     await fill(database, JOBS)
     before = await same(document, database, NOW)
     await CHANGES["a step"](database)
-    monkeypatch.setattr(database, "mark", slowly)
-    monkeypatch.setattr(building, "WAIT", 0)
-    monkeypatch.setattr(building, "STALE", 0)
+    monkeypatch.setattr(database, "get_data_version", slowly)
+    monkeypatch.setattr(building, "MAX_WAIT_SECONDS", 0)
+    monkeypatch.setattr(building, "MAX_STALENESS_SECONDS", 0)
     assert await same(document, database, NOW) != before
 
 
@@ -138,10 +138,10 @@ async def test_what_prevents_it_is_told_to_whoever_asks(database: Database, monk
     async def away() -> object:
         raise OSError("no database")
 
-    document = Document()
+    document = StatusCache()
     await fill(database, JOBS)
     before = await same(document, database, NOW)
-    monkeypatch.setattr(database, "mark", away)
+    monkeypatch.setattr(database, "get_data_version", away)
     for _ in range(2):
         with pytest.raises(OSError, match="no database"):
             await document.read(database, None, NOW)
@@ -153,9 +153,9 @@ async def test_accounts_with_one_key_are_told_of_the_run(database: Database) -> 
     await fill(database, [a_job(name) for name in ("a", "b", "c")])
     for name, fingerprint in (("a", "1111aaaa"), ("b", "1111aaaa"), ("c", "2222bbbb")):
         await save_standing(database, a_standing(name, definition=fingerprint, key_fingerprint=fingerprint))
-    answer = json.loads(await same(Document(), database, NOW))
+    answer = json.loads(await same(StatusCache(), database, NOW))
     assert answer["run"]["warnings"] == [
         "a, b have the same key (1111aaaa): each is trained and paid for, in one account"
     ]
     await save_standing(database, a_standing("b", definition="1111aaaa", removed_at=NOW))
-    assert json.loads(await same(Document(), database, NOW))["run"]["warnings"] == []
+    assert json.loads(await same(StatusCache(), database, NOW))["run"]["warnings"] == []

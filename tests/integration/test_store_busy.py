@@ -9,9 +9,9 @@ import pytest
 from store_values import NOW
 
 from orchestrator.app import SystemClock
-from orchestrator.core.errors import DatabaseAway
+from orchestrator.core.errors import DatabaseUnavailable
 from orchestrator.store import events, postgresql, sqlite
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.database import Database
 
 PATIENCE = 0.3  # seconds
@@ -21,8 +21,8 @@ now = SystemClock().now
 @pytest.fixture
 async def hasty(database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
     """On the same database, less patient."""
-    monkeypatch.setattr(sqlite, "BUSY_MILLISECONDS", int(PATIENCE * 1000))
-    monkeypatch.setitem(postgresql.LIMITS, "lock_timeout", f"{int(PATIENCE * 1000)}")
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MILLISECONDS", int(PATIENCE * 1000))
+    monkeypatch.setitem(postgresql.SERVER_TIMEOUTS_MILLISECONDS, "lock_timeout", f"{int(PATIENCE * 1000)}")
     opened = Database(database_url)
     yield opened
     await opened.close()
@@ -31,19 +31,19 @@ async def hasty(database_url: str, database: Database, monkeypatch: pytest.Monke
 async def test_all_who_waited_are_told_at_once_and_the_next_goes_through(database: Database, hasty: Database) -> None:
     has_it, may_go = asyncio.Event(), asyncio.Event()
 
-    async def hog(_connection: AsyncConnection) -> None:
+    async def hog(_connection: StoreConnection) -> None:
         has_it.set()
         await may_go.wait()
 
-    async def note(connection: AsyncConnection) -> None:
-        await events.append(connection, events.Entry(at=NOW, cause="test", note="x"))
+    async def note(connection: StoreConnection) -> None:
+        await events.append(connection, events.EventData(at=NOW, cause="test", note="x"))
 
     hogging = asyncio.create_task(database.write(hog))
     await has_it.wait()
     start = now()
     outcomes = await asyncio.gather(*(hasty.write(note) for _ in range(10)), return_exceptions=True)
     assert PATIENCE <= now() - start < 5 * PATIENCE
-    assert all(isinstance(outcome, DatabaseAway) for outcome in outcomes)
+    assert all(isinstance(outcome, DatabaseUnavailable) for outcome in outcomes)
     may_go.set()
     await hogging
     await hasty.write(note)

@@ -6,9 +6,9 @@ from store_values import NOW, a_job, fill, id_of, read_job
 
 from orchestrator.core.advance import advance
 from orchestrator.core.errors import Failure
-from orchestrator.core.lifecycle import Event, State
-from orchestrator.core.loss import MOST_POINTS, Loss
-from orchestrator.status import losses_of_job
+from orchestrator.core.lifecycle import JobEvent, JobState
+from orchestrator.core.loss import MAX_CURVE_POINTS, Loss
+from orchestrator.status import list_job_losses
 from orchestrator.store import losses, outcomes
 from orchestrator.store.database import Database
 
@@ -20,24 +20,24 @@ async def test_a_curve_goes_on_and_belongs_to_its_account(database: Database) ->
     await database.write(lambda c: losses.add(c, id_of("acme"), CURVE))
     await database.write(lambda c: losses.add(c, id_of("acme"), [Loss(2, 0.7, 0.8), Loss(3, 0.6)]))
     whole = [*CURVE, Loss(3, 0.6)]
-    assert await losses_of_job(database, id_of("acme")) == whole
-    assert await losses_of_job(database, id_of("beta")) == []
+    assert await list_job_losses(database, id_of("acme")) == whole
+    assert await list_job_losses(database, id_of("beta")) == []
 
 
 async def test_a_long_curve_stays_bounded_however_it_comes(database: Database) -> None:
     await fill(database, [a_job("acme")])
     told = [Loss(step, 1 / step) for step in range(1, 3001)]
     for start in range(0, 3000, 300):
-        await database.write(partial(losses.add, job_id=id_of("acme"), told=told[start : start + 300]))
-    curve = await losses_of_job(database, id_of("acme"))
-    assert MOST_POINTS // 4 <= len(curve) <= MOST_POINTS
+        await database.write(partial(losses.add, job_id=id_of("acme"), reported=told[start : start + 300]))
+    curve = await list_job_losses(database, id_of("acme"))
+    assert MAX_CURVE_POINTS // 4 <= len(curve) <= MAX_CURVE_POINTS
     assert (curve[0].step, curve[-1].step) == (1, 3000)
 
 
 async def test_what_is_trained_anew_has_a_new_curve(database: Database) -> None:
     failure = Failure("job_failed", "loss is NaN", "retry")
-    await fill(database, [a_job("acme", state=State.FAILED, failure=failure, wake_at=None)])
+    await fill(database, [a_job("acme", state=JobState.FAILED, failure=failure, wake_at=None)])
     await database.write(lambda c: losses.add(c, id_of("acme"), CURVE))
-    retried = advance(await read_job(database, "acme"), Event.RETRIED, now=NOW)
+    retried = advance(await read_job(database, "acme"), JobEvent.RETRIED, now=NOW)
     assert await database.write(lambda c: outcomes.record(c, retried, at=NOW, cause="test"))
-    assert await losses_of_job(database, id_of("acme")) == []
+    assert await list_job_losses(database, id_of("acme")) == []

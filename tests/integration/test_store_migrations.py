@@ -13,17 +13,17 @@ from store_values import DATASET, NOW, RUN, TRAINING, a_job, a_standing, fill, r
 
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.job import Job
-from orchestrator.core.lifecycle import State
+from orchestrator.core.lifecycle import JobState
 from orchestrator.store import accounts, replicas, runs
 from orchestrator.store.database import Database, migrations_folder, newest_revision
-from orchestrator.store.engine import Engine, make_engine
-from orchestrator.store.rows import job_row, run_row, standing_row
+from orchestrator.store.engine import DatabaseEngine, make_engine
+from orchestrator.store.rows import account_state_to_row, job_to_row, run_to_row
 from orchestrator.store.tables import metadata
 
 
 @pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[Engine]:
-    engine = make_engine(database_url, patient=True)
+async def engine(database_url: str) -> AsyncIterator[DatabaseEngine]:
+    engine = make_engine(database_url, without_timeouts=True)
     yield engine
     await engine.dispose()
 
@@ -43,7 +43,7 @@ def drift(connection: Connection) -> list[object]:
     return list(compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata))
 
 
-async def test_up_down_and_up_again(engine: Engine) -> None:
+async def test_up_down_and_up_again(engine: DatabaseEngine) -> None:
     seen = []
     async with engine.write() as connection:
         for direction, revision in [("up", "head"), ("down", "base"), ("up", "head")]:
@@ -52,7 +52,7 @@ async def test_up_down_and_up_again(engine: Engine) -> None:
     assert seen == [set(metadata.tables), set(), set(metadata.tables)]
 
 
-async def test_the_migrations_make_what_the_tables_say(engine: Engine) -> None:
+async def test_the_migrations_make_what_the_tables_say(engine: DatabaseEngine) -> None:
     async with engine.write() as connection:
         await connection.run_sync(migrate, "up", "head")
         assert await connection.run_sync(drift) == []
@@ -76,7 +76,7 @@ def shape(connection: Connection) -> dict[str, object]:
 
 
 async def test_an_empty_database_is_given_what_the_migrations_would_come_to(
-    database: Database, engine: Engine
+    database: Database, engine: DatabaseEngine
 ) -> None:
     async with database.read() as read:
         created = await read.run_sync(shape)
@@ -87,7 +87,7 @@ async def test_an_empty_database_is_given_what_the_migrations_would_come_to(
         assert await connection.run_sync(shape) == created
 
 
-async def test_drift_would_be_seen(engine: Engine) -> None:
+async def test_drift_would_be_seen(engine: DatabaseEngine) -> None:
     async with engine.write() as connection:
         await connection.run_sync(migrate, "up", "head")
         await connection.execute(text("ALTER TABLE jobs ADD COLUMN mood TEXT"))
@@ -103,8 +103,8 @@ async def test_migrating_what_is_up_to_date_changes_nothing(database: Database) 
 
 
 async def test_a_database_of_the_first_revision_comes_along_with_its_data(database_url: str) -> None:
-    job = a_job("acme", state=State.RUNNING, remote_job_id="ftjob-1", remote_file_id="file-1", attempts=3)
-    engine = make_engine(database_url, patient=True)
+    job = a_job("acme", state=JobState.RUNNING, remote_job_id="ftjob-1", remote_file_id="file-1", attempts=3)
+    engine = make_engine(database_url, without_timeouts=True)
     async with engine.write() as connection:
         await connection.run_sync(migrate, "up", "0001")
         await connection.run_sync(fill_as_it_was, job)
@@ -119,17 +119,17 @@ async def test_a_database_of_the_first_revision_comes_along_with_its_data(databa
         job.attempts,
     )
     async with database.read() as read:
-        run = await runs.current(read)
+        run = await runs.find_current(read)
         assert run is not None
         assert (run.id, run.specs) == (RUN.id, RUN.specs)
-        assert await runs.load_dataset(read, DATASET.sha256, TRAINING.path.parent) == DATASET
-        assert (await accounts.everyone(read)).keys() == {"acme"}
+        assert await runs.get_dataset(read, DATASET.sha256, TRAINING.path.parent) == DATASET
+        assert (await accounts.list_all(read)).keys() == {"acme"}
     await database.close()
 
 
 async def test_a_replica_of_the_eighth_revision_comes_along_and_refuses_no_edit(database_url: str) -> None:
     """Replicas of the version before go on beating while the first ones of this version start."""
-    engine = make_engine(database_url, patient=True)
+    engine = make_engine(database_url, without_timeouts=True)
     async with engine.write() as connection:
         await connection.run_sync(migrate, "up", "0008")
         await connection.execute(text(f"INSERT INTO replicas VALUES ('old', 'h', 1, {NOW}, {NOW}, {NOW + 60})"))
@@ -142,7 +142,7 @@ async def test_a_replica_of_the_eighth_revision_comes_along_and_refuses_no_edit(
         )
     await engine.dispose()
     async with database.read() as read:
-        assert [replica.id for replica in await replicas.live(read, NOW)] == ["late", "old"]
+        assert [replica.id for replica in await replicas.list_live(read, NOW)] == ["late", "old"]
         assert await replicas.find_refusal(read, NOW) is None
     await database.close()
 
@@ -154,9 +154,9 @@ def fill_as_it_was(connection: Connection, job: Job) -> None:
     part = {f"training_{name}": getattr(TRAINING, name) for name in ("sha256", "bytes", "examples", "tokens")}
     rows = {
         "datasets": {"sha256": DATASET.sha256, "created_at": NOW} | part,
-        "runs": run_row(RUN),
-        "accounts": standing_row(a_standing("acme")),
-        "jobs": job_row(job),
+        "runs": run_to_row(RUN),
+        "accounts": account_state_to_row(a_standing("acme")),
+        "jobs": job_to_row(job),
         "run_jobs": {"run_id": RUN.id, "job_id": job.id},
     }
     for name, row in rows.items():

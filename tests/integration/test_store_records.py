@@ -13,8 +13,8 @@ from orchestrator.core.advance import advance
 from orchestrator.core.dataset import Dataset
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import JobId, RunId
-from orchestrator.core.lifecycle import Event
-from orchestrator.core.moderation import Moderated, Moderation
+from orchestrator.core.lifecycle import JobEvent
+from orchestrator.core.moderation import Moderation, ModerationStatus
 from orchestrator.core.run import Run
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.store import accounts, events, runs
@@ -43,28 +43,28 @@ async def test_every_field_of_a_run_comes_back(database: Database) -> None:
         approved_usd=1.5,
         planned_usd=2.5,
         hold=ASIDE,
-        moderation=Moderation(state=Moderated.PASSED, by="acme", at=1.0, texts=3),
+        moderation=Moderation(state=ModerationStatus.PASSED, by="acme", at=1.0, texts=3),
     )
     await save(database, run)
     async with database.read() as connection:
-        assert await runs.load(connection, run.id) == run
+        assert await runs.get(connection, run.id) == run
         assert await runs.find(connection, run.id) == run
         assert await runs.find(connection, RunId("nobody")) is None
 
 
 async def test_only_one_run_is_current(database: Database) -> None:
     async with database.read() as connection:
-        assert await runs.current(connection) is None
+        assert await runs.find_current(connection) is None
     other = replace(RUN, id=RunId("run-2"))
     for run in (RUN, other, RUN):
         await save(database, run)
         async with database.read() as connection:
-            assert await runs.current(connection) == run
+            assert await runs.find_current(connection) == run
     past = replace(other, current=False, name="a line in the past")
     await save(database, past)
     async with database.read() as connection:
-        assert await runs.current(connection) == RUN
-        assert await runs.load(connection, other.id) == past
+        assert await runs.find_current(connection) == RUN
+        assert await runs.get(connection, other.id) == past
 
 
 async def test_a_dataset_comes_back_with_its_files(database: Database) -> None:
@@ -76,8 +76,8 @@ async def test_a_dataset_comes_back_with_its_files(database: Database) -> None:
     for dataset in (DATASET, both, both):
         await database.write(partial(runs.save_dataset, dataset=dataset, at=NOW))
         async with database.read() as connection:
-            assert await runs.load_dataset(connection, dataset.sha256, folder) == dataset
-            row = await runs.dataset_row(connection, dataset.sha256)
+            assert await runs.get_dataset(connection, dataset.sha256, folder) == dataset
+            row = await runs.get_dataset_row(connection, dataset.sha256)
             assert (row.examples, row.tokens, row.bytes) == (12, 500, 1000)
 
 
@@ -88,43 +88,49 @@ async def test_every_field_of_a_standing_comes_back(database: Database) -> None:
     for saved in (a_standing("acme"), standing, a_standing("zoe")):
         await save_standing(database, saved)
     async with database.read() as connection:
-        assert await accounts.some(connection, ["acme"]) == {"acme": standing}
-        assert await accounts.everyone(connection) == {"acme": standing, "zoe": a_standing("zoe")}
+        assert await accounts.get_many(connection, ["acme"]) == {"acme": standing}
+        assert await accounts.list_all(connection) == {"acme": standing, "zoe": a_standing("zoe")}
 
 
 async def test_accounts_that_are_no_longer_listed_are_marked_once(database: Database) -> None:
     for name in ("a", "b", "c"):
         await save_standing(database, a_standing(name))
-    await database.write(lambda c: accounts.remove_all_but(c, ["a", "b"], NOW))
-    await database.write(lambda c: accounts.remove_all_but(c, ["a"], NOW + 1))
+    await database.write(lambda c: accounts.mark_removed_except(c, ["a", "b"], NOW))
+    await database.write(lambda c: accounts.mark_removed_except(c, ["a"], NOW + 1))
     async with database.read() as connection:
-        everyone = await accounts.everyone(connection)
+        everyone = await accounts.list_all(connection)
     assert {name: standing.removed_at for name, standing in everyone.items()} == {"a": None, "b": NOW + 1, "c": NOW}
 
 
 async def test_no_account_is_listed_any_more(database: Database) -> None:
     await save_standing(database, a_standing("a"))
-    await database.write(lambda c: accounts.remove_all_but(c, [], NOW))
+    await database.write(lambda c: accounts.mark_removed_except(c, [], NOW))
     async with database.read() as connection:
-        assert (await accounts.some(connection, ["a"]))["a"].removed_at == NOW
+        assert (await accounts.get_many(connection, ["a"]))["a"].removed_at == NOW
 
 
 async def test_the_history_of_an_account_is_its_newest_lines_oldest_first(database: Database) -> None:
-    entries = [events.Entry(at=NOW - number, cause="test", note=str(number), account="acme") for number in range(5)]
-    elsewhere = events.Entry(at=NOW, cause="test", note="elsewhere", account="other")
+    entries = [
+        events.EventData(at=NOW - number, cause="test", note=str(number), account="acme") for number in range(5)
+    ]
+    elsewhere = events.EventData(at=NOW, cause="test", note="elsewhere", account="other")
     await database.write(lambda c: events.append(c, *entries, elsewhere))
     async with database.read() as connection:
-        assert await events.of_account(connection, "acme") == entries
-        assert await events.of_account(connection, "acme", limit=2) == entries[-2:]
-        assert await events.of_account(connection, "nobody") == []
+        assert await events.list_by_account(connection, "acme") == entries
+        assert await events.list_by_account(connection, "acme", limit=2) == entries[-2:]
+        assert await events.list_by_account(connection, "nobody") == []
 
 
 async def test_the_newest_line_of_each_job(database: Database) -> None:
     await fill(database, [a_job("a"), a_job("b"), a_job("silent")])
-    for account, happened in [("a", Event.UPLOAD_STARTED), ("b", Event.CANCELLED), ("a", Event.FILE_UPLOADED)]:
+    for account, happened in [
+        ("a", JobEvent.UPLOAD_STARTED),
+        ("b", JobEvent.CANCELLED),
+        ("a", JobEvent.FILE_UPLOADED),
+    ]:
         outcome = advance(await read_job(database, account), happened, now=NOW)
         await record(database, outcome)
     async with database.read() as connection:
-        newest = await events.newest(connection, [id_of(account) for account in ("a", "b", "silent")])
-        assert await events.newest(connection, [JobId("nobody")]) == {}
+        newest = await events.get_latest_notes(connection, [id_of(account) for account in ("a", "b", "silent")])
+        assert await events.get_latest_notes(connection, [JobId("nobody")]) == {}
     assert newest == {id_of("a"): "file uploaded", id_of("b"): "cancelled"}

@@ -13,13 +13,13 @@ from machine_speed import scale_seconds
 from sqlalchemy import Connection, insert, text
 from store_values import NOW, a_job, fill, id_of
 
-from orchestrator.core.errors import DatabaseAway, Failure
-from orchestrator.core.refusal import Refusal
+from orchestrator.core.errors import DatabaseUnavailable, Failure
+from orchestrator.core.refusal import ConfigRefusal
 from orchestrator.core.replica import Replica
 from orchestrator.dispatch import queue
-from orchestrator.status import as_json, look
+from orchestrator.status import get_status, status_to_dict
 from orchestrator.store import jobs, leases, replicas
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.database import Database, migrations_folder
 from orchestrator.store.tables import leases as lease_table
 
@@ -33,12 +33,12 @@ def a_replica(name: str, **changes: Any) -> Replica:
 
 async def beat(database: Database, *beating: Replica) -> None:
     for replica in beating:
-        await database.write(lambda c, replica=replica: replicas.beat(c, replica))  # type: ignore[misc]
+        await database.write(lambda c, replica=replica: replicas.save_heartbeat(c, replica))  # type: ignore[misc]
 
 
 async def live(database: Database, now: float = NOW) -> list[Replica]:
     async with database.read() as connection:
-        return await replicas.live(connection, now)
+        return await replicas.list_live(connection, now)
 
 
 class TestReplicas:
@@ -53,21 +53,23 @@ class TestReplicas:
         await beat(database, a_replica("a"), a_replica("b"))
         rows = [{"account": "acme", "replica": "a"}, {"account": "other", "replica": "b"}]
         await database.write(lambda c: c.execute(insert(lease_table), rows))
-        await database.write(lambda c: replicas.leave(c, "a"))
+        await database.write(lambda c: replicas.deregister(c, "a"))
         assert [replica.id for replica in await live(database)] == ["b"]
         async with database.read() as connection:
-            assert [row.account for row in await connection.execute(leases.held(NOW))] == ["other"]
+            assert [row.account for row in await connection.execute(leases.leased_accounts(NOW))] == ["other"]
 
     async def test_the_long_dead_are_forgotten(self, database: Database) -> None:
-        await beat(database, a_replica("old", alive_until=NOW - replicas.REMEMBERED - 1), a_replica("a"))
+        await beat(
+            database, a_replica("old", alive_until=NOW - replicas.DEAD_REPLICA_RETENTION_SECONDS - 1), a_replica("a")
+        )
         assert [replica.id for replica in await live(database, 0)] == ["a"]
 
 
-def a_refusal(message: str = "wrong", at: float = NOW) -> Refusal:
-    return Refusal(Failure("config_error", message, "Correct it."), at, ("accounts.toml:3: bad",), 2)
+def a_refusal(message: str = "wrong", at: float = NOW) -> ConfigRefusal:
+    return ConfigRefusal(Failure("config_error", message, "Correct it."), at, ("accounts.toml:3: bad",), 2)
 
 
-async def find_refusal(database: Database, now: float = NOW) -> Refusal | None:
+async def find_refusal(database: Database, now: float = NOW) -> ConfigRefusal | None:
     async with database.read() as connection:
         return await replicas.find_refusal(connection, now)
 
@@ -77,38 +79,39 @@ class TestRefusals:
 
     async def test_it_comes_back_as_it_was_stored_until_a_beat_without_it(self, database: Database) -> None:
         assert await find_refusal(database) is None
-        await database.write(lambda c: replicas.beat(c, a_replica("a"), a_refusal()))
+        await database.write(lambda c: replicas.save_heartbeat(c, a_replica("a"), a_refusal()))
         assert await find_refusal(database) == a_refusal()
         assert await live(database) == [a_replica("a")]
         await beat(database, a_replica("a"))
         assert await find_refusal(database) is None
 
     async def test_that_of_a_dead_replica_is_not_found(self, database: Database) -> None:
-        await database.write(lambda c: replicas.beat(c, a_replica("a"), a_refusal()))
+        await database.write(lambda c: replicas.save_heartbeat(c, a_replica("a"), a_refusal()))
         assert await find_refusal(database, ALIVE) is None
 
     async def test_that_of_one_that_has_left_is_gone(self, database: Database) -> None:
-        await database.write(lambda c: replicas.beat(c, a_replica("a"), a_refusal()))
-        await database.write(lambda c: replicas.leave(c, "a"))
+        await database.write(lambda c: replicas.save_heartbeat(c, a_replica("a"), a_refusal()))
+        await database.write(lambda c: replicas.deregister(c, "a"))
         assert await find_refusal(database) is None
 
     async def test_the_newest_of_several_is_found(self, database: Database) -> None:
         for name, at in (("a", NOW - 5), ("b", NOW - 1), ("c", NOW - 9)):
-            await database.write(lambda c, name=name, at=at: replicas.beat(c, a_replica(name), a_refusal(name, at)))  # type: ignore[misc]
+            beating = a_replica(name), a_refusal(name, at)
+            await database.write(lambda c, beating=beating: replicas.save_heartbeat(c, *beating))  # type: ignore[misc]
         assert await find_refusal(database) == a_refusal("b", NOW - 1)
 
     async def test_the_read_model_shows_it_with_and_without_a_run(self, database: Database) -> None:
-        await database.write(lambda c: replicas.beat(c, a_replica("a"), a_refusal()))
+        await database.write(lambda c: replicas.save_heartbeat(c, a_replica("a"), a_refusal()))
         shown = {
             "kind": "config_error",
             "message": "wrong (accounts.toml:3: bad and 2 more)",
             "hint": "Correct it.",
             "request_id": None,
         }
-        assert as_json(await look(database, NOW))["problem"] == shown
+        assert status_to_dict(await get_status(database, NOW))["problem"] == shown
         await fill(database, [a_job("acme")])
-        assert as_json(await look(database, NOW))["problem"] == shown
-        assert as_json(await look(database, ALIVE))["problem"] is None
+        assert status_to_dict(await get_status(database, NOW))["problem"] == shown
+        assert status_to_dict(await get_status(database, ALIVE))["problem"] is None
 
 
 class TestOverdue:
@@ -130,13 +133,13 @@ class TestOverdue:
         rows = [{"account": "busy", "replica": "a"}, {"account": "orphan", "replica": "dead"}]
         await database.write(lambda c: c.execute(insert(lease_table), rows))
         async with database.read() as connection:
-            found = await jobs.overdue(connection, NOW - 3, NOW, 9)
+            found = await jobs.list_overdue(connection, NOW - 3, NOW, 9)
             assert [(wake_up.account, wake_up.at) for wake_up in found] == [
                 ("lost", NOW - 9),
                 ("orphan", NOW - 8),
                 ("given-up", NOW - 1),
             ]
-            assert len(await jobs.overdue(connection, NOW - 3, NOW, 1)) == 1
+            assert len(await jobs.list_overdue(connection, NOW - 3, NOW, 1)) == 1
 
 
 @pytest.fixture
@@ -157,14 +160,14 @@ class TestLeases:
         return postgresql
 
     async def take(self, database: Database, replica: str, account: str = "acme", now: float = NOW) -> bool:
-        return account in await database.write(lambda c: leases.take(c, [id_of(account)], replica, now))
+        return account in await database.write(lambda c: leases.acquire_leases(c, [id_of(account)], replica, now))
 
     async def test_only_one_replica_has_an_account(self, database: Database) -> None:
         assert await self.take(database, "a")
         assert not await self.take(database, "b")
-        await database.write(lambda c: leases.give_back(c, ["acme"], "b"))  # not its own
+        await database.write(lambda c: leases.release_leases(c, ["acme"], "b"))  # not its own
         assert not await self.take(database, "b")
-        await database.write(lambda c: leases.give_back(c, ["acme"], "a"))
+        await database.write(lambda c: leases.release_leases(c, ["acme"], "a"))
         assert await self.take(database, "b")
 
     async def test_a_replica_may_take_again_what_it_has(self, database: Database) -> None:
@@ -182,16 +185,16 @@ class TestLeases:
         assert not await self.take(database, "a", "later")
         assert not await self.take(database, "a", "nobody")
         several = [id_of(name) for name in ("acme", "later", "nobody")]
-        assert await database.write(lambda c: leases.take(c, several, "a", NOW)) == {"acme"}
+        assert await database.write(lambda c: leases.acquire_leases(c, several, "a", NOW)) == {"acme"}
         assert await self.take(database, "a", "later", NOW + 1)
 
     async def test_each_has_its_own(self, database: Database) -> None:
         for account in ("acme", "later"):
             assert await self.take(database, "a", account, NOW + 1)
         async with database.read() as connection:
-            assert await leases.of_replica(connection, "a") == {"acme", "later"}
-            assert await leases.of_replica(connection, "b") == set()
-        await database.write(lambda c: leases.give_back(c, ["acme"], "a"))
+            assert await leases.list_leased_accounts(connection, "a") == {"acme", "later"}
+            assert await leases.list_leased_accounts(connection, "b") == set()
+        await database.write(lambda c: leases.release_leases(c, ["acme"], "a"))
         assert await self.take(database, "b", "acme")
         assert not await self.take(database, "b", "later", NOW + 1)
 
@@ -236,7 +239,7 @@ class TestPostgres:
         holding = asyncio.Event()
         released = asyncio.Event()
 
-        async def freeze(connection: AsyncConnection) -> None:
+        async def freeze(connection: StoreConnection) -> None:
             await connection.execute(text("SELECT 1"))
             holding.set()
             await released.wait()
@@ -248,14 +251,14 @@ class TestPostgres:
         async with asyncio.timeout(scale_seconds(60)):
             await beat(other, a_replica("other"))
         released.set()
-        with pytest.raises(DatabaseAway):
+        with pytest.raises(DatabaseUnavailable):
             await frozen
         assert [replica.id for replica in await live(other)] == ["other"]
         await other.close()
 
     async def test_the_queues_log_is_emptied(self, postgres_url: str) -> None:
         database = Database(
-            postgres_url.replace("postgresql://", "postgresql+asyncpg://"), queue.scheduler(lambda: NOW)
+            postgres_url.replace("postgresql://", "postgresql+asyncpg://"), queue.build_wake_up_enqueuer(lambda: NOW)
         )
         await database.migrate()
         await queue.install(database)
@@ -267,19 +270,19 @@ class TestPostgres:
                 return found
 
         assert (await count("pgqueuer"), await count("pgqueuer_log")) == (2, 2)
-        await database.write(queue.prune)
+        await database.write(queue.clear_log)
         assert (await count("pgqueuer"), await count("pgqueuer_log")) == (2, 0)
         await database.close()
 
     async def test_wake_ups_are_taken_back_with_what_promised_them(self, postgres_url: str) -> None:
         database = Database(
-            postgres_url.replace("postgresql://", "postgresql+asyncpg://"), queue.scheduler(lambda: NOW)
+            postgres_url.replace("postgresql://", "postgresql+asyncpg://"), queue.build_wake_up_enqueuer(lambda: NOW)
         )
         await database.migrate()
         await queue.install(database)
         await fill(database, [a_job("acme", wake_at=None)])
 
-        async def wake_and_fail(connection: AsyncConnection) -> None:
+        async def wake_and_fail(connection: StoreConnection) -> None:
             await jobs.wake_account(connection, "acme", NOW)
             raise LookupError("on second thoughts")
 

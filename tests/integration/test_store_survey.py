@@ -16,7 +16,7 @@ SLOW = text(
 
 
 async def slowly(database: Database) -> int:
-    async with database.survey() as connection:
+    async with database.read_long() as connection:
         total: int = (await connection.execute(SLOW)).scalar_one()
     return total
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from store_values import NOW, a_job, fill, read_job, record
 
-from orchestrator.core.advance import stumble
+from orchestrator.core.advance import retry_later
 from orchestrator.core.errors import Failure
 from orchestrator.core.secret import Redactor
 from orchestrator.store import events
@@ -14,13 +14,15 @@ from orchestrator.store.database import Database
 async def test_what_no_database_takes_is_left_out(database: Database) -> None:
     await fill(database, [a_job("acme")])
     failure = Failure("rate_limited", "nul \0, half a pair \ud800, a whole one \U0001f600", "wait")
-    outcome = stumble(await read_job(database, "acme"), failure, until=NOW, counts=True, sent=False)
-    assert await record(database, outcome.cleaned(Redactor(), replica="r1"))
+    outcome = retry_later(
+        await read_job(database, "acme"), failure, until=NOW, counts_as_attempt=True, maybe_sent=False
+    )
+    assert await record(database, outcome.redacted(Redactor(), replica="r1"))
     kept = (await read_job(database, "acme")).failure
     assert kept is not None
     assert kept.message == "nul , half a pair ?, a whole one \U0001f600"
     async with database.read() as connection:
-        [entry] = await events.of_account(connection, "acme")
+        [entry] = await events.list_by_account(connection, "acme")
     assert entry.message == f"rate_limited: {kept.message}"
 
 

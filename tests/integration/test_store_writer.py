@@ -11,25 +11,25 @@ from sqlalchemy.exc import IntegrityError
 from store_values import NOW
 
 from orchestrator.store import events, writer
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.database import Database
 from orchestrator.store.tables import events as table
 from orchestrator.store.tables import run_jobs
 from orchestrator.store.writer import Change
 
 
-def note(text: str, used: list[AsyncConnection] | None = None) -> Change[str]:
-    async def change(connection: AsyncConnection) -> str:
+def note(text: str, used: list[StoreConnection] | None = None) -> Change[str]:
+    async def change(connection: StoreConnection) -> str:
         if used is not None:
             used.append(connection)
-        await events.append(connection, events.Entry(at=NOW, cause="test", note=text))
+        await events.append(connection, events.EventData(at=NOW, cause="test", note=text))
         return text
 
     return change
 
 
-async def broken(connection: AsyncConnection) -> None:
-    await events.append(connection, events.Entry(at=NOW, cause="test", note="broken"))
+async def broken(connection: StoreConnection) -> None:
+    await events.append(connection, events.EventData(at=NOW, cause="test", note="broken"))
     raise LookupError("not here")
 
 
@@ -45,7 +45,7 @@ async def test_a_result_comes_after_its_commit(database: Database) -> None:
 
 
 async def test_what_waits_together_is_committed_together_and_in_order(database: Database) -> None:
-    used: list[AsyncConnection] = []
+    used: list[StoreConnection] = []
     texts = [str(number) for number in range(20)]
     assert await asyncio.gather(*(database.write(note(text, used)) for text in texts)) == texts
     assert await notes(database) == texts
@@ -54,12 +54,12 @@ async def test_what_waits_together_is_committed_together_and_in_order(database: 
 
 async def test_what_comes_during_a_commit_waits_for_the_next(database: Database) -> None:
     late: list[asyncio.Task[str]] = []
-    used: list[AsyncConnection] = []
+    used: list[StoreConnection] = []
 
-    async def first(connection: AsyncConnection) -> list[str]:
+    async def first(connection: StoreConnection) -> list[str]:
         late.extend(asyncio.create_task(database.write(note(text, used))) for text in "xyz")
         await asyncio.sleep(0)  # they have asked now
-        await events.append(connection, events.Entry(at=NOW, cause="test", note="first"))
+        await events.append(connection, events.EventData(at=NOW, cause="test", note="first"))
         return []
 
     await database.write(first)
@@ -83,7 +83,7 @@ async def test_a_change_that_fails_takes_no_other_with_it(database: Database) ->
 
 
 async def test_a_change_that_the_database_refuses_takes_no_other_with_it(database: Database) -> None:
-    async def orphan(connection: AsyncConnection) -> None:
+    async def orphan(connection: StoreConnection) -> None:
         await connection.execute(insert(run_jobs).values(run_id="nobody", job_id="nobody"))
 
     outcomes = await asyncio.gather(
@@ -107,10 +107,10 @@ async def test_cancelling_the_caller_does_not_take_the_change_back(database: Dat
     started = asyncio.Event()
     go_on = asyncio.Event()
 
-    async def slow(connection: AsyncConnection) -> None:
+    async def slow(connection: StoreConnection) -> None:
         started.set()
         await go_on.wait()
-        await events.append(connection, events.Entry(at=NOW, cause="test", note="slow"))
+        await events.append(connection, events.EventData(at=NOW, cause="test", note="slow"))
 
     cancelled = asyncio.create_task(database.write(slow))
     await started.wait()
@@ -141,10 +141,10 @@ async def second(database_url: str, database: Database) -> AsyncIterator[Databas
 
 
 async def test_two_processes_take_turns(database: Database, second: Database) -> None:
-    async def count_and_add(connection: AsyncConnection) -> int:
+    async def count_and_add(connection: StoreConnection) -> int:
         seen = len((await connection.execute(select(table.c.id))).all())
         await asyncio.sleep(0.001)  # give the other a chance to come between
-        await events.append(connection, events.Entry(at=NOW, cause="test", note=str(seen)))
+        await events.append(connection, events.EventData(at=NOW, cause="test", note=str(seen)))
         return seen
 
     async def writer(opened: Database) -> None:
@@ -155,29 +155,29 @@ async def test_two_processes_take_turns(database: Database, second: Database) ->
     assert await notes(database) == [str(number) for number in range(20)]
 
 
-async def together(connection: AsyncConnection, texts: Sequence[str]) -> list[int]:
+async def together(connection: StoreConnection, texts: Sequence[str]) -> list[int]:
     """Says to each how many there were."""
     if "broken" in texts:
         raise LookupError("not here")
-    await events.append(connection, *(events.Entry(at=NOW, cause="test", note=text) for text in texts))
+    await events.append(connection, *(events.EventData(at=NOW, cause="test", note=text) for text in texts))
     return [len(texts)] * len(texts)
 
 
 async def test_what_has_the_same_work_is_done_in_one_go(database: Database) -> None:
     results = await asyncio.gather(
-        database.write_together(together, "a"),
+        database.write_batched(together, "a"),
         database.write(note("b")),
-        database.write_together(together, "c"),
+        database.write_batched(together, "c"),
         database.write(note("d")),
     )
     assert [*results] == [2, "b", 2, "d"]
     assert await notes(database) == ["a", "c", "b", "d"]
-    assert await database.write_together(together, "e") == 1
+    assert await database.write_batched(together, "e") == 1
 
 
 async def test_one_that_fails_takes_none_of_the_same_work_along(database: Database) -> None:
     results = await asyncio.gather(
-        *(database.write_together(together, text) for text in ("a", "broken", "c")), return_exceptions=True
+        *(database.write_batched(together, text) for text in ("a", "broken", "c")), return_exceptions=True
     )
     assert [results[0], results[2]] == [1, 1]
     assert isinstance(results[1], LookupError)
@@ -185,8 +185,8 @@ async def test_one_that_fails_takes_none_of_the_same_work_along(database: Databa
 
 
 async def test_a_patient_one_goes_along_with_the_next(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "PATIENCE", 1000)
-    patient = asyncio.create_task(database.write_together(together, "a", patient=True))
+    monkeypatch.setattr(writer, "MAX_DELAY_SECONDS", 1000)
+    patient = asyncio.create_task(database.write_batched(together, "a", deferrable=True))
     await asyncio.sleep(0.05)
     assert await notes(database) == []
     await database.write(note("b"))
@@ -195,5 +195,5 @@ async def test_a_patient_one_goes_along_with_the_next(database: Database, monkey
 
 
 async def test_a_patient_one_waits_for_no_other(database: Database) -> None:
-    assert await database.write_together(together, "a", patient=True) == 1
+    assert await database.write_batched(together, "a", deferrable=True) == 1
     assert await notes(database) == ["a"]

@@ -15,11 +15,11 @@ from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.job import Job
-from orchestrator.core.lifecycle import State
+from orchestrator.core.lifecycle import JobState
 from orchestrator.core.replica import Replica
-from orchestrator.status import Tally, look, tally
+from orchestrator.status import MetricsSnapshot, get_metrics_snapshot, get_status
 from orchestrator.store import accounts, replicas
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.database import Database
 
 BUDGET = Hold(HoldKind.OVER_BUDGET, "too dear", "Raise `budget_usd`.")
@@ -28,38 +28,40 @@ LAST = date(2027, 1, 14)
 RUN_OF_TWO = replace(
     RUN,
     specs={**RUN.specs, ProviderName.TOGETHER: replace(SPEC, n_epochs="auto")},
-    hold=Hold(HoldKind.RUN_TOO_DEAR, "too much", "Approve it."),
+    hold=Hold(HoldKind.RUN_TOO_EXPENSIVE, "too much", "Approve it."),
 )
 JOBS: list[Job] = [
-    a_job("due", state=State.UPLOADING, wake_at=NOW - 4, estimated_usd=1.0),
-    a_job("later", state=State.RUNNING, wake_at=NOW + 60, estimated_usd=2.0, submitted_at=NOW - 9),
-    a_job("held", state=State.UPLOADING, wake_at=None, hold=BUDGET, estimated_usd=4.0),
-    a_job("freed", state=State.QUEUED, wake_at=NOW, hold=OVER, submitted_at=NOW - 9),
-    a_job("failed", state=State.FAILED, wake_at=None, failure=Failure("bad_file", "no", "Mend it.")),
-    a_job("ready", state=State.SUCCEEDED, wake_at=None, fine_tuned_model="ft:a", trained_tokens=700, retires_on=LAST),
-    a_job("gone", state=State.SUCCEEDED, wake_at=None, fine_tuned_model="ft:b", trained_tokens=800),
-    a_job("other", state=State.RUNNING, wake_at=None, provider=ProviderName.TOGETHER),
+    a_job("due", state=JobState.UPLOADING, wake_at=NOW - 4, estimated_usd=1.0),
+    a_job("later", state=JobState.RUNNING, wake_at=NOW + 60, estimated_usd=2.0, submitted_at=NOW - 9),
+    a_job("held", state=JobState.UPLOADING, wake_at=None, hold=BUDGET, estimated_usd=4.0),
+    a_job("freed", state=JobState.QUEUED, wake_at=NOW, hold=OVER, submitted_at=NOW - 9),
+    a_job("failed", state=JobState.FAILED, wake_at=None, failure=Failure("bad_file", "no", "Mend it.")),
+    a_job(
+        "ready", state=JobState.SUCCEEDED, wake_at=None, fine_tuned_model="ft:a", trained_tokens=700, retires_on=LAST
+    ),
+    a_job("gone", state=JobState.SUCCEEDED, wake_at=None, fine_tuned_model="ft:b", trained_tokens=800),
+    a_job("other", state=JobState.RUNNING, wake_at=None, provider=ProviderName.TOGETHER),
 ]
 
 
 async def test_an_empty_database_counts_nothing(database: Database) -> None:
-    assert await tally(database, NOW) == Tally()
+    assert await get_metrics_snapshot(database, NOW) == MetricsSnapshot()
 
 
 async def test_numbers_are_those_of_the_read_model(database: Database) -> None:
-    async def change(connection: AsyncConnection) -> None:
+    async def change(connection: StoreConnection) -> None:
         await accounts.save(connection, a_standing("other", provider=ProviderName.TOGETHER))
-        await replicas.beat(connection, Replica("r1", "host", 1, NOW - 9, NOW, NOW + 9))
-        await replicas.beat(connection, Replica("r2", "host", 2, NOW - 99, NOW - 90, NOW - 80))
+        await replicas.save_heartbeat(connection, Replica("r1", "host", 1, NOW - 9, NOW, NOW + 9))
+        await replicas.save_heartbeat(connection, Replica("r2", "host", 2, NOW - 99, NOW - 90, NOW - 80))
 
     await database.write(change)
     await fill(database, JOBS, RUN_OF_TWO)
-    whole, seen = await look(database, NOW), await tally(database, NOW)
+    whole, seen = await get_status(database, NOW), await get_metrics_snapshot(database, NOW)
 
     shown = Counter((job.provider, "held" if job.held else job.state) for job in whole.jobs)
-    assert {(share.provider, share.state): share.count for share in seen.shares} == shown
+    assert {(share.provider, share.state): share.count for share in seen.state_counts} == shown
     assert seen.run_holds == ["run_too_dear"]
-    assert {(cause.error.kind, cause.held): cause.count for cause in seen.causes} == {
+    assert {(cause.error.kind, cause.held): cause.count for cause in seen.problem_groups} == {
         ("over_budget", True): 1,
         ("bad_file", False): 1,
     }
@@ -67,13 +69,13 @@ async def test_numbers_are_those_of_the_read_model(database: Database) -> None:
     assert seen.replicas == 1
     assert seen.trained_tokens == {"openai": 1500}
     assert seen.planned_tokens == {"openai": 7 * 3 * 500}, "where the provider chooses the epochs nobody knows"
-    assert seen.last_days == {"openai": LAST}
+    assert seen.first_retirement_dates == {"openai": LAST}
 
 
 async def test_a_model_that_is_gone_has_no_last_day(database: Database) -> None:
-    done = a_job("a", state=State.SUCCEEDED, wake_at=None, fine_tuned_model="ft:a", retires_on=LAST, gone_at=NOW)
+    done = a_job("a", state=JobState.SUCCEEDED, wake_at=None, fine_tuned_model="ft:a", retires_on=LAST, gone_at=NOW)
     await fill(database, [done])
-    assert (await tally(database, NOW)).last_days == {}
+    assert (await get_metrics_snapshot(database, NOW)).first_retirement_dates == {}
 
 
 async def test_the_charts_autoscaler_counts_the_due_jobs(postgres_url: str) -> None:

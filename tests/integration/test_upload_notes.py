@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from store_values import a_job, fill, id_of
 
-from orchestrator.core.remote import PartedUpload
-from orchestrator.daemon.notes import JobNotes
+from orchestrator.core.remote import MultipartUpload
+from orchestrator.daemon.notes import DatabaseUploadStateStore
 from orchestrator.store.database import Database
 
-UPLOAD = PartedUpload(id="upload_1", part_bytes=16, parts={0: "part_a", 11: "part_b"})
+UPLOAD = MultipartUpload(id="upload_1", part_bytes=16, parts={0: "part_a", 11: "part_b"})
 
 
 async def test_notes_are_kept_changed_and_forgotten(database: Database) -> None:
     await fill(database, [a_job("a"), a_job("b")])
-    notes = JobNotes(database, id_of("a"), "f" * 64)
+    notes = DatabaseUploadStateStore(database, id_of("a"), "f" * 64)
     assert await notes.load() is None
-    await notes.save(PartedUpload(id="upload_0", part_bytes=16))
+    await notes.save(MultipartUpload(id="upload_0", part_bytes=16))
     await notes.save(UPLOAD)
-    assert await JobNotes(database, id_of("a"), "f" * 64).load() == UPLOAD
-    assert await JobNotes(database, id_of("a"), "e" * 64).load() is None
-    assert await JobNotes(database, id_of("b"), "f" * 64).load() is None
+    assert await DatabaseUploadStateStore(database, id_of("a"), "f" * 64).load() == UPLOAD
+    assert await DatabaseUploadStateStore(database, id_of("a"), "e" * 64).load() is None
+    assert await DatabaseUploadStateStore(database, id_of("b"), "f" * 64).load() is None
     await notes.save(None)
     assert await notes.load() is None

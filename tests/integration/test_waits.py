@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlalchemy import insert, select
 from store_values import NOW, a_job, fill, read_job
 
-from orchestrator.core.lifecycle import State
+from orchestrator.core.lifecycle import JobState
 from orchestrator.store import jobs, waits
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.database import Database
 from orchestrator.store.tables import deliveries
 
@@ -18,15 +18,15 @@ LATER = NOW - HOUR + 1  # a second after the clock was set back
 async def test_what_waits_is_due_after_the_same_time(database: Database) -> None:
     soon = a_job("soon", wake_at=NOW + 10)
     overdue = a_job("overdue", wake_at=NOW)
-    sending = a_job("sending", state=State.SUBMITTING, wake_at=NOW + 60, intent_until=NOW + 60)
+    sending = a_job("sending", state=JobState.SUBMITTING, wake_at=NOW + 60, intent_until=NOW + 60)
     fresh = a_job("fresh", wake_at=LATER + 5)  # written after the clock was set, before anyone noticed
     resting = a_job("resting", wake_at=None)
     await fill(database, [soon, overdue, sending, fresh, resting])
     delivery = {"message": "m", "target": "t", "topic": "job.failed", "payload": {}, "created_at": NOW, "attempts": 1}
 
-    async def change(connection: AsyncConnection) -> None:
+    async def change(connection: StoreConnection) -> None:
         await connection.execute(insert(deliveries), delivery | {"due_at": NOW + 30})
-        await waits.follow_clock(connection, -HOUR, LATER)
+        await waits.apply_clock_step(connection, -HOUR, LATER)
 
     await database.write(change)
     assert (await read_job(database, "soon")).wake_at == LATER + 9
@@ -37,16 +37,16 @@ async def test_what_waits_is_due_after_the_same_time(database: Database) -> None
     assert (await read_job(database, "resting")).wake_at is None
     async with database.read() as connection:
         assert (await connection.execute(select(deliveries.c.due_at))).scalar_one() == LATER + 29
-        assert len(await jobs.due(connection, LATER, 10)) == 2
+        assert len(await jobs.list_due(connection, LATER, 10)) == 2
 
 
 async def test_an_intent_outlasts_a_clock_that_is_set_forward(database: Database) -> None:
     now = NOW + HOUR + 1  # a second after the clock was set
-    sending = a_job("sending", state=State.SUBMITTING, wake_at=NOW + 5, intent_until=NOW + 60)
-    over = a_job("over", state=State.SUBMITTING, wake_at=NOW + 5, intent_until=NOW - 10)
-    polled = a_job("polled", state=State.RUNNING, wake_at=NOW + 10, intent_until=None)
+    sending = a_job("sending", state=JobState.SUBMITTING, wake_at=NOW + 5, intent_until=NOW + 60)
+    over = a_job("over", state=JobState.SUBMITTING, wake_at=NOW + 5, intent_until=NOW - 10)
+    polled = a_job("polled", state=JobState.RUNNING, wake_at=NOW + 10, intent_until=None)
     await fill(database, [sending, over, polled])
-    await database.write(lambda connection: waits.follow_clock(connection, HOUR, now))
+    await database.write(lambda connection: waits.apply_clock_step(connection, HOUR, now))
     assert (await read_job(database, "sending")).intent_until == now + 59
     assert (await read_job(database, "over")).intent_until == NOW - 10
     assert (await read_job(database, "polled")).intent_until is None

@@ -12,11 +12,11 @@ from company_network import ConnectProxy, listening
 
 from orchestrator.app import SystemClock
 from orchestrator.app.connections import Connections
-from orchestrator.app.network import Network
-from orchestrator.app.outgoing import Outgoing
-from orchestrator.control import Listed
+from orchestrator.app.network import OutboundNetwork
+from orchestrator.app.outgoing import NotificationTargets
+from orchestrator.control import ListedAccount
 from orchestrator.core.account import Account, ProviderName
-from orchestrator.core.delivery import Target, Way
+from orchestrator.core.delivery import Channel, NotificationTarget
 from orchestrator.core.errors import ProviderError
 from orchestrator.core.secret import Redactor, Secret
 
@@ -38,11 +38,11 @@ async def proxy() -> AsyncIterator[tuple[ConnectProxy, int]]:
 
 async def test_a_proxys_password_that_was_replaced_is_used(proxy: tuple[ConnectProxy, int], tmp_path: Path) -> None:
     heard, port = proxy
-    network = Network({}, None, Redactor())
+    network = OutboundNetwork({}, None, Redactor())
     connections = Connections(tmp_path, network, max_in_flight=2, redact=Redactor(), clock=SystemClock().boottime)
     listed = account(proxy="env:P")
     for password in ("first-password", "second-password"):
-        connections.connect_all(
+        connections.connect_accounts(
             [listed], {"acme": KEY}, {"env:P": Secret(f"http://works:{password}@127.0.0.1:{port}")}
         )
         with pytest.raises(ProviderError):
@@ -58,10 +58,10 @@ async def test_an_account_may_leave_the_usual_way(
     proxy: tuple[ConnectProxy, int], tmp_path: Path, option: str | None, asked: bool
 ) -> None:
     heard, port = proxy
-    network = Network({"ALL_PROXY": f"http://127.0.0.1:{port}"}, None, Redactor())
+    network = OutboundNetwork({"ALL_PROXY": f"http://127.0.0.1:{port}"}, None, Redactor())
     connections = Connections(tmp_path, network, max_in_flight=2, redact=Redactor(), clock=SystemClock().boottime)
-    connections.connect_all([account(proxy=option, base_url="https://192.0.2.1/v1")], {"acme": KEY})
-    found = network.find(account(proxy=option), {})
+    connections.connect_accounts([account(proxy=option, base_url="https://192.0.2.1/v1")], {"acme": KEY})
+    found = network.find_proxy(account(proxy=option), {})
     assert (found is not None) == asked
     if asked:
         with pytest.raises(ProviderError):
@@ -72,19 +72,24 @@ async def test_an_account_may_leave_the_usual_way(
 
 async def test_webhooks_that_take_the_same_way_share_a_client() -> None:
     environ = {"HTTPS_PROXY": "http://works:password@127.0.0.1:9", "NO_PROXY": "inside.example"}
-    outgoing = Outgoing(Redactor(), Network(environ, None, Redactor()))
+    outgoing = NotificationTargets(Redactor(), OutboundNetwork(environ, None, Redactor()))
     urls = ("https://a.example/1", "https://b.example/2", "https://inside.example/3", "http://127.0.0.1:1/4")
-    targets = [Target(way=Way.WEBHOOK, url=url, secret="env:S") for url in urls]
+    targets = [NotificationTarget(channel=Channel.WEBHOOK, url=url, secret="env:S") for url in urls]
     for _ in range(3):
-        await outgoing.expect(targets, {"env:S": SIGNING})
+        await outgoing.configure(targets, {"env:S": SIGNING})
     clients = {id(addressee.send._http) for addressee in outgoing.by_name.values()}  # type: ignore[attr-defined]
     assert len(clients) == 2
-    assert len(outgoing._clients) == 2
+    assert len(outgoing._client_by_route) == 2
     await outgoing.close()
 
 
 def test_only_an_account_with_a_way_of_its_own_is_another_one() -> None:
     """The digest is in the databases of earlier versions, where no account had one."""
-    assert Listed(account(), "12345678").definition == "aae495bc280b9119"
-    assert Listed(account(proxy="none"), "12345678").definition != Listed(account(), "12345678").definition
-    assert Listed(account(allow_http=True), "12345678").definition == Listed(account(), "12345678").definition
+    assert ListedAccount(account(), "12345678").definition == "aae495bc280b9119"
+    assert (
+        ListedAccount(account(proxy="none"), "12345678").definition != ListedAccount(account(), "12345678").definition
+    )
+    assert (
+        ListedAccount(account(allow_http=True), "12345678").definition
+        == ListedAccount(account(), "12345678").definition
+    )

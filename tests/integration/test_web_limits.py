@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from structlog.testing import capture_logs
 
 from orchestrator.web import acceptor
-from orchestrator.web.limited_protocol import MAX_HEADER_BYTES, MAX_WIRE_BYTES, ConnectionLimits
+from orchestrator.web.limited_protocol import MAX_HEADER_BYTES, MAX_REQUEST_WIRE_BYTES, ConnectionLimits
 from orchestrator.web.server import WebServer
 
 HALF = b"GET / HTTP/1.1\r\nHost: x\r\n"
@@ -249,7 +249,7 @@ async def test_a_client_that_reads_nothing_of_its_answer_is_closed() -> None:
     ],
 )
 async def test_what_is_too_large_or_no_http_is_refused(sent: bytes, status: int) -> None:
-    assert len(sent) < 2 * MAX_WIRE_BYTES
+    assert len(sent) < 2 * MAX_REQUEST_WIRE_BYTES
     async with serving(PATIENT) as port:
         client = await Client.connect(port)
         sending = asyncio.create_task(client.send(sent))
@@ -306,7 +306,7 @@ class ExhaustedListener(socket.socket):
 
 
 async def test_without_descriptors_it_waits_and_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(acceptor, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(acceptor, "ACCEPT_RETRY_SECONDS", 0.01)
     with ExhaustedListener() as listener, capture_logs() as lines:
         listener.bind(("127.0.0.1", 0))
         monkeypatch.setattr(WebServer, "_listen", lambda _: listener)

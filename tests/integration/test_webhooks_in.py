@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from webhook_stage import NAMES, PACE, POLL_MAX, TRAINING_SECONDS, Request, Stage, signing_secret
 
-from orchestrator.core.lifecycle import State
+from orchestrator.core.lifecycle import JobState
 from orchestrator.store.database import Database
 
 BURST = 1000
@@ -33,17 +33,19 @@ def genuine(stage: Stage, account: str = "acme", **changes: Any) -> Request:
 async def test_the_provider_is_asked_and_the_payload_not_believed(stage: Stage) -> None:
     assert await stage.send(genuine(stage)) == 204
     job = await stage.job("acme")
-    assert (job.state, job.wake_at, stage.nudges) == (State.RUNNING, stage.clock.now(), 1)
+    assert (job.state, job.wake_at, stage.nudges) == (JobState.RUNNING, stage.clock.now(), 1)
     await stage.look()
     job = await stage.job("acme")
-    assert job.state is State.RUNNING, "it trains, whatever the webhook says"
-    assert job.wake_at == stage.clock.now() + PACE.poll_min, "the provider's own reads may lag behind its webhooks"
+    assert job.state is JobState.RUNNING, "it trains, whatever the webhook says"
+    assert job.wake_at == stage.clock.now() + PACE.poll_min_seconds, (
+        "the provider's own reads may lag behind its webhooks"
+    )
 
     stage.clock.seconds += TRAINING_SECONDS
     assert stage.nudges == 1
     assert await stage.send(genuine(stage, id="wh-2", kind="fine_tuning.job.failed")) == 204
     await stage.look()
-    assert (await stage.job("acme")).state is State.SUCCEEDED
+    assert (await stage.job("acme")).state is JobState.SUCCEEDED
     assert (await stage.calls())["acme"] == 2
 
 
@@ -116,7 +118,7 @@ async def test_one_for_a_job_that_has_ended_changes_nothing_but_shows_that_they_
     stage.clock.seconds += TRAINING_SECONDS
     await stage.look()
     job, calls = await stage.job("acme"), await stage.calls()
-    assert job.state is State.SUCCEEDED
+    assert job.state is JobState.SUCCEEDED
     assert await stage.send(genuine(stage)) == 204
     await stage.look()
     assert (await stage.job("acme"), await stage.calls()) == (job, calls)
@@ -135,7 +137,7 @@ async def test_a_thousand_cost_a_look_or_two(stage: Stage) -> None:
     assert 1 <= (await stage.calls())["acme"] <= 2
     job = await stage.job("acme")
     assert job.wake_at is not None
-    assert job.wake_at <= stage.clock.now() + PACE.poll_min, "none of them is lost"
+    assert job.wake_at <= stage.clock.now() + PACE.poll_min_seconds, "none of them is lost"
 
 
 # What can happen, one after the other: something is sent, time goes by, the loop looks.
@@ -192,7 +194,7 @@ async def _play(stage: Stage, story: list[Request | float | str]) -> None:
             await _look(stage, needed)
     stage.clock.seconds += TRAINING_SECONDS
     await _look(stage, needed)
-    assert {(await stage.job(name)).state for name in NAMES} == {State.SUCCEEDED}
+    assert {(await stage.job(name)).state for name in NAMES} == {JobState.SUCCEEDED}
     await stage.tear_down()
 
 
@@ -217,7 +219,7 @@ async def _send(stage: Stage, request: Request, taken: set[tuple[str, str]], nee
 async def _look(stage: Stage, needed: dict[str, int]) -> None:
     for name in NAMES:
         job = await stage.job(name)
-        if job.wake_at is not None and job.wake_at <= stage.clock.now() and not job.told:
+        if job.wake_at is not None and job.wake_at <= stage.clock.now() and not job.woken_by_webhook:
             needed[name] += 1
     await stage.look()
     calls = await stage.calls()
@@ -225,4 +227,4 @@ async def _look(stage: Stage, needed: dict[str, int]) -> None:
     for name in NAMES:
         job = await stage.job(name)
         over = stage.clock.seconds >= TRAINING_SECONDS
-        assert job.state is State.RUNNING or (over and job.state is State.SUCCEEDED)
+        assert job.state is JobState.RUNNING or (over and job.state is JobState.SUCCEEDED)

@@ -21,29 +21,30 @@ from standardwebhooks import Webhook as Signer
 from store_values import DATASET, RUN, a_job, a_standing
 
 from orchestrator.app import SystemClock
-from orchestrator.app.incoming import Incoming
-from orchestrator.core.account import Account, Identity, ProviderName
+from orchestrator.app.incoming import WebhookReceiver
+from orchestrator.core.account import Account, AccountIdentity, ProviderName
 from orchestrator.core.job import Job
-from orchestrator.core.lifecycle import State
+from orchestrator.core.lifecycle import JobState
 from orchestrator.core.secret import Redactor, Secret
-from orchestrator.daemon.loading import loading
+from orchestrator.daemon.loading import build_job_loader
 from orchestrator.daemon.reconciler import Reconciler
-from orchestrator.daemon.steps import Pace
-from orchestrator.daemon.webhooks import Ear
+from orchestrator.daemon.steps import StepTiming
+from orchestrator.daemon.webhooks import WebhookHandler
 from orchestrator.providers import openai
-from orchestrator.providers.base import Connection
-from orchestrator.providers.openai_webhooks import reader
-from orchestrator.sandbox import SandboxSettings, create_app
+from orchestrator.providers.base import ProviderConnection
+from orchestrator.providers.openai_webhooks import build_webhook_parser
+from orchestrator.sandbox import SandboxSettings
+from orchestrator.sandbox import create_app as create_sandbox
 from orchestrator.store import accounts, jobs, runs
-from orchestrator.store.connection import AsyncConnection
+from orchestrator.store.connection import StoreConnection
 from orchestrator.store.database import Database
 from orchestrator.store.tables import events, metadata, webhooks
 from orchestrator.store.tables import jobs as job_table
-from orchestrator.web.api import create_web
-from orchestrator.web.program import Program
+from orchestrator.web.api import create_app
+from orchestrator.web.program import WebBackend
 
 POLL_MAX = 60.0
-PACE = Pace(poll_min=2.0, poll_max=POLL_MAX, intent=30.0)
+PACE = StepTiming(poll_min_seconds=2.0, poll_max_seconds=POLL_MAX, intent_seconds=30.0)
 NAMES = ("acme", "blue")
 TRAINING_SECONDS = 1000.0
 LINES = "".join(
@@ -98,9 +99,9 @@ class Stage:
     remote: dict[str, str] = field(default_factory=dict)
 
     async def set_up(self) -> None:
-        self.sandbox = httpx2.ASGITransport(create_app(self._settings(), clock=self.clock.now))
+        self.sandbox = httpx2.ASGITransport(create_sandbox(self._settings(), clock=self.clock.now))
         self.provider_http = httpx2.AsyncClient(transport=self.sandbox)
-        connect = openai.connector(self.provider_http, Redactor())
+        connect = openai.build_provider_factory(self.provider_http, Redactor())
         listed = [
             Account(
                 name=name,
@@ -112,37 +113,39 @@ class Stage:
             for name in NAMES
         ]
         connections = {
-            account.name: Connection(account, "12345678", connect(account, Secret(f"sandbox-{account.name}")))
+            account.name: ProviderConnection(account, "12345678", connect(account, Secret(f"sandbox-{account.name}")))
             for account in listed
         }
         log = cast(Any, StrictLog())
         self.reconciler = Reconciler(
             self.database,
             connections,
-            load=loading(self.database),
+            load=build_job_loader(self.database),
             identify=_identify,
             redact=Redactor(),
             clock=self.clock,
             jitter=lambda: 0.5,
-            pace=PACE,
+            timing=PACE,
             datasets=Path("datasets"),
             replica="one",
             log=log,
         )
-        incoming = Incoming(reader(self.provider_http), log)
-        incoming.expect(listed, {f"env:{name.upper()}": SECRETS[name] for name in NAMES})
-        ear = Ear(nudge=self._nudge, now=self.clock.now, shortest=PACE.poll_min, log=log)
-        web = create_web(
-            Program(
+        incoming = WebhookReceiver(build_webhook_parser(self.provider_http), log)
+        incoming.configure(listed, {f"env:{name.upper()}": SECRETS[name] for name in NAMES})
+        ear = WebhookHandler(
+            wake_dispatch=self._nudge, now=self.clock.now, min_poll_seconds=PACE.poll_min_seconds, log=log
+        )
+        web = create_app(
+            WebBackend(
                 now=self.clock.now,
                 boottime=self.clock.now,
-                call=_nobody,
-                health=_nobody,
-                metrics=lambda _: b"",
-                tokens=_nobody,
-                token_used=_nobody,
+                call_with_database=_nobody,
+                check_health=_nobody,
+                render_metrics=lambda _: b"",
+                list_tokens=_nobody,
+                record_token_use=_nobody,
                 session_key=b"of the tests",
-                hear=partial(incoming.receive, self.database, ear),
+                receive_webhook=partial(incoming.receive, self.database, ear),
             )
         )
         self.door = httpx2.AsyncClient(transport=httpx2.ASGITransport(web), base_url="http://127.0.0.1")
@@ -160,13 +163,13 @@ class Stage:
     async def look(self) -> None:
         """Whatever is due is seen to, as a dispatch does it."""
         async with self.database.read() as connection:
-            due = await jobs.due(connection, self.clock.now(), 9)
+            due = await jobs.list_due(connection, self.clock.now(), 9)
         for job_id, _ in due:
             await self.reconciler.handle(job_id)
 
     async def job(self, name: str) -> Job:
         async with self.database.read() as connection:
-            [job] = await jobs.of_accounts(connection, [name])
+            [job] = await jobs.list_by_accounts(connection, [name])
         return job
 
     async def picture(self) -> list[Any]:
@@ -197,7 +200,7 @@ class Stage:
         order = {"model": "sandbox-small", "training_file": sent.json()["id"]}
         return str((await post("http://sandbox/v1/fine_tuning/jobs", json=order)).json()["id"])
 
-    async def _fill(self, connection: AsyncConnection) -> None:
+    async def _fill(self, connection: StoreConnection) -> None:
         for table in reversed(metadata.sorted_tables):
             await connection.execute(delete(table))
         await runs.save_dataset(connection, DATASET, 0.0)
@@ -205,14 +208,14 @@ class Stage:
         for name in NAMES:
             await accounts.save(connection, a_standing(name))
         now = self.clock.now()
-        running = {"state": State.RUNNING, "state_since": now - 400.0, "wake_at": now + 500.0}
-        await jobs.add(
+        running = {"state": JobState.RUNNING, "state_since": now - 400.0, "wake_at": now + 500.0}
+        await jobs.assign_to_run(
             connection, RUN.id, [a_job(name, remote_job_id=self.remote[name], **running) for name in NAMES]
         )
 
 
-async def _identify(connected: Connection) -> tuple[Connection, Identity]:
-    return connected, Identity()
+async def _identify(connected: ProviderConnection) -> tuple[ProviderConnection, AccountIdentity]:
+    return connected, AccountIdentity()
 
 
 async def _nobody(*_: object, **__: object) -> Any:

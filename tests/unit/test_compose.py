@@ -9,8 +9,8 @@ from deploy_files import ROOT, image_command, image_environ, parse, read_yaml
 
 from orchestrator.core.secret import Redactor
 from orchestrator.settings import load_settings
-from orchestrator.sources.accounts import read_accounts
-from orchestrator.sources.secrets import resolve_all
+from orchestrator.sources.accounts import load_accounts_file
+from orchestrator.sources.secrets import resolve_account_keys
 
 COMPOSE = read_yaml("compose.yaml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -77,8 +77,8 @@ def test_every_mount_is_there() -> None:
 
 def test_the_demo_accounts_lead_to_the_sandbox() -> None:
     path = ROOT / "deploy/demo/accounts.toml"
-    accounts = read_accounts(path).accounts
-    keys = resolve_all(accounts, base=path.parent, redact=Redactor()).found
+    accounts = load_accounts_file(path).accounts
+    keys = resolve_account_keys(accounts, base_folder=path.parent, redact=Redactor()).by_account
     assert len(accounts) == len(keys) == 5
     for name in ("sandbox", "replicas-sandbox"):
         port = parse(SERVICES[name]["command"])["port"]
@@ -86,4 +86,4 @@ def test_the_demo_accounts_lead_to_the_sandbox() -> None:
     for service in SERVING.values():
         token = environ(service)["ORCHESTRATOR_TOKEN"]
         assert token not in path.read_text(), "a token is blotted out wherever it occurs, in model ids too"
-    assert Path("/chats") == read_accounts(path).folder / read_accounts(path).options.dataset
+    assert Path("/chats") == load_accounts_file(path).folder / load_accounts_file(path).options.dataset

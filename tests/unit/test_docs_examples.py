@@ -11,8 +11,8 @@ import pytest
 import yaml
 from deploy_files import ROOT, parse, verbs
 
-from orchestrator.settings import PREFIX, known_names
-from orchestrator.sources.accounts import read_accounts
+from orchestrator.settings import PREFIX, list_setting_names
+from orchestrator.sources.accounts import load_accounts_file
 
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in PAGES}
@@ -45,7 +45,7 @@ def test_a_command_is_one(page: str, command: str) -> None:
 
 @pytest.mark.parametrize("page", TEXTS)
 def test_a_setting_is_one(page: str) -> None:
-    known = {f"{PREFIX}{name}" for name in ["", "NAME", *known_names()]}
+    known = {f"{PREFIX}{name}" for name in ["", "NAME", *list_setting_names()]}
     assert set(re.findall(rf"{PREFIX}[A-Z_]*[A-Z]|{PREFIX}", TEXTS[page])) <= known
 
 
@@ -54,7 +54,7 @@ def test_an_accounts_file_is_one(page: str, block: str, tmp_path: Path) -> None:
     path = tmp_path / "accounts.toml"
     lines = re.sub(r"^   ", "", block, flags=re.MULTILINE) if block.startswith("   ") else block
     path.write_text(lines if "[run]" in lines else (HEAD if "[run." not in lines else HEAD[:17]) + lines)
-    assert read_accounts(path).accounts
+    assert load_accounts_file(path).accounts
 
 
 def test_every_page_is_on_the_site() -> None:

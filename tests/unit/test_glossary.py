@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from orchestrator.core.account import ProviderName
-from orchestrator.core.lifecycle import State
+from orchestrator.core.lifecycle import JobState
 
 DOCS = Path(__file__).parents[2] / "docs"
 GLOSSARY = (DOCS / "glossary.md").read_text(encoding="utf-8")
@@ -14,7 +14,7 @@ GLOSSARY = (DOCS / "glossary.md").read_text(encoding="utf-8")
 
 def test_every_state_is_explained() -> None:
     words = set(re.findall(r"^\| ([a-z]+) \|", GLOSSARY, re.MULTILINE))
-    assert {str(state) for state in State} <= words
+    assert {str(state) for state in JobState} <= words
 
 
 def test_every_provider_is_named() -> None:

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from deploy_files import ROOT, image_environ, instruction
 
-from orchestrator.settings import FROM_FILE, PREFIX, load_settings
-from orchestrator.web.scrape import Scrape
+from orchestrator.settings import OPTIONS_WITH_FILE, PREFIX, load_settings
+from orchestrator.web.scrape import MetricsRoutes
 
 FOREIGN = {"ScaledObject", "ServiceMonitor", "TriggerAuthentication"}  # of operators, not of Kubernetes
 RENDERED = sorted((ROOT / "deploy/helm/rendered").glob("*.yaml"))
@@ -45,7 +45,7 @@ def test_what_there_is() -> None:
 def test_the_settings_are_in_order(name: str) -> None:
     (container,) = pod(name)["containers"]
     environ = {entry["name"]: entry["value"] for entry in container["env"]}
-    files = {f"{PREFIX}{option}_FILE" for option in FROM_FILE}
+    files = {f"{PREFIX}{option}_FILE" for option in OPTIONS_WITH_FILE}
     mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
     for variable in files & set(environ):
         assert environ.pop(variable).rpartition("/")[0] in mounts
@@ -105,7 +105,7 @@ def test_the_monitor_scrapes_what_there_is() -> None:
     assert endpoint["port"] in [port["name"] for port in found["Service"]["spec"]["ports"]]
     credentials = endpoint["authorization"]["credentials"]
     assert credentials["name"] in [volume["secret"]["secretName"] for volume in secrets("scaled")]
-    assert Scrape(cast(Any, None)).routes.url_path_for("metrics") == endpoint["path"]
+    assert MetricsRoutes(cast(Any, None)).router.url_path_for("metrics") == endpoint["path"]
 
 
 def test_the_autoscaler_has_the_say_over_the_replicas() -> None:

@@ -12,7 +12,7 @@ import structlog
 
 from orchestrator import log
 from orchestrator.core.errors import AuthenticationFailed, ConfigError, IllegalTransition
-from orchestrator.core.lifecycle import State
+from orchestrator.core.lifecycle import JobState
 from orchestrator.core.secret import Redactor, Secret
 
 KEY = "sk-canary-97aa"
@@ -88,7 +88,7 @@ def test_a_word_of_ours_is_logged_as_the_word(configure: Configure) -> None:
     """On the console as well: an enum's repr is for programmers."""
     for log_format in ("json", "console"):
         stream = configure(log_format)
-        structlog.get_logger().info("hello", state=State.RUNNING, states=[State.RUNNING])
+        structlog.get_logger().info("hello", state=JobState.RUNNING, states=[JobState.RUNNING])
         assert "State" not in stream.getvalue()
         assert "running" in stream.getvalue()
 
@@ -233,7 +233,9 @@ def test_what_the_context_holds_is_on_the_line(configure: Configure) -> None:
 
 def test_a_text_of_any_length_costs_no_more_than_its_beginning(configure: Configure) -> None:
     stream = configure()
-    structlog.get_logger().info("hello", text="x" * (log.TEXT_LIMIT - 5) + KEY + "x" * 3_000_000)
+    structlog.get_logger().info("hello", text="x" * (log.MAX_LOG_TEXT_CHARACTERS - 5) + KEY + "x" * 3_000_000)
     assert KEY[:5] not in stream.getvalue()
-    assert len(stream.getvalue()) < log.TEXT_LIMIT + 500
-    assert lines(stream)[0]["text"].endswith(f" … (cut: {log.TEXT_LIMIT - 5 + len(KEY) + 3_000_000:,} characters)")
+    assert len(stream.getvalue()) < log.MAX_LOG_TEXT_CHARACTERS + 500
+    assert lines(stream)[0]["text"].endswith(
+        f" … (cut: {log.MAX_LOG_TEXT_CHARACTERS - 5 + len(KEY) + 3_000_000:,} characters)"
+    )

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import ConfigError
-from orchestrator.settings import Settings, database_label, in_force, load_settings
+from orchestrator.settings import Settings, format_database_label, list_effective_settings, load_settings
 
 TOKEN = "canary-token-5512"
 
@@ -201,7 +201,7 @@ def test_a_reader_must_not_have_the_operators_token() -> None:
     ],
 )
 def test_the_label_of_a_database_has_no_password(url: str, label: str) -> None:
-    assert database_label(url) == label
+    assert format_database_label(url) == label
 
 
 @pytest.mark.parametrize(
@@ -302,7 +302,7 @@ def test_what_is_in_force_says_where_it_is_from_and_no_secret(tmp_path: Path) ->
         "ORCHESTRATOR_TOKEN_FILE": str(tmp_path / "token"),
         "ORCHESTRATOR_DATABASE_URL": "postgresql://u:canary@h/d",
     }
-    found = {setting.name: (setting.value, setting.source) for setting in in_force(environ)}
+    found = {setting.name: (setting.value, setting.source) for setting in list_effective_settings(environ)}
     assert len(found) == len(Settings.model_fields)
     assert found["ORCHESTRATOR_PORT"] == ("9000", file)
     assert found["ORCHESTRATOR_TOKEN"] == ("set", str(tmp_path / "token"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from deploy_files import ROOT, parse
 
-from orchestrator.cli.session import USAGE
+from orchestrator.cli.session import EXIT_USAGE
 from orchestrator.settings import PREFIX, load_settings
 
 UNIT = (ROOT / "deploy/systemd/orchestrator.service").read_text(encoding="utf-8")
@@ -36,7 +36,7 @@ def test_its_settings_are_known(tmp_path: Path) -> None:
 
 
 def test_a_fault_in_the_configuration_is_not_tried_again() -> None:
-    assert values("RestartPreventExitStatus") == [str(USAGE)]
+    assert values("RestartPreventExitStatus") == [str(EXIT_USAGE)]
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")

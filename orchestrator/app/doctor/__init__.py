@@ -3,7 +3,7 @@
 What is wrong with one thing does not keep the others from being looked at, as far as they do not depend on it.
 """
 
-from orchestrator.app.doctor.diagnosis import Diagnosis, Verdict
-from orchestrator.app.doctor.examination import examine
+from orchestrator.app.doctor.diagnosis import Diagnosis, DiagnosisStatus
+from orchestrator.app.doctor.examination import run_checks
 
-__all__ = ["Diagnosis", "Verdict", "examine"]
+__all__ = ["Diagnosis", "DiagnosisStatus", "run_checks"]

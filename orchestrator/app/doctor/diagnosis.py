@@ -9,7 +9,7 @@ from enum import StrEnum
 from orchestrator.core.errors import ConfigError
 
 
-class Verdict(StrEnum):
+class DiagnosisStatus(StrEnum):
     """An error would stop a run or the service, a warning may."""
 
     OK = "ok"
@@ -22,27 +22,27 @@ class Diagnosis:
     """One line of the doctor's. `fix` is empty where nothing need be done."""
 
     thing: str
-    verdict: Verdict
+    verdict: DiagnosisStatus
     message: str
     fix: str = ""
 
 
-def fine(thing: str, message: str) -> Diagnosis:
+def ok_diagnosis(thing: str, message: str) -> Diagnosis:
     """All is well."""
-    return Diagnosis(thing, Verdict.OK, message)
+    return Diagnosis(thing, DiagnosisStatus.OK, message)
 
 
-def doubtful(thing: str, message: str, fix: str) -> Diagnosis:
+def warning_diagnosis(thing: str, message: str, fix: str) -> Diagnosis:
     """It may go wrong."""
-    return Diagnosis(thing, Verdict.WARNING, message, fix)
+    return Diagnosis(thing, DiagnosisStatus.WARNING, message, fix)
 
 
-def wrong(thing: str, message: str, fix: str) -> Diagnosis:
+def error_diagnosis(thing: str, message: str, fix: str) -> Diagnosis:
     """It will go wrong."""
-    return Diagnosis(thing, Verdict.ERROR, message, fix)
+    return Diagnosis(thing, DiagnosisStatus.ERROR, message, fix)
 
 
-def faults(thing: str, error: ConfigError) -> Iterator[Diagnosis]:
+def diagnoses_from_error(thing: str, error: ConfigError) -> Iterator[Diagnosis]:
     """An error of ours, a line for each of its problems."""
     for problem in error.problems or (error.message,):
-        yield wrong(thing, problem, error.hint)
+        yield error_diagnosis(thing, problem, error.hint)

@@ -6,58 +6,58 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
-from orchestrator.app.doctor.diagnosis import Diagnosis, doubtful, faults, fine
-from orchestrator.app.doctor.inputs import names
-from orchestrator.app.network import Network
+from orchestrator.app.doctor.diagnosis import Diagnosis, diagnoses_from_error, ok_diagnosis, warning_diagnosis
+from orchestrator.app.doctor.inputs import format_names
+from orchestrator.app.network import OutboundNetwork
 from orchestrator.core.account import Account
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.loopback import is_loopback
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.sources.accounts import AccountsFile
-from orchestrator.sources.secrets import follow
-from orchestrator.sources.targets import proxy_references
+from orchestrator.sources.secrets import resolve_secrets
+from orchestrator.sources.targets import list_proxy_references
 
-THING = "network"
+NETWORK_SUBJECT = "network"
 
 
-class Outward:
+class NetworkChecker:
     """The ways of one accounts file. `usable` and `secrets` are known once it is examined."""
 
-    def __init__(self, file: AccountsFile, network: Network) -> None:
+    def __init__(self, file: AccountsFile, network: OutboundNetwork) -> None:
         self.network = network
-        self.usable = True
-        self.secrets: Mapping[str, Secret] = {}
+        self.is_usable = True
+        self.proxy_secrets: Mapping[str, Secret] = {}
         self._file = file
 
-    def examine(self, redact: Redactor) -> Iterator[Diagnosis]:
+    def check(self, redact: Redactor) -> Iterator[Diagnosis]:
         """One line for each way, with the accounts that take it."""
         try:
-            wanted = list(proxy_references(self._file.accounts))
-            self.secrets = follow(wanted, base=self._file.folder, redact=redact)
-            ways = self._ways()
-            _ = self.network.context
+            wanted = list(list_proxy_references(self._file.accounts))
+            self.proxy_secrets = resolve_secrets(wanted, base_folder=self._file.folder, redact=redact)
+            ways = self._accounts_by_route()
+            _ = self.network.ssl_context
         except ConfigError as error:
-            self.usable = False
-            yield from faults(THING, error)
+            self.is_usable = False
+            yield from diagnoses_from_error(NETWORK_SUBJECT, error)
             return
         for way, accounts in ways.items():
-            who = "all accounts" if len(ways) == 1 else names(accounts)
-            yield fine(THING, f"{who}: {way}; trusted authorities: {self.network.authorities}")
-        if plain := [account.name for account in self._file.accounts if _is_plain(account)]:
-            yield doubtful(
-                THING,
-                f"allow_http: the keys of {names(plain)} go unencrypted through your network",
+            who = "all accounts" if len(ways) == 1 else format_names(accounts)
+            yield ok_diagnosis(NETWORK_SUBJECT, f"{who}: {way}; trusted authorities: {self.network.authorities}")
+        if plain := [account.name for account in self._file.accounts if _is_unencrypted(account)]:
+            yield warning_diagnosis(
+                NETWORK_SUBJECT,
+                f"allow_http: the keys of {format_names(plain)} go unencrypted through your network",
                 "Use https:// if the server can.",
             )
 
-    def _ways(self) -> Mapping[str, list[str]]:
+    def _accounts_by_route(self) -> Mapping[str, list[str]]:
         ways: dict[str, list[str]] = defaultdict(list)
         for account in self._file.accounts:
-            proxy = self.network.find(account, self.secrets)
+            proxy = self.network.find_proxy(account, self.proxy_secrets)
             ways[f"through the proxy {proxy}" if proxy else "without a proxy"].append(account.name)
         return ways
 
 
-def _is_plain(account: Account) -> bool:
+def _is_unencrypted(account: Account) -> bool:
     url = urlsplit(account.base_url or "")
     return url.scheme == "http" and not is_loopback(url.hostname or "")

@@ -8,77 +8,81 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from orchestrator.app.connections import Connections
-from orchestrator.app.doctor.diagnosis import Diagnosis, doubtful, fine, wrong
-from orchestrator.app.doctor.inputs import TWIN_FIX, names
-from orchestrator.core.account import Account, Identity, ProviderName
+from orchestrator.app.doctor.diagnosis import Diagnosis, error_diagnosis, ok_diagnosis, warning_diagnosis
+from orchestrator.app.doctor.inputs import DUPLICATE_ACCOUNT_FIX, format_names
+from orchestrator.core.account import Account, AccountIdentity, ProviderName
 from orchestrator.core.errors import Failure, ProviderUnavailable
-from orchestrator.core.retirement import unknown_holds
+from orchestrator.core.retirement import list_unknown_model_holds
 from orchestrator.core.secret import Secret
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.core.twins import same_places
-from orchestrator.daemon.models import base_models
+from orchestrator.core.twins import list_shared_project_warnings
+from orchestrator.daemon.models import fetch_base_models
 
-ANSWER_SECONDS = 15.0
-MOST_SKEW = 60.0  # seconds; a Date header knows whole ones, and an answer takes time
+PROVIDER_TIMEOUT_SECONDS = 15.0
+MAX_CLOCK_SKEW_SECONDS = 60.0  # seconds; a Date header knows whole ones, and an answer takes time
 
 
-class Skews:
+class ClockSkewRecorder:
     """How far this machine's clock is from what the answers say, in seconds."""
 
     def __init__(self, now: Callable[[], float]) -> None:
-        self.seen: list[float] = []
+        self.skew_seconds: list[float] = []
         self._now = now
 
-    async def hear(self, response: Any) -> None:
+    async def record_response(self, response: Any) -> None:
         """An answer has come."""
         if date := response.headers.get("date"):
-            self.seen.append(self._now() - parsedate_to_datetime(date).timestamp())
+            self.skew_seconds.append(self._now() - parsedate_to_datetime(date).timestamp())
 
 
-async def providers(
+async def check_providers(
     connections: Connections,
     accounts: tuple[Account, ...],
     specs: Mapping[ProviderName, TrainingSpec],
     keys: Mapping[str, Secret],
-    skews: Skews,
-    proxies: Mapping[str, Secret],
+    skew_recorder: ClockSkewRecorder,
+    proxy_secrets: Mapping[str, Secret],
 ) -> AsyncIterator[Diagnosis]:
     """Each account verified, as `orchestrator accounts` does; the base models; the clock against the answers'."""
     asked = tuple(account for account in accounts if account.name in keys)
-    connections.connect_all(asked, keys, proxies)
+    connections.connect_accounts(asked, keys, proxy_secrets)
 
-    async def ask(account: Account) -> Identity | Failure:
+    async def ask(account: Account) -> AccountIdentity | Failure:
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                return (await connections.verify([account]))[account.name]
+            async with asyncio.timeout(PROVIDER_TIMEOUT_SECONDS):
+                return (await connections.verify_accounts([account]))[account.name]
         except TimeoutError:
-            return Failure.of(ProviderUnavailable(f"no answer within {ANSWER_SECONDS:g} s"))
+            return Failure.from_error(ProviderUnavailable(f"no answer within {PROVIDER_TIMEOUT_SECONDS:g} s"))
 
     answers = dict(zip(asked, await asyncio.gather(*map(ask, asked)), strict=True))
-    for diagnosis in _accounts(answers):
+    for diagnosis in _diagnose_accounts(answers):
         yield diagnosis
-    accepted = [account for account, answer in answers.items() if isinstance(answer, Identity)]
-    unknown = (await base_models(accepted, specs, connections.by_name)).unknown
-    for hold in unknown_holds(unknown).values():
-        yield wrong("base models", hold.reason, hold.hint)
-    identities = {account.name: answer for account, answer in answers.items() if isinstance(answer, Identity)}
-    for warning in same_places(asked, identities, {name: key.fingerprint for name, key in keys.items()}):
-        yield doubtful("providers", warning, TWIN_FIX)
-    if skews.seen:
-        yield _clock(min(skews.seen, key=abs))
+    accepted = [account for account, answer in answers.items() if isinstance(answer, AccountIdentity)]
+    unknown = (await fetch_base_models(accepted, specs, connections.by_name)).unknown
+    for hold in list_unknown_model_holds(unknown).values():
+        yield error_diagnosis("base models", hold.reason, hold.hint)
+    identities = {account.name: answer for account, answer in answers.items() if isinstance(answer, AccountIdentity)}
+    for warning in list_shared_project_warnings(
+        asked, identities, {name: key.fingerprint for name, key in keys.items()}
+    ):
+        yield warning_diagnosis("providers", warning, DUPLICATE_ACCOUNT_FIX)
+    if skew_recorder.skew_seconds:
+        yield _diagnose_clock(min(skew_recorder.skew_seconds, key=abs))
 
 
-def _accounts(answers: Mapping[Account, Identity | Failure]) -> Iterator[Diagnosis]:
-    if accepted := [account.name for account, answer in answers.items() if isinstance(answer, Identity)]:
-        yield fine("providers", f"the keys of {names(accepted)} are accepted")
+def _diagnose_accounts(answers: Mapping[Account, AccountIdentity | Failure]) -> Iterator[Diagnosis]:
+    if accepted := [account.name for account, answer in answers.items() if isinstance(answer, AccountIdentity)]:
+        yield ok_diagnosis("providers", f"the keys of {format_names(accepted)} are accepted")
     for account, answer in answers.items():
         if isinstance(answer, Failure):
             message = f"{account.name} at {account.base_url or account.provider}: {answer.kind}: {answer.message}"
-            yield wrong("providers", message, answer.hint)
+            yield error_diagnosis("providers", message, answer.hint)
 
 
-def _clock(skew: float) -> Diagnosis:
-    if abs(skew) <= MOST_SKEW:
-        return fine("clock", "agrees with the providers'")
+def _diagnose_clock(skew: float) -> Diagnosis:
+    if abs(skew) <= MAX_CLOCK_SKEW_SECONDS:
+        return ok_diagnosis("clock", "agrees with the providers'")
     way = "ahead of" if skew > 0 else "behind"
-    return doubtful("clock", f"this machine's clock is {abs(skew):.0f} s {way} the providers'", "Set it by NTP.")
+    return warning_diagnosis(
+        "clock", f"this machine's clock is {abs(skew):.0f} s {way} the providers'", "Set it by NTP."
+    )

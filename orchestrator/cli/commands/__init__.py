@@ -11,16 +11,16 @@ from orchestrator.cli.commands import first, chats, work, look, ask, deliveries,
 # isort: on
 from orchestrator.cli.commands.root import app
 
-__all__ = ["app", "asked_for"]
+__all__ = ["app", "select_command"]
 
 
-def asked_for(arguments: Sequence[str]) -> Typer:
+def select_command(arguments: Sequence[str]) -> Typer:
     """The program with no other command than the first argument names: Typer would build all, 12 ms and 0.6 MB."""
-    if named := [each for each in app.registered_commands if _name(each) in arguments[:1]]:
+    if named := [each for each in app.registered_commands if _command_name(each) in arguments[:1]]:
         app.registered_commands, app.registered_groups = named, []
     return app
 
 
-def _name(command: CommandInfo) -> str:
+def _command_name(command: CommandInfo) -> str:
     assert command.callback is not None
     return command.name or command.callback.__name__

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.commands.root import Accounts, Everyone, command
-from orchestrator.cli.session import with_app
+from orchestrator.cli.commands.root import AccountsArgument, AllAccountsOption, command
+from orchestrator.cli.session import run_with_app
 
 if TYPE_CHECKING:
     from orchestrator.app import App
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @command()
 def approve() -> None:
     """Let the held run go on in spite of its price."""
-    _operate("approve", [], everyone=True)
+    _run_action("approve", [], all_accounts=True)
 
 
 @command()
@@ -24,35 +24,35 @@ def waive(
     reason: Annotated[str, typer.Argument(help="Why no moderation is needed; kept in the run's record.")],
 ) -> None:
     """Let the run go on although its chats were not moderated."""
-    _operate("waive", [], everyone=True, reason=reason)
+    _run_action("waive", [], all_accounts=True, reason=reason)
 
 
 @command()
-def cancel(accounts: Accounts = None, everyone: Everyone = False) -> None:
+def cancel(accounts: AccountsArgument = None, all_accounts: AllAccountsOption = False) -> None:
     """Cancel the jobs of these accounts."""
-    _operate("cancel", accounts, everyone=everyone)
+    _run_action("cancel", accounts, all_accounts=all_accounts)
 
 
 @command()
-def retry(accounts: Accounts = None, everyone: Everyone = False) -> None:
+def retry(accounts: AccountsArgument = None, all_accounts: AllAccountsOption = False) -> None:
     """Start failed jobs again, as new remote jobs."""
-    _operate("retry", accounts, everyone=everyone)
+    _run_action("retry", accounts, all_accounts=all_accounts)
 
 
 @command()
 def hold(
-    accounts: Accounts = None,
-    everyone: Everyone = False,
+    accounts: AccountsArgument = None,
+    all_accounts: AllAccountsOption = False,
     reason: Annotated[str, typer.Option(help="Kept in the record.")] = "held by the operator",
 ) -> None:
     """Set accounts aside until they are released."""
-    _operate("hold", accounts, everyone=everyone, reason=reason)
+    _run_action("hold", accounts, all_accounts=all_accounts, reason=reason)
 
 
 @command()
-def release(accounts: Accounts = None, everyone: Everyone = False) -> None:
+def release(accounts: AccountsArgument = None, all_accounts: AllAccountsOption = False) -> None:
     """Let held accounts go on; their keys are verified anew."""
-    _operate("release", accounts, everyone=everyone)
+    _run_action("release", accounts, all_accounts=all_accounts)
 
 
 @command()
@@ -65,18 +65,18 @@ def adopt(
     async def work(app: App) -> int:
         from orchestrator.cli import operate
 
-        return await operate.adopt(app, job, remote_job)
+        return await operate.adopt_remote_job(app, job, remote_job)
 
-    with_app(work)
+    run_with_app(work)
 
 
-def _operate(verb: str, accounts: list[str] | None, *, everyone: bool, reason: str = "") -> None:
-    if not accounts and not everyone:
+def _run_action(verb: str, accounts: list[str] | None, *, all_accounts: bool, reason: str = "") -> None:
+    if not accounts and not all_accounts:
         raise typer.BadParameter("name the accounts, or say --all")
 
     async def work(app: App) -> int:
         from orchestrator.cli import operate
 
-        return await operate.operate(app, verb, accounts or [], reason)
+        return await operate.run_operator_action(app, verb, accounts or [], reason)
 
-    with_app(work)
+    run_with_app(work)

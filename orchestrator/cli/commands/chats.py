@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.commands.root import AccountsFile, Json, command
-from orchestrator.cli.form import Form
-from orchestrator.cli.session import session
+from orchestrator.cli.commands.root import AccountsFileOption, JsonOption, command
+from orchestrator.cli.form import FindingFormat
+from orchestrator.cli.session import command_session
 from orchestrator.core.spec import Method
 
 MethodOption = Annotated[
@@ -21,8 +21,10 @@ MethodOption = Annotated[
 @command()
 def check(
     paths: Annotated[list[Path] | None, typer.Argument(help="Chats; default: those of the accounts file.")] = None,
-    accounts: AccountsFile = None,
-    form: Annotated[Form, typer.Option("--format", "-f", help="How the findings are printed.")] = Form.TEXT,
+    accounts: AccountsFileOption = None,
+    output_format: Annotated[
+        FindingFormat, typer.Option("--format", "-f", help="How the findings are printed.")
+    ] = FindingFormat.TEXT,
     json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on warnings too.")] = False,
     method: MethodOption = None,
@@ -32,12 +34,18 @@ def check(
     report: Annotated[Path | None, typer.Option(help="Write a page with everything into this HTML file.")] = None,
 ) -> None:
     """Check the chats: every finding, with file, line and what to do. Exit 1 on errors."""
-    with session(accounts_file=accounts) as given:
+    with command_session(accounts_file=accounts) as given:
         from orchestrator.cli import data
 
-        form = Form.JSON if json else form
-        code = data.check(
-            given, paths or [], form=form, strict=strict, method=method, training=training, report=report
+        output_format = FindingFormat.JSON if json else output_format
+        code = data.check_chats(
+            given,
+            paths or [],
+            output_format=output_format,
+            strict=strict,
+            method=method,
+            training=training,
+            report=report,
         )
     raise typer.Exit(code)
 
@@ -63,25 +71,25 @@ def polish(
         str | None, typer.Option(help="New names for the user, one a chat in turn: A,B,C or a file with one a line.")
     ] = None,
     persona: Annotated[str | None, typer.Option(help="The user's old name; default: the one most chats use.")] = None,
-    accounts: AccountsFile = None,
+    accounts: AccountsFileOption = None,
 ) -> None:
     """Repair what the check names. Shows the changes; writes them only --into another folder."""
-    with session(accounts_file=accounts) as given:
+    with command_session(accounts_file=accounts) as given:
         from orchestrator.cli import polishing
-        from orchestrator.dataset.polishing import Wishes
+        from orchestrator.dataset.polishing import PolishOptions
 
-        wishes = Wishes(
+        wishes = PolishOptions(
             cut_end=cut_end,
             drop_unknown_keys=unknown_keys,
             merge_system=merge_system,
             drop_empty_system=drop_empty,
             common_system=system or ("" if common_system else None),
-            names=polishing.names_of(names),
+            names=polishing.parse_names(names),
             persona=persona,
             remove_duplicates=duplicates,
             redact=redact,
         )
-        code = polishing.polish(given.settings, path, into, wishes, text_parts=text_parts)
+        code = polishing.polish_chats(given.settings, path, into, wishes, text_parts=text_parts)
     raise typer.Exit(code)
 
 
@@ -97,14 +105,14 @@ def format_(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the choice of the validation part.")] = None,
     method: MethodOption = None,
-    accounts: AccountsFile = None,
-    json: Json = False,
+    accounts: AccountsFileOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Write the canonical JSONL and print its SHA-256."""
-    with session(accounts_file=accounts) as given:
+    with command_session(accounts_file=accounts) as given:
         from orchestrator.cli import data
 
-        code = data.format_(
+        code = data.format_chats(
             given.settings, path, output, validation=validation, seed=seed, method=method, as_json=json
         )
     raise typer.Exit(code)

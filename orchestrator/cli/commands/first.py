@@ -13,7 +13,7 @@ from orchestrator.cli.commands.root import command
 @command()
 def demo(keep: Annotated[bool, typer.Option(help="Keep the dashboard until Ctrl-C.")] = False) -> None:
     """Run five accounts over the sample chats against the sandbox."""
-    from orchestrator.cli.demo import demo as play
+    from orchestrator.cli.demo import run_demo as play
 
     raise typer.Exit(play(keep=keep))
 
@@ -34,5 +34,5 @@ def sandbox(
     from orchestrator.cli import sandbox as command
 
     raise typer.Exit(
-        command.sandbox(host, port, state=state, faults=faults, webhooks=webhooks, seconds=seconds, seed=seed)
+        command.run_sandbox(host, port, state=state, faults=faults, webhooks=webhooks, seconds=seconds, seed=seed)
     )

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.commands.root import Json, command
-from orchestrator.cli.session import with_app
+from orchestrator.cli.commands.root import JsonOption, command
+from orchestrator.cli.session import run_with_app
 from orchestrator.core.account import ProviderName
-from orchestrator.exports import Form
+from orchestrator.exports import ExportFormat
 
 if TYPE_CHECKING:
     from orchestrator.app import App
@@ -19,21 +19,23 @@ if TYPE_CHECKING:
 @command()
 def status(
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing it.")] = False,
-    json: Json = False,
+    json: JsonOption = False,
 ) -> None:
     """Show the run: states, errors, model ids."""
 
     async def work(app: App) -> int:
         from orchestrator.cli import views
 
-        return await views.status(app, as_json=json, watch=watch)
+        return await views.print_run_status(app, as_json=json, watch=watch)
 
-    with_app(work, reads=True)
+    run_with_app(work, for_reading=True)
 
 
 @command()
 def models(
-    form: Annotated[Form, typer.Option("--format", "-f", help="How they are written.")] = Form.TABLE,
+    output_format: Annotated[
+        ExportFormat, typer.Option("--format", "-f", help="How they are written.")
+    ] = ExportFormat.TABLE,
     json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write them into this file.")] = None,
     label: Annotated[list[str] | None, typer.Option(help="Only accounts with this label.")] = None,
@@ -49,9 +51,9 @@ def models(
     async def work(app: App) -> int:
         from orchestrator.cli import exporting
 
-        return await exporting.models(
+        return await exporting.print_models(
             app,
-            Form.JSON if json else form,
+            ExportFormat.JSON if json else output_format,
             output=output,
             labels=label or (),
             providers=provider or (),
@@ -59,16 +61,16 @@ def models(
             name=name,
         )
 
-    with_app(work, reads=True)
+    run_with_app(work, for_reading=True)
 
 
 @command()
-def history(account: Annotated[str, typer.Argument(help="Account name.")], json: Json = False) -> None:
+def history(account: Annotated[str, typer.Argument(help="Account name.")], json: JsonOption = False) -> None:
     """Show everything that happened in an account, and who or what caused it."""
 
     async def work(app: App) -> int:
         from orchestrator.cli import views
 
-        return await views.history(app, account, as_json=json)
+        return await views.print_events(app, account, as_json=json)
 
-    with_app(work, reads=True)
+    run_with_app(work, for_reading=True)

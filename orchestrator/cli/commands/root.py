@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.session import DONE
+from orchestrator.cli.session import EXIT_DONE
 
 app = typer.Typer(
     help="One dataset, many accounts, one fine-tuned model in each.",
@@ -19,24 +19,24 @@ app = typer.Typer(
 )
 command = app.command
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Accounts = Annotated[list[str] | None, typer.Argument(help="Account names.")]
-AccountsFile = Annotated[Path | None, typer.Option("--accounts", "-a", help="The accounts file.")]
-Everyone = Annotated[bool, typer.Option("--all", help="Every account of the run.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AccountsArgument = Annotated[list[str] | None, typer.Argument(help="Account names.")]
+AccountsFileOption = Annotated[Path | None, typer.Option("--accounts", "-a", help="The accounts file.")]
+AllAccountsOption = Annotated[bool, typer.Option("--all", help="Every account of the run.")]
 
 
-def _version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
         typer.echo(f"orchestrator {version('orchestrator')}")
-        raise typer.Exit(DONE)
+        raise typer.Exit(EXIT_DONE)
 
 
 @app.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """One dataset, many accounts, one fine-tuned model in each."""

@@ -8,71 +8,71 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.commands.root import AccountsFile, Json, command
-from orchestrator.cli.session import environment, errors_explained, session, with_app
+from orchestrator.cli.commands.root import AccountsFileOption, JsonOption, command
+from orchestrator.cli.session import build_environment, command_session, print_errors, run_with_app
 from orchestrator.core.secret import Redactor
 
 if TYPE_CHECKING:
     from orchestrator.app import App
 
-File = Annotated[Path, typer.Argument(help="A tar file.", show_default=False)]
+TarFileArgument = Annotated[Path, typer.Argument(help="A tar file.", show_default=False)]
 
 
 @command()
 def doctor(
     offline: Annotated[bool, typer.Option("--offline", help="Do not ask the providers.")] = False,
-    accounts: AccountsFile = None,
-    json: Json = False,
+    accounts: AccountsFileOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Look at everything a run depends on, and say how to mend it. Exit 1 when something is wrong."""
     redact = Redactor()
-    with errors_explained(redact):
+    with print_errors(redact):
         from orchestrator.cli import upkeep
 
-        environ = environment(accounts_file=accounts)
-        code = asyncio.run(upkeep.doctor(environ, redact, online=not offline, as_json=json))
+        environ = build_environment(accounts_file=accounts)
+        code = asyncio.run(upkeep.run_doctor(environ, redact, online=not offline, as_json=json))
     raise typer.Exit(code)
 
 
 @command()
-def config(json: Json = False) -> None:
+def config(json: JsonOption = False) -> None:
     """Print every setting in force, and where it comes from."""
-    with errors_explained(Redactor()):
+    with print_errors(Redactor()):
         from orchestrator.cli import upkeep
 
-        upkeep.config(as_json=json)
+        upkeep.print_settings(as_json=json)
 
 
 @command()
 def prune(
     yes: Annotated[bool, typer.Option("--yes", help="Delete what is listed; otherwise it is only shown.")] = False,
-    json: Json = False,
+    json: JsonOption = False,
 ) -> None:
     """List what is left of finished runs at the providers and here; delete it with --yes."""
 
     async def work(app: App) -> int:
-        from orchestrator.cli.prune import prune
+        from orchestrator.cli.prune import delete_unused_resources
 
-        return await prune(app, yes=yes, as_json=json)
+        return await delete_unused_resources(app, yes=yes, as_json=json)
 
-    with_app(work, reads=True)
+    run_with_app(work, for_reading=True)
 
 
 @command()
-def backup(file: File) -> None:
+def backup(file: TarFileArgument) -> None:
     """Copy database and datasets into a new tar file; the service may go on."""
-    with session(log_level="warning") as given:
-        from orchestrator.app.backup import back_up
+    with command_session(log_level="warning") as given:
+        from orchestrator.app.backup import create_backup
 
-        names = back_up(given.settings, file)
+        names = create_backup(given.settings, file)
         typer.echo(f"{file} holds {', '.join(names)}")
 
 
 @command()
-def restore(file: File) -> None:
+def restore(file: TarFileArgument) -> None:
     """Put database and datasets of a backup back; the service must be stopped, and the database gone."""
-    with session(log_level="warning") as given:
-        from orchestrator.app.backup import put_back
+    with command_session(log_level="warning") as given:
+        from orchestrator.app.backup import restore_backup
 
-        names = put_back(given.settings, file)
+        names = restore_backup(given.settings, file)
         typer.echo(f"restored: {', '.join(names)}")

@@ -6,70 +6,76 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.dataset.checks.encoding import encoding_advice
-from orchestrator.dataset.checks.personal import Find, private, suspicions
-from orchestrator.dataset.checks.remains import equal_answers, remains_advice
-from orchestrator.dataset.checks.special import foreign_token_advice
-from orchestrator.dataset.checks.texts import Said, message_lists
-from orchestrator.dataset.codes import Code
-from orchestrator.dataset.example import Body, Fault, Steps
+from orchestrator.dataset.checks.encoding import check_text_encoding
+from orchestrator.dataset.checks.personal import PiiDetector, find_pii, select_detectors
+from orchestrator.dataset.checks.remains import check_artifacts, check_equal_answers
+from orchestrator.dataset.checks.special import check_foreign_tokens
+from orchestrator.dataset.checks.texts import MessageText, iter_message_lists
+from orchestrator.dataset.codes import FindingCode
+from orchestrator.dataset.example import ExampleBody, ExampleIssue, PathSteps
 
-LABELS = {
-    Code.SECRET: "what looks like a key or password",
-    Code.EMAIL_ADDRESS: "an e-mail address",
-    Code.PHONE_NUMBER: "what looks like a telephone number",
+PII_LABELS = {
+    FindingCode.SECRET: "what looks like a key or password",
+    FindingCode.EMAIL_ADDRESS: "an e-mail address",
+    FindingCode.PHONE_NUMBER: "what looks like a telephone number",
 }
-LONG_ENOUGH = 60  # characters; shorter answers ("four", "Yes, you can") need no full stop
+MIN_SENTENCE_CHARACTERS = 60  # characters; shorter answers ("four", "Yes, you can") need no full stop
 
 _MACRO = re.compile(r"\{\{[\w#/][^{}\n]{0,40}\}\}")
 _SENTENCE = re.compile(r"[.!?…\u3002\uff01\uff1f]")
-_NO_SENTENCE = re.compile(r"\s*(?:[-*•+>#|]|\d+[.)]|```|    |\$)")  # a list, a quotation, a heading, a table, code
+_NOT_PROSE = re.compile(r"\s*(?:[-*•+>#|]|\d+[.)]|```|    |\$)")  # a list, a quotation, a heading, a table, code
 
 
-def advice(body: Body, texts: list[Said], line: bytes) -> Iterator[Fault]:
+def check_style(body: ExampleBody, texts: list[MessageText], line: bytes) -> Iterator[ExampleIssue]:
     """Every warning about the example by itself; `line` is its canonical form."""
-    suspected, macros = suspicions(line), b"{{" in line
-    for messages, steps in message_lists(body):
-        yield from _system(messages, steps)
+    suspected, macros = select_detectors(line), b"{{" in line
+    for messages, steps in iter_message_lists(body):
+        yield from _check_system_messages(messages, steps)
     for role, text, steps in texts:
         if role == "assistant" and _is_cut_off(text):
-            yield Fault(Code.CUT_OFF, steps, f"the answer ends with {text.rstrip()[-30:]!r}")
+            yield ExampleIssue(FindingCode.CUT_OFF, steps, f"the answer ends with {text.rstrip()[-30:]!r}")
         if suspected:
-            yield from _private(text, steps, suspected)
+            yield from _check_pii(text, steps, suspected)
         if macros and (macro := _MACRO.search(text)):
-            yield Fault(Code.UNFILLED_MACRO, steps, f"the text holds {macro[0]}")
-    yield from remains_advice(texts, line)
-    yield from encoding_advice(texts, line)
-    yield from foreign_token_advice(texts, line)
-    yield from equal_answers(body)
+            yield ExampleIssue(FindingCode.UNFILLED_MACRO, steps, f"the text holds {macro[0]}")
+    yield from check_artifacts(texts, line)
+    yield from check_text_encoding(texts, line)
+    yield from check_foreign_tokens(texts, line)
+    yield from check_equal_answers(body)
 
 
-def _system(messages: list[Any], steps: Steps) -> Iterator[Fault]:
+def _check_system_messages(messages: list[Any], steps: PathSteps) -> Iterator[ExampleIssue]:
     roles = [message.get("role") if isinstance(message, dict) else None for message in messages]
     systems = [index for index, role in enumerate(roles) if role == "system"]
     for index in systems:
         content = messages[index].get("content")
         if isinstance(content, str) and not content.strip():
-            yield Fault(Code.EMPTY_SYSTEM, (*steps, index, "content"), "the system message is empty")
+            yield ExampleIssue(FindingCode.EMPTY_SYSTEM, (*steps, index, "content"), "the system message is empty")
     if len(systems) > 1:
-        yield Fault(Code.SEVERAL_SYSTEM, (*steps, systems[1]), f"there are {len(systems)} system messages")
+        yield ExampleIssue(
+            FindingCode.SEVERAL_SYSTEM, (*steps, systems[1]), f"there are {len(systems)} system messages"
+        )
     for index in systems:
         if index > 0 and roles[index - 1] != "system" and roles[index + 1 : index + 2] == ["user"]:
-            yield Fault(Code.LATE_INSTRUCTION, (*steps, index), "an instruction just before the user's message")
+            yield ExampleIssue(
+                FindingCode.LATE_INSTRUCTION, (*steps, index), "an instruction just before the user's message"
+            )
 
 
 def _is_cut_off(text: str) -> bool:
     """A long answer in sentences whose last line is prose and stops at a letter or a comma."""
     text = text.rstrip()
-    if len(text) < LONG_ENOUGH or not (text[-1].islower() or text[-1] in ",;"):
+    if len(text) < MIN_SENTENCE_CHARACTERS or not (text[-1].islower() or text[-1] in ",;"):
         return False
     last = text.rsplit("\n", 1)[-1]
-    return len(last) >= LONG_ENOUGH // 2 and not _NO_SENTENCE.match(last) and bool(_SENTENCE.search(text))
+    return len(last) >= MIN_SENTENCE_CHARACTERS // 2 and not _NOT_PROSE.match(last) and bool(_SENTENCE.search(text))
 
 
-def _private(text: str, steps: Steps, suspected: tuple[Find, ...]) -> Iterator[Fault]:
-    counts: dict[Code, int] = {}
-    for found in private(text, suspected):
+def _check_pii(text: str, steps: PathSteps, suspected: tuple[PiiDetector, ...]) -> Iterator[ExampleIssue]:
+    counts: dict[FindingCode, int] = {}
+    for found in find_pii(text, suspected):
         counts[found.code] = counts.get(found.code, 0) + 1
     for code, count in counts.items():
-        yield Fault(code, steps, f"the text holds {LABELS[code]}" + (f", {count} times" if count > 1 else ""))
+        yield ExampleIssue(
+            code, steps, f"the text holds {PII_LABELS[code]}" + (f", {count} times" if count > 1 else "")
+        )

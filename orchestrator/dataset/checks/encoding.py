@@ -5,43 +5,45 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from orchestrator.dataset.checks.texts import Said
-from orchestrator.dataset.codes import Code
-from orchestrator.dataset.example import Fault
+from orchestrator.dataset.checks.texts import MessageText
+from orchestrator.dataset.codes import FindingCode
+from orchestrator.dataset.example import ExampleIssue
 
-REPLACEMENT = "\ufffd"
+REPLACEMENT_CHARACTER = "\ufffd"
 
 # UTF-8 that was read as Windows-1252: its first byte as a letter, then its further bytes as what Windows-1252 shows
 # for them. Quotation marks and dashes are such further bytes as well, but at the end of a quotation they follow a
 # capital letter by right; so after U+00C2 and U+00C3, which are capital letters of some languages, they are no sign.
-_SHOWN_AS = "\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2020\u2021\u2022\u2026\u2030\u20ac\u2122"
-_QUOTES = "\u2013\u2014\u2018-\u201e\u2039\u203a"
+_CP1252_CHARACTERS = (
+    "\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2020\u2021\u2022\u2026\u2030\u20ac\u2122"
+)
+_CP1252_QUOTES = "\u2013\u2014\u2018-\u201e\u2039\u203a"
 _MOJIBAKE = re.compile(
     "\u00c2[\u00a0-\u00aa\u00ac-\u00ba\u00bc-\u00bf]"
-    f"|\u00c3[\u0080-\u00aa\u00ac-\u00ba\u00bc-\u00bf{_SHOWN_AS}]"
-    f"|\u00e2\u20ac|\u00e2[\u201a{_SHOWN_AS}][\u0080-\u00bf{_SHOWN_AS}{_QUOTES}]"
-    f"|\u00f0\u0178[\u0080-\u00bf{_SHOWN_AS}{_QUOTES}]"
+    f"|\u00c3[\u0080-\u00aa\u00ac-\u00ba\u00bc-\u00bf{_CP1252_CHARACTERS}]"
+    f"|\u00e2\u20ac|\u00e2[\u201a{_CP1252_CHARACTERS}][\u0080-\u00bf{_CP1252_CHARACTERS}{_CP1252_QUOTES}]"
+    f"|\u00f0\u0178[\u0080-\u00bf{_CP1252_CHARACTERS}{_CP1252_QUOTES}]"
 )
 _ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{2,6}|#x[0-9a-fA-F]{2,5});")
-_CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
-_SUSPECT = tuple(char.encode() for char in "\u00c2\u00c3\u00e2\u00f0\ufffd")
+_MARKDOWN_CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
+_MOJIBAKE_BYTES = tuple(char.encode() for char in "\u00c2\u00c3\u00e2\u00f0\ufffd")
 
 
-def encoding_advice(texts: list[Said], line: bytes) -> Iterator[Fault]:
+def check_text_encoding(texts: list[MessageText], line: bytes) -> Iterator[ExampleIssue]:
     """Yield a warning for each text with such signs; `line` is the example's canonical form."""
-    if b"&" not in line and (line.isascii() or not any(sign in line for sign in _SUSPECT)):
+    if b"&" not in line and (line.isascii() or not any(sign in line for sign in _MOJIBAKE_BYTES)):
         return
     for _, text, steps in texts:
-        if count := text.count(REPLACEMENT):
-            message = f"the text holds U+FFFD, which stands for a lost character{_times(count)}"
-            yield Fault(Code.BROKEN_ENCODING, steps, message)
+        if count := text.count(REPLACEMENT_CHARACTER):
+            message = f"the text holds U+FFFD, which stands for a lost character{_format_times(count)}"
+            yield ExampleIssue(FindingCode.BROKEN_ENCODING, steps, message)
         if found := _MOJIBAKE.findall(text):
-            message = f"the text holds {found[0]!r}{_times(len(found))}: UTF-8 that was read as Windows-1252"
-            yield Fault(Code.BROKEN_ENCODING, steps, message)
-        if "&" in text and (entities := _ENTITY.findall(_CODE.sub("", text))):
-            message = f"the text holds {entities[0]}{_times(len(entities))}, as a character is written in HTML"
-            yield Fault(Code.ESCAPED_HTML, steps, message)
+            message = f"the text holds {found[0]!r}{_format_times(len(found))}: UTF-8 that was read as Windows-1252"
+            yield ExampleIssue(FindingCode.BROKEN_ENCODING, steps, message)
+        if "&" in text and (entities := _ENTITY.findall(_MARKDOWN_CODE.sub("", text))):
+            message = f"the text holds {entities[0]}{_format_times(len(entities))}, as a character is written in HTML"
+            yield ExampleIssue(FindingCode.ESCAPED_HTML, steps, message)
 
 
-def _times(count: int) -> str:
+def _format_times(count: int) -> str:
     return f", {count} times" if count > 1 else ""

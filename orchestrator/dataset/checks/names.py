@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from orchestrator.dataset.checks.texts import Said
-from orchestrator.dataset.example import Body
+from orchestrator.dataset.checks.texts import MessageText
+from orchestrator.dataset.example import ExampleBody
 
 _WORD = r"[A-Z\u00c0-\u00de\u0391-\u03a9\u0410-\u042f][\w'-]+"
-_SELF = re.compile(rf"\b(?:I'm|I am|[Mm]y name is|[Tt]his is|[Cc]all me) ({_WORD})\b|^({_WORD}) here\b")
-_ADDRESS = re.compile(
+_SELF_INTRODUCTION = re.compile(rf"\b(?:I'm|I am|[Mm]y name is|[Tt]his is|[Cc]all me) ({_WORD})\b|^({_WORD}) here\b")
+_FORM_OF_ADDRESS = re.compile(
     rf"\b(?:Hi|Hello|Hey|Dear|Welcome|Thanks|Thank you|Goodbye|Bye),? ({_WORD})\b|, ({_WORD})[!?.,]"
 )
-_YOU = re.compile(rf"\b(?:You are|you are|You're|name is) ({_WORD})\b")
-_SPEAKER = re.compile(rf"({_WORD}(?: {_WORD})?): ")
-_NO_NAME = frozenset(
+_SYSTEM_ADDRESS = re.compile(rf"\b(?:You are|you are|You're|name is) ({_WORD})\b")
+_SPEAKER_PREFIX = re.compile(rf"({_WORD}(?: {_WORD})?): ")
+_NOT_NAMES = frozenset(
     word
     for line in (
         "A An And But Do Great Here How I If In It Let No Not Of Oh Okay Ok Please So Sorry Sure That The There This",
@@ -26,30 +26,34 @@ _NO_NAME = frozenset(
 )
 
 
-def user_names(body: Body, texts: list[Said], known: str) -> set[str]:
+def find_user_names(body: ExampleBody, texts: list[MessageText], known_name: str) -> set[str]:
     """Every name that the user of this chat may have: as the source says, as they say, as they are addressed."""
-    names, others = {known} if known else set(), set(_NO_NAME)
+    names, others = {known_name} if known_name else set(), set(_NOT_NAMES)
     messages = body.get("messages")
-    names |= {name for message in messages if (name := _name(message))} if isinstance(messages, list) else set()
+    names |= (
+        {name for message in messages if (name := _get_message_name(message))}
+        if isinstance(messages, list)
+        else set()
+    )
     for role, text, _ in texts:
         if role == "user":
-            if speaker := _SPEAKER.match(text):
+            if speaker := _SPEAKER_PREFIX.match(text):
                 names.add(speaker[1])
-            names |= _found(_SELF, text)
+            names |= _find_names(_SELF_INTRODUCTION, text)
         elif role == "assistant":
-            names |= _found(_ADDRESS, text)
-            others |= _found(_SELF, text)
+            names |= _find_names(_FORM_OF_ADDRESS, text)
+            others |= _find_names(_SELF_INTRODUCTION, text)
         elif role == "system":
-            others |= _found(_YOU, text)
+            others |= _find_names(_SYSTEM_ADDRESS, text)
     return names - others
 
 
-def _name(message: Any) -> str:
+def _get_message_name(message: Any) -> str:
     if not isinstance(message, dict) or message.get("role") != "user":
         return ""
     name = message.get("name")
     return name if isinstance(name, str) else ""
 
 
-def _found(pattern: re.Pattern[str], text: str) -> set[str]:
+def _find_names(pattern: re.Pattern[str], text: str) -> set[str]:
     return {name for match in pattern.finditer(text) for name in match.groups() if name}

@@ -5,35 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.dataset.example import Body, Steps
+from orchestrator.dataset.example import ExampleBody, PathSteps
 
-OUTPUTS = ("preferred_output", "non_preferred_output")
+PAIR_OUTPUT_KEYS = ("preferred_output", "non_preferred_output")
 
-Said = tuple[str, str, Steps]
+MessageText = tuple[str, str, PathSteps]
 
 
-def said(body: Body) -> Iterator[Said]:
+def iter_texts(body: ExampleBody) -> Iterator[MessageText]:
     """Role, text and place, message by message. Wrong shapes are passed over: the errors name them."""
-    for message, steps in all_messages(body):
+    for message, steps in iter_messages(body):
         role, content = message.get("role"), message.get("content")
         if isinstance(content, str):
             yield str(role), content, (*steps, "content")
         elif isinstance(content, list):
-            yield from _parts(str(role), content, (*steps, "content"))
+            yield from _iter_part_texts(str(role), content, (*steps, "content"))
 
 
-def all_messages(body: Body) -> Iterator[tuple[dict[str, Any], Steps]]:
+def iter_messages(body: ExampleBody) -> Iterator[tuple[dict[str, Any], PathSteps]]:
     """Every message of the example, a pair's answers included."""
-    lists = list(message_lists(body))
+    lists = list(iter_message_lists(body))
     if "messages" not in body:
-        lists += [(body[key], (key,)) for key in OUTPUTS if isinstance(body.get(key), list)]
+        lists += [(body[key], (key,)) for key in PAIR_OUTPUT_KEYS if isinstance(body.get(key), list)]
     for messages, steps in lists:
         for index, message in enumerate(messages):
             if isinstance(message, dict):
                 yield message, (*steps, index)
 
 
-def message_lists(body: Body) -> Iterator[tuple[list[Any], Steps]]:
+def iter_message_lists(body: ExampleBody) -> Iterator[tuple[list[Any], PathSteps]]:
     """The list of messages that begins a chat: where a system message may stand."""
     given = body if "messages" in body else body.get("input")
     messages = given.get("messages") if isinstance(given, dict) else None
@@ -41,7 +41,7 @@ def message_lists(body: Body) -> Iterator[tuple[list[Any], Steps]]:
         yield messages, ("messages",) if given is body else ("input", "messages")
 
 
-def _parts(role: str, parts: list[Any], steps: Steps) -> Iterator[Said]:
+def _iter_part_texts(role: str, parts: list[Any], steps: PathSteps) -> Iterator[MessageText]:
     for index, part in enumerate(parts):
         if isinstance(part, dict) and isinstance(text := part.get("text"), str):
             yield role, text, (*steps, index, "text")

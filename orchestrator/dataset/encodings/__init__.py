@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from tiktoken import Encoding
 
 # tiktoken keeps hash and pattern inside functions that download; a test compares these with them.
-SHA256 = {
+RANK_FILE_SHA256 = {
     "o200k_base": "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
     "cl100k_base": "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
 }
 # Base models that tiktoken does not know.
-OTHER_MODELS = {"sandbox-small": "o200k_base", "sandbox-large": "o200k_base"}
+EXTRA_MODEL_ENCODINGS = {"sandbox-small": "o200k_base", "sandbox-large": "o200k_base"}
 _UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 _SUFFIX = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
-PATTERN = {
+SPLIT_PATTERNS = {
     "o200k_base": (
         rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+{_SUFFIX}|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*{_SUFFIX}"
         r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -37,7 +37,7 @@ PATTERN = {
 }
 
 
-def encoding_of(base_model: str) -> str | None:
+def find_encoding_name(base_model: str) -> str | None:
     """The encoding a base model reads with, of those shipped here; None where it is another or not known.
 
     tiktoken's own table answers, except that it takes a fine-tuned `ft:gpt-4.1-…` for gpt-4.
@@ -46,42 +46,42 @@ def encoding_of(base_model: str) -> str | None:
 
     plain = re.sub(r"^ft:([^:]*).*", r"\1", base_model)
     try:
-        name = OTHER_MODELS.get(plain) or encoding_name_for_model(plain)
+        name = EXTRA_MODEL_ENCODINGS.get(plain) or encoding_name_for_model(plain)
     except KeyError:
         return None
-    return name if name in SHA256 else None
+    return name if name in RANK_FILE_SHA256 else None
 
 
 @cache
-def load(name: str) -> Encoding:
+def load_encoding(name: str) -> Encoding:
     """The encoding, its rank file proven by hash. Takes about 0.4 s, once a process."""
     import tiktoken
 
-    return tiktoken.Encoding(name, pat_str=PATTERN[name], mergeable_ranks=_ranks(name), special_tokens={})
+    return tiktoken.Encoding(name, pat_str=SPLIT_PATTERNS[name], mergeable_ranks=_read_ranks(name), special_tokens={})
 
 
 @cache
-def counter(name: str) -> Callable[[str], int]:
+def get_token_counter(name: str) -> Callable[[str], int]:
     """Counts the tokens of a text of ordinary length: with gigatoken where the extra `fast` is installed."""
     try:
         from gigatoken import Tokenizer
     except ModuleNotFoundError:
-        encode = load(name).encode_ordinary
+        encode = load_encoding(name).encode_ordinary
         return lambda text: len(encode(text))
     with NamedTemporaryFile(suffix=".tiktoken") as file:
-        file.write(_rank_file(name))
+        file.write(_read_rank_file(name))
         file.flush()
         fast = Tokenizer.from_tiktoken(file.name, pretokenizer=name.removesuffix("_base"), special_tokens={}).encode
     return lambda text: len(fast(text.encode("utf-8", "replace")))
 
 
-def _ranks(name: str) -> dict[bytes, int]:
-    rows = (line.split() for line in BytesIO(_rank_file(name)))  # one at a time: there are 200,000
+def _read_ranks(name: str) -> dict[bytes, int]:
+    rows = (line.split() for line in BytesIO(_read_rank_file(name)))  # one at a time: there are 200,000
     return {b64decode(token): int(rank) for token, rank in rows}
 
 
-def _rank_file(name: str) -> bytes:
+def _read_rank_file(name: str) -> bytes:
     content = gzip.decompress(files(__package__).joinpath(f"{name}.tiktoken.gz").read_bytes())
-    if (found := sha256(content).hexdigest()) != SHA256[name]:
+    if (found := sha256(content).hexdigest()) != RANK_FILE_SHA256[name]:
         raise RuntimeError(f"the rank file of {name} is damaged (SHA-256 {found}): install orchestrator again")
     return content

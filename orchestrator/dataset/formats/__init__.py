@@ -10,15 +10,15 @@ from dataclasses import replace
 
 from orchestrator.dataset.formats.chat import CHAT, REQUEST
 from orchestrator.dataset.formats.cloud import BEDROCK, VERTEX
-from orchestrator.dataset.formats.foreign import foreign, foreign_messages
+from orchestrator.dataset.formats.foreign import find_foreign_format, find_foreign_message_format
 from orchestrator.dataset.formats.instruction import ALPACA, COMPLETION, DOLLY
 from orchestrator.dataset.formats.messages import MESSAGES
 from orchestrator.dataset.formats.preference import PREFERENCE
-from orchestrator.dataset.formats.shape import Format, Shape
+from orchestrator.dataset.formats.shape import ChatFormat, ParsedChat
 from orchestrator.dataset.formats.sharegpt import CONVERSATIONS, SHAREGPT
-from orchestrator.dataset.formats.verdict import VERDICT_KEYS, verdict_faults
+from orchestrator.dataset.formats.verdict import FEEDBACK_KEYS, check_feedback
 
-FORMATS: tuple[Format, ...] = (
+FORMATS: tuple[ChatFormat, ...] = (
     PREFERENCE,
     BEDROCK,
     CHAT,
@@ -34,15 +34,15 @@ FORMATS: tuple[Format, ...] = (
 """In the order in which they are tried: a row with the keys of two formats is read in the first."""
 
 
-def recognise(value: object) -> Shape | None:
+def parse_chat(value: object) -> ParsedChat | None:
     """The first format that knows the value, with what the value says against being trained."""
-    if (shape := foreign_messages(value)) is not None:
+    if (shape := find_foreign_message_format(value)) is not None:
         return shape
-    shape = next((shape for one in FORMATS if (shape := one.read(value)) is not None), None)
+    shape = next((shape for one in FORMATS if (shape := one.parse(value)) is not None), None)
     if shape is None:
-        return foreign(value)
+        return find_foreign_format(value)
     if shape.format == PREFERENCE.name or not isinstance(value, dict):
         return shape  # in a pair, a score says which of the two answers is the better one
-    if VERDICT_KEYS.isdisjoint(value):
+    if FEEDBACK_KEYS.isdisjoint(value):
         return shape
-    return replace(shape, faults=(*shape.faults, *verdict_faults(value)))
+    return replace(shape, issues=(*shape.issues, *check_feedback(value)))

@@ -4,71 +4,73 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.dataset.codes import Code
-from orchestrator.dataset.example import Fault, Steps
-from orchestrator.dataset.formats.shape import Format, Shape, Turns, other_keys
-from orchestrator.dataset.formats.system import add_system, joined_text
+from orchestrator.dataset.codes import FindingCode
+from orchestrator.dataset.example import ExampleIssue, PathSteps
+from orchestrator.dataset.formats.shape import ChatFormat, MessageBuilder, ParsedChat, list_other_keys
+from orchestrator.dataset.formats.system import add_system_messages, join_text_blocks
 
-HINT = "Only texts are read in this format. Write pictures and tool calls in OpenAI's format."
+TEXTS_ONLY_HINT = "Only texts are read in this format. Write pictures and tool calls in OpenAI's format."
 
 
-def bedrock(value: object) -> Shape | None:
+def parse_bedrock(value: object) -> ParsedChat | None:
     """`messages` whose content is a list of blocks without a type: `[{"text": …}]`."""
     if not isinstance(value, dict) or not isinstance(rows := value.get("messages"), list):
         return None
     named = str(value.get("schemaVersion", "")).startswith("bedrock")
-    if not rows or not (any(map(_has_list, rows)) if named else all(map(_has_blocks, rows))):
+    if not rows or not (any(map(_has_content_list, rows)) if named else all(map(_has_text_blocks, rows))):
         return None
-    return _shape("bedrock", value, "messages", "content", ("schemaVersion",))
+    return _parse_turns("bedrock", value, "messages", "content", ("schemaVersion",))
 
 
-def _has_list(message: object) -> bool:
+def _has_content_list(message: object) -> bool:
     return isinstance(message, dict) and isinstance(message.get("content"), list)
 
 
-def _has_blocks(message: object) -> bool:
+def _has_text_blocks(message: object) -> bool:
     content = message.get("content") if isinstance(message, dict) else None
     if not isinstance(content, list) or not content:
         return False
     return all(isinstance(block, dict) and "type" not in block and "text" in block for block in content)
 
 
-def vertex(value: object) -> Shape | None:
+def parse_vertex(value: object) -> ParsedChat | None:
     """`contents` whose turns have `parts`: `[{"role": "user", "parts": [{"text": …}]}]`."""
     if not isinstance(value, dict) or not isinstance(value.get("contents"), list):
         return None
-    return _shape("vertex", value, "contents", "parts", ())
+    return _parse_turns("vertex", value, "contents", "parts", ())
 
 
-def _shape(name: str, value: dict[str, Any], turns_key: str, parts_key: str, known: tuple[str, ...]) -> Shape:
-    turns, faults = Turns(), []
-    keys = add_system(turns, value)
+def _parse_turns(
+    name: str, value: dict[str, Any], turns_key: str, parts_key: str, known: tuple[str, ...]
+) -> ParsedChat:
+    turns, faults = MessageBuilder(), []
+    keys = add_system_messages(turns, value)
     for index, row in enumerate(value[turns_key]):
-        steps: Steps = (turns_key, index)
-        content = joined_text(row.get(parts_key)) if isinstance(row, dict) else row
+        steps: PathSteps = (turns_key, index)
+        content = join_text_blocks(row.get(parts_key)) if isinstance(row, dict) else row
         if not isinstance(content, str):
             message = f"the turn has no {parts_key} that consist of texts"
-            faults.append(Fault(Code.WRONG_TYPE, steps, message, HINT))
+            faults.append(ExampleIssue(FindingCode.WRONG_TYPE, steps, message, TEXTS_ONLY_HINT))
             continue
         role = row.get("role")
         turns.add("assistant" if role == "model" else role, content, (*steps, parts_key))
-    left = other_keys(value, (turns_key, *known, *keys))
-    return Shape(name, {"messages": turns.messages}, turns.back, tuple(faults), left)
+    left = list_other_keys(value, (turns_key, *known, *keys))
+    return ParsedChat(name, {"messages": turns.messages}, turns.to_source, tuple(faults), left)
 
 
-BEDROCK = Format(
+BEDROCK = ChatFormat(
     "bedrock",
     "Amazon Bedrock's conversations. Several text blocks of a message are joined by an empty line.",
     '{"schemaVersion": "bedrock-conversation-2024", "system": [{"text": "Be short."}], "messages": '
     '[{"role": "user", "content": [{"text": "When do you open?"}]}, '
     '{"role": "assistant", "content": [{"text": "At ten."}]}]}\n',
-    bedrock,
+    parse_bedrock,
 )
-VERTEX = Format(
+VERTEX = ChatFormat(
     "vertex",
     "Google Vertex AI's contents. Several text parts of a turn are joined by an empty line.",
     '{"systemInstruction": {"parts": [{"text": "Be short."}]}, "contents": '
     '[{"role": "user", "parts": [{"text": "When do you open?"}]}, '
     '{"role": "model", "parts": [{"text": "At ten."}]}]}\n',
-    vertex,
+    parse_vertex,
 )

@@ -10,21 +10,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from orchestrator.dataset.codes import Code
-from orchestrator.dataset.example import Fault
-from orchestrator.dataset.formats.shape import Shape
+from orchestrator.dataset.codes import FindingCode
+from orchestrator.dataset.example import ExampleIssue
+from orchestrator.dataset.formats.shape import ParsedChat
 
 Row = dict[str, Any]
 
-CONVERT: Final = (
+CONVERT_HINT: Final = (
     'Convert it to one line per chat: {"messages": [{"role": "user", "content": …}, '
     '{"role": "assistant", "content": …}]}.'
 )
-_REINFORCEMENT: Final = (
+_REINFORCEMENT_HINT: Final = (
     "Reinforcement fine-tuning is not done here. For supervised training put the answer that is to be learned at the "
     "end of `messages`, as the assistant's."
 )
-_ANSWER_FOR_GRADER: Final = (
+_GRADER_KEYS: Final = (
     "reference_answer",
     "ground_truth",
     "expected_answer",
@@ -38,7 +38,7 @@ _ANSWER_FOR_GRADER: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Foreign:
+class ForeignFormat:
     """`name` completes "this is …". `example` is a JSON text that `matches` recognises."""
 
     name: str
@@ -47,28 +47,28 @@ class Foreign:
     example: str
 
 
-def foreign_messages(value: object) -> Shape | None:
+def find_foreign_message_format(value: object) -> ParsedChat | None:
     """Recognise what has `messages` like a chat, but not a chat's: it would be read as one with many errors."""
-    if not isinstance(value, dict) or _is_common(value):
+    if not isinstance(value, dict) or _is_ordinary_chat(value):
         return None
-    return _first(value, FOREIGN_MESSAGES)
+    return _find_first_match(value, FOREIGN_MESSAGE_FORMATS)
 
 
-def foreign(value: object) -> Shape | None:
+def find_foreign_format(value: object) -> ParsedChat | None:
     """Recognise what no format reads."""
-    return _first(value, FOREIGN) if isinstance(value, dict) else None
+    return _find_first_match(value, FOREIGN_FORMATS) if isinstance(value, dict) else None
 
 
-def _first(value: Row, known: tuple[Foreign, ...]) -> Shape | None:
+def _find_first_match(value: Row, known: tuple[ForeignFormat, ...]) -> ParsedChat | None:
     """The shape of a foreign value has no body, only the finding."""
     for one in known:
         if one.matches(value):
-            fault = Fault(Code.FOREIGN_FORMAT, (), f"this is {one.name}", one.hint)
-            return Shape("foreign", {}, faults=(fault,))
+            fault = ExampleIssue(FindingCode.FOREIGN_FORMAT, (), f"this is {one.name}", one.hint)
+            return ParsedChat("foreign", {}, issues=(fault,))
     return None
 
 
-def _is_common(value: Row) -> bool:
+def _is_ordinary_chat(value: Row) -> bool:
     """Quickly: a chat whose first message has a role and whose last is an answer. Most rows of the world are so."""
     messages = value.get("messages")
     if type(messages) is not list or not messages:
@@ -77,13 +77,13 @@ def _is_common(value: Row) -> bool:
     return type(first) is dict and "role" in first and type(last) is dict and last.get("role") == "assistant"
 
 
-def _messages(value: Row) -> list[Row]:
+def _list_messages(value: Row) -> list[Row]:
     messages = value.get("messages")
     return [one for one in messages if isinstance(one, dict)] if isinstance(messages, list) else []
 
 
 def _messages_have(value: Row, key: str) -> bool:
-    return _has_no_roles(value) and all(key in one for one in _messages(value))
+    return _has_no_roles(value) and all(key in one for one in _list_messages(value))
 
 
 def _is_open_webui(value: Row) -> bool:
@@ -92,7 +92,7 @@ def _is_open_webui(value: Row) -> bool:
 
 
 def _is_for_reinforcement(value: Row) -> bool:
-    if not any(key in value for key in _ANSWER_FOR_GRADER):
+    if not any(key in value for key in _GRADER_KEYS):
         return False
     messages = value.get("messages") or value.get("prompt") or value.get("input")
     if not isinstance(messages, list):
@@ -101,90 +101,90 @@ def _is_for_reinforcement(value: Row) -> bool:
 
 
 def _has_no_roles(value: Row) -> bool:
-    messages = _messages(value)
+    messages = _list_messages(value)
     return bool(messages) and not any("role" in one for one in messages) and len(messages) == len(value["messages"])
 
 
-FOREIGN_MESSAGES: Final = (
-    Foreign(
+FOREIGN_MESSAGE_FORMATS: Final = (
+    ForeignFormat(
         "LibreChat's export",
         lambda value: "conversationId" in value and _has_no_roles(value),
-        f"It holds every branch of the chat. {CONVERT}",
+        f"It holds every branch of the chat. {CONVERT_HINT}",
         '{"conversationId": "1", "messages": [{"sender": "User", "text": "Hi", "isCreatedByUser": true}]}',
     ),
-    Foreign(
+    ForeignFormat(
         "LM Studio's conversation",
         lambda value: _messages_have(value, "versions"),
-        f"It holds every version of each message. {CONVERT}",
+        f"It holds every version of each message. {CONVERT_HINT}",
         '{"name": "Hours", "messages": [{"versions": [{"role": "user", "content": []}], "currentlySelected": 0}]}',
     ),
-    Foreign(
+    ForeignFormat(
         "Agnai's export",
         lambda value: _messages_have(value, "msg"),
-        CONVERT,
+        CONVERT_HINT,
         '{"name": "Exported", "greeting": "Hi", "messages": [{"handle": "Robin", "msg": "Hello"}]}',
     ),
-    Foreign(
+    ForeignFormat(
         "a row for reinforcement fine-tuning",
         _is_for_reinforcement,
-        _REINFORCEMENT,
+        _REINFORCEMENT_HINT,
         '{"messages": [{"role": "user", "content": "2 + 2?"}], "reference_answer": "4"}',
     ),
-    Foreign(
+    ForeignFormat(
         "another program's chat: its messages have no role",
         _has_no_roles,
-        CONVERT,
+        CONVERT_HINT,
         '{"name": "Channel", "messages": [{"from": "Robin", "text": "Hi"}, {"author": "Kim", "content": "Hello"}]}',
     ),
 )
-FOREIGN: Final = (
-    Foreign(
+FOREIGN_FORMATS: Final = (
+    ForeignFormat(
         "ChatGPT's export (conversations.json)",
         lambda value: isinstance(value.get("mapping"), dict),
-        f"It holds every branch of each chat. {CONVERT}",
+        f"It holds every branch of each chat. {CONVERT_HINT}",
         '{"title": "Hours", "mapping": {"a": {"message": null, "children": []}}, "current_node": "a"}',
     ),
-    Foreign(
+    ForeignFormat(
         "Claude's export (conversations.json)",
         lambda value: isinstance(value.get("chat_messages"), list),
-        f"It holds attachments and branches. {CONVERT}",
+        f"It holds attachments and branches. {CONVERT_HINT}",
         '{"uuid": "1", "name": "Hours", "chat_messages": [{"sender": "human", "text": "When do you open?"}]}',
     ),
-    Foreign(
+    ForeignFormat(
         "Open WebUI's export",
         _is_open_webui,
-        f"It holds every branch of each chat. {CONVERT}",
+        f"It holds every branch of each chat. {CONVERT_HINT}",
         '{"id": "1", "chat": {"messages": [{"role": "user", "content": "Hi"}], "history": {"currentId": "1"}}}',
     ),
-    Foreign(
+    ForeignFormat(
         "text-generation-webui's history",
         lambda value: isinstance(value.get("internal"), list) and isinstance(value.get("visible"), list),
-        CONVERT,
+        CONVERT_HINT,
         '{"internal": [["Hi", "Hello"]], "visible": [["Hi", "Hello"]]}',
     ),
-    Foreign(
+    ForeignFormat(
         "a character card, not a chat",
         lambda value: str(value.get("spec", "")).startswith("chara_card"),
         "Remove it from the folder; put the chats with the character there.",
         '{"spec": "chara_card_v2", "spec_version": "2.0", "data": {"name": "Desk"}}',
     ),
-    Foreign(
+    ForeignFormat(
         "a request of OpenAI's Batch API",
         lambda value: "custom_id" in value and ("body" in value or "response" in value),
-        f"It holds the question or the answer, not both. {CONVERT}",
+        f"It holds the question or the answer, not both. {CONVERT_HINT}",
         '{"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": {"messages": []}}',
     ),
-    Foreign(
+    ForeignFormat(
         "an answer of a chat API, without its question",
         lambda value: isinstance(value.get("choices"), list),
-        CONVERT,
+        CONVERT_HINT,
         '{"object": "chat.completion", "choices": [{"message": {"role": "assistant", "content": "Hi"}}]}',
     ),
-    Foreign(
+    ForeignFormat(
         "plain text for continued pre-training, not a chat",
         lambda value: isinstance(value.get("text"), str) and set(value) <= {"text", "meta", "id", "source", "url"},
-        f"Only chats are trained here. {CONVERT}",
+        f"Only chats are trained here. {CONVERT_HINT}",
         '{"text": "We open at ten and close at four."}',
     ),
-    *FOREIGN_MESSAGES,
+    *FOREIGN_MESSAGE_FORMATS,
 )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.dataset.codes import Code
-from orchestrator.dataset.example import Fault
-from orchestrator.dataset.formats.shape import Format, Placed, Shape, Turns, other_keys
-from orchestrator.dataset.formats.system import add_system
+from orchestrator.dataset.codes import FindingCode
+from orchestrator.dataset.example import ExampleIssue
+from orchestrator.dataset.formats.shape import ChatFormat, MessageBuilder, ParsedChat, PlacedMessage, list_other_keys
+from orchestrator.dataset.formats.system import add_system_messages
 
 ALPACA_KEYS = ("instruction", "input", "output", "history")
 DOLLY_KEYS = ("instruction", "context", "response")
-COMPLETION_KEYS = (
+COMPLETION_KEY_PAIRS = (
     ("prompt", "completion"),
     ("prompt", "response"),
     ("question", "answer"),
@@ -20,35 +20,35 @@ COMPLETION_KEYS = (
 )
 
 
-def alpaca(value: object) -> Shape | None:
+def parse_alpaca(value: object) -> ParsedChat | None:
     """One question, with `input` below it, and one answer; `system` and earlier `history` before them."""
     if not isinstance(value, dict) or "instruction" not in value or "output" not in value:
         return None
-    turns, faults = Turns(), _history_faults(value.get("history") or [])
-    keys = add_system(turns, value)
+    turns, faults = MessageBuilder(), _validate_history(value.get("history") or [])
+    keys = add_system_messages(turns, value)
     if not faults:
         for index, (question, answer) in enumerate(value.get("history") or []):
             turns.add("user", question, ("history", index, 0))
             turns.add("assistant", answer, ("history", index, 1))
-    turns.add("user", question_of(value, "input"), ("instruction",))
+    turns.add("user", build_question(value, "input"), ("instruction",))
     turns.add("assistant", value["output"], ("output",))
-    left = other_keys(value, (*ALPACA_KEYS, *keys))
-    return Shape("alpaca", {"messages": turns.messages}, turns.back, tuple(faults), left)
+    left = list_other_keys(value, (*ALPACA_KEYS, *keys))
+    return ParsedChat("alpaca", {"messages": turns.messages}, turns.to_source, tuple(faults), left)
 
 
-def dolly(value: object) -> Shape | None:
+def parse_dolly(value: object) -> ParsedChat | None:
     """One question, with `context` below it, and one answer."""
     if not isinstance(value, dict) or "instruction" not in value or "response" not in value:
         return None
-    turns = Turns()
-    keys = add_system(turns, value)
-    turns.add("user", question_of(value, "context"), ("instruction",))
+    turns = MessageBuilder()
+    keys = add_system_messages(turns, value)
+    turns.add("user", build_question(value, "context"), ("instruction",))
     turns.add("assistant", value["response"], ("response",))
-    left = other_keys(value, (*DOLLY_KEYS, *keys))
-    return Shape("dolly", {"messages": turns.messages}, turns.back, left_out=left)
+    left = list_other_keys(value, (*DOLLY_KEYS, *keys))
+    return ParsedChat("dolly", {"messages": turns.messages}, turns.to_source, left_out=left)
 
 
-def question_of(value: dict[str, Any], below: str) -> object:
+def build_question(value: dict[str, Any], below: str) -> object:
     """Return the instruction with the text of the key `below` under it, if there is one."""
     instruction, given = value["instruction"], value.get(below)
     if isinstance(instruction, str) and isinstance(given, str) and given.strip():
@@ -56,52 +56,56 @@ def question_of(value: dict[str, Any], below: str) -> object:
     return instruction
 
 
-def _history_faults(history: object) -> list[Fault]:
+def _validate_history(history: object) -> list[ExampleIssue]:
     if not isinstance(history, list):
-        return [Fault(Code.WRONG_TYPE, ("history",), "history must be an array of [question, answer] pairs")]
+        return [
+            ExampleIssue(FindingCode.WRONG_TYPE, ("history",), "history must be an array of [question, answer] pairs")
+        ]
     return [
-        Fault(Code.WRONG_TYPE, ("history", index), "a piece of history must be a [question, answer] pair")
+        ExampleIssue(
+            FindingCode.WRONG_TYPE, ("history", index), "a piece of history must be a [question, answer] pair"
+        )
         for index, pair in enumerate(history)
         if not isinstance(pair, list) or len(pair) != 2
     ]
 
 
-def completion(value: object) -> Shape | None:
+def parse_completion(value: object) -> ParsedChat | None:
     """`{"prompt": …, "completion": …}`: a question and its answer, without the white space around them."""
     if not isinstance(value, dict):
         return None
-    pair = next((pair for pair in COMPLETION_KEYS if pair[0] in value and pair[1] in value), None)
+    pair = next((pair for pair in COMPLETION_KEY_PAIRS if pair[0] in value and pair[1] in value), None)
     if pair is None:
         return None
-    turns = Turns()
-    keys = add_system(turns, value)
+    turns = MessageBuilder()
+    keys = add_system_messages(turns, value)
     for role, key in zip(("user", "assistant"), pair, strict=True):
         said = value[key]
         if isinstance(said, list):  # as TRL writes it: each side is a list of messages
-            turns.placed += [Placed(message, (key, index), {}) for index, message in enumerate(said)]
+            turns.placed += [PlacedMessage(message, (key, index), {}) for index, message in enumerate(said)]
         else:
             turns.add(role, said.strip() if isinstance(said, str) else said, (key,))
-    left = other_keys(value, (*pair, *keys))
-    return Shape("completion", {"messages": turns.messages}, turns.back, left_out=left)
+    left = list_other_keys(value, (*pair, *keys))
+    return ParsedChat("completion", {"messages": turns.messages}, turns.to_source, left_out=left)
 
 
-ALPACA = Format(
+ALPACA = ChatFormat(
     "alpaca",
     "Alpaca's rows. `input` is put below the instruction; `system` and `history` come first, where they are given.",
     '{"instruction": "Translate into Norwegian.", "input": "Good morning", "output": "God morgen"}\n',
-    alpaca,
+    parse_alpaca,
 )
-DOLLY = Format(
+DOLLY = ChatFormat(
     "dolly",
     "Dolly's rows. `context` is put below the instruction.",
     '{"instruction": "When do they open?", "context": "Open from ten to four.", "response": "At ten."}\n',
-    dolly,
+    parse_dolly,
 )
-COMPLETION = Format(
+COMPLETION = ChatFormat(
     "completion",
     "A question and its answer: "
-    + ", ".join(f"`{question}` and `{answer}`" for question, answer in COMPLETION_KEYS)
+    + ", ".join(f"`{question}` and `{answer}`" for question, answer in COMPLETION_KEY_PAIRS)
     + ". White space around the texts is left out. Each side may also be a list of messages.",
     '{"prompt": "When do you open?", "completion": "At ten."}\n{"question": "And close?", "answer": "At four."}\n',
-    completion,
+    parse_completion,
 )

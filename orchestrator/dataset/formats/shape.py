@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from orchestrator.dataset.example import Body, Fault, Steps
+from orchestrator.dataset.example import ExampleBody, ExampleIssue, PathSteps
 
 
-def same(steps: Steps) -> Steps:
+def identity_path(steps: PathSteps) -> PathSteps:
     """The way back where nothing was moved."""
     return steps
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ParsedChat:
     """`body` is what a provider reads. `back` turns steps in it into steps in the source value.
 
     `faults` are what could not be translated; their steps are the source's. `left_out` names what the providers'
@@ -23,15 +23,15 @@ class Shape:
     """
 
     format: str
-    body: Body
-    back: Callable[[Steps], Steps] = same
-    faults: tuple[Fault, ...] = ()
+    body: ExampleBody
+    to_source: Callable[[PathSteps], PathSteps] = identity_path
+    issues: tuple[ExampleIssue, ...] = ()
     left_out: tuple[str, ...] = ()
-    user: str = ""
+    user_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
+class ChatFormat:
     """A format that is read: what docs/reference/formats.md says of it, and its reader.
 
     `example` is the text of a whole file. `read` returns None where the value is in another format; of an export,
@@ -41,17 +41,17 @@ class Format:
     name: str
     description: str
     example: str
-    read: Callable[[Any], Shape | None]
+    parse: Callable[[Any], ParsedChat | None]
 
 
-class Placed(NamedTuple):
+class PlacedMessage(NamedTuple):
     """A message and where it stood. `keys` are its keys there, where they differ; None where only a text stood."""
 
     message: Any
-    origin: Steps
+    origin: PathSteps
     keys: Mapping[str, str] | None = None
 
-    def back(self, inner: Sequence[str | int]) -> Steps:
+    def to_source(self, inner: Sequence[str | int]) -> PathSteps:
         """Where something in the message stood in the source; a text has no deeper place."""
         first, *rest = inner or ("",)
         if self.keys is None or not first:
@@ -59,10 +59,10 @@ class Placed(NamedTuple):
         return (*self.origin, self.keys.get(str(first), first), *rest)
 
 
-class Turns:
+class MessageBuilder:
     """Messages in the making: each remembers the source value that it came from."""
 
-    def __init__(self, placed: Iterable[Placed] = ()) -> None:
+    def __init__(self, placed: Iterable[PlacedMessage] = ()) -> None:
         self.placed = list(placed)
 
     @property
@@ -70,19 +70,19 @@ class Turns:
         """The messages themselves."""
         return [one.message for one in self.placed]
 
-    def add(self, role: str, content: object, origin: Steps, **more: object) -> None:
+    def add(self, role: str, content: object, origin: PathSteps, **more: object) -> None:
         """Add a message whose text stands at `origin`."""
-        self.placed.append(Placed({"role": role, "content": content, **more}, origin))
+        self.placed.append(PlacedMessage({"role": role, "content": content, **more}, origin))
 
-    def back(self, steps: Steps) -> Steps:
+    def to_source(self, steps: PathSteps) -> PathSteps:
         """`("messages", 3, …)` to where that stood."""
         match steps:
             case (_, int(index), *inner):
-                return self.placed[index].back(inner)
+                return self.placed[index].to_source(inner)
             case _:
                 return ()
 
 
-def other_keys(value: Mapping[str, Any], known: Iterable[str]) -> tuple[str, ...]:
+def list_other_keys(value: Mapping[str, Any], known: Iterable[str]) -> tuple[str, ...]:
     """What is left out of an object when only the known keys are read."""
     return tuple(f'key "{key}"' for key in value if key not in known)

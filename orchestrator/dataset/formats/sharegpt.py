@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.dataset.codes import Code
-from orchestrator.dataset.example import Fault
-from orchestrator.dataset.formats.shape import Format, Placed, Shape, Turns, other_keys
-from orchestrator.dataset.formats.system import add_system
-from orchestrator.dataset.formats.verdict import LEARN_KEYS, says_no
+from orchestrator.dataset.codes import FindingCode
+from orchestrator.dataset.example import ExampleIssue
+from orchestrator.dataset.formats.shape import ChatFormat, MessageBuilder, ParsedChat, PlacedMessage, list_other_keys
+from orchestrator.dataset.formats.system import add_system_messages
+from orchestrator.dataset.formats.verdict import LOSS_WEIGHT_KEYS, is_negative_feedback
 
-ROLES = {
+ROLE_BY_SPEAKER = {
     "system": "system",
     "human": "user",
     "user": "user",
@@ -25,93 +25,95 @@ ROLES = {
 TURN_KEYS = ("from", "value")
 
 
-def sharegpt(value: object) -> Shape | None:
+def parse_sharegpt(value: object) -> ParsedChat | None:
     """Turns with `from` and `value`."""
     if not isinstance(value, dict) or not isinstance(value.get("conversations"), list):
         return None
-    turns, faults = Turns(), []
-    keys = add_system(turns, value)
-    left = list(other_keys(value, ("conversations", *keys)))
+    turns, faults = MessageBuilder(), []
+    keys = add_system_messages(turns, value)
+    left = list(list_other_keys(value, ("conversations", *keys)))
     for index, turn in enumerate(value["conversations"]):
-        if fault := _fault(turn, index):
+        if fault := _find_issue(turn, index):
             faults.append(fault)
         else:
-            role = ROLES[turn["from"].lower()]
-            skipped = role == "assistant" and any(says_no(turn.get(key)) for key in LEARN_KEYS)
+            role = ROLE_BY_SPEAKER[turn["from"].lower()]
+            skipped = role == "assistant" and any(is_negative_feedback(turn.get(key)) for key in LOSS_WEIGHT_KEYS)
             weight = {"weight": 0} if skipped else {}
             turns.add(role, turn["value"], ("conversations", index, "value"), **weight)
-            left += other_keys(turn, (*TURN_KEYS, *(LEARN_KEYS if skipped else ())))
-    return Shape("sharegpt", {"messages": turns.messages}, turns.back, tuple(faults), tuple(left))
+            left += list_other_keys(turn, (*TURN_KEYS, *(LOSS_WEIGHT_KEYS if skipped else ())))
+    return ParsedChat("sharegpt", {"messages": turns.messages}, turns.to_source, tuple(faults), tuple(left))
 
 
-def conversations(value: object) -> Shape | None:
+def parse_conversations(value: object) -> ParsedChat | None:
     """Turns with `role` and `content`, as chat templates have them."""
     if not isinstance(value, dict) or not isinstance(rows := value.get("conversations"), list):
         return None
     if not rows or not all(isinstance(turn, dict) and "role" in turn and "from" not in turn for turn in rows):
         return None
-    turns = Turns()
-    keys = add_system(turns, value)
-    turns.placed += [Placed(_named(turn), ("conversations", index), {}) for index, turn in enumerate(rows)]
+    turns = MessageBuilder()
+    keys = add_system_messages(turns, value)
+    turns.placed += [
+        PlacedMessage(_normalize_role(turn), ("conversations", index), {}) for index, turn in enumerate(rows)
+    ]
     body = {key: value[key] for key in ("tools", "parallel_tool_calls") if key in value}
-    left = other_keys(value, ("conversations", *body, *keys))
-    return Shape("conversations", {"messages": turns.messages, **body}, turns.back, left_out=left)
+    left = list_other_keys(value, ("conversations", *body, *keys))
+    return ParsedChat("conversations", {"messages": turns.messages, **body}, turns.to_source, left_out=left)
 
 
-def is_answer(turn: object) -> bool:
+def is_assistant_turn(turn: object) -> bool:
     """Whether the assistant speaks in this turn."""
-    message = message_of(turn)
+    message = to_message(turn)
     return isinstance(message, dict) and message.get("role") == "assistant"
 
 
-def message_of(turn: Any) -> Any:
+def to_message(turn: Any) -> Any:
     """Return a turn with `from` and `value` as a message; anything else as it is."""
     if not _is_turn(turn):
         return turn
-    return {"role": ROLES[turn["from"].lower()], "content": turn["value"]}
+    return {"role": ROLE_BY_SPEAKER[turn["from"].lower()], "content": turn["value"]}
 
 
-def turn_keys(turn: object) -> Mapping[str, str]:
+def get_turn_keys(turn: object) -> Mapping[str, str]:
     """Return how the message's keys are called in the turn."""
     return {"role": "from", "content": "value"} if _is_turn(turn) else {}
 
 
 def _is_turn(turn: object) -> bool:
-    return isinstance(turn, dict) and _fault(turn, 0) is None
+    return isinstance(turn, dict) and _find_issue(turn, 0) is None
 
 
-def _named(turn: dict[str, Any]) -> dict[str, Any]:
+def _normalize_role(turn: dict[str, Any]) -> dict[str, Any]:
     role = turn["role"]
-    return turn | {"role": ROLES.get(role.lower(), role)} if isinstance(role, str) else turn
+    return turn | {"role": ROLE_BY_SPEAKER.get(role.lower(), role)} if isinstance(role, str) else turn
 
 
-def _fault(turn: Any, index: int) -> Fault | None:
+def _find_issue(turn: Any, index: int) -> ExampleIssue | None:
     steps = ("conversations", index)
     if not isinstance(turn, dict):
-        return Fault(Code.WRONG_TYPE, steps, "a turn must be an object with from and value")
+        return ExampleIssue(FindingCode.WRONG_TYPE, steps, "a turn must be an object with from and value")
     for key in TURN_KEYS:
         if key not in turn:
-            return Fault(Code.MISSING_KEY, steps, f'the turn has no "{key}"')
-    if not isinstance(turn["from"], str) or turn["from"].lower() not in ROLES:
-        known = ", ".join(ROLES)
+            return ExampleIssue(FindingCode.MISSING_KEY, steps, f'the turn has no "{key}"')
+    if not isinstance(turn["from"], str) or turn["from"].lower() not in ROLE_BY_SPEAKER:
+        known = ", ".join(ROLE_BY_SPEAKER)
         hint = f"Use one of {known}. Tool calls are read in OpenAI's format only."
-        return Fault(Code.UNKNOWN_ROLE, (*steps, "from"), f"the speaker is {turn['from']!r}", hint)
+        return ExampleIssue(FindingCode.UNKNOWN_ROLE, (*steps, "from"), f"the speaker is {turn['from']!r}", hint)
     return None
 
 
-SHAREGPT = Format(
+SHAREGPT = ChatFormat(
     "sharegpt",
     "ShareGPT's turns with `from` and `value`, and `system` beside them in some collections. The speakers are "
-    + ", ".join(f"`{name}`" for name in ROLES)
+    + ", ".join(f"`{name}`" for name in ROLE_BY_SPEAKER)
     + ". An answer with `weight` 0, or with `loss` or `train` false, is not learned.",
     '{"system": "Be short.", "conversations": [{"from": "human", "value": "When do you open?"}, '
     '{"from": "gpt", "value": "At ten."}]}\n',
-    sharegpt,
+    parse_sharegpt,
 )
-CONVERSATIONS = Format(
+CONVERSATIONS = ChatFormat(
     "conversations",
     "Turns with `role` and `content` under `conversations`.",
     '{"conversations": [{"role": "user", "content": "When do you open?"}, '
     '{"role": "assistant", "content": "At ten."}]}\n',
-    conversations,
+    parse_conversations,
 )

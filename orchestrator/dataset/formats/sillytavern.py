@@ -6,23 +6,23 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.dataset.codes import Code
-from orchestrator.dataset.example import Fault
-from orchestrator.dataset.formats.shape import Format, Shape, Turns
-from orchestrator.dataset.formats.sillytavern_extra import attachments
+from orchestrator.dataset.codes import FindingCode
+from orchestrator.dataset.example import ExampleIssue
+from orchestrator.dataset.formats.shape import ChatFormat, MessageBuilder, ParsedChat
+from orchestrator.dataset.formats.sillytavern_extra import list_attachments
 
 HEADER_KEYS = ("chat_metadata", "character_name", "user_name")
-NO_NAME = ("", "unused")  # newer versions write "unused" into the header and keep the names in the messages
+PLACEHOLDER_NAMES = ("", "unused")  # newer versions write "unused" into the header and keep the names in the messages
 
 
-def is_export(value: object) -> bool:
+def is_export_line(value: object) -> bool:
     """Whether a line is an export's header or, where that was cut off, one of its messages."""
     if not isinstance(value, dict) or "messages" in value:
         return False
     return ("mes" in value and "is_user" in value) or sum(key in value for key in HEADER_KEYS) >= 2
 
 
-def starts_of_chats(rows: Sequence[Any]) -> list[int]:
+def list_chat_starts(rows: Sequence[Any]) -> list[int]:
     """Find the header lines that begin another chat, as where two exports were joined into one file."""
     starts, said = [], False
     for index, row in enumerate(rows):
@@ -33,52 +33,54 @@ def starts_of_chats(rows: Sequence[Any]) -> list[int]:
     return starts
 
 
-def sillytavern(rows: Sequence[Any]) -> Shape:
+def parse_sillytavern(rows: Sequence[Any]) -> ParsedChat:
     """The rows of the file as one chat, with `{{user}}` and `{{char}}` filled in.
 
     Hidden messages (`is_system`) and the swipes that were not chosen are left out. In a group, where several
     characters answer, each answer begins with its speaker's name, as SillyTavern sends it.
     """
-    names = _Names(rows)
-    turns, faults, left = Turns(), [], []
+    names = _SpeakerNames(rows)
+    turns, faults, left = MessageBuilder(), [], []
     for index, row in enumerate(rows):
         if _is_header(row):
             continue
-        if fault := _fault(row, index):
+        if fault := _find_issue(row, index):
             faults.append(fault)
         elif row.get("is_system"):
             left.append("hidden message")
         else:
-            turns.add(_role(row), names.fill(row), (index, "mes"))
+            turns.add(_get_role(row), names.fill_macros(row), (index, "mes"))
             swipes = row.get("swipes")
             left += ["swipe"] * (len(swipes) - 1 if isinstance(swipes, list) else 0)
-            left += attachments(row.get("extra"))
-    return Shape("sillytavern", {"messages": turns.messages}, turns.back, tuple(faults), tuple(left), names.user)
+            left += list_attachments(row.get("extra"))
+    return ParsedChat(
+        "sillytavern", {"messages": turns.messages}, turns.to_source, tuple(faults), tuple(left), names.user
+    )
 
 
-class _Names:
+class _SpeakerNames:
     """Who speaks: from the header, or from the messages themselves."""
 
     def __init__(self, rows: Sequence[Any]) -> None:
         header: dict[str, Any] = next((row for row in rows if _is_header(row)), {})
-        said = [row for row in rows if isinstance(row, dict) and "mes" in row and not _is_aside(row)]
+        said = [row for row in rows if isinstance(row, dict) and "mes" in row and not _is_not_dialogue(row)]
         users = [row["name"] for row in said if row.get("is_user") and isinstance(row.get("name"), str)]
         characters = [row["name"] for row in said if not row.get("is_user") and isinstance(row.get("name"), str)]
-        self.user = _name(header.get("user_name"), users)
-        self.character = _name(header.get("character_name"), characters)
+        self.user = _choose_name(header.get("user_name"), users)
+        self.character = _choose_name(header.get("character_name"), characters)
         self._group = len({name for name in characters if name != self.user}) > 1
 
-    def fill(self, row: dict[str, Any]) -> str:
+    def fill_macros(self, row: dict[str, Any]) -> str:
         text: str = row["mes"]
         text = re.sub(r"\{\{user\}\}|<USER>", lambda _: self.user or "{{user}}", text, flags=re.IGNORECASE)
-        speaks = self._group and _role(row) == "assistant"
+        speaks = self._group and _get_role(row) == "assistant"
         character = row.get("name") or self.character if speaks else self.character
         text = re.sub(r"\{\{char\}\}|<BOT>", lambda _: character or "{{char}}", text, flags=re.IGNORECASE)
         return f"{character}: {text}" if speaks else text
 
 
-def _name(header: object, spoken: list[str]) -> str:
-    if isinstance(header, str) and header not in NO_NAME:
+def _choose_name(header: object, spoken: list[str]) -> str:
+    if isinstance(header, str) and header not in PLACEHOLDER_NAMES:
         return header
     return spoken[0] if spoken else ""
 
@@ -87,7 +89,7 @@ def _is_header(row: object) -> bool:
     return isinstance(row, dict) and "mes" not in row and any(key in row for key in HEADER_KEYS)
 
 
-def _is_aside(row: dict[str, Any]) -> bool:
+def _is_not_dialogue(row: dict[str, Any]) -> bool:
     return bool(row.get("is_system")) or _is_narrator(row)
 
 
@@ -96,27 +98,27 @@ def _is_narrator(row: dict[str, Any]) -> bool:
     return isinstance(extra, dict) and extra.get("type") == "narrator"
 
 
-def _role(row: dict[str, Any]) -> str:
+def _get_role(row: dict[str, Any]) -> str:
     if _is_narrator(row):
         return "system"
     return "user" if row.get("is_user") else "assistant"
 
 
-def _fault(row: Any, index: int) -> Fault | None:
+def _find_issue(row: Any, index: int) -> ExampleIssue | None:
     if not isinstance(row, dict) or "mes" not in row:
-        return Fault(Code.MISSING_KEY, (index,), 'the message has no "mes"')
+        return ExampleIssue(FindingCode.MISSING_KEY, (index,), 'the message has no "mes"')
     if not isinstance(row["mes"], str):
-        return Fault(Code.WRONG_TYPE, (index, "mes"), "mes must be text")
+        return ExampleIssue(FindingCode.WRONG_TYPE, (index, "mes"), "mes must be text")
     if not isinstance(row.get("name", ""), str):
-        return Fault(Code.WRONG_TYPE, (index, "name"), "name must be text")
+        return ExampleIssue(FindingCode.WRONG_TYPE, (index, "name"), "name must be text")
     return None
 
 
-def _rows(value: object) -> Shape | None:
-    return sillytavern(value) if isinstance(value, list) and value and is_export(value[0]) else None
+def _parse_rows(value: object) -> ParsedChat | None:
+    return parse_sillytavern(value) if isinstance(value, list) and value and is_export_line(value[0]) else None
 
 
-SILLYTAVERN = Format(
+SILLYTAVERN = ChatFormat(
     "sillytavern",
     "SillyTavern's export of a chat: a header line, then a message per line. `{{user}}` and `{{char}}` are filled "
     "in; hidden messages and the swipes that were not chosen are left out. In a group each answer begins with its "
@@ -124,5 +126,5 @@ SILLYTAVERN = Format(
     '{"user_name": "Robin", "character_name": "Desk", "chat_metadata": {}}\n'
     '{"name": "Robin", "is_user": true, "mes": "When do you open, {{char}}?"}\n'
     '{"name": "Desk", "is_user": false, "mes": "At ten, {{user}}."}\n',
-    _rows,
+    _parse_rows,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from orchestrator.dataset.formats.shape import Turns
+from orchestrator.dataset.formats.shape import MessageBuilder
 
 SYSTEM_KEYS: Final = (
     "system",
@@ -17,16 +17,16 @@ SYSTEM_KEYS: Final = (
 )
 
 
-def add_system(turns: Turns, value: Mapping[str, Any]) -> tuple[str, ...]:
+def add_system_messages(turns: MessageBuilder, value: Mapping[str, Any]) -> tuple[str, ...]:
     """Add each system text that stands beside the chat, and return the keys that were read."""
     found = tuple(key for key in SYSTEM_KEYS if key in value)
     for key in found:
         if value[key]:
-            turns.add("system", joined_text(value[key]), (key,))
+            turns.add("system", join_text_blocks(value[key]), (key,))
     return found
 
 
-def joined_text(content: object) -> object:
+def join_text_blocks(content: object) -> object:
     """Return the text of a list of text blocks, or of an object with such `parts`; anything else as it is."""
     if isinstance(content, dict) and set(content) <= {"parts", "role"}:
         content = content.get("parts")

@@ -10,8 +10,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from orchestrator.dataset.codes import Code
-from orchestrator.dataset.example import Fault
+from orchestrator.dataset.codes import FindingCode
+from orchestrator.dataset.example import ExampleIssue
 
 LABEL_KEYS: Final = frozenset(
     (
@@ -25,9 +25,13 @@ RATING_KEYS: Final = frozenset(
         *("feedback", "annotation", "reward", "quality"),
     )
 )
-VERDICT_KEYS: Final = LABEL_KEYS | RATING_KEYS
-LEARN_KEYS: Final = ("weight", "loss", "train")  # of one turn: some collections say so what is not to be learned
-BAD_WORDS: Final = frozenset(
+FEEDBACK_KEYS: Final = LABEL_KEYS | RATING_KEYS
+LOSS_WEIGHT_KEYS: Final = (
+    "weight",
+    "loss",
+    "train",
+)  # of one turn: some collections say so what is not to be learned
+NEGATIVE_WORDS: Final = frozenset(
     (
         *("bad", "negative", "reject", "rejected", "undesirable", "undesired", "unwanted", "wrong", "incorrect"),
         *("down", "thumbs_down", "thumbsdown", "thumb_down", "dislike", "disliked", "false", "no", "poor"),
@@ -36,23 +40,29 @@ BAD_WORDS: Final = frozenset(
 )
 
 
-def says_no(verdict: object) -> bool:
+def is_negative_feedback(verdict: object) -> bool:
     """Whether a verdict is that the answer is not wanted: false, 0, a number below it, or a word for it."""
     if isinstance(verdict, dict):
-        return any(says_no(verdict[key]) for key in ("rating", "label", "value", "score") if key in verdict)
+        return any(
+            is_negative_feedback(verdict[key]) for key in ("rating", "label", "value", "score") if key in verdict
+        )
     if isinstance(verdict, str):
-        return verdict.strip().lower().replace(" ", "_").replace("-", "_") in BAD_WORDS or verdict.strip() == "👎"
+        return (
+            verdict.strip().lower().replace(" ", "_").replace("-", "_") in NEGATIVE_WORDS or verdict.strip() == "👎"
+        )
     return isinstance(verdict, bool | int | float) and verdict <= 0
 
 
-def verdict_faults(row: Mapping[str, Any]) -> Iterator[Fault]:
+def check_feedback(row: Mapping[str, Any]) -> Iterator[ExampleIssue]:
     """What the row's verdicts on itself forbid, or leave open."""
-    for key in VERDICT_KEYS & row.keys():
+    for key in FEEDBACK_KEYS & row.keys():
         verdict = row[key]
-        if says_no(verdict):
+        if is_negative_feedback(verdict):
             message = (
                 f"the row says that its answer is not wanted: {key} is {json.dumps(verdict, ensure_ascii=False)[:40]}"
             )
-            yield Fault(Code.UNWANTED_ANSWER, (key,), message)
+            yield ExampleIssue(FindingCode.UNWANTED_ANSWER, (key,), message)
         elif key in RATING_KEYS and isinstance(verdict, int | float) and not isinstance(verdict, bool):
-            yield Fault(Code.UNUSED_RATING, (key,), f"{key} is left out, and all answers are learned alike")
+            yield ExampleIssue(
+                FindingCode.UNUSED_RATING, (key,), f"{key} is left out, and all answers are learned alike"
+            )

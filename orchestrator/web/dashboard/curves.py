@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from orchestrator.core.loss import Loss
-from orchestrator.status import Glance
-from orchestrator.web.query import Query
+from orchestrator.status import RunOverview
+from orchestrator.web.query import PageQuery
 
-MOST: Final = 100  # curves on one chart: more are no longer told apart
+MAX_CURVES: Final = 100  # curves on one chart: more are no longer told apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Last:
+class LastLoss:
     """Where a curve has come to."""
 
     account: str
@@ -24,33 +24,35 @@ class Last:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class CurvesPage:
     """The page. `data` is where the chart gets its points."""
 
-    query: Query
+    query: PageQuery
     run: str | None
     total: int
-    data: str
-    lasts: tuple[Last, ...]
+    data_href: str
+    last_losses: tuple[LastLoss, ...]
 
     @property
-    def cut(self) -> bool:
+    def is_truncated(self) -> bool:
         """Whether there may be more curves than are shown."""
-        return len(self.lasts) == MOST
+        return len(self.last_losses) == MAX_CURVES
 
 
-def look(seen: Glance | None, curves: Mapping[str, Sequence[Loss]], query: Query) -> View:
+def build_curves_page(
+    overview: RunOverview | None, curves: Mapping[str, Sequence[Loss]], query: PageQuery
+) -> CurvesPage:
     """The page of these curves."""
-    return View(
+    return CurvesPage(
         query=query,
-        run=seen.run.name if seen else None,
-        total=seen.total if seen else 0,
-        data=query.but(page=1).at("/curves.json"),
-        lasts=tuple(_last(account, curve) for account, curve in curves.items()),
+        run=overview.run.name if overview else None,
+        total=overview.total if overview else 0,
+        data_href=query.with_changes(page=1).href_for("/curves.json"),
+        last_losses=tuple(_build_last_loss(account, curve) for account, curve in curves.items()),
     )
 
 
-def points(curves: Mapping[str, Sequence[Loss]]) -> dict[str, Any]:
+def build_chart_data(curves: Mapping[str, Sequence[Loss]]) -> dict[str, Any]:
     """What the chart draws: for each account its steps and both losses, None where one is not said."""
     return {
         "curves": [
@@ -65,10 +67,10 @@ def points(curves: Mapping[str, Sequence[Loss]]) -> dict[str, Any]:
     }
 
 
-def _last(account: str, curve: Sequence[Loss]) -> Last:
+def _build_last_loss(account: str, curve: Sequence[Loss]) -> LastLoss:
     training = [loss.training for loss in curve if loss.training is not None]
     validation = [loss.validation for loss in curve if loss.validation is not None]
-    return Last(
+    return LastLoss(
         account=account,
         step=curve[-1].step,
         training=training[-1] if training else None,

@@ -5,36 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from orchestrator.core.finding import Finding, Findings
-from orchestrator.core.lifecycle import State
-from orchestrator.status import DatasetView, RunLine, RunView, iso
-from orchestrator.web.dashboard.bar import Segment, segments
-from orchestrator.web.query import Query
-from orchestrator.web.wording import number, plural
+from orchestrator.core.finding import Finding, FindingSummary
+from orchestrator.core.lifecycle import JobState
+from orchestrator.status import DatasetView, RunListItem, RunView, format_iso
+from orchestrator.web.dashboard.bar import BarSegment, build_segments
+from orchestrator.web.query import PageQuery
+from orchestrator.web.wording import format_count, format_number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class RunRow:
     """A run in the list."""
 
     run: RunView
     current: bool
     href: str
-    on: str
+    created: str
     ready: int
     total: int
-    segments: tuple[Segment, ...]
+    segments: tuple[BarSegment, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Runs:
+class RunListPage:
     """The list."""
 
-    lines: tuple[Line, ...]
+    rows: tuple[RunRow, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class FindingGroup:
     """All findings of one code."""
 
     code: str
@@ -43,67 +43,67 @@ class Kind:
     first: tuple[Finding, ...]
 
     @property
-    def more(self) -> int:
+    def hidden_count(self) -> int:
         """How many there are beside those shown."""
         return self.count - len(self.first)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dataset:
+class DatasetPage:
     """A dataset: its figures, what the check found in it, and its runs, each with its moderation record."""
 
     sha256: str
     facts: tuple[tuple[str, str], ...]
     validation_sha256: str | None
-    lines: tuple[Line, ...]
+    rows: tuple[RunRow, ...]
     checked: bool
-    kinds: tuple[Kind, ...]
+    finding_groups: tuple[FindingGroup, ...]
 
 
-def runs(listed: tuple[RunLine, ...]) -> Runs:
+def build_run_list_page(summaries: tuple[RunListItem, ...]) -> RunListPage:
     """Every run, the newest first."""
-    return Runs(lines=tuple(_line(line) for line in listed))
+    return RunListPage(rows=tuple(_build_row(line) for line in summaries))
 
 
-def dataset(seen: DatasetView) -> Dataset:
+def build_dataset_page(view: DatasetView) -> DatasetPage:
     """The page of a dataset."""
-    row = seen.dataset
+    row = view.dataset
     facts = {
-        "Examples": number(row.examples),
-        "Tokens": "not counted" if row.tokens is None else number(row.tokens),
-        "Size": f"{number(row.bytes)} bytes of JSONL",
-        "Validation": _validation(row.validation_examples, row.validation_tokens),
-        "First used": (iso(row.created_at) or "")[:10],
+        "Examples": format_number(row.examples),
+        "Tokens": "not counted" if row.tokens is None else format_number(row.tokens),
+        "Size": f"{format_number(row.bytes)} bytes of JSONL",
+        "Validation": _format_validation(row.validation_examples, row.validation_tokens),
+        "First used": (format_iso(row.created_at) or "")[:10],
     }
-    return Dataset(
+    return DatasetPage(
         sha256=row.sha256,
         facts=tuple(facts.items()),
         validation_sha256=row.validation_sha256,
-        lines=tuple(_line(line) for line in seen.runs),
-        checked=seen.findings is not None,
-        kinds=tuple(_kinds(seen.findings)) if seen.findings else (),
+        rows=tuple(_build_row(line) for line in view.runs),
+        checked=view.findings is not None,
+        finding_groups=tuple(_group_findings(view.findings)) if view.findings else (),
     )
 
 
-def _kinds(findings: Findings) -> Iterator[Kind]:
+def _group_findings(findings: FindingSummary) -> Iterator[FindingGroup]:
     for code, count in sorted(findings.counts.items(), key=lambda item: (-item[1], item[0])):
         first = tuple(finding for finding in findings.first if finding.code == code)
-        yield Kind(code=code, count=count, hint=first[0].hint if first else "", first=first)
+        yield FindingGroup(code=code, count=count, hint=first[0].hint if first else "", first=first)
 
 
-def _line(line: RunLine) -> Line:
-    return Line(
-        run=line.run,
-        current=line.current,
-        href="/" if line.current else Query(run=line.run.id).href,
-        on=(iso(line.run.created_at) or "").replace("T", " ").replace("+00:00", " UTC"),
-        ready=line.counts.get(State.SUCCEEDED, 0),
-        total=line.total,
-        segments=segments(line.counts),
+def _build_row(summary: RunListItem) -> RunRow:
+    return RunRow(
+        run=summary.run,
+        current=summary.current,
+        href="/" if summary.current else PageQuery(run=summary.run.id).href,
+        created=(format_iso(summary.run.created_at) or "").replace("T", " ").replace("+00:00", " UTC"),
+        ready=summary.counts.get(JobState.SUCCEEDED, 0),
+        total=summary.total,
+        segments=build_segments(summary.counts),
     )
 
 
-def _validation(examples: int | None, tokens: int | None) -> str:
+def _format_validation(examples: int | None, tokens: int | None) -> str:
     if examples is None:
         return "none set aside"
-    return plural(examples, "example") + (f", {number(tokens)} tokens" if tokens is not None else "")
+    return format_count(examples, "example") + (f", {format_number(tokens)} tokens" if tokens is not None else "")

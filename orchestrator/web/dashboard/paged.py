@@ -5,29 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from orchestrator.web.query import Query
+from orchestrator.web.query import PageQuery
 
-PAGE_ROWS: Final = 50
+ROWS_PER_PAGE: Final = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Paged:
+class PaginatedView:
     """What the pages of the run and of its plan have in common."""
 
-    query: Query
-    matching: int
+    query: PageQuery
+    match_count: int
 
     @property
-    def pages(self) -> int:
+    def page_count(self) -> int:
         """How many pages there are."""
-        return pages_of(self.matching)
+        return count_pages(self.match_count)
 
     @property
-    def first(self) -> int:
+    def first_row(self) -> int:
         """The number of the first row, counted from 1 over all pages."""
-        return (self.query.page - 1) * PAGE_ROWS + 1
+        return (self.query.page - 1) * ROWS_PER_PAGE + 1
 
 
-def pages_of(matching: int) -> int:
+def count_pages(row_count: int) -> int:
     """How many pages so many rows take."""
-    return max(1, -(-matching // PAGE_ROWS))
+    return max(1, -(-row_count // ROWS_PER_PAGE))

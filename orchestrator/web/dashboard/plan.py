@@ -7,38 +7,38 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from orchestrator.core.errors import Failure
-from orchestrator.core.lifecycle import UNSENT, State
-from orchestrator.status import HELD, Glance, Health, JobView, Listing, RunView, Share
-from orchestrator.web.dashboard.paged import Paged
-from orchestrator.web.dashboard.tone import TONES, shown_state
-from orchestrator.web.dashboard.trouble import Notice, notices
-from orchestrator.web.query import Query
-from orchestrator.web.wording import plural, words
+from orchestrator.core.lifecycle import UNSUBMITTED_STATES, JobState
+from orchestrator.status import HELD, Health, JobListing, JobView, RunOverview, RunView, StateCount
+from orchestrator.web.dashboard.paged import PaginatedView
+from orchestrator.web.dashboard.tone import STATE_TONES, displayed_state
+from orchestrator.web.dashboard.trouble import Notice, build_notices
+from orchestrator.web.query import PageQuery
+from orchestrator.web.wording import format_count, format_identifier
 
-_STEPS: Final[Mapping[str, str]] = {
-    State.PLANNED: "upload the file, then train",
-    State.UPLOADING: "upload the file, then train",
-    State.PROCESSING: "train when the file is checked",
-    State.READY: "train",
-    State.SUCCEEDED: "done: nothing to do",
-    State.FAILED: "failed: nothing unless it is retried",
-    State.CANCELLED: "cancelled: nothing",
-    State.CANCELLING: "being cancelled",
+_STEP_TEXTS: Final[Mapping[str, str]] = {
+    JobState.PLANNED: "upload the file, then train",
+    JobState.UPLOADING: "upload the file, then train",
+    JobState.PROCESSING: "train when the file is checked",
+    JobState.READY: "train",
+    JobState.SUCCEEDED: "done: nothing to do",
+    JobState.FAILED: "failed: nothing unless it is retried",
+    JobState.CANCELLED: "cancelled: nothing",
+    JobState.CANCELLING: "being cancelled",
     HELD: "held: nothing until that is over",
 }
-_GOES_ON: Final = "under way at the provider"
-_ENDED: Final = "Failed or cancelled"
-_GROUPS: Final = (
-    ("Will be trained", "calm", frozenset(UNSENT)),
-    ("Under way", "busy", frozenset({State.SUBMITTING, State.QUEUED, State.RUNNING, State.CANCELLING})),
-    ("Done", "good", frozenset({State.SUCCEEDED})),
+_UNDER_WAY_TEXT: Final = "under way at the provider"
+_ENDED_GROUP: Final = "Failed or cancelled"
+_STATE_GROUPS: Final = (
+    ("Will be trained", "calm", frozenset(UNSUBMITTED_STATES)),
+    ("Under way", "busy", frozenset({JobState.SUBMITTING, JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING})),
+    ("Done", "good", frozenset({JobState.SUCCEEDED})),
     ("Held", "warn", frozenset({HELD})),
-    (_ENDED, "bad", frozenset({State.FAILED, State.CANCELLED})),
+    (_ENDED_GROUP, "bad", frozenset({JobState.FAILED, JobState.CANCELLED})),
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class PlanGroup:
     """Accounts that share a fate, and the price of their jobs: planned, or of what was created where it has ended."""
 
     name: str
@@ -48,7 +48,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class PlanRow:
     """One account: what will happen there."""
 
     account: str
@@ -61,7 +61,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View(Paged):
+class PlanPage(PaginatedView):
     """The page. `submitted_usd` is what was created at the providers, as on the run's page; None is unknown."""
 
     run: RunView | None
@@ -69,66 +69,68 @@ class View(Paged):
     notices: tuple[Notice, ...]
     warnings: tuple[str, ...]
     submitted_usd: float | None
-    parts: tuple[Part, ...]
+    groups: tuple[PlanGroup, ...]
     specs: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
-    lines: tuple[Line, ...]
+    rows: tuple[PlanRow, ...]
 
-    def at(self, page: int) -> str:
+    def page_href(self, page: int) -> str:
         """The address of another page."""
-        return replace(self.query, page=page).at("/plan")
+        return replace(self.query, page=page).href_for("/plan")
 
 
-def look(seen: Glance | None, listing: Listing | None, health: Health, query: Query) -> View:
+def build_plan_page(
+    overview: RunOverview | None, job_page: JobListing | None, health: Health, query: PageQuery
+) -> PlanPage:
     """The plan of the run as it is now."""
-    return View(
+    return PlanPage(
         query=query,
-        run=seen.run if seen else None,
-        total=seen.total if seen else 0,
-        notices=tuple(notices(seen.run, health)) if seen and seen.current else (),
-        warnings=tuple(_warnings(seen)) if seen else (),
-        submitted_usd=seen.submitted_usd if seen else None,
-        parts=_parts(seen.shares) if seen else (),
-        specs=tuple((name, _spec(spec)) for name, spec in seen.run.specs.items()) if seen else (),
-        lines=tuple(_line(job) for job in listing.jobs) if listing else (),
-        matching=listing.total if listing else 0,
+        run=overview.run if overview else None,
+        total=overview.total if overview else 0,
+        notices=tuple(build_notices(overview.run, health)) if overview and overview.current else (),
+        warnings=tuple(_build_warnings(overview)) if overview else (),
+        submitted_usd=overview.submitted_usd if overview else None,
+        groups=_build_groups(overview.state_counts) if overview else (),
+        specs=tuple((name, _format_spec(spec)) for name, spec in overview.run.specs.items()) if overview else (),
+        rows=tuple(_build_row(job) for job in job_page.jobs) if job_page else (),
+        match_count=job_page.total if job_page else 0,
     )
 
 
-def _warnings(seen: Glance) -> Sequence[str]:
-    moderation = seen.run.moderation or {}
+def _build_warnings(overview: RunOverview) -> Sequence[str]:
+    moderation = overview.run.moderation or {}
     told = []
-    if seen.run.planned_usd is None:
+    if overview.run.planned_usd is None:
         told.append("No price is known for a part of the run.")
     if moderation.get("state") == "waived":
         told.append(f"The chats are not moderated: {moderation['by']} waived it ({moderation['reason']}).")
-    if held := seen.counts.get(HELD, 0):
-        told.append(f"{plural(held, 'account')} held: nothing is sent there.")
+    if held := overview.counts.get(HELD, 0):
+        told.append(f"{format_count(held, 'account')} held: nothing is sent there.")
     return told
 
 
-def _parts(shares: Sequence[Share]) -> tuple[Part, ...]:
+def _build_groups(shares: Sequence[StateCount]) -> tuple[PlanGroup, ...]:
     parts = []
-    for name, tone, states in _GROUPS:
+    for name, tone, states in _STATE_GROUPS:
         of_it = [share for share in shares if share.state in states]
         if of_it:
             count = sum(share.count for share in of_it)
-            usd = sum(share.usd if name != _ENDED else share.submitted_usd for share in of_it)
-            parts.append(Part(name=name, tone=tone, count=count, usd=usd))
+            usd = sum(share.usd if name != _ENDED_GROUP else share.submitted_usd for share in of_it)
+            parts.append(PlanGroup(name=name, tone=tone, count=count, usd=usd))
     return tuple(parts)
 
 
-def _spec(spec: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    return tuple((words(name), value) for name, value in spec.items() if value is not None)
+def _format_spec(spec: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple((format_identifier(name), value) for name, value in spec.items() if value is not None)
 
 
-def _line(job: JobView) -> Line:
-    state = shown_state(job)
-    return Line(
+def _build_row(job: JobView) -> PlanRow:
+    state = displayed_state(job)
+    return PlanRow(
         account=job.account,
         provider=job.provider,
         base_model=job.base_model,
-        step=_STEPS.get(state, _GOES_ON),
-        tone=TONES[state],
+        step=_STEP_TEXTS.get(state, _UNDER_WAY_TEXT),
+        tone=STATE_TONES[state],
         usd=job.estimated_usd,
         hold=job.error if job.held else None,
     )

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestrator.core.errors import Failure
-from orchestrator.core.lifecycle import ENDS
+from orchestrator.core.lifecycle import TERMINAL_STATES
 from orchestrator.status import JobView, RunView
-from orchestrator.web.dashboard.tone import MEANING, TONES, shown_state
-from orchestrator.web.dashboard.trouble import needs_person
-from orchestrator.web.wording import soon, span
+from orchestrator.web.dashboard.tone import STATE_MEANINGS, STATE_TONES, displayed_state
+from orchestrator.web.dashboard.trouble import needs_operator
+from orchestrator.web.wording import format_duration, format_remaining_time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class JobRow:
     """What the table says of one account. An error that is not `urgent` goes away by itself."""
 
     account: str
@@ -35,39 +35,39 @@ class Row:
     urgent: bool
 
     @classmethod
-    def of(cls, job: JobView, run: RunView | None, now: float) -> Row:
+    def from_job(cls, job: JobView, run: RunView | None, now: float) -> JobRow:
         """The line of this job at this moment."""
-        state = shown_state(job)
+        state = displayed_state(job)
         return cls(
             account=job.account,
             provider=job.provider,
             organization=job.organization,
             labels=tuple(job.labels),
             state=state,
-            tone=TONES[state],
-            meaning=MEANING[state],
-            since=_since(job, now),
-            percent=None if job.progress is None or job.state in ENDS else round(100 * job.progress),
+            tone=STATE_TONES[state],
+            meaning=STATE_MEANINGS[state],
+            since=_format_since(job, now),
+            percent=None if job.progress is None or job.state in TERMINAL_STATES else round(100 * job.progress),
             remote_job_id=job.remote_job_id,
             fine_tuned_model=job.fine_tuned_model,
             servable=job.servable,
             usd=job.estimated_usd,
             error=job.error,
             warning=job.warning,
-            waiting=_waiting(job, now),
-            urgent=needs_person(job, run),
+            waiting=_format_wait(job, now),
+            urgent=needs_operator(job, run),
         )
 
 
-def _waiting(job: JobView, now: float) -> str | None:
+def _format_wait(job: JobView, now: float) -> str | None:
     if not job.waits_for:
         return None
-    again = f", next look in {soon(job.wake_at - now)}" if job.wake_at is not None else ""
+    again = f", next look in {format_remaining_time(job.wake_at - now)}" if job.wake_at is not None else ""
     return f"waits for {job.waits_for}{again}"
 
 
-def _since(job: JobView, now: float) -> str:
-    passed = span(now - job.state_since)
+def _format_since(job: JobView, now: float) -> str:
+    passed = format_duration(now - job.state_since)
     if passed is None:
         return "just now"
-    return f"{passed} ago" if job.state in ENDS else f"for {passed}"
+    return f"{passed} ago" if job.state in TERMINAL_STATES else f"for {passed}"

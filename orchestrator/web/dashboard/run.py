@@ -5,18 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from orchestrator.core.hold import HoldKind
-from orchestrator.core.lifecycle import ENDS, State
-from orchestrator.status import HELD, Glance, Health, Listing, RunView
-from orchestrator.web.dashboard.bar import Chip, Segment, chips, segments
-from orchestrator.web.dashboard.paged import Paged
-from orchestrator.web.dashboard.row import Row
-from orchestrator.web.dashboard.trouble import Notice, Trouble, notices, troubles, warned
-from orchestrator.web.query import Query
-from orchestrator.web.wording import number, plural, soon
+from orchestrator.core.lifecycle import TERMINAL_STATES, JobState
+from orchestrator.status import HELD, Health, JobListing, RunOverview, RunView
+from orchestrator.web.dashboard.bar import BarSegment, FilterChip, build_chips, build_segments
+from orchestrator.web.dashboard.paged import PaginatedView
+from orchestrator.web.dashboard.row import JobRow
+from orchestrator.web.dashboard.trouble import (
+    AttentionItem,
+    Notice,
+    build_attention_items,
+    build_notices,
+    build_warning_notices,
+)
+from orchestrator.web.query import PageQuery
+from orchestrator.web.wording import format_count, format_number, format_remaining_time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View(Paged):
+class RunPage(PaginatedView):
     """One page. `submitted_usd` is the estimated price of the jobs that the providers have; None is unknown."""
 
     run: RunView | None
@@ -25,66 +31,70 @@ class View(Paged):
     tone: str
     ready: int
     total: int
-    needy: int
+    attention_count: int
     submitted_usd: float | None
-    ends: str | None
-    segments: tuple[Segment, ...]
-    chips: tuple[Chip, ...]
+    time_left: str | None
+    segments: tuple[BarSegment, ...]
+    chips: tuple[FilterChip, ...]
     providers: tuple[str, ...]
     labels: tuple[str, ...]
     notices: tuple[Notice, ...]
-    troubles: tuple[Trouble, ...]
-    rows: tuple[Row, ...]
+    attention_items: tuple[AttentionItem, ...]
+    rows: tuple[JobRow, ...]
 
-    def at(self, page: int) -> str:
+    def page_href(self, page: int) -> str:
         """The address of another page of the same filters."""
         return replace(self.query, page=page).href
 
 
-def look(seen: Glance | None, listing: Listing | None, health: Health, query: Query, now: float) -> View:
+def build_run_page(
+    overview: RunOverview | None, job_page: JobListing | None, health: Health, query: PageQuery, now: float
+) -> RunPage:
     """The page of `query`, whose rows are in `listing`."""
-    run = seen.run if seen else None
-    ends = seen.ends_at(now) if seen and seen.current else None
-    headline, tone = _headline(seen)
-    return View(
+    run = overview.run if overview else None
+    ends = overview.estimate_end(now) if overview and overview.current else None
+    headline, tone = _headline(overview)
+    return RunPage(
         query=query,
         run=run,
-        current=seen is not None and seen.current,
+        current=overview is not None and overview.current,
         headline=headline,
         tone=tone,
-        ready=seen.counts.get(State.SUCCEEDED, 0) if seen else 0,
-        total=seen.total if seen else 0,
-        needy=seen.needy if seen else 0,
-        submitted_usd=seen.submitted_usd if seen else None,
-        ends=soon(ends - now) if ends is not None else None,
-        segments=segments(seen.counts) if seen else (),
-        chips=chips(listing.counts, query) if listing else (),
-        providers=tuple(sorted({share.provider for share in seen.shares})) if seen else (),
-        labels=seen.labels if seen else (),
+        ready=overview.counts.get(JobState.SUCCEEDED, 0) if overview else 0,
+        total=overview.total if overview else 0,
+        attention_count=overview.needs_attention if overview else 0,
+        submitted_usd=overview.submitted_usd if overview else None,
+        time_left=format_remaining_time(ends - now) if ends is not None else None,
+        segments=build_segments(overview.counts) if overview else (),
+        chips=build_chips(job_page.counts, query) if job_page else (),
+        providers=tuple(sorted({share.provider for share in overview.state_counts})) if overview else (),
+        labels=overview.labels if overview else (),
         notices=(
-            *notices(run if seen and seen.current else None, health),
-            *warned(seen.warnings if seen else ()),
+            *build_notices(run if overview and overview.current else None, health),
+            *build_warning_notices(overview.warnings if overview else ()),
         ),
-        troubles=troubles(seen.causes) if seen else (),
-        rows=tuple(Row.of(job, run, now) for job in listing.jobs) if listing else (),
-        matching=listing.total if listing else 0,
+        attention_items=build_attention_items(overview.problem_groups) if overview else (),
+        rows=tuple(JobRow.from_job(job, run, now) for job in job_page.jobs) if job_page else (),
+        match_count=job_page.total if job_page else 0,
     )
 
 
-def _headline(seen: Glance | None) -> tuple[str, str]:
+def _headline(overview: RunOverview | None) -> tuple[str, str]:
     """Is it going well? In a few words, and their tone."""
-    if seen is None:
+    if overview is None:
         return "No run yet", "calm"
-    if not seen.current:
+    if not overview.current:
         return "An earlier run", "off"
-    if seen.run.holds:
-        return _held(seen.run)
-    if seen.needy:
-        return plural(seen.needy, "account") + (" needs you" if seen.needy == 1 else " need you"), "bad"
-    return _going(seen)
+    if overview.run.holds:
+        return _held_headline(overview.run)
+    if overview.needs_attention:
+        return format_count(overview.needs_attention, "account") + (
+            " needs you" if overview.needs_attention == 1 else " need you"
+        ), "bad"
+    return _progress_headline(overview)
 
 
-def _held(run: RunView) -> tuple[str, str]:
+def _held_headline(run: RunView) -> tuple[str, str]:
     if {hold.kind for hold in run.holds} != {HoldKind.MODERATING}:
         return "The run is held", "warn"
     progress = (run.moderation or {}).get("progress") or {}
@@ -93,14 +103,14 @@ def _held(run: RunView) -> tuple[str, str]:
     return "The chats are being moderated", "busy"
 
 
-def _going(seen: Glance) -> tuple[str, str]:
-    ready = seen.counts.get(State.SUCCEEDED, 0)
-    if ready == seen.total:
+def _progress_headline(overview: RunOverview) -> tuple[str, str]:
+    ready = overview.counts.get(JobState.SUCCEEDED, 0)
+    if ready == overview.total:
         return ("Every model is ready", "good") if ready else ("No accounts", "calm")
-    if all(state in {*ENDS, HELD} for state in seen.counts):
-        return f"Over: {number(ready)} of {number(seen.total)} models ready", "off"
-    if not seen.run.started:
+    if all(state in {*TERMINAL_STATES, HELD} for state in overview.counts):
+        return f"Over: {format_number(ready)} of {format_number(overview.total)} models ready", "off"
+    if not overview.run.started:
         return "Files only; `orchestrator start` starts the training", "calm"
-    if concerned := sum(cause.count for cause in seen.warnings):
-        return plural(concerned, "job") + (" needs a look" if concerned == 1 else " need a look"), "warn"
+    if concerned := sum(cause.count for cause in overview.warnings):
+        return format_count(concerned, "job") + (" needs a look" if concerned == 1 else " need a look"), "warn"
     return "Going well", "busy"

@@ -6,103 +6,111 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from orchestrator.core.delivery import Delivery, Fate
-from orchestrator.web.dashboard.bar import Chip
-from orchestrator.web.dashboard.paged import Paged
-from orchestrator.web.query import Query
-from orchestrator.web.wording import plural, soon, span
+from orchestrator.core.delivery import Delivery, DeliveryStatus
+from orchestrator.web.dashboard.bar import FilterChip
+from orchestrator.web.dashboard.paged import PaginatedView
+from orchestrator.web.query import PageQuery
+from orchestrator.web.wording import format_count, format_duration, format_remaining_time
 
-_TONES: Final[Mapping[Fate, str]] = {Fate.DEAD: "bad", Fate.WAITING: "busy", Fate.ARRIVED: "good"}
-_MEANINGS: Final[Mapping[Fate, str]] = {
-    Fate.DEAD: "It was given up, and is told again when someone asks for it.",
-    Fate.WAITING: "It is under way, or tried again after a while.",
-    Fate.ARRIVED: "The target has taken it.",
+_DELIVERY_TONES: Final[Mapping[DeliveryStatus, str]] = {
+    DeliveryStatus.FAILED: "bad",
+    DeliveryStatus.PENDING: "busy",
+    DeliveryStatus.DELIVERED: "good",
+}
+_DELIVERY_MEANINGS: Final[Mapping[DeliveryStatus, str]] = {
+    DeliveryStatus.FAILED: "It was given up, and is told again when someone asks for it.",
+    DeliveryStatus.PENDING: "It is under way, or tried again after a while.",
+    DeliveryStatus.DELIVERED: "The target has taken it.",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class DeliveryRow:
     """One delivery."""
 
     number: int
     event: str
     account: str | None
     target: str
-    fate: Fate
+    status: DeliveryStatus
     tone: str
     meaning: str
-    tries: str
+    attempts: str
     when: str
     error: str | None
 
     @classmethod
-    def of(cls, delivery: Delivery, now: float) -> Row:
+    def from_delivery(cls, delivery: Delivery, now: float) -> DeliveryRow:
         """The line of this delivery at this moment."""
-        passed = span(now - delivery.created_at)
+        passed = format_duration(now - delivery.created_at)
         return cls(
             number=delivery.id,
             event=delivery.topic,
             account=delivery.payload["data"]["account"],
             target=delivery.target,
-            fate=delivery.fate,
-            tone=_TONES[delivery.fate],
-            meaning=_MEANINGS[delivery.fate],
-            tries=_tries(delivery, now),
+            status=delivery.status,
+            tone=_DELIVERY_TONES[delivery.status],
+            meaning=_DELIVERY_MEANINGS[delivery.status],
+            attempts=_format_attempts(delivery, now),
             when=f"{passed} ago" if passed else "just now",
             error=delivery.error,
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View(Paged):
+class DeliveriesPage(PaginatedView):
     """The page. `dead` is how many there are on all pages, whatever the filter."""
 
-    chips: tuple[Chip, ...]
-    rows: tuple[Row, ...]
-    dead: int
+    chips: tuple[FilterChip, ...]
+    rows: tuple[DeliveryRow, ...]
+    dead_count: int
     total: int
 
-    def at(self, page: int) -> str:
+    def page_href(self, page: int) -> str:
         """The address of another page of the same filter."""
-        return replace(self.query, page=page).at("/deliveries")
+        return replace(self.query, page=page).href_for("/deliveries")
 
 
-def chosen(query: Query) -> Fate | None:
+def find_status_filter(query: PageQuery) -> DeliveryStatus | None:
     """The fate that the address narrows the page to."""
-    return Fate(query.state) if query.state in set(Fate) else None
+    return DeliveryStatus(query.state) if query.state in set(DeliveryStatus) else None
 
 
-def matching(counts: Mapping[Fate, int], fate: Fate | None) -> int:
+def count_matches(counts: Mapping[DeliveryStatus, int], status: DeliveryStatus | None) -> int:
     """How many there are with this fate, or of all."""
-    return sum(counts.values()) if fate is None else counts[fate]
+    return sum(counts.values()) if status is None else counts[status]
 
 
-def look(counts: Mapping[Fate, int], found: Sequence[Delivery], query: Query, now: float) -> View:
+def build_deliveries_page(
+    counts: Mapping[DeliveryStatus, int], deliveries: Sequence[Delivery], query: PageQuery, now: float
+) -> DeliveriesPage:
     """The page of `query`, whose deliveries were found."""
-    return View(
+    return DeliveriesPage(
         query=query,
-        matching=matching(counts, chosen(query)),
-        chips=tuple(_chip(fate, count, query) for fate, count in counts.items() if count or fate == query.state),
-        rows=tuple(Row.of(delivery, now) for delivery in found),
-        dead=counts[Fate.DEAD],
+        match_count=count_matches(counts, find_status_filter(query)),
+        chips=tuple(
+            _build_chip(fate, count, query) for fate, count in counts.items() if count or fate == query.state
+        ),
+        rows=tuple(DeliveryRow.from_delivery(delivery, now) for delivery in deliveries),
+        dead_count=counts[DeliveryStatus.FAILED],
         total=sum(counts.values()),
     )
 
 
-def _chip(fate: Fate, count: int, query: Query) -> Chip:
-    is_chosen = query.state == fate
-    return Chip(
-        state=fate,
-        tone=_TONES[fate],
-        meaning=_MEANINGS[fate],
+def _build_chip(status: DeliveryStatus, count: int, query: PageQuery) -> FilterChip:
+    is_chosen = query.state == status
+    return FilterChip(
+        state=status,
+        tone=_DELIVERY_TONES[status],
+        meaning=_DELIVERY_MEANINGS[status],
         count=count,
         chosen=is_chosen,
-        href=query.but(state="" if is_chosen else fate).at("/deliveries"),
+        href=query.with_changes(state="" if is_chosen else status).href_for("/deliveries"),
     )
 
 
-def _tries(delivery: Delivery, now: float) -> str:
-    tried = plural(delivery.attempts, "attempt") if delivery.attempts else "not tried yet"
+def _format_attempts(delivery: Delivery, now: float) -> str:
+    tried = format_count(delivery.attempts, "attempt") if delivery.attempts else "not tried yet"
     if delivery.due_at is None or not delivery.attempts:
         return tried
-    return f"{tried}, again in {soon(delivery.due_at - now)}"
+    return f"{tried}, again in {format_remaining_time(delivery.due_at - now)}"

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.core.errors import Failure
-from orchestrator.core.hold import BY_PLAN, HoldKind
-from orchestrator.core.lifecycle import State
-from orchestrator.core.verb import Verb
-from orchestrator.status import HELD, Cause, Health, JobView, RunView, describe_moderation
-from orchestrator.web.dashboard.tone import TONES
-from orchestrator.web.query import Query
-from orchestrator.web.wording import number
+from orchestrator.core.hold import PLAN_HOLD_KINDS, HoldKind
+from orchestrator.core.lifecycle import JobState
+from orchestrator.core.verb import OperatorAction
+from orchestrator.status import HELD, Health, JobView, ProblemGroup, RunView, describe_moderation
+from orchestrator.web.dashboard.tone import STATE_TONES
+from orchestrator.web.query import PageQuery
+from orchestrator.web.wording import format_number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,11 +21,11 @@ class Notice:
     """Something that concerns everything, and the verb that lifts it, if one does."""
 
     failure: Failure
-    verb: Verb | None = None
+    action: OperatorAction | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trouble:
+class AttentionItem:
     """One cause: an example of its message, the first accounts that have it, and the address of all of them.
 
     `verb` is what may be asked of them all, when the hint was followed.
@@ -35,32 +35,32 @@ class Trouble:
     tone: str
     message: str
     hint: str
-    alike: bool
+    same_message: bool
     count: int
     accounts: tuple[str, ...]
-    query: Query
-    verb: Verb | None
+    query: PageQuery
+    action: OperatorAction | None
 
     @property
-    def more(self) -> int:
+    def hidden_count(self) -> int:
         """Accounts that are not named."""
         return self.count - len(self.accounts)
 
 
-def needs_person(job: JobView, run: RunView | None) -> bool:
+def needs_operator(job: JobView, run: RunView | None) -> bool:
     """Whether this account waits for someone. What holds the whole run is told once, not of each account."""
     if job.held and run is not None and job.error in run.holds:
         return False
-    return job.held or job.state == State.FAILED
+    return job.held or job.state == JobState.FAILED
 
 
-def troubles(causes: Sequence[Cause]) -> tuple[Trouble, ...]:
+def build_attention_items(causes: Sequence[ProblemGroup]) -> tuple[AttentionItem, ...]:
     """The causes, the most frequent first."""
     kinds = Counter(cause.error.kind for cause in causes)
-    return tuple(_trouble(cause, alone=kinds[cause.error.kind] == 1) for cause in causes)
+    return tuple(_build_attention_item(cause, alone=kinds[cause.error.kind] == 1) for cause in causes)
 
 
-def notices(run: RunView | None, health: Health) -> Iterator[Notice]:
+def build_notices(run: RunView | None, health: Health) -> Iterator[Notice]:
     """What is wrong with the service or the run as a whole."""
     if not health.database:
         yield Notice(failure=Failure("database", "the database does not answer", "See that it runs."))
@@ -70,46 +70,50 @@ def notices(run: RunView | None, health: Health) -> Iterator[Notice]:
     if health.problem:
         yield Notice(failure=health.problem)
     for hold in run.holds if run else ():
-        yield _run_notice(hold, describe_moderation(run.moderation) if run else None)
+        yield _build_run_notice(hold, describe_moderation(run.moderation) if run else None)
 
 
-def _run_notice(hold: Failure, moderation: str | None) -> Notice:
+def _build_run_notice(hold: Failure, moderation: str | None) -> Notice:
     """What holds the run. A moderation that fails is no reason to do without one: only a hint that says so is."""
     if hold.kind == HoldKind.MODERATING:
         return Notice(failure=replace(hold, message=f"{hold.message}: {moderation}" if moderation else hold.message))
     if hold.kind == HoldKind.NOT_MODERATED:
-        return Notice(failure=hold, verb=Verb.WAIVE if "`orchestrator waive" in hold.hint else None)
-    return Notice(failure=hold, verb=Verb.APPROVE)
+        return Notice(failure=hold, action=OperatorAction.WAIVE if "`orchestrator waive" in hold.hint else None)
+    return Notice(failure=hold, action=OperatorAction.APPROVE)
 
 
-def warned(warnings: Sequence[Cause]) -> Iterator[Notice]:
+def build_warning_notices(warnings: Sequence[ProblemGroup]) -> Iterator[Notice]:
     """The jobs that go on and need a look: nothing has changed for long, or their provider says something strange."""
     for cause in warnings:
         more = cause.count - len(cause.accounts)
-        names = ", ".join(cause.accounts) + (f" and {number(more)} more" if more else "")
-        example = "" if cause.messages <= 1 else "for example, "
+        names = ", ".join(cause.accounts) + (f" and {format_number(more)} more" if more else "")
+        example = "" if cause.message_count <= 1 else "for example, "
         yield Notice(
             failure=Failure(cause.error.kind, f"{names}: {example}{cause.error.message}", cause.error.hint),
         )
 
 
-def _trouble(cause: Cause, *, alone: bool) -> Trouble:
-    error, alike = cause.error, cause.messages <= 1
-    return Trouble(
+def _build_attention_item(cause: ProblemGroup, *, alone: bool) -> AttentionItem:
+    error, alike = cause.error, cause.message_count <= 1
+    return AttentionItem(
         kind=error.kind,
-        tone=TONES[HELD if cause.held else State.FAILED],
+        tone=STATE_TONES[HELD if cause.held else JobState.FAILED],
         message=error.message,
         hint=error.hint,
-        alike=alike,
+        same_message=alike,
         count=cause.count,
         accounts=cause.accounts,
         # Two causes of one kind are told apart by their message, where it is one.
-        query=Query(error=error.kind, text="" if alone or not alike else error.message),
-        verb=_verb(cause),
+        query=PageQuery(error=error.kind, text="" if alone or not alike else error.message),
+        action=_find_remedy(cause),
     )
 
 
-def _verb(cause: Cause) -> Verb | None:
+def _find_remedy(cause: ProblemGroup) -> OperatorAction | None:
     if not cause.held:
-        return Verb.RETRY
-    return None if cause.error.kind in BY_PLAN | {HoldKind.ACCOUNT_REMOVED, HoldKind.KEY_MISSING} else Verb.RELEASE
+        return OperatorAction.RETRY
+    return (
+        None
+        if cause.error.kind in PLAN_HOLD_KINDS | {HoldKind.ACCOUNT_REMOVED, HoldKind.KEY_MISSING}
+        else OperatorAction.RELEASE
+    )

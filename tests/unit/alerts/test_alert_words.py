@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.alerts.words import body, title
+from orchestrator.alerts.words import format_body, format_title
 from orchestrator.core.account import ProviderName
-from orchestrator.core.announcement import Announcement, Topic
+from orchestrator.core.announcement import Notification, Topic
 from orchestrator.core.errors import Failure
 
 WHY = Failure("kind", "what is wrong", "what to do")
@@ -12,7 +12,7 @@ WHY = Failure("kind", "what is wrong", "what to do")
 
 def payload(topic: Topic, **values: object) -> dict[str, object]:
     known = {"at": 0.0, "run": "r-1", "account": "acme", "provider": ProviderName.OPENAI}
-    return Announcement(topic=topic, **(known | values)).payload()  # type: ignore[arg-type]
+    return Notification(topic=topic, **(known | values)).to_payload()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -26,11 +26,11 @@ def payload(topic: Topic, **values: object) -> dict[str, object]:
     ],
 )
 def test_a_title_says_who_and_what(topic: Topic, expected: str) -> None:
-    assert title(topic, payload(topic)) == expected
+    assert format_title(topic, payload(topic)) == expected
 
 
 def test_a_body_says_what_is_known_and_what_to_do() -> None:
-    assert body(payload(Topic.MODEL_READY, fine_tuned_model="ft:x", servable=True)) == "ft:x"
-    assert "deployed" in body(payload(Topic.MODEL_READY, fine_tuned_model="ft:x", servable=False))
-    assert body(payload(Topic.JOB_FAILED, error=WHY)) == "what is wrong\nwhat to do"
-    assert body(payload(Topic.RUN_FINISHED)) == "Every account has its model."
+    assert format_body(payload(Topic.MODEL_READY, fine_tuned_model="ft:x", servable=True)) == "ft:x"
+    assert "deployed" in format_body(payload(Topic.MODEL_READY, fine_tuned_model="ft:x", servable=False))
+    assert format_body(payload(Topic.JOB_FAILED, error=WHY)) == "what is wrong\nwhat to do"
+    assert format_body(payload(Topic.RUN_FINISHED)) == "Every account has its model."

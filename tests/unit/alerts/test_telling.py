@@ -11,16 +11,16 @@ import httpx2
 import pytest
 from standardwebhooks import Webhook as Verifier
 
-from orchestrator.alerts.base import told
+from orchestrator.alerts.base import clean_reply
 from orchestrator.alerts.webhooks import WebhookSender
 from orchestrator.app import SystemClock
-from orchestrator.core.announcement import Announcement, Topic
+from orchestrator.core.announcement import Notification, Topic
 from orchestrator.core.delivery import Delivery
 from orchestrator.core.secret import Redactor, Secret
 
 SECRET = Secret("whsec_" + b64encode(b"a key of some twenty bytes").decode())
 CANARY = "canary-4f1d-and-more"
-PAYLOAD = Announcement(topic=Topic.MODEL_READY, at=0.0, account="käse", fine_tuned_model="ft:x").payload()
+PAYLOAD = Notification(topic=Topic.MODEL_READY, at=0.0, account="käse", fine_tuned_model="ft:x").to_payload()
 DELIVERY = Delivery(
     id=1, message="msg_1", target="https://host/", topic=Topic.MODEL_READY, payload=PAYLOAD, created_at=0.0
 )
@@ -109,4 +109,4 @@ async def test_an_endless_answer_is_not_read_to_its_end() -> None:
 
 
 def test_what_a_target_says_is_fit_for_a_database() -> None:
-    assert told("a\0b\ud800\n c") == "a b? c"
+    assert clean_reply("a\0b\ud800\n c") == "a b? c"

@@ -6,7 +6,7 @@ import ctypes
 
 import pytest
 
-from orchestrator.cli.allocator import M_MMAP_THRESHOLD, THRESHOLD, keep_large_blocks_apart
+from orchestrator.cli.allocator import M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES, set_mmap_threshold
 
 
 class Library:
@@ -24,12 +24,12 @@ def test_glibc_is_told_the_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
     library = Library()
     monkeypatch.setattr(ctypes, "CDLL", lambda _name: library)
 
-    keep_large_blocks_apart()
+    set_mmap_threshold()
 
-    assert library.told == [(M_MMAP_THRESHOLD, THRESHOLD)]
+    assert library.told == [(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)]
 
 
 def test_another_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda _name: object())
 
-    keep_large_blocks_apart()
+    set_mmap_threshold()

@@ -16,8 +16,8 @@ GROUPS = len(app.registered_groups)
 def built(*arguments: str) -> tuple[int, int]:
     """How many commands and groups there are after that; elsewhere, because it cannot be taken back."""
     code = f"""
-from orchestrator.cli.commands import app, asked_for
-asked_for({arguments!r})
+from orchestrator.cli.commands import app, select_command
+select_command({arguments!r})
 print(len(app.registered_commands), len(app.registered_groups))
 """
     commands, groups = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout.split()

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.cli import sandbox
 from orchestrator.cli.base_url import format_base_url
-from orchestrator.cli.session import USAGE
+from orchestrator.cli.session import EXIT_USAGE
 
 QUICK: dict[str, Any] = {"state": None, "faults": None, "webhooks": None, "seconds": 1.0, "seed": 0}
 
@@ -22,7 +22,7 @@ def test_the_host_and_the_port_are_read_back(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
 def test_the_sandbox_names_addresses_that_it_takes(host: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert sandbox.sandbox(host, 0, **QUICK) == USAGE
+    assert sandbox.run_sandbox(host, 0, **QUICK) == EXIT_USAGE
     told = capsys.readouterr().err
     assert told.startswith(f"error: the sandbox listens on this machine only, and {host} is not a loopback address: ")
     assert "--host 127.0.0.1 or --host ::1" in told

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.data import wanted
-from orchestrator.cli.files import writing
-from orchestrator.cli.polishing import names_of
+from orchestrator.cli.data import load_rules_and_chats
+from orchestrator.cli.files import translate_write_errors
+from orchestrator.cli.polishing import parse_names
 from orchestrator.core.errors import ConfigError
 from orchestrator.settings import load_settings
 
@@ -29,40 +29,43 @@ api_key = "env:ONE"
 
 
 def test_names_in_a_list_or_in_a_file(tmp_path: Path) -> None:
-    assert names_of(None) == ()
-    assert names_of(" Ana, Chloé ,,Bo") == ("Ana", "Chloé", "Bo")
+    assert parse_names(None) == ()
+    assert parse_names(" Ana, Chloé ,,Bo") == ("Ana", "Chloé", "Bo")
     (tmp_path / "names.txt").write_bytes("\ufeffAna\r\n\r\nVan der Berg, Jo\n".encode())
-    assert names_of(str(tmp_path / "names.txt")) == ("Ana", "Van der Berg, Jo")
+    assert parse_names(str(tmp_path / "names.txt")) == ("Ana", "Van der Berg, Jo")
 
 
 def test_names_that_cannot_be_had(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_bytes(b"\xff\xfe\x00")
     for given in (str(tmp_path / "names.txt"), ",", ""):
         with pytest.raises(ConfigError):
-            names_of(given)
+            parse_names(given)
 
 
 def test_rules_come_from_the_accounts_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     settings = load_settings({})
-    rules, chats = wanted(settings, [Path("a"), Path("b")])
+    rules, chats = load_rules_and_chats(settings, [Path("a"), Path("b")])
     assert (rules.minimum_examples, rules.base_models, chats) == (0, (), [Path("a"), Path("b")])
     with pytest.raises(ConfigError):
-        wanted(settings, [])
+        load_rules_and_chats(settings, [])
 
     Path("accounts.toml").write_text(ACCOUNTS)
     for given in ([], [Path("chats")], [tmp_path / "chats"]):
-        rules, chats = wanted(settings, given)
+        rules, chats = load_rules_and_chats(settings, given)
         assert (rules.minimum_examples, rules.method, rules.seed, rules.validation_fraction) == (10, "dpo", 7, 0.2)
         assert chats == (given or [Path("chats")])
     Path("accounts.toml").write_text(ACCOUNTS.replace("validation_fraction = 0.2", 'validation = "own.jsonl"'))
-    rules, _ = wanted(settings, [])
+    rules, _ = load_rules_and_chats(settings, [])
     assert rules.validation_path == tmp_path / "own.jsonl"
-    rules, _ = wanted(settings, [Path("chats/one.json")])
+    rules, _ = load_rules_and_chats(settings, [Path("chats/one.json")])
     assert rules.validation_path is None
     assert (rules.minimum_examples, rules.base_models) == (0, ("sandbox-small",))
 
 
 def test_a_file_that_cannot_be_written_is_told_plainly(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be written: No such file"), writing(tmp_path / "no" / "file"):
+    with (
+        pytest.raises(ConfigError, match="cannot be written: No such file"),
+        translate_write_errors(tmp_path / "no" / "file"),
+    ):
         (tmp_path / "no" / "file").write_text("x")

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from orchestrator.cli import render, tables
 from orchestrator.core.errors import Failure
-from orchestrator.core.refusal import Refusal
-from orchestrator.status import JobView, Status
+from orchestrator.core.refusal import ConfigRefusal
+from orchestrator.status import JobView, StatusSnapshot
 
 VALUES: dict[str, Any] = {
     **dict.fromkeys(field.name for field in fields(JobView)),
@@ -28,14 +28,14 @@ VALUES: dict[str, Any] = {
 JOB = JobView(**VALUES)
 
 
-def status(accounts: int) -> Status:
+def status(accounts: int) -> StatusSnapshot:
     failed = replace(JOB, account="the-longest-name", state="failed", error=Failure("bad", "It broke.", "Mend it."))
     jobs = (failed, *(replace(JOB, account=f"a{number}") for number in range(accounts - 1)))
-    return Status(run=None, jobs=jobs, counts={"failed": 1, "succeeded": accounts - 1})
+    return StatusSnapshot(run=None, jobs=jobs, counts={"failed": 1, "succeeded": accounts - 1})
 
 
 def test_thousands_stand_in_columns(capsys: pytest.CaptureFixture[str]) -> None:
-    render.print_status(status(render.MOST_DRAWN + 1))
+    render.print_status(status(render.MAX_TABLE_ROWS + 1))
     heading, first, second, *_, counts = capsys.readouterr().out.splitlines()
     assert heading.index("provider") == first.index("openai") == second.index("openai")
     assert first.endswith("bad: It broke. Mend it.")
@@ -46,10 +46,12 @@ def test_a_narrow_terminal_shows_every_word() -> None:
     stalled = Failure("job_stalled", "nothing has changed for 6 h: the job is running", "Look at it.")
     running = replace(JOB, account="acme-production-eu", state="running", warning=stalled, fine_tuned_model=None)
     model = "ft:sandbox-small:acme:support:CZk4QpX1"
-    shown = Status(run=None, jobs=(running, replace(JOB, provider="openai-compatible", fine_tuned_model=model)))
+    shown = StatusSnapshot(
+        run=None, jobs=(running, replace(JOB, provider="openai-compatible", fine_tuned_model=model))
+    )
     output = StringIO()
     drawing = Console(file=output, width=80, highlight=False, markup=False)
-    drawing.print(tables.status_table(shown, drawing.width))
+    drawing.print(tables.build_status_table(shown, drawing.width))
     lines = output.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
     assert len(lines) < 20
@@ -59,7 +61,7 @@ def test_a_narrow_terminal_shows_every_word() -> None:
 
 
 def test_few_are_drawn(capsys: pytest.CaptureFixture[str]) -> None:
-    render.print_status(status(render.MOST_DRAWN))
+    render.print_status(status(render.MAX_TABLE_ROWS))
     assert "│ the-longest-name" in capsys.readouterr().out
 
 
@@ -76,18 +78,18 @@ def test_few_are_drawn(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_a_line_says_what_the_job_waits_for_and_what_is_strange(values: dict[str, Any], shown: str) -> None:
-    assert render.what_to_do(replace(JOB, **values)) == shown
+    assert render.format_advice(replace(JOB, **values)) == shown
 
 
 def test_a_line_says_how_long_the_job_is_in_its_state() -> None:
-    cells = render.cells(replace(JOB, state="running", state_since=1000.0), 1000.0 + 3 * 3600 + 5)
+    cells = render.format_row(replace(JOB, state="running", state_since=1000.0), 1000.0 + 3 * 3600 + 5)
     assert cells[2:4] == ("running", "3 h")
 
 
 LONG_FINDING = (
     "accounts.toml:12: accounts.acme-production-eu.api_key: the variable " + "OPENAI_KEY_OF_ACME_PRODUCTION_EU"
 )
-REFUSAL = Refusal(
+REFUSAL = ConfigRefusal(
     Failure("config_error", "/srv/accounts.toml has 4 faults", "Correct what is listed and start again."),
     at=86400.0,
     findings=(f"{LONG_FINDING} is not set", "accounts.toml:3: \x1b[2Jextra"),
@@ -96,7 +98,7 @@ REFUSAL = Refusal(
 
 
 def test_a_refused_edit_is_one_line_a_finding_in_a_pipe() -> None:
-    assert render.refusal_lines(replace(status(1), refusal=REFUSAL), None) == [
+    assert render.format_refusal(replace(status(1), refusal=REFUSAL), None) == [
         "an edit was refused at 1970-01-02 00:00 UTC; what was in force stays so",
         "config_error: /srv/accounts.toml has 4 faults",
         f"  {LONG_FINDING} is not set",
@@ -104,13 +106,13 @@ def test_a_refused_edit_is_one_line_a_finding_in_a_pipe() -> None:
         "  and 2 more",
         "Correct what is listed and start again.",
     ]
-    assert render.refusal_lines(status(1), None) == []
+    assert render.format_refusal(status(1), None) == []
 
 
 def test_a_refused_edit_stands_above_the_table_within_80_columns() -> None:
     output = StringIO()
     drawing = Console(file=output, width=80, highlight=False, markup=False)
-    drawing.print(tables.live_view(replace(status(2), refusal=REFUSAL), drawing.width))
+    drawing.print(tables.build_live_view(replace(status(2), refusal=REFUSAL), drawing.width))
     lines = output.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[0].startswith("an edit was refused")

@@ -12,13 +12,13 @@ import pytest
 from test_print_status import JOB, status
 
 from orchestrator.cli import follow, render, tables
-from orchestrator.cli.session import explain
+from orchestrator.cli.session import format_error
 from orchestrator.core.errors import ConfigError, Failure
 from orchestrator.core.hold import HoldKind
-from orchestrator.dataset.checking import check
+from orchestrator.dataset.checking import check_dataset
 from orchestrator.dataset.output import to_text
-from orchestrator.dataset.rules import Rules
-from orchestrator.status import JobView, Status
+from orchestrator.dataset.rules import DatasetRules
+from orchestrator.status import JobView, StatusSnapshot
 
 EVIL = "a\x1b[2J\x1b]0;t\x07\u202e\x9b31m\nq-zzz succeeded ft:forged"
 ACTIVE = set("\x1b\x07\u202e\x9b")
@@ -31,7 +31,7 @@ def assert_harmless(text: str) -> None:
     assert "forged" in text
 
 
-@pytest.mark.parametrize("more", [0, render.MOST_DRAWN])
+@pytest.mark.parametrize("more", [0, render.MAX_TABLE_ROWS])
 def test_a_status(more: int, capsys: pytest.CaptureFixture[str]) -> None:
     seen = status(more + 1)
     render.print_status(replace(seen, jobs=(FAILED, *seen.jobs[1:])))
@@ -39,18 +39,18 @@ def test_a_status(more: int, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_plain_table(capsys: pytest.CaptureFixture[str]) -> None:
-    tables.console().print(tables.simple_table(("when", "message"), [("now", EVIL)]))
+    tables.create_console().print(tables.build_simple_table(("when", "message"), [("now", EVIL)]))
     assert_harmless(capsys.readouterr().out)
 
 
 async def print_once(*jobs: JobView) -> None:
     class OneLook:
-        async def look(self) -> Status:
-            return Status(run=cast(Any, None), jobs=jobs, counts={})
+        async def read_status(self) -> StatusSnapshot:
+            return StatusSnapshot(run=cast(Any, None), jobs=jobs, counts={})
 
     stopping = asyncio.Event()
     stopping.set()
-    await follow.show(cast(Any, OneLook()), follow.ended, stopping)
+    await follow.follow_status(cast(Any, OneLook()), follow.is_settled, stopping)
 
 
 async def test_the_lines_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,7 +65,7 @@ async def test_a_moderation_is_one_line_for_all_accounts(capsys: pytest.CaptureF
 
 
 def test_an_error() -> None:
-    text = explain(ConfigError(EVIL, hint=EVIL, problems=[EVIL]))
+    text = format_error(ConfigError(EVIL, hint=EVIL, problems=[EVIL]))
     assert_harmless(text)
     assert [line.split(" ")[0] for line in text.splitlines()] == ["error:", "", "hint:"]
 
@@ -80,7 +80,7 @@ def test_json_stays_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_check_of_files_with_such_names(tmp_path: Path) -> None:
     (tmp_path / f"{EVIL}.json").write_text("{")
     (tmp_path / f"{EVIL}.md").write_text("ignored")
-    assert_harmless(to_text(check(tmp_path, Rules(minimum_examples=0))))
+    assert_harmless(to_text(check_dataset(tmp_path, DatasetRules(minimum_examples=0))))
 
 
 @pytest.mark.parametrize(
@@ -93,4 +93,4 @@ def test_a_check_of_files_with_such_names(tmp_path: Path) -> None:
 )
 def test_an_interrupted_run_says_what_goes_on(states: list[str], told: str) -> None:
     jobs = tuple(replace(JOB, account=state, state=state) for state in states)
-    assert follow.interrupted(Status(run=None, jobs=jobs, counts={})).startswith(told)
+    assert follow.format_interruption(StatusSnapshot(run=None, jobs=jobs, counts={})).startswith(told)

@@ -9,7 +9,7 @@ NOT_NEEDED = (
     "alembic",
     "fastapi",
     "openai",
-    "orchestrator.dataset.checking",
+    "orchestrator.dataset.checker",
     "prometheus_client",
     "pygments",
     "rich",
@@ -25,8 +25,8 @@ def loaded(code: str, names: tuple[str, ...]) -> list[str]:
 import sys
 from orchestrator.cli import session
 from orchestrator import log
-from orchestrator.app import loop, open_app
-from orchestrator.cli import follow
+from orchestrator.app import open_app, service_factory
+from orchestrator.cli import foreground
 {code}
 print(*(name for name in {names} if name in sys.modules))
 """

@@ -6,21 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.core.account import Account, ProviderName
-from orchestrator.core.dataset import Dataset, Part
+from orchestrator.core.dataset import Dataset, DatasetPart
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import Job, JobId, RunId
-from orchestrator.core.lifecycle import State
-from orchestrator.core.remote import JobStatus, RemoteJob
-from orchestrator.core.run import Run, Standing
+from orchestrator.core.lifecycle import JobState
+from orchestrator.core.remote import RemoteJob, RemoteJobStatus
+from orchestrator.core.run import AccountState, Run
 from orchestrator.core.spec import TrainingSpec
 
 NOW = 1_000_000.0
 SPEC = TrainingSpec(base_model="gpt-4.1-mini-2025-04-14", n_epochs=3, seed=42, suffix="support")
-DATASET = Dataset(training=Part(path=Path("a.jsonl"), sha256="a" * 64, bytes=1000, examples=12, tokens=500))
+DATASET = Dataset(training=DatasetPart(path=Path("a.jsonl"), sha256="a" * 64, bytes=1000, examples=12, tokens=500))
 FOR_EVER = Hold("by_operator", "someone said so", "release it")
 
 
-def a_job(state: State = State.PLANNED, **changes: Any) -> Job:
+def a_job(state: JobState = JobState.PLANNED, **changes: Any) -> Job:
     values: dict[str, Any] = {
         "id": JobId("0123456789abcdef"),
         "run_id": RunId("fedcba9876543210"),
@@ -45,7 +45,7 @@ def a_run(**changes: Any) -> Run:
     return Run(**(values | changes))
 
 
-def a_standing(name: str = "acme", **changes: Any) -> Standing:
+def a_standing(name: str = "acme", **changes: Any) -> AccountState:
     values: dict[str, Any] = {
         "name": name,
         "provider": ProviderName.OPENAI,
@@ -53,7 +53,7 @@ def a_standing(name: str = "acme", **changes: Any) -> Standing:
         "key_fingerprint": "12345678",
         "verified_at": NOW - 90,
     }
-    return Standing(**(values | changes))
+    return AccountState(**(values | changes))
 
 
 def an_account(name: str = "acme", **changes: Any) -> Account:
@@ -61,11 +61,11 @@ def an_account(name: str = "acme", **changes: Any) -> Account:
     return Account(**(values | changes))
 
 
-def a_remote_job(status: JobStatus, **changes: Any) -> RemoteJob:
+def a_remote_job(status: RemoteJobStatus, **changes: Any) -> RemoteJob:
     values: dict[str, Any] = {
         "id": "ftjob-1",
         "status": status,
-        "raw": status.value,
+        "raw_status": status.value,
         "training_file": "file-1",
         "base_model": SPEC.base_model,
         "request_id": "req-1",

@@ -8,17 +8,17 @@ from core_values import FOR_EVER, NOW, a_job
 
 from orchestrator.core.advance import (
     Outcome,
-    adopt,
     advance,
-    ask_cancel,
-    despite_cancel,
-    give_up,
-    hold,
-    park,
-    release,
+    fail_job,
+    hold_job,
+    poll_again,
+    rebase_on_cancel,
+    release_job,
     renew_intent,
-    stumble,
-    wait,
+    request_adoption,
+    request_cancel,
+    retry_later,
+    sleep_until,
 )
 from orchestrator.core.errors import (
     Failure,
@@ -28,27 +28,27 @@ from orchestrator.core.errors import (
     UnknownOutcome,
 )
 from orchestrator.core.hold import Hold
-from orchestrator.core.lifecycle import ENDS, TRANSITIONS, Event, State
+from orchestrator.core.lifecycle import TERMINAL_STATES, TRANSITIONS, JobEvent, JobState
 
 FAILURE = Failure("rate_limited", "slow down", "wait", "req-9")
 LEGAL = [(state, event) for state, row in TRANSITIONS.items() for event in row]
-ILLEGAL = sorted(set(product(State, Event)) - set(LEGAL))
+ILLEGAL = sorted(set(product(JobState, JobEvent)) - set(LEGAL))
 
 
 @pytest.mark.parametrize(("state", "event"), LEGAL)
-def test_advance_follows_the_table(state: State, event: Event) -> None:
+def test_advance_follows_the_table(state: JobState, event: JobEvent) -> None:
     before = a_job(state, version=7, attempts=3, failure=FAILURE, intent_until=NOW + 9)
     outcome = advance(before, event, now=NOW, request_id="req-1")
     after = outcome.job
     assert after.state is TRANSITIONS[state][event]
     assert (after.version, after.attempts, after.failure, after.state_since) == (8, 0, None, NOW)
-    ended = after.state in ENDS
+    ended = after.state in TERMINAL_STATES
     assert (after.wake_at, after.finished_at) == ((None, NOW) if ended else (NOW, None))
-    assert (outcome.before, outcome.note, outcome.request_id) == (state, event, "req-1")
+    assert (outcome.previous_state, outcome.label, outcome.request_id) == (state, event, "req-1")
 
 
 @pytest.mark.parametrize(("state", "event"), ILLEGAL)
-def test_advance_changes_nothing_when_it_cannot(state: State, event: Event) -> None:
+def test_advance_changes_nothing_when_it_cannot(state: JobState, event: JobEvent) -> None:
     job = a_job(state)
     before = asdict(job)
     with pytest.raises(IllegalTransition):
@@ -57,14 +57,14 @@ def test_advance_changes_nothing_when_it_cannot(state: State, event: Event) -> N
 
 
 def test_advance_lets_changes_win() -> None:
-    outcome = advance(a_job(), Event.GAVE_UP, now=NOW, failure=FAILURE, wake_at=NOW + 5)
+    outcome = advance(a_job(), JobEvent.FAILED, now=NOW, failure=FAILURE, wake_at=NOW + 5)
     assert (outcome.job.failure, outcome.failure, outcome.job.wake_at) == (FAILURE, FAILURE, NOW + 5)
 
 
 def test_the_old_job_is_untouched() -> None:
-    job = a_job(State.READY)
-    advance(job, Event.SUBMIT_STARTED, now=NOW)
-    assert job == a_job(State.READY)
+    job = a_job(JobState.READY)
+    advance(job, JobEvent.SUBMIT_STARTED, now=NOW)
+    assert job == a_job(JobState.READY)
 
 
 @pytest.mark.parametrize(
@@ -74,9 +74,9 @@ def test_the_old_job_is_untouched() -> None:
 def test_giving_up_keeps_the_intent_of_what_may_still_arrive(
     error: ProviderError, intent_until: float | None
 ) -> None:
-    outcome = give_up(MADE, error, now=NOW)
+    outcome = fail_job(MADE, error, now=NOW)
     after = outcome.job
-    assert (after.state, after.failure, after.wake_at) == (State.FAILED, Failure.of(error), None)
+    assert (after.state, after.failure, after.wake_at) == (JobState.FAILED, Failure.from_error(error), None)
     assert (after.intent_until, outcome.request_id) == (intent_until, error.request_id)
 
 
@@ -87,19 +87,19 @@ def changed(outcome: Outcome) -> dict[str, object]:
     return {name: after[name] for name in after if after[name] != before[name] and name != "version"}
 
 
-MADE = a_job(State.SUBMITTING, version=4, attempts=2, failure=FAILURE, intent_until=NOW + 30, wake_at=NOW + 30)
+MADE = a_job(JobState.SUBMITTING, version=4, attempts=2, failure=FAILURE, intent_until=NOW + 30, wake_at=NOW + 30)
 
 
 def test_a_renewed_intent_is_the_wake_up_too() -> None:
     outcome = renew_intent(MADE, until=NOW + 60)
     assert changed(outcome) == {"intent_until": NOW + 60, "wake_at": NOW + 60}
-    assert outcome.note is None
+    assert outcome.label is None
 
 
 def test_waiting_forgets_what_went_wrong() -> None:
-    outcome = wait(MADE, NOW + 5, remote_status="running")
+    outcome = poll_again(MADE, NOW + 5, remote_status="running")
     assert changed(outcome) == {"wake_at": NOW + 5, "attempts": 0, "failure": None, "remote_status": "running"}
-    assert outcome.note is None
+    assert outcome.label is None
 
 
 @pytest.mark.parametrize(
@@ -114,97 +114,97 @@ def test_waiting_forgets_what_went_wrong() -> None:
 def test_stumbling_keeps_the_intent_only_of_what_was_perhaps_sent(
     counts: bool, sent: bool, attempts: int, intent_until: float | None
 ) -> None:
-    outcome = stumble(MADE, FAILURE, until=NOW + 5, counts=counts, sent=sent)
+    outcome = retry_later(MADE, FAILURE, until=NOW + 5, counts_as_attempt=counts, maybe_sent=sent)
     after = outcome.job
     assert (after.attempts, after.intent_until, after.wake_at) == (attempts, intent_until, NOW + 5)
     assert (after.failure, outcome.failure, outcome.request_id) == (FAILURE, FAILURE, "req-9")
-    assert after.state is outcome.before is MADE.state
-    assert outcome.note
+    assert after.state is outcome.previous_state is MADE.state
+    assert outcome.label
 
 
 def test_parking_says_nothing_without_a_failure() -> None:
-    outcome = park(MADE, None)
+    outcome = sleep_until(MADE, None)
     assert changed(outcome) == {"wake_at": None}
-    assert outcome.note is None
+    assert outcome.label is None
     assert outcome.failure is None
 
 
 def test_parking_with_a_failure_is_worth_a_line() -> None:
     other = replace(FAILURE, kind="authentication_failed")
-    outcome = park(MADE, NOW + 1, failure=other)
+    outcome = sleep_until(MADE, NOW + 1, failure=other)
     assert changed(outcome) == {"wake_at": NOW + 1, "failure": asdict(other)}
-    assert outcome.note
+    assert outcome.label
 
 
 @pytest.mark.parametrize("until", [None, NOW + 3600])
 def test_a_hold_sleeps_until_its_time(until: float | None) -> None:
     reason = Hold("ambiguous", "two jobs", "choose", until)
-    outcome = hold(MADE, reason, request_id="req-2")
+    outcome = hold_job(MADE, reason, request_id="req-2")
     assert (outcome.job.hold, outcome.job.wake_at) == (reason, until)
     assert (outcome.failure, outcome.request_id) == (Failure("ambiguous", "two jobs", "choose"), "req-2")
 
 
 def test_released_means_due_with_a_clean_slate() -> None:
-    outcome = release(replace(MADE, hold=FOR_EVER, wake_at=None), now=NOW)
+    outcome = release_job(replace(MADE, hold=FOR_EVER, wake_at=None), now=NOW)
     assert changed(outcome) == {"wake_at": NOW, "attempts": 0, "failure": None, "changed_at": NOW}
     assert outcome.job.hold is None
 
 
-@pytest.mark.parametrize("state", sorted(set(State) - ENDS))
-def test_asking_for_a_cancel_changes_no_state(state: State) -> None:
+@pytest.mark.parametrize("state", sorted(set(JobState) - TERMINAL_STATES))
+def test_asking_for_a_cancel_changes_no_state(state: JobState) -> None:
     job = a_job(state)
-    outcome = ask_cancel(job, now=NOW)
+    outcome = request_cancel(job, now=NOW)
     assert outcome.job == replace(job, version=job.version + 1, cancel_asked=True, wake_at=NOW)
 
 
 def test_a_cancel_asked_again_while_an_attempt_is_under_way_changes_nothing() -> None:
-    asked = a_job(State.SUBMITTING, cancel_asked=True, intent_until=NOW + 1, wake_at=NOW)
-    assert ask_cancel(asked, now=NOW).job == asked
-    later = ask_cancel(asked, now=NOW + 1).job  # nothing can be under way: look again
+    asked = a_job(JobState.SUBMITTING, cancel_asked=True, intent_until=NOW + 1, wake_at=NOW)
+    assert request_cancel(asked, now=NOW).job == asked
+    later = request_cancel(asked, now=NOW + 1).job  # nothing can be under way: look again
     assert (later.version, later.wake_at) == (asked.version + 1, NOW + 1)
 
 
 def test_what_a_person_chose_is_looked_at_at_once() -> None:
-    held = a_job(State.SUBMITTING, hold=FOR_EVER, failure=FAILURE, attempts=3, version=4)
-    outcome = adopt(held, "ftjob-7", now=NOW)
+    held = a_job(JobState.SUBMITTING, hold=FOR_EVER, failure=FAILURE, attempts=3, version=4)
+    outcome = request_adoption(held, "ftjob-7", now=NOW)
     after = outcome.job
-    assert (after.state, after.version, after.remote_job_id) == (State.SUBMITTING, 5, "ftjob-7")
+    assert (after.state, after.version, after.remote_job_id) == (JobState.SUBMITTING, 5, "ftjob-7")
     assert (after.hold, after.failure, after.attempts, after.wake_at) == (None, None, 0, NOW)
-    assert outcome.note == "adoption asked"
+    assert outcome.label == "adoption asked"
 
 
 class TestDespiteCancel:
     """What an attempt has brought, on a job of which a cancel was asked while it was under way."""
 
-    BEFORE = a_job(State.SUBMITTING, version=5, intent_until=NOW + 9)
+    BEFORE = a_job(JobState.SUBMITTING, version=5, intent_until=NOW + 9)
 
     def test_the_outcome_is_kept_and_the_cancel_too(self) -> None:
-        outcome = advance(self.BEFORE, Event.REMOTE_CREATED, now=NOW, remote_job_id="ftjob-1", wake_at=NOW + 60)
-        found = ask_cancel(self.BEFORE, now=NOW).job
-        again = despite_cancel(outcome, found, now=NOW + 1)
+        outcome = advance(self.BEFORE, JobEvent.REMOTE_CREATED, now=NOW, remote_job_id="ftjob-1", wake_at=NOW + 60)
+        found = request_cancel(self.BEFORE, now=NOW).job
+        again = rebase_on_cancel(outcome, found, now=NOW + 1)
         assert again is not None
-        assert (again.note, again.before) == (outcome.note, outcome.before)
+        assert (again.label, again.previous_state) == (outcome.label, outcome.previous_state)
         expected = replace(outcome.job, version=7, cancel_asked=True, wake_at=NOW + 1)
         assert again.job == expected
 
     def test_an_end_is_an_end(self) -> None:
-        found = ask_cancel(self.BEFORE, now=NOW).job
-        again = despite_cancel(advance(self.BEFORE, Event.GAVE_UP, now=NOW), found, now=NOW + 1)
+        found = request_cancel(self.BEFORE, now=NOW).job
+        again = rebase_on_cancel(advance(self.BEFORE, JobEvent.FAILED, now=NOW), found, now=NOW + 1)
         assert again is not None
-        assert (again.job.state, again.job.wake_at) == (State.FAILED, None)
+        assert (again.job.state, again.job.wake_at) == (JobState.FAILED, None)
 
     def test_anything_else_in_between_makes_it_stale(self) -> None:
-        outcome = advance(self.BEFORE, Event.REMOTE_CREATED, now=NOW)
+        outcome = advance(self.BEFORE, JobEvent.REMOTE_CREATED, now=NOW)
         another = renew_intent(self.BEFORE, until=NOW + 99).job
         asked_before = replace(self.BEFORE, cancel_asked=True)
-        asked = ask_cancel(self.BEFORE, now=NOW).job
+        asked = request_cancel(self.BEFORE, now=NOW).job
         for found in (
             self.BEFORE,  # nothing happened at all
             another,
-            ask_cancel(another, now=NOW).job,
+            request_cancel(another, now=NOW).job,
             renew_intent(asked, until=NOW + 99).job,
-            ask_cancel(asked, now=NOW + 10).job,
+            request_cancel(asked, now=NOW + 10).job,
         ):
-            assert despite_cancel(outcome, found, now=NOW) is None
-        known = advance(asked_before, Event.REMOTE_CREATED, now=NOW)
-        assert despite_cancel(known, renew_intent(asked_before, until=NOW + 99).job, now=NOW) is None
+            assert rebase_on_cancel(outcome, found, now=NOW) is None
+        known = advance(asked_before, JobEvent.REMOTE_CREATED, now=NOW)
+        assert rebase_on_cancel(known, renew_intent(asked_before, until=NOW + 99).job, now=NOW) is None

@@ -6,9 +6,9 @@ import pytest
 from core_values import an_account
 
 from orchestrator.core.account import BudgetPeriod
-from orchestrator.core.budget import Committed, month_start, over_budget
+from orchestrator.core.budget import CommittedSpend, find_budget_hold, month_start
 
-COMMITTED = Committed(total=9.0, month=5.0, run=1.0)
+COMMITTED = CommittedSpend(total=9.0, month=5.0, run=1.0)
 
 
 @pytest.mark.parametrize(
@@ -21,8 +21,8 @@ COMMITTED = Committed(total=9.0, month=5.0, run=1.0)
 )
 def test_a_budget_counts_what_is_committed_in_its_period(period: BudgetPeriod, fits: float, words: str) -> None:
     account = an_account(budget_usd=10.0, budget_period=period)
-    assert over_budget(account, fits, COMMITTED) is None
-    held = over_budget(account, fits + 0.01, COMMITTED)
+    assert find_budget_hold(account, fits, COMMITTED) is None
+    held = find_budget_hold(account, fits + 0.01, COMMITTED)
     assert held is not None
     assert words in held.reason
 

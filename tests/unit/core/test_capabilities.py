@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from orchestrator.core.account import ProviderName
-from orchestrator.core.capabilities import CAPABILITIES, lacking
+from orchestrator.core.capabilities import CAPABILITIES, unsupported_reason
 from orchestrator.core.job import job_id
-from orchestrator.core.spec import FIRST_FIELDS, TrainingSpec
+from orchestrator.core.spec import ORIGINAL_IDENTITY_FIELDS, TrainingSpec
 
 SPEC = TrainingSpec(base_model="gpt-4.1-mini-2025-04-14", n_epochs=3, seed=42)
 LATER: dict[str, Any] = {
@@ -34,8 +34,8 @@ def test_identities_are_what_they_always_were() -> None:
 
 
 def test_every_later_field_is_left_out_until_it_is_given() -> None:
-    assert {field.name for field in fields(TrainingSpec)} == FIRST_FIELDS | LATER.keys()
-    assert SPEC.as_dict().keys() == FIRST_FIELDS
+    assert {field.name for field in fields(TrainingSpec)} == ORIGINAL_IDENTITY_FIELDS | LATER.keys()
+    assert SPEC.as_dict().keys() == ORIGINAL_IDENTITY_FIELDS
 
 
 @pytest.mark.parametrize("name", LATER)
@@ -52,5 +52,5 @@ def test_every_provider_is_described() -> None:
 @pytest.mark.parametrize("provider", ProviderName)
 def test_a_provider_lacks_what_it_does_not_offer(provider: ProviderName) -> None:
     options = {field.name for field in fields(TrainingSpec)} - {"base_model", "seed", "suffix"}
-    missing = {option for option in options if lacking(provider, option)}
+    missing = {option for option in options if unsupported_reason(provider, option)}
     assert missing == options - set(CAPABILITIES[provider].options)

@@ -5,8 +5,8 @@ from core_values import NOW
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.announcement import MEANINGS, Topic
-from orchestrator.core.delivery import DELAYS, Delivery, settled
+from orchestrator.core.announcement import TOPIC_DESCRIPTIONS, Topic
+from orchestrator.core.delivery import RETRY_DELAYS_SECONDS, Delivery, after_attempt
 
 
 def a_delivery(attempts: int) -> Delivery:
@@ -23,23 +23,23 @@ def a_delivery(attempts: int) -> Delivery:
 
 
 def test_what_arrived_is_over() -> None:
-    after = settled(a_delivery(3), None, now=NOW, jitter=0.5)
-    assert (after.delivered_at, after.due_at, after.error, after.dead) == (NOW, None, None, False)
+    after = after_attempt(a_delivery(3), None, now=NOW, jitter=0.5)
+    assert (after.delivered_at, after.due_at, after.error, after.is_failed) == (NOW, None, None, False)
 
 
 @given(jitter=st.floats(0, 1))
 def test_eight_attempts_take_about_a_day_and_then_it_is_dead(jitter: float) -> None:
     at, waits = NOW, []
     for attempts in range(1, 8):
-        after = settled(a_delivery(attempts), "500: no", now=at, jitter=jitter)
+        after = after_attempt(a_delivery(attempts), "500: no", now=at, jitter=jitter)
         assert after.due_at is not None
-        assert not after.dead
+        assert not after.is_failed
         waits.append(after.due_at - at)
         at = after.due_at
-    assert settled(a_delivery(8), "500: no", now=at, jitter=jitter).dead
-    assert waits == pytest.approx([delay * (0.75 + jitter / 2) for delay in DELAYS])
+    assert after_attempt(a_delivery(8), "500: no", now=at, jitter=jitter).is_failed
+    assert waits == pytest.approx([delay * (0.75 + jitter / 2) for delay in RETRY_DELAYS_SECONDS])
     assert 0.7 * 86_400 < sum(waits) < 1.3 * 86_400
 
 
 def test_every_topic_has_a_meaning() -> None:
-    assert set(MEANINGS) == set(Topic)
+    assert set(TOPIC_DESCRIPTIONS) == set(Topic)

@@ -6,9 +6,9 @@ import pytest
 from core_values import an_account
 
 from orchestrator.core import errors
-from orchestrator.core.account import Identity
+from orchestrator.core.account import AccountIdentity
 from orchestrator.core.errors import (
-    MESSAGE_LIMIT,
+    MAX_MESSAGE_LENGTH,
     ConfigError,
     DatasetError,
     Failure,
@@ -25,15 +25,15 @@ KINDS = {
     "NothingToDo": "nothing_to_do",
     "DatasetError": "dataset_error",
     "DatasetChanged": "dataset_changed",
-    "UnsafePlan": "unsafe_plan",
-    "DatabaseBusy": "database_busy",
-    "DatabaseAway": "database_away",
+    "BudgetExceeded": "unsafe_plan",
+    "DatabaseLocked": "database_busy",
+    "DatabaseUnavailable": "database_away",
     "ProviderError": "provider_error",
     "TemporaryError": "temporary_error",
     "RateLimited": "rate_limited",
-    "DailyLimit": "daily_limit",
-    "SlotsTaken": "slots_taken",
-    "NotReady": "not_ready",
+    "DailyLimitReached": "daily_limit",
+    "JobLimitReached": "slots_taken",
+    "FileNotReady": "not_ready",
     "ProviderUnavailable": "provider_unavailable",
     "UnknownOutcome": "unknown_outcome",
     "AccountError": "account_error",
@@ -45,9 +45,9 @@ KINDS = {
     "ProxyRefused": "proxy_refused",
     "UploadAddressRefused": "upload_address_refused",
     "RequestRejected": "request_rejected",
-    "RemoteMissing": "remote_missing",
-    "Ambiguous": "ambiguous",
-    "UploadDiffers": "upload_differs",
+    "RemoteNotFound": "remote_missing",
+    "AmbiguousRemoteJob": "ambiguous",
+    "UploadSizeMismatch": "upload_differs",
     "IllegalTransition": "illegal_transition",
     "StaleJob": "stale_job",
 }
@@ -62,6 +62,11 @@ UMBRELLAS = {"ProviderError", "AccountError"}
 
 def test_the_kinds_are_part_of_the_status_and_do_not_change() -> None:
     assert {name: kind("x").kind for name, kind in CLASSES.items()} == KINDS
+
+
+def test_every_error_class_declares_a_kind_of_its_own() -> None:
+    """A kind is stored: it may not follow the class's name, or be that of its parent."""
+    assert all("kind" in vars(cls) for cls in CLASSES.values())
 
 
 @pytest.mark.parametrize("name", sorted(set(KINDS) - SAY_IT_EACH_TIME - UMBRELLAS))
@@ -85,14 +90,14 @@ def test_a_hint_of_its_own_wins() -> None:
 
 def test_a_provider_cannot_flood_us() -> None:
     error = ProviderError("x" * 10_000, account="acme", request_id="req-1", code="c", retry_after=2)
-    assert len(error.message) == len(str(error)) == MESSAGE_LIMIT
+    assert len(error.message) == len(str(error)) == MAX_MESSAGE_LENGTH
     assert (error.account, error.request_id, error.code, error.retry_after) == ("acme", "req-1", "c", 2)
 
 
 def test_a_failure_is_the_lasting_part_of_an_error() -> None:
     error = RateLimited("slow down", request_id="req-1")
-    assert Failure.of(error) == Failure("rate_limited", "slow down", RateLimited.default_hint, "req-1")
-    assert Failure.of(ConfigError("no", hint="yes")) == Failure("config_error", "no", "yes", None)
+    assert Failure.from_error(error) == Failure("rate_limited", "slow down", RateLimited.default_hint, "req-1")
+    assert Failure.from_error(ConfigError("no", hint="yes")) == Failure("config_error", "no", "yes", None)
 
 
 def test_all_faults_come_along() -> None:
@@ -113,7 +118,7 @@ def test_all_faults_come_along() -> None:
     ],
 )
 def test_a_key_of_another_house_is_told(wanted: dict[str, str], found: dict[str, str], said: str | None) -> None:
-    account, identity = an_account(**wanted), Identity(**found)
+    account, identity = an_account(**wanted), AccountIdentity(**found)
     if said is None:
         identity.check(account)
         return

@@ -6,18 +6,20 @@ import pytest
 from core_values import FOR_EVER, NOW
 
 from orchestrator.core.errors import Failure
-from orchestrator.core.hold import REMOVED, SUPERSEDED, Hold
+from orchestrator.core.hold import ACCOUNT_REMOVED_HOLD, SUPERSEDED_HOLD, Hold
 from orchestrator.core.loopback import is_loopback
-from orchestrator.core.price import Price, training_usd
+from orchestrator.core.price import Price, calculate_training_usd
 from orchestrator.core.spec import Auto
 
 
 @pytest.mark.parametrize(("until", "holds"), [(None, True), (NOW - 1, False), (NOW, False), (NOW + 1, True)])
 def test_a_hold_ends_at_its_time(until: float | None, holds: bool) -> None:
-    assert Hold("kind", "reason", "hint", until).holds(NOW) is holds
+    assert Hold("kind", "reason", "hint", until).is_active(NOW) is holds
 
 
-@pytest.mark.parametrize("hold", [FOR_EVER, REMOVED, SUPERSEDED, Hold("kind", "reason", "hint", NOW)])
+@pytest.mark.parametrize(
+    "hold", [FOR_EVER, ACCOUNT_REMOVED_HOLD, SUPERSEDED_HOLD, Hold("kind", "reason", "hint", NOW)]
+)
 def test_a_hold_survives_the_database_and_can_be_shown(hold: Hold) -> None:
     assert Hold.from_dict(hold.as_dict()) == hold
     assert hold.failure == Failure(hold.kind, hold.reason, hold.hint)
@@ -64,4 +66,4 @@ PRICE = Price(usd_per_million_tokens=5.0, as_of=date(2026, 11, 1), source="price
 def test_a_price_is_known_or_none(
     tokens: int | None, n_epochs: int | Auto, price: Price | None, usd: float | None
 ) -> None:
-    assert training_usd(tokens, n_epochs, price) == usd
+    assert calculate_training_usd(tokens, n_epochs, price) == usd

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.account import ProviderName
-from orchestrator.core.dataset import Dataset, Part
+from orchestrator.core.dataset import Dataset, DatasetPart
 from orchestrator.core.job import job_id, run_id
 from orchestrator.core.spec import TrainingSpec, digest
 
@@ -127,5 +127,5 @@ def test_a_dataset_is_its_bytes() -> None:
     assert Dataset(training=part("b"), validation=training).sha256 != both
 
 
-def part(letter: str) -> Part:
-    return Part(path=Path(f"{letter}.jsonl"), sha256=letter * 64, bytes=10, examples=10, tokens=None)
+def part(letter: str) -> DatasetPart:
+    return DatasetPart(path=Path(f"{letter}.jsonl"), sha256=letter * 64, bytes=10, examples=10, tokens=None)

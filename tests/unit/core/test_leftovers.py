@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.core.job import RunId
-from orchestrator.core.leftover import Holding, unneeded_files
+from orchestrator.core.leftover import JobFiles, find_unused_files
 
 
-def held(account: str, run: str, *files: str, ended: bool = True) -> Holding:
-    return Holding(account=account, run_id=RunId(run), ended=ended, files={file: f"{file}.jsonl" for file in files})
+def held(account: str, run: str, *files: str, ended: bool = True) -> JobFiles:
+    return JobFiles(account=account, run_id=RunId(run), ended=ended, files={file: f"{file}.jsonl" for file in files})
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def held(account: str, run: str, *files: str, ended: bool = True) -> Holding:
         ([held("a", "r1", "f1"), held("a", "r2", "f1")], ["f1"]),
     ],
 )
-def test_what_no_run_needs(holdings: list[Holding], unneeded: list[str]) -> None:
-    found = unneeded_files(holdings)
+def test_what_no_run_needs(holdings: list[JobFiles], unneeded: list[str]) -> None:
+    found = find_unused_files(holdings)
     assert [leftover.id for leftover in found] == unneeded
     assert all(leftover.name == f"{leftover.id}.jsonl" for leftover in found)

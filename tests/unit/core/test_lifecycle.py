@@ -7,7 +7,16 @@ from itertools import product
 import pytest
 
 from orchestrator.core.errors import IllegalTransition
-from orchestrator.core.lifecycle import AT_PROVIDER, ENDS, MEANINGS, TRANSITIONS, UNSENT, Event, State, target
+from orchestrator.core.lifecycle import (
+    AT_PROVIDER_STATES,
+    STATE_DESCRIPTIONS,
+    TERMINAL_STATES,
+    TRANSITIONS,
+    UNSUBMITTED_STATES,
+    JobEvent,
+    JobState,
+    next_state,
+)
 
 LEGAL = """
 planned     upload started      uploading
@@ -44,51 +53,52 @@ cancelling  gave up             failed
 failed      retried             planned
 """
 ROWS = [
-    (State(line[:12].strip()), Event(line[12:32].strip()), State(line[32:])) for line in LEGAL.strip().splitlines()
+    (JobState(line[:12].strip()), JobEvent(line[12:32].strip()), JobState(line[32:]))
+    for line in LEGAL.strip().splitlines()
 ]
-ILLEGAL = sorted(set(product(State, Event)) - {(state, event) for state, event, _ in ROWS})
+ILLEGAL = sorted(set(product(JobState, JobEvent)) - {(state, event) for state, event, _ in ROWS})
 
 
 def test_every_state_is_a_key_and_has_a_meaning() -> None:
-    assert set(TRANSITIONS) == set(State)
-    assert set(MEANINGS) == set(State)
+    assert set(TRANSITIONS) == set(JobState)
+    assert set(STATE_DESCRIPTIONS) == set(JobState)
 
 
 @pytest.mark.parametrize(("state", "event", "after"), ROWS)
-def test_legal(state: State, event: Event, after: State) -> None:
-    assert target(state, event) is after
+def test_legal(state: JobState, event: JobEvent, after: JobState) -> None:
+    assert next_state(state, event) is after
 
 
 @pytest.mark.parametrize(("state", "event"), ILLEGAL)
-def test_illegal(state: State, event: Event) -> None:
+def test_illegal(state: JobState, event: JobEvent) -> None:
     with pytest.raises(IllegalTransition) as caught:
-        target(state, event)
+        next_state(state, event)
     assert f"'{event}'" in str(caught.value)
     assert str(caught.value).endswith(state)
     assert caught.value.hint
 
 
 def test_every_state_and_every_event_is_used() -> None:
-    assert reached(State.PLANNED) == set(State)
-    assert {event for _, event, _ in ROWS} == set(Event)
+    assert reached(JobState.PLANNED) == set(JobState)
+    assert {event for _, event, _ in ROWS} == set(JobEvent)
 
 
-@pytest.mark.parametrize("state", sorted(set(State) - ENDS))
-def test_every_open_state_can_come_to_every_end(state: State) -> None:
-    assert reached(state) >= ENDS
+@pytest.mark.parametrize("state", sorted(set(JobState) - TERMINAL_STATES))
+def test_every_open_state_can_come_to_every_end(state: JobState) -> None:
+    assert reached(state) >= TERMINAL_STATES
 
 
-@pytest.mark.parametrize("state", sorted(ENDS))
-def test_an_end_is_left_by_a_person_only(state: State) -> None:
-    assert set(TRANSITIONS[state]) <= {Event.RETRIED}
+@pytest.mark.parametrize("state", sorted(TERMINAL_STATES))
+def test_an_end_is_left_by_a_person_only(state: JobState) -> None:
+    assert set(TRANSITIONS[state]) <= {JobEvent.RETRIED}
 
 
 def test_every_state_is_before_at_or_after_the_provider() -> None:
-    assert set(State) == UNSENT | AT_PROVIDER | ENDS
-    assert len(State) == len(UNSENT) + len(AT_PROVIDER) + len(ENDS)
+    assert set(JobState) == UNSUBMITTED_STATES | AT_PROVIDER_STATES | TERMINAL_STATES
+    assert len(JobState) == len(UNSUBMITTED_STATES) + len(AT_PROVIDER_STATES) + len(TERMINAL_STATES)
 
 
-def reached(state: State) -> set[State]:
+def reached(state: JobState) -> set[JobState]:
     seen, frontier = {state}, [state]
     while frontier:
         new = set(TRANSITIONS[frontier.pop()].values()) - seen

@@ -3,40 +3,40 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.loss import MOST_POINTS, Loss, merged, thinned
+from orchestrator.core.loss import MAX_CURVE_POINTS, Loss, downsample_curve, merge_curves
 
 CURVES = st.lists(
     st.builds(Loss, st.integers(1, 5000), st.floats(0, 9), st.none() | st.floats(0, 9)),
     unique_by=lambda loss: loss.step,
     max_size=1500,
-).map(merged)
+).map(merge_curves)
 
 
 def test_what_is_told_separately_of_a_step_is_one_point() -> None:
     told = [Loss(2, None, 0.5), Loss(1, 0.9), Loss(2, 0.4)]
-    assert merged(told) == [Loss(1, 0.9, None), Loss(2, 0.4, 0.5)]
+    assert merge_curves(told) == [Loss(1, 0.9, None), Loss(2, 0.4, 0.5)]
 
 
 def test_a_later_word_on_a_step_wins() -> None:
-    assert merged([Loss(1, 0.9, 0.8)], [Loss(1, 0.7)]) == [Loss(1, 0.7, 0.8)]
+    assert merge_curves([Loss(1, 0.9, 0.8)], [Loss(1, 0.7)]) == [Loss(1, 0.7, 0.8)]
 
 
 def test_a_short_curve_is_kept_whole() -> None:
-    curve = [Loss(step, 1.0) for step in range(1, MOST_POINTS + 1)]
-    assert thinned(curve) == curve
+    curve = [Loss(step, 1.0) for step in range(1, MAX_CURVE_POINTS + 1)]
+    assert downsample_curve(curve) == curve
 
 
 def test_validation_losses_are_kept_before_others() -> None:
     curve = [Loss(step, 1.0, 0.5 if step % 50 == 0 else None) for step in range(1, 2001)]
-    assert sum(loss.validation is not None for loss in thinned(curve)) == 40
+    assert sum(loss.validation is not None for loss in downsample_curve(curve)) == 40
 
 
 @given(CURVES)
 def test_a_thinned_curve_is_short_ordered_and_of_the_same_points(curve: list[Loss]) -> None:
-    kept = thinned(curve)
-    assert len(kept) <= MOST_POINTS
-    assert len(kept) >= min(len(curve), MOST_POINTS // 4)
+    kept = downsample_curve(curve)
+    assert len(kept) <= MAX_CURVE_POINTS
+    assert len(kept) >= min(len(curve), MAX_CURVE_POINTS // 4)
     assert kept == [loss for loss in curve if loss in kept]
     assert kept[:1] == curve[:1]
     assert kept[-1:] == curve[-1:]
-    assert thinned(kept) == kept
+    assert downsample_curve(kept) == kept

@@ -9,16 +9,16 @@ import pytest
 from core_values import DATASET, FOR_EVER, NOW, SPEC, a_job, a_run, a_standing, an_account
 
 from orchestrator.core.account import Account, ProviderName
-from orchestrator.core.budget import Committed
+from orchestrator.core.budget import CommittedSpend
 from orchestrator.core.dataset import Dataset
-from orchestrator.core.hold import NO_TRAINING, Hold, HoldKind
+from orchestrator.core.hold import UNTRAINABLE_HOLD_KINDS, Hold, HoldKind
 from orchestrator.core.job import Job, job_id, run_id
-from orchestrator.core.lifecycle import State
-from orchestrator.core.moderation import Moderated, Moderation
+from orchestrator.core.lifecycle import JobState
+from orchestrator.core.moderation import Moderation, ModerationStatus
 from orchestrator.core.options import RunOptions
-from orchestrator.core.plan import SILENCE, Heard, Known, Plan, Step, make_plan
+from orchestrator.core.plan import NO_PROVIDER_FACTS, DatabaseState, Plan, PlanStep, ProviderFacts, build_plan
 from orchestrator.core.price import Quote
-from orchestrator.core.run import Run, Standing
+from orchestrator.core.run import AccountState, Run
 
 OPENAI, NEBIUS = ProviderName.OPENAI, ProviderName.NEBIUS
 SPECS = {OPENAI: SPEC, NEBIUS: replace(SPEC, base_model="llama")}
@@ -29,33 +29,33 @@ OVER_BUDGET = Hold(HoldKind.OVER_BUDGET, "too dear", "raise it")
 def plan(
     *accounts: Account,
     jobs: Sequence[Job] = (),
-    standings: Sequence[Standing] = (),
+    standings: Sequence[AccountState] = (),
     committed: Mapping[str, float] | None = None,
     run: Run | None = None,
     prices: Mapping[ProviderName, float | None] | None = None,
     moderation: Moderation | None = None,
-    heard: Heard = SILENCE,
+    heard: ProviderFacts = NO_PROVIDER_FACTS,
     **options: Any,
 ) -> Plan:
-    known = Known(
+    known = DatabaseState(
         jobs={job.id: job for job in jobs},
-        standings={standing.name: standing for standing in standings},
-        committed_usd={name: Committed(usd, usd, usd) for name, usd in (committed or {}).items()},
+        account_states={standing.name: standing for standing in standings},
+        committed_usd={name: CommittedSpend(usd, usd, usd) for name, usd in (committed or {}).items()},
         run=run,
     )
-    return make_plan(
+    return build_plan(
         accounts or (an_account(),),
         SPECS,
         DATASET,
         RunOptions(name="support", **options),
         prices={name: Quote(usd, "price file") for name, usd in (prices or {OPENAI: 2.0, NEBIUS: None}).items()},
-        heard=heard,
-        known=known,
+        facts=heard,
+        database_state=known,
         moderation=moderation,
     )
 
 
-def known_job(state: State, account: str = "acme", **changes: Any) -> Job:
+def known_job(state: JobState, account: str = "acme", **changes: Any) -> Job:
     return a_job(state, id=job_id(DATASET.sha256, OPENAI, SPEC, account), account=account, **changes)
 
 
@@ -63,50 +63,50 @@ def test_an_unknown_account_gets_a_new_job() -> None:
     made = plan()
     [line] = made.lines
     assert (line.account, line.provider, line.base_model, line.usd) == ("acme", OPENAI, SPEC.base_model, 2.0)
-    assert (line.step, line.hold) == (Step.NEW, None)
+    assert (line.step, line.hold) == (PlanStep.NEW, None)
     assert line.job_id == job_id(DATASET.sha256, OPENAI, SPEC, "acme")
     assert (made.run_id, made.name, made.dataset, made.hold) == (RUN_ID, "support", DATASET, None)
     assert (made.total_usd, made.new_usd) == (2.0, 2.0)
 
 
 STEPS = {
-    State.PLANNED: Step.NEW,
-    State.UPLOADING: Step.NEW,
-    State.PROCESSING: Step.NEW,
-    State.READY: Step.NEW,
-    State.SUBMITTING: Step.GO_ON,
-    State.QUEUED: Step.GO_ON,
-    State.RUNNING: Step.GO_ON,
-    State.CANCELLING: Step.GO_ON,
-    State.SUCCEEDED: Step.DONE,
-    State.CANCELLED: Step.CANCELLED,
-    State.FAILED: Step.FAILED,
+    JobState.PLANNED: PlanStep.NEW,
+    JobState.UPLOADING: PlanStep.NEW,
+    JobState.PROCESSING: PlanStep.NEW,
+    JobState.READY: PlanStep.NEW,
+    JobState.SUBMITTING: PlanStep.IN_PROGRESS,
+    JobState.QUEUED: PlanStep.IN_PROGRESS,
+    JobState.RUNNING: PlanStep.IN_PROGRESS,
+    JobState.CANCELLING: PlanStep.IN_PROGRESS,
+    JobState.SUCCEEDED: PlanStep.DONE,
+    JobState.CANCELLED: PlanStep.CANCELLED,
+    JobState.FAILED: PlanStep.FAILED,
 }
-ENDED = {Step.DONE, Step.CANCELLED, Step.FAILED}
+ENDED = {PlanStep.DONE, PlanStep.CANCELLED, PlanStep.FAILED}
 
 
-@pytest.mark.parametrize("state", State)
-def test_a_known_job_is_not_done_again(state: State) -> None:
+@pytest.mark.parametrize("state", JobState)
+def test_a_known_job_is_not_done_again(state: JobState) -> None:
     made = plan(jobs=[known_job(state)])
     assert [line.step for line in made.lines] == [STEPS[state]]
-    assert made.new_usd == (2.0 if STEPS[state] is Step.NEW else 0)
+    assert made.new_usd == (2.0 if STEPS[state] is PlanStep.NEW else 0)
 
 
-@pytest.mark.parametrize(("state", "by"), list(product(State, ["job", "account"])))
-def test_a_hold_of_the_job_or_its_account_counts_until_the_end(state: State, by: str) -> None:
+@pytest.mark.parametrize(("state", "by"), list(product(JobState, ["job", "account"])))
+def test_a_hold_of_the_job_or_its_account_counts_until_the_end(state: JobState, by: str) -> None:
     job = known_job(state, hold=FOR_EVER if by == "job" else None)
     made = plan(jobs=[job], standings=[a_standing(hold=FOR_EVER if by == "account" else None)])
     [line] = made.lines
     if STEPS[state] in ENDED:
         assert line.step is STEPS[state]
     else:
-        assert (line.step, line.hold) == (Step.HELD, FOR_EVER)
+        assert (line.step, line.hold) == (PlanStep.HELD, FOR_EVER)
         assert made.new_usd == 0
 
 
 def test_a_held_account_has_no_job_yet() -> None:
     [line] = plan(standings=[a_standing(hold=FOR_EVER)]).lines
-    assert (line.step, line.hold) == (Step.HELD, FOR_EVER)
+    assert (line.step, line.hold) == (PlanStep.HELD, FOR_EVER)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_the_budget_of_an_account(budget: float | None, price: float | None, com
     account = an_account(budget_usd=budget)
     made = plan(account, prices={OPENAI: price}, committed={"acme": committed}, allow_unknown_price=True)
     [line] = made.lines
-    assert (line.step is Step.HELD, made.hold) == (not fits, None)
+    assert (line.step is PlanStep.HELD, made.hold) == (not fits, None)
     if not fits:
         assert line.hold is not None
         assert line.hold.kind == HoldKind.OVER_BUDGET
@@ -134,21 +134,21 @@ def test_the_budget_of_an_account(budget: float | None, price: float | None, com
 
 def test_one_account_over_its_budget_does_not_hold_the_others() -> None:
     made = plan(an_account("poor", budget_usd=1.0), an_account("rich", budget_usd=9.0))
-    assert [line.step for line in made.lines] == [Step.HELD, Step.NEW]
+    assert [line.step for line in made.lines] == [PlanStep.HELD, PlanStep.NEW]
     assert made.hold is None
-    assert (made.count(Step.HELD), made.count(Step.NEW), made.count(Step.DONE)) == (1, 1, 0)
+    assert (made.count(PlanStep.HELD), made.count(PlanStep.NEW), made.count(PlanStep.DONE)) == (1, 1, 0)
 
 
 def test_what_was_submitted_is_not_counted_against_the_budget_twice() -> None:
-    job = known_job(State.RUNNING, submitted_at=NOW)
+    job = known_job(JobState.RUNNING, submitted_at=NOW)
     [line] = plan(an_account(budget_usd=2.0), jobs=[job], committed={"acme": 2.0}).lines
-    assert line.step is Step.GO_ON
+    assert line.step is PlanStep.IN_PROGRESS
 
 
 def test_a_raised_budget_releases_a_job_that_was_over_it() -> None:
-    job = known_job(State.READY, hold=OVER_BUDGET)
-    assert plan(an_account(budget_usd=1.0), jobs=[job]).lines[0].step is Step.HELD
-    assert plan(an_account(budget_usd=2.0), jobs=[job]).lines[0].step is Step.NEW
+    job = known_job(JobState.READY, hold=OVER_BUDGET)
+    assert plan(an_account(budget_usd=1.0), jobs=[job]).lines[0].step is PlanStep.HELD
+    assert plan(an_account(budget_usd=2.0), jobs=[job]).lines[0].step is PlanStep.NEW
 
 
 @pytest.mark.parametrize(("most", "held"), [(None, False), (4.0, False), (3.99, True)])
@@ -156,14 +156,14 @@ def test_the_budget_of_the_run(most: float | None, held: bool) -> None:
     made = plan(an_account("a"), an_account("b"), max_total_usd=most)
     assert (made.hold is not None) is held
     if made.hold:
-        assert made.hold.kind == HoldKind.RUN_TOO_DEAR
+        assert made.hold.kind == HoldKind.RUN_TOO_EXPENSIVE
         assert "$4.00" in made.hold.reason
         assert "$3.99" in made.hold.reason
         assert "approve" in made.hold.hint
 
 
 def test_what_is_done_counts_in_the_total_of_the_run() -> None:
-    made = plan(an_account("a"), an_account("b"), jobs=[known_job(State.SUCCEEDED, "a")], max_total_usd=3.0)
+    made = plan(an_account("a"), an_account("b"), jobs=[known_job(JobState.SUCCEEDED, "a")], max_total_usd=3.0)
     assert (made.total_usd, made.new_usd) == (4.0, 2.0)
     assert made.hold is not None
 
@@ -207,19 +207,19 @@ def test_an_approval_is_for_one_run_and_not_for_the_next(approved_usd: float | N
 
 
 def test_missing_moderation_holds_the_run_whatever_its_price() -> None:
-    missing = Moderation(state=Moderated.MISSING, by="service", at=NOW, reason="nobody to ask")
+    missing = Moderation(state=ModerationStatus.MISSING, by="service", at=NOW, reason="nobody to ask")
     approved = a_run(id=RUN_ID, approved_at=NOW, approved_by="me")
     (only,) = plan(run=approved, moderation=missing).holds
     assert only.kind == HoldKind.NOT_MODERATED
     assert "nobody to ask" in only.reason
     assert [hold.kind for hold in plan(max_total_usd=1.0, moderation=missing).holds] == [
         HoldKind.NOT_MODERATED,
-        HoldKind.RUN_TOO_DEAR,
+        HoldKind.RUN_TOO_EXPENSIVE,
     ]
 
 
-@pytest.mark.parametrize("state", [Moderated.PASSED, Moderated.WAIVED])
-def test_moderation_that_passed_or_was_waived_holds_nothing(state: Moderated) -> None:
+@pytest.mark.parametrize("state", [ModerationStatus.PASSED, ModerationStatus.WAIVED])
+def test_moderation_that_passed_or_was_waived_holds_nothing(state: ModerationStatus) -> None:
     assert plan(moderation=Moderation(state=state, by="acme", at=NOW)).holds == ()
 
 
@@ -235,36 +235,36 @@ def test_a_further_account_is_not_another_run() -> None:
 
 
 def test_the_providers_own_estimate_comes_before_the_price_file() -> None:
-    [line] = plan(heard=Heard(quotes={"acme": Quote(7.0, "together's estimate")})).lines
+    [line] = plan(heard=ProviderFacts(quotes={"acme": Quote(7.0, "together's estimate")})).lines
     assert (line.usd, line.price_source) == (7.0, "together's estimate")
-    [line] = plan(heard=Heard(quotes={"other": Quote(7.0)})).lines
+    [line] = plan(heard=ProviderFacts(quotes={"other": Quote(7.0)})).lines
     assert (line.usd, line.price_source) == (2.0, "price file")
 
 
 @pytest.mark.parametrize(
     ("heard", "kind"),
     [
-        (Heard(quotes={"acme": Quote(7.0, "x", "the account's limit is $1")}), HoldKind.PRICE_REFUSED),
-        (Heard(untunable={OPENAI: Hold(HoldKind.NOT_TUNABLE, "it cannot", "choose")}), HoldKind.NOT_TUNABLE),
+        (ProviderFacts(quotes={"acme": Quote(7.0, "x", "the account's limit is $1")}), HoldKind.PRICE_REFUSED),
+        (ProviderFacts(untunable={OPENAI: Hold(HoldKind.NOT_TUNABLE, "it cannot", "choose")}), HoldKind.NOT_TUNABLE),
     ],
 )
-def test_what_a_provider_refuses_is_held_until_it_is_submitted(heard: Heard, kind: HoldKind) -> None:
+def test_what_a_provider_refuses_is_held_until_it_is_submitted(heard: ProviderFacts, kind: HoldKind) -> None:
     [line] = plan(heard=heard).lines
-    assert line.step is Step.HELD
+    assert line.step is PlanStep.HELD
     assert line.hold is not None
     assert line.hold.kind == kind
     assert line.hold.hint
-    [line] = plan(heard=heard, jobs=[known_job(State.RUNNING)]).lines
-    assert (line.step, line.hold) == (Step.GO_ON, None)
+    [line] = plan(heard=heard, jobs=[known_job(JobState.RUNNING)]).lines
+    assert (line.step, line.hold) == (PlanStep.IN_PROGRESS, None)
 
 
-@pytest.mark.parametrize("kind", sorted(NO_TRAINING))
+@pytest.mark.parametrize("kind", sorted(UNTRAINABLE_HOLD_KINDS))
 def test_the_unknown_price_of_what_cannot_be_trained_holds_nothing(kind: HoldKind) -> None:
-    heard = Heard(untunable={OPENAI: Hold(kind, "it cannot", "choose")}, quotes={"acme": Quote(None)})
+    heard = ProviderFacts(untunable={OPENAI: Hold(kind, "it cannot", "choose")}, quotes={"acme": Quote(None)})
     made = plan(heard=heard)
     assert [line.hold and line.hold.kind for line in made.lines] == [kind]
     assert made.hold is None
-    alone = plan(heard=Heard(quotes={"acme": Quote(None)})).hold
+    alone = plan(heard=ProviderFacts(quotes={"acme": Quote(None)})).hold
     assert alone is not None
     assert alone.kind == HoldKind.PRICE_UNKNOWN
 
@@ -272,9 +272,9 @@ def test_the_unknown_price_of_what_cannot_be_trained_holds_nothing(kind: HoldKin
 def test_a_file_that_a_provider_does_not_take_is_held_there_and_nowhere_else() -> None:
     part = replace(DATASET.training, bytes=600_000_000)
     accounts = (an_account("o"), an_account("n", provider=NEBIUS))
-    known = Known(jobs={}, standings={}, committed_usd={}, run=None)
+    known = DatabaseState(jobs={}, account_states={}, committed_usd={}, run=None)
     options = RunOptions(name="support")
     prices = {OPENAI: Quote(1.0), NEBIUS: Quote(1.0)}
-    made = make_plan(accounts, SPECS, Dataset(training=part), options, prices=prices, known=known)
+    made = build_plan(accounts, SPECS, Dataset(training=part), options, prices=prices, database_state=known)
     assert [line.hold and line.hold.kind for line in made.lines] == [None, HoldKind.FILE_TOO_LARGE]
     assert "512,000,000" in (made.lines[1].hold or OVER_BUDGET).reason

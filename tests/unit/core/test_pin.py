@@ -6,10 +6,10 @@ import pytest
 from core_values import NOW, SPEC, a_job, a_remote_job, a_run
 
 from orchestrator.core.account import ProviderName
-from orchestrator.core.lifecycle import State
-from orchestrator.core.observe import observe_job, with_pin
-from orchestrator.core.pin import Used, chosen, differences, left_open, pinned
-from orchestrator.core.remote import JobStatus
+from orchestrator.core.lifecycle import JobState
+from orchestrator.core.observe import observe_job, with_pinned_values
+from orchestrator.core.pin import ValueUsage, apply_pins, find_resolved_values, list_auto_options, list_differences
+from orchestrator.core.remote import RemoteJobStatus
 from orchestrator.core.spec import TrainingSpec
 
 OPEN = TrainingSpec(base_model="m")
@@ -18,48 +18,48 @@ TOLD = {"n_epochs": 3, "batch_size": 1, "learning_rate_multiplier": 1.8}
 
 
 def test_what_is_left_open_is_what_the_provider_offers_and_the_spec_does_not_say() -> None:
-    assert left_open(OPEN, OPENAI) == ("n_epochs", "batch_size", "learning_rate_multiplier")
-    assert left_open(OPEN, TOGETHER) == ("n_epochs", "batch_size", "learning_rate")
-    assert left_open(SPEC, OPENAI) == ("batch_size", "learning_rate_multiplier")
+    assert list_auto_options(OPEN, OPENAI) == ("n_epochs", "batch_size", "learning_rate_multiplier")
+    assert list_auto_options(OPEN, TOGETHER) == ("n_epochs", "batch_size", "learning_rate")
+    assert list_auto_options(SPEC, OPENAI) == ("batch_size", "learning_rate_multiplier")
 
 
 def test_what_was_chosen_is_sent_and_the_rest_stays() -> None:
-    values = chosen(SPEC, OPENAI, TOLD | {"n_epochs": 9}, done=False)
-    sent = pinned(SPEC, values)
+    values = find_resolved_values(SPEC, OPENAI, TOLD | {"n_epochs": 9}, finished=False)
+    sent = apply_pins(SPEC, values)
     assert (sent.n_epochs, sent.batch_size, sent.learning_rate_multiplier) == (3, 1, 1.8)
     assert sent.suffix == SPEC.suffix
-    assert left_open(sent, OPENAI) == ()
-    assert pinned(SPEC, None) == SPEC
+    assert list_auto_options(sent, OPENAI) == ()
+    assert apply_pins(SPEC, None) == SPEC
 
 
 @pytest.mark.parametrize("missing", ["auto", -1, None, True, 0])
 def test_a_value_that_is_not_told_is_waited_for_until_the_job_is_done(missing: Any) -> None:
     used = TOLD | {"batch_size": missing}
-    assert chosen(OPEN, OPENAI, used, done=False) is None
-    assert chosen(OPEN, OPENAI, used, done=True) == {"n_epochs": 3, "learning_rate_multiplier": 1.8}
+    assert find_resolved_values(OPEN, OPENAI, used, finished=False) is None
+    assert find_resolved_values(OPEN, OPENAI, used, finished=True) == {"n_epochs": 3, "learning_rate_multiplier": 1.8}
 
 
 @pytest.mark.parametrize(
     ("pins", "status", "told"),
     [
-        ({OPENAI: None}, JobStatus.RUNNING, {"batch_size": 1, "learning_rate_multiplier": 1.8}),
-        ({OPENAI: None}, JobStatus.PENDING, None),
-        ({OPENAI: {"batch_size": 2}}, JobStatus.RUNNING, None),
-        ({}, JobStatus.RUNNING, None),
+        ({OPENAI: None}, RemoteJobStatus.RUNNING, {"batch_size": 1, "learning_rate_multiplier": 1.8}),
+        ({OPENAI: None}, RemoteJobStatus.PENDING, None),
+        ({OPENAI: {"batch_size": 2}}, RemoteJobStatus.RUNNING, None),
+        ({}, RemoteJobStatus.RUNNING, None),
     ],
 )
-def test_the_first_job_that_trains_tells(pins: Any, status: JobStatus, told: Any) -> None:
-    outcome = observe_job(a_job(State.QUEUED), a_remote_job(status, hyperparameters=TOLD), now=NOW, delay=5)
-    assert with_pin(outcome, a_run(pins=pins)).pin == told
+def test_the_first_job_that_trains_tells(pins: Any, status: RemoteJobStatus, told: Any) -> None:
+    outcome = observe_job(a_job(JobState.QUEUED), a_remote_job(status, hyperparameters=TOLD), now=NOW, delay=5)
+    assert with_pinned_values(outcome, a_run(pins=pins)).pinned_values == told
 
 
 def test_differences_name_an_account_of_each() -> None:
     used = [
-        Used(OPENAI, {"n_epochs": 3, "batch_size": "auto"}, "acme-1", 3),
-        Used(OPENAI, {"n_epochs": 3, "batch_size": 1}, "acme-2", 1),
-        Used(OPENAI, {"n_epochs": 4, "batch_size": 1}, "acme-9", 1),
-        Used(TOGETHER, {"n_epochs": 1}, "tom", 1),
+        ValueUsage(OPENAI, {"n_epochs": 3, "batch_size": "auto"}, "acme-1", 3),
+        ValueUsage(OPENAI, {"n_epochs": 3, "batch_size": 1}, "acme-2", 1),
+        ValueUsage(OPENAI, {"n_epochs": 4, "batch_size": 1}, "acme-9", 1),
+        ValueUsage(TOGETHER, {"n_epochs": 1}, "tom", 1),
     ]
-    assert differences(used) == [
+    assert list_differences(used) == [
         "openai did not train all jobs alike: n_epochs is 3 in acme-1 and 3 more, 4 in acme-9"
     ]

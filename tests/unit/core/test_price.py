@@ -9,8 +9,8 @@ from core_values import DATASET, SPEC, an_account
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.options import RunOptions
-from orchestrator.core.plan import Known, make_plan
-from orchestrator.core.price import Price, Unpriced, by_price_file
+from orchestrator.core.plan import DatabaseState, build_plan
+from orchestrator.core.price import Price, UnknownPriceReason, quote_from_price_file
 
 PRICE = Price(usd_per_million_tokens=1.0, as_of=date(2026, 1, 1), source="a page")
 APPROVE = "et `allow_unknown_price = true` in [run], or `orchestrator approve` the run."
@@ -19,13 +19,20 @@ APPROVE = "et `allow_unknown_price = true` in [run], or `orchestrator approve` t
 @pytest.mark.parametrize(
     ("tokens", "epochs", "price", "uncounted", "reason", "hint"),
     [
-        (None, 3, PRICE, Unpriced.CONTENT, "what pictures and tools cost in tokens is not published", f"S{APPROVE}"),
-        (None, 3, None, Unpriced.PAIRS, "the prices file has no prices for dpo", f"S{APPROVE}"),
         (
             None,
             3,
             PRICE,
-            Unpriced.TOKENIZER,
+            UnknownPriceReason.UNCOUNTABLE_CONTENT,
+            "what pictures and tools cost in tokens is not published",
+            f"S{APPROVE}",
+        ),
+        (None, 3, None, UnknownPriceReason.DPO_NOT_LISTED, "the prices file has no prices for dpo", f"S{APPROVE}"),
+        (
+            None,
+            3,
+            PRICE,
+            UnknownPriceReason.NO_TOKENIZER,
             "no tokenizer is known for it",
             f"Name a tokenizer file as `tokenizer`, s{APPROVE}",
         ),
@@ -33,23 +40,23 @@ APPROVE = "et `allow_unknown_price = true` in [run], or `orchestrator approve` t
             9,
             "auto",
             None,
-            Unpriced.CONTENT,
+            UnknownPriceReason.UNCOUNTABLE_CONTENT,
             "the prices file has no price for it; the provider chooses n_epochs",
             f"Put its price into a prices file, give n_epochs as a number, s{APPROVE}",
         ),
     ],
 )
 def test_an_unknown_price_says_why_and_proposes_only_what_helps(
-    tokens: int | None, epochs: int, price: Price | None, uncounted: Unpriced, reason: str, hint: str
+    tokens: int | None, epochs: int, price: Price | None, uncounted: UnknownPriceReason, reason: str, hint: str
 ) -> None:
-    quote = by_price_file(tokens, epochs, price, uncounted=uncounted)
-    hold = make_plan(
+    quote = quote_from_price_file(tokens, epochs, price, uncounted=uncounted)
+    hold = build_plan(
         [an_account()],
         {ProviderName.OPENAI: SPEC},
         DATASET,
         RunOptions(name="support"),
         prices={ProviderName.OPENAI: quote},
-        known=Known(jobs={}, standings={}, committed_usd={}, run=None),
+        database_state=DatabaseState(jobs={}, account_states={}, committed_usd={}, run=None),
     ).hold
     assert hold is not None
     assert hold.reason == f"the price is not known for openai {SPEC.base_model} ({reason})"
@@ -57,5 +64,5 @@ def test_an_unknown_price_says_why_and_proposes_only_what_helps(
 
 
 def test_a_known_price_has_no_reason() -> None:
-    quote = by_price_file(1_000_000, 3, PRICE)
-    assert (quote.usd, quote.unpriced) == (3.0, ())
+    quote = quote_from_price_file(1_000_000, 3, PRICE)
+    assert (quote.usd, quote.unknown_price_reasons) == (3.0, ())

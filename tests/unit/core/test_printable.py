@@ -6,31 +6,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.printable import printable, printable_json, printable_lines
+from orchestrator.core.printable import sanitize_json, sanitize_line, sanitize_lines
 
 EVIL = "\x1b[2J\x1b]0;t\x07 a\r\nb\tc\x00\x7f\x85\x9b31m \u202egpj.exe\u2066\u200f\u2028\ud800 käse 🙂"
 
 
 def test_control_characters_are_shown_escaped_and_letters_stay() -> None:
-    assert printable(EVIL) == (
+    assert sanitize_line(EVIL) == (
         r"\x1b[2J\x1b]0;t\x07 a\r\nb\tc\x00\x7f\x85\x9b31m \u202egpj.exe\u2066\u200f\u2028\ud800 käse 🙂"
     )
 
 
 def test_lines_and_tabs_stay_where_several_lines_are_meant() -> None:
-    assert printable_lines("a\r\nb\tc\x1b[2J\u202e") == "a\\r\nb\tc\\x1b[2J\\u202e"
+    assert sanitize_lines("a\r\nb\tc\x1b[2J\u202e") == "a\\r\nb\tc\\x1b[2J\\u202e"
 
 
 @pytest.mark.parametrize("indent", [None, 2])
 def test_json_means_the_same(indent: int | None) -> None:
-    document = printable_json(json.dumps({EVIL: [EVIL]}, ensure_ascii=False, indent=indent))
+    document = sanitize_json(json.dumps({EVIL: [EVIL]}, ensure_ascii=False, indent=indent))
     assert json.loads(document) == {EVIL: [EVIL]}
     assert document.replace("\n", "").isprintable()
 
 
 @given(st.text())
 def test_what_is_printable_is_one_line_of_utf8(text: str) -> None:
-    shown = printable(text)
+    shown = sanitize_line(text)
     assert len((shown + "x").splitlines()) == 1
     shown.encode()
     assert "\x1b" not in shown

@@ -11,7 +11,7 @@ P = "http://proxy.example:3128"
 
 
 def found(url: str, **environ: str) -> str | None:
-    proxy = ProxyRules.of_environment(environ).find(url)
+    proxy = ProxyRules.from_environment(environ).find(url)
     return proxy.url if proxy else None
 
 

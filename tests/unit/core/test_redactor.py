@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.secret import KEY_IN_BASE64, KEY_PART, MIN_KEY_LENGTH, Redactor, Secret
-from orchestrator.sources.secrets import take_proxy
+from orchestrator.sources.secrets import register_proxy
 
 KEY = "sk-canary-0123456789"
 LABEL = f"[key {Secret(KEY).fingerprint}]"
@@ -137,13 +137,13 @@ def test_other_base64_stays() -> None:
 @pytest.mark.parametrize("place", range(480, 501))
 def test_no_part_of_a_key_is_left_where_a_text_is_cut(place: int) -> None:
     text = "x" * place + KEY + "y" * 100
-    assert redactor(KEY).cut(text, 500) == ("x" * place + LABEL + "y" * (480 - place))[:500]
+    assert redactor(KEY).truncate(text, 500) == ("x" * place + LABEL + "y" * (480 - place))[:500]
 
 
 def test_what_a_shorter_text_lets_move_up_holds_no_half_key() -> None:
     """Long keys give way to short labels: what stood behind the limit must not take their place."""
     long = "sk-" + random_text(300)
-    cut = redactor(KEY, long).cut(f"{long} {long} " + KEY[:11] * 3, 500)
+    cut = redactor(KEY, long).truncate(f"{long} {long} " + KEY[:11] * 3, 500)
     assert cut == " ".join(2 * [f"[key {Secret(long).fingerprint}]"])
 
 
@@ -158,7 +158,7 @@ def test_a_cut_reads_no_more_than_it_shows() -> None:
             Counting.read += len(part)
             return part
 
-    assert len(redactor(KEY).cut(Counting("x" * 1_000_000), 500)) == 500
+    assert len(redactor(KEY).truncate(Counting("x" * 1_000_000), 500)) == 500
     assert Counting.read < 2000
 
 
@@ -186,7 +186,7 @@ def test_many_keys_of_many_lengths_cost_as_much_as_one() -> None:
 )
 def test_what_is_cut_is_the_beginning_of_what_is_not(known: list[str], text: str, limit: int) -> None:
     redact = redactor(*known)
-    cut = redact.cut(text, limit)
+    cut = redact.truncate(text, limit)
     assert redact(text).startswith(cut) or text[: len(cut)] == cut
     assert [key for key in known if key in cut] == []
 
@@ -202,7 +202,7 @@ def test_the_beginning_of_a_key_that_is_the_name_of_this_program_is_no_part_of_i
 
 def test_a_proxys_user_is_no_part_of_a_key() -> None:
     redact = Redactor()
-    take_proxy(Secret("http://service-account:hunter2hunter2@proxy.example:3128"), redact)
+    register_proxy(Secret("http://service-account:hunter2hunter2@proxy.example:3128"), redact)
     assert redact("the service-account has no budget") == "the service-account has no budget"
     for leaked in ("hunter2hunter2", "service-account:hunter2hunter2"):
         assert "hunter2" not in redact(f"407 for {leaked}")
@@ -214,7 +214,7 @@ def test_a_proxys_password_is_hidden_with_its_address_however_short_it_is(userin
     """Alone, one of fewer than eight characters cannot be told from a word of the text."""
     redact = Redactor()
     address = f"{userinfo}@proxy.example:3128"
-    take_proxy(Secret(scheme + address), redact)
+    register_proxy(Secret(scheme + address), redact)
     for leaked in (address, f"http://{address}", f"http://{address}/"):
         assert userinfo.partition(":")[2] not in redact(f"cannot connect to {leaked}")
     assert redact("cannot connect to proxy.example:3128, pass on") == "cannot connect to proxy.example:3128, pass on"

@@ -6,11 +6,11 @@ import json
 
 from orchestrator.core.errors import ConfigError, DatasetError
 from orchestrator.core.finding import Finding, Severity
-from orchestrator.core.refusal import MAX_TEXT_LENGTH, Refusal, build_refusal
+from orchestrator.core.refusal import MAX_TEXT_LENGTH, ConfigRefusal, build_refusal
 from orchestrator.core.secret import Redactor, Secret
 
 
-def build(error: Exception, *keys: str) -> Refusal:
+def build(error: Exception, *keys: str) -> ConfigRefusal:
     redact = Redactor()
     for key in keys:
         redact.add(Secret(key))
@@ -41,7 +41,7 @@ def test_every_finding_of_the_dataset_is_named() -> None:
 def test_its_stored_form_is_the_same_refusal() -> None:
     refusal = build(ConfigError("wrong", hint="Correct it.", problems=["line 3", "line 4"]))
 
-    assert Refusal.from_dict(json.loads(json.dumps(refusal.as_dict()))) == refusal
+    assert ConfigRefusal.from_dict(json.loads(json.dumps(refusal.as_dict()))) == refusal
 
 
 def test_no_key_is_in_it() -> None:

@@ -8,11 +8,11 @@ from core_values import DATASET, NOW, SPEC, a_run, an_account
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.dataset import Dataset
-from orchestrator.core.moderation import Moderated, Moderation
+from orchestrator.core.moderation import Moderation, ModerationStatus
 from orchestrator.core.rerun import Rerun, plan_rerun
 
 OPENAI, TOGETHER, NEBIUS = ProviderName.OPENAI, ProviderName.TOGETHER, ProviderName.NEBIUS
-PASSED = Moderation(state=Moderated.PASSED, by="acme", at=NOW)
+PASSED = Moderation(state=ModerationStatus.PASSED, by="acme", at=NOW)
 THERE = an_account("tom", provider=TOGETHER)
 
 
@@ -58,7 +58,9 @@ def test_at_the_same_provider_all_stays() -> None:
     assert plan.missing == ()
 
 
-@pytest.mark.parametrize("record", [None, Moderation(state=Moderated.MISSING, by="service", at=NOW, reason="none")])
+@pytest.mark.parametrize(
+    "record", [None, Moderation(state=ModerationStatus.MISSING, by="service", at=NOW, reason="none")]
+)
 def test_texts_that_nobody_judged_still_want_it(record: Moderation | None) -> None:
     plan = plan_rerun(a_run(moderation=record), DATASET, TOGETHER, "qwen", (THERE,))
     assert ["moderation" in lack for lack in plan.missing] == [True]

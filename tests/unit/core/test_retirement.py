@@ -10,17 +10,17 @@ from core_values import DATASET, SPEC, a_run, an_account
 from orchestrator.core.account import ProviderName
 from orchestrator.core.hold import HoldKind
 from orchestrator.core.options import RunOptions
-from orchestrator.core.plan import Heard, Known, Plan, make_plan
+from orchestrator.core.plan import DatabaseState, Plan, ProviderFacts, build_plan
 from orchestrator.core.price import Quote
 from orchestrator.core.remote import RemoteModel
 from orchestrator.core.retirement import (
     Retirement,
-    complete,
     days_left,
-    retirement_hold,
-    unknown_holds,
-    untunable_holds,
-    warnings,
+    find_retirement_hold,
+    list_retirement_warnings,
+    list_unknown_model_holds,
+    list_untunable_holds,
+    merge_retirements,
 )
 from orchestrator.core.run import Run
 
@@ -52,12 +52,12 @@ def test_days_are_counted_in_utc() -> None:
 def test_short_lives_are_warned_about_and_very_short_ones_held(
     shutdown: date | None, warned: bool, held: bool
 ) -> None:
-    assert bool(warnings(told(shutdown), NOW)) is warned
-    assert bool(retirement_hold(told(shutdown), NOW)) is held
+    assert bool(list_retirement_warnings(told(shutdown), NOW)) is warned
+    assert bool(find_retirement_hold(told(shutdown), NOW)) is held
 
 
 def test_the_hold_says_the_date_and_what_to_do() -> None:
-    hold = retirement_hold(told(date(2026, 12, 13)), NOW)
+    hold = find_retirement_hold(told(date(2026, 12, 13)), NOW)
     assert hold is not None
     assert (hold.kind, hold.until) == (HoldKind.RETIRES_SOON, None)
     assert "openai m on 2026-12-13, in 20 days" in hold.reason
@@ -66,11 +66,11 @@ def test_the_hold_says_the_date_and_what_to_do() -> None:
 
 
 def test_what_cannot_be_tuned_is_said() -> None:
-    held = untunable_holds(told(None, tunable=False), NOW)[OPENAI]
+    held = list_untunable_holds(told(None, tunable=False), NOW)[OPENAI]
     assert (held.kind, held.reason) == (HoldKind.NOT_TUNABLE, "openai says that m cannot be fine-tuned")
     assert "[run.openai]" in held.hint
-    assert untunable_holds(told(None), NOW) == untunable_holds(told(None, tunable=True), NOW) == {}
-    assert warnings(told(None, tunable=True), NOW) == []
+    assert list_untunable_holds(told(None), NOW) == list_untunable_holds(told(None, tunable=True), NOW) == {}
+    assert list_retirement_warnings(told(None, tunable=True), NOW) == []
 
 
 def published(**dates: Any) -> Retirement:
@@ -89,10 +89,10 @@ def test_a_published_date_counts_where_the_provider_tells_none(
     answers: list[tuple[ProviderName, RemoteModel]], expected: date
 ) -> None:
     known = published(inference_ends=date(2027, 1, 14), training_ends=date(2027, 1, 6))
-    ((name, model),) = complete(answers, {OPENAI: "m"}, {OPENAI: known})
+    ((name, model),) = merge_retirements(answers, {OPENAI: "m"}, {OPENAI: known})
     assert (name, model.id, model.shutdown) == (OPENAI, "m", expected)
     assert model.training_ends == date(2027, 1, 6)
-    assert complete(answers, {OPENAI: "m"}, {}) == answers
+    assert merge_retirements(answers, {OPENAI: "m"}, {}) == answers
 
 
 @pytest.mark.parametrize(
@@ -110,40 +110,42 @@ def test_training_that_has_ended_holds_the_jobs_unless_the_provider_says_otherwi
     ends: date, tentative: bool, tunable: bool | None, held: str | None, warned: str | None
 ) -> None:
     known = published(training_ends=ends, tentative=tentative)
-    models = complete(told(None, tunable), {OPENAI: "m"}, {OPENAI: known})
-    hold = untunable_holds(models, NOW).get(OPENAI)
+    models = merge_retirements(told(None, tunable), {OPENAI: "m"}, {OPENAI: known})
+    hold = list_untunable_holds(models, NOW).get(OPENAI)
     assert (hold.reason if hold else None) == held
     assert hold is None or "ORCHESTRATOR_RETIREMENTS_FILE" in hold.hint
-    lines = warnings(models, NOW)
+    lines = list_retirement_warnings(models, NOW)
     assert (warned in lines[0] and len(lines) == 1) if warned else lines == []
 
 
 def test_a_new_customer_is_warned() -> None:
-    models = complete([], {OPENAI: "m"}, {OPENAI: published(new_customers_end=date(2026, 5, 7))})
-    assert warnings(models, NOW) == ["openai m is trained only for customers who fine-tuned before 2026-05-07"]
-    assert warnings(models, NOW - 300 * 86_400) == []
+    models = merge_retirements([], {OPENAI: "m"}, {OPENAI: published(new_customers_end=date(2026, 5, 7))})
+    assert list_retirement_warnings(models, NOW) == [
+        "openai m is trained only for customers who fine-tuned before 2026-05-07"
+    ]
+    assert list_retirement_warnings(models, NOW - 300 * 86_400) == []
 
 
 def test_the_nearest_base_model_is_named() -> None:
     listed = ["sandbox-small", "Sandbox-Large", "other"]
-    (hold,) = unknown_holds({OPENAI: ("sandbox-larg", listed)}).values()
+    (hold,) = list_unknown_model_holds({OPENAI: ("sandbox-larg", listed)}).values()
     assert (hold.kind, hold.until) == (HoldKind.MODEL_UNKNOWN, None)
     assert hold.reason == 'openai does not know the base model sandbox-larg; did you mean "Sandbox-Large"?'
     assert "[run.openai]" in hold.hint
     assert "approve" not in hold.hint
-    (hold,) = unknown_holds({OPENAI: ("xyzzy", listed)}).values()
+    (hold,) = list_unknown_model_holds({OPENAI: ("xyzzy", listed)}).values()
     assert hold.reason == "openai does not know the base model xyzzy (3 others are listed)"
 
 
 def plan(run: Run | None, usd: float = 1.0) -> Plan:
-    return make_plan(
+    return build_plan(
         [an_account()],
         {OPENAI: SPEC},
         DATASET,
         RunOptions(name="t", max_total_usd=10.0),
         prices={OPENAI: Quote(usd)},
-        known=Known(jobs={}, standings={}, committed_usd={}, run=run),
-        heard=Heard(retirement=retirement_hold(told(date(2026, 12, 13)), NOW)),
+        database_state=DatabaseState(jobs={}, account_states={}, committed_usd={}, run=run),
+        facts=ProviderFacts(retirement=find_retirement_hold(told(date(2026, 12, 13)), NOW)),
     )
 
 
@@ -158,4 +160,4 @@ def test_a_plan_is_held_until_someone_approves_it() -> None:
 def test_the_price_is_said_first() -> None:
     held = plan(None, usd=20.0).hold
     assert held is not None
-    assert held.kind == HoldKind.RUN_TOO_DEAR
+    assert held.kind == HoldKind.RUN_TOO_EXPENSIVE

@@ -3,30 +3,30 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.core.hold import HoldKind
-from orchestrator.core.lifecycle import State
-from orchestrator.core.verb import Verb, applies
+from orchestrator.core.lifecycle import JobState
+from orchestrator.core.verb import OperatorAction, is_applicable
 
-OPEN = set(State) - {State.SUCCEEDED, State.CANCELLED, State.FAILED}
+OPEN = set(JobState) - {JobState.SUCCEEDED, JobState.CANCELLED, JobState.FAILED}
 
 
 @pytest.mark.parametrize(
     ("verb", "states"),
     [
-        (Verb.CANCEL, OPEN - {State.CANCELLING}),
-        (Verb.RETRY, {State.FAILED}),
-        (Verb.HOLD, set(State)),
-        (Verb.RELEASE, set()),
+        (OperatorAction.CANCEL, OPEN - {JobState.CANCELLING}),
+        (OperatorAction.RETRY, {JobState.FAILED}),
+        (OperatorAction.HOLD, set(JobState)),
+        (OperatorAction.RELEASE, set()),
     ],
 )
-def test_of_which_states_a_verb_makes_sense(verb: Verb, states: set[State]) -> None:
-    assert {state for state in State if applies(verb, state, held=False, kind=None)} == states
+def test_of_which_states_a_verb_makes_sense(verb: OperatorAction, states: set[JobState]) -> None:
+    assert {state for state in JobState if is_applicable(verb, state, held=False, error_kind=None)} == states
 
 
 @pytest.mark.parametrize("kind", [HoldKind.BY_OPERATOR, "authentication_failed", "ambiguous"])
 def test_what_a_release_lets_go(kind: str) -> None:
-    assert applies(Verb.RELEASE, State.PLANNED, held=True, kind=kind)
+    assert is_applicable(OperatorAction.RELEASE, JobState.PLANNED, held=True, error_kind=kind)
 
 
-@pytest.mark.parametrize("kind", [HoldKind.OVER_BUDGET, HoldKind.RUN_TOO_DEAR, HoldKind.NOT_MODERATED])
+@pytest.mark.parametrize("kind", [HoldKind.OVER_BUDGET, HoldKind.RUN_TOO_EXPENSIVE, HoldKind.NOT_MODERATED])
 def test_what_needs_more_than_a_release(kind: str) -> None:
-    assert not applies(Verb.RELEASE, State.PLANNED, held=True, kind=kind)
+    assert not is_applicable(OperatorAction.RELEASE, JobState.PLANNED, held=True, error_kind=kind)

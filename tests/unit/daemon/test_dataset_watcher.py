@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from orchestrator.daemon.dataset_watcher import DatasetWatcher
-from orchestrator.dataset.files import fingerprint
+from orchestrator.dataset.files import compute_fingerprint
 
 
 async def test_a_change_counts_once_it_stays_the_same(tmp_path: Path) -> None:
-    watcher = DatasetWatcher(30.0, fingerprint)
+    watcher = DatasetWatcher(30.0, compute_fingerprint)
     assert not await watcher.has_changed(), "nothing is watched yet"
-    watcher.begin(tmp_path)
+    watcher.set_baseline(tmp_path)
     seen = [await watcher.has_changed(), await watcher.has_changed()]
 
     for content in ("[", "[1", "[1]"):  # it is being written
@@ -23,8 +23,8 @@ async def test_a_change_counts_once_it_stays_the_same(tmp_path: Path) -> None:
 
 
 async def test_a_change_that_is_taken_back_is_none(tmp_path: Path) -> None:
-    watcher = DatasetWatcher(30.0, fingerprint)
-    watcher.begin(tmp_path)
+    watcher = DatasetWatcher(30.0, compute_fingerprint)
+    watcher.set_baseline(tmp_path)
     (tmp_path / "a.json").touch()
     assert not await watcher.has_changed()
     (tmp_path / "a.json").unlink()
@@ -33,8 +33,8 @@ async def test_a_change_that_is_taken_back_is_none(tmp_path: Path) -> None:
 
 
 async def test_a_change_while_the_dataset_is_built_is_noticed(tmp_path: Path) -> None:
-    watcher = DatasetWatcher(30.0, fingerprint)
-    watcher.begin(tmp_path)  # the build begins
+    watcher = DatasetWatcher(30.0, compute_fingerprint)
+    watcher.set_baseline(tmp_path)  # the build begins
     (tmp_path / "a.json").touch()
 
     assert [await watcher.has_changed(), await watcher.has_changed()] == [False, True]
@@ -45,8 +45,8 @@ async def test_another_dataset_is_watched_from_its_own_state(tmp_path: Path) -> 
     one.mkdir()
     other.mkdir()
     (other / "a.json").touch()
-    watcher = DatasetWatcher(30.0, fingerprint)
-    watcher.begin(one)
-    watcher.begin(other)
+    watcher = DatasetWatcher(30.0, compute_fingerprint)
+    watcher.set_baseline(one)
+    watcher.set_baseline(other)
 
     assert [await watcher.has_changed(), await watcher.has_changed()] == [False, False]

@@ -25,30 +25,30 @@ class Keys:
 async def test_a_key_that_appears_is_reported_once() -> None:
     keys = Keys()
     watcher = MissingKeyWatcher(keys.has_key, lambda: keys.now)
-    watcher.expect([FILE])
-    assert await watcher.find_new() == []
+    watcher.watch([FILE])
+    assert await watcher.find_new_keys() == []
     keys.there.add("file")
-    assert await watcher.find_new() == ["file"]
-    assert await watcher.find_new() == [], "a reload that fails for another reason is not repeated"
-    watcher.expect([FILE])
-    assert await watcher.find_new() == ["file"]
+    assert await watcher.find_new_keys() == ["file"]
+    assert await watcher.find_new_keys() == [], "a reload that fails for another reason is not repeated"
+    watcher.watch([FILE])
+    assert await watcher.find_new_keys() == ["file"]
 
 
 async def test_a_command_is_run_now_and_then_only() -> None:
     keys = Keys()
     watcher = MissingKeyWatcher(keys.has_key, lambda: keys.now)
-    watcher.expect([FILE, COMMAND])
+    watcher.watch([FILE, COMMAND])
     for _ in range(9):
-        await watcher.find_new()
+        await watcher.find_new_keys()
     assert (keys.asked.count("file"), keys.asked.count("command")) == (9, 0)
     keys.now += COMMAND_CHECK_SECONDS
     keys.there.add("command")
-    assert await watcher.find_new() == ["command"]
+    assert await watcher.find_new_keys() == ["command"]
     assert keys.asked.count("command") == 1
 
 
 async def test_nothing_is_looked_for_when_every_account_has_a_key() -> None:
     keys = Keys()
     watcher = MissingKeyWatcher(keys.has_key, lambda: keys.now)
-    assert await watcher.find_new() == []
+    assert await watcher.find_new_keys() == []
     assert keys.asked == []

@@ -8,8 +8,8 @@ from typing import Any, cast
 import pytest
 import structlog
 
-from orchestrator.core.errors import DatabaseAway
-from orchestrator.core.refusal import Refusal
+from orchestrator.core.errors import DatabaseUnavailable
+from orchestrator.core.refusal import ConfigRefusal
 from orchestrator.core.secret import Redactor
 from orchestrator.daemon.service import Service
 
@@ -18,18 +18,18 @@ def service(error: Exception) -> Service:
     async def converge() -> str | None:
         raise error
 
-    async def set_refusal(refusal: Refusal | None) -> None:
+    async def set_refusal(refusal: ConfigRefusal | None) -> None:
         pass
 
     unused = cast(Any, None)
     return Service(
         converge=converge,
         signature=lambda: "as it is",
-        dataset=None,
+        dataset_watcher=None,
         dispatch=unused,
         reconciler=unused,
-        presence=cast(Any, SimpleNamespace(set_refusal=set_refusal)),
-        courier=unused,
+        heartbeat=cast(Any, SimpleNamespace(set_refusal=set_refusal)),
+        delivery_worker=unused,
         scheduler=unused,
         now=lambda: 100.0,
         redact=Redactor(),
@@ -57,7 +57,7 @@ async def test_an_error_that_is_not_ours_is_shown_too(error: Exception, why: str
 
 
 async def test_a_database_that_is_away_is_no_fault_of_the_file() -> None:
-    failing = service(DatabaseAway("away"))
+    failing = service(DatabaseUnavailable("away"))
 
     await failing.reload()
 

@@ -8,7 +8,7 @@ import pytest
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.options import RunOptions
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.daemon.desired import rules_of
+from orchestrator.daemon.desired import build_dataset_rules
 from orchestrator.sources.accounts import AccountsFile
 
 FIREWORKS, OPENAI = ProviderName.FIREWORKS, ProviderName.OPENAI
@@ -23,8 +23,8 @@ def test_the_minimum_is_the_most_demanding_providers(providers: list[ProviderNam
         specs={provider: TrainingSpec(base_model="m") for provider in providers},
         accounts=tuple(Account(name=provider, provider=provider, api_key="env:K") for provider in providers),
     )
-    rules = rules_of(file)
+    rules = build_dataset_rules(file)
     assert (rules.minimum_examples, set(rules.providers)) == (minimum, set(providers))
     assert rules.validation_path is None
     own = replace(file, path=Path("/x/accounts.toml"), options=RunOptions(name="a", validation="own.jsonl"))
-    assert rules_of(own).validation_path == Path("/x/own.jsonl")
+    assert build_dataset_rules(own).validation_path == Path("/x/own.jsonl")

@@ -12,7 +12,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from orchestrator.core.errors import DatabaseAway
+from orchestrator.core.errors import DatabaseUnavailable
 from orchestrator.daemon import scheduler as module
 from orchestrator.daemon.scheduler import Scheduler
 
@@ -62,7 +62,7 @@ def counted(times: int) -> tuple[Callable[[], Awaitable[None]], asyncio.Event]:
 
 @pytest.mark.parametrize("step", [-HOUR, HOUR])
 async def test_ticks_go_on_when_the_clock_is_set(step: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(module, "TICK_SECONDS", 0.02)
     clock = Clock()
     scheduler = a_scheduler(clock)
     work, reached = counted(5)
@@ -71,7 +71,7 @@ async def test_ticks_go_on_when_the_clock_is_set(step: float, monkeypatch: pytes
     async def first_before_the_step_then_after_it() -> None:
         await (later() if clock.set_by else work())
 
-    scheduler.every(0.02, "often", first_before_the_step_then_after_it)
+    scheduler.schedule_every(0.02, "often", first_before_the_step_then_after_it)
     steps: list[float] = []
 
     async def note_step(seconds: float) -> None:
@@ -83,8 +83,8 @@ async def test_ticks_go_on_when_the_clock_is_set(step: float, monkeypatch: pytes
             await reached.wait()
             clock.set_by = step
             await again.wait()
-            assert scheduler.silent_for is not None
-            assert 0 <= scheduler.silent_for < LIMIT
+            assert scheduler.seconds_since_tick is not None
+            assert 0 <= scheduler.seconds_since_tick < LIMIT
             await until(lambda: bool(steps))
     [line] = said
     assert steps == [pytest.approx(step, abs=1)]
@@ -92,7 +92,7 @@ async def test_ticks_go_on_when_the_clock_is_set(step: float, monkeypatch: pytes
 
 
 async def test_what_follows_from_the_clock_is_done_again_after_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(module, "TICK_SECONDS", 0.02)
     clock = Clock()
     scheduler = a_scheduler(clock)
     steps: list[float] = []
@@ -102,7 +102,7 @@ async def test_what_follows_from_the_clock_is_done_again_after_an_outage(monkeyp
         steps.append(seconds)
         settled.append(scheduler.is_clock_settled)
         if len(steps) < 3:
-            raise DatabaseAway("away")
+            raise DatabaseUnavailable("away")
 
     scheduler.on_clock_set(fail_twice)
     settled.append(scheduler.is_clock_settled)
@@ -121,11 +121,11 @@ async def test_what_follows_from_the_clock_is_done_again_after_an_outage(monkeyp
 async def test_a_scheduler_that_hangs_is_silent_whatever_the_clock_says() -> None:
     clock = Clock()
     scheduler = a_scheduler(clock)
-    silences = [scheduler.silent_for]
+    silences = [scheduler.seconds_since_tick]
     async with running(scheduler):
         clock.set_by = -HOUR
-        silences.append(scheduler.silent_for)
-    silences.append(scheduler.silent_for)
+        silences.append(scheduler.seconds_since_tick)
+    silences.append(scheduler.seconds_since_tick)
     before, during, after = silences
     assert during is not None
     assert 0 <= during < LIMIT
@@ -133,7 +133,7 @@ async def test_a_scheduler_that_hangs_is_silent_whatever_the_clock_says() -> Non
 
 
 async def test_a_clock_that_drifts_is_not_a_clock_that_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(module, "TICK_SECONDS", 0.02)
     clock = Clock()
     scheduler = a_scheduler(clock)
     work, reached = counted(20)
@@ -142,7 +142,7 @@ async def test_a_clock_that_drifts_is_not_a_clock_that_was_set(monkeypatch: pyte
         clock.set_by += 0.5
         await work()
 
-    scheduler.every(0.02, "drift", drift)
+    scheduler.schedule_every(0.02, "drift", drift)
     with capture_logs() as said:
         async with running(scheduler), asyncio.timeout(LIMIT):
             await reached.wait()
@@ -162,8 +162,8 @@ async def test_a_long_call_is_not_started_twice_and_fills_no_log(caplog: pytest.
         await reached.wait()
         at_once -= 1
 
-    scheduler.every(0.01, "long", long)
-    scheduler.every(0.01, "short", others)
+    scheduler.schedule_every(0.01, "long", long)
+    scheduler.schedule_every(0.01, "short", others)
     with caplog.at_level(logging.DEBUG), capture_logs() as said:
         async with running(scheduler), asyncio.timeout(LIMIT):
             await reached.wait()
@@ -180,7 +180,7 @@ async def test_a_failing_call_is_logged_and_called_again() -> None:
         await work()
         raise LookupError("not here")
 
-    scheduler.every(0.01, "bad", fail)
+    scheduler.schedule_every(0.01, "bad", fail)
     with capture_logs() as said:
         async with running(scheduler), asyncio.timeout(LIMIT):
             await reached.wait()
@@ -194,9 +194,9 @@ async def test_an_outage_is_not_logged_by_every_tick() -> None:
 
     async def fail() -> None:
         await work()
-        raise DatabaseAway("the database cannot be used")
+        raise DatabaseUnavailable("the database cannot be used")
 
-    scheduler.every(0.01, "away", fail)
+    scheduler.schedule_every(0.01, "away", fail)
     with capture_logs() as said:
         async with running(scheduler), asyncio.timeout(LIMIT):
             await reached.wait()
@@ -213,7 +213,7 @@ async def test_a_cron_line_is_called_at_its_time_and_never_twice_at_once(
         begun.set()
         await asyncio.Event().wait()
 
-    scheduler.cron("0 3 * * *", "schedule", long)
+    scheduler.schedule_cron("0 3 * * *", "schedule", long)
     with caplog.at_level(logging.DEBUG), capture_logs() as said:
         async with running(scheduler), asyncio.timeout(LIMIT):
             make_due(scheduler)
@@ -226,11 +226,11 @@ async def test_a_cron_line_is_called_at_its_time_and_never_twice_at_once(
 
 async def test_a_cron_line_follows_a_clock_that_was_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """It was an hour ahead: the next time was computed from there, and must not be waited for."""
-    monkeypatch.setattr(module, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(module, "TICK_SECONDS", 0.02)
     clock = Clock()
     scheduler = a_scheduler(clock)
     work, _ = counted(1)
-    scheduler.cron("* * * * *", "schedule", work)
+    scheduler.schedule_cron("* * * * *", "schedule", work)
     async with running(scheduler), asyncio.timeout(LIMIT):
         job = scheduler._cron.get_job("schedule")
         far = datetime(2100, 1, 1, tzinfo=UTC)
@@ -251,9 +251,9 @@ async def test_stopping_in_the_middle_of_a_call_is_no_failure(
         await asyncio.Event().wait()
 
     if by_cron:
-        scheduler.cron("0 3 * * *", "slow", work)
+        scheduler.schedule_cron("0 3 * * *", "slow", work)
     else:
-        scheduler.every(0.01, "slow", work)
+        scheduler.schedule_every(0.01, "slow", work)
     with caplog.at_level(logging.INFO), capture_logs() as said:
         async with running(scheduler), asyncio.timeout(LIMIT):
             if by_cron:
@@ -271,7 +271,7 @@ async def test_stopping_before_a_call_that_is_due_has_begun_is_no_failure(caplog
     async def work() -> None:
         called.set()
 
-    scheduler.cron("0 3 * * *", "due", work)
+    scheduler.schedule_cron("0 3 * * *", "due", work)
     with caplog.at_level(logging.INFO):
         async with running(scheduler):
             make_due(scheduler)

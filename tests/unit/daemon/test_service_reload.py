@@ -9,8 +9,8 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from orchestrator.core.errors import ConfigError, DatabaseAway
-from orchestrator.core.refusal import Refusal
+from orchestrator.core.errors import ConfigError, DatabaseUnavailable
+from orchestrator.core.refusal import ConfigRefusal
 from orchestrator.core.secret import Redactor
 from orchestrator.daemon.service import Service
 
@@ -21,17 +21,17 @@ class Stage:
     def __init__(self, *outcomes: Exception | None) -> None:
         self.signature = 1
         self.read = 0
-        self.stored: list[Refusal | None] = []
+        self.stored: list[ConfigRefusal | None] = []
         self.write_error: Exception | None = None
         self._outcomes = list(outcomes)
-        nothing = cast(Any, SimpleNamespace(cron=lambda *_: None, nudge=lambda: None))
+        nothing = cast(Any, SimpleNamespace(schedule_cron=lambda *_: None, wake=lambda: None))
         self.service = Service(
             converge=self._converge,
             signature=lambda: self.signature,
             dispatch=nothing,
             reconciler=nothing,
-            presence=cast(Any, SimpleNamespace(set_refusal=self._store)),
-            courier=nothing,
+            heartbeat=cast(Any, SimpleNamespace(set_refusal=self._store)),
+            delivery_worker=nothing,
             scheduler=nothing,
             now=lambda: 100.0,
             redact=Redactor(),
@@ -43,7 +43,7 @@ class Stage:
         if (outcome := self._outcomes.pop(0)) is not None:
             raise outcome
 
-    async def _store(self, refusal: Refusal | None) -> None:
+    async def _store(self, refusal: ConfigRefusal | None) -> None:
         if self.write_error is not None:
             raise self.write_error
         self.stored.append(refusal)
@@ -51,19 +51,19 @@ class Stage:
     async def watch(self, times: int) -> list[str]:
         with capture_logs() as said:
             for _ in range(times):
-                await self.service._watch()
+                await self.service._check_accounts_file()
         return [line["event"] for line in said]
 
 
 async def test_an_outage_says_nothing_about_the_accounts_file_and_it_is_read_again() -> None:
-    stage = Stage(DatabaseAway("away"), DatabaseAway("away"), None)
+    stage = Stage(DatabaseUnavailable("away"), DatabaseUnavailable("away"), None)
     assert await stage.watch(5) == ["accounts_file.changed"]
     assert stage.read == 3
     assert stage.service.problem is None
 
 
 async def test_a_file_that_is_refused_is_not_read_again_before_it_changes() -> None:
-    stage = Stage(DatabaseAway("away"), ConfigError("line 3 is wrong"), None)
+    stage = Stage(DatabaseUnavailable("away"), ConfigError("line 3 is wrong"), None)
     assert await stage.watch(5) == ["accounts_file.changed", "accounts_file.refused"]
     assert stage.read == 2
     assert stage.service.problem is not None
@@ -73,7 +73,7 @@ async def test_a_file_that_is_refused_is_not_read_again_before_it_changes() -> N
 
 
 async def test_a_refusal_is_stored_until_an_edit_is_accepted() -> None:
-    stage = Stage(ConfigError("line 3 is wrong", hint="Correct it."), DatabaseAway("away"), None)
+    stage = Stage(ConfigError("line 3 is wrong", hint="Correct it."), DatabaseUnavailable("away"), None)
     for _ in range(3):
         await stage.service.reload()
     refused, accepted = stage.stored  # an outage says nothing about the edit
@@ -82,7 +82,7 @@ async def test_a_refusal_is_stored_until_an_edit_is_accepted() -> None:
     assert accepted is None
 
 
-@pytest.mark.parametrize("write_error", [DatabaseAway("away"), ValueError("a driver's")])
+@pytest.mark.parametrize("write_error", [DatabaseUnavailable("away"), ValueError("a driver's")])
 async def test_a_refusal_that_cannot_be_stored_does_not_fail_the_reload(write_error: Exception) -> None:
     stage = Stage(ConfigError("line 3 is wrong"), None)
     stage.write_error = write_error

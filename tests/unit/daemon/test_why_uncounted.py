@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.core.price import Unpriced
+from orchestrator.core.price import UnknownPriceReason
 from orchestrator.core.spec import Method, TrainingSpec
-from orchestrator.daemon.desired import why_uncounted
+from orchestrator.daemon.desired import get_uncounted_reason
 
 
 @pytest.mark.parametrize(
     ("base_model", "method", "has_tokenizer", "why"),
     [
-        ("gpt-4.1-2025-04-14", "supervised", False, Unpriced.CONTENT),
-        ("Qwen/Qwen3-8B", "supervised", True, Unpriced.CONTENT),
-        ("Qwen/Qwen3-8B", "supervised", False, Unpriced.TOKENIZER),
-        ("gpt-4.1-2025-04-14", "dpo", False, Unpriced.PAIRS),
+        ("gpt-4.1-2025-04-14", "supervised", False, UnknownPriceReason.UNCOUNTABLE_CONTENT),
+        ("Qwen/Qwen3-8B", "supervised", True, UnknownPriceReason.UNCOUNTABLE_CONTENT),
+        ("Qwen/Qwen3-8B", "supervised", False, UnknownPriceReason.NO_TOKENIZER),
+        ("gpt-4.1-2025-04-14", "dpo", False, UnknownPriceReason.DPO_NOT_LISTED),
     ],
 )
-def test_why_the_tokens_are_not_known(base_model: str, method: Method, has_tokenizer: bool, why: Unpriced) -> None:
+def test_why_the_tokens_are_not_known(
+    base_model: str, method: Method, has_tokenizer: bool, why: UnknownPriceReason
+) -> None:
     spec = TrainingSpec(base_model=base_model, n_epochs=3, seed=1, method=method)
-    assert why_uncounted(spec, has_tokenizer=has_tokenizer) is why
+    assert get_uncounted_reason(spec, has_tokenizer=has_tokenizer) is why

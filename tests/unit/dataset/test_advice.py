@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from orchestrator.core.finding import Severity
-from orchestrator.dataset.checking import check
-from orchestrator.dataset.checks.personal import redacted
-from orchestrator.dataset.rules import Rules
-from orchestrator.dataset.summary import Checked
+from orchestrator.dataset.checking import check_dataset
+from orchestrator.dataset.checks.personal import redact_text
+from orchestrator.dataset.rules import DatasetRules
+from orchestrator.dataset.summary import CheckResult
 
 SYSTEM = {"role": "system", "content": "Be kind."}
 ONE = {"role": "user", "content": "What is one and one?"}
@@ -24,13 +24,13 @@ def answer(text: str) -> list[Any]:
     return [SYSTEM, ONE, {"role": "assistant", "content": text}]
 
 
-def checked(tmp_path: Path, *chats: Any, rules: Rules | None = None) -> Checked:
+def checked(tmp_path: Path, *chats: Any, rules: DatasetRules | None = None) -> CheckResult:
     for number, messages in enumerate(chats):
         (tmp_path / f"{number:02}.json").write_text(json.dumps(messages), encoding="utf-8")
-    return check(tmp_path, rules or Rules(minimum_examples=0))
+    return check_dataset(tmp_path, rules or DatasetRules(minimum_examples=0))
 
 
-def places(outcome: Checked) -> list[tuple[str, str, str | None]]:
+def places(outcome: CheckResult) -> list[tuple[str, str, str | None]]:
     assert {found.severity for found in outcome.findings} <= {Severity.WARNING}
     return [(found.code, found.file, found.path) for found in outcome.findings]
 
@@ -76,9 +76,9 @@ def test_one_chat(tmp_path: Path, messages: Any, expected: list[tuple[str, str]]
     ],
 )
 def test_redacting_hides_it_and_doing_it_again_changes_nothing(text: str) -> None:
-    hidden = redacted(f"It is {text}, you know.")
+    hidden = redact_text(f"It is {text}, you know.")
     assert text not in hidden
-    assert redacted(hidden) == hidden
+    assert redact_text(hidden) == hidden
     assert hidden.endswith(", you know.")
 
 
@@ -134,7 +134,7 @@ def test_one_chat_much_longer_than_the_rest(tmp_path: Path) -> None:
 
 
 def test_more_tokens_than_the_base_model_is_trained_with(tmp_path: Path) -> None:
-    rules = Rules(minimum_examples=0, base_models=("gpt-4-0613", "gpt-4.1-2025-04-14"))
+    rules = DatasetRules(minimum_examples=0, base_models=("gpt-4-0613", "gpt-4.1-2025-04-14"))
     outcome = checked(tmp_path, answer("word " * 8_200 + "end."), rules=rules)
     assert [found.code for found in outcome.findings] == ["too-long"]
     assert "gpt-4-0613 is trained with 8192" in outcome.findings[0].message
@@ -144,6 +144,6 @@ def test_more_tokens_than_the_base_model_is_trained_with(tmp_path: Path) -> None
 def test_many_findings_are_counted_and_not_all_kept(tmp_path: Path) -> None:
     line = json.dumps({"messages": [ONE, {"role": "assistant", "content": ""}]})
     (tmp_path / "many.jsonl").write_text("\n".join([line] * 10_050))
-    outcome = check(tmp_path, Rules(minimum_examples=0))
+    outcome = check_dataset(tmp_path, DatasetRules(minimum_examples=0))
     assert outcome.counts == {"empty-content": 10_050}
     assert len(outcome.findings) == 10_000

@@ -10,8 +10,8 @@ import pytest
 
 from orchestrator.core.finding import Severity
 from orchestrator.core.spec import Method
-from orchestrator.dataset.checking import check
-from orchestrator.dataset.rules import Rules
+from orchestrator.dataset.checking import check_dataset
+from orchestrator.dataset.rules import DatasetRules
 
 Expected = tuple[str, int | None, str | None]
 
@@ -276,7 +276,7 @@ CASES = [*TEXTS, *ROWS, *CHATS, *PARTS, *TOOL_ROWS, *PAIRS, *FOREIGN]
 @pytest.mark.parametrize("bad", CASES, ids=[bad.name for bad in CASES])
 def test_everything_is_found_with_its_place(bad: Bad, tmp_path: Path) -> None:
     (tmp_path / bad.file).write_bytes(bad.content)
-    checked = check(tmp_path, Rules(minimum_examples=0, method=bad.method))
+    checked = check_dataset(tmp_path, DatasetRules(minimum_examples=0, method=bad.method))
     errors = [found for found in checked.findings if found.severity is Severity.ERROR]
     assert [(found.code, found.line, found.path) for found in errors] == bad.expected
     assert {found.file for found in errors} == {bad.file}
@@ -291,20 +291,20 @@ def test_there_are_enough_cases() -> None:
 
 def test_too_few(tmp_path: Path) -> None:
     (tmp_path / "one.json").write_text(json.dumps([USER, ANSWER]))
-    (found,) = check(tmp_path, Rules()).findings
+    (found,) = check_dataset(tmp_path, DatasetRules()).findings
     assert (found.code, found.message) == ("too-few-examples", "1 training example, at least 10 are needed")
 
 
 def test_no_such_path(tmp_path: Path) -> None:
-    (found,) = check(tmp_path / "chats").findings
+    (found,) = check_dataset(tmp_path / "chats").findings
     assert (found.code, found.file) == ("no-such-path", "chats")
-    assert check(tmp_path / "chats").summary.chats == 0
+    assert check_dataset(tmp_path / "chats").summary.chats == 0
 
 
 def test_a_validation_set_that_overlaps_the_training_set(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_bytes(b"\n".join([line(USER, ANSWER), line(ANSWER), line(ANSWER, USER)]))
     (tmp_path / "valid.json").write_text(json.dumps([[USER], [ANSWER], [USER, USER, ANSWER]], indent=1))
-    checked = check(tmp_path / "valid.json", training=tmp_path / "train.jsonl")
+    checked = check_dataset(tmp_path / "valid.json", training=tmp_path / "train.jsonl")
     assert [
         (found.code, found.line, found.path) for found in checked.findings if found.code != "different-system"
     ] == [

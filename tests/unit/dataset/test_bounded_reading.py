@@ -10,14 +10,14 @@ import pytest
 
 from orchestrator.core.finding import Finding
 from orchestrator.dataset import files
-from orchestrator.dataset.checking import check
+from orchestrator.dataset.checking import check_dataset
 
 CHAT = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Ahoj."}]
 LINE = json.dumps({"messages": CHAT}).encode()
 
 
 def the_error(path: Path) -> Finding:
-    (found,) = [one for one in check(path).errors if one.code != "too-few-examples"]
+    (found,) = [one for one in check_dataset(path).errors if one.code != "too-few-examples"]
     return found
 
 
@@ -79,7 +79,7 @@ def test_a_document_of_many_lines(first: str, tmp_path: Path) -> None:
 def test_many_lines_are_read_one_at_a_time(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b"\n".join([LINE] * 40))
 
-    assert check(tmp_path).errors == ()
+    assert check_dataset(tmp_path).errors == ()
 
 
 @pytest.mark.usefixtures("small")

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import DatasetError
-from orchestrator.dataset.building import build
-from orchestrator.dataset.checking import check
-from orchestrator.dataset.files import fingerprint
-from orchestrator.dataset.rules import Rules
+from orchestrator.dataset.building import build_dataset
+from orchestrator.dataset.checking import check_dataset
+from orchestrator.dataset.files import compute_fingerprint
+from orchestrator.dataset.rules import DatasetRules
 
 SAMPLES = Path(__file__).parents[3] / "chats"
 
@@ -35,9 +35,9 @@ def contents(path: Path) -> list[str]:
 
 
 def test_the_samples_are_a_dataset(tmp_path: Path) -> None:
-    rules = Rules(base_models=("gpt-4.1-mini-2025-04-14",), validation_fraction=0.1, seed=42)
-    built = build(SAMPLES, tmp_path, rules)
-    assert built.checked.findings == ()
+    rules = DatasetRules(base_models=("gpt-4.1-mini-2025-04-14",), validation_fraction=0.1, seed=42)
+    built = build_dataset(SAMPLES, tmp_path, rules)
+    assert built.check_result.findings == ()
     assert built.dataset.training.examples == 13
     assert built.dataset.validation is not None
     assert built.dataset.validation.examples == 1
@@ -46,7 +46,7 @@ def test_the_samples_are_a_dataset(tmp_path: Path) -> None:
 
 
 def test_one_line_is_canonical(tmp_path: Path) -> None:
-    built = build(chats(tmp_path / "chats", 10), tmp_path / "out")
+    built = build_dataset(chats(tmp_path / "chats", 10), tmp_path / "out")
     assert contents(built.dataset.training.path)[3] == (
         '{"messages":[{"role":"user","content":"Hällo 👋 3"},'
         '{"role":"assistant","content":"Welcome!","name":"juniper"}]}'
@@ -55,12 +55,14 @@ def test_one_line_is_canonical(tmp_path: Path) -> None:
 
 def test_the_bytes_are_the_same_on_every_machine(tmp_path: Path) -> None:
     """Pinned: if this fails, everyone's datasets change their identity."""
-    built = build(chats(tmp_path / "chats", 20), tmp_path / "out", Rules(validation_fraction=0.2, seed=7))
+    built = build_dataset(
+        chats(tmp_path / "chats", 20), tmp_path / "out", DatasetRules(validation_fraction=0.2, seed=7)
+    )
     assert built.dataset.sha256 == "3452a8c02dbcf93b06c439bef1a813825ac7284fc581aaacfc3212131ceef0bb"
 
 
 def test_the_part_names_its_content(tmp_path: Path) -> None:
-    training = build(chats(tmp_path / "chats", 10), tmp_path / "out").dataset.training
+    training = build_dataset(chats(tmp_path / "chats", 10), tmp_path / "out").dataset.training
     content = training.path.read_bytes()
     assert training.sha256 == sha256(content).hexdigest()
     assert training.path == tmp_path / "out" / f"{training.sha256[:16]}.jsonl"
@@ -70,8 +72,8 @@ def test_the_part_names_its_content(tmp_path: Path) -> None:
 
 def test_the_split_keeps_order_and_loses_nothing(tmp_path: Path) -> None:
     folder = chats(tmp_path / "chats", 40)
-    whole = contents(build(folder, tmp_path / "whole").dataset.training.path)
-    dataset = build(folder, tmp_path / "split", Rules(validation_fraction=0.25, seed=1)).dataset
+    whole = contents(build_dataset(folder, tmp_path / "whole").dataset.training.path)
+    dataset = build_dataset(folder, tmp_path / "split", DatasetRules(validation_fraction=0.25, seed=1)).dataset
     assert dataset.validation is not None
     training, validation = contents(dataset.training.path), contents(dataset.validation.path)
     assert len(validation) == 10
@@ -82,7 +84,8 @@ def test_the_split_keeps_order_and_loses_nothing(tmp_path: Path) -> None:
 def test_another_seed_is_another_split(tmp_path: Path) -> None:
     folder = chats(tmp_path / "chats", 40)
     first, second = (
-        build(folder, tmp_path / "out", Rules(validation_fraction=0.25, seed=seed)).dataset for seed in (1, 2)
+        build_dataset(folder, tmp_path / "out", DatasetRules(validation_fraction=0.25, seed=seed)).dataset
+        for seed in (1, 2)
     )
     assert first.sha256 != second.sha256
 
@@ -91,7 +94,7 @@ def test_equal_examples_are_never_on_both_sides(tmp_path: Path) -> None:
     folder = chats(tmp_path / "chats", 40)
     for path in list(folder.iterdir()):
         path.with_stem(path.stem + "-copy").write_bytes(path.read_bytes())
-    dataset = build(folder, tmp_path / "out", Rules(validation_fraction=0.2, seed=3)).dataset
+    dataset = build_dataset(folder, tmp_path / "out", DatasetRules(validation_fraction=0.2, seed=3)).dataset
     assert dataset.validation is not None
     assert dataset.validation.examples == 16
     assert not set(contents(dataset.training.path)) & set(contents(dataset.validation.path))
@@ -101,7 +104,7 @@ def test_a_refusal_carries_every_finding_and_leaves_nothing(tmp_path: Path) -> N
     folder = chats(tmp_path / "chats", 9)
     (folder / "bad.json").write_text('[{"role": "robot", "content": ""}]')
     with pytest.raises(DatasetError) as caught:
-        build(folder, tmp_path / "out")
+        build_dataset(folder, tmp_path / "out")
     codes = [found.code for found in caught.value.findings]
     assert codes == ["unknown-role", "empty-content", "too-few-examples"]
     assert "bad.json:1" in caught.value.message
@@ -111,32 +114,32 @@ def test_a_refusal_carries_every_finding_and_leaves_nothing(tmp_path: Path) -> N
 
 def test_too_few_examples_after_the_split_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="at least 10"):
-        build(chats(tmp_path / "chats", 10), tmp_path / "out", Rules(validation_fraction=0.1))
+        build_dataset(chats(tmp_path / "chats", 10), tmp_path / "out", DatasetRules(validation_fraction=0.1))
 
 
 def test_too_few_examples_because_equal_ones_moved_together_are_refused(tmp_path: Path) -> None:
     folder = chats(tmp_path / "chats", 11, text="the same")
     chats(folder / "more", 1)
     with pytest.raises(DatasetError, match="at least 10"):
-        build(folder, tmp_path / "out", Rules(validation_fraction=0.5, minimum_examples=10))
+        build_dataset(folder, tmp_path / "out", DatasetRules(validation_fraction=0.5, minimum_examples=10))
 
 
 def test_the_fingerprint_notices_a_change_without_reading(tmp_path: Path) -> None:
     folder = chats(tmp_path / "chats", 3)
-    before = fingerprint(folder)
-    assert fingerprint(folder) == before
+    before = compute_fingerprint(folder)
+    assert compute_fingerprint(folder) == before
     (folder / "notes.txt").write_text("not a chat")
-    assert fingerprint(folder) == before
+    assert compute_fingerprint(folder) == before
     (folder / "000.json").write_text("[]")
-    assert fingerprint(folder) != before
-    assert fingerprint(tmp_path / "nowhere") == fingerprint(tmp_path / "elsewhere")
+    assert compute_fingerprint(folder) != before
+    assert compute_fingerprint(tmp_path / "nowhere") == compute_fingerprint(tmp_path / "elsewhere")
 
 
 def test_the_summary_adds_up(tmp_path: Path) -> None:
     folder = chats(tmp_path / "chats", 4)
     (folder / "more.jsonl").write_text('{"messages": []}\n\n{"messages": [{"role": "assistant", "content": "x"}]}\n{')
     (folder / "notes.txt").write_text("not a chat")
-    summary = check(folder).summary
+    summary = check_dataset(folder).summary
     assert (summary.chats, summary.examples, summary.refused) == (7, 5, 2)
     assert summary.ignored == ("notes.txt",)
     assert [(file.file, file.chats, file.refused) for file in summary.files][-1] == ("more.jsonl", 3, 2)
@@ -145,7 +148,7 @@ def test_the_summary_adds_up(tmp_path: Path) -> None:
 def test_progress_is_told_and_ends_with_the_whole(tmp_path: Path) -> None:
     folder = chats(tmp_path / "chats", 3, text="x" * 800_000 + "{}")
     told: list[tuple[int, int]] = []
-    check(folder, progress=lambda done, total: told.append((done, total)))
+    check_dataset(folder, progress=lambda done, total: told.append((done, total)))
     assert len(told) == 2
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert told[-1][0] == told[-1][1] == sum(path.stat().st_size for path in folder.iterdir())

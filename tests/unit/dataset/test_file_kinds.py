@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.dataset.checking import check
-from orchestrator.dataset.file_types import SIGNATURES
-from orchestrator.dataset.rules import Rules
-from orchestrator.dataset.summary import Checked
+from orchestrator.dataset.checking import check_dataset
+from orchestrator.dataset.file_types import BINARY_SIGNATURES
+from orchestrator.dataset.rules import DatasetRules
+from orchestrator.dataset.summary import CheckResult
 
 CHATS = [
     {"messages": [{"role": "user", "content": f"What is {number}, Joe?"}, {"role": "assistant", "content": "A {}."}]}
@@ -21,17 +21,17 @@ CHATS = [
 LINES = "\n".join(map(json.dumps, CHATS))
 
 
-def checked(tmp_path: Path, content: str | bytes, name: str = "train.jsonl") -> Checked:
+def checked(tmp_path: Path, content: str | bytes, name: str = "train.jsonl") -> CheckResult:
     path = tmp_path / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return check(tmp_path, Rules(minimum_examples=0))
+    return check_dataset(tmp_path, DatasetRules(minimum_examples=0))
 
 
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
         (gzip.compress(LINES.encode()), "gzip data"),
-        *((signature + b"\n{}\n[]\x80", kind.name) for signature, kind in SIGNATURES[1:]),
+        *((signature + b"\n{}\n[]\x80", kind.name) for signature, kind in BINARY_SIGNATURES[1:]),
         ("\n<!DOCTYPE html>\n<html><body>Sign in</body></html>\n", "web page"),
         ("<HTML>\n<p>", "web page"),
         ("<?xml version='1.0'?>\n<a/>", "XML"),
@@ -147,11 +147,11 @@ ANSWERED_KIM = {"name": "Ida", "is_user": False, "mes": "Yes, {{user}}."}
 
 
 def test_joined_exports_are_two_chats(tmp_path: Path) -> None:
-    from orchestrator.dataset.building import build
+    from orchestrator.dataset.building import build_dataset
 
     rows = (HEADER, ASKED, ANSWERED, KIM, ASKED, ANSWERED_KIM)
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    built = build(tmp_path / "a.jsonl", tmp_path / "out", Rules(minimum_examples=0))
+    built = build_dataset(tmp_path / "a.jsonl", tmp_path / "out", DatasetRules(minimum_examples=0))
     texts = [json.loads(line)["messages"] for line in built.dataset.training.path.read_text().splitlines()]
     assert [[message["content"] for message in messages] for messages in texts] == [
         ["Are you Desk?", "Yes, Robin."],

@@ -11,14 +11,14 @@ import pytest
 
 from orchestrator.core.errors import DatasetError
 from orchestrator.core.spec import Method
-from orchestrator.dataset.building import build
-from orchestrator.dataset.checking import check
+from orchestrator.dataset.building import build_dataset
+from orchestrator.dataset.checking import check_dataset
 from orchestrator.dataset.formats import FORMATS
-from orchestrator.dataset.formats.foreign import FOREIGN, Foreign
-from orchestrator.dataset.formats.shape import Format
+from orchestrator.dataset.formats.foreign import FOREIGN_FORMATS, ForeignFormat
+from orchestrator.dataset.formats.shape import ChatFormat
 from orchestrator.dataset.formats.sillytavern import SILLYTAVERN
-from orchestrator.dataset.rules import Rules
-from orchestrator.dataset.summary import Checked
+from orchestrator.dataset.rules import DatasetRules
+from orchestrator.dataset.summary import CheckResult
 
 DOCS = Path(__file__).parents[3] / "docs"
 DECLARED = (*FORMATS, SILLYTAVERN)
@@ -26,29 +26,29 @@ ASK = {"role": "user", "content": "When do you open?"}
 ANSWER = {"role": "assistant", "content": "At ten."}
 WORSE = {"role": "assistant", "content": "No idea."}
 SYSTEM = {"role": "system", "content": "Be short."}
-BY_DATA = Rules(minimum_examples=0, method=None)
+BY_DATA = DatasetRules(minimum_examples=0, method=None)
 
 
-def checked(tmp_path: Path, *rows: Any, rules: Rules = BY_DATA) -> Checked:
+def checked(tmp_path: Path, *rows: Any, rules: DatasetRules = BY_DATA) -> CheckResult:
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    return check(tmp_path / "a.jsonl", rules)
+    return check_dataset(tmp_path / "a.jsonl", rules)
 
 
 def built(tmp_path: Path, *rows: Any) -> list[Any]:
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    path = build(tmp_path / "a.jsonl", tmp_path / "out", BY_DATA).dataset.training.path
+    path = build_dataset(tmp_path / "a.jsonl", tmp_path / "out", BY_DATA).dataset.training.path
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
-def places(result: Checked) -> list[tuple[str, int | None, str | None]]:
+def places(result: CheckResult) -> list[tuple[str, int | None, str | None]]:
     return [(found.code, found.line, found.path) for found in result.errors]
 
 
 @pytest.mark.parametrize("declared", DECLARED, ids=lambda one: one.name)
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
-def test_the_example_of_each_format_is_read(declared: Format, name: str, tmp_path: Path) -> None:
+def test_the_example_of_each_format_is_read(declared: ChatFormat, name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(declared.example)
-    result = check(tmp_path, BY_DATA)
+    result = check_dataset(tmp_path, BY_DATA)
     assert result.errors == ()
     assert result.summary.formats == {declared.name: result.summary.chats}
     assert result.summary.examples > 0
@@ -61,13 +61,13 @@ def test_the_page_is_what_the_readers_declare() -> None:
     assert all(declared.example in page for declared in DECLARED)
 
 
-@pytest.mark.parametrize("one", FOREIGN, ids=lambda one: one.name)
-def test_a_foreign_format_is_named_once(one: Foreign, tmp_path: Path) -> None:
+@pytest.mark.parametrize("one", FOREIGN_FORMATS, ids=lambda one: one.name)
+def test_a_foreign_format_is_named_once(one: ForeignFormat, tmp_path: Path) -> None:
     row = json.loads(one.example)
     for number, text in enumerate((json.dumps([row] * 12), "\n".join([one.example] * 12), json.dumps(row, indent=2))):
         path = tmp_path / f"{number}.json"
         path.write_text(text)
-        result = check(path, BY_DATA)
+        result = check_dataset(path, BY_DATA)
         (found,) = result.errors
         assert (found.code, found.message, found.hint) == ("foreign-format", f"this is {one.name}", one.hint)
         assert result.summary.refused == result.summary.chats == result.counts["foreign-format"]
@@ -179,14 +179,14 @@ NO = [("label", False), ("label", 0), ("label", "bad"), ("desirable", False), ("
 @pytest.mark.parametrize("declared", [one for one in FORMATS if one.name not in ("preference", "messages")],
                          ids=lambda one: one.name)  # fmt: skip
 def test_an_answer_that_is_not_wanted_is_never_trained(
-    declared: Format, key: str, verdict: Any, tmp_path: Path
+    declared: ChatFormat, key: str, verdict: Any, tmp_path: Path
 ) -> None:
     row = json.loads(declared.example.splitlines()[0])
     result = checked(tmp_path, row | {key: verdict})
     assert places(result) == [("unwanted-answer", 1, f"$.{key}")]
     assert result.summary.examples == 0
     with pytest.raises(DatasetError):
-        build(tmp_path / "a.jsonl", tmp_path / "out", BY_DATA)
+        build_dataset(tmp_path / "a.jsonl", tmp_path / "out", BY_DATA)
 
 
 @pytest.mark.parametrize("verdict", [("label", True), ("label", 1), ("label", "good"), ("id", 0), ("rating", None)])
@@ -258,7 +258,7 @@ CHAT = {"messages": [ASK, ANSWER]}
 def test_without_a_method_the_first_example_decides(
     method: Method | None, rows: tuple[Any, ...], wrong: list[int], tmp_path: Path
 ) -> None:
-    result = checked(tmp_path, *rows, rules=Rules(minimum_examples=0, method=method))
+    result = checked(tmp_path, *rows, rules=DatasetRules(minimum_examples=0, method=method))
     assert [(found.code, found.line) for found in result.errors] == [("wrong-method", line) for line in wrong]
 
 

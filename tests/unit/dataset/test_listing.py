@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import DatasetError
-from orchestrator.dataset.building import build
-from orchestrator.dataset.checking import check
-from orchestrator.dataset.files import Listing, list_folder
-from orchestrator.dataset.polishing import polish
-from orchestrator.dataset.rules import Rules
+from orchestrator.dataset.building import build_dataset
+from orchestrator.dataset.checking import check_dataset
+from orchestrator.dataset.files import FolderListing, list_folder
+from orchestrator.dataset.polishing import polish_dataset
+from orchestrator.dataset.rules import DatasetRules
 
 CHAT = json.dumps({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]})
-ANY = Rules(minimum_examples=0)
+ANY = DatasetRules(minimum_examples=0)
 
 
 def put(folder: Path, *names: str) -> None:
@@ -26,10 +26,10 @@ def put(folder: Path, *names: str) -> None:
 
 
 @pytest.mark.parametrize("names", [(), ("train.txt",), ("a.jsonl.gz", "b.csv", "c.parquet"), (".a.json",)])
-@pytest.mark.parametrize("rules", [ANY, Rules()], ids=["any number", "at least ten"])
-def test_nothing_to_read_is_an_error(names: tuple[str, ...], rules: Rules, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rules", [ANY, DatasetRules()], ids=["any number", "at least ten"])
+def test_nothing_to_read_is_an_error(names: tuple[str, ...], rules: DatasetRules, tmp_path: Path) -> None:
     put(tmp_path, *names)
-    (found,) = check(tmp_path, rules).errors
+    (found,) = check_dataset(tmp_path, rules).errors
     assert (found.code, found.file) == ("no-chats", tmp_path.name)
     assert ".json, .jsonl or .ndjson" in found.message
     assert all(name in found.message for name in names)
@@ -38,36 +38,36 @@ def test_nothing_to_read_is_an_error(names: tuple[str, ...], rules: Rules, tmp_p
 def test_nothing_is_built_from_nothing(tmp_path: Path) -> None:
     put(tmp_path / "chats", "train.txt")
     with pytest.raises(DatasetError, match=r"no chats were found.*train\.txt"):
-        build(tmp_path / "chats", tmp_path / "out", ANY)
+        build_dataset(tmp_path / "chats", tmp_path / "out", ANY)
 
 
 def test_too_few_examples_name_what_was_not_read(tmp_path: Path) -> None:
     put(tmp_path, "a.json", *(f"{number}.txt" for number in range(7)))
-    (found,) = check(tmp_path, Rules()).errors
+    (found,) = check_dataset(tmp_path, DatasetRules()).errors
     assert found.message.endswith("needed; not read: 0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 2 more")
 
 
 def test_a_link_to_a_folder_is_named(tmp_path: Path) -> None:
     put(tmp_path, "other/b.json", "chats/a.json", "chats/sub/c.json")
     (tmp_path / "chats/sub/linked").symlink_to(tmp_path / "other")
-    checked = check(tmp_path / "chats", ANY)
+    checked = check_dataset(tmp_path / "chats", ANY)
     assert [(found.code, found.file) for found in checked.findings if found.code != "duplicate-example"] == [
         ("folder-link", "sub/linked/")
     ]
     assert checked.summary.ignored == ("sub/linked/",)
-    assert check([tmp_path / "chats"], ANY).summary.ignored == (f"{tmp_path}/chats/sub/linked/",)
+    assert check_dataset([tmp_path / "chats"], ANY).summary.ignored == (f"{tmp_path}/chats/sub/linked/",)
 
 
 def test_a_link_to_a_file_is_read(tmp_path: Path) -> None:
     put(tmp_path, "other/b.txt")
     put(tmp_path, "chats/a.json")
     (tmp_path / "chats/b.json").symlink_to(tmp_path / "other/b.txt")
-    assert check(tmp_path / "chats", ANY).summary.examples == 2
+    assert check_dataset(tmp_path / "chats", ANY).summary.examples == 2
 
 
 def test_hidden_files_and_folders_are_named(tmp_path: Path) -> None:
     put(tmp_path, "a.json", ".git/b.json", ".DS_Store", "sub/.c.json")
-    assert check(tmp_path, ANY).summary.ignored == (".DS_Store", ".git/", "sub/.c.json")
+    assert check_dataset(tmp_path, ANY).summary.ignored == (".DS_Store", ".git/", "sub/.c.json")
 
 
 @pytest.fixture
@@ -86,29 +86,29 @@ def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_folder_that_cannot_be_read_is_an_error(closed: Path) -> None:
-    (found,) = check(closed, ANY).errors
+    (found,) = check_dataset(closed, ANY).errors
     assert (found.code, found.file) == ("no-such-path", "closed/")
     assert found.message == "the folder cannot be read: Permission denied"
     assert "chmod" in found.hint
 
 
 def test_the_dataset_folder_itself_cannot_be_read(closed: Path) -> None:
-    codes = [(found.code, found.file) for found in check(closed / "closed", ANY).errors]
+    codes = [(found.code, found.file) for found in check_dataset(closed / "closed", ANY).errors]
     assert codes == [("no-such-path", "closed")]
 
 
 def test_polishing_refuses_a_folder_that_cannot_be_read(closed: Path) -> None:
     with pytest.raises(DatasetError):
-        list(polish(closed))
+        list(polish_dataset(closed))
 
 
 def test_a_folder_that_is_not_there_lists_nothing(tmp_path: Path) -> None:
     listing = list_folder(tmp_path / "gone")
-    assert listing == Listing()
+    assert listing == FolderListing()
 
 
 def test_a_folder_whose_name_ends_with_a_dot_keeps_it(tmp_path: Path) -> None:
     within = tmp_path / "Dr." / "et al.."
     within.mkdir(parents=True)
     (within / "chat.json").write_text("{}")
-    assert list_folder(tmp_path).read == ["Dr./et al../chat.json"]
+    assert list_folder(tmp_path).readable == ["Dr./et al../chat.json"]

@@ -12,11 +12,20 @@ from typing import Any
 import pytest
 
 from orchestrator.core.errors import AuthenticationFailed, RateLimited, TemporaryError
-from orchestrator.core.moderation import Verdict
-from orchestrator.dataset.moderating import Time, moderate
-from orchestrator.dataset.moderation import Limits, Pace, Piece, batches, estimated, pieces
+from orchestrator.core.moderation import ModerationVerdict
+from orchestrator.dataset.moderating import ModerationClock, moderate_dataset
+from orchestrator.dataset.moderation import (
+    ModerationLimits,
+    TextChunk,
+    TokenRateLimiter,
+    build_batches,
+    estimate_tokens,
+    iter_text_chunks,
+)
 
-BAD = Verdict(flagged=True, categories=("harassment",), scores={"harassment": 0.93, "violence": 0.2, "hate": 0.0001})
+BAD = ModerationVerdict(
+    flagged=True, categories=("harassment",), scores={"harassment": 0.93, "violence": 0.2, "hate": 0.0001}
+)
 ANSWER = {"role": "assistant", "content": "Two."}
 
 
@@ -28,8 +37,8 @@ class Clock:
     waits: list[float] = field(default_factory=list)
 
     @property
-    def time(self) -> Time:
-        return Time(clock=lambda: self.now, pause=self.pause)
+    def time(self) -> ModerationClock:
+        return ModerationClock(now=lambda: self.now, sleep=self.pause)
 
     async def pause(self, seconds: float) -> None:
         self.waits.append(seconds)
@@ -40,12 +49,12 @@ class Clock:
 class Kept:
     """A cache as the database will be one."""
 
-    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    verdicts: dict[str, ModerationVerdict] = field(default_factory=dict)
 
-    async def get(self, keys: Sequence[str]) -> Mapping[str, Verdict]:
+    async def get(self, keys: Sequence[str]) -> Mapping[str, ModerationVerdict]:
         return {key: self.verdicts[key] for key in keys if key in self.verdicts}
 
-    async def put(self, verdicts: Mapping[str, Verdict]) -> None:
+    async def put(self, verdicts: Mapping[str, ModerationVerdict]) -> None:
         self.verdicts |= verdicts
 
 
@@ -56,12 +65,12 @@ class Provider:
     script: list[Exception | str] = field(default_factory=list)
     asked: list[list[str]] = field(default_factory=list)
 
-    async def __call__(self, texts: Sequence[str]) -> Sequence[Verdict]:
+    async def __call__(self, texts: Sequence[str]) -> Sequence[ModerationVerdict]:
         self.asked.append(list(texts))
         fault = self.script.pop(0) if self.script else None
         if isinstance(fault, Exception):
             raise fault
-        verdicts = [BAD if "FLAGME" in text else Verdict(flagged=False) for text in texts]
+        verdicts = [BAD if "FLAGME" in text else ModerationVerdict(flagged=False) for text in texts]
         return verdicts[:-1] if fault == "drop one" else verdicts
 
     @property
@@ -82,8 +91,12 @@ def chat(*texts: str) -> list[Any]:
 async def test_each_text_is_judged_once_and_every_place_is_named(tmp_path: Path) -> None:
     folder = put(tmp_path, chat("Hi", "FLAGME"), chat("Hi", "there"), chat("x", "FLAGME"))
     provider, kept, seen = Provider(), Kept(), []
-    outcome = await moderate(
-        folder, provider, kept, time=Clock().time, progress=lambda done, total, left: seen.append((done, total, left))
+    outcome = await moderate_dataset(
+        folder,
+        provider,
+        kept,
+        clock=Clock().time,
+        progress=lambda done, total, left: seen.append((done, total, left)),
     )
     assert provider.texts == ["Hi", "FLAGME", "Two.", "there", "x"]
     assert [(found.code, found.file, found.line, found.path) for found in outcome.findings] == [
@@ -93,13 +106,13 @@ async def test_each_text_is_judged_once_and_every_place_is_named(tmp_path: Path)
     assert outcome.findings[0].message == "the moderation flags this text: harassment 0.93 (also violence 0.20)"
     assert (outcome.texts, outcome.sent, outcome.known, outcome.passed) == (5, 5, 0, False)
     assert seen == [(5, 9, 0.0), (9, 9, 0.0)]
-    again = await moderate(folder, provider, kept, time=Clock().time)
+    again = await moderate_dataset(folder, provider, kept, clock=Clock().time)
     assert len(provider.asked) == 1
     assert (again.findings, again.sent, again.known) == (outcome.findings, 0, 5)
 
 
 async def test_clean_chats_pass(tmp_path: Path) -> None:
-    outcome = await moderate(put(tmp_path, chat("Hi")), Provider(), Kept(), time=Clock().time)
+    outcome = await moderate_dataset(put(tmp_path, chat("Hi")), Provider(), Kept(), clock=Clock().time)
     assert outcome.passed
     assert str(outcome) == "2 of 2 texts moderated, 0 flagged"
 
@@ -107,7 +120,7 @@ async def test_clean_chats_pass(tmp_path: Path) -> None:
 async def test_a_busy_provider_is_asked_again_when_it_says(tmp_path: Path) -> None:
     clock = Clock()
     provider = Provider([RateLimited("slow down", retry_after=7.0), TemporaryError("oops")])
-    outcome = await moderate(put(tmp_path, chat("Hi")), provider, Kept(), time=clock.time)
+    outcome = await moderate_dataset(put(tmp_path, chat("Hi")), provider, Kept(), clock=clock.time)
     assert clock.waits == [7.0, 4.0]
     assert outcome.passed
     assert len(provider.asked) == 3
@@ -118,18 +131,18 @@ async def test_a_dropped_result_makes_the_whole_answer_worthless(tmp_path: Path)
     provider = Provider(["drop one"] * 3)
     folder = put(tmp_path, chat("Hi", "FLAGME"))
     with pytest.raises(TemporaryError, match="2 results for 3 texts"):
-        await moderate(folder, provider, kept, time=Clock().time, limits=Limits(tries=3))
+        await moderate_dataset(folder, provider, kept, clock=Clock().time, limits=ModerationLimits(max_attempts=3))
     assert kept.verdicts == {}
-    assert not (await moderate(folder, provider, kept, time=Clock().time)).passed
+    assert not (await moderate_dataset(folder, provider, kept, clock=Clock().time)).passed
 
 
 async def test_it_goes_on_where_it_stopped(tmp_path: Path) -> None:
     kept, folder = Kept(), put(tmp_path, chat("a", "b", "c", "FLAGME"))
     provider = Provider(["", AuthenticationFailed("no")])
-    limits = Limits(inputs=2)
+    limits = ModerationLimits(inputs_per_request=2)
     with pytest.raises(AuthenticationFailed):
-        await moderate(folder, provider, kept, time=Clock().time, limits=limits)
-    outcome = await moderate(folder, provider, kept, time=Clock().time, limits=limits)
+        await moderate_dataset(folder, provider, kept, clock=Clock().time, limits=limits)
+    outcome = await moderate_dataset(folder, provider, kept, clock=Clock().time, limits=limits)
     assert provider.asked == [["a", "b"], ["c", "FLAGME"], ["c", "FLAGME"], ["Two."]]
     assert (outcome.known, outcome.sent, len(outcome.findings)) == (2, 3, 1)
 
@@ -137,8 +150,12 @@ async def test_it_goes_on_where_it_stopped(tmp_path: Path) -> None:
 async def test_the_tokens_of_a_minute_are_kept(tmp_path: Path) -> None:
     clock, provider = Clock(), Provider()
     texts = [f"{number} {'word ' * 200}" for number in range(6)]  # some 335 tokens each
-    await moderate(
-        put(tmp_path, chat(*texts)), provider, Kept(), time=clock.time, limits=Limits(tokens_per_minute=700)
+    await moderate_dataset(
+        put(tmp_path, chat(*texts)),
+        provider,
+        Kept(),
+        clock=clock.time,
+        limits=ModerationLimits(tokens_per_minute=700),
     )
     assert [len(batch) for batch in provider.asked] == [2, 2, 3]
     assert clock.waits == [60.0, 60.0]
@@ -147,8 +164,8 @@ async def test_the_tokens_of_a_minute_are_kept(tmp_path: Path) -> None:
 async def test_an_image_is_never_a_pass(tmp_path: Path) -> None:
     image = {"type": "image_url", "image_url": {"url": "https://a.example/x.png"}}
     content = [{"type": "text", "text": "See?"}, image]
-    outcome = await moderate(
-        put(tmp_path, [{"role": "user", "content": content}, ANSWER]), Provider(), Kept(), time=Clock().time
+    outcome = await moderate_dataset(
+        put(tmp_path, [{"role": "user", "content": content}, ANSWER]), Provider(), Kept(), clock=Clock().time
     )
     assert (outcome.images, outcome.findings, outcome.passed) == (1, [], False)
     assert "1 images cannot be moderated here" in str(outcome)
@@ -163,7 +180,7 @@ def test_everything_that_is_said_is_a_piece(tmp_path: Path) -> None:
     path.write_text(
         f"{json.dumps(row)}\n{json.dumps(pair)}\n" + json.dumps({"messages": [5, {"content": 5, "tool_calls": [5]}]})
     )
-    assert [(piece.line, piece.path, piece.text) for piece in pieces(path, "m")] == [
+    assert [(piece.line, piece.path, piece.text) for piece in iter_text_chunks(path, "m")] == [
         (1, "$.messages[0].content", "Hm."),
         (1, "$.messages[0].tool_calls[0].function.arguments", '{"a": 1}'),
         (2, "$.input.messages[0].content", "Two."),
@@ -174,14 +191,14 @@ def test_everything_that_is_said_is_a_piece(tmp_path: Path) -> None:
 
 def test_a_long_text_is_judged_in_pieces_without_a_gap(tmp_path: Path) -> None:
     text = "".join(chr(0x4E00 + number % 20_000) for number in range(50_000))
-    parts = [piece.text for piece in pieces(put(tmp_path, chat(text)), "m")][:-1]
+    parts = [piece.text for piece in iter_text_chunks(put(tmp_path, chat(text)), "m")][:-1]
     assert [len(part) for part in parts] == [20_000, 20_000, 10_400]
     assert all(one[-200:] == other[:200] for one, other in pairwise(parts))
     assert parts[0] + parts[1][200:] + parts[2][200:] == text
 
 
-def piece(size: int) -> Piece:
-    return Piece("k", "x" * (3 * size - 3), "f", 1, "$")
+def piece(size: int) -> TextChunk:
+    return TextChunk("k", "x" * (3 * size - 3), "f", 1, "$")
 
 
 @pytest.mark.parametrize(
@@ -189,19 +206,19 @@ def piece(size: int) -> Piece:
     [([], []), ([5, 5, 5, 5], [3, 1]), ([5, 90, 6, 5], [2, 2]), ([500, 5], [1, 1]), ([40, 40, 40], [2, 1])],
 )
 def test_batches_keep_the_limits(sizes: list[int], expected: list[int]) -> None:
-    limits = Limits(inputs=3, tokens=100, tokens_per_minute=1_000)
-    made = list(batches([piece(size) for size in sizes], limits))
+    limits = ModerationLimits(inputs_per_request=3, tokens_per_request=100, tokens_per_minute=1_000)
+    made = list(build_batches([piece(size) for size in sizes], limits))
     assert [len(batch) for batch in made] == expected
-    assert [estimated(one.text) for batch in made for one in batch] == sizes
+    assert [estimate_tokens(one.text) for batch in made for one in batch] == sizes
 
 
 def test_the_pace() -> None:
-    pace = Pace(100)
-    assert pace.wait(80, 0.0) == 0
-    pace.sent(80, 0.0)
-    pace.sent(15, 10.0)
-    assert pace.wait(5, 10.0) == 0
-    assert pace.wait(20, 10.0) == 50
-    assert pace.wait(90, 10.0) == 60
-    assert pace.wait(500, 10.0) == 60, "what is too much for any minute waits until nothing else counts"
-    assert pace.wait(20, 60.0) == 0
+    pace = TokenRateLimiter(100)
+    assert pace.delay_seconds(80, 0.0) == 0
+    pace.record_sent(80, 0.0)
+    pace.record_sent(15, 10.0)
+    assert pace.delay_seconds(5, 10.0) == 0
+    assert pace.delay_seconds(20, 10.0) == 50
+    assert pace.delay_seconds(90, 10.0) == 60
+    assert pace.delay_seconds(500, 10.0) == 60, "what is too much for any minute waits until nothing else counts"
+    assert pace.delay_seconds(20, 60.0) == 0

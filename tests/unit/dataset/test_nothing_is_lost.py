@@ -12,15 +12,15 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from orchestrator.dataset.checking import check
+from orchestrator.dataset.checking import check_dataset
 from orchestrator.dataset.formats import FORMATS
-from orchestrator.dataset.formats.foreign import FOREIGN
+from orchestrator.dataset.formats.foreign import FOREIGN_FORMATS
 from orchestrator.dataset.formats.sillytavern import SILLYTAVERN
-from orchestrator.dataset.rules import Rules
-from orchestrator.dataset.summary import Checked, FileSummary
+from orchestrator.dataset.rules import DatasetRules
+from orchestrator.dataset.summary import CheckResult, FileSummary
 
 CHAT = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]}
-EXAMPLES = [*(one.example for one in (*FORMATS, SILLYTAVERN)), *(one.example for one in FOREIGN)]
+EXAMPLES = [*(one.example for one in (*FORMATS, SILLYTAVERN)), *(one.example for one in FOREIGN_FORMATS)]
 LINE = json.dumps(CHAT)
 
 json_values = st.recursive(
@@ -74,7 +74,7 @@ def everything(folder: Path) -> set[str]:
     }
 
 
-def fate(one: str, result: Checked) -> list[str]:
+def fate(one: str, result: CheckResult) -> list[str]:
     """In which of the three the file is."""
     summaries = [file for file in result.summary.files if file.file == one]
     fates = ["not read" for name in result.summary.ignored if _covers(name, one)]
@@ -85,7 +85,7 @@ def _covers(name: str, one: str) -> bool:
     return one == name or (name.endswith("/") and f"{one}/".startswith(name))
 
 
-def adds_up(file: FileSummary, result: Checked) -> bool:
+def adds_up(file: FileSummary, result: CheckResult) -> bool:
     """No file passes in silence: it has a chat, and where one is refused an error names the file."""
     named = {found.file for found in result.errors}
     return (
@@ -107,7 +107,7 @@ def test_every_file_is_read_refused_or_named(mixture: dict[str, Any]) -> None:
         put(Path(place), "link to a file", LINE.encode())
         for name, content in mixture.items():
             put(folder, name, content)
-        result = check(folder, Rules(minimum_examples=0, method=None))
+        result = check_dataset(folder, DatasetRules(minimum_examples=0, method=None))
 
         assert {one: fate(one, result) for one in everything(folder) if len(fate(one, result)) != 1} == {}
         assert [file for file in result.summary.files if not adds_up(file, result)] == []

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.dataset.checking import check
-from orchestrator.dataset.codes import Code
+from orchestrator.dataset.checking import check_dataset
+from orchestrator.dataset.codes import FindingCode
 from orchestrator.dataset.output import to_json, to_sarif, to_text
-from orchestrator.dataset.rules import Rules
-from orchestrator.dataset.summary import Checked
+from orchestrator.dataset.rules import DatasetRules
+from orchestrator.dataset.summary import CheckResult
 
 DOCS = Path(__file__).parents[3] / "docs"
 
 
 @pytest.fixture
-def checked(tmp_path: Path) -> Checked:
+def checked(tmp_path: Path) -> CheckResult:
     folder = tmp_path / "chats"
     folder.mkdir()
     (folder / "größe 1.json").write_text('[\n{"role": "bot", "content": ""},\n{"role": "assistant", "content": "x"}]')
@@ -27,10 +27,10 @@ def checked(tmp_path: Path) -> Checked:
         '{"messages": [{"role": "assistant", "content": "Call +49 170 1234567."}], "model": "gpt-4.1"}\n{'
     )
     (folder / "notes.md").write_text("hello")
-    return check(folder, Rules(base_models=("gpt-4.1-2025-04-14", "llama"), minimum_examples=1))
+    return check_dataset(folder, DatasetRules(base_models=("gpt-4.1-2025-04-14", "llama"), minimum_examples=1))
 
 
-def test_text(checked: Checked) -> None:
+def test_text(checked: CheckResult) -> None:
     assert to_text(checked) == (
         "b.jsonl:1 $.messages[0].content: warning: the text holds what looks like a telephone number [phone-number]\n"
         "    Take it out if it is someone's: `orchestrator polish` can redact it.\n"
@@ -50,7 +50,7 @@ def test_text(checked: Checked) -> None:
     )
 
 
-def test_json(checked: Checked) -> None:
+def test_json(checked: CheckResult) -> None:
     value = json.loads(json.dumps(to_json(checked)))
     assert (value["schema"], value["errors"], value["warnings"]) == (1, 3, 1)
     assert value["findings"][-1] == {
@@ -68,7 +68,7 @@ def test_json(checked: Checked) -> None:
     assert summary["roles"] == {"assistant": 1}
 
 
-def test_sarif(checked: Checked) -> None:
+def test_sarif(checked: CheckResult) -> None:
     value = json.loads(json.dumps(to_sarif(checked)))
     (run,) = value["runs"]
     rules = run["tool"]["driver"]["rules"]
@@ -92,12 +92,12 @@ def test_the_page_is_what_the_table_says() -> None:
 
 
 def test_codes_are_named_once_and_say_what_to_do() -> None:
-    slugs = [code.slug for code in Code]
-    assert len(set(slugs)) == len(slugs) == len(Code.__members__)
+    slugs = [code.slug for code in FindingCode]
+    assert len(set(slugs)) == len(slugs) == len(FindingCode.__members__)
     assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", slug) for slug in slugs)
-    assert all(code.meaning.endswith((".", ")")) and code.hint.endswith(".") for code in Code)
+    assert all(code.meaning.endswith((".", ")")) and code.hint.endswith(".") for code in FindingCode)
 
 
 def test_every_code_is_found_somewhere_in_the_tests() -> None:
     tests = "".join(path.read_text("utf-8") for path in Path(__file__).parent.glob("test_*.py"))
-    assert [code.slug for code in Code if f'"{code.slug}"' not in tests] == []
+    assert [code.slug for code in FindingCode if f'"{code.slug}"' not in tests] == []

@@ -11,15 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.core.errors import ConfigError, DatasetError
-from orchestrator.dataset.building import build
-from orchestrator.dataset.checking import check
+from orchestrator.dataset.building import build_dataset
+from orchestrator.dataset.checking import check_dataset
 from orchestrator.dataset.checks.errors import CHAT_KEYS
-from orchestrator.dataset.checks.keys import may_be_dropped
-from orchestrator.dataset.checks.message import ANY_ROLE, BASE
+from orchestrator.dataset.checks.keys import is_droppable_key
+from orchestrator.dataset.checks.message import ANY_ROLE_KEYS, COMMON_MESSAGE_KEYS
 from orchestrator.dataset.formats.system import SYSTEM_KEYS
-from orchestrator.dataset.formats.verdict import LEARN_KEYS, VERDICT_KEYS
-from orchestrator.dataset.polishing import ALL, Wishes, polish, write_polished
-from orchestrator.dataset.rules import Rules
+from orchestrator.dataset.formats.verdict import FEEDBACK_KEYS, LOSS_WEIGHT_KEYS
+from orchestrator.dataset.polishing import ALL_REPAIRS, PolishOptions, polish_dataset, write_polished_files
+from orchestrator.dataset.rules import DatasetRules
 
 SAMPLES = Path(__file__).parents[3] / "chats"
 SYSTEM = {"role": "system", "content": "Be kind."}
@@ -35,12 +35,12 @@ def put(folder: Path, *chats: Any) -> Path:
     return folder
 
 
-def after(folder: Path, wishes: Wishes) -> list[Any]:
-    return [json.loads(file.after) if file.after else None for file in polish(folder, wishes)]
+def after(folder: Path, wishes: PolishOptions) -> list[Any]:
+    return [json.loads(file.after) if file.after else None for file in polish_dataset(folder, wishes)]
 
 
-def polished(folder: Path, into: Path, wishes: Wishes) -> Path:
-    write_polished(polish(folder, wishes), folder, into)
+def polished(folder: Path, into: Path, wishes: PolishOptions) -> Path:
+    write_polished_files(polish_dataset(folder, wishes), folder, into)
     return into
 
 
@@ -50,7 +50,7 @@ def test_system_messages_become_one(tmp_path: Path) -> None:
     folder = put(
         tmp_path, [ONE, late, TWO, SYSTEM], [empty, ONE, TWO], [SYSTEM, SYSTEM, ONE, TWO], [SYSTEM, ONE, TWO]
     )
-    assert after(folder, Wishes(merge_system=True)) == [
+    assert after(folder, PolishOptions(merge_system=True)) == [
         [{"role": "system", "content": "Be brief.\n\nBe kind."}, ONE, TWO],
         [ONE, TWO],
         [SYSTEM, ONE, TWO],
@@ -62,8 +62,16 @@ def test_what_comes_after_the_last_answer_is_cut(tmp_path: Path) -> None:
     folder = put(
         tmp_path, [SYSTEM, ONE, TWO, ONE], [ONE, TWO, ONE, SYSTEM], [ONE, TWO], [ONE], {"messages": [ONE, TWO, ONE]}
     )
-    assert [one.code for one in check(folder, Rules(minimum_examples=0)).errors].count("last-not-assistant") == 3
-    assert after(folder, Wishes(cut_end=True)) == [[SYSTEM, ONE, TWO], [ONE, TWO], [ONE, TWO], [ONE], [ONE, TWO]]
+    assert [one.code for one in check_dataset(folder, DatasetRules(minimum_examples=0)).errors].count(
+        "last-not-assistant"
+    ) == 3
+    assert after(folder, PolishOptions(cut_end=True)) == [
+        [SYSTEM, ONE, TWO],
+        [ONE, TWO],
+        [ONE, TWO],
+        [ONE],
+        [ONE, TWO],
+    ]
 
 
 def test_unknown_keys_are_dropped_and_shown(tmp_path: Path) -> None:
@@ -71,25 +79,27 @@ def test_unknown_keys_are_dropped_and_shown(tmp_path: Path) -> None:
     user = {"role": "user", "content": [cached], "timestamp": 7}
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps({"id": 5, "messages": [user, TWO | {"mid": "x", "weight": 1}], "meta": {}}) + "\n")
-    assert len(check(path, Rules(minimum_examples=0)).errors) == 5
-    (file,) = polish(path, Wishes(drop_unknown_keys=True))
+    assert len(check_dataset(path, DatasetRules(minimum_examples=0)).errors) == 5
+    (file,) = polish_dataset(path, PolishOptions(drop_unknown_keys=True))
     part = {"type": "text", "text": "Hi"}
     assert json.loads(file.after) == {"messages": [{"role": "user", "content": [part]}, TWO | {"weight": 1}]}
     assert '-{"id": 5,' in file.diff()
-    assert check(polished(path, tmp_path / "clean", ALL), Rules(minimum_examples=0)).errors == ()
+    assert (
+        check_dataset(polished(path, tmp_path / "clean", ALL_REPAIRS), DatasetRules(minimum_examples=0)).errors == ()
+    )
 
 
-@pytest.mark.parametrize("key", sorted({*VERDICT_KEYS, *LEARN_KEYS, *SYSTEM_KEYS}))
+@pytest.mark.parametrize("key", sorted({*FEEDBACK_KEYS, *LOSS_WEIGHT_KEYS, *SYSTEM_KEYS}))
 def test_no_verdict_and_no_system_text_is_dropped(key: str) -> None:
-    assert not may_be_dropped(key, BASE | ANY_ROLE)
-    assert not may_be_dropped(key, CHAT_KEYS)
+    assert not is_droppable_key(key, COMMON_MESSAGE_KEYS | ANY_ROLE_KEYS)
+    assert not is_droppable_key(key, CHAT_KEYS)
 
 
 @pytest.mark.parametrize("key", ["label", "rating", "mesages", "functions", "system", "split"])
 def test_a_key_that_may_decide_something_stays_for_a_person(tmp_path: Path, key: str) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps({"messages": [ONE, TWO], key: "x"}) + "\n")
-    (file,) = polish(path, Wishes(drop_unknown_keys=True))
+    (file,) = polish_dataset(path, PolishOptions(drop_unknown_keys=True))
     assert file.after == file.before
 
 
@@ -98,7 +108,7 @@ def test_a_chat_that_says_it_is_not_wanted_is_not_polished(tmp_path: Path, key: 
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps({"messages": [ONE, TWO], key: False}) + "\n")
     with pytest.raises(DatasetError) as caught:
-        list(polish(path))
+        list(polish_dataset(path))
     assert [found.code for found in caught.value.findings] == ["unwanted-answer"]
 
 
@@ -110,7 +120,7 @@ def test_a_pair_loses_its_unknown_keys(tmp_path: Path) -> None:
     }
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps(pair | {"id": 1}) + "\n")
-    (file,) = polish(path, Wishes(drop_unknown_keys=True, cut_end=True))
+    (file,) = polish_dataset(path, PolishOptions(drop_unknown_keys=True, cut_end=True))
     assert json.loads(file.after) == {
         "input": {"messages": [ONE]},
         "preferred_output": [TWO],
@@ -124,22 +134,29 @@ def test_text_parts_become_one_text_where_a_provider_asks_for_it(tmp_path: Path)
     chat = [ONE | {"content": parts}, TWO | {"content": parts}, ONE, TWO | {"content": refusal}]
     folder = put(tmp_path / "chats", chat)
     joined = {"role": "assistant", "content": "One. Two."}
-    assert after(folder, ALL) == [[chat[0], joined, ONE, chat[3]]]
-    assert after(folder, Wishes(text_roles=frozenset({"user"}))) == [[ONE | {"content": "One. Two."}, *chat[1:]]]
-    assert [one.code for one in check(folder, Rules(minimum_examples=0)).errors] == ["content-in-parts"]
-    assert check(polished(folder, tmp_path / "clean", ALL), Rules(minimum_examples=0)).errors == ()
+    assert after(folder, ALL_REPAIRS) == [[chat[0], joined, ONE, chat[3]]]
+    assert after(folder, PolishOptions(text_roles=frozenset({"user"}))) == [
+        [ONE | {"content": "One. Two."}, *chat[1:]]
+    ]
+    assert [one.code for one in check_dataset(folder, DatasetRules(minimum_examples=0)).errors] == [
+        "content-in-parts"
+    ]
+    assert (
+        check_dataset(polished(folder, tmp_path / "clean", ALL_REPAIRS), DatasetRules(minimum_examples=0)).errors
+        == ()
+    )
 
 
 def test_empty_system_messages_alone_are_dropped(tmp_path: Path) -> None:
     folder = put(tmp_path, [SYSTEM, ONE, {"role": "system", "content": ""}, SYSTEM, TWO])
-    assert after(folder, Wishes(drop_empty_system=True)) == [[SYSTEM, ONE, SYSTEM, TWO]]
+    assert after(folder, PolishOptions(drop_empty_system=True)) == [[SYSTEM, ONE, SYSTEM, TWO]]
 
 
 def test_one_system_message_everywhere(tmp_path: Path) -> None:
     other = {"role": "system", "content": "Be brief."}
     folder = put(tmp_path, [SYSTEM, ONE, TWO], [other, ONE, TWO], [ONE, TWO], [SYSTEM, TWO])
-    assert after(folder, Wishes(common_system="")) == [[SYSTEM, ONE, TWO]] * 3 + [[SYSTEM, TWO]]
-    assert after(folder, Wishes(common_system="Be brief."))[3] == [other, TWO]
+    assert after(folder, PolishOptions(common_system="")) == [[SYSTEM, ONE, TWO]] * 3 + [[SYSTEM, TWO]]
+    assert after(folder, PolishOptions(common_system="Be brief."))[3] == [other, TWO]
 
 
 def with_user(text: str) -> list[Any]:
@@ -155,19 +172,20 @@ WORDS = ["amber", "birch", "cedar", "dune", "elm", "fern", "grove", "heath"]
 
 def test_the_user_gets_another_name_in_each_chat(tmp_path: Path) -> None:
     folder = put(tmp_path / "chats", *map(with_user, WORDS))
-    assert check(folder, Rules(minimum_examples=0)).counts == {"same-user-name": 1}
-    chats = after(folder, Wishes(names=NAMES))
+    assert check_dataset(folder, DatasetRules(minimum_examples=0)).counts == {"same-user-name": 1}
+    chats = after(folder, PolishOptions(names=NAMES))
     assert chats[1] == [
         {"role": "system", "content": "You are Juniper. Tomás is your pupil."},
         {"role": "user", "content": "Hi, I'm Tomás. birch?", "name": "Tomás"},
         {"role": "assistant", "content": "Hi Tomás! Tomás's birch: Alexander and ALEX differ."},
     ]
     assert chats[3][1]["name"] == "Mina"
-    common = after(folder, Wishes(names=NAMES, common_system=""))
+    common = after(folder, PolishOptions(names=NAMES, common_system=""))
     assert {chat[0]["content"] for chat in common} == {"You are Juniper. the user is your pupil."}
     assert (
-        check(
-            polished(folder, tmp_path / "out", Wishes(names=NAMES, common_system="")), Rules(minimum_examples=0)
+        check_dataset(
+            polished(folder, tmp_path / "out", PolishOptions(names=NAMES, common_system="")),
+            DatasetRules(minimum_examples=0),
         ).counts
         == {}
     )
@@ -176,7 +194,7 @@ def test_the_user_gets_another_name_in_each_chat(tmp_path: Path) -> None:
 def test_duplicates_go_and_secrets_are_hidden(tmp_path: Path) -> None:
     secret = {"role": "assistant", "content": "Write to mina@lantern.club."}
     folder = put(tmp_path, [ONE, TWO], [ONE, TWO], [ONE, secret])
-    assert after(folder, Wishes(remove_duplicates=True, redact=True)) == [
+    assert after(folder, PolishOptions(remove_duplicates=True, redact=True)) == [
         [ONE, TWO],
         None,
         [ONE, {"role": "assistant", "content": "Write to [e-mail]."}],
@@ -185,7 +203,7 @@ def test_duplicates_go_and_secrets_are_hidden(tmp_path: Path) -> None:
 
 def test_the_diff_shows_repairs_and_nothing_else(tmp_path: Path) -> None:
     folder = put(tmp_path / "chats", [SYSTEM, SYSTEM, ONE, TWO])
-    (file,) = polish(folder, ALL)
+    (file,) = polish_dataset(folder, ALL_REPAIRS)
     assert [row for row in file.diff().splitlines() if row[0] in "+-"] == [
         "--- 00.json",
         "+++ 00.json",
@@ -194,26 +212,26 @@ def test_the_diff_shows_repairs_and_nothing_else(tmp_path: Path) -> None:
         '-    "content": "Be kind."',
         "-  },",
     ]
-    assert [file.diff() for file in polish(SAMPLES, ALL)] == [""] * 14
+    assert [file.diff() for file in polish_dataset(SAMPLES, ALL_REPAIRS)] == [""] * 14
 
 
 def test_nothing_is_written_where_something_is(tmp_path: Path) -> None:
     folder = put(tmp_path / "chats", [ONE, TWO])
     with pytest.raises(ConfigError, match="where the chats are"):
-        write_polished(polish(folder), folder, folder)
+        write_polished_files(polish_dataset(folder), folder, folder)
     put(tmp_path / "full", [ONE, TWO])
     with pytest.raises(ConfigError, match="not empty"):
-        write_polished(polish(folder), folder, tmp_path / "full")
+        write_polished_files(polish_dataset(folder), folder, tmp_path / "full")
 
 
 def test_what_cannot_be_read_is_not_repaired(tmp_path: Path) -> None:
     for number in range(2):
         (tmp_path / f"bad-{number}.json").write_text("[{")
     with pytest.raises(DatasetError, match="2 chats cannot be read") as refused:
-        list(polish(tmp_path))
+        list(polish_dataset(tmp_path))
     assert [found.file for found in refused.value.findings] == ["bad-0.json", "bad-1.json"]
     with pytest.raises(DatasetError, match="cannot be polished"):
-        list(polish(tmp_path / "nowhere"))
+        list(polish_dataset(tmp_path / "nowhere"))
 
 
 def test_the_chats_stay_as_they_are(tmp_path: Path) -> None:
@@ -225,7 +243,7 @@ def test_the_chats_stay_as_they_are(tmp_path: Path) -> None:
         (tmp_path / "file", "file"),
     ):
         with pytest.raises(ConfigError, match=why):
-            polished(folder, into, ALL)
+            polished(folder, into, ALL_REPAIRS)
 
 
 def test_files_keep_their_names_and_kinds(tmp_path: Path) -> None:
@@ -238,7 +256,7 @@ def test_files_keep_their_names_and_kinds(tmp_path: Path) -> None:
     (folder / "c.jsonl").write_text(json.dumps(header) + "\n" + json.dumps({"is_user": False, "mes": "Hi {{user}}"}))
     (folder / "d.jsonl").write_text((folder / "c.jsonl").read_text().replace("Hi", "Ho"))
     (folder / "d.json").write_text(json.dumps([TWO]))
-    files = {file.name: file for file in polish(folder, Wishes())}
+    files = {file.name: file for file in polish_dataset(folder, PolishOptions())}
     assert list(files) == ["a.jsonl", "b.json", "c.json", "d.json", "d.jsonl.json"]
     assert [json.loads(row) for row in files["a.jsonl"].after.splitlines()] == [{"messages": [ONE, TWO]}, chat]
     assert json.loads(files["b.json"].after)[0] == chat
@@ -257,12 +275,12 @@ def test_export_check_polish_format_round_trip(tmp_path: Path) -> None:
             {"name": "Juniper", "is_user": False, "mes": f"With joy, Alex! {word} is lovely in {number + 3} ways."},
         ]
         (folder / f"{number:02}.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    assert check(folder).counts == {"same-user-name": 1}
-    wishes = Wishes(names=NAMES, common_system="You are Juniper.", remove_duplicates=True, redact=True)
+    assert check_dataset(folder).counts == {"same-user-name": 1}
+    wishes = PolishOptions(names=NAMES, common_system="You are Juniper.", remove_duplicates=True, redact=True)
     clean = polished(folder, tmp_path / "clean", wishes)
-    assert check(clean).findings == ()
-    assert [file.diff() for file in polish(clean, wishes)] == [""] * 16
-    built = build(clean, tmp_path / "out", Rules(validation_fraction=0.1))
+    assert check_dataset(clean).findings == ()
+    assert [file.diff() for file in polish_dataset(clean, wishes)] == [""] * 16
+    built = build_dataset(clean, tmp_path / "out", DatasetRules(validation_fraction=0.1))
     assert built.dataset.training.examples == 14
     assert b"Alex" not in built.dataset.training.path.read_bytes()
 
@@ -274,7 +292,7 @@ MESSAGE = st.builds(
     lambda role, content: {"role": role, "content": content}, st.sampled_from(["system", "user", "assistant"]), TEXT
 )
 WISHES = st.builds(
-    Wishes,
+    PolishOptions,
     merge_system=st.booleans(),
     drop_empty_system=st.booleans(),
     common_system=st.sampled_from([None, "", "Be Alex."]),
@@ -291,8 +309,8 @@ WISHES = st.builds(
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(chats=st.lists(st.lists(MESSAGE, min_size=1, max_size=4), min_size=8, max_size=12), wishes=WISHES)
 def test_polishing_twice_changes_nothing(
-    chats: list[Any], wishes: Wishes, tmp_path_factory: pytest.TempPathFactory
+    chats: list[Any], wishes: PolishOptions, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("polish")
     clean = polished(put(folder / "chats", *chats), folder / "clean", wishes)
-    assert [file.diff() for file in polish(clean, wishes) if file.diff()] == []
+    assert [file.diff() for file in polish_dataset(clean, wishes) if file.diff()] == []

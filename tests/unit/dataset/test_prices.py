@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.price import Price, training_usd
-from orchestrator.dataset.contexts import context_of
-from orchestrator.dataset.encodings import encoding_of
+from orchestrator.core.price import Price, calculate_training_usd
+from orchestrator.dataset.contexts import find_context_limit
+from orchestrator.dataset.encodings import find_encoding_name
 from orchestrator.dataset.prices import load_prices
 from orchestrator.sandbox.catalogue import CATALOGUE
 
@@ -42,13 +42,13 @@ def test_a_price_belongs_to_its_provider() -> None:
 
 
 def test_the_price_of_a_job() -> None:
-    assert training_usd(2_000_000, 3, PRICE) == 30.0
+    assert calculate_training_usd(2_000_000, 3, PRICE) == 30.0
 
 
 @pytest.mark.parametrize(("tokens", "price", "known"), [(None, PRICE, False), (1, None, False), (0, PRICE, True)])
 def test_what_is_not_known_is_none(tokens: int | None, price: Price | None, known: bool) -> None:
-    assert (training_usd(tokens, 3, price) is not None) is known
-    assert training_usd(tokens, "auto", price) is None
+    assert (calculate_training_usd(tokens, 3, price) is not None) is known
+    assert calculate_training_usd(tokens, "auto", price) is None
 
 
 @pytest.mark.parametrize("name", [name for name in CATALOGUE if name.startswith("sandbox-")])
@@ -56,8 +56,8 @@ def test_a_model_of_the_sandbox_has_price_encoding_and_context_and_never_retires
     price = load_prices().find("openai", name)
     assert price is not None
     assert price.fixed
-    assert encoding_of(name) == encoding_of(f"ft:{name}:acme:tone:abc") == "o200k_base"
-    assert context_of(name)
+    assert find_encoding_name(name) == find_encoding_name(f"ft:{name}:acme:tone:abc") == "o200k_base"
+    assert find_context_limit(name)
     assert CATALOGUE[name].shutdown_date is None
 
 

@@ -10,22 +10,22 @@ from typing import Any
 import pytest
 
 from orchestrator.core.account import ProviderName
-from orchestrator.dataset.building import build
-from orchestrator.dataset.checking import check
-from orchestrator.dataset.checks.errors import errors
-from orchestrator.dataset.checks.pictures import Picture
+from orchestrator.dataset.building import build_dataset
+from orchestrator.dataset.checking import check_dataset
+from orchestrator.dataset.checks.errors import check_structure
+from orchestrator.dataset.checks.pictures import ImageReference
 from orchestrator.dataset.checks.provider import (
     CONTENT_CHECKS,
-    COUNTS,
+    COUNT_RULE_KINDS,
+    IMAGE_CHECKS,
     ORDER_CHECKS,
-    PICTURE_CHECKS,
-    ProviderChecks,
+    ProviderRuleChecker,
 )
-from orchestrator.dataset.codes import Code
-from orchestrator.dataset.example import Body
-from orchestrator.dataset.provider_rules import RULES, ProviderRule, RuleKind
-from orchestrator.dataset.rule_examples import examples_of_rule
-from orchestrator.dataset.rules import Rules
+from orchestrator.dataset.codes import FindingCode
+from orchestrator.dataset.example import ExampleBody
+from orchestrator.dataset.provider_rules import PROVIDER_RULES, ProviderRule, RuleKind
+from orchestrator.dataset.rule_examples import find_rule_examples
+from orchestrator.dataset.rules import DatasetRules
 
 USER = {"role": "user", "content": "What is one and one?"}
 ANSWER = {"role": "assistant", "content": "Two."}
@@ -42,15 +42,15 @@ def named(rule: ProviderRule) -> str:
     return f"{rule.provider}-{rule.kind.slug}"
 
 
-def found(body: Body, *providers: ProviderName) -> list[tuple[Code, Any]]:
-    return [(fault.code, fault.steps) for fault in ProviderChecks(providers).errors(body)]
+def found(body: ExampleBody, *providers: ProviderName) -> list[tuple[FindingCode, Any]]:
+    return [(fault.code, fault.steps) for fault in ProviderRuleChecker(providers).check_example(body)]
 
 
-def chat(*messages: Any, **more: Any) -> Body:
+def chat(*messages: Any, **more: Any) -> ExampleBody:
     return {"messages": list(messages), **more}
 
 
-def picture(url: str) -> Body:
+def picture(url: str) -> ExampleBody:
     part = {"type": "image_url", "image_url": {"url": url}}
     return chat({"role": "user", "content": [{"type": "text", "text": "See?"}, part]}, ANSWER)
 
@@ -59,40 +59,40 @@ def embedded(data: bytes, declared: str = "png") -> str:
     return f"data:image/{declared};base64,{base64.b64encode(data).decode()}"
 
 
-PER_EXAMPLE = [rule for rule in RULES if rule.kind not in COUNTS]
+PER_EXAMPLE = [rule for rule in PROVIDER_RULES if rule.kind not in COUNT_RULE_KINDS]
 
 
 @pytest.mark.parametrize("rule", PER_EXAMPLE, ids=named)
 def test_each_rule_refuses_one_example_and_accepts_another(rule: ProviderRule) -> None:
-    examples = examples_of_rule(rule)
+    examples = find_rule_examples(rule)
     assert examples is not None
-    checks = ProviderChecks([rule.provider])
-    refused = list(checks.errors(examples.refused))
+    checks = ProviderRuleChecker([rule.provider])
+    refused = list(checks.check_example(examples.refused))
     assert rule.kind.code in [fault.code for fault in refused]
     assert all(fault.message.startswith(f"{rule.provider}: ") for fault in refused)
-    assert list(checks.errors(examples.accepted)) == []
+    assert list(checks.check_example(examples.accepted)) == []
 
 
 @pytest.mark.parametrize("rule", PER_EXAMPLE, ids=named)
 def test_the_examples_break_nothing_but_the_rules_of_providers(rule: ProviderRule) -> None:
-    examples = examples_of_rule(rule)
+    examples = find_rule_examples(rule)
     assert examples is not None
-    assert [fault for body in examples for fault in errors(body, Rules())] == []
+    assert [fault for body in examples for fault in check_structure(body, DatasetRules())] == []
 
 
-@pytest.mark.parametrize("rule", [rule for rule in RULES if rule.kind in COUNTS], ids=named)
+@pytest.mark.parametrize("rule", [rule for rule in PROVIDER_RULES if rule.kind in COUNT_RULE_KINDS], ids=named)
 def test_each_rule_about_the_number_of_examples_has_its_limit(rule: ProviderRule) -> None:
-    checks = ProviderChecks([rule.provider])
-    assert list(checks.count_errors(rule.limit, rule.limit if rule.limit < 1_000_000 else 0)) == []
-    broken = list(checks.count_errors(rule.limit + 1, rule.limit + 1 if rule.limit < 1_000_000 else 0))
+    checks = ProviderRuleChecker([rule.provider])
+    assert list(checks.check_counts(rule.limit, rule.limit if rule.limit < 1_000_000 else 0)) == []
+    broken = list(checks.check_counts(rule.limit + 1, rule.limit + 1 if rule.limit < 1_000_000 else 0))
     assert rule in [each for each, _ in broken]
 
 
 def test_every_kind_of_rule_is_checked_and_used() -> None:
-    checked = [*ORDER_CHECKS, *CONTENT_CHECKS, *PICTURE_CHECKS, *COUNTS]
+    checked = [*ORDER_CHECKS, *CONTENT_CHECKS, *IMAGE_CHECKS, *COUNT_RULE_KINDS]
     assert sorted(checked, key=lambda kind: kind.slug) == sorted(RuleKind, key=lambda kind: kind.slug)
-    assert {rule.kind for rule in RULES} == set(RuleKind)
-    assert all(rule.source.startswith("https://") for rule in RULES)
+    assert {rule.kind for rule in PROVIDER_RULES} == set(RuleKind)
+    assert all(rule.source.startswith("https://") for rule in PROVIDER_RULES)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_every_kind_of_rule_is_checked_and_used() -> None:
     ],
 )
 def test_together_wants_turns(messages: list[Any], at: int) -> None:
-    assert found(chat(*messages), TOGETHER) == [(Code.WRONG_ORDER, ("messages", at, "role"))]
+    assert found(chat(*messages), TOGETHER) == [(FindingCode.WRONG_ORDER, ("messages", at, "role"))]
     assert found(chat(*messages), OPENAI) == []
 
 
@@ -130,23 +130,23 @@ def test_together_accepts_turns(messages: list[Any]) -> None:
 
 def test_the_input_of_a_pair_has_turns_as_well() -> None:
     pair = {"input": chat(USER, USER), "preferred_output": [ANSWER], "non_preferred_output": [ANSWER]}
-    assert found(pair, TOGETHER) == [(Code.WRONG_ORDER, ("input", "messages", 1, "role"))]
+    assert found(pair, TOGETHER) == [(FindingCode.WRONG_ORDER, ("input", "messages", 1, "role"))]
 
 
 def test_parts_are_for_pictures_at_fireworks() -> None:
     parts = [{"type": "text", "text": "Hi"}]
     assert found(chat({"role": "user", "content": parts}, ANSWER), FIREWORKS) == [
-        (Code.CONTENT_IN_PARTS, ("messages", 0, "content"))
+        (FindingCode.CONTENT_IN_PARTS, ("messages", 0, "content"))
     ]
     shown = picture(embedded(b"\x89PNG"))
     shown["messages"][1] = {"role": "assistant", "content": parts}
     assert found(shown, FIREWORKS) == []
-    assert found(shown, OPENAI) == [(Code.CONTENT_IN_PARTS, ("messages", 1, "content"))]
+    assert found(shown, OPENAI) == [(FindingCode.CONTENT_IN_PARTS, ("messages", 1, "content"))]
 
 
 def test_providers_with_the_same_rule_share_one_finding() -> None:
     many = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": embedded(b"GIF89a")}}] * 11}
-    messages = [fault.message for fault in ProviderChecks(ProviderName).errors(chat(many, ANSWER))]
+    messages = [fault.message for fault in ProviderRuleChecker(ProviderName).check_example(chat(many, ANSWER))]
     assert sum(message.startswith("openai, azure, together: the picture is GIF") for message in messages) == 11
     assert sum(message.startswith("openai, together: 11 pictures") for message in messages) == 1
 
@@ -165,12 +165,12 @@ def test_providers_with_the_same_rule_share_one_finding() -> None:
     ],
 )
 def test_the_type_of_a_picture(url: str, kind: str | None) -> None:
-    assert Picture(url, ()).type == kind
+    assert ImageReference(url, ()).image_type == kind
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 5, 100])
 def test_the_size_of_an_embedded_picture_is_exact(size: int) -> None:
-    assert Picture(embedded(b"x" * size), ()).bytes == size
+    assert ImageReference(embedded(b"x" * size), ()).size_bytes == size
 
 
 @pytest.mark.parametrize(
@@ -189,10 +189,10 @@ def test_the_size_of_an_embedded_picture_is_exact(size: int) -> None:
     ],
 )
 def test_whether_a_provider_can_reach_a_picture(url: str, *, public: bool) -> None:
-    assert Picture(url, ()).is_public is public
+    assert ImageReference(url, ()).is_public is public
 
 
-def write(folder: Path, *bodies: Body) -> Path:
+def write(folder: Path, *bodies: ExampleBody) -> Path:
     path = folder / "chats.jsonl"
     path.write_text("".join(json.dumps(body) + "\n" for body in bodies))
     return path
@@ -200,33 +200,33 @@ def write(folder: Path, *bodies: Body) -> Path:
 
 def test_the_check_applies_the_rules_of_the_listed_providers(tmp_path: Path) -> None:
     path = write(tmp_path, chat(USER, USER, ANSWER), chat(USER, ANSWER))
-    rules = Rules(minimum_examples=0, providers=(NEBIUS, TOGETHER))
-    checked = check(path, rules)
+    rules = DatasetRules(minimum_examples=0, providers=(NEBIUS, TOGETHER))
+    checked = check_dataset(path, rules)
     assert [(one.code, one.line, one.path) for one in checked.errors] == [("wrong-order", 1, "$.messages[1].role")]
     assert "together" in checked.errors[0].message
-    assert check(path, Rules(minimum_examples=0, providers=(NEBIUS,))).errors == ()
+    assert check_dataset(path, DatasetRules(minimum_examples=0, providers=(NEBIUS,))).errors == ()
 
 
 def test_without_an_accounts_file_the_rules_of_openai_hold(tmp_path: Path) -> None:
     path = write(tmp_path, picture(embedded(b"GIF89a", "gif")), chat(USER, CALLING, TOOL, ANSWER, tools=TOOLS))
-    checked = check(path, Rules(minimum_examples=0))
+    checked = check_dataset(path, DatasetRules(minimum_examples=0))
     assert [one.code for one in checked.errors] == ["bad-image"]
     image = {"type": "image_url", "image_url": {"url": "https://a.example/x.png"}}
     parts = [{"type": "text", "text": "2"}]
     asked = chat({"role": "user", "content": [image] * 11}, CALLING, TOOL | {"content": parts}, ANSWER, tools=TOOLS)
-    checked = check(write(tmp_path, asked), Rules(minimum_examples=0))
+    checked = check_dataset(write(tmp_path, asked), DatasetRules(minimum_examples=0))
     assert [one.code for one in checked.errors] == ["content-in-parts", "too-many-images"]
 
 
 def test_too_many_examples_are_an_error_of_the_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few = (
         ProviderRule(OPENAI, RuleKind.MAXIMUM_EXAMPLES, "https://a.example", limit=3),
-        ProviderRule(OPENAI, RuleKind.MAXIMUM_PICTURE_EXAMPLES, "https://a.example", limit=1),
+        ProviderRule(OPENAI, RuleKind.MAXIMUM_IMAGE_EXAMPLES, "https://a.example", limit=1),
     )
-    monkeypatch.setattr("orchestrator.dataset.provider_rules.RULES", few)
+    monkeypatch.setattr("orchestrator.dataset.provider_rules.PROVIDER_RULES", few)
     seen = picture(embedded(b"\x89PNG"))
     path = write(tmp_path, chat(USER, ANSWER), seen, seen, chat(SYSTEM, USER, ANSWER))
-    found = check(path, Rules(minimum_examples=0))
+    found = check_dataset(path, DatasetRules(minimum_examples=0))
     assert [(one.code, one.message) for one in found.errors] == [
         ("too-many-examples", "4 training examples, openai takes at most 3"),
         ("too-many-examples", "2 examples with pictures, openai takes at most 1"),
@@ -237,5 +237,5 @@ def test_what_is_accepted_keeps_its_bytes(tmp_path: Path) -> None:
     """Parts from a user stay parts: a rule refuses, and never rewrites, so that no dataset gets another identity."""
     parts = [{"type": "text", "text": "Hi"}]
     body = chat({"role": "user", "content": parts}, ANSWER)
-    built = build(write(tmp_path, body), tmp_path / "out", Rules(minimum_examples=0))
+    built = build_dataset(write(tmp_path, body), tmp_path / "out", DatasetRules(minimum_examples=0))
     assert json.loads(built.dataset.training.path.read_text()) == body

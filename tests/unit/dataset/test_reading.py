@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.dataset.building import build
-from orchestrator.dataset.rules import Rules
+from orchestrator.dataset.building import build_dataset
+from orchestrator.dataset.rules import DatasetRules
 from orchestrator.dataset.summary import Summary
 
 ONE = {"role": "user", "content": "What is one and one?"}
@@ -20,10 +20,10 @@ HEADER = {"user_name": "Mina", "character_name": "Juniper", "create_date": "2026
 
 
 def read(path: Path) -> tuple[list[Any], Summary]:
-    built = build(path, path.parent / "out", Rules(minimum_examples=1))
+    built = build_dataset(path, path.parent / "out", DatasetRules(minimum_examples=1))
     return [
         json.loads(line) for line in built.dataset.training.path.read_text("utf-8").splitlines()
-    ], built.checked.summary
+    ], built.check_result.summary
 
 
 def from_bytes(tmp_path: Path, content: bytes, name: str = "data") -> tuple[list[Any], Summary]:
@@ -99,7 +99,9 @@ def test_tools_images_and_pairs_come_through(tmp_path: Path) -> None:
 def test_preference_pairs(tmp_path: Path, value: Any) -> None:
     path = tmp_path / "pairs.jsonl"
     path.write_text(json.dumps(value))
-    built = build(path, tmp_path, Rules(minimum_examples=1, method="dpo", base_models=("gpt-4.1-2025-04-14",)))
+    built = build_dataset(
+        path, tmp_path, DatasetRules(minimum_examples=1, method="dpo", base_models=("gpt-4.1-2025-04-14",))
+    )
     assert json.loads(built.dataset.training.path.read_text()) == {
         "input": {"messages": [ONE]},
         "non_preferred_output": [{"role": "assistant", "content": "3"}],

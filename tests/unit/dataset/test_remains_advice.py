@@ -8,21 +8,21 @@ from typing import Any
 
 import pytest
 
-from orchestrator.dataset.checking import check
-from orchestrator.dataset.rules import Rules
-from orchestrator.dataset.summary import Checked
+from orchestrator.dataset.checking import check_dataset
+from orchestrator.dataset.rules import DatasetRules
+from orchestrator.dataset.summary import CheckResult
 
 USER = {"role": "user", "content": "Do you fix tyres?"}
 ANSWER = {"role": "assistant", "content": "Yes."}
 
 
-def checked(tmp_path: Path, *bodies: Any, rules: Rules | None = None) -> Checked:
+def checked(tmp_path: Path, *bodies: Any, rules: DatasetRules | None = None) -> CheckResult:
     path = tmp_path / "chats.jsonl"
     path.write_text("".join(json.dumps(body) + "\n" for body in bodies), encoding="utf-8")
-    return check(path, rules or Rules(minimum_examples=0))
+    return check_dataset(path, rules or DatasetRules(minimum_examples=0))
 
 
-def warnings(tmp_path: Path, *bodies: Any, rules: Rules | None = None) -> list[tuple[str, str | None]]:
+def warnings(tmp_path: Path, *bodies: Any, rules: DatasetRules | None = None) -> list[tuple[str, str | None]]:
     outcome = checked(tmp_path, *bodies, rules=rules)
     assert outcome.errors == ()
     return [(one.code, one.path) for one in outcome.warnings]
@@ -75,7 +75,7 @@ def test_thoughts_matter_in_answers_only(tmp_path: Path) -> None:
 
 
 def test_equal_answers_of_a_pair(tmp_path: Path) -> None:
-    dpo = Rules(minimum_examples=0, method="dpo")
+    dpo = DatasetRules(minimum_examples=0, method="dpo")
     pair = {"input": {"messages": [USER]}, "preferred_output": [ANSWER], "non_preferred_output": [ANSWER]}
     assert warnings(tmp_path, pair, rules=dpo) == [("equal-answers", "$.non_preferred_output")]
     other = pair | {"non_preferred_output": [ANSWER | {"content": "No."}]}
@@ -115,5 +115,5 @@ def test_what_hangs_on_a_sillytavern_message_is_counted_as_left_out(tmp_path: Pa
     rows.append({"name": "Desk", "is_user": False, "mes": "The end"})
     path = tmp_path / "chat.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
-    left = check(path, Rules(minimum_examples=0)).summary.left_out
+    left = check_dataset(path, DatasetRules(minimum_examples=0)).summary.left_out
     assert left == {"picture": 4, "video": 2, "attachment": 1, "file": 3, "reasoning": 1}

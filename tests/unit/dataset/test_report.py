@@ -6,10 +6,10 @@ import json
 from html.parser import HTMLParser
 from pathlib import Path
 
-from orchestrator.dataset.checking import check
-from orchestrator.dataset.moderating import Moderated
+from orchestrator.dataset.checking import check_dataset
+from orchestrator.dataset.moderating import ModerationResult
 from orchestrator.dataset.report import to_html
-from orchestrator.dataset.rules import Rules
+from orchestrator.dataset.rules import DatasetRules
 
 SAMPLES = Path(__file__).parents[3] / "chats"
 
@@ -35,8 +35,10 @@ class Page(HTMLParser):
 
 
 def test_the_samples_report(tmp_path: Path) -> None:
-    rules = Rules(base_models=("gpt-4.1-mini-2025-04-14", "llama"))
-    text = to_html(check(SAMPLES, rules), title="chats & more", moderation=Moderated(texts=142, known=142))
+    rules = DatasetRules(base_models=("gpt-4.1-mini-2025-04-14", "llama"))
+    text = to_html(
+        check_dataset(SAMPLES, rules), title="chats & more", moderation=ModerationResult(texts=142, known=142)
+    )
     page = Page(text)
     assert page.open == []
     assert "script" not in page.tags
@@ -59,7 +61,7 @@ def test_what_is_shown_is_escaped_and_secrets_are_hidden(tmp_path: Path) -> None
     messages = [{"role": "user", "content": said}, {"role": "assistant", "content": ""}]
     (tmp_path / "<b>.json").write_text(json.dumps(messages))
     (tmp_path / "ok.json").write_text(json.dumps([*messages, {"role": "assistant", "content": "x"}][::2]))
-    text = to_html(check(tmp_path), title="x")
+    text = to_html(check_dataset(tmp_path), title="x")
     page = Page(text)
     assert page.open == []
     assert not {"script", "b>"} & set(page.tags)
@@ -72,10 +74,10 @@ def test_what_is_shown_is_escaped_and_secrets_are_hidden(tmp_path: Path) -> None
 def test_many_findings_are_cut_and_counted(tmp_path: Path) -> None:
     row = json.dumps({"messages": [{"role": "assistant", "content": ""}]})
     (tmp_path / "many.jsonl").write_text("\n".join([row] * 120))
-    text = to_html(check(tmp_path), title="x")
+    text = to_html(check_dataset(tmp_path), title="x")
     assert text.count("many.jsonl:") == 50
     assert "and 70 more" in text
 
 
 def test_an_empty_dataset_has_a_report(tmp_path: Path) -> None:
-    assert Page(to_html(check(tmp_path), title="x")).open == []
+    assert Page(to_html(check_dataset(tmp_path), title="x")).open == []

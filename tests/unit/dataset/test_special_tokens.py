@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 from tokenizers import AddedToken, Tokenizer, models
 
-from orchestrator.dataset.checking import check
-from orchestrator.dataset.rules import Rules
-from orchestrator.dataset.special_tokens import special_pattern
+from orchestrator.dataset.checking import check_dataset
+from orchestrator.dataset.rules import DatasetRules
+from orchestrator.dataset.special_tokens import build_special_token_pattern
 
 TURBO = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference"
 
 
-def errors(tmp_path: Path, text: str, rules: Rules) -> list[tuple[str, str | None]]:
+def errors(tmp_path: Path, text: str, rules: DatasetRules) -> list[tuple[str, str | None]]:
     messages = [{"role": "user", "content": "How?"}, {"role": "assistant", "content": text}]
     (tmp_path / "chat.json").write_text(json.dumps(messages), encoding="utf-8")
-    return [(one.code, one.path) for one in check(tmp_path / "chat.json", rules).errors]
+    return [(one.code, one.path) for one in check_dataset(tmp_path / "chat.json", rules).errors]
 
 
-def rules(*base_models: str, tokenizers: dict[str, Path] | None = None) -> Rules:
-    return Rules(minimum_examples=0, base_models=base_models, tokenizers=tokenizers or {})
+def rules(*base_models: str, tokenizers: dict[str, Path] | None = None) -> DatasetRules:
+    return DatasetRules(minimum_examples=0, base_models=base_models, tokenizers=tokenizers or {})
 
 
 @pytest.mark.parametrize(
@@ -61,14 +61,14 @@ def test_what_every_model_refuses_is_named_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["a <b>bold</b> word", "[1] and [x]", "s > t", "a<|b|>c", "<system>", "[PAD]"])
 def test_ordinary_brackets_are_no_tokens(tmp_path: Path, text: str) -> None:
     assert errors(tmp_path, text, rules(TURBO, "mistralai/Mistral-7B-Instruct-v0.3")) == []
-    assert check(tmp_path / "chat.json", rules("sandbox-small")).warnings == ()
+    assert check_dataset(tmp_path / "chat.json", rules("sandbox-small")).warnings == ()
 
 
 @pytest.mark.parametrize("text", ["[INST] a [/INST] b</s>", "<start_of_turn>model\nhi<end_of_turn>", "<|eot_id|>"])
 def test_another_models_token_is_a_warning(tmp_path: Path, text: str) -> None:
     other = rules("gpt-4.1-mini-2025-04-14")
     assert errors(tmp_path, text, other) == []
-    warnings = check(tmp_path / "chat.json", other).warnings
+    warnings = check_dataset(tmp_path / "chat.json", other).warnings
     assert [(one.code, one.path) for one in warnings] == [("foreign-token", "$[1].content")]
 
 
@@ -85,4 +85,4 @@ def test_a_tokenizer_lists_its_own(tmp_path: Path) -> None:
 
 
 def test_without_open_models_there_is_nothing_to_look_for() -> None:
-    assert special_pattern(["gpt-4.1-mini-2025-04-14", "sandbox-small"]) is None
+    assert build_special_token_pattern(["gpt-4.1-mini-2025-04-14", "sandbox-small"]) is None

@@ -12,8 +12,8 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from orchestrator.core.errors import ConfigError
 from orchestrator.dataset import tokenizer as module
-from orchestrator.dataset.checking import check
-from orchestrator.dataset.rules import Rules
+from orchestrator.dataset.checking import check_dataset
+from orchestrator.dataset.rules import DatasetRules
 
 TEMPLATE = """\
 {{- bos_token }}
@@ -39,22 +39,22 @@ def config(path: Path, **values: Any) -> None:
 
 def test_the_published_template_makes_the_count_exact(path: Path) -> None:
     config(path, chat_template=TEMPLATE, bos_token="[", eos_token={"content": "]"})
-    assert module.Tokenizer(path).count(CHAT) == (len("[<user>Hi there]<assistant>Hello]"), True)
+    assert module.HuggingFaceTokenizer(path).count_tokens(CHAT) == (len("[<user>Hi there]<assistant>Hello]"), True)
 
 
 def test_a_template_in_a_file_of_its_own_comes_first(path: Path) -> None:
     config(path, chat_template="ignored", bos_token="[", eos_token="]")
     path.with_name("chat_template.jinja").write_text("{{ bos_token }}")
-    assert module.Tokenizer(path).count(CHAT) == (1, True)
+    assert module.HuggingFaceTokenizer(path).count_tokens(CHAT) == (1, True)
 
 
 def test_of_several_templates_the_default_one(path: Path) -> None:
     config(path, chat_template=[{"name": "rag", "template": "1"}, {"name": "default", "template": "22"}])
-    assert module.Tokenizer(path).count(CHAT) == (2, True)
+    assert module.HuggingFaceTokenizer(path).count_tokens(CHAT) == (2, True)
 
 
 def test_without_a_template_it_is_an_estimate(path: Path) -> None:
-    assert module.Tokenizer(path).count(CHAT) == (len(json.dumps(CHAT)), False)
+    assert module.HuggingFaceTokenizer(path).count_tokens(CHAT) == (len(json.dumps(CHAT)), False)
 
 
 @pytest.mark.parametrize(
@@ -67,17 +67,20 @@ def test_without_a_template_it_is_an_estimate(path: Path) -> None:
 )
 def test_what_the_template_has_no_place_for_is_an_estimate(path: Path, body: dict[str, Any]) -> None:
     config(path, chat_template=TEMPLATE, bos_token="", eos_token="")
-    assert module.Tokenizer(path).count(body)[1] is False
+    assert module.HuggingFaceTokenizer(path).count_tokens(body)[1] is False
 
 
 def test_a_template_cannot_reach_out(path: Path) -> None:
     config(path, chat_template="{{ messages.__class__.__base__.__subclasses__() }}")
-    assert module.Tokenizer(path).count(CHAT)[1] is False
+    assert module.HuggingFaceTokenizer(path).count_tokens(CHAT)[1] is False
 
 
 def test_half_characters_are_counted_too(path: Path) -> None:
     config(path, chat_template="{{ messages[0].content }}")
-    assert module.Tokenizer(path).count({"messages": [{"role": "user", "content": "a\ud83d"}]}) == (2, True)
+    assert module.HuggingFaceTokenizer(path).count_tokens({"messages": [{"role": "user", "content": "a\ud83d"}]}) == (
+        2,
+        True,
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,7 +94,7 @@ def test_half_characters_are_counted_too(path: Path) -> None:
 def test_a_damaged_file_is_named(path: Path, name: str, content: str, says: str) -> None:
     path.with_name(name).write_text(content)
     with pytest.raises(ConfigError, match=says) as caught:
-        module.Tokenizer(path).count(CHAT)
+        module.HuggingFaceTokenizer(path).count_tokens(CHAT)
     assert str(path.parent) in caught.value.message
     assert caught.value.hint
 
@@ -99,7 +102,7 @@ def test_a_damaged_file_is_named(path: Path, name: str, content: str, says: str)
 def test_without_the_extra_it_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     with pytest.raises(ConfigError, match="tokenizers") as caught:
-        module.Tokenizer(path)
+        module.HuggingFaceTokenizer(path)
     assert "open-models" in caught.value.hint
 
 
@@ -107,7 +110,7 @@ def test_the_check_counts_with_it(path: Path) -> None:
     config(path, chat_template=TEMPLATE, bos_token="[", eos_token="]")
     chats = path.with_name("chats.jsonl")
     chats.write_text(json.dumps(CHAT) + "\n" + json.dumps(CHAT) + "\n")
-    rules = Rules(minimum_examples=0, base_models=("llama", "qwen"), tokenizers={"llama": path})
-    summary = check(chats, rules).summary
+    rules = DatasetRules(minimum_examples=0, base_models=("llama", "qwen"), tokenizers={"llama": path})
+    summary = check_dataset(chats, rules).summary
     assert summary.tokens == {"llama": 2 * len("[<user>Hi there]<assistant>Hello]"), "qwen": None}
     assert list(summary.estimated_tokens) == ["qwen"]

@@ -11,11 +11,11 @@ import pytest
 import tiktoken
 
 from orchestrator.dataset import encodings
-from orchestrator.dataset.tally import Tally
-from orchestrator.dataset.tokens import example_tokens, text_tokens
+from orchestrator.dataset.tally import TokenCounter
+from orchestrator.dataset.tokens import count_example_tokens, count_text_tokens
 
 public = import_module("tiktoken_ext.openai_public")
-NAMES = sorted(encodings.SHA256)
+NAMES = sorted(encodings.RANK_FILE_SHA256)
 PIECES = [
     "hello ",
     "<|endoftext|>",
@@ -41,8 +41,8 @@ def definitions(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, object]]
 
 @pytest.mark.parametrize("name", NAMES)
 def test_hash_and_pattern_are_tiktokens_own(name: str, definitions: dict[str, dict[str, object]]) -> None:
-    assert definitions[name]["mergeable_ranks"] == {"hash": encodings.SHA256[name]}
-    assert definitions[name]["pat_str"] == encodings.PATTERN[name]
+    assert definitions[name]["mergeable_ranks"] == {"hash": encodings.RANK_FILE_SHA256[name]}
+    assert definitions[name]["pat_str"] == encodings.SPLIT_PATTERNS[name]
 
 
 @pytest.fixture(params=["with the extra fast", "without"])
@@ -51,18 +51,18 @@ def _extra(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
         monkeypatch.setitem(sys.modules, "gigatoken", None)
     else:
         pytest.importorskip("gigatoken")
-    encodings.counter.cache_clear()
+    encodings.get_token_counter.cache_clear()
     yield
-    encodings.counter.cache_clear()
+    encodings.get_token_counter.cache_clear()
 
 
 @pytest.mark.usefixtures("_extra")
 @pytest.mark.parametrize("name", NAMES)
 def test_ten_thousand_messages_count_as_tiktoken_counts_them(name: str) -> None:
     chance = random.Random(7)
-    loaded = encodings.load(name)
+    loaded = encodings.load_encoding(name)
     texts = ["".join(chance.choices(PIECES, k=chance.randrange(12))) for _ in range(10_000)]
-    assert [text_tokens(name, text) for text in texts] == [len(loaded.encode_ordinary(text)) for text in texts]
+    assert [count_text_tokens(name, text) for text in texts] == [len(loaded.encode_ordinary(text)) for text in texts]
 
 
 LONG = 100_000  # the shortest run that is encoded as one piece
@@ -78,18 +78,18 @@ def test_a_long_run_of_white_space_is_cut_where_it_changes_nothing(
 ) -> None:
     before, after = around
     text = before + space * (LONG // len(space)) + after
-    assert text_tokens(name, text) == len(encodings.load(name).encode_ordinary(text))
+    assert count_text_tokens(name, text) == len(encodings.load_encoding(name).encode_ordinary(text))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_so_are_several(name: str) -> None:
     text = f"a{' ' * LONG}b\n{' ' * LONG}\nand{' ' * LONG}"
-    assert text_tokens(name, text) == len(encodings.load(name).encode_ordinary(text))
+    assert count_text_tokens(name, text) == len(encodings.load_encoding(name).encode_ordinary(text))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_million_spaces_do_not_crash(name: str) -> None:
-    assert 7_000 < text_tokens(name, " " * 1_000_000 + "x") < 9_000
+    assert 7_000 < count_text_tokens(name, " " * 1_000_000 + "x") < 9_000
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -97,7 +97,7 @@ def test_many_spaces_count_as_another_implementation_counts_them(name: str) -> N
     pytest.importorskip("gigatoken")
     many = " " * 2 * LONG
     for text in (many, many + "x", "a\n" + many + "\n"):
-        assert text_tokens(name, text) == encodings.counter(name)(text)
+        assert count_text_tokens(name, text) == encodings.get_token_counter(name)(text)
 
 
 def test_the_overhead_is_the_cookbooks() -> None:
@@ -109,11 +109,11 @@ def test_the_overhead_is_the_cookbooks() -> None:
         ]
     }
     count = tiktoken.Encoding.encode_ordinary
-    loaded = encodings.load("o200k_base")
+    loaded = encodings.load_encoding("o200k_base")
     expected = 3  # the example
     for message in body["messages"]:
         expected += 3 + sum(len(count(loaded, value)) for value in message.values()) + ("name" in message)
-    assert example_tokens("o200k_base", body) == expected
+    assert count_example_tokens("o200k_base", body) == expected
 
 
 @pytest.mark.parametrize(
@@ -129,14 +129,14 @@ def test_the_overhead_is_the_cookbooks() -> None:
     ],
 )
 def test_the_encoding_of_a_base_model(base_model: str, encoding: str | None) -> None:
-    assert encodings.encoding_of(base_model) == encoding
+    assert encodings.find_encoding_name(base_model) == encoding
 
 
 def test_an_unknown_base_model_has_no_count() -> None:
-    tally = Tally(["gpt-4.1-2025-04-14", "gpt-3.5-turbo-0125", "llama"])
+    tally = TokenCounter(["gpt-4.1-2025-04-14", "gpt-3.5-turbo-0125", "llama"])
     for text in ("one", "two"):
-        assert list(tally.measure({"messages": [{"role": "assistant", "content": text}]})) == []
-        tally.keep()
+        assert list(tally.count_example({"messages": [{"role": "assistant", "content": text}]})) == []
+        tally.accept_example()
     assert tally.totals() == {"gpt-4.1-2025-04-14": 16, "gpt-3.5-turbo-0125": 16, "llama": None}
     assert tally.totals([True, False])["gpt-4.1-2025-04-14"] == 8
     assert tally.estimates() == {"llama": 16}
@@ -156,11 +156,11 @@ def test_an_unknown_base_model_has_no_count() -> None:
     ],
 )
 def test_what_is_not_documented_is_estimated_and_never_exact(more: dict[str, object]) -> None:
-    tally = Tally(["gpt-4.1-2025-04-14", "llama"])
+    tally = TokenCounter(["gpt-4.1-2025-04-14", "llama"])
     body = {"messages": [{"role": "assistant", "content": "Hello."}]}
     for one in (body, body | more):
-        assert list(tally.measure(one)) == []
-        tally.keep()
+        assert list(tally.count_example(one)) == []
+        tally.accept_example()
     assert tally.totals() == {"gpt-4.1-2025-04-14": None, "llama": None}
     assert set(tally.estimates()) == {"gpt-4.1-2025-04-14", "llama"}
     assert all(10 < estimate < 100 for estimate in tally.estimates().values())
@@ -169,10 +169,10 @@ def test_what_is_not_documented_is_estimated_and_never_exact(more: dict[str, obj
 def test_one_text_part_counts_as_its_text() -> None:
     parts = {"messages": [{"role": "assistant", "content": [{"type": "text", "text": "Hello."}]}]}
     text = {"messages": [{"role": "assistant", "content": "Hello."}]}
-    assert example_tokens("o200k_base", parts) == example_tokens("o200k_base", text)
+    assert count_example_tokens("o200k_base", parts) == count_example_tokens("o200k_base", text)
 
 
 def test_a_damaged_rank_file_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(encodings.SHA256, "o200k_base", "0" * 64)
+    monkeypatch.setitem(encodings.RANK_FILE_SHA256, "o200k_base", "0" * 64)
     with pytest.raises(RuntimeError, match="damaged"):
-        encodings._ranks("o200k_base")
+        encodings._read_ranks("o200k_base")

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from orchestrator.core.errors import DatasetError
-from orchestrator.dataset.building import build
-from orchestrator.dataset.checking import check
-from orchestrator.dataset.rules import Rules
-from orchestrator.dataset.validation_set import split_names
+from orchestrator.dataset.building import build_dataset
+from orchestrator.dataset.checking import check_dataset
+from orchestrator.dataset.rules import DatasetRules
+from orchestrator.dataset.validation_set import check_split_names
 
 
 def example(text: str) -> Any:
@@ -29,31 +29,31 @@ def said(path: Path) -> list[str]:
     return [json.loads(line)["messages"][1]["content"] for line in path.read_text("utf-8").splitlines()]
 
 
-def rules(validation: Path | None) -> Rules:
-    return Rules(minimum_examples=2, validation_path=validation)
+def rules(validation: Path | None) -> DatasetRules:
+    return DatasetRules(minimum_examples=2, validation_path=validation)
 
 
 def test_the_validation_file_becomes_the_validation_part(tmp_path: Path) -> None:
     put(tmp_path / "chats/a.jsonl", "one", "two")
     own = put(tmp_path / "chats/validation.jsonl", "three")  # in the same folder, and not trained with
-    built = build(tmp_path / "chats", tmp_path / "out", rules(own))
+    built = build_dataset(tmp_path / "chats", tmp_path / "out", rules(own))
     validation = built.dataset.validation
     assert validation is not None
     assert (said(built.dataset.training.path), said(validation.path)) == (["one.", "two."], ["three."])
     assert (built.dataset.training.examples, validation.examples) == (2, 1)
-    assert [(file.file, file.examples) for file in built.checked.summary.files] == [
+    assert [(file.file, file.examples) for file in built.check_result.summary.files] == [
         ("a.jsonl", 2),
         ("validation.jsonl", 1),
     ]
-    assert built.checked.findings == ()
+    assert built.check_result.findings == ()
 
 
 def test_it_is_part_of_the_identity_as_a_share_is(tmp_path: Path) -> None:
     folder = put(tmp_path / "chats/a.jsonl", "one", "two").parent
-    without = build(folder, tmp_path / "out", rules(None)).dataset
-    first = build(folder, tmp_path / "out", rules(put(tmp_path / "v1.jsonl", "three"))).dataset
-    second = build(folder, tmp_path / "out", rules(put(tmp_path / "v2.jsonl", "four"))).dataset
-    again = build(folder, tmp_path / "out", rules(put(tmp_path / "sub/v3.jsonl", "three"))).dataset
+    without = build_dataset(folder, tmp_path / "out", rules(None)).dataset
+    first = build_dataset(folder, tmp_path / "out", rules(put(tmp_path / "v1.jsonl", "three"))).dataset
+    second = build_dataset(folder, tmp_path / "out", rules(put(tmp_path / "v2.jsonl", "four"))).dataset
+    again = build_dataset(folder, tmp_path / "out", rules(put(tmp_path / "sub/v3.jsonl", "three"))).dataset
     assert without.sha256 == without.training.sha256 == first.training.sha256 == second.training.sha256
     assert len({without.sha256, first.sha256, second.sha256}) == 3
     assert first.sha256 == again.sha256
@@ -63,7 +63,7 @@ def test_a_folder_can_be_the_validation_set(tmp_path: Path) -> None:
     put(tmp_path / "chats/a.jsonl", "one", "two")
     put(tmp_path / "chats/val/b.jsonl", "three")
     put(tmp_path / "chats/val/c.jsonl", "four")
-    dataset = build(tmp_path / "chats", tmp_path / "out", rules(tmp_path / "chats/val")).dataset
+    dataset = build_dataset(tmp_path / "chats", tmp_path / "out", rules(tmp_path / "chats/val")).dataset
     assert dataset.validation is not None
     assert (said(dataset.training.path), said(dataset.validation.path)) == (["one.", "two."], ["three.", "four."])
 
@@ -71,10 +71,10 @@ def test_a_folder_can_be_the_validation_set(tmp_path: Path) -> None:
 def test_an_example_in_both_is_an_error_with_its_place(tmp_path: Path) -> None:
     folder = put(tmp_path / "chats/a.jsonl", "one", "two").parent
     own = put(tmp_path / "own.jsonl", "three", "two")
-    checked = check(folder, rules(own))
+    checked = check_dataset(folder, rules(own))
     assert [(one.code, one.file, one.line) for one in checked.errors] == [("validation-overlap", "own.jsonl", 2)]
     with pytest.raises(DatasetError, match="in the training set"):
-        build(folder, tmp_path / "out", rules(own))
+        build_dataset(folder, tmp_path / "out", rules(own))
     assert list((tmp_path / "out").glob("*.jsonl")) == []
 
 
@@ -82,7 +82,7 @@ def test_what_is_wrong_in_it_is_found(tmp_path: Path) -> None:
     folder = put(tmp_path / "chats/a.jsonl", "one", "two").parent
     own = put(tmp_path / "own.jsonl", "three")
     own.write_text(own.read_text() + '{"messages": [{"role": "user", "content": "Hi"}]}\n<|')
-    checked = check(folder, rules(own))
+    checked = check_dataset(folder, rules(own))
     assert [(one.code, one.file, one.line) for one in checked.errors] == [
         ("no-assistant", "own.jsonl", 2),
         ("invalid-json", "own.jsonl", 3),
@@ -97,20 +97,20 @@ def test_without_chats_it_is_an_error(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty.jsonl").write_text("")
     (tmp_path / "folder").mkdir()
     with pytest.raises(DatasetError):
-        build(folder, tmp_path / "out", rules(tmp_path / name))
+        build_dataset(folder, tmp_path / "out", rules(tmp_path / name))
 
 
 def test_a_file_named_like_a_split_is_warned_about(tmp_path: Path) -> None:
     for name in ("train", "my_validation", "test", "dev/part"):
         put(tmp_path / f"chats/{name}.jsonl", name)
-    found = check(tmp_path / "chats", rules(None)).warnings
+    found = check_dataset(tmp_path / "chats", rules(None)).warnings
     assert [one.file for one in found if one.code == "split-in-training"] == [
         "dev/part.jsonl",
         "my_validation.jsonl",
         "test.jsonl",
     ]
     own = rules(tmp_path / "chats/my_validation.jsonl")
-    left = [one.file for one in check(tmp_path / "chats", own).warnings if one.code == "split-in-training"]
+    left = [one.file for one in check_dataset(tmp_path / "chats", own).warnings if one.code == "split-in-training"]
     assert left == ["dev/part.jsonl", "test.jsonl"]
 
 
@@ -118,8 +118,8 @@ def test_a_file_named_like_a_split_is_warned_about(tmp_path: Path) -> None:
     "name", ["a test of the brakes.json", "evaluation-rules.json", "latest.jsonl", "contest.jsonl", "devices.jsonl"]
 )
 def test_another_name_is_no_split(name: str) -> None:
-    assert list(split_names([name, "train.jsonl"])) == []
+    assert list(check_split_names([name, "train.jsonl"])) == []
 
 
 def test_a_file_alone_is_what_was_named() -> None:
-    assert list(split_names(["test.jsonl"])) == []
+    assert list(check_split_names(["test.jsonl"])) == []

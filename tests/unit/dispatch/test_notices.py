@@ -20,15 +20,15 @@ class Connection:
 
 
 async def listening(monkeypatch: pytest.MonkeyPatch) -> tuple[Tell, list[str]]:
-    monkeypatch.setattr(notices, "TOGETHER", 0.0)
+    monkeypatch.setattr(notices, "COALESCE_SECONDS", 0.0)
     told: list[str] = []
     connection = Connection()
-    await notices.FewNotices(connection).add_listener("channel", lambda payload: told.append(str(payload)))
+    await notices.ThrottledDriver(connection).add_listener("channel", lambda payload: told.append(str(payload)))
     return connection.tell, told
 
 
 def changed(what: str) -> str:
-    return f'{{"type": "{notices.CHANGED}", "operation": "{what}"}}'
+    return f'{{"type": "{notices.TABLE_CHANGED_EVENT}", "operation": "{what}"}}'
 
 
 async def rested() -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.dispatch.shares import Shares, one_server
+from orchestrator.dispatch.shares import SlotAllocator, single_server
 
 
-def fill(shares: Shares, *servers: str) -> dict[str, int]:
+def fill(shares: SlotAllocator, *servers: str) -> dict[str, int]:
     """Everyone takes in turn until nobody gets anything."""
     got = dict.fromkeys(servers, 0)
     while True:
-        taken = [server for server in servers if shares.take(f"{server}/{got[server]}")]
+        taken = [server for server in servers if shares.acquire(f"{server}/{got[server]}")]
         for server in taken:
             got[server] += 1
         if not taken:
@@ -23,37 +23,37 @@ def server(account: str) -> str:
 
 
 def test_a_single_server_may_have_every_slot() -> None:
-    shares = Shares(50, one_server)
+    shares = SlotAllocator(50, single_server)
     assert fill(shares, "only") == {"only": 50}
 
 
 def test_a_slow_server_leaves_slots_for_others() -> None:
-    shares = Shares(50, server)
+    shares = SlotAllocator(50, server)
     assert fill(shares, "slow") == {"slow": 40}
-    assert shares.take("good/0")
+    assert shares.acquire("good/0")
 
 
 @pytest.mark.parametrize("number", range(1, 11))
 def test_however_many_are_slow_a_newcomer_finds_a_slot(number: int) -> None:
-    shares = Shares(50, server)
+    shares = SlotAllocator(50, server)
     fill(shares, *(f"slow-{n}" for n in range(number)))
-    assert shares.take("good/0")
+    assert shares.acquire("good/0")
 
 
 @pytest.mark.parametrize("most", [1, 2, 3])
 def test_few_slots_are_used_too(most: int) -> None:
     """One server never waits while nothing at all is under way."""
-    shares = Shares(most, server)
-    assert shares.take("a/0")
+    shares = SlotAllocator(most, server)
+    assert shares.acquire("a/0")
     shares.release("a/0")
-    assert shares.free == most
+    assert shares.free_slots == most
 
 
 def test_what_is_given_back_can_be_taken_again_and_by_its_old_server() -> None:
     leads = {"a": "one", "b": "one"}
-    shares = Shares(2, leads.get)
-    assert shares.take("a")
+    shares = SlotAllocator(2, leads.get)
+    assert shares.acquire("a")
     leads["a"] = "other"
     shares.release("a")
-    assert shares.free == 2
-    assert shares.take("b")
+    assert shares.free_slots == 2
+    assert shares.acquire("b")

@@ -17,26 +17,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.account import Account, ProviderName
-from orchestrator.core.printable import printable
-from orchestrator.exports import Form, Models, export, select
-from orchestrator.exports.plain import FORMULA
-from orchestrator.exports.words import variables
+from orchestrator.core.printable import sanitize_line
+from orchestrator.exports import ExportFormat, ModelSet, export, select_models
+from orchestrator.exports.plain import FORMULA_PREFIXES
+from orchestrator.exports.words import build_variable_names
 from orchestrator.status import JobView
 
 SIX = tuple(job(name.value, name) for name in ProviderName)
 
 
-def models(*jobs: JobView, name: str = "tone", accounts: tuple[Account, ...] = ()) -> Models:
-    return select(name, jobs, {each.name: each for each in accounts})
+def models(*jobs: JobView, name: str = "tone", accounts: tuple[Account, ...] = ()) -> ModelSet:
+    return select_models(name, jobs, {each.name: each for each in accounts})
 
 
-def litellm(wanted: Models, **options: bool) -> list[dict[str, Any]]:
-    listed: list[dict[str, Any]] = yaml.safe_load(export(Form.LITELLM, wanted, **options).text)["model_list"]
+def litellm(wanted: ModelSet, **options: bool) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = yaml.safe_load(export(ExportFormat.LITELLM, wanted, **options).text)["model_list"]
     return listed
 
 
-def profiles(wanted: Models, **options: bool) -> list[dict[str, Any]]:
-    settings = json.loads(export(Form.SILLYTAVERN, wanted, **options).text)
+def profiles(wanted: ModelSet, **options: bool) -> list[dict[str, Any]]:
+    settings = json.loads(export(ExportFormat.SILLYTAVERN, wanted, **options).text)
     assert settings["oai_settings"] == {"show_external_models": True}
     listed: list[dict[str, Any]] = settings["extension_settings"]["connectionManager"]["profiles"]
     return listed
@@ -47,24 +47,26 @@ def shell(text: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in shlex.split(text, comments=True))
 
 
-@pytest.mark.parametrize("form", [Form.TABLE, Form.JSON, Form.CSV])
-def test_a_list_has_every_account(form: Form) -> None:
+@pytest.mark.parametrize("form", [ExportFormat.TABLE, ExportFormat.JSON, ExportFormat.CSV])
+def test_a_list_has_every_account(form: ExportFormat) -> None:
     text = export(form, models(*SIX, job("late", model=None))).text
     assert all(each.account in text for each in SIX)
     assert "late" in text
 
 
-@pytest.mark.parametrize("form", [Form.ENV, Form.TOML, Form.LITELLM, Form.SILLYTAVERN])
-def test_what_configures_has_what_can_be_called_and_says_what_is_missing(form: Form) -> None:
+@pytest.mark.parametrize(
+    "form", [ExportFormat.ENV, ExportFormat.TOML, ExportFormat.LITELLM, ExportFormat.SILLYTAVERN]
+)
+def test_what_configures_has_what_can_be_called_and_says_what_is_missing(form: ExportFormat) -> None:
     wanted = models(*SIX, job("late", model=None), job("old", "fireworks", gone_at=1.0))
     exported = export(form, wanted)
     assert [each.account for each in exported.models.jobs] == ["openai", "openai-compatible"]
     assert "ft:gpt-4.1-mini:together" not in exported.text
-    if form is not Form.SILLYTAVERN:
+    if form is not ExportFormat.SILLYTAVERN:
         assert '# Left out: "together" at together: needs a dedicated endpoint.' in exported.text
         assert '# Left out: "late" at openai: has no model yet.' in exported.text
         assert '# Left out: "old" at fireworks: is no longer at the provider.' in exported.text
-    everything = export(form, wanted, everything=True)
+    everything = export(form, wanted, include_unservable=True)
     assert [each.account for each in everything.models.left_out] == ["late"]
     assert all(each.fine_tuned_model in everything.text for each in SIX if each.fine_tuned_model)
 
@@ -73,7 +75,7 @@ def test_labels_and_providers_choose() -> None:
     jobs = (job("a", labels=["eu", "big"]), job("b", labels=["us"]), job("c", "together", labels=["eu"]))
 
     def chosen(**choice: list[str]) -> list[str]:
-        return [each.account for each in select("x", jobs, {}, **choice).jobs]
+        return [each.account for each in select_models("x", jobs, {}, **choice).jobs]
 
     assert chosen() == ["a", "b", "c"]
     assert chosen(labels=["eu"]) == ["a", "c"]
@@ -109,7 +111,7 @@ def test_litellm_knows_each_provider_by_its_prefix() -> None:
     fireworks = account("fireworks", "fireworks", base_url="https://api.fireworks.ai/v1", organization="acme")
     found = {
         each["model_info"]["id"]: each["litellm_params"]
-        for each in litellm(models(*SIX, accounts=(azure, fireworks)), everything=True)
+        for each in litellm(models(*SIX, accounts=(azure, fireworks)), include_unservable=True)
     }
     assert {name: params["model"].partition("/")[0] for name, params in found.items()} == {
         "openai": "openai",
@@ -143,7 +145,7 @@ def test_a_key_is_never_written_only_where_it_is() -> None:
     keys = ("env:ACME_KEY", "file:/keys/secret-place", "cmd:vault read secret-place")
     accounts = tuple(account(f"a{n}", api_key=key) for n, key in enumerate(keys))
     wanted = models(*(job(each.name) for each in accounts), accounts=accounts)
-    assert all("secret-place" not in export(form, wanted).text for form in Form)
+    assert all("secret-place" not in export(form, wanted).text for form in ExportFormat)
 
 
 def test_a_made_up_variable_is_not_another_accounts() -> None:
@@ -161,8 +163,8 @@ TEXTS = st.text(max_size=20)
 @given(st.dictionaries(NAMES, TEXTS.filter(bool), max_size=5), TEXTS)
 def test_whatever_the_names_are_each_form_is_read_back(ids: dict[str, str], name: str) -> None:
     wanted = models(*(job(each, model=model) for each, model in ids.items()), job("late", model=None), name=name)
-    assert json.loads(export(Form.JSON, wanted).text) == {**ids, "late": None}
-    assert tomllib.loads(export(Form.TOML, wanted).text).get("models", {}) == {
+    assert json.loads(export(ExportFormat.JSON, wanted).text) == {**ids, "late": None}
+    assert tomllib.loads(export(ExportFormat.TOML, wanted).text).get("models", {}) == {
         each: {"provider": "openai", "base_model": "gpt-4.1-mini", "fine_tuned_model": model, "servable": True}
         for each, model in ids.items()
     }
@@ -172,37 +174,39 @@ def test_whatever_the_names_are_each_form_is_read_back(ids: dict[str, str], name
     }
     assert {each["model_name"] for each in listed} <= {name}
     assert [each["model"] for each in profiles(wanted)] == list(ids.values())
-    assert list(shell(export(Form.ENV, wanted).text).values()) == list(ids.values())
-    assert len(export(Form.TABLE, wanted).text.splitlines()) == len(ids) + 2
+    assert list(shell(export(ExportFormat.ENV, wanted).text).values()) == list(ids.values())
+    assert len(export(ExportFormat.TABLE, wanted).text.splitlines()) == len(ids) + 2
 
 
 @given(st.lists(st.tuples(NAMES, TEXTS), max_size=5, unique_by=lambda pair: pair[0]))
 def test_no_cell_is_a_formula(pairs: list[tuple[str, str]]) -> None:
-    text = export(Form.CSV, models(*(job(each, model=model or None) for each, model in pairs))).text
+    text = export(ExportFormat.CSV, models(*(job(each, model=model or None) for each, model in pairs))).text
     rows = list(csv.reader(io.StringIO(text, newline="")))
     assert [(row[0].removeprefix("'"), row[3].removeprefix("'")) for row in rows[1:]] == [
-        (printable(each).removeprefix("'"), printable(model).removeprefix("'")) for each, model in pairs
+        (sanitize_line(each).removeprefix("'"), sanitize_line(model).removeprefix("'")) for each, model in pairs
     ]
-    assert not any(cell.startswith(FORMULA) for row in rows for cell in row)
+    assert not any(cell.startswith(FORMULA_PREFIXES) for row in rows for cell in row)
 
 
 @given(st.lists(NAMES, max_size=6, unique=True))
 def test_each_account_has_a_variable_of_its_own(names: list[str]) -> None:
-    found = variables("MODEL_", names)
+    found = build_variable_names("MODEL_", names)
     assert len(set(found.values())) == len(names)
     assert all(variable.isidentifier() and variable.isascii() for variable in found.values())
 
 
 def test_a_shell_reads_what_a_hostile_provider_answers() -> None:
     hostile = "a'b\"c$(touch /tmp/x)`id`\\ \t;&|*é"
-    text = export(Form.ENV, models(job("acme-eu", model=hostile), job("plain"))).text
+    text = export(ExportFormat.ENV, models(job("acme-eu", model=hostile), job("plain"))).text
     said = subprocess.run(["sh", "-c", f'{text}printf %s "$MODEL_ACME_EU"'], capture_output=True, check=True)
     assert said.stdout.decode() == hostile
     assert "\nMODEL_PLAIN=ft:gpt-4.1-mini:plain\n" in text
 
 
-@pytest.mark.parametrize("form", sorted(set(Form) - {Form.ENV}))  # a shell has no escape that every shell knows
-def test_no_list_for_people_or_scripts_carries_a_terminal_escape(form: Form) -> None:
+@pytest.mark.parametrize(
+    "form", sorted(set(ExportFormat) - {ExportFormat.ENV})
+)  # a shell has no escape that every shell knows
+def test_no_list_for_people_or_scripts_carries_a_terminal_escape(form: ExportFormat) -> None:
     evil = "ft:\x1b[2J\u202e\x9b31m\x00"
     text = export(form, models(job("a", model=evil))).text
     assert not set(text) & set("\x1b\u202e\x9b\x00"), text

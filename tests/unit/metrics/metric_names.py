@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from orchestrator.metrics import Metric
+from orchestrator.metrics import MetricDefinition
 
 
-def every_name(metric: Metric) -> set[str]:
+def every_name(metric: MetricDefinition) -> set[str]:
     if metric.kind == "histogram":
         return {f"{metric.name}_{part}" for part in ("bucket", "count", "sum")}
     return {metric.name}

@@ -12,11 +12,11 @@ import pytest
 from metric_names import every_name
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from orchestrator.metrics import TABLE
+from orchestrator.metrics import ALL_METRICS
 
 ROOT = Path(__file__).parents[3]
 DASHBOARD: dict[str, Any] = json.loads((ROOT / "deploy/grafana/orchestrator.json").read_text(encoding="utf-8"))
-LABELS = {name: set(metric.labels) for metric in TABLE for name in every_name(metric)}
+LABELS = {name: set(metric.labels) for metric in ALL_METRICS for name in every_name(metric)}
 SCRAPED = {"job", "instance"}  # what Prometheus itself adds
 WORDS = {"by", "sum", "min", "max", "count", "rate", "time", "histogram_quantile"}
 GROUP = r"\bby \(([^)]*)\)"
@@ -59,7 +59,7 @@ def test_what_it_asks_for_exists(panel: str, expression: str, legend: str) -> No
 
 def test_every_metric_is_on_it() -> None:
     asked = " ".join(expression for _, expression, _ in expressions())
-    assert [metric.name for metric in TABLE if metric.name not in asked] == []
+    assert [metric.name for metric in ALL_METRICS if metric.name not in asked] == []
 
 
 def test_panels_do_not_lie_upon_each_other() -> None:

@@ -14,16 +14,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from orchestrator.core.account import ProviderName
-from orchestrator.core.advance import advance, hold, park, stumble, wait
+from orchestrator.core.advance import advance, hold_job, poll_again, retry_later, sleep_until
 from orchestrator.core.errors import Failure, RateLimited
 from orchestrator.core.hold import Hold
 from orchestrator.core.job import Job, JobId, RunId
-from orchestrator.core.lifecycle import Event, State
-from orchestrator.core.watch import Watch
-from orchestrator.metrics import TABLE, Metric, Metrics
+from orchestrator.core.lifecycle import JobEvent, JobState
+from orchestrator.core.watch import ServiceObserver
+from orchestrator.metrics import ALL_METRICS, MetricDefinition, MetricsRecorder
 from orchestrator.providers.base import Provider
-from orchestrator.providers.measured import measured
-from orchestrator.status import Cause, Share, Tally
+from orchestrator.providers.measured import instrument_provider
+from orchestrator.status import MetricsSnapshot, ProblemGroup, StateCount
 
 ROOT = Path(__file__).parents[3]
 NOW = 1_790_000_000.0
@@ -35,36 +35,36 @@ def a_job(**values: Any) -> Job:
     return Job(**known | {"provider": ProviderName.OPENAI, "created_at": NOW, "state_since": NOW} | values)
 
 
-def share(provider: str, state: str, count: int, **values: Any) -> Share:
-    known: dict[str, Any] = dict.fromkeys(Share.__dataclass_fields__)
+def share(provider: str, state: str, count: int, **values: Any) -> StateCount:
+    known: dict[str, Any] = dict.fromkeys(StateCount.__dataclass_fields__)
     known |= {"usd": 0.0, "submitted_usd": 0.0, "unknown": 0}
-    return Share(**known | {"provider": provider, "state": state, "count": count} | values)
+    return StateCount(**known | {"provider": provider, "state": state, "count": count} | values)
 
 
-def cause(kind: str, count: int, *, held: bool) -> Cause:
-    known: dict[str, Any] = dict.fromkeys(Cause.__dataclass_fields__)
-    return Cause(**known | {"error": Failure(kind, "", ""), "held": held, "count": count, "messages": 1})
+def cause(kind: str, count: int, *, held: bool) -> ProblemGroup:
+    known: dict[str, Any] = dict.fromkeys(ProblemGroup.__dataclass_fields__)
+    return ProblemGroup(**known | {"error": Failure(kind, "", ""), "held": held, "count": count, "message_count": 1})
 
 
-def samples(metrics: Metrics, tally: Tally | None = None) -> list[Sample]:
-    text = metrics.page(tally or Tally()).decode()
+def samples(metrics: MetricsRecorder, tally: MetricsSnapshot | None = None) -> list[Sample]:
+    text = metrics.render(tally or MetricsSnapshot()).decode()
     return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
 
-def found(metrics: Metrics, name: str, tally: Tally | None = None) -> dict[tuple[str, ...], float]:
+def found(metrics: MetricsRecorder, name: str, tally: MetricsSnapshot | None = None) -> dict[tuple[str, ...], float]:
     """The values of one metric by its labels' values."""
-    (order,) = (metric.labels for metric in TABLE if name in every_name(metric))
+    (order,) = (metric.labels for metric in ALL_METRICS if name in every_name(metric))
     return {tuple(each.labels[x] for x in order): each.value for each in samples(metrics, tally) if each.name == name}
 
 
 def test_how_things_stand() -> None:
-    tally = Tally(
-        shares=[
+    tally = MetricsSnapshot(
+        state_counts=[
             share("openai", "running", 3, usd=3.0, submitted_usd=2.0),
             share("openai", "held", 2, usd=1.0),
             share("together", "queued", 1, unknown=1),
         ],
-        causes=[
+        problem_groups=[
             cause("quota_exhausted", 1, held=True),
             cause("quota_exhausted", 1, held=True),
             cause("bad", 4, held=False),
@@ -72,14 +72,14 @@ def test_how_things_stand() -> None:
         run_holds=["run_too_dear"],
         planned_tokens={"openai": 1500},
         trained_tokens={"openai": 500},
-        last_days={"openai": date(2027, 1, 14)},
+        first_retirement_dates={"openai": date(2027, 1, 14)},
         due=7,
         oldest_due=2.5,
         replicas=3,
     )
-    metrics = Metrics("1.2.3")
+    metrics = MetricsRecorder("1.2.3")
     jobs = found(metrics, "orchestrator_jobs", tally)
-    assert len(jobs) == 2 * (len(State) + 1), "each state, or a graph would end instead of falling to 0"
+    assert len(jobs) == 2 * (len(JobState) + 1), "each state, or a graph would end instead of falling to 0"
     assert {labels: count for labels, count in jobs.items() if count} == {
         ("openai", "running"): 3,
         ("openai", "held"): 2,
@@ -102,29 +102,31 @@ def test_how_things_stand() -> None:
 
 
 def test_a_newer_tally_takes_the_place_of_the_older() -> None:
-    metrics = Metrics("1")
-    assert found(metrics, "orchestrator_held_jobs", Tally(causes=[cause("x", 1, held=True)])) == {("x",): 1}
-    assert found(metrics, "orchestrator_held_jobs", Tally()) == {}
+    metrics = MetricsRecorder("1")
+    assert found(metrics, "orchestrator_held_jobs", MetricsSnapshot(problem_groups=[cause("x", 1, held=True)])) == {
+        ("x",): 1
+    }
+    assert found(metrics, "orchestrator_held_jobs", MetricsSnapshot()) == {}
 
 
 def test_retries_and_transitions_are_told_apart() -> None:
-    metrics = Metrics("1")
-    started = advance(a_job(), Event.UPLOAD_STARTED, now=NOW)
-    again = stumble(started.job, NEVER, until=NOW + 1, counts=True, sent=True)
-    aside = park(again.job, None, failure=NEVER)
-    held = hold(again.job, Hold(NEVER.kind, NEVER.message, NEVER.hint, until=NOW + 60))
-    for outcome in (started, again, aside, held, wait(again.job, NOW)):
-        metrics.recorded(outcome)
+    metrics = MetricsRecorder("1")
+    started = advance(a_job(), JobEvent.UPLOAD_STARTED, now=NOW)
+    again = retry_later(started.job, NEVER, until=NOW + 1, counts_as_attempt=True, maybe_sent=True)
+    aside = sleep_until(again.job, None, failure=NEVER)
+    held = hold_job(again.job, Hold(NEVER.kind, NEVER.message, NEVER.hint, until=NOW + 60))
+    for outcome in (started, again, aside, held, poll_again(again.job, NOW)):
+        metrics.outcome_recorded(outcome)
     assert found(metrics, "orchestrator_transitions_total") == {("openai", "uploading"): 1}
     assert found(metrics, "orchestrator_retries_total") == {("openai", "quota_exhausted"): 1}
 
 
 def test_lags_are_never_negative() -> None:
-    metrics = Metrics("1")
-    metrics.woke(a_job(wake_at=NOW - 3), NOW)
-    metrics.woke(a_job(wake_at=NOW + 3), NOW)
-    metrics.woke(a_job(), NOW)
-    metrics.beat(0.25)
+    metrics = MetricsRecorder("1")
+    metrics.job_woken(a_job(wake_at=NOW - 3), NOW)
+    metrics.job_woken(a_job(wake_at=NOW + 3), NOW)
+    metrics.job_woken(a_job(), NOW)
+    metrics.tick_delayed(0.25)
     assert found(metrics, "orchestrator_wake_up_lag_seconds_count") == {(): 2}
     assert found(metrics, "orchestrator_wake_up_lag_seconds_sum") == {(): 3}
     assert found(metrics, "orchestrator_tick_lag_seconds_sum") == {(): 0.25}
@@ -150,8 +152,8 @@ class Slow:
 
 
 async def test_every_call_is_counted_with_its_outcome_and_its_time() -> None:
-    metrics, slow = Metrics("1"), Slow()
-    provider: Any = measured(slow, ProviderName.AZURE, metrics, lambda: slow.now)  # type: ignore[arg-type]
+    metrics, slow = MetricsRecorder("1"), Slow()
+    provider: Any = instrument_provider(slow, ProviderName.AZURE, metrics, lambda: slow.now)  # type: ignore[arg-type]
     assert provider.capabilities == "all"
     assert [await provider.get_job("x"), await provider.get_job(remote_job_id="y")] == ["x", "y"]
     with pytest.raises(RateLimited):
@@ -170,14 +172,14 @@ async def test_every_call_is_counted_with_its_outcome_and_its_time() -> None:
 
 def test_nobody_watches_for_nothing() -> None:
     provider: Provider = Slow()  # type: ignore[assignment]
-    assert measured(provider, ProviderName.OPENAI, Watch(), lambda: 0.0) is not provider
-    from orchestrator.core.watch import NOBODY
+    assert instrument_provider(provider, ProviderName.OPENAI, ServiceObserver(), lambda: 0.0) is not provider
+    from orchestrator.core.watch import NULL_OBSERVER
 
-    assert measured(provider, ProviderName.OPENAI, NOBODY, lambda: 0.0) is provider
+    assert instrument_provider(provider, ProviderName.OPENAI, NULL_OBSERVER, lambda: 0.0) is provider
 
 
-@pytest.mark.parametrize("metric", TABLE, ids=lambda metric: metric.name)
-def test_names_follow_the_conventions(metric: Metric) -> None:
+@pytest.mark.parametrize("metric", ALL_METRICS, ids=lambda metric: metric.name)
+def test_names_follow_the_conventions(metric: MetricDefinition) -> None:
     assert re.fullmatch(r"orchestrator_[a-z]+(_[a-z]+)*", metric.name)
     assert metric.name.endswith("_total") == (metric.kind == "counter")
     assert (metric.kind == "histogram") == bool(metric.buckets)
@@ -187,15 +189,15 @@ def test_names_follow_the_conventions(metric: Metric) -> None:
 
 
 def test_the_table_is_all_there_is() -> None:
-    metrics = Metrics("1")
-    metrics.called(ProviderName.OPENAI, "get_job", "ok", 0.1)
-    metrics.recorded(advance(a_job(), Event.UPLOAD_STARTED, now=NOW))
-    metrics.recorded(stumble(a_job(), NEVER, until=NOW, counts=True, sent=True))
-    text = metrics.page(Tally()).decode()
+    metrics = MetricsRecorder("1")
+    metrics.call_finished(ProviderName.OPENAI, "get_job", "ok", 0.1)
+    metrics.outcome_recorded(advance(a_job(), JobEvent.UPLOAD_STARTED, now=NOW))
+    metrics.outcome_recorded(retry_later(a_job(), NEVER, until=NOW, counts_as_attempt=True, maybe_sent=True))
+    text = metrics.render(MetricsSnapshot()).decode()
     families = {each.name: each for each in text_string_to_metric_families(text)}
     ours = {name: family for name, family in families.items() if name.startswith("orchestrator_")}
     assert {name: (family.type, family.documentation) for name, family in ours.items()} == {
-        metric.name.removesuffix("_total"): (metric.kind, metric.help) for metric in TABLE
+        metric.name.removesuffix("_total"): (metric.kind, metric.help) for metric in ALL_METRICS
     }
     assert {name.partition("_")[0] for name in families} == {"orchestrator", "process"}
     assert "_created" not in text

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import trustme
 
-from orchestrator.core.account import DEFAULT_URLS, ProviderName
+from orchestrator.core.account import DEFAULT_BASE_URLS, ProviderName
 from orchestrator.core.errors import ConfigError
 from orchestrator.providers import fireworks, together
-from orchestrator.providers.certificates import build_ssl_context, issuer_of
+from orchestrator.providers.certificates import build_ssl_context, find_issuer
 from orchestrator.providers.openai_dialects import DIALECTS
 
 
@@ -26,18 +26,18 @@ def der(pem: trustme.Blob) -> bytes:
 
 def test_the_issuer_is_read_from_the_certificate(authority: trustme.CA) -> None:
     leaf = der(authority.issue_cert("api.example").cert_chain_pems[0])
-    assert issuer_of(leaf) == "O=Käse Works, OU=Root"
+    assert find_issuer(leaf) == "O=Käse Works, OU=Root"
 
 
 def test_what_is_no_certificate_has_no_issuer(authority: trustme.CA) -> None:
     """Cut off at any place, changed at any place, or nothing of the kind: never an exception."""
     leaf = der(authority.issue_cert("api.example").cert_chain_pems[0])
     for cut in range(len(leaf)):
-        assert issuer_of(leaf[:cut]) is None
+        assert find_issuer(leaf[:cut]) is None
     for place in range(min(len(leaf), 400)):
         for value in (0x00, 0x30, 0x7F, 0x80, 0x84, 0xFF):
-            issuer_of(leaf[:place] + bytes([value]) + leaf[place + 1 :])
-    assert issuer_of(b"\x30\x80" * 50) is None
+            find_issuer(leaf[:place] + bytes([value]) + leaf[place + 1 :])
+    assert find_issuer(b"\x30\x80" * 50) is None
 
 
 def loaded(context: ssl.SSLContext) -> int:
@@ -83,7 +83,7 @@ def test_a_folder_that_cannot_be_one_is_named(tmp_path: Path, folder: str, fault
 
 
 def test_everybody_agrees_where_the_providers_are() -> None:
-    assert DEFAULT_URLS[ProviderName.TOGETHER] == together.BASE_URL
-    assert DEFAULT_URLS[ProviderName.FIREWORKS] == fireworks.BASE_URL
+    assert DEFAULT_BASE_URLS[ProviderName.TOGETHER] == together.BASE_URL
+    assert DEFAULT_BASE_URLS[ProviderName.FIREWORKS] == fireworks.BASE_URL
     for name, dialect in DIALECTS.items():
-        assert DEFAULT_URLS.get(name) == dialect.base_url
+        assert DEFAULT_BASE_URLS.get(name) == dialect.base_url

@@ -6,11 +6,11 @@ import httpx2
 import pytest
 
 from orchestrator.core.account import Account, ProviderName
-from orchestrator.core.errors import Ambiguous
+from orchestrator.core.errors import AmbiguousRemoteJob
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers.base import JobOrder
-from orchestrator.providers.openai import connector
+from orchestrator.providers.openai import build_provider_factory
 
 SPEC = TrainingSpec(base_model="m", suffix="my-model")
 ORDER = JobOrder(tag="1234567890abcdef.1", spec=SPEC, training_file="file-1", validation_file=None)
@@ -28,14 +28,14 @@ async def find(shown: dict[str, str], suffix_length: int | None) -> list[str]:
     )
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, json=answer))
     async with httpx2.AsyncClient(transport=transport) as http:
-        provider = connector(http, Redactor())(account, Secret("key-of-acme"))
+        provider = build_provider_factory(http, Redactor())(account, Secret("key-of-acme"))
         return [job.id for job in await provider.find_jobs(ORDER)]
 
 
 @pytest.mark.parametrize("suffix_length", [8, None])
 @pytest.mark.parametrize("suffix", ["my-model", "my"])
 async def test_a_job_with_our_suffix_and_no_tag_may_be_ours(suffix: str, suffix_length: int | None) -> None:
-    with pytest.raises(Ambiguous):
+    with pytest.raises(AmbiguousRemoteJob):
         await find({"suffix": suffix}, suffix_length)
 
 

@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 from machine_speed import scale_seconds
 
-from orchestrator.providers.hashes import Hashes
+from orchestrator.providers.hashes import SingleFlight
 
 
 class Slow:
@@ -26,20 +26,20 @@ class Slow:
 
 async def test_twenty_who_ask_at_once_cost_one_computation() -> None:
     slow = Slow()
-    hashes = Hashes(slow)
-    asking = [asyncio.create_task(hashes.of("a")) for _ in range(20)]
+    hashes = SingleFlight(slow)
+    asking = [asyncio.create_task(hashes.get("a")) for _ in range(20)]
     await asyncio.sleep(0)
     slow.may.set()
     assert set(await asyncio.gather(*asking)) == {"hash of a"}
-    assert await hashes.of("b") == "hash of b"
-    assert await hashes.of("a") == "hash of a"
+    assert await hashes.get("b") == "hash of b"
+    assert await hashes.get("a") == "hash of a"
     assert slow.asked == ["a", "b"]
 
 
 async def test_one_who_no_longer_waits_takes_it_from_nobody() -> None:
     slow = Slow()
-    hashes = Hashes(slow)
-    first, second = asyncio.create_task(hashes.of("a")), asyncio.create_task(hashes.of("a"))
+    hashes = SingleFlight(slow)
+    first, second = asyncio.create_task(hashes.get("a")), asyncio.create_task(hashes.get("a"))
     await asyncio.sleep(0)
     first.cancel()
     with suppress(asyncio.CancelledError):
@@ -50,8 +50,8 @@ async def test_one_who_no_longer_waits_takes_it_from_nobody() -> None:
 
 
 async def test_a_failure_is_told_and_not_remembered(tmp_path: Path) -> None:
-    hashes: Hashes[Path] = Hashes(Path.read_text)
+    hashes: SingleFlight[Path] = SingleFlight(Path.read_text)
     with pytest.raises(FileNotFoundError):
-        await hashes.of(tmp_path / "a")
+        await hashes.get(tmp_path / "a")
     (tmp_path / "a").write_text("there now")
-    assert await hashes.of(tmp_path / "a") == "there now"
+    assert await hashes.get(tmp_path / "a") == "there now"

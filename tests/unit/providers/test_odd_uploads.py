@@ -9,29 +9,29 @@ import httpx2
 import pytest
 
 from orchestrator.core.account import Account, ProviderName
-from orchestrator.core.remote import PartedUpload
+from orchestrator.core.remote import MultipartUpload
 from orchestrator.core.secret import Redactor, Secret
-from orchestrator.providers.base import Deadline, FileToSend
-from orchestrator.providers.openai import OpenAIProvider, connector
-from orchestrator.providers.openai_calls import Calls
-from orchestrator.providers.openai_uploads import complete, send_parts
+from orchestrator.providers.base import DatasetFile, Deadline
+from orchestrator.providers.openai import OpenAIProvider, build_provider_factory
+from orchestrator.providers.openai_calls import OpenAIClient
+from orchestrator.providers.openai_uploads import complete_upload, upload_parts
 
 DEADLINE = Deadline(100.0, lambda: 0.0)
 ODD_IDS: list[Any] = [None, "", 7, "x" * 300, "a\0b"]
 
 
-def calls(http: httpx2.AsyncClient) -> Calls:
-    provider = connector(http, Redactor())(
+def calls(http: httpx2.AsyncClient) -> OpenAIClient:
+    provider = build_provider_factory(http, Redactor())(
         Account(name="acme", provider=ProviderName.OPENAI, api_key="env:KEY"), Secret("key-of-acme")
     )
     assert isinstance(provider, OpenAIProvider)
-    return provider._calls
+    return provider._client
 
 
-def wanted(folder: Path) -> FileToSend:
+def wanted(folder: Path) -> DatasetFile:
     path = folder / "data.jsonl"
     path.write_bytes(b"{}\n")
-    return FileToSend(path=path, filename="orchestrator-1.jsonl", bytes=3, sha256="0" * 64, examples=1)
+    return DatasetFile(path=path, filename="orchestrator-1.jsonl", bytes=3, sha256="0" * 64, examples=1)
 
 
 @pytest.mark.parametrize("odd", ODD_IDS, ids=lambda odd: repr(odd)[:10])
@@ -39,9 +39,9 @@ async def test_a_file_without_a_usable_id_is_none(tmp_path: Path, odd: Any) -> N
     answer = {"id": "upload-1", "status": "completed", "file": {"id": odd, "status": "processed"}}
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, json=answer))
     async with httpx2.AsyncClient(transport=transport) as http:
-        upload = PartedUpload(id="upload-1", part_bytes=3, parts={0: "part-1"})
+        upload = MultipartUpload(id="upload-1", part_bytes=3, parts={0: "part-1"})
         with pytest.raises(ValueError, match="Expected"):
-            await complete(calls(http), wanted(tmp_path), upload, DEADLINE, resumed=False, md5="m")
+            await complete_upload(calls(http), wanted(tmp_path), upload, DEADLINE, resumed=False, md5="m")
 
 
 @pytest.mark.parametrize("path", ["/v1/uploads", "/v1/uploads/upload-1/parts"])
@@ -55,5 +55,5 @@ async def test_neither_is_an_upload_or_a_part(tmp_path: Path, path: str, odd: An
 
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
         with pytest.raises(ValueError, match="Expected"):
-            await send_parts(calls(http), wanted(tmp_path), DEADLINE, part_bytes=3)
+            await upload_parts(calls(http), wanted(tmp_path), DEADLINE, part_bytes=3)
     assert asked[-1] == path

@@ -5,10 +5,10 @@ import httpx2
 import pytest
 
 from orchestrator.core.account import Account, ProviderName
-from orchestrator.core.errors import MESSAGE_LIMIT, ProviderError
+from orchestrator.core.errors import MAX_MESSAGE_LENGTH, ProviderError
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers import together
-from orchestrator.providers.openai import OpenAIProvider, connector
+from orchestrator.providers.openai import OpenAIProvider, build_provider_factory
 
 JOB = {"id": "ftjob-1", "status": "running", "model": "m", "training_file": "file-1"}
 
@@ -18,7 +18,9 @@ class Server:
 
     def __init__(self) -> None:
         self.asked: list[httpx2.Request] = []
-        self.connect = connector(httpx2.AsyncClient(transport=httpx2.MockTransport(self._answer)), Redactor())
+        self.connect = build_provider_factory(
+            httpx2.AsyncClient(transport=httpx2.MockTransport(self._answer)), Redactor()
+        )
 
     def provider(self, name: str, **known: Any) -> OpenAIProvider:
         account = Account(name=name, provider=ProviderName.OPENAI, api_key="env:KEY", **known)
@@ -79,13 +81,16 @@ async def test_of_a_long_message_only_the_beginning_is_read_and_no_half_of_a_key
     redact = Cutting()
     redact.add(Secret(key))
     account = Account(name="one", provider=provider, api_key="env:KEY")
-    for place in (MESSAGE_LIMIT - 25, MESSAGE_LIMIT - 15, 5_000_000):
+    for place in (MAX_MESSAGE_LENGTH - 25, MAX_MESSAGE_LENGTH - 15, 5_000_000):
         error = {"error": {"message": "x" * place + key + "y" * 1000}}
         transport = httpx2.MockTransport(lambda _, error=error: httpx2.Response(400, json=error))
-        connect = {ProviderName.OPENAI: connector, ProviderName.TOGETHER: together.connector}[provider]
+        connect = {
+            ProviderName.OPENAI: build_provider_factory,
+            ProviderName.TOGETHER: together.build_provider_factory,
+        }[provider]
         with pytest.raises(ProviderError) as caught:
             await connect(httpx2.AsyncClient(transport=transport), redact)(account, Secret(key)).get_job("ftjob-1")
         message = caught.value.message
-        assert len(message) <= MESSAGE_LIMIT
+        assert len(message) <= MAX_MESSAGE_LENGTH
         assert "xxxx" in message
         assert "sk-" not in message

@@ -9,12 +9,12 @@ import httpx2
 import pytest
 
 from orchestrator.core.account import Account, ProviderName
-from orchestrator.core.errors import Ambiguous, RequestRejected
-from orchestrator.core.remote import JobStatus
+from orchestrator.core.errors import AmbiguousRemoteJob, RequestRejected
+from orchestrator.core.remote import RemoteJobStatus
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers.base import Deadline, JobOrder, Provider
-from orchestrator.providers.openai import connector
+from orchestrator.providers.openai import build_provider_factory
 
 JOB = {"id": "ftjob-1", "status": "queued", "model": "base", "training_file": "file-1"}
 TAG = "0123456789abcdef.0"
@@ -27,7 +27,9 @@ class Server:
         self.jobs = [{**JOB, **job} for job in jobs]
         self.created: list[dict[str, Any]] = []
         self._refuses = refuses
-        self._connect = connector(httpx2.AsyncClient(transport=httpx2.MockTransport(self._answer)), Redactor())
+        self._connect = build_provider_factory(
+            httpx2.AsyncClient(transport=httpx2.MockTransport(self._answer)), Redactor()
+        )
 
     def provider(self, **options: Any) -> Provider:
         account = Account(
@@ -67,23 +69,23 @@ async def create(server: Server, order: JobOrder, **options: Any) -> dict[str, A
 @pytest.mark.parametrize(
     ("word", "status"),
     [
-        ("created", JobStatus.PENDING),
-        ("initializing", JobStatus.PENDING),
-        ("validating", JobStatus.PENDING),
-        ("uploading", JobStatus.PENDING),
-        ("completed", JobStatus.SUCCEEDED),
-        ("complete", JobStatus.SUCCEEDED),
-        ("success", JobStatus.SUCCEEDED),
-        ("error", JobStatus.FAILED),
-        ("canceled", JobStatus.CANCELLED),
-        ("stopped", JobStatus.STOPPED),
-        ("SUCCEEDED", JobStatus.SUCCEEDED),
-        ("reticulating", JobStatus.UNKNOWN),
+        ("created", RemoteJobStatus.PENDING),
+        ("initializing", RemoteJobStatus.PENDING),
+        ("validating", RemoteJobStatus.PENDING),
+        ("uploading", RemoteJobStatus.PENDING),
+        ("completed", RemoteJobStatus.SUCCEEDED),
+        ("complete", RemoteJobStatus.SUCCEEDED),
+        ("success", RemoteJobStatus.SUCCEEDED),
+        ("error", RemoteJobStatus.FAILED),
+        ("canceled", RemoteJobStatus.CANCELLED),
+        ("stopped", RemoteJobStatus.STOPPED),
+        ("SUCCEEDED", RemoteJobStatus.SUCCEEDED),
+        ("reticulating", RemoteJobStatus.UNKNOWN),
     ],
 )
-async def test_the_words_of_other_servers_are_understood(word: str, status: JobStatus) -> None:
+async def test_the_words_of_other_servers_are_understood(word: str, status: RemoteJobStatus) -> None:
     job = await Server({"status": word}).provider().get_job("ftjob-1")
-    assert (job.status, job.raw) == (status, word)
+    assert (job.status, job.raw_status) == (status, word)
 
 
 async def test_without_options_the_word_auto_and_a_tagged_suffix_are_sent() -> None:
@@ -146,7 +148,7 @@ async def test_without_a_suffix_a_job_is_found_by_its_metadata(shown: dict[str, 
 async def test_without_a_suffix_a_job_on_our_file_that_shows_no_tag_is_left_to_a_person(
     shown: dict[str, Any],
 ) -> None:
-    with pytest.raises(Ambiguous, match=r"ftjob-1 .* does not show its tag"):
+    with pytest.raises(AmbiguousRemoteJob, match=r"ftjob-1 .* does not show its tag"):
         await Server(shown).provider(suffix_length=0).find_jobs(an_order())
 
 

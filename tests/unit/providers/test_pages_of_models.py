@@ -9,9 +9,9 @@ from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.errors import ProviderUnavailable
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.daemon.models import base_models
-from orchestrator.providers.base import Connection, Provider
-from orchestrator.providers.openai import connector
+from orchestrator.daemon.models import fetch_base_models
+from orchestrator.providers.base import Provider, ProviderConnection
+from orchestrator.providers.openai import build_provider_factory
 
 ACCOUNT = Account(
     name="acme", provider=ProviderName.OPENAI_COMPATIBLE, api_key="env:KEY", base_url="https://far.example/v1"
@@ -62,11 +62,11 @@ async def test_a_list_of_models_that_repeats_itself_is_no_answer() -> None:
 @pytest.mark.parametrize(("model", "is_known"), [("model-1", True), ("model-5", True), ("model-7", False)])
 async def test_a_base_model_is_unknown_only_if_no_page_lists_it(model: str, is_known: bool) -> None:
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(Server())) as http:
-        connection = Connection(account=ACCOUNT, provider=provider(http), key_fingerprint="0" * 8)
+        connection = ProviderConnection(account=ACCOUNT, provider=provider(http), key_fingerprint="0" * 8)
         specs = {ACCOUNT.provider: TrainingSpec(base_model=model)}
-        found = await base_models([ACCOUNT], specs, {ACCOUNT.name: connection})
+        found = await fetch_base_models([ACCOUNT], specs, {ACCOUNT.name: connection})
     assert (ACCOUNT.provider not in found.unknown) is is_known
 
 
 def provider(http: httpx2.AsyncClient) -> Provider:
-    return connector(http, Redactor())(ACCOUNT, Secret("key-of-acme"))
+    return build_provider_factory(http, Redactor())(ACCOUNT, Secret("key-of-acme"))

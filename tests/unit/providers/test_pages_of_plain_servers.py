@@ -9,7 +9,7 @@ from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers.base import JobOrder
-from orchestrator.providers.openai import connector
+from orchestrator.providers.openai import build_provider_factory
 
 ORDER = JobOrder(
     tag="1234567890abcdef.1", spec=TrainingSpec(base_model="m"), training_file="file-1", validation_file=None
@@ -57,5 +57,5 @@ async def found(server: Plain) -> list[str]:
         name="acme", provider=ProviderName.OPENAI_COMPATIBLE, api_key="env:KEY", base_url="https://far.example/v1"
     )
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(server)) as http:
-        provider = connector(http, Redactor())(account, Secret("key-of-acme"))
+        provider = build_provider_factory(http, Redactor())(account, Secret("key-of-acme"))
         return [job.id for job in await provider.find_jobs(ORDER)]

@@ -8,30 +8,37 @@ from typing import Any, cast
 
 import pytest
 
-from orchestrator.core.account import Identity
-from orchestrator.core.errors import Ambiguous, RequestRejected
-from orchestrator.core.remote import FileStatus, JobStatus, PartedUpload, RemoteEvent, RemoteFile, RemoteJob
+from orchestrator.core.account import AccountIdentity
+from orchestrator.core.errors import AmbiguousRemoteJob, RequestRejected
+from orchestrator.core.remote import (
+    MultipartUpload,
+    RemoteEvent,
+    RemoteFile,
+    RemoteFileStatus,
+    RemoteJob,
+    RemoteJobStatus,
+)
 from orchestrator.core.secret import Redactor, Secret
-from orchestrator.providers.base import Deadline, FileToSend, Provider
-from orchestrator.providers.redaction import TEXT_LIMIT, cleaned, redacted
+from orchestrator.providers.base import DatasetFile, Deadline, Provider
+from orchestrator.providers.redaction import MAX_PROVIDER_TEXT_CHARACTERS, redact_provider, redact_value
 
 KEY = "sk-canary-0123456789"
 LABEL = f"[key {Secret(KEY).fingerprint}]"
 JOB = RemoteJob(
-    id="ftjob-1", status=JobStatus.RUNNING, raw="running", training_file="file-1", base_model="m",
+    id="ftjob-1", status=RemoteJobStatus.RUNNING, raw_status="running", training_file="file-1", base_model="m",
     hyperparameters={"n_epochs": 3, "seen": [1.5, None, True]},
 )  # fmt: skip
-WANTED = FileToSend(path=Path("x"), filename="x.jsonl", bytes=1, sha256="0", examples=1)
+WANTED = DatasetFile(path=Path("x"), filename="x.jsonl", bytes=1, sha256="0", examples=1)
 
 
 @dataclass
 class Notes:
-    saved: list[PartedUpload | None]
+    saved: list[MultipartUpload | None]
 
-    async def load(self) -> PartedUpload | None:
+    async def load(self) -> MultipartUpload | None:
         return None
 
-    async def save(self, upload: PartedUpload | None) -> None:
+    async def save(self, upload: MultipartUpload | None) -> None:
         self.saved.append(upload)
 
 
@@ -40,14 +47,14 @@ class Echo:
 
     capabilities = "not a coroutine"
 
-    async def verify(self) -> Identity:
-        return Identity(organization=f"org-{KEY}")
+    async def verify(self) -> AccountIdentity:
+        return AccountIdentity(organization=f"org-{KEY}")
 
     async def get_job(self, remote_job_id: str) -> RemoteJob:
         return replace(
             JOB,
             id=f"ftjob-{KEY}",
-            raw=KEY,
+            raw_status=KEY,
             training_file=f"file-{KEY}",
             fine_tuned_model=f"ft:{KEY}",
             error_message=f"{KEY} " + "x" * 5000,
@@ -57,29 +64,29 @@ class Echo:
         )
 
     async def get_file(self, file_id: str) -> RemoteFile:
-        return RemoteFile(id=KEY, status=FileStatus.READY, raw=KEY, message=KEY, filename=KEY)
+        return RemoteFile(id=KEY, status=RemoteFileStatus.READY, raw_status=KEY, message=KEY, filename=KEY)
 
     async def events(self, remote_job_id: str) -> list[RemoteEvent]:
         return [RemoteEvent(at=1.0, message=KEY)]
 
-    async def upload_file(self, wanted: FileToSend, deadline: Deadline) -> RemoteFile:
-        assert wanted.notes is not None
-        await wanted.notes.save(PartedUpload(id=KEY, part_bytes=1))
-        await wanted.notes.save(PartedUpload(id="upload-1", part_bytes=1, parts={0: KEY}))
-        await wanted.notes.save(PartedUpload(id="upload-1", part_bytes=1, parts={0: "part-1"}))
+    async def upload_file(self, dataset_file: DatasetFile, deadline: Deadline) -> RemoteFile:
+        assert dataset_file.upload_state is not None
+        await dataset_file.upload_state.save(MultipartUpload(id=KEY, part_bytes=1))
+        await dataset_file.upload_state.save(MultipartUpload(id="upload-1", part_bytes=1, parts={0: KEY}))
+        await dataset_file.upload_state.save(MultipartUpload(id="upload-1", part_bytes=1, parts={0: "part-1"}))
         return await self.get_file("")
 
     async def cancel_job(self, remote_job_id: str) -> RemoteJob:
         raise RequestRejected(f"no {KEY}", request_id=f"req-{KEY}", code=KEY)
 
     async def find_jobs(self, order: object) -> list[RemoteJob]:
-        raise Ambiguous(f"ftjob-{KEY} and another")
+        raise AmbiguousRemoteJob(f"ftjob-{KEY} and another")
 
 
 def provider() -> Provider:
     redact = Redactor()
     redact.add(Secret(KEY))
-    return redacted(cast(Provider, Echo()), redact)
+    return redact_provider(cast(Provider, Echo()), redact)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +101,7 @@ async def test_nothing_that_a_provider_answers_holds_a_key(operation: str, argum
 async def test_a_text_is_cut() -> None:
     message = (await provider().get_job("x")).error_message
     assert message is not None
-    assert TEXT_LIMIT - 20 < len(message) <= TEXT_LIMIT
+    assert MAX_PROVIDER_TEXT_CHARACTERS - 20 < len(message) <= MAX_PROVIDER_TEXT_CHARACTERS
 
 
 async def test_an_error_holds_no_key() -> None:
@@ -103,22 +110,22 @@ async def test_an_error_holds_no_key() -> None:
     error = caught.value
     assert (error.message, str(error)) == (f"no {LABEL}", f"no {LABEL}")
     assert (error.request_id, error.code) == (f"req-{LABEL}", LABEL)
-    with pytest.raises(Ambiguous) as other:
+    with pytest.raises(AmbiguousRemoteJob) as other:
         await provider().find_jobs(cast(Any, None))
     assert KEY not in str(other.value)
 
 
 async def test_an_upload_whose_ids_hold_a_key_is_not_noted() -> None:
     notes = Notes([])
-    await provider().upload_file(replace(WANTED, notes=notes), Deadline(1.0, lambda: 0.0))
-    assert notes.saved == [None, None, PartedUpload(id="upload-1", part_bytes=1, parts={0: "part-1"})]
+    await provider().upload_file(replace(WANTED, upload_state=notes), Deadline(1.0, lambda: 0.0))
+    assert notes.saved == [None, None, MultipartUpload(id="upload-1", part_bytes=1, parts={0: "part-1"})]
 
 
 def test_what_holds_no_key_stays_the_same_object() -> None:
     redact = Redactor()
     redact.add(Secret(KEY))
-    assert cleaned(JOB, redact) is JOB
-    assert cleaned(JOB.status, redact) is JobStatus.RUNNING
+    assert redact_value(JOB, redact) is JOB
+    assert redact_value(JOB.status, redact) is RemoteJobStatus.RUNNING
 
 
 def test_what_is_no_coroutine_is_passed_on() -> None:

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from orchestrator.core.errors import DailyLimit, RateLimited
+from orchestrator.core.errors import DailyLimitReached, RateLimited
 from orchestrator.core.secret import Redactor
-from orchestrator.providers.failures import refusal_error
-from orchestrator.providers.openai_dialects import CODES
-from orchestrator.providers.retry_after import retry_after
+from orchestrator.providers.failures import provider_error_from_response
+from orchestrator.providers.openai_dialects import ERROR_CODES
+from orchestrator.providers.retry_after import parse_retry_after
 
 SENT = "Sat, 28 Nov 2026 22:00:00 GMT"
 
@@ -35,7 +35,7 @@ SENT = "Sat, 28 Nov 2026 22:00:00 GMT"
     ],
 )
 def test_the_words_tell_where_no_header_does(message: str, seconds: float | None) -> None:
-    assert retry_after({}, message) == pytest.approx(seconds)
+    assert parse_retry_after({}, message) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
@@ -51,13 +51,15 @@ def test_the_words_tell_where_no_header_does(message: str, seconds: float | None
     ],
 )
 def test_a_header_wins(headers: dict[str, str], seconds: float | None) -> None:
-    assert retry_after(headers, "try again in 5s") == seconds
+    assert parse_retry_after(headers, "try again in 5s") == seconds
 
 
 @pytest.mark.parametrize(
-    ("code", "kind"), [("daily_rate_limit_exceeded", DailyLimit), ("rate_limit_exceeded", RateLimited)]
+    ("code", "kind"), [("daily_rate_limit_exceeded", DailyLimitReached), ("rate_limit_exceeded", RateLimited)]
 )
 def test_a_refusal_carries_the_time_that_its_words_tell(code: str, kind: type[RateLimited]) -> None:
     body = json.dumps({"error": {"message": "Used 8, requested 1. Please try again in 7m12s.", "code": code}})
-    error = refusal_error(429, {}, body.encode(), "/jobs", account="a", codes=CODES, redact=Redactor())
+    error = provider_error_from_response(
+        429, {}, body.encode(), "/jobs", account="a", error_codes=ERROR_CODES, redact=Redactor()
+    )
     assert (type(error), error.retry_after) == (kind, 432.0)

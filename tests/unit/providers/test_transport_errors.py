@@ -8,7 +8,7 @@ from typing import Any, cast
 import aiohttp
 import pytest
 
-from orchestrator.providers.transport_errors import translate
+from orchestrator.providers.transport_errors import httpx_error_from_aiohttp
 
 
 def tls_failure(reason: str) -> aiohttp.ClientConnectorSSLError:
@@ -30,4 +30,4 @@ def tls_failure(reason: str) -> aiohttp.ClientConnectorSSLError:
     ],
 )
 def test_a_handshake_that_fails_says_why(reason: str, said: str) -> None:
-    assert str(translate(tls_failure(reason))).startswith(said)
+    assert str(httpx_error_from_aiohttp(tls_failure(reason))).startswith(said)

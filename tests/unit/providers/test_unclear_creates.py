@@ -8,11 +8,11 @@ import httpx2
 import pytest
 
 from orchestrator.core.account import Account, ProviderName
-from orchestrator.core.errors import ProviderError, QuotaExhausted, SlotsTaken, UnknownOutcome
+from orchestrator.core.errors import JobLimitReached, ProviderError, QuotaExhausted, UnknownOutcome
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers import fireworks, openai, together
-from orchestrator.providers.base import Deadline, FileToSend, JobOrder
+from orchestrator.providers.base import DatasetFile, Deadline, JobOrder
 
 KEY = Secret("key-of-acme")
 DEADLINE = Deadline(100.0, lambda: 0.0)
@@ -36,7 +36,7 @@ async def test_a_job_that_is_there_already_and_cannot_be_read_is_looked_for_late
         return httpx2.Response(409 if request.method == "POST" else status, json={"error": {"message": "no"}})
 
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
-        provider = fireworks.connector(http, Redactor())(account(ProviderName.FIREWORKS), KEY)
+        provider = fireworks.build_provider_factory(http, Redactor())(account(ProviderName.FIREWORKS), KEY)
         with pytest.raises(UnknownOutcome, match="exists already"):
             await provider.create_job(ORDER, DEADLINE)
 
@@ -48,9 +48,9 @@ async def test_an_upload_address_that_is_none_is_the_servers_fault(tmp_path: Pat
 
     path = tmp_path / "data.jsonl"
     path.write_bytes(b"{}\n")
-    wanted = FileToSend(path=path, filename="orchestrator-1.jsonl", bytes=3, sha256="0" * 64, examples=1)
+    wanted = DatasetFile(path=path, filename="orchestrator-1.jsonl", bytes=3, sha256="0" * 64, examples=1)
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
-        provider = together.connector(http, Redactor())(account(ProviderName.TOGETHER), KEY)
+        provider = together.build_provider_factory(http, Redactor())(account(ProviderName.TOGETHER), KEY)
         with pytest.raises(UnknownOutcome, match="upload address"):
             await provider.upload_file(wanted, DEADLINE)
 
@@ -68,7 +68,7 @@ async def test_a_known_code_does_not_make_an_unclear_status_a_refusal(provider: 
     [
         (400, "insufficient_quota", QuotaExhausted),
         (429, "insufficient_quota", QuotaExhausted),
-        (409, "too_many_running_jobs", SlotsTaken),
+        (409, "too_many_running_jobs", JobLimitReached),
     ],
 )
 async def test_a_known_code_explains_a_status_that_says_no(
@@ -85,7 +85,9 @@ async def error_of_create(provider: ProviderName, status: int, code: str) -> Pro
             return httpx2.Response(400, json={})
         return httpx2.Response(status, json={"error": {"message": "no", "code": code}})
 
-    connector = together.connector if provider is ProviderName.TOGETHER else openai.connector
+    connector = (
+        together.build_provider_factory if provider is ProviderName.TOGETHER else openai.build_provider_factory
+    )
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
         with pytest.raises(ProviderError) as caught:
             await connector(http, Redactor())(account(provider), KEY).create_job(ORDER, DEADLINE)

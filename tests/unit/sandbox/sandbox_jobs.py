@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.sandbox.records import Job
+from orchestrator.sandbox.records import SandboxJob
 
-PLAIN = Job(
+PLAIN = SandboxJob(
     id="ftjob-1",
     account="acme",
     created_at=100.0,
@@ -33,6 +33,6 @@ PLAIN = Job(
 )
 
 
-def job(**changes: Any) -> Job:
+def job(**changes: Any) -> SandboxJob:
     """A job made at 100 that is checked for 10, waits 5 and trains 100 seconds: 110, 115, 215."""
     return replace(PLAIN, **changes)

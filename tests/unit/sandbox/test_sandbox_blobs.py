@@ -8,23 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.sandbox.answer import Refusal
-from orchestrator.sandbox.blobs import Blobs
-from orchestrator.sandbox.form import Form, read_form
+from orchestrator.sandbox.answer import SandboxApiError
+from orchestrator.sandbox.blobs import BlobStore
+from orchestrator.sandbox.form import MultipartForm, parse_multipart_form
 
 CONTENT = b"line one\r\n--not the end\r\nline two\r\n" * 50
 BODY = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.jsonl"\r\n\r\n' + CONTENT + b"\r\n--b--\r\n"
 
 
-async def read(blobs: Blobs, piece: int, limit: int = 10_000) -> tuple[Form, str]:
+async def read(blobs: BlobStore, piece: int, limit: int = 10_000) -> tuple[MultipartForm, str]:
     async def body() -> AsyncIterator[bytes]:
         for start in range(0, len(BODY), piece):
             yield BODY[start : start + piece]
 
-    with blobs.incoming() as incoming:
-        form = await read_form("multipart/form-data; boundary=b", body(), incoming, limit)
+    with blobs.create_incoming() as incoming:
+        form = await parse_multipart_form("multipart/form-data; boundary=b", body(), incoming, limit)
         digest = incoming.finish()
-        blobs.keep(incoming, digest)
+        blobs.save(incoming, digest)
     return form, digest
 
 
@@ -34,7 +34,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("piece", [1, 7, 100_000])
 async def test_a_file_arrives_whole_however_it_is_cut(tmp_path: Path, piece: int) -> None:
-    blobs = Blobs(tmp_path)
+    blobs = BlobStore(tmp_path)
     form, digest = await read(blobs, piece)
     assert (form.file_field, form.filename, form.fields) == ("file", "a.jsonl", {})
     assert digest == sha256(CONTENT).hexdigest()
@@ -42,26 +42,26 @@ async def test_a_file_arrives_whole_however_it_is_cut(tmp_path: Path, piece: int
 
 
 async def test_a_file_that_is_too_large_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(Refusal) as refused:
-        await read(Blobs(tmp_path), 100, limit=len(CONTENT) - 1)
-    assert refused.value.answer.status == 413
+    with pytest.raises(SandboxApiError) as refused:
+        await read(BlobStore(tmp_path), 100, limit=len(CONTENT) - 1)
+    assert refused.value.response.status == 413
     assert contents(tmp_path) == {}
 
 
 def test_what_a_killed_sandbox_left_half_received_is_removed(tmp_path: Path) -> None:
     (tmp_path / "incoming-x").write_bytes(b"half")
     (tmp_path / "kept").write_bytes(b"whole")
-    blobs = Blobs(tmp_path)
+    blobs = BlobStore(tmp_path)
     assert contents(tmp_path) == {"kept": b"whole"}
-    blobs.remove("kept")
+    blobs.delete("kept")
     assert blobs.path("kept") is None
 
 
 def test_a_temporary_folder_goes_with_its_blobs() -> None:
-    blobs = Blobs(None)
-    with blobs.incoming() as incoming:
+    blobs = BlobStore(None)
+    with blobs.create_incoming() as incoming:
         incoming.write(b"x")
-        blobs.keep(incoming, incoming.finish())
+        blobs.save(incoming, incoming.finish())
     path = blobs.path(sha256(b"x").hexdigest())
     assert path is not None
     del blobs

@@ -9,31 +9,31 @@ import pytest
 from orchestrator.sandbox import faults
 from orchestrator.sandbox.app import ROUTES
 from orchestrator.sandbox.faults import (
-    KINDS,
+    FAULT_KINDS,
     OPERATIONS,
-    WEBHOOK,
+    WEBHOOK_OPERATION,
     Fault,
-    FaultBook,
     FaultError,
-    dump_faults,
+    FaultInjector,
+    faults_to_json,
     parse_faults,
 )
-from orchestrator.sandbox.gate import REFUSALS
+from orchestrator.sandbox.gate import ERROR_BY_FAULT_KIND
 
 
 def struck(rule: Fault, *requests: tuple[str, str]) -> list[bool]:
-    book = FaultBook(1, (rule,))
+    book = FaultInjector(1, (rule,))
     return [rule.kind in book.draw(account, operation) for account, operation in requests]
 
 
 def test_every_operation_has_its_route() -> None:
-    assert sorted(OPERATIONS) == sorted([WEBHOOK, *(operation for _, _, operation, _ in ROUTES)])
+    assert sorted(OPERATIONS) == sorted([WEBHOOK_OPERATION, *(operation for _, _, operation, _ in ROUTES)])
 
 
 def test_every_kind_is_told_in_the_table() -> None:
     rows = [line.split("|")[1].strip() for line in str(faults.__doc__).splitlines() if line.startswith("| ")]
-    assert sorted(rows[1:]) == sorted(KINDS)
-    assert REFUSALS.keys() < KINDS.keys()
+    assert sorted(rows[1:]) == sorted(FAULT_KINDS)
+    assert ERROR_BY_FAULT_KIND.keys() < FAULT_KINDS.keys()
 
 
 def test_whom_and_where() -> None:
@@ -47,9 +47,9 @@ def test_whom_and_where() -> None:
 
 
 def test_a_webhook_is_struck_only_where_it_is_named() -> None:
-    request = ("a", WEBHOOK)
+    request = ("a", WEBHOOK_OPERATION)
     assert struck(Fault("drop"), request) == struck(Fault("slow", operations=("*",)), request) == [False]
-    assert struck(Fault("drop", operations=(WEBHOOK,)), request, ("a", "jobs.list")) == [True, False]
+    assert struck(Fault("drop", operations=(WEBHOOK_OPERATION,)), request, ("a", "jobs.list")) == [True, False]
     assert struck(Fault("twice"), request) == struck(Fault("forged"), request) == [True]
 
 
@@ -65,7 +65,7 @@ def test_times_counts_strikes_and_nothing_else() -> None:
 
 
 def test_only_one_rule_decides_the_answer_and_the_others_keep_their_times() -> None:
-    book = FaultBook(1, (Fault("drop", times=1), Fault("lose_answer", times=1), Fault("slow", times=1)))
+    book = FaultInjector(1, (Fault("drop", times=1), Fault("lose_answer", times=1), Fault("slow", times=1)))
     assert set(book.draw("a", "files.list")) == {"drop", "slow"}
     assert set(book.draw("a", "files.list")) == {"lose_answer"}
     assert book.draw("a", "files.list") == {}
@@ -87,8 +87,8 @@ def test_rules_are_written_as_they_are_read() -> None:
         {"kind": "page_size", "size": 3},
     ]
     parsed = parse_faults({"faults": rules})
-    assert parse_faults({"faults": dump_faults(parsed)}) == parsed
-    assert dump_faults(parsed)[1] == rules[1]
+    assert parse_faults({"faults": faults_to_json(parsed)}) == parsed
+    assert faults_to_json(parsed)[1] == rules[1]
 
 
 @pytest.mark.parametrize(

@@ -7,20 +7,20 @@ from typing import Any
 from sandbox_jobs import job
 
 from orchestrator.sandbox.progress import (
-    METRICS_LIMIT,
-    checkpoint_models,
-    checkpoints,
-    events,
-    metrics,
-    reported_steps,
-    total_steps,
+    MAX_METRICS_EVENTS,
+    build_checkpoints,
+    build_events,
+    build_metrics,
+    count_steps,
+    list_checkpoint_models,
+    list_reported_steps,
 )
-from orchestrator.sandbox.timeline import schedule
+from orchestrator.sandbox.timeline import build_timelines
 
 
 def told(now: float, **changes: Any) -> list[str]:
     chosen = job(**changes)
-    return [event["message"] for event in events(chosen, schedule([chosen], 1)[chosen.id], now)]
+    return [event["message"] for event in build_events(chosen, build_timelines([chosen], 1)[chosen.id], now)]
 
 
 def test_events_come_newest_first_and_only_once_they_happened() -> None:
@@ -46,30 +46,33 @@ def test_each_ending_says_so() -> None:
 
 
 def test_the_loss_falls_and_is_the_same_for_the_same_training() -> None:
-    steps = reported_steps(job())
+    steps = list_reported_steps(job())
     assert steps == list(range(1, 17))
-    losses = [metrics(job(), step)["train_loss"] for step in steps]
+    losses = [build_metrics(job(), step)["train_loss"] for step in steps]
     assert losses[0] > losses[8] > losses[-1] > 0
-    assert losses == [metrics(job(id="ftjob-2", account="other"), step)["train_loss"] for step in steps]
-    assert losses != [metrics(job(seed=2), step)["train_loss"] for step in steps]
-    assert "valid_loss" in metrics(job(validation_file="file-3"), 1)
+    assert losses == [build_metrics(job(id="ftjob-2", account="other"), step)["train_loss"] for step in steps]
+    assert losses != [build_metrics(job(seed=2), step)["train_loss"] for step in steps]
+    assert "valid_loss" in build_metrics(job(validation_file="file-3"), 1)
 
 
 def test_a_long_job_does_not_tell_every_step() -> None:
     long = job(examples=100_000, resolved={"n_epochs": 3, "batch_size": 1, "learning_rate_multiplier": 1})
-    steps = reported_steps(long)
-    assert len(steps) == METRICS_LIMIT + 1
-    assert (steps[0], steps[-1]) == (1, total_steps(long))
+    steps = list_reported_steps(long)
+    assert len(steps) == MAX_METRICS_EVENTS + 1
+    assert (steps[0], steps[-1]) == (1, count_steps(long))
 
 
 def test_the_last_three_epochs_leave_a_checkpoint_each() -> None:
-    timeline = schedule([job()], 1)["ftjob-1"]
-    saved = checkpoints(job(), timeline, 500)
+    timeline = build_timelines([job()], 1)["ftjob-1"]
+    saved = build_checkpoints(job(), timeline, 500)
     assert [checkpoint["step_number"] for checkpoint in saved] == [16, 12, 8]
     model = job().fine_tuned_model
     names = [model, f"{model}:ckpt-step-12", f"{model}:ckpt-step-8"]
     assert [checkpoint["fine_tuned_model_checkpoint"] for checkpoint in saved] == names
-    assert checkpoint_models(job()) == names[::-1]
-    assert [saved["step_number"] for saved in checkpoints(job(), timeline, 115 + 75)] == [12, 8]
+    assert list_checkpoint_models(job()) == names[::-1]
+    assert [saved["step_number"] for saved in build_checkpoints(job(), timeline, 115 + 75)] == [12, 8]
     cancelled = job(cancelled_at=170.0)
-    assert [saved["step_number"] for saved in checkpoints(cancelled, schedule([cancelled], 1)["ftjob-1"], 500)] == [8]
+    assert [
+        saved["step_number"]
+        for saved in build_checkpoints(cancelled, build_timelines([cancelled], 1)["ftjob-1"], 500)
+    ] == [8]

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sandbox_jobs import job
 
-from orchestrator.sandbox.records import Job
-from orchestrator.sandbox.timeline import NEVER, Timeline, schedule
+from orchestrator.sandbox.records import SandboxJob
+from orchestrator.sandbox.timeline import NEVER, Timeline, build_timelines
 
 
 def course(**changes: Any) -> Timeline:
-    return schedule([job(**changes)], 3)["ftjob-1"]
+    return build_timelines([job(**changes)], 3)["ftjob-1"]
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def course(**changes: Any) -> Timeline:
     [(100, "validating_files"), (110, "queued"), (115, "running"), (214.9, "running"), (215, "succeeded")],
 )
 def test_the_plain_course(now: float, status: str) -> None:
-    assert course().status(now) == status
+    assert course().get_status(now) == status
 
 
 @pytest.mark.parametrize(
@@ -52,27 +52,27 @@ def test_how_a_job_ends(changes: dict[str, Any], ended: float, started: float, o
 
 def test_a_pause_shows_and_moves_what_comes_after() -> None:
     timeline = course(pauses=[[125.0, 145.0]])
-    assert [timeline.status(now) for now in (124, 125, 144, 145)] == ["running", "paused", "paused", "running"]
-    assert timeline.reached(0.1) == 125
-    assert timeline.reached(0.5) == 185
+    assert [timeline.get_status(now) for now in (124, 125, 144, 145)] == ["running", "paused", "paused", "running"]
+    assert timeline.find_time_of_share(0.1) == 125
+    assert timeline.find_time_of_share(0.5) == 185
 
 
 def test_what_a_cancelled_job_does_not_reach() -> None:
     timeline = course(cancelled_at=165.0)
-    assert timeline.reached(0.5) == 165
-    assert timeline.reached(0.51) == NEVER
-    assert timeline.model_from == NEVER
+    assert timeline.find_time_of_share(0.5) == 165
+    assert timeline.find_time_of_share(0.51) == NEVER
+    assert timeline.model_available == NEVER
 
 
 def test_the_model_id_may_come_later() -> None:
-    assert course(fate={"no_model_id": {"seconds": 4}}).model_from == 219
+    assert course(fate={"no_model_id": {"seconds": 4}}).model_available == 219
 
 
 def test_slots_are_taken_in_order_and_freed_by_whatever_ends() -> None:
     jobs = [job(id=str(n), created_at=100.0 + n) for n in range(5)]
     jobs[1] = replace(jobs[1], cancelled_at=130.0)
     jobs[2] = replace(jobs[2], problem={"code": "x"})
-    timelines = schedule(jobs, 2)
+    timelines = build_timelines(jobs, 2)
     assert [timelines[str(n)].started for n in range(5)] == [115, 116, NEVER, 130, 215]
 
 
@@ -85,25 +85,25 @@ actions = st.lists(
 
 @given(actions, st.integers(1, 3))
 def test_the_future_may_change_but_never_the_past(steps: list[Action], slots: int) -> None:
-    now, jobs, seen = 100.0, list[Job](), dict[tuple[str, float], str]()
+    now, jobs, seen = 100.0, list[SandboxJob](), dict[tuple[str, float], str]()
     for verb, number, wait in steps:
         jobs = act(jobs, verb, number, now, slots)
-        timelines = schedule(jobs, slots)
-        seen |= {(name, now): timeline.status(now) for name, timeline in timelines.items()}
-        assert all(timelines[name].status(at) == status for (name, at), status in seen.items())
+        timelines = build_timelines(jobs, slots)
+        seen |= {(name, now): timeline.get_status(now) for name, timeline in timelines.items()}
+        assert all(timelines[name].get_status(at) == status for (name, at), status in seen.items())
         at_work = [status for (_, at), status in seen.items() if at == now and status in {"running", "paused"}]
         assert len(at_work) <= slots
         now += wait
 
 
-def act(jobs: list[Job], verb: str, number: int, now: float, slots: int) -> list[Job]:
+def act(jobs: list[SandboxJob], verb: str, number: int, now: float, slots: int) -> list[SandboxJob]:
     """What an operator may do at that moment; nothing when it is not allowed."""
     if verb == "create":
         return [*jobs, job(id=f"ftjob-{len(jobs)}", created_at=now)]
     if number >= len(jobs):
         return jobs
     chosen = jobs[number]
-    status = schedule(jobs, slots)[chosen.id].status(now)
+    status = build_timelines(jobs, slots)[chosen.id].get_status(now)
     if verb == "cancel" and status not in {"succeeded", "failed", "cancelled"}:
         chosen = replace(chosen, cancelled_at=now)
     elif verb == "pause" and status == "running":

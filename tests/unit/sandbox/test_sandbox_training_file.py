@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.sandbox.conversation import conversation_problem, preference_problem, prompt_problem
-from orchestrator.sandbox.records import Verdict
-from orchestrator.sandbox.training_file import check_training_file
+from orchestrator.sandbox.conversation import find_conversation_problem, find_preference_problem, find_prompt_problem
+from orchestrator.sandbox.records import SandboxVerdict
+from orchestrator.sandbox.training_file import validate_training_file
 
 USER = {"role": "user", "content": "a"}
 ASSISTANT = {"role": "assistant", "content": "b"}
@@ -18,10 +18,10 @@ GOOD = {"messages": [USER, ASSISTANT]}
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 
 
-def read(folder: Path, content: bytes) -> Verdict:
+def read(folder: Path, content: bytes) -> SandboxVerdict:
     path = folder / "file.jsonl"
     path.write_bytes(content)
-    return check_training_file(path, "digest")
+    return validate_training_file(path, "digest")
 
 
 def lines(*rows: Any) -> bytes:
@@ -80,7 +80,7 @@ def test_examples_are_counted_and_the_first_wrong_line_is_told(tmp_path: Path) -
     ],
 )
 def test_good_conversations(row: Any) -> None:
-    assert conversation_problem(row) is None
+    assert find_conversation_problem(row) is None
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_good_conversations(row: Any) -> None:
     ],
 )
 def test_wrong_conversations(row: Any, told: str) -> None:
-    assert told in str(conversation_problem(row))
+    assert told in str(find_conversation_problem(row))
 
 
 def test_preferences() -> None:
@@ -117,13 +117,13 @@ def test_preferences() -> None:
         "preferred_output": [ASSISTANT],
         "non_preferred_output": [ASSISTANT],
     }
-    assert preference_problem(row) is None
-    assert "expected exactly the keys" in str(preference_problem(GOOD))
-    assert "input.messages" in str(preference_problem(row | {"input": {"messages": []}}))
-    assert "preferred_output must" in str(preference_problem(row | {"preferred_output": [ASSISTANT] * 2}))
-    assert "from the assistant" in str(preference_problem(row | {"non_preferred_output": [USER]}))
+    assert find_preference_problem(row) is None
+    assert "expected exactly the keys" in str(find_preference_problem(GOOD))
+    assert "input.messages" in str(find_preference_problem(row | {"input": {"messages": []}}))
+    assert "preferred_output must" in str(find_preference_problem(row | {"preferred_output": [ASSISTANT] * 2}))
+    assert "from the assistant" in str(find_preference_problem(row | {"non_preferred_output": [USER]}))
 
 
 def test_prompts_for_reinforcement() -> None:
-    assert prompt_problem({"messages": [USER], "answer": 42}) is None
-    assert "from the user" in str(prompt_problem(GOOD))
+    assert find_prompt_problem({"messages": [USER], "answer": 42}) is None
+    assert "from the user" in str(find_prompt_problem(GOOD))

@@ -9,7 +9,7 @@ from orchestrator.core.account import Account, BudgetPeriod, ProviderName
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.options import RunOptions
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.sources.accounts import AccountsFile, read_accounts
+from orchestrator.sources.accounts import AccountsFile, load_accounts_file
 from orchestrator.sources.schema import AccountTable, AlertTable, RunTable, SpecTable, WebhookTable
 
 EXAMPLE = Path(__file__).parents[3] / "accounts.example.toml"
@@ -36,7 +36,7 @@ def read(tmp_path: Path) -> Read:
     def read(text: str) -> AccountsFile:
         path = tmp_path / "accounts.toml"
         path.write_text(text, encoding="utf-8")
-        return read_accounts(path)
+        return load_accounts_file(path)
 
     return read
 
@@ -64,10 +64,10 @@ def test_the_least_file_has_defaults(read: Read, tmp_path: Path) -> None:
 
 def test_a_validation_set_of_ones_own(read: Read, tmp_path: Path) -> None:
     file = read(GOOD.replace('"tone"', '"tone"\nvalidation = "chats/held-out.jsonl"'))
-    assert file.validation == tmp_path / "chats/held-out.jsonl"
+    assert file.validation_path == tmp_path / "chats/held-out.jsonl"
     assert file.chat_paths == (tmp_path / "chats", tmp_path / "chats/held-out.jsonl")
     file = read(GOOD)
-    assert (file.validation, file.chat_paths) == (None, tmp_path / "chats")
+    assert (file.validation_path, file.chat_paths) == (None, tmp_path / "chats")
 
 
 def test_every_option_arrives(read: Read) -> None:
@@ -137,7 +137,7 @@ labels = ["eu", "x"]
 
 
 def test_the_example_is_a_good_file_with_every_option() -> None:
-    file = read_accounts(EXAMPLE)
+    file = load_accounts_file(EXAMPLE)
     assert file.warnings == ()
     lines = [line.removeprefix("# ") for line in EXAMPLE.read_text(encoding="utf-8").splitlines()]
     for table in (RunTable, SpecTable, AccountTable, WebhookTable, AlertTable):
@@ -157,7 +157,7 @@ def test_the_example_works_with_every_option_switched_on(read: Read) -> None:
 def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
     path = tmp_path / "accounts.toml"
     path.write_text(GOOD, encoding="utf-8-sig")
-    assert read_accounts(path).options.name == "tone"
+    assert load_accounts_file(path).options.name == "tone"
 
 
 # One entry for each mistake: what is replaced in the good file, by what, and the one problem that results.
@@ -397,17 +397,17 @@ def test_a_provider_without_an_address_of_its_own_needs_one(problems: Problems, 
 
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no accounts file") as caught:
-        read_accounts(tmp_path / "accounts.toml")
+        load_accounts_file(tmp_path / "accounts.toml")
     assert f"cp accounts.example.toml {tmp_path / 'accounts.toml'}" in caught.value.hint
 
 
 def test_a_folder_and_a_strange_encoding_are_explained(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
-        read_accounts(tmp_path)
+        load_accounts_file(tmp_path)
     path = tmp_path / "accounts.toml"
     path.write_text(GOOD, encoding="utf-16")
     with pytest.raises(ConfigError, match="is not UTF-8 text"):
-        read_accounts(path)
+        load_accounts_file(path)
 
 
 @pytest.mark.parametrize(

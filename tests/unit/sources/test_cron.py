@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.sources.cron import normalise
+from orchestrator.sources.cron import normalise_cron_line
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from orchestrator.sources.cron import normalise
     ],
 )
 def test_weekdays_become_names(line: str, expected: str | None) -> None:
-    assert normalise(line) == (expected or "0 3 * * fri,sat,sun")
+    assert normalise_cron_line(line) == (expected or "0 3 * * fri,sat,sun")
 
 
 @pytest.mark.parametrize(
@@ -56,4 +56,4 @@ def test_weekdays_become_names(line: str, expected: str | None) -> None:
 )
 def test_a_wrong_field_is_named(line: str, fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
-        normalise(line)
+        normalise_cron_line(line)

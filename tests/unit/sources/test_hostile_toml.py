@@ -10,8 +10,8 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.secret import Redactor
 from orchestrator.dataset.prices import load_prices
 from orchestrator.settings import load_settings
-from orchestrator.sources.accounts import read_accounts
-from orchestrator.sources.secrets import resolve
+from orchestrator.sources.accounts import load_accounts_file
+from orchestrator.sources.secrets import resolve_reference
 
 FILE = """\
 [run]
@@ -41,7 +41,7 @@ def test_deep_or_huge_toml(text: str, why: str, tmp_path: Path) -> None:
     path.write_text(text)
 
     with pytest.raises(ConfigError, match=why):
-        read_accounts(path)
+        load_accounts_file(path)
     with pytest.raises(ConfigError, match="is not valid TOML"):
         load_prices(path)
 
@@ -51,9 +51,9 @@ def test_a_home_folder_that_nobody_has(tmp_path: Path) -> None:
     path.write_text(FILE.replace("DATASET", '"~nosuchuser/chats"').replace("TOKENIZER", '"~nosuchuser/t.json"'))
 
     with pytest.raises(ConfigError) as raised:
-        read_accounts(path)
+        load_accounts_file(path)
     with pytest.raises(ConfigError, match=r"begins with ~nosuchuser, .*; write the path in full"):
-        resolve("file:~nosuchuser/key", base=tmp_path, redact=Redactor())
+        resolve_reference("file:~nosuchuser/key", base_folder=tmp_path, redact=Redactor())
 
     assert [problem.partition(", ")[0] for problem in raised.value.problems] == [
         "accounts.toml:3: [run]: dataset: begins with ~nosuchuser",
@@ -66,7 +66,7 @@ def test_a_nul_in_a_path(tmp_path: Path) -> None:
     path.write_text(FILE.replace("DATASET", '"a\\u0000b"').replace("TOKENIZER", '"a\\u0000b"'))
 
     with pytest.raises(ConfigError) as raised:
-        read_accounts(path)
+        load_accounts_file(path)
 
     assert [problem for problem in raised.value.problems if "holds a NUL character" in problem] == list(
         raised.value.problems

@@ -11,14 +11,14 @@ import pytest
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.secret import Redactor
 from orchestrator.dataset.prices import load_prices
-from orchestrator.dataset.tokenizer import Tokenizer
+from orchestrator.dataset.tokenizer import HuggingFaceTokenizer
 from orchestrator.settings import load_settings
-from orchestrator.sources.accounts import read_accounts
-from orchestrator.sources.secrets import resolve
+from orchestrator.sources.accounts import load_accounts_file
+from orchestrator.sources.secrets import resolve_reference
 
 
 def read_key(path: Path) -> None:
-    resolve(f"file:{path}", base=path.parent, redact=Redactor())
+    resolve_reference(f"file:{path}", base_folder=path.parent, redact=Redactor())
 
 
 def read_token(path: Path) -> None:
@@ -30,12 +30,12 @@ def read_settings_file(path: Path) -> None:
 
 
 READERS: list[Callable[[Path], object]] = [
-    read_accounts,
+    load_accounts_file,
     read_key,
     read_token,
     read_settings_file,
     load_prices,
-    Tokenizer,
+    HuggingFaceTokenizer,
 ]
 
 
@@ -63,4 +63,4 @@ def test_an_accounts_file_without_an_end_is_not_read_to_the_end(tmp_path: Path) 
         file.truncate(4 << 30)
 
     with pytest.raises(ConfigError, match="more than 16 MiB"):
-        read_accounts(path)
+        load_accounts_file(path)

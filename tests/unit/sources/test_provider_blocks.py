@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.account import Account, ProviderName
-from orchestrator.core.capabilities import CAPABILITIES, OURS
+from orchestrator.core.capabilities import CAPABILITIES, LOCAL_OPTIONS
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.sources.accounts import AccountsFile, read_accounts
+from orchestrator.sources.accounts import AccountsFile, load_accounts_file
 from orchestrator.sources.schema import SpecTable
 
 VALUES = {
@@ -36,7 +36,7 @@ def read(tmp_path: Path, provider: str, *lines: str, entry: str = "") -> Account
         f'[run]\nname = "t"\nseed = 7\n[run.{provider}]\nbase_model = "m"\n{block}\n'
         f'[[accounts]]\nname = "a"\nprovider = "{provider}"\napi_key = "env:K"\n{entry or address}'
     )
-    return read_accounts(path)
+    return load_accounts_file(path)
 
 
 def problems(tmp_path: Path, provider: str, *lines: str, entry: str = "") -> list[str]:
@@ -47,7 +47,7 @@ def problems(tmp_path: Path, provider: str, *lines: str, entry: str = "") -> lis
 
 def test_every_option_of_the_table_is_offered_by_some_provider() -> None:
     offered = {option for each in CAPABILITIES.values() for option in each.options}
-    assert offered == SpecTable.model_fields.keys() - OURS == VALUES.keys()
+    assert offered == SpecTable.model_fields.keys() - LOCAL_OPTIONS == VALUES.keys()
 
 
 @pytest.mark.parametrize("provider", ProviderName)

@@ -12,7 +12,15 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.hold import HoldKind
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.sources import command
-from orchestrator.sources.secrets import Keys, Wanted, follow, looks_like_key, resolve, resolve_all, resolve_each
+from orchestrator.sources.secrets import (
+    AccountKeys,
+    SecretReference,
+    looks_like_key,
+    resolve_account_keys,
+    resolve_each_key,
+    resolve_reference,
+    resolve_secrets,
+)
 
 KEY = "sk-canary-81c2"
 
@@ -32,7 +40,7 @@ def program(folder: Path, code: str) -> str:
 def fault(reference: str, base: Path) -> str:
     """What resolving says; it never says the key."""
     with pytest.raises(ConfigError) as caught:
-        resolve(reference, base=base, redact=Redactor())
+        resolve_reference(reference, base_folder=base, redact=Redactor())
     error = caught.value
     told = repr((str(error), error.hint, error.problems, error.__cause__))
     assert "canary" not in told
@@ -41,23 +49,23 @@ def fault(reference: str, base: Path) -> str:
 
 def test_a_key_from_the_environment(tmp_path: Path, redact: Redactor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("A_KEY", f" {KEY}\n")
-    assert resolve("env:A_KEY", base=tmp_path, redact=redact).reveal() == KEY
+    assert resolve_reference("env:A_KEY", base_folder=tmp_path, redact=redact).reveal() == KEY
 
 
 def test_a_key_from_a_file_beside_the_accounts_file(tmp_path: Path, redact: Redactor) -> None:
     (tmp_path / "a.key").write_text(f"\ufeff{KEY}\r\n", encoding="utf-8")
-    assert resolve("file:a.key", base=tmp_path, redact=redact).reveal() == KEY
-    assert resolve(f"file:{tmp_path / 'a.key'}", base=Path("/"), redact=redact).reveal() == KEY
+    assert resolve_reference("file:a.key", base_folder=tmp_path, redact=redact).reveal() == KEY
+    assert resolve_reference(f"file:{tmp_path / 'a.key'}", base_folder=Path("/"), redact=redact).reveal() == KEY
 
 
 def test_a_key_from_a_command(tmp_path: Path, redact: Redactor) -> None:
     reference = program(tmp_path, f"print({KEY!r})")
-    assert resolve(reference, base=tmp_path, redact=redact).reveal() == KEY
+    assert resolve_reference(reference, base_folder=tmp_path, redact=redact).reveal() == KEY
 
 
 def test_a_command_starts_beside_the_accounts_file_and_without_a_shell(tmp_path: Path, redact: Redactor) -> None:
     reference = program(tmp_path, "import os, sys; print(os.path.basename(os.getcwd()) + sys.argv[1])")
-    secret = resolve(f"{reference} '$HOME;x'", base=tmp_path, redact=redact)
+    secret = resolve_reference(f"{reference} '$HOME;x'", base_folder=tmp_path, redact=redact)
     assert secret.reveal() == f"{tmp_path.name}$HOME;x"
 
 
@@ -65,7 +73,7 @@ def test_a_resolved_key_is_known_to_the_redactor(
     tmp_path: Path, redact: Redactor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("A_KEY", KEY)
-    secret = resolve("env:A_KEY", base=tmp_path, redact=redact)
+    secret = resolve_reference("env:A_KEY", base_folder=tmp_path, redact=redact)
     assert redact(f"using {KEY}!") == f"using [key {secret.fingerprint}]!"
 
 
@@ -124,7 +132,7 @@ def test_a_missing_program_is_explained(tmp_path: Path) -> None:
 
 
 def test_a_command_that_hangs_is_ended_with_its_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "SECONDS", 1)
+    monkeypatch.setattr(command, "COMMAND_TIMEOUT_SECONDS", 1)
     code = (
         "import os, time; pid = os.fork(); open('pid', 'w').write(str(os.getpid())) if not pid else 0; time.sleep(60)"
     )
@@ -138,7 +146,7 @@ def test_a_command_that_hangs_is_ended_with_its_children(tmp_path: Path, monkeyp
 
 
 def test_a_command_that_answers_and_stays_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "SECONDS", 0.5)
+    monkeypatch.setattr(command, "COMMAND_TIMEOUT_SECONDS", 0.5)
     code = f"import os, time; os.write(1, {KEY.encode()!r}); os.close(1); time.sleep(60)"
     assert "did not end within 0.5 seconds" in fault(program(tmp_path, code), tmp_path)
 
@@ -155,10 +163,12 @@ def account(name: str, api_key: str) -> Account:
 def test_all_keys_by_account(tmp_path: Path, redact: Redactor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("A_KEY", KEY)
     counting = program(tmp_path, "open('count', 'a').write('x'); print('sk-counted')")
-    keys = resolve_all(
-        [account("a", "env:A_KEY"), account("b", counting), account("c", counting)], base=tmp_path, redact=redact
+    keys = resolve_account_keys(
+        [account("a", "env:A_KEY"), account("b", counting), account("c", counting)],
+        base_folder=tmp_path,
+        redact=redact,
     )
-    assert {name: key.reveal() for name, key in keys.found.items()} == {
+    assert {name: key.reveal() for name, key in keys.by_account.items()} == {
         "a": KEY,
         "b": "sk-counted",
         "c": "sk-counted",
@@ -170,7 +180,7 @@ def test_all_faults_come_at_once(tmp_path: Path, redact: Redactor, monkeypatch: 
     monkeypatch.delenv("B_KEY", raising=False)
     accounts = [account("b", "env:B_KEY"), account("c", "file:no"), account("d", KEY)]
     with pytest.raises(ConfigError, match="no key for any of the 3 accounts") as caught:
-        resolve_all(accounts, base=tmp_path, redact=redact)
+        resolve_account_keys(accounts, base_folder=tmp_path, redact=redact)
     assert [problem.split(" ")[:4] for problem in caught.value.problems] == [
         ["[[accounts]]", "b:", "api_key:", "env:B_KEY"],
         ["[[accounts]]", "c:", "api_key:", "file:no"],
@@ -183,7 +193,9 @@ def test_one_without_a_key_does_not_keep_the_others_from_theirs(
     tmp_path: Path, redact: Redactor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("A_KEY", KEY)
-    found = resolve_each([account("a", "env:A_KEY"), account("b", "file:no")], base=tmp_path, redact=redact)
+    found = resolve_each_key(
+        [account("a", "env:A_KEY"), account("b", "file:no")], base_folder=tmp_path, redact=redact
+    )
     assert isinstance(found["a"], Secret)
     assert found["a"].reveal() == KEY
     assert isinstance(found["b"], ConfigError)
@@ -195,8 +207,8 @@ def test_an_account_without_a_key_is_held_with_what_to_do(
     monkeypatch.setenv("A_KEY", KEY)
     monkeypatch.delenv("B_KEY", raising=False)
     accounts = [account("a", "env:A_KEY"), account("b", "env:B_KEY"), account("c", "file:no")]
-    keys = resolve_all(accounts, base=tmp_path, redact=redact)
-    assert list(keys.found) == ["a"]
+    keys = resolve_account_keys(accounts, base_folder=tmp_path, redact=redact)
+    assert list(keys.by_account) == ["a"]
     assert {name: hold.kind for name, hold in keys.missing.items()} == dict.fromkeys("bc", HoldKind.KEY_MISSING)
     assert "env:B_KEY is not set in the environment" in keys.missing["b"].reason
     assert "start it again" in keys.missing["b"].hint
@@ -205,7 +217,7 @@ def test_an_account_without_a_key_is_held_with_what_to_do(
 
 
 def test_no_accounts_no_keys(tmp_path: Path, redact: Redactor) -> None:
-    assert resolve_all([], base=tmp_path, redact=redact) == Keys({}, {})
+    assert resolve_account_keys([], base_folder=tmp_path, redact=redact) == AccountKeys({}, {})
 
 
 PASTED = "sk-proj-AbCdEf0123456789xyz"
@@ -251,10 +263,13 @@ def test_a_command_gets_no_token_of_the_service_and_no_key_of_another_account(
     code = "import os, sys; sys.stdout.write('names:' + ','.join(sorted(os.environ)))"
     command = f"cmd:{shlex.quote(sys.executable)} -c {shlex.quote(code)}"
     accounts = [account("a", command), account("b", "env:OTHER_KEY")]
-    keys = resolve_all(accounts, base=tmp_path, redact=Redactor(), hidden={"SIGNING"})
-    names = keys.found["a"].reveal().removeprefix("names:").split(",")
+    keys = resolve_account_keys(accounts, base_folder=tmp_path, redact=Redactor(), hidden_variables={"SIGNING"})
+    names = keys.by_account["a"].reveal().removeprefix("names:").split(",")
     assert "VAULT_ADDRESS" in names
     assert not set(hidden) & set(names)
-    wanted = [Wanted("here", command, lambda secret, redact: None), Wanted("there", "env:SIGNING", lambda *_: None)]
-    found = follow(wanted, base=tmp_path, redact=Redactor())[command].reveal()
+    wanted = [
+        SecretReference("here", command, lambda secret, redact: None),
+        SecretReference("there", "env:SIGNING", lambda *_: None),
+    ]
+    found = resolve_secrets(wanted, base_folder=tmp_path, redact=Redactor())[command].reveal()
     assert "SIGNING" not in found

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.announcement import Topic
-from orchestrator.core.delivery import Target, Way
+from orchestrator.core.delivery import Channel, NotificationTarget
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.secret import Redactor
-from orchestrator.sources.accounts import AccountsFile, read_accounts
-from orchestrator.sources.secrets import follow
-from orchestrator.sources.targets import proxy_references, references
+from orchestrator.sources.accounts import AccountsFile, load_accounts_file
+from orchestrator.sources.secrets import resolve_secrets
+from orchestrator.sources.targets import list_proxy_references, list_secret_references
 
 HEAD = """\
 [run]
@@ -34,15 +34,15 @@ SIGNING = "whsec_" + b64encode(b"a key of sixteen").decode()
 def read(folder: Path, text: str) -> AccountsFile:
     path = folder / "accounts.toml"
     path.write_text(HEAD + text, encoding="utf-8")
-    return read_accounts(path)
+    return load_accounts_file(path)
 
 
 def test_a_proxys_password_is_known_to_the_redactor(tmp_path: Path) -> None:
     (tmp_path / "proxy").write_text(f"http://works:{CANARY}@proxy:3128\n")
     text = HEAD + 'proxy = "file:proxy"\n'
     (tmp_path / "accounts.toml").write_text(text)
-    file, redact = read_accounts(tmp_path / "accounts.toml"), Redactor()
-    found = follow(list(proxy_references(file.accounts)), base=tmp_path, redact=redact)
+    file, redact = load_accounts_file(tmp_path / "accounts.toml"), Redactor()
+    found = resolve_secrets(list(list_proxy_references(file.accounts)), base_folder=tmp_path, redact=redact)
     assert CANARY in found["file:proxy"].reveal()
     assert CANARY not in redact(f"cannot connect as works:{CANARY}")
 
@@ -52,8 +52,8 @@ def test_a_proxy_without_a_scheme_is_not_recognised_by_its_beginning(tmp_path: P
     """It begins with a host or a user, which messages about other things hold as well."""
     (tmp_path / "proxy").write_text(address)
     (tmp_path / "accounts.toml").write_text(HEAD + 'proxy = "file:proxy"\n')
-    file, redact = read_accounts(tmp_path / "accounts.toml"), Redactor()
-    follow(list(proxy_references(file.accounts)), base=tmp_path, redact=redact)
+    file, redact = load_accounts_file(tmp_path / "accounts.toml"), Redactor()
+    resolve_secrets(list(list_proxy_references(file.accounts)), base_folder=tmp_path, redact=redact)
     for text in ("proxy.example.com is away", f"works:{CANARY[:8]} has no budget"):
         assert redact(text) == text
     assert CANARY not in redact(f"cannot connect to {address}")
@@ -62,9 +62,9 @@ def test_a_proxy_without_a_scheme_is_not_recognised_by_its_beginning(tmp_path: P
 def test_a_reference_that_leads_to_no_proxy_is_named(tmp_path: Path) -> None:
     (tmp_path / "proxy").write_text(f"socks5://works:{CANARY}@proxy:1")
     (tmp_path / "accounts.toml").write_text(HEAD + 'proxy = "file:proxy"\n')
-    file = read_accounts(tmp_path / "accounts.toml")
+    file = load_accounts_file(tmp_path / "accounts.toml")
     with pytest.raises(ConfigError) as caught:
-        follow(list(proxy_references(file.accounts)), base=tmp_path, redact=Redactor())
+        resolve_secrets(list(list_proxy_references(file.accounts)), base_folder=tmp_path, redact=Redactor())
     assert caught.value.problems[0].startswith("[[accounts]] a: proxy: file:proxy is a SOCKS proxy")
     assert CANARY not in caught.value.problems[0]
 
@@ -74,13 +74,13 @@ def test_targets_are_told_everything_or_what_they_ask_for(tmp_path: Path) -> Non
     file = read(tmp_path, f'webhook_secret = "env:S"\n{HOOK}{events}{ALERT}')
     assert file.accounts[0].webhook_secret == "env:S"
     assert file.targets == (
-        Target(
-            way=Way.WEBHOOK,
+        NotificationTarget(
+            channel=Channel.WEBHOOK,
             url="https://host/path",
             secret="file:hook",
             topics=frozenset({Topic.JOB_FAILED, Topic.RUN_FINISHED}),
         ),
-        Target(way=Way.ALERT, url="file:chat", topics=frozenset(Topic)),
+        NotificationTarget(channel=Channel.ALERT, url="file:chat", topics=frozenset(Topic)),
     )
 
 
@@ -128,7 +128,9 @@ def test_every_secret_is_followed_once_and_known_to_the_redactor(tmp_path: Path)
     (tmp_path / "hook").write_text(SIGNING + "\n")
     (tmp_path / "chat").write_text("slack://TokenAAAA/TokenBBBB?to=secret-channel\n")
     file, redact = read(tmp_path, f'webhook_secret = "file:hook"\n{HOOK}{ALERT}'), Redactor()
-    found = follow(list(references(file.accounts, file.targets)), base=file.folder, redact=redact)
+    found = resolve_secrets(
+        list(list_secret_references(file.accounts, file.targets)), base_folder=file.folder, redact=redact
+    )
     assert {name: secret.reveal() for name, secret in found.items()} == {
         "file:hook": SIGNING,
         "file:chat": "slack://TokenAAAA/TokenBBBB?to=secret-channel",
@@ -144,7 +146,9 @@ def test_a_weak_or_misshapen_signing_secret_is_refused(tmp_path: Path, text: str
     (tmp_path / "hook").write_text(text)
     file = read(tmp_path, f'webhook_secret = "file:hook"\n{HOOK}')
     with pytest.raises(ConfigError) as caught:
-        follow(list(references(file.accounts, file.targets)), base=file.folder, redact=Redactor())
+        resolve_secrets(
+            list(list_secret_references(file.accounts, file.targets)), base_folder=file.folder, redact=Redactor()
+        )
     assert [problem.split(" must lead")[0] for problem in caught.value.problems] == [
         "[[accounts]] a: webhook_secret: file:hook",
         "[[webhooks]] https://host/path: secret: file:hook",
@@ -155,5 +159,7 @@ def test_a_weak_or_misshapen_signing_secret_is_refused(tmp_path: Path, text: str
 def test_a_secret_that_is_not_there_is_named_with_its_place(tmp_path: Path) -> None:
     file = read(tmp_path, HOOK + ALERT)
     with pytest.raises(ConfigError, match="no secret for 2 webhooks, alerts or proxies") as caught:
-        follow(list(references(file.accounts, file.targets)), base=file.folder, redact=Redactor())
+        resolve_secrets(
+            list(list_secret_references(file.accounts, file.targets)), base_folder=file.folder, redact=Redactor()
+        )
     assert caught.value.problems[1].startswith("[[alerts]]: url: file:chat does not exist")

@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 
-from orchestrator.status import Glance, RunView, Share
+from orchestrator.status import RunOverview, RunView, StateCount
 
 NOW = 1_000_000.0
 
 
-def share(state: str, provider: str = "openai", **values: Any) -> Share:
+def share(state: str, provider: str = "openai", **values: Any) -> StateCount:
     known: dict[str, Any] = {"count": 1, "usd": 1.0, "submitted_usd": 0.0, "unknown": 0}
     known |= dict.fromkeys(("lasted", "last_submitted", "estimated_finish"))
-    return Share(provider=provider, state=state, **known | values)
+    return StateCount(provider=provider, state=state, **known | values)
 
 
 @pytest.mark.parametrize(
@@ -31,10 +31,10 @@ def share(state: str, provider: str = "openai", **values: Any) -> Share:
         ([share("queued", estimated_finish=NOW + 5), share("running", "together")], None),
     ],
 )
-def test_when_the_last_job_may_end(shares: list[Share], end: float | None) -> None:
-    assert glance(shares).ends_at(NOW) == end
+def test_when_the_last_job_may_end(shares: list[StateCount], end: float | None) -> None:
+    assert glance(shares).estimate_end(NOW) == end
 
 
-def glance(shares: list[Share]) -> Glance:
+def glance(shares: list[StateCount]) -> RunOverview:
     values: dict[str, Any] = dict.fromkeys(RunView.__dataclass_fields__)
-    return Glance(run=RunView(**values), current=True, shares=tuple(shares), causes=(), labels=())
+    return RunOverview(run=RunView(**values), current=True, state_counts=tuple(shares), problem_groups=(), labels=())

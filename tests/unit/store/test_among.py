@@ -5,13 +5,13 @@ from __future__ import annotations
 from sqlalchemy import Column, Dialect, MetaData, String, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from orchestrator.store.among import among
+from orchestrator.store.among import any_of
 
 things = Table("things", MetaData(), Column("name", String))
 
 
 def sql(dialect: Dialect, names: list[str]) -> str:
-    statement = select(things).where(among(things.c.name, "names"))
+    statement = select(things).where(any_of(things.c.name, "names"))
     return " ".join(str(statement.params(names=names).compile(dialect=dialect)).split())
 
 

@@ -6,13 +6,13 @@ import asyncio
 
 import pytest
 
-from orchestrator.store.connection import to_the_end
+from orchestrator.store.connection import shield_until_done
 
 
 async def test_whoever_is_cancelled_leaves_when_the_work_is_done() -> None:
     may_end = asyncio.Event()
     work = asyncio.create_task(may_end.wait())
-    waiting = asyncio.create_task(to_the_end(work))
+    waiting = asyncio.create_task(shield_until_done(work))
     await asyncio.sleep(0)
     waiting.cancel()
     for _ in range(5):

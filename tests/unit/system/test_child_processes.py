@@ -10,14 +10,14 @@ def test_a_stop_kills_what_is_registered_and_nothing_else() -> None:
     with children.register(lambda: killed.append("ended before")):
         pass
     with children.register(lambda: killed.append("running")):
-        children.stop()
+        children.kill_all()
 
     assert killed == ["running"]
 
 
 def test_a_child_that_registers_after_the_stop_is_killed_at_once() -> None:
     children, killed = ChildProcesses(), []
-    children.stop()
+    children.kill_all()
 
     with children.register(lambda: killed.append("late")):
         assert killed == ["late"]

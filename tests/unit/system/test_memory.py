@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.system import memory
-from orchestrator.system.memory import default_limit
+from orchestrator.system.memory import default_memory_limit
 
 
 @pytest.mark.parametrize("content", ["1073741824\n", "max\n"])
@@ -20,4 +20,4 @@ def test_a_container_allows_less_than_the_machine(
     physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
     allowed = min(physical, 1 << 30) if content[0] == "1" else physical
-    assert default_limit() == int(allowed * 0.75)
+    assert default_memory_limit() == int(allowed * 0.75)

@@ -8,33 +8,33 @@ from typing import Any
 import pytest
 from web_values import FINE, NOW, glance_of, job, listing_of, run, status
 
-from orchestrator.cli.render import title
-from orchestrator.core.moderation import NAME_OR_WAIVE, Moderated, Moderation, ModerationProgress
-from orchestrator.core.verb import Verb
-from orchestrator.status import Status
-from orchestrator.status.moderation import moderation_view
-from orchestrator.web.dashboard.paged import PAGE_ROWS
-from orchestrator.web.dashboard.run import View, look
-from orchestrator.web.query import Query
+from orchestrator.cli.render import format_title
+from orchestrator.core.moderation import NOT_MODERATED_HINT, Moderation, ModerationProgress, ModerationStatus
+from orchestrator.core.verb import OperatorAction
+from orchestrator.status import StatusSnapshot
+from orchestrator.status.moderation import moderation_to_dict
+from orchestrator.web.dashboard.paged import ROWS_PER_PAGE
+from orchestrator.web.dashboard.run import RunPage, build_run_page
+from orchestrator.web.query import PageQuery
 
 FAR = ModerationProgress(judged=1_500, total=90_000, finish_at=NOW + 6_000)
 AWAY = "account acme: provider_unavailable: no answer from the provider (ConnectError)"
 
 
 def record(**values: Any) -> Moderation:
-    return replace(Moderation(state=Moderated.MISSING, by="acme", at=NOW, progress=FAR), **values)
+    return replace(Moderation(state=ModerationStatus.MISSING, by="acme", at=NOW, progress=FAR), **values)
 
 
-def shown(moderation: Moderation) -> Status:
+def shown(moderation: Moderation) -> StatusSnapshot:
     hold = moderation.hold
     assert hold is not None
     waiting = job("a", "planned", held=True, error=hold.failure)
-    return status(waiting, holds=[hold.failure], moderation=moderation_view(moderation))
+    return status(waiting, holds=[hold.failure], moderation=moderation_to_dict(moderation))
 
 
-def page(of: Status) -> View:
-    query = Query()
-    return look(glance_of(of), listing_of(of, query.selection, PAGE_ROWS, 0), FINE, query, NOW)
+def page(of: StatusSnapshot) -> RunPage:
+    query = PageQuery()
+    return build_run_page(glance_of(of), listing_of(of, query.job_filter, ROWS_PER_PAGE, 0), FINE, query, NOW)
 
 
 def test_the_banner_says_how_far_it_is() -> None:
@@ -42,14 +42,14 @@ def test_the_banner_says_how_far_it_is() -> None:
     view = page(seen)
     assert (view.headline, view.tone) == ("The chats are being moderated", "busy")
     [notice] = view.notices
-    assert notice.verb is None
+    assert notice.action is None
     assert notice.failure.message == (
         "the chats are being moderated: 1,500 of 90,000 texts are moderated (1%) by account acme; "
         "done at about 2026-09-21 15:53:20 UTC"
     )
-    assert view.troubles == ()
+    assert view.attention_items == ()
     assert not seen.settled, "it needs no person"
-    assert (title(seen) or "").splitlines()[1].startswith("1,500 of 90,000 texts are moderated (1%)")
+    assert (format_title(seen) or "").splitlines()[1].startswith("1,500 of 90,000 texts are moderated (1%)")
 
 
 def test_during_an_outage_it_names_the_next_attempt_and_never_proposes_to_waive() -> None:
@@ -58,20 +58,20 @@ def test_during_an_outage_it_names_the_next_attempt_and_never_proposes_to_waive(
     view = page(seen)
     assert (view.headline, view.tone) == ("The moderation does not answer", "warn")
     [notice] = view.notices
-    assert notice.verb is None
+    assert notice.action is None
     assert AWAY in notice.failure.message
     assert notice.failure.hint.endswith("The next attempt is at 2026-09-21 14:18:20 UTC.")
     assert "waive" not in notice.failure.hint
     assert not seen.settled
 
 
-@pytest.mark.parametrize(("hint", "verb"), [(NAME_OR_WAIVE, Verb.WAIVE), ("Correct the key.", None)])
-def test_a_button_to_waive_is_there_where_the_hint_says_so(hint: str, verb: Verb | None) -> None:
+@pytest.mark.parametrize(("hint", "verb"), [(NOT_MODERATED_HINT, OperatorAction.WAIVE), ("Correct the key.", None)])
+def test_a_button_to_waive_is_there_where_the_hint_says_so(hint: str, verb: OperatorAction | None) -> None:
     seen = shown(record(progress=None, reason="account acme: 401", hint=hint))
     view = page(seen)
-    assert (view.headline, [notice.verb for notice in view.notices]) == ("The run is held", [verb])
+    assert (view.headline, [notice.action for notice in view.notices]) == ("The run is held", [verb])
     assert seen.settled
 
 
 def test_the_title_of_a_moderated_run_is_one_line() -> None:
-    assert title(Status(run=run())) == f"{run().name} · run {run().id}"
+    assert format_title(StatusSnapshot(run=run())) == f"{run().name} · run {run().id}"

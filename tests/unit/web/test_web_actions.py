@@ -7,11 +7,11 @@ import pytest
 from web_values import NOW, Service, job, run, token
 
 from orchestrator import control, status
-from orchestrator.control.adoption import adopt
+from orchestrator.control.adoption import adopt_remote_job
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.token import Role
-from orchestrator.core.verb import Verb
-from orchestrator.status import Glance
+from orchestrator.core.verb import OperatorAction
+from orchestrator.status import RunOverview
 
 OPERATOR = "orch_operator"
 READER = "orch_reader"
@@ -35,8 +35,8 @@ def service() -> Service:
     service.answers = {
         control.cancel: [job("one", "cancelling")],
         control.retry: [job("one", "planned")],
-        status.glance: Glance(run=run(), current=True, shares=(), causes=(), labels=()),
-        status.asked: status.Asked(accounts=("one", "two"), usd=1.24, unpriced=0),
+        status.find_run_overview: RunOverview(run=run(), current=True, state_counts=(), problem_groups=(), labels=()),
+        status.preview_action: status.ActionPreview(accounts=("one", "two"), usd=1.24, unpriced=0),
     }
     return service
 
@@ -76,17 +76,17 @@ async def test_what_is_asked_of_all_that_match(verb: str) -> None:
 
 async def test_a_remote_job_is_adopted() -> None:
     asked = service()
-    asked.answers[adopt] = job("one", "submitting")
+    asked.answers[adopt_remote_job] = job("one", "submitting")
     answer = await ask(asked, "adopt", {"job": "j-1", "remote_job": "ftjob-2"})
     assert answer.json() == {"action": "adopt", "accounts": ["one"], "count": 1}
-    assert asked.asked == [("adopt", ("j-1", "ftjob-2"), BY)]
-    asked.answers[adopt] = ConfigError("there is no job j-1", hint="Look.")
+    assert asked.asked == [("adopt_remote_job", ("j-1", "ftjob-2"), BY)]
+    asked.answers[adopt_remote_job] = ConfigError("there is no job j-1", hint="Look.")
     assert (await ask(asked, "adopt", {"job": "j-1", "remote_job": "ftjob-2"})).status_code == 409
 
 
 async def test_nobody_is_not_everybody() -> None:
     asked = service()
-    asked.answers[status.asked] = status.Asked(accounts=(), usd=0, unpriced=0)
+    asked.answers[status.preview_action] = status.ActionPreview(accounts=(), usd=0, unpriced=0)
     answer = await ask(asked, "cancel", {"filter": {}, "expect": 0})
     assert (answer.json()["count"], asked.asked) == (0, [])
 
@@ -176,10 +176,10 @@ async def test_a_stranger_acts_on_nothing(verb: str, body: Any) -> None:
 )
 async def test_what_was_not_told_is_told_again(body: Any, numbers: list[int] | None) -> None:
     asked = service()
-    asked.answers |= {status.count_dead: 1, control.redeliver: []}
+    asked.answers |= {status.count_failed_deliveries: 1, control.redeliver: []}
     assert (await ask(asked, "redeliver", body)).json() == {"deliveries": [], "count": 0}
     assert asked.asked == [("redeliver", (numbers,), BY)]
 
 
 def test_every_verb_has_its_test() -> None:
-    assert {*OF_RUN, *OF_ACCOUNTS, Verb.ADOPT, Verb.REDELIVER} == set(Verb)
+    assert {*OF_RUN, *OF_ACCOUNTS, OperatorAction.ADOPT, OperatorAction.REDELIVER} == set(OperatorAction)

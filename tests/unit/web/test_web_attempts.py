@@ -6,7 +6,13 @@ from fastapi import Request
 from web_values import NOW, Service, ready, token
 
 from orchestrator.web import attempts as module
-from orchestrator.web.attempts import MOST, MOST_IN_ALL, REMEMBERED, Attempts, address_of
+from orchestrator.web.attempts import (
+    MAX_FAILURES_IN_TOTAL,
+    MAX_FAILURES_PER_ADDRESS,
+    MAX_TRACKED_ADDRESSES,
+    LoginThrottle,
+    client_address,
+)
 
 GIVEN = "the-token-of-the-settings"
 MADE = "orch_made"
@@ -26,7 +32,9 @@ async def ask(client: httpx2.AsyncClient, text: str) -> httpx2.Response:
 async def test_whoever_tries_out_tokens_must_wait() -> None:
     served = service()
     async with served.client() as client:
-        assert [(await ask(client, f"wrong-{number}")).status_code for number in range(MOST)] == [401] * MOST
+        assert [(await ask(client, f"wrong-{number}")).status_code for number in range(MAX_FAILURES_PER_ADDRESS)] == [
+            401
+        ] * MAX_FAILURES_PER_ADDRESS
         refused = await ask(client, "wrong")
         assert (refused.status_code, refused.headers["retry-after"]) == (429, "6")
         assert refused.headers["content-type"] == "application/problem+json"
@@ -43,7 +51,7 @@ async def test_whoever_tries_out_tokens_must_wait() -> None:
 async def test_setting_the_clock_neither_lengthens_nor_ends_the_wait(step: float) -> None:
     served = service()
     async with served.client() as client:
-        for number in range(MOST + 1):
+        for number in range(MAX_FAILURES_PER_ADDRESS + 1):
             refused = await ask(client, f"wrong-{number}")
         served.set_by = step
         assert (await ask(client, GIVEN)).headers["retry-after"] == refused.headers["retry-after"] == "6"
@@ -53,15 +61,18 @@ async def test_setting_the_clock_neither_lengthens_nor_ends_the_wait(step: float
 
 async def test_a_login_counts_too() -> None:
     async with service().client() as client:
-        codes = [(await client.post("/login", data={"token": "wrong"})).status_code for _ in range(MOST + 1)]
-    assert codes == [401] * MOST + [429]
+        codes = [
+            (await client.post("/login", data={"token": "wrong"})).status_code
+            for _ in range(MAX_FAILURES_PER_ADDRESS + 1)
+        ]
+    assert codes == [401] * MAX_FAILURES_PER_ADDRESS + [429]
 
 
 async def test_nobody_is_kept_out_who_has_a_session_or_a_token_we_made() -> None:
     served = service()
     async with served.client() as client:
         await client.post("/login", data={"token": GIVEN})
-        for number in range(MOST + 5):
+        for number in range(MAX_FAILURES_PER_ADDRESS + 5):
             await ask(client, f"wrong-{number}")
         assert (await ask(client, MADE)).status_code == 200
         assert (await client.get("/status")).status_code == 200
@@ -69,35 +80,35 @@ async def test_nobody_is_kept_out_who_has_a_session_or_a_token_we_made() -> None
 
 async def test_strangers_and_ended_sessions_are_no_attempts() -> None:
     async with service().client() as client:
-        for _ in range(MOST + 5):
+        for _ in range(MAX_FAILURES_PER_ADDRESS + 5):
             await client.get("/status")
             await client.get("/status", headers={"Cookie": "orchestrator_session=1.a.b"})
         assert (await ask(client, GIVEN)).status_code == 200
 
 
 def test_one_address_is_another_matter_than_the_next() -> None:
-    attempts = Attempts()
-    for _ in range(MOST):
-        attempts.failed("10.0.0.1", NOW)
-    assert attempts.wait("10.0.0.1", NOW) == 6
-    assert attempts.wait("10.0.0.2", NOW) == 0
-    assert attempts.wait("10.0.0.1", NOW + 60) == 0
+    attempts = LoginThrottle()
+    for _ in range(MAX_FAILURES_PER_ADDRESS):
+        attempts.record_failure("10.0.0.1", NOW)
+    assert attempts.wait_seconds("10.0.0.1", NOW) == 6
+    assert attempts.wait_seconds("10.0.0.2", NOW) == 0
+    assert attempts.wait_seconds("10.0.0.1", NOW + 60) == 0
 
 
 def test_many_addresses_together_must_wait_too() -> None:
-    attempts = Attempts()
-    for number in range(MOST_IN_ALL):
-        attempts.failed(f"10.0.0.{number}", NOW)
-    assert attempts.wait("10.1.0.1", NOW) == 1
-    assert attempts.wait("10.1.0.1", NOW + 1) == 0
+    attempts = LoginThrottle()
+    for number in range(MAX_FAILURES_IN_TOTAL):
+        attempts.record_failure(f"10.0.0.{number}", NOW)
+    assert attempts.wait_seconds("10.1.0.1", NOW) == 1
+    assert attempts.wait_seconds("10.1.0.1", NOW + 1) == 0
 
 
 def test_what_is_remembered_is_bounded_and_a_clock_may_go_back() -> None:
-    attempts = Attempts()
-    for number in range(3 * REMEMBERED):
-        attempts.failed(str(number), NOW - number)
-    assert len(attempts._by_address) == REMEMBERED
-    assert attempts.wait("new", NOW - 3 * REMEMBERED) > 0
+    attempts = LoginThrottle()
+    for number in range(3 * MAX_TRACKED_ADDRESSES):
+        attempts.record_failure(str(number), NOW - number)
+    assert len(attempts._by_address) == MAX_TRACKED_ADDRESSES
+    assert attempts.wait_seconds("new", NOW - 3 * MAX_TRACKED_ADDRESSES) > 0
 
 
 @pytest.mark.parametrize(
@@ -110,5 +121,5 @@ def test_what_is_remembered_is_bounded_and_a_clock_may_go_back() -> None:
     ],
 )
 def test_a_network_of_ipv6_is_one_address(host: str, address: str) -> None:
-    assert address_of(Request({"type": "http", "client": (host, 1)})) == address
-    assert module.address_of(Request({"type": "http", "client": None})) == ""
+    assert client_address(Request({"type": "http", "client": (host, 1)})) == address
+    assert module.client_address(Request({"type": "http", "client": None})) == ""

@@ -10,7 +10,7 @@ from web_values import REFUSED, Service, job, status, token
 
 from orchestrator import control
 from orchestrator import status as read
-from orchestrator.control.adoption import adopt
+from orchestrator.control.adoption import adopt_remote_job
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.token import Role
 
@@ -21,7 +21,7 @@ RUN = {"verb": "approve", "usd": "3.1"}
 def service() -> Service:
     """Three failed accounts at 1.86 dollars, without a token, asked by a browser on this machine."""
     asked = Service(*(job(name, "failed", error=REFUSED) for name in THREE))
-    asked.answers[read.asked] = read.Asked(accounts=THREE, usd=1.86, unpriced=0)
+    asked.answers[read.preview_action] = read.ActionPreview(accounts=THREE, usd=1.86, unpriced=0)
     asked.answers[control.retry] = [job(name, "planned") for name in THREE]
     return asked
 
@@ -51,7 +51,7 @@ async def test_the_dialog_states_number_price_and_whom() -> None:
 
 async def test_what_has_no_price_is_said() -> None:
     asked = service()
-    asked.answers[read.asked] = read.Asked(accounts=THREE, usd=1.0, unpriced=2)
+    asked.answers[read.preview_action] = read.ActionPreview(accounts=THREE, usd=1.0, unpriced=2)
     assert "$1.00, and 2 jobs without a known price" in await dialog(asked, "verb=release")
 
 
@@ -63,7 +63,7 @@ async def test_what_costs_nothing_states_no_price(verb: str) -> None:
 @pytest.mark.parametrize("verb", ["retry", "release", "hold", "cancel"])
 async def test_nobody_to_ask_is_told_and_cannot_be_agreed_to(verb: str) -> None:
     asked = service()
-    asked.answers[read.asked] = read.Asked(accounts=(), usd=0, unpriced=0)
+    asked.answers[read.preview_action] = read.ActionPreview(accounts=(), usd=0, unpriced=0)
     html = await dialog(asked, f"verb={verb}&q=nobody")
     assert f"Nothing to {verb}" in html
     assert 'id="yes"' not in html
@@ -127,18 +127,18 @@ async def test_what_is_refused_is_told_with_its_hint() -> None:
 
 async def test_a_person_chooses_the_remote_job() -> None:
     asked = service()
-    asked.answers[adopt] = job("one", "submitting")
+    asked.answers[adopt_remote_job] = job("one", "submitting")
     assert re.search(r'name="remote_job"[^>]* required', await dialog(asked, "verb=adopt&job=job-one"))
     form = {"verb": "adopt", "job": "job-one", "remote_job": " ftjob-2 ", "back": "/accounts/one"}
     answer = await act(asked, form)
     assert (answer.status_code, answer.headers["location"]) == (303, "/accounts/one")
     [(name, arguments, _)] = asked.asked
-    assert (name, arguments) == ("adopt", ("job-one", "ftjob-2"))
+    assert (name, arguments) == ("adopt_remote_job", ("job-one", "ftjob-2"))
 
 
 async def test_what_is_told_again_is_counted() -> None:
     asked = service()
-    asked.answers |= {read.count_dead: 2, control.redeliver: []}
+    asked.answers |= {read.count_failed_deliveries: 2, control.redeliver: []}
     html = await dialog(asked, "verb=redeliver&delivery=7&delivery=9")
     assert "Tell 2 messages again?" in html
     assert 'name="delivery" value="9"' in html
@@ -148,7 +148,7 @@ async def test_what_is_told_again_is_counted() -> None:
     assert (await act(asked, form | {"expect": "2"})).headers["location"] == "/deliveries"
     [(name, (numbers,), _)] = asked.asked
     assert (name, numbers) == ("redeliver", (7, 9))
-    asked.answers[read.count_dead] = 0
+    asked.answers[read.count_failed_deliveries] = 0
     assert 'id="yes"' not in await dialog(asked, "verb=redeliver")
 
 
@@ -182,8 +182,8 @@ async def test_who_may_only_look_sees_no_button_and_may_not_ask() -> None:
 
 async def test_of_an_earlier_run_nothing_is_asked() -> None:
     asked = service()
-    seen = read.Glance(run=status().run, current=False, shares=(), causes=(), labels=())  # type: ignore[arg-type]
-    asked.answers[read.glance] = seen
+    seen = read.RunOverview(run=status().run, current=False, state_counts=(), problem_groups=(), labels=())  # type: ignore[arg-type]
+    asked.answers[read.find_run_overview] = seen
     async with asked.client() as client:
         page = (await client.get("/?run=run-0")).text
     assert "An earlier run" in page

@@ -16,9 +16,9 @@ from web_values import ready, run, status
 from orchestrator.core import delivery, finding
 from orchestrator.core.errors import Failure
 from orchestrator.core.replica import Replica
-from orchestrator.status import AccountLine, DatasetRow, JobView, Line, RunView, as_json
+from orchestrator.status import AccountSummary, DatasetRow, JobView, RunView, StoredEvent, status_to_dict
 from orchestrator.web import deliveries, documents, inventory
-from orchestrator.web.documents import Job, Run, Whole
+from orchestrator.web.documents import JobSchema, RunSchema, StatusDocument
 from orchestrator.web.examples import EXAMPLES
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -35,16 +35,16 @@ def test_the_reference_is_what_the_code_says(name: str) -> None:
 @pytest.mark.parametrize(
     ("document", "view", "more"),
     [
-        (documents.Job, JobView, set()),
-        (documents.Run, RunView, set()),
-        (documents.Replica, Replica, set()),
-        (documents.Fault, Failure, set()),
-        (inventory.Account, AccountLine, set()),
-        (inventory.Dataset, DatasetRow, {"runs", "findings"}),
-        (documents.Event, Line, {"kind"}),
-        (inventory.Finding, finding.Finding, set()),
-        (inventory.Findings, finding.Findings, set()),
-        (deliveries.Delivery, delivery.Delivery, {"state"}),
+        (documents.JobSchema, JobView, set()),
+        (documents.RunSchema, RunView, set()),
+        (documents.ReplicaSchema, Replica, set()),
+        (documents.ErrorInfo, Failure, set()),
+        (inventory.AccountSchema, AccountSummary, set()),
+        (inventory.DatasetSchema, DatasetRow, {"runs", "findings"}),
+        (documents.EventSchema, StoredEvent, {"kind"}),
+        (inventory.FindingSchema, finding.Finding, set()),
+        (inventory.FindingsSchema, finding.FindingSummary, set()),
+        (deliveries.DeliverySchema, delivery.Delivery, {"state"}),
     ],
 )
 def test_a_document_describes_every_field_of_its_view(document: type[BaseModel], view: Any, more: set[str]) -> None:
@@ -53,15 +53,18 @@ def test_a_document_describes_every_field_of_its_view(document: type[BaseModel],
 
 
 def test_status_is_described_whole() -> None:
-    answer = as_json(status(ready("acme"))) | {"problem": None}
-    described = {field.alias or name for name, field in Whole.model_fields.items()}
+    answer = status_to_dict(status(ready("acme"))) | {"problem": None}
+    described = {field.alias or name for name, field in StatusDocument.model_fields.items()}
     assert set(answer) == described
-    assert Whole.model_validate(answer).jobs[0].account == "acme"
+    assert StatusDocument.model_validate(answer).jobs[0].account == "acme"
 
 
 def test_a_view_becomes_its_document() -> None:
-    assert Job.of(ready("acme", error=Failure("kind", "message", "hint"))).created_at == "2026-09-21T14:03:20+00:00"
-    assert Run.of(run(holds=[Failure("kind", "message", "hint")])).holds[0].kind == "kind"
+    assert (
+        JobSchema.from_view(ready("acme", error=Failure("kind", "message", "hint"))).created_at
+        == "2026-09-21T14:03:20+00:00"
+    )
+    assert RunSchema.from_view(run(holds=[Failure("kind", "message", "hint")])).holds[0].kind == "kind"
 
 
 @cache
@@ -79,4 +82,4 @@ def test_an_example_is_what_its_document_says(name: str) -> None:
 def test_every_document_that_is_asked_for_or_answered_has_an_example() -> None:
     paths = json.dumps(schema_of_all()["paths"])
     named = {part.partition('"')[0] for part in paths.split("#/components/schemas/")[1:]}
-    assert named - set(EXAMPLES) == {"Alive", "Ready", "State", "Fate", "ProviderName"}
+    assert named - set(EXAMPLES) == {"Liveness", "Readiness", "JobState", "DeliveryStatus", "ProviderName"}

@@ -7,10 +7,10 @@ import httpx2
 import pytest
 from web_values import NOW, Service, ready, token
 
-from orchestrator.core.errors import DatabaseAway
+from orchestrator.core.errors import DatabaseUnavailable
 from orchestrator.core.token import Role
-from orchestrator.status import Tally, tally
-from orchestrator.web.door import SESSION_SECONDS, USE_SECONDS
+from orchestrator.status import MetricsSnapshot, get_metrics_snapshot
+from orchestrator.web.door import SESSION_LIFETIME_SECONDS, TOKEN_USE_INTERVAL_SECONDS
 
 TOKEN = "operator-token-1"
 READ = "reader-token-2"
@@ -119,7 +119,9 @@ async def test_a_session_cookie_is_kept_from_scripts_and_other_sites() -> None:
     async with locked().client() as client:
         entered = await client.post("/login", data={"token": TOKEN})
         cookie = entered.headers["set-cookie"].lower()
-    assert all(word in cookie for word in ("httponly", "samesite=strict", "path=/", f"max-age={SESSION_SECONDS}"))
+    assert all(
+        word in cookie for word in ("httponly", "samesite=strict", "path=/", f"max-age={SESSION_LIFETIME_SECONDS}")
+    )
     assert "secure" not in cookie
     assert TOKEN not in cookie
 
@@ -136,7 +138,7 @@ async def test_a_session_ends_with_its_time() -> None:
         await client.post("/login", data={"token": TOKEN})
         cookie = {"Cookie": f"orchestrator_session={client.cookies['orchestrator_session']}"}
     async with service.client(**cookie) as client:
-        service.now += SESSION_SECONDS - 1
+        service.now += SESSION_LIFETIME_SECONDS - 1
         assert (await client.get("/status")).status_code == 200
         service.now += 1
         assert (await client.get("/status")).status_code == 401
@@ -275,7 +277,7 @@ async def test_a_session_does_not_rise_with_another_token_of_the_same_name() -> 
 
 @pytest.mark.parametrize(
     ("before", "noted"),
-    [(None, ["ci"]), (NOW - USE_SECONDS - 1, ["ci"]), (NOW - USE_SECONDS + 1, [])],
+    [(None, ["ci"]), (NOW - TOKEN_USE_INTERVAL_SECONDS - 1, ["ci"]), (NOW - TOKEN_USE_INTERVAL_SECONDS + 1, [])],
 )
 async def test_a_use_is_noted_coarsely(before: float | None, noted: list[str]) -> None:
     service = made(last_used_at=before)
@@ -287,7 +289,7 @@ async def test_a_use_is_noted_coarsely(before: float | None, noted: list[str]) -
 
 async def test_while_the_database_is_away_nobody_comes_in_and_it_is_said() -> None:
     service = made()
-    service.tokens = DatabaseAway("the database does not answer")
+    service.tokens = DatabaseUnavailable("the database does not answer")
     async with service.client() as client:
         answer = await client.get("/status", headers=bearer(MADE))
         assert (await client.get("/healthz")).status_code == 200
@@ -298,7 +300,7 @@ async def test_while_the_database_is_away_nobody_comes_in_and_it_is_said() -> No
 
 async def test_metrics_are_for_whoever_may_look() -> None:
     service = Service(token="operator", read_token="reader")
-    service.answers[tally] = Tally(due=7)
+    service.answers[get_metrics_snapshot] = MetricsSnapshot(due=7)
     async with service.client() as client:
         answers = [
             await client.get("/metrics", headers={"Authorization": f"Bearer {token}"})

@@ -7,9 +7,9 @@ import yaml
 from web_values import Service, job, ready
 
 from orchestrator.core.account import Account, ProviderName
-from orchestrator.exports import MEDIA_TYPES, Form, export, select
-from orchestrator.status import Status
-from orchestrator.web.api import create_web
+from orchestrator.exports import MEDIA_TYPES, ExportFormat, export, select_models
+from orchestrator.status import StatusSnapshot
+from orchestrator.web.api import create_app
 
 ACME = Account(name="acme", provider=ProviderName.OPENAI, api_key="env:ACME_KEY", base_url="https://own.example/v1")
 JOBS = (ready("acme"), ready("gone", servable=False), job("late", "running"))
@@ -21,12 +21,12 @@ def service() -> Service:
     return made
 
 
-@pytest.mark.parametrize("form", [form for form in Form if form is not Form.JSON])
+@pytest.mark.parametrize("form", [form for form in ExportFormat if form is not ExportFormat.JSON])
 @pytest.mark.parametrize("everything", [False, True])
-async def test_the_text_is_that_of_the_command_line(form: Form, everything: bool) -> None:
+async def test_the_text_is_that_of_the_command_line(form: ExportFormat, everything: bool) -> None:
     async with service().client() as client:
         answer = await client.get("/api/v1/models", params={"format": form.value, "all": everything, "limit": 1})
-    expected = export(form, select("support-tone", JOBS, {"acme": ACME}), everything=everything)
+    expected = export(form, select_models("support-tone", JOBS, {"acme": ACME}), include_unservable=everything)
     assert answer.status_code == 200, answer.text
     assert answer.text == expected.text
     assert answer.headers["content-type"].partition(";")[0] == expected.media_type
@@ -52,7 +52,7 @@ async def test_without_a_form_it_is_a_page() -> None:
 
 async def test_an_unknown_form_is_told_and_no_run_is_an_empty_export() -> None:
     empty = service()
-    empty.status = Status(run=None)
+    empty.status = StatusSnapshot(run=None)
     async with empty.client() as client:
         unknown = await client.get("/api/v1/models?format=xml")
         nothing = await client.get("/api/v1/models?format=litellm")
@@ -61,8 +61,8 @@ async def test_an_unknown_form_is_told_and_no_run_is_an_empty_export() -> None:
     assert yaml.safe_load(nothing.text) == {"model_list": []}
 
 
-@pytest.mark.parametrize("form", [form for form in Form if form is not Form.JSON])
-async def test_an_export_is_the_same_text_with_one_type_of_content(form: Form) -> None:
+@pytest.mark.parametrize("form", [form for form in ExportFormat if form is not ExportFormat.JSON])
+async def test_an_export_is_the_same_text_with_one_type_of_content(form: ExportFormat) -> None:
     query = {"format": form.value, "all": True}
     async with service().client() as client:
         typed = await client.get("/api/v1/models", params=query)
@@ -79,17 +79,19 @@ async def test_an_integer_of_the_address_may_be_written_with_a_fraction_of_nothi
 
 
 def test_every_form_is_in_the_document() -> None:
-    document = create_web(Service().program()).openapi()
+    document = create_app(Service().program()).openapi()
     operation = document["paths"]["/api/v1/models/export"]["get"]
     parameters = {parameter["name"]: parameter for parameter in operation["parameters"]}
     assert set(parameters) >= {"format", "all", "label", "provider"}
     assert parameters["format"]["required"]
-    assert parameters["format"]["schema"]["enum"] == [form.value for form in Form if form is not Form.JSON]
+    assert parameters["format"]["schema"]["enum"] == [
+        form.value for form in ExportFormat if form is not ExportFormat.JSON
+    ]
 
 
 def test_a_client_can_be_made_of_the_document() -> None:
     """Generators take an operation's first type of content for all of its answers, so each has one and its schema."""
-    document = create_web(Service().program()).openapi()
+    document = create_app(Service().program()).openapi()
     assert [server["url"] for server in document["servers"]] == ["/", "http://127.0.0.1:8080"]
     for path, methods in document["paths"].items():
         for operation in methods.values():

@@ -9,10 +9,10 @@ import pytest
 from web_values import NOW, Service
 
 from orchestrator import status
-from orchestrator.core.errors import DatabaseAway
-from orchestrator.status import Line
+from orchestrator.core.errors import DatabaseUnavailable
+from orchestrator.status import StoredEvent
 from orchestrator.web import feed as feeds
-from orchestrator.web.feed import Feed
+from orchestrator.web.feed import EventBroadcaster
 
 LONG = 60.0  # seconds: no test waits for it
 
@@ -25,7 +25,7 @@ class History:
         self.looks = 0
         self.away = False
         self.program = Service().program(self._call)
-        self.feed = Feed(self.program)
+        self.feed = EventBroadcaster(self.program)
 
     def grow(self, count: int = 1) -> None:
         """More happens, and this process knows at once."""
@@ -35,14 +35,14 @@ class History:
     async def _call(self, ask: Any, /, after: int = 0, *, limit: int = 0) -> Any:
         self.looks += 1
         if self.away:
-            raise DatabaseAway("the database does not answer")
-        if ask is status.newest_event:
+            raise DatabaseUnavailable("the database does not answer")
+        if ask is status.get_latest_event_id:
             return len(self.lines)
         return self.lines[after : after + limit]
 
 
-def line(number: int) -> Line:
-    return Line(id=number, at=NOW, cause="service", note="remote started", account="acme")
+def line(number: int) -> StoredEvent:
+    return StoredEvent(id=number, at=NOW, cause="service", note="remote started", account="acme")
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -51,7 +51,7 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.001)
 
 
-async def hear(stream: AsyncGenerator[Sequence[Line]], count: int) -> list[int]:
+async def hear(stream: AsyncGenerator[Sequence[StoredEvent]], count: int) -> list[int]:
     """The numbers of so many lines."""
     heard: list[int] = []
     async for lines in stream:
@@ -63,7 +63,7 @@ async def hear(stream: AsyncGenerator[Sequence[Line]], count: int) -> list[int]:
 
 async def listening(history: History, count: int) -> None:
     """Until so many listen, and the newest line is known."""
-    await until(lambda: history.feed._listeners == count and history.feed._looking is not None)
+    await until(lambda: history.feed._listener_count == count and history.feed._poll_task is not None)
 
 
 async def test_from_now_on() -> None:
@@ -93,8 +93,8 @@ async def test_a_number_of_another_history_is_from_now_on() -> None:
 
 
 async def test_nothing_is_lost_or_told_twice_however_far_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feeds, "PAGE", 7)
-    monkeypatch.setattr(feeds, "KEPT", 20)
+    monkeypatch.setattr(feeds, "EVENTS_PER_QUERY", 7)
+    monkeypatch.setattr(feeds, "MAX_RECENT_EVENTS", 20)
     history = History(100)
     streams = [history.feed.listen(after, LONG) for after in (0, 50, 99)]
     heard = [
@@ -155,7 +155,7 @@ async def test_nobody_looks_when_nobody_listens() -> None:
     history = History(1)
     stream = history.feed.listen(None, 0.001)
     await anext(stream)
-    looking = history.feed._looking
+    looking = history.feed._poll_task
     assert looking is not None
     await stream.aclose()
     async with aclosing(history.feed.listen(0, LONG)) as again:  # at once: another look, not the one that ends
@@ -172,8 +172,8 @@ def test_there_is_room_for_so_many() -> None:
     feed = History(1).feed
     with ExitStack() as places:
         for _ in range(199):
-            places.enter_context(feed.admitted())
-        seen = [feed.full]
-        places.enter_context(feed.admitted())
-        seen.append(feed.full)
-    assert [*seen, feed.full] == [False, True, False]
+            places.enter_context(feed.acquire_slot())
+        seen = [feed.is_full]
+        places.enter_context(feed.acquire_slot())
+        seen.append(feed.is_full)
+    assert [*seen, feed.is_full] == [False, True, False]

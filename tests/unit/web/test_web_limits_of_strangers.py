@@ -15,19 +15,19 @@ from structlog.testing import capture_logs
 from web_values import NOW, Service, ready, token
 
 from orchestrator import status
-from orchestrator.app.incoming import Incoming
+from orchestrator.app.incoming import WebhookReceiver
 from orchestrator.core.account import Account
 from orchestrator.core.secret import Secret
 from orchestrator.core.token import Role
-from orchestrator.status import Line
+from orchestrator.status import StoredEvent
 from orchestrator.web import events as event_module
-from orchestrator.web.api import create_web
-from orchestrator.web.attempts import MOST
-from orchestrator.web.body import MAX_BODY_BYTES, MAX_OPEN_BODY_BYTES
-from orchestrator.web.door import UNGUESSABLE_LENGTH
-from orchestrator.web.rate_limited_report import RateLimitedReport
+from orchestrator.web.api import create_app
+from orchestrator.web.attempts import MAX_FAILURES_PER_ADDRESS
+from orchestrator.web.body import MAX_ANONYMOUS_BODY_BYTES, MAX_BODY_BYTES
+from orchestrator.web.door import MIN_STRONG_TOKEN_BYTES
+from orchestrator.web.rate_limited_report import RateLimitedReporter
 
-LONG = "l" * UNGUESSABLE_LENGTH
+LONG = "l" * MIN_STRONG_TOKEN_BYTES
 HTML = {"Accept": "text/html,application/xhtml+xml"}
 STREAM = {"Accept": "text/event-stream"}
 
@@ -39,8 +39,8 @@ def bearer(text: str) -> dict[str, str]:
 @pytest.mark.parametrize(("right", "code"), [(LONG, 200), (LONG[1:], 429)])
 async def test_wrong_guesses_of_others_lock_out_a_short_token_only(right: str, code: int) -> None:
     async with Service(ready("acme"), token=right, read_token="another-" + right).client() as client:
-        for number in range(MOST + 5):
-            await client.get("/status", headers=bearer(f"{number}" * UNGUESSABLE_LENGTH))
+        for number in range(MAX_FAILURES_PER_ADDRESS + 5):
+            await client.get("/status", headers=bearer(f"{number}" * MIN_STRONG_TOKEN_BYTES))
         assert (await client.get("/status", headers=bearer(right))).status_code == code
         assert (await client.get("/status", headers=bearer("wrong" * 9))).status_code == 429
         assert (await client.post("/login", data={"token": right})).status_code == {200: 303}.get(code, code)
@@ -48,14 +48,17 @@ async def test_wrong_guesses_of_others_lock_out_a_short_token_only(right: str, c
 
 async def test_right_tokens_are_no_attempts() -> None:
     async with Service(ready("acme"), token="short-token").client() as client:
-        codes = [(await client.get("/status", headers=bearer("short-token"))).status_code for _ in range(5 * MOST)]
+        codes = [
+            (await client.get("/status", headers=bearer("short-token"))).status_code
+            for _ in range(5 * MAX_FAILURES_PER_ADDRESS)
+        ]
     assert set(codes) == {200}
 
 
 @pytest.mark.parametrize("path", ["/login", "/webhooks/openai/acme"])
 async def test_an_open_path_takes_little(path: str) -> None:
     async with Service(ready("acme"), token=LONG).client() as client:
-        for size, refused in ((MAX_OPEN_BODY_BYTES, False), (MAX_OPEN_BODY_BYTES + 1, True)):
+        for size, refused in ((MAX_ANONYMOUS_BODY_BYTES, False), (MAX_ANONYMOUS_BODY_BYTES + 1, True)):
             for content in (b"x" * size, pieces(size)):  # with its length, and without
                 answer = await client.post(path, content=cast(Any, content))
                 assert (answer.status_code == 413) == refused
@@ -93,13 +96,13 @@ async def until(condition: Callable[[], bool]) -> None:
 class Streams:
     """The application asked for streams by hand: a client of the tests would wait for their end."""
 
-    def __init__(self, service: Service, lines: Sequence[Line] = ()) -> None:
+    def __init__(self, service: Service, lines: Sequence[StoredEvent] = ()) -> None:
         self.lines = list(lines)
         self.program = service.program(self._call)
-        self.app = create_web(self.program)
+        self.app = create_app(self.program)
 
     async def _call(self, ask: Any, /, after: int = 0, *, limit: int = 0) -> Any:
-        return len(self.lines) if ask is status.newest_event else self.lines[after : after + limit]
+        return len(self.lines) if ask is status.get_latest_event_id else self.lines[after : after + limit]
 
     def open(self, sent: list[Any], text: str = "") -> asyncio.Task[None]:
         headers = {"host": "127.0.0.1", "accept": "text/event-stream"}
@@ -139,7 +142,7 @@ async def test_listeners_are_counted_when_they_are_admitted() -> None:
 
 
 async def test_a_revoked_tokens_stream_ends_however_much_happens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_module, "CHECK_SECONDS", 0.5)
+    monkeypatch.setattr(event_module, "TOKEN_CHECK_SECONDS", 0.5)
     service, sent = Service(ready("acme")), list[Any]()
     service.tokens = [token("ci", LONG, Role.READER)]
     streams = Streams(service)
@@ -147,7 +150,7 @@ async def test_a_revoked_tokens_stream_ends_however_much_happens(monkeypatch: py
     async with asyncio.timeout(60):
         while not task.done():
             number = len(streams.lines) + 1
-            streams.lines.append(Line(id=number, at=NOW, cause="service", note="something", account="acme"))
+            streams.lines.append(StoredEvent(id=number, at=NOW, cause="service", note="something", account="acme"))
             streams.program.committed.set()
             await asyncio.sleep(0.05)
             if number == 30:
@@ -161,10 +164,10 @@ def refuse_all(secret: Secret, headers: Mapping[str, str], body: bytes) -> None:
 
 
 async def test_forged_webhooks_are_counted_and_told_once() -> None:
-    incoming = Incoming(refuse_all, structlog.get_logger())
+    incoming = WebhookReceiver(refuse_all, structlog.get_logger())
     reference = cast(Any, "env:SECRET")
     account = cast(Account, type("Listed", (), {"name": "acme", "webhook_secret": reference})())
-    incoming.expect([account], {reference: Secret("whsec_x")})
+    incoming.configure([account], {reference: Secret("whsec_x")})
     nobody = cast(Any, None)
     with capture_logs() as lines:
         for _ in range(200):
@@ -181,7 +184,9 @@ async def test_forged_webhooks_are_counted_and_told_once() -> None:
 
 async def test_a_report_comes_at_most_once_in_its_interval_and_loses_nothing() -> None:
     reports: list[dict[str, int]] = []
-    report = RateLimitedReport(lambda counts: reports.append(dict(counts)), interval_seconds=0.5, delay_seconds=0.01)
+    report = RateLimitedReporter(
+        lambda counts: reports.append(dict(counts)), interval_seconds=0.5, delay_seconds=0.01
+    )
     loop = asyncio.get_running_loop()
     begin = loop.time()
     for _ in range(100):

@@ -8,9 +8,9 @@ import pytest
 from web_values import NOW, Service, job, ready, status
 
 from orchestrator.core.errors import Failure
-from orchestrator.status import Status
+from orchestrator.status import StatusSnapshot
 from orchestrator.web.pages import STATIC_FOLDER
-from orchestrator.web.wording import prose, usd
+from orchestrator.web.wording import format_usd, render_message
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)> {{ 7 * 7 }} `<b>`"
 HEADERS = {
@@ -128,12 +128,12 @@ async def test_failures_are_headed_safely_too(host: str) -> None:
 @pytest.mark.parametrize(
     ("shown", "title"),
     [
-        (Status(run=None), "orchestrator"),
+        (StatusSnapshot(run=None), "orchestrator"),
         (status(ready("a"), job("b", "running")), "1/2 · support-tone"),
         (status(name="a < b"), "0/0 · a &lt; b"),
     ],
 )
-async def test_the_title_shows_the_progress(shown: Status, title: str) -> None:
+async def test_the_title_shows_the_progress(shown: StatusSnapshot, title: str) -> None:
     service = Service()
     service.status = shown
     assert f"<title>{title}</title>" in await html_of(service)
@@ -186,7 +186,7 @@ async def test_ids_are_unique() -> None:
 
 async def test_no_run_yet_is_a_page_too() -> None:
     service = Service()
-    service.status = Status(run=None)
+    service.status = StatusSnapshot(run=None)
     assert "No run yet" in await html_of(service)
 
 
@@ -216,9 +216,9 @@ def test_every_class_of_the_pages_has_a_rule() -> None:
     [("a `b` c", "a <code>b</code> c"), ("<`&`>", "&lt;<code>&amp;</code>&gt;"), ("one ` only", "one ` only")],
 )
 def test_prose_is_escaped_and_knows_code(text: str, html: str) -> None:
-    assert str(prose(text)) == html
+    assert str(render_message(text)) == html
 
 
 @pytest.mark.parametrize(("value", "said"), [(0, "$0.00"), (0.004, "under $0.01"), (1234.5, "$1,234.50")])
 def test_money_is_said_in_cents(value: float, said: str) -> None:
-    assert usd(value) == said
+    assert format_usd(value) == said

@@ -9,9 +9,18 @@ from web_values import NOW, REFUSED, Service, job, ready, status
 
 from orchestrator import status as read
 from orchestrator.core.loss import Loss
-from orchestrator.status import AccountView, DatasetRow, DatasetView, Entry, Glance, JobView, RunJob, RunLine
+from orchestrator.status import (
+    AccountView,
+    DatasetRow,
+    DatasetView,
+    EventData,
+    JobView,
+    RunJob,
+    RunListItem,
+    RunOverview,
+)
 from orchestrator.web.dashboard import account, curves, history
-from orchestrator.web.query import Query
+from orchestrator.web.query import PageQuery
 
 CURVE = [Loss(1, 0.9), Loss(2, 0.7, 0.8), Loss(3, 0.6)]
 RUN = status().run
@@ -26,7 +35,7 @@ def seen_account(*jobs: JobView, **values: Any) -> AccountView:
         for n, each in enumerate(jobs)
     ]
     events = (
-        Entry(at=NOW, cause="service", note="file uploaded", state_before="uploading", state_after="processing"),
+        EventData(at=NOW, cause="service", note="file uploaded", state_before="uploading", state_after="processing"),
     )
     return AccountView(**known | {"jobs": tuple(of_runs), "events": events} | values)
 
@@ -41,7 +50,7 @@ async def html(service: Service, path: str) -> str:
 async def test_an_account_shows_ids_settings_cost_and_what_happened() -> None:
     done = ready("acme", remote_job_id="ftjob-1", estimated_usd=0.5, trained_tokens=9, retires_on="2026-12-01")
     service = Service()
-    service.answers[read.read_account] = seen_account(done)
+    service.answers[read.find_account] = seen_account(done)
     page = await html(service, "/accounts/acme")
     for told in ("ft:gpt-4.1-mini:acme", 'data-copy="ftjob-1"', "$0.50", "2026-12-01", "file uploaded", "1f2e3d4c"):
         assert told in page
@@ -49,8 +58,8 @@ async def test_an_account_shows_ids_settings_cost_and_what_happened() -> None:
 
 def test_settings_tell_what_was_asked_for_and_what_was_used() -> None:
     done = ready("acme", hyperparameters={"n_epochs": 3, "batch_size": 8, "learning_rate_multiplier": 2.0})
-    view = account.look(seen_account(done), NOW, has_curve=False)
-    assert [(each.name, each.asked, each.used) for each in view.settings] == [
+    view = account.build_account_page(seen_account(done), NOW, has_curve=False)
+    assert [(each.name, each.requested, each.effective) for each in view.hyperparameters] == [
         ("base model", "gpt-4.1-mini", None),
         ("n epochs", "3", "3"),
         ("batch size", "auto", "8"),
@@ -68,26 +77,26 @@ def test_settings_tell_what_was_asked_for_and_what_was_used() -> None:
     ],
 )
 def test_only_what_fits_is_offered(shown: JobView, verbs: list[str]) -> None:
-    assert account.look(seen_account(shown), NOW, has_curve=False).verbs == tuple(verbs)
+    assert account.build_account_page(seen_account(shown), NOW, has_curve=False).actions == tuple(verbs)
 
 
 async def test_where_two_remote_jobs_could_be_ours_one_is_chosen() -> None:
     service = Service()
-    service.answers[read.read_account] = seen_account(job("acme", "submitting", held=True, error=REFUSED))
+    service.answers[read.find_account] = seen_account(job("acme", "submitting", held=True, error=REFUSED))
     assert "verb=adopt" in await html(service, "/accounts/acme")
-    service.answers[read.read_account] = seen_account(job("acme", "submitting"))
+    service.answers[read.find_account] = seen_account(job("acme", "submitting"))
     assert "verb=adopt" not in await html(service, "/accounts/acme")
 
 
 def test_an_account_without_a_job_is_a_page_too() -> None:
-    view = account.look(seen_account(), NOW, has_curve=False)
-    assert (view.run, view.verbs, view.ids) == (None, (), ())
+    view = account.build_account_page(seen_account(), NOW, has_curve=False)
+    assert (view.run, view.actions, view.ids) == (None, (), ())
 
 
 @pytest.mark.parametrize("path", ["/accounts/nobody", "/datasets/ab", "/?run=nowhere"])
 async def test_what_is_not_there_is_said(path: str) -> None:
     service = Service()
-    service.answers[read.glance] = None
+    service.answers[read.find_run_overview] = None
     async with service.client() as client:
         answer = await client.get(path)
     assert (answer.status_code, bool(answer.json()["hint"])) == (404, True)
@@ -116,7 +125,7 @@ async def test_a_held_run_offers_its_approval_on_the_plan() -> None:
 
 async def test_curves_are_a_chart_and_figures() -> None:
     service = Service(ready("acme"))
-    service.answers[read.curves] = {"acme": CURVE}
+    service.answers[read.get_loss_curves] = {"acme": CURVE}
     page = await html(service, "/curves?q=a")
     assert 'data-curves="/curves.json?q=a"' in page
     assert "0.6000" in page
@@ -130,16 +139,16 @@ async def test_curves_are_a_chart_and_figures() -> None:
 
 
 def test_many_curves_are_cut_and_that_is_said() -> None:
-    many = {f"a{number}": CURVE for number in range(curves.MOST)}
-    seen = Glance(run=RUN, current=True, shares=(), causes=(), labels=())  # type: ignore[arg-type]
-    assert curves.look(seen, many, Query()).cut
-    assert not curves.look(seen, {"a": CURVE}, Query()).cut
+    many = {f"a{number}": CURVE for number in range(curves.MAX_CURVES)}
+    seen = RunOverview(run=RUN, current=True, state_counts=(), problem_groups=(), labels=())  # type: ignore[arg-type]
+    assert curves.build_curves_page(seen, many, PageQuery()).is_truncated
+    assert not curves.build_curves_page(seen, {"a": CURVE}, PageQuery()).is_truncated
 
 
 def test_runs_and_datasets_are_listed_with_how_they_stand() -> None:
     assert RUN is not None
-    lines = (RunLine(run=RUN, current=False, counts={"succeeded": 1, "failed": 1}),)
-    [line] = history.runs(lines).lines
+    lines = (RunListItem(run=RUN, current=False, counts={"succeeded": 1, "failed": 1}),)
+    [line] = history.build_run_list_page(lines).rows
     assert (line.href, line.ready, line.total) == ("/?run=run-1", 1, 2)
     row = DatasetRow(
         sha256="ab" * 32,
@@ -151,7 +160,7 @@ def test_runs_and_datasets_are_listed_with_how_they_stand() -> None:
         validation_tokens=None,
         created_at=NOW,
     )
-    facts = dict(history.dataset(DatasetView(dataset=row, runs=lines)).facts)
+    facts = dict(history.build_dataset_page(DatasetView(dataset=row, runs=lines)).facts)
     assert (facts["Tokens"], facts["Validation"], facts["Size"]) == (
         "not counted",
         "none set aside",
@@ -162,6 +171,6 @@ def test_runs_and_datasets_are_listed_with_how_they_stand() -> None:
 @pytest.mark.parametrize("path", ["/", "/plan", "/curves", "/runs"])
 async def test_every_page_is_one_before_there_is_a_run(path: str) -> None:
     service = Service()
-    service.status = read.Status(run=None)
-    service.answers |= {read.curves: {}, read.list_runs: ()}
+    service.status = read.StatusSnapshot(run=None)
+    service.answers |= {read.get_loss_curves: {}, read.list_runs: ()}
     assert "No " in await html(service, path)

@@ -6,7 +6,7 @@ import pytest
 from web_values import FINE, REFUSED, Service, job, ready, status
 
 from orchestrator.core.errors import Failure, OrchestratorError
-from orchestrator.status import Health, as_json
+from orchestrator.status import Health, status_to_dict
 
 
 async def test_status_is_the_read_model_and_the_problem() -> None:
@@ -17,7 +17,7 @@ async def test_status_is_the_read_model_and_the_problem() -> None:
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["cache-control"] == "no-cache"
     assert isinstance(service.status, type(status()))
-    assert answer.json() == as_json(service.status) | {"problem": None}
+    assert answer.json() == status_to_dict(service.status) | {"problem": None}
     assert answer.json()["jobs"][1]["error"]["hint"] == "Ask for `train`."
 
 

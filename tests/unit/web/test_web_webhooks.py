@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from web_values import Service, ready
 
-from orchestrator.web.body import MAX_OPEN_BODY_BYTES
+from orchestrator.web.body import MAX_ANONYMOUS_BODY_BYTES
 
 GOOD = {"webhook-signature": "good"}
 PATH = "/webhooks/openai/acme"
@@ -34,8 +34,8 @@ async def test_a_refusal_does_not_tell_whether_there_is_such_an_account(account:
 async def test_a_large_body_is_not_read() -> None:
     service = locked()
     async with service.client() as client:
-        answer = await client.post(PATH, content=b"x" * (MAX_OPEN_BODY_BYTES + 1), headers=GOOD)
-        assert (await client.post(PATH, content=b"x" * MAX_OPEN_BODY_BYTES, headers=GOOD)).status_code == 204
+        answer = await client.post(PATH, content=b"x" * (MAX_ANONYMOUS_BODY_BYTES + 1), headers=GOOD)
+        assert (await client.post(PATH, content=b"x" * MAX_ANONYMOUS_BODY_BYTES, headers=GOOD)).status_code == 204
     assert answer.status_code == 413
     assert len(service.heard) == 1
 

@@ -11,26 +11,26 @@ import msgspec
 
 from orchestrator.core.account import Account
 from orchestrator.core.errors import Failure
-from orchestrator.core.selection import Selection
-from orchestrator.core.token import Role, Token, hash_of
+from orchestrator.core.selection import JobFilter
+from orchestrator.core.token import AccessToken, Role, hash_token
 from orchestrator.status import (
-    Cause,
-    Document,
-    Glance,
     Health,
+    JobListing,
     JobView,
-    Listing,
+    ProblemGroup,
+    RunOverview,
     RunView,
-    Share,
-    Status,
-    as_json,
-    glance,
+    StateCount,
+    StatusCache,
+    StatusSnapshot,
+    find_run_overview,
     list_jobs,
+    status_to_dict,
 )
-from orchestrator.web.api import create_web
-from orchestrator.web.dashboard.tone import shown_state
-from orchestrator.web.dashboard.trouble import needs_person
-from orchestrator.web.program import Program
+from orchestrator.web.api import create_app
+from orchestrator.web.dashboard.tone import displayed_state
+from orchestrator.web.dashboard.trouble import needs_operator
+from orchestrator.web.program import WebBackend
 
 NOW = 1_790_000_000.0
 FINE = Health(database=True, ticking=True)
@@ -80,56 +80,56 @@ def run(**values: Any) -> RunView:
     return RunView(**known | values)
 
 
-def status(*jobs: JobView, **values: Any) -> Status:
+def status(*jobs: JobView, **values: Any) -> StatusSnapshot:
     counts = Counter("held" if each.held else each.state for each in jobs)
-    return Status(run=run(**values), jobs=jobs, counts=dict(counts))
+    return StatusSnapshot(run=run(**values), jobs=jobs, counts=dict(counts))
 
 
-def token(name: str, text: str, role: Role = Role.OPERATOR, **values: Any) -> Token:
+def token(name: str, text: str, role: Role = Role.OPERATOR, **values: Any) -> AccessToken:
     known: dict[str, Any] = {"created_at": NOW - 900, "created_by": "operator:me"}
-    return Token(name=name, role=role, hash=hash_of(text.encode()), **known | values)
+    return AccessToken(name=name, role=role, hash=hash_token(text.encode()), **known | values)
 
 
-def glance_of(shown: Status) -> Glance | None:
+def glance_of(shown: StatusSnapshot) -> RunOverview | None:
     """What the database would count and sum of these jobs."""
     if shown.run is None:
         return None
     jobs: dict[tuple[str, str], list[JobView]] = defaultdict(list)
     needy: dict[tuple[str, str], list[JobView]] = defaultdict(list)
     for each in shown.jobs:
-        jobs[each.provider, shown_state(each)].append(each)
-        if needs_person(each, shown.run):
+        jobs[each.provider, displayed_state(each)].append(each)
+        if needs_operator(each, shown.run):
             error = each.error or UNTOLD
             needy[error.kind, error.hint].append(each)
-    return Glance(
+    return RunOverview(
         run=shown.run,
         current=True,
-        shares=tuple(_share(*key, of_key) for key, of_key in jobs.items()),
-        causes=tuple(_cause(alike) for alike in sorted(needy.values(), key=len, reverse=True)),
+        state_counts=tuple(_share(*key, of_key) for key, of_key in jobs.items()),
+        problem_groups=tuple(_cause(alike) for alike in sorted(needy.values(), key=len, reverse=True)),
         labels=tuple(sorted({label for each in shown.jobs for label in each.labels})),
         warnings=tuple(
-            Cause(error=each.warning, held=False, count=1, messages=1, accounts=(each.account,))
+            ProblemGroup(error=each.warning, held=False, count=1, message_count=1, accounts=(each.account,))
             for each in shown.jobs
             if each.warning
         ),
     )
 
 
-def listing_of(shown: Status, selection: Selection, limit: int = 50, skip: int = 0) -> Listing | None:
+def listing_of(shown: StatusSnapshot, selection: JobFilter, limit: int = 50, skip: int = 0) -> JobListing | None:
     """A page of these jobs: what a text finds is the database's affair, and only names here."""
     if shown.run is None:
         return None
     anywhere = [job for job in shown.jobs if selection.text in job.account]
     anywhere = [job for job in anywhere if not selection.accounts or job.account in selection.accounts]
     found = [job for job in anywhere if selection.state in {"", job.state} and selection.held in {None, job.held}]
-    counts = dict(Counter(shown_state(job) for job in anywhere))
+    counts = dict(Counter(displayed_state(job) for job in anywhere))
     page = tuple(found[skip : skip + limit])
-    return Listing(run=shown.run, jobs=page, total=len(found), counts=counts, next=None)
+    return JobListing(run=shown.run, jobs=page, total=len(found), counts=counts, next=None)
 
 
-def _share(provider: str, state: str, jobs: Sequence[JobView]) -> Share:
+def _share(provider: str, state: str, jobs: Sequence[JobView]) -> StateCount:
     sent = [job.estimated_usd for job in jobs if job.submitted_at is not None]
-    return Share(
+    return StateCount(
         provider=provider,
         state=state,
         count=len(jobs),
@@ -142,12 +142,12 @@ def _share(provider: str, state: str, jobs: Sequence[JobView]) -> Share:
     )
 
 
-def _cause(jobs: Sequence[JobView]) -> Cause:
-    return Cause(
+def _cause(jobs: Sequence[JobView]) -> ProblemGroup:
+    return ProblemGroup(
         error=jobs[0].error or UNTOLD,
         held=jobs[0].held,
         count=len(jobs),
-        messages=len({job.error.message for job in jobs if job.error}),
+        message_count=len({job.error.message for job in jobs if job.error}),
         accounts=tuple(job.account for job in jobs[:5]),
     )
 
@@ -156,11 +156,11 @@ class Service:
     """What the application is asked about. A test changes `status`, `health`, `tokens` and `now` as it goes on."""
 
     def __init__(self, *jobs: JobView, token: str | None = None, read_token: str | None = None) -> None:
-        self.status: Status | Exception = status(*jobs)
+        self.status: StatusSnapshot | Exception = status(*jobs)
         self.health = FINE
         self.now = NOW
         self.set_by = 0.0  # how much the wall clock was set by
-        self.tokens: list[Token] | Exception = environment(token, read_token)
+        self.tokens: list[AccessToken] | Exception = environment(token, read_token)
         self.used: list[str] = []
         self.answers: dict[Any, Any] = {}
         """What functions of `status` and `control` answer, or raise; None where nothing is said."""
@@ -168,7 +168,7 @@ class Service:
         self.heard: list[tuple[str, bytes]] = []
         self.accounts: dict[str, Account] = {}
 
-    async def _look(self) -> Status:
+    async def _look(self) -> StatusSnapshot:
         if isinstance(self.status, Exception):
             raise self.status
         return self.status
@@ -176,18 +176,18 @@ class Service:
     async def _feel(self) -> Health:
         return self.health
 
-    async def _tokens(self) -> Sequence[Token]:
+    async def _tokens(self) -> Sequence[AccessToken]:
         if isinstance(self.tokens, Exception):
             raise self.tokens
         return self.tokens
 
-    async def _used(self, token: Token) -> None:
+    async def _used(self, token: AccessToken) -> None:
         self.used.append(token.name)
 
     async def _call(self, ask: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
-        if getattr(ask, "__func__", None) is Document.read:
-            return msgspec.json.encode(as_json(await self._look()) | {"problem": arguments[0]})
-        if ask is glance and glance not in self.answers:
+        if getattr(ask, "__func__", None) is StatusCache.read:
+            return msgspec.json.encode(status_to_dict(await self._look()) | {"problem": arguments[0]})
+        if ask is find_run_overview and find_run_overview not in self.answers:
             return glance_of(await self._look())
         if ask is list_jobs:
             return listing_of(await self._look(), arguments[0], options["limit"], options.get("skip", 0))
@@ -202,22 +202,22 @@ class Service:
         self.heard.append((account, body))
         return headers.get("webhook-signature") == "good"
 
-    def program(self, call: Any = None) -> Program:
-        return Program(
+    def program(self, call: Any = None) -> WebBackend:
+        return WebBackend(
             now=lambda: self.now + self.set_by,
             boottime=lambda: self.now,
-            call=call or self._call,
-            health=self._feel,
-            metrics=repr_of,
-            tokens=self._tokens,
-            token_used=self._used,
+            call_with_database=call or self._call,
+            check_health=self._feel,
+            render_metrics=repr_of,
+            list_tokens=self._tokens,
+            record_token_use=self._used,
             session_key=b"of the tests",
-            hear=self._hear,
-            listed=lambda: self.accounts,
+            receive_webhook=self._hear,
+            get_accounts=lambda: self.accounts,
         )
 
     def client(self, origin: str = "http://127.0.0.1:8080", **headers: str) -> httpx2.AsyncClient:
-        transport = httpx2.ASGITransport(app=create_web(self.program()), raise_app_exceptions=False)
+        transport = httpx2.ASGITransport(app=create_app(self.program()), raise_app_exceptions=False)
         return httpx2.AsyncClient(transport=transport, base_url=origin, headers=headers)
 
 
@@ -225,7 +225,7 @@ def repr_of(tally: Any) -> bytes:
     return repr(tally).encode()
 
 
-def environment(operator: str | None, reader: str | None) -> list[Token]:
+def environment(operator: str | None, reader: str | None) -> list[AccessToken]:
     """The tokens of the settings."""
     given = {Role.OPERATOR: operator, Role.READER: reader}
     return [token("environment", text, role) for role, text in given.items() if text]
