@@ -13,7 +13,7 @@ from harness import ROOT
 from sqlalchemy import text
 
 if TYPE_CHECKING:
-    from orchestrator.store.connection import StoreConnection
+    from orchestrator.store.db.connection import StoreConnection
 
 CONCURRENCY = 50
 RUN = f"""\
@@ -75,8 +75,8 @@ async def _fill(folder: Path, state: str, spread: float, database: str) -> None:
 
 async def _move(connection: StoreConnection, state: str, spread: float) -> None:
     """Let every job have come so far."""
-    from orchestrator.store.jobs import list_overdue
-    from orchestrator.store.wakeups import schedule_wake_ups
+    from orchestrator.store.db.wakeups import schedule_wake_ups
+    from orchestrator.store.queries.jobs import list_overdue
 
     sqlite = connection.sync_connection.dialect.name == "sqlite"
     now, done = time.time(), state == "succeeded"  # noqa: TID251

@@ -5,7 +5,7 @@
 A run of so many jobs, submitted over ten minutes. Durations: `alike` is a queue of 2 minutes (log-normal, sigma 0.6)
 and a training of 30 minutes (normal, 10 %); `unlike` is 30 minutes with a log-normal spread of sigma 0.5; `short` is
 5 minutes with 10 %. One in a hundred fails within the first minute. The same durations for each way of polling; the
-rule is the program's own, `orchestrator/core/polling.py`, and knows only what was found before.
+rule is the program's own, `orchestrator/core/jobs/poll_interval.py`, and knows only what was found before.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 
 from harness import report
 
-from orchestrator.core.polling import end_window_from_durations, next_poll_delay
-from orchestrator.core.retry import proportional_poll_delay
+from orchestrator.core.jobs.poll_interval import end_window_from_durations, next_poll_delay
+from orchestrator.core.jobs.retry_policy import proportional_poll_delay
 
 SHORTEST, LONGEST = 2.0, 60.0  # the defaults of ORCHESTRATOR_POLL_MIN_SECONDS and ORCHESTRATOR_POLL_MAX_SECONDS
 NEWEST = 200  # durations the service learns from

@@ -63,8 +63,8 @@ async def ours(url: str, uploads: int, file: Path) -> None:
     from orchestrator.core.account import Account, ProviderName
     from orchestrator.core.secret import Redactor, Secret
     from orchestrator.providers.base import DatasetFile, Deadline
-    from orchestrator.providers.openai import build_provider_factory
-    from orchestrator.providers.transport import create_http_client
+    from orchestrator.providers.http.http_client import create_http_client
+    from orchestrator.providers.openai.openai_provider import build_provider_factory
 
     with file.open("rb") as handle:
         digest = hashlib.file_digest(handle, "sha256").hexdigest()

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from orchestrator.web.api import create_app
-from orchestrator.web.program import WebBackend
+from orchestrator.web.app import create_app
+from orchestrator.web.backend import WebBackend
 
 FOLDER = Path(__file__).with_name("reference")
 PAGE = """\

@@ -8,15 +8,15 @@ from pathlib import Path
 from orchestrator.core.account import ProviderName
 from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.finding import Severity
-from orchestrator.dataset.canonical import encode_canonical
-from orchestrator.dataset.codes import FindingCode
+from orchestrator.dataset.canonical_jsonl import encode_canonical
+from orchestrator.dataset.finding_codes import FindingCode
+from orchestrator.dataset.provider_rule_examples import find_rule_examples
 from orchestrator.dataset.provider_rules import ProviderRule, RuleKind, list_provider_rules
-from orchestrator.dataset.rule_examples import find_rule_examples
 
 HEAD = """# Findings
 
-Generated from `orchestrator/dataset/codes.py` and `orchestrator/dataset/provider_rules.py`; do not edit. A test fails
-when this page is not what the tables say.
+Generated from `orchestrator/dataset/finding_codes.py` and `orchestrator/dataset/provider_rules.py`; do not edit.
+A test fails when this page is not what the tables say.
 
 What `orchestrator check` can find, by code. An error stops the dataset; a warning is advice, unless `--strict` makes
 it stop, too. Every finding says the file, the line and the JSON path.

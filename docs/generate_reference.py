@@ -15,10 +15,10 @@ from pydantic.fields import FieldInfo
 from orchestrator.cli.commands import app
 from orchestrator.core import errors
 from orchestrator.core.account import ProviderName
-from orchestrator.core.announcement import TOPIC_DESCRIPTIONS, Notification, Topic
 from orchestrator.core.errors import Failure, OrchestratorError
-from orchestrator.core.lifecycle import JobState
-from orchestrator.core.observe import JOB_FAILED_HINT
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.remote_state import JOB_FAILED_HINT
+from orchestrator.core.notifications.notification import TOPIC_DESCRIPTIONS, Notification, Topic
 from orchestrator.settings import OPTIONS_WITH_FILE, PREFIX, Settings
 
 FOLDER = Path(__file__).with_name("reference")
@@ -127,7 +127,7 @@ def announcements_page() -> str:
         error=Failure("job_failed", "the provider gives no reason", JOB_FAILED_HINT),
     )
     return ANNOUNCEMENTS.format(
-        generated=GENERATED.format(source="orchestrator/core/announcement.py"),
+        generated=GENERATED.format(source="orchestrator/core/notifications/notification.py"),
         rows="\n".join(f"| `{topic}` | {TOPIC_DESCRIPTIONS[topic]} |" for topic in Topic),
         example=json.dumps(told.to_payload(), indent=2),
     )

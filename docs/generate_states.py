@@ -1,18 +1,18 @@
-"""Write docs/states.md from the table in orchestrator/core/lifecycle.py."""
+"""Write docs/states.md from the table in orchestrator/core/jobs/lifecycle.py."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator.core.lifecycle import STATE_DESCRIPTIONS, TERMINAL_STATES, TRANSITIONS, JobState
-from orchestrator.core.stall import WAIT_DESCRIPTIONS
+from orchestrator.core.jobs.lifecycle import STATE_DESCRIPTIONS, TERMINAL_STATES, TRANSITIONS, JobState
+from orchestrator.core.jobs.stall import WAIT_DESCRIPTIONS
 
 PAGE = Path(__file__).with_name("states.md")
 TEMPLATE = """\
 # States
 
-Where a job can be and how it leaves. Generated from `orchestrator/core/lifecycle.py` and
-`core/stall.py` by `python docs/generate_states.py`; change the tables there, not this page.
+Where a job can be and how it leaves. Generated from `orchestrator/core/jobs/lifecycle.py` and
+`core/jobs/stall.py` by `python docs/generate_states.py`; change the tables there, not this page.
 
 | state | means | leaves by |
 |---|---|---|

@@ -5,8 +5,8 @@ import asyncio
 from alembic import context
 from sqlalchemy import Connection
 
-from orchestrator.store.engine import make_engine
-from orchestrator.store.tables import metadata
+from orchestrator.store.db.engine import make_engine
+from orchestrator.store.schema.tables import metadata
 
 
 def ours(name: str | None, kind: str, _parents: object) -> bool:

@@ -21,8 +21,8 @@ from sqlalchemy import make_url
 from orchestrator.app.database import exclusive_database_lock, has_database
 from orchestrator.core.errors import ConfigError
 from orchestrator.settings import Settings, format_database_label
-from orchestrator.store import backup
-from orchestrator.system.private import create_private_folder, open_private_file
+from orchestrator.store.db import backup
+from orchestrator.system.private_files import create_private_folder, open_private_file
 
 DATABASE_MEMBER, DATASETS_MEMBER, ACCOUNTS_MEMBER = "orchestrator.db", "datasets", "accounts.toml"
 _MEMBER_PATTERN = re.compile(

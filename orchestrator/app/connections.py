@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 
-from orchestrator.app.network import OutboundNetwork
+from orchestrator.app.outbound_network import OutboundNetwork
 from orchestrator.core.account import Account, AccountIdentity, ProviderName
 from orchestrator.core.errors import AccountError, ConfigError, Failure, ProviderError
+from orchestrator.core.jobs.observer import NULL_OBSERVER
+from orchestrator.core.jobs.provider_webhook import ProviderWebhook
 from orchestrator.core.secret import Redactor, Secret
-from orchestrator.core.watch import NULL_OBSERVER
-from orchestrator.core.webhook import ProviderWebhook
+from orchestrator.inputs.secrets.references import list_key_variables, resolve_reference
 from orchestrator.providers.base import Provider, ProviderConnection, ProviderFactory
+from orchestrator.providers.instrumentation import instrument_provider
 from orchestrator.providers.key_renewal import RenewingProvider
-from orchestrator.providers.measured import instrument_provider
 from orchestrator.providers.redaction import redact_provider
-from orchestrator.sources.secrets import list_key_variables, resolve_reference
 from orchestrator.system.child_processes import ChildProcesses
 
 if TYPE_CHECKING:
-    from orchestrator.providers.openai_webhooks import WebhookParser as ReadWebhook
+    from orchestrator.providers.openai.webhooks import WebhookParser as ReadWebhook
 
 NO_SECRETS: Mapping[str, Secret] = MappingProxyType({})
 ResponseHook = Callable[[Any], Awaitable[None]]
@@ -150,7 +150,7 @@ class Connections:
 
     def import_providers(self) -> None:
         """Import what connections need: more than a third of a second, in which others may wait for something."""
-        from orchestrator.providers import fireworks, openai, sockets, together  # noqa: F401
+        from orchestrator.providers.together import together_provider  # noqa: F401
 
     def connect_accounts(
         self, accounts: Sequence[Account], keys: Mapping[str, Secret], secrets: Mapping[str, Secret] = NO_SECRETS
@@ -181,13 +181,15 @@ class Connections:
 
     def _create_connectors(self, http: Any) -> Mapping[ProviderName, ProviderFactory]:
         # More than half a second that a mere look does not need.
-        from orchestrator.providers import fireworks, openai, together
-        from orchestrator.providers.openai_dialects import DIALECTS
+        from orchestrator.providers.fireworks import fireworks_provider
+        from orchestrator.providers.openai import openai_provider
+        from orchestrator.providers.openai.dialects import DIALECTS
+        from orchestrator.providers.together import together_provider
 
         return {
-            **dict.fromkeys(DIALECTS, openai.build_provider_factory(http, self._redact)),
-            ProviderName.TOGETHER: together.build_provider_factory(http, self._redact),
-            ProviderName.FIREWORKS: fireworks.build_provider_factory(http, self._redact),
+            **dict.fromkeys(DIALECTS, openai_provider.build_provider_factory(http, self._redact)),
+            ProviderName.TOGETHER: together_provider.build_provider_factory(http, self._redact),
+            ProviderName.FIREWORKS: fireworks_provider.build_provider_factory(http, self._redact),
         }
 
     @cached_property
@@ -195,11 +197,11 @@ class Connections:
         return self._create_client(None)
 
     def _create_client(self, proxy: str | None) -> Any:  # only providers know what it is
-        from orchestrator.providers import transport
+        from orchestrator.providers.http import http_client
 
         rules = self._network.get_proxy_rules(proxy, self._secrets)
-        http = transport.create_http_client(
-            self._max_in_flight, transport.NetworkConfig(rules, self._network.ssl_context)
+        http = http_client.create_http_client(
+            self._max_in_flight, http_client.NetworkConfig(rules, self._network.ssl_context)
         )
         self._exit_stack.push_async_callback(http.aclose)
         if self._on_response:
@@ -212,7 +214,7 @@ class Connections:
 
     @cached_property
     def _webhook_parser(self) -> ReadWebhook:
-        from orchestrator.providers.openai_webhooks import build_webhook_parser
+        from orchestrator.providers.openai.webhooks import build_webhook_parser
 
         return build_webhook_parser(self._http)
 

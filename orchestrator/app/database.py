@@ -13,8 +13,8 @@ from sqlalchemy import make_url
 
 from orchestrator.core.errors import ConfigError, DatabaseLocked
 from orchestrator.settings import Settings
-from orchestrator.store.database import Database
-from orchestrator.system.private import create_private_file, create_private_folder
+from orchestrator.store.db.database import Database
+from orchestrator.system.private_files import create_private_file, create_private_folder
 
 
 def open_database(url: str, now: Callable[[], float]) -> Database:
@@ -26,13 +26,13 @@ def open_database(url: str, now: Callable[[], float]) -> Database:
 def import_wakeup_queue() -> ModuleType:
     """What PostgreSQL needs beyond SQLite, which few installations have."""
     try:
-        from orchestrator.dispatch import queue
+        from orchestrator.dispatch import wakeup_queue
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"PostgreSQL needs the package {error.name}, which is not installed",
             hint="Install orchestrator with its extra: pip install 'orchestrator[postgres]'.",
         ) from error
-    return queue
+    return wakeup_queue
 
 
 def has_database(settings: Settings) -> bool:

@@ -8,9 +8,9 @@ from pathlib import Path
 from orchestrator import control
 from orchestrator.app.wiring import App
 from orchestrator.core.account import ProviderName
-from orchestrator.core.options import RunOptions
-from orchestrator.core.rerun import Rerun, plan_rerun
-from orchestrator.sources.accounts import load_accounts_file
+from orchestrator.core.plans.rerun import Rerun, plan_rerun
+from orchestrator.core.spec import RunOptions
+from orchestrator.inputs.accounts_file.loader import load_accounts_file
 
 
 async def prepare_rerun(

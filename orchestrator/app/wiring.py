@@ -20,39 +20,39 @@ from orchestrator import control, status
 from orchestrator.app.clock import SystemClock
 from orchestrator.app.connections import Connections
 from orchestrator.app.database import has_database, import_wakeup_queue, open_database
-from orchestrator.app.descriptors import compute_max_connections, raise_descriptor_limit
-from orchestrator.app.incoming import WebhookReceiver
-from orchestrator.app.network import OutboundNetwork
-from orchestrator.app.outgoing import NotificationTargets
-from orchestrator.control.unknown import unknown_accounts_error
+from orchestrator.app.file_descriptors import compute_max_connections, raise_descriptor_limit
+from orchestrator.app.notification_targets import NotificationTargets
+from orchestrator.app.outbound_network import OutboundNetwork
+from orchestrator.app.webhook_receiver import WebhookReceiver
+from orchestrator.control.account_names import unknown_accounts_error
 from orchestrator.core.account import Account, AccountIdentity
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.finding import FindingSummary
 from orchestrator.core.hold import SELF_RELEASING_HOLD_KINDS
-from orchestrator.core.plan import Plan, PlanStep
-from orchestrator.core.run import AccountState
+from orchestrator.core.jobs.observer import NULL_OBSERVER, ServiceObserver
+from orchestrator.core.jobs.run import AccountState
+from orchestrator.core.plans.plan import Plan, PlanStep
 from orchestrator.core.secret import Redactor
-from orchestrator.core.watch import NULL_OBSERVER, ServiceObserver
-from orchestrator.daemon import lifetimes
 from orchestrator.daemon.dataset_watcher import DatasetWatcher
-from orchestrator.daemon.desired import DesiredState, load_desired_state
-from orchestrator.daemon.hearing import gather_provider_facts
-from orchestrator.daemon.missing_keys import MissingKeyWatcher
-from orchestrator.daemon.moderation import build_pending_moderation, find_known_moderation, load_cached_moderation
+from orchestrator.daemon.maintenance import model_expiry
+from orchestrator.daemon.missing_key_watcher import MissingKeyWatcher
 from orchestrator.daemon.moderation_worker import ModerationWorker
 from orchestrator.daemon.service import Service
+from orchestrator.inputs.accounts_file.loader import AccountsFile, load_accounts_file
+from orchestrator.inputs.accounts_file.targets import list_proxy_references
+from orchestrator.inputs.secrets.references import AccountKeys, resolve_account_keys, resolve_secrets
+from orchestrator.planning.desired_state import DesiredState, load_desired_state
+from orchestrator.planning.moderation import build_pending_moderation, find_known_moderation, load_cached_moderation
+from orchestrator.planning.provider_facts import gather_provider_facts
 from orchestrator.settings import Settings
-from orchestrator.sources.accounts import AccountsFile, load_accounts_file
-from orchestrator.sources.secrets import AccountKeys, resolve_account_keys, resolve_secrets
-from orchestrator.sources.targets import list_proxy_references
-from orchestrator.store import accounts, events
+from orchestrator.store.queries import accounts, events
 from orchestrator.system.child_processes import ChildProcesses
-from orchestrator.system.private import create_private_folder
+from orchestrator.system.private_files import create_private_folder
 
 if TYPE_CHECKING:
-    from orchestrator.daemon.pruning import ResourceCleaner
-    from orchestrator.dataset.files import DatasetPaths
-    from orchestrator.dataset.moderating import ModerationResult
+    from orchestrator.daemon.maintenance.cleanup import ResourceCleaner
+    from orchestrator.dataset.moderation.runner import ModerationResult
+    from orchestrator.dataset.read.source_files import DatasetPaths
     from orchestrator.metrics import MetricsRecorder
     from orchestrator.web.server import WebServer
 
@@ -216,7 +216,7 @@ class App:
 
     async def create_resource_cleaner(self) -> ResourceCleaner:
         """What is left of finished runs, for all accounts of the accounts file."""
-        from orchestrator.daemon.pruning import ResourceCleaner
+        from orchestrator.daemon.maintenance.cleanup import ResourceCleaner
 
         await self.read_accounts()
         return ResourceCleaner(
@@ -241,7 +241,7 @@ class App:
         found = FindingSummary.from_findings(desired.findings, desired.counts)
         run = await control.apply_plan(self.database, plan, start=start, now=now, cause=cause, findings=found)
         self.moderation_worker.request(desired, run)
-        await lifetimes.record_base_model_retirements(self.database, plan.specs, models)
+        await model_expiry.record_base_model_retirements(self.database, plan.specs, models)
         for name, missing in desired.keys.missing.items():
             self.log.warning(
                 "account.held", account=name, kind=missing.kind, message=missing.reason, hint=missing.hint
@@ -287,24 +287,21 @@ class App:
         a change of the chats counts as one of the accounts file does.
         """
         if watch_dataset and self.settings.dataset_watch_seconds:
-            from orchestrator.dataset.files import compute_fingerprint
+            from orchestrator.dataset.read.source_files import compute_fingerprint
 
             self.dataset_watcher = DatasetWatcher(self.settings.dataset_watch_seconds, compute_fingerprint)
 
         async def converge() -> str | None:
             return (await self.apply_accounts_file(start=start)).accounts_file.options.schedule
 
-        from orchestrator.app.loop import build_service  # a mere look does not need it
+        from orchestrator.app.service_factory import build_service  # a mere look does not need it
 
         return build_service(self, converge, observer)
 
     def create_web_server(self, service: Service, stopping: asyncio.Event) -> WebServer:
         """The door for browsers and scripts. Raises the process's limit of open files, which it needs."""
-        from orchestrator.app.web import (  # half a second that only `serve` needs
-            AppWebBackend,
-            redact_environment_tokens,
-        )
-        from orchestrator.web.api import create_app
+        from orchestrator.app.web_backend import AppWebBackend, redact_environment_tokens
+        from orchestrator.web.app import create_app
         from orchestrator.web.limited_protocol import ConnectionLimits
         from orchestrator.web.server import WebServer
 

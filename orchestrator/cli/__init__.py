@@ -9,10 +9,10 @@ from __future__ import annotations
 import gc
 import sys
 
-from orchestrator.cli.allocator import set_mmap_threshold
 from orchestrator.cli.early_signals import handle_early_signals
 from orchestrator.cli.streams import check_output, prepare_streams
 from orchestrator.system.hardening import forbid_core_dumps
+from orchestrator.system.memory import set_mmap_threshold
 
 GC_THRESHOLD_OBJECTS = (
     20_000  # thousands of rows are made at a time and none of them in a circle: looking costs a tenth

@@ -1,7 +1,7 @@
 """Signals between the start of `serve` and its event loop: while modules are imported and the database is migrated.
 
 A container's first process ignores SIGTERM unless it has a handler, and SIGHUP ends a process that has none. The
-event loop's own handlers take these over later (`cli/serve.py`).
+event loop's own handlers take these over later (`cli/handlers/serve.py`).
 """
 
 from __future__ import annotations

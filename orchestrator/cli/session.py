@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO, cast
 import typer
 
 from orchestrator.core.errors import ConfigError, DatabaseLocked, DatasetError, NothingToDo, OrchestratorError
-from orchestrator.core.printable import sanitize_line
 from orchestrator.core.secret import Redactor
+from orchestrator.core.text_sanitizer import sanitize_line
 
 if TYPE_CHECKING:
     from orchestrator.app import App
@@ -135,7 +135,7 @@ def format_error(error: OrchestratorError) -> str:
     if isinstance(error, ConfigError):
         lines += [f"  {sanitize_line(problem)}" for problem in error.problems]
     if isinstance(error, DatasetError):
-        from orchestrator.cli.render import format_finding
+        from orchestrator.cli.output import format_finding
 
         lines += [f"  {format_finding(finding)}" for finding in error.findings[:MAX_FINDINGS_SHOWN]]
         if (more := len(error.findings) - MAX_FINDINGS_SHOWN) > 0:

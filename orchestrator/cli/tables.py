@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cli.render import (
+from orchestrator.cli.output import (
     ADVICE_COLUMN,
     LATEST_EVENT_COLUMN,
     MODEL_COLUMN,
@@ -23,8 +23,8 @@ from orchestrator.cli.render import (
     format_title,
     format_usd,
 )
-from orchestrator.core.plan import Plan, PlanStep
-from orchestrator.core.printable import sanitize_line
+from orchestrator.core.plans.plan import Plan, PlanStep
+from orchestrator.core.text_sanitizer import sanitize_line
 from orchestrator.status import StatusSnapshot
 
 WIDE_TERMINAL_COLUMNS = 140  # characters of a terminal in which every column has its place

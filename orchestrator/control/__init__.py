@@ -9,27 +9,27 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from orchestrator.control.account_names import unknown_accounts_error
 from orchestrator.control.deliveries import redeliver
 from orchestrator.control.moderation import request_moderation
-from orchestrator.control.planning import apply_plan, get_run_with_dataset
+from orchestrator.control.plan import apply_plan, get_run_with_dataset
 from orchestrator.control.tokens import create_token, record_token_use, revoke_token
-from orchestrator.control.unknown import unknown_accounts_error
 from orchestrator.core.account import Account
-from orchestrator.core.advance import Outcome, advance, release_job, request_cancel
-from orchestrator.core.budget import month_start
 from orchestrator.core.errors import NETWORK_HOLD_KINDS, ConfigError, NothingToDo
 from orchestrator.core.hold import PLAN_HOLD_KINDS, Hold, HoldKind
-from orchestrator.core.job import Job, JobId, RunId
-from orchestrator.core.lifecycle import TERMINAL_STATES, JobEvent, JobState
+from orchestrator.core.jobs.job import Job, JobId, RunId
+from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobEvent, JobState
+from orchestrator.core.jobs.remote_state import is_remote_job_finished, sum_created_usd
+from orchestrator.core.jobs.run import AccountState, Run
+from orchestrator.core.jobs.transitions import Outcome, advance, release_job, request_cancel
 from orchestrator.core.moderation import Moderation, ModerationStatus
-from orchestrator.core.observe import is_remote_job_finished, sum_created_usd
-from orchestrator.core.plan import DatabaseState
-from orchestrator.core.retirement import find_retry_hold
-from orchestrator.core.run import AccountState, Run
+from orchestrator.core.plans.budget import month_start
+from orchestrator.core.plans.plan import DatabaseState
+from orchestrator.core.plans.retirement import find_retry_hold
 from orchestrator.core.spec import digest
-from orchestrator.store import accounts, announcements, costs, events, jobs, outcomes, runs
-from orchestrator.store.connection import StoreConnection
-from orchestrator.store.database import Database
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import accounts, costs, events, jobs, notifications, outcomes, runs
 
 __all__ = [
     "RESET_ON_RETRY",
@@ -120,7 +120,7 @@ async def _record_key_change(
     """Record and announce that an account lost its key or got it back."""
     was, is_missing = _is_missing_key(before), _is_missing_key(after)
     if is_missing and not was:
-        await announcements.publish_account_hold(connection, before or replace(after, hold=None), after, now)
+        await notifications.publish_account_hold(connection, before or replace(after, hold=None), after, now)
     if is_missing != was:
         note, message = ("held", after.hold.reason) if is_missing and after.hold else ("released", "the key is there")
         entry = events.EventData(at=now, cause="accounts file", note=note, account=after.name, message=message)
@@ -226,7 +226,7 @@ async def hold_accounts(database: Database, names: Collection[str], *, reason: s
             aside = Hold(HoldKind.BY_OPERATOR, reason, f"`orchestrator release {name}` when it may go on.")
             after = replace(standing, hold=aside)
             await accounts.save(connection, after)
-            await announcements.publish_account_hold(connection, standing, after, now)
+            await notifications.publish_account_hold(connection, standing, after, now)
             await events.append(
                 connection, events.EventData(at=now, cause=by, note="held", account=name, message=reason)
             )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from orchestrator.core import advance
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.job import Job, JobId
-from orchestrator.core.lifecycle import JobState
-from orchestrator.store import jobs, outcomes
-from orchestrator.store.connection import StoreConnection
-from orchestrator.store.database import Database
+from orchestrator.core.jobs import transitions
+from orchestrator.core.jobs.job import Job, JobId
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import jobs, outcomes
 
 
 async def adopt_remote_job(database: Database, job_id: str, remote_job_id: str, *, by: str, now: float) -> Job:
@@ -22,7 +22,7 @@ async def adopt_remote_job(database: Database, job_id: str, remote_job_id: str, 
                 f"remote job {remote_job_id} is that of job {other.id} already, which is {other.state}",
                 hint="Choose one that the hint of `orchestrator status` names.",
             )
-        outcome = advance.request_adoption(job, remote_job_id, now=now)
+        outcome = transitions.request_adoption(job, remote_job_id, now=now)
         await outcomes.record(connection, outcome, at=now, cause=by)
         return outcome.job
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from orchestrator.core.delivery import Delivery
 from orchestrator.core.errors import ConfigError
-from orchestrator.store import deliveries, events
-from orchestrator.store.connection import StoreConnection
-from orchestrator.store.database import Database
+from orchestrator.core.notifications.delivery import Delivery
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import deliveries, events
 
 
 async def redeliver(database: Database, ids: Collection[int] | None, *, by: str, now: float) -> list[Delivery]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from orchestrator.core.job import RunId
+from orchestrator.core.jobs.job import RunId
+from orchestrator.core.jobs.run import Run
 from orchestrator.core.moderation import Moderation, ModerationProgress, ModerationStatus
-from orchestrator.core.run import Run
-from orchestrator.store import events, jobs, replicas, runs
-from orchestrator.store.connection import StoreConnection
-from orchestrator.store.database import Database
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import events, jobs, replicas, runs
 
 
 def is_moderation_open(run: Run | None) -> bool:

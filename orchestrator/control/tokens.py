@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from orchestrator.core.access_token import ENVIRONMENT_TOKEN_NAME, AccessToken, Role
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.token import ENVIRONMENT_TOKEN_NAME, AccessToken, Role
-from orchestrator.store import events, tokens
-from orchestrator.store.connection import StoreConnection
-from orchestrator.store.database import Database
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import events, tokens
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 

@@ -38,11 +38,11 @@ class PriceSource(StrEnum):
 class Capabilities:
     """What a provider offers.
 
-    `options` are those of `[run.PROVIDER]` it understands besides `find_base_model`. `servable` says whether a finished
-    model can be called at once; where it cannot, `serving` says what it needs. `has_model_lookup` is whether it can be
-    asked if a finished model is still there. A file above `multipart_threshold_bytes` goes in parts, and goes on after a restart
-    where it stopped. `moderation` is whether it has a Moderation API, `may_have_moderation` whether its server may have the
-    endpoint, so that an account named for moderation is asked. `unconfirmed` is in words.
+    `options` are those of `[run.PROVIDER]` it understands besides `base_model`. `servable` says whether a finished
+    model can be called at once; where it cannot, `serving` says what it needs. `has_model_lookup` is whether it can
+    be asked if a finished model is still there. A file above `multipart_threshold_bytes` goes in parts, and goes on
+    after a restart where it stopped. `moderation` is whether it has a Moderation API, `may_have_moderation` whether
+    its server may have the endpoint, so that an account named for moderation is asked. `unconfirmed` is in words.
     """
 
     job_lookup: JobLookup

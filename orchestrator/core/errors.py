@@ -10,7 +10,7 @@ OrchestratorError              the message says what and where; `.hint` says the
 ├── DatabaseLocked               another process owns this database
 ├── DatabaseUnavailable               the database does not answer
 ├── ProviderError              account and request id; the text is cut and holds no secret
-│   ├── TemporaryError         try again, not before `parse_retry_after`
+│   ├── TemporaryError         try again, not before `retry_after`
 │   │   ├── RateLimited        too many requests, or a limit that resets by itself
 │   │   │   └── DailyLimitReached     a limit of the day: wait for the next, costs no attempt
 │   │   ├── JobLimitReached         too many jobs are running: wait for one to end, costs no attempt
@@ -117,7 +117,7 @@ class DatabaseUnavailable(OrchestratorError):
 class ProviderError(OrchestratorError):
     """A provider's answer, or its absence. The text is cut to 500 characters and carries no key.
 
-    `parse_retry_after` (seconds) is the server's own wish, if it had one.
+    `retry_after` (seconds) is the server's own wish, if it had one.
     """
 
     kind: ClassVar[str] = "provider_error"

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from threading import Lock
 
-from orchestrator.dataset.files import DatasetPaths
+from orchestrator.dataset.read.source_files import DatasetPaths
 
 
 class DatasetWatcher:

@@ -23,7 +23,9 @@ from orchestrator.control.moderation import claim_moderation, save_moderation
 from orchestrator.core.account import AccountIdentity
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import DatabaseUnavailable, DatasetError, ProviderError, TemporaryError
-from orchestrator.core.job import RunId
+from orchestrator.core.jobs.job import RunId
+from orchestrator.core.jobs.retry_policy import MAX_RETRY_AFTER_SECONDS, backoff
+from orchestrator.core.jobs.run import Run
 from orchestrator.core.moderation import (
     Moderation,
     ModerationProgress,
@@ -31,10 +33,8 @@ from orchestrator.core.moderation import (
     ModerationVerdict,
     get_moderation_hint,
 )
-from orchestrator.core.retry import MAX_RETRY_AFTER_SECONDS, backoff
-from orchestrator.core.run import Run
-from orchestrator.daemon.desired import DesiredState
-from orchestrator.daemon.moderation import (
+from orchestrator.planning.desired_state import DesiredState
+from orchestrator.planning.moderation import (
     VerdictCache,
     build_finished_moderation,
     build_flagged_error,
@@ -44,7 +44,7 @@ from orchestrator.daemon.moderation import (
     load_cached_moderation,
 )
 from orchestrator.providers.base import ModerationProvider, ProviderConnection
-from orchestrator.store.database import Database
+from orchestrator.store.db.database import Database
 
 RECORD_CHECK_SECONDS: Final = 2.0  # between two looks at the record, while there is nothing to do
 PROGRESS_SAVE_SECONDS: Final = 5.0  # between two notes of how far it is
@@ -254,11 +254,8 @@ class ModerationWorker:
                     return
 
     async def _moderate(self, attempt: _Attempt, connection: ProviderConnection) -> Moderation:
-        from orchestrator.dataset.moderating import (  # what reads chats takes megabytes
-            ModerationClock,
-            moderate_dataset,
-        )
-        from orchestrator.dataset.moderation import ModerationLimits
+        from orchestrator.dataset.moderation.batches import ModerationLimits
+        from orchestrator.dataset.moderation.runner import ModerationClock, moderate_dataset
 
         account = connection.account.name
         dataset = attempt.desired.dataset

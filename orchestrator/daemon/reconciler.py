@@ -13,10 +13,7 @@ from typing import Any, assert_never
 
 from structlog.stdlib import BoundLogger
 
-from orchestrator.core import action as act
 from orchestrator.core.account import Account
-from orchestrator.core.advance import Outcome, advance, fail_job, hold_job, renew_intent, retry_later, sleep_until
-from orchestrator.core.budget import find_budget_hold, month_start
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import (
     AmbiguousRemoteJob,
@@ -30,23 +27,34 @@ from orchestrator.core.errors import (
     UnknownOutcome,
 )
 from orchestrator.core.hold import Hold, HoldKind
-from orchestrator.core.job import Job, JobId
-from orchestrator.core.lifecycle import AT_PROVIDER_STATES, TERMINAL_STATES, JobEvent, JobState
-from orchestrator.core.retry import FailJob, HoldAccount, RetryAt, backoff, decide_retry, get_retry_hint
+from orchestrator.core.jobs import next_action as act
+from orchestrator.core.jobs.job import Job, JobId
+from orchestrator.core.jobs.lifecycle import AT_PROVIDER_STATES, TERMINAL_STATES, JobEvent, JobState
+from orchestrator.core.jobs.observer import NULL_OBSERVER, ServiceObserver
+from orchestrator.core.jobs.retry_policy import FailJob, HoldAccount, RetryAt, backoff, decide_retry, get_retry_hint
+from orchestrator.core.jobs.stall import with_warning
+from orchestrator.core.jobs.transitions import (
+    Outcome,
+    advance,
+    fail_job,
+    hold_job,
+    renew_intent,
+    retry_later,
+    sleep_until,
+)
+from orchestrator.core.plans.budget import find_budget_hold, month_start
 from orchestrator.core.secret import Redactor
-from orchestrator.core.stall import with_warning
-from orchestrator.core.watch import NULL_OBSERVER, ServiceObserver
-from orchestrator.daemon.files import DatasetFiles, upload_timeout_seconds
-from orchestrator.daemon.journal import log_job_warning, log_model_ready, log_outcome
-from orchestrator.daemon.lasting import DurationEstimator
-from orchestrator.daemon.loading import JobLoader
-from orchestrator.daemon.models import TimeLimit
-from orchestrator.daemon.steps import Identify, ProviderSteps, StepTiming
+from orchestrator.daemon.dataset_files import DatasetFiles, upload_timeout_seconds
+from orchestrator.daemon.duration_estimator import DurationEstimator
+from orchestrator.daemon.job_loader import JobLoader
+from orchestrator.daemon.outcome_log import log_job_warning, log_model_ready, log_outcome
+from orchestrator.daemon.provider_steps import Identify, ProviderSteps, StepTiming
+from orchestrator.planning.base_models import TimeLimit
 from orchestrator.providers.base import Deadline, ProviderConnection
-from orchestrator.store import costs, jobs, outcomes
-from orchestrator.store.connection import StoreConnection
-from orchestrator.store.database import Database
-from orchestrator.store.outage import describe_error
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.db.outage import describe_error
+from orchestrator.store.queries import costs, jobs, outcomes
 
 SLOT_RECHECK_SECONDS = 60.0  # seconds between two looks for a free slot, should a wake-up be lost
 UNKNOWN_ACCOUNT_RECHECK_SECONDS = (
@@ -236,7 +244,8 @@ class Reconciler:
     ) -> tuple[Job, Deadline]:
         """Write the intent, durably, before anything is sent. A repeated attempt gets a fresh one.
 
-        Raises JobLimitReached or BudgetExceeded when the limits of the account `within` which it is to be do not allow it.
+        Raises JobLimitReached or BudgetExceeded when the limits of the account `within` which it is to be do not
+        allow it.
         """
         deadline = Deadline(self._clock.boottime() + seconds, self._clock.boottime)
         now = self._clock.now()
@@ -308,8 +317,8 @@ class Reconciler:
     ) -> Job:
         """Commit the outcome with its history and its next wake-up, all or nothing. Returns the job as it is now.
 
-        `within` an account's limits, or not at all: then it raises JobLimitReached or BudgetExceeded. What an attempt has
-        brought is recorded also when a cancel was asked meanwhile; an intent never is.
+        `within` an account's limits, or not at all: then it raises JobLimitReached or BudgetExceeded. What an attempt
+        has brought is recorded also when a cancel was asked meanwhile; an intent never is.
         """
         at = self._clock.now()
         outcome = outcome.redacted(self._redact, replica=self._replica)

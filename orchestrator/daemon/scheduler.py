@@ -20,7 +20,7 @@ from structlog.stdlib import BoundLogger
 
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import DatabaseUnavailable
-from orchestrator.core.watch import NULL_OBSERVER, ServiceObserver
+from orchestrator.core.jobs.observer import NULL_OBSERVER, ServiceObserver
 
 Work = Callable[[], Awaitable[None]]
 TICK: Final = "beat"
@@ -84,8 +84,8 @@ class Scheduler:
             self._start(name, self._repeat(seconds, name, work))
 
     def stop(self) -> None:
-        """End; running ticks are cancelled and not waited for. From now on `seconds_since_tick` is None: this process is
-        to get no more requests.
+        """End; running ticks are cancelled and not waited for. From now on `seconds_since_tick` is None: this process
+        is to get no more requests.
         """
         self._last_tick = None
         if self._cron.running:

@@ -8,13 +8,13 @@ from contextlib import suppress
 
 from structlog.stdlib import BoundLogger
 
+from orchestrator.core.config_refusal import ConfigRefusal, build_refusal
 from orchestrator.core.errors import DatabaseUnavailable, OrchestratorError
-from orchestrator.core.refusal import ConfigRefusal, build_refusal
 from orchestrator.core.secret import Redactor
-from orchestrator.daemon.courier import DeliveryWorker
 from orchestrator.daemon.dataset_watcher import DatasetWatcher
+from orchestrator.daemon.delivery_worker import DeliveryWorker
+from orchestrator.daemon.heartbeat import ReplicaHeartbeat
 from orchestrator.daemon.moderation_worker import ModerationWorker
-from orchestrator.daemon.presence import ReplicaHeartbeat
 from orchestrator.daemon.reconciler import Reconciler
 from orchestrator.daemon.scheduler import Scheduler
 from orchestrator.dispatch.base import Dispatcher

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.core.finding import Finding
-from orchestrator.core.printable import sanitize_line
-from orchestrator.dataset.codes import FindingCode
+from orchestrator.core.text_sanitizer import sanitize_line
+from orchestrator.dataset.finding_codes import FindingCode
 
 MAX_MESSAGE_CHARACTERS, MAX_PATH_CHARACTERS = 400, 500  # characters
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.capabilities import MB
-from orchestrator.dataset.codes import FindingCode
+from orchestrator.dataset.finding_codes import FindingCode
 
 
 class RuleKind(Enum):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator.core.dataset import Dataset
 from orchestrator.core.finding import Finding, Severity
-from orchestrator.dataset.codes import FindingCode
+from orchestrator.dataset.finding_codes import FindingCode
 
 
 @dataclass(slots=True)

@@ -9,9 +9,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from orchestrator.core.finding import Finding
-from orchestrator.dataset.codes import FindingCode
 from orchestrator.dataset.example import Example, create_finding
-from orchestrator.dataset.files import SourceFile
+from orchestrator.dataset.finding_codes import FindingCode
+from orchestrator.dataset.read.source_files import SourceFile
 from orchestrator.dataset.rules import DatasetRules
 
 # "validation.jsonl", "my-data_test.json", "dev/part.jsonl": a part of the name between separators, but not a word of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from orchestrator.core.job import JobId
+from orchestrator.core.jobs.job import JobId
 
 JobHandler = Callable[[JobId], Awaitable[None]]
 """Does what the job needs now and records its next wake-up. Never raises."""

@@ -9,11 +9,11 @@ from contextlib import suppress
 import structlog
 
 from orchestrator.core.errors import DatabaseUnavailable
-from orchestrator.core.job import JobId
+from orchestrator.core.jobs.job import JobId
 from orchestrator.dispatch.base import JobHandler, ServerLookup
-from orchestrator.dispatch.shares import SlotAllocator, single_server
-from orchestrator.store import jobs
-from orchestrator.store.database import Database
+from orchestrator.dispatch.slot_allocator import SlotAllocator, single_server
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import jobs
 
 IDLE_POLL_SECONDS = 1.0  # seconds; another process (the command line) may have woken a job
 COALESCE_SECONDS = 0.05  # seconds between two looks, so that what is due at about the same time is done together

@@ -18,17 +18,17 @@ from pgqueuer.core.qm import QueueManager
 from pgqueuer.domain.models import Job as Row
 from structlog.stdlib import BoundLogger
 
+from orchestrator.aio import Batcher
 from orchestrator.core.errors import DatabaseUnavailable
-from orchestrator.core.job import JobId
-from orchestrator.dispatch import queue
+from orchestrator.core.jobs.job import JobId
+from orchestrator.dispatch import wakeup_queue
 from orchestrator.dispatch.base import JobHandler, ServerLookup
-from orchestrator.dispatch.notices import COALESCE_SECONDS, ThrottledDriver
-from orchestrator.dispatch.shares import SlotAllocator, single_server
-from orchestrator.dispatch.together import Batcher
-from orchestrator.store import jobs, leases
-from orchestrator.store.connection import StoreConnection
-from orchestrator.store.database import Database
-from orchestrator.store.wakeups import WakeUp, schedule_wake_ups
+from orchestrator.dispatch.notify_throttle import COALESCE_SECONDS, ThrottledDriver
+from orchestrator.dispatch.slot_allocator import SlotAllocator, single_server
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.db.wakeups import WakeUp, schedule_wake_ups
+from orchestrator.store.queries import jobs, replicas
 
 IDLE_POLL_SECONDS = 1.0  # seconds between two looks at the queue, should a notification be lost
 BUSY_ACCOUNT_RETRY_SECONDS = 0.5  # seconds after which a wake-up comes again whose account is busy
@@ -78,7 +78,7 @@ class PgqueuerDispatcher:
             except DatabaseUnavailable:
                 pass  # the outage is logged already
             except Exception as error:  # noqa: BLE001 - whatever it is, waiting jobs must not wait for ever
-                if queue.is_outage(error):
+                if wakeup_queue.is_outage(error):
                     self._database.outage.begin(error)
                 else:
                     self._log.exception("dispatch.failed")
@@ -102,28 +102,28 @@ class PgqueuerDispatcher:
         now = self._now()
         async with self._database.read() as connection:
             lost = await jobs.list_overdue(connection, now - LOST_AFTER_SECONDS, now, RESCUE_BATCH_SIZE)
-            held = await leases.list_leased_accounts(connection, self._replica)
+            held = await replicas.list_leased_accounts(connection, self._replica)
         if lost or held - self._tasks_by_account.keys():
             await self._database.write(lambda connection: self._rescue(connection, lost, held))
 
     async def _rescue(self, connection: StoreConnection, lost: Sequence[WakeUp], held: set[str]) -> None:
         schedule_wake_ups(connection, lost)
-        await leases.release_leases(connection, held - self._tasks_by_account.keys(), self._replica)
+        await replicas.release_leases(connection, held - self._tasks_by_account.keys(), self._replica)
 
     async def clear_log(self) -> None:
         """Empty PgQueuer's log. A tick."""
-        await self._database.write(queue.clear_log)
+        await self._database.write(wakeup_queue.clear_log)
 
     async def _consume(self, driver: ThrottledDriver, handle: JobHandler) -> None:
         """Until `stop`, or until the connection is lost."""
-        self._manager = manager = QueueManager(queue.build_queries(driver), queue.SETTINGS.channel)
+        self._manager = manager = QueueManager(wakeup_queue.build_queries(driver), wakeup_queue.SETTINGS.channel)
         if self._stopping.is_set():
             return
 
         async def serve(row: Row) -> None:
-            await self._handle_wake_up(queue.decode_wake_up(row.payload or b""), handle)
+            await self._handle_wake_up(wakeup_queue.decode_wake_up(row.payload or b""), handle)
 
-        manager.entrypoint(queue.ENTRYPOINT, accepts_context=False, on_failure="hold")(serve)
+        manager.entrypoint(wakeup_queue.ENTRYPOINT, accepts_context=False, on_failure="hold")(serve)
         await manager.run(
             dequeue_timeout=timedelta(seconds=IDLE_POLL_SECONDS),
             batch_size=max(1, min(BATCH_SIZE, self._max_in_flight // 2)),
@@ -188,13 +188,13 @@ class PgqueuerDispatcher:
     async def _acquire_leases(self, connection: StoreConnection, wake_ups: Sequence[WakeUp]) -> list[bool]:
         if not self._clock_agrees():
             return [False] * len(wake_ups)
-        taken = await leases.acquire_leases(
+        taken = await replicas.acquire_leases(
             connection, [each.job_id for each in wake_ups], self._replica, self._now()
         )
         return [each.account in taken for each in wake_ups]
 
     async def _release_leases(self, connection: StoreConnection, accounts: Sequence[str]) -> list[None]:
-        await leases.release_leases(connection, accounts, self._replica)
+        await replicas.release_leases(connection, accounts, self._replica)
         return [None] * len(accounts)
 
     async def _reschedule(self, wake_up: WakeUp) -> None:
@@ -211,8 +211,8 @@ class PgqueuerDispatcher:
             return await jobs.get_wake_times(connection, job_ids)
 
     async def _requeue(self, wake_up: WakeUp, delay: float) -> None:
-        token = queue.encode_wake_up(wake_up)  # without a key: the row that is being served still has it
-        await self._database.write(lambda c: queue.enqueue(c, [token], [delay], [None]))
+        token = wakeup_queue.encode_wake_up(wake_up)  # without a key: the row that is being served still has it
+        await self._database.write(lambda c: wakeup_queue.enqueue(c, [token], [delay], [None]))
 
     async def _sleep(self, seconds: float) -> None:
         with suppress(TimeoutError):

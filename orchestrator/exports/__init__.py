@@ -4,7 +4,7 @@ A key is never in it, only where it is found. Whatever an account is called and 
 formed: every name and id passes the form's own quoting.
 """
 
-from orchestrator.exports.forms import MEDIA_TYPES, ExportFormat, ExportResult, export
-from orchestrator.exports.selection import ModelSet, left_out_reason, select_models
+from orchestrator.exports.formats import MEDIA_TYPES, ExportFormat, ExportResult, export
+from orchestrator.exports.model_set import ModelSet, left_out_reason, select_models
 
 __all__ = ["MEDIA_TYPES", "ExportFormat", "ExportResult", "ModelSet", "export", "left_out_reason", "select_models"]

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from orchestrator.core.account import ProviderName
-from orchestrator.exports.addresses import find_inference_url
-from orchestrator.exports.selection import ModelSet, is_servable, left_out_reason
-from orchestrator.exports.words import format_header, get_key_variables, quote
+from orchestrator.exports.config_text import format_header, get_key_variables, quote
+from orchestrator.exports.inference_urls import find_inference_url
+from orchestrator.exports.model_set import ModelSet, is_servable, left_out_reason
 
 if TYPE_CHECKING:  # half a second that the help of the commands does not need
     from orchestrator.status import JobView

@@ -8,9 +8,9 @@ import json
 import shlex
 from typing import TYPE_CHECKING
 
-from orchestrator.core.printable import sanitize_json, sanitize_line
-from orchestrator.exports.selection import ModelSet
-from orchestrator.exports.words import build_variable_names, format_header, quote
+from orchestrator.core.text_sanitizer import sanitize_json, sanitize_line
+from orchestrator.exports.config_text import build_variable_names, format_header, quote
+from orchestrator.exports.model_set import ModelSet
 
 if TYPE_CHECKING:  # half a second that the help of the commands does not need
     from orchestrator.status import JobView

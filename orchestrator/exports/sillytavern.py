@@ -10,9 +10,9 @@ import json
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_OID, uuid5
 
-from orchestrator.core.printable import sanitize_json
-from orchestrator.exports.addresses import find_inference_url
-from orchestrator.exports.selection import ModelSet
+from orchestrator.core.text_sanitizer import sanitize_json
+from orchestrator.exports.inference_urls import find_inference_url
+from orchestrator.exports.model_set import ModelSet
 
 if TYPE_CHECKING:  # half a second that the help of the commands does not need
     from orchestrator.status import JobView

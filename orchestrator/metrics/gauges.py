@@ -8,9 +8,9 @@ from typing import Any
 
 from prometheus_client.core import GaugeMetricFamily
 
-from orchestrator.core.lifecycle import JobState
-from orchestrator.metrics import table
-from orchestrator.metrics.table import MetricDefinition
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.metrics import definitions
+from orchestrator.metrics.definitions import MetricDefinition
 from orchestrator.status import HELD, MetricsSnapshot, ProblemGroup
 
 ValuesByLabels = Mapping[Any, float]  # by the tuple of the labels' values
@@ -28,29 +28,30 @@ class GaugeCollector:
         tally = self.snapshot
         held = [cause for cause in tally.problem_groups if cause.held]
         failed = [cause for cause in tally.problem_groups if not cause.held]
-        yield _build_family(table.JOBS, _count_jobs(tally))
-        yield _build_family(table.HELD_JOBS, _count_by_kind(held))
-        yield _build_family(table.FAILED_JOBS, _count_by_kind(failed))
-        yield _build_family(table.RUN_HELD, {(kind,): 1.0 for kind in tally.run_holds})
-        yield _build_family(table.DUE_JOBS, {(): tally.due})
-        yield _build_family(table.OLDEST_DUE, {(): tally.oldest_due})
+        yield _build_family(definitions.JOBS, _count_jobs(tally))
+        yield _build_family(definitions.HELD_JOBS, _count_by_kind(held))
+        yield _build_family(definitions.FAILED_JOBS, _count_by_kind(failed))
+        yield _build_family(definitions.RUN_HELD, {(kind,): 1.0 for kind in tally.run_holds})
+        yield _build_family(definitions.DUE_JOBS, {(): tally.due})
+        yield _build_family(definitions.OLDEST_DUE, {(): tally.oldest_due})
         yield _build_family(
-            table.PLANNED_USD, _sum_by_label((share.provider, share.usd) for share in tally.state_counts)
+            definitions.PLANNED_USD, _sum_by_label((share.provider, share.usd) for share in tally.state_counts)
         )
         yield _build_family(
-            table.SUBMITTED_USD, _sum_by_label((share.provider, share.submitted_usd) for share in tally.state_counts)
+            definitions.SUBMITTED_USD,
+            _sum_by_label((share.provider, share.submitted_usd) for share in tally.state_counts),
         )
         yield _build_family(
-            table.UNPRICED_JOBS, _sum_by_label((share.provider, share.unknown) for share in tally.state_counts)
+            definitions.UNPRICED_JOBS, _sum_by_label((share.provider, share.unknown) for share in tally.state_counts)
         )
-        yield _build_family(table.PLANNED_TOKENS, _sum_by_label(tally.planned_tokens.items()))
-        yield _build_family(table.TRAINED_TOKENS, _sum_by_label(tally.trained_tokens.items()))
+        yield _build_family(definitions.PLANNED_TOKENS, _sum_by_label(tally.planned_tokens.items()))
+        yield _build_family(definitions.TRAINED_TOKENS, _sum_by_label(tally.trained_tokens.items()))
         yield _build_family(
-            table.RETIREMENT,
+            definitions.RETIREMENT,
             {(name,): _end_of_day_timestamp(day) for name, day in tally.first_retirement_dates.items()},
         )
-        yield _build_family(table.REPLICAS, {(): tally.replicas})
-        yield _build_family(table.BUILD, self._build)
+        yield _build_family(definitions.REPLICAS, {(): tally.replicas})
+        yield _build_family(definitions.BUILD, self._build)
 
 
 def _count_jobs(snapshot: MetricsSnapshot) -> ValuesByLabels:

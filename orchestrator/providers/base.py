@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from codecs import BOM_UTF8
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from orchestrator.core.account import Account, AccountIdentity
 from orchestrator.core.capabilities import Capabilities
-from orchestrator.core.loss import Loss
+from orchestrator.core.errors import RemoteNotFound, RequestRejected
+from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.moderation import ModerationVerdict
-from orchestrator.core.price import Quote
-from orchestrator.core.remote import MultipartUpload, RemoteEvent, RemoteFile, RemoteJob, RemoteModel
+from orchestrator.core.plans.price import Quote
+from orchestrator.core.remote import MultipartUpload, RemoteEvent, RemoteFile, RemoteJob, RemoteJobStatus, RemoteModel
 from orchestrator.core.secret import Secret
 from orchestrator.core.spec import TrainingSpec
 
@@ -174,3 +175,22 @@ class ProviderConnection:
         identity = await self.provider.verify()
         identity.check(self.account)
         return identity
+
+
+TERMINAL_JOB_STATUSES: Final = frozenset(
+    {RemoteJobStatus.SUCCEEDED, RemoteJobStatus.FAILED, RemoteJobStatus.CANCELLED, RemoteJobStatus.STOPPED}
+)
+
+
+async def cancel_and_get_job(cancel: Awaitable[object], get_job: Callable[[], Awaitable[RemoteJob]]) -> RemoteJob:
+    """Ask for the job's end, then look at it. A refusal is one only for a job that has not ended."""
+    try:
+        await cancel
+    except RemoteNotFound:
+        raise
+    except RequestRejected:
+        job = await get_job()
+        if job.status in TERMINAL_JOB_STATUSES:
+            return job
+        raise
+    return await get_job()

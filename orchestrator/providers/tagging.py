@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from orchestrator.core.errors import AmbiguousRemoteJob
-from orchestrator.core.observe import format_adopt_commands
+from orchestrator.core.jobs.remote_state import format_adopt_commands
 from orchestrator.core.remote import RemoteJob, is_same_model
 from orchestrator.providers.base import JobOrder
 
@@ -46,7 +46,8 @@ def select_tagged_jobs(candidates: Iterable[tuple[RemoteJob, str | None]], order
         raise AmbiguousRemoteJob(
             f"remote job {seen} trains {unclear[0].base_model} on file {unclear[0].training_file or '(not shown)'}, "
             "as this job would, but does not show its tag: it may be this job's or somebody else's",
-            hint=f"If it is this job's: {format_adopt_commands(order.tag, unclear)}. If none is, delete what is there at the "
+            hint=f"If it is this job's: {format_adopt_commands(order.tag, unclear)}. "
+            f"If none is, delete what is there at the "
             "provider; then `orchestrator release` the account.",
         )
     return found

@@ -13,13 +13,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from orchestrator.sandbox import chat, files, jobs, models, moderations, responses, uploads
-from orchestrator.sandbox.admin import build_admin_routes
-from orchestrator.sandbox.call import Handler
-from orchestrator.sandbox.gate import RequestPipeline
+from orchestrator.sandbox.api_call import Handler
+from orchestrator.sandbox.endpoints import chat, files, jobs, models, moderations, responses, uploads
+from orchestrator.sandbox.endpoints.admin import build_admin_routes
+from orchestrator.sandbox.request_pipeline import RequestPipeline
 from orchestrator.sandbox.settings import SandboxSettings
-from orchestrator.sandbox.webhooks import SandboxWebhookSender
-from orchestrator.sandbox.world import SandboxState
+from orchestrator.sandbox.state import SandboxState
+from orchestrator.sandbox.webhook_sender import SandboxWebhookSender
 
 FILE_PATH = "/v1/files/{file_id}"
 UPLOAD_PATH = "/v1/uploads/{upload_id}"

@@ -47,7 +47,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from orchestrator.sandbox.malformed import MALFORMED_LISTS
+from orchestrator.sandbox.malformed_lists import MALFORMED_LISTS
 
 OPERATIONS = (
     "files.create",
@@ -166,7 +166,8 @@ class Fault:
         """What is wrong with it, in words."""
         if self.kind not in FAULT_KINDS:
             return [
-                f"unknown kind {self.kind!r}{_format_suggestion(self.kind, FAULT_KINDS)}; known: {', '.join(FAULT_KINDS)}"
+                f"unknown kind {self.kind!r}{_format_suggestion(self.kind, FAULT_KINDS)}; "
+                f"known: {', '.join(FAULT_KINDS)}"
             ]
         unknown = [p for p in self.operations if not any(fnmatchcase(o, p) for o in OPERATIONS)]
         checks = {

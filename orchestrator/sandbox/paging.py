@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.sandbox.answer import bad_request
+from orchestrator.sandbox.response import bad_request
 
 
 def build_page(

@@ -11,11 +11,11 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from orchestrator.sandbox.answer import CLOSE_CONNECTION_KEY, Scope
 from orchestrator.sandbox.app import create_app
 from orchestrator.sandbox.loopback import NotLoopback, is_loopback
+from orchestrator.sandbox.response import CLOSE_CONNECTION_KEY, Scope
 from orchestrator.sandbox.settings import SandboxSettings
-from orchestrator.sandbox.webhooks import validate_webhook_url
+from orchestrator.sandbox.webhook_sender import validate_webhook_url
 
 STOP_GRACE_SECONDS = 2
 

@@ -4,7 +4,6 @@
 who show a part. A read never changes anything.
 """
 
-from orchestrator.status.access import list_tokens
 from orchestrator.status.account import (
     AccountSummary,
     AccountView,
@@ -14,12 +13,13 @@ from orchestrator.status.account import (
     find_job,
     list_accounts,
 )
-from orchestrator.status.asking import ActionPreview, preview_action
-from orchestrator.status.curves import get_loss_curves, list_job_losses
-from orchestrator.status.document import StatusCache
-from orchestrator.status.happened import StoredEvent, get_latest_event_id, list_events_after
-from orchestrator.status.history import DatasetRow, DatasetView, RunListItem, find_dataset, list_datasets, list_runs
-from orchestrator.status.listing import (
+from orchestrator.status.action_preview import ActionPreview, preview_action
+from orchestrator.status.deliveries import count_deliveries, count_failed_deliveries, list_deliveries
+from orchestrator.status.events import StoredEvent, get_latest_event_id, list_events_after
+from orchestrator.status.losses import get_loss_curves, list_job_losses
+from orchestrator.status.metrics_snapshot import MetricsSnapshot, get_metrics_snapshot
+from orchestrator.status.moderation import describe_moderation, format_iso
+from orchestrator.status.run_overview import (
     HELD,
     JobListing,
     ProblemGroup,
@@ -28,11 +28,11 @@ from orchestrator.status.listing import (
     find_run_overview,
     list_jobs,
 )
-from orchestrator.status.moderation import describe_moderation, format_iso
-from orchestrator.status.tally import MetricsSnapshot, get_metrics_snapshot
-from orchestrator.status.telling import count_deliveries, count_failed_deliveries, list_deliveries
+from orchestrator.status.runs import DatasetRow, DatasetView, RunListItem, find_dataset, list_datasets, list_runs
+from orchestrator.status.snapshot import SCHEMA_VERSION, get_status, status_to_dict
+from orchestrator.status.status_cache import StatusCache
+from orchestrator.status.tokens import list_tokens
 from orchestrator.status.views import Health, JobView, RunView, StatusSnapshot, view_to_dict
-from orchestrator.status.whole import SCHEMA_VERSION, get_status, status_to_dict
 
 __all__ = [
     "HELD",

@@ -8,12 +8,12 @@ from typing import Any
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import Failure
-from orchestrator.core.job import JobId
-from orchestrator.core.run import AccountState, Run
+from orchestrator.core.jobs.job import JobId
+from orchestrator.core.jobs.run import AccountState, Run
 from orchestrator.status.views import JobView, job_view
-from orchestrator.store import accounts, events, jobs, runs
-from orchestrator.store.database import Database
-from orchestrator.store.events import EventData
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import accounts, events, jobs, runs
+from orchestrator.store.queries.events import EventData
 
 __all__ = ["AccountSummary", "AccountView", "EventData", "RunJob", "find_account", "find_job", "list_accounts"]
 

@@ -6,20 +6,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
-from orchestrator.core.action import list_job_holds
 from orchestrator.core.capabilities import CAPABILITIES
+from orchestrator.core.config_refusal import ConfigRefusal
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import SELF_RELEASING_HOLD_KINDS, Hold
-from orchestrator.core.job import Job
-from orchestrator.core.lifecycle import TERMINAL_STATES, JobState
-from orchestrator.core.pin import ValueUsage, list_differences
-from orchestrator.core.refusal import ConfigRefusal
+from orchestrator.core.jobs.job import Job
+from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
+from orchestrator.core.jobs.next_action import list_job_holds
+from orchestrator.core.jobs.pins import ValueUsage, list_differences
+from orchestrator.core.jobs.run import AccountState, Run
+from orchestrator.core.plans.duplicate_accounts import format_shared_key_warning
+from orchestrator.core.plans.retirement import days_left
 from orchestrator.core.replica import Replica
-from orchestrator.core.retirement import days_left
-from orchestrator.core.run import AccountState, Run
-from orchestrator.core.twins import format_shared_key_warning
 from orchestrator.status.moderation import format_iso, moderation_to_dict
-from orchestrator.store import runs
+from orchestrator.store.queries import runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from http import HTTPStatus
 from typing import Final
 
 from orchestrator.web.limited_protocol import ConnectionLimits, ConnectionPhase, LimitedProtocol, build_error_response
-from orchestrator.web.rate_limited_report import RateLimitedReporter
+from orchestrator.web.rate_limited_reporter import RateLimitedReporter
 
 BACKLOG: Final = 1024  # connections that wait in the kernel; the kernel itself has a limit, too
 ACCEPT_BATCH_SIZE: Final = 32  # in a row; by so many the limit may be exceeded until closed sockets are really closed

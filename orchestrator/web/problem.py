@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from orchestrator.core.errors import DatabaseUnavailable, OrchestratorError
 from orchestrator.web.headers import NO_STORE, SECURITY_HEADERS
-from orchestrator.web.pages import render_page
+from orchestrator.web.page_renderer import render_page
 
 _JSON_ONLY_PREFIXES = ("/api/", "/webhooks/")  # paths that answer in JSON even to a browser
 _MAX_VALIDATION_ERRORS = 10  # of a request that are told

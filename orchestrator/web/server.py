@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from orchestrator.core.errors import ConfigError
 from orchestrator.web.acceptor import Acceptor
 from orchestrator.web.limited_protocol import ConnectionLimits, LimitedProtocol
-from orchestrator.web.rate_limited_report import RateLimitedReporter
+from orchestrator.web.rate_limited_reporter import RateLimitedReporter
 
 GRACEFUL_STOP_SECONDS: Final = 2  # what is under way when the server stops may take this long
 

@@ -13,28 +13,28 @@ from typing import Any
 from sqlalchemy import delete, insert
 
 from orchestrator import status
+from orchestrator.core.access_token import AccessToken, Role, hash_token
 from orchestrator.core.account import ProviderName
-from orchestrator.core.advance import Outcome
 from orchestrator.core.dataset import Dataset, DatasetPart
-from orchestrator.core.delivery import Delivery, DeliveryStatus
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
-from orchestrator.core.job import Job, JobId, RunId
-from orchestrator.core.lifecycle import JobState
-from orchestrator.core.loss import Loss
+from orchestrator.core.jobs.job import Job, JobId, RunId
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.loss import Loss
+from orchestrator.core.jobs.run import AccountState, Run
+from orchestrator.core.jobs.transitions import Outcome
 from orchestrator.core.moderation import Moderation, ModerationStatus
-from orchestrator.core.run import AccountState, Run
+from orchestrator.core.notifications.delivery import Delivery, DeliveryStatus
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.core.token import AccessToken, Role, hash_token
 from orchestrator.status import Health
-from orchestrator.store import events, jobs, losses, outcomes, runs
-from orchestrator.store.connection import StoreConnection
-from orchestrator.store.database import Database
-from orchestrator.store.rows import account_state_to_row
-from orchestrator.store.tables import accounts as account_table
-from orchestrator.store.tables import deliveries, metadata
-from orchestrator.web.api import create_app
-from orchestrator.web.program import WebBackend
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import events, jobs, losses, outcomes, runs
+from orchestrator.store.schema.mapping import account_state_to_row
+from orchestrator.store.schema.tables import accounts as account_table
+from orchestrator.store.schema.tables import deliveries, metadata
+from orchestrator.web.app import create_app
+from orchestrator.web.backend import WebBackend
 from orchestrator.web.server import WebServer
 
 NOW = time.time()  # noqa: TID251 - the browser's clock, by which a session's cookie ends

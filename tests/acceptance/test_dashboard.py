@@ -12,7 +12,7 @@ from browser import ARTIFACTS, Watched, open_page
 from playwright.async_api import Browser, Page, Route, expect
 from served import NOW, TRAINING, Dashboard, job
 
-from orchestrator.core.lifecycle import JobState
+from orchestrator.core.jobs.lifecycle import JobState
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -11,10 +11,10 @@ from browser import ARTIFACTS, Watched, open_page
 from playwright.async_api import Browser, Page, expect
 from served import NOT_ALLOWED, NOW, RUN, Dashboard, job, token
 
-from orchestrator.core.delivery import DeliveryStatus
+from orchestrator.core.access_token import Role
 from orchestrator.core.hold import Hold, HoldKind
-from orchestrator.core.lifecycle import JobState
-from orchestrator.core.token import Role
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.notifications.delivery import DeliveryStatus
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -15,7 +15,7 @@ def child_of(service: Running) -> int | None:
     children = Path(f"/proc/{service.pid}/task/{service.pid}/children")
     for thread in Path(f"/proc/{service.pid}/task").glob("*/children"):
         for pid in thread.read_text().split():
-            if "orchestrator.dataset.apart" in Path(f"/proc/{pid}/cmdline").read_text():
+            if "orchestrator.dataset.build_process" in Path(f"/proc/{pid}/cmdline").read_text():
                 return int(pid)
     assert children.parent.exists(), "the service has ended"
     return None

@@ -14,21 +14,21 @@ from sqlalchemy import update
 
 from orchestrator.app import SystemClock
 from orchestrator.core.account import ProviderName
-from orchestrator.core.advance import Outcome, poll_again, sleep_until
 from orchestrator.core.dataset import Dataset, DatasetPart
-from orchestrator.core.job import Job, JobId, RunId
+from orchestrator.core.jobs.job import Job, JobId, RunId
+from orchestrator.core.jobs.run import AccountState, Run
+from orchestrator.core.jobs.transitions import Outcome, poll_again, sleep_until
 from orchestrator.core.replica import Replica
-from orchestrator.core.run import AccountState, Run
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.dispatch import queue
+from orchestrator.dispatch import wakeup_queue
 from orchestrator.dispatch.base import Dispatcher, ServerLookup
 from orchestrator.dispatch.embedded import EmbeddedDispatcher
 from orchestrator.dispatch.pgqueuer import PgqueuerDispatcher
-from orchestrator.dispatch.shares import single_server
-from orchestrator.store import accounts, jobs, outcomes, replicas, runs
-from orchestrator.store.connection import StoreConnection
-from orchestrator.store.database import Database
-from orchestrator.store.tables import jobs as table
+from orchestrator.dispatch.slot_allocator import single_server
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import accounts, jobs, outcomes, replicas, runs
+from orchestrator.store.schema.tables import jobs as table
 
 now = SystemClock().now
 SPEC = TrainingSpec(base_model="sandbox-small", n_epochs=3)
@@ -90,14 +90,14 @@ class Bench:
 
     def __init__(self, url: str) -> None:
         self.distributed = url.startswith("postgresql")
-        self.database = Database(url, queue.build_wake_up_enqueuer(now) if self.distributed else None)
+        self.database = Database(url, wakeup_queue.build_wake_up_enqueuer(now) if self.distributed else None)
         self.silent = Database(url)  # a process that tells no dispatch of its wake-ups
         self._numbers = iter(range(1000))
 
     async def open(self) -> None:
         await self.database.migrate()
         if self.distributed:
-            await queue.install(self.database)
+            await wakeup_queue.install(self.database)
 
     async def close(self) -> None:
         await self.silent.close()

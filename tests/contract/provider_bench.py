@@ -25,11 +25,13 @@ from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.remote import RemoteFile, RemoteFileStatus, RemoteJob
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.providers import fireworks, openai, together
 from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, Provider, ProviderFactory
-from orchestrator.providers.openai import OpenAIProvider
-from orchestrator.providers.openai_dialects import DIALECTS
-from orchestrator.providers.transport import DeadlineTransport
+from orchestrator.providers.fireworks import fireworks_provider
+from orchestrator.providers.http.http_client import DeadlineTransport
+from orchestrator.providers.openai import openai_provider
+from orchestrator.providers.openai.dialects import DIALECTS
+from orchestrator.providers.openai.openai_provider import OpenAIProvider
+from orchestrator.providers.together import together_provider
 from orchestrator.sandbox import Fault, SandboxSettings, create_app
 
 START = 1_800_000_000.0
@@ -204,7 +206,7 @@ class OpenAIBench(Bench):
         return self.sandbox
 
     def connector(self) -> Callable[[httpx2.AsyncClient, Redactor], ProviderFactory]:
-        return openai.build_provider_factory
+        return openai_provider.build_provider_factory
 
     def faults(self, *rules: Fault) -> None:
         self.sandbox.state.world.faults.replace((*rules, *self.always))
@@ -284,7 +286,7 @@ class TogetherBench(Bench):
         return app
 
     def connector(self) -> Callable[[httpx2.AsyncClient, Redactor], ProviderFactory]:
-        return together.build_provider_factory
+        return together_provider.build_provider_factory
 
     def faults(self, *rules: Fault) -> None:
         self.world.faults(*rules)
@@ -306,7 +308,7 @@ class FireworksBench(TogetherBench):
         return app
 
     def connector(self) -> Callable[[httpx2.AsyncClient, Redactor], ProviderFactory]:
-        return fireworks.build_provider_factory
+        return fireworks_provider.build_provider_factory
 
 
 def _response(body: Any, status: int, headers: Mapping[str, str] | None) -> httpx2.Response:

@@ -25,10 +25,10 @@ from orchestrator.core.errors import (
     UnknownOutcome,
     WrongOrganization,
 )
-from orchestrator.core.loss import merge_curves
+from orchestrator.core.jobs.loss import merge_curves
 from orchestrator.core.remote import RemoteFileStatus, RemoteJobStatus
 from orchestrator.sandbox import Fault
-from orchestrator.sandbox.malformed import MALFORMED_LISTS
+from orchestrator.sandbox.malformed_lists import MALFORMED_LISTS
 
 OTHER = "fedcba9876543210.0"
 DEEP = b"[" * 50_000 + b"]" * 50_000

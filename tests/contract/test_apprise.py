@@ -16,12 +16,12 @@ import httpx2
 import pytest
 from company_network import Authority, listening
 
-from orchestrator.alerts.senders import build_sender
-from orchestrator.app.network import OutboundNetwork
-from orchestrator.core.announcement import Notification, Topic
-from orchestrator.core.delivery import Channel, Delivery, NotificationTarget
+from orchestrator.app.outbound_network import OutboundNetwork
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.notifications.delivery import Channel, Delivery, NotificationTarget
+from orchestrator.core.notifications.notification import Notification, Topic
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.notify.sender_factory import build_sender
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")
 CANARY = "canary-4f1d-and-more"
@@ -111,7 +111,7 @@ def test_an_address_that_apprise_does_not_understand_is_refused_and_not_repeated
 
 def test_without_apprise_alerts_are_a_fault_of_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
-    monkeypatch.delitem(sys.modules, "orchestrator.alerts.people", raising=False)
+    monkeypatch.delitem(sys.modules, "orchestrator.notify.apprise_sender", raising=False)
     with pytest.raises(ConfigError, match="need the package apprise") as caught:
         alert("json://host")
     assert "orchestrator[alerts]" in caught.value.hint

@@ -11,8 +11,8 @@ import pytest
 from dispatch_bench import Bench, Handler, again, job, now, rest, running, slowly, until
 from machine_speed import scale_seconds
 
-from orchestrator.core.advance import Outcome, sleep_until
-from orchestrator.core.job import Job
+from orchestrator.core.jobs.job import Job
+from orchestrator.core.jobs.transitions import Outcome, sleep_until
 from orchestrator.dispatch import embedded, pgqueuer
 
 

@@ -14,11 +14,11 @@ from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.domain.types import QueueEntrypoint, QueueManagerId
 from pgqueuer.ports.repository import EntrypointExecutionParameter
 
-from orchestrator.core.advance import Outcome, renew_intent, sleep_until
-from orchestrator.core.job import Job, JobId
-from orchestrator.dispatch import queue
-from orchestrator.store import leases
-from orchestrator.store.wakeups import WakeUp
+from orchestrator.core.jobs.job import Job, JobId
+from orchestrator.core.jobs.transitions import Outcome, renew_intent, sleep_until
+from orchestrator.dispatch import wakeup_queue
+from orchestrator.store.db.wakeups import WakeUp
+from orchestrator.store.queries import replicas
 
 
 @pytest.fixture
@@ -53,16 +53,16 @@ async def test_a_dead_replicas_work_is_taken_over_after_its_silence(bench: Bench
     await bench.add(job("a"))
     await bench.beat("dead", lasting=SILENCE)
     async with bench.database.listener_connection() as connection:
-        picked = await queue.build_queries(AsyncpgDriver(connection)).dequeue(
+        picked = await wakeup_queue.build_queries(AsyncpgDriver(connection)).dequeue(
             1,
-            {QueueEntrypoint(queue.ENTRYPOINT): EntrypointExecutionParameter(concurrency_limit=0)},
+            {QueueEntrypoint(wakeup_queue.ENTRYPOINT): EntrypointExecutionParameter(concurrency_limit=0)},
             QueueManagerId(uuid.uuid4()),
             None,
             timedelta(seconds=SILENCE),
         )
     assert len(picked) == 1
     killed_at = now()
-    assert await bench.database.write(lambda c: leases.acquire_leases(c, [JobId("a")], "dead", killed_at))
+    assert await bench.database.write(lambda c: replicas.acquire_leases(c, [JobId("a")], "dead", killed_at))
     handler = Handler(bench.database)
     async with running(await bench.dispatch(), handler):
         await until(lambda: handler.ids == ["a"])
@@ -76,9 +76,9 @@ async def test_a_wake_up_that_comes_twice_is_served_once(bench: Bench) -> None:
     waiting = job("a", wake_in=0.3)
     await bench.add(waiting)
     assert waiting.wake_at is not None
-    token = queue.encode_wake_up(WakeUp(waiting.id, waiting.account, waiting.wake_at))
+    token = wakeup_queue.encode_wake_up(WakeUp(waiting.id, waiting.account, waiting.wake_at))
     for _ in range(5):
-        await bench.database.write(lambda c: queue.enqueue(c, [token], [0.0], [None]))
+        await bench.database.write(lambda c: wakeup_queue.enqueue(c, [token], [0.0], [None]))
     handler = Handler(bench.database)
     async with running(await bench.dispatch(), handler):
         await until(lambda: handler.ids == ["a"])
@@ -109,10 +109,10 @@ async def test_what_broke_off_is_found_as_its_intent_ends(bench: Bench) -> None:
 async def test_a_lease_whose_end_was_lost_ends(bench: Bench) -> None:
     await bench.add(job("a"), job("b", wake_in=60))
     dispatch = await bench.dispatch(name="one")
-    assert await bench.database.write(lambda c: leases.acquire_leases(c, [JobId("b")], "one", now() + 60))
+    assert await bench.database.write(lambda c: replicas.acquire_leases(c, [JobId("b")], "one", now() + 60))
     async with running(dispatch, Handler(bench.database, slowly(60))), bench.database.read() as connection:
         async with asyncio.timeout(scale_seconds(60)):
-            while await leases.list_leased_accounts(connection, "one") != {"account-a"}:  # noqa: ASYNC110 - as in `until`
+            while await replicas.list_leased_accounts(connection, "one") != {"account-a"}:  # noqa: ASYNC110 - as in `until`
                 await asyncio.sleep(0.05)
         dispatch.stop()
         dispatch.abort()

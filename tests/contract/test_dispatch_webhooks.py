@@ -10,11 +10,11 @@ import pytest
 import structlog
 from dispatch_bench import Bench, Handler, job, now, running, until
 
-from orchestrator.core.advance import Outcome, poll_again
-from orchestrator.core.job import Job
-from orchestrator.core.lifecycle import JobState
-from orchestrator.core.webhook import ProviderWebhook
-from orchestrator.daemon.webhooks import WebhookHandler
+from orchestrator.core.jobs.job import Job
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.provider_webhook import ProviderWebhook
+from orchestrator.core.jobs.transitions import Outcome, poll_again
+from orchestrator.daemon.webhook_handler import WebhookHandler
 
 SHORTEST = 5.0
 

@@ -21,11 +21,11 @@ from provider_bench import (
 from provider_contract import error
 
 from orchestrator.core.errors import ProviderUnavailable
-from orchestrator.core.loss import Loss
+from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.remote import RemoteJobStatus
-from orchestrator.providers import answers
-from orchestrator.providers.openai_answers import MODEL_DECODER
-from orchestrator.providers.openai_forms import to_remote_model
+from orchestrator.providers.http import response_decoder
+from orchestrator.providers.openai.mapping import to_remote_model
+from orchestrator.providers.openai.responses import MODEL_DECODER
 from orchestrator.sandbox import Fault
 
 BENCHES = [OpenAIBench, CompatibleBench, AzureBench, NebiusBench, TogetherBench, FireworksBench]
@@ -147,7 +147,7 @@ def endless(bench: Bench, pages: Endless) -> Bench:
 
 
 async def test_a_list_without_end_is_an_error(paged: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "MAX_LIST_PAGES", 20)
+    monkeypatch.setattr(response_decoder, "MAX_LIST_PAGES", 20)
     pages = Endless(2)
     provider = endless(paged, pages).provider()
     found = await error(provider.find_file(paged.file()), ProviderUnavailable)
@@ -156,7 +156,7 @@ async def test_a_list_without_end_is_an_error(paged: Bench, monkeypatch: pytest.
 
 
 async def test_a_list_of_very_many_items_is_an_error(paged: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "MAX_LIST_ITEMS", 100)
+    monkeypatch.setattr(response_decoder, "MAX_LIST_ITEMS", 100)
     provider = endless(paged, pages := Endless(30)).provider()
     found = await error(provider.losses("ftjob-1", 0), ProviderUnavailable)
     assert "/events has more than 100 items: 4 pages with 120 items were read" in found.message
@@ -164,7 +164,7 @@ async def test_a_list_of_very_many_items_is_an_error(paged: Bench, monkeypatch: 
 
 
 async def test_a_list_that_takes_very_long_is_an_error(paged: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "MAX_LIST_SECONDS", 0.3)
+    monkeypatch.setattr(response_decoder, "MAX_LIST_SECONDS", 0.3)
     provider = endless(paged, pages := Endless(1, seconds=0.05)).provider()
     async with asyncio.timeout(60):
         await error(provider.find_file(paged.file()), ProviderUnavailable)

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook as Signer
 
 from orchestrator.app import SystemClock
+from orchestrator.core.jobs.provider_webhook import ProviderWebhook
 from orchestrator.core.secret import Secret
-from orchestrator.core.webhook import ProviderWebhook
-from orchestrator.providers.openai_webhooks import WebhookParser, build_webhook_parser
+from orchestrator.providers.openai.webhooks import WebhookParser, build_webhook_parser
 
 SECRET = Secret("whsec_" + b64encode(b"a key of some twenty bytes").decode())
 OTHER = Secret("whsec_" + b64encode(b"another key of some bytes").decode())

@@ -33,14 +33,14 @@ from orchestrator.core.errors import (
     UnknownOutcome,
     UploadAddressRefused,
 )
-from orchestrator.core.price import Quote
+from orchestrator.core.plans.price import Quote
 from orchestrator.core.remote import RemoteJobStatus, RemoteModel
 from orchestrator.core.secret import Redactor, Secret
-from orchestrator.providers import openai
 from orchestrator.providers.base import Deadline, QuoteProvider
-from orchestrator.providers.openai_answers import MODEL_DECODER
-from orchestrator.providers.openai_forms import to_remote_model
-from orchestrator.providers.transport import create_http_client
+from orchestrator.providers.http.http_client import create_http_client
+from orchestrator.providers.openai import openai_provider
+from orchestrator.providers.openai.mapping import to_remote_model
+from orchestrator.providers.openai.responses import MODEL_DECODER
 from orchestrator.sandbox import Fault, SandboxSettings
 
 
@@ -269,7 +269,7 @@ async def test_a_request_that_waited_past_its_deadline_is_not_sent(tmp_path: Pat
     times = iter([0.0, 0.0, 0.0])
     async with serving(SandboxSettings()) as address, create_http_client(5) as http:
         account = Account(name="acme", provider=ProviderName.OPENAI, api_key="env:K", base_url=f"{address}/v1")
-        provider = openai.build_provider_factory(http, Redactor())(account, Secret("sandbox-acme"))
+        provider = openai_provider.build_provider_factory(http, Redactor())(account, Secret("sandbox-acme"))
         await provider.verify()
         with pytest.raises(ProviderUnavailable, match="too late to send"):
             await provider.upload_file(bench.file(), Deadline(30.0, lambda: next(times, 100.0)))

@@ -12,8 +12,8 @@ from jsonschema import Draft202012Validator
 from sandboxes import MODEL, InProcess, serving
 
 from orchestrator.sandbox import Fault, SandboxSettings
-from orchestrator.sandbox.chat_request import CHAT_PARAMETERS as CHAT_PARAMETERS
-from orchestrator.sandbox.responses import RESPONSE_PARAMETERS as RESPONSE_PARAMETERS
+from orchestrator.sandbox.endpoints.responses import RESPONSE_PARAMETERS as RESPONSE_PARAMETERS
+from orchestrator.sandbox.validation.chat_request import CHAT_PARAMETERS as CHAT_PARAMETERS
 
 CHAT = "/chat/completions"
 USER = {"role": "user", "content": "Is it late?"}

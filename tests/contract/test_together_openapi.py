@@ -13,7 +13,7 @@ from provider_bench import LINES, TAG, TogetherBench, Wire
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from orchestrator.core.remote import RemoteJobStatus
-from orchestrator.providers.transport import DeadlineTransport
+from orchestrator.providers.http.http_client import DeadlineTransport
 from orchestrator.sandbox import Fault
 
 DOCUMENT = "together.openapi.json"

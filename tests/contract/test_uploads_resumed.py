@@ -15,18 +15,18 @@ from provider_bench import START, SmallBench
 
 from orchestrator.core.account import Account, AccountIdentity, ProviderName
 from orchestrator.core.dataset import Dataset, DatasetPart
-from orchestrator.core.job import Job, JobId, RunId
-from orchestrator.core.lifecycle import JobState
-from orchestrator.core.run import AccountState, Run
+from orchestrator.core.jobs.job import Job, JobId, RunId
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.run import AccountState, Run
 from orchestrator.core.secret import Redactor
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.daemon.loading import build_job_loader
+from orchestrator.daemon.job_loader import build_job_loader
+from orchestrator.daemon.provider_steps import StepTiming
 from orchestrator.daemon.reconciler import Reconciler
-from orchestrator.daemon.steps import StepTiming
 from orchestrator.providers.base import ProviderConnection
-from orchestrator.store import accounts, jobs, runs, uploads
-from orchestrator.store.connection import StoreConnection
-from orchestrator.store.database import Database
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import accounts, jobs, runs, uploads
 
 NAMES = ("acme", "beta", "gamma")
 PART_BYTES = 50_000

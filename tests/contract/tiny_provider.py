@@ -12,7 +12,7 @@ import msgspec
 from orchestrator.core.account import Account, AccountIdentity
 from orchestrator.core.capabilities import Capabilities, JobLookup, PriceSource
 from orchestrator.core.errors import RemoteNotFound
-from orchestrator.core.loss import Loss
+from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.remote import (
     RemoteEvent,
     RemoteFile,
@@ -22,19 +22,20 @@ from orchestrator.core.remote import (
     RemoteModel,
 )
 from orchestrator.core.secret import Redactor, Secret
-from orchestrator.providers.answers import ListPage, check_id
-from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderFactory
-from orchestrator.providers.cancelling import cancel_and_get_job
-from orchestrator.providers.rest import RestClient, UnsuccessfulResponse
+from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderFactory, cancel_and_get_job
+from orchestrator.providers.http.response_decoder import ListPage, check_id
+from orchestrator.providers.http.rest_client import RestClient, UnsuccessfulResponse
 from orchestrator.providers.tagging import select_tagged_jobs, tagged_suffix
-from orchestrator.providers.wire import check_upload_size, open_upload_stream
+from orchestrator.providers.upload_stream import check_upload_size, open_upload_stream
 
 OFFERS = Capabilities(
-    job_lookup=JobLookup.SUFFIX, options=("n_epochs",), seed=False, suffix_length=40, events=False, price_source=PriceSource.PRICE_FILE,
+    job_lookup=JobLookup.SUFFIX, options=("n_epochs",), seed=False, suffix_length=40,
+    events=False, price_source=PriceSource.PRICE_FILE,
     servable=False, serving="needs an endpoint", minimum_examples=1, maximum_bytes=1_000_000,
 )  # fmt: skip
 FILES = {"COMPLETED": RemoteFileStatus.READY, "INVALID_FORMAT": RemoteFileStatus.REFUSED}
-JOBS = {"pending": RemoteJobStatus.PENDING, "running": RemoteJobStatus.RUNNING, "completed": RemoteJobStatus.SUCCEEDED,
+JOBS = {"pending": RemoteJobStatus.PENDING, "running": RemoteJobStatus.RUNNING,
+ "completed": RemoteJobStatus.SUCCEEDED,
         "error": RemoteJobStatus.FAILED, "cancelled": RemoteJobStatus.CANCELLED}  # fmt: skip
 Shaped = TypeVar("Shaped")
 ITEMS = msgspec.json.Decoder(ListPage[dict[str, Any]])
@@ -143,7 +144,8 @@ def _file(file: Any) -> RemoteFile:
 def _job(job: Any) -> RemoteJob:
     errors = [event["message"] for event in job.get("events", ()) if event["level"] == "error"]
     return RemoteJob(
-        id=job["id"], status=JOBS.get(job["status"], RemoteJobStatus.UNKNOWN), raw_status=job["status"], servable=False,
+        id=job["id"], status=JOBS.get(job["status"], RemoteJobStatus.UNKNOWN), raw_status=job["status"],
+        servable=False,
         training_file=job["training_file"], base_model=job["model"], fine_tuned_model=job.get("model_output_name"),
         error_message=errors[-1] if errors else None, hyperparameters={"n_epochs": job["n_epochs"]},
     )  # fmt: skip

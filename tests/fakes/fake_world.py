@@ -18,9 +18,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
 from orchestrator.sandbox import Fault
-from orchestrator.sandbox.answer import SandboxApiError, close_connection
-from orchestrator.sandbox.caller import authenticate
+from orchestrator.sandbox.api_call import authenticate
 from orchestrator.sandbox.faults import DEFERRED_FAULT_KINDS, FaultInjector
+from orchestrator.sandbox.response import SandboxApiError, close_connection
 
 Fate = dict[str, Fault]
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from orchestrator.store.database import Database
+from orchestrator.store.db.database import Database
 
 
 @pytest.fixture

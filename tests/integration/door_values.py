@@ -12,13 +12,13 @@ from sqlalchemy import text
 from store_values import NOW, a_job, fill
 
 from orchestrator import control
-from orchestrator.app.web import AppWebBackend
-from orchestrator.core.lifecycle import JobState
-from orchestrator.core.token import Role, hash_token
+from orchestrator.app.web_backend import AppWebBackend
+from orchestrator.core.access_token import Role, hash_token
+from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.metrics import MetricsRecorder
 from orchestrator.settings import load_settings
-from orchestrator.store.database import Database
-from orchestrator.web.api import create_app
+from orchestrator.store.db.database import Database
+from orchestrator.web.app import create_app
 
 OPERATOR = "orch_operator-of-the-tests"
 READER = "orch_reader-of-the-tests"

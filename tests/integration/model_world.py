@@ -20,7 +20,6 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import StaticPool
 
 from orchestrator.core.account import AccountIdentity, ProviderName
-from orchestrator.core.action import INTENT_GRACE_SECONDS
 from orchestrator.core.capabilities import CAPABILITIES, Capabilities
 from orchestrator.core.errors import (
     AuthenticationFailed,
@@ -32,8 +31,9 @@ from orchestrator.core.errors import (
     RequestRejected,
     UnknownOutcome,
 )
-from orchestrator.core.job import JobId
-from orchestrator.core.loss import Loss
+from orchestrator.core.jobs.job import JobId
+from orchestrator.core.jobs.loss import Loss
+from orchestrator.core.jobs.next_action import INTENT_GRACE_SECONDS
 from orchestrator.core.remote import (
     RemoteEvent,
     RemoteFile,
@@ -42,13 +42,13 @@ from orchestrator.core.remote import (
     RemoteJobStatus,
     RemoteModel,
 )
-from orchestrator.daemon.steps import MAX_CONSECUTIVE_404
-from orchestrator.providers.answers import DECODE_ERRORS
+from orchestrator.daemon.provider_steps import MAX_CONSECUTIVE_404
 from orchestrator.providers.base import DatasetFile, Deadline, JobOrder
-from orchestrator.providers.openai_answers import JOB_LIST_DECODER
-from orchestrator.sandbox.malformed import MALFORMED_LISTS
-from orchestrator.store import jobs
-from orchestrator.store.tables import metadata
+from orchestrator.providers.http.response_decoder import DECODE_ERRORS
+from orchestrator.providers.openai.responses import JOB_LIST_DECODER
+from orchestrator.sandbox.malformed_lists import MALFORMED_LISTS
+from orchestrator.store.queries import jobs
+from orchestrator.store.schema.tables import metadata
 
 T = TypeVar("T")
 K = TypeVar("K")

@@ -12,15 +12,15 @@ from store_values import a_job, a_standing
 from orchestrator.app import SystemClock
 from orchestrator.core.account import Account, AccountIdentity, ProviderName
 from orchestrator.core.clock import Clock
-from orchestrator.core.job import Job, JobId
-from orchestrator.core.lifecycle import JobState
+from orchestrator.core.jobs.job import Job, JobId
+from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.secret import Redactor
-from orchestrator.daemon.loading import build_job_loader
+from orchestrator.daemon.job_loader import build_job_loader
+from orchestrator.daemon.provider_steps import StepTiming
 from orchestrator.daemon.reconciler import Reconciler
-from orchestrator.daemon.steps import StepTiming
 from orchestrator.providers.base import Provider, ProviderConnection
-from orchestrator.store import accounts
-from orchestrator.store.database import Database
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import accounts
 
 clock = SystemClock()
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.core.account import ProviderName
-from orchestrator.core.advance import Outcome
 from orchestrator.core.dataset import Dataset, DatasetPart, local_filename
-from orchestrator.core.job import Job, JobId, RunId, job_id
-from orchestrator.core.run import AccountState, Run
+from orchestrator.core.jobs.job import Job, JobId, RunId, job_id
+from orchestrator.core.jobs.run import AccountState, Run
+from orchestrator.core.jobs.transitions import Outcome
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.store import accounts, jobs, outcomes, runs
-from orchestrator.store.connection import StoreConnection
-from orchestrator.store.database import Database
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import accounts, jobs, outcomes, runs
 
 NOW = 1_000_000.0
 SPEC = TrainingSpec(base_model="sandbox-small", n_epochs=3, seed=42)

@@ -12,9 +12,9 @@ from orchestrator.control import ListedAccount
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.errors import NothingToDo
 from orchestrator.core.hold import Hold, HoldKind
-from orchestrator.core.run import AccountState
-from orchestrator.store import accounts, events
-from orchestrator.store.database import Database
+from orchestrator.core.jobs.run import AccountState
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import accounts, events
 
 MISSING = Hold(HoldKind.KEY_MISSING, "api_key: file:no does not exist", "Put the key there.")
 ACCOUNTS = [

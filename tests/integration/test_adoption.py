@@ -8,10 +8,10 @@ from store_values import NOW, a_job, fill, id_of, read_job
 from orchestrator.control.adoption import adopt_remote_job
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.hold import Hold
-from orchestrator.core.job import JobId
-from orchestrator.core.lifecycle import JobState
-from orchestrator.store import events
-from orchestrator.store.database import Database
+from orchestrator.core.jobs.job import JobId
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import events
 
 UNCLEAR = Hold("ambiguous", "two of them", "choose")
 

@@ -11,16 +11,16 @@ from store_values import DATASET, NOW, RUN, SPEC, a_job, a_standing, fill, id_of
 
 from orchestrator import control
 from orchestrator.core.account import Account, ProviderName
-from orchestrator.core.advance import advance, poll_again, sleep_until
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
-from orchestrator.core.job import JobId, RunId
-from orchestrator.core.lifecycle import JobEvent, JobState
-from orchestrator.core.plan import Plan, PlanLine, PlanStep
-from orchestrator.store import jobs, outcomes
-from orchestrator.store.connection import StoreConnection
-from orchestrator.store.database import Database
-from orchestrator.store.tables import announcements
+from orchestrator.core.jobs.job import JobId, RunId
+from orchestrator.core.jobs.lifecycle import JobEvent, JobState
+from orchestrator.core.jobs.transitions import advance, poll_again, sleep_until
+from orchestrator.core.plans.plan import Plan, PlanLine, PlanStep
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import jobs, outcomes
+from orchestrator.store.schema.tables import announcements
 
 FAILURE = Failure("job_failed", "the data is bad", "mend it", "req-1")
 REFUSED = Hold("authentication_failed", "401 who are you", "correct the key")

@@ -14,19 +14,20 @@ from typing import Any
 import httpx2
 import pytest
 
-from orchestrator.alerts.webhooks import WebhookSender
-from orchestrator.alerts.webhooks import build_client as webhook_client
 from orchestrator.core.account import Account, ProviderName
-from orchestrator.core.announcement import Notification, Topic
 from orchestrator.core.capabilities import CAPABILITIES
-from orchestrator.core.delivery import Delivery
 from orchestrator.core.errors import ProviderError, ProviderUnavailable, UnknownOutcome
+from orchestrator.core.notifications.delivery import Delivery
+from orchestrator.core.notifications.notification import Notification, Topic
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.providers import fireworks, openai
+from orchestrator.notify.webhook_sender import WebhookSender
+from orchestrator.notify.webhook_sender import build_client as webhook_client
 from orchestrator.providers.base import Deadline, JobOrder, Provider
-from orchestrator.providers.transport import HttpClient, create_http_client
-from orchestrator.providers.transport_errors import MAX_RESPONSE_BYTES
+from orchestrator.providers.fireworks import fireworks_provider
+from orchestrator.providers.http.http_client import HttpClient, create_http_client
+from orchestrator.providers.http.transport_errors import MAX_RESPONSE_BYTES
+from orchestrator.providers.openai import openai_provider
 
 Answering = Callable[[asyncio.StreamWriter], Awaitable[None]]
 BOMB_BYTES = 1_000_000_000
@@ -183,7 +184,7 @@ async def test_no_encoding_is_asked_for(call: Callable[..., Awaitable[Any]]) -> 
 @pytest.mark.parametrize("answering", [a_dripping_body, a_dripping_head, endless_informational])
 async def test_a_byte_at_a_time_ends(answering: Answering, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every byte comes in time, and the answer never does."""
-    monkeypatch.setattr("orchestrator.providers.sockets.READ_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr("orchestrator.providers.http.aiohttp_transport.READ_TIMEOUT_SECONDS", 0.5)
     async with serving(answering) as url, create_http_client(1) as http:
         begun = time.perf_counter()
         with pytest.raises(httpx2.ReadTimeout, match="complete"):
@@ -226,10 +227,10 @@ async def test_after_an_upload_the_answer_has_its_time() -> None:
             )
 
 
-@pytest.mark.parametrize("dialect", [openai, fireworks])
+@pytest.mark.parametrize("dialect", [openai_provider, fireworks_provider])
 async def test_what_is_too_large_is_an_error_that_says_what_to_do(dialect: Any) -> None:
     packed = bomb("gzip")
-    name = ProviderName.OPENAI if dialect is openai else ProviderName.FIREWORKS
+    name = ProviderName.OPENAI if dialect is openai_provider else ProviderName.FIREWORKS
     async with serving(lambda writer: compressed(writer, packed, "gzip")) as url, create_http_client(1) as http:
         account = Account(name="acme", provider=name, api_key="env:K", base_url=f"{url}/v1", organization="o")
         provider: Provider = dialect.build_provider_factory(http, Redactor())(account, Secret("sk-1234567890"))

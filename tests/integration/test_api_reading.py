@@ -10,8 +10,8 @@ import pytest
 from door_values import READER, Served, serve
 from store_values import DATASET, RUN, a_job, fill, id_of
 
-from orchestrator.core.lifecycle import JobState
-from orchestrator.store.database import Database
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.store.db.database import Database
 
 MODEL = "ft:gpt-4.1-mini:acme"
 

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi.checks import positive_data_acceptance, unsupported_method
 
-from orchestrator.store.database import Database
+from orchestrator.store.db.database import Database
 from orchestrator.web.server import WebServer
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "openapi.json"

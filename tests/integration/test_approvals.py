@@ -9,13 +9,13 @@ from store_values import DATASET, NOW, RUN, SPEC, id_of, read_job, record
 
 from orchestrator import control
 from orchestrator.core.account import Account, ProviderName
-from orchestrator.core.advance import Outcome
 from orchestrator.core.errors import NothingToDo
 from orchestrator.core.hold import Hold, HoldKind
-from orchestrator.core.lifecycle import JobState
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.transitions import Outcome
 from orchestrator.core.moderation import Moderation, ModerationStatus
-from orchestrator.core.plan import Plan, PlanLine, PlanStep
-from orchestrator.store.database import Database
+from orchestrator.core.plans.plan import Plan, PlanLine, PlanStep
+from orchestrator.store.db.database import Database
 
 MISSING = Moderation(state=ModerationStatus.MISSING, by="service", at=NOW)
 

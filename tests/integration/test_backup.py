@@ -17,7 +17,7 @@ from orchestrator.app.backup import create_backup, restore_backup
 from orchestrator.app.database import exclusive_database_lock
 from orchestrator.core.errors import ConfigError, DatabaseLocked
 from orchestrator.settings import Settings, load_settings
-from orchestrator.store.database import Database
+from orchestrator.store.db.database import Database
 
 LINE = b'{"messages": []}\n'
 DATASET = f"{sha256(LINE).hexdigest()[:16]}.jsonl"

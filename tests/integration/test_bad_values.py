@@ -12,11 +12,11 @@ from store_values import NOW, a_job, fill
 from structlog.testing import capture_logs
 
 from orchestrator.core.errors import DatabaseUnavailable
-from orchestrator.store import events
-from orchestrator.store.connection import StoreConnection
-from orchestrator.store.database import Database
-from orchestrator.store.tables import events as events_table
-from orchestrator.store.tables import losses
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import events
+from orchestrator.store.schema.tables import events as events_table
+from orchestrator.store.schema.tables import losses
 
 LOSSES = {
     "a text for a number": {"training_loss": "abc"},

@@ -12,10 +12,10 @@ from reconciling import clock, ready, reconciler, verify
 from store_values import fill, id_of, read_job
 from structlog.testing import capture_logs
 
-from orchestrator.core.lifecycle import JobState
-from orchestrator.core.loss import Loss
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.remote import RemoteJob, RemoteJobStatus
-from orchestrator.store.database import Database
+from orchestrator.store.db.database import Database
 
 ACCOUNTS = ("acme", "globex", "initech")
 BROKEN: dict[str, Any] = {

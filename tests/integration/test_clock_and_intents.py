@@ -11,10 +11,10 @@ from store_values import fill, id_of, read_job
 
 from orchestrator.app import SystemClock
 from orchestrator.core.errors import UnknownOutcome
-from orchestrator.core.lifecycle import JobState
+from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.remote import RemoteJob
 from orchestrator.providers.base import Deadline, JobOrder
-from orchestrator.store.database import Database
+from orchestrator.store.db.database import Database
 
 HOUR = 3600.0
 

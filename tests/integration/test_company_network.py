@@ -13,22 +13,23 @@ import httpx2
 import pytest
 from company_network import Authority, ConnectProxy, listening
 
-from orchestrator.alerts.webhooks import build_client as webhook_client
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.errors import CertificateNotTrusted, ProviderUnavailable, ProxyRefused
 from orchestrator.core.proxy import ProxyRules
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.providers import fireworks, openai
+from orchestrator.notify.webhook_sender import build_client as webhook_client
 from orchestrator.providers.base import Deadline, JobOrder, Provider
-from orchestrator.providers.certificates import build_ssl_context
-from orchestrator.providers.transport import (
+from orchestrator.providers.fireworks import fireworks_provider
+from orchestrator.providers.http.certificates import build_ssl_context
+from orchestrator.providers.http.http_client import (
     DeadlinePassed,
     HttpClient,
     NetworkConfig,
     create_http_client,
     send_deadline,
 )
+from orchestrator.providers.openai import openai_provider
 
 NAME = "api.works.example"
 BODY = b"train"
@@ -77,7 +78,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 
 def provider_of(http: httpx2.AsyncClient, dialect: Any, address: str, redact: Redactor | None = None) -> Provider:
-    name = ProviderName.OPENAI if dialect is openai else ProviderName.FIREWORKS
+    name = ProviderName.OPENAI if dialect is openai_provider else ProviderName.FIREWORKS
     account = Account(name="acme", provider=name, api_key="env:K", base_url=f"{address}/v1", organization="o")
     provider: Provider = dialect.build_provider_factory(http, redact or Redactor())(account, Secret("sk-1234567890"))
     return provider
@@ -159,7 +160,7 @@ async def test_in_time_it_is_sent_through_the_tunnel(stage: Stage) -> None:
     assert stage.heard.endswith(BODY)
 
 
-@pytest.mark.parametrize("dialect", [openai, fireworks])
+@pytest.mark.parametrize("dialect", [openai_provider, fireworks_provider])
 async def test_a_certificate_of_an_unknown_authority_holds_the_account_and_names_it(
     stage: Stage, dialect: Any
 ) -> None:
@@ -173,14 +174,14 @@ async def test_a_certificate_of_an_unknown_authority_holds_the_account_and_names
 
 
 async def test_a_certificate_of_another_host_is_said_to_be_one(stage: Stage) -> None:
-    provider = provider_of(await stage.client(), openai, f"https://127.0.0.1:{stage.port}")
+    provider = provider_of(await stage.client(), openai_provider, f"https://127.0.0.1:{stage.port}")
     with pytest.raises(CertificateNotTrusted, match=r"not valid for '127\.0\.0\.1'") as caught:
         await provider.get_job("j")
     assert "base_url" in caught.value.hint
 
 
 @pytest.mark.parametrize("scheme", ["https", "http"])
-@pytest.mark.parametrize("dialect", [openai, fireworks])
+@pytest.mark.parametrize("dialect", [openai_provider, fireworks_provider])
 async def test_a_proxy_that_refuses_holds_the_account_and_its_password_is_not_shown(
     stage: Stage, dialect: Any, scheme: str
 ) -> None:
@@ -199,7 +200,7 @@ async def test_a_proxy_that_is_not_there_is_named(stage: Stage) -> None:
         port = free.getsockname()[1]
     http = await stage.client(HTTPS_PROXY=f"http://127.0.0.1:{port}")
     with pytest.raises(ProviderUnavailable, match=rf"the proxy http://127.0.0.1:{port} \(HTTPS_PROXY\) cannot be"):
-        await provider_of(http, openai, f"https://{NAME}").get_job("j")
+        await provider_of(http, openai_provider, f"https://{NAME}").get_job("j")
 
 
 async def test_a_name_that_leads_nowhere_is_said_to(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +209,7 @@ async def test_a_name_that_leads_nowhere_is_said_to(stage: Stage, monkeypatch: p
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", unknown)
     http = await stage.client(HTTPS_PROXY="")
-    provider = provider_of(http, openai, "https://nowhere.example")
+    provider = provider_of(http, openai_provider, "https://nowhere.example")
     for call in (provider.get_job("j"), provider.create_job(ORDER, Deadline(60.0, lambda: 0.0))):
         with pytest.raises(ProviderUnavailable, match=r"the name nowhere\.example cannot be resolved") as caught:
             await call
@@ -225,14 +226,14 @@ async def test_a_port_without_tls_is_said_to_have_none(stage: Stage) -> None:
     http = await stage.client()
     async with listening(refuse) as port:
         with pytest.raises(ProviderUnavailable, match="does not speak TLS"):
-            await provider_of(http, openai, f"https://localhost:{port}").get_job("j")
+            await provider_of(http, openai_provider, f"https://localhost:{port}").get_job("j")
 
 
 async def test_http_to_a_public_address_sends_no_key(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a name leads is known only when it is connected to."""
     http = await stage.client()
     monkeypatch.setattr(
-        "orchestrator.providers.sockets.ip_address", lambda _: type("Public", (), {"is_global": True})
+        "orchestrator.providers.http.aiohttp_transport.ip_address", lambda _: type("Public", (), {"is_global": True})
     )
     with pytest.raises(httpx2.ConnectError, match="public address"):
         await http.get_directly(f"http://127.0.0.1:{stage.plain_port}/v1", {"authorization": "Bearer k"})

@@ -14,10 +14,10 @@ from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.errors import ProviderUnavailable, UnknownOutcome
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.providers import openai
 from orchestrator.providers.base import Deadline, JobOrder
-from orchestrator.providers.certificates import build_ssl_context
-from orchestrator.providers.transport import NetworkConfig, create_http_client, send_deadline
+from orchestrator.providers.http.certificates import build_ssl_context
+from orchestrator.providers.http.http_client import NetworkConfig, create_http_client, send_deadline
+from orchestrator.providers.openai import openai_provider
 
 SETTINGS = bytes.fromhex(
     "00001204000000000000030000006400040000ffff000500004000"
@@ -122,7 +122,7 @@ async def test_a_server_that_speaks_only_http2_is_said_to(tmp_path: Path, alpn: 
         account = Account(
             name="acme", provider=ProviderName.OPENAI, api_key="env:K", base_url=f"https://localhost:{port}/v1"
         )
-        provider = openai.build_provider_factory(http, Redactor())(account, Secret("sk-1234567890"))
+        provider = openai_provider.build_provider_factory(http, Redactor())(account, Secret("sk-1234567890"))
         with pytest.raises(ProviderUnavailable, match="speaks only HTTP/2") as caught:
             await provider.get_job("j")
         assert "HTTP/1.1" in caught.value.hint

@@ -13,13 +13,13 @@ from sqlalchemy import text
 from store_values import a_job, fill
 
 from orchestrator import control, status
-from orchestrator.core.announcement import Notification, Topic
-from orchestrator.core.delivery import Channel, Delivery, DeliveryStatus, NotificationTarget
 from orchestrator.core.errors import ConfigError
-from orchestrator.daemon.courier import CLAIM_SECONDS, DeliveryEndpoint, DeliveryWorker
-from orchestrator.store import deliveries
-from orchestrator.store.announcements import publish
-from orchestrator.store.database import Database
+from orchestrator.core.notifications.delivery import Channel, Delivery, DeliveryStatus, NotificationTarget
+from orchestrator.core.notifications.notification import Notification, Topic
+from orchestrator.daemon.delivery_worker import CLAIM_SECONDS, DeliveryEndpoint, DeliveryWorker
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import deliveries
+from orchestrator.store.queries.notifications import publish
 
 EVERYTHING = frozenset(Topic)
 

@@ -16,9 +16,14 @@ import pytest
 from machine_speed import scale_seconds
 
 from orchestrator.core.errors import DatasetError
-from orchestrator.dataset import apart
-from orchestrator.dataset.apart import BUILD_PROCESS_COMMAND, BuildRequest, build_in_process, start_build_process
-from orchestrator.dataset.building import build_dataset
+from orchestrator.dataset import build_process as apart
+from orchestrator.dataset.build_process import (
+    BUILD_PROCESS_COMMAND,
+    BuildRequest,
+    build_in_process,
+    start_build_process,
+)
+from orchestrator.dataset.builder import build_dataset
 from orchestrator.dataset.rules import DatasetRules
 from orchestrator.dataset.working_folder import delete_abandoned_folders
 from orchestrator.system.child_processes import ChildProcesses

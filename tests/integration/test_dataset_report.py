@@ -10,11 +10,11 @@ import pytest
 from clock import todays_environ
 from playwright.async_api import async_playwright
 
-from orchestrator.dataset.checking import check_dataset
-from orchestrator.dataset.codes import FindingCode
+from orchestrator.dataset.checker import check_dataset
 from orchestrator.dataset.example import create_finding
-from orchestrator.dataset.moderating import ModerationResult
-from orchestrator.dataset.report import to_html
+from orchestrator.dataset.finding_codes import FindingCode
+from orchestrator.dataset.moderation.runner import ModerationResult
+from orchestrator.dataset.output.html_report import to_html
 from orchestrator.dataset.rules import DatasetRules
 
 ROOT = Path(__file__).parents[2]

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from orchestrator.core.errors import DatasetError
 from orchestrator.core.spec import Method
-from orchestrator.dataset.building import build_dataset
-from orchestrator.dataset.checking import check_dataset
-from orchestrator.dataset.output import to_json, to_sarif, to_text
-from orchestrator.dataset.report import to_html
+from orchestrator.dataset.builder import build_dataset
+from orchestrator.dataset.checker import check_dataset
+from orchestrator.dataset.output.formatters import to_json, to_sarif, to_text
+from orchestrator.dataset.output.html_report import to_html
 from orchestrator.dataset.rules import DatasetRules
 from orchestrator.dataset.summary import BuildResult
-from orchestrator.sandbox.training_file import validate_training_file
+from orchestrator.sandbox.validation.training_file import validate_training_file
 
 SAMPLES = Path(__file__).parents[2] / "chats"
 GOOD = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]}

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator.app.clock import SystemClock
-from orchestrator.app.doctor import Diagnosis, DiagnosisStatus, machine, run_checks, state
+from orchestrator.app.doctor import Diagnosis, DiagnosisStatus, database_checks, machine_checks, run_checks
 from orchestrator.core.secret import Redactor
 from orchestrator.settings import load_settings
-from orchestrator.store.database import Database
+from orchestrator.store.db.database import Database
 
 FILE = """\
 [run]
@@ -126,7 +126,7 @@ async def test_webhooks_and_alerts(environ: dict[str, str], tmp_path: Path, monk
     assert [(verdict, thing) for verdict, thing, _ in await trouble(environ)] == [("error", "webhooks")]
     monkeypatch.setenv("TEAM_CHAT", "json://127.0.0.1:1/")
     assert await trouble(environ) == []
-    monkeypatch.setattr(machine, "_installed", lambda package: package != "apprise")
+    monkeypatch.setattr(machine_checks, "_installed", lambda package: package != "apprise")
     ((verdict, thing, message),) = await trouble(environ)
     assert (verdict, thing, "apprise" in message) == ("error", "program", True)
 
@@ -174,7 +174,7 @@ async def test_a_disk_that_is_full(environ: dict[str, str], monkeypatch: pytest.
 async def test_postgresql(environ: dict[str, str], postgres_url: str) -> None:
     async def look(clock: SystemClock) -> list[tuple[str, str]]:
         settings = load_settings(environ | {"ORCHESTRATOR_DATABASE_URL": postgres_url})
-        return [(d.verdict.value, d.message) async for d in state.check_database(settings, clock)]
+        return [(d.verdict.value, d.message) async for d in database_checks.check_database(settings, clock)]
 
     (verdict, message), clock = await look(SystemClock())
     assert (verdict, "the first start makes the tables" in message, clock[0]) == ("ok", True, "ok")

@@ -14,14 +14,14 @@ from machine_speed import scale_seconds
 from store_values import NOW, RUN, a_job, fill, read_job
 
 from orchestrator import control, status
+from orchestrator.core.access_token import Role
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.hold import Hold, HoldKind
-from orchestrator.core.lifecycle import JobState
-from orchestrator.core.selection import JobFilter
-from orchestrator.core.token import Role
-from orchestrator.core.verb import OperatorAction
-from orchestrator.store import runs, tokens
-from orchestrator.store.database import Database
+from orchestrator.core.jobs.job_filter import JobFilter
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.operator_action import OperatorAction
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import runs, tokens
 from orchestrator.web.server import WebServer
 
 

@@ -7,12 +7,12 @@ from typing import Any
 from store_values import NOW, RUN, a_job, fill
 
 from orchestrator.core.account import ProviderName
-from orchestrator.core.job import Job
-from orchestrator.core.lifecycle import JobState
-from orchestrator.core.polling import MIN_ENDED_JOBS, EndWindow
-from orchestrator.daemon.lasting import ESTIMATE_CACHE_SECONDS, DurationEstimator
-from orchestrator.store import durations
-from orchestrator.store.database import Database
+from orchestrator.core.jobs.job import Job
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.poll_interval import MIN_ENDED_JOBS, EndWindow
+from orchestrator.daemon.duration_estimator import ESTIMATE_CACHE_SECONDS, DurationEstimator
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import stats
 
 
 def succeeded(account: str, took: float, **changes: Any) -> Job:
@@ -26,8 +26,8 @@ async def test_the_newest_durations_and_how_many_are_still_open(database: Databa
     waiting = [a_job("running", state=JobState.RUNNING, submitted_at=NOW), a_job("planned")]
     await fill(database, [*ended, failed, elsewhere, *waiting])
     async with database.read() as connection:
-        took = await durations.get_job_durations(connection, RUN.id, ProviderName.OPENAI, limit=2)
-    assert took == durations.JobDurations([30.0, 20.0], succeeded=3, open=2)
+        took = await stats.get_job_durations(connection, RUN.id, ProviderName.OPENAI, limit=2)
+    assert took == stats.JobDurations([30.0, 20.0], succeeded=3, open=2)
 
 
 async def test_what_others_took_says_when_a_job_may_end(database: Database) -> None:

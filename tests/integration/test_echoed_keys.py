@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from orchestrator.app.connections import Connections
-from orchestrator.app.network import OutboundNetwork
+from orchestrator.app.outbound_network import OutboundNetwork
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.secret import Redactor, Secret
 

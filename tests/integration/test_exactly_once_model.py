@@ -43,20 +43,20 @@ from store_values import CONTENT, DATASET, RUN, SPEC, TRAINING, id_of
 
 from orchestrator import control
 from orchestrator.control.adoption import adopt_remote_job
-from orchestrator.core import retry
 from orchestrator.core.account import Account, AccountIdentity, ProviderName
-from orchestrator.core.action import INTENT_GRACE_SECONDS, list_job_holds
-from orchestrator.core.job import Job
-from orchestrator.core.lifecycle import TERMINAL_STATES, JobState
-from orchestrator.core.plan import Plan, PlanLine, PlanStep
+from orchestrator.core.jobs import retry_policy
+from orchestrator.core.jobs.job import Job
+from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
+from orchestrator.core.jobs.next_action import INTENT_GRACE_SECONDS, list_job_holds
+from orchestrator.core.plans.plan import Plan, PlanLine, PlanStep
 from orchestrator.core.remote import RemoteFileStatus, RemoteJobStatus
 from orchestrator.core.secret import Redactor
+from orchestrator.daemon.provider_steps import MAX_CONSECUTIVE_404, StepTiming
 from orchestrator.daemon.reconciler import Reconciler
-from orchestrator.daemon.steps import MAX_CONSECUTIVE_404, StepTiming
 from orchestrator.providers.base import JobOrder, ProviderConnection
-from orchestrator.sandbox.malformed import MALFORMED_LISTS
-from orchestrator.store import jobs
-from orchestrator.store.database import Database
+from orchestrator.sandbox.malformed_lists import MALFORMED_LISTS
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import jobs
 
 T = TypeVar("T")
 ACCOUNT = Account(name="acme", provider=ProviderName.OPENAI, api_key="env:KEY", organization="org-1")
@@ -362,7 +362,7 @@ SEARCH = settings(max_examples=5000, stateful_step_count=80, deadline=None)
 
 
 def test_never_two_remote_jobs_for_one_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "MAX_RETRY_ATTEMPTS", ATTEMPTS)
+    monkeypatch.setattr(retry_policy, "MAX_RETRY_ATTEMPTS", ATTEMPTS)
     chosen = SEARCH if os.environ.get("HYPOTHESIS_PROFILE") == "search" else QUICK
     run_state_machine_as_test(ExactlyOnce, settings=chosen)
 
@@ -370,7 +370,7 @@ def test_never_two_remote_jobs_for_one_of_ours(monkeypatch: pytest.MonkeyPatch) 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[ExactlyOnce]:
     """A started job whose file is ready: its next step is to submit. In the end the world is friendly."""
-    monkeypatch.setattr(retry, "MAX_RETRY_ATTEMPTS", ATTEMPTS)
+    monkeypatch.setattr(retry_policy, "MAX_RETRY_ATTEMPTS", ATTEMPTS)
     machine = ExactlyOnce()
     machine.adopt(start=True, head_start=1)
     yield machine
@@ -635,7 +635,7 @@ def test_what_is_no_longer_what_was_planned_is_not_sent() -> None:
 
 
 def test_a_retry_waits_for_an_upload_that_may_still_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "MAX_RETRY_ATTEMPTS", 1)
+    monkeypatch.setattr(retry_policy, "MAX_RETRY_ATTEMPTS", 1)
     machine = ExactlyOnce()
     machine.adopt(start=True, head_start=0)
     machine.work_undisturbed(1, (), luck(Fate.LATE))

@@ -7,16 +7,16 @@ from functools import partial
 
 from store_values import DATASET, NOW, RUN, a_job, a_standing, fill
 
-from orchestrator.core.advance import advance
 from orchestrator.core.finding import Finding, FindingSummary, Severity
 from orchestrator.core.hold import Hold
-from orchestrator.core.job import JobId, RunId
-from orchestrator.core.lifecycle import JobEvent, JobState
+from orchestrator.core.jobs.job import JobId, RunId
+from orchestrator.core.jobs.lifecycle import JobEvent, JobState
+from orchestrator.core.jobs.transitions import advance
 from orchestrator.status import find_account, find_dataset, find_run_overview, list_runs
-from orchestrator.store import accounts, outcomes
-from orchestrator.store.connection import StoreConnection
-from orchestrator.store.database import Database
-from orchestrator.store.runs import save_dataset
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import accounts, outcomes
+from orchestrator.store.queries.runs import save_dataset
 
 LATER = replace(RUN, id=RunId("run-2"), name="again", created_at=NOW + 100)
 

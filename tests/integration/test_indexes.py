@@ -12,24 +12,23 @@ from sqlalchemy import Connection, event, text
 from store_values import NOW, RUN, a_job, fill, id_of
 
 from orchestrator.core.account import ProviderName
-from orchestrator.core.job import RunId
-from orchestrator.core.lifecycle import JobState
-from orchestrator.core.selection import JobFilter
-from orchestrator.store import (
+from orchestrator.core.jobs.job import RunId
+from orchestrator.core.jobs.job_filter import JobFilter
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import (
     costs,
     deliveries,
-    durations,
     events,
+    job_search,
     jobs,
     losses,
-    marks,
-    selected,
-    tallies,
+    row_versions,
+    stats,
     uploads,
     webhooks,
 )
-from orchestrator.store.connection import StoreConnection
-from orchestrator.store.database import Database
 
 JOBS = 1000
 OPEN = 100
@@ -55,7 +54,7 @@ def explained(connection: StoreConnection, how: str) -> Iterator[list[str]]:
 Query = Callable[[Any], Awaitable[Any]]
 QUERIES: dict[str, tuple[Query, str]] = {
     "what is due": (lambda c: jobs.list_due(c, NOW, 500), "ix_jobs_wake_at"),
-    "how much is due": (lambda c: tallies.count_due(c, NOW), "ix_jobs_wake_at"),
+    "how much is due": (lambda c: stats.count_due(c, NOW), "ix_jobs_wake_at"),
     "the next wake-up": (jobs.find_next_wake_at, "ix_jobs_wake_at"),
     "lost wake-ups": (lambda c: jobs.list_overdue(c, NOW, NOW, 500), "ix_jobs_wake_at"),
     "a job with its circumstances": (lambda c: jobs.load(c, id_of("a1")), "ix_jobs_account_state"),
@@ -66,12 +65,12 @@ QUERIES: dict[str, tuple[Query, str]] = {
     "what an account has committed": (lambda c: costs.get_committed(c, "a1", RUN.id, 0.0), "ix_jobs_account_state"),
     "whom a webhook is about": (lambda c: webhooks.find_job(c, "a1", "ftjob-1"), "ix_jobs_account_state"),
     "durations": (
-        lambda c: durations.get_job_durations(c, RUN.id, ProviderName.OPENAI, 200),
+        lambda c: stats.get_job_durations(c, RUN.id, ProviderName.OPENAI, 200),
         "ix_jobs_run_id_state",
     ),
-    "a page of jobs": (lambda c: selected.list_page(c, RUN, JobFilter(), NOW, limit=50), "run_jobs"),
-    "a page of one state": (lambda c: selected.list_page(c, RUN, JobFilter(state="running"), NOW, limit=50), ""),
-    "marks": (lambda c: marks.list_by_run(c, RUN.id), "run_jobs"),
+    "a page of jobs": (lambda c: job_search.list_page(c, RUN, JobFilter(), NOW, limit=50), "run_jobs"),
+    "a page of one state": (lambda c: job_search.list_page(c, RUN, JobFilter(state="running"), NOW, limit=50), ""),
+    "marks": (lambda c: row_versions.list_by_run(c, RUN.id), "run_jobs"),
     "an upload under way": (lambda c: uploads.find(c, id_of("a1"), "0" * 64), ""),
     "a curve": (lambda c: losses.list_by_job(c, id_of("a1")), ""),
     "the history of an account": (lambda c: events.list_by_account(c, "a1"), "ix_events_account"),

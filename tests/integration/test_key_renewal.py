@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from orchestrator.app.connections import Connections, FindIdentity, find_no_identity
-from orchestrator.app.network import OutboundNetwork
+from orchestrator.app.outbound_network import OutboundNetwork
 from orchestrator.core.account import Account, AccountIdentity, ProviderName
 from orchestrator.core.errors import AuthenticationFailed, TemporaryError, WrongOrganization
 from orchestrator.core.secret import Redactor, Secret

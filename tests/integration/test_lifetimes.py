@@ -13,15 +13,19 @@ from store_values import NOW, RUN, a_job, fill, read_job
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, Capabilities
 from orchestrator.core.errors import ConfigError, ProviderUnavailable
-from orchestrator.core.lifecycle import JobState
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.plans.retirement import Retirement
 from orchestrator.core.remote import RemoteModel
-from orchestrator.core.retirement import Retirement
-from orchestrator.daemon.lifetimes import DAY_SECONDS, ModelExpiryChecker, record_base_model_retirements
-from orchestrator.dataset.retirements import RetirementList
+from orchestrator.daemon.maintenance.model_expiry import (
+    DAY_SECONDS,
+    ModelExpiryChecker,
+    record_base_model_retirements,
+)
+from orchestrator.inputs.retirements import RetirementList
 from orchestrator.providers.base import ProviderConnection
 from orchestrator.status import get_status
-from orchestrator.store.database import Database
-from orchestrator.store.tables import announcements
+from orchestrator.store.db.database import Database
+from orchestrator.store.schema.tables import announcements
 
 TODAY = datetime.fromtimestamp(NOW, UTC).date()
 MODEL = "ft:acme"

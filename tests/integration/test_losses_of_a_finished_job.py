@@ -15,13 +15,13 @@ from store_values import fill
 from orchestrator.core.account import ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, Capabilities
 from orchestrator.core.errors import ProviderUnavailable
-from orchestrator.core.lifecycle import JobState
-from orchestrator.core.loss import Loss
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.remote import RemoteJob, RemoteJobStatus
-from orchestrator.daemon import steps
+from orchestrator.daemon import provider_steps
 from orchestrator.status import list_job_losses
-from orchestrator.store import jobs
-from orchestrator.store.database import Database
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import jobs
 
 Losses = Callable[[], Awaitable[list[Loss]]]
 
@@ -96,7 +96,7 @@ async def test_a_model_is_recorded_whatever_its_losses_are(database: Database, t
 async def test_a_model_is_recorded_though_its_losses_never_come(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(steps, "LOSSES_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(provider_steps, "LOSSES_TIMEOUT_SECONDS", 0.05)
     assert await follow(database, hanging) is JobState.SUCCEEDED
 
 

@@ -21,16 +21,16 @@ from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.dataset import Dataset
 from orchestrator.core.errors import AuthenticationFailed, ProviderError, ProviderUnavailable, RequestRejected
 from orchestrator.core.hold import HoldKind
+from orchestrator.core.jobs.run import Run
 from orchestrator.core.moderation import Moderation, ModerationStatus, ModerationVerdict
-from orchestrator.core.run import Run
 from orchestrator.daemon import moderation_worker
-from orchestrator.daemon.desired import DesiredState
-from orchestrator.daemon.moderation import build_pending_moderation
 from orchestrator.daemon.moderation_worker import ModerationWorker
+from orchestrator.planning.desired_state import DesiredState
+from orchestrator.planning.moderation import build_pending_moderation
 from orchestrator.providers.base import ProviderConnection
 from orchestrator.status import StatusSnapshot, describe_moderation, get_status
-from orchestrator.store import runs
-from orchestrator.store.database import Database
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import runs
 
 AWAY = ProviderUnavailable("no answer from the provider (ConnectError: name or service not known)")
 
@@ -348,7 +348,7 @@ async def test_a_live_replica_is_left_alone_and_a_dead_one_replaced(stage: Stage
     await fill(stage.database, [a_job("acme")], replace(RUN, moderation=other))
     stage.account("acme", Provider())
     alive = _replica("r9", NOW + 60)
-    from orchestrator.store import replicas
+    from orchestrator.store.queries import replicas
 
     await stage.database.write(lambda connection: replicas.save_heartbeat(connection, alive))
     stage.request()

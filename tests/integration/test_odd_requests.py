@@ -10,7 +10,7 @@ import pytest
 from door_values import OPERATOR, serve
 from structlog.testing import capture_logs
 
-from orchestrator.store.database import Database
+from orchestrator.store.db.database import Database
 
 PAGES = {
     "/accounts/%00": 404,

@@ -11,16 +11,16 @@ from store_values import RUN, fill
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, Capabilities
-from orchestrator.core.job import JobId
-from orchestrator.core.lifecycle import JobState
-from orchestrator.core.loss import Loss
+from orchestrator.core.jobs.job import JobId
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.remote import RemoteJob, RemoteJobStatus
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.daemon.reconciler import Reconciler
 from orchestrator.providers.base import Deadline, JobOrder
 from orchestrator.status import get_status
-from orchestrator.store import jobs, runs
-from orchestrator.store.database import Database
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import jobs, runs
 
 ACCOUNTS = [f"acme-{number}" for number in range(6)]
 SPEC = TrainingSpec(base_model="sandbox-small")

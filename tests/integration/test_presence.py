@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.app import SystemClock
+from orchestrator.core.config_refusal import ConfigRefusal
 from orchestrator.core.errors import ConfigError, DatabaseUnavailable, Failure
-from orchestrator.core.refusal import ConfigRefusal
-from orchestrator.daemon.presence import ReplicaHeartbeat
-from orchestrator.store import replicas
-from orchestrator.store.database import Database
+from orchestrator.daemon.heartbeat import ReplicaHeartbeat
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import replicas
 
 now = SystemClock().now
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.app import exclusive_database_lock, open_app
-from orchestrator.app.doctor import DiagnosisStatus, machine
+from orchestrator.app.doctor import DiagnosisStatus, machine_checks
 from orchestrator.core.secret import Redactor
-from orchestrator.dataset.building import build_dataset
+from orchestrator.dataset.builder import build_dataset
 from orchestrator.dataset.rules import DatasetRules
 from orchestrator.settings import load_settings
 
@@ -55,9 +55,9 @@ def test_doctor_reports_what_others_may_read(tmp_path: Path) -> None:
         path.chmod(0o644)
     data.chmod(0o755)
 
-    (found,) = [one for one in machine.check_data_folder(data) if one.verdict is DiagnosisStatus.WARNING]
+    (found,) = [one for one in machine_checks.check_data_folder(data) if one.verdict is DiagnosisStatus.WARNING]
     assert "orchestrator.db" in found.message
     assert found.fix == f"chmod -R go= {data}"
 
     data.chmod(0o700)  # nobody gets further than that
-    assert [one for one in machine.check_data_folder(data) if one.verdict is DiagnosisStatus.WARNING] == []
+    assert [one for one in machine_checks.check_data_folder(data) if one.verdict is DiagnosisStatus.WARNING] == []

@@ -13,14 +13,14 @@ from store_values import DATASET, NOW, RUN, TRAINING, a_job, fill
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.dataset import local_filename, remote_filename
 from orchestrator.core.errors import AuthenticationFailed, ProviderUnavailable, RemoteNotFound
-from orchestrator.core.job import JobId, RunId
-from orchestrator.core.leftover import ResourceKind, UnusedResource
-from orchestrator.core.lifecycle import JobState
+from orchestrator.core.jobs.job import JobId, RunId
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.unused_resource import ResourceKind, UnusedResource
 from orchestrator.core.remote import MultipartUpload, RemoteFile, RemoteFileStatus
-from orchestrator.daemon.pruning import ResourceCleaner
+from orchestrator.daemon.maintenance.cleanup import ResourceCleaner
 from orchestrator.providers.base import Provider, ProviderConnection
-from orchestrator.store import events, runs, uploads
-from orchestrator.store.database import Database
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import events, runs, uploads
 
 OURS = remote_filename(TRAINING.sha256)
 GONE = RemoteFile(id="file-gone", status=RemoteFileStatus.GONE, raw_status="deleted", filename=OURS)

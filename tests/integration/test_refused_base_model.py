@@ -9,14 +9,14 @@ from reconciling import clock, ready, reconciler
 from store_values import SPEC, fill
 
 from orchestrator import control
-from orchestrator.core.advance import sleep_until
 from orchestrator.core.errors import ProviderUnavailable, RequestRejected
 from orchestrator.core.hold import HoldKind
-from orchestrator.core.job import JobId
-from orchestrator.core.lifecycle import JobState
+from orchestrator.core.jobs.job import JobId
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.transitions import sleep_until
 from orchestrator.core.remote import RemoteFile, RemoteFileStatus, RemoteJob, RemoteModel
-from orchestrator.store import jobs, outcomes
-from orchestrator.store.database import Database
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import jobs, outcomes
 
 
 class Refusing:

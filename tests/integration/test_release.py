@@ -5,7 +5,7 @@ from store_values import a_job, fill, read_job
 
 from orchestrator import control
 from orchestrator.core.hold import Hold, HoldKind
-from orchestrator.store.database import Database
+from orchestrator.store.db.database import Database
 
 
 @pytest.mark.parametrize(("kind", "stays"), [(HoldKind.OVER_BUDGET, True), ("ambiguous", False)])

@@ -16,14 +16,14 @@ from store_values import NOW
 from structlog.testing import capture_logs
 
 from orchestrator.app.database import exclusive_database_lock
-from orchestrator.app.web import AppWebBackend
+from orchestrator.app.web_backend import AppWebBackend
 from orchestrator.core.errors import DatabaseUnavailable
 from orchestrator.metrics import MetricsRecorder
 from orchestrator.settings import load_settings
-from orchestrator.store import events
-from orchestrator.store.connection import StoreConnection
-from orchestrator.store.database import Database
-from orchestrator.store.tables import events as events_table
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import events
+from orchestrator.store.schema.tables import events as events_table
 
 Change = Callable[[Path], None]
 

@@ -7,12 +7,12 @@ import pytest
 import structlog
 from store_values import NOW, a_job, fill
 
-from orchestrator.core.lifecycle import JobState
-from orchestrator.daemon import retention
-from orchestrator.daemon.retention import DAY_SECONDS, EventPurger
-from orchestrator.store import events
-from orchestrator.store.connection import StoreConnection
-from orchestrator.store.database import Database
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.daemon.maintenance import event_retention
+from orchestrator.daemon.maintenance.event_retention import DAY_SECONDS, EventPurger
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import events
 
 OLD, NEW = NOW - 40 * DAY_SECONDS, NOW - DAY_SECONDS
 
@@ -61,8 +61,8 @@ async def test_nothing_is_forgotten_too_early(history: Database) -> None:
 
 
 async def test_a_tick_takes_bounded_bites(history: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "BATCH_SIZE", 1)
-    monkeypatch.setattr(retention, "MAX_BATCHES_PER_RUN", 2)
+    monkeypatch.setattr(event_retention, "BATCH_SIZE", 1)
+    monkeypatch.setattr(event_retention, "MAX_BATCHES_PER_RUN", 2)
     await a_retention(history).purge()
     assert await notes(history, "done") == ["three", "old hold", "new hold"]
     await a_retention(history).purge()

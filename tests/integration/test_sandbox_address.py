@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from machine_speed import scale_seconds
 
-from orchestrator.cli import sandbox
+from orchestrator.cli.handlers import sandbox
 from orchestrator.sandbox import SandboxSettings
 
 

@@ -13,16 +13,16 @@ from store_values import NOW, RUN, a_job, a_standing, fill, id_of
 from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold, HoldKind
-from orchestrator.core.job import Job
-from orchestrator.core.lifecycle import JobState
-from orchestrator.core.loss import Loss
+from orchestrator.core.jobs.job import Job
+from orchestrator.core.jobs.job_filter import JobFilter
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.loss import Loss
+from orchestrator.core.jobs.run import AccountState, Run
 from orchestrator.core.moderation import Moderation, ModerationStatus
-from orchestrator.core.run import AccountState, Run
-from orchestrator.core.selection import JobFilter
 from orchestrator.status import JobView, find_run_overview, get_loss_curves, get_status, list_jobs
-from orchestrator.store import accounts, losses, runs
-from orchestrator.store.connection import StoreConnection
-from orchestrator.store.database import Database
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import accounts, losses, runs
 
 REFUSED = Failure("training_not_allowed", "project 7 may not train", "Ask for `train`.")
 HOLDS = [

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from orchestrator.providers.base import Deadline
-from orchestrator.providers.transport import DeadlinePassed, create_http_client, send_deadline
+from orchestrator.providers.http.http_client import DeadlinePassed, create_http_client, send_deadline
 
 BODY = b"train"
 

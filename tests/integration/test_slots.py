@@ -10,14 +10,14 @@ import pytest
 from reconciling import clock, ready, reconciler, verify
 from store_values import RUN, fill, record
 
-from orchestrator.core.advance import advance, release_job
 from orchestrator.core.hold import HoldKind
-from orchestrator.core.job import JobId, RunId
-from orchestrator.core.lifecycle import JobEvent, JobState
+from orchestrator.core.jobs.job import JobId, RunId
+from orchestrator.core.jobs.lifecycle import JobEvent, JobState
+from orchestrator.core.jobs.transitions import advance, release_job
 from orchestrator.core.remote import RemoteJob, RemoteJobStatus
 from orchestrator.providers.base import Deadline, JobOrder
-from orchestrator.store import jobs
-from orchestrator.store.database import Database
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import jobs
 
 ACCOUNTS = [f"acme-{number}" for number in range(8)]
 

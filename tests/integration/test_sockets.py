@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable
 import httpx2
 import pytest
 
-from orchestrator.providers.transport import create_http_client
+from orchestrator.providers.http.http_client import create_http_client
 
 
 class Server:

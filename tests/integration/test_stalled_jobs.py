@@ -12,25 +12,25 @@ from sqlalchemy import select
 from store_values import fill, record
 
 from orchestrator.app import App
-from orchestrator.app.loop import _build_reconciler
+from orchestrator.app.service_factory import _build_reconciler
 from orchestrator.core.account import ProviderName
-from orchestrator.core.advance import Outcome
 from orchestrator.core.capabilities import CAPABILITIES, Capabilities
 from orchestrator.core.errors import DailyLimitReached, RequestRejected
 from orchestrator.core.hold import Hold
-from orchestrator.core.job import Job, JobId
-from orchestrator.core.lifecycle import JobState
-from orchestrator.core.loss import Loss
+from orchestrator.core.jobs.job import Job, JobId
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.loss import Loss
+from orchestrator.core.jobs.observer import NULL_OBSERVER
+from orchestrator.core.jobs.stall import DEFAULT_STALL_SECONDS
+from orchestrator.core.jobs.transitions import Outcome
 from orchestrator.core.remote import RemoteFile, RemoteFileStatus, RemoteJob, RemoteJobStatus, RemoteModel
 from orchestrator.core.secret import Redactor
-from orchestrator.core.stall import DEFAULT_STALL_SECONDS
-from orchestrator.core.watch import NULL_OBSERVER
 from orchestrator.providers.base import Deadline, JobOrder
 from orchestrator.settings import Settings
 from orchestrator.status import find_run_overview, get_status
-from orchestrator.store import events, jobs
-from orchestrator.store.database import Database
-from orchestrator.store.tables import announcements
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import events, jobs
+from orchestrator.store.schema.tables import announcements
 
 NAME = JobId("acme")
 UPLOADED = RemoteFile(id="file-1", status=RemoteFileStatus.UPLOADED, raw_status="uploaded")

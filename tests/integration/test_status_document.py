@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from store_values import NOW, RUN, a_job, a_standing, fill, record, save_standing
 
-from orchestrator.core.advance import advance, hold_job
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
-from orchestrator.core.lifecycle import JobEvent, JobState
+from orchestrator.core.jobs.lifecycle import JobEvent, JobState
+from orchestrator.core.jobs.transitions import advance, hold_job
 from orchestrator.status import StatusCache, get_status, status_to_dict
-from orchestrator.status import document as building
-from orchestrator.store import runs
-from orchestrator.store.database import Database
+from orchestrator.status import status_cache as building
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import runs
 
 ASIDE = Hold("by_operator", "A holiday.", "Come back.")
 JOBS = [

@@ -10,9 +10,10 @@ from store_values import NOW
 
 from orchestrator.app import SystemClock
 from orchestrator.core.errors import DatabaseUnavailable
-from orchestrator.store import events, postgresql, sqlite
-from orchestrator.store.connection import StoreConnection
-from orchestrator.store.database import Database
+from orchestrator.store.db import postgresql, sqlite
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import events
 
 PATIENCE = 0.3  # seconds
 now = SystemClock().now

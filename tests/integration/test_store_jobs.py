@@ -8,18 +8,26 @@ from sqlalchemy import func, select
 from store_values import NOW, RUN, a_job, a_standing, fill, id_of, read_job, record
 
 from orchestrator import control
-from orchestrator.core.advance import Outcome, advance, hold_job, poll_again, request_cancel, retry_later, sleep_until
-from orchestrator.core.budget import CommittedSpend
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold, HoldKind
-from orchestrator.core.job import JobId, RunId
-from orchestrator.core.lifecycle import AT_PROVIDER_STATES, TERMINAL_STATES, TRANSITIONS, JobEvent, JobState
+from orchestrator.core.jobs.job import JobId, RunId
+from orchestrator.core.jobs.lifecycle import AT_PROVIDER_STATES, TERMINAL_STATES, TRANSITIONS, JobEvent, JobState
+from orchestrator.core.jobs.transitions import (
+    Outcome,
+    advance,
+    hold_job,
+    poll_again,
+    request_cancel,
+    retry_later,
+    sleep_until,
+)
+from orchestrator.core.plans.budget import CommittedSpend
 from orchestrator.status import find_run_overview
-from orchestrator.store import accounts, costs, events, jobs, outcomes
-from orchestrator.store.connection import StoreConnection
-from orchestrator.store.database import Database
-from orchestrator.store.tables import jobs as table
-from orchestrator.store.tables import run_jobs
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import accounts, costs, events, jobs, outcomes
+from orchestrator.store.schema.tables import jobs as table
+from orchestrator.store.schema.tables import run_jobs
 
 FAILURE = Failure("rate_limited", "slow down", "wait", "req-1")
 ASIDE = Hold("by_operator", "someone said so", "release it")

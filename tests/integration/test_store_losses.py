@@ -4,13 +4,13 @@ from functools import partial
 
 from store_values import NOW, a_job, fill, id_of, read_job
 
-from orchestrator.core.advance import advance
 from orchestrator.core.errors import Failure
-from orchestrator.core.lifecycle import JobEvent, JobState
-from orchestrator.core.loss import MAX_CURVE_POINTS, Loss
+from orchestrator.core.jobs.lifecycle import JobEvent, JobState
+from orchestrator.core.jobs.loss import MAX_CURVE_POINTS, Loss
+from orchestrator.core.jobs.transitions import advance
 from orchestrator.status import list_job_losses
-from orchestrator.store import losses, outcomes
-from orchestrator.store.database import Database
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import losses, outcomes
 
 CURVE = [Loss(1, 0.9), Loss(2, 0.7, 0.8)]
 

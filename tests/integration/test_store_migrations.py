@@ -12,13 +12,13 @@ from sqlalchemy import Connection, MetaData, inspect, text
 from store_values import DATASET, NOW, RUN, TRAINING, a_job, a_standing, fill, read_job
 
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.job import Job
-from orchestrator.core.lifecycle import JobState
-from orchestrator.store import accounts, replicas, runs
-from orchestrator.store.database import Database, migrations_folder, newest_revision
-from orchestrator.store.engine import DatabaseEngine, make_engine
-from orchestrator.store.rows import account_state_to_row, job_to_row, run_to_row
-from orchestrator.store.tables import metadata
+from orchestrator.core.jobs.job import Job
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.store.db.database import Database, migrations_folder, newest_revision
+from orchestrator.store.db.engine import DatabaseEngine, make_engine
+from orchestrator.store.queries import accounts, replicas, runs
+from orchestrator.store.schema.mapping import account_state_to_row, job_to_row, run_to_row
+from orchestrator.store.schema.tables import metadata
 
 
 @pytest.fixture

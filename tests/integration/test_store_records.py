@@ -9,16 +9,16 @@ from pathlib import Path
 from store_values import DATASET, NOW, RUN, TRAINING, a_job, a_standing, fill, id_of, read_job, record, save_standing
 
 from orchestrator.core.account import ProviderName
-from orchestrator.core.advance import advance
 from orchestrator.core.dataset import Dataset
 from orchestrator.core.hold import Hold
-from orchestrator.core.job import JobId, RunId
-from orchestrator.core.lifecycle import JobEvent
+from orchestrator.core.jobs.job import JobId, RunId
+from orchestrator.core.jobs.lifecycle import JobEvent
+from orchestrator.core.jobs.run import Run
+from orchestrator.core.jobs.transitions import advance
 from orchestrator.core.moderation import Moderation, ModerationStatus
-from orchestrator.core.run import Run
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.store import accounts, events, runs
-from orchestrator.store.database import Database
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import accounts, events, runs
 
 ASIDE = Hold("run_too_dear", "too dear", "approve it", NOW + 5)
 

@@ -13,15 +13,16 @@ from machine_speed import scale_seconds
 from sqlalchemy import Connection, insert, text
 from store_values import NOW, a_job, fill, id_of
 
+from orchestrator.core.config_refusal import ConfigRefusal
 from orchestrator.core.errors import DatabaseUnavailable, Failure
-from orchestrator.core.refusal import ConfigRefusal
 from orchestrator.core.replica import Replica
-from orchestrator.dispatch import queue
+from orchestrator.dispatch import wakeup_queue
 from orchestrator.status import get_status, status_to_dict
-from orchestrator.store import jobs, leases, replicas
-from orchestrator.store.connection import StoreConnection
-from orchestrator.store.database import Database, migrations_folder
-from orchestrator.store.tables import leases as lease_table
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database, migrations_folder
+from orchestrator.store.queries import jobs, replicas
+from orchestrator.store.queries import replicas as leases
+from orchestrator.store.schema.tables import leases as lease_table
 
 ALIVE = NOW + 60
 
@@ -214,14 +215,14 @@ class TestPostgres:
 
         async def start(database: Database) -> None:
             await database.migrate()
-            await queue.install(database)
+            await wakeup_queue.install(database)
 
         await asyncio.gather(*(start(database) for database in starting))
         await fill(starting[0], [a_job("acme")])
         await asyncio.gather(*(database.close() for database in starting))
 
     async def test_the_queues_own_tables_are_no_drift(self, postgresql: Database) -> None:
-        await queue.install(postgresql)
+        await wakeup_queue.install(postgresql)
 
         def check(connection: Connection) -> None:
             config = Config()
@@ -258,10 +259,11 @@ class TestPostgres:
 
     async def test_the_queues_log_is_emptied(self, postgres_url: str) -> None:
         database = Database(
-            postgres_url.replace("postgresql://", "postgresql+asyncpg://"), queue.build_wake_up_enqueuer(lambda: NOW)
+            postgres_url.replace("postgresql://", "postgresql+asyncpg://"),
+            wakeup_queue.build_wake_up_enqueuer(lambda: NOW),
         )
         await database.migrate()
-        await queue.install(database)
+        await wakeup_queue.install(database)
         await fill(database, [a_job("acme"), a_job("other")])
 
         async def count(table: str) -> int:
@@ -270,16 +272,17 @@ class TestPostgres:
                 return found
 
         assert (await count("pgqueuer"), await count("pgqueuer_log")) == (2, 2)
-        await database.write(queue.clear_log)
+        await database.write(wakeup_queue.clear_log)
         assert (await count("pgqueuer"), await count("pgqueuer_log")) == (2, 0)
         await database.close()
 
     async def test_wake_ups_are_taken_back_with_what_promised_them(self, postgres_url: str) -> None:
         database = Database(
-            postgres_url.replace("postgresql://", "postgresql+asyncpg://"), queue.build_wake_up_enqueuer(lambda: NOW)
+            postgres_url.replace("postgresql://", "postgresql+asyncpg://"),
+            wakeup_queue.build_wake_up_enqueuer(lambda: NOW),
         )
         await database.migrate()
-        await queue.install(database)
+        await wakeup_queue.install(database)
         await fill(database, [a_job("acme", wake_at=None)])
 
         async def wake_and_fail(connection: StoreConnection) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from store_values import NOW, a_job, fill, read_job, record
 
-from orchestrator.core.advance import retry_later
 from orchestrator.core.errors import Failure
+from orchestrator.core.jobs.transitions import retry_later
 from orchestrator.core.secret import Redactor
-from orchestrator.store import events
-from orchestrator.store.database import Database
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import events
 
 
 async def test_what_no_database_takes_is_left_out(database: Database) -> None:

@@ -10,12 +10,13 @@ from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 from store_values import NOW
 
-from orchestrator.store import events, writer
-from orchestrator.store.connection import StoreConnection
-from orchestrator.store.database import Database
-from orchestrator.store.tables import events as table
-from orchestrator.store.tables import run_jobs
-from orchestrator.store.writer import Change
+from orchestrator.store.db import group_commit as writer
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.db.group_commit import Change
+from orchestrator.store.queries import events
+from orchestrator.store.schema.tables import events as table
+from orchestrator.store.schema.tables import run_jobs
 
 
 def note(text: str, used: list[StoreConnection] | None = None) -> Change[str]:

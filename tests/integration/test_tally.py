@@ -14,13 +14,13 @@ from store_values import NOW, RUN, SPEC, a_job, a_standing, fill
 from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold, HoldKind
-from orchestrator.core.job import Job
-from orchestrator.core.lifecycle import JobState
+from orchestrator.core.jobs.job import Job
+from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.replica import Replica
 from orchestrator.status import MetricsSnapshot, get_metrics_snapshot, get_status
-from orchestrator.store import accounts, replicas
-from orchestrator.store.connection import StoreConnection
-from orchestrator.store.database import Database
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import accounts, replicas
 
 BUDGET = Hold(HoldKind.OVER_BUDGET, "too dear", "Raise `budget_usd`.")
 OVER = Hold("quota_exhausted", "no credit until then", "Add credit.", until=NOW - 1)

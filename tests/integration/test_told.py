@@ -11,8 +11,8 @@ from door_values import OPERATOR, READER, Served, causes, serve
 from sqlalchemy import insert
 from store_values import NOW
 
-from orchestrator.store.database import Database
-from orchestrator.store.tables import deliveries
+from orchestrator.store.db.database import Database
+from orchestrator.store.schema.tables import deliveries
 
 WAITING: dict[str, Any] = {"due_at": NOW + 60, "attempts": 1, "error": "503: try later"}
 ARRIVED: dict[str, Any] = {"delivered_at": NOW + 1, "attempts": 1}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from store_values import a_job, fill, id_of
 
 from orchestrator.core.remote import MultipartUpload
-from orchestrator.daemon.notes import DatabaseUploadStateStore
-from orchestrator.store.database import Database
+from orchestrator.daemon.dataset_files import DatabaseUploadStateStore
+from orchestrator.store.db.database import Database
 
 UPLOAD = MultipartUpload(id="upload_1", part_bytes=16, parts={0: "part_a", 11: "part_b"})
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from sqlalchemy import insert, select
 from store_values import NOW, a_job, fill, read_job
 
-from orchestrator.core.lifecycle import JobState
-from orchestrator.store import jobs, waits
-from orchestrator.store.connection import StoreConnection
-from orchestrator.store.database import Database
-from orchestrator.store.tables import deliveries
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import clock_adjustment, jobs
+from orchestrator.store.schema.tables import deliveries
 
 HOUR = 3600.0
 LATER = NOW - HOUR + 1  # a second after the clock was set back
@@ -26,7 +26,7 @@ async def test_what_waits_is_due_after_the_same_time(database: Database) -> None
 
     async def change(connection: StoreConnection) -> None:
         await connection.execute(insert(deliveries), delivery | {"due_at": NOW + 30})
-        await waits.apply_clock_step(connection, -HOUR, LATER)
+        await clock_adjustment.apply_clock_step(connection, -HOUR, LATER)
 
     await database.write(change)
     assert (await read_job(database, "soon")).wake_at == LATER + 9
@@ -46,7 +46,7 @@ async def test_an_intent_outlasts_a_clock_that_is_set_forward(database: Database
     over = a_job("over", state=JobState.SUBMITTING, wake_at=NOW + 5, intent_until=NOW - 10)
     polled = a_job("polled", state=JobState.RUNNING, wake_at=NOW + 10, intent_until=None)
     await fill(database, [sending, over, polled])
-    await database.write(lambda connection: waits.apply_clock_step(connection, HOUR, now))
+    await database.write(lambda connection: clock_adjustment.apply_clock_step(connection, HOUR, now))
     assert (await read_job(database, "sending")).intent_until == now + 59
     assert (await read_job(database, "over")).intent_until == NOW - 10
     assert (await read_job(database, "polled")).intent_until is None

@@ -12,12 +12,12 @@ from company_network import ConnectProxy, listening
 
 from orchestrator.app import SystemClock
 from orchestrator.app.connections import Connections
-from orchestrator.app.network import OutboundNetwork
-from orchestrator.app.outgoing import NotificationTargets
+from orchestrator.app.notification_targets import NotificationTargets
+from orchestrator.app.outbound_network import OutboundNetwork
 from orchestrator.control import ListedAccount
 from orchestrator.core.account import Account, ProviderName
-from orchestrator.core.delivery import Channel, NotificationTarget
 from orchestrator.core.errors import ProviderError
+from orchestrator.core.notifications.delivery import Channel, NotificationTarget
 from orchestrator.core.secret import Redactor, Secret
 
 KEY = Secret("sk-1234567890")

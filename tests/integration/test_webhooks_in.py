@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from webhook_stage import NAMES, PACE, POLL_MAX, TRAINING_SECONDS, Request, Stage, signing_secret
 
-from orchestrator.core.lifecycle import JobState
-from orchestrator.store.database import Database
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.store.db.database import Database
 
 BURST = 1000
 

@@ -21,27 +21,27 @@ from standardwebhooks import Webhook as Signer
 from store_values import DATASET, RUN, a_job, a_standing
 
 from orchestrator.app import SystemClock
-from orchestrator.app.incoming import WebhookReceiver
+from orchestrator.app.webhook_receiver import WebhookReceiver
 from orchestrator.core.account import Account, AccountIdentity, ProviderName
-from orchestrator.core.job import Job
-from orchestrator.core.lifecycle import JobState
+from orchestrator.core.jobs.job import Job
+from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.secret import Redactor, Secret
-from orchestrator.daemon.loading import build_job_loader
+from orchestrator.daemon.job_loader import build_job_loader
+from orchestrator.daemon.provider_steps import StepTiming
 from orchestrator.daemon.reconciler import Reconciler
-from orchestrator.daemon.steps import StepTiming
-from orchestrator.daemon.webhooks import WebhookHandler
-from orchestrator.providers import openai
+from orchestrator.daemon.webhook_handler import WebhookHandler
 from orchestrator.providers.base import ProviderConnection
-from orchestrator.providers.openai_webhooks import build_webhook_parser
+from orchestrator.providers.openai import openai_provider
+from orchestrator.providers.openai.webhooks import build_webhook_parser
 from orchestrator.sandbox import SandboxSettings
 from orchestrator.sandbox import create_app as create_sandbox
-from orchestrator.store import accounts, jobs, runs
-from orchestrator.store.connection import StoreConnection
-from orchestrator.store.database import Database
-from orchestrator.store.tables import events, metadata, webhooks
-from orchestrator.store.tables import jobs as job_table
-from orchestrator.web.api import create_app
-from orchestrator.web.program import WebBackend
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import accounts, jobs, runs
+from orchestrator.store.schema.tables import events, metadata, webhooks
+from orchestrator.store.schema.tables import jobs as job_table
+from orchestrator.web.app import create_app
+from orchestrator.web.backend import WebBackend
 
 POLL_MAX = 60.0
 PACE = StepTiming(poll_min_seconds=2.0, poll_max_seconds=POLL_MAX, intent_seconds=30.0)
@@ -101,7 +101,7 @@ class Stage:
     async def set_up(self) -> None:
         self.sandbox = httpx2.ASGITransport(create_sandbox(self._settings(), clock=self.clock.now))
         self.provider_http = httpx2.AsyncClient(transport=self.sandbox)
-        connect = openai.build_provider_factory(self.provider_http, Redactor())
+        connect = openai_provider.build_provider_factory(self.provider_http, Redactor())
         listed = [
             Account(
                 name=name,

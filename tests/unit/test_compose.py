@@ -8,9 +8,9 @@ import pytest
 from deploy_files import ROOT, image_command, image_environ, parse, read_yaml
 
 from orchestrator.core.secret import Redactor
+from orchestrator.inputs.accounts_file.loader import load_accounts_file
+from orchestrator.inputs.secrets.references import resolve_account_keys
 from orchestrator.settings import load_settings
-from orchestrator.sources.accounts import load_accounts_file
-from orchestrator.sources.secrets import resolve_account_keys
 
 COMPOSE = read_yaml("compose.yaml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]

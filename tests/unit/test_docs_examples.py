@@ -11,8 +11,8 @@ import pytest
 import yaml
 from deploy_files import ROOT, parse, verbs
 
+from orchestrator.inputs.accounts_file.loader import load_accounts_file
 from orchestrator.settings import PREFIX, list_setting_names
-from orchestrator.sources.accounts import load_accounts_file
 
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in PAGES}

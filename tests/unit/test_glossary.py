@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from orchestrator.core.account import ProviderName
-from orchestrator.core.lifecycle import JobState
+from orchestrator.core.jobs.lifecycle import JobState
 
 DOCS = Path(__file__).parents[2] / "docs"
 GLOSSARY = (DOCS / "glossary.md").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ import yaml
 from deploy_files import ROOT, image_environ, instruction
 
 from orchestrator.settings import OPTIONS_WITH_FILE, PREFIX, load_settings
-from orchestrator.web.scrape import MetricsRoutes
+from orchestrator.web.api.metrics import MetricsRoutes
 
 FOREIGN = {"ScaledObject", "ServiceMonitor", "TriggerAuthentication"}  # of operators, not of Kubernetes
 RENDERED = sorted((ROOT / "deploy/helm/rendered").glob("*.yaml"))

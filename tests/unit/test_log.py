@@ -12,7 +12,7 @@ import structlog
 
 from orchestrator import log
 from orchestrator.core.errors import AuthenticationFailed, ConfigError, IllegalTransition
-from orchestrator.core.lifecycle import JobState
+from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.secret import Redactor, Secret
 
 KEY = "sk-canary-97aa"

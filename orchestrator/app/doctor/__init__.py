@@ -4,6 +4,6 @@ What is wrong with one thing does not keep the others from being looked at, as f
 """
 
 from orchestrator.app.doctor.diagnosis import Diagnosis, DiagnosisStatus
-from orchestrator.app.doctor.examination import run_checks
+from orchestrator.app.doctor.runner import run_checks
 
 __all__ = ["Diagnosis", "DiagnosisStatus", "run_checks"]

@@ -6,7 +6,7 @@ from typer import Typer
 from typer.models import CommandInfo
 
 # isort: off
-from orchestrator.cli.commands import first, chats, work, look, ask, deliveries, tokens, upkeep  # noqa: F401 - help's order
+from orchestrator.cli.commands import demo, dataset, run, status, operate, deliveries, tokens, admin  # noqa: F401 - help's order
 
 # isort: on
 from orchestrator.cli.commands.root import app

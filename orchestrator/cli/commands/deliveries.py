@@ -27,7 +27,7 @@ def list_(
     """Show the newest deliveries. Exit 1 when some of them were given up."""
 
     async def work(app: App) -> int:
-        from orchestrator.cli import deliveries
+        from orchestrator.cli.handlers import deliveries
 
         return await deliveries.print_deliveries(app, dead=dead, as_json=json)
 
@@ -44,7 +44,7 @@ def retry(
         raise typer.BadParameter("name the deliveries, or say --all")
 
     async def work(app: App) -> int:
-        from orchestrator.cli import deliveries
+        from orchestrator.cli.handlers import deliveries
 
         return await deliveries.retry_deliveries(app, None if everything else ids)
 

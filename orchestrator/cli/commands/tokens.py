@@ -27,7 +27,7 @@ def create(
     """Make a token and print it, this once; only its hash is kept."""
 
     async def work(app: App) -> int:
-        from orchestrator.cli import tokens
+        from orchestrator.cli.handlers import tokens
 
         return await tokens.create_token(app, name, reader=role == "read")
 
@@ -39,7 +39,7 @@ def list_(json: JsonOption = False) -> None:
     """Show every token ever made: role, last use, whether it is revoked."""
 
     async def work(app: App) -> int:
-        from orchestrator.cli import tokens
+        from orchestrator.cli.handlers import tokens
 
         return await tokens.print_tokens(app, as_json=json)
 
@@ -51,7 +51,7 @@ def revoke(name: TokenNameArgument) -> None:
     """Let nobody in with this token any more; its browsers' sessions end too."""
 
     async def work(app: App) -> int:
-        from orchestrator.cli import tokens
+        from orchestrator.cli.handlers import tokens
 
         return await tokens.revoke_token(app, name)
 

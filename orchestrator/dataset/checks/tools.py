@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.dataset.checks.keys import check_keys, describe_type
-from orchestrator.dataset.codes import FindingCode
+from orchestrator.dataset.checks.object_keys import check_keys, describe_type
 from orchestrator.dataset.example import ExampleBody, ExampleIssue, PathSteps
+from orchestrator.dataset.finding_codes import FindingCode
 
 TOOL_KEYS = {"type": str, "function": dict}
 FUNCTION_KEYS = {"name": str, "description": str, "parameters": dict, "strict": object}

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from orchestrator.dataset.formats.chat import CHAT, REQUEST
-from orchestrator.dataset.formats.cloud import BEDROCK, VERTEX
+from orchestrator.dataset.formats.base import ChatFormat, ParsedChat
+from orchestrator.dataset.formats.bedrock_vertex import BEDROCK, VERTEX
+from orchestrator.dataset.formats.chat import CHAT, MESSAGES, REQUEST
+from orchestrator.dataset.formats.feedback import FEEDBACK_KEYS, check_feedback
 from orchestrator.dataset.formats.foreign import find_foreign_format, find_foreign_message_format
 from orchestrator.dataset.formats.instruction import ALPACA, COMPLETION, DOLLY
-from orchestrator.dataset.formats.messages import MESSAGES
 from orchestrator.dataset.formats.preference import PREFERENCE
-from orchestrator.dataset.formats.shape import ChatFormat, ParsedChat
 from orchestrator.dataset.formats.sharegpt import CONVERSATIONS, SHAREGPT
-from orchestrator.dataset.formats.verdict import FEEDBACK_KEYS, check_feedback
 
 FORMATS: tuple[ChatFormat, ...] = (
     PREFERENCE,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.dataset.example import PathSteps
-from orchestrator.dataset.formats.shape import ChatFormat, MessageBuilder, ParsedChat, identity_path, list_other_keys
-from orchestrator.dataset.formats.system import SYSTEM_KEYS, add_system_messages
+from orchestrator.dataset.formats.base import ChatFormat, MessageBuilder, ParsedChat, identity_path, list_other_keys
+from orchestrator.dataset.formats.system_message import SYSTEM_KEYS, add_system_messages
 
 OPENAI_CHAT_KEYS = ("messages", "tools", "parallel_tool_calls")
 REQUEST_KEYS = (
@@ -74,4 +74,25 @@ REQUEST = ChatFormat(
     '{"model": "any", "temperature": 0.7, "messages": [{"role": "user", "content": "When do you open?"}, '
     '{"role": "assistant", "content": "At ten."}]}\n',
     parse_openai_request,
+)
+
+
+def parse_message_array(value: object) -> ParsedChat | None:
+    """`[{"role": …, "content": …}, …]`"""
+    if isinstance(value, list) and any(
+        isinstance(item, dict) and ("role" in item or "content" in item) for item in value
+    ):
+        return ParsedChat("messages", {"messages": value}, _to_array_path)
+    return None
+
+
+def _to_array_path(steps: PathSteps) -> PathSteps:
+    return steps[1:]
+
+
+MESSAGES = ChatFormat(
+    "messages",
+    "One chat as a bare array of messages: a whole file, or one line.",
+    '[\n  {"role": "user", "content": "When do you open?"},\n  {"role": "assistant", "content": "At ten."}\n]\n',
+    parse_message_array,
 )

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from orchestrator.dataset.codes import FindingCode
 from orchestrator.dataset.example import ExampleIssue
-from orchestrator.dataset.formats.shape import ParsedChat
+from orchestrator.dataset.finding_codes import FindingCode
+from orchestrator.dataset.formats.base import ParsedChat
 
 Row = dict[str, Any]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.dataset.codes import FindingCode
 from orchestrator.dataset.example import ExampleIssue
-from orchestrator.dataset.formats.shape import ChatFormat, MessageBuilder, ParsedChat, PlacedMessage, list_other_keys
-from orchestrator.dataset.formats.system import add_system_messages
+from orchestrator.dataset.finding_codes import FindingCode
+from orchestrator.dataset.formats.base import ChatFormat, MessageBuilder, ParsedChat, PlacedMessage, list_other_keys
+from orchestrator.dataset.formats.system_message import add_system_messages
 
 ALPACA_KEYS = ("instruction", "input", "output", "history")
 DOLLY_KEYS = ("instruction", "context", "response")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.dataset.codes import FindingCode
 from orchestrator.dataset.example import ExampleIssue, PathSteps
+from orchestrator.dataset.finding_codes import FindingCode
+from orchestrator.dataset.formats.base import ChatFormat, MessageBuilder, ParsedChat, PlacedMessage, list_other_keys
 from orchestrator.dataset.formats.instruction import build_question
-from orchestrator.dataset.formats.shape import ChatFormat, MessageBuilder, ParsedChat, PlacedMessage, list_other_keys
 from orchestrator.dataset.formats.sharegpt import get_turn_keys, is_assistant_turn, to_message
-from orchestrator.dataset.formats.system import add_system_messages
+from orchestrator.dataset.formats.system_message import add_system_messages
 
 PROMPT_KEYS = ("prompt", "question", "instruction", "conversations", "messages")
 ANSWER_KEYS = ("chosen", "rejected")

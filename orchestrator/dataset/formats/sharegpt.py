@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.dataset.codes import FindingCode
 from orchestrator.dataset.example import ExampleIssue
-from orchestrator.dataset.formats.shape import ChatFormat, MessageBuilder, ParsedChat, PlacedMessage, list_other_keys
-from orchestrator.dataset.formats.system import add_system_messages
-from orchestrator.dataset.formats.verdict import LOSS_WEIGHT_KEYS, is_negative_feedback
+from orchestrator.dataset.finding_codes import FindingCode
+from orchestrator.dataset.formats.base import ChatFormat, MessageBuilder, ParsedChat, PlacedMessage, list_other_keys
+from orchestrator.dataset.formats.feedback import LOSS_WEIGHT_KEYS, is_negative_feedback
+from orchestrator.dataset.formats.system_message import add_system_messages
 
 ROLE_BY_SPEAKER = {
     "system": "system",

@@ -5,24 +5,32 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from orchestrator import status
-from orchestrator.core.loss import Loss
-from orchestrator.core.selection import JobFilter
-from orchestrator.core.verb import OperatorAction
-from orchestrator.web.asking import ActionExecutor
-from orchestrator.web.dashboard import account, confirm, curves, history, plan, run, told
-from orchestrator.web.dashboard.answer import build_page_response
-from orchestrator.web.dashboard.confirm import ActionRequest
-from orchestrator.web.dashboard.paged import ROWS_PER_PAGE, count_pages
-from orchestrator.web.principal import Principal, get_principal
+from orchestrator.core.jobs.job_filter import JobFilter
+from orchestrator.core.jobs.loss import Loss
+from orchestrator.core.jobs.operator_action import OperatorAction
+from orchestrator.web.action_executor import ActionExecutor
+from orchestrator.web.auth.principal import Principal, get_principal
+from orchestrator.web.backend import WebBackend
+from orchestrator.web.dashboard import (
+    account_page,
+    confirm_dialog,
+    curves_page,
+    deliveries_page,
+    history_pages,
+    plan_page,
+    run_page,
+)
+from orchestrator.web.dashboard.confirm_dialog import ActionRequest, build_confirm_href
+from orchestrator.web.dashboard.page_query import ROWS_PER_PAGE, PageQuery, count_pages, reject_nul
+from orchestrator.web.headers import build_etag, not_modified_response
+from orchestrator.web.page_renderer import ASSETS_FINGERPRINT, render_page
 from orchestrator.web.problem import ProblemError
-from orchestrator.web.program import WebBackend
-from orchestrator.web.query import PageQuery, reject_nul
 
 CurrentPrincipal = Annotated[Principal, Depends(get_principal)]
 
@@ -53,20 +61,20 @@ class DashboardRoutes:
 
     async def render_run(self, request: Request) -> Response:
         seen, listing, query = await self._get_run_and_jobs(request)
-        view = run.build_run_page(seen, listing, await self._backend.check_health(), query, self._backend.now())
+        view = run_page.build_run_page(seen, listing, await self._backend.check_health(), query, self._backend.now())
         return build_page_response(request, "run.html", view)
 
     async def render_plan(self, request: Request) -> Response:
         seen, listing, query = await self._get_run_and_jobs(request)
         return build_page_response(
-            request, "plan.html", plan.build_plan_page(seen, listing, await self._backend.check_health(), query)
+            request, "plan.html", plan_page.build_plan_page(seen, listing, await self._backend.check_health(), query)
         )
 
     async def render_curves(self, request: Request) -> Response:
         query = PageQuery.from_parameters(request.query_params)
         seen = await self._call(status.find_run_overview, self._backend.now(), run_id=query.run or None)
         return build_page_response(
-            request, "curves.html", curves.build_curves_page(seen, await self._get_losses(query), query)
+            request, "curves.html", curves_page.build_curves_page(seen, await self._get_losses(query), query)
         )
 
     async def get_chart_data(self, request: Request) -> Response:
@@ -74,22 +82,26 @@ class DashboardRoutes:
         found = await self._get_losses(
             PageQuery.from_parameters(request.query_params), request.query_params.get("account", "")
         )
-        return JSONResponse(curves.build_chart_data(found), headers={"Cache-Control": "no-store"})
+        return JSONResponse(curves_page.build_chart_data(found), headers={"Cache-Control": "no-store"})
 
     async def render_runs(self, request: Request) -> Response:
         return build_page_response(
-            request, "runs.html", history.build_run_list_page(await self._call(status.list_runs, self._backend.now()))
+            request,
+            "runs.html",
+            history_pages.build_run_list_page(await self._call(status.list_runs, self._backend.now())),
         )
 
     async def render_deliveries(self, request: Request) -> Response:
         """The page that is asked for, or the last one where there are not so many."""
         query, counts = PageQuery.from_parameters(request.query_params), await self._call(status.count_deliveries)
-        fate = told.find_status_filter(query)
-        query = replace(query, page=min(query.page, count_pages(told.count_matches(counts, fate))))
+        fate = deliveries_page.find_status_filter(query)
+        query = replace(query, page=min(query.page, count_pages(deliveries_page.count_matches(counts, fate))))
         skip = (query.page - 1) * ROWS_PER_PAGE
         found = await self._call(status.list_deliveries, fate, limit=ROWS_PER_PAGE, skip=skip)
         return build_page_response(
-            request, "deliveries.html", told.build_deliveries_page(counts, found, query, self._backend.now())
+            request,
+            "deliveries.html",
+            deliveries_page.build_deliveries_page(counts, found, query, self._backend.now()),
         )
 
     async def redirect_to_current_dataset(self) -> Response:
@@ -101,7 +113,7 @@ class DashboardRoutes:
         seen = await self._call(status.find_dataset, sha256, self._backend.now())
         if seen is None:
             raise ProblemError(404, "no run used this dataset", "`/runs` lists the runs and their datasets.")
-        return build_page_response(request, "dataset.html", history.build_dataset_page(seen))
+        return build_page_response(request, "dataset.html", history_pages.build_dataset_page(seen))
 
     async def render_account(self, request: Request, name: str) -> Response:
         seen = await self._call(status.find_account, name, self._backend.now())
@@ -109,7 +121,7 @@ class DashboardRoutes:
             raise ProblemError(404, f"there is no account {name}", "The first page lists the accounts.")
         curve = await self._call(status.list_job_losses, seen.jobs[0].job.job) if seen.jobs else ()
         return build_page_response(
-            request, "account.html", account.build_account_page(seen, self._backend.now(), has_curve=bool(curve))
+            request, "account.html", account_page.build_account_page(seen, self._backend.now(), has_curve=bool(curve))
         )
 
     async def render_confirm_dialog(self, request: Request, principal: CurrentPrincipal) -> Response:
@@ -123,7 +135,7 @@ class DashboardRoutes:
         """Do it, if it is still what was agreed to; else ask once more."""
         ask = ActionRequest.parse((await request.body()).decode("utf-8", "replace"))
         try:
-            said = confirm.format_result(ask, await self._perform(ask, principal))
+            said = confirm_dialog.format_result(ask, await self._perform(ask, principal))
         except ProblemError as refused:
             return build_page_response(
                 request,
@@ -151,16 +163,18 @@ class DashboardRoutes:
         )
         return list(await asked)
 
-    async def _build_dialog(self, request: ActionRequest) -> confirm.ConfirmDialog:
+    async def _build_dialog(self, request: ActionRequest) -> confirm_dialog.ConfirmDialog:
         if request.action is OperatorAction.ADOPT:
-            return confirm.build_adoption_dialog(request)
+            return confirm_dialog.build_adoption_dialog(request)
         if request.action is OperatorAction.REDELIVER:
-            return confirm.build_redelivery_dialog(
+            return confirm_dialog.build_redelivery_dialog(
                 request, await self._executor.count_dead_deliveries(request.deliveries or None)
             )
         if request.is_run_action:
-            return confirm.build_run_dialog(request, await self._call(status.find_run_overview, self._backend.now()))
-        return confirm.build_accounts_dialog(
+            return confirm_dialog.build_run_dialog(
+                request, await self._call(status.find_run_overview, self._backend.now())
+            )
+        return confirm_dialog.build_accounts_dialog(
             request, await self._executor.preview(request.action, request.job_filter)
         )
 
@@ -191,5 +205,29 @@ class DashboardRoutes:
     async def _get_losses(self, query: PageQuery, name: str = "") -> dict[str, list[Loss]]:
         selection = JobFilter(accounts=(name,)) if name else query.job_filter
         return await self._call(
-            status.get_loss_curves, selection, self._backend.now(), run_id=query.run or None, limit=curves.MAX_CURVES
+            status.get_loss_curves,
+            selection,
+            self._backend.now(),
+            run_id=query.run or None,
+            limit=curves_page.MAX_CURVES,
         )
+
+
+_PAGE_CACHE_CONTROL: Final = "no-store"  # after a logout, the way back in the browser shows nothing
+
+
+def build_page_response(request: Request, template: str, view: Any, *, status_code: int = 200) -> Response:
+    """The page of this template. Who looks is part of it: buttons are shown to those who may act."""
+    who = (request.state.principal, request.state.csrf)
+    tag = build_etag(f"{ASSETS_FINGERPRINT} {who} {view!r}".encode())
+    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return not_modified_response(request, tag, _PAGE_CACHE_CONTROL) or render_page(
+        request,
+        template,
+        status=status_code,
+        headers={"ETag": tag},
+        view=view,
+        tag=tag,
+        here=here,
+        confirming=build_confirm_href,
+    )

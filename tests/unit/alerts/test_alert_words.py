@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.alerts.words import format_body, format_title
 from orchestrator.core.account import ProviderName
-from orchestrator.core.announcement import Notification, Topic
 from orchestrator.core.errors import Failure
+from orchestrator.core.notifications.notification import Notification, Topic
+from orchestrator.notify.base import format_body, format_title
 
 WHY = Failure("kind", "what is wrong", "what to do")
 

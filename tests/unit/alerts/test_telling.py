@@ -11,12 +11,12 @@ import httpx2
 import pytest
 from standardwebhooks import Webhook as Verifier
 
-from orchestrator.alerts.base import clean_reply
-from orchestrator.alerts.webhooks import WebhookSender
 from orchestrator.app import SystemClock
-from orchestrator.core.announcement import Notification, Topic
-from orchestrator.core.delivery import Delivery
+from orchestrator.core.notifications.delivery import Delivery
+from orchestrator.core.notifications.notification import Notification, Topic
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.notify.base import clean_reply
+from orchestrator.notify.webhook_sender import WebhookSender
 
 SECRET = Secret("whsec_" + b64encode(b"a key of some twenty bytes").decode())
 CANARY = "canary-4f1d-and-more"

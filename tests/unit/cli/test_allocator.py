@@ -6,7 +6,7 @@ import ctypes
 
 import pytest
 
-from orchestrator.cli.allocator import M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES, set_mmap_threshold
+from orchestrator.system.memory import M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES, set_mmap_threshold
 
 
 class Library:

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from orchestrator.cli import sandbox
 from orchestrator.cli.base_url import format_base_url
+from orchestrator.cli.handlers import sandbox
 from orchestrator.cli.session import EXIT_USAGE
 
 QUICK: dict[str, Any] = {"state": None, "faults": None, "webhooks": None, "seconds": 1.0, "seed": 0}

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.data import load_rules_and_chats
-from orchestrator.cli.files import translate_write_errors
-from orchestrator.cli.polishing import parse_names
+from orchestrator.cli.handlers.dataset import load_rules_and_chats, parse_names
+from orchestrator.cli.output import translate_write_errors
 from orchestrator.core.errors import ConfigError
 from orchestrator.settings import load_settings
 

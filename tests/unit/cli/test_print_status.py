@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from orchestrator.cli import render, tables
+from orchestrator.cli import output as render
+from orchestrator.cli import tables
+from orchestrator.core.config_refusal import ConfigRefusal
 from orchestrator.core.errors import Failure
-from orchestrator.core.refusal import ConfigRefusal
 from orchestrator.status import JobView, StatusSnapshot
 
 VALUES: dict[str, Any] = {

@@ -11,12 +11,12 @@ from typing import Any, cast
 import pytest
 from test_print_status import JOB, status
 
-from orchestrator.cli import follow, render, tables
+from orchestrator.cli import foreground, output, tables
 from orchestrator.cli.session import format_error
 from orchestrator.core.errors import ConfigError, Failure
 from orchestrator.core.hold import HoldKind
-from orchestrator.dataset.checking import check_dataset
-from orchestrator.dataset.output import to_text
+from orchestrator.dataset.checker import check_dataset
+from orchestrator.dataset.output.formatters import to_text
 from orchestrator.dataset.rules import DatasetRules
 from orchestrator.status import JobView, StatusSnapshot
 
@@ -31,10 +31,10 @@ def assert_harmless(text: str) -> None:
     assert "forged" in text
 
 
-@pytest.mark.parametrize("more", [0, render.MAX_TABLE_ROWS])
+@pytest.mark.parametrize("more", [0, output.MAX_TABLE_ROWS])
 def test_a_status(more: int, capsys: pytest.CaptureFixture[str]) -> None:
     seen = status(more + 1)
-    render.print_status(replace(seen, jobs=(FAILED, *seen.jobs[1:])))
+    output.print_status(replace(seen, jobs=(FAILED, *seen.jobs[1:])))
     assert_harmless(capsys.readouterr().out)
 
 
@@ -50,7 +50,7 @@ async def print_once(*jobs: JobView) -> None:
 
     stopping = asyncio.Event()
     stopping.set()
-    await follow.follow_status(cast(Any, OneLook()), follow.is_settled, stopping)
+    await foreground.follow_status(cast(Any, OneLook()), foreground.is_settled, stopping)
 
 
 async def test_the_lines_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,7 +71,7 @@ def test_an_error() -> None:
 
 
 def test_json_stays_json(capsys: pytest.CaptureFixture[str]) -> None:
-    render.print_json({"message": EVIL})
+    output.print_json({"message": EVIL})
     out = capsys.readouterr().out
     assert not set(out) & ACTIVE
     assert json.loads(out) == {"message": EVIL}
@@ -93,4 +93,4 @@ def test_a_check_of_files_with_such_names(tmp_path: Path) -> None:
 )
 def test_an_interrupted_run_says_what_goes_on(states: list[str], told: str) -> None:
     jobs = tuple(replace(JOB, account=state, state=state) for state in states)
-    assert follow.format_interruption(StatusSnapshot(run=None, jobs=jobs, counts={})).startswith(told)
+    assert foreground.format_interruption(StatusSnapshot(run=None, jobs=jobs, counts={})).startswith(told)

@@ -38,7 +38,7 @@ def test_run_on_sqlite_loads_nothing_it_has_no_use_for() -> None:
 
 
 def test_neither_database_loads_what_only_the_other_needs() -> None:
-    opening = "from orchestrator.store.database import Database\nDatabase({!r})"
+    opening = "from orchestrator.store.db.database import Database\nDatabase({!r})"
 
     assert loaded(opening.format("sqlite:///unopened.db"), ("asyncpg", "sqlalchemy.orm", "sqlite3")) == ["sqlite3"]
     assert loaded(opening.format("postgresql+asyncpg://somewhere"), ("asyncpg", "sqlalchemy.orm", "sqlite3")) == [

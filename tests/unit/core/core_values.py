@@ -8,10 +8,10 @@ from typing import Any
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.dataset import Dataset, DatasetPart
 from orchestrator.core.hold import Hold
-from orchestrator.core.job import Job, JobId, RunId
-from orchestrator.core.lifecycle import JobState
+from orchestrator.core.jobs.job import Job, JobId, RunId
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.run import AccountState, Run
 from orchestrator.core.remote import RemoteJob, RemoteJobStatus
-from orchestrator.core.run import AccountState, Run
 from orchestrator.core.spec import TrainingSpec
 
 NOW = 1_000_000.0

@@ -6,7 +6,16 @@ from itertools import product
 import pytest
 from core_values import FOR_EVER, NOW, a_job
 
-from orchestrator.core.advance import (
+from orchestrator.core.errors import (
+    Failure,
+    IllegalTransition,
+    ProviderError,
+    RequestRejected,
+    UnknownOutcome,
+)
+from orchestrator.core.hold import Hold
+from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, TRANSITIONS, JobEvent, JobState
+from orchestrator.core.jobs.transitions import (
     Outcome,
     advance,
     fail_job,
@@ -20,15 +29,6 @@ from orchestrator.core.advance import (
     retry_later,
     sleep_until,
 )
-from orchestrator.core.errors import (
-    Failure,
-    IllegalTransition,
-    ProviderError,
-    RequestRejected,
-    UnknownOutcome,
-)
-from orchestrator.core.hold import Hold
-from orchestrator.core.lifecycle import TERMINAL_STATES, TRANSITIONS, JobEvent, JobState
 
 FAILURE = Failure("rate_limited", "slow down", "wait", "req-9")
 LEGAL = [(state, event) for state, row in TRANSITIONS.items() for event in row]

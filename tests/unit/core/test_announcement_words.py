@@ -5,16 +5,16 @@ from core_values import NOW, a_job, a_standing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.announcement import (
+from orchestrator.core.errors import Failure
+from orchestrator.core.hold import Hold
+from orchestrator.core.jobs.job import RunId
+from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
+from orchestrator.core.notifications.notification import (
     Topic,
     build_account_held_notification,
     build_job_notification,
     build_run_finished_notification,
 )
-from orchestrator.core.errors import Failure
-from orchestrator.core.hold import Hold
-from orchestrator.core.job import RunId
-from orchestrator.core.lifecycle import TERMINAL_STATES, JobState
 
 FAILURE = Failure("job_failed", "the data is bad", "mend it", "req-1")
 HELD = Hold("authentication_failed", "401", "correct the key")

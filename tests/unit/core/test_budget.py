@@ -6,7 +6,7 @@ import pytest
 from core_values import an_account
 
 from orchestrator.core.account import BudgetPeriod
-from orchestrator.core.budget import CommittedSpend, find_budget_hold, month_start
+from orchestrator.core.plans.budget import CommittedSpend, find_budget_hold, month_start
 
 COMMITTED = CommittedSpend(total=9.0, month=5.0, run=1.0)
 

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, unsupported_reason
-from orchestrator.core.job import job_id
+from orchestrator.core.jobs.job import job_id
 from orchestrator.core.spec import ORIGINAL_IDENTITY_FIELDS, TrainingSpec
 
 SPEC = TrainingSpec(base_model="gpt-4.1-mini-2025-04-14", n_epochs=3, seed=42)

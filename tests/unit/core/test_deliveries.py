@@ -5,8 +5,8 @@ from core_values import NOW
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.announcement import TOPIC_DESCRIPTIONS, Topic
-from orchestrator.core.delivery import RETRY_DELAYS_SECONDS, Delivery, after_attempt
+from orchestrator.core.notifications.delivery import RETRY_DELAYS_SECONDS, Delivery, after_attempt
+from orchestrator.core.notifications.notification import TOPIC_DESCRIPTIONS, Topic
 
 
 def a_delivery(attempts: int) -> Delivery:

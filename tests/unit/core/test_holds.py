@@ -8,7 +8,7 @@ from core_values import FOR_EVER, NOW
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import ACCOUNT_REMOVED_HOLD, SUPERSEDED_HOLD, Hold
 from orchestrator.core.loopback import is_loopback
-from orchestrator.core.price import Price, calculate_training_usd
+from orchestrator.core.plans.price import Price, calculate_training_usd
 from orchestrator.core.spec import Auto
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.dataset import Dataset, DatasetPart
-from orchestrator.core.job import job_id, run_id
+from orchestrator.core.jobs.job import job_id, run_id
 from orchestrator.core.spec import TrainingSpec, digest
 
 BARE = TrainingSpec(base_model="gpt-4.1-nano-2025-04-14")

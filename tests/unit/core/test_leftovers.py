@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.core.job import RunId
-from orchestrator.core.leftover import JobFiles, find_unused_files
+from orchestrator.core.jobs.job import RunId
+from orchestrator.core.jobs.unused_resource import JobFiles, find_unused_files
 
 
 def held(account: str, run: str, *files: str, ended: bool = True) -> JobFiles:

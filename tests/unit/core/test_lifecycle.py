@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from orchestrator.core.errors import IllegalTransition
-from orchestrator.core.lifecycle import (
+from orchestrator.core.jobs.lifecycle import (
     AT_PROVIDER_STATES,
     STATE_DESCRIPTIONS,
     TERMINAL_STATES,

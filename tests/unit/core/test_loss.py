@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.loss import MAX_CURVE_POINTS, Loss, downsample_curve, merge_curves
+from orchestrator.core.jobs.loss import MAX_CURVE_POINTS, Loss, downsample_curve, merge_curves
 
 CURVES = st.lists(
     st.builds(Loss, st.integers(1, 5000), st.floats(0, 9), st.none() | st.floats(0, 9)),

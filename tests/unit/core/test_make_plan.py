@@ -9,16 +9,16 @@ import pytest
 from core_values import DATASET, FOR_EVER, NOW, SPEC, a_job, a_run, a_standing, an_account
 
 from orchestrator.core.account import Account, ProviderName
-from orchestrator.core.budget import CommittedSpend
 from orchestrator.core.dataset import Dataset
 from orchestrator.core.hold import UNTRAINABLE_HOLD_KINDS, Hold, HoldKind
-from orchestrator.core.job import Job, job_id, run_id
-from orchestrator.core.lifecycle import JobState
+from orchestrator.core.jobs.job import Job, job_id, run_id
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.run import AccountState, Run
 from orchestrator.core.moderation import Moderation, ModerationStatus
-from orchestrator.core.options import RunOptions
-from orchestrator.core.plan import NO_PROVIDER_FACTS, DatabaseState, Plan, PlanStep, ProviderFacts, build_plan
-from orchestrator.core.price import Quote
-from orchestrator.core.run import AccountState, Run
+from orchestrator.core.plans.budget import CommittedSpend
+from orchestrator.core.plans.plan import NO_PROVIDER_FACTS, DatabaseState, Plan, PlanStep, ProviderFacts, build_plan
+from orchestrator.core.plans.price import Quote
+from orchestrator.core.spec import RunOptions
 
 OPENAI, NEBIUS = ProviderName.OPENAI, ProviderName.NEBIUS
 SPECS = {OPENAI: SPEC, NEBIUS: replace(SPEC, base_model="llama")}

@@ -7,7 +7,9 @@ from itertools import product
 import pytest
 from core_values import FOR_EVER, NOW, a_job, a_run, a_standing
 
-from orchestrator.core.action import (
+from orchestrator.core.hold import ACCOUNT_REMOVED_HOLD, SUPERSEDED_HOLD, Hold
+from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, UNSUBMITTED_STATES, JobState
+from orchestrator.core.jobs.next_action import (
     INTENT_GRACE_SECONDS,
     Action,
     CancelLocally,
@@ -24,8 +26,6 @@ from orchestrator.core.action import (
     list_job_holds,
     next_action,
 )
-from orchestrator.core.hold import ACCOUNT_REMOVED_HOLD, SUPERSEDED_HOLD, Hold
-from orchestrator.core.lifecycle import TERMINAL_STATES, UNSUBMITTED_STATES, JobState
 
 ALL_WELL = JobContext()
 ACTIONS: dict[JobState, tuple[Action, Action]] = {

@@ -7,8 +7,9 @@ import pytest
 from core_values import NOW, a_job, a_remote_job
 
 from orchestrator.core.errors import AmbiguousRemoteJob, Failure
-from orchestrator.core.lifecycle import TERMINAL_STATES, JobState
-from orchestrator.core.observe import (
+from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
+from orchestrator.core.jobs.operator_action import OperatorAction, is_applicable
+from orchestrator.core.jobs.remote_state import (
     FILE_REJECTED_HINT,
     FILE_STATUS_TIMEOUT_SECONDS,
     MODEL_ID_TIMEOUT_SECONDS,
@@ -24,7 +25,6 @@ from orchestrator.core.observe import (
     select_remote_job,
 )
 from orchestrator.core.remote import RemoteFile, RemoteFileStatus, RemoteJobStatus
-from orchestrator.core.verb import OperatorAction, is_applicable
 
 FOLLOWED = [JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING]
 READY, PROCESSING, REFUSED, GONE = (

@@ -6,9 +6,15 @@ import pytest
 from core_values import NOW, SPEC, a_job, a_remote_job, a_run
 
 from orchestrator.core.account import ProviderName
-from orchestrator.core.lifecycle import JobState
-from orchestrator.core.observe import observe_job, with_pinned_values
-from orchestrator.core.pin import ValueUsage, apply_pins, find_resolved_values, list_auto_options, list_differences
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.pins import (
+    ValueUsage,
+    apply_pins,
+    find_resolved_values,
+    list_auto_options,
+    list_differences,
+)
+from orchestrator.core.jobs.remote_state import observe_job, with_pinned_values
 from orchestrator.core.remote import RemoteJobStatus
 from orchestrator.core.spec import TrainingSpec
 

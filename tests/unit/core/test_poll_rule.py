@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.polling import (
+from orchestrator.core.jobs.poll_interval import (
     MIN_ENDED_JOBS,
     SECONDS_PER_POLL,
     EndWindow,

@@ -8,9 +8,9 @@ import pytest
 from core_values import DATASET, SPEC, an_account
 
 from orchestrator.core.account import ProviderName
-from orchestrator.core.options import RunOptions
-from orchestrator.core.plan import DatabaseState, build_plan
-from orchestrator.core.price import Price, UnknownPriceReason, quote_from_price_file
+from orchestrator.core.plans.plan import DatabaseState, build_plan
+from orchestrator.core.plans.price import Price, UnknownPriceReason, quote_from_price_file
+from orchestrator.core.spec import RunOptions
 
 PRICE = Price(usd_per_million_tokens=1.0, as_of=date(2026, 1, 1), source="a page")
 APPROVE = "et `allow_unknown_price = true` in [run], or `orchestrator approve` the run."

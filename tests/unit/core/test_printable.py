@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.printable import sanitize_json, sanitize_line, sanitize_lines
+from orchestrator.core.text_sanitizer import sanitize_json, sanitize_line, sanitize_lines
 
 EVIL = "\x1b[2J\x1b]0;t\x07 a\r\nb\tc\x00\x7f\x85\x9b31m \u202egpj.exe\u2066\u200f\u2028\ud800 käse 🙂"
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.secret import KEY_IN_BASE64, KEY_PART, MIN_KEY_LENGTH, Redactor, Secret
-from orchestrator.sources.secrets import register_proxy
+from orchestrator.inputs.secrets.references import register_proxy
 
 KEY = "sk-canary-0123456789"
 LABEL = f"[key {Secret(KEY).fingerprint}]"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
+from orchestrator.core.config_refusal import MAX_TEXT_LENGTH, ConfigRefusal, build_refusal
 from orchestrator.core.errors import ConfigError, DatasetError
 from orchestrator.core.finding import Finding, Severity
-from orchestrator.core.refusal import MAX_TEXT_LENGTH, ConfigRefusal, build_refusal
 from orchestrator.core.secret import Redactor, Secret
 
 

@@ -9,7 +9,7 @@ from core_values import DATASET, NOW, SPEC, a_run, an_account
 from orchestrator.core.account import ProviderName
 from orchestrator.core.dataset import Dataset
 from orchestrator.core.moderation import Moderation, ModerationStatus
-from orchestrator.core.rerun import Rerun, plan_rerun
+from orchestrator.core.plans.rerun import Rerun, plan_rerun
 
 OPENAI, TOGETHER, NEBIUS = ProviderName.OPENAI, ProviderName.TOGETHER, ProviderName.NEBIUS
 PASSED = Moderation(state=ModerationStatus.PASSED, by="acme", at=NOW)

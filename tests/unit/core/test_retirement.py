@@ -9,11 +9,10 @@ from core_values import DATASET, SPEC, a_run, an_account
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.hold import HoldKind
-from orchestrator.core.options import RunOptions
-from orchestrator.core.plan import DatabaseState, Plan, ProviderFacts, build_plan
-from orchestrator.core.price import Quote
-from orchestrator.core.remote import RemoteModel
-from orchestrator.core.retirement import (
+from orchestrator.core.jobs.run import Run
+from orchestrator.core.plans.plan import DatabaseState, Plan, ProviderFacts, build_plan
+from orchestrator.core.plans.price import Quote
+from orchestrator.core.plans.retirement import (
     Retirement,
     days_left,
     find_retirement_hold,
@@ -22,7 +21,8 @@ from orchestrator.core.retirement import (
     list_untunable_holds,
     merge_retirements,
 )
-from orchestrator.core.run import Run
+from orchestrator.core.remote import RemoteModel
+from orchestrator.core.spec import RunOptions
 
 NOW = 1_795_392_000.0  # 2026-11-23
 OPENAI = ProviderName.OPENAI

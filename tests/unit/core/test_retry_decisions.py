@@ -18,7 +18,7 @@ from orchestrator.core.errors import (
     TemporaryError,
     UnknownOutcome,
 )
-from orchestrator.core.retry import (
+from orchestrator.core.jobs.retry_policy import (
     INITIAL_BACKOFF_SECONDS,
     MAX_BACKOFF_SECONDS,
     MAX_RETRY_AFTER_SECONDS,

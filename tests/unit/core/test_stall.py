@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 from core_values import FOR_EVER, NOW, a_job
 
-from orchestrator.core.advance import Outcome, advance, poll_again, release_job, retry_later
 from orchestrator.core.errors import Failure
-from orchestrator.core.job import Job
-from orchestrator.core.lifecycle import TERMINAL_STATES, JobEvent, JobState
-from orchestrator.core.stall import (
+from orchestrator.core.jobs.job import Job
+from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobEvent, JobState
+from orchestrator.core.jobs.stall import (
     CANCEL_STALL_SECONDS,
     DEFAULT_STALL_SECONDS,
     HOUR_SECONDS,
@@ -20,6 +19,7 @@ from orchestrator.core.stall import (
     WAIT_DESCRIPTIONS,
     with_warning,
 )
+from orchestrator.core.jobs.transitions import Outcome, advance, poll_again, release_job, retry_later
 
 UNKNOWN = Failure("status_unknown", "it is 'reticulating'", "look")
 RUNNING = a_job(

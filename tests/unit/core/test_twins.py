@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.core.account import Account, AccountIdentity, ProviderName
-from orchestrator.core.twins import list_shared_key_warnings, list_shared_project_warnings
+from orchestrator.core.plans.duplicate_accounts import list_shared_key_warnings, list_shared_project_warnings
 
 
 def account(name: str, provider: ProviderName = ProviderName.OPENAI, **values: Any) -> Account:

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.core.hold import HoldKind
-from orchestrator.core.lifecycle import JobState
-from orchestrator.core.verb import OperatorAction, is_applicable
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.operator_action import OperatorAction, is_applicable
 
 OPEN = set(JobState) - {JobState.SUCCEEDED, JobState.CANCELLED, JobState.FAILED}
 

@@ -8,11 +8,11 @@ from core_values import NOW, a_job
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.advance import poll_again
 from orchestrator.core.hold import Hold
-from orchestrator.core.job import Job
-from orchestrator.core.lifecycle import JobState
-from orchestrator.core.webhook import POLLED_STATES, WEBHOOK_TRUST_SECONDS, max_poll_seconds, wake_job
+from orchestrator.core.jobs.job import Job
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.provider_webhook import POLLED_STATES, WEBHOOK_TRUST_SECONDS, max_poll_seconds, wake_job
+from orchestrator.core.jobs.transitions import poll_again
 
 SHORTEST = 2.0
 times = st.floats(NOW - 100, NOW + 100)

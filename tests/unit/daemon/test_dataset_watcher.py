@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from orchestrator.daemon.dataset_watcher import DatasetWatcher
-from orchestrator.dataset.files import compute_fingerprint
+from orchestrator.dataset.read.source_files import compute_fingerprint
 
 
 async def test_a_change_counts_once_it_stays_the_same(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from orchestrator.core.account import Account, ProviderName
-from orchestrator.daemon.missing_keys import COMMAND_CHECK_SECONDS, MissingKeyWatcher
+from orchestrator.daemon.missing_key_watcher import COMMAND_CHECK_SECONDS, MissingKeyWatcher
 
 FILE, COMMAND = (
     Account(name=name, provider=ProviderName.OPENAI, api_key=reference)

@@ -8,8 +8,8 @@ from typing import Any, cast
 import pytest
 import structlog
 
+from orchestrator.core.config_refusal import ConfigRefusal
 from orchestrator.core.errors import DatabaseUnavailable
-from orchestrator.core.refusal import ConfigRefusal
 from orchestrator.core.secret import Redactor
 from orchestrator.daemon.service import Service
 

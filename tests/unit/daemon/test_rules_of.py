@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.account import Account, ProviderName
-from orchestrator.core.options import RunOptions
-from orchestrator.core.spec import TrainingSpec
-from orchestrator.daemon.desired import build_dataset_rules
-from orchestrator.sources.accounts import AccountsFile
+from orchestrator.core.spec import RunOptions, TrainingSpec
+from orchestrator.inputs.accounts_file.loader import AccountsFile
+from orchestrator.planning.desired_state import build_dataset_rules
 
 FIREWORKS, OPENAI = ProviderName.FIREWORKS, ProviderName.OPENAI
 

@@ -9,8 +9,8 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from orchestrator.core.config_refusal import ConfigRefusal
 from orchestrator.core.errors import ConfigError, DatabaseUnavailable
-from orchestrator.core.refusal import ConfigRefusal
 from orchestrator.core.secret import Redactor
 from orchestrator.daemon.service import Service
 

@@ -10,15 +10,15 @@ import structlog
 
 from orchestrator.app import SystemClock
 from orchestrator.core.account import ProviderName
-from orchestrator.core.action import CheckFiles, Idle, JobContext, next_action
-from orchestrator.core.advance import Outcome, release_job
 from orchestrator.core.hold import PLAN_HOLD_KINDS
-from orchestrator.core.job import Job, JobId, RunId
-from orchestrator.core.lifecycle import JobState
+from orchestrator.core.jobs.job import Job, JobId, RunId
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.next_action import CheckFiles, Idle, JobContext, next_action
+from orchestrator.core.jobs.stall import with_warning
+from orchestrator.core.jobs.transitions import Outcome, release_job
 from orchestrator.core.remote import RemoteFile, RemoteFileStatus
-from orchestrator.core.stall import with_warning
-from orchestrator.daemon.lasting import DurationEstimator
-from orchestrator.daemon.steps import ProviderSteps, StepTiming
+from orchestrator.daemon.duration_estimator import DurationEstimator
+from orchestrator.daemon.provider_steps import ProviderSteps, StepTiming
 from orchestrator.providers.base import DatasetFile, Deadline, Provider
 
 NOW = 1_000_000.0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.core.price import UnknownPriceReason
+from orchestrator.core.plans.price import UnknownPriceReason
 from orchestrator.core.spec import Method, TrainingSpec
-from orchestrator.daemon.desired import get_uncounted_reason
+from orchestrator.planning.desired_state import get_uncounted_reason
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from orchestrator.core.finding import Severity
-from orchestrator.dataset.checking import check_dataset
-from orchestrator.dataset.checks.personal import redact_text
+from orchestrator.dataset.checker import check_dataset
+from orchestrator.dataset.checks.pii import redact_text
 from orchestrator.dataset.rules import DatasetRules
 from orchestrator.dataset.summary import CheckResult
 

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.core.finding import Severity
 from orchestrator.core.spec import Method
-from orchestrator.dataset.checking import check_dataset
+from orchestrator.dataset.checker import check_dataset
 from orchestrator.dataset.rules import DatasetRules
 
 Expected = tuple[str, int | None, str | None]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.finding import Finding
-from orchestrator.dataset import files
-from orchestrator.dataset.checking import check_dataset
+from orchestrator.dataset.checker import check_dataset
+from orchestrator.dataset.read import source_files
 
 CHAT = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Ahoj."}]
 LINE = json.dumps({"messages": CHAT}).encode()
@@ -24,8 +24,8 @@ def the_error(path: Path) -> Finding:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits that a test can reach."""
-    monkeypatch.setattr(files, "MAX_TEXT_BYTES", 1 << 10)
-    monkeypatch.setattr(files, "MAX_FILE_BYTES", 8 << 10)
+    monkeypatch.setattr(source_files, "MAX_TEXT_BYTES", 1 << 10)
+    monkeypatch.setattr(source_files, "MAX_FILE_BYTES", 8 << 10)
 
 
 def test_a_pipe_in_the_folder(tmp_path: Path) -> None:

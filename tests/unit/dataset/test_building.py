@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import DatasetError
-from orchestrator.dataset.building import build_dataset
-from orchestrator.dataset.checking import check_dataset
-from orchestrator.dataset.files import compute_fingerprint
+from orchestrator.dataset.builder import build_dataset
+from orchestrator.dataset.checker import check_dataset
+from orchestrator.dataset.read.source_files import compute_fingerprint
 from orchestrator.dataset.rules import DatasetRules
 
 SAMPLES = Path(__file__).parents[3] / "chats"

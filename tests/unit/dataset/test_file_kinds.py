@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.dataset.checking import check_dataset
-from orchestrator.dataset.file_types import BINARY_SIGNATURES
+from orchestrator.dataset.checker import check_dataset
+from orchestrator.dataset.read.file_types import BINARY_SIGNATURES
 from orchestrator.dataset.rules import DatasetRules
 from orchestrator.dataset.summary import CheckResult
 
@@ -147,7 +147,7 @@ ANSWERED_KIM = {"name": "Ida", "is_user": False, "mes": "Yes, {{user}}."}
 
 
 def test_joined_exports_are_two_chats(tmp_path: Path) -> None:
-    from orchestrator.dataset.building import build_dataset
+    from orchestrator.dataset.builder import build_dataset
 
     rows = (HEADER, ASKED, ANSWERED, KIM, ASKED, ANSWERED_KIM)
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))

@@ -11,11 +11,11 @@ import pytest
 
 from orchestrator.core.errors import DatasetError
 from orchestrator.core.spec import Method
-from orchestrator.dataset.building import build_dataset
-from orchestrator.dataset.checking import check_dataset
+from orchestrator.dataset.builder import build_dataset
+from orchestrator.dataset.checker import check_dataset
 from orchestrator.dataset.formats import FORMATS
+from orchestrator.dataset.formats.base import ChatFormat
 from orchestrator.dataset.formats.foreign import FOREIGN_FORMATS, ForeignFormat
-from orchestrator.dataset.formats.shape import ChatFormat
 from orchestrator.dataset.formats.sillytavern import SILLYTAVERN
 from orchestrator.dataset.rules import DatasetRules
 from orchestrator.dataset.summary import CheckResult

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import DatasetError
-from orchestrator.dataset.building import build_dataset
-from orchestrator.dataset.checking import check_dataset
-from orchestrator.dataset.files import FolderListing, list_folder
-from orchestrator.dataset.polishing import polish_dataset
+from orchestrator.dataset.builder import build_dataset
+from orchestrator.dataset.checker import check_dataset
+from orchestrator.dataset.polish.polisher import polish_dataset
+from orchestrator.dataset.read.source_files import FolderListing, list_folder
 from orchestrator.dataset.rules import DatasetRules
 
 CHAT = json.dumps({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]})

@@ -13,8 +13,7 @@ import pytest
 
 from orchestrator.core.errors import AuthenticationFailed, RateLimited, TemporaryError
 from orchestrator.core.moderation import ModerationVerdict
-from orchestrator.dataset.moderating import ModerationClock, moderate_dataset
-from orchestrator.dataset.moderation import (
+from orchestrator.dataset.moderation.batches import (
     ModerationLimits,
     TextChunk,
     TokenRateLimiter,
@@ -22,6 +21,7 @@ from orchestrator.dataset.moderation import (
     estimate_tokens,
     iter_text_chunks,
 )
+from orchestrator.dataset.moderation.runner import ModerationClock, moderate_dataset
 
 BAD = ModerationVerdict(
     flagged=True, categories=("harassment",), scores={"harassment": 0.93, "violence": 0.2, "hate": 0.0001}

@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from orchestrator.dataset.checking import check_dataset
+from orchestrator.dataset.checker import check_dataset
 from orchestrator.dataset.formats import FORMATS
 from orchestrator.dataset.formats.foreign import FOREIGN_FORMATS
 from orchestrator.dataset.formats.sillytavern import SILLYTAVERN

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.dataset.checking import check_dataset
-from orchestrator.dataset.codes import FindingCode
-from orchestrator.dataset.output import to_json, to_sarif, to_text
+from orchestrator.dataset.checker import check_dataset
+from orchestrator.dataset.finding_codes import FindingCode
+from orchestrator.dataset.output.formatters import to_json, to_sarif, to_text
 from orchestrator.dataset.rules import DatasetRules
 from orchestrator.dataset.summary import CheckResult
 

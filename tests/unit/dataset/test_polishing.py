@@ -11,14 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.core.errors import ConfigError, DatasetError
-from orchestrator.dataset.building import build_dataset
-from orchestrator.dataset.checking import check_dataset
-from orchestrator.dataset.checks.errors import CHAT_KEYS
-from orchestrator.dataset.checks.keys import is_droppable_key
-from orchestrator.dataset.checks.message import ANY_ROLE_KEYS, COMMON_MESSAGE_KEYS
-from orchestrator.dataset.formats.system import SYSTEM_KEYS
-from orchestrator.dataset.formats.verdict import FEEDBACK_KEYS, LOSS_WEIGHT_KEYS
-from orchestrator.dataset.polishing import ALL_REPAIRS, PolishOptions, polish_dataset, write_polished_files
+from orchestrator.dataset.builder import build_dataset
+from orchestrator.dataset.checker import check_dataset
+from orchestrator.dataset.checks.messages import ANY_ROLE_KEYS, COMMON_MESSAGE_KEYS
+from orchestrator.dataset.checks.object_keys import is_droppable_key
+from orchestrator.dataset.checks.structure import CHAT_KEYS
+from orchestrator.dataset.formats.feedback import FEEDBACK_KEYS, LOSS_WEIGHT_KEYS
+from orchestrator.dataset.formats.system_message import SYSTEM_KEYS
+from orchestrator.dataset.polish.polisher import ALL_REPAIRS, PolishOptions, polish_dataset, write_polished_files
 from orchestrator.dataset.rules import DatasetRules
 
 SAMPLES = Path(__file__).parents[3] / "chats"

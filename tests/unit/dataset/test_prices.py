@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.price import Price, calculate_training_usd
-from orchestrator.dataset.contexts import find_context_limit
-from orchestrator.dataset.encodings import find_encoding_name
-from orchestrator.dataset.prices import load_prices
-from orchestrator.sandbox.catalogue import CATALOGUE
+from orchestrator.core.plans.price import Price, calculate_training_usd
+from orchestrator.dataset.tokens.encodings import find_encoding_name
+from orchestrator.dataset.tokens.openai import find_context_limit
+from orchestrator.inputs.prices import load_prices
+from orchestrator.sandbox.simulation.model_catalogue import CATALOGUE
 
 PRICE = Price(usd_per_million_tokens=5.0, as_of=date(2025, 6, 1), source="a page")
 

@@ -10,21 +10,21 @@ from typing import Any
 import pytest
 
 from orchestrator.core.account import ProviderName
-from orchestrator.dataset.building import build_dataset
-from orchestrator.dataset.checking import check_dataset
-from orchestrator.dataset.checks.errors import check_structure
-from orchestrator.dataset.checks.pictures import ImageReference
-from orchestrator.dataset.checks.provider import (
+from orchestrator.dataset.builder import build_dataset
+from orchestrator.dataset.checker import check_dataset
+from orchestrator.dataset.checks.images import ImageReference
+from orchestrator.dataset.checks.provider_rule_checker import (
     CONTENT_CHECKS,
     COUNT_RULE_KINDS,
     IMAGE_CHECKS,
     ORDER_CHECKS,
     ProviderRuleChecker,
 )
-from orchestrator.dataset.codes import FindingCode
+from orchestrator.dataset.checks.structure import check_structure
 from orchestrator.dataset.example import ExampleBody
+from orchestrator.dataset.finding_codes import FindingCode
+from orchestrator.dataset.provider_rule_examples import find_rule_examples
 from orchestrator.dataset.provider_rules import PROVIDER_RULES, ProviderRule, RuleKind
-from orchestrator.dataset.rule_examples import find_rule_examples
 from orchestrator.dataset.rules import DatasetRules
 
 USER = {"role": "user", "content": "What is one and one?"}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.dataset.building import build_dataset
+from orchestrator.dataset.builder import build_dataset
 from orchestrator.dataset.rules import DatasetRules
 from orchestrator.dataset.summary import Summary
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.dataset.checking import check_dataset
+from orchestrator.dataset.checker import check_dataset
 from orchestrator.dataset.rules import DatasetRules
 from orchestrator.dataset.summary import CheckResult
 

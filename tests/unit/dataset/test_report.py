@@ -6,9 +6,9 @@ import json
 from html.parser import HTMLParser
 from pathlib import Path
 
-from orchestrator.dataset.checking import check_dataset
-from orchestrator.dataset.moderating import ModerationResult
-from orchestrator.dataset.report import to_html
+from orchestrator.dataset.checker import check_dataset
+from orchestrator.dataset.moderation.runner import ModerationResult
+from orchestrator.dataset.output.html_report import to_html
 from orchestrator.dataset.rules import DatasetRules
 
 SAMPLES = Path(__file__).parents[3] / "chats"

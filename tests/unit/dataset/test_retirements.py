@@ -9,9 +9,9 @@ import pytest
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.retirement import Retirement
-from orchestrator.dataset.retirements import load_retirements
-from orchestrator.sandbox.catalogue import CATALOGUE
+from orchestrator.core.plans.retirement import Retirement
+from orchestrator.inputs.retirements import load_retirements
+from orchestrator.sandbox.simulation.model_catalogue import CATALOGUE
 
 ROW = '[[retirement]]\nprovider = "together"\nbase_model = "llama"\nas_of = 2026-01-31\nsource = "a mail"\n'
 

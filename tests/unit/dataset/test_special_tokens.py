@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from tokenizers import AddedToken, Tokenizer, models
 
-from orchestrator.dataset.checking import check_dataset
+from orchestrator.dataset.checker import check_dataset
+from orchestrator.dataset.checks.special_tokens import build_special_token_pattern
 from orchestrator.dataset.rules import DatasetRules
-from orchestrator.dataset.special_tokens import build_special_token_pattern
 
 TURBO = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference"
 

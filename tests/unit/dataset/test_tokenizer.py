@@ -11,9 +11,9 @@ import pytest
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from orchestrator.core.errors import ConfigError
-from orchestrator.dataset import tokenizer as module
-from orchestrator.dataset.checking import check_dataset
+from orchestrator.dataset.checker import check_dataset
 from orchestrator.dataset.rules import DatasetRules
+from orchestrator.dataset.tokens import huggingface as module
 
 TEMPLATE = """\
 {{- bos_token }}

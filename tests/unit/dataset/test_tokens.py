@@ -10,9 +10,9 @@ from importlib import import_module
 import pytest
 import tiktoken
 
-from orchestrator.dataset import encodings
-from orchestrator.dataset.tally import TokenCounter
-from orchestrator.dataset.tokens import count_example_tokens, count_text_tokens
+from orchestrator.dataset.tokens import encodings
+from orchestrator.dataset.tokens.counter import TokenCounter
+from orchestrator.dataset.tokens.openai import count_example_tokens, count_text_tokens
 
 public = import_module("tiktoken_ext.openai_public")
 NAMES = sorted(encodings.RANK_FILE_SHA256)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from orchestrator.core.errors import DatasetError
-from orchestrator.dataset.building import build_dataset
-from orchestrator.dataset.checking import check_dataset
+from orchestrator.dataset.builder import build_dataset
+from orchestrator.dataset.checker import check_dataset
 from orchestrator.dataset.rules import DatasetRules
 from orchestrator.dataset.validation_set import check_split_names
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from orchestrator.dispatch import notices
+from orchestrator.dispatch import notify_throttle
 
 Tell = Callable[[str], None]
 
@@ -20,15 +20,17 @@ class Connection:
 
 
 async def listening(monkeypatch: pytest.MonkeyPatch) -> tuple[Tell, list[str]]:
-    monkeypatch.setattr(notices, "COALESCE_SECONDS", 0.0)
+    monkeypatch.setattr(notify_throttle, "COALESCE_SECONDS", 0.0)
     told: list[str] = []
     connection = Connection()
-    await notices.ThrottledDriver(connection).add_listener("channel", lambda payload: told.append(str(payload)))
+    await notify_throttle.ThrottledDriver(connection).add_listener(
+        "channel", lambda payload: told.append(str(payload))
+    )
     return connection.tell, told
 
 
 def changed(what: str) -> str:
-    return f'{{"type": "{notices.TABLE_CHANGED_EVENT}", "operation": "{what}"}}'
+    return f'{{"type": "{notify_throttle.TABLE_CHANGED_EVENT}", "operation": "{what}"}}'
 
 
 async def rested() -> None:

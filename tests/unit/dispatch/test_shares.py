@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.dispatch.shares import SlotAllocator, single_server
+from orchestrator.dispatch.slot_allocator import SlotAllocator, single_server
 
 
 def fill(shares: SlotAllocator, *servers: str) -> dict[str, int]:

@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.account import Account, ProviderName
-from orchestrator.core.printable import sanitize_line
+from orchestrator.core.text_sanitizer import sanitize_line
 from orchestrator.exports import ExportFormat, ModelSet, export, select_models
+from orchestrator.exports.config_text import build_variable_names
 from orchestrator.exports.plain import FORMULA_PREFIXES
-from orchestrator.exports.words import build_variable_names
 from orchestrator.status import JobView
 
 SIX = tuple(job(name.value, name) for name in ProviderName)

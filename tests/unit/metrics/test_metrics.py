@@ -14,15 +14,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from orchestrator.core.account import ProviderName
-from orchestrator.core.advance import advance, hold_job, poll_again, retry_later, sleep_until
 from orchestrator.core.errors import Failure, RateLimited
 from orchestrator.core.hold import Hold
-from orchestrator.core.job import Job, JobId, RunId
-from orchestrator.core.lifecycle import JobEvent, JobState
-from orchestrator.core.watch import ServiceObserver
+from orchestrator.core.jobs.job import Job, JobId, RunId
+from orchestrator.core.jobs.lifecycle import JobEvent, JobState
+from orchestrator.core.jobs.observer import ServiceObserver
+from orchestrator.core.jobs.transitions import advance, hold_job, poll_again, retry_later, sleep_until
 from orchestrator.metrics import ALL_METRICS, MetricDefinition, MetricsRecorder
 from orchestrator.providers.base import Provider
-from orchestrator.providers.measured import instrument_provider
+from orchestrator.providers.instrumentation import instrument_provider
 from orchestrator.status import MetricsSnapshot, ProblemGroup, StateCount
 
 ROOT = Path(__file__).parents[3]
@@ -173,7 +173,7 @@ async def test_every_call_is_counted_with_its_outcome_and_its_time() -> None:
 def test_nobody_watches_for_nothing() -> None:
     provider: Provider = Slow()  # type: ignore[assignment]
     assert instrument_provider(provider, ProviderName.OPENAI, ServiceObserver(), lambda: 0.0) is not provider
-    from orchestrator.core.watch import NULL_OBSERVER
+    from orchestrator.core.jobs.observer import NULL_OBSERVER
 
     assert instrument_provider(provider, ProviderName.OPENAI, NULL_OBSERVER, lambda: 0.0) is provider
 

@@ -10,9 +10,10 @@ import trustme
 
 from orchestrator.core.account import DEFAULT_BASE_URLS, ProviderName
 from orchestrator.core.errors import ConfigError
-from orchestrator.providers import fireworks, together
-from orchestrator.providers.certificates import build_ssl_context, find_issuer
-from orchestrator.providers.openai_dialects import DIALECTS
+from orchestrator.providers.fireworks import fireworks_provider
+from orchestrator.providers.http.certificates import build_ssl_context, find_issuer
+from orchestrator.providers.openai.dialects import DIALECTS
+from orchestrator.providers.together import together_provider
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def test_a_folder_that_cannot_be_one_is_named(tmp_path: Path, folder: str, fault
 
 
 def test_everybody_agrees_where_the_providers_are() -> None:
-    assert DEFAULT_BASE_URLS[ProviderName.TOGETHER] == together.BASE_URL
-    assert DEFAULT_BASE_URLS[ProviderName.FIREWORKS] == fireworks.BASE_URL
+    assert DEFAULT_BASE_URLS[ProviderName.TOGETHER] == together_provider.BASE_URL
+    assert DEFAULT_BASE_URLS[ProviderName.FIREWORKS] == fireworks_provider.BASE_URL
     for name, dialect in DIALECTS.items():
         assert DEFAULT_BASE_URLS.get(name) == dialect.base_url

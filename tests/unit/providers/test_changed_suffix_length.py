@@ -10,7 +10,7 @@ from orchestrator.core.errors import AmbiguousRemoteJob
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers.base import JobOrder
-from orchestrator.providers.openai import build_provider_factory
+from orchestrator.providers.openai.openai_provider import build_provider_factory
 
 SPEC = TrainingSpec(base_model="m", suffix="my-model")
 ORDER = JobOrder(tag="1234567890abcdef.1", spec=SPEC, training_file="file-1", validation_file=None)

@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 from machine_speed import scale_seconds
 
-from orchestrator.providers.hashes import SingleFlight
+from orchestrator.aio import SingleFlight
 
 
 class Slow:

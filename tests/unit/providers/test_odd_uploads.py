@@ -12,9 +12,9 @@ from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.remote import MultipartUpload
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.base import DatasetFile, Deadline
-from orchestrator.providers.openai import OpenAIProvider, build_provider_factory
-from orchestrator.providers.openai_calls import OpenAIClient
-from orchestrator.providers.openai_uploads import complete_upload, upload_parts
+from orchestrator.providers.openai.client import OpenAIClient
+from orchestrator.providers.openai.multipart import complete_upload, upload_parts
+from orchestrator.providers.openai.openai_provider import OpenAIProvider, build_provider_factory
 
 DEADLINE = Deadline(100.0, lambda: 0.0)
 ODD_IDS: list[Any] = [None, "", 7, "x" * 300, "a\0b"]

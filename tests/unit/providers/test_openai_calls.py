@@ -7,8 +7,8 @@ import pytest
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.errors import MAX_MESSAGE_LENGTH, ProviderError
 from orchestrator.core.secret import Redactor, Secret
-from orchestrator.providers import together
-from orchestrator.providers.openai import OpenAIProvider, build_provider_factory
+from orchestrator.providers.openai.openai_provider import OpenAIProvider, build_provider_factory
+from orchestrator.providers.together import together_provider
 
 JOB = {"id": "ftjob-1", "status": "running", "model": "m", "training_file": "file-1"}
 
@@ -86,7 +86,7 @@ async def test_of_a_long_message_only_the_beginning_is_read_and_no_half_of_a_key
         transport = httpx2.MockTransport(lambda _, error=error: httpx2.Response(400, json=error))
         connect = {
             ProviderName.OPENAI: build_provider_factory,
-            ProviderName.TOGETHER: together.build_provider_factory,
+            ProviderName.TOGETHER: together_provider.build_provider_factory,
         }[provider]
         with pytest.raises(ProviderError) as caught:
             await connect(httpx2.AsyncClient(transport=transport), redact)(account, Secret(key)).get_job("ftjob-1")

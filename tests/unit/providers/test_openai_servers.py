@@ -14,7 +14,7 @@ from orchestrator.core.remote import RemoteJobStatus
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers.base import Deadline, JobOrder, Provider
-from orchestrator.providers.openai import build_provider_factory
+from orchestrator.providers.openai.openai_provider import build_provider_factory
 
 JOB = {"id": "ftjob-1", "status": "queued", "model": "base", "training_file": "file-1"}
 TAG = "0123456789abcdef.0"

@@ -9,9 +9,9 @@ from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.errors import ProviderUnavailable
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.daemon.models import fetch_base_models
+from orchestrator.planning.base_models import fetch_base_models
 from orchestrator.providers.base import Provider, ProviderConnection
-from orchestrator.providers.openai import build_provider_factory
+from orchestrator.providers.openai.openai_provider import build_provider_factory
 
 ACCOUNT = Account(
     name="acme", provider=ProviderName.OPENAI_COMPATIBLE, api_key="env:KEY", base_url="https://far.example/v1"

@@ -9,7 +9,7 @@ from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers.base import JobOrder
-from orchestrator.providers.openai import build_provider_factory
+from orchestrator.providers.openai.openai_provider import build_provider_factory
 
 ORDER = JobOrder(
     tag="1234567890abcdef.1", spec=TrainingSpec(base_model="m"), training_file="file-1", validation_file=None

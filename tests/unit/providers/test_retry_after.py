@@ -8,9 +8,9 @@ import pytest
 
 from orchestrator.core.errors import DailyLimitReached, RateLimited
 from orchestrator.core.secret import Redactor
-from orchestrator.providers.failures import provider_error_from_response
-from orchestrator.providers.openai_dialects import ERROR_CODES
-from orchestrator.providers.retry_after import parse_retry_after
+from orchestrator.providers.http.retry_after import parse_retry_after
+from orchestrator.providers.http.status_errors import provider_error_from_response
+from orchestrator.providers.openai.dialects import ERROR_CODES
 
 SENT = "Sat, 28 Nov 2026 22:00:00 GMT"
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 import aiohttp
 import pytest
 
-from orchestrator.providers.transport_errors import httpx_error_from_aiohttp
+from orchestrator.providers.http.transport_errors import httpx_error_from_aiohttp
 
 
 def tls_failure(reason: str) -> aiohttp.ClientConnectorSSLError:

@@ -11,8 +11,10 @@ from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.errors import JobLimitReached, ProviderError, QuotaExhausted, UnknownOutcome
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.providers import fireworks, openai, together
 from orchestrator.providers.base import DatasetFile, Deadline, JobOrder
+from orchestrator.providers.fireworks import fireworks_provider
+from orchestrator.providers.openai import openai_provider
+from orchestrator.providers.together import together_provider
 
 KEY = Secret("key-of-acme")
 DEADLINE = Deadline(100.0, lambda: 0.0)
@@ -36,7 +38,7 @@ async def test_a_job_that_is_there_already_and_cannot_be_read_is_looked_for_late
         return httpx2.Response(409 if request.method == "POST" else status, json={"error": {"message": "no"}})
 
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
-        provider = fireworks.build_provider_factory(http, Redactor())(account(ProviderName.FIREWORKS), KEY)
+        provider = fireworks_provider.build_provider_factory(http, Redactor())(account(ProviderName.FIREWORKS), KEY)
         with pytest.raises(UnknownOutcome, match="exists already"):
             await provider.create_job(ORDER, DEADLINE)
 
@@ -50,7 +52,7 @@ async def test_an_upload_address_that_is_none_is_the_servers_fault(tmp_path: Pat
     path.write_bytes(b"{}\n")
     wanted = DatasetFile(path=path, filename="orchestrator-1.jsonl", bytes=3, sha256="0" * 64, examples=1)
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
-        provider = together.build_provider_factory(http, Redactor())(account(ProviderName.TOGETHER), KEY)
+        provider = together_provider.build_provider_factory(http, Redactor())(account(ProviderName.TOGETHER), KEY)
         with pytest.raises(UnknownOutcome, match="upload address"):
             await provider.upload_file(wanted, DEADLINE)
 
@@ -86,7 +88,9 @@ async def error_of_create(provider: ProviderName, status: int, code: str) -> Pro
         return httpx2.Response(status, json={"error": {"message": "no", "code": code}})
 
     connector = (
-        together.build_provider_factory if provider is ProviderName.TOGETHER else openai.build_provider_factory
+        together_provider.build_provider_factory
+        if provider is ProviderName.TOGETHER
+        else openai_provider.build_provider_factory
     )
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
         with pytest.raises(ProviderError) as caught:

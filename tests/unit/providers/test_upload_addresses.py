@@ -10,8 +10,9 @@ import pytest
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.errors import UploadAddressRefused
 from orchestrator.core.secret import Redactor, Secret
-from orchestrator.providers import fireworks, together
 from orchestrator.providers.base import DatasetFile, Deadline
+from orchestrator.providers.fireworks import fireworks_provider
+from orchestrator.providers.together import together_provider
 
 KEY = Secret("key-of-acme")
 DEADLINE = Deadline(100.0, lambda: 0.0)
@@ -57,7 +58,9 @@ async def upload(
     account = Account(name="acme", provider=provider, api_key="env:KEY", organization="acme", base_url=base_url)
     wanted = DatasetFile(path=path, filename="a.jsonl", bytes=size, sha256="0" * 64, examples=1)
     connector = (
-        together.build_provider_factory if provider is ProviderName.TOGETHER else fireworks.build_provider_factory
+        together_provider.build_provider_factory
+        if provider is ProviderName.TOGETHER
+        else fireworks_provider.build_provider_factory
     )
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(server)) as http:
         await connector(http, Redactor())(account, KEY).upload_file(wanted, DEADLINE)
@@ -130,5 +133,5 @@ async def test_an_upload_address_in_the_network_of_the_provider_is_used(
 async def test_an_upload_address_of_fireworks_is_checked_as_well(tmp_path: Path) -> None:
     server = Server("https://127.0.0.1/a")
     with pytest.raises(UploadAddressRefused, match="is in a private network"):
-        await upload(server, tmp_path, FAR, ProviderName.FIREWORKS, fireworks.MAX_DIRECT_UPLOAD_BYTES + 1)
+        await upload(server, tmp_path, FAR, ProviderName.FIREWORKS, fireworks_provider.MAX_DIRECT_UPLOAD_BYTES + 1)
     assert server.put == []

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.core.errors import TemporaryError
 from orchestrator.providers.base import DatasetFile
-from orchestrator.providers.wire import open_upload_stream
+from orchestrator.providers.upload_stream import open_upload_stream
 
 
 def a_file(path: Path) -> DatasetFile:

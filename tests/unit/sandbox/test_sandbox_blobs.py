@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.sandbox.answer import SandboxApiError
-from orchestrator.sandbox.blobs import BlobStore
-from orchestrator.sandbox.form import MultipartForm, parse_multipart_form
+from orchestrator.sandbox.blob_store import BlobStore
+from orchestrator.sandbox.response import SandboxApiError
+from orchestrator.sandbox.validation.multipart_form import MultipartForm, parse_multipart_form
 
 CONTENT = b"line one\r\n--not the end\r\nline two\r\n" * 50
 BODY = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.jsonl"\r\n\r\n' + CONTENT + b"\r\n--b--\r\n"

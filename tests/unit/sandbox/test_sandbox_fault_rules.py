@@ -18,7 +18,7 @@ from orchestrator.sandbox.faults import (
     faults_to_json,
     parse_faults,
 )
-from orchestrator.sandbox.gate import ERROR_BY_FAULT_KIND
+from orchestrator.sandbox.request_pipeline import ERROR_BY_FAULT_KIND
 
 
 def struck(rule: Fault, *requests: tuple[str, str]) -> list[bool]:

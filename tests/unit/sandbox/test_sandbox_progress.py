@@ -6,7 +6,7 @@ from typing import Any
 
 from sandbox_jobs import job
 
-from orchestrator.sandbox.progress import (
+from orchestrator.sandbox.simulation.job_progress import (
     MAX_METRICS_EVENTS,
     build_checkpoints,
     build_events,
@@ -15,7 +15,7 @@ from orchestrator.sandbox.progress import (
     list_checkpoint_models,
     list_reported_steps,
 )
-from orchestrator.sandbox.timeline import build_timelines
+from orchestrator.sandbox.simulation.job_timeline import build_timelines
 
 
 def told(now: float, **changes: Any) -> list[str]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sandbox_jobs import job
 
 from orchestrator.sandbox.records import SandboxJob
-from orchestrator.sandbox.timeline import NEVER, Timeline, build_timelines
+from orchestrator.sandbox.simulation.job_timeline import NEVER, Timeline, build_timelines
 
 
 def course(**changes: Any) -> Timeline:

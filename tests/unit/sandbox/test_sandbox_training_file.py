@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
-from orchestrator.sandbox.conversation import find_conversation_problem, find_preference_problem, find_prompt_problem
 from orchestrator.sandbox.records import SandboxVerdict
-from orchestrator.sandbox.training_file import validate_training_file
+from orchestrator.sandbox.validation.training_file import validate_training_file
+from orchestrator.sandbox.validation.training_rows import (
+    find_conversation_problem,
+    find_preference_problem,
+    find_prompt_problem,
+)
 
 USER = {"role": "user", "content": "a"}
 ASSISTANT = {"role": "assistant", "content": "b"}

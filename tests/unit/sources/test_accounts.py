@@ -7,10 +7,9 @@ import pytest
 
 from orchestrator.core.account import Account, BudgetPeriod, ProviderName
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.options import RunOptions
-from orchestrator.core.spec import TrainingSpec
-from orchestrator.sources.accounts import AccountsFile, load_accounts_file
-from orchestrator.sources.schema import AccountTable, AlertTable, RunTable, SpecTable, WebhookTable
+from orchestrator.core.spec import RunOptions, TrainingSpec
+from orchestrator.inputs.accounts_file.loader import AccountsFile, load_accounts_file
+from orchestrator.inputs.accounts_file.schema import AccountTable, AlertTable, RunTable, SpecTable, WebhookTable
 
 EXAMPLE = Path(__file__).parents[3] / "accounts.example.toml"
 LITERAL = "sk-proj-canary-4f1d"

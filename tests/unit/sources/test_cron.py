@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.sources.cron import normalise_cron_line
+from orchestrator.inputs.accounts_file.cron import normalise_cron_line
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ import pytest
 
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.secret import Redactor
-from orchestrator.dataset.prices import load_prices
+from orchestrator.inputs.accounts_file.loader import load_accounts_file
+from orchestrator.inputs.prices import load_prices
+from orchestrator.inputs.secrets.references import resolve_reference
 from orchestrator.settings import load_settings
-from orchestrator.sources.accounts import load_accounts_file
-from orchestrator.sources.secrets import resolve_reference
 
 FILE = """\
 [run]

@@ -10,8 +10,8 @@ from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, LOCAL_OPTIONS
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.sources.accounts import AccountsFile, load_accounts_file
-from orchestrator.sources.schema import SpecTable
+from orchestrator.inputs.accounts_file.loader import AccountsFile, load_accounts_file
+from orchestrator.inputs.accounts_file.schema import SpecTable
 
 VALUES = {
     "method": '"supervised"',

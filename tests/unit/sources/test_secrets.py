@@ -11,8 +11,8 @@ from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.hold import HoldKind
 from orchestrator.core.secret import Redactor, Secret
-from orchestrator.sources import command
-from orchestrator.sources.secrets import (
+from orchestrator.inputs.secrets import command
+from orchestrator.inputs.secrets.references import (
     AccountKeys,
     SecretReference,
     looks_like_key,

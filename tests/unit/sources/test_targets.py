@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.announcement import Topic
-from orchestrator.core.delivery import Channel, NotificationTarget
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.notifications.delivery import Channel, NotificationTarget
+from orchestrator.core.notifications.notification import Topic
 from orchestrator.core.secret import Redactor
-from orchestrator.sources.accounts import AccountsFile, load_accounts_file
-from orchestrator.sources.secrets import resolve_secrets
-from orchestrator.sources.targets import list_proxy_references, list_secret_references
+from orchestrator.inputs.accounts_file.loader import AccountsFile, load_accounts_file
+from orchestrator.inputs.accounts_file.targets import list_proxy_references, list_secret_references
+from orchestrator.inputs.secrets.references import resolve_secrets
 
 HEAD = """\
 [run]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Column, Dialect, MetaData, String, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from orchestrator.store.among import any_of
+from orchestrator.store.db.any_of import any_of
 
 things = Table("things", MetaData(), Column("name", String))
 

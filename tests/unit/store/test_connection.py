@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from orchestrator.store.connection import shield_until_done
+from orchestrator.store.db.connection import shield_until_done
 
 
 async def test_whoever_is_cancelled_leaves_when_the_work_is_done() -> None:

@@ -2,7 +2,7 @@
 
 from structlog.testing import capture_logs
 
-from orchestrator.store.outage import Outage
+from orchestrator.store.db.outage import Outage
 
 
 def test_it_is_said_once_when_it_begins_and_once_when_it_is_over() -> None:

@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 from web_values import FINE, NOW, glance_of, job, listing_of, run, status
 
-from orchestrator.cli.render import format_title
+from orchestrator.cli.output import format_title
+from orchestrator.core.jobs.operator_action import OperatorAction
 from orchestrator.core.moderation import NOT_MODERATED_HINT, Moderation, ModerationProgress, ModerationStatus
-from orchestrator.core.verb import OperatorAction
 from orchestrator.status import StatusSnapshot
 from orchestrator.status.moderation import moderation_to_dict
-from orchestrator.web.dashboard.paged import ROWS_PER_PAGE
-from orchestrator.web.dashboard.run import RunPage, build_run_page
-from orchestrator.web.query import PageQuery
+from orchestrator.web.dashboard.page_query import ROWS_PER_PAGE, PageQuery
+from orchestrator.web.dashboard.run_page import RunPage, build_run_page
 
 FAR = ModerationProgress(judged=1_500, total=90_000, finish_at=NOW + 6_000)
 AWAY = "account acme: provider_unavailable: no answer from the provider (ConnectError)"

@@ -8,9 +8,9 @@ from web_values import NOW, Service, job, run, token
 
 from orchestrator import control, status
 from orchestrator.control.adoption import adopt_remote_job
+from orchestrator.core.access_token import Role
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.token import Role
-from orchestrator.core.verb import OperatorAction
+from orchestrator.core.jobs.operator_action import OperatorAction
 from orchestrator.status import RunOverview
 
 OPERATOR = "orch_operator"

@@ -5,8 +5,8 @@ import pytest
 from fastapi import Request
 from web_values import NOW, Service, ready, token
 
-from orchestrator.web import attempts as module
-from orchestrator.web.attempts import (
+from orchestrator.web.auth import login_throttle as module
+from orchestrator.web.auth.login_throttle import (
     MAX_FAILURES_IN_TOTAL,
     MAX_FAILURES_PER_ADDRESS,
     MAX_TRACKED_ADDRESSES,

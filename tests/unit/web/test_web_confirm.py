@@ -11,8 +11,8 @@ from web_values import REFUSED, Service, job, status, token
 from orchestrator import control
 from orchestrator import status as read
 from orchestrator.control.adoption import adopt_remote_job
+from orchestrator.core.access_token import Role
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.token import Role
 
 THREE = ("one", "two", "three")
 RUN = {"verb": "approve", "usd": "3.1"}

@@ -13,13 +13,15 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 from web_values import ready, run, status
 
-from orchestrator.core import delivery, finding
+from orchestrator.core import finding
 from orchestrator.core.errors import Failure
+from orchestrator.core.notifications import delivery
 from orchestrator.core.replica import Replica
 from orchestrator.status import AccountSummary, DatasetRow, JobView, RunView, StoredEvent, status_to_dict
-from orchestrator.web import deliveries, documents, inventory
-from orchestrator.web.documents import JobSchema, RunSchema, StatusDocument
-from orchestrator.web.examples import EXAMPLES
+from orchestrator.web.api import deliveries
+from orchestrator.web.api.examples import EXAMPLES
+from orchestrator.web.api.schemas import accounts_and_datasets, jobs_and_runs
+from orchestrator.web.api.schemas.jobs_and_runs import JobSchema, RunSchema, StatusDocument
 
 DOCS = Path(__file__).parents[3] / "docs"
 GENERATED: Mapping[str, Callable[[], str]] = runpy.run_path(str(DOCS / "generate_api.py"))["PAGES"]
@@ -35,15 +37,15 @@ def test_the_reference_is_what_the_code_says(name: str) -> None:
 @pytest.mark.parametrize(
     ("document", "view", "more"),
     [
-        (documents.JobSchema, JobView, set()),
-        (documents.RunSchema, RunView, set()),
-        (documents.ReplicaSchema, Replica, set()),
-        (documents.ErrorInfo, Failure, set()),
-        (inventory.AccountSchema, AccountSummary, set()),
-        (inventory.DatasetSchema, DatasetRow, {"runs", "findings"}),
-        (documents.EventSchema, StoredEvent, {"kind"}),
-        (inventory.FindingSchema, finding.Finding, set()),
-        (inventory.FindingsSchema, finding.FindingSummary, set()),
+        (jobs_and_runs.JobSchema, JobView, set()),
+        (jobs_and_runs.RunSchema, RunView, set()),
+        (jobs_and_runs.ReplicaSchema, Replica, set()),
+        (jobs_and_runs.ErrorInfo, Failure, set()),
+        (accounts_and_datasets.AccountSchema, AccountSummary, set()),
+        (accounts_and_datasets.DatasetSchema, DatasetRow, {"runs", "findings"}),
+        (jobs_and_runs.EventSchema, StoredEvent, {"kind"}),
+        (accounts_and_datasets.FindingSchema, finding.Finding, set()),
+        (accounts_and_datasets.FindingsSchema, finding.FindingSummary, set()),
         (deliveries.DeliverySchema, delivery.Delivery, {"state"}),
     ],
 )

@@ -7,10 +7,10 @@ import httpx2
 import pytest
 from web_values import NOW, Service, ready, token
 
+from orchestrator.core.access_token import Role
 from orchestrator.core.errors import DatabaseUnavailable
-from orchestrator.core.token import Role
 from orchestrator.status import MetricsSnapshot, get_metrics_snapshot
-from orchestrator.web.door import SESSION_LIFETIME_SECONDS, TOKEN_USE_INTERVAL_SECONDS
+from orchestrator.web.auth.authenticator import SESSION_LIFETIME_SECONDS, TOKEN_USE_INTERVAL_SECONDS
 
 TOKEN = "operator-token-1"
 READ = "reader-token-2"

@@ -9,7 +9,7 @@ from web_values import Service, job, ready
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.exports import MEDIA_TYPES, ExportFormat, export, select_models
 from orchestrator.status import StatusSnapshot
-from orchestrator.web.api import create_app
+from orchestrator.web.app import create_app
 
 ACME = Account(name="acme", provider=ProviderName.OPENAI, api_key="env:ACME_KEY", base_url="https://own.example/v1")
 JOBS = (ready("acme"), ready("gone", servable=False), job("late", "running"))

@@ -11,8 +11,8 @@ from web_values import NOW, Service
 from orchestrator import status
 from orchestrator.core.errors import DatabaseUnavailable
 from orchestrator.status import StoredEvent
-from orchestrator.web import feed as feeds
-from orchestrator.web.feed import EventBroadcaster
+from orchestrator.web.api import event_broadcaster as feeds
+from orchestrator.web.api.event_broadcaster import EventBroadcaster
 
 LONG = 60.0  # seconds: no test waits for it
 

@@ -15,17 +15,17 @@ from structlog.testing import capture_logs
 from web_values import NOW, Service, ready, token
 
 from orchestrator import status
-from orchestrator.app.incoming import WebhookReceiver
+from orchestrator.app.webhook_receiver import WebhookReceiver
+from orchestrator.core.access_token import Role
 from orchestrator.core.account import Account
 from orchestrator.core.secret import Secret
-from orchestrator.core.token import Role
 from orchestrator.status import StoredEvent
-from orchestrator.web import events as event_module
-from orchestrator.web.api import create_app
-from orchestrator.web.attempts import MAX_FAILURES_PER_ADDRESS
-from orchestrator.web.body import MAX_ANONYMOUS_BODY_BYTES, MAX_BODY_BYTES
-from orchestrator.web.door import MIN_STRONG_TOKEN_BYTES
-from orchestrator.web.rate_limited_report import RateLimitedReporter
+from orchestrator.web.api import events as event_module
+from orchestrator.web.app import create_app
+from orchestrator.web.auth.authenticator import MIN_STRONG_TOKEN_BYTES
+from orchestrator.web.auth.login_throttle import MAX_FAILURES_PER_ADDRESS
+from orchestrator.web.auth.middleware import MAX_ANONYMOUS_BODY_BYTES, MAX_BODY_BYTES
+from orchestrator.web.rate_limited_reporter import RateLimitedReporter
 
 LONG = "l" * MIN_STRONG_TOKEN_BYTES
 HTML = {"Accept": "text/html,application/xhtml+xml"}

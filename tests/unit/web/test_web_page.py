@@ -9,8 +9,8 @@ from web_values import NOW, Service, job, ready, status
 
 from orchestrator.core.errors import Failure
 from orchestrator.status import StatusSnapshot
-from orchestrator.web.pages import STATIC_FOLDER
-from orchestrator.web.wording import format_usd, render_message
+from orchestrator.web.page_renderer import STATIC_FOLDER
+from orchestrator.web.template_filters import format_usd, render_message
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)> {{ 7 * 7 }} `<b>`"
 HEADERS = {

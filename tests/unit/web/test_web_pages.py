@@ -8,7 +8,7 @@ import pytest
 from web_values import NOW, REFUSED, Service, job, ready, status
 
 from orchestrator import status as read
-from orchestrator.core.loss import Loss
+from orchestrator.core.jobs.loss import Loss
 from orchestrator.status import (
     AccountView,
     DatasetRow,
@@ -19,8 +19,8 @@ from orchestrator.status import (
     RunListItem,
     RunOverview,
 )
-from orchestrator.web.dashboard import account, curves, history
-from orchestrator.web.query import PageQuery
+from orchestrator.web.dashboard import account_page, curves_page, history_pages
+from orchestrator.web.dashboard.page_query import PageQuery
 
 CURVE = [Loss(1, 0.9), Loss(2, 0.7, 0.8), Loss(3, 0.6)]
 RUN = status().run
@@ -58,7 +58,7 @@ async def test_an_account_shows_ids_settings_cost_and_what_happened() -> None:
 
 def test_settings_tell_what_was_asked_for_and_what_was_used() -> None:
     done = ready("acme", hyperparameters={"n_epochs": 3, "batch_size": 8, "learning_rate_multiplier": 2.0})
-    view = account.build_account_page(seen_account(done), NOW, has_curve=False)
+    view = account_page.build_account_page(seen_account(done), NOW, has_curve=False)
     assert [(each.name, each.requested, each.effective) for each in view.hyperparameters] == [
         ("base model", "gpt-4.1-mini", None),
         ("n epochs", "3", "3"),
@@ -77,7 +77,7 @@ def test_settings_tell_what_was_asked_for_and_what_was_used() -> None:
     ],
 )
 def test_only_what_fits_is_offered(shown: JobView, verbs: list[str]) -> None:
-    assert account.build_account_page(seen_account(shown), NOW, has_curve=False).actions == tuple(verbs)
+    assert account_page.build_account_page(seen_account(shown), NOW, has_curve=False).actions == tuple(verbs)
 
 
 async def test_where_two_remote_jobs_could_be_ours_one_is_chosen() -> None:
@@ -89,7 +89,7 @@ async def test_where_two_remote_jobs_could_be_ours_one_is_chosen() -> None:
 
 
 def test_an_account_without_a_job_is_a_page_too() -> None:
-    view = account.build_account_page(seen_account(), NOW, has_curve=False)
+    view = account_page.build_account_page(seen_account(), NOW, has_curve=False)
     assert (view.run, view.actions, view.ids) == (None, (), ())
 
 
@@ -139,16 +139,16 @@ async def test_curves_are_a_chart_and_figures() -> None:
 
 
 def test_many_curves_are_cut_and_that_is_said() -> None:
-    many = {f"a{number}": CURVE for number in range(curves.MAX_CURVES)}
+    many = {f"a{number}": CURVE for number in range(curves_page.MAX_CURVES)}
     seen = RunOverview(run=RUN, current=True, state_counts=(), problem_groups=(), labels=())  # type: ignore[arg-type]
-    assert curves.build_curves_page(seen, many, PageQuery()).is_truncated
-    assert not curves.build_curves_page(seen, {"a": CURVE}, PageQuery()).is_truncated
+    assert curves_page.build_curves_page(seen, many, PageQuery()).is_truncated
+    assert not curves_page.build_curves_page(seen, {"a": CURVE}, PageQuery()).is_truncated
 
 
 def test_runs_and_datasets_are_listed_with_how_they_stand() -> None:
     assert RUN is not None
     lines = (RunListItem(run=RUN, current=False, counts={"succeeded": 1, "failed": 1}),)
-    [line] = history.build_run_list_page(lines).rows
+    [line] = history_pages.build_run_list_page(lines).rows
     assert (line.href, line.ready, line.total) == ("/?run=run-1", 1, 2)
     row = DatasetRow(
         sha256="ab" * 32,
@@ -160,7 +160,7 @@ def test_runs_and_datasets_are_listed_with_how_they_stand() -> None:
         validation_tokens=None,
         created_at=NOW,
     )
-    facts = dict(history.build_dataset_page(DatasetView(dataset=row, runs=lines)).facts)
+    facts = dict(history_pages.build_dataset_page(DatasetView(dataset=row, runs=lines)).facts)
     assert (facts["Tokens"], facts["Validation"], facts["Size"]) == (
         "not counted",
         "none set aside",

@@ -6,14 +6,13 @@ import pytest
 from web_values import FINE, NOW, REFUSED, glance_of, job, listing_of, ready, run, status
 
 from orchestrator.core.errors import Failure
-from orchestrator.core.lifecycle import JobState
-from orchestrator.core.verb import OperatorAction
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.operator_action import OperatorAction
 from orchestrator.status import HELD, Health, JobView, ProblemGroup, StatusSnapshot
-from orchestrator.web.dashboard.paged import ROWS_PER_PAGE
-from orchestrator.web.dashboard.run import RunPage, build_run_page
-from orchestrator.web.dashboard.tone import STATE_MEANINGS, STATE_TONES
-from orchestrator.web.dashboard.trouble import Notice, build_warning_notices
-from orchestrator.web.query import PageQuery
+from orchestrator.web.dashboard.attention import Notice, build_warning_notices
+from orchestrator.web.dashboard.page_query import ROWS_PER_PAGE, PageQuery
+from orchestrator.web.dashboard.run_page import RunPage, build_run_page
+from orchestrator.web.dashboard.state_display import STATE_MEANINGS, STATE_TONES
 
 BROKE = Failure("quota_exhausted", "no credit is left", "Add credit.")
 TOO_DEAR = Failure("run_too_dear", "the run is estimated at $50.00", "Approve it.")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from web_values import Service, ready
 
-from orchestrator.web.body import MAX_ANONYMOUS_BODY_BYTES
+from orchestrator.web.auth.middleware import MAX_ANONYMOUS_BODY_BYTES
 
 GOOD = {"webhook-signature": "good"}
 PATH = "/webhooks/openai/acme"

@@ -9,10 +9,10 @@ from typing import Any
 import httpx2
 import msgspec
 
+from orchestrator.core.access_token import AccessToken, Role, hash_token
 from orchestrator.core.account import Account
 from orchestrator.core.errors import Failure
-from orchestrator.core.selection import JobFilter
-from orchestrator.core.token import AccessToken, Role, hash_token
+from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.status import (
     Health,
     JobListing,
@@ -27,10 +27,10 @@ from orchestrator.status import (
     list_jobs,
     status_to_dict,
 )
-from orchestrator.web.api import create_app
-from orchestrator.web.dashboard.tone import displayed_state
-from orchestrator.web.dashboard.trouble import needs_operator
-from orchestrator.web.program import WebBackend
+from orchestrator.web.app import create_app
+from orchestrator.web.backend import WebBackend
+from orchestrator.web.dashboard.attention import needs_operator
+from orchestrator.web.dashboard.state_display import displayed_state
 
 NOW = 1_790_000_000.0
 FINE = Health(database=True, ticking=True)

@@ -1,0 +1,98 @@
+"""Examination: everything in its order, from the environment outwards."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+
+from orchestrator.app.clock import SystemClock
+from orchestrator.app.connections import Connections
+from orchestrator.app.doctor import database_checks, input_checks, machine_checks
+from orchestrator.app.doctor.diagnosis import Diagnosis, diagnoses_from_error, ok_diagnosis
+from orchestrator.app.doctor.network_checks import NetworkChecker
+from orchestrator.app.doctor.provider_checks import ClockSkewRecorder, check_providers
+from orchestrator.app.outbound_network import OutboundNetwork
+from orchestrator.core.errors import ConfigError
+from orchestrator.core.secret import Redactor, Secret
+from orchestrator.inputs.accounts_file.loader import AccountsFile, load_accounts_file
+from orchestrator.inputs.secrets.references import resolve_each_key
+from orchestrator.settings import Settings, list_effective_settings, load_settings
+
+
+async def run_checks(environ: Mapping[str, str], redact: Redactor, *, online: bool) -> AsyncIterator[Diagnosis]:
+    """Every diagnosis, as it is made. `online`: providers are asked whether they accept the keys; that is free."""
+    for diagnosis in machine_checks.check_program():
+        yield diagnosis
+    try:
+        settings = load_settings(environ)
+    except ConfigError as error:
+        for diagnosis in diagnoses_from_error("settings", error):
+            yield diagnosis
+        return
+    given = sum(setting.source != "default" for setting in list_effective_settings(environ))
+    yield ok_diagnosis("settings", f"{given} given, the others are defaults; `orchestrator config` prints them")
+    clock = SystemClock()
+    for diagnosis in machine_checks.check_data_folder(settings.data_dir):
+        yield diagnosis
+    async for diagnosis in database_checks.check_database(settings, clock):
+        yield diagnosis
+    async for diagnosis in _check_accounts(environ, settings, clock, redact, online=online):
+        yield diagnosis
+
+
+async def _check_accounts(
+    environ: Mapping[str, str], settings: Settings, clock: SystemClock, redact: Redactor, *, online: bool
+) -> AsyncIterator[Diagnosis]:
+    try:
+        file = load_accounts_file(settings.accounts_file)
+    except ConfigError as error:
+        for diagnosis in diagnoses_from_error("accounts file", error):
+            yield diagnosis
+        return
+    found = await asyncio.to_thread(
+        resolve_each_key, file.accounts, base_folder=file.folder, redact=redact, hidden_variables=file.key_variables
+    )
+    outward = NetworkChecker(file, OutboundNetwork(environ, settings.ca_file, redact))
+    for looked in (
+        input_checks.check_accounts_file(file),
+        machine_checks.check_required_extras(file),
+        input_checks.check_keys(file.accounts, found, file.folder),
+        input_checks.check_secrets(file, redact),
+        outward.check(redact),
+        input_checks.check_dataset(file),
+        input_checks.check_validation_set(file),
+        input_checks.check_prices(file, settings.prices_file, clock.now()),
+        input_checks.check_retirements(file, settings.retirements_file, clock.now()),
+    ):
+        for diagnosis in looked:
+            yield diagnosis
+    if online and outward.is_usable:
+        async for diagnosis in _check_online(file, settings, clock, redact, found, outward):
+            yield diagnosis
+
+
+async def _check_online(
+    file: AccountsFile,
+    settings: Settings,
+    clock: SystemClock,
+    redact: Redactor,
+    found: Mapping[str, Secret | ConfigError],
+    outward: NetworkChecker,
+) -> AsyncIterator[Diagnosis]:
+    keys = {name: key for name, key in found.items() if isinstance(key, Secret)}
+    skews = ClockSkewRecorder(clock.now)
+    connections = Connections(
+        file.folder,
+        outward.network,
+        max_in_flight=settings.max_in_flight,
+        redact=redact,
+        clock=clock.boottime,
+        on_response=skews.record_response,
+    )
+    try:
+        async for diagnosis in check_providers(
+            connections, file.accounts, file.specs, keys, skews, outward.proxy_secrets
+        ):
+            yield diagnosis
+    finally:
+        await connections.close()

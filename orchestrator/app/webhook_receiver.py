@@ -1,0 +1,71 @@
+"""Incoming: webhooks of accounts that have a secret for them. The secret decides first, and whoever has none."""
+
+from __future__ import annotations
+
+import secrets
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from structlog.stdlib import BoundLogger
+
+from orchestrator.core.account import Account
+from orchestrator.core.secret import Secret
+from orchestrator.daemon.webhook_handler import WebhookHandler
+from orchestrator.store.db.database import Database
+from orchestrator.web.rate_limited_reporter import RateLimitedReporter
+
+if TYPE_CHECKING:
+    from orchestrator.providers.openai.webhooks import WebhookParser as ReadWebhook
+
+UNKNOWN_ACCOUNT: Final = ""  # no account is called so
+MAX_REPORTED_ACCOUNTS: Final = 10
+
+
+class WebhookReceiver:
+    """Checks, and hands on what is genuine."""
+
+    def __init__(self, parse_webhook: ReadWebhook, log: BoundLogger) -> None:
+        self._parse_webhook = parse_webhook
+        self._log = log
+        self._secrets: dict[str, Secret] = {}
+        self._refusal_report = RateLimitedReporter(self._report_refusals)
+        self._decoy_secret = Secret("whsec_" + b64encode(secrets.token_bytes(32)).decode())
+
+    def configure(self, accounts: Iterable[Account], secret_by_reference: Mapping[str, Secret]) -> None:
+        """From now on these accounts' webhooks are taken. `found` is the secret behind each reference."""
+        self._secrets = {
+            account.name: secret_by_reference[account.webhook_secret]
+            for account in accounts
+            if account.webhook_secret
+        }
+
+    async def receive(
+        self, database: Database, handler: WebhookHandler, account: str, headers: Mapping[str, str], body: bytes
+    ) -> bool:
+        """Whether it is genuine.
+
+        As much is done for an account that is unknown or has no secret, so that the time of the answer does not say
+        which accounts there are. A refusal is only counted here: anyone can cause as many as they like.
+        """
+        secret = self._secrets.get(account, self._decoy_secret)
+        webhook = self._parse_webhook(secret, headers, body)
+        if webhook is None:
+            self._refusal_report.add(account if account in self._secrets else UNKNOWN_ACCOUNT)
+            return False
+        await handler.handle(database, account, webhook)
+        return True
+
+    def _report_refusals(self, counts: Mapping[str, int]) -> None:
+        """One line for all accounts; those most often named come first."""
+        by_account = sorted(
+            ((count, name) for name, count in counts.items() if name != UNKNOWN_ACCOUNT), reverse=True
+        )
+        self._log.warning(
+            "webhook.refused",
+            count=sum(counts.values()),
+            accounts={name: count for count, name in by_account[:MAX_REPORTED_ACCOUNTS]},
+            unknown_accounts=counts.get(UNKNOWN_ACCOUNT, 0),
+            hint="Compare the account's secret with the one of the provider's console, and the clocks. "
+            "Webhooks to accounts without a secret are always refused.",
+        )

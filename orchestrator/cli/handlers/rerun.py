@@ -1,0 +1,102 @@
+"""The verb that plans a run's dataset elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.cli.output import translate_write_errors
+from orchestrator.cli.session import EXIT_DONE, EXIT_FAILED
+from orchestrator.core.account import Account, BudgetPeriod, ProviderName
+from orchestrator.core.plans.rerun import Rerun
+from orchestrator.core.spec import RunOptions
+from orchestrator.core.text_sanitizer import sanitize_json, sanitize_line
+from orchestrator.inputs.paths import resolve_path
+
+if TYPE_CHECKING:
+    from orchestrator.app import App
+
+
+async def print_rerun(
+    app: App, run_id: str, provider: ProviderName, *, base_model: str | None, write: Path | None
+) -> int:
+    """Print the plan, or write it as an accounts file; FAILED while something must be chosen."""
+    from orchestrator.app.rerun import prepare_rerun
+
+    plan, options, folder = await prepare_rerun(app, run_id, provider, base_model)
+    text = "\n".join(_accounts_file_lines(plan, options, folder)) + "\n"
+    _write_text(text, write)
+    sys.stdout.write("\n".join(_next_step_lines(plan, write)) + "\n")
+    return EXIT_FAILED if plan.missing else EXIT_DONE
+
+
+def _write_text(text: str, write: Path | None) -> None:
+    if write is None:
+        sys.stdout.write(text)
+    else:
+        with translate_write_errors(write):
+            write.write_text(text, encoding="utf-8")
+
+
+def _accounts_file_lines(plan: Rerun, options: RunOptions, folder: Path) -> Iterator[str]:
+    """An accounts file. What must be chosen is a comment in its place."""
+    training, spec = plan.dataset.training, plan.run.specs[plan.source]
+    yield f"# The {training.examples} examples of run {plan.run.id}, trained at {plan.source}, for {plan.provider}"
+    yield "[run]"
+    yield f"name = {_format_toml(f'{plan.run.name} at {plan.provider}')}"
+    yield f"dataset = {_format_toml(str(training.path.absolute()))}"
+    yield from (
+        f"{name} = {_format_toml(value)}" for name, value in (("seed", spec.seed), ("suffix", spec.suffix)) if value
+    )
+    if options.max_total_usd is not None:
+        yield f"max_total_usd = {options.max_total_usd}"
+    if plan.moderation_waived:
+        yield f"moderation_waived = {_format_toml(plan.moderation_waived)}"
+    yield from ("", f"[run.{plan.provider}]")
+    yield f"base_model = {_format_toml(plan.base_model)}" if plan.base_model else '# base_model = "…"'
+    yield from (f"{name} = {_format_toml(value)}" for name, value in plan.options.items())
+    for account in plan.accounts:
+        yield from _account_lines(account, folder)
+    if not plan.accounts:
+        yield from ("", "# [[accounts]]", '# name = "…"', f'# provider = "{plan.provider}"', '# api_key = "env:…"')
+
+
+def _account_lines(account: Account, folder: Path) -> Iterator[str]:
+    """The account as it is listed; a key's file is found from wherever this is written."""
+    scheme, _, place = account.api_key.partition(":")
+    reference = f"file:{resolve_path(folder, place)}" if scheme == "file" else account.api_key
+    yield from (
+        "",
+        "[[accounts]]",
+        f"name = {_format_toml(account.name)}",
+        f"provider = {_format_toml(account.provider.value)}",
+    )
+    yield f"api_key = {_format_toml(reference)}"
+    for name in ("organization", "project", "base_url", "budget_usd", "suffix_length"):
+        if (value := getattr(account, name)) is not None:
+            yield f"{name} = {_format_toml(value)}"
+    if account.budget_period is not BudgetPeriod.TOTAL:
+        yield f"budget_period = {_format_toml(account.budget_period.value)}"
+    yield f"max_running_jobs = {account.max_running_jobs}"
+    if not account.send_auto:
+        yield "send_auto = false"
+    if account.labels:
+        yield f"labels = {_format_toml(list(account.labels))}"
+
+
+def _next_step_lines(plan: Rerun, write: Path | None) -> Iterator[str]:
+    yield from (f"# note: {sanitize_line(note)}" for note in plan.notes)
+    yield from (f"# to be chosen: {lack}" for lack in plan.missing)
+    if not plan.missing:
+        file = str(write) if write else "FILE"
+        yield from () if write else ("# Write it with --write FILE; then:",)
+        yield f"ORCHESTRATOR_DATA_DIR=data-{plan.provider} orchestrator plan --accounts {file}"
+        yield f"ORCHESTRATOR_DATA_DIR=data-{plan.provider} orchestrator run --accounts {file}"
+
+
+def _format_toml(value: Any) -> str:
+    """A value as TOML writes it: of the kinds used here, as JSON does."""
+    return sanitize_json(json.dumps(value, ensure_ascii=False))

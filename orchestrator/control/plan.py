@@ -1,0 +1,151 @@
+"""Planning: a plan becomes the current run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.dataset import Dataset
+from orchestrator.core.errors import ConfigError
+from orchestrator.core.finding import FindingSummary
+from orchestrator.core.hold import PLAN_HOLD_KINDS
+from orchestrator.core.jobs.job import Job, RunId
+from orchestrator.core.jobs.lifecycle import UNSUBMITTED_STATES, JobState
+from orchestrator.core.jobs.pins import PinnedValues, find_resolved_values, list_auto_options
+from orchestrator.core.jobs.run import Run
+from orchestrator.core.jobs.transitions import hold_job, release_job
+from orchestrator.core.moderation import Moderation, ModerationStatus
+from orchestrator.core.plans.plan import Plan, PlanLine
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import accounts, costs, events, jobs, notifications, outcomes, runs
+
+
+async def get_run_with_dataset(database: Database, run_id: str, datasets: Path) -> tuple[Run, Dataset]:
+    """A run, with its dataset as it lies in `datasets`. Raises ConfigError when either is not there."""
+    async with database.read() as connection:
+        run = await runs.find(connection, RunId(run_id))
+        if run is None:
+            raise ConfigError(f"there is no run {run_id}", hint="`orchestrator status` shows the current run's id.")
+        dataset = await runs.get_dataset(connection, run.dataset_sha256, datasets)
+    if not dataset.training.path.is_file():
+        raise ConfigError(
+            f"the dataset of run {run_id} is no longer kept as {dataset.training.path}",
+            hint="`orchestrator plan` makes it anew from the chats, if they are still what they were.",
+        )
+    return run, dataset
+
+
+async def apply_plan(
+    database: Database, plan: Plan, *, start: bool, now: float, cause: str, findings: FindingSummary | None = None
+) -> Run:
+    """Make the plan the current run: its jobs exist from now on, and are due unless held. Other accounts are gone."""
+
+    async def change(connection: StoreConnection) -> Run:
+        previous = await runs.find_current(connection)
+        before = await runs.find(connection, plan.run_id)
+        await runs.save_dataset(connection, plan.dataset, now, findings)
+        run = _build_run(plan, before, start=start, now=now)
+        await runs.save(connection, run)
+        new = await jobs.assign_to_run(connection, run.id, [_build_job(line, run, now) for line in plan.lines])
+        await events.append(connection, *(_build_planned_event(job, now, cause) for job in new))
+        await runs.save(connection, replace(run, pins=await _load_pins(connection, plan, run)))
+        await _update_open_jobs(connection, plan, now, cause)
+        await jobs.wake_unsubmitted(connection, run.id, now)
+        removed = await accounts.mark_removed_except(connection, [line.account for line in plan.lines], now)
+        if previous is not None:
+            await notifications.publish_run_end_after_removal(connection, removed, previous.id, run.id, now)
+        return run
+
+    return await database.write(change)
+
+
+def _build_run(plan: Plan, existing: Run | None, *, start: bool, now: float) -> Run:
+    run = existing or Run(
+        id=plan.run_id, name=plan.name, dataset_sha256=plan.dataset.sha256, specs=plan.specs, created_at=now
+    )
+    return replace(
+        run,
+        name=plan.name,
+        current=True,
+        started_at=run.started_at or (now if start else None),
+        planned_usd=plan.total_usd,
+        hold=plan.remaining_hold(run),
+        moderation=_merge_moderation(plan, run),
+    )
+
+
+def _merge_moderation(plan: Plan, run: Run) -> Moderation | None:
+    """The plan's, unless it passed, was waived or was begun while the plan was being made."""
+    missing = plan.moderation is not None and plan.moderation.state is ModerationStatus.MISSING
+    decided = run.moderation is not None and run.moderation.state is not ModerationStatus.MISSING
+    begun = run.moderation is not None and run.moderation.progress is not None
+    begins = plan.moderation is not None and plan.moderation.progress is not None
+    return run.moderation if missing and (decided or (begun and begins)) else plan.moderation
+
+
+def _build_job(line: PlanLine, run: Run, now: float) -> Job:
+    return Job(
+        id=line.job_id,
+        run_id=run.id,
+        account=line.account,
+        provider=line.provider,
+        base_model=line.base_model,
+        wake_at=now,
+        estimated_usd=line.usd,
+        created_at=now,
+        state_since=now,
+    )
+
+
+def _build_planned_event(job: Job, now: float, cause: str) -> events.EventData:
+    return events.EventData(
+        at=now,
+        cause=cause,
+        note="planned",
+        account=job.account,
+        run_id=job.run_id,
+        job_id=job.id,
+        state_after=job.state,
+    )
+
+
+async def _update_open_jobs(connection: StoreConnection, plan: Plan, now: float, cause: str) -> None:
+    """Note what the jobs are estimated at now. Hold those the plan holds; release those it no longer does."""
+    lines = {line.job_id: line for line in plan.lines}
+    open_to_it = [job for job in await jobs.list_replannable(connection, plan.run_id) if job.id in lines]
+    unsent = {job.id: job.estimated_usd for job in open_to_it if job.state in UNSUBMITTED_STATES}
+    prices = {job_id: lines[job_id].usd for job_id, before in unsent.items() if lines[job_id].usd != before}
+    await costs.save_estimates(connection, prices)
+    for job in open_to_it:
+        line = lines[job.id]
+        wanted = line.hold if line.hold and line.hold.kind in PLAN_HOLD_KINDS else None
+        had = job.hold is not None and job.hold.kind in PLAN_HOLD_KINDS
+        if wanted and job.hold is None and job.state in UNSUBMITTED_STATES:
+            await outcomes.record(connection, hold_job(job, wanted), at=now, cause=cause)
+        elif had and not wanted:
+            await outcomes.record(connection, release_job(job, now=now), at=now, cause=cause)
+
+
+async def _load_pins(connection: StoreConnection, plan: Plan, run: Run) -> dict[ProviderName, PinnedValues | None]:
+    """What is known of each provider whose choices for the first job are given to the rest."""
+    pins: dict[ProviderName, PinnedValues | None] = {}
+    for provider in sorted(plan.pin_auto & plan.specs.keys()):
+        if list_auto_options(plan.specs[provider], provider):
+            pins[provider] = run.pins.get(provider) or await _find_resolved_values(connection, plan, provider)
+    return pins
+
+
+async def _find_resolved_values(
+    connection: StoreConnection, plan: Plan, provider: ProviderName
+) -> PinnedValues | None:
+    ids = [line.job_id for line in plan.lines if line.provider is provider]
+    known = [job for job in (await jobs.get_many(connection, ids)).values() if job.submitted_at]
+    for job in sorted(known, key=lambda job: job.submitted_at or 0):
+        if job.state in {JobState.RUNNING, JobState.SUCCEEDED}:
+            done = job.state is JobState.SUCCEEDED
+            values = find_resolved_values(plan.specs[provider], provider, job.hyperparameters, finished=done)
+            if values:
+                return values
+    return None

@@ -1,0 +1,111 @@
+"""Files: the dataset on its way out. What is sent are the bytes that were planned, or nothing."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from hashlib import file_digest
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from orchestrator.aio import SingleFlight
+from orchestrator.core.capabilities import Capabilities, needs_multipart
+from orchestrator.core.dataset import Dataset, DatasetPart, remote_filename
+from orchestrator.core.errors import DatasetChanged
+from orchestrator.core.jobs.job import JobId
+from orchestrator.core.remote import MultipartUpload
+from orchestrator.providers.base import DatasetFile
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import jobs, runs, uploads
+
+MIN_UPLOAD_BYTES_PER_SECOND = 500_000  # bytes a second that an upload's deadline allows for
+MULTIPART_ATTEMPT_BYTES = 40_000_000  # bytes of a file in parts that one attempt is given time for
+MAX_INLINE_HASH_BYTES = 8_000_000  # bytes that are hashed sooner than another thread has begun
+
+
+class _FileVersion(NamedTuple):
+    """A file as it was at one time: once it is touched it is another."""
+
+    path: Path
+    modified_ns: int
+    size: int
+    inode: int
+
+    @classmethod
+    def from_path(cls, path: Path) -> Self:
+        stat = path.stat()
+        return cls(path, stat.st_mtime_ns, stat.st_size, stat.st_ino)
+
+
+class DatasetFiles:
+    """The datasets' files in a folder. Each is hashed once for all jobs, as long as it is not touched."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self._database = database
+        self._folder = folder
+        self._hashes = SingleFlight(_sha256)
+        self._datasets_by_hash: dict[str, Dataset] = {}  # by hash, so none of them ever changes
+
+    async def get_verified_files(self, loaded: jobs.LoadedJob) -> list[DatasetFile]:
+        """What the job is trained on, and with what it is validated. Raises DatasetChanged."""
+        dataset = await self._load_dataset(loaded.run.dataset_sha256)
+        parts = [part for part in (dataset.training, dataset.validation) if part is not None]
+        for part in parts:
+            await self._verify(part)
+        return [self._build_dataset_file(part, loaded) for part in parts]
+
+    async def _load_dataset(self, sha256: str) -> Dataset:
+        if (known := self._datasets_by_hash.get(sha256)) is None:
+            async with self._database.read() as connection:
+                known = self._datasets_by_hash[sha256] = await runs.get_dataset(connection, sha256, self._folder)
+        return known
+
+    async def _verify(self, part: DatasetPart) -> None:
+        try:
+            file = _FileVersion.from_path(part.path)
+            found = _sha256(file) if file.size < MAX_INLINE_HASH_BYTES else await self._hashes.get(file)
+        except OSError as error:
+            raise DatasetChanged(f"the dataset's file {part.path} cannot be read: {error.strerror}") from error
+        if found != part.sha256:
+            raise DatasetChanged(f"the dataset's file {part.path} has other bytes than were planned")
+
+    def _build_dataset_file(self, part: DatasetPart, loaded: jobs.LoadedJob) -> DatasetFile:
+        return DatasetFile(
+            path=part.path,
+            filename=remote_filename(part.sha256),
+            bytes=part.bytes,
+            sha256=part.sha256,
+            examples=part.examples,
+            byte_order_mark=bool(loaded.run.specs[loaded.job.provider].byte_order_mark),
+            upload_state=DatabaseUploadStateStore(self._database, loaded.job.id, part.sha256),
+        )
+
+
+def upload_timeout_seconds(files: list[DatasetFile], capabilities: Capabilities) -> float:
+    """An upload in parts takes several attempts, so that a restart does not wait for all of a long one."""
+    sizes = [
+        MULTIPART_ATTEMPT_BYTES if needs_multipart(file.wire_bytes, capabilities) else file.wire_bytes
+        for file in files
+    ]
+    return sum(sizes) / MIN_UPLOAD_BYTES_PER_SECOND
+
+
+@lru_cache(maxsize=16)
+def _sha256(file: _FileVersion) -> str:
+    with file.path.open("rb") as handle:
+        return file_digest(handle, "sha256").hexdigest()
+
+
+class DatabaseUploadStateStore:
+    """The notes on one file of one job."""
+
+    def __init__(self, database: Database, job_id: JobId, sha256: str) -> None:
+        self._database = database
+        self._job_id = job_id
+        self._sha256 = sha256
+
+    async def load(self) -> MultipartUpload | None:
+        async with self._database.read() as connection:
+            return await uploads.find(connection, self._job_id, self._sha256)
+
+    async def save(self, upload: MultipartUpload | None) -> None:
+        await self._database.write(lambda c: uploads.save(c, self._job_id, self._sha256, upload))

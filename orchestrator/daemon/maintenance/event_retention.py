@@ -1,0 +1,39 @@
+"""Retention: history that nobody wants any more is forgotten, a little at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from structlog.stdlib import BoundLogger
+
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import events
+
+DAY_SECONDS = 24 * 3600.0
+BATCH_SIZE = 500  # lines a transaction: others wait for it
+MAX_BATCHES_PER_RUN = 100  # a tick: the rest has time
+
+
+class EventPurger:
+    """Forgets events older than `keep_days`."""
+
+    def __init__(self, database: Database, *, keep_days: float, now: Callable[[], float], log: BoundLogger) -> None:
+        self._database = database
+        self._keep_seconds = keep_days * DAY_SECONDS
+        self._now = now
+        self._log = log
+
+    async def purge(self) -> None:
+        """Delete what is too old. A tick."""
+        before, total = self._now() - self._keep_seconds, 0
+
+        async def change(connection: StoreConnection) -> int:
+            return await events.delete_old(connection, before, BATCH_SIZE)
+
+        for _ in range(MAX_BATCHES_PER_RUN):
+            total += (deleted := await self._database.write(change))
+            if deleted < BATCH_SIZE:
+                break
+        if total:
+            self._log.info("events.forgotten", lines=total)

@@ -1,0 +1,55 @@
+"""Webhooks that came in: each makes the job it is about due now, once. What became of it, the provider is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from structlog.stdlib import BoundLogger
+
+from orchestrator.core.jobs.job import Job
+from orchestrator.core.jobs.provider_webhook import ProviderWebhook, wake_job
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import outcomes, webhooks
+
+CAUSE = "webhook"
+
+
+class WebhookHandler:
+    """Takes genuine webhooks. `nudge` is called when a job may be due earlier than was known."""
+
+    def __init__(
+        self,
+        *,
+        wake_dispatch: Callable[[], None],
+        now: Callable[[], float],
+        min_poll_seconds: float,
+        log: BoundLogger,
+    ) -> None:
+        self._wake_dispatch = wake_dispatch
+        self._now = now
+        self._min_poll_seconds = min_poll_seconds
+        self._log = log
+
+    async def handle(self, database: Database, account: str, webhook: ProviderWebhook) -> None:
+        """Remember it and wake its job, in one transaction. One that came before or is about no job does nothing."""
+        woken = await database.write(lambda connection: self._record_and_wake(connection, account, webhook))
+        if woken is not None:
+            self._log.info("webhook.woke", account=account, job=woken.id, remote_job=woken.remote_job_id)
+            self._wake_dispatch()
+
+    async def _record_and_wake(
+        self, connection: StoreConnection, account: str, webhook: ProviderWebhook
+    ) -> Job | None:
+        now = self._now()
+        if not await webhooks.insert_if_new(connection, account, webhook.id, now) or webhook.remote_job_id is None:
+            return None
+        job = await webhooks.find_job(connection, account, webhook.remote_job_id)
+        if job is None:
+            return None
+        await webhooks.save_last_webhook(connection, account, now)
+        outcome = wake_job(job, now=now, min_delay=self._min_poll_seconds)
+        if outcome is None:
+            return None
+        await outcomes.record(connection, outcome, at=now, cause=CAUSE)
+        return outcome.job

@@ -1,0 +1,129 @@
+"""The whole: warnings that need every example. Sees them pass by once and keeps little of each."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from hashlib import blake2b
+
+from orchestrator.core.finding import Finding
+from orchestrator.dataset.checks.duplicates import DuplicateFinder, NearDuplicateFinder
+from orchestrator.dataset.checks.text_walk import MessageText, iter_message_lists
+from orchestrator.dataset.checks.user_names import find_user_names
+from orchestrator.dataset.example import Example, PathSteps, create_finding
+from orchestrator.dataset.finding_codes import FindingCode
+
+MAX_SYSTEM_MESSAGES = 1_000  # different system messages that are told apart
+MAX_NAME_EXAMPLES = 5_000  # examples whose names are counted
+MIN_EXAMPLES_FOR_MAJORITY = 8  # with fewer examples "most" says nothing
+MAJORITY_SHARE = 0.5
+LENGTH_OUTLIER_FACTOR = 20  # times the median
+LENGTH_OUTLIER_MIN_CHARACTERS = 4_000  # characters; below it no example is long
+
+
+class CorpusChecker:
+    """Fed with every good example; afterwards `findings` says what they are like together."""
+
+    def __init__(self) -> None:
+        self._files: list[str] = []
+        self._file_of = array("L")
+        self._line_of = array("L")
+        self._duplicates = DuplicateFinder()
+        self._near_duplicates = NearDuplicateFinder()
+        self._near_duplicate_pairs: list[tuple[int, int]] = []
+        self._system_messages: Counter[str] = Counter()
+        self._system_message_places: dict[str, tuple[int, int, str]] = {}
+        self._names: Counter[str] = Counter()
+        self.lengths = array("Q")
+        self.roles: Counter[str] = Counter()
+
+    def add(self, example: Example, line: bytes, texts: list[MessageText], image_urls: list[str]) -> None:
+        """One more example; `line` is its canonical form, `pictures` are the URLs of its pictures."""
+        number = len(self.lengths)
+        if not self._files or self._files[-1] != example.file:
+            self._files.append(example.file)
+        self._file_of.append(len(self._files) - 1)
+        self._line_of.append(example.line)
+        self.lengths.append(sum(len(text) for _, text, _ in texts))
+        self.roles.update(role for role, _, _ in texts)
+        self._duplicates.add(int.from_bytes(blake2b(line, digest_size=8).digest(), "big"), number)
+        if (earlier := self._near_duplicates.add(texts, image_urls)) is not None:
+            self._near_duplicate_pairs.append((number, earlier))
+        self._add_system_message(example)
+        if number < MAX_NAME_EXAMPLES:
+            self._names.update(find_user_names(example.body, texts, example.user_name))
+
+    def _add_system_message(self, example: Example) -> None:
+        for messages, steps in iter_message_lists(example.body):
+            first = messages[0] if messages else None
+            content = first.get("content") if isinstance(first, dict) and first.get("role") == "system" else None
+            system = content if isinstance(content, str) else ""
+            if system in self._system_messages or len(self._system_messages) < MAX_SYSTEM_MESSAGES:
+                self._system_messages[system] += 1
+                if system not in self._system_message_places:
+                    place: PathSteps = (*steps, 0)
+                    line, path = example.locate(place)
+                    self._system_message_places[system] = (len(self._files) - 1, line or example.line, path)
+
+    def build_findings(self) -> Iterator[Finding]:
+        """The warnings about the examples together."""
+        yield from self._system_message_findings()
+        yield from self._user_name_findings()
+        yield from self._duplicate_findings()
+        yield from self._length_findings()
+
+    def _system_message_findings(self) -> Iterator[Finding]:
+        (usual, _), *others = self._system_messages.most_common() or [("", 0)]
+        total = self._system_messages.total()
+        for system, count in others:
+            file, line, path = self._system_message_places[system]
+            message = (
+                f"{count} of {total} chats begin with {_describe_system_message(system)}, "
+                f"most with {_describe_system_message(usual)}"
+            )
+            yield create_finding(FindingCode.DIFFERENT_SYSTEM, self._files[file], message, line=line, path=path)
+
+    def _user_name_findings(self) -> Iterator[Finding]:
+        total = min(len(self.lengths), MAX_NAME_EXAMPLES)
+        for name, count in self._names.most_common(3) if total >= MIN_EXAMPLES_FOR_MAJORITY else ():
+            if count > total * MAJORITY_SHARE:
+                message = f"{count} of {total} chats call the user {name!r}"
+                yield create_finding(FindingCode.SAME_USER_NAME, self._files[0], message)
+
+    def _duplicate_findings(self) -> Iterator[Finding]:
+        equal = dict(self._duplicates.find_pairs())
+        for number, earlier in equal.items():
+            yield self._duplicate_finding(FindingCode.DUPLICATE_EXAMPLE, "the same as", number, earlier)
+        for number, earlier in self._near_duplicate_pairs:
+            if number not in equal:
+                yield self._duplicate_finding(FindingCode.NEAR_DUPLICATE, "nearly the same as", number, earlier)
+
+    def _duplicate_finding(self, code: FindingCode, how: str, number: int, earlier: int) -> Finding:
+        first = f"{self._files[self._file_of[earlier]]}:{self._line_of[earlier]}"
+        file = self._files[self._file_of[number]]
+        return create_finding(code, file, f"the example is {how} {first}", line=self._line_of[number], path="$")
+
+    def _length_findings(self) -> Iterator[Finding]:
+        if len(self.lengths) < MIN_EXAMPLES_FOR_MAJORITY:
+            return
+        usual = _median(self.lengths)
+        for number, length in enumerate(self.lengths):
+            if length > max(LENGTH_OUTLIER_FACTOR * usual, LENGTH_OUTLIER_MIN_CHARACTERS):
+                message = f"{length} characters, where the usual example has {usual}"
+                file = self._files[self._file_of[number]]
+                yield create_finding(FindingCode.UNEQUAL_LENGTHS, file, message, line=self._line_of[number], path="$")
+
+
+def _describe_system_message(system: str) -> str:
+    return f"the system message {system[:40]!r}" if system.strip() else "no system message"
+
+
+def _median(values: array[int]) -> int:
+    """By counting equal values, which takes less memory than sorting millions."""
+    counts, seen = Counter(values), 0
+    for value in sorted(counts):
+        seen += counts[value]
+        if seen * 2 >= len(values):
+            break
+    return value

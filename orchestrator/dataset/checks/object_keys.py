@@ -1,0 +1,81 @@
+"""Keys of an object: unknown, missing, or of the wrong type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from orchestrator.dataset.example import ExampleIssue, PathSteps
+from orchestrator.dataset.finding_codes import FindingCode
+from orchestrator.dataset.formats.feedback import FEEDBACK_KEYS, LOSS_WEIGHT_KEYS
+from orchestrator.dataset.formats.system_message import SYSTEM_KEYS
+
+TYPE_NAMES = {
+    dict: "an object",
+    list: "an array",
+    str: "text",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    type(None): "null",
+}
+LEGACY_TOOL_KEYS = ("functions", "function_call")
+
+# Unknown here, but they may decide whether or how the chat is to be learned: a person has to look at them.
+TRAINING_DECISION_KEYS = frozenset(
+    (
+        *FEEDBACK_KEYS,
+        *LOSS_WEIGHT_KEYS,
+        *SYSTEM_KEYS,
+        *("labels", "rejected", "chosen", "split", "ignore", "mask", "deleted", "hidden"),
+        *("prompt", "completion", "instruction", "response", "answer", "reference_answer"),
+        *("tool_calls", "tool_call_id", "name"),
+    )
+)
+
+
+def check_keys(
+    value: Mapping[str, Any], known: Mapping[str, type], needed: tuple[str, ...], steps: PathSteps
+) -> Iterator[ExampleIssue]:
+    """Every key that is not known, is needed and missing, or leads to another type."""
+    for key in needed:
+        if key not in value:
+            yield ExampleIssue(FindingCode.MISSING_KEY, steps, f'"{key}" is missing')
+    for key, item in value.items():
+        if key not in known:
+            yield ExampleIssue(
+                FindingCode.UNKNOWN_KEY, (*steps, key), f'"{key}" is not known here', _key_hint(key, known)
+            )
+        elif not has_json_type(item, known[key]):
+            yield ExampleIssue(
+                FindingCode.WRONG_TYPE,
+                (*steps, key),
+                f'"{key}" must be {TYPE_NAMES[known[key]]}, not {describe_type(item)}',
+            )
+
+
+def is_droppable_key(key: str, known: Mapping[str, type]) -> bool:
+    """Whether an unknown key is only a remark: not a known key misspelt, nor one that may say what to train."""
+    return (
+        key not in TRAINING_DECISION_KEYS and key not in LEGACY_TOOL_KEYS and not get_close_matches(key, known, n=1)
+    )
+
+
+def has_json_type(value: object, kind: type) -> bool:
+    """JSON's types are strict: true is no number. `object` is any."""
+    return kind is object or type(value) is kind
+
+
+def describe_type(value: object) -> str:
+    """The value's type in words."""
+    return TYPE_NAMES.get(type(value), "something else")
+
+
+def _key_hint(key: str, known: Mapping[str, type]) -> str:
+    if key in FEEDBACK_KEYS or key in LOSS_WEIGHT_KEYS:
+        return "If it says that the answer is not wanted, write `weight` 0 at the answer or delete the chat."
+    if key in LEGACY_TOOL_KEYS:
+        return "This is an old form: write `tools` and `tool_calls`."
+    near = get_close_matches(key, known, n=1)
+    return f'Remove the key, or write "{near[0]}".' if near else ""

@@ -1,0 +1,148 @@
+"""Personal data and secrets in a text: how they look. Used by the check, which names them, and by polish."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from orchestrator.dataset.finding_codes import FindingCode
+
+_KEY = re.compile(
+    r"\b(?:sk-(?:proj-|ant-|or-)?[A-Za-z0-9_-]{20,}"  # OpenAI and those who imitate it
+    r"|AKIA[0-9A-Z]{16}"  # Amazon
+    r"|AIza[0-9A-Za-z_-]{35}"  # Google
+    r"|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,}|glpat-[A-Za-z0-9_-]{20,}"
+    r"|xox[abposr]-[A-Za-z0-9-]{10,}"  # Slack
+    r"|[sr]k_live_[A-Za-z0-9]{20,}"  # Stripe
+    r"|hf_[A-Za-z0-9]{30,}"  # Hugging Face
+    r"|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,})"  # a JSON web token
+    r"|-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----(?:[\s\S]*?-----END (?:[A-Z]+ )*PRIVATE KEY-----)?"
+)
+_ASSIGNED_SECRET = re.compile(
+    r"(?i)\b(?:api[_ -]?key|access[_ -]?token|client[_ -]?secret|password|passwd)\b['\"]?\s*(?:[:=]|\bis\b)\s*"
+    r"['\"]?(?P<value>(?=[^\s'\"]*\d)(?=[^\s'\"]*[A-Za-z])[^\s'\",;]{8,})"
+)
+_EMAIL = re.compile(r"\b[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b")
+_PHONE = re.compile(
+    r"(?<![\w.,/-])(?<!\d )(?:\+\d{1,3}[ .-]?)?(?:\(\d{1,5}\)[ .-]?)?\d{2,5}(?:[ .-]?\d{2,5}){1,5}(?![\w-]|[.,/]\d)"
+)
+_AMERICAN_PHONE = re.compile(r"[2-9]\d{2}[ .-]\d{3}[ .-]\d{4}")
+_NOT_PHONE = re.compile(r"\d{1,2}[-.]\d{1,2}[-.]\d{4}|(?:\d{1,3}\.){3}\d{1,3}")  # a date, an internet address
+_EXAMPLE_EMAIL = re.compile(
+    r"@(?:[\w-]+\.)*example(?:\.(?:com|org|net|edu))?$|\.(?:example|invalid|test)$", re.IGNORECASE
+)
+
+_GITHUB_PREFIX = re.compile(rb"gh[pousr]_")
+_DIGIT_TABLE = bytes.maketrans(b"123456789 ().-", b"0" * 14)
+_LONG_NUMBER = b"0" * 9
+
+
+@dataclass(frozen=True, slots=True)
+class PiiMatch:
+    """A piece of text that should not be there: `text[start:end]`."""
+
+    code: FindingCode
+    start: int
+    end: int
+
+
+PiiDetector = Callable[[str], Iterator[PiiMatch]]
+
+
+def select_detectors(text: bytes) -> tuple[PiiDetector, ...]:
+    """A quick look at a text, or at a whole example in JSON: which closer looks are worth their time. Mostly none."""
+    return tuple(find for may_hold, find in _DETECTORS if may_hold(text))
+
+
+def find_pii(text: str, detectors: Iterable[PiiDetector] | None = None) -> Iterator[PiiMatch]:
+    """Everything in the text that looks like a key, an e-mail address or a telephone number.
+
+    `finds` are the suspicions about the example that it is part of, where they are known.
+    """
+    raw = text.encode("utf-8", "surrogatepass")
+    for may_hold, find in _DETECTORS:
+        if (detectors is None or find in detectors) and may_hold(raw):
+            yield from find(text)
+
+
+def _may_hold_key(text: bytes) -> bool:
+    if b"_" in text and (
+        b"_live_" in text or b"hf_" in text or b"github_pat_" in text or _GITHUB_PREFIX.search(text)
+    ):
+        return True
+    return (
+        b"sk-" in text
+        or b"AKIA" in text
+        or b"AIza" in text
+        or b"glpat-" in text
+        or b"xox" in text
+        or b"eyJ" in text
+        or b"PRIVATE KEY" in text
+    )
+
+
+def _may_hold_assignment(text: bytes) -> bool:
+    text = text.lower()
+    return (
+        b"passw" in text
+        or (b"key" in text and b"api" in text)
+        or (b"token" in text and b"access" in text)
+        or (b"secret" in text and b"client" in text)
+    )
+
+
+def _may_hold_email(text: bytes) -> bool:
+    return b"@" in text
+
+
+def _may_hold_phone(text: bytes) -> bool:
+    return _LONG_NUMBER in text.translate(_DIGIT_TABLE)
+
+
+def _find_keys(text: str) -> Iterator[PiiMatch]:
+    for match in _KEY.finditer(text):
+        yield PiiMatch(FindingCode.SECRET, match.start(), match.end())
+
+
+def _find_assignments(text: str) -> Iterator[PiiMatch]:
+    for match in _ASSIGNED_SECRET.finditer(text):
+        yield PiiMatch(FindingCode.SECRET, match.start("value"), match.end("value"))
+
+
+def _find_emails(text: str) -> Iterator[PiiMatch]:
+    for match in _EMAIL.finditer(text):
+        if not _EXAMPLE_EMAIL.search(match[0]):
+            yield PiiMatch(FindingCode.EMAIL_ADDRESS, match.start(), match.end())
+
+
+def _find_phones(text: str) -> Iterator[PiiMatch]:
+    for match in _PHONE.finditer(text):
+        if _is_phone(match[0]):
+            yield PiiMatch(FindingCode.PHONE_NUMBER, match.start(), match.end())
+
+
+_DETECTORS: tuple[tuple[Callable[[bytes], bool], PiiDetector], ...] = (
+    (_may_hold_key, _find_keys),
+    (_may_hold_email, _find_emails),
+    (_may_hold_assignment, _find_assignments),
+    (_may_hold_phone, _find_phones),
+)
+
+
+def _is_phone(text: str) -> bool:
+    """9 to 15 digits that begin as numbers do, with +, 0 or a bracket, or are grouped as in North America."""
+    digits = sum(char.isdigit() for char in text)
+    begins = text[0] in "+0(" or _AMERICAN_PHONE.fullmatch(text) is not None
+    return 9 <= digits <= 15 and begins and not _NOT_PHONE.fullmatch(text)
+
+
+def redact_text(text: str) -> str:
+    """The text with `[key]`, `[e-mail]` and `[phone]` in place of what is private. Doing it again changes nothing."""
+    labels = {FindingCode.SECRET: "[key]", FindingCode.EMAIL_ADDRESS: "[e-mail]", FindingCode.PHONE_NUMBER: "[phone]"}
+    pieces, done = [], 0
+    for found in sorted(find_pii(text), key=lambda one: (one.start, -one.end)):
+        if found.start >= done:
+            pieces += [text[done : found.start], labels[found.code]]
+            done = found.end
+    return "".join(pieces) + text[done:]

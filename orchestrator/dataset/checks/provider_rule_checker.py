@@ -1,0 +1,219 @@
+"""Provider: errors of an example under the rules of the providers it is going to, before it is uploaded there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from orchestrator.core.account import ProviderName
+from orchestrator.dataset.checks.images import ImageReference, iter_images
+from orchestrator.dataset.checks.text_walk import iter_message_lists, iter_messages
+from orchestrator.dataset.example import ExampleBody, ExampleIssue, PathSteps
+from orchestrator.dataset.provider_rules import ProviderRule, RuleKind, list_provider_rules
+
+RuleViolation = tuple[PathSteps, str, str]
+"""Where it is, what is wrong, and a hint ("" for the code's own)."""
+
+BYTES_PER_MEGABYTE = 1_000_000
+_ALLOWED_PREVIOUS_ROLES = {  # the roles that may stand just before a role
+    "system": (None,),
+    "user": (None, "system", "assistant"),
+    "assistant": ("user", "tool"),
+    "tool": ("assistant", "tool"),
+}
+
+
+class ProviderRuleChecker:
+    """Checks examples under the rules of some providers. Providers with the same rule share one finding."""
+
+    def __init__(self, providers: Iterable[ProviderName]) -> None:
+        groups: dict[tuple[RuleKind, int, tuple[str, ...]], list[ProviderRule]] = {}
+        for rule in list_provider_rules(providers):
+            groups.setdefault((rule.kind, rule.limit, rule.values), []).append(rule)
+        shared = [(", ".join(rule.provider for rule in rules), rules[0]) for rules in groups.values()]
+        self._order_rules = [pair for pair in shared if pair[1].kind in ORDER_CHECKS]
+        self._content_rules = [pair for pair in shared if pair[1].kind in CONTENT_CHECKS]
+        self._image_rules = [pair for pair in shared if pair[1].kind in IMAGE_CHECKS]
+        self._count_rules = [pair for pair in shared if pair[1].kind in COUNT_RULE_KINDS]
+
+    def check_example(self, body: ExampleBody) -> Iterator[ExampleIssue]:
+        """Yield every error of the example. Wrong shapes are passed over: the other errors name them."""
+        for names, rule in self._order_rules:
+            yield from _to_issues(names, rule, ORDER_CHECKS[rule.kind](body, rule))
+        if not _has_parts(body):
+            return  # as most examples: neither text parts nor pictures
+        found = list(iter_images(body))
+        for names, rule in self._content_rules:
+            yield from _to_issues(names, rule, CONTENT_CHECKS[rule.kind](body, rule, found))
+        for names, rule in self._image_rules if found else ():
+            yield from _to_issues(names, rule, IMAGE_CHECKS[rule.kind](found, rule))
+
+    def check_counts(self, examples: int, with_images: int) -> Iterator[tuple[ProviderRule, str]]:
+        """Yield the rules that the number of training examples breaks, with a message for each."""
+        for names, rule in self._count_rules:
+            count, what = (
+                (with_images, "examples with pictures")
+                if rule.kind is RuleKind.MAXIMUM_IMAGE_EXAMPLES
+                else (examples, "training examples")
+            )
+            if count > rule.limit:
+                yield rule, f"{count:,} {what}, {names} takes at most {rule.limit:,}"
+
+
+def _to_issues(names: str, rule: ProviderRule, problems: Iterable[RuleViolation]) -> Iterator[ExampleIssue]:
+    for steps, message, hint in problems:
+        yield ExampleIssue(rule.kind.code, steps, f"{names}: {message}", hint)
+
+
+def _has_parts(body: ExampleBody) -> bool:
+    """Quickly for a chat, as most examples are; a pair may have parts in three places."""
+    messages = body.get("messages")
+    if not isinstance(messages, list):
+        return any(isinstance(message.get("content"), list) for message, _ in iter_messages(body))
+    return any(type(message) is dict and type(message.get("content")) is list for message in messages)
+
+
+def _iter_written_messages(messages: list[Any]) -> Iterator[tuple[int, str]]:
+    """Index and role of each message that is written into the file: empty system messages are not."""
+    for index, message in enumerate(messages):
+        role = message.get("role") if isinstance(message, dict) else None
+        if (
+            isinstance(role, str)
+            and role in _ALLOWED_PREVIOUS_ROLES
+            and not (role == "system" and not _has_text(message))
+        ):
+            yield index, role
+
+
+def _has_text(message: dict[str, Any]) -> bool:
+    content = message.get("content")
+    return bool(content.strip()) if isinstance(content, str) else bool(content)
+
+
+def _check_roles_alternate(body: ExampleBody, _: ProviderRule) -> Iterator[RuleViolation]:
+    for messages, steps in iter_message_lists(body):
+        before: str | None = None
+        for index, role in _iter_written_messages(messages):
+            if before not in _ALLOWED_PREVIOUS_ROLES[role]:
+                yield (*steps, index, "role"), _turn_message(before, role), _turn_hint(before, role)
+                break  # one finding for a chat: what follows is a consequence more often than not
+            before = role
+
+
+def _turn_message(before: str | None, role: str) -> str:
+    if before is None or (before == "system" and role != "system"):
+        return f"the chat begins with the {role}, but user and assistant must take turns and the user begins"
+    if role == "system":
+        return "a system message after the beginning, but only the first message may be one"
+    if role == before:
+        return f"the {role} speaks twice in a row, but user and assistant must take turns"
+    return f"the {role} speaks after the {before}, but user and assistant must take turns"
+
+
+def _turn_hint(before: str | None, role: str) -> str:
+    if role == "system":
+        return "Merge it into the first message: `orchestrator polish` can do it."
+    if role == before:
+        return "Join the two messages into one, or take one of them out."
+    return "Put the user's message before it, or delete it." if before in (None, "system") else ""
+
+
+def _check_system_first(body: ExampleBody, _: ProviderRule) -> Iterator[RuleViolation]:
+    hint = "Merge it into the first message: `orchestrator polish` can do it."
+    for messages, steps in iter_message_lists(body):
+        for place, (index, role) in enumerate(_iter_written_messages(messages)):
+            if role == "system" and place:
+                yield (*steps, index, "role"), "a system message must be the first message of the chat", hint
+
+
+def _check_text_answer_last(body: ExampleBody, _: ProviderRule) -> Iterator[RuleViolation]:
+    messages = body.get("messages")
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    if isinstance(last, dict) and last.get("role") == "assistant" and last.get("tool_calls") and not _has_text(last):
+        hint = "Add the tool's answer and the assistant's answer in text, or take the chat out."
+        yield (
+            ("messages", len(body["messages"]) - 1),
+            "the chat ends with a tool call, not with an answer in text",
+            hint,
+        )
+
+
+def _check_keys_not_accepted(body: ExampleBody, rule: ProviderRule) -> Iterator[RuleViolation]:
+    for key in rule.values:
+        if key in body:
+            yield (key,), f'the key "{key}" is not accepted in a chat', "Remove the key."
+
+
+def _check_text_content(
+    body: ExampleBody, rule: ProviderRule, found: list[ImageReference]
+) -> Iterator[RuleViolation]:
+    """Parts are the form of examples with pictures; where all roles need a text, such an example is let through."""
+    if found and "user" in rule.values:
+        return
+    for message, steps in iter_messages(body):
+        content, role = message.get("content"), message.get("role")
+        if role in rule.values and isinstance(content, list) and content and all(map(_is_text_part, content)):
+            parts = "a part" if len(content) == 1 else f"{len(content)} parts"
+            yield (*steps, "content"), f"the content of the {role} is an array with {parts}, it must be one text", ""
+
+
+def _is_text_part(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") == "text"
+
+
+def _check_image_types(found: list[ImageReference], rule: ProviderRule) -> Iterator[RuleViolation]:
+    accepted = ", ".join(name.upper() for name in rule.values)
+    for picture in found:
+        if picture.image_type is not None and picture.image_type not in rule.values:
+            hint = f"Save it as {accepted}."
+            yield picture.steps, f"the picture is {picture.image_type.upper()[:20]}, accepted are {accepted}", hint
+
+
+def _check_image_bytes(found: list[ImageReference], rule: ProviderRule) -> Iterator[RuleViolation]:
+    for picture in found:
+        if (size := picture.size_bytes) > rule.limit:
+            message = (
+                f"the picture has {size / BYTES_PER_MEGABYTE:,.1f} MB, "
+                f"at most {rule.limit / BYTES_PER_MEGABYTE:,.0f} MB are accepted"
+            )
+            yield picture.steps, message, "Make it smaller: fewer pixels, or a stronger compression."
+
+
+def _check_images_per_example(found: list[ImageReference], rule: ProviderRule) -> Iterator[RuleViolation]:
+    if len(found) > rule.limit:
+        yield (), f"{len(found)} pictures in the example, at most {rule.limit} are accepted", ""
+
+
+def _check_public_images(found: list[ImageReference], _: ProviderRule) -> Iterator[RuleViolation]:
+    hint = "Put the picture itself into the file as data:image/…;base64,…, or at a public address."
+    for picture in found:
+        if not picture.is_public:
+            yield picture.steps, f"the picture's address {picture.url[:60]!r} cannot be reached from outside", hint
+
+
+def _check_embedded_images(found: list[ImageReference], _: ProviderRule) -> Iterator[RuleViolation]:
+    hint = "Put the picture itself into the file, as data:image/…;base64,…"
+    for picture in found:
+        if not picture.is_embedded:
+            yield picture.steps, f"the picture is given by its address {picture.url[:60]!r}", hint
+
+
+ORDER_CHECKS: dict[RuleKind, Callable[[ExampleBody, ProviderRule], Iterator[RuleViolation]]] = {
+    RuleKind.ROLES_ALTERNATE: _check_roles_alternate,
+    RuleKind.SYSTEM_FIRST: _check_system_first,
+    RuleKind.TEXT_ANSWER_LAST: _check_text_answer_last,
+    RuleKind.KEYS_NOT_ACCEPTED: _check_keys_not_accepted,
+}
+CONTENT_CHECKS: dict[
+    RuleKind, Callable[[ExampleBody, ProviderRule, list[ImageReference]], Iterator[RuleViolation]]
+] = {
+    RuleKind.TEXT_CONTENT: _check_text_content,
+}
+IMAGE_CHECKS: dict[RuleKind, Callable[[list[ImageReference], ProviderRule], Iterator[RuleViolation]]] = {
+    RuleKind.IMAGE_TYPES: _check_image_types,
+    RuleKind.IMAGE_BYTES: _check_image_bytes,
+    RuleKind.IMAGES_PER_EXAMPLE: _check_images_per_example,
+    RuleKind.PUBLIC_IMAGES: _check_public_images,
+    RuleKind.EMBEDDED_IMAGES: _check_embedded_images,
+}
+COUNT_RULE_KINDS = (RuleKind.MAXIMUM_EXAMPLES, RuleKind.MAXIMUM_IMAGE_EXAMPLES)

@@ -1,0 +1,115 @@
+"""Special tokens: what begins and ends messages in the formats of the base models in use.
+
+Inside a text such a token ends or forges a message when the provider's tokenizer reads the file. The tokens of
+`OPENAI_SPECIAL_TOKENS` are OpenAI's and ChatML's, refused whatever the base model is. Those of open models are known
+by family, from the `tokenizer_config.json` published with each; a `tokenizer.json` in the accounts file lists its
+own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from orchestrator.dataset.checks.text_walk import MessageText, iter_texts
+from orchestrator.dataset.example import ExampleBody, ExampleIssue
+from orchestrator.dataset.finding_codes import FindingCode
+
+OPENAI_SPECIAL_TOKENS: Final = re.compile(
+    r"<\|(?:endoftext|endofprompt|startoftext|im_start|im_end|im_sep|fim_\w+|start|end|message|return)\|>"
+)
+
+_LLAMA_2: Final = (r"</?s>", r"\[/?INST\]", r"<</?SYS>>")
+_LLAMA_3: Final = (
+    r"<\|(?:begin_of_text|end_of_text|start_header_id|end_header_id|eot_id|eom_id|python_tag|image)\|>",
+    r"<\|finetune_right_pad_id\|>",
+    r"<\|reserved_special_token_\d+\|>",
+)
+_LLAMA_4: Final = (
+    r"<\|(?:begin_of_text|end_of_text|header_start|header_end|eot|eom|step|python_start|python_end)\|>",
+    r"<\|(?:image_start|image_end|image|patch|tile_x_separator|tile_y_separator|finetune_right_pad)\|>",
+)
+_MISTRAL: Final = (
+    *_LLAMA_2[:2],
+    r"\[/?(?:TOOL_RESULTS|AVAILABLE_TOOLS|SYSTEM_PROMPT|THINK)\]",
+    r"\[(?:TOOL_CALLS|TOOL_CONTENT|IMG|IMG_BREAK|IMG_END|PREFIX|MIDDLE|SUFFIX|ARGS|CALL_ID)\]",
+)
+_QWEN: Final = (
+    r"<\|(?:object_ref|box|quad|vision)_(?:start|end)\|>",
+    r"<\|(?:vision|image|video)_pad\|>",
+    r"<\|(?:repo_name|file_sep)\|>",
+)
+_GEMMA: Final = (r"<(?:bos|eos|start_of_turn|end_of_turn|start_of_image|end_of_image)>",)
+_DEEPSEEK: Final = (
+    "<\uff5c(?:begin\u2581of\u2581sentence|end\u2581of\u2581sentence|User|Assistant)\uff5c>",
+    "<\uff5ctool\u2581(?:calls?|outputs?|sep)(?:\u2581(?:begin|end))?\uff5c>",
+)
+_PHI: Final = (r"<\|(?:system|user|assistant|end|tool|tool_call|tool_response)\|>", *_LLAMA_2[:1])
+_GLM: Final = (r"\[gMASK\]", r"<e?sop>", r"<\|(?:system|user|assistant|observation)\|>")
+_KIMI: Final = (
+    r"<\|im_(?:system|user|assistant|middle)\|>",
+    r"\[(?:BOS|EOS|EOT|UNK|PAD)\]",
+    r"<\|tool_calls?_(?:section_|argument_)?(?:begin|end)\|>",
+)
+_HARMONY: Final = (r"<\|(?:channel|constrain|call)\|>",)
+
+MODEL_FAMILY_TOKENS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
+    (r"llama-?v?2|llama2|codellama|vicuna", _LLAMA_2),
+    (r"llama-?v?4|llama4", _LLAMA_4),
+    (r"llama-?v?3|llama3", _LLAMA_3),
+    (r"mistral|mixtral|ministral|magistral|devstral|codestral", _MISTRAL),
+    (r"qwen|qwq", _QWEN),
+    (r"gemma", _GEMMA),
+    (r"deepseek", _DEEPSEEK),
+    (r"phi-?[34]", _PHI),
+    (r"\bglm", _GLM),
+    (r"kimi", _KIMI),
+    (r"gpt-oss", _HARMONY),
+)
+"""A base model's name, and regular expressions for the special tokens. A name may belong to several families: a
+distilled model reads the tokens of the one and may be given the other's name."""
+
+# Tokens of any family that nothing else looks like: <s> is also HTML, [PAD] and <eos> stand in ordinary texts.
+FOREIGN_TOKENS: Final = re.compile(
+    "|".join((*_LLAMA_2[1:], "</s>", *_LLAMA_3, *_LLAMA_4, *_QWEN, *_GEMMA, *_DEEPSEEK, *_HARMONY))
+)
+
+
+def build_special_token_pattern(base_models: Iterable[str], listed: Iterable[str] = ()) -> re.Pattern[str] | None:
+    """Build one pattern for the special tokens of these base models, and those that their tokenizers list."""
+    names = [name.lower() for name in base_models]
+    tokens = {token for family, known in MODEL_FAMILY_TOKENS if _any_name_matches(names, family) for token in known}
+    tokens |= {re.escape(token) for token in listed if _is_unambiguous_token(token)}
+    return re.compile("|".join(sorted(tokens))) if tokens else None
+
+
+def _any_name_matches(names: list[str], family: str) -> bool:
+    return any(re.search(family, name) for name in names)
+
+
+def _is_unambiguous_token(token: str) -> bool:
+    """A tokenizer may list a word or a space as special; in a text that is no sign of anything."""
+    return len(token) > 2 and token[0] in "<[" and token[-1] in ">]"
+
+
+def check_special_tokens(body: ExampleBody, special: re.Pattern[str]) -> Iterator[ExampleIssue]:
+    """Yield the special tokens of the base models in use; those refused for every base model are `message`'s."""
+    for _, text, steps in iter_texts(body):
+        for token in sorted({match[0] for match in special.finditer(text)}):
+            if not OPENAI_SPECIAL_TOKENS.fullmatch(token):
+                yield ExampleIssue(
+                    FindingCode.SPECIAL_TOKEN, steps, f"the text holds {token}, a special token of the base model"
+                )
+
+
+def check_foreign_tokens(texts: list[MessageText], line: bytes) -> Iterator[ExampleIssue]:
+    """Yield a warning for tokens of another model's format; `line` is the example's canonical form.
+
+    Those of the base models in use are errors, so an example that comes here has none of them.
+    """
+    if b"<" not in line and b"INST]" not in line:
+        return
+    for _, text, steps in texts:
+        if found := FOREIGN_TOKENS.search(text):
+            yield ExampleIssue(FindingCode.FOREIGN_TOKEN, steps, f"the text holds {found[0]}")

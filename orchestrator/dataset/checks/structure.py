@@ -1,0 +1,102 @@
+"""Errors of one example, whatever its method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from orchestrator.dataset.checks.messages import check_message, is_plain_message, is_unknown_role, is_valid_weight
+from orchestrator.dataset.checks.object_keys import check_keys
+from orchestrator.dataset.checks.text_walk import PAIR_OUTPUT_KEYS
+from orchestrator.dataset.checks.tools import check_tool_calls, check_tool_definitions, has_tools
+from orchestrator.dataset.example import ExampleBody, ExampleIssue, PathSteps
+from orchestrator.dataset.finding_codes import FindingCode
+from orchestrator.dataset.rules import DatasetRules
+
+CHAT_KEYS = {"messages": list, "tools": list, "parallel_tool_calls": bool}
+PAIR_KEYS = {"input": dict, "preferred_output": list, "non_preferred_output": list}
+
+
+def check_structure(body: ExampleBody, rules: DatasetRules) -> Iterator[ExampleIssue]:
+    """Every error of the example."""
+    if "messages" in body:
+        if rules.method != "supervised":
+            yield ExampleIssue(FindingCode.WRONG_METHOD, (), "a chat, but the method is dpo")
+        yield from _check_chat(body, rules)
+    else:
+        if rules.method != "dpo":
+            yield ExampleIssue(FindingCode.WRONG_METHOD, (), "a preference pair, but the method is supervised")
+        yield from _check_pair(body)
+
+
+def _check_chat(body: ExampleBody, rules: DatasetRules) -> Iterator[ExampleIssue]:
+    yield from check_keys(body, CHAT_KEYS, ("messages",), ())
+    if isinstance(messages := body["messages"], list):
+        yield from _check_messages(messages, ("messages",))
+        yield from check_ending(messages, ("messages",))
+        if has_tools(body):
+            yield from check_tool_definitions(body.get("tools"), ("tools",))
+            yield from check_tool_calls(messages, body.get("tools"), ("messages",))
+        yield from check_weights(messages, ("messages",))
+
+
+def _check_messages(messages: list[object], steps: PathSteps) -> Iterator[ExampleIssue]:
+    if not messages:
+        yield ExampleIssue(FindingCode.NO_MESSAGES, steps, "there are no messages")
+    for index, message in enumerate(messages):
+        if not is_plain_message(message):
+            yield from check_message(message, (*steps, index))
+
+
+def _check_pair(body: ExampleBody) -> Iterator[ExampleIssue]:
+    yield from check_keys(body, PAIR_KEYS, tuple(PAIR_KEYS), ())
+    if isinstance(given := body.get("input"), dict):
+        yield from check_keys(given, CHAT_KEYS, ("messages",), ("input",))
+        yield from _check_input(given)
+    for output in PAIR_OUTPUT_KEYS:
+        if isinstance(answers := body.get(output), list):
+            yield from _check_messages(answers, (output,))
+            yield from _check_output(answers, output)
+
+
+def _check_input(given: ExampleBody) -> Iterator[ExampleIssue]:
+    steps = ("input", "messages")
+    if isinstance(messages := given.get("messages"), list):
+        yield from _check_messages(messages, steps)
+        if has_tools(given):
+            yield from check_tool_definitions(given.get("tools"), ("input", "tools"))
+            yield from check_tool_calls(messages, given.get("tools"), steps)
+        if messages and isinstance(messages[-1], dict) and messages[-1].get("role") == "assistant":
+            message = "the input ends with an answer; the answers belong into the outputs"
+            yield ExampleIssue(FindingCode.WRONG_ORDER, (*steps, len(messages) - 1, "role"), message)
+
+
+def _check_output(answers: list[object], output: str) -> Iterator[ExampleIssue]:
+    if len(answers) > 1:
+        hint = f"Put the messages before the answer into input.messages, and one answer into {output}."
+        yield ExampleIssue(
+            FindingCode.WRONG_ORDER, (output, 1), "an output is one answer, not several messages", hint
+        )
+    for index, answer in enumerate(answers):
+        if isinstance(answer, dict) and answer.get("role") not in ("assistant", None):
+            message = f"an output is the assistant's, not {answer['role']!r}"
+            yield ExampleIssue(FindingCode.WRONG_ORDER, (output, index, "role"), message)
+
+
+def check_ending(messages: list[Any], steps: PathSteps) -> Iterator[ExampleIssue]:
+    """A chat needs an assistant's answer, and ends with one."""
+    roles = [message.get("role") if isinstance(message, dict) else None for message in messages]
+    if any(isinstance(role, str) and is_unknown_role(role) for role in roles):
+        return  # that is an error already, and whether the assistant speaks is known only when it is corrected
+    if messages and "assistant" not in roles:
+        yield ExampleIssue(FindingCode.NO_ASSISTANT, steps, "the assistant says nothing in this chat")
+    elif messages and roles[-1] != "assistant":
+        place = (*steps, len(messages) - 1, "role")
+        yield ExampleIssue(FindingCode.LAST_NOT_ASSISTANT, place, f"the last message is from {str(roles[-1])[:40]!r}")
+
+
+def check_weights(messages: list[Any], steps: PathSteps) -> Iterator[ExampleIssue]:
+    """At least one answer is to be learned."""
+    answers = [message for message in messages if isinstance(message, dict) and message.get("role") == "assistant"]
+    if answers and all(is_valid_weight(answer.get("weight")) and answer["weight"] == 0 for answer in answers):
+        yield ExampleIssue(FindingCode.NOTHING_TO_LEARN, steps, "every answer has the weight 0")

@@ -1,0 +1,49 @@
+"""Encoding: signs that a text was decoded wrongly, or escaped for HTML, before it came here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from orchestrator.dataset.checks.text_walk import MessageText
+from orchestrator.dataset.example import ExampleIssue
+from orchestrator.dataset.finding_codes import FindingCode
+
+REPLACEMENT_CHARACTER = "\ufffd"
+
+# UTF-8 that was read as Windows-1252: its first byte as a letter, then its further bytes as what Windows-1252 shows
+# for them. Quotation marks and dashes are such further bytes as well, but at the end of a quotation they follow a
+# capital letter by right; so after U+00C2 and U+00C3, which are capital letters of some languages, they are no sign.
+_CP1252_CHARACTERS = (
+    "\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2020\u2021\u2022\u2026\u2030\u20ac\u2122"
+)
+_CP1252_QUOTES = "\u2013\u2014\u2018-\u201e\u2039\u203a"
+_MOJIBAKE = re.compile(
+    "\u00c2[\u00a0-\u00aa\u00ac-\u00ba\u00bc-\u00bf]"
+    f"|\u00c3[\u0080-\u00aa\u00ac-\u00ba\u00bc-\u00bf{_CP1252_CHARACTERS}]"
+    f"|\u00e2\u20ac|\u00e2[\u201a{_CP1252_CHARACTERS}][\u0080-\u00bf{_CP1252_CHARACTERS}{_CP1252_QUOTES}]"
+    f"|\u00f0\u0178[\u0080-\u00bf{_CP1252_CHARACTERS}{_CP1252_QUOTES}]"
+)
+_ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{2,6}|#x[0-9a-fA-F]{2,5});")
+_MARKDOWN_CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
+_MOJIBAKE_BYTES = tuple(char.encode() for char in "\u00c2\u00c3\u00e2\u00f0\ufffd")
+
+
+def check_text_encoding(texts: list[MessageText], line: bytes) -> Iterator[ExampleIssue]:
+    """Yield a warning for each text with such signs; `line` is the example's canonical form."""
+    if b"&" not in line and (line.isascii() or not any(sign in line for sign in _MOJIBAKE_BYTES)):
+        return
+    for _, text, steps in texts:
+        if count := text.count(REPLACEMENT_CHARACTER):
+            message = f"the text holds U+FFFD, which stands for a lost character{_format_times(count)}"
+            yield ExampleIssue(FindingCode.BROKEN_ENCODING, steps, message)
+        if found := _MOJIBAKE.findall(text):
+            message = f"the text holds {found[0]!r}{_format_times(len(found))}: UTF-8 that was read as Windows-1252"
+            yield ExampleIssue(FindingCode.BROKEN_ENCODING, steps, message)
+        if "&" in text and (entities := _ENTITY.findall(_MARKDOWN_CODE.sub("", text))):
+            message = f"the text holds {entities[0]}{_format_times(len(entities))}, as a character is written in HTML"
+            yield ExampleIssue(FindingCode.ESCAPED_HTML, steps, message)
+
+
+def _format_times(count: int) -> str:
+    return f", {count} times" if count > 1 else ""

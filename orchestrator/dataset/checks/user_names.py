@@ -1,0 +1,59 @@
+"""Names: what a chat calls its user."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from orchestrator.dataset.checks.text_walk import MessageText
+from orchestrator.dataset.example import ExampleBody
+
+_WORD = r"[A-Z\u00c0-\u00de\u0391-\u03a9\u0410-\u042f][\w'-]+"
+_SELF_INTRODUCTION = re.compile(rf"\b(?:I'm|I am|[Mm]y name is|[Tt]his is|[Cc]all me) ({_WORD})\b|^({_WORD}) here\b")
+_FORM_OF_ADDRESS = re.compile(
+    rf"\b(?:Hi|Hello|Hey|Dear|Welcome|Thanks|Thank you|Goodbye|Bye),? ({_WORD})\b|, ({_WORD})[!?.,]"
+)
+_SYSTEM_ADDRESS = re.compile(rf"\b(?:You are|you are|You're|name is) ({_WORD})\b")
+_SPEAKER_PREFIX = re.compile(rf"({_WORD}(?: {_WORD})?): ")
+_NOT_NAMES = frozenset(
+    word
+    for line in (
+        "A An And But Do Great Here How I If In It Let No Not Of Oh Okay Ok Please So Sorry Sure That The There This",
+        "To Very Well What When Where Why Yes You Your English French German Spanish",
+        "Monday Tuesday Wednesday Thursday Friday Saturday Sunday",
+    )
+    for word in line.split()
+)
+
+
+def find_user_names(body: ExampleBody, texts: list[MessageText], known_name: str) -> set[str]:
+    """Every name that the user of this chat may have: as the source says, as they say, as they are addressed."""
+    names, others = {known_name} if known_name else set(), set(_NOT_NAMES)
+    messages = body.get("messages")
+    names |= (
+        {name for message in messages if (name := _get_message_name(message))}
+        if isinstance(messages, list)
+        else set()
+    )
+    for role, text, _ in texts:
+        if role == "user":
+            if speaker := _SPEAKER_PREFIX.match(text):
+                names.add(speaker[1])
+            names |= _find_names(_SELF_INTRODUCTION, text)
+        elif role == "assistant":
+            names |= _find_names(_FORM_OF_ADDRESS, text)
+            others |= _find_names(_SELF_INTRODUCTION, text)
+        elif role == "system":
+            others |= _find_names(_SYSTEM_ADDRESS, text)
+    return names - others
+
+
+def _get_message_name(message: Any) -> str:
+    if not isinstance(message, dict) or message.get("role") != "user":
+        return ""
+    name = message.get("name")
+    return name if isinstance(name, str) else ""
+
+
+def _find_names(pattern: re.Pattern[str], text: str) -> set[str]:
+    return {name for match in pattern.finditer(text) for name in match.groups() if name}

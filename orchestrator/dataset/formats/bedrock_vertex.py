@@ -1,0 +1,76 @@
+"""Training formats of two clouds: Amazon Bedrock's conversations and Google Vertex AI's contents. Texts only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator.dataset.example import ExampleIssue, PathSteps
+from orchestrator.dataset.finding_codes import FindingCode
+from orchestrator.dataset.formats.base import ChatFormat, MessageBuilder, ParsedChat, list_other_keys
+from orchestrator.dataset.formats.system_message import add_system_messages, join_text_blocks
+
+TEXTS_ONLY_HINT = "Only texts are read in this format. Write pictures and tool calls in OpenAI's format."
+
+
+def parse_bedrock(value: object) -> ParsedChat | None:
+    """`messages` whose content is a list of blocks without a type: `[{"text": …}]`."""
+    if not isinstance(value, dict) or not isinstance(rows := value.get("messages"), list):
+        return None
+    named = str(value.get("schemaVersion", "")).startswith("bedrock")
+    if not rows or not (any(map(_has_content_list, rows)) if named else all(map(_has_text_blocks, rows))):
+        return None
+    return _parse_turns("bedrock", value, "messages", "content", ("schemaVersion",))
+
+
+def _has_content_list(message: object) -> bool:
+    return isinstance(message, dict) and isinstance(message.get("content"), list)
+
+
+def _has_text_blocks(message: object) -> bool:
+    content = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(content, list) or not content:
+        return False
+    return all(isinstance(block, dict) and "type" not in block and "text" in block for block in content)
+
+
+def parse_vertex(value: object) -> ParsedChat | None:
+    """`contents` whose turns have `parts`: `[{"role": "user", "parts": [{"text": …}]}]`."""
+    if not isinstance(value, dict) or not isinstance(value.get("contents"), list):
+        return None
+    return _parse_turns("vertex", value, "contents", "parts", ())
+
+
+def _parse_turns(
+    name: str, value: dict[str, Any], turns_key: str, parts_key: str, known: tuple[str, ...]
+) -> ParsedChat:
+    turns, faults = MessageBuilder(), []
+    keys = add_system_messages(turns, value)
+    for index, row in enumerate(value[turns_key]):
+        steps: PathSteps = (turns_key, index)
+        content = join_text_blocks(row.get(parts_key)) if isinstance(row, dict) else row
+        if not isinstance(content, str):
+            message = f"the turn has no {parts_key} that consist of texts"
+            faults.append(ExampleIssue(FindingCode.WRONG_TYPE, steps, message, TEXTS_ONLY_HINT))
+            continue
+        role = row.get("role")
+        turns.add("assistant" if role == "model" else role, content, (*steps, parts_key))
+    left = list_other_keys(value, (turns_key, *known, *keys))
+    return ParsedChat(name, {"messages": turns.messages}, turns.to_source, tuple(faults), left)
+
+
+BEDROCK = ChatFormat(
+    "bedrock",
+    "Amazon Bedrock's conversations. Several text blocks of a message are joined by an empty line.",
+    '{"schemaVersion": "bedrock-conversation-2024", "system": [{"text": "Be short."}], "messages": '
+    '[{"role": "user", "content": [{"text": "When do you open?"}]}, '
+    '{"role": "assistant", "content": [{"text": "At ten."}]}]}\n',
+    parse_bedrock,
+)
+VERTEX = ChatFormat(
+    "vertex",
+    "Google Vertex AI's contents. Several text parts of a turn are joined by an empty line.",
+    '{"systemInstruction": {"parts": [{"text": "Be short."}]}, "contents": '
+    '[{"role": "user", "parts": [{"text": "When do you open?"}]}, '
+    '{"role": "model", "parts": [{"text": "At ten."}]}]}\n',
+    parse_vertex,
+)

@@ -1,0 +1,171 @@
+"""Moderation, the bookkeeping: what is to be judged, in which batches, how fast, and what a verdict means."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from orchestrator.core.finding import Finding, Severity
+from orchestrator.core.moderation import ModerationVerdict
+from orchestrator.dataset.checks.text_walk import iter_messages, iter_texts
+from orchestrator.dataset.example import Example, PathSteps, create_finding
+from orchestrator.dataset.finding_codes import FindingCode
+from orchestrator.dataset.read.reader import read_chats
+from orchestrator.dataset.read.source_files import DatasetPaths, list_source_files
+
+CHUNK_CHARACTERS = 20_000  # characters; a longer text is judged in pieces
+CHUNK_OVERLAP_CHARACTERS = 200  # characters that two pieces share, so that nothing hides at the cut
+MIN_SHOWN_SCORE = 0.01  # scores below it are left out of messages
+
+
+@dataclass(frozen=True, slots=True)
+class TextChunk:
+    """A text to be judged, and where it stands. Equal texts have equal keys."""
+
+    key: str
+    text: str
+    file: str
+    line: int
+    path: str
+
+    def to_finding(self, verdict: ModerationVerdict) -> Finding:
+        """What a flagged text is told as: its categories, with their scores."""
+        named = (
+            f"{name} {verdict.scores[name]:.2f}" if name in verdict.scores else name for name in verdict.categories
+        )
+        scores = sorted(verdict.scores.items(), key=lambda item: -item[1])
+        others = (
+            f"{name} {score:.2f}"
+            for name, score in scores
+            if score >= MIN_SHOWN_SCORE and name not in verdict.categories
+        )
+        message = f"the moderation flags this text: {', '.join(named) or 'no category named'}"
+        more = ", ".join(others)
+        return create_finding(
+            FindingCode.FLAGGED,
+            self.file,
+            message + (f" (also {more})" if more else ""),
+            line=self.line,
+            path=self.path,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModerationLimits:
+    """Of one account's moderation: inputs and tokens of a request, tokens of a minute, tries before giving up.
+
+    The defaults are those of the lowest tier.
+    """
+
+    inputs_per_request: int = 32
+    tokens_per_request: int = 8_000
+    tokens_per_minute: int = 10_000
+    max_attempts: int = 6
+
+
+def iter_text_chunks(path: DatasetPaths, model: str) -> Iterator[TextChunk]:
+    """Every text of every example at `path`: what is said, and the arguments of tool calls."""
+    for example in _read_examples(path):
+        for text, steps in _iter_texts(example):
+            line, place = example.locate(steps)
+            for start in range(
+                0, max(1, len(text) - CHUNK_OVERLAP_CHARACTERS), CHUNK_CHARACTERS - CHUNK_OVERLAP_CHARACTERS
+            ):
+                part = text[start : start + CHUNK_CHARACTERS]
+                key = sha256(f"{model}\0{part}".encode("utf-8", "surrogatepass")).hexdigest()
+                yield TextChunk(key, part, example.file, line or example.line, place)
+
+
+def count_images(path: DatasetPaths) -> Iterator[int]:
+    """How many images each example holds. They are not judged here, so they are never a pass."""
+    return (
+        sum(_count_message_images(message) for message, _ in iter_messages(example.body))
+        for example in _read_examples(path)
+    )
+
+
+def _read_examples(path: DatasetPaths) -> Iterator[Example]:
+    for source in list_source_files(path):
+        for record in read_chats(source):
+            if record.example and not any(found.severity is Severity.ERROR for found in record.findings):
+                yield record.example
+
+
+def _iter_texts(example: Example) -> Iterator[tuple[str, PathSteps]]:
+    for _, text, steps in iter_texts(example.body):
+        if text.strip():
+            yield text, steps
+    for message, steps in iter_messages(example.body):
+        calls = message.get("tool_calls")
+        for number, call in enumerate(calls if isinstance(calls, list) else ()):
+            function = call.get("function") if isinstance(call, dict) else None
+            arguments = function.get("arguments") if isinstance(function, dict) else None
+            if isinstance(arguments, str) and arguments.strip():
+                yield arguments, (*steps, "tool_calls", number, "function", "arguments")
+
+
+def _count_message_images(message: Mapping[str, Any]) -> int:
+    parts = message.get("content")
+    if not isinstance(parts, list):
+        return 0
+    return sum(isinstance(part, dict) and part.get("type") == "image_url" for part in parts)
+
+
+def build_batches(chunks: Iterable[TextChunk], limits: ModerationLimits) -> Iterator[list[TextChunk]]:
+    """The pieces in requests that keep the limits; a piece too large for any is sent alone."""
+    batch: list[TextChunk] = []
+    size = 0
+    for piece in chunks:
+        tokens = estimate_tokens(piece.text)
+        if batch and (
+            len(batch) >= limits.inputs_per_request
+            or size + tokens > min(limits.tokens_per_request, limits.tokens_per_minute)
+        ):
+            yield batch
+            batch, size = [], 0
+        batch.append(piece)
+        size += tokens
+    if batch:
+        yield batch
+
+
+def estimate_tokens(text: str) -> int:
+    """Tokens, rather too many than too few: the moderation's own encoding is not published."""
+    return len(text.encode("utf-8", "surrogatepass")) // 3 + 1
+
+
+class TokenRateLimiter:
+    """Keeps within the tokens of a minute. Time is told to it."""
+
+    def __init__(self, tokens_per_minute: int) -> None:
+        self._limit = tokens_per_minute
+        self._sent: deque[tuple[float, int]] = deque()
+
+    def delay_seconds(self, tokens: int, now: float) -> float:
+        """Seconds until so many tokens may be sent."""
+        while self._sent and self._sent[0][0] <= now - 60:
+            self._sent.popleft()
+        over = sum(size for _, size in self._sent) + tokens - self._limit
+        until = now
+        for at, size in self._sent:
+            if over <= 0:
+                break
+            over -= size
+            until = at + 60
+        return max(0.0, until - now)
+
+    def record_sent(self, tokens: int, now: float) -> None:
+        """Note what was sent."""
+        self._sent.append((now, tokens))
+
+
+def match_verdicts(
+    batch: Sequence[TextChunk], verdicts: Sequence[ModerationVerdict]
+) -> dict[str, ModerationVerdict] | None:
+    """The verdicts by key; None where there are not as many as inputs, for then none of them can be trusted."""
+    if len(batch) != len(verdicts):
+        return None
+    return {piece.key: verdict for piece, verdict in zip(batch, verdicts, strict=True)}

@@ -1,0 +1,159 @@
+"""Report: the outcome of a check as one self-contained page. It loads nothing and runs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from string import Template
+
+from orchestrator.core.finding import Finding, Severity
+from orchestrator.dataset.finding_codes import FindingCode
+from orchestrator.dataset.moderation.runner import ModerationResult
+from orchestrator.dataset.output.formatters import format_tokens
+from orchestrator.dataset.summary import CheckResult, FileSummary, LengthHistogram, Summary
+
+MAX_SHOWN_FINDINGS = 50  # findings of each code; the text output has them all
+MAX_SHOWN_FILES = 500
+
+
+def to_html(checked: CheckResult, *, title: str, moderation: ModerationResult | None = None) -> str:
+    """The page: totals, histograms, roles, findings by code with the text around them, moderation, files."""
+    summary = checked.summary
+    stops = checked.count_findings(Severity.ERROR) > 0 or (moderation is not None and bool(moderation.findings))
+    template = Template(files(__package__).joinpath("report.html").read_text("utf-8"))
+    return template.substitute(
+        title=escape(title),
+        verdict="This dataset cannot be used yet." if stops else "This dataset can be used.",
+        verdict_class="error" if stops else "good",
+        cards=_render_cards(checked),
+        histograms=_render_histograms(checked),
+        contents=_render_figure("Tokens of one epoch", _render_tokens(summary))
+        + _render_figure("Messages by role", _render_counts(summary.roles))
+        + _render_figure("Examples by format", _render_counts(summary.formats))
+        + _render_figure("Left out, as the training format has no place for it", _render_counts(summary.left_out)),
+        findings=_render_findings(checked),
+        moderation=_render_moderation(moderation),
+        files=_render_files(summary.files),
+        ignored=f'<p class="quiet">Not read: {escape(", ".join(summary.ignored))}</p>' if summary.ignored else "",
+    )
+
+
+def _render_cards(checked: CheckResult) -> str:
+    summary = checked.summary
+    numbers = {
+        "chats": summary.chats,
+        "examples": summary.examples,
+        "refused": summary.refused,
+        "errors": checked.count_findings(Severity.ERROR),
+        "warnings": checked.count_findings(Severity.WARNING),
+    }
+    cards = (f'<div class="card"><b>{number:,}</b><span>{what}</span></div>' for what, number in numbers.items())
+    return "".join(cards)
+
+
+def _render_histograms(checked: CheckResult) -> str:
+    lengths = _render_figure("Examples by characters", _render_bars(checked.summary.lengths))
+    tokens = (
+        _render_figure(f"Examples by tokens ({name})", _render_bars(bars))
+        for name, bars in checked.summary.token_lengths.items()
+    )
+    return lengths + "".join(tokens)
+
+
+def _render_bars(histogram: LengthHistogram) -> str:
+    """An SVG of one unit a bar, stretched to the figure's width; each bar says its number when pointed at."""
+    if not histogram.counts:
+        return '<p class="quiet">nothing</p>'
+    step = histogram.bounds[1] - histogram.bounds[0] if len(histogram.bounds) > 1 else histogram.bounds[0] + 1
+    top = max(histogram.counts)
+    bars = "".join(
+        f'<rect x="{index + 0.06}" y="{100 - height:.2f}" width="0.88" height="{height:.2f}">'
+        f"<title>{bound:,} to {bound + step - 1:,}: {count:,}</title></rect>"
+        for index, (bound, count) in enumerate(zip(histogram.bounds, histogram.counts, strict=True))
+        if (height := max(count * 100 / top, 1.5 if count else 0))
+    )
+    label = f"{len(histogram.counts)} bars, the highest {top:,}"
+    width = max(len(histogram.counts), 8)
+    return (
+        f'<svg viewBox="0 0 {width} 100" preserveAspectRatio="none" role="img" aria-label="{label}">{bars}</svg>'
+        f'<div class="axis"><span>0</span><span>highest bar: {top:,}</span><span>{width * step:,}</span></div>'
+    )
+
+
+def _render_figure(caption: str, inside: str) -> str:
+    return f"<figure><figcaption>{escape(caption)}</figcaption>{inside}</figure>" if inside else ""
+
+
+def _render_counts(counts: Mapping[str, int]) -> str:
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
+    return _render_table((), ((what, f"{count:,}") for what, count in ordered)) if counts else ""
+
+
+def _render_tokens(summary: Summary) -> str:
+    rows = [(base_model, format_tokens(summary, base_model)) for base_model in summary.tokens]
+    return _render_table((), rows) if rows else ""
+
+
+def _render_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """The first column is text, the others are numbers."""
+    kinds = ("", *[' class="number"'] * 9)
+    titles = "".join(f"<th{kind}>{escape(cell)}</th>" for kind, cell in zip(kinds, head, strict=False))
+    body = "".join(
+        "<tr>" + "".join(f"<td{kind}>{escape(cell)}</td>" for kind, cell in zip(kinds, row, strict=False)) + "</tr>"
+        for row in rows
+    )
+    return f"<table>{f'<thead><tr>{titles}</tr></thead>' if head else ''}<tbody>{body}</tbody></table>"
+
+
+def _render_findings(checked: CheckResult) -> str:
+    grouped: dict[str, list[int]] = {}
+    for index, found in enumerate(checked.findings):
+        grouped.setdefault(found.code, []).append(index)
+    order = {code.slug: number for number, code in enumerate(FindingCode)}
+    groups = (
+        _render_group(FindingCode.from_slug(slug), grouped[slug], checked)
+        for slug in sorted(grouped, key=order.__getitem__)
+    )
+    return "".join(groups) or '<p class="good">Nothing was found.</p>'
+
+
+def _render_group(code: FindingCode, indexes: Sequence[int], checked: CheckResult) -> str:
+    rows = "".join(
+        _render_item(checked.findings[index], checked.excerpts.get(index)) for index in indexes[:MAX_SHOWN_FINDINGS]
+    )
+    number = checked.counts[code.slug]
+    more = f'<p class="quiet">and {number - MAX_SHOWN_FINDINGS:,} more</p>' if number > MAX_SHOWN_FINDINGS else ""
+    opened = " open" if code.severity is Severity.ERROR else ""
+    return (
+        f'<details{opened}><summary><code class="{code.severity}">{code.slug}</code> {number:,}</summary>'
+        f'<p>{escape(code.meaning)}</p><p class="quiet">{escape(code.hint)}</p><ol>{rows}</ol>{more}</details>'
+    )
+
+
+def _render_item(found: Finding, excerpt: str | None) -> str:
+    line = f":{found.line}" if found.line is not None else ""
+    quoted = f"<blockquote>{escape(excerpt)}</blockquote>" if excerpt else ""
+    place = escape(f"{found.file}{line}  {found.path or ''}".rstrip())
+    return f"<li><code>{place}</code><p>{escape(found.message)}</p>{quoted}</li>"
+
+
+def _render_moderation(outcome: ModerationResult | None) -> str:
+    """What is known without asking; a text that nobody judged is never called clean."""
+    if outcome is None or not outcome.sent + outcome.known:
+        return '<p class="quiet">Not moderated yet.</p>'
+    rows = "".join(_render_item(found, None) for found in outcome.findings[:MAX_SHOWN_FINDINGS])
+    flagged = f'<details open><summary><code class="error">flagged</code></summary><ol>{rows}</ol></details>'
+    return f'<p class="{"good" if outcome.passed else "error"}">{escape(str(outcome))}.</p>' + (
+        flagged if rows else ""
+    )
+
+
+def _render_files(summaries: Sequence[FileSummary]) -> str:
+    head = ("file", "chats", "examples", "refused")
+    rows = [
+        (one.file, f"{one.chats:,}", f"{one.examples:,}", f"{one.refused:,}") for one in summaries[:MAX_SHOWN_FILES]
+    ]
+    if len(summaries) > MAX_SHOWN_FILES:
+        rows.append((f"and {len(summaries) - MAX_SHOWN_FILES:,} more files", "", "", ""))
+    return _render_table(head, rows)

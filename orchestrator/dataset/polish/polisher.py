@@ -1,0 +1,248 @@
+"""Polishing: the repairs of a whole dataset, as a diff first, and into another folder when asked."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import unified_diff
+from hashlib import blake2b
+from pathlib import Path, PurePosixPath
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.errors import ConfigError, DatasetError
+from orchestrator.core.finding import Severity
+from orchestrator.dataset.checks.corpus import MAJORITY_SHARE, MIN_EXAMPLES_FOR_MAJORITY
+from orchestrator.dataset.checks.text_walk import iter_message_lists, iter_texts
+from orchestrator.dataset.checks.user_names import find_user_names
+from orchestrator.dataset.example import Example, ExampleBody, create_finding
+from orchestrator.dataset.finding_codes import FindingCode
+from orchestrator.dataset.polish import repairs
+from orchestrator.dataset.provider_rules import list_text_only_roles
+from orchestrator.dataset.read.reader import read_chats
+from orchestrator.dataset.read.source_files import SourceFile, list_folder, list_source_files
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolishOptions:
+    """Which repairs are wanted.
+
+    `text_only_roles` are the roles whose content in text parts is written as one text. `system_message` is the text,
+    or "" for the one most chats have. `names` are the users' new names, one a chat in turn; `persona` is the old one,
+    by default the names that most chats have in common.
+    """
+
+    cut_end: bool = False
+    drop_unknown_keys: bool = False
+    text_roles: frozenset[str] = frozenset()
+    merge_system: bool = False
+    drop_empty_system: bool = False
+    common_system: str | None = None
+    names: tuple[str, ...] = ()
+    persona: str | None = None
+    remove_duplicates: bool = False
+    redact: bool = False
+
+
+ALL_REPAIRS = PolishOptions(
+    cut_end=True,
+    drop_unknown_keys=True,
+    text_roles=list_text_only_roles([ProviderName.OPENAI]),
+    merge_system=True,
+    drop_empty_system=True,
+    common_system="",
+    remove_duplicates=True,
+    redact=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PolishedFile:
+    """One file before and after. `before` is what was read, written as `after` is, so that only repairs differ."""
+
+    name: str
+    before: str
+    after: str
+
+    def diff(self) -> str:
+        """A unified diff; empty when nothing changes."""
+        rows = unified_diff(
+            self.before.splitlines(keepends=True), self.after.splitlines(keepends=True), self.name, self.name, n=1
+        )
+        return "".join(row if row.endswith("\n") else row + "\n" for row in rows)
+
+
+def polish_dataset(path: Path, options: PolishOptions = ALL_REPAIRS) -> Iterator[PolishedFile]:
+    """The files of the dataset as they would be, one at a time; nothing is written.
+
+    Raises DatasetError when a chat cannot be read: what is not understood is not repaired.
+    """
+    _raise_if_unreadable(path)
+    plan = _Polisher(path, options)
+    for source in list_source_files(path):
+        yield plan.polish_file(source)
+
+
+def write_polished_files(files: Iterator[PolishedFile], path: Path, output_folder: Path) -> list[Path]:
+    """Write the files into another folder, which must be empty or not there. Returns what was written."""
+    where = (path if path.is_dir() else path.parent).resolve()
+    if output_folder.resolve() == where or (path.is_dir() and where in output_folder.resolve().parents):
+        raise ConfigError(
+            f"{output_folder} is where the chats are", hint="Choose another folder: the chats stay as they are."
+        )
+    if output_folder.exists() and not output_folder.is_dir():
+        raise ConfigError(f"{output_folder} is a file", hint="Choose a folder that is empty or not there yet.")
+    if output_folder.exists() and any(output_folder.iterdir()):
+        raise ConfigError(f"{output_folder} is not empty", hint="Choose a folder that is empty or not there yet.")
+    written = []
+    for file in files:
+        if file.after:
+            target = output_folder / file.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(file.after, encoding="utf-8", newline="\n")
+            written.append(target)
+    return written
+
+
+class _Polisher:
+    """What the whole dataset says about each chat: the usual system message, the personas, what was there before."""
+
+    def __init__(self, path: Path, options: PolishOptions) -> None:
+        self._options = options
+        self._file_names = {source.name for source in list_source_files(path)}
+        self._chat_count = 0
+        systems: Counter[str] = Counter()
+        names: Counter[str] = Counter()
+        for example, body in self._iter_distinct(path):
+            self._chat_count += 1
+            names.update(find_user_names(body, list(iter_texts(body)), example.user_name))
+            systems.update(_iter_system_messages(body))
+        self._personas = self._find_personas(names)
+        self._system_message = options.common_system or self._replace_persona(
+            next((text for text, _ in systems.most_common(1)), "")
+        )
+        self._seen_keys: set[bytes] = set()
+        self._name_index = 0
+
+    def polish_file(self, source: SourceFile) -> PolishedFile:
+        """One file, repaired. The files come in the order of the dataset."""
+        examples = list(_read_examples(source))
+        name = self._output_name(source.name, examples)
+        after = [body for example in examples if (body := self._polish_body(example.body)) is not None]
+        return PolishedFile(
+            name, _format_file(name, [example.body for example in examples]), _format_file(name, after)
+        )
+
+    def _polish_body(self, body: ExampleBody) -> ExampleBody | None:
+        """The chat after all repairs; None when nothing is left of it, or it is there already (by either name)."""
+        known = self._apply_chat_repairs(body)
+        body = known
+        if self._options.names and self._personas:
+            new = self._options.names[self._name_index % len(self._options.names)]
+            body = repairs.rename_user(self._personas, new)(body)
+        if self._system_message and self._options.common_system is not None:
+            body = repairs.set_system_message(self._system_message)(body)
+        keys = {self._duplicate_key(known), self._duplicate_key(body)}
+        if _is_empty_chat(known) or (self._options.remove_duplicates and keys & self._seen_keys):
+            return None
+        self._seen_keys |= keys
+        self._name_index += 1
+        return body
+
+    def _apply_chat_repairs(self, body: ExampleBody) -> ExampleBody:
+        """After the repairs that need nothing but the chat itself."""
+        if self._options.drop_unknown_keys:
+            body = repairs.drop_unknown_keys(body)
+        if self._options.cut_end:
+            body = repairs.cut_end(body)
+        body = repairs.join_text_parts(self._options.text_roles)(body)
+        if self._options.merge_system:
+            body = repairs.merge_system(body)
+        elif self._options.drop_empty_system:
+            body = repairs.drop_empty_system(body)
+        return repairs.redact_pii(body) if self._options.redact else body
+
+    def _iter_distinct(self, path: Path) -> Iterator[tuple[Example, ExampleBody]]:
+        """The chats that count: without those that will be removed."""
+        seen: set[bytes] = set()
+        for source in list_source_files(path):
+            for example in _read_examples(source):
+                body = self._apply_chat_repairs(example.body)
+                key = self._duplicate_key(body)
+                if not _is_empty_chat(body) and not (self._options.remove_duplicates and key in seen):
+                    seen.add(key)
+                    yield example, body
+
+    def _duplicate_key(self, body: ExampleBody) -> bytes:
+        """What makes two chats the same: all but the system message, where that will be the same anyway."""
+        if self._options.common_system is not None:
+            body = repairs.set_system_message("")(body)
+        return blake2b(json.dumps(body, sort_keys=True).encode(), digest_size=16).digest()
+
+    def _find_personas(self, names: Counter[str]) -> tuple[str, ...]:
+        if self._options.persona:
+            return (self._options.persona,)
+        most = (
+            name
+            for name, count in names.items()
+            if count > self._chat_count * MAJORITY_SHARE and self._chat_count >= MIN_EXAMPLES_FOR_MAJORITY
+        )
+        return tuple(sorted(set(most) - set(self._options.names), key=lambda name: (-len(name), name)))
+
+    def _replace_persona(self, system: str) -> str:
+        """The common system message without the user's name, which will differ."""
+        if not self._options.names or not self._personas:
+            return system
+        return repairs.replace_names(self._personas, "the user", system)
+
+    def _output_name(self, name: str, examples: Sequence[Example]) -> str:
+        """An export becomes one JSON file; everything else keeps its name."""
+        if not any(example.format == "sillytavern" for example in examples):
+            return name
+        new = str(PurePosixPath(name).with_suffix(".json"))
+        return f"{name}.json" if new in self._file_names else new
+
+
+def _is_empty_chat(body: ExampleBody) -> bool:
+    return body.get("messages") == []
+
+
+def _raise_if_unreadable(path: Path) -> None:
+    records = (record for source in list_source_files(path) for record in read_chats(source))
+    errors = [found for record in records for found in record.findings if found.severity is Severity.ERROR]
+    errors += (
+        [create_finding(FindingCode.NO_SUCH_PATH, path.name, f"{path} does not exist")] if not path.exists() else []
+    )
+    errors += [
+        create_finding(FindingCode.NO_SUCH_PATH, name, f"the folder cannot be read: {reason}")
+        for name, reason in list_folder(path).unreadable
+    ]
+    if errors:
+        chats = len({(found.file, found.line) for found in errors})
+        raise DatasetError(
+            f"{path} cannot be polished: {chats} chats cannot be read" if chats > 1 else f"{path} cannot be polished",
+            hint="Correct what is named, then polish.",
+            findings=errors,
+        )
+
+
+def _read_examples(source: SourceFile) -> Iterator[Example]:
+    return (record.example for record in read_chats(source) if record.example)
+
+
+def _iter_system_messages(body: ExampleBody) -> Iterator[str]:
+    for messages, _ in iter_message_lists(body):
+        if messages and isinstance(messages[0], dict) and messages[0].get("role") == "system":
+            content = messages[0].get("content")
+            if isinstance(content, str) and content.strip():
+                yield content
+
+
+def _format_file(name: str, bodies: Sequence[ExampleBody]) -> str:
+    """A `.json` file is written for people, a chat that is only messages as an array of them; other files by line."""
+    if not name.lower().endswith(".json"):
+        return "".join(json.dumps(body, ensure_ascii=False) + "\n" for body in bodies)
+    plain = [body["messages"] if list(body) == ["messages"] else body for body in bodies]
+    value = plain[0] if len(plain) == 1 else plain
+    return json.dumps(value, ensure_ascii=False, indent=2) + "\n" if plain else ""

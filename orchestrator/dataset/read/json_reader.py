@@ -1,0 +1,161 @@
+"""Decoding: the fast way for good JSON, the careful way for the rest. The careful way finds every fault."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from orchestrator.core.finding import Finding
+from orchestrator.dataset.example import create_finding
+from orchestrator.dataset.finding_codes import FindingCode
+from orchestrator.dataset.read.json_diagnostics import MAX_DEPTH, JsonIssue, parse_with_diagnostics
+
+_fast_decode = msgspec.json.Decoder().decode
+_RAW_DECODER = json.JSONDecoder(strict=False)
+_SEPARATORS = re.compile(r"[ \t\n\r,]*")
+_CONTAINER_TYPES = (dict, list)
+_SPACED_COLON = re.compile(rb'"\s+:')
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedJson:
+    """A JSON value and what was wrong with its text; `value` means nothing unless `complete`."""
+
+    value: Any
+    complete: bool = True
+    findings: tuple[Finding, ...] = ()
+
+
+def decode_json(text: bytes, file: str, line: int) -> DecodedJson:
+    """Read one JSON value that begins at `line` of `file`."""
+    try:
+        value = _fast_decode(text)
+        if not _may_have_duplicate_keys(text, value):
+            return DecodedJson(value)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        pass  # the careful reader says what is wrong
+    return _decode_with_diagnostics(text, file, line)
+
+
+def is_json_container(text: bytes) -> bool:
+    """Whether it is a whole JSON object or array."""
+    try:
+        return isinstance(_fast_decode(text), dict | list)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return False
+
+
+def is_truncated_json(text: bytes) -> bool:
+    """Whether it begins like a JSON value and ends before the value does."""
+    return parse_with_diagnostics(text.decode("utf-8", "replace")).is_truncated
+
+
+def split_json_array(text: bytes) -> list[tuple[int, bytes]]:
+    """Split a JSON array into its items: each one's line in the text, from 0, and its own text.
+
+    Raises ValueError where an item is not valid enough to find its end.
+    """
+    whole = text.decode("utf-8", "surrogatepass")
+    values = _iter_values(whole, whole.index("[") + 1, "]")
+    return [(line, _encode_utf8(whole[start:end])) for line, start, end, _ in values]
+
+
+def split_concatenated_json(text: bytes) -> list[tuple[int, bytes, bool]]:
+    """Split a text into the JSON values that follow each other in it: line, text, and whether a comma follows.
+
+    What comes after the last good value is the last item. The list is empty where the text is no such row: then it
+    is one broken value.
+    """
+    found: list[tuple[int, bytes, bool]] = []
+    line = end = 0
+    try:
+        whole = text.decode("utf-8", "surrogatepass")
+        for line, start, end, comma in _iter_values(whole, 0, ""):
+            found.append((line, _encode_utf8(whole[start:end]), comma))
+    except (ValueError, RecursionError):
+        if not found:
+            return []
+        rest = _skip_separators(whole, end)
+        found.append(
+            (line + found[-1][1].count(b"\n") + whole.count("\n", end, rest), _encode_utf8(whole[rest:]), False)
+        )
+    is_row = all(value.startswith((b"{", b"[")) for _, value, _ in found)
+    return found if is_row and (len(found) > 1 or any(comma for *_, comma in found)) else []
+
+
+def _iter_values(whole: str, at: int, closing: str) -> Iterator[tuple[int, int, int, bool]]:
+    """Yield line, start, end, and whether a comma follows, up to the closing bracket or the end of the text."""
+    line, counted = 0, 0
+    while (start := _skip_separators(whole, at)) < len(whole) and (not closing or whole[start] != closing):
+        line += whole.count("\n", counted, start)
+        counted = start
+        _, end = _RAW_DECODER.raw_decode(whole, start)
+        at = _skip_separators(whole, end)
+        yield line, start, end, "," in whole[end:at]
+
+
+def _encode_utf8(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _skip_separators(whole: str, at: int) -> int:
+    match = _SEPARATORS.match(whole, at)
+    return match.end() if match else at
+
+
+def _may_have_duplicate_keys(text: bytes, value: Any) -> bool:
+    """The fast reader keeps the last of two equal keys: then the text has more of them than the value."""
+    written = text.count(b'":') - text.count(b'\\":')
+    if written != _count_flat_keys(text, value) and written != _count_keys(value, 0):
+        return True
+    return _SPACED_COLON.search(text) is not None
+
+
+def _count_flat_keys(text: bytes, value: Any) -> int:
+    """Quickly, as for most examples: the keys of the chat and of its messages, where nothing lies deeper."""
+    messages = value.get("messages") if type(value) is dict else None
+    if type(messages) is not list or text.count(b"[") > 1 or not all(type(one) is dict for one in messages):
+        return -1
+    return len(value) + sum(map(len, messages))
+
+
+def _count_keys(value: Any, depth: int) -> int:
+    """How many keys the value has, at all depths. Raises RecursionError where it is nested too deep."""
+    if depth > MAX_DEPTH:
+        raise RecursionError
+    kind = type(value)
+    if kind is dict:
+        return len(value) + sum(
+            _count_keys(item, depth + 1) for item in value.values() if type(item) in _CONTAINER_TYPES
+        )
+    if kind is list:
+        return sum(_count_keys(item, depth + 1) for item in value if type(item) in _CONTAINER_TYPES)
+    return 0
+
+
+def _decode_with_diagnostics(text: bytes, file: str, line: int) -> DecodedJson:
+    try:
+        parsed = parse_with_diagnostics(text.decode("utf-8", "surrogatepass"))
+    except UnicodeDecodeError as error:
+        return DecodedJson(None, False, (_invalid_utf8_finding(text, file, line, error),))
+    return DecodedJson(
+        parsed.value, parsed.complete, tuple(_finding_from_issue(file, line, fault) for fault in parsed.issues)
+    )
+
+
+def _finding_from_issue(file: str, line: int, fault: JsonIssue) -> Finding:
+    at = line + fault.line - 1
+    message = f"{fault.message} (line {at}, column {fault.column})"
+    return create_finding(fault.code, file, message, line=at, path=fault.path, hint=fault.hint)
+
+
+def _invalid_utf8_finding(text: bytes, file: str, line: int, error: UnicodeDecodeError) -> Finding:
+    at = line + text.count(b"\n", 0, error.start)
+    column = error.start - text.rfind(b"\n", 0, error.start)
+    message = f"not valid UTF-8: byte 0x{text[error.start]:02x} (line {at}, byte {column})"
+    return create_finding(FindingCode.INVALID_UTF8, file, message, line=at)

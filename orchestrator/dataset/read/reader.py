@@ -1,0 +1,205 @@
+"""Reading: files to records. Every chat on disk becomes exactly one record: an example, or the reasons why not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from orchestrator.core.finding import Finding, Severity
+from orchestrator.dataset.example import Example, PathSteps, create_finding
+from orchestrator.dataset.finding_codes import FindingCode
+from orchestrator.dataset.formats import parse_chat
+from orchestrator.dataset.formats.base import ParsedChat
+from orchestrator.dataset.formats.sillytavern import list_chat_starts, parse_sillytavern
+from orchestrator.dataset.read.file_layout import detect_layout
+from orchestrator.dataset.read.file_types import HEAD_BYTES, find_file_type
+from orchestrator.dataset.read.json_reader import DecodedJson, decode_json, split_concatenated_json, split_json_array
+from orchestrator.dataset.read.source_files import (
+    SourceFile,
+    TextTooLong,
+    iter_document_lines,
+    iter_lines,
+    read_document,
+    read_head,
+)
+from orchestrator.dataset.read.source_map import DocumentSourceMap, JsonText, RowsSourceMap
+from orchestrator.system.regular_file import FileTooLarge, NotRegularFile
+
+_ARRAY_INDEX = re.compile(r"\$\[(\d+)\]")
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRecord:
+    """One chat as it was found: `example` is None when it could not be read, and `findings` says why.
+
+    `size` is the length of the text read for it, in bytes, noted at the first chat of each text.
+    """
+
+    file: str
+    line: int
+    example: Example | None
+    findings: tuple[Finding, ...] = ()
+    size: int = 0
+
+
+def read_chats(source: SourceFile) -> Iterator[ChatRecord]:
+    """The records of one file, one at a time: a line each, or the whole file where it is one chat or document."""
+    try:
+        yield from _read_records(source)
+    except NotRegularFile as error:
+        yield _refused_record(source, FindingCode.NOT_A_REGULAR_FILE, f"is not read: {error.strerror}")
+    except FileTooLarge as error:
+        yield _refused_record(source, FindingCode.FILE_TOO_LARGE, f"is not read: {error.strerror}")
+    except OSError as error:
+        yield _refused_record(source, FindingCode.NO_SUCH_PATH, f"cannot be read: {error.strerror}")
+    except TextTooLong as error:
+        yield _refused_record(source, FindingCode.TEXT_TOO_LONG, f"{error}", error.line)
+    except UnicodeError as error:
+        yield _refused_record(source, FindingCode.INVALID_UTF8, f"not valid UTF-16 or UTF-32: {error}")
+
+
+def _read_records(source: SourceFile) -> Iterator[ChatRecord]:
+    if kind := find_file_type(read_head(source.path, HEAD_BYTES)):
+        yield _refused_record(source, FindingCode.WRONG_FILE_TYPE, f"the file is {kind.name}", hint=kind.hint)
+        return
+    filled = _iter_nonblank_lines(source)
+    (_, first), (_, second) = next(filled, (0, b"")), next(filled, (0, b""))
+    match detect_layout(first, second, source.name):
+        case "empty":
+            yield _refused_record(source, FindingCode.EMPTY_FILE, "the file is empty")
+        case "export":
+            yield from _parse_sillytavern_file(source)
+        case "lines":
+            for number, text in _iter_nonblank_lines(source):
+                yield from _parse_text(source, text, number)
+        case "document":
+            yield from _parse_text(source, read_document(source.path), 1)
+
+
+def _iter_nonblank_lines(source: SourceFile) -> Iterator[tuple[int, bytes]]:
+    return ((number, text) for number, text in enumerate(iter_lines(source.path), 1) if text.strip())
+
+
+def _parse_text(source: SourceFile, text: bytes, line: int) -> Iterator[ChatRecord]:
+    """The records of one text: of one JSON value, of an array of chats, or of several values in a row."""
+    decoded = decode_json(text, source.name, line)
+    size = len(text) + 1
+    if not decoded.complete:
+        if row := split_concatenated_json(text):
+            yield from _parse_concatenated_values(source, row, line)
+        else:
+            yield ChatRecord(source.name, line, None, decoded.findings, size)
+    elif (shape := parse_chat(decoded.value)) is not None:
+        record = _build_record(source, line, DocumentSourceMap(JsonText(text, line)), shape)
+        yield replace(record, findings=(*decoded.findings, *record.findings), size=size)
+    elif isinstance(decoded.value, list) and decoded.value and (pieces := _split_array(text)):
+        yield from _parse_array(source, decoded, pieces, line)
+    else:
+        record = _unknown_format_record(source, DocumentSourceMap(JsonText(text, line)), decoded.value)
+        yield replace(record, findings=decoded.findings or record.findings, size=size)
+
+
+def _split_array(text: bytes) -> list[tuple[int, bytes]]:
+    try:
+        return split_json_array(text)
+    except ValueError:
+        return []  # a number that Python refuses, or -NaN: only the careful reader knows its end
+
+
+def _parse_array(
+    source: SourceFile, decoded: DecodedJson, pieces: list[tuple[int, bytes]], line: int
+) -> Iterator[ChatRecord]:
+    """The records of an array of chats. What is wrong with its text is shared out, so that the others are read."""
+    shared: dict[int, list[Finding]] = {}
+    for found in decoded.findings:
+        match = _ARRAY_INDEX.match(found.path or "")
+        number = int(match[1]) if match else len(pieces) - 1  # such as the comma before the closing bracket
+        shared.setdefault(number, []).append(found)
+    for number, (offset, item) in enumerate(pieces):
+        place = DocumentSourceMap(JsonText(item, line + offset), (number,))
+        shape = parse_chat(value := decoded.value[number])
+        own = tuple(shared.get(number, ()))
+        if shape:
+            record = _build_record(source, line + offset, place, shape)
+            yield replace(record, findings=(*own, *record.findings), size=len(item) + 1)
+        else:
+            record = _unknown_format_record(source, place, value)
+            yield replace(record, findings=own or record.findings, size=len(item) + 1)
+
+
+def _parse_concatenated_values(
+    source: SourceFile, row: list[tuple[int, bytes, bool]], line: int
+) -> Iterator[ChatRecord]:
+    """The records of JSON values that follow each other, as a program writes them that prints each one indented."""
+    for offset, text, comma in row:
+        records = list(_parse_text(source, text, line + offset))
+        if comma and records:
+            warning = create_finding(
+                FindingCode.COMMA_AFTER_LINE, source.name, "a comma follows the value", line=line + offset
+            )
+            records[-1] = replace(records[-1], findings=(*records[-1].findings, warning))
+        yield from records
+
+
+def _build_record(
+    source: SourceFile, line: int, places: DocumentSourceMap | RowsSourceMap, shape: ParsedChat
+) -> ChatRecord:
+    def where(steps: PathSteps) -> tuple[int, str]:
+        return places.locate(shape.to_source(steps))
+
+    example = Example(source.name, line, shape.format, shape.body, where, shape.left_out, shape.user_name)
+    if not shape.issues:
+        return ChatRecord(source.name, line, example)
+    findings = []
+    for fault in shape.issues:
+        at, path = places.locate(fault.steps)
+        findings.append(create_finding(fault.code, source.name, fault.message, line=at, path=path, hint=fault.hint))
+    refused = any(found.severity is Severity.ERROR for found in findings)
+    return ChatRecord(source.name, line, None if refused else example, tuple(findings))
+
+
+def _parse_sillytavern_file(source: SourceFile) -> Iterator[ChatRecord]:
+    """SillyTavern's export: each line is decoded by itself, a chat is all lines up to the next header."""
+    rows = iter_document_lines(source.path)
+    decoded = [
+        (number, decode_json(text, source.name, number)) for number, text in enumerate(rows, 1) if text.strip()
+    ]
+    begun = 0
+    for index in list_chat_starts([row.value if row.complete else None for _, row in decoded]):
+        if index:
+            yield _parse_sillytavern_chat(source, decoded[begun:index])
+        begun = index
+    yield _parse_sillytavern_chat(source, decoded[begun:])
+
+
+def _parse_sillytavern_chat(source: SourceFile, decoded: list[tuple[int, DecodedJson]]) -> ChatRecord:
+    findings = [found for _, row in decoded for found in row.findings]
+    good = [(number, row.value) for number, row in decoded if row.complete]
+    record = _build_record(
+        source,
+        decoded[0][0],
+        RowsSourceMap([number for number, _ in good]),
+        parse_sillytavern([row for _, row in good]),
+    )
+    return replace(record, findings=(*findings, *record.findings))
+
+
+def _unknown_format_record(source: SourceFile, place: DocumentSourceMap, value: object) -> ChatRecord:
+    line, path = place.locate(())
+    found = create_finding(
+        FindingCode.UNKNOWN_FORMAT, source.name, f"not a chat: {_describe_value(value)}", line=line, path=path
+    )
+    return ChatRecord(source.name, line, None, (found,))
+
+
+def _describe_value(value: object) -> str:
+    if isinstance(value, dict) and value:
+        return f"an object with the keys {', '.join(list(value)[:8])}"
+    empty = "an empty " if value in ({}, []) else "a JSON "
+    names = {dict: "object", list: "array", str: "string", bool: "boolean", int: "number", float: "number"}
+    return empty + names.get(type(value), "null")
+
+
+def _refused_record(source: SourceFile, code: FindingCode, message: str, line: int = 1, hint: str = "") -> ChatRecord:
+    return ChatRecord(source.name, line, None, (create_finding(code, source.name, message, line=line, hint=hint),))

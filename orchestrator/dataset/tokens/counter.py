@@ -1,0 +1,92 @@
+"""Tally: the tokens of every example, added up for each base model. What is only estimated is kept apart."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import compress
+from pathlib import Path
+
+from orchestrator.dataset.example import ExampleBody, ExampleIssue
+from orchestrator.dataset.finding_codes import FindingCode
+from orchestrator.dataset.summary import LengthHistogram, build_histogram
+from orchestrator.dataset.tokens import encodings
+from orchestrator.dataset.tokens.huggingface import HuggingFaceTokenizer
+from orchestrator.dataset.tokens.openai import count_example_tokens, estimate_example_tokens, find_context_limit
+
+FALLBACK_ENCODING = "o200k_base"  # for base models whose own encoding is not shipped
+
+
+class TokenCounter:
+    """Counts once for each encoding, not for each base model. `tokenizers` are those of open models."""
+
+    def __init__(self, base_models: Iterable[str], tokenizers: Mapping[str, Path] | None = None) -> None:
+        given = {base_model: str(path) for base_model, path in (tokenizers or {}).items()}
+        self._tokenizers = {path: HuggingFaceTokenizer(Path(path)) for path in given.values()}
+        self._encoding_by_model = {
+            model: given.get(model) or encodings.find_encoding_name(model) for model in base_models
+        }
+        self._limit_by_model = {base_model: find_context_limit(base_model) for base_model in self._encoding_by_model}
+        self._counts = {name or FALLBACK_ENCODING: array("Q") for name in self._encoding_by_model.values()}
+        self._estimated_encodings: set[str] = set()
+        self._last_counts: dict[str, tuple[int, bool]] = {}
+
+    def special_tokens(self) -> list[str]:
+        """Return what the given tokenizers list as special."""
+        return [token for tokenizer in self._tokenizers.values() for token in tokenizer.special_tokens]
+
+    def count_example(self, body: ExampleBody) -> Iterator[ExampleIssue]:
+        """Count the next example; it may be too long for a base model."""
+        for name in self._counts:
+            tokens, exact = self._last_counts[name] = self._count_tokens(name, body)
+            if exact:
+                yield from self._check_length(name, tokens)
+
+    def _count_tokens(self, name: str, body: ExampleBody) -> tuple[int, bool]:
+        if tokenizer := self._tokenizers.get(name):
+            return tokenizer.count_tokens(body)
+        exact = count_example_tokens(name, body)
+        return (estimate_example_tokens(name, body), False) if exact is None else (exact, True)
+
+    def _check_length(self, encoding: str, tokens: int) -> Iterator[ExampleIssue]:
+        for base_model, limit in self._limit_by_model.items():
+            if limit and self._encoding_by_model[base_model] == encoding and tokens > limit:
+                message = f"{tokens} tokens, but {base_model} is trained with {limit} of an example at most"
+                yield ExampleIssue(FindingCode.TOO_LONG, (), message)
+
+    def accept_example(self) -> None:
+        """The example just measured is a good one."""
+        for name, (tokens, exact) in self._last_counts.items():
+            self._counts[name].append(tokens)
+            if not exact:
+                self._estimated_encodings.add(name)
+
+    def totals(self, chosen: Iterable[bool] | None = None) -> dict[str, int | None]:
+        """The sum by base model, of all examples or of the chosen ones; None where it is not known exactly."""
+        sums = self._sums(chosen)
+        return {
+            model: sums[name] if name and self._is_exact(name) else None
+            for model, name in self._encoding_by_model.items()
+        }
+
+    def estimates(self) -> dict[str, int]:
+        """About how many tokens there are, for the base models whose exact number is not known."""
+        sums = self._sums()
+        return {
+            model: sums[name or FALLBACK_ENCODING]
+            for model, name in self._encoding_by_model.items()
+            if not self._is_exact(name)
+        }
+
+    def _is_exact(self, name: str | None) -> bool:
+        return name is not None and name not in self._estimated_encodings
+
+    def histograms(self) -> dict[str, LengthHistogram]:
+        """How long the examples are in tokens, by encoding."""
+        return {name: build_histogram(counts) for name, counts in self._counts.items()}
+
+    def _sums(self, chosen: Iterable[bool] | None = None) -> dict[str, int]:
+        mask = None if chosen is None else list(chosen)
+        return {
+            name: sum(counts if mask is None else compress(counts, mask)) for name, counts in self._counts.items()
+        }

@@ -1,0 +1,97 @@
+"""Tokens: counted exactly, with the base model's own encoding."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from typing import Any
+
+from orchestrator.dataset.example import ExampleBody
+from orchestrator.dataset.tokens import encodings
+
+TOKENS_PER_MESSAGE = 3
+TOKENS_PER_NAME = 1
+TOKENS_PER_EXAMPLE = 3
+
+# tiktoken splits text by a regular expression that panics on about a million white-space characters without a line
+# break. Such a run is one piece: whole at the end of the text, without its last character before anything but a line
+# break. So it is encoded as one piece, and only what lies between such runs is left to the regular expression.
+_WHITESPACE_RUN = re.compile(r"[\t\x0b\x0c \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]{100000,}")
+_WHITESPACE_RUN_CHARACTERS = 100_000
+
+
+def count_text_tokens(encoding: str, text: str) -> int:
+    """Equal to the length of tiktoken's `encode_ordinary(text)`, also where that panics."""
+    if len(text) < _WHITESPACE_RUN_CHARACTERS:
+        return encodings.get_token_counter(encoding)(text)
+    loaded = encodings.load_encoding(encoding)
+    total = done = 0
+    for run in _WHITESPACE_RUN.finditer(text):
+        if text[run.end() : run.end() + 1] in ("\n", "\r"):
+            continue
+        end = run.end() if run.end() == len(text) else run.end() - 1
+        total += len(loaded.encode_ordinary(text[done : run.start()]))
+        total += len(loaded._encode_single_piece(text[run.start() : end]))
+        done = end
+    return total + len(loaded.encode_ordinary(text[done:]))
+
+
+@cache
+def _count_role_tokens(encoding: str, role: str) -> int:
+    return count_text_tokens(encoding, role)
+
+
+def count_example_tokens(encoding: str, body: ExampleBody) -> int | None:
+    """The training tokens of one example.
+
+    The sum is the one of OpenAI's cookbook, "Data preparation and analysis for chat model fine-tuning" (and "How to
+    count tokens with tiktoken"): each message costs 3 tokens and those of its role, content and name, a name 1 more,
+    and each example 3. What images, tools and preference pairs cost is not documented: None.
+    """
+    messages = body.get("messages")
+    if messages is None or "tools" in body:
+        return None
+    total = TOKENS_PER_EXAMPLE
+    for message in messages:
+        if (tokens := _count_message_tokens(encoding, message)) is None:
+            return None
+        total += tokens
+    return total
+
+
+def _count_message_tokens(encoding: str, message: dict[str, Any]) -> int | None:
+    content = message.get("content")
+    if isinstance(content, list) and len(content) == 1 and content[0]["type"] == "text":
+        content = content[0]["text"]
+    if not isinstance(content, str) or message.get("tool_calls") or message.get("refusal"):
+        return None
+    tokens = TOKENS_PER_MESSAGE + _count_role_tokens(encoding, message["role"]) + count_text_tokens(encoding, content)
+    if "name" in message:
+        tokens += TOKENS_PER_NAME + count_text_tokens(encoding, message["name"])
+    return tokens
+
+
+def estimate_example_tokens(encoding: str, body: ExampleBody) -> int:
+    """About as many as the example has, where that is not documented: the tokens of its JSON."""
+    return count_text_tokens(encoding, json.dumps(body, ensure_ascii=False))
+
+
+# "Training examples context length" of OpenAI's fine-tuning guide, as of 2025. What is longer is cut off there.
+CONTEXT_TOKENS_BY_MODEL = {
+    "gpt-4.1": 65_536,
+    "gpt-4.1-mini": 65_536,
+    "gpt-4.1-nano": 65_536,
+    "gpt-4o": 65_536,
+    "gpt-4o-mini": 65_536,
+    "gpt-4": 8_192,
+    "gpt-3.5-turbo": 16_385,
+    "sandbox-small": 65_536,
+    "sandbox-large": 65_536,
+}
+
+
+def find_context_limit(base_model: str) -> int | None:
+    """The limit of a base model by its name without the date; None where it is not known."""
+    plain = re.sub(r"^ft:([^:]*).*", r"\1", base_model)
+    return CONTEXT_TOKENS_BY_MODEL.get(re.sub(r"-(?:\d{4}-\d{2}-\d{2}|\d{4})$", "", plain))

@@ -1,0 +1,122 @@
+"""Document: the accounts file as TOML, taken apart into its three kinds of table."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.errors import ConfigError
+from orchestrator.inputs.accounts_file.problems import ProblemCollector, format_suggestion
+from orchestrator.inputs.accounts_file.schema import RunTable
+from orchestrator.system.regular_file import read_regular_file
+
+Options = dict[str, Any]
+TABLE_NAMES = ("run", "accounts", "webhooks", "alerts")
+KNOWN_TABLES = "[run], [run.PROVIDER], [[accounts]], [[webhooks]] and [[alerts]]"
+
+
+@dataclass(frozen=True, slots=True)
+class AccountsDocument:
+    """The options as they are written; None where there is no usable `[run]`."""
+
+    run: Options | None
+    provider_blocks: Mapping[ProviderName, Options]
+    accounts: tuple[Options, ...]
+    webhooks: tuple[Options, ...] = ()
+    alerts: tuple[Options, ...] = ()
+
+
+def read_accounts_file(path: Path) -> str:
+    """The file's text; ConfigError when it is not there or cannot be read."""
+    try:
+        return read_regular_file(path).decode("utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no accounts file at {path}",
+            hint=f"Make one from the example: cp accounts.example.toml {path}. Then put your accounts into it.",
+        ) from None
+    except OSError as fault:
+        raise ConfigError(
+            f"the accounts file {path} cannot be read ({fault.strerror})",
+            hint="ORCHESTRATOR_ACCOUNTS_FILE must name a regular file that the service's user may read.",
+        ) from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"the accounts file {path} is not UTF-8 text", hint="Save it as UTF-8.") from None
+
+
+def parse_toml(path: Path, text: str) -> Options:
+    """The TOML as plain values; ConfigError with the line when it is not TOML."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as fault:
+        reason, _, place = str(fault).partition(" (at ")
+        number = re.match(r"line (\d+)", place)
+        line = number[1] if number else len(text.rstrip().splitlines())
+        raise ConfigError(
+            f"{path} is not TOML",
+            hint="Text needs quotes: name = \"value\"; a backslash needs single ones: dataset = 'C:\\chats'.",
+            problems=[f"{path.name}:{line}: {reason}"],
+        ) from None
+    except (ValueError, RecursionError) as fault:
+        raise ConfigError(
+            f"{path} cannot be read as TOML: {format_toml_error(fault)}", hint="Correct that value, or remove it."
+        ) from None
+
+
+def format_toml_error(fault: Exception) -> str:
+    """Render what the TOML library refuses with an error of Python's own."""
+    return "it is nested too deep" if isinstance(fault, RecursionError) else "a number has too many digits"
+
+
+def split_tables(values: Options, problems: ProblemCollector) -> AccountsDocument:
+    """The tables, after adding a fault for each that is unknown, missing or of the wrong shape."""
+    for key, value in values.items():
+        if key in frozenset(ProviderName) and isinstance(value, dict):
+            problems.add((key,), None, f"a provider's block is written [run.{key}]")
+        elif key in RunTable.model_fields:
+            problems.add((), key, "belongs below the header [run]")
+        elif key not in TABLE_NAMES:
+            close = format_suggestion(key, TABLE_NAMES) or f"; known are {KNOWN_TABLES}"
+            problems.add((), key, f"is not known{close}")
+    run = _extract_run(values, problems)
+    if values.get("accounts", []) == []:
+        problems.add((), None, "there is no account; add [[accounts]] with name, provider and api_key below it")
+    accounts, webhooks, alerts = (_extract_entries(values, name, problems) for name in TABLE_NAMES[1:])
+    return AccountsDocument(run, _extract_provider_blocks(run or {}, problems), accounts, webhooks, alerts)
+
+
+def _extract_run(values: Options, problems: ProblemCollector) -> Options | None:
+    if "run" not in values:
+        problems.add((), None, 'there is no [run]; add it, with name = "…" below it')
+        return None
+    if not isinstance(values["run"], dict):
+        problems.add((), "run", "must be a table: write [run] on a line of its own and its options below it")
+        return None
+    return dict(values["run"])
+
+
+def _extract_provider_blocks(run: Options, problems: ProblemCollector) -> dict[ProviderName, Options]:
+    """Takes the providers' blocks out of `run`."""
+    blocks: dict[ProviderName, Options] = {}
+    for name in ProviderName:
+        block = run.pop(name, None)
+        if isinstance(block, dict):
+            blocks[name] = block
+        elif block is not None:
+            problems.add(("run",), name, f"must be a table: write [run.{name}] on a line of its own")
+    return blocks
+
+
+def _extract_entries(values: Options, name: str, problems: ProblemCollector) -> tuple[Options, ...]:
+    entries = values.get(name, [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        problems.add(
+            (), name, f"must be written [[{name}]], with two brackets, once for each {name.removesuffix('s')}"
+        )
+        return ()
+    return tuple(entries)

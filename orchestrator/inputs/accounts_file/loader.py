@@ -1,0 +1,248 @@
+"""Accounts: reads the accounts file, the desired state of one deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any, get_args
+
+from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.capabilities import CAPABILITIES, unsupported_reason
+from orchestrator.core.notifications.delivery import NotificationTarget
+from orchestrator.core.spec import Method, RunOptions, TrainingSpec
+from orchestrator.inputs.accounts_file import document
+from orchestrator.inputs.accounts_file.document import AccountsDocument
+from orchestrator.inputs.accounts_file.problems import ProblemCollector, TablePath, format_suggestion
+from orchestrator.inputs.accounts_file.schema import (
+    AccountTable,
+    RunTable,
+    SpecTable,
+    is_account_name,
+    validate_table,
+)
+from orchestrator.inputs.accounts_file.targets import list_proxy_references, list_secret_references, parse_targets
+from orchestrator.inputs.paths import resolve_path
+from orchestrator.inputs.secrets.references import list_key_variables
+
+_BASE_URL_EXAMPLES = {
+    ProviderName.AZURE: "https://RESOURCE.openai.azure.com/openai/v1/",
+    ProviderName.OPENAI_COMPATIBLE: "https://HOST/v1",
+}
+
+_OPENAI_COMPATIBLE_OPTIONS = {"send_auto", "suffix_length"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountsFile:
+    """What the operator wants. Paths are absolute; `warnings` are for the log and the plan."""
+
+    path: Path
+    options: RunOptions
+    dataset: Path
+    specs: Mapping[ProviderName, TrainingSpec]
+    accounts: tuple[Account, ...]
+    targets: tuple[NotificationTarget, ...] = ()
+    tokenizers: Mapping[ProviderName, Path] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths start."""
+        return self.path.parent
+
+    @property
+    def validation_path(self) -> Path | None:
+        """The operator's own validation set."""
+        return _resolve_path(self.path, self.options.validation) if self.options.validation else None
+
+    @property
+    def chat_paths(self) -> Path | tuple[Path, ...]:
+        """Everything that is sent to providers: the dataset, and the validation set where there is one."""
+        return (self.dataset, self.validation_path) if self.validation_path else self.dataset
+
+    @property
+    def key_variables(self) -> frozenset[str]:
+        """The variables of the environment that hold a key or a secret of this file."""
+        keys = [account.api_key for account in self.accounts]
+        others = (*list_secret_references(self.accounts, self.targets), *list_proxy_references(self.accounts))
+        return list_key_variables([*keys, *(each.reference for each in others)])
+
+
+def load_accounts_file(path: Path) -> AccountsFile:
+    """The accounts file as values; one ConfigError with every fault of the file, each with its line."""
+    text = document.read_accounts_file(path)
+    values = document.parse_toml(path, text)
+    faults = ProblemCollector(path, text)
+    tables = document.split_tables(values, faults)
+    _set_entry_names(tables, faults)
+    run = None if tables.run is None else validate_table(RunTable, tables.run, ("run",), faults)
+    blocks = {
+        name: validate_table(SpecTable, block, ("run", name), faults)
+        for name, block in tables.provider_blocks.items()
+    }
+    accounts = tuple(_build_accounts(tables, faults))
+    for name, block in tables.provider_blocks.items():
+        _check_block(name, block, faults)
+        _check_tokenizer(path, name, block, faults)
+    _check_path(path, (tables.run or {}).get("dataset"), ("run",), "dataset", faults)
+    _check_validation(path, tables.run or {}, faults)
+    targets = parse_targets(tables, faults)
+    _check_entries(tables, faults)
+    _check_moderation(tables, faults)
+    faults.raise_if_any()
+
+    options = RunOptions(**_explicit_options(run))
+    given = {name: _explicit_options(block) for name, block in blocks.items()}
+    files = {name: block.pop("tokenizer", None) for name, block in given.items()}
+    pinning = frozenset(name for name, block in given.items() if block.pop("pin_auto", False))
+    specs = {
+        name: TrainingSpec(**block, seed=options.seed if CAPABILITIES[name].seed else None, suffix=options.suffix)
+        for name, block in given.items()
+    }
+    return AccountsFile(
+        path=path.absolute(),
+        options=replace(options, pin_auto=pinning),
+        dataset=_resolve_path(path, options.dataset),
+        specs=specs,
+        accounts=accounts,
+        targets=targets,
+        tokenizers={name: _resolve_path(path, file) for name, file in files.items() if file},
+        warnings=(
+            *_unused_block_warnings(specs, accounts),
+            *_missing_seed_warnings(specs),
+            *_same_account_warnings(accounts),
+        ),
+    )
+
+
+def _resolve_path(path: Path, name: str) -> Path:
+    """A path in the accounts file is relative to the file."""
+    return resolve_path(path.absolute().parent, name)
+
+
+def _explicit_options(table: RunTable | SpecTable | AccountTable | None) -> dict[str, Any]:
+    """What the file says, without defaults: those live in the core values."""
+    assert table is not None  # a table is None only beside a fault, and faults have been raised
+    return table.model_dump(exclude_unset=True)
+
+
+def _build_accounts(tables: AccountsDocument, problems: ProblemCollector) -> Iterator[Account]:
+    for index, entry in enumerate(tables.accounts):
+        if table := validate_table(AccountTable, entry, ("accounts", index), problems):
+            given = _explicit_options(table)
+            yield Account(**{**given, "labels": tuple(given.get("labels", ()))})
+
+
+def _set_entry_names(tables: AccountsDocument, problems: ProblemCollector) -> None:
+    for index, entry in enumerate(tables.accounts):
+        if is_account_name(entry.get("name")):
+            problems.set_name(("accounts", index), entry["name"])
+
+
+def _check_block(provider: ProviderName, block: Mapping[str, Any], problems: ProblemCollector) -> None:
+    """What this provider is asked for and does not know; what no provider knows has been said already."""
+    offers = CAPABILITIES[provider]
+    for option in block:
+        if option in SpecTable.model_fields and (why := unsupported_reason(provider, option)):
+            problems.add(("run", provider), option, why)
+    method = block.get("method")
+    if method in get_args(Method) and method not in offers.methods:
+        problems.add(("run", provider), "method", f"must be one of {', '.join(offers.methods)} at {provider}")
+
+
+def _check_tokenizer(
+    path: Path, provider: ProviderName, block: Mapping[str, Any], problems: ProblemCollector
+) -> None:
+    tokenizer = block.get("tokenizer")
+    if not isinstance(tokenizer, str) or not _check_path(path, tokenizer, ("run", provider), "tokenizer", problems):
+        return
+    if not _resolve_path(path, tokenizer).is_file():
+        why = "is not a file; write the path of the tokenizer.json published with the base model, or remove the line"
+        problems.add(("run", provider), "tokenizer", why)
+
+
+def _check_validation(path: Path, run: Mapping[str, Any], problems: ProblemCollector) -> None:
+    """Whether the validation set is a set of its own."""
+    validation, dataset = run.get("validation"), run.get("dataset", RunOptions(name="").dataset)
+    if not isinstance(validation, str) or not _check_path(path, validation, ("run",), "validation", problems):
+        return
+    if run.get("validation_fraction"):
+        why = "is given beside validation_fraction; write one of them, a file of your own or a share of the chats"
+        problems.add(("run",), "validation", why)
+    with suppress(ValueError, TypeError):  # a `dataset` that is no path is a fault of its own
+        if _resolve_path(path, dataset).resolve().is_relative_to(_resolve_path(path, validation).resolve()):
+            why = "is the dataset itself or holds it; name a file or folder with chats that are not trained with"
+            problems.add(("run",), "validation", why)
+
+
+def _check_path(path: Path, text: object, table: TablePath, option: str, problems: ProblemCollector) -> bool:
+    """Whether the value can be a path at all."""
+    try:
+        if isinstance(text, str):
+            _resolve_path(path, text)
+    except ValueError as fault:
+        problems.add(table, option, str(fault))
+        return False
+    return True
+
+
+def _check_entries(tables: AccountsDocument, problems: ProblemCollector) -> None:
+    first: dict[str, int] = {}
+    for index, entry in enumerate(tables.accounts):
+        table, name, provider = ("accounts", index), entry.get("name"), entry.get("provider")
+        if isinstance(name, str) and first.setdefault(name, index) != index:
+            line = problems.find_line(("accounts", first[name]), "name")
+            problems.add(table, "name", f"is already used in line {line}; give each account a name of its own")
+        if provider not in list(ProviderName):
+            continue
+        if provider not in tables.provider_blocks:
+            problems.add(table, "provider", f'has no block; add [run.{provider}] with base_model = "…" below it')
+        if provider == ProviderName.FIREWORKS and "organization" not in entry:
+            problems.add(table, "organization", 'is missing; add organization = "…", the account\'s id at fireworks')
+        if provider in _BASE_URL_EXAMPLES and "base_url" not in entry:
+            problems.add(table, "base_url", f'is missing; add base_url = "{_BASE_URL_EXAMPLES[provider]}"')
+        if provider != ProviderName.OPENAI and "webhook_secret" in entry:
+            problems.add(table, "webhook_secret", f"has no use: {provider} sends no webhooks; remove the line")
+        for option in _OPENAI_COMPATIBLE_OPTIONS & entry.keys() if provider != ProviderName.OPENAI_COMPATIBLE else ():
+            problems.add(table, option, f"is known for {provider}; only openai-compatible takes it: remove the line")
+
+
+def _check_moderation(tables: AccountsDocument, problems: ProblemCollector) -> None:
+    run = tables.run or {}
+    names = [entry["name"] for entry in tables.accounts if isinstance(entry.get("name"), str)]
+    moderation = run.get("moderation")
+    if isinstance(moderation, str) and moderation not in names:
+        close = format_suggestion(moderation, names) or "; write the name of one, or remove the line"
+        problems.add(("run",), "moderation", f"is not the name of an account in this file{close}")
+    if "moderation" in run and "moderation_waived" in run:
+        problems.add(("run",), "moderation_waived", "contradicts moderation; keep one of the two")
+
+
+def _unused_block_warnings(
+    specs: Mapping[ProviderName, TrainingSpec], accounts: tuple[Account, ...]
+) -> Iterator[str]:
+    used = {account.provider for account in accounts}
+    yield from (f"[run.{name}] is not used: no account has this provider" for name in specs if name not in used)
+
+
+def _missing_seed_warnings(specs: Mapping[ProviderName, TrainingSpec]) -> Iterator[str]:
+    for name in specs:
+        if not CAPABILITIES[name].seed:
+            yield f"[run.{name}] trains without a seed: {name} has none, so its models may differ more than others"
+
+
+def _same_account_warnings(accounts: tuple[Account, ...]) -> Iterator[str]:
+    """Accounts that lead to the same place at the provider, as far as the file tells."""
+
+    def place(account: Account) -> tuple[str, ...]:
+        key = "" if account.organization and account.project else account.api_key
+        parts = (account.provider, account.base_url, account.organization, account.project, key)
+        return tuple(part or "" for part in parts)
+
+    for _, group in groupby(sorted(accounts, key=place), key=place):
+        names = [account.name for account in group]
+        if len(names) > 1:
+            yield f"{', '.join(names)} lead to the same place at the provider: each is trained and paid for"

@@ -1,0 +1,323 @@
+"""Schema: the options of each table of the accounts file, their types and limits.
+
+Defaults live in the core values (`RunOptions`, `TrainingSpec`, `AccountSchema`): only what the file says is handed
+on.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+)
+from pydantic_core import ErrorDetails
+
+from orchestrator.core.account import BudgetPeriod, ProviderName
+from orchestrator.core.loopback import is_loopback
+from orchestrator.core.notifications.notification import Topic
+from orchestrator.core.proxy import DIRECT_KEYWORDS, parse_proxy
+from orchestrator.core.spec import Auto, Method, TrainingType
+from orchestrator.inputs.accounts_file import cron
+from orchestrator.inputs.accounts_file.problems import ProblemCollector, TablePath, format_suggestion
+from orchestrator.inputs.secrets import references
+
+_MISSING_HINTS = {
+    "name": 'add name = "…"',
+    "provider": f"add provider = one of {', '.join(ProviderName)}",
+    "api_key": 'add api_key = "env:NAME", "file:PATH" or "cmd:COMMAND"',
+    "base_model": 'add base_model = "…", the model that is trained',
+    "url": 'add url = "…", the address that is told',
+    "secret": 'add secret = "env:NAME", "file:PATH" or "cmd:COMMAND"; it signs what is sent',
+}
+
+_API_CALL_PATHS = (
+    "/chat/completions",
+    "/completions",
+    "/responses",
+    "/fine_tuning/jobs",
+    "/fine-tunes",
+    "/models",
+    "/files",
+)
+_PROVIDERS_WITH_PATH = (ProviderName.OPENAI, ProviderName.OPENAI_COMPATIBLE, ProviderName.AZURE, ProviderName.NEBIUS)
+
+
+def _validate_not_blank(value: str) -> str:
+    if not value.strip():
+        raise ValueError("is empty; give it a value or remove the line")
+    return value
+
+
+def _validate_printable(value: str) -> str:
+    """A name at the provider, which is sent in a header or an address as it is."""
+    if not _validate_not_blank(value).isprintable():
+        raise ValueError("holds a line break or another control character; write it on one line, without escapes")
+    return value
+
+
+def _validate_suffix(value: str) -> str:
+    if not 1 <= len(value) <= 64:
+        raise ValueError("must have 1 to 64 characters")
+    return value
+
+
+def is_account_name(value: object) -> bool:
+    """True for a name that may stand in messages, paths and addresses as it is."""
+    return isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9._-]{1,64}", value) is not None
+
+
+def _validate_account_name(value: str) -> str:
+    if not is_account_name(value):
+        raise ValueError("must be 1 to 64 of the characters A-Z a-z 0-9 . _ -")
+    return value
+
+
+def _parse_provider(value: Any) -> ProviderName:
+    try:
+        return ProviderName(value)
+    except ValueError:
+        close = format_suggestion(value, ProviderName) if isinstance(value, str) else ""
+        raise ValueError(f"must be one of {', '.join(ProviderName)}{close}") from None
+
+
+def _reference_validator(option: str) -> AfterValidator:
+    def check(value: str) -> str:
+        references.parse_reference(value, option)
+        return value
+
+    return AfterValidator(check)
+
+
+def _validate_webhook_url(value: str) -> str:
+    try:
+        references.parse_reference(value)
+    except ValueError:
+        return _validate_address(value, "what is announced")
+    return value
+
+
+def _parse_topics(value: Any) -> frozenset[Topic]:
+    known = list(Topic)
+    if not isinstance(value, list) or not value:
+        raise ValueError(f"must be a list of some of {', '.join(known)}")
+    for name in value:
+        if name not in known:
+            close = format_suggestion(name, known) if isinstance(name, str) else ""
+            raise ValueError(f"must hold only {', '.join(known)}{close}")
+    return frozenset(Topic(name) for name in value)
+
+
+def _validate_base_url(value: str, info: ValidationInfo) -> str:
+    """A base URL. One that was copied from somewhere else is refused with what it should be."""
+    if any(character.isspace() for character in value):
+        raise ValueError("holds a space; remove it")
+    if "?api-version=" in value:
+        raise ValueError(
+            "has a query: the API that this program speaks needs no api-version; write only "
+            '"https://RESOURCE.openai.azure.com/openai/v1/"'
+        )
+    _validate_address(value, "the key", allow_http=bool(info.data.get("allow_http")))
+    url = urlsplit(value)
+    path = url.path.rstrip("/")
+    if call := next((call for call in _API_CALL_PATHS if path.endswith(call)), None):
+        rest = f"{url.scheme}://{url.netloc}{path.removesuffix(call)}"
+        raise ValueError(f'ends with the path of one call; write only what stands before it: "{rest}"')
+    if not url.path and info.data.get("provider") in _PROVIDERS_WITH_PATH:
+        raise ValueError(
+            f'has no path; most servers want "{value}/v1". If the API is at the root, end it with a slash: "{value}/"'
+        )
+    return value
+
+
+def _validate_proxy(value: str) -> str:
+    if value in DIRECT_KEYWORDS or references.is_reference(value):
+        return value
+    try:
+        proxy = parse_proxy(value, "proxy")
+    except ValueError as fault:
+        raise ValueError(f'{fault}, "none", or a reference such as "env:NAME"') from None
+    if proxy.credentials is not None or "@" in value:
+        raise ValueError('holds a user or password, which is a secret; write proxy = "env:NAME" and put it there')
+    return value
+
+
+def _validate_address(value: str, content: str, *, allow_http: bool = False) -> str:
+    try:
+        url = urlsplit(value)
+        host, _ = url.hostname, url.port
+    except ValueError:
+        host = None
+    if not host or url.scheme not in ("http", "https"):
+        raise ValueError('must be an address such as "https://host/v1"')
+    if "@" in url.netloc or url.query or url.fragment:
+        raise ValueError("must be only scheme, host and path; a password or key does not belong in it")
+    if url.scheme == "https" or is_loopback(host):
+        return value
+    if not allow_http:
+        raise ValueError(
+            f"would send {content} unencrypted, where anyone on the way can read it; use https:// "
+            "(http:// is allowed to this machine only: localhost, 127.0.0.1; and with the account's option "
+            "allow_http = true to a private network)"
+        )
+    if _is_public(host):
+        raise ValueError(f"would send {content} unencrypted to a public address; allow_http is for private networks")
+    return value
+
+
+def _is_public(host: str) -> bool:
+    """Whether it is an address of the internet. Where a name leads is looked at when it is connected to."""
+    try:
+        return ip_address(host).is_global
+    except ValueError:
+        return False
+
+
+def _integer_or_auto(low: int, high: int | None = None) -> PlainValidator:
+    wanted = f"a whole number from {low} to {high}" if high else f"a whole number of at least {low}"
+
+    def check(value: Any) -> int | Auto:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if value == "auto" or (whole and value >= low and (high is None or value <= high)):
+            return value  # type: ignore[no-any-return]
+        raise ValueError(f'must be {wanted}, or "auto"')
+
+    return PlainValidator(check)
+
+
+def _validate_positive_or_auto(value: Any) -> float | Auto:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value == "auto" or (number and 0 < value < float("inf")):
+        return value  # type: ignore[no-any-return]
+    raise ValueError('must be a number above 0, or "auto"')
+
+
+NonBlankText = Annotated[str, AfterValidator(_validate_not_blank)]
+PrintableName = Annotated[str, AfterValidator(_validate_printable)]
+Usd = Annotated[float, Field(gt=0)]
+
+
+class _OptionsTable(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+T = TypeVar("T", bound=_OptionsTable)
+
+
+class RunTable(_OptionsTable):
+    """`[run]`, without the providers' blocks."""
+
+    name: NonBlankText
+    dataset: NonBlankText | None = None
+    validation_fraction: Annotated[float, Field(ge=0, le=0.5)] | None = None
+    validation: NonBlankText | None = None
+    seed: Annotated[int, Field(ge=0, le=2_147_483_647)] | None = None
+    suffix: Annotated[str, AfterValidator(_validate_suffix)] | None = None
+    max_total_usd: Usd | None = None
+    allow_unknown_price: bool | None = None
+    moderation: NonBlankText | None = None
+    moderation_waived: NonBlankText | None = None
+    schedule: Annotated[str, AfterValidator(cron.normalise_cron_line)] | None = None
+
+
+class SpecTable(_OptionsTable):
+    """`[run.PROVIDER]`: what is identical in all accounts of one provider, of all providers together.
+
+    Which provider understands which option is said in `core.capabilities`.
+    """
+
+    base_model: PrintableName
+    method: Method | None = None
+    n_epochs: Annotated[int | Auto, _integer_or_auto(1, 50)] | None = None
+    batch_size: Annotated[int | Auto, _integer_or_auto(1)] | None = None
+    learning_rate_multiplier: Annotated[float | Auto, PlainValidator(_validate_positive_or_auto)] | None = None
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
+    lora: bool | None = None
+    lora_rank: Annotated[int, Field(ge=1)] | None = None
+    lora_alpha: Annotated[int, Field(ge=1)] | None = None
+    context_length: Annotated[int, Field(ge=1)] | None = None
+    training_type: TrainingType | None = None
+    byte_order_mark: bool | None = None
+    tokenizer: NonBlankText | None = None
+    pin_auto: bool | None = None
+
+
+class AccountTable(_OptionsTable):
+    """One `[[accounts]]` entry."""
+
+    name: Annotated[str, AfterValidator(_validate_account_name)]
+    provider: Annotated[ProviderName, PlainValidator(_parse_provider)]
+    api_key: Annotated[str, _reference_validator("api_key")]
+    organization: PrintableName | None = None
+    project: PrintableName | None = None
+    allow_http: bool | None = None  # before base_url, which is checked by it
+    base_url: Annotated[str, AfterValidator(_validate_base_url)] | None = None
+    proxy: Annotated[str, AfterValidator(_validate_proxy)] | None = None
+    webhook_secret: Annotated[str, _reference_validator("webhook_secret")] | None = None
+    budget_usd: Usd | None = None
+    budget_period: Annotated[BudgetPeriod, Field(strict=False)] | None = None
+    max_running_jobs: Annotated[int, Field(ge=1)] | None = None
+    send_auto: bool | None = None
+    suffix_length: Annotated[int, Field(ge=0, le=64)] | None = None
+    labels: list[NonBlankText] | None = None
+
+
+class WebhookTable(_OptionsTable):
+    """One `[[webhooks]]` entry: who is told by a signed request."""
+
+    url: Annotated[str, AfterValidator(_validate_webhook_url)]
+    secret: Annotated[str, _reference_validator("secret")]
+    events: Annotated[frozenset[Topic], PlainValidator(_parse_topics)] | None = None
+
+
+class AlertTable(_OptionsTable):
+    """One `[[alerts]]` entry: who is told by a message."""
+
+    url: Annotated[str, _reference_validator("url")]
+    events: Annotated[frozenset[Topic], PlainValidator(_parse_topics)] | None = None
+
+
+TABLE_SCHEMAS: tuple[tuple[str, type[_OptionsTable]], ...] = (
+    ("[run]", RunTable),
+    ("[run.PROVIDER]", SpecTable),
+    ("[[accounts]]", AccountTable),
+    ("[[webhooks]]", WebhookTable),
+    ("[[alerts]]", AlertTable),
+)
+
+
+def validate_table(kind: type[T], values: dict[str, Any], table: TablePath, problems: ProblemCollector) -> T | None:
+    """The table's options as a value, or None after adding every fault in it."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        for found in error.errors(include_url=False, include_input=False):
+            key = str(found["loc"][0])
+            problems.add(table, key, _format_error(found, key, kind))
+        return None
+
+
+def _format_error(found: ErrorDetails, key: str, kind: type[_OptionsTable]) -> str:
+    if found["type"] == "missing":
+        return f"is missing; {_MISSING_HINTS[key]}"
+    if found["type"] == "extra_forbidden":
+        return format_unknown_option(key, kind)
+    return found["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+
+
+def format_unknown_option(key: str, kind: type[_OptionsTable]) -> str:
+    """Where a misplaced option belongs, or which known one is nearest."""
+    for home, other in TABLE_SCHEMAS:
+        if other is not kind and key in other.model_fields and key not in kind.model_fields:
+            return f"does not belong here but in {home}; an option belongs to the last [header] above it"
+    known = [*kind.model_fields, *(ProviderName if kind is RunTable else ())]
+    return f"is not a known option{format_suggestion(key, known) or '; known are ' + ', '.join(known)}"

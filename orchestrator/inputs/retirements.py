@@ -1,0 +1,43 @@
+"""Retirements: the dated list of what providers do not tell by their API, replaceable by the operator's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+from orchestrator.core.plans.retirement import Retirement
+from orchestrator.inputs.dated_table import DatedTable, find_row, read_rows
+
+RETIREMENT_TABLE: Final = DatedTable(
+    row_name="retirement",
+    title="list of retirements",
+    default_file="retirements.toml",
+    hint="Each [[retirement]] has provider, base_model, as_of (a date) and source; and, where they are known, "
+    "new_customers_end, training_ends and inference_ends (dates) and tentative (true or false).",
+    required={"provider": str, "base_model": str, "as_of": date, "source": str},
+    optional={"new_customers_end": date, "training_ends": date, "inference_ends": date, "tentative": bool},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RetirementList:
+    """Dates by provider and base model."""
+
+    entries: Mapping[tuple[str, str], Retirement]
+
+    def find(self, provider: str, base_model: str) -> Retirement | None:
+        """Find the dates of a base model or, without its date, of its kind; None where none is known."""
+        return find_row(self.entries, provider, base_model)
+
+
+def load_retirements(path: Path | None = None) -> RetirementList:
+    """Read the list at `path`, or the shipped one. Raises ConfigError with every fault of the file."""
+    rows = read_rows(RETIREMENT_TABLE, path)
+    return RetirementList({(row["provider"], row["base_model"]): _retirement_from_row(row) for row in rows})
+
+
+def _retirement_from_row(row: dict[str, Any]) -> Retirement:
+    return Retirement(**{key: value for key, value in row.items() if key not in {"provider", "base_model"}})

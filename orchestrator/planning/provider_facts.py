@@ -1,0 +1,93 @@
+"""Hearing: what the providers say before a plan is made, of its base models and its prices."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import cast
+
+from structlog.stdlib import BoundLogger
+
+from orchestrator.core.errors import ProviderError
+from orchestrator.core.jobs.job import Job
+from orchestrator.core.jobs.lifecycle import UNSUBMITTED_STATES
+from orchestrator.core.plans.plan import DatabaseState, ProviderFacts
+from orchestrator.core.plans.price import Quote
+from orchestrator.core.plans.retirement import (
+    find_retirement_hold,
+    list_retirement_warnings,
+    list_unknown_model_holds,
+    list_untunable_holds,
+    merge_retirements,
+)
+from orchestrator.planning.base_models import ReportedModels, fetch_base_models
+from orchestrator.planning.desired_state import DesiredState
+from orchestrator.providers.base import JobOrder, ProviderConnection, QuoteProvider
+
+
+async def gather_provider_facts(
+    desired: DesiredState,
+    database_state: DatabaseState,
+    connections: Mapping[str, ProviderConnection],
+    log: BoundLogger,
+    now: float,
+) -> tuple[ReportedModels, ProviderFacts]:
+    """The base models as they were told and published, and what follows from all that was said."""
+    names = {
+        account.provider: desired.accounts_file.specs[account.provider].base_model
+        for account in desired.accounts_file.accounts
+    }
+    published = {name: known for name, known in desired.retirements.items() if name in names}
+    asked = await fetch_base_models(desired.accounts_file.accounts, desired.accounts_file.specs, connections, log)
+    models = merge_retirements(asked.reported, names, published)
+    return models, ProviderFacts(
+        retirement=find_retirement_hold(models, now),
+        untunable=list_untunable_holds(models, now) | list_unknown_model_holds(asked.unknown),
+        quotes=await fetch_quotes(desired, database_state, connections, log),
+        warnings=tuple(list_retirement_warnings(models, now)),
+    )
+
+
+QUOTE_TIMEOUT_SECONDS = 5.0  # seconds for an answer that is worth having and not worth waiting for
+MAX_CONCURRENT_QUOTES = 10
+
+
+async def fetch_quotes(
+    desired: DesiredState,
+    database_state: DatabaseState,
+    connections: Mapping[str, ProviderConnection],
+    log: BoundLogger,
+) -> dict[str, Quote]:
+    """By account, for each job that is not submitted and whose file is there. Who does not answer is left out."""
+    slots = asyncio.Semaphore(MAX_CONCURRENT_QUOTES)
+
+    async def ask(job: Job) -> Quote | None:
+        async with slots:
+            return await _fetch_quote(job, desired, connections[job.account], log)
+
+    jobs = [job for job in database_state.jobs.values() if _is_quotable(job, connections)]
+    answers = await asyncio.gather(*map(ask, jobs))
+    return {job.account: answer for job, answer in zip(jobs, answers, strict=True) if answer}
+
+
+def _is_quotable(job: Job, connections: Mapping[str, ProviderConnection]) -> bool:
+    connection = connections.get(job.account)
+    quotes = connection is not None and connection.provider.capabilities.has_quotes
+    return quotes and job.remote_file_id is not None and job.state in UNSUBMITTED_STATES
+
+
+async def _fetch_quote(
+    job: Job, desired: DesiredState, connection: ProviderConnection, log: BoundLogger
+) -> Quote | None:
+    order = JobOrder(
+        tag=job.tag,
+        spec=desired.accounts_file.specs[job.provider],
+        training_file=job.remote_file_id or "",
+        validation_file=job.remote_validation_file_id,
+    )
+    try:
+        async with asyncio.timeout(QUOTE_TIMEOUT_SECONDS):
+            return await cast(QuoteProvider, connection.provider).quote(order)
+    except (ProviderError, TimeoutError) as error:
+        log.info("price.not_told", account=job.account, message=str(error))
+        return None

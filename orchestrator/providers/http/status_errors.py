@@ -1,0 +1,152 @@
+"""Failures: what a status and a code of HTTP mean, for every dialect. Never by the words of a message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, TypedDict
+
+import msgspec
+
+from orchestrator.core.errors import (
+    MAX_MESSAGE_LENGTH,
+    AuthenticationFailed,
+    ProviderError,
+    ProviderUnavailable,
+    ProxyRefused,
+    QuotaExhausted,
+    RateLimited,
+    RemoteNotFound,
+    RequestRejected,
+    TrainingNotAllowed,
+)
+from orchestrator.core.secret import Redactor
+from orchestrator.providers.http.response_decoder import (
+    DECODE_ERRORS,
+    EXCERPT_CHARACTERS,
+    format_excerpt,
+    name_or_none,
+    text_or_none,
+)
+from orchestrator.providers.http.retry_after import parse_retry_after
+
+MAX_ERROR_CODE_LENGTH: Final = 64
+ErrorCodes = Mapping[str | None, type[ProviderError]]
+
+ERROR_CLASSES_BY_STATUS: Final[Mapping[int, type[ProviderError]]] = {
+    401: AuthenticationFailed,
+    402: QuotaExhausted,
+    403: TrainingNotAllowed,
+    404: RemoteNotFound,
+    407: ProxyRefused,  # of a proxy that passes on http://; providers do not use it
+    408: ProviderUnavailable,
+    409: ProviderUnavailable,
+    429: RateLimited,
+}
+REJECTION_STATUSES: Final = frozenset(
+    {
+        400,
+        401,
+        402,
+        403,
+        404,
+        405,
+        406,
+        410,
+        411,
+        412,
+        413,
+        414,
+        415,
+        417,
+        421,
+        422,
+        423,
+        424,
+        426,
+        428,
+        429,
+        431,
+        451,
+    }
+)
+"""Statuses by which a server says that it did not do what was asked. Any other one says nothing about that: 408, 425
+and 499 come from proxies that may have passed the request on, and a redirect or a server error may come after it."""
+
+CONFLICT_STATUS: Final = 409
+"""Alone it may say that the job exists already; with a known code, such as `too_many_running_jobs`, it refuses."""
+
+
+class ProviderErrorDetails(TypedDict):
+    """What every error of a provider carries."""
+
+    account: str
+    request_id: str | None
+    code: str | None
+    retry_after: float | None
+
+
+def get_error_class(status: int, code: str | None, error_codes: ErrorCodes) -> type[ProviderError]:
+    """Return the class of an error. A code that the dialect knows says more than a status that refuses the request.
+
+    With any other status the code is ignored: a gateway may have passed the request on before it answered 500. If its
+    code counted as a refusal, the intent would end, and the next attempt could create, and pay for, a second job.
+    """
+    if status in REJECTION_STATUSES or status == CONFLICT_STATUS:
+        for known in (code, str(status)):
+            if known in error_codes:
+                return error_codes[known]
+    return ERROR_CLASSES_BY_STATUS.get(
+        status, RequestRejected if status in REJECTION_STATUSES else ProviderUnavailable
+    )
+
+
+def provider_error_from_response(
+    status: int,
+    headers: Mapping[str, str],
+    content: bytes,
+    path: str,
+    *,
+    account: str,
+    error_codes: ErrorCodes,
+    redact: Redactor,
+) -> ProviderError:
+    """An answer that is no success, as an error of ours. One without a message in it is quoted, with its path."""
+    code, said = parse_error_body(content)
+    details: ProviderErrorDetails = {
+        "account": account,
+        "request_id": parse_request_id(headers),
+        "code": code,
+        "retry_after": parse_retry_after(headers, said),
+    }
+    if 300 <= status < 400:
+        where = redact.truncate(_strip_query(headers.get("location") or ""), EXCERPT_CHARACTERS) or "nowhere"
+        message = f"{status}: the provider redirects {path} to {where}; if it has moved, correct `base_url`"
+        return get_error_class(status, code, error_codes)(message, **details)
+    said = said or f"at {path}: {format_excerpt(content, redact) or 'an empty answer'}"
+    message = f"{status} {code}: {said}" if code else f"{status}: {said}"
+    return get_error_class(status, code, error_codes)(redact.truncate(message, MAX_MESSAGE_LENGTH), **details)
+
+
+def parse_error_body(content: bytes) -> tuple[str | None, str]:
+    """Code and message of an error in one of the usual shapes; empty where it is in none of them."""
+    try:
+        body: Any = msgspec.json.decode(content)
+    except DECODE_ERRORS:
+        return None, ""
+    told = body.get("error", body) if isinstance(body, dict) else {}
+    if not isinstance(told, dict):
+        return None, text_or_none(told) or ""
+    code = told.get("code")
+    return (None if code in (None, "") else str(code)[:MAX_ERROR_CODE_LENGTH]), text_or_none(
+        told.get("message")
+    ) or ""
+
+
+def parse_request_id(headers: Mapping[str, str]) -> str | None:
+    """The provider's id of the request, where it names one that can be stored."""
+    return name_or_none(headers.get("x-request-id"))
+
+
+def _strip_query(address: str) -> str:
+    """An address as it may be shown: its query may be a key."""
+    return "".join(c for c in address.partition("?")[0] if c.isprintable())

@@ -1,0 +1,56 @@
+"""Measured: a provider whose calls are told to a watch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from inspect import iscoroutinefunction
+from typing import Any, cast
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.errors import ProviderError
+from orchestrator.core.jobs.observer import NULL_OBSERVER, ServiceObserver
+from orchestrator.providers.base import Provider
+
+
+def instrument_provider(
+    provider: Provider, name: ProviderName, observer: ServiceObserver, clock: Callable[[], float]
+) -> Provider:
+    """The same provider; each call is told with its outcome and its seconds on the clock."""
+    return (
+        provider
+        if observer is NULL_OBSERVER
+        else cast(Provider, _InstrumentedProvider(provider, name, observer, clock))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _InstrumentedProvider:
+    """Whatever the dialect offers, whether or not every provider has it."""
+
+    provider: Provider
+    name: ProviderName
+    observer: ServiceObserver
+    clock: Callable[[], float]
+
+    def __getattr__(self, operation: str) -> Any:
+        offered = getattr(self.provider, operation)
+        if not iscoroutinefunction(offered):
+            return offered
+
+        async def call(*arguments: Any, **options: Any) -> Any:
+            started, outcome = self.clock(), "cut_off"
+            try:
+                answer = await offered(*arguments, **options)
+                outcome = "ok"
+            except ProviderError as error:
+                outcome = error.kind
+                raise
+            except Exception:
+                outcome = "internal_error"
+                raise
+            finally:
+                self.observer.call_finished(self.name, operation, outcome, self.clock() - started)
+            return answer
+
+        return call

@@ -1,0 +1,147 @@
+"""The dialects of OpenAI's API, as data: what each server says and expects otherwise than the next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.capabilities import CAPABILITIES, MB, Capabilities, JobLookup
+from orchestrator.core.errors import (
+    DailyLimitReached,
+    FileNotReady,
+    JobLimitReached,
+    QuotaExhausted,
+    WrongOrganization,
+)
+from orchestrator.core.remote import RemoteFileStatus, RemoteJobStatus
+from orchestrator.providers.http.status_errors import ErrorCodes
+from orchestrator.providers.tagging import short_tag
+
+FILE_STATUS: Final[Mapping[str, RemoteFileStatus]] = {
+    "uploaded": RemoteFileStatus.UPLOADED,
+    "pending": RemoteFileStatus.PROCESSING,
+    "running": RemoteFileStatus.PROCESSING,
+    "processed": RemoteFileStatus.READY,
+    "error": RemoteFileStatus.REFUSED,
+    "deleting": RemoteFileStatus.GONE,
+    "deleted": RemoteFileStatus.GONE,
+}
+# OpenAI's own words, and those of compatible servers: an end that is not known as one would be polled for ever.
+JOB_STATUS: Final[Mapping[str, RemoteJobStatus]] = {
+    "created": RemoteJobStatus.PENDING,
+    "initializing": RemoteJobStatus.PENDING,
+    "validating": RemoteJobStatus.PENDING,
+    "validating_files": RemoteJobStatus.PENDING,
+    "uploading": RemoteJobStatus.PENDING,
+    "pending": RemoteJobStatus.PENDING,
+    "queued": RemoteJobStatus.PENDING,
+    "running": RemoteJobStatus.RUNNING,
+    "pausing": RemoteJobStatus.PAUSED,
+    "paused": RemoteJobStatus.PAUSED,
+    "cancelling": RemoteJobStatus.CANCELLING,
+    "succeeded": RemoteJobStatus.SUCCEEDED,
+    "success": RemoteJobStatus.SUCCEEDED,
+    "complete": RemoteJobStatus.SUCCEEDED,
+    "completed": RemoteJobStatus.SUCCEEDED,
+    "failed": RemoteJobStatus.FAILED,
+    "error": RemoteJobStatus.FAILED,
+    "cancelled": RemoteJobStatus.CANCELLED,
+    "canceled": RemoteJobStatus.CANCELLED,
+    "stopped": RemoteJobStatus.STOPPED,
+}
+ERROR_CODES: Final[ErrorCodes] = {
+    "insufficient_quota": QuotaExhausted,
+    "mismatched_organization": WrongOrganization,
+    "mismatched_project": WrongOrganization,
+    "file_not_ready": FileNotReady,
+    "too_many_running_jobs": JobLimitReached,
+    "daily_rate_limit_exceeded": DailyLimitReached,
+}
+DEFAULT_HYPERPARAMETER_NAMES: Final[Mapping[str, str]] = {
+    name: name for name in ("n_epochs", "batch_size", "learning_rate_multiplier")
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """One server's way of speaking OpenAI's API.
+
+    `hyperparameters` and `extra` say how options of the spec are called in the method and in the body; `always` are
+    hyperparameters that are sent even where the spec leaves them open. `accepts_auto` is whether the word "auto" is
+    understood, `suffix_length` how long a suffix may be. `vague` codes say that a file is not ready, or anything else
+    that is wrong. A file that is too large for one piece goes in parts of `part_bytes`.
+    """
+
+    capabilities: Capabilities
+    base_url: str | None
+    error_codes: ErrorCodes = field(default_factory=lambda: ERROR_CODES)
+    ambiguous_codes: frozenset[str] = frozenset()
+    hyperparameter_names: Mapping[str, str] = field(default_factory=lambda: DEFAULT_HYPERPARAMETER_NAMES)
+    default_hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    accepts_auto: bool = True
+    suffix_length: int
+    extra_body_fields: Mapping[str, str] = field(default_factory=dict)
+    result_is_checkpoint: bool = False
+    part_bytes: int = 16 * MB
+
+    def suffix_fits_tag(self, tag: str) -> bool:
+        """Whether the tag is sent in the suffix: where the server shows the suffix, and the tag fits."""
+        return self.uses_suffix_tag and len(short_tag(tag)) <= self.suffix_length
+
+    def for_account(self, account: Account) -> Dialect:
+        """The dialect with what the accounts file says of the account's server."""
+        if account.send_auto and account.suffix_length is None:  # one value serves ten thousand accounts
+            return self
+        length = self.suffix_length if account.suffix_length is None else account.suffix_length
+        return replace(self, accepts_auto=self.accepts_auto and account.send_auto, suffix_length=length)
+
+    @property
+    def uses_metadata_tag(self) -> bool:
+        """Whether the tag is sent as metadata."""
+        return self.capabilities.job_lookup in {JobLookup.METADATA, JobLookup.METADATA_OR_SUFFIX}
+
+    @property
+    def uses_suffix_tag(self) -> bool:
+        """Whether the tag is sent in the suffix."""
+        return self.capabilities.job_lookup in {JobLookup.SUFFIX, JobLookup.METADATA_OR_SUFFIX}
+
+
+DIALECTS: Final[Mapping[ProviderName, Dialect]] = {
+    ProviderName.OPENAI: Dialect(
+        capabilities=CAPABILITIES[ProviderName.OPENAI],
+        suffix_length=CAPABILITIES[ProviderName.OPENAI].suffix_length,
+        base_url="https://api.openai.com/v1",
+    ),
+    ProviderName.OPENAI_COMPATIBLE: Dialect(
+        capabilities=CAPABILITIES[ProviderName.OPENAI_COMPATIBLE],
+        suffix_length=CAPABILITIES[ProviderName.OPENAI_COMPATIBLE].suffix_length,
+        base_url=None,
+    ),
+    ProviderName.AZURE: Dialect(
+        capabilities=CAPABILITIES[ProviderName.AZURE],
+        suffix_length=CAPABILITIES[ProviderName.AZURE].suffix_length,
+        base_url=None,
+        error_codes={**ERROR_CODES, "invalidPayload": FileNotReady},
+        ambiguous_codes=frozenset({"invalidPayload"}),
+        extra_body_fields={"training_type": "trainingType"},
+    ),
+    ProviderName.NEBIUS: Dialect(
+        capabilities=CAPABILITIES[ProviderName.NEBIUS],
+        suffix_length=CAPABILITIES[ProviderName.NEBIUS].suffix_length,
+        base_url="https://api.tokenfactory.nebius.com/v1",
+        hyperparameter_names={
+            "n_epochs": "n_epochs",
+            "batch_size": "batch_size",
+            "learning_rate": "learning_rate",
+            "context_length": "context_length",
+            "lora": "lora",
+            "lora_rank": "lora_r",
+            "lora_alpha": "lora_alpha",
+        },
+        default_hyperparameters={"lora": True},
+        accepts_auto=False,
+        result_is_checkpoint=True,
+    ),
+}

@@ -1,0 +1,178 @@
+"""What is asked of and told by a server that speaks OpenAI's API, from and to our own values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Any, Final
+
+import msgspec
+from openai.types.moderation import Moderation as ModerationResult
+
+from orchestrator.core.jobs.loss import Loss, parse_loss
+from orchestrator.core.moderation import ModerationVerdict
+from orchestrator.core.remote import (
+    RemoteEvent,
+    RemoteFile,
+    RemoteFileStatus,
+    RemoteJob,
+    RemoteJobStatus,
+    RemoteModel,
+)
+from orchestrator.core.spec import TrainingSpec
+from orchestrator.providers.base import JobOrder
+from orchestrator.providers.http.response_decoder import (
+    count_or_none,
+    number_or_none,
+    parse_hyperparameters,
+    text_or_none,
+)
+from orchestrator.providers.openai.dialects import FILE_STATUS, JOB_STATUS, Dialect
+from orchestrator.providers.openai.responses import OpenAIEvent, OpenAIFile, OpenAIJob, OpenAIListedFile, OpenAIModel
+from orchestrator.providers.tagging import tagged_suffix
+
+TAG_METADATA_KEY: Final = "orchestrator_job"
+
+
+def build_create_arguments(order: JobOrder, dialect: Dialect) -> dict[str, Any]:
+    """The arguments of `fine_tuning.jobs.create`."""
+    spec, length = order.spec, dialect.suffix_length
+    values: dict[str, Any] = {
+        "model": spec.base_model,
+        "training_file": order.training_file,
+        "validation_file": order.validation_file,
+        "suffix": tagged_suffix(order, length)
+        if dialect.suffix_fits_tag(order.tag)
+        else spec.suffix and spec.suffix[:length],
+        "seed": spec.seed,
+        "method": _build_method(spec, dialect),
+        "metadata": {TAG_METADATA_KEY: order.tag} if dialect.uses_metadata_tag else None,
+        "extra_body": {
+            wire: value for name, wire in dialect.extra_body_fields.items() if (value := getattr(spec, name))
+        },
+    }
+    return {name: value for name, value in values.items() if value} | ({"seed": spec.seed} if spec.seed == 0 else {})
+
+
+def _build_method(spec: TrainingSpec, dialect: Dialect) -> dict[str, Any]:
+    given = {wire: getattr(spec, name) for name, wire in dialect.hyperparameter_names.items()}
+    left_open = (None,) if dialect.accepts_auto else (None, "auto")
+    chosen = {wire: value for wire, value in given.items() if value not in left_open}
+    return {"type": spec.method, spec.method: {"hyperparameters": {**dialect.default_hyperparameters, **chosen}}}
+
+
+def to_remote_model(model: OpenAIModel) -> RemoteModel:
+    """A base model as the server shows it. OpenAI names its last day, Azure two times and whether it can be tuned."""
+    ends = model.deprecation if isinstance(model.deprecation, dict) else {}
+    capabilities = model.capabilities if isinstance(model.capabilities, dict) else {}
+    tunable = capabilities.get("fine_tune")
+    return RemoteModel(
+        id=model.id,
+        tunable=tunable if isinstance(tunable, bool) else None,
+        shutdown=date.fromisoformat(model.shutdown_date) if model.shutdown_date else _to_date(ends.get("inference")),
+        training_ends=_to_date(ends.get("fine_tune")),
+    )
+
+
+def _to_date(seconds: float | None) -> date | None:
+    return datetime.fromtimestamp(seconds, UTC).date() if seconds else None
+
+
+def to_remote_file(file: OpenAIFile | OpenAIListedFile) -> RemoteFile:
+    """A file as the server shows it."""
+    raw = file.status or ""
+    return RemoteFile(
+        id=file.id,
+        status=FILE_STATUS.get(raw.lower(), RemoteFileStatus.UPLOADED),
+        raw_status=raw,
+        message=text_or_none(file.status_details),
+        filename=text_or_none(file.filename),
+        bytes=count_or_none(file.bytes),
+    )
+
+
+def to_remote_job(job: OpenAIJob, dialect: Dialect, request_id: str | None = None) -> RemoteJob:
+    """A job as the server shows it."""
+    raw = job.status
+    # A healthy job may carry an error object full of nulls: failure is the status, not the presence of an error.
+    error = job.error if isinstance(job.error, dict) else {}
+    return RemoteJob(
+        id=job.id,
+        status=JOB_STATUS.get(raw.lower(), RemoteJobStatus.UNKNOWN),
+        raw_status=raw,
+        training_file=job.training_file or "",
+        base_model=job.model or "",
+        fine_tuned_model=job.fine_tuned_model or None,
+        servable=dialect.capabilities.servable,
+        error_code=text_or_none(error.get("code")),
+        error_message=text_or_none(error.get("message")),
+        organization=text_or_none(job.organization_id),
+        trained_tokens=count_or_none(job.trained_tokens),
+        created_at=number_or_none(job.created_at),
+        estimated_finish=number_or_none(job.estimated_finish),
+        hyperparameters=parse_hyperparameters(_find_method_hyperparameters(job.method) or job.hyperparameters),
+        request_id=request_id,
+    )
+
+
+def _find_method_hyperparameters(method: object) -> object:
+    kind = method.get("type") if isinstance(method, dict) else None
+    options = method.get(kind) if isinstance(method, dict) and isinstance(kind, str) else None
+    return options.get("hyperparameters") if isinstance(options, dict) else None
+
+
+def metadata_has_tag(job: OpenAIJob, order: JobOrder) -> bool:
+    """Whether the job's metadata holds the order's tag."""
+    return isinstance(job.metadata, dict) and job.metadata.get(TAG_METADATA_KEY) == order.tag
+
+
+def metadata_tag_or_empty(job: OpenAIJob) -> str | None:
+    """The tag in the job's metadata; None where the server does not show the metadata, "" where it holds no tag."""
+    if job.metadata is msgspec.UNSET:
+        return None
+    return str((job.metadata or {}).get(TAG_METADATA_KEY) or "")
+
+
+def find_metadata_tag(job: OpenAIJob) -> str | None:
+    """The tag in the job's metadata; None where it shows none, be it another's job or a server that keeps none."""
+    return str(job.metadata.get(TAG_METADATA_KEY) or "") or None if isinstance(job.metadata, dict) else None
+
+
+def find_suffix(job: OpenAIJob) -> str | None:
+    """The suffix the job was created with; None where the server does not show it. Servers call it differently."""
+    return job.user_provided_suffix or job.suffix or None
+
+
+def build_suffix_getter(order: JobOrder) -> Callable[[OpenAIJob], str | None]:
+    """The suffix of a job, as `find_suffix`; None also for one that only holds the operator's own part of it.
+
+    Such a job was perhaps created for this order while the option `suffix_length` left no room for the tag.
+    """
+
+    def shown_by(job: OpenAIJob) -> str | None:
+        suffix = find_suffix(job)
+        return None if suffix and (order.spec.suffix or "").startswith(suffix) else suffix
+
+    return shown_by
+
+
+def to_remote_event(event: OpenAIEvent) -> RemoteEvent:
+    """A line of a job's history."""
+    return RemoteEvent(at=number_or_none(event.created_at) or 0.0, message=text_or_none(event.message) or "")
+
+
+def find_loss(event: OpenAIEvent) -> Loss | None:
+    """The losses an event tells; None where it is about something else."""
+    data = event.data if isinstance(event.data, dict) else {}
+    training, validation = data.get("train_loss"), data.get("full_valid_loss", data.get("valid_loss"))
+    return parse_loss(data.get("step"), training, validation)
+
+
+def to_moderation_verdict(result: ModerationResult) -> ModerationVerdict:
+    """What the moderation says of one text."""
+    categories = result.categories.model_dump(by_alias=True)
+    return ModerationVerdict(
+        flagged=result.flagged,
+        categories=tuple(sorted(name for name, flagged in categories.items() if flagged)),
+        scores=result.category_scores.model_dump(by_alias=True),
+    )

@@ -1,0 +1,334 @@
+"""Together: files and fine-tunes of its own API.
+
+Source: the published OpenAPI document and the vendor's SDK 3.1.1, which is newer and wins where they differ: files
+have a `processing_status`, an estimate may be unavailable, `whoami` is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+import httpx2
+
+from orchestrator.core.account import Account, AccountIdentity, ProviderName
+from orchestrator.core.capabilities import CAPABILITIES, Capabilities
+from orchestrator.core.errors import QuotaExhausted, RemoteNotFound, RequestRejected
+from orchestrator.core.jobs.loss import MAX_CURVE_POINTS, Loss, parse_loss
+from orchestrator.core.plans.price import Quote
+from orchestrator.core.remote import (
+    RemoteEvent,
+    RemoteFile,
+    RemoteFileStatus,
+    RemoteJob,
+    RemoteJobStatus,
+    RemoteModel,
+)
+from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.spec import TrainingSpec
+from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderFactory, cancel_and_get_job
+from orchestrator.providers.http.response_decoder import check_id, count_or_none, parse_hyperparameters, text_or_none
+from orchestrator.providers.http.rest_client import RestClient, UnsuccessfulResponse, epoch_from_iso
+from orchestrator.providers.http.status_errors import ErrorCodes
+from orchestrator.providers.tagging import select_tagged_jobs, tagged_suffix
+from orchestrator.providers.together.responses import (
+    ESTIMATE_DECODER,
+    EVENT_LIST_DECODER,
+    FILE_DECODER,
+    FILE_LIST_DECODER,
+    IDENTITY_DECODER,
+    JOB_DECODER,
+    JOB_LIST_DECODER,
+    LIMITS_DECODER,
+    METRICS_DECODER,
+    TogetherFile,
+    TogetherJob,
+)
+from orchestrator.providers.upload_stream import check_upload_size, open_upload_stream
+
+BASE_URL: Final = "https://api.together.ai/v1"
+ERROR_CODES: Final[ErrorCodes] = {"insufficient_quota": QuotaExhausted, "insufficient_funds": QuotaExhausted}
+PENDING_FILE_STATUS: Final = "PENDING"
+FILE_STATUS: Final[Mapping[str, RemoteFileStatus]] = {
+    "COMPLETED": RemoteFileStatus.READY,
+    "FAILED": RemoteFileStatus.REFUSED,
+    "INVALID_FORMAT": RemoteFileStatus.REFUSED,
+}
+JOB_STATUS: Final[Mapping[str, RemoteJobStatus]] = {
+    "pending": RemoteJobStatus.PENDING,
+    "queued": RemoteJobStatus.PENDING,
+    "running": RemoteJobStatus.RUNNING,
+    "compressing": RemoteJobStatus.RUNNING,
+    "uploading": RemoteJobStatus.RUNNING,
+    "cancel_requested": RemoteJobStatus.CANCELLING,
+    "cancelled": RemoteJobStatus.CANCELLED,
+    "error": RemoteJobStatus.FAILED,
+    "user_error": RemoteJobStatus.FAILED,
+    "completed": RemoteJobStatus.SUCCEEDED,
+}
+HYPERPARAMETER_FIELDS: Final = (
+    "n_epochs",
+    "batch_size",
+    "learning_rate",
+    "random_seed",
+    "training_type",
+    "max_seq_length",
+)
+STEP_METRIC: Final = "train/global_step"
+NOT_FOUND_STATUSES: Final = frozenset({404, 405})
+
+
+def build_provider_factory(http: httpx2.AsyncClient, redact: Redactor) -> ProviderFactory:
+    """How accounts at Together are connected."""
+
+    def connect(account: Account, key: Secret) -> TogetherProvider:
+        base_url = (account.base_url or BASE_URL).rstrip("/")
+
+        def rest(url: str) -> RestClient:
+            return RestClient(http, url, key=key, account=account.name, redact=redact, error_codes=ERROR_CODES)
+
+        return TogetherProvider(account, rest(base_url), rest(base_url.removesuffix("/v1")))
+
+    return connect
+
+
+class TogetherProvider:
+    """One account at Together. `whole` reaches the API's other versions."""
+
+    capabilities: Capabilities = CAPABILITIES[ProviderName.TOGETHER]
+
+    def __init__(self, account: Account, client: RestClient, root_client: RestClient) -> None:
+        self._account = account
+        self._client = client
+        self._root_client = root_client
+
+    async def verify(self) -> AccountIdentity:
+        try:
+            async with self._root_client.read_call():
+                who = await self._root_client.get_decoded(IDENTITY_DECODER, "/v3/whoami")
+        except RemoteNotFound:  # the SDK says v3, other documents say v1
+            async with self._client.read_call():
+                who = await self._client.get_decoded(IDENTITY_DECODER, "/whoami")
+        return AccountIdentity(
+            organization=who.organization.id if who.organization else None,
+            project=who.project.id if who.project else None,
+        )
+
+    async def find_model(self, name: str) -> RemoteModel | None:
+        """What has limits for fine-tuning can be tuned; nothing here says until when."""
+        try:
+            async with self._client.read_call():
+                limits = await self._client.get_decoded(LIMITS_DECODER, "/fine-tunes/models/limits", model_name=name)
+                return RemoteModel(id=limits.model_name, tunable=True)
+        except RemoteNotFound:
+            return None
+
+    async def list_models(self) -> list[str]:
+        """What can be fine-tuned."""
+        try:
+            async with self._client.read_call():
+                return [str(name) for name in (await self._client.get_json("/fine-tunes/models/supported"))["models"]]
+        except RemoteNotFound:
+            return []
+
+    async def find_file(self, dataset_file: DatasetFile) -> RemoteFile | None:
+        async with self._client.read_call():
+            listed = await self._client.list_items(FILE_LIST_DECODER, "/files")
+        same = [_to_remote_file(file) for file in listed if _is_same_file(file, dataset_file)]
+        # One whose upload was cut off stays PENDING for ever: uploading it again ends it, or answers 409.
+        usable = [
+            file
+            for file in same
+            if file.status is not RemoteFileStatus.REFUSED and file.raw_status != PENDING_FILE_STATUS
+        ]
+        return min(usable, key=lambda file: file.status is not RemoteFileStatus.READY, default=None)
+
+    async def upload_file(self, dataset_file: DatasetFile, deadline: Deadline) -> RemoteFile:
+        """Straight into the provider's storage, or as a form where the server does not redirect there."""
+        check_upload_size(dataset_file, self.capabilities, self._account.name)
+        async with self._client.write_call(deadline):
+            try:
+                return _to_remote_file(await self._upload(dataset_file))
+            except UnsuccessfulResponse as refusal:
+                known = refusal.parse_body().get("file_id") if refusal.status == httpx2.codes.CONFLICT else None
+                if known is None:
+                    raise
+                return _to_remote_file(await self._preprocess(str(known)))
+
+    async def get_file(self, file_id: str) -> RemoteFile:
+        async with self._client.read_call():
+            path = f"/files/{file_id}"
+            file = await self._client.get_decoded(FILE_DECODER, path)
+            check_id(file_id, file.id, path)
+            return _to_remote_file(file)
+
+    async def find_jobs(self, order: JobOrder) -> list[RemoteJob]:
+        async with self._client.read_call():
+            listed = await self._client.list_items(JOB_LIST_DECODER, "/fine-tunes")
+            candidates = [(self._to_remote_job(job), job.suffix or None) for job in listed]
+        return select_tagged_jobs(candidates, order)
+
+    async def create_job(self, order: JobOrder, deadline: Deadline) -> RemoteJob:
+        await self._check_funds(order)
+        async with self._client.write_call(deadline):
+            suffix = tagged_suffix(order, self.capabilities.suffix_length)
+            body = _build_job_body(order) | _build_hyperparameters(order.spec) | {"suffix": suffix}
+            return self._to_remote_job(await self._client.post_decoded(JOB_DECODER, "/fine-tunes", body))
+
+    async def quote(self, order: JobOrder) -> Quote | None:
+        spec = _build_hyperparameters(order.spec)
+        asked = {name: spec[name] for name in ("n_epochs", "training_method", "training_type") if name in spec}
+        try:
+            async with self._client.read_call():
+                told = await self._client.post_decoded(
+                    ESTIMATE_DECODER, "/fine-tunes/estimate-price", _build_job_body(order) | asked
+                )
+        except RequestRejected:
+            return None  # no estimate, which is no reason against the job
+        usd = told.estimated_total_price
+        refused = told.allowed_to_proceed is False
+        why = f"the provider estimates ${usd} and the account's limit is ${told.user_limit}"
+        return Quote(usd, "together's estimate", why if refused else None) if usd is not None or refused else None
+
+    async def get_job(self, remote_job_id: str) -> RemoteJob:
+        async with self._client.read_call():
+            path = f"/fine-tunes/{remote_job_id}"
+            job = await self._client.get_decoded(JOB_DECODER, path)
+            check_id(remote_job_id, job.id, path)
+            return self._to_remote_job(job)
+
+    async def cancel_job(self, remote_job_id: str) -> RemoteJob:
+        async def ask() -> None:
+            async with self._client.read_call():
+                await self._client.post_json(f"/fine-tunes/{remote_job_id}/cancel", {})
+
+        return await cancel_and_get_job(ask(), lambda: self.get_job(remote_job_id))
+
+    async def events(self, remote_job_id: str) -> list[RemoteEvent]:
+        async with self._client.read_call():
+            listed = await self._client.list_items(EVENT_LIST_DECODER, f"/fine-tunes/{remote_job_id}/events")
+        told = [
+            RemoteEvent(at=epoch_from_iso(event.created_at) or 0.0, message=text_or_none(event.message) or "")
+            for event in listed
+        ]
+        return sorted(told, key=lambda event: event.at)
+
+    async def losses(self, remote_job_id: str, after: int) -> list[Loss]:
+        """Steps of training and of evaluation come apart."""
+        asked = {"global_step_from": str(after + 1), "resolution": str(MAX_CURVE_POINTS)}
+        async with self._client.read_call():
+            told = await self._client.get_decoded(METRICS_DECODER, f"/fine-tunes/{remote_job_id}/metrics", **asked)
+        rows = told.metrics or []
+        losses = [parse_loss(row.get(STEP_METRIC), row.get("train/loss"), row.get("eval/loss")) for row in rows]
+        return [loss for loss in losses if loss]
+
+    async def delete_file(self, file_id: str) -> None:
+        with suppress(RemoteNotFound):
+            async with self._client.read_call():
+                await self._client.send("DELETE", f"/files/{file_id}")
+
+    async def _upload(self, dataset_file: DatasetFile) -> TogetherFile:
+        form = {"purpose": "fine-tune", "file_name": dataset_file.filename, "file_type": "jsonl"}
+        fields = {name: (None, value) for name, value in (form | {"checksum": dataset_file.sha256}).items()}
+        try:
+            answer = await self._client.send("POST", "/files", files=fields, expected_status=httpx2.codes.FOUND)
+        except UnsuccessfulResponse as refusal:
+            if refusal.status not in NOT_FOUND_STATUSES:
+                raise
+            with open_upload_stream(dataset_file) as handle:
+                files = {"file": (dataset_file.filename, handle, "application/jsonl")}
+                return await self._client.send_decoded(
+                    FILE_DECODER, "POST", "/files/upload", data=form, files=files, timeout=None
+                )
+        file_id = answer.headers["x-together-file-id"]
+        await self._client.put_file(answer.headers["location"], dataset_file)
+        return await self._preprocess(file_id)
+
+    async def _preprocess(self, file_id: str) -> TogetherFile:
+        """The end of an upload. An older server does it by itself and does not know the word."""
+        try:
+            return await self._client.post_decoded(FILE_DECODER, f"/files/{file_id}/preprocess", {})
+        except UnsuccessfulResponse as refusal:
+            if refusal.status not in NOT_FOUND_STATUSES:
+                raise
+            return await self._client.get_decoded(FILE_DECODER, f"/files/{file_id}")
+
+    async def _check_funds(self, order: JobOrder) -> None:
+        """A refusal here has created nothing."""
+        quote = await self.quote(order)
+        if quote and quote.refused:
+            raise QuotaExhausted(quote.refused, account=self._account.name)
+
+    def _to_remote_job(self, job: TogetherJob) -> RemoteJob:
+        status = JOB_STATUS.get(job.status, RemoteJobStatus.UNKNOWN)
+        used = parse_hyperparameters({name: getattr(job, name) for name in HYPERPARAMETER_FIELDS})
+        return RemoteJob(
+            id=job.id,
+            status=status,
+            raw_status=job.status,
+            training_file=job.training_file or "",
+            base_model=job.model or "",
+            fine_tuned_model=(job.model_output_name or None) if status is RemoteJobStatus.SUCCEEDED else None,
+            servable=self.capabilities.servable,
+            error_message=_find_last_error(job.events) if status is RemoteJobStatus.FAILED else None,
+            trained_tokens=count_or_none(job.token_count) or None,
+            created_at=epoch_from_iso(job.created_at),
+            hyperparameters=used,
+        )
+
+
+def _find_last_error(events: object) -> str | None:
+    told = [event for event in events if isinstance(event, dict)] if isinstance(events, list) else []
+    errors = [text_or_none(event.get("message")) for event in told if event.get("level") == "error"]
+    return errors[-1] if errors else None
+
+
+def _is_same_file(file: TogetherFile, dataset_file: DatasetFile) -> bool:
+    return file.filename == dataset_file.filename and file.bytes in (
+        None,
+        dataset_file.wire_bytes,
+    )  # None: not known yet
+
+
+def _to_remote_file(file: TogetherFile) -> RemoteFile:
+    raw = file.processing_status or ("COMPLETED" if file.processed else PENDING_FILE_STATUS)
+    return RemoteFile(
+        id=file.id,
+        status=FILE_STATUS.get(raw, RemoteFileStatus.PROCESSING),
+        raw_status=raw,
+        message=text_or_none(file.validation_report.get("error"))
+        if isinstance(file.validation_report, dict)
+        else None,
+        filename=text_or_none(file.filename),
+        bytes=file.bytes or None,  # 0 before its bytes were counted
+    )
+
+
+def _build_job_body(order: JobOrder) -> dict[str, Any]:
+    asked = {"model": order.spec.base_model, "training_file": order.training_file}
+    return asked | ({"validation_file": order.validation_file} if order.validation_file else {})
+
+
+def _build_hyperparameters(spec: TrainingSpec) -> dict[str, Any]:
+    """The spec in this provider's words; what it leaves open is left out."""
+    dpo = spec.method == "dpo"
+    values = {
+        "n_epochs": None if spec.n_epochs == "auto" else spec.n_epochs,
+        "batch_size": "max" if spec.batch_size == "auto" else spec.batch_size,
+        "learning_rate": spec.learning_rate,
+        "max_seq_length": spec.context_length,
+        "random_seed": spec.seed,
+        "training_method": {"method": "dpo"} if dpo else {"method": "sft", "train_on_inputs": "auto"},
+        "training_type": _build_training_type(spec),
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _build_training_type(spec: TrainingSpec) -> dict[str, Any] | None:
+    """LoRA is the provider's default; its rank and alpha are only said together."""
+    if spec.lora is False:
+        return {"type": "Full"}
+    if spec.lora_rank is None:
+        return None
+    return {"type": "Lora", "lora_r": spec.lora_rank, "lora_alpha": spec.lora_alpha or 2 * spec.lora_rank}

@@ -1,0 +1,102 @@
+"""The chat completion endpoint, in one piece or as a stream of server-sent events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+from uuid import uuid4
+
+from orchestrator.sandbox.api_call import ApiCall
+from orchestrator.sandbox.response import ApiResponse, EventStream
+from orchestrator.sandbox.simulation.answer_generation import (
+    GeneratedAnswer,
+    build_logprobs,
+    count_prompt_tokens,
+    generate_answer,
+    get_model_origin,
+)
+from orchestrator.sandbox.validation.chat_request import ChatRequest, parse_chat_request
+
+
+async def create_chat_completion(call: ApiCall) -> ApiResponse:
+    """POST /v1/chat/completions."""
+    request = parse_chat_request(await call.parse_json_body())
+    origin = get_model_origin(call, request.model)
+    choices = [generate_answer(origin, request.prompt, number) for number in range(request.choice_count)]
+    completion = _Completion(request, choices, f"chatcmpl-{uuid4().hex[:24]}", int(call.now))
+    if request.stream:
+        return ApiResponse(EventStream.from_data(completion.to_chunks()))
+    return ApiResponse(completion.to_json())
+
+
+@dataclass(frozen=True, slots=True)
+class _Completion:
+    """One answer, in the two forms in which it is sent."""
+
+    request: ChatRequest
+    choices: list[GeneratedAnswer]
+    id: str
+    created: int
+
+    def to_json(self) -> dict[str, Any]:
+        choices = [self._build_choice(number, choice) for number, choice in enumerate(self.choices)]
+        return self._build_head("chat.completion") | {"choices": choices, "usage": self._build_usage()}
+
+    def to_chunks(self) -> Iterator[Any]:
+        """For each choice its role, its tokens, and why it ended; then the usage if it was asked for."""
+        for number, choice in enumerate(self.choices):
+            for delta, tokens in _build_deltas(choice, _build_call_id(self.id, number)):
+                yield self._build_chunk(number, delta, self._build_logprobs(tokens), None)
+            yield self._build_chunk(number, {}, None, choice.finish_reason)
+        if self.request.include_usage:
+            yield self._build_head("chat.completion.chunk") | {"choices": [], "usage": self._build_usage()}
+        yield "[DONE]"
+
+    def _build_choice(self, number: int, choice: GeneratedAnswer) -> dict[str, Any]:
+        message: dict[str, Any] = {"role": "assistant", "content": choice.text, "refusal": None, "annotations": []}
+        if choice.function is not None:
+            call = {"id": _build_call_id(self.id, number), "type": "function"}
+            function = {"name": choice.function, "arguments": choice.text}
+            message |= {"content": None, "tool_calls": [call | {"function": function}]}
+        logprobs = self._build_logprobs(choice.tokens if choice.function is None else [])
+        return {"index": number, "message": message, "logprobs": logprobs, "finish_reason": choice.finish_reason}
+
+    def _build_chunk(
+        self, number: int, delta: dict[str, Any], logprobs: dict[str, Any] | None, reason: str | None
+    ) -> dict[str, Any]:
+        choice = {"index": number, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
+        usage = {"usage": None} if self.request.include_usage else {}
+        return self._build_head("chat.completion.chunk") | {"choices": [choice]} | usage
+
+    def _build_logprobs(self, tokens: list[str]) -> dict[str, Any] | None:
+        if self.request.logprobs is None or not tokens:
+            return None
+        return build_logprobs(tokens, self.request.logprobs)
+
+    def _build_head(self, kind: str) -> dict[str, Any]:
+        head = {"id": self.id, "object": kind, "created": self.created, "model": self.request.model}
+        return head | {"service_tier": "default", "system_fingerprint": None}
+
+    def _build_usage(self) -> dict[str, Any]:
+        asked = count_prompt_tokens(self.request.prompt.messages)
+        answered = sum(len(choice.tokens) for choice in self.choices)
+        return {"prompt_tokens": asked, "completion_tokens": answered, "total_tokens": asked + answered}
+
+
+def _build_deltas(choice: GeneratedAnswer, call_id: str) -> Iterator[tuple[dict[str, Any], list[str]]]:
+    """What a stream adds to the message step by step, each with the tokens of text that it holds."""
+    if choice.function is None:
+        yield {"role": "assistant", "content": "", "refusal": None}, []
+        for token in choice.tokens:
+            yield {"content": token}, [token]
+        return
+    begun = {"index": 0, "id": call_id, "type": "function", "function": {"name": choice.function, "arguments": ""}}
+    yield {"role": "assistant", "content": None, "tool_calls": [begun]}, []
+    for token in choice.tokens:
+        yield {"tool_calls": [{"index": 0, "function": {"arguments": token}}]}, []
+
+
+def _build_call_id(completion: str, number: int) -> str:
+    return f"call_{blake2b(f'{completion}:{number}'.encode(), digest_size=12).hexdigest()}"

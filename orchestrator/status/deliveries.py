@@ -1,0 +1,36 @@
+"""Deliveries: what was told to whom, and what was not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from orchestrator.core.notifications.delivery import Delivery, DeliveryStatus
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import deliveries as stored
+
+MAX_DELIVERIES = 1000
+
+
+async def list_deliveries(
+    database: Database,
+    fate: DeliveryStatus | None = None,
+    *,
+    limit: int = MAX_DELIVERIES,
+    before: int | None = None,
+    skip: int = 0,
+) -> Sequence[Delivery]:
+    """The newest, or the newest with this fate; those with smaller numbers than `before`."""
+    async with database.read() as connection:
+        return await stored.list_newest(connection, fate, limit=limit, before=before, skip=skip)
+
+
+async def count_deliveries(database: Database) -> Mapping[DeliveryStatus, int]:
+    """How many there are of each fate."""
+    async with database.read_long() as connection:
+        return await stored.count_by_status(connection)
+
+
+async def count_failed_deliveries(database: Database, numbers: Collection[int] | None) -> int:
+    """How many of these were given up, or of all: what a retry would begin again."""
+    async with database.read_long() as connection:
+        return await stored.count_failed(connection, numbers)

@@ -1,0 +1,15 @@
+"""Tokens: who may come in, and who could."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orchestrator.core.access_token import AccessToken
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import tokens as stored
+
+
+async def list_tokens(database: Database) -> Sequence[AccessToken]:
+    """Every token that was made, the revoked too."""
+    async with database.read() as connection:
+        return await stored.list_all(connection)

@@ -1,0 +1,209 @@
+"""Database: connections, migrations, and the two ways in: read, write."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Column, Connection, MetaData, String, Table, insert, inspect, make_url, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from orchestrator.core.errors import ConfigError, DatabaseUnavailable
+from orchestrator.settings import format_database_label
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.engine import make_engine
+from orchestrator.store.db.group_commit import BatchChange, Change, GroupCommitWriter
+from orchestrator.store.db.open_files import OpenFiles
+from orchestrator.store.db.outage import Outage, describe_error, is_outage
+from orchestrator.store.db.wakeups import EnqueueWakeUps
+from orchestrator.store.schema.tables import metadata
+
+T = TypeVar("T")
+K = TypeVar("K")
+
+
+class Database:
+    """One database: SQLite in WAL mode, or PostgreSQL. `schedule` hears of wake-ups within the transaction.
+
+    Every call raises DatabaseUnavailable during an outage. Another error of SQLAlchemy's or of the driver's is a
+    fault of the statement or of one of its values, and says nothing about the database.
+    """
+
+    def __init__(self, url: str, enqueue_wake_ups: EnqueueWakeUps | None = None) -> None:
+        self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
+        self._url = url
+        self.files = OpenFiles()  # without which nothing is read or written
+        self._engine = make_engine(url, self.files)
+        self._writer = GroupCommitWriter(self._engine, enqueue_wake_ups)
+        self.outage = Outage()
+
+    async def migrate(self) -> str | None:
+        """Bring the tables up to date, once however many ask. Raises ConfigError when it cannot be opened.
+
+        Returns the revision they were brought to; None for whoever found nothing to do.
+        """
+        try:
+            revision = await self.find_revision()
+            _require_known_revision(revision)
+            return None if revision == newest_revision() else await self._upgrade()
+        except (
+            DatabaseUnavailable,
+            SQLAlchemyError,
+            OSError,
+            TypeError,
+            ValueError,
+        ) as error:  # the last two: bad options
+            place = format_database_label(self._url)
+            raise ConfigError(
+                f"the database {place} cannot be opened: {describe_error(error)}",
+                hint="Check ORCHESTRATOR_DATABASE_URL or ORCHESTRATOR_DATA_DIR, and that it may be written.",
+            ) from error
+
+    async def find_revision(self) -> str | None:
+        """Which migration the tables are at; None where there are none."""
+        async with self._engine.read() as connection:
+            return await connection.run_sync(_find_revision)
+
+    async def is_read_only(self) -> bool:
+        """Whether this server (PostgreSQL) takes no changes, as a standby does."""
+        async with self._engine.read() as connection:
+            verdict: str = (await connection.execute(text("SHOW transaction_read_only"))).scalar_one()
+        return verdict == "on"
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[StoreConnection]:
+        """A connection to look with."""
+        with self._translate_outage():
+            async with self._engine.read() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def read_long(self) -> AsyncIterator[StoreConnection]:
+        """A connection to look over a whole run with: others get their turn meanwhile."""
+        with self._translate_outage():
+            async with self._engine.read_long() as connection:
+                yield connection
+
+    async def get_data_version(self) -> object:
+        """Equal to an earlier one only if nothing was committed in between, by whoever it may be."""
+        with self._translate_outage():
+            return await self._engine.get_data_version()
+
+    async def write(self, change: Change[T]) -> T:
+        """Run a change in a transaction, perhaps together with others; returns after the commit."""
+        with self._translate_outage():
+            result = await self._writer(change)
+        self.outage.end()
+        return result
+
+    async def write_batched(self, change: BatchChange[K, T], item: K, *, deferrable: bool = False) -> T:
+        """The same of a change that `work` makes of the key, and of all other keys that wait for it as well.
+
+        `patient`: it need not be at once, and waits a moment for others.
+        """
+        with self._translate_outage():
+            result = await self._writer.submit_batched(change, item, deferrable=deferrable)
+        self.outage.end()
+        return result
+
+    @property
+    def committed(self) -> asyncio.Event:
+        """Set at each commit of this process; whoever waits for the next one clears it."""
+        return self._writer.committed
+
+    @asynccontextmanager
+    async def listener_connection(self) -> AsyncIterator[Any]:
+        """A connection of the driver's own kind, for whoever listens on it; closed afterwards."""
+        with self._translate_outage():
+            async with self._engine.read() as connection:
+                try:
+                    yield connection.driver_connection
+                finally:
+                    await connection.run_sync(Connection.invalidate)
+
+    async def is_reachable(self) -> bool:
+        """Whether the database answers, and takes what is to be written."""
+        try:
+            async with self.read() as connection:
+                await connection.execute(text("SELECT 1"))
+        except DatabaseUnavailable:
+            return False
+        return self.outage.reason is None
+
+    async def close(self) -> None:
+        """Finish what is being written and let go."""
+        await self._writer.close()
+        await self._engine.dispose()
+
+    @contextmanager
+    def _translate_outage(self) -> Iterator[None]:
+        try:
+            yield
+        except DatabaseUnavailable:  # of a call within this one
+            raise
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            self.outage.begin(error)
+            raise DatabaseUnavailable(f"the database cannot be used: {describe_error(error)}") from error
+
+    async def _upgrade(self) -> str | None:
+        engine = make_engine(self._url, self.files, without_timeouts=True)
+        try:
+            async with engine.write() as connection:
+                before = await connection.run_sync(_find_revision)
+                if before == newest_revision():
+                    return None  # whoever waited for the lock finds that another has done it
+                await connection.run_sync(_upgrade if before else _create_tables)
+                return newest_revision()
+        finally:
+            await engine.dispose()
+
+
+def migrations_folder() -> Path:
+    """Where the migrations are: beside the package in a checkout, inside it once installed."""
+    package = Path(__file__).parents[2]
+    installed = package / "migrations"
+    return installed if installed.is_dir() else package.parent / "migrations"
+
+
+def newest_revision() -> str:
+    """The revision this version of the program works with: the highest number among the migrations' names."""
+    return max(path.name.split("_")[0] for path in (migrations_folder() / "versions").glob("[0-9]*.py"))
+
+
+def _find_revision(connection: Connection) -> str | None:
+    """The database's revision, without Alembic, which takes a third of a second to import."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return revision
+
+
+def _require_known_revision(revision: str | None) -> None:
+    if revision and revision > newest_revision():
+        raise ConfigError(
+            f"the database is of a newer version of the program (tables {revision}, known is {newest_revision()})",
+            hint="Start the newer version, or restore a backup from before the upgrade.",
+        )
+
+
+def _create_tables(connection: Connection) -> None:
+    """All tables at once, as the migrations would leave them; Alembic would take 10 MB and a third of a second."""
+    metadata.create_all(connection, checkfirst=False)
+    versions = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
+    versions.create(connection, checkfirst=True)
+    connection.execute(insert(versions).values(version_num=newest_revision()))
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

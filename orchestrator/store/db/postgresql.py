@@ -1,0 +1,104 @@
+"""PostgreSQL through asyncpg: any number of processes, of which one at a time writes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.util import greenlet_spawn
+
+from orchestrator.core.errors import ConfigError
+from orchestrator.store.db.connection import StoreConnection, decode_json, shield_until_done
+
+T = TypeVar("T")
+WRITE_LOCK_ID: Final = 0x6F726368
+""""orch": the advisory lock of whoever writes."""
+POOL_SIZE: Final = 6
+"""Of a process; they stay, for the server takes longer to open one than to answer fifty queries."""
+CONNECT_TIMEOUT_SECONDS: Final = 5.0
+COMMAND_TIMEOUT_SECONDS: Final = 15.0
+"""Longer than the server's own limits: it ends a wait for a server that is gone."""
+SERVER_TIMEOUTS_MILLISECONDS: Final = {  # milliseconds
+    # A frozen replica may hold the lock: it is thrown out before those who wait for it give up.
+    "idle_in_transaction_session_timeout": "2000",
+    "lock_timeout": "6000",
+    "statement_timeout": "10000",
+}
+
+
+class PostgresEngine:
+    """A pool of connections to one database. `patient`: without limits of time."""
+
+    def __init__(self, url: str, *, without_timeouts: bool) -> None:
+        limits: dict[str, str] = {} if without_timeouts else SERVER_TIMEOUTS_MILLISECONDS
+        arguments = {
+            "timeout": CONNECT_TIMEOUT_SECONDS,
+            "command_timeout": None if without_timeouts else COMMAND_TIMEOUT_SECONDS,
+            # jit: a second of compiling for queries of a millisecond
+            "server_settings": {"application_name": "orchestrator", "jit": "off", **limits},
+        }
+        try:
+            self._engine = create_engine(
+                url,
+                pool_size=POOL_SIZE,
+                max_overflow=0,
+                pool_use_lifo=True,
+                connect_args=arguments,
+                json_deserializer=decode_json,
+            )
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"PostgreSQL needs the package {error.name}, which is not installed",
+                hint="Install orchestrator with its extra: pip install 'orchestrator[postgres]'.",
+            ) from error
+        event.listen(self._engine, "begin", _acquire_write_lock)
+        # A transaction would show one statement no more than the next, and cost two round trips.
+        self._autocommit_engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[StoreConnection]:
+        async with _pooled_connection(self._autocommit_engine) as connection:
+            yield _GreenletConnection(connection)
+
+    read_long = read
+
+    @asynccontextmanager
+    async def write(self, **options: Any) -> AsyncIterator[StoreConnection]:
+        async with _pooled_connection(self._engine) as connection:
+            connection.execution_options(writing=True, **options)
+            await greenlet_spawn(connection.begin)
+            yield _GreenletConnection(connection)
+            await greenlet_spawn(connection.commit)
+
+    async def get_data_version(self) -> object:
+        async with self.read() as connection:
+            return (await connection.execute(text("SELECT pg_current_snapshot()::text"))).scalar_one()
+
+    async def dispose(self) -> None:
+        await greenlet_spawn(self._engine.dispose)
+
+
+class _GreenletConnection(StoreConnection):
+    """Called in a greenlet, which gives way to the event loop while the server works."""
+
+    async def run_sync(self, work: Callable[..., T], *arguments: Any) -> T:
+        return await greenlet_spawn(work, self.sync_connection, *arguments)
+
+
+@asynccontextmanager
+async def _pooled_connection(engine: Engine) -> AsyncIterator[Connection]:
+    """A connection of the pool. What was begun and not committed on it is rolled back."""
+    connection = await greenlet_spawn(engine.connect)
+    try:
+        yield connection
+    finally:
+        await shield_until_done(asyncio.create_task(greenlet_spawn(connection.close)))
+
+
+def _acquire_write_lock(connection: Connection) -> None:
+    # One writer at a time, as on SQLite: what a change has read stays true until it is committed.
+    if connection.get_execution_options().get("writing"):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITE_LOCK_ID})")

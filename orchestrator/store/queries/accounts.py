@@ -1,0 +1,77 @@
+"""Queries about accounts: their standing. The accounts themselves are in the accounts file."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+from sqlalchemy import bindparam, func, insert, select, update
+
+from orchestrator.core.jobs.run import AccountState
+from orchestrator.store.db.any_of import any_of
+from orchestrator.store.db.connection import StoreConnection, execute_each
+from orchestrator.store.schema.mapping import ACCOUNT_STATE_COLUMNS, account_state_from_row, account_state_to_row
+from orchestrator.store.schema.tables import accounts
+
+
+async def list_all(connection: StoreConnection) -> dict[str, AccountState]:
+    """Every account ever listed, by name."""
+    rows = await connection.execute(select(*ACCOUNT_STATE_COLUMNS).order_by(accounts.c.name))
+    return {row.name: account_state_from_row(row) for row in rows}
+
+
+async def get_many(connection: StoreConnection, names: Collection[str]) -> dict[str, AccountState]:
+    """Those of the accounts that were ever listed, by name."""
+    rows = await connection.execute(_SELECT_MANY, {"names": list(names)})
+    return {row.name: account_state_from_row(row) for row in rows}
+
+
+async def list_page(connection: StoreConnection, after: str, limit: int) -> list[AccountState]:
+    """Accounts by name, those after this name."""
+    query = select(*ACCOUNT_STATE_COLUMNS).where(accounts.c.name > after).order_by(accounts.c.name).limit(limit)
+    return [account_state_from_row(row) for row in await connection.execute(query)]
+
+
+async def list_shared_keys(connection: StoreConnection) -> list[tuple[str, list[str]]]:
+    """The listed accounts that use one key in one way: its fingerprint, and their names."""
+    query = (
+        select(func.min(accounts.c.key_fingerprint), func.aggregate_strings(accounts.c.name, "\n"))
+        .where(accounts.c.removed_at.is_(None))
+        .group_by(accounts.c.definition)
+        .having(func.count() > 1)
+    )
+    return sorted((fingerprint, sorted(names.split("\n"))) for fingerprint, names in await connection.execute(query))
+
+
+async def save(connection: StoreConnection, account_state: AccountState) -> None:
+    """Insert or replace."""
+    values = account_state_to_row(account_state)
+    changed = await connection.execute(_UPDATE, {**values, "same_name": account_state.name})
+    if changed.rowcount == 0:
+        await connection.execute(_INSERT, values)
+
+
+async def save_many(connection: StoreConnection, account_states: Iterable[AccountState]) -> None:
+    """Replace those of accounts that were listed before."""
+    rows = ({**account_state_to_row(standing), "same_name": standing.name} for standing in account_states)
+    await execute_each(connection, _UPDATE, rows)
+
+
+async def add_many(connection: StoreConnection, account_states: Sequence[AccountState]) -> None:
+    """Insert accounts that were never listed."""
+    await execute_each(connection, _INSERT, (account_state_to_row(standing) for standing in account_states))
+
+
+async def mark_removed_except(connection: StoreConnection, names: Collection[str], at: float) -> list[str]:
+    """Mark those that are no longer listed, and say which."""
+    listed = set(names)
+    there = (await connection.execute(select(accounts.c.name).where(accounts.c.removed_at.is_(None)))).scalars()
+    gone = [name for name in there if name not in listed]
+    await execute_each(connection, _MARK_REMOVED, ({"gone": name, "at": at} for name in gone))
+    return gone
+
+
+# Made once: to put a statement together takes longer than to execute it.
+_SELECT_MANY = select(*ACCOUNT_STATE_COLUMNS).where(any_of(accounts.c.name, "names"))
+_UPDATE = update(accounts).where(accounts.c.name == bindparam("same_name"))
+_INSERT = insert(accounts)
+_MARK_REMOVED = update(accounts).where(accounts.c.name == bindparam("gone")).values(removed_at=bindparam("at"))

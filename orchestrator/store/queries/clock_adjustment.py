@@ -1,0 +1,38 @@
+"""Waits: until when jobs and deliveries wait, after this machine's clock was set.
+
+They are stored as times of the wall clock. If it is set back by an hour, every poll, retry and intent that was
+written before would wait for an hour longer. If it is set forward, an intent would end before the call that it
+protects, and the provider could be searched before that call shows there: a second job would be created.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import Column, case, update
+
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.schema.tables import deliveries, jobs
+
+_WAIT_COLUMNS: Final[tuple[Column[Any], ...]] = (jobs.c.wake_at, jobs.c.intent_until, deliveries.c.due_at)
+
+
+async def apply_clock_step(connection: StoreConnection, step: float, now: float) -> None:
+    """Adapt what waits to a clock that was set by `step` seconds (negative is back) and says `now`.
+
+    Only for a database that one process works on: of two, each would do it. No intent may be written between the
+    step and this change: it would be moved as well, and end too early.
+    """
+    if step < 0:
+        await _shorten_waits(connection, -step, now)
+    else:
+        # Only intents: whatever else is due early does no harm.
+        column = jobs.c.intent_until
+        await connection.execute(update(jobs).where(column > now - step).values({column: column + step}))
+
+
+async def _shorten_waits(connection: StoreConnection, seconds: float, now: float) -> None:
+    """Let everything that waits wait so much less, but not to before now."""
+    for column in _WAIT_COLUMNS:
+        earlier = case((column - seconds > now, column - seconds), else_=now)
+        await connection.execute(update(column.table).where(column > now).values({column: earlier}))

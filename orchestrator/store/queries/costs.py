@@ -1,0 +1,63 @@
+"""Queries about what jobs are estimated to cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from sqlalchemy import ColumnElement, bindparam, case, func, select, update
+
+from orchestrator.core.jobs.job import JobId, RunId
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.plans.budget import NO_COMMITTED_SPEND, CommittedSpend
+from orchestrator.store.db.connection import StoreConnection, execute_each
+from orchestrator.store.schema.tables import jobs
+
+_Usd = ColumnElement[float]
+_has_ended_without_model: Final = jobs.c.state.in_([JobState.FAILED, JobState.CANCELLED])
+_is_create_uncertain: Final = (jobs.c.state == JobState.FAILED) & jobs.c.intent_until.is_not(None)
+IS_CREATED: Final = jobs.c.submitted_at.is_not(None) & (
+    jobs.c.remote_job_id.is_not(None) | ~_has_ended_without_model | _is_create_uncertain
+)
+"""Whether the job of the latest round is or may be at the provider. One whose create was refused is not."""
+
+CREATED_USD: Final = case((IS_CREATED, func.coalesce(jobs.c.estimated_usd, 0.0)), else_=0.0) + func.coalesce(
+    jobs.c.earlier_usd, 0.0
+)
+"""What the job's remote jobs of all rounds are estimated at; what has no known price counts nothing."""
+
+
+async def get_committed_by_account(
+    connection: StoreConnection, run_id: RunId, since: float
+) -> dict[str, CommittedSpend]:
+    """What is committed in each account; `since` is when the month began, in epoch seconds."""
+    query = select(jobs.c.account, *_sums(run_id, since)).group_by(jobs.c.account)
+    rows = await connection.execute(query)
+    return {account: CommittedSpend(total, month, run) for account, total, month, run in rows if total}
+
+
+async def get_committed(connection: StoreConnection, account: str, run_id: RunId, since: float) -> CommittedSpend:
+    """What is committed in one account."""
+    query = select(*_sums(run_id, since)).where(jobs.c.account == account)
+    total, month, run = (await connection.execute(query)).one()
+    return CommittedSpend(total, month, run) if total else NO_COMMITTED_SPEND
+
+
+async def save_estimates(connection: StoreConnection, prices: Mapping[JobId, float | None]) -> None:
+    """Note what jobs are estimated to cost."""
+    values = ({"same_id": job_id, "estimated_usd": usd} for job_id, usd in prices.items())
+    await execute_each(connection, update(jobs).where(jobs.c.id == bindparam("same_id")), values)
+
+
+def _sums(run_id: RunId, since: float) -> tuple[_Usd, _Usd, _Usd]:
+    # Of earlier rounds no time is kept: they count in the month of the latest one, and until that is submitted.
+    is_recent = jobs.c.submitted_at.is_(None) | (jobs.c.submitted_at >= since)
+    return (
+        _sum(CREATED_USD),
+        _sum(case((is_recent, CREATED_USD), else_=0.0)),
+        _sum(case((jobs.c.run_id == run_id, CREATED_USD), else_=0.0)),
+    )
+
+
+def _sum(usd: _Usd) -> _Usd:
+    return func.coalesce(func.sum(usd), 0.0)

@@ -1,0 +1,149 @@
+"""Queries about events: the append-only history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from sys import intern
+
+from sqlalchemy import delete, func, insert, select
+
+from orchestrator.core.jobs.job import JobId
+from orchestrator.core.jobs.lifecycle import TERMINAL_STATES
+from orchestrator.core.jobs.transitions import Outcome
+from orchestrator.store.db.any_of import any_of
+from orchestrator.store.db.connection import StoreConnection, execute_each
+from orchestrator.store.schema.tables import events, jobs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventData:
+    """One line of the history: what happened, when, to what, and who or what caused it."""
+
+    at: float
+    cause: str
+    note: str
+    account: str | None = None
+    run_id: str | None = None
+    job_id: str | None = None
+    state_before: str | None = None
+    state_after: str | None = None
+    attempt: int | None = None
+    remote_job_id: str | None = None
+    request_id: str | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEvent(EventData):
+    """A line and its number: what was written later has the larger one."""
+
+    id: int
+
+
+_COLUMNS = [column for column in events.c if column.name != "id"]
+
+
+def event_from_outcome(outcome: Outcome, *, at: float, cause: str) -> EventData:
+    """The line that an outcome leaves."""
+    job = outcome.job
+    return EventData(
+        at=at,
+        cause=cause,
+        note=outcome.label or "",
+        account=job.account,
+        run_id=job.run_id,
+        job_id=job.id,
+        state_before=outcome.previous_state,
+        state_after=job.state,
+        attempt=job.attempts,
+        remote_job_id=job.remote_job_id,
+        request_id=outcome.request_id,
+        message=f"{outcome.failure.kind}: {outcome.failure.message}" if outcome.failure else None,
+    )
+
+
+def event_from_warning(outcome: Outcome, *, at: float, cause: str) -> EventData:
+    """The line of the job's warning."""
+    job = outcome.job
+    return EventData(
+        at=at,
+        cause=cause,
+        note="warning",
+        account=job.account,
+        run_id=job.run_id,
+        job_id=job.id,
+        state_before=job.state,
+        state_after=job.state,
+        attempt=job.attempts,
+        remote_job_id=job.remote_job_id,
+        request_id=job.warning.request_id if job.warning else None,
+        message=f"{job.warning.kind}: {job.warning.message}" if job.warning else None,
+    )
+
+
+_APPEND = insert(events)
+_latest_ids = select(func.max(events.c.id)).where(any_of(events.c.job_id, "ids"))
+_SELECT_LATEST_NOTES = select(events.c.job_id, events.c.note).where(
+    events.c.id.in_(_latest_ids.group_by(events.c.job_id))
+)
+_FIELD_NAMES = [field.name for field in fields(EventData)]
+
+
+async def append(connection: StoreConnection, *entries: EventData) -> None:
+    """Add lines in the transaction under way; those of a group of changes are written together, before the commit."""
+    gathered: list[EventData] | None = connection.sync_connection.get_execution_options().get("lines")
+    if gathered is None:
+        await insert_events(connection, entries)
+    else:
+        gathered.extend(entries)
+
+
+async def insert_events(connection: StoreConnection, entries: Sequence[EventData]) -> None:
+    """Write lines into the transaction under way."""
+    await execute_each(
+        connection, _APPEND, ({name: getattr(entry, name) for name in _FIELD_NAMES} for entry in entries)
+    )
+
+
+async def list_by_account(connection: StoreConnection, account: str, limit: int = 1000) -> list[EventData]:
+    """The account's history, oldest first."""
+    query = select(*_COLUMNS).where(events.c.account == account).order_by(events.c.id.desc()).limit(limit)
+    return [EventData(**row._mapping) for row in reversed((await connection.execute(query)).all())]
+
+
+async def list_after(
+    connection: StoreConnection, after_id: int, *, limit: int, account: str = "", run: str = "", job: str = ""
+) -> list[StoredEvent]:
+    """The lines with larger numbers, of everything or of one account, run or job; the oldest first."""
+    wanted = ((events.c.account, account), (events.c.run_id, run), (events.c.job_id, job))
+    conditions = [column == value for column, value in wanted if value]
+    query = select(events).where(events.c.id > after_id, *conditions).order_by(events.c.id).limit(limit)
+    return [StoredEvent(**row._mapping) for row in await connection.execute(query)]
+
+
+async def get_latest_id(connection: StoreConnection) -> int:
+    """The number of the newest line; 0 where there is none."""
+    return (await connection.execute(select(func.max(events.c.id)))).scalar_one() or 0
+
+
+async def get_latest_notes(connection: StoreConnection, ids: Sequence[JobId]) -> dict[JobId, str]:
+    """What the newest line of each of these jobs says; some hundreds of jobs at most."""
+    rows = await connection.execute(_SELECT_LATEST_NOTES, {"ids": ids})
+    return {JobId(job_id): intern(note) for job_id, note in rows}  # few notes, thousands of jobs
+
+
+async def delete_old(connection: StoreConnection, before: float, limit: int) -> int:
+    """Delete up to so many lines from before, and say how many. Open jobs keep theirs, and every job its last."""
+    newer = events.alias()
+    unfinished = select(jobs.c.id).where(jobs.c.state.not_in(TERMINAL_STATES))
+    spare = events.c.job_id.not_in(unfinished) & (
+        select(newer.c.id).where(newer.c.job_id == events.c.job_id, newer.c.id > events.c.id).exists()
+    )
+    old = (
+        select(events.c.id)
+        .where(events.c.at < before, events.c.job_id.is_(None) | spare)
+        .order_by(events.c.id)
+        .limit(limit)
+    )
+    return (await connection.execute(delete(events).where(events.c.id.in_(old)))).rowcount

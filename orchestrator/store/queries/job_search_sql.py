@@ -1,0 +1,138 @@
+"""Sight: what is seen of a run's jobs at one moment, as SQL, because a page of ten thousand must not load them all.
+
+What holds a job is said by `core.action.holds_on`, and here once more. A test compares the two.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    String,
+    Table,
+    Text,
+    and_,
+    case,
+    cast,
+    false,
+    func,
+    literal,
+    not_,
+    null,
+    or_,
+    select,
+)
+
+from orchestrator.core.hold import ACCOUNT_REMOVED_HOLD, SUPERSEDED_HOLD
+from orchestrator.core.jobs.job_filter import JobFilter
+from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, UNSUBMITTED_STATES, JobState
+from orchestrator.core.jobs.run import Run
+from orchestrator.store.schema.tables import accounts, jobs, run_jobs
+
+HELD: Final = "held"
+_HOLD_KEYS: Final = {"kind": "kind", "message": "reason", "hint": "hint"}
+_SEARCHED_COLUMNS: Final = (
+    "account",
+    "provider",
+    "base_model",
+    "remote_job_id",
+    "remote_file_id",
+    "fine_tuned_model",
+)
+
+
+class JobsQuery:
+    """The run's jobs as they are now. `shown` is the state, or "held"; `needy` is what waits for a person."""
+
+    def __init__(self, run: Run, now: float) -> None:
+        self._run = run
+        self._now = now
+        ended, unsent = jobs.c.state.in_(TERMINAL_STATES), jobs.c.state.in_(UNSUBMITTED_STATES)
+        run_holds = [
+            *(hold for hold in run.holds if hold.is_active(now)),
+            *([] if run.current else [SUPERSEDED_HOLD]),
+        ]
+        self._run_hold = run_holds[0].failure if run_holds else None
+        self._held_by_run = unsent if run_holds else false()
+        own = has_own_hold(now)
+        self.held = and_(not_(ended), or_(own, self._held_by_run))
+        self.needs_attention = or_(jobs.c.state == JobState.FAILED, and_(not_(ended), own))
+        self.displayed_state: ColumnElement[str] = case((self.held, literal(HELD, String)), else_=jobs.c.state)
+
+    def is_held(self, state: JobState, *, own: bool) -> bool:
+        """Whether a job in this state is held. `own`: something holds the job itself or its account."""
+        return state not in TERMINAL_STATES and (own or (self._run_hold is not None and state in UNSUBMITTED_STATES))
+
+    def error_part(self, part: str) -> ColumnElement[str]:
+        """A part of what keeps the job from going on, or ended it: its kind, message or hint."""
+        failure = jobs.c.failure[part].as_string()
+        by_run = literal(getattr(self._run_hold, part), Text) if self._run_hold else null()
+        return case(
+            (jobs.c.state.in_(TERMINAL_STATES), failure),
+            (self._is_hold_active(jobs), jobs.c.hold[_HOLD_KEYS[part]].as_string()),
+            (self._is_hold_active(accounts), accounts.c.hold[_HOLD_KEYS[part]].as_string()),
+            (accounts.c.removed_at.is_not(None), literal(getattr(ACCOUNT_REMOVED_HOLD.failure, part), Text)),
+            (self._held_by_run, by_run),
+            else_=failure,
+        )
+
+    def general_hint(self) -> ColumnElement[str]:
+        """The hint, the same for every account: some name the account in the command to give."""
+        hint = func.replace(self.error_part("hint"), " " + jobs.c.account + "`", " NAME`")
+        return func.replace(hint, " " + jobs.c.account + " ", " NAME ")
+
+    def select_jobs(self, job_filter: JobFilter, *columns: ColumnElement[Any]) -> Select[Any]:
+        """These columns of what is selected. A removed account counts while a provider has something of it."""
+        return (
+            select(*columns)
+            .select_from(run_jobs)
+            .join(jobs, jobs.c.id == run_jobs.c.job_id)
+            .join(accounts, accounts.c.name == jobs.c.account)
+            .where(run_jobs.c.run_id == self._run.id, *self._conditions(job_filter))
+            .where(or_(accounts.c.removed_at.is_(None), jobs.c.remote_job_id.is_not(None)))
+        )
+
+    def _conditions(self, job_filter: JobFilter) -> Sequence[ColumnElement[bool]]:
+        wanted = (
+            (jobs.c.state, job_filter.state),
+            (jobs.c.provider, job_filter.provider),
+            (self.error_part("kind"), job_filter.error),
+        )
+        conditions = [column == value for column, value in wanted if value]
+        if job_filter.held is not None:
+            conditions.append(self.held if job_filter.held else not_(self.held))
+        if job_filter.label:
+            conditions.append(labels_json().contains(json.dumps(job_filter.label), autoescape=True))
+        if job_filter.accounts:
+            conditions.append(jobs.c.account.in_(job_filter.accounts))
+        if job_filter.text:
+            conditions.append(self._matches_text(job_filter.text))
+        return conditions
+
+    def _matches_text(self, text: str) -> ColumnElement[bool]:
+        places: list[ColumnElement[str]] = [jobs.c[name] for name in _SEARCHED_COLUMNS]
+        places += [accounts.c.organization, self.displayed_state, self.error_part("kind"), self.error_part("message")]
+        found = [place.icontains(text, autoescape=True) for place in places]
+        return or_(*found, labels_json().icontains(json.dumps(text)[1:-1], autoescape=True))
+
+    def _is_hold_active(self, table: Table) -> ColumnElement[bool]:
+        return _is_hold_active(table, self._now)
+
+
+def has_own_hold(now: float) -> ColumnElement[bool]:
+    """Whether something holds the job itself or its account, whatever becomes of the run."""
+    return or_(_is_hold_active(jobs, now), _is_hold_active(accounts, now), accounts.c.removed_at.is_not(None))
+
+
+def _is_hold_active(table: Table, now: float) -> ColumnElement[bool]:
+    until = table.c.hold["until"].as_float()
+    return and_(table.c.hold.is_not(None), or_(until.is_(None), until > now))
+
+
+def labels_json() -> ColumnElement[str]:
+    """An account's labels as the JSON that is stored."""
+    return cast(accounts.c.labels, Text)

@@ -1,0 +1,59 @@
+"""Queries about how long finished models can be called. They change nothing else of a job, and not its version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy import or_, select, update
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.jobs.job import Job, JobId
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.schema.mapping import JOB_COLUMNS, job_from_row
+from orchestrator.store.schema.tables import jobs
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCheck:
+    """A job with a model, and the least number of days left that was announced of it."""
+
+    job: Job
+    announced_days: int | None
+
+
+async def list_due_for_check(connection: StoreConnection, before: float, limit: int) -> list[Job]:
+    """Jobs whose models were last looked at before that time, or never."""
+    unchecked = or_(jobs.c.checked_at.is_(None), jobs.c.checked_at < before)
+    query = select(*JOB_COLUMNS).where(jobs.c.state == JobState.SUCCEEDED, unchecked).order_by(jobs.c.id).limit(limit)
+    return [job_from_row(row) for row in await connection.execute(query)]
+
+
+async def get_check(connection: StoreConnection, job_id: JobId) -> ModelCheck:
+    """The job and what was announced."""
+    row = (await connection.execute(select(*JOB_COLUMNS, jobs.c.announced_days).where(jobs.c.id == job_id))).one()
+    return ModelCheck(job_from_row(row[:-1]), row[-1])
+
+
+async def save_check(
+    connection: StoreConnection,
+    job_id: JobId,
+    *,
+    at: float,
+    retires_on: date | None,
+    gone_at: float | None,
+    announced_days: int | None,
+) -> None:
+    """Remember a look at the job's model."""
+    found = {"retires_on": retires_on, "gone_at": gone_at, "announced_days": announced_days}
+    await connection.execute(update(jobs).where(jobs.c.id == job_id).values(checked_at=at, **found))
+
+
+async def save_base_model_retirement(
+    connection: StoreConnection, provider: ProviderName, name: str, on: date
+) -> None:
+    """The base model's last day is that of every model tuned on it, made or still to be made."""
+    tuned = (jobs.c.provider == provider) & (jobs.c.base_model == name)
+    changed = jobs.c.retires_on.is_(None) | (jobs.c.retires_on != on)
+    await connection.execute(update(jobs).where(tuned & changed).values(retires_on=on))

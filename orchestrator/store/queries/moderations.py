@@ -1,0 +1,33 @@
+"""Queries about moderations: what was judged once is never sent again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import insert, select
+
+from orchestrator.core.moderation import ModerationVerdict
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.schema.tables import moderations
+
+
+async def get_verdicts(connection: StoreConnection, keys: Sequence[str]) -> dict[str, ModerationVerdict]:
+    """The verdicts on those of the keys that were judged."""
+    rows = await connection.execute(select(moderations).where(moderations.c.key.in_(list(keys))))
+    return {row.key: ModerationVerdict(row.flagged, tuple(row.categories), row.scores) for row in rows}
+
+
+async def save_verdicts(connection: StoreConnection, verdicts: Mapping[str, ModerationVerdict]) -> None:
+    """Keep verdicts; those that are kept already stay as they are."""
+    new = verdicts.keys() - (await get_verdicts(connection, list(verdicts))).keys()
+    rows = [
+        {
+            "key": key,
+            "flagged": verdicts[key].flagged,
+            "categories": list(verdicts[key].categories),
+            "scores": dict(verdicts[key].scores),
+        }
+        for key in sorted(new)
+    ]
+    if rows:
+        await connection.execute(insert(moderations), rows)

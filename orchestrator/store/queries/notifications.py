@@ -1,0 +1,93 @@
+"""Queries about announcements: written with what they tell of, in one transaction, and then addressed to targets."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from uuid import uuid4
+
+from sqlalchemy import ColumnElement, Select, bindparam, func, insert, literal, select
+
+from orchestrator.core.jobs.job import Job, RunId
+from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
+from orchestrator.core.jobs.run import AccountState
+from orchestrator.core.notifications.notification import (
+    Notification,
+    build_account_held_notification,
+    build_job_notification,
+    build_run_finished_notification,
+    build_warning_notification,
+)
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.schema.tables import accounts, announcements, jobs
+
+
+async def publish(connection: StoreConnection, notification: Notification) -> None:
+    """Have it told to every target of the accounts file that wants its topic, at least once.
+
+    Call it in the change that records what happened: both are committed or neither is. It knows nothing of what was
+    announced before: whoever calls it remembers, in the same change, that it was. No key may be in it.
+    """
+    values = {"at": notification.at, "topic": notification.topic.value, "payload": notification.to_payload()}
+    await connection.execute(_INSERT, {"id": f"msg_{uuid4().hex}", **values})
+
+
+async def publish_account_hold(
+    connection: StoreConnection, before: AccountState, after: AccountState, at: float
+) -> None:
+    """Announce a hold that is new."""
+    if news := build_account_held_notification(before, after, at):
+        await publish(connection, news)
+
+
+async def publish_job_warning(connection: StoreConnection, job: Job, at: float) -> None:
+    """Announce the job's warning, which is new."""
+    await publish(connection, build_warning_notification(job, at))
+
+
+async def publish_job_end(connection: StoreConnection, job: Job, before: JobState, at: float) -> None:
+    """Announce how a job ended, and its run if that was the last open job of it."""
+    if news := build_job_notification(job, before, at):
+        await publish(connection, news)
+    if (await connection.execute(_SELECT_OPEN_JOB_OF_SAME_RUN, {"same_id": job.id})).first() is None:
+        run = RunId((await connection.execute(_SELECT_RUN_OF_JOB, {"same_id": job.id})).scalar_one())
+        await publish(connection, build_run_finished_notification(run, await _count_ended_jobs(connection, run), at))
+
+
+async def publish_run_end_after_removal(
+    connection: StoreConnection, names: Collection[str], before: RunId, run: RunId, at: float
+) -> None:
+    """Announce the end of the run if all it waited for was in these accounts, which were removed.
+
+    `before` is the run that was the current one until now: what is left of it in them has not moved over.
+    """
+    left = jobs.c.account.in_(list(names)) & (jobs.c.run_id == before) & _OPEN & _IS_UNSUBMITTED
+    if (await connection.execute(select(jobs.c.id).where(left).limit(1))).first() is None:
+        return
+    if (await connection.execute(_select_open_job(literal(run)))).first() is None:
+        await publish(connection, build_run_finished_notification(run, await _count_ended_jobs(connection, run), at))
+
+
+async def _count_ended_jobs(connection: StoreConnection, run: RunId) -> dict[JobState, int]:
+    counted = select(jobs.c.state, func.count()).where(
+        jobs.c.run_id == run, jobs.c.state.in_(sorted(TERMINAL_STATES))
+    )
+    rows = await connection.execute(counted.group_by(jobs.c.state))
+    return {JobState(state): count for state, count in rows}
+
+
+_OPEN = jobs.c.state.in_(sorted(frozenset(JobState) - TERMINAL_STATES))
+_IS_UNSUBMITTED = jobs.c.remote_job_id.is_(None)
+
+
+def _select_open_job(run: ColumnElement[str]) -> Select[tuple[str]]:
+    """An open job of the run. What waits in an account that was taken out of the accounts file is not waited for."""
+    left_out = accounts.c.removed_at.is_not(None) & _IS_UNSUBMITTED
+    query = select(jobs.c.id).join(accounts, accounts.c.name == jobs.c.account)
+    return query.where(jobs.c.run_id == run, _OPEN, ~left_out).limit(1)
+
+
+# Made once: to put a statement together takes longer than to execute it.
+_INSERT = insert(announcements)
+_ended = jobs.alias("ended")
+_SELECT_RUN_OF_JOB = select(_ended.c.run_id).where(_ended.c.id == bindparam("same_id"))
+_SELECT_OPEN_JOB_OF_SAME_RUN = _select_open_job(_SELECT_RUN_OF_JOB.scalar_subquery())

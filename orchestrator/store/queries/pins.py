@@ -1,0 +1,66 @@
+"""Queries about pinned values: what providers chose, who is asked first, and who waits for that."""
+
+from __future__ import annotations
+
+import json
+
+from sqlalchemy import Text, bindparam, cast, func, select, update
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.jobs.job import Job, RunId
+from orchestrator.core.jobs.lifecycle import AT_PROVIDER_STATES
+from orchestrator.core.jobs.pins import PinnedValues, ValueUsage
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.schema.tables import jobs, run_jobs, runs
+
+
+async def is_awaiting_first_job(connection: StoreConnection, job: Job) -> bool:
+    """Whether another job of its run and provider was submitted first and has not yet told what was chosen."""
+    run_id, pins = await _get_pins(connection, job)
+    if job.provider not in pins or pins[job.provider] is not None:
+        return False
+    first = (
+        select(jobs.c.id)
+        .join(run_jobs, run_jobs.c.job_id == jobs.c.id)
+        .where(run_jobs.c.run_id == run_id, jobs.c.provider == job.provider)
+        .where(jobs.c.state.in_(AT_PROVIDER_STATES), jobs.c.id != job.id)
+    )
+    return (await connection.execute(first.limit(1))).first() is not None
+
+
+async def save(connection: StoreConnection, job: Job, values: PinnedValues) -> RunId | None:
+    """Give these values to the run's jobs at this provider; the run, or None when it has others already."""
+    run_id, pins = await _get_pins(connection, job)
+    if job.provider not in pins or pins[job.provider] is not None:
+        return None
+    changed = pins | {job.provider.value: dict(values)}
+    await connection.execute(update(runs).where(runs.c.id == run_id).values(pins=changed))
+    return run_id
+
+
+async def list_used_values(connection: StoreConnection, run_id: RunId) -> list[ValueUsage]:
+    """The different values that the run's jobs were trained with."""
+    shown = cast(jobs.c.hyperparameters, Text)
+    query = (
+        select(jobs.c.provider, shown, func.min(jobs.c.account), func.count())
+        .join(run_jobs, run_jobs.c.job_id == jobs.c.id)
+        .where(run_jobs.c.run_id == run_id, jobs.c.remote_job_id.is_not(None))
+        .group_by(jobs.c.provider, shown)
+        .order_by(jobs.c.provider, func.min(jobs.c.account))
+    )
+    rows = await connection.execute(query)
+    return [
+        ValueUsage(ProviderName(provider), json.loads(text), account, count)
+        for provider, text, account, count in rows
+    ]
+
+
+async def _get_pins(connection: StoreConnection, job: Job) -> tuple[RunId, dict[str, PinnedValues | None]]:
+    """The job's run, which may have changed since the job was loaded, and its pins."""
+    run_id, pins = (await connection.execute(_SELECT_PINS, {"same_id": job.id})).one()
+    return run_id, pins or {}
+
+
+_SELECT_PINS = (
+    select(runs.c.id, runs.c.pins).join(jobs, jobs.c.run_id == runs.c.id).where(jobs.c.id == bindparam("same_id"))
+)

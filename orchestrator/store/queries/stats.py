@@ -1,0 +1,79 @@
+"""Queries about durations: how long the jobs of a run took."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy import Integer, bindparam, func, select
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.jobs.job import RunId
+from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.schema.tables import jobs, run_jobs
+
+
+@dataclass(frozen=True, slots=True)
+class JobDurations:
+    """Seconds from submission to end of those that succeeded last; how many did, and how many have not ended."""
+
+    recent_seconds: Sequence[float]
+    succeeded: int
+    open: int
+
+
+async def get_job_durations(
+    connection: StoreConnection, run_id: RunId, provider: ProviderName, limit: int
+) -> JobDurations:
+    """What is known of the run's jobs at this provider."""
+    which = {"run": run_id, "provider": provider}
+    newest = (await connection.execute(_RECENT_DURATIONS, {**which, "most": limit})).scalars().all()
+    counts = {row.state: row.jobs for row in await connection.execute(_COUNTS_BY_STATE, which)}
+    return JobDurations(
+        newest,
+        succeeded=counts.get(JobState.SUCCEEDED, 0),
+        open=sum(count for state, count in counts.items() if state not in TERMINAL_STATES),
+    )
+
+
+_at_provider_of_run = (jobs.c.run_id == bindparam("run")) & (jobs.c.provider == bindparam("provider"))
+_RECENT_DURATIONS = (
+    select(jobs.c.finished_at - jobs.c.submitted_at)
+    .where(_at_provider_of_run, jobs.c.state == JobState.SUCCEEDED, jobs.c.submitted_at.is_not(None))
+    .order_by(jobs.c.finished_at.desc())
+    .limit(bindparam("most", type_=Integer))
+)
+_COUNTS_BY_STATE = select(jobs.c.state, func.count().label("jobs")).where(_at_provider_of_run).group_by(jobs.c.state)
+
+
+async def count_due(connection: StoreConnection, now: float) -> tuple[int, float | None]:
+    """How many jobs' time has come, and when that of the first of them came."""
+    row = (
+        await connection.execute(select(func.count(), func.min(jobs.c.wake_at)).where(jobs.c.wake_at <= now))
+    ).one()
+    return row[0], row[1]
+
+
+async def get_first_retirement_dates(connection: StoreConnection, run_id: RunId) -> dict[str, date]:
+    """The last day of the first of the run's models to go, by provider; of those that are still there."""
+    query = (
+        select(jobs.c.provider, func.min(jobs.c.retires_on))
+        .join(run_jobs, run_jobs.c.job_id == jobs.c.id)
+        .where(run_jobs.c.run_id == run_id, jobs.c.fine_tuned_model.is_not(None), jobs.c.gone_at.is_(None))
+        .where(jobs.c.retires_on.is_not(None))
+        .group_by(jobs.c.provider)
+    )
+    return {row[0]: row[1] for row in await connection.execute(query)}
+
+
+async def count_trained_tokens(connection: StoreConnection, run_id: RunId) -> dict[str, int]:
+    """What the providers say they trained for the run, by provider."""
+    query = (
+        select(jobs.c.provider, func.sum(jobs.c.trained_tokens))
+        .join(run_jobs, run_jobs.c.job_id == jobs.c.id)
+        .where(run_jobs.c.run_id == run_id, jobs.c.trained_tokens.is_not(None))
+        .group_by(jobs.c.provider)
+    )
+    return {provider: int(tokens) for provider, tokens in await connection.execute(query)}

@@ -1,0 +1,71 @@
+"""Queries about leftovers: what this database knows to be made by us and needed no more."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from orchestrator.core.dataset import local_filename, remote_filename
+from orchestrator.core.jobs.job import RunId
+from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
+from orchestrator.core.jobs.unused_resource import JobFiles, ResourceKind, UnusedResource, find_unused_files
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.schema.tables import datasets, jobs, runs, uploads
+
+UPLOADING_STATES = frozenset({JobState.PLANNED, JobState.UPLOADING})
+
+
+async def list_unused_remote_files(connection: StoreConnection) -> list[UnusedResource]:
+    """Files at the providers."""
+    query = (
+        select(
+            jobs.c.account,
+            jobs.c.run_id,
+            jobs.c.state,
+            jobs.c.remote_file_id,
+            jobs.c.remote_validation_file_id,
+            datasets.c.training_sha256,
+            datasets.c.validation_sha256,
+        )
+        .join(runs, runs.c.id == jobs.c.run_id)
+        .join(datasets, datasets.c.sha256 == runs.c.dataset_sha256)
+    )
+    holdings = []
+    for row in await connection.execute(query):
+        sent = {row.remote_file_id: row.training_sha256, row.remote_validation_file_id: row.validation_sha256}
+        files = {file: remote_filename(sha256) for file, sha256 in sent.items() if file and sha256}
+        holdings.append(
+            JobFiles(account=row.account, run_id=RunId(row.run_id), ended=row.state in TERMINAL_STATES, files=files)
+        )
+    return find_unused_files(holdings)
+
+
+async def list_unfinished_uploads(connection: StoreConnection) -> list[UnusedResource]:
+    """Uploads in parts of jobs that have no use for them."""
+    query = (
+        select(uploads.c.remote_id, uploads.c.sha256, jobs.c.account)
+        .join(jobs, jobs.c.id == uploads.c.job_id)
+        .where(jobs.c.state.not_in(UPLOADING_STATES))
+        .order_by(jobs.c.account, uploads.c.remote_id)
+    )
+    return [
+        UnusedResource(
+            kind=ResourceKind.UPLOAD, account=row.account, id=row.remote_id, name=remote_filename(row.sha256)
+        )
+        for row in await connection.execute(query)
+    ]
+
+
+async def list_unused_dataset_files(connection: StoreConnection) -> list[UnusedResource]:
+    """Files of datasets that neither the current run nor one with an open job trains on."""
+    open_jobs = select(jobs.c.run_id).where(jobs.c.state.not_in(TERMINAL_STATES))
+    needing = select(runs.c.dataset_sha256).where(runs.c.current.is_(True) | runs.c.id.in_(open_jobs))
+    needed = set((await connection.execute(needing)).scalars())
+    rows = (await connection.execute(select(datasets).order_by(datasets.c.created_at))).all()
+    parts = [(row.sha256, part) for row in rows for part in (row.training_sha256, row.validation_sha256) if part]
+    kept = {local_filename(part) for dataset, part in parts if dataset in needed}
+    names = dict.fromkeys(local_filename(part) for _, part in parts)
+    return [
+        UnusedResource(kind=ResourceKind.DATASET, account=None, id=name, name=name)
+        for name in names
+        if name not in kept
+    ]

@@ -1,0 +1,34 @@
+"""Queries about uploads in parts that are under way."""
+
+from __future__ import annotations
+
+from sqlalchemy import delete, insert, select
+
+from orchestrator.core.jobs.job import JobId
+from orchestrator.core.remote import MultipartUpload
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.schema.tables import uploads
+
+
+async def find(connection: StoreConnection, job_id: JobId, sha256: str) -> MultipartUpload | None:
+    """The upload of this file for this job, if one is under way."""
+    query = select(uploads).where(uploads.c.job_id == job_id, uploads.c.sha256 == sha256)
+    row = (await connection.execute(query)).one_or_none()
+    if row is None:
+        return None
+    parts = {int(number): part for number, part in row.parts.items()}
+    return MultipartUpload(id=row.remote_id, part_bytes=row.part_bytes, parts=parts)
+
+
+async def save(connection: StoreConnection, job_id: JobId, sha256: str, upload: MultipartUpload | None) -> None:
+    """Remember the upload in the place of the one before; None forgets it."""
+    await connection.execute(delete(uploads).where(uploads.c.job_id == job_id, uploads.c.sha256 == sha256))
+    if upload is not None:
+        parts = {str(number): part for number, part in upload.parts.items()}
+        row = {"remote_id": upload.id, "part_bytes": upload.part_bytes, "parts": parts}
+        await connection.execute(insert(uploads).values(job_id=job_id, sha256=sha256, **row))
+
+
+async def delete_upload(connection: StoreConnection, remote_id: str) -> None:
+    """The provider has it no more."""
+    await connection.execute(delete(uploads).where(uploads.c.remote_id == remote_id))

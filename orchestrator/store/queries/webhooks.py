@@ -1,0 +1,34 @@
+"""Queries about webhooks that came in: by their ids, so that one that is sent again does nothing."""
+
+from __future__ import annotations
+
+from sqlalchemy import delete, insert, select, update
+
+from orchestrator.core.jobs.job import Job
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.schema.mapping import JOB_COLUMNS, job_from_row
+from orchestrator.store.schema.tables import accounts, jobs, webhooks
+
+WEBHOOK_RETENTION_SECONDS = 3 * 24 * 3600.0  # seconds; OpenAI sends an event again for up to three days
+
+
+async def insert_if_new(connection: StoreConnection, account: str, webhook_id: str, at: float) -> bool:
+    """Keep its id, and forget those of old. False: it came before."""
+    same = (webhooks.c.account == account) & (webhooks.c.id == webhook_id)
+    if (await connection.execute(select(webhooks.c.at).where(same))).first():
+        return False
+    await connection.execute(delete(webhooks).where(webhooks.c.at < at - WEBHOOK_RETENTION_SECONDS))
+    await connection.execute(insert(webhooks).values(account=account, id=webhook_id, at=at))
+    return True
+
+
+async def find_job(connection: StoreConnection, account: str, remote_job_id: str) -> Job | None:
+    """The account's job that the provider knows by this id."""
+    query = select(*JOB_COLUMNS).where(jobs.c.account == account, jobs.c.remote_job_id == remote_job_id)
+    row = (await connection.execute(query.limit(1))).first()
+    return job_from_row(row) if row else None
+
+
+async def save_last_webhook(connection: StoreConnection, account: str, at: float) -> None:
+    """Note that the account's webhooks arrive."""
+    await connection.execute(update(accounts).where(accounts.c.name == account).values(webhook_seen_at=at))

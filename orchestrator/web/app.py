@@ -1,0 +1,87 @@
+"""Api: the web application, and what it answers to programs."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+
+from orchestrator.status import StatusCache
+from orchestrator.web.api.actions import ActionRoutes
+from orchestrator.web.api.deliveries import DeliveryRoutes
+from orchestrator.web.api.events import EventRoutes
+from orchestrator.web.api.metrics import MetricsRoutes
+from orchestrator.web.api.openapi import add_openapi_route
+from orchestrator.web.api.resources import ResourceRoutes
+from orchestrator.web.api.schemas.jobs_and_runs import Liveness, Readiness, StatusDocument
+from orchestrator.web.api.webhooks import WebhookRoutes
+from orchestrator.web.auth.authenticator import Authenticator
+from orchestrator.web.auth.login import LoginRoutes
+from orchestrator.web.auth.middleware import SecurityMiddleware
+from orchestrator.web.backend import WebBackend
+from orchestrator.web.dashboard.routes import DashboardRoutes
+from orchestrator.web.headers import build_etag, not_modified_response
+from orchestrator.web.page_renderer import STATIC_FOLDER
+from orchestrator.web.problem import add_error_handlers
+
+
+def create_app(backend: WebBackend) -> FastAPI:
+    """The application. Where there is a token, all but the two probes needs one; else only this machine is served."""
+    door = Authenticator(backend)
+    app = FastAPI(title="orchestrator", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.include_router(StatusRoutes(backend).router)
+    app.include_router(MetricsRoutes(backend).router)
+    for part in (ResourceRoutes(backend), DeliveryRoutes(backend), EventRoutes(backend, door), ActionRoutes(backend)):
+        app.include_router(part.router, prefix="/api/v1")
+    add_openapi_route(app)
+    app.include_router(DashboardRoutes(backend).router)
+    app.include_router(LoginRoutes(door).router)
+    app.include_router(WebhookRoutes(backend).router)
+    app.mount("/static", StaticFiles(directory=STATIC_FOLDER))
+    app.add_middleware(SecurityMiddleware, authenticator=door)
+    add_error_handlers(app)
+    return app
+
+
+ResponseDocs = dict[int | str, dict[str, Any]]
+
+
+class StatusRoutes:
+    """The read model as JSON, and two probes."""
+
+    def __init__(self, backend: WebBackend) -> None:
+        self._backend = backend
+        self._status_cache = StatusCache()
+        self._tagged_body = b"", ""
+        self.router = APIRouter(tags=["status"])
+        add = partial(self.router.add_api_route, methods=["GET"])
+        held: ResponseDocs = {304: {"description": "Nothing has changed since the answer with that `ETag`."}}
+        add("/status", self.status, response_model=StatusDocument, responses=held, operation_id="status")
+        add("/healthz", self.healthz, response_model=Liveness, operation_id="healthz")
+        not_ready: ResponseDocs = {503: {"model": Readiness, "description": "What it cannot do now."}}
+        add("/readyz", self.readyz, response_model=Readiness, responses=not_ready, operation_id="readyz")
+
+    async def status(self, request: Request) -> Response:
+        """The whole picture in one answer: the current run and every job of it."""
+        problem = (await self._backend.check_health()).problem
+        body = await self._backend.call_with_database(self._status_cache.read, problem, self._backend.now())
+        if body is not self._tagged_body[0]:
+            self._tagged_body = body, await asyncio.to_thread(build_etag, body)
+        body, tag = self._tagged_body
+        return not_modified_response(request, tag, "no-cache") or Response(
+            body, media_type="application/json", headers={"ETag": tag, "Cache-Control": "no-cache"}
+        )
+
+    async def healthz(self) -> Response:
+        """The process lives."""
+        return JSONResponse({"alive": True}, headers={"Cache-Control": "no-store"})
+
+    async def readyz(self) -> Response:
+        """The service can do its work, or which part cannot."""
+        health = await self._backend.check_health()
+        answer = {name: getattr(health, name) for name in ("ready", "database", "ticking", "reason")}
+        return JSONResponse(answer, 200 if health.ready else 503, {"Cache-Control": "no-store"})

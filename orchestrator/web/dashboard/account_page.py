@@ -1,0 +1,163 @@
+"""Account: one account's page. What became of it, its ids, its settings, its price, and its whole history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.core.errors import Failure
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.operator_action import ACCOUNT_ACTIONS, OperatorAction, is_applicable
+from orchestrator.status import AccountView, EventData, RunJob, format_iso
+from orchestrator.web.dashboard.job_row import JobRow
+from orchestrator.web.template_filters import format_identifier, format_number, format_usd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HyperparameterRow:
+    """A hyperparameter: what was asked for, and what the provider says it used; None is not said."""
+
+    name: str
+    requested: str | None
+    effective: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryRow:
+    """A line of the history."""
+
+    at: str
+    note: str
+    state: str | None
+    cause: str
+    message: str | None
+    remote_job_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountPage:
+    """The page. `ids` and `facts` are names and values; `undecided` is whether a remote job must be chosen."""
+
+    name: str
+    provider: str
+    facts: tuple[tuple[str, str], ...]
+    hold: Failure | None
+    run: RunJob | None
+    row: JobRow | None
+    ids: tuple[tuple[str, str], ...]
+    cost: tuple[tuple[str, str], ...]
+    hyperparameters: tuple[HyperparameterRow, ...]
+    actions: tuple[OperatorAction, ...]
+    needs_remote_job: bool
+    history: tuple[HistoryRow, ...]
+    earlier_jobs: tuple[RunJob, ...]
+    has_curve: bool
+
+
+def build_account_page(account: AccountView, now: float, *, has_curve: bool) -> AccountPage:
+    """The page of this account, about the newest of its jobs."""
+    newest = account.jobs[0] if account.jobs else None
+    return AccountPage(
+        name=account.name,
+        provider=account.provider,
+        facts=tuple(_facts(account).items()),
+        hold=account.hold if newest is None or newest.job.error != account.hold else None,
+        run=newest,
+        row=JobRow.from_job(newest.job, None, now) if newest else None,
+        ids=tuple(_ids(newest).items()) if newest else (),
+        cost=tuple(_cost(newest).items()) if newest else (),
+        hyperparameters=_build_hyperparameters(newest) if newest else (),
+        actions=_available_actions(newest) if newest and newest.current else (),
+        needs_remote_job=newest is not None and newest.job.held and newest.job.state == JobState.SUBMITTING,
+        history=tuple(_build_history_row(entry) for entry in account.events),
+        earlier_jobs=account.jobs[1:],
+        has_curve=has_curve,
+    )
+
+
+def _facts(account: AccountView) -> dict[str, str]:
+    facts = {
+        "Provider": account.provider,
+        "Organisation": account.organization,
+        "Project": account.project,
+        "Labels": ", ".join(account.labels),
+        "Key": f"fingerprint {account.key_fingerprint}",
+        "Verified": _format_time(account.verified_at) or "not yet",
+        "Removed": _format_time(account.removed_at),
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def _ids(newest: RunJob) -> dict[str, str]:
+    job = newest.job
+    ids = {
+        "Fine-tuned model": job.fine_tuned_model,
+        "Remote job": job.remote_job_id,
+        "Remote file": job.remote_file_id,
+        "Job": job.job,
+    }
+    return {name: value for name, value in ids.items() if value}
+
+
+def _cost(newest: RunJob) -> dict[str, str]:
+    job = newest.job
+    cost = {
+        "Planned": "unknown" if job.estimated_usd is None else format_usd(job.estimated_usd),
+        "Quoted by the provider": None if job.quoted_usd is None else format_usd(job.quoted_usd),
+        "Trained tokens": None if job.trained_tokens is None else format_number(job.trained_tokens),
+        "Submitted": _format_time(job.submitted_at),
+        "Finished": _format_time(job.finished_at),
+        "Retires": None if job.retires_on is None else f"{job.retires_on}, {_format_days_left(job.days_left)}",
+        "Gone since": _format_time(job.gone_at),
+    }
+    return {name: value for name, value in cost.items() if value}
+
+
+def _build_hyperparameters(newest: RunJob) -> tuple[HyperparameterRow, ...]:
+    asked: Mapping[str, Any] = {name: value for name, value in newest.spec.items() if value is not None}
+    used = newest.job.hyperparameters
+    return tuple(
+        HyperparameterRow(
+            name=format_identifier(name),
+            requested=_format_value(asked.get(name)),
+            effective=_format_value(used.get(name)),
+        )
+        for name in dict.fromkeys([*asked, *used])
+    )
+
+
+def _available_actions(newest: RunJob) -> tuple[OperatorAction, ...]:
+    job, kind = newest.job, newest.job.error.kind if newest.job.error else None
+    by_operator = job.held and kind == "by_operator"
+    fit = [verb for verb in ACCOUNT_ACTIONS if is_applicable(verb, job.state, held=job.held, error_kind=kind)]
+    return tuple(verb for verb in fit if not (verb is OperatorAction.HOLD and by_operator))
+
+
+def _build_history_row(entry: EventData) -> HistoryRow:
+    moved = entry.state_after if entry.state_after != entry.state_before else None
+    return HistoryRow(
+        at=_format_time(entry.at) or "",
+        note=entry.note,
+        state=moved,
+        cause=entry.cause,
+        message=entry.message,
+        remote_job_id=entry.remote_job_id,
+    )
+
+
+def _format_time(seconds: float | None) -> str | None:
+    told = format_iso(seconds)
+    return told.replace("T", " ").replace("+00:00", " UTC") if told else None
+
+
+def _format_days_left(days: int | None) -> str:
+    if days is None or days < 0:
+        return "which has passed"
+    return "today" if days == 0 else f"in {days} day{'' if days == 1 else 's'}"
+
+
+def _format_value(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return f"{value:g}" if isinstance(value, float) else str(value)

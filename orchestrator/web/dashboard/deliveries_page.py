@@ -1,0 +1,115 @@
+"""Told: what webhooks and alerts were told and what they were not, the newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from orchestrator.core.notifications.delivery import Delivery, DeliveryStatus
+from orchestrator.web.dashboard.page_query import PageQuery, PaginatedView
+from orchestrator.web.dashboard.state_display import FilterChip
+from orchestrator.web.template_filters import format_count, format_duration, format_remaining_time
+
+_DELIVERY_TONES: Final[Mapping[DeliveryStatus, str]] = {
+    DeliveryStatus.FAILED: "bad",
+    DeliveryStatus.PENDING: "busy",
+    DeliveryStatus.DELIVERED: "good",
+}
+_DELIVERY_MEANINGS: Final[Mapping[DeliveryStatus, str]] = {
+    DeliveryStatus.FAILED: "It was given up, and is told again when someone asks for it.",
+    DeliveryStatus.PENDING: "It is under way, or tried again after a while.",
+    DeliveryStatus.DELIVERED: "The target has taken it.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryRow:
+    """One delivery."""
+
+    number: int
+    event: str
+    account: str | None
+    target: str
+    status: DeliveryStatus
+    tone: str
+    meaning: str
+    attempts: str
+    when: str
+    error: str | None
+
+    @classmethod
+    def from_delivery(cls, delivery: Delivery, now: float) -> DeliveryRow:
+        """The line of this delivery at this moment."""
+        passed = format_duration(now - delivery.created_at)
+        return cls(
+            number=delivery.id,
+            event=delivery.topic,
+            account=delivery.payload["data"]["account"],
+            target=delivery.target,
+            status=delivery.status,
+            tone=_DELIVERY_TONES[delivery.status],
+            meaning=_DELIVERY_MEANINGS[delivery.status],
+            attempts=_format_attempts(delivery, now),
+            when=f"{passed} ago" if passed else "just now",
+            error=delivery.error,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveriesPage(PaginatedView):
+    """The page. `dead` is how many there are on all pages, whatever the filter."""
+
+    chips: tuple[FilterChip, ...]
+    rows: tuple[DeliveryRow, ...]
+    dead_count: int
+    total: int
+
+    def page_href(self, page: int) -> str:
+        """The address of another page of the same filter."""
+        return replace(self.query, page=page).href_for("/deliveries")
+
+
+def find_status_filter(query: PageQuery) -> DeliveryStatus | None:
+    """The fate that the address narrows the page to."""
+    return DeliveryStatus(query.state) if query.state in set(DeliveryStatus) else None
+
+
+def count_matches(counts: Mapping[DeliveryStatus, int], status: DeliveryStatus | None) -> int:
+    """How many there are with this fate, or of all."""
+    return sum(counts.values()) if status is None else counts[status]
+
+
+def build_deliveries_page(
+    counts: Mapping[DeliveryStatus, int], deliveries: Sequence[Delivery], query: PageQuery, now: float
+) -> DeliveriesPage:
+    """The page of `query`, whose deliveries were found."""
+    return DeliveriesPage(
+        query=query,
+        match_count=count_matches(counts, find_status_filter(query)),
+        chips=tuple(
+            _build_chip(fate, count, query) for fate, count in counts.items() if count or fate == query.state
+        ),
+        rows=tuple(DeliveryRow.from_delivery(delivery, now) for delivery in deliveries),
+        dead_count=counts[DeliveryStatus.FAILED],
+        total=sum(counts.values()),
+    )
+
+
+def _build_chip(status: DeliveryStatus, count: int, query: PageQuery) -> FilterChip:
+    is_chosen = query.state == status
+    return FilterChip(
+        state=status,
+        tone=_DELIVERY_TONES[status],
+        meaning=_DELIVERY_MEANINGS[status],
+        count=count,
+        chosen=is_chosen,
+        href=query.with_changes(state="" if is_chosen else status).href_for("/deliveries"),
+    )
+
+
+def _format_attempts(delivery: Delivery, now: float) -> str:
+    tried = format_count(delivery.attempts, "attempt") if delivery.attempts else "not tried yet"
+    if delivery.due_at is None or not delivery.attempts:
+        return tried
+    return f"{tried}, again in {format_remaining_time(delivery.due_at - now)}"

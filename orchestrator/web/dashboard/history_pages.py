@@ -1,0 +1,109 @@
+"""History: the list of every run, and the page of a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from orchestrator.core.finding import Finding, FindingSummary
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.status import DatasetView, RunListItem, RunView, format_iso
+from orchestrator.web.dashboard.page_query import PageQuery
+from orchestrator.web.dashboard.state_display import BarSegment, build_segments
+from orchestrator.web.template_filters import format_count, format_number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """A run in the list."""
+
+    run: RunView
+    current: bool
+    href: str
+    created: str
+    ready: int
+    total: int
+    segments: tuple[BarSegment, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunListPage:
+    """The list."""
+
+    rows: tuple[RunRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingGroup:
+    """All findings of one code."""
+
+    code: str
+    count: int
+    hint: str
+    first: tuple[Finding, ...]
+
+    @property
+    def hidden_count(self) -> int:
+        """How many there are beside those shown."""
+        return self.count - len(self.first)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetPage:
+    """A dataset: its figures, what the check found in it, and its runs, each with its moderation record."""
+
+    sha256: str
+    facts: tuple[tuple[str, str], ...]
+    validation_sha256: str | None
+    rows: tuple[RunRow, ...]
+    checked: bool
+    finding_groups: tuple[FindingGroup, ...]
+
+
+def build_run_list_page(summaries: tuple[RunListItem, ...]) -> RunListPage:
+    """Every run, the newest first."""
+    return RunListPage(rows=tuple(_build_row(line) for line in summaries))
+
+
+def build_dataset_page(view: DatasetView) -> DatasetPage:
+    """The page of a dataset."""
+    row = view.dataset
+    facts = {
+        "Examples": format_number(row.examples),
+        "Tokens": "not counted" if row.tokens is None else format_number(row.tokens),
+        "Size": f"{format_number(row.bytes)} bytes of JSONL",
+        "Validation": _format_validation(row.validation_examples, row.validation_tokens),
+        "First used": (format_iso(row.created_at) or "")[:10],
+    }
+    return DatasetPage(
+        sha256=row.sha256,
+        facts=tuple(facts.items()),
+        validation_sha256=row.validation_sha256,
+        rows=tuple(_build_row(line) for line in view.runs),
+        checked=view.findings is not None,
+        finding_groups=tuple(_group_findings(view.findings)) if view.findings else (),
+    )
+
+
+def _group_findings(findings: FindingSummary) -> Iterator[FindingGroup]:
+    for code, count in sorted(findings.counts.items(), key=lambda item: (-item[1], item[0])):
+        first = tuple(finding for finding in findings.first if finding.code == code)
+        yield FindingGroup(code=code, count=count, hint=first[0].hint if first else "", first=first)
+
+
+def _build_row(summary: RunListItem) -> RunRow:
+    return RunRow(
+        run=summary.run,
+        current=summary.current,
+        href="/" if summary.current else PageQuery(run=summary.run.id).href,
+        created=(format_iso(summary.run.created_at) or "").replace("T", " ").replace("+00:00", " UTC"),
+        ready=summary.counts.get(JobState.SUCCEEDED, 0),
+        total=summary.total,
+        segments=build_segments(summary.counts),
+    )
+
+
+def _format_validation(examples: int | None, tokens: int | None) -> str:
+    if examples is None:
+        return "none set aside"
+    return format_count(examples, "example") + (f", {format_number(tokens)} tokens" if tokens is not None else "")

@@ -1,0 +1,73 @@
+"""Row: one account's line in the table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator.core.errors import Failure
+from orchestrator.core.jobs.lifecycle import TERMINAL_STATES
+from orchestrator.status import JobView, RunView
+from orchestrator.web.dashboard.attention import needs_operator
+from orchestrator.web.dashboard.state_display import STATE_MEANINGS, STATE_TONES, displayed_state
+from orchestrator.web.template_filters import format_duration, format_remaining_time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRow:
+    """What the table says of one account. An error that is not `urgent` goes away by itself."""
+
+    account: str
+    provider: str
+    organization: str | None
+    labels: tuple[str, ...]
+    state: str
+    tone: str
+    meaning: str
+    since: str
+    percent: int | None
+    remote_job_id: str | None
+    fine_tuned_model: str | None
+    servable: bool | None
+    usd: float | None
+    error: Failure | None
+    warning: Failure | None
+    waiting: str | None
+    urgent: bool
+
+    @classmethod
+    def from_job(cls, job: JobView, run: RunView | None, now: float) -> JobRow:
+        """The line of this job at this moment."""
+        state = displayed_state(job)
+        return cls(
+            account=job.account,
+            provider=job.provider,
+            organization=job.organization,
+            labels=tuple(job.labels),
+            state=state,
+            tone=STATE_TONES[state],
+            meaning=STATE_MEANINGS[state],
+            since=_format_since(job, now),
+            percent=None if job.progress is None or job.state in TERMINAL_STATES else round(100 * job.progress),
+            remote_job_id=job.remote_job_id,
+            fine_tuned_model=job.fine_tuned_model,
+            servable=job.servable,
+            usd=job.estimated_usd,
+            error=job.error,
+            warning=job.warning,
+            waiting=_format_wait(job, now),
+            urgent=needs_operator(job, run),
+        )
+
+
+def _format_wait(job: JobView, now: float) -> str | None:
+    if not job.waits_for:
+        return None
+    again = f", next look in {format_remaining_time(job.wake_at - now)}" if job.wake_at is not None else ""
+    return f"waits for {job.waits_for}{again}"
+
+
+def _format_since(job: JobView, now: float) -> str:
+    passed = format_duration(now - job.state_since)
+    if passed is None:
+        return "just now"
+    return f"{passed} ago" if job.state in TERMINAL_STATES else f"for {passed}"

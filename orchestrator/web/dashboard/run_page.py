@@ -1,0 +1,115 @@
+"""Run: the first page. Is it going well, which accounts need someone, what are the model ids, what did it cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from orchestrator.core.hold import HoldKind
+from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
+from orchestrator.status import HELD, Health, JobListing, RunOverview, RunView
+from orchestrator.web.dashboard.attention import (
+    AttentionItem,
+    Notice,
+    build_attention_items,
+    build_notices,
+    build_warning_notices,
+)
+from orchestrator.web.dashboard.job_row import JobRow
+from orchestrator.web.dashboard.page_query import PageQuery, PaginatedView
+from orchestrator.web.dashboard.state_display import BarSegment, FilterChip, build_chips, build_segments
+from orchestrator.web.template_filters import format_count, format_number, format_remaining_time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPage(PaginatedView):
+    """One page. `submitted_usd` is the estimated price of the jobs that the providers have; None is unknown."""
+
+    run: RunView | None
+    current: bool
+    headline: str
+    tone: str
+    ready: int
+    total: int
+    attention_count: int
+    submitted_usd: float | None
+    time_left: str | None
+    segments: tuple[BarSegment, ...]
+    chips: tuple[FilterChip, ...]
+    providers: tuple[str, ...]
+    labels: tuple[str, ...]
+    notices: tuple[Notice, ...]
+    attention_items: tuple[AttentionItem, ...]
+    rows: tuple[JobRow, ...]
+
+    def page_href(self, page: int) -> str:
+        """The address of another page of the same filters."""
+        return replace(self.query, page=page).href
+
+
+def build_run_page(
+    overview: RunOverview | None, job_page: JobListing | None, health: Health, query: PageQuery, now: float
+) -> RunPage:
+    """The page of `query`, whose rows are in `listing`."""
+    run = overview.run if overview else None
+    ends = overview.estimate_end(now) if overview and overview.current else None
+    headline, tone = _headline(overview)
+    return RunPage(
+        query=query,
+        run=run,
+        current=overview is not None and overview.current,
+        headline=headline,
+        tone=tone,
+        ready=overview.counts.get(JobState.SUCCEEDED, 0) if overview else 0,
+        total=overview.total if overview else 0,
+        attention_count=overview.needs_attention if overview else 0,
+        submitted_usd=overview.submitted_usd if overview else None,
+        time_left=format_remaining_time(ends - now) if ends is not None else None,
+        segments=build_segments(overview.counts) if overview else (),
+        chips=build_chips(job_page.counts, query) if job_page else (),
+        providers=tuple(sorted({share.provider for share in overview.state_counts})) if overview else (),
+        labels=overview.labels if overview else (),
+        notices=(
+            *build_notices(run if overview and overview.current else None, health),
+            *build_warning_notices(overview.warnings if overview else ()),
+        ),
+        attention_items=build_attention_items(overview.problem_groups) if overview else (),
+        rows=tuple(JobRow.from_job(job, run, now) for job in job_page.jobs) if job_page else (),
+        match_count=job_page.total if job_page else 0,
+    )
+
+
+def _headline(overview: RunOverview | None) -> tuple[str, str]:
+    """Is it going well? In a few words, and their tone."""
+    if overview is None:
+        return "No run yet", "calm"
+    if not overview.current:
+        return "An earlier run", "off"
+    if overview.run.holds:
+        return _held_headline(overview.run)
+    if overview.needs_attention:
+        return format_count(overview.needs_attention, "account") + (
+            " needs you" if overview.needs_attention == 1 else " need you"
+        ), "bad"
+    return _progress_headline(overview)
+
+
+def _held_headline(run: RunView) -> tuple[str, str]:
+    if {hold.kind for hold in run.holds} != {HoldKind.MODERATING}:
+        return "The run is held", "warn"
+    progress = (run.moderation or {}).get("progress") or {}
+    if progress.get("retry_at"):
+        return "The moderation does not answer", "warn"
+    return "The chats are being moderated", "busy"
+
+
+def _progress_headline(overview: RunOverview) -> tuple[str, str]:
+    ready = overview.counts.get(JobState.SUCCEEDED, 0)
+    if ready == overview.total:
+        return ("Every model is ready", "good") if ready else ("No accounts", "calm")
+    if all(state in {*TERMINAL_STATES, HELD} for state in overview.counts):
+        return f"Over: {format_number(ready)} of {format_number(overview.total)} models ready", "off"
+    if not overview.run.started:
+        return "Files only; `orchestrator start` starts the training", "calm"
+    if concerned := sum(cause.count for cause in overview.warnings):
+        return format_count(concerned, "job") + (" needs a look" if concerned == 1 else " need a look"), "warn"
+    return "Going well", "busy"

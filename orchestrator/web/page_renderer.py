@@ -1,0 +1,54 @@
+"""Pages: templates and static files, both part of the package."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from orchestrator.web import template_filters
+
+_PACKAGE_FOLDER: Final = Path(__file__).parent
+STATIC_FOLDER: Final = _PACKAGE_FOLDER / "static"
+_TEMPLATES_FOLDER: Final = _PACKAGE_FOLDER / "templates"
+
+
+def _compute_assets_fingerprint() -> str:
+    files = sorted(
+        path for folder in (STATIC_FOLDER, _TEMPLATES_FOLDER) for path in folder.iterdir() if path.is_file()
+    )
+    return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
+
+
+ASSETS_FINGERPRINT: Final = (
+    _compute_assets_fingerprint()
+)  # changes with every template and static file, so that no browser shows old ones
+
+_environment = Environment(
+    loader=FileSystemLoader(_TEMPLATES_FOLDER),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_environment.globals["assets"] = ASSETS_FINGERPRINT
+_environment.filters |= {
+    "usd": template_filters.format_usd,
+    "number": template_filters.format_number,
+    "plural": template_filters.format_count,
+    "prose": template_filters.render_message,
+    "words": template_filters.format_identifier,
+}
+
+
+def render_page(
+    request: Request, template: str, *, status: int = 200, headers: dict[str, str] | None = None, **values: Any
+) -> HTMLResponse:
+    """A template as an answer. It may use `principal`, None for a stranger, and `csrf`, which every form carries."""
+    who = {name: getattr(request.state, name, None) for name in ("principal", "csrf")}
+    html = _environment.get_template(template).render(**who, **values)
+    return HTMLResponse(html, status, {"Cache-Control": "no-store", **(headers or {})})
