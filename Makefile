@@ -49,8 +49,8 @@ acceptance: install $(LITELLM) $(CLIENTS) $(NODE_CLIENTS)
 # vendor retires. In CI it fails where the clock cannot be moved; elsewhere that is said.
 DAY ?= +730
 DATED := tests/unit/core tests/unit/status tests/unit/dataset/test_prices.py tests/unit/dataset/test_retirements.py \
-	tests/contract/test_sandbox_api.py tests/contract/test_openai_webhooks.py tests/contract/test_provider_particulars.py \
-	tests/integration/test_lifetimes.py tests/integration/test_doctor.py tests/integration/test_store_jobs.py \
+	tests/contract/test_sandbox_api.py tests/contract/test_openai_webhooks.py tests/contract/test_provider_dialects.py \
+	tests/integration/test_model_expiry.py tests/integration/test_doctor.py tests/integration/test_store_jobs.py \
 	tests/integration/test_retention.py tests/integration/test_pruning.py tests/integration/test_status_document.py \
 	tests/acceptance/test_main_job.py tests/acceptance/test_retiring_model.py tests/acceptance/test_tutorial.py \
 	tests/acceptance/test_readme.py

@@ -11,6 +11,8 @@ import pytest
 from machine_speed import scale_seconds, set_time_factor
 from postgres import Postgres, serving
 
+from orchestrator.store.db import postgresql
+
 sys.path.insert(0, str(Path(__file__).parent / "fakes"))
 
 
@@ -24,6 +26,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header() -> str:
     return f"time limits: {scale_seconds(1):g} times those of the machine of reference"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def scale_transaction_timeout() -> None:
+    """Let the server wait for a process in a transaction as long as this machine may not run it."""
+    limits = postgresql.SERVER_TIMEOUTS_MILLISECONDS
+    limits["idle_in_transaction_session_timeout"] = f"{scale_seconds(2000):.0f}"
 
 
 @pytest.fixture(scope="session")

@@ -15,11 +15,11 @@ from clock import todays_environ
 from machine_speed import scale_seconds
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, Response, async_playwright, expect
 
-LONGEST = scale_seconds(60) * 1000  # milliseconds
-expect.set_options(timeout=LONGEST)
+TIMEOUT_MILLISECONDS = scale_seconds(60) * 1000  # milliseconds
+expect.set_options(timeout=TIMEOUT_MILLISECONDS)
 
 ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
-FLAGS = [
+CHROMIUM_FLAGS = [
     "--disable-gpu",
     "--no-first-run",
     "--disable-background-networking",
@@ -35,9 +35,9 @@ async def chromium() -> AsyncIterator[Browser]:
         path = shutil.which("chromium") or playwright.chromium.executable_path
         if not Path(path).exists():  # noqa: ASYNC240 - nothing else runs yet
             pytest.skip("no Chromium: install your system's, or run `.venv/bin/playwright install chromium`")
-        flags = [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else FLAGS
+        flags = [*CHROMIUM_FLAGS, "--no-sandbox"] if os.geteuid() == 0 else CHROMIUM_FLAGS
         browser = await playwright.chromium.launch(
-            executable_path=path, args=flags, timeout=LONGEST, env={**todays_environ()}
+            executable_path=path, args=flags, timeout=TIMEOUT_MILLISECONDS, env={**todays_environ()}
         )
         yield browser
         await browser.close()
@@ -46,33 +46,33 @@ async def chromium() -> AsyncIterator[Browser]:
 async def open_page(browser: Browser, **options: Any) -> Page:
     """A page in a context of its own."""
     context = await browser.new_context(**options)
-    context.set_default_timeout(LONGEST)
+    context.set_default_timeout(TIMEOUT_MILLISECONDS)
     return await context.new_page()
 
 
-class Watched:
+class WatchedPage:
     """A page, with what it asked for and what went wrong in it."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.wrong: list[str] = []
+        self.errors: list[str] = []
         self.hosts: set[str] = set()
         self.answers: list[tuple[str, int]] = []
-        page.on("console", self._heard)
-        page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        page.on("request", self._asked)
-        page.on("response", self._answered)
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("request", self._on_request)
+        page.on("response", self._on_response)
 
-    def polls(self, *status: int) -> int:
+    def count_polls(self, *status: int) -> int:
         """How many answers to the page or its polls had one of these statuses."""
         return sum(path == "/" and code in status for path, code in self.answers)
 
-    def _heard(self, message: ConsoleMessage) -> None:
+    def _on_console(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:
-            self.wrong.append(message.text)
+            self.errors.append(message.text)
 
-    def _asked(self, request: Request) -> None:
+    def _on_request(self, request: Request) -> None:
         self.hosts.add(urlsplit(request.url).hostname or "")
 
-    def _answered(self, response: Response) -> None:
+    def _on_response(self, response: Response) -> None:
         self.answers.append((urlsplit(response.url).path, response.status))

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from browser import Watched, chromium, open_page
+from browser import WatchedPage, chromium, open_page
 from fork_server import ADDRESS_VARIABLE, ForkServer
 from playwright.async_api import Browser
-from processes import Sandbox, Site, clean_environ
-from served import FIVE_STANDINGS, Dashboard, five_jobs
+from processes import SandboxProcess, Site, clean_environ
+from served_dashboard import FIVE_STANDINGS, ServedDashboard, five_jobs
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -26,20 +26,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    sandbox = Sandbox(tmp_path_factory.mktemp("sandbox"))
+def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
+    sandbox = SandboxProcess(tmp_path_factory.mktemp("sandbox"))
     yield sandbox
     sandbox.stop()
 
 
 @pytest.fixture
-def sandbox(provider: Sandbox) -> Sandbox:
+def sandbox(provider: SandboxProcess) -> SandboxProcess:
     provider.clear()
     return provider
 
 
 @pytest.fixture
-def site(tmp_path: Path, sandbox: Sandbox) -> Iterator[Site]:
+def site(tmp_path: Path, sandbox: SandboxProcess) -> Iterator[Site]:
     site = Site(tmp_path, sandbox.url)
     yield site
     site.close()
@@ -52,25 +52,25 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Dashboard]:
-    async with Dashboard(tmp_path_factory.mktemp("dashboard")) as dashboard:
+async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServedDashboard]:
+    async with ServedDashboard(tmp_path_factory.mktemp("dashboard")) as dashboard:
         yield dashboard
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def dashboard(served: Dashboard) -> Dashboard:
+async def dashboard(served: ServedDashboard) -> ServedDashboard:
     """Five accounts on their way."""
-    await served.fill(five_jobs(), FIVE_STANDINGS)
+    await served.replace_run(five_jobs(), FIVE_STANDINGS)
     return served
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def watched(browser: Browser) -> AsyncIterator[Watched]:
+async def watched(browser: Browser) -> AsyncIterator[WatchedPage]:
     """A page on which nothing may go wrong, and which may speak to this machine only."""
     page = await open_page(browser, viewport={"width": 1200, "height": 900})
     await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    watched = Watched(page)
+    watched = WatchedPage(page)
     yield watched
     await page.context.close()
-    assert watched.wrong == []
+    assert watched.errors == []
     assert watched.hosts == {"127.0.0.1"}

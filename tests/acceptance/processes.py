@@ -23,15 +23,23 @@ T = TypeVar("T")
 PROGRAM = (sys.executable, "-m", "orchestrator")
 CHATS = Path(__file__).resolve().parents[2] / "chats"
 MODEL = "sandbox-small"
-QUICK = {
+QUICK_POLLING = {
     "ORCHESTRATOR_POLL_MIN_SECONDS": "0.1",
     "ORCHESTRATOR_POLL_MAX_SECONDS": "0.3",
     "ORCHESTRATOR_INTENT_SECONDS": f"{scale_seconds(5):g}",
 }
-PATIENTLY = {"ORCHESTRATOR_INTENT_SECONDS": f"{scale_seconds(120):g}"}  # for calls that the sandbox stalls
-READ_AT_START = ("LD_", "MALLOC_", "GLIBC_", "PYTHON", "LANG", "LC_", "TZ")  # by the loader, the C library, Python
-LONGEST = 120.0  # seconds any one command may take; these and all seconds below are scaled
-CHANGING = re.compile(r"^(?!moderations|chat).*\.(create|cancel|delete|pause|resume|part|complete)$")
+LONG_INTENTS = {"ORCHESTRATOR_INTENT_SECONDS": f"{scale_seconds(120):g}"}  # for calls that the sandbox stalls
+START_ONLY_VARIABLES = (
+    "LD_",
+    "MALLOC_",
+    "GLIBC_",
+    "PYTHON",
+    "LANG",
+    "LC_",
+    "TZ",
+)  # by the loader, the C library, Python
+MAX_COMMAND_SECONDS = 120.0  # seconds any one command may take; these and all seconds below are scaled
+CHANGING_OPERATIONS = re.compile(r"^(?!moderations|chat).*\.(create|cancel|delete|pause|resume|part|complete)$")
 
 
 HTTP = httpx2.Client(
@@ -41,11 +49,11 @@ HTTP = httpx2.Client(
 )
 
 
-def eventually(ask: Callable[[], T | None], what: str, seconds: float = 60.0) -> T:
+def eventually(condition: Callable[[], T | None], what: str, seconds: float = 60.0) -> T:
     """The first true answer; asked again and again."""
     longest = scale_seconds(seconds)
     end = time.perf_counter() + longest
-    while not (answer := ask()):
+    while not (answer := condition()):
         assert time.perf_counter() < end, f"not within {longest:g} s: {what}"
         time.sleep(0.1)
     return answer
@@ -70,7 +78,7 @@ class Result:
         return [json.loads(line) for line in self.err.splitlines() if line.startswith("{")]
 
 
-class Running:
+class RunningProgram:
     """A process under way. Its output goes to files, so that it never waits for a reader.
 
     It is forked from the session's fork server; a `fresh` one is started as a shell does it.
@@ -93,23 +101,23 @@ class Running:
     def ended(self) -> bool:
         return self._process.poll() is not None
 
-    def result(self, seconds: float = LONGEST) -> Result:
+    def result(self, seconds: float = MAX_COMMAND_SECONDS) -> Result:
         """Wait for its end."""
         try:
             code = self._process.wait(scale_seconds(seconds))
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(
-                f"{self._command}: did not end within {scale_seconds(seconds):g} s\n{self.said()[-5000:]}"
+                f"{self._command}: did not end within {scale_seconds(seconds):g} s\n{self.output()[-5000:]}"
             ) from None
         return Result(code, self._out.read_text(), self._err.read_text())
 
-    def find(self, pattern: str, seconds: float = 60.0) -> str:
+    def wait_for_output(self, pattern: str, seconds: float = 60.0) -> str:
         """Wait until it has said something; the pattern's first group."""
 
         def look() -> re.Match[str] | None:
-            found = re.search(pattern, self.said())
-            assert found or not self.ended, f"{self._command}: ended without {pattern!r}\n{self.said()[-5000:]}"
+            found = re.search(pattern, self.output())
+            assert found or not self.ended, f"{self._command}: ended without {pattern!r}\n{self.output()[-5000:]}"
             return found
 
         return eventually(look, f"{self._command}: {pattern}", seconds)[1]
@@ -117,7 +125,7 @@ class Running:
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
-    def stop(self, seconds: float = LONGEST) -> Result:
+    def stop(self, seconds: float = MAX_COMMAND_SECONDS) -> Result:
         """SIGTERM, and wait for its end."""
         self.send(signal.SIGTERM)
         return self.result(seconds)
@@ -128,7 +136,7 @@ class Running:
             self._process.kill()
         self._process.wait()
 
-    def said(self) -> str:
+    def output(self) -> str:
         """All its output until now."""
         return self._out.read_text() + self._err.read_text()
 
@@ -138,62 +146,64 @@ class Running:
         return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
 
 
-class Sandbox:
+class SandboxProcess:
     """A sandbox in a process of its own, and what an outsider sees of it."""
 
     def __init__(self, folder: Path, *, seconds: float = 1.0) -> None:
-        self._running = Running(["sandbox", "--port", "0", "--seconds", f"{seconds}"], folder, clean_environ())
-        self.url = self._running.find(r"sandbox: (http://\S+/v1)\n")
-        self._own = self.url.removesuffix("/v1") + "/sandbox"
+        self._running = RunningProgram(["sandbox", "--port", "0", "--seconds", f"{seconds}"], folder, clean_environ())
+        self.url = self._running.wait_for_output(r"sandbox: (http://\S+/v1)\n")
+        self._control_url = self.url.removesuffix("/v1") + "/sandbox"
 
     def stop(self) -> None:
         self._running.kill()
 
     def clear(self) -> None:
         """Forget everything, the faults too."""
-        self.faults()
-        self.webhooks(None)
-        HTTP.delete(f"{self._own}/state").raise_for_status()
+        self.set_faults()
+        self.set_webhook_url(None)
+        HTTP.delete(f"{self._control_url}/state").raise_for_status()
 
-    def faults(self, *rules: dict[str, Any]) -> None:
+    def set_faults(self, *rules: dict[str, Any]) -> None:
         """Put these faults in force and no others."""
-        answer = HTTP.put(f"{self._own}/faults", json={"faults": rules})
+        answer = HTTP.put(f"{self._control_url}/faults", json={"faults": rules})
         assert answer.status_code == 200, answer.text
 
-    def webhooks(self, url: str | None) -> None:
+    def set_webhook_url(self, url: str | None) -> None:
         """Send webhooks there, or nowhere."""
-        HTTP.put(f"{self._own}/webhooks", json={"url": url}).raise_for_status()
+        HTTP.put(f"{self._control_url}/webhooks", json={"url": url}).raise_for_status()
 
-    def requests(self, account: str) -> dict[str, dict[str, int]]:
+    def count_requests(self, account: str) -> dict[str, dict[str, int]]:
         """What the account asked for, and was sent: outcomes by operation."""
         counted: dict[str, dict[str, int]] = self.state()["requests_by_account"].get(account, {})
         return counted
 
-    def fired(self) -> list[int]:
+    def count_fired_faults(self) -> list[int]:
         """How often each fault has struck."""
-        fired: list[int] = HTTP.get(f"{self._own}/faults").json()["fired"]
+        fired: list[int] = HTTP.get(f"{self._control_url}/faults").json()["fired"]
         return fired
 
     def state(self) -> Any:
-        return HTTP.get(f"{self._own}/state").json()
+        return HTTP.get(f"{self._control_url}/state").json()
 
     def files(self, account: str) -> list[dict[str, Any]]:
-        return self._held(account, "files")
+        return self._list_objects(account, "files")
 
     def jobs(self, account: str) -> list[dict[str, Any]]:
-        return self._held(account, "jobs")
+        return self._list_objects(account, "jobs")
 
-    def held(self) -> dict[str, tuple[int, int]]:
+    def count_files_and_jobs(self) -> dict[str, tuple[int, int]]:
         """How many files and jobs each account has."""
         accounts = self.state()["accounts"]
         return {name: (len(account["files"]), len(account["jobs"])) for name, account in accounts.items()}
 
-    def changes(self) -> dict[str, int]:
+    def count_changing_requests(self) -> dict[str, int]:
         """How many requests there were that change something, by operation."""
         requests = self.state()["requests"]
-        return {name: sum(outcomes.values()) for name, outcomes in requests.items() if CHANGING.search(name)}
+        return {
+            name: sum(outcomes.values()) for name, outcomes in requests.items() if CHANGING_OPERATIONS.search(name)
+        }
 
-    def _held(self, account: str, what: str) -> list[dict[str, Any]]:
+    def _list_objects(self, account: str, what: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.state()["accounts"].get(account, {}).get(what, [])
         return found
 
@@ -205,25 +215,25 @@ class Site:
         self.folder = folder
         self.data = folder / "data"
         self.chats = folder / "chats"
-        self.environ = clean_environ() | QUICK
+        self.environ = clean_environ() | QUICK_POLLING
         self._base_url = base_url
         self.fresh = False  # start every command as a shell does it, not from the fork server
-        self._running: list[Running] = []
+        self._running: list[RunningProgram] = []
         (folder / "keys").mkdir()
         self.chats.mkdir()
         for chat in sorted(CHATS.glob("*.json"))[:12]:
             shutil.copy(chat, self.chats)
 
-    def key(self, account: str, value: str) -> None:
+    def write_key(self, account: str, value: str) -> None:
         """Put a key where the account's reference points."""
         (self.folder / "keys" / account).write_text(value)
 
-    def chat(self, name: str, question: str, answer: str) -> None:
+    def write_chat(self, name: str, question: str, answer: str) -> None:
         """Add a chat."""
         messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
         (self.chats / f"{name}.json").write_text(json.dumps(messages))
 
-    def accounts(
+    def write_accounts(
         self,
         *names: str,
         run: str = "",
@@ -235,7 +245,7 @@ class Site:
         lines += ["[run.openai]", f'base_model = "{MODEL}"', "n_epochs = 3"]
         for name in names:
             if not (self.folder / "keys" / name).exists():
-                self.key(name, f"sandbox-{name}")
+                self.write_key(name, f"sandbox-{name}")
             reference = (keys or {}).get(name, f"file:keys/{name}")
             lines += ["[[accounts]]", f'name = "{name}"', 'provider = "openai"', f'api_key = "{reference}"']
             lines += [f'base_url = "{self._base_url}"', (options or {}).get(name, "")]
@@ -243,9 +253,9 @@ class Site:
         new.write_text("\n".join(lines) + "\n")
         new.replace(self.folder / "accounts.toml")
 
-    def start(self, *arguments: str, **environ: str) -> Running:
+    def start(self, *arguments: str, **environ: str) -> RunningProgram:
         """A command in the background; it is killed when the test ends."""
-        running = Running(arguments, self.folder, self.environ | environ, fresh=self.fresh)
+        running = RunningProgram(arguments, self.folder, self.environ | environ, fresh=self.fresh)
         self._running.append(running)
         return running
 
@@ -270,7 +280,7 @@ def start_program(
     arguments: Sequence[str], folder: Path, environ: Mapping[str, str], outputs: tuple[int, int], *, fresh: bool
 ) -> subprocess.Popen[bytes] | ForkedProcess:
     """Start the program with its outputs on these files: forked where there is a fork server, unless `fresh`."""
-    if (address := os.environ.get(ADDRESS_VARIABLE)) and not fresh and not acts_at_start(environ):
+    if (address := os.environ.get(ADDRESS_VARIABLE)) and not fresh and not needs_fresh_process(environ):
         return start_forked(address, arguments, folder, environ, outputs)
     out, err = outputs
     return subprocess.Popen(
@@ -278,9 +288,9 @@ def start_program(
     )
 
 
-def acts_at_start(environ: Mapping[str, str]) -> bool:
+def needs_fresh_process(environ: Mapping[str, str]) -> bool:
     """Whether the environment differs from the fork server's in what only the start of a process reads."""
-    names = {name for name in {*environ, *os.environ} if name.startswith(READ_AT_START)}
+    names = {name for name in {*environ, *os.environ} if name.startswith(START_ONLY_VARIABLES)}
     ours = clean_environ()
     return any(environ.get(name) != ours.get(name) for name in names)
 

@@ -14,7 +14,7 @@ from standardwebhooks import Webhook
 
 
 @dataclass
-class Receiver:
+class RecordingWebhookServer:
     """Takes everything but what is `refused`, by path. It answers with the path, which may be a secret."""
 
     port: int = 0
@@ -24,18 +24,18 @@ class Receiver:
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}/{path}"
 
-    def genuine(self, secret: str, path: str) -> list[Any]:
+    def verified_payloads(self, secret: str, path: str) -> list[Any]:
         """What it was told there, each request checked as a receiver should."""
         return [Webhook(secret).verify(body, headers) for at, headers, body in self.requests if at == path]
 
-    def types(self, path: str) -> list[str]:
+    def event_types(self, path: str) -> list[str]:
         return sorted(json.loads(body)["type"] for at, _, body in self.requests if at == path)
 
 
 @contextmanager
-def receiving() -> Iterator[Receiver]:
+def run_receiver() -> Iterator[RecordingWebhookServer]:
     """One on a free port."""
-    receiver = Receiver()
+    receiver = RecordingWebhookServer()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

@@ -6,17 +6,17 @@ from processes import HTTP, Site, eventually
 
 
 def test_a_changed_chat_is_a_new_run_and_a_refused_one_is_shown(site: Site) -> None:
-    site.accounts("a")
+    site.write_accounts("a")
     service = site.start("serve", "--port", "0", ORCHESTRATOR_DATASET_WATCH_SECONDS="0.5")
-    url = service.find(r'"url": "(http://[^"]+)"[^\n]*"service.ready"')
+    url = service.wait_for_output(r'"url": "(http://[^"]+)"[^\n]*"service.ready"')
 
-    site.chat("one-more", "Is it noticed?", "It is.")
+    site.write_chat("one-more", "Is it noticed?", "It is.")
 
-    service.find("(dataset.changed)")
-    eventually(lambda: service.said().count('"run.current"') == 2, "the new run")
+    service.wait_for_output("(dataset.changed)")
+    eventually(lambda: service.output().count('"run.current"') == 2, "the new run")
 
     (site.chats / "broken.json").write_text("[")
-    service.find("(accounts_file.refused)")
+    service.wait_for_output("(accounts_file.refused)")
     eventually(lambda: site.status()["problem"], "the refusal in the status of another process")
     problem = site.status()["problem"]
     assert problem == HTTP.get(f"{url.rstrip('/')}/status").json()["problem"]
@@ -26,7 +26,7 @@ def test_a_changed_chat_is_a_new_run_and_a_refused_one_is_shown(site: Site) -> N
     assert problem["hint"] in shown
 
     (site.chats / "broken.json").unlink()
-    site.chat("another", "And after a fault?", "Too.")
-    eventually(lambda: service.said().count('"run.current"') == 3, "the run after the fault")
+    site.write_chat("another", "And after a fault?", "Too.")
+    eventually(lambda: service.output().count('"run.current"') == 3, "the run after the fault")
     eventually(lambda: site.status()["problem"] is None, "a status without the refusal")
     assert service.stop().code == 0

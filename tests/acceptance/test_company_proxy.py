@@ -10,8 +10,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from company_network import Authority, ConnectProxy, front_of, in_the_background, listening
-from processes import Sandbox, Site
+from company_network import Authority, ConnectProxy, forward_to, listen_on_free_port, run_in_background_loop
+from processes import SandboxProcess, Site
 
 NAMES = ("one", "two", "three", "four", "inside")
 TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -46,7 +46,7 @@ class Company:
 
 
 @pytest.fixture
-def company(tmp_path: Path, sandbox: Sandbox) -> Iterator[Company]:
+def company(tmp_path: Path, sandbox: SandboxProcess) -> Iterator[Company]:
     port = urlsplit(sandbox.url).port
     assert port is not None
     counted = {"outside": 0, "inside": 0}
@@ -54,28 +54,31 @@ def company(tmp_path: Path, sandbox: Sandbox) -> Iterator[Company]:
 
     async def outside(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         counted["outside"] += 1
-        await front_of(port)(reader, writer)
+        await forward_to(port)(reader, writer)
 
     async def inside(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         counted["inside"] += 1
-        await front_of(port)(reader, writer)
+        await forward_to(port)(reader, writer)
 
     async def opened() -> AsyncIterator[Company]:
         context = authority.server("*.works.example")
-        async with listening(outside, context) as outside_port, listening(inside, context) as inside_port:
+        async with (
+            listen_on_free_port(outside, context) as outside_port,
+            listen_on_free_port(inside, context) as inside_port,
+        ):
             ports = dict.fromkeys((f"{name}.works.example" for name in NAMES[:4]), outside_port)
             proxy = ConnectProxy(ports, user="works", password=PASSWORD)
-            async with listening(proxy) as proxy_port:
+            async with listen_on_free_port(proxy) as proxy_port:
                 yield Company(authority.file, proxy, proxy_port, inside_port, counted)
 
-    with in_the_background(opened) as company:
+    with run_in_background_loop(opened) as company:
         yield company
 
 
 @pytest.fixture
 def works(site: Site, company: Company, tmp_path: Path) -> Site:
     """A deployment in the company, which has only the names of its own network."""
-    site.accounts(*NAMES)
+    site.write_accounts(*NAMES)
     path = site.folder / "accounts.toml"
     text = path.read_text()
     for name in NAMES:
@@ -99,11 +102,11 @@ def works(site: Site, company: Company, tmp_path: Path) -> Site:
     return site
 
 
-def test_five_accounts_are_trained_through_the_proxy(works: Site, company: Company, sandbox: Sandbox) -> None:
+def test_five_accounts_are_trained_through_the_proxy(works: Site, company: Company, sandbox: SandboxProcess) -> None:
     ran = works.run("run")
     assert ran.code == 0, ran.err
     assert {name: job["state"] for name, job in works.jobs().items()} == dict.fromkeys(NAMES, "succeeded")
-    assert sandbox.held() == dict.fromkeys(NAMES, (1, 1))
+    assert sandbox.count_files_and_jobs() == dict.fromkeys(NAMES, (1, 1))
     asked = {line.removeprefix("CONNECT ").partition(".")[0] for line in company.proxy.log}
     assert asked == set(NAMES[:4])
     assert len(company.proxy.log) == company.connections["outside"] > 4  # no way out but through the proxy
@@ -117,7 +120,7 @@ def test_five_accounts_are_trained_through_the_proxy(works: Site, company: Compa
     assert PASSWORD not in told
 
 
-def test_the_doctor_names_the_way_and_not_the_password(works: Site, company: Company) -> None:
+def test_doctor_names_the_proxy_without_its_password(works: Site, company: Company) -> None:
     told = works.run("doctor", "--json")
     assert told.code == 0, told.out
     lines = [line["message"] for line in told.json if line["thing"] == "network"]
@@ -129,8 +132,8 @@ def test_the_doctor_names_the_way_and_not_the_password(works: Site, company: Com
     assert PASSWORD not in told.out + told.err
 
 
-def test_an_unknown_authority_holds_the_accounts_until_it_is_known(
-    works: Site, company: Company, sandbox: Sandbox
+def test_untrusted_authority_holds_accounts_until_it_is_trusted(
+    works: Site, company: Company, sandbox: SandboxProcess
 ) -> None:
     known = works.environ.pop("ORCHESTRATOR_CA_FILE")
     ran = works.run("run")
@@ -139,11 +142,11 @@ def test_an_unknown_authority_holds_the_accounts_until_it_is_known(
     assert {hold["kind"] for hold in holds.values()} == {"certificate_not_trusted"}
     assert all("O=Example Works, OU=Private Root" in hold["message"] for hold in holds.values())
     assert all("ORCHESTRATOR_CA_FILE" in hold["hint"] for hold in holds.values())
-    assert sandbox.held() == {}
+    assert sandbox.count_files_and_jobs() == {}
 
     ran = works.run("run", ORCHESTRATOR_CA_FILE=known)
     assert ran.code == 0, ran.err
-    assert sandbox.held() == dict.fromkeys(NAMES, (1, 1))
+    assert sandbox.count_files_and_jobs() == dict.fromkeys(NAMES, (1, 1))
 
 
 @pytest.mark.parametrize(
@@ -161,7 +164,7 @@ def test_an_unknown_authority_holds_the_accounts_until_it_is_known(
         ),
     ],
 )
-def test_a_network_that_is_set_wrong_is_one_message_and_exit_2(
+def test_wrong_network_settings_are_one_message_and_exit_code_2(
     works: Site, variable: str, value: str, said: str
 ) -> None:
     for command in (("accounts",), ("run",)):

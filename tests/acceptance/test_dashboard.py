@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from browser import ARTIFACTS, Watched, open_page
+from browser import ARTIFACTS, WatchedPage, open_page
 from playwright.async_api import Browser, Page, Route, expect
-from served import NOW, TRAINING, Dashboard, job
+from served_dashboard import NOW, TRAINING, ServedDashboard, job
 
 from orchestrator.core.jobs.lifecycle import JobState
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ROWS = "tbody[id]"
-TOLD: list[dict[str, Any]] = [
+DELIVERIES: list[dict[str, Any]] = [
     {"delivered_at": NOW - 390},
     {"delivered_at": NOW - 390, "target": "env:TEAM_CHAT"},
     {"topic": "account.held", "payload": {"data": {"account": "umbrella"}}, "due_at": NOW + 300, "attempts": 0},
@@ -44,7 +44,7 @@ PAGES = {
 }
 
 
-async def test_first_open_answers_at_a_glance(dashboard: Dashboard, watched: Watched) -> None:
+async def test_first_page_shows_progress_cost_and_problems(dashboard: ServedDashboard, watched: WatchedPage) -> None:
     page = watched.page
     await page.goto(dashboard.url)
     await expect(page).to_have_title("2/5 · support-tone")
@@ -60,7 +60,7 @@ async def test_first_open_answers_at_a_glance(dashboard: Dashboard, watched: Wat
     assert sum(bar) == pytest.approx(whole, abs=2)
 
 
-async def test_a_state_filters_and_lives_in_the_address(dashboard: Dashboard, watched: Watched) -> None:
+async def test_state_filter_is_kept_in_the_url(dashboard: ServedDashboard, watched: WatchedPage) -> None:
     page = watched.page
     await page.goto(dashboard.url)
     await page.locator("#chip-succeeded").click()
@@ -72,7 +72,7 @@ async def test_a_state_filters_and_lives_in_the_address(dashboard: Dashboard, wa
     await expect(page.locator(ROWS)).to_have_count(5)
 
 
-async def test_a_text_filters_while_it_is_typed(dashboard: Dashboard, watched: Watched) -> None:
+async def test_search_filters_while_typing(dashboard: ServedDashboard, watched: WatchedPage) -> None:
     page = watched.page
     await page.goto(f"{dashboard.url}/?state=succeeded")
     await page.locator("#q").press_sequentially("ACME-U", delay=30)
@@ -84,8 +84,8 @@ async def test_a_text_filters_while_it_is_typed(dashboard: Dashboard, watched: W
     await expect(page).to_have_url(f"{dashboard.url}/?state=succeeded")
 
 
-async def test_what_is_typed_while_an_answer_comes_is_searched_for_too(
-    dashboard: Dashboard, watched: Watched
+async def test_search_includes_text_typed_during_a_pending_request(
+    dashboard: ServedDashboard, watched: WatchedPage
 ) -> None:
     page, asked, may_go = watched.page, asyncio.Event(), asyncio.Event()
 
@@ -106,7 +106,7 @@ async def test_what_is_typed_while_an_answer_comes_is_searched_for_too(
 
 
 @pytest.mark.parametrize("clipboard", [True, False], ids=["secure page", "plain http"])
-async def test_a_model_id_is_copied(dashboard: Dashboard, watched: Watched, clipboard: bool) -> None:
+async def test_a_model_id_is_copied(dashboard: ServedDashboard, watched: WatchedPage, clipboard: bool) -> None:
     page = watched.page
     await page.goto(dashboard.url)
     if not clipboard:
@@ -120,28 +120,30 @@ async def test_a_model_id_is_copied(dashboard: Dashboard, watched: Watched, clip
     await expect(page.locator("#q")).to_have_value("ft:sandbox-small:acme-eu:support:CZk4QpX1")
 
 
-async def test_every_page_is_reached_and_accessible_by_day_and_by_night(
-    dashboard: Dashboard, watched: Watched
+async def test_every_page_is_accessible_in_light_and_dark_mode(
+    dashboard: ServedDashboard, watched: WatchedPage
 ) -> None:
-    await dashboard.learned("acme-eu", "acme-us", "globex")
-    await dashboard.told(*TOLD)
-    await dashboard.happened("acme-eu", "planned", "file uploaded", "remote job created", "remote succeeded")
+    await dashboard.add_losses("acme-eu", "acme-us", "globex")
+    await dashboard.add_deliveries(*DELIVERIES)
+    await dashboard.add_events("acme-eu", "planned", "file uploaded", "remote job created", "remote succeeded")
     for name, path in PAGES.items():
         await watched.page.goto(dashboard.url + path)
-        assert await faults(watched.page) == [], name
+        assert await find_accessibility_faults(watched.page) == [], name
     await watched.page.emulate_media(color_scheme="dark")
     for name in ("run", "account"):
         await watched.page.goto(dashboard.url + PAGES[name])
-        assert await faults(watched.page) == [], f"{name} by night"
+        assert await find_accessibility_faults(watched.page) == [], f"{name} by night"
 
 
 @pytest.mark.parametrize(
     ("name", "scheme", "width"),
     [("light", "light", 1200), ("phone", "light", 390), ("phone-dark", "dark", 360)],
 )
-async def test_it_looks_right(browser: Browser, dashboard: Dashboard, name: str, scheme: Any, width: int) -> None:
-    await dashboard.learned("acme-eu", "acme-us", "globex")
-    await dashboard.told(*TOLD)
+async def test_pages_fit_the_viewport_in_light_and_dark_mode(
+    browser: Browser, dashboard: ServedDashboard, name: str, scheme: Any, width: int
+) -> None:
+    await dashboard.add_losses("acme-eu", "acme-us", "globex")
+    await dashboard.add_deliveries(*DELIVERIES)
     page = await open_page(browser, color_scheme=scheme, viewport={"width": width, "height": 900})
     for title, path in PAGES.items():
         await page.goto(dashboard.url + path)
@@ -152,7 +154,7 @@ async def test_it_looks_right(browser: Browser, dashboard: Dashboard, name: str,
     await page.context.close()
 
 
-async def test_a_keyboard_is_enough(dashboard: Dashboard, watched: Watched) -> None:
+async def test_page_is_usable_with_the_keyboard_alone(dashboard: ServedDashboard, watched: WatchedPage) -> None:
     page = watched.page
     await page.goto(f"{dashboard.url}/?q=acme-eu")
     await page.keyboard.press("Tab")
@@ -167,9 +169,9 @@ async def test_a_keyboard_is_enough(dashboard: Dashboard, watched: Watched) -> N
     await expect(page.locator("#copy-model-acme-eu")).to_have_text("Copied")
 
 
-async def test_curves_are_drawn_and_named(dashboard: Dashboard, watched: Watched) -> None:
-    await dashboard.learned("acme-eu", "acme-us", "globex")
-    await dashboard.told(*TOLD)
+async def test_loss_curves_are_drawn_and_labelled(dashboard: ServedDashboard, watched: WatchedPage) -> None:
+    await dashboard.add_losses("acme-eu", "acme-us", "globex")
+    await dashboard.add_deliveries(*DELIVERIES)
     page = watched.page
     await page.goto(f"{dashboard.url}/curves")
     await expect(page.locator("#chart canvas")).to_have_count(1)
@@ -181,8 +183,8 @@ async def test_curves_are_drawn_and_named(dashboard: Dashboard, watched: Watched
     await expect(page.locator(".u-legend")).to_contain_text("validation")
 
 
-async def test_ten_thousand_accounts(dashboard: Dashboard, watched: Watched) -> None:
-    await dashboard.fill([job(f"account-{number:05}", JobState.QUEUED) for number in range(10_000)])
+async def test_ten_thousand_accounts_are_paged_and_searched(dashboard: ServedDashboard, watched: WatchedPage) -> None:
+    await dashboard.replace_run([job(f"account-{number:05}", JobState.QUEUED) for number in range(10_000)])
     page = watched.page
     await page.goto(dashboard.url)
     await expect(page.locator(ROWS)).to_have_count(50)
@@ -193,7 +195,7 @@ async def test_ten_thousand_accounts(dashboard: Dashboard, watched: Watched) -> 
     await expect(page.locator(".pager")).to_have_count(0)
 
 
-async def faults(page: Page) -> list[str]:
+async def find_accessibility_faults(page: Page) -> list[str]:
     """What axe-core finds that is serious."""
     found = (await Axe().run(page)).response["violations"]
     return [

@@ -7,9 +7,9 @@ import re
 from dataclasses import replace
 
 import pytest
-from browser import ARTIFACTS, Watched, open_page
+from browser import ARTIFACTS, WatchedPage, open_page
 from playwright.async_api import Browser, Page, expect
-from served import NOT_ALLOWED, NOW, RUN, Dashboard, job, token
+from served_dashboard import NOT_ALLOWED_FAILURE, NOW, RUN, ServedDashboard, job, token
 
 from orchestrator.core.access_token import Role
 from orchestrator.core.hold import Hold, HoldKind
@@ -19,19 +19,21 @@ from orchestrator.core.notifications.delivery import DeliveryStatus
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 TOKEN = "operator-token"
-LOOKS = "reader-token"
+READER_TOKEN = "reader-token"
 ROWS = "tbody[id]"
-DEAR = Hold(
+PRICE_HOLD = Hold(
     HoldKind.RUN_TOO_EXPENSIVE, "the run is estimated at $186.00, more than max_total_usd = $40.00", "Approve it."
 )
 HIDE = "hidden => Object.defineProperty(document, 'hidden', {get: () => hidden, configurable: true})"
 SHOWN = "document.dispatchEvent(new Event('visibilitychange'))"
 
 
-async def test_all_three_hundred_that_failed_are_retried(dashboard: Dashboard, watched: Watched) -> None:
-    failed = [job(f"school-{number:03}", JobState.FAILED, failure=NOT_ALLOWED) for number in range(300)]
+async def test_retry_covers_all_300_failed_accounts_of_the_filter(
+    dashboard: ServedDashboard, watched: WatchedPage
+) -> None:
+    failed = [job(f"school-{number:03}", JobState.FAILED, failure=NOT_ALLOWED_FAILURE) for number in range(300)]
     others = [job(f"other-{number:03}", JobState.RUNNING) for number in range(20)]
-    await dashboard.fill([*failed, *others], run=replace(RUN, planned_usd=198.4))
+    await dashboard.replace_run([*failed, *others], run=replace(RUN, planned_usd=198.4))
     page = watched.page
     await page.goto(dashboard.url)
     await page.locator("#chip-failed").click()
@@ -45,11 +47,11 @@ async def test_all_three_hundred_that_failed_are_retried(dashboard: Dashboard, w
     await expect(dialog).to_be_hidden()
     await expect(page.locator("#chip-planned b")).to_have_text("300")
     await expect(page.locator(ROWS)).to_have_count(0)
-    assert (await dashboard.job("school-299")).state is JobState.PLANNED
-    assert (await dashboard.job("other-000")).state is JobState.RUNNING
+    assert (await dashboard.load_job("school-299")).state is JobState.PLANNED
+    assert (await dashboard.load_job("other-000")).state is JobState.RUNNING
 
 
-async def test_what_is_ticked_is_meant(dashboard: Dashboard, watched: Watched) -> None:
+async def test_action_covers_exactly_the_ticked_accounts(dashboard: ServedDashboard, watched: WatchedPage) -> None:
     page = watched.page
     await page.goto(dashboard.url)
     for name in ("globex", "initech"):
@@ -62,11 +64,11 @@ async def test_what_is_ticked_is_meant(dashboard: Dashboard, watched: Watched) -
     await page.keyboard.press("Escape")
     await expect(dialog).to_be_hidden()
     await expect(page.locator("#act-cancel")).to_be_focused()
-    assert not (await dashboard.job("globex")).cancel_asked
+    assert not (await dashboard.load_job("globex")).cancel_asked
     await page.keyboard.press("Enter")
     await dialog.get_by_role("button", name="Cancel 2 accounts").click()
     await expect(page.locator("#said")).to_have_text("Cancelling 2 accounts")
-    assert [(await dashboard.job(name)).cancel_asked for name in ("globex", "initech", "umbrella")] == [
+    assert [(await dashboard.load_job(name)).cancel_asked for name in ("globex", "initech", "umbrella")] == [
         True,
         True,
         False,
@@ -74,8 +76,10 @@ async def test_what_is_ticked_is_meant(dashboard: Dashboard, watched: Watched) -
     await expect(page.locator("#tick-globex")).not_to_be_checked()
 
 
-async def test_a_run_that_is_too_dear_is_approved_at_its_price(dashboard: Dashboard, watched: Watched) -> None:
-    await dashboard.fill([job("acme", JobState.READY)], run=replace(RUN, hold=DEAR, planned_usd=186.0))
+async def test_run_over_the_price_limit_is_approved_at_its_shown_price(
+    dashboard: ServedDashboard, watched: WatchedPage
+) -> None:
+    await dashboard.replace_run([job("acme", JobState.READY)], run=replace(RUN, hold=PRICE_HOLD, planned_usd=186.0))
     page = watched.page
     await page.goto(f"{dashboard.url}/plan")
     await page.get_by_role("link", name="Approve").click()
@@ -84,26 +88,30 @@ async def test_a_run_that_is_too_dear_is_approved_at_its_price(dashboard: Dashbo
     await dialog.get_by_role("button", name="Approve").click()
     await expect(page.locator("#said")).to_have_text("The run is approved")
     await expect(page.locator(".notice")).to_have_count(0)
-    run = await dashboard.run()
+    run = await dashboard.load_run()
     assert (run.hold, run.approved_by, run.approved_usd) == (None, "loopback", 186.0)
 
 
-async def test_what_changed_meanwhile_is_asked_once_more(dashboard: Dashboard, watched: Watched) -> None:
+async def test_action_asks_again_when_the_selection_has_changed(
+    dashboard: ServedDashboard, watched: WatchedPage
+) -> None:
     page = watched.page
     await page.goto(f"{dashboard.url}/accounts/globex")
     await page.locator("#act-cancel").click()
     dialog = page.get_by_role("dialog")
     await expect(dialog).to_contain_text("Cancel 1 account?")
-    await dashboard.change("globex", JobState.SUCCEEDED)
+    await dashboard.change_job("globex", JobState.SUCCEEDED)
     await dialog.get_by_role("button", name="Cancel 1 account").click()
     await expect(dialog.get_by_role("alert")).to_contain_text("these are 0 accounts by now, not 1")
-    watched.wrong.clear()  # the browser tells of the answer 409
+    watched.errors.clear()  # the browser tells of the answer 409
     await dialog.get_by_role("link", name="Close").click()
     await expect(dialog).to_be_hidden()
 
 
-async def test_what_was_given_up_is_told_again(dashboard: Dashboard, watched: Watched) -> None:
-    await dashboard.told(*({"attempts": 8, "error": "503: try later"} for _ in range(3)), {"delivered_at": NOW})
+async def test_dead_delivery_is_sent_again(dashboard: ServedDashboard, watched: WatchedPage) -> None:
+    await dashboard.add_deliveries(
+        *({"attempts": 8, "error": "503: try later"} for _ in range(3)), {"delivered_at": NOW}
+    )
     page = watched.page
     await page.goto(f"{dashboard.url}/deliveries")
     await page.locator("#chip-dead").click()
@@ -113,27 +121,27 @@ async def test_what_was_given_up_is_told_again(dashboard: Dashboard, watched: Wa
     await dialog.get_by_role("button", name="Tell 1 message again").click()
     await expect(page.locator("#said")).to_have_text("Telling 1 message again")
     await expect(page.locator(ROWS)).to_have_count(2)
-    assert [delivery.id for delivery in await dashboard.deliveries(DeliveryStatus.PENDING)] == [2]
+    assert [delivery.id for delivery in await dashboard.list_deliveries(DeliveryStatus.PENDING)] == [2]
     await page.locator("#ask-redeliver").click()
     await page.get_by_role("dialog").get_by_role("button", name="Tell 2 messages again").click()
     await expect(page.locator(".empty")).to_contain_text("None of them is dead")
-    assert await dashboard.deliveries(DeliveryStatus.FAILED) == []
+    assert await dashboard.list_deliveries(DeliveryStatus.FAILED) == []
 
 
-async def test_who_may_only_look_cannot_act(browser: Browser, dashboard: Dashboard) -> None:
-    dashboard.tokens = [token("ops", TOKEN), token("eyes", LOOKS, Role.READER)]
+async def test_reader_sees_no_actions(browser: Browser, dashboard: ServedDashboard) -> None:
+    dashboard.tokens = [token("ops", TOKEN), token("eyes", READER_TOKEN, Role.READER)]
     page = await open_page(browser)
-    await log_in(page, dashboard, LOOKS)
+    await log_in(page, dashboard, READER_TOKEN)
     await expect(page.locator(".who")).to_have_text("eyes, reader")
     await expect(page.locator("#act, .tick, dialog, .button")).to_have_count(0)
     posted = """() => fetch('/act', {method: 'POST', body: new URLSearchParams(
         {verb: 'cancel', expect: '4', csrf: document.querySelector('[name=csrf]').value})}).then(one => one.status)"""
     assert await page.evaluate(posted) == 403
-    assert not (await dashboard.job("globex")).cancel_asked
+    assert not (await dashboard.load_job("globex")).cancel_asked
     await page.context.close()
 
 
-async def test_log_in_and_out(browser: Browser, dashboard: Dashboard) -> None:
+async def test_log_in_and_out(browser: Browser, dashboard: ServedDashboard) -> None:
     dashboard.tokens = [token("ops", TOKEN)]
     page = await open_page(browser)
     await page.goto(f"{dashboard.url}/?state=running")
@@ -155,7 +163,7 @@ async def test_log_in_and_out(browser: Browser, dashboard: Dashboard) -> None:
     await page.context.close()
 
 
-async def test_a_session_that_ends_leads_to_the_login_page(browser: Browser, dashboard: Dashboard) -> None:
+async def test_a_session_that_ends_leads_to_the_login_page(browser: Browser, dashboard: ServedDashboard) -> None:
     dashboard.tokens = [token("ops", TOKEN)]
     page = await open_page(browser)
     await log_in(page, dashboard, TOKEN, "/?state=running")
@@ -165,7 +173,7 @@ async def test_a_session_that_ends_leads_to_the_login_page(browser: Browser, das
     await page.context.close()
 
 
-async def test_a_change_is_seen_without_a_reload(dashboard: Dashboard, watched: Watched) -> None:
+async def test_job_change_appears_without_a_reload(dashboard: ServedDashboard, watched: WatchedPage) -> None:
     page = watched.page
     async with page.expect_response(lambda answer: answer.url.endswith("/api/v1/events")):
         await page.goto(dashboard.url)
@@ -173,19 +181,19 @@ async def test_a_change_is_seen_without_a_reload(dashboard: Dashboard, watched: 
     await expect(page).to_have_url(f"{dashboard.url}/?q=e")
     await page.locator("#tick-globex").check()
     row = await page.locator("#account-globex").element_handle()
-    polls = watched.polls(200, 304)
-    await dashboard.change("globex", JobState.SUCCEEDED, fine_tuned_model="ft:new")
+    polls = watched.count_polls(200, 304)
+    await dashboard.change_job("globex", JobState.SUCCEEDED, fine_tuned_model="ft:new")
     await expect(page).to_have_title("3/5 · support-tone")
     await expect(page.locator("#account-globex .pill")).to_have_text("succeeded")
     await expect(page.locator("#account-globex")).to_contain_text("ft:new")
-    assert watched.polls(200, 304) <= polls + 2  # told by the stream, not found by asking
+    assert watched.count_polls(200, 304) <= polls + 2  # told by the stream, not found by asking
     assert row is not None
     assert await row.evaluate("row => row.isConnected")
     assert await page.locator("#tick-globex").is_checked()
     assert await page.locator("#q").input_value() == "e"
 
 
-async def test_nothing_new_is_not_sent_and_not_swapped(dashboard: Dashboard, watched: Watched) -> None:
+async def test_unchanged_page_is_neither_sent_nor_swapped(dashboard: ServedDashboard, watched: WatchedPage) -> None:
     page = watched.page
     await page.goto(dashboard.url)
     await page.evaluate(
@@ -198,39 +206,39 @@ async def test_nothing_new_is_not_sent_and_not_swapped(dashboard: Dashboard, wat
     for _ in range(2):
         async with page.expect_response(lambda answer: answer.status == 304):
             await page.evaluate("htmx.trigger('#live', 'look')")
-    assert watched.polls(200) == 1
+    assert watched.count_polls(200) == 1
     assert await page.evaluate("window.changes") == 0
 
 
-async def test_a_hidden_tab_does_not_ask(dashboard: Dashboard, watched: Watched) -> None:
+async def test_hidden_tab_does_not_poll(dashboard: ServedDashboard, watched: WatchedPage) -> None:
     page = watched.page
     await page.goto(dashboard.url)
     await page.evaluate(HIDE, True)
     await page.evaluate(SHOWN)
-    before = watched.polls(200, 304)
+    before = watched.count_polls(200, 304)
     await page.evaluate("htmx.trigger('#live', 'look')")
-    await dashboard.change("globex", JobState.FAILED)
+    await dashboard.change_job("globex", JobState.FAILED)
     await asyncio.sleep(0.5)
-    assert watched.polls(200, 304) == before
+    assert watched.count_polls(200, 304) == before
     await page.evaluate(HIDE, False)
     await page.evaluate(SHOWN)
     await expect(page.locator("#account-globex .pill")).to_have_text("failed")
 
 
-async def test_a_service_that_is_gone_is_told_and_comes_back(browser: Browser, dashboard: Dashboard) -> None:
+async def test_page_reports_a_lost_service_and_recovers(browser: Browser, dashboard: ServedDashboard) -> None:
     page = await open_page(browser)
     await page.goto(dashboard.url)
     await expect(page.locator("#lost")).to_be_hidden()
     await dashboard.stop()
     await expect(page.locator("#lost")).to_be_visible()
     await expect(page.locator(ROWS)).to_have_count(5)
-    await dashboard.change("globex", state=JobState.FAILED)
+    await dashboard.change_job("globex", state=JobState.FAILED)
     await dashboard.start()
     await expect(page.locator("#lost")).to_be_hidden()
     await expect(page.locator("#account-globex .pill")).to_have_text("failed")
 
 
-async def test_it_works_without_scripts(browser: Browser, dashboard: Dashboard) -> None:
+async def test_actions_work_without_javascript(browser: Browser, dashboard: ServedDashboard) -> None:
     page = await open_page(browser, java_script_enabled=False)
     await page.goto(dashboard.url)
     await page.locator("#chip-held").click()
@@ -244,10 +252,10 @@ async def test_it_works_without_scripts(browser: Browser, dashboard: Dashboard) 
     await page.locator("#act-cancel").click()
     await page.get_by_role("button", name="Cancel 1 account").click()
     await expect(page).to_have_url(f"{dashboard.url}/")
-    assert (await dashboard.job("globex")).cancel_asked
+    assert (await dashboard.load_job("globex")).cancel_asked
 
 
-async def log_in(page: Page, dashboard: Dashboard, text: str, path: str = "/") -> None:
+async def log_in(page: Page, dashboard: ServedDashboard, text: str, path: str = "/") -> None:
     await page.goto(dashboard.url + path)
     await page.get_by_label("Token").fill(text)
     await page.keyboard.press("Enter")

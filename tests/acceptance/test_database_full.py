@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from database_outage import check_recovery
 from machine_speed import scale_seconds
-from outage import live_through
-from processes import Running, Sandbox, Site
+from processes import RunningProgram, SandboxProcess, Site
 
 ACCOUNTS = [f"acme-{number:02}" for number in range(5)]
 
@@ -33,7 +33,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path | None]:
 
 
 @contextmanager
-def full(folder: Path, _serving: Running) -> Iterator[None]:
+def fill_disk(folder: Path, _serving: RunningProgram) -> Iterator[None]:
     """Somebody else's file takes all there is."""
     ballast = folder / "ballast"
     with ballast.open("wb", buffering=0) as file, suppress(OSError):
@@ -44,7 +44,7 @@ def full(folder: Path, _serving: Running) -> Iterator[None]:
 
 
 @contextmanager
-def limited(folder: Path, serving: Running) -> Iterator[None]:
+def limit_file_size(folder: Path, serving: RunningProgram) -> Iterator[None]:
     """No file of the process may grow beyond what the largest has."""
     size = max(path.stat().st_size for path in folder.glob("orchestrator.db*"))
     _, hard = resource.prlimit(serving.pid, resource.RLIMIT_FSIZE)
@@ -54,7 +54,7 @@ def limited(folder: Path, serving: Running) -> Iterator[None]:
 
 
 @contextmanager
-def locked(folder: Path, _serving: Running) -> Iterator[None]:
+def lock_database(folder: Path, _serving: RunningProgram) -> Iterator[None]:
     """Another process writes for longer than anyone waits."""
     with sqlite3.connect(folder / "orchestrator.db", isolation_level=None, timeout=scale_seconds(60)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -63,9 +63,11 @@ def locked(folder: Path, _serving: Running) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("what", ["full", "locked"])
-def test_the_service_says_so_once_spends_nothing_and_goes_on(
-    what: str, small_disk: Path | None, site: Site, sandbox: Sandbox
+def test_service_creates_no_jobs_while_the_database_is_full(
+    what: str, small_disk: Path | None, site: Site, sandbox: SandboxProcess
 ) -> None:
     folder = small_disk or site.data
-    trouble = locked if what == "locked" else full if small_disk else limited
-    live_through(partial(trouble, folder), site, sandbox, ACCOUNTS, readable=True, ORCHESTRATOR_DATA_DIR=f"{folder}")
+    trouble = lock_database if what == "locked" else fill_disk if small_disk else limit_file_size
+    check_recovery(
+        partial(trouble, folder), site, sandbox, ACCOUNTS, readable=True, ORCHESTRATOR_DATA_DIR=f"{folder}"
+    )

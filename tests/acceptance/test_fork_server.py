@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from fork_server import ADDRESS_VARIABLE
-from processes import Site, acts_at_start, clean_environ
+from processes import Site, clean_environ, needs_fresh_process
 
 pytestmark = pytest.mark.skipif(ADDRESS_VARIABLE not in os.environ, reason="the fork server needs Linux")
 
 
-def test_a_forked_command_prints_and_ends_as_a_fresh_one(site: Site) -> None:
+def test_forked_command_has_the_output_and_exit_code_of_a_fresh_one(site: Site) -> None:
     commands = (["--version"], ["status", "--json"], ["no-such-verb"], ["run"], ["models"])
     site.run("run")  # makes the database, which the first of them would log
     forked = [site.run(*arguments) for arguments in commands]
@@ -24,9 +24,9 @@ def test_a_forked_command_prints_and_ends_as_a_fresh_one(site: Site) -> None:
 
 
 def test_a_forked_command_has_its_own_folder_environment_and_signals(site: Site) -> None:
-    site.accounts("acme")
+    site.write_accounts("acme")
     service = site.start("serve", "--port", "0", ORCHESTRATOR_LOG_LEVEL="debug")
-    service.find('"event": "(service.ready)"')
+    service.wait_for_output('"event": "(service.ready)"')
     assert Path(f"/proc/{service.pid}/cwd").readlink() == site.folder
     assert os.getpgid(service.pid) == os.getpgid(0), "Ctrl+C in the terminal reaches it too"
     service.send(signal.SIGKILL)
@@ -35,6 +35,6 @@ def test_a_forked_command_has_its_own_folder_environment_and_signals(site: Site)
 
 
 @pytest.mark.parametrize("name", ["LD_PRELOAD", "TZ", "PYTHONUTF8"])
-def test_what_only_the_start_of_a_process_reads_is_seen(name: str) -> None:
-    assert not acts_at_start(clean_environ() | {"ORCHESTRATOR_PORT": "1"})
-    assert acts_at_start(clean_environ() | {name: "another value"})
+def test_start_only_environment_uses_a_fresh_process(name: str) -> None:
+    assert not needs_fresh_process(clean_environ() | {"ORCHESTRATOR_PORT": "1"})
+    assert needs_fresh_process(clean_environ() | {name: "another value"})

@@ -18,10 +18,10 @@ MISSING = not (CLIENTS / ".installed").exists() and os.environ.get("CI") != "tru
 
 @pytest.mark.skipif(MISSING, reason=".venv-clients is not installed; `make acceptance` does it")
 def test_a_generated_client_reads_every_form_of_the_models(site: Site) -> None:
-    site.accounts("acme", "blue-sea")
+    site.write_accounts("acme", "blue-sea")
     assert site.run("run").code == 0
     service = site.start("serve", "--port", "0")
-    url = service.find(r'"(http://[^"]+)/status"')
+    url = service.wait_for_output(r'"(http://[^"]+)/status"')
     document = site.folder / "openapi.json"
     document.write_text(HTTP.get(f"{url}/api/v1/openapi.json").text)
     generate = ["generate", "--path", str(document), "--output-path", "generated", "--meta", "none"]

@@ -12,7 +12,7 @@ import processes
 import pytest
 from machine_speed import scale_seconds
 from ports import reserve_port
-from processes import HTTP, Running, Site, eventually
+from processes import HTTP, RunningProgram, Site, eventually
 
 HALF = b"GET / HTTP/1.1\r\nHost: x\r\n"
 TOKEN = "a-token-of-thirty-two-characters"
@@ -23,11 +23,11 @@ pytestmark = pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit
 
 
 @contextmanager
-def few_files(site: Site, most: int) -> Iterator[None]:
+def limit_open_files(site: Site, max_files: int) -> Iterator[None]:
     """Programs that the site starts meanwhile may open so many files, and cannot raise that limit."""
     site.fresh = True
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(processes, "PROGRAM", ("prlimit", f"--nofile={most}:{most}", *processes.PROGRAM))
+        patch.setattr(processes, "PROGRAM", ("prlimit", f"--nofile={max_files}:{max_files}", *processes.PROGRAM))
         yield
 
 
@@ -48,8 +48,8 @@ def site(site: Site) -> Site:
     return site
 
 
-def serve(site: Site, port: int) -> Running:
-    with few_files(site, FILES):
+def serve(site: Site, port: int) -> RunningProgram:
+    with limit_open_files(site, FILES):
         return site.start("serve", ORCHESTRATOR_PORT=f"{port}", ORCHESTRATOR_TOKEN=TOKEN)
 
 
@@ -59,11 +59,11 @@ def answers(port: int) -> bool:
     return False
 
 
-def test_half_sent_requests_do_not_shut_the_service_down(site: Site) -> None:
-    site.accounts("acme", "globex")
+def test_half_sent_requests_do_not_stop_the_service(site: Site) -> None:
+    site.write_accounts("acme", "globex")
     port = reserve_port()
     serving = serve(site, port)
-    serving.find('"event": "(service.ready)"')
+    serving.wait_for_output('"event": "(service.ready)"')
     clients = flood(port)
     authenticated = {"Authorization": f"Bearer {TOKEN}"}
     for path in ("/healthz", "/readyz", "/status") * 3:
@@ -91,13 +91,13 @@ def test_half_sent_requests_do_not_shut_the_service_down(site: Site) -> None:
 
 
 def test_a_start_among_half_sent_requests_succeeds(site: Site) -> None:
-    site.accounts("acme")
+    site.write_accounts("acme")
     port = reserve_port()
     serving = serve(site, port)
     clients: list[socket.socket] = []
     try:
-        while "service.ready" not in serving.said():
-            assert not serving.ended, serving.said()[-3000:]
+        while "service.ready" not in serving.output():
+            assert not serving.ended, serving.output()[-3000:]
             with suppress(OSError):  # it does not listen yet, or has just closed this one for a newer one
                 clients += flood(port, 50)
             while len(clients) > CONNECTIONS:  # however long the start takes, this process has files for so many
@@ -109,9 +109,9 @@ def test_a_start_among_half_sent_requests_succeeds(site: Site) -> None:
     assert "Traceback" not in serving.stop().err
 
 
-def test_too_few_files_for_the_service_are_one_clear_message(site: Site) -> None:
-    site.accounts("acme")
-    with few_files(site, 64):
+def test_too_low_file_limit_is_one_clear_message(site: Site) -> None:
+    site.write_accounts("acme")
+    with limit_open_files(site, 64):
         result = site.run("serve", ORCHESTRATOR_PORT="0")
     assert result.code == 2
     assert "may open 64 files only" in result.err
@@ -119,9 +119,9 @@ def test_too_few_files_for_the_service_are_one_clear_message(site: Site) -> None
     assert "Traceback" not in result.err
 
 
-def test_more_connections_than_files_are_one_clear_message(site: Site) -> None:
-    site.accounts("acme")
-    with few_files(site, 512):
+def test_connections_beyond_the_file_limit_are_one_clear_message(site: Site) -> None:
+    site.write_accounts("acme")
+    with limit_open_files(site, 512):
         result = site.run("serve", ORCHESTRATOR_PORT="0", ORCHESTRATOR_MAX_CONNECTIONS="500")
     assert result.code == 2
     assert "ORCHESTRATOR_MAX_CONNECTIONS is 500" in result.err

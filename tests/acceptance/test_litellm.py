@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from machine_speed import scale_seconds
-from processes import Sandbox, Site, clean_environ
+from processes import SandboxProcess, Site, clean_environ
 
 ROOT = Path(__file__).parents[2]
 LITELLM = ROOT / ".venv-litellm" / "bin" / "python"
@@ -17,11 +17,11 @@ NOWHERE = "http://127.0.0.1:9"
 
 
 @pytest.mark.skipif(not LITELLM.exists(), reason="LiteLLM is not installed; `make acceptance` does it")
-def test_litellm_asks_both_accounts_through_one_group(site: Site, sandbox: Sandbox) -> None:
+def test_litellm_balances_one_group_over_both_accounts(site: Site, sandbox: SandboxProcess) -> None:
     """One key is in the environment under its own name, one in a file and gets a name."""
     site.environ["ACME_KEY"] = "sandbox-acme"
-    site.accounts("acme", "blue.sea", keys={"acme": "env:ACME_KEY"}, options={"acme": OPTIONS})
-    site.key("blue.sea", "sandbox-blue-sea")
+    site.write_accounts("acme", "blue.sea", keys={"acme": "env:ACME_KEY"}, options={"acme": OPTIONS})
+    site.write_key("blue.sea", "sandbox-blue-sea")
     assert site.run("run").code == 0
     exported = site.run("models", "--format", "litellm", "--output", "router.yaml")
     assert exported.code == 0, exported.err

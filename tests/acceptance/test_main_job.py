@@ -11,22 +11,24 @@ from typing import Any
 
 import openai
 from machine_speed import scale_seconds
-from processes import HTTP, MODEL, Sandbox, Site, eventually
+from processes import HTTP, MODEL, SandboxProcess, Site, eventually
 
 TWENTY = [f"acme-{number:02}" for number in range(20)]
 LAST_STEP = 36  # three epochs of twelve chats, one a batch
-ONE_EACH = dict.fromkeys(TWENTY, (1, 1))
+ONE_FILE_AND_JOB_EACH = dict.fromkeys(TWENTY, (1, 1))
 
 
-def test_twenty_accounts_get_one_model_each_and_a_second_run_sends_nothing(site: Site, sandbox: Sandbox) -> None:
-    site.accounts(*TWENTY)
+def test_twenty_accounts_get_one_model_each_and_a_second_run_sends_nothing(
+    site: Site, sandbox: SandboxProcess
+) -> None:
+    site.write_accounts(*TWENTY)
     first = site.run("run")
     assert first.code == 0, first.err
     models = site.run("models", "--json").json
     assert set(models) == set(TWENTY)
     assert len(set(models.values())) == 20
-    assert sandbox.held() == ONE_EACH
-    assert {name: as_seen_by_the_sdk(sandbox, name) for name in TWENTY} == {
+    assert sandbox.count_files_and_jobs() == ONE_FILE_AND_JOB_EACH
+    assert {name: read_account_with_the_sdk(sandbox, name) for name in TWENTY} == {
         name: (1, [models[name]]) for name in TWENTY
     }
 
@@ -35,47 +37,47 @@ def test_twenty_accounts_get_one_model_each_and_a_second_run_sends_nothing(site:
     for name, line in ready.items():
         assert (line["key"], line["base_model"]) == (sha256(f"sandbox-{name}".encode()).hexdigest()[:8], MODEL)
     assert all(models[name] in first.out for name in TWENTY)
-    assert points(site) == dict.fromkeys(TWENTY, LAST_STEP)
+    assert read_last_steps(site) == dict.fromkeys(TWENTY, LAST_STEP)
 
-    changes = sandbox.changes()
+    changes = sandbox.count_changing_requests()
     assert changes == {"files.create": 20, "jobs.create": 20}
     second = site.run("run")
     assert second.code == 0, second.err
-    assert sandbox.changes() == changes
+    assert sandbox.count_changing_requests() == changes
     assert site.run("models", "--json").json == models
 
 
-def points(site: Site) -> dict[str, int]:
+def read_last_steps(site: Site) -> dict[str, int]:
     """The last step of each account's curve."""
     query = "SELECT account, MAX(step) FROM losses JOIN jobs ON job_id = id GROUP BY account"
     with closing(sqlite3.connect(site.data / "orchestrator.db", timeout=scale_seconds(60))) as database:
         return dict(database.execute(query))
 
 
-def as_seen_by_the_sdk(sandbox: Sandbox, account: str) -> tuple[int, list[str | None]]:
+def read_account_with_the_sdk(sandbox: SandboxProcess, account: str) -> tuple[int, list[str | None]]:
     """Files, and the model of each job, as the account's own key sees them."""
     with openai.OpenAI(api_key=f"sandbox-{account}", base_url=sandbox.url) as client:
         return len(list(client.files.list())), [job.fine_tuned_model for job in client.fine_tuning.jobs.list()]
 
 
-def test_a_lost_database_costs_nothing(site: Site, sandbox: Sandbox) -> None:
+def test_lost_database_pays_for_no_job_twice(site: Site, sandbox: SandboxProcess) -> None:
     """The second database finds files and jobs by name and tag."""
-    site.accounts("one", "two", "three")
+    site.write_accounts("one", "two", "three")
     assert site.run("run").code == 0
-    models, changes = site.run("models", "--json").json, sandbox.changes()
+    models, changes = site.run("models", "--json").json, sandbox.count_changing_requests()
     shutil.rmtree(site.data)
     again = site.run("run")
     assert again.code == 0, again.err
-    assert sandbox.changes() == changes == {"files.create": 3, "jobs.create": 3}
+    assert sandbox.count_changing_requests() == changes == {"files.create": 3, "jobs.create": 3}
     assert site.run("models", "--json").json == models
 
 
-def test_serve_takes_over_what_changes(site: Site, sandbox: Sandbox) -> None:
-    site.accounts(*TWENTY)
+def test_serve_applies_changed_accounts_and_chats(site: Site, sandbox: SandboxProcess) -> None:
+    site.write_accounts(*TWENTY)
     settings = site.folder / "settings.env"
     settings.write_text("ORCHESTRATOR_LOG_LEVEL=info\n")
     service = site.start("serve", "--port", "0", ORCHESTRATOR_SETTINGS_FILE=str(settings))
-    url = service.find(r'"(http://[^"]+)/status"')
+    url = service.wait_for_output(r'"(http://[^"]+)/status"')
 
     def look() -> Any:
         return HTTP.get(f"{url}/status").json()
@@ -88,22 +90,22 @@ def test_serve_takes_over_what_changes(site: Site, sandbox: Sandbox) -> None:
     first = eventually(lambda: succeeded(20), "twenty models")
     before = sandbox.state()["accounts"]
 
-    site.accounts(*TWENTY, "latecomer")
+    site.write_accounts(*TWENTY, "latecomer")
     second = eventually(lambda: succeeded(21), "the added account's model")
     after = sandbox.state()["accounts"]
     assert (len(after["latecomer"]["files"]), len(after["latecomer"]["jobs"])) == (1, 1)
     assert {name: after[name] for name in TWENTY} == before
     assert second["run"]["id"] == first["run"]["id"]
 
-    site.chat("99-late", "Is it late?", "Just in time.")
+    site.write_chat("99-late", "Is it late?", "Just in time.")
     settings.write_text("ORCHESTRATOR_LOG_LEVEL=debug\nORCHESTRATOR_MAX_IN_FLIGHT=7\n")
     service.send(signal.SIGHUP)
-    service.find(r'ORCHESTRATOR_(MAX_IN_FLIGHT)"\], "event": "settings.wait_for_restart"')
-    service.find(r'"level": "(debug)"')
+    service.wait_for_output(r'ORCHESTRATOR_(MAX_IN_FLIGHT)"\], "event": "settings.wait_for_restart"')
+    service.wait_for_output(r'"level": "(debug)"')
     eventually(lambda: look()["run"]["id"] != first["run"]["id"], "a new run")
     third = eventually(lambda: succeeded(21), "the new run's models")
     assert third["run"]["dataset_sha256"] != first["run"]["dataset_sha256"]
-    assert sandbox.held() == dict.fromkeys([*TWENTY, "latecomer"], (2, 2))
+    assert sandbox.count_files_and_jobs() == dict.fromkeys([*TWENTY, "latecomer"], (2, 2))
 
     def unchanged() -> bool:  # a sign of life of the replica may come in between
         known = {"if-none-match": HTTP.get(f"{url}/status").headers["etag"]}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from processes import Sandbox, Site, eventually
+from processes import SandboxProcess, Site, eventually
 
 
-def test_a_missing_key_holds_its_account_until_it_is_there(site: Site, sandbox: Sandbox) -> None:
-    site.accounts("one", "two", "late", keys={"late": "file:keys/not-yet"})
+def test_missing_key_holds_its_account_until_the_key_exists(site: Site, sandbox: SandboxProcess) -> None:
+    site.write_accounts("one", "two", "late", keys={"late": "file:keys/not-yet"})
     plan = site.run("plan", "--json")
     assert plan.code == 1
     steps = {line["account"]: line["step"] for line in plan.json["accounts"]}
@@ -24,9 +24,9 @@ def test_a_missing_key_holds_its_account_until_it_is_there(site: Site, sandbox: 
     assert "a running service notices the key" in jobs["late"]["error"]["hint"]
 
     serving = site.start("serve", "--port", "0")
-    serving.find(r"(service\.ready)")
-    site.key("not-yet", "sandbox-late")
+    serving.wait_for_output(r"(service\.ready)")
+    site.write_key("not-yet", "sandbox-late")
     eventually(lambda: site.jobs()["late"]["state"] == "succeeded", "the account whose key has come")
-    assert "key.found" in serving.said()
+    assert "key.found" in serving.output()
     assert serving.stop().code == 0
-    assert sandbox.held() == dict.fromkeys(("one", "two", "late"), (1, 1))
+    assert sandbox.count_files_and_jobs() == dict.fromkeys(("one", "two", "late"), (1, 1))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from processes import Sandbox, Site
+from processes import SandboxProcess, Site
 
 NAMES = ("one", "two", "three", "four")
 
 
-def test_only_the_first_job_leaves_anything_to_the_provider(site: Site, sandbox: Sandbox) -> None:
-    site.accounts(*NAMES, run="allow_unknown_price = true")
+def test_only_the_first_job_uses_provider_defaults(site: Site, sandbox: SandboxProcess) -> None:
+    site.write_accounts(*NAMES, run="allow_unknown_price = true")
     file = site.folder / "accounts.toml"
     file.write_text(file.read_text().replace("n_epochs = 3", "pin_auto = true"))
     done = site.run("run")
@@ -24,10 +24,10 @@ def test_only_the_first_job_leaves_anything_to_the_provider(site: Site, sandbox:
     seen = site.status()["run"]
     assert (seen["pins"], seen["warnings"]) == ({"openai": used[0]}, [])
 
-    changes = sandbox.changes()
-    site.accounts(*NAMES, "five", run="allow_unknown_price = true")
+    changes = sandbox.count_changing_requests()
+    site.write_accounts(*NAMES, "five", run="allow_unknown_price = true")
     file.write_text(file.read_text().replace("n_epochs = 3", "pin_auto = true"))
     again = site.run("run")
     assert again.code == 0, again.err
     assert sandbox.jobs("five")[0]["asked"] == used[0]
-    assert sandbox.changes()["jobs.create"] == changes["jobs.create"] + 1
+    assert sandbox.count_changing_requests()["jobs.create"] == changes["jobs.create"] + 1

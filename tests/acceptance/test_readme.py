@@ -9,7 +9,7 @@ import shutil
 import time
 from pathlib import Path
 
-from fake_server import on_a_port
+from fake_server import serve_on_free_port
 from fake_together import create_together
 from processes import CHATS, HTTP, Site
 
@@ -30,13 +30,13 @@ def commands() -> list[list[str]]:
     return [shlex.split(line.partition("#")[0])[1:] for line in block("sh").splitlines()]
 
 
-async def test_each_step_in_its_order(site: Site) -> None:
+async def test_readme_steps_work_in_their_order(site: Site) -> None:
     shutil.copytree(CHATS, site.chats, dirs_exist_ok=True)
     site.environ |= {"ACME_EU_KEY": "sandbox-abc", "ORCHESTRATOR_PORT": "0"}
     *verbs, (last, *_) = commands()
     assert [verb for verb, *_ in verbs] == ["check", "doctor", "accounts", "plan", "run"]
     app, world = create_together(time.time)  # noqa: TID251 - a real provider's clock
-    async with on_a_port(app) as url:
+    async with serve_on_free_port(app) as url:
         accounts = block("toml").replace('provider = "together"', f'provider = "together"\nbase_url = "{url}/v1"')
         (site.folder / "accounts.toml").write_text(accounts)
         for arguments in verbs:
@@ -53,13 +53,13 @@ async def test_each_step_in_its_order(site: Site) -> None:
 def served(site: Site, verb: str) -> list[str]:
     """The model ids that the service shows."""
     service = site.start(verb)
-    url = service.find(r'"url": "(http://[^"]+)"[^\n]*"service.ready"')
+    url = service.wait_for_output(r'"url": "(http://[^"]+)"[^\n]*"service.ready"')
     shown = [job["fine_tuned_model"] for job in HTTP.get(f"{url}status").json()["jobs"]]
     assert service.stop().code == 0
     return shown
 
 
-def test_what_it_calls_make_and_the_answers_on_its_first_screen() -> None:
+def test_readme_names_existing_make_targets_and_key_questions() -> None:
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     assert set(re.findall(r"(?:^|`)make ([\w-]+)", README, re.MULTILINE)) <= targets
     first_screen = "\n".join(README.splitlines()[:20])

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from machine_speed import scale_seconds
-from processes import HTTP, Running, Sandbox, Site, eventually
+from processes import HTTP, RunningProgram, SandboxProcess, Site, eventually
 
 INTENT = scale_seconds(1.5)
 ROLLING = int(os.environ.get("ROLLING_ACCOUNTS", "0"))  # `make rolling` takes 200, and replaces all three replicas
@@ -20,9 +20,9 @@ ROLLING = int(os.environ.get("ROLLING_ACCOUNTS", "0"))  # `make rolling` takes 2
 class Replica:
     """`serve` in a process of its own, and what its `/status` says."""
 
-    def __init__(self, running: Running) -> None:
+    def __init__(self, running: RunningProgram) -> None:
         self.running = running
-        self.url = running.find(r'"url": "(http://[^"]+)"[^\n]*"service.ready"')
+        self.url = running.wait_for_output(r'"url": "(http://[^"]+)"[^\n]*"service.ready"')
 
     def status(self) -> Any:
         return HTTP.get(f"{self.url}status").raise_for_status().json()
@@ -47,9 +47,9 @@ def shared(postgres_url: str, site: Site) -> Site:
     return site
 
 
-def two(site: Site, accounts: list[str]) -> tuple[Replica, Replica]:
+def start_two_replicas(site: Site, accounts: list[str]) -> tuple[Replica, Replica]:
     """Started at once, on an empty database."""
-    site.accounts(*accounts)
+    site.write_accounts(*accounts)
     first, second = site.start("serve"), site.start("serve")
     return Replica(first), Replica(second)
 
@@ -58,81 +58,79 @@ def names(count: int) -> list[str]:
     return [f"acme-{number:02}" for number in range(count)]
 
 
-def jobs_at(sandbox: Sandbox) -> int:
-    return sum(jobs for _, jobs in sandbox.held().values())
+def count_remote_jobs(sandbox: SandboxProcess) -> int:
+    return sum(jobs for _, jobs in sandbox.count_files_and_jobs().values())
 
 
-def test_two_share_the_work_and_one_that_is_killed_is_replaced(shared: Site, sandbox: Sandbox) -> None:
+def test_replica_takes_over_the_jobs_of_a_killed_replica(shared: Site, sandbox: SandboxProcess) -> None:
     accounts = names(30)
-    sandbox.faults({"kind": "slow", "seconds": 0.2, "operations": ["jobs.create", "files.create"]})
-    first, second = two(shared, accounts)
+    sandbox.set_faults({"kind": "slow", "seconds": 0.2, "operations": ["jobs.create", "files.create"]})
+    first, second = start_two_replicas(shared, accounts)
     assert len({replica["id"] for replica in second.status()["replicas"]}) == 2
-    eventually(lambda: jobs_at(sandbox) >= 8, "eight jobs")
+    eventually(lambda: count_remote_jobs(sandbox) >= 8, "eight jobs")
     first.running.kill()
     eventually(second.done, "all jobs done by the other")
-    assert sandbox.held() == dict.fromkeys(accounts, (1, 1))
+    assert sandbox.count_files_and_jobs() == dict.fromkeys(accounts, (1, 1))
     status = second.status()
     [alive] = status["replicas"]
     assert {job["replica"] for job in status["jobs"]} >= {alive["id"]}
     assert second.running.stop().code == 0
 
 
-def test_one_that_is_frozen_at_five_moments_of_submitting_creates_nothing_afterwards(
-    shared: Site, sandbox: Sandbox
-) -> None:
+def test_replica_frozen_while_submitting_creates_no_second_job(shared: Site, sandbox: SandboxProcess) -> None:
     # As slow as the intents are long, so that the other is not through with all of them before the fifth moment.
     accounts, moments, second = names(60), random.Random(1), scale_seconds(1)
     shared.environ |= {"ORCHESTRATOR_MAX_IN_FLIGHT": "1"}
-    sandbox.faults({"kind": "slow", "seconds": second / 2, "operations": ["jobs.list", "jobs.create"]})
-    frozen, other = two(shared, accounts)
+    sandbox.set_faults({"kind": "slow", "seconds": second / 2, "operations": ["jobs.list", "jobs.create"]})
+    frozen, other = start_two_replicas(shared, accounts)
     for _ in range(5):
-        eventually(lambda: submitting(other, frozen), "a job that it is submitting")
+        eventually(lambda: is_submitting(other, frozen), "a job that it is submitting")
         time.sleep(moments.uniform(0, second))
         frozen.running.send(signal.SIGSTOP)
         before = other.status()["jobs"]
         time.sleep(3 * INTENT)
-        eventually(partial(changed, other, before), "the other goes on")
+        eventually(partial(has_changed_jobs, other, before), "the other goes on")
         frozen.running.send(signal.SIGCONT)
     eventually(other.done, "all jobs done", 120)
     assert frozen.running.stop().code == 0
-    assert sandbox.held() == dict.fromkeys(accounts, (1, 1))
+    assert sandbox.count_files_and_jobs() == dict.fromkeys(accounts, (1, 1))
 
 
-def test_what_one_that_was_frozen_brings_after_another_went_on_is_dropped(shared: Site, sandbox: Sandbox) -> None:
+def test_late_outcome_of_a_frozen_replica_is_dropped(shared: Site, sandbox: SandboxProcess) -> None:
     shared.environ |= {"ORCHESTRATOR_INTENT_SECONDS": f"{scale_seconds(4):g}"}
-    sandbox.faults({"kind": "stall", "operations": ["jobs.list"]})
-    first, second = two(shared, ["one"])
-    eventually(lambda: submitting(first, first) or submitting(first, second), "a job that is being submitted")
-    frozen, other = (first, second) if submitting(first, first) else (second, first)
+    sandbox.set_faults({"kind": "stall", "operations": ["jobs.list"]})
+    first, second = start_two_replicas(shared, ["one"])
+    eventually(lambda: is_submitting(first, first) or is_submitting(first, second), "a job that is being submitted")
+    frozen, other = (first, second) if is_submitting(first, first) else (second, first)
     frozen.running.send(signal.SIGSTOP)
-    sandbox.faults()
+    sandbox.set_faults()
     eventually(other.done, "done by the other")
     frozen.running.send(signal.SIGCONT)
-    eventually(lambda: "job.stale" in frozen.running.said(), "what came too late is dropped and logged")
+    eventually(lambda: "job.stale" in frozen.running.output(), "what came too late is dropped and logged")
     assert frozen.running.stop().code == 0
-    assert sandbox.held() == {"one": (1, 1)}
+    assert sandbox.count_files_and_jobs() == {"one": (1, 1)}
 
 
-def changed(replica: Replica, before: list[dict[str, Any]]) -> bool:
+def has_changed_jobs(replica: Replica, before: list[dict[str, Any]]) -> bool:
     """Whether its jobs are not as they were."""
     return bool(replica.status()["jobs"] != before)
 
 
-def submitting(seen_by: Replica, replica: Replica) -> bool:
+def is_submitting(seen_by: Replica, replica: Replica) -> bool:
     """Whether it is just submitting a job."""
     status = seen_by.status()
     [own] = [alive["id"] for alive in status["replicas"] if alive["pid"] == replica.running.pid] or [None]
     return any(job["state"] == "submitting" and job["replica"] == own for job in status["jobs"])
 
 
-def test_what_an_operator_asks_is_seen_to_at_once_whoever_has_the_job(shared: Site, sandbox: Sandbox) -> None:
+def test_operator_action_wakes_the_replica_that_has_the_job(shared: Site, sandbox: SandboxProcess) -> None:
     """The command line is a process of its own: its wake-up comes through the database."""
     shared.environ |= {"ORCHESTRATOR_POLL_MIN_SECONDS": "3600", "ORCHESTRATOR_POLL_MAX_SECONDS": "3600"}
-    replicas = two(shared, ["one", "two"])
+    replicas = start_two_replicas(shared, ["one", "two"])
     eventually(lambda: set(replicas[0].states()) == {"processing"}, "files that are being checked")
     assert shared.run("cancel", "one").code == 0
     eventually(lambda: sorted(replicas[0].states()) == ["cancelled", "processing"], "cancelled")
     for replica in replicas:
         assert replica.running.stop().code == 0
     assert shared.status()["replicas"] == []
-    assert sandbox.held() == {"one": (1, 0), "two": (1, 0)}
+    assert sandbox.count_files_and_jobs() == {"one": (1, 0), "two": (1, 0)}

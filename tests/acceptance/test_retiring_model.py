@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from fake_openai_dialects import Translator
-from fake_server import on_a_port
+from fake_server import serve_on_free_port
 from machine_speed import scale_seconds
-from processes import CHATS, MODEL, QUICK, clean_environ
+from processes import CHATS, MODEL, QUICK_POLLING, clean_environ
 
 from orchestrator.sandbox import SandboxSettings, create_app
 
 LAST_DAY = (datetime.fromtimestamp(time.time(), UTC) + timedelta(days=20)).date().isoformat()  # noqa: TID251
 
 
-class Retiring(Translator):
-    def model_told(self, model: dict[str, Any]) -> dict[str, Any]:
+class RetiringTranslator(Translator):
+    def model_answer(self, model: dict[str, Any]) -> dict[str, Any]:
         return model | {"shutdown_date": LAST_DAY}
 
 
@@ -29,7 +29,7 @@ async def orchestrator(folder: Path, *arguments: str, **settings: str) -> tuple[
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "orchestrator", *arguments),
         cwd=folder,
-        env=clean_environ() | QUICK | {"KEY": "sandbox-acme"} | settings,
+        env=clean_environ() | QUICK_POLLING | {"KEY": "sandbox-acme"} | settings,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -39,7 +39,7 @@ async def orchestrator(folder: Path, *arguments: str, **settings: str) -> tuple[
 
 async def test_a_run_on_a_retiring_model_is_held_until_it_is_approved(tmp_path: Path) -> None:
     settings = SandboxSettings(file_seconds=0.1, validating_seconds=0.1, queue_seconds=0.1, training_seconds=0.5)
-    async with on_a_port(Retiring(create_app(settings))) as url:
+    async with serve_on_free_port(RetiringTranslator(create_app(settings))) as url:
         (tmp_path / "accounts.toml").write_text(
             f'[run]\nname = "late"\ndataset = "{CHATS}"\nallow_unknown_price = true\nmoderation_waived = "test"\n'
             f'[run.openai]\nbase_model = "{MODEL}"\nn_epochs = 3\n'
@@ -62,14 +62,14 @@ async def test_a_run_on_a_retiring_model_is_held_until_it_is_approved(tmp_path: 
         assert code == 0, out
 
 
-async def test_a_run_whose_training_has_ended_sends_nothing(tmp_path: Path) -> None:
+async def test_run_after_the_last_training_day_sends_nothing(tmp_path: Path) -> None:
     """The provider's API does not tell it; the operator's list of retirements does."""
     path = tmp_path / "retirements.toml"
     row = f'[[retirement]]\nprovider = "openai"\nbase_model = "{MODEL}"\nas_of = 2025-01-01\nsource = "a page"\n'
     path.write_text(f"{row}training_ends = 2025-02-01\ninference_ends = 2125-01-01\n")
     known = {"ORCHESTRATOR_RETIREMENTS_FILE": str(path)}
     sandbox = create_app(SandboxSettings(file_seconds=0.1, validating_seconds=0.1, training_seconds=0.5))
-    async with on_a_port(sandbox) as url:
+    async with serve_on_free_port(sandbox) as url:
         (tmp_path / "accounts.toml").write_text(
             f'[run]\nname = "late"\ndataset = "{CHATS}"\nmoderation_waived = "test"\n'
             f'[run.openai]\nbase_model = "{MODEL}"\nn_epochs = 3\n'

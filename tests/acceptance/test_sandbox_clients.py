@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from machine_speed import scale_seconds
-from processes import Sandbox, clean_environ
+from processes import SandboxProcess, clean_environ
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "tests" / "clients"
@@ -32,14 +32,14 @@ def installed(folder: Path) -> pytest.MarkDecorator:
 
 
 @pytest.fixture(scope="module")
-def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
     """A sandbox that processes a file for 0.3 seconds, so that a job is created before that has ended."""
-    sandbox = Sandbox(tmp_path_factory.mktemp("sandbox"), seconds=3)
+    sandbox = SandboxProcess(tmp_path_factory.mktemp("sandbox"), seconds=3)
     yield sandbox
     sandbox.stop()
 
 
-def drive(sandbox: Sandbox, account: str, folder: Path, *command: str | Path) -> Any:
+def drive(sandbox: SandboxProcess, account: str, folder: Path, *command: str | Path) -> Any:
     """What the client prints, when its only way leads to the sandbox."""
     rows = (
         {"messages": [{"role": "user", "content": f"What is {n}?"}, {"role": "assistant", "content": f"It is {n}."}]}
@@ -58,7 +58,7 @@ def drive(sandbox: Sandbox, account: str, folder: Path, *command: str | Path) ->
         timeout=scale_seconds(240),
     )
     assert ended.returncode == 0, ended.stderr[-3000:]
-    outcomes = sandbox.requests(account)
+    outcomes = sandbox.count_requests(account)
     assert {outcome for counts in outcomes.values() for outcome in counts} == {"200"}
     return json.loads(ended.stdout)
 
@@ -77,7 +77,7 @@ def assert_followed_and_streamed(told: Any, account: str) -> None:
 
 
 @installed(PYTHON)
-def test_openai_python(slow: Sandbox, tmp_path: Path) -> None:
+def test_openai_python(slow: SandboxProcess, tmp_path: Path) -> None:
     told = drive(slow, "python", tmp_path, PYTHON / "bin" / "python", SCRIPTS / "drive_openai.py")
     assert_followed_and_streamed(told, "python")
     assert told["pet"]["age"] == 0
@@ -85,7 +85,7 @@ def test_openai_python(slow: Sandbox, tmp_path: Path) -> None:
 
 
 @installed(NODE)
-def test_openai_node(slow: Sandbox, tmp_path: Path) -> None:
+def test_openai_node(slow: SandboxProcess, tmp_path: Path) -> None:
     shutil.copy(SCRIPTS / "drive_openai.mjs", tmp_path)  # an import is looked for beside the importing file
     (tmp_path / "node_modules").symlink_to(NODE / "node_modules")
     told = drive(slow, "node", tmp_path, "node", "drive_openai.mjs")
@@ -93,7 +93,7 @@ def test_openai_node(slow: Sandbox, tmp_path: Path) -> None:
 
 
 @installed(PYTHON)
-def test_llmcomp(slow: Sandbox, tmp_path: Path) -> None:
+def test_llmcomp(slow: SandboxProcess, tmp_path: Path) -> None:
     told = drive(slow, "llmcomp", tmp_path, PYTHON / "bin" / "python", SCRIPTS / "drive_llmcomp.py")
     job = told["job"]
     assert job["status"] == "succeeded"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from machine_speed import scale_seconds
 from ports import reserve_port
-from processes import QUICK, clean_environ
+from processes import QUICK_POLLING, clean_environ
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
@@ -33,7 +33,7 @@ def test_the_tutorial_ends_with_three_models(tmp_path: Path) -> None:
     port = re.findall(r"http://127.0.0.1:(\d+)/status", commands)[0]
     environ = (
         clean_environ()
-        | QUICK
+        | QUICK_POLLING
         | {
             "REPOSITORY": str(ROOT),
             "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",

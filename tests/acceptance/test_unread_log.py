@@ -15,15 +15,15 @@ import pytest
 from machine_speed import scale_seconds
 from processes import HTTP, PROGRAM, Site, eventually
 
-SMALLEST_PIPE = 4096
+MIN_PIPE_BYTES = 4096
 
 
 @pytest.fixture
 def full_pipe() -> Iterator[tuple[int, int]]:
     """A pipe that takes not one byte more, with a reader that reads nothing: its two ends."""
     read_end, write_end = os.pipe()
-    fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, SMALLEST_PIPE)
-    os.write(write_end, b"-" * (SMALLEST_PIPE - 1) + b"\n")
+    fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, MIN_PIPE_BYTES)
+    os.write(write_end, b"-" * (MIN_PIPE_BYTES - 1) + b"\n")
     yield read_end, write_end
     os.close(read_end)
 
@@ -52,8 +52,8 @@ def succeeded(port: int) -> bool:
     return [job["state"] for job in status["jobs"]] == ["succeeded"]
 
 
-def test_a_service_whose_log_nobody_reads_works_and_stops(site: Site, full_pipe: tuple[int, int]) -> None:
-    site.accounts("one")
+def test_service_with_an_unread_log_works_and_stops(site: Site, full_pipe: tuple[int, int]) -> None:
+    site.write_accounts("one")
     port = free_port()
     process = start(site, port, full_pipe[1])
     try:
@@ -65,8 +65,8 @@ def test_a_service_whose_log_nobody_reads_works_and_stops(site: Site, full_pipe:
         process.wait()
 
 
-def test_lines_that_waited_for_a_reader_come_whole_and_in_order(site: Site, full_pipe: tuple[int, int]) -> None:
-    site.accounts("one")
+def test_delayed_log_lines_are_whole_and_in_order(site: Site, full_pipe: tuple[int, int]) -> None:
+    site.write_accounts("one")
     port = free_port()
     read_end, write_end = full_pipe
     process = start(site, port, write_end)

@@ -56,7 +56,7 @@ FAULTS: list[dict[str, Any]] = [
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ChaosResult:
     """What was found at the sandbox and in the service's own status at the end.
 
     Whenever everything is done before the kills are, another seed makes it all over again: `runs` counts that.
@@ -73,7 +73,7 @@ class Verdict:
     models: int
 
     @property
-    def good(self) -> bool:
+    def passed(self) -> bool:
         return (
             not self.duplicates
             and not self.orphans
@@ -126,7 +126,7 @@ class Chaos:
         )
         assert self._sandbox.stdout is not None
         self._url = self._sandbox.stdout.readline().split()[-1]
-        self._admin("faults", json.dumps({"faults": FAULTS}).encode())
+        self._call_sandbox("faults", json.dumps({"faults": FAULTS}).encode())
         self._write_accounts()
         return self
 
@@ -139,7 +139,7 @@ class Chaos:
 
     def kill_at_random(self, longest: float) -> None:
         """Start the replicas, kill each at a random moment: mostly of its work, now and then of its start."""
-        begun = self._begun()
+        begun = self._count_service_starts()
         replicas = [self._start() for _ in range(self._replicas)]
         if self._random.random() < 0.8:
             self._wait_for_work(replicas, begun)
@@ -147,7 +147,7 @@ class Chaos:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 replica.wait(self._random.uniform(0.1, longest))
             self._kill(replica)
-        self._go_on(replicas)
+        self._start_next_run_if_finished(replicas)
 
     def crash_at(self, point: str, patience: float) -> bool:
         """Start a replica that kills itself at the point, and the others; False when it never came there."""
@@ -159,10 +159,10 @@ class Chaos:
         self.points += crashed
         for replica in replicas:
             self._kill(replica)
-        self._go_on(replicas)
+        self._start_next_run_if_finished(replicas)
         return crashed
 
-    def finish(self, patience: float) -> Verdict:
+    def finish(self, patience: float) -> ChaosResult:
         """Let the service end its work, and count."""
         replicas = [self._start() for _ in range(self._replicas)]
         try:
@@ -172,16 +172,16 @@ class Chaos:
             for replica in replicas:
                 replica.kill()
                 replica.wait()
-        return self._verdict()
+        return self._collect_result()
 
-    def _go_on(self, replicas: list[subprocess.Popen[bytes]]) -> None:
+    def _start_next_run_if_finished(self, replicas: list[subprocess.Popen[bytes]]) -> None:
         """When all was done before the kill, another seed makes another run."""
         if any(replica.returncode == 0 for replica in replicas):
             self._runs += 1
             self._write_accounts()
 
-    def _verdict(self) -> Verdict:
-        state = self._admin("state")
+    def _collect_result(self) -> ChaosResult:
+        state = self._call_sandbox("state")
         jobs = Counter((name, job["seed"]) for name, held in state["accounts"].items() for job in held["jobs"])
         files = [[file["id"] for file in account["files"]] for account in state["accounts"].values()]
         status = json.loads(
@@ -194,12 +194,12 @@ class Chaos:
                 check=True,
             ).stdout
         )
-        return Verdict(
+        return ChaosResult(
             accounts=self._accounts,
             runs=self._runs,
             points=self.points,
             kills=self.kills,
-            faults=sum(self._admin("faults")["fired"]),
+            faults=sum(self._call_sandbox("faults")["fired"]),
             jobs=jobs.total(),
             duplicates=sum(count - 1 for count in jobs.values()),
             orphans=sum(max(0, len(ids) - 1) for ids in files),
@@ -216,7 +216,7 @@ class Chaos:
                 stderr=log,
             )
 
-    def _begun(self) -> int:
+    def _count_service_starts(self) -> int:
         """How often a replica has begun to work."""
         log = self._folder / "service.log"
         return log.read_bytes().count(b'"run.current"') if log.exists() else 0
@@ -224,7 +224,9 @@ class Chaos:
     def _wait_for_work(self, replicas: list[subprocess.Popen[bytes]], begun: int) -> None:
         end = time.perf_counter() + scale_seconds(60)
         while time.perf_counter() < end:
-            if self._begun() >= begun + len(replicas) or any(replica.poll() is not None for replica in replicas):
+            if self._count_service_starts() >= begun + len(replicas) or any(
+                replica.poll() is not None for replica in replicas
+            ):
                 return
             time.sleep(0.05)
 
@@ -261,7 +263,7 @@ class Chaos:
             f'[run.openai]\nbase_model = "sandbox-small"\nn_epochs = 3\n\n{entries}'
         )
 
-    def _admin(self, what: str, body: bytes | None = None) -> Any:
+    def _call_sandbox(self, what: str, body: bytes | None = None) -> Any:
         request = urllib.request.Request(
             f"{self._url.removesuffix('/v1')}/sandbox/{what}", data=body, method="PUT" if body else "GET"
         )
@@ -269,7 +271,7 @@ class Chaos:
             return json.load(answer)
 
 
-def experiment(chaos: Chaos, *, rounds: int, points: tuple[str, ...]) -> Verdict:
+def run_experiment(chaos: Chaos, *, rounds: int, points: tuple[str, ...]) -> ChaosResult:
     """A kill at each named point, then so many at random, then the end."""
     missed = [point for point in points if not chaos.crash_at(point, patience=scale_seconds(60))]
     if missed:
@@ -291,7 +293,7 @@ def main() -> int:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
         url = stack.enter_context(serving()).create() if given.replicas > 1 else ""
-        verdict = experiment(
+        verdict = run_experiment(
             stack.enter_context(
                 Chaos(folder, accounts=given.accounts, seed=given.seed, database_url=url, replicas=given.replicas)
             ),
@@ -299,7 +301,7 @@ def main() -> int:
             points=POINTS,
         )
     print(verdict)
-    return 0 if verdict.good else 1
+    return 0 if verdict.passed else 1
 
 
 if __name__ == "__main__":

@@ -13,13 +13,13 @@ import litellm
 import yaml
 
 QUESTION = [{"role": "user", "content": "Is it late?"}]
-MOST = 100  # questions; the router chooses at random
+MAX_QUESTIONS = 100  # questions; the router chooses at random
 
 listed = yaml.safe_load(Path(sys.argv[1]).read_text(encoding="utf-8"))["model_list"]
 (group,) = {deployment["model_name"] for deployment in listed}
 router = litellm.Router(model_list=listed, num_retries=0)
 answers: dict[str, dict[str, str]] = {}
-for _ in range(MOST):
+for _ in range(MAX_QUESTIONS):
     answer = router.completion(model=group, messages=QUESTION)
     who = answer._hidden_params["model_id"]
     answers[who] = {"model": answer.model, "text": answer.choices[0].message.content}

@@ -33,19 +33,19 @@ from orchestrator.store.schema.tables import jobs as table
 now = SystemClock().now
 SPEC = TrainingSpec(base_model="sandbox-small", n_epochs=3)
 DATASET = Dataset(training=DatasetPart(path=Path("d.jsonl"), sha256="a" * 64, bytes=1, examples=1, tokens=1))
-SILENCE = 1.0  # seconds after which a silent replica counts as dead
+REPLICA_TIMEOUT_SECONDS = 1.0  # seconds after which a silent replica counts as dead
 Step = Callable[[Job], Awaitable[Outcome | None]]
 
 
-async def rest(job: Job) -> Outcome:
+async def park_step(job: Job) -> Outcome:
     """What a job does that is finished for now."""
     return sleep_until(job, None)
 
 
-class Handler:
+class RecordingHandler:
     """Stands where the reconciler stands: does `step`, records what comes of it, and remembers."""
 
-    def __init__(self, database: Database, step: Step = rest) -> None:
+    def __init__(self, database: Database, step: Step = park_step) -> None:
         self._database = database
         self._step = step
         self._under_way: Counter[str] = Counter()
@@ -85,13 +85,13 @@ class Handler:
         return [at for handed, at in self.handed if handed == job_id]
 
 
-class Bench:
+class DispatchBench:
     """One database and any number of replicas on it."""
 
     def __init__(self, url: str) -> None:
         self.distributed = url.startswith("postgresql")
         self.database = Database(url, wakeup_queue.build_wake_up_enqueuer(now) if self.distributed else None)
-        self.silent = Database(url)  # a process that tells no dispatch of its wake-ups
+        self.database_without_notifications = Database(url)  # a process that tells no dispatch of its wake-ups
         self._numbers = iter(range(1000))
 
     async def open(self) -> None:
@@ -100,7 +100,7 @@ class Bench:
             await wakeup_queue.install(self.database)
 
     async def close(self) -> None:
-        await self.silent.close()
+        await self.database_without_notifications.close()
         await self.database.close()
 
     async def add(self, *wanted: Job, through: Database | None = None) -> None:
@@ -125,31 +125,33 @@ class Bench:
     async def wake_silently(self, job_id: str, at: float) -> None:
         """Make a job due, and tell nobody."""
         statement = update(table).where(table.c.id == job_id).values(wake_at=at)
-        await self.silent.write(lambda connection: connection.execute(statement))
+        await self.database_without_notifications.write(lambda connection: connection.execute(statement))
 
-    async def dispatch(self, most: int = 10, name: str = "", server_of: ServerLookup = single_server) -> Dispatcher:
+    async def create_dispatch(
+        self, max_jobs: int = 10, name: str = "", server_of: ServerLookup = single_server
+    ) -> Dispatcher:
         """A dispatch, of another replica each time; a replica that is alive as long as the test."""
         if not self.distributed:
-            return EmbeddedDispatcher(self.database, now=now, max_in_flight=most, find_server=server_of)
+            return EmbeddedDispatcher(self.database, now=now, max_in_flight=max_jobs, find_server=server_of)
         replica = name or f"replica-{next(self._numbers)}"
-        await self.beat(replica)
+        await self.renew_replica(replica)
         return PgqueuerDispatcher(
             self.database,
             replica=replica,
             now=now,
-            max_in_flight=most,
-            replica_timeout_seconds=SILENCE,
+            max_in_flight=max_jobs,
+            replica_timeout_seconds=REPLICA_TIMEOUT_SECONDS,
             log=structlog.get_logger("orchestrator"),
             find_server=server_of,
         )
 
-    async def beat(self, replica: str, lasting: float = 60.0) -> None:
+    async def renew_replica(self, replica: str, lasting: float = 60.0) -> None:
         sign = Replica(replica, "host", 1, now(), now(), now() + lasting)
         await self.database.write(lambda connection: replicas.save_heartbeat(connection, sign))
 
 
 @contextlib.asynccontextmanager
-async def running(dispatch: Dispatcher, handler: Handler) -> AsyncIterator[None]:
+async def running(dispatch: Dispatcher, handler: RecordingHandler) -> AsyncIterator[None]:
     """The dispatch at work, and stopped in the end. Its ticks tick four times a second."""
 
     async def tick() -> None:
@@ -169,10 +171,10 @@ async def running(dispatch: Dispatcher, handler: Handler) -> AsyncIterator[None]
         await asyncio.wait([ticks])
 
 
-async def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
+async def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait for something to become true."""
     async with asyncio.timeout(scale_seconds(seconds)):
-        while not true():  # noqa: ASYNC110 - what is waited for happens in a database
+        while not condition():  # noqa: ASYNC110 - what is waited for happens in a database
             await asyncio.sleep(0.01)
 
 
@@ -194,7 +196,7 @@ def job(name: str, account: str = "", *, wake_in: float | None = 0.0) -> Job:
     )
 
 
-def again(seconds: float, times: int) -> Step:
+def repeat_step(seconds: float, times: int) -> Step:
     """A step after which the job waits so long, so many times, and then rests."""
     done: Counter[str] = Counter()
 
@@ -205,7 +207,7 @@ def again(seconds: float, times: int) -> Step:
     return step
 
 
-def slowly(seconds: float) -> Step:
+def slow_step(seconds: float) -> Step:
     """A step that takes its time."""
 
     async def step(job: Job) -> Outcome:

@@ -169,7 +169,7 @@ class Recorder:
     @property
     def hooks(self) -> dict[str, list[Callable[..., Awaitable[None]]]]:
         """For `httpx2.AsyncClient(event_hooks=…)`."""
-        return {"request": [self._asked], "response": [self._answered]}
+        return {"request": [self._on_request], "response": [self._on_response]}
 
     def problems(self, contract: Contract) -> list[str]:
         """What is wrong with anything that was recorded."""
@@ -180,10 +180,10 @@ class Recorder:
         names = (contract.operation(e.method, e.url) for e in self.exchanges if e.status < 400)
         return Counter(name for name in names if name is not None)
 
-    async def _asked(self, request: httpx2.Request) -> None:
+    async def _on_request(self, request: httpx2.Request) -> None:
         await request.aread()
 
-    async def _answered(self, response: httpx2.Response) -> None:
+    async def _on_response(self, response: httpx2.Response) -> None:
         request = response.request
         self.exchanges.append(
             Exchange(

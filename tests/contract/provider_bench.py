@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import httpx2
 from fake_fireworks import MODELS as FIREWORKS_MODELS
 from fake_fireworks import create_fireworks
-from fake_openai_dialects import Azure, Nebius, Translator
+from fake_openai_dialects import AzureTranslator, NebiusTranslator, Translator
 from fake_together import MODELS as TOGETHER_MODELS
 from fake_together import create_together
 from machine_speed import scale_seconds
@@ -82,7 +82,7 @@ class Wire(httpx2.ASGITransport):
         return httpx2.Response(200, content=changed if isinstance(changed, bytes) else json.dumps(changed).encode())
 
 
-class Bench(ABC):
+class ProviderBench(ABC):
     """What the contract suite asks of a provider's stand-in."""
 
     name: ClassVar[ProviderName]
@@ -190,7 +190,7 @@ class Bench(ABC):
         return await provider.create_job(self.order(file, **options), self.deadline())
 
 
-class OpenAIBench(Bench):
+class OpenAIBench(ProviderBench):
     """The sandbox as it is, and with the faults that are this provider's way."""
 
     name = ProviderName.OPENAI
@@ -258,7 +258,7 @@ class AzureBench(TranslatedBench):
     name = ProviderName.AZURE
     base_url = "http://localhost/openai/v1"
     names_organization = False
-    translator = Azure
+    translator = AzureTranslator
     always = (Fault("file_not_ready"),)
 
     def contents(self, account: str = "acme") -> list[bytes]:
@@ -272,10 +272,10 @@ class NebiusBench(TranslatedBench):
     name = ProviderName.NEBIUS
     base_model = "meta-llama/Llama-3.1-8B-Instruct"
     names_organization = False
-    translator = Nebius
+    translator = NebiusTranslator
 
 
-class TogetherBench(Bench):
+class TogetherBench(ProviderBench):
     name = ProviderName.TOGETHER
     base_url = "http://localhost/v1"
     base_model = TOGETHER_MODELS[0]

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from provider_bench import LINES, PAIRS, TAG, Bench, oversized
+from provider_bench import LINES, PAIRS, TAG, ProviderBench, oversized
 
 from orchestrator.core.account import Account
 from orchestrator.core.capabilities import JobLookup
@@ -46,19 +46,19 @@ class ProviderContract:
     """What every provider does, however its API says it."""
 
     @pytest.fixture
-    def bench(self) -> Bench:
+    def bench(self) -> ProviderBench:
         raise NotImplementedError
 
-    async def test_verify_names_whose_key_it_is(self, bench: Bench) -> None:
+    async def test_verify_returns_the_identity_of_the_key(self, bench: ProviderBench) -> None:
         identity = await bench.provider().verify()
         assert identity.organization == ("org-acme" if bench.names_organization else None)
 
-    async def test_a_wrong_key_is_named_without_being_shown(self, bench: Bench) -> None:
+    async def test_wrong_key_is_reported_without_being_shown(self, bench: ProviderBench) -> None:
         found = await error(bench.provider(key="sk-canary-0042").verify(), AuthenticationFailed)
         assert "canary" not in found.message
         assert found.hint
 
-    async def test_another_organisation_is_found_out(self, bench: Bench) -> None:
+    async def test_key_of_another_organisation_is_detected(self, bench: ProviderBench) -> None:
         if not bench.names_organization:
             pytest.skip("this provider does not say whose key it is")
         account = Account(name="acme", provider=bench.name, api_key="env:KEY", organization="org-other")
@@ -68,7 +68,7 @@ class ProviderContract:
 
         await error(verify(), WrongOrganization)
 
-    async def test_a_base_model_is_known_or_not(self, bench: Bench) -> None:
+    async def test_base_model_is_found_or_unknown(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         model = await provider.find_model(bench.base_model)
         assert model is not None
@@ -76,11 +76,11 @@ class ProviderContract:
         assert model.tunable is not False
         assert await provider.find_model("accounts/fireworks/models/none") is None
 
-    async def test_the_base_models_are_listed_or_nothing_is(self, bench: Bench) -> None:
+    async def test_base_models_are_listed_where_the_provider_lists_them(self, bench: ProviderBench) -> None:
         listed = await bench.provider().list_models()
         assert bench.base_model in listed if bench.lists_models else listed == []
 
-    async def test_a_finished_model_is_shown_until_it_is_gone(self, bench: Bench) -> None:
+    async def test_fine_tuned_model_is_found_until_it_is_deleted(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         if not provider.capabilities.has_model_lookup:
             pytest.skip("this provider does not say whether a finished model is still there")
@@ -92,7 +92,7 @@ class ProviderContract:
         assert model.id == done.fine_tuned_model
         assert await provider.find_model(f"{done.fine_tuned_model}-gone") is None
 
-    async def test_an_uploaded_file_becomes_ready(self, bench: Bench) -> None:
+    async def test_an_uploaded_file_becomes_ready(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         sent = await provider.upload_file(bench.file(), bench.deadline())
         assert (await provider.get_file(sent.id)).status in {RemoteFileStatus.UPLOADED, RemoteFileStatus.PROCESSING}
@@ -100,11 +100,11 @@ class ProviderContract:
         ready = await provider.get_file(sent.id)
         assert (ready.id, ready.status) == (sent.id, RemoteFileStatus.READY)
 
-    async def test_the_canonical_bytes_arrive(self, bench: Bench) -> None:
+    async def test_the_canonical_bytes_arrive(self, bench: ProviderBench) -> None:
         await bench.provider().upload_file(bench.file(), bench.deadline())
         assert bench.contents() == [LINES.encode()]
 
-    async def test_a_byte_order_mark_where_it_is_asked_for(self, bench: Bench) -> None:
+    async def test_byte_order_mark_is_sent_where_required(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         if "byte_order_mark" not in provider.capabilities.options:
             pytest.skip("this provider takes no mark")
@@ -117,31 +117,31 @@ class ProviderContract:
         assert (found.id, found.status) == (sent.id, RemoteFileStatus.READY)
         assert await provider.find_file(bench.file()) is None
 
-    async def test_no_file_is_found_before_there_is_one(self, bench: Bench) -> None:
+    async def test_no_file_is_found_before_there_is_one(self, bench: ProviderBench) -> None:
         assert await bench.provider().find_file(bench.file()) is None
 
-    async def test_a_file_is_found_again(self, bench: Bench) -> None:
+    async def test_uploaded_file_is_found(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         sent = await bench.ready_file(provider)
         assert await provider.find_file(bench.file()) == sent
 
-    async def test_another_file_is_not_taken_for_it(self, bench: Bench) -> None:
+    async def test_find_file_ignores_other_files(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         await bench.ready_file(provider)
         assert await provider.find_file(bench.file(LINES * 2)) is None
 
-    async def test_a_file_of_another_account_is_not_seen(self, bench: Bench) -> None:
+    async def test_find_file_ignores_files_of_other_accounts(self, bench: ProviderBench) -> None:
         await bench.ready_file(bench.provider("other"))
         assert await bench.provider().find_file(bench.file()) is None
 
-    async def test_uploading_again_is_no_fault(self, bench: Bench) -> None:
+    async def test_second_upload_of_a_file_is_allowed(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         await bench.ready_file(provider)
         again = await provider.upload_file(bench.file(), bench.deadline())
         bench.now += 10
         assert (await provider.get_file(again.id)).status is RemoteFileStatus.READY
 
-    async def test_a_lost_upload_answer_is_unknown_and_the_next_attempt_ends_well(self, bench: Bench) -> None:
+    async def test_lost_upload_answer_is_unknown_and_the_next_attempt_succeeds(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         bench.faults(Fault("lose_answer", operations=("files.create",), times=1))
         found = await error(provider.upload_file(bench.file(), bench.deadline()), UnknownOutcome)
@@ -152,16 +152,16 @@ class ProviderContract:
         assert (await provider.get_file(file.id)).status is RemoteFileStatus.READY
         assert len(bench.contents()) == 1
 
-    async def test_a_cut_upload_answer_is_unknown(self, bench: Bench) -> None:
+    async def test_a_cut_upload_answer_is_unknown(self, bench: ProviderBench) -> None:
         bench.faults(Fault("truncate", operations=("files.create",), times=1))
         await error(bench.provider().upload_file(bench.file(), bench.deadline()), UnknownOutcome)
 
-    async def test_no_file_is_sent_after_the_deadline(self, bench: Bench) -> None:
+    async def test_no_file_is_sent_after_the_deadline(self, bench: ProviderBench) -> None:
         with pytest.raises(ProviderError):
             await bench.provider().upload_file(bench.file(), bench.deadline(-1))
         assert bench.contents() == []
 
-    async def test_a_refused_file_says_why(self, bench: Bench) -> None:
+    async def test_a_refused_file_says_why(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         bench.faults(Fault("reject_file", message="line 3 is not JSON"))
         sent = await provider.upload_file(bench.file(), bench.deadline())
@@ -170,14 +170,14 @@ class ProviderContract:
         assert (refused.status, refused.message) == (RemoteFileStatus.REFUSED, "line 3 is not JSON")
         assert await provider.find_file(bench.file()) is None
 
-    async def test_an_oversized_file_is_refused_before_it_is_opened(self, bench: Bench) -> None:
+    async def test_an_oversized_file_is_refused_before_it_is_opened(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         found = await error(
             provider.upload_file(oversized(bench.file(), provider), bench.deadline()), RequestRejected
         )
         assert f"{provider.capabilities.maximum_bytes:,}" in found.message
 
-    async def test_a_deleted_file_is_gone_and_deleting_it_again_is_fine(self, bench: Bench) -> None:
+    async def test_deleting_a_file_twice_is_allowed(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         file = await bench.ready_file(provider)
         assert (await provider.get_file(file.id)).filename == bench.file().filename
@@ -185,7 +185,7 @@ class ProviderContract:
         await provider.delete_file(file.id)
         await error(provider.get_file(file.id), RemoteNotFound)
 
-    async def test_a_created_job_is_pending_then_runs_then_has_a_model(self, bench: Bench) -> None:
+    async def test_a_created_job_is_pending_then_runs_then_has_a_model(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         job = await bench.job(provider)
         assert job.status is RemoteJobStatus.PENDING
@@ -198,11 +198,11 @@ class ProviderContract:
         assert done.fine_tuned_model
         assert done.servable is provider.capabilities.servable
 
-    async def test_what_was_asked_for_is_what_is_trained(self, bench: Bench) -> None:
+    async def test_created_job_has_the_requested_options(self, bench: ProviderBench) -> None:
         job = await bench.job(bench.provider(), n_epochs=2)
         assert 2 in {job.hyperparameters.get("n_epochs"), job.hyperparameters.get("epochs")}
 
-    async def test_every_option_it_offers_is_accepted(self, bench: Bench) -> None:
+    async def test_every_option_it_offers_is_accepted(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         values: dict[str, Any] = {
             "method": "supervised",
@@ -220,7 +220,7 @@ class ProviderContract:
         job = await bench.job(provider, **offered, seed=7 if provider.capabilities.seed else None)
         assert job.status is RemoteJobStatus.PENDING
 
-    async def test_every_method_it_offers_ends_with_a_model(self, bench: Bench) -> None:
+    async def test_every_method_it_offers_ends_with_a_model(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         for method in provider.capabilities.methods:
             file = await bench.ready_file(provider, PAIRS if method == "dpo" else LINES)
@@ -232,16 +232,16 @@ class ProviderContract:
             assert done.fine_tuned_model, done
             assert done.base_model == bench.base_model
 
-    async def test_everything_left_open_is_accepted(self, bench: Bench) -> None:
+    async def test_spec_without_options_is_accepted(self, bench: ProviderBench) -> None:
         job = await bench.job(bench.provider(), n_epochs="auto", suffix=None)
         assert job.status is RemoteJobStatus.PENDING
 
-    async def test_no_job_is_found_before_there_is_one(self, bench: Bench) -> None:
+    async def test_no_job_is_found_before_there_is_one(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         file = await bench.ready_file(provider)
         assert await provider.find_jobs(bench.order(file)) == []
 
-    async def test_a_job_whose_create_answer_was_lost_is_found(self, bench: Bench) -> None:
+    async def test_a_job_whose_create_answer_was_lost_is_found(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         order = bench.order(await bench.ready_file(provider))
         bench.faults(Fault("lose_answer", operations=("jobs.create",), times=1))
@@ -250,14 +250,14 @@ class ProviderContract:
         assert [job.training_file for job in found] == [order.training_file]
         assert bench.jobs() == 1
 
-    async def test_a_cut_create_answer_is_unknown_and_found(self, bench: Bench) -> None:
+    async def test_a_cut_create_answer_is_unknown_and_found(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         order = bench.order(await bench.ready_file(provider))
         bench.faults(Fault("truncate", operations=("jobs.create",), times=1))
         await error(provider.create_job(order, bench.deadline()), UnknownOutcome)
         assert len(await provider.find_jobs(order)) == bench.jobs() == 1
 
-    async def test_a_server_error_on_create_is_unknown(self, bench: Bench) -> None:
+    async def test_a_server_error_on_create_is_unknown(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         order = bench.order(await bench.ready_file(provider))
         bench.faults(Fault("server_error", operations=("jobs.create",), times=1))
@@ -266,20 +266,20 @@ class ProviderContract:
         await provider.create_job(order, bench.deadline())
         assert bench.jobs() == 1
 
-    async def test_no_job_is_created_after_the_deadline(self, bench: Bench) -> None:
+    async def test_no_job_is_created_after_the_deadline(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         order = bench.order(await bench.ready_file(provider))
         with pytest.raises(ProviderError):
             await provider.create_job(order, bench.deadline(-1))
         assert bench.jobs() == 0
 
-    async def test_a_job_with_another_tag_is_not_ours(self, bench: Bench) -> None:
+    async def test_find_jobs_ignores_jobs_with_another_tag(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         file = await bench.ready_file(provider)
         await provider.create_job(bench.order(file, OTHER), bench.deadline())
         assert await provider.find_jobs(bench.order(file)) == []
 
-    async def test_a_retry_is_another_job(self, bench: Bench) -> None:
+    async def test_retry_round_creates_another_job(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         file = await bench.ready_file(provider)
         first = await provider.create_job(bench.order(file), bench.deadline())
@@ -289,7 +289,7 @@ class ProviderContract:
         assert first.id != second.id
         assert [job.id for job in await provider.find_jobs(again)] == [second.id]
 
-    async def test_two_candidates_are_both_shown_or_cannot_be(self, bench: Bench) -> None:
+    async def test_find_jobs_returns_all_candidates(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         order = bench.order(await bench.ready_file(provider))
         for _ in range(2):
@@ -297,7 +297,7 @@ class ProviderContract:
         expected = 1 if provider.capabilities.job_lookup is JobLookup.CLIENT_ID else 2
         assert len(await provider.find_jobs(order)) == bench.jobs() == expected
 
-    async def test_a_job_is_found_behind_many_others(self, bench: Bench) -> None:
+    async def test_a_job_is_found_behind_many_others(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         file = await bench.ready_file(provider)
         ours = await provider.create_job(bench.order(file), bench.deadline())
@@ -306,7 +306,7 @@ class ProviderContract:
         bench.faults(Fault("page_size", size=2), Fault("ignore_metadata_filter"))
         assert [job.id for job in await provider.find_jobs(bench.order(file))] == [ours.id]
 
-    async def test_a_list_that_does_not_go_on_is_an_error(self, bench: Bench) -> None:
+    async def test_list_that_repeats_its_page_is_an_error(self, bench: ProviderBench) -> None:
         if not bench.pages:
             pytest.skip("this provider's lists have one page")
         provider = bench.provider()
@@ -316,7 +316,7 @@ class ProviderContract:
         await error(provider.find_jobs(order), ProviderUnavailable)
 
     @pytest.mark.parametrize("shape", MALFORMED_LISTS)
-    async def test_an_answer_that_is_no_list_is_not_taken_for_an_empty_one(self, bench: Bench, shape: str) -> None:
+    async def test_answer_without_a_list_is_not_an_empty_list(self, bench: ProviderBench, shape: str) -> None:
         provider = bench.provider()
         order = bench.order(await bench.ready_file(provider))
         job = await provider.create_job(order, bench.deadline())
@@ -327,14 +327,16 @@ class ProviderContract:
         assert await provider.find_file(bench.file()) is not None
 
     @pytest.mark.parametrize("status", [201, 204, 206])
-    async def test_a_list_with_another_status_is_not_taken_for_an_empty_one(self, bench: Bench, status: int) -> None:
+    async def test_list_with_an_unexpected_status_is_not_an_empty_list(
+        self, bench: ProviderBench, status: int
+    ) -> None:
         provider = bench.provider()
         order = bench.order(await bench.ready_file(provider))
         with bench.answering({"object": "list", "data": [], "has_more": False}, status):
             await error(provider.find_jobs(order), ProviderUnavailable)
             await error(provider.find_file(bench.file()), ProviderUnavailable)
 
-    async def test_a_malformed_answer_is_quoted_without_keys(self, bench: Bench) -> None:
+    async def test_a_malformed_answer_is_quoted_without_keys(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         order = bench.order(await bench.ready_file(provider))
         with bench.answering({"error": {"message": "upstream timed out: Bearer sandbox-acme"}}):
@@ -343,8 +345,8 @@ class ProviderContract:
         assert "sandbox-acme" not in found.message
 
     @pytest.mark.parametrize("shown", [{}, {"model": None, "training_file": None}])
-    async def test_a_job_that_does_not_show_whose_it_is_is_not_passed_over(
-        self, bench: Bench, shown: dict[str, Any]
+    async def test_job_without_a_tag_is_reported_as_ambiguous(
+        self, bench: ProviderBench, shown: dict[str, Any]
     ) -> None:
         """The only thing that is said of it is that it exists: it may be ours."""
         provider = bench.provider()
@@ -358,7 +360,7 @@ class ProviderContract:
         ):
             await provider.find_jobs(order)
 
-    async def test_a_list_of_one_page_that_goes_on_is_an_error(self, bench: Bench) -> None:
+    async def test_single_page_list_with_more_pages_is_an_error(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         if bench.pages or provider.capabilities.job_lookup is JobLookup.CLIENT_ID:
             pytest.skip("this provider's lists have pages, or there is none")
@@ -374,7 +376,7 @@ class ProviderContract:
         with bench.answering({"data": [job], "has_more": True}):
             await error(provider.find_jobs(order), ProviderUnavailable)
 
-    async def test_an_answer_about_another_job_or_file_is_not_believed(self, bench: Bench) -> None:
+    async def test_answer_about_another_object_is_an_error(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         file = await bench.ready_file(provider)
         job = await provider.create_job(bench.order(file), bench.deadline())
@@ -391,14 +393,14 @@ class ProviderContract:
         assert f"is about {file.id}0, not about {file.id}" in about_file.message
 
     @pytest.mark.parametrize("status", [202, 204, 300, 302, 307, 408, 425, 460, 499, 500, 520, 599])
-    async def test_a_create_that_is_not_refused_has_an_unknown_outcome(self, bench: Bench, status: int) -> None:
+    async def test_unclear_create_answer_is_an_unknown_outcome(self, bench: ProviderBench, status: int) -> None:
         provider = bench.provider()
         order = bench.order(await bench.ready_file(provider))
         with bench.answering_creates(b"<html>Please wait</html>", status):
             await error(provider.create_job(order, bench.deadline()), UnknownOutcome)
 
     @pytest.mark.parametrize("status", [400, 403, 405, 413, 422])
-    async def test_a_refusal_that_is_no_json_keeps_its_text_and_its_path(self, bench: Bench, status: int) -> None:
+    async def test_refusal_without_json_keeps_its_text_and_path(self, bench: ProviderBench, status: int) -> None:
         provider = bench.provider()
         order = bench.order(await bench.ready_file(provider))
         page = b"<html>Blocked by  policy 7: sandbox-acme " + b"x" * 10_000
@@ -408,7 +410,7 @@ class ProviderContract:
         assert re.search(r"at \S*(jobs|fine-tunes|Jobs): ", caught.value.message)
 
     @pytest.mark.parametrize("status", [301, 302, 307, 308])
-    async def test_a_redirect_names_where_to_and_says_what_to_correct(self, bench: Bench, status: int) -> None:
+    async def test_redirect_error_names_the_target_and_the_fix(self, bench: ProviderBench, status: int) -> None:
         provider = bench.provider()
         order = bench.order(await bench.ready_file(provider))
         moved = {"location": "https://new.example/v2/jobs?key=sk-secret"}
@@ -425,18 +427,16 @@ class ProviderContract:
     @pytest.mark.parametrize(
         "body", [b"<html>Sign in</html>", {}, [], {"data": "x"}, {"error": {"message": "no"}}, None]
     )
-    async def test_a_key_is_not_verified_by_just_any_answer(self, bench: Bench, body: Any) -> None:
+    async def test_key_is_verified_by_a_valid_answer_only(self, bench: ProviderBench, body: Any) -> None:
         with bench.answering(body):
             await error(bench.provider().verify(), ProviderUnavailable)
 
     @pytest.mark.parametrize("body", [[], 7, "x", None, {}, DEEP])
-    async def test_an_odd_answer_about_a_base_model_is_an_error_of_the_provider(
-        self, bench: Bench, body: Any
-    ) -> None:
+    async def test_malformed_base_model_answer_is_a_provider_error(self, bench: ProviderBench, body: Any) -> None:
         with bench.answering(body):
             await error(bench.provider().find_model(bench.base_model), ProviderUnavailable)
 
-    async def test_may_not_train(self, bench: Bench) -> None:
+    async def test_account_without_training_permission_is_reported(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         order = bench.order(await bench.ready_file(provider))
         bench.faults(Fault("forbidden", message="permission denied"))
@@ -444,13 +444,13 @@ class ProviderContract:
         assert "permission denied" in found.message
         assert bench.jobs() == 0
 
-    async def test_out_of_credit(self, bench: Bench) -> None:
+    async def test_account_without_credit_is_reported(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         order = bench.order(await bench.ready_file(provider))
         bench.faults(Fault("quota"))
         await error(provider.create_job(order, bench.deadline()), QuotaExhausted)
 
-    async def test_too_many_requests_with_the_servers_wish(self, bench: Bench) -> None:
+    async def test_rate_limit_carries_the_retry_after_time(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         order = bench.order(await bench.ready_file(provider))
         bench.faults(Fault("rate_limit", seconds=7))
@@ -462,21 +462,21 @@ class ProviderContract:
             assert (await error(call, RateLimited)).retry_after == 7
 
     @pytest.mark.parametrize("kind", ["server_error", "drop", "lose_answer", "truncate"])
-    async def test_a_read_that_fails_may_be_repeated(self, bench: Bench, kind: str) -> None:
+    async def test_failed_read_is_retryable(self, bench: ProviderBench, kind: str) -> None:
         provider = bench.provider()
         job = await bench.job(provider)
         bench.faults(Fault(kind, times=1))
         await error(provider.get_job(job.id), ProviderUnavailable)
         assert (await provider.get_job(job.id)).id == job.id
 
-    async def test_an_unknown_base_model_is_refused(self, bench: Bench) -> None:
+    async def test_an_unknown_base_model_is_refused(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         file = await bench.ready_file(provider)
         order = bench.order(file, base_model="no-such-model")
         found = await error(provider.create_job(order, bench.deadline()), RequestRejected)
         assert "no-such-model" in found.message
 
-    async def test_an_unknown_status_is_no_end_and_shown_raw(self, bench: Bench) -> None:
+    async def test_unknown_status_is_not_final_and_kept_verbatim(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         bench.faults(Fault("unknown_status", seconds=1000))
         job = await bench.job(provider)
@@ -485,7 +485,7 @@ class ProviderContract:
         assert odd.status is RemoteJobStatus.UNKNOWN
         assert odd.raw_status in {"reviewing", "JOB_STATE_POLISHING"}
 
-    async def test_a_failed_job_says_why(self, bench: Bench) -> None:
+    async def test_a_failed_job_says_why(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         bench.faults(Fault("fail_job", message="loss is NaN"))
         job = await bench.job(provider)
@@ -495,14 +495,14 @@ class ProviderContract:
         assert failed.error_message == "loss is NaN"
         assert failed.fine_tuned_model is None
 
-    async def test_a_vanished_job_is_missing(self, bench: Bench) -> None:
+    async def test_a_vanished_job_is_missing(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         bench.faults(Fault("vanish", seconds=5))
         job = await bench.job(provider)
         bench.now += 10
         await error(provider.get_job(job.id), RemoteNotFound)
 
-    async def test_cancel(self, bench: Bench) -> None:
+    async def test_cancelled_job_ends(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         job = await bench.job(provider)
         bench.now += 5
@@ -510,7 +510,7 @@ class ProviderContract:
         bench.now += 100
         assert (await provider.get_job(job.id)).status is RemoteJobStatus.CANCELLED
 
-    async def test_cancelling_what_has_ended_shows_the_end(self, bench: Bench) -> None:
+    async def test_cancelling_an_ended_job_returns_its_end(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         job = await bench.job(provider)
         bench.now += 100
@@ -518,12 +518,12 @@ class ProviderContract:
         assert done.status is RemoteJobStatus.SUCCEEDED
         assert done.fine_tuned_model
 
-    async def test_cancelling_what_is_not_there_is_missing(self, bench: Bench) -> None:
+    async def test_cancelling_an_unknown_job_is_not_found(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         job = await bench.job(provider)
         await error(provider.cancel_job(f"{job.id}0"), RemoteNotFound)
 
-    async def test_the_curve_of_a_job_and_how_it_goes_on(self, bench: Bench) -> None:
+    async def test_loss_curve_is_read_incrementally(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         job = await bench.job(provider)
         bench.now += 40
@@ -537,7 +537,7 @@ class ProviderContract:
         assert all(loss.step > last for loss in then)
         assert await provider.losses(job.id, then[-1].step if then else 0) == []
 
-    async def test_the_jobs_own_history(self, bench: Bench) -> None:
+    async def test_job_events_are_listed(self, bench: ProviderBench) -> None:
         provider = bench.provider()
         job = await bench.job(provider)
         bench.now += 100

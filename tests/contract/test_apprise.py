@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from company_network import Authority, listening
+from company_network import Authority, listen_on_free_port
 
 from orchestrator.app.outbound_network import OutboundNetwork
 from orchestrator.core.errors import ConfigError
@@ -57,7 +57,7 @@ async def test_an_alert_arrives(messenger: tuple[str, list[Any]]) -> None:
     assert [(each["title"], each["message"]) for each in sent] == [("acme: the model is ready", "ft:x")]
 
 
-async def test_one_that_is_refused_says_why_and_logs_nothing(
+async def test_refused_alert_returns_the_reason_and_logs_nothing(
     messenger: tuple[str, list[Any]], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -81,7 +81,7 @@ async def test_an_alert_goes_through_the_proxy(
 
 
 @pytest.mark.parametrize("trusted", [True, False])
-async def test_the_companys_authority_is_trusted_for_alerts(tmp_path: Path, trusted: bool) -> None:
+async def test_extra_certificate_authority_is_trusted_for_alerts(tmp_path: Path, trusted: bool) -> None:
     authority, sent = Authority(tmp_path), []
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -89,7 +89,7 @@ async def test_the_companys_authority_is_trusted_for_alerts(tmp_path: Path, trus
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
         await writer.drain()
 
-    async with listening(take, authority.server("localhost")) as port:
+    async with listen_on_free_port(take, authority.server("localhost")) as port:
         network = OutboundNetwork({}, authority.file if trusted else None, Redactor())
         error = await alert(f"jsons://localhost:{port}/{CANARY}", network.ca_bundle)(DELIVERY, 0.0)
         network.close()
@@ -103,13 +103,13 @@ def alert(address: str, ca_bundle: str | None = None) -> Any:
     return build_sender(target, {"env:TEAM": Secret(address)}, lambda _: http, redact, ca_bundle)
 
 
-def test_an_address_that_apprise_does_not_understand_is_refused_and_not_repeated() -> None:
+def test_invalid_apprise_url_is_refused_without_being_shown() -> None:
     with pytest.raises(ConfigError, match="env:TEAM does not lead to an address") as caught:
         alert(f"nowhere://{CANARY}")
     assert CANARY not in f"{caught.value.message}{caught.value.hint}"
 
 
-def test_without_apprise_alerts_are_a_fault_of_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_alerts_without_apprise_are_a_configuration_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
     monkeypatch.delitem(sys.modules, "orchestrator.notify.apprise_sender", raising=False)
     with pytest.raises(ConfigError, match="need the package apprise") as caught:

@@ -8,7 +8,17 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 import pytest
-from dispatch_bench import Bench, Handler, again, job, now, rest, running, slowly, until
+from dispatch_bench import (
+    DispatchBench,
+    RecordingHandler,
+    job,
+    now,
+    park_step,
+    repeat_step,
+    running,
+    slow_step,
+    wait_until,
+)
 from machine_speed import scale_seconds
 
 from orchestrator.core.jobs.job import Job
@@ -17,73 +27,73 @@ from orchestrator.dispatch import embedded, pgqueuer
 
 
 @pytest.fixture
-async def bench(database_url: str) -> AsyncIterator[Bench]:
-    bench = Bench(database_url)
+async def bench(database_url: str) -> AsyncIterator[DispatchBench]:
+    bench = DispatchBench(database_url)
     await bench.open()
     yield bench
     await bench.close()
 
 
-async def test_every_due_job_is_handed_out_once(bench: Bench) -> None:
+async def test_every_due_job_is_handed_out_once(bench: DispatchBench) -> None:
     await bench.add(*(job(str(number)) for number in range(50)))
-    handler = Handler(bench.database)
-    async with running(await bench.dispatch(), handler):
-        await until(lambda: len(handler.handed) == 50)
+    handler = RecordingHandler(bench.database)
+    async with running(await bench.create_dispatch(), handler):
+        await wait_until(lambda: len(handler.handed) == 50)
         await asyncio.sleep(0.3)
     assert sorted(handler.ids, key=int) == [str(number) for number in range(50)]
 
 
-async def test_no_job_is_handed_out_before_its_time(bench: Bench) -> None:
+async def test_no_job_is_handed_out_before_its_time(bench: DispatchBench) -> None:
     waiting = [job(str(number), wake_in=0.2 * number) for number in range(1, 6)]
     await bench.add(*waiting)
-    handler = Handler(bench.database)
-    async with running(await bench.dispatch(), handler):
-        await until(lambda: len(handler.handed) == 5)
+    handler = RecordingHandler(bench.database)
+    async with running(await bench.create_dispatch(), handler):
+        await wait_until(lambda: len(handler.handed) == 5)
     for each in waiting:
         [at] = handler.times(each.id)
         assert each.wake_at is not None
         assert at >= each.wake_at
 
 
-async def test_a_job_that_rests_is_left_alone(bench: Bench) -> None:
+async def test_job_without_a_wake_up_is_not_dispatched(bench: DispatchBench) -> None:
     await bench.add(job("asleep", wake_in=None), job("later", wake_in=60))
-    handler = Handler(bench.database)
-    async with running(await bench.dispatch(), handler):
+    handler = RecordingHandler(bench.database)
+    async with running(await bench.create_dispatch(), handler):
         await asyncio.sleep(0.7)
     assert handler.ids == []
 
 
-async def test_a_job_comes_again_when_it_said_it_would(bench: Bench) -> None:
+async def test_job_is_dispatched_again_at_its_next_wake_up(bench: DispatchBench) -> None:
     await bench.add(*(job(name) for name in "abc"))
-    handler = Handler(bench.database, again(0.2, times=4))
-    async with running(await bench.dispatch(), handler):
-        await until(lambda: len(handler.handed) == 12)
+    handler = RecordingHandler(bench.database, repeat_step(0.2, times=4))
+    async with running(await bench.create_dispatch(), handler):
+        await wait_until(lambda: len(handler.handed) == 12)
     for name in "abc":
         times = handler.times(name)
         pauses = [after - before for before, after in itertools.pairwise(times)]
         assert all(pause >= 0.2 for pause in pauses), pauses
 
 
-async def test_one_at_a_time_per_account(bench: Bench) -> None:
+async def test_account_has_one_job_in_progress_at_a_time(bench: DispatchBench) -> None:
     await bench.add(*(job(f"{account}{number}", account) for account in "ab" for number in range(3)))
-    handler = Handler(bench.database, slowly(0.1))
-    async with running(await bench.dispatch(), handler):
-        await until(lambda: len(handler.handed) == 6)
+    handler = RecordingHandler(bench.database, slow_step(0.1))
+    async with running(await bench.create_dispatch(), handler):
+        await wait_until(lambda: len(handler.handed) == 6)
     assert sorted(handler.ids) == ["a0", "a1", "a2", "b0", "b1", "b2"]
     assert (handler.most_on_an_account, handler.most_at_once) == (1, 2)
 
 
 @pytest.mark.parametrize("most", [1, 3])
-async def test_no_more_at_once_than_was_said(bench: Bench, most: int) -> None:
+async def test_concurrency_limit_is_kept(bench: DispatchBench, most: int) -> None:
     await bench.add(*(job(str(number)) for number in range(12)))
-    handler = Handler(bench.database, slowly(0.05))
-    async with running(await bench.dispatch(most), handler):
-        await until(lambda: len(handler.handed) == 12)
+    handler = RecordingHandler(bench.database, slow_step(0.05))
+    async with running(await bench.create_dispatch(most), handler):
+        await wait_until(lambda: len(handler.handed) == 12)
     assert handler.most_at_once == most
 
 
 @pytest.mark.parametrize("slow", [60, 520])
-async def test_a_slow_server_keeps_other_servers_from_nothing(bench: Bench, slow: int) -> None:
+async def test_slow_server_does_not_delay_other_servers(bench: DispatchBench, slow: int) -> None:
     """However many jobs of it are due, and however much earlier: jobs of others are handed out."""
     await bench.add(*(job(f"slow{number}", wake_in=-10.0) for number in range(slow)), job("good"), job("fine"))
     over = asyncio.Event()
@@ -93,31 +103,31 @@ async def test_a_slow_server_keeps_other_servers_from_nothing(bench: Bench, slow
             await over.wait()
         return sleep_until(each, None)
 
-    handler = Handler(bench.database, step)
-    dispatch = await bench.dispatch(
-        most=5, server_of=lambda account: "slow" if account.startswith("account-slow") else account
+    handler = RecordingHandler(bench.database, step)
+    dispatch = await bench.create_dispatch(
+        max_jobs=5, server_of=lambda account: "slow" if account.startswith("account-slow") else account
     )
     async with running(dispatch, handler):
-        await until(lambda: {"good", "fine"} <= set(handler.ids), seconds=100)
+        await wait_until(lambda: {"good", "fine"} <= set(handler.ids), seconds=100)
         dispatch.stop()
         over.set()
 
 
-async def test_a_new_job_is_handed_out_at_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_new_job_is_handed_out_at_once(bench: DispatchBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not when the dispatch would have woken up by itself: that is in an hour."""
     for module in (embedded, pgqueuer):
         monkeypatch.setattr(module, "IDLE_POLL_SECONDS", 3600.0)
-    handler = Handler(bench.database)
-    dispatch = await bench.dispatch()
+    handler = RecordingHandler(bench.database)
+    dispatch = await bench.create_dispatch()
     async with running(dispatch, handler):
         for name in "abc":
             await asyncio.sleep(0.35)  # it has fallen asleep
             await bench.add(job(name))
             dispatch.wake()
-            await until(partial(handler.was_handed, name))
+            await wait_until(partial(handler.was_handed, name))
 
 
-async def test_stop_lets_what_is_under_way_end_and_hands_out_nothing_more(bench: Bench) -> None:
+async def test_stop_finishes_running_jobs_and_dispatches_no_more(bench: DispatchBench) -> None:
     await bench.add(*(job(str(number)) for number in range(10)))
     ended: list[str] = []
 
@@ -126,10 +136,10 @@ async def test_stop_lets_what_is_under_way_end_and_hands_out_nothing_more(bench:
         ended.append(job.id)
         return sleep_until(job, None)
 
-    handler = Handler(bench.database, step)
-    dispatch = await bench.dispatch(most=2)
+    handler = RecordingHandler(bench.database, step)
+    dispatch = await bench.create_dispatch(max_jobs=2)
     work = asyncio.create_task(dispatch.run(handler))
-    await until(lambda: len(handler.handed) == 2)
+    await wait_until(lambda: len(handler.handed) == 2)
     dispatch.stop()
     async with asyncio.timeout(scale_seconds(60)):
         await work
@@ -137,22 +147,22 @@ async def test_stop_lets_what_is_under_way_end_and_hands_out_nothing_more(bench:
     assert len(ended) == 2
 
 
-async def test_what_was_cut_off_is_handed_out_by_the_next(bench: Bench) -> None:
+async def test_aborted_job_is_dispatched_by_the_next_dispatcher(bench: DispatchBench) -> None:
     await bench.add(*(job(name) for name in "abc"))
-    first = Handler(bench.database, slowly(60))
-    dispatch = await bench.dispatch()
+    first = RecordingHandler(bench.database, slow_step(60))
+    dispatch = await bench.create_dispatch()
     work = asyncio.create_task(dispatch.run(first))
-    await until(lambda: len(first.handed) == 3)
+    await wait_until(lambda: len(first.handed) == 3)
     dispatch.stop()
     dispatch.abort()
     async with asyncio.timeout(scale_seconds(60)):
         await work
-    second = Handler(bench.database)
-    async with running(await bench.dispatch(), second):
-        await until(lambda: sorted(second.ids) == ["a", "b", "c"])
+    second = RecordingHandler(bench.database)
+    async with running(await bench.create_dispatch(), second):
+        await wait_until(lambda: sorted(second.ids) == ["a", "b", "c"])
 
 
-async def test_a_job_that_stays_due_comes_again(bench: Bench) -> None:
+async def test_job_that_stays_due_is_dispatched_again(bench: DispatchBench) -> None:
     """Whatever went wrong with it: an outcome that was not recorded is nothing that happened."""
     await bench.add(job("a"), job("b"))
     tries: list[str] = []
@@ -162,30 +172,30 @@ async def test_a_job_that_stays_due_comes_again(bench: Bench) -> None:
         await asyncio.sleep(0.05)
         return None if tries.count(job.id) < 2 else sleep_until(job, None)
 
-    handler = Handler(bench.database, step)
-    async with running(await bench.dispatch(), handler):
-        await until(lambda: len(handler.handed) == 4)
+    handler = RecordingHandler(bench.database, step)
+    async with running(await bench.create_dispatch(), handler):
+        await wait_until(lambda: len(handler.handed) == 4)
         await asyncio.sleep(0.3)
     assert sorted(handler.ids) == ["a", "a", "b", "b"]
 
 
-async def test_a_wake_up_that_nobody_was_told_of_is_found(bench: Bench) -> None:
+async def test_wake_up_without_notification_is_found(bench: DispatchBench) -> None:
     await bench.add(job("lost", wake_in=None), job("other", wake_in=None))
-    handler = Handler(bench.database)
-    async with running(await bench.dispatch(), handler):
+    handler = RecordingHandler(bench.database)
+    async with running(await bench.create_dispatch(), handler):
         await asyncio.sleep(0.3)
         await bench.wake_silently("lost", now() - 5)
-        await until(lambda: handler.ids == ["lost"])
+        await wait_until(lambda: handler.ids == ["lost"])
 
 
-async def test_a_job_brought_forward_is_handed_out_once(bench: Bench) -> None:
+async def test_job_with_an_earlier_wake_up_is_dispatched_once(bench: DispatchBench) -> None:
     """The wake-up it had is no longer the current one."""
     await bench.add(job("a", wake_in=0.6))
-    handler = Handler(bench.database, rest)
-    dispatch = await bench.dispatch()
+    handler = RecordingHandler(bench.database, park_step)
+    dispatch = await bench.create_dispatch()
     async with running(dispatch, handler):
         await bench.wake_silently("a", now() - 5)
         dispatch.wake()
-        await until(lambda: handler.ids == ["a"])
+        await wait_until(lambda: handler.ids == ["a"])
         await asyncio.sleep(0.8)
     assert handler.ids == ["a"]

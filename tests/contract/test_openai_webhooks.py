@@ -63,23 +63,23 @@ def test_an_event_of_a_job_names_it(kind: str) -> None:
         event(job="ftjob-\0"),
     ],
 )
-def test_whatever_else_is_signed_is_about_no_job(body: bytes) -> None:
+def test_signed_event_without_a_job_names_no_job(body: bytes) -> None:
     assert READ(SECRET, signed(body), body) == ProviderWebhook(id="wh_1", remote_job_id=None)
 
 
 @pytest.mark.parametrize("age", [301, 86_400, -302])
-def test_one_that_is_stale_or_from_the_future_is_refused(age: float) -> None:
+def test_stale_or_future_webhook_is_refused(age: float) -> None:
     body = event()
     assert READ(SECRET, signed(body, age=age), body) is None
 
 
 @pytest.mark.parametrize("age", [290, -290])
-def test_clocks_may_differ_by_five_minutes(age: float) -> None:
+def test_webhook_tolerates_five_minutes_of_clock_skew(age: float) -> None:
     body = event()
     assert READ(SECRET, signed(body, age=age), body) is not None
 
 
-def test_one_that_is_forged_is_refused() -> None:
+def test_forged_webhook_is_refused() -> None:
     body = event()
     good = signed(body)
     assert READ(SECRET, signed(body, secret=OTHER), body) is None
@@ -95,6 +95,6 @@ header = st.text(st.characters(codec="latin-1", exclude_characters="\r\n\0"), ma
 
 
 @given(signature=header, at=header | st.just(str(int(SystemClock().now()))), body=st.binary(max_size=80))
-def test_nothing_that_can_come_through_the_door_breaks_it(signature: str, at: str, body: bytes) -> None:
+def test_arbitrary_headers_and_bodies_never_crash(signature: str, at: str, body: bytes) -> None:
     given = {"webhook-id": "wh_1", "webhook-timestamp": at, "webhook-signature": signature}
     assert READ(SECRET, given, body) is None

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from provider_bench import (
     AzureBench,
-    Bench,
     CompatibleBench,
     FireworksBench,
     NebiusBench,
     OpenAIBench,
+    ProviderBench,
     TogetherBench,
 )
 from provider_contract import ProviderContract
@@ -19,35 +19,35 @@ from provider_contract import ProviderContract
 
 class TestOpenAI(ProviderContract):
     @pytest.fixture
-    def bench(self, tmp_path: Path) -> Bench:
+    def bench(self, tmp_path: Path) -> ProviderBench:
         return OpenAIBench(tmp_path)
 
 
 class TestCompatible(ProviderContract):
     @pytest.fixture
-    def bench(self, tmp_path: Path) -> Bench:
+    def bench(self, tmp_path: Path) -> ProviderBench:
         return CompatibleBench(tmp_path)
 
 
 class TestAzure(ProviderContract):
     @pytest.fixture
-    def bench(self, tmp_path: Path) -> Bench:
+    def bench(self, tmp_path: Path) -> ProviderBench:
         return AzureBench(tmp_path)
 
 
 class TestNebius(ProviderContract):
     @pytest.fixture
-    def bench(self, tmp_path: Path) -> Bench:
+    def bench(self, tmp_path: Path) -> ProviderBench:
         return NebiusBench(tmp_path)
 
 
 class TestTogether(ProviderContract):
     @pytest.fixture
-    def bench(self, tmp_path: Path) -> Bench:
+    def bench(self, tmp_path: Path) -> ProviderBench:
         return TogetherBench(tmp_path)
 
 
 class TestFireworks(ProviderContract):
     @pytest.fixture
-    def bench(self, tmp_path: Path) -> Bench:
+    def bench(self, tmp_path: Path) -> ProviderBench:
         return FireworksBench(tmp_path)

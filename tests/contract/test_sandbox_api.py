@@ -48,7 +48,7 @@ async def test_organisation_and_project_must_be_the_keys_own() -> None:
         assert error(answer) == (401, "mismatched_project", None)
 
 
-async def test_accounts_do_not_see_each_other() -> None:
+async def test_accounts_are_isolated() -> None:
     sandbox = InProcess()
     async with sandbox.client("one_a") as one, sandbox.client("one_b") as same, sandbox.client("two") as two:
         job = await sandbox.start(one)
@@ -86,7 +86,7 @@ async def test_an_unknown_url_has_the_error_shape() -> None:
         ),
     ],
 )
-async def test_a_refused_upload_leaves_nothing(
+async def test_refused_upload_stores_nothing(
     fields: dict[str, str], name: str, content: bytes, expected: str
 ) -> None:
     sandbox = InProcess()
@@ -142,7 +142,7 @@ async def test_a_file_expires() -> None:
         ({"trainingType": "Standard"}, "trainingType", "unknown_parameter"),
     ],
 )
-async def test_a_refused_job_leaves_nothing(change: dict[str, Any], param: str, code: str) -> None:
+async def test_refused_job_stores_nothing(change: dict[str, Any], param: str, code: str) -> None:
     sandbox = InProcess()
     async with sandbox.client() as client:
         body = {"model": MODEL, "training_file": await sandbox.ready_file(client)} | change
@@ -167,7 +167,7 @@ async def test_a_job_of_an_unprocessed_file_validates_until_the_file_is_processe
         assert (await get(client, path))["status"] == "succeeded"
 
 
-async def test_a_job_of_a_file_that_cannot_be_processed_fails_once_that_is_known() -> None:
+async def test_job_of_an_unprocessable_file_fails_after_processing() -> None:
     sandbox = InProcess(SandboxSettings(file_seconds=30, validating_seconds=1))
     async with sandbox.client() as client:
         broken = await sandbox.upload(client, training_file() + b"{")
@@ -190,7 +190,7 @@ async def test_a_file_must_be_for_fine_tuning() -> None:
         assert error(wrong) == (400, "invalid_file_purpose", "training_file")
 
 
-async def test_what_cannot_be_read_spoils_the_file_and_what_cannot_be_trained_on_the_job() -> None:
+async def test_unreadable_lines_fail_the_file_and_untrainable_lines_fail_the_job() -> None:
     sandbox = InProcess()
     row: dict[str, Any] = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
     wrong = {"messages": [*row["messages"], {"role": "user", "content": "c"}]}
@@ -236,7 +236,7 @@ async def test_three_jobs_run_and_the_rest_stay_queued() -> None:
         assert (await get(client, f"{JOBS}/{made[4]['id']}"))["status"] == "queued"
 
 
-async def test_the_same_training_answers_alike_in_any_account() -> None:
+async def test_same_training_has_the_same_results_in_any_account() -> None:
     sandbox = InProcess()
     answers = []
     for account in ("one", "two"):
@@ -348,7 +348,7 @@ async def test_stopping_lets_a_request_finish() -> None:
             await client.get("/v1/models")
 
 
-async def test_the_word_for_paused_is_a_setting() -> None:
+async def test_status_word_for_paused_is_configurable() -> None:
     sandbox = InProcess(SandboxSettings(paused_status="running"))
     async with sandbox.client() as client:
         path = f"{JOBS}/{(await sandbox.start(client))['id']}"

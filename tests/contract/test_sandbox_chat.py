@@ -36,7 +36,7 @@ async def client() -> AsyncIterator[httpx2.AsyncClient]:
         yield client
 
 
-async def ask(client: httpx2.AsyncClient, path: str = CHAT, **options: Any) -> Any:
+async def post_chat(client: httpx2.AsyncClient, path: str = CHAT, **options: Any) -> Any:
     """The answer to one question."""
     usual = {"messages": [USER]} if path == CHAT else {"input": "Is it late?"}
     answer = await client.post(path, json={"model": MODEL} | usual | options)
@@ -60,8 +60,8 @@ async def stream(client: httpx2.AsyncClient, path: str = CHAT, **options: Any) -
     return events
 
 
-async def test_a_stream_says_what_the_whole_answer_says(client: httpx2.AsyncClient) -> None:
-    whole = await ask(client)
+async def test_stream_has_the_content_of_the_whole_answer(client: httpx2.AsyncClient) -> None:
+    whole = await post_chat(client)
     *chunks, done = [data for _, data in await stream(client)]
     assert done == "[DONE]"
     assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
@@ -76,20 +76,20 @@ async def test_a_stream_says_what_the_whole_answer_says(client: httpx2.AsyncClie
     assert deltas[-1] == {}
 
 
-async def test_usage_comes_last_when_it_is_asked_for(client: httpx2.AsyncClient) -> None:
-    whole = await ask(client)
+async def test_usage_is_the_last_chunk_when_requested(client: httpx2.AsyncClient) -> None:
+    whole = await post_chat(client)
     *chunks, usage, done = [data for _, data in await stream(client, stream_options={"include_usage": True})]
     assert done == "[DONE]"
     assert (usage["choices"], usage["usage"]) == ([], whole["usage"])
     assert all(chunk["usage"] is None for chunk in chunks)
 
 
-async def test_several_answers_are_told_apart(client: httpx2.AsyncClient) -> None:
-    whole = await ask(client, n=4)
+async def test_several_choices_differ(client: httpx2.AsyncClient) -> None:
+    whole = await post_chat(client, n=4)
     texts = [choice["message"]["content"] for choice in whole["choices"]]
     assert [choice["index"] for choice in whole["choices"]] == [0, 1, 2, 3]
     assert len(set(texts)) > 1
-    assert texts[0] == (await ask(client))["choices"][0]["message"]["content"]
+    assert texts[0] == (await post_chat(client))["choices"][0]["message"]["content"]
     streamed = dict.fromkeys(range(4), "")
     for _, chunk in (await stream(client, n=4))[:-1]:
         (choice,) = chunk["choices"]
@@ -99,24 +99,24 @@ async def test_several_answers_are_told_apart(client: httpx2.AsyncClient) -> Non
 
 @pytest.mark.parametrize("limit", ["max_tokens", "max_completion_tokens"])
 async def test_an_answer_ends_at_its_limit(client: httpx2.AsyncClient, limit: str) -> None:
-    text = (await ask(client))["choices"][0]["message"]["content"]
-    cut = await ask(client, CHAT, **{limit: 3})
+    text = (await post_chat(client))["choices"][0]["message"]["content"]
+    cut = await post_chat(client, CHAT, **{limit: 3})
     assert cut["choices"][0]["finish_reason"] == "length"
     assert text.startswith(cut["choices"][0]["message"]["content"])
     assert len(cut["choices"][0]["message"]["content"].split()) == cut["usage"]["completion_tokens"] == 3
-    assert (await ask(client, CHAT, **{limit: 1000}))["choices"][0]["finish_reason"] == "stop"
+    assert (await post_chat(client, CHAT, **{limit: 1000}))["choices"][0]["finish_reason"] == "stop"
 
 
 async def test_an_answer_ends_before_a_stop_sequence(client: httpx2.AsyncClient) -> None:
-    text = (await ask(client))["choices"][0]["message"]["content"]
+    text = (await post_chat(client))["choices"][0]["message"]["content"]
     words = text.split()
     for stop in (words[4], [words[4], "nowhere"]):
-        choice = (await ask(client, stop=stop))["choices"][0]
+        choice = (await post_chat(client, stop=stop))["choices"][0]
         assert (choice["message"]["content"], choice["finish_reason"]) == (text[: text.index(words[4])], "stop")
 
 
-async def test_probabilities_of_tokens(client: httpx2.AsyncClient) -> None:
-    choice = (await ask(client, logprobs=True, top_logprobs=20, max_tokens=2))["choices"][0]
+async def test_token_probabilities_are_returned(client: httpx2.AsyncClient) -> None:
+    choice = (await post_chat(client, logprobs=True, top_logprobs=20, max_tokens=2))["choices"][0]
     content = choice["logprobs"]["content"]
     assert "".join(entry["token"] for entry in content) == choice["message"]["content"]
     for entry in content:
@@ -124,7 +124,7 @@ async def test_probabilities_of_tokens(client: httpx2.AsyncClient) -> None:
         assert len(set(told)) == len(told) == 20
         assert told[0] == entry["token"]
         assert all(other["logprob"] < 0 for other in entry["top_logprobs"])
-    assert (await ask(client))["choices"][0]["logprobs"] is None
+    assert (await post_chat(client))["choices"][0]["logprobs"] is None
     chunks = [data for _, data in await stream(client, logprobs=True)][1:-2]
     assert [len(chunk["choices"][0]["logprobs"]["content"]) for chunk in chunks] == [1] * len(chunks)
 
@@ -147,21 +147,21 @@ SCHEMA = {
 }
 
 
-async def test_an_answer_keeps_the_schema_that_was_asked_for(client: httpx2.AsyncClient) -> None:
+async def test_answer_matches_the_requested_schema(client: httpx2.AsyncClient) -> None:
     wanted = {"type": "json_schema", "json_schema": {"name": "pet", "strict": True, "schema": SCHEMA}}
-    text = (await ask(client, response_format=wanted))["choices"][0]["message"]["content"]
+    text = (await post_chat(client, response_format=wanted))["choices"][0]["message"]["content"]
     assert [*Draft202012Validator(SCHEMA).iter_errors(json.loads(text))] == []
-    said = await ask(
+    said = await post_chat(
         client, messages=[{"role": "user", "content": "As JSON"}], response_format={"type": "json_object"}
     )
     assert isinstance(json.loads(said["choices"][0]["message"]["content"]), dict)
     flat = {"format": {"type": "json_schema", "name": "pet", "schema": SCHEMA}}
-    response = await ask(client, "/responses", text=flat)
+    response = await post_chat(client, "/responses", text=flat)
     assert json.loads(response["output"][0]["content"][0]["text"]) == json.loads(text)
 
 
 async def test_a_function_is_called_when_it_must_be_or_is_named(client: httpx2.AsyncClient) -> None:
-    choice = (await ask(client, tools=[TOOL], tool_choice="required"))["choices"][0]
+    choice = (await post_chat(client, tools=[TOOL], tool_choice="required"))["choices"][0]
     (call,) = choice["message"]["tool_calls"]
     assert (choice["finish_reason"], choice["message"]["content"]) == ("tool_calls", None)
     assert call["function"]["name"] == "get_weather"
@@ -169,13 +169,13 @@ async def test_a_function_is_called_when_it_must_be_or_is_named(client: httpx2.A
     assert Draft202012Validator(parameters["parameters"]).is_valid(json.loads(call["function"]["arguments"]))
 
     named = {"type": "function", "function": {"name": "get_weather"}}
-    assert (await ask(client, tools=[TOOL], tool_choice=named))["choices"][0]["finish_reason"] == "tool_calls"
+    assert (await post_chat(client, tools=[TOOL], tool_choice=named))["choices"][0]["finish_reason"] == "tool_calls"
     mentioned = {"role": "user", "content": "Please use get_weather."}
-    assert (await ask(client, messages=[mentioned], tools=[TOOL]))["choices"][0]["message"]["tool_calls"]
+    assert (await post_chat(client, messages=[mentioned], tools=[TOOL]))["choices"][0]["message"]["tool_calls"]
     for options in ({"tools": [TOOL]}, {"tools": [TOOL], "tool_choice": "none", "messages": [mentioned]}):
-        assert (await ask(client, **options))["choices"][0]["finish_reason"] == "stop"
+        assert (await post_chat(client, **options))["choices"][0]["finish_reason"] == "stop"
     answered = {"role": "tool", "tool_call_id": call["id"], "content": "sunny"}
-    after = await ask(client, messages=[mentioned, choice["message"], answered], tools=[TOOL])
+    after = await post_chat(client, messages=[mentioned, choice["message"], answered], tools=[TOOL])
     assert after["choices"][0]["message"]["content"]
 
 
@@ -216,9 +216,7 @@ async def test_a_call_is_streamed_in_pieces(client: httpx2.AsyncClient) -> None:
         ({"messages": [USER, {"role": "tool", "tool_call_id": "x", "content": "y"}]}, "messages.[1]"),
     ],
 )
-async def test_what_cannot_be_kept_is_refused(
-    client: httpx2.AsyncClient, options: dict[str, Any], param: str
-) -> None:
+async def test_unsupported_option_is_refused(client: httpx2.AsyncClient, options: dict[str, Any], param: str) -> None:
     answer = await client.post(CHAT, json={"model": MODEL, "messages": [USER]} | options)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
 
@@ -238,20 +236,20 @@ async def test_what_cannot_be_kept_is_refused(
         {"type": "array", "minItems": -1},
     ],
 )
-async def test_a_schema_that_cannot_be_kept_is_refused(client: httpx2.AsyncClient, schema: dict[str, Any]) -> None:
+async def test_unsupported_schema_is_refused(client: httpx2.AsyncClient, schema: dict[str, Any]) -> None:
     wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
     answer = await client.post(CHAT, json={"model": MODEL, "messages": [USER], "response_format": wanted})
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_json_schema")
 
 
-async def test_a_response(client: httpx2.AsyncClient) -> None:
+async def test_response_has_text_and_usage(client: httpx2.AsyncClient) -> None:
     parts = [{"role": "user", "content": [{"type": "input_text", "text": "Is it late?"}]}]
-    response = await ask(client, "/responses", input=parts)
+    response = await post_chat(client, "/responses", input=parts)
     (item,) = response["output"]
     text = item["content"][0]["text"]
-    assert text == (await ask(client))["choices"][0]["message"]["content"]
+    assert text == (await post_chat(client))["choices"][0]["message"]["content"]
     assert (response["status"], response["store"]) == ("completed", False)
-    told = await ask(client, "/responses", instructions="Be brief.")
+    told = await post_chat(client, "/responses", instructions="Be brief.")
     assert told["output"][0]["content"][0]["text"] != text
 
     events = await stream(client, "/responses", max_output_tokens=16)
@@ -276,7 +274,7 @@ async def test_a_response(client: httpx2.AsyncClient) -> None:
         ({"model": None}, "model"),
     ],
 )
-async def test_a_response_that_cannot_be_given_is_refused(
+async def test_unsupported_response_is_refused(
     client: httpx2.AsyncClient, options: dict[str, Any], param: str
 ) -> None:
     answer = await client.post("/responses", json={"model": MODEL, "input": "Hello"} | options)

@@ -64,7 +64,7 @@ async def test_a_dropped_result() -> None:
         assert list((await sandbox.state())["judged"]["acme"].values()) == [2, 2]
 
 
-async def test_a_cut_connection_in_process_is_an_error_of_the_connection() -> None:
+async def test_cut_connection_in_process_is_a_connection_error() -> None:
     sandbox = InProcess()
     async with sandbox.client() as client:
         await sandbox.put_faults({"kind": "lose_answer", "times": 1})
@@ -73,7 +73,7 @@ async def test_a_cut_connection_in_process_is_an_error_of_the_connection() -> No
         assert len((await get(client, "/files"))["data"]) == 1
 
 
-async def test_truncated_body_promises_the_whole() -> None:
+async def test_truncated_body_has_the_full_content_length() -> None:
     received = b""
     async with (
         serving(SandboxSettings(faults=(Fault("truncate"),))) as url,
@@ -86,7 +86,7 @@ async def test_truncated_body_promises_the_whole() -> None:
     assert 0 < len(received) == int(answer.headers["content-length"]) // 2
 
 
-async def test_slow_answers_late() -> None:
+async def test_slow_fault_delays_the_answer() -> None:
     sandbox = InProcess(SandboxSettings(faults=(Fault("slow", seconds=0.2),)))
     async with sandbox.client() as client:
         begun = asyncio.get_running_loop().time()
@@ -94,7 +94,7 @@ async def test_slow_answers_late() -> None:
         assert asyncio.get_running_loop().time() - begun >= 0.2
 
 
-async def test_stall_answers_once_the_rule_is_removed() -> None:
+async def test_stall_fault_ends_when_the_rule_is_removed() -> None:
     stall, other = Fault("stall", operations=("models.list",)), Fault("drop", operations=("jobs.list",))
     sandbox = InProcess(SandboxSettings(faults=(stall,)))
     book = sandbox.app.state.world.faults
@@ -154,7 +154,7 @@ async def test_failing_job_fails_in_training() -> None:
     assert (await get(client, f"{path}/events"))["data"][0]["level"] == "error"
 
 
-async def test_model_id_that_comes_later() -> None:
+async def test_model_id_may_appear_after_success() -> None:
     sandbox, client, path = await job_after(2 + 10, Fault("no_model_id", seconds=3))
     job = await get(client, path)
     assert (job["status"], job["fine_tuned_model"]) == ("succeeded", None)
@@ -293,7 +293,7 @@ def _strictly(page: Any) -> list[dict[str, Any]]:
             raise ValueError(page)
 
 
-async def test_a_malformed_list_is_any_of_them_unless_one_is_named() -> None:
+async def test_malformed_list_fault_picks_any_form_unless_one_is_named() -> None:
     sandbox = InProcess()
     async with sandbox.client() as client:
         await sandbox.put_faults({"kind": "malformed_list"})

@@ -29,7 +29,7 @@ def contract() -> Contract:
         ({"model": MODEL, "training_file": "f", "method": {"type": "magic"}}, "$.method.type"),
     ],
 )
-def test_a_wrong_body_is_found(contract: Contract, body: dict[str, Any], told: str) -> None:
+def test_wrong_body_is_reported(contract: Contract, body: dict[str, Any], told: str) -> None:
     problems = contract.check_request("POST", URL, JSON, json.dumps(body).encode())
     assert len(problems) == 1
     assert told in problems[0]
@@ -41,7 +41,7 @@ def test_a_right_body_passes(contract: Contract) -> None:
 
 
 @pytest.mark.parametrize("query", ["limit=many", "page=2", "metadata=1"])
-def test_a_wrong_query_is_found(contract: Contract, query: str) -> None:
+def test_wrong_query_is_reported(contract: Contract, query: str) -> None:
     assert len(contract.check_request("GET", f"{URL}?{query}", "", b"")) == 1
 
 
@@ -50,7 +50,7 @@ def test_a_right_query_passes(contract: Contract, query: str) -> None:
     assert contract.check_request("GET", f"{URL}?{query}", "", b"") == []
 
 
-def test_a_body_where_none_belongs_is_found(contract: Contract) -> None:
+def test_unexpected_body_is_reported(contract: Contract) -> None:
     assert contract.check_request("POST", f"{URL}/ftjob-1/cancel", JSON, b"{}") == ["a body where none belongs"]
 
 
@@ -67,7 +67,7 @@ async def test_a_form_is_read(contract: Contract) -> None:
     assert len(await problems()) == 1
 
 
-async def test_wrong_answers_are_found(contract: Contract) -> None:
+async def test_wrong_answers_are_reported(contract: Contract) -> None:
     sandbox = InProcess()
     async with sandbox.client() as client:
         job = await sandbox.start(client)

@@ -32,7 +32,7 @@ async def test_state_survives_kill_9(tmp_path: Path) -> None:
             assert resumed.json()["status"] == "running"
 
 
-async def test_deleted_and_cleared_things_stay_away(tmp_path: Path) -> None:
+async def test_deleted_and_cleared_objects_stay_deleted(tmp_path: Path) -> None:
     settings = SandboxSettings(state=tmp_path / "state.db")
     sandbox = InProcess(settings)
     async with sandbox.client() as client:

@@ -21,13 +21,13 @@ SECRET = "whsec_" + b64encode(b"sandbox-webhook-acme").decode()
 QUICK = SandboxSettings(file_seconds=0, validating_seconds=0, queue_seconds=0, training_seconds=0.2)
 
 
-class Heard:
+class WebhookListener:
     """Requests that came to a port of this machine."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
 
-    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def handle_request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
         body = await reader.readexactly(int(headers["content-length"]))
@@ -36,7 +36,7 @@ class Heard:
         await writer.drain()
         writer.close()
 
-    async def wait(self, count: int) -> None:
+    async def wait_for_requests(self, count: int) -> None:
         async with asyncio.timeout(scale_seconds(60)):
             while len(self.requests) < count:  # noqa: ASYNC110 - another process's doing
                 await asyncio.sleep(0.02)
@@ -48,10 +48,10 @@ class Heard:
 
 
 @asynccontextmanager
-async def told(*faults: dict[str, Any]) -> AsyncIterator[tuple[httpx2.AsyncClient, Heard]]:
+async def sandbox_with_listener(*faults: dict[str, Any]) -> AsyncIterator[tuple[httpx2.AsyncClient, WebhookListener]]:
     """A sandbox that sends its webhooks here."""
-    heard = Heard()
-    server = await asyncio.start_server(heard.take, "127.0.0.1", 0)
+    heard = WebhookListener()
+    server = await asyncio.start_server(heard.handle_request, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with server, serving(QUICK) as base, httpx2.AsyncClient(base_url=base) as client:
         client.headers["authorization"] = "Bearer sandbox-acme"
@@ -67,10 +67,10 @@ async def start(client: httpx2.AsyncClient) -> str:
     return str((await client.post("/v1/fine_tuning/jobs", json=order)).json()["id"])
 
 
-async def test_the_sdk_takes_it_for_openais() -> None:
-    async with told() as (client, heard):
+async def test_openai_sdk_accepts_the_webhook() -> None:
+    async with sandbox_with_listener() as (client, heard):
         job = await start(client)
-        await heard.wait(1)
+        await heard.wait_for_requests(1)
         [event] = heard.events()
         assert (event.type, event.data.id) == ("fine_tuning.job.succeeded", job)
         assert [path for path, *_ in heard.requests] == ["/hooks/acme"]
@@ -80,31 +80,31 @@ async def test_the_sdk_takes_it_for_openais() -> None:
         assert (await client.get("/sandbox/state")).json()["requests"]["webhooks.send"] == {"204": 1}
 
 
-async def test_a_cancelled_job_ends_too() -> None:
-    async with told() as (client, heard):
+async def test_cancelled_job_sends_a_webhook() -> None:
+    async with sandbox_with_listener() as (client, heard):
         job = await start(client)
         await client.post(f"/v1/fine_tuning/jobs/{job}/cancel")
-        await heard.wait(1)
+        await heard.wait_for_requests(1)
         assert heard.events()[0].type in {"fine_tuning.job.cancelled", "fine_tuning.job.succeeded"}
 
 
-async def test_it_may_come_twice_late_or_never() -> None:
+async def test_webhook_may_be_repeated_late_or_dropped() -> None:
     slow = {"kind": "slow", "seconds": 0.3, "operations": ["webhooks.send"], "accounts": ["acme"]}
     never = {"kind": "drop", "operations": ["webhooks.send"], "accounts": ["silent"]}
-    async with told({"kind": "twice"}, slow, never) as (client, heard):
+    async with sandbox_with_listener({"kind": "twice"}, slow, never) as (client, heard):
         client.headers["authorization"] = "Bearer sandbox-silent"
         await start(client)
         client.headers["authorization"] = "Bearer sandbox-acme"
         await start(client)
-        await heard.wait(2)
+        await heard.wait_for_requests(2)
         assert len({headers["webhook-id"] for _, headers, _ in heard.requests}) == 1
         assert {path for path, *_ in heard.requests} == {"/hooks/acme"}
 
 
-async def test_it_may_be_forged() -> None:
-    async with told({"kind": "forged"}) as (client, heard):
+async def test_webhook_may_be_forged() -> None:
+    async with sandbox_with_listener({"kind": "forged"}) as (client, heard):
         await start(client)
-        await heard.wait(1)
+        await heard.wait_for_requests(1)
         with pytest.raises(openai.InvalidWebhookSignatureError):
             heard.events()
 
@@ -113,7 +113,7 @@ async def test_it_may_be_forged() -> None:
     "url", ["http://example.com/", "ftp://127.0.0.1/", "127.0.0.1:80", "http://127.0.0.1.nip.io/"]
 )
 async def test_nothing_is_sent_to_other_machines(url: str) -> None:
-    async with told() as (client, _):
+    async with sandbox_with_listener() as (client, _):
         answer = await client.put("/sandbox/webhooks", content=json.dumps({"url": url}))
         assert answer.status_code == 400
         assert (await client.put("/sandbox/webhooks", json={"url": None})).json() == {"url": None}

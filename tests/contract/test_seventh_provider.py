@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 import tiny_provider
-from provider_bench import Bench, TogetherBench
+from provider_bench import ProviderBench, TogetherBench
 from provider_contract import ProviderContract
 
 from orchestrator.core.secret import Redactor
@@ -29,17 +29,17 @@ class TinyBench(TogetherBench):
 
 class TestTiny(ProviderContract):
     @pytest.fixture
-    def bench(self, tmp_path: Path) -> Bench:
+    def bench(self, tmp_path: Path) -> ProviderBench:
         return TinyBench(tmp_path)
 
 
-def test_it_is_tiny() -> None:
+def test_tiny_provider_is_below_its_line_limit() -> None:
     lines = Path(tiny_provider.__file__).read_text().splitlines()
     code = [line for line in lines if line.strip() and not line.lstrip().startswith(("#", '"""', "from ", "import "))]
     assert len(code) < LINES_ALLOWED, len(code)
 
 
-def test_the_page_is_what_the_capabilities_and_the_example_say() -> None:
+def test_providers_page_matches_capabilities_and_example() -> None:
     page = runpy.run_path(str(DOCS / "generate_providers.py"))["page"]()
     written = (DOCS / "providers.md").read_text(encoding="utf-8")
     assert written == page, "docs/providers.md has drifted; run: python docs/generate_providers.py"

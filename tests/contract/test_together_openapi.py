@@ -68,7 +68,7 @@ class FormOnlyBench(RecordedBench):
         return older
 
 
-async def everything(bench: RecordedBench) -> None:
+async def call_every_operation(bench: RecordedBench) -> None:
     """All that the adapter ever asks, with every option, and both ways to upload."""
     provider = bench.provider()
     await provider.verify()
@@ -95,15 +95,15 @@ async def everything(bench: RecordedBench) -> None:
     await provider.delete_file(file.id)
 
 
-async def test_our_traffic_keeps_the_contract(tmp_path: Path, contract: Contract) -> None:
+async def test_program_traffic_matches_the_openapi_document(tmp_path: Path, contract: Contract) -> None:
     bench = RecordedBench(tmp_path)
-    await everything(bench)
+    await call_every_operation(bench)
     problems = bench.recorder.problems(contract)
     known = [pattern for pattern in DIFFERENCES if any(re.fullmatch(pattern, problem) for problem in problems)]
     assert [p for p in problems if not any(re.fullmatch(pattern, p) for pattern in known)] == []
 
 
-async def test_the_form_that_the_document_knows(tmp_path: Path, contract: Contract) -> None:
+async def test_documented_form_is_accepted(tmp_path: Path, contract: Contract) -> None:
     bench = FormOnlyBench(tmp_path)
     provider = bench.provider()
     assert (await provider.verify()).organization == "org-acme"
@@ -116,16 +116,16 @@ async def test_the_form_that_the_document_knows(tmp_path: Path, contract: Contra
     assert [problem for exchange in uploads for problem in exchange.problems(contract)] == []
 
 
-async def test_every_known_difference_is_one(tmp_path: Path, contract: Contract) -> None:
+async def test_every_listed_difference_still_exists(tmp_path: Path, contract: Contract) -> None:
     bench = RecordedBench(tmp_path)
-    await everything(bench)
+    await call_every_operation(bench)
     problems = bench.recorder.problems(contract)
     assert [pattern for pattern in DIFFERENCES if not any(re.fullmatch(pattern, p) for p in problems)] == []
 
 
-async def test_the_contracts_operations_were_used(tmp_path: Path, contract: Contract) -> None:
+async def test_every_contract_operation_was_used(tmp_path: Path, contract: Contract) -> None:
     bench = RecordedBench(tmp_path)
-    await everything(bench)
+    await call_every_operation(bench)
     assert set(bench.recorder.operations(contract)) >= {
         "get /files",
         "get /files/{id}",

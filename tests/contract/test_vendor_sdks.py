@@ -82,7 +82,7 @@ async def test_together_uploads_creates_follows_and_cancels(clock: Clock, chats:
         assert world.counts["jobs.create", "200"] == 2
 
 
-async def test_together_sends_a_lost_create_twice(clock: Clock, chats: Path) -> None:
+async def test_together_sdk_repeats_a_lost_create(clock: Clock, chats: Path) -> None:
     """What our adapter must not do: the SDK repeats a POST whose answer was lost."""
     app, world = create_together(clock, file_seconds=0, training_seconds=60)
     async for http in http_for(app):

@@ -17,7 +17,7 @@ T = TypeVar("T")
 Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-async def nothing() -> None:
+async def do_nothing() -> None:
     """What happens at a point of a connection where nothing happens."""
 
 
@@ -38,7 +38,7 @@ class Authority:
 
 
 @asynccontextmanager
-async def listening(handle: Handle, context: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+async def listen_on_free_port(handle: Handle, context: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     """A server on a free port of this machine."""
 
     tasks: set[asyncio.Task[None]] = set()
@@ -87,15 +87,15 @@ class ConnectProxy:
     def __init__(self, ports: dict[str, int], *, user: str = "", password: str = "") -> None:
         self.log: list[str] = []
         self.refused: list[str] = []
-        self.heard = b""
-        self.connecting = nothing  # after a CONNECT has been read
-        self.connected = nothing  # after it has been answered
+        self.received = b""
+        self.connecting = do_nothing  # after a CONNECT has been read
+        self.connected = do_nothing  # after it has been answered
         self._ports = ports
         self._authorization = f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}" if user else ""
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        self.heard += head.encode()
+        self.received += head.encode()
         method, target = head.split(" ")[:2]
         if self._authorization and f"proxy-authorization: {self._authorization}".lower() not in head.lower():
             self.refused.append(target)
@@ -115,7 +115,7 @@ class ConnectProxy:
             await asyncio.gather(pipe(reader, far_writer), pipe(far_reader, writer))
 
 
-def front_of(port: int) -> Handle:
+def forward_to(port: int) -> Handle:
     """Passes everything on to another port of this machine."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -137,7 +137,7 @@ async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 @contextmanager
-def in_the_background(opened: Callable[[], AsyncIterator[T]]) -> Iterator[T]:
+def run_in_background_loop(opened: Callable[[], AsyncIterator[T]]) -> Iterator[T]:
     """What an asynchronous generator makes, on a loop of its own thread, for a test that has none."""
     loop = asyncio.new_event_loop()
     thread = Thread(target=loop.run_forever, daemon=True)

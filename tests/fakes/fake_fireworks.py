@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from fake_world import Ask, FakeFile, FakeJob, Gate, Refused, Reply, World, form_of
+from fake_world import FakeFile, FakeJob, FakeRequest, FakeWorld, FaultGate, Refused, Reply, form_of
 from starlette.applications import Starlette
 from starlette.routing import Route
 
@@ -30,9 +30,9 @@ DPO = ACCOUNT + "/dpoJobs"
 
 def create_fireworks(
     clock: Callable[[], float], file_seconds: float = 0.2, training_seconds: float = 1.0
-) -> tuple[Starlette, World]:
+) -> tuple[Starlette, FakeWorld]:
     """The fake and its world. Key `sandbox-NAME` is account `org-NAME`."""
-    world = World(_error, clock, file_seconds, training_seconds)
+    world = FakeWorld(_error, clock, file_seconds, training_seconds)
     routes = [
         ("GET", ACCOUNT, "models.list", get_account),
         ("GET", "/v1/accounts/fireworks/models", "models.list", list_models),
@@ -55,14 +55,14 @@ def create_fireworks(
     gates = []
     for method, path, operation, handler in routes:
         own = _own(handler) if "{account}" in path else handler
-        gates.append(Route(path, Gate(world, operation, own, public=not operation), methods=[method]))
+        gates.append(Route(path, FaultGate(world, operation, own, public=not operation), methods=[method]))
     app = Starlette(routes=gates)
     app.router.redirect_slashes = False
     return app, world
 
 
-def _own(handler: Callable[[Ask], Any]) -> Callable[[Ask], Any]:
-    async def guarded(ask: Ask) -> Reply:
+def _own(handler: Callable[[FakeRequest], Any]) -> Callable[[FakeRequest], Any]:
+    async def guarded(ask: FakeRequest) -> Reply:
         if ask.path("account") != f"org-{ask.name}":
             raise Refused(403, "the key is of another account", "permission_denied")
         reply: Reply = await handler(ask)
@@ -71,13 +71,13 @@ def _own(handler: Callable[[Ask], Any]) -> Callable[[Ask], Any]:
     return guarded
 
 
-async def get_account(ask: Ask) -> Reply:
+async def get_account(ask: FakeRequest) -> Reply:
     name = f"accounts/org-{ask.name}"
     suspended = "CREDIT_DEPLETED" if ask.name == "poor" else "UNSUSPENDED"
     return Reply({"name": name, "email": "a@example.org", "state": "READY", "suspendState": suspended})
 
 
-async def list_models(ask: Ask) -> Reply:
+async def list_models(ask: FakeRequest) -> Reply:
     """One a page."""
     assert ask.request.query_params["filter"] == "tunable=true"
     at = int(ask.request.query_params.get("pageToken") or 0)
@@ -85,7 +85,7 @@ async def list_models(ask: Ask) -> Reply:
     return Reply({"models": [{"name": MODELS[at], "tunable": True}], **more})
 
 
-async def get_model(ask: Ask) -> Reply:
+async def get_model(ask: FakeRequest) -> Reply:
     name = f"accounts/fireworks/models/{ask.path('model')}"
     if name not in MODELS:
         raise Refused(404, f"no model {name}", "not_found")
@@ -93,7 +93,7 @@ async def get_model(ask: Ask) -> Reply:
     return Reply({"name": name, "tunable": True, **last_day})
 
 
-async def get_tuned_model(ask: Ask) -> Reply:
+async def get_tuned_model(ask: FakeRequest) -> Reply:
     name = f"accounts/org-{ask.name}/models/{ask.path('model')}"
     made = [job for job in ask.account.jobs.values() if job.body.get("outputModel") == name]
     if not any(job.state(ask.now) == "succeeded" for job in made):
@@ -101,7 +101,7 @@ async def get_tuned_model(ask: Ask) -> Reply:
     return Reply({"name": name, "kind": "HF_PEFT_ADDON", "state": "READY"})
 
 
-async def create_dataset(ask: Ask) -> Reply:
+async def create_dataset(ask: FakeRequest) -> Reply:
     body = await ask.request.json()
     name = body["datasetId"]
     if not name[0].isalpha() or "userUploaded" not in body["dataset"]:
@@ -113,7 +113,7 @@ async def create_dataset(ask: Ask) -> Reply:
     return Reply(_dataset(ask, file))
 
 
-async def upload(ask: Ask) -> Reply:
+async def upload(ask: FakeRequest) -> Reply:
     file = ask.file(ask.path("dataset"))
     _, content = await form_of(ask)
     if content is None or len(content) > DIRECT_LIMIT:
@@ -122,7 +122,7 @@ async def upload(ask: Ask) -> Reply:
     return Reply({"filename": "x.jsonl", "bytes": len(content)})
 
 
-async def upload_endpoint(ask: Ask) -> Reply:
+async def upload_endpoint(ask: FakeRequest) -> Reply:
     sizes = (await ask.request.json())["filenameToSize"]
     file = ask.file(ask.path("dataset"))
     base = str(ask.request.base_url)
@@ -130,7 +130,7 @@ async def upload_endpoint(ask: Ask) -> Reply:
     return Reply({"filenameToSignedUrls": urls})
 
 
-async def store(ask: Ask) -> Reply:
+async def store(ask: FakeRequest) -> Reply:
     if "authorization" in ask.request.headers:
         raise Refused(400, "storage must not see the key", "invalid_argument")
     content = await ask.request.body()
@@ -141,7 +141,7 @@ async def store(ask: Ask) -> Reply:
     return Reply()
 
 
-async def validate_upload(ask: Ask) -> Reply:
+async def validate_upload(ask: FakeRequest) -> Reply:
     file = ask.file(ask.path("dataset"))
     if file.content is None:
         raise Refused(400, "nothing was uploaded", "failed_precondition")
@@ -149,28 +149,28 @@ async def validate_upload(ask: Ask) -> Reply:
     return Reply({})
 
 
-async def get_dataset(ask: Ask) -> Reply:
+async def get_dataset(ask: FakeRequest) -> Reply:
     return Reply(_dataset(ask, ask.file(ask.path("dataset"))))
 
 
-async def delete_dataset(ask: Ask) -> Reply:
+async def delete_dataset(ask: FakeRequest) -> Reply:
     del ask.account.files[ask.file(ask.path("dataset")).id]
     return Reply({})
 
 
-async def create_job(ask: Ask) -> Reply:
+async def create_job(ask: FakeRequest) -> Reply:
     body = await ask.request.json()
     return _created(ask, ask.request.query_params["supervisedFineTuningJobId"], body, body)
 
 
-async def create_dpo(ask: Ask) -> Reply:
+async def create_dpo(ask: FakeRequest) -> Reply:
     body = await ask.request.json()
     if unknown := body.keys() - {"dataset", "displayName", "trainingConfig", "lossConfig"}:
         raise Refused(400, f"unknown {sorted(unknown)}", "invalid_argument")
     return _created(ask, ask.request.query_params["dpoJobId"], body, body["trainingConfig"])
 
 
-def _created(ask: Ask, name: str, body: dict[str, Any], training: dict[str, Any]) -> Reply:
+def _created(ask: FakeRequest, name: str, body: dict[str, Any], training: dict[str, Any]) -> Reply:
     if not name[0].isalpha() or len(body.get("displayName", "")) > 60:
         raise Refused(400, "not a job id or display name", "invalid_argument")
     if name in ask.account.jobs:
@@ -183,11 +183,11 @@ def _created(ask: Ask, name: str, body: dict[str, Any], training: dict[str, Any]
     return Reply(_job(ask, ask.new_job(name, body)))
 
 
-async def get_job(ask: Ask) -> Reply:
+async def get_job(ask: FakeRequest) -> Reply:
     return Reply(_job(ask, ask.job(ask.path("job_id"))))
 
 
-async def cancel_job(ask: Ask) -> Reply:
+async def cancel_job(ask: FakeRequest) -> Reply:
     job = ask.job(ask.path("job_id"))
     if job.state(ask.now) not in {"pending", "running"}:
         raise Refused(400, "the job has ended", "failed_precondition")
@@ -199,12 +199,12 @@ def _error(refused: Refused) -> dict[str, Any]:
     return {"code": GRPC[refused.status], "message": refused.message, "details": []}
 
 
-def _fill(ask: Ask, file: FakeFile, content: bytes) -> None:
+def _fill(ask: FakeRequest, file: FakeFile, content: bytes) -> None:
     file.content, file.created_at, file.submitted = content, ask.now, True
     file.fate |= ask.fate
 
 
-def _dataset(ask: Ask, file: FakeFile) -> dict[str, Any]:
+def _dataset(ask: FakeRequest, file: FakeFile) -> dict[str, Any]:
     state = file.state(ask.now, ask.world.file_seconds)
     ok = {"code": "OK", "message": ""}
     bad = {"code": "INVALID_ARGUMENT", "message": "line 3 is not JSON"}
@@ -218,7 +218,7 @@ def _dataset(ask: Ask, file: FakeFile) -> dict[str, Any]:
     }
 
 
-def _job(ask: Ask, job: FakeJob) -> dict[str, Any]:
+def _job(ask: FakeRequest, job: FakeJob) -> dict[str, Any]:
     state = job.state(ask.now)
     account = f"accounts/org-{ask.name}"
     if "trainingConfig" in job.body:

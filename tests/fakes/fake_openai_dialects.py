@@ -32,23 +32,23 @@ class Translator:
         self._sandbox = sandbox
         self.marked: set[str] = set()
 
-    def job_asked(self, body: dict[str, Any]) -> dict[str, Any]:
+    def job_request(self, body: dict[str, Any]) -> dict[str, Any]:
         """The sandbox's words for a creation. Raises Refused."""
         return body
 
-    def job_told(self, job: dict[str, Any]) -> dict[str, Any]:
+    def job_answer(self, job: dict[str, Any]) -> dict[str, Any]:
         return job
 
-    def model_asked(self, name: str) -> str:
+    def model_request(self, name: str) -> str:
         return name
 
-    def model_told(self, model: dict[str, Any]) -> dict[str, Any]:
+    def model_answer(self, model: dict[str, Any]) -> dict[str, Any]:
         return model
 
-    def file_told(self, file: dict[str, Any]) -> dict[str, Any]:
+    def file_answer(self, file: dict[str, Any]) -> dict[str, Any]:
         return file
 
-    def error_told(self, error: dict[str, Any]) -> dict[str, Any]:
+    def error_answer(self, error: dict[str, Any]) -> dict[str, Any]:
         return error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,27 +56,27 @@ class Translator:
             return await self._sandbox(scope, receive, send)
         path = "/v1" + scope["path"].removeprefix(self.prefix)
         if named := MODEL.fullmatch(path):
-            path = named[1] + self.model_asked(named[2])
+            path = named[1] + self.model_request(named[2])
         scope = {**scope, "path": path, "raw_path": path.encode()}
         marked = False
         if scope["method"] == "POST" and path.endswith(("/jobs", "/files")):
-            body = await _all_of(receive)
+            body = await _read_body(receive)
             try:
-                body = json.dumps(self.job_asked(json.loads(body))).encode() if path.endswith("/jobs") else body
+                body = json.dumps(self.job_request(json.loads(body))).encode() if path.endswith("/jobs") else body
             except Refused as refused:
                 return await _refuse(str(refused), send)
             if path.endswith("/files"):
                 marked = b"\r\n\r\n" + BOM_UTF8 in body
                 body = body.replace(b"\r\n\r\n" + BOM_UTF8, b"\r\n\r\n")
             scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"content-length"]
-            receive = _one(body)
-        return await self._sandbox(scope, receive, _Telling(self, path, send, marked))
+            receive = _single_message(body)
+        return await self._sandbox(scope, receive, _AnswerTranslator(self, path, send, marked))
 
-    def told(self, path: str, status: int, body: Any, marked: bool) -> Any:
+    def translate_answer(self, path: str, status: int, body: Any, marked: bool) -> Any:
         """The answer in this dialect's words."""
         if status >= 400:
-            return {"error": self.error_told(body["error"])} if "error" in body else body
-        tells = {JOBS: self.job_told, FILES: self._file, MODEL: self.model_told, MODELS_LIST: self.model_told}
+            return {"error": self.error_answer(body["error"])} if "error" in body else body
+        tells = {JOBS: self.job_answer, FILES: self._file, MODEL: self.model_answer, MODELS_LIST: self.model_answer}
         tell = next((tell for pattern, tell in tells.items() if pattern.fullmatch(path)), None)
         if marked:
             self.marked.add(body["id"])
@@ -87,16 +87,16 @@ class Translator:
         return tell(body)
 
     def _file(self, file: dict[str, Any]) -> dict[str, Any]:
-        return self.file_told(file | {"bytes": file["bytes"] + 3} if file["id"] in self.marked else file)
+        return self.file_answer(file | {"bytes": file["bytes"] + 3} if file["id"] in self.marked else file)
 
 
-class Azure(Translator):
+class AzureTranslator(Translator):
     """Foundry's v1 address. Files and jobs are `pending` first, the suffix has no dots, metadata is unknown."""
 
     prefix = "/openai/v1"
     names_organization = False
 
-    def job_asked(self, body: dict[str, Any]) -> dict[str, Any]:
+    def job_request(self, body: dict[str, Any]) -> dict[str, Any]:
         body = dict(body)
         if "metadata" in body:
             raise Refused("unknown parameter metadata")
@@ -106,17 +106,17 @@ class Azure(Translator):
             raise Refused("trainingType")
         return body
 
-    def job_told(self, job: dict[str, Any]) -> dict[str, Any]:
+    def job_answer(self, job: dict[str, Any]) -> dict[str, Any]:
         job = {name: value for name, value in job.items() if name != "metadata"}
         if job["fine_tuned_model"]:
             job["fine_tuned_model"] = f"{job['model']}.ft-{job['id'].removeprefix('ftjob-')}"
         pending = job["status"] == "validating_files"
         return job | ({"status": "pending"} if pending else {})
 
-    def file_told(self, file: dict[str, Any]) -> dict[str, Any]:
+    def file_answer(self, file: dict[str, Any]) -> dict[str, Any]:
         return file | ({"status": "pending"} if file.get("status") == "uploaded" else {})
 
-    def error_told(self, error: dict[str, Any]) -> dict[str, Any]:
+    def error_answer(self, error: dict[str, Any]) -> dict[str, Any]:
         early = error["code"] == "file_not_ready"
         said = "The specified file reference must point to a completed file import."
         return error | ({"code": "invalidPayload", "message": said} if early else {})
@@ -127,12 +127,12 @@ OPTIONS = {"model", "training_file", "validation_file", "suffix", "seed", "metho
 HYPERPARAMETERS = {"n_epochs", "batch_size", "learning_rate", "lora", "lora_r", "lora_alpha", "context_length"}
 
 
-class Nebius(Translator):
+class NebiusTranslator(Translator):
     """An absolute learning rate, an explicit `lora`, no metadata, no organisation, checkpoints as results."""
 
     names_organization = False
 
-    def job_asked(self, body: dict[str, Any]) -> dict[str, Any]:
+    def job_request(self, body: dict[str, Any]) -> dict[str, Any]:
         asked = body["method"]["supervised"]["hyperparameters"]
         if unknown := (body.keys() - OPTIONS) | (asked.keys() - HYPERPARAMETERS):
             raise Refused(f"unknown {sorted(unknown)}")
@@ -142,14 +142,14 @@ class Nebius(Translator):
         method = {"type": "supervised", "supervised": {"hyperparameters": kept}}
         return body | {"model": MODELS.get(body["model"], body["model"]), "method": method}
 
-    def model_asked(self, name: str) -> str:
+    def model_request(self, name: str) -> str:
         return MODELS.get(name, name)
 
-    def model_told(self, model: dict[str, Any]) -> dict[str, Any]:
+    def model_answer(self, model: dict[str, Any]) -> dict[str, Any]:
         named = {theirs: ours for ours, theirs in MODELS.items()}
         return {"id": named.get(model["id"], model["id"]), "object": "model", "created": 0, "owned_by": "system"}
 
-    def job_told(self, job: dict[str, Any]) -> dict[str, Any]:
+    def job_answer(self, job: dict[str, Any]) -> dict[str, Any]:
         named = {theirs: ours for ours, theirs in MODELS.items()}
         suffix = job["user_provided_suffix"]
         kept = {name: value for name, value in job.items() if name not in {"metadata", "user_provided_suffix"}}
@@ -157,30 +157,30 @@ class Nebius(Translator):
         return kept | {"model": model, "suffix": suffix, "organization_id": "", "fine_tuned_model": None}
 
 
-class Forgetful(Translator):
+class ForgetfulTranslator(Translator):
     """A compatible server that accepts metadata and forgets it."""
 
-    def job_told(self, job: dict[str, Any]) -> dict[str, Any]:
+    def job_answer(self, job: dict[str, Any]) -> dict[str, Any]:
         return job | {"metadata": None}
 
 
-class Refusing(Forgetful):
+class RefusingTranslator(ForgetfulTranslator):
     """A compatible server that does not accept metadata."""
 
-    def job_asked(self, body: dict[str, Any]) -> dict[str, Any]:
+    def job_request(self, body: dict[str, Any]) -> dict[str, Any]:
         if "metadata" in body:
             raise Refused("unknown parameter metadata")
         return body
 
 
-class Silent(Forgetful):
+class SilentTranslator(ForgetfulTranslator):
     """A compatible server that shows neither metadata nor suffix."""
 
-    def job_told(self, job: dict[str, Any]) -> dict[str, Any]:
+    def job_answer(self, job: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in job.items() if name not in {"metadata", "user_provided_suffix"}}
 
 
-class _Telling:
+class _AnswerTranslator:
     """Collects an answer of JSON and sends it translated; half an answer is none."""
 
     def __init__(self, translator: Translator, path: str, send: Send, marked: bool) -> None:
@@ -197,7 +197,7 @@ class _Telling:
             return
         headers = dict(self._start["headers"])
         if headers[b"content-type"] == b"application/json":
-            body = self._translator.told(
+            body = self._translator.translate_answer(
                 self._path, self._start["status"], json.loads(self._body), marked=self._marked
             )
             self._body = json.dumps(body).encode()
@@ -208,7 +208,7 @@ class _Telling:
         await self._send({"type": "http.response.body", "body": self._body, "more_body": False})
 
 
-async def _all_of(receive: Receive) -> bytes:
+async def _read_body(receive: Receive) -> bytes:
     body, more = b"", True
     while more:
         message = await receive()
@@ -217,7 +217,7 @@ async def _all_of(receive: Receive) -> bytes:
     return body
 
 
-def _one(body: bytes) -> Receive:
+def _single_message(body: bytes) -> Receive:
     async def receive() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}
 

@@ -14,7 +14,7 @@ from orchestrator.sandbox.server import _ClosableConnection, _SandboxServer
 
 
 @asynccontextmanager
-async def on_a_port(app: ASGIApp) -> AsyncIterator[str]:
+async def serve_on_free_port(app: ASGIApp) -> AsyncIterator[str]:
     """Serve until the block ends; gives the address, without a path."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(

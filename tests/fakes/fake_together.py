@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from fake_world import Ask, FakeFile, FakeJob, Gate, Refused, Reply, World, form_of
+from fake_world import FakeFile, FakeJob, FakeRequest, FakeWorld, FaultGate, Refused, Reply, form_of
 from starlette.applications import Starlette
 from starlette.routing import Route
 
@@ -33,9 +33,9 @@ LORA = {"type": "Lora", "lora_r": 8, "lora_alpha": 16, "lora_dropout": 0.0, "lor
 
 def create_together(
     clock: Callable[[], float], file_seconds: float = 0.2, training_seconds: float = 1.0
-) -> tuple[Starlette, World]:
+) -> tuple[Starlette, FakeWorld]:
     """The fake and its world."""
-    world = World(_error, clock, file_seconds, training_seconds)
+    world = FakeWorld(_error, clock, file_seconds, training_seconds)
     routes = [
         ("GET", "/v3/whoami", "models.list", whoami),
         ("POST", "/v1/files", "files.create", begin_upload),
@@ -56,7 +56,7 @@ def create_together(
         ("GET", "/v1/fine-tunes/{job_id}/metrics", "jobs.events", list_metrics),
     ]
     gates = [
-        Route(path, Gate(world, operation, handler, public=not operation), methods=[method])
+        Route(path, FaultGate(world, operation, handler, public=not operation), methods=[method])
         for method, path, operation, handler in routes
     ]
     app = Starlette(routes=gates)
@@ -64,7 +64,7 @@ def create_together(
     return app, world
 
 
-async def whoami(ask: Ask) -> Reply:
+async def whoami(ask: FakeRequest) -> Reply:
     return Reply(
         {
             "type": "project_api_key",
@@ -75,7 +75,7 @@ async def whoami(ask: Ask) -> Reply:
     )
 
 
-async def begin_upload(ask: Ask) -> Reply:
+async def begin_upload(ask: FakeRequest) -> Reply:
     fields, _ = await form_of(ask)
     if fields.get("file_type") != "jsonl" or fields.get("purpose") != "fine-tune":
         raise Refused(400, f"unexpected form {fields}", "invalid_request")
@@ -87,7 +87,7 @@ async def begin_upload(ask: Ask) -> Reply:
     return Reply(None, 302, headers)
 
 
-async def store(ask: Ask) -> Reply:
+async def store(ask: FakeRequest) -> Reply:
     if "authorization" in ask.request.headers:
         raise Refused(400, "storage must not see the key", "invalid_request")
     file = ask.world.account(ask.path("account")).files[ask.path("file_id")]
@@ -99,7 +99,7 @@ async def store(ask: Ask) -> Reply:
     return Reply()
 
 
-async def upload(ask: Ask) -> Reply:
+async def upload(ask: FakeRequest) -> Reply:
     fields, content = await form_of(ask)
     file = FakeFile(f"file-{uuid4()}", fields["file_name"], ask.now, ask.fate, content)
     _refuse_known(ask, file.sha256)
@@ -107,32 +107,32 @@ async def upload(ask: Ask) -> Reply:
     return Reply(_file(ask, file))
 
 
-async def preprocess(ask: Ask) -> Reply:
+async def preprocess(ask: FakeRequest) -> Reply:
     file = ask.file(ask.path("file_id"))
     if not file.submitted:
         file.created_at, file.submitted = ask.now, True
     return Reply(_file(ask, file))
 
 
-async def list_files(ask: Ask) -> Reply:
-    return Reply({"data": [_file(ask, file) for file in ask.listed(list(ask.account.files.values()))]})
+async def list_files(ask: FakeRequest) -> Reply:
+    return Reply({"data": [_file(ask, file) for file in ask.visible_objects(list(ask.account.files.values()))]})
 
 
-async def get_file(ask: Ask) -> Reply:
+async def get_file(ask: FakeRequest) -> Reply:
     return Reply(_file(ask, ask.file(ask.path("file_id"))))
 
 
-async def delete_file(ask: Ask) -> Reply:
+async def delete_file(ask: FakeRequest) -> Reply:
     file = ask.file(ask.path("file_id"))
     del ask.account.files[file.id]
     return Reply({"id": file.id, "deleted": True})
 
 
-async def supported(ask: Ask) -> Reply:
+async def supported(ask: FakeRequest) -> Reply:
     return Reply({"models": [*MODELS]})
 
 
-async def limits(ask: Ask) -> Reply:
+async def limits(ask: FakeRequest) -> Reply:
     if ask.request.query_params["model_name"] not in MODELS:
         raise Refused(404, "no such model", "not_found")
     training = {"max_batch_size": 64, "max_batch_size_dpo": 32, "min_batch_size": 1}
@@ -160,7 +160,7 @@ async def limits(ask: Ask) -> Reply:
     )
 
 
-async def estimate(ask: Ask) -> Reply:
+async def estimate(ask: FakeRequest) -> Reply:
     """Account `poor` may not go on; for account `unestimated` there is no estimate."""
     if ask.name == "unestimated":
         raise Refused(400, "no estimate", "invalid_request")
@@ -176,23 +176,23 @@ async def estimate(ask: Ask) -> Reply:
     )
 
 
-async def create_job(ask: Ask) -> Reply:
+async def create_job(ask: FakeRequest) -> Reply:
     body = await ask.request.json()
     _check(ask, body)
     return Reply(_job(ask, ask.new_job(f"ft-{uuid4()}", body)))
 
 
-async def list_jobs(ask: Ask) -> Reply:
-    jobs = [job for job in ask.listed(list(ask.account.jobs.values())) if not job.gone(ask.now)]
+async def list_jobs(ask: FakeRequest) -> Reply:
+    jobs = [job for job in ask.visible_objects(list(ask.account.jobs.values())) if not job.gone(ask.now)]
     return Reply({"data": [_job(ask, job) for job in reversed(jobs)]})
 
 
-async def get_job(ask: Ask) -> Reply:
+async def get_job(ask: FakeRequest) -> Reply:
     job = ask.job(ask.path("job_id"))
     return Reply(_job(ask, job) | {"events": _events(ask, job)})
 
 
-async def cancel_job(ask: Ask) -> Reply:
+async def cancel_job(ask: FakeRequest) -> Reply:
     job = ask.job(ask.path("job_id"))
     if job.state(ask.now) not in {"pending", "running"}:
         raise Refused(400, "the job is not running", "invalid_request")
@@ -200,11 +200,11 @@ async def cancel_job(ask: Ask) -> Reply:
     return Reply(_job(ask, job))
 
 
-async def list_events(ask: Ask) -> Reply:
+async def list_events(ask: FakeRequest) -> Reply:
     return Reply({"data": _events(ask, ask.job(ask.path("job_id")))})
 
 
-async def list_metrics(ask: Ask) -> Reply:
+async def list_metrics(ask: FakeRequest) -> Reply:
     """A step every 2 % of the training, an evaluation at every fifth of them where there is a validation file."""
     job, since = ask.job(ask.path("job_id")), int(ask.request.query_params.get("global_step_from", 0))
     done = 50 * min(1.0, max(0.0, (ask.now - job.created_at) / job.seconds)) if job.state(ask.now) != "failed" else 0
@@ -224,19 +224,19 @@ def _error(refused: Refused) -> dict[str, Any]:
     return body | ({"file_id": refused.code} if refused.status == 409 else {})
 
 
-def _new_file(ask: Ask, name: str) -> FakeFile:
+def _new_file(ask: FakeRequest, name: str) -> FakeFile:
     file = FakeFile(f"file-{uuid4()}", name, ask.now, ask.fate)
     ask.account.files[file.id] = file
     return file
 
 
-def _refuse_known(ask: Ask, checksum: str) -> None:
+def _refuse_known(ask: FakeRequest, checksum: str) -> None:
     for file in ask.account.files.values():
         if file.content is not None and file.sha256 == checksum:
             raise Refused(409, "a file with this checksum exists", file.id)
 
 
-def _check(ask: Ask, body: dict[str, Any]) -> None:
+def _check(ask: FakeRequest, body: dict[str, Any]) -> None:
     if unknown := body.keys() - KNOWN:
         raise Refused(400, f"unknown {sorted(unknown)}", "invalid_request")
     if body.get("model") not in MODELS:
@@ -247,7 +247,7 @@ def _check(ask: Ask, body: dict[str, Any]) -> None:
         raise Refused(400, "the training file is not ready", "invalid_request")
 
 
-def _file(ask: Ask, file: FakeFile) -> dict[str, Any]:
+def _file(ask: FakeRequest, file: FakeFile) -> dict[str, Any]:
     state = file.state(ask.now, ask.world.file_seconds)
     body = {
         "id": file.id,
@@ -266,7 +266,7 @@ def _file(ask: Ask, file: FakeFile) -> dict[str, Any]:
     return body
 
 
-def _job(ask: Ask, job: FakeJob) -> dict[str, Any]:
+def _job(ask: FakeRequest, job: FakeJob) -> dict[str, Any]:
     body, state = job.body, job.state(ask.now)
     suffix = body.get("suffix")
     shown = {
@@ -295,7 +295,7 @@ def _job(ask: Ask, job: FakeJob) -> dict[str, Any]:
     return shown
 
 
-def _events(ask: Ask, job: FakeJob) -> list[dict[str, Any]]:
+def _events(ask: FakeRequest, job: FakeJob) -> list[dict[str, Any]]:
     told = [("job_pending", "info", "Job is pending")]
     state = job.state(ask.now)
     if state != "pending":

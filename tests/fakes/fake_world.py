@@ -22,7 +22,7 @@ from orchestrator.sandbox.api_call import authenticate
 from orchestrator.sandbox.faults import DEFERRED_FAULT_KINDS, FaultInjector
 from orchestrator.sandbox.response import SandboxApiError, close_connection
 
-Fate = dict[str, Fault]
+FaultsByKind = dict[str, Fault]
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class FakeFile:
     id: str
     filename: str
     created_at: float
-    fate: Fate
+    fate: FaultsByKind
     content: bytes | None = None
     checksum: str | None = None
     submitted: bool = True
@@ -61,7 +61,7 @@ class FakeJob:
     id: str
     created_at: float
     body: dict[str, Any]
-    fate: Fate
+    fate: FaultsByKind
     seconds: float
     cancelled_at: float | None = None
 
@@ -114,7 +114,7 @@ class Refused(Exception):
 
 
 @dataclass(slots=True)
-class World:
+class FakeWorld:
     """One provider: its accounts, its faults, its time. `error` puts a refusal into the provider's words."""
 
     error: Callable[[Refused], Any]
@@ -133,21 +133,21 @@ class World:
 
 
 @dataclass(slots=True)
-class Ask:
+class FakeRequest:
     """One request as a handler sees it."""
 
-    world: World
+    world: FakeWorld
     name: str
     request: Request
     now: float
-    faults: Fate
+    faults: FaultsByKind
 
     @property
     def account(self) -> FakeAccount:
         return self.world.account(self.name)
 
     @property
-    def fate(self) -> Fate:
+    def fate(self) -> FaultsByKind:
         return {kind: fault for kind, fault in self.faults.items() if kind in DEFERRED_FAULT_KINDS}
 
     def path(self, name: str) -> str:
@@ -169,15 +169,15 @@ class Ask:
         self.account.jobs[job_id] = job
         return job
 
-    def listed(self, things: Sequence[Any]) -> list[Any]:
+    def visible_objects(self, things: Sequence[Any]) -> list[Any]:
         """What a list shows: not what has just been made, where the list lags."""
         lag = self.faults["list_lag"].wait_seconds if "list_lag" in self.faults else 0.0
         return [thing for thing in things if thing.created_at <= self.now - lag]
 
 
-Handler = Callable[[Ask], Awaitable[Reply]]
+Handler = Callable[[FakeRequest], Awaitable[Reply]]
 
-INSTEAD: dict[str, Callable[[Fault], Refused]] = {
+REFUSALS_BY_FAULT: dict[str, Callable[[Fault], Refused]] = {
     "rate_limit": lambda fault: Refused(429, "slow down", "rate_limit", {"retry-after": f"{fault.wait_seconds:g}"}),
     "daily_limit": lambda fault: Refused(
         429, "no more today", "rate_limit", {"retry-after": f"{fault.wait_seconds:g}"}
@@ -189,10 +189,10 @@ INSTEAD: dict[str, Callable[[Fault], Refused]] = {
 
 
 @dataclass(slots=True)
-class Gate:
+class FaultGate:
     """One operation as an ASGI application. `public` ones need no key."""
 
-    world: World
+    world: FakeWorld
     operation: str
     handler: Handler
     public: bool = False
@@ -210,7 +210,7 @@ class Gate:
         if "drop" in faults:
             return await close_connection(scope)
         try:
-            reply = await self._reply(Ask(self.world, name, request, self.world.clock(), faults))
+            reply = await self._reply(FakeRequest(self.world, name, request, self.world.clock(), faults))
         except ClientDisconnect:
             return None
         self.world.counts[self.operation, str(reply.status)] += 1
@@ -219,11 +219,11 @@ class Gate:
         await self._send(reply, send, half="truncate" in faults)
         return await close_connection(scope) if "truncate" in faults else None
 
-    async def _reply(self, ask: Ask) -> Reply:
+    async def _reply(self, ask: FakeRequest) -> Reply:
         try:
             for kind in ask.faults:
-                if kind in INSTEAD:
-                    raise INSTEAD[kind](ask.faults[kind])
+                if kind in REFUSALS_BY_FAULT:
+                    raise REFUSALS_BY_FAULT[kind](ask.faults[kind])
             return await self.handler(ask)
         except Refused as refused:
             return self._refuse(refused)
@@ -243,7 +243,7 @@ class Gate:
         )
 
 
-async def form_of(ask: Ask) -> tuple[dict[str, str], bytes | None]:
+async def form_of(ask: FakeRequest) -> tuple[dict[str, str], bytes | None]:
     """The fields of a multipart form and the bytes of its file."""
     fields: dict[str, str] = {}
     content = None

@@ -59,7 +59,7 @@ ENDED = frozenset(
 )
 
 
-class Fate(Enum):
+class CallFate(Enum):
     """What becomes of a call."""
 
     ANSWERED = "answered"
@@ -77,25 +77,25 @@ class Fate(Enum):
 
 
 @dataclass(frozen=True)
-class Luck:
+class WorldConditions:
     """A fate; and how long a thing that was created stays out of the lists: 0 is not at all, 1 as long as may be."""
 
-    fate: Fate = Fate.ANSWERED
+    fate: CallFate = CallFate.ANSWERED
     lag: float = 0.0
 
 
-FRIENDLY = Luck()
-REFUSALS: dict[Fate, Callable[[], ProviderError]] = {
-    Fate.UNSENT: lambda: ProviderUnavailable("connection refused"),
-    Fate.LIMITED: lambda: RateLimited("slow down", retry_after=7.0),
-    Fate.FULL: lambda: JobLimitReached("too many running jobs"),
-    Fate.REJECTED: lambda: RequestRejected("400 no"),
-    Fate.FORBIDDEN: lambda: AuthenticationFailed("401 who are you"),
-    Fate.MISSING: lambda: RemoteNotFound("404 not here"),
+FRIENDLY = WorldConditions()
+REFUSALS: dict[CallFate, Callable[[], ProviderError]] = {
+    CallFate.UNSENT: lambda: ProviderUnavailable("connection refused"),
+    CallFate.LIMITED: lambda: RateLimited("slow down", retry_after=7.0),
+    CallFate.FULL: lambda: JobLimitReached("too many running jobs"),
+    CallFate.REJECTED: lambda: RequestRejected("400 no"),
+    CallFate.FORBIDDEN: lambda: AuthenticationFailed("401 who are you"),
+    CallFate.MISSING: lambda: RemoteNotFound("404 not here"),
 }
 
 
-class Pause(Enum):
+class PausePoint(Enum):
     """Where a coroutine may be stopped, for a while or for ever."""
 
     READING = "before a call that may be repeated"
@@ -104,7 +104,7 @@ class Pause(Enum):
 
 
 @coroutine
-def pause(where: Pause = Pause.BETWEEN) -> Generator[Pause, Luck, Luck]:
+def pause(where: PausePoint = PausePoint.BETWEEN) -> Generator[PausePoint, WorldConditions, WorldConditions]:
     """Wait to be moved on. Before a call, its luck comes in here."""
     return (yield where)
 
@@ -116,16 +116,16 @@ class Worker:
         self._work = work
         self.result: Any = None
         self.done = False
-        self.where = Pause.BETWEEN
+        self.where = PausePoint.BETWEEN
         self._send(None)
 
-    def step(self, luck: Luck) -> None:
+    def step(self, luck: WorldConditions) -> None:
         """To the next pause."""
         self._send(luck)
 
-    def finish(self, reads: Iterable[Luck] = (), creates: Iterable[Luck] = ()) -> None:
+    def finish(self, reads: Iterable[WorldConditions] = (), creates: Iterable[WorldConditions] = ()) -> None:
         """To the end. Every call of a kind meets with its next luck; when there is none left all is well."""
-        coming = {Pause.READING: iter(reads), Pause.CREATING: iter(creates), Pause.BETWEEN: iter(())}
+        coming = {PausePoint.READING: iter(reads), PausePoint.CREATING: iter(creates), PausePoint.BETWEEN: iter(())}
         while not self.done:
             self._send(next(coming[self.where], FRIENDLY))
 
@@ -134,7 +134,7 @@ class Worker:
         self._work.close()
         self.done = True
 
-    def _send(self, luck: Luck | None) -> None:
+    def _send(self, luck: WorldConditions | None) -> None:
         try:
             self.where = self._work.send(luck)
         except StopIteration as ended:
@@ -148,7 +148,7 @@ def complete(work: Coroutine[Any, Any, T]) -> T:
     return cast(T, worker.result)
 
 
-class HandClock:
+class ManualClock:
     """Both clocks of the machine. They also go on for whoever is frozen."""
 
     def __init__(self) -> None:
@@ -217,7 +217,7 @@ class MemoryDatabase:
 
 
 @dataclass
-class Made(Generic[Remote]):
+class RemoteObject(Generic[Remote]):
     """A remote thing, what it is found by, and from when on the lists show it (boot time).
 
     One that is not `ours` was made by somebody else, or a person chose another in its place.
@@ -229,27 +229,27 @@ class Made(Generic[Remote]):
     ours: bool = True
 
 
-class World:
+class ModelWorld:
     """What the provider has: also what nobody knows of."""
 
-    def __init__(self, clock: HandClock) -> None:
+    def __init__(self, clock: ManualClock) -> None:
         self._clock = clock
         self._coming: list[tuple[float, Callable[[float], None]]] = []
-        self.files: list[Made[RemoteFile]] = []
-        self.jobs: list[Made[RemoteJob]] = []
+        self.files: list[RemoteObject[RemoteFile]] = []
+        self.jobs: list[RemoteObject[RemoteJob]] = []
         self.misses = 0
         self._shapes = cycle(MALFORMED_LISTS.values())
 
-    def happen(self, create: Callable[[float], None], luck: Luck, deadline: Deadline) -> None:
+    def apply_create(self, create: Callable[[float], None], luck: WorldConditions, deadline: Deadline) -> None:
         """Create, now or late. Whatever happens has happened, and is in the lists, before the grace is over."""
         now, latest = self._clock.boottime(), deadline.expires_at + INTENT_GRACE_SECONDS * 0.99
         shown_at = now + luck.lag * (latest - now)
-        if luck.fate is Fate.LATE:
+        if luck.fate is CallFate.LATE:
             self._coming.append((shown_at, create))
         else:
             create(shown_at)
 
-    def catch_up(self, now: float) -> None:
+    def apply_pending(self, now: float) -> None:
         """Let happen what was only a matter of time."""
         due = [entry for entry in self._coming if entry[0] <= now]
         self._coming = [entry for entry in self._coming if entry[0] > now]
@@ -260,13 +260,13 @@ class World:
     def expecting(self) -> bool:
         return bool(self._coming)
 
-    def seen(self, things: list[Made[Remote]]) -> list[Made[Remote]]:
+    def visible_objects(self, things: list[RemoteObject[Remote]]) -> list[RemoteObject[Remote]]:
         return [made for made in things if made.shown_at <= self._clock.boottime()]
 
-    def miss(self) -> Luck:
+    def miss(self) -> WorldConditions:
         """Reads lag, but not for ever: as often in a row as the program bears."""
         self.misses = (self.misses + 1) % (MAX_CONSECUTIVE_404 + 1)
-        return Luck(Fate.MISSING) if self.misses else FRIENDLY
+        return WorldConditions(CallFate.MISSING) if self.misses else FRIENDLY
 
     def malformed_list(self) -> list[Any]:
         """What the program's own decoder makes of a list that is none: an error, or it would create again."""
@@ -277,7 +277,7 @@ class World:
         except DECODE_ERRORS as error:
             raise ProviderUnavailable(f"the list cannot be read: {error}") from error
 
-    def find(self, things: list[Made[Remote]], identity: str) -> Made[Remote]:
+    def find(self, things: list[RemoteObject[Remote]], identity: str) -> RemoteObject[Remote]:
         for made in things:
             if made.thing.id == identity:
                 return made
@@ -286,7 +286,7 @@ class World:
     def add_file(self, dataset_file: DatasetFile) -> Callable[[float], None]:
         def create(shown_at: float) -> None:
             file = RemoteFile(id=f"file-{len(self.files)}", status=RemoteFileStatus.UPLOADED, raw_status="uploaded")
-            self.files.append(Made(file, dataset_file.filename, shown_at))
+            self.files.append(RemoteObject(file, dataset_file.filename, shown_at))
 
         return create
 
@@ -299,7 +299,7 @@ class World:
                 training_file=order.training_file,
                 base_model=order.spec.base_model,
             )
-            self.jobs.append(Made(job, order.tag, shown_at))
+            self.jobs.append(RemoteObject(job, order.tag, shown_at))
 
         return create
 
@@ -308,7 +308,7 @@ class World:
         self.add_job(replace(order, tag=tag))(self._clock.boottime())
         self.jobs[-1].ours = False
 
-    def choose(self, tag: str, chosen: Made[RemoteJob]) -> None:
+    def select_job(self, tag: str, chosen: RemoteObject[RemoteJob]) -> None:
         """A person has chosen this one of those with the tag: the others are no longer the program's concern."""
         for made in self.jobs:
             if made.key == tag:
@@ -320,14 +320,16 @@ class World:
             if made.thing.status is RemoteFileStatus.UPLOADED:
                 made.thing = replace(made.thing, status=status, raw_status=status.value)
 
-    def change_job(self, made: Made[RemoteJob], status: RemoteJobStatus, fine_tuned_model: str | None = None) -> None:
+    def change_job(
+        self, made: RemoteObject[RemoteJob], status: RemoteJobStatus, fine_tuned_model: str | None = None
+    ) -> None:
         """The provider's own doing. What has ended stays as it is, except that its model may be named."""
         job = made.thing
         model = fine_tuned_model if status is RemoteJobStatus.SUCCEEDED else None
         if job.status not in ENDED or (status is job.status and job.fine_tuned_model is None):
             made.thing = replace(job, status=status, raw_status=status.value, fine_tuned_model=model)
 
-    def go_on(self) -> None:
+    def advance_jobs(self) -> None:
         """Everything one step nearer to a good end."""
         onwards = {
             RemoteJobStatus.PENDING: RemoteJobStatus.RUNNING,
@@ -349,7 +351,7 @@ class WorldProvider:
 
     capabilities: Capabilities = CAPABILITIES[ProviderName.OPENAI]
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: ModelWorld) -> None:
         self._world = world
 
     async def verify(self) -> AccountIdentity:
@@ -363,7 +365,11 @@ class WorldProvider:
 
     async def find_file(self, dataset_file: DatasetFile) -> RemoteFile | None:
         def look() -> RemoteFile | None:
-            named = [made.thing for made in self._world.seen(self._world.files) if made.key == dataset_file.filename]
+            named = [
+                made.thing
+                for made in self._world.visible_objects(self._world.files)
+                if made.key == dataset_file.filename
+            ]
             return next(
                 (file for file in named if file.status in {RemoteFileStatus.UPLOADED, RemoteFileStatus.READY}), None
             )
@@ -378,7 +384,7 @@ class WorldProvider:
 
     async def find_jobs(self, order: JobOrder) -> list[RemoteJob]:
         return await self._read(
-            lambda: [made.thing for made in self._world.seen(self._world.jobs) if made.key == order.tag],
+            lambda: [made.thing for made in self._world.visible_objects(self._world.jobs) if made.key == order.tag],
             malformed=self._world.malformed_list,
         )
 
@@ -409,34 +415,34 @@ class WorldProvider:
         self, look: Callable[[], T], *, may_miss: bool = False, malformed: Callable[[], T] | None = None
     ) -> T:
         """Also a cancel: whatever may be repeated. `malformed` is what becomes of a list that is none."""
-        luck = await pause(Pause.READING)
-        if luck.fate is Fate.MISSING:
+        luck = await pause(PausePoint.READING)
+        if luck.fate is CallFate.MISSING:
             luck = self._world.miss() if may_miss else FRIENDLY
         if luck.fate in REFUSALS:
             raise REFUSALS[luck.fate]()
-        answer = None if luck.fate is Fate.DROPPED else look()
+        answer = None if luck.fate is CallFate.DROPPED else look()
         await pause()
-        if luck.fate is Fate.MALFORMED and malformed is not None:
+        if luck.fate is CallFate.MALFORMED and malformed is not None:
             return malformed()
-        if luck.fate in {Fate.LOST, Fate.LATE, Fate.DROPPED, Fate.MALFORMED}:
+        if luck.fate in {CallFate.LOST, CallFate.LATE, CallFate.DROPPED, CallFate.MALFORMED}:
             raise ProviderUnavailable("the connection was cut, or the answer cannot be read")
         return answer  # type: ignore[return-value]
 
     async def _create(
-        self, things: list[Made[Remote]], create: Callable[[float], None], deadline: Deadline
+        self, things: list[RemoteObject[Remote]], create: Callable[[float], None], deadline: Deadline
     ) -> Remote:
-        luck = await pause(Pause.CREATING)  # the wait for a connection
+        luck = await pause(PausePoint.CREATING)  # the wait for a connection
         if deadline.seconds_left <= 0:
             raise ProviderUnavailable("the intent ended before the request was sent")
         if luck.fate in REFUSALS:
             raise REFUSALS[luck.fate]()
-        if luck.fate is not Fate.DROPPED:
-            self._world.happen(create, luck, deadline)
-        mine = things[-1] if luck.fate in {Fate.ANSWERED, Fate.OTHER} else None
+        if luck.fate is not CallFate.DROPPED:
+            self._world.apply_create(create, luck, deadline)
+        mine = things[-1] if luck.fate in {CallFate.ANSWERED, CallFate.OTHER} else None
         await pause()
         if mine is None or deadline.seconds_left <= 0:
             raise UnknownOutcome("the answer was lost")
-        if luck.fate is Fate.OTHER and isinstance(mine.thing, RemoteJob):
+        if luck.fate is CallFate.OTHER and isinstance(mine.thing, RemoteJob):
             return replace(mine.thing, id="ftjob-other", training_file="file-other")
         return mine.thing
 

@@ -16,7 +16,7 @@ from orchestrator.store.queries import events
 UNCLEAR = Hold("ambiguous", "two of them", "choose")
 
 
-async def test_the_choice_and_who_made_it_are_in_the_history(database: Database) -> None:
+async def test_history_records_the_adopted_job_and_its_operator(database: Database) -> None:
     await fill(database, [a_job("acme", state=JobState.SUBMITTING, hold=UNCLEAR, wake_at=None)])
     await adopt_remote_job(database, id_of("acme"), "ftjob-2", by="operator:eva", now=NOW + 1)
     job = await read_job(database, "acme")
@@ -35,7 +35,7 @@ async def test_the_choice_and_who_made_it_are_in_the_history(database: Database)
         ("unclear", "remote job ftjob-9 is that of job running already"),
     ],
 )
-async def test_what_cannot_be_chosen_is_told_and_changes_nothing(database: Database, job_id: str, said: str) -> None:
+async def test_invalid_adoption_is_refused_and_changes_nothing(database: Database, job_id: str, said: str) -> None:
     states = [
         a_job("acme", id=JobId("going-on"), state=JobState.SUBMITTING),
         a_job("acme", id=JobId("running"), state=JobState.RUNNING, remote_job_id="ftjob-9", hold=UNCLEAR),

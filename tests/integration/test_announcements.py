@@ -26,25 +26,25 @@ FAILURE = Failure("job_failed", "the data is bad", "mend it", "req-1")
 REFUSED = Hold("authentication_failed", "401 who are you", "correct the key")
 
 
-async def told(database: Database) -> list[dict[str, Any]]:
+async def list_announcements(database: Database) -> list[dict[str, Any]]:
     async with database.read() as connection:
         rows = await connection.execute(select(announcements).order_by(announcements.c.at, announcements.c.topic))
         return [row.payload for row in rows]
 
 
-async def topics(database: Database) -> list[str]:
-    return [payload["type"] for payload in await told(database)]
+async def list_topics(database: Database) -> list[str]:
+    return [payload["type"] for payload in await list_announcements(database)]
 
 
-async def end(database: Database, account: str, event: JobEvent, at: float = NOW + 1, **changes: Any) -> None:
+async def finish_job(database: Database, account: str, event: JobEvent, at: float = NOW + 1, **changes: Any) -> None:
     outcome = advance(await read_job(database, account), event, now=at, **changes)
     assert await record(database, outcome, at=at)
 
 
-async def test_a_model_is_announced_with_all_that_is_known(database: Database) -> None:
+async def test_model_announcement_has_every_known_value(database: Database) -> None:
     await fill(database, [a_job("acme", state=JobState.RUNNING), a_job("other", state=JobState.RUNNING)])
-    await end(database, "acme", JobEvent.REMOTE_SUCCEEDED, fine_tuned_model="ft:x", servable=True)
-    assert await told(database) == [
+    await finish_job(database, "acme", JobEvent.REMOTE_SUCCEEDED, fine_tuned_model="ft:x", servable=True)
+    assert await list_announcements(database) == [
         {
             "type": "model.ready",
             "timestamp": "1970-01-12T13:46:41+00:00",
@@ -64,36 +64,36 @@ async def test_a_model_is_announced_with_all_that_is_known(database: Database) -
 
 async def test_a_run_finishes_with_its_last_open_job_and_again_after_a_retry(database: Database) -> None:
     await fill(database, [a_job("acme", state=JobState.RUNNING), a_job("other", state=JobState.RUNNING)])
-    await end(database, "acme", JobEvent.REMOTE_FAILED, failure=FAILURE)
-    assert await topics(database) == ["job.failed"]
-    await end(database, "other", JobEvent.REMOTE_SUCCEEDED, NOW + 2, fine_tuned_model="ft:x")
-    assert await topics(database) == ["job.failed", "model.ready", "run.finished"]
-    finished = (await told(database))[-1]["data"]
+    await finish_job(database, "acme", JobEvent.REMOTE_FAILED, failure=FAILURE)
+    assert await list_topics(database) == ["job.failed"]
+    await finish_job(database, "other", JobEvent.REMOTE_SUCCEEDED, NOW + 2, fine_tuned_model="ft:x")
+    assert await list_topics(database) == ["job.failed", "model.ready", "run.finished"]
+    finished = (await list_announcements(database))[-1]["data"]
     assert (finished["run"], finished["state"], finished["account"]) == (RUN.id, "failed", None)
     assert finished["error"]["message"] == "1 of 2 jobs have no model: 1 failed"
 
     await control.retry(database, ["acme"], by="someone", now=NOW + 3)
-    assert len(await told(database)) == 3
-    await end(database, "acme", JobEvent.FAILED, NOW + 4, failure=FAILURE)
-    assert (await topics(database))[3:] == ["job.failed", "run.finished"]
+    assert len(await list_announcements(database)) == 3
+    await finish_job(database, "acme", JobEvent.FAILED, NOW + 4, failure=FAILURE)
+    assert (await list_topics(database))[3:] == ["job.failed", "run.finished"]
 
 
 async def test_a_cancelled_job_is_no_failure_but_ends_its_run(database: Database) -> None:
     await fill(database, [a_job("acme", state=JobState.RUNNING)])
-    await end(database, "acme", JobEvent.REMOTE_CANCELLED)
-    [finished] = await told(database)
+    await finish_job(database, "acme", JobEvent.REMOTE_CANCELLED)
+    [finished] = await list_announcements(database)
     assert (finished["type"], finished["data"]["state"]) == ("run.finished", "cancelled")
 
 
-async def test_what_waits_in_an_account_that_was_removed_does_not_keep_the_run_open(database: Database) -> None:
+async def test_job_of_a_removed_account_does_not_keep_the_run_open(database: Database) -> None:
     left, remote = a_job("left"), a_job("remote", state=JobState.RUNNING, remote_job_id="ftjob-1")
     await fill(database, [a_job("acme", state=JobState.RUNNING), left, remote])
     for name in ("left", "remote"):
         await save_standing(database, replace(a_standing(name), removed_at=NOW))
-    await end(database, "acme", JobEvent.REMOTE_SUCCEEDED, fine_tuned_model="ft:x")
-    assert await topics(database) == ["model.ready"]
-    await end(database, "remote", JobEvent.REMOTE_SUCCEEDED, NOW + 2, fine_tuned_model="ft:y")
-    assert (await topics(database))[1:] == ["model.ready", "run.finished"]
+    await finish_job(database, "acme", JobEvent.REMOTE_SUCCEEDED, fine_tuned_model="ft:x")
+    assert await list_topics(database) == ["model.ready"]
+    await finish_job(database, "remote", JobEvent.REMOTE_SUCCEEDED, NOW + 2, fine_tuned_model="ft:y")
+    assert (await list_topics(database))[1:] == ["model.ready", "run.finished"]
 
 
 def a_plan(*names: str, run: RunId = RUN.id) -> Plan:
@@ -122,16 +122,14 @@ async def adopt(database: Database, plan: Plan) -> None:
 
 
 @pytest.mark.parametrize("run", [RUN.id, RunId("run-2")], ids=["the same run", "a run without that provider"])
-async def test_a_run_ends_when_the_account_it_waited_for_is_taken_out_of_the_file(
-    database: Database, run: RunId
-) -> None:
+async def test_run_finishes_when_its_last_open_account_is_removed(database: Database, run: RunId) -> None:
     done = a_job("acme", state=JobState.SUCCEEDED, fine_tuned_model="ft:x", wake_at=None)
     await fill(database, [done, a_job("left")])
     await adopt(database, a_plan("acme", "left"))
-    assert await told(database) == []
+    assert await list_announcements(database) == []
     for _ in range(2):  # the file is read again and again, the end is told once
         await adopt(database, a_plan("acme", run=run))
-    [finished] = await told(database)
+    [finished] = await list_announcements(database)
     assert (finished["type"], finished["data"]["run"], finished["data"]["state"]) == (
         "run.finished",
         run,
@@ -139,34 +137,34 @@ async def test_a_run_ends_when_the_account_it_waited_for_is_taken_out_of_the_fil
     )
 
 
-async def test_it_does_not_while_another_account_is_waited_for(database: Database) -> None:
+async def test_run_does_not_finish_while_another_account_is_open(database: Database) -> None:
     done = a_job("acme", state=JobState.SUCCEEDED, fine_tuned_model="ft:x", wake_at=None)
     sent = a_job("sent", state=JobState.RUNNING, remote_job_id="ftjob-1")
     await fill(database, [done, a_job("left"), sent])
     await adopt(database, a_plan("acme", "sent", "new"))  # the new one takes the place of the one that left
     await adopt(database, a_plan("acme", "sent"))
     await adopt(database, a_plan("acme"))
-    assert await told(database) == []  # what the provider has goes on
-    await end(database, "sent", JobEvent.REMOTE_SUCCEEDED, fine_tuned_model="ft:y")
-    assert await topics(database) == ["model.ready", "run.finished"]
+    assert await list_announcements(database) == []  # what the provider has goes on
+    await finish_job(database, "sent", JobEvent.REMOTE_SUCCEEDED, fine_tuned_model="ft:y")
+    assert await list_topics(database) == ["model.ready", "run.finished"]
 
 
-async def test_nothing_ends_when_an_account_of_a_finished_run_is_taken_out(database: Database) -> None:
+async def test_removed_account_of_a_finished_run_announces_nothing(database: Database) -> None:
     done = {"state": JobState.SUCCEEDED, "fine_tuned_model": "ft:x", "wake_at": None}
     await fill(database, [a_job("acme", **done), a_job("other", **done)])
     await adopt(database, a_plan("acme"))
-    assert await told(database) == []
+    assert await list_announcements(database) == []
 
 
-async def test_the_run_is_the_one_the_job_belongs_to_now(database: Database) -> None:
+async def test_announcement_names_the_current_run_of_the_job(database: Database) -> None:
     await fill(database, [a_job("acme", state=JobState.RUNNING)])
     outcome = advance(await read_job(database, "acme"), JobEvent.REMOTE_CANCELLED, now=NOW)
     await fill(database, [a_job("acme"), a_job("more")], run=replace(RUN, id=RunId("run-2")))
     assert await record(database, outcome)
-    assert await told(database) == []
+    assert await list_announcements(database) == []
 
 
-async def test_a_stale_outcome_and_one_that_is_taken_back_announce_nothing(database: Database) -> None:
+async def test_stale_or_rolled_back_outcome_announces_nothing(database: Database) -> None:
     await fill(database, [a_job("acme", state=JobState.RUNNING)])
     before = await read_job(database, "acme")
     late = advance(before, JobEvent.REMOTE_SUCCEEDED, now=NOW, fine_tuned_model="ft:x")
@@ -181,16 +179,16 @@ async def test_a_stale_outcome_and_one_that_is_taken_back_announce_nothing(datab
     with pytest.raises(RuntimeError, match="lights"):
         await database.write(broken)
     assert (await read_job(database, "acme")).state is JobState.RUNNING
-    assert await told(database) == []
+    assert await list_announcements(database) == []
 
 
-async def test_an_account_is_held_once(database: Database) -> None:
+async def test_account_hold_is_announced_once(database: Database) -> None:
     second = a_job("acme", id=JobId("second"))
     await fill(database, [a_job("acme"), second])
     for job in (await read_job(database, "acme"), second):
         outcome = replace(sleep_until(job, None), account_update=lambda standing: replace(standing, hold=REFUSED))
         assert await record(database, outcome)
-    [held] = await told(database)
+    [held] = await list_announcements(database)
     assert (held["type"], held["data"]["account"], held["data"]["state"]) == ("account.held", "acme", "held")
     assert held["data"]["error"] == {
         "kind": "authentication_failed",
@@ -203,6 +201,6 @@ async def test_a_hold_by_a_person_is_announced_too(database: Database) -> None:
     await fill(database, [a_job("acme")])
     for at in (NOW, NOW + 1):
         await control.hold_accounts(database, ["acme"], reason="a holiday", by="someone", now=at)
-    assert [payload["data"]["error"]["message"] for payload in await told(database)] == ["a holiday"]
+    assert [payload["data"]["error"]["message"] for payload in await list_announcements(database)] == ["a holiday"]
     await control.release_accounts(database, ["acme"], by="someone", now=NOW + 2)
-    assert len(await told(database)) == 1
+    assert len(await list_announcements(database)) == 1

@@ -140,7 +140,7 @@ async def test_a_compressed_gigabyte_costs_no_memory(call: Callable[..., Awaitab
 
 
 @BOTH_PATHS
-async def test_an_encoding_that_was_not_asked_for_is_counted_or_refused(call: Callable[..., Awaitable[Any]]) -> None:
+async def test_unrequested_encoding_is_limited_or_refused(call: Callable[..., Awaitable[Any]]) -> None:
     """Neither brotli nor zstd is installed with this program: what claims to be such is never taken for an answer."""
     for encoding in ("br", "zstd"):
         async with serving(lambda w, e=encoding: compressed(w, b"x" * 100, e)) as url, create_http_client(1) as http:  # type: ignore[misc]
@@ -166,7 +166,7 @@ async def test_the_largest_answer_is_still_read(call: Callable[..., Awaitable[An
 
 
 @BOTH_PATHS
-async def test_no_encoding_is_asked_for(call: Callable[..., Awaitable[Any]]) -> None:
+async def test_requests_ask_for_no_encoding(call: Callable[..., Awaitable[Any]]) -> None:
     heard = b""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -182,7 +182,7 @@ async def test_no_encoding_is_asked_for(call: Callable[..., Awaitable[Any]]) -> 
 
 
 @pytest.mark.parametrize("answering", [a_dripping_body, a_dripping_head, endless_informational])
-async def test_a_byte_at_a_time_ends(answering: Answering, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_answer_sent_byte_by_byte_times_out(answering: Answering, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every byte comes in time, and the answer never does."""
     monkeypatch.setattr("orchestrator.providers.http.aiohttp_transport.READ_TIMEOUT_SECONDS", 0.5)
     async with serving(answering) as url, create_http_client(1) as http:
@@ -194,7 +194,7 @@ async def test_a_byte_at_a_time_ends(answering: Answering, monkeypatch: pytest.M
         assert time.perf_counter() - begun < 30
 
 
-async def test_a_long_upload_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_long_upload_is_not_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The time for an answer begins when all of the request has left."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -216,7 +216,7 @@ async def test_a_long_upload_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None
     assert sent.text == "ok"
 
 
-async def test_after_an_upload_the_answer_has_its_time() -> None:
+async def test_answer_time_limit_starts_after_the_upload() -> None:
     async def whole() -> AsyncIterator[bytes]:
         yield b"xx"
 
@@ -228,7 +228,7 @@ async def test_after_an_upload_the_answer_has_its_time() -> None:
 
 
 @pytest.mark.parametrize("dialect", [openai_provider, fireworks_provider])
-async def test_what_is_too_large_is_an_error_that_says_what_to_do(dialect: Any) -> None:
+async def test_too_large_answer_error_has_a_hint(dialect: Any) -> None:
     packed = bomb("gzip")
     name = ProviderName.OPENAI if dialect is openai_provider else ProviderName.FIREWORKS
     async with serving(lambda writer: compressed(writer, packed, "gzip")) as url, create_http_client(1) as http:
@@ -246,7 +246,7 @@ async def test_what_is_too_large_is_an_error_that_says_what_to_do(dialect: Any) 
     assert "base_url" in looked.value.hint
 
 
-async def test_a_slow_server_keeps_nobody_else_waiting() -> None:
+async def test_slow_server_does_not_delay_other_calls() -> None:
     """Sixty calls hang at one server; another answers as if they were not there."""
     waiting: set[asyncio.Task[Any]] = set()
 

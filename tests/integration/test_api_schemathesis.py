@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import schemathesis
-from door_values import OPERATOR, READER, causes, serve
+from api_values import OPERATOR, READER, list_causes, serve
 from hypothesis import HealthCheck, settings
 from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi.checks import positive_data_acceptance, unsupported_method
@@ -43,7 +43,7 @@ quickly: Each = settings(
 )
 
 
-class Door:
+class ServedApi:
     """The application upon a database of its own, on a port, in a thread."""
 
     def __init__(self, folder: Path) -> None:
@@ -51,16 +51,16 @@ class Door:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
-        self._server, self.url = self._do(self._serve())
+        self._server, self.url = self._run(self._serve())
 
-    def happened(self) -> list[tuple[str, str, str | None]]:
+    def list_events(self) -> list[tuple[str, str, str | None]]:
         """The record of what was done."""
-        known: list[tuple[str, str, str | None]] = self._do(causes(self.database))
+        known: list[tuple[str, str, str | None]] = self._run(list_causes(self.database))
         return known
 
     def close(self) -> None:
-        self._do(self._server.stop())
-        self._do(self.database.close())
+        self._run(self._server.stop())
+        self._run(self.database.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -72,20 +72,20 @@ class Door:
         server = WebServer(served.app, "127.0.0.1", 0)
         return server, f"http://127.0.0.1:{await server.start()}"
 
-    def _do(self, work: Any) -> Any:
+    def _run(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    door = Door(tmp_path_factory.mktemp("door"))
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedApi]:
+    door = ServedApi(tmp_path_factory.mktemp("door"))
     yield door
     door.close()
 
 
 @every_edge
 @quickly
-def test_it_does_what_it_says(case: Any, door: Door) -> None:
+def test_api_matches_its_openapi_document(case: Any, door: ServedApi) -> None:
     headers = {"Authorization": f"Bearer {OPERATOR}"}
     case.call_and_validate(base_url=door.url, headers=headers, excluded_checks=NOT_HERE)
 
@@ -93,8 +93,8 @@ def test_it_does_what_it_says(case: Any, door: Door) -> None:
 @every_path
 @quickly
 @pytest.mark.parametrize("token", ["", READER])
-def test_nobody_else_changes_anything(case: Any, door: Door, token: str) -> None:
-    before = door.happened()
+def test_readers_and_strangers_change_nothing(case: Any, door: ServedApi, token: str) -> None:
+    before = door.list_events()
     answer = case.call(base_url=door.url, headers={"Authorization": f"Bearer {token}"} if token else {})
     if case.path in OPEN:
         assert answer.status_code in {200, 405}
@@ -103,4 +103,4 @@ def test_nobody_else_changes_anything(case: Any, door: Door, token: str) -> None
     elif case.method == "POST":
         assert answer.status_code == 403
     assert answer.status_code < 500
-    assert door.happened() == before
+    assert door.list_events() == before

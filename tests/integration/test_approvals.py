@@ -45,9 +45,7 @@ async def listed(database: Database) -> Database:
 @pytest.mark.parametrize(
     ("kind", "usd"), [(HoldKind.RUN_TOO_EXPENSIVE, 5.0), (HoldKind.PRICE_UNKNOWN, None), (HoldKind.RETIRES_SOON, 5.0)]
 )
-async def test_an_approval_given_while_a_plan_is_made_stays(
-    listed: Database, kind: HoldKind, usd: float | None
-) -> None:
+async def test_approval_during_planning_is_kept(listed: Database, kind: HoldKind, usd: float | None) -> None:
     plan = a_plan(kind, usd)
     assert (await control.apply_plan(listed, plan, start=True, now=NOW, cause="service")).hold == plan.hold
     await control.approve(listed, by="me", now=NOW + 1)  # the service is asking the moderation meanwhile
@@ -55,14 +53,14 @@ async def test_an_approval_given_while_a_plan_is_made_stays(
     assert (run.hold, run.approved_by) == (None, "me")
 
 
-async def test_it_covers_no_higher_price(listed: Database) -> None:
+async def test_approval_covers_no_higher_price(listed: Database) -> None:
     await control.apply_plan(listed, a_plan(HoldKind.RUN_TOO_EXPENSIVE, 5.0), start=True, now=NOW, cause="service")
     await control.approve(listed, by="me", now=NOW + 1)
     dearer = a_plan(HoldKind.RUN_TOO_EXPENSIVE, 5.01)
     assert (await control.apply_plan(listed, dearer, start=True, now=NOW + 2, cause="service")).hold == dearer.hold
 
 
-async def test_a_waiver_given_while_a_plan_is_made_stays(listed: Database) -> None:
+async def test_waiver_during_planning_is_kept(listed: Database) -> None:
     plan = replace(a_plan(HoldKind.RUN_TOO_EXPENSIVE, 5.0), hold=None)
     await control.apply_plan(listed, plan, start=True, now=NOW, cause="service")
     await control.waive_moderation(listed, reason="ticket 7", by="me", now=NOW + 1)
@@ -76,7 +74,7 @@ async def test_a_waiver_given_while_a_plan_is_made_stays(listed: Database) -> No
         await control.waive_moderation(listed, reason="ticket 8", by="me", now=NOW + 4)
 
 
-async def test_there_is_nothing_to_approve_where_nothing_is_held_for_its_price(listed: Database) -> None:
+async def test_approve_is_refused_without_a_price_hold(listed: Database) -> None:
     plan = a_plan(HoldKind.RUN_TOO_EXPENSIVE, 5.0)
     await control.apply_plan(listed, replace(plan, hold=None), start=True, now=NOW, cause="service")
     with pytest.raises(NothingToDo, match="is held for another reason: the chats were not moderated"):
@@ -88,7 +86,7 @@ async def test_there_is_nothing_to_approve_where_nothing_is_held_for_its_price(l
         await control.approve(listed, by="you", now=NOW + 4)
 
 
-async def test_what_a_job_is_estimated_at_follows_the_plan_until_it_is_sent(listed: Database) -> None:
+async def test_job_estimate_follows_the_plan_until_submission(listed: Database) -> None:
     for usd, submitted in ((5.0, False), (6.0, True), (7.0, False)):
         await control.apply_plan(
             listed, a_plan(HoldKind.RUN_TOO_EXPENSIVE, usd), start=True, now=NOW, cause="service"

@@ -55,7 +55,7 @@ def packed(target: Path, members: dict[str, bytes]) -> Path:
     return target
 
 
-async def test_there_and_back(kept: Settings, tmp_path: Path) -> None:
+async def test_backup_restores_all_files(kept: Settings, tmp_path: Path) -> None:
     target = tmp_path / "backup.tar"
     assert create_backup(kept, target) == ["orchestrator.db", f"datasets/{DATASET}", "accounts.toml"]
     assert target.stat().st_mode & 0o777 == 0o600
@@ -71,7 +71,7 @@ async def test_there_and_back(kept: Settings, tmp_path: Path) -> None:
     await after.close()
 
 
-async def test_a_backup_is_one_moment_of_a_database_that_is_being_written_to(kept: Settings, tmp_path: Path) -> None:
+async def test_backup_is_a_consistent_snapshot_during_writes(kept: Settings, tmp_path: Path) -> None:
     writer = sqlite3.connect(kept.data_dir / "orchestrator.db", isolation_level=None, check_same_thread=False)
     writer.execute("CREATE TABLE left (n INTEGER)")
     writer.execute("CREATE TABLE right (n INTEGER)")
@@ -104,7 +104,7 @@ async def test_a_backup_is_one_moment_of_a_database_that_is_being_written_to(kep
     assert rows[0] < rows[-1], "nothing was written meanwhile"
 
 
-def test_nothing_is_overwritten(kept: Settings, tmp_path: Path) -> None:
+def test_backup_and_restore_overwrite_nothing(kept: Settings, tmp_path: Path) -> None:
     target = tmp_path / "backup.tar"
     target.write_text("mine")
     with pytest.raises(ConfigError, match="exists already"):
@@ -119,7 +119,7 @@ def test_nothing_is_overwritten(kept: Settings, tmp_path: Path) -> None:
         restore_backup(left_over, target)
 
 
-def test_only_while_the_service_is_stopped(kept: Settings, tmp_path: Path) -> None:
+def test_restore_requires_a_stopped_service(kept: Settings, tmp_path: Path) -> None:
     create_backup(kept, tmp_path / "backup.tar")
     elsewhere = settings_in(tmp_path / "elsewhere")
     with exclusive_database_lock(elsewhere), pytest.raises(DatabaseLocked):
@@ -137,14 +137,14 @@ def test_only_while_the_service_is_stopped(kept: Settings, tmp_path: Path) -> No
         ({f"datasets/{DATASET}": b"other"}, "no database"),
     ],
 )
-def test_what_is_not_a_backup_is_not_put_back(members: dict[str, bytes], why: str, tmp_path: Path) -> None:
+def test_invalid_archive_is_not_restored(members: dict[str, bytes], why: str, tmp_path: Path) -> None:
     settings = settings_in(tmp_path / "data")
     with pytest.raises(ConfigError, match=why):
         restore_backup(settings, packed(tmp_path / "backup.tar", members))
     assert [path.name for path in settings.data_dir.rglob("*") if path.suffix != ".lock"] == []
 
 
-def test_damage_is_seen(kept: Settings, tmp_path: Path) -> None:
+def test_damaged_backup_is_refused(kept: Settings, tmp_path: Path) -> None:
     create_backup(kept, tmp_path / "backup.tar")
     elsewhere = settings_in(tmp_path / "elsewhere")
     whole = (tmp_path / "backup.tar").read_bytes()
@@ -158,7 +158,7 @@ def test_damage_is_seen(kept: Settings, tmp_path: Path) -> None:
         restore_backup(elsewhere, tmp_path / "nowhere.tar")
 
 
-def test_a_newer_versions_tables_are_left_alone(kept: Settings, tmp_path: Path) -> None:
+def test_backup_of_a_newer_schema_is_refused(kept: Settings, tmp_path: Path) -> None:
     with sqlite3.connect(kept.data_dir / "orchestrator.db") as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
@@ -166,12 +166,12 @@ def test_a_newer_versions_tables_are_left_alone(kept: Settings, tmp_path: Path) 
         create_backup(kept, tmp_path / "backup.tar")
 
 
-def test_nothing_to_keep(tmp_path: Path) -> None:
+def test_backup_without_a_database_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no database"):
         create_backup(settings_in(tmp_path / "data"), tmp_path / "backup.tar")
 
 
-def test_postgresql_has_tools_of_its_own(tmp_path: Path) -> None:
+def test_postgresql_backup_refers_to_its_own_tools(tmp_path: Path) -> None:
     url = "postgresql://me:secret@db.example.com/jobs?sslmode=require"
     settings = load_settings({"ORCHESTRATOR_DATABASE_URL": url})
     for ask, tool in [(create_backup, "pg_dump"), (restore_backup, "pg_restore")]:

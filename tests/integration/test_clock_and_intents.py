@@ -6,7 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from reconciling import ready, reconciler, verify
+from reconciler_values import make_reconciler, ready_job, verify_accounts
 from store_values import fill, id_of, read_job
 
 from orchestrator.app import SystemClock
@@ -28,7 +28,7 @@ class SetClock(SystemClock):
         return super().now() + self.set_by
 
 
-class LosesAnswers:
+class AnswerLosingProvider:
     """A provider whose answer to a create is lost. The clock is set meanwhile."""
 
     capabilities = SimpleNamespace(losses=False)
@@ -49,12 +49,12 @@ class LosesAnswers:
 
 
 @pytest.mark.parametrize("step", [-HOUR, HOUR])
-async def test_an_intent_whose_outcome_is_unknown_lasts_as_long_as_its_call(database: Database, step: float) -> None:
+async def test_intent_with_unknown_outcome_lasts_as_long_as_its_call(database: Database, step: float) -> None:
     clock = SetClock()
-    job = ready("acme", id_of("acme"))
+    job = ready_job("acme", id_of("acme"))
     await fill(database, [job])
-    await verify(database, ["acme"])
-    await reconciler(database, {"acme": LosesAnswers(clock, step)}, clock=clock).handle(job.id)
+    await verify_accounts(database, ["acme"])
+    await make_reconciler(database, {"acme": AnswerLosingProvider(clock, step)}, clock=clock).handle(job.id)
     found = await read_job(database, "acme")
     assert found.state is JobState.SUBMITTING
     assert found.intent_until is not None
@@ -62,13 +62,13 @@ async def test_an_intent_whose_outcome_is_unknown_lasts_as_long_as_its_call(data
 
 
 @pytest.mark.parametrize("agreements", [0, 1])
-async def test_no_intent_is_written_by_a_clock_that_was_set(database: Database, agreements: int) -> None:
+async def test_no_intent_is_written_after_a_clock_change(database: Database, agreements: int) -> None:
     """Neither when it was set before the step, nor within it."""
     clock, answers = SetClock(), iter([True] * agreements)
-    remote, job = LosesAnswers(clock, 0.0), ready("acme", id_of("acme"))
+    remote, job = AnswerLosingProvider(clock, 0.0), ready_job("acme", id_of("acme"))
     await fill(database, [job])
-    await verify(database, ["acme"])
-    moving = reconciler(
+    await verify_accounts(database, ["acme"])
+    moving = make_reconciler(
         database, {"acme": remote}, clock=clock, clock_agrees=lambda: next(answers, False), poll_min=0.01
     )
     await moving.handle(job.id)
@@ -76,18 +76,22 @@ async def test_no_intent_is_written_by_a_clock_that_was_set(database: Database, 
     assert (remote.looked, remote.created) == (0, 0)
 
 
-async def test_an_intent_is_not_believed_to_be_over_by_a_clock_that_was_set(database: Database) -> None:
+async def test_intent_does_not_expire_by_a_clock_change(database: Database) -> None:
     """A cancel would end the job as one that was never created, though the create may still arrive."""
     clock = SetClock()
     now = clock.now()
-    remote = LosesAnswers(clock, 0.0)
+    remote = AnswerLosingProvider(clock, 0.0)
     job = replace(
-        ready("acme", id_of("acme")), state=JobState.SUBMITTING, cancel_asked=True, intent_until=now + 20, wake_at=now
+        ready_job("acme", id_of("acme")),
+        state=JobState.SUBMITTING,
+        cancel_asked=True,
+        intent_until=now + 20,
+        wake_at=now,
     )
     await fill(database, [job])
-    await verify(database, ["acme"])
+    await verify_accounts(database, ["acme"])
     clock.set_by = HOUR
-    moving = reconciler(database, {"acme": remote}, clock=clock, clock_agrees=lambda: False, poll_min=0.01)
+    moving = make_reconciler(database, {"acme": remote}, clock=clock, clock_agrees=lambda: False, poll_min=0.01)
     await moving.handle(job.id)
     assert (await read_job(database, "acme")).state is JobState.SUBMITTING
     assert remote.looked == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from company_network import Authority, listening
+from company_network import Authority, listen_on_free_port
 
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.errors import ProviderUnavailable, UnknownOutcome
@@ -25,7 +25,7 @@ SETTINGS = bytes.fromhex(
 GOAWAY = bytes.fromhex("0000080700000000000000000000000001")
 
 
-class Impatient:
+class ImpatientServer:
     """Answers one request on a connection and closes it under the next: a close that is always on its way."""
 
     def __init__(self) -> None:
@@ -46,14 +46,14 @@ class Impatient:
 
 
 @pytest.fixture
-async def impatient() -> AsyncIterator[tuple[Impatient, str]]:
-    server = Impatient()
-    async with listening(server) as port:
+async def impatient() -> AsyncIterator[tuple[ImpatientServer, str]]:
+    server = ImpatientServer()
+    async with listen_on_free_port(server) as port:
         yield server, f"http://127.0.0.1:{port}"
 
 
-async def test_what_costs_something_never_goes_over_a_connection_that_served_before(
-    impatient: tuple[Impatient, str],
+async def test_paid_requests_never_reuse_a_connection(
+    impatient: tuple[ImpatientServer, str],
 ) -> None:
     server, url = impatient
     async with create_http_client(2) as http:
@@ -65,7 +65,7 @@ async def test_what_costs_something_never_goes_over_a_connection_that_served_bef
     assert b"POST" not in server.cut
 
 
-async def test_reads_get_an_answer_and_stop_to_reuse_connections(impatient: tuple[Impatient, str]) -> None:
+async def test_reads_retry_and_stop_reusing_closed_connections(impatient: tuple[ImpatientServer, str]) -> None:
     server, url = impatient
     async with create_http_client(2) as http:
         for _ in range(10):
@@ -74,7 +74,7 @@ async def test_reads_get_an_answer_and_stop_to_reuse_connections(impatient: tupl
     assert len(server.cut) == 1
 
 
-async def test_after_a_lost_connection_other_calls_use_fresh_ones_too(impatient: tuple[Impatient, str]) -> None:
+async def test_calls_use_fresh_connections_after_a_lost_one(impatient: tuple[ImpatientServer, str]) -> None:
     """A call that is no read is not repeated: it may have had its effect. The next one does not suffer the same."""
     server, url = impatient
     async with create_http_client(2) as http:
@@ -86,7 +86,7 @@ async def test_after_a_lost_connection_other_calls_use_fresh_ones_too(impatient:
     assert server.cut.count(b"POST") == 1
 
 
-async def test_a_server_that_keeps_its_connections_is_read_over_one(impatient: tuple[Impatient, str]) -> None:
+async def test_reads_reuse_one_connection_of_a_stable_server(impatient: tuple[ImpatientServer, str]) -> None:
     connections = 0
 
     async def patient(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -96,14 +96,14 @@ async def test_a_server_that_keeps_its_connections_is_read_over_one(impatient: t
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
             await writer.drain()
 
-    async with listening(patient) as port, create_http_client(2) as http:
+    async with listen_on_free_port(patient) as port, create_http_client(2) as http:
         for _ in range(20):
             await http.get_directly(f"http://127.0.0.1:{port}", {})
     assert connections == 1
 
 
 @pytest.mark.parametrize("alpn", [("h2",), ("h2", "http/1.1")])
-async def test_a_server_that_speaks_only_http2_is_said_to(tmp_path: Path, alpn: tuple[str, ...]) -> None:
+async def test_http2_only_server_is_named(tmp_path: Path, alpn: tuple[str, ...]) -> None:
     """It refuses in the handshake, or it answers with frames whatever was agreed on."""
     authority = Authority(tmp_path)
     order = JobOrder(tag="t", spec=TrainingSpec(base_model="m"), training_file="f", validation_file=None)
@@ -116,7 +116,7 @@ async def test_a_server_that_speaks_only_http2_is_said_to(tmp_path: Path, alpn: 
 
     network = NetworkConfig(ssl_context=build_ssl_context(authority.file, {}))
     async with (
-        listening(frames, authority.server("localhost", alpn=alpn)) as port,
+        listen_on_free_port(frames, authority.server("localhost", alpn=alpn)) as port,
         create_http_client(2, network) as http,
     ):
         account = Account(
@@ -130,13 +130,13 @@ async def test_a_server_that_speaks_only_http2_is_said_to(tmp_path: Path, alpn: 
             await provider.create_job(order, Deadline(60.0, lambda: 0.0))
 
 
-async def test_http2_without_tls_is_said_to_be_that() -> None:
+async def test_http2_without_tls_is_named() -> None:
     async def frames(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(SETTINGS)
         await reader.read(10)
         writer.write(GOAWAY)
         await writer.drain()
 
-    async with listening(frames) as port, create_http_client(2) as http:
+    async with listen_on_free_port(frames) as port, create_http_client(2) as http:
         with pytest.raises(httpx2.TransportError, match="speaks only HTTP/2"):
             await http.get_directly(f"http://127.0.0.1:{port}", {})

@@ -25,7 +25,7 @@ MODERATED = ModerationResult(texts=142, known=140, findings=[FLAGGED])
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_it_opens_quietly(tmp_path: Path, scheme: str) -> None:
+async def test_report_opens_without_errors_or_external_requests(tmp_path: Path, scheme: str) -> None:
     for chat in (ROOT / "chats").iterdir():
         shutil.copy(chat, tmp_path)
     (tmp_path / "bad.json").write_text('[{"role": "bot", "content": "<img src=x onerror=alert(1)> a@b.co"}]')

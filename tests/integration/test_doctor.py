@@ -59,7 +59,7 @@ def names_in(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
 
 
-async def told(environ: dict[str, str]) -> list[Diagnosis]:
+async def run_doctor(environ: dict[str, str]) -> list[Diagnosis]:
     found = [diagnosis async for diagnosis in run_checks(environ, Redactor(), online=False)]
     assert KEY not in repr(found)
     for diagnosis in found:
@@ -67,36 +67,36 @@ async def told(environ: dict[str, str]) -> list[Diagnosis]:
     return found
 
 
-async def trouble(environ: dict[str, str]) -> list[tuple[str, str, str]]:
-    found = [d for d in await told(environ) if d.verdict is not DiagnosisStatus.OK]
+async def find_problems(environ: dict[str, str]) -> list[tuple[str, str, str]]:
+    found = [d for d in await run_doctor(environ) if d.verdict is not DiagnosisStatus.OK]
     return [(d.verdict.value, d.thing, d.message) for d in found]
 
 
-async def test_all_is_well_and_stays_as_it_was(environ: dict[str, str], tmp_path: Path) -> None:
-    assert await trouble(environ) == []
-    assert {diagnosis.thing for diagnosis in await told(environ)} == {
+async def test_doctor_finds_no_problem_and_changes_nothing(environ: dict[str, str], tmp_path: Path) -> None:
+    assert await find_problems(environ) == []
+    assert {diagnosis.thing for diagnosis in await run_doctor(environ)} == {
         "program", "settings", "data folder", "database", "accounts file", "keys", "network", "dataset", "prices",
         "retirements",
     }  # fmt: skip
     assert sorted(names_in(tmp_path)) == ["accounts.toml", "chats", "keys", "prices.toml"]
 
 
-async def test_settings_that_are_wrong_are_all_told(environ: dict[str, str]) -> None:
-    found = await trouble(environ | {"ORCHESTRATOR_PORT": "x", "ORCHESTRATOR_PROT": "1"})
+async def test_doctor_reports_every_wrong_setting(environ: dict[str, str]) -> None:
+    found = await find_problems(environ | {"ORCHESTRATOR_PORT": "x", "ORCHESTRATOR_PROT": "1"})
     assert [(verdict, thing) for verdict, thing, _ in found] == [("error", "settings")] * 2
 
 
-async def test_an_accounts_file_that_is_wrong(environ: dict[str, str], tmp_path: Path) -> None:
+async def test_doctor_reports_a_wrong_accounts_file(environ: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "accounts.toml").write_text(FILE.replace("name", "nmae"))
-    assert {(verdict, thing) for verdict, thing, _ in await trouble(environ)} == {("error", "accounts file")}
+    assert {(verdict, thing) for verdict, thing, _ in await find_problems(environ)} == {("error", "accounts file")}
 
 
-async def test_what_the_accounts_file_leads_to(environ: dict[str, str], tmp_path: Path) -> None:
+async def test_doctor_checks_every_file_of_the_accounts_file(environ: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "accounts.toml").chmod(0o666)
     (tmp_path / "chats" / "a.json").unlink()
     (tmp_path / "keys" / "acme").unlink()
     (tmp_path / "prices.toml").write_text("")
-    assert [(verdict, thing) for verdict, thing, _ in await trouble(environ)] == [
+    assert [(verdict, thing) for verdict, thing, _ in await find_problems(environ)] == [
         ("warning", "accounts file"),
         ("error", "keys"),
         ("error", "dataset"),
@@ -104,74 +104,76 @@ async def test_what_the_accounts_file_leads_to(environ: dict[str, str], tmp_path
     ]
 
 
-async def test_a_validation_set_that_is_not_there(environ: dict[str, str], tmp_path: Path) -> None:
+async def test_doctor_reports_a_missing_validation_set(environ: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "accounts.toml").write_text(FILE.replace("[run]\n", '[run]\nvalidation = "own.jsonl"\n', 1))
-    assert [(verdict, thing) for verdict, thing, _ in await trouble(environ)] == [("error", "validation")]
+    assert [(verdict, thing) for verdict, thing, _ in await find_problems(environ)] == [("error", "validation")]
     (tmp_path / "own.jsonl").write_text("{}")
-    assert await trouble(environ) == []
+    assert await find_problems(environ) == []
 
 
-async def test_a_key_that_anyone_may_read(environ: dict[str, str], tmp_path: Path) -> None:
+async def test_doctor_reports_a_world_readable_key(environ: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "keys" / "acme").chmod(0o644)
-    assert await trouble(environ) == []  # its folder keeps others out
+    assert await find_problems(environ) == []  # its folder keeps others out
     (tmp_path / "keys").chmod(0o755)
-    assert await trouble(environ) == [
+    assert await find_problems(environ) == [
         ("warning", "keys", f"anyone on this machine may read {tmp_path / 'keys' / 'acme'}")
     ]
 
 
-async def test_webhooks_and_alerts(environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_doctor_checks_webhooks_and_alerts(
+    environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     alerts = '[[alerts]]\nurl = "env:TEAM_CHAT"\n'
     (tmp_path / "accounts.toml").write_text(FILE + alerts)
-    assert [(verdict, thing) for verdict, thing, _ in await trouble(environ)] == [("error", "webhooks")]
+    assert [(verdict, thing) for verdict, thing, _ in await find_problems(environ)] == [("error", "webhooks")]
     monkeypatch.setenv("TEAM_CHAT", "json://127.0.0.1:1/")
-    assert await trouble(environ) == []
+    assert await find_problems(environ) == []
     monkeypatch.setattr(machine_checks, "_installed", lambda package: package != "apprise")
-    ((verdict, thing, message),) = await trouble(environ)
+    ((verdict, thing, message),) = await find_problems(environ)
     assert (verdict, thing, "apprise" in message) == ("error", "program", True)
 
 
-async def test_prices_grow_old(environ: dict[str, str], tmp_path: Path) -> None:
+async def test_doctor_reports_old_prices(environ: dict[str, str], tmp_path: Path) -> None:
     prices = (tmp_path / "prices.toml").read_text()
     (tmp_path / "prices.toml").write_text(prices.replace("2126-01-01", "2025-01-01"))
-    ((verdict, thing, message),) = await trouble(environ)
+    ((verdict, thing, message),) = await find_problems(environ)
     assert (verdict, thing) == ("warning", "prices")
     assert "2025-01-01" in message
 
 
-async def test_what_was_published_of_a_base_models_end(environ: dict[str, str], tmp_path: Path) -> None:
+async def test_doctor_reports_a_published_retirement_date(environ: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "retirements.toml"
     row = '[[retirement]]\nprovider = "openai"\nbase_model = "sandbox-small"\nas_of = 2025-01-01\nsource = "a page"\n'
     path.write_text(f"{row}training_ends = 2025-02-01\n")
-    ((verdict, thing, message),) = await trouble(environ | {"ORCHESTRATOR_RETIREMENTS_FILE": str(path)})
+    ((verdict, thing, message),) = await find_problems(environ | {"ORCHESTRATOR_RETIREMENTS_FILE": str(path)})
     assert (verdict, thing) == ("warning", "retirements")
     assert message == "openai takes no new jobs on sandbox-small since 2025-02-01 (a page; as of 2025-01-01)"
     path.write_text(f"{row}training_ends = 7\n")
-    ((verdict, thing, message),) = await trouble(environ | {"ORCHESTRATOR_RETIREMENTS_FILE": str(path)})
+    ((verdict, thing, message),) = await find_problems(environ | {"ORCHESTRATOR_RETIREMENTS_FILE": str(path)})
     assert (verdict, thing) == ("error", "retirements")
     assert "training_ends is wrong" in message
 
 
-async def test_a_database_that_is_damaged_or_newer(environ: dict[str, str], tmp_path: Path) -> None:
+async def test_doctor_reports_a_damaged_or_newer_database(environ: dict[str, str], tmp_path: Path) -> None:
     database = Database(load_settings(environ).database_url)
     await database.migrate()
     await database.close()
-    assert await trouble(environ) == []
+    assert await find_problems(environ) == []
     path = tmp_path / "data" / "orchestrator.db"
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
-    assert "newer version" in (await trouble(environ))[0][2]
+    assert "newer version" in (await find_problems(environ))[0][2]
     path.write_bytes(b"no database at all" * 1000)
-    assert "not a database" in (await trouble(environ))[0][2]
+    assert "not a database" in (await find_problems(environ))[0][2]
 
 
-async def test_a_disk_that_is_full(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_doctor_reports_a_full_disk(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _path: type("Usage", (), {"free": 1000})())
-    assert [(verdict, thing) for verdict, thing, _ in await trouble(environ)] == [("error", "data folder")]
+    assert [(verdict, thing) for verdict, thing, _ in await find_problems(environ)] == [("error", "data folder")]
 
 
-async def test_postgresql(environ: dict[str, str], postgres_url: str) -> None:
+async def test_doctor_checks_postgresql(environ: dict[str, str], postgres_url: str) -> None:
     async def look(clock: SystemClock) -> list[tuple[str, str]]:
         settings = load_settings(environ | {"ORCHESTRATOR_DATABASE_URL": postgres_url})
         return [(d.verdict.value, d.message) async for d in database_checks.check_database(settings, clock)]
@@ -184,10 +186,10 @@ async def test_postgresql(environ: dict[str, str], postgres_url: str) -> None:
     _, (verdict, message) = await look(Later())
     assert (verdict, "100.0 s ahead of" in message) == ("error", True)
     nowhere = environ | {"ORCHESTRATOR_DATABASE_URL": "postgresql://me:canary-key-77123@127.0.0.1:1/x"}
-    assert [(verdict, thing) for verdict, thing, _ in await trouble(nowhere)] == [("error", "database")]
+    assert [(verdict, thing) for verdict, thing, _ in await find_problems(nowhere)] == [("error", "database")]
 
 
-async def test_a_folder_of_chats_that_cannot_be_read(
+async def test_doctor_reports_an_unreadable_chats_folder(
     environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "chats" / "closed").mkdir()
@@ -200,4 +202,4 @@ async def test_a_folder_of_chats_that_cannot_be_read(
 
     monkeypatch.setattr(os, "scandir", refuse)
     message = f"{tmp_path}/chats/closed cannot be read: Permission denied"
-    assert await trouble(environ) == [("error", "dataset", message)]
+    assert await find_problems(environ) == [("error", "dataset", message)]

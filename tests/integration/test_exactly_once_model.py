@@ -28,14 +28,14 @@ from hypothesis.stateful import (
 from model_world import (
     ENDED,
     FRIENDLY,
-    Fate,
-    HandClock,
-    Luck,
+    CallFate,
+    ManualClock,
     MemoryDatabase,
-    Pause,
+    ModelWorld,
+    PausePoint,
     StrictLog,
     Worker,
-    World,
+    WorldConditions,
     WorldProvider,
     complete,
 )
@@ -84,7 +84,7 @@ ATTEMPTS = 4  # instead of forty, so that giving up comes within reach
 LONGEST_END = 200  # wake-ups within which a job must end once the world is friendly
 
 lags = st.sampled_from([0.0, 0.5, 1.0])
-lucks = st.builds(Luck, st.sampled_from(Fate), lags)
+lucks = st.builds(WorldConditions, st.sampled_from(CallFate), lags)
 reads = st.lists(st.one_of(st.just(FRIENDLY), st.just(FRIENDLY), lucks), max_size=4)
 creates = st.lists(lucks, max_size=2)
 asks = st.sampled_from(["start", "retry", "release", "hold", "retry", "release", "cancel", "cancel", "adopt"])
@@ -111,8 +111,8 @@ class ExactlyOnce(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.clock = HandClock()
-        self.world = World(self.clock)
+        self.clock = ManualClock()
+        self.world = ModelWorld(self.clock)
         self.memory = MEMORY
         self.memory.empty()
         self.database = cast(Database, self.memory)
@@ -147,9 +147,9 @@ class ExactlyOnce(RuleBasedStateMachine):
     # Time, and who is told that the job is due.
 
     @rule(seconds=spans)
-    def time_goes_by(self, seconds: float) -> None:
+    def advance_time(self, seconds: float) -> None:
         self.clock.seconds += seconds
-        self.world.catch_up(self.clock.boottime())
+        self.world.apply_pending(self.clock.boottime())
 
     @precondition(lambda self: len(self.workers) < 3)
     @rule(only_when_due=st.booleans(), steps=st.integers(0, 14))
@@ -161,14 +161,16 @@ class ExactlyOnce(RuleBasedStateMachine):
             self.work(-1, steps, FRIENDLY)
 
     @rule(times=st.integers(1, 4), reads=reads, creates=creates)
-    def work_undisturbed(self, times: int, reads: Sequence[Luck] = (), creates: Sequence[Luck] = ()) -> None:
+    def work_undisturbed(
+        self, times: int, reads: Sequence[WorldConditions] = (), creates: Sequence[WorldConditions] = ()
+    ) -> None:
         """One replica from wake-up to wake-up, while the others are frozen."""
         reading, creating = iter(reads), iter(creates)
         for _ in range(times):
             wake_at = self.job.wake_at
             if wake_at is None:
                 return
-            self.time_goes_by(max(0.0, wake_at - self.clock.now()))
+            self.advance_time(max(0.0, wake_at - self.clock.now()))
             Worker(self.reconciler.handle(JOB)).finish(reading, creating)
 
     @rule(
@@ -180,16 +182,22 @@ class ExactlyOnce(RuleBasedStateMachine):
         dies=st.booleans(),
     )
     def work_overtaken(
-        self, steps: int, met: Luck, asked: str | None, seconds: float, creates: Sequence[Luck], dies: bool
+        self,
+        steps: int,
+        met: WorldConditions,
+        asked: str | None,
+        seconds: float,
+        creates: Sequence[WorldConditions],
+        dies: bool,
     ) -> None:
         """One replica gets so far and freezes; another does the work; then the first goes on, or never does."""
         first = Worker(self.reconciler.handle(JOB))
         for _ in range(steps):
             if not first.done:
-                first.step(met if first.where is Pause.CREATING else FRIENDLY)
+                first.step(met if first.where is PausePoint.CREATING else FRIENDLY)
         if asked:
-            self.people_ask(asked)
-        self.time_goes_by(seconds)
+            self.request_action(asked)
+        self.advance_time(seconds)
         self.work_undisturbed(1, (), creates)
         if dies:
             first.crash()
@@ -199,18 +207,18 @@ class ExactlyOnce(RuleBasedStateMachine):
 
     @precondition(lambda self: self.workers)
     @rule(which=st.integers(0, 2), steps=st.integers(1, 4), luck=lucks)
-    def work(self, which: int, steps: int, luck: Luck) -> None:
+    def work(self, which: int, steps: int, luck: WorldConditions) -> None:
         worker = self.workers[which % len(self.workers)]
         for _ in range(steps):
             if not worker.done:
                 worker.step(luck)
-        self._bury_the_done()
+        self._remove_finished_workers()
 
     @precondition(lambda self: self.workers)
     @rule(which=st.integers(0, 2), reads=reads, creates=creates)
-    def finish(self, which: int, reads: Sequence[Luck], creates: Sequence[Luck]) -> None:
+    def finish(self, which: int, reads: Sequence[WorldConditions], creates: Sequence[WorldConditions]) -> None:
         self.workers[which % len(self.workers)].finish(reads, creates)
-        self._bury_the_done()
+        self._remove_finished_workers()
 
     @precondition(lambda self: self.workers)
     @rule(which=st.integers(0, 2))
@@ -225,7 +233,7 @@ class ExactlyOnce(RuleBasedStateMachine):
         status=st.sampled_from(RemoteJobStatus),
         named=st.booleans(),
     )
-    def the_provider_goes_on(self, refused: bool, status: RemoteJobStatus, named: bool) -> None:
+    def advance_provider(self, refused: bool, status: RemoteJobStatus, named: bool) -> None:
         """It has checked what it was checking, and comes to something about the newest remote job."""
         self.world.check_files(RemoteFileStatus.REFUSED if refused else RemoteFileStatus.READY)
         for made in self.world.jobs[-1:]:
@@ -233,7 +241,7 @@ class ExactlyOnce(RuleBasedStateMachine):
 
     @precondition(lambda self: self.job.state in {JobState.READY, JobState.SUBMITTING} and not self.copies)
     @rule()
-    def somebody_copies_the_job(self) -> None:
+    def copy_remote_job(self) -> None:
         """Another remote job with our tag: as it is, or somebody's doing."""
         job = self.job
         order = JobOrder(tag="", spec=SPEC, training_file=job.remote_file_id or "", validation_file=None)
@@ -242,11 +250,11 @@ class ExactlyOnce(RuleBasedStateMachine):
     # What people ask.
 
     @rule(what=asks, which=st.integers(0, 1))
-    def people_ask(self, what: str, which: int = 0) -> None:
+    def request_action(self, what: str, which: int = 0) -> None:
         now, database = self.clock.now(), self.database
         match what:
             case "adopt":
-                self.people_choose(which)
+                self.adopt_remote_job(which)
             case "cancel":
                 complete(control.cancel(database, [], by="model", now=now))
             case "retry":
@@ -259,14 +267,14 @@ class ExactlyOnce(RuleBasedStateMachine):
             case "start":
                 complete(control.start(database, by="model", now=now))
 
-    def people_choose(self, which: int) -> None:
+    def adopt_remote_job(self, which: int) -> None:
         """Only of what is held a person can choose, and only of what there is."""
         job, now = self.job, self.clock.now()
-        tagged = [made for made in self.world.seen(self.world.jobs) if made.key == job.tag]
+        tagged = [made for made in self.world.visible_objects(self.world.jobs) if made.key == job.tag]
         if job.state is JobState.SUBMITTING and job.hold and tagged:
             chosen = tagged[which % len(tagged)]
             complete(adopt_remote_job(self.database, JOB, chosen.thing.id, by="model", now=now))
-            self.world.choose(job.tag, chosen)
+            self.world.select_job(job.tag, chosen)
 
     # What must hold after each of these.
 
@@ -277,21 +285,21 @@ class ExactlyOnce(RuleBasedStateMachine):
             made.ours = made.ours or (job.state is not JobState.SUBMITTING and made.thing.id == job.remote_job_id)
         tags = Counter(made.key for made in self.world.jobs if made.ours)
         assert all(count == 1 for count in tags.values()), f"paid twice: {tags}"
-        assert len(self.living) <= 1, f"two at once: {self.living}"
+        assert len(self.open_remote_jobs) <= 1, f"two at once: {self.open_remote_jobs}"
         usable = [made.thing.id for made in self.world.files if made.thing.status is not RemoteFileStatus.REFUSED]
         assert len(usable) <= 1, f"uploaded twice: {usable}"
         if self.ended is not None:
             assert (job.state, job.fine_tuned_model) == (self.ended.state, self.ended.fine_tuned_model)
         self.ended = job if job.state in TERMINAL_STATES else None
         if job.state in TERMINAL_STATES:
-            assert not self.living, f"{job.state}, and still alive: {self.living}; {job.failure}"
+            assert not self.open_remote_jobs, f"{job.state}, and still alive: {self.open_remote_jobs}; {job.failure}"
             assert not self.world.expecting, f"{job.state}, and more is to come; {job.failure}"
         if job.state is JobState.SUCCEEDED:
             remote = self.world.find(self.world.jobs, job.remote_job_id or "").thing
             assert (remote.status, remote.fine_tuned_model) == (RemoteJobStatus.SUCCEEDED, job.fine_tuned_model)
 
         if job.wake_at is None and job.state not in TERMINAL_STATES and not self.workers:
-            assert self.set_aside, f"asleep for ever: {job}"
+            assert self.suspended, f"asleep for ever: {job}"
 
     def teardown(self) -> None:
         """From here on the world is friendly: the job comes to an end, whatever state it was left in."""
@@ -300,32 +308,32 @@ class ExactlyOnce(RuleBasedStateMachine):
         self.workers = []
         self.check()
         if self.job.state not in TERMINAL_STATES:
-            self.people_ask("release")
-            self.people_ask("start")
+            self.request_action("release")
+            self.request_action("start")
         for _ in range(LONGEST_END):
             job = self.job
             if job.state in TERMINAL_STATES:
                 break
-            self.world.go_on()
+            self.world.advance_jobs()
             if job.hold and job.hold.kind == "ambiguous":
-                self.people_choose(0)
+                self.adopt_remote_job(0)
             self.work_undisturbed(1)
             self.check()
         assert self.job.state in TERMINAL_STATES, f"does not end: {self.job}"
 
-    def _bury_the_done(self) -> None:
+    def _remove_finished_workers(self) -> None:
         self.workers = [worker for worker in self.workers if not worker.done]
 
     @property
-    def set_aside(self) -> bool:
+    def suspended(self) -> bool:
         """Whether the job waits for something that wakes it when it comes: a release, or the start of its run."""
-        loaded = self._look(partial(jobs.load, job_id=JOB))
+        loaded = self._inspect(partial(jobs.load, job_id=JOB))
         assert loaded is not None
         unstarted = loaded.job.state is JobState.READY and loaded.run.started_at is None
         return unstarted or bool(list_job_holds(loaded.job, loaded.run, loaded.account_state))
 
     @property
-    def living(self) -> list[str]:
+    def open_remote_jobs(self) -> list[str]:
         ours = [made for made in self.world.jobs if made.ours]
         return [f"{made.thing.id} of {made.key}" for made in ours if made.thing.status not in ENDED]
 
@@ -336,12 +344,12 @@ class ExactlyOnce(RuleBasedStateMachine):
     @property
     def job(self) -> Job:
         if self._read[0] != self.memory.commits:
-            self._read = self.memory.commits, self._look(partial(jobs.get_many, ids=[JOB]))[JOB]
+            self._read = self.memory.commits, self._inspect(partial(jobs.get_many, ids=[JOB]))[JOB]
         job = self._read[1]
         assert job is not None
         return job
 
-    def _look(self, ask: Callable[[Any], Awaitable[T]]) -> T:
+    def _inspect(self, ask: Callable[[Any], Awaitable[T]]) -> T:
         async def look() -> T:
             async with self.memory.read() as connection:
                 return await ask(connection)
@@ -361,7 +369,7 @@ QUICK = settings(
 SEARCH = settings(max_examples=5000, stateful_step_count=80, deadline=None)
 
 
-def test_never_two_remote_jobs_for_one_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_job_never_has_two_remote_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry_policy, "MAX_RETRY_ATTEMPTS", ATTEMPTS)
     chosen = SEARCH if os.environ.get("HYPOTHESIS_PROFILE") == "search" else QUICK
     run_state_machine_as_test(ExactlyOnce, settings=chosen)
@@ -378,11 +386,11 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[ExactlyOnce]:
     machine.teardown()
 
 
-def luck(*fates: Fate, lag: float = 1.0) -> list[Luck]:
-    return [Luck(fate, lag) for fate in fates]
+def conditions(*fates: CallFate, lag: float = 1.0) -> list[WorldConditions]:
+    return [WorldConditions(fate, lag) for fate in fates]
 
 
-def freeze(machine: ExactlyOnce, where: Pause) -> Worker:
+def freeze_worker(machine: ExactlyOnce, where: PausePoint) -> Worker:
     """A replica that is stopped just before its next call of this kind."""
     worker = Worker(machine.reconciler.handle(JOB))
     while worker.where is not where:
@@ -396,54 +404,54 @@ def reach(machine: ExactlyOnce, worker: Worker, state: JobState) -> None:
         worker.step(FRIENDLY)
 
 
-@pytest.mark.parametrize("fate", [Fate.LOST, Fate.LATE, Fate.DROPPED, Fate.MALFORMED])
-def test_a_create_whose_answer_is_lost_is_looked_for(machine: ExactlyOnce, fate: Fate) -> None:
-    machine.work_undisturbed(1, (), luck(fate))
+@pytest.mark.parametrize("fate", [CallFate.LOST, CallFate.LATE, CallFate.DROPPED, CallFate.MALFORMED])
+def test_create_with_lost_answer_is_looked_up(machine: ExactlyOnce, fate: CallFate) -> None:
+    machine.work_undisturbed(1, (), conditions(fate))
     assert machine.job.state is JobState.SUBMITTING
     machine.work_undisturbed(3)
     assert (machine.job.state, machine.job.remote_job_id) == (JobState.QUEUED, "ftjob-0")
 
 
-def test_a_list_that_is_none_after_a_lost_create_creates_nothing(machine: ExactlyOnce) -> None:
+def test_malformed_list_after_a_lost_create_creates_nothing(machine: ExactlyOnce) -> None:
     shapes = len(MALFORMED_LISTS)
-    machine.work_undisturbed(1, (), luck(Fate.LOST))
+    machine.work_undisturbed(1, (), conditions(CallFate.LOST))
     for _ in range(shapes):
-        machine.work_undisturbed(1, luck(Fate.MALFORMED))
+        machine.work_undisturbed(1, conditions(CallFate.MALFORMED))
         if machine.job.hold:
-            machine.people_ask("release")
+            machine.request_action("release")
     assert (machine.job.state, len(machine.world.jobs)) == (JobState.SUBMITTING, 1)
     machine.work_undisturbed(3)
     assert (machine.job.state, machine.job.remote_job_id) == (JobState.QUEUED, "ftjob-0")
 
 
-def test_a_list_that_is_none_after_a_lost_upload_uploads_nothing() -> None:
+def test_malformed_list_after_a_lost_upload_uploads_nothing() -> None:
     machine = ExactlyOnce()
     machine.adopt(start=True, head_start=0)
-    machine.work_undisturbed(1, (), luck(Fate.LOST))
+    machine.work_undisturbed(1, (), conditions(CallFate.LOST))
     assert (machine.job.state, len(machine.world.files)) == (JobState.UPLOADING, 1)
-    machine.work_undisturbed(2, luck(Fate.MALFORMED, Fate.MALFORMED))
+    machine.work_undisturbed(2, conditions(CallFate.MALFORMED, CallFate.MALFORMED))
     assert (machine.job.state, len(machine.world.files)) == (JobState.UPLOADING, 1)
     machine.work_undisturbed(3)
     assert [made.thing.id for made in machine.world.files] == ["file-0"]
     machine.teardown()
 
 
-def test_a_create_answered_with_another_job_is_left_to_a_person(machine: ExactlyOnce) -> None:
-    machine.work_undisturbed(1, (), luck(Fate.OTHER))
+def test_create_answered_with_another_job_is_ambiguous(machine: ExactlyOnce) -> None:
+    machine.work_undisturbed(1, (), conditions(CallFate.OTHER))
     hold = machine.job.hold
     assert hold is not None
     assert (machine.job.state, hold.kind, machine.job.remote_job_id) == (JobState.SUBMITTING, "ambiguous", None)
     assert "asked to train on file file-0 and answered with remote job ftjob-other" in hold.reason
     assert f"orchestrator adopt {JOB} ftjob-other" in hold.hint
-    machine.people_ask("release")
+    machine.request_action("release")
     machine.work_undisturbed(3)
     assert (machine.job.state, machine.job.remote_job_id) == (JobState.QUEUED, "ftjob-0")
 
 
-def test_a_replica_that_was_frozen_past_its_deadline_sends_nothing(machine: ExactlyOnce) -> None:
-    machine.time_goes_by(PACE.poll_min_seconds)
-    frozen = freeze(machine, Pause.CREATING)
-    machine.time_goes_by(PACE.intent_seconds + INTENT_GRACE_SECONDS)
+def test_replica_frozen_past_its_deadline_sends_nothing(machine: ExactlyOnce) -> None:
+    machine.advance_time(PACE.poll_min_seconds)
+    frozen = freeze_worker(machine, PausePoint.CREATING)
+    machine.advance_time(PACE.intent_seconds + INTENT_GRACE_SECONDS)
     machine.work_undisturbed(1)
     assert machine.job.state is JobState.QUEUED
     before = machine.job
@@ -453,49 +461,47 @@ def test_a_replica_that_was_frozen_past_its_deadline_sends_nothing(machine: Exac
 
 
 def test_a_cancel_waits_for_a_create_that_may_still_arrive(machine: ExactlyOnce) -> None:
-    machine.work_undisturbed(1, (), luck(Fate.LATE))
-    machine.people_ask("cancel")
+    machine.work_undisturbed(1, (), conditions(CallFate.LATE))
+    machine.request_action("cancel")
     machine.work_undisturbed(1)
-    assert (machine.job.state, machine.living) == (JobState.SUBMITTING, [])
+    assert (machine.job.state, machine.open_remote_jobs) == (JobState.SUBMITTING, [])
     machine.work_undisturbed(1)
-    assert (machine.job.state, len(machine.living)) == (JobState.CANCELLING, 1)
-    machine.world.go_on()
+    assert (machine.job.state, len(machine.open_remote_jobs)) == (JobState.CANCELLING, 1)
+    machine.world.advance_jobs()
     machine.work_undisturbed(1)
     assert machine.job.state is JobState.CANCELLED
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_cancel_asked_while_a_create_is_under_way_does_not_lose_its_answer(
-    machine: ExactlyOnce, times: int
-) -> None:
-    machine.time_goes_by(PACE.poll_min_seconds)
-    creating = freeze(machine, Pause.CREATING)
+def test_cancel_during_a_create_keeps_the_created_job(machine: ExactlyOnce, times: int) -> None:
+    machine.advance_time(PACE.poll_min_seconds)
+    creating = freeze_worker(machine, PausePoint.CREATING)
     creating.step(FRIENDLY)  # it is created; the answer is on its way
     for _ in range(times):
-        machine.people_ask("cancel")
+        machine.request_action("cancel")
     creating.finish()
     assert (machine.job.state, machine.job.cancel_asked) == (JobState.CANCELLING, True)
     assert machine.world.jobs[0].thing.status is RemoteJobStatus.CANCELLING
 
 
-def test_a_cancel_asked_while_an_upload_is_under_way_ends_it_at_once() -> None:
+def test_cancel_during_an_upload_ends_the_job_at_once() -> None:
     machine = ExactlyOnce()
     machine.adopt(start=True, head_start=0)
-    uploading = freeze(machine, Pause.CREATING)
+    uploading = freeze_worker(machine, PausePoint.CREATING)
     uploading.step(FRIENDLY)
-    machine.people_ask("cancel")
+    machine.request_action("cancel")
     uploading.finish()
     assert (machine.job.state, machine.job.remote_file_id) == (JobState.CANCELLED, "file-0")
     machine.teardown()
 
 
-def test_no_intent_is_written_once_a_cancel_was_asked(machine: ExactlyOnce) -> None:
-    machine.time_goes_by(PACE.poll_min_seconds)
+def test_no_intent_is_written_after_a_cancel_request(machine: ExactlyOnce) -> None:
+    machine.advance_time(PACE.poll_min_seconds)
     submitting = Worker(machine.reconciler.handle(JOB))
     reach(machine, submitting, JobState.READY)
     for _ in range(2):  # it reads the job again, and is about to write its intent
         submitting.step(FRIENDLY)
-    machine.people_ask("cancel")
+    machine.request_action("cancel")
     submitting.finish()
     assert (machine.job.state, machine.world.jobs) == (JobState.READY, [])
     machine.work_undisturbed(1)
@@ -503,121 +509,123 @@ def test_no_intent_is_written_once_a_cancel_was_asked(machine: ExactlyOnce) -> N
 
 
 @pytest.mark.parametrize(("which", "cancel"), [(0, False), (1, False), (1, True)])
-def test_of_two_remote_jobs_a_person_chooses(machine: ExactlyOnce, which: int, cancel: bool) -> None:
-    machine.work_undisturbed(1, (), luck(Fate.LOST))
-    machine.somebody_copies_the_job()
+def test_operator_selects_one_of_two_remote_jobs(machine: ExactlyOnce, which: int, cancel: bool) -> None:
+    machine.work_undisturbed(1, (), conditions(CallFate.LOST))
+    machine.copy_remote_job()
     if cancel:
-        machine.people_ask("cancel")
+        machine.request_action("cancel")
     machine.work_undisturbed(2)
     job = machine.job
     assert job.hold is not None
     assert (job.state, job.hold.kind) == (JobState.SUBMITTING, "ambiguous")
     assert "ftjob-0" in job.hold.reason
     assert "ftjob-1" in job.hold.reason
-    machine.people_ask("adopt", which)
+    machine.request_action("adopt", which)
     machine.work_undisturbed(1)
     assert machine.job.state is (JobState.CANCELLING if cancel else JobState.QUEUED)
     assert (machine.job.remote_job_id, len(machine.world.jobs)) == (f"ftjob-{which}", 2)
 
 
-def test_a_wrong_choice_is_told_and_creates_nothing(machine: ExactlyOnce) -> None:
-    machine.work_undisturbed(1, (), luck(Fate.LOST))
-    machine.somebody_copies_the_job()
+def test_wrong_selection_is_reported_and_creates_nothing(machine: ExactlyOnce) -> None:
+    machine.work_undisturbed(1, (), conditions(CallFate.LOST))
+    machine.copy_remote_job()
     machine.work_undisturbed(2)
     complete(adopt_remote_job(machine.database, JOB, "ftjob-9", by="model", now=machine.clock.now()))
     machine.work_undisturbed(1)
     assert machine.job.hold is not None
     assert "account acme has no remote job ftjob-9" in machine.job.hold.reason
     assert (machine.job.state, machine.job.remote_job_id, len(machine.world.jobs)) == (JobState.SUBMITTING, None, 2)
-    machine.people_ask("adopt", 1)
+    machine.request_action("adopt", 1)
     machine.work_undisturbed(1)
     assert machine.job.remote_job_id == "ftjob-1"
 
 
-def test_a_create_that_is_refused_is_the_end(machine: ExactlyOnce) -> None:
-    machine.work_undisturbed(1, (), luck(Fate.REJECTED))
+def test_refused_create_fails_the_job(machine: ExactlyOnce) -> None:
+    machine.work_undisturbed(1, (), conditions(CallFate.REJECTED))
     assert machine.job.failure is not None
     assert (machine.job.state, machine.job.failure.kind) == (JobState.FAILED, "request_rejected")
 
 
-@pytest.mark.parametrize("fate", [Fate.REJECTED, Fate.DROPPED, Fate.LIMITED])
+@pytest.mark.parametrize("fate", [CallFate.REJECTED, CallFate.DROPPED, CallFate.LIMITED])
 @pytest.mark.parametrize("already_there", [True, False])
-def test_what_cannot_be_seen_is_held_and_not_failed(machine: ExactlyOnce, fate: Fate, already_there: bool) -> None:
-    machine.work_undisturbed(1, (), luck(Fate.ANSWERED if already_there else Fate.LOST))
-    machine.work_undisturbed(ATTEMPTS + 1, luck(*[fate] * (ATTEMPTS + 1)))
+def test_unreadable_state_holds_the_job_instead_of_failing_it(
+    machine: ExactlyOnce, fate: CallFate, already_there: bool
+) -> None:
+    machine.work_undisturbed(1, (), conditions(CallFate.ANSWERED if already_there else CallFate.LOST))
+    machine.work_undisturbed(ATTEMPTS + 1, conditions(*[fate] * (ATTEMPTS + 1)))
     assert machine.job.state is (JobState.QUEUED if already_there else JobState.SUBMITTING)
     assert machine.job.hold is not None
     assert "orchestrator release" in machine.job.hold.hint
-    machine.people_ask("release")
+    machine.request_action("release")
     machine.work_undisturbed(3)
     assert machine.job.state is JobState.QUEUED
 
 
 def test_a_cancel_is_served_while_a_hold_lasts(machine: ExactlyOnce) -> None:
-    machine.work_undisturbed(2, luck(Fate.ANSWERED, Fate.ANSWERED, Fate.REJECTED))
+    machine.work_undisturbed(2, conditions(CallFate.ANSWERED, CallFate.ANSWERED, CallFate.REJECTED))
     assert machine.job.hold is not None
-    machine.people_ask("cancel")
+    machine.request_action("cancel")
     machine.work_undisturbed(1)
     assert machine.world.jobs[0].thing.status is RemoteJobStatus.CANCELLING
 
 
-def test_a_read_that_lags_is_no_loss(machine: ExactlyOnce) -> None:
+def test_lagging_read_does_not_lose_the_job(machine: ExactlyOnce) -> None:
     machine.work_undisturbed(1)
-    machine.people_ask("cancel")
-    machine.work_undisturbed(MAX_CONSECUTIVE_404, luck(*[Fate.MISSING] * MAX_CONSECUTIVE_404))
+    machine.request_action("cancel")
+    machine.work_undisturbed(MAX_CONSECUTIVE_404, conditions(*[CallFate.MISSING] * MAX_CONSECUTIVE_404))
     assert machine.job.state is JobState.CANCELLING
     machine.work_undisturbed(1)
     assert machine.world.jobs[0].thing.status is RemoteJobStatus.CANCELLING
 
 
-def test_only_misses_in_a_row_count(machine: ExactlyOnce) -> None:
+def test_only_consecutive_misses_count(machine: ExactlyOnce) -> None:
     machine.work_undisturbed(1)
-    machine.work_undisturbed(4, luck(Fate.DROPPED, Fate.DROPPED, Fate.DROPPED, Fate.MISSING))
+    machine.work_undisturbed(4, conditions(CallFate.DROPPED, CallFate.DROPPED, CallFate.DROPPED, CallFate.MISSING))
     assert machine.job.state is JobState.QUEUED
 
 
-def test_a_job_that_is_gone_has_failed_and_may_be_looked_for_again(machine: ExactlyOnce) -> None:
+def test_vanished_job_fails_and_may_be_looked_up_again(machine: ExactlyOnce) -> None:
     machine.work_undisturbed(1)
     hidden, machine.world.jobs = machine.world.jobs, []
     machine.work_undisturbed(MAX_CONSECUTIVE_404 + 1)
     assert machine.job.failure is not None
     assert (machine.job.state, machine.job.failure.kind) == (JobState.FAILED, "remote_missing")
     machine.world.jobs = hidden
-    machine.people_ask("retry")
+    machine.request_action("retry")
     machine.work_undisturbed(4)
     assert (machine.job.remote_job_id, len(machine.world.jobs)) == ("ftjob-0", 1)
 
 
-def test_a_job_that_failed_is_tried_again_as_another(machine: ExactlyOnce) -> None:
+def test_retry_of_a_failed_job_creates_a_new_remote_job(machine: ExactlyOnce) -> None:
     machine.work_undisturbed(1)
-    machine.the_provider_goes_on(False, RemoteJobStatus.FAILED, False)
+    machine.advance_provider(False, RemoteJobStatus.FAILED, False)
     machine.work_undisturbed(1)
-    machine.people_ask("retry")
+    machine.request_action("retry")
     machine.work_undisturbed(4)
     assert [made.key for made in machine.world.jobs] == [f"{JOB}.0", f"{JOB}.1"]
 
 
-def test_a_release_wakes_a_job_that_was_just_going_to_rest(machine: ExactlyOnce) -> None:
-    machine.people_ask("hold")
-    machine.time_goes_by(PACE.poll_min_seconds)
+def test_release_wakes_a_job_that_is_being_parked(machine: ExactlyOnce) -> None:
+    machine.request_action("hold")
+    machine.advance_time(PACE.poll_min_seconds)
     going_to_rest = Worker(machine.reconciler.handle(JOB))
     going_to_rest.step(FRIENDLY)
-    machine.people_ask("release")
+    machine.request_action("release")
     going_to_rest.finish()
     assert machine.job.wake_at is not None
 
 
-def test_a_hold_that_comes_while_the_key_is_verified_stays() -> None:
+def test_hold_during_key_verification_is_kept() -> None:
     machine = ExactlyOnce()
     machine.adopt(start=True, head_start=0)
-    verifying = freeze(machine, Pause.READING)
-    machine.people_ask("hold")
+    verifying = freeze_worker(machine, PausePoint.READING)
+    machine.request_action("hold")
     verifying.finish()
-    assert machine.set_aside
+    assert machine.suspended
     machine.teardown()
 
 
-def test_what_is_no_longer_what_was_planned_is_not_sent() -> None:
+def test_job_that_no_longer_matches_its_plan_is_not_sent() -> None:
     machine = ExactlyOnce()
     machine.adopt(start=True, head_start=0)
     file = machine.datasets / TRAINING.path.name
@@ -638,9 +646,9 @@ def test_a_retry_waits_for_an_upload_that_may_still_arrive(monkeypatch: pytest.M
     monkeypatch.setattr(retry_policy, "MAX_RETRY_ATTEMPTS", 1)
     machine = ExactlyOnce()
     machine.adopt(start=True, head_start=0)
-    machine.work_undisturbed(1, (), luck(Fate.LATE))
+    machine.work_undisturbed(1, (), conditions(CallFate.LATE))
     assert machine.job.state is JobState.FAILED
-    machine.people_ask("retry")
+    machine.request_action("retry")
     machine.work_undisturbed(3)
     assert [made.thing.id for made in machine.world.files] == ["file-0"]
     machine.teardown()

@@ -27,7 +27,7 @@ async def two_runs(database: Database) -> None:
     await fill(database, [a_job("acme", id=JobId("new"), run_id=LATER.id, created_at=NOW + 100)], LATER)
 
 
-async def test_an_account_shows_its_jobs_the_current_ones_first(database: Database) -> None:
+async def test_account_lists_its_current_jobs_first(database: Database) -> None:
     await two_runs(database)
     account = await find_account(database, "acme", NOW)
     assert account is not None
@@ -39,7 +39,7 @@ async def test_an_account_shows_its_jobs_the_current_ones_first(database: Databa
     assert await find_account(database, "nobody", NOW) is None
 
 
-async def test_an_account_shows_what_happened_the_newest_first(database: Database) -> None:
+async def test_account_lists_its_newest_events_first(database: Database) -> None:
     await fill(database, [job := a_job("acme")])
     started = advance(job, JobEvent.UPLOAD_STARTED, now=NOW)
     uploaded = advance(started.job, JobEvent.FILE_UPLOADED, now=NOW + 1)
@@ -58,7 +58,7 @@ async def test_an_account_shows_what_happened_the_newest_first(database: Databas
     assert later.hold is None
 
 
-async def test_every_run_is_listed_with_how_it_stands(database: Database) -> None:
+async def test_every_run_is_listed_with_its_state(database: Database) -> None:
     assert await list_runs(database, NOW) == ()
     await two_runs(database)
     lines = await list_runs(database, NOW)
@@ -92,7 +92,7 @@ async def test_what_is_held_is_not_listed_as_running(database: Database) -> None
     assert seen.counts == line.counts
 
 
-async def test_a_dataset_knows_its_runs(database: Database) -> None:
+async def test_dataset_lists_its_runs(database: Database) -> None:
     await two_runs(database)
     seen = await find_dataset(database, DATASET.sha256, NOW)
     assert seen is not None
@@ -102,7 +102,7 @@ async def test_a_dataset_knows_its_runs(database: Database) -> None:
     assert await find_dataset(database, "nothing", NOW) is None
 
 
-async def test_a_dataset_remembers_what_was_found_in_it_last(database: Database) -> None:
+async def test_dataset_keeps_its_latest_findings(database: Database) -> None:
     await two_runs(database)
     many = [
         Finding(code="e-mail", severity=Severity.WARNING, file="a.json", line=n, message="one", hint="Polish it.")

@@ -88,10 +88,14 @@ QUERIES: dict[str, tuple[Query, str]] = {
 SCAN = re.compile(r"(SCAN|Seq Scan on) (jobs|run_jobs|events|deliveries|webhooks|losses|uploads)(?! USING)")
 
 
-ALWAYS = {"what is due", "how much is due", "the next wake-up"}  # also where reading all of it would be cheap
+FULL_SCAN_QUERIES = {
+    "what is due",
+    "how much is due",
+    "the next wake-up",
+}  # also where reading all of it would be cheap
 
 
-async def crowd(database: Database) -> None:
+async def insert_many_jobs(database: Database) -> None:
     """A run at work, and one that is over and has most of the jobs."""
     ended = {"state": JobState.SUCCEEDED, "wake_at": None, "submitted_at": NOW, "finished_at": NOW}
     over = [a_job(f"old{number}", run_id="run-0", **ended) for number in range(JOBS - OPEN)]
@@ -104,15 +108,15 @@ async def crowd(database: Database) -> None:
     await database.write(lambda connection: events.append(connection, *lines))
 
 
-async def test_each_goes_by_its_index(database: Database) -> None:
-    await crowd(database)
+async def test_every_query_uses_its_index(database: Database) -> None:
+    await insert_many_jobs(database)
     wrong = {}
     async with database.read() as connection:
         if not database.is_sqlite:  # which keeps no statistics of its own
             await connection.execute(text("ANALYZE"))
         for name, (ask, index) in QUERIES.items():
             if not database.is_sqlite:  # it reads all of a small table rather; here it is asked what fits
-                reads_all = "on" if name in ALWAYS else "off"
+                reads_all = "on" if name in FULL_SCAN_QUERIES else "off"
                 await connection.execute(text(f"SET enable_seqscan = {reads_all}"))
             with explained(connection, "EXPLAIN QUERY PLAN " if database.is_sqlite else "EXPLAIN ") as lines:
                 await ask(connection)

@@ -73,7 +73,7 @@ async def connected(
         yield connections, connections.by_name["acme"]
 
 
-def lasting(seconds: float) -> Deadline:
+def lasting_deadline(seconds: float) -> Deadline:
     return Deadline(seconds, lambda: 0.0)
 
 
@@ -82,7 +82,7 @@ async def read(connection: ProviderConnection) -> object:
 
 
 async def create(connection: ProviderConnection) -> object:
-    return await connection.provider.create_job(ORDER, lasting(30))
+    return await connection.provider.create_job(ORDER, lasting_deadline(30))
 
 
 @pytest.mark.parametrize("call", [read, create])
@@ -108,7 +108,7 @@ async def test_the_output_of_a_command_is_a_key_that_can_be_renewed(tmp_path: Pa
     assert server.count("POST /fine_tuning/jobs", NEW) == 1
 
 
-async def test_a_key_that_is_still_the_same_is_refused_and_tried_once(tmp_path: Path) -> None:
+async def test_unchanged_refused_key_is_tried_once(tmp_path: Path) -> None:
     server = OneKeyProvider()
     (tmp_path / "key").write_text(OLD)
     async with connected(tmp_path, server) as (_, connection):
@@ -127,7 +127,7 @@ async def test_a_new_key_that_is_refused_too_is_not_tried_again(tmp_path: Path) 
     assert server.calls == [("POST /fine_tuning/jobs", OLD), ("GET /models", NEW)]
 
 
-async def test_many_calls_that_are_refused_together_read_the_key_once(tmp_path: Path) -> None:
+async def test_concurrent_refused_calls_read_the_key_once(tmp_path: Path) -> None:
     server = OneKeyProvider()
     counting = tmp_path / "count.sh"
     counting.write_text(f"#!/bin/sh\necho x >> {tmp_path}/read\nsleep 0.2\nprintf {NEW}\n")
@@ -155,7 +155,7 @@ async def test_a_key_of_another_organisation_creates_nothing(tmp_path: Path, kno
     assert server.count("POST /fine_tuning/jobs", NEW) == 0
 
 
-async def test_a_create_whose_intent_is_over_is_left_to_the_next_one(tmp_path: Path) -> None:
+async def test_create_with_an_expired_intent_is_not_repeated(tmp_path: Path) -> None:
     server, boottime = OneKeyProvider(), [0.0]
     (tmp_path / "key").write_text(NEW)
     async with connected(tmp_path, server) as (_, connection):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from reconciling import clock, ready, reconciler, verify
+from reconciler_values import clock, make_reconciler, ready_job, verify_accounts
 from store_values import fill
 
 from orchestrator.core.account import ProviderName
@@ -59,7 +59,7 @@ async def hanging() -> list[Loss]:
     return []
 
 
-def telling(*losses: Any) -> Losses:
+def returning(*losses: Any) -> Losses:
     async def told() -> list[Loss]:
         return list(losses)
 
@@ -67,11 +67,11 @@ def telling(*losses: Any) -> Losses:
 
 
 async def follow(database: Database, told: Losses) -> JobState:
-    job = replace(ready("acme"), state=JobState.RUNNING, remote_job_id="ftjob-1", submitted_at=clock.now())
+    job = replace(ready_job("acme"), state=JobState.RUNNING, remote_job_id="ftjob-1", submitted_at=clock.now())
     await fill(database, [job])
-    await verify(database, ["acme"])
+    await verify_accounts(database, ["acme"])
     async with asyncio.timeout(60):
-        await reconciler(database, {"acme": Finished(told)}).handle(job.id)
+        await make_reconciler(database, {"acme": Finished(told)}).handle(job.id)
     async with database.read() as connection:
         [seen] = await jobs.list_by_accounts(connection, ["acme"])
     assert seen.fine_tuned_model == ("ft:m" if seen.state is JobState.SUCCEEDED else None), seen.failure
@@ -86,14 +86,14 @@ async def follow(database: Database, told: Losses) -> JobState:
         failing(OverflowError("cannot convert float infinity to integer")),
         failing(RecursionError("maximum recursion depth exceeded")),
         failing(MemoryError()),
-        telling(None),
+        returning(None),
     ],
 )
-async def test_a_model_is_recorded_whatever_its_losses_are(database: Database, told: Losses) -> None:
+async def test_model_is_recorded_when_losses_cannot_be_read(database: Database, told: Losses) -> None:
     assert await follow(database, told) is JobState.SUCCEEDED
 
 
-async def test_a_model_is_recorded_though_its_losses_never_come(
+async def test_model_is_recorded_when_the_losses_call_hangs(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(provider_steps, "LOSSES_TIMEOUT_SECONDS", 0.05)
@@ -102,7 +102,7 @@ async def test_a_model_is_recorded_though_its_losses_never_come(
 
 async def test_only_losses_that_fit_into_the_database_are_recorded(database: Database) -> None:
     odd = [Loss(3_000_000_000, 0.5), Loss(-1, 0.5), Loss(4, math.nan), Loss(5, "abc"), Loss(None, 0.5)]  # type: ignore[arg-type]
-    assert await follow(database, telling(Loss(1, 0.5), *odd, Loss(6, 0.25, math.inf))) is JobState.SUCCEEDED
+    assert await follow(database, returning(Loss(1, 0.5), *odd, Loss(6, 0.25, math.inf))) is JobState.SUCCEEDED
     async with database.read() as connection:
         [job] = await jobs.list_by_accounts(connection, ["acme"])
     assert await list_job_losses(database, job.id) == [Loss(1, 0.5), Loss(6, 0.25)]

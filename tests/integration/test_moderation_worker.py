@@ -32,7 +32,7 @@ from orchestrator.status import StatusSnapshot, describe_moderation, get_status
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import runs
 
-AWAY = ProviderUnavailable("no answer from the provider (ConnectError: name or service not known)")
+OUTAGE = ProviderUnavailable("no answer from the provider (ConnectError: name or service not known)")
 
 
 @dataclass
@@ -179,8 +179,8 @@ def waits(record: Moderation) -> bool:
     return record.progress is not None and record.progress.retry_at is not None
 
 
-async def test_an_outage_ends_without_anyone(stage: Stage, said: list[Any]) -> None:
-    stage.account("acme", Provider(errors=[AWAY, AWAY]))
+async def test_moderation_recovers_from_an_outage_by_itself(stage: Stage, said: list[Any]) -> None:
+    stage.account("acme", Provider(errors=[OUTAGE, OUTAGE]))
     await stage.begin()
     for attempt in (1, 2):
         record = await stage.until(
@@ -208,8 +208,8 @@ async def test_an_outage_ends_without_anyone(stage: Stage, said: list[Any]) -> N
     assert stage.nudged == 1
 
 
-async def test_another_account_is_asked_during_an_outage(stage: Stage) -> None:
-    stage.account("acme", Provider(errors=[AWAY]))
+async def test_moderation_uses_another_account_during_an_outage(stage: Stage) -> None:
+    stage.account("acme", Provider(errors=[OUTAGE]))
     stage.account("other", Provider())
     await stage.begin()
     assert (await stage.until(lambda record: record.state is ModerationStatus.PASSED)).by == "other"
@@ -222,7 +222,7 @@ async def test_another_account_is_asked_during_an_outage(stage: Stage) -> None:
         (RequestRejected("400 unknown_model: no such model"), "Correct what the message names"),
     ],
 )
-async def test_a_refusal_is_told_as_it_is_and_asked_again_after_a_release(
+async def test_refusal_holds_the_run_and_is_retried_after_a_release(
     stage: Stage, error: ProviderError, hint: str
 ) -> None:
     stage.account("acme", Provider(errors=[error]))
@@ -240,7 +240,7 @@ async def test_a_refusal_is_told_as_it_is_and_asked_again_after_a_release(
 
 
 async def test_a_release_does_not_wait_for_the_next_attempt(stage: Stage) -> None:
-    stage.account("acme", Provider(errors=[replace_retry(AWAY, 3600.0)]))
+    stage.account("acme", Provider(errors=[replace_retry(OUTAGE, 3600.0)]))
     await stage.begin()
     record = await stage.until(waits)
     assert record.progress is not None
@@ -253,7 +253,7 @@ def replace_retry(error: ProviderError, seconds: float) -> ProviderError:
     return ProviderUnavailable(error.message, retry_after=seconds)
 
 
-async def test_it_can_be_stopped_and_continues_where_it_was(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_moderation_continues_after_a_stop(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.write("one " * 6_000, "two " * 6_000)  # a request each
     slow = Provider(gate=asyncio.Event())
     stage.account("acme", slow)
@@ -279,7 +279,7 @@ async def test_it_can_be_stopped_and_continues_where_it_was(stage: Stage, monkey
     assert set(sent).isdisjoint(slow.asked[len(sent) :]), "no verdict is asked for twice"
 
 
-async def test_a_waiver_ends_what_is_under_way(stage: Stage) -> None:
+async def test_waiver_ends_a_running_moderation(stage: Stage) -> None:
     stage.account("acme", Provider(gate=asyncio.Event()))
     await stage.begin()
     await stage.providers["acme"].until_asked()
@@ -302,7 +302,7 @@ async def test_a_flagged_text_holds_the_run_and_names_the_chat(stage: Stage) -> 
     assert [found.file for found in stage.worker.flagged_error.findings] == ["one.json"]
 
 
-async def test_what_is_sent_is_judged_whatever_becomes_of_the_chats(stage: Stage) -> None:
+async def test_moderation_covers_the_dataset_after_chats_have_changed(stage: Stage) -> None:
     """The chats may be edited during a long moderation; the file that is uploaded is the one that was built."""
     stage.write("Hello", "FLAGME")
     (stage.chats / "one.json").write_text('[{"role": "user", "content": "Hello"}]')
@@ -313,7 +313,7 @@ async def test_what_is_sent_is_judged_whatever_becomes_of_the_chats(stage: Stage
     assert "dataset.jsonl:1" in held.reason
 
 
-async def test_a_picture_is_told_as_what_it_is(stage: Stage) -> None:
+async def test_image_is_reported_as_not_moderated(stage: Stage) -> None:
     picture = {"type": "image_url", "image_url": {"url": "https://a.example/x.png"}}
     messages = [{"role": "user", "content": [{"type": "text", "text": "See?"}, picture]}]
     stage.jsonl.write_text(json.dumps({"messages": [*messages, {"role": "assistant", "content": "Yes."}]}) + "\n")
@@ -324,7 +324,7 @@ async def test_a_picture_is_told_as_what_it_is(stage: Stage) -> None:
     assert held.hint.startswith("Have the pictures judged elsewhere")
 
 
-async def test_a_named_account_is_asked_whatever_its_provider_is_called(stage: Stage) -> None:
+async def test_named_account_is_used_for_any_provider_name(stage: Stage) -> None:
     stage.account("acme", Provider())
     stage.account("mine", Provider(name=ProviderName.OPENAI_COMPATIBLE))
     stage.options.moderation = "mine"
@@ -333,7 +333,7 @@ async def test_a_named_account_is_asked_whatever_its_provider_is_called(stage: S
     assert stage.providers["acme"].asked == []
 
 
-async def test_a_named_account_that_cannot_moderate_is_told(stage: Stage) -> None:
+async def test_named_account_without_moderation_is_reported(stage: Stage) -> None:
     stage.account("mine", Provider(name=ProviderName.TOGETHER))
     stage.options.moderation = "mine"
     await stage.begin()
@@ -341,7 +341,7 @@ async def test_a_named_account_that_cannot_moderate_is_told(stage: Stage) -> Non
     assert held.reason == "account mine is at together, which has no moderation API"
 
 
-async def test_a_live_replica_is_left_alone_and_a_dead_one_replaced(stage: Stage) -> None:
+async def test_moderation_moves_from_a_dead_replica_only(stage: Stage) -> None:
     other = build_pending_moderation(NOW)
     assert other.progress is not None
     other = replace(other, progress=replace(other.progress, replica="r9"))

@@ -34,21 +34,21 @@ def status(folder: Path, url: str, *missing: str) -> subprocess.CompletedProcess
     )
 
 
-def test_sqlite_does_without(tmp_path: Path) -> None:
+def test_sqlite_works_without_the_postgres_extra(tmp_path: Path) -> None:
     ended = status(tmp_path, "sqlite:///o.db", "asyncpg", "pgqueuer")
     assert ended.returncode == 0, ended.stderr
     assert "nothing has been run yet" in ended.stdout
 
 
 @pytest.mark.parametrize("missing", ["asyncpg", "pgqueuer"])
-def test_postgresql_names_the_extra(tmp_path: Path, missing: str) -> None:
+def test_postgresql_without_its_extra_names_the_extra(tmp_path: Path, missing: str) -> None:
     ended = status(tmp_path, "postgresql://nobody@127.0.0.1:1/none", missing)
     assert ended.returncode == 2
     assert f"PostgreSQL needs the package {missing}" in ended.stderr
     assert "orchestrator[postgres]" in ended.stderr
 
 
-def test_a_server_that_is_not_there_is_one_clear_message(tmp_path: Path) -> None:
+def test_unreachable_postgresql_is_one_clear_message(tmp_path: Path) -> None:
     ended = status(tmp_path, "postgresql://nobody:hunter2@127.0.0.1:1/none")
     assert ended.returncode == 2
     assert "127.0.0.1" in ended.stderr

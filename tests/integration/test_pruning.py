@@ -22,11 +22,11 @@ from orchestrator.providers.base import Provider, ProviderConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import events, runs, uploads
 
-OURS = remote_filename(TRAINING.sha256)
-GONE = RemoteFile(id="file-gone", status=RemoteFileStatus.GONE, raw_status="deleted", filename=OURS)
+OWN_FILENAME = remote_filename(TRAINING.sha256)
+DELETED = RemoteFile(id="file-gone", status=RemoteFileStatus.GONE, raw_status="deleted", filename=OWN_FILENAME)
 
 
-class Shelf:
+class FileShelf:
     """A provider's files by id; an error in the place of one is raised."""
 
     def __init__(self, files: Mapping[str, RemoteFile | Exception]) -> None:
@@ -48,7 +48,7 @@ class Shelf:
         self.deleted.append(upload_id)
 
 
-def ready(file_id: str, filename: str | None = OURS) -> RemoteFile:
+def ready(file_id: str, filename: str | None = OWN_FILENAME) -> RemoteFile:
     return RemoteFile(id=file_id, status=RemoteFileStatus.READY, raw_status="processed", filename=filename)
 
 
@@ -56,7 +56,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def pruning(database: Database, folder: Path, shelves: Mapping[str, Shelf]) -> ResourceCleaner:
+def pruning(database: Database, folder: Path, shelves: Mapping[str, FileShelf]) -> ResourceCleaner:
     connections = {
         name: ProviderConnection(
             Account(name=name, provider=ProviderName.OPENAI, api_key="env:KEY"), "12345678", cast(Provider, shelf)
@@ -66,13 +66,13 @@ def pruning(database: Database, folder: Path, shelves: Mapping[str, Shelf]) -> R
     return ResourceCleaner(database, connections, folder, max_concurrent_requests=4)
 
 
-async def test_only_what_is_seen_to_be_ours_is_deleted(database: Database, tmp_path: Path) -> None:
-    shelf = Shelf(
+async def test_prune_deletes_only_verified_files_of_the_program(database: Database, tmp_path: Path) -> None:
+    shelf = FileShelf(
         {
             "file-ours": ready("file-ours"),
             "file-renamed": ready("file-renamed", "somebody-elses.jsonl"),
             "file-nameless": ready("file-nameless", None),
-            "file-gone": GONE,
+            "file-gone": DELETED,
             "file-missing": RemoteNotFound("404"),
             "file-unseen": AuthenticationFailed("401"),
             "file-stuck": ready("file-stuck"),
@@ -88,8 +88,8 @@ async def test_only_what_is_seen_to_be_ours_is_deleted(database: Database, tmp_p
     assert problems == {
         "file-ours": None,
         "file-stuck": None,
-        "file-renamed": f"it is called somebody-elses.jsonl and not {OURS}: it is not ours",
-        "file-nameless": f"it is called None and not {OURS}: it is not ours",
+        "file-renamed": f"it is called somebody-elses.jsonl and not {OWN_FILENAME}: it is not ours",
+        "file-nameless": f"it is called None and not {OWN_FILENAME}: it is not ours",
         "file-unseen": "authentication_failed: 401",
         "file-x": "its account is not in the accounts file",
     }
@@ -106,12 +106,12 @@ async def test_only_what_is_seen_to_be_ours_is_deleted(database: Database, tmp_p
     assert (entry.cause, entry.note, entry.message) == (
         "operator:eva",
         "deleted",
-        f"remote file file-ours ({OURS})",
+        f"remote file file-ours ({OWN_FILENAME})",
     )
 
 
 async def test_an_open_job_keeps_the_files_of_its_run(database: Database, tmp_path: Path) -> None:
-    shelf = Shelf({"file-1": ready("file-1")})
+    shelf = FileShelf({"file-1": ready("file-1")})
     done = a_job("done", state=JobState.SUCCEEDED, remote_file_id="file-1", wake_at=None)
     await fill(database, [done, a_job("open", state=JobState.RUNNING, remote_file_id="file-2")])
     assert await pruning(database, tmp_path, {"done": shelf, "open": shelf}).list_unused() == []
@@ -121,10 +121,10 @@ async def test_an_open_job_keeps_the_files_of_its_run(database: Database, tmp_pa
     ("state", "listed"),
     [(JobState.PLANNED, False), (JobState.UPLOADING, False), (JobState.PROCESSING, True), (JobState.FAILED, True)],
 )
-async def test_an_upload_that_was_never_completed(
+async def test_prune_cancels_incomplete_uploads(
     database: Database, tmp_path: Path, state: JobState, listed: bool
 ) -> None:
-    job, shelf = a_job("acme", state=state), Shelf({})
+    job, shelf = a_job("acme", state=state), FileShelf({})
     await fill(database, [job])
     begun = MultipartUpload(id="upload-1", part_bytes=8)
     await database.write(lambda c: uploads.save(c, job.id, TRAINING.sha256, begun))
@@ -139,7 +139,9 @@ async def test_an_upload_that_was_never_completed(
         assert await work.list_unused() == []
 
 
-async def test_local_datasets_that_no_run_needs(database: Database, tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_prune_deletes_unused_local_datasets(
+    database: Database, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """One of a run that ended, one of a run with an open job, one of the current run, and somebody's notes."""
     folder = tmp_path_factory.mktemp("datasets")
     parts = {name: replace(TRAINING, sha256=name * 64) for name in "bcd"}

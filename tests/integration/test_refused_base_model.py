@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from reconciling import clock, ready, reconciler
+from reconciler_values import clock, make_reconciler, ready_job
 from store_values import SPEC, fill
 
 from orchestrator import control
@@ -19,7 +19,7 @@ from orchestrator.store.db.database import Database
 from orchestrator.store.queries import jobs, outcomes
 
 
-class Refusing:
+class ModelRefusingProvider:
     """Refuses every job, and lists these base models; None: it does not answer."""
 
     def __init__(self, listed: list[str] | None) -> None:
@@ -57,11 +57,11 @@ class Refusing:
         (None, None),
     ],
 )
-async def test_a_refused_base_model_is_named_and_not_to_be_retried(
+async def test_refused_base_model_is_named_and_not_retryable(
     database: Database, listed: list[str] | None, hint: str | None
 ) -> None:
-    await fill(database, [ready("acme")])
-    await reconciler(database, {"acme": Refusing(listed)}).handle(JobId("acme"))
+    await fill(database, [ready_job("acme")])
+    await make_reconciler(database, {"acme": ModelRefusingProvider(listed)}).handle(JobId("acme"))
     async with database.read() as connection:
         [job] = await jobs.list_by_accounts(connection, ["acme"])
     assert job.state is JobState.FAILED
@@ -75,13 +75,13 @@ async def test_a_refused_base_model_is_named_and_not_to_be_retried(
 
 
 @pytest.mark.parametrize(("listed", "created"), [(["other"], 1), ([], 2)])
-async def test_a_retry_does_not_send_a_base_model_that_is_not_there(
+async def test_retry_does_not_submit_an_unknown_base_model(
     database: Database, listed: list[str], created: int
 ) -> None:
     """What the plan holds is lifted by the next plan, which asks the provider again."""
-    await fill(database, [ready("acme")])
-    refusing = Refusing(listed)
-    moving = reconciler(database, {"acme": refusing})
+    await fill(database, [ready_job("acme")])
+    refusing = ModelRefusingProvider(listed)
+    moving = make_reconciler(database, {"acme": refusing})
     await moving.handle(JobId("acme"))
     [job] = await control.retry(database, ["acme"], by="me", now=clock.now())
     at_the_file = replace(job, state=JobState.READY, remote_file_id="file-1", version=job.version + 1)

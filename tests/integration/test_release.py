@@ -9,7 +9,7 @@ from orchestrator.store.db.database import Database
 
 
 @pytest.mark.parametrize(("kind", "stays"), [(HoldKind.OVER_BUDGET, True), ("ambiguous", False)])
-async def test_a_release_lets_go_of_everything_but_a_budget(database: Database, kind: str, stays: bool) -> None:
+async def test_release_removes_every_hold_except_a_budget_hold(database: Database, kind: str, stays: bool) -> None:
     await fill(database, [a_job("acme", hold=Hold(kind, "a reason", "a hint"))])
     await control.release_accounts(database, ["acme"], by="me", now=100.0)
     job = await read_job(database, "acme")

@@ -49,18 +49,18 @@ def a_retention(database: Database, now: float = NOW) -> EventPurger:
     return EventPurger(database, keep_days=30, now=lambda: now, log=log)
 
 
-async def test_what_is_old_is_forgotten_but_for_open_jobs_and_each_jobs_last_line(history: Database) -> None:
+async def test_old_events_are_purged_except_open_jobs_and_last_events(history: Database) -> None:
     await a_retention(history).purge()
     assert await notes(history, "done") == ["three", "new hold"]
     assert await notes(history, "open") == ["one", "two", "three"]
 
 
-async def test_nothing_is_forgotten_too_early(history: Database) -> None:
+async def test_recent_events_are_not_purged(history: Database) -> None:
     await a_retention(history, now=OLD + 29 * DAY_SECONDS).purge()
     assert len(await notes(history, "done")) == 5
 
 
-async def test_a_tick_takes_bounded_bites(history: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_purge_deletes_a_bounded_batch_per_tick(history: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_retention, "BATCH_SIZE", 1)
     monkeypatch.setattr(event_retention, "MAX_BATCHES_PER_RUN", 2)
     await a_retention(history).purge()

@@ -31,7 +31,7 @@ HOLDS = [
     Hold("quota_exhausted", "no credit until noon", "Add credit.", until=NOW + 60),
     Hold("quota_exhausted", "no credit until a minute ago", "Add credit.", until=NOW - 60),
 ]
-DEAR = replace(RUN, hold=Hold(HoldKind.RUN_TOO_EXPENSIVE, "too much", "Approve it."))
+PRICE_HOLD = replace(RUN, hold=Hold(HoldKind.RUN_TOO_EXPENSIVE, "too much", "Approve it."))
 BARE = replace(RUN, moderation=Moderation(state=ModerationStatus.MISSING, by="", at=NOW, reason="no account"))
 
 
@@ -66,8 +66,8 @@ def shown(job: JobView) -> str:
     return "held" if job.held else job.state
 
 
-@pytest.mark.parametrize("run", [RUN, replace(DEAR, moderation=BARE.moderation)], ids=["free", "held"])
-async def test_the_database_sees_what_the_rules_say(database: Database, run: Run) -> None:
+@pytest.mark.parametrize("run", [RUN, replace(PRICE_HOLD, moderation=BARE.moderation)], ids=["free", "held"])
+async def test_database_selection_matches_the_rules(database: Database, run: Run) -> None:
     await put(database, *every_case(), run)
     whole = await get_status(database, NOW)
     listing = await list_jobs(database, JobFilter(), NOW, limit=10_000)
@@ -83,8 +83,8 @@ async def test_the_database_sees_what_the_rules_say(database: Database, run: Run
         assert found == [job.account for job in wanted]
 
 
-async def test_causes_are_all_that_waits_for_a_person(database: Database) -> None:
-    await put(database, *every_case(), DEAR)
+async def test_causes_cover_every_job_that_needs_a_person(database: Database) -> None:
+    await put(database, *every_case(), PRICE_HOLD)
     whole, seen = await get_status(database, NOW), await find_run_overview(database, NOW)
     assert whole.run is not None
     assert seen is not None
@@ -102,7 +102,7 @@ async def test_causes_are_all_that_waits_for_a_person(database: Database) -> Non
     )
 
 
-async def test_of_a_run_that_is_no_longer_current_what_was_not_sent_is_held(database: Database) -> None:
+async def test_unsent_jobs_of_an_earlier_run_are_held(database: Database) -> None:
     jobs = [a_job("sent", state=JobState.RUNNING), a_job("waiting", state=JobState.READY)]
     await put(database, jobs, [])
     await database.write(lambda connection: runs.save(connection, replace(RUN, current=False)))
@@ -150,7 +150,7 @@ TEXTS = [
 ]
 
 
-async def test_a_text_is_looked_for_in_everything_shown(database: Database) -> None:
+async def test_search_covers_every_shown_field(database: Database) -> None:
     done = a_job("acme-eu", state=JobState.SUCCEEDED, remote_job_id="ftjob-1", fine_tuned_model="ft:gpt:x")
     aside = a_standing(
         "globex", provider=ProviderName.TOGETHER, labels=("eu-west",), organization="org-9", hold=HOLDS[2]
@@ -228,12 +228,12 @@ async def test_hints_that_differ_by_the_account_are_one_cause(database: Database
     assert cause.error.hint == "`orchestrator release NAME` when it may go on."
 
 
-async def test_a_run_that_is_not_there_is_said(database: Database) -> None:
+async def test_unknown_run_is_reported(database: Database) -> None:
     assert await find_run_overview(database, NOW) is None
     assert await list_jobs(database, JobFilter(), NOW, run_id="nowhere") is None
 
 
-async def test_curves_are_of_the_first_that_have_one(database: Database) -> None:
+async def test_curves_are_limited_to_the_first_jobs_with_losses(database: Database) -> None:
     await put(database, [a_job(name) for name in "abcd"], [])
     for name in "bcd":
         await database.write(partial(losses.add, job_id=id_of(name), reported=[Loss(2, 0.5), Loss(1, 0.9)]))

@@ -40,7 +40,7 @@ async def listener() -> AsyncIterator[tuple[Listener, str]]:
     await server.wait_closed()
 
 
-def frozen_after(looks: int) -> Callable[[], float]:
+def frozen_clock(looks: int) -> Callable[[], float]:
     """A clock that stands at 0 for so many looks, and then is far later."""
     times = iter([0.0] * looks)
     return lambda: next(times, 100.0)
@@ -59,7 +59,7 @@ async def send(url: str, boottime: Callable[[], float], *, stream: bool = False)
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_in_time_it_is_sent(listener: tuple[Listener, str], stream: bool) -> None:
+async def test_request_before_its_deadline_is_sent(listener: tuple[Listener, str], stream: bool) -> None:
     heard, url = listener
     assert (await send(url, lambda: 9.9, stream=stream)).text == "ok"
     assert heard.heard.endswith(b"\r\n\r\n" + BODY)
@@ -67,18 +67,18 @@ async def test_in_time_it_is_sent(listener: tuple[Listener, str], stream: bool) 
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("looks", [0, 1, 2])
-async def test_frozen_before_its_last_byte_it_is_never_whole(
+async def test_request_frozen_before_its_last_byte_is_never_complete(
     listener: tuple[Listener, str], looks: int, stream: bool
 ) -> None:
     """Frozen before anything, while it waits for a connection, and between head and body."""
     heard, url = listener
     with pytest.raises(DeadlinePassed):
-        await send(url, frozen_after(looks), stream=stream)
+        await send(url, frozen_clock(looks), stream=stream)
     await asyncio.sleep(0.05)
     assert BODY not in heard.heard
 
 
-async def test_late_for_want_of_a_connection_it_is_not_sent(listener: tuple[Listener, str]) -> None:
+async def test_request_that_waited_for_a_connection_too_long_is_not_sent(listener: tuple[Listener, str]) -> None:
     """The only connection is taken until after the deadline."""
     heard, url = listener
     late = False

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reconciling import clock, ready, reconciler, verify
+from reconciler_values import clock, make_reconciler, ready_job, verify_accounts
 from sqlalchemy import select
 from store_values import fill, record
 
@@ -80,19 +80,19 @@ class Remote:
 async def begin(database: Database, state: JobState, *, ago: float, **values: Any) -> None:
     """One job in this state, in which nothing has changed for so many seconds."""
     since = clock.now() - ago
-    job = replace(ready("acme"), state=state, state_since=since, changed_at=since, **values)
+    job = replace(ready_job("acme"), state=state, state_since=since, changed_at=since, **values)
     await fill(database, [job])
-    await verify(database, ["acme"])
+    await verify_accounts(database, ["acme"])
 
 
 async def handle(database: Database, remote: Remote) -> Job:
     """One look of the service at the job."""
-    await reconciler(database, {"acme": remote}).handle(NAME)
+    await make_reconciler(database, {"acme": remote}).handle(NAME)
     async with database.read() as connection:
         return (await jobs.get_many(connection, [NAME]))[NAME]
 
 
-async def told(database: Database) -> tuple[list[str], list[dict[str, Any]]]:
+async def list_announcements(database: Database) -> tuple[list[str], list[dict[str, Any]]]:
     """The messages of the warnings in the history, and what was announced."""
     async with database.read() as connection:
         lines = [
@@ -104,7 +104,7 @@ async def told(database: Database) -> tuple[list[str], list[dict[str, Any]]]:
         return lines, [payload | {"topic": topic} for topic, payload in rows]
 
 
-async def again(database: Database, remote: Remote) -> Job:
+async def retry_job(database: Database, remote: Remote) -> Job:
     """Another look, as if the job was due."""
     async with database.read() as connection:
         job = (await jobs.get_many(connection, [NAME]))[NAME]
@@ -113,13 +113,13 @@ async def again(database: Database, remote: Remote) -> Job:
     return await handle(database, remote)
 
 
-async def test_a_stalled_job_is_a_line_an_announcement_and_a_mark_once(database: Database) -> None:
+async def test_stalled_job_is_logged_announced_and_marked_once(database: Database) -> None:
     remote = Remote()
     known = {"remote_job_id": "ftjob-1", "remote_status": "running"}
     await begin(database, JobState.RUNNING, ago=DEFAULT_STALL_SECONDS + 60, **known)
     await handle(database, remote)
-    await again(database, remote)  # the same stretch
-    lines, announced = await told(database)
+    await retry_job(database, remote)  # the same stretch
+    lines, announced = await list_announcements(database)
     assert lines == ["job_stalled: nothing has changed for 6 h: the job is running; the provider says 'running'"]
     [payload] = announced
     assert (payload["topic"], payload["data"]["state"], payload["data"]["error"]["kind"]) == (
@@ -134,9 +134,9 @@ async def test_a_stalled_job_is_a_line_an_announcement_and_a_mark_once(database:
     assert seen is not None
     assert [(cause.error, cause.count, cause.accounts) for cause in seen.warnings] == [(view.warning, 1, ("acme",))]
     remote.progress = 0.5
-    job = await again(database, remote)
+    job = await retry_job(database, remote)
     assert job.warning is None
-    assert len((await told(database))[0]) == 1
+    assert len((await list_announcements(database))[0]) == 1
 
 
 async def test_an_unknown_status_is_reported_once_and_the_job_goes_on(database: Database) -> None:
@@ -144,8 +144,8 @@ async def test_an_unknown_status_is_reported_once_and_the_job_goes_on(database: 
     await begin(database, JobState.RUNNING, ago=1, remote_job_id="ftjob-1", remote_status="running")
     job = await handle(database, remote)
     assert (job.state, job.wake_at is not None) == (JobState.RUNNING, True)
-    await again(database, remote)
-    lines, announced = await told(database)
+    await retry_job(database, remote)
+    lines, announced = await list_announcements(database)
     assert len(lines) == len(announced) == 1
     assert "'reticulating', a status that is not known here" in lines[0]
 
@@ -160,7 +160,7 @@ async def test_a_file_that_stays_uploaded_is_tried_and_the_job_created(database:
     assert "says only 'uploaded' of file file-1" in (notes["file assumed ready"] or "")
 
 
-async def test_a_create_that_is_refused_for_its_file_is_tried_again(database: Database) -> None:
+async def test_create_refused_because_of_its_file_is_retried(database: Database) -> None:
     remote = Remote(refusal=RequestRejected("400: training file is not processed yet"))
     await begin(database, JobState.PROCESSING, ago=601)
     job = await handle(database, remote)
@@ -168,7 +168,7 @@ async def test_a_create_that_is_refused_for_its_file_is_tried_again(database: Da
     assert job.failure is not None
     assert (job.failure.kind, "file file-1 is still 'uploaded'" in job.failure.message) == ("temporary_error", True)
     remote.refusal = None
-    assert ((await again(database, remote)).state, remote.created) == (JobState.QUEUED, 1)
+    assert ((await retry_job(database, remote)).state, remote.created) == (JobState.QUEUED, 1)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ async def test_a_refusal_that_the_file_does_not_explain_is_final(database: Datab
     assert (job.state, job.failure and job.failure.message) == (JobState.FAILED, "400: unknown model")
 
 
-async def test_a_refusal_is_final_in_the_end_whatever_the_file_is_called(database: Database) -> None:
+async def test_repeated_file_refusal_becomes_final(database: Database) -> None:
     remote = Remote(refusal=RequestRejected("400: no"))
     await begin(database, JobState.SUBMITTING, ago=3000, attempts=16)
     assert (await handle(database, remote)).state is JobState.FAILED
@@ -200,7 +200,7 @@ async def test_a_daily_limit_says_when_it_is_tried_again(database: Database) -> 
     assert (view.waits_for, view.wake_at) == ("a slot", job.wake_at)
 
 
-async def test_what_holds_a_job_is_shown_once(database: Database) -> None:
+async def test_hold_reason_is_shown_once(database: Database) -> None:
     reason = Hold("upload_differs", "999 bytes", "look")
     await begin(database, JobState.PROCESSING, ago=1, hold=reason, warning=reason.failure)
     [view] = (await get_status(database, clock.now())).jobs
@@ -210,7 +210,7 @@ async def test_what_holds_a_job_is_shown_once(database: Database) -> None:
     assert (seen.warnings, [cause.error.kind for cause in seen.problem_groups]) == ((), ["upload_differs"])
 
 
-async def test_the_setting_arrives(tmp_path: Path) -> None:
+async def test_stall_setting_is_applied(tmp_path: Path) -> None:
     app = App(Settings(data_dir=tmp_path, stalled_after_hours=2), Redactor())
     try:
         assert _build_reconciler(app, NULL_OBSERVER, lambda: True)._timing.stalled_after_seconds == 7200

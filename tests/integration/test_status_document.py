@@ -20,7 +20,7 @@ from orchestrator.status import status_cache as building
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import runs
 
-ASIDE = Hold("by_operator", "A holiday.", "Come back.")
+OPERATOR_HOLD = Hold("by_operator", "A holiday.", "Come back.")
 JOBS = [
     a_job("planned"),
     a_job("running", state=JobState.RUNNING, remote_job_id="ftjob-1", estimated_finish=NOW + 100),
@@ -34,7 +34,9 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(building, "MAX_WAIT_SECONDS", 30)
 
 
-async def same(document: StatusCache, database: Database, now: float, problem: Failure | None = None) -> bytes:
+async def assert_matches_read_model(
+    document: StatusCache, database: Database, now: float, problem: Failure | None = None
+) -> bytes:
     answer = await document.read(database, problem, now)
     whole = status_to_dict(await get_status(database, now))
     assert json.loads(answer) == json.loads(json.dumps(whole)) | {"problem": None}
@@ -44,25 +46,25 @@ async def same(document: StatusCache, database: Database, now: float, problem: F
 Change = Callable[[Database], Any]
 CHANGES: dict[str, Change] = {
     "a step": lambda database: record(database, advance(JOBS[0], JobEvent.UPLOAD_STARTED, now=NOW)),
-    "a held job": lambda database: record(database, hold_job(JOBS[0], ASIDE)),
-    "a held account": lambda database: save_standing(database, a_standing("planned", hold=ASIDE)),
+    "a held job": lambda database: record(database, hold_job(JOBS[0], OPERATOR_HOLD)),
+    "a held account": lambda database: save_standing(database, a_standing("planned", hold=OPERATOR_HOLD)),
     "an account taken out": lambda database: save_standing(database, a_standing("planned", removed_at=NOW)),
     "a label": lambda database: save_standing(database, a_standing("running", labels=("eu",))),
-    "a run that is held": lambda database: database.write(lambda c: runs.save(c, replace(RUN, hold=ASIDE))),
+    "a run that is held": lambda database: database.write(lambda c: runs.save(c, replace(RUN, hold=OPERATOR_HOLD))),
     "a job more": lambda database: fill(database, [*JOBS, a_job("new")]),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
-async def test_after_a_change_it_is_the_read_model(database: Database, change: Change) -> None:
+async def test_document_matches_the_read_model_after_a_change(database: Database, change: Change) -> None:
     document = StatusCache()
     await fill(database, JOBS)
-    before = await same(document, database, NOW)
+    before = await assert_matches_read_model(document, database, NOW)
     await change(database)
-    assert await same(document, database, NOW) != before
+    assert await assert_matches_read_model(document, database, NOW) != before
 
 
-async def test_nothing_changed_and_the_very_same_bytes_are_told(database: Database) -> None:
+async def test_unchanged_status_returns_the_cached_bytes(database: Database) -> None:
     document = StatusCache()
     await fill(database, JOBS)
     before = await document.read(database, None, NOW)
@@ -70,34 +72,34 @@ async def test_nothing_changed_and_the_very_same_bytes_are_told(database: Databa
         assert await document.read(database, None, NOW + 1) is before
 
 
-async def test_what_depends_on_the_time_alone_is_looked_at_again(database: Database) -> None:
+async def test_time_dependent_values_are_refreshed(database: Database) -> None:
     document = StatusCache()
     await fill(database, JOBS)
-    before = await same(document, database, NOW)
-    assert await same(document, database, NOW + building.MAX_AGE_SECONDS) != before
+    before = await assert_matches_read_model(document, database, NOW)
+    assert await assert_matches_read_model(document, database, NOW + building.MAX_AGE_SECONDS) != before
 
 
-async def test_of_what_is_only_old_a_part_at_a_time_is_looked_at_again(
+async def test_old_entries_are_refreshed_a_part_at_a_time(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = [a_job(name, state=JobState.RUNNING, estimated_finish=NOW + 100) for name in ("a", "b", "c")]
     monkeypatch.setattr(building, "MAX_AGED_LINES_PER_BUILD", 1)
     document, later = StatusCache(), NOW + building.MAX_AGE_SECONDS
     await fill(database, running)
-    known = await same(document, database, NOW)
+    known = await assert_matches_read_model(document, database, NOW)
     for _ in running:
         before, known = known, await document.read(database, None, later)
         assert before != known
-    assert await same(document, database, later) == known
+    assert await assert_matches_read_model(document, database, later) == known
 
 
-async def test_without_a_run_and_with_a_problem(database: Database) -> None:
+async def test_document_without_a_run_carries_the_problem(database: Database) -> None:
     answer = json.loads(await StatusCache().read(database, Failure("config", "Line 3.", "Mend it."), NOW))
     assert answer["run"] is None
     assert answer["problem"] == {"kind": "config", "message": "Line 3.", "hint": "Mend it.", "request_id": None}
 
 
-async def test_while_it_is_built_anew_what_was_known_is_told(
+async def test_cached_document_is_served_during_a_rebuild(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     document, mark, gate = StatusCache(), database.get_data_version, asyncio.Event()
@@ -107,7 +109,7 @@ async def test_while_it_is_built_anew_what_was_known_is_told(
         return await mark()
 
     await fill(database, JOBS)
-    before = await same(document, database, NOW)
+    before = await assert_matches_read_model(document, database, NOW)
     await CHANGES["a step"](database)
     monkeypatch.setattr(database, "get_data_version", later)
     monkeypatch.setattr(building, "MAX_WAIT_SECONDS", 0.01)
@@ -115,10 +117,10 @@ async def test_while_it_is_built_anew_what_was_known_is_told(
     assert await document.read(database, None, NOW) == before
     gate.set()
     monkeypatch.setattr(building, "MAX_WAIT_SECONDS", 30)
-    assert await same(document, database, NOW) != before
+    assert await assert_matches_read_model(document, database, NOW) != before
 
 
-async def test_what_was_known_long_ago_is_not_told(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_stale_document_is_not_served(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     document, mark = StatusCache(), database.get_data_version
 
     async def slowly() -> object:
@@ -126,21 +128,21 @@ async def test_what_was_known_long_ago_is_not_told(database: Database, monkeypat
         return await mark()
 
     await fill(database, JOBS)
-    before = await same(document, database, NOW)
+    before = await assert_matches_read_model(document, database, NOW)
     await CHANGES["a step"](database)
     monkeypatch.setattr(database, "get_data_version", slowly)
     monkeypatch.setattr(building, "MAX_WAIT_SECONDS", 0)
     monkeypatch.setattr(building, "MAX_STALENESS_SECONDS", 0)
-    assert await same(document, database, NOW) != before
+    assert await assert_matches_read_model(document, database, NOW) != before
 
 
-async def test_what_prevents_it_is_told_to_whoever_asks(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_build_error_is_raised_to_every_reader(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     async def away() -> object:
         raise OSError("no database")
 
     document = StatusCache()
     await fill(database, JOBS)
-    before = await same(document, database, NOW)
+    before = await assert_matches_read_model(document, database, NOW)
     monkeypatch.setattr(database, "get_data_version", away)
     for _ in range(2):
         with pytest.raises(OSError, match="no database"):
@@ -149,13 +151,13 @@ async def test_what_prevents_it_is_told_to_whoever_asks(database: Database, monk
     assert await document.read(database, None, NOW) == before
 
 
-async def test_accounts_with_one_key_are_told_of_the_run(database: Database) -> None:
+async def test_accounts_sharing_a_key_are_a_warning_of_the_run(database: Database) -> None:
     await fill(database, [a_job(name) for name in ("a", "b", "c")])
     for name, fingerprint in (("a", "1111aaaa"), ("b", "1111aaaa"), ("c", "2222bbbb")):
         await save_standing(database, a_standing(name, definition=fingerprint, key_fingerprint=fingerprint))
-    answer = json.loads(await same(StatusCache(), database, NOW))
+    answer = json.loads(await assert_matches_read_model(StatusCache(), database, NOW))
     assert answer["run"]["warnings"] == [
         "a, b have the same key (1111aaaa): each is trained and paid for, in one account"
     ]
     await save_standing(database, a_standing("b", definition="1111aaaa", removed_at=NOW))
-    assert json.loads(await same(StatusCache(), database, NOW))["run"]["warnings"] == []
+    assert json.loads(await assert_matches_read_model(StatusCache(), database, NOW))["run"]["warnings"] == []

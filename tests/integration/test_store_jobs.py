@@ -30,7 +30,7 @@ from orchestrator.store.schema.tables import jobs as table
 from orchestrator.store.schema.tables import run_jobs
 
 FAILURE = Failure("rate_limited", "slow down", "wait", "req-1")
-ASIDE = Hold("by_operator", "someone said so", "release it")
+OPERATOR_HOLD = Hold("by_operator", "someone said so", "release it")
 
 
 async def history(database: Database, account: str) -> list[str]:
@@ -53,7 +53,7 @@ async def test_every_field_comes_back(database: Database) -> None:
         attempts=3,
         intent_until=NOW + 0.123456,
         cancel_asked=True,
-        hold=replace(ASIDE, until=NOW + 1),
+        hold=replace(OPERATOR_HOLD, until=NOW + 1),
         failure=FAILURE,
         remote_file_id="file-1",
         remote_validation_file_id="file-2",
@@ -72,12 +72,12 @@ async def test_every_field_comes_back(database: Database) -> None:
     assert await read_job(database, "acme") == job
 
 
-async def test_there_may_be_no_such_job(database: Database) -> None:
+async def test_unknown_job_is_none(database: Database) -> None:
     async with database.read() as connection:
         assert await jobs.load(connection, JobId("nobody")) is None
 
 
-async def test_a_job_comes_with_what_its_next_step_depends_on(database: Database) -> None:
+async def test_loaded_job_includes_run_account_and_running_count(database: Database) -> None:
     others = [a_job("acme", id=JobId(f"j-{state}"), state=state) for state in JobState]
     await fill(database, [a_job("acme"), a_job("other", state=JobState.RUNNING), *others])
     async with database.read() as connection:
@@ -160,7 +160,7 @@ class TestRecord:
         assert await database.write(both) == [True, False]
         assert (await read_job(database, "acme")).state is JobState.UPLOADING
 
-    async def test_several_are_recorded_in_one_go_and_each_is_told_whether_it_was(self, database: Database) -> None:
+    async def test_batch_of_outcomes_returns_whether_each_was_recorded(self, database: Database) -> None:
         await fill(database, [a_job(name) for name in ("acme", "late", "verified")])
         acme, late, verified = [await read_job(database, name) for name in ("acme", "late", "verified")]
         assert await record(database, request_cancel(late, now=NOW))
@@ -185,20 +185,20 @@ class TestRecord:
             "verified": "org-1",
         }
 
-    async def test_waiting_leaves_no_line(self, database: Database) -> None:
+    async def test_waiting_writes_no_event(self, database: Database) -> None:
         await fill(database, [a_job("acme")])
         for make in (poll_again, sleep_until):
             assert await record(database, make(await read_job(database, "acme"), NOW))
         assert await history(database, "acme") == []
 
-    async def test_a_failure_that_is_gone_is_gone(self, database: Database) -> None:
-        await fill(database, [a_job("acme", failure=FAILURE, hold=ASIDE)])
+    async def test_cleared_failure_is_stored_as_none(self, database: Database) -> None:
+        await fill(database, [a_job("acme", failure=FAILURE, hold=OPERATOR_HOLD)])
         outcome = poll_again(replace(await read_job(database, "acme"), hold=None), NOW)
         await record(database, outcome)
         after = await read_job(database, "acme")
         assert (after.failure, after.hold) == (None, None)
 
-    async def test_the_run_of_a_job_is_not_its_outcomes_to_change(self, database: Database) -> None:
+    async def test_outcome_does_not_change_the_run_of_a_job(self, database: Database) -> None:
         await fill(database, [a_job("acme")])
         outcome = poll_again(await read_job(database, "acme"), NOW)
         await fill(database, [a_job("acme")], run=replace(RUN, id=RunId("run-2")))
@@ -207,7 +207,7 @@ class TestRecord:
 
 
 class TestWakeUps:
-    async def test_the_longest_waiting_is_due_first(self, database: Database) -> None:
+    async def test_jobs_due_longest_come_first(self, database: Database) -> None:
         await fill(
             database,
             [
@@ -224,7 +224,7 @@ class TestWakeUps:
             assert await jobs.list_due(connection, NOW - 10, 9) == []
             assert await jobs.find_next_wake_at(connection) == NOW - 9
 
-    async def test_nothing_may_ever_wake(self, database: Database) -> None:
+    async def test_next_wake_up_is_none_without_scheduled_jobs(self, database: Database) -> None:
         async with database.read() as connection:
             assert await jobs.find_next_wake_at(connection) is None
         await fill(database, [a_job("asleep", wake_at=None)])
@@ -237,7 +237,7 @@ class TestWakeUps:
     ) -> None:
         waiting = [
             a_job("acme", id=JobId("ready"), state=JobState.READY, wake_at=asleep_until),
-            a_job("acme", id=JobId("held"), state=JobState.READY, wake_at=None, hold=ASIDE),
+            a_job("acme", id=JobId("held"), state=JobState.READY, wake_at=None, hold=OPERATOR_HOLD),
             a_job("acme", id=JobId("busy"), state=JobState.PROCESSING, wake_at=NOW + 60),
             a_job("other", id=JobId("elsewhere"), state=JobState.READY, wake_at=NOW + 60),
         ]
@@ -257,7 +257,7 @@ class TestWakeUps:
             if after in TERMINAL_STATES
         ],
     )
-    async def test_every_way_out_of_the_provider_frees_a_slot(
+    async def test_every_end_at_the_provider_frees_a_slot(
         self, database: Database, state: JobState, event: JobEvent
     ) -> None:
         waiting = a_job("acme", id=JobId("ready"), state=JobState.READY, wake_at=None)
@@ -267,7 +267,7 @@ class TestWakeUps:
         async with database.read() as connection:
             assert await jobs.list_due(connection, NOW + 1, 9) == [("ready", "acme")]
 
-    async def test_a_job_that_ends_unsent_frees_nothing(self, database: Database) -> None:
+    async def test_job_that_ends_unsent_frees_no_slot(self, database: Database) -> None:
         waiting = a_job("acme", id=JobId("ready"), state=JobState.READY, wake_at=None)
         await fill(database, [a_job("acme", wake_at=None), waiting])
         ended = advance(await read_job(database, "acme"), JobEvent.CANCELLED, now=NOW)
@@ -278,7 +278,7 @@ class TestWakeUps:
         await fill(
             database,
             [a_job(state, state=state, wake_at=None) for state in JobState]
-            + [a_job("held", wake_at=None, hold=ASIDE), a_job("soon", wake_at=NOW + 5)],
+            + [a_job("held", wake_at=None, hold=OPERATOR_HOLD), a_job("soon", wake_at=NOW + 5)],
         )
         await database.write(lambda c: jobs.wake_unsubmitted(c, RUN.id, NOW))
         awake = {name for name, at in (await wakes(database)).items() if at == NOW}
@@ -302,7 +302,7 @@ class TestWakeUps:
 
     async def test_a_held_job_sleeps_until_its_time(self, database: Database) -> None:
         await fill(database, [a_job("acme"), a_job("timed")])
-        for account, reason in (("acme", ASIDE), ("timed", replace(ASIDE, until=NOW + 9))):
+        for account, reason in (("acme", OPERATOR_HOLD), ("timed", replace(OPERATOR_HOLD, until=NOW + 9))):
             outcome = hold_job(await read_job(database, account), reason)
             await record(database, outcome)
         assert await wakes(database) == {"acme": None, "timed": NOW + 9}
@@ -344,7 +344,7 @@ class TestAdd:
         assert found == {job.id: job for job in many}
 
 
-async def test_jobs_of_accounts_whatever_their_run(database: Database) -> None:
+async def test_jobs_of_accounts_include_every_run(database: Database) -> None:
     await fill(database, [a_job("a"), a_job("b"), a_job("c")])
     await fill(database, [a_job("a", id=JobId("another"))], run=replace(RUN, id=RunId("run-2")))
     async with database.read() as connection:
@@ -352,7 +352,7 @@ async def test_jobs_of_accounts_whatever_their_run(database: Database) -> None:
         assert sorted(job.account for job in found) == ["a", "a", "c"]
 
 
-async def test_a_plan_may_still_change_what_is_not_sent_or_is_held(database: Database) -> None:
+async def test_plan_changes_only_unsent_or_held_jobs(database: Database) -> None:
     aside = Hold(HoldKind.BY_OPERATOR, "a reason", "a hint")
     states = {"a": JobState.PLANNED, "b": JobState.READY, "c": JobState.RUNNING, "d": JobState.SUCCEEDED}
     held = a_job("e", state=JobState.RUNNING, hold=aside)
@@ -416,7 +416,7 @@ async def test_what_is_committed_in_this_month_and_in_this_run(database: Databas
     assert await committed(database, since=NOW + 5) == {"a": CommittedSpend(total=3.0, month=2.0, run=1.0)}
 
 
-async def test_a_retry_does_not_forget_what_was_spent(database: Database) -> None:
+async def test_retry_keeps_the_committed_amount(database: Database) -> None:
     failed = a_job("a", state=JobState.FAILED, remote_job_id="ftjob-1", submitted_at=NOW - 9, estimated_usd=1.5)
     await fill(database, [failed])
     await control.retry(database, ["a"], by="someone", now=NOW)
@@ -429,7 +429,7 @@ async def test_a_retry_does_not_forget_what_was_spent(database: Database) -> Non
     assert (await read_job(database, "a")).earlier_usd == 1.5, "a refused create adds nothing"
 
 
-async def test_an_attempt_is_told_with_its_number(database: Database) -> None:
+async def test_attempt_is_recorded_with_its_number(database: Database) -> None:
     await fill(database, [a_job("acme", attempts=4)])
     outcome = retry_later(
         await read_job(database, "acme"), FAILURE, until=NOW, counts_as_attempt=True, maybe_sent=False

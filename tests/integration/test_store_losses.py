@@ -15,7 +15,7 @@ from orchestrator.store.queries import losses, outcomes
 CURVE = [Loss(1, 0.9), Loss(2, 0.7, 0.8)]
 
 
-async def test_a_curve_goes_on_and_belongs_to_its_account(database: Database) -> None:
+async def test_curve_grows_and_belongs_to_its_account(database: Database) -> None:
     await fill(database, [a_job("acme"), a_job("beta")])
     await database.write(lambda c: losses.add(c, id_of("acme"), CURVE))
     await database.write(lambda c: losses.add(c, id_of("acme"), [Loss(2, 0.7, 0.8), Loss(3, 0.6)]))
@@ -24,7 +24,7 @@ async def test_a_curve_goes_on_and_belongs_to_its_account(database: Database) ->
     assert await list_job_losses(database, id_of("beta")) == []
 
 
-async def test_a_long_curve_stays_bounded_however_it_comes(database: Database) -> None:
+async def test_long_curve_stays_bounded(database: Database) -> None:
     await fill(database, [a_job("acme")])
     told = [Loss(step, 1 / step) for step in range(1, 3001)]
     for start in range(0, 3000, 300):
@@ -34,7 +34,7 @@ async def test_a_long_curve_stays_bounded_however_it_comes(database: Database) -
     assert (curve[0].step, curve[-1].step) == (1, 3000)
 
 
-async def test_what_is_trained_anew_has_a_new_curve(database: Database) -> None:
+async def test_retried_job_has_a_new_curve(database: Database) -> None:
     failure = Failure("job_failed", "loss is NaN", "retry")
     await fill(database, [a_job("acme", state=JobState.FAILED, failure=failure, wake_at=None)])
     await database.write(lambda c: losses.add(c, id_of("acme"), CURVE))

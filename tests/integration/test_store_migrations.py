@@ -52,7 +52,7 @@ async def test_up_down_and_up_again(engine: DatabaseEngine) -> None:
     assert seen == [set(metadata.tables), set(), set(metadata.tables)]
 
 
-async def test_the_migrations_make_what_the_tables_say(engine: DatabaseEngine) -> None:
+async def test_migrated_schema_matches_the_tables(engine: DatabaseEngine) -> None:
     async with engine.write() as connection:
         await connection.run_sync(migrate, "up", "head")
         assert await connection.run_sync(drift) == []
@@ -75,9 +75,7 @@ def shape(connection: Connection) -> dict[str, object]:
     }
 
 
-async def test_an_empty_database_is_given_what_the_migrations_would_come_to(
-    database: Database, engine: DatabaseEngine
-) -> None:
+async def test_new_database_matches_the_migrated_schema(database: Database, engine: DatabaseEngine) -> None:
     async with database.read() as read:
         created = await read.run_sync(shape)
     await database.write(lambda c: c.run_sync(migrate, "down", "base"))
@@ -87,7 +85,7 @@ async def test_an_empty_database_is_given_what_the_migrations_would_come_to(
         assert await connection.run_sync(shape) == created
 
 
-async def test_drift_would_be_seen(engine: DatabaseEngine) -> None:
+async def test_schema_drift_is_detected(engine: DatabaseEngine) -> None:
     async with engine.write() as connection:
         await connection.run_sync(migrate, "up", "head")
         await connection.execute(text("ALTER TABLE jobs ADD COLUMN mood TEXT"))
@@ -95,19 +93,19 @@ async def test_drift_would_be_seen(engine: DatabaseEngine) -> None:
         assert len(await connection.run_sync(drift)) == 2
 
 
-async def test_migrating_what_is_up_to_date_changes_nothing(database: Database) -> None:
+async def test_migrating_a_current_database_changes_nothing(database: Database) -> None:
     await fill(database, [a_job("acme")])
     before = await read_job(database, "acme")
     assert await database.migrate() is None
     assert await read_job(database, "acme") == before
 
 
-async def test_a_database_of_the_first_revision_comes_along_with_its_data(database_url: str) -> None:
+async def test_database_of_the_first_revision_is_upgraded_with_its_data(database_url: str) -> None:
     job = a_job("acme", state=JobState.RUNNING, remote_job_id="ftjob-1", remote_file_id="file-1", attempts=3)
     engine = make_engine(database_url, without_timeouts=True)
     async with engine.write() as connection:
         await connection.run_sync(migrate, "up", "0001")
-        await connection.run_sync(fill_as_it_was, job)
+        await connection.run_sync(fill_first_revision, job)
     await engine.dispose()
     database = Database(database_url)
     await database.migrate()
@@ -127,7 +125,7 @@ async def test_a_database_of_the_first_revision_comes_along_with_its_data(databa
     await database.close()
 
 
-async def test_a_replica_of_the_eighth_revision_comes_along_and_refuses_no_edit(database_url: str) -> None:
+async def test_replica_of_the_eighth_revision_is_upgraded_without_a_reload_error(database_url: str) -> None:
     """Replicas of the version before go on beating while the first ones of this version start."""
     engine = make_engine(database_url, without_timeouts=True)
     async with engine.write() as connection:
@@ -147,7 +145,7 @@ async def test_a_replica_of_the_eighth_revision_comes_along_and_refuses_no_edit(
     await database.close()
 
 
-def fill_as_it_was(connection: Connection, job: Job) -> None:
+def fill_first_revision(connection: Connection, job: Job) -> None:
     """The same rows as `fill`'s, in the columns that there were."""
     there = MetaData()
     there.reflect(connection)
@@ -165,7 +163,7 @@ def fill_as_it_was(connection: Connection, job: Job) -> None:
         connection.execute(known.insert().values({key: value for key, value in row.items() if key in columns}))
 
 
-async def test_of_many_at_once_one_migrates(database_url: str) -> None:
+async def test_one_of_many_concurrent_processes_migrates(database_url: str) -> None:
     replicas = [Database(database_url) for _ in range(3)]
     assert sorted(filter(None, await asyncio.gather(*(replica.migrate() for replica in replicas)))) == [
         newest_revision()

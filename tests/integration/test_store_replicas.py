@@ -49,7 +49,7 @@ class TestReplicas:
         assert await live(database) == [a_replica("b", started_at=NOW - 1), later]
         assert [replica.id for replica in await live(database, NOW + 15)] == ["b"]
 
-    async def test_one_that_leaves_is_gone_with_its_leases(self, database: Database) -> None:
+    async def test_leaving_replica_is_removed_with_its_leases(self, database: Database) -> None:
         await fill(database, [a_job("acme"), a_job("other")])
         await beat(database, a_replica("a"), a_replica("b"))
         rows = [{"account": "acme", "replica": "a"}, {"account": "other", "replica": "b"}]
@@ -59,7 +59,7 @@ class TestReplicas:
         async with database.read() as connection:
             assert [row.account for row in await connection.execute(leases.leased_accounts(NOW))] == ["other"]
 
-    async def test_the_long_dead_are_forgotten(self, database: Database) -> None:
+    async def test_long_dead_replicas_are_deleted(self, database: Database) -> None:
         await beat(
             database, a_replica("old", alive_until=NOW - replicas.DEAD_REPLICA_RETENTION_SECONDS - 1), a_replica("a")
         )
@@ -78,7 +78,7 @@ async def find_refusal(database: Database, now: float = NOW) -> ConfigRefusal | 
 class TestRefusals:
     """Which edit of the accounts file a replica refuses."""
 
-    async def test_it_comes_back_as_it_was_stored_until_a_beat_without_it(self, database: Database) -> None:
+    async def test_reload_error_is_kept_until_a_heartbeat_without_it(self, database: Database) -> None:
         assert await find_refusal(database) is None
         await database.write(lambda c: replicas.save_heartbeat(c, a_replica("a"), a_refusal()))
         assert await find_refusal(database) == a_refusal()
@@ -86,22 +86,22 @@ class TestRefusals:
         await beat(database, a_replica("a"))
         assert await find_refusal(database) is None
 
-    async def test_that_of_a_dead_replica_is_not_found(self, database: Database) -> None:
+    async def test_reload_error_of_a_dead_replica_is_ignored(self, database: Database) -> None:
         await database.write(lambda c: replicas.save_heartbeat(c, a_replica("a"), a_refusal()))
         assert await find_refusal(database, ALIVE) is None
 
-    async def test_that_of_one_that_has_left_is_gone(self, database: Database) -> None:
+    async def test_reload_error_of_a_departed_replica_is_deleted(self, database: Database) -> None:
         await database.write(lambda c: replicas.save_heartbeat(c, a_replica("a"), a_refusal()))
         await database.write(lambda c: replicas.deregister(c, "a"))
         assert await find_refusal(database) is None
 
-    async def test_the_newest_of_several_is_found(self, database: Database) -> None:
+    async def test_newest_reload_error_is_found(self, database: Database) -> None:
         for name, at in (("a", NOW - 5), ("b", NOW - 1), ("c", NOW - 9)):
             beating = a_replica(name), a_refusal(name, at)
             await database.write(lambda c, beating=beating: replicas.save_heartbeat(c, *beating))  # type: ignore[misc]
         assert await find_refusal(database) == a_refusal("b", NOW - 1)
 
-    async def test_the_read_model_shows_it_with_and_without_a_run(self, database: Database) -> None:
+    async def test_status_shows_the_reload_error_with_and_without_a_run(self, database: Database) -> None:
         await database.write(lambda c: replicas.save_heartbeat(c, a_replica("a"), a_refusal()))
         shown = {
             "kind": "config_error",
@@ -116,7 +116,7 @@ class TestRefusals:
 
 
 class TestOverdue:
-    async def test_lost_wake_ups_are_found_unless_a_live_replica_is_at_work(self, database: Database) -> None:
+    async def test_lost_wake_ups_are_found_without_a_live_lease(self, database: Database) -> None:
         await fill(
             database,
             [
@@ -163,7 +163,7 @@ class TestLeases:
     async def take(self, database: Database, replica: str, account: str = "acme", now: float = NOW) -> bool:
         return account in await database.write(lambda c: leases.acquire_leases(c, [id_of(account)], replica, now))
 
-    async def test_only_one_replica_has_an_account(self, database: Database) -> None:
+    async def test_only_one_replica_leases_an_account(self, database: Database) -> None:
         assert await self.take(database, "a")
         assert not await self.take(database, "b")
         await database.write(lambda c: leases.release_leases(c, ["acme"], "b"))  # not its own
@@ -171,7 +171,7 @@ class TestLeases:
         await database.write(lambda c: leases.release_leases(c, ["acme"], "a"))
         assert await self.take(database, "b")
 
-    async def test_a_replica_may_take_again_what_it_has(self, database: Database) -> None:
+    async def test_replica_may_renew_its_lease(self, database: Database) -> None:
         assert await self.take(database, "a")
         assert await self.take(database, "a")
 
@@ -182,14 +182,14 @@ class TestLeases:
         assert await self.take(database, "b", now=ALIVE)
         assert not await self.take(database, "a", now=ALIVE)
 
-    async def test_nothing_is_taken_for_a_job_that_is_not_due(self, database: Database) -> None:
+    async def test_no_lease_is_acquired_for_a_job_that_is_not_due(self, database: Database) -> None:
         assert not await self.take(database, "a", "later")
         assert not await self.take(database, "a", "nobody")
         several = [id_of(name) for name in ("acme", "later", "nobody")]
         assert await database.write(lambda c: leases.acquire_leases(c, several, "a", NOW)) == {"acme"}
         assert await self.take(database, "a", "later", NOW + 1)
 
-    async def test_each_has_its_own(self, database: Database) -> None:
+    async def test_replicas_have_separate_leases(self, database: Database) -> None:
         for account in ("acme", "later"):
             assert await self.take(database, "a", account, NOW + 1)
         async with database.read() as connection:
@@ -199,7 +199,9 @@ class TestLeases:
         assert await self.take(database, "b", "acme")
         assert not await self.take(database, "b", "later", NOW + 1)
 
-    async def test_of_many_who_ask_at_once_one_gets_it(self, database: Database, postgres_url: str) -> None:
+    async def test_one_of_many_concurrent_replicas_gets_the_lease(
+        self, database: Database, postgres_url: str
+    ) -> None:
         names = [f"r{number}" for number in range(6)]
         await beat(database, *(a_replica(name) for name in names))
         others = [Database(postgres_url.replace("postgresql://", "postgresql+asyncpg://")) for _ in names]
@@ -233,7 +235,7 @@ class TestPostgres:
         async with postgresql.read() as connection:
             await connection.run_sync(check)
 
-    async def test_a_frozen_writer_is_thrown_out_before_the_others_give_up(
+    async def test_frozen_writer_is_disconnected_before_others_time_out(
         self, postgresql: Database, postgres_url: str
     ) -> None:
         """It holds the lock and goes no further; asleep is as good as SIGSTOP to the server."""
@@ -276,7 +278,7 @@ class TestPostgres:
         assert (await count("pgqueuer"), await count("pgqueuer_log")) == (2, 0)
         await database.close()
 
-    async def test_wake_ups_are_taken_back_with_what_promised_them(self, postgres_url: str) -> None:
+    async def test_wake_ups_are_rolled_back_with_their_transaction(self, postgres_url: str) -> None:
         database = Database(
             postgres_url.replace("postgresql://", "postgresql+asyncpg://"),
             wakeup_queue.build_wake_up_enqueuer(lambda: NOW),

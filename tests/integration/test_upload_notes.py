@@ -11,7 +11,7 @@ from orchestrator.store.db.database import Database
 UPLOAD = MultipartUpload(id="upload_1", part_bytes=16, parts={0: "part_a", 11: "part_b"})
 
 
-async def test_notes_are_kept_changed_and_forgotten(database: Database) -> None:
+async def test_upload_notes_are_saved_updated_and_deleted(database: Database) -> None:
     await fill(database, [a_job("a"), a_job("b")])
     notes = DatabaseUploadStateStore(database, id_of("a"), "f" * 64)
     assert await notes.load() is None

@@ -122,7 +122,7 @@ async def status_of(port: int, sent: bytes = WHOLE) -> int:
     return status
 
 
-async def test_half_sent_requests_do_not_keep_a_whole_one_out() -> None:
+async def test_half_sent_requests_do_not_block_a_complete_request() -> None:
     limits = ConnectionLimits(max_connections=40, header_seconds=600, request_seconds=600, idle_seconds=600)
     async with serving(limits) as port:
         halves = [await Client.connect(port, HALF) for _ in range(200)]
@@ -131,7 +131,7 @@ async def test_half_sent_requests_do_not_keep_a_whole_one_out() -> None:
         assert await halves[0].rest() == b"", "the oldest lost its place"
 
 
-async def test_kept_alive_connections_give_way_and_answers_under_way_do_not() -> None:
+async def test_idle_connections_are_closed_for_new_ones_before_active_ones() -> None:
     limits = ConnectionLimits(max_connections=8, header_seconds=600, request_seconds=600, idle_seconds=600)
     async with serving(limits) as port:
         stream = await Client.connect(port, b"GET /stream HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -143,7 +143,7 @@ async def test_kept_alive_connections_give_way_and_answers_under_way_do_not() ->
         assert await status_of(port) == 200
 
 
-async def test_when_every_place_is_at_work_a_newcomer_is_told_so() -> None:
+async def test_new_connection_gets_503_when_every_slot_is_busy() -> None:
     limits = ConnectionLimits(max_connections=4)
     async with serving(limits) as port:
         streams = [await Client.connect(port, b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n") for _ in range(4)]
@@ -172,7 +172,7 @@ async def test_a_slow_sender_is_closed(sent: bytes, said: bytes) -> None:
     assert bool(said) == bool(answered)
 
 
-async def test_bytes_that_trickle_in_gain_no_time() -> None:
+async def test_trickled_bytes_do_not_extend_the_time_limit() -> None:
     async with serving(QUICK) as port:
         client = await Client.connect(port, HALF)
         ended = asyncio.create_task(client.rest())
@@ -184,7 +184,7 @@ async def test_bytes_that_trickle_in_gain_no_time() -> None:
         assert (await ended).startswith(b"HTTP/1.1 408 ")
 
 
-async def test_an_idle_connection_is_closed_and_so_is_one_that_begins_a_second_request() -> None:
+async def test_idle_connection_is_closed_also_during_a_second_request() -> None:
     async with serving(QUICK) as port:
         idle, second = await Client.connect(port, WHOLE), await Client.connect(port, WHOLE)
         assert [(await each.answer())[0] for each in (idle, second)] == [200, 200]
@@ -193,7 +193,7 @@ async def test_an_idle_connection_is_closed_and_so_is_one_that_begins_a_second_r
         assert (await second.rest()).startswith(b"HTTP/1.1 408 ")
 
 
-async def test_what_is_sent_after_an_early_answer_is_dropped_for_a_while_only() -> None:
+async def test_body_after_an_early_answer_is_dropped_for_a_limited_time() -> None:
     async with serving(QUICK) as port:
         client = await Client.connect(port, b"POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000\r\n\r\n")
         assert (await client.head()).startswith("HTTP/1.1 413 ")
@@ -248,7 +248,7 @@ async def test_a_client_that_reads_nothing_of_its_answer_is_closed() -> None:
         (b"GET / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
     ],
 )
-async def test_what_is_too_large_or_no_http_is_refused(sent: bytes, status: int) -> None:
+async def test_too_large_or_invalid_request_is_refused(sent: bytes, status: int) -> None:
     assert len(sent) < 2 * MAX_REQUEST_WIRE_BYTES
     async with serving(PATIENT) as port:
         client = await Client.connect(port)
@@ -265,21 +265,21 @@ async def test_a_megabyte_in_one_byte_chunks_within_the_limit_is_read_at_once() 
         assert json.loads((await client.answer())[1])["body"] == 60_000
 
 
-async def test_trailers_are_no_headers() -> None:
+async def test_trailers_are_not_headers() -> None:
     sent = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Late: 1\r\n\r\n"
     async with serving(PATIENT) as port:
         client = await Client.connect(port, sent)
         assert json.loads((await client.answer())[1])["headers"] == ["host", "transfer-encoding"]
 
 
-async def test_requests_sent_together_are_answered_in_turn_but_not_any_number_of_them() -> None:
+async def test_pipelined_requests_are_answered_in_order_up_to_a_limit() -> None:
     async with serving(PATIENT) as port:
         few, many = await Client.connect(port, WHOLE * 10), await Client.connect(port, WHOLE * 5000)
         assert [(await few.answer())[0] for _ in range(10)] == [200] * 10
         assert (await many.rest()).count(b"HTTP/1.1 200") < 20
 
 
-async def test_a_body_behind_a_running_stream_has_its_time_from_the_end_of_the_stream() -> None:
+async def test_body_time_limit_starts_after_a_running_stream() -> None:
     """The server reads no further while it answers the first request: the client cannot be late with the second."""
     stream = b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n"
     post = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nConnection: close\r\n\r\nhello"
@@ -305,7 +305,7 @@ class ExhaustedListener(socket.socket):
         return super().accept()
 
 
-async def test_without_descriptors_it_waits_and_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_listener_without_descriptors_waits_and_logs_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(acceptor, "ACCEPT_RETRY_SECONDS", 0.01)
     with ExhaustedListener() as listener, capture_logs() as lines:
         listener.bind(("127.0.0.1", 0))

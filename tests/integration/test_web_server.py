@@ -38,7 +38,7 @@ async def stopped_in(server: WebServer) -> float:
     return time.perf_counter() - before
 
 
-async def test_a_free_port_is_found_and_told_and_given_back() -> None:
+async def test_free_port_is_reported_and_released() -> None:
     server = WebServer(app, "127.0.0.1", 0)
     port = await server.start()
     async with httpx2.AsyncClient() as client:
@@ -51,7 +51,7 @@ async def test_a_free_port_is_found_and_told_and_given_back() -> None:
     await again.stop()
 
 
-async def test_signals_stay_with_the_program() -> None:
+async def test_server_leaves_signal_handlers_unchanged() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     server = WebServer(app, "127.0.0.1", 0)
     await server.start()
@@ -59,7 +59,7 @@ async def test_signals_stay_with_the_program() -> None:
     await server.stop()
 
 
-async def test_what_is_under_way_is_finished() -> None:
+async def test_stop_finishes_running_requests() -> None:
     server = WebServer(app, "127.0.0.1", 0)
     port = await server.start()
     async with httpx2.AsyncClient() as client:
@@ -69,7 +69,7 @@ async def test_what_is_under_way_is_finished() -> None:
         assert (await asking).json() == "done"
 
 
-async def test_open_connections_do_not_keep_it_from_stopping() -> None:
+async def test_open_connections_do_not_block_the_stop() -> None:
     server = WebServer(app, "127.0.0.1", 0)
     port = await server.start()
     sent = [b"", b"GET / HT", b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n"]
@@ -83,7 +83,7 @@ async def test_open_connections_do_not_keep_it_from_stopping() -> None:
         writer.close()
 
 
-async def test_stopping_what_never_started_is_nothing() -> None:
+async def test_stop_before_start_does_nothing() -> None:
     await WebServer(app, "127.0.0.1", 0).stop()
 
 
@@ -98,7 +98,7 @@ async def test_a_port_in_use_is_one_clear_message() -> None:
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid", "2001:db8::1"])
-async def test_an_address_that_is_not_ours_is_one_clear_message(host: str) -> None:
+async def test_foreign_address_is_one_clear_message(host: str) -> None:
     with pytest.raises(ConfigError, match="is not an address of this machine") as caught:
         await WebServer(app, host, 0).start()
     assert "ORCHESTRATOR_HOST" in caught.value.hint

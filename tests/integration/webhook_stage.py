@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import httpx2
-from model_world import HandClock, StrictLog
+from model_world import ManualClock, StrictLog
 from sqlalchemy import delete, select
 from standardwebhooks import Webhook as Signer
 from store_values import DATASET, RUN, a_job, a_standing
@@ -90,11 +90,11 @@ class Request:
 
 
 @dataclass
-class Stage:
+class WebhookStage:
     """Two accounts with a running job each."""
 
     database: Database
-    clock: HandClock = field(default_factory=HandClock)
+    clock: ManualClock = field(default_factory=ManualClock)
     nudges: int = 0
     remote: dict[str, str] = field(default_factory=dict)
 
@@ -139,11 +139,11 @@ class Stage:
             WebBackend(
                 now=self.clock.now,
                 boottime=self.clock.now,
-                call_with_database=_nobody,
-                check_health=_nobody,
+                call_with_database=_unexpected_call,
+                check_health=_unexpected_call,
                 render_metrics=lambda _: b"",
-                list_tokens=_nobody,
-                record_token_use=_nobody,
+                list_tokens=_unexpected_call,
+                record_token_use=_unexpected_call,
                 session_key=b"of the tests",
                 receive_webhook=partial(incoming.receive, self.database, ear),
             )
@@ -160,7 +160,7 @@ class Stage:
         path = f"/webhooks/openai/{request.account}"
         return (await self.door.post(path, content=request.content, headers=request.headers)).status_code
 
-    async def look(self) -> None:
+    async def poll_due_jobs(self) -> None:
         """Whatever is due is seen to, as a dispatch does it."""
         async with self.database.read() as connection:
             due = await jobs.list_due(connection, self.clock.now(), 9)
@@ -172,7 +172,7 @@ class Stage:
             [job] = await jobs.list_by_accounts(connection, [name])
         return job
 
-    async def picture(self) -> list[Any]:
+    async def snapshot(self) -> list[Any]:
         """Every row that a webhook could change."""
         async with self.database.read() as connection:
             tables = (job_table, webhooks, metadata.tables["accounts"], events)
@@ -218,5 +218,5 @@ async def _identify(connected: ProviderConnection) -> tuple[ProviderConnection, 
     return connected, AccountIdentity()
 
 
-async def _nobody(*_: object, **__: object) -> Any:
+async def _unexpected_call(*_: object, **__: object) -> Any:
     raise AssertionError("no webhook asks for this")

@@ -24,22 +24,22 @@ def environ(service: dict[str, Any]) -> dict[str, str]:
     return image_environ() | given
 
 
-def test_by_default_there_is_a_sandbox_and_a_service() -> None:
+def test_default_profile_has_a_sandbox_and_a_service() -> None:
     assert {name for name, service in SERVICES.items() if "profiles" not in service} == {"sandbox", "orchestrator"}
 
 
-def test_the_profile_has_a_database_and_two_replicas() -> None:
+def test_postgres_profile_has_a_database_and_two_replicas() -> None:
     names = {name for name, service in SERVICES.items() if service.get("profiles") == ["postgres"]}
     assert names == {"postgres", "replicas-sandbox", "replica-1", "replica-2"}
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_its_command_exists(name: str) -> None:
+def test_compose_command_exists(name: str) -> None:
     parse(OURS[name].get("command", image_command()))
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_it_is_kept_small(name: str) -> None:
+def test_compose_service_has_minimal_privileges(name: str) -> None:
     service = OURS[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -47,7 +47,7 @@ def test_it_is_kept_small(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVING)
-def test_its_settings_are_in_order(name: str) -> None:
+def test_compose_settings_are_valid(name: str) -> None:
     service = SERVING[name]
     settings = load_settings(environ(service) | {"ORCHESTRATOR_HOST": "0.0.0.0"})
     network = SERVICES[service["network_mode"].removeprefix("service:")]
@@ -56,7 +56,7 @@ def test_its_settings_are_in_order(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVING)
-def test_it_waits_for_services_that_are_there_with_it(name: str) -> None:
+def test_compose_service_depends_on_services_of_its_profile(name: str) -> None:
     for other in SERVING[name]["depends_on"]:
         assert SERVICES[other].get("profiles") == SERVING[name].get("profiles")
         assert "healthcheck" in SERVICES[other]
@@ -68,14 +68,14 @@ def test_replicas_differ_in_port_and_volume() -> None:
     assert first["volumes"][-1] != second["volumes"][-1]
 
 
-def test_every_mount_is_there() -> None:
+def test_every_compose_mount_exists() -> None:
     for service in SERVICES.values():
         for volume in service.get("volumes", ()):
             source = volume.split(":")[0]
             assert (ROOT / source).is_dir() if source.startswith(".") else source in COMPOSE["volumes"]
 
 
-def test_the_demo_accounts_lead_to_the_sandbox() -> None:
+def test_demo_accounts_use_the_sandbox() -> None:
     path = ROOT / "deploy/demo/accounts.toml"
     accounts = load_accounts_file(path).accounts
     keys = resolve_account_keys(accounts, base_folder=path.parent, redact=Redactor()).by_account

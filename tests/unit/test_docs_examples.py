@@ -36,7 +36,7 @@ def commands() -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("page", "command"), sorted(set(commands())))
-def test_a_command_is_one(page: str, command: str) -> None:
+def test_documented_command_exists(page: str, command: str) -> None:
     verb, *arguments = shlex.split(command)
     assert verb in verbs()
     if arguments:  # a verb that is merely mentioned may want some
@@ -44,20 +44,20 @@ def test_a_command_is_one(page: str, command: str) -> None:
 
 
 @pytest.mark.parametrize("page", TEXTS)
-def test_a_setting_is_one(page: str) -> None:
+def test_documented_setting_exists(page: str) -> None:
     known = {f"{PREFIX}{name}" for name in ["", "NAME", *list_setting_names()]}
     assert set(re.findall(rf"{PREFIX}[A-Z_]*[A-Z]|{PREFIX}", TEXTS[page])) <= known
 
 
 @pytest.mark.parametrize(("page", "block"), [(n, b) for n, t in TEXTS.items() for b in blocks(t, "toml")])
-def test_an_accounts_file_is_one(page: str, block: str, tmp_path: Path) -> None:
+def test_documented_accounts_file_is_valid(page: str, block: str, tmp_path: Path) -> None:
     path = tmp_path / "accounts.toml"
     lines = re.sub(r"^   ", "", block, flags=re.MULTILINE) if block.startswith("   ") else block
     path.write_text(lines if "[run]" in lines else (HEAD if "[run." not in lines else HEAD[:17]) + lines)
     assert load_accounts_file(path).accounts
 
 
-def test_every_page_is_on_the_site() -> None:
+def test_every_page_is_in_the_navigation() -> None:
     text = re.sub(r"!!python\S+", "", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
     listed = set(re.findall(r"[\w/-]+\.md", str(yaml.safe_load(text)["nav"])))
     assert listed == {name.removeprefix("docs/") for name in TEXTS if name.startswith("docs/")}

@@ -21,7 +21,7 @@ def test_every_provider_is_named() -> None:
     assert [name for name in ProviderName if f"`{name}`" not in GLOSSARY] == []
 
 
-def test_links_between_the_pages_lead_somewhere() -> None:
+def test_links_between_pages_are_valid() -> None:
     top = DOCS.parent
     pages = [*DOCS.rglob("*.md"), top / "CONTRIBUTING.md", top / "CHANGELOG.md", top / "SECURITY.md"]
     broken = [

@@ -28,13 +28,13 @@ def pod(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", RENDERED, ids=lambda path: path.stem)
-def test_kubernetes_knows_every_field(path: Any) -> None:
+def test_manifests_match_the_kubernetes_schema(path: Any) -> None:
     for document in yaml.safe_load_all(path.read_text(encoding="utf-8")):
         if document["kind"] not in FOREIGN:
             kubernetes_validate.validate(document, "1.33", strict=True)
 
 
-def test_what_there_is() -> None:
+def test_chart_renders_the_expected_objects() -> None:
     always = {"ConfigMap", "Deployment", "NetworkPolicy", "Service"}
     assert set(objects("one")) == always | {"PersistentVolumeClaim"}
     assert set(objects("three")) == always | {"PodDisruptionBudget"}
@@ -42,7 +42,7 @@ def test_what_there_is() -> None:
 
 
 @pytest.mark.parametrize("name", ["one", "three", "scaled"])
-def test_the_settings_are_in_order(name: str) -> None:
+def test_chart_settings_are_valid(name: str) -> None:
     (container,) = pod(name)["containers"]
     environ = {entry["name"]: entry["value"] for entry in container["env"]}
     files = {f"{PREFIX}{option}_FILE" for option in OPTIONS_WITH_FILE}
@@ -58,7 +58,7 @@ def test_the_settings_are_in_order(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["one", "three", "scaled"])
-def test_the_pod_may_do_little(name: str) -> None:
+def test_pod_has_minimal_privileges(name: str) -> None:
     spec = pod(name)
     (container,) = spec["containers"]
     assert spec["enableServiceLinks"] is False
@@ -73,7 +73,7 @@ def test_the_pod_may_do_little(name: str) -> None:
     assert all(mount.get("readOnly") for mount in container["volumeMounts"] if mount["name"] != "data")
 
 
-def test_sqlite_never_has_two_owners() -> None:
+def test_sqlite_deployment_has_one_replica() -> None:
     spec = objects("one")["Deployment"]["spec"]
     assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
 
@@ -85,7 +85,7 @@ def test_replicas_are_replaced_one_by_one() -> None:
 
 
 @pytest.mark.parametrize("name", ["one", "three", "scaled"])
-def test_the_parts_find_each_other(name: str) -> None:
+def test_selectors_match_the_pod_labels(name: str) -> None:
     found = objects(name)
     labels = found["Deployment"]["spec"]["template"]["metadata"]["labels"]
     selectors = [
@@ -97,7 +97,7 @@ def test_the_parts_find_each_other(name: str) -> None:
     assert pod(name)["volumes"][1]["configMap"]["name"] == found["ConfigMap"]["metadata"]["name"]
 
 
-def test_the_monitor_scrapes_what_there_is() -> None:
+def test_service_monitor_scrapes_an_existing_port() -> None:
     found = objects("scaled")
     monitor = found["ServiceMonitor"]["spec"]
     assert monitor["selector"]["matchLabels"].items() <= found["Service"]["metadata"]["labels"].items()
@@ -108,7 +108,7 @@ def test_the_monitor_scrapes_what_there_is() -> None:
     assert MetricsRoutes(cast(Any, None)).router.url_path_for("metrics") == endpoint["path"]
 
 
-def test_the_autoscaler_has_the_say_over_the_replicas() -> None:
+def test_autoscaler_controls_the_replica_count() -> None:
     found = objects("scaled")
     assert "replicas" not in found["Deployment"]["spec"]
     scaling = found["ScaledObject"]["spec"]

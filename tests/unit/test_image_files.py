@@ -14,7 +14,7 @@ def pins(path: str) -> dict[str, str]:
     return dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE))
 
 
-def test_the_image_has_what_the_tests_ran_with() -> None:
+def test_image_has_the_tested_versions() -> None:
     everything, image = pins("requirements.lock"), pins("deploy/requirements.lock")
     assert image.items() <= everything.items(), "run: make lock"
 
@@ -29,7 +29,7 @@ def test_the_image_has_every_dependency_and_no_test_tool() -> None:
     assert not image & {"pytest", "mypy", "ruff", "hypothesis", "playwright"}
 
 
-def test_the_program_is_built_with_what_it_asks_for() -> None:
+def test_image_is_built_with_the_declared_build_tools() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert set(project["build-system"]["requires"]) <= set(pins("deploy/build.lock"))
 
@@ -52,16 +52,16 @@ def test_what_is_copied_is_in_the_build_context() -> None:
         assert f"!{path}" in allowed or (path.endswith(".lock") and "!deploy/*.lock" in allowed)
 
 
-def test_the_default_command_is_one() -> None:
+def test_default_command_exists() -> None:
     assert json.loads(instruction("ENTRYPOINT")) == ["tini", "--", "orchestrator"]
     assert parse(image_command())["host"] == "0.0.0.0"
 
 
-def test_its_environment_is_in_order() -> None:
+def test_image_environment_is_valid() -> None:
     settings = load_settings(image_environ() | {"ORCHESTRATOR_TOKEN": "a-token-of-the-test"})
     assert (str(settings.accounts_file), str(settings.data_dir)) == ("/config/accounts.toml", "/data")
     assert f"VOLUME {settings.data_dir}\n" in DOCKERFILE
 
 
-def test_older_builders_can_build_it() -> None:
+def test_dockerfile_needs_no_new_builder() -> None:
     assert not re.search(r"^# *syntax=|RUN --|COPY --(link|chmod|parents|exclude)|<<", DOCKERFILE, re.MULTILINE)

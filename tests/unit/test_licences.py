@@ -25,10 +25,10 @@ def test_the_licence_is_known_and_permissive(name: str) -> None:
 
 
 @pytest.mark.parametrize("expression", ["GPL-3.0-or-later", "MIT AND AGPL-3.0-only", "unknown", "Proprietary"])
-def test_another_would_be_seen(expression: str) -> None:
+def test_unknown_licence_is_detected(expression: str) -> None:
     assert not set(MAKER["names_in"](expression)) <= MAKER["ALLOWED"]
 
 
-def test_the_page_is_what_the_packages_say() -> None:
+def test_licences_page_matches_the_packages() -> None:
     written = (DOCS / "licences.md").read_text(encoding="utf-8")
     assert written == MAKER["page"](LICENCES), "docs/licences.md has drifted; run: python docs/generate_licences.py"

@@ -73,7 +73,7 @@ def test_an_event_is_one_json_line(configure: Configure) -> None:
     }
 
 
-def test_auto_is_json_unless_it_is_a_terminal(configure: Configure) -> None:
+def test_auto_format_is_json_without_a_terminal(configure: Configure) -> None:
     stream = configure("auto")
     structlog.get_logger().info("hello", a=1)
     assert lines(stream)[0]["a"] == 1
@@ -84,7 +84,7 @@ def test_auto_is_json_unless_it_is_a_terminal(configure: Configure) -> None:
     assert not terminal.getvalue().startswith("{")
 
 
-def test_a_word_of_ours_is_logged_as_the_word(configure: Configure) -> None:
+def test_enum_is_logged_by_its_value(configure: Configure) -> None:
     """On the console as well: an enum's repr is for programmers."""
     for log_format in ("json", "console"):
         stream = configure(log_format)
@@ -102,7 +102,7 @@ def test_console_without_a_terminal_has_no_colours(configure: Configure) -> None
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
 @pytest.mark.parametrize("name", ["orchestrator", "openai"])
-def test_no_key_is_written_wherever_it_hides(configure: Configure, log_format: str, name: str) -> None:
+def test_no_key_is_written_in_any_field(configure: Configure, log_format: str, name: str) -> None:
     stream = configure(log_format)
     logger = structlog.get_logger(name)
     with_key = {"headers": [{"authorization": f"Bearer {KEY}"}], KEY: (KEY, {KEY})}
@@ -132,7 +132,7 @@ def test_an_object_that_is_not_json_is_redacted_too(configure: Configure) -> Non
     assert lines(stream)[0]["client"].startswith("Client([key ")
 
 
-def test_libraries_speak_from_warning_on(configure: Configure) -> None:
+def test_libraries_are_logged_from_warning(configure: Configure) -> None:
     stream = configure()
     for name in ("uvicorn", "apscheduler", "sqlalchemy", "openai", "httpx2"):
         logging.getLogger(name).info("noise")
@@ -142,14 +142,14 @@ def test_libraries_speak_from_warning_on(configure: Configure) -> None:
     assert len(found) == 5
 
 
-def test_at_debug_everyone_speaks(configure: Configure) -> None:
+def test_libraries_are_logged_at_debug(configure: Configure) -> None:
     stream = configure(level="debug")
     structlog.get_logger().debug("ours")
     logging.getLogger("httpx2").debug("theirs")
     assert [line["event"] for line in lines(stream)] == ["ours", "theirs"]
 
 
-def test_at_error_libraries_are_no_louder_than_we(configure: Configure) -> None:
+def test_libraries_follow_the_error_level(configure: Configure) -> None:
     stream = configure(level="error")
     structlog.get_logger().warning("ours")
     logging.getLogger("httpx2").warning("theirs")
@@ -158,7 +158,7 @@ def test_at_error_libraries_are_no_louder_than_we(configure: Configure) -> None:
 
 
 @pytest.mark.parametrize("how", ["raised", "given", "stdlib"])
-def test_our_errors_are_told_without_a_traceback(configure: Configure, how: str) -> None:
+def test_expected_errors_are_logged_without_a_traceback(configure: Configure, how: str) -> None:
     stream = configure()
     error = AuthenticationFailed(f"the key {KEY} is not accepted", account="acme")
     try:
@@ -185,7 +185,7 @@ def test_a_wrong_configuration_lists_its_problems(configure: Configure) -> None:
     assert lines(stream)[0]["problems"] == ["one", "two"]
 
 
-def test_a_bug_of_ours_keeps_its_traceback(configure: Configure) -> None:
+def test_internal_error_keeps_its_traceback(configure: Configure) -> None:
     stream = configure()
 
     def bug() -> None:
@@ -224,7 +224,7 @@ def test_a_line_that_cannot_be_written_shows_no_key(configure: Configure, capsys
     assert KEY not in captured.out + captured.err
 
 
-def test_what_the_context_holds_is_on_the_line(configure: Configure) -> None:
+def test_context_values_are_on_the_line(configure: Configure) -> None:
     stream = configure()
     with structlog.contextvars.bound_contextvars(run="r1"):
         structlog.get_logger().info("hello")

@@ -26,7 +26,7 @@ def test_workers_that_share_a_core_get_longer_limits(monkeypatch: pytest.MonkeyP
     assert [measure_time_factor(workers) for workers in (1, 2, 4)] == [1.0, 1.0, 2.0]
 
 
-def test_what_a_person_or_the_session_has_set_is_not_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_time_factor_is_not_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(FACTOR_VARIABLE, "2.5")
     set_time_factor()
     assert scale_seconds(60) == 150

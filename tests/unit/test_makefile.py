@@ -40,7 +40,7 @@ def outdate(checkout: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-def test_an_environment_that_was_left_half_made_does_not_break_the_next_installation(checkout: Path) -> None:
+def test_incomplete_environment_is_installed_again(checkout: Path) -> None:
     python = checkout / ".venv/bin/python"
     python.parent.mkdir(parents=True)
     python.write_text("#!/bin/sh\nexit 1\n")  # as without pip
@@ -56,7 +56,7 @@ def test_an_environment_that_was_left_half_made_does_not_break_the_next_installa
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-def test_an_environment_that_is_whole_is_kept(checkout: Path) -> None:
+def test_complete_environment_is_kept(checkout: Path) -> None:
     for _ in range(2):
         assert install(checkout).returncode == 0
         outdate(checkout)

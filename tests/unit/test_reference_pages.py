@@ -11,7 +11,7 @@ PAGES: Mapping[str, Callable[[], str]] = runpy.run_path(str(DOCS / "generate_ref
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_the_page_is_what_the_code_says(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reference_page_matches_the_code(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     written = (DOCS / "reference" / name).read_text(encoding="utf-8")
     assert written == PAGES[name](), f"docs/reference/{name} has drifted; run: python docs/generate_reference.py"

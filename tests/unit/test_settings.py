@@ -19,7 +19,7 @@ def problems(**environ: str) -> list[str]:
     return list(caught.value.problems)
 
 
-def test_nothing_is_needed() -> None:
+def test_every_setting_has_a_default() -> None:
     settings = load_settings({"PATH": "/bin"})
     assert settings.accounts_file == Path("accounts.toml")
     assert settings.data_dir == Path("data")
@@ -34,7 +34,7 @@ def test_nothing_is_needed() -> None:
     assert settings.prices_file is None
 
 
-def test_every_name_arrives() -> None:
+def test_every_setting_is_read() -> None:
     given = {
         "ACCOUNTS_FILE": "/etc/a.toml",
         "DATABASE_URL": "sqlite:////var/x.db",
@@ -95,7 +95,7 @@ def test_the_environment_of_the_process_is_not_read(monkeypatch: pytest.MonkeyPa
     assert Settings().port == 8080
 
 
-def test_empty_is_as_good_as_unset() -> None:
+def test_empty_variable_counts_as_unset() -> None:
     settings = load_settings({"ORCHESTRATOR_TOKEN": "", "ORCHESTRATOR_PORT": ""})
     assert settings.token is None
     assert settings.port == 8080
@@ -165,13 +165,13 @@ def test_nothing_secret_is_in_the_repr() -> None:
         ("PORT_8080_TCP_ADDR", "10.0.0.1", "ORCHESTRATOR_PORT_8080_TCP_ADDR: comes from a Kubernetes service"),
     ],
 )
-def test_a_fault_is_named(name: str, value: str, problem: str) -> None:
+def test_invalid_setting_is_named(name: str, value: str, problem: str) -> None:
     found = problems(**{name: value})
     assert len(found) == 1
     assert found[0].startswith(problem)
 
 
-def test_all_faults_come_at_once() -> None:
+def test_all_invalid_settings_are_reported_at_once() -> None:
     found = problems(PROT="1", HOST="0.0.0.0", PORT="x", POLL_MIN_SECONDS="9", POLL_MAX_SECONDS="8")
     assert [problem.split(":")[0].removeprefix("ORCHESTRATOR_") for problem in found] == [
         "PROT",
@@ -219,7 +219,7 @@ def test_a_secret_comes_from_a_file(tmp_path: Path, name: str, content: str, use
     assert (value if isinstance(value, str) else value.get_secret_value()) == used
 
 
-def test_a_file_opens_the_door_like_the_token_itself(tmp_path: Path) -> None:
+def test_token_from_a_file_authenticates(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(TOKEN)
     settings = load_settings({"ORCHESTRATOR_HOST": "0.0.0.0", "ORCHESTRATOR_TOKEN_FILE": str(file)})
@@ -243,7 +243,7 @@ def test_a_bad_file_is_named(tmp_path: Path) -> None:
     ]
 
 
-def test_other_settings_have_no_file() -> None:
+def test_only_secrets_are_read_from_files() -> None:
     assert problems(PORT_FILE="/run/port")[0].startswith("ORCHESTRATOR_PORT_FILE: is not a known setting")
 
 
@@ -254,7 +254,7 @@ def test_a_token_that_could_be_guessed_is_refused(name: str) -> None:
     assert "short" not in problem.removeprefix(f"ORCHESTRATOR_{name}: is shorter")
 
 
-def test_an_unknown_name_is_told_even_when_it_is_empty() -> None:
+def test_unknown_setting_is_reported_even_when_empty() -> None:
     assert problems(TOKN="")[0].startswith("ORCHESTRATOR_TOKN: is not a known setting")
 
 
@@ -264,7 +264,7 @@ def settings_file(folder: Path, text: str) -> str:
     return str(path)
 
 
-def test_a_settings_file_stands_behind_the_environment(tmp_path: Path) -> None:
+def test_environment_overrides_the_settings_file(tmp_path: Path) -> None:
     text = "# ours\n\nORCHESTRATOR_PORT = 9000\norchestrator_host='::1'\nORCHESTRATOR_TOKEN=" + TOKEN
     environ = {"ORCHESTRATOR_SETTINGS_FILE": settings_file(tmp_path, text), "ORCHESTRATOR_PORT": "9001"}
     settings = load_settings(environ)
@@ -272,7 +272,7 @@ def test_a_settings_file_stands_behind_the_environment(tmp_path: Path) -> None:
     assert settings.token is not None
 
 
-def test_a_secrets_own_file_goes_before_the_settings_file(tmp_path: Path) -> None:
+def test_secret_file_overrides_the_settings_file(tmp_path: Path) -> None:
     (tmp_path / "token").write_text(TOKEN)
     file = settings_file(tmp_path, "ORCHESTRATOR_TOKEN=of-the-settings-file\n")
     environ = {"ORCHESTRATOR_SETTINGS_FILE": file, "ORCHESTRATOR_TOKEN_FILE": str(tmp_path / "token")}
@@ -281,7 +281,7 @@ def test_a_secrets_own_file_goes_before_the_settings_file(tmp_path: Path) -> Non
     assert token.get_secret_value() == TOKEN
 
 
-def test_a_faulty_settings_file_is_told_with_its_lines(tmp_path: Path) -> None:
+def test_faulty_settings_file_is_reported_with_its_lines(tmp_path: Path) -> None:
     lines = ["PORT=1", "ORCHESTRATOR_PORT=x", "ORCHESTRATOR_PORT=2", "canary", "ORCHESTRATOR_PROT=3"]
     file = settings_file(tmp_path, "\n".join(lines))
     assert problems(SETTINGS_FILE=file) == [
@@ -294,7 +294,7 @@ def test_a_faulty_settings_file_is_told_with_its_lines(tmp_path: Path) -> None:
     assert problems(SETTINGS_FILE="/nowhere.env")[0].startswith("ORCHESTRATOR_SETTINGS_FILE: /nowhere.env cannot be")
 
 
-def test_what_is_in_force_says_where_it_is_from_and_no_secret(tmp_path: Path) -> None:
+def test_effective_settings_name_their_source_without_secrets(tmp_path: Path) -> None:
     (tmp_path / "token").write_text(TOKEN)
     file = settings_file(tmp_path, "ORCHESTRATOR_PORT=9000\n")
     environ = {

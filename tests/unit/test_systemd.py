@@ -19,14 +19,14 @@ def values(name: str) -> list[str]:
     return [line.removeprefix(f"{name}=") for line in lines if line.startswith(f"{name}=")]
 
 
-def test_its_command_exists() -> None:
+def test_systemd_command_exists() -> None:
     (command,) = values("ExecStart")
     program, *arguments = command.split()
     assert program.endswith("/bin/orchestrator")
     parse(arguments)
 
 
-def test_its_settings_are_known(tmp_path: Path) -> None:
+def test_systemd_settings_exist(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("a-token-of-the-test")
     environ = dict(value.replace("%d", str(tmp_path)).split("=", 1) for value in values("Environment"))
     assert all(name.startswith(PREFIX) for name in environ)
@@ -35,12 +35,12 @@ def test_its_settings_are_known(tmp_path: Path) -> None:
     assert f"{settings.data_dir}" == f"/var/lib/{values('StateDirectory')[0]}"
 
 
-def test_a_fault_in_the_configuration_is_not_tried_again() -> None:
+def test_configuration_error_is_not_restarted() -> None:
     assert values("RestartPreventExitStatus") == [str(EXIT_USAGE)]
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
-def test_systemd_understands_it(tmp_path: Path) -> None:
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     unit = tmp_path / "orchestrator.service"
     unit.write_text(UNIT.replace("/opt/orchestrator/bin/orchestrator", shutil.which("true") or "/bin/true"))
     answer = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)

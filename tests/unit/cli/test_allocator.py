@@ -20,7 +20,7 @@ class Library:
         return 1
 
 
-def test_glibc_is_told_the_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_glibc_receives_the_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
     library = Library()
     monkeypatch.setattr(ctypes, "CDLL", lambda _name: library)
 
@@ -29,7 +29,7 @@ def test_glibc_is_told_the_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
     assert library.told == [(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)]
 
 
-def test_another_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_libraries_are_not_called(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda _name: object())
 
     set_mmap_threshold()

@@ -21,7 +21,7 @@ def test_the_host_and_the_port_are_read_back(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
-def test_the_sandbox_names_addresses_that_it_takes(host: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sandbox_prints_addresses_that_it_accepts(host: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert sandbox.run_sandbox(host, 0, **QUICK) == EXIT_USAGE
     told = capsys.readouterr().err
     assert told.startswith(f"error: the sandbox listens on this machine only, and {host} is not a loopback address: ")

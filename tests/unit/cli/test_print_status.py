@@ -35,7 +35,7 @@ def status(accounts: int) -> StatusSnapshot:
     return StatusSnapshot(run=None, jobs=jobs, counts={"failed": 1, "succeeded": accounts - 1})
 
 
-def test_thousands_stand_in_columns(capsys: pytest.CaptureFixture[str]) -> None:
+def test_thousands_of_jobs_are_printed_in_columns(capsys: pytest.CaptureFixture[str]) -> None:
     render.print_status(status(render.MAX_TABLE_ROWS + 1))
     heading, first, second, *_, counts = capsys.readouterr().out.splitlines()
     assert heading.index("provider") == first.index("openai") == second.index("openai")
@@ -61,7 +61,7 @@ def test_a_narrow_terminal_shows_every_word() -> None:
     assert model in "".join(line.split("│")[-2].strip() for line in lines if line.startswith("│"))
 
 
-def test_few_are_drawn(capsys: pytest.CaptureFixture[str]) -> None:
+def test_few_jobs_are_drawn_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     render.print_status(status(render.MAX_TABLE_ROWS))
     assert "│ the-longest-name" in capsys.readouterr().out
 
@@ -78,11 +78,11 @@ def test_few_are_drawn(capsys: pytest.CaptureFixture[str]) -> None:
         ),
     ],
 )
-def test_a_line_says_what_the_job_waits_for_and_what_is_strange(values: dict[str, Any], shown: str) -> None:
+def test_line_shows_the_reason_and_the_warning_of_a_job(values: dict[str, Any], shown: str) -> None:
     assert render.format_advice(replace(JOB, **values)) == shown
 
 
-def test_a_line_says_how_long_the_job_is_in_its_state() -> None:
+def test_line_shows_the_time_in_the_state() -> None:
     cells = render.format_row(replace(JOB, state="running", state_since=1000.0), 1000.0 + 3 * 3600 + 5)
     assert cells[2:4] == ("running", "3 h")
 
@@ -98,7 +98,7 @@ REFUSAL = ConfigRefusal(
 )
 
 
-def test_a_refused_edit_is_one_line_a_finding_in_a_pipe() -> None:
+def test_reload_error_is_one_line_per_finding_in_a_pipe() -> None:
     assert render.format_refusal(replace(status(1), refusal=REFUSAL), None) == [
         "an edit was refused at 1970-01-02 00:00 UTC; what was in force stays so",
         "config_error: /srv/accounts.toml has 4 faults",
@@ -110,7 +110,7 @@ def test_a_refused_edit_is_one_line_a_finding_in_a_pipe() -> None:
     assert render.format_refusal(status(1), None) == []
 
 
-def test_a_refused_edit_stands_above_the_table_within_80_columns() -> None:
+def test_reload_error_is_above_the_table_within_80_columns() -> None:
     output = StringIO()
     drawing = Console(file=output, width=80, highlight=False, markup=False)
     drawing.print(tables.build_live_view(replace(status(2), refusal=REFUSAL), drawing.width))

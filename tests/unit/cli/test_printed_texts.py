@@ -20,9 +20,11 @@ from orchestrator.dataset.output.formatters import to_text
 from orchestrator.dataset.rules import DatasetRules
 from orchestrator.status import JobView, StatusSnapshot
 
-EVIL = "a\x1b[2J\x1b]0;t\x07\u202e\x9b31m\nq-zzz succeeded ft:forged"
+HOSTILE_TEXT = "a\x1b[2J\x1b]0;t\x07\u202e\x9b31m\nq-zzz succeeded ft:forged"
 ACTIVE = set("\x1b\x07\u202e\x9b")
-FAILED = replace(JOB, account="acme", state="failed", fine_tuned_model=EVIL, error=Failure("bad", EVIL, "Mend it."))
+FAILED = replace(
+    JOB, account="acme", state="failed", fine_tuned_model=HOSTILE_TEXT, error=Failure("bad", HOSTILE_TEXT, "Mend it.")
+)
 
 
 def assert_harmless(text: str) -> None:
@@ -32,14 +34,14 @@ def assert_harmless(text: str) -> None:
 
 
 @pytest.mark.parametrize("more", [0, output.MAX_TABLE_ROWS])
-def test_a_status(more: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_is_printed_escaped(more: int, capsys: pytest.CaptureFixture[str]) -> None:
     seen = status(more + 1)
     output.print_status(replace(seen, jobs=(FAILED, *seen.jobs[1:])))
     assert_harmless(capsys.readouterr().out)
 
 
-def test_a_plain_table(capsys: pytest.CaptureFixture[str]) -> None:
-    tables.create_console().print(tables.build_simple_table(("when", "message"), [("now", EVIL)]))
+def test_plain_table_is_printed_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    tables.create_console().print(tables.build_simple_table(("when", "message"), [("now", HOSTILE_TEXT)]))
     assert_harmless(capsys.readouterr().out)
 
 
@@ -53,7 +55,7 @@ async def print_once(*jobs: JobView) -> None:
     await foreground.follow_status(cast(Any, OneLook()), foreground.is_settled, stopping)
 
 
-async def test_the_lines_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_run_progress_is_printed_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     await print_once(FAILED)
     assert_harmless(capsys.readouterr().out)
 
@@ -64,22 +66,22 @@ async def test_a_moderation_is_one_line_for_all_accounts(capsys: pytest.CaptureF
     assert [line.split(" ")[0] for line in capsys.readouterr().out.splitlines()][:2] == ["moderating", "acme"]
 
 
-def test_an_error() -> None:
-    text = format_error(ConfigError(EVIL, hint=EVIL, problems=[EVIL]))
+def test_error_is_printed_escaped() -> None:
+    text = format_error(ConfigError(HOSTILE_TEXT, hint=HOSTILE_TEXT, problems=[HOSTILE_TEXT]))
     assert_harmless(text)
     assert [line.split(" ")[0] for line in text.splitlines()] == ["error:", "", "hint:"]
 
 
 def test_json_stays_json(capsys: pytest.CaptureFixture[str]) -> None:
-    output.print_json({"message": EVIL})
+    output.print_json({"message": HOSTILE_TEXT})
     out = capsys.readouterr().out
     assert not set(out) & ACTIVE
-    assert json.loads(out) == {"message": EVIL}
+    assert json.loads(out) == {"message": HOSTILE_TEXT}
 
 
-def test_a_check_of_files_with_such_names(tmp_path: Path) -> None:
-    (tmp_path / f"{EVIL}.json").write_text("{")
-    (tmp_path / f"{EVIL}.md").write_text("ignored")
+def test_check_prints_file_names_escaped(tmp_path: Path) -> None:
+    (tmp_path / f"{HOSTILE_TEXT}.json").write_text("{")
+    (tmp_path / f"{HOSTILE_TEXT}.md").write_text("ignored")
     assert_harmless(to_text(check_dataset(tmp_path, DatasetRules(minimum_examples=0))))
 
 
@@ -91,6 +93,6 @@ def test_a_check_of_files_with_such_names(tmp_path: Path) -> None:
         (["running", "queued"], "stopped: 2 jobs go on at the providers and cost what they cost"),
     ],
 )
-def test_an_interrupted_run_says_what_goes_on(states: list[str], told: str) -> None:
+def test_interrupted_run_lists_active_jobs(states: list[str], told: str) -> None:
     jobs = tuple(replace(JOB, account=state, state=state) for state in states)
     assert foreground.format_interruption(StatusSnapshot(run=None, jobs=jobs, counts={})).startswith(told)

@@ -17,7 +17,7 @@ from orchestrator.core.spec import TrainingSpec
 NOW = 1_000_000.0
 SPEC = TrainingSpec(base_model="gpt-4.1-mini-2025-04-14", n_epochs=3, seed=42, suffix="support")
 DATASET = Dataset(training=DatasetPart(path=Path("a.jsonl"), sha256="a" * 64, bytes=1000, examples=12, tokens=500))
-FOR_EVER = Hold("by_operator", "someone said so", "release it")
+PERMANENT_HOLD = Hold("by_operator", "someone said so", "release it")
 
 
 def a_job(state: JobState = JobState.PLANNED, **changes: Any) -> Job:

@@ -4,7 +4,7 @@ from dataclasses import asdict, replace
 from itertools import product
 
 import pytest
-from core_values import FOR_EVER, NOW, a_job
+from core_values import NOW, PERMANENT_HOLD, a_job
 
 from orchestrator.core.errors import (
     Failure,
@@ -48,7 +48,7 @@ def test_advance_follows_the_table(state: JobState, event: JobEvent) -> None:
 
 
 @pytest.mark.parametrize(("state", "event"), ILLEGAL)
-def test_advance_changes_nothing_when_it_cannot(state: JobState, event: JobEvent) -> None:
+def test_advance_refuses_illegal_transitions(state: JobState, event: JobEvent) -> None:
     job = a_job(state)
     before = asdict(job)
     with pytest.raises(IllegalTransition):
@@ -71,7 +71,7 @@ def test_the_old_job_is_untouched() -> None:
     ("error", "intent_until"),
     [(UnknownOutcome("lost"), NOW + 30), (RequestRejected("400", request_id="req-2"), None)],
 )
-def test_giving_up_keeps_the_intent_of_what_may_still_arrive(
+def test_failing_keeps_the_intent_of_a_call_that_may_still_arrive(
     error: ProviderError, intent_until: float | None
 ) -> None:
     outcome = fail_job(MADE, error, now=NOW)
@@ -96,7 +96,7 @@ def test_a_renewed_intent_is_the_wake_up_too() -> None:
     assert outcome.label is None
 
 
-def test_waiting_forgets_what_went_wrong() -> None:
+def test_waiting_clears_the_failure() -> None:
     outcome = poll_again(MADE, NOW + 5, remote_status="running")
     assert changed(outcome) == {"wake_at": NOW + 5, "attempts": 0, "failure": None, "remote_status": "running"}
     assert outcome.label is None
@@ -111,7 +111,7 @@ def test_waiting_forgets_what_went_wrong() -> None:
         (False, True, 2, NOW + 30),
     ],
 )
-def test_stumbling_keeps_the_intent_only_of_what_was_perhaps_sent(
+def test_failed_attempt_keeps_the_intent_only_if_it_was_possibly_sent(
     counts: bool, sent: bool, attempts: int, intent_until: float | None
 ) -> None:
     outcome = retry_later(MADE, FAILURE, until=NOW + 5, counts_as_attempt=counts, maybe_sent=sent)
@@ -122,14 +122,14 @@ def test_stumbling_keeps_the_intent_only_of_what_was_perhaps_sent(
     assert outcome.label
 
 
-def test_parking_says_nothing_without_a_failure() -> None:
+def test_parking_without_a_failure_writes_no_event() -> None:
     outcome = sleep_until(MADE, None)
     assert changed(outcome) == {"wake_at": None}
     assert outcome.label is None
     assert outcome.failure is None
 
 
-def test_parking_with_a_failure_is_worth_a_line() -> None:
+def test_parking_with_a_failure_writes_an_event() -> None:
     other = replace(FAILURE, kind="authentication_failed")
     outcome = sleep_until(MADE, NOW + 1, failure=other)
     assert changed(outcome) == {"wake_at": NOW + 1, "failure": asdict(other)}
@@ -144,28 +144,28 @@ def test_a_hold_sleeps_until_its_time(until: float | None) -> None:
     assert (outcome.failure, outcome.request_id) == (Failure("ambiguous", "two jobs", "choose"), "req-2")
 
 
-def test_released_means_due_with_a_clean_slate() -> None:
-    outcome = release_job(replace(MADE, hold=FOR_EVER, wake_at=None), now=NOW)
+def test_release_makes_the_job_due_without_failures() -> None:
+    outcome = release_job(replace(MADE, hold=PERMANENT_HOLD, wake_at=None), now=NOW)
     assert changed(outcome) == {"wake_at": NOW, "attempts": 0, "failure": None, "changed_at": NOW}
     assert outcome.job.hold is None
 
 
 @pytest.mark.parametrize("state", sorted(set(JobState) - TERMINAL_STATES))
-def test_asking_for_a_cancel_changes_no_state(state: JobState) -> None:
+def test_cancel_request_changes_no_state(state: JobState) -> None:
     job = a_job(state)
     outcome = request_cancel(job, now=NOW)
     assert outcome.job == replace(job, version=job.version + 1, cancel_asked=True, wake_at=NOW)
 
 
-def test_a_cancel_asked_again_while_an_attempt_is_under_way_changes_nothing() -> None:
+def test_repeated_cancel_request_during_an_attempt_changes_nothing() -> None:
     asked = a_job(JobState.SUBMITTING, cancel_asked=True, intent_until=NOW + 1, wake_at=NOW)
     assert request_cancel(asked, now=NOW).job == asked
     later = request_cancel(asked, now=NOW + 1).job  # nothing can be under way: look again
     assert (later.version, later.wake_at) == (asked.version + 1, NOW + 1)
 
 
-def test_what_a_person_chose_is_looked_at_at_once() -> None:
-    held = a_job(JobState.SUBMITTING, hold=FOR_EVER, failure=FAILURE, attempts=3, version=4)
+def test_selected_remote_job_is_checked_at_once() -> None:
+    held = a_job(JobState.SUBMITTING, hold=PERMANENT_HOLD, failure=FAILURE, attempts=3, version=4)
     outcome = request_adoption(held, "ftjob-7", now=NOW)
     after = outcome.job
     assert (after.state, after.version, after.remote_job_id) == (JobState.SUBMITTING, 5, "ftjob-7")
@@ -187,13 +187,13 @@ class TestDespiteCancel:
         expected = replace(outcome.job, version=7, cancel_asked=True, wake_at=NOW + 1)
         assert again.job == expected
 
-    def test_an_end_is_an_end(self) -> None:
+    def test_final_state_stays_final(self) -> None:
         found = request_cancel(self.BEFORE, now=NOW).job
         again = rebase_on_cancel(advance(self.BEFORE, JobEvent.FAILED, now=NOW), found, now=NOW + 1)
         assert again is not None
         assert (again.job.state, again.job.wake_at) == (JobState.FAILED, None)
 
-    def test_anything_else_in_between_makes_it_stale(self) -> None:
+    def test_any_other_change_makes_the_outcome_stale(self) -> None:
         outcome = advance(self.BEFORE, JobEvent.REMOTE_CREATED, now=NOW)
         another = renew_intent(self.BEFORE, until=NOW + 99).job
         asked_before = replace(self.BEFORE, cancel_asked=True)

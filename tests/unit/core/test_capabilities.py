@@ -28,18 +28,18 @@ def identity(spec: TrainingSpec) -> str:
     return job_id("ab" * 32, ProviderName.OPENAI, spec, "a")
 
 
-def test_identities_are_what_they_always_were() -> None:
+def test_identities_of_earlier_versions_are_unchanged() -> None:
     assert identity(SPEC) == "952a42f63383a27e"
     assert identity(replace(SPEC, suffix="support")) == "6d30cdf7ee0a093a"
 
 
-def test_every_later_field_is_left_out_until_it_is_given() -> None:
+def test_later_fields_are_left_out_unless_set() -> None:
     assert {field.name for field in fields(TrainingSpec)} == ORIGINAL_IDENTITY_FIELDS | LATER.keys()
     assert SPEC.as_dict().keys() == ORIGINAL_IDENTITY_FIELDS
 
 
 @pytest.mark.parametrize("name", LATER)
-def test_a_later_field_that_is_given_makes_another_job(name: str) -> None:
+def test_later_field_that_is_set_changes_the_job(name: str) -> None:
     spec = replace(SPEC, **{name: LATER[name]})
     assert identity(spec) != identity(SPEC)
     assert TrainingSpec.from_dict(spec.as_dict()) == spec
@@ -50,7 +50,7 @@ def test_every_provider_is_described() -> None:
 
 
 @pytest.mark.parametrize("provider", ProviderName)
-def test_a_provider_lacks_what_it_does_not_offer(provider: ProviderName) -> None:
+def test_capabilities_lack_options_that_are_not_offered(provider: ProviderName) -> None:
     options = {field.name for field in fields(TrainingSpec)} - {"base_model", "seed", "suffix"}
     missing = {option for option in options if unsupported_reason(provider, option)}
     assert missing == options - set(CAPABILITIES[provider].options)

@@ -22,13 +22,13 @@ def a_delivery(attempts: int) -> Delivery:
     )
 
 
-def test_what_arrived_is_over() -> None:
+def test_accepted_delivery_is_finished() -> None:
     after = after_attempt(a_delivery(3), None, now=NOW, jitter=0.5)
     assert (after.delivered_at, after.due_at, after.error, after.is_failed) == (NOW, None, None, False)
 
 
 @given(jitter=st.floats(0, 1))
-def test_eight_attempts_take_about_a_day_and_then_it_is_dead(jitter: float) -> None:
+def test_delivery_is_dead_after_eight_attempts_in_about_a_day(jitter: float) -> None:
     at, waits = NOW, []
     for attempts in range(1, 8):
         after = after_attempt(a_delivery(attempts), "500: no", now=at, jitter=jitter)

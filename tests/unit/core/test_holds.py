@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
-from core_values import FOR_EVER, NOW
+from core_values import NOW, PERMANENT_HOLD
 
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import ACCOUNT_REMOVED_HOLD, SUPERSEDED_HOLD, Hold
@@ -18,7 +18,7 @@ def test_a_hold_ends_at_its_time(until: float | None, holds: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "hold", [FOR_EVER, ACCOUNT_REMOVED_HOLD, SUPERSEDED_HOLD, Hold("kind", "reason", "hint", NOW)]
+    "hold", [PERMANENT_HOLD, ACCOUNT_REMOVED_HOLD, SUPERSEDED_HOLD, Hold("kind", "reason", "hint", NOW)]
 )
 def test_a_hold_survives_the_database_and_can_be_shown(hold: Hold) -> None:
     assert Hold.from_dict(hold.as_dict()) == hold
@@ -26,7 +26,7 @@ def test_a_hold_survives_the_database_and_can_be_shown(hold: Hold) -> None:
     assert hold.hint
 
 
-def test_no_hold_survives_too() -> None:
+def test_absent_hold_survives_the_database() -> None:
     assert Hold.from_dict(None) is None
 
 
@@ -46,7 +46,7 @@ def test_no_hold_survives_too() -> None:
         ("", False),
     ],
 )
-def test_loopback(host: str, inside: bool) -> None:
+def test_loopback_addresses_are_recognised(host: str, inside: bool) -> None:
     assert is_loopback(host) is inside
 
 
@@ -63,7 +63,7 @@ PRICE = Price(usd_per_million_tokens=5.0, as_of=date(2026, 11, 1), source="price
         (200_000, 3, None, None),
     ],
 )
-def test_a_price_is_known_or_none(
+def test_price_is_known_or_none(
     tokens: int | None, n_epochs: int | Auto, price: Price | None, usd: float | None
 ) -> None:
     assert calculate_training_usd(tokens, n_epochs, price) == usd

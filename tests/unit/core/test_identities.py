@@ -85,7 +85,7 @@ def test_how_a_number_is_written_does_not_matter() -> None:
     assert job_id("a" * 64, openai, whole, "acme") == job_id("a" * 64, openai, point, "acme") == "e072c527ce220a18"
 
 
-def test_every_field_of_the_spec_is_tried_above() -> None:
+def test_every_spec_field_is_covered() -> None:
     assert {"base_model", "method", "n_epochs", "batch_size", "learning_rate_multiplier", "seed", "suffix"} == set(
         SPEC.as_dict()
     )
@@ -114,7 +114,7 @@ def test_a_digest_does_not_depend_on_order(values: dict[str, object]) -> None:
     assert digest(values) == digest(dict(reversed(values.items())))
 
 
-def test_a_digest_tells_its_parts_apart() -> None:
+def test_digest_separates_its_parts() -> None:
     assert len({digest("a", "b"), digest("ab"), digest(["a", "b"]), digest("b", "a"), digest("a", "b", None)}) == 5
 
 

@@ -65,12 +65,12 @@ def test_every_state_is_a_key_and_has_a_meaning() -> None:
 
 
 @pytest.mark.parametrize(("state", "event", "after"), ROWS)
-def test_legal(state: JobState, event: JobEvent, after: JobState) -> None:
+def test_legal_transitions_reach_their_state(state: JobState, event: JobEvent, after: JobState) -> None:
     assert next_state(state, event) is after
 
 
 @pytest.mark.parametrize(("state", "event"), ILLEGAL)
-def test_illegal(state: JobState, event: JobEvent) -> None:
+def test_illegal_transitions_are_refused(state: JobState, event: JobEvent) -> None:
     with pytest.raises(IllegalTransition) as caught:
         next_state(state, event)
     assert f"'{event}'" in str(caught.value)
@@ -89,11 +89,11 @@ def test_every_open_state_can_come_to_every_end(state: JobState) -> None:
 
 
 @pytest.mark.parametrize("state", sorted(TERMINAL_STATES))
-def test_an_end_is_left_by_a_person_only(state: JobState) -> None:
+def test_final_state_is_left_by_an_operator_only(state: JobState) -> None:
     assert set(TRANSITIONS[state]) <= {JobEvent.RETRIED}
 
 
-def test_every_state_is_before_at_or_after_the_provider() -> None:
+def test_every_state_is_before_at_or_after_submission() -> None:
     assert set(JobState) == UNSUBMITTED_STATES | AT_PROVIDER_STATES | TERMINAL_STATES
     assert len(JobState) == len(UNSUBMITTED_STATES) + len(AT_PROVIDER_STATES) + len(TERMINAL_STATES)
 

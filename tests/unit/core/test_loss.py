@@ -12,12 +12,12 @@ CURVES = st.lists(
 ).map(merge_curves)
 
 
-def test_what_is_told_separately_of_a_step_is_one_point() -> None:
+def test_separate_losses_of_a_step_are_one_point() -> None:
     told = [Loss(2, None, 0.5), Loss(1, 0.9), Loss(2, 0.4)]
     assert merge_curves(told) == [Loss(1, 0.9, None), Loss(2, 0.4, 0.5)]
 
 
-def test_a_later_word_on_a_step_wins() -> None:
+def test_later_loss_of_a_step_replaces_the_earlier() -> None:
     assert merge_curves([Loss(1, 0.9, 0.8)], [Loss(1, 0.7)]) == [Loss(1, 0.7, 0.8)]
 
 

@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 import pytest
-from core_values import DATASET, FOR_EVER, NOW, SPEC, a_job, a_run, a_standing, an_account
+from core_values import DATASET, NOW, PERMANENT_HOLD, SPEC, a_job, a_run, a_standing, an_account
 
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.dataset import Dataset
@@ -86,7 +86,7 @@ ENDED = {PlanStep.DONE, PlanStep.CANCELLED, PlanStep.FAILED}
 
 
 @pytest.mark.parametrize("state", JobState)
-def test_a_known_job_is_not_done_again(state: JobState) -> None:
+def test_known_job_is_not_planned_again(state: JobState) -> None:
     made = plan(jobs=[known_job(state)])
     assert [line.step for line in made.lines] == [STEPS[state]]
     assert made.new_usd == (2.0 if STEPS[state] is PlanStep.NEW else 0)
@@ -94,19 +94,19 @@ def test_a_known_job_is_not_done_again(state: JobState) -> None:
 
 @pytest.mark.parametrize(("state", "by"), list(product(JobState, ["job", "account"])))
 def test_a_hold_of_the_job_or_its_account_counts_until_the_end(state: JobState, by: str) -> None:
-    job = known_job(state, hold=FOR_EVER if by == "job" else None)
-    made = plan(jobs=[job], standings=[a_standing(hold=FOR_EVER if by == "account" else None)])
+    job = known_job(state, hold=PERMANENT_HOLD if by == "job" else None)
+    made = plan(jobs=[job], standings=[a_standing(hold=PERMANENT_HOLD if by == "account" else None)])
     [line] = made.lines
     if STEPS[state] in ENDED:
         assert line.step is STEPS[state]
     else:
-        assert (line.step, line.hold) == (PlanStep.HELD, FOR_EVER)
+        assert (line.step, line.hold) == (PlanStep.HELD, PERMANENT_HOLD)
         assert made.new_usd == 0
 
 
 def test_a_held_account_has_no_job_yet() -> None:
-    [line] = plan(standings=[a_standing(hold=FOR_EVER)]).lines
-    assert (line.step, line.hold) == (PlanStep.HELD, FOR_EVER)
+    [line] = plan(standings=[a_standing(hold=PERMANENT_HOLD)]).lines
+    assert (line.step, line.hold) == (PlanStep.HELD, PERMANENT_HOLD)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,9 @@ def test_a_held_account_has_no_job_yet() -> None:
         (1.0, None, 0.0, True),
     ],
 )
-def test_the_budget_of_an_account(budget: float | None, price: float | None, committed: float, fits: bool) -> None:
+def test_account_budget_holds_its_job(
+    budget: float | None, price: float | None, committed: float, fits: bool
+) -> None:
     account = an_account(budget_usd=budget)
     made = plan(account, prices={OPENAI: price}, committed={"acme": committed}, allow_unknown_price=True)
     [line] = made.lines
@@ -139,7 +141,7 @@ def test_one_account_over_its_budget_does_not_hold_the_others() -> None:
     assert (made.count(PlanStep.HELD), made.count(PlanStep.NEW), made.count(PlanStep.DONE)) == (1, 1, 0)
 
 
-def test_what_was_submitted_is_not_counted_against_the_budget_twice() -> None:
+def test_submitted_job_is_counted_once_against_the_budget() -> None:
     job = known_job(JobState.RUNNING, submitted_at=NOW)
     [line] = plan(an_account(budget_usd=2.0), jobs=[job], committed={"acme": 2.0}).lines
     assert line.step is PlanStep.IN_PROGRESS
@@ -152,7 +154,7 @@ def test_a_raised_budget_releases_a_job_that_was_over_it() -> None:
 
 
 @pytest.mark.parametrize(("most", "held"), [(None, False), (4.0, False), (3.99, True)])
-def test_the_budget_of_the_run(most: float | None, held: bool) -> None:
+def test_run_budget_holds_the_run(most: float | None, held: bool) -> None:
     made = plan(an_account("a"), an_account("b"), max_total_usd=most)
     assert (made.hold is not None) is held
     if made.hold:
@@ -162,13 +164,13 @@ def test_the_budget_of_the_run(most: float | None, held: bool) -> None:
         assert "approve" in made.hold.hint
 
 
-def test_what_is_done_counts_in_the_total_of_the_run() -> None:
+def test_finished_jobs_count_in_the_total_of_the_run() -> None:
     made = plan(an_account("a"), an_account("b"), jobs=[known_job(JobState.SUCCEEDED, "a")], max_total_usd=3.0)
     assert (made.total_usd, made.new_usd) == (4.0, 2.0)
     assert made.hold is not None
 
 
-def test_an_unknown_price_holds_the_run_and_names_whose() -> None:
+def test_unknown_price_holds_the_run_and_names_the_accounts() -> None:
     made = plan(an_account("a"), an_account("b", provider=NEBIUS))
     assert (made.total_usd, made.new_usd) == (None, None)
     assert made.hold is not None
@@ -248,7 +250,7 @@ def test_the_providers_own_estimate_comes_before_the_price_file() -> None:
         (ProviderFacts(untunable={OPENAI: Hold(HoldKind.NOT_TUNABLE, "it cannot", "choose")}), HoldKind.NOT_TUNABLE),
     ],
 )
-def test_what_a_provider_refuses_is_held_until_it_is_submitted(heard: ProviderFacts, kind: HoldKind) -> None:
+def test_refused_dataset_is_held_until_submission(heard: ProviderFacts, kind: HoldKind) -> None:
     [line] = plan(heard=heard).lines
     assert line.step is PlanStep.HELD
     assert line.hold is not None
@@ -259,7 +261,7 @@ def test_what_a_provider_refuses_is_held_until_it_is_submitted(heard: ProviderFa
 
 
 @pytest.mark.parametrize("kind", sorted(UNTRAINABLE_HOLD_KINDS))
-def test_the_unknown_price_of_what_cannot_be_trained_holds_nothing(kind: HoldKind) -> None:
+def test_unknown_price_of_an_untrainable_job_holds_nothing(kind: HoldKind) -> None:
     heard = ProviderFacts(untunable={OPENAI: Hold(kind, "it cannot", "choose")}, quotes={"acme": Quote(None)})
     made = plan(heard=heard)
     assert [line.hold and line.hold.kind for line in made.lines] == [kind]
@@ -269,7 +271,7 @@ def test_the_unknown_price_of_what_cannot_be_trained_holds_nothing(kind: HoldKin
     assert alone.kind == HoldKind.PRICE_UNKNOWN
 
 
-def test_a_file_that_a_provider_does_not_take_is_held_there_and_nowhere_else() -> None:
+def test_file_refused_by_a_provider_holds_only_its_jobs() -> None:
     part = replace(DATASET.training, bytes=600_000_000)
     accounts = (an_account("o"), an_account("n", provider=NEBIUS))
     known = DatabaseState(jobs={}, account_states={}, committed_usd={}, run=None)

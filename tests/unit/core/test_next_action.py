@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
-from core_values import FOR_EVER, NOW, a_job, a_run, a_standing
+from core_values import NOW, PERMANENT_HOLD, a_job, a_run, a_standing
 
 from orchestrator.core.hold import ACCOUNT_REMOVED_HOLD, SUPERSEDED_HOLD, Hold
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, UNSUBMITTED_STATES, JobState
@@ -47,8 +47,8 @@ HOLDS: dict[str, tuple[Hold, ...]] = {
     "none": (),
     "over": (Hold("quota", "r", "h", NOW),),
     "timed": (Hold("quota", "r", "h", NOW + 0.1),),
-    "for ever": (FOR_EVER,),
-    "one of two": (Hold("quota", "r", "h", NOW - 1), FOR_EVER),
+    "for ever": (PERMANENT_HOLD,),
+    "one of two": (Hold("quota", "r", "h", NOW - 1), PERMANENT_HOLD),
 }
 SITUATIONS = list(product(JobState, [False, True], HOLDS, [False, True], [False, True], [False, True], [False, True]))
 
@@ -72,7 +72,7 @@ def expected(
 
 
 @pytest.mark.parametrize("state", JobState)
-def test_every_situation(state: JobState) -> None:
+def test_every_situation_has_its_expected_action(state: JobState) -> None:
     for _, cancel, holds, under_way, verified, started, slot in [s for s in SITUATIONS if s[0] is state]:
         job = a_job(state, cancel_asked=cancel, intent_until=NOW + 10 if under_way else None)
         around = JobContext(account_verified=verified, run_started=started, has_free_slot=slot, holds=HOLDS[holds])
@@ -84,25 +84,25 @@ def test_every_situation(state: JobState) -> None:
 
 @pytest.mark.parametrize("state", [JobState.PLANNED, JobState.UPLOADING, JobState.SUBMITTING])
 @pytest.mark.parametrize("cancel", [False, True])
-def test_an_intent_is_believed_until_its_deadline_and_the_grace_are_over(state: JobState, cancel: bool) -> None:
+def test_intent_lasts_until_its_deadline_and_grace_period(state: JobState, cancel: bool) -> None:
     job = a_job(state, intent_until=NOW, cancel_asked=cancel)
     assert next_action(job, ALL_WELL, NOW + INTENT_GRACE_SECONDS - 0.001) == Wait(NOW + INTENT_GRACE_SECONDS)
     assert next_action(job, ALL_WELL, NOW + INTENT_GRACE_SECONDS) == ACTIONS[state][cancel]
 
 
 @pytest.mark.parametrize("cancel", [False, True])
-def test_what_a_person_chose_is_looked_at_and_nothing_is_created(cancel: bool) -> None:
+def test_selected_remote_job_is_checked_and_nothing_is_created(cancel: bool) -> None:
     chosen = a_job(JobState.SUBMITTING, remote_job_id="ftjob-1", cancel_asked=cancel)
     assert next_action(chosen, ALL_WELL, NOW) == ResolveRemoteJob()
 
 
 @pytest.mark.parametrize("state", sorted(TERMINAL_STATES))
-def test_an_end_needs_nothing(state: JobState) -> None:
+def test_final_state_needs_no_action(state: JobState) -> None:
     assert next_action(a_job(state, cancel_asked=True, intent_until=NOW + 9), ALL_WELL, NOW) == Idle()
 
 
 @pytest.mark.parametrize("state", JobState)
-def test_what_sets_a_job_aside(state: JobState) -> None:
+def test_holds_suspend_a_job(state: JobState) -> None:
     own, of_account, of_run = (Hold(kind, "r", "h") for kind in ("own", "account", "run"))
     job, standing = a_job(state, hold=own), a_standing(hold=of_account, removed_at=NOW)
     kinds = [hold.kind for hold in list_job_holds(job, a_run(hold=of_run, current=False), standing)]
@@ -111,5 +111,5 @@ def test_what_sets_a_job_aside(state: JobState) -> None:
 
 
 @pytest.mark.parametrize("state", JobState)
-def test_nothing_sets_it_aside(state: JobState) -> None:
+def test_job_without_holds_is_not_suspended(state: JobState) -> None:
     assert list_job_holds(a_job(state), a_run(), a_standing()) == ()

@@ -46,7 +46,7 @@ APPROVE = "et `allow_unknown_price = true` in [run], or `orchestrator approve` t
         ),
     ],
 )
-def test_an_unknown_price_says_why_and_proposes_only_what_helps(
+def test_unknown_price_has_a_reason_and_useful_hints(
     tokens: int | None, epochs: int, price: Price | None, uncounted: UnknownPriceReason, reason: str, hint: str
 ) -> None:
     quote = quote_from_price_file(tokens, epochs, price, uncounted=uncounted)

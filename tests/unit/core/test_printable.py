@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from orchestrator.core.text_sanitizer import sanitize_json, sanitize_line, sanitize_lines
 
-EVIL = "\x1b[2J\x1b]0;t\x07 a\r\nb\tc\x00\x7f\x85\x9b31m \u202egpj.exe\u2066\u200f\u2028\ud800 käse 🙂"
+HOSTILE_TEXT = "\x1b[2J\x1b]0;t\x07 a\r\nb\tc\x00\x7f\x85\x9b31m \u202egpj.exe\u2066\u200f\u2028\ud800 käse 🙂"
 
 
 def test_control_characters_are_shown_escaped_and_letters_stay() -> None:
-    assert sanitize_line(EVIL) == (
+    assert sanitize_line(HOSTILE_TEXT) == (
         r"\x1b[2J\x1b]0;t\x07 a\r\nb\tc\x00\x7f\x85\x9b31m \u202egpj.exe\u2066\u200f\u2028\ud800 käse 🙂"
     )
 
@@ -22,9 +22,9 @@ def test_lines_and_tabs_stay_where_several_lines_are_meant() -> None:
 
 
 @pytest.mark.parametrize("indent", [None, 2])
-def test_json_means_the_same(indent: int | None) -> None:
-    document = sanitize_json(json.dumps({EVIL: [EVIL]}, ensure_ascii=False, indent=indent))
-    assert json.loads(document) == {EVIL: [EVIL]}
+def test_escaped_json_has_the_same_value(indent: int | None) -> None:
+    document = sanitize_json(json.dumps({HOSTILE_TEXT: [HOSTILE_TEXT]}, ensure_ascii=False, indent=indent))
+    assert json.loads(document) == {HOSTILE_TEXT: [HOSTILE_TEXT]}
     assert document.replace("\n", "").isprintable()
 
 

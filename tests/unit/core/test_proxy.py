@@ -7,7 +7,7 @@ import pytest
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.proxy import ProxyRules, parse_proxy
 
-P = "http://proxy.example:3128"
+PROXY_URL = "http://proxy.example:3128"
 
 
 def found(url: str, **environ: str) -> str | None:
@@ -19,16 +19,16 @@ def found(url: str, **environ: str) -> str | None:
     ("environ", "https", "http"),
     [
         ({}, None, None),
-        ({"HTTPS_PROXY": P}, P, None),
-        ({"https_proxy": P}, P, None),
-        ({"HTTP_PROXY": P}, None, P),
-        ({"http_proxy": P}, None, P),
-        ({"ALL_PROXY": P}, P, P),
-        ({"all_proxy": P}, P, P),
-        ({"HTTPS_PROXY": P, "ALL_PROXY": "http://other:1"}, P, "http://other:1"),
-        ({"HTTPS_PROXY": "http://other:1", "https_proxy": P}, P, None),
-        ({"HTTPS_PROXY": P, "https_proxy": ""}, None, None),
-        ({"HTTPS_PROXY": "proxy.example:3128"}, P, None),
+        ({"HTTPS_PROXY": PROXY_URL}, PROXY_URL, None),
+        ({"https_proxy": PROXY_URL}, PROXY_URL, None),
+        ({"HTTP_PROXY": PROXY_URL}, None, PROXY_URL),
+        ({"http_proxy": PROXY_URL}, None, PROXY_URL),
+        ({"ALL_PROXY": PROXY_URL}, PROXY_URL, PROXY_URL),
+        ({"all_proxy": PROXY_URL}, PROXY_URL, PROXY_URL),
+        ({"HTTPS_PROXY": PROXY_URL, "ALL_PROXY": "http://other:1"}, PROXY_URL, "http://other:1"),
+        ({"HTTPS_PROXY": "http://other:1", "https_proxy": PROXY_URL}, PROXY_URL, None),
+        ({"HTTPS_PROXY": PROXY_URL, "https_proxy": ""}, None, None),
+        ({"HTTPS_PROXY": "proxy.example:3128"}, PROXY_URL, None),
         ({"HTTPS_PROXY": "http://[fd00::1]:3128"}, "http://[fd00::1]:3128", None),
         ({"HTTPS_PROXY": "https://proxy.example"}, "https://proxy.example:443", None),
     ],
@@ -59,24 +59,24 @@ def test_the_usual_variables_are_understood(environ: dict[str, str], https: str 
     ],
 )
 def test_no_proxy_names_hosts_networks_and_ports(words: str, url: str) -> None:
-    assert found(url, HTTPS_PROXY=P, NO_PROXY=words) is None
-    assert found(url, https_proxy=P, no_proxy=words) is None
+    assert found(url, HTTPS_PROXY=PROXY_URL, NO_PROXY=words) is None
+    assert found(url, https_proxy=PROXY_URL, no_proxy=words) is None
 
 
 @pytest.mark.parametrize(
     "words", ["pi.example", "api.example:80", "example.org", "10.0.0.0/8", ".", "api", "ample", "1.2.3.4"]
 )
-def test_no_proxy_names_no_more_than_it_says(words: str) -> None:
-    assert found("https://api.example", HTTPS_PROXY=P, NO_PROXY=words) == P
+def test_no_proxy_matches_only_listed_hosts(words: str) -> None:
+    assert found("https://api.example", HTTPS_PROXY=PROXY_URL, NO_PROXY=words) == PROXY_URL
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.8.8", "[::1]"])
-def test_this_machine_is_reached_directly(host: str) -> None:
-    assert found(f"http://{host}:8080", ALL_PROXY=P) is None
+def test_loopback_bypasses_the_proxy(host: str) -> None:
+    assert found(f"http://{host}:8080", ALL_PROXY=PROXY_URL) is None
 
 
 @pytest.mark.parametrize("text", ["socks5://proxy:1080", "ftp://proxy", "http://", "http://a b", "http://p:port"])
-def test_what_is_no_proxy_is_an_error_with_its_variable_and_without_its_text(text: str) -> None:
+def test_invalid_proxy_error_names_the_variable_without_its_value(text: str) -> None:
     secret = text.replace("://", "://user:hunter2hunter2@")
     with pytest.raises(ConfigError, match="HTTPS_PROXY") as caught:
         found("https://api.example", HTTPS_PROXY=secret)

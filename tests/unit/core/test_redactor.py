@@ -28,7 +28,7 @@ def random_text(length: int, alphabet: str = string.ascii_letters + string.digit
     return "".join(random.Random(7).choices(alphabet, k=length))
 
 
-def test_a_secret_shows_itself_only_when_asked() -> None:
+def test_secret_is_shown_only_on_request() -> None:
     secret = Secret(KEY)
     shown = f"{secret} {secret!r} {[secret]} {secret:}"
     assert KEY not in shown
@@ -68,7 +68,7 @@ def test_an_empty_key_does_not_fill_the_text() -> None:
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_a_key_that_begins_another_does_not_leave_its_rest(first: int) -> None:
+def test_key_prefix_of_another_key_leaves_no_remainder(first: int) -> None:
     redact = Redactor()
     short, long = Secret("sk-abcde"), Secret("sk-abcde-tail")
     for secret in [(short, long), (long, short)][first]:
@@ -102,7 +102,7 @@ def test_the_beginning_of_a_key_is_replaced(length: int) -> None:
     assert redactor(KEY)(f"no {KEY[:length]}… here") == f"no {KEY_PART}… here"
 
 
-def test_what_many_keys_begin_with_is_not_replaced() -> None:
+def test_common_prefix_of_many_keys_is_not_replaced() -> None:
     assert redactor(KEY)("keys begin with sk-canary-0") == "keys begin with sk-canary-0"
 
 
@@ -140,7 +140,7 @@ def test_no_part_of_a_key_is_left_where_a_text_is_cut(place: int) -> None:
     assert redactor(KEY).truncate(text, 500) == ("x" * place + LABEL + "y" * (480 - place))[:500]
 
 
-def test_what_a_shorter_text_lets_move_up_holds_no_half_key() -> None:
+def test_replacement_near_the_cut_leaves_no_partial_key() -> None:
     """Long keys give way to short labels: what stood behind the limit must not take their place."""
     long = "sk-" + random_text(300)
     cut = redactor(KEY, long).truncate(f"{long} {long} " + KEY[:11] * 3, 500)
@@ -184,14 +184,14 @@ def test_many_keys_of_many_lengths_cost_as_much_as_one() -> None:
     text=st.text("ab ", max_size=200),
     limit=st.integers(0, 220),
 )
-def test_what_is_cut_is_the_beginning_of_what_is_not(known: list[str], text: str, limit: int) -> None:
+def test_truncated_text_is_a_prefix_of_the_full_text(known: list[str], text: str, limit: int) -> None:
     redact = redactor(*known)
     cut = redact.truncate(text, limit)
     assert redact(text).startswith(cut) or text[: len(cut)] == cut
     assert [key for key in known if key in cut] == []
 
 
-def test_the_beginning_of_a_key_that_is_the_name_of_this_program_is_no_part_of_it() -> None:
+def test_program_name_is_not_treated_as_part_of_a_key() -> None:
     """Ids at a provider, file names and hints hold the name: an id that was changed no longer finds a paid job."""
     redact = Redactor()
     redact.add(Secret("orchestrator-9f8e7d6c5b4a"))
@@ -210,7 +210,7 @@ def test_a_proxys_user_is_no_part_of_a_key() -> None:
 
 @pytest.mark.parametrize("userinfo", ["u:pass", "u:p%40ss", "service:pass", "service:hunter2%40hunter2"])
 @pytest.mark.parametrize("scheme", ["http://", ""])
-def test_a_proxys_password_is_hidden_with_its_address_however_short_it_is(userinfo: str, scheme: str) -> None:
+def test_short_proxy_password_is_hidden_with_its_url(userinfo: str, scheme: str) -> None:
     """Alone, one of fewer than eight characters cannot be told from a word of the text."""
     redact = Redactor()
     address = f"{userinfo}@proxy.example:3128"

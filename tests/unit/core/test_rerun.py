@@ -23,13 +23,13 @@ def rerun(
     return plan_rerun(run, DATASET, provider, base_model, accounts)
 
 
-def test_what_means_the_same_is_carried_over() -> None:
+def test_equivalent_options_are_carried_over() -> None:
     plan = rerun(batch_size=4)
     assert (plan.options, plan.base_model, plan.missing) == ({"n_epochs": 3, "batch_size": 4}, "qwen", ())
     assert plan.moderation_waived == "the same texts in run fedcba9876543210: passed by acme"
 
 
-def test_only_what_must_be_chosen_is_missing() -> None:
+def test_only_required_options_are_missing() -> None:
     plan = rerun(base_model=None, accounts=())
     assert plan.base_model is None
     assert [lack.partition(":")[0] for lack in plan.missing] == [
@@ -38,7 +38,7 @@ def test_only_what_must_be_chosen_is_missing() -> None:
     ]
 
 
-def test_an_option_without_a_counterpart_is_told_and_left_out() -> None:
+def test_option_without_an_equivalent_is_reported_and_left_out() -> None:
     plan = rerun(learning_rate_multiplier=2.0)
     assert "learning_rate_multiplier" not in plan.options
     assert plan.missing == ()
@@ -51,7 +51,7 @@ def test_a_method_that_is_not_there_is_missing() -> None:
     assert rerun(method="dpo").options["method"] == "dpo"
 
 
-def test_at_the_same_provider_all_stays() -> None:
+def test_rerun_at_the_same_provider_keeps_every_option() -> None:
     plan = rerun(OPENAI, base_model=None, learning_rate_multiplier=2.0)
     assert plan.base_model == SPEC.base_model
     assert plan.options == {"n_epochs": 3, "learning_rate_multiplier": 2.0}
@@ -61,12 +61,12 @@ def test_at_the_same_provider_all_stays() -> None:
 @pytest.mark.parametrize(
     "record", [None, Moderation(state=ModerationStatus.MISSING, by="service", at=NOW, reason="none")]
 )
-def test_texts_that_nobody_judged_still_want_it(record: Moderation | None) -> None:
+def test_unmoderated_texts_still_need_moderation(record: Moderation | None) -> None:
     plan = plan_rerun(a_run(moderation=record), DATASET, TOGETHER, "qwen", (THERE,))
     assert ["moderation" in lack for lack in plan.missing] == [True]
 
 
-def test_a_dataset_that_the_provider_does_not_take() -> None:
+def test_dataset_refused_by_the_provider_is_reported() -> None:
     large = Dataset(training=replace(DATASET.training, bytes=600_000_000, examples=3))
     plan = plan_rerun(a_run(moderation=PASSED), large, NEBIUS, "llama", (THERE,))
     assert [lack.split(";")[0] for lack in plan.missing] == [

@@ -28,7 +28,7 @@ NOW = 1_795_392_000.0  # 2026-11-23
 OPENAI = ProviderName.OPENAI
 
 
-def told(shutdown: date | None, tunable: bool | None = None) -> list[tuple[ProviderName, RemoteModel]]:
+def provider_model(shutdown: date | None, tunable: bool | None = None) -> list[tuple[ProviderName, RemoteModel]]:
     return [(OPENAI, RemoteModel(id="m", tunable=tunable, shutdown=shutdown))]
 
 
@@ -49,15 +49,15 @@ def test_days_are_counted_in_utc() -> None:
         (date(2026, 11, 1), True, True),
     ],
 )
-def test_short_lives_are_warned_about_and_very_short_ones_held(
+def test_near_retirement_warns_and_very_near_retirement_holds(
     shutdown: date | None, warned: bool, held: bool
 ) -> None:
-    assert bool(list_retirement_warnings(told(shutdown), NOW)) is warned
-    assert bool(find_retirement_hold(told(shutdown), NOW)) is held
+    assert bool(list_retirement_warnings(provider_model(shutdown), NOW)) is warned
+    assert bool(find_retirement_hold(provider_model(shutdown), NOW)) is held
 
 
-def test_the_hold_says_the_date_and_what_to_do() -> None:
-    hold = find_retirement_hold(told(date(2026, 12, 13)), NOW)
+def test_retirement_hold_has_a_date_and_a_hint() -> None:
+    hold = find_retirement_hold(provider_model(date(2026, 12, 13)), NOW)
     assert hold is not None
     assert (hold.kind, hold.until) == (HoldKind.RETIRES_SOON, None)
     assert "openai m on 2026-12-13, in 20 days" in hold.reason
@@ -65,12 +65,16 @@ def test_the_hold_says_the_date_and_what_to_do() -> None:
     assert "orchestrator approve" in hold.hint
 
 
-def test_what_cannot_be_tuned_is_said() -> None:
-    held = list_untunable_holds(told(None, tunable=False), NOW)[OPENAI]
+def test_untunable_model_is_reported() -> None:
+    held = list_untunable_holds(provider_model(None, tunable=False), NOW)[OPENAI]
     assert (held.kind, held.reason) == (HoldKind.NOT_TUNABLE, "openai says that m cannot be fine-tuned")
     assert "[run.openai]" in held.hint
-    assert list_untunable_holds(told(None), NOW) == list_untunable_holds(told(None, tunable=True), NOW) == {}
-    assert list_retirement_warnings(told(None, tunable=True), NOW) == []
+    assert (
+        list_untunable_holds(provider_model(None), NOW)
+        == list_untunable_holds(provider_model(None, tunable=True), NOW)
+        == {}
+    )
+    assert list_retirement_warnings(provider_model(None, tunable=True), NOW) == []
 
 
 def published(**dates: Any) -> Retirement:
@@ -81,11 +85,11 @@ def published(**dates: Any) -> Retirement:
     ("answers", "expected"),
     [
         ([], date(2027, 1, 14)),
-        (told(None), date(2027, 1, 14)),
-        (told(date(2029, 1, 1)), date(2029, 1, 1)),
+        (provider_model(None), date(2027, 1, 14)),
+        (provider_model(date(2029, 1, 1)), date(2029, 1, 1)),
     ],
 )
-def test_a_published_date_counts_where_the_provider_tells_none(
+def test_published_date_applies_where_the_provider_reports_none(
     answers: list[tuple[ProviderName, RemoteModel]], expected: date
 ) -> None:
     known = published(inference_ends=date(2027, 1, 14), training_ends=date(2027, 1, 6))
@@ -110,7 +114,7 @@ def test_training_that_has_ended_holds_the_jobs_unless_the_provider_says_otherwi
     ends: date, tentative: bool, tunable: bool | None, held: str | None, warned: str | None
 ) -> None:
     known = published(training_ends=ends, tentative=tentative)
-    models = merge_retirements(told(None, tunable), {OPENAI: "m"}, {OPENAI: known})
+    models = merge_retirements(provider_model(None, tunable), {OPENAI: "m"}, {OPENAI: known})
     hold = list_untunable_holds(models, NOW).get(OPENAI)
     assert (hold.reason if hold else None) == held
     assert hold is None or "ORCHESTRATOR_RETIREMENTS_FILE" in hold.hint
@@ -145,7 +149,7 @@ def plan(run: Run | None, usd: float = 1.0) -> Plan:
         RunOptions(name="t", max_total_usd=10.0),
         prices={OPENAI: Quote(usd)},
         database_state=DatabaseState(jobs={}, account_states={}, committed_usd={}, run=run),
-        facts=ProviderFacts(retirement=find_retirement_hold(told(date(2026, 12, 13)), NOW)),
+        facts=ProviderFacts(retirement=find_retirement_hold(provider_model(date(2026, 12, 13)), NOW)),
     )
 
 
@@ -157,7 +161,7 @@ def test_a_plan_is_held_until_someone_approves_it() -> None:
     assert plan(approved).hold is None
 
 
-def test_the_price_is_said_first() -> None:
+def test_price_hold_comes_first() -> None:
     held = plan(None, usd=20.0).hold
     assert held is not None
     assert held.kind == HoldKind.RUN_TOO_EXPENSIVE

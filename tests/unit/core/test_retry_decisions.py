@@ -42,7 +42,7 @@ instants = st.floats(0, 1e10)
 spans = st.floats(0, 1e7)
 
 
-def again(after: float, *, counts: bool = True) -> RetryAt:
+def retry_after(after: float, *, counts: bool = True) -> RetryAt:
     return RetryAt(NOW + after, counts)
 
 
@@ -50,31 +50,35 @@ def again(after: float, *, counts: bool = True) -> RetryAt:
     ("error", "attempts", "decision"),
     [
         # a wish of the server wins; without one the wait doubles
-        (RateLimited("429", retry_after=20), 0, again(21)),
-        (RateLimited("429", retry_after=20), 9, again(21)),
-        (RateLimited("429", retry_after=10 * MAX_RETRY_AFTER_SECONDS), 0, again(MAX_RETRY_AFTER_SECONDS * 1.05)),
-        (ProviderUnavailable("503", retry_after=2), 0, again(2.1)),
-        (RateLimited("429", retry_after=0), 0, again(INITIAL_BACKOFF_SECONDS)),
-        (RateLimited("429"), 0, again(INITIAL_BACKOFF_SECONDS)),
-        (ProviderUnavailable("503"), 0, again(INITIAL_BACKOFF_SECONDS)),
-        (ProviderUnavailable("503"), 3, again(8 * INITIAL_BACKOFF_SECONDS)),
-        (ProviderUnavailable("503"), 30, again(MAX_BACKOFF_SECONDS)),
-        (UnknownOutcome("lost"), 0, again(INITIAL_BACKOFF_SECONDS)),
-        (UnknownOutcome("lost"), 3, again(8 * INITIAL_BACKOFF_SECONDS)),
+        (RateLimited("429", retry_after=20), 0, retry_after(21)),
+        (RateLimited("429", retry_after=20), 9, retry_after(21)),
+        (
+            RateLimited("429", retry_after=10 * MAX_RETRY_AFTER_SECONDS),
+            0,
+            retry_after(MAX_RETRY_AFTER_SECONDS * 1.05),
+        ),
+        (ProviderUnavailable("503", retry_after=2), 0, retry_after(2.1)),
+        (RateLimited("429", retry_after=0), 0, retry_after(INITIAL_BACKOFF_SECONDS)),
+        (RateLimited("429"), 0, retry_after(INITIAL_BACKOFF_SECONDS)),
+        (ProviderUnavailable("503"), 0, retry_after(INITIAL_BACKOFF_SECONDS)),
+        (ProviderUnavailable("503"), 3, retry_after(8 * INITIAL_BACKOFF_SECONDS)),
+        (ProviderUnavailable("503"), 30, retry_after(MAX_BACKOFF_SECONDS)),
+        (UnknownOutcome("lost"), 0, retry_after(INITIAL_BACKOFF_SECONDS)),
+        (UnknownOutcome("lost"), 3, retry_after(8 * INITIAL_BACKOFF_SECONDS)),
         # enough is enough
         (RateLimited("429", retry_after=20), MAX_RETRY_ATTEMPTS - 1, FailJob()),
         (ProviderUnavailable("503"), MAX_RETRY_ATTEMPTS - 1, FailJob()),
-        (ProviderUnavailable("503"), MAX_RETRY_ATTEMPTS - 2, again(MAX_BACKOFF_SECONDS)),
+        (ProviderUnavailable("503"), MAX_RETRY_ATTEMPTS - 2, retry_after(MAX_BACKOFF_SECONDS)),
         (UnknownOutcome("lost"), MAX_RETRY_ATTEMPTS - 1, FailJob()),
         # no more today: the next day, spread over ten minutes, and never an end; unless the server says when
         (DailyLimitReached("429"), 10 * MAX_RETRY_ATTEMPTS, RetryAt(NEXT_DAY + 300, False)),
-        (DailyLimitReached("429", retry_after=50), 0, again(50 + 300, counts=False)),
+        (DailyLimitReached("429", retry_after=50), 0, retry_after(50 + 300, counts=False)),
         # waiting for others is no attempt, and never ends
-        (JobLimitReached("full"), 0, again(SLOT_DELAY_SECONDS / 10, counts=False)),
-        (JobLimitReached("full", retry_after=90), 0, again(90, counts=False)),
-        (JobLimitReached("full"), 10 * MAX_RETRY_ATTEMPTS, again(SLOT_DELAY_SECONDS / 10, counts=False)),
-        (FileNotReady("checking"), 0, again(SLOT_DELAY_SECONDS / 10, counts=False)),
-        (FileNotReady("checking"), 10 * MAX_RETRY_ATTEMPTS, again(SLOT_DELAY_SECONDS / 10, counts=False)),
+        (JobLimitReached("full"), 0, retry_after(SLOT_DELAY_SECONDS / 10, counts=False)),
+        (JobLimitReached("full", retry_after=90), 0, retry_after(90, counts=False)),
+        (JobLimitReached("full"), 10 * MAX_RETRY_ATTEMPTS, retry_after(SLOT_DELAY_SECONDS / 10, counts=False)),
+        (FileNotReady("checking"), 0, retry_after(SLOT_DELAY_SECONDS / 10, counts=False)),
+        (FileNotReady("checking"), 10 * MAX_RETRY_ATTEMPTS, retry_after(SLOT_DELAY_SECONDS / 10, counts=False)),
         # what no repetition mends
         (errors.AuthenticationFailed("401"), 0, HoldAccount()),
         (errors.WrongOrganization("other"), 0, HoldAccount()),
@@ -86,7 +90,7 @@ def again(after: float, *, counts: bool = True) -> RetryAt:
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, ProviderError) else str(value),
 )
-def test_decide(error: ProviderError, attempts: int, decision: RetryDecision) -> None:
+def test_decision_follows_the_error_kind(error: ProviderError, attempts: int, decision: RetryDecision) -> None:
     assert decide_retry(error, attempts, NOW, HALF) == decision
 
 
@@ -156,5 +160,5 @@ def test_spread_is_a_quarter_either_way(jitter: float, factor: float) -> None:
         (ProviderUnavailable("503", retry_after=5), ProviderUnavailable.default_hint),
     ],
 )
-def test_a_limit_says_when_it_is_tried_again(error: ProviderError, hint: str) -> None:
+def test_limit_error_names_the_next_attempt(error: ProviderError, hint: str) -> None:
     assert get_retry_hint(error, NOW + 7200) == hint

@@ -6,7 +6,7 @@ from pathlib import Path
 DOCS = Path(__file__).parents[3] / "docs"
 
 
-def test_the_page_is_what_the_table_says() -> None:
+def test_states_page_matches_the_table() -> None:
     page = runpy.run_path(str(DOCS / "generate_states.py"))["page"]()
     written = (DOCS / "states.md").read_text(encoding="utf-8")
     assert written == page, "docs/states.md has drifted; run: python docs/generate_states.py"

@@ -33,7 +33,7 @@ def test_a_webhook_makes_its_job_due_and_changes_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("state", sorted(JobState))
-def test_only_what_is_followed_is_woken(state: JobState) -> None:
+def test_webhook_wakes_followed_jobs_only(state: JobState) -> None:
     assert (wake_job(running(state=state), now=NOW, min_delay=SHORTEST) is not None) is (state in POLLED_STATES)
 
 
@@ -42,14 +42,14 @@ def test_a_held_job_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("due", [None, NOW - 1, NOW])
-def test_a_look_under_way_that_may_have_missed_it_is_dropped(due: float | None) -> None:
+def test_poll_started_before_the_webhook_is_dropped(due: float | None) -> None:
     outcome = wake_job(running(wake_at=due), now=NOW, min_delay=SHORTEST)
     assert outcome is not None
     assert (outcome.job.wake_at, outcome.job.version) == (NOW, 2)
 
 
 @given(later=st.lists(st.floats(0, 1.9), max_size=30))
-def test_a_burst_wakes_a_job_once_before_it_is_looked_at_and_once_after(later: list[float]) -> None:
+def test_burst_of_webhooks_wakes_a_job_at_most_twice(later: list[float]) -> None:
     """Whenever in the burst the look is over."""
     first = wake_job(running(), now=NOW, min_delay=SHORTEST)
     assert first is not None
@@ -65,9 +65,7 @@ def test_a_burst_wakes_a_job_once_before_it_is_looked_at_and_once_after(later: l
 
 
 @given(wake_at=st.none() | times, webhook_at=st.none() | times, now=times)
-def test_a_job_is_never_looked_at_later_than_without(
-    wake_at: float | None, webhook_at: float | None, now: float
-) -> None:
+def test_webhook_never_delays_the_next_poll(wake_at: float | None, webhook_at: float | None, now: float) -> None:
     job = running(wake_at=wake_at, webhook_at=webhook_at)
     outcome = wake_job(job, now=now, min_delay=SHORTEST)
     after = outcome.job.wake_at if outcome else wake_at
@@ -77,7 +75,7 @@ def test_a_job_is_never_looked_at_later_than_without(
 
 
 @pytest.mark.parametrize(("usual", "longest"), [(1.0, 10.0), (60.0, 600.0), (120.0, 600.0), (900.0, 900.0)])
-def test_looks_are_rarer_for_a_week_after_a_webhook(usual: float, longest: float) -> None:
+def test_polls_are_rarer_for_a_week_after_a_webhook(usual: float, longest: float) -> None:
     assert max_poll_seconds(usual, None, NOW) == usual
     assert max_poll_seconds(usual, NOW, NOW + WEBHOOK_TRUST_SECONDS - 1) == longest
     assert max_poll_seconds(usual, NOW, NOW + WEBHOOK_TRUST_SECONDS) == usual

@@ -22,7 +22,7 @@ async def test_a_change_counts_once_it_stays_the_same(tmp_path: Path) -> None:
     assert seen == [False, False, False, False, False, True, False]
 
 
-async def test_a_change_that_is_taken_back_is_none(tmp_path: Path) -> None:
+async def test_reverted_change_is_ignored(tmp_path: Path) -> None:
     watcher = DatasetWatcher(30.0, compute_fingerprint)
     watcher.set_baseline(tmp_path)
     (tmp_path / "a.json").touch()

@@ -34,7 +34,7 @@ async def test_a_key_that_appears_is_reported_once() -> None:
     assert await watcher.find_new_keys() == ["file"]
 
 
-async def test_a_command_is_run_now_and_then_only() -> None:
+async def test_key_command_is_run_at_intervals_only() -> None:
     keys = Keys()
     watcher = MissingKeyWatcher(keys.has_key, lambda: keys.now)
     watcher.watch([FILE, COMMAND])
@@ -47,7 +47,7 @@ async def test_a_command_is_run_now_and_then_only() -> None:
     assert keys.asked.count("command") == 1
 
 
-async def test_nothing_is_looked_for_when_every_account_has_a_key() -> None:
+async def test_no_lookup_when_every_account_has_a_key() -> None:
     keys = Keys()
     watcher = MissingKeyWatcher(keys.has_key, lambda: keys.now)
     assert await watcher.find_new_keys() == []

@@ -48,7 +48,7 @@ def a_scheduler(clock: Clock | None = None) -> Scheduler:
     return Scheduler(clock=clock or Clock(), log=structlog.get_logger("test"))
 
 
-def counted(times: int) -> tuple[Callable[[], Awaitable[None]], asyncio.Event]:
+def repeat_limited(times: int) -> tuple[Callable[[], Awaitable[None]], asyncio.Event]:
     """Work, and an event that is set once the work was called so many times from now on."""
     reached, left = asyncio.Event(), [times]
 
@@ -61,12 +61,12 @@ def counted(times: int) -> tuple[Callable[[], Awaitable[None]], asyncio.Event]:
 
 
 @pytest.mark.parametrize("step", [-HOUR, HOUR])
-async def test_ticks_go_on_when_the_clock_is_set(step: float, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_ticks_continue_after_a_clock_change(step: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TICK_SECONDS", 0.02)
     clock = Clock()
     scheduler = a_scheduler(clock)
-    work, reached = counted(5)
-    later, again = counted(5)
+    work, reached = repeat_limited(5)
+    later, again = repeat_limited(5)
 
     async def first_before_the_step_then_after_it() -> None:
         await (later() if clock.set_by else work())
@@ -91,7 +91,7 @@ async def test_ticks_go_on_when_the_clock_is_set(step: float, monkeypatch: pytes
     assert (line["event"], f"{step:+.0f} s" in line["message"]) == ("clock.changed", True)
 
 
-async def test_what_follows_from_the_clock_is_done_again_after_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_clock_follow_up_is_repeated_after_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TICK_SECONDS", 0.02)
     clock = Clock()
     scheduler = a_scheduler(clock)
@@ -118,7 +118,7 @@ async def test_what_follows_from_the_clock_is_done_again_after_an_outage(monkeyp
     assert [line["event"] for line in said] == ["clock.changed"]
 
 
-async def test_a_scheduler_that_hangs_is_silent_whatever_the_clock_says() -> None:
+async def test_hanging_scheduler_is_silent_at_any_wall_clock_time() -> None:
     clock = Clock()
     scheduler = a_scheduler(clock)
     silences = [scheduler.seconds_since_tick]
@@ -132,11 +132,11 @@ async def test_a_scheduler_that_hangs_is_silent_whatever_the_clock_says() -> Non
     assert (before, after) == (None, None)
 
 
-async def test_a_clock_that_drifts_is_not_a_clock_that_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_clock_drift_is_not_a_clock_change(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TICK_SECONDS", 0.02)
     clock = Clock()
     scheduler = a_scheduler(clock)
-    work, reached = counted(20)
+    work, reached = repeat_limited(20)
 
     async def drift() -> None:
         clock.set_by += 0.5
@@ -153,7 +153,7 @@ async def test_a_long_call_is_not_started_twice_and_fills_no_log(caplog: pytest.
     """Moderating a run takes minutes; the tick that began it is due every two seconds."""
     scheduler = a_scheduler()
     begun, at_once, most = 0, 0, 0
-    others, reached = counted(30)
+    others, reached = repeat_limited(30)
 
     async def long() -> None:
         nonlocal begun, at_once, most
@@ -174,7 +174,7 @@ async def test_a_long_call_is_not_started_twice_and_fills_no_log(caplog: pytest.
 
 async def test_a_failing_call_is_logged_and_called_again() -> None:
     scheduler = a_scheduler()
-    work, reached = counted(3)
+    work, reached = repeat_limited(3)
 
     async def fail() -> None:
         await work()
@@ -190,7 +190,7 @@ async def test_a_failing_call_is_logged_and_called_again() -> None:
 
 async def test_an_outage_is_not_logged_by_every_tick() -> None:
     scheduler = a_scheduler()
-    work, reached = counted(3)
+    work, reached = repeat_limited(3)
 
     async def fail() -> None:
         await work()
@@ -229,7 +229,7 @@ async def test_a_cron_line_follows_a_clock_that_was_set_back(monkeypatch: pytest
     monkeypatch.setattr(module, "TICK_SECONDS", 0.02)
     clock = Clock()
     scheduler = a_scheduler(clock)
-    work, _ = counted(1)
+    work, _ = repeat_limited(1)
     scheduler.schedule_cron("* * * * *", "schedule", work)
     async with running(scheduler), asyncio.timeout(LIMIT):
         job = scheduler._cron.get_job("schedule")

@@ -55,7 +55,7 @@ class Stage:
         return [line["event"] for line in said]
 
 
-async def test_an_outage_says_nothing_about_the_accounts_file_and_it_is_read_again() -> None:
+async def test_accounts_file_is_read_again_after_an_outage() -> None:
     stage = Stage(DatabaseUnavailable("away"), DatabaseUnavailable("away"), None)
     assert await stage.watch(5) == ["accounts_file.changed"]
     assert stage.read == 3
@@ -72,7 +72,7 @@ async def test_a_file_that_is_refused_is_not_read_again_before_it_changes() -> N
     assert stage.service.problem is None
 
 
-async def test_a_refusal_is_stored_until_an_edit_is_accepted() -> None:
+async def test_reload_error_is_stored_until_an_edit_is_accepted() -> None:
     stage = Stage(ConfigError("line 3 is wrong", hint="Correct it."), DatabaseUnavailable("away"), None)
     for _ in range(3):
         await stage.service.reload()

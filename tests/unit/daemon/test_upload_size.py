@@ -75,12 +75,12 @@ async def attempt(remote: Remote, *files: DatasetFile) -> Outcome:
 
 
 @pytest.mark.parametrize("remote", [Remote(1000), Remote(None), Remote(7, found=True)])
-async def test_what_agrees_or_is_not_told_or_was_found_by_its_size_goes_on(remote: Remote) -> None:
+async def test_matching_or_unknown_file_size_continues(remote: Remote) -> None:
     job = await upload(remote, SENT)
     assert (job.state, job.hold) == (JobState.PROCESSING, None)
 
 
-async def test_a_difference_holds_the_job_until_a_person_releases_it() -> None:
+async def test_different_file_size_holds_the_job_until_release() -> None:
     job = await upload(Remote(999), SENT)
     assert job.hold is not None
     assert job.hold.reason == "the provider says that file file-a.jsonl has 999 bytes; 1,000 were sent"
@@ -91,7 +91,7 @@ async def test_a_difference_holds_the_job_until_a_person_releases_it() -> None:
     assert next_action(freed, JobContext(), NOW) == CheckFiles()  # it goes on with the file that is there
 
 
-async def test_each_of_two_files_is_compared() -> None:
+async def test_sizes_of_both_files_are_compared() -> None:
     validation = DatasetFile(path=Path("b.jsonl"), filename="b.jsonl", bytes=999, sha256="b" * 64, examples=2)
     job = await upload(Remote(999), SENT, validation)
     assert job.hold is not None
@@ -99,7 +99,7 @@ async def test_each_of_two_files_is_compared() -> None:
     assert job.remote_validation_file_id == "file-b.jsonl"
 
 
-async def test_a_difference_is_announced_as_well() -> None:
+async def test_different_file_size_is_announced() -> None:
     outcome = with_warning(JOB, await attempt(Remote(999), SENT), now=NOW)
     assert outcome.job.hold is not None
     assert (outcome.is_warning_new, outcome.job.warning) == (True, outcome.job.hold.failure)

@@ -16,7 +16,7 @@ from orchestrator.dataset.rules import DatasetRules
 Expected = tuple[str, int | None, str | None]
 
 
-class Bad(NamedTuple):
+class BadFile(NamedTuple):
     name: str
     file: str
     content: bytes
@@ -36,19 +36,19 @@ def line(*messages: Any, **more: Any) -> bytes:
     return json.dumps({"messages": messages, **more}).encode()
 
 
-def chat(name: str, messages: Any, *expected: Expected, **how: Any) -> Bad:
+def chat(name: str, messages: Any, *expected: Expected, **how: Any) -> BadFile:
     """A bare array, pretty-printed: each message takes four lines, the first begins in line 2."""
-    return Bad(name, "chat.json", json.dumps(messages, indent=1).encode(), list(expected), **how)
+    return BadFile(name, "chat.json", json.dumps(messages, indent=1).encode(), list(expected), **how)
 
 
-def row(name: str, value: Any, *expected: Expected, **how: Any) -> Bad:
+def row(name: str, value: Any, *expected: Expected, **how: Any) -> BadFile:
     """The second line of a JSONL file, after a good one."""
     content = line(USER, ANSWER) + b"\n" + (value if isinstance(value, bytes) else json.dumps(value).encode())
-    return Bad(name, "rows.jsonl", content, list(expected), **how)
+    return BadFile(name, "rows.jsonl", content, list(expected), **how)
 
 
-def text(name: str, content: bytes, *expected: Expected, file: str = "chat.json") -> Bad:
-    return Bad(name, file, content, list(expected))
+def text(name: str, content: bytes, *expected: Expected, file: str = "chat.json") -> BadFile:
+    return BadFile(name, file, content, list(expected))
 
 
 def pair(**changes: Any) -> dict[str, Any]:
@@ -148,7 +148,7 @@ CHATS = [
 ]
 
 
-def part(name: str, role: str, value: Any, *expected: Expected) -> Bad:
+def part(name: str, role: str, value: Any, *expected: Expected) -> BadFile:
     message = {"role": role, "content": [value]}
     return row(name, {"messages": [message, USER, ANSWER]}, *expected)
 
@@ -172,7 +172,7 @@ PARTS = [
 ]  # fmt: skip
 
 
-def tools(name: str, messages: list[Any], tools: Any, *expected: Expected) -> Bad:
+def tools(name: str, messages: list[Any], tools: Any, *expected: Expected) -> BadFile:
     return row(name, {"messages": messages, "tools": tools}, *expected)
 
 
@@ -221,8 +221,8 @@ TOOL_ROWS = [
 ]  # fmt: skip
 
 
-def preference(name: str, value: Any, *expected: Expected) -> Bad:
-    return Bad(name, "pairs.jsonl", json.dumps(value).encode(), list(expected), "dpo")
+def preference(name: str, value: Any, *expected: Expected) -> BadFile:
+    return BadFile(name, "pairs.jsonl", json.dumps(value).encode(), list(expected), "dpo")
 
 
 PAIRS = [
@@ -274,7 +274,7 @@ CASES = [*TEXTS, *ROWS, *CHATS, *PARTS, *TOOL_ROWS, *PAIRS, *FOREIGN]
 
 
 @pytest.mark.parametrize("bad", CASES, ids=[bad.name for bad in CASES])
-def test_everything_is_found_with_its_place(bad: Bad, tmp_path: Path) -> None:
+def test_every_bad_file_has_its_finding_and_location(bad: BadFile, tmp_path: Path) -> None:
     (tmp_path / bad.file).write_bytes(bad.content)
     checked = check_dataset(tmp_path, DatasetRules(minimum_examples=0, method=bad.method))
     errors = [found for found in checked.findings if found.severity is Severity.ERROR]
@@ -289,13 +289,13 @@ def test_there_are_enough_cases() -> None:
     assert len({bad.name for bad in CASES}) == len(CASES)
 
 
-def test_too_few(tmp_path: Path) -> None:
+def test_too_few_examples_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "one.json").write_text(json.dumps([USER, ANSWER]))
     (found,) = check_dataset(tmp_path, DatasetRules()).findings
     assert (found.code, found.message) == ("too-few-examples", "1 training example, at least 10 are needed")
 
 
-def test_no_such_path(tmp_path: Path) -> None:
+def test_missing_path_is_an_error(tmp_path: Path) -> None:
     (found,) = check_dataset(tmp_path / "chats").findings
     assert (found.code, found.file) == ("no-such-path", "chats")
     assert check_dataset(tmp_path / "chats").summary.chats == 0

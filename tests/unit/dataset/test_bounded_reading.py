@@ -28,7 +28,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source_files, "MAX_FILE_BYTES", 8 << 10)
 
 
-def test_a_pipe_in_the_folder(tmp_path: Path) -> None:
+def test_pipe_in_the_folder_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.json")
 
     found = the_error(tmp_path)
@@ -38,13 +38,13 @@ def test_a_pipe_in_the_folder(tmp_path: Path) -> None:
     assert "Remove it" in found.hint
 
 
-def test_a_link_to_a_device_in_the_folder(tmp_path: Path) -> None:
+def test_link_to_a_device_is_refused(tmp_path: Path) -> None:
     (tmp_path / "zero.jsonl").symlink_to("/dev/zero")
 
     assert the_error(tmp_path).code == "not-a-regular-file"
 
 
-def test_a_pipe_instead_of_a_folder(tmp_path: Path) -> None:
+def test_pipe_instead_of_a_folder_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
 
     found = the_error(tmp_path / "pipe")
@@ -54,7 +54,7 @@ def test_a_pipe_instead_of_a_folder(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
-def test_a_line_without_an_end(encoding: str, tmp_path: Path) -> None:
+def test_endless_line_is_refused(encoding: str, tmp_path: Path) -> None:
     endless = f"{LINE.decode()}\n{LINE.decode()}\n{'x' * 3000}"
     (tmp_path / "a.jsonl").write_bytes(endless.encode(encoding))
 
@@ -66,7 +66,7 @@ def test_a_line_without_an_end(encoding: str, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("first", ["[", '{"user_name": "A", "character_name": "B"}'], ids=["document", "export"])
-def test_a_document_of_many_lines(first: str, tmp_path: Path) -> None:
+def test_large_json_document_is_refused(first: str, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("\n".join([first, *[f'{{"mes": "{"x" * 100}", "is_user": true}}'] * 20]))
 
     found = the_error(tmp_path)
@@ -83,7 +83,7 @@ def test_many_lines_are_read_one_at_a_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_a_file_that_is_too_large(tmp_path: Path) -> None:
+def test_too_large_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b"\n".join([LINE] * 400))
 
     found = the_error(tmp_path)

@@ -61,7 +61,7 @@ def test_the_bytes_are_the_same_on_every_machine(tmp_path: Path) -> None:
     assert built.dataset.sha256 == "3452a8c02dbcf93b06c439bef1a813825ac7284fc581aaacfc3212131ceef0bb"
 
 
-def test_the_part_names_its_content(tmp_path: Path) -> None:
+def test_part_is_named_by_its_hash(tmp_path: Path) -> None:
     training = build_dataset(chats(tmp_path / "chats", 10), tmp_path / "out").dataset.training
     content = training.path.read_bytes()
     assert training.sha256 == sha256(content).hexdigest()
@@ -154,7 +154,7 @@ def test_progress_is_told_and_ends_with_the_whole(tmp_path: Path) -> None:
     assert told[-1][0] == told[-1][1] == sum(path.stat().st_size for path in folder.iterdir())
 
 
-def test_the_room_is_light_to_enter() -> None:
+def test_importing_the_package_is_cheap() -> None:
     heavy = "any(name in sys.modules for name in ('tiktoken', 'openai', 'rich'))"
     code = f"import sys, orchestrator.dataset; sys.exit({heavy})"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

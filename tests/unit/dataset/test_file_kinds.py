@@ -78,13 +78,13 @@ def test_values_in_a_row_are_read(name: str, indent: Any, between: str, tmp_path
     assert result.summary.examples == 3
 
 
-def test_values_in_a_row_as_some_printers_write_them(tmp_path: Path) -> None:
+def test_pretty_printed_values_in_a_row_are_read(tmp_path: Path) -> None:
     value = json.dumps(CHATS[0], indent=2)
     content = value.replace("{\n  ", "{ ", 1) + "\n" + value.replace("{\n  ", "{ ", 1)
     assert checked(tmp_path, content).summary.examples == 2
 
 
-def test_the_places_of_values_in_a_row(tmp_path: Path) -> None:
+def test_locations_of_values_in_a_row(tmp_path: Path) -> None:
     bad = json.dumps({"messages": [{"role": "assistant", "content": ""}]}, indent=1)
     broken = '{\n "messages": [\n  {"role": }\n ]\n}'
     result = checked(tmp_path, "\n".join([json.dumps(CHATS[0], indent=1), bad, broken]))
@@ -109,7 +109,7 @@ def test_the_places_of_values_in_a_row(tmp_path: Path) -> None:
         ('[{"role": "user", "content": None}]', "None"),
     ],
 )
-def test_habits_that_json_does_not_know_are_named(content: str, word: str, tmp_path: Path) -> None:
+def test_json_dialects_are_reported(content: str, word: str, tmp_path: Path) -> None:
     result = checked(tmp_path, content, "chat.json")
     (found,) = result.errors
     assert found.code == "invalid-json"
@@ -118,7 +118,7 @@ def test_habits_that_json_does_not_know_are_named(content: str, word: str, tmp_p
     assert result.summary.chats == 1
 
 
-def test_a_habit_in_every_line_is_listed_once(tmp_path: Path) -> None:
+def test_json_dialect_in_every_line_is_reported_once(tmp_path: Path) -> None:
     row = "{'messages': []}"
     result = checked(tmp_path, "\n".join([row] * 40 + ["{"]))
     assert [found.line for found in result.errors] == [1, 41]
@@ -126,7 +126,7 @@ def test_a_habit_in_every_line_is_listed_once(tmp_path: Path) -> None:
     assert result.summary.refused == 41
 
 
-def test_all_faults_of_an_array_come_at_once(tmp_path: Path) -> None:
+def test_all_errors_of_an_array_are_reported_at_once(tmp_path: Path) -> None:
     row = '{"instruction": "a", "output": %s}, '
     rows = row % '"b"' + row % "NaN" + row % "1"
     result = checked(tmp_path, f"[{rows} 7,\n]", "a.json")
@@ -159,7 +159,7 @@ def test_joined_exports_are_two_chats(tmp_path: Path) -> None:
     ]
 
 
-def test_the_places_in_joined_exports(tmp_path: Path) -> None:
+def test_locations_in_joined_exports(tmp_path: Path) -> None:
     rows = (HEADER, ASKED, ANSWERED, KIM, ASKED, ANSWERED_KIM | {"mes": ""})
     result = checked(tmp_path, "\n".join(map(json.dumps, rows)))
     assert [(found.code, found.line) for found in result.errors] == [("empty-content", 6)]

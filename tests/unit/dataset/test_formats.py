@@ -24,7 +24,7 @@ DOCS = Path(__file__).parents[3] / "docs"
 DECLARED = (*FORMATS, SILLYTAVERN)
 ASK = {"role": "user", "content": "When do you open?"}
 ANSWER = {"role": "assistant", "content": "At ten."}
-WORSE = {"role": "assistant", "content": "No idea."}
+WORSE_ANSWER = {"role": "assistant", "content": "No idea."}
 SYSTEM = {"role": "system", "content": "Be short."}
 BY_DATA = DatasetRules(minimum_examples=0, method=None)
 
@@ -54,7 +54,7 @@ def test_the_example_of_each_format_is_read(declared: ChatFormat, name: str, tmp
     assert result.summary.examples > 0
 
 
-def test_the_page_is_what_the_readers_declare() -> None:
+def test_formats_page_matches_the_readers() -> None:
     page = runpy.run_path(str(DOCS / "generate_formats.py"))["page"]()
     written = (DOCS / "reference" / "formats.md").read_text(encoding="utf-8")
     assert written == page, "docs/reference/formats.md has drifted; run: python docs/generate_formats.py"
@@ -76,35 +76,40 @@ def test_a_foreign_format_is_named_once(one: ForeignFormat, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "row",
     [
-        {"prompt": "When do you open?", "chosen": [ASK, ANSWER], "rejected": [ASK, WORSE]},
-        {"prompt": [ASK], "chosen": [ASK, ANSWER], "rejected": [ASK, WORSE]},
-        {"prompt": [ASK], "chosen": [ANSWER], "rejected": [WORSE]},
-        {"chosen": [ASK, ANSWER], "rejected": [ASK, WORSE]},
+        {"prompt": "When do you open?", "chosen": [ASK, ANSWER], "rejected": [ASK, WORSE_ANSWER]},
+        {"prompt": [ASK], "chosen": [ASK, ANSWER], "rejected": [ASK, WORSE_ANSWER]},
+        {"prompt": [ASK], "chosen": [ANSWER], "rejected": [WORSE_ANSWER]},
+        {"chosen": [ASK, ANSWER], "rejected": [ASK, WORSE_ANSWER]},
         {"question": "When do you open?", "chosen": "At ten.", "rejected": "No idea."},
         {"instruction": "When do you open?", "input": "", "chosen": "At ten.", "rejected": "No idea."},
         {"conversations": [{"from": "human", "value": "When do you open?"}],
          "chosen": {"from": "gpt", "value": "At ten."}, "rejected": {"from": "gpt", "value": "No idea."}},
-        {"messages": [ASK], "chosen": ANSWER, "rejected": WORSE},
-        {"input": {"messages": [ASK], "tools": []}, "preferred_output": [ANSWER], "non_preferred_output": [WORSE]},
+        {"messages": [ASK], "chosen": ANSWER, "rejected": WORSE_ANSWER},
+        {"input": {"messages": [ASK], "tools": []},
+         "preferred_output": [ANSWER], "non_preferred_output": [WORSE_ANSWER]},
     ],
 )  # fmt: skip
-def test_every_shape_of_a_pair_gives_the_same(row: Any, tmp_path: Path) -> None:
-    pair = {"input": {"messages": [ASK]}, "preferred_output": [ANSWER], "non_preferred_output": [WORSE]}
+def test_every_pair_format_gives_the_same_example(row: Any, tmp_path: Path) -> None:
+    pair = {"input": {"messages": [ASK]}, "preferred_output": [ANSWER], "non_preferred_output": [WORSE_ANSWER]}
     assert built(tmp_path, row) == [pair]
 
 
-def test_a_common_beginning_of_several_turns(tmp_path: Path) -> None:
+def test_common_prefix_of_several_turns_is_the_prompt(tmp_path: Path) -> None:
     begins = [SYSTEM, ASK, ANSWER, {"role": "user", "content": "And close?"}]
-    (row,) = built(tmp_path, {"chosen": [*begins, ANSWER], "rejected": [*begins, WORSE]})
-    assert row == {"input": {"messages": begins}, "preferred_output": [ANSWER], "non_preferred_output": [WORSE]}
+    (row,) = built(tmp_path, {"chosen": [*begins, ANSWER], "rejected": [*begins, WORSE_ANSWER]})
+    assert row == {
+        "input": {"messages": begins},
+        "preferred_output": [ANSWER],
+        "non_preferred_output": [WORSE_ANSWER],
+    }
 
 
 def test_a_prompt_before_a_common_beginning_is_kept(tmp_path: Path) -> None:
-    (row,) = built(tmp_path, {"prompt": [SYSTEM], "chosen": [ASK, ANSWER], "rejected": [ASK, WORSE]})
+    (row,) = built(tmp_path, {"prompt": [SYSTEM], "chosen": [ASK, ANSWER], "rejected": [ASK, WORSE_ANSWER]})
     assert row["input"] == {"messages": [SYSTEM, ASK]}
 
 
-def test_equal_answers_leave_one_answer_each(tmp_path: Path) -> None:
+def test_pair_prefix_stops_before_equal_answers(tmp_path: Path) -> None:
     (row,) = built(tmp_path, {"chosen": [ASK, ANSWER], "rejected": [ASK, ANSWER]})
     assert row["preferred_output"] == row["non_preferred_output"] == [ANSWER]
 
@@ -118,11 +123,11 @@ def test_the_places_in_a_pair(tmp_path: Path) -> None:
     empty = {"role": "assistant", "content": ""}
     result = checked(
         tmp_path,
-        {"chosen": [ASK, empty], "rejected": [ASK, WORSE]},
+        {"chosen": [ASK, empty], "rejected": [ASK, WORSE_ANSWER]},
         {"conversations": [{"from": "human", "value": ""}], "chosen": {"from": "gpt", "value": "A"}, "rejected": "B"},
         {"chosen": "\n\nHuman: Hi\n\nAssistant: Hello", "rejected": "\n\nHuman: Hi\n\nAssistant: No"},
         {"prompt": "Hi", "chosen": 7, "rejected": "B"},
-        {"prompt": "Hi", "chosen": [ASK, ANSWER], "rejected": [WORSE]},
+        {"prompt": "Hi", "chosen": [ASK, ANSWER], "rejected": [WORSE_ANSWER]},
         {"prompt": 7, "chosen": "A", "rejected": "B"},
     )
     assert places(result) == [
@@ -157,7 +162,7 @@ def test_a_system_text_beside_the_chat_comes_first(row: Any, key: str, said: Any
     assert built(tmp_path, row | {key: said}) == [{"messages": [SYSTEM, ASK, ANSWER]}]
 
 
-def test_an_empty_system_text_says_nothing(tmp_path: Path) -> None:
+def test_empty_system_text_is_ignored(tmp_path: Path) -> None:
     assert built(tmp_path, {"messages": [ASK, ANSWER], "system": ""}) == [{"messages": [ASK, ANSWER]}]
 
 
@@ -170,17 +175,15 @@ def test_the_places_behind_a_system_text(tmp_path: Path) -> None:
     ]
 
 
-NO = [("label", False), ("label", 0), ("label", "bad"), ("desirable", False), ("rating", -1),
+REJECTED = [("label", False), ("label", 0), ("label", "bad"), ("desirable", False), ("rating", -1),
       ("rating", "thumbs down"),
       ("score", 0), ("feedback", {"rating": "thumbsDown"}), ("accepted", False), ("thumbs", "👎")]  # fmt: skip
 
 
-@pytest.mark.parametrize(("key", "verdict"), NO)
+@pytest.mark.parametrize(("key", "verdict"), REJECTED)
 @pytest.mark.parametrize("declared", [one for one in FORMATS if one.name not in ("preference", "messages")],
                          ids=lambda one: one.name)  # fmt: skip
-def test_an_answer_that_is_not_wanted_is_never_trained(
-    declared: ChatFormat, key: str, verdict: Any, tmp_path: Path
-) -> None:
+def test_rejected_answer_is_never_trained(declared: ChatFormat, key: str, verdict: Any, tmp_path: Path) -> None:
     row = json.loads(declared.example.splitlines()[0])
     result = checked(tmp_path, row | {key: verdict})
     assert places(result) == [("unwanted-answer", 1, f"$.{key}")]
@@ -190,7 +193,7 @@ def test_an_answer_that_is_not_wanted_is_never_trained(
 
 
 @pytest.mark.parametrize("verdict", [("label", True), ("label", 1), ("label", "good"), ("id", 0), ("rating", None)])
-def test_other_values_are_left_out(verdict: tuple[str, Any], tmp_path: Path) -> None:
+def test_unused_rating_values_are_left_out(verdict: tuple[str, Any], tmp_path: Path) -> None:
     result = checked(tmp_path, {"prompt": "Hi", "completion": "Ho", verdict[0]: verdict[1]})
     assert result.findings == ()
     assert result.summary.left_out == {f'key "{verdict[0]}"': 1}
@@ -203,13 +206,13 @@ def test_a_rating_whose_scale_is_not_known_is_named_once(tmp_path: Path) -> None
     assert result.summary.examples == 3
 
 
-def test_the_score_of_a_pair_is_no_verdict(tmp_path: Path) -> None:
+def test_score_of_a_pair_is_not_a_rating(tmp_path: Path) -> None:
     row = {"prompt": "Hi", "chosen": "Ho", "rejected": "No", "score": 0}
     assert checked(tmp_path, row).findings == ()
 
 
 @pytest.mark.parametrize("mark", [{"weight": 0}, {"loss": False}, {"train": False}])
-def test_a_turn_that_is_not_to_be_learned_has_the_weight_0(mark: Any, tmp_path: Path) -> None:
+def test_untrained_turn_has_weight_0(mark: Any, tmp_path: Path) -> None:
     asked, other = {"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello."}
     row = {"conversations": [asked, other | mark, asked, other]}
     (example,) = built(tmp_path, row)
@@ -218,7 +221,7 @@ def test_a_turn_that_is_not_to_be_learned_has_the_weight_0(mark: Any, tmp_path: 
 
 
 @pytest.mark.parametrize("key", ["label", "rating", "loss", "train"])
-def test_an_unknown_verdict_at_a_message_is_not_just_removed(key: str, tmp_path: Path) -> None:
+def test_unknown_message_rating_is_reported(key: str, tmp_path: Path) -> None:
     result = checked(tmp_path, {"messages": [ASK, ANSWER | {key: False}]})
     assert places(result) == [("unknown-key", 1, f"$.messages[1].{key}")]
     assert "weight" in result.errors[0].hint
@@ -255,14 +258,14 @@ CHAT = {"messages": [ASK, ANSWER]}
         ("supervised", (PAIR, CHAT), [1]),
     ],
 )
-def test_without_a_method_the_first_example_decides(
+def test_method_defaults_to_that_of_the_first_example(
     method: Method | None, rows: tuple[Any, ...], wrong: list[int], tmp_path: Path
 ) -> None:
     result = checked(tmp_path, *rows, rules=DatasetRules(minimum_examples=0, method=method))
     assert [(found.code, found.line) for found in result.errors] == [("wrong-method", line) for line in wrong]
 
 
-def test_a_vertex_turn_with_something_else_than_text_is_refused(tmp_path: Path) -> None:
+def test_vertex_turn_without_text_is_refused(tmp_path: Path) -> None:
     turns = [{"role": "user", "parts": [{"text": "See?"}, {"inlineData": {"data": ""}}]}, 7]
     assert places(checked(tmp_path, {"contents": turns})) == [
         ("wrong-type", 1, "$.contents[0]"),

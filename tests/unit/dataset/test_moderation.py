@@ -23,7 +23,7 @@ from orchestrator.dataset.moderation.batches import (
 )
 from orchestrator.dataset.moderation.runner import ModerationClock, moderate_dataset
 
-BAD = ModerationVerdict(
+FLAGGED_VERDICT = ModerationVerdict(
     flagged=True, categories=("harassment",), scores={"harassment": 0.93, "violence": 0.2, "hate": 0.0001}
 )
 ANSWER = {"role": "assistant", "content": "Two."}
@@ -46,7 +46,7 @@ class Clock:
 
 
 @dataclass
-class Kept:
+class MemoryVerdicts:
     """A cache as the database will be one."""
 
     verdicts: dict[str, ModerationVerdict] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class Provider:
         fault = self.script.pop(0) if self.script else None
         if isinstance(fault, Exception):
             raise fault
-        verdicts = [BAD if "FLAGME" in text else ModerationVerdict(flagged=False) for text in texts]
+        verdicts = [FLAGGED_VERDICT if "FLAGME" in text else ModerationVerdict(flagged=False) for text in texts]
         return verdicts[:-1] if fault == "drop one" else verdicts
 
     @property
@@ -90,7 +90,7 @@ def chat(*texts: str) -> list[Any]:
 
 async def test_each_text_is_judged_once_and_every_place_is_named(tmp_path: Path) -> None:
     folder = put(tmp_path, chat("Hi", "FLAGME"), chat("Hi", "there"), chat("x", "FLAGME"))
-    provider, kept, seen = Provider(), Kept(), []
+    provider, kept, seen = Provider(), MemoryVerdicts(), []
     outcome = await moderate_dataset(
         folder,
         provider,
@@ -112,22 +112,22 @@ async def test_each_text_is_judged_once_and_every_place_is_named(tmp_path: Path)
 
 
 async def test_clean_chats_pass(tmp_path: Path) -> None:
-    outcome = await moderate_dataset(put(tmp_path, chat("Hi")), Provider(), Kept(), clock=Clock().time)
+    outcome = await moderate_dataset(put(tmp_path, chat("Hi")), Provider(), MemoryVerdicts(), clock=Clock().time)
     assert outcome.passed
     assert str(outcome) == "2 of 2 texts moderated, 0 flagged"
 
 
-async def test_a_busy_provider_is_asked_again_when_it_says(tmp_path: Path) -> None:
+async def test_busy_provider_is_retried_after_its_delay(tmp_path: Path) -> None:
     clock = Clock()
     provider = Provider([RateLimited("slow down", retry_after=7.0), TemporaryError("oops")])
-    outcome = await moderate_dataset(put(tmp_path, chat("Hi")), provider, Kept(), clock=clock.time)
+    outcome = await moderate_dataset(put(tmp_path, chat("Hi")), provider, MemoryVerdicts(), clock=clock.time)
     assert clock.waits == [7.0, 4.0]
     assert outcome.passed
     assert len(provider.asked) == 3
 
 
-async def test_a_dropped_result_makes_the_whole_answer_worthless(tmp_path: Path) -> None:
-    kept = Kept()
+async def test_answer_with_a_dropped_result_is_discarded(tmp_path: Path) -> None:
+    kept = MemoryVerdicts()
     provider = Provider(["drop one"] * 3)
     folder = put(tmp_path, chat("Hi", "FLAGME"))
     with pytest.raises(TemporaryError, match="2 results for 3 texts"):
@@ -136,8 +136,8 @@ async def test_a_dropped_result_makes_the_whole_answer_worthless(tmp_path: Path)
     assert not (await moderate_dataset(folder, provider, kept, clock=Clock().time)).passed
 
 
-async def test_it_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    kept, folder = Kept(), put(tmp_path, chat("a", "b", "c", "FLAGME"))
+async def test_moderation_resumes_where_it_stopped(tmp_path: Path) -> None:
+    kept, folder = MemoryVerdicts(), put(tmp_path, chat("a", "b", "c", "FLAGME"))
     provider = Provider(["", AuthenticationFailed("no")])
     limits = ModerationLimits(inputs_per_request=2)
     with pytest.raises(AuthenticationFailed):
@@ -147,13 +147,13 @@ async def test_it_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert (outcome.known, outcome.sent, len(outcome.findings)) == (2, 3, 1)
 
 
-async def test_the_tokens_of_a_minute_are_kept(tmp_path: Path) -> None:
+async def test_token_limit_per_minute_is_kept(tmp_path: Path) -> None:
     clock, provider = Clock(), Provider()
     texts = [f"{number} {'word ' * 200}" for number in range(6)]  # some 335 tokens each
     await moderate_dataset(
         put(tmp_path, chat(*texts)),
         provider,
-        Kept(),
+        MemoryVerdicts(),
         clock=clock.time,
         limits=ModerationLimits(tokens_per_minute=700),
     )
@@ -165,13 +165,16 @@ async def test_an_image_is_never_a_pass(tmp_path: Path) -> None:
     image = {"type": "image_url", "image_url": {"url": "https://a.example/x.png"}}
     content = [{"type": "text", "text": "See?"}, image]
     outcome = await moderate_dataset(
-        put(tmp_path, [{"role": "user", "content": content}, ANSWER]), Provider(), Kept(), clock=Clock().time
+        put(tmp_path, [{"role": "user", "content": content}, ANSWER]),
+        Provider(),
+        MemoryVerdicts(),
+        clock=Clock().time,
     )
     assert (outcome.images, outcome.findings, outcome.passed) == (1, [], False)
     assert "1 images cannot be moderated here" in str(outcome)
 
 
-def test_everything_that_is_said_is_a_piece(tmp_path: Path) -> None:
+def test_every_text_of_an_example_is_a_piece(tmp_path: Path) -> None:
     call = {"id": "1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
     row = {"messages": [{"role": "assistant", "content": "Hm.", "tool_calls": [call]}]}
     pair = {"input": {"messages": [ANSWER]}, "preferred_output": [{"role": "assistant", "content": "yes"}],
@@ -212,7 +215,7 @@ def test_batches_keep_the_limits(sizes: list[int], expected: list[int]) -> None:
     assert [estimate_tokens(one.text) for batch in made for one in batch] == sizes
 
 
-def test_the_pace() -> None:
+def test_rate_limiter_delays_requests() -> None:
     pace = TokenRateLimiter(100)
     assert pace.delay_seconds(80, 0.0) == 0
     pace.record_sent(80, 0.0)

@@ -30,7 +30,7 @@ def checked(tmp_path: Path) -> CheckResult:
     return check_dataset(folder, DatasetRules(base_models=("gpt-4.1-2025-04-14", "llama"), minimum_examples=1))
 
 
-def test_text(checked: CheckResult) -> None:
+def test_text_output_matches_the_example(checked: CheckResult) -> None:
     assert to_text(checked) == (
         "b.jsonl:1 $.messages[0].content: warning: the text holds what looks like a telephone number [phone-number]\n"
         "    Take it out if it is someone's: `orchestrator polish` can redact it.\n"
@@ -50,7 +50,7 @@ def test_text(checked: CheckResult) -> None:
     )
 
 
-def test_json(checked: CheckResult) -> None:
+def test_json_output_matches_the_example(checked: CheckResult) -> None:
     value = json.loads(json.dumps(to_json(checked)))
     assert (value["schema"], value["errors"], value["warnings"]) == (1, 3, 1)
     assert value["findings"][-1] == {
@@ -68,7 +68,7 @@ def test_json(checked: CheckResult) -> None:
     assert summary["roles"] == {"assistant": 1}
 
 
-def test_sarif(checked: CheckResult) -> None:
+def test_sarif_output_is_valid(checked: CheckResult) -> None:
     value = json.loads(json.dumps(to_sarif(checked)))
     (run,) = value["runs"]
     rules = run["tool"]["driver"]["rules"]
@@ -85,13 +85,13 @@ def test_sarif(checked: CheckResult) -> None:
     ]
 
 
-def test_the_page_is_what_the_table_says() -> None:
+def test_findings_page_matches_the_table() -> None:
     page = runpy.run_path(str(DOCS / "generate_findings.py"))["page"]()
     written = (DOCS / "findings.md").read_text(encoding="utf-8")
     assert written == page, "docs/findings.md has drifted; run: python docs/generate_findings.py"
 
 
-def test_codes_are_named_once_and_say_what_to_do() -> None:
+def test_codes_are_unique_and_have_a_hint() -> None:
     slugs = [code.slug for code in FindingCode]
     assert len(set(slugs)) == len(slugs) == len(FindingCode.__members__)
     assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", slug) for slug in slugs)

@@ -58,7 +58,7 @@ def test_system_messages_become_one(tmp_path: Path) -> None:
     ]
 
 
-def test_what_comes_after_the_last_answer_is_cut(tmp_path: Path) -> None:
+def test_turns_after_the_last_answer_are_removed(tmp_path: Path) -> None:
     folder = put(
         tmp_path, [SYSTEM, ONE, TWO, ONE], [ONE, TWO, ONE, SYSTEM], [ONE, TWO], [ONE], {"messages": [ONE, TWO, ONE]}
     )
@@ -90,13 +90,13 @@ def test_unknown_keys_are_dropped_and_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", sorted({*FEEDBACK_KEYS, *LOSS_WEIGHT_KEYS, *SYSTEM_KEYS}))
-def test_no_verdict_and_no_system_text_is_dropped(key: str) -> None:
+def test_ratings_and_system_texts_are_kept(key: str) -> None:
     assert not is_droppable_key(key, COMMON_MESSAGE_KEYS | ANY_ROLE_KEYS)
     assert not is_droppable_key(key, CHAT_KEYS)
 
 
 @pytest.mark.parametrize("key", ["label", "rating", "mesages", "functions", "system", "split"])
-def test_a_key_that_may_decide_something_stays_for_a_person(tmp_path: Path, key: str) -> None:
+def test_meaningful_unknown_key_is_kept(tmp_path: Path, key: str) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps({"messages": [ONE, TWO], key: "x"}) + "\n")
     (file,) = polish_dataset(path, PolishOptions(drop_unknown_keys=True))
@@ -104,7 +104,7 @@ def test_a_key_that_may_decide_something_stays_for_a_person(tmp_path: Path, key:
 
 
 @pytest.mark.parametrize("key", ["label", "rating"])
-def test_a_chat_that_says_it_is_not_wanted_is_not_polished(tmp_path: Path, key: str) -> None:
+def test_rejected_chat_is_not_polished(tmp_path: Path, key: str) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps({"messages": [ONE, TWO], key: False}) + "\n")
     with pytest.raises(DatasetError) as caught:
@@ -128,7 +128,7 @@ def test_a_pair_loses_its_unknown_keys(tmp_path: Path) -> None:
     }
 
 
-def test_text_parts_become_one_text_where_a_provider_asks_for_it(tmp_path: Path) -> None:
+def test_text_parts_are_joined_where_a_provider_requires_it(tmp_path: Path) -> None:
     parts = [{"type": "text", "text": "One. "}, {"type": "text", "text": "Two."}]
     refusal = [{"type": "refusal", "refusal": "No."}]
     chat = [ONE | {"content": parts}, TWO | {"content": parts}, ONE, TWO | {"content": refusal}]
@@ -152,7 +152,7 @@ def test_empty_system_messages_alone_are_dropped(tmp_path: Path) -> None:
     assert after(folder, PolishOptions(drop_empty_system=True)) == [[SYSTEM, ONE, SYSTEM, TWO]]
 
 
-def test_one_system_message_everywhere(tmp_path: Path) -> None:
+def test_system_message_option_replaces_all_system_messages(tmp_path: Path) -> None:
     other = {"role": "system", "content": "Be brief."}
     folder = put(tmp_path, [SYSTEM, ONE, TWO], [other, ONE, TWO], [ONE, TWO], [SYSTEM, TWO])
     assert after(folder, PolishOptions(common_system="")) == [[SYSTEM, ONE, TWO]] * 3 + [[SYSTEM, TWO]]
@@ -191,7 +191,7 @@ def test_the_user_gets_another_name_in_each_chat(tmp_path: Path) -> None:
     )
 
 
-def test_duplicates_go_and_secrets_are_hidden(tmp_path: Path) -> None:
+def test_duplicates_are_removed_and_secrets_redacted(tmp_path: Path) -> None:
     secret = {"role": "assistant", "content": "Write to mina@lantern.club."}
     folder = put(tmp_path, [ONE, TWO], [ONE, TWO], [ONE, secret])
     assert after(folder, PolishOptions(remove_duplicates=True, redact=True)) == [
@@ -215,7 +215,7 @@ def test_the_diff_shows_repairs_and_nothing_else(tmp_path: Path) -> None:
     assert [file.diff() for file in polish_dataset(SAMPLES, ALL_REPAIRS)] == [""] * 14
 
 
-def test_nothing_is_written_where_something_is(tmp_path: Path) -> None:
+def test_polish_overwrites_nothing(tmp_path: Path) -> None:
     folder = put(tmp_path / "chats", [ONE, TWO])
     with pytest.raises(ConfigError, match="where the chats are"):
         write_polished_files(polish_dataset(folder), folder, folder)
@@ -234,7 +234,7 @@ def test_what_cannot_be_read_is_not_repaired(tmp_path: Path) -> None:
         list(polish_dataset(tmp_path / "nowhere"))
 
 
-def test_the_chats_stay_as_they_are(tmp_path: Path) -> None:
+def test_polish_leaves_the_original_chats_unchanged(tmp_path: Path) -> None:
     folder = put(tmp_path / "chats", [ONE, TWO])
     (tmp_path / "file").touch()
     for into, why in (

@@ -32,7 +32,7 @@ PRICE = Price(usd_per_million_tokens=5.0, as_of=date(2025, 6, 1), source="a page
         ("gpt-4.1-mini-preview", None),
     ],
 )
-def test_the_shipped_list(base_model: str, usd: float | None) -> None:
+def test_shipped_price_list_is_valid(base_model: str, usd: float | None) -> None:
     price = load_prices().find("openai", base_model)
     assert (price and price.usd_per_million_tokens) == usd
 
@@ -41,12 +41,12 @@ def test_a_price_belongs_to_its_provider() -> None:
     assert load_prices().find("azure", "gpt-4.1-2025-04-14") is None
 
 
-def test_the_price_of_a_job() -> None:
+def test_job_price_is_tokens_times_rate() -> None:
     assert calculate_training_usd(2_000_000, 3, PRICE) == 30.0
 
 
 @pytest.mark.parametrize(("tokens", "price", "known"), [(None, PRICE, False), (1, None, False), (0, PRICE, True)])
-def test_what_is_not_known_is_none(tokens: int | None, price: Price | None, known: bool) -> None:
+def test_unknown_price_is_none(tokens: int | None, price: Price | None, known: bool) -> None:
     assert (calculate_training_usd(tokens, 3, price) is not None) is known
     assert calculate_training_usd(tokens, "auto", price) is None
 
@@ -61,7 +61,7 @@ def test_a_model_of_the_sandbox_has_price_encoding_and_context_and_never_retires
     assert CATALOGUE[name].shutdown_date is None
 
 
-def test_the_operators_own_list(tmp_path: Path) -> None:
+def test_custom_price_list_replaces_the_shipped_list(tmp_path: Path) -> None:
     path = tmp_path / "prices.toml"
     path.write_text(
         '[[price]]\nprovider = "nebius"\nbase_model = "llama"\nusd_per_million_tokens = 2\n'
@@ -100,7 +100,7 @@ def test_every_fault_of_a_list_is_named(tmp_path: Path, text: str, faults: int) 
     assert len(caught.value.problems) == faults
 
 
-def test_a_misspelt_name_is_told_with_the_nearest(tmp_path: Path) -> None:
+def test_misspelt_model_suggests_the_nearest_name(tmp_path: Path) -> None:
     path = tmp_path / "prices.toml"
     path.write_text("[[prices]]\nprovider = 'openai'\n")
     with pytest.raises(ConfigError, match='prices is not known; did you mean "price"'):
@@ -108,13 +108,13 @@ def test_a_misspelt_name_is_told_with_the_nearest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [b"[[price]", b"\xff"])
-def test_a_list_that_is_not_toml(tmp_path: Path, text: bytes) -> None:
+def test_price_list_without_toml_is_refused(tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "prices.toml"
     path.write_bytes(text)
     with pytest.raises(ConfigError, match="not valid TOML"):
         load_prices(path)
 
 
-def test_a_list_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_price_list_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_prices(tmp_path / "prices.toml")

@@ -107,7 +107,7 @@ def test_every_kind_of_rule_is_checked_and_used() -> None:
         ([USER, CALLING, TOOL, USER, ANSWER], 3),
     ],
 )
-def test_together_wants_turns(messages: list[Any], at: int) -> None:
+def test_together_requires_alternating_turns(messages: list[Any], at: int) -> None:
     assert found(chat(*messages), TOGETHER) == [(FindingCode.WRONG_ORDER, ("messages", at, "role"))]
     assert found(chat(*messages), OPENAI) == []
 
@@ -123,7 +123,7 @@ def test_together_wants_turns(messages: list[Any], at: int) -> None:
         [USER, CALLING],
     ],
 )
-def test_together_accepts_turns(messages: list[Any]) -> None:
+def test_together_accepts_alternating_turns(messages: list[Any]) -> None:
     assert found(chat(*messages), TOGETHER) == []
     assert found(chat(*messages), FIREWORKS) == []
 
@@ -207,7 +207,7 @@ def test_the_check_applies_the_rules_of_the_listed_providers(tmp_path: Path) -> 
     assert check_dataset(path, DatasetRules(minimum_examples=0, providers=(NEBIUS,))).errors == ()
 
 
-def test_without_an_accounts_file_the_rules_of_openai_hold(tmp_path: Path) -> None:
+def test_openai_rules_apply_without_an_accounts_file(tmp_path: Path) -> None:
     path = write(tmp_path, picture(embedded(b"GIF89a", "gif")), chat(USER, CALLING, TOOL, ANSWER, tools=TOOLS))
     checked = check_dataset(path, DatasetRules(minimum_examples=0))
     assert [one.code for one in checked.errors] == ["bad-image"]

@@ -30,7 +30,7 @@ ROW = '[[retirement]]\nprovider = "together"\nbase_model = "llama"\nas_of = 2026
         ("openai", "sandbox-small", None),
     ],
 )
-def test_the_shipped_dates(provider: str, base_model: str, inference_ends: date | None) -> None:
+def test_shipped_retirement_dates_are_valid(provider: str, base_model: str, inference_ends: date | None) -> None:
     known = load_retirements().find(provider, base_model)
     assert (known.inference_ends if known else None) == inference_ends
 
@@ -54,7 +54,7 @@ def test_the_sandbox_and_the_list_agree() -> None:
             assert row.inference_ends == date.fromisoformat(model.shutdown_date)
 
 
-def test_the_operators_own_list_counts_instead(tmp_path: Path) -> None:
+def test_custom_retirement_list_replaces_the_shipped_list(tmp_path: Path) -> None:
     path = tmp_path / "retirements.toml"
     path.write_text(f"{ROW}inference_ends = 2027-05-01\n")
     own = load_retirements(path)

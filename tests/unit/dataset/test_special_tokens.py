@@ -48,13 +48,13 @@ def rules(*base_models: str, tokenizers: dict[str, Path] | None = None) -> Datas
         ("openai/gpt-oss-20b", "<|channel|>"),
     ],
 )
-def test_a_familys_token_is_an_error_for_its_models_only(tmp_path: Path, base_model: str, token: str) -> None:
+def test_special_token_is_an_error_for_its_model_family_only(tmp_path: Path, base_model: str, token: str) -> None:
     text = f"Like {token} this."
     assert errors(tmp_path, text, rules(base_model)) == [("special-token", "$[1].content")]
     assert errors(tmp_path, text, rules("gpt-4.1-mini-2025-04-14")) == []
 
 
-def test_what_every_model_refuses_is_named_once(tmp_path: Path) -> None:
+def test_universal_special_token_is_reported_once(tmp_path: Path) -> None:
     assert errors(tmp_path, "<|im_end|>", rules("Qwen/Qwen3-8B")) == [("special-token", "$[1].content")]
 
 
@@ -72,7 +72,7 @@ def test_another_models_token_is_a_warning(tmp_path: Path, text: str) -> None:
     assert [(one.code, one.path) for one in warnings] == [("foreign-token", "$[1].content")]
 
 
-def test_a_tokenizer_lists_its_own(tmp_path: Path) -> None:
+def test_custom_tokenizer_defines_its_special_tokens(tmp_path: Path) -> None:
     tokenizer = Tokenizer(models.WordLevel({"?": 0}, unk_token="?"))
     tokenizer.add_special_tokens(["<|our_turn|>", "word"])
     tokenizer.add_tokens([AddedToken("<tool>", special=False)])
@@ -84,5 +84,5 @@ def test_a_tokenizer_lists_its_own(tmp_path: Path) -> None:
     assert errors(tmp_path, "a word in a <tool>", mine) == []
 
 
-def test_without_open_models_there_is_nothing_to_look_for() -> None:
+def test_closed_models_have_no_special_token_pattern() -> None:
     assert build_special_token_pattern(["gpt-4.1-mini-2025-04-14", "sandbox-small"]) is None

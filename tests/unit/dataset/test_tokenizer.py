@@ -48,7 +48,7 @@ def test_a_template_in_a_file_of_its_own_comes_first(path: Path) -> None:
     assert module.HuggingFaceTokenizer(path).count_tokens(CHAT) == (1, True)
 
 
-def test_of_several_templates_the_default_one(path: Path) -> None:
+def test_default_template_is_chosen_of_several(path: Path) -> None:
     config(path, chat_template=[{"name": "rag", "template": "1"}, {"name": "default", "template": "22"}])
     assert module.HuggingFaceTokenizer(path).count_tokens(CHAT) == (2, True)
 
@@ -65,12 +65,12 @@ def test_without_a_template_it_is_an_estimate(path: Path) -> None:
         {"input": CHAT, "preferred_output": [], "non_preferred_output": []},
     ],
 )
-def test_what_the_template_has_no_place_for_is_an_estimate(path: Path, body: dict[str, Any]) -> None:
+def test_unsupported_template_content_is_estimated(path: Path, body: dict[str, Any]) -> None:
     config(path, chat_template=TEMPLATE, bos_token="", eos_token="")
     assert module.HuggingFaceTokenizer(path).count_tokens(body)[1] is False
 
 
-def test_a_template_cannot_reach_out(path: Path) -> None:
+def test_template_is_sandboxed(path: Path) -> None:
     config(path, chat_template="{{ messages.__class__.__base__.__subclasses__() }}")
     assert module.HuggingFaceTokenizer(path).count_tokens(CHAT)[1] is False
 
@@ -99,14 +99,14 @@ def test_a_damaged_file_is_named(path: Path, name: str, content: str, says: str)
     assert caught.value.hint
 
 
-def test_without_the_extra_it_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_tokenizer_extra_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     with pytest.raises(ConfigError, match="tokenizers") as caught:
         module.HuggingFaceTokenizer(path)
     assert "open-models" in caught.value.hint
 
 
-def test_the_check_counts_with_it(path: Path) -> None:
+def test_check_counts_tokens_with_the_custom_tokenizer(path: Path) -> None:
     config(path, chat_template=TEMPLATE, bos_token="[", eos_token="]")
     chats = path.with_name("chats.jsonl")
     chats.write_text(json.dumps(CHAT) + "\n" + json.dumps(CHAT) + "\n")

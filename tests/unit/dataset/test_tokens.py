@@ -40,7 +40,7 @@ def definitions(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, object]]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_hash_and_pattern_are_tiktokens_own(name: str, definitions: dict[str, dict[str, object]]) -> None:
+def test_encoding_hash_and_pattern_match_tiktoken(name: str, definitions: dict[str, dict[str, object]]) -> None:
     assert definitions[name]["mergeable_ranks"] == {"hash": encodings.RANK_FILE_SHA256[name]}
     assert definitions[name]["pat_str"] == encodings.SPLIT_PATTERNS[name]
 
@@ -58,7 +58,7 @@ def _extra(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 @pytest.mark.usefixtures("_extra")
 @pytest.mark.parametrize("name", NAMES)
-def test_ten_thousand_messages_count_as_tiktoken_counts_them(name: str) -> None:
+def test_token_counts_match_tiktoken(name: str) -> None:
     chance = random.Random(7)
     loaded = encodings.load_encoding(name)
     texts = ["".join(chance.choices(PIECES, k=chance.randrange(12))) for _ in range(10_000)]
@@ -73,16 +73,14 @@ LONG = 100_000  # the shortest run that is encoded as one piece
 @pytest.mark.parametrize(
     "around", [("", ""), ("word", "word and"), ("!\n", "\n"), ("a ", "\r\nb"), ("\n\n", "1"), ("x", "/")]
 )
-def test_a_long_run_of_white_space_is_cut_where_it_changes_nothing(
-    name: str, space: str, around: tuple[str, str]
-) -> None:
+def test_split_of_long_white_space_keeps_the_count(name: str, space: str, around: tuple[str, str]) -> None:
     before, after = around
     text = before + space * (LONG // len(space)) + after
     assert count_text_tokens(name, text) == len(encodings.load_encoding(name).encode_ordinary(text))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_so_are_several(name: str) -> None:
+def test_split_of_several_long_white_spaces_keeps_the_count(name: str) -> None:
     text = f"a{' ' * LONG}b\n{' ' * LONG}\nand{' ' * LONG}"
     assert count_text_tokens(name, text) == len(encodings.load_encoding(name).encode_ordinary(text))
 
@@ -93,14 +91,14 @@ def test_a_million_spaces_do_not_crash(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_many_spaces_count_as_another_implementation_counts_them(name: str) -> None:
+def test_long_white_space_count_matches_gigatoken(name: str) -> None:
     pytest.importorskip("gigatoken")
     many = " " * 2 * LONG
     for text in (many, many + "x", "a\n" + many + "\n"):
         assert count_text_tokens(name, text) == encodings.get_token_counter(name)(text)
 
 
-def test_the_overhead_is_the_cookbooks() -> None:
+def test_message_overhead_matches_the_openai_cookbook() -> None:
     body = {
         "messages": [
             {"role": "system", "content": "Be kind."},
@@ -128,7 +126,7 @@ def test_the_overhead_is_the_cookbooks() -> None:
         ("", None),
     ],
 )
-def test_the_encoding_of_a_base_model(base_model: str, encoding: str | None) -> None:
+def test_base_model_has_its_encoding(base_model: str, encoding: str | None) -> None:
     assert encodings.find_encoding_name(base_model) == encoding
 
 
@@ -155,7 +153,7 @@ def test_an_unknown_base_model_has_no_count() -> None:
         {"messages": [{"role": "assistant", "content": None, "refusal": "No."}]},
     ],
 )
-def test_what_is_not_documented_is_estimated_and_never_exact(more: dict[str, object]) -> None:
+def test_undocumented_content_is_estimated(more: dict[str, object]) -> None:
     tally = TokenCounter(["gpt-4.1-2025-04-14", "llama"])
     body = {"messages": [{"role": "assistant", "content": "Hello."}]}
     for one in (body, body | more):

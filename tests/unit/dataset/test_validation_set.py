@@ -48,7 +48,7 @@ def test_the_validation_file_becomes_the_validation_part(tmp_path: Path) -> None
     assert built.check_result.findings == ()
 
 
-def test_it_is_part_of_the_identity_as_a_share_is(tmp_path: Path) -> None:
+def test_validation_set_is_part_of_the_dataset_identity(tmp_path: Path) -> None:
     folder = put(tmp_path / "chats/a.jsonl", "one", "two").parent
     without = build_dataset(folder, tmp_path / "out", rules(None)).dataset
     first = build_dataset(folder, tmp_path / "out", rules(put(tmp_path / "v1.jsonl", "three"))).dataset
@@ -68,7 +68,7 @@ def test_a_folder_can_be_the_validation_set(tmp_path: Path) -> None:
     assert (said(dataset.training.path), said(dataset.validation.path)) == (["one.", "two."], ["three.", "four."])
 
 
-def test_an_example_in_both_is_an_error_with_its_place(tmp_path: Path) -> None:
+def test_example_in_both_sets_is_an_error_with_its_location(tmp_path: Path) -> None:
     folder = put(tmp_path / "chats/a.jsonl", "one", "two").parent
     own = put(tmp_path / "own.jsonl", "three", "two")
     checked = check_dataset(folder, rules(own))
@@ -78,7 +78,7 @@ def test_an_example_in_both_is_an_error_with_its_place(tmp_path: Path) -> None:
     assert list((tmp_path / "out").glob("*.jsonl")) == []
 
 
-def test_what_is_wrong_in_it_is_found(tmp_path: Path) -> None:
+def test_errors_in_the_validation_set_are_reported(tmp_path: Path) -> None:
     folder = put(tmp_path / "chats/a.jsonl", "one", "two").parent
     own = put(tmp_path / "own.jsonl", "three")
     own.write_text(own.read_text() + '{"messages": [{"role": "user", "content": "Hi"}]}\n<|')
@@ -92,7 +92,7 @@ def test_what_is_wrong_in_it_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["missing.jsonl", "empty.jsonl", "folder"])
-def test_without_chats_it_is_an_error(tmp_path: Path, name: str) -> None:
+def test_validation_set_without_chats_is_an_error(tmp_path: Path, name: str) -> None:
     folder = put(tmp_path / "chats/a.jsonl", "one", "two").parent
     (tmp_path / "empty.jsonl").write_text("")
     (tmp_path / "folder").mkdir()
@@ -117,9 +117,9 @@ def test_a_file_named_like_a_split_is_warned_about(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["a test of the brakes.json", "evaluation-rules.json", "latest.jsonl", "contest.jsonl", "devices.jsonl"]
 )
-def test_another_name_is_no_split(name: str) -> None:
+def test_other_file_names_are_not_splits(name: str) -> None:
     assert list(check_split_names([name, "train.jsonl"])) == []
 
 
-def test_a_file_alone_is_what_was_named() -> None:
+def test_single_named_file_is_not_a_split() -> None:
     assert list(check_split_names(["test.jsonl"])) == []

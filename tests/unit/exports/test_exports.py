@@ -57,7 +57,7 @@ def test_a_list_has_every_account(form: ExportFormat) -> None:
 @pytest.mark.parametrize(
     "form", [ExportFormat.ENV, ExportFormat.TOML, ExportFormat.LITELLM, ExportFormat.SILLYTAVERN]
 )
-def test_what_configures_has_what_can_be_called_and_says_what_is_missing(form: ExportFormat) -> None:
+def test_configuration_exports_list_callable_models_and_missing_ones(form: ExportFormat) -> None:
     wanted = models(*SIX, job("late", model=None), job("old", "fireworks", gone_at=1.0))
     exported = export(form, wanted)
     assert [each.account for each in exported.models.jobs] == ["openai", "openai-compatible"]
@@ -71,7 +71,7 @@ def test_what_configures_has_what_can_be_called_and_says_what_is_missing(form: E
     assert all(each.fine_tuned_model in everything.text for each in SIX if each.fine_tuned_model)
 
 
-def test_labels_and_providers_choose() -> None:
+def test_labels_and_providers_filter_the_export() -> None:
     jobs = (job("a", labels=["eu", "big"]), job("b", labels=["us"]), job("c", "together", labels=["eu"]))
 
     def chosen(**choice: list[str]) -> list[str]:
@@ -126,7 +126,7 @@ def test_litellm_knows_each_provider_by_its_prefix() -> None:
     assert "organization" not in found["fireworks"]
 
 
-def test_nothing_to_call_is_a_valid_configuration() -> None:
+def test_export_without_models_is_a_valid_configuration() -> None:
     assert litellm(models(job("late", model=None))) == []
 
 
@@ -141,14 +141,14 @@ def test_sillytavern_gets_a_profile_for_each_account() -> None:
     assert profiles(wanted) == [first, second], "merging twice replaces"
 
 
-def test_a_key_is_never_written_only_where_it_is() -> None:
+def test_export_contains_key_references_only() -> None:
     keys = ("env:ACME_KEY", "file:/keys/secret-place", "cmd:vault read secret-place")
     accounts = tuple(account(f"a{n}", api_key=key) for n, key in enumerate(keys))
     wanted = models(*(job(each.name) for each in accounts), accounts=accounts)
     assert all("secret-place" not in export(form, wanted).text for form in ExportFormat)
 
 
-def test_a_made_up_variable_is_not_another_accounts() -> None:
+def test_generated_variable_does_not_collide_with_another_account() -> None:
     accounts = (account("one", api_key="env:API_KEY_TWO"), account("two"), account("a.b"), account("a-b"))
     listed = litellm(models(*(job(each.name) for each in accounts), accounts=accounts))
     found = [each["litellm_params"]["api_key"].removeprefix("os.environ/") for each in listed]
@@ -161,7 +161,7 @@ TEXTS = st.text(max_size=20)
 
 
 @given(st.dictionaries(NAMES, TEXTS.filter(bool), max_size=5), TEXTS)
-def test_whatever_the_names_are_each_form_is_read_back(ids: dict[str, str], name: str) -> None:
+def test_every_export_is_parseable_for_any_names(ids: dict[str, str], name: str) -> None:
     wanted = models(*(job(each, model=model) for each, model in ids.items()), job("late", model=None), name=name)
     assert json.loads(export(ExportFormat.JSON, wanted).text) == {**ids, "late": None}
     assert tomllib.loads(export(ExportFormat.TOML, wanted).text).get("models", {}) == {
@@ -195,7 +195,7 @@ def test_each_account_has_a_variable_of_its_own(names: list[str]) -> None:
     assert all(variable.isidentifier() and variable.isascii() for variable in found.values())
 
 
-def test_a_shell_reads_what_a_hostile_provider_answers() -> None:
+def test_shell_export_quotes_hostile_provider_answers() -> None:
     hostile = "a'b\"c$(touch /tmp/x)`id`\\ \t;&|*é"
     text = export(ExportFormat.ENV, models(job("acme-eu", model=hostile), job("plain"))).text
     said = subprocess.run(["sh", "-c", f'{text}printf %s "$MODEL_ACME_EU"'], capture_output=True, check=True)

@@ -39,7 +39,7 @@ def words(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("panel", "expression", "legend"), list(expressions()))
-def test_what_it_asks_for_exists(panel: str, expression: str, legend: str) -> None:
+def test_dashboard_uses_existing_metrics_and_labels(panel: str, expression: str, legend: str) -> None:
     selectors = re.findall(r"([a-z_]+)\{([^}]*)\}", expression)
     bare = re.sub(r"\{[^}]*\}|\[[^]]*\]", "", re.sub(GROUP, "", expression))
     names = {name for name, _ in selectors}
@@ -57,12 +57,12 @@ def test_what_it_asks_for_exists(panel: str, expression: str, legend: str) -> No
     assert shown <= (grouped or known), "a legend shows only labels that are left"
 
 
-def test_every_metric_is_on_it() -> None:
+def test_every_metric_is_on_the_dashboard() -> None:
     asked = " ".join(expression for _, expression, _ in expressions())
     assert [metric.name for metric in ALL_METRICS if metric.name not in asked] == []
 
 
-def test_panels_do_not_lie_upon_each_other() -> None:
+def test_panels_do_not_overlap() -> None:
     cells: set[tuple[int, int]] = set()
     for panel in DASHBOARD["panels"]:
         place = panel["gridPos"]

@@ -57,7 +57,7 @@ def found(metrics: MetricsRecorder, name: str, tally: MetricsSnapshot | None = N
     return {tuple(each.labels[x] for x in order): each.value for each in samples(metrics, tally) if each.name == name}
 
 
-def test_how_things_stand() -> None:
+def test_gauges_show_the_current_tally() -> None:
     tally = MetricsSnapshot(
         state_counts=[
             share("openai", "running", 3, usd=3.0, submitted_usd=2.0),
@@ -101,7 +101,7 @@ def test_how_things_stand() -> None:
     assert [labels[0] for labels in found(metrics, "orchestrator_build_info")] == ["1.2.3"]
 
 
-def test_a_newer_tally_takes_the_place_of_the_older() -> None:
+def test_newer_tally_replaces_the_older() -> None:
     metrics = MetricsRecorder("1")
     assert found(metrics, "orchestrator_held_jobs", MetricsSnapshot(problem_groups=[cause("x", 1, held=True)])) == {
         ("x",): 1
@@ -170,7 +170,7 @@ async def test_every_call_is_counted_with_its_outcome_and_its_time() -> None:
         provider.moderate  # noqa: B018 - not every provider has it
 
 
-def test_nobody_watches_for_nothing() -> None:
+def test_unwatched_provider_is_not_wrapped() -> None:
     provider: Provider = Slow()  # type: ignore[assignment]
     assert instrument_provider(provider, ProviderName.OPENAI, ServiceObserver(), lambda: 0.0) is not provider
     from orchestrator.core.jobs.observer import NULL_OBSERVER
@@ -188,7 +188,7 @@ def test_names_follow_the_conventions(metric: MetricDefinition) -> None:
     assert metric.help.endswith(".")
 
 
-def test_the_table_is_all_there_is() -> None:
+def test_metrics_table_is_complete() -> None:
     metrics = MetricsRecorder("1")
     metrics.call_finished(ProviderName.OPENAI, "get_job", "ok", 0.1)
     metrics.outcome_recorded(advance(a_job(), JobEvent.UPLOAD_STARTED, now=NOW))
@@ -203,7 +203,7 @@ def test_the_table_is_all_there_is() -> None:
     assert "_created" not in text
 
 
-def test_the_page_is_what_the_code_says() -> None:
+def test_metrics_page_matches_the_code() -> None:
     written = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
     page = runpy.run_path(str(ROOT / "docs" / "generate_metrics.py"))["page"]
     assert written == page(), "docs/reference/metrics.md has drifted; run: python docs/generate_metrics.py"

@@ -78,12 +78,12 @@ def test_a_file_that_is_not_there_or_holds_none_is_named(
 
 
 @pytest.mark.parametrize(("folder", "fault"), [("nowhere", "is not a folder"), (".", "holds no certificate")])
-def test_a_folder_that_cannot_be_one_is_named(tmp_path: Path, folder: str, fault: str) -> None:
+def test_invalid_certificate_folder_is_named(tmp_path: Path, folder: str, fault: str) -> None:
     with pytest.raises(ConfigError, match=f"SSL_CERT_DIR: .* {fault}"):
         build_ssl_context(None, {"SSL_CERT_DIR": str(tmp_path / folder)})
 
 
-def test_everybody_agrees_where_the_providers_are() -> None:
+def test_all_clients_trust_the_same_provider_certificates() -> None:
     assert DEFAULT_BASE_URLS[ProviderName.TOGETHER] == together_provider.BASE_URL
     assert DEFAULT_BASE_URLS[ProviderName.FIREWORKS] == fireworks_provider.BASE_URL
     for name, dialect in DIALECTS.items():

@@ -34,15 +34,15 @@ async def find(shown: dict[str, str], suffix_length: int | None) -> list[str]:
 
 @pytest.mark.parametrize("suffix_length", [8, None])
 @pytest.mark.parametrize("suffix", ["my-model", "my"])
-async def test_a_job_with_our_suffix_and_no_tag_may_be_ours(suffix: str, suffix_length: int | None) -> None:
+async def test_job_with_the_suffix_but_no_tag_is_ambiguous(suffix: str, suffix_length: int | None) -> None:
     with pytest.raises(AmbiguousRemoteJob):
         await find({"suffix": suffix}, suffix_length)
 
 
 @pytest.mark.parametrize("shown", [{"suffix": "another"}, {"suffix": "my", "training_file": "file-2"}])
-async def test_another_suffix_or_file_is_anothers(shown: dict[str, str]) -> None:
+async def test_job_with_another_suffix_or_file_is_ignored(shown: dict[str, str]) -> None:
     assert await find(shown, None) == []
 
 
-async def test_the_tag_decides_where_it_is_shown() -> None:
+async def test_tag_decides_where_it_is_present() -> None:
     assert await find({"suffix": "my-model-1234567890abcdef-1"}, None) == ["ftjob-1"]

@@ -48,7 +48,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     return Server()
 
 
-async def test_a_call_is_the_accounts_own_with_the_sdk_and_without_it(server: Server) -> None:
+async def test_call_uses_the_account_key_with_and_without_the_sdk(server: Server) -> None:
     one, other = server.provider("one", organization="org-1", project="proj-1"), server.provider("other")
     await one.cancel_job("ftjob-1")  # by the SDK, and then a read without it
     await other.cancel_job("ftjob-1")
@@ -64,13 +64,13 @@ async def test_a_read_is_what_the_sdk_would_send_and_no_more(server: Server) -> 
     assert asked.headers["user-agent"].startswith("AsyncOpenAI/")
 
 
-async def test_an_address_with_letters_of_ones_own_is_sent_encoded(server: Server) -> None:
+async def test_url_with_non_ascii_letters_is_encoded(server: Server) -> None:
     await server.provider("one", base_url="https://far.example/für uns/v1").get_job("ftjob-1")
     assert server.asked[0].url.raw_path == b"/f%C3%BCr%20uns/v1/fine_tuning/jobs/ftjob-1"
 
 
 @pytest.mark.parametrize("provider", [ProviderName.OPENAI, ProviderName.TOGETHER])
-async def test_of_a_long_message_only_the_beginning_is_read_and_no_half_of_a_key_is_left(
+async def test_long_error_message_is_truncated_without_a_partial_key(
     provider: ProviderName,
 ) -> None:
     class Cutting(Redactor):

@@ -88,7 +88,7 @@ async def test_the_words_of_other_servers_are_understood(word: str, status: Remo
     assert (job.status, job.raw_status) == (status, word)
 
 
-async def test_without_options_the_word_auto_and_a_tagged_suffix_are_sent() -> None:
+async def test_request_without_options_sends_auto_and_a_tagged_suffix() -> None:
     body = await create(Server(), an_order(suffix="tone"))
     assert body["method"]["supervised"]["hyperparameters"] == {
         "n_epochs": "auto",
@@ -99,7 +99,7 @@ async def test_without_options_the_word_auto_and_a_tagged_suffix_are_sent() -> N
     assert body["metadata"] == {"orchestrator_job": TAG}
 
 
-async def test_a_server_without_the_word_auto_is_sent_only_what_was_chosen() -> None:
+async def test_server_without_auto_receives_explicit_options_only() -> None:
     body = await create(Server(), an_order(n_epochs=3), send_auto=False)
     assert body["method"]["supervised"]["hyperparameters"] == {"n_epochs": 3}
 
@@ -145,7 +145,7 @@ async def test_without_a_suffix_a_job_is_found_by_its_metadata(shown: dict[str, 
 
 
 @pytest.mark.parametrize("shown", [{"metadata": None}, {"metadata": {}}, {}])
-async def test_without_a_suffix_a_job_on_our_file_that_shows_no_tag_is_left_to_a_person(
+async def test_untagged_job_on_the_same_file_is_ambiguous(
     shown: dict[str, Any],
 ) -> None:
     with pytest.raises(AmbiguousRemoteJob, match=r"ftjob-1 .* does not show its tag"):

@@ -92,7 +92,7 @@ def provider() -> Provider:
 @pytest.mark.parametrize(
     ("operation", "arguments"), [("verify", ()), ("get_job", ("x",)), ("get_file", ("x",)), ("events", ("x",))]
 )
-async def test_nothing_that_a_provider_answers_holds_a_key(operation: str, arguments: tuple[Any, ...]) -> None:
+async def test_provider_answers_contain_no_key(operation: str, arguments: tuple[Any, ...]) -> None:
     answer = await getattr(provider(), operation)(*arguments)
     assert KEY not in repr(answer)
     assert LABEL in repr(answer)
@@ -115,18 +115,18 @@ async def test_an_error_holds_no_key() -> None:
     assert KEY not in str(other.value)
 
 
-async def test_an_upload_whose_ids_hold_a_key_is_not_noted() -> None:
+async def test_upload_with_a_key_in_its_ids_is_not_stored() -> None:
     notes = Notes([])
     await provider().upload_file(replace(WANTED, upload_state=notes), Deadline(1.0, lambda: 0.0))
     assert notes.saved == [None, None, MultipartUpload(id="upload-1", part_bytes=1, parts={0: "part-1"})]
 
 
-def test_what_holds_no_key_stays_the_same_object() -> None:
+def test_answer_without_a_key_is_returned_unchanged() -> None:
     redact = Redactor()
     redact.add(Secret(KEY))
     assert redact_value(JOB, redact) is JOB
     assert redact_value(JOB.status, redact) is RemoteJobStatus.RUNNING
 
 
-def test_what_is_no_coroutine_is_passed_on() -> None:
+def test_plain_attributes_are_passed_through() -> None:
     assert cast(object, provider().capabilities) == "not a coroutine"

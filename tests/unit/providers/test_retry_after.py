@@ -34,7 +34,7 @@ SENT = "Sat, 28 Nov 2026 22:00:00 GMT"
         ("", None),
     ],
 )
-def test_the_words_tell_where_no_header_does(message: str, seconds: float | None) -> None:
+def test_retry_time_is_read_from_the_message_without_a_header(message: str, seconds: float | None) -> None:
     assert parse_retry_after({}, message) == pytest.approx(seconds)
 
 
@@ -50,14 +50,14 @@ def test_the_words_tell_where_no_header_does(message: str, seconds: float | None
         ({"retry-after": "soon", "date": SENT}, None),
     ],
 )
-def test_a_header_wins(headers: dict[str, str], seconds: float | None) -> None:
+def test_header_takes_precedence_over_the_message(headers: dict[str, str], seconds: float | None) -> None:
     assert parse_retry_after(headers, "try again in 5s") == seconds
 
 
 @pytest.mark.parametrize(
     ("code", "kind"), [("daily_rate_limit_exceeded", DailyLimitReached), ("rate_limit_exceeded", RateLimited)]
 )
-def test_a_refusal_carries_the_time_that_its_words_tell(code: str, kind: type[RateLimited]) -> None:
+def test_refusal_carries_the_retry_time_of_its_message(code: str, kind: type[RateLimited]) -> None:
     body = json.dumps({"error": {"message": "Used 8, requested 1. Please try again in 7m12s.", "code": code}})
     error = provider_error_from_response(
         429, {}, body.encode(), "/jobs", account="a", error_codes=ERROR_CODES, redact=Redactor()

@@ -31,7 +31,7 @@ def account(provider: ProviderName) -> Account:
 
 
 @pytest.mark.parametrize("status", [404, 500, 503])
-async def test_a_job_that_is_there_already_and_cannot_be_read_is_looked_for_later(status: int) -> None:
+async def test_existing_unreadable_job_is_looked_up_later(status: int) -> None:
     """A conflict says that the job exists: neither a failed read nor a lagging one makes it fail or disappear."""
 
     def answer(request: httpx2.Request) -> httpx2.Response:
@@ -43,7 +43,7 @@ async def test_a_job_that_is_there_already_and_cannot_be_read_is_looked_for_late
             await provider.create_job(ORDER, DEADLINE)
 
 
-async def test_an_upload_address_that_is_none_is_the_servers_fault(tmp_path: Path) -> None:
+async def test_invalid_upload_url_is_a_provider_error(tmp_path: Path) -> None:
     def answer(_: httpx2.Request) -> httpx2.Response:
         headers = {"location": "https://storage.example/" + 70_000 * "x", "x-together-file-id": "file-1"}
         return httpx2.Response(302, headers=headers)
@@ -59,7 +59,7 @@ async def test_an_upload_address_that_is_none_is_the_servers_fault(tmp_path: Pat
 
 @pytest.mark.parametrize("provider", [ProviderName.OPENAI, ProviderName.TOGETHER])
 @pytest.mark.parametrize("status", [302, 408, 499, 500, 503])
-async def test_a_known_code_does_not_make_an_unclear_status_a_refusal(provider: ProviderName, status: int) -> None:
+async def test_known_code_with_an_unclear_status_is_not_a_refusal(provider: ProviderName, status: int) -> None:
     """A gateway's 500 may carry any body: the request can have reached the server that creates the job."""
     error = await error_of_create(provider, status, "insufficient_quota")
     assert isinstance(error, UnknownOutcome)
@@ -73,9 +73,7 @@ async def test_a_known_code_does_not_make_an_unclear_status_a_refusal(provider: 
         (409, "too_many_running_jobs", JobLimitReached),
     ],
 )
-async def test_a_known_code_explains_a_status_that_says_no(
-    status: int, code: str, expected: type[ProviderError]
-) -> None:
+async def test_known_code_explains_a_refusing_status(status: int, code: str, expected: type[ProviderError]) -> None:
     assert type(await error_of_create(ProviderName.OPENAI, status, code)) is expected
 
 

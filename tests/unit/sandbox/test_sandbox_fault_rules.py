@@ -21,7 +21,7 @@ from orchestrator.sandbox.faults import (
 from orchestrator.sandbox.request_pipeline import ERROR_BY_FAULT_KIND
 
 
-def struck(rule: Fault, *requests: tuple[str, str]) -> list[bool]:
+def list_affected(rule: Fault, *requests: tuple[str, str]) -> list[bool]:
     book = FaultInjector(1, (rule,))
     return [rule.kind in book.draw(account, operation) for account, operation in requests]
 
@@ -30,31 +30,35 @@ def test_every_operation_has_its_route() -> None:
     assert sorted(OPERATIONS) == sorted([WEBHOOK_OPERATION, *(operation for _, _, operation, _ in ROUTES)])
 
 
-def test_every_kind_is_told_in_the_table() -> None:
+def test_every_fault_kind_is_in_the_table() -> None:
     rows = [line.split("|")[1].strip() for line in str(faults.__doc__).splitlines() if line.startswith("| ")]
     assert sorted(rows[1:]) == sorted(FAULT_KINDS)
     assert ERROR_BY_FAULT_KIND.keys() < FAULT_KINDS.keys()
 
 
-def test_whom_and_where() -> None:
+def test_fault_applies_to_its_accounts_and_operations() -> None:
     requests = ("a-1", "files.create"), ("b", "files.create"), ("a-1", "jobs.create")
-    assert struck(Fault("drop"), *requests) == [True, True, True]
-    assert struck(Fault("drop", accounts=("a-*",)), *requests) == [True, False, True]
-    assert struck(Fault("drop", operations=("jobs.*",)), *requests) == [False, False, True]
-    assert struck(Fault("forbidden"), *requests) == [False, False, True]
-    assert struck(Fault("forbidden", operations=("files.create",)), *requests) == [True, True, False]
-    assert struck(Fault("fail_job", operations=("files.create",)), *requests) == [False, False, False]
+    assert list_affected(Fault("drop"), *requests) == [True, True, True]
+    assert list_affected(Fault("drop", accounts=("a-*",)), *requests) == [True, False, True]
+    assert list_affected(Fault("drop", operations=("jobs.*",)), *requests) == [False, False, True]
+    assert list_affected(Fault("forbidden"), *requests) == [False, False, True]
+    assert list_affected(Fault("forbidden", operations=("files.create",)), *requests) == [True, True, False]
+    assert list_affected(Fault("fail_job", operations=("files.create",)), *requests) == [False, False, False]
 
 
-def test_a_webhook_is_struck_only_where_it_is_named() -> None:
+def test_fault_applies_to_webhooks_only_when_named() -> None:
     request = ("a", WEBHOOK_OPERATION)
-    assert struck(Fault("drop"), request) == struck(Fault("slow", operations=("*",)), request) == [False]
-    assert struck(Fault("drop", operations=(WEBHOOK_OPERATION,)), request, ("a", "jobs.list")) == [True, False]
-    assert struck(Fault("twice"), request) == struck(Fault("forged"), request) == [True]
+    assert (
+        list_affected(Fault("drop"), request) == list_affected(Fault("slow", operations=("*",)), request) == [False]
+    )
+    assert list_affected(Fault("drop", operations=(WEBHOOK_OPERATION,)), request, ("a", "jobs.list")) == [True, False]
+    assert list_affected(Fault("twice"), request) == list_affected(Fault("forged"), request) == [True]
 
 
-def test_times_counts_strikes_and_nothing_else() -> None:
-    assert struck(Fault("drop", times=2, accounts=("a",)), *[("b", "files.list"), ("a", "files.list")] * 3) == [
+def test_times_counts_applied_faults_only() -> None:
+    assert list_affected(
+        Fault("drop", times=2, accounts=("a",)), *[("b", "files.list"), ("a", "files.list")] * 3
+    ) == [
         False,
         True,
         False,
@@ -73,12 +77,12 @@ def test_only_one_rule_decides_the_answer_and_the_others_keep_their_times() -> N
 
 def test_the_rate_is_kept_and_repeats_with_the_seed_however_requests_interleave() -> None:
     rule = Fault("drop", rate=0.25)
-    one = struck(rule, *[("a", "files.list")] * 2000)
+    one = list_affected(rule, *[("a", "files.list")] * 2000)
     assert 0.2 < sum(one) / 2000 < 0.3
-    mixed = struck(rule, *[("a", "files.list"), ("b", "files.list"), ("a", "jobs.list")] * 2000)
+    mixed = list_affected(rule, *[("a", "files.list"), ("b", "files.list"), ("a", "jobs.list")] * 2000)
     assert mixed[::3] == one
     assert mixed[1::3] != one
-    assert struck(Fault("drop", rate=0), *[("a", "files.list")] * 50) == [False] * 50
+    assert list_affected(Fault("drop", rate=0), *[("a", "files.list")] * 50) == [False] * 50
 
 
 def test_rules_are_written_as_they_are_read() -> None:
@@ -117,7 +121,7 @@ def test_rules_are_written_as_they_are_read() -> None:
         ({"faults": [{"kind": "drop", "operations": ["jobs.dance"]}]}, "jobs.dance"),
     ],
 )
-def test_a_rule_that_cannot_be_understood(document: Any, told: str) -> None:
+def test_invalid_fault_rule_is_refused(document: Any, told: str) -> None:
     with pytest.raises(FaultError) as wrong:
         parse_faults(document)
     assert told in str(wrong.value)

@@ -18,31 +18,31 @@ from orchestrator.sandbox.simulation.job_progress import (
 from orchestrator.sandbox.simulation.job_timeline import build_timelines
 
 
-def told(now: float, **changes: Any) -> list[str]:
+def list_events(now: float, **changes: Any) -> list[str]:
     chosen = job(**changes)
     return [event["message"] for event in build_events(chosen, build_timelines([chosen], 1)[chosen.id], now)]
 
 
 def test_events_come_newest_first_and_only_once_they_happened() -> None:
-    assert told(110) == [
+    assert list_events(110) == [
         "Files validated, moving job to queued state",
         "Validating training file: file-1",
         "Created fine-tuning job: ftjob-1",
     ]
-    assert told(115)[0] == "Fine-tuning job started"
-    assert told(214) == told(500)[-len(told(214)) :]
-    assert told(500)[:2] == [
+    assert list_events(115)[0] == "Fine-tuning job started"
+    assert list_events(214) == list_events(500)[-len(list_events(214)) :]
+    assert list_events(500)[:2] == [
         "The job has successfully completed",
         "New fine-tuned model created: ft:sandbox-small:acme:tone:abcd1234",
     ]
 
 
-def test_each_ending_says_so() -> None:
-    assert told(500, cancelled_at=150.0)[0] == "The job has been cancelled"
-    assert told(500, problem={"message": "Line 3: wrong"})[0] == "Line 3: wrong"
-    assert "queued state" not in " ".join(told(500, problem={"message": "Line 3: wrong"}))
+def test_every_end_has_its_event() -> None:
+    assert list_events(500, cancelled_at=150.0)[0] == "The job has been cancelled"
+    assert list_events(500, problem={"message": "Line 3: wrong"})[0] == "Line 3: wrong"
+    assert "queued state" not in " ".join(list_events(500, problem={"message": "Line 3: wrong"}))
     pauses: list[list[float | None]] = [[120.0, 130.0]]
-    assert {"Fine-tuning job paused", "Fine-tuning job resumed"} <= set(told(500, pauses=pauses))
+    assert {"Fine-tuning job paused", "Fine-tuning job resumed"} <= set(list_events(500, pauses=pauses))
 
 
 def test_the_loss_falls_and_is_the_same_for_the_same_training() -> None:
@@ -55,7 +55,7 @@ def test_the_loss_falls_and_is_the_same_for_the_same_training() -> None:
     assert "valid_loss" in build_metrics(job(validation_file="file-3"), 1)
 
 
-def test_a_long_job_does_not_tell_every_step() -> None:
+def test_long_job_reports_selected_steps_only() -> None:
     long = job(examples=100_000, resolved={"n_epochs": 3, "batch_size": 1, "learning_rate_multiplier": 1})
     steps = list_reported_steps(long)
     assert len(steps) == MAX_METRICS_EVENTS + 1

@@ -22,7 +22,7 @@ def course(**changes: Any) -> Timeline:
     ("now", "status"),
     [(100, "validating_files"), (110, "queued"), (115, "running"), (214.9, "running"), (215, "succeeded")],
 )
-def test_the_plain_course(now: float, status: str) -> None:
+def test_job_without_faults_follows_the_plain_timeline(now: float, status: str) -> None:
     assert course().get_status(now) == status
 
 
@@ -45,7 +45,7 @@ def test_the_plain_course(now: float, status: str) -> None:
         ({"pauses": [[120.0, None]], "cancelled_at": 130.0}, 130, 115, "cancelled"),
     ],
 )
-def test_how_a_job_ends(changes: dict[str, Any], ended: float, started: float, outcome: str) -> None:
+def test_job_ends_as_its_faults_say(changes: dict[str, Any], ended: float, started: float, outcome: str) -> None:
     timeline = course(**changes)
     assert (timeline.ended, timeline.started, timeline.outcome) == (ended, started, outcome)
 
@@ -57,7 +57,7 @@ def test_a_pause_shows_and_moves_what_comes_after() -> None:
     assert timeline.find_time_of_share(0.5) == 185
 
 
-def test_what_a_cancelled_job_does_not_reach() -> None:
+def test_cancelled_job_skips_later_stages() -> None:
     timeline = course(cancelled_at=165.0)
     assert timeline.find_time_of_share(0.5) == 165
     assert timeline.find_time_of_share(0.51) == NEVER
@@ -84,7 +84,7 @@ actions = st.lists(
 
 
 @given(actions, st.integers(1, 3))
-def test_the_future_may_change_but_never_the_past(steps: list[Action], slots: int) -> None:
+def test_actions_never_change_past_events(steps: list[Action], slots: int) -> None:
     now, jobs, seen = 100.0, list[SandboxJob](), dict[tuple[str, float], str]()
     for verb, number, wait in steps:
         jobs = act(jobs, verb, number, now, slots)

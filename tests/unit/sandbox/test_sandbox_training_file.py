@@ -32,7 +32,7 @@ def lines(*rows: Any) -> bytes:
     return "".join(json.dumps(row) + "\n" for row in rows).encode()
 
 
-def test_a_good_file(tmp_path: Path) -> None:
+def test_valid_file_is_accepted(tmp_path: Path) -> None:
     verdict = read(tmp_path, lines(*[GOOD] * 10))
     assert (verdict.examples, verdict.unreadable, verdict.problems["supervised"]) == (10, None, None)
     assert verdict.tokens > 0
@@ -54,12 +54,12 @@ def test_the_last_line_may_lack_its_end(tmp_path: Path) -> None:
         (b"[" * 100_000, "Line 3 is not valid JSON"),
     ],
 )
-def test_what_cannot_be_read(tmp_path: Path, spoilt: bytes, told: str) -> None:
+def test_unreadable_file_is_refused(tmp_path: Path, spoilt: bytes, told: str) -> None:
     verdict = read(tmp_path, lines(GOOD, GOOD) + spoilt + b"\n" + lines(GOOD))
     assert told in str(verdict.unreadable)
 
 
-def test_examples_are_counted_and_the_first_wrong_line_is_told(tmp_path: Path) -> None:
+def test_examples_are_counted_and_the_first_wrong_line_is_reported(tmp_path: Path) -> None:
     assert read(tmp_path, lines(*[GOOD] * 9)).examples == 9
     verdict = read(tmp_path, lines(GOOD, {"messages": []}, *[GOOD] * 9, 7))
     assert verdict.problems["supervised"] == "Line 2: messages must be a list of at least one message"
@@ -83,7 +83,7 @@ def test_examples_are_counted_and_the_first_wrong_line_is_told(tmp_path: Path) -
         },
     ],
 )
-def test_good_conversations(row: Any) -> None:
+def test_valid_conversations_are_accepted(row: Any) -> None:
     assert find_conversation_problem(row) is None
 
 
@@ -111,11 +111,11 @@ def test_good_conversations(row: Any) -> None:
         ({"messages": [USER, ASSISTANT], "tools": [{}]}, "tools must be a list"),
     ],
 )
-def test_wrong_conversations(row: Any, told: str) -> None:
+def test_invalid_conversations_are_refused(row: Any, told: str) -> None:
     assert told in str(find_conversation_problem(row))
 
 
-def test_preferences() -> None:
+def test_preference_pairs_are_validated() -> None:
     row: dict[str, Any] = {
         "input": {"messages": [USER]},
         "preferred_output": [ASSISTANT],
@@ -128,6 +128,6 @@ def test_preferences() -> None:
     assert "from the assistant" in str(find_preference_problem(row | {"non_preferred_output": [USER]}))
 
 
-def test_prompts_for_reinforcement() -> None:
+def test_reinforcement_prompts_are_validated() -> None:
     assert find_prompt_problem({"messages": [USER], "answer": 42}) is None
     assert "from the user" in str(find_prompt_problem(GOOD))

@@ -31,7 +31,7 @@ def share(state: str, provider: str = "openai", **values: Any) -> StateCount:
         ([share("queued", estimated_finish=NOW + 5), share("running", "together")], None),
     ],
 )
-def test_when_the_last_job_may_end(shares: list[StateCount], end: float | None) -> None:
+def test_estimated_end_of_the_last_job(shares: list[StateCount], end: float | None) -> None:
     assert glance(shares).estimate_end(NOW) == end
 
 

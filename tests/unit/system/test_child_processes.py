@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestrator.system.child_processes import ChildProcesses
 
 
-def test_a_stop_kills_what_is_registered_and_nothing_else() -> None:
+def test_stop_kills_registered_processes_only() -> None:
     children, killed = ChildProcesses(), []
     with children.register(lambda: killed.append("ended before")):
         pass

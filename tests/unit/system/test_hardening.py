@@ -34,5 +34,5 @@ def test_the_process_leaves_no_core_dump() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere RLIMIT_DATA does not limit every allocation")
-def test_more_than_the_memory_limit_is_refused() -> None:
+def test_allocation_beyond_the_memory_limit_is_refused() -> None:
     assert printed(MEMORY) == "refused"

@@ -12,7 +12,7 @@ from orchestrator.system.memory import default_memory_limit
 
 
 @pytest.mark.parametrize("content", ["1073741824\n", "max\n"])
-def test_a_container_allows_less_than_the_machine(
+def test_container_memory_limit_takes_precedence(
     content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "memory.max").write_text(content)

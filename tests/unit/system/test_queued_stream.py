@@ -25,7 +25,7 @@ class Pipe(StringIO):
         return super().write(text)
 
 
-def test_writes_keep_their_order_and_wait_for_no_reader() -> None:
+def test_writes_keep_their_order_without_blocking() -> None:
     pipe = Pipe()
     stream = QueuedStream(pipe, lambda _: None)
     for number in range(1000):
@@ -36,7 +36,7 @@ def test_writes_keep_their_order_and_wait_for_no_reader() -> None:
     assert pipe.getvalue().split() == [str(number) for number in range(1000)]
 
 
-def test_what_goes_beyond_the_limit_is_dropped_and_counted_in_its_place() -> None:
+def test_lines_beyond_the_limit_are_dropped_and_counted() -> None:
     pipe = Pipe()
     stream = QueuedStream(pipe, lambda dropped: cast(None, stream.write(f"{dropped} dropped\n")), 40)
     stream.write("first\n")
@@ -51,7 +51,7 @@ def test_what_goes_beyond_the_limit_is_dropped_and_counted_in_its_place() -> Non
     assert pipe.getvalue().splitlines() == ["first", *kept, "15 dropped", "last"]
 
 
-def test_a_stream_that_fails_stops_nothing() -> None:
+def test_failing_stream_does_not_stop_the_writer() -> None:
     closed = StringIO()
     closed.close()
     stream = QueuedStream(closed, lambda _: None)

@@ -30,7 +30,7 @@ def link_to(target: str) -> Callable[[Path], None]:
         (Path.mkdir, "a folder"),
     ],
 )
-def test_what_is_not_a_regular_file_is_refused_at_once(
+def test_special_file_is_refused_without_waiting(
     make: Callable[[Path], None], what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # the path of a socket has to be short
@@ -43,9 +43,7 @@ def test_what_is_not_a_regular_file_is_refused_at_once(
     assert raised.value.strerror == f"it is {what}, not a regular file"
 
 
-def test_a_pipe_that_takes_the_place_of_a_file_is_not_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pipe_that_replaces_a_file_does_not_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file, pipe = tmp_path / "file", tmp_path / "pipe"
     file.touch()
     os.mkfifo(pipe)
@@ -73,7 +71,7 @@ def test_no_more_than_the_limit_is_read(tmp_path: Path) -> None:
     assert raised.value.strerror == "it has more than 4 bytes"
 
 
-def test_bytes_in_their_largest_whole_unit() -> None:
+def test_byte_counts_use_the_largest_whole_unit() -> None:
     assert [format_bytes(count) for count in (3 << 30, 16 << 20, 1 << 10, 1025)] == [
         "3 GiB",
         "16 MiB",

@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from web_values import NOW, Service, job, run, token
+from web_values import NOW, WebServiceDouble, job, run, token
 
 from orchestrator import control, status
 from orchestrator.control.adoption import adopt_remote_job
@@ -29,8 +29,8 @@ OF_ACCOUNTS: dict[str, tuple[str, dict[str, str]]] = {
 }
 
 
-def service() -> Service:
-    service = Service()
+def service() -> WebServiceDouble:
+    service = WebServiceDouble()
     service.tokens = [token("ops", OPERATOR), token("eyes", READER, Role.READER)]
     service.answers = {
         control.cancel: [job("one", "cancelling")],
@@ -41,34 +41,36 @@ def service() -> Service:
     return service
 
 
-async def ask(service: Service, verb: str, body: Any, who: str = OPERATOR) -> httpx2.Response:
+async def post_action(service: WebServiceDouble, verb: str, body: Any, who: str = OPERATOR) -> httpx2.Response:
     async with service.client("http://orchestrator.example", Authorization=f"Bearer {who}") as client:
         return await client.post(f"/api/v1/actions/{verb}", json=body)
 
 
 @pytest.mark.parametrize("verb", OF_RUN)
-async def test_what_is_asked_of_the_run(verb: str) -> None:
+async def test_action_applies_to_the_run(verb: str) -> None:
     asked = service()
     body, function, options = OF_RUN[verb]
-    answer = await ask(asked, verb, body)
+    answer = await post_action(asked, verb, body)
     assert (answer.status_code, answer.json()) == (200, {"action": verb, "accounts": [], "count": 0})
     assert asked.asked == [(function, (), options | BY)]
 
 
 @pytest.mark.parametrize("verb", OF_ACCOUNTS)
-async def test_what_is_asked_of_named_accounts(verb: str) -> None:
+async def test_action_applies_to_named_accounts(verb: str) -> None:
     asked = service()
     function, options = OF_ACCOUNTS[verb]
-    answer = await ask(asked, verb, {"accounts": ["one", "two", "one"], "reason": " tidy ", "expect": 2})
+    answer = await post_action(asked, verb, {"accounts": ["one", "two", "one"], "reason": " tidy ", "expect": 2})
     asked_of = ["one"] if verb in {"cancel", "retry"} else ["one", "two"]  # those whose jobs were in another state
     assert answer.json() == {"action": verb, "accounts": asked_of, "count": len(asked_of)}
     assert asked.asked == [(function, (["one", "two"],), options | BY)]
 
 
 @pytest.mark.parametrize("verb", OF_ACCOUNTS)
-async def test_what_is_asked_of_all_that_match(verb: str) -> None:
+async def test_action_applies_to_all_matching_accounts(verb: str) -> None:
     asked = service()
-    answer = await ask(asked, verb, {"filter": {"state": "failed", "text": " eu "}, "expect": 2, "reason": "tidy"})
+    answer = await post_action(
+        asked, verb, {"filter": {"state": "failed", "text": " eu "}, "expect": 2, "reason": "tidy"}
+    )
     assert answer.status_code == 200
     function, options = OF_ACCOUNTS[verb]
     assert asked.asked == [(function, (["one", "two"],), options | BY)]
@@ -77,24 +79,24 @@ async def test_what_is_asked_of_all_that_match(verb: str) -> None:
 async def test_a_remote_job_is_adopted() -> None:
     asked = service()
     asked.answers[adopt_remote_job] = job("one", "submitting")
-    answer = await ask(asked, "adopt", {"job": "j-1", "remote_job": "ftjob-2"})
+    answer = await post_action(asked, "adopt", {"job": "j-1", "remote_job": "ftjob-2"})
     assert answer.json() == {"action": "adopt", "accounts": ["one"], "count": 1}
     assert asked.asked == [("adopt_remote_job", ("j-1", "ftjob-2"), BY)]
     asked.answers[adopt_remote_job] = ConfigError("there is no job j-1", hint="Look.")
-    assert (await ask(asked, "adopt", {"job": "j-1", "remote_job": "ftjob-2"})).status_code == 409
+    assert (await post_action(asked, "adopt", {"job": "j-1", "remote_job": "ftjob-2"})).status_code == 409
 
 
-async def test_nobody_is_not_everybody() -> None:
+async def test_empty_selection_selects_nothing() -> None:
     asked = service()
     asked.answers[status.preview_action] = status.ActionPreview(accounts=(), usd=0, unpriced=0)
-    answer = await ask(asked, "cancel", {"filter": {}, "expect": 0})
+    answer = await post_action(asked, "cancel", {"filter": {}, "expect": 0})
     assert (answer.json()["count"], asked.asked) == (0, [])
 
 
 @pytest.mark.parametrize("body", [{"filter": {"state": "failed"}, "expect": 3}, {"accounts": ["one"], "expect": 2}])
 async def test_another_number_than_was_confirmed_does_nothing(body: dict[str, Any]) -> None:
     asked = service()
-    answer = await ask(asked, "retry", body)
+    answer = await post_action(asked, "retry", body)
     assert answer.status_code == 409
     assert "by now" in answer.json()["detail"]
     assert "confirm" in answer.json()["hint"]
@@ -103,16 +105,19 @@ async def test_another_number_than_was_confirmed_does_nothing(body: dict[str, An
 
 async def test_another_price_than_was_confirmed_approves_nothing() -> None:
     asked = service()
-    answer = await ask(asked, "approve", {"expect_usd": 3.0})
+    answer = await post_action(asked, "approve", {"expect_usd": 3.0})
     assert (answer.status_code, asked.asked) == (409, [])
     assert answer.json()["detail"] == "the price is 3.1 USD by now, not 3.0 USD"
-    assert (await ask(asked, "approve", {"expect_usd": 3.1})).status_code == 200
+    assert (await post_action(asked, "approve", {"expect_usd": 3.1})).status_code == 200
 
 
-async def test_what_control_refuses_is_a_conflict_with_its_hint() -> None:
+async def test_refused_action_is_a_conflict_with_a_hint() -> None:
     asked = service()
     asked.answers[control.start] = asked.answers[control.hold_accounts] = ConfigError("no run yet", hint="Start one.")
-    for answer in (await ask(asked, "start", None), await ask(asked, "hold", {"accounts": ["nobody"]})):
+    for answer in (
+        await post_action(asked, "start", None),
+        await post_action(asked, "hold", {"accounts": ["nobody"]}),
+    ):
         assert (answer.status_code, answer.json()["detail"], answer.json()["hint"]) == (
             409,
             "no run yet",
@@ -138,35 +143,35 @@ async def test_what_control_refuses_is_a_conflict_with_its_hint() -> None:
         ("approve", []),
     ],
 )
-async def test_a_body_that_makes_no_sense_is_a_problem_with_a_hint(verb: str, body: Any) -> None:
+async def test_invalid_body_is_a_problem_with_a_hint(verb: str, body: Any) -> None:
     asked = service()
-    answer = await ask(asked, verb, body)
+    answer = await post_action(asked, verb, body)
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["hint"]
     assert asked.asked == []
 
 
-EVERY_ASK = (
+EVERY_ACTION = (
     [("adopt", {"job": "j", "remote_job": "r"}), ("redeliver", {})]
     + [(verb, body) for verb, (body, _, _) in OF_RUN.items()]
     + [(verb, {"accounts": ["one"]}) for verb in OF_ACCOUNTS]
 )
 
 
-@pytest.mark.parametrize(("verb", "body"), EVERY_ASK)
-async def test_a_reader_acts_on_nothing(verb: str, body: Any) -> None:
+@pytest.mark.parametrize(("verb", "body"), EVERY_ACTION)
+async def test_reader_cannot_act(verb: str, body: Any) -> None:
     asked = service()
-    answer = await ask(asked, verb, body, READER)
+    answer = await post_action(asked, verb, body, READER)
     assert (answer.status_code, answer.json()["detail"]) == (403, "the token eyes may only look")
     assert "orchestrator token create" in answer.json()["hint"]
     assert asked.asked == []
 
 
-@pytest.mark.parametrize(("verb", "body"), EVERY_ASK)
-async def test_a_stranger_acts_on_nothing(verb: str, body: Any) -> None:
+@pytest.mark.parametrize(("verb", "body"), EVERY_ACTION)
+async def test_unauthenticated_client_cannot_act(verb: str, body: Any) -> None:
     asked = service()
-    assert (await ask(asked, verb, body, "orch_nobody")).status_code == 401
+    assert (await post_action(asked, verb, body, "orch_nobody")).status_code == 401
     assert asked.asked == []
 
 
@@ -174,10 +179,10 @@ async def test_a_stranger_acts_on_nothing(verb: str, body: Any) -> None:
     ("body", "numbers"),
     [({}, None), ({"deliveries": [7], "expect": 1}, [7]), ({"deliveries": [736229.0], "expect": 1.0}, [736229])],
 )
-async def test_what_was_not_told_is_told_again(body: Any, numbers: list[int] | None) -> None:
+async def test_dead_deliveries_are_redelivered(body: Any, numbers: list[int] | None) -> None:
     asked = service()
     asked.answers |= {status.count_failed_deliveries: 1, control.redeliver: []}
-    assert (await ask(asked, "redeliver", body)).json() == {"deliveries": [], "count": 0}
+    assert (await post_action(asked, "redeliver", body)).json() == {"deliveries": [], "count": 0}
     assert asked.asked == [("redeliver", (numbers,), BY)]
 
 

@@ -25,11 +25,11 @@ from orchestrator.web.api.schemas.jobs_and_runs import JobSchema, RunSchema, Sta
 
 DOCS = Path(__file__).parents[3] / "docs"
 GENERATED: Mapping[str, Callable[[], str]] = runpy.run_path(str(DOCS / "generate_api.py"))["PAGES"]
-CALLED_OTHERWISE = {"run_id": "run", "job_id": "job", "state_after": "state", "topic": "event"}
+RENAMED_FIELDS = {"run_id": "run", "job_id": "job", "state_after": "state", "topic": "event"}
 
 
 @pytest.mark.parametrize("name", GENERATED)
-def test_the_reference_is_what_the_code_says(name: str) -> None:
+def test_api_reference_matches_the_code(name: str) -> None:
     written = (DOCS / "reference" / name).read_text(encoding="utf-8")
     assert written == GENERATED[name](), f"docs/reference/{name} has drifted; run: python docs/generate_api.py"
 
@@ -50,18 +50,18 @@ def test_the_reference_is_what_the_code_says(name: str) -> None:
     ],
 )
 def test_a_document_describes_every_field_of_its_view(document: type[BaseModel], view: Any, more: set[str]) -> None:
-    named = {CALLED_OTHERWISE.get(field.name, field.name) for field in fields(view)}
+    named = {RENAMED_FIELDS.get(field.name, field.name) for field in fields(view)}
     assert set(document.model_fields) == named | more
 
 
-def test_status_is_described_whole() -> None:
+def test_status_document_describes_every_field() -> None:
     answer = status_to_dict(status(ready("acme"))) | {"problem": None}
     described = {field.alias or name for name, field in StatusDocument.model_fields.items()}
     assert set(answer) == described
     assert StatusDocument.model_validate(answer).jobs[0].account == "acme"
 
 
-def test_a_view_becomes_its_document() -> None:
+def test_view_is_converted_to_its_document() -> None:
     assert (
         JobSchema.from_view(ready("acme", error=Failure("kind", "message", "hint"))).created_at
         == "2026-09-21T14:03:20+00:00"
@@ -75,7 +75,7 @@ def schema_of_all() -> Any:
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_an_example_is_what_its_document_says(name: str) -> None:
+def test_example_matches_its_document(name: str) -> None:
     schema = schema_of_all()
     assert name in schema["components"]["schemas"]
     Draft202012Validator({"$ref": f"#/components/schemas/{name}", **schema}).validate(EXAMPLES[name])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from web_values import Service, job, ready
+from web_values import WebServiceDouble, job, ready
 
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.exports import MEDIA_TYPES, ExportFormat, export, select_models
@@ -15,15 +15,15 @@ ACME = Account(name="acme", provider=ProviderName.OPENAI, api_key="env:ACME_KEY"
 JOBS = (ready("acme"), ready("gone", servable=False), job("late", "running"))
 
 
-def service() -> Service:
-    made = Service(*JOBS)
+def service() -> WebServiceDouble:
+    made = WebServiceDouble(*JOBS)
     made.accounts = {"acme": ACME}
     return made
 
 
 @pytest.mark.parametrize("form", [form for form in ExportFormat if form is not ExportFormat.JSON])
 @pytest.mark.parametrize("everything", [False, True])
-async def test_the_text_is_that_of_the_command_line(form: ExportFormat, everything: bool) -> None:
+async def test_export_matches_the_command_line(form: ExportFormat, everything: bool) -> None:
     async with service().client() as client:
         answer = await client.get("/api/v1/models", params={"format": form.value, "all": everything, "limit": 1})
     expected = export(form, select_models("support-tone", JOBS, {"acme": ACME}), include_unservable=everything)
@@ -33,7 +33,7 @@ async def test_the_text_is_that_of_the_command_line(form: ExportFormat, everythi
     assert answer.headers["content-type"].partition(";")[0] in MEDIA_TYPES
 
 
-async def test_litellm_learns_where_the_key_and_the_server_are() -> None:
+async def test_litellm_export_has_key_references_and_server_urls() -> None:
     async with service().client() as client:
         (deployment,) = yaml.safe_load((await client.get("/api/v1/models?format=litellm")).text)["model_list"]
     assert deployment["litellm_params"] == {
@@ -43,14 +43,14 @@ async def test_litellm_learns_where_the_key_and_the_server_are() -> None:
     }
 
 
-async def test_without_a_form_it_is_a_page() -> None:
+async def test_exports_without_a_format_are_a_page() -> None:
     async with service().client() as client:
         plain, json = await client.get("/api/v1/models"), await client.get("/api/v1/models?format=json")
     assert plain.json() == json.json()
     assert [model["account"] for model in json.json()["models"]] == ["acme", "gone"]
 
 
-async def test_an_unknown_form_is_told_and_no_run_is_an_empty_export() -> None:
+async def test_unknown_format_is_refused_and_no_run_is_an_empty_export() -> None:
     empty = service()
     empty.status = StatusSnapshot(run=None)
     async with empty.client() as client:
@@ -72,14 +72,14 @@ async def test_an_export_is_the_same_text_with_one_type_of_content(form: ExportF
     assert plain.headers["content-type"] == "text/plain; charset=utf-8"
 
 
-async def test_an_integer_of_the_address_may_be_written_with_a_fraction_of_nothing() -> None:
+async def test_integer_query_may_have_a_zero_fraction() -> None:
     async with service().client() as client:
         assert (await client.get("/api/v1/models?limit=1.0")).json()["total"] == 2
         assert (await client.get("/api/v1/models?limit=1.5")).status_code == 422
 
 
 def test_every_form_is_in_the_document() -> None:
-    document = create_app(Service().program()).openapi()
+    document = create_app(WebServiceDouble().program()).openapi()
     operation = document["paths"]["/api/v1/models/export"]["get"]
     parameters = {parameter["name"]: parameter for parameter in operation["parameters"]}
     assert set(parameters) >= {"format", "all", "label", "provider"}
@@ -91,7 +91,7 @@ def test_every_form_is_in_the_document() -> None:
 
 def test_a_client_can_be_made_of_the_document() -> None:
     """Generators take an operation's first type of content for all of its answers, so each has one and its schema."""
-    document = create_app(Service().program()).openapi()
+    document = create_app(WebServiceDouble().program()).openapi()
     assert [server["url"] for server in document["servers"]] == ["/", "http://127.0.0.1:8080"]
     for path, methods in document["paths"].items():
         for operation in methods.values():

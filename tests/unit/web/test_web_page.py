@@ -5,7 +5,7 @@ from hashlib import sha256
 from html.parser import HTMLParser
 
 import pytest
-from web_values import NOW, Service, job, ready, status
+from web_values import NOW, WebServiceDouble, job, ready, status
 
 from orchestrator.core.errors import Failure
 from orchestrator.status import StatusSnapshot
@@ -37,14 +37,14 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-async def html_of(service: Service, path: str = "/") -> str:
+async def html_of(service: WebServiceDouble, path: str = "/") -> str:
     async with service.client() as client:
         answer = await client.get(path)
     assert answer.status_code == 200
     return answer.text
 
 
-def everywhere() -> Service:
+def service_with_hostile_text() -> WebServiceDouble:
     error = Failure(HOSTILE, HOSTILE, HOSTILE)
     failed = job(
         HOSTILE,
@@ -60,13 +60,13 @@ def everywhere() -> Service:
         servable=False,
     )
     specs = {HOSTILE: {"base_model": HOSTILE, "method": HOSTILE, "n_epochs": "auto"}}
-    service = Service()
+    service = WebServiceDouble()
     service.status = status(failed, name=HOSTILE, specs=specs, holds=[error], approved_by=HOSTILE)
     return service
 
 
-async def test_hostile_text_stays_text() -> None:
-    async with everywhere().client() as client:
+async def test_hostile_text_is_escaped() -> None:
+    async with service_with_hostile_text().client() as client:
         html = (await client.get("/", params={"q": HOSTILE[:8], "state": HOSTILE})).text
         html += (await client.get("/", params={"q": "", "state": ""})).text
     page = Page(html)
@@ -80,10 +80,10 @@ async def test_hostile_text_stays_text() -> None:
     assert any(attributes.get("data-copy") == HOSTILE for attributes in page.all("button"))
 
 
-async def test_the_page_shows_since_when_and_what_needs_a_look() -> None:
+async def test_page_shows_state_times_and_warnings() -> None:
     warning = Failure("job_stalled", "nothing has changed for 6 h", "Look at `it`.")
     values = {"progress": 0.4, "state_since": NOW - 7 * 3600, "warning": warning}
-    service = Service()
+    service = WebServiceDouble()
     service.status = status(job("a", "running", **values), job("b", "ready", waits_for="`orchestrator start`"))
     html = await html_of(service)
     assert "40 %, for 7 h" in html
@@ -91,8 +91,8 @@ async def test_the_page_shows_since_when_and_what_needs_a_look() -> None:
     assert "waits for <code>orchestrator start</code>" in html
 
 
-async def test_nothing_is_inline_and_nothing_comes_from_elsewhere() -> None:
-    page = Page(await html_of(everywhere()))
+async def test_page_has_no_inline_or_external_resources() -> None:
+    page = Page(await html_of(service_with_hostile_text()))
     for tag, attributes in page.elements:
         assert tag != "style"
         assert "style" not in attributes
@@ -105,8 +105,8 @@ async def test_nothing_is_inline_and_nothing_comes_from_elsewhere() -> None:
     "path", ["/", "/status", "/healthz", "/nowhere", "/static/style.css", "/static/nowhere", "/login"]
 )
 @pytest.mark.parametrize("token", [None, "token"])
-async def test_every_answer_is_headed_safely(path: str, token: str | None) -> None:
-    async with Service(token=token).client() as client:
+async def test_every_answer_has_security_headers(path: str, token: str | None) -> None:
+    async with WebServiceDouble(token=token).client() as client:
         answer = await client.get(path)
     assert HEADERS.items() <= dict(answer.headers).items()
     policy = answer.headers["content-security-policy"]
@@ -116,8 +116,8 @@ async def test_every_answer_is_headed_safely(path: str, token: str | None) -> No
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "evil.example"])
-async def test_failures_are_headed_safely_too(host: str) -> None:
-    service = Service()
+async def test_error_answers_have_security_headers(host: str) -> None:
+    service = WebServiceDouble()
     service.status = RuntimeError("broken")
     async with service.client() as client:
         answer = await client.get("/status", headers={"Host": host})
@@ -134,13 +134,13 @@ async def test_failures_are_headed_safely_too(host: str) -> None:
     ],
 )
 async def test_the_title_shows_the_progress(shown: StatusSnapshot, title: str) -> None:
-    service = Service()
+    service = WebServiceDouble()
     service.status = shown
     assert f"<title>{title}</title>" in await html_of(service)
 
 
-async def test_the_page_polls_itself_with_what_it_shows() -> None:
-    async with Service(ready("a"), job("b", "failed")).client() as client:
+async def test_page_polls_with_its_filters() -> None:
+    async with WebServiceDouble(ready("a"), job("b", "failed")).client() as client:
         first = await client.get("/?state=failed&q=b")
         live = next(each for each in Page(first.text).all("main") if each["id"] == "live")
         assert live["hx-get"] == "/?state=failed&q=b"
@@ -152,7 +152,7 @@ async def test_the_page_polls_itself_with_what_it_shows() -> None:
 
 
 async def test_a_poll_brings_a_change() -> None:
-    service = Service(job("a", "running", progress=0.5))
+    service = WebServiceDouble(job("a", "running", progress=0.5))
     async with service.client() as client:
         first = await client.get("/")
         assert 'value="50"' in first.text
@@ -164,15 +164,15 @@ async def test_a_poll_brings_a_change() -> None:
     assert 'value="60"' in second.text
 
 
-async def test_who_looks_is_part_of_the_page() -> None:
-    async with Service(ready("a"), token="t", read_token="r").client() as client:
+async def test_etag_depends_on_the_user() -> None:
+    async with WebServiceDouble(ready("a"), token="t", read_token="r").client() as client:
         answers = [await client.get("/", headers={"Authorization": f"Bearer {token}"}) for token in "tr"]
     assert answers[0].headers["etag"] != answers[1].headers["etag"]
     assert {answer.headers["cache-control"] for answer in answers} == {"no-store"}
 
 
 async def test_ten_thousand_accounts_are_a_small_page() -> None:
-    html = await html_of(Service(*(job(f"a{number:05}", "failed") for number in range(10_000))))
+    html = await html_of(WebServiceDouble(*(job(f"a{number:05}", "failed") for number in range(10_000))))
     assert len(html) < 120_000
     assert "10,000" in html
     assert 'rel="next"' in html
@@ -180,22 +180,26 @@ async def test_ten_thousand_accounts_are_a_small_page() -> None:
 
 async def test_ids_are_unique() -> None:
     jobs = [ready(f"a{number}", remote_job_id=f"ftjob-{number}") for number in range(60)]
-    ids = [attributes["id"] for _, attributes in Page(await html_of(Service(*jobs))).elements if "id" in attributes]
+    ids = [
+        attributes["id"]
+        for _, attributes in Page(await html_of(WebServiceDouble(*jobs))).elements
+        if "id" in attributes
+    ]
     assert len(ids) == len(set(ids))
 
 
-async def test_no_run_yet_is_a_page_too() -> None:
-    service = Service()
+async def test_page_without_a_run_is_rendered() -> None:
+    service = WebServiceDouble()
     service.status = StatusSnapshot(run=None)
     assert "No run yet" in await html_of(service)
 
 
 async def test_a_model_that_cannot_be_served_is_marked() -> None:
-    assert "cannot be served" in await html_of(Service(ready("a", servable=False)))
-    assert "cannot be served" not in await html_of(Service(ready("a")))
+    assert "cannot be served" in await html_of(WebServiceDouble(ready("a", servable=False)))
+    assert "cannot be served" not in await html_of(WebServiceDouble(ready("a")))
 
 
-def test_the_libraries_are_the_ones_that_were_read() -> None:
+def test_vendored_libraries_have_their_recorded_hashes() -> None:
     known = dict(re.findall(r"`([\w.]+)` \|.*`([0-9a-f]{64})`", (STATIC_FOLDER / "README.md").read_text("utf-8")))
     assert set(known) == {"htmx.min.js", "uplot.iife.min.js", "uplot.min.css"}
     for name, digest in known.items():
@@ -220,5 +224,5 @@ def test_prose_is_escaped_and_knows_code(text: str, html: str) -> None:
 
 
 @pytest.mark.parametrize(("value", "said"), [(0, "$0.00"), (0.004, "under $0.01"), (1234.5, "$1,234.50")])
-def test_money_is_said_in_cents(value: float, said: str) -> None:
+def test_money_is_shown_with_cents(value: float, said: str) -> None:
     assert format_usd(value) == said

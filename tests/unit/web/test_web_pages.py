@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from web_values import NOW, REFUSED, Service, job, ready, status
+from web_values import NOW, REFUSED, WebServiceDouble, job, ready, status
 
 from orchestrator import status as read
 from orchestrator.core.jobs.loss import Loss
@@ -40,23 +40,23 @@ def seen_account(*jobs: JobView, **values: Any) -> AccountView:
     return AccountView(**known | {"jobs": tuple(of_runs), "events": events} | values)
 
 
-async def html(service: Service, path: str) -> str:
+async def html(service: WebServiceDouble, path: str) -> str:
     async with service.client() as client:
         answer = await client.get(path)
     assert answer.status_code == 200
     return answer.text
 
 
-async def test_an_account_shows_ids_settings_cost_and_what_happened() -> None:
+async def test_account_page_shows_ids_settings_cost_and_events() -> None:
     done = ready("acme", remote_job_id="ftjob-1", estimated_usd=0.5, trained_tokens=9, retires_on="2026-12-01")
-    service = Service()
+    service = WebServiceDouble()
     service.answers[read.find_account] = seen_account(done)
     page = await html(service, "/accounts/acme")
     for told in ("ft:gpt-4.1-mini:acme", 'data-copy="ftjob-1"', "$0.50", "2026-12-01", "file uploaded", "1f2e3d4c"):
         assert told in page
 
 
-def test_settings_tell_what_was_asked_for_and_what_was_used() -> None:
+def test_settings_show_requested_and_used_values() -> None:
     done = ready("acme", hyperparameters={"n_epochs": 3, "batch_size": 8, "learning_rate_multiplier": 2.0})
     view = account_page.build_account_page(seen_account(done), NOW, has_curve=False)
     assert [(each.name, each.requested, each.effective) for each in view.hyperparameters] == [
@@ -76,33 +76,33 @@ def test_settings_tell_what_was_asked_for_and_what_was_used() -> None:
         (job("acme", "planned", held=True, error=REFUSED), ["cancel", "hold", "release"]),
     ],
 )
-def test_only_what_fits_is_offered(shown: JobView, verbs: list[str]) -> None:
+def test_only_applicable_actions_are_offered(shown: JobView, verbs: list[str]) -> None:
     assert account_page.build_account_page(seen_account(shown), NOW, has_curve=False).actions == tuple(verbs)
 
 
-async def test_where_two_remote_jobs_could_be_ours_one_is_chosen() -> None:
-    service = Service()
+async def test_ambiguous_job_offers_a_selection() -> None:
+    service = WebServiceDouble()
     service.answers[read.find_account] = seen_account(job("acme", "submitting", held=True, error=REFUSED))
     assert "verb=adopt" in await html(service, "/accounts/acme")
     service.answers[read.find_account] = seen_account(job("acme", "submitting"))
     assert "verb=adopt" not in await html(service, "/accounts/acme")
 
 
-def test_an_account_without_a_job_is_a_page_too() -> None:
+def test_account_without_a_job_has_a_page() -> None:
     view = account_page.build_account_page(seen_account(), NOW, has_curve=False)
     assert (view.run, view.actions, view.ids) == (None, (), ())
 
 
 @pytest.mark.parametrize("path", ["/accounts/nobody", "/datasets/ab", "/?run=nowhere"])
-async def test_what_is_not_there_is_said(path: str) -> None:
-    service = Service()
+async def test_unknown_page_is_reported(path: str) -> None:
+    service = WebServiceDouble()
     service.answers[read.find_run_overview] = None
     async with service.client() as client:
         answer = await client.get(path)
     assert (answer.status_code, bool(answer.json()["hint"])) == (404, True)
 
 
-async def test_the_plan_tells_of_each_account_what_will_happen() -> None:
+async def test_plan_page_lists_the_planned_step_per_account() -> None:
     shown = [
         job("a", "planned", estimated_usd=0.5),
         job("b", "running", estimated_usd=0.5),
@@ -110,7 +110,7 @@ async def test_the_plan_tells_of_each_account_what_will_happen() -> None:
         job("d", "planned", held=True, error=REFUSED, estimated_usd=0.5),
         job("e", "failed", error=REFUSED, estimated_usd=None),
     ]
-    page = await html(Service(*shown), "/plan")
+    page = await html(WebServiceDouble(*shown), "/plan")
     for told in ("upload the file, then train", "under way at the provider", "done: nothing to do", "not train"):
         assert told in page
     assert "1 account held" in page
@@ -118,13 +118,13 @@ async def test_the_plan_tells_of_each_account_what_will_happen() -> None:
 
 
 async def test_a_held_run_offers_its_approval_on_the_plan() -> None:
-    service = Service()
+    service = WebServiceDouble()
     service.status = status(job("a", "planned"), holds=[REFUSED])
     assert "/confirm?verb=approve" in await html(service, "/plan")
 
 
 async def test_curves_are_a_chart_and_figures() -> None:
-    service = Service(ready("acme"))
+    service = WebServiceDouble(ready("acme"))
     service.answers[read.get_loss_curves] = {"acme": CURVE}
     page = await html(service, "/curves?q=a")
     assert 'data-curves="/curves.json?q=a"' in page
@@ -138,14 +138,14 @@ async def test_curves_are_a_chart_and_figures() -> None:
     }
 
 
-def test_many_curves_are_cut_and_that_is_said() -> None:
+def test_curve_limit_is_stated() -> None:
     many = {f"a{number}": CURVE for number in range(curves_page.MAX_CURVES)}
     seen = RunOverview(run=RUN, current=True, state_counts=(), problem_groups=(), labels=())  # type: ignore[arg-type]
     assert curves_page.build_curves_page(seen, many, PageQuery()).is_truncated
     assert not curves_page.build_curves_page(seen, {"a": CURVE}, PageQuery()).is_truncated
 
 
-def test_runs_and_datasets_are_listed_with_how_they_stand() -> None:
+def test_runs_and_datasets_are_listed_with_their_state() -> None:
     assert RUN is not None
     lines = (RunListItem(run=RUN, current=False, counts={"succeeded": 1, "failed": 1}),)
     [line] = history_pages.build_run_list_page(lines).rows
@@ -169,8 +169,8 @@ def test_runs_and_datasets_are_listed_with_how_they_stand() -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/plan", "/curves", "/runs"])
-async def test_every_page_is_one_before_there_is_a_run(path: str) -> None:
-    service = Service()
+async def test_every_page_renders_before_the_first_run(path: str) -> None:
+    service = WebServiceDouble()
     service.status = read.StatusSnapshot(run=None)
     service.answers |= {read.get_loss_curves: {}, read.list_runs: ()}
     assert "No " in await html(service, path)

@@ -3,14 +3,14 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from web_values import FINE, REFUSED, Service, job, ready, status
+from web_values import HEALTHY, REFUSED, WebServiceDouble, job, ready, status
 
 from orchestrator.core.errors import Failure, OrchestratorError
 from orchestrator.status import Health, status_to_dict
 
 
-async def test_status_is_the_read_model_and_the_problem() -> None:
-    service = Service(ready("a"), job("b", "planned", held=True, error=REFUSED))
+async def test_status_contains_the_read_model_and_the_problem() -> None:
+    service = WebServiceDouble(ready("a"), job("b", "planned", held=True, error=REFUSED))
     async with service.client() as client:
         answer = await client.get("/status")
     assert answer.status_code == 200
@@ -21,8 +21,8 @@ async def test_status_is_the_read_model_and_the_problem() -> None:
     assert answer.json()["jobs"][1]["error"]["hint"] == "Ask for `train`."
 
 
-async def test_status_tells_why_the_accounts_file_is_not_in_force() -> None:
-    service = Service(ready("a"))
+async def test_status_explains_why_the_accounts_file_is_not_active() -> None:
+    service = WebServiceDouble(ready("a"))
     service.health = Health(database=True, ticking=True, problem=Failure("config_error", "line 3", "Correct it."))
     async with service.client() as client:
         answer = await client.get("/status")
@@ -31,16 +31,16 @@ async def test_status_tells_why_the_accounts_file_is_not_in_force() -> None:
 
 
 @pytest.mark.parametrize("held", ["{tag}", "W/{tag}", '"other", {tag}', "*"])
-async def test_what_is_held_is_not_sent_again(held: str) -> None:
-    async with Service(ready("a")).client() as client:
+async def test_unchanged_status_is_304(held: str) -> None:
+    async with WebServiceDouble(ready("a")).client() as client:
         tag = (await client.get("/status")).headers["etag"]
         again = await client.get("/status", headers={"If-None-Match": held.format(tag=tag)})
     assert tag.startswith('"')
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
 
 
-async def test_a_change_is_sent() -> None:
-    service = Service(job("a", "running"))
+async def test_changed_status_is_sent() -> None:
+    service = WebServiceDouble(job("a", "running"))
     async with service.client() as client:
         tag = (await client.get("/status")).headers["etag"]
         service.status = status(ready("a"))
@@ -49,8 +49,8 @@ async def test_a_change_is_sent() -> None:
     assert again.headers["etag"] != tag
 
 
-async def test_alive_even_when_nothing_works() -> None:
-    service = Service()
+async def test_livez_is_200_during_an_outage() -> None:
+    service = WebServiceDouble()
     service.health = Health(database=False, ticking=False)
     service.status = RuntimeError("no database")
     async with service.client() as client:
@@ -60,13 +60,13 @@ async def test_alive_even_when_nothing_works() -> None:
 @pytest.mark.parametrize(
     ("health", "code"),
     [
-        (FINE, 200),
+        (HEALTHY, 200),
         (Health(database=False, ticking=True, reason="the database does not answer"), 503),
         (Health(database=True, ticking=False, reason="the service has not ticked for 31 s"), 503),
     ],
 )
-async def test_ready_says_which_part_is_not(health: Health, code: int) -> None:
-    service = Service()
+async def test_readyz_names_the_failing_part(health: Health, code: int) -> None:
+    service = WebServiceDouble()
     service.health = health
     async with service.client() as client:
         answer = await client.get("/readyz")
@@ -80,7 +80,7 @@ async def test_ready_says_which_part_is_not(health: Health, code: int) -> None:
 
 
 async def test_errors_are_problem_details_with_a_hint() -> None:
-    service = Service()
+    service = WebServiceDouble()
     async with service.client() as client:
         missing = await client.get("/nowhere")
         wrong = await client.delete("/status")
@@ -106,8 +106,8 @@ async def test_errors_are_problem_details_with_a_hint() -> None:
     assert "canary" not in unknown.text
 
 
-async def test_readers_do_not_disturb_each_other() -> None:
-    service = Service(*(ready(f"a{number}") for number in range(20)))
+async def test_conditional_requests_are_independent() -> None:
+    service = WebServiceDouble(*(ready(f"a{number}") for number in range(20)))
     async with service.client() as client:
         answers = await asyncio.gather(*(client.get("/status") for _ in range(20)))
     assert len({answer.headers["etag"] for answer in answers}) == 1

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from web_values import FINE, NOW, REFUSED, glance_of, job, listing_of, ready, run, status
+from web_values import HEALTHY, NOW, REFUSED, glance_of, job, listing_of, ready, run, status
 
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.lifecycle import JobState
@@ -14,11 +14,11 @@ from orchestrator.web.dashboard.page_query import ROWS_PER_PAGE, PageQuery
 from orchestrator.web.dashboard.run_page import RunPage, build_run_page
 from orchestrator.web.dashboard.state_display import STATE_MEANINGS, STATE_TONES
 
-BROKE = Failure("quota_exhausted", "no credit is left", "Add credit.")
-TOO_DEAR = Failure("run_too_dear", "the run is estimated at $50.00", "Approve it.")
+BUDGET_FAILURE = Failure("quota_exhausted", "no credit is left", "Add credit.")
+PRICE_HOLD = Failure("run_too_dear", "the run is estimated at $50.00", "Approve it.")
 
 
-def seen(shown: StatusSnapshot, query: PageQuery | None = None, health: Health = FINE) -> RunPage:
+def seen(shown: StatusSnapshot, query: PageQuery | None = None, health: Health = HEALTHY) -> RunPage:
     query = query or PageQuery()
     listing = listing_of(shown, query.job_filter, ROWS_PER_PAGE, (query.page - 1) * ROWS_PER_PAGE)
     return build_run_page(glance_of(shown), listing, health, query, NOW)
@@ -39,18 +39,18 @@ def test_every_state_has_a_tone_and_a_meaning() -> None:
         (status(job("a", "running"), ready("b")), "Going well", "busy"),
         (status(ready("a"), ready("b")), "Every model is ready", "good"),
         (status(ready("a"), job("b", "cancelled")), "Over: 1 of 2 models ready", "off"),
-        (status(job("a", "failed", error=BROKE), job("b", "running")), "1 account needs you", "bad"),
+        (status(job("a", "failed", error=BUDGET_FAILURE), job("b", "running")), "1 account needs you", "bad"),
         (status(job("a", "failed"), job("b", "planned", held=True)), "2 accounts need you", "bad"),
-        (status(job("a", "planned", held=True, error=TOO_DEAR), holds=[TOO_DEAR]), "The run is held", "warn"),
+        (status(job("a", "planned", held=True, error=PRICE_HOLD), holds=[PRICE_HOLD]), "The run is held", "warn"),
         (status(job("a", "ready"), started=False), "Files only; `orchestrator start` starts the training", "calm"),
     ],
 )
-def test_the_headline_says_whether_it_goes_well(shown: StatusSnapshot, headline: str, tone: str) -> None:
+def test_headline_summarises_the_run(shown: StatusSnapshot, headline: str, tone: str) -> None:
     view = seen(shown)
     assert (view.headline, view.tone) == (headline, tone)
 
 
-def test_the_bar_is_all_jobs_and_no_more() -> None:
+def test_progress_bar_covers_every_job_once() -> None:
     view = seen(status(ready("a"), job("b", "running"), job("c", "queued"), job("d", "planned", held=True)))
     assert [(part.tone, part.start, part.length) for part in view.segments] == [
         ("good", 0, 250),
@@ -70,18 +70,18 @@ def test_counts_are_of_the_whole_run_and_not_of_the_filter() -> None:
     assert (view.ready, view.total, view.match_count) == (1, 3, 1)
 
 
-def test_a_chip_keeps_the_rest_and_turns_off_what_it_turned_on() -> None:
+def test_state_chip_keeps_other_filters_and_toggles() -> None:
     view = seen(status(ready("a"), job("b", "running")), PageQuery(state="running", text="", label="b c", page=3))
     assert [chip.href for chip in view.chips] == ["/?state=succeeded&label=b+c", "/?label=b+c"]
 
 
-def test_a_chosen_state_that_emptied_stays_on_the_page() -> None:
+def test_selected_empty_state_stays_visible() -> None:
     view = seen(status(ready("a")), PageQuery(state="running"))
     assert [(chip.state, chip.count) for chip in view.chips] == [("succeeded", 1), ("running", 0)]
     assert view.rows == ()
 
 
-def test_a_held_job_is_found_as_held_and_not_as_its_state() -> None:
+def test_held_job_is_filtered_as_held() -> None:
     shown = status(job("a", "running", held=True), job("b", "running"))
     assert accounts(seen(shown, PageQuery(state="held"))) == ["a"]
     assert accounts(seen(shown, PageQuery(state="running"))) == ["b"]
@@ -98,7 +98,7 @@ def test_pages_cover_every_job_once() -> None:
 
 
 @pytest.mark.parametrize("page", ["", "0", "-1", "1.5", "x", "٣", "9" * 30])
-def test_a_page_that_makes_no_sense_is_the_first(page: str) -> None:
+def test_invalid_page_number_is_the_first_page(page: str) -> None:
     assert PageQuery.from_parameters({"page": page}) == PageQuery()
 
 
@@ -113,7 +113,7 @@ def test_troubles_are_grouped_by_cause_the_largest_first() -> None:
         job(f"f{number}", "failed", error=replace(REFUSED, message=f"project {number} may not train"))
         for number in range(7)
     ]
-    view = seen(status(job("h", "planned", held=True, error=BROKE), *failed, ready("fine")))
+    view = seen(status(job("h", "planned", held=True, error=BUDGET_FAILURE), *failed, ready("fine")))
     assert view.attention_count == 8
     assert [(each.kind, each.count, each.same_message, each.hidden_count) for each in view.attention_items] == [
         ("training_not_allowed", 7, False, 2),
@@ -126,13 +126,13 @@ def test_troubles_are_grouped_by_cause_the_largest_first() -> None:
     assert view.attention_items[1].accounts == ("h",)
 
 
-def test_an_error_that_is_tried_again_needs_nobody() -> None:
+def test_retried_error_needs_no_person() -> None:
     view = seen(status(job("a", "queued", attempts=2, error=Failure("rate_limited", "slow down", "Nothing to do."))))
     assert view.attention_items == ()
     assert [(row.error is not None, row.urgent) for row in view.rows] == [(True, False)]
 
 
-def test_a_job_that_goes_on_and_needs_a_look_is_marked_in_the_list_and_above_it() -> None:
+def test_running_job_with_a_warning_is_marked() -> None:
     stalled = Failure("job_stalled", "nothing has changed for 6 h", "Look at it.")
     view = seen(status(job("a", "running", warning=stalled, progress=0.4), job("b", "running"), ready("c")))
     assert [row.warning for row in view.rows] == [stalled, None, None]
@@ -140,35 +140,35 @@ def test_a_job_that_goes_on_and_needs_a_look_is_marked_in_the_list_and_above_it(
     assert view.notices == (Notice(failure=replace(stalled, message="a: nothing has changed for 6 h")),)
 
 
-def test_many_that_need_a_look_are_named_by_the_first() -> None:
+def test_many_warnings_are_summarised() -> None:
     stalled = Failure("job_stalled", "nothing has changed for 6 h", "Look at it.")
     cause = ProblemGroup(error=stalled, held=False, count=1205, message_count=3, accounts=("a", "b"))
     [notice] = build_warning_notices([cause])
     assert notice.failure.message == "a, b and 1,203 more: for example, nothing has changed for 6 h"
 
 
-def test_a_row_says_what_the_job_waits_for() -> None:
+def test_row_shows_the_reason_for_waiting() -> None:
     view = seen(status(job("a", "ready", waits_for="a slot", wake_at=NOW + 7200), job("b", "queued")))
     assert [row.waiting for row in view.rows] == ["waits for a slot, next look in about 2 h", None]
 
 
-def test_what_holds_the_run_is_told_once() -> None:
-    waiting = [job(name, "planned", held=True, error=TOO_DEAR) for name in "abc"]
-    view = seen(status(*waiting, job("d", "planned", held=True, error=BROKE), holds=[TOO_DEAR]))
-    assert view.notices == (Notice(failure=TOO_DEAR, action=OperatorAction.APPROVE),)
+def test_run_hold_is_shown_once() -> None:
+    waiting = [job(name, "planned", held=True, error=PRICE_HOLD) for name in "abc"]
+    view = seen(status(*waiting, job("d", "planned", held=True, error=BUDGET_FAILURE), holds=[PRICE_HOLD]))
+    assert view.notices == (Notice(failure=PRICE_HOLD, action=OperatorAction.APPROVE),)
     assert [each.kind for each in view.attention_items] == ["quota_exhausted"]
 
 
 @pytest.mark.parametrize(
     ("health", "kinds"),
     [
-        (FINE, []),
+        (HEALTHY, []),
         (Health(database=False, ticking=False), ["database"]),
         (Health(database=True, ticking=False), ["not_ticking"]),
-        (Health(database=True, ticking=True, problem=BROKE), ["quota_exhausted"]),
+        (Health(database=True, ticking=True, problem=BUDGET_FAILURE), ["quota_exhausted"]),
     ],
 )
-def test_an_ailing_service_says_so(health: Health, kinds: list[str]) -> None:
+def test_unhealthy_service_is_shown(health: Health, kinds: list[str]) -> None:
     notices = seen(status(), health=health).notices
     assert [notice.failure.kind for notice in notices] == kinds
     assert all(notice.failure.hint for notice in notices)
@@ -183,7 +183,7 @@ def test_an_ailing_service_says_so(health: Health, kinds: list[str]) -> None:
         ([ready("a", estimated_usd=0.5), ready("b", estimated_usd=None)], None),
     ],
 )
-def test_submitted_is_the_price_of_what_the_providers_have(jobs: list[JobView], usd: float | None) -> None:
+def test_submitted_cost_covers_submitted_jobs(jobs: list[JobView], usd: float | None) -> None:
     assert seen(status(*jobs)).submitted_usd == usd
 
 
@@ -197,11 +197,11 @@ def test_submitted_is_the_price_of_what_the_providers_have(jobs: list[JobView], 
         ("planned", -5, "just now"),
     ],
 )
-def test_how_long_it_lasts(state: str, seconds: float, said: str) -> None:
+def test_remaining_time_is_shown(state: str, seconds: float, said: str) -> None:
     assert seen(status(job("a", state, state_since=NOW - seconds))).rows[0].since == said
 
 
-def test_nothing_that_is_not_shown_changes_the_view() -> None:
+def test_view_depends_on_shown_values_only() -> None:
     before = status(job("a", "running"))
     after = replace(before, jobs=tuple(replace(each, wake_at=NOW, attempts=1) for each in before.jobs))
     assert seen(before) == seen(after)

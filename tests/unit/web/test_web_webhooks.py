@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from web_values import Service, ready
+from web_values import WebServiceDouble, ready
 
 from orchestrator.web.auth.middleware import MAX_ANONYMOUS_BODY_BYTES
 
@@ -9,8 +9,8 @@ GOOD = {"webhook-signature": "good"}
 PATH = "/webhooks/openai/acme"
 
 
-def locked() -> Service:
-    return Service(ready("acme"), token="operator-token-1")
+def locked() -> WebServiceDouble:
+    return WebServiceDouble(ready("acme"), token="operator-token-1")
 
 
 async def test_a_webhook_needs_a_signature_and_no_token() -> None:
@@ -21,7 +21,7 @@ async def test_a_webhook_needs_a_signature_and_no_token() -> None:
 
 
 @pytest.mark.parametrize("account", ["acme", "nobody", "a%2Fb", "%00"])
-async def test_a_refusal_does_not_tell_whether_there_is_such_an_account(account: str) -> None:
+async def test_refusal_does_not_reveal_whether_the_account_exists(account: str) -> None:
     async with locked().client() as client:
         refused = await client.post(PATH, content=b"{}")
         answer = await client.post(f"/webhooks/openai/{account}", content=b"{}")
@@ -41,14 +41,14 @@ async def test_a_large_body_is_not_read() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-async def test_nothing_else_is_open_there(method: str) -> None:
+async def test_webhook_path_allows_post_only(method: str) -> None:
     async with locked().client() as client:
         assert (await client.request(method, PATH)).status_code == 405
         assert (await client.get("/webhooks/together/acme")).status_code == 404
 
 
-async def test_without_a_token_only_this_machine_is_answered() -> None:
-    service = Service(ready("acme"))
+async def test_webhook_host_is_checked_without_a_token() -> None:
+    service = WebServiceDouble(ready("acme"))
     async with service.client("http://orchestrator.example") as client:
         assert (await client.post(PATH, content=b"{}", headers=GOOD)).status_code == 421
     assert service.heard == []

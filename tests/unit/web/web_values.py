@@ -33,8 +33,8 @@ from orchestrator.web.dashboard.attention import needs_operator
 from orchestrator.web.dashboard.state_display import displayed_state
 
 NOW = 1_790_000_000.0
-FINE = Health(database=True, ticking=True)
-UNTOLD = Failure("unknown", "no reason was recorded", "")
+HEALTHY = Health(database=True, ticking=True)
+UNKNOWN_FAILURE = Failure("unknown", "no reason was recorded", "")
 REFUSED = Failure("training_not_allowed", "the key may not train", "Ask for `train`.")
 
 
@@ -99,7 +99,7 @@ def glance_of(shown: StatusSnapshot) -> RunOverview | None:
     for each in shown.jobs:
         jobs[each.provider, displayed_state(each)].append(each)
         if needs_operator(each, shown.run):
-            error = each.error or UNTOLD
+            error = each.error or UNKNOWN_FAILURE
             needy[error.kind, error.hint].append(each)
     return RunOverview(
         run=shown.run,
@@ -144,7 +144,7 @@ def _share(provider: str, state: str, jobs: Sequence[JobView]) -> StateCount:
 
 def _cause(jobs: Sequence[JobView]) -> ProblemGroup:
     return ProblemGroup(
-        error=jobs[0].error or UNTOLD,
+        error=jobs[0].error or UNKNOWN_FAILURE,
         held=jobs[0].held,
         count=len(jobs),
         message_count=len({job.error.message for job in jobs if job.error}),
@@ -152,12 +152,12 @@ def _cause(jobs: Sequence[JobView]) -> ProblemGroup:
     )
 
 
-class Service:
+class WebServiceDouble:
     """What the application is asked about. A test changes `status`, `health`, `tokens` and `now` as it goes on."""
 
     def __init__(self, *jobs: JobView, token: str | None = None, read_token: str | None = None) -> None:
         self.status: StatusSnapshot | Exception = status(*jobs)
-        self.health = FINE
+        self.health = HEALTHY
         self.now = NOW
         self.set_by = 0.0  # how much the wall clock was set by
         self.tokens: list[AccessToken] | Exception = environment(token, read_token)
@@ -168,12 +168,12 @@ class Service:
         self.heard: list[tuple[str, bytes]] = []
         self.accounts: dict[str, Account] = {}
 
-    async def _look(self) -> StatusSnapshot:
+    async def _get_status(self) -> StatusSnapshot:
         if isinstance(self.status, Exception):
             raise self.status
         return self.status
 
-    async def _feel(self) -> Health:
+    async def _get_health(self) -> Health:
         return self.health
 
     async def _tokens(self) -> Sequence[AccessToken]:
@@ -181,16 +181,16 @@ class Service:
             raise self.tokens
         return self.tokens
 
-    async def _used(self, token: AccessToken) -> None:
+    async def _record_use(self, token: AccessToken) -> None:
         self.used.append(token.name)
 
     async def _call(self, ask: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
         if getattr(ask, "__func__", None) is StatusCache.read:
-            return msgspec.json.encode(status_to_dict(await self._look()) | {"problem": arguments[0]})
+            return msgspec.json.encode(status_to_dict(await self._get_status()) | {"problem": arguments[0]})
         if ask is find_run_overview and find_run_overview not in self.answers:
-            return glance_of(await self._look())
+            return glance_of(await self._get_status())
         if ask is list_jobs:
-            return listing_of(await self._look(), arguments[0], options["limit"], options.get("skip", 0))
+            return listing_of(await self._get_status(), arguments[0], options["limit"], options.get("skip", 0))
         answer = self.answers.get(ask)
         if isinstance(answer, Exception):
             raise answer
@@ -198,7 +198,7 @@ class Service:
             self.asked.append((ask.__name__, arguments, options))
         return answer
 
-    async def _hear(self, account: str, headers: Mapping[str, str], body: bytes) -> bool:
+    async def _receive_webhook(self, account: str, headers: Mapping[str, str], body: bytes) -> bool:
         self.heard.append((account, body))
         return headers.get("webhook-signature") == "good"
 
@@ -207,12 +207,12 @@ class Service:
             now=lambda: self.now + self.set_by,
             boottime=lambda: self.now,
             call_with_database=call or self._call,
-            check_health=self._feel,
+            check_health=self._get_health,
             render_metrics=repr_of,
             list_tokens=self._tokens,
-            record_token_use=self._used,
+            record_token_use=self._record_use,
             session_key=b"of the tests",
-            receive_webhook=self._hear,
+            receive_webhook=self._receive_webhook,
             get_accounts=lambda: self.accounts,
         )
 

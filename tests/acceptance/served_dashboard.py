@@ -1,0 +1,269 @@
+"""A dashboard on a free port over a database of its own, whose run a test changes as it goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from math import exp
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import delete, insert
+
+from orchestrator import status
+from orchestrator.core.access_token import AccessToken, Role, hash_token
+from orchestrator.core.account import ProviderName
+from orchestrator.core.dataset import Dataset, DatasetPart
+from orchestrator.core.errors import Failure
+from orchestrator.core.hold import Hold
+from orchestrator.core.jobs.job import Job, JobId, RunId
+from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.loss import Loss
+from orchestrator.core.jobs.run import AccountState, Run
+from orchestrator.core.jobs.transitions import Outcome
+from orchestrator.core.moderation import Moderation, ModerationStatus
+from orchestrator.core.notifications.delivery import Delivery, DeliveryStatus
+from orchestrator.core.spec import TrainingSpec
+from orchestrator.status import Health
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import events, jobs, losses, outcomes, runs
+from orchestrator.store.schema.mapping import account_state_to_row
+from orchestrator.store.schema.tables import accounts as account_table
+from orchestrator.store.schema.tables import deliveries, metadata
+from orchestrator.web.app import create_app
+from orchestrator.web.backend import WebBackend
+from orchestrator.web.server import WebServer
+
+NOW = time.time()  # noqa: TID251 - the browser's clock, by which a session's cookie ends
+SPEC = TrainingSpec(base_model="sandbox-small", n_epochs=3, seed=42, suffix="support")
+TRAINING = DatasetPart(
+    path=Path("x.jsonl"), sha256="9f2b41c7d05e8a36" * 4, bytes=412_000, examples=240, tokens=51_234
+)
+RUN = Run(
+    id=RunId("run-1"),
+    name="support-tone",
+    dataset_sha256=TRAINING.sha256,
+    specs={ProviderName.OPENAI: SPEC},
+    created_at=NOW - 1800,
+    started_at=NOW - 1800,
+    planned_usd=3.1,
+    moderation=Moderation(state=ModerationStatus.PASSED, by="acme-eu", at=NOW - 1790, texts=512),
+)
+NOT_ALLOWED_FAILURE = Failure(
+    "training_not_allowed",
+    "You are not allowed to create fine-tuning jobs in project proj_7Hc0.",
+    "Ask the account's owner for permission to train; then `orchestrator release` it.",
+)
+PERMISSION_HOLD = Hold(NOT_ALLOWED_FAILURE.kind, NOT_ALLOWED_FAILURE.message, NOT_ALLOWED_FAILURE.hint)
+
+
+class ServedDashboard:
+    """The service's web room over a database in `folder`, without the loop."""
+
+    def __init__(self, folder: Path) -> None:
+        self.time = NOW
+        self.tokens: list[AccessToken] = []
+        self.url = ""
+        self._database = Database(f"sqlite:///{folder / 'dashboard.db'}")
+        self._port = 0
+        self._server: WebServer | None = None
+        self._app = create_app(
+            WebBackend(
+                now=lambda: self.time,
+                boottime=lambda: self.time,
+                call_with_database=self._call,
+                check_health=self._get_health,
+                render_metrics=lambda _: b"",
+                list_tokens=self._list_tokens,
+                record_token_use=_ignore_token_use,
+                session_key=b"of the tests",
+                receive_webhook=_refuse_webhook,
+                committed=self._database.committed,
+            )
+        )
+
+    async def __aenter__(self) -> ServedDashboard:
+        await self._database.migrate()
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+        await self._database.close()
+
+    async def start(self) -> None:
+        """Serve; after a stop, on the same port."""
+        self._server = WebServer(self._app, "127.0.0.1", self._port)
+        self._port = await self._server.start()
+        self.url = f"http://127.0.0.1:{self._port}"
+
+    async def stop(self) -> None:
+        if self._server:
+            await self._server.stop()
+
+    async def replace_run(
+        self, run_jobs: Sequence[Job], standings: Sequence[AccountState] = (), run: Run | None = RUN
+    ) -> None:
+        """This run and nothing else, on a clock and behind a door as in the beginning."""
+        self.time, self.tokens = NOW, []
+
+        async def change(connection: StoreConnection) -> None:
+            for table in reversed(metadata.sorted_tables):
+                await connection.execute(delete(table))
+            if run is not None:
+                await self._insert_run(connection, run_jobs, standings, run)
+
+        await self._database.write(change)
+
+    async def _insert_run(
+        self, connection: StoreConnection, wanted: Sequence[Job], standings: Sequence[AccountState], run: Run
+    ) -> None:
+        await runs.save_dataset(connection, Dataset(training=TRAINING), NOW)
+        await runs.save(connection, run)
+        known = {standing.name: standing for standing in standings}
+        rows = [account_state_to_row(known.get(name) or standing(name)) for name in {job.account for job in wanted}]
+        await connection.execute(insert(account_table), rows)
+        await jobs.assign_to_run(connection, run.id, wanted)
+
+    async def change_job(self, account: str, state: JobState | None = None, **values: Any) -> None:
+        """One job is another one from now on, as if the loop had made it so."""
+
+        async def change(connection: StoreConnection) -> None:
+            [job] = await jobs.list_by_accounts(connection, [account])
+            values["state"] = state or job.state
+            after = replace(job, version=job.version + 1, **values)
+            outcome = Outcome(job=after, previous_state=job.state, label=f"now {after.state}")
+            await outcomes.record(connection, outcome, at=self.time, cause="service")
+
+        await self._database.write(change)
+
+    async def add_events(self, account: str, *notes: str) -> None:
+        """Lines of the account's history."""
+
+        async def change(connection: StoreConnection) -> None:
+            for number, note in enumerate(notes):
+                entry = events.EventData(at=NOW - 600 + 60 * number, cause="service", note=note, account=account)
+                await events.append(connection, entry)
+
+        await self._database.write(change)
+
+    async def add_losses(self, *names: str, steps: int = 60) -> None:
+        """Losses of these accounts' jobs."""
+        for name in names:
+            curve = [_loss(step, sum(map(ord, name)) % 7) for step in range(1, steps + 1)]
+            job = JobId(name)
+            await self._database.write(partial(losses.add, job_id=job, reported=curve))
+
+    async def add_deliveries(self, *rows: dict[str, Any]) -> None:
+        """Deliveries, whose other values are plain."""
+        plain: dict[str, Any] = {
+            "message": "msg_1",
+            "target": "https://example.com/fine-tuning",
+            "topic": "model.ready",
+        }
+        plain |= {"payload": {"data": {"account": "acme-eu"}}, "created_at": NOW - 400, "attempts": 1}
+        ends = dict.fromkeys(("due_at", "delivered_at", "error"))
+        wanted = [plain | ends | {"id": number} | row for number, row in enumerate(rows, start=1)]
+        await self._database.write(lambda connection: connection.execute(insert(deliveries), wanted))
+
+    async def list_deliveries(self, fate: DeliveryStatus) -> Sequence[Delivery]:
+        return await status.list_deliveries(self._database, fate)
+
+    async def load_job(self, account: str) -> Job:
+        async with self._database.read() as connection:
+            [job] = await jobs.list_by_accounts(connection, [account])
+        return job
+
+    async def load_run(self) -> Run:
+        async with self._database.read() as connection:
+            return await runs.get(connection, RUN.id)
+
+    async def _call(self, ask: Callable[..., Awaitable[Any]], /, *arguments: Any, **options: Any) -> Any:
+        return await ask(self._database, *arguments, **options)
+
+    async def _get_health(self) -> Health:
+        return Health(database=True, ticking=True)
+
+    async def _list_tokens(self) -> Sequence[AccessToken]:
+        return self.tokens
+
+
+async def _ignore_token_use(_: AccessToken) -> None:
+    pass
+
+
+async def _refuse_webhook(account: str, headers: Mapping[str, str], body: bytes) -> bool:
+    return False
+
+
+def token(name: str, text: str, role: Role = Role.OPERATOR) -> AccessToken:
+    return AccessToken(name=name, role=role, hash=hash_token(text.encode()), created_at=NOW, created_by="operator:me")
+
+
+def standing(name: str, *labels: str, **values: Any) -> AccountState:
+    known: dict[str, Any] = {
+        "provider": ProviderName.OPENAI,
+        "definition": f"d-{name}",
+        "key_fingerprint": "1f2e3d4c",
+        "organization": "org-3kQ",
+        "verified_at": NOW - 1700,
+    }
+    return AccountState(name=name, labels=labels, **known | values)
+
+
+def job(account: str, state: JobState, **values: Any) -> Job:
+    """A job whose other values are plain. Its id is its account's name."""
+    known: dict[str, Any] = {
+        "id": JobId(account),
+        "run_id": RUN.id,
+        "provider": ProviderName.OPENAI,
+        "base_model": SPEC.base_model,
+        "created_at": NOW - 1700,
+        "state_since": NOW - 290,
+        "estimated_usd": 0.62,
+    }
+    if state not in {JobState.PLANNED, JobState.UPLOADING, JobState.PROCESSING, JobState.READY}:
+        known["submitted_at"] = NOW - 600
+    return Job(account=account, state=state, **known | values)
+
+
+def succeeded_job(account: str, model: str, remote: str, **values: Any) -> Job:
+    """A job that succeeded."""
+    known: dict[str, Any] = {
+        "fine_tuned_model": f"ft:{SPEC.base_model}:{account}:support:{model}",
+        "remote_job_id": f"ftjob-{remote}",
+        "remote_file_id": f"file-{remote[:12]}",
+        "servable": True,
+        "trained_tokens": 153_702,
+        "hyperparameters": {"n_epochs": 3, "batch_size": 1, "learning_rate_multiplier": 2.0},
+        "finished_at": NOW - 290,
+    }
+    return job(account, JobState.SUCCEEDED, **known | values)
+
+
+FIVE_STANDINGS = (
+    standing("acme-eu", "eu"),
+    standing("acme-us", "us"),
+    standing("globex", "eu"),
+    standing("initech", "us"),
+    standing("umbrella", "apac", hold=PERMISSION_HOLD),
+)
+
+
+def five_jobs() -> list[Job]:
+    """A run on its way: two models, one in training, one file being checked, one account that needs someone."""
+    return [
+        succeeded_job("acme-eu", "CZk4QpX1", "8Kq2vWmZr0aXcT4nYb71LpDs"),
+        succeeded_job("acme-us", "CZk51mRu", "Qm81LsTzE6uJvHk0cNdRw3Gy"),
+        job("globex", JobState.RUNNING, remote_job_id="ftjob-3nVbYt7PqLs9WxJz2RfKd0Ha", progress=0.46),
+        job("initech", JobState.PROCESSING, remote_file_id="file-X2"),
+        job("umbrella", JobState.PLANNED),
+    ]
+
+
+def _loss(step: int, number: int) -> Loss:
+    training = 0.35 + 1.6 * exp(-step / (12 + 3 * number)) + 0.04 * ((step * 37 + number * 11) % 7) / 7
+    return Loss(step, round(training, 4), round(training + 0.1, 4) if step % 10 == 0 else None)

@@ -1,0 +1,115 @@
+"""Slots: two ready jobs of one account never both pass, whichever replicas move them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+from reconciler_values import clock, make_reconciler, ready_job, verify_accounts
+from store_values import RUN, fill, record
+
+from orchestrator.core.hold import HoldKind
+from orchestrator.core.jobs.job import JobId, RunId
+from orchestrator.core.jobs.lifecycle import JobEvent, JobState
+from orchestrator.core.jobs.transitions import advance, release_job
+from orchestrator.core.remote import RemoteJob, RemoteJobStatus
+from orchestrator.providers.base import Deadline, JobOrder
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import jobs
+
+ACCOUNTS = [f"acme-{number}" for number in range(8)]
+
+
+class Remote:
+    """A provider that creates whatever is ordered."""
+
+    def __init__(self) -> None:
+        self.created: list[str] = []
+
+    async def find_jobs(self, _order: JobOrder) -> list[RemoteJob]:
+        return []
+
+    async def create_job(self, order: JobOrder, _deadline: Deadline) -> RemoteJob:
+        self.created.append(order.tag)
+        return RemoteJob(
+            id=f"ftjob-{order.tag}",
+            status=RemoteJobStatus.PENDING,
+            raw_status="queued",
+            training_file=order.training_file,
+            base_model=order.spec.base_model,
+        )
+
+
+@pytest.fixture
+async def replicas(database_url: str, database: Database) -> AsyncIterator[list[Database]]:
+    others = [Database(database_url), Database(database_url)]
+    yield others
+    for other in others:
+        await other.close()
+
+
+async def test_one_of_two_ready_jobs_gets_the_slot(database: Database, replicas: list[Database]) -> None:
+    await fill(database, [ready_job(account, f"{account}.{number}") for account in ACCOUNTS for number in (1, 2)])
+    await verify_accounts(database, ACCOUNTS)
+    remotes = {account: Remote() for account in ACCOUNTS}
+    one, other = (make_reconciler(replica, remotes) for replica in replicas)
+    for account in ACCOUNTS:
+        await asyncio.gather(one.handle(JobId(f"{account}.1")), other.handle(JobId(f"{account}.2")))
+    assert [len(remote.created) for remote in remotes.values()] == [1] * len(ACCOUNTS)
+    async with database.read() as connection:
+        states = sorted(job.state for job in await jobs.list_by_accounts(connection, ACCOUNTS))
+        due = await jobs.list_due(connection, clock.now(), 99)
+    assert states == [JobState.QUEUED] * len(ACCOUNTS) + [JobState.READY] * len(ACCOUNTS)
+    assert due == []
+
+
+async def test_waiting_runs_get_a_free_slot_in_turn(database: Database) -> None:
+    """Each in turn is the current run; no second job is at the provider before the first has ended."""
+    remotes = {"acme": Remote()}
+    moving = make_reconciler(database, remotes)
+    wanted = [replace(RUN, id=RunId(f"run-{number}")) for number in range(3)]
+    for number, run in enumerate(wanted):
+        await fill(database, [replace(ready_job("acme", f"acme.{number}"), run_id=run.id)], run)
+    for number, run in enumerate(wanted):
+        await fill(database, [], run)  # the current one from now on
+        for other in range(3):
+            await moving.handle(JobId(f"acme.{other}"))
+        assert len(remotes["acme"].created) == (1 if number == 0 else number), "only when the slot is free"
+        if number:
+            await finish_running_jobs(database)
+            await moving.handle(JobId(f"acme.{number}"))
+            assert remotes["acme"].created[-1] == f"acme.{number}.0"
+    assert len(remotes["acme"].created) == len(set(remotes["acme"].created)) == 3
+
+
+async def finish_running_jobs(database: Database) -> None:
+    async with database.read() as connection:
+        [job] = [job for job in await jobs.list_by_accounts(connection, ["acme"]) if job.state is JobState.QUEUED]
+    ended = advance(job, JobEvent.REMOTE_FAILED, now=clock.now())
+    assert await record(database, ended, at=clock.now())
+
+
+async def test_nothing_is_submitted_beyond_the_accounts_budget(database: Database) -> None:
+    """A retry, or another run of the same account, may come when the money is spent."""
+    spent = replace(
+        ready_job("acme", "acme.1"),
+        state=JobState.SUCCEEDED,
+        submitted_at=clock.now(),
+        estimated_usd=0.8,
+        wake_at=None,
+    )
+    await fill(database, [spent, replace(ready_job("acme", "acme.2"), estimated_usd=0.3)])
+    remotes = {"acme": Remote()}
+    await make_reconciler(database, remotes, budget_usd=1.0).handle(JobId("acme.2"))
+    async with database.read() as connection:
+        [job] = [job for job in await jobs.list_by_accounts(connection, ["acme"]) if job.id == "acme.2"]
+    assert job.hold is not None
+    assert (job.state, job.hold.kind, job.submitted_at) == (JobState.READY, HoldKind.OVER_BUDGET, None)
+    assert "$0.80 of the account's budget of $1.00 are committed already" in job.hold.reason
+    assert remotes["acme"].created == []
+    released = release_job(job, now=clock.now())
+    assert await record(database, released, at=clock.now())
+    await make_reconciler(database, remotes, budget_usd=1.1).handle(JobId("acme.2"))
+    assert remotes["acme"].created == ["acme.2.0"]

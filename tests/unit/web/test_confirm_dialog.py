@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import httpx2
+import pytest
+from web_values import REFUSED, WebServiceDouble, job, status, token
+
+from orchestrator import control
+from orchestrator import status as read
+from orchestrator.control.adoption import adopt_remote_job
+from orchestrator.core.access_token import Role
+from orchestrator.core.errors import ConfigError
+
+THREE = ("one", "two", "three")
+RUN = {"verb": "approve", "usd": "3.1"}
+
+
+def service() -> WebServiceDouble:
+    """Three failed accounts at 1.86 dollars, without a token, asked by a browser on this machine."""
+    asked = WebServiceDouble(*(job(name, "failed", error=REFUSED) for name in THREE))
+    asked.answers[read.preview_action] = read.ActionPreview(accounts=THREE, usd=1.86, unpriced=0)
+    asked.answers[control.retry] = [job(name, "planned") for name in THREE]
+    return asked
+
+
+async def dialog(asked: WebServiceDouble, query: str) -> str:
+    async with asked.client() as client:
+        answer = await client.get(f"/confirm?{query}")
+    assert answer.status_code == 200
+    return answer.text
+
+
+async def act(asked: WebServiceDouble, form: dict[str, Any], **headers: str) -> httpx2.Response:
+    async with asked.client() as client:
+        marked = re.search(r'name="csrf" value="(\w+)"', (await client.get("/confirm?verb=approve")).text)
+        assert marked
+        return await client.post("/act", data=form | {"csrf": marked[1]}, headers=headers)
+
+
+async def test_dialog_states_count_price_and_accounts() -> None:
+    html = await dialog(service(), "verb=retry&state=failed")
+    assert "Retry 3 accounts?" in html
+    assert "$1.86" in html
+    assert "one, two, three" in html
+    assert 'name="expect" value="3"' in html
+    assert 'name="state" value="failed"' in html
+
+
+async def test_dialog_reports_jobs_without_a_price() -> None:
+    asked = service()
+    asked.answers[read.preview_action] = read.ActionPreview(accounts=THREE, usd=1.0, unpriced=2)
+    assert "$1.00, and 2 jobs without a known price" in await dialog(asked, "verb=release")
+
+
+@pytest.mark.parametrize("verb", ["cancel", "hold"])
+async def test_free_action_states_no_price(verb: str) -> None:
+    assert "Planned cost" not in await dialog(service(), f"verb={verb}")
+
+
+@pytest.mark.parametrize("verb", ["retry", "release", "hold", "cancel"])
+async def test_empty_selection_cannot_be_confirmed(verb: str) -> None:
+    asked = service()
+    asked.answers[read.preview_action] = read.ActionPreview(accounts=(), usd=0, unpriced=0)
+    html = await dialog(asked, f"verb={verb}&q=nobody")
+    assert f"Nothing to {verb}" in html
+    assert 'id="yes"' not in html
+
+
+async def test_an_approval_states_the_price_that_it_covers() -> None:
+    html = await dialog(service(), "verb=approve")
+    assert "Approve support-tone?" in html
+    assert "$3.10" in html
+    assert 'name="usd" value="3.1"' in html
+
+
+async def test_a_waiver_needs_a_reason() -> None:
+    assert re.search(r'name="reason"[^>]* required', await dialog(service(), "verb=waive"))
+
+
+async def test_confirmed_action_is_executed_and_reported() -> None:
+    asked = service()
+    form = {"verb": "retry", "state": "failed", "expect": "3", "back": "/?state=failed"}
+    answer = await act(asked, form, **{"HX-Request": "true"})
+    assert answer.status_code == 204
+    assert json.loads(answer.headers["hx-trigger"]) == {"acted": {"said": "Retrying 3 accounts"}}
+    [(name, (accounts,), _)] = asked.asked
+    assert (name, accounts) == ("retry", list(THREE))
+
+
+async def test_action_without_javascript_redirects_back() -> None:
+    answer = await act(service(), {"verb": "retry", "expect": "3", "back": "/?state=failed"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/?state=failed")
+
+
+@pytest.mark.parametrize("back", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)"])
+async def test_redirect_stays_on_the_same_site(back: str) -> None:
+    answer = await act(service(), {"verb": "retry", "expect": "3", "back": back})
+    assert answer.headers["location"] == "/"
+
+
+async def test_changed_count_is_confirmed_again() -> None:
+    asked = service()
+    answer = await act(asked, {"verb": "retry", "expect": "300"})
+    assert answer.status_code == 409
+    assert "these are 3 accounts by now, not 300" in answer.text
+    assert 'name="expect" value="3"' in answer.text
+    assert asked.asked == []
+
+
+async def test_changed_price_is_confirmed_again() -> None:
+    asked = service()
+    assert (await act(asked, RUN | {"usd": "2.0"})).status_code == 409
+    assert (await act(asked, RUN)).status_code == 303
+    assert [name for name, *_ in asked.asked] == ["approve"]
+
+
+async def test_refused_action_shows_its_hint() -> None:
+    asked = service()
+    asked.answers[control.approve] = ConfigError("there is no run yet", hint="Start one.")
+    answer = await act(asked, RUN)
+    assert answer.status_code == 409
+    assert "there is no run yet Start one." in answer.text
+
+
+async def test_operator_selects_the_remote_job() -> None:
+    asked = service()
+    asked.answers[adopt_remote_job] = job("one", "submitting")
+    assert re.search(r'name="remote_job"[^>]* required', await dialog(asked, "verb=adopt&job=job-one"))
+    form = {"verb": "adopt", "job": "job-one", "remote_job": " ftjob-2 ", "back": "/accounts/one"}
+    answer = await act(asked, form)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/accounts/one")
+    [(name, arguments, _)] = asked.asked
+    assert (name, arguments) == ("adopt_remote_job", ("job-one", "ftjob-2"))
+
+
+async def test_redelivery_dialog_states_the_count() -> None:
+    asked = service()
+    asked.answers |= {read.count_failed_deliveries: 2, control.redeliver: []}
+    html = await dialog(asked, "verb=redeliver&delivery=7&delivery=9")
+    assert "Tell 2 messages again?" in html
+    assert 'name="delivery" value="9"' in html
+    form = {"verb": "redeliver", "delivery": ["7", "9"], "back": "/deliveries"}
+    assert (await act(asked, form | {"expect": "3"})).status_code == 409
+    assert asked.asked == []
+    assert (await act(asked, form | {"expect": "2"})).headers["location"] == "/deliveries"
+    [(name, (numbers,), _)] = asked.asked
+    assert (name, numbers) == ("redeliver", (7, 9))
+    asked.answers[read.count_failed_deliveries] = 0
+    assert 'id="yes"' not in await dialog(asked, "verb=redeliver")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "verb=",
+        "verb=destroy",
+        "verb=approve&usd=much",
+        "verb=redeliver&delivery=all",
+        f"verb=redeliver&delivery={2**31}",
+    ],
+)
+async def test_invalid_confirmation_query_is_refused(query: str) -> None:
+    async with service().client() as client:
+        assert (await client.get(f"/confirm?{query}")).status_code == 422
+
+
+async def test_reader_sees_no_action_and_cannot_confirm() -> None:
+    asked = service()
+    asked.tokens = [token("eyes", "orch_reader", Role.READER)]
+    async with asked.client(Authorization="Bearer orch_reader") as client:
+        page = (await client.get("/")).text
+        refused = await client.get("/confirm?verb=retry")
+        acted = await client.post("/act", data={"verb": "retry", "expect": "3"})
+    assert "/confirm" not in page
+    assert "<dialog" not in page
+    assert (refused.status_code, acted.status_code, asked.asked) == (403, 403, [])
+
+
+async def test_earlier_run_offers_no_actions() -> None:
+    asked = service()
+    seen = read.RunOverview(run=status().run, current=False, state_counts=(), problem_groups=(), labels=())  # type: ignore[arg-type]
+    asked.answers[read.find_run_overview] = seen
+    async with asked.client() as client:
+        page = (await client.get("/?run=run-0")).text
+    assert "An earlier run" in page
+    assert "/confirm" not in page
