@@ -188,7 +188,7 @@ def _section(title: str, lines: Iterator[str] | map[str] | Sequence[str]) -> Ite
         yield from ("", title)
     for row in rows:
         indent = " " * (2 + len(row) - len(row.lstrip()))
-        yield from textwrap.wrap(row, WIDTH, initial_indent=indent, subsequent_indent="      ")
+        yield from textwrap.wrap(row.lstrip(), WIDTH, initial_indent=indent, subsequent_indent="      ")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
