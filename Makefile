@@ -36,7 +36,7 @@ format: install
 	$(BIN)/ruff format .
 
 unit: install
-	$(BIN)/pytest -n 2 tests/unit
+	$(BIN)/pytest -n 2 tests/structure tests/unit
 
 contract integration: install
 	$(BIN)/pytest -n 2 tests/$@
