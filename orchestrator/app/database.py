@@ -20,7 +20,7 @@ from orchestrator.system.private_files import create_private_file, create_privat
 def open_database(url: str, now: Callable[[], float]) -> Database:
     """The database at the address, with the dispatch it needs."""
     sqlite = make_url(url).get_backend_name() == "sqlite"
-    return Database(url, None if sqlite else import_wakeup_queue().scheduler(now))
+    return Database(url, None if sqlite else import_wakeup_queue().build_wake_up_enqueuer(now))
 
 
 def import_wakeup_queue() -> ModuleType:

@@ -34,9 +34,10 @@ OFFERS = Capabilities(
     servable=False, serving="needs an endpoint", minimum_examples=1, maximum_bytes=1_000_000,
 )  # fmt: skip
 FILES = {"COMPLETED": RemoteFileStatus.READY, "INVALID_FORMAT": RemoteFileStatus.REFUSED}
-JOBS = {"pending": RemoteJobStatus.PENDING, "running": RemoteJobStatus.RUNNING,
- "completed": RemoteJobStatus.SUCCEEDED,
-        "error": RemoteJobStatus.FAILED, "cancelled": RemoteJobStatus.CANCELLED}  # fmt: skip
+JOBS = {
+    "pending": RemoteJobStatus.PENDING, "running": RemoteJobStatus.RUNNING, "completed": RemoteJobStatus.SUCCEEDED,
+    "error": RemoteJobStatus.FAILED, "cancelled": RemoteJobStatus.CANCELLED,
+}  # fmt: skip
 Shaped = TypeVar("Shaped")
 ITEMS = msgspec.json.Decoder(ListPage[dict[str, Any]])
 
