@@ -11,10 +11,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from orchestrator.core.duration import format_duration, format_time
 from orchestrator.core.errors import ConfigError, Failure
 from orchestrator.core.finding import Finding
 from orchestrator.core.plans.plan import Plan
+from orchestrator.core.text import format_duration, format_number, format_percent, format_time
 from orchestrator.core.text_sanitizer import sanitize_json, sanitize_line
 from orchestrator.status import JobView, StatusSnapshot, describe_moderation
 
@@ -65,7 +65,7 @@ def print_status(status: StatusSnapshot) -> None:
 
 def format_row(job: JobView, now: float) -> tuple[str, ...]:
     """What stands in the columns of an account's line at this moment, fit for a terminal."""
-    progress = "" if job.progress is None else f"{job.progress:.0%}"
+    progress = "" if job.progress is None else format_percent(job.progress)
     model, latest = job.fine_tuned_model or "", job.latest_event or ""
     since = format_duration(now - job.state_since)
     row = (job.account, job.provider, format_state(job), since, progress, latest, model, format_advice(job))
@@ -117,7 +117,7 @@ def format_refusal(status: StatusSnapshot, width: int | None) -> list[str]:
         f"an edit was refused at {format_time(refusal.at)}; what was in force stays so",
         f"{cause.kind}: {cause.message}",
         *(f"  {finding}" for finding in refusal.findings),
-        *([f"  and {refusal.more:,} more"] if refusal.more else []),
+        *([f"  and {format_number(refusal.more)} more"] if refusal.more else []),
         cause.hint,
     ]
     lines = [sanitize_line(line) for line in lines if line]
@@ -156,13 +156,6 @@ def plan_to_json(plan: Plan, warnings: Sequence[str] = ()) -> dict[str, Any]:
             for line in plan.lines
         ],
     }
-
-
-def format_usd(amount: float | None) -> str:
-    """US dollars for a person; small amounts keep their digits."""
-    if amount is None:
-        return "unknown"
-    return f"${amount:.2f}" if amount >= 1 or amount == 0 else f"${amount:.4f}"
 
 
 def _hold_to_json(hold: Any) -> dict[str, str] | None:

@@ -15,6 +15,7 @@ import typer
 
 from orchestrator.core.errors import ConfigError, DatabaseLocked, DatasetError, NothingToDo, OrchestratorError
 from orchestrator.core.secret import Redactor
+from orchestrator.core.text import format_number
 from orchestrator.core.text_sanitizer import sanitize_line
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def format_error(error: OrchestratorError) -> str:
 
         lines += [f"  {format_finding(finding)}" for finding in error.findings[:MAX_FINDINGS_SHOWN]]
         if (more := len(error.findings) - MAX_FINDINGS_SHOWN) > 0:
-            lines.append(f"  and {more:,} more: `orchestrator check` lists them all")
+            lines.append(f"  and {format_number(more)} more: `orchestrator check` lists them all")
     if error.hint:
         lines.append(f"hint: {sanitize_line(error.hint)}")
     return "\n".join(lines)

@@ -21,9 +21,9 @@ from orchestrator.cli.output import (
     format_refusal,
     format_row,
     format_title,
-    format_usd,
 )
 from orchestrator.core.plans.plan import Plan, PlanStep
+from orchestrator.core.text import format_count, format_number, format_usd
 from orchestrator.core.text_sanitizer import sanitize_line
 from orchestrator.status import StatusSnapshot
 
@@ -76,10 +76,11 @@ def _build_table(status: StatusSnapshot, shown: Sequence[int]) -> Table:
 def build_plan_table(plan: Plan) -> Table:
     """One line an account, and the totals."""
     dataset = plan.dataset.training
-    tokens = "unknown" if dataset.tokens is None else f"{dataset.tokens:,}"
+    tokens = "unknown" if dataset.tokens is None else format_number(dataset.tokens)
     table = Table(
         title=f"plan for run {plan.run_id} ({sanitize_line(plan.name)})\n"
-        f"dataset {plan.dataset.sha256[:16]}: {dataset.examples} examples, {dataset.bytes:,} bytes, {tokens} tokens",
+        f"dataset {plan.dataset.sha256[:16]}: {format_count(dataset.examples, 'example')}, "
+        f"{format_number(dataset.bytes)} bytes, {tokens} tokens",
         caption=f"{_format_step_counts(plan)}; estimated price of the run: {format_usd(plan.total_usd)}, "
         f"of which still to be spent: {format_usd(plan.new_usd)}",
         title_justify="left",

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Final
 
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.text import format_list
 from orchestrator.inputs.accounts_file.problems import format_suggestion
 
 MAX_LISTED_NAMES: Final = 20
@@ -14,9 +15,8 @@ MAX_LISTED_NAMES: Final = 20
 def unknown_accounts_error(unknown: Collection[str], known: Collection[str]) -> ConfigError:
     """What is wrong with these names, and which names there are."""
     wrong = ", ".join(f"{name}{format_suggestion(name, known)}" for name in unknown)
-    listed = ", ".join(sorted(known)[:MAX_LISTED_NAMES])
-    more = len(known) - MAX_LISTED_NAMES
+    listed = format_list(sorted(known), limit=MAX_LISTED_NAMES)
     return ConfigError(
         f"no account is named {wrong}",
-        hint=f"Known accounts: {listed or 'none yet'}{f' and {more:,} more' if more > 0 else ''}.",
+        hint=f"Known accounts: {listed or 'none yet'}.",
     )

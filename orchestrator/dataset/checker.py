@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from orchestrator.core.finding import Finding, Severity
+from orchestrator.core.text import format_count, format_list
 from orchestrator.dataset.canonical_jsonl import encode_canonical, remove_empty_fields
 from orchestrator.dataset.checks.corpus import CorpusChecker
 from orchestrator.dataset.checks.images import iter_images
@@ -189,7 +190,7 @@ class DatasetChecker:
         for rule, message in self._provider_checker.check_counts(training, self._image_examples):
             yield create_finding(rule.kind.code, self._dataset_name(), message)
         if training < (needed := self._rules.minimum_examples):
-            have = "1 training example" if training == 1 else f"{training} training examples"
+            have = format_count(training, "training example")
             message = f"{have}, at least {needed} are needed{_ignored_files_text(summary)}"
             yield create_finding(FindingCode.TOO_FEW_EXAMPLES, self._dataset_name(), message)
 
@@ -204,8 +205,7 @@ def _ignored_files_text(summary: Summary) -> str:
     """Name a few of the files that are not read, for a message that they may explain."""
     if not summary.ignored:
         return ""
-    more = len(summary.ignored) - MAX_NAMED_FILES
-    return f"; not read: {', '.join(summary.ignored[:MAX_NAMED_FILES])}" + (f" and {more} more" if more > 0 else "")
+    return f"; not read: {format_list(summary.ignored, limit=MAX_NAMED_FILES)}"
 
 
 def check_dataset(

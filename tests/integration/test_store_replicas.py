@@ -105,7 +105,7 @@ class TestRefusals:
         await database.write(lambda c: replicas.save_heartbeat(c, a_replica("a"), a_refusal()))
         shown = {
             "kind": "config_error",
-            "message": "wrong (accounts.toml:3: bad and 2 more)",
+            "message": "wrong (accounts.toml:3: bad; and 2 more)",
             "hint": "Correct it.",
             "request_id": None,
         }

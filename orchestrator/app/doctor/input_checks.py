@@ -25,6 +25,7 @@ from orchestrator.core.plans.retirement import (
     merge_retirements,
 )
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.text import format_count, format_list
 from orchestrator.dataset.read.source_files import list_folder, list_source_files
 from orchestrator.inputs.accounts_file.loader import AccountsFile
 from orchestrator.inputs.accounts_file.targets import list_secret_references
@@ -40,14 +41,13 @@ MAX_NAMES_SHOWN = 5  # accounts that a line names
 
 
 def format_names(accounts: list[str]) -> str:
-    """A few names, and how many more."""
-    more = f" and {len(accounts) - MAX_NAMES_SHOWN} more" if len(accounts) > MAX_NAMES_SHOWN else ""
-    return ", ".join(accounts[:MAX_NAMES_SHOWN]) + more
+    """List the first MAX_NAMES_SHOWN names and count the rest."""
+    return format_list(accounts, limit=MAX_NAMES_SHOWN)
 
 
 def check_accounts_file(file: AccountsFile) -> Iterator[Diagnosis]:
     """What the file says, and who may change it."""
-    yield ok_diagnosis("accounts file", f"{file.path}: {len(file.accounts)} accounts")
+    yield ok_diagnosis("accounts file", f"{file.path}: {format_count(len(file.accounts), 'account')}")
     for warning in file.warnings:
         yield warning_diagnosis("accounts file", warning, "See whether that is meant.")
     if file.path.stat().st_mode & stat.S_IWOTH:
@@ -118,7 +118,7 @@ def check_dataset(file: AccountsFile) -> Iterator[Diagnosis]:
             "dataset", f"{folders} cannot be read: {unreadable[0][1]}", "Let the service's user read it."
         )
     elif count := len(list_source_files(path)):
-        yield ok_diagnosis("dataset", f"{path}: {count} file{'s'[: count > 1]}; `orchestrator check` reads them")
+        yield ok_diagnosis("dataset", f"{path}: {format_count(count, 'file')}; `orchestrator check` reads them")
     else:
         yield error_diagnosis(
             "dataset", f"{path} holds no chats", "Put chats there, one .json file each, or one .jsonl."
@@ -131,7 +131,7 @@ def check_validation_set(file: AccountsFile) -> Iterator[Diagnosis]:
     if path is None:
         return
     if count := len(list_source_files(path)) if path.exists() and os.access(path, os.R_OK) else 0:
-        yield ok_diagnosis("validation", f"{path}: {count} file{'s'[: count > 1]}")
+        yield ok_diagnosis("validation", f"{path}: {format_count(count, 'file')}")
     else:
         yield error_diagnosis(
             "validation", f"{path} cannot be read or holds no chats", "Correct `validation` in [run]."

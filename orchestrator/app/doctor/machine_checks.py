@@ -13,6 +13,7 @@ from pathlib import Path
 
 from orchestrator.app.doctor.diagnosis import Diagnosis, error_diagnosis, ok_diagnosis, warning_diagnosis
 from orchestrator.core.notifications.delivery import Channel
+from orchestrator.core.text import format_list
 from orchestrator.inputs.accounts_file.loader import AccountsFile
 from orchestrator.system.private_files import is_open_to_others
 
@@ -59,9 +60,7 @@ def check_data_folder(folder: Path) -> Iterator[Diagnosis]:
     else:
         yield ok_diagnosis("data folder", message)
     if wide := list(_list_paths_open_to_others(folder)):
-        listed = " ".join(map(str, wide[:MAX_PATHS_SHOWN])) + (
-            f" and {len(wide) - MAX_PATHS_SHOWN} more" if len(wide) > MAX_PATHS_SHOWN else ""
-        )
+        listed = format_list([str(path) for path in wide], limit=MAX_PATHS_SHOWN)
         fix = f"chmod -R go= {folder}"
         yield warning_diagnosis("data folder", f"others on this machine have rights to {listed}", fix)
 

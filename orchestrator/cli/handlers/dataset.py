@@ -17,6 +17,7 @@ from orchestrator.core.dataset import Dataset, DatasetPart
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.finding import Severity
 from orchestrator.core.spec import Method
+from orchestrator.core.text import format_count, format_list
 from orchestrator.core.text_sanitizer import sanitize_lines
 from orchestrator.dataset.builder import build_dataset
 from orchestrator.dataset.checker import check_dataset as check_paths
@@ -68,7 +69,7 @@ def _write_html_report(
     from orchestrator.cli.handlers.moderation_lookup import find_moderation
     from orchestrator.dataset.output.html_report import to_html
 
-    title = ", ".join(str(path) for path in chats[:3]) + (f" and {len(chats) - 3} more" if len(chats) > 3 else "")
+    title = format_list([str(path) for path in chats], limit=3)
     page = to_html(checked, title=title, moderation=find_moderation(session, [*chats, *filter(None, [validation])]))
     with translate_write_errors(target):
         target.write_text(page, encoding="utf-8", errors="backslashreplace")
@@ -96,7 +97,7 @@ def format_chats(
     with reading_progress("reading") as tell:
         built = build_dataset(chats, settings.data_dir / "datasets", rules, progress=tell)
     if warnings := built.check_result.count_findings(Severity.WARNING):
-        sys.stderr.write(f"{warnings:,} warning{'s'[: warnings > 1]}: see `orchestrator check`\n")
+        sys.stderr.write(f"{format_count(warnings, 'warning')}: see `orchestrator check`\n")
     parts = _copy_parts(built.dataset, output) if output else _list_parts(built.dataset)
     if as_json:
         print_json({name: asdict(part) | {"path": str(part.path)} for name, part in parts.items()})
@@ -123,7 +124,7 @@ def _copy_parts(dataset: Dataset, output: Path) -> dict[str, DatasetPart]:
 def _format_part(name: str, part: DatasetPart) -> str:
     tokens = "tokens unknown" if part.tokens is None else f"{part.tokens:,} tokens an epoch"
     counted = f", {tokens}" if name == "training" else ""
-    examples = f"{part.examples:,} example" + ("" if part.examples == 1 else "s")
+    examples = format_count(part.examples, "example")
     return f"{name}: {part.path}\n  {examples}, {part.bytes:,} bytes{counted}\n  sha256 {part.sha256}\n"
 
 

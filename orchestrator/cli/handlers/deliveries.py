@@ -11,6 +11,7 @@ from orchestrator.cli.output import print_json
 from orchestrator.cli.session import EXIT_DONE, EXIT_FAILED
 from orchestrator.cli.tables import build_simple_table, create_console
 from orchestrator.core.notifications.delivery import Delivery, DeliveryStatus
+from orchestrator.core.text import format_count
 
 if TYPE_CHECKING:
     from orchestrator.app import App
@@ -66,5 +67,5 @@ def _delivery_to_json(delivery: Delivery) -> dict[str, object]:
 
 
 def _format_state(delivery: Delivery) -> str:
-    times = f"{delivery.attempts} attempt{'' if delivery.attempts == 1 else 's'}"
+    times = format_count(delivery.attempts, "attempt")
     return f"{delivery.status}, {times}" if delivery.attempts else delivery.status

@@ -7,9 +7,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from orchestrator import control
-from orchestrator.cli.output import format_usd
 from orchestrator.cli.session import EXIT_DONE, EXIT_FAILED
 from orchestrator.control import adoption
+from orchestrator.core.text import format_usd
 from orchestrator.core.text_sanitizer import sanitize_line
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from orchestrator.core.finding import Finding, Severity
+from orchestrator.core.text import format_count
 from orchestrator.core.text_sanitizer import sanitize_line
 from orchestrator.dataset.finding_codes import FindingCode
 from orchestrator.dataset.summary import CheckResult, Summary
@@ -35,8 +36,8 @@ def _format_location(found: Finding) -> str:
 def _format_summary(checked: CheckResult) -> list[str]:
     summary = checked.summary
     rows = [
-        f"{_format_count(len(summary.files), 'file')}, {_format_count(summary.chats, 'chat')}: "
-        + _format_count(summary.examples, "example")
+        f"{format_count(len(summary.files), 'file')}, {format_count(summary.chats, 'chat')}: "
+        + format_count(summary.examples, "example")
         + _format_counts(" (", summary.formats, ")")
         + f", {summary.refused:,} refused"
     ]
@@ -57,7 +58,7 @@ def _format_total(checked: CheckResult, severity: Severity) -> str:
         slug: count for slug, count in checked.counts.items() if FindingCode.from_slug(slug).severity is severity
     }
     ordered = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-    return _format_count(checked.count_findings(severity), str(severity)) + _format_counts(": ", ordered)
+    return format_count(checked.count_findings(severity), str(severity)) + _format_counts(": ", ordered)
 
 
 def format_tokens(summary: Summary, base_model: str) -> str:
@@ -69,10 +70,6 @@ def format_tokens(summary: Summary, base_model: str) -> str:
 
 def _format_counts(before: str, counts: Mapping[str, int], after: str = "") -> str:
     return before + ", ".join(f"{count:,} × {what}" for what, count in counts.items()) + after if counts else ""
-
-
-def _format_count(number: int, what: str) -> str:
-    return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
 def to_json(checked: CheckResult) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from orchestrator.system.regular_file import FileTooLarge, format_bytes, open_regular_file
+from orchestrator.core.text import format_bytes
+from orchestrator.system.regular_file import FileTooLarge, open_regular_file
 
 MAX_FILE_BYTES: Final = 8 << 30  # as much as the most generous provider takes for a whole dataset
 MAX_TEXT_BYTES: Final = 128 << 20  # of one line or document: each is in memory as a whole, and decoded beside it

@@ -27,6 +27,7 @@ from orchestrator.core.remote import (
 )
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
+from orchestrator.core.text import format_usd
 from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderFactory, cancel_and_get_job
 from orchestrator.providers.http.response_decoder import check_id, count_or_none, parse_hyperparameters, text_or_none
 from orchestrator.providers.http.rest_client import RestClient, UnsuccessfulResponse, epoch_from_iso
@@ -188,7 +189,7 @@ class TogetherProvider:
             return None  # no estimate, which is no reason against the job
         usd = told.estimated_total_price
         refused = told.allowed_to_proceed is False
-        why = f"the provider estimates ${usd} and the account's limit is ${told.user_limit}"
+        why = f"the provider estimates {format_usd(usd)} and the account's limit is {format_usd(told.user_limit)}"
         return Quote(usd, "together's estimate", why if refused else None) if usd is not None or refused else None
 
     async def get_job(self, remote_job_id: str) -> RemoteJob:

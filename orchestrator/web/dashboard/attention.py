@@ -10,10 +10,10 @@ from orchestrator.core.errors import Failure
 from orchestrator.core.hold import PLAN_HOLD_KINDS, HoldKind
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.operator_action import OperatorAction
+from orchestrator.core.text import format_list
 from orchestrator.status import HELD, Health, JobView, ProblemGroup, RunView, describe_moderation
 from orchestrator.web.dashboard.page_query import PageQuery
 from orchestrator.web.dashboard.state_display import STATE_TONES
-from orchestrator.web.template_filters import format_number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +85,7 @@ def _build_run_notice(hold: Failure, moderation: str | None) -> Notice:
 def build_warning_notices(warnings: Sequence[ProblemGroup]) -> Iterator[Notice]:
     """The jobs that go on and need a look: nothing has changed for long, or their provider says something strange."""
     for cause in warnings:
-        more = cause.count - len(cause.accounts)
-        names = ", ".join(cause.accounts) + (f" and {format_number(more)} more" if more else "")
+        names = format_list(cause.accounts, total=cause.count)
         example = "" if cause.message_count <= 1 else "for example, "
         yield Notice(
             failure=Failure(cause.error.kind, f"{names}: {example}{cause.error.message}", cause.error.hint),

@@ -11,11 +11,11 @@ from urllib.parse import parse_qs, urlencode
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.operator_action import RUN_ACTIONS, OperatorAction
+from orchestrator.core.text import format_count, format_list, format_usd
 from orchestrator.status import ActionPreview, RunOverview
 from orchestrator.web.auth.login import LOCAL_PATH_PATTERN
 from orchestrator.web.dashboard.page_query import PageQuery
 from orchestrator.web.problem import ProblemError
-from orchestrator.web.template_filters import format_count, format_usd
 
 ReasonRequirement = Literal["none", "optional", "required"]
 MAX_NAMED_ACCOUNTS: Final = 5
@@ -141,7 +141,7 @@ def build_accounts_dialog(request: ActionRequest, impact: ActionPreview) -> Conf
         title=f"{what}?",
         text=_ACCOUNT_ACTION_TEXTS[request.action],
         price=_format_price(impact) if request.action in {OperatorAction.RETRY, OperatorAction.RELEASE} else None,
-        account_names=_format_names(impact.accounts),
+        account_names=format_list(impact.accounts, limit=MAX_NAMED_ACCOUNTS),
         button=what,
         danger=request.action is OperatorAction.CANCEL,
         reason="optional" if request.action is OperatorAction.HOLD else "none",
@@ -229,8 +229,3 @@ def _parse_delivery_id(text: str) -> int:
 def _format_price(impact: ActionPreview) -> str:
     more = f", and {format_count(impact.unpriced, 'job')} without a known price" if impact.unpriced else ""
     return format_usd(impact.usd) + more
-
-
-def _format_names(accounts: Sequence[str]) -> str:
-    more = len(accounts) - MAX_NAMED_ACCOUNTS
-    return ", ".join(accounts[:MAX_NAMED_ACCOUNTS]) + (f" and {more:,} more" if more > 0 else "")
