@@ -50,7 +50,7 @@ CHANGES: dict[str, Change] = {
     "a held account": lambda database: save_standing(database, a_standing("planned", hold=OPERATOR_HOLD)),
     "an account taken out": lambda database: save_standing(database, a_standing("planned", removed_at=NOW)),
     "a label": lambda database: save_standing(database, a_standing("running", labels=("eu",))),
-    "a run that is held": lambda database: database.write(lambda c: runs.save(c, replace(RUN, hold=OPERATOR_HOLD))),
+    "a run that is held": lambda database: database.write(lambda tx: runs.save(tx, replace(RUN, hold=OPERATOR_HOLD))),
     "a job more": lambda database: fill(database, [*JOBS, a_job("new")]),
 }
 
