@@ -18,9 +18,9 @@
 #   recorded; resolved earlier, a crash between the two would lose the intent and a second job would be created.
 # * All members of a batch share one Transaction. Events and wake-ups of all of them are written by its flush, in one
 #   statement each, in the same commit as the changes (see transaction.py).
-# * Members run one after another, never concurrently, and before the next batch begins. What a member has read
-#   (a free slot, the remaining budget) stays true until the commit. On PostgreSQL the advisory lock extends this to
-#   all replicas.
+# * Members run one after another, never concurrently, and before the next batch begins. What a member has read (a
+#   free slot, the remaining budget) stays true until the commit. On PostgreSQL the advisory lock extends this to all
+#   replicas.
 # * When a member fails, the whole transaction is rolled back and every member is run again alone, so that an error
 #   reaches only its own caller. A member may therefore run twice: it must touch nothing but its transaction. If the
 #   connection itself was lost, running again would fail as often as there are members; then all get the error.

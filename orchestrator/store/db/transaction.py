@@ -9,9 +9,8 @@
 # * Without the wake-up, the job would rest until a sweep finds it (PostgreSQL); a wake-up for a change that was
 #   rolled back would make a replica look for something that never happened.
 #
-# Every query that writes takes a Transaction, every query that only reads takes a StoreConnection. The type
-# checker therefore finds a write outside a transaction, and there is no connection on which events or wake-ups get
-# lost.
+# Every query that writes takes a Transaction, every query that only reads takes a StoreConnection. The type checker
+# therefore finds a write outside a transaction, and there is no connection on which events or wake-ups get lost.
 #
 # Events and wake-ups are collected in memory and written by `flush`, right before the commit. A group commit shares
 # one Transaction among all its members, so hundreds of steps cost one INSERT of events and one call of the queue
