@@ -140,9 +140,7 @@ def _handle_clock_changes(app: App, scheduler: Scheduler, presence: ReplicaHeart
             await presence.check_clock()
             return
         await presence.beat()
-        await app.database.write(
-            lambda connection: clock_adjustment.apply_clock_step(connection, step, app.clock.now())
-        )
+        await app.database.write(lambda tx: clock_adjustment.apply_clock_step(tx, step, app.clock.now()))
 
     scheduler.on_clock_set(follow)
 

@@ -24,7 +24,7 @@ from orchestrator.app.file_descriptors import compute_max_connections, raise_des
 from orchestrator.app.notification_targets import NotificationTargets
 from orchestrator.app.outbound_network import OutboundNetwork
 from orchestrator.app.webhook_receiver import WebhookReceiver
-from orchestrator.control.account_names import unknown_accounts_error
+from orchestrator.control.accounts import unknown_accounts_error
 from orchestrator.core.account import Account, AccountIdentity
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.finding import FindingSummary
@@ -45,6 +45,7 @@ from orchestrator.planning.desired_state import DesiredState, load_desired_state
 from orchestrator.planning.moderation import build_pending_moderation, find_known_moderation, load_cached_moderation
 from orchestrator.planning.provider_facts import gather_provider_facts
 from orchestrator.settings import Settings
+from orchestrator.store.db.transaction import EventData
 from orchestrator.store.queries import accounts, events
 from orchestrator.system.child_processes import ChildProcesses
 from orchestrator.system.private_files import create_private_folder
@@ -196,7 +197,7 @@ class App:
             return None
         return AccountIdentity(standing.organization, standing.project)
 
-    async def list_events(self, account: str) -> list[events.EventData]:
+    async def list_events(self, account: str) -> list[EventData]:
         """The account's events, oldest first. Raises ConfigError for a name that no account has or had."""
         async with self.database.read() as connection:
             entries = await events.list_by_account(connection, account)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,25 +11,43 @@ from orchestrator.core.dataset import Dataset
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.finding import FindingSummary
 from orchestrator.core.hold import PLAN_HOLD_KINDS
-from orchestrator.core.jobs.job import Job, RunId
+from orchestrator.core.jobs.job import Job, JobId, RunId
 from orchestrator.core.jobs.lifecycle import UNSUBMITTED_STATES, JobState
 from orchestrator.core.jobs.pins import PinnedValues, find_resolved_values, list_auto_options
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.jobs.transitions import hold_job, release_job
 from orchestrator.core.moderation import Moderation, ModerationStatus
-from orchestrator.core.plans.plan import Plan, PlanLine
+from orchestrator.core.plans.budget import month_start
+from orchestrator.core.plans.plan import DatabaseState, Plan, PlanLine
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
-from orchestrator.store.queries import accounts, costs, events, jobs, notifications, outcomes, runs
+from orchestrator.store.db.transaction import EventData, Transaction
+from orchestrator.store.queries import accounts as account_queries
+from orchestrator.store.queries import costs, notifications, outcomes
+from orchestrator.store.queries import jobs as job_queries
+from orchestrator.store.queries import runs as run_queries
+
+
+async def load_database_state(
+    database: Database, job_ids: Collection[JobId], run_id: RunId, *, now: float
+) -> DatabaseState:
+    """Load what the database knows that a plan of this run and these jobs depends on."""
+    async with database.read() as connection:
+        return DatabaseState(
+            jobs=await job_queries.get_many(connection, job_ids),
+            account_states=await account_queries.list_all(connection),
+            committed_usd=await costs.get_committed_by_account(connection, run_id, month_start(now)),
+            run=await run_queries.find(connection, run_id),
+        )
 
 
 async def get_run_with_dataset(database: Database, run_id: str, datasets: Path) -> tuple[Run, Dataset]:
     """A run, with its dataset as it lies in `datasets`. Raises ConfigError when either is not there."""
     async with database.read() as connection:
-        run = await runs.find(connection, RunId(run_id))
+        run = await run_queries.find(connection, RunId(run_id))
         if run is None:
             raise ConfigError(f"there is no run {run_id}", hint="`orchestrator status` shows the current run's id.")
-        dataset = await runs.get_dataset(connection, run.dataset_sha256, datasets)
+        dataset = await run_queries.get_dataset(connection, run.dataset_sha256, datasets)
     if not dataset.training.path.is_file():
         raise ConfigError(
             f"the dataset of run {run_id} is no longer kept as {dataset.training.path}",
@@ -41,24 +60,21 @@ async def apply_plan(
     database: Database, plan: Plan, *, start: bool, now: float, cause: str, findings: FindingSummary | None = None
 ) -> Run:
     """Make the plan the current run: its jobs exist from now on, and are due unless held. Other accounts are gone."""
-
-    async def change(connection: StoreConnection) -> Run:
-        previous = await runs.find_current(connection)
-        before = await runs.find(connection, plan.run_id)
-        await runs.save_dataset(connection, plan.dataset, now, findings)
+    async with database.transaction() as tx:
+        previous = await run_queries.find_current(tx.connection)
+        before = await run_queries.find(tx.connection, plan.run_id)
+        await run_queries.save_dataset(tx, plan.dataset, now, findings)
         run = _build_run(plan, before, start=start, now=now)
-        await runs.save(connection, run)
-        new = await jobs.assign_to_run(connection, run.id, [_build_job(line, run, now) for line in plan.lines])
-        await events.append(connection, *(_build_planned_event(job, now, cause) for job in new))
-        await runs.save(connection, replace(run, pins=await _load_pins(connection, plan, run)))
-        await _update_open_jobs(connection, plan, now, cause)
-        await jobs.wake_unsubmitted(connection, run.id, now)
-        removed = await accounts.mark_removed_except(connection, [line.account for line in plan.lines], now)
+        await run_queries.save(tx, run)
+        new = await job_queries.assign_to_run(tx, run.id, [_build_job(line, run, now) for line in plan.lines])
+        tx.add_events(*(_build_planned_event(job, now, cause) for job in new))
+        await run_queries.save(tx, replace(run, pins=await _load_pins(tx.connection, plan, run)))
+        await _update_open_jobs(tx, plan, now, cause)
+        await job_queries.wake_unsubmitted(tx, run.id, now)
+        removed = await account_queries.mark_removed_except(tx, [line.account for line in plan.lines], now)
         if previous is not None:
-            await notifications.publish_run_end_after_removal(connection, removed, previous.id, run.id, now)
+            await notifications.publish_run_end_after_removal(tx, removed, previous.id, run.id, now)
         return run
-
-    return await database.write(change)
 
 
 def _build_run(plan: Plan, existing: Run | None, *, start: bool, now: float) -> Run:
@@ -99,8 +115,8 @@ def _build_job(line: PlanLine, run: Run, now: float) -> Job:
     )
 
 
-def _build_planned_event(job: Job, now: float, cause: str) -> events.EventData:
-    return events.EventData(
+def _build_planned_event(job: Job, now: float, cause: str) -> EventData:
+    return EventData(
         at=now,
         cause=cause,
         note="planned",
@@ -111,21 +127,21 @@ def _build_planned_event(job: Job, now: float, cause: str) -> events.EventData:
     )
 
 
-async def _update_open_jobs(connection: StoreConnection, plan: Plan, now: float, cause: str) -> None:
+async def _update_open_jobs(tx: Transaction, plan: Plan, now: float, cause: str) -> None:
     """Note what the jobs are estimated at now. Hold those the plan holds; release those it no longer does."""
     lines = {line.job_id: line for line in plan.lines}
-    open_to_it = [job for job in await jobs.list_replannable(connection, plan.run_id) if job.id in lines]
+    open_to_it = [job for job in await job_queries.list_replannable(tx.connection, plan.run_id) if job.id in lines]
     unsent = {job.id: job.estimated_usd for job in open_to_it if job.state in UNSUBMITTED_STATES}
     prices = {job_id: lines[job_id].usd for job_id, before in unsent.items() if lines[job_id].usd != before}
-    await costs.save_estimates(connection, prices)
+    await costs.save_estimates(tx, prices)
     for job in open_to_it:
         line = lines[job.id]
         wanted = line.hold if line.hold and line.hold.kind in PLAN_HOLD_KINDS else None
         had = job.hold is not None and job.hold.kind in PLAN_HOLD_KINDS
         if wanted and job.hold is None and job.state in UNSUBMITTED_STATES:
-            await outcomes.record(connection, hold_job(job, wanted), at=now, cause=cause)
+            await outcomes.record(tx, hold_job(job, wanted), at=now, cause=cause)
         elif had and not wanted:
-            await outcomes.record(connection, release_job(job, now=now), at=now, cause=cause)
+            await outcomes.record(tx, release_job(job, now=now), at=now, cause=cause)
 
 
 async def _load_pins(connection: StoreConnection, plan: Plan, run: Run) -> dict[ProviderName, PinnedValues | None]:
@@ -141,7 +157,7 @@ async def _find_resolved_values(
     connection: StoreConnection, plan: Plan, provider: ProviderName
 ) -> PinnedValues | None:
     ids = [line.job_id for line in plan.lines if line.provider is provider]
-    known = [job for job in (await jobs.get_many(connection, ids)).values() if job.submitted_at]
+    known = [job for job in (await job_queries.get_many(connection, ids)).values() if job.submitted_at]
     for job in sorted(known, key=lambda job: job.submitted_at or 0):
         if job.state in {JobState.RUNNING, JobState.SUCCEEDED}:
             done = job.state is JobState.SUCCEEDED

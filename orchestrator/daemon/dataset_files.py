@@ -108,4 +108,4 @@ class DatabaseUploadStateStore:
             return await uploads.find(connection, self._job_id, self._sha256)
 
     async def save(self, upload: MultipartUpload | None) -> None:
-        await self._database.write(lambda c: uploads.save(c, self._job_id, self._sha256, upload))
+        await self._database.write(lambda tx: uploads.save(tx, self._job_id, self._sha256, upload))

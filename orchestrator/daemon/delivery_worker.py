@@ -12,8 +12,8 @@ from structlog.stdlib import BoundLogger
 from orchestrator.core.errors import DatabaseUnavailable
 from orchestrator.core.notifications.delivery import Delivery, NotificationTarget, after_attempt
 from orchestrator.notify.base import Sender
-from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import deliveries
 
 BATCH_SIZE: Final = 10
@@ -65,7 +65,7 @@ class DeliveryWorker:
             news = await deliveries.has_pending_notifications(connection)
         if news:
             wanted = {name: addressee.target.topics for name, addressee in self._endpoints.items()}
-            await self._database.write(lambda c: deliveries.fan_out(c, wanted, now, FAN_OUT_BATCH_SIZE))
+            await self._database.write(lambda tx: deliveries.fan_out(tx, wanted, now, FAN_OUT_BATCH_SIZE))
         async with self._database.read() as connection:
             waiting = await deliveries.list_due_targets(connection, now)
         for name in waiting & self._endpoints.keys() - self._tasks.keys():
@@ -76,7 +76,7 @@ class DeliveryWorker:
     async def purge(self) -> None:
         """Delete what has long ended. A tick."""
         now = self._now()
-        await self._database.write(lambda c: deliveries.delete_old(c, now))
+        await self._database.write(lambda tx: deliveries.delete_old(tx, now))
 
     async def flush(self) -> None:
         """Tell what can be told in a moment; the rest is told after the next start."""
@@ -104,7 +104,7 @@ class DeliveryWorker:
     async def _claim(self, name: str) -> list[Delivery]:
         now = self._now()
         return await self._database.write(
-            lambda c: deliveries.claim(c, name, now=now, until=now + CLAIM_SECONDS, limit=BATCH_SIZE)
+            lambda tx: deliveries.claim(tx, name, now=now, until=now + CLAIM_SECONDS, limit=BATCH_SIZE)
         )
 
     async def _send_batch(self, batch: list[Delivery], endpoint: DeliveryEndpoint) -> None:
@@ -121,9 +121,9 @@ class DeliveryWorker:
             for delivery, error in zip(batch, errors, strict=True)
         ]
 
-        async def change(connection: StoreConnection) -> None:
+        async def change(tx: Transaction) -> None:
             for end in ends:
-                await deliveries.record_attempt(connection, end)
+                await deliveries.record_attempt(tx, end)
 
         await self._database.write(change)
         for end in ends:

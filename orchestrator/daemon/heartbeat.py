@@ -8,8 +8,8 @@ from orchestrator.core.clock import Clock
 from orchestrator.core.config_refusal import ConfigRefusal
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.replica import Replica
-from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import replicas
 
 MAX_CLOCK_SKEW_SECONDS = 1.0  # seconds; an intent's deadline must not have passed here long before it has there
@@ -46,13 +46,13 @@ class ReplicaHeartbeat:
         clock is wrong, so `/readyz` would say "database away" long after the database is back.
         """
         if not self.clock_agrees:
-            await self._database.write(lambda connection: replicas.touch(connection, self._replica.id))
+            await self._database.write(lambda tx: replicas.touch(tx, self._replica.id))
             return
 
-        async def change(connection: StoreConnection) -> None:
+        async def change(tx: Transaction) -> None:
             now = self._now()
             sign = replace(self._replica, seen_at=now, alive_until=now + self._timeout_seconds)
-            await replicas.save_heartbeat(connection, sign, self._refusal)
+            await replicas.save_heartbeat(tx, sign, self._refusal)
 
         await self._database.write(change)
 
@@ -95,4 +95,4 @@ class ReplicaHeartbeat:
 
     async def deregister(self) -> None:
         """Be gone: what this replica held is free at once."""
-        await self._database.write(lambda connection: replicas.deregister(connection, self._replica.id))
+        await self._database.write(lambda tx: replicas.deregister(tx, self._replica.id))

@@ -54,6 +54,7 @@ from orchestrator.providers.base import Deadline, ProviderConnection
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.outage import describe_error
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import costs, jobs, outcomes
 
 SLOT_RECHECK_SECONDS = 60.0  # seconds between two looks for a free slot, should a wake-up be lost
@@ -323,14 +324,14 @@ class Reconciler:
         at = self._clock.now()
         outcome = outcome.redacted(self._redact, replica=self._replica)
 
-        async def change(connection: StoreConnection) -> Outcome | JobLimitReached | BudgetExceeded | StaleJob:
+        async def change(tx: Transaction) -> Outcome | JobLimitReached | BudgetExceeded | StaleJob:
             if limits_of is not None and (
-                refusal := await _find_submit_blocker(connection, outcome.job, limits_of, at)
+                refusal := await _find_submit_blocker(tx.connection, outcome.job, limits_of, at)
             ):
                 return refusal
-            if await outcomes.record(connection, outcome, at=at, cause=CAUSE, caller_continues=True):
+            if await outcomes.record(tx, outcome, at=at, cause=CAUSE, caller_continues=True):
                 return outcome
-            again = await outcomes.record_rebased(connection, outcome, at, CAUSE) if rebase_on_cancel else None
+            again = await outcomes.record_rebased(tx, outcome, at, CAUSE) if rebase_on_cancel else None
             return again or StaleJob(f"version {outcome.job.version - 1} of the job is no longer the latest")
 
         alone = limits_of is not None or outcome.job.state in TERMINAL_STATES
@@ -357,8 +358,8 @@ class Reconciler:
         return min(times, default=None)
 
 
-async def _record_all(connection: StoreConnection, steps: Sequence[tuple[Outcome, float]]) -> list[bool]:
-    return await outcomes.record_many(connection, steps, cause=CAUSE)
+async def _record_all(tx: Transaction, steps: Sequence[tuple[Outcome, float]]) -> list[bool]:
+    return await outcomes.record_many(tx, steps, cause=CAUSE)
 
 
 async def _find_submit_blocker(

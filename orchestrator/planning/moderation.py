@@ -125,4 +125,4 @@ class VerdictCache:
             return await moderations.get_verdicts(connection, keys)
 
     async def put(self, verdicts: Mapping[str, ModerationVerdict]) -> None:
-        await self._database.write(lambda connection: moderations.save_verdicts(connection, verdicts))
+        await self._database.write(lambda tx: moderations.save_verdicts(tx, verdicts))

@@ -75,4 +75,4 @@ def make_reconciler(
 async def verify_accounts(database: Database, names: Iterable[str]) -> None:
     """From now on these accounts are verified and nothing else is known of them."""
     for name in names:
-        await database.write(lambda c, name=name: accounts.save(c, a_standing(name)))  # type: ignore[misc]
+        await database.write(lambda tx, name=name: accounts.save(tx, a_standing(name)))  # type: ignore[misc]

@@ -19,8 +19,8 @@ from orchestrator.core.remote import RemoteModel
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.inputs.retirements import RetirementList
 from orchestrator.providers.base import ProviderConnection
-from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import model_expiry, notifications
 
 DAY_SECONDS = 24 * 3600.0
@@ -106,8 +106,8 @@ class ModelExpiryChecker:
     async def _save(self, job: Job, lookup: _ModelLookup) -> Notification | None:
         now = self._clock.now()
 
-        async def change(connection: StoreConnection) -> Notification | None:
-            known = await model_expiry.get_check(connection, job.id)
+        async def change(tx: Transaction) -> Notification | None:
+            known = await model_expiry.get_check(tx.connection, job.id)
             gone_at = (
                 known.job.gone_at if lookup.exists is None else None if lookup.exists else known.job.gone_at or now
             )
@@ -119,10 +119,10 @@ class ModelExpiryChecker:
                 else None
             )
             if news:
-                await notifications.publish(connection, news)
+                await notifications.publish(tx, news)
             announced = step if news else known.announced_days
             await model_expiry.save_check(
-                connection, job.id, at=now, retires_on=seen.retires_on, gone_at=gone_at, announced_days=announced
+                tx, job.id, at=now, retires_on=seen.retires_on, gone_at=gone_at, announced_days=announced
             )
             return news
 
@@ -134,11 +134,11 @@ async def record_base_model_retirements(
 ) -> None:
     """Remember until when the base models' providers have them, and so every model tuned on them."""
 
-    async def change(connection: StoreConnection) -> None:
+    async def change(tx: Transaction) -> None:
         for provider, model in models:
             if model.shutdown:
                 name = specs[provider].base_model
-                await model_expiry.save_base_model_retirement(connection, provider, name, model.shutdown)
+                await model_expiry.save_base_model_retirement(tx, provider, name, model.shutdown)
 
     await database.write(change)
 
