@@ -85,7 +85,7 @@ class DeliveryWorker:
                 await self.tick()
                 await asyncio.gather(*self.active_tasks)
         except (TimeoutError, DatabaseUnavailable) as error:
-            self._log.info("deliveries.left", message=str(error) or "some targets have not answered")
+            self._log.info("deliveries.pending_at_shutdown", message=str(error) or "some targets have not answered")
         for task in self.active_tasks:
             task.cancel()
 
@@ -97,7 +97,7 @@ class DeliveryWorker:
         except DatabaseUnavailable:
             pass  # the outage is logged already; what is due stays due
         except Exception:  # noqa: BLE001 - one broken target never stops the others
-            self._log.exception("delivery.broken", target=name)
+            self._log.exception("delivery.internal_error", target=name)
         finally:
             del self._tasks[name]
 
@@ -132,8 +132,8 @@ class DeliveryWorker:
     def _log_result(self, delivery: Delivery) -> None:
         told = {"target": delivery.target, "topic": delivery.topic, "delivery": delivery.id}
         if delivery.delivered_at is not None:
-            self._log.info("delivery.arrived", **told, attempts=delivery.attempts)
+            self._log.info("delivery.succeeded", **told, attempts=delivery.attempts)
         elif delivery.is_failed:
-            self._log.error("delivery.dead", **told, error=delivery.error, hint=FAILED_DELIVERIES_HINT)
+            self._log.error("delivery.gave_up", **told, error=delivery.error, hint=FAILED_DELIVERIES_HINT)
         else:
-            self._log.warning("delivery.failed", **told, attempts=delivery.attempts, error=delivery.error)
+            self._log.warning("delivery.retry_scheduled", **told, attempts=delivery.attempts, error=delivery.error)

@@ -202,9 +202,9 @@ class ProviderSteps:
             return [loss for loss in checked if loss]
         except (ProviderError, TimeoutError) as error:
             text = str(error) or f"the provider took longer than {LOSSES_TIMEOUT_SECONDS:g} seconds"
-            self._log.info("losses.not_told", account=job.account, job=job.id, message=text)
+            self._log.info("losses.fetch_failed", account=job.account, job=job.id, message=text)
         except Exception as error:  # noqa: BLE001 - a curve is no reason to keep a finished model from being recorded
-            self._log.exception("losses.broken", account=job.account, job=job.id, message=str(error))
+            self._log.exception("losses.internal_error", account=job.account, job=job.id, message=str(error))
         return []
 
     async def cancel(self, job: Job, provider: Provider) -> Outcome:
@@ -235,7 +235,7 @@ class ProviderSteps:
         now = self._clock.now()
         if misses >= MAX_CONSECUTIVE_404:
             return fail_missing_job(job, now=now)
-        failure = replace(Failure.from_error(error), hint="Nothing to do: it is looked for again.")
+        failure = replace(Failure.from_error(error), hint="No action needed; the job will be looked up again.")
         until = now + backoff(misses, self._jitter())
         return retry_later(
             replace(job, attempts=misses), failure, until=until, counts_as_attempt=True, maybe_sent=False

@@ -61,12 +61,12 @@ UNKNOWN_ACCOUNT_RECHECK_SECONDS = (
     10.0  # seconds between two looks at a job whose account is not in this replica's accounts file
 )
 CAUSE = "service"
-BUG_HINT = (
-    "This is a bug of orchestrator: please report it with the lines `job.broken` of the log. It is tried again."
+INTERNAL_ERROR_HINT = (
+    "Internal error. Please report it with the `job.internal_error` log lines. It will be retried automatically."
 )
 UNKNOWN_STATE_HINT = (
-    "Whether a job of ours is at the provider, and how far, cannot be seen. `orchestrator release` the account to "
-    "look again; nothing is created twice."
+    "The remote job's state cannot be determined. Run `orchestrator release ACCOUNT` to check again; no duplicate "
+    "will be created."
 )
 
 
@@ -129,16 +129,16 @@ class Reconciler:
                 self._check_clock()
                 loaded = await self._step(loaded)
         except StaleJob as error:
-            self._log.info("job.stale", job=job_id, message=str(error))
+            self._log.info("job.version_conflict", job=job_id, message=str(error))
         except (DatabaseUnavailable, _ClockChanged):  # the job is still due, so do not spin on it
             await asyncio.sleep(self._timing.poll_min_seconds)
         except Exception as error:  # noqa: BLE001 - one broken job never stops the others
-            self._log.exception("job.broken", job=job_id, message=describe_error(error))
+            self._log.exception("job.internal_error", job=job_id, message=describe_error(error))
             await self._record_internal_error(job_id, error)
 
     async def _record_internal_error(self, job_id: JobId, error: Exception) -> None:
         """A bug of ours: show it with the job, and try again later and later."""
-        failure = Failure("internal_error", f"{type(error).__name__}: {describe_error(error)}", BUG_HINT)
+        failure = Failure("internal_error", f"{type(error).__name__}: {describe_error(error)}", INTERNAL_ERROR_HINT)
         try:
             if loaded := await self._load(job_id):
                 until = self._clock.now() + backoff(loaded.job.attempts, self._jitter())

@@ -23,7 +23,7 @@ from orchestrator.core.errors import DatabaseUnavailable
 from orchestrator.core.jobs.observer import NULL_OBSERVER, ServiceObserver
 
 Work = Callable[[], Awaitable[None]]
-TICK: Final = "beat"
+TICK: Final = "tick"
 TICK_SECONDS: Final = 1.0
 CRON_CHECK_SECONDS: Final = 60.0
 CRON_GRACE_SECONDS: Final = 3600

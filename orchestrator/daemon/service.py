@@ -76,11 +76,11 @@ class Service:
         self._last_signature = self._signature()
         self._scheduler.schedule_cron(await self._converge(), "schedule", self.reload)
         await self._heartbeat.start()
-        self._scheduler.schedule_every(self._heartbeat.interval_seconds, "presence", self._heartbeat.beat)
-        self._scheduler.schedule_every(CLOCK_CHECK_SECONDS, "clock", self._heartbeat.check_clock)
-        self._scheduler.schedule_every(DELIVERY_TICK_SECONDS, "tell", self._delivery_worker.tick)
-        self._scheduler.schedule_every(DELIVERY_PURGE_SECONDS, "forget deliveries", self._delivery_worker.purge)
-        self._scheduler.schedule_every(ACCOUNTS_FILE_CHECK_SECONDS, "watch", self._check_accounts_file)
+        self._scheduler.schedule_every(self._heartbeat.interval_seconds, "heartbeat", self._heartbeat.beat)
+        self._scheduler.schedule_every(CLOCK_CHECK_SECONDS, "check clock", self._heartbeat.check_clock)
+        self._scheduler.schedule_every(DELIVERY_TICK_SECONDS, "deliver", self._delivery_worker.tick)
+        self._scheduler.schedule_every(DELIVERY_PURGE_SECONDS, "purge deliveries", self._delivery_worker.purge)
+        self._scheduler.schedule_every(ACCOUNTS_FILE_CHECK_SECONDS, "watch accounts file", self._check_accounts_file)
         if self._dataset_watcher is not None:
             self._scheduler.schedule_every(
                 self._dataset_watcher.interval_seconds, "watch dataset", self._check_dataset
@@ -100,7 +100,7 @@ class Service:
             async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
                 await asyncio.shield(self._dispatch_task)
         except TimeoutError:
-            self._log.warning("service.cut_off", message="calls in flight took too long and were cut off")
+            self._log.warning("service.shutdown_timeout", message="calls in flight took too long and were cut off")
             self._dispatch.abort()
             await self._dispatch_task
         await self._delivery_worker.flush()
@@ -138,7 +138,7 @@ class Service:
         try:
             await self._heartbeat.set_refusal(problem)
         except Exception as error:  # noqa: BLE001 - the reload is done; the next beat writes it again
-            self._log.warning("refusal.not_stored", error=error)
+            self._log.warning("refusal.store_failed", error=error)
 
     def wake(self) -> None:
         """A job may be due earlier than was known."""

@@ -35,7 +35,7 @@ class WebhookHandler:
         """Remember it and wake its job, in one transaction. One that came before or is about no job does nothing."""
         woken = await database.write(lambda connection: self._record_and_wake(connection, account, webhook))
         if woken is not None:
-            self._log.info("webhook.woke", account=account, job=woken.id, remote_job=woken.remote_job_id)
+            self._log.info("webhook.job_woken", account=account, job=woken.id, remote_job=woken.remote_job_id)
             self._wake_dispatch()
 
     async def _record_and_wake(
