@@ -20,6 +20,7 @@ from orchestrator.daemon.maintenance.model_expiry import ModelExpiryChecker
 from orchestrator.daemon.missing_key_watcher import KEY_CHECK_SECONDS
 from orchestrator.daemon.provider_steps import StepTiming
 from orchestrator.daemon.reconciler import Reconciler
+from orchestrator.daemon.reconciler_factory import build_reconciler
 from orchestrator.daemon.scheduler import Scheduler
 from orchestrator.daemon.service import Converge, Service
 from orchestrator.dispatch.base import Dispatcher
@@ -86,7 +87,7 @@ def _schedule_missing_key_check(app: App, scheduler: Scheduler, service: Service
 
 def _build_reconciler(app: App, observer: ServiceObserver, clock_agrees: Callable[[], bool]) -> Reconciler:
     settings = app.settings
-    return Reconciler(
+    return build_reconciler(
         app.database,
         app.connections.by_name,
         load=build_job_loader(app.database),
