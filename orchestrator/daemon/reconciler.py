@@ -2,8 +2,8 @@
 
 # Theory of operation
 #
-# The dispatcher calls `Reconciler.handle` with the id of a due job, for one job of an account at a time. `handle` then
-# repeats one step until the job waits:
+# The dispatcher calls `Reconciler.handle` with the id of a due job, for one job of an account at a time. It repeats
+# one step until the job waits:
 #   1. load      the job with its run and its account state (`LoadedJob`)
 #   2. decide    `next_action(job, context, now)`: pure, no I/O (core/jobs/next_action.py)
 #   3. act       `ProviderSteps` calls the provider; the answer becomes an `Outcome` (core/jobs/transitions.py)
