@@ -20,6 +20,7 @@ from orchestrator.daemon.maintenance.model_expiry import ModelExpiryChecker
 from orchestrator.daemon.missing_key_watcher import KEY_CHECK_SECONDS
 from orchestrator.daemon.provider_steps import StepTiming
 from orchestrator.daemon.reconciler import Reconciler
+from orchestrator.daemon.reconciler_factory import build_reconciler
 from orchestrator.daemon.scheduler import Scheduler
 from orchestrator.daemon.service import Converge, Service
 from orchestrator.dispatch.base import Dispatcher
@@ -86,7 +87,7 @@ def _schedule_missing_key_check(app: App, scheduler: Scheduler, service: Service
 
 def _build_reconciler(app: App, observer: ServiceObserver, clock_agrees: Callable[[], bool]) -> Reconciler:
     settings = app.settings
-    return Reconciler(
+    return build_reconciler(
         app.database,
         app.connections.by_name,
         load=build_job_loader(app.database),
@@ -127,8 +128,8 @@ def _build_dispatch(app: App, scheduler: Scheduler, presence: ReplicaHeartbeat) 
         find_server=app.connections.find_server,
         clock_agrees=lambda: presence.clock_agrees,
     )
-    scheduler.schedule_every(RESCUE_INTERVAL_SECONDS, "sweep", dispatch.rescue_lost)
-    scheduler.schedule_every(QUEUE_PRUNE_INTERVAL_SECONDS, "prune", dispatch.clear_log)
+    scheduler.schedule_every(RESCUE_INTERVAL_SECONDS, "rescue lost wake-ups", dispatch.rescue_lost)
+    scheduler.schedule_every(QUEUE_PRUNE_INTERVAL_SECONDS, "clear queue log", dispatch.clear_log)
     return dispatch
 
 
@@ -154,10 +155,10 @@ def _schedule_maintenance(app: App, scheduler: Scheduler) -> None:
         clock=app.clock,
         log=app.log,
     )
-    scheduler.schedule_every(MODEL_EXPIRY_INTERVAL_SECONDS, "lifetimes", models.check_due_models)
+    scheduler.schedule_every(MODEL_EXPIRY_INTERVAL_SECONDS, "check model expiry", models.check_due_models)
     if (keep_days := app.settings.events_keep_days) is not None:
         retention = EventPurger(app.database, keep_days=keep_days, now=app.clock.now, log=app.log)
-        scheduler.schedule_every(EVENT_PURGE_INTERVAL_SECONDS, "forget", retention.purge)
+        scheduler.schedule_every(EVENT_PURGE_INTERVAL_SECONDS, "purge events", retention.purge)
 
 
 def _accounts_file_signature(accounts_file: Path) -> Hashable:

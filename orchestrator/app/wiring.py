@@ -248,11 +248,11 @@ class App:
                 "account.held", account=name, kind=missing.kind, message=missing.reason, hint=missing.hint
             )
         for warning in desired.warnings:
-            self.log.warning("accounts_file.warning", message=warning)
+            self.log.warning("accounts_file.warned", message=warning)
         for warning in plan.warnings:
-            self.log.warning("base_model.ends", message=warning)
+            self.log.warning("base_model.retiring", message=warning)
         self.log.info(
-            "run.current",
+            "plan.applied",
             run=run.id,
             name=run.name,
             dataset=run.dataset_sha256,

@@ -23,6 +23,7 @@ from orchestrator.core.spec import TrainingSpec
 from orchestrator.daemon.job_loader import build_job_loader
 from orchestrator.daemon.provider_steps import StepTiming
 from orchestrator.daemon.reconciler import Reconciler
+from orchestrator.daemon.reconciler_factory import build_reconciler
 from orchestrator.providers.base import ProviderConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import Transaction
@@ -107,7 +108,7 @@ def reconciler(bench: LargeBench, database: Database) -> Reconciler:
         account = Account(name=name, provider=ProviderName.OPENAI, api_key="env:KEY")
         return ProviderConnection(account, "12345678", bench.provider(name))
 
-    return Reconciler(
+    return build_reconciler(
         database,
         {name: connected(name) for name in NAMES},
         load=build_job_loader(database),

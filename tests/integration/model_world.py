@@ -464,5 +464,7 @@ class StrictLog:
 
     warning = error = debug = info
 
+    def log(self, level: int, event: str, **_: Any) -> None: ...
+
     def exception(self, event: str, **_: Any) -> None:
         raise AssertionError(event) from sys.exc_info()[1]

@@ -18,6 +18,7 @@ from orchestrator.core.secret import Redactor
 from orchestrator.daemon.job_loader import build_job_loader
 from orchestrator.daemon.provider_steps import StepTiming
 from orchestrator.daemon.reconciler import Reconciler
+from orchestrator.daemon.reconciler_factory import build_reconciler
 from orchestrator.providers.base import Provider, ProviderConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import accounts
@@ -56,7 +57,7 @@ def make_reconciler(
         )
         return ProviderConnection(account, "12345678", cast(Provider, remote))
 
-    return Reconciler(
+    return build_reconciler(
         database,
         {name: connected(name, remote) for name, remote in remotes.items()},
         load=build_job_loader(database),

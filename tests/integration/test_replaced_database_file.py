@@ -118,7 +118,7 @@ async def test_database_recovers_when_its_file_is_moved_back(owned: Database, fi
             await owned.write(note)
         move(away, file)
         await owned.write(note)
-    assert [line["event"] for line in said] == ["database.unreachable", "database.back"]
+    assert [line["event"] for line in said] == ["database.unreachable", "database.recovered"]
     assert await count(owned) == 2
     assert (await inside(owned).get_health()).ready
 

@@ -28,7 +28,7 @@ from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.daemon.job_loader import build_job_loader
 from orchestrator.daemon.provider_steps import StepTiming
-from orchestrator.daemon.reconciler import Reconciler
+from orchestrator.daemon.reconciler_factory import build_reconciler
 from orchestrator.daemon.webhook_handler import WebhookHandler
 from orchestrator.providers.base import ProviderConnection
 from orchestrator.providers.openai import openai_provider
@@ -117,7 +117,7 @@ class WebhookStage:
             for account in listed
         }
         log = cast(Any, StrictLog())
-        self.reconciler = Reconciler(
+        self.reconciler = build_reconciler(
             self.database,
             connections,
             load=build_job_loader(self.database),

@@ -86,8 +86,8 @@ def reload_settings(app: App, environ: Mapping[str, str]) -> None:
         app.log.warning("settings.refused", error=error)
         return
     log.set_level(settings.log_level)
-    app.log.info("settings.read", log_level=settings.log_level)
+    app.log.info("settings.reloaded", log_level=settings.log_level)
     before = app.settings.model_dump()
     changed = [PREFIX + name.upper() for name, value in settings if value != before[name] and name != "log_level"]
     if changed:
-        app.log.warning("settings.wait_for_restart", settings=changed)
+        app.log.warning("settings.restart_required", settings=changed)

@@ -36,4 +36,4 @@ class EventPurger:
             if deleted < BATCH_SIZE:
                 break
         if total:
-            self._log.info("events.forgotten", lines=total)
+            self._log.info("events.purged", lines=total)

@@ -74,7 +74,7 @@ class ModelExpiryChecker:
         try:
             return await asyncio.to_thread(self._read_retirements)
         except ConfigError as error:  # a broken list must not end the look at the models
-            self._log.warning("retirements.unreadable", message=error.message, hint=error.hint)
+            self._log.warning("retirements.load_failed", message=error.message, hint=error.hint)
             return RetirementList({})
 
     async def _check(self, job: Job, slots: asyncio.Semaphore, base_models: _BaseModelCache) -> None:
@@ -84,7 +84,7 @@ class ModelExpiryChecker:
         if news and news.error:
             error = news.error
             self._log.warning(
-                news.topic.value,
+                "model.retiring",
                 account=job.account,
                 fine_tuned_model=job.fine_tuned_model,
                 kind=error.kind,
@@ -170,7 +170,7 @@ async def _find_model(
     try:
         found = await connection.provider.find_model(name)
     except ProviderError as error:
-        log.info("model.not_asked", account=connection.account.name, model=name, message=str(error))
+        log.info("model.lookup_failed", account=connection.account.name, model=name, message=str(error))
         return None, None
     return found is not None, found
 
