@@ -104,15 +104,15 @@ def _read_result(process: subprocess.Popen[bytes], order: BuildRequest) -> Build
 def _process_failed_error(order: BuildRequest, code: int) -> DatasetError:
     how = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
     return DatasetError(
-        f"{order.path} could not be checked: the process that did it {how}",
-        hint=f"See what stands before this on stderr. "
-        f"Where memory ran out (its limit was {_format_memory_limit(order)}): " + MEMORY_HINT,
+        f"{order.path} could not be checked: the dataset build process {how}",
+        hint="Check for earlier output on stderr and for out-of-memory events of the system. "
+        f"If memory ran out (the limit was {_format_memory_limit(order)}): " + MEMORY_HINT,
     )
 
 
 def _memory_limit_error(order: BuildRequest) -> DatasetError:
     return DatasetError(
-        f"{order.path} could not be checked: that takes more memory than the limit of {_format_memory_limit(order)}",
+        f"{order.path} could not be checked: the build exceeds its memory limit of {_format_memory_limit(order)}",
         hint=MEMORY_HINT,
     )
 

@@ -163,12 +163,12 @@ class DatasetChecker:
     def _folder_findings(self, listing: FolderListing) -> Iterator[Finding]:
         """What was not entered. A folder that cannot be listed may hold most of the chats, so it is an error."""
         for name, reason in listing.unreadable:
-            hint = "Let this user read and enter the folder (chmod u+rx), or move it out of the dataset."
+            hint = "Give this user read and execute permission (chmod u+rx), or move the folder out of the dataset."
             where = self._dataset_name() if name == "./" else name
             yield create_finding(FindingCode.NO_SUCH_PATH, where, f"the folder cannot be read: {reason}", hint=hint)
         for name in listing.folder_links:
             yield create_finding(
-                FindingCode.FOLDER_LINK, name, "a link to a folder, which is not followed: nothing in it is read"
+                FindingCode.FOLDER_LINK, name, "the link to a folder is not followed, so nothing in it is read"
             )
 
     def _count_findings(self, summary: Summary, listing: FolderListing) -> Iterator[Finding]:
@@ -182,15 +182,15 @@ class DatasetChecker:
             return  # how many chats there are is not known
         if not summary.files:
             endings = f"{', '.join(READABLE_SUFFIXES[:-1])} or {READABLE_SUFFIXES[-1]}"
-            message = f"no chats were found: no file has a name that ends in {endings}"
+            message = f"no chats found: no file name ends in {endings}"
             yield create_finding(FindingCode.NO_CHATS, self._dataset_name(), message + _ignored_files_text(summary))
             return
         training = summary.examples - self._rules.validation_size(summary.examples)
         for rule, message in self._provider_checker.check_counts(training, self._image_examples):
             yield create_finding(rule.kind.code, self._dataset_name(), message)
         if training < (needed := self._rules.minimum_examples):
-            have = "1 training example" if training == 1 else f"{training} training examples"
-            message = f"{have}, at least {needed} are needed{_ignored_files_text(summary)}"
+            have = "is 1 training example" if training == 1 else f"are {training:,} training examples"
+            message = f"there {have}, at least {needed} are required{_ignored_files_text(summary)}"
             yield create_finding(FindingCode.TOO_FEW_EXAMPLES, self._dataset_name(), message)
 
     def _dataset_name(self) -> str:
@@ -255,5 +255,5 @@ def _overlap_findings(places: dict[bytes, Example], training: Path, rules: Datas
     for other, line in DatasetChecker(training, replace(rules, validation_path=None)).iter_accepted():
         if example := places.pop(sha256(line).digest(), None):
             at, path = example.locate(())
-            message = f"the example is in the training set as well, at {other.file}:{other.line}"
+            message = f"the example is also in the training set, at {other.file}:{other.line}"
             yield create_finding(FindingCode.VALIDATION_OVERLAP, example.file, message, line=at, path=path)

@@ -40,11 +40,12 @@ def read_rows(table: DatedTable, path: Path | None) -> list[dict[str, Any]]:
         document = tomllib.loads((read_regular_file(path) if path else shipped.read_bytes()).decode("utf-8"))
     except OSError as error:
         raise ConfigError(
-            f"the {table.title} {name} cannot be read: {error.strerror}", hint="Correct its path."
+            f"the {table.title} {name} cannot be read: {error.strerror}",
+            hint="Correct the path or the permissions of the file.",
         ) from None
     except RecursionError:
         raise ConfigError(
-            f"the {table.title} {name} is not valid TOML: it is nested too deep", hint=table.hint
+            f"the {table.title} {name} is not valid TOML: it is nested too deeply", hint=table.hint
         ) from None
     except ValueError as error:  # not TOML, not UTF-8, or a number with too many digits
         raise ConfigError(f"the {table.title} {name} is not valid TOML: {error}", hint=table.hint) from None
@@ -78,10 +79,10 @@ def _validate_rows(table: DatedTable, rows: object) -> list[str]:
 def _validate_row(table: DatedTable, row: dict[str, Any]) -> Iterable[str]:
     for key, kind in table.required.items():
         if not _has_type(row.get(key), kind):
-            yield f"{key} is missing or wrong"
+            yield f"{key} is missing or has the wrong type"
     for key, kind in table.optional.items():
         if key in row and not _has_type(row[key], kind):
-            yield f"{key} is wrong"
+            yield f"{key} has the wrong type"
     yield from _unknown_key_problems(row, [*table.required, *table.optional])
 
 
@@ -90,7 +91,7 @@ def _unknown_key_problems(names: Iterable[str], known: Sequence[str]) -> Iterabl
     for name in names:
         if name not in known:
             close = get_close_matches(name.lower(), known, n=1)
-            yield f"{name} is not known" + (f'; did you mean "{close[0]}"?' if close else "")
+            yield f"{name} is not a known key" + (f'; did you mean "{close[0]}"?' if close else "")
 
 
 def _has_type(value: object, kind: Any) -> bool:

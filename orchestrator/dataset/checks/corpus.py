@@ -110,7 +110,7 @@ class CorpusChecker:
         usual = _median(self.lengths)
         for number, length in enumerate(self.lengths):
             if length > max(LENGTH_OUTLIER_FACTOR * usual, LENGTH_OUTLIER_MIN_CHARACTERS):
-                message = f"{length} characters, where the usual example has {usual}"
+                message = f"the example has {length:,} characters, the median is {usual:,}"
                 file = self._files[self._file_of[number]]
                 yield create_finding(FindingCode.UNEQUAL_LENGTHS, file, message, line=self._line_of[number], path="$")
 

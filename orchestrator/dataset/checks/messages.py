@@ -22,8 +22,8 @@ ANY_ROLE_KEYS: dict[str, type] = {key: kind for keys in MESSAGE_KEYS.values() fo
 COMMON_MESSAGE_KEYS: dict[str, type] = {"role": object, "content": object}
 _NAME = re.compile(r"[^\s<|\\/>]{1,64}")
 _UNSUPPORTED_ROLE_HINTS = {
-    "developer": "Write system: training files do not know developer.",
-    "function": "Write tool.",
+    "developer": "Use system; training files do not support developer.",
+    "function": "Use tool.",
 }
 _ROLE_BY_ALIAS = {"human": "user", "customer": "user", "client": "user", "question": "user"} | dict.fromkeys(
     ("model", "bot", "gpt", "ai", "chatbot", "chatgpt", "char", "agent", "answer"), "assistant"
@@ -78,7 +78,7 @@ def _role_hint(role: str) -> str:
         return _UNSUPPORTED_ROLE_HINTS[role]
     plain = role.strip().lower()
     meant = plain if plain in ROLES else _ROLE_BY_ALIAS.get(plain)
-    return f'Write "{meant}".' if meant else ""
+    return f'Use "{meant}".' if meant else ""
 
 
 def _check_content(message: dict[str, Any], steps: PathSteps) -> Iterator[ExampleIssue]:
@@ -95,7 +95,7 @@ def _check_content(message: dict[str, Any], steps: PathSteps) -> Iterator[Exampl
         yield ExampleIssue(
             FindingCode.WRONG_TYPE,
             place,
-            f"the content must be text or an array of parts, not {describe_type(content)}",
+            f"the content must be a string or an array of parts, not {describe_type(content)}",
         )
     elif message.get("tool_calls") or message.get("refusal"):
         pass  # the assistant says something in another way
@@ -110,7 +110,7 @@ def check_text(text: str, steps: PathSteps, *, may_be_empty: bool) -> Iterator[E
     if not text.strip() and not may_be_empty:
         yield ExampleIssue(FindingCode.EMPTY_CONTENT, steps, "the text is empty")
     for token in sorted(set(OPENAI_SPECIAL_TOKENS.findall(text))):
-        yield ExampleIssue(FindingCode.SPECIAL_TOKEN, steps, f"the text holds {token}")
+        yield ExampleIssue(FindingCode.SPECIAL_TOKEN, steps, f"the text contains {token}")
 
 
 def is_valid_weight(value: object) -> bool:
@@ -121,7 +121,7 @@ def is_valid_weight(value: object) -> bool:
 def _check_name(message: dict[str, Any], steps: PathSteps) -> Iterator[ExampleIssue]:
     name = message.get("name")
     if isinstance(name, str) and not _NAME.fullmatch(name):
-        yield ExampleIssue(FindingCode.BAD_NAME, (*steps, "name"), f"the name {name[:70]!r} is not accepted")
+        yield ExampleIssue(FindingCode.BAD_NAME, (*steps, "name"), f"the name {name[:70]!r} is not valid")
 
 
 PART_KEYS: dict[str, dict[str, type]] = {
@@ -156,9 +156,9 @@ def _check_part(part: dict[str, Any], role: object, steps: PathSteps) -> Iterato
     yield from check_keys(part, PART_KEYS[kind], tuple(PART_KEYS[kind]), steps)
     allowed = PART_TYPES_BY_ROLE.get(role, ("text",)) if isinstance(role, str) else tuple(PART_KEYS)
     if kind == "image_url" and kind not in allowed:
-        yield ExampleIssue(FindingCode.BAD_IMAGE, steps, f"an image in a message of the {role}")
+        yield ExampleIssue(FindingCode.BAD_IMAGE, steps, f"a {role} message cannot contain an image")
     elif kind not in allowed:
-        yield ExampleIssue(FindingCode.WRONG_TYPE, steps, f"a part of type {kind!r} in a message of the {role}")
+        yield ExampleIssue(FindingCode.WRONG_TYPE, steps, f"a {role} message cannot contain a part of type {kind!r}")
     if kind == "image_url" and isinstance(image := part.get("image_url"), dict):
         yield from _check_image(image, (*steps, "image_url"))
 
@@ -167,7 +167,7 @@ def _check_image(image: dict[str, Any], steps: PathSteps) -> Iterator[ExampleIss
     yield from check_keys(image, {"url": str, "detail": str}, ("url",), steps)
     url, detail = image.get("url"), image.get("detail")
     if isinstance(url, str) and not _IMAGE_URL.fullmatch(url):
-        yield ExampleIssue(FindingCode.BAD_IMAGE, (*steps, "url"), f"the address {url[:40]!r} is not one of an image")
+        yield ExampleIssue(FindingCode.BAD_IMAGE, (*steps, "url"), f"the URL {url[:40]!r} is not a valid image URL")
     if isinstance(detail, str) and detail not in IMAGE_DETAILS:
         yield ExampleIssue(
             FindingCode.BAD_IMAGE, (*steps, "detail"), f"the detail is {detail[:40]!r}", "Use auto, low or high."

@@ -45,7 +45,7 @@ def check_keys(
     for key, item in value.items():
         if key not in known:
             yield ExampleIssue(
-                FindingCode.UNKNOWN_KEY, (*steps, key), f'"{key}" is not known here', _key_hint(key, known)
+                FindingCode.UNKNOWN_KEY, (*steps, key), f'"{key}" is not a known key here', _key_hint(key, known)
             )
         elif not has_json_type(item, known[key]):
             yield ExampleIssue(
@@ -74,8 +74,8 @@ def describe_type(value: object) -> str:
 
 def _key_hint(key: str, known: Mapping[str, type]) -> str:
     if key in FEEDBACK_KEYS or key in LOSS_WEIGHT_KEYS:
-        return "If it says that the answer is not wanted, write `weight` 0 at the answer or delete the chat."
+        return "If the key marks an unwanted answer, set `weight` to 0 in that message or delete the chat."
     if key in LEGACY_TOOL_KEYS:
-        return "This is an old form: write `tools` and `tool_calls`."
+        return "This key is deprecated: use `tools` and `tool_calls`."
     near = get_close_matches(key, known, n=1)
-    return f'Remove the key, or write "{near[0]}".' if near else ""
+    return f'Remove the key, or rename it to "{near[0]}".' if near else ""

@@ -52,12 +52,12 @@ class ProviderRuleChecker:
         """Yield the rules that the number of training examples breaks, with a message for each."""
         for names, rule in self._count_rules:
             count, what = (
-                (with_images, "examples with pictures")
+                (with_images, "examples with images")
                 if rule.kind is RuleKind.MAXIMUM_IMAGE_EXAMPLES
                 else (examples, "training examples")
             )
             if count > rule.limit:
-                yield rule, f"{count:,} {what}, {names} takes at most {rule.limit:,}"
+                yield rule, f"there are {count:,} {what}, {names} accepts at most {rule.limit:,}"
 
 
 def _to_issues(names: str, rule: ProviderRule, problems: Iterable[RuleViolation]) -> Iterator[ExampleIssue]:
@@ -102,24 +102,24 @@ def _check_roles_alternate(body: ExampleBody, _: ProviderRule) -> Iterator[RuleV
 
 def _turn_message(before: str | None, role: str) -> str:
     if before is None or (before == "system" and role != "system"):
-        return f"the chat begins with the {role}, but user and assistant must take turns and the user begins"
+        return f"the chat begins with the role {role}, but user and assistant must alternate, starting with the user"
     if role == "system":
-        return "a system message after the beginning, but only the first message may be one"
+        return "a system message is only allowed as the first message"
     if role == before:
-        return f"the {role} speaks twice in a row, but user and assistant must take turns"
-    return f"the {role} speaks after the {before}, but user and assistant must take turns"
+        return f"two messages in a row have the role {role}, but user and assistant must alternate"
+    return f"a {role} message follows a {before} message, but user and assistant must alternate"
 
 
 def _turn_hint(before: str | None, role: str) -> str:
     if role == "system":
-        return "Merge it into the first message: `orchestrator polish` can do it."
+        return "Merge it into the first message; `orchestrator polish` can do it."
     if role == before:
-        return "Join the two messages into one, or take one of them out."
-    return "Put the user's message before it, or delete it." if before in (None, "system") else ""
+        return "Merge the two messages, or remove one of them."
+    return "Insert a user message before it, or delete it." if before in (None, "system") else ""
 
 
 def _check_system_first(body: ExampleBody, _: ProviderRule) -> Iterator[RuleViolation]:
-    hint = "Merge it into the first message: `orchestrator polish` can do it."
+    hint = "Merge it into the first message; `orchestrator polish` can do it."
     for messages, steps in iter_message_lists(body):
         for place, (index, role) in enumerate(_iter_written_messages(messages)):
             if role == "system" and place:
@@ -130,10 +130,10 @@ def _check_text_answer_last(body: ExampleBody, _: ProviderRule) -> Iterator[Rule
     messages = body.get("messages")
     last = messages[-1] if isinstance(messages, list) and messages else None
     if isinstance(last, dict) and last.get("role") == "assistant" and last.get("tool_calls") and not _has_text(last):
-        hint = "Add the tool's answer and the assistant's answer in text, or take the chat out."
+        hint = "Add the tool message and a text answer of the assistant, or remove the chat."
         yield (
             ("messages", len(body["messages"]) - 1),
-            "the chat ends with a tool call, not with an answer in text",
+            "the chat ends with a tool call, not with a text answer",
             hint,
         )
 
@@ -147,14 +147,18 @@ def _check_keys_not_accepted(body: ExampleBody, rule: ProviderRule) -> Iterator[
 def _check_text_content(
     body: ExampleBody, rule: ProviderRule, found: list[ImageReference]
 ) -> Iterator[RuleViolation]:
-    """Parts are the form of examples with pictures; where all roles need a text, such an example is let through."""
+    """Parts are the form of examples with images; where all roles need a text, such an example is let through."""
     if found and "user" in rule.values:
         return
     for message, steps in iter_messages(body):
         content, role = message.get("content"), message.get("role")
         if role in rule.values and isinstance(content, list) and content and all(map(_is_text_part, content)):
             parts = "a part" if len(content) == 1 else f"{len(content)} parts"
-            yield (*steps, "content"), f"the content of the {role} is an array with {parts}, it must be one text", ""
+            yield (
+                (*steps, "content"),
+                f"the {role} message's content is an array with {parts}, it must be one string",
+                "",
+            )
 
 
 def _is_text_part(part: Any) -> bool:
@@ -166,36 +170,36 @@ def _check_image_types(found: list[ImageReference], rule: ProviderRule) -> Itera
     for picture in found:
         if picture.image_type is not None and picture.image_type not in rule.values:
             hint = f"Save it as {accepted}."
-            yield picture.steps, f"the picture is {picture.image_type.upper()[:20]}, accepted are {accepted}", hint
+            yield picture.steps, f"the image is {picture.image_type.upper()[:20]}, accepted are {accepted}", hint
 
 
 def _check_image_bytes(found: list[ImageReference], rule: ProviderRule) -> Iterator[RuleViolation]:
     for picture in found:
         if (size := picture.size_bytes) > rule.limit:
             message = (
-                f"the picture has {size / BYTES_PER_MEGABYTE:,.1f} MB, "
+                f"the image has {size / BYTES_PER_MEGABYTE:,.1f} MB, "
                 f"at most {rule.limit / BYTES_PER_MEGABYTE:,.0f} MB are accepted"
             )
-            yield picture.steps, message, "Make it smaller: fewer pixels, or a stronger compression."
+            yield picture.steps, message, "Reduce its size: use fewer pixels or a stronger compression."
 
 
 def _check_images_per_example(found: list[ImageReference], rule: ProviderRule) -> Iterator[RuleViolation]:
     if len(found) > rule.limit:
-        yield (), f"{len(found)} pictures in the example, at most {rule.limit} are accepted", ""
+        yield (), f"the example has {len(found)} images, at most {rule.limit} are accepted", ""
 
 
 def _check_public_images(found: list[ImageReference], _: ProviderRule) -> Iterator[RuleViolation]:
-    hint = "Put the picture itself into the file as data:image/…;base64,…, or at a public address."
+    hint = "Embed the image as data:image/…;base64,…, or host it at a public URL."
     for picture in found:
         if not picture.is_public:
-            yield picture.steps, f"the picture's address {picture.url[:60]!r} cannot be reached from outside", hint
+            yield picture.steps, f"the image URL {picture.url[:60]!r} is not reachable from the internet", hint
 
 
 def _check_embedded_images(found: list[ImageReference], _: ProviderRule) -> Iterator[RuleViolation]:
-    hint = "Put the picture itself into the file, as data:image/…;base64,…"
+    hint = "Embed the image in the file as data:image/…;base64,…"
     for picture in found:
         if not picture.is_embedded:
-            yield picture.steps, f"the picture is given by its address {picture.url[:60]!r}", hint
+            yield picture.steps, f"the image is referenced by the URL {picture.url[:60]!r}, it must be embedded", hint
 
 
 ORDER_CHECKS: dict[RuleKind, Callable[[ExampleBody, ProviderRule], Iterator[RuleViolation]]] = {

@@ -99,7 +99,7 @@ def check_special_tokens(body: ExampleBody, special: re.Pattern[str]) -> Iterato
         for token in sorted({match[0] for match in special.finditer(text)}):
             if not OPENAI_SPECIAL_TOKENS.fullmatch(token):
                 yield ExampleIssue(
-                    FindingCode.SPECIAL_TOKEN, steps, f"the text holds {token}, a special token of the base model"
+                    FindingCode.SPECIAL_TOKEN, steps, f"the text contains {token}, a special token of the base model"
                 )
 
 
@@ -112,4 +112,4 @@ def check_foreign_tokens(texts: list[MessageText], line: bytes) -> Iterator[Exam
         return
     for _, text, steps in texts:
         if found := FOREIGN_TOKENS.search(text):
-            yield ExampleIssue(FindingCode.FOREIGN_TOKEN, steps, f"the text holds {found[0]}")
+            yield ExampleIssue(FindingCode.FOREIGN_TOKEN, steps, f"the text contains {found[0]}")

@@ -42,7 +42,7 @@ def _check_chat(body: ExampleBody, rules: DatasetRules) -> Iterator[ExampleIssue
 
 def _check_messages(messages: list[object], steps: PathSteps) -> Iterator[ExampleIssue]:
     if not messages:
-        yield ExampleIssue(FindingCode.NO_MESSAGES, steps, "there are no messages")
+        yield ExampleIssue(FindingCode.NO_MESSAGES, steps, "the list of messages is empty")
     for index, message in enumerate(messages):
         if not is_plain_message(message):
             yield from check_message(message, (*steps, index))
@@ -67,19 +67,19 @@ def _check_input(given: ExampleBody) -> Iterator[ExampleIssue]:
             yield from check_tool_definitions(given.get("tools"), ("input", "tools"))
             yield from check_tool_calls(messages, given.get("tools"), steps)
         if messages and isinstance(messages[-1], dict) and messages[-1].get("role") == "assistant":
-            message = "the input ends with an answer; the answers belong into the outputs"
+            message = "the input ends with an assistant message, but the answers belong in the outputs"
             yield ExampleIssue(FindingCode.WRONG_ORDER, (*steps, len(messages) - 1, "role"), message)
 
 
 def _check_output(answers: list[object], output: str) -> Iterator[ExampleIssue]:
     if len(answers) > 1:
-        hint = f"Put the messages before the answer into input.messages, and one answer into {output}."
+        hint = f"Move the messages before the answer to input.messages, and keep one answer in {output}."
         yield ExampleIssue(
-            FindingCode.WRONG_ORDER, (output, 1), "an output is one answer, not several messages", hint
+            FindingCode.WRONG_ORDER, (output, 1), "an output must be one answer, not several messages", hint
         )
     for index, answer in enumerate(answers):
         if isinstance(answer, dict) and answer.get("role") not in ("assistant", None):
-            message = f"an output is the assistant's, not {answer['role']!r}"
+            message = f"an output must have the role 'assistant', not {answer['role']!r}"
             yield ExampleIssue(FindingCode.WRONG_ORDER, (output, index, "role"), message)
 
 
@@ -89,7 +89,7 @@ def check_ending(messages: list[Any], steps: PathSteps) -> Iterator[ExampleIssue
     if any(isinstance(role, str) and is_unknown_role(role) for role in roles):
         return  # that is an error already, and whether the assistant speaks is known only when it is corrected
     if messages and "assistant" not in roles:
-        yield ExampleIssue(FindingCode.NO_ASSISTANT, steps, "the assistant says nothing in this chat")
+        yield ExampleIssue(FindingCode.NO_ASSISTANT, steps, "the chat has no assistant message")
     elif messages and roles[-1] != "assistant":
         place = (*steps, len(messages) - 1, "role")
         yield ExampleIssue(FindingCode.LAST_NOT_ASSISTANT, place, f"the last message is from {str(roles[-1])[:40]!r}")
@@ -99,4 +99,4 @@ def check_weights(messages: list[Any], steps: PathSteps) -> Iterator[ExampleIssu
     """At least one answer is to be learned."""
     answers = [message for message in messages if isinstance(message, dict) and message.get("role") == "assistant"]
     if answers and all(is_valid_weight(answer.get("weight")) and answer["weight"] == 0 for answer in answers):
-        yield ExampleIssue(FindingCode.NOTHING_TO_LEARN, steps, "every answer has the weight 0")
+        yield ExampleIssue(FindingCode.NOTHING_TO_LEARN, steps, "every assistant message has weight 0")

@@ -14,9 +14,9 @@ from orchestrator.dataset.example import ExampleBody, ExampleIssue, PathSteps
 from orchestrator.dataset.finding_codes import FindingCode
 
 PII_LABELS = {
-    FindingCode.SECRET: "what looks like a key or password",
+    FindingCode.SECRET: "a possible key or password",
     FindingCode.EMAIL_ADDRESS: "an e-mail address",
-    FindingCode.PHONE_NUMBER: "what looks like a telephone number",
+    FindingCode.PHONE_NUMBER: "a possible telephone number",
 }
 MIN_SENTENCE_CHARACTERS = 60  # characters; shorter answers ("four", "Yes, you can") need no full stop
 
@@ -36,7 +36,7 @@ def check_style(body: ExampleBody, texts: list[MessageText], line: bytes) -> Ite
         if suspected:
             yield from _check_pii(text, steps, suspected)
         if macros and (macro := _MACRO.search(text)):
-            yield ExampleIssue(FindingCode.UNFILLED_MACRO, steps, f"the text holds {macro[0]}")
+            yield ExampleIssue(FindingCode.UNFILLED_MACRO, steps, f"the text contains the placeholder {macro[0]}")
     yield from check_artifacts(texts, line)
     yield from check_text_encoding(texts, line)
     yield from check_foreign_tokens(texts, line)
@@ -52,12 +52,12 @@ def _check_system_messages(messages: list[Any], steps: PathSteps) -> Iterator[Ex
             yield ExampleIssue(FindingCode.EMPTY_SYSTEM, (*steps, index, "content"), "the system message is empty")
     if len(systems) > 1:
         yield ExampleIssue(
-            FindingCode.SEVERAL_SYSTEM, (*steps, systems[1]), f"there are {len(systems)} system messages"
+            FindingCode.SEVERAL_SYSTEM, (*steps, systems[1]), f"the chat has {len(systems)} system messages"
         )
     for index in systems:
         if index > 0 and roles[index - 1] != "system" and roles[index + 1 : index + 2] == ["user"]:
             yield ExampleIssue(
-                FindingCode.LATE_INSTRUCTION, (*steps, index), "an instruction just before the user's message"
+                FindingCode.LATE_INSTRUCTION, (*steps, index), "a system instruction right before a user message"
             )
 
 
@@ -76,7 +76,7 @@ def _check_pii(text: str, steps: PathSteps, suspected: tuple[PiiDetector, ...]) 
         counts[found.code] = counts.get(found.code, 0) + 1
     for code, count in counts.items():
         yield ExampleIssue(
-            code, steps, f"the text holds {PII_LABELS[code]}" + (f", {count} times" if count > 1 else "")
+            code, steps, f"the text contains {PII_LABELS[code]}" + (f", {count} times" if count > 1 else "")
         )
 
 
@@ -91,10 +91,10 @@ def check_artifacts(texts: list[MessageText], line: bytes) -> Iterator[ExampleIs
         return
     for role, text, steps in texts:
         if role == "assistant" and (thinking := _REASONING_TAG.search(text)):
-            yield ExampleIssue(FindingCode.REASONING_BLOCK, steps, f"the answer holds {thinking[0]}")
+            yield ExampleIssue(FindingCode.REASONING_BLOCK, steps, f"the answer contains {thinking[0]}")
         if role != "system" and (picture := _IMAGE_MARKUP.search(text)):
             shown = picture[0] if len(picture[0]) <= MAX_SHOWN_CHARACTERS else f"{picture[0][:MAX_SHOWN_CHARACTERS]}…"
-            yield ExampleIssue(FindingCode.PICTURE_IN_TEXT, steps, f"the text holds {shown}")
+            yield ExampleIssue(FindingCode.PICTURE_IN_TEXT, steps, f"the text contains {shown}")
 
 
 def check_equal_answers(body: ExampleBody) -> Iterator[ExampleIssue]:

@@ -35,13 +35,13 @@ def check_text_encoding(texts: list[MessageText], line: bytes) -> Iterator[Examp
         return
     for _, text, steps in texts:
         if count := text.count(REPLACEMENT_CHARACTER):
-            message = f"the text holds U+FFFD, which stands for a lost character{_format_times(count)}"
+            message = f"the text contains U+FFFD, the replacement for a lost character{_format_times(count)}"
             yield ExampleIssue(FindingCode.BROKEN_ENCODING, steps, message)
         if found := _MOJIBAKE.findall(text):
-            message = f"the text holds {found[0]!r}{_format_times(len(found))}: UTF-8 that was read as Windows-1252"
+            message = f"the text contains {found[0]!r}{_format_times(len(found))}: UTF-8 decoded as Windows-1252"
             yield ExampleIssue(FindingCode.BROKEN_ENCODING, steps, message)
         if "&" in text and (entities := _ENTITY.findall(_MARKDOWN_CODE.sub("", text))):
-            message = f"the text holds {entities[0]}{_format_times(len(entities))}, as a character is written in HTML"
+            message = f"the text contains the HTML entity {entities[0]}{_format_times(len(entities))}"
             yield ExampleIssue(FindingCode.ESCAPED_HTML, steps, message)
 
 

@@ -41,7 +41,7 @@ def check_tool_definitions(tools: object, steps: PathSteps) -> Iterator[ExampleI
             yield ExampleIssue(
                 FindingCode.BAD_TOOL,
                 place,
-                "the function is not inside an object with type and function",
+                "the function is not wrapped in an object with type and function",
                 _wrap_hint(tool),
             )
             continue
@@ -73,7 +73,7 @@ def _check_tool_type(value: dict[str, Any], steps: PathSteps) -> Iterator[Exampl
 def _check_function_name(function: dict[str, Any], steps: PathSteps) -> Iterator[ExampleIssue]:
     if isinstance(name := function.get("name"), str) and not _NAME.fullmatch(name):
         hint = "Use 1 to 64 letters, digits, _ and -."
-        yield ExampleIssue(FindingCode.BAD_TOOL, (*steps, "name"), f"the name {name[:70]!r} is not accepted", hint)
+        yield ExampleIssue(FindingCode.BAD_TOOL, (*steps, "name"), f"the name {name[:70]!r} is not valid", hint)
 
 
 def check_tool_calls(messages: list[Any], tools: object, steps: PathSteps) -> Iterator[ExampleIssue]:
@@ -91,7 +91,10 @@ def check_tool_calls(messages: list[Any], tools: object, steps: PathSteps) -> It
         waiting = {}
         if message.get("tool_calls") == []:
             yield ExampleIssue(
-                FindingCode.BAD_TOOL, (*place, "tool_calls"), "there are no calls in it", "Leave `tool_calls` out."
+                FindingCode.BAD_TOOL,
+                (*place, "tool_calls"),
+                "`tool_calls` is empty",
+                "Remove `tool_calls`.",
             )
         for number, call in enumerate(_list_calls(message)):
             yield from _check_call(call, known, (*place, "tool_calls", number), waiting)
@@ -119,13 +122,13 @@ def _check_tool_answer(
     called = message.get("tool_call_id")
     if isinstance(called, str) and waiting.pop(called, None) is None:
         yield ExampleIssue(
-            FindingCode.UNASKED_ANSWER, (*steps, "tool_call_id"), f"no call {called[:40]!r} was made just before"
+            FindingCode.UNASKED_ANSWER, (*steps, "tool_call_id"), f"no preceding tool call has the id {called[:40]!r}"
         )
 
 
 def _check_unanswered_calls(waiting: dict[str, PathSteps]) -> Iterator[ExampleIssue]:
     for called, steps in waiting.items():
-        yield ExampleIssue(FindingCode.UNANSWERED_CALL, steps, f"the call {called[:40]!r} has no answer")
+        yield ExampleIssue(FindingCode.UNANSWERED_CALL, steps, f"the tool call {called[:40]!r} has no tool message")
 
 
 def _check_call(
@@ -139,7 +142,7 @@ def _check_call(
     if isinstance(called := call.get("id"), str):
         if called in waiting or not called:
             message = f"the id {called[:40]!r} is used twice" if called else "the id is empty"
-            yield ExampleIssue(FindingCode.BAD_TOOL, (*steps, "id"), message, "Give every call its own id.")
+            yield ExampleIssue(FindingCode.BAD_TOOL, (*steps, "id"), message, "Give every call a unique id.")
         waiting[called] = steps
     if isinstance(function := call.get("function"), dict):
         yield from _check_called_function(function, known, (*steps, "function"))
@@ -149,7 +152,7 @@ def _check_called_function(function: dict[str, Any], known: set[object], steps: 
     yield from check_keys(function, CALLED_FUNCTION_KEYS, tuple(CALLED_FUNCTION_KEYS), steps)
     if isinstance(name := function.get("name"), str) and name not in known:
         yield ExampleIssue(
-            FindingCode.UNKNOWN_TOOL, (*steps, "name"), f"the tool {name[:70]!r} is not among the tools"
+            FindingCode.UNKNOWN_TOOL, (*steps, "name"), f"the tool {name[:70]!r} is not defined in tools"
         )
     if isinstance(arguments := function.get("arguments"), str) and not _is_json_object(arguments):
         yield ExampleIssue(FindingCode.BAD_ARGUMENTS, (*steps, "arguments"), "the arguments are not a JSON object")

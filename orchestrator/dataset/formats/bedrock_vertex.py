@@ -9,7 +9,7 @@ from orchestrator.dataset.finding_codes import FindingCode
 from orchestrator.dataset.formats.base import ChatFormat, MessageBuilder, ParsedChat, list_other_keys
 from orchestrator.dataset.formats.system_message import add_system_messages, join_text_blocks
 
-TEXTS_ONLY_HINT = "Only texts are read in this format. Write pictures and tool calls in OpenAI's format."
+TEXTS_ONLY_HINT = "Only text is supported in this format. Use OpenAI's format for images and tool calls."
 
 
 def parse_bedrock(value: object) -> ParsedChat | None:
@@ -49,7 +49,7 @@ def _parse_turns(
         steps: PathSteps = (turns_key, index)
         content = join_text_blocks(row.get(parts_key)) if isinstance(row, dict) else row
         if not isinstance(content, str):
-            message = f"the turn has no {parts_key} that consist of texts"
+            message = f"the turn has no {parts_key} that consist of text only"
             faults.append(ExampleIssue(FindingCode.WRONG_TYPE, steps, message, TEXTS_ONLY_HINT))
             continue
         role = row.get("role")
@@ -60,7 +60,7 @@ def _parse_turns(
 
 BEDROCK = ChatFormat(
     "bedrock",
-    "Amazon Bedrock's conversations. Several text blocks of a message are joined by an empty line.",
+    "Amazon Bedrock's conversation format. Several text blocks of a message are joined with an empty line.",
     '{"schemaVersion": "bedrock-conversation-2024", "system": [{"text": "Be short."}], "messages": '
     '[{"role": "user", "content": [{"text": "When do you open?"}]}, '
     '{"role": "assistant", "content": [{"text": "At ten."}]}]}\n',
@@ -68,7 +68,7 @@ BEDROCK = ChatFormat(
 )
 VERTEX = ChatFormat(
     "vertex",
-    "Google Vertex AI's contents. Several text parts of a turn are joined by an empty line.",
+    "Google Vertex AI's `contents` format. Several text parts of a turn are joined with an empty line.",
     '{"systemInstruction": {"parts": [{"text": "Be short."}]}, "contents": '
     '[{"role": "user", "parts": [{"text": "When do you open?"}]}, '
     '{"role": "model", "parts": [{"text": "At ten."}]}]}\n',

@@ -59,9 +59,9 @@ def _parse_with_system(name: str, value: dict[str, Any], body: dict[str, Any]) -
 
 CHAT = ChatFormat(
     "chat",
-    "OpenAI's chat format, which is also what the dataset is written in: an object with `messages`, and `tools` and "
-    "`parallel_tool_calls` where tools are used. A `system` text beside `messages`, as in Anthropic's requests, "
-    "becomes the first message. An answer with `weight` 0 is not learned.",
+    "OpenAI's chat format, which the dataset is also written in: an object with `messages`, and with `tools` and "
+    "`parallel_tool_calls` if tools are used. A `system` text beside `messages`, as in Anthropic's requests, "
+    "becomes the first message. The model does not learn an answer with `weight` 0.",
     '{"messages": [{"role": "system", "content": "Be short."}, {"role": "user", "content": "When do you open?"}, '
     '{"role": "assistant", "content": "At ten."}]}\n'
     '{"system": "Be short.", "messages": [{"role": "user", "content": "And close?"}, '
@@ -70,7 +70,7 @@ CHAT = ChatFormat(
 )
 REQUEST = ChatFormat(
     "request",
-    "A request to a chat API, with the answer as its last message. The settings beside `messages` are left out.",
+    "A request to a chat API, with the answer as its last message. All settings beside `messages` are left out.",
     '{"model": "any", "temperature": 0.7, "messages": [{"role": "user", "content": "When do you open?"}, '
     '{"role": "assistant", "content": "At ten."}]}\n',
     parse_openai_request,
@@ -92,7 +92,7 @@ def _to_array_path(steps: PathSteps) -> PathSteps:
 
 MESSAGES = ChatFormat(
     "messages",
-    "One chat as a bare array of messages: a whole file, or one line.",
+    "One chat as an array of messages: a whole file, or one line.",
     '[\n  {"role": "user", "content": "When do you open?"},\n  {"role": "assistant", "content": "At ten."}\n]\n',
     parse_message_array,
 )

@@ -63,7 +63,7 @@ def _validate_history(history: object) -> list[ExampleIssue]:
         ]
     return [
         ExampleIssue(
-            FindingCode.WRONG_TYPE, ("history", index), "a piece of history must be a [question, answer] pair"
+            FindingCode.WRONG_TYPE, ("history", index), "an entry of history must be a [question, answer] pair"
         )
         for index, pair in enumerate(history)
         if not isinstance(pair, list) or len(pair) != 2
@@ -91,13 +91,13 @@ def parse_completion(value: object) -> ParsedChat | None:
 
 ALPACA = ChatFormat(
     "alpaca",
-    "Alpaca's rows. `input` is put below the instruction; `system` and `history` come first, where they are given.",
+    "Alpaca's rows. `input` is appended to the instruction; `system` and `history`, if present, come first.",
     '{"instruction": "Translate into Norwegian.", "input": "Good morning", "output": "God morgen"}\n',
     parse_alpaca,
 )
 DOLLY = ChatFormat(
     "dolly",
-    "Dolly's rows. `context` is put below the instruction.",
+    "Dolly's rows. `context` is appended to the instruction.",
     '{"instruction": "When do they open?", "context": "Open from ten to four.", "response": "At ten."}\n',
     parse_dolly,
 )
@@ -105,7 +105,7 @@ COMPLETION = ChatFormat(
     "completion",
     "A question and its answer: "
     + ", ".join(f"`{question}` and `{answer}`" for question, answer in COMPLETION_KEY_PAIRS)
-    + ". White space around the texts is left out. Each side may also be a list of messages.",
+    + ". White space around the texts is removed. Each side may also be a list of messages.",
     '{"prompt": "When do you open?", "completion": "At ten."}\n{"question": "And close?", "answer": "At four."}\n',
     parse_completion,
 )

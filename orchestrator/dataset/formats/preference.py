@@ -80,7 +80,7 @@ def _parse_pair(value: dict[str, Any]) -> ParsedChat:
         ()
         if key or common
         else (
-            ExampleIssue(FindingCode.MISSING_KEY, (), "the question of the two answers is missing", PREFERENCE_HINT),
+            ExampleIssue(FindingCode.MISSING_KEY, (), "the question for the two answers is missing", PREFERENCE_HINT),
         )
     )
     return ParsedChat("preference", body, back, faults, list_other_keys(value, read))
@@ -120,8 +120,8 @@ def _get_text(message: Any) -> object:
 
 PREFERENCE = ChatFormat(
     "preference",
-    "Two answers to one question, for the method `dpo`: as OpenAI writes them; as `prompt`, `chosen` and `rejected`, "
-    "each a text or a list of messages; as `chosen` and `rejected` that begin with the same messages; or as "
+    "Two answers to one question, for the method `dpo`: in OpenAI's format; as `prompt`, `chosen` and `rejected`, "
+    "each a string or a list of messages; as `chosen` and `rejected` that begin with the same messages; or as "
     "ShareGPT's `conversations` with `chosen` and `rejected`.",
     '{"input": {"messages": [{"role": "user", "content": "When do you open?"}]}, '
     '"preferred_output": [{"role": "assistant", "content": "At ten."}], '

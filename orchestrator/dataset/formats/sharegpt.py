@@ -96,16 +96,16 @@ def _find_issue(turn: Any, index: int) -> ExampleIssue | None:
             return ExampleIssue(FindingCode.MISSING_KEY, steps, f'the turn has no "{key}"')
     if not isinstance(turn["from"], str) or turn["from"].lower() not in ROLE_BY_SPEAKER:
         known = ", ".join(ROLE_BY_SPEAKER)
-        hint = f"Use one of {known}. Tool calls are read in OpenAI's format only."
+        hint = f"Use one of {known}. Tool calls are only supported in OpenAI's format."
         return ExampleIssue(FindingCode.UNKNOWN_ROLE, (*steps, "from"), f"the speaker is {turn['from']!r}", hint)
     return None
 
 
 SHAREGPT = ChatFormat(
     "sharegpt",
-    "ShareGPT's turns with `from` and `value`, and `system` beside them in some collections. The speakers are "
+    "ShareGPT's turns with `from` and `value`, in some collections with `system` beside them. The speakers are "
     + ", ".join(f"`{name}`" for name in ROLE_BY_SPEAKER)
-    + ". An answer with `weight` 0, or with `loss` or `train` false, is not learned.",
+    + ". The model does not learn an answer with `weight` 0, or with `loss` or `train` false.",
     '{"system": "Be short.", "conversations": [{"from": "human", "value": "When do you open?"}, '
     '{"from": "gpt", "value": "At ten."}]}\n',
     parse_sharegpt,

@@ -42,7 +42,7 @@ class TextChunk:
             for name, score in scores
             if score >= MIN_SHOWN_SCORE and name not in verdict.categories
         )
-        message = f"the moderation flags this text: {', '.join(named) or 'no category named'}"
+        message = f"the provider's moderation flags this text: {', '.join(named) or 'no category given'}"
         more = ", ".join(others)
         return create_finding(
             FindingCode.FLAGGED,

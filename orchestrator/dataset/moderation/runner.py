@@ -232,8 +232,8 @@ class _ModerationRunner:
         verdicts = await self._request_verdicts([piece.text for piece in batch])
         if (result := match_verdicts(batch, verdicts)) is None:
             raise TemporaryError(
-                f"the moderation answered {len(verdicts)} results for {len(batch)} texts",
-                hint="Nothing of that answer counts. If it happens again, moderate with another account.",
+                f"the moderation returned {len(verdicts)} results for {len(batch)} texts",
+                hint="The response was discarded. If it happens again, moderate with another account.",
             )
         return result
 

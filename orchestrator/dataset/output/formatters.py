@@ -43,11 +43,11 @@ def _format_summary(checked: CheckResult) -> list[str]:
     if summary.ignored:
         rows.append(f"not read: {', '.join(summary.ignored)}")
     if summary.left_out:
-        rows.append(_format_counts("left out, as the training format has no place for it: ", summary.left_out))
+        rows.append(_format_counts("left out (not part of the training format): ", summary.left_out))
     rows += [f"{base_model}: {format_tokens(summary, base_model)}" for base_model in summary.tokens]
     listed = Counter(found.code for found in checked.findings)
     if unlisted := {slug: count - listed[slug] for slug, count in checked.counts.items() if count > listed[slug]}:
-        rows.append(_format_counts("counted, but not listed one by one: ", unlisted))
+        rows.append(_format_counts("counted, but not listed: ", unlisted))
     return [*rows, *(_format_total(checked, severity) for severity in Severity)]
 
 

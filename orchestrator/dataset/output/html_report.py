@@ -24,14 +24,14 @@ def to_html(checked: CheckResult, *, title: str, moderation: ModerationResult | 
     template = Template(files(__package__).joinpath("report.html").read_text("utf-8"))
     return template.substitute(
         title=escape(title),
-        verdict="This dataset cannot be used yet." if stops else "This dataset can be used.",
+        verdict="This dataset has errors and cannot be used." if stops else "This dataset can be used.",
         verdict_class="error" if stops else "good",
         cards=_render_cards(checked),
         histograms=_render_histograms(checked),
         contents=_render_figure("Tokens of one epoch", _render_tokens(summary))
         + _render_figure("Messages by role", _render_counts(summary.roles))
         + _render_figure("Examples by format", _render_counts(summary.formats))
-        + _render_figure("Left out, as the training format has no place for it", _render_counts(summary.left_out)),
+        + _render_figure("Left out (not part of the training format)", _render_counts(summary.left_out)),
         findings=_render_findings(checked),
         moderation=_render_moderation(moderation),
         files=_render_files(summary.files),
@@ -64,7 +64,7 @@ def _render_histograms(checked: CheckResult) -> str:
 def _render_bars(histogram: LengthHistogram) -> str:
     """An SVG of one unit a bar, stretched to the figure's width; each bar says its number when pointed at."""
     if not histogram.counts:
-        return '<p class="quiet">nothing</p>'
+        return '<p class="quiet">no examples</p>'
     step = histogram.bounds[1] - histogram.bounds[0] if len(histogram.bounds) > 1 else histogram.bounds[0] + 1
     top = max(histogram.counts)
     bars = "".join(
@@ -115,7 +115,7 @@ def _render_findings(checked: CheckResult) -> str:
         _render_group(FindingCode.from_slug(slug), grouped[slug], checked)
         for slug in sorted(grouped, key=order.__getitem__)
     )
-    return "".join(groups) or '<p class="good">Nothing was found.</p>'
+    return "".join(groups) or '<p class="good">No findings.</p>'
 
 
 def _render_group(code: FindingCode, indexes: Sequence[int], checked: CheckResult) -> str:

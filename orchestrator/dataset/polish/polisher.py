@@ -89,12 +89,13 @@ def write_polished_files(files: Iterator[PolishedFile], path: Path, output_folde
     where = (path if path.is_dir() else path.parent).resolve()
     if output_folder.resolve() == where or (path.is_dir() and where in output_folder.resolve().parents):
         raise ConfigError(
-            f"{output_folder} is where the chats are", hint="Choose another folder: the chats stay as they are."
+            f"{output_folder} contains the original chats",
+            hint="Choose another folder: polish never changes the original chats.",
         )
     if output_folder.exists() and not output_folder.is_dir():
-        raise ConfigError(f"{output_folder} is a file", hint="Choose a folder that is empty or not there yet.")
+        raise ConfigError(f"{output_folder} is a file", hint="Choose an empty or new folder.")
     if output_folder.exists() and any(output_folder.iterdir()):
-        raise ConfigError(f"{output_folder} is not empty", hint="Choose a folder that is empty or not there yet.")
+        raise ConfigError(f"{output_folder} is not empty", hint="Choose an empty or new folder.")
     written = []
     for file in files:
         if file.after:
@@ -222,7 +223,7 @@ def _raise_if_unreadable(path: Path) -> None:
         chats = len({(found.file, found.line) for found in errors})
         raise DatasetError(
             f"{path} cannot be polished: {chats} chats cannot be read" if chats > 1 else f"{path} cannot be polished",
-            hint="Correct what is named, then polish.",
+            hint="Correct the reported errors, then run polish again.",
             findings=errors,
         )
 

@@ -82,15 +82,15 @@ def _find_common_mistake(text: str, at: int) -> tuple[str, str] | None:
     """What people write where JSON expects something else: the message and the hint that name it."""
     rest = text[at : at + 10]
     if rest[:1] in _CURLY_QUOTES:
-        hint = 'Replace every curly quote by a straight one ("); a word processor or chat program changes them.'
-        return f"a curly quote ({rest[0]}) stands where a straight one is needed", hint
+        hint = 'Replace every curly quote with a straight quote ("). Word processors and chat programs insert them.'
+        return f"a curly quote ({rest[0]}) is used in place of a straight quote", hint
     if rest.startswith(("//", "/*", "#")):
-        return "a comment, which JSON does not have", "Delete every comment."
+        return "JSON does not allow comments", "Delete every comment."
     word = _PYTHON_LITERAL.match(rest)
     if word or rest.startswith("'"):
-        hint = "This is how Python prints a value. Write the file with `json.dumps`."
+        hint = "This is Python's notation. Write the file with `json.dumps`."
         what = f"Python's {word[0]}" if word else "a single quote"
-        return f"{what} stands where JSON has another sign", hint
+        return f"{what} is not valid in JSON", hint
     return None
 
 
@@ -120,12 +120,12 @@ class _JsonScanner:
     def parse_document(self) -> Any:
         value, end = self.parse_value(_skip_whitespace(self.text, 0), ())
         if (end := _skip_whitespace(self.text, end)) < len(self.text):
-            raise _MalformedJson(end, "there is more after the end of the value", ())
+            raise _MalformedJson(end, "unexpected text after the end of the value", ())
         return value
 
     def parse_value(self, at: int, steps: PathSteps) -> tuple[Any, int]:
         if len(steps) > MAX_DEPTH:
-            raise _MalformedJson(at, f"nested more than {MAX_DEPTH} deep", steps)
+            raise _MalformedJson(at, f"nested more than {MAX_DEPTH} levels deep", steps)
         self.offsets[format_json_path(steps)] = at
         match self.text[at : at + 1]:
             case "{":
@@ -168,7 +168,7 @@ class _JsonScanner:
             return at
         after = _skip_whitespace(self.text, self._expect(",", at, steps, f' or "{closing}"'))
         if self.text[after : after + 1] == closing:
-            self.add_issue(FindingCode.TRAILING_COMMA, at, steps, f'a comma before "{closing}"')
+            self.add_issue(FindingCode.TRAILING_COMMA, at, steps, f'there is a comma before "{closing}"')
         return after
 
     def _expect(self, char: str, at: int, steps: PathSteps, other: str = "") -> int:
@@ -185,7 +185,7 @@ class _JsonScanner:
             raise _MalformedJson(error.pos, error.msg[:1].lower() + error.msg[1:], steps) from None
         if control := _CONTROL.search(self.text, at, end):
             name = {"\n": "line break", "\t": "tab"}.get(control[0], f"control character U+{ord(control[0]):04X}")
-            self.add_issue(FindingCode.INVALID_JSON, control.start(), steps, f"a bare {name} inside a string")
+            self.add_issue(FindingCode.INVALID_JSON, control.start(), steps, f"an unescaped {name} in a string")
         if _SURROGATE.search(value):
             self.add_issue(FindingCode.INVALID_UNICODE, at, steps, "half of a surrogate pair")
         return value, end
@@ -208,5 +208,5 @@ class _JsonScanner:
             return int(text)
         value = float(text)
         if not math.isfinite(value):
-            self.add_issue(FindingCode.NON_FINITE_NUMBER, at, steps, f"{text[:20]} is too large for a number")
+            self.add_issue(FindingCode.NON_FINITE_NUMBER, at, steps, f"{text[:20]} is too large for a JSON number")
         return value

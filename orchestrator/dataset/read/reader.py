@@ -48,11 +48,11 @@ def read_chats(source: SourceFile) -> Iterator[ChatRecord]:
     try:
         yield from _read_records(source)
     except NotRegularFile as error:
-        yield _refused_record(source, FindingCode.NOT_A_REGULAR_FILE, f"is not read: {error.strerror}")
+        yield _refused_record(source, FindingCode.NOT_A_REGULAR_FILE, f"the file is not read: {error.strerror}")
     except FileTooLarge as error:
-        yield _refused_record(source, FindingCode.FILE_TOO_LARGE, f"is not read: {error.strerror}")
+        yield _refused_record(source, FindingCode.FILE_TOO_LARGE, f"the file is not read: {error.strerror}")
     except OSError as error:
-        yield _refused_record(source, FindingCode.NO_SUCH_PATH, f"cannot be read: {error.strerror}")
+        yield _refused_record(source, FindingCode.NO_SUCH_PATH, f"the file cannot be read: {error.strerror}")
     except TextTooLong as error:
         yield _refused_record(source, FindingCode.TEXT_TOO_LONG, f"{error}", error.line)
     except UnicodeError as error:

@@ -51,7 +51,7 @@ class TokenCounter:
     def _check_length(self, encoding: str, tokens: int) -> Iterator[ExampleIssue]:
         for base_model, limit in self._limit_by_model.items():
             if limit and self._encoding_by_model[base_model] == encoding and tokens > limit:
-                message = f"{tokens} tokens, but {base_model} is trained with {limit} of an example at most"
+                message = f"the example has {tokens:,} tokens, {base_model} accepts at most {limit:,} in training"
                 yield ExampleIssue(FindingCode.TOO_LONG, (), message)
 
     def accept_example(self) -> None:
