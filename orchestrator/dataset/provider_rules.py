@@ -151,8 +151,8 @@ PROVIDER_RULES: Final[tuple[ProviderRule, ...]] = (
 
 def list_provider_rules(providers: Iterable[ProviderName]) -> tuple[ProviderRule, ...]:
     """Return the rules of these providers, in the order of the table."""
-    wanted = frozenset(providers)
-    return tuple(rule for rule in PROVIDER_RULES if rule.provider in wanted)
+    selected = frozenset(providers)
+    return tuple(rule for rule in PROVIDER_RULES if rule.provider in selected)
 
 
 def list_text_only_roles(providers: Iterable[ProviderName]) -> frozenset[str]:

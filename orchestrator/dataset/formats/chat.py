@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.dataset.example import PathSteps
+from orchestrator.dataset.example import KeyPath
 from orchestrator.dataset.formats.base import ChatFormat, MessageBuilder, ParsedChat, identity_path, list_other_keys
 from orchestrator.dataset.formats.system_message import SYSTEM_KEYS, add_system_messages
 
@@ -44,12 +44,12 @@ def _parse_with_system(name: str, value: dict[str, Any], body: dict[str, Any]) -
         body = {key: item for key, item in body.items() if key not in SYSTEM_KEYS}
         body["messages"] = [*turns.messages, *messages]
 
-    def back(steps: PathSteps) -> PathSteps:
-        match steps:
+    def back(key_path: KeyPath) -> KeyPath:
+        match key_path:
             case ("messages", int(index), *inner):
                 return turns.placed[index].origin if index < added else ("messages", index - added, *inner)
             case _:
-                return steps
+                return key_path
 
     left = list_other_keys(value, (*OPENAI_CHAT_KEYS, *keys)) if name == "request" else ()
     user = value.get("user_name")
@@ -86,8 +86,8 @@ def parse_message_array(value: object) -> ParsedChat | None:
     return None
 
 
-def _to_array_path(steps: PathSteps) -> PathSteps:
-    return steps[1:]
+def _to_array_path(key_path: KeyPath) -> KeyPath:
+    return key_path[1:]
 
 
 MESSAGES = ChatFormat(

@@ -63,8 +63,8 @@ def _find_first_match(value: Row, known: tuple[ForeignFormat, ...]) -> ParsedCha
     """The shape of a foreign value has no body, only the finding."""
     for one in known:
         if one.matches(value):
-            fault = ExampleIssue(FindingCode.FOREIGN_FORMAT, (), f"this is {one.name}", one.hint)
-            return ParsedChat("foreign", {}, issues=(fault,))
+            issue = ExampleIssue(FindingCode.FOREIGN_FORMAT, (), f"this is {one.name}", one.hint)
+            return ParsedChat("foreign", {}, issues=(issue,))
     return None
 
 

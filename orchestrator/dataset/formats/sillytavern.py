@@ -39,12 +39,12 @@ def parse_sillytavern(rows: Sequence[Any]) -> ParsedChat:
     characters answer, each answer begins with its speaker's name, as SillyTavern sends it.
     """
     names = _SpeakerNames(rows)
-    turns, faults, left = MessageBuilder(), [], []
+    turns, issues, left = MessageBuilder(), [], []
     for index, row in enumerate(rows):
         if _is_header(row):
             continue
-        if fault := _find_issue(row, index):
-            faults.append(fault)
+        if issue := _find_issue(row, index):
+            issues.append(issue)
         elif row.get("is_system"):
             left.append("hidden message")
         else:
@@ -53,7 +53,7 @@ def parse_sillytavern(rows: Sequence[Any]) -> ParsedChat:
             left += ["swipe"] * (len(swipes) - 1 if isinstance(swipes, list) else 0)
             left += list_attachments(row.get("extra"))
     return ParsedChat(
-        "sillytavern", {"messages": turns.messages}, turns.to_source, tuple(faults), tuple(left), names.user
+        "sillytavern", {"messages": turns.messages}, turns.to_source, tuple(issues), tuple(left), names.user
     )
 
 

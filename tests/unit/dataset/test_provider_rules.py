@@ -43,7 +43,7 @@ def named(rule: ProviderRule) -> str:
 
 
 def found(body: ExampleBody, *providers: ProviderName) -> list[tuple[FindingCode, Any]]:
-    return [(fault.code, fault.steps) for fault in ProviderRuleChecker(providers).check_example(body)]
+    return [(fault.code, fault.key_path) for fault in ProviderRuleChecker(providers).check_example(body)]
 
 
 def chat(*messages: Any, **more: Any) -> ExampleBody:

@@ -82,6 +82,6 @@ def _read_ranks(name: str) -> dict[bytes, int]:
 
 def _read_rank_file(name: str) -> bytes:
     content = gzip.decompress(files(__package__).joinpath(f"{name}.tiktoken.gz").read_bytes())
-    if (found := sha256(content).hexdigest()) != RANK_FILE_SHA256[name]:
-        raise RuntimeError(f"the rank file of {name} is damaged (SHA-256 {found}): install orchestrator again")
+    if (digest := sha256(content).hexdigest()) != RANK_FILE_SHA256[name]:
+        raise RuntimeError(f"the rank file of {name} is damaged (SHA-256 {digest}): install orchestrator again")
     return content
