@@ -97,7 +97,7 @@ _FINDING: Final[dict[str, Any]] = {
     "file": "03-refund.json",
     "line": 12,
     "path": "$[3].content",
-    "message": "the text holds an e-mail address",
+    "message": "the text contains an e-mail address",
     "hint": "Replace it by an invented one: `orchestrator polish` does.",
 }
 _DATASET: Final[dict[str, Any]] = {
