@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any, cast
 import structlog
 
 from orchestrator.app.outbound_network import OutboundNetwork
-from orchestrator.core.account import Account, AccountIdentity, ProviderName
+from orchestrator.core.account import Account, AccountIdentity
 from orchestrator.core.errors import AccountError, ConfigError, Failure, ProviderError
 from orchestrator.core.jobs.observer import NULL_OBSERVER
 from orchestrator.core.jobs.provider_webhook import ProviderWebhook
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.inputs.secrets.references import list_key_variables, resolve_reference
-from orchestrator.providers.base import Provider, ProviderConnection, ProviderFactory
+from orchestrator.providers.base import Provider, ProviderConnection
 from orchestrator.providers.instrumentation import instrument_provider
 from orchestrator.providers.key_renewal import RenewingProvider
 from orchestrator.providers.redaction import redact_provider
+from orchestrator.providers.registry import ProviderRegistry, import_http_stack
 from orchestrator.system.child_processes import ChildProcesses
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Connections:
         self._accounts: dict[str, Account] = {}
         self._find_identity = find_identity
         self._log = structlog.get_logger("orchestrator")
-        self._connectors_by_route: dict[tuple[str | None, str | None], Mapping[ProviderName, ProviderFactory]] = {}
+        self._registry_by_route: dict[tuple[str | None, str | None], ProviderRegistry] = {}
         self._server_by_account: dict[str, str] = {}
         self._has_several_servers = False
         self._exit_stack = AsyncExitStack()
@@ -149,8 +150,8 @@ class Connections:
             return None
 
     def import_providers(self) -> None:
-        """Import what connections need: more than a third of a second, in which others may wait for something."""
-        from orchestrator.providers.together import together_provider  # noqa: F401
+        """Import the HTTP client, which takes 0.3 s: call it in a thread while the inputs are read."""
+        import_http_stack()
 
     def connect_accounts(
         self, accounts: Sequence[Account], keys: Mapping[str, Secret], secrets: Mapping[str, Secret] = NO_SECRETS
@@ -169,28 +170,15 @@ class Connections:
         self._server_by_account = {account.name: account.base_url or account.provider for account in accounts}
         self._has_several_servers = len(set(self._server_by_account.values())) > 1
 
-    def _get_connectors(self, proxy: str | None) -> Mapping[ProviderName, ProviderFactory]:
-        """How the accounts of each provider are connected, all that take the same way through one HTTP client."""
+    def _get_registry(self, proxy: str | None) -> ProviderRegistry:
+        """Return the provider factories for a route: all accounts with the same proxy share one HTTP client."""
         address = self._secrets.get(proxy or "")
-        way = proxy, address.fingerprint if address else None  # what a reference leads to may have been replaced
-        if way not in self._connectors_by_route:
-            self._connectors_by_route[way] = self._create_connectors(
-                self._http if proxy is None else self._create_client(proxy)
-            )
-        return self._connectors_by_route[way]
-
-    def _create_connectors(self, http: Any) -> Mapping[ProviderName, ProviderFactory]:
-        # More than half a second that a mere look does not need.
-        from orchestrator.providers.fireworks import fireworks_provider
-        from orchestrator.providers.openai import openai_provider
-        from orchestrator.providers.openai.dialects import DIALECTS
-        from orchestrator.providers.together import together_provider
-
-        return {
-            **dict.fromkeys(DIALECTS, openai_provider.build_provider_factory(http, self._redact)),
-            ProviderName.TOGETHER: together_provider.build_provider_factory(http, self._redact),
-            ProviderName.FIREWORKS: fireworks_provider.build_provider_factory(http, self._redact),
-        }
+        # With the fingerprint: the address behind a reference may have been replaced since the client was made.
+        route = proxy, address.fingerprint if address else None
+        if route not in self._registry_by_route:
+            http = self._http if proxy is None else self._create_client(proxy)
+            self._registry_by_route[route] = ProviderRegistry(http, self._redact)
+        return self._registry_by_route[route]
 
     @cached_property
     def _http(self) -> Any:
@@ -227,7 +215,8 @@ class Connections:
         """Connect an account with this key and no other."""
         # Said now, not at the first call: a proxy that cannot be one is a fault of the configuration.
         self._network.find_proxy(account, self._secrets)
-        provider = redact_provider(self._get_connectors(account.proxy)[account.provider](account, key), self._redact)
+        connect = self._get_registry(account.proxy).get_factory(account.provider)
+        provider = redact_provider(connect(account, key), self._redact)
         return ProviderConnection(
             account, key.fingerprint, instrument_provider(provider, account.provider, self.observer, self._clock)
         )

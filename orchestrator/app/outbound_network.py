@@ -10,8 +10,9 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Final
 
-from orchestrator.core.account import DEFAULT_BASE_URLS, Account
+from orchestrator.core.account import Account
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.proxy import DIRECT_KEYWORDS, Proxy, ProxyRules, parse_proxy
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.inputs.secrets.references import is_reference
@@ -76,7 +77,7 @@ class OutboundNetwork:
     def find_proxy(self, account: Account, secrets: Mapping[str, Secret]) -> Proxy | None:
         """The proxy on the way to the account's provider; None where it is reached directly. Raises ConfigError."""
         return self.find_proxy_for_url(
-            account.base_url or DEFAULT_BASE_URLS.get(account.provider, "https://unknown.invalid"),
+            account.base_url or PROVIDERS[account.provider].default_base_url or "https://unknown.invalid",
             account.proxy,
             secrets,
         )

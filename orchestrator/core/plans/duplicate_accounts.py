@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Final
 
-from orchestrator.core.account import Account, AccountIdentity, ProviderName
+from orchestrator.core.account import Account, AccountIdentity
+from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.text import format_list
 
 MAX_LISTED_NAMES: Final = 5
@@ -38,7 +39,7 @@ def list_shared_project_warnings(
         identity = identities.get(account.name)
         organization = identity and identity.organization
         project = (identity and identity.project) or account.project
-        if organization and (project or account.provider is not ProviderName.OPENAI):
+        if organization and (project or PROVIDERS[account.provider].verify_names_project):
             places[account.name] = (*_endpoint(account), organization, project)
     known = [account for account in accounts if account.name in places]
     for group in _group_duplicates(known, places):

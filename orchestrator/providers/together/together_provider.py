@@ -13,10 +13,11 @@ from typing import Any, Final
 import httpx2
 
 from orchestrator.core.account import Account, AccountIdentity, ProviderName
-from orchestrator.core.capabilities import CAPABILITIES, Capabilities
+from orchestrator.core.capabilities import Capabilities
 from orchestrator.core.errors import QuotaExhausted, RemoteNotFound, RequestRejected
 from orchestrator.core.jobs.loss import MAX_CURVE_POINTS, Loss, parse_loss
 from orchestrator.core.plans.price import Quote
+from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.remote import (
     RemoteEvent,
     RemoteFile,
@@ -48,7 +49,7 @@ from orchestrator.providers.together.responses import (
 )
 from orchestrator.providers.upload_stream import check_upload_size, open_upload_stream
 
-BASE_URL: Final = "https://api.together.ai/v1"
+INFO: Final = PROVIDERS[ProviderName.TOGETHER]
 ERROR_CODES: Final[ErrorCodes] = {"insufficient_quota": QuotaExhausted, "insufficient_funds": QuotaExhausted}
 PENDING_FILE_STATUS: Final = "PENDING"
 FILE_STATUS: Final[Mapping[str, RemoteFileStatus]] = {
@@ -84,7 +85,7 @@ def build_provider_factory(http: httpx2.AsyncClient, redact: Redactor) -> Provid
     """How accounts at Together are connected."""
 
     def connect(account: Account, key: Secret) -> TogetherProvider:
-        base_url = (account.base_url or BASE_URL).rstrip("/")
+        base_url = (account.base_url or INFO.default_base_url or "").rstrip("/")
 
         def rest(url: str) -> RestClient:
             return RestClient(http, url, key=key, account=account.name, redact=redact, error_codes=ERROR_CODES)
@@ -97,7 +98,7 @@ def build_provider_factory(http: httpx2.AsyncClient, redact: Redactor) -> Provid
 class TogetherProvider:
     """One account at Together. `whole` reaches the API's other versions."""
 
-    capabilities: Capabilities = CAPABILITIES[ProviderName.TOGETHER]
+    capabilities: Capabilities = INFO.capabilities
 
     def __init__(self, account: Account, client: RestClient, root_client: RestClient) -> None:
         self._account = account
