@@ -74,9 +74,9 @@ def test_sighup_during_the_start_reloads_after_the_start(site: Site) -> None:
     eventually(lambda: list(site.data.glob("datasets/*.jsonl")), "the dataset")
     service.send(signal.SIGHUP)
 
-    service.wait_for_output("(settings.read)")
+    service.wait_for_output("(settings.reloaded)")
 
-    assert service.output().index("service.ready") < service.output().index("settings.read")
+    assert service.output().index("service.ready") < service.output().index("settings.reloaded")
     stop_cleanly(service)
 
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from orchestrator.cli.commands.root import AccountsFileOption, JsonOption, command
-from orchestrator.cli.finding_format import FindingFormat
 from orchestrator.cli.session import command_session
 from orchestrator.core.spec import Method
+
+
+class FindingFormat(StrEnum):
+    """Output format of `check`. SARIF 2.1.0 is for code review tools."""
+
+    TEXT = "text"
+    JSON = "json"
+    SARIF = "sarif"
+
 
 MethodOption = Annotated[
     Method | None,
@@ -89,7 +98,7 @@ def polish(
         from orchestrator.cli.handlers import dataset
         from orchestrator.dataset.polish.polisher import PolishOptions
 
-        wishes = PolishOptions(
+        options = PolishOptions(
             cut_end=cut_end,
             drop_unknown_keys=unknown_keys,
             merge_system=merge_system,
@@ -100,7 +109,7 @@ def polish(
             remove_duplicates=duplicates,
             redact=redact,
         )
-        code = dataset.polish_chats(session.settings, path, into, wishes, text_parts=text_parts)
+        code = dataset.polish_chats(session.settings, path, into, options, text_parts=text_parts)
     raise typer.Exit(code)
 
 

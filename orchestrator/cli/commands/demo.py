@@ -13,9 +13,9 @@ from orchestrator.cli.commands.root import command
 @command()
 def demo(keep: Annotated[bool, typer.Option(help="Keep the dashboard running until Ctrl-C.")] = False) -> None:
     """Run a free demonstration with five sandbox accounts."""
-    from orchestrator.cli.handlers.demo import run_demo as play
+    from orchestrator.cli.handlers.demo import run_demo
 
-    raise typer.Exit(play(keep=keep))
+    raise typer.Exit(run_demo(keep=keep))
 
 
 @command()
@@ -37,8 +37,8 @@ def sandbox(
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
     """Run a simulated provider on this machine. It serves OpenAI's API for any OpenAI client; nothing is charged."""
-    from orchestrator.cli.handlers import sandbox as command
+    from orchestrator.cli.handlers.sandbox import run_sandbox
 
     raise typer.Exit(
-        command.run_sandbox(host, port, state=state, faults=faults, webhooks=webhooks, seconds=seconds, seed=seed)
+        run_sandbox(host, port, state=state, faults=faults, webhooks=webhooks, seconds=seconds, seed=seed)
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from orchestrator.cli.session import EXIT_DONE
+from orchestrator.cli.exit_code import ExitCode
 
 SUMMARY: Final = "Fine-tune one dataset in many provider accounts, one model per account."
 
@@ -35,7 +35,7 @@ def _print_version(requested: bool) -> None:
         from importlib.metadata import version
 
         typer.echo(f"orchestrator {version('orchestrator')}")
-        raise typer.Exit(EXIT_DONE)
+        raise typer.Exit(ExitCode.DONE)
 
 
 @app.callback()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,7 +50,7 @@ def rerun(
     ] = None,
     accounts: AccountsFileOption = None,
 ) -> None:
-    """Generate an accounts file to repeat a run at another provider. Exits 1 if a choice is missing."""
+    """Generate an accounts file to repeat a run at another provider. Exits 1 if anything is missing."""
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers.rerun import print_rerun
@@ -62,30 +63,35 @@ def rerun(
 @command()
 def upload(accounts: AccountsFileOption = None) -> None:
     """Upload the dataset to every account. Exits when every file is ready; starts no job."""
-    _run_in_foreground(accounts, start=False, until="is_file_ready")
+
+    async def work(app: App) -> int:
+        from orchestrator.cli.foreground import is_file_ready, run_foreground
+
+        return await run_foreground(app, start=False, is_done=is_file_ready)
+
+    run_with_app(work, quiet=sys.stdout.isatty(), accounts_file=accounts)
 
 
 @command()
 def start(accounts: AccountsFileOption = None) -> None:
     """Upload the dataset and submit the jobs. Exits when every provider has accepted its job; the jobs continue."""
-    _run_in_foreground(accounts, start=True, until="is_job_created")
+
+    async def work(app: App) -> int:
+        from orchestrator.cli.foreground import is_job_created, run_foreground
+
+        return await run_foreground(app, start=True, is_done=is_job_created)
+
+    run_with_app(work, quiet=sys.stdout.isatty(), accounts_file=accounts)
 
 
 @command()
 def run(accounts: AccountsFileOption = None) -> None:
     """Upload, submit and follow all jobs until they end. Exits 0 when every account has its model, otherwise 1."""
-    _run_in_foreground(accounts, start=True, until="is_settled")
-
-
-def _run_in_foreground(accounts: Path | None, *, start: bool, until: str) -> None:
-    import sys
 
     async def work(app: App) -> int:
-        from orchestrator.app import exclusive_database_lock
-        from orchestrator.cli import foreground
+        from orchestrator.cli.foreground import is_settled, run_foreground
 
-        with exclusive_database_lock(app.settings, app.database):
-            return await foreground.run_foreground(app, start=start, is_done=getattr(foreground, until))
+        return await run_foreground(app, start=True, is_done=is_settled)
 
     run_with_app(work, quiet=sys.stdout.isatty(), accounts_file=accounts)
 

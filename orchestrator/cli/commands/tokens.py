@@ -8,6 +8,7 @@ import typer
 
 from orchestrator.cli.commands.root import JsonOption, app
 from orchestrator.cli.session import run_with_app
+from orchestrator.core.access_token import Role
 
 if TYPE_CHECKING:
     from orchestrator.app import App
@@ -29,7 +30,7 @@ def create(
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import tokens
 
-        return await tokens.create_token(app, name, reader=role == "read")
+        return await tokens.create_token(app, name, Role.READER if role == "read" else Role.OPERATOR)
 
     run_with_app(work)
 
