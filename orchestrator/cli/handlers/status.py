@@ -88,7 +88,7 @@ async def print_run_status(app: App, *, as_json: bool, watch: bool) -> ExitCode:
 
 async def verify_accounts(app: App, *, as_json: bool) -> ExitCode:
     """Verify each account with its provider and print the result. Returns FAILED if any account is not usable."""
-    file, keys = await app.read_accounts()
+    file, keys = await app.loader.load_accounts()
     fingerprints = {name: key.fingerprint for name, key in keys.by_account.items()}
     results = {
         **await app.connections.verify_accounts(file.accounts),
@@ -185,7 +185,7 @@ async def print_models(
     if snapshot.run is None and output_format is ExportFormat.TABLE:
         sys.stdout.write(NO_RUN_MESSAGE + "\n")
         return ExitCode.FAILED
-    accounts = await app.read_listed_accounts() if output_format.needs_accounts else {}
+    accounts = await app.loader.load_listed_accounts() if output_format.needs_accounts else {}
     title = name or (snapshot.run.name if snapshot.run else "")
     selection = select_models(title, snapshot.jobs, accounts, labels=labels, providers=providers)
     exported = export(output_format, selection, include_unservable=everything)
