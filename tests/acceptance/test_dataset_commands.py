@@ -52,7 +52,7 @@ def test_an_export_becomes_a_dataset(site: Site) -> None:
     assert len(texts) == 4
     assert all(name in text for name, text in zip(("Noor", "Teo", "Wren"), texts, strict=False))
     assert not any("Mina" in text or "mina.okafor" in text or "{{" in text for text in texts)
-    assert "nothing to polish" in site.run("polish", "clean", *names).err, "polishing twice changes nothing"
+    assert "Nothing to polish" in site.run("polish", "clean", *names).err, "polishing twice changes nothing"
     assert site.run("check", "--strict", "clean").code == 0
 
     parts = site.run("format", "clean", "-o", "out.jsonl", "--validation", "0.3", "--seed", "7", "--json").json

@@ -1,4 +1,4 @@
-"""Commands that ask something of the service; they work whether or not it runs."""
+"""Commands that request an operator action. They work whether or not the service is running."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
 
 @command()
 def approve() -> None:
-    """Let the held run go on in spite of its price."""
+    """Approve a run that is held because of its price."""
     _run_action("approve", [], all_accounts=True)
 
 
 @command()
 def waive(
-    reason: Annotated[str, typer.Argument(help="Why no moderation is needed; kept in the run's record.")],
+    reason: Annotated[str, typer.Argument(help="Reason why no moderation is needed; stored with the run.")],
 ) -> None:
-    """Let the run go on although its chats were not moderated."""
+    """Continue the run without moderation and record the reason."""
     _run_action("waive", [], all_accounts=True, reason=reason)
 
 
 @command()
 def cancel(accounts: AccountsArgument = None, all_accounts: AllAccountsOption = False) -> None:
-    """Cancel the jobs of these accounts."""
+    """Cancel the jobs of the given accounts, also at the provider."""
     _run_action("cancel", accounts, all_accounts=all_accounts)
 
 
 @command()
 def retry(accounts: AccountsArgument = None, all_accounts: AllAccountsOption = False) -> None:
-    """Start failed jobs again, as new remote jobs."""
+    """Retry failed jobs as new remote jobs."""
     _run_action("retry", accounts, all_accounts=all_accounts)
 
 
@@ -43,24 +43,24 @@ def retry(accounts: AccountsArgument = None, all_accounts: AllAccountsOption = F
 def hold(
     accounts: AccountsArgument = None,
     all_accounts: AllAccountsOption = False,
-    reason: Annotated[str, typer.Option(help="Kept in the record.")] = "held by the operator",
+    reason: Annotated[str, typer.Option(help="Reason; stored with the hold.")] = "held by the operator",
 ) -> None:
-    """Set accounts aside until they are released."""
+    """Put accounts on hold until they are released."""
     _run_action("hold", accounts, all_accounts=all_accounts, reason=reason)
 
 
 @command()
 def release(accounts: AccountsArgument = None, all_accounts: AllAccountsOption = False) -> None:
-    """Let held accounts go on; their keys are verified anew."""
+    """Release held accounts and verify their keys again."""
     _run_action("release", accounts, all_accounts=all_accounts)
 
 
 @command()
 def adopt(
-    job: Annotated[str, typer.Argument(help="The job's id, as the hint of its hold names it.")],
-    remote_job: Annotated[str, typer.Argument(metavar="REMOTE_ID", help="The remote job that is this job's.")],
+    job: Annotated[str, typer.Argument(help="Job id, as shown in the hint of its hold.")],
+    remote_job: Annotated[str, typer.Argument(metavar="REMOTE_ID", help="Id of the remote job to adopt.")],
 ) -> None:
-    """Choose the remote job of a job that is held as ambiguous. It is looked at before it is believed."""
+    """Select the remote job for a job held as ambiguous. The service verifies the choice with the provider."""
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import operate
@@ -72,7 +72,7 @@ def adopt(
 
 def _run_action(verb: str, accounts: list[str] | None, *, all_accounts: bool, reason: str = "") -> None:
     if not accounts and not all_accounts:
-        raise typer.BadParameter("name the accounts, or say --all")
+        raise typer.BadParameter("Specify accounts or pass --all.")
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import operate
