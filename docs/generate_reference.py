@@ -174,7 +174,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "command-line.md": commands_page,
     "accounts-file.md": accounts_page,
     "errors.md": errors_page,
-    "announcements.md": announcements_page,
+    "notifications.md": announcements_page,
 }
 
 
