@@ -24,7 +24,7 @@ from orchestrator.app.file_descriptors import compute_max_connections, raise_des
 from orchestrator.app.notification_targets import NotificationTargets
 from orchestrator.app.outbound_network import OutboundNetwork
 from orchestrator.app.webhook_receiver import WebhookReceiver
-from orchestrator.control.account_names import unknown_accounts_error
+from orchestrator.control.accounts import unknown_accounts_error
 from orchestrator.core.account import Account, AccountIdentity
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.finding import FindingSummary

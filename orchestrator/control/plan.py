@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,25 +11,42 @@ from orchestrator.core.dataset import Dataset
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.finding import FindingSummary
 from orchestrator.core.hold import PLAN_HOLD_KINDS
-from orchestrator.core.jobs.job import Job, RunId
+from orchestrator.core.jobs.job import Job, JobId, RunId
 from orchestrator.core.jobs.lifecycle import UNSUBMITTED_STATES, JobState
 from orchestrator.core.jobs.pins import PinnedValues, find_resolved_values, list_auto_options
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.jobs.transitions import hold_job, release_job
 from orchestrator.core.moderation import Moderation, ModerationStatus
-from orchestrator.core.plans.plan import Plan, PlanLine
+from orchestrator.core.plans.budget import month_start
+from orchestrator.core.plans.plan import DatabaseState, Plan, PlanLine
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
-from orchestrator.store.queries import accounts, costs, events, jobs, notifications, outcomes, runs
+from orchestrator.store.queries import accounts as account_queries
+from orchestrator.store.queries import costs, events, notifications, outcomes
+from orchestrator.store.queries import jobs as job_queries
+from orchestrator.store.queries import runs as run_queries
+
+
+async def load_database_state(
+    database: Database, job_ids: Collection[JobId], run_id: RunId, *, now: float
+) -> DatabaseState:
+    """Load what the database knows that a plan of this run and these jobs depends on."""
+    async with database.read() as connection:
+        return DatabaseState(
+            jobs=await job_queries.get_many(connection, job_ids),
+            account_states=await account_queries.list_all(connection),
+            committed_usd=await costs.get_committed_by_account(connection, run_id, month_start(now)),
+            run=await run_queries.find(connection, run_id),
+        )
 
 
 async def get_run_with_dataset(database: Database, run_id: str, datasets: Path) -> tuple[Run, Dataset]:
     """A run, with its dataset as it lies in `datasets`. Raises ConfigError when either is not there."""
     async with database.read() as connection:
-        run = await runs.find(connection, RunId(run_id))
+        run = await run_queries.find(connection, RunId(run_id))
         if run is None:
             raise ConfigError(f"there is no run {run_id}", hint="`orchestrator status` shows the current run's id.")
-        dataset = await runs.get_dataset(connection, run.dataset_sha256, datasets)
+        dataset = await run_queries.get_dataset(connection, run.dataset_sha256, datasets)
     if not dataset.training.path.is_file():
         raise ConfigError(
             f"the dataset of run {run_id} is no longer kept as {dataset.training.path}",
@@ -43,17 +61,17 @@ async def apply_plan(
     """Make the plan the current run: its jobs exist from now on, and are due unless held. Other accounts are gone."""
 
     async def change(connection: StoreConnection) -> Run:
-        previous = await runs.find_current(connection)
-        before = await runs.find(connection, plan.run_id)
-        await runs.save_dataset(connection, plan.dataset, now, findings)
+        previous = await run_queries.find_current(connection)
+        before = await run_queries.find(connection, plan.run_id)
+        await run_queries.save_dataset(connection, plan.dataset, now, findings)
         run = _build_run(plan, before, start=start, now=now)
-        await runs.save(connection, run)
-        new = await jobs.assign_to_run(connection, run.id, [_build_job(line, run, now) for line in plan.lines])
+        await run_queries.save(connection, run)
+        new = await job_queries.assign_to_run(connection, run.id, [_build_job(line, run, now) for line in plan.lines])
         await events.append(connection, *(_build_planned_event(job, now, cause) for job in new))
-        await runs.save(connection, replace(run, pins=await _load_pins(connection, plan, run)))
+        await run_queries.save(connection, replace(run, pins=await _load_pins(connection, plan, run)))
         await _update_open_jobs(connection, plan, now, cause)
-        await jobs.wake_unsubmitted(connection, run.id, now)
-        removed = await accounts.mark_removed_except(connection, [line.account for line in plan.lines], now)
+        await job_queries.wake_unsubmitted(connection, run.id, now)
+        removed = await account_queries.mark_removed_except(connection, [line.account for line in plan.lines], now)
         if previous is not None:
             await notifications.publish_run_end_after_removal(connection, removed, previous.id, run.id, now)
         return run
@@ -114,7 +132,7 @@ def _build_planned_event(job: Job, now: float, cause: str) -> events.EventData:
 async def _update_open_jobs(connection: StoreConnection, plan: Plan, now: float, cause: str) -> None:
     """Note what the jobs are estimated at now. Hold those the plan holds; release those it no longer does."""
     lines = {line.job_id: line for line in plan.lines}
-    open_to_it = [job for job in await jobs.list_replannable(connection, plan.run_id) if job.id in lines]
+    open_to_it = [job for job in await job_queries.list_replannable(connection, plan.run_id) if job.id in lines]
     unsent = {job.id: job.estimated_usd for job in open_to_it if job.state in UNSUBMITTED_STATES}
     prices = {job_id: lines[job_id].usd for job_id, before in unsent.items() if lines[job_id].usd != before}
     await costs.save_estimates(connection, prices)
@@ -141,7 +159,7 @@ async def _find_resolved_values(
     connection: StoreConnection, plan: Plan, provider: ProviderName
 ) -> PinnedValues | None:
     ids = [line.job_id for line in plan.lines if line.provider is provider]
-    known = [job for job in (await jobs.get_many(connection, ids)).values() if job.submitted_at]
+    known = [job for job in (await job_queries.get_many(connection, ids)).values() if job.submitted_at]
     for job in sorted(known, key=lambda job: job.submitted_at or 0):
         if job.state in {JobState.RUNNING, JobState.SUCCEEDED}:
             done = job.state is JobState.SUCCEEDED

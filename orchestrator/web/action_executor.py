@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from orchestrator import control, status
-from orchestrator.control.adoption import adopt_remote_job
+from orchestrator.control.jobs import adopt_remote_job
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.operator_action import OperatorAction

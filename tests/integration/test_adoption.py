@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from store_values import NOW, a_job, fill, id_of, read_job
 
-from orchestrator.control.adoption import adopt_remote_job
+from orchestrator.control.jobs import adopt_remote_job
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.job import JobId
@@ -32,7 +32,7 @@ async def test_history_records_the_adopted_job_and_its_operator(database: Databa
         ("nobody", "there is no job nobody"),
         ("going-on", "is submitting: there is nothing to choose"),
         ("running", "is running and has remote job ftjob-9: there is nothing to choose"),
-        ("unclear", "remote job ftjob-9 is that of job running already"),
+        ("unclear", "remote job ftjob-9 already belongs to job running"),
     ],
 )
 async def test_invalid_adoption_is_refused_and_changes_nothing(database: Database, job_id: str, said: str) -> None:

@@ -42,7 +42,7 @@ from model_world import (
 from store_values import CONTENT, DATASET, RUN, SPEC, TRAINING, id_of
 
 from orchestrator import control
-from orchestrator.control.adoption import adopt_remote_job
+from orchestrator.control.jobs import adopt_remote_job
 from orchestrator.core.account import Account, AccountIdentity, ProviderName
 from orchestrator.core.jobs import retry_policy
 from orchestrator.core.jobs.job import Job
@@ -256,10 +256,10 @@ class ExactlyOnce(RuleBasedStateMachine):
             case "adopt":
                 self.adopt_remote_job(which)
             case "cancel":
-                complete(control.cancel(database, [], by="model", now=now))
+                complete(control.cancel(database, None, by="model", now=now))
             case "retry":
                 self.ended = None
-                complete(control.retry(database, [], by="model", now=now))
+                complete(control.retry(database, None, by="model", now=now))
             case "hold":
                 complete(control.hold_accounts(database, ["acme"], reason="r", by="model", now=now))
             case "release":

@@ -234,9 +234,9 @@ async def test_refusal_holds_the_run_and_is_retried_after_a_release(
     assert "waive" not in held.hold.hint
     async with asyncio.timeout(60):
         await stage.worker.wait()
-    assert await control.release_accounts(stage.database, ["acme"], by="me", now=NOW + 1)
+    assert (await control.release_accounts(stage.database, ["acme"], by="me", now=NOW + 1)).moderation_requested
     assert (await stage.until(lambda record: record.state is ModerationStatus.PASSED)).texts == 2
-    assert not await control.release_accounts(stage.database, ["acme"], by="me", now=NOW + 2)
+    assert not (await control.release_accounts(stage.database, ["acme"], by="me", now=NOW + 2)).moderation_requested
 
 
 async def test_a_release_does_not_wait_for_the_next_attempt(stage: Stage) -> None:

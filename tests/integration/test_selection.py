@@ -216,7 +216,7 @@ async def test_hints_that_differ_by_the_account_are_one_cause(database: Database
     names_ = ("a", "acme", "globex")
     held = [
         a_standing(
-            name, hold=Hold(HoldKind.BY_OPERATOR, "a look", f"`orchestrator release {name}` when it may go on.")
+            name, hold=Hold(HoldKind.BY_OPERATOR, "a look", f"Run `orchestrator release {name}` to continue.")
         )
         for name in names_
     ]
@@ -225,7 +225,7 @@ async def test_hints_that_differ_by_the_account_are_one_cause(database: Database
     assert seen is not None
     [cause] = seen.problem_groups
     assert (cause.count, cause.message_count, cause.held, cause.accounts) == (3, 1, True, names_)
-    assert cause.error.hint == "`orchestrator release NAME` when it may go on."
+    assert cause.error.hint == "Run `orchestrator release NAME` to continue."
 
 
 async def test_unknown_run_is_reported(database: Database) -> None:

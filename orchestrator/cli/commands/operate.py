@@ -77,6 +77,6 @@ def _run_action(verb: str, accounts: list[str] | None, *, all_accounts: bool, re
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import operate
 
-        return await operate.run_operator_action(app, verb, accounts or [], reason)
+        return await operate.run_operator_action(app, verb, accounts or None, reason)
 
     run_with_app(work)

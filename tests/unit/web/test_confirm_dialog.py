@@ -10,7 +10,7 @@ from web_values import REFUSED, WebServiceDouble, job, status, token
 
 from orchestrator import control
 from orchestrator import status as read
-from orchestrator.control.adoption import adopt_remote_job
+from orchestrator.control.jobs import adopt_remote_job
 from orchestrator.core.access_token import Role
 from orchestrator.core.errors import ConfigError
 

@@ -7,7 +7,7 @@ import pytest
 from web_values import NOW, WebServiceDouble, job, run, token
 
 from orchestrator import control, status
-from orchestrator.control.adoption import adopt_remote_job
+from orchestrator.control.jobs import adopt_remote_job
 from orchestrator.core.access_token import Role
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.jobs.operator_action import OperatorAction

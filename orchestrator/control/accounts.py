@@ -1,0 +1,215 @@
+"""Account states: synchronise them with the accounts file, hold and release accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from orchestrator.control.moderation import request_moderation
+from orchestrator.control.runs import get_current_run
+from orchestrator.core.account import Account
+from orchestrator.core.errors import NETWORK_HOLD_KINDS, ConfigError, NothingToDo
+from orchestrator.core.hold import PLAN_HOLD_KINDS, Hold, HoldKind
+from orchestrator.core.jobs.run import AccountState
+from orchestrator.core.jobs.transitions import release_job
+from orchestrator.core.spec import digest
+from orchestrator.inputs.accounts_file.problems import format_suggestion
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import accounts as account_queries
+from orchestrator.store.queries import events, notifications, outcomes
+from orchestrator.store.queries import jobs as job_queries
+
+HOLDS_CLEARED_ON_SYNC: Final = NETWORK_HOLD_KINDS | {HoldKind.KEY_MISSING}
+"""Holds whose cause is outside the account (network, missing key): reading the accounts file again lifts them."""
+MAX_LISTED_NAMES: Final = 20
+"""Account names that an error message lists at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedAccount:
+    """An account of the accounts file, with what its key reference resolved to."""
+
+    account: Account
+    key_fingerprint: str
+    """Fingerprint of the API key; empty when the reference leads to no key."""
+    missing_key: Hold | None = None
+    """The hold of an account without a key, which says why there is none."""
+
+    @property
+    def definition(self) -> str:
+        """The digest of everything that determines which key is used where."""
+        account = self.account
+        # A proxy is part of the digest only where the file names one: the digests of all other accounts must stay as
+        # they were, or an upgrade would verify every account again.
+        proxy = [account.proxy] if account.proxy else []
+        if self.missing_key:  # two accounts without a key are not the same account
+            proxy.append(f"no key: {account.name}")
+        return digest(
+            account.provider, account.base_url, account.organization, account.project, self.key_fingerprint, *proxy
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseResult:
+    """What a release changed."""
+
+    accounts: list[str]
+    """Names of the released accounts; those without a key are missing here."""
+    moderation_requested: bool
+    """Whether the chats of the current run are to be moderated again."""
+
+
+async def sync_accounts(database: Database, listed_accounts: Sequence[ListedAccount], *, now: float) -> None:
+    """Save the accounts of the file. One whose key or organisation changed loses its hold and is verified again.
+
+    An account that was held because of the network is verified again too: the attempt is free of charge. Accounts
+    that the file no longer lists are marked as removed by `apply_plan`, not here.
+    """
+
+    async def change(connection: StoreConnection) -> None:
+        before = await account_queries.list_all(connection)
+        states = [_build_account_state(entry, before.get(entry.account.name)) for entry in listed_accounts]
+        await account_queries.add_many(connection, [state for state in states if state.name not in before])
+        for state in states:
+            if state != before.get(state.name, state):
+                await account_queries.save(connection, state)
+                await job_queries.wake_account(connection, state.name, now)
+            await _record_key_change(connection, before.get(state.name), state, now)
+
+    await database.write(change)
+
+
+def with_missing_keys(
+    states: Mapping[str, AccountState], listed_accounts: Sequence[ListedAccount]
+) -> dict[str, AccountState]:
+    """Return the account states as `sync_accounts` would leave them, as far as keys are missing or have appeared."""
+    result = dict(states)
+    for entry in listed_accounts:
+        before = result.get(entry.account.name)
+        if entry.missing_key or _is_missing_key(before):
+            result[entry.account.name] = _build_account_state(entry, before)
+    return result
+
+
+async def hold_accounts(
+    database: Database, names: Collection[str] | None, *, reason: str, by: str, now: float
+) -> list[str]:
+    """Hold accounts until they are released; every account of the current run when `names` is None.
+
+    Returns the names of the held accounts.
+    """
+
+    async def change(connection: StoreConnection) -> list[str]:
+        states = await get_account_states(connection, names)
+        for name, state in states.items():
+            hold = Hold(HoldKind.BY_OPERATOR, reason, f"Run `orchestrator release {name}` to continue.")
+            after = replace(state, hold=hold)
+            await account_queries.save(connection, after)
+            await notifications.publish_account_hold(connection, state, after, now)
+            event = events.EventData(at=now, cause=by, note="held", account=name, message=reason)
+            await events.append(connection, event)
+        return list(states)
+
+    return await database.write(change)
+
+
+async def release_accounts(
+    database: Database, names: Collection[str] | None, *, by: str, now: float
+) -> ReleaseResult:
+    """Release accounts and the held jobs in them; every account of the current run when `names` is None.
+
+    The keys are verified again. Holds that the plan sets (a budget, for instance) stay: only a new plan lifts them.
+    An account without a key is skipped, because only its key releases it; raises NothingToDo when no account has one.
+    A moderation of the current run that has not passed is requested again.
+    """
+
+    async def change(connection: StoreConnection) -> ReleaseResult:
+        states = await get_account_states(connection, names)
+        with_key = {name: state for name, state in states.items() if not _is_missing_key(state)}
+        for name, state in states.items():
+            if not with_key and state.hold is not None:
+                raise NothingToDo(f"account {name} has no key: {state.hold.reason}", hint=state.hold.hint)
+        for name, state in with_key.items():
+            await account_queries.save(connection, replace(state, hold=None, verified_at=None))
+            await events.append(connection, events.EventData(at=now, cause=by, note="released", account=name))
+            for job in await job_queries.list_by_accounts(connection, [name]):
+                if job.hold is not None and job.hold.kind not in PLAN_HOLD_KINDS:
+                    await outcomes.record(connection, release_job(job, now=now), at=now, cause=by)
+            await job_queries.wake_account(connection, name, now)
+        return ReleaseResult(list(with_key), await request_moderation(connection, by=by, now=now))
+
+    return await database.write(change)
+
+
+async def get_account_states(connection: StoreConnection, names: Collection[str] | None) -> dict[str, AccountState]:
+    """Return the states of these accounts, or of all accounts of the current run when `names` is None.
+
+    Raises ConfigError when a name is unknown.
+    """
+    if names is None:
+        run = await get_current_run(connection)
+        names = [job.account for job in await job_queries.list_by_run(connection, run.id)]
+    states = await account_queries.list_all(connection)
+    if unknown := sorted(set(names) - set(states)):
+        raise unknown_accounts_error(unknown, states)
+    return {name: states[name] for name in names}
+
+
+def unknown_accounts_error(unknown: Collection[str], known: Collection[str]) -> ConfigError:
+    """Build the error for names that no account has, with the probably intended names and the known ones."""
+    wrong = ", ".join(f"{name}{format_suggestion(name, known)}" for name in unknown)
+    listed = ", ".join(sorted(known)[:MAX_LISTED_NAMES])
+    more = len(known) - MAX_LISTED_NAMES
+    return ConfigError(
+        f"no account is named {wrong}",
+        hint=f"Known accounts: {listed or 'none yet'}{f' and {more:,} more' if more > 0 else ''}.",
+    )
+
+
+async def _record_key_change(
+    connection: StoreConnection, before: AccountState | None, after: AccountState, now: float
+) -> None:
+    """Record and announce that an account lost its key or got it back."""
+    was_missing, is_missing = _is_missing_key(before), _is_missing_key(after)
+    if is_missing and not was_missing:
+        await notifications.publish_account_hold(connection, before or replace(after, hold=None), after, now)
+    if is_missing != was_missing:
+        note, message = ("held", after.hold.reason) if is_missing and after.hold else ("released", "the key is there")
+        event = events.EventData(at=now, cause="accounts file", note=note, account=after.name, message=message)
+        await events.append(connection, event)
+
+
+def _is_missing_key(state: AccountState | None) -> bool:
+    return state is not None and state.hold is not None and state.hold.kind == HoldKind.KEY_MISSING
+
+
+def _build_account_state(entry: ListedAccount, before: AccountState | None) -> AccountState:
+    account, definition = entry.account, entry.definition
+    if before is not None and entry.missing_key:  # the key may come back: keep what is known of the account
+        return _hold_for_missing_key(replace(before, labels=account.labels, removed_at=None), entry.missing_key)
+    if before is not None and before.definition == definition:
+        if before.hold and before.hold.kind in HOLDS_CLEARED_ON_SYNC:
+            before = replace(before, hold=None, verified_at=None)
+        same = before.labels == account.labels and before.removed_at is None
+        return before if same else replace(before, labels=account.labels, removed_at=None)
+    fresh = AccountState(
+        name=account.name,
+        provider=account.provider,
+        definition=definition,
+        key_fingerprint=entry.key_fingerprint,
+        organization=account.organization,
+        project=account.project,
+        labels=account.labels,
+    )
+    operator_hold = before.hold if before and before.hold and before.hold.kind == HoldKind.BY_OPERATOR else None
+    if entry.missing_key:
+        return _hold_for_missing_key(fresh, entry.missing_key)
+    return replace(fresh, hold=operator_hold)
+
+
+def _hold_for_missing_key(state: AccountState, missing_key: Hold) -> AccountState:
+    """Hold an account that has no key, unless an operator holds it."""
+    by_operator = state.hold is not None and state.hold.kind == HoldKind.BY_OPERATOR
+    return state if by_operator else replace(state, hold=missing_key, verified_at=None)

@@ -1,0 +1,129 @@
+"""Operator actions on jobs of the current run: cancel, retry, and adopt a remote job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any, Final
+
+from orchestrator.control.accounts import get_account_states
+from orchestrator.control.runs import get_current_run
+from orchestrator.core.errors import ConfigError
+from orchestrator.core.jobs.job import Job, JobId
+from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobEvent, JobState
+from orchestrator.core.jobs.remote_state import is_remote_job_finished, sum_created_usd
+from orchestrator.core.jobs.transitions import Outcome, advance, request_adoption, request_cancel
+from orchestrator.core.plans.retirement import find_retry_hold
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import jobs as job_queries
+from orchestrator.store.queries import outcomes
+
+RESET_ON_RETRY: Final[dict[str, Any]] = {
+    "remote_file_id": None,
+    "remote_validation_file_id": None,
+    "remote_job_id": None,
+    "remote_status": None,
+    "cancel_asked": False,
+    "submitted_at": None,
+    "trained_tokens": None,
+    "estimated_finish": None,
+    "progress": None,
+    "quoted_usd": None,
+    "loss_step": None,
+    "losses_at": None,
+}
+"""The fields of a failed job that describe its remote job, and their values before there was one."""
+
+
+async def cancel(database: Database, names: Collection[str] | None, *, by: str, now: float) -> list[Job]:
+    """Request the cancellation of these accounts' open jobs; of every account's when `names` is None.
+
+    Returns the jobs of which it was requested. Jobs that have ended are left alone.
+    """
+
+    def request(job: Job) -> Outcome | None:
+        return None if job.state in TERMINAL_STATES else request_cancel(job, now=now)
+
+    return await _apply_to_jobs(database, names, request, by=by, now=now)
+
+
+async def retry(database: Database, names: Collection[str] | None, *, by: str, now: float) -> list[Job]:
+    """Start these accounts' failed jobs again, as new remote jobs; every account's when `names` is None.
+
+    Returns the jobs that were started again.
+    """
+
+    def restart(job: Job) -> Outcome | None:
+        if job.state is not JobState.FAILED:
+            return None
+        # A new round means a new tag, and only an ended remote job may be left behind for it: one that may still be
+        # running is found again by its old tag, and a second one would be paid for.
+        changes = {
+            **RESET_ON_RETRY,
+            "round": job.round + is_remote_job_finished(job),
+            "earlier_usd": sum_created_usd(job),
+        }
+        if unknown_model := find_retry_hold(job.failure):
+            changes |= {"hold": unknown_model, "wake_at": None}
+        return advance(job, JobEvent.RETRIED, now=now, **changes)
+
+    return await _apply_to_jobs(database, names, restart, by=by, now=now)
+
+
+async def adopt_remote_job(database: Database, job_id: str, remote_job_id: str, *, by: str, now: float) -> Job:
+    """Select the remote job for a job that is held as ambiguous. The service verifies it with the provider first.
+
+    Raises ConfigError when the job is not held as ambiguous, or another job has the remote job already.
+    """
+
+    async def change(connection: StoreConnection) -> Job:
+        job = await _get_ambiguous_job(connection, job_id)
+        others = [
+            other for other in await job_queries.list_by_accounts(connection, [job.account]) if other.id != job.id
+        ]
+        if owner := next((other for other in others if other.remote_job_id == remote_job_id), None):
+            raise ConfigError(
+                f"remote job {remote_job_id} already belongs to job {owner.id}, which is {owner.state}",
+                hint="Choose one that the hint of `orchestrator status` names.",
+            )
+        outcome = request_adoption(job, remote_job_id, now=now)
+        await outcomes.record(connection, outcome, at=now, cause=by)
+        return outcome.job
+
+    return await database.write(change)
+
+
+async def _apply_to_jobs(
+    database: Database,
+    names: Collection[str] | None,
+    transition: Callable[[Job], Outcome | None],
+    *,
+    by: str,
+    now: float,
+) -> list[Job]:
+    """Apply the transition to each of the accounts' jobs in the current run, in one transaction."""
+
+    async def change(connection: StoreConnection) -> list[Job]:
+        await get_account_states(connection, names or ())  # an unknown name is an error, and nothing is changed
+        run = await get_current_run(connection)
+        changed = []
+        for job in await job_queries.list_by_run(connection, run.id):
+            outcome = transition(job) if names is None or job.account in names else None
+            if outcome and (outcome.job == job or await outcomes.record(connection, outcome, at=now, cause=by)):
+                changed.append(outcome.job)
+        return changed
+
+    return await database.write(change)
+
+
+async def _get_ambiguous_job(connection: StoreConnection, job_id: str) -> Job:
+    job = (await job_queries.get_many(connection, [JobId(job_id)])).get(JobId(job_id))
+    if job is None:
+        raise ConfigError(f"there is no job {job_id}", hint="`orchestrator status --json` shows each account's job.")
+    if job.state is not JobState.SUBMITTING or job.hold is None:
+        remote = f" and has remote job {job.remote_job_id}" if job.remote_job_id else ""
+        raise ConfigError(
+            f"job {job.id} of account {job.account} is {job.state}{remote}: there is nothing to choose",
+            hint="Only a job that is held because its remote job is unclear needs an operator's choice.",
+        )
+    return job

@@ -1,0 +1,100 @@
+"""Operator actions on the current run: start it, approve its price, waive its moderation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from orchestrator.core.errors import ConfigError, NothingToDo
+from orchestrator.core.jobs.run import Run
+from orchestrator.core.moderation import Moderation, ModerationStatus
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.database import Database
+from orchestrator.store.queries import events
+from orchestrator.store.queries import jobs as job_queries
+from orchestrator.store.queries import runs as run_queries
+
+
+async def start(database: Database, *, by: str, now: float) -> Run:
+    """Allow the current run's ready jobs to be submitted. Starting a started run changes nothing."""
+
+    async def change(connection: StoreConnection) -> Run:
+        run = await get_current_run(connection)
+        if run.started_at is None:
+            run = replace(run, started_at=now)
+            await run_queries.save(connection, run)
+            await events.append(connection, events.EventData(at=now, cause=by, note="started", run_id=run.id))
+        await job_queries.wake_unsubmitted(connection, run.id, now)
+        return run
+
+    return await database.write(change)
+
+
+async def approve(database: Database, *, by: str, now: float) -> Run:
+    """Approve the price of the current run. The approval covers prices up to the one planned now.
+
+    Raises NothingToDo when the run is not held because of its price.
+    """
+
+    async def change(connection: StoreConnection) -> Run:
+        run = await get_current_run(connection)
+        if run.hold is None:
+            raise _nothing_to_approve_error(run)
+        run = replace(run, hold=None, approved_at=now, approved_by=by, approved_usd=run.planned_usd)
+        await run_queries.save(connection, run)
+        await events.append(connection, events.EventData(at=now, cause=by, note="approved", run_id=run.id))
+        await job_queries.wake_unsubmitted(connection, run.id, now)
+        return run
+
+    return await database.write(change)
+
+
+async def waive_moderation(database: Database, *, reason: str, by: str, now: float) -> Run:
+    """Continue the current run without moderation, and record who waived it, when and why.
+
+    Raises ConfigError when the reason is blank, and NothingToDo when the chats passed moderation: a waiver never
+    replaces that record.
+    """
+    if not reason.strip():
+        raise ConfigError(
+            "a waiver of moderation requires a reason",
+            hint="Say why no moderation is needed. The reason is stored with the run.",
+        )
+
+    async def change(connection: StoreConnection) -> Run:
+        run = await get_current_run(connection)
+        if run.moderation is not None and run.moderation.state is ModerationStatus.PASSED:
+            raise NothingToDo(
+                f"there is nothing to waive: the chats of run {run.id} passed moderation "
+                f"({run.moderation.texts:,} texts)",
+                hint="`orchestrator status` shows what else holds the run, if anything does.",
+            )
+        waived = Moderation(state=ModerationStatus.WAIVED, by=by, at=now, reason=reason)
+        run = replace(run, moderation=waived)
+        await run_queries.save(connection, run)
+        event = events.EventData(at=now, cause=by, note="moderation waived", run_id=run.id, message=reason)
+        await events.append(connection, event)
+        await job_queries.wake_unsubmitted(connection, run.id, now)
+        return run
+
+    return await database.write(change)
+
+
+async def get_current_run(connection: StoreConnection) -> Run:
+    """Return the current run. Raises ConfigError when there is none yet."""
+    run = await run_queries.find_current(connection)
+    if run is None:
+        raise ConfigError("there is no run yet", hint="Start one with `orchestrator run` or `orchestrator serve`.")
+    return run
+
+
+def _nothing_to_approve_error(run: Run) -> NothingToDo:
+    if run.holds:
+        return NothingToDo(
+            f"there is nothing to approve: run {run.id} is held for another reason: {run.holds[0].reason}",
+            hint=run.holds[0].hint,
+        )
+    approved = f"; it was approved by {run.approved_by}" if run.approved_by else ""
+    return NothingToDo(
+        f"there is nothing to approve: run {run.id} is not held{approved}",
+        hint="`orchestrator status` shows what each account waits for; held accounts need `orchestrator release`.",
+    )
