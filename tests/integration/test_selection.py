@@ -215,9 +215,7 @@ async def test_money_and_time_come_from_the_jobs(database: Database) -> None:
 async def test_hints_that_differ_by_the_account_are_one_cause(database: Database) -> None:
     names_ = ("a", "acme", "globex")
     held = [
-        a_standing(
-            name, hold=Hold(HoldKind.BY_OPERATOR, "a look", f"Run `orchestrator release {name}` to continue.")
-        )
+        a_standing(name, hold=Hold(HoldKind.BY_OPERATOR, "a look", f"Run `orchestrator release {name}` to continue."))
         for name in names_
     ]
     await put(database, [a_job(name) for name in names_], held)
