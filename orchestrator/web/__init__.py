@@ -1,6 +1,6 @@
-"""Web: a door. It shows what `status` says to whoever may look, and passes on to `control` what an operator asks.
+"""The web server: status document, JSON API, dashboard, metrics and the receiver of provider webhooks.
 
-Answers come from the same read model as the command line's. `dashboard` turns it into pages, `door` says who may come
-in, `guard` stands before every route. The browser gets plain HTML that works without scripts; what scripts add is
-committed in `static/`, and nothing is loaded from another host.
+It reads through `status`, the same read model as the command line's, and changes through `control`. `auth`
+authenticates clients and stands in front of every route. The dashboard is plain HTML that works without scripts; the
+scripts that enhance it are committed in `static/`, and nothing is loaded from another host.
 """

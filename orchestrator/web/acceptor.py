@@ -1,10 +1,4 @@
-"""Acceptor: accepts connections up to a limit, so that file descriptors remain for everything else.
-
-asyncio's own server accepts as many connections as its backlog before any of them is handled, repeats a failed accept
-for each of them, and logs every failure with a traceback. Here the number of open connections is checked at each
-accept. When all places are taken, connections without a complete request are closed, the oldest first: a client that
-sends its request at once gets through, however many others send only half of theirs.
-"""
+"""Accepts connections up to a limit, so that file descriptors remain for the database and the providers."""
 
 from __future__ import annotations
 
@@ -20,10 +14,19 @@ from typing import Final
 from orchestrator.web.limited_protocol import ConnectionLimits, ConnectionPhase, LimitedProtocol, build_error_response
 from orchestrator.web.rate_limited_reporter import RateLimitedReporter
 
-BACKLOG: Final = 1024  # connections that wait in the kernel; the kernel itself has a limit, too
-ACCEPT_BATCH_SIZE: Final = 32  # in a row; by so many the limit may be exceeded until closed sockets are really closed
-ACCEPT_RETRY_SECONDS: Final = 0.5  # after a failed accept
-EVICTION_STALL_SECONDS: Final = 5.0  # an answer that stands still for so long loses its place when places are short
+# Theory of operation. asyncio's own server accepts as many connections as its backlog before any of them is handled,
+# repeats a failed accept for each of them, and logs every failure with a traceback. Here the number of open
+# connections is checked at each accept. When the limit is reached, connections without a complete request are closed,
+# the oldest first: a client that sends its request at once is served, however many others send only half of theirs.
+# When an accept fails (usually EMFILE: no file descriptor is left), the acceptor closes some connections and pauses:
+# the listening socket stays readable, so without the pause the event loop would do nothing but fail.
+
+BACKLOG: Final = 1024  # connections that wait in the kernel, which has a limit of its own
+ACCEPT_BATCH_SIZE: Final = (
+    32  # accepted in a row; the limit may be exceeded by this number until evicted sockets are closed
+)
+ACCEPT_RETRY_SECONDS: Final = 0.5  # pause after a failed accept
+EVICTION_STALL_SECONDS: Final = 5.0  # at the limit, a response the client has not read for this long is evicted
 
 EVICTED: Final = "closed_for_newer"
 REFUSED: Final = "refused"
@@ -31,7 +34,7 @@ TOO_SLOW: Final = "too_slow"
 
 
 class Acceptor:
-    """Listens from `start` to `close`. `report` counts what was refused or closed, and failed accepts by errno."""
+    """Listens from `start` to `close`. Reports the number of refused and evicted connections and failed accepts."""
 
     def __init__(
         self,
@@ -52,7 +55,7 @@ class Acceptor:
         self._resume_timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Begin to accept."""
+        """Start to accept connections."""
         self._listener.setblocking(False)
         self._listener.listen(BACKLOG)
         self._resume()
@@ -65,11 +68,11 @@ class Acceptor:
         self._listener.close()
 
     async def wait_closed(self) -> None:
-        """Wait for the connections that were accepted last to be handed over."""
+        """Wait until the connections accepted last have their protocol."""
         await asyncio.gather(*self._opening_tasks)
 
     def close_overdue(self) -> None:
-        """Close the connections of clients that are too slow. To be called about once a second."""
+        """Close the connections of clients that are too slow. The server calls it about once a second."""
         now = self._loop.time()
         if overdue := sum(connection.close_if_overdue(now) for connection in tuple(self._connections)):
             self._reporter.add(TOO_SLOW, overdue)
@@ -86,13 +89,13 @@ class Acceptor:
                 return
             except ConnectionAbortedError:
                 continue
-            except OSError as error:  # most often EMFILE: this process, or the whole machine, has no descriptor left
+            except OSError as error:  # usually EMFILE: the process or the machine has no file descriptor left
                 self._pause(error)
                 return
             self._admit(accepted)
 
     def _pause(self, error: OSError) -> None:
-        """Free some descriptors and try again later. Without the pause a full process would spin here."""
+        """Close some connections and accept again after ACCEPT_RETRY_SECONDS."""
         self._reporter.add(errno.errorcode.get(error.errno or 0, "OSError"))
         self._evict()
         self._loop.remove_reader(self._listener)
@@ -115,16 +118,16 @@ class Acceptor:
     async def _open(self, accepted: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(self._create_protocol, accepted)
-        except OSError:  # the client is gone already
+        except OSError:  # the client has disconnected
             accepted.close()
 
     def _count_connections(self) -> int:
         return len(self._opening_tasks) + len(self._connections)
 
     def _evict(self) -> None:
-        """Close a twentieth of the connections, those first that wait for their client for longest.
+        """Close a twentieth of the connections, starting with those that have waited longest for their client.
 
-        Several at a time, because looking for them costs as much as the number of connections.
+        Several at a time, because each search visits every connection.
         """
         now = self._loop.time()
         candidates = [
@@ -137,6 +140,6 @@ class Acceptor:
         )
         for connection in chosen:
             connection.transport.abort()
-            self._connections.discard(connection)  # its descriptor is free in the loop's next round
+            self._connections.discard(connection)  # its descriptor is free in the next iteration of the event loop
         if chosen:
             self._reporter.add(EVICTED, len(chosen))

@@ -1,4 +1,4 @@
-"""Asking: the actions of API and dashboard, with the check that what was confirmed is what is done."""
+"""Performs operator actions for the API and the dashboard, if the selection and price are still those confirmed."""
 
 from __future__ import annotations
 
@@ -10,33 +10,34 @@ from orchestrator.control.jobs import adopt_remote_job
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.operator_action import OperatorAction
+from orchestrator.core.text import format_count
 from orchestrator.web.auth.principal import Principal
 from orchestrator.web.backend import WebBackend
 from orchestrator.web.problem import ProblemError
 
-_RELOAD_HINT: Final = "Look again, then confirm what there is now."
+_RELOAD_HINT: Final = "Reload and confirm again."
 
 
 class ActionExecutor:
-    """Does what a principal asks, or raises `ProblemError`."""
+    """Performs operator actions, or raises ProblemError (409) if an action is not possible."""
 
     def __init__(self, backend: WebBackend) -> None:
         self._backend = backend
 
     async def preview(self, action: OperatorAction, job_filter: JobFilter) -> status.ActionPreview:
-        """The accounts that the selection means and the verb would change: what a confirmation counts."""
+        """Return the accounts that match the filter and to which the action applies, with their price."""
         return await self._backend.call_with_database(status.preview_action, action, job_filter, self._backend.now())
 
     async def apply_to_run(
         self, action: OperatorAction, principal: Principal, *, reason: str = "", expect_usd: float | None = None
     ) -> None:
-        """Ask something of the current run."""
+        """Apply an action to the current run; rejected if its price is not `expect_usd`."""
         call, by, now = self._backend.call_with_database, principal.actor, self._backend.now()
-        glance = await call(status.find_run_overview, now)
-        planned = glance.run.planned_usd if glance else None
-        if glance and expect_usd is not None and planned != expect_usd:
+        overview = await call(status.find_run_overview, now)
+        planned = overview.run.planned_usd if overview else None
+        if overview and expect_usd is not None and planned != expect_usd:
             price = "unknown" if planned is None else f"{planned} USD"
-            raise ProblemError(409, f"the price is {price} by now, not {expect_usd} USD", _RELOAD_HINT)
+            raise ProblemError(409, f"The price changed: now {price}, expected {expect_usd} USD.", _RELOAD_HINT)
         try:
             match action:
                 case OperatorAction.APPROVE:
@@ -51,7 +52,7 @@ class ActionExecutor:
     async def apply_to_matching(
         self, action: OperatorAction, principal: Principal, job_filter: JobFilter, *, expect: int, reason: str = ""
     ) -> Sequence[str]:
-        """Ask something of all accounts that the selection means and the verb would change."""
+        """Apply an action to all accounts that match the filter and to which it applies."""
         names = (await self.preview(action, job_filter)).accounts
         return await self.apply_to_accounts(action, principal, names, expect=expect, reason=reason)
 
@@ -64,11 +65,13 @@ class ActionExecutor:
         expect: int | None = None,
         reason: str = "",
     ) -> Sequence[str]:
-        """Ask something of these accounts. Returns those of which it was asked."""
+        """Apply an action to these accounts; return those it changed. Rejected if their number is not `expect`."""
         names = list(dict.fromkeys(names))
         if expect is not None and expect != len(names):
             raise ProblemError(
-                409, f"these are {len(names)} accounts by now, not {expect}", "Look again before you confirm."
+                409,
+                f"The selection now matches {format_count(len(names), 'account')}, expected {expect}.",
+                _RELOAD_HINT,
             )
         try:
             return await self._apply(action, principal.actor, names, reason) if names else []
@@ -76,32 +79,36 @@ class ActionExecutor:
             raise ProblemError(409, error.message, error.hint) from error
 
     async def adopt_remote_job(self, principal: Principal, job: str, remote_job: str) -> str:
-        """Take a remote job for a job's, where the program must not choose. Returns the account."""
+        """Select the remote job for a job held as ambiguous; return the account."""
         try:
-            taken = await self._backend.call_with_database(
+            adopted = await self._backend.call_with_database(
                 adopt_remote_job, job, remote_job, by=principal.actor, now=self._backend.now()
             )
         except ConfigError as error:
             raise ProblemError(409, error.message, error.hint) from error
-        return taken.account
+        return adopted.account
 
     async def count_dead_deliveries(self, numbers: Sequence[int] | None) -> int:
-        """How many of these deliveries were given up, or of all: what a confirmation counts."""
+        """Return how many of these deliveries have failed; None counts all failed deliveries."""
         return await self._backend.call_with_database(status.count_failed_deliveries, numbers)
 
     async def redeliver(
         self, principal: Principal, numbers: Sequence[int] | None, *, expect: int | None
     ) -> list[int]:
-        """Begin again with these deliveries that were given up, or with all. Returns those begun."""
+        """Retry these failed deliveries, or all (None); return their ids. Rejected if not `expect` many."""
         if expect is not None and expect != (count := await self.count_dead_deliveries(numbers)):
-            raise ProblemError(409, f"{count} of them were given up by now, not {expect}", _RELOAD_HINT)
+            raise ProblemError(
+                409,
+                f"The selection now matches {format_count(count, 'delivery', 'deliveries')}, expected {expect}.",
+                _RELOAD_HINT,
+            )
         try:
-            begun = await self._backend.call_with_database(
+            retried = await self._backend.call_with_database(
                 control.redeliver, numbers, by=principal.actor, now=self._backend.now()
             )
         except ConfigError as error:
             raise ProblemError(409, error.message, error.hint) from error
-        return [delivery.id for delivery in begun]
+        return [delivery.id for delivery in retried]
 
     async def _apply(self, action: OperatorAction, by: str, names: Sequence[str], reason: str) -> Sequence[str]:
         call, now = self._backend.call_with_database, self._backend.now()

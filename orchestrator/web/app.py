@@ -1,4 +1,4 @@
-"""Api: the web application, and what it answers to programs."""
+"""Builds the web application: all routers, the security middleware and the error handlers."""
 
 from __future__ import annotations
 
@@ -30,19 +30,28 @@ from orchestrator.web.problem import add_error_handlers
 
 
 def create_app(backend: WebBackend) -> FastAPI:
-    """The application. Where there is a token, all but the two probes needs one; else only this machine is served."""
-    door = Authenticator(backend)
+    """Build the application.
+
+    With at least one access token, every route needs one, except the probes, the login page, static files and signed
+    webhooks. Without any, only clients on this machine are served.
+    """
+    authenticator = Authenticator(backend)
     app = FastAPI(title="orchestrator", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.include_router(StatusRoutes(backend).router)
     app.include_router(MetricsRoutes(backend).router)
-    for part in (ResourceRoutes(backend), DeliveryRoutes(backend), EventRoutes(backend, door), ActionRoutes(backend)):
-        app.include_router(part.router, prefix="/api/v1")
+    for routes in (
+        ResourceRoutes(backend),
+        DeliveryRoutes(backend),
+        EventRoutes(backend, authenticator),
+        ActionRoutes(backend),
+    ):
+        app.include_router(routes.router, prefix="/api/v1")
     add_openapi_route(app)
     app.include_router(DashboardRoutes(backend).router)
-    app.include_router(LoginRoutes(door).router)
+    app.include_router(LoginRoutes(authenticator).router)
     app.include_router(WebhookRoutes(backend).router)
     app.mount("/static", StaticFiles(directory=STATIC_FOLDER))
-    app.add_middleware(SecurityMiddleware, authenticator=door)
+    app.add_middleware(SecurityMiddleware, authenticator=authenticator)
     add_error_handlers(app)
     return app
 
@@ -51,7 +60,7 @@ ResponseDocs = dict[int | str, dict[str, Any]]
 
 
 class StatusRoutes:
-    """The read model as JSON, and two probes."""
+    """The status document and the two health probes."""
 
     def __init__(self, backend: WebBackend) -> None:
         self._backend = backend
@@ -59,17 +68,17 @@ class StatusRoutes:
         self._tagged_body = b"", ""
         self.router = APIRouter(tags=["status"])
         add = partial(self.router.add_api_route, methods=["GET"])
-        held: ResponseDocs = {304: {"description": "Nothing has changed since the answer with that `ETag`."}}
-        add("/status", self.status, response_model=StatusDocument, responses=held, operation_id="status")
+        not_modified: ResponseDocs = {304: {"description": "Not modified since the response with this `ETag`."}}
+        add("/status", self.status, response_model=StatusDocument, responses=not_modified, operation_id="status")
         add("/healthz", self.healthz, response_model=Liveness, operation_id="healthz")
-        not_ready: ResponseDocs = {503: {"model": Readiness, "description": "What it cannot do now."}}
+        not_ready: ResponseDocs = {503: {"model": Readiness, "description": "The service is not ready."}}
         add("/readyz", self.readyz, response_model=Readiness, responses=not_ready, operation_id="readyz")
 
     async def status(self, request: Request) -> Response:
-        """The whole picture in one answer: the current run and every job of it."""
+        """Return the current run and all of its jobs in one document."""
         problem = (await self._backend.check_health()).problem
         body = await self._backend.call_with_database(self._status_cache.read, problem, self._backend.now())
-        if body is not self._tagged_body[0]:
+        if body is not self._tagged_body[0]:  # hashed once per version, and off the event loop: it may be megabytes
             self._tagged_body = body, await asyncio.to_thread(build_etag, body)
         body, tag = self._tagged_body
         return not_modified_response(request, tag, "no-cache") or Response(
@@ -77,11 +86,11 @@ class StatusRoutes:
         )
 
     async def healthz(self) -> Response:
-        """The process lives."""
+        """Liveness probe: the process responds."""
         return JSONResponse({"alive": True}, headers={"Cache-Control": "no-store"})
 
     async def readyz(self) -> Response:
-        """The service can do its work, or which part cannot."""
+        """Readiness probe: the database is reachable and the scheduler is running, or why not."""
         health = await self._backend.check_health()
-        answer = {name: getattr(health, name) for name in ("ready", "database", "ticking", "reason")}
-        return JSONResponse(answer, 200 if health.ready else 503, {"Cache-Control": "no-store"})
+        readiness = {name: getattr(health, name) for name in ("ready", "database", "ticking", "reason")}
+        return JSONResponse(readiness, 200 if health.ready else 503, {"Cache-Control": "no-store"})

@@ -1,4 +1,4 @@
-"""Program: what the doors may ask of the rest of it. `app` makes one."""
+"""The interface through which the web package uses the rest of the program. `orchestrator.app` creates it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class DatabaseCaller(Protocol):
-    """Calls a function of `status` or `control` with the database before its other arguments."""
+    """Calls a function of `status` or `control` with the database as its first argument."""
 
     async def __call__(
         self, function: Callable[Concatenate[Any, P], Awaitable[T]], /, *arguments: P.args, **options: P.kwargs
@@ -24,28 +24,36 @@ class DatabaseCaller(Protocol):
 
 
 WebhookCallback = Callable[[str, Mapping[str, str], bytes], Awaitable[bool]]
-"""Takes account, headers (names in lower case) and body of a webhook; False when it is not genuine."""
+"""Called with account, headers (names in lower case) and body of a webhook; returns False if it is not authentic."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebBackend:
-    """Everything the web room can reach. It never holds the database and knows no clock: it is handed these."""
+    """All functions and values that the web package may use. It has no database and no clock of its own."""
 
     now: Callable[[], float]
+    """Current Unix time in seconds."""
     boottime: Callable[[], float]
-    """Seconds on a clock that nobody sets, to measure with."""
+    """Seconds on a monotonic clock; unlike `now` it never jumps when the system time is set."""
     call_with_database: DatabaseCaller
+    """Calls a function of `status` or `control` with the database."""
     check_health: Callable[[], Awaitable[Health]]
+    """Returns whether the database is reachable and the scheduler is running."""
     render_metrics: Callable[[MetricsSnapshot], bytes]
+    """Renders the metrics page in the Prometheus text format."""
     list_tokens: Callable[[], Awaitable[Sequence[AccessToken]]]
+    """Returns all access tokens, revoked ones included, and those of the settings."""
     record_token_use: Callable[[AccessToken], Awaitable[None]]
+    """Stores when a token was last used."""
     session_key: bytes
+    """HMAC key of sessions and CSRF tokens."""
     receive_webhook: WebhookCallback
+    """Verifies a provider webhook and wakes the job it names."""
     get_accounts: Callable[[], Mapping[str, Account]] = dict
-    """The accounts in force, by name; without their keys."""
+    """Returns the accounts of the accounts file in use by name, without their keys."""
     committed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set whenever this process has written something; whoever waits for the next time clears it."""
+    """Set after each database commit of this process; the waiter clears it."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the process is asked to end: streams end with it."""
+    """Set when the process shuts down; event streams end then."""
     max_event_streams: int = 200
-    """Event streams of this process at once; each holds a connection for as long as it lasts."""
+    """Maximum number of concurrent event streams of this process; each holds a connection for as long as it lasts."""

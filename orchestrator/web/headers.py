@@ -1,4 +1,4 @@
-"""Headers: what every answer says about itself."""
+"""Security headers, cache headers and entity tags of responses."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ SECURITY_HEADERS: Final = {
 }
 
 NO_STORE: Final = {"Cache-Control": "no-store"}
-"""For every answer that says nothing else: model ids and messages belong into no cache, of a browser or a proxy."""
+"""Default of all responses except static files: no browser or proxy may cache model ids and messages."""
 
 
 def build_etag(content: bytes) -> str:
-    """A strong entity tag of this content."""
+    """Return a strong entity tag of the content."""
     return f'"{sha256(content).hexdigest()[:32]}"'
 
 
 def not_modified_response(request: Request, tag: str, cache_control: str) -> Response | None:
-    """The answer 304 if the asker already has what `tag` stands for."""
-    held = [each.strip().removeprefix("W/") for each in request.headers.get("If-None-Match", "").split(",")]
-    if tag in held or "*" in held:
+    """Return a 304 response if the client already has the version with this entity tag, else None."""
+    client_tags = [each.strip().removeprefix("W/") for each in request.headers.get("If-None-Match", "").split(",")]
+    if tag in client_tags or "*" in client_tags:
         return Response(status_code=304, headers={"ETag": tag, "Cache-Control": cache_control})
     return None

@@ -1,4 +1,4 @@
-"""Pages: templates and static files, both part of the package."""
+"""Renders the HTML templates. Templates and static files are part of the package."""
 
 from __future__ import annotations
 
@@ -25,9 +25,8 @@ def _compute_assets_fingerprint() -> str:
     return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
 
 
-ASSETS_FINGERPRINT: Final = (
-    _compute_assets_fingerprint()
-)  # changes with every template and static file, so that no browser shows old ones
+ASSETS_FINGERPRINT: Final = _compute_assets_fingerprint()
+"""Changes with every template and static file; in the URL of each static file, so that no browser uses an old one."""
 
 _environment = Environment(
     loader=FileSystemLoader(_TEMPLATES_FOLDER),
@@ -49,7 +48,11 @@ _environment.filters |= {
 def render_page(
     request: Request, template: str, *, status: int = 200, headers: dict[str, str] | None = None, **values: Any
 ) -> HTMLResponse:
-    """A template as an answer. It may use `principal`, None for a stranger, and `csrf`, which every form carries."""
-    who = {name: getattr(request.state, name, None) for name in ("principal", "csrf")}
-    html = _environment.get_template(template).render(**who, **values)
+    """Render a template as a response.
+
+    Every template can use `principal`, which is None for an unauthenticated client, and `csrf`, the CSRF token that
+    each form must contain.
+    """
+    client = {name: getattr(request.state, name, None) for name in ("principal", "csrf")}
+    html = _environment.get_template(template).render(**client, **values)
     return HTMLResponse(html, status, {"Cache-Control": "no-store", **(headers or {})})

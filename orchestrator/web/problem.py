@@ -1,4 +1,4 @@
-"""Problem: an error as an answer, by RFC 9457, with the next step in `hint`."""
+"""Error responses: problem details (RFC 9457) for programs, a page for browsers. `hint` is the next step."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from orchestrator.web.headers import NO_STORE, SECURITY_HEADERS
 from orchestrator.web.page_renderer import render_page
 
 _JSON_ONLY_PREFIXES = ("/api/", "/webhooks/")  # paths that answer in JSON even to a browser
-_MAX_VALIDATION_ERRORS = 10  # of a request that are told
-_OPENAPI_HINT = "`/api/v1/openapi.json` says what this path understands."
+_MAX_VALIDATION_ERRORS = 10  # reported for one request
+_OPENAPI_HINT = "`/api/v1/openapi.json` documents the parameters of this path."
 _HINTS_BY_STATUS = {
-    404: "The pages begin at /, the whole picture is at /status, and /api/v1/openapi.json describes the rest.",
-    405: "The Allow header names the methods of this path.",
+    404: "The dashboard is at /, the status document at /status, and /api/v1/openapi.json documents the API.",
+    405: "The Allow header lists the methods of this path.",
 }
 
 
 class ProblemError(Exception):
-    """What was asked cannot be done as things are; `status` is HTTP's."""
+    """The request cannot be fulfilled. `status` is the HTTP status, `hint` the next step for the client."""
 
     def __init__(self, status: int, detail: str, hint: str, *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
@@ -37,7 +37,7 @@ class ProblemError(Exception):
 def problem_response(
     status: int, detail: str, hint: str = "", *, kind: str | None = None, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    """One error: `detail` says what is wrong, `hint` what to do next."""
+    """Return an error as problem details: `detail` describes the problem, `hint` the next step."""
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     extras = {"kind": kind, "hint": hint}
     body |= {name: value for name, value in extras.items() if value}
@@ -46,12 +46,12 @@ def problem_response(
 
 
 def _replace_unencodable(text: str) -> str:
-    """Without what UTF-8 cannot say: a request may have put anything into a text."""
+    """Replace lone surrogates, which a request may contain and UTF-8 cannot encode."""
     return text.encode(errors="replace").decode()
 
 
 def wants_html(request: Request) -> bool:
-    """Whether a person looks at the answer in a browser, and not a program or a script of a page."""
+    """Return whether a browser navigates to the response, as opposed to a program or a script of a page."""
     if "HX-Request" in request.headers or request.scope["path"].startswith(_JSON_ONLY_PREFIXES):
         return False
     return "text/html" in request.headers.get("Accept", "")
@@ -66,7 +66,7 @@ def error_response(
     kind: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """One error in the form that the client understands: a page for a browser, a problem for a program."""
+    """Return an error in the form that suits the client: a page for a browser, problem details for a program."""
     if not wants_html(request):
         return problem_response(status, detail, hint, kind=kind, headers=headers)
     values = {
@@ -78,7 +78,7 @@ def error_response(
 
 
 def response_from_error(request: Request, error: OrchestratorError | ProblemError) -> Response:
-    """An error of ours as an answer."""
+    """Return the response for an error of the program."""
     if isinstance(error, ProblemError):
         return error_response(request, error.status, error.detail, error.hint, headers=error.headers)
     status = 503 if isinstance(error, DatabaseUnavailable) else 500
@@ -86,7 +86,7 @@ def response_from_error(request: Request, error: OrchestratorError | ProblemErro
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Let every error of the app leave as a problem."""
+    """Register the handlers that turn every exception of the application into an error response."""
     app.add_exception_handler(HTTPException, _handle_http_exception)
     app.add_exception_handler(RequestValidationError, _handle_validation_error)
     app.add_exception_handler(ProblemError, _handle_problem_error)
@@ -109,8 +109,8 @@ def _handle_problem_error(request: Request, error: Exception) -> Response:
 
 def _handle_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-    return error_response(request, 422, "; ".join(faults[:_MAX_VALIDATION_ERRORS]), _OPENAPI_HINT)
+    problems = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+    return error_response(request, 422, "; ".join(problems[:_MAX_VALIDATION_ERRORS]), _OPENAPI_HINT)
 
 
 def _handle_orchestrator_error(request: Request, error: Exception) -> Response:
@@ -119,9 +119,7 @@ def _handle_orchestrator_error(request: Request, error: Exception) -> Response:
 
 
 def _handle_unexpected_error(request: Request, __: Exception) -> Response:
-    hint = "Look at the service's log at this moment; please report what it says."
-    # This answer is made outside of the guard, which gives all others these headers.
+    hint = "Check the service's log at this time, and please report the error it shows."
+    # This response bypasses the security middleware, which adds these headers to all others.
     headers = SECURITY_HEADERS | NO_STORE
-    return error_response(
-        request, 500, "the service failed to answer; this is a fault of ours", hint, headers=headers
-    )
+    return error_response(request, 500, "Internal server error.", hint, headers=headers)

@@ -1,6 +1,6 @@
-"""Rate-limited report: counts what happens often and hands the counts over at most once a minute.
+"""Counts frequent events and reports the counts at most once a minute.
 
-Anyone who can reach the port can cause some events as often as they like. A log line for each would fill the disk.
+Any client that can reach the port can cause some events without limit. A log line for each would fill the disk.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 REPORT_INTERVAL_SECONDS: Final = 60.0
-FIRST_REPORT_DELAY_SECONDS: Final = 1.0  # before the first report, so that a burst is one report and not two
+FIRST_REPORT_DELAY_SECONDS: Final = 1.0  # so that a burst is one report and not two
 
 ReportCallback = Callable[[Mapping[str, int]], None]
 
@@ -19,8 +19,7 @@ ReportCallback = Callable[[Mapping[str, int]], None]
 class RateLimitedReporter:
     """Calls `report` with the number of events by key. Needs a running event loop.
 
-    The call comes from a timer and never from `add`, so the work of reporting does not change how long the answer
-    to a request takes.
+    `add` never calls `report` itself: a timer does, so that reporting does not delay the response to a request.
     """
 
     def __init__(
@@ -45,7 +44,7 @@ class RateLimitedReporter:
             self._timer = loop.call_at(max(loop.time() + self._delay, self._next_report_at), self.flush)
 
     def flush(self) -> None:
-        """Report what was counted since the last report, if anything was."""
+        """Report the counts since the last report, if there are any."""
         if self._timer is None:
             return
         self._timer.cancel()

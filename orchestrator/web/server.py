@@ -1,4 +1,4 @@
-"""Server: the application on a port, inside the program's own event loop."""
+"""Runs the web application with uvicorn inside the program's own event loop."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from orchestrator.web.acceptor import Acceptor
 from orchestrator.web.limited_protocol import ConnectionLimits, LimitedProtocol
 from orchestrator.web.rate_limited_reporter import RateLimitedReporter
 
-GRACEFUL_STOP_SECONDS: Final = 2  # what is under way when the server stops may take this long
+GRACEFUL_STOP_SECONDS: Final = 2  # time for open requests to finish when the server stops
 
 _BIND_ERRORS = {
     errno.EADDRINUSE: (
         "is already in use",
-        "Stop the program that listens there, or set ORCHESTRATOR_PORT to another port (0 takes a free one).",
+        "Stop the program that listens on it, or set ORCHESTRATOR_PORT to another port (0 picks a free port).",
     ),
     errno.EACCES: ("is not allowed for this user", "Set ORCHESTRATOR_PORT to a port above 1023."),
 }
 _NOT_LOCAL_ADDRESS = (
     "is not an address of this machine",
-    "Set ORCHESTRATOR_HOST to one; 127.0.0.1 serves this machine only.",
+    "Set ORCHESTRATOR_HOST to an address of this machine; 127.0.0.1 serves only local clients.",
 )
 
 
 class WebServer:
-    """Serves from `start` to `stop`. Signals stay with the program around it."""
+    """Serves the application from `start` to `stop`. Signal handling stays with the program."""
 
     def __init__(self, app: ASGIApp, host: str, port: int, limits: ConnectionLimits | None = None) -> None:
         self._app = app
@@ -45,7 +45,7 @@ class WebServer:
         self._serve_task: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
-        """Listen, and say on which port. Raises ConfigError where that is not possible."""
+        """Start to listen and return the port. Raises ConfigError if the address cannot be bound."""
         listener = self._listen()
         config = uvicorn.Config(
             self._app,
@@ -68,7 +68,7 @@ class WebServer:
         return port
 
     async def stop(self) -> None:
-        """Finish what is under way, but not for long; then close every connection."""
+        """Wait up to GRACEFUL_STOP_SECONDS for open requests, then close every connection."""
         if self._server is None or self._serve_task is None:
             return
         self._server.should_exit = True
@@ -81,12 +81,12 @@ class WebServer:
         try:
             return socket.create_server((host, self._port), family=family)
         except OSError as error:
-            wrong, hint = _BIND_ERRORS.get(error.errno or 0, _NOT_LOCAL_ADDRESS)
-            raise ConfigError(f"{self._host} port {self._port} {wrong}", hint=hint) from None
+            reason, hint = _BIND_ERRORS.get(error.errno or 0, _NOT_LOCAL_ADDRESS)
+            raise ConfigError(f"{self._host} port {self._port} {reason}", hint=hint) from None
 
 
 class _UvicornServer(uvicorn.Server):
-    """uvicorn's server, with our way of accepting connections and our limits for them."""
+    """uvicorn's server with a limit on connections and limits on slow clients."""
 
     def __init__(self, config: uvicorn.Config, limits: ConnectionLimits) -> None:
         super().__init__(config)
@@ -96,7 +96,7 @@ class _UvicornServer(uvicorn.Server):
         self._reporter = RateLimitedReporter(_log_refused_connections)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen on the one socket of `sockets`. uvicorn's own start would use asyncio's unlimited server."""
+        """Accept connections on the socket. uvicorn's own method would use asyncio's server, which has no limit."""
         (listener,) = sockets or []
         connections = cast("set[LimitedProtocol]", self.server_state.connections)
         self._acceptor = Acceptor(listener, self._limits, connections, self._create_protocol, self._reporter)
@@ -114,14 +114,14 @@ class _UvicornServer(uvicorn.Server):
         )
 
     async def on_tick(self, counter: int) -> bool:
-        """uvicorn calls this ten times a second."""
+        """Close slow connections about once a second; uvicorn calls this ten times a second."""
         if counter % 10 == 0 and self._acceptor is not None:
             self._acceptor.close_overdue()
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
-        for connection in tuple(self.server_state.connections):  # clients that do not read what is left
+        for connection in tuple(self.server_state.connections):  # clients that do not read the rest of their response
             connection.transport.abort()
         self._reporter.flush()
 
@@ -135,5 +135,5 @@ def _log_refused_connections(counts: Mapping[str, int]) -> None:
         "connections.refused",
         **counts,
         hint="If these are your own clients, raise ORCHESTRATOR_MAX_CONNECTIONS or the limit of open files; "
-        "else let a proxy or a firewall keep them away.",
+        "otherwise block them with a proxy or a firewall.",
     )

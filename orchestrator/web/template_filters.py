@@ -1,4 +1,4 @@
-"""Wording: numbers and times as people read them."""
+"""Template filters that format numbers, money, durations and messages."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from markupsafe import Markup, escape
 
 
 def render_message(text: str) -> Markup:
-    """A message for a page: escaped, and what stands in backticks is code."""
+    """Escape a message for HTML and render text in backticks as code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def format_identifier(name: str) -> str:
-    """A name of the code as words."""
+    """Format an identifier such as `key_invalid` as words."""
     return name.replace("_", " ")

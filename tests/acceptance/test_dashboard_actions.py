@@ -37,13 +37,13 @@ async def test_retry_covers_all_300_failed_accounts_of_the_filter(
     page = watched.page
     await page.goto(dashboard.url)
     await page.locator("#chip-failed").click()
-    await expect(page.locator("#ticked")).to_have_text("All 300 that match")
+    await expect(page.locator("#selection-count")).to_have_text("All 300 matching accounts")
     await page.locator("#act-retry").click()
     dialog = page.get_by_role("dialog", name="Retry 300 accounts?")
     await expect(dialog).to_contain_text("$186.00")
     await page.screenshot(path=ARTIFACTS / "dashboard-retry.png")
     await dialog.get_by_role("button", name="Retry 300 accounts").click()
-    await expect(page.locator("#said")).to_have_text("Retrying 300 accounts")
+    await expect(page.locator("#toast")).to_have_text("Retrying 300 accounts")
     await expect(dialog).to_be_hidden()
     await expect(page.locator("#chip-planned b")).to_have_text("300")
     await expect(page.locator(ROWS)).to_have_count(0)
@@ -55,9 +55,9 @@ async def test_action_covers_exactly_the_ticked_accounts(dashboard: ServedDashbo
     page = watched.page
     await page.goto(dashboard.url)
     for name in ("globex", "initech"):
-        await page.locator(f"#tick-{name}").check()
-    await expect(page.locator("#ticked")).to_have_text("2 ticked")
-    await page.evaluate("htmx.trigger('#live', 'look')")
+        await page.locator(f"#select-{name}").check()
+    await expect(page.locator("#selection-count")).to_have_text("2 selected")
+    await page.evaluate("htmx.trigger('#live', 'refresh')")
     await page.locator("#act-cancel").click()
     dialog = page.get_by_role("dialog", name="Cancel 2 accounts?")
     await expect(dialog).to_contain_text("globex, initech")
@@ -67,13 +67,13 @@ async def test_action_covers_exactly_the_ticked_accounts(dashboard: ServedDashbo
     assert not (await dashboard.load_job("globex")).cancel_asked
     await page.keyboard.press("Enter")
     await dialog.get_by_role("button", name="Cancel 2 accounts").click()
-    await expect(page.locator("#said")).to_have_text("Cancelling 2 accounts")
+    await expect(page.locator("#toast")).to_have_text("Cancelling 2 accounts")
     assert [(await dashboard.load_job(name)).cancel_asked for name in ("globex", "initech", "umbrella")] == [
         True,
         True,
         False,
     ]
-    await expect(page.locator("#tick-globex")).not_to_be_checked()
+    await expect(page.locator("#select-globex")).not_to_be_checked()
 
 
 async def test_run_over_the_price_limit_is_approved_at_its_shown_price(
@@ -86,7 +86,7 @@ async def test_run_over_the_price_limit_is_approved_at_its_shown_price(
     dialog = page.get_by_role("dialog")
     await expect(dialog).to_contain_text("$186.00")
     await dialog.get_by_role("button", name="Approve").click()
-    await expect(page.locator("#said")).to_have_text("The run is approved")
+    await expect(page.locator("#toast")).to_have_text("Run approved")
     await expect(page.locator(".notice")).to_have_count(0)
     run = await dashboard.load_run()
     assert (run.hold, run.approved_by, run.approved_usd) == (None, "loopback", 186.0)
@@ -102,7 +102,7 @@ async def test_action_asks_again_when_the_selection_has_changed(
     await expect(dialog).to_contain_text("Cancel 1 account?")
     await dashboard.change_job("globex", JobState.SUCCEEDED)
     await dialog.get_by_role("button", name="Cancel 1 account").click()
-    await expect(dialog.get_by_role("alert")).to_contain_text("these are 0 accounts by now, not 1")
+    await expect(dialog.get_by_role("alert")).to_contain_text("The selection now matches 0 accounts, expected 1.")
     watched.errors.clear()  # the browser tells of the answer 409
     await dialog.get_by_role("link", name="Close").click()
     await expect(dialog).to_be_hidden()
@@ -116,15 +116,15 @@ async def test_dead_delivery_is_sent_again(dashboard: ServedDashboard, watched: 
     await page.goto(f"{dashboard.url}/deliveries")
     await page.locator("#chip-dead").click()
     await expect(page.locator(ROWS)).to_have_count(3)
-    await page.locator("#ask-redeliver-2").click()
-    dialog = page.get_by_role("dialog", name="Tell 1 message again?")
-    await dialog.get_by_role("button", name="Tell 1 message again").click()
-    await expect(page.locator("#said")).to_have_text("Telling 1 message again")
+    await page.locator("#act-redeliver-2").click()
+    dialog = page.get_by_role("dialog", name="Retry 1 delivery?")
+    await dialog.get_by_role("button", name="Retry 1 delivery").click()
+    await expect(page.locator("#toast")).to_have_text("Retrying 1 delivery")
     await expect(page.locator(ROWS)).to_have_count(2)
     assert [delivery.id for delivery in await dashboard.list_deliveries(DeliveryStatus.PENDING)] == [2]
-    await page.locator("#ask-redeliver").click()
-    await page.get_by_role("dialog").get_by_role("button", name="Tell 2 messages again").click()
-    await expect(page.locator(".empty")).to_contain_text("None of them is dead")
+    await page.locator("#act-redeliver").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Retry 2 deliveries").click()
+    await expect(page.locator(".empty")).to_contain_text("No deliveries with the state dead")
     assert await dashboard.list_deliveries(DeliveryStatus.FAILED) == []
 
 
@@ -133,7 +133,7 @@ async def test_reader_sees_no_actions(browser: Browser, dashboard: ServedDashboa
     page = await open_page(browser)
     await log_in(page, dashboard, READER_TOKEN)
     await expect(page.locator(".who")).to_have_text("eyes, reader")
-    await expect(page.locator("#act, .tick, dialog, .button")).to_have_count(0)
+    await expect(page.locator("#bulk-actions, .select, dialog, .button")).to_have_count(0)
     posted = """() => fetch('/act', {method: 'POST', body: new URLSearchParams(
         {verb: 'cancel', expect: '4', csrf: document.querySelector('[name=csrf]').value})}).then(one => one.status)"""
     assert await page.evaluate(posted) == 403
@@ -147,7 +147,7 @@ async def test_log_in_and_out(browser: Browser, dashboard: ServedDashboard) -> N
     await page.goto(f"{dashboard.url}/?state=running")
     await page.get_by_label("Token").fill("wrong")
     await page.get_by_role("button", name="Log in").click()
-    await expect(page.get_by_role("alert")).to_contain_text("none of the service’s tokens")
+    await expect(page.get_by_role("alert")).to_contain_text("Invalid token.")
     await page.screenshot(path=ARTIFACTS / "login.png")
     await page.get_by_label("Token").fill(TOKEN)
     await page.keyboard.press("Enter")
@@ -179,7 +179,7 @@ async def test_job_change_appears_without_a_reload(dashboard: ServedDashboard, w
         await page.goto(dashboard.url)
     await page.locator("#q").fill("e")
     await expect(page).to_have_url(f"{dashboard.url}/?q=e")
-    await page.locator("#tick-globex").check()
+    await page.locator("#select-globex").check()
     row = await page.locator("#account-globex").element_handle()
     polls = watched.count_polls(200, 304)
     await dashboard.change_job("globex", JobState.SUCCEEDED, fine_tuned_model="ft:new")
@@ -189,7 +189,7 @@ async def test_job_change_appears_without_a_reload(dashboard: ServedDashboard, w
     assert watched.count_polls(200, 304) <= polls + 2  # told by the stream, not found by asking
     assert row is not None
     assert await row.evaluate("row => row.isConnected")
-    assert await page.locator("#tick-globex").is_checked()
+    assert await page.locator("#select-globex").is_checked()
     assert await page.locator("#q").input_value() == "e"
 
 
@@ -205,7 +205,7 @@ async def test_unchanged_page_is_neither_sent_nor_swapped(dashboard: ServedDashb
     )
     for _ in range(2):
         async with page.expect_response(lambda answer: answer.status == 304):
-            await page.evaluate("htmx.trigger('#live', 'look')")
+            await page.evaluate("htmx.trigger('#live', 'refresh')")
     assert watched.count_polls(200) == 1
     assert await page.evaluate("window.changes") == 0
 
@@ -216,7 +216,7 @@ async def test_hidden_tab_does_not_poll(dashboard: ServedDashboard, watched: Wat
     await page.evaluate(HIDE, True)
     await page.evaluate(SHOWN)
     before = watched.count_polls(200, 304)
-    await page.evaluate("htmx.trigger('#live', 'look')")
+    await page.evaluate("htmx.trigger('#live', 'refresh')")
     await dashboard.change_job("globex", JobState.FAILED)
     await asyncio.sleep(0.5)
     assert watched.count_polls(200, 304) == before
@@ -228,13 +228,13 @@ async def test_hidden_tab_does_not_poll(dashboard: ServedDashboard, watched: Wat
 async def test_page_reports_a_lost_service_and_recovers(browser: Browser, dashboard: ServedDashboard) -> None:
     page = await open_page(browser)
     await page.goto(dashboard.url)
-    await expect(page.locator("#lost")).to_be_hidden()
+    await expect(page.locator("#connection-lost")).to_be_hidden()
     await dashboard.stop()
-    await expect(page.locator("#lost")).to_be_visible()
+    await expect(page.locator("#connection-lost")).to_be_visible()
     await expect(page.locator(ROWS)).to_have_count(5)
     await dashboard.change_job("globex", state=JobState.FAILED)
     await dashboard.start()
-    await expect(page.locator("#lost")).to_be_hidden()
+    await expect(page.locator("#connection-lost")).to_be_hidden()
     await expect(page.locator("#account-globex .pill")).to_have_text("failed")
 
 
@@ -248,7 +248,7 @@ async def test_actions_work_without_javascript(browser: Browser, dashboard: Serv
     await expect(page).to_have_url(re.compile("state=held.*q=globex"))
     await page.get_by_role("link", name="Show all").first.click()
     await expect(page.locator(ROWS)).to_have_count(5)
-    await page.locator("#tick-globex").check()
+    await page.locator("#select-globex").check()
     await page.locator("#act-cancel").click()
     await page.get_by_role("button", name="Cancel 1 account").click()
     await expect(page).to_have_url(f"{dashboard.url}/")

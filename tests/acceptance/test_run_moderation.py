@@ -194,7 +194,9 @@ def test_service_works_during_moderation_and_recovers_from_an_outage(
     # Between two attempts; while one is under way the service says that it moderates.
     eventually(lambda: "The next attempt is at" in hint(), "the hint names the next attempt")
     assert "waive" not in hint()
-    eventually(lambda: "The moderation does not answer" in HTTP.get(url).text, "the page says what is wrong")
+    eventually(
+        lambda: "The moderation service is not responding" in HTTP.get(url).text, "the page says what is wrong"
+    )
     sandbox.set_faults()
     eventually(lambda: len(sandbox.count_files_and_jobs()) == 2, "both accounts have their job without anyone")
     assert moderation(moderated)["state"] == "passed"

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The JSON API under `/api/v1`, the metrics page and the receiver of provider webhooks."""

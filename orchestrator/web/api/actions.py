@@ -1,4 +1,4 @@
-"""Actions: what an operator asks through the API. Every one is on record with the token's name."""
+"""API routes of the operator actions. Each action is recorded in the event history under the token's name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CurrentPrincipal = Annotated[Principal, Depends(get_principal)]
 
 
 def _integer_from_float(value: object) -> object:
-    """Make an integer of a number without a fraction: to JSON Schema `7.0` is one, and some clients send it."""
+    """Convert a float without a fraction to int: JSON Schema counts `7.0` as an integer, and some clients send it."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -36,91 +36,97 @@ ReasonText = Annotated[str, StringConstraints(strip_whitespace=True, max_length=
 class _ActionBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    reason: ReasonText = Field("", description="Kept in the record.")
+    reason: ReasonText = Field("", description="Reason; recorded in the event history.")
 
 
 class ActionByName(_ActionBody):
-    """These accounts."""
+    """Accounts selected by name."""
 
     accounts: list[ShortText] = Field(min_length=1)
-    expect: StrictInt | None = Field(None, description="How many accounts are meant; refused when it is not so.")
+    expect: StrictInt | None = Field(
+        None, description="Expected number of accounts; rejected with 409 if it differs."
+    )
 
 
 class JobFilterSchema(BaseModel):
-    """As on the dashboard: what is left out matches everything."""
+    """Job filter, as on the dashboard. An omitted field matches every job."""
 
     model_config = ConfigDict(extra="forbid")
 
     state: JobState | None = Field(None, description="Only jobs in this state.")
-    held: StrictBool | None = Field(None, description="Whether the job is set aside.")
+    held: StrictBool | None = Field(None, description="Only jobs on hold (true) or not on hold (false).")
     provider: ProviderName | None = None
     label: ShortText = ""
-    error: ShortText = Field("", description="The `kind` of what keeps the job from going on, or ended it.")
-    text: ShortText = Field("", description="Anywhere in names, labels, ids and errors.")
+    error: ShortText = Field("", description="Only jobs whose `error` is of this kind.")
+    text: ShortText = Field("", description="Full-text filter over names, labels, ids and errors.")
 
 
 class ActionByFilter(_ActionBody):
-    """All accounts that match the filter and that the action applies to."""
+    """All accounts that match the filter and to which the action applies."""
 
     filter: JobFilterSchema
-    expect: StrictInt = Field(description="How many that are, as it was confirmed; refused when it is no longer so.")
+    expect: StrictInt = Field(description="Expected number of accounts; rejected with 409 if it differs.")
 
 
 class ApprovalRequest(BaseModel):
-    """The current run at its price."""
+    """Approval of the current run at its price."""
 
     model_config = ConfigDict(extra="forbid")
 
-    expect_usd: StrictFloat | None = Field(None, description="The price that is meant; refused when it has changed.")
+    expect_usd: StrictFloat | None = Field(
+        None, description="Expected price in US dollars; rejected with 409 if it has changed."
+    )
 
 
 class WaiverRequest(BaseModel):
-    """The current run, although its chats were not moderated."""
+    """Waiver of the moderation of the current run."""
 
     model_config = ConfigDict(extra="forbid")
 
     reason: Annotated[ReasonText, StringConstraints(pattern=r"\S")] = Field(
-        description="Why; stays in the run's record."
+        description="Why no moderation is needed; recorded with the run."
     )
 
 
 class AdoptionRequest(BaseModel):
-    """A job whose remote job is unclear, and the remote job that is its own."""
+    """A job held as ambiguous, and the remote job that belongs to it."""
 
     model_config = ConfigDict(extra="forbid")
 
-    job: ShortText = Field(description="Our id of the job.")
-    remote_job: ShortText = Field(description="The provider's id of the remote job.")
+    job: ShortText = Field(description="Job id.")
+    remote_job: ShortText = Field(description="Id of the fine-tuning job at the provider.")
 
 
 class RedeliveryRequest(BaseModel):
-    """Deliveries that were given up."""
+    """Selection of failed deliveries."""
 
     model_config = ConfigDict(extra="forbid")
 
     deliveries: list[DeliveryNumber] | None = Field(
-        None, description="Their numbers; left out: all that were given up."
+        None, description="Ids of failed deliveries; omitted or null: all failed deliveries."
     )
-    expect: StrictInt | None = Field(None, description="How many are meant; refused when it is not so.")
+    expect: StrictInt | None = Field(
+        None, description="Expected number of deliveries; rejected with 409 if it differs."
+    )
 
 
 class RedeliveryResult(ApiModel):
-    """What is told again; the service sees to it."""
+    """Deliveries that will be retried."""
 
     deliveries: list[int]
-    count: int = Field(description="How many these are.")
+    count: int = Field(description="Number of deliveries.")
 
 
 class ActionResult(ApiModel):
-    """What was asked of whom; the service sees to it."""
+    """The accepted action and the accounts it applies to. The service carries it out asynchronously."""
 
     action: OperatorAction
     accounts: list[str]
-    count: int = Field(description="How many accounts these are.")
+    count: int = Field(description="Number of accounts.")
 
 
 class ActionRoutes:
-    """One path a verb."""
+    """Routes under `/api/v1/actions`, one per operator action."""
 
     def __init__(self, backend: WebBackend) -> None:
         self._executor = ActionExecutor(backend)
@@ -136,50 +142,56 @@ class ActionRoutes:
             )
 
     async def approve(self, principal: CurrentPrincipal, body: ApprovalRequest) -> ActionResult:
-        """Let the held run go on in spite of its price."""
+        """Approve a run that is held because of its price."""
         await self._executor.apply_to_run(OperatorAction.APPROVE, principal, expect_usd=body.expect_usd)
         return _build_result(OperatorAction.APPROVE)
 
     async def waive(self, principal: CurrentPrincipal, body: WaiverRequest) -> ActionResult:
-        """Let the run go on although its chats were not moderated."""
+        """Continue the run without moderation and record the reason."""
         await self._executor.apply_to_run(OperatorAction.WAIVE, principal, reason=body.reason)
         return _build_result(OperatorAction.WAIVE)
 
     async def start(self, principal: CurrentPrincipal) -> ActionResult:
-        """Let the run's ready jobs be submitted."""
+        """Submit the jobs of the run whose files are ready."""
         await self._executor.apply_to_run(OperatorAction.START, principal)
         return _build_result(OperatorAction.START)
 
     async def adopt(self, principal: CurrentPrincipal, body: AdoptionRequest) -> ActionResult:
-        """Take a remote job for a job's, where the program must not choose between several."""
+        """Select the remote job for a job held as ambiguous."""
         return _build_result(
             OperatorAction.ADOPT, [await self._executor.adopt_remote_job(principal, body.job, body.remote_job)]
         )
 
     async def redeliver(self, principal: CurrentPrincipal, body: RedeliveryRequest) -> RedeliveryResult:
-        """Tell webhooks and alerts again what was given up."""
-        begun = await self._executor.redeliver(principal, body.deliveries, expect=body.expect)
-        return RedeliveryResult(deliveries=begun, count=len(begun))
+        """Retry failed webhook and alert deliveries."""
+        retried = await self._executor.redeliver(principal, body.deliveries, expect=body.expect)
+        return RedeliveryResult(deliveries=retried, count=len(retried))
 
     def _build_account_endpoint(self, action: OperatorAction) -> Callable[..., Awaitable[ActionResult]]:
-        async def ask(who: CurrentPrincipal, body: ActionByName | ActionByFilter) -> ActionResult:
-            asking = self._executor
+        async def apply(principal: CurrentPrincipal, body: ActionByName | ActionByFilter) -> ActionResult:
             if isinstance(body, ActionByName):
-                asked = asking.apply_to_accounts(action, who, body.accounts, expect=body.expect, reason=body.reason)
+                accounts = self._executor.apply_to_accounts(
+                    action, principal, body.accounts, expect=body.expect, reason=body.reason
+                )
             else:
-                chosen = parse_job_filter(**body.filter.model_dump())
-                asked = asking.apply_to_matching(action, who, chosen, expect=body.expect, reason=body.reason)
-            return _build_result(action, await asked)
+                accounts = self._executor.apply_to_matching(
+                    action,
+                    principal,
+                    parse_job_filter(**body.filter.model_dump()),
+                    expect=body.expect,
+                    reason=body.reason,
+                )
+            return _build_result(action, await accounts)
 
-        ask.__doc__ = ACCOUNT_ACTION_SUMMARIES[action]
-        return ask
+        apply.__doc__ = ACCOUNT_ACTION_SUMMARIES[action]
+        return apply
 
 
 ACCOUNT_ACTION_SUMMARIES = {
-    OperatorAction.CANCEL: "Cancel the jobs of these accounts.",
-    OperatorAction.RETRY: "Start failed jobs again, as new remote jobs.",
-    OperatorAction.HOLD: "Set accounts aside until they are released.",
-    OperatorAction.RELEASE: "Let held accounts go on; their keys are verified anew.",
+    OperatorAction.CANCEL: "Cancel the jobs of the selected accounts.",
+    OperatorAction.RETRY: "Retry failed jobs as new remote jobs.",
+    OperatorAction.HOLD: "Put accounts on hold until they are released.",
+    OperatorAction.RELEASE: "Release held accounts and verify their keys again.",
 }
 
 

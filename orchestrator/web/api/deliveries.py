@@ -1,4 +1,4 @@
-"""Deliveries: what the API answers about what was told to webhooks and alerts."""
+"""API route and response models of webhook and alert deliveries."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from orchestrator import status
-from orchestrator.core.notifications import delivery
-from orchestrator.core.notifications.delivery import DeliveryStatus
+from orchestrator.core.notifications.delivery import Delivery, DeliveryStatus
 from orchestrator.core.notifications.notification import Topic
 from orchestrator.web.api.resources import LimitParameter
 from orchestrator.web.api.schemas.jobs_and_runs import ApiModel, Count, Timestamp
@@ -17,22 +16,26 @@ from orchestrator.web.backend import WebBackend
 
 
 class DeliverySchema(ApiModel):
-    """An event on its way to one target."""
+    """One notification to one webhook or alert target."""
 
-    id: int = Field(ge=1, description="Later deliveries have larger ids.")
-    message: str = Field(description="The event's own id, the same for every attempt and target: `webhook-id`.")
+    id: int = Field(ge=1, description="Delivery id; later deliveries have larger ids.")
+    message: str = Field(
+        description="Message id, the same for every attempt and target; sent as the header `webhook-id`."
+    )
     event: Topic
-    target: str = Field(description="The address, or the way to it, as the accounts file has it.")
-    state: DeliveryStatus = Field(description="A dead one was given up.")
+    target: str = Field(description="Webhook URL or alert target, as in the accounts file.")
+    state: DeliveryStatus = Field(
+        description="`waiting`: in progress or scheduled; `arrived`: delivered; `dead`: all retries failed."
+    )
     attempts: Count
     created_at: Timestamp
-    due_at: Timestamp | None = Field(description="When it is tried next.")
+    due_at: Timestamp | None = Field(description="Time of the next attempt.")
     delivered_at: Timestamp | None
-    error: str | None = Field(description="What the last attempt ended with.")
-    payload: dict[str, Any] = Field(description="What is sent.")
+    error: str | None = Field(description="Error of the last attempt.")
+    payload: dict[str, Any] = Field(description="Payload of the notification.")
 
     @classmethod
-    def from_delivery(cls, source: delivery.Delivery) -> DeliverySchema:
+    def from_delivery(cls, source: Delivery) -> DeliverySchema:
         return cls(
             id=source.id,
             message=source.message,
@@ -49,15 +52,15 @@ class DeliverySchema(ApiModel):
 
 
 class DeliveryPageSchema(ApiModel):
-    """Deliveries, the newest first."""
+    """A page of deliveries, newest first."""
 
     deliveries: list[DeliverySchema]
-    counts: dict[str, Count] = Field(description="All there are, by state.")
-    next: int | None = Field(description="`after` of the next page; null on the last.")
+    counts: dict[str, Count] = Field(description="Number of deliveries by state.")
+    next: int | None = Field(description="Value of `after` for the next page; null on the last page.")
 
 
 class DeliveryRoutes:
-    """Their path."""
+    """The route `/api/v1/deliveries`."""
 
     def __init__(self, backend: WebBackend) -> None:
         self._backend = backend
@@ -72,15 +75,13 @@ class DeliveryRoutes:
 
     async def list_deliveries(
         self,
-        state: Annotated[
-            DeliveryStatus | None, Query(description="Only those that wait, arrived or were given up.")
-        ] = None,
+        state: Annotated[DeliveryStatus | None, Query(description="Only deliveries in this state.")] = None,
         limit: LimitParameter = 100,
-        after: Annotated[int | None, Query(ge=1, lt=2**31, description="`next` of the page before.")] = None,
+        after: Annotated[int | None, Query(ge=1, lt=2**31, description="`next` of the previous page.")] = None,
     ) -> DeliveryPageSchema:
-        """What webhooks and alerts were told, and what they were not, the newest first."""
+        """List webhook and alert deliveries, newest first."""
         call = self._backend.call_with_database
-        found = await call(status.list_deliveries, state, limit=limit + 1, before=after)
-        page = [DeliverySchema.from_delivery(told) for told in found[:limit]]
-        counts = {fate.value: count for fate, count in (await call(status.count_deliveries)).items()}
-        return DeliveryPageSchema(deliveries=page, counts=counts, next=page[-1].id if len(found) > limit else None)
+        rows = await call(status.list_deliveries, state, limit=limit + 1, before=after)
+        page = [DeliverySchema.from_delivery(delivery) for delivery in rows[:limit]]
+        counts = {each.value: count for each, count in (await call(status.count_deliveries)).items()}
+        return DeliveryPageSchema(deliveries=page, counts=counts, next=page[-1].id if len(rows) > limit else None)

@@ -1,4 +1,4 @@
-"""Events: the history of everything, as pages or as it happens (server-sent events)."""
+"""The route `/api/v1/events`: the event history as JSON pages or as a stream of server-sent events."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from orchestrator.web.backend import WebBackend
 from orchestrator.web.problem import ProblemError, problem_response
 
 TOKEN_CHECK_SECONDS: Final = 5.0
-"""Between two checks of the listener's token. A silent stream sends a sign of life as often."""
-RECONNECT_MILLISECONDS: Final = 2000  # milliseconds until a browser that lost the stream asks again
+"""Seconds between two checks of the client's token. A stream without events sends a keep-alive as often."""
+RECONNECT_MILLISECONDS: Final = 2000  # sent to the browser, which waits this long before it reconnects
 _EVENT_STREAM_MEDIA_TYPE: Final = "text/event-stream"
 _MAX_EVENT_ID: Final = 2**31 - 1
 
 
 class EventRoutes:
-    """One path: a page to whoever asks for JSON, the stream to whoever accepts one."""
+    """One route: returns a page of JSON, or a stream to a client that accepts `text/event-stream`."""
 
     def __init__(self, backend: WebBackend, authenticator: Authenticator) -> None:
         self._backend = backend
@@ -51,53 +51,56 @@ class EventRoutes:
         after: Annotated[
             int | None, Query(ge=0, le=_MAX_EVENT_ID, description="Only events with larger ids.")
         ] = None,
-        limit: Annotated[int, Query(ge=1, le=500, description="Most events of a page.")] = 100,
-        account: Annotated[ShortText, Query(description="Only of this account.")] = "",
-        run: Annotated[ShortText, Query(description="Only of this run.")] = "",
-        job: Annotated[ShortText, Query(description="Only of this job.")] = "",
-        last_event_id: Annotated[str, Header(description="Where a stream was lost; goes before `after`.")] = "",
+        limit: Annotated[int, Query(ge=1, le=500, description="Maximum number of events per page.")] = 100,
+        account: Annotated[ShortText, Query(description="Only events of this account.")] = "",
+        run: Annotated[ShortText, Query(description="Only events of this run.")] = "",
+        job: Annotated[ShortText, Query(description="Only events of this job.")] = "",
+        last_event_id: Annotated[
+            str, Header(description="Last event id received (SSE reconnect); takes precedence over `after`.")
+        ] = "",
     ) -> Response | EventPageSchema:
-        """The history, the oldest first. With `Accept: text/event-stream` it goes on as things happen.
+        """List events, oldest first, or stream new ones with `Accept: text/event-stream`.
 
-        Each event of the stream has the event's id, so that a lost stream is taken up where it was lost; its name is
-        `job`, `account`, `run` or `service`.
+        Each event of the stream carries the event id, so that a client can resume after a lost connection. The event
+        name is `job`, `account`, `run` or `service`.
         """
         if _EVENT_STREAM_MEDIA_TYPE in request.headers.get("Accept", ""):
-            heard = int(last_event_id) if last_event_id.isdecimal() and len(last_event_id) < 10 else after
-            return self._build_stream_response(request, heard, {"account": account, "run": run, "job": job})
-        lines = await self._backend.call_with_database(
+            resume_after = int(last_event_id) if last_event_id.isdecimal() and len(last_event_id) < 10 else after
+            return self._build_stream_response(request, resume_after, {"account": account, "run": run, "job": job})
+        rows = await self._backend.call_with_database(
             status.list_events_after, after or 0, limit=limit + 1, account=account, run=run, job=job
         )
-        events = [build_event(line) for line in lines[:limit]]
-        return EventPageSchema(events=events, next=events[-1].id if len(lines) > limit else None)
+        events = [build_event(row) for row in rows[:limit]]
+        return EventPageSchema(events=events, next=events[-1].id if len(rows) > limit else None)
 
     def _build_stream_response(self, request: Request, after: int | None, filters: dict[str, str]) -> Response:
         if is_cross_site(request):
             return problem_response(
-                403, "this request was not made on a page of this service", "Open the dashboard itself."
+                403, "Cross-site request rejected.", "Open the stream from a page of the same origin."
             )
         lines = self._stream_text(request, after, {name: value for name, value in filters.items() if value})
         return _EventStreamResponse(self._broadcaster, lines)
 
     async def _stream_text(self, request: Request, after: int | None, filters: dict[str, str]) -> AsyncIterator[str]:
         now = asyncio.get_running_loop().time
-        # No blank line after it: by itself it would be an event without data, on which strict clients stumble.
+        # No blank line follows: it would make this line an event without data, which strict clients reject.
         yield f"retry: {RECONNECT_MILLISECONDS}\n"
-        checked = now()
-        with suppress(DatabaseUnavailable, ProblemError):  # the stream ends, and is taken up again
-            async with aclosing(self._broadcaster.listen(after, TOKEN_CHECK_SECONDS)) as heard:
-                async for lines in heard:
-                    if not lines or now() - checked >= TOKEN_CHECK_SECONDS:
+        checked_at = now()
+        with suppress(DatabaseUnavailable, ProblemError):  # the stream ends; the client reconnects
+            async with aclosing(self._broadcaster.listen(after, TOKEN_CHECK_SECONDS)) as batches:
+                async for entries in batches:
+                    if not entries or now() - checked_at >= TOKEN_CHECK_SECONDS:
                         if await self._authenticator.authenticate(request) is None:
-                            return  # the session is over, or its token revoked
-                        checked = now()
-                    yield _format_server_sent_events(lines, filters) or ": still here\n"
+                            return  # the session has expired or the token was revoked: a stream must not outlive it
+                        checked_at = now()
+                    yield _format_server_sent_events(entries, filters) or ": keep-alive\n"
 
 
 class _EventStreamResponse(StreamingResponse):
-    """The stream, or the answer that there is no place for another one.
+    """Streams the events, or answers 503 if there are too many streams.
 
-    The place is taken here and not in the route: only from here on is it certain that it is given back.
+    The slot is acquired here and not in the route, because only here is it certain that it is released again: a
+    client that disconnects between the route and this call would otherwise occupy a slot forever.
     """
 
     def __init__(self, broadcaster: EventBroadcaster, lines: AsyncIterator[str]) -> None:
@@ -110,44 +113,44 @@ class _EventStreamResponse(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._broadcaster.is_full:
-            hint = "Close a dashboard that nobody looks at, or ask for pages of JSON instead."
-            full = problem_response(503, "too many listen already", hint, headers={"Retry-After": "10"})
+            hint = "Close unused dashboards, or request JSON pages instead of the stream."
+            full = problem_response(503, "Too many event-stream clients.", hint, headers={"Retry-After": "10"})
             await full(scope, receive, send)
             return
         with self._broadcaster.acquire_slot():
             await super().__call__(scope, receive, send)
 
 
-def build_event(line: StoredEvent) -> EventSchema:
-    """A line of the history as it is told."""
+def build_event(entry: StoredEvent) -> EventSchema:
+    """Convert an event of the history to its API form."""
     return EventSchema(
-        id=line.id,
-        at=status.format_iso(line.at) or "",
-        kind=_event_kind(line),
-        note=line.note,
-        cause=line.cause,
-        account=line.account,
-        run=line.run_id,
-        job=line.job_id,
-        state_before=line.state_before,
-        state=line.state_after,
-        attempt=line.attempt,
-        remote_job_id=line.remote_job_id,
-        request_id=line.request_id,
-        message=line.message,
+        id=entry.id,
+        at=status.format_iso(entry.at) or "",
+        kind=_event_kind(entry),
+        note=entry.note,
+        cause=entry.cause,
+        account=entry.account,
+        run=entry.run_id,
+        job=entry.job_id,
+        state_before=entry.state_before,
+        state=entry.state_after,
+        attempt=entry.attempt,
+        remote_job_id=entry.remote_job_id,
+        request_id=entry.request_id,
+        message=entry.message,
     )
 
 
-def _event_kind(line: StoredEvent) -> EventKind:
-    if line.job_id:
+def _event_kind(entry: StoredEvent) -> EventKind:
+    if entry.job_id:
         return "job"
-    if line.account:
+    if entry.account:
         return "account"
-    return "run" if line.run_id else "service"
+    return "run" if entry.run_id else "service"
 
 
-def _format_server_sent_events(lines: Sequence[StoredEvent], filters: dict[str, str]) -> str:
-    events = (build_event(line) for line in lines)
+def _format_server_sent_events(entries: Sequence[StoredEvent], filters: dict[str, str]) -> str:
+    events = (build_event(entry) for entry in entries)
     return "".join(
         f"id: {event.id}\nevent: {event.kind}\ndata: {event.model_dump_json()}\n\n"
         for event in events

@@ -1,4 +1,4 @@
-"""Examples: one of each document, as the reference shows it. A test holds them to the documents."""
+"""One example of each request and response body, shown in the API reference. A test validates them."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ EXAMPLES: Final[dict[str, Any]] = {
         "type": "about:blank",
         "title": "Conflict",
         "status": 409,
-        "detail": "these are 41 accounts by now, not 40",
-        "hint": "Look again, then confirm what there is now.",
+        "detail": "The selection now matches 41 accounts, expected 40.",
+        "hint": "Reload and confirm again.",
     },
 }

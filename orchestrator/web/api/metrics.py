@@ -1,4 +1,4 @@
-"""Scrape: the page that Prometheus fetches."""
+"""The route `/metrics`, which Prometheus scrapes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ METRICS_HEADERS: Final = {"Content-Type": "text/plain; version=0.0.4; charset=ut
 
 
 class MetricsRoutes:
-    """Numbers, for whoever may look."""
+    """Serves the metrics to any authenticated client."""
 
     def __init__(self, backend: WebBackend) -> None:
         self._backend = backend
@@ -22,9 +22,9 @@ class MetricsRoutes:
         self.router.add_api_route("/metrics", self.metrics, methods=["GET"])
 
     async def metrics(self) -> Response:
-        """How things stand now, and what this process has done, in Prometheus' text format."""
-        program = self._backend
+        """Return the current gauges and this process's counters in the Prometheus text format."""
+        backend = self._backend
         return Response(
-            program.render_metrics(await program.call_with_database(get_metrics_snapshot, program.now())),
+            backend.render_metrics(await backend.call_with_database(get_metrics_snapshot, backend.now())),
             headers=METRICS_HEADERS,
         )

@@ -1,4 +1,4 @@
-"""Exporting: the model ids in the forms that other programs read."""
+"""Export of the fine-tuned models as text: parameters and response."""
 
 from __future__ import annotations
 
@@ -11,15 +11,20 @@ from orchestrator.exports import ExportFormat, export, select_models
 from orchestrator.status import JobListing
 from orchestrator.web.backend import WebBackend
 
-MAX_EXPORTED_ACCOUNTS: Final = 1_000_000  # accounts: an export has no pages
+MAX_EXPORTED_ACCOUNTS: Final = 1_000_000  # far above any run: an export is not paginated
 TextFormat = Literal["table", "csv", "env", "toml", "litellm", "sillytavern"]
 TextFormatParameter = Annotated[
-    TextFormat, Query(alias="format", description="The form, as `orchestrator models --format` writes it.")
+    TextFormat, Query(alias="format", description="Output format, as of `orchestrator models --format`.")
 ]
 HiddenFormatParameter = Annotated[ExportFormat, Query(alias="format", include_in_schema=False)]
-"""Of `/models`, which answers a page of JSON where it is not given. It is not in the document: a client that is made
-from the document reads one type of content an operation, so that it failed on every other form."""
-IncludeUnservable = Annotated[bool, Query(alias="all", description="Also models that cannot be called as they are.")]
+"""The parameter `format` of `/models`, which returns a page of JSON by default.
+
+It is not in the OpenAPI document: a generated client expects one content type per operation and would fail on every
+other format.
+"""
+IncludeUnservable = Annotated[
+    bool, Query(alias="all", description="Include models that must be deployed before they can be called.")
+]
 HiddenIncludeUnservable = Annotated[bool, Query(alias="all", include_in_schema=False)]
 
 
@@ -31,11 +36,14 @@ def export_response(
     include_unservable: bool,
     as_plain_text: bool = False,
 ) -> Response:
-    """The answer in that form, with its own media type or as plain text. Keys are named, never told."""
+    """Return the exported models, with the media type of the format or as plain text.
+
+    An export names the reference of each API key, never its value.
+    """
     name, jobs = (listing.run.name, listing.jobs) if listing else ("", ())
-    made = export(
+    exported = export(
         export_format, select_models(name, jobs, backend.get_accounts()), include_unservable=include_unservable
     )
     if as_plain_text:
-        return PlainTextResponse(made.text, headers={"Cache-Control": "no-store"})
-    return Response(made.text, media_type=made.media_type, headers={"Cache-Control": "no-store"})
+        return PlainTextResponse(exported.text, headers={"Cache-Control": "no-store"})
+    return Response(exported.text, media_type=exported.media_type, headers={"Cache-Control": "no-store"})

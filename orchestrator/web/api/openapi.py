@@ -1,4 +1,4 @@
-"""OpenAPI: the document of the API, exact enough to make clients and tests of."""
+"""Builds the OpenAPI document of the API. Clients and contract tests are generated from it."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ OPENAPI_PATH: Final = "/api/v1/openapi.json"
 API_VERSION: Final = "1"
 _PUBLIC_PATHS: Final = ("/healthz", "/readyz")
 _ERROR_RESPONSE: Final = {
-    "description": "An error: `detail` says what is wrong, `hint` what to do next.",
+    "description": "An error: `detail` describes the problem, `hint` the next step.",
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
 _SERVERS: Final = [
-    {"url": "/", "description": "The service that this document was read from."},
-    {"url": "http://127.0.0.1:8080", "description": "A service on this machine, with the port it has by default."},
+    {"url": "/", "description": "The service that returned this document."},
+    {"url": "http://127.0.0.1:8080", "description": "A service on this machine with the default port."},
 ]
 _DESCRIPTION: Final = """\
 One dataset, many accounts, one fine-tuned model in each.
 
-Send `Authorization: Bearer …` with a token. A reader's token looks, an operator's also acts, and every action is on
-record under the token's name. Where no token was ever made, only this machine is served, and needs none.
+Authenticate with the header `Authorization: Bearer TOKEN`. A token with the role `reader` has read-only access; the
+role `operator` may also perform actions. Each action is recorded in the event history under the token's name. If no
+token was ever created, the service accepts requests from this machine only, without authentication.
 """
 
 
 def add_openapi_route(app: FastAPI) -> None:
-    """Serve the document."""
+    """Serve the OpenAPI document at OPENAPI_PATH; it is built on the first request."""
     app.openapi = cache(lambda: build_openapi(app))  # type: ignore[method-assign]
     router = APIRouter(include_in_schema=False)
     router.add_api_route(OPENAPI_PATH, _openapi_endpoint(app), methods=["GET"])
@@ -41,29 +42,29 @@ def add_openapi_route(app: FastAPI) -> None:
 
 
 def build_openapi(app: FastAPI) -> dict[str, Any]:
-    """What the application answers, and to whom."""
-    found = get_openapi(
+    """Return the OpenAPI document: routes, schemas with examples, and which routes need a token."""
+    document = get_openapi(
         title="orchestrator", version=API_VERSION, description=_DESCRIPTION, routes=app.routes, servers=_SERVERS
     )
-    schemas = found["components"]["schemas"]
+    schemas = document["components"]["schemas"]
     schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     for name, example in EXAMPLES.items():
         schemas[name]["examples"] = [example]
-    found["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-    for path, methods in found["paths"].items():
+    document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    for path, methods in document["paths"].items():
         for operation in methods.values():
             operation["summary"], _, rest = operation["description"].partition("\n\n")
             operation["description"] = " ".join(rest.split())
             operation["security"] = [] if path in _PUBLIC_PATHS else [{"token": []}]
             operation["responses"]["default"] = _ERROR_RESPONSE
             operation["responses"].pop("422", None)
-    for gone in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(gone, None)
-    return found
+    for unused in ("HTTPValidationError", "ValidationError"):  # FastAPI's own; errors are a `Problem` here
+        schemas.pop(unused, None)
+    return document
 
 
 def _openapi_endpoint(app: FastAPI) -> Callable[[], Awaitable[Response]]:
-    async def answer() -> Response:
+    async def openapi() -> Response:
         return JSONResponse(app.openapi())
 
-    return answer
+    return openapi

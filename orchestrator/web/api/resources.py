@@ -1,4 +1,4 @@
-"""Reading: the read model's parts as JSON, a page at a time."""
+"""API routes that list and return runs, jobs, models, accounts and datasets."""
 
 from __future__ import annotations
 
@@ -43,42 +43,42 @@ from orchestrator.web.backend import WebBackend
 from orchestrator.web.problem import ProblemError
 
 T = TypeVar("T")
-LimitParameter = Annotated[int, Query(ge=1, le=500, description="Most entries of a page.")]
-AfterParameter = Annotated[ShortText, Query(description="`next` of the page before.")]
-NameParameter = Annotated[ShortText, Path(description="As the list names it.")]
+LimitParameter = Annotated[int, Query(ge=1, le=500, description="Maximum number of entries per page.")]
+AfterParameter = Annotated[ShortText, Query(description="`next` of the previous page.")]
+NameParameter = Annotated[ShortText, Path(description="Id or name, as in the list.")]
 
 
 ProviderParameter = Annotated[ProviderName | None, Query(description="Only accounts at this provider.")]
 LabelParameter = Annotated[ShortText, Query(description="Only accounts with this label.")]
-TextParameter = Annotated[ShortText, Query(description="Anywhere in names, labels, ids and errors.")]
+TextParameter = Annotated[ShortText, Query(description="Full-text filter over names, labels, ids and errors.")]
 
 
 def parse_job_filter(
     state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
-    held: Annotated[bool | None, Query(description="Only jobs that are set aside, or only others.")] = None,
+    held: Annotated[bool | None, Query(description="Only jobs on hold (true) or not on hold (false).")] = None,
     provider: ProviderParameter = None,
     label: LabelParameter = "",
     error: Annotated[ShortText, Query(description="Only jobs whose `error` is of this kind.")] = "",
     text: TextParameter = "",
 ) -> JobFilter:
-    """What a request narrows its answer to."""
+    """Return the job filter given by the query parameters."""
     return JobFilter(state=state or "", held=held, provider=provider or "", label=label, error=error, text=text)
 
 
 def parse_model_filter(
     provider: ProviderParameter = None, label: LabelParameter = "", text: TextParameter = ""
 ) -> JobFilter:
-    """The same of jobs that have their model."""
+    """Return a filter for jobs that have produced a model."""
     return JobFilter(state=JobState.SUCCEEDED, provider=provider or "", label=label, text=text)
 
 
 JobFilterParameter = Annotated[JobFilter, Depends(parse_job_filter)]
 ModelFilterParameter = Annotated[JobFilter, Depends(parse_model_filter)]
-RunParameter = Annotated[ShortText, Query(description="A run's id; default: the current run.")]
+RunParameter = Annotated[ShortText, Query(description="Run id; default: the current run.")]
 
 
 class ResourceRoutes:
-    """One path for each thing and for the list of them."""
+    """Routes of each resource and of its list."""
 
     def __init__(self, backend: WebBackend) -> None:
         self._backend = backend
@@ -112,15 +112,17 @@ class ResourceRoutes:
         )
 
     async def runs(self) -> RunListSchema:
-        """Every run, the newest first."""
-        lines = await self._backend.call_with_database(status.list_runs, self._backend.now())
-        return RunListSchema(runs=[RunSummarySchema.from_view(line) for line in lines])
+        """List all runs, newest first."""
+        items = await self._backend.call_with_database(status.list_runs, self._backend.now())
+        return RunListSchema(runs=[RunSummarySchema.from_view(item) for item in items])
 
     async def run(self, run: NameParameter) -> RunSummarySchema:
-        """One run. `current` stands for what the accounts file asks for."""
+        """Return one run. The id `current` stands for the run that the accounts file describes."""
         run_id = None if run == "current" else run
-        found = await self._backend.call_with_database(status.find_run_overview, self._backend.now(), run_id=run_id)
-        return RunSummarySchema.from_view(_require(found, f"run {run}", "/api/v1/runs"))
+        overview = await self._backend.call_with_database(
+            status.find_run_overview, self._backend.now(), run_id=run_id
+        )
+        return RunSummarySchema.from_view(_require(overview, f"run {run}", "/api/v1/runs"))
 
     async def jobs(
         self,
@@ -129,7 +131,7 @@ class ResourceRoutes:
         limit: LimitParameter = 100,
         after: AfterParameter = "",
     ) -> JobPageSchema:
-        """The jobs of a run, by account name."""
+        """List the jobs of a run, sorted by account name."""
         page = await self._get_job_page(job_filter, run, limit, after)
         if page is None:
             return JobPageSchema(jobs=[], total=0, counts={}, next=None)
@@ -138,18 +140,18 @@ class ResourceRoutes:
         )
 
     async def job(self, job: NameParameter) -> AccountJobSchema:
-        """One job, with the run it belongs to now."""
-        found = _require(
+        """Return one job with the run it currently belongs to."""
+        view = _require(
             await self._backend.call_with_database(status.find_job, job, self._backend.now()),
             f"job {job}",
             "/api/v1/jobs",
         )
         return AccountJobSchema(
-            run=found.run,
-            run_name=found.run_name,
-            current=found.current,
-            dataset_sha256=found.dataset_sha256,
-            job=JobSchema.from_view(found.job),
+            run=view.run,
+            run_name=view.run_name,
+            current=view.current,
+            dataset_sha256=view.dataset_sha256,
+            job=JobSchema.from_view(view.job),
         )
 
     async def models(
@@ -161,10 +163,10 @@ class ResourceRoutes:
         export_format: HiddenFormatParameter = ExportFormat.JSON,
         include_unservable: HiddenIncludeUnservable = False,
     ) -> ModelPageSchema | Response:
-        """The fine-tuned models of a run, by account name."""
+        """List the fine-tuned models of a run, sorted by account name."""
         if export_format is not ExportFormat.JSON:
-            every = await self._get_job_page(job_filter.without_state, run, MAX_EXPORTED_ACCOUNTS, "")
-            return export_response(self._backend, every, export_format, include_unservable=include_unservable)
+            listing = await self._get_job_page(job_filter.without_state, run, MAX_EXPORTED_ACCOUNTS, "")
+            return export_response(self._backend, listing, export_format, include_unservable=include_unservable)
         page = await self._get_job_page(job_filter, run, limit, after)
         if page is None:
             return ModelPageSchema(models=[], total=0, next=None)
@@ -179,36 +181,35 @@ class ResourceRoutes:
         run: RunParameter = "",
         include_unservable: IncludeUnservable = False,
     ) -> Response:
-        """Every fine-tuned model of a run as text for people and other programs.
+        """Export all fine-tuned models of a run as text.
 
-        The text is what `orchestrator models --format` writes. `/api/v1/models?format=` answers the same with the
-        form's own media type.
+        The text is the output of `orchestrator models --format`. `/api/v1/models?format=` returns the same text with
+        the media type of the format.
         """
-        every = await self._get_job_page(job_filter.without_state, run, MAX_EXPORTED_ACCOUNTS, "")
+        listing = await self._get_job_page(job_filter.without_state, run, MAX_EXPORTED_ACCOUNTS, "")
         return export_response(
             self._backend,
-            every,
+            listing,
             ExportFormat(export_format),
             include_unservable=include_unservable,
             as_plain_text=True,
         )
 
     async def accounts(self, limit: LimitParameter = 100, after: AfterParameter = "") -> AccountPageSchema:
-        """Every account that is or was listed, by name."""
-        lines = await self._backend.call_with_database(
+        """List all accounts that are or were in the accounts file, sorted by name."""
+        rows = await self._backend.call_with_database(
             status.list_accounts, self._backend.now(), limit=limit + 1, after=after
         )
-        more = len(lines) > limit
-        listed = [AccountSchema.from_view(line) for line in lines[:limit]]
-        return AccountPageSchema(accounts=listed, next=listed[-1].name if more else None)
+        page = [AccountSchema.from_view(row) for row in rows[:limit]]
+        return AccountPageSchema(accounts=page, next=page[-1].name if len(rows) > limit else None)
 
     async def account(self, account: NameParameter) -> AccountDetailSchema:
-        """One account with its jobs."""
-        found = await self._backend.call_with_database(status.find_account, account, self._backend.now())
-        return AccountDetailSchema.from_view(_require(found, f"account {account}", "/api/v1/accounts"))
+        """Return one account with its jobs."""
+        view = await self._backend.call_with_database(status.find_account, account, self._backend.now())
+        return AccountDetailSchema.from_view(_require(view, f"account {account}", "/api/v1/accounts"))
 
     async def datasets(self) -> DatasetListSchema:
-        """Every dataset that a run was made of."""
+        """List all datasets used by a run, newest first."""
         return DatasetListSchema(
             datasets=[
                 DatasetSchema.from_view(view)
@@ -217,19 +218,18 @@ class ResourceRoutes:
         )
 
     async def dataset(self, sha256: NameParameter) -> DatasetSchema:
-        """One dataset: its hash, figures and runs, and their moderation."""
-        found = await self._backend.call_with_database(status.find_dataset, sha256, self._backend.now())
-        return DatasetSchema.from_view(_require(found, f"dataset {sha256}", "/api/v1/datasets"))
+        """Return one dataset: its hash, size, findings and runs with their moderation records."""
+        view = await self._backend.call_with_database(status.find_dataset, sha256, self._backend.now())
+        return DatasetSchema.from_view(_require(view, f"dataset {sha256}", "/api/v1/datasets"))
 
     async def _get_job_page(self, job_filter: JobFilter, run: str, limit: int, after: str) -> JobListing | None:
-        now, given = self._backend.now(), run or None
         page = await self._backend.call_with_database(
-            status.list_jobs, job_filter, now, run_id=given, limit=limit, after=after
+            status.list_jobs, job_filter, self._backend.now(), run_id=run or None, limit=limit, after=after
         )
         return _require(page, f"run {run}", "/api/v1/runs") if run else page
 
 
-def _require(value: T | None, what: str, listed: str) -> T:
+def _require(value: T | None, what: str, list_path: str) -> T:
     if value is None:
-        raise ProblemError(404, f"there is no {what}", f"`{listed}` lists what there is.")
+        raise ProblemError(404, f"There is no {what}.", f"`{list_path}` lists the existing ones.")
     return value

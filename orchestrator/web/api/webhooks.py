@@ -1,4 +1,4 @@
-"""Webhooks: the door for providers. It is open to everyone; what comes in without a valid signature is refused."""
+"""Receiver of provider webhooks. It needs no token: each request is authenticated by its signature."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from orchestrator.web.problem import problem_response
 
 
 class WebhookRoutes:
-    """Answers alike whether the account is unknown, has no secret, or the signature is wrong."""
+    """Returns the same response for an unknown account, a missing secret and a wrong signature.
+
+    A difference would let a stranger find out which accounts exist.
+    """
 
     def __init__(self, backend: WebBackend) -> None:
         self._receive_webhook = backend.receive_webhook
@@ -22,6 +25,6 @@ class WebhookRoutes:
             return Response(status_code=204)
         return problem_response(
             400,
-            "this webhook is not signed with the account's secret, or not of the last five minutes",
-            "Give the account the secret of this webhook as `webhook_secret`, and check both clocks.",
+            "The webhook signature is invalid, or its timestamp is more than five minutes off.",
+            "Set `webhook_secret` of the account to the signing secret of this webhook, and check both clocks.",
         )

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Authentication, sessions, CSRF protection and the login throttle."""

@@ -1,4 +1,4 @@
-"""Door: who may come in. By bearer token, or by the session that a browser got for one."""
+"""Authenticates requests by bearer token or by a session cookie that was issued for a token."""
 
 from __future__ import annotations
 
@@ -20,39 +20,43 @@ from orchestrator.web.problem import ProblemError
 SESSION_COOKIE_NAME: Final = "orchestrator_session"
 SESSION_LIFETIME_SECONDS: Final = 12 * 3600
 MIN_STRONG_TOKEN_BYTES: Final = 32
-"""Bytes from which on a right token is let in however many wrong ones came.
+"""Length from which a valid token is exempt from the login throttle.
 
-A shorter one might be a lucky guess: it has to wait like every other, and anyone can cause that wait. Tokens that the
-program made never wait.
+A shorter token could be guessed, so it has to wait like any other attempt, although any client can cause that wait.
+Tokens created by the program are longer and never wait.
 """
-TOKEN_USE_INTERVAL_SECONDS: Final = 300.0  # a use this soon after the one that was noted is not noted
+TOKEN_USE_INTERVAL_SECONDS: Final = 300.0  # at most one database write per token in this time
 
 
 class Authenticator:
-    """Knows the tokens. Where there never was one, everyone who reaches this machine's own address is let in."""
+    """Authenticates clients. If no token was ever created, any client on this machine is an operator."""
 
     def __init__(self, backend: WebBackend) -> None:
         self._backend = backend
         self._throttle = LoginThrottle()
 
     async def is_enabled(self) -> bool:
-        """Whether a token is needed. The last one's end opens nothing: a revoked token locks too."""
+        """Return whether clients need a token. Revoked ones count: revoking the last must not open the service."""
         return bool(await self._backend.list_tokens())
 
     async def authenticate(self, request: Request) -> Principal | None:
-        """Who asks, or None for a stranger. Raises `ProblemError` where too many wrong tokens came from."""
+        """Return the client of the request, None if it is not authenticated.
+
+        Raises ProblemError (429) after too many failed attempts from the client's address.
+        """
         tokens = await self._backend.list_tokens()
         if not tokens:
             return Principal("", Role.OPERATOR, session="")
-        given = find_bearer_token(request)
-        if given is not None:
-            token = await self._find_token(given.encode("latin-1"), tokens, request)
+        bearer = find_bearer_token(request)
+        if bearer is not None:
+            token = await self._find_token(bearer.encode("latin-1"), tokens, request)
             return Principal(token.name, token.role) if token else None
         return self._authenticate_session(request.cookies.get(SESSION_COOKIE_NAME, ""), tokens)
 
     async def login(self, text: str, request: Request, response: Response) -> bool:
-        """Give the browser a session if this is the text of one of our tokens. Raises `ProblemError` as `who`
-        does.
+        """Set a session cookie on the response if `text` is a valid token; return whether it is.
+
+        Raises ProblemError (429) after too many failed attempts from the client's address.
         """
         token = await self._find_token(text.encode(), await self._backend.list_tokens(), request)
         if token is None:
@@ -69,16 +73,16 @@ class Authenticator:
         return True
 
     def logout(self, response: Response) -> None:
-        """Take the browser's session away."""
+        """Delete the session cookie."""
         response.delete_cookie(SESSION_COOKIE_NAME, httponly=True, samesite="strict")
 
     def build_csrf_token(self, principal: Principal) -> str:
-        """What this session's forms must carry, and no other site can know."""
+        """Return the CSRF token of the client's session; other sites cannot compute it."""
         return self._hmac_hex(f"csrf {principal.session}")
 
     async def _find_token(self, secret: bytes, tokens: Sequence[AccessToken], request: Request) -> AccessToken | None:
-        known, now = hash_token(secret), self._backend.now()
-        token = next((token for token in tokens if token.matches(known)), None)
+        digest, now = hash_token(secret), self._backend.now()
+        token = next((token for token in tokens if token.matches(digest)), None)  # compares in constant time
         if token is None or (token.name == ENVIRONMENT_TOKEN_NAME and len(secret) < MIN_STRONG_TOKEN_BYTES):
             self._check_throttle(client_address(request), self._backend.boottime(), failed=token is None)
         if token and now - (token.last_used_at or 0.0) > TOKEN_USE_INTERVAL_SECONDS:
@@ -89,8 +93,8 @@ class Authenticator:
         if wait := self._throttle.wait_seconds(address, now):
             raise ProblemError(
                 429,
-                "too many wrong tokens came from there",
-                f"Try again in {wait} s, with the right one.",
+                "Too many failed login attempts from this address.",
+                f"Try again in {wait} s.",
                 headers={"Retry-After": str(wait)},
             )
         if failed:
@@ -98,8 +102,10 @@ class Authenticator:
 
     def _authenticate_session(self, cookie: str, tokens: Sequence[AccessToken]) -> Principal | None:
         session, _, signature = cookie.rpartition(".")
-        until = session.partition(".")[0]
-        if not (cookie.isascii() and until.isdigit()) or len(until) > 12 or int(until) <= self._backend.now():
+        expires_at = session.partition(".")[0]
+        if not (cookie.isascii() and expires_at.isdigit()) or len(expires_at) > 12:
+            return None
+        if int(expires_at) <= self._backend.now():
             return None
         for token in tokens:
             if token.revoked_at is None and hmac.compare_digest(self._sign_session(token, session), signature):
@@ -107,7 +113,7 @@ class Authenticator:
         return None
 
     def _sign_session(self, token: AccessToken, session: str) -> str:
-        """Signed for the token: when it is revoked or changed, its sessions are over."""
+        """Sign a session. The signature covers the token's hash, so that a replaced token ends its sessions."""
         return self._hmac_hex(f"session {token.name} {token.role} {token.hash} {session}")
 
     def _hmac_hex(self, text: str) -> str:
@@ -115,6 +121,6 @@ class Authenticator:
 
 
 def find_bearer_token(request: Request) -> str | None:
-    """The token that a program sent along, if it sent one."""
-    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    return given.strip() if scheme.lower() == "bearer" else None
+    """Return the token of the `Authorization: Bearer` header, None if there is none."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None

@@ -1,4 +1,9 @@
-"""Forgery: whether a request that changes something was really made on our own pages (CSRF)."""
+"""CSRF protection: checks that a state-changing request comes from a page of this service.
+
+Two independent checks apply to every request that is not GET, HEAD or OPTIONS: the same-origin check
+(`is_cross_site`) and the CSRF token of the session (`lacks_valid_csrf_token`). Requests with a bearer token need no
+CSRF token, because a browser never attaches that header to a request of another site.
+"""
 
 from __future__ import annotations
 
@@ -16,27 +21,30 @@ _FORM_MEDIA_TYPE: Final = "application/x-www-form-urlencoded"
 
 
 def is_cross_site(request: Request) -> bool:
-    """Whether a browser says that another site's page sent this. Programs say nothing."""
+    """Return whether the browser reports that a page of another origin sent the request.
+
+    Clients other than browsers send neither `Sec-Fetch-Site` nor `Origin`; their requests are not cross-site.
+    """
     site = request.headers.get("Sec-Fetch-Site")
-    if site is not None:
+    if site is not None:  # set by the browser itself: a page cannot change it
         return site not in {"same-origin", "none"}
-    origin = request.headers.get("Origin")
+    origin = request.headers.get("Origin")  # older browsers
     return origin is not None and urlsplit(origin).netloc != request.headers.get("Host")
 
 
 def lacks_valid_csrf_token(request: Request, principal: Principal, body: bytes, expected: str) -> bool:
-    """Whether the session's own mark is missing from what a browser sends. A bearer token is mark enough."""
-    if principal.session is None:
+    """Return whether a request that needs a CSRF token has none or a wrong one, in the header or as a form field."""
+    if principal.session is None:  # authenticated by a bearer token
         return False
     from_browser = "Origin" in request.headers or "Sec-Fetch-Site" in request.headers
-    if not principal.session and not from_browser:
-        return False  # a program on a machine that needs no token
-    given = request.headers.get(CSRF_HEADER_NAME) or parse_form_field(request, body, CSRF_FIELD_NAME)
-    return not hmac.compare_digest(given.encode(), expected.encode())
+    if not principal.session and not from_browser:  # no tokens configured, and the client is not a browser
+        return False
+    token = request.headers.get(CSRF_HEADER_NAME) or parse_form_field(request, body, CSRF_FIELD_NAME)
+    return not hmac.compare_digest(token.encode(), expected.encode())  # constant time: the difference reveals nothing
 
 
 def parse_form_field(request: Request, body: bytes, name: str) -> str:
-    """One field of a form that was sent, or "" where there is none."""
+    """Return the first value of a field of an URL-encoded form; "" if it is missing or the body is no such form."""
     if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != _FORM_MEDIA_TYPE:
         return ""
     return parse_qs(body.decode("utf-8", "replace")).get(name, [""])[0]

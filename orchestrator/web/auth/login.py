@@ -1,4 +1,4 @@
-"""Login: a browser gives a token and gets a session."""
+"""The login page: exchanges an access token for a session cookie."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from orchestrator.web.auth.authenticator import Authenticator
 from orchestrator.web.auth.csrf import parse_form_field
 from orchestrator.web.page_renderer import render_page
 
-LOCAL_PATH_PATTERN: Final = re.compile(
-    r"/(?![/\\])[!-\[\]-~]*"
-)  # a path: no other host, nothing a header could not hold
+LOCAL_PATH_PATTERN: Final = re.compile(r"/(?![/\\])[!-\[\]-~]*")
+"""A path on this host in printable ASCII: prevents redirects to another host and header injection."""
 
 
 class LoginRoutes:
-    """The login page and the way out."""
+    """Routes to log in and out."""
 
     def __init__(self, authenticator: Authenticator) -> None:
         self._authenticator = authenticator
@@ -33,19 +32,19 @@ class LoginRoutes:
         return render_page(request, "login.html", query=request.url.query, wrong=False)
 
     async def log_in(self, request: Request) -> Response:
-        answer = RedirectResponse(_redirect_target(request), 303)
+        response = RedirectResponse(_redirect_target(request), 303)
         token = parse_form_field(request, await request.body(), "token")
-        if await self._authenticator.login(token.strip(), request, answer):
-            return answer
+        if await self._authenticator.login(token.strip(), request, response):
+            return response
         return render_page(request, "login.html", status=401, query=request.url.query, wrong=True)
 
     async def log_out(self) -> Response:
-        answer = RedirectResponse("/login", 303)
-        self._authenticator.logout(answer)
-        return answer
+        response = RedirectResponse("/login", 303)
+        self._authenticator.logout(response)
+        return response
 
 
 def _redirect_target(request: Request) -> str:
-    """Where the browser wanted to go."""
-    wanted = request.query_params.get("to", "/")
-    return wanted if LOCAL_PATH_PATTERN.fullmatch(wanted) else "/"
+    """Return the page to which the browser is redirected after the login; never another host."""
+    path = request.query_params.get("to", "/")
+    return path if LOCAL_PATH_PATTERN.fullmatch(path) else "/"

@@ -1,4 +1,8 @@
-"""Attempts: wrong tokens, counted by address and all together, so that trying them out takes for ever."""
+"""Login throttle: limits failed authentication attempts per client address and in total (leaky buckets).
+
+The total limit stops an attacker who uses many addresses. It also delays everyone else, so a valid token that is long
+enough is exempt from both limits (see `Authenticator`).
+"""
 
 from __future__ import annotations
 
@@ -10,15 +14,15 @@ from typing import Final
 
 from fastapi import Request
 
-MAX_FAILURES_PER_ADDRESS: Final = 10  # wrong tokens of one address in a minute
-MAX_FAILURES_IN_TOTAL: Final = 100
-MAX_TRACKED_ADDRESSES: Final = 1000  # addresses
+MAX_FAILURES_PER_ADDRESS: Final = 10  # failed attempts from one address in a minute
+MAX_FAILURES_IN_TOTAL: Final = 100  # failed attempts from all addresses in a minute
+MAX_TRACKED_ADDRESSES: Final = 1000  # bounds the memory that strangers can use up; the oldest is dropped
 _MINUTE_SECONDS: Final = 60.0
 
 
 @dataclass(slots=True)
 class _LeakyBucket:
-    """So many wrong tokens by `at`; they are forgotten evenly, `most` a minute."""
+    """A counter that decreases by `limit_per_minute` every minute. A full bucket makes the client wait."""
 
     limit_per_minute: int
     count: float = 0.0
@@ -35,19 +39,19 @@ class _LeakyBucket:
 
 
 class LoginThrottle:
-    """Knows the last thousand addresses that sent a wrong token, and how many came in all."""
+    """Counts failed attempts of the most recent addresses and of all clients together."""
 
     def __init__(self) -> None:
         self._by_address: OrderedDict[str, _LeakyBucket] = OrderedDict()
         self._all_addresses = _LeakyBucket(MAX_FAILURES_IN_TOTAL)
 
     def wait_seconds(self, address: str, now: float) -> int:
-        """Seconds until this address may try again; 0 is now."""
-        own = self._by_address.get(address)
-        return ceil(max(self._all_addresses.wait_seconds(now), own.wait_seconds(now) if own else 0.0))
+        """Return the seconds until this address may try again, 0 if it may now. `now` is monotonic time."""
+        bucket = self._by_address.get(address)
+        return ceil(max(self._all_addresses.wait_seconds(now), bucket.wait_seconds(now) if bucket else 0.0))
 
     def record_failure(self, address: str, now: float) -> None:
-        """A wrong token came from there."""
+        """Count a failed attempt of this address."""
         self._all_addresses.add(now)
         self._by_address.setdefault(address, _LeakyBucket(MAX_FAILURES_PER_ADDRESS)).add(now)
         self._by_address.move_to_end(address)
@@ -56,7 +60,7 @@ class LoginThrottle:
 
 
 def client_address(request: Request) -> str:
-    """Where a request comes from; of IPv6 the network, because one line has all of its addresses."""
+    """Return the client's IPv4 address, or its IPv6 /64 network, all of whose addresses one subscriber controls."""
     host = request.client.host if request.client else ""
     try:
         address = ip_address(host)

@@ -1,4 +1,4 @@
-"""Guard: stands before every route. Right host, right person, nothing forged, nothing huge, safe headers."""
+"""ASGI middleware in front of every route: host check, authentication, CSRF protection, body limit, headers."""
 
 from __future__ import annotations
 
@@ -18,15 +18,35 @@ from orchestrator.web.auth.principal import Principal
 from orchestrator.web.headers import NO_STORE, SECURITY_HEADERS
 from orchestrator.web.problem import ProblemError, error_response, problem_response, response_from_error
 
+# Theory of operation. Every HTTP request passes these checks in this order; the first that fails is the response:
+#
+#  1. One Host header                 else 400. Two would let a proxy and this service disagree about the host.
+#  2. Authentication                  else 401, or a redirect to the login page. Public are PUBLIC_PATHS, static files
+#                                     and webhooks, which are authenticated by their signature.
+#  3. Allowed host                    else 421. Without a token only loopback names are accepted: this stops DNS
+#                                     rebinding, where a web page's own host name resolves to 127.0.0.1.
+#  For methods that may change state (all but GET, HEAD and OPTIONS):
+#  4. Same origin                     else 403. `Sec-Fetch-Site` or `Origin`, for public paths as well.
+#  5. Body size                       else 413. The body is read here, up to a limit, and replayed to the route.
+#  6. CSRF token of the session       else 403. Requests with a bearer token are exempt.
+#  7. Role                            else 403. A read-only token may only log out.
+#
+# The order matters: the size of an unauthenticated body is limited before anything reads it, and the CSRF check needs
+# the body, because a form sends its token there. Security headers are added to every response, rejections included.
+
 PUBLIC_PATHS: Final = frozenset({"/healthz", "/readyz", "/login"})
-STATIC_PREFIX: Final = "/static/"  # the program's own published files: the login page needs them
-WEBHOOK_PREFIX: Final = "/webhooks/"  # each is signed
+STATIC_PREFIX: Final = "/static/"  # published files without secrets; the login page needs them
+WEBHOOK_PREFIX: Final = "/webhooks/"  # authenticated by their signature
 LOGOUT_PATH: Final = "/logout"
+MAX_BODY_BYTES: Final = 1_000_000
+"""Limit for an authenticated request; ten thousand account names fit."""
+MAX_ANONYMOUS_BODY_BYTES: Final = 65_536
+"""Limit for a request that any client may send: a login or a webhook."""
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class SecurityMiddleware:
-    """ASGI middleware. What gets through has its principal and its csrf token in `request.state`."""
+    """Rejects requests that fail a security check; sets `request.state.principal` and `.csrf` for the others."""
 
     def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
         self._app = app
@@ -37,98 +57,100 @@ class SecurityMiddleware:
             await self._app(scope, receive, send)
             return
 
-        added = SECURITY_HEADERS if scope["path"].startswith(STATIC_PREFIX) else SECURITY_HEADERS | NO_STORE
+        default_headers = SECURITY_HEADERS if scope["path"].startswith(STATIC_PREFIX) else SECURITY_HEADERS | NO_STORE
 
         async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in added.items():
+                for name, value in default_headers.items():
                     headers.setdefault(name, value)
             await send(message)
 
         request, body = Request(scope), RequestBody(receive)
         try:
-            refusal = await self._find_rejection(request, body)
+            rejection = await self._find_rejection(request, body)
         except (OrchestratorError, ProblemError) as error:
-            refusal = response_from_error(request, error)
-        await (refusal or self._app)(scope, body.replay, send_safely)
+            rejection = response_from_error(request, error)
+        await (rejection or self._app)(scope, body.replay, send_safely)
 
     async def _find_rejection(self, request: Request, body: RequestBody) -> Response | None:
-        # `request.url` is made of the Host header, too; this is the path that the router goes by.
-        path, known_host, who = request.scope["path"], is_loopback(_parse_host(request)), None
+        # Not `request.url.path`: it is built from the Host header as well, and the router uses the path of the scope.
+        path, is_local_host, principal = request.scope["path"], is_loopback(_parse_host(request)), None
         if len(request.headers.getlist("Host")) > 1:
             return _multiple_hosts(request)
         if path in PUBLIC_PATHS or path.startswith((STATIC_PREFIX, WEBHOOK_PREFIX)):
-            if not known_host and not await self._authenticator.is_enabled():
+            if not is_local_host and not await self._authenticator.is_enabled():
                 return _host_not_allowed(request)
         else:
-            who = await self._authenticator.authenticate(request)
-            if who is None:
+            principal = await self._authenticator.authenticate(request)
+            if principal is None:
                 return _login_required(request)
-            if not known_host and not who.name:
+            if not is_local_host and not principal.name:
                 return _host_not_allowed(request)
-            request.state.principal, request.state.csrf = who, self._authenticator.build_csrf_token(who)
-        return None if request.method in _SAFE_METHODS else await self._find_change_rejection(request, who, body)
+            request.state.principal = principal
+            request.state.csrf = self._authenticator.build_csrf_token(principal)
+        if request.method in _SAFE_METHODS:
+            return None
+        return await self._find_write_rejection(request, principal, body)
 
-    async def _find_change_rejection(
+    async def _find_write_rejection(
         self, request: Request, principal: Principal | None, body: RequestBody
     ) -> Response | None:
         if is_cross_site(request):
             return _csrf_failed(request)
         max_bytes = MAX_ANONYMOUS_BODY_BYTES if principal is None else MAX_BODY_BYTES
         if not await body.read(request, max_bytes):
-            return error_response(request, 413, "the request is too large", f"Send at most {max_bytes:,} bytes.")
+            return error_response(
+                request, 413, "The request body is too large.", f"Send at most {max_bytes:,} bytes."
+            )
         if principal is None:
             return None
         if lacks_valid_csrf_token(request, principal, body.content, request.state.csrf):
             return _csrf_failed(request)
-        return (
-            None
-            if principal.may_act or request.scope["path"] == LOGOUT_PATH
-            else _read_only_token(request, principal)
-        )
+        if principal.may_act or request.scope["path"] == LOGOUT_PATH:
+            return None
+        return error_response(request, 403, *read_only_problem(principal))
 
 
 def _login_required(request: Request) -> Response:
-    """A browser is shown the way to the login page; it comes back to the same page and filters."""
-    asks = "HX-Request" in request.headers  # the page itself is what to come back to, not the part it asked for
+    """Redirect a browser to the login page, which returns to the same page and filters; answer 401 to others."""
+    from_script = "HX-Request" in request.headers  # then the login must return to the page, not to this fragment
     here = quote(request.scope["path"]) + f"?{request.scope['query_string'].decode('latin-1')}"
-    seen = urlsplit(request.headers.get("HX-Current-URL", "") if asks else here)
-    page = f"{seen.path}?{seen.query}" if seen.query else seen.path
+    url = urlsplit(request.headers.get("HX-Current-URL", "") if from_script else here)
+    page = f"{url.path}?{url.query}" if url.query else url.path
     login = "/login" if page in {"", "/", LOGOUT_PATH} else f"/login?to={quote(page, safe='')}"
-    if asks:
+    if from_script:
         return Response(status_code=401, headers={"HX-Redirect": login})
     if "text/html" in request.headers.get("Accept", ""):
         return RedirectResponse(login, 303)
     return problem_response(
         401,
-        "a token is needed",
-        "Send the header `Authorization: Bearer …` with ORCHESTRATOR_TOKEN, ORCHESTRATOR_READ_TOKEN "
-        "or a token that `orchestrator token create` made.",
+        "Authentication required.",
+        "Send the header `Authorization: Bearer TOKEN`. TOKEN is the value of ORCHESTRATOR_TOKEN or "
+        "ORCHESTRATOR_READ_TOKEN, or a token from `orchestrator token create`.",
         headers={"WWW-Authenticate": "Bearer"},
     )
 
 
 def _multiple_hosts(request: Request) -> Response:
-    return error_response(request, 400, "the request has more than one Host header", "Send one.")
+    return error_response(request, 400, "The request has more than one Host header.", "Send exactly one.")
 
 
 def _host_not_allowed(request: Request) -> Response:
     return error_response(
         request,
         421,
-        "this service answers only to names of this machine",
-        "Open it as http://127.0.0.1 or http://localhost with its port, "
-        "or set ORCHESTRATOR_TOKEN to serve it under other names.",
+        "Host not allowed.",
+        "Use http://127.0.0.1 or http://localhost with the port of the service, "
+        "or set ORCHESTRATOR_TOKEN to allow other host names.",
     )
 
 
-def _read_only_token(request: Request, principal: Principal) -> Response:
-    return error_response(
-        request,
-        403,
-        f"the token {principal.name} may only look",
-        "Use an operator's token: `orchestrator token create NAME --role operator` makes one.",
+def read_only_problem(principal: Principal) -> tuple[str, str]:
+    """Return detail and hint of the rejection of a read-only token."""
+    return (
+        f"Token {principal.name} is read-only.",
+        "Use an operator token; `orchestrator token create NAME --role operator` creates one.",
     )
 
 
@@ -136,25 +158,19 @@ def _csrf_failed(request: Request) -> Response:
     return error_response(
         request,
         403,
-        "this request was not made on a page of this session",
-        "Load the page again and repeat it there. Behind a proxy, see that it passes the Host header on.",
+        "CSRF validation failed.",
+        "Reload the page and try again. A reverse proxy must forward the original Host header.",
     )
 
 
 def _parse_host(request: Request) -> str:
-    """The name in the Host header, without port."""
+    """Return the host name of the Host header without the port."""
     host = request.headers.get("Host", "")
     return host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
 
 
-MAX_BODY_BYTES: Final = 1_000_000
-"""Of a request with a token; ten thousand account names fit in."""
-MAX_ANONYMOUS_BODY_BYTES: Final = 65_536
-"""Of a request that anyone may send: a login, or a webhook, which names one job."""
-
-
 class RequestBody:
-    """The bytes of a request, or nothing of them when they are too many."""
+    """Reads the body of a request up to a limit and replays it to the application."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -162,7 +178,7 @@ class RequestBody:
         self.content = b""
 
     async def read(self, request: Request, max_bytes: int) -> bool:
-        """Read it all; False when it is too large, or the client went away."""
+        """Read the whole body; return False if it is too large or the client disconnects."""
         declared = request.headers.get("Content-Length", "")
         if len(declared) > 12 or (declared.isdigit() and int(declared) > max_bytes):
             return False
@@ -179,7 +195,7 @@ class RequestBody:
         return True
 
     async def replay(self) -> Message:
-        """What the application receives: the bytes that were read, then whatever else comes."""
+        """Act as the application's `receive`: return the body that was read, then further messages."""
         if not self._has_unreplayed_content:
             return await self._receive()
         self._has_unreplayed_content = False

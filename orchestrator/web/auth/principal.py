@@ -1,37 +1,41 @@
-"""Principal: who asks, and what they may do."""
+"""The authenticated client of a request and its permissions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Depends, Request
 
 from orchestrator.core.access_token import Role
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Someone who came in, by the token `name`; without any token whoever is at this machine does.
-
-    `session` is what a browser's forms must be bound to: None for a program that sends its token with every call.
-    """
+    """The authenticated client. Without configured tokens, any loopback client is an operator with an empty name."""
 
     name: str
+    """Name of the access token; empty if no tokens are configured."""
     role: Role
     session: str | None = None
+    """Session to which CSRF tokens are bound: "" without tokens, None for a client that sends a bearer token."""
 
     @property
     def actor(self) -> str:
-        """How the record of what happened names them."""
+        """Name of the client in the event history."""
         return f"token:{self.name}" if self.name else "loopback"
 
     @property
     def may_act(self) -> bool:
-        """Whether they may change anything."""
+        """Whether the client may change anything."""
         return self.role is Role.OPERATOR
 
 
 def get_principal(request: Request) -> Principal:
-    """Who asks; the guard has let nobody else through."""
-    known: Principal = request.state.principal
-    return known
+    """Return the client of an authenticated request. The security middleware has rejected all others."""
+    principal: Principal = request.state.principal
+    return principal
+
+
+CurrentPrincipal = Annotated[Principal, Depends(get_principal)]
+"""Parameter type of a route that needs the authenticated client."""

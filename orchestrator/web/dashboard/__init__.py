@@ -1,4 +1,4 @@
-"""Dashboard: the pages for people. A module a page: what it shows as a value of its own, and its template's name.
+"""The HTML pages of the dashboard. Each page has a module with its view, a value from which the template is rendered.
 
-Only what is shown is in a view: two equal views are the same page, which a poll need not be sent again.
+A view contains only what is displayed: the entity tag is computed from it, so a poll of an unchanged page gets 304.
 """

@@ -1,4 +1,4 @@
-"""Account: one account's page. What became of it, its ids, its settings, its price, and its whole history."""
+"""The page of one account: state, ids, hyperparameters, cost and history."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.core.errors import Failure
+from orchestrator.core.hold import HoldKind
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.operator_action import ACCOUNT_ACTIONS, OperatorAction, is_applicable
 from orchestrator.core.text import format_count, format_number, format_timestamp, format_usd
@@ -17,7 +18,7 @@ from orchestrator.web.template_filters import format_identifier
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HyperparameterRow:
-    """A hyperparameter: what was asked for, and what the provider says it used; None is not said."""
+    """A hyperparameter as requested and as reported by the provider; None if it is not set or not reported."""
 
     name: str
     requested: str | None
@@ -26,7 +27,7 @@ class HyperparameterRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryRow:
-    """A line of the history."""
+    """An event of the account's history."""
 
     at: str
     note: str
@@ -38,26 +39,26 @@ class HistoryRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountPage:
-    """The page. `ids` and `facts` are names and values; `undecided` is whether a remote job must be chosen."""
+    """View of the page. `facts`, `ids` and `cost` are pairs of a label and a value."""
 
     name: str
     provider: str
     facts: tuple[tuple[str, str], ...]
-    hold: Failure | None
-    run: RunJob | None
+    hold: Failure | None  # of the account, unless the job already shows the same one
+    run: RunJob | None  # the newest job with its run; None before the first
     row: JobRow | None
     ids: tuple[tuple[str, str], ...]
     cost: tuple[tuple[str, str], ...]
     hyperparameters: tuple[HyperparameterRow, ...]
     actions: tuple[OperatorAction, ...]
-    needs_remote_job: bool
+    needs_remote_job: bool  # the job is held as ambiguous: an operator must select its remote job
     history: tuple[HistoryRow, ...]
     earlier_jobs: tuple[RunJob, ...]
     has_curve: bool
 
 
 def build_account_page(account: AccountView, now: float, *, has_curve: bool) -> AccountPage:
-    """The page of this account, about the newest of its jobs."""
+    """Build the page of an account; it shows the newest job in detail."""
     newest = account.jobs[0] if account.jobs else None
     return AccountPage(
         name=account.name,
@@ -83,9 +84,9 @@ def _facts(account: AccountView) -> dict[str, str]:
         "Organisation": account.organization,
         "Project": account.project,
         "Labels": ", ".join(account.labels),
-        "Key": f"fingerprint {account.key_fingerprint}",
-        "Verified": _format_time(account.verified_at) or "not yet",
-        "Removed": _format_time(account.removed_at),
+        "API key": f"fingerprint {account.key_fingerprint}",
+        "Key verified": _format_time(account.verified_at) or "not yet",
+        "Removed from the accounts file": _format_time(account.removed_at),
     }
     return {name: value for name, value in facts.items() if value}
 
@@ -104,43 +105,43 @@ def _ids(newest: RunJob) -> dict[str, str]:
 def _cost(newest: RunJob) -> dict[str, str]:
     job = newest.job
     cost = {
-        "Planned": "unknown" if job.estimated_usd is None else format_usd(job.estimated_usd),
+        "Estimated": "unknown" if job.estimated_usd is None else format_usd(job.estimated_usd),
         "Quoted by the provider": None if job.quoted_usd is None else format_usd(job.quoted_usd),
         "Trained tokens": None if job.trained_tokens is None else format_number(job.trained_tokens),
         "Submitted": _format_time(job.submitted_at),
         "Finished": _format_time(job.finished_at),
-        "Retires": None if job.retires_on is None else f"{job.retires_on}, {_format_days_left(job.days_left)}",
-        "Gone since": _format_time(job.gone_at),
+        "Model retires": None if job.retires_on is None else f"{job.retires_on}, {_format_days_left(job.days_left)}",
+        "Model missing since": _format_time(job.gone_at),
     }
     return {name: value for name, value in cost.items() if value}
 
 
 def _build_hyperparameters(newest: RunJob) -> tuple[HyperparameterRow, ...]:
-    asked: Mapping[str, Any] = {name: value for name, value in newest.spec.items() if value is not None}
-    used = newest.job.hyperparameters
+    requested: Mapping[str, Any] = {name: value for name, value in newest.spec.items() if value is not None}
+    effective = newest.job.hyperparameters
     return tuple(
         HyperparameterRow(
             name=format_identifier(name),
-            requested=_format_value(asked.get(name)),
-            effective=_format_value(used.get(name)),
+            requested=_format_value(requested.get(name)),
+            effective=_format_value(effective.get(name)),
         )
-        for name in dict.fromkeys([*asked, *used])
+        for name in dict.fromkeys([*requested, *effective])
     )
 
 
 def _available_actions(newest: RunJob) -> tuple[OperatorAction, ...]:
     job, kind = newest.job, newest.job.error.kind if newest.job.error else None
-    by_operator = job.held and kind == "by_operator"
-    fit = [verb for verb in ACCOUNT_ACTIONS if is_applicable(verb, job.state, held=job.held, error_kind=kind)]
-    return tuple(verb for verb in fit if not (verb is OperatorAction.HOLD and by_operator))
+    held_by_operator = job.held and kind == HoldKind.BY_OPERATOR
+    applicable = [each for each in ACCOUNT_ACTIONS if is_applicable(each, job.state, held=job.held, error_kind=kind)]
+    return tuple(each for each in applicable if not (each is OperatorAction.HOLD and held_by_operator))
 
 
 def _build_history_row(entry: EventData) -> HistoryRow:
-    moved = entry.state_after if entry.state_after != entry.state_before else None
+    new_state = entry.state_after if entry.state_after != entry.state_before else None
     return HistoryRow(
         at=_format_time(entry.at) or "",
         note=entry.note,
-        state=moved,
+        state=new_state,
         cause=entry.cause,
         message=entry.message,
         remote_job_id=entry.remote_job_id,
@@ -153,7 +154,7 @@ def _format_time(seconds: float | None) -> str | None:
 
 def _format_days_left(days: int | None) -> str:
     if days is None or days < 0:
-        return "which has passed"
+        return "in the past"
     return "today" if days == 0 else f"in {format_count(days, 'day')}"
 
 

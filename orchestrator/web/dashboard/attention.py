@@ -1,4 +1,4 @@
-"""Trouble: what is wrong with the service or the run, and what waits for a person, by cause, with the next step."""
+"""Problems of the service and the run, and the accounts that need attention, grouped by cause with the next step."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orchestrator.web.dashboard.state_display import STATE_TONES
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """Something that concerns everything, and the verb that lifts it, if one does."""
+    """A problem of the whole service or run, and the operator action that resolves it, if there is one."""
 
     failure: Failure
     action: OperatorAction | None = None
@@ -26,46 +26,43 @@ class Notice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttentionItem:
-    """One cause: an example of its message, the first accounts that have it, and the address of all of them.
+    """The accounts that need attention for the same cause."""
 
-    `verb` is what may be asked of them all, when the hint was followed.
-    """
-
-    kind: str
-    tone: str
-    message: str
+    kind: str  # kind of error or hold
+    tone: str  # CSS class of the colour
+    message: str  # of the first account
     hint: str
-    same_message: bool
-    count: int
-    accounts: tuple[str, ...]
-    query: PageQuery
-    action: OperatorAction | None
+    same_message: bool  # whether all accounts have this message; otherwise it is an example
+    count: int  # number of accounts
+    accounts: tuple[str, ...]  # the first of them
+    query: PageQuery  # selects all of them
+    action: OperatorAction | None  # for all of them, once the hint has been followed
 
     @property
     def hidden_count(self) -> int:
-        """Accounts that are not named."""
+        """Number of accounts that are not named."""
         return self.count - len(self.accounts)
 
 
 def needs_operator(job: JobView, run: RunView | None) -> bool:
-    """Whether this account waits for someone. What holds the whole run is told once, not of each account."""
+    """Return whether the job needs an operator. A hold of the whole run is shown once, not for each account."""
     if job.held and run is not None and job.error in run.holds:
         return False
     return job.held or job.state == JobState.FAILED
 
 
-def build_attention_items(causes: Sequence[ProblemGroup]) -> tuple[AttentionItem, ...]:
-    """The causes, the most frequent first."""
-    kinds = Counter(cause.error.kind for cause in causes)
-    return tuple(_build_attention_item(cause, alone=kinds[cause.error.kind] == 1) for cause in causes)
+def build_attention_items(groups: Sequence[ProblemGroup]) -> tuple[AttentionItem, ...]:
+    """Build one item per cause, most frequent first."""
+    kinds = Counter(group.error.kind for group in groups)
+    return tuple(_build_attention_item(group, only_one=kinds[group.error.kind] == 1) for group in groups)
 
 
 def build_notices(run: RunView | None, health: Health) -> Iterator[Notice]:
-    """What is wrong with the service or the run as a whole."""
+    """Yield the problems of the service and of the run as a whole."""
     if not health.database:
-        yield Notice(failure=Failure("database", "the database does not answer", "See that it runs."))
+        yield Notice(failure=Failure("database", "Database unavailable.", "Check that it is running."))
     elif not health.ticking:
-        failure = Failure("not_ticking", "the service does not work on the jobs now", "Look at the service's log.")
+        failure = Failure("not_ticking", "Jobs are not being processed.", "Check the service log.")
         yield Notice(failure=failure)
     if health.problem:
         yield Notice(failure=health.problem)
@@ -74,7 +71,10 @@ def build_notices(run: RunView | None, health: Health) -> Iterator[Notice]:
 
 
 def _build_run_notice(hold: Failure, moderation: str | None) -> Notice:
-    """What holds the run. A moderation that fails is no reason to do without one: only a hint that says so is."""
+    """Build the notice of a hold of the run.
+
+    A waiver is offered only if the hint suggests one: a moderation that fails is no reason to skip it.
+    """
     if hold.kind == HoldKind.MODERATING:
         return Notice(failure=replace(hold, message=f"{hold.message}: {moderation}" if moderation else hold.message))
     if hold.kind == HoldKind.NOT_MODERATED:
@@ -83,36 +83,36 @@ def _build_run_notice(hold: Failure, moderation: str | None) -> Notice:
 
 
 def build_warning_notices(warnings: Sequence[ProblemGroup]) -> Iterator[Notice]:
-    """The jobs that go on and need a look: nothing has changed for long, or their provider says something strange."""
-    for cause in warnings:
-        names = format_list(cause.accounts, total=cause.count)
-        example = "" if cause.message_count <= 1 else "for example, "
+    """Yield a notice per warning about jobs in progress: no change for long, or an unknown status at the provider."""
+    for group in warnings:
+        names = format_list(group.accounts, total=group.count)
+        example = "" if group.message_count <= 1 else "for example, "
         yield Notice(
-            failure=Failure(cause.error.kind, f"{names}: {example}{cause.error.message}", cause.error.hint),
+            failure=Failure(group.error.kind, f"{names}: {example}{group.error.message}", group.error.hint),
         )
 
 
-def _build_attention_item(cause: ProblemGroup, *, alone: bool) -> AttentionItem:
-    error, alike = cause.error, cause.message_count <= 1
+def _build_attention_item(group: ProblemGroup, *, only_one: bool) -> AttentionItem:
+    error, same_message = group.error, group.message_count <= 1
     return AttentionItem(
         kind=error.kind,
-        tone=STATE_TONES[HELD if cause.held else JobState.FAILED],
+        tone=STATE_TONES[HELD if group.held else JobState.FAILED],
         message=error.message,
         hint=error.hint,
-        same_message=alike,
-        count=cause.count,
-        accounts=cause.accounts,
-        # Two causes of one kind are told apart by their message, where it is one.
-        query=PageQuery(error=error.kind, text="" if alone or not alike else error.message),
-        action=_find_remedy(cause),
+        same_message=same_message,
+        count=group.count,
+        accounts=group.accounts,
+        # Two groups of the same kind are distinguished by their message, if all accounts of the group have the same.
+        query=PageQuery(error=error.kind, text="" if only_one or not same_message else error.message),
+        action=_find_remedy(group),
     )
 
 
-def _find_remedy(cause: ProblemGroup) -> OperatorAction | None:
-    if not cause.held:
+def _find_remedy(group: ProblemGroup) -> OperatorAction | None:
+    if not group.held:
         return OperatorAction.RETRY
     return (
         None
-        if cause.error.kind in PLAN_HOLD_KINDS | {HoldKind.ACCOUNT_REMOVED, HoldKind.KEY_MISSING}
+        if group.error.kind in PLAN_HOLD_KINDS | {HoldKind.ACCOUNT_REMOVED, HoldKind.KEY_MISSING}
         else OperatorAction.RELEASE
     )

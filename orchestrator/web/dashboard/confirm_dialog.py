@@ -1,4 +1,4 @@
-"""Confirm: what an action would do, to how many and at what price, before a person agrees."""
+"""The confirmation dialog: what an action does, how many accounts it affects and what it costs."""
 
 from __future__ import annotations
 
@@ -19,60 +19,58 @@ from orchestrator.web.problem import ProblemError
 
 ReasonRequirement = Literal["none", "optional", "required"]
 MAX_NAMED_ACCOUNTS: Final = 5
-_INVALID_ACTION: Final = (422, "the action is not understood", "Go back to the page and try again.")
+_INVALID_ACTION: Final = (422, "Unknown or incomplete action.", "Go back to the page and try again.")
 
 _ACCOUNT_ACTION_TEXTS: Final[Mapping[OperatorAction, str]] = {
-    OperatorAction.RETRY: "Each failed job starts again as a new remote job, and is paid for again.",
+    OperatorAction.RETRY: "Each failed job starts again as a new remote job, which is charged again.",
     OperatorAction.CANCEL: (
-        "What waits is given up, what runs is asked to stop. What was trained so far may still be billed, "
-        "and a cancelled job does not start again in this run."
+        "Pending jobs are cancelled; running jobs are asked to stop. Training so far may still be billed. "
+        "A cancelled job cannot be restarted in this run."
     ),
     OperatorAction.HOLD: (
-        "No further requests are sent for these accounts until they are released. Jobs already running continue."
+        "No further requests are sent for these accounts until released. Jobs already running continue."
     ),
-    OperatorAction.RELEASE: "Their keys are verified anew, and their jobs go on.",
+    OperatorAction.RELEASE: "Keys are verified again and jobs resume.",
 }
 _NOTHING_TO_DO_TEXTS: Final[Mapping[OperatorAction, str]] = {
-    OperatorAction.RETRY: "None of them has failed: there is nothing to retry.",
-    OperatorAction.CANCEL: "All of them have ended: there is nothing to cancel.",
-    OperatorAction.HOLD: "No account matches: there is nothing to hold.",
-    OperatorAction.RELEASE: "None of them is held by something that a release lifts.",
+    OperatorAction.RETRY: "No failed jobs selected.",
+    OperatorAction.CANCEL: "All selected jobs have already ended.",
+    OperatorAction.HOLD: "No account matches the selection.",
+    OperatorAction.RELEASE: "None of the selected accounts can be released.",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionRequest:
-    """What someone wants to do: a verb, of the run or of whom. `back` is the page they came from.
-
-    `job` and `remote_job` are for an adoption; `deliveries` are what is told again, or all where there are none.
-    """
+    """An action requested on a page: parsed from the link that opens the dialog and from the dialog's form."""
 
     action: OperatorAction
-    query: PageQuery = field(default_factory=PageQuery)
-    accounts: tuple[str, ...] = ()
-    deliveries: tuple[int, ...] = ()
-    back: str = "/"
+    query: PageQuery = field(default_factory=PageQuery)  # the filter of the page, for account actions
+    accounts: tuple[str, ...] = ()  # selected accounts; empty: all that match the filter
+    deliveries: tuple[int, ...] = ()  # failed deliveries to retry; empty: all
+    back: str = "/"  # the page to return to; a path on this host
     reason: str = ""
-    job: str = ""
-    remote_job: str = ""
-    expect: int = 0
-    expect_usd: float | None = None
+    job: str = ""  # for an adoption
+    remote_job: str = ""  # for an adoption
+    expect: int = 0  # number of accounts or deliveries shown in the dialog
+    expect_usd: float | None = None  # price shown in the dialog; None: unknown
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From an address or a form. Raises `ProblemError` for a verb there is not."""
+        """Parse a query string or form body. Raises ProblemError (422) for an unknown action or malformed value."""
         fields = parse_qs(text)
-        if "\0" in "".join(chain(*fields.values())):  # PostgreSQL does not store it
+        if "\0" in "".join(chain(*fields.values())):  # PostgreSQL cannot store NUL
             raise ProblemError(*_INVALID_ACTION)
         first = {name: values[0] for name, values in fields.items()}
         try:
-            verb, price = OperatorAction(first.get("verb", "")), float(first["usd"]) if first.get("usd") else None
+            action = OperatorAction(first.get("verb", ""))
+            price = float(first["usd"]) if first.get("usd") else None
             deliveries = tuple(map(_parse_delivery_id, fields.get("delivery", ())))
         except ValueError:
             raise ProblemError(*_INVALID_ACTION) from None
         back, expect = first.get("back", "/"), first.get("expect", "")
         return cls(
-            action=verb,
+            action=action,
             query=PageQuery.from_parameters(first),
             accounts=tuple(fields.get("account", ())),
             deliveries=deliveries,
@@ -86,121 +84,125 @@ class ActionRequest:
 
     @property
     def job_filter(self) -> JobFilter:
-        """Those that are named, else all that match."""
+        """The selected accounts, else all that match the filter of the page."""
         return JobFilter(accounts=self.accounts) if self.accounts else self.query.job_filter
 
     @property
     def is_run_action(self) -> bool:
-        """Whether it is asked of the run as a whole."""
+        """Whether the action applies to the run as a whole."""
         return self.action in RUN_ACTIONS
 
     @property
     def form_fields(self) -> tuple[tuple[str, str], ...]:
-        """What the form must bring back."""
-        listed = [("account", name) for name in self.accounts]
-        listed += [("delivery", str(number)) for number in self.deliveries]
+        """Hidden fields of the form, from which `parse` restores this request."""
+        selected = [("account", name) for name in self.accounts]
+        selected += [("delivery", str(number)) for number in self.deliveries]
         job = [("job", self.job)] if self.job else []
         return (
             ("verb", self.action),
             ("back", self.back),
             *self.query.with_changes(page=1).values.items(),
-            *listed,
+            *selected,
             *job,
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfirmDialog:
-    """The dialog. Without a `button` there is nothing to agree to. `price` is None where no money is concerned."""
+    """View of the dialog."""
 
     request: ActionRequest
     title: str
     text: str
-    price: str | None = None
+    price: str | None = None  # None: the action costs nothing
     account_names: str = ""
-    button: str | None = None
-    danger: bool = False
+    button: str | None = None  # None: there is nothing to confirm
+    danger: bool = False  # red button
     reason: ReasonRequirement = "none"
-    problem: Failure | None = None
+    problem: Failure | None = None  # why the previous attempt was rejected
 
     def with_problem(self, error: ProblemError) -> ConfirmDialog:
-        """The same, once more, because what was agreed to has changed."""
+        """Return this dialog with the error of an attempt, e.g. because the selection has changed since."""
         return replace(self, problem=Failure("refused", error.detail, error.hint))
 
 
 def build_accounts_dialog(request: ActionRequest, impact: ActionPreview) -> ConfirmDialog:
-    """What a verb would do to accounts."""
+    """Build the dialog of an account action for the accounts of its preview."""
     request = replace(request, expect=len(impact.accounts))
     if not impact.accounts:
         return ConfirmDialog(
             request=request, title=f"Nothing to {request.action}", text=_NOTHING_TO_DO_TEXTS[request.action]
         )
-    what = f"{request.action.capitalize()} {format_count(len(impact.accounts), 'account')}"
+    label = f"{request.action.capitalize()} {format_count(len(impact.accounts), 'account')}"
     return ConfirmDialog(
         request=request,
-        title=f"{what}?",
+        title=f"{label}?",
         text=_ACCOUNT_ACTION_TEXTS[request.action],
         price=_format_price(impact) if request.action in {OperatorAction.RETRY, OperatorAction.RELEASE} else None,
         account_names=format_list(impact.accounts, limit=MAX_NAMED_ACCOUNTS),
-        button=what,
+        button=label,
         danger=request.action is OperatorAction.CANCEL,
         reason="optional" if request.action is OperatorAction.HOLD else "none",
     )
 
 
 def build_adoption_dialog(request: ActionRequest) -> ConfirmDialog:
-    """Which remote job is a job's, where a person must choose."""
-    text = "The remote job with this id is taken over, once the provider has shown that it can be this account's."
-    return ConfirmDialog(request=request, title="Which remote job is it?", text=text, button="Adopt")
+    """Build the dialog in which the operator selects the remote job of a job held as ambiguous."""
+    text = "The service verifies the remote job with the provider before the account's job adopts it."
+    return ConfirmDialog(request=request, title="Select the remote job", text=text, button="Adopt")
 
 
 def build_redelivery_dialog(request: ActionRequest, dead_count: int) -> ConfirmDialog:
-    """How many deliveries would be begun again."""
+    """Build the dialog to retry failed deliveries."""
     request = replace(request, expect=dead_count)
     if not dead_count:
-        return ConfirmDialog(request=request, title="Nothing to tell again", text="None of them was given up.")
-    what = f"Tell {format_count(dead_count, 'message')} again"
-    text = "Each is sent at once, and where that fails tried again for about a day."
-    return ConfirmDialog(request=request, title=f"{what}?", text=text, button=what)
+        return ConfirmDialog(request=request, title="Nothing to retry", text="No failed deliveries.")
+    label = f"Retry {format_count(dead_count, 'delivery', 'deliveries')}"
+    text = "Each is sent again now. If that fails, it is retried for about a day."
+    return ConfirmDialog(request=request, title=f"{label}?", text=text, button=label)
 
 
 def build_run_dialog(request: ActionRequest, overview: RunOverview | None) -> ConfirmDialog:
-    """What a verb would do to the run."""
+    """Build the dialog of a run action."""
     if overview is None:
-        return ConfirmDialog(request=request, title="No run yet", text="There is nothing to decide.")
+        return ConfirmDialog(request=request, title="No run yet", text="There is nothing to confirm.")
     planned = overview.run.planned_usd
     request = replace(request, expect_usd=planned)
-    price = "unknown: no price is known for a part of it" if planned is None else format_usd(planned)
+    price = "unknown (some accounts have no price)" if planned is None else format_usd(planned)
     if request.action is OperatorAction.WAIVE:
-        text = "The chats go to the providers without a moderation of ours. Your reason stays in the run's record."
+        text = "Chats are sent to the providers without prior moderation. Your reason is recorded with the run."
         return ConfirmDialog(
-            request=request, title="Go on without moderation?", text=text, button="Waive", reason="required"
+            request=request,
+            title="Continue without moderation?",
+            text=text,
+            button="Waive moderation",
+            reason="required",
         )
     if request.action is OperatorAction.START:
-        text = "The jobs whose files are ready are submitted and paid for."
-        return ConfirmDialog(request=request, title="Start the training?", text=text, price=price, button="Start")
-    text = "The run goes on in spite of what holds it. The approval covers a price up to the one it has now."
+        text = "All jobs whose files are ready are submitted to the providers, which charge for them."
+        return ConfirmDialog(request=request, title="Start training?", text=text, price=price, button="Start")
+    text = "The run continues despite its price. The approval covers the current price and any lower one."
     return ConfirmDialog(
         request=request, title=f"Approve {overview.run.name}?", text=text, price=price, button="Approve"
     )
 
 
 def format_result(request: ActionRequest, names: Sequence[str]) -> str:
-    """What is said when it was asked."""
+    """Return the message that confirms an accepted action."""
     if request.is_run_action:
-        return {OperatorAction.APPROVE: "The run is approved", OperatorAction.WAIVE: "Moderation is waived"}.get(
-            request.action, "Started"
+        return {OperatorAction.APPROVE: "Run approved", OperatorAction.WAIVE: "Moderation waived"}.get(
+            request.action, "Training started"
         )
     if request.action is OperatorAction.REDELIVER:
-        return f"Telling {format_count(len(names), 'message')} again"
-    past = {
-        OperatorAction.ADOPT: "Adopting for",
+        return f"Retrying {format_count(len(names), 'delivery', 'deliveries')}"
+    participles = {
+        OperatorAction.ADOPT: "Adopting a remote job for",
         OperatorAction.RETRY: "Retrying",
         OperatorAction.CANCEL: "Cancelling",
         OperatorAction.HOLD: "Holding",
         OperatorAction.RELEASE: "Releasing",
     }
-    return f"{past[request.action]} {format_count(len(names), 'account')}"
+    return f"{participles[request.action]} {format_count(len(names), 'account')}"
 
 
 def build_confirm_href(
@@ -211,21 +213,20 @@ def build_confirm_href(
     job: str = "",
     deliveries: Sequence[int] = (),
 ) -> str:
-    """The address of the dialog."""
-    whom = ActionRequest(
+    """Return the URL of the dialog for this action and selection."""
+    request = ActionRequest(
         action=action, query=query or PageQuery(), accounts=tuple(accounts), deliveries=tuple(deliveries)
     )
-    ask = replace(whom, back=back, job=job)
-    return "/confirm?" + urlencode(ask.form_fields)
+    return "/confirm?" + urlencode(replace(request, back=back, job=job).form_fields)
 
 
 def _parse_delivery_id(text: str) -> int:
-    """Raises ValueError for what is no number of a delivery."""
+    """Parse a delivery id. Raises ValueError if it is none."""
     if not 0 < (number := int(text)) < 2**31:
         raise ValueError(text)
     return number
 
 
 def _format_price(impact: ActionPreview) -> str:
-    more = f", and {format_count(impact.unpriced, 'job')} without a known price" if impact.unpriced else ""
-    return format_usd(impact.usd) + more
+    unpriced = f", and {format_count(impact.unpriced, 'job')} without a known price" if impact.unpriced else ""
+    return format_usd(impact.usd) + unpriced

@@ -1,4 +1,4 @@
-"""Curves: the losses of a run's accounts, for one chart, and each account's last in words."""
+"""The page of loss curves: the data of the chart, and a table with the last loss of each account."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from orchestrator.core.jobs.loss import Loss
 from orchestrator.status import RunOverview
 from orchestrator.web.dashboard.page_query import PageQuery
 
-MAX_CURVES: Final = 100  # curves on one chart: more are no longer told apart
+MAX_CURVES: Final = 100  # on one chart; more can no longer be distinguished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastLoss:
-    """Where a curve has come to."""
+    """The last point of an account's loss curve."""
 
     account: str
     step: int
@@ -25,7 +25,7 @@ class LastLoss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurvesPage:
-    """The page. `data` is where the chart gets its points."""
+    """View of the page. The script loads the points of the chart from `data_href`."""
 
     query: PageQuery
     run: str | None
@@ -35,14 +35,14 @@ class CurvesPage:
 
     @property
     def is_truncated(self) -> bool:
-        """Whether there may be more curves than are shown."""
+        """Whether there may be more curves than the chart shows."""
         return len(self.last_losses) == MAX_CURVES
 
 
 def build_curves_page(
     overview: RunOverview | None, curves: Mapping[str, Sequence[Loss]], query: PageQuery
 ) -> CurvesPage:
-    """The page of these curves."""
+    """Build the page of the loss curves, given by account."""
     return CurvesPage(
         query=query,
         run=overview.run.name if overview else None,
@@ -53,7 +53,7 @@ def build_curves_page(
 
 
 def build_chart_data(curves: Mapping[str, Sequence[Loss]]) -> dict[str, Any]:
-    """What the chart draws: for each account its steps and both losses, None where one is not said."""
+    """Return the chart data: the steps and both losses of each account, None where a loss is not reported."""
     return {
         "curves": [
             {

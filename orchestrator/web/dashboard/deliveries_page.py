@@ -1,4 +1,4 @@
-"""Told: what webhooks and alerts were told and what they were not, the newest first."""
+"""The page of webhook and alert deliveries, newest first."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _DELIVERY_TONES: Final[Mapping[DeliveryStatus, str]] = {
     DeliveryStatus.DELIVERED: "good",
 }
 _DELIVERY_MEANINGS: Final[Mapping[DeliveryStatus, str]] = {
-    DeliveryStatus.FAILED: "It was given up, and is told again when someone asks for it.",
-    DeliveryStatus.PENDING: "It is under way, or tried again after a while.",
-    DeliveryStatus.DELIVERED: "The target has taken it.",
+    DeliveryStatus.FAILED: "Failed after all retries. Can be retried manually.",
+    DeliveryStatus.PENDING: "In progress or scheduled for retry.",
+    DeliveryStatus.DELIVERED: "Delivered.",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryRow:
-    """One delivery."""
+    """Row of the table: one notification to one webhook or alert target."""
 
     number: int
     event: str
@@ -40,7 +40,7 @@ class DeliveryRow:
 
     @classmethod
     def from_delivery(cls, delivery: Delivery, now: float) -> DeliveryRow:
-        """The line of this delivery at this moment."""
+        """Build the row of a delivery; `now` is Unix time."""
         return cls(
             number=delivery.id,
             event=delivery.topic,
@@ -57,7 +57,7 @@ class DeliveryRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveriesPage(PaginatedView):
-    """The page. `dead` is how many there are on all pages, whatever the filter."""
+    """View of the page. `dead_count` and `total` do not depend on the filter."""
 
     chips: tuple[FilterChip, ...]
     rows: tuple[DeliveryRow, ...]
@@ -65,29 +65,29 @@ class DeliveriesPage(PaginatedView):
     total: int
 
     def page_href(self, page: int) -> str:
-        """The address of another page of the same filter."""
+        """Return the URL of another page with the same filter."""
         return replace(self.query, page=page).href_for("/deliveries")
 
 
 def find_status_filter(query: PageQuery) -> DeliveryStatus | None:
-    """The fate that the address narrows the page to."""
+    """Return the delivery status to which the query filters the page, None for all."""
     return DeliveryStatus(query.state) if query.state in set(DeliveryStatus) else None
 
 
 def count_matches(counts: Mapping[DeliveryStatus, int], status: DeliveryStatus | None) -> int:
-    """How many there are with this fate, or of all."""
+    """Return the number of deliveries with this status, or of all."""
     return sum(counts.values()) if status is None else counts[status]
 
 
 def build_deliveries_page(
     counts: Mapping[DeliveryStatus, int], deliveries: Sequence[Delivery], query: PageQuery, now: float
 ) -> DeliveriesPage:
-    """The page of `query`, whose deliveries were found."""
+    """Build the page. `counts` covers all deliveries, `deliveries` are those of this page."""
     return DeliveriesPage(
         query=query,
         match_count=count_matches(counts, find_status_filter(query)),
         chips=tuple(
-            _build_chip(fate, count, query) for fate, count in counts.items() if count or fate == query.state
+            _build_chip(status, count, query) for status, count in counts.items() if count or status == query.state
         ),
         rows=tuple(DeliveryRow.from_delivery(delivery, now) for delivery in deliveries),
         dead_count=counts[DeliveryStatus.FAILED],
@@ -108,7 +108,7 @@ def _build_chip(status: DeliveryStatus, count: int, query: PageQuery) -> FilterC
 
 
 def _format_attempts(delivery: Delivery, now: float) -> str:
-    tried = format_count(delivery.attempts, "attempt") if delivery.attempts else "not tried yet"
+    attempts = format_count(delivery.attempts, "attempt") if delivery.attempts else "not attempted yet"
     if delivery.due_at is None or not delivery.attempts:
-        return tried
-    return f"{tried}, again in {format_remaining_time(delivery.due_at - now)}"
+        return attempts
+    return f"{attempts}, next in {format_remaining_time(delivery.due_at - now)}"

@@ -1,4 +1,4 @@
-"""History: the list of every run, and the page of a dataset."""
+"""The list of runs, and the page of a dataset."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orchestrator.web.dashboard.state_display import BarSegment, build_segments
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow:
-    """A run in the list."""
+    """Row of the table of runs."""
 
     run: RunView
     current: bool
@@ -28,14 +28,14 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunListPage:
-    """The list."""
+    """View of the list of runs."""
 
     rows: tuple[RunRow, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindingGroup:
-    """All findings of one code."""
+    """All findings with the same code."""
 
     code: str
     count: int
@@ -44,13 +44,13 @@ class FindingGroup:
 
     @property
     def hidden_count(self) -> int:
-        """How many there are beside those shown."""
+        """Number of findings that are not shown."""
         return self.count - len(self.first)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetPage:
-    """A dataset: its figures, what the check found in it, and its runs, each with its moderation record."""
+    """View of the page of a dataset: size, findings, and its runs with their moderation records."""
 
     sha256: str
     facts: tuple[tuple[str, str], ...]
@@ -61,12 +61,12 @@ class DatasetPage:
 
 
 def build_run_list_page(summaries: tuple[RunListItem, ...]) -> RunListPage:
-    """Every run, the newest first."""
-    return RunListPage(rows=tuple(_build_row(line) for line in summaries))
+    """Build the list of runs, newest first."""
+    return RunListPage(rows=tuple(_build_row(item) for item in summaries))
 
 
 def build_dataset_page(view: DatasetView) -> DatasetPage:
-    """The page of a dataset."""
+    """Build the page of a dataset."""
     row = view.dataset
     facts = {
         "Examples": format_number(row.examples),
@@ -79,7 +79,7 @@ def build_dataset_page(view: DatasetView) -> DatasetPage:
         sha256=row.sha256,
         facts=tuple(facts.items()),
         validation_sha256=row.validation_sha256,
-        rows=tuple(_build_row(line) for line in view.runs),
+        rows=tuple(_build_row(item) for item in view.runs),
         checked=view.findings is not None,
         finding_groups=tuple(_group_findings(view.findings)) if view.findings else (),
     )
@@ -105,5 +105,5 @@ def _build_row(summary: RunListItem) -> RunRow:
 
 def _format_validation(examples: int | None, tokens: int | None) -> str:
     if examples is None:
-        return "none set aside"
+        return "no validation split"
     return format_count(examples, "example") + (f", {format_number(tokens)} tokens" if tokens is not None else "")

@@ -1,4 +1,4 @@
-"""Row: one account's line in the table."""
+"""The row of an account's job in the table of the run page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orchestrator.web.dashboard.state_display import STATE_MEANINGS, STATE_TONES
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRow:
-    """What the table says of one account. An error that is not `urgent` goes away by itself."""
+    """View of a row. An error that is not `urgent` resolves itself without an operator."""
 
     account: str
     provider: str
@@ -36,7 +36,7 @@ class JobRow:
 
     @classmethod
     def from_job(cls, job: JobView, run: RunView | None, now: float) -> JobRow:
-        """The line of this job at this moment."""
+        """Build the row of a job; `now` is Unix time."""
         state = displayed_state(job)
         return cls(
             account=job.account,
@@ -62,8 +62,8 @@ class JobRow:
 def _format_wait(job: JobView, now: float) -> str | None:
     if not job.waits_for:
         return None
-    again = f", next look in {format_remaining_time(job.wake_at - now)}" if job.wake_at is not None else ""
-    return f"waits for {job.waits_for}{again}"
+    next_check = f", next check in {format_remaining_time(job.wake_at - now)}" if job.wake_at is not None else ""
+    return f"waits for {job.waits_for}{next_check}"
 
 
 def _format_since(job: JobView, now: float) -> str:

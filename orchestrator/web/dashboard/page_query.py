@@ -1,4 +1,4 @@
-"""Query: what a page is asked for. It lives in the address, so that it can be kept and sent to someone."""
+"""The filter and page number of a dashboard page. They are part of the URL, which can be bookmarked and shared."""
 
 from __future__ import annotations
 
@@ -13,30 +13,32 @@ from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.status import HELD
 from orchestrator.web.problem import ProblemError
 
+ROWS_PER_PAGE: Final = 50
+
 
 def reject_nul(request: Request) -> None:
-    """Refuse a NUL in the address: no name, label or id holds one, and PostgreSQL fails on a query for it."""
+    """Reject a NUL character in the URL: no name or id contains one, and PostgreSQL fails on a query for it."""
     if "\0" in request.scope["path"]:
-        raise ProblemError(404, "there is no such page", "The first page lists the accounts.")
+        raise ProblemError(404, "Page not found.", "The start page lists the accounts.")
     if any("\0" in name + value for name, value in request.query_params.multi_items()):
-        raise ProblemError(400, "the address holds a NUL character", "Remove `%00` from it.")
+        raise ProblemError(400, "The URL contains a NUL character.", "Remove `%00` from it.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageQuery:
-    """What is left out narrows nothing. `state` may be "held"; `run` is the current one; pages count from 1."""
+    """Filter and page number. An empty field matches everything."""
 
-    state: str = ""
+    state: str = ""  # a job state, or "held"
     provider: str = ""
     label: str = ""
-    error: str = ""
-    text: str = ""
-    run: str = ""
-    page: int = 1
+    error: str = ""  # kind of error or hold
+    text: str = ""  # full-text search
+    run: str = ""  # run id; empty: the current run
+    page: int = 1  # counted from 1
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, str]) -> Self:
-        """From an address; what makes no sense counts as not given."""
+        """Parse the parameters of a URL; a malformed page number counts as page 1."""
         page = parameters.get("page", "")
         return cls(
             state=parameters.get("state", ""),
@@ -50,7 +52,7 @@ class PageQuery:
 
     @property
     def job_filter(self) -> JobFilter:
-        """The jobs that are meant, in the words of the read model."""
+        """The filter in the form that `status` takes."""
         is_held = self.state == HELD
         return JobFilter(
             state="" if is_held else self.state,
@@ -63,12 +65,12 @@ class PageQuery:
 
     @property
     def is_narrowing(self) -> bool:
-        """Whether anything is left out."""
+        """Whether the filter excludes anything."""
         return self.job_filter.is_narrowing
 
     @property
     def values(self) -> dict[str, str]:
-        """What is given, as the address says it."""
+        """The non-empty fields as URL parameters."""
         values = {
             "state": self.state,
             "provider": self.provider,
@@ -82,40 +84,37 @@ class PageQuery:
 
     @property
     def href(self) -> str:
-        """The address of this page."""
+        """URL of the run page with this filter."""
         return self.href_for("/")
 
     def href_for(self, path: str, **more: str) -> str:
-        """The address of another page about the same."""
+        """Return the URL of `path` with this filter and further parameters."""
         values = more | self.values
         return path + (f"?{urlencode(values)}" if values else "")
 
     def with_changes(self, **changes: Any) -> Self:
-        """The first page of the same, but for this."""
+        """Return a changed copy; the page number is reset to 1 unless it is given."""
         return replace(self, **{"page": 1} | changes)
-
-
-ROWS_PER_PAGE: Final = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaginatedView:
-    """What the pages of the run and of its plan have in common."""
+    """Base class of views with a paginated table."""
 
     query: PageQuery
     match_count: int
 
     @property
     def page_count(self) -> int:
-        """How many pages there are."""
+        """Number of pages."""
         return count_pages(self.match_count)
 
     @property
     def first_row(self) -> int:
-        """The number of the first row, counted from 1 over all pages."""
+        """Number of the first row, counted from 1 over all pages."""
         return (self.query.page - 1) * ROWS_PER_PAGE + 1
 
 
 def count_pages(row_count: int) -> int:
-    """How many pages so many rows take."""
+    """Return the number of pages for this number of rows; at least 1."""
     return max(1, -(-row_count // ROWS_PER_PAGE))

@@ -1,4 +1,4 @@
-"""Plan: what the run will do in each account, and at what price, as the database has it. To look asks no provider."""
+"""The plan page: the next step and price of each account, from the database. It sends no request to a provider."""
 
 from __future__ import annotations
 
@@ -18,28 +18,31 @@ from orchestrator.web.template_filters import format_identifier
 _STEP_TEXTS: Final[Mapping[str, str]] = {
     JobState.PLANNED: "upload the file, then train",
     JobState.UPLOADING: "upload the file, then train",
-    JobState.PROCESSING: "train when the file is checked",
+    JobState.PROCESSING: "train once the provider has validated the file",
     JobState.READY: "train",
-    JobState.SUCCEEDED: "done: nothing to do",
-    JobState.FAILED: "failed: nothing unless it is retried",
-    JobState.CANCELLED: "cancelled: nothing",
+    JobState.SUCCEEDED: "done",
+    JobState.FAILED: "failed; waits for a retry",
+    JobState.CANCELLED: "cancelled",
     JobState.CANCELLING: "being cancelled",
-    HELD: "held: nothing until that is over",
+    HELD: "on hold",
 }
-_UNDER_WAY_TEXT: Final = "under way at the provider"
+_IN_PROGRESS_TEXT: Final = "in progress at the provider"
 _ENDED_GROUP: Final = "Failed or cancelled"
 _STATE_GROUPS: Final = (
-    ("Will be trained", "calm", frozenset(UNSUBMITTED_STATES)),
-    ("Under way", "busy", frozenset({JobState.SUBMITTING, JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING})),
+    ("To be trained", "calm", frozenset(UNSUBMITTED_STATES)),
+    ("In progress", "busy", frozenset({JobState.SUBMITTING, JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING})),
     ("Done", "good", frozenset({JobState.SUCCEEDED})),
-    ("Held", "warn", frozenset({HELD})),
+    ("On hold", "warn", frozenset({HELD})),
     (_ENDED_GROUP, "bad", frozenset({JobState.FAILED, JobState.CANCELLED})),
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanGroup:
-    """Accounts that share a fate, and the price of their jobs: planned, or of what was created where it has ended."""
+    """Accounts in the same group of states, and the estimated price of their jobs.
+
+    For failed and cancelled jobs only the price of those that were submitted counts.
+    """
 
     name: str
     tone: str
@@ -49,7 +52,7 @@ class PlanGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanRow:
-    """One account: what will happen there."""
+    """Row of the table: the next step of an account's job."""
 
     account: str
     provider: str
@@ -62,7 +65,7 @@ class PlanRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanPage(PaginatedView):
-    """The page. `submitted_usd` is what was created at the providers, as on the run's page; None is unknown."""
+    """View of the page. `submitted_usd` is the estimated price of all submitted jobs; None if it is unknown."""
 
     run: RunView | None
     total: int
@@ -74,14 +77,14 @@ class PlanPage(PaginatedView):
     rows: tuple[PlanRow, ...]
 
     def page_href(self, page: int) -> str:
-        """The address of another page."""
+        """Return the URL of another page with the same filter."""
         return replace(self.query, page=page).href_for("/plan")
 
 
 def build_plan_page(
     overview: RunOverview | None, job_page: JobListing | None, health: Health, query: PageQuery
 ) -> PlanPage:
-    """The plan of the run as it is now."""
+    """Build the plan page of a run."""
     return PlanPage(
         query=query,
         run=overview.run if overview else None,
@@ -98,25 +101,25 @@ def build_plan_page(
 
 def _build_warnings(overview: RunOverview) -> Sequence[str]:
     moderation = overview.run.moderation or {}
-    told = []
+    warnings = []
     if overview.run.planned_usd is None:
-        told.append("No price is known for a part of the run.")
+        warnings.append("Some accounts have no known price.")
     if moderation.get("state") == "waived":
-        told.append(f"The chats are not moderated: {moderation['by']} waived it ({moderation['reason']}).")
+        warnings.append(f"Chats are not moderated: waived by {moderation['by']} ({moderation['reason']}).")
     if held := overview.counts.get(HELD, 0):
-        told.append(f"{format_count(held, 'account')} held: nothing is sent there.")
-    return told
+        warnings.append(f"{format_count(held, 'account')} on hold: no requests are sent for them.")
+    return warnings
 
 
-def _build_groups(shares: Sequence[StateCount]) -> tuple[PlanGroup, ...]:
-    parts = []
+def _build_groups(state_counts: Sequence[StateCount]) -> tuple[PlanGroup, ...]:
+    groups = []
     for name, tone, states in _STATE_GROUPS:
-        of_it = [share for share in shares if share.state in states]
-        if of_it:
-            count = sum(share.count for share in of_it)
-            usd = sum(share.usd if name != _ENDED_GROUP else share.submitted_usd for share in of_it)
-            parts.append(PlanGroup(name=name, tone=tone, count=count, usd=usd))
-    return tuple(parts)
+        members = [each for each in state_counts if each.state in states]
+        if members:
+            count = sum(each.count for each in members)
+            usd = sum(each.usd if name != _ENDED_GROUP else each.submitted_usd for each in members)
+            groups.append(PlanGroup(name=name, tone=tone, count=count, usd=usd))
+    return tuple(groups)
 
 
 def _format_spec(spec: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
@@ -129,7 +132,7 @@ def _build_row(job: JobView) -> PlanRow:
         account=job.account,
         provider=job.provider,
         base_model=job.base_model,
-        step=_STEP_TEXTS.get(state, _UNDER_WAY_TEXT),
+        step=_STEP_TEXTS.get(state, _IN_PROGRESS_TEXT),
         tone=STATE_TONES[state],
         usd=job.estimated_usd,
         hold=job.error if job.held else None,

@@ -1,11 +1,11 @@
-"""Routes: the addresses of the pages, and of what is asked on them."""
+"""Routes of the dashboard pages and of the actions performed on them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
@@ -15,7 +15,8 @@ from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.jobs.operator_action import OperatorAction
 from orchestrator.web.action_executor import ActionExecutor
-from orchestrator.web.auth.principal import Principal, get_principal
+from orchestrator.web.auth.middleware import read_only_problem
+from orchestrator.web.auth.principal import CurrentPrincipal, Principal
 from orchestrator.web.backend import WebBackend
 from orchestrator.web.dashboard import (
     account_page,
@@ -32,11 +33,9 @@ from orchestrator.web.headers import build_etag, not_modified_response
 from orchestrator.web.page_renderer import ASSETS_FINGERPRINT, render_page
 from orchestrator.web.problem import ProblemError
 
-CurrentPrincipal = Annotated[Principal, Depends(get_principal)]
-
 
 class DashboardRoutes:
-    """Whole pages. A script that polls one takes the part that changes, and gets 304 while nothing did."""
+    """Serves whole pages. The script polls the same URL, replaces the live part, and gets 304 if nothing changed."""
 
     def __init__(self, backend: WebBackend) -> None:
         self._backend = backend
@@ -60,29 +59,33 @@ class DashboardRoutes:
         self.router.add_api_route("/act", self.perform_action, methods=["POST"])
 
     async def render_run(self, request: Request) -> Response:
-        seen, listing, query = await self._get_run_and_jobs(request)
-        view = run_page.build_run_page(seen, listing, await self._backend.check_health(), query, self._backend.now())
+        overview, listing, query = await self._get_run_and_jobs(request)
+        view = run_page.build_run_page(
+            overview, listing, await self._backend.check_health(), query, self._backend.now()
+        )
         return build_page_response(request, "run.html", view)
 
     async def render_plan(self, request: Request) -> Response:
-        seen, listing, query = await self._get_run_and_jobs(request)
+        overview, listing, query = await self._get_run_and_jobs(request)
         return build_page_response(
-            request, "plan.html", plan_page.build_plan_page(seen, listing, await self._backend.check_health(), query)
+            request,
+            "plan.html",
+            plan_page.build_plan_page(overview, listing, await self._backend.check_health(), query),
         )
 
     async def render_curves(self, request: Request) -> Response:
         query = PageQuery.from_parameters(request.query_params)
-        seen = await self._call(status.find_run_overview, self._backend.now(), run_id=query.run or None)
+        overview = await self._call(status.find_run_overview, self._backend.now(), run_id=query.run or None)
         return build_page_response(
-            request, "curves.html", curves_page.build_curves_page(seen, await self._get_losses(query), query)
+            request, "curves.html", curves_page.build_curves_page(overview, await self._get_losses(query), query)
         )
 
     async def get_chart_data(self, request: Request) -> Response:
-        """The points of the chart, as JSON."""
-        found = await self._get_losses(
+        """Return the points of the loss chart as JSON."""
+        curves = await self._get_losses(
             PageQuery.from_parameters(request.query_params), request.query_params.get("account", "")
         )
-        return JSONResponse(curves_page.build_chart_data(found), headers={"Cache-Control": "no-store"})
+        return JSONResponse(curves_page.build_chart_data(curves), headers={"Cache-Control": "no-store"})
 
     async def render_runs(self, request: Request) -> Response:
         return build_page_response(
@@ -92,76 +95,82 @@ class DashboardRoutes:
         )
 
     async def render_deliveries(self, request: Request) -> Response:
-        """The page that is asked for, or the last one where there are not so many."""
+        """Render the requested page of the list, or the last one if the number is too large."""
         query, counts = PageQuery.from_parameters(request.query_params), await self._call(status.count_deliveries)
-        fate = deliveries_page.find_status_filter(query)
-        query = replace(query, page=min(query.page, count_pages(deliveries_page.count_matches(counts, fate))))
+        delivery_status = deliveries_page.find_status_filter(query)
+        query = replace(
+            query, page=min(query.page, count_pages(deliveries_page.count_matches(counts, delivery_status)))
+        )
         skip = (query.page - 1) * ROWS_PER_PAGE
-        found = await self._call(status.list_deliveries, fate, limit=ROWS_PER_PAGE, skip=skip)
+        deliveries = await self._call(status.list_deliveries, delivery_status, limit=ROWS_PER_PAGE, skip=skip)
         return build_page_response(
             request,
             "deliveries.html",
-            deliveries_page.build_deliveries_page(counts, found, query, self._backend.now()),
+            deliveries_page.build_deliveries_page(counts, deliveries, query, self._backend.now()),
         )
 
     async def redirect_to_current_dataset(self) -> Response:
-        """The way to the current run's dataset."""
-        seen = await self._call(status.find_run_overview, self._backend.now())
-        return RedirectResponse(f"/datasets/{seen.run.dataset_sha256}" if seen else "/", 303)
+        """Redirect to the dataset of the current run."""
+        overview = await self._call(status.find_run_overview, self._backend.now())
+        return RedirectResponse(f"/datasets/{overview.run.dataset_sha256}" if overview else "/", 303)
 
     async def render_dataset(self, request: Request, sha256: str) -> Response:
-        seen = await self._call(status.find_dataset, sha256, self._backend.now())
-        if seen is None:
-            raise ProblemError(404, "no run used this dataset", "`/runs` lists the runs and their datasets.")
-        return build_page_response(request, "dataset.html", history_pages.build_dataset_page(seen))
+        dataset = await self._call(status.find_dataset, sha256, self._backend.now())
+        if dataset is None:
+            raise ProblemError(404, "There is no such dataset.", "`/runs` lists the runs and their datasets.")
+        return build_page_response(request, "dataset.html", history_pages.build_dataset_page(dataset))
 
     async def render_account(self, request: Request, name: str) -> Response:
-        seen = await self._call(status.find_account, name, self._backend.now())
-        if seen is None:
-            raise ProblemError(404, f"there is no account {name}", "The first page lists the accounts.")
-        curve = await self._call(status.list_job_losses, seen.jobs[0].job.job) if seen.jobs else ()
+        account = await self._call(status.find_account, name, self._backend.now())
+        if account is None:
+            raise ProblemError(404, f"There is no account {name}.", "The start page lists the accounts.")
+        curve = await self._call(status.list_job_losses, account.jobs[0].job.job) if account.jobs else ()
         return build_page_response(
-            request, "account.html", account_page.build_account_page(seen, self._backend.now(), has_curve=bool(curve))
+            request,
+            "account.html",
+            account_page.build_account_page(account, self._backend.now(), has_curve=bool(curve)),
         )
 
     async def render_confirm_dialog(self, request: Request, principal: CurrentPrincipal) -> Response:
         if not principal.may_act:
-            raise ProblemError(403, f"the token {principal.name} may only look", "Use an operator's token.")
+            raise ProblemError(403, *read_only_problem(principal))
         return build_page_response(
             request, "confirm.html", await self._build_dialog(ActionRequest.parse(request.url.query))
         )
 
     async def perform_action(self, request: Request, principal: CurrentPrincipal) -> Response:
-        """Do it, if it is still what was agreed to; else ask once more."""
-        ask = ActionRequest.parse((await request.body()).decode("utf-8", "replace"))
+        """Perform the action if it still matches what was confirmed; otherwise show the dialog again."""
+        action_request = ActionRequest.parse((await request.body()).decode("utf-8", "replace"))
         try:
-            said = confirm_dialog.format_result(ask, await self._perform(ask, principal))
-        except ProblemError as refused:
+            message = confirm_dialog.format_result(action_request, await self._perform(action_request, principal))
+        except ProblemError as error:
             return build_page_response(
                 request,
                 "confirm.html",
-                (await self._build_dialog(ask)).with_problem(refused),
-                status_code=refused.status,
+                (await self._build_dialog(action_request)).with_problem(error),
+                status_code=error.status,
             )
         if "HX-Request" in request.headers:
-            return Response(status_code=204, headers={"HX-Trigger": json.dumps({"acted": {"said": said}})})
-        return RedirectResponse(ask.back, 303)
+            return Response(
+                status_code=204, headers={"HX-Trigger": json.dumps({"actionPerformed": {"message": message}})}
+            )
+        return RedirectResponse(action_request.back, 303)
 
     async def _perform(self, request: ActionRequest, principal: Principal) -> list[str]:
         if request.action is OperatorAction.ADOPT:
             return [await self._executor.adopt_remote_job(principal, request.job, request.remote_job)]
         if request.action is OperatorAction.REDELIVER:
-            begun = await self._executor.redeliver(principal, request.deliveries or None, expect=request.expect)
-            return [str(number) for number in begun]
+            retried = await self._executor.redeliver(principal, request.deliveries or None, expect=request.expect)
+            return [str(delivery_id) for delivery_id in retried]
         if request.is_run_action:
             await self._executor.apply_to_run(
                 request.action, principal, reason=request.reason, expect_usd=request.expect_usd
             )
             return []
-        asked = self._executor.apply_to_matching(
+        accounts = await self._executor.apply_to_matching(
             request.action, principal, request.job_filter, expect=request.expect, reason=request.reason
         )
-        return list(await asked)
+        return list(accounts)
 
     async def _build_dialog(self, request: ActionRequest) -> confirm_dialog.ConfirmDialog:
         if request.action is OperatorAction.ADOPT:
@@ -181,16 +190,16 @@ class DashboardRoutes:
     async def _get_run_and_jobs(
         self, request: Request
     ) -> tuple[status.RunOverview | None, status.JobListing | None, PageQuery]:
-        """The run, the page of its jobs that is asked for, or the last one where there are not so many."""
+        """Return the run, the requested page of its jobs or the last one, and the query with the actual page."""
         query = PageQuery.from_parameters(request.query_params)
-        seen = await self._call(status.find_run_overview, self._backend.now(), run_id=query.run or None)
-        if seen is None and query.run:
-            raise ProblemError(404, f"there is no run {query.run}", "`/runs` lists the runs.")
+        overview = await self._call(status.find_run_overview, self._backend.now(), run_id=query.run or None)
+        if overview is None and query.run:
+            raise ProblemError(404, f"There is no run {query.run}.", "`/runs` lists the runs.")
         listing = await self._get_job_page(query)
         if listing is not None and query.page > count_pages(listing.total):
             query = replace(query, page=count_pages(listing.total))
             listing = await self._get_job_page(query)
-        return seen, listing, query
+        return overview, listing, query
 
     async def _get_job_page(self, query: PageQuery) -> status.JobListing | None:
         return await self._call(
@@ -203,23 +212,23 @@ class DashboardRoutes:
         )
 
     async def _get_losses(self, query: PageQuery, name: str = "") -> dict[str, list[Loss]]:
-        selection = JobFilter(accounts=(name,)) if name else query.job_filter
+        job_filter = JobFilter(accounts=(name,)) if name else query.job_filter
         return await self._call(
             status.get_loss_curves,
-            selection,
+            job_filter,
             self._backend.now(),
             run_id=query.run or None,
             limit=curves_page.MAX_CURVES,
         )
 
 
-_PAGE_CACHE_CONTROL: Final = "no-store"  # after a logout, the way back in the browser shows nothing
+_PAGE_CACHE_CONTROL: Final = "no-store"  # after a logout the browser's back button must not show a page
 
 
 def build_page_response(request: Request, template: str, view: Any, *, status_code: int = 200) -> Response:
-    """The page of this template. Who looks is part of it: buttons are shown to those who may act."""
-    who = (request.state.principal, request.state.csrf)
-    tag = build_etag(f"{ASSETS_FINGERPRINT} {who} {view!r}".encode())
+    """Render a page, or answer 304. The client is part of the entity tag: only operators see the buttons."""
+    client = (request.state.principal, request.state.csrf)
+    tag = build_etag(f"{ASSETS_FINGERPRINT} {client} {view!r}".encode())
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return not_modified_response(request, tag, _PAGE_CACHE_CONTROL) or render_page(
         request,
@@ -229,5 +238,5 @@ def build_page_response(request: Request, template: str, view: Any, *, status_co
         view=view,
         tag=tag,
         here=here,
-        confirming=build_confirm_href,
+        confirm_href=build_confirm_href,
     )

@@ -1,4 +1,4 @@
-"""Run: the first page. Is it going well, which accounts need someone, what are the model ids, what did it cost."""
+"""The start page: progress of the run, accounts that need attention, model ids and cost."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from orchestrator.web.dashboard.state_display import BarSegment, FilterChip, bui
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPage(PaginatedView):
-    """One page. `submitted_usd` is the estimated price of the jobs that the providers have; None is unknown."""
+    """View of the page."""
 
     run: RunView | None
-    current: bool
+    current: bool  # whether it is the run that the accounts file describes
     headline: str
-    tone: str
-    ready: int
-    total: int
-    attention_count: int
-    submitted_usd: float | None
-    time_left: str | None
+    tone: str  # CSS class of the headline's colour
+    ready: int  # number of models that are ready
+    total: int  # number of jobs
+    attention_count: int  # number of accounts that need an operator
+    submitted_usd: float | None  # estimated price of all submitted jobs; None: unknown
+    time_left: str | None  # estimate; None: unknown
     segments: tuple[BarSegment, ...]
     chips: tuple[FilterChip, ...]
     providers: tuple[str, ...]
@@ -42,16 +42,16 @@ class RunPage(PaginatedView):
     rows: tuple[JobRow, ...]
 
     def page_href(self, page: int) -> str:
-        """The address of another page of the same filters."""
+        """Return the URL of another page with the same filter."""
         return replace(self.query, page=page).href
 
 
 def build_run_page(
     overview: RunOverview | None, job_page: JobListing | None, health: Health, query: PageQuery, now: float
 ) -> RunPage:
-    """The page of `query`, whose rows are in `listing`."""
+    """Build the start page; `job_page` contains the rows that `query` selects."""
     run = overview.run if overview else None
-    ends = overview.estimate_end(now) if overview and overview.current else None
+    end = overview.estimate_end(now) if overview and overview.current else None
     headline, tone = _headline(overview)
     return RunPage(
         query=query,
@@ -63,10 +63,10 @@ def build_run_page(
         total=overview.total if overview else 0,
         attention_count=overview.needs_attention if overview else 0,
         submitted_usd=overview.submitted_usd if overview else None,
-        time_left=format_remaining_time(ends - now) if ends is not None else None,
+        time_left=format_remaining_time(end - now) if end is not None else None,
         segments=build_segments(overview.counts) if overview else (),
         chips=build_chips(job_page.counts, query) if job_page else (),
-        providers=tuple(sorted({share.provider for share in overview.state_counts})) if overview else (),
+        providers=tuple(sorted({each.provider for each in overview.state_counts})) if overview else (),
         labels=overview.labels if overview else (),
         notices=(
             *build_notices(run if overview and overview.current else None, health),
@@ -79,7 +79,7 @@ def build_run_page(
 
 
 def _headline(overview: RunOverview | None) -> tuple[str, str]:
-    """Is it going well? In a few words, and their tone."""
+    """Return a summary of the run's state in a few words, and its tone."""
     if overview is None:
         return "No run yet", "calm"
     if not overview.current:
@@ -88,28 +88,28 @@ def _headline(overview: RunOverview | None) -> tuple[str, str]:
         return _held_headline(overview.run)
     if overview.needs_attention:
         return format_count(overview.needs_attention, "account") + (
-            " needs you" if overview.needs_attention == 1 else " need you"
+            " needs attention" if overview.needs_attention == 1 else " need attention"
         ), "bad"
     return _progress_headline(overview)
 
 
 def _held_headline(run: RunView) -> tuple[str, str]:
     if {hold.kind for hold in run.holds} != {HoldKind.MODERATING}:
-        return "The run is held", "warn"
+        return "The run is on hold", "warn"
     progress = (run.moderation or {}).get("progress") or {}
     if progress.get("retry_at"):
-        return "The moderation does not answer", "warn"
+        return "The moderation service is not responding", "warn"
     return "The chats are being moderated", "busy"
 
 
 def _progress_headline(overview: RunOverview) -> tuple[str, str]:
     ready = overview.counts.get(JobState.SUCCEEDED, 0)
     if ready == overview.total:
-        return ("Every model is ready", "good") if ready else ("No accounts", "calm")
+        return ("All models are ready", "good") if ready else ("No accounts", "calm")
     if all(state in {*TERMINAL_STATES, HELD} for state in overview.counts):
-        return f"Over: {format_number(ready)} of {format_number(overview.total)} models ready", "off"
+        return f"Finished: {format_number(ready)} of {format_number(overview.total)} models ready", "off"
     if not overview.run.started:
-        return "Files only; `orchestrator start` starts the training", "calm"
-    if concerned := sum(cause.count for cause in overview.warnings):
-        return format_count(concerned, "job") + (" needs a look" if concerned == 1 else " need a look"), "warn"
-    return "Going well", "busy"
+        return "Files uploaded only. Run `orchestrator start` to begin training.", "calm"
+    if affected := sum(group.count for group in overview.warnings):
+        return format_count(affected, "job") + (" has a warning" if affected == 1 else " have warnings"), "warn"
+    return "In progress", "busy"

@@ -1,4 +1,7 @@
-"""Tone: how a state looks. Colour is never the only sign: the word stands beside it."""
+"""Colours, descriptions, filter chips and progress bar of job states.
+
+Colour is never the only indication of a state: its name is always shown as well.
+"""
 
 from __future__ import annotations
 
@@ -25,18 +28,18 @@ STATE_TONES: Final[Mapping[str, str]] = {  # in the order of the progress bar an
     JobState.FAILED: "bad",
 }
 STATE_MEANINGS: Final[Mapping[str, str]] = {state.value: text for state, text in STATE_DESCRIPTIONS.items()} | {
-    HELD: "Set aside with a reason, until a person or a time releases it."
+    HELD: "On hold with a reason, until an operator releases it or the time of the hold has passed."
 }
 
 
 def displayed_state(job: JobView) -> str:
-    """The state as it is counted and filtered: a job that is set aside is held, wherever it is."""
+    """Return the state under which a job is counted and filtered: a job on hold counts as held in any state."""
     return HELD if job.held else job.state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterChip:
-    """A state, how many jobs are in it, and the address that shows only them, or all again."""
+    """A state with its number of jobs, and the URL that switches the filter for it on or off."""
 
     state: str
     tone: str
@@ -48,7 +51,7 @@ class FilterChip:
 
 @dataclass(frozen=True, slots=True)
 class BarSegment:
-    """A part of the progress bar, in thousandths of its length."""
+    """A segment of the progress bar, in thousandths of its length."""
 
     tone: str
     start: float
@@ -56,21 +59,21 @@ class BarSegment:
 
 
 def build_segments(counts: Mapping[str, int]) -> tuple[BarSegment, ...]:
-    """The bar of all jobs, by tone."""
+    """Build the progress bar of all jobs, one segment per tone."""
     total, before = sum(counts.values()), 0
     by_tone = dict.fromkeys(STATE_TONES.values(), 0)
     for state, count in counts.items():
         by_tone[STATE_TONES[state]] += count
-    parts = []
+    segments = []
     for tone, count in by_tone.items():
         if count:
-            parts.append(BarSegment(tone, round(1000 * before / total, 1), round(1000 * count / total, 1)))
+            segments.append(BarSegment(tone, round(1000 * before / total, 1), round(1000 * count / total, 1)))
         before += count
-    return tuple(parts)
+    return tuple(segments)
 
 
 def build_chips(counts: Mapping[str, int], query: PageQuery) -> tuple[FilterChip, ...]:
-    """A filter for each state that there is, or that is chosen."""
+    """Build a filter chip for each state that occurs or is selected."""
     return tuple(
         FilterChip(
             state=state,

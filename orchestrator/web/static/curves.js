@@ -1,19 +1,19 @@
 "use strict";
 
-// Draw the losses: every account's training curve on one chart, or one account's two curves.
+// Draws the loss chart: the training curves of all accounts, or both curves of one account.
 (() => {
   const COLOURS = ["#5b7bf0", "#3fa463", "#e0803a", "#c25bd6", "#d64f4f", "#2aa5a5", "#b08a2e", "#7a8699"];
   let plot = null;
-  let drawn = "";
+  let drawnVersion = "";
 
   const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   function series(curves) {
-    const one = curves.length === 1;
+    const isSingle = curves.length === 1;
     return curves.flatMap((curve, index) => {
       const colour = COLOURS[index % COLOURS.length];
-      const kinds = [{ label: one ? "training" : curve.account, values: curve.training, dash: undefined }];
-      if (one) kinds.push({ label: "validation", values: curve.validation, dash: [4, 4] });
+      const kinds = [{ label: isSingle ? "training" : curve.account, values: curve.training, dash: undefined }];
+      if (isSingle) kinds.push({ label: "validation", values: curve.validation, dash: [4, 4] });
       return kinds
         .filter((kind) => kind.values.some((value) => value !== null))
         .map((kind) => ({ ...kind, steps: curve.steps, colour, width: kind.dash ? 1.5 : 2 }));
@@ -22,7 +22,7 @@
 
   function options(lines, width) {
     const axis = { stroke: style("--muted"), grid: { stroke: style("--line"), width: 1 }, ticks: { stroke: style("--line"), width: 1 } };
-    const named = document.getElementById("named");
+    const hoveredName = document.getElementById("named");
     return {
       width,
       height: Math.max(220, Math.min(420, width / 2)),
@@ -36,7 +36,7 @@
         ...lines.map((line) => ({ label: line.label, stroke: line.colour, dash: line.dash, width: line.width, spanGaps: true, points: { show: line.steps.length < 2 } })),
       ],
       hooks: {
-        setSeries: [(_, index) => { if (named) named.textContent = index ? lines[index - 1].label : "Point at a curve to see whose it is."; }],
+        setSeries: [(_, index) => { if (hoveredName) hoveredName.textContent = index ? lines[index - 1].label : "Point at a curve to see its account."; }],
       },
     };
   }
@@ -45,11 +45,11 @@
     const chart = document.getElementById("chart");
     if (!chart) return;
     const version = `${chart.dataset.version} ${chart.dataset.curves} ${chart.clientWidth} ${matchMedia("(prefers-color-scheme: dark)").matches}`;
-    if (version === drawn) return;
-    drawn = version;
-    const answer = await fetch(chart.dataset.curves);
-    if (!answer.ok) return;
-    const lines = series((await answer.json()).curves);
+    if (version === drawnVersion) return;
+    drawnVersion = version;
+    const response = await fetch(chart.dataset.curves);
+    if (!response.ok) return;
+    const lines = series((await response.json()).curves);
     const data = uPlot.join(lines.map((line) => [line.steps, line.values]));
     if (plot) plot.destroy();
     plot = lines.length ? new uPlot(options(lines, chart.clientWidth), data, chart) : null;

@@ -1,106 +1,109 @@
 "use strict";
 
-const at = (id) => document.getElementById(id);
+const byId = (id) => document.getElementById(id);
 
-// Live: what happens is told by the event stream, at most one look a second; without it the page polls.
-// A page that nobody sees asks for nothing, and looks at once when it is seen again.
-const QUIET = 10_000; // with a stream, a look this often is enough: the times on the page go on
+// Live updates. The event stream announces changes; the page then refreshes itself, at most once a second. Without the
+// stream the page polls every 2 seconds. A hidden page makes no requests, and refreshes when it becomes visible again.
+const STREAM_REFRESH_MS = 10_000; // even without events, so that ages such as "for 3 min" stay correct
+const MIN_REFRESH_INTERVAL_MS = 1000;
 let stream = null;
-let heard = false;
-let looked = Date.now();
-let later = null;
+let streamConnected = false;
+let lastRefresh = Date.now();
+let refreshTimer = null;
 
-function look() {
-  later = null;
-  looked = Date.now();
-  htmx.trigger("#live", "look");
+function refresh() {
+  refreshTimer = null;
+  lastRefresh = Date.now();
+  htmx.trigger("#live", "refresh");
 }
-function soon() {
-  if (!later) later = setTimeout(look, Math.max(0, looked + 1000 - Date.now()));
+function scheduleRefresh() {
+  if (!refreshTimer) refreshTimer = setTimeout(refresh, Math.max(0, lastRefresh + MIN_REFRESH_INTERVAL_MS - Date.now()));
 }
-function listen() {
+function openStream() {
   stream = new EventSource("/api/v1/events");
   stream.onopen = () => {
-    if (!at("lost").hidden) look();
-    heard = true;
+    if (!byId("connection-lost").hidden) refresh();
+    streamConnected = true;
   };
-  stream.onerror = () => { heard = false; };
-  for (const kind of ["job", "account", "run", "service"]) stream.addEventListener(kind, soon);
+  stream.onerror = () => { streamConnected = false; };
+  for (const kind of ["job", "account", "run", "service"]) stream.addEventListener(kind, scheduleRefresh);
 }
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) {
     stream.close();
-    heard = false;
+    streamConnected = false;
   } else {
-    listen();
-    look();
+    openStream();
+    refresh();
   }
 });
 window.addEventListener("pagehide", () => stream.close());
-listen();
+openStream();
 
-// What is typed while an answer is put in place would wait for the next key: putting it there ends the wait for a pause.
-const search = () => document.querySelector("form[role=search]");
-const wanted = () => String(new URLSearchParams([...new FormData(search() ?? undefined)].filter(([, value]) => value)));
-let asked = wanted();
-function searchOn() {
-  if (search() && wanted() !== asked) htmx.trigger(search(), "submit");
+// htmx cancels its wait for a pause in typing when it swaps the page. Text typed during a swap would then not be searched
+// for until the next key, so the search is submitted after each swap if its fields have changed since the last request.
+const searchForm = () => document.querySelector("form[role=search]");
+const searchFields = () => String(new URLSearchParams([...new FormData(searchForm() ?? undefined)].filter(([, value]) => value)));
+let requestedFields = searchFields();
+function submitChangedSearch() {
+  if (searchForm() && searchFields() !== requestedFields) htmx.trigger(searchForm(), "submit");
 }
 
 document.addEventListener("htmx:config:request", (event) => {
   const { sourceElement, sourceEvent, request } = event.detail.ctx;
-  const poll = sourceElement.id === "live" && sourceEvent.type !== "look";
-  if (document.hidden || (poll && heard && Date.now() - looked < QUIET)) event.preventDefault();
-  else if (sourceElement.id === "live") looked = Date.now();
-  else if (sourceElement === search()) asked = wanted();
+  const isPoll = sourceElement.id === "live" && sourceEvent.type !== "refresh";
+  const isUnneeded = isPoll && streamConnected && Date.now() - lastRefresh < STREAM_REFRESH_MS;
+  if (document.hidden || isUnneeded) event.preventDefault();
+  else if (sourceElement.id === "live") lastRefresh = Date.now();
+  else if (sourceElement === searchForm()) requestedFields = searchFields();
   for (const name of ["q", "provider", "label"]) if (request.body.get?.(name) === "") request.body.delete(name);
 });
 
-// Say so when the service does not answer.
-const lost = (is) => { at("lost").hidden = !is; };
-document.addEventListener("htmx:error", () => lost(true));
-document.addEventListener("htmx:after:request", (event) => lost(event.detail.ctx.response.status >= 500));
+// Show a warning while the service is not responding.
+const showConnectionLost = (isLost) => { byId("connection-lost").hidden = !isLost; };
+document.addEventListener("htmx:error", () => showConnectionLost(true));
+document.addEventListener("htmx:after:request", (event) => showConnectionLost(event.detail.ctx.response.status >= 500));
 
-// Say what was done, for a moment.
-let saying = null;
-function say(text) {
-  at("said").textContent = text;
-  clearTimeout(saying);
-  saying = setTimeout(() => { at("said").textContent = ""; }, 6000);
+// Show a message for 6 seconds.
+let toastTimer = null;
+function showToast(text) {
+  byId("toast").textContent = text;
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => { byId("toast").textContent = ""; }, 6000);
 }
 
-// The dialog opens with what the service answers, and closes when it was done.
+// The dialog opens with the response of the service, and closes once the action is performed.
 document.addEventListener("htmx:after:swap", () => {
-  const dialog = at("ask");
+  const dialog = byId("action-dialog");
   if (dialog?.querySelector("#confirm") && !dialog.open) dialog.showModal();
-  ticked();
-  searchOn();
+  updateSelectionCount();
+  submitChangedSearch();
 });
-document.addEventListener("acted", (event) => {
-  at("ask").close();
-  say(event.detail.said);
-  for (const box of document.querySelectorAll(".tick input")) box.checked = false;
-  ticked();
-  look();
+document.addEventListener("actionPerformed", (event) => {
+  byId("action-dialog").close();
+  showToast(event.detail.message);
+  for (const box of document.querySelectorAll(".select input")) box.checked = false;
+  updateSelectionCount();
+  refresh();
 });
-document.addEventListener("close", (event) => { if (event.target.id === "ask") event.target.replaceChildren(); }, true);
+document.addEventListener("close", (event) => { if (event.target.id === "action-dialog") event.target.replaceChildren(); }, true);
 
-// Ticks: what is ticked is meant, else all that match.
-function ticked() {
-  const label = at("ticked");
+// Actions apply to the selected accounts; if none is selected, to all that match the filter.
+function updateSelectionCount() {
+  const label = byId("selection-count");
   if (!label) return;
-  const count = document.querySelectorAll(".tick input[name=account]:checked").length;
-  const said = count ? `${count} ticked` : label.dataset.none;
-  if (label.textContent !== said) label.textContent = said;
+  const count = document.querySelectorAll(".select input[name=account]:checked").length;
+  const text = count ? `${count} selected` : label.dataset.none;
+  if (label.textContent !== text) label.textContent = text;
 }
 document.addEventListener("change", (event) => {
-  if (event.target.id === "tick-all") {
-    for (const box of document.querySelectorAll(".tick input[name=account]")) box.checked = event.target.checked;
+  if (event.target.id === "select-all") {
+    for (const box of document.querySelectorAll(".select input[name=account]")) box.checked = event.target.checked;
   }
-  if (event.target.closest(".tick")) ticked();
+  if (event.target.closest(".select")) updateSelectionCount();
 });
 
-// Copy buttons. The clipboard needs a secure page; elsewhere the old way does it.
+// Copy buttons. The clipboard API needs a secure context; elsewhere a temporary text field is copied.
 async function copy(text) {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
   const area = Object.assign(document.createElement("textarea"), { value: text });
@@ -112,7 +115,7 @@ async function copy(text) {
 document.addEventListener("click", async (event) => {
   if (event.target.closest("dialog [data-close]")) {
     event.preventDefault();
-    at("ask").close();
+    byId("action-dialog").close();
   }
   const button = event.target.closest("[data-copy]");
   if (!button) return;
@@ -120,7 +123,7 @@ document.addEventListener("click", async (event) => {
   button.focus();
   button.classList.add("copied");
   button.textContent = "Copied";
-  say(`Copied ${button.dataset.copy}`);
+  showToast(`Copied ${button.dataset.copy}`);
   setTimeout(() => {
     button.classList.remove("copied");
     button.textContent = "Copy";

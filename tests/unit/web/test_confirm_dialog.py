@@ -57,7 +57,7 @@ async def test_dialog_reports_jobs_without_a_price() -> None:
 
 @pytest.mark.parametrize("verb", ["cancel", "hold"])
 async def test_free_action_states_no_price(verb: str) -> None:
-    assert "Planned cost" not in await dialog(service(), f"verb={verb}")
+    assert "Estimated cost" not in await dialog(service(), f"verb={verb}")
 
 
 @pytest.mark.parametrize("verb", ["retry", "release", "hold", "cancel"])
@@ -85,7 +85,7 @@ async def test_confirmed_action_is_executed_and_reported() -> None:
     form = {"verb": "retry", "state": "failed", "expect": "3", "back": "/?state=failed"}
     answer = await act(asked, form, **{"HX-Request": "true"})
     assert answer.status_code == 204
-    assert json.loads(answer.headers["hx-trigger"]) == {"acted": {"said": "Retrying 3 accounts"}}
+    assert json.loads(answer.headers["hx-trigger"]) == {"actionPerformed": {"message": "Retrying 3 accounts"}}
     [(name, (accounts,), _)] = asked.asked
     assert (name, accounts) == ("retry", list(THREE))
 
@@ -105,7 +105,7 @@ async def test_changed_count_is_confirmed_again() -> None:
     asked = service()
     answer = await act(asked, {"verb": "retry", "expect": "300"})
     assert answer.status_code == 409
-    assert "these are 3 accounts by now, not 300" in answer.text
+    assert "The selection now matches 3 accounts, expected 300." in answer.text
     assert 'name="expect" value="3"' in answer.text
     assert asked.asked == []
 
@@ -122,7 +122,8 @@ async def test_refused_action_shows_its_hint() -> None:
     asked.answers[control.approve] = ConfigError("there is no run yet", hint="Start one.")
     answer = await act(asked, RUN)
     assert answer.status_code == 409
-    assert "there is no run yet Start one." in answer.text
+    assert "there is no run yet" in answer.text
+    assert "Start one." in answer.text
 
 
 async def test_operator_selects_the_remote_job() -> None:
@@ -140,7 +141,7 @@ async def test_redelivery_dialog_states_the_count() -> None:
     asked = service()
     asked.answers |= {read.count_failed_deliveries: 2, control.redeliver: []}
     html = await dialog(asked, "verb=redeliver&delivery=7&delivery=9")
-    assert "Tell 2 messages again?" in html
+    assert "Retry 2 deliveries?" in html
     assert 'name="delivery" value="9"' in html
     form = {"verb": "redeliver", "delivery": ["7", "9"], "back": "/deliveries"}
     assert (await act(asked, form | {"expect": "3"})).status_code == 409

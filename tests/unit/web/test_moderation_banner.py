@@ -55,7 +55,7 @@ def test_outage_banner_names_the_next_attempt_without_a_waiver() -> None:
     waits = replace(IN_PROGRESS, attempts=3, retry_at=NOW + 300)
     seen = shown(record(progress=waits, reason=OUTAGE, hint="Nothing to do: it is tried again."))
     view = page(seen)
-    assert (view.headline, view.tone) == ("The moderation does not answer", "warn")
+    assert (view.headline, view.tone) == ("The moderation service is not responding", "warn")
     [notice] = view.notices
     assert notice.action is None
     assert OUTAGE in notice.failure.message
@@ -68,7 +68,7 @@ def test_outage_banner_names_the_next_attempt_without_a_waiver() -> None:
 def test_waive_button_is_shown_where_the_hint_names_it(hint: str, verb: OperatorAction | None) -> None:
     seen = shown(record(progress=None, reason="account acme: 401", hint=hint))
     view = page(seen)
-    assert (view.headline, [notice.action for notice in view.notices]) == ("The run is held", [verb])
+    assert (view.headline, [notice.action for notice in view.notices]) == ("The run is on hold", [verb])
     assert seen.settled
 
 

@@ -98,7 +98,7 @@ async def test_another_number_than_was_confirmed_does_nothing(body: dict[str, An
     asked = service()
     answer = await post_action(asked, "retry", body)
     assert answer.status_code == 409
-    assert "by now" in answer.json()["detail"]
+    assert "The selection now matches" in answer.json()["detail"]
     assert "confirm" in answer.json()["hint"]
     assert asked.asked == []
 
@@ -107,7 +107,7 @@ async def test_another_price_than_was_confirmed_approves_nothing() -> None:
     asked = service()
     answer = await post_action(asked, "approve", {"expect_usd": 3.0})
     assert (answer.status_code, asked.asked) == (409, [])
-    assert answer.json()["detail"] == "the price is 3.1 USD by now, not 3.0 USD"
+    assert answer.json()["detail"] == "The price changed: now 3.1 USD, expected 3.0 USD."
     assert (await post_action(asked, "approve", {"expect_usd": 3.1})).status_code == 200
 
 
@@ -163,7 +163,7 @@ EVERY_ACTION = (
 async def test_reader_cannot_act(verb: str, body: Any) -> None:
     asked = service()
     answer = await post_action(asked, verb, body, READER)
-    assert (answer.status_code, answer.json()["detail"]) == (403, "the token eyes may only look")
+    assert (answer.status_code, answer.json()["detail"]) == (403, "Token eyes is read-only.")
     assert "orchestrator token create" in answer.json()["hint"]
     assert asked.asked == []
 

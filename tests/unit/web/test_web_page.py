@@ -195,8 +195,8 @@ async def test_page_without_a_run_is_rendered() -> None:
 
 
 async def test_a_model_that_cannot_be_served_is_marked() -> None:
-    assert "cannot be served" in await html_of(WebServiceDouble(ready("a", servable=False)))
-    assert "cannot be served" not in await html_of(WebServiceDouble(ready("a")))
+    assert "must be deployed before use" in await html_of(WebServiceDouble(ready("a", servable=False)))
+    assert "must be deployed before use" not in await html_of(WebServiceDouble(ready("a")))
 
 
 def test_vendored_libraries_have_their_recorded_hashes() -> None:

@@ -111,9 +111,9 @@ async def test_plan_page_lists_the_planned_step_per_account() -> None:
         job("e", "failed", error=REFUSED, estimated_usd=None),
     ]
     page = await html(WebServiceDouble(*shown), "/plan")
-    for told in ("upload the file, then train", "under way at the provider", "done: nothing to do", "not train"):
+    for told in ("upload the file, then train", "in progress at the provider", "done", "not train"):
         assert told in page
-    assert "1 account held" in page
+    assert "1 account on hold" in page
     assert "unknown" in page
 
 
@@ -163,7 +163,7 @@ def test_runs_and_datasets_are_listed_with_their_state() -> None:
     facts = dict(history_pages.build_dataset_page(DatasetView(dataset=row, runs=lines)).facts)
     assert (facts["Tokens"], facts["Validation"], facts["Size"]) == (
         "not counted",
-        "none set aside",
+        "no validation split",
         "1,000 bytes of JSONL",
     )
 

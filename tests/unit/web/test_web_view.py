@@ -36,13 +36,17 @@ def test_every_state_has_a_tone_and_a_meaning() -> None:
     ("shown", "headline", "tone"),
     [
         (StatusSnapshot(run=None), "No run yet", "calm"),
-        (status(job("a", "running"), ready("b")), "Going well", "busy"),
-        (status(ready("a"), ready("b")), "Every model is ready", "good"),
-        (status(ready("a"), job("b", "cancelled")), "Over: 1 of 2 models ready", "off"),
-        (status(job("a", "failed", error=BUDGET_FAILURE), job("b", "running")), "1 account needs you", "bad"),
-        (status(job("a", "failed"), job("b", "planned", held=True)), "2 accounts need you", "bad"),
-        (status(job("a", "planned", held=True, error=PRICE_HOLD), holds=[PRICE_HOLD]), "The run is held", "warn"),
-        (status(job("a", "ready"), started=False), "Files only; `orchestrator start` starts the training", "calm"),
+        (status(job("a", "running"), ready("b")), "In progress", "busy"),
+        (status(ready("a"), ready("b")), "All models are ready", "good"),
+        (status(ready("a"), job("b", "cancelled")), "Finished: 1 of 2 models ready", "off"),
+        (status(job("a", "failed", error=BUDGET_FAILURE), job("b", "running")), "1 account needs attention", "bad"),
+        (status(job("a", "failed"), job("b", "planned", held=True)), "2 accounts need attention", "bad"),
+        (status(job("a", "planned", held=True, error=PRICE_HOLD), holds=[PRICE_HOLD]), "The run is on hold", "warn"),
+        (
+            status(job("a", "ready"), started=False),
+            "Files uploaded only. Run `orchestrator start` to begin training.",
+            "calm",
+        ),
     ],
 )
 def test_headline_summarises_the_run(shown: StatusSnapshot, headline: str, tone: str) -> None:
@@ -136,7 +140,7 @@ def test_running_job_with_a_warning_is_marked() -> None:
     stalled = Failure("job_stalled", "nothing has changed for 6 h", "Look at it.")
     view = seen(status(job("a", "running", warning=stalled, progress=0.4), job("b", "running"), ready("c")))
     assert [row.warning for row in view.rows] == [stalled, None, None]
-    assert (view.headline, view.tone, view.attention_count) == ("1 job needs a look", "warn", 0)
+    assert (view.headline, view.tone, view.attention_count) == ("1 job has a warning", "warn", 0)
     assert view.notices == (Notice(failure=replace(stalled, message="a: nothing has changed for 6 h")),)
 
 
@@ -149,7 +153,7 @@ def test_many_warnings_are_summarised() -> None:
 
 def test_row_shows_the_reason_for_waiting() -> None:
     view = seen(status(job("a", "ready", waits_for="a slot", wake_at=NOW + 7200), job("b", "queued")))
-    assert [row.waiting for row in view.rows] == ["waits for a slot, next look in about 2 h", None]
+    assert [row.waiting for row in view.rows] == ["waits for a slot, next check in about 2 h", None]
 
 
 def test_run_hold_is_shown_once() -> None:

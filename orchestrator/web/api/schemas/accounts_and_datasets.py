@@ -1,4 +1,4 @@
-"""Inventory: what the API answers about accounts and datasets, field by field."""
+"""Response models of accounts and datasets."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from orchestrator.web.api.schemas.jobs_and_runs import (
 
 
 class FindingSchema(ApiModel):
-    """One thing that the check found; docs/findings.md explains each code."""
+    """One finding of the dataset check; docs/findings.md explains each code."""
 
     code: str
     severity: Severity
     file: str
     line: int | None
-    path: str | None = Field(description="A JSON path inside the chat.")
+    path: str | None = Field(description="JSON path inside the chat file.")
     message: str
     hint: str
 
 
 class FindingsSchema(ApiModel):
-    """How many of each code, and the first of each."""
+    """Number of findings by code, and the first ones of each code."""
 
     counts: dict[str, int]
     first: list[FindingSchema]
 
 
 class DatasetSchema(ApiModel):
-    """A dataset and the runs that trained on it."""
+    """A dataset and the runs that use it."""
 
-    sha256: str = Field(description="Of the canonical JSONL; the dataset's identity.")
+    sha256: str = Field(description="SHA-256 of the canonical JSONL; identifies the dataset.")
     bytes: Count
     examples: Count
     tokens: int | None
@@ -50,10 +50,10 @@ class DatasetSchema(ApiModel):
     validation_examples: int | None
     validation_tokens: int | None
     created_at: Timestamp
-    runs: list[RunSummarySchema] = Field(description="The newest first; each has its moderation's record.")
-    findings: FindingsSchema | None = Field(
-        description="What the check found in its chats; in a list it is left out."
+    runs: list[RunSummarySchema] = Field(
+        description="Runs that use the dataset, newest first, each with its moderation record."
     )
+    findings: FindingsSchema | None = Field(description="Findings of the dataset check; null in lists.")
 
     @classmethod
     def from_view(cls, view: DatasetView) -> DatasetSchema:
@@ -67,23 +67,23 @@ class DatasetSchema(ApiModel):
 
 
 class DatasetListSchema(ApiModel):
-    """Every dataset that a run was made of, the newest first."""
+    """All datasets used by a run, newest first."""
 
     datasets: list[DatasetSchema]
 
 
 class AccountSchema(ApiModel):
-    """An account that is or was listed in the accounts file. Its key is not here, only a fingerprint of it."""
+    """An account that is or was listed in the accounts file. Contains a fingerprint of its API key, never the key."""
 
     name: str
     provider: ProviderName
     organization: str | None
     project: str | None
     labels: list[str]
-    key_fingerprint: str = Field(description="Eight hex digits that tell two keys apart.")
-    verified_at: Timestamp | None = Field(description="When its key was last verified.")
-    removed_at: Timestamp | None = Field(description="Since when the accounts file does not list it.")
-    hold: ErrorInfo | None = Field(description="Why it is set aside.")
+    key_fingerprint: str = Field(description="Eight hexadecimal digits that distinguish API keys.")
+    verified_at: Timestamp | None = Field(description="When the API key was last verified.")
+    removed_at: Timestamp | None = Field(description="When the account was removed from the accounts file.")
+    hold: ErrorInfo | None = Field(description="Why the account is on hold; null if it is not.")
 
     @classmethod
     def from_view(cls, line: AccountSummary) -> AccountSchema:
@@ -91,14 +91,14 @@ class AccountSchema(ApiModel):
 
 
 class AccountPageSchema(ApiModel):
-    """Accounts by name."""
+    """A page of accounts, sorted by name."""
 
     accounts: list[AccountSchema]
-    next: str | None = Field(description="`after` of the next page; null on the last.")
+    next: str | None = Field(description="Value of `after` for the next page; null on the last page.")
 
 
 class AccountJobSchema(ApiModel):
-    """The account's job in one run."""
+    """An account's job in one run."""
 
     run: str
     run_name: str
@@ -108,7 +108,7 @@ class AccountJobSchema(ApiModel):
 
 
 class AccountDetailSchema(AccountSchema):
-    """An account with its jobs, the current run's first."""
+    """An account with its jobs, the one of the current run first."""
 
     jobs: list[AccountJobSchema]
 

@@ -1,4 +1,7 @@
-"""Documents: what the API answers, field by field. OpenAPI and the reference page are made of this."""
+"""Response models of jobs, runs, models, events and the status document.
+
+OpenAPI and docs/reference/api.md are generated from these classes, so each description is documentation.
+"""
 
 from __future__ import annotations
 
@@ -17,71 +20,81 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class ApiModel(BaseModel):
-    """What is answered. A field that is new in the read model is not told until it is described here."""
+    """Base class of the response models. A field of the read model is not returned until it is declared here."""
 
 
 class Problem(BaseModel):
     """An error (RFC 9457)."""
 
     type: str = "about:blank"
-    title: str = Field(description="What HTTP calls it.")
-    status: int
+    title: str = Field(description="Reason phrase of the HTTP status.")
+    status: int = Field(description="HTTP status code.")
     detail: str = Field(description="What is wrong.")
     hint: str | None = Field(None, description="What to do next.")
-    kind: str | None = Field(None, description="The kind of an error of ours, see the list of errors.")
+    kind: str | None = Field(None, description="Error code; see the error reference.")
 
 
 class ErrorInfo(ApiModel):
-    """What keeps something from going on, or ended it."""
+    """An error, a hold or a warning: what it is and what to do next."""
 
-    kind: str = Field(description="One of the kinds of errors or holds.")
-    message: str
+    kind: str = Field(description="Error code or kind of hold; see the error reference.")
+    message: str = Field(description="What is wrong, and where.")
     hint: str = Field(description="What to do next.")
-    request_id: str | None = Field(description="The provider's id of the request, for its support.")
+    request_id: str | None = Field(
+        description="Request id assigned by the provider; its support can find the request by it."
+    )
 
 
 class JobSchema(ApiModel):
-    """One account's share of a run."""
+    """One account's job in a run."""
 
     account: str = Field(description="The account's name in the accounts file.")
     provider: ProviderName
-    base_model: str = Field(description="What is fine-tuned.")
+    base_model: str = Field(description="Base model.")
     labels: list[str] = Field(description="The account's labels.")
     organization: str | None = Field(description="The organisation that the account's key belongs to, once known.")
-    job: str = Field(description="Our id of the job: the same work always has the same.")
+    job: str = Field(description="Job id: a hash of dataset, training specification and account.")
     state: JobState
-    held: bool = Field(description="Whether it is set aside; `error` says why.")
-    remote_file_id: str | None = Field(description="The provider's id of the training file.")
-    remote_job_id: str | None = Field(description="The provider's id of the fine-tuning job.")
-    remote_status: str | None = Field(description="The provider's own word for the job's state.")
-    fine_tuned_model: str | None = Field(description="The model id, once there is one.")
-    servable: bool | None = Field(description="Whether the model can be called as it is; null without a model.")
-    serving_hint: str | None = Field(description="What a model needs that cannot be called as it is.")
-    progress: float | None = Field(ge=0, le=1, description="From 0 to 1; null where the provider does not say.")
-    error: ErrorInfo | None = Field(description="What keeps it from going on, or ended it.")
+    held: bool = Field(description="Whether the job is on hold; see `error`.")
+    remote_file_id: str | None = Field(description="Id of the training file at the provider.")
+    remote_job_id: str | None = Field(description="Id of the fine-tuning job at the provider.")
+    remote_status: str | None = Field(description="Raw status reported by the provider.")
+    fine_tuned_model: str | None = Field(description="Id of the fine-tuned model; null until the job has succeeded.")
+    servable: bool | None = Field(
+        description="Whether the model can be called without deploying it first; null without a model."
+    )
+    serving_hint: str | None = Field(description="How to make the model servable, if it is not.")
+    progress: float | None = Field(
+        ge=0, le=1, description="Fraction from 0 to 1; null if the provider does not report it."
+    )
+    error: ErrorInfo | None = Field(description="Last error, or the reason for the hold.")
     warning: ErrorInfo | None = Field(
-        description="What a person should know though the job goes on, as long as it is so."
+        description="Non-blocking warning about a job in progress; null once it no longer applies."
     )
-    waits_for: str | None = Field(description="What it waits for without an error; `wake_at` is the next look.")
-    attempts: Count = Field(description="Failed calls in a row.")
-    round: Count = Field(description="How often an operator retried it.")
-    hyperparameters: dict[str, Any] = Field(description="What the provider says it really used.")
-    trained_tokens: int | None = Field(description="What the provider counted.")
-    estimated_usd: float | None = Field(description="The plan's price, in US dollars.")
-    quoted_usd: float | None = Field(description="The provider's price, where it says one.")
-    retires_on: str | None = Field(description="The last day on which the model can be called.")
-    days_left: int | None = Field(description="How many days that is from now.")
-    gone_at: Timestamp | None = Field(description="When the model was first missed at the provider.")
+    waits_for: str | None = Field(
+        description="What the job waits for, without an error; `wake_at` is the time of the next check."
+    )
+    attempts: Count = Field(description="Consecutive failed calls.")
+    round: Count = Field(description="How many times an operator has retried the job.")
+    hyperparameters: dict[str, Any] = Field(description="Effective hyperparameters reported by the provider.")
+    trained_tokens: int | None = Field(description="Number of trained tokens reported by the provider.")
+    estimated_usd: float | None = Field(description="Estimated price in US dollars.")
+    quoted_usd: float | None = Field(description="Price quoted by the provider in US dollars, if it quotes one.")
+    retires_on: str | None = Field(description="Last day on which the model can be called.")
+    days_left: int | None = Field(description="Days until `retires_on`; negative once it has passed.")
+    gone_at: Timestamp | None = Field(
+        description="When the service first noticed that the provider no longer has the model."
+    )
     created_at: Timestamp
-    state_since: Timestamp = Field(description="Since when it is in its state.")
+    state_since: Timestamp = Field(description="When the job entered its current state.")
     changed_at: Timestamp = Field(
-        description="Since when nothing has changed, by its state and the provider's progress."
+        description="When the job's state or the progress reported by the provider last changed."
     )
-    submitted_at: Timestamp | None = Field(description="When the provider got the job.")
+    submitted_at: Timestamp | None = Field(description="When the job was created at the provider.")
     finished_at: Timestamp | None
-    wake_at: Timestamp | None = Field(description="When it is looked at again; null: when somebody does something.")
-    latest_event: str | None = Field(description="What happened last.")
-    replica: str | None = Field(description="The process that advanced it last.")
+    wake_at: Timestamp | None = Field(description="Next check; null while waiting for an operator.")
+    latest_event: str | None = Field(description="Note of the job's latest event.")
+    replica: str | None = Field(description="Replica that last updated the job.")
 
     @classmethod
     def from_view(cls, view: JobView) -> JobSchema:
@@ -89,27 +102,34 @@ class JobSchema(ApiModel):
 
 
 class RunSchema(ApiModel):
-    """One dataset and one training spec across a set of accounts."""
+    """One dataset and its training specifications, applied to a set of accounts."""
 
-    id: str = Field(description="The hash of dataset and specs.")
+    id: str = Field(description="Run id: a hash of dataset and training specifications.")
     name: str
     dataset_sha256: str
-    examples: Count = Field(description="Examples to train on.")
-    tokens: int | None = Field(description="Their tokens; null where nothing counts them.")
-    specs: dict[str, dict[str, Any]] = Field(description="By provider: base model, method and hyperparameters.")
-    started: bool = Field(description="Whether jobs are created; else files are only replicated.")
-    approved_by: str | None = Field(description="Who let it go on in spite of its price.")
-    planned_usd: float | None = Field(description="The price of all its jobs; null is unknown.")
-    holds: list[ErrorInfo] = Field(description="What sets the whole run aside.")
+    examples: Count = Field(description="Number of training examples.")
+    tokens: int | None = Field(
+        description="Number of tokens in them; null if there is no tokenizer for the base model."
+    )
+    specs: dict[str, dict[str, Any]] = Field(
+        description="Training specification by provider: base model, method and hyperparameters."
+    )
+    started: bool = Field(description="Whether jobs are submitted; otherwise files are only uploaded.")
+    approved_by: str | None = Field(description="Who approved the price.")
+    planned_usd: float | None = Field(
+        description="Estimated price of all jobs in US dollars; null if some accounts have no known price."
+    )
+    holds: list[ErrorInfo] = Field(description="Holds of the whole run.")
     moderation: dict[str, Any] | None = Field(
-        description="The moderation's record: state, by, at, texts, reason, hint; and progress, while it continues "
-        "by itself: judged, total, finish_at (an estimate), attempts, retry_at."
+        description="Moderation record: state, by, at, texts, reason, hint; and, while it is in progress, "
+        "progress: judged, total, finish_at (an estimate), attempts, retry_at."
     )
     created_at: Timestamp
     pins: dict[str, dict[str, Any] | None] = Field(
-        description="By provider: the values that its first job got and all others get; null while they are unknown."
+        description="By provider: the hyperparameters that it chose for its first job, applied to all others; null "
+        "until they are known."
     )
-    warnings: list[str] = Field(description="What is worth knowing, and holds nothing.")
+    warnings: list[str] = Field(description="Non-blocking warnings.")
 
     @classmethod
     def from_view(cls, view: RunView) -> RunSchema:
@@ -117,56 +137,58 @@ class RunSchema(ApiModel):
 
 
 class ReplicaSchema(ApiModel):
-    """A process that does the work."""
+    """A service process."""
 
     id: str
     host: str
     pid: int
     started_at: Timestamp
-    seen_at: Timestamp = Field(description="Its last sign of life.")
-    alive_until: Timestamp = Field(description="After this it counts as dead.")
+    seen_at: Timestamp = Field(description="Last heartbeat.")
+    alive_until: Timestamp = Field(description="Heartbeat expiry; after it the replica counts as dead.")
 
 
 class StatusDocument(ApiModel):
-    """`/status`: the current run and every job of it. Fields are added, never changed, within one `schema`."""
+    """The current run and all of its jobs. Within one `schema` version fields are added, never changed or removed."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 
-    schema_: Literal[1] = Field(alias="schema", description="The version of this document.")
-    run: RunSchema | None = Field(description="Null until something was planned.")
-    counts: dict[str, Count] = Field(description="Jobs by state, those that are set aside as `held`.")
-    settled: bool = Field(description="Nothing happens any more unless a person does something.")
+    schema_: Literal[1] = Field(alias="schema", description="Version of this document.")
+    run: RunSchema | None = Field(description="Current run; null until one is planned.")
+    counts: dict[str, Count] = Field(description="Number of jobs by state; jobs on hold are counted as `held`.")
+    settled: bool = Field(description="True if no job will change without operator action.")
     replicas: list[ReplicaSchema]
     jobs: list[JobSchema]
-    problem: ErrorInfo | None = Field(description="Why the accounts file as it is now is not in force.")
+    problem: ErrorInfo | None = Field(description="Why the current version of the accounts file is not in use.")
 
 
 class Liveness(ApiModel):
-    """The process lives."""
+    """Whether the process responds."""
 
     alive: Literal[True]
 
 
 class Readiness(ApiModel):
-    """Whether the service can do its work, and which part cannot."""
+    """Whether the service is ready, and if not, why."""
 
     ready: bool
-    database: bool = Field(description="Whether the database answers.")
-    ticking: bool = Field(description="Whether the service looks after its jobs.")
-    reason: str | None = Field(description="Why it is not ready.")
+    database: bool = Field(description="Whether the database is reachable.")
+    ticking: bool = Field(description="Whether the scheduler is running.")
+    reason: str | None = Field(description="Why the service is not ready; null if it is.")
 
 
 class JobPageSchema(ApiModel):
-    """Jobs by account name."""
+    """A page of jobs, sorted by account name."""
 
     jobs: list[JobSchema]
-    total: Count = Field(description="How many match, on all pages.")
-    counts: dict[str, Count] = Field(description="The same filter in whatever state, by state or `held`.")
-    next: str | None = Field(description="`after` of the next page; null on the last.")
+    total: Count = Field(description="Number of matches on all pages.")
+    counts: dict[str, Count] = Field(
+        description="Number of jobs that match the filter without its `state`, by state or `held`."
+    )
+    next: str | None = Field(description="Value of `after` for the next page; null on the last page.")
 
 
 class ModelSchema(ApiModel):
-    """A fine-tuned model and what is needed to call it, but the key."""
+    """A fine-tuned model and what a client needs to call it, except the API key."""
 
     account: str
     provider: ProviderName
@@ -186,19 +208,21 @@ class ModelSchema(ApiModel):
 
 
 class ModelPageSchema(ApiModel):
-    """Models by account name."""
+    """A page of models, sorted by account name."""
 
     models: list[ModelSchema]
-    total: Count = Field(description="How many match, on all pages.")
-    next: str | None = Field(description="`after` of the next page; null on the last.")
+    total: Count = Field(description="Number of matches on all pages.")
+    next: str | None = Field(description="Value of `after` for the next page; null on the last page.")
 
 
 class RunSummarySchema(ApiModel):
-    """A run and how its jobs stand."""
+    """A run and its number of jobs by state."""
 
     run: RunSchema
-    current: bool = Field(description="Whether it is what the accounts file asks for.")
-    counts: dict[str, Count] = Field(description="Jobs by state; of one run, those that are set aside as `held`.")
+    current: bool = Field(description="Whether this is the run that the accounts file describes.")
+    counts: dict[str, Count] = Field(
+        description="Number of jobs by state; for a single run, jobs on hold are counted as `held`."
+    )
     total: Count
 
     @classmethod
@@ -207,24 +231,24 @@ class RunSummarySchema(ApiModel):
 
 
 class RunListSchema(ApiModel):
-    """Every run, the newest first."""
+    """All runs, newest first."""
 
     runs: list[RunSummarySchema]
 
 
 class EventSchema(ApiModel):
-    """A line of the history."""
+    """An entry of the event history."""
 
-    id: int = Field(ge=1, description="Later lines have larger ids.")
+    id: int = Field(ge=1, description="Event id; later events have larger ids.")
     at: Timestamp
-    kind: EventKind = Field(description="What it happened to.")
+    kind: EventKind = Field(description="Subject of the event.")
     note: str = Field(description="What happened.")
-    cause: str = Field(description="Who or what caused it: `service`, `operator:NAME`, `token:NAME`.")
+    cause: str = Field(description="Actor that caused the event: `service`, `operator:NAME`, `token:NAME`.")
     account: str | None
     run: str | None
     job: str | None
     state_before: str | None
-    state: str | None = Field(description="The job's state since.")
+    state: str | None = Field(description="State of the job after the event.")
     attempt: int | None
     remote_job_id: str | None
     request_id: str | None
@@ -232,7 +256,7 @@ class EventSchema(ApiModel):
 
 
 class EventPageSchema(ApiModel):
-    """Events, the oldest first."""
+    """A page of events, oldest first."""
 
     events: list[EventSchema]
-    next: int | None = Field(description="`after` of the next page; null when this is all there is now.")
+    next: int | None = Field(description="Value of `after` for the next page; null if there are no more events yet.")
