@@ -188,7 +188,7 @@ async def test_together_creates_no_job_beyond_the_account_limit(tmp_path: Path) 
     bench = TogetherBench(tmp_path)
     provider = bench.provider("poor")
     file = await bench.ready_file(provider)
-    with pytest.raises(QuotaExhausted, match=r"estimates \$1.5 and the account's limit is \$1.0"):
+    with pytest.raises(QuotaExhausted, match=r"estimates \$1\.50 and the account's limit is \$1\.00"):
         await provider.create_job(bench.order(file), bench.deadline())
     assert bench.jobs("poor") == 0
 
@@ -200,7 +200,7 @@ async def test_together_quotes_a_price_once_the_file_exists(tmp_path: Path) -> N
         provider = bench.provider(name)
         order = bench.order(await bench.ready_file(provider))
         quotes[name] = await cast(QuoteProvider, provider).quote(order)
-    refusal = "the provider estimates $1.5 and the account's limit is $1.0"
+    refusal = "the provider estimates $1.50 and the account's limit is $1.00"
     assert quotes == {
         "acme": Quote(1.5, "together's estimate"),
         "poor": Quote(1.5, "together's estimate", refusal),
