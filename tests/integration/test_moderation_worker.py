@@ -219,7 +219,7 @@ async def test_moderation_uses_another_account_during_an_outage(stage: Stage) ->
     ("error", "hint"),
     [
         (AuthenticationFailed("401: no"), "Check the key"),
-        (RequestRejected("400 unknown_model: no such model"), "Correct what the message names"),
+        (RequestRejected("400 unknown_model: no such model"), "Correct the cause that the message names"),
     ],
 )
 async def test_refusal_holds_the_run_and_is_retried_after_a_release(
