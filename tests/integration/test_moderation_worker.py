@@ -320,8 +320,8 @@ async def test_image_is_reported_as_not_moderated(stage: Stage) -> None:
     stage.account("acme", Provider())
     await stage.begin()
     held = await stage.until(lambda record: record.progress is None)
-    assert "the texts passed, and 1 picture cannot be judged here" in held.reason
-    assert held.hint.startswith("Have the pictures judged elsewhere")
+    assert "the texts passed, and 1 picture cannot be judged:" in held.reason
+    assert held.hint.startswith("Check the pictures yourself")
 
 
 async def test_named_account_is_used_for_any_provider_name(stage: Stage) -> None:
