@@ -16,8 +16,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from orchestrator.core.errors import DatabaseUnavailable
 
-OUTAGE_SUMMARY: Final = "the database does not answer, or takes no changes"
-OUTAGE_HINT: Final = "Nothing is sent meanwhile. The service goes on by itself when the database takes changes again."
+OUTAGE_SUMMARY: Final = "the database cannot be reached, or rejects changes"
+OUTAGE_HINT: Final = (
+    "Nothing is sent to providers meanwhile. The service continues automatically when the database accepts changes."
+)
 _SQLITE_OUTAGE_CODES: Final = (
     *("PERM", "BUSY", "LOCKED", "NOMEM", "READONLY", "IOERR", "CORRUPT", "FULL"),
     *("CANTOPEN", "PROTOCOL", "AUTH", "NOTADB"),
