@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from orchestrator.core.account import ProviderName
+from orchestrator.core.capabilities import MB
 from orchestrator.dataset.checks.images import ImageReference, iter_images
 from orchestrator.dataset.checks.text_walk import iter_message_lists, iter_messages
 from orchestrator.dataset.example import ExampleBody, ExampleIssue, KeyPath
@@ -14,7 +15,6 @@ from orchestrator.dataset.provider_rules import ProviderRule, RuleKind, list_pro
 RuleViolation = tuple[KeyPath, str, str]
 """Key path, message, and hint ("": the hint of the code)."""
 
-BYTES_PER_MEGABYTE = 1_000_000
 _ALLOWED_PREVIOUS_ROLES = {  # the roles that may stand just before a role
     "system": (None,),
     "user": (None, "system", "assistant"),
@@ -176,10 +176,7 @@ def _check_image_types(images: list[ImageReference], rule: ProviderRule) -> Iter
 def _check_image_bytes(images: list[ImageReference], rule: ProviderRule) -> Iterator[RuleViolation]:
     for image in images:
         if (size := image.size_bytes) > rule.limit:
-            message = (
-                f"the image has {size / BYTES_PER_MEGABYTE:,.1f} MB, "
-                f"at most {rule.limit / BYTES_PER_MEGABYTE:,.0f} MB are accepted"
-            )
+            message = f"the image has {size / MB:,.1f} MB, at most {rule.limit / MB:,.0f} MB are accepted"
             yield image.key_path, message, "Reduce its size: use fewer pixels or a stronger compression."
 
 
