@@ -77,7 +77,7 @@ def _write_examples(checker: DatasetChecker, path: Path, seed: int) -> array[int
 def _select_validation(keys: array[int], rules: DatasetRules) -> bytearray:
     """Return 1 for each example of the validation split, 0 for the others.
 
-    The selection depends only on the seed and the content: an added chat does not move the others to another part.
+    The order of selection depends only on the seed and the content, so an added chat hardly changes the split.
     Equal examples have equal keys, so they stay in the same part.
     """
     if not rules.validation_fraction:
@@ -115,9 +115,8 @@ class _PartWriter:
 
     def __exit__(self, *_: object) -> None:
         self._file.flush()
-        os.fsync(
-            self._file.fileno()
-        )  # before the rename: after a power failure the name must not lead to an empty file
+        # Before the rename: after a power failure the final name must not lead to an empty file.
+        os.fsync(self._file.fileno())
         self._file.close()
 
     def write(self, line: bytes) -> None:

@@ -23,9 +23,9 @@ LENGTH_OUTLIER_MIN_CHARACTERS = 4_000  # shorter examples are never outliers
 
 
 class CorpusChecker:
-    """Collects little of every accepted example, and builds the findings at the end.
+    """Keeps a few numbers of each accepted example, and builds the findings at the end.
 
-    Per example it keeps about 20 bytes (in arrays, because a dataset may have millions), and no text.
+    The numbers are in arrays (about 20 bytes per example), because a dataset may have millions of examples.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Finds duplicate and near-duplicate examples with about 20 bytes of memory per example."""
+"""Finds duplicates, with about 20 bytes of memory per example, and near-duplicates among a limited number."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from zlib import crc32
 from orchestrator.dataset.checks.text_walk import MessageText
 
 BUCKET_COUNT = 256
-MAX_NEAR_DUPLICATE_EXAMPLES = (
-    5_000  # for larger datasets the search is disabled: it would cost more than all other checks
-)
+MAX_NEAR_DUPLICATE_EXAMPLES = 5_000  # for more, the search is disabled: it costs more than all other checks
 SKETCH_SIZE = 48  # hashes kept per example; the similarity is then known to about ±0.1
 SHINGLE_WORDS = 4  # words per shingle
 CANDIDATE_HASHES = 6  # examples are compared only if they share one of their smallest hashes

@@ -125,7 +125,7 @@ def check_text(text: str, key_path: KeyPath, *, may_be_empty: bool) -> Iterator[
 
 
 def is_valid_weight(value: object) -> bool:
-    """Whether the weight is the integer 0 or 1; true and 1.0 are equal to them, but providers refuse them."""
+    """Whether the weight is the integer 0 or 1; true and 1.0 are equal to them, but have another JSON type."""
     return type(value) is int and value in (0, 1)
 
 

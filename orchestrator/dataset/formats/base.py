@@ -33,9 +33,8 @@ class ChatFormat:
     name: str  # public: counted in the summary under this name
     description: str  # Markdown
     example: str  # the text of a whole file
-    parse: Callable[
-        [Any], ParsedChat | None
-    ]  # None for a value in another format; an export gets a list of its lines
+    parse: Callable[[Any], ParsedChat | None]
+    """Returns None for a value in another format. The parser of an export gets the list of its lines."""
 
 
 class PlacedMessage(NamedTuple):

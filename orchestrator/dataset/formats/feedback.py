@@ -30,7 +30,7 @@ LOSS_WEIGHT_KEYS: Final = (
     "weight",
     "loss",
     "train",
-)  # of one turn: some collections say so what is not to be learned
+)  # of one turn: in some collections they exclude it from training
 NEGATIVE_WORDS: Final = frozenset(
     (
         *("bad", "negative", "reject", "rejected", "undesirable", "undesired", "unwanted", "wrong", "incorrect"),
