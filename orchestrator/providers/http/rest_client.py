@@ -22,7 +22,9 @@ from orchestrator.core.errors import (
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.text_sanitizer import sanitize_line
 from orchestrator.providers.base import DatasetFile, Deadline
-from orchestrator.providers.http.http_client import build_http_get, encode_base_url, send_deadline
+from orchestrator.providers.http.client import HttpClient, encode_base_url
+from orchestrator.providers.http.deadline import send_deadline
+from orchestrator.providers.http.response import HttpResponse
 from orchestrator.providers.http.response_decoder import (
     DECODE_ERRORS,
     Decoded,
@@ -64,7 +66,7 @@ class RestClient:
 
     def __init__(
         self,
-        http: httpx2.AsyncClient,
+        http: HttpClient,
         base_url: str,
         *,
         key: Secret,
@@ -73,7 +75,6 @@ class RestClient:
         error_codes: ErrorCodes,
     ) -> None:
         self._http = http
-        self._http_get = build_http_get(http)
         self._base_url = encode_base_url(base_url)
         self._headers = {"authorization": f"Bearer {key.reveal()}"}
         self._account = account
@@ -111,7 +112,7 @@ class RestClient:
     async def get_decoded(self, decoder: msgspec.json.Decoder[Decoded], path: str, **query: str) -> Decoded:
         """The JSON of a GET as what was asked for. Raises MalformedResponse for anything else."""
         where = self._base_url + quote(path, safe="/:")
-        answer = await self._http_get(f"{where}?{urlencode(query)}" if query else where, self._headers)
+        answer = await self._http.get(f"{where}?{urlencode(query)}" if query else where, self._headers)
         if answer.status != httpx2.codes.OK:  # also another success: part of a list, say, is not the list
             raise UnsuccessfulResponse(answer.status, answer.headers, answer.content, path)
         return decode_response(decoder, answer.content, path, self._redact)
@@ -141,11 +142,11 @@ class RestClient:
 
     async def send(
         self, method: str, path: str, *, expected_status: int | None = None, **options: Any
-    ) -> httpx2.Response:
-        """One request. Raises Refusal for an answer that is neither a success nor the one expected."""
-        response = await self._http.request(method, self._base_url + path, headers=self._headers, **options)
-        if not response.is_success and response.status_code != expected_status:
-            raise UnsuccessfulResponse(response.status_code, response.headers, response.content, path)
+    ) -> HttpResponse:
+        """Send one request. Raises UnsuccessfulResponse unless the status is a success or the expected one."""
+        response = await self._http.send(method, self._base_url + path, self._headers, **options)
+        if not response.is_success and response.status != expected_status:
+            raise UnsuccessfulResponse(response.status, response.headers, response.content, path)
         return response
 
     async def put_file(self, url: str, dataset_file: DatasetFile, headers: Mapping[str, str] | None = None) -> None:
@@ -155,11 +156,11 @@ class RestClient:
             raise UploadAddressRefused(f"the provider's upload address {text}", account=self._account)
         sized = {"content-length": str(dataset_file.wire_bytes), **(headers or {})}
         try:
-            response = await self._http.put(url, content=iter_chunks(dataset_file), headers=sized, timeout=None)
+            response = await self._http.send("PUT", url, sized, content=iter_chunks(dataset_file), timeout=None)
         except httpx2.InvalidURL as error:  # no HTTPError, and so nobody's who handles those
             raise ValueError(f"the provider's upload address is not a URL: {error}") from error
         if not response.is_success:
-            raise UnsuccessfulResponse(response.status_code, response.headers, response.content, urlsplit(url).path)
+            raise UnsuccessfulResponse(response.status, response.headers, response.content, urlsplit(url).path)
 
     def _to_provider_error(self, error: Exception) -> ProviderError:
         """Every failure as an error of ours."""

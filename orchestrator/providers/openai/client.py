@@ -21,7 +21,9 @@ from orchestrator.core.account import Account
 from orchestrator.core.errors import ProviderError, ProviderUnavailable, UnknownOutcome
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.base import Deadline
-from orchestrator.providers.http.http_client import HttpGet, HttpResponse, encode_base_url, send_deadline
+from orchestrator.providers.http.client import HttpClient, encode_base_url
+from orchestrator.providers.http.deadline import send_deadline
+from orchestrator.providers.http.response import HttpResponse
 from orchestrator.providers.http.response_decoder import (
     DECODE_ERRORS,
     Decoded,
@@ -55,12 +57,14 @@ SdkFactory = Callable[[str], openai.AsyncOpenAI]
 """The SDK's client for the servers at a base URL."""
 
 
-def build_sdk_factory(http: httpx2.AsyncClient) -> SdkFactory:
+def build_sdk_factory(http: HttpClient) -> SdkFactory:
     """The SDK on this HTTP client, one client for each base URL: a client for each account costs half a millisecond.
 
     It has no key, nothing of the environment, and tries nothing again.
     """
-    base = openai.AsyncOpenAI(api_key="unused", base_url="https://unused.invalid", http_client=http, max_retries=0)
+    base = openai.AsyncOpenAI(
+        api_key="unused", base_url="https://unused.invalid", http_client=http.sdk_client, max_retries=0
+    )
 
     @cache
     def sdk(base_url: str) -> openai.AsyncOpenAI:
@@ -78,11 +82,11 @@ class OpenAIClient:
     `sdk` knows no key: it is given `headers` with each call.
     """
 
-    __slots__ = ("_account", "_base_url", "_error_codes", "_http_get", "_key", "_redact", "_sdk_factory")
+    __slots__ = ("_account", "_base_url", "_error_codes", "_http", "_key", "_redact", "_sdk_factory")
 
     def __init__(
         self,
-        http_get: HttpGet,
+        http: HttpClient,
         sdk_factory: SdkFactory,
         account: Account,
         *,
@@ -91,7 +95,7 @@ class OpenAIClient:
         redact: Redactor,
         error_codes: ErrorCodes,
     ) -> None:
-        self._http_get = http_get
+        self._http = http
         self._sdk_factory = sdk_factory
         self._account = account
         self._base_url = encode_base_url(base_url)
@@ -117,7 +121,7 @@ class OpenAIClient:
         """One read, as the server answers it."""
         headers = {"Accept": "application/json", "User-Agent": self.sdk.user_agent, **self.auth_headers}
         where = f"{self._base_url}{path}?{urlencode(query)}" if query else self._base_url + path
-        answer = await self._http_get(where, headers)
+        answer = await self._http.get(where, headers)
         if answer.status != httpx2.codes.OK:  # also another success: part of a list, say, is not the list
             raise self._build_response_error(answer.status, answer.headers, answer.content, path)
         return answer
