@@ -88,11 +88,8 @@ class Tiny:
     async def upload_file(self, dataset_file: DatasetFile, deadline: Deadline) -> RemoteFile:
         check_upload_size(dataset_file, OFFERS, self._account)
         async with self._client.write_call(deadline):
-            with open_upload_stream(dataset_file) as handle:
-                sent = {
-                    "data": {"purpose": "fine-tune", "file_name": dataset_file.filename},
-                    "files": {"file": handle},
-                }
+            with open_upload_stream(dataset_file) as body:
+                sent = {"data": {"purpose": "fine-tune", "file_name": dataset_file.filename}, "files": {"file": body}}
                 try:
                     return _file(await self._client.send_decoded(JSON_DECODER, "POST", "/v1/files/upload", **sent))
                 except UnsuccessfulResponse as refusal:
