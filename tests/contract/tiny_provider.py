@@ -22,9 +22,10 @@ from orchestrator.core.remote import (
 )
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderFactory, cancel_and_get_job
+from orchestrator.providers.http.api_client import UnsuccessfulResponse
 from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.http.response_decoder import ListPage, check_id
-from orchestrator.providers.http.rest_client import JSON_DECODER, RestClient, UnsuccessfulResponse
+from orchestrator.providers.http.rest_client import JSON_DECODER, RestClient
 from orchestrator.providers.tagging import select_tagged_jobs, tagged_suffix
 from orchestrator.providers.upload_stream import check_upload_size, open_upload_stream
 

@@ -45,9 +45,10 @@ from orchestrator.providers.fireworks.responses import (
     FireworksJob,
     FireworksStatus,
 )
+from orchestrator.providers.http.api_client import UnsuccessfulResponse
 from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.http.response_decoder import check_id, number_or_none, parse_hyperparameters, text_or_none
-from orchestrator.providers.http.rest_client import RestClient, UnsuccessfulResponse, epoch_from_iso
+from orchestrator.providers.http.rest_client import RestClient, epoch_from_iso
 from orchestrator.providers.http.status_errors import ErrorCodes
 from orchestrator.providers.tagging import short_tag, tagged_suffix
 from orchestrator.providers.upload_stream import check_upload_size, open_upload_stream

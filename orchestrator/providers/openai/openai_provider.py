@@ -105,7 +105,7 @@ class OpenAIProvider:
     async def verify(self) -> AccountIdentity:
         async with self._client.read_call():
             answer = await self._client.get("/models")
-            self._client.decode(MODEL_LIST_DECODER, answer, "/models")
+            self._client.decode(MODEL_LIST_DECODER, answer.content, "/models")
         return AccountIdentity(organization=name_or_none(answer.headers.get("openai-organization")))
 
     async def find_model(self, name: str) -> RemoteModel | None:
@@ -148,7 +148,7 @@ class OpenAIProvider:
                     timeout=max(deadline.seconds_left, 1.0),
                     extra_headers=self._client.auth_headers,
                 )
-                return to_remote_file(self._client.decode(FILE_DECODER, answer, "/files"))
+                return to_remote_file(self._client.decode(FILE_DECODER, answer.content, "/files"))
 
     async def get_file(self, file_id: str) -> RemoteFile:
         async with self._client.read_call():
@@ -248,7 +248,7 @@ class OpenAIProvider:
 
     def _parse_job(self, answer: RawResponse, path: str) -> RemoteJob:
         return to_remote_job(
-            self._client.decode(JOB_DECODER, answer, path), self._dialect, parse_request_id(answer.headers)
+            self._client.decode(JOB_DECODER, answer.content, path), self._dialect, parse_request_id(answer.headers)
         )
 
     def _build_tag_getter(self, order: JobOrder) -> Callable[[OpenAIJob], str | None]:
