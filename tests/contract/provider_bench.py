@@ -209,13 +209,13 @@ class OpenAIBench(ProviderBench):
         return openai_provider.build_provider_factory
 
     def faults(self, *rules: Fault) -> None:
-        self.sandbox.state.world.faults.replace((*rules, *self.always))
+        self.sandbox.state.sandbox.faults.replace((*rules, *self.always))
 
     def jobs(self, account: str = "acme") -> int:
-        return len(self.sandbox.state.world.jobs.of(account))
+        return len(self.sandbox.state.sandbox.jobs.of(account))
 
     def contents(self, account: str = "acme") -> list[bytes]:
-        world = self.sandbox.state.world
+        world = self.sandbox.state.sandbox
         return [world.blobs.path(file.sha256).read_bytes() for file in world.files.of(account).values()]
 
 
@@ -234,7 +234,7 @@ class SmallBench(OpenAIBench):
 
     def parts(self) -> int:
         """How many parts the sandbox has taken."""
-        outcomes = self.sandbox.state.world.counts.outcomes
+        outcomes = self.sandbox.state.sandbox.counts.outcomes
         return sum(count for (_, what, _), count in outcomes.items() if what == "uploads.part")
 
 
@@ -262,7 +262,7 @@ class AzureBench(TranslatedBench):
     always = (Fault("file_not_ready"),)
 
     def contents(self, account: str = "acme") -> list[bytes]:
-        files = self.sandbox.state.world.files.of(account)
+        files = self.sandbox.state.sandbox.files.of(account)
         mark = b"\xef\xbb\xbf"
         whole = zip(files, super().contents(account), strict=True)
         return [mark + content if name in self.translated.marked else content for name, content in whole]

@@ -59,7 +59,7 @@ class SilentBench(ForgetfulBench):
 
 def sent(bench: OpenAIBench) -> list[dict[str, Any]]:
     """The jobs the sandbox holds, as they were asked for."""
-    jobs = bench.sandbox.state.world.jobs.of("acme").values()
+    jobs = bench.sandbox.state.sandbox.jobs.of("acme").values()
     return [{"suffix": job.suffix, "metadata": job.metadata, "seed": job.seed, "asked": job.asked} for job in jobs]
 
 
