@@ -14,7 +14,7 @@ from machine_speed import scale_seconds
 from processes import HTTP, RunningProgram, SandboxProcess, Site, eventually
 
 INTENT = scale_seconds(1.5)
-ROLLING_ACCOUNTS = int(os.environ.get("ROLLING_ACCOUNTS", "12"))  # `make rolling` sets 200
+ROLLING_ACCOUNTS = int(os.environ.get("ROLLING_ACCOUNTS", "36"))  # `make rolling` sets 200
 
 
 class Replica:
