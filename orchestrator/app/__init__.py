@@ -1,4 +1,7 @@
-"""App: wiring. Builds everything once from the settings, owns the clock, knows every concrete class."""
+"""The application: creates every part once from the settings, connects the parts, and closes them.
+
+This is the only package that knows all concrete classes. The command line calls it; nothing below imports it.
+"""
 
 from orchestrator.app.clock import SystemClock
 from orchestrator.app.database import exclusive_database_lock, has_database

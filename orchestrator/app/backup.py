@@ -1,7 +1,18 @@
-"""Backup: what the service has written, as one tar file, and the way back.
+"""Backup and restore of the SQLite database and the datasets, as one tar file."""
 
-The database is first into the file: every dataset it speaks of was there before, so it is found behind it.
-"""
+# Theory of operation
+#
+# Backup. The service may be running. SQLite's backup API copies one consistent moment of the database, which is then
+# checked for damage. The datasets are added after the database: a dataset file is written before the database refers
+# to it and is never changed, so that every dataset of the copied database is in the tar file. The tar file is built
+# in a temporary folder on the same disk and renamed at the end, so that an interrupted backup leaves no half file. It
+# contains no key; the copy of the accounts file is for people to read, and is not restored.
+#
+# Restore. The lock of the database keeps the service out. Every member is extracted into a temporary folder and
+# checked first: its name, the integrity of the database, and each dataset against its name, which begins its SHA-256.
+# Only then are the files moved into place, the database last: a restore that dies half way leaves no database that
+# refers to a missing dataset. An old write-ahead log (`-wal`) beside the database would be applied to the restored
+# one, therefore a restore refuses to start while any file of an old database is there.
 
 from __future__ import annotations
 
@@ -32,14 +43,16 @@ _OWNER_ONLY_MODE = 0o600
 
 
 def create_backup(settings: Settings, target: Path) -> list[str]:
-    """Write the tar file and return the names of what is in it. The service may be running."""
+    """Write a new tar file and return the names of its members. Raises ConfigError."""
     database = _get_sqlite_path(settings, "pg_dump --format=custom --file=orchestrator.dump '{url}'")
     if not has_database(settings):
-        raise ConfigError(f"there is no database at {database} yet", hint="Nothing has been run: nothing to keep.")
+        raise ConfigError(
+            f"there is no database at {database} yet", hint="Start a run first, or check ORCHESTRATOR_DATA_DIR."
+        )
     if target.exists():
-        raise ConfigError(f"{target} exists already", hint="Choose another name, or move that file away.")
+        raise ConfigError(f"{target} exists already", hint="Choose another name, or move the file away.")
     with (
-        _translate_errors(database, "See whether the disk is full or failing."),
+        _translate_errors(database, "Check whether the disk is full or failing."),
         _temporary_folder_beside(target) as folder,
     ):
         backup.copy_database(database, folder / DATABASE_MEMBER)
@@ -51,13 +64,17 @@ def create_backup(settings: Settings, target: Path) -> list[str]:
 
 
 def restore_backup(settings: Settings, source: Path) -> list[str]:
-    """Put database and datasets back where there are none, and return their names. The service must be stopped."""
+    """Restore database and datasets, and return the names of the members. The service must be stopped.
+
+    Raises ConfigError if there is a database already or the backup is damaged, and DatabaseLocked if the service
+    runs.
+    """
     database = _get_sqlite_path(settings, "pg_restore --clean --if-exists --dbname='{url}' orchestrator.dump")
     with _translate_errors(source, "Choose another backup."), exclusive_database_lock(settings):
-        if there := [name for name in _sqlite_files(database) if name.exists()]:
+        if existing := [path for path in _sqlite_files(database) if path.exists()]:
             raise ConfigError(
-                f"there is a database already: {', '.join(map(str, there))}",
-                hint="Move it away, all of it, then restore again.",
+                f"there is a database already: {', '.join(map(str, existing))}",
+                hint="Move all of these files away, then restore again.",
             )
         with _temporary_folder_beside(settings.data_dir / DATASETS_MEMBER) as folder:
             names = _extract_checked(source, folder)
@@ -68,28 +85,28 @@ def restore_backup(settings: Settings, source: Path) -> list[str]:
     return names
 
 
-def _get_sqlite_path(settings: Settings, tool: str) -> Path:
+def _get_sqlite_path(settings: Settings, postgresql_command: str) -> Path:
     url = make_url(settings.database_url)
     if url.get_backend_name() == "sqlite" and url.database:
         return Path(url.database)
-    place = format_database_label(settings.database_url).replace("+asyncpg", "")
+    label = format_database_label(settings.database_url).replace("+asyncpg", "")
     raise ConfigError(
-        f"the database {place} is not a file of this program",
-        hint=f"Use its own tool: {tool.format(url=place)} - the datasets are made again from the chats.",
+        f"the database {label} is not a SQLite file",
+        hint=f"Use PostgreSQL's tool: {postgresql_command.format(url=label)}. Datasets are rebuilt from the chats.",
     )
 
 
 def _sqlite_files(database: Path) -> Iterator[Path]:
-    """SQLite's own: a left-over log would be taken for the restored database's."""
-    return (Path(f"{database}{end}") for end in ("", "-wal", "-shm"))
+    """Yield the paths of the database and of its write-ahead log and index."""
+    return (Path(f"{database}{suffix}") for suffix in ("", "-wal", "-shm"))
 
 
 def _list_input_files(settings: Settings) -> dict[str, Path]:
-    found = {
+    datasets = {
         f"{DATASETS_MEMBER}/{path.name}": path
         for path in sorted((settings.data_dir / DATASETS_MEMBER).glob("*.jsonl"))
     }
-    return found | ({ACCOUNTS_MEMBER: settings.accounts_file} if settings.accounts_file.is_file() else {})
+    return datasets | ({ACCOUNTS_MEMBER: settings.accounts_file} if settings.accounts_file.is_file() else {})
 
 
 def _write_tar(target: Path, members: dict[str, Path]) -> None:
@@ -107,23 +124,23 @@ def _anonymize_member(member: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def _extract_checked(source: Path, folder: Path) -> list[str]:
-    """What can be restored, checked: nothing takes its place before all of it is in order."""
+    """Extract the members into a folder, check them, and return their names. Raises ValueError without the path."""
     (folder / DATASETS_MEMBER).mkdir()
     names = []
     with tarfile.open(source) as tar:
         for member in tar:
             content = tar.extractfile(member)
             if content is None or not _MEMBER_PATTERN.fullmatch(member.name):
-                raise ValueError(f"is not a backup of this program: it holds {member.name}")
+                raise ValueError(f"is not a backup of orchestrator: it contains {member.name}")
             if member.name != ACCOUNTS_MEMBER:
                 _write_file(folder / member.name, content)
                 names.append(member.name)
     if DATABASE_MEMBER not in names:
-        raise ValueError("is not a backup of this program: it holds no database")
+        raise ValueError("is not a backup of orchestrator: it contains no database")
     backup.validate_copy(folder / DATABASE_MEMBER)
     for path in (folder / DATASETS_MEMBER).iterdir():
         if not _compute_sha256(path).startswith(path.stem):
-            raise ValueError(f"is damaged: {path.name} is not what its name says")
+            raise ValueError(f"is damaged: the content of {path.name} does not match its name")
     return names
 
 
@@ -141,7 +158,7 @@ def _compute_sha256(path: Path) -> str:
 
 @contextmanager
 def _temporary_folder_beside(path: Path) -> Iterator[Path]:
-    """A folder for its maker only, on the same disk."""
+    """Yield a temporary private folder beside `path`, on the same disk, so that files can be renamed into place."""
     create_private_folder(path.parent)
     with tempfile.TemporaryDirectory(prefix=".orchestrator-", dir=path.parent) as folder:
         yield Path(folder)
@@ -149,14 +166,14 @@ def _temporary_folder_beside(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _translate_errors(path: Path, hint: str) -> Iterator[None]:
-    """What is wrong with a file, as an error of ours."""
+    """Raise ConfigError for any error of a file or of its content."""
     try:
         yield
-    except ValueError as fault:
-        raise ConfigError(f"{path} {fault}", hint=hint) from None
-    except tarfile.TarError as fault:
-        raise ConfigError(f"{path} is not a whole tar file: {fault}", hint=hint) from None
-    except OSError as fault:
+    except ValueError as error:
+        raise ConfigError(f"{path} {error}", hint=hint) from None
+    except tarfile.TarError as error:
+        raise ConfigError(f"{path} is not a complete tar file: {error}", hint=hint) from None
+    except OSError as error:
         raise ConfigError(
-            f"{fault.filename or path}: {fault.strerror}", hint="Check the path, who may write there, and the disk."
+            f"{error.filename or path}: {error.strerror}", hint="Check the path, its permissions, and the disk."
         ) from None

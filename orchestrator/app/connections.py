@@ -1,4 +1,25 @@
-"""Connections: who is spoken to. One a listed account, all through one HTTP client."""
+"""Connections to the providers: one per listed account, and one HTTP client per network route."""
+
+# Theory of operation
+#
+# `by_name` maps account names to connections. The mapping object stays the same for the life of the process, because
+# the reconciler and the workers hold it; `connect_accounts` replaces its content when the accounts file changes.
+#
+# A connection is a stack of wrappers around a provider client, from the outside in:
+#
+#   RenewingProvider   reads the key again after a refusal (below), and retries the call with a new key
+#   instrumentation    measures each call for the metrics
+#   redaction          removes keys from error messages
+#   the provider       one per dialect, created by a ProviderFactory
+#
+# HTTP clients are shared: all accounts with the same proxy use one, so that a thousand accounts need one connection
+# pool. The key of the cache contains the fingerprint of the resolved proxy address, because the content behind a
+# reference can change while its name stays the same.
+#
+# Key renewal. A provider refuses a key that the operator has replaced. `_renew_key` then resolves the reference
+# again. If that gives another key, it is verified before it is used: it must belong to the same organisation and
+# project as the verified account, otherwise jobs would be created, and paid for, in a different account. `by_name` is
+# updated only if the refused connection is still the current one, because a reload may have replaced it meanwhile.
 
 from __future__ import annotations
 
@@ -14,16 +35,17 @@ from typing import TYPE_CHECKING, Any, cast
 import structlog
 
 from orchestrator.app.outbound_network import OutboundNetwork
-from orchestrator.core.account import Account, AccountIdentity, ProviderName
+from orchestrator.core.account import Account, AccountIdentity
 from orchestrator.core.errors import AccountError, ConfigError, Failure, ProviderError
 from orchestrator.core.jobs.observer import NULL_OBSERVER
 from orchestrator.core.jobs.provider_webhook import ProviderWebhook
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.inputs.secrets.references import list_key_variables, resolve_reference
-from orchestrator.providers.base import Provider, ProviderConnection, ProviderFactory
+from orchestrator.providers.base import Provider, ProviderConnection
 from orchestrator.providers.instrumentation import instrument_provider
 from orchestrator.providers.key_renewal import RenewingProvider
 from orchestrator.providers.redaction import redact_provider
+from orchestrator.providers.registry import ProviderRegistry, import_http_stack
 from orchestrator.system.child_processes import ChildProcesses
 
 if TYPE_CHECKING:
@@ -35,12 +57,12 @@ FindIdentity = Callable[[str], Awaitable[AccountIdentity | None]]
 
 
 async def find_no_identity(account: str) -> AccountIdentity | None:
-    """Return None: nothing is known of any account."""
+    """Return None: without a database no account has a verified identity."""
     return None
 
 
 class Connections:
-    """The listed accounts' connections by name: always the same mapping, whoever holds it."""
+    """Connects the listed accounts to their providers, verifies them and renews their keys."""
 
     def __init__(
         self,
@@ -54,12 +76,14 @@ class Connections:
         child_processes: ChildProcesses | None = None,
         find_identity: FindIdentity = find_no_identity,
     ) -> None:
-        """`hear` is told of every answer. `children` ends the commands that keys are read with.
+        """`folder` is the base of relative key paths, and `max_in_flight` limits concurrent requests.
 
-        `find_identity` is whom an account was verified to be: a key that replaces another must be of the same.
+        `clock` measures durations. `on_response` is called with every HTTP response. `child_processes` owns the
+        commands that print keys. `find_identity` returns the verified identity of an account, to which a new key must
+        belong.
         """
         self.by_name: dict[str, ProviderConnection] = {}
-        self.observer = NULL_OBSERVER  # told of the calls of all connections that are made from then on
+        self.observer = NULL_OBSERVER  # receives the calls of connections that are created after it was set
         self._folder = folder
         self._network = network
         self._secrets: Mapping[str, Secret] = {}
@@ -71,40 +95,43 @@ class Connections:
         self._accounts: dict[str, Account] = {}
         self._find_identity = find_identity
         self._log = structlog.get_logger("orchestrator")
-        self._connectors_by_route: dict[tuple[str | None, str | None], Mapping[ProviderName, ProviderFactory]] = {}
+        self._registry_by_route: dict[tuple[str | None, str | None], ProviderRegistry] = {}
         self._server_by_account: dict[str, str] = {}
         self._has_several_servers = False
         self._exit_stack = AsyncExitStack()
 
     def get_listed_accounts(self) -> dict[str, Account]:
-        """The accounts in force, by name, also those without a key."""
+        """Return the accounts in force by name, including those without a key."""
         return dict(self._accounts)
 
     def find_server(self, account: str) -> str | None:
-        """The server an account leads to; None where all accounts lead to the same one."""
+        """Return the server of an account, or None if all accounts use the same server."""
         return self._server_by_account.get(account, "") if self._has_several_servers else None
 
     async def close(self) -> None:
-        """Let go of every connection."""
+        """Close all HTTP clients."""
         await self._exit_stack.aclose()
 
     async def verify_accounts(self, accounts: Sequence[Account]) -> dict[str, AccountIdentity | Failure]:
-        """Ask the provider of each account that has a key whose key it is."""
+        """Verify each account that has a key with its provider. Returns the identity or the failure by name."""
         slots = asyncio.Semaphore(self._max_in_flight)
 
-        async def ask(account: Account) -> AccountIdentity | Failure:
+        async def verify(account: Account) -> AccountIdentity | Failure:
             async with slots:
                 try:
                     return (await self.identify(self.by_name[account.name]))[1]
                 except ProviderError as error:
                     return Failure.from_error(error)
 
-        having = [account for account in accounts if account.name in self.by_name]
-        answers = await asyncio.gather(*(ask(account) for account in having))
-        return {account.name: answer for account, answer in zip(having, answers, strict=True)}
+        connected = [account for account in accounts if account.name in self.by_name]
+        results = await asyncio.gather(*map(verify, connected))
+        return {account.name: result for account, result in zip(connected, results, strict=True)}
 
     async def identify(self, connection: ProviderConnection) -> tuple[ProviderConnection, AccountIdentity]:
-        """Ask whose key it is. After any refusal the key is read again: it may have been replaced since."""
+        """Return the owner of the connection's key, and the current connection of the account.
+
+        After a refusal the key is read again, because it may have been replaced. Raises ProviderError.
+        """
         name = connection.account.name
         try:
             identity = await connection.verify_identity()
@@ -116,7 +143,7 @@ class Connections:
         return self.by_name.get(name, connection), identity
 
     async def _renew_key(self, used: ProviderConnection) -> ProviderConnection | None:
-        """Read the account's key again, and verify it if it is another one. Raises what the verification raises."""
+        """Read the account's key again and verify it. Returns None if it has not changed. Raises ProviderError."""
         account = used.account
         key = await asyncio.to_thread(self._find_key, account)
         if key is None or key.fingerprint == used.key_fingerprint:
@@ -125,19 +152,22 @@ class Connections:
         identity = await renewed.verify_identity()
         if verified := await self._find_identity(account.name):
             identity.check(replace(account, organization=verified.organization, project=verified.project))
-        present = self.by_name.get(account.name)
-        if present and isinstance(present.provider, RenewingProvider) and present.provider.current is used:
-            self.by_name[account.name] = replace(present, key_fingerprint=key.fingerprint)
+        current = self.by_name.get(account.name)
+        if current and isinstance(current.provider, RenewingProvider) and current.provider.current is used:
+            self.by_name[account.name] = replace(current, key_fingerprint=key.fingerprint)
         self._log.info("key.renewed", account=account.name, key=key.fingerprint, before=used.key_fingerprint)
         return renewed
 
     def has_key(self, account: Account) -> bool:
-        """Whether the account's reference leads to a key now. May take as long as a command: call it in a thread."""
+        """Return whether the account's key can be resolved now.
+
+        Blocks as long as a key command runs; use a thread.
+        """
         return self._find_key(account) is not None
 
     def _find_key(self, account: Account) -> Secret | None:
         try:
-            hidden = list_key_variables(known.api_key for known in self.get_listed_accounts().values())
+            hidden = list_key_variables(listed.api_key for listed in self.get_listed_accounts().values())
             return resolve_reference(
                 account.api_key,
                 base_folder=self._folder,
@@ -149,54 +179,42 @@ class Connections:
             return None
 
     def import_providers(self) -> None:
-        """Import what connections need: more than a third of a second, in which others may wait for something."""
-        from orchestrator.providers.together import together_provider  # noqa: F401
+        """Import the HTTP client, which takes 0.3 s: call it in a thread while the inputs are read."""
+        import_http_stack()
 
     def connect_accounts(
         self, accounts: Sequence[Account], keys: Mapping[str, Secret], secrets: Mapping[str, Secret] = NO_SECRETS
     ) -> None:
-        """From now on these accounts are spoken to, as far as they have keys. `secrets` are the proxies' addresses by
-        their references.
+        """Replace all connections by those of the given accounts that have a key.
 
-        Raises ConfigError for a proxy that cannot be one and for authorities that cannot be read.
+        `secrets` has the proxy addresses by reference. Raises ConfigError for an invalid proxy address and for
+        unreadable certificate authorities; the previous connections then stay.
         """
         self._secrets = secrets
-        having = [account for account in accounts if account.name in keys]
-        connections = {account.name: self._connect(account, keys[account.name]) for account in having}
+        connections = {
+            account.name: self._connect(account, keys[account.name]) for account in accounts if account.name in keys
+        }
         self.by_name.clear()
         self.by_name.update(connections)
         self._accounts = {account.name: account for account in accounts}
         self._server_by_account = {account.name: account.base_url or account.provider for account in accounts}
         self._has_several_servers = len(set(self._server_by_account.values())) > 1
 
-    def _get_connectors(self, proxy: str | None) -> Mapping[ProviderName, ProviderFactory]:
-        """How the accounts of each provider are connected, all that take the same way through one HTTP client."""
+    def _get_registry(self, proxy: str | None) -> ProviderRegistry:
+        """Return the provider factories for a route: all accounts with the same proxy share one HTTP client."""
         address = self._secrets.get(proxy or "")
-        way = proxy, address.fingerprint if address else None  # what a reference leads to may have been replaced
-        if way not in self._connectors_by_route:
-            self._connectors_by_route[way] = self._create_connectors(
-                self._http if proxy is None else self._create_client(proxy)
-            )
-        return self._connectors_by_route[way]
-
-    def _create_connectors(self, http: Any) -> Mapping[ProviderName, ProviderFactory]:
-        # More than half a second that a mere look does not need.
-        from orchestrator.providers.fireworks import fireworks_provider
-        from orchestrator.providers.openai import openai_provider
-        from orchestrator.providers.openai.dialects import DIALECTS
-        from orchestrator.providers.together import together_provider
-
-        return {
-            **dict.fromkeys(DIALECTS, openai_provider.build_provider_factory(http, self._redact)),
-            ProviderName.TOGETHER: together_provider.build_provider_factory(http, self._redact),
-            ProviderName.FIREWORKS: fireworks_provider.build_provider_factory(http, self._redact),
-        }
+        # With the fingerprint: the address behind a reference may have been replaced since the client was made.
+        route = proxy, address.fingerprint if address else None
+        if route not in self._registry_by_route:
+            http = self._http if proxy is None else self._create_client(proxy)
+            self._registry_by_route[route] = ProviderRegistry(http, self._redact)
+        return self._registry_by_route[route]
 
     @cached_property
     def _http(self) -> Any:
         return self._create_client(None)
 
-    def _create_client(self, proxy: str | None) -> Any:  # only providers know what it is
+    def _create_client(self, proxy: str | None) -> Any:  # its type is imported lazily
         from orchestrator.providers.http import http_client
 
         rules = self._network.get_proxy_rules(proxy, self._secrets)
@@ -209,7 +227,7 @@ class Connections:
         return http
 
     def parse_webhook(self, secret: Secret, headers: Mapping[str, str], body: bytes) -> ProviderWebhook | None:
-        """What a request says that claims to be a webhook of OpenAI; None when it is forged or stale."""
+        """Parse a webhook of OpenAI. Returns None if its signature is wrong or too old."""
         return self._webhook_parser(secret, headers, body)
 
     @cached_property
@@ -219,15 +237,16 @@ class Connections:
         return build_webhook_parser(self._http)
 
     def _connect(self, account: Account, key: Secret) -> ProviderConnection:
-        """Connect an account so that its key is read again when the provider refuses it."""
+        """Connect an account; its key is read again when the provider refuses it."""
         provider = RenewingProvider(self._connect_with_key(account, key), self._renew_key, asyncio.Lock())
         return ProviderConnection(account, key.fingerprint, cast(Provider, provider))
 
     def _connect_with_key(self, account: Account, key: Secret) -> ProviderConnection:
-        """Connect an account with this key and no other."""
-        # Said now, not at the first call: a proxy that cannot be one is a fault of the configuration.
+        """Connect an account with exactly this key."""
+        # Checked here and not at the first call: an invalid proxy address is an error of the configuration.
         self._network.find_proxy(account, self._secrets)
-        provider = redact_provider(self._get_connectors(account.proxy)[account.provider](account, key), self._redact)
+        connect = self._get_registry(account.proxy).get_factory(account.provider)
+        provider = redact_provider(connect(account, key), self._redact)
         return ProviderConnection(
             account, key.fingerprint, instrument_provider(provider, account.provider, self.observer, self._clock)
         )

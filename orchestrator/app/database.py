@@ -1,4 +1,4 @@
-"""Database: which one it is, and that on SQLite one process alone does the work."""
+"""Opening the database, and the lock that lets only one process work with a SQLite database."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from orchestrator.system.private_files import create_private_file, create_privat
 
 
 def open_database(url: str, now: Callable[[], float]) -> Database:
-    """The database at the address, with the dispatch it needs."""
+    """Open the database at a URL. `now` returns epoch seconds; PostgreSQL needs it to schedule wake-ups."""
     sqlite = make_url(url).get_backend_name() == "sqlite"
     return Database(url, None if sqlite else import_wakeup_queue().build_wake_up_enqueuer(now))
 
 
 def import_wakeup_queue() -> ModuleType:
-    """What PostgreSQL needs beyond SQLite, which few installations have."""
+    """Import the wake-up queue of PostgreSQL. Raises ConfigError if the extra `postgres` is not installed."""
     try:
         from orchestrator.dispatch import wakeup_queue
     except ModuleNotFoundError as error:
@@ -36,17 +36,21 @@ def import_wakeup_queue() -> ModuleType:
 
 
 def has_database(settings: Settings) -> bool:
-    """Whether there is one to look into: SQLite makes its file with the first run."""
+    """Return whether a database exists.
+
+    SQLite creates its file with the first run; a PostgreSQL URL counts as one.
+    """
     url = make_url(settings.database_url)
     return url.get_backend_name() != "sqlite" or Path(url.database or "").is_file()
 
 
 @contextmanager
 def exclusive_database_lock(settings: Settings, database: Database | None = None) -> Iterator[None]:
-    """On SQLite only one process may do the work; raises DatabaseLocked for a second one.
+    """Hold the lock of a SQLite database; does nothing on PostgreSQL. Raises DatabaseLocked if another process holds
+    it.
 
-    The database is not used any more once the lock file is deleted or replaced: a second process could lock the new
-    one.
+    `database` refuses to work once the lock file is deleted or replaced, because a second process could lock the new
+    file and both would create jobs.
     """
     url = make_url(settings.database_url)
     if url.get_backend_name() != "sqlite" or not url.database:
@@ -59,7 +63,7 @@ def exclusive_database_lock(settings: Settings, database: Database | None = None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise DatabaseLocked(f"another orchestrator process works on {url.database}") from None
+            raise DatabaseLocked(f"another orchestrator process is using {url.database}") from None
         if database is not None:
             database.files.add(path, os.fstat(lock.fileno()))
         yield

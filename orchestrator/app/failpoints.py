@@ -1,4 +1,4 @@
-"""Crash: tests only. The process dies at a named point of the reconciler, as `kill -9` would have it."""
+"""Failpoints for tests: kill the process at a named step of the reconciler, like `kill -9`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FAILPOINT_VARIABLE = "CHAOS_CRASH_AT"
 
 
 def build_failpoint(point: str | None) -> Callable[[str], None]:
-    """Kill this process the moment it reaches the named point, as `kill -9` would."""
+    """Build the function that the reconciler calls with the name of each step. None kills at no step."""
 
     def reached(name: str) -> None:
         if point is not None and name == point:

@@ -1,4 +1,4 @@
-"""Outgoing: the targets of the accounts file, ready to be told."""
+"""Notification targets: the webhook and alert endpoints of the accounts file, with their senders."""
 
 from __future__ import annotations
 
@@ -14,40 +14,43 @@ from orchestrator.daemon.delivery_worker import DeliveryEndpoint
 
 
 class NotificationTargets:
-    """Always the same mapping, whoever holds it."""
+    """Creates a sender for each target. `by_name` stays the same mapping object, because the worker holds it."""
 
     def __init__(self, redact: Redactor, network: OutboundNetwork) -> None:
         self.by_name: dict[str, DeliveryEndpoint] = {}
         self._redact = redact
         self._network = network
-        self._client_by_route: dict[object, Any] = {}  # by the way that leads there
+        self._client_by_route: dict[object, Any] = {}  # HTTP clients by proxy, or None for a direct connection
         self._exit_stack = AsyncExitStack()
 
     async def close(self) -> None:
-        """Let go of every connection."""
+        """Close all HTTP clients."""
         await self._exit_stack.aclose()
 
     async def configure(self, targets: Iterable[NotificationTarget], secrets: Mapping[str, Secret]) -> None:
-        """From now on these targets are told. `secrets` is what each reference leads to. Raises ConfigError."""
-        wanted = {}
+        """Replace all targets.
+
+        `secrets` has the resolved secrets by reference. Raises ConfigError; old targets then stay.
+        """
+        endpoints = {}
         for target in targets:
-            send = await asyncio.to_thread(self._create_sender, target, secrets)  # apprise takes seconds to load
-            wanted[target.url] = DeliveryEndpoint(target, send)
+            send = await asyncio.to_thread(self._create_sender, target, secrets)  # apprise takes seconds to import
+            endpoints[target.url] = DeliveryEndpoint(target, send)
         self.by_name.clear()
-        self.by_name.update(wanted)
+        self.by_name.update(endpoints)
 
     def _create_sender(self, target: NotificationTarget, secrets: Mapping[str, Secret]) -> Any:
-        from orchestrator.notify.sender_factory import build_sender  # most installations tell nobody
+        from orchestrator.notify.sender_factory import build_sender  # lazy: many installations have no targets
 
         return build_sender(target, secrets, self._get_client, self._redact, self._network.ca_bundle)
 
-    def _get_client(self, address: str) -> Any:  # only alerts know what it is
-        """The client for all addresses that are reached by the same way."""
+    def _get_client(self, url: str) -> Any:  # its type is imported lazily
+        """Return the HTTP client for a URL. All URLs behind the same proxy share one client."""
         from orchestrator.notify.webhook_sender import build_client
 
-        proxy = self._network.find_proxy_for_url(address)
-        way = (proxy.url, proxy.authorization) if proxy else None
-        if way not in self._client_by_route:
-            self._client_by_route[way] = http = build_client(self._network.ssl_context, proxy)
+        proxy = self._network.find_proxy_for_url(url)
+        route = (proxy.url, proxy.authorization) if proxy else None
+        if route not in self._client_by_route:
+            self._client_by_route[route] = http = build_client(self._network.ssl_context, proxy)
             self._exit_stack.push_async_callback(http.aclose)
-        return self._client_by_route[way]
+        return self._client_by_route[route]

@@ -1,4 +1,4 @@
-"""Network: how this process gets out, by its environment and by what an account says: proxies and authorities."""
+"""Outbound network: the proxies and certificate authorities of the environment, the settings and the accounts."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Final
 
-from orchestrator.core.account import DEFAULT_BASE_URLS, Account
+from orchestrator.core.account import Account
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.proxy import DIRECT_KEYWORDS, Proxy, ProxyRules, parse_proxy
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.inputs.secrets.references import is_reference
@@ -20,7 +21,10 @@ TRUST_VARIABLES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 class OutboundNetwork:
-    """The ways out of one process. What is wrong with them is a ConfigError when they are first needed."""
+    """Finds the proxy of each request and loads the certificate authorities.
+
+    Invalid values raise ConfigError when they are first used, so that commands without requests work despite them.
+    """
 
     def __init__(self, environ: Mapping[str, str], ca_file: Path | None, redact: Redactor) -> None:
         self._environ = environ
@@ -32,36 +36,42 @@ class OutboundNetwork:
 
     @cached_property
     def ssl_context(self) -> ssl.SSLContext:
-        """The authorities that are trusted. Reads files."""
+        """Load the trusted certificate authorities. Reads files. Raises ConfigError."""
         from orchestrator.providers.http.certificates import build_ssl_context
 
         return build_ssl_context(self._ca_file, self._environ)
 
     @cached_property
     def ca_bundle(self) -> str | None:
-        """A PEM file with the authorities, for libraries that bring their own; None where nothing was said of any."""
+        """Write the authorities to a PEM file for libraries with their own TLS settings, and return its path.
+
+        Returns None if neither the environment nor the settings name any.
+        """
         if not (self._ca_file or any(self._environ.get(name) for name in TRUST_VARIABLES)):
             return None
-        made = NamedTemporaryFile("w", prefix="orchestrator-ca-", suffix=".pem")  # noqa: SIM115 - until `close`
-        bundle = self._exit_stack.enter_context(made)
+        file = NamedTemporaryFile("w", prefix="orchestrator-ca-", suffix=".pem")  # noqa: SIM115 - until `close`
+        bundle = self._exit_stack.enter_context(file)
         for certificate in self.ssl_context.get_ca_certs(binary_form=True):
             bundle.write(ssl.DER_cert_to_PEM_cert(certificate))
         bundle.flush()
         return bundle.name
 
     def close(self) -> None:
-        """Remove what was made."""
+        """Delete the PEM file, if there is one."""
         self._exit_stack.close()
 
     @property
     def authorities(self) -> str:
-        """Where the authorities come from, for people."""
-        named = [f"{name} ({self._environ[name]})" for name in TRUST_VARIABLES if self._environ.get(name)]
+        """Describe the sources of the authorities in one line."""
+        from_environment = [f"{name} ({self._environ[name]})" for name in TRUST_VARIABLES if self._environ.get(name)]
         extra = [f"ORCHESTRATOR_CA_FILE ({self._ca_file})"] if self._ca_file else []
-        return " and ".join([*(named or ["the system's"]), *extra])
+        return " and ".join([*(from_environment or ["the system's"]), *extra])
 
     def get_proxy_rules(self, proxy: str | None, secrets: Mapping[str, Secret]) -> ProxyRules:
-        """The rules of an account whose option `proxy` says this. `secrets` are addresses by their references."""
+        """Return the proxy rules for an account's option `proxy`; None means those of the environment.
+
+        `secrets` has the proxy addresses by reference. Raises ConfigError for an invalid address.
+        """
         if proxy is None:
             return self._environment_rules
         if proxy in DIRECT_KEYWORDS:
@@ -70,13 +80,13 @@ class OutboundNetwork:
         source = f"proxy = {proxy}" if is_reference(proxy) else "option proxy"
         try:
             return ProxyRules(account_proxy=parse_proxy(address, source))
-        except ValueError as fault:
-            raise ConfigError(f"proxy: {proxy} {fault}") from None
+        except ValueError as error:
+            raise ConfigError(f"proxy: {proxy} {error}") from None
 
     def find_proxy(self, account: Account, secrets: Mapping[str, Secret]) -> Proxy | None:
-        """The proxy on the way to the account's provider; None where it is reached directly. Raises ConfigError."""
+        """Return the proxy of an account, or None for a direct connection. Raises ConfigError."""
         return self.find_proxy_for_url(
-            account.base_url or DEFAULT_BASE_URLS.get(account.provider, "https://unknown.invalid"),
+            account.base_url or PROVIDERS[account.provider].default_base_url or "https://unknown.invalid",
             account.proxy,
             secrets,
         )
@@ -84,13 +94,13 @@ class OutboundNetwork:
     def find_proxy_for_url(
         self, url: str, proxy: str | None = None, secrets: Mapping[str, Secret] | None = None
     ) -> Proxy | None:
-        """The proxy on the way to an address."""
+        """Return the proxy for a URL, or None for a direct connection. Raises ConfigError."""
         return self.get_proxy_rules(proxy, secrets or {}).find(url)
 
 
 def _redact_proxy_credentials(text: str, redact: Redactor) -> None:
     try:
         for form in parse_proxy(text, "").secrets():
-            redact.add(form, parts=False)  # people choose user and password
+            redact.add(form, parts=False)  # chosen by people: parts of it may be ordinary words
     except ValueError:
-        return  # said where it is needed, without its text
+        return  # reported when the proxy is used, without its text

@@ -1,4 +1,4 @@
-"""Rerun: what a run's dataset would be at another provider, for the accounts of the accounts file."""
+"""Rerun: plans a run's dataset at another provider, for that provider's accounts of the accounts file."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ from orchestrator.inputs.accounts_file.loader import load_accounts_file
 async def prepare_rerun(
     app: App, run_id: str, provider: ProviderName, base_model: str | None
 ) -> tuple[Rerun, RunOptions, Path]:
-    """The plan, and the accounts file's options and folder. Raises ConfigError for a run that is not kept."""
+    """Return the plan, and the options and the folder of the accounts file.
+
+    Raises ConfigError if the run or its dataset is not stored any more.
+    """
     file = await asyncio.to_thread(load_accounts_file, app.settings.accounts_file)
     run, dataset = await control.get_run_with_dataset(app.database, run_id, app.settings.data_dir / "datasets")
-    wanted = [account for account in file.accounts if account.provider is provider]
-    known = file.specs[provider].base_model if provider in file.specs else None
-    return plan_rerun(run, dataset, provider, base_model or known, wanted), file.options, file.folder
+    target_accounts = [account for account in file.accounts if account.provider is provider]
+    configured = file.specs[provider].base_model if provider in file.specs else None
+    plan = plan_rerun(run, dataset, provider, base_model or configured, target_accounts)
+    return plan, file.options, file.folder

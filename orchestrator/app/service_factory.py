@@ -1,4 +1,20 @@
-"""Loop: the parts of the service put together, and which tick does what."""
+"""Creates the service of a process: its workers, its dispatcher, and the schedule of its ticks."""
+
+# Theory of operation
+#
+# A service has four kinds of parts:
+#
+#   dispatcher   wakes up jobs whose time has come. SQLite: a loop in this process. PostgreSQL: a queue that the
+#   replicas
+#                share, so that each job is handled by one of them.
+#   reconciler   handles one job at a time: decides the next action and performs it at the provider.
+#   workers      moderation, delivery of notifications, the heartbeat of this replica.
+#   scheduler    calls the periodic functions ("ticks") as tasks of the event loop, so that a tick must not block.
+#
+# Clocks. Intents and wake-ups are stored as wall-clock times. A replica whose clock differs from the database
+# server's would take another replica's intent for expired and create a second, paid job. Hence `clock_agrees`: the
+# reconciler submits nothing while the heartbeat has found a difference or the scheduler has just seen the clock being
+# set. On SQLite this process is alone, and the stored times are shifted by the step instead.
 
 from __future__ import annotations
 
@@ -6,93 +22,118 @@ import os
 import random
 import socket
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from structlog.stdlib import BoundLogger
 
 from orchestrator.app import failpoints
+from orchestrator.app.connections import Connections
+from orchestrator.app.notification_targets import NotificationTargets
+from orchestrator.core.clock import Clock
 from orchestrator.core.jobs.observer import ServiceObserver
+from orchestrator.core.secret import Redactor
+from orchestrator.daemon.dataset_watcher import DatasetWatcher
 from orchestrator.daemon.delivery_worker import DeliveryWorker
 from orchestrator.daemon.heartbeat import ReplicaHeartbeat
 from orchestrator.daemon.job_loader import build_job_loader
 from orchestrator.daemon.maintenance.event_retention import EventPurger
 from orchestrator.daemon.maintenance.model_expiry import ModelExpiryChecker
-from orchestrator.daemon.missing_key_watcher import KEY_CHECK_SECONDS
+from orchestrator.daemon.missing_key_watcher import KEY_CHECK_SECONDS, MissingKeyWatcher
+from orchestrator.daemon.moderation_worker import ModerationWorker
 from orchestrator.daemon.provider_steps import StepTiming
 from orchestrator.daemon.reconciler import Reconciler
+from orchestrator.daemon.reconciler_factory import build_reconciler
 from orchestrator.daemon.scheduler import Scheduler
 from orchestrator.daemon.service import Converge, Service
 from orchestrator.dispatch.base import Dispatcher
 from orchestrator.dispatch.embedded import EmbeddedDispatcher
 from orchestrator.inputs.retirements import load_retirements
+from orchestrator.settings import Settings
+from orchestrator.store.db.database import Database
 from orchestrator.store.queries import clock_adjustment
 
-if TYPE_CHECKING:
-    from orchestrator.app.wiring import App
-
-RESCUE_INTERVAL_SECONDS = 1.0
+RESCUE_INTERVAL_SECONDS = 1.0  # PostgreSQL: how often jobs of dead replicas are put back into the queue
 QUEUE_PRUNE_INTERVAL_SECONDS = 60.0
-MODEL_EXPIRY_INTERVAL_SECONDS = 60.0  # between two looks for models that were not looked at for a day
+MODEL_EXPIRY_INTERVAL_SECONDS = 60.0  # how often models are selected that were not checked for a day
 EVENT_PURGE_INTERVAL_SECONDS = 3600.0
 
 
-def build_service(app: App, converge: Converge, observer: ServiceObserver) -> Service:
-    """The service of this process, ready to be started."""
-    app.connections.observer = observer
-    presence = ReplicaHeartbeat(
-        app.database,
-        replica=app.replica_id,
+@dataclass(frozen=True, slots=True)
+class ServiceParts:
+    """The parts of the process that a service uses. They exist before it, and outlive it."""
+
+    settings: Settings
+    database: Database
+    clock: Clock
+    log: BoundLogger
+    redact: Redactor
+    replica_id: str
+    """Random; identifies this process in leases, events and heartbeats."""
+    dataset_folder: Path
+    """Folder of the canonical JSONL files that are uploaded."""
+    connections: Connections
+    notification_targets: NotificationTargets
+    moderation_worker: ModerationWorker
+    missing_key_watcher: MissingKeyWatcher
+    dataset_watcher: DatasetWatcher | None
+    """None: changes of the chats are noticed at the next reload only."""
+
+
+def build_service(parts: ServiceParts, converge: Converge, observer: ServiceObserver) -> Service:
+    """Build the service, ready to be started.
+
+    `converge` applies the accounts file and returns its schedule. `observer` receives measurements.
+    """
+    parts.connections.observer = observer  # before `converge` creates connections, which copy it
+    heartbeat = ReplicaHeartbeat(
+        parts.database,
+        replica=parts.replica_id,
         host=socket.gethostname(),
         pid=os.getpid(),
-        clock=app.clock,
-        timeout_seconds=app.settings.intent_seconds,
+        clock=parts.clock,
+        timeout_seconds=parts.settings.intent_seconds,
     )
-    scheduler = Scheduler(clock=app.clock, log=app.log, observer=observer)
-    _handle_clock_changes(app, scheduler, presence)
-    _schedule_maintenance(app, scheduler)
+    scheduler = Scheduler(clock=parts.clock, log=parts.log, observer=observer)
+    _handle_clock_changes(parts, scheduler, heartbeat)
+    _schedule_maintenance(parts, scheduler)
     service = Service(
         converge=converge,
-        signature=lambda: _accounts_file_signature(app.settings.accounts_file),
-        dataset_watcher=app.dataset_watcher,
-        dispatch=_build_dispatch(app, scheduler, presence),
+        signature=lambda: _accounts_file_signature(parts.settings.accounts_file),
+        dataset_watcher=parts.dataset_watcher,
+        dispatch=_build_dispatch(parts, scheduler, heartbeat),
         reconciler=_build_reconciler(
-            app, observer, clock_agrees=lambda: presence.clock_agrees and scheduler.is_clock_settled
+            parts, observer, clock_agrees=lambda: heartbeat.clock_agrees and scheduler.is_clock_settled
         ),
-        heartbeat=presence,
+        heartbeat=heartbeat,
         delivery_worker=DeliveryWorker(
-            app.database, app.notification_targets.by_name, now=app.clock.now, jitter=random.random, log=app.log
+            parts.database,
+            parts.notification_targets.by_name,
+            now=parts.clock.now,
+            jitter=random.random,
+            log=parts.log,
         ),
         scheduler=scheduler,
-        moderation_worker=app.moderation_worker,
-        now=app.clock.now,
-        redact=app.redact,
-        log=app.log,
+        moderation_worker=parts.moderation_worker,
+        now=parts.clock.now,
+        redact=parts.redact,
+        log=parts.log,
     )
-    app.moderation_worker.on_passed = service.wake
-    _schedule_missing_key_check(app, scheduler, service)
+    parts.moderation_worker.on_passed = service.wake
+    _schedule_missing_key_check(parts, scheduler, service)
     return service
 
 
-def _schedule_missing_key_check(app: App, scheduler: Scheduler, service: Service) -> None:
-    """Read the accounts file again when the key of a held account has appeared."""
-
-    async def watch() -> None:
-        if found := await app.missing_key_watcher.find_new_keys():
-            app.log.info("key.found", accounts=found)
-            await service.reload()
-
-    scheduler.schedule_every(KEY_CHECK_SECONDS, "missing keys", watch)
-
-
-def _build_reconciler(app: App, observer: ServiceObserver, clock_agrees: Callable[[], bool]) -> Reconciler:
-    settings = app.settings
-    return Reconciler(
-        app.database,
-        app.connections.by_name,
-        load=build_job_loader(app.database),
-        identify=app.connections.identify,
-        redact=app.redact,
-        clock=app.clock,
+def _build_reconciler(parts: ServiceParts, observer: ServiceObserver, clock_agrees: Callable[[], bool]) -> Reconciler:
+    settings = parts.settings
+    return build_reconciler(
+        parts.database,
+        parts.connections.by_name,
+        load=build_job_loader(parts.database),
+        identify=parts.connections.identify,
+        redact=parts.redact,
+        clock=parts.clock,
         jitter=random.random,
         timing=StepTiming(
             poll_min_seconds=settings.poll_min_seconds,
@@ -100,70 +141,79 @@ def _build_reconciler(app: App, observer: ServiceObserver, clock_agrees: Callabl
             intent_seconds=settings.intent_seconds,
             stalled_after_seconds=settings.stalled_after_hours * 3600,
         ),
-        datasets=app.dataset_folder,
-        replica=app.replica_id,
-        log=app.log,
+        datasets=parts.dataset_folder,
+        replica=parts.replica_id,
+        log=parts.log,
         observer=observer,
         clock_agrees=clock_agrees,
         failpoint=failpoints.build_failpoint(os.environ.get(failpoints.FAILPOINT_VARIABLE)),
     )
 
 
-def _build_dispatch(app: App, scheduler: Scheduler, presence: ReplicaHeartbeat) -> Dispatcher:
-    settings, now = app.settings, app.clock.now
-    if app.database.is_sqlite:
+def _build_dispatch(parts: ServiceParts, scheduler: Scheduler, heartbeat: ReplicaHeartbeat) -> Dispatcher:
+    settings, now = parts.settings, parts.clock.now
+    if parts.database.is_sqlite:
         return EmbeddedDispatcher(
-            app.database, now=now, max_in_flight=settings.max_in_flight, find_server=app.connections.find_server
+            parts.database, now=now, max_in_flight=settings.max_in_flight, find_server=parts.connections.find_server
         )
-    from orchestrator.dispatch.pgqueuer import PgqueuerDispatcher  # an extra
+    from orchestrator.dispatch.pgqueuer import PgqueuerDispatcher  # lazy: needs the extra `postgres`
 
     dispatch = PgqueuerDispatcher(
-        app.database,
-        replica=app.replica_id,
+        parts.database,
+        replica=parts.replica_id,
         now=now,
         max_in_flight=settings.max_in_flight,
         replica_timeout_seconds=settings.intent_seconds,
-        log=app.log,
-        find_server=app.connections.find_server,
-        clock_agrees=lambda: presence.clock_agrees,
+        log=parts.log,
+        find_server=parts.connections.find_server,
+        clock_agrees=lambda: heartbeat.clock_agrees,
     )
-    scheduler.schedule_every(RESCUE_INTERVAL_SECONDS, "sweep", dispatch.rescue_lost)
-    scheduler.schedule_every(QUEUE_PRUNE_INTERVAL_SECONDS, "prune", dispatch.clear_log)
+    scheduler.schedule_every(RESCUE_INTERVAL_SECONDS, "queue rescue", dispatch.rescue_lost)
+    scheduler.schedule_every(QUEUE_PRUNE_INTERVAL_SECONDS, "queue pruning", dispatch.clear_log)
     return dispatch
 
 
-def _handle_clock_changes(app: App, scheduler: Scheduler, presence: ReplicaHeartbeat) -> None:
-    """What this machine's clock being set means for what is stored."""
+def _handle_clock_changes(parts: ServiceParts, scheduler: Scheduler, heartbeat: ReplicaHeartbeat) -> None:
+    """Correct stored times when this machine's clock is set (see the theory of operation)."""
 
-    async def follow(step: float) -> None:
-        if not app.database.is_sqlite:  # other replicas and the server have clocks of their own
-            await presence.check_clock()
+    async def handle_step(step_seconds: float) -> None:
+        if not parts.database.is_sqlite:  # stored times belong to the database server and to all replicas
+            await heartbeat.check_clock()
             return
-        await presence.beat()
-        await app.database.write(
-            lambda connection: clock_adjustment.apply_clock_step(connection, step, app.clock.now())
-        )
+        await heartbeat.beat()
+        await parts.database.write(lambda tx: clock_adjustment.apply_clock_step(tx, step_seconds, parts.clock.now()))
 
-    scheduler.on_clock_set(follow)
+    scheduler.on_clock_set(handle_step)
 
 
-def _schedule_maintenance(app: App, scheduler: Scheduler) -> None:
-    """Finished models are looked at once a day; old events are forgotten where that is wished for."""
-    models = ModelExpiryChecker(
-        app.database,
-        app.connections.by_name,
-        read_retirements=partial(load_retirements, app.settings.retirements_file),
-        clock=app.clock,
-        log=app.log,
+def _schedule_missing_key_check(parts: ServiceParts, scheduler: Scheduler, service: Service) -> None:
+    """Reload the accounts file when the key of a held account becomes available."""
+
+    async def reload_on_new_key() -> None:
+        if accounts := await parts.missing_key_watcher.find_new_keys():
+            parts.log.info("key.found", accounts=accounts)
+            await service.reload()
+
+    scheduler.schedule_every(KEY_CHECK_SECONDS, "missing keys", reload_on_new_key)
+
+
+def _schedule_maintenance(parts: ServiceParts, scheduler: Scheduler) -> None:
+    """Schedule the daily check of finished models and, if configured, the deletion of old events."""
+    expiry_checker = ModelExpiryChecker(
+        parts.database,
+        parts.connections.by_name,
+        read_retirements=partial(load_retirements, parts.settings.retirements_file),
+        clock=parts.clock,
+        log=parts.log,
     )
-    scheduler.schedule_every(MODEL_EXPIRY_INTERVAL_SECONDS, "lifetimes", models.check_due_models)
-    if (keep_days := app.settings.events_keep_days) is not None:
-        retention = EventPurger(app.database, keep_days=keep_days, now=app.clock.now, log=app.log)
-        scheduler.schedule_every(EVENT_PURGE_INTERVAL_SECONDS, "forget", retention.purge)
+    scheduler.schedule_every(MODEL_EXPIRY_INTERVAL_SECONDS, "model expiry", expiry_checker.check_due_models)
+    if (keep_days := parts.settings.events_keep_days) is not None:
+        purger = EventPurger(parts.database, keep_days=keep_days, now=parts.clock.now, log=parts.log)
+        scheduler.schedule_every(EVENT_PURGE_INTERVAL_SECONDS, "event purge", purger.purge)
 
 
 def _accounts_file_signature(accounts_file: Path) -> Hashable:
-    """What changes when the accounts file does."""
+    """Return a value that changes when the accounts file changes; None if it cannot be read."""
     try:
         stat = accounts_file.stat()
     except OSError:

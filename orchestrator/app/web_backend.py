@@ -1,4 +1,7 @@
-"""Web: what the web door is handed. It opens no database, so each thing that it may ask is a function made here."""
+"""The web server's backend: implements `WebBackend` with the database, the service and the metrics.
+
+The `web` package imports neither the database nor the service. It receives a function for everything it needs.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +31,13 @@ if TYPE_CHECKING:
     from orchestrator.metrics import MetricsRecorder
     from orchestrator.web.backend import WebBackend
 
-MAX_TICK_SILENCE_SECONDS = 30.0  # seconds without a tick before /readyz says so
+MAX_TICK_SILENCE_SECONDS = 30.0  # after it /readyz answers 503: ticks come every second
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class AppWebBackend:
-    """One process's answers to its web door."""
+    """Builds the backend of one process."""
 
     def __init__(
         self,
@@ -60,7 +63,7 @@ class AppWebBackend:
         self._clock = clock
 
     def build(self, stopping: asyncio.Event, *, max_event_streams: int = 200) -> WebBackend:
-        """All of them; `stopping` ends what streams, and only so many may."""
+        """Build the backend. `stopping` ends event streams, of which at most `max_event_streams` are open."""
         from orchestrator.web.backend import WebBackend
 
         return WebBackend(
@@ -82,49 +85,53 @@ class AppWebBackend:
     async def call_with_database(
         self, function: Callable[Concatenate[Database, P], Awaitable[T]], /, *arguments: P.args, **options: P.kwargs
     ) -> T:
-        """What `ask` says of the database, or does to it. Raises DatabaseUnavailable."""
+        """Call a function with the database. Raises DatabaseUnavailable without details."""
         try:
             return await function(self._database, *arguments, **options)
-        except DatabaseUnavailable as error:  # without the reason, which names places that not every reader may know
-            raise DatabaseUnavailable("the database does not answer") from error
+        except DatabaseUnavailable as error:  # its message has addresses that not every API client may know
+            raise DatabaseUnavailable("the database is not reachable") from error
 
     async def get_health(self) -> Health:
-        """Whether this process can do its work, and why not."""
-        silent = self._service.seconds_since_tick
+        """Return whether the process is able to work and, if not, the reason."""
+        silence = self._service.seconds_since_tick
         reachable = await self._database.is_reachable()
-        reason = self._database.outage.summary if not reachable else _describe_silence(silent)
+        reason = self._database.outage.summary if not reachable else _describe_silence(silence)
         return Health(
             database=reachable,
-            ticking=_describe_silence(silent) is None,
+            ticking=_describe_silence(silence) is None,
             problem=problem.failure if (problem := self._service.problem) else None,
             reason=reason,
         )
 
     async def list_tokens(self) -> Sequence[AccessToken]:
-        """The settings' tokens and the database's."""
+        """Return the tokens of the settings and of the database."""
         return [*self._environment_tokens, *await self.call_with_database(status.list_tokens)]
 
     async def record_token_use(self, token: AccessToken) -> None:
-        """Note it; a database that cannot be written keeps nobody out."""
+        """Store the time of use. An unreachable database is ignored, so that it does not prevent the login."""
         if token in self._environment_tokens:
             return
         with suppress(DatabaseUnavailable):
             await control.record_token_use(self._database, token.name, now=self._clock.now())
 
     def derive_session_key(self) -> bytes:
-        """What browsers' sessions are signed with: with a token in the settings they survive a restart."""
-        given = self._session_secret.get_secret_value().encode() if self._session_secret else secrets.token_bytes()
-        return sha256(b"orchestrator sessions " + given).digest()
+        """Return the key that signs browser sessions.
+
+        With a token in the settings it is derived from it, so that sessions survive a restart and are valid at every
+        replica. Otherwise it is random.
+        """
+        secret = self._session_secret.get_secret_value().encode() if self._session_secret else secrets.token_bytes()
+        return sha256(b"orchestrator sessions " + secret).digest()
 
     async def receive_webhook(self, account: str, headers: Mapping[str, str], body: bytes) -> bool:
-        """Take a webhook; False when it is not genuine."""
+        """Verify and handle a webhook of a provider. Returns False if it is not genuine."""
         return await self.call_with_database(
             self._webhook_receiver.receive, self._webhook_handler, account, headers, body
         )
 
 
 def _describe_silence(seconds: float | None) -> str | None:
-    """Why a service that last ticked so long ago is not ready; None where it is."""
+    """Return why a service whose last tick was `seconds` ago is not ready, or None if it is ready."""
     if seconds is None:
         return "the service is starting or stopping"
     if 0 <= seconds < MAX_TICK_SILENCE_SECONDS:
@@ -133,8 +140,8 @@ def _describe_silence(seconds: float | None) -> str | None:
 
 
 def list_environment_tokens(settings: Settings) -> list[AccessToken]:
-    """The tokens that the settings hand in."""
-    given = {Role.OPERATOR: settings.token, Role.READER: settings.read_token}
+    """Return the tokens of the settings ORCHESTRATOR_TOKEN and ORCHESTRATOR_READ_TOKEN."""
+    secret_by_role = {Role.OPERATOR: settings.token, Role.READER: settings.read_token}
     return [
         AccessToken(
             name=ENVIRONMENT_TOKEN_NAME,
@@ -143,13 +150,15 @@ def list_environment_tokens(settings: Settings) -> list[AccessToken]:
             created_at=0.0,
             created_by=ENVIRONMENT_TOKEN_NAME,
         )
-        for role, secret in given.items()
+        for role, secret in secret_by_role.items()
         if secret is not None
     ]
 
 
 def redact_environment_tokens(settings: Settings, redact: Redactor) -> None:
-    """Let no log line show the tokens that the settings hand in."""
+    """Redact the tokens of the settings in all log lines."""
     for secret in (settings.token, settings.read_token):
         if secret is not None:
-            redact.add(Secret(secret.get_secret_value()), parts=False)  # people choose them: "orchestrator-…"
+            redact.add(
+                Secret(secret.get_secret_value()), parts=False
+            )  # chosen by people: parts of it may be ordinary words

@@ -1,4 +1,8 @@
-"""Incoming: webhooks of accounts that have a secret for them. The secret decides first, and whoever has none."""
+"""Receives provider webhooks: verifies the signature before anything else is done.
+
+Requests for unknown accounts and for accounts without a secret are verified against a random secret and refused, in
+the same time as a wrong signature. So the response time does not reveal which accounts exist.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +22,12 @@ from orchestrator.web.rate_limited_reporter import RateLimitedReporter
 if TYPE_CHECKING:
     from orchestrator.providers.openai.webhooks import WebhookParser as ReadWebhook
 
-UNKNOWN_ACCOUNT: Final = ""  # no account is called so
-MAX_REPORTED_ACCOUNTS: Final = 10
+UNKNOWN_ACCOUNT: Final = ""  # no account has an empty name
+MAX_REPORTED_ACCOUNTS: Final = 10  # in one log line
 
 
 class WebhookReceiver:
-    """Checks, and hands on what is genuine."""
+    """Verifies webhooks and passes genuine ones to the handler."""
 
     def __init__(self, parse_webhook: ReadWebhook, log: BoundLogger) -> None:
         self._parse_webhook = parse_webhook
@@ -33,7 +37,7 @@ class WebhookReceiver:
         self._decoy_secret = Secret("whsec_" + b64encode(secrets.token_bytes(32)).decode())
 
     def configure(self, accounts: Iterable[Account], secret_by_reference: Mapping[str, Secret]) -> None:
-        """From now on these accounts' webhooks are taken. `found` is the secret behind each reference."""
+        """Replace the accounts whose webhooks are accepted. `secret_by_reference` has the resolved secrets."""
         self._secrets = {
             account.name: secret_by_reference[account.webhook_secret]
             for account in accounts
@@ -43,10 +47,9 @@ class WebhookReceiver:
     async def receive(
         self, database: Database, handler: WebhookHandler, account: str, headers: Mapping[str, str], body: bytes
     ) -> bool:
-        """Whether it is genuine.
+        """Verify and handle one webhook. Returns whether it is genuine.
 
-        As much is done for an account that is unknown or has no secret, so that the time of the answer does not say
-        which accounts there are. A refusal is only counted here: anyone can cause as many as they like.
+        A refusal is only counted and reported later in one line, because anyone can cause any number of them.
         """
         secret = self._secrets.get(account, self._decoy_secret)
         webhook = self._parse_webhook(secret, headers, body)
@@ -57,7 +60,7 @@ class WebhookReceiver:
         return True
 
     def _report_refusals(self, counts: Mapping[str, int]) -> None:
-        """One line for all accounts; those most often named come first."""
+        """Log one line for all refusals, with the accounts most often named first."""
         by_account = sorted(
             ((count, name) for name, count in counts.items() if name != UNKNOWN_ACCOUNT), reverse=True
         )
@@ -66,6 +69,6 @@ class WebhookReceiver:
             count=sum(counts.values()),
             accounts={name: count for count, name in by_account[:MAX_REPORTED_ACCOUNTS]},
             unknown_accounts=counts.get(UNKNOWN_ACCOUNT, 0),
-            hint="Compare the account's secret with the one of the provider's console, and the clocks. "
-            "Webhooks to accounts without a secret are always refused.",
+            hint="Check the account's webhook secret against the provider's console, and the clock of this machine. "
+            "Webhooks for accounts without a secret are always refused.",
         )

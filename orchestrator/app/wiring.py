@@ -1,4 +1,22 @@
-"""App: wiring. Builds everything once from the settings, owns the clock, knows every concrete class."""
+"""Wiring: creates the parts of a process from its settings, offers them to the commands, and closes them."""
+
+# Theory of operation
+#
+# One App exists per process. `App.__init__` creates the parts that every command may need; none of them opens a file
+# or a connection yet. What only some commands need is created at first use (`metrics`, `moderation_worker`) or by
+# request (`create_service`, `create_web_server`), with lazy imports, because `status` should not pay for `serve`.
+#
+# `apply_accounts_file` is the central use case. The order of its steps matters:
+#
+#   1. load the desired state. An error ends everything here, and changes nothing.
+#   2. configure the notification targets: what happens next may have to be notified.
+#   3. synchronise the stored accounts with the listed ones.
+#   4. read the stored run and jobs, and ask the providers for facts (base models, retirement dates, prices).
+#   5. compute the plan (pure), and store it as the current run in one transaction.
+#   6. request moderation, which runs beside the ticks; jobs wait for it.
+#
+# `close` runs in the reverse order of use: first the child processes are killed, because threads wait for them, then
+# the workers stop, then the HTTP clients close, and the database closes last, because all others may write to it.
 
 from __future__ import annotations
 
@@ -7,12 +25,12 @@ import os
 import random
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -20,17 +38,18 @@ from orchestrator import control, status
 from orchestrator.app.clock import SystemClock
 from orchestrator.app.connections import Connections
 from orchestrator.app.database import has_database, import_wakeup_queue, open_database
+from orchestrator.app.desired_state_loader import DesiredStateLoader
 from orchestrator.app.file_descriptors import compute_max_connections, raise_descriptor_limit
 from orchestrator.app.notification_targets import NotificationTargets
 from orchestrator.app.outbound_network import OutboundNetwork
 from orchestrator.app.webhook_receiver import WebhookReceiver
 from orchestrator.control.accounts import unknown_accounts_error
-from orchestrator.core.account import Account, AccountIdentity
+from orchestrator.core.account import AccountIdentity
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.finding import FindingSummary
 from orchestrator.core.hold import SELF_RELEASING_HOLD_KINDS
 from orchestrator.core.jobs.observer import NULL_OBSERVER, ServiceObserver
-from orchestrator.core.jobs.run import AccountState
+from orchestrator.core.jobs.run import AccountState, Run
 from orchestrator.core.plans.plan import Plan, PlanStep
 from orchestrator.core.secret import Redactor
 from orchestrator.daemon.dataset_watcher import DatasetWatcher
@@ -38,43 +57,40 @@ from orchestrator.daemon.maintenance import model_expiry
 from orchestrator.daemon.missing_key_watcher import MissingKeyWatcher
 from orchestrator.daemon.moderation_worker import ModerationWorker
 from orchestrator.daemon.service import Service
-from orchestrator.inputs.accounts_file.loader import AccountsFile, load_accounts_file
-from orchestrator.inputs.accounts_file.targets import list_proxy_references
-from orchestrator.inputs.secrets.references import AccountKeys, resolve_account_keys, resolve_secrets
-from orchestrator.planning.desired_state import DesiredState, load_desired_state
+from orchestrator.planning.desired_state import DesiredState
 from orchestrator.planning.moderation import build_pending_moderation, find_known_moderation, load_cached_moderation
 from orchestrator.planning.provider_facts import gather_provider_facts
 from orchestrator.settings import Settings
+from orchestrator.store.db.transaction import EventData
 from orchestrator.store.queries import accounts, events
 from orchestrator.system.child_processes import ChildProcesses
 from orchestrator.system.private_files import create_private_folder
 
 if TYPE_CHECKING:
+    from orchestrator.app.service_factory import ServiceParts
     from orchestrator.daemon.maintenance.cleanup import ResourceCleaner
     from orchestrator.dataset.moderation.runner import ModerationResult
     from orchestrator.dataset.read.source_files import DatasetPaths
     from orchestrator.metrics import MetricsRecorder
     from orchestrator.web.server import WebServer
 
-SERVICE_CAUSE = "service"
-MAX_EVENT_STREAMS = 200  # event streams; half of the connections at most, so that some places remain
+SERVICE_CAUSE = "service"  # the cause of events that no operator caused
+MAX_EVENT_STREAMS = 200  # and at most half of the connections, so that other requests remain possible
 MAX_REQUEST_HEADER_SECONDS = 10.0  # no client needs longer for a request without its body
-STOP_GRACE_SECONDS = 1.0  # for a thread to return once its child process was killed
 
 
 class App:
-    """One process's share of the program. Made by `open_app`."""
+    """The parts of one process, and the use cases of the commands. Created by `open_app`."""
 
     def __init__(self, settings: Settings, redact: Redactor) -> None:
         self.settings = settings
-        self.is_empty = False  # whether there is no database yet, and an empty one stands in for it
+        self.is_empty = False  # True: there is no database yet, and a temporary empty one replaces it
         self.clock = SystemClock()
         self.database = open_database(settings.database_url, self.clock.now)
         self.log = structlog.get_logger("orchestrator")
-        self.replica_id = uuid.uuid4().hex[:12]
+        self.replica_id = uuid.uuid4().hex[:12]  # random: two processes on one machine are two replicas
         self.redact = redact
         self.child_processes = ChildProcesses()
-        self.dataset_watcher: DatasetWatcher | None = None  # only `serve` has one
         self.network = OutboundNetwork(os.environ, settings.ca_file, redact)
         self.connections = Connections(
             settings.accounts_file.parent,
@@ -88,16 +104,25 @@ class App:
         self.missing_key_watcher = MissingKeyWatcher(self.connections.has_key, self.clock.boottime)
         self.notification_targets = NotificationTargets(redact, self.network)
         self.webhook_receiver = WebhookReceiver(self.connections.parse_webhook, self.log)
+        self.loader = DesiredStateLoader(
+            settings,
+            self.dataset_folder,
+            redact=redact,
+            child_processes=self.child_processes,
+            connections=self.connections,
+            missing_key_watcher=self.missing_key_watcher,
+            webhook_receiver=self.webhook_receiver,
+        )
 
     @cached_property
     def metrics(self) -> MetricsRecorder:
-        """What this process does, in numbers."""
-        from orchestrator.metrics import MetricsRecorder  # a mere look does not need it
+        """The metrics of this process."""
+        from orchestrator.metrics import MetricsRecorder  # lazy: only `serve` and `demo` need it
 
         return MetricsRecorder(version("orchestrator"))
 
     async def close(self) -> None:
-        """Let go of every connection and end every child process, so that no thread waits for one any more."""
+        """Close all parts. Child processes are killed first, so that no thread waits for one any more."""
         self.child_processes.kill_all()
         await self.moderation_worker.stop()
         await self.notification_targets.close()
@@ -107,118 +132,45 @@ class App:
 
     @property
     def dataset_folder(self) -> Path:
-        """Where the canonical JSONL lies."""
+        """The folder of the canonical JSONL files."""
         return self.settings.data_dir / "datasets"
 
-    async def read_desired(self) -> DesiredState:
-        """What the operator wants now; from here on its accounts can be spoken to."""
-        settings = self.settings
-        reading = asyncio.to_thread(
-            load_desired_state,
-            settings.accounts_file,
-            self.dataset_folder,
-            self.redact,
-            prices_file=settings.prices_file,
-            retirements_file=settings.retirements_file,
-            memory=None if settings.dataset_memory_mb is None else settings.dataset_memory_mb << 20,
-            children=self.child_processes,
-            before_read=self._start_watching_dataset,
-        )
-        desired = await self._await_unless_stopped(reading)
-        self.connections.connect_accounts(desired.accounts_file.accounts, desired.keys.by_account, desired.secrets)
-        self.missing_key_watcher.watch(
-            [account for account in desired.accounts_file.accounts if account.name in desired.keys.missing]
-        )
-        self.webhook_receiver.configure(desired.accounts_file.accounts, desired.secrets)
-        return desired
-
-    def _start_watching_dataset(self, paths: DatasetPaths) -> None:
-        if self.dataset_watcher is not None:
-            self.dataset_watcher.set_baseline(paths)
-
-    async def _await_unless_stopped(self, reading: Coroutine[Any, Any, DesiredState]) -> DesiredState:
-        """Await what a thread reads, while another thread imports the providers.
-
-        A thread cannot be cancelled. When the program stops, what it waits for is killed instead, and it gets a
-        moment to remove what the killed process leaves.
-        """
-        task = asyncio.create_task(reading)
-        try:
-            desired, _ = await asyncio.gather(
-                asyncio.shield(task), asyncio.to_thread(self.connections.import_providers)
-            )
-        except asyncio.CancelledError:
-            self.child_processes.kill_all()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(STOP_GRACE_SECONDS):
-                    await asyncio.gather(task, return_exceptions=True)
-            raise
-        return desired
-
-    async def read_accounts(self) -> tuple[AccountsFile, AccountKeys]:
-        """The accounts file and its keys, without the chats; its accounts can be spoken to."""
-        file = await asyncio.to_thread(load_accounts_file, self.settings.accounts_file)
-        keys = await asyncio.to_thread(
-            resolve_account_keys,
-            file.accounts,
-            base_folder=file.folder,
-            redact=self.redact,
-            hidden_variables=file.key_variables,
-            children=self.child_processes,
-        )
-        proxies = list(list_proxy_references(file.accounts))
-        secrets = await asyncio.to_thread(
-            resolve_secrets,
-            proxies,
-            base_folder=file.folder,
-            redact=self.redact,
-            hidden_variables=file.key_variables,
-            children=self.child_processes,
-        )
-        self.connections.connect_accounts(file.accounts, keys.by_account, secrets)
-        return file, keys
-
-    async def read_listed_accounts(self) -> dict[str, Account]:
-        """The accounts of the accounts file by name, without their keys."""
-        file = await asyncio.to_thread(load_accounts_file, self.settings.accounts_file)
-        return {account.name: account for account in file.accounts}
-
     async def get_account_states(self) -> dict[str, AccountState]:
-        """What is known of each account."""
+        """Return the stored state of each account by name."""
         async with self.database.read() as connection:
             return await accounts.list_all(connection)
 
     async def _find_identity(self, name: str) -> AccountIdentity | None:
-        """Whom the account was verified to be; None when it is to be verified anew."""
+        """Return the verified identity of an account, or None if it must be verified again."""
         async with self.database.read() as connection:
-            standing = (await accounts.get_many(connection, [name])).get(name)
-        if standing is None or standing.verified_at is None:
+            state = (await accounts.get_many(connection, [name])).get(name)
+        if state is None or state.verified_at is None:
             return None
-        return AccountIdentity(standing.organization, standing.project)
+        return AccountIdentity(state.organization, state.project)
 
-    async def list_events(self, account: str) -> list[events.EventData]:
-        """The account's events, oldest first. Raises ConfigError for a name that no account has or had."""
+    async def list_events(self, account: str) -> list[EventData]:
+        """Return the events of an account, oldest first. Raises ConfigError for an unknown name."""
         async with self.database.read() as connection:
-            entries = await events.list_by_account(connection, account)
-            known = [] if entries else list(await accounts.list_all(connection))
-        if entries or account in known:
-            return entries
+            account_events = await events.list_by_account(connection, account)
+            known = [] if account_events else list(await accounts.list_all(connection))
+        if account_events or account in known:
+            return account_events
         raise unknown_accounts_error([account], known)
 
     async def build_plan(self) -> tuple[DesiredState, Plan]:
-        """What would happen, without doing it."""
-        desired = await self.read_desired()
+        """Return the desired state and its plan without storing or sending anything that costs."""
+        desired = await self.loader.load()
         now = self.clock.now()
         known = await control.load_database_state(self.database, desired.job_ids, desired.run_id, now=now)
         moderation = find_known_moderation(desired, known.run, self.connections.by_name, now)
-        _, heard = await gather_provider_facts(desired, known, self.connections.by_name, self.log, now)
-        return desired, desired.build_plan(known, moderation, heard)
+        _, facts = await gather_provider_facts(desired, known, self.connections.by_name, self.log, now)
+        return desired, desired.build_plan(known, moderation, facts)
 
     async def create_resource_cleaner(self) -> ResourceCleaner:
-        """What is left of finished runs, for all accounts of the accounts file."""
+        """Create the cleaner of resources that finished runs no longer need, for all listed accounts."""
         from orchestrator.daemon.maintenance.cleanup import ResourceCleaner
 
-        await self.read_accounts()
+        await self.loader.load_accounts()
         return ResourceCleaner(
             self.database,
             self.connections.by_name,
@@ -227,8 +179,11 @@ class App:
         )
 
     async def apply_accounts_file(self, *, start: bool, cause: str = SERVICE_CAUSE) -> DesiredState:
-        """Make what the operator wants the current run; its chats are moderated afterwards, beside the ticks."""
-        desired = await self.read_desired()
+        """Make the desired state the current run, and request its moderation. Raises ConfigError or DatasetError.
+
+        Without `start` the run only uploads its files. `cause` is stored with the events.
+        """
+        desired = await self.loader.load()
         await self.notification_targets.configure(desired.accounts_file.targets, desired.secrets)
         now = self.clock.now()
         await control.sync_accounts(self.database, desired.listed_accounts, now=now)
@@ -236,22 +191,26 @@ class App:
         moderation = find_known_moderation(
             desired, known.run, self.connections.by_name, now
         ) or build_pending_moderation(now)
-        models, heard = await gather_provider_facts(desired, known, self.connections.by_name, self.log, now)
-        plan = desired.build_plan(known, moderation, heard)
-        found = FindingSummary.from_findings(desired.findings, desired.counts)
-        run = await control.apply_plan(self.database, plan, start=start, now=now, cause=cause, findings=found)
+        models, facts = await gather_provider_facts(desired, known, self.connections.by_name, self.log, now)
+        plan = desired.build_plan(known, moderation, facts)
+        findings = FindingSummary.from_findings(desired.findings, desired.counts)
+        run = await control.apply_plan(self.database, plan, start=start, now=now, cause=cause, findings=findings)
         self.moderation_worker.request(desired, run)
         await model_expiry.record_base_model_retirements(self.database, plan.specs, models)
+        self._log_applied_plan(desired, plan, run)
+        return desired
+
+    def _log_applied_plan(self, desired: DesiredState, plan: Plan, run: Run) -> None:
         for name, missing in desired.keys.missing.items():
             self.log.warning(
                 "account.held", account=name, kind=missing.kind, message=missing.reason, hint=missing.hint
             )
         for warning in desired.warnings:
-            self.log.warning("accounts_file.warning", message=warning)
+            self.log.warning("accounts_file.warned", message=warning)
         for warning in plan.warnings:
-            self.log.warning("base_model.ends", message=warning)
+            self.log.warning("base_model.retiring", message=warning)
         self.log.info(
-            "run.current",
+            "plan.applied",
             run=run.id,
             name=run.name,
             dataset=run.dataset_sha256,
@@ -260,13 +219,12 @@ class App:
             planned_usd=plan.total_usd,
         )
         for hold in run.holds:
-            tell = self.log.info if hold.kind in SELF_RELEASING_HOLD_KINDS else self.log.warning
-            tell("run.held", kind=hold.kind, message=hold.reason, hint=hold.hint)
-        return desired
+            write = self.log.info if hold.kind in SELF_RELEASING_HOLD_KINDS else self.log.warning
+            write("run.held", kind=hold.kind, message=hold.reason, hint=hold.hint)
 
     @cached_property
     def moderation_worker(self) -> ModerationWorker:
-        """What moderates the chats of the current run."""
+        """The worker that moderates the chats of the current run."""
         return ModerationWorker(
             self.database,
             self.connections.by_name,
@@ -281,36 +239,58 @@ class App:
     def create_service(
         self, *, start: bool, observer: ServiceObserver = NULL_OBSERVER, watch_dataset: bool = False
     ) -> Service:
-        """The loop, ready to be started. With `start` off, files are replicated and no job is created.
+        """Create the service, ready to be started. Without `start` it uploads files and creates no job.
 
-        `watch` is told what this process does: its `metrics`, where somebody can ask for them. With `watch_dataset`
-        a change of the chats counts as one of the accounts file does.
+        `observer` receives measurements, usually `metrics`. With `watch_dataset` a change of the chats is applied
+        like a change of the accounts file.
         """
         if watch_dataset and self.settings.dataset_watch_seconds:
             from orchestrator.dataset.read.source_files import compute_fingerprint
 
-            self.dataset_watcher = DatasetWatcher(self.settings.dataset_watch_seconds, compute_fingerprint)
+            self.loader.dataset_watcher = DatasetWatcher(self.settings.dataset_watch_seconds, compute_fingerprint)
 
         async def converge() -> str | None:
             return (await self.apply_accounts_file(start=start)).accounts_file.options.schedule
 
-        from orchestrator.app.service_factory import build_service  # a mere look does not need it
+        from orchestrator.app.service_factory import build_service  # lazy: read-only commands do not need it
 
-        return build_service(self, converge, observer)
+        return build_service(self.get_service_parts(), converge, observer)
+
+    def get_service_parts(self) -> ServiceParts:
+        """Return the parts that a service uses."""
+        from orchestrator.app.service_factory import ServiceParts
+
+        return ServiceParts(
+            settings=self.settings,
+            database=self.database,
+            clock=self.clock,
+            log=self.log,
+            redact=self.redact,
+            replica_id=self.replica_id,
+            dataset_folder=self.dataset_folder,
+            connections=self.connections,
+            notification_targets=self.notification_targets,
+            moderation_worker=self.moderation_worker,
+            missing_key_watcher=self.missing_key_watcher,
+            dataset_watcher=self.loader.dataset_watcher,
+        )
 
     def create_web_server(self, service: Service, stopping: asyncio.Event) -> WebServer:
-        """The door for browsers and scripts. Raises the process's limit of open files, which it needs."""
+        """Create the web server of the API and the dashboard. Raises the process's limit of open files.
+
+        `stopping` ends its event streams. Raises ConfigError if the limit is too low.
+        """
         from orchestrator.app.web_backend import AppWebBackend, redact_environment_tokens
         from orchestrator.web.app import create_app
         from orchestrator.web.limited_protocol import ConnectionLimits
         from orchestrator.web.server import WebServer
 
         settings = self.settings
-        places = compute_max_connections(
+        max_connections = compute_max_connections(
             raise_descriptor_limit(), max_in_flight=settings.max_in_flight, requested=settings.max_connections
         )
         redact_environment_tokens(settings, self.redact)
-        inside = AppWebBackend(
+        backend = AppWebBackend(
             self.database,
             settings,
             service,
@@ -321,37 +301,37 @@ class App:
             self.connections.get_listed_accounts,
         )
         return WebServer(
-            create_app(inside.build(stopping, max_event_streams=min(MAX_EVENT_STREAMS, places // 2))),
+            create_app(backend.build(stopping, max_event_streams=min(MAX_EVENT_STREAMS, max_connections // 2))),
             settings.host,
             settings.port,
             ConnectionLimits(
-                max_connections=places,
+                max_connections=max_connections,
                 header_seconds=min(MAX_REQUEST_HEADER_SECONDS, settings.request_seconds),
                 request_seconds=settings.request_seconds,
             ),
         )
 
     async def read_status(self) -> status.StatusSnapshot:
-        """The current run as it is."""
+        """Return a snapshot of the current run."""
         return await status.get_status(self.database, self.clock.now())
 
     async def get_moderation(self, chats: DatasetPaths) -> ModerationResult:
-        """What the moderation said of these chats before."""
+        """Return the stored moderation verdicts of these chats. Sends no request."""
         return await load_cached_moderation(chats, self.database)
 
 
 @asynccontextmanager
 async def open_app_for_reading(settings: Settings, redact: Redactor) -> AsyncIterator[App]:
-    """Everything for a command that only looks. Where there is no database yet, none is left behind.
+    """Open the app for a read-only command.
 
-    It then looks into an empty one in a folder that is deleted afterwards: to look must not make a folder and a
-    database wherever someone happens to stand.
+    Without a database it uses an empty one in a temporary folder, because reading must not create a data folder in
+    the current folder.
     """
     if has_database(settings):
         async with open_app(settings, redact) as app:
             yield app
         return
-    with tempfile.TemporaryDirectory(prefix="orchestrator-look-") as folder:
+    with tempfile.TemporaryDirectory(prefix="orchestrator-empty-") as folder:
         empty = {"data_dir": Path(folder), "database_url": f"sqlite:///{Path(folder) / 'orchestrator.db'}"}
         async with open_app(settings.model_copy(update=empty), redact) as app:
             app.is_empty = True
@@ -360,13 +340,13 @@ async def open_app_for_reading(settings: Settings, redact: Redactor) -> AsyncIte
 
 @asynccontextmanager
 async def open_app(settings: Settings, redact: Redactor) -> AsyncIterator[App]:
-    """Everything built and the database up to date; everything closed afterwards."""
+    """Open the app and migrate its database to the newest revision; close it at the end. Raises ConfigError."""
     try:
         create_private_folder(settings.data_dir)
     except OSError as error:
         raise ConfigError(
             f"the data folder {settings.data_dir} cannot be created ({error.strerror})",
-            hint="ORCHESTRATOR_DATA_DIR must name a folder that the service's user may create and write.",
+            hint="Set ORCHESTRATOR_DATA_DIR to a folder that the service's user can create and write.",
         ) from None
     app = App(settings, redact)
     try:

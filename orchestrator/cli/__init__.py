@@ -1,7 +1,8 @@
-"""The command line: a door. Parse, call, print.
+"""The command line: parses arguments, calls the app and prints results.
 
-Nothing heavy is imported before a command runs: `orchestrator --help` answers at once. Results go to stdout, logs
-and errors to stderr. Exit codes: 0 done, 1 the work failed, 2 configuration or usage, 130 interrupted.
+`commands` declares the commands with Typer and is imported at every start. `handlers` has their bodies, each of which
+is imported only when its command runs, so that `orchestrator --help` answers at once. Results go to stdout, logs and
+errors to stderr. Exit codes are in `exit_code`.
 """
 
 from __future__ import annotations
@@ -10,19 +11,20 @@ import gc
 import sys
 
 from orchestrator.cli.early_signals import handle_early_signals
+from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.streams import check_output, prepare_streams
 from orchestrator.system.hardening import forbid_core_dumps
 from orchestrator.system.memory import set_mmap_threshold
 
-GC_THRESHOLD_OBJECTS = (
-    20_000  # thousands of rows are made at a time and none of them in a circle: looking costs a tenth
-)
+# Commands create thousands of rows at a time, none of them in a reference cycle. Python's default threshold (700 to
+# 2,000 objects) makes the garbage collector search them again and again, which costs a tenth of the CPU time.
+GC_THRESHOLD_OBJECTS = 20_000
 
 
 def main() -> None:
-    """The console script."""
+    """Run the program: the console script `orchestrator`."""
     if sys.argv[1:2] == ["serve"]:
-        handle_early_signals()
+        handle_early_signals()  # before the slow imports: a container may be stopped while they run
     forbid_core_dumps()
     prepare_streams()
     gc.set_threshold(GC_THRESHOLD_OBJECTS)
@@ -32,5 +34,5 @@ def main() -> None:
 
         with check_output():
             select_command(sys.argv[1:])(prog_name="orchestrator")
-    except KeyboardInterrupt:  # while the program was still being loaded
-        sys.exit(130)
+    except KeyboardInterrupt:  # while modules were still being imported
+        sys.exit(ExitCode.INTERRUPTED)

@@ -1,7 +1,7 @@
-"""Signals between the start of `serve` and its event loop: while modules are imported and the database is migrated.
+"""Signal handlers for the start of `serve`, while modules are imported and the database is migrated.
 
-A container's first process ignores SIGTERM unless it has a handler, and SIGHUP ends a process that has none. The
-event loop's own handlers take these over later (`cli/handlers/serve.py`).
+The first process of a container ignores SIGTERM unless it has a handler, and SIGHUP ends a process that has none. The
+handlers of the event loop replace these later (`cli/handlers/serve.py`).
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from types import FrameType
 
 
 def handle_early_signals() -> None:
-    """Have SIGTERM end the process at once, and SIGHUP be ignored: everything is still going to be read.
+    """Let SIGTERM end the process at once, and ignore SIGHUP: the files it refers to are read later anyway.
 
-    A handler that does nothing and not SIG_IGN, which child processes would inherit.
+    The SIGHUP handler is a function and not SIG_IGN, because child processes would inherit SIG_IGN.
     """
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGHUP, _ignore)
 
 
 def _exit(_number: int, _frame: FrameType | None) -> None:
-    os._exit(0)  # nothing has begun; a migration that is cut off is rolled back by the database
+    os._exit(0)  # no work has begun; the database rolls an interrupted migration back
 
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:

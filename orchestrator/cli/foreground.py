@@ -1,4 +1,19 @@
-"""Follow: do the work in the foreground and show it, as a live table or as plain lines."""
+"""Foreground runs: `upload`, `start` and `run` work in their own process and show the status while they do."""
+
+# Theory of operation
+#
+# A foreground run is the same service that `serve` runs, without the web server and with an end. `run_foreground`
+#
+# 1. installs the signal handlers, before anything is sent;
+# 2. starts the service: this checks the chats, builds the file and applies the accounts file;
+# 3. waits for moderation, with a progress bar. The live table starts only afterwards, because two live displays on
+#    one terminal overwrite each other;
+# 4. prints the status again and again until `is_done` holds for every job, or until a signal arrives;
+# 5. stops the service, in any case. Jobs at the providers continue: only `orchestrator cancel` cancels them.
+#
+# `is_done` differs by command: is_file_ready (`upload`), is_job_created (`start`), is_settled (`run`). All of them
+# also hold for a job that cannot proceed without an operator, so that a held account does not block the command
+# forever.
 
 from __future__ import annotations
 
@@ -8,9 +23,10 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.app.database import exclusive_database_lock
 from orchestrator.cli import progress
+from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.output import format_failure, format_state, print_status
-from orchestrator.cli.session import EXIT_DONE, EXIT_FAILED
 from orchestrator.core.hold import HoldKind
 from orchestrator.core.jobs.lifecycle import AT_PROVIDER_STATES, TERMINAL_STATES, JobState
 from orchestrator.core.text_sanitizer import sanitize_line
@@ -20,46 +36,52 @@ if TYPE_CHECKING:
     from orchestrator.app import App
 
 MIN_REFRESH_SECONDS = 0.5
-REFRESH_PAUSE_FACTOR = 30  # a look at thousands of accounts takes its time: at most a thirtieth goes into looking
+REFRESH_PAUSE_FACTOR = 30  # reading the status of thousands of jobs takes time: at most 1/30 of the time goes into it
 StopCondition = Callable[[JobView], bool]
 
 
 def is_settled(job: JobView) -> bool:
-    """For `run`: the account has its model, or will not get it by itself."""
+    """Return whether the job has its model, or changes no more without an operator. Used by `run`."""
     return job.settled
 
 
 def is_file_ready(job: JobView) -> bool:
-    """For `upload`: the file is ready, or the account is further."""
+    """Return whether the account's file is ready, or the job is beyond that. Used by `upload`."""
     return job.settled or job.state in {JobState.READY} | AT_PROVIDER_STATES
 
 
 def is_job_created(job: JobView) -> bool:
-    """For `start`: the provider has the job."""
+    """Return whether the provider has accepted the job. Used by `start`."""
     return job.settled or job.remote_job_id is not None
 
 
 def install_stop_signals() -> asyncio.Event:
-    """An event that SIGINT and SIGTERM set."""
+    """Return an event that SIGINT and SIGTERM set."""
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     return stopping
 
 
-async def run_foreground(app: App, *, start: bool, is_done: StopCondition) -> int:
-    """Converge and work until it is enough for every account; say how it went."""
+async def run_foreground(app: App, *, start: bool, is_done: StopCondition) -> ExitCode:
+    """Apply the accounts file and work until `is_done` holds for every job. Without `start` no job is created.
+
+    Raises DatabaseLocked if another process works with the same SQLite database.
+    """
+    with exclusive_database_lock(app.settings, app.database):
+        return await _run_service(app, start=start, is_done=is_done)
+
+
+async def _run_service(app: App, *, start: bool, is_done: StopCondition) -> ExitCode:
     stopping = install_stop_signals()
     service = app.create_service(start=start)
     if not await run_unless_stopped(service.start(), stopping):
-        sys.stderr.write("stopped before anything was sent; the same command begins again\n")
-        return EXIT_FAILED
+        sys.stderr.write("Interrupted before anything was sent. Run the same command to start again.\n")
+        return ExitCode.FAILED
     try:
-        with progress.moderation_progress() as tell:
-            app.moderation_worker.on_progress = tell
-            await run_unless_stopped(
-                app.moderation_worker.wait(), stopping
-            )  # a bar and a live table do not share a terminal
+        with progress.moderation_progress() as report_progress:
+            app.moderation_worker.on_progress = report_progress
+            await run_unless_stopped(app.moderation_worker.wait(), stopping)
             app.moderation_worker.on_progress = None
         if app.moderation_worker.flagged_error is not None:
             raise app.moderation_worker.flagged_error
@@ -72,64 +94,63 @@ async def run_foreground(app: App, *, start: bool, is_done: StopCondition) -> in
 
 
 async def run_unless_stopped(coroutine: Coroutine[Any, Any, None], stopping: asyncio.Event) -> bool:
-    """Wait for work that may take long, the service's start for one; False when asked to stop before."""
-    starting, asked = asyncio.create_task(coroutine), asyncio.create_task(stopping.wait())
+    """Await a coroutine, and cancel it when `stopping` is set first. Returns whether it finished."""
+    work, stop = asyncio.create_task(coroutine), asyncio.create_task(stopping.wait())
     try:
-        await asyncio.wait((starting, asked), return_when=asyncio.FIRST_COMPLETED)
-        if not starting.done():
+        await asyncio.wait((work, stop), return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
             return False
-        starting.result()
+        work.result()
         return True
     finally:
-        for task in (starting, asked):
+        for task in (work, stop):
             task.cancel()
-        await asyncio.gather(starting, asked, return_exceptions=True)
+        await asyncio.gather(work, stop, return_exceptions=True)
 
 
 def format_interruption(status: StatusSnapshot) -> str:
-    """What goes on without this process, and how to continue."""
-    there = sum(job.state in AT_PROVIDER_STATES and job.state not in TERMINAL_STATES for job in status.jobs)
-    if there:
-        jobs = "1 job goes" if there == 1 else f"{there:,} jobs go"
-        goes_on = f"{jobs} on at the provider and costs what it costs; `orchestrator cancel` ends it"
-        if there > 1:
-            goes_on = f"{jobs} on at the providers and cost what they cost; `orchestrator cancel` ends them"
+    """Describe what continues at the providers after an interruption, and how to proceed."""
+    active = sum(job.state in AT_PROVIDER_STATES and job.state not in TERMINAL_STATES for job in status.jobs)
+    if active == 1:
+        rest = "1 job continues at its provider and is billed; `orchestrator cancel` cancels it"
+    elif active:
+        rest = f"{active:,} jobs continue at their providers and are billed; `orchestrator cancel` cancels them"
     else:
-        goes_on = "nothing goes on at a provider"
-    return f"stopped: {goes_on}. The same command continues where it stopped, and starts no job twice."
+        rest = "no job is running at a provider"
+    return f"Interrupted: {rest}. Run the same command to continue; no job is started twice."
 
 
-def exit_code_from_status(status: StatusSnapshot, stopping: asyncio.Event) -> int:
-    """The exit code: interrupted, or an account that failed, was cancelled or is held, is a failure."""
-    bad = [job for job in status.jobs if job.held or job.state in {JobState.FAILED, JobState.CANCELLED}]
-    return EXIT_FAILED if bad or stopping.is_set() else EXIT_DONE
+def exit_code_from_status(status: StatusSnapshot, stopping: asyncio.Event) -> ExitCode:
+    """Return FAILED if the run was interrupted, or if any job failed, was cancelled or is held."""
+    unsuccessful = any(job.held or job.state in {JobState.FAILED, JobState.CANCELLED} for job in status.jobs)
+    return ExitCode.FAILED if unsuccessful or stopping.is_set() else ExitCode.DONE
 
 
 async def follow_status(app: App, is_done: StopCondition, stopping: asyncio.Event) -> StatusSnapshot:
-    """Show the work, live on a terminal and line by line elsewhere, until it is enough."""
+    """Show the status until `is_done` holds for every job: as a live table on a terminal, otherwise as lines."""
     if not sys.stdout.isatty():
         return await _print_changes(app, is_done, stopping)
-    from orchestrator.cli import tables  # 2 MB and 25 ms that lines can do without
+    from orchestrator.cli import tables  # lazy: 2 MB and 25 ms, not needed for lines
 
     with tables.live_status() as draw:
         return await watch_status(app, draw, is_done, stopping)
 
 
 async def _print_changes(app: App, is_done: StopCondition, stopping: asyncio.Event) -> StatusSnapshot:
-    seen: dict[str, str] = {}
+    printed: dict[str, str] = {}  # the latest line of each account
 
-    def tell(status: StatusSnapshot) -> None:
+    def print_changed_lines(status: StatusSnapshot) -> None:
         for job in status.jobs:
             parts = (job.account, format_state(job), job.fine_tuned_model, format_failure(job.error))
             account, line = job.account, sanitize_line(" ".join(filter(None, parts)))
-            if job.error and job.error.kind == HoldKind.MODERATING:  # every account waits for the same, and briefly
+            if job.error and job.error.kind == HoldKind.MODERATING:  # the same brief hold in every account: one line
                 account, line = "", "moderating the chats"
-            if seen.get(account) != line:
-                seen[account] = line
+            if printed.get(account) != line:
+                printed[account] = line
                 sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
-    status = await watch_status(app, tell, is_done, stopping)
+    status = await watch_status(app, print_changed_lines, is_done, stopping)
     print_status(status)
     return status
 
@@ -137,7 +158,10 @@ async def _print_changes(app: App, is_done: StopCondition, stopping: asyncio.Eve
 async def watch_status(
     app: App, draw: Callable[[StatusSnapshot], None], is_done: StopCondition | None, stopping: asyncio.Event
 ) -> StatusSnapshot:
-    """Show the status again and again until it is enough for every account, or until asked to stop."""
+    """Read and draw the status repeatedly until `is_done` holds for every job or `stopping` is set; return the last.
+
+    Without `is_done` only `stopping` ends it.
+    """
     clock = asyncio.get_running_loop()
     while True:
         begin = clock.time()
@@ -146,7 +170,7 @@ async def watch_status(
         pause = max(MIN_REFRESH_SECONDS, REFRESH_PAUSE_FACTOR * (clock.time() - begin))
         if stopping.is_set() or (is_done and status.run and all(is_done(job) for job in status.jobs)):
             return status
-        del status  # of thousands of jobs: the next one needs the room
+        del status  # thousands of jobs: free them before the next snapshot is read
         try:
             async with asyncio.timeout(pause):
                 await stopping.wait()

@@ -1,4 +1,4 @@
-"""Render: values of the read model as lines and JSON. What is drawn is in `tables`."""
+"""Output of commands as plain lines and JSON. Drawn tables are in `tables`, which needs rich."""
 
 from __future__ import annotations
 
@@ -11,113 +11,114 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from orchestrator.core.duration import format_duration, format_time
 from orchestrator.core.errors import ConfigError, Failure
 from orchestrator.core.finding import Finding
 from orchestrator.core.plans.plan import Plan
+from orchestrator.core.text import format_duration, format_number, format_percent, format_time
 from orchestrator.core.text_sanitizer import sanitize_json, sanitize_line
 from orchestrator.status import JobView, StatusSnapshot, describe_moderation
 
-MAX_TABLE_ROWS = 200
+MAX_TABLE_ROWS = 200  # drawing takes a millisecond per row
 LATEST_EVENT_COLUMN, MODEL_COLUMN, ADVICE_COLUMN = "latest event", "fine-tuned model", "what to do"
 STATUS_COLUMNS = ("account", "provider", "state", "for", "progress", LATEST_EVENT_COLUMN, MODEL_COLUMN, ADVICE_COLUMN)
 
 
 def print_json(value: Any) -> None:
-    """For machines."""
+    """Print a value as indented JSON, without control characters that a terminal would execute."""
     text = sanitize_json(json.dumps(value, indent=2, ensure_ascii=False))
     try:
         text.encode(sys.stdout.encoding or "utf-8")
-    except UnicodeEncodeError:  # not UTF-8, or a file name that is not: JSON has escapes of its own
+    except UnicodeEncodeError:  # stdout is not UTF-8, or the text is not: use JSON's \uXXXX
         text = json.dumps(value, indent=2)
     sys.stdout.write(text + "\n")
 
 
 def format_finding(finding: Finding) -> str:
-    """A finding in one line: where, what, what to do."""
-    where = f"{finding.file}:{finding.line}" if finding.line else finding.file
+    """Format a finding as one line: place, severity, code, message and hint."""
+    place = f"{finding.file}:{finding.line}" if finding.line else finding.file
     at = f" at {finding.path}" if finding.path else ""
-    return sanitize_line(f"{where}: {finding.severity} [{finding.code}]{at}: {finding.message}. {finding.hint}")
+    return sanitize_line(f"{place}: {finding.severity} [{finding.code}]{at}: {finding.message}. {finding.hint}")
 
 
 def format_state(job: JobView) -> str:
-    """The word for the state column: a held job says so."""
+    """Return the text of the state column; `held` takes precedence over the state."""
     return "held" if job.held else job.state
 
 
 def print_status(status: StatusSnapshot) -> None:
-    """One line an account. Thousands are aligned and no more: a drawn table takes a millisecond a line."""
+    """Print one row per account, as a drawn table up to MAX_TABLE_ROWS and as aligned columns beyond."""
     if len(status.jobs) <= MAX_TABLE_ROWS:
-        from orchestrator.cli import tables  # 2 MB and 25 ms that thousands of lines can do without
+        from orchestrator.cli import tables  # lazy: 2 MB and 25 ms, not needed for plain columns
 
-        drawing = tables.create_console()
-        drawing.print(tables.build_status_table(status, drawing.width))
+        console = tables.create_console()
+        console.print(tables.build_status_table(status, console.width))
         return
     widths = list(map(len, STATUS_COLUMNS))
     for job in status.jobs:
         widths = list(map(max, widths, map(len, format_row(job, status.at))))
-    if heading := format_title(status):
-        sys.stdout.write(f"{heading}\n")
+    if title := format_title(status):
+        sys.stdout.write(f"{title}\n")
     for row in chain([STATUS_COLUMNS], (format_row(job, status.at) for job in status.jobs)):
         sys.stdout.write("  ".join(map(str.ljust, row, widths)).rstrip() + "\n")
     sys.stdout.write(f"{format_counts(status)}\n")
 
 
 def format_row(job: JobView, now: float) -> tuple[str, ...]:
-    """What stands in the columns of an account's line at this moment, fit for a terminal."""
-    progress = "" if job.progress is None else f"{job.progress:.0%}"
+    """Return the cells of a job's row at the time `now` (epoch seconds), without control characters."""
+    progress = "" if job.progress is None else format_percent(job.progress)
     model, latest = job.fine_tuned_model or "", job.latest_event or ""
-    since = format_duration(now - job.state_since)
-    row = (job.account, job.provider, format_state(job), since, progress, latest, model, format_advice(job))
+    duration = format_duration(now - job.state_since)
+    row = (job.account, job.provider, format_state(job), duration, progress, latest, model, format_advice(job))
     return tuple(map(sanitize_line, row))
 
 
 def format_advice(job: JobView) -> str:
-    """What keeps the job, what a person should know of it, or what it waits for."""
+    """Describe what blocks the job, what it waits for, and what to do. Empty if there is nothing to report."""
     parts = [format_failure(job.error), format_failure(job.warning), format_wait(job), job.serving_hint or ""]
     return " ".join(part for part in parts if part)
 
 
 def format_wait(job: JobView) -> str:
-    """What the job waits for, and when it is looked at again."""
+    """Describe what the job waits for and when it is checked next."""
     if not job.waits_for:
         return ""
-    again = f"; next look at {format_time(job.wake_at)}" if job.wake_at is not None else ""
-    return sanitize_line(f"Waits for {job.waits_for}{again}.")
+    next_check = f"; next check at {format_time(job.wake_at)}" if job.wake_at is not None else ""
+    return sanitize_line(f"Waiting for {job.waits_for}{next_check}.")
 
 
 def format_title(status: StatusSnapshot) -> str | None:
-    """Which run it is, and how far its moderation is while that is under way."""
+    """Return the name and id of the run, and the progress of its moderation while that is running."""
     if status.run is None:
         return None
-    heading = f"{status.run.name} · run {status.run.id}"
+    title = f"{status.run.name} · run {status.run.id}"
     moderation = describe_moderation(status.run.moderation)
-    return "\n".join(map(sanitize_line, filter(None, (heading, moderation))))
+    return "\n".join(map(sanitize_line, filter(None, (title, moderation))))
 
 
 def format_counts(status: StatusSnapshot) -> str:
-    """How many accounts are in each state."""
+    """Format the number of accounts in each state, for example `1 failed, 4 succeeded`."""
     return ", ".join(f"{count} {state}" for state, count in status.counts.items())
 
 
 def format_failure(error: Failure | None) -> str:
-    """An error as one line, fit for a terminal."""
+    """Format an error as one line, without control characters."""
     return sanitize_line(f"{error.kind}: {error.message.removesuffix('.')}. {error.hint}") if error else ""
 
 
 def format_refusal(status: StatusSnapshot, width: int | None) -> list[str]:
-    """The edit that is not in force: when, why, each finding, what to do. Lines fit into `width` characters.
+    """Describe a refused edit of the accounts file or the chats: time, cause, findings and hint.
 
-    With None, as in a pipe, every finding is one line. A word that is longer, such as a path, is not cut.
+    Lines are wrapped at `width` characters, but a longer word, such as a path, is not cut. With None, as in a pipe,
+    each finding stays on one line. Empty if no edit was refused.
     """
     if not (refusal := status.refusal):
         return []
     cause = refusal.cause
     lines = [
-        f"an edit was refused at {format_time(refusal.at)}; what was in force stays so",
+        f"An edit was refused at {format_time(refusal.at)}; the previous version stays in force.",
         f"{cause.kind}: {cause.message}",
         *(f"  {finding}" for finding in refusal.findings),
-        *([f"  and {refusal.more:,} more"] if refusal.more else []),
+        *([f"  and {format_number(refusal.more)} more"] if refusal.more else []),
         cause.hint,
     ]
     lines = [sanitize_line(line) for line in lines if line]
@@ -128,7 +129,7 @@ def format_refusal(status: StatusSnapshot, width: int | None) -> list[str]:
 
 
 def plan_to_json(plan: Plan, warnings: Sequence[str] = ()) -> dict[str, Any]:
-    """The plan for machines. `warnings` are those of the accounts file."""
+    """Convert the plan to the document of `plan --json`. `warnings` are those of the accounts file."""
     training = plan.dataset.training
     return {
         "run": plan.run_id,
@@ -158,23 +159,28 @@ def plan_to_json(plan: Plan, warnings: Sequence[str] = ()) -> dict[str, Any]:
     }
 
 
-def format_usd(amount: float | None) -> str:
-    """US dollars for a person; small amounts keep their digits."""
-    if amount is None:
-        return "unknown"
-    return f"${amount:.2f}" if amount >= 1 or amount == 0 else f"${amount:.4f}"
-
-
 def _hold_to_json(hold: Any) -> dict[str, str] | None:
     return {"kind": hold.kind, "reason": hold.reason, "hint": hold.hint} if hold else None
 
 
 @contextmanager
 def translate_write_errors(target: Path) -> Iterator[None]:
-    """Write a file that was asked for; what prevents it is a usage error."""
+    """Raise ConfigError if the output file cannot be written: its path is an argument of the user."""
     try:
         yield
     except OSError as error:
         raise ConfigError(
-            f"{target} cannot be written: {error.strerror}", hint="Choose a file in a folder that exists."
+            f"{target} cannot be written: {error.strerror}", hint="Choose a writable file in an existing folder."
         ) from None
+
+
+def write_text(text: str, target: Path | None) -> None:
+    """Write text to a file in UTF-8, or to stdout if `target` is None. Raises ConfigError if it cannot be written.
+
+    Characters that are not valid Unicode, as in the names of some files, are written as escapes.
+    """
+    if target is None:
+        sys.stdout.write(text)
+        return
+    with translate_write_errors(target):
+        target.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""Progress: a bar on stderr while something takes its time, on a terminal only. Pipes and logs see nothing of it."""
+"""Progress bars on stderr for slow work. They appear on a terminal only, never in pipes and logs."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from contextlib import contextmanager
 from typing import Literal
 
 ProgressCallback = Callable[[int, int], None]
-"""Told how far it is, and of how much."""
+"""Receives the amount done and the total amount, in the unit of the bar."""
 
 
 @contextmanager
-def reading_progress(what: str) -> Iterator[ProgressCallback | None]:
-    """A bar for reading files, in bytes; None where nobody would see it."""
-    with _progress_bar(what, "bytes") as tell:
-        yield tell
+def reading_progress(label: str) -> Iterator[ProgressCallback | None]:
+    """Show a bar for reading files, in bytes. Yields None if stderr is not a terminal."""
+    with _progress_bar(label, "bytes") as report:
+        yield report
 
 
 @contextmanager
 def moderation_progress() -> Iterator[ProgressCallback | None]:
-    """A bar for moderation, in texts; None where nobody would see it."""
-    with _progress_bar("moderating", "texts") as tell:
-        yield tell
+    """Show a bar for moderation, in texts. Yields None if stderr is not a terminal."""
+    with _progress_bar("moderating", "texts") as report:
+        yield report
 
 
 @contextmanager
-def _progress_bar(what: str, unit: Literal["bytes", "texts"]) -> Iterator[ProgressCallback | None]:
-    """Shown from the first word on, and gone afterwards."""
+def _progress_bar(label: str, unit: Literal["bytes", "texts"]) -> Iterator[ProgressCallback | None]:
+    """Show the bar from the first report on, and remove it at the end."""
     if not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console  # 2 MB and 25 ms where nobody would see it
+    from rich.console import Console  # lazy: 2 MB and 25 ms
     from rich.progress import (
         BarColumn,
         DownloadColumn,
@@ -41,16 +41,16 @@ def _progress_bar(what: str, unit: Literal["bytes", "texts"]) -> Iterator[Progre
         TimeRemainingColumn,
     )
 
-    done_of = {"bytes": DownloadColumn, "texts": MofNCompleteColumn}[unit]()
-    columns = (TextColumn(what), BarColumn(), done_of, TimeRemainingColumn())
+    amount_column = {"bytes": DownloadColumn, "texts": MofNCompleteColumn}[unit]()
+    columns = (TextColumn(label), BarColumn(), amount_column, TimeRemainingColumn())
     bar = Progress(*columns, console=Console(stderr=True), transient=True)
     task = bar.add_task("", total=None)
 
-    def tell(done: int, total: int) -> None:
+    def report(done: int, total: int) -> None:
         bar.start()
         bar.update(task, completed=done, total=total)
 
     try:
-        yield tell
+        yield report
     finally:
         bar.stop()

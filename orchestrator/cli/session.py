@@ -1,4 +1,20 @@
-"""Session: what every command that touches accounts or the database shares. Settings in, exit code out."""
+"""Command sessions: settings, logging, error messages and exit codes, which all commands share."""
+
+# Theory of operation
+#
+# Every command that needs the settings or the database runs inside `command_session` or `run_with_app`:
+#
+#   run_with_app -> command_session -> print_errors -> asyncio.run(open_app ... the command)
+#
+# * `print_errors` is outermost, so that a faulty setting is reported like any other error: one message of the form
+#   "error: ... / hint: ...", one exit code, no traceback. Only a bug keeps its traceback.
+# * Options of the command line become environment variables (`build_environment`), so that there is one way only in
+#   which a setting is read and validated.
+# * `typer.Exit` is raised after `asyncio.run` has returned. Raised inside, it would pass through the event loop's
+#   shutdown as an error of the command.
+# * `serve` sets wait_for_threads=False. Python waits for all threads at exit, and a thread that hangs (an import, a
+#   read from a network file system) cannot be cancelled. So the process ends with os._exit once everything is closed.
+#   Until then a thread writes the log, because a pipe that is full would block the shutdown.
 
 from __future__ import annotations
 
@@ -13,50 +29,52 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO, cast
 
 import typer
 
+from orchestrator.cli.exit_code import ExitCode
 from orchestrator.core.errors import ConfigError, DatabaseLocked, DatasetError, NothingToDo, OrchestratorError
 from orchestrator.core.secret import Redactor
+from orchestrator.core.text import format_number
 from orchestrator.core.text_sanitizer import sanitize_line
 
 if TYPE_CHECKING:
     from orchestrator.app import App
     from orchestrator.settings import Settings
 
-EXIT_DONE, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
-MAX_FINDINGS_SHOWN = 50  # findings that an error shows
-SYSTEM_HINT = "See that it is there, is what it should be, and that the user may read or write it."
+MAX_FINDINGS_SHOWN = 50  # in an error message
+SYSTEM_HINT = "Check that the path exists, has the right type, and may be read or written by this user."
 SYSTEM_FAILURE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""Errors of the machine and not of the configuration: the exit code is FAILED, because trying again may help."""
 
 
 @dataclass(frozen=True, slots=True)
 class CommandSession:
-    """The settings in force and the redactor that knows every key met so far."""
+    """The settings in force, and the redactor that knows every key read so far."""
 
     settings: Settings
     redact: Redactor
 
 
 @contextmanager
-def command_session(*, log_level: str | None = None, **changes: Any) -> Iterator[CommandSession]:
-    """Settings read, logs set up, errors of ours turned into one message and an exit code.
+def command_session(*, log_level: str | None = None, **options: Any) -> Iterator[CommandSession]:
+    """Read the settings, configure logging, and end the program with one message on an error.
 
-    `changes` are command line options that go before the environment; None is no change.
+    `options` are command-line options by setting name; they take precedence over the environment. None is ignored.
     """
     redact = Redactor()
     with print_errors(redact):
         from orchestrator import log
         from orchestrator.settings import load_settings
 
-        settings = load_settings(build_environment(**changes))
+        settings = load_settings(build_environment(**options))
         log.configure(settings.log_format, log_level or settings.log_level, redact, cast(TextIO, _CurrentStderr()))
         yield CommandSession(settings, redact)
 
 
-def build_environment(**changes: Any) -> dict[str, str]:
-    """The environment of the process with the options of the command line before it."""
+def build_environment(**options: Any) -> dict[str, str]:
+    """Return the environment of the process, with command-line options in place of its variables."""
     from orchestrator.settings import PREFIX
 
-    given = {f"{PREFIX}{name.upper()}": str(value) for name, value in changes.items() if value is not None}
-    return {**os.environ, **given}
+    variables = {f"{PREFIX}{name.upper()}": str(value) for name, value in options.items() if value is not None}
+    return {**os.environ, **variables}
 
 
 def run_with_app(
@@ -65,31 +83,30 @@ def run_with_app(
     quiet: bool = True,
     for_reading: bool = False,
     wait_for_threads: bool = True,
-    **changes: Any,
+    **options: Any,
 ) -> None:
-    """Run `work` with everything built, and exit with what it returns. `quiet` logs warnings only.
+    """Open the app, run a command, and exit with the code it returns (None is DONE).
 
-    With `reads` no database is made where there is none yet. Without `wait_for_threads` the process ends as soon as
-    everything is closed: a thread that imports modules or reads from a file system that hangs cannot be cancelled,
-    and Python would wait for it. A full pipe on stderr does not stop it then either: see `log.lines_queued`.
+    `quiet` logs warnings and errors only. `for_reading` creates no database where there is none. Without
+    `wait_for_threads` the process ends as soon as everything is closed, even if a thread hangs or stderr is blocked.
     """
-    with command_session(log_level="warning" if quiet else None, **changes) as given:
+    with command_session(log_level="warning" if quiet else None, **options) as session:
         from orchestrator import log
         from orchestrator.app import open_app, open_app_for_reading
 
-        opened = open_app_for_reading if for_reading else open_app
+        open_for_command = open_app_for_reading if for_reading else open_app
 
         async def run() -> int | None:
-            # Before anything is opened: opening logs as well.
+            # The log queue comes first: opening the app writes log lines as well.
             with nullcontext() if wait_for_threads else log.queue_output():
-                async with opened(given.settings, given.redact) as app:
+                async with open_for_command(session.settings, session.redact) as app:
                     code = await run_command(app)
             if not wait_for_threads:
-                _exit_now(code or EXIT_DONE)
+                _exit_now(code or ExitCode.DONE)
             return code
 
         code = asyncio.run(run())
-    raise typer.Exit(code or EXIT_DONE)
+    raise typer.Exit(code or ExitCode.DONE)
 
 
 def _exit_now(code: int) -> NoReturn:
@@ -103,9 +120,9 @@ def _exit_now(code: int) -> NoReturn:
 
 @contextmanager
 def print_errors(redact: Redactor) -> Iterator[None]:
-    """End the program with a message for errors of ours and for files that the system refuses.
+    """End the program with a message and an exit code for expected errors and for errors of the file system.
 
-    Anything else is a bug and keeps its traceback.
+    Any other exception is a bug and keeps its traceback.
     """
     try:
         yield
@@ -117,20 +134,24 @@ def print_errors(redact: Redactor) -> Iterator[None]:
             raise
         message = f"error: {sanitize_line(str(error.filename))}: {error.strerror}\nhint: {SYSTEM_HINT}"
         typer.echo(redact(message), err=True)
-        raise typer.Exit(EXIT_FAILED if error.errno in SYSTEM_FAILURE_ERRNOS else EXIT_USAGE) from None
+        code = ExitCode.FAILED if error.errno in SYSTEM_FAILURE_ERRNOS else ExitCode.USAGE
+        raise typer.Exit(code) from None
     except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
-def exit_code_from_error(error: OrchestratorError) -> int:
-    """USAGE for what must be written differently, FAILED for everything else."""
+def exit_code_from_error(error: OrchestratorError) -> ExitCode:
+    """Return USAGE for errors that need a correction of the configuration, FAILED for all others."""
     if isinstance(error, NothingToDo):
-        return EXIT_FAILED
-    return EXIT_USAGE if isinstance(error, ConfigError | DatabaseLocked) else EXIT_FAILED
+        return ExitCode.FAILED
+    return ExitCode.USAGE if isinstance(error, ConfigError | DatabaseLocked) else ExitCode.FAILED
 
 
 def format_error(error: OrchestratorError) -> str:
-    """The message for a person: what, every place, what next. Each is one line, whatever a file or provider says."""
+    """Format an error as message, problems, findings and hint.
+
+    Each part is one line, whatever text a file or a provider supplied.
+    """
     lines = [f"error: {sanitize_line(error.message)}"]
     if isinstance(error, ConfigError):
         lines += [f"  {sanitize_line(problem)}" for problem in error.problems]
@@ -139,14 +160,22 @@ def format_error(error: OrchestratorError) -> str:
 
         lines += [f"  {format_finding(finding)}" for finding in error.findings[:MAX_FINDINGS_SHOWN]]
         if (more := len(error.findings) - MAX_FINDINGS_SHOWN) > 0:
-            lines.append(f"  and {more:,} more: `orchestrator check` lists them all")
+            lines.append(f"  and {format_number(more)} more: `orchestrator check` lists them all")
     if error.hint:
         lines.append(f"hint: {sanitize_line(error.hint)}")
     return "\n".join(lines)
 
 
+def format_base_url(host: str, port: int) -> str:
+    """Format the URL of a local server.
+
+    An IPv6 address stands in brackets, otherwise its colons would end the host.
+    """
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 class _CurrentStderr:
-    """Whatever stderr is at the moment: a live table takes its place while it is shown."""
+    """Forwards to the stderr of the moment, because a live table replaces `sys.stderr` while it is shown."""
 
     def write(self, text: str) -> int:
         return sys.stderr.write(text)

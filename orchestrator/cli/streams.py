@@ -1,4 +1,19 @@
-"""Standard streams that a command can rely on: none is missing, and no character ends it with a traceback."""
+"""Standard streams that commands can rely on: none is missing, and no character causes a traceback."""
+
+# Theory of operation
+#
+# A command can be started with closed streams (`orchestrator status >&-`), with an encoding that lacks characters
+# (LANG=C), with a full disk behind stdout, or with a reader that leaves early (`| head`). Python answers each of
+# these with a traceback, and some of them with exit code 0. Therefore:
+#
+# 1. `prepare_streams` runs first. It opens /dev/null on every closed stream. This has to happen before any other file
+#    is opened: the system gives a new file the lowest free number, so that a database opened as number 1 would
+#    receive what is printed.
+# 2. Characters that the encoding lacks are written as escapes such as `\xe9`.
+# 3. Errors of stdout are raised as OutputFailed, so that they differ from errors of any other file.
+# 4. `check_output` encloses the whole program. It flushes stdout at the end, because buffered text that cannot be
+#    written is an error of this program, and turns a failure into a message and exit code 1. A reader that leaves
+#    early is no error worth a message; the exit code is 1 as well, because the output is incomplete.
 
 from __future__ import annotations
 
@@ -7,21 +22,24 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
-from typing import Final
 
-EXIT_FAILED: Final = 1
+from orchestrator.cli.exit_code import ExitCode
+
+
+class OutputFailed(OSError):
+    """The output could not be written. A class of its own, so that no other file error is taken for it."""
 
 
 def prepare_streams() -> None:
-    """Replace the streams that are closed, and have characters that the encoding lacks written as `\\xe9`.
+    """Replace closed streams by /dev/null, and escape characters that an encoding lacks.
 
-    The same holds for file names that are not UTF-8: JSON stays JSON, and UTF-8.
+    File names that are not valid UTF-8 are escaped in the same way, so that JSON stays JSON and UTF-8.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         stream = getattr(sys, name)
         if stream is None:
-            # Until it is taken, the next file that is opened gets this number, and what is printed goes into it.
-            flags = os.O_WRONLY if name == "stderr" else os.O_RDONLY  # writing to stdout is to fail
+            # /dev/null is opened read-only for stdout: a command whose output is lost must fail, not succeed.
+            flags = os.O_WRONLY if name == "stderr" else os.O_RDONLY
             mode = "r" if name == "stdin" else "w"
             setattr(sys, name, os.fdopen(_open_null(number, flags), mode, encoding="utf-8"))
         elif name == "stderr" and isinstance(stream, TextIOWrapper):
@@ -30,12 +48,26 @@ def prepare_streams() -> None:
         sys.stdout = _Stdout(sys.stdout)
 
 
-class OutputFailed(OSError):
-    """What was printed could not be written. Told apart from every other file that the system refuses."""
+@contextmanager
+def check_output() -> Iterator[None]:
+    """End the program with a message if its output cannot be written: the disk is full, or stdout is closed."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_output()
+        sys.exit(ExitCode.FAILED)
+    except OutputFailed as error:
+        _discard_output()
+        sys.stderr.write(f"error: the output cannot be written to stdout: {error.strerror}\n")
+        sys.stderr.write("hint: Free disk space, or redirect stdout to a file or pipe that is open.\n")
+        sys.exit(ExitCode.FAILED)
 
 
 class _Stdout(TextIOWrapper):
-    """Stdout as it was, with errors of its own."""
+    """The same stdout, with write errors as OutputFailed."""
 
     def __init__(self, stdout: TextIOWrapper) -> None:
         encoding, buffering, through = stdout.encoding, stdout.line_buffering, stdout.write_through
@@ -66,26 +98,8 @@ def _translate_write_errors() -> Iterator[None]:
         raise OutputFailed(error.errno, error.strerror) from None
 
 
-@contextmanager
-def check_output() -> Iterator[None]:
-    """End the program with a message where its output cannot be written: the disk is full, or stdout is closed."""
-    try:
-        try:
-            yield
-        finally:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        _discard_output()  # the reader has gone, which is its right
-        sys.exit(EXIT_FAILED)
-    except OutputFailed as error:
-        _discard_output()
-        sys.stderr.write(f"error: the output cannot be written to stdout: {error.strerror}\n")
-        sys.stderr.write("hint: Make room, or let stdout lead to a file or a pipe that is open.\n")
-        sys.exit(EXIT_FAILED)
-
-
 def _discard_output() -> None:
-    """Or Python would try once more at its end, and complain."""
+    """Send the buffered rest to /dev/null; Python would otherwise try to write it again at exit and complain."""
     os.dup2(_open_null(-1, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,4 +1,4 @@
-"""Tables: values of the read model, drawn."""
+"""Tables that are drawn with rich: status, plan and simple lists."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from orchestrator.cli.output import (
     format_refusal,
     format_row,
     format_title,
-    format_usd,
 )
 from orchestrator.core.plans.plan import Plan, PlanStep
+from orchestrator.core.text import format_count, format_number, format_usd
 from orchestrator.core.text_sanitizer import sanitize_line
 from orchestrator.status import StatusSnapshot
 
-WIDE_TERMINAL_COLUMNS = 140  # characters of a terminal in which every column has its place
-PIPE_WIDTH_COLUMNS = 240  # a pipe has no width; never cut a model id for it
+WIDE_TERMINAL_COLUMNS = 140  # a terminal of this width has space for every column
+PIPE_WIDTH_COLUMNS = 240  # a pipe has no width; wide enough that no model id is cut
 STATE_COLOURS = {
     "succeeded": "green",
     "failed": "red",
@@ -40,28 +40,26 @@ STATE_COLOURS = {
 
 
 def create_console() -> Console:
-    """Where results go. A provider's words are no markup: `[key 1a2b3c4d]` is printed as it is."""
+    """Create a console for stdout. Markup is off: a provider's text such as `[key 1a2b3c4d]` is printed unchanged."""
     width = None if sys.stdout.isatty() else PIPE_WIDTH_COLUMNS
     return Console(width=width, highlight=False, markup=False, emoji=False)
 
 
 def build_status_table(status: StatusSnapshot, width: int) -> RenderableType:
-    """One line an account, drawn. Where the terminal is narrow, what to do stands below the table, in full."""
+    """Build a table with one row per account. On a narrow terminal the advice stands below the table, uncut."""
     if width >= WIDE_TERMINAL_COLUMNS:
         return _build_table(status, range(len(STATUS_COLUMNS)))
-    # The latest event says the least: the state says nearly the same.
-    narrow = [
-        STATUS_COLUMNS.index(each) for each in STATUS_COLUMNS if each not in (LATEST_EVENT_COLUMN, ADVICE_COLUMN)
-    ]
+    # The latest event is left out first: the state expresses nearly the same.
+    narrow = [index for index, name in enumerate(STATUS_COLUMNS) if name not in (LATEST_EVENT_COLUMN, ADVICE_COLUMN)]
     notes = [Text(f"{sanitize_line(job.account)}: {text}") for job in status.jobs if (text := format_advice(job))]
     return Group(_build_table(status, narrow), *notes)
 
 
-def _build_table(status: StatusSnapshot, shown: Sequence[int]) -> Table:
+def _build_table(status: StatusSnapshot, columns: Sequence[int]) -> Table:
     table = Table(
         title=format_title(status), caption=format_counts(status), title_justify="left", caption_justify="left"
     )
-    for heading in (STATUS_COLUMNS[index] for index in shown):
+    for heading in (STATUS_COLUMNS[index] for index in columns):
         folded = heading in (MODEL_COLUMN, ADVICE_COLUMN)
         ratio = 1 if heading == ADVICE_COLUMN else None
         table.add_column(heading, no_wrap=not folded, overflow="fold" if folded else "ellipsis", ratio=ratio)
@@ -69,35 +67,36 @@ def _build_table(status: StatusSnapshot, shown: Sequence[int]) -> Table:
         texts = [Text(text) for text in format_row(job, status.at)]
         state = texts[STATUS_COLUMNS.index("state")]
         state.stylize(STATE_COLOURS.get(state.plain, ""))
-        table.add_row(*(texts[index] for index in shown))
+        table.add_row(*(texts[index] for index in columns))
     return table
 
 
 def build_plan_table(plan: Plan) -> Table:
-    """One line an account, and the totals."""
+    """Build a table of the plan: one row per account, and the totals below."""
     dataset = plan.dataset.training
-    tokens = "unknown" if dataset.tokens is None else f"{dataset.tokens:,}"
+    tokens = "unknown" if dataset.tokens is None else format_number(dataset.tokens)
     table = Table(
         title=f"plan for run {plan.run_id} ({sanitize_line(plan.name)})\n"
-        f"dataset {plan.dataset.sha256[:16]}: {dataset.examples} examples, {dataset.bytes:,} bytes, {tokens} tokens",
+        f"dataset {plan.dataset.sha256[:16]}: {format_count(dataset.examples, 'example')}, "
+        f"{format_number(dataset.bytes)} bytes, {tokens} tokens",
         caption=f"{_format_step_counts(plan)}; estimated price of the run: {format_usd(plan.total_usd)}, "
-        f"of which still to be spent: {format_usd(plan.new_usd)}",
+        f"of which {format_usd(plan.new_usd)} for new jobs",
         title_justify="left",
         caption_justify="left",
     )
-    for heading in ("account", "provider", "base model", "what happens", "price", "price from"):
+    for heading in ("account", "provider", "base model", "action", "price", "price source"):
         table.add_column(heading, no_wrap=True)
-    table.add_column("why", overflow="fold", ratio=1)
+    table.add_column("reason", overflow="fold", ratio=1)
     for line in plan.lines:
-        why = f"{line.hold.kind}: {line.hold.reason}. {line.hold.hint}" if line.hold else ""
+        reason = f"{line.hold.kind}: {line.hold.reason}. {line.hold.hint}" if line.hold else ""
         price = (format_usd(line.usd), line.price_source)
-        row = (line.account, line.provider, line.base_model, line.step, *price, why)
+        row = (line.account, line.provider, line.base_model, line.step, *price, reason)
         table.add_row(*map(sanitize_line, row))
     return table
 
 
 def build_simple_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """A plain table of anybody's texts, fit for a terminal; the last column folds."""
+    """Build a table of texts without control characters; the last column is wrapped."""
     table = Table()
     for heading in headings[:-1]:
         table.add_column(heading, no_wrap=True)
@@ -114,12 +113,12 @@ def _format_step_counts(plan: Plan) -> str:
 
 @contextmanager
 def live_status() -> Iterator[Callable[[StatusSnapshot], None]]:
-    """Shows the status it is given in the place of the one before."""
-    drawing = create_console()
-    with Live(console=drawing, refresh_per_second=4) as drawn:
-        yield lambda status: drawn.update(build_live_view(status, drawing.width))
+    """Show a live table; yields a function that replaces the displayed status."""
+    console = create_console()
+    with Live(console=console, refresh_per_second=4) as live:
+        yield lambda status: live.update(build_live_view(status, console.width))
 
 
 def build_live_view(status: StatusSnapshot, width: int) -> RenderableType:
-    """The table, under the edit that is not in force where there is one."""
+    """Build the status table, with a refused edit above it if there is one."""
     return Group(*map(Text, format_refusal(status, width)), build_status_table(status, width))

@@ -14,12 +14,14 @@ from orchestrator.core.hold import PLAN_HOLD_KINDS, Hold, HoldKind
 from orchestrator.core.jobs.run import AccountState
 from orchestrator.core.jobs.transitions import release_job
 from orchestrator.core.spec import digest
+from orchestrator.core.text import format_list
 from orchestrator.inputs.accounts_file.problems import format_suggestion
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
+from orchestrator.store.db.transaction import EventData, Transaction
 from orchestrator.store.queries import accounts as account_queries
-from orchestrator.store.queries import events, notifications, outcomes
 from orchestrator.store.queries import jobs as job_queries
+from orchestrator.store.queries import notifications, outcomes
 
 HOLDS_CLEARED_ON_SYNC: Final = NETWORK_HOLD_KINDS | {HoldKind.KEY_MISSING}
 """Holds whose cause is outside the account (network, missing key): reading the accounts file again lifts them."""
@@ -67,18 +69,15 @@ async def sync_accounts(database: Database, listed_accounts: Sequence[ListedAcco
     An account that was held because of the network is verified again too: the attempt is free of charge. Accounts
     that the file no longer lists are marked as removed by `apply_plan`, not here.
     """
-
-    async def change(connection: StoreConnection) -> None:
-        before = await account_queries.list_all(connection)
+    async with database.transaction() as tx:
+        before = await account_queries.list_all(tx.connection)
         states = [_build_account_state(entry, before.get(entry.account.name)) for entry in listed_accounts]
-        await account_queries.add_many(connection, [state for state in states if state.name not in before])
+        await account_queries.add_many(tx, [state for state in states if state.name not in before])
         for state in states:
             if state != before.get(state.name, state):
-                await account_queries.save(connection, state)
-                await job_queries.wake_account(connection, state.name, now)
-            await _record_key_change(connection, before.get(state.name), state, now)
-
-    await database.write(change)
+                await account_queries.save(tx, state)
+                await job_queries.wake_account(tx, state.name, now)
+            await _record_key_change(tx, before.get(state.name), state, now)
 
 
 def with_missing_keys(
@@ -100,19 +99,15 @@ async def hold_accounts(
 
     Returns the names of the held accounts.
     """
-
-    async def change(connection: StoreConnection) -> list[str]:
-        states = await get_account_states(connection, names)
+    async with database.transaction() as tx:
+        states = await get_account_states(tx.connection, names)
         for name, state in states.items():
             hold = Hold(HoldKind.BY_OPERATOR, reason, f"Run `orchestrator release {name}` to continue.")
             after = replace(state, hold=hold)
-            await account_queries.save(connection, after)
-            await notifications.publish_account_hold(connection, state, after, now)
-            event = events.EventData(at=now, cause=by, note="held", account=name, message=reason)
-            await events.append(connection, event)
+            await account_queries.save(tx, after)
+            await notifications.publish_account_hold(tx, state, after, now)
+            tx.add_events(EventData(at=now, cause=by, note="held", account=name, message=reason))
         return list(states)
-
-    return await database.write(change)
 
 
 async def release_accounts(
@@ -124,23 +119,20 @@ async def release_accounts(
     An account without a key is skipped, because only its key releases it; raises NothingToDo when no account has one.
     A moderation of the current run that has not passed is requested again.
     """
-
-    async def change(connection: StoreConnection) -> ReleaseResult:
-        states = await get_account_states(connection, names)
+    async with database.transaction() as tx:
+        states = await get_account_states(tx.connection, names)
         with_key = {name: state for name, state in states.items() if not _is_missing_key(state)}
         for name, state in states.items():
             if not with_key and state.hold is not None:
                 raise NothingToDo(f"account {name} has no key: {state.hold.reason}", hint=state.hold.hint)
         for name, state in with_key.items():
-            await account_queries.save(connection, replace(state, hold=None, verified_at=None))
-            await events.append(connection, events.EventData(at=now, cause=by, note="released", account=name))
-            for job in await job_queries.list_by_accounts(connection, [name]):
+            await account_queries.save(tx, replace(state, hold=None, verified_at=None))
+            tx.add_events(EventData(at=now, cause=by, note="released", account=name))
+            for job in await job_queries.list_by_accounts(tx.connection, [name]):
                 if job.hold is not None and job.hold.kind not in PLAN_HOLD_KINDS:
-                    await outcomes.record(connection, release_job(job, now=now), at=now, cause=by)
-            await job_queries.wake_account(connection, name, now)
-        return ReleaseResult(list(with_key), await request_moderation(connection, by=by, now=now))
-
-    return await database.write(change)
+                    await outcomes.record(tx, release_job(job, now=now), at=now, cause=by)
+            await job_queries.wake_account(tx, name, now)
+        return ReleaseResult(list(with_key), await request_moderation(tx, by=by, now=now))
 
 
 async def get_account_states(connection: StoreConnection, names: Collection[str] | None) -> dict[str, AccountState]:
@@ -160,25 +152,18 @@ async def get_account_states(connection: StoreConnection, names: Collection[str]
 def unknown_accounts_error(unknown: Collection[str], known: Collection[str]) -> ConfigError:
     """Build the error for names that no account has, with the probably intended names and the known ones."""
     wrong = ", ".join(f"{name}{format_suggestion(name, known)}" for name in unknown)
-    listed = ", ".join(sorted(known)[:MAX_LISTED_NAMES])
-    more = len(known) - MAX_LISTED_NAMES
-    return ConfigError(
-        f"no account is named {wrong}",
-        hint=f"Known accounts: {listed or 'none yet'}{f' and {more:,} more' if more > 0 else ''}.",
-    )
+    listed = format_list(sorted(known), limit=MAX_LISTED_NAMES)
+    return ConfigError(f"no account is named {wrong}", hint=f"Known accounts: {listed or 'none yet'}.")
 
 
-async def _record_key_change(
-    connection: StoreConnection, before: AccountState | None, after: AccountState, now: float
-) -> None:
+async def _record_key_change(tx: Transaction, before: AccountState | None, after: AccountState, now: float) -> None:
     """Record and announce that an account lost its key or got it back."""
     was_missing, is_missing = _is_missing_key(before), _is_missing_key(after)
     if is_missing and not was_missing:
-        await notifications.publish_account_hold(connection, before or replace(after, hold=None), after, now)
+        await notifications.publish_account_hold(tx, before or replace(after, hold=None), after, now)
     if is_missing != was_missing:
         note, message = ("held", after.hold.reason) if is_missing and after.hold else ("released", "the key is there")
-        event = events.EventData(at=now, cause="accounts file", note=note, account=after.name, message=message)
-        await events.append(connection, event)
+        tx.add_events(EventData(at=now, cause="accounts file", note=note, account=after.name, message=message))
 
 
 def _is_missing_key(state: AccountState | None) -> bool:

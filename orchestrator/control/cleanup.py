@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from orchestrator.core.jobs.unused_resource import ResourceKind, UnusedResource
-from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
-from orchestrator.store.queries import events, uploads
+from orchestrator.store.db.transaction import EventData
+from orchestrator.store.queries import uploads
 
 
 async def record_deletion(database: Database, resource: UnusedResource, *, by: str, now: float) -> None:
     """Write it into the history; an upload is forgotten, too."""
-
-    async def change(connection: StoreConnection) -> None:
+    async with database.transaction() as tx:
         if resource.kind is ResourceKind.UPLOAD:
-            await uploads.delete_upload(connection, resource.id)
+            await uploads.delete_upload(tx, resource.id)
         name = f" ({resource.name})" if resource.account else ""
         what = f"{resource.kind} {resource.id}{name}"
-        entry = events.EventData(at=now, cause=by, note="deleted", account=resource.account, message=what)
-        await events.append(connection, entry)
-
-    await database.write(change)
+        tx.add_events(EventData(at=now, cause=by, note="deleted", account=resource.account, message=what))

@@ -6,16 +6,15 @@ from collections.abc import Collection
 
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.notifications.delivery import Delivery
-from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
-from orchestrator.store.queries import deliveries, events
+from orchestrator.store.db.transaction import EventData
+from orchestrator.store.queries import deliveries
 
 
 async def redeliver(database: Database, ids: Collection[int] | None, *, by: str, now: float) -> list[Delivery]:
     """Begin again with these dead deliveries; with every dead one where `ids` is None. Returns those begun."""
-
-    async def change(connection: StoreConnection) -> list[Delivery]:
-        begun = await deliveries.retry_failed(connection, ids, now)
+    async with database.transaction() as tx:
+        begun = await deliveries.retry_failed(tx, ids, now)
         if missing := sorted(set(ids or ()) - {delivery.id for delivery in begun}):
             raise ConfigError(
                 f"no dead delivery has the number {', '.join(map(str, missing))}",
@@ -23,8 +22,5 @@ async def redeliver(database: Database, ids: Collection[int] | None, *, by: str,
             )
         for delivery in begun:
             text = f"{delivery.id}: {delivery.topic} to {delivery.target}"
-            entry = events.EventData(at=now, cause=by, note="delivery begun again", message=text)
-            await events.append(connection, entry)
+            tx.add_events(EventData(at=now, cause=by, note="delivery begun again", message=text))
         return begun
-
-    return await database.write(change)

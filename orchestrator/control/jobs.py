@@ -75,11 +75,10 @@ async def adopt_remote_job(database: Database, job_id: str, remote_job_id: str, 
 
     Raises ConfigError when the job is not held as ambiguous, or another job has the remote job already.
     """
-
-    async def change(connection: StoreConnection) -> Job:
-        job = await _get_ambiguous_job(connection, job_id)
+    async with database.transaction() as tx:
+        job = await _get_ambiguous_job(tx.connection, job_id)
         others = [
-            other for other in await job_queries.list_by_accounts(connection, [job.account]) if other.id != job.id
+            other for other in await job_queries.list_by_accounts(tx.connection, [job.account]) if other.id != job.id
         ]
         if owner := next((other for other in others if other.remote_job_id == remote_job_id), None):
             raise ConfigError(
@@ -87,10 +86,8 @@ async def adopt_remote_job(database: Database, job_id: str, remote_job_id: str, 
                 hint="Choose one that the hint of `orchestrator status` names.",
             )
         outcome = request_adoption(job, remote_job_id, now=now)
-        await outcomes.record(connection, outcome, at=now, cause=by)
+        await outcomes.record(tx, outcome, at=now, cause=by)
         return outcome.job
-
-    return await database.write(change)
 
 
 async def _apply_to_jobs(
@@ -102,18 +99,15 @@ async def _apply_to_jobs(
     now: float,
 ) -> list[Job]:
     """Apply the transition to each of the accounts' jobs in the current run, in one transaction."""
-
-    async def change(connection: StoreConnection) -> list[Job]:
-        await get_account_states(connection, names or ())  # an unknown name is an error, and nothing is changed
-        run = await get_current_run(connection)
+    async with database.transaction() as tx:
+        await get_account_states(tx.connection, names or ())  # an unknown name is an error, and nothing is changed
+        run = await get_current_run(tx.connection)
         changed = []
-        for job in await job_queries.list_by_run(connection, run.id):
+        for job in await job_queries.list_by_run(tx.connection, run.id):
             outcome = transition(job) if names is None or job.account in names else None
-            if outcome and (outcome.job == job or await outcomes.record(connection, outcome, at=now, cause=by)):
+            if outcome and (outcome.job == job or await outcomes.record(tx, outcome, at=now, cause=by)):
                 changed.append(outcome.job)
         return changed
-
-    return await database.write(change)
 
 
 async def _get_ambiguous_job(connection: StoreConnection, job_id: str) -> Job:

@@ -7,9 +7,9 @@ from dataclasses import replace
 from orchestrator.core.jobs.job import RunId
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.moderation import Moderation, ModerationProgress, ModerationStatus
-from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
-from orchestrator.store.queries import events, jobs, replicas, runs
+from orchestrator.store.db.transaction import EventData, Transaction
+from orchestrator.store.queries import jobs, replicas, runs
 
 
 def is_moderation_open(run: Run | None) -> bool:
@@ -25,53 +25,45 @@ async def claim_moderation(
     Returns the record as it is then, this replica's if its `progress.replica` says so; None when there is nothing to
     moderate any more. With `at_once` it is due whatever its next attempt is.
     """
-
-    async def change(connection: StoreConnection) -> Moderation | None:
-        run = await runs.find(connection, run_id)
+    async with database.transaction() as tx:
+        run = await runs.find(tx.connection, run_id)
         if run is None or not is_moderation_open(run) or run.moderation is None:
             return None
         record, progress = run.moderation, run.moderation.progress
         if progress is None or (not at_once and (progress.retry_at or 0) > now):
             return record
-        alive = {each.id for each in await replicas.list_live(connection, now)}
+        alive = {each.id for each in await replicas.list_live(tx.connection, now)}
         # One process owns a SQLite database: what another one left there is of the past.
         if not database.is_sqlite and progress.replica != replica and progress.replica in alive:
             return record
         claimed = replace(record, progress=replace(progress, replica=replica, retry_at=None))
-        await runs.save(connection, replace(run, moderation=claimed))
+        await runs.save(tx, replace(run, moderation=claimed))
         return claimed
-
-    return await database.write(change)
 
 
 async def save_moderation(database: Database, run_id: RunId, record: Moderation, *, now: float) -> bool:
     """Store what became of the moderation; False, and no change, when it is waived or the run is not current."""
-
-    async def change(connection: StoreConnection) -> bool:
-        run = await runs.find(connection, run_id)
+    async with database.transaction() as tx:
+        run = await runs.find(tx.connection, run_id)
         if run is None or not is_moderation_open(run):
             return False
-        await runs.save(connection, replace(run, moderation=record))
+        await runs.save(tx, replace(run, moderation=record))
         if record.progress is None:
             note = "moderation passed" if record.state is ModerationStatus.PASSED else "moderation refused"
-            entry = events.EventData(at=now, cause="service", note=note, run_id=run_id, message=record.reason or None)
-            await events.append(connection, entry)
+            tx.add_events(EventData(at=now, cause="service", note=note, run_id=run_id, message=record.reason or None))
         if record.hold is None:
-            await jobs.wake_unsubmitted(connection, run_id, now)
+            await jobs.wake_unsubmitted(tx, run_id, now)
         return True
 
-    return await database.write(change)
 
-
-async def request_moderation(connection: StoreConnection, *, by: str, now: float) -> bool:
+async def request_moderation(tx: Transaction, *, by: str, now: float) -> bool:
     """Let the service moderate the current run at once, if that is open; whether it is."""
-    run = await runs.find_current(connection)
+    run = await runs.find_current(tx.connection)
     if run is None or not is_moderation_open(run) or run.moderation is None:
         return False
     progress = run.moderation.progress or ModerationProgress()
     if run.moderation.progress is None or progress.retry_at is not None:  # else it is under way
         due = replace(run.moderation, progress=replace(progress, retry_at=None, attempts=0))
-        await runs.save(connection, replace(run, moderation=due))
-        entry = events.EventData(at=now, cause=by, note="moderation requested", run_id=run.id)
-        await events.append(connection, entry)
+        await runs.save(tx, replace(run, moderation=due))
+        tx.add_events(EventData(at=now, cause=by, note="moderation requested", run_id=run.id))
     return True

@@ -21,8 +21,9 @@ from orchestrator.core.plans.budget import month_start
 from orchestrator.core.plans.plan import DatabaseState, Plan, PlanLine
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
+from orchestrator.store.db.transaction import EventData, Transaction
 from orchestrator.store.queries import accounts as account_queries
-from orchestrator.store.queries import costs, events, notifications, outcomes
+from orchestrator.store.queries import costs, notifications, outcomes
 from orchestrator.store.queries import jobs as job_queries
 from orchestrator.store.queries import runs as run_queries
 
@@ -59,24 +60,21 @@ async def apply_plan(
     database: Database, plan: Plan, *, start: bool, now: float, cause: str, findings: FindingSummary | None = None
 ) -> Run:
     """Make the plan the current run: its jobs exist from now on, and are due unless held. Other accounts are gone."""
-
-    async def change(connection: StoreConnection) -> Run:
-        previous = await run_queries.find_current(connection)
-        before = await run_queries.find(connection, plan.run_id)
-        await run_queries.save_dataset(connection, plan.dataset, now, findings)
+    async with database.transaction() as tx:
+        previous = await run_queries.find_current(tx.connection)
+        before = await run_queries.find(tx.connection, plan.run_id)
+        await run_queries.save_dataset(tx, plan.dataset, now, findings)
         run = _build_run(plan, before, start=start, now=now)
-        await run_queries.save(connection, run)
-        new = await job_queries.assign_to_run(connection, run.id, [_build_job(line, run, now) for line in plan.lines])
-        await events.append(connection, *(_build_planned_event(job, now, cause) for job in new))
-        await run_queries.save(connection, replace(run, pins=await _load_pins(connection, plan, run)))
-        await _update_open_jobs(connection, plan, now, cause)
-        await job_queries.wake_unsubmitted(connection, run.id, now)
-        removed = await account_queries.mark_removed_except(connection, [line.account for line in plan.lines], now)
+        await run_queries.save(tx, run)
+        new = await job_queries.assign_to_run(tx, run.id, [_build_job(line, run, now) for line in plan.lines])
+        tx.add_events(*(_build_planned_event(job, now, cause) for job in new))
+        await run_queries.save(tx, replace(run, pins=await _load_pins(tx.connection, plan, run)))
+        await _update_open_jobs(tx, plan, now, cause)
+        await job_queries.wake_unsubmitted(tx, run.id, now)
+        removed = await account_queries.mark_removed_except(tx, [line.account for line in plan.lines], now)
         if previous is not None:
-            await notifications.publish_run_end_after_removal(connection, removed, previous.id, run.id, now)
+            await notifications.publish_run_end_after_removal(tx, removed, previous.id, run.id, now)
         return run
-
-    return await database.write(change)
 
 
 def _build_run(plan: Plan, existing: Run | None, *, start: bool, now: float) -> Run:
@@ -117,8 +115,8 @@ def _build_job(line: PlanLine, run: Run, now: float) -> Job:
     )
 
 
-def _build_planned_event(job: Job, now: float, cause: str) -> events.EventData:
-    return events.EventData(
+def _build_planned_event(job: Job, now: float, cause: str) -> EventData:
+    return EventData(
         at=now,
         cause=cause,
         note="planned",
@@ -129,21 +127,21 @@ def _build_planned_event(job: Job, now: float, cause: str) -> events.EventData:
     )
 
 
-async def _update_open_jobs(connection: StoreConnection, plan: Plan, now: float, cause: str) -> None:
+async def _update_open_jobs(tx: Transaction, plan: Plan, now: float, cause: str) -> None:
     """Note what the jobs are estimated at now. Hold those the plan holds; release those it no longer does."""
     lines = {line.job_id: line for line in plan.lines}
-    open_to_it = [job for job in await job_queries.list_replannable(connection, plan.run_id) if job.id in lines]
+    open_to_it = [job for job in await job_queries.list_replannable(tx.connection, plan.run_id) if job.id in lines]
     unsent = {job.id: job.estimated_usd for job in open_to_it if job.state in UNSUBMITTED_STATES}
     prices = {job_id: lines[job_id].usd for job_id, before in unsent.items() if lines[job_id].usd != before}
-    await costs.save_estimates(connection, prices)
+    await costs.save_estimates(tx, prices)
     for job in open_to_it:
         line = lines[job.id]
         wanted = line.hold if line.hold and line.hold.kind in PLAN_HOLD_KINDS else None
         had = job.hold is not None and job.hold.kind in PLAN_HOLD_KINDS
         if wanted and job.hold is None and job.state in UNSUBMITTED_STATES:
-            await outcomes.record(connection, hold_job(job, wanted), at=now, cause=cause)
+            await outcomes.record(tx, hold_job(job, wanted), at=now, cause=cause)
         elif had and not wanted:
-            await outcomes.record(connection, release_job(job, now=now), at=now, cause=cause)
+            await outcomes.record(tx, release_job(job, now=now), at=now, cause=cause)
 
 
 async def _load_pins(connection: StoreConnection, plan: Plan, run: Run) -> dict[ProviderName, PinnedValues | None]:

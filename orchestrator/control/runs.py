@@ -9,24 +9,21 @@ from orchestrator.core.jobs.run import Run
 from orchestrator.core.moderation import Moderation, ModerationStatus
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
-from orchestrator.store.queries import events
+from orchestrator.store.db.transaction import EventData
 from orchestrator.store.queries import jobs as job_queries
 from orchestrator.store.queries import runs as run_queries
 
 
 async def start(database: Database, *, by: str, now: float) -> Run:
     """Allow the current run's ready jobs to be submitted. Starting a started run changes nothing."""
-
-    async def change(connection: StoreConnection) -> Run:
-        run = await get_current_run(connection)
+    async with database.transaction() as tx:
+        run = await get_current_run(tx.connection)
         if run.started_at is None:
             run = replace(run, started_at=now)
-            await run_queries.save(connection, run)
-            await events.append(connection, events.EventData(at=now, cause=by, note="started", run_id=run.id))
-        await job_queries.wake_unsubmitted(connection, run.id, now)
+            await run_queries.save(tx, run)
+            tx.add_events(EventData(at=now, cause=by, note="started", run_id=run.id))
+        await job_queries.wake_unsubmitted(tx, run.id, now)
         return run
-
-    return await database.write(change)
 
 
 async def approve(database: Database, *, by: str, now: float) -> Run:
@@ -34,18 +31,15 @@ async def approve(database: Database, *, by: str, now: float) -> Run:
 
     Raises NothingToDo when the run is not held because of its price.
     """
-
-    async def change(connection: StoreConnection) -> Run:
-        run = await get_current_run(connection)
+    async with database.transaction() as tx:
+        run = await get_current_run(tx.connection)
         if run.hold is None:
             raise _nothing_to_approve_error(run)
         run = replace(run, hold=None, approved_at=now, approved_by=by, approved_usd=run.planned_usd)
-        await run_queries.save(connection, run)
-        await events.append(connection, events.EventData(at=now, cause=by, note="approved", run_id=run.id))
-        await job_queries.wake_unsubmitted(connection, run.id, now)
+        await run_queries.save(tx, run)
+        tx.add_events(EventData(at=now, cause=by, note="approved", run_id=run.id))
+        await job_queries.wake_unsubmitted(tx, run.id, now)
         return run
-
-    return await database.write(change)
 
 
 async def waive_moderation(database: Database, *, reason: str, by: str, now: float) -> Run:
@@ -60,8 +54,8 @@ async def waive_moderation(database: Database, *, reason: str, by: str, now: flo
             hint="Say why no moderation is needed. The reason is stored with the run.",
         )
 
-    async def change(connection: StoreConnection) -> Run:
-        run = await get_current_run(connection)
+    async with database.transaction() as tx:
+        run = await get_current_run(tx.connection)
         if run.moderation is not None and run.moderation.state is ModerationStatus.PASSED:
             raise NothingToDo(
                 f"there is nothing to waive: the chats of run {run.id} passed moderation "
@@ -70,13 +64,10 @@ async def waive_moderation(database: Database, *, reason: str, by: str, now: flo
             )
         waived = Moderation(state=ModerationStatus.WAIVED, by=by, at=now, reason=reason)
         run = replace(run, moderation=waived)
-        await run_queries.save(connection, run)
-        event = events.EventData(at=now, cause=by, note="moderation waived", run_id=run.id, message=reason)
-        await events.append(connection, event)
-        await job_queries.wake_unsubmitted(connection, run.id, now)
+        await run_queries.save(tx, run)
+        tx.add_events(EventData(at=now, cause=by, note="moderation waived", run_id=run.id, message=reason))
+        await job_queries.wake_unsubmitted(tx, run.id, now)
         return run
-
-    return await database.write(change)
 
 
 async def get_current_run(connection: StoreConnection) -> Run:

@@ -7,9 +7,9 @@ from typing import Final
 
 from orchestrator.core.access_token import ENVIRONMENT_TOKEN_NAME, AccessToken, Role
 from orchestrator.core.errors import ConfigError
-from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
-from orchestrator.store.queries import events, tokens
+from orchestrator.store.db.transaction import EventData
+from orchestrator.store.queries import tokens
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -26,34 +26,28 @@ async def create_token(
         )
     token = AccessToken(name=name, role=role, hash=text_hash, created_at=now, created_by=by)
 
-    async def change(connection: StoreConnection) -> AccessToken:
-        if any(known.name == name for known in await tokens.list_all(connection)):
+    async with database.transaction() as tx:
+        if any(known.name == name for known in await tokens.list_all(tx.connection)):
             raise ConfigError(
                 f"there is, or was, a token named {name}",
                 hint="Choose another name: what the record says of the old one must stay clear.",
             )
-        await tokens.add(connection, token)
-        entry = events.EventData(at=now, cause=by, note="token created", message=f"{name}, {role}")
-        await events.append(connection, entry)
+        await tokens.add(tx, token)
+        tx.add_events(EventData(at=now, cause=by, note="token created", message=f"{name}, {role}"))
         return token
-
-    return await database.write(change)
 
 
 async def revoke_token(database: Database, name: str, *, by: str, now: float) -> None:
     """Let nobody in with this token any more; its sessions end too."""
-
-    async def change(connection: StoreConnection) -> None:
-        known = {token.name: token for token in await tokens.list_all(connection)}
+    async with database.transaction() as tx:
+        known = {token.name: token for token in await tokens.list_all(tx.connection)}
         if name not in known:
             raise ConfigError(f"no token is named {name}", hint="`orchestrator token list` names them all.")
         if known[name].revoked_at is None:
-            await tokens.revoke(connection, name, now)
-            await events.append(connection, events.EventData(at=now, cause=by, note="token revoked", message=name))
-
-    await database.write(change)
+            await tokens.revoke(tx, name, now)
+            tx.add_events(EventData(at=now, cause=by, note="token revoked", message=name))
 
 
 async def record_token_use(database: Database, name: str, *, now: float) -> None:
     """Remember when the token was used last."""
-    await database.write(lambda connection: tokens.save_last_use(connection, name, now))
+    await database.write(lambda tx: tokens.save_last_use(tx, name, now))

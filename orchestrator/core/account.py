@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
 
 from orchestrator.core.errors import WrongOrganization
 
@@ -19,15 +17,6 @@ class ProviderName(StrEnum):
     OPENAI_COMPATIBLE = "openai-compatible"
     TOGETHER = "together"
     FIREWORKS = "fireworks"
-
-
-DEFAULT_BASE_URLS: Final[Mapping[ProviderName, str]] = {
-    ProviderName.OPENAI: "https://api.openai.com/v1",
-    ProviderName.NEBIUS: "https://api.tokenfactory.nebius.com/v1",
-    ProviderName.TOGETHER: "https://api.together.ai/v1",
-    ProviderName.FIREWORKS: "https://api.fireworks.ai/v1",
-}
-"""Where a provider is reached whose accounts need no `base_url`."""
 
 
 class BudgetPeriod(StrEnum):

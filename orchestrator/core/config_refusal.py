@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from orchestrator.core.errors import ConfigError, DatasetError, Failure, OrchestratorError
 from orchestrator.core.secret import Redactor
+from orchestrator.core.text import format_list
 
 MAX_FINDINGS: Final = 10  # findings that a refusal names
 MAX_TEXT_LENGTH: Final = 2000  # characters of a message or a finding: what an edit contains may be of any size
@@ -34,8 +35,8 @@ class ConfigRefusal:
         """The error with its findings in one text, as `/status` and the dashboard show it."""
         if not self.findings:
             return self.cause
-        more = f" and {self.more} more" if self.more else ""
-        return replace(self.cause, message=f"{self.cause.message} ({'; '.join(self.findings)}{more})")
+        findings = format_list(self.findings, total=len(self.findings) + self.more, separator="; ")
+        return replace(self.cause, message=f"{self.cause.message} ({findings})")
 
     def as_dict(self) -> dict[str, Any]:
         """The form in which it is stored."""

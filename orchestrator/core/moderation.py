@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, Self
 
@@ -16,6 +15,7 @@ from orchestrator.core.errors import (
     TrainingNotAllowed,
 )
 from orchestrator.core.hold import Hold, HoldKind
+from orchestrator.core.text import format_timestamp
 
 NOT_MODERATED_HINT: Final = (
     "Name an account with a moderation API as `moderation` in [run], or record why none is needed: "
@@ -86,7 +86,7 @@ class Moderation:
         if self.progress.retry_at is None:
             hint = "Nothing to do: the run continues by itself once they have passed."
             return Hold(HoldKind.MODERATING, "the chats are being moderated", hint)
-        hint = f"{self.hint} The next attempt is at {_format_time(self.progress.retry_at)}.".lstrip()
+        hint = f"{self.hint} The next attempt is at {format_timestamp(self.progress.retry_at)}.".lstrip()
         return Hold(HoldKind.MODERATING, f"the moderation has no answer yet: {self.reason}", hint)
 
     def as_dict(self) -> dict[str, Any]:
@@ -123,7 +123,3 @@ def get_moderation_hint(error: ProviderError) -> str:
                 "Correct what the message names, then `orchestrator release`: the moderation is asked again. Or name "
                 "another account as `moderation` in [run]."
             )
-
-
-def _format_time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,1 +1,1 @@
-"""Daemon: the loop. Scheduler says when, reconciler says what: load, act, record. Only here are providers called."""
+"""The running service: the scheduler decides when to work, the reconciler what to do."""

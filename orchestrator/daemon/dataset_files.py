@@ -1,4 +1,4 @@
-"""Files: the dataset on its way out. What is sent are the bytes that were planned, or nothing."""
+"""Provides the dataset's files for an upload, after it has verified that they have the bytes that were planned."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from orchestrator.providers.base import DatasetFile
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import jobs, runs, uploads
 
-MIN_UPLOAD_BYTES_PER_SECOND = 500_000  # bytes a second that an upload's deadline allows for
-MULTIPART_ATTEMPT_BYTES = 40_000_000  # bytes of a file in parts that one attempt is given time for
-MAX_INLINE_HASH_BYTES = 8_000_000  # bytes that are hashed sooner than another thread has begun
+MIN_UPLOAD_BYTES_PER_SECOND = 500_000  # a connection of 4 Mbit/s: slower uploads exceed their deadline
+MULTIPART_ATTEMPT_BYTES = 40_000_000  # one attempt at a multipart upload has time for so many bytes
+MAX_INLINE_HASH_BYTES = 8_000_000  # hashing so little takes less time than to start it in another thread
 
 
 class _FileVersion(NamedTuple):
-    """A file as it was at one time: once it is touched it is another."""
+    """The identity of a file's content without reading it: any write changes one of these fields."""
 
     path: Path
-    modified_ns: int
-    size: int
-    inode: int
+    modified_ns: int  # in nanoseconds since the epoch
+    size: int  # in bytes
+    inode: int  # differs when the file was replaced by another one with the same time
 
     @classmethod
     def from_path(cls, path: Path) -> Self:
@@ -37,16 +37,19 @@ class _FileVersion(NamedTuple):
 
 
 class DatasetFiles:
-    """The datasets' files in a folder. Each is hashed once for all jobs, as long as it is not touched."""
+    """The dataset files in a folder. Each version of a file is hashed once for all jobs."""
 
     def __init__(self, database: Database, folder: Path) -> None:
         self._database = database
         self._folder = folder
         self._hashes = SingleFlight(_sha256)
-        self._datasets_by_hash: dict[str, Dataset] = {}  # by hash, so none of them ever changes
+        self._datasets_by_hash: dict[str, Dataset] = {}  # never stale: the hash determines the dataset
 
     async def get_verified_files(self, loaded: jobs.LoadedJob) -> list[DatasetFile]:
-        """What the job is trained on, and with what it is validated. Raises DatasetChanged."""
+        """Return the training file and, if there is one, the validation file of the job.
+
+        Raises DatasetChanged when a file is missing or its bytes differ from the plan.
+        """
         dataset = await self._load_dataset(loaded.run.dataset_sha256)
         parts = [part for part in (dataset.training, dataset.validation) if part is not None]
         for part in parts:
@@ -54,19 +57,20 @@ class DatasetFiles:
         return [self._build_dataset_file(part, loaded) for part in parts]
 
     async def _load_dataset(self, sha256: str) -> Dataset:
-        if (known := self._datasets_by_hash.get(sha256)) is None:
+        if (dataset := self._datasets_by_hash.get(sha256)) is None:
             async with self._database.read() as connection:
-                known = self._datasets_by_hash[sha256] = await runs.get_dataset(connection, sha256, self._folder)
-        return known
+                dataset = await runs.get_dataset(connection, sha256, self._folder)
+            self._datasets_by_hash[sha256] = dataset
+        return dataset
 
     async def _verify(self, part: DatasetPart) -> None:
         try:
             file = _FileVersion.from_path(part.path)
-            found = _sha256(file) if file.size < MAX_INLINE_HASH_BYTES else await self._hashes.get(file)
+            sha256 = _sha256(file) if file.size < MAX_INLINE_HASH_BYTES else await self._hashes.get(file)
         except OSError as error:
             raise DatasetChanged(f"the dataset's file {part.path} cannot be read: {error.strerror}") from error
-        if found != part.sha256:
-            raise DatasetChanged(f"the dataset's file {part.path} has other bytes than were planned")
+        if sha256 != part.sha256:
+            raise DatasetChanged(f"the dataset's file {part.path} was changed after the run was planned")
 
     def _build_dataset_file(self, part: DatasetPart, loaded: jobs.LoadedJob) -> DatasetFile:
         return DatasetFile(
@@ -81,7 +85,10 @@ class DatasetFiles:
 
 
 def upload_timeout_seconds(files: list[DatasetFile], capabilities: Capabilities) -> float:
-    """An upload in parts takes several attempts, so that a restart does not wait for all of a long one."""
+    """Return the time limit of one attempt to upload these files.
+
+    A multipart upload takes several attempts, so that after a crash the next process does not wait for all of it.
+    """
     sizes = [
         MULTIPART_ATTEMPT_BYTES if needs_multipart(file.wire_bytes, capabilities) else file.wire_bytes
         for file in files
@@ -96,7 +103,7 @@ def _sha256(file: _FileVersion) -> str:
 
 
 class DatabaseUploadStateStore:
-    """The notes on one file of one job."""
+    """Stores how far the multipart upload of one file of one job is, so that a restart continues it."""
 
     def __init__(self, database: Database, job_id: JobId, sha256: str) -> None:
         self._database = database
@@ -108,4 +115,4 @@ class DatabaseUploadStateStore:
             return await uploads.find(connection, self._job_id, self._sha256)
 
     async def save(self, upload: MultipartUpload | None) -> None:
-        await self._database.write(lambda c: uploads.save(c, self._job_id, self._sha256, upload))
+        await self._database.write(lambda tx: uploads.save(tx, self._job_id, self._sha256, upload))

@@ -1,4 +1,4 @@
-"""Loading: jobs that are due at about the same time are read together."""
+"""Loads jobs: those that are due at about the same time are read with one query."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from orchestrator.store.db.database import Database
 from orchestrator.store.queries import jobs
 
 JobLoader = Callable[[JobId], Awaitable[jobs.LoadedJob | None]]
-"""The job and its circumstances as they are now; None when there is no such job."""
+"""Returns the job with its run and its account state as they are now; None when the job does not exist."""
 
 
 def build_job_loader(database: Database) -> JobLoader:
-    """A query of its own for each of ten thousand jobs took a fifth of the CPU of following them."""
+    """Return a loader that batches queries: with ten thousand jobs, single queries took a fifth of the CPU time."""
 
     async def load_all(ids: Sequence[JobId]) -> dict[JobId, jobs.LoadedJob]:
         async with database.read() as connection:

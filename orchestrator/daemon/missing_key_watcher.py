@@ -1,4 +1,4 @@
-"""Notice the key of an account that had none."""
+"""Detects the key of an account that had none."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from orchestrator.core.account import Account
 
 KEY_CHECK_SECONDS: Final = 2.0
 COMMAND_CHECK_SECONDS: Final = 60.0
-"""A command costs a process and perhaps a call to a vault; to look at a file costs next to nothing."""
+"""A command costs a process and perhaps a request to a vault; reading a file costs almost nothing."""
 
 
 class MissingKeyWatcher:
-    """Remembers the accounts without a key. `has_key` follows a reference; it may take long and is called in a
-    thread.
-    """
+    """Holds the accounts without a key. `has_key` resolves a reference; it may be slow and is called in a thread."""
 
     def __init__(self, has_key: Callable[[Account], bool], clock: Callable[[], float]) -> None:
         self._has_key = has_key
@@ -25,17 +23,17 @@ class MissingKeyWatcher:
         self._next_command_check_at = 0.0
 
     def watch(self, accounts: Sequence[Account]) -> None:
-        """Look for the keys of these accounts from now on, and of no others."""
+        """Check for the keys of these accounts from now on, and of no others."""
         self._missing = {account.name: account for account in accounts}
         self._next_command_check_at = self._clock() + COMMAND_CHECK_SECONDS
 
     async def find_new_keys(self) -> list[str]:
-        """Return the accounts whose keys have appeared. Each is reported once, until it is expected again."""
+        """Return the names of the accounts that have a key now. Each is returned once per call of `watch`."""
         accounts = [account for account in self._missing.values() if not account.api_key.startswith("cmd:")]
         if self._clock() >= self._next_command_check_at:
             accounts = list(self._missing.values())
             self._next_command_check_at = self._clock() + COMMAND_CHECK_SECONDS
-        there = [account for account in accounts if await asyncio.to_thread(self._has_key, account)]
-        for account in there:
+        available = [account for account in accounts if await asyncio.to_thread(self._has_key, account)]
+        for account in available:
             self._missing.pop(account.name, None)
-        return [account.name for account in there]
+        return [account.name for account in available]

@@ -149,7 +149,7 @@ class ModerationWorker:
             except DatabaseUnavailable:
                 pass  # the outage is logged already
             except Exception:  # noqa: BLE001 - a fault of ours must not hold the run for ever
-                self._log.exception("moderation.crashed")
+                self._log.exception("moderation.internal_error")
                 pause, failures = max(RECORD_CHECK_SECONDS, backoff(failures, self._jitter())), failures + 1
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
@@ -268,7 +268,9 @@ class ModerationWorker:
         )
 
         def retrying(error: TemporaryError, pause: float) -> None:
-            self._log.warning("moderation.retried", account=account, error=error, pause_seconds=round(pause, 1))
+            self._log.warning(
+                "moderation.request_retried", account=account, error=error, pause_seconds=round(pause, 1)
+            )
 
         async def ask(texts: Sequence[str]) -> Sequence[ModerationVerdict]:
             verdicts = await moderator.moderate(texts)
@@ -286,7 +288,7 @@ class ModerationWorker:
             progress=lambda done, total, left: self._update_progress(attempt, done, total, left),
             on_retry=retrying,
         )
-        self._log.info("moderation.done", account=account, texts=outcome.texts, sent=outcome.sent)
+        self._log.info("moderation.finished", account=account, texts=outcome.texts, sent=outcome.sent)
         if outcome.findings:
             places = await load_cached_moderation(attempt.desired.accounts_file.chat_paths, self._database)
             raise build_flagged_error(places.findings or outcome.findings)
@@ -302,7 +304,9 @@ class ModerationWorker:
         at = self._clock.boottime()
         if attempt.logged_at is None or at - attempt.logged_at >= PROGRESS_LOG_SECONDS or done == total:
             attempt.logged_at = at
-            self._log.info("moderation.progress", account=record.by, done=done, total=total, seconds_left=round(left))
+            self._log.info(
+                "moderation.progressed", account=record.by, done=done, total=total, seconds_left=round(left)
+            )
 
 
 def _do_nothing() -> None:

@@ -1,6 +1,8 @@
-"""Journal: what the log says of an outcome. Every transition is one event; a finished model is one more."""
+"""Log events of job outcomes: one for every recorded change, and one more for a new warning or a finished model."""
 
 from __future__ import annotations
+
+import logging
 
 from structlog.stdlib import BoundLogger
 
@@ -10,11 +12,11 @@ from orchestrator.core.jobs.transitions import Outcome
 
 
 def log_outcome(log: BoundLogger, outcome: Outcome) -> None:
-    """Log an outcome that left a line in the history."""
+    """Log an outcome that has a line in the history: at level warning where an attempt failed, otherwise info."""
     job, failure = outcome.job, outcome.failure
-    say = log.warning if failure else log.info
-    say(
-        "job.transition" if job.state is not outcome.previous_state else "job.note",
+    log.log(
+        logging.WARNING if failure else logging.INFO,
+        "job.state_changed" if job.state is not outcome.previous_state else "job.updated",
         account=job.account,
         what=outcome.label,
         before=outcome.previous_state,
@@ -29,7 +31,7 @@ def log_outcome(log: BoundLogger, outcome: Outcome) -> None:
 
 
 def log_job_warning(log: BoundLogger, outcome: Outcome) -> None:
-    """Log the job's warning where it is new."""
+    """Log the job's warning, if this outcome is the first to have it."""
     job, warning = outcome.job, outcome.job.warning
     if outcome.is_warning_new and warning is not None:
         log.warning(
@@ -45,7 +47,7 @@ def log_job_warning(log: BoundLogger, outcome: Outcome) -> None:
 
 
 def log_model_ready(log: BoundLogger, outcome: Outcome, key_fingerprint: str | None) -> None:
-    """Log the model id of an account that has just got it."""
+    """Log the model id when the job has just succeeded."""
     job = outcome.job
     if job.state is JobState.SUCCEEDED:
         log.info(

@@ -1,4 +1,25 @@
-"""Steps: what each action does at the provider, and what the answer means. Nothing is recorded here."""
+"""Executes the actions that call a provider, and turns each answer into an outcome. Nothing is recorded here."""
+
+# Theory of operation
+#
+# There is one method for each `RemoteAction`. It takes the loaded job and the connection of its account, calls the
+# provider and returns the `Outcome`. It raises provider errors: `Reconciler._attempt` decides what follows from them.
+#
+# Look up before create. `upload` and `submit` first search for the work of an earlier attempt, by file name and by
+# the job's tag, and adopt what they find. Only then do they create, and only before the deadline that the intent
+# guarantees. So a request whose response was lost is never paid for twice.
+#
+# Providers are not consistent with themselves: a list or a read may lag behind a create by seconds. Therefore:
+#   * a 404 for a known job fails the job only after MAX_CONSECUTIVE_404 polls in a row
+#   * a create that is rejected while its file is not ready is retried (`_find_unready_file`); a rejected create
+#     certainly created nothing, so without such a file the job has failed
+#   * the size of an uploaded file is compared with what was sent, where the provider reports a size
+#
+# When to poll. A webhook makes a job due at once. Without webhooks the durations of the run's other jobs decide
+# (`DurationEstimator`): polls are rare in the middle of training and frequent near the expected end.
+#
+# Losses are optional. Reading them has a time limit, and every error is only logged: a missing chart must not keep a
+# finished model from being recorded.
 
 from __future__ import annotations
 
@@ -49,30 +70,28 @@ from orchestrator.providers.base import (
 )
 from orchestrator.store.queries import jobs
 
-MAX_CONSECUTIVE_404 = 3  # looks in a row that may miss a job: lists and reads may lag behind a create
-MAX_EARLY_CREATES = 16  # refused creates on a file that is not said to be ready: about 45 minutes
-POLLS_PER_LOSSES_READ = (
-    3  # the losses are read this many times less often than a job that changes slowly: every 3 minutes
-)
-LOSSES_TIMEOUT_SECONDS = 30.0  # a finished model is not recorded before its losses are read, or this time is over
+MAX_CONSECUTIVE_404 = 3  # polls in a row that may miss a job: lists and reads may lag behind a create
+MAX_EARLY_CREATES = 16  # rejected creates on a file that the provider reports as not ready: about 45 minutes
+POLLS_PER_LOSSES_READ = 3  # losses are read once in so many of the longest polling intervals: every 3 minutes
+LOSSES_TIMEOUT_SECONDS = 30.0  # a finished model is recorded after its losses are read, or after this time
 CANCELLING_OR_ENDED = frozenset({RemoteJobStatus.CANCELLING, *TERMINAL_JOB_STATUSES})
 
 Identify = Callable[[ProviderConnection], Awaitable[tuple[ProviderConnection, AccountIdentity]]]
-"""Asks whose key it is; a refused key may have been changed, and is read again."""
+"""Asks the provider who owns the key. Reads a rejected key again from its reference: it may have been replaced."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepTiming:
-    """How fast to look, how long an intent lasts, and when a job counts as stalled, in seconds."""
+    """Durations of the reconciler, in seconds."""
 
-    poll_min_seconds: float
-    poll_max_seconds: float
-    intent_seconds: float
-    stalled_after_seconds: float = DEFAULT_STALL_SECONDS
+    poll_min_seconds: float  # shortest interval between two polls of a remote job
+    poll_max_seconds: float  # longest interval, unless the provider sends webhooks
+    intent_seconds: float  # how long an intent reserves the right to send a request
+    stalled_after_seconds: float = DEFAULT_STALL_SECONDS  # a job that makes no progress for so long gets a warning
 
 
 class ProviderSteps:
-    """The steps that speak to a provider. Each raises what the provider raises."""
+    """The steps that call a provider. Each raises the provider's errors."""
 
     def __init__(
         self,
@@ -94,6 +113,7 @@ class ProviderSteps:
         self._log = log
 
     async def verify(self, loaded: jobs.LoadedJob, connection: ProviderConnection) -> Outcome:
+        """Ask the provider who owns the account's key, and mark the account as verified."""
         account = connection.account
         connection, identity = await self._identify(connection)
         now = self._clock.now()
@@ -104,33 +124,40 @@ class ProviderSteps:
         )
         return replace(
             poll_again(loaded.job, now),
-            account_update=lambda standing: replace(
-                standing, organization=organization, project=project, verified_at=now
-            ),
+            account_update=lambda state: replace(state, organization=organization, project=project, verified_at=now),
         )
 
-    async def upload(self, job: Job, provider: Provider, files: list[DatasetFile], deadline: Deadline) -> Outcome:
-        there: list[RemoteFile] = []
+    async def upload(
+        self, loaded: jobs.LoadedJob, connection: ProviderConnection, files: list[DatasetFile], deadline: Deadline
+    ) -> Outcome:
+        """Find or upload each file before `deadline`."""
+        provider = connection.provider
+        remote_files: list[RemoteFile] = []
         differences: list[str] = []
-        for wanted in files:
-            file = await provider.find_file(wanted)
-            if file is None:  # what is found has the size that is looked for
-                file = await provider.upload_file(wanted, deadline)
-                difference = find_size_difference(file, (wanted.wire_bytes, wanted.bytes))
+        for file in files:
+            remote_file = await provider.find_file(file)
+            if remote_file is None:  # a file that is found needs no comparison: it was searched for by size
+                remote_file = await provider.upload_file(file, deadline)
+                difference = find_size_difference(remote_file, (file.wire_bytes, file.bytes))
                 differences += [difference] if difference else []
-            there.append(file)
-        return observe_upload(job, there, differences, now=self._clock.now(), delay=self._timing.poll_min_seconds)
+            remote_files.append(remote_file)
+        return observe_upload(
+            loaded.job, remote_files, differences, now=self._clock.now(), delay=self._timing.poll_min_seconds
+        )
 
-    async def check_file(self, job: Job, provider: Provider) -> Outcome:
-        files = [await provider.get_file(file_id) for file_id in _file_ids(job)]
+    async def check_file(self, loaded: jobs.LoadedJob, connection: ProviderConnection) -> Outcome:
+        """Poll the files until the provider has processed them."""
+        job = loaded.job
+        files = [await connection.provider.get_file(file_id) for file_id in _file_ids(job)]
         return observe_files(job, files, now=self._clock.now(), delay=self._poll_delay(job))
 
-    async def submit(self, job: Job, provider: Provider, loaded: jobs.LoadedJob, deadline: Deadline) -> Outcome:
-        order = _build_job_order(job, loaded)
+    async def submit(self, loaded: jobs.LoadedJob, connection: ProviderConnection, deadline: Deadline) -> Outcome:
+        """Find the remote job of an earlier attempt, or create it before `deadline`."""
+        job, provider, order = loaded.job, connection.provider, _build_job_order(loaded)
         remote = select_remote_job(job, await provider.find_jobs(order))
         try:
             remote = remote or check_created(job, await provider.create_job(order, deadline))
-        except RequestRejected as error:  # looked for and not there, then refused: there is none
+        except RequestRejected as error:  # not found before, rejected now: no remote job exists
             if job.attempts < MAX_EARLY_CREATES and (file := await self._find_unready_file(job, provider)):
                 raise TemporaryError(
                     f"{error.message} (file {file.id} is still {file.raw_status!r})",
@@ -143,19 +170,19 @@ class ProviderSteps:
         return link_remote_job(job, remote, now=self._clock.now(), delay=self._timing.poll_min_seconds)
 
     async def _find_unready_file(self, job: Job, provider: Provider) -> RemoteFile | None:
-        """A file of the job that the provider says is still not ready, which may be why it refuses a create.
+        """Find a file of the job that is not ready, which may be why the provider rejected the create.
 
-        A provider that tells no status at all gives no reason to try again.
+        A file without a status is no reason for another attempt.
         """
         try:
             files = [await provider.get_file(file_id) for file_id in _file_ids(job)]
-        except ProviderError:  # the refusal counts, whatever can be seen of the files
+        except ProviderError:  # the rejection of the create is the error to report, not this one
             return None
         unready = {RemoteFileStatus.UPLOADED, RemoteFileStatus.PROCESSING}
         return next((file for file in files if file.status in unready and file.raw_status), None)
 
     async def _add_base_model_hint(self, error: RequestRejected, job: Job, provider: Provider) -> None:
-        """Name the base model in the hint where the provider does not have it: a retry would ask for it again."""
+        """Replace the error's hint where the provider does not have the base model: a retry would fail again."""
         try:
             answer = await find_base_model(provider, job.base_model, self._time_limit)
         except (ProviderError, TimeoutError):
@@ -164,50 +191,57 @@ class ProviderSteps:
             hold = list_unknown_model_holds({job.provider: (job.base_model, answer)})[job.provider]
             error.hint = format_same_model_hint(job.provider, hold.reason)
 
-    async def resolve(self, job: Job, provider: Provider, loaded: jobs.LoadedJob) -> Outcome:
-        if job.remote_job_id:
-            return await self._adopt(job, provider, loaded)
-        remote = select_remote_job(job, await provider.find_jobs(_build_job_order(job, loaded)))
+    async def resolve(self, loaded: jobs.LoadedJob, connection: ProviderConnection) -> Outcome:
+        """Find out which remote job belongs to the job, without creating one."""
+        job = loaded.job
+        if job.remote_job_id:  # selected by an operator
+            return await self._adopt(loaded, connection)
+        remote = select_remote_job(job, await connection.provider.find_jobs(_build_job_order(loaded)))
         if remote is None:
             return advance(job, JobEvent.CANCELLED, now=self._clock.now())
         return link_remote_job(job, remote, now=self._clock.now(), delay=0)
 
-    async def poll(self, job: Job, provider: Provider, loaded: jobs.LoadedJob) -> Outcome:
+    async def poll(self, loaded: jobs.LoadedJob, connection: ProviderConnection) -> Outcome:
+        """Read the state of the remote job, and its losses when they are due."""
+        job = loaded.job
         try:
-            remote = await provider.get_job(job.remote_job_id or "")
+            remote = await connection.provider.get_job(job.remote_job_id or "")
         except RemoteNotFound as error:
             return self._handle_missing(job, error)
         now = self._clock.now()
-        span = await self._duration_estimator.estimate(job, now)
-        outcome = observe_job(job, remote, now=now, delay=self._next_poll_delay(job, loaded.account_state, span, now))
-        return await self._add_losses(with_pinned_values(outcome, loaded.run), provider)
+        window = await self._duration_estimator.estimate(job, now)
+        delay = self._next_poll_delay(job, loaded.account_state, window, now)
+        outcome = observe_job(job, remote, now=now, delay=delay)
+        return await self._add_losses(with_pinned_values(outcome, loaded.run), connection.provider)
 
     async def _add_losses(self, outcome: Outcome, provider: Provider) -> Outcome:
-        """Now and then, and at the end, the job's losses as well. They are worth having and not worth failing for."""
+        """Add the job's losses at regular intervals and at its end."""
         job, now = outcome.job, self._clock.now()
         if not provider.capabilities.losses or not losses_due(
             job, now, every=POLLS_PER_LOSSES_READ * self._timing.poll_max_seconds
         ):
             return outcome
-        told = await self._fetch_losses(job, provider)
-        step = max((loss.step for loss in told), default=job.loss_step)
-        return replace(outcome, losses=tuple(told), job=replace(job, losses_at=now, loss_step=step))
+        losses = await self._fetch_losses(job, provider)
+        step = max((loss.step for loss in losses), default=job.loss_step)
+        return replace(outcome, losses=tuple(losses), job=replace(job, losses_at=now, loss_step=step))
 
     async def _fetch_losses(self, job: Job, provider: Provider) -> list[Loss]:
-        """The losses that can be recorded; none where anything at all goes wrong, or it takes too long."""
+        """Return the valid losses; none after any error or after LOSSES_TIMEOUT_SECONDS."""
         try:
             async with self._time_limit(LOSSES_TIMEOUT_SECONDS):
-                told = await provider.losses(job.remote_job_id or "", job.loss_step or 0)
-            checked = [parse_loss(loss.step, loss.training, loss.validation) for loss in told]
-            return [loss for loss in checked if loss]
+                losses = await provider.losses(job.remote_job_id or "", job.loss_step or 0)
+            parsed = [parse_loss(loss.step, loss.training, loss.validation) for loss in losses]
+            return [loss for loss in parsed if loss]
         except (ProviderError, TimeoutError) as error:
             text = str(error) or f"the provider took longer than {LOSSES_TIMEOUT_SECONDS:g} seconds"
-            self._log.info("losses.not_told", account=job.account, job=job.id, message=text)
-        except Exception as error:  # noqa: BLE001 - a curve is no reason to keep a finished model from being recorded
-            self._log.exception("losses.broken", account=job.account, job=job.id, message=str(error))
+            self._log.info("losses.fetch_failed", account=job.account, job=job.id, message=text)
+        except Exception as error:  # noqa: BLE001 - a finished model must be recorded even without its chart
+            self._log.exception("losses.internal_error", account=job.account, job=job.id, message=str(error))
         return []
 
-    async def cancel(self, job: Job, provider: Provider) -> Outcome:
+    async def cancel(self, loaded: jobs.LoadedJob, connection: ProviderConnection) -> Outcome:
+        """Record the cancel request first, then, in the next step, send it to the provider."""
+        job, provider = loaded.job, connection.provider
         if job.state is not JobState.CANCELLING:
             return advance(job, JobEvent.CANCEL_REQUESTED, now=self._clock.now())
         try:
@@ -218,49 +252,52 @@ class ProviderSteps:
             return self._handle_missing(job, error)
         return observe_job(job, remote, now=self._clock.now(), delay=self._poll_delay(job))
 
-    async def _adopt(self, job: Job, provider: Provider, loaded: jobs.LoadedJob) -> Outcome:
+    async def _adopt(self, loaded: jobs.LoadedJob, connection: ProviderConnection) -> Outcome:
+        """Verify the remote job that an operator selected: by its file, or by its tag."""
+        job, provider = loaded.job, connection.provider
         try:
             remote = await provider.get_job(job.remote_job_id or "")
         except RequestRejected as error:
             return reject_adoption(
                 job, f"account {job.account} has no remote job {job.remote_job_id}: {error.message}"
             )
-        ours = remote.training_file == job.remote_file_id
-        tagged = [] if ours else [found.id for found in await provider.find_jobs(_build_job_order(job, loaded))]
+        has_same_file = remote.training_file == job.remote_file_id
+        tagged = [] if has_same_file else [each.id for each in await provider.find_jobs(_build_job_order(loaded))]
         return confirm_adoption(job, remote, tagged, now=self._clock.now())
 
     def _handle_missing(self, job: Job, error: RemoteNotFound) -> Outcome:
-        """Reads may lag behind a create: only a job that is missed several times in a row has vanished."""
+        """Retry a poll that found no remote job; fail the job after MAX_CONSECUTIVE_404 of them."""
+        # `attempts` also counts other failures, so it is a count of misses only while the last failure was one.
         misses = job.attempts if job.failure and job.failure.kind == error.kind else 0
         now = self._clock.now()
         if misses >= MAX_CONSECUTIVE_404:
             return fail_missing_job(job, now=now)
-        failure = replace(Failure.from_error(error), hint="Nothing to do: it is looked for again.")
+        failure = replace(Failure.from_error(error), hint="No action needed; the job will be looked up again.")
         until = now + backoff(misses, self._jitter())
         return retry_later(
             replace(job, attempts=misses), failure, until=until, counts_as_attempt=True, maybe_sent=False
         )
 
     def _poll_delay(self, job: Job) -> float:
-        if job.woken_by_webhook:  # what the provider shows may lag behind what it tells
+        if job.woken_by_webhook:  # a read may lag behind the webhook: poll again soon
             return self._timing.poll_min_seconds
         waited = self._clock.now() - job.state_since
         return proportional_poll_delay(
             waited, self._timing.poll_min_seconds, self._timing.poll_max_seconds, self._jitter()
         )
 
-    def _next_poll_delay(self, job: Job, standing: AccountState, span: EndWindow | None, now: float) -> float:
-        """Seconds until a job that goes on is looked at again."""
+    def _next_poll_delay(self, job: Job, state: AccountState, window: EndWindow | None, now: float) -> float:
+        """Return the seconds until a job that has not ended is polled again."""
         if job.woken_by_webhook:
             return self._poll_delay(job)
-        longest = max_poll_seconds(self._timing.poll_max_seconds, standing.webhook_seen_at, now)
-        if longest > self._timing.poll_max_seconds:  # its end will be told
+        longest = max_poll_seconds(self._timing.poll_max_seconds, state.webhook_seen_at, now)
+        if longest > self._timing.poll_max_seconds:  # webhooks arrive: the end will be announced
             return proportional_poll_delay(
                 now - job.state_since, self._timing.poll_min_seconds, longest, self._jitter()
             )
         passed = now - (job.submitted_at or job.state_since)
         return next_poll_delay(
-            passed, span, min_delay=self._timing.poll_min_seconds, max_delay=longest, jitter=self._jitter()
+            passed, window, min_delay=self._timing.poll_min_seconds, max_delay=longest, jitter=self._jitter()
         )
 
 
@@ -268,10 +305,11 @@ def _file_ids(job: Job) -> list[str]:
     return [file_id for file_id in (job.remote_file_id, job.remote_validation_file_id) if file_id]
 
 
-def _build_job_order(job: Job, loaded: jobs.LoadedJob) -> JobOrder:
+def _build_job_order(loaded: jobs.LoadedJob) -> JobOrder:
+    job, run = loaded.job, loaded.run
     return JobOrder(
         tag=job.tag,
-        spec=apply_pins(loaded.run.specs[job.provider], loaded.run.pins.get(job.provider)),
+        spec=apply_pins(run.specs[job.provider], run.pins.get(job.provider)),
         training_file=job.remote_file_id or "",
         validation_file=job.remote_validation_file_id,
     )

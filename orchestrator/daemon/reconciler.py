@@ -1,14 +1,41 @@
-"""Reconciler: the one loop. Load a job, do the one thing it needs, record what came of it.
+"""Moves a job through its lifecycle: load it, execute the one action it needs, record the outcome, repeat."""
 
-The order of every paid step: write the intent, look whether it happened already, act before the deadline, record.
-"""
+# Theory of operation
+#
+# The dispatcher calls `Reconciler.handle` with the id of a due job, for one job of an account at a time. It repeats
+# one step until the job waits:
+#   1. load      the job with its run and its account state (`LoadedJob`)
+#   2. decide    `next_action(job, context, now)`: pure, no I/O (core/jobs/next_action.py)
+#   3. act       `ProviderSteps` calls the provider; the answer becomes an `Outcome` (core/jobs/transitions.py)
+#   4. record    `OutcomeRecorder` commits the job, its history and its next wake-up in one transaction
+#
+# Exactly once. A remote job costs money, and a process may die between any two lines. So a paid step has this order:
+#
+#   write intent -> look the work up at the provider -> create it before the deadline -> record
+#
+#   * The intent (`intent_until`) is committed before anything is sent. A process that finds one knows that something
+#     may have been sent, and looks the job up by its tag before it creates anything.
+#   * The deadline of the request is at or before the end of the intent. A process that was frozen sends nothing after
+#     it, so another process may rely on "the intent has ended, therefore nothing more arrives". The deadline is
+#     measured on the boot clock, which nobody can set.
+#   * `next_action` waits until the intent has ended, plus a grace time for lists that lag behind creates.
+#
+# Concurrency. `version` guards every record: the UPDATE names the version that the step started from. When an
+# operator, a webhook or another replica has changed the job meanwhile, the outcome is discarded (`StaleJob`); the job
+# is still due and is loaded again. Exception: a cancel request must not discard what the provider has done, so
+# `rebase_on_cancel` applies an attempt's outcome on top of it. An intent is never rebased: it must not be sent.
+#
+# Errors. A provider error never leaves `_attempt`: `decide_retry` turns it into a later attempt, a held account or a
+# failed job. An internal error stays with its job: it is logged, shown with the job and retried with back-off. While
+# the database is unreachable nothing can be recorded, and the job stays due.
+#
+# A clock that was set. Until stored times are corrected (`clock_agrees`), an intent may seem over: no step is taken.
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, assert_never
 
 from structlog.stdlib import BoundLogger
@@ -29,7 +56,7 @@ from orchestrator.core.errors import (
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs import next_action as act
 from orchestrator.core.jobs.job import Job, JobId
-from orchestrator.core.jobs.lifecycle import AT_PROVIDER_STATES, TERMINAL_STATES, JobEvent, JobState
+from orchestrator.core.jobs.lifecycle import AT_PROVIDER_STATES, JobEvent, JobState
 from orchestrator.core.jobs.observer import NULL_OBSERVER, ServiceObserver
 from orchestrator.core.jobs.retry_policy import FailJob, HoldAccount, RetryAt, backoff, decide_retry, get_retry_hint
 from orchestrator.core.jobs.stall import with_warning
@@ -42,86 +69,61 @@ from orchestrator.core.jobs.transitions import (
     retry_later,
     sleep_until,
 )
-from orchestrator.core.plans.budget import find_budget_hold, month_start
-from orchestrator.core.secret import Redactor
 from orchestrator.daemon.dataset_files import DatasetFiles, upload_timeout_seconds
-from orchestrator.daemon.duration_estimator import DurationEstimator
 from orchestrator.daemon.job_loader import JobLoader
-from orchestrator.daemon.outcome_log import log_job_warning, log_model_ready, log_outcome
-from orchestrator.daemon.provider_steps import Identify, ProviderSteps, StepTiming
-from orchestrator.planning.base_models import TimeLimit
+from orchestrator.daemon.outcome_recorder import OutcomeRecorder
+from orchestrator.daemon.provider_steps import ProviderSteps, StepTiming
 from orchestrator.providers.base import Deadline, ProviderConnection
-from orchestrator.store.db.connection import StoreConnection
-from orchestrator.store.db.database import Database
 from orchestrator.store.db.outage import describe_error
-from orchestrator.store.queries import costs, jobs, outcomes
+from orchestrator.store.queries import jobs
 
-SLOT_RECHECK_SECONDS = 60.0  # seconds between two looks for a free slot, should a wake-up be lost
-UNKNOWN_ACCOUNT_RECHECK_SECONDS = (
-    10.0  # seconds between two looks at a job whose account is not in this replica's accounts file
-)
-CAUSE = "service"
-BUG_HINT = (
-    "This is a bug of orchestrator: please report it with the lines `job.broken` of the log. It is tried again."
-)
+SLOT_RECHECK_SECONDS = 60.0  # a free slot wakes the waiting job; this is the fallback for a lost wake-up
+UNKNOWN_ACCOUNT_RECHECK_SECONDS = 10.0  # for a job whose account is not in the accounts file of this replica
+INTERNAL_ERROR_HINT = "Internal error. Please report it with the `job.internal_error` log lines. It will be retried."
 UNKNOWN_STATE_HINT = (
-    "Whether a job of ours is at the provider, and how far, cannot be seen. `orchestrator release` the account to "
-    "look again; nothing is created twice."
+    "The remote job's state cannot be determined. Run `orchestrator release ACCOUNT` to check again; no duplicate "
+    "will be created."
 )
 
 
 class _ClockChanged(Exception):
-    """This machine's clock was set, and what is stored does not follow it yet. Nothing is done until it does."""
+    """The clock of this machine was set and the stored times were not corrected yet, so no step may be taken."""
 
 
 class Reconciler:
-    """Moves one job at a time; any number of them may be moved at once."""
+    """Executes steps of jobs. Safe for concurrent use with different jobs."""
 
     def __init__(
         self,
-        database: Database,
         connections: Mapping[str, ProviderConnection],
         *,
         load: JobLoader,
-        identify: Identify,
-        redact: Redactor,
+        steps: ProviderSteps,
+        recorder: OutcomeRecorder,
+        dataset_files: DatasetFiles,
         clock: Clock,
         jitter: Callable[[], float],
         timing: StepTiming,
-        datasets: Path,
-        replica: str,
         log: BoundLogger,
         observer: ServiceObserver = NULL_OBSERVER,
-        time_limit: TimeLimit = asyncio.timeout,
         clock_agrees: Callable[[], bool] = lambda: True,
         failpoint: Callable[[str], None] = lambda point: None,
     ) -> None:
-        self._database = database
+        self._connections = connections  # by account; the caller replaces entries when the accounts file changes
         self._load = load
-        self._connections = connections
-        lasting = DurationEstimator(database)
-        self._steps = ProviderSteps(
-            identify=identify,
-            clock=clock,
-            jitter=jitter,
-            timing=timing,
-            duration_estimator=lasting,
-            log=log,
-            time_limit=time_limit,
-        )
-        self._redact = redact
+        self._steps = steps
+        self._recorder = recorder
+        self._dataset_files = dataset_files
         self._clock = clock
-        self._jitter = jitter
+        self._jitter = jitter  # 0 to 1: spreads retries, so that many jobs do not call a provider at the same moment
         self._timing = timing
-        self._dataset_files = DatasetFiles(database, datasets)
         self._log = log
-        self._replica = replica
         self._observer = observer
-        self._clock_agrees = clock_agrees  # with the times that are stored; else no intent is to be trusted
-        self._failpoint = failpoint  # told the named points of a step, for those who test what a crash there does
+        self._clock_agrees = clock_agrees  # False: stored intents cannot be compared with this clock
+        self._failpoint = failpoint  # called at named points of a step, so that tests can crash the process there
 
     async def handle(self, job_id: JobId) -> None:
-        """Move the job until it waits. Whatever goes wrong stays with this job."""
+        """Execute steps of the job until it waits. Never raises: an error stays with this job."""
         try:
             if loaded := await self._load(job_id):
                 self._observer.job_woken(loaded.job, self._clock.now())
@@ -129,40 +131,41 @@ class Reconciler:
                 self._check_clock()
                 loaded = await self._step(loaded)
         except StaleJob as error:
-            self._log.info("job.stale", job=job_id, message=str(error))
-        except (DatabaseUnavailable, _ClockChanged):  # the job is still due, so do not spin on it
+            self._log.info("job.version_conflict", job=job_id, message=str(error))
+        except (DatabaseUnavailable, _ClockChanged):
+            # The job is still due: without a pause it would be handled again at once.
             await asyncio.sleep(self._timing.poll_min_seconds)
         except Exception as error:  # noqa: BLE001 - one broken job never stops the others
-            self._log.exception("job.broken", job=job_id, message=describe_error(error))
+            self._log.exception("job.internal_error", job=job_id, message=describe_error(error))
             await self._record_internal_error(job_id, error)
 
     async def _record_internal_error(self, job_id: JobId, error: Exception) -> None:
-        """A bug of ours: show it with the job, and try again later and later."""
-        failure = Failure("internal_error", f"{type(error).__name__}: {describe_error(error)}", BUG_HINT)
+        """Show the internal error with the job and retry with back-off."""
+        failure = Failure("internal_error", f"{type(error).__name__}: {describe_error(error)}", INTERNAL_ERROR_HINT)
         try:
             if loaded := await self._load(job_id):
                 until = self._clock.now() + backoff(loaded.job.attempts, self._jitter())
-                await self._record(
+                await self._recorder.record(
                     retry_later(loaded.job, failure, until=until, counts_as_attempt=True, maybe_sent=True)
                 )
-        except Exception:  # noqa: BLE001 - as above; the job is still due, so do not spin on it
+        except Exception:  # noqa: BLE001 - as above; the job is still due, hence the pause
             await asyncio.sleep(self._timing.poll_min_seconds)
 
     async def _step(self, loaded: jobs.LoadedJob) -> jobs.LoadedJob | None:
-        """One step. What the next one starts from, when it is due already."""
-        connected = self._connections.get(loaded.job.account)
-        action = act.next_action(loaded.job, self._build_context(loaded, connected), self._clock.now())
-        outcome = await self._execute(action, loaded, connected)
-        if not isinstance(action, act.Idle):  # what rests is held, or ready and waits for a slot: its status says so
+        """Execute one step. Return what the next step starts from, or None when the job is not due."""
+        connection = self._connections.get(loaded.job.account)
+        action = act.next_action(loaded.job, self._build_context(loaded, connection), self._clock.now())
+        outcome = await self._execute(action, loaded, connection)
+        if not isinstance(action, act.Idle):  # an idle job is held or waits for a slot, and its status shows that
             outcome = with_warning(
                 loaded.job, outcome, now=self._clock.now(), stall_seconds=self._timing.stalled_after_seconds
             )
         self._failpoint(f"{loaded.job.state}: before record")
-        job = await self._record(outcome, rebase_on_cancel=True)
+        job = await self._recorder.record(outcome, rebase_on_cancel=True)
         self._failpoint(f"{loaded.job.state}: after record")
         if job.wake_at is None or job.wake_at > self._clock.now():
             return None
-        if job.state is JobState.READY:  # before money is spent, whatever may have changed meanwhile is looked at
+        if job.state is JobState.READY:  # the next step spends money: holds and slots must be up to date
             return await self._load(job.id)
         return loaded.with_outcome(outcome, job)
 
@@ -185,85 +188,85 @@ class Reconciler:
                 return sleep_until(job, until)
             case act.CancelLocally():
                 return advance(job, JobEvent.CANCELLED, now=now)
-            case _ if connection is None:  # another replica may know the account
+            case _ if connection is None:  # the accounts file of another replica may have the account
                 return sleep_until(job, now + UNKNOWN_ACCOUNT_RECHECK_SECONDS)
             case _:
-                return await self._execute_at_provider(action, loaded, connection)
+                return await self._execute_remotely(action, loaded, connection)
 
-    async def _execute_at_provider(
-        self, action: act.Action, loaded: jobs.LoadedJob, connection: ProviderConnection
+    async def _execute_remotely(
+        self, action: act.RemoteAction, loaded: jobs.LoadedJob, connection: ProviderConnection
     ) -> Outcome:
-        """The actions that speak to the provider."""
-        job, provider = loaded.job, connection.provider
         match action:
             case act.VerifyAccount():
-                return await self._attempt(job, self._steps.verify(loaded, connection))
+                return await self._attempt(loaded.job, self._steps.verify(loaded, connection))
             case act.UploadFiles():
                 return await self._upload(loaded, connection)
             case act.CheckFiles():
-                return await self._attempt(job, self._steps.check_file(job, provider))
+                return await self._attempt(loaded.job, self._steps.check_file(loaded, connection))
             case act.SubmitJob():
                 return await self._submit(loaded, connection)
             case act.ResolveRemoteJob():
-                return await self._attempt(job, self._steps.resolve(job, provider, loaded))
+                return await self._attempt(loaded.job, self._steps.resolve(loaded, connection))
             case act.PollRemoteJob():
-                return await self._attempt(job, self._steps.poll(job, provider, loaded))
+                return await self._attempt(loaded.job, self._steps.poll(loaded, connection))
             case act.CancelRemoteJob():
-                return await self._attempt(job, self._steps.cancel(job, provider))
-            case act.Idle() | act.Wait() | act.CancelLocally():
-                raise AssertionError("needs no provider")
+                return await self._attempt(loaded.job, self._steps.cancel(loaded, connection))
             case _:
                 assert_never(action)
 
     async def _upload(self, loaded: jobs.LoadedJob, connection: ProviderConnection) -> Outcome:
-        job, provider = loaded.job, connection.provider
         try:
             files = await self._dataset_files.get_verified_files(loaded)
         except DatasetChanged as error:
-            until = self._clock.now() + backoff(job.attempts, self._jitter())
-            return retry_later(job, Failure.from_error(error), until=until, counts_as_attempt=True, maybe_sent=True)
-        seconds = self._timing.intent_seconds + upload_timeout_seconds(files, provider.capabilities)
-        job, deadline = await self._write_intent(job, JobEvent.UPLOAD_STARTED, seconds)
-        return await self._attempt(job, self._steps.upload(job, provider, files, deadline), deadline)
+            failure, until = (
+                Failure.from_error(error),
+                self._clock.now() + backoff(loaded.job.attempts, self._jitter()),
+            )
+            return retry_later(loaded.job, failure, until=until, counts_as_attempt=True, maybe_sent=True)
+        seconds = self._timing.intent_seconds + upload_timeout_seconds(files, connection.provider.capabilities)
+        job, deadline = await self._write_intent(loaded.job, JobEvent.UPLOAD_STARTED, seconds)
+        upload = self._steps.upload(replace(loaded, job=job), connection, files, deadline)
+        return await self._attempt(job, upload, deadline)
 
     async def _submit(self, loaded: jobs.LoadedJob, connection: ProviderConnection) -> Outcome:
         try:
             job, deadline = await self._write_intent(
                 loaded.job, JobEvent.SUBMIT_STARTED, self._timing.intent_seconds, connection.account
             )
-        except JobLimitReached:
+        except JobLimitReached:  # not an error: a slot that becomes free wakes the job
             return sleep_until(loaded.job, self._next_check(loaded, self._clock.now()))
         except BudgetExceeded as error:
             return hold_job(loaded.job, Hold(HoldKind.OVER_BUDGET, error.message, error.hint))
-        if job.provider in loaded.run.pins:  # what the provider chose may have become known just now
+        if job.provider in loaded.run.pins:  # the values to pin may have been recorded since this job was loaded
             loaded = await self._load(job.id) or loaded
-        return await self._attempt(job, self._steps.submit(job, connection.provider, loaded, deadline), deadline)
+        return await self._attempt(job, self._steps.submit(replace(loaded, job=job), connection, deadline), deadline)
 
     async def _write_intent(
         self, job: Job, event: JobEvent, seconds: float, limits_of: Account | None = None
     ) -> tuple[Job, Deadline]:
-        """Write the intent, durably, before anything is sent. A repeated attempt gets a fresh one.
+        """Commit the intent to send a request within `seconds`, and return the deadline of that request.
 
-        Raises JobLimitReached or BudgetExceeded when the limits of the account `within` which it is to be do not
-        allow it.
+        Another attempt in the same state renews the intent. Raises JobLimitReached or BudgetExceeded when the limits
+        of the account `limits_of` do not allow the job.
         """
+        # Boot clock first: should the process freeze between the two lines, the deadline ends before the intent.
         deadline = Deadline(self._clock.boottime() + seconds, self._clock.boottime)
         now = self._clock.now()
-        self._check_clock()  # after `now` was read: an intent by a clock that was just set would end too early
+        self._check_clock()  # after `now` was read: an intent by a clock that was just set could end too early
         until = now + seconds
         if job.state in {JobState.UPLOADING, JobState.SUBMITTING}:
-            outcome, limits_of = renew_intent(job, until=until), None  # it has its slot
+            outcome, limits_of = renew_intent(job, until=until), None  # it holds its slot already
         else:
             submitted: dict[str, Any] = {"submitted_at": now} if event is JobEvent.SUBMIT_STARTED else {}
             outcome = advance(job, event, now=now, intent_until=until, wake_at=until, **submitted)
-        job = await self._record(outcome, limits_of=limits_of)
+        job = await self._recorder.record(outcome, limits_of=limits_of)
         self._failpoint(f"{job.state}: after intent")
         return job, deadline
 
     async def _attempt(self, job: Job, work: Awaitable[Outcome], deadline: Deadline | None = None) -> Outcome:
-        """Do it; turn what goes wrong into a decision.
+        """Return the outcome of `work`, also where it fails.
 
-        What was perhaps sent keeps its intent, until its `deadline` by the clock as it is now: it may have been set.
+        A request that may have been sent keeps its intent until `deadline`, so that nothing is created meanwhile.
         """
         try:
             return await work
@@ -276,6 +279,7 @@ class Reconciler:
             return self._decide(job, error)
 
     def _intent_until(self, job: Job, deadline: Deadline | None) -> float | None:
+        # Computed again from the boot clock: the wall clock may have been set since the intent was written.
         return job.intent_until if deadline is None else self._clock.now() + deadline.seconds_left
 
     def _check_clock(self) -> None:
@@ -293,9 +297,7 @@ class Reconciler:
                 )
             case HoldAccount():
                 return self._hold_account(job, failure)
-            case FailJob() if (
-                job.state in AT_PROVIDER_STATES
-            ):  # what may be there has not failed because it cannot be seen
+            case FailJob() if job.state in AT_PROVIDER_STATES:  # only the poll has failed: the job may still run
                 return hold_job(
                     job, Hold(failure.kind, failure.message, UNKNOWN_STATE_HINT), request_id=error.request_id
                 )
@@ -303,72 +305,16 @@ class Reconciler:
                 return fail_job(job, error, now=now)
 
     def _hold_account(self, job: Job, failure: Failure) -> Outcome:
-        reason = Hold(failure.kind, failure.message, failure.hint)
-        self._log.warning(
-            "account.held", account=job.account, kind=reason.kind, message=reason.reason, hint=reason.hint
-        )
+        hold = Hold(failure.kind, failure.message, failure.hint)
+        self._log.warning("account.held", account=job.account, kind=hold.kind, message=hold.reason, hint=hold.hint)
         return replace(
             sleep_until(replace(job, intent_until=None), None, failure=failure),
-            account_update=lambda standing: replace(standing, hold=reason, verified_at=None),
+            account_update=lambda state: replace(state, hold=hold, verified_at=None),
         )
 
-    async def _record(
-        self, outcome: Outcome, *, limits_of: Account | None = None, rebase_on_cancel: bool = False
-    ) -> Job:
-        """Commit the outcome with its history and its next wake-up, all or nothing. Returns the job as it is now.
-
-        `within` an account's limits, or not at all: then it raises JobLimitReached or BudgetExceeded. What an attempt
-        has brought is recorded also when a cancel was asked meanwhile; an intent never is.
-        """
-        at = self._clock.now()
-        outcome = outcome.redacted(self._redact, replica=self._replica)
-
-        async def change(connection: StoreConnection) -> Outcome | JobLimitReached | BudgetExceeded | StaleJob:
-            if limits_of is not None and (
-                refusal := await _find_submit_blocker(connection, outcome.job, limits_of, at)
-            ):
-                return refusal
-            if await outcomes.record(connection, outcome, at=at, cause=CAUSE, caller_continues=True):
-                return outcome
-            again = await outcomes.record_rebased(connection, outcome, at, CAUSE) if rebase_on_cancel else None
-            return again or StaleJob(f"version {outcome.job.version - 1} of the job is no longer the latest")
-
-        alone = limits_of is not None or outcome.job.state in TERMINAL_STATES
-        if alone or not await self._database.write_batched(
-            _record_all, (outcome, at), deferrable=outcome.label is None and not outcome.is_warning_new
-        ):
-            recorded = await self._database.write(change)
-            if isinstance(recorded, Exception):
-                raise recorded
-            outcome = recorded
-        self._observer.outcome_recorded(outcome)
-        log_job_warning(self._log, outcome)
-        if outcome.label is not None:
-            log_outcome(self._log, outcome)
-            connected = self._connections.get(outcome.job.account)
-            log_model_ready(self._log, outcome, connected.key_fingerprint if connected else None)
-        return outcome.job
-
     def _next_check(self, loaded: jobs.LoadedJob, now: float) -> float | None:
-        """When a resting job is looked at again: when its hold ends, or now and then for a slot."""
-        times = [reason.until for reason in (loaded.job.hold, loaded.account_state.hold) if reason and reason.until]
+        """Return when an idle job is due again: at the end of a hold, or to check for a free slot; None: never."""
+        times = [hold.until for hold in (loaded.job.hold, loaded.account_state.hold) if hold and hold.until]
         if loaded.job.state is JobState.READY and loaded.run.current and loaded.run.started_at:
             times.append(now + SLOT_RECHECK_SECONDS)
         return min(times, default=None)
-
-
-async def _record_all(connection: StoreConnection, steps: Sequence[tuple[Outcome, float]]) -> list[bool]:
-    return await outcomes.record_many(connection, steps, cause=CAUSE)
-
-
-async def _find_submit_blocker(
-    connection: StoreConnection, job: Job, account: Account, now: float
-) -> JobLimitReached | BudgetExceeded | None:
-    """Why the job may not be submitted now, in the transaction that would write its intent."""
-    if why := await jobs.find_submit_blocker(connection, job, account.max_running_jobs):
-        return JobLimitReached(why)
-    if account.budget_usd is None:
-        return None
-    committed = await costs.get_committed(connection, account.name, job.run_id, month_start(now))
-    over = find_budget_hold(account, job.estimated_usd, committed)
-    return BudgetExceeded(over.reason, hint=over.hint) if over else None

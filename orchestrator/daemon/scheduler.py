@@ -1,10 +1,26 @@
-"""Scheduler: calls work again and again.
+"""Calls periodic tasks at fixed intervals or at the times of a cron line, and detects that the clock was set."""
 
-Intervals run on the event loop's clock, which is monotonic. On wall time a clock that is set back by an hour would
-stop every tick for that hour. Only a cron line means wall time: APScheduler, which is used nowhere else and keeps
-nothing of value, says when it is due. It sleeps until the next time it knows of, so it is woken every minute to look
-at the clock again, and a clock that was set back makes it compute that time again.
-"""
+# Theory of operation
+#
+# Intervals run on the event loop's clock, which is monotonic: on the wall clock, a clock that is set back by an hour
+# would stop every task for that hour. Each interval has one asyncio task that sleeps, calls the work and sleeps until
+# the next multiple of its interval. So a call never overlaps with itself, and a slow call does not shift the later
+# ones.
+#
+# Only a cron line means wall time. APScheduler computes when it is due; it is used for nothing else and stores
+# nothing. It sleeps until the next time that it has computed, so it must be told about a clock that was set:
+#   * `_wake_cron` wakes it every minute: a clock that was set forward makes the work due earlier
+#   * after a step back the time is computed again, or the work would wait for a time that is too late
+#
+# The clock. Every TICK_SECONDS `_tick` compares the wall clock with the boot clock, which nobody can set. A
+# difference of more than CLOCK_STEP_SECONDS is a clock that was set; smaller ones are the corrections of a time
+# service and are accepted silently. The handlers (`on_clock_set`) move the stored times, such as the next poll of
+# each job. The step counts as handled only when all of them have succeeded; until then `is_clock_settled` is False
+# and the reconciler takes no step. A database outage therefore repeats the handlers at the next tick, with the whole
+# step so far.
+#
+# An exception in periodic work is logged and never ends the schedule. A database outage is not logged here: the
+# database logs it once.
 
 from __future__ import annotations
 
@@ -23,39 +39,38 @@ from orchestrator.core.errors import DatabaseUnavailable
 from orchestrator.core.jobs.observer import NULL_OBSERVER, ServiceObserver
 
 Work = Callable[[], Awaitable[None]]
-TICK: Final = "beat"
 TICK_SECONDS: Final = 1.0
 CRON_CHECK_SECONDS: Final = 60.0
-CRON_GRACE_SECONDS: Final = 3600
+CRON_GRACE_SECONDS: Final = 3600  # cron work that is late by less is still done, for example after a suspend
 CLOCK_STEP_SECONDS: Final = 2.0
-"""A clock that moves by more than this against the monotonic one was set; a time service corrects by less."""
+"""A wall clock that moves by more than this against the boot clock was set; a time service corrects by less."""
 
 
 class Scheduler:
-    """Calls work every so often. A failing call is logged and tried again at its next time."""
+    """Calls periodic work. A failing call is logged and repeated at its next time."""
 
     def __init__(self, *, clock: Clock, log: BoundLogger, observer: ServiceObserver = NULL_OBSERVER) -> None:
-        # DebugExecutor calls a function at once, in the loop's thread. Ours starts a task and returns, so that
-        # APScheduler never has a job of ours to cancel (it would log that as an error, with a traceback) or to skip.
+        # DebugExecutor calls a function at once, in the loop's thread. `_start_cron` only starts a task and returns,
+        # so that APScheduler never has to cancel or skip work, which it would log as an error with a traceback.
         self._cron = AsyncIOScheduler(
             timezone="UTC", executors={"default": DebugExecutor()}, job_defaults={"coalesce": True}
         )
         self._clock = clock
         self._log = log
         self._observer = observer
-        self._last_tick: float | None = None  # on the boot clock
-        self._clock_offset = 0.0  # of the wall clock against the boot clock, as far as that was dealt with
-        self._logged_step = 0.0  # the step that was logged and is not dealt with yet
+        self._last_tick: float | None = None  # on the boot clock; None before the start and after the stop
+        self._clock_offset = 0.0  # wall clock minus boot clock, without a step that is not handled yet
+        self._logged_step = 0.0  # the step that was logged and is not handled yet
         self._clock_handlers: list[Callable[[float], Awaitable[None]]] = []
         self._intervals: list[tuple[float, str, Work]] = []
         self._tasks: dict[str, asyncio.Task[Any]] = {}
-        self.schedule_every(TICK_SECONDS, TICK, self._tick)
+        self.schedule_every(TICK_SECONDS, "tick", self._tick)
         self.schedule_every(CRON_CHECK_SECONDS, "cron", self._wake_cron)
 
     def schedule_every(self, seconds: float, name: str, work: Work) -> None:
-        """Call `work` every so many seconds, the first time after that many. Call this before `start`.
+        """Call `work` every `seconds`, for the first time after `seconds`. Call this before `start`.
 
-        A call that takes longer than its interval is never started twice: its next time is the next multiple.
+        A call that takes longer than its interval is not started twice: the next one is at the next multiple.
         """
         self._intervals.append((seconds, name, work))
 
@@ -69,14 +84,14 @@ class Scheduler:
             self._cron.add_job(start, trigger, id=name, misfire_grace_time=CRON_GRACE_SECONDS)
 
     def on_clock_set(self, work: Callable[[float], Awaitable[None]]) -> None:
-        """Call `work` when this machine's clock was set, with the seconds by which: negative is back.
+        """Call `work` when this machine's clock was set, with the step in seconds: negative is back.
 
-        It is called again, with all that came together meanwhile, when the database was away.
+        After a database outage it is called again, with the whole step so far.
         """
         self._clock_handlers.append(work)
 
     def start(self) -> None:
-        """Begin; the first beat is now."""
+        """Start all periodic work."""
         self._last_tick = self._clock.boottime()
         self._clock_offset = self._clock.now() - self._last_tick
         self._cron.start()
@@ -84,8 +99,9 @@ class Scheduler:
             self._start(name, self._repeat(seconds, name, work))
 
     def stop(self) -> None:
-        """End; running ticks are cancelled and not waited for. From now on `seconds_since_tick` is None: this process
-        is to get no more requests.
+        """Cancel all periodic work without waiting for it.
+
+        `seconds_since_tick` is None from now on, so `/readyz` fails and the process gets no more requests.
         """
         self._last_tick = None
         if self._cron.running:
@@ -95,26 +111,26 @@ class Scheduler:
 
     @property
     def seconds_since_tick(self) -> float | None:
-        """Seconds since the last beat, on a clock that nobody sets; None before the start and after the end."""
+        """Seconds since the last tick, on the boot clock; None before the start and after the stop."""
         return None if self._last_tick is None else self._clock.boottime() - self._last_tick
 
     @property
     def is_clock_settled(self) -> bool:
-        """Whether what is stored agrees with the clock: it was not set, or all that follows from it is done."""
+        """Whether stored times agree with the clock: it was not set, or every handler has succeeded."""
         return self._last_tick is None or abs(self._clock_step()) <= CLOCK_STEP_SECONDS
 
     def _clock_step(self) -> float:
-        """By how many seconds the clock was set since its last setting was dealt with."""
+        """Return the seconds by which the clock was set since the last step that was handled."""
         return self._clock.now() - self._clock.boottime() - self._clock_offset
 
     def _start(self, name: str, work: Coroutine[Any, Any, object]) -> None:
         self._tasks[name] = asyncio.create_task(work, name=f"tick {name}")
 
     def _start_cron(self, name: str, work: Work) -> None:
-        """Start the work in a task of its own, unless the one of an earlier time is still running."""
+        """Start the work in a task of its own, unless its previous run has not finished."""
         key = f"cron {name}"
         if key in self._tasks and not self._tasks[key].done():
-            self._log.info("tick.skipped", tick=name, message="the one before is still running")
+            self._log.info("tick.skipped", tick=name, message="the previous run has not finished")
         else:
             self._start(key, self._run_work(name, work))
 
@@ -128,12 +144,12 @@ class Scheduler:
             due += seconds * (max(missed, 0) + 1)
 
     async def _run_work(self, name: str, work: Work) -> bool:
-        """Call the work; whether the database was there."""
+        """Call the work and log its errors. Return False if the database was unreachable."""
         try:
             await work()
         except DatabaseUnavailable:
             return False  # the outage is logged already
-        except Exception:  # noqa: BLE001 - a tick that fails must not end the ticking
+        except Exception:  # noqa: BLE001 - one failing call must not end the schedule
             self._log.exception("tick.failed", tick=name)
         return True
 
@@ -150,10 +166,10 @@ class Scheduler:
             await self._handle_clock_change(step)
 
     async def _handle_clock_change(self, step: float) -> None:
-        """Do what follows from a clock that was set. The step counts as dealt with only when all of it is done."""
+        """Call the handlers of a clock step. The step counts as handled only when all of them have succeeded."""
         if abs(step - self._logged_step) > CLOCK_STEP_SECONDS:
             self._logged_step = step
-            self._log.warning("clock.changed", message=f"this machine's clock was set by {step:+.0f} s")
+            self._log.warning("clock.changed", message=f"the clock of this machine was set by {step:+.0f} s")
             self._reschedule_cron(set_back=step < 0)
         if all([await self._run_work("clock set", partial(work, step)) for work in self._clock_handlers]):
             self._clock_offset += step
@@ -163,8 +179,8 @@ class Scheduler:
         self._cron.wakeup()
 
     def _reschedule_cron(self, *, set_back: bool) -> None:
-        """Let the cron lines follow the clock as it is now."""
-        if set_back:  # or they would wait for a time that was computed when it was later
+        """Compute the times of the cron lines by the clock as it is now."""
+        if set_back:  # APScheduler would wait for a time that it computed on the later clock
             for job in self._cron.get_jobs():
                 job.reschedule(job.trigger)
         self._cron.wakeup()

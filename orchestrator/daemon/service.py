@@ -1,4 +1,4 @@
-"""Service: one process that converges on the accounts file until it is stopped."""
+"""The running service of one process: applies the accounts file and works on its jobs until it is stopped."""
 
 from __future__ import annotations
 
@@ -23,17 +23,16 @@ ACCOUNTS_FILE_CHECK_SECONDS = 2.0
 CLOCK_CHECK_SECONDS = 60.0
 DELIVERY_TICK_SECONDS = 1.0
 DELIVERY_PURGE_SECONDS = 3600.0
-STOP_TIMEOUT_SECONDS = 8.0  # what is in flight may take this long when the process is asked to stop
+STOP_TIMEOUT_SECONDS = 8.0  # for requests in flight at shutdown; Docker kills a process after 10 s
 
 Converge = Callable[[], Awaitable[str | None]]
-"""Take over the accounts file as it is now; returns its schedule."""
+"""Applies the accounts file as it is now. Returns its cron line, or None."""
 
 
 class Service:
-    """The dispatcher, the ticks and the watch over the accounts file.
+    """Runs the dispatcher and the periodic work, and reloads the accounts file and the dataset when they change.
 
-    An accounts file or dataset that cannot be used while the service runs changes nothing: what was in force stays
-    in force, and `problem` says why.
+    An edit that cannot be used changes nothing: the previous version stays in force, and `problem` gives the reason.
     """
 
     def __init__(
@@ -57,8 +56,8 @@ class Service:
         self._signature = signature
         self._dataset_watcher = dataset_watcher
         self._moderation_worker = moderation_worker
-        self._last_signature: Hashable = None
-        self._must_reload = False  # an outage of the database came between
+        self._last_signature: Hashable = None  # of the accounts file at the last reload
+        self._must_reload = False  # a database outage interrupted the last reload
         self._dispatch = dispatch
         self._reconciler = reconciler
         self._heartbeat = heartbeat
@@ -71,16 +70,20 @@ class Service:
         self._reload_lock = asyncio.Lock()
 
     async def start(self) -> None:
-        """Converge once, loudly, and begin. Raises what is wrong with the accounts file or the dataset."""
+        """Apply the accounts file and start to work.
+
+        Raises ConfigError or DatasetError when the accounts file or the dataset cannot be used.
+        """
+        # Clock before anything else: times that are written by a wrong clock would mislead the other replicas.
         await self._heartbeat.check_clock()
         self._last_signature = self._signature()
         self._scheduler.schedule_cron(await self._converge(), "schedule", self.reload)
         await self._heartbeat.start()
-        self._scheduler.schedule_every(self._heartbeat.interval_seconds, "presence", self._heartbeat.beat)
-        self._scheduler.schedule_every(CLOCK_CHECK_SECONDS, "clock", self._heartbeat.check_clock)
-        self._scheduler.schedule_every(DELIVERY_TICK_SECONDS, "tell", self._delivery_worker.tick)
-        self._scheduler.schedule_every(DELIVERY_PURGE_SECONDS, "forget deliveries", self._delivery_worker.purge)
-        self._scheduler.schedule_every(ACCOUNTS_FILE_CHECK_SECONDS, "watch", self._check_accounts_file)
+        self._scheduler.schedule_every(self._heartbeat.interval_seconds, "heartbeat", self._heartbeat.beat)
+        self._scheduler.schedule_every(CLOCK_CHECK_SECONDS, "check clock", self._heartbeat.check_clock)
+        self._scheduler.schedule_every(DELIVERY_TICK_SECONDS, "deliver", self._delivery_worker.tick)
+        self._scheduler.schedule_every(DELIVERY_PURGE_SECONDS, "purge deliveries", self._delivery_worker.purge)
+        self._scheduler.schedule_every(ACCOUNTS_FILE_CHECK_SECONDS, "watch accounts file", self._check_accounts_file)
         if self._dataset_watcher is not None:
             self._scheduler.schedule_every(
                 self._dataset_watcher.interval_seconds, "watch dataset", self._check_dataset
@@ -89,7 +92,12 @@ class Service:
         self._dispatch_task = asyncio.create_task(self._dispatch.run(self._reconciler.handle), name="dispatch")
 
     async def stop(self) -> None:
-        """Finish what is in flight, within eight seconds; what is cut off is looked up at the next start."""
+        """Finish the requests in flight within STOP_TIMEOUT_SECONDS.
+
+        The outcome of a request that is cancelled is looked up at the next start. The order matters: nothing new is
+        started first; deliveries are flushed after the last outcome; the replica is removed last, because its account
+        leases protect the requests in flight.
+        """
         self._scheduler.stop()
         if self._moderation_worker is not None:
             await self._moderation_worker.stop()
@@ -100,7 +108,10 @@ class Service:
             async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
                 await asyncio.shield(self._dispatch_task)
         except TimeoutError:
-            self._log.warning("service.cut_off", message="calls in flight took too long and were cut off")
+            self._log.warning(
+                "service.shutdown_timeout",
+                message=f"requests in flight were cancelled after {STOP_TIMEOUT_SECONDS:g} seconds",
+            )
             self._dispatch.abort()
             await self._dispatch_task
         await self._delivery_worker.flush()
@@ -111,17 +122,17 @@ class Service:
             await self._heartbeat.deregister()
 
     async def reload(self) -> None:
-        """Read the accounts file and the chats again."""
+        """Apply the accounts file and the chats as they are now. When they are refused, `problem` says why."""
         async with self._reload_lock:
             self._last_signature = self._signature()
             try:
                 schedule = await self._converge()
-            except DatabaseUnavailable:  # says nothing about the accounts file
+            except DatabaseUnavailable:  # the accounts file may be fine: repeat the reload after the outage
                 self._must_reload = True
             except OrchestratorError as error:
                 self._log.error("accounts_file.refused", error=error)
                 await self._report_refusal(error)
-            except Exception as error:  # noqa: BLE001 - whatever it is, what was in force stays in force
+            except Exception as error:  # noqa: BLE001 - after any error the previous version stays in force
                 self._log.exception("accounts_file.refused")
                 await self._report_refusal(error)
             else:
@@ -133,15 +144,15 @@ class Service:
         await self._set_problem(build_refusal(error, at=self._now(), redact=self._redact))
 
     async def _set_problem(self, problem: ConfigRefusal | None) -> None:
-        """Show the problem in this process, and store it for `orchestrator status`."""
+        """Show the problem in this process and store it for `orchestrator status`; None removes it."""
         self.problem, self._must_reload = problem, False
         try:
             await self._heartbeat.set_refusal(problem)
-        except Exception as error:  # noqa: BLE001 - the reload is done; the next beat writes it again
-            self._log.warning("refusal.not_stored", error=error)
+        except Exception as error:  # noqa: BLE001 - the reload is done, and the next heartbeat stores it again
+            self._log.warning("refusal.store_failed", error=error)
 
     def wake(self) -> None:
-        """A job may be due earlier than was known."""
+        """Check now for due jobs: one may be due earlier than expected."""
         self._dispatch.wake()
 
     async def _check_accounts_file(self) -> None:
@@ -158,5 +169,5 @@ class Service:
 
     @property
     def seconds_since_tick(self) -> float | None:
-        """Seconds since the last tick."""
+        """Seconds since the last tick of the scheduler; None while it does not run."""
         return self._scheduler.seconds_since_tick

@@ -1,4 +1,4 @@
-"""Webhooks that came in: each makes the job it is about due now, once. What became of it, the provider is asked."""
+"""Handles webhooks of providers: each makes its job due now. The job's state is still read from the API."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from structlog.stdlib import BoundLogger
 
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.provider_webhook import ProviderWebhook, wake_job
-from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import outcomes, webhooks
 
-CAUSE = "webhook"
+CAUSE = "webhook"  # stored with each event: a webhook changed the job
 
 
 class WebhookHandler:
-    """Takes genuine webhooks. `nudge` is called when a job may be due earlier than was known."""
+    """Handles webhooks whose signature was verified. Calls `wake_dispatch` after it has made a job due."""
 
     def __init__(
         self,
@@ -32,24 +32,22 @@ class WebhookHandler:
         self._log = log
 
     async def handle(self, database: Database, account: str, webhook: ProviderWebhook) -> None:
-        """Remember it and wake its job, in one transaction. One that came before or is about no job does nothing."""
-        woken = await database.write(lambda connection: self._record_and_wake(connection, account, webhook))
+        """Store the webhook's id and wake its job, in one transaction. Repeated or unrelated webhooks do nothing."""
+        woken = await database.write(lambda tx: self._record_and_wake(tx, account, webhook))
         if woken is not None:
-            self._log.info("webhook.woke", account=account, job=woken.id, remote_job=woken.remote_job_id)
+            self._log.info("webhook.job_woken", account=account, job=woken.id, remote_job=woken.remote_job_id)
             self._wake_dispatch()
 
-    async def _record_and_wake(
-        self, connection: StoreConnection, account: str, webhook: ProviderWebhook
-    ) -> Job | None:
+    async def _record_and_wake(self, tx: Transaction, account: str, webhook: ProviderWebhook) -> Job | None:
         now = self._now()
-        if not await webhooks.insert_if_new(connection, account, webhook.id, now) or webhook.remote_job_id is None:
+        if not await webhooks.insert_if_new(tx, account, webhook.id, now) or webhook.remote_job_id is None:
             return None
-        job = await webhooks.find_job(connection, account, webhook.remote_job_id)
+        job = await webhooks.find_job(tx.connection, account, webhook.remote_job_id)
         if job is None:
             return None
-        await webhooks.save_last_webhook(connection, account, now)
+        await webhooks.save_last_webhook(tx, account, now)
         outcome = wake_job(job, now=now, min_delay=self._min_poll_seconds)
         if outcome is None:
             return None
-        await outcomes.record(connection, outcome, at=now, cause=CAUSE)
+        await outcomes.record(tx, outcome, at=now, cause=CAUSE)
         return outcome.job

@@ -128,7 +128,7 @@ def _common_token_count(tokens: Mapping[str, int | None]) -> int | None:
 
 
 def _too_few_finding(path: Path, examples: int, needed: int) -> Finding:
-    message = f"{examples} training examples are left after the validation part, at least {needed} are needed"
+    message = f"{examples} training examples remain after the validation split, at least {needed} are required"
     return create_finding(FindingCode.TOO_FEW_EXAMPLES, path.name, message)
 
 
@@ -138,6 +138,6 @@ def _dataset_error(path: Path, errors: tuple[Finding, ...]) -> DatasetError:
     more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
     return DatasetError(
         f"{path} cannot be used: {where}: {first.message}{more}",
-        hint=first.hint if len(errors) == 1 else "`orchestrator check` lists every finding.",
+        hint=first.hint if len(errors) == 1 else "Run `orchestrator check` to list every finding.",
         findings=errors,
     )

@@ -1,4 +1,37 @@
-"""Checking: one pass over the files that finds everything and keeps what is good."""
+"""Checks a dataset: one pass over its files that reports every finding and yields the accepted examples."""
+
+# Theory of operation
+#
+# The data flow of one pass, for `orchestrator check` as well as for a build:
+#
+#     source files -> read_chats -> ChatRecord -> checks -> AcceptedExample (yielded)
+#                                       |            |
+#                                       +-> findings +-> FindingCollector, FileSummary
+#
+# `DatasetChecker.iter_accepted` is a generator, because the dataset may be larger than memory: the builder writes
+# each accepted line to disk before the next chat is read. `build_result` may be called only after the generator is
+# exhausted; the findings about the dataset as a whole exist only then.
+#
+# Every chat is counted exactly once: as an example, or as refused. `summary.chats == examples + refused` for each
+# file, and a refused chat always has at least one finding with the severity error. Nothing is dropped silently.
+#
+# Order matters in four places:
+#   * Errors are checked before style. The style and corpus checks may assume a well-formed body, because only an
+#     example without an error reaches them. So a warning never raises a KeyError on broken input.
+#   * Tokens are counted last among the errors, and only if there is no other: counting is the most expensive step,
+#     and it needs a valid body. The counts of an example become part of the totals in `accept_example`, after all
+#     checks, or a refused example would be billed in the estimate.
+#   * The method of the first example decides for the others if no method is configured (`orchestrator check` without
+#     an accounts file). So the rules may be replaced once, at the first chat.
+#   * The findings about the dataset (too few examples, duplicates, lengths) come after those of the chats: the text
+#     output is in the order of the files, and the totals are at its end.
+#
+# Errors about numbers need care. When a path is missing or a folder cannot be listed, the number of chats is unknown;
+# then "too few examples" would only be a wrong consequence of the real error, so it is not reported.
+#
+# Memory per example: a canonical hash and a place (about 20 bytes), its length, and for the first 5,000 examples a
+# sketch for near-duplicates (`checks/corpus.py`, `checks/duplicates.py`). Findings are limited per code
+# (`FindingCollector`), so that a file with a million broken lines does not exhaust memory.
 
 from __future__ import annotations
 
@@ -10,6 +43,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from orchestrator.core.finding import Finding, Severity
+from orchestrator.core.text import format_count, format_list
 from orchestrator.dataset.canonical_jsonl import encode_canonical, remove_empty_fields
 from orchestrator.dataset.checks.corpus import CorpusChecker
 from orchestrator.dataset.checks.images import iter_images
@@ -18,7 +52,7 @@ from orchestrator.dataset.checks.special_tokens import build_special_token_patte
 from orchestrator.dataset.checks.structure import check_structure
 from orchestrator.dataset.checks.style import check_style
 from orchestrator.dataset.checks.text_walk import iter_texts
-from orchestrator.dataset.example import Example, create_finding
+from orchestrator.dataset.example import Example, ExampleIssue, create_finding
 from orchestrator.dataset.finding_codes import FindingCode
 from orchestrator.dataset.finding_collector import FindingCollector
 from orchestrator.dataset.read.reader import ChatRecord, read_chats
@@ -43,22 +77,21 @@ from orchestrator.dataset.validation_set import (
 )
 
 ReadProgressCallback = Callable[[int, int], None]
-"""Told from time to time: bytes read so far, and of how many."""
-
+"""Receives the bytes read so far and the total bytes, about once per PROGRESS_INTERVAL_BYTES."""
 
 PROGRESS_INTERVAL_BYTES = 1 << 20
-MAX_NAMED_FILES = 5  # files that a message names
+MAX_NAMED_FILES = 5  # files that a message names; it only counts the others
 
 
 class AcceptedExample(NamedTuple):
-    """A good example and its canonical line."""
+    """An example without an error, and its canonical line."""
 
     example: Example
     line: bytes
 
 
 class DatasetChecker:
-    """One pass over the files of a dataset. `accepted` gives what is good; afterwards `checked` says the rest."""
+    """Checks the files of a dataset in one pass: first exhaust `iter_accepted`, then call `build_result`."""
 
     def __init__(
         self,
@@ -68,6 +101,7 @@ class DatasetChecker:
         *,
         validation: bool = False,
     ) -> None:
+        """Prepare the pass. `validation`: the files are a validation set, so names like "test" are no warning."""
         self._is_validation = validation
         self.token_counter = TokenCounter(rules.base_models, rules.tokenizers)
         self._paths = path
@@ -83,24 +117,24 @@ class DatasetChecker:
         self._files: list[FileSummary] = []
 
     def iter_accepted(self) -> Iterator[AcceptedExample]:
-        """The examples without an error, in the order of the dataset."""
-        wanted = exclude_validation_files(list_source_files(self._paths), self._rules.validation_path)
-        total = sum(get_file_size(source) for source in wanted)
-        done = told = 0
-        for source in wanted:
+        """Yield the examples without an error, in the order of the dataset."""
+        sources = exclude_validation_files(list_source_files(self._paths), self._rules.validation_path)
+        total = sum(get_file_size(source) for source in sources)
+        done = reported = 0
+        for source in sources:
             summary = FileSummary(source.name)
             self._files.append(summary)
             for record in read_chats(source):
                 if accepted := self._check_record(record, summary):
                     yield accepted
                 done += record.size
-                if self._progress and done - told >= PROGRESS_INTERVAL_BYTES:
-                    self._progress(told := min(done, total), total)
+                if self._progress and done - reported >= PROGRESS_INTERVAL_BYTES:
+                    self._progress(reported := min(done, total), total)
         if self._progress:
             self._progress(total, total)
 
     def build_result(self, *more: Finding) -> CheckResult:
-        """The findings and the summary of what has been read, and what else was found out about it."""
+        """Return all findings and the summary. `more` are further findings, such as those of the split."""
         listing = list_folders(self._paths)
         summary = Summary(
             files=tuple(self._files),
@@ -112,25 +146,26 @@ class DatasetChecker:
             token_lengths=self.token_counter.histograms(),
         )
         splits = () if self._is_validation else check_split_names([file.file for file in self._files])
-        numbers = self._count_findings(summary, listing)
-        for found in (
+        counts = self._count_findings(summary, listing)
+        for finding in (
             *self._folder_findings(listing),
-            *numbers,
+            *counts,
             *more,
             *splits,
             *self._corpus_checker.build_findings(),
         ):
-            self._collector.add(found)
+            self._collector.add(finding)
         return CheckResult(
             tuple(self._collector.findings), summary, dict(self._collector.counts), self._collector.excerpts
         )
 
     def _check_record(self, record: ChatRecord, summary: FileSummary) -> AcceptedExample | None:
-        """The record's example, or None if it is refused; counted either way."""
+        """Count the record and return its example, or None if it is refused."""
         summary.chats += 1
-        for found in record.findings:
-            self._collector.add(found)
-        refused = any(found.severity is Severity.ERROR for found in record.findings)
+        for finding in record.findings:
+            self._collector.add(finding)
+        refused = any(finding.severity is Severity.ERROR for finding in record.findings)
+        # A record may have both an example and errors of its text, such as a duplicate key: all of them are reported.
         if (example := record.example) is None or self._collect_errors(example) or refused:
             summary.refused += 1
             return None
@@ -138,59 +173,60 @@ class DatasetChecker:
         summary.add_example(example.format, example.left_out)
         return self._accept(example)
 
-    def _collect_errors(self, example: Example) -> bool:
-        """Whether it has errors; all of them are noted, and the tokens of one that has none."""
+    def _collect_errors(self, example: Example) -> list[ExampleIssue]:
+        """Collect and return the errors of an example. The tokens of an example without errors are counted."""
         if self._rules.method is None:
             self._rules = replace(self._rules, method="supervised" if "messages" in example.body else "dpo")
-        faults = [*check_structure(example.body, self._rules), *self._provider_checker.check_example(example.body)]
+        issues = [*check_structure(example.body, self._rules), *self._provider_checker.check_example(example.body)]
         if self._special_token_pattern:
-            faults += check_special_tokens(example.body, self._special_token_pattern)
-        faults = faults or list(self.token_counter.count_example(remove_empty_fields(example.body)))
-        for fault in faults:
-            self._collector.add_issue(example, fault)
-        return bool(faults)
+            issues += check_special_tokens(example.body, self._special_token_pattern)
+        issues = issues or self.token_counter.count_example(remove_empty_fields(example.body))
+        for issue in issues:
+            self._collector.add_issue(example, issue)
+        return issues
 
     def _accept(self, example: Example) -> AcceptedExample:
         line, texts = encode_canonical(example.body), list(iter_texts(example.body))
-        for fault in check_style(example.body, texts, line):
-            self._collector.add_issue(example, fault)
+        for issue in check_style(example.body, texts, line):
+            self._collector.add_issue(example, issue)
         self.token_counter.accept_example()
-        urls = [picture.url for picture in iter_images(example.body)] if b"image_url" in line else []
+        urls = [image.url for image in iter_images(example.body)] if b"image_url" in line else []
         self._image_examples += bool(urls)
         self._corpus_checker.add(example, line, texts, urls)
         return AcceptedExample(example, line)
 
     def _folder_findings(self, listing: FolderListing) -> Iterator[Finding]:
-        """What was not entered. A folder that cannot be listed may hold most of the chats, so it is an error."""
+        """Report folders that were not read. An unreadable one may contain most of the chats, so it is an error."""
         for name, reason in listing.unreadable:
-            hint = "Let this user read and enter the folder (chmod u+rx), or move it out of the dataset."
+            hint = "Give this user read and execute permission (chmod u+rx), or move the folder out of the dataset."
             where = self._dataset_name() if name == "./" else name
             yield create_finding(FindingCode.NO_SUCH_PATH, where, f"the folder cannot be read: {reason}", hint=hint)
         for name in listing.folder_links:
             yield create_finding(
-                FindingCode.FOLDER_LINK, name, "a link to a folder, which is not followed: nothing in it is read"
+                FindingCode.FOLDER_LINK, name, "the link to a folder is not followed, so nothing in it is read"
             )
 
     def _count_findings(self, summary: Summary, listing: FolderListing) -> Iterator[Finding]:
-        if lost := list_missing_paths(self._paths):
+        if missing := list_missing_paths(self._paths):
             yield from (
                 create_finding(FindingCode.NO_SUCH_PATH, self._display_name(path), f"{path} does not exist")
-                for path in lost
+                for path in missing
             )
             return
         if listing.unreadable:
-            return  # how many chats there are is not known
+            return  # the number of chats is unknown
         if not summary.files:
             endings = f"{', '.join(READABLE_SUFFIXES[:-1])} or {READABLE_SUFFIXES[-1]}"
-            message = f"no chats were found: no file has a name that ends in {endings}"
+            message = f"no chats found: no file name ends in {endings}"
             yield create_finding(FindingCode.NO_CHATS, self._dataset_name(), message + _ignored_files_text(summary))
             return
         training = summary.examples - self._rules.validation_size(summary.examples)
         for rule, message in self._provider_checker.check_counts(training, self._image_examples):
             yield create_finding(rule.kind.code, self._dataset_name(), message)
         if training < (needed := self._rules.minimum_examples):
-            have = "1 training example" if training == 1 else f"{training} training examples"
-            message = f"{have}, at least {needed} are needed{_ignored_files_text(summary)}"
+            verb = "is" if training == 1 else "are"
+            count = format_count(training, "training example")
+            message = f"there {verb} {count}, at least {needed} are required{_ignored_files_text(summary)}"
             yield create_finding(FindingCode.TOO_FEW_EXAMPLES, self._dataset_name(), message)
 
     def _dataset_name(self) -> str:
@@ -204,8 +240,7 @@ def _ignored_files_text(summary: Summary) -> str:
     """Name a few of the files that are not read, for a message that they may explain."""
     if not summary.ignored:
         return ""
-    more = len(summary.ignored) - MAX_NAMED_FILES
-    return f"; not read: {', '.join(summary.ignored[:MAX_NAMED_FILES])}" + (f" and {more} more" if more > 0 else "")
+    return f"; not read: {format_list(summary.ignored, limit=MAX_NAMED_FILES)}"
 
 
 def check_dataset(
@@ -215,45 +250,46 @@ def check_dataset(
     training: Path | None = None,
     progress: ReadProgressCallback | None = None,
 ) -> CheckResult:
-    """Everything that can be known about the dataset at `path` (a folder or a file) before it is uploaded.
+    """Check the dataset at `path` (a folder, a file or several) without uploading or writing anything.
 
-    With `training`, `path` is a validation set, and none of its examples may be in that training set.
+    With `training`, `path` is a validation set, and none of its examples may be in that training set. Raises
+    ConfigError only when a tokenizer of the rules cannot be loaded; problems of the dataset are findings.
     """
     rules = rules or DatasetRules()
     if training is None:
         return _check_training_set(path, rules, progress)
-    checking = DatasetChecker(path, build_validation_rules(rules), progress, validation=True)
-    places = {sha256(line).digest(): example for example, line in checking.iter_accepted()}
-    return checking.build_result(*_overlap_findings(places, training, rules))
+    checker = DatasetChecker(path, build_validation_rules(rules), progress, validation=True)
+    places = {sha256(line).digest(): example for example, line in checker.iter_accepted()}
+    return checker.build_result(*_overlap_findings(places, training, rules))
 
 
 def _check_training_set(
     path: DatasetPaths, rules: DatasetRules, progress: ReadProgressCallback | None
 ) -> CheckResult:
-    checking, keys = DatasetChecker(path, rules, progress), array("Q")
-    for _, line in checking.iter_accepted():
+    checker, keys = DatasetChecker(path, rules, progress), array("Q")
+    for _, line in checker.iter_accepted():
         if rules.validation_path is not None:
             keys.append(line_key(rules.seed, line))
-    checked = checking.build_result()
-    return checked if rules.validation_path is None else merge_results(checked, check_validation_set(rules, keys))
+    result = checker.build_result()
+    return result if rules.validation_path is None else merge_results(result, check_validation_set(rules, keys))
 
 
 def check_validation_set(
     rules: DatasetRules, training: Iterable[int], write: Callable[[bytes], object] = lambda line: None
 ) -> CheckResult:
-    """Check the operator's own validation set and write each good example of it.
+    """Check the validation set of `rules.validation_path`, and call `write` with the line of each accepted example.
 
-    `training` are the keys of the training examples (`line_key`), none of which may be in it.
+    `training` are the keys of the training examples (`line_key`), none of which may be in the validation set.
     """
     assert rules.validation_path is not None
-    checking = DatasetChecker(rules.validation_path, build_validation_rules(rules), validation=True)
-    found = list(write_validation_examples(checking.iter_accepted(), frozenset(training), rules.seed, write))
-    return checking.build_result(*found)
+    checker = DatasetChecker(rules.validation_path, build_validation_rules(rules), validation=True)
+    findings = list(write_validation_examples(checker.iter_accepted(), frozenset(training), rules.seed, write))
+    return checker.build_result(*findings)
 
 
 def _overlap_findings(places: dict[bytes, Example], training: Path, rules: DatasetRules) -> Iterator[Finding]:
     for other, line in DatasetChecker(training, replace(rules, validation_path=None)).iter_accepted():
         if example := places.pop(sha256(line).digest(), None):
             at, path = example.locate(())
-            message = f"the example is in the training set as well, at {other.file}:{other.line}"
+            message = f"the example is also in the training set, at {other.file}:{other.line}"
             yield create_finding(FindingCode.VALIDATION_OVERLAP, example.file, message, line=at, path=path)

@@ -12,17 +12,17 @@ from orchestrator.dataset.finding_codes import FindingCode
 
 MAX_MESSAGE_CHARACTERS, MAX_PATH_CHARACTERS = 400, 500  # characters
 
-PathSteps = tuple[str | int, ...]
-SourceLocator = Callable[[PathSteps], tuple[int | None, str]]
+KeyPath = tuple[str | int, ...]
+SourceLocator = Callable[[KeyPath], tuple[int | None, str]]
 ExampleBody = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class ExampleIssue:
-    """What is wrong inside an example: `steps` lead there in its body, as in `("messages", 3, "role")`."""
+    """What is wrong inside an example: `key_path` lead there in its body, as in `("messages", 3, "role")`."""
 
     code: FindingCode
-    steps: PathSteps
+    key_path: KeyPath
     message: str
     hint: str = ""
 
@@ -44,8 +44,8 @@ class Example:
     user_name: str = ""
 
     def to_finding(self, issue: ExampleIssue) -> Finding:
-        """The fault in the terms of the source: its file, line and JSON path."""
-        line, path = self.locate(issue.steps)
+        """The issue in the terms of the source: its file, line and JSON path."""
+        line, path = self.locate(issue.key_path)
         return create_finding(
             issue.code, self.file, issue.message, line=line or self.line, path=path, hint=issue.hint
         )
@@ -70,12 +70,12 @@ def _truncate(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[:limit] + "…"
 
 
-def format_json_path(steps: PathSteps, root: str = "$") -> str:
+def format_json_path(key_path: KeyPath, root: str = "$") -> str:
     """`("messages", 3, "role")` as `$.messages[3].role`."""
-    return root + "".join(_format_step(step) for step in steps)
+    return root + "".join(_format_key(step) for step in key_path)
 
 
-def _format_step(step: str | int) -> str:
+def _format_key(step: str | int) -> str:
     if isinstance(step, int):
         return f"[{step}]"
     return f".{step}" if step.isidentifier() else f"[{step!r}]"

@@ -60,17 +60,17 @@ class FindingCollector:
         self._causes.add(cause)
         return False
 
-    def add_issue(self, example: Example, fault: ExampleIssue) -> None:
-        """A fault of an example."""
-        found = example.to_finding(fault)
-        kept = self.counts[found.code] < MAX_EXCERPTS_PER_CODE
-        self.add(found, _build_excerpt(example.body, fault) if kept else "")
+    def add_issue(self, example: Example, issue: ExampleIssue) -> None:
+        """A issue of an example."""
+        finding = example.to_finding(issue)
+        kept = self.counts[finding.code] < MAX_EXCERPTS_PER_CODE
+        self.add(finding, _build_excerpt(example.body, issue) if kept else "")
 
 
-def _build_excerpt(body: Any, fault: ExampleIssue) -> str:
-    """The text at the fault's place, or nearest above it; what is private is hidden, long texts lose their middle."""
+def _build_excerpt(body: Any, issue: ExampleIssue) -> str:
+    """The text at the issue's place, or nearest above it; what is private is hidden, long texts lose their middle."""
     value, text = body, ""
-    for step in fault.steps:
+    for step in issue.key_path:
         try:
             value = value[step]
         except (KeyError, IndexError, TypeError):

@@ -57,9 +57,9 @@ def _find_image_examples(rule: ProviderRule) -> RuleExamples | None:
             refused = _chat_with_images(_data_url("png", rule.limit + 1))
             return RuleExamples(refused, _chat_with_images(_data_url("png", rule.limit)))
         case RuleKind.IMAGES_PER_EXAMPLE:
-            picture = _data_url("png")
+            image = _data_url("png")
             return RuleExamples(
-                _chat_with_images(*[picture] * (rule.limit + 1)), _chat_with_images(*[picture] * rule.limit)
+                _chat_with_images(*[image] * (rule.limit + 1)), _chat_with_images(*[image] * rule.limit)
             )
         case RuleKind.PUBLIC_IMAGES:
             return RuleExamples(_chat_with_images("http://127.0.0.1/bike.png"), _chat_with_images(address))

@@ -28,62 +28,62 @@ class RuleKind(Enum):
     ROLES_ALTERNATE = (
         "roles-alternate",
         FindingCode.WRONG_ORDER,
-        "After at most one system message, user and assistant take turns, and the user begins.",
+        "User and assistant messages alternate, starting with the user, after at most one system message.",
     )
     SYSTEM_FIRST = (
         "system-first",
         FindingCode.WRONG_ORDER,
-        "A system message is the first message of the chat.",
+        "A system message must be the first message of the chat.",
     )
     TEXT_ANSWER_LAST = (
         "text-answer-last",
         FindingCode.WRONG_ORDER,
-        "The last message is an answer in text, not a tool call.",
+        "The last message must be a text answer, not a tool call.",
     )
     TEXT_CONTENT = (
         "text-content",
         FindingCode.CONTENT_IN_PARTS,
-        "The content is one text, not an array of text parts, in messages with the role {values}.",
+        "The content must be one string, not an array of text parts, in messages with the role {values}.",
     )
     KEYS_NOT_ACCEPTED = (
         "keys-not-accepted",
         FindingCode.UNKNOWN_KEY,
-        "A chat does not have the key {values}.",
+        "A chat must not have the key {values}.",
     )
     IMAGE_TYPES = (
         "picture-types",
         FindingCode.BAD_IMAGE,
-        "A picture is of the type {values}.",
+        "An image must be of type {values}.",
     )
     IMAGE_BYTES = (
         "picture-bytes",
         FindingCode.BAD_IMAGE,
-        "A picture has at most {limit} bytes.",
+        "An image may have at most {limit} bytes.",
     )
     IMAGES_PER_EXAMPLE = (
         "pictures-per-example",
         FindingCode.TOO_MANY_IMAGES,
-        "An example has at most {limit} pictures.",
+        "An example may have at most {limit} images.",
     )
     PUBLIC_IMAGES = (
         "public-pictures",
         FindingCode.BAD_IMAGE,
-        "A picture's address can be reached from the internet, or the picture itself is in a data: URL.",
+        "An image must be embedded as a data: URL or have a URL that is reachable from the internet.",
     )
     EMBEDDED_IMAGES = (
         "embedded-pictures",
         FindingCode.BAD_IMAGE,
-        "A picture itself is in the file, as a data: URL; addresses are not followed.",
+        "An image must be embedded in the file as a data: URL; the provider does not fetch URLs.",
     )
     MAXIMUM_EXAMPLES = (
         "maximum-examples",
         FindingCode.TOO_MANY_EXAMPLES,
-        "A file has at most {limit} examples.",
+        "A file may have at most {limit} examples.",
     )
     MAXIMUM_IMAGE_EXAMPLES = (
         "maximum-picture-examples",
         FindingCode.TOO_MANY_EXAMPLES,
-        "A file has at most {limit} examples with pictures.",
+        "A file may have at most {limit} examples with images.",
     )
 
 
@@ -151,8 +151,8 @@ PROVIDER_RULES: Final[tuple[ProviderRule, ...]] = (
 
 def list_provider_rules(providers: Iterable[ProviderName]) -> tuple[ProviderRule, ...]:
     """Return the rules of these providers, in the order of the table."""
-    wanted = frozenset(providers)
-    return tuple(rule for rule in PROVIDER_RULES if rule.provider in wanted)
+    selected = frozenset(providers)
+    return tuple(rule for rule in PROVIDER_RULES if rule.provider in selected)
 
 
 def list_text_only_roles(providers: Iterable[ProviderName]) -> frozenset[str]:

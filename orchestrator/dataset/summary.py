@@ -1,4 +1,4 @@
-"""Summary: what a check has read, and what it has found. Plain values; everything adds up."""
+"""The results of a check and of a build, as plain values that can be pickled."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from orchestrator.dataset.finding_codes import FindingCode
 
 @dataclass(slots=True)
 class FileSummary:
-    """What became of one file: `chats` = `examples` + `refused`; `examples` = the sum of `formats`.
+    """The counts of one file: `chats` = `examples` + `refused`; `examples` = the sum of `formats`.
 
-    `left_out` counts what the training format has no place for, such as a frontend's settings.
+    The field names are the keys of `check --json`.
     """
 
-    file: str
-    formats: dict[str, int] = field(default_factory=dict)
-    left_out: dict[str, int] = field(default_factory=dict)
+    file: str  # name as findings show it
+    formats: dict[str, int] = field(default_factory=dict)  # examples by format
+    left_out: dict[str, int] = field(default_factory=dict)  # data that is not part of the training format, by kind
     chats: int = 0
-    examples: int = 0
-    refused: int = 0
+    examples: int = 0  # chats without an error
+    refused: int = 0  # chats with an error
 
     def add_example(self, form: str, left_out: Iterable[str]) -> None:
-        """Note one example's format and what was left out of it."""
+        """Count one example's format and the data that was left out of it."""
         self.formats[form] = self.formats.get(form, 0) + 1
-        for what in left_out:
-            self.left_out[what] = self.left_out.get(what, 0) + 1
+        for kind in left_out:
+            self.left_out[kind] = self.left_out.get(kind, 0) + 1
 
 
 @dataclass(frozen=True, slots=True)
 class LengthHistogram:
-    """How many examples have how much: `counts[i]` of them have `bounds[i]` or more, and less than the next bound."""
+    """A histogram: `counts[i]` examples have `bounds[i]` or more, and less than the next bound."""
 
     bounds: tuple[int, ...] = ()
     counts: tuple[int, ...] = ()
@@ -42,21 +42,18 @@ class LengthHistogram:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What was read. Every chat is an example or refused; every file is in `files` or in `ignored`.
+    """The counts of a dataset. Every chat is an example or refused; every file is in `files` or in `ignored`.
 
-    A folder that is not entered is one entry of `ignored`, with a `/` at its end.
-
-    `tokens` are those of one epoch of all examples, by base model; None where they are not known exactly, for which
-    `estimate_example_tokens` has a figure to go by.
+    The field names are the keys of `check --json`.
     """
 
     files: tuple[FileSummary, ...]
-    ignored: tuple[str, ...]
-    tokens: Mapping[str, int | None]
-    roles: Mapping[str, int]
-    estimated_tokens: Mapping[str, int] = field(default_factory=dict)
-    lengths: LengthHistogram = LengthHistogram()
-    token_lengths: Mapping[str, LengthHistogram] = field(default_factory=dict)
+    ignored: tuple[str, ...]  # files that are not read; a folder that is not entered ends with /
+    tokens: Mapping[str, int | None]  # of one epoch of all examples, by base model; None where not known exactly
+    roles: Mapping[str, int]  # messages by role
+    estimated_tokens: Mapping[str, int] = field(default_factory=dict)  # for the base models with None in `tokens`
+    lengths: LengthHistogram = LengthHistogram()  # of the examples, in characters
+    token_lengths: Mapping[str, LengthHistogram] = field(default_factory=dict)  # in tokens, by encoding
 
     @property
     def chats(self) -> int:
@@ -72,12 +69,12 @@ class Summary:
 
     @property
     def formats(self) -> dict[str, int]:
-        """How many examples were read in each format."""
+        """The number of examples by format."""
         return _sum_counts(file.formats for file in self.files)
 
     @property
     def left_out(self) -> dict[str, int]:
-        """How often something was left out, by what it was."""
+        """The number of times that data was left out, by its kind."""
         return _sum_counts(file.left_out for file in self.files)
 
 
@@ -90,32 +87,28 @@ def _sum_counts(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """The outcome of a check, in the order of the files.
+    """The result of a check."""
 
-    Of each code the first 10,000 findings are kept; `counts` has the true numbers. `excerpts` gives, for some
-    findings by their index, the text they are about.
-    """
-
-    findings: tuple[Finding, ...]
+    findings: tuple[Finding, ...]  # in the order of the files; at most MAX_COLLECTED_PER_CODE of each code
     summary: Summary
-    counts: Mapping[str, int]
-    excerpts: Mapping[int, str] = field(default_factory=dict)
+    counts: Mapping[str, int]  # all findings by code, listed or not
+    excerpts: Mapping[int, str] = field(default_factory=dict)  # text around some findings, by index in `findings`
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        return tuple(found for found in self.findings if found.severity is Severity.ERROR)
+        return tuple(finding for finding in self.findings if finding.severity is Severity.ERROR)
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
-        return tuple(found for found in self.findings if found.severity is Severity.WARNING)
+        return tuple(finding for finding in self.findings if finding.severity is Severity.WARNING)
 
     def count_findings(self, severity: Severity) -> int:
-        """How many findings of this severity there are, kept or not."""
+        """Return the number of findings of this severity, listed or not."""
         return sum(count for slug, count in self.counts.items() if FindingCode.from_slug(slug).severity is severity)
 
 
 def merge_results(training: CheckResult, validation: CheckResult) -> CheckResult:
-    """Return what was found in both parts. Tokens, roles and lengths stay those of the training part."""
+    """Return the findings and files of both parts. Tokens, roles and lengths are those of the training part."""
     summary = replace(
         training.summary,
         files=training.summary.files + validation.summary.files,
@@ -133,15 +126,15 @@ def merge_results(training: CheckResult, validation: CheckResult) -> CheckResult
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """The dataset on disk. `tokens` are the training tokens of one epoch by base model, None where unknown."""
+    """The result of a build: the files on disk and what the check reported."""
 
     dataset: Dataset
-    tokens: Mapping[str, int | None]
+    tokens: Mapping[str, int | None]  # training tokens of one epoch by base model; None where not known exactly
     check_result: CheckResult
 
 
 def build_histogram(values: Iterable[int], bars: int = 24) -> LengthHistogram:
-    """Equal steps of 1, 2 or 5 times a power of ten, as many as fit into `bars`."""
+    """Build a histogram of at most `bars` equal steps, each of 1, 2 or 5 times a power of ten."""
     counts = Counter(values)
     if not counts:
         return LengthHistogram()

@@ -47,7 +47,7 @@ def write_validation_examples(
         write(line)
         if line_key(seed, line) in training:
             at, path = example.locate(())
-            message = "the example is in the training set as well"
+            message = "the example is also in the training set"
             yield create_finding(
                 FindingCode.VALIDATION_OVERLAP, example.file, message, line=at or example.line, path=path
             )
@@ -57,5 +57,5 @@ def check_split_names(files: Collection[str]) -> Iterator[Finding]:
     """Yield a warning for each file of several that is named like a validation or test split."""
     for name in files if len(files) > 1 else ():
         if _SPLIT_NAME.search(name):
-            message = "the file is named like a validation or test split, but it is trained with"
+            message = "the file's name suggests a validation or test split, but it is used for training"
             yield create_finding(FindingCode.SPLIT_IN_TRAINING, name, message)

@@ -25,9 +25,8 @@ from orchestrator.dispatch import wakeup_queue
 from orchestrator.dispatch.base import JobHandler, ServerLookup
 from orchestrator.dispatch.notify_throttle import COALESCE_SECONDS, ThrottledDriver
 from orchestrator.dispatch.slot_allocator import SlotAllocator, single_server
-from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
-from orchestrator.store.db.wakeups import WakeUp, schedule_wake_ups
+from orchestrator.store.db.transaction import Transaction, WakeUp
 from orchestrator.store.queries import jobs, replicas
 
 IDLE_POLL_SECONDS = 1.0  # seconds between two looks at the queue, should a notification be lost
@@ -104,11 +103,11 @@ class PgqueuerDispatcher:
             lost = await jobs.list_overdue(connection, now - LOST_AFTER_SECONDS, now, RESCUE_BATCH_SIZE)
             held = await replicas.list_leased_accounts(connection, self._replica)
         if lost or held - self._tasks_by_account.keys():
-            await self._database.write(lambda connection: self._rescue(connection, lost, held))
+            await self._database.write(lambda tx: self._rescue(tx, lost, held))
 
-    async def _rescue(self, connection: StoreConnection, lost: Sequence[WakeUp], held: set[str]) -> None:
-        schedule_wake_ups(connection, lost)
-        await replicas.release_leases(connection, held - self._tasks_by_account.keys(), self._replica)
+    async def _rescue(self, tx: Transaction, lost: Sequence[WakeUp], held: set[str]) -> None:
+        tx.schedule_wake_ups(lost)
+        await replicas.release_leases(tx, held - self._tasks_by_account.keys(), self._replica)
 
     async def clear_log(self) -> None:
         """Empty PgQueuer's log. A tick."""
@@ -185,16 +184,14 @@ class PgqueuerDispatcher:
         self._slots.release(account)
         self._slot_released.set()
 
-    async def _acquire_leases(self, connection: StoreConnection, wake_ups: Sequence[WakeUp]) -> list[bool]:
+    async def _acquire_leases(self, tx: Transaction, wake_ups: Sequence[WakeUp]) -> list[bool]:
         if not self._clock_agrees():
             return [False] * len(wake_ups)
-        taken = await replicas.acquire_leases(
-            connection, [each.job_id for each in wake_ups], self._replica, self._now()
-        )
+        taken = await replicas.acquire_leases(tx, [each.job_id for each in wake_ups], self._replica, self._now())
         return [each.account in taken for each in wake_ups]
 
-    async def _release_leases(self, connection: StoreConnection, accounts: Sequence[str]) -> list[None]:
-        await replicas.release_leases(connection, accounts, self._replica)
+    async def _release_leases(self, tx: Transaction, accounts: Sequence[str]) -> list[None]:
+        await replicas.release_leases(tx, accounts, self._replica)
         return [None] * len(accounts)
 
     async def _reschedule(self, wake_up: WakeUp) -> None:
@@ -212,7 +209,7 @@ class PgqueuerDispatcher:
 
     async def _requeue(self, wake_up: WakeUp, delay: float) -> None:
         token = wakeup_queue.encode_wake_up(wake_up)  # without a key: the row that is being served still has it
-        await self._database.write(lambda c: wakeup_queue.enqueue(c, [token], [delay], [None]))
+        await self._database.write(lambda tx: wakeup_queue.enqueue(tx.connection, [token], [delay], [None]))
 
     async def _sleep(self, seconds: float) -> None:
         with suppress(TimeoutError):

@@ -18,7 +18,7 @@ from orchestrator.core.jobs.job import JobId
 from orchestrator.store.db import outage
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
-from orchestrator.store.db.wakeups import EnqueueWakeUps, WakeUp
+from orchestrator.store.db.transaction import EnqueueWakeUps, Transaction, WakeUp
 
 ENTRYPOINT: Final = "wake-up"
 # Every name is given: PgQueuer would read the rest from the environment, from CHANNEL, TRIGGER and the like, too.
@@ -73,8 +73,8 @@ async def enqueue(
 async def install(database: Database) -> None:
     """Create PgQueuer's tables where they are missing, once however many replicas ask."""
 
-    async def create(connection: StoreConnection) -> None:
-        of_driver = build_queries(AsyncpgDriver(connection.driver_connection))
+    async def create(tx: Transaction) -> None:
+        of_driver = build_queries(AsyncpgDriver(tx.connection.driver_connection))
         if not await of_driver.schema_is_installed():
             await of_driver.install()
 
@@ -84,9 +84,9 @@ async def install(database: Database) -> None:
         await database.write(create)
 
 
-async def clear_log(connection: StoreConnection) -> None:
+async def clear_log(tx: Transaction) -> None:
     """Empty PgQueuer's log, which gets three rows for every wake-up and is never read."""
-    await build_queries(_TransactionDriver(connection)).clear_queue_log(ENTRYPOINT)
+    await build_queries(_TransactionDriver(tx.connection)).clear_queue_log(ENTRYPOINT)
 
 
 def build_queries(driver: Driver) -> Queries:

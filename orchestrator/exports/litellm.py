@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from orchestrator.core.account import ProviderName
+from orchestrator.core.providers import PROVIDERS
 from orchestrator.exports.config_text import format_header, get_key_variables, quote
 from orchestrator.exports.inference_urls import find_inference_url
 from orchestrator.exports.model_set import ModelSet, is_servable, left_out_reason
@@ -14,14 +15,6 @@ from orchestrator.exports.model_set import ModelSet, is_servable, left_out_reaso
 if TYPE_CHECKING:  # half a second that the help of the commands does not need
     from orchestrator.status import JobView
 
-LITELLM_PREFIXES: Final = {
-    ProviderName.OPENAI: "openai",
-    ProviderName.AZURE: "azure",
-    ProviderName.NEBIUS: "nebius",
-    ProviderName.OPENAI_COMPATIBLE: "openai",
-    ProviderName.TOGETHER: "together_ai",
-    ProviderName.FIREWORKS: "fireworks_ai",
-}
 HEADER: Final = "For `litellm --config` or `litellm.Router(model_list=…)`: the fine-tuned models"
 
 
@@ -42,14 +35,15 @@ def render_litellm(models: ModelSet) -> str:
 def _deployment(models: ModelSet, job: JobView, variable: str) -> Iterator[str]:
     if not is_servable(job):
         yield f"  # It cannot be called as it is: {left_out_reason(job)}."
+    info = PROVIDERS[ProviderName(job.provider)]
     yield f"  - model_name: {quote(models.name)}"
     yield "    litellm_params:"
-    yield f"      model: {quote(f'{LITELLM_PREFIXES[ProviderName(job.provider)]}/{job.fine_tuned_model}')}"
+    yield f"      model: {quote(f'{info.litellm_prefix}/{job.fine_tuned_model}')}"
     yield f"      api_key: {quote(f'os.environ/{variable}')}"
     account = models.accounts.get(job.account)
     if url := _api_base(models, job):
         yield f"      api_base: {quote(url)}"
-    if account and account.organization and job.provider == ProviderName.OPENAI:
+    if account and account.organization and info.litellm_takes_organization:
         yield f"      organization: {quote(account.organization)}"
     yield "    model_info:"
     yield f"      id: {quote(job.account)}"
@@ -58,6 +52,6 @@ def _deployment(models: ModelSet, job: JobView, variable: str) -> Iterator[str]:
 
 def _api_base(models: ModelSet, job: JobView) -> str | None:
     url = find_inference_url(models, job)
-    if url and job.provider == ProviderName.AZURE:  # LiteLLM adds the path
+    if url and PROVIDERS[ProviderName(job.provider)].litellm_appends_path:
         return "{0.scheme}://{0.netloc}".format(urlsplit(url))
     return url

@@ -1,4 +1,4 @@
-"""Prices: the dated price list, shipped as data and replaceable by the operator's own."""
+"""Loads the price list: training prices with date and source, shipped or from the operator's own file."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ PRICE_TABLE: Final = DatedTable(
 
 @dataclass(frozen=True, slots=True)
 class PriceList:
-    """Prices by provider and base model."""
+    """Training prices by provider and base model."""
 
-    entries: Mapping[tuple[str, str], Price]
+    entries: Mapping[tuple[str, str], Price]  # by (provider, base model)
 
     def find(self, provider: str, base_model: str) -> Price | None:
-        """The price of a base model or, without its date, of its kind; None where it is not known.
+        """Find the price of a base model, with or without its date; None if it is unknown, never a guess.
 
-        Training on from an own `ft:…` model costs what its base model costs.
+        Further training of a fine-tuned model (`ft:…`) has the price of its base model.
         """
         return find_row(self.entries, provider, base_model)
 
 
 def load_prices(path: Path | None = None) -> PriceList:
-    """The list at `path`, or the one that is shipped. Raises ConfigError with every fault of the file."""
+    """Load the file at `path`, or the shipped file. Raises ConfigError with all problems of the file."""
     return PriceList(
         {(row["provider"], row["base_model"]): _price_from_row(row) for row in read_rows(PRICE_TABLE, path)}
     )

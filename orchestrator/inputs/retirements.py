@@ -1,4 +1,4 @@
-"""Retirements: the dated list of what providers do not tell by their API, replaceable by the operator's own."""
+"""Loads the retirement dates that providers do not return by their API, shipped or from the operator's own file."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ RETIREMENT_TABLE: Final = DatedTable(
 
 @dataclass(frozen=True, slots=True)
 class RetirementList:
-    """Dates by provider and base model."""
+    """Retirement dates by provider and base model."""
 
-    entries: Mapping[tuple[str, str], Retirement]
+    entries: Mapping[tuple[str, str], Retirement]  # by (provider, base model)
 
     def find(self, provider: str, base_model: str) -> Retirement | None:
-        """Find the dates of a base model or, without its date, of its kind; None where none is known."""
+        """Find the dates of a base model, with or without its version date; None if none are known."""
         return find_row(self.entries, provider, base_model)
 
 
 def load_retirements(path: Path | None = None) -> RetirementList:
-    """Read the list at `path`, or the shipped one. Raises ConfigError with every fault of the file."""
+    """Load the file at `path`, or the shipped file. Raises ConfigError with all problems of the file."""
     rows = read_rows(RETIREMENT_TABLE, path)
     return RetirementList({(row["provider"], row["base_model"]): _retirement_from_row(row) for row in rows})
 

@@ -75,7 +75,7 @@ async def _fetch_base_model(
         answer = await find_base_model(connection.provider, model)
     except (ProviderError, TimeoutError) as error:
         if log:
-            log.info("base_model.not_asked", account=account.name, base_model=model, message=str(error))
+            log.info("base_model.lookup_failed", account=account.name, base_model=model, message=str(error))
         return []
     if log and not isinstance(answer, RemoteModel):
         hint = "Check its name: a job on a base model that the provider does not have is refused."

@@ -20,7 +20,7 @@ from orchestrator.core.plans.price import Price, Quote, UnknownPriceReason, quot
 from orchestrator.core.plans.retirement import Retirement
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.dataset.build_process import start_build_process
+from orchestrator.dataset.build_process import BuildProcess
 from orchestrator.dataset.read.source_files import DatasetPaths
 from orchestrator.dataset.rules import DatasetRules
 from orchestrator.dataset.tokens.encodings import find_encoding_name
@@ -127,7 +127,7 @@ def load_desired_state(
     before_read(file.chat_paths)
     rules = build_dataset_rules(file)
     # A second, in which the keys are read.
-    with start_build_process(file.dataset, datasets, rules, memory_bytes=memory, children=children) as result:
+    with BuildProcess(file.dataset, datasets, rules, memory_bytes=memory, children=children) as build:
         hidden = file.key_variables
         keys = resolve_account_keys(
             file.accounts, base_folder=file.folder, redact=redact, hidden_variables=hidden, children=children
@@ -137,7 +137,7 @@ def load_desired_state(
             wanted, base_folder=file.folder, redact=redact, hidden_variables=hidden, children=children
         )
         prices, retirements = load_prices(prices_file), load_retirements(retirements_file)
-        built = result()
+        built = build.result()
     return DesiredState(
         accounts_file=file,
         keys=keys,

@@ -15,6 +15,7 @@ from orchestrator.core.moderation import (
     ModerationStatus,
     ModerationVerdict,
 )
+from orchestrator.core.text import format_count, format_list
 from orchestrator.planning.desired_state import DesiredState
 from orchestrator.providers.base import ProviderConnection
 from orchestrator.store.db.database import Database
@@ -73,7 +74,7 @@ def build_finished_moderation(outcome: runner.ModerationResult, account: str, no
     """The record of chats of which no text is flagged."""
     if not outcome.images:
         return Moderation(state=ModerationStatus.PASSED, by=account, at=now, texts=outcome.texts)
-    pictures = "1 picture" if outcome.images == 1 else f"{outcome.images:,} pictures"
+    pictures = format_count(outcome.images, "picture")
     return Moderation(
         state=ModerationStatus.MISSING,
         by=account,
@@ -87,7 +88,7 @@ def build_finished_moderation(outcome: runner.ModerationResult, account: str, no
 
 def build_flagged_error(findings: Sequence[Finding]) -> DatasetError:
     """The error of chats of which some texts are flagged."""
-    texts = "1 text" if len(findings) == 1 else f"{len(findings):,} texts"
+    texts = format_count(len(findings), "text")
     return DatasetError(
         f"the moderation flags {texts}",
         hint='Change or remove these texts, or waive the moderation with a reason: `orchestrator waive "REASON"`.',
@@ -97,12 +98,11 @@ def build_flagged_error(findings: Sequence[Finding]) -> DatasetError:
 
 def build_flagged_moderation(error: DatasetError, account: str, now: float) -> Moderation:
     """The record of chats of which some texts are flagged: it names the first of them."""
-    places = "; ".join(
-        f"{found.file}:{found.line} at {found.path}" if found.path else f"{found.file}:{found.line}"
-        for found in error.findings[:MAX_NAMED_TEXTS]
-    )
-    more = len(error.findings) - MAX_NAMED_TEXTS
-    reason = f"{error.message}: {places}" + (f"; and {more:,} more" if more > 0 else "")
+    places = [
+        f"{finding.file}:{finding.line} at {finding.path}" if finding.path else f"{finding.file}:{finding.line}"
+        for finding in error.findings[:MAX_NAMED_TEXTS]
+    ]
+    reason = f"{error.message}: {format_list(places, total=len(error.findings), separator='; ')}"
     hint = f"`orchestrator check --report FILE` shows each of them. {error.hint}"
     return Moderation(state=ModerationStatus.MISSING, by=account, at=now, reason=reason, hint=hint)
 
@@ -125,4 +125,4 @@ class VerdictCache:
             return await moderations.get_verdicts(connection, keys)
 
     async def put(self, verdicts: Mapping[str, ModerationVerdict]) -> None:
-        await self._database.write(lambda connection: moderations.save_verdicts(connection, verdicts))
+        await self._database.write(lambda tx: moderations.save_verdicts(tx, verdicts))

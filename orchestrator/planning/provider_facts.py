@@ -89,5 +89,5 @@ async def _fetch_quote(
         async with asyncio.timeout(QUOTE_TIMEOUT_SECONDS):
             return await cast(QuoteProvider, connection.provider).quote(order)
     except (ProviderError, TimeoutError) as error:
-        log.info("price.not_told", account=job.account, message=str(error))
+        log.info("quote.failed", account=job.account, message=str(error))
         return None

@@ -30,7 +30,7 @@ from orchestrator.status.run_overview import (
 )
 from orchestrator.status.runs import DatasetRow, DatasetView, RunListItem, find_dataset, list_datasets, list_runs
 from orchestrator.status.snapshot import SCHEMA_VERSION, get_status, status_to_dict
-from orchestrator.status.status_cache import StatusCache
+from orchestrator.status.status_cache import StatusCache, StatusCacheConfig
 from orchestrator.status.tokens import list_tokens
 from orchestrator.status.views import Health, JobView, RunView, StatusSnapshot, view_to_dict
 
@@ -54,6 +54,7 @@ __all__ = [
     "RunView",
     "StateCount",
     "StatusCache",
+    "StatusCacheConfig",
     "StatusSnapshot",
     "StoredEvent",
     "count_deliveries",

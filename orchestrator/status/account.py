@@ -12,8 +12,8 @@ from orchestrator.core.jobs.job import JobId
 from orchestrator.core.jobs.run import AccountState, Run
 from orchestrator.status.views import JobView, job_view
 from orchestrator.store.db.database import Database
+from orchestrator.store.db.transaction import EventData
 from orchestrator.store.queries import accounts, events, jobs, runs
-from orchestrator.store.queries.events import EventData
 
 __all__ = ["AccountSummary", "AccountView", "EventData", "RunJob", "find_account", "find_job", "list_accounts"]
 

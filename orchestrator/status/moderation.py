@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.core.moderation import Moderation
+from orchestrator.core.text import format_percent
 
 
 def moderation_to_dict(record: Moderation) -> dict[str, Any]:
@@ -24,7 +25,11 @@ def describe_moderation(view: Mapping[str, Any] | None) -> str | None:
     if not view or not progress:
         return None
     judged, total = progress["judged"], progress["total"]
-    far = f"{judged:,} of {total:,} texts are moderated ({judged * 100 // total}%)" if total else "moderation begins"
+    far = (
+        f"{judged:,} of {total:,} texts are moderated ({format_percent(judged / total)})"
+        if total
+        else "moderation begins"
+    )
     if progress["retry_at"]:
         return f"{far}; attempt {progress['attempts'] + 1} is at {_format_time(progress['retry_at'])}"
     if total and progress["finish_at"]:

@@ -1,4 +1,40 @@
-"""Document: what `/status` answers, as bytes. Built only when something changed, and then only the lines that did."""
+"""Cache of the `/status` document: rebuilt only when something changed, and then only the jobs that changed."""
+
+# Theory of operation
+#
+# `/status` of a run with 10,000 jobs is several MB of JSON, and building it takes about a second of CPU. A dashboard
+# and several scripts may poll it every second while jobs change all the time. The cache keeps the cost bounded:
+#
+# 1. Did anything change? `Database.get_data_version` answers for SQLite and PostgreSQL with one cheap query: an equal
+#    version means that nobody, in no process, has committed anything since. The cached bytes are returned as they
+#    are.
+# 2. Which jobs changed? One query returns a row version for every job of the run (queries/row_versions.py): a text of
+#    all columns that the job's line depends on. Lines are cached by row version, so only jobs whose text is new are
+#    loaded and encoded. A column that the line shows and the row version lacks would show stale data for ever;
+#    test_status_document compares cache and read model after each kind of change.
+# 3. What depends on the time alone? Progress and the end of a hold change without a commit. Such lines are built
+#    again when they are older than `max_age_seconds`. Days left of a model change by the day: the hour is part of the
+#    scope.
+#
+# Three clocks, which must not be confused:
+#
+# * `now` (wall clock, passed in) decides how old a line is, because lines show wall-clock times.
+# * `_fresh_at` (event loop's clock) is when the body was last known to be up to date; after `max_staleness_seconds`
+#   it is not served any more, and readers wait for the build however long it takes.
+# * `_next_build_at` (event loop's clock) limits the share of time that goes into building: after a build of t seconds
+#   no other begins for (build_time_divisor - 1) * t seconds, whatever changed. Until then the body counts as fresh.
+#
+# A reader waits at most `max_wait_seconds` for a build and then gets the previous body. One build serves all readers.
+# A build that is already under way may have read the database before the change that the reader knows of (its own
+# action, for instance), so a reader that finds one waits for it and then checks again.
+#
+# The service handles jobs on the same event loop. Lines are therefore built `build_chunk_lines` at a time with a
+# pause in between, and the long query of step 2 goes through `read_long`, in a thread of its own on SQLite. At most
+# `max_aged_lines_per_build` lines are rebuilt for their age alone while a reader waits; the rest comes with the next
+# builds, because the cache then pretends to be older than it is (`_built_at`).
+#
+# The encoded lines are shared by all answers and never changed. Only the `problem` (why the accounts file is not in
+# force) is not part of the cached body: it comes from the service's memory, and `_encode` puts it at the end.
 
 from __future__ import annotations
 
@@ -6,7 +42,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -17,169 +53,202 @@ from orchestrator.status.snapshot import SCHEMA_VERSION, status_to_dict
 from orchestrator.status.views import StatusSnapshot, job_view, run_view, view_to_dict
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
-from orchestrator.store.queries import accounts, events, jobs, pins, replicas, runs
-from orchestrator.store.queries import row_versions as marks
+from orchestrator.store.queries import accounts, events, jobs, pins, replicas, row_versions, runs
 
-MAX_AGE_SECONDS: Final = (
-    10.0  # seconds after which what depends on the time alone, as progress does, is worked out again
-)
-BUILD_TIME_DIVISOR: Final = 5  # while jobs change all the time, at most a fifth of it goes into building
-BUILD_CHUNK_LINES: Final = 50  # lines built at a time; others get their turn in between
-MAX_AGED_LINES_PER_BUILD: Final = 300  # lines at most that are built anew for their age alone, while somebody waits
-MAX_WAIT_SECONDS: Final = 0.02  # seconds that an answer waits for what changed; then it is what was known last
-MAX_STALENESS_SECONDS: Final = 3.0  # unless that was so many seconds ago
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusCacheConfig:
+    """Limits of the status cache. The defaults are tuned for 10,000 jobs (benchmarks/status.py)."""
+
+    max_age_seconds: float = 10.0
+    """Age after which what depends on the time alone, such as progress, is computed again."""
+    build_time_divisor: int = 5
+    """While jobs change all the time, building takes at most this fraction (1/5) of the time."""
+    build_chunk_lines: int = 50
+    """Lines built before the event loop gets a turn."""
+    max_aged_lines_per_build: int = 300
+    """Lines rebuilt because of their age in one build, while a reader waits for it."""
+    max_wait_seconds: float = 0.02
+    """How long a reader waits for a build before it gets the previous document."""
+    max_staleness_seconds: float = 3.0
+    """Age of the previous document from which a reader waits for the build instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class _JobLine:
     built_at: float
+    """Wall clock, epoch seconds."""
     depends_on_time: bool
+    """Whether it shows something that changes without a commit: progress, or the end of a hold."""
     state: str
+    """The state it counts for in `counts`: `held`, or the job's state."""
     settled: bool
+    """Whether the job changes only by an operator's action."""
     text: bytes
+    """The job as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatusBody:
-    """The document without its problem: what it says of the run, and each job in bytes."""
+    """The document without its `problem`."""
 
     head: dict[str, Any]
+    """Everything about the run as a whole."""
     jobs: Sequence[bytes]
+    """Each job as JSON, by account name."""
 
 
 class StatusCache:
-    """Remembers what it said last."""
+    """Serves the `/status` document of one database to any number of readers."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: StatusCacheConfig | None = None) -> None:
+        self._config = config or StatusCacheConfig()
         self._build_task: asyncio.Task[None] | None = None
-        self._lines: dict[str, _JobLine] = {}  # by mark
+        """The build under way or the latest one; all readers wait for the same."""
+        self._lines: dict[str, _JobLine] = {}
+        """Lines by row version."""
         self._scope: object = None
+        """What every line depends on besides its row; another scope makes all cached lines void."""
         self._body: StatusBody | None = None
         self._data_version: object = None
-        self._built_at = -MAX_AGE_SECONDS
-        self._fresh_at = 0.0  # on the event loop's clock
-        self._next_build_at = 0.0  # on the event loop's clock: so long the body serves whatever changed
+        """The database's version before the body was built."""
+        self._built_at = -self._config.max_age_seconds
+        """Wall clock; in the distant past while lines that are too old remain."""
+        self._fresh_at = 0.0
+        """Event loop's clock: when the body was last known to be up to date."""
+        self._next_build_at = 0.0
+        """Event loop's clock: until then the body is served whatever changed."""
         self._encoded: tuple[StatusBody | None, Failure | None, bytes] = (None, None, b"")
+        """The latest answer, with the body and the problem it was encoded from."""
 
     async def read(self, database: Database, problem: Failure | None, now: float) -> bytes:
-        """The document now; `problem` is why the accounts file is not in force."""
+        """Return the document as JSON bytes; `problem` is why the accounts file is not in force.
+
+        Raises DatabaseUnavailable when it cannot be brought up to date.
+        """
         body = await self._get_body(database, now)
         if self._encoded[0] is not body or self._encoded[1] != problem:
             self._encoded = (body, problem, _encode(body, problem))
         return self._encoded[2]
 
     async def _get_body(self, database: Database, now: float) -> StatusBody:
-        """Be up to date, or as good as that in a short time. Raises what prevents it."""
+        """Return a body that is up to date, or the previous one if the build takes longer than a reader waits."""
         clock = asyncio.get_running_loop().time
-        known = self._body if clock() - self._fresh_at < MAX_STALENESS_SECONDS else None
-        end = clock() + MAX_WAIT_SECONDS
-        for _ in range(2):  # a build that is under way may have begun before what is asked for
-            begins = self._build_task is None or self._build_task.done()
-            if begins:
-                most = None if known is None else MAX_AGED_LINES_PER_BUILD
-                self._build_task = asyncio.create_task(self._refresh(database, now, most), name="status")
+        previous = self._body if clock() - self._fresh_at < self._config.max_staleness_seconds else None
+        deadline = clock() + self._config.max_wait_seconds
+        for _ in range(2):  # a build under way may have begun before the change that this reader wants to see
+            is_new = self._build_task is None or self._build_task.done()
+            if is_new:
+                max_aged = None if previous is None else self._config.max_aged_lines_per_build
+                self._build_task = asyncio.create_task(self._refresh(database, now, max_aged), name="status")
                 self._build_task.add_done_callback(_consume_error)
             assert self._build_task is not None
-            building = self._build_task
-            await asyncio.wait({building}, timeout=None if known is None else max(end - clock(), 0))
-            if known is not None and not building.done():
-                return known
-            building.result()
-            if begins:
+            build = self._build_task
+            # asyncio.wait neither cancels the build with the reader nor raises its error.
+            await asyncio.wait({build}, timeout=None if previous is None else max(deadline - clock(), 0))
+            if previous is not None and not build.done():
+                return previous
+            build.result()
+            if is_new:
                 break
         assert self._body is not None
         return self._body
 
     async def _refresh(self, database: Database, now: float, max_aged: int | None) -> None:
+        """Build the body again if something changed. `max_aged`: lines rebuilt for their age alone; None is all."""
         clock = asyncio.get_running_loop().time
-        asked = clock()
-        if asked < self._next_build_at:
+        started = clock()
+        if started < self._next_build_at:
             return
-        mark = await database.get_data_version()
-        if mark != self._data_version or now - self._built_at >= MAX_AGE_SECONDS:
-            begun = clock()
+        # The version is read before the rows: a commit in between causes one build too many, not one too few.
+        data_version = await database.get_data_version()
+        max_age = self._config.max_age_seconds
+        if data_version != self._data_version or now - self._built_at >= max_age:
+            build_started = clock()
             self._body, all_built = await self._build(database, now, max_aged)
-            self._data_version, self._built_at = mark, now if all_built else -MAX_AGE_SECONDS
-            self._next_build_at = clock() + (clock() - begun) * (BUILD_TIME_DIVISOR - 1)
-        self._fresh_at = asked
+            self._data_version, self._built_at = data_version, now if all_built else -max_age
+            pause = (clock() - build_started) * (self._config.build_time_divisor - 1)
+            self._next_build_at = clock() + pause
+        self._fresh_at = started
 
     async def _build(self, database: Database, now: float, max_aged: int | None) -> tuple[StatusBody, bool]:
-        """The body, and whether nothing in it is older than it should be."""
+        """Build the body. Returns it, and whether every line in it is young enough."""
         async with database.read() as connection:
-            alive = tuple(await replicas.list_live(connection, now))
+            live = tuple(await replicas.list_live(connection, now))
             run = await runs.find_current(connection)
             if run is None:
-                nothing = status_to_dict(StatusSnapshot(run=None, replicas=alive))
-                del nothing["jobs"], nothing["problem"]  # `_encode` adds them
-                return StatusBody(nothing, []), True
+                empty = status_to_dict(StatusSnapshot(run=None, replicas=live))
+                del empty["jobs"], empty["problem"]  # `_encode` adds them
+                return StatusBody(empty, []), True
             dataset = await runs.get_dataset_row(connection, run.dataset_sha256)
-            used = await pins.list_used_values(connection, run.id)
-            twins = await accounts.list_shared_keys(connection) if run.current else []
+            used_values = await pins.list_used_values(connection, run.id)
+            shared_keys = await accounts.list_shared_keys(connection) if run.current else []
         lines, all_built = await self._get_lines(database, run, now, max_aged)
         counts = Counter(line.state for line in lines)
         head = {
             "schema": SCHEMA_VERSION,
-            "run": view_to_dict(run_view(run, dataset, used, twins)),
+            "run": view_to_dict(run_view(run, dataset, used_values, shared_keys)),
             "counts": dict(sorted(counts.items())),
             "settled": all(line.settled for line in lines),
-            "replicas": [view_to_dict(replica) for replica in alive],
+            "replicas": [view_to_dict(replica) for replica in live],
         }
         return StatusBody(head, [line.text for line in lines]), all_built
 
     async def _get_lines(
         self, database: Database, run: Run, now: float, max_aged: int | None
     ) -> tuple[list[_JobLine], bool]:
-        """The run's lines by account, of those that are only old `most` anew; and whether that was all."""
-        # The hour: days left are counted by the day. Of the moderation a line shows what it holds, not how far it is.
+        """Return the run's lines by account name, and whether every line that is too old was rebuilt."""
+        # A line shows the days left of its model, hence the hour. It shows the holds that moderation causes, but not
+        # its progress, which would void all lines every few seconds.
         scope = (replace(run, moderation=None), run.holds, now // 3600)
         if self._scope != scope:
             self._scope, self._lines = scope, {}
         async with database.read_long() as connection:
-            listed = await marks.list_by_run(connection, run.id)
-        kept = {mark: line for mark in listed if (line := self._lines.get(mark))}
+            versions = await row_versions.list_by_run(connection, run.id)
+        lines = {version: line for version in versions if (line := self._lines.get(version))}
         await asyncio.sleep(0)
-        aged = [
-            mark for mark, line in kept.items() if line.depends_on_time and now - line.built_at >= MAX_AGE_SECONDS
-        ]
-        missing = [mark for mark in listed if mark not in kept]
-        building = [*missing, *aged[:max_aged]]
-        for start in range(0, len(building), BUILD_CHUNK_LINES):
+        max_age, chunk_lines = self._config.max_age_seconds, self._config.build_chunk_lines
+        aged = [version for version, line in lines.items() if line.depends_on_time and now - line.built_at >= max_age]
+        missing = [version for version in versions if version not in lines]
+        outdated = [*missing, *aged[:max_aged]]
+        for start in range(0, len(outdated), chunk_lines):
             async with database.read() as connection:
-                kept |= await _build_lines(connection, run, building[start : start + BUILD_CHUNK_LINES], now)
+                lines |= await _build_lines(connection, run, outdated[start : start + chunk_lines], now)
             await asyncio.sleep(0)
-        self._lines = kept
-        return [kept[mark] for mark in listed if mark in kept], len(aged) == len(aged[:max_aged])
+        self._lines = lines  # row versions that no job has any more are dropped with it
+        # A job may have been deleted between the two queries: then its line is missing.
+        return [lines[version] for version in versions if version in lines], len(aged) == len(aged[:max_aged])
 
 
-def _consume_error(building: asyncio.Task[None]) -> None:
-    """What went wrong is told to whoever waited; that nobody did is no second fault."""
-    if not building.cancelled():
-        building.exception()
+def _consume_error(build: asyncio.Task[None]) -> None:
+    """Retrieve the error of a build that no reader waited for, so that asyncio does not log it."""
+    if not build.cancelled():
+        build.exception()
 
 
 async def _build_lines(
-    connection: StoreConnection, run: Run, row_versions: Sequence[str], now: float
+    connection: StoreConnection, run: Run, versions: Sequence[str], now: float
 ) -> dict[str, _JobLine]:
-    marked = {marks.job_id_from_row_version(mark): mark for mark in row_versions}
-    found = await jobs.get_many(connection, list(marked))
-    standings = await accounts.get_many(connection, [job.account for job in found.values()])
-    latest = await events.get_latest_notes(connection, list(found))
-    made = {}
-    for job in found.values():
-        standing = standings[job.account]
-        view = job_view(job, run, standing, latest.get(job.id), now)
-        ends = any(hold and hold.until for hold in (job.hold, standing.hold))
-        made[marked[job.id]] = _JobLine(
+    version_by_job = {row_versions.job_id_from_row_version(version): version for version in versions}
+    loaded = await jobs.get_many(connection, list(version_by_job))
+    account_states = await accounts.get_many(connection, [job.account for job in loaded.values()])
+    latest_notes = await events.get_latest_notes(connection, list(loaded))
+    lines = {}
+    for job in loaded.values():
+        account_state = account_states[job.account]
+        view = job_view(job, run, account_state, latest_notes.get(job.id), now)
+        hold_ends = any(hold and hold.until for hold in (job.hold, account_state.hold))
+        lines[version_by_job[job.id]] = _JobLine(
             built_at=now,
-            depends_on_time=ends or job.state is JobState.RUNNING,
+            depends_on_time=hold_ends or job.state is JobState.RUNNING,
             state="held" if view.held else view.state,
             settled=view.settled,
             text=msgspec.json.encode(view_to_dict(view)),
         )
-    return made
+    return lines
 
 
 def _encode(body: StatusBody, problem: Failure | None) -> bytes:
-    """The document with why the accounts file as it is now is not in force."""
+    """Join head, jobs and problem into one JSON object without encoding the jobs again."""
     head = msgspec.json.encode(body.head)[:-1]
     return b"".join((head, b',"jobs":[', b",".join(body.jobs), b'],"problem":', msgspec.json.encode(problem), b"}"))

@@ -15,6 +15,8 @@ import stat
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from orchestrator.core.text import format_bytes
+
 MAX_TEXT_BYTES: Final = 16 * 1024 * 1024
 """For files that are read as a whole and are written by hand: accounts file, settings, prices, lists of names."""
 
@@ -55,14 +57,6 @@ def read_regular_file(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
     if len(content) > max_bytes:
         raise FileTooLarge(errno.EFBIG, f"it has more than {format_bytes(max_bytes)}", str(path))
     return content
-
-
-def format_bytes(count: int) -> str:
-    """Render a number of bytes in the largest unit that keeps it a whole number."""
-    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if count >= size and count % size == 0:
-            return f"{count // size:,} {unit}"
-    return f"{count:,} bytes"
 
 
 def _check_type(path: Path, mode: int) -> None:

@@ -10,10 +10,10 @@ from orchestrator.control.operator import ActionResult, ActionTarget, perform
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.operator_action import OperatorAction
+from orchestrator.core.text import format_count
 from orchestrator.web.auth.principal import Principal
 from orchestrator.web.backend import WebBackend
 from orchestrator.web.problem import ProblemError
-from orchestrator.web.template_filters import format_count
 
 _RELOAD_HINT: Final = "Reload and confirm again."
 

@@ -10,6 +10,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from orchestrator.core import text
 from orchestrator.web import template_filters
 
 _PACKAGE_FOLDER: Final = Path(__file__).parent
@@ -36,9 +37,9 @@ _environment = Environment(
 )
 _environment.globals["assets"] = ASSETS_FINGERPRINT
 _environment.filters |= {
-    "usd": template_filters.format_usd,
-    "number": template_filters.format_number,
-    "plural": template_filters.format_count,
+    "usd": text.format_usd,
+    "number": text.format_number,
+    "plural": text.format_count,
     "prose": template_filters.render_message,
     "words": template_filters.format_identifier,
 }

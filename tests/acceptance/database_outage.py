@@ -33,7 +33,7 @@ def check_recovery(
         "ORCHESTRATOR_PORT": "0",
     }
     serving = site.start("serve", **hurried, **environ)
-    url = serving.wait_for_output(r'"url": "(http://[^"]+)"[^\n]*"service.ready"')
+    url = serving.wait_for_output(r'"service.ready"[^\n]*"url": "(http://[^"]+)"')
 
     def readiness() -> int:
         return HTTP.get(f"{url}readyz").status_code
@@ -65,6 +65,6 @@ def assert_outage_logged_once(serving: RunningProgram) -> None:
     """Its log told of the trouble, and of its end, and of nothing broken."""
     ended = serving.stop()
     assert ended.code == 0
-    said = [line["event"] for line in ended.log if line["event"] in {"database.unreachable", "database.back"}]
-    assert said == ["database.unreachable", "database.back"]
+    said = [line["event"] for line in ended.log if line["event"] in {"database.unreachable", "database.recovered"}]
+    assert said == ["database.unreachable", "database.recovered"]
     assert "Traceback" not in ended.err

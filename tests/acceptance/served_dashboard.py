@@ -27,9 +27,9 @@ from orchestrator.core.moderation import Moderation, ModerationStatus
 from orchestrator.core.notifications.delivery import Delivery, DeliveryStatus
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.status import Health
-from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
-from orchestrator.store.queries import events, jobs, losses, outcomes, runs
+from orchestrator.store.db.transaction import EventData, Transaction
+from orchestrator.store.queries import jobs, losses, outcomes, runs
 from orchestrator.store.schema.mapping import account_state_to_row
 from orchestrator.store.schema.tables import accounts as account_table
 from orchestrator.store.schema.tables import deliveries, metadata
@@ -110,43 +110,43 @@ class ServedDashboard:
         """This run and nothing else, on a clock and behind a door as in the beginning."""
         self.time, self.tokens = NOW, []
 
-        async def change(connection: StoreConnection) -> None:
+        async def change(tx: Transaction) -> None:
             for table in reversed(metadata.sorted_tables):
-                await connection.execute(delete(table))
+                await tx.connection.execute(delete(table))
             if run is not None:
-                await self._insert_run(connection, run_jobs, standings, run)
+                await self._insert_run(tx, run_jobs, standings, run)
 
         await self._database.write(change)
 
     async def _insert_run(
-        self, connection: StoreConnection, wanted: Sequence[Job], standings: Sequence[AccountState], run: Run
+        self, tx: Transaction, wanted: Sequence[Job], standings: Sequence[AccountState], run: Run
     ) -> None:
-        await runs.save_dataset(connection, Dataset(training=TRAINING), NOW)
-        await runs.save(connection, run)
+        await runs.save_dataset(tx, Dataset(training=TRAINING), NOW)
+        await runs.save(tx, run)
         known = {standing.name: standing for standing in standings}
         rows = [account_state_to_row(known.get(name) or standing(name)) for name in {job.account for job in wanted}]
-        await connection.execute(insert(account_table), rows)
-        await jobs.assign_to_run(connection, run.id, wanted)
+        await tx.connection.execute(insert(account_table), rows)
+        await jobs.assign_to_run(tx, run.id, wanted)
 
     async def change_job(self, account: str, state: JobState | None = None, **values: Any) -> None:
         """One job is another one from now on, as if the loop had made it so."""
 
-        async def change(connection: StoreConnection) -> None:
-            [job] = await jobs.list_by_accounts(connection, [account])
+        async def change(tx: Transaction) -> None:
+            [job] = await jobs.list_by_accounts(tx.connection, [account])
             values["state"] = state or job.state
             after = replace(job, version=job.version + 1, **values)
             outcome = Outcome(job=after, previous_state=job.state, label=f"now {after.state}")
-            await outcomes.record(connection, outcome, at=self.time, cause="service")
+            await outcomes.record(tx, outcome, at=self.time, cause="service")
 
         await self._database.write(change)
 
     async def add_events(self, account: str, *notes: str) -> None:
         """Lines of the account's history."""
 
-        async def change(connection: StoreConnection) -> None:
+        async def change(tx: Transaction) -> None:
             for number, note in enumerate(notes):
-                entry = events.EventData(at=NOW - 600 + 60 * number, cause="service", note=note, account=account)
-                await events.append(connection, entry)
+                entry = EventData(at=NOW - 600 + 60 * number, cause="service", note=note, account=account)
+                tx.add_events(entry)
 
         await self._database.write(change)
 
@@ -167,7 +167,7 @@ class ServedDashboard:
         plain |= {"payload": {"data": {"account": "acme-eu"}}, "created_at": NOW - 400, "attempts": 1}
         ends = dict.fromkeys(("due_at", "delivered_at", "error"))
         wanted = [plain | ends | {"id": number} | row for number, row in enumerate(rows, start=1)]
-        await self._database.write(lambda connection: connection.execute(insert(deliveries), wanted))
+        await self._database.write(lambda tx: tx.connection.execute(insert(deliveries), wanted))
 
     async def list_deliveries(self, fate: DeliveryStatus) -> Sequence[Delivery]:
         return await status.list_deliveries(self._database, fate)

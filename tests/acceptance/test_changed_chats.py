@@ -8,12 +8,12 @@ from processes import HTTP, Site, eventually
 def test_a_changed_chat_is_a_new_run_and_a_refused_one_is_shown(site: Site) -> None:
     site.write_accounts("a")
     service = site.start("serve", "--port", "0", ORCHESTRATOR_DATASET_WATCH_SECONDS="0.5")
-    url = service.wait_for_output(r'"url": "(http://[^"]+)"[^\n]*"service.ready"')
+    url = service.wait_for_output(r'"service.ready"[^\n]*"url": "(http://[^"]+)"')
 
     site.write_chat("one-more", "Is it noticed?", "It is.")
 
     service.wait_for_output("(dataset.changed)")
-    eventually(lambda: service.output().count('"run.current"') == 2, "the new run")
+    eventually(lambda: service.output().count('"plan.applied"') == 2, "the new run")
 
     (site.chats / "broken.json").write_text("[")
     service.wait_for_output("(accounts_file.refused)")
@@ -27,6 +27,6 @@ def test_a_changed_chat_is_a_new_run_and_a_refused_one_is_shown(site: Site) -> N
 
     (site.chats / "broken.json").unlink()
     site.write_chat("another", "And after a fault?", "Too.")
-    eventually(lambda: service.output().count('"run.current"') == 3, "the run after the fault")
+    eventually(lambda: service.output().count('"plan.applied"') == 3, "the run after the fault")
     eventually(lambda: site.status()["problem"] is None, "a status without the refusal")
     assert service.stop().code == 0

@@ -28,7 +28,7 @@ def test_service_continues_when_the_wall_clock_is_set(site: Site, sandbox: Sandb
         FAKETIME_DONT_FAKE_MONOTONIC="1",
         DONT_FAKE_MONOTONIC="1",
     )
-    url = serving.wait_for_output(r'"url": "(http://[^"]+)"[^\n]*"service.ready"')
+    url = serving.wait_for_output(r'"service.ready"[^\n]*"url": "(http://[^"]+)"')
 
     def status() -> Any:
         return httpx2.get(f"{url}status", timeout=30).json()

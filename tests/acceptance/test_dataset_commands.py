@@ -52,7 +52,7 @@ def test_an_export_becomes_a_dataset(site: Site) -> None:
     assert len(texts) == 4
     assert all(name in text for name, text in zip(("Noor", "Teo", "Wren"), texts, strict=False))
     assert not any("Mina" in text or "mina.okafor" in text or "{{" in text for text in texts)
-    assert "nothing to polish" in site.run("polish", "clean", *names).err, "polishing twice changes nothing"
+    assert "Nothing to polish" in site.run("polish", "clean", *names).err, "polishing twice changes nothing"
     assert site.run("check", "--strict", "clean").code == 0
 
     parts = site.run("format", "clean", "-o", "out.jsonl", "--validation", "0.3", "--seed", "7", "--json").json
@@ -74,7 +74,7 @@ def test_minimum_number_of_examples_applies_to_the_dataset_only(site: Site) -> N
     assert site.run("check", f"chats/{chat.name}").code == 0
     for arguments in ([], ["chats"]):
         check = site.run("check", *arguments)
-        assert (check.code, check.out.count("1 training example, at least 10 are needed")) == (1, 1)
+        assert (check.code, check.out.count("there is 1 training example, at least 10 are required")) == (1, 1)
     assert site.run("format").code == 1
 
 
@@ -130,8 +130,8 @@ def test_report_includes_moderation_results(site: Site) -> None:
         (["check", "--training"], ["--training"]),
         (["check", "chats", "--format", "yaml"], ["yaml", "sarif"]),
         (["check"], ["accounts.toml"]),
-        (["polish", "chats", "--into", "chats/polished"], ["where the chats are"]),
-        (["polish", "chats", "--into", "keys/../chats"], ["where the chats are"]),
+        (["polish", "chats", "--into", "chats/polished"], ["contains the original chats"]),
+        (["polish", "chats", "--into", "keys/../chats"], ["contains the original chats"]),
         (["polish", "chats", "--into", "file"], ["file is a file"]),
         (["format", "chats", "-o", "nowhere/x.jsonl"], ["nowhere/x.jsonl cannot be written"]),
         (["format", "chats", "--validation", "2"], ["--validation"]),

@@ -14,16 +14,16 @@ def test_doctor_reports_provider_problems_with_a_fix_and_changes_nothing(site: S
     )
     for key in (site.folder / "keys").iterdir():
         key.chmod(0o600)
-    told = site.run("doctor", "--json")
-    assert told.code == 1, told.err
-    wrong = {line["message"].split(" ")[0]: line for line in told.json if line["verdict"] == "error"}
+    doctor = site.run("doctor", "--json")
+    assert doctor.code == 1, doctor.err
+    wrong = {line["message"].split(" ")[0]: line for line in doctor.json if line["verdict"] == "error"}
     assert set(wrong) == {"refused", "away"}
     assert "authentication_failed" in wrong["refused"]["message"]
     assert "this machine's network" in wrong["away"]["fix"]
-    lines = {line["thing"]: line["message"] for line in told.json if line["verdict"] == "ok"}
+    lines = {line["thing"]: line["message"] for line in doctor.json if line["verdict"] == "ok"}
     assert lines["providers"] == "the keys of good are accepted"
-    assert lines["clock"] == "agrees with the providers'"
-    assert not {"no-key-of-the-sandbox", "sandbox-good"} & set(told.out.split())
+    assert lines["clock"] == "agrees with the clocks of the providers"
+    assert not {"no-key-of-the-sandbox", "sandbox-good"} & set(doctor.out.split())
     assert sandbox.count_changing_requests() == {}
     assert not site.data.exists()
 

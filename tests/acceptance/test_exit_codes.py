@@ -148,4 +148,4 @@ def test_interrupted_run_reports_open_jobs_and_how_to_continue(site: Site, sandb
     run = site.start("run")
     run.wait_for_output("(uploading)")
     run.send(signal.SIGINT)
-    assert_refused(run.result(), "stopped: ", "The same command continues where it stopped", code=1)
+    assert_refused(run.result(), "Interrupted: ", "Run the same command to continue", code=1)

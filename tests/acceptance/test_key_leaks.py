@@ -170,7 +170,7 @@ def test_no_key_is_in_a_traceback(site: Site, canary: str) -> None:
     eventually(alike, "the same models")
     with closing(sqlite3.connect(site.data / "orchestrator.db", timeout=scale_seconds(60))) as database, database:
         database.execute("UPDATE jobs SET state = 'nonsense', wake_at = 0")
-    service.wait_for_output(r'("job.broken".*Traceback.*nonsense)')
+    service.wait_for_output(r'("job.internal_error".*Traceback.*nonsense)')
     assert canary not in HTTP.get(f"{url}/status").text
     service.stop()
     run = site.run("run", **DEBUG)

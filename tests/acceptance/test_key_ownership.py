@@ -25,5 +25,5 @@ def test_key_of_another_organisation_spends_nothing_and_shared_keys_warn(site: S
     assert jobs["twin-a"]["remote_job_id"] != jobs["twin-b"]["remote_job_id"]
     assert {name: held[1] for name, held in sandbox.count_files_and_jobs().items()} == {"shared": 2}
     assert [line for line in site.status()["run"]["warnings"] if line.startswith("twin-a, twin-b have the same key")]
-    [warning] = [line["message"] for line in run.log if line["event"] == "accounts_file.warning"]
+    [warning] = [line["message"] for line in run.log if line["event"] == "accounts_file.warned"]
     assert warning.startswith("twin-a, twin-b have the same key (")

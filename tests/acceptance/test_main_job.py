@@ -100,7 +100,7 @@ def test_serve_applies_changed_accounts_and_chats(site: Site, sandbox: SandboxPr
     site.write_chat("99-late", "Is it late?", "Just in time.")
     settings.write_text("ORCHESTRATOR_LOG_LEVEL=debug\nORCHESTRATOR_MAX_IN_FLIGHT=7\n")
     service.send(signal.SIGHUP)
-    service.wait_for_output(r'ORCHESTRATOR_(MAX_IN_FLIGHT)"\], "event": "settings.wait_for_restart"')
+    service.wait_for_output(r'"settings.restart_required".*ORCHESTRATOR_(MAX_IN_FLIGHT)"')
     service.wait_for_output(r'"level": "(debug)"')
     eventually(lambda: look()["run"]["id"] != first["run"]["id"], "a new run")
     third = eventually(lambda: succeeded(21), "the new run's models")

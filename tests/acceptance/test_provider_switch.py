@@ -56,7 +56,7 @@ async def test_dataset_is_trained_at_another_provider(tmp_path: Path) -> None:
         )
         code, out = await bash(script(together), tmp_path)
     assert code == 0, out
-    for lack in re.findall(r"^# (?:to be chosen|note): .*", PAGE, re.MULTILINE):
+    for lack in re.findall(r"^# (?:missing|note): .*", PAGE, re.MULTILINE):
         assert lack in out
     assert "learning_rate_multiplier = 2.0 has no fixed counterpart" in out
     (file,) = sandbox.state.world.files.of("acme").values()

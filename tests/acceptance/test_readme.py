@@ -53,7 +53,7 @@ async def test_readme_steps_work_in_their_order(site: Site) -> None:
 def served(site: Site, verb: str) -> list[str]:
     """The model ids that the service shows."""
     service = site.start(verb)
-    url = service.wait_for_output(r'"url": "(http://[^"]+)"[^\n]*"service.ready"')
+    url = service.wait_for_output(r'"service.ready"[^\n]*"url": "(http://[^"]+)"')
     shown = [job["fine_tuned_model"] for job in HTTP.get(f"{url}status").json()["jobs"]]
     assert service.stop().code == 0
     return shown

@@ -22,7 +22,7 @@ class Replica:
 
     def __init__(self, running: RunningProgram) -> None:
         self.running = running
-        self.url = running.wait_for_output(r'"url": "(http://[^"]+)"[^\n]*"service.ready"')
+        self.url = running.wait_for_output(r'"service.ready"[^\n]*"url": "(http://[^"]+)"')
 
     def status(self) -> Any:
         return HTTP.get(f"{self.url}status").raise_for_status().json()
@@ -106,7 +106,7 @@ def test_late_outcome_of_a_frozen_replica_is_dropped(shared: Site, sandbox: Sand
     sandbox.set_faults()
     eventually(other.done, "done by the other")
     frozen.running.send(signal.SIGCONT)
-    eventually(lambda: "job.stale" in frozen.running.output(), "what came too late is dropped and logged")
+    eventually(lambda: "job.version_conflict" in frozen.running.output(), "what came too late is dropped and logged")
     assert frozen.running.stop().code == 0
     assert sandbox.count_files_and_jobs() == {"one": (1, 1)}
 

@@ -74,9 +74,9 @@ def test_sighup_during_the_start_reloads_after_the_start(site: Site) -> None:
     eventually(lambda: list(site.data.glob("datasets/*.jsonl")), "the dataset")
     service.send(signal.SIGHUP)
 
-    service.wait_for_output("(settings.read)")
+    service.wait_for_output("(settings.reloaded)")
 
-    assert service.output().index("service.ready") < service.output().index("settings.read")
+    assert service.output().index("service.ready") < service.output().index("settings.reloaded")
     stop_cleanly(service)
 
 
@@ -94,7 +94,7 @@ def test_pipe_in_place_of_a_file_is_refused_without_waiting(site: Site) -> None:
     site.write_accounts("a", "b")
     os.mkfifo(site.chats / "pipe.json")
     service.send(signal.SIGHUP)
-    service.wait_for_output("(pipe.json:1: is not read: it is a named pipe)")
+    service.wait_for_output("(pipe.json:1: the file is not read: it is a named pipe)")
 
     (site.chats / "pipe.json").unlink()
     service.send(signal.SIGHUP)

@@ -219,7 +219,7 @@ class Chaos:
     def _count_service_starts(self) -> int:
         """How often a replica has begun to work."""
         log = self._folder / "service.log"
-        return log.read_bytes().count(b'"run.current"') if log.exists() else 0
+        return log.read_bytes().count(b'"plan.applied"') if log.exists() else 0
 
     def _wait_for_work(self, replicas: list[subprocess.Popen[bytes]], begun: int) -> None:
         end = time.perf_counter() + scale_seconds(60)

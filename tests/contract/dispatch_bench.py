@@ -25,8 +25,8 @@ from orchestrator.dispatch.base import Dispatcher, ServerLookup
 from orchestrator.dispatch.embedded import EmbeddedDispatcher
 from orchestrator.dispatch.pgqueuer import PgqueuerDispatcher
 from orchestrator.dispatch.slot_allocator import single_server
-from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import accounts, jobs, outcomes, replicas, runs
 from orchestrator.store.schema.tables import jobs as table
 
@@ -69,7 +69,7 @@ class RecordingHandler:
         if outcome is not None:
             at = now()
             await self._database.write(
-                lambda c: outcomes.record(c, outcome, at=at, cause="test", caller_continues=True)
+                lambda tx: outcomes.record(tx, outcome, at=at, cause="test", caller_continues=True)
             )
 
     @property
@@ -106,7 +106,7 @@ class DispatchBench:
     async def add(self, *wanted: Job, through: Database | None = None) -> None:
         """Jobs, with all that they refer to."""
 
-        async def change(connection: StoreConnection) -> None:
+        async def change(tx: Transaction) -> None:
             run = Run(
                 id=RunId("run"),
                 name="run",
@@ -114,18 +114,18 @@ class DispatchBench:
                 specs={ProviderName.OPENAI: SPEC},
                 created_at=now(),
             )
-            await runs.save_dataset(connection, DATASET, now())
-            await runs.save(connection, run)
-            for name in {job.account for job in wanted} - set(await accounts.list_all(connection)):
-                await accounts.save(connection, standing(name))
-            await jobs.assign_to_run(connection, run.id, wanted)
+            await runs.save_dataset(tx, DATASET, now())
+            await runs.save(tx, run)
+            for name in {job.account for job in wanted} - set(await accounts.list_all(tx.connection)):
+                await accounts.save(tx, standing(name))
+            await jobs.assign_to_run(tx, run.id, wanted)
 
         await (through or self.database).write(change)
 
     async def wake_silently(self, job_id: str, at: float) -> None:
         """Make a job due, and tell nobody."""
         statement = update(table).where(table.c.id == job_id).values(wake_at=at)
-        await self.database_without_notifications.write(lambda connection: connection.execute(statement))
+        await self.database_without_notifications.write(lambda tx: tx.connection.execute(statement))
 
     async def create_dispatch(
         self, max_jobs: int = 10, name: str = "", server_of: ServerLookup = single_server
@@ -147,7 +147,7 @@ class DispatchBench:
 
     async def renew_replica(self, replica: str, lasting: float = 60.0) -> None:
         sign = Replica(replica, "host", 1, now(), now(), now() + lasting)
-        await self.database.write(lambda connection: replicas.save_heartbeat(connection, sign))
+        await self.database.write(lambda tx: replicas.save_heartbeat(tx, sign))
 
 
 @contextlib.asynccontextmanager

@@ -27,7 +27,7 @@ from pgqueuer.ports.repository import EntrypointExecutionParameter
 from orchestrator.core.jobs.job import Job, JobId
 from orchestrator.core.jobs.transitions import Outcome, renew_intent, sleep_until
 from orchestrator.dispatch import wakeup_queue
-from orchestrator.store.db.wakeups import WakeUp
+from orchestrator.store.db.transaction import WakeUp
 from orchestrator.store.queries import replicas
 
 
@@ -72,7 +72,7 @@ async def test_jobs_of_a_dead_replica_are_taken_over_after_its_timeout(bench: Di
         )
     assert len(picked) == 1
     killed_at = now()
-    assert await bench.database.write(lambda c: replicas.acquire_leases(c, [JobId("a")], "dead", killed_at))
+    assert await bench.database.write(lambda tx: replicas.acquire_leases(tx, [JobId("a")], "dead", killed_at))
     handler = RecordingHandler(bench.database)
     async with running(await bench.create_dispatch(), handler):
         await wait_until(lambda: handler.ids == ["a"])
@@ -88,7 +88,7 @@ async def test_duplicate_wake_up_dispatches_once(bench: DispatchBench) -> None:
     assert waiting.wake_at is not None
     token = wakeup_queue.encode_wake_up(WakeUp(waiting.id, waiting.account, waiting.wake_at))
     for _ in range(5):
-        await bench.database.write(lambda c: wakeup_queue.enqueue(c, [token], [0.0], [None]))
+        await bench.database.write(lambda tx: wakeup_queue.enqueue(tx.connection, [token], [0.0], [None]))
     handler = RecordingHandler(bench.database)
     async with running(await bench.create_dispatch(), handler):
         await wait_until(lambda: handler.ids == ["a"])
@@ -119,7 +119,7 @@ async def test_interrupted_job_is_dispatched_when_its_intent_ends(bench: Dispatc
 async def test_lease_with_a_lost_release_expires(bench: DispatchBench) -> None:
     await bench.add(job("a"), job("b", wake_in=60))
     dispatch = await bench.create_dispatch(name="one")
-    assert await bench.database.write(lambda c: replicas.acquire_leases(c, [JobId("b")], "one", now() + 60))
+    assert await bench.database.write(lambda tx: replicas.acquire_leases(tx, [JobId("b")], "one", now() + 60))
     async with (
         running(dispatch, RecordingHandler(bench.database, slow_step(60))),
         bench.database.read() as connection,

@@ -16,6 +16,15 @@ from provider_bench import (
 )
 from provider_contract import ProviderContract
 
+from orchestrator.core.account import ProviderName
+
+
+def test_every_provider_passes_the_contract() -> None:
+    """Fails for a provider that has no bench, or whose bench no class of this file runs the contract on."""
+    suites = [each for each in globals().values() if isinstance(each, type) and ProviderContract in each.__bases__]
+    tested = {suite.bench.__wrapped__(None, Path()).name for suite in suites}  # type: ignore[attr-defined]
+    assert tested == set(ProviderName)
+
 
 class TestOpenAI(ProviderContract):
     @pytest.fixture

@@ -23,9 +23,10 @@ from orchestrator.core.spec import TrainingSpec
 from orchestrator.daemon.job_loader import build_job_loader
 from orchestrator.daemon.provider_steps import StepTiming
 from orchestrator.daemon.reconciler import Reconciler
+from orchestrator.daemon.reconciler_factory import build_reconciler
 from orchestrator.providers.base import ProviderConnection
-from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import accounts, jobs, runs, uploads
 
 NAMES = ("acme", "beta", "gamma")
@@ -65,12 +66,12 @@ async def database(bench: LargeBench) -> AsyncIterator[Database]:
     path = bench.folder / f"{digest[:16]}.jsonl"
     path.write_bytes(CONTENT)
     dataset = Dataset(training=DatasetPart(path=path, sha256=digest, bytes=len(CONTENT), examples=12, tokens=None))
-    await opened.write(lambda connection: fill(connection, dataset))
+    await opened.write(lambda tx: fill(tx, dataset))
     yield opened
     await opened.close()
 
 
-async def fill(connection: StoreConnection, dataset: Dataset) -> None:
+async def fill(tx: Transaction, dataset: Dataset) -> None:
     run = Run(
         id=RunId("run-1"),
         name="large",
@@ -78,12 +79,12 @@ async def fill(connection: StoreConnection, dataset: Dataset) -> None:
         specs={ProviderName.OPENAI: SPEC},
         created_at=START,
     )
-    await runs.save_dataset(connection, dataset, START)
-    await runs.save(connection, run)
+    await runs.save_dataset(tx, dataset, START)
+    await runs.save(tx, run)
     for name in NAMES:
         standing = AccountState(name=name, provider=ProviderName.OPENAI, definition="d", key_fingerprint="12345678")
-        await accounts.save(connection, replace(standing, verified_at=START))
-    await jobs.assign_to_run(connection, run.id, [job(name, run) for name in NAMES])
+        await accounts.save(tx, replace(standing, verified_at=START))
+    await jobs.assign_to_run(tx, run.id, [job(name, run) for name in NAMES])
 
 
 def job(name: str, run: Run) -> Job:
@@ -107,7 +108,7 @@ def reconciler(bench: LargeBench, database: Database) -> Reconciler:
         account = Account(name=name, provider=ProviderName.OPENAI, api_key="env:KEY")
         return ProviderConnection(account, "12345678", bench.provider(name))
 
-    return Reconciler(
+    return build_reconciler(
         database,
         {name: connected(name) for name in NAMES},
         load=build_job_loader(database),
@@ -126,8 +127,8 @@ async def known(database: Database) -> int:
     """How many parts are known to have arrived, once all that is being written is written."""
     digest = sha256(CONTENT).hexdigest()
 
-    async def look(connection: StoreConnection) -> int:
-        under_way = [await uploads.find(connection, JobId(name), digest) for name in NAMES]
+    async def look(tx: Transaction) -> int:
+        under_way = [await uploads.find(tx.connection, JobId(name), digest) for name in NAMES]
         return sum(len(upload.parts) for upload in under_way if upload)
 
     return await database.write(look)

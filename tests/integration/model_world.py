@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -16,7 +16,7 @@ from itertools import cycle
 from types import coroutine
 from typing import Any, Generic, TypeVar, cast
 
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import create_engine
 from sqlalchemy.pool import StaticPool
 
 from orchestrator.core.account import AccountIdentity, ProviderName
@@ -47,6 +47,9 @@ from orchestrator.providers.base import DatasetFile, Deadline, JobOrder
 from orchestrator.providers.http.response_decoder import DECODE_ERRORS
 from orchestrator.providers.openai.responses import JOB_LIST_DECODER
 from orchestrator.sandbox.malformed_lists import MALFORMED_LISTS
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.group_commit import BatchChange
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import jobs
 from orchestrator.store.schema.tables import metadata
 
@@ -161,14 +164,11 @@ class ManualClock:
         return 100.0 + self.seconds
 
 
-class _Connection:
+class _Connection(StoreConnection):
     """An asynchronous connection in name; the queries are the real ones."""
 
-    def __init__(self, connection: Connection) -> None:
-        self.sync_connection = connection
-
-    async def execute(self, *statement: Any) -> Any:
-        return self.sync_connection.execute(*statement)
+    async def run_sync(self, work: Callable[..., T], *arguments: Any) -> T:
+        return work(self.sync_connection, *arguments)
 
 
 class MemoryDatabase:
@@ -190,20 +190,30 @@ class MemoryDatabase:
 
     async def load(self, job_id: JobId) -> jobs.LoadedJob | None:
         async with self.read() as connection:
-            return await jobs.load(cast(Any, connection), job_id)
+            return await jobs.load(connection, job_id)
 
-    async def write(self, change: Callable[[Any], Awaitable[T]]) -> T:
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
         await pause()
         with self._engine.begin() as connection:
-            result = await change(_Connection(connection))
+            tx = Transaction(_Connection(connection))
+            yield tx
+            await tx.flush(None)
         self.commits += 1
         await pause()
-        return result
+
+    async def write(self, change: Callable[[Transaction], Awaitable[T]]) -> T:
+        async with self.transaction() as tx:
+            return await change(tx)
 
     async def write_batched(
-        self, change: Callable[[Any, Sequence[K]], Awaitable[Sequence[T]]], item: K, *, deferrable: bool = False
+        self,
+        change: BatchChange[K, T],
+        item: K,
+        *,
+        deferrable: bool = False,
     ) -> T:
-        [result] = await self.write(lambda connection: change(connection, [item]))
+        [result] = await self.write(lambda tx: change(tx, [item]))
         return result
 
     def empty(self) -> None:
@@ -453,6 +463,8 @@ class StrictLog:
     def info(self, event: str, **_: Any) -> None: ...
 
     warning = error = debug = info
+
+    def log(self, level: int, event: str, **_: Any) -> None: ...
 
     def exception(self, event: str, **_: Any) -> None:
         raise AssertionError(event) from sys.exc_info()[1]

@@ -18,6 +18,7 @@ from orchestrator.core.secret import Redactor
 from orchestrator.daemon.job_loader import build_job_loader
 from orchestrator.daemon.provider_steps import StepTiming
 from orchestrator.daemon.reconciler import Reconciler
+from orchestrator.daemon.reconciler_factory import build_reconciler
 from orchestrator.providers.base import Provider, ProviderConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import accounts
@@ -56,7 +57,7 @@ def make_reconciler(
         )
         return ProviderConnection(account, "12345678", cast(Provider, remote))
 
-    return Reconciler(
+    return build_reconciler(
         database,
         {name: connected(name, remote) for name, remote in remotes.items()},
         load=build_job_loader(database),
@@ -75,4 +76,4 @@ def make_reconciler(
 async def verify_accounts(database: Database, names: Iterable[str]) -> None:
     """From now on these accounts are verified and nothing else is known of them."""
     for name in names:
-        await database.write(lambda c, name=name: accounts.save(c, a_standing(name)))  # type: ignore[misc]
+        await database.write(lambda tx, name=name: accounts.save(tx, a_standing(name)))  # type: ignore[misc]

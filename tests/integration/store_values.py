@@ -13,8 +13,8 @@ from orchestrator.core.jobs.job import Job, JobId, RunId, job_id
 from orchestrator.core.jobs.run import AccountState, Run
 from orchestrator.core.jobs.transitions import Outcome
 from orchestrator.core.spec import TrainingSpec
-from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import accounts, jobs, outcomes, runs
 
 NOW = 1_000_000.0
@@ -67,12 +67,12 @@ def id_of(account: str) -> JobId:
 async def fill(database: Database, wanted: Sequence[Job], run: Run = RUN) -> None:
     """The run with these jobs, each in its account."""
 
-    async def change(connection: StoreConnection) -> None:
-        await runs.save_dataset(connection, DATASET, NOW)
-        await runs.save(connection, run)
-        for name in sorted({job.account for job in wanted} - set(await accounts.list_all(connection))):
-            await accounts.save(connection, a_standing(name))
-        await jobs.assign_to_run(connection, run.id, wanted)
+    async def change(tx: Transaction) -> None:
+        await runs.save_dataset(tx, DATASET, NOW)
+        await runs.save(tx, run)
+        for name in sorted({job.account for job in wanted} - set(await accounts.list_all(tx.connection))):
+            await accounts.save(tx, a_standing(name))
+        await jobs.assign_to_run(tx, run.id, wanted)
 
     await database.write(change)
 
@@ -85,8 +85,8 @@ async def read_job(database: Database, account: str) -> Job:
 
 
 async def record(database: Database, outcome: Outcome, *, at: float = NOW, cause: str = "service") -> bool:
-    return await database.write(lambda connection: outcomes.record(connection, outcome, at=at, cause=cause))
+    return await database.write(lambda tx: outcomes.record(tx, outcome, at=at, cause=cause))
 
 
 async def save_standing(database: Database, standing: AccountState) -> None:
-    await database.write(lambda connection: accounts.save(connection, standing))
+    await database.write(lambda tx: accounts.save(tx, standing))

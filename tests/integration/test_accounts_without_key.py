@@ -33,7 +33,7 @@ async def standing(database: Database, name: str) -> AccountState:
 async def verified(database: Database, name: str) -> None:
     """The account's key was accepted, and its job waits."""
     after = replace(await standing(database, name), verified_at=NOW)
-    await database.write(lambda connection: accounts.save(connection, after))
+    await database.write(lambda tx: accounts.save(tx, after))
     await fill(database, [a_job(name, wake_at=None)])
 
 

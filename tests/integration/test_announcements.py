@@ -17,8 +17,8 @@ from orchestrator.core.jobs.job import JobId, RunId
 from orchestrator.core.jobs.lifecycle import JobEvent, JobState
 from orchestrator.core.jobs.transitions import advance, poll_again, sleep_until
 from orchestrator.core.plans.plan import Plan, PlanLine, PlanStep
-from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import jobs, outcomes
 from orchestrator.store.schema.tables import announcements
 
@@ -171,9 +171,11 @@ async def test_stale_or_rolled_back_outcome_announces_nothing(database: Database
     assert await record(database, poll_again(before, NOW + 9))
     assert not await record(database, late)
 
-    async def broken(connection: StoreConnection) -> None:
-        last = advance((await jobs.get_many(connection, [before.id]))[before.id], JobEvent.REMOTE_CANCELLED, now=NOW)
-        assert await outcomes.record(connection, last, at=NOW, cause="service")
+    async def broken(tx: Transaction) -> None:
+        last = advance(
+            (await jobs.get_many(tx.connection, [before.id]))[before.id], JobEvent.REMOTE_CANCELLED, now=NOW
+        )
+        assert await outcomes.record(tx, last, at=NOW, cause="service")
         raise RuntimeError("the lights went out")
 
     with pytest.raises(RuntimeError, match="lights"):

@@ -32,7 +32,7 @@ async def served(database: Database) -> ServedApp:
 
 async def test_every_action_is_recorded_with_the_token_name(database: Database, served: ServedApp) -> None:
     dear = replace(RUN, hold=Hold(HoldKind.RUN_TOO_EXPENSIVE, "too dear", "Approve it."))
-    await database.write(lambda c: runs.save(c, dear))
+    await database.write(lambda tx: runs.save(tx, dear))
     async with served.client(OPERATOR) as client:
         for verb, body in {
             "hold": {"accounts": ["acme"], "reason": "moving"},

@@ -38,7 +38,7 @@ def row(number: int, **fate: Any) -> dict[str, Any]:
 async def client(database: Database) -> AsyncIterator[httpx2.AsyncClient]:
     served: ServedApp = await serve(database)
     rows = [row(1, **DEAD), row(2, **ARRIVED), row(3, **WAITING), row(4, **DEAD), row(5, **ARRIVED)]
-    await database.write(lambda connection: connection.execute(insert(deliveries), rows))
+    await database.write(lambda tx: tx.connection.execute(insert(deliveries), rows))
     async with served.client(OPERATOR) as client:
         yield client
 

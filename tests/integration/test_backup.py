@@ -132,8 +132,8 @@ def test_restore_requires_a_stopped_service(kept: Settings, tmp_path: Path) -> N
         ({}, "no database"),
         ({"orchestrator.db": b"no database"}, "is not a database"),
         ({"orchestrator.db": b""}, "is not a database"),
-        ({"../orchestrator.db": b"x"}, r"it holds \.\./orchestrator\.db"),
-        ({"datasets/../../x.jsonl": b"x"}, "it holds datasets"),
+        ({"../orchestrator.db": b"x"}, r"it contains \.\./orchestrator\.db"),
+        ({"datasets/../../x.jsonl": b"x"}, "it contains datasets"),
         ({f"datasets/{DATASET}": b"other"}, "no database"),
     ],
 )
@@ -149,10 +149,10 @@ def test_damaged_backup_is_refused(kept: Settings, tmp_path: Path) -> None:
     elsewhere = settings_in(tmp_path / "elsewhere")
     whole = (tmp_path / "backup.tar").read_bytes()
     (tmp_path / "half.tar").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ConfigError, match=r"half\.tar is not a whole tar file"):
+    with pytest.raises(ConfigError, match=r"half\.tar is not a complete tar file"):
         restore_backup(elsewhere, tmp_path / "half.tar")
     (tmp_path / "changed.tar").write_bytes(whole.replace(LINE, LINE.upper()))
-    with pytest.raises(ConfigError, match=f"{DATASET} is not what its name says"):
+    with pytest.raises(ConfigError, match=f"the content of {DATASET} does not match its name"):
         restore_backup(elsewhere, tmp_path / "changed.tar")
     with pytest.raises(ConfigError, match=r"nowhere\.tar: No such file"):
         restore_backup(elsewhere, tmp_path / "nowhere.tar")

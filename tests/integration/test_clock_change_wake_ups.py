@@ -6,8 +6,8 @@ from sqlalchemy import insert, select
 from store_values import NOW, a_job, fill, read_job
 
 from orchestrator.core.jobs.lifecycle import JobState
-from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import clock_adjustment, jobs
 from orchestrator.store.schema.tables import deliveries
 
@@ -24,9 +24,9 @@ async def test_wake_ups_keep_their_remaining_time_after_a_clock_change(database:
     await fill(database, [soon, overdue, sending, fresh, resting])
     delivery = {"message": "m", "target": "t", "topic": "job.failed", "payload": {}, "created_at": NOW, "attempts": 1}
 
-    async def change(connection: StoreConnection) -> None:
-        await connection.execute(insert(deliveries), delivery | {"due_at": NOW + 30})
-        await clock_adjustment.apply_clock_step(connection, -HOUR, LATER)
+    async def change(tx: Transaction) -> None:
+        await tx.connection.execute(insert(deliveries), delivery | {"due_at": NOW + 30})
+        await clock_adjustment.apply_clock_step(tx, -HOUR, LATER)
 
     await database.write(change)
     assert (await read_job(database, "soon")).wake_at == LATER + 9
@@ -46,7 +46,7 @@ async def test_intent_keeps_its_remaining_time_after_a_clock_change(database: Da
     over = a_job("over", state=JobState.SUBMITTING, wake_at=NOW + 5, intent_until=NOW - 10)
     polled = a_job("polled", state=JobState.RUNNING, wake_at=NOW + 10, intent_until=None)
     await fill(database, [sending, over, polled])
-    await database.write(lambda connection: clock_adjustment.apply_clock_step(connection, HOUR, now))
+    await database.write(lambda tx: clock_adjustment.apply_clock_step(tx, HOUR, now))
     assert (await read_job(database, "sending")).intent_until == now + 59
     assert (await read_job(database, "over")).intent_until == NOW - 10
     assert (await read_job(database, "polled")).intent_until is None

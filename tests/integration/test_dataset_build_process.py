@@ -1,4 +1,4 @@
-"""The dataset built in a process of its own: the same outcome, and a clean word when that process is lost."""
+"""The dataset built in a child process: the same result, and a clear error when that process is lost."""
 
 from __future__ import annotations
 
@@ -16,19 +16,22 @@ import pytest
 from machine_speed import scale_seconds
 
 from orchestrator.core.errors import DatasetError
-from orchestrator.dataset import build_process as apart
-from orchestrator.dataset.build_process import (
-    BUILD_PROCESS_COMMAND,
-    BuildRequest,
-    build_in_process,
-    start_build_process,
-)
+from orchestrator.dataset import build_process
+from orchestrator.dataset.build_process import BUILD_PROCESS_COMMAND, BuildProcess, BuildRequest
 from orchestrator.dataset.builder import build_dataset
 from orchestrator.dataset.rules import DatasetRules
-from orchestrator.dataset.working_folder import delete_abandoned_folders
+from orchestrator.dataset.summary import BuildResult
+from orchestrator.dataset.working_folder import WORKING_FOLDER_PREFIX, delete_abandoned_folders
 from orchestrator.system.child_processes import ChildProcesses
 
 RULES = DatasetRules(minimum_examples=1, validation_fraction=0.5, seed=7)
+
+
+def build_in_process(
+    path: Path, output_folder: Path, rules: DatasetRules, *, memory_bytes: int | None = None
+) -> BuildResult:
+    with BuildProcess(path, output_folder, rules, memory_bytes=memory_bytes) as build:
+        return build.result()
 
 
 @pytest.fixture
@@ -36,27 +39,30 @@ def chats(tmp_path: Path) -> Path:
     folder = tmp_path / "chats"
     folder.mkdir()
     for number in range(4):
-        said = [{"role": "user", "content": f"Hello {number}"}, {"role": "assistant", "content": f"Ahoj {number}."}]
-        (folder / f"{number}.json").write_text(json.dumps({"messages": said}))
+        messages = [
+            {"role": "user", "content": f"Hello {number}"},
+            {"role": "assistant", "content": f"Ahoj {number}."},
+        ]
+        (folder / f"{number}.json").write_text(json.dumps({"messages": messages}))
     return folder
 
 
 def test_build_process_has_the_result_of_a_local_build(chats: Path, tmp_path: Path) -> None:
-    into = tmp_path / "datasets"
+    output = tmp_path / "datasets"
 
-    assert build_in_process(chats, into, RULES) == build_dataset(chats, into, RULES)
+    assert build_in_process(chats, output, RULES) == build_dataset(chats, output, RULES)
 
 
 def test_build_process_returns_every_finding(chats: Path, tmp_path: Path) -> None:
     (chats / "bad.json").write_text("{")
-    with pytest.raises(DatasetError) as here:
+    with pytest.raises(DatasetError) as local:
         build_dataset(chats, tmp_path, RULES)
 
-    with pytest.raises(DatasetError) as apart:
+    with pytest.raises(DatasetError) as remote:
         build_in_process(chats, tmp_path, RULES)
 
-    assert (apart.value.message, apart.value.hint) == (here.value.message, here.value.hint)
-    assert apart.value.findings == here.value.findings
+    assert (remote.value.message, remote.value.hint) == (local.value.message, local.value.hint)
+    assert remote.value.findings == local.value.findings
 
 
 def test_build_process_raises_the_operating_system_error(chats: Path, tmp_path: Path) -> None:
@@ -68,7 +74,7 @@ def test_build_process_raises_the_operating_system_error(chats: Path, tmp_path: 
 
 def test_killed_build_process_is_explained(chats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        apart, "BUILD_PROCESS_COMMAND", (sys.executable, "-S", "-c", "import os; os.kill(os.getpid(), 9)")
+        build_process, "BUILD_PROCESS_COMMAND", (sys.executable, "-S", "-c", "import os; os.kill(os.getpid(), 9)")
     )
 
     with pytest.raises(DatasetError, match=r"chats could not be checked: .* was killed by signal 9") as raised:
@@ -121,23 +127,23 @@ def test_sigterm_ends_the_build_and_the_next_build_cleans_up(
 ) -> None:
     at_work.terminate()
     assert at_work.wait(scale_seconds(60)) == -signal.SIGTERM
-    into = tmp_path / "datasets"
-    assert [path.name[:10] for path in into.iterdir()] == [".building-"]
+    output = tmp_path / "datasets"
+    assert [path.name[:10] for path in output.iterdir()] == [".building-"]
     (chats / "large.jsonl").unlink()
 
-    built = build_in_process(chats, into, RULES)
+    built = build_in_process(chats, output, RULES)
 
     assert built.dataset.validation is not None
-    assert set(into.iterdir()) == {built.dataset.training.path, built.dataset.validation.path}
+    assert set(output.iterdir()) == {built.dataset.training.path, built.dataset.validation.path}
 
 
 def test_cleanup_keeps_the_folder_of_a_running_build(
     at_work: subprocess.Popen[bytes], chats: Path, tmp_path: Path
 ) -> None:
-    into = tmp_path / "datasets"
-    (folder,) = into.iterdir()
+    output = tmp_path / "datasets"
+    (folder,) = output.iterdir()
 
-    delete_abandoned_folders(into)
+    delete_abandoned_folders(output)
 
     assert folder.is_dir()
 
@@ -181,14 +187,27 @@ def is_alive(pid: int) -> bool:
 
 
 def test_leaving_the_context_does_not_wait_for_the_build(chats: Path, tmp_path: Path) -> None:
-    with pytest.raises(KeyError), start_build_process(chats, tmp_path, RULES):
+    with pytest.raises(KeyError), BuildProcess(chats, tmp_path, RULES):
         raise KeyError
 
 
 def test_stop_ends_the_wait_for_the_build(chats: Path, tmp_path: Path) -> None:
     children = ChildProcesses()
 
-    with start_build_process(chats, tmp_path, RULES, children=children) as built:
+    with BuildProcess(chats, tmp_path, RULES, children=children) as build:
         children.kill_all()
         with pytest.raises(DatasetError, match="signal 9"):
-            built()
+            build.result()
+
+
+def test_build_process_cannot_start_without_an_interpreter(
+    chats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    abandoned = tmp_path / f"{WORKING_FOLDER_PREFIX}old"
+    abandoned.mkdir()
+    monkeypatch.setattr(build_process, "BUILD_PROCESS_COMMAND", (str(tmp_path / "no-python"),))
+
+    with pytest.raises(FileNotFoundError), BuildProcess(chats, tmp_path, RULES):
+        pytest.fail("the block ran without a process")
+
+    assert not abandoned.exists()

@@ -19,7 +19,7 @@ from orchestrator.dataset.rules import DatasetRules
 
 ROOT = Path(__file__).parents[2]
 FLAGGED = create_finding(
-    FindingCode.FLAGGED, "bad.json", "the moderation flags this text: harassment 0.97", line=1, path="$[0]"
+    FindingCode.FLAGGED, "bad.json", "the provider's moderation flags this text: harassment 0.97", line=1, path="$[0]"
 )
 MODERATED = ModerationResult(texts=142, known=140, findings=[FLAGGED])
 

@@ -59,7 +59,7 @@ class DeliveryOffice:
     async def announce(self, *topics: Topic) -> None:
         for topic in topics:
             news = Notification(topic=topic, at=self.clock.now(), account="acme")
-            await self.database.write(lambda c, news=news: publish(c, news))  # type: ignore[misc]
+            await self.database.write(lambda tx, news=news: publish(tx, news))  # type: ignore[misc]
 
     async def rows(self, table: str) -> int:
         async with self.database.read() as connection:

@@ -1,4 +1,4 @@
-"""Each thing that can be wrong is told with a fix, and nothing is changed by looking."""
+"""Each problem is reported with a fix, and no check changes anything."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ api_key = "file:keys/acme"
 KEY = "canary-key-77123"
 
 
-class Later(SystemClock):
-    """Runs ahead."""
+class FastClock(SystemClock):
+    """A clock that is 100 s ahead."""
 
     def now(self) -> float:
         return super().now() + 100
@@ -116,7 +116,7 @@ async def test_doctor_reports_a_world_readable_key(environ: dict[str, str], tmp_
     assert await find_problems(environ) == []  # its folder keeps others out
     (tmp_path / "keys").chmod(0o755)
     assert await find_problems(environ) == [
-        ("warning", "keys", f"anyone on this machine may read {tmp_path / 'keys' / 'acme'}")
+        ("warning", "keys", f"every user of this machine can read {tmp_path / 'keys' / 'acme'}")
     ]
 
 
@@ -174,16 +174,16 @@ async def test_doctor_reports_a_full_disk(environ: dict[str, str], monkeypatch: 
 
 
 async def test_doctor_checks_postgresql(environ: dict[str, str], postgres_url: str) -> None:
-    async def look(clock: SystemClock) -> list[tuple[str, str]]:
+    async def check(clock: SystemClock) -> list[tuple[str, str]]:
         settings = load_settings(environ | {"ORCHESTRATOR_DATABASE_URL": postgres_url})
         return [(d.verdict.value, d.message) async for d in database_checks.check_database(settings, clock)]
 
-    (verdict, message), clock = await look(SystemClock())
-    assert (verdict, "the first start makes the tables" in message, clock[0]) == ("ok", True, "ok")
+    (verdict, message), clock = await check(SystemClock())
+    assert (verdict, "the first start creates the tables" in message, clock[0]) == ("ok", True, "ok")
     database = Database(load_settings(environ | {"ORCHESTRATOR_DATABASE_URL": postgres_url}).database_url)
     await database.migrate()
     await database.close()
-    _, (verdict, message) = await look(Later())
+    _, (verdict, message) = await check(FastClock())
     assert (verdict, "100.0 s ahead of" in message) == ("error", True)
     nowhere = environ | {"ORCHESTRATOR_DATABASE_URL": "postgresql://me:canary-key-77123@127.0.0.1:1/x"}
     assert [(verdict, thing) for verdict, thing, _ in await find_problems(nowhere)] == [("error", "database")]

@@ -52,7 +52,7 @@ from orchestrator.core.plans.plan import Plan, PlanLine, PlanStep
 from orchestrator.core.remote import RemoteFileStatus, RemoteJobStatus
 from orchestrator.core.secret import Redactor
 from orchestrator.daemon.provider_steps import MAX_CONSECUTIVE_404, StepTiming
-from orchestrator.daemon.reconciler import Reconciler
+from orchestrator.daemon.reconciler_factory import build_reconciler
 from orchestrator.providers.base import JobOrder, ProviderConnection
 from orchestrator.sandbox.malformed_lists import MALFORMED_LISTS
 from orchestrator.store.db.database import Database
@@ -116,7 +116,7 @@ class ExactlyOnce(RuleBasedStateMachine):
         self.memory = MEMORY
         self.memory.empty()
         self.database = cast(Database, self.memory)
-        self.reconciler = Reconciler(
+        self.reconciler = build_reconciler(
             self.database,
             {ACCOUNT.name: ProviderConnection(ACCOUNT, "12345678", WorldProvider(self.world))},
             load=self.memory.load,

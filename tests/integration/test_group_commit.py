@@ -10,27 +10,28 @@ from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 from store_values import NOW
 
+from orchestrator.core.jobs.job import JobId
 from orchestrator.store.db import group_commit as writer
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.group_commit import Change
-from orchestrator.store.queries import events
+from orchestrator.store.db.transaction import EventData, Transaction, WakeUp
 from orchestrator.store.schema.tables import events as table
 from orchestrator.store.schema.tables import run_jobs
 
 
 def note(text: str, used: list[StoreConnection] | None = None) -> Change[str]:
-    async def change(connection: StoreConnection) -> str:
+    async def change(tx: Transaction) -> str:
         if used is not None:
-            used.append(connection)
-        await events.append(connection, events.EventData(at=NOW, cause="test", note=text))
+            used.append(tx.connection)
+        tx.add_events(EventData(at=NOW, cause="test", note=text))
         return text
 
     return change
 
 
-async def broken(connection: StoreConnection) -> None:
-    await events.append(connection, events.EventData(at=NOW, cause="test", note="broken"))
+async def broken(tx: Transaction) -> None:
+    tx.add_events(EventData(at=NOW, cause="test", note="broken"))
     raise LookupError("not here")
 
 
@@ -57,10 +58,10 @@ async def test_write_during_a_commit_joins_the_next_commit(database: Database) -
     late: list[asyncio.Task[str]] = []
     used: list[StoreConnection] = []
 
-    async def first(connection: StoreConnection) -> list[str]:
+    async def first(tx: Transaction) -> list[str]:
         late.extend(asyncio.create_task(database.write(note(text, used))) for text in "xyz")
         await asyncio.sleep(0)  # they have asked now
-        await events.append(connection, events.EventData(at=NOW, cause="test", note="first"))
+        tx.add_events(EventData(at=NOW, cause="test", note="first"))
         return []
 
     await database.write(first)
@@ -84,8 +85,8 @@ async def test_failing_write_does_not_fail_its_group(database: Database) -> None
 
 
 async def test_rejected_write_does_not_fail_its_group(database: Database) -> None:
-    async def orphan(connection: StoreConnection) -> None:
-        await connection.execute(insert(run_jobs).values(run_id="nobody", job_id="nobody"))
+    async def orphan(tx: Transaction) -> None:
+        await tx.connection.execute(insert(run_jobs).values(run_id="nobody", job_id="nobody"))
 
     outcomes = await asyncio.gather(
         database.write(note("before")),
@@ -108,10 +109,10 @@ async def test_cancelled_caller_does_not_roll_back_its_write(database: Database)
     started = asyncio.Event()
     go_on = asyncio.Event()
 
-    async def slow(connection: StoreConnection) -> None:
+    async def slow(tx: Transaction) -> None:
         started.set()
         await go_on.wait()
-        await events.append(connection, events.EventData(at=NOW, cause="test", note="slow"))
+        tx.add_events(EventData(at=NOW, cause="test", note="slow"))
 
     cancelled = asyncio.create_task(database.write(slow))
     await started.wait()
@@ -142,10 +143,10 @@ async def second(database_url: str, database: Database) -> AsyncIterator[Databas
 
 
 async def test_two_processes_take_turns(database: Database, second: Database) -> None:
-    async def count_and_add(connection: StoreConnection) -> int:
-        seen = len((await connection.execute(select(table.c.id))).all())
+    async def count_and_add(tx: Transaction) -> int:
+        seen = len((await tx.connection.execute(select(table.c.id))).all())
         await asyncio.sleep(0.001)  # give the other a chance to come between
-        await events.append(connection, events.EventData(at=NOW, cause="test", note=str(seen)))
+        tx.add_events(EventData(at=NOW, cause="test", note=str(seen)))
         return seen
 
     async def writer(opened: Database) -> None:
@@ -156,11 +157,11 @@ async def test_two_processes_take_turns(database: Database, second: Database) ->
     assert await notes(database) == [str(number) for number in range(20)]
 
 
-async def append_notes(connection: StoreConnection, texts: Sequence[str]) -> list[int]:
+async def append_notes(tx: Transaction, texts: Sequence[str]) -> list[int]:
     """Says to each how many there were."""
     if "broken" in texts:
         raise LookupError("not here")
-    await events.append(connection, *(events.EventData(at=NOW, cause="test", note=text) for text in texts))
+    tx.add_events(*(EventData(at=NOW, cause="test", note=text) for text in texts))
     return [len(texts)] * len(texts)
 
 
@@ -198,3 +199,79 @@ async def test_deferrable_write_joins_the_next_commit(database: Database, monkey
 async def test_deferrable_write_alone_is_committed(database: Database) -> None:
     assert await database.write_batched(append_notes, "a", deferrable=True) == 1
     assert await notes(database) == ["a"]
+
+
+async def test_transaction_commits_at_the_end_of_its_block(database: Database) -> None:
+    database.committed.clear()
+    async with database.transaction() as tx:
+        tx.add_events(EventData(at=NOW, cause="test", note="in the block"))
+        assert await notes(database) == []
+        assert not database.committed.is_set()
+    assert await notes(database) == ["in the block"]
+    assert database.committed.is_set()
+
+
+async def test_transaction_that_raises_writes_nothing(database: Database) -> None:
+    database.committed.clear()
+    with pytest.raises(LookupError, match="not here"):
+        async with database.transaction() as tx:
+            await broken(tx)
+    assert not database.committed.is_set()
+    assert await database.write(note("goes on")) == "goes on"
+    assert await notes(database) == ["goes on"]
+
+
+async def test_writes_wait_for_the_transaction_and_follow_it(database: Database) -> None:
+    async with database.transaction() as tx:
+        writes = [asyncio.create_task(database.write(note(text))) for text in "bc"]
+        await asyncio.sleep(0.2)  # without taking turns they would begin now
+        assert not any(task.done() for task in writes)
+        tx.add_events(EventData(at=NOW, cause="test", note="a"))
+    assert await asyncio.gather(*writes) == ["b", "c"]
+    assert await notes(database) == ["a", "b", "c"]
+
+
+async def test_cancelled_transaction_rolls_back_and_releases_its_turn(database: Database) -> None:
+    inside = asyncio.Event()
+
+    async def hang() -> None:
+        async with database.transaction() as tx:
+            tx.add_events(EventData(at=NOW, cause="test", note="never"))
+            inside.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(hang())
+    await inside.wait()
+    task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled()
+    assert await database.write(note("after")) == "after"
+    assert await notes(database) == ["after"]
+
+
+async def test_wake_ups_are_enqueued_in_the_transaction(database_url: str, database: Database) -> None:
+    """The queue gets them through the transaction's connection, after the events and before the commit."""
+    enqueued: list[tuple[list[WakeUp], list[str]]] = []
+
+    async def enqueue(connection: StoreConnection, wake_ups: Sequence[WakeUp]) -> None:
+        written = list((await connection.execute(select(table.c.note))).scalars())
+        enqueued.append((list(wake_ups), written))
+        if len(enqueued) > 1:
+            raise LookupError("the queue is gone")
+
+    wake_up = WakeUp(JobId("job"), "acme", NOW)
+    opened = Database(database_url, enqueue)
+
+    async def commit(text: str) -> None:
+        async with opened.transaction() as tx:
+            tx.add_events(EventData(at=NOW, cause="test", note=text))
+            tx.schedule_wake_ups([wake_up])
+
+    try:
+        await commit("a")
+        assert enqueued == [([wake_up], ["a"])]
+        with pytest.raises(LookupError):
+            await commit("b")
+        assert await notes(database) == ["a"], "without its wake-up the change is not committed"
+    finally:
+        await opened.close()

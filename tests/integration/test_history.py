@@ -13,8 +13,8 @@ from orchestrator.core.jobs.job import JobId, RunId
 from orchestrator.core.jobs.lifecycle import JobEvent, JobState
 from orchestrator.core.jobs.transitions import advance
 from orchestrator.status import find_account, find_dataset, find_run_overview, list_runs
-from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import accounts, outcomes
 from orchestrator.store.queries.runs import save_dataset
 
@@ -44,10 +44,10 @@ async def test_account_lists_its_newest_events_first(database: Database) -> None
     started = advance(job, JobEvent.UPLOAD_STARTED, now=NOW)
     uploaded = advance(started.job, JobEvent.FILE_UPLOADED, now=NOW + 1)
 
-    async def change(connection: StoreConnection) -> None:
-        await outcomes.record(connection, started, at=NOW, cause="service")
-        await outcomes.record(connection, uploaded, at=NOW + 1, cause="service")
-        await accounts.save(connection, a_standing("acme", hold=Hold("by_operator", "a look", "", until=NOW + 9)))
+    async def change(tx: Transaction) -> None:
+        await outcomes.record(tx, started, at=NOW, cause="service")
+        await outcomes.record(tx, uploaded, at=NOW + 1, cause="service")
+        await accounts.save(tx, a_standing("acme", hold=Hold("by_operator", "a look", "", until=NOW + 9)))
 
     await database.write(change)
     account, later = await find_account(database, "acme", NOW), await find_account(database, "acme", NOW + 9)
@@ -84,7 +84,7 @@ async def test_what_is_held_is_not_listed_as_running(database: Database) -> None
         ],
         replace(RUN, hold=Hold("run_too_dear", "too dear", "Approve it.")),
     )
-    await database.write(lambda c: accounts.save(c, a_standing("by-account", hold=aside)))
+    await database.write(lambda tx: accounts.save(tx, a_standing("by-account", hold=aside)))
     [line] = await list_runs(database, NOW)
     assert line.counts == {"held": 3, "running": 2, "succeeded": 1}
     seen = await find_run_overview(database, NOW)

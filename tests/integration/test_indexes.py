@@ -17,6 +17,7 @@ from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
+from orchestrator.store.db.transaction import EventData, Transaction
 from orchestrator.store.queries import (
     costs,
     deliveries,
@@ -60,8 +61,11 @@ QUERIES: dict[str, tuple[Query, str]] = {
     "a job with its circumstances": (lambda c: jobs.load(c, id_of("a1")), "ix_jobs_account_state"),
     "several jobs": (lambda c: jobs.get_many(c, [id_of("a1"), id_of("a2")]), ""),
     "slots": (lambda c: jobs.count_used_slots(c, "a1"), "ix_jobs_account_state"),
-    "who is woken when a slot is free": (lambda c: jobs.wake_account(c, "a1", NOW), "ix_jobs_account_state"),
-    "who is woken by a start": (lambda c: jobs.wake_unsubmitted(c, RUN.id, NOW), "ix_jobs_run_id_state"),
+    "who is woken when a slot is free": (
+        lambda c: jobs.wake_account(Transaction(c), "a1", NOW),
+        "ix_jobs_account_state",
+    ),
+    "who is woken by a start": (lambda c: jobs.wake_unsubmitted(Transaction(c), RUN.id, NOW), "ix_jobs_run_id_state"),
     "what an account has committed": (lambda c: costs.get_committed(c, "a1", RUN.id, 0.0), "ix_jobs_account_state"),
     "whom a webhook is about": (lambda c: webhooks.find_job(c, "a1", "ftjob-1"), "ix_jobs_account_state"),
     "durations": (
@@ -77,10 +81,10 @@ QUERIES: dict[str, tuple[Query, str]] = {
     "the newest lines": (lambda c: events.get_latest_notes(c, [id_of("a1"), id_of("a2")]), "ix_events_job_id"),
     "what happened since": (lambda c: events.list_after(c, JOBS - 5, limit=100), ""),
     "what happened last": (events.get_latest_id, ""),
-    "whether a webhook came before": (lambda c: webhooks.insert_if_new(c, "a1", "w1", NOW), ""),
+    "whether a webhook came before": (lambda c: webhooks.insert_if_new(Transaction(c), "a1", "w1", NOW), ""),
     "whom something is to be told": (lambda c: deliveries.list_due_targets(c, NOW), "ix_deliveries_due_at"),
     "what is to be told": (
-        lambda c: deliveries.claim(c, "t", now=NOW, until=NOW + 1, limit=50),
+        lambda c: deliveries.claim(Transaction(c), "t", now=NOW, until=NOW + 1, limit=50),
         "ix_deliveries_due_at",
     ),
 }
@@ -102,10 +106,9 @@ async def insert_many_jobs(database: Database) -> None:
     rows = [a_job(f"a{number}", state=JobState.RUNNING, wake_at=NOW + LATER) for number in range(OPEN)]
     await fill(database, over, replace(RUN, id=RunId("run-0")))
     await fill(database, rows)
-    lines = [
-        events.EventData(at=NOW, cause="test", note="step", account=job.account, job_id=job.id) for job in over + rows
-    ]
-    await database.write(lambda connection: events.append(connection, *lines))
+    lines = [EventData(at=NOW, cause="test", note="step", account=job.account, job_id=job.id) for job in over + rows]
+    async with database.transaction() as tx:
+        tx.add_events(*lines)
 
 
 async def test_every_query_uses_its_index(database: Database) -> None:

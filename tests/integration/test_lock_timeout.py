@@ -11,9 +11,8 @@ from store_values import NOW
 from orchestrator.app import SystemClock
 from orchestrator.core.errors import DatabaseUnavailable
 from orchestrator.store.db import postgresql, sqlite
-from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
-from orchestrator.store.queries import events
+from orchestrator.store.db.transaction import EventData, Transaction
 
 LOCK_TIMEOUT_SECONDS = 0.3  # seconds
 now = SystemClock().now
@@ -34,12 +33,12 @@ async def hasty(database_url: str, database: Database, monkeypatch: pytest.Monke
 async def test_lock_timeout_fails_all_waiting_writes_at_once(database: Database, hasty: Database) -> None:
     has_it, may_go = asyncio.Event(), asyncio.Event()
 
-    async def hog(_connection: StoreConnection) -> None:
+    async def hog(_tx: Transaction) -> None:
         has_it.set()
         await may_go.wait()
 
-    async def note(connection: StoreConnection) -> None:
-        await events.append(connection, events.EventData(at=NOW, cause="test", note="x"))
+    async def note(tx: Transaction) -> None:
+        tx.add_events(EventData(at=NOW, cause="test", note="x"))
 
     hogging = asyncio.create_task(database.write(hog))
     await has_it.wait()

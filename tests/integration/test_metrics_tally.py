@@ -18,8 +18,8 @@ from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.replica import Replica
 from orchestrator.status import MetricsSnapshot, get_metrics_snapshot, get_status
-from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import accounts, replicas
 
 BUDGET = Hold(HoldKind.OVER_BUDGET, "too dear", "Raise `budget_usd`.")
@@ -54,10 +54,10 @@ async def test_an_empty_database_counts_nothing(database: Database) -> None:
 
 
 async def test_metrics_match_the_read_model(database: Database) -> None:
-    async def change(connection: StoreConnection) -> None:
-        await accounts.save(connection, a_standing("other", provider=ProviderName.TOGETHER))
-        await replicas.save_heartbeat(connection, Replica("r1", "host", 1, NOW - 9, NOW, NOW + 9))
-        await replicas.save_heartbeat(connection, Replica("r2", "host", 2, NOW - 99, NOW - 90, NOW - 80))
+    async def change(tx: Transaction) -> None:
+        await accounts.save(tx, a_standing("other", provider=ProviderName.TOGETHER))
+        await replicas.save_heartbeat(tx, Replica("r1", "host", 1, NOW - 9, NOW, NOW + 9))
+        await replicas.save_heartbeat(tx, Replica("r2", "host", 2, NOW - 99, NOW - 90, NOW - 80))
 
     await database.write(change)
     await fill(database, JOBS, RUN_OF_TWO)

@@ -350,7 +350,7 @@ async def test_moderation_moves_from_a_dead_replica_only(stage: Stage) -> None:
     alive = _replica("r9", NOW + 60)
     from orchestrator.store.queries import replicas
 
-    await stage.database.write(lambda connection: replicas.save_heartbeat(connection, alive))
+    await stage.database.write(lambda tx: replicas.save_heartbeat(tx, alive))
     stage.request()
     if stage.database.is_sqlite:  # one process owns it: the other one is of the past
         await stage.until(lambda record: record.state is ModerationStatus.PASSED)

@@ -65,7 +65,7 @@ def replica(database: Database, remote: Remote) -> Reconciler:
 async def begin(database: Database) -> None:
     await fill(database, [ready_job(account) for account in ACCOUNTS])
     run = replace(RUN, specs={ProviderName.OPENAI: SPEC}, pins={ProviderName.OPENAI: None})
-    await database.write(lambda c: runs.save(c, run))
+    await database.write(lambda tx: runs.save(tx, run))
     await verify_accounts(database, ACCOUNTS)
 
 
@@ -117,7 +117,7 @@ async def test_next_job_becomes_first_when_the_first_fails(database: Database) -
 async def test_differing_jobs_are_reported(database: Database) -> None:
     await begin(database)
     unpinned = replace(RUN, specs={ProviderName.OPENAI: SPEC})
-    await database.write(lambda c: runs.save(c, unpinned))
+    await database.write(lambda tx: runs.save(tx, unpinned))
     remote = Remote(status=RemoteJobStatus.RUNNING)
     one = replica(database, remote)
     for name in ACCOUNTS:

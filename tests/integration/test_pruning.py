@@ -127,7 +127,7 @@ async def test_prune_cancels_incomplete_uploads(
     job, shelf = a_job("acme", state=state), FileShelf({})
     await fill(database, [job])
     begun = MultipartUpload(id="upload-1", part_bytes=8)
-    await database.write(lambda c: uploads.save(c, job.id, TRAINING.sha256, begun))
+    await database.write(lambda tx: uploads.save(tx, job.id, TRAINING.sha256, begun))
     work = pruning(database, tmp_path, {"acme": shelf})
     found = await work.list_unused()
     assert [(leftover.kind, leftover.id) for leftover in found] == (
@@ -148,7 +148,7 @@ async def test_prune_deletes_unused_local_datasets(
     for number, (name, part) in enumerate(parts.items()):
         dataset = replace(DATASET, training=part)
         run = replace(RUN, id=RunId(f"run-{name}"), dataset_sha256=dataset.sha256, current=name == "d")
-        await database.write(lambda c, dataset=dataset: runs.save_dataset(c, dataset, NOW))  # type: ignore[misc]
+        await database.write(lambda tx, dataset=dataset: runs.save_dataset(tx, dataset, NOW))  # type: ignore[misc]
         state = JobState.RUNNING if name == "c" else JobState.SUCCEEDED
         await fill(database, [a_job("acme", id=JobId(f"job-{number}"), run_id=run.id, state=state)], run)
         (folder / local_filename(part.sha256)).write_text("{}")

@@ -86,7 +86,7 @@ async def test_retry_does_not_submit_an_unknown_base_model(
     [job] = await control.retry(database, ["acme"], by="me", now=clock.now())
     at_the_file = replace(job, state=JobState.READY, remote_file_id="file-1", version=job.version + 1)
     await database.write(
-        lambda c: outcomes.record(c, replace(sleep_until(job, job.wake_at), job=at_the_file), at=0, cause="x")
+        lambda tx: outcomes.record(tx, replace(sleep_until(job, job.wake_at), job=at_the_file), at=0, cause="x")
     )
     await moving.handle(JobId("acme"))
     assert refusing.created == created

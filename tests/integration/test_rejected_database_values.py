@@ -12,9 +12,8 @@ from store_values import NOW, a_job, fill
 from structlog.testing import capture_logs
 
 from orchestrator.core.errors import DatabaseUnavailable
-from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
-from orchestrator.store.queries import events
+from orchestrator.store.db.transaction import EventData, Transaction
 from orchestrator.store.schema.tables import events as events_table
 from orchestrator.store.schema.tables import losses
 
@@ -28,8 +27,8 @@ LOSSES = {
 }
 
 
-async def note(connection: StoreConnection) -> None:
-    await events.append(connection, events.EventData(at=NOW, cause="test", note="good"))
+async def note(tx: Transaction) -> None:
+    tx.add_events(EventData(at=NOW, cause="test", note="good"))
 
 
 async def notes(database: Database) -> list[str]:
@@ -43,9 +42,9 @@ async def test_a_refused_value_fails_its_own_change_only(database: Database, val
     await fill(database, [job])
     before = len(await notes(database))
 
-    async def write_loss(connection: StoreConnection) -> None:
+    async def write_loss(tx: Transaction) -> None:
         row = {"job_id": job.id, "step": 1, "training_loss": 1.0, "validation_loss": None} | values
-        await connection.execute(insert(losses), row)
+        await tx.connection.execute(insert(losses), row)
 
     with capture_logs() as said:
         results = await asyncio.gather(

@@ -20,9 +20,8 @@ from orchestrator.app.web_backend import AppWebBackend
 from orchestrator.core.errors import DatabaseUnavailable
 from orchestrator.metrics import MetricsRecorder
 from orchestrator.settings import load_settings
-from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
-from orchestrator.store.queries import events
+from orchestrator.store.db.transaction import EventData, Transaction
 from orchestrator.store.schema.tables import events as events_table
 
 Change = Callable[[Path], None]
@@ -46,8 +45,8 @@ def move(source: Path, target: Path) -> None:
     source.rename(target)
 
 
-async def note(connection: StoreConnection) -> None:
-    await events.append(connection, events.EventData(at=NOW, cause="test", note="x"))
+async def note(tx: Transaction) -> None:
+    tx.add_events(EventData(at=NOW, cause="test", note="x"))
 
 
 async def count(database: Database) -> int:
@@ -100,8 +99,8 @@ async def test_replaced_database_file_stops_reads_and_writes(
 
 
 async def test_write_in_progress_is_not_committed_to_a_moved_file(owned: Database, file: Path) -> None:
-    async def note_while_the_file_is_moved(connection: StoreConnection) -> None:
-        await note(connection)
+    async def note_while_the_file_is_moved(tx: Transaction) -> None:
+        await note(tx)
         await asyncio.sleep(0)
         move(file, file.with_suffix(".away"))
 
@@ -119,7 +118,7 @@ async def test_database_recovers_when_its_file_is_moved_back(owned: Database, fi
             await owned.write(note)
         move(away, file)
         await owned.write(note)
-    assert [line["event"] for line in said] == ["database.unreachable", "database.back"]
+    assert [line["event"] for line in said] == ["database.unreachable", "database.recovered"]
     assert await count(owned) == 2
     assert (await inside(owned).get_health()).ready
 

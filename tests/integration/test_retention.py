@@ -10,19 +10,17 @@ from store_values import NOW, a_job, fill
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.daemon.maintenance import event_retention
 from orchestrator.daemon.maintenance.event_retention import DAY_SECONDS, EventPurger
-from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
+from orchestrator.store.db.transaction import EventData, Transaction
 from orchestrator.store.queries import events
 
 OLD, NEW = NOW - 40 * DAY_SECONDS, NOW - DAY_SECONDS
 
 
 async def write(database: Database, *lines: tuple[float, str, str | None, str]) -> None:
-    async def change(connection: StoreConnection) -> None:
+    async def change(tx: Transaction) -> None:
         for at, account, job, note in lines:
-            await events.append(
-                connection, events.EventData(at=at, cause="test", note=note, account=account, job_id=job)
-            )
+            tx.add_events(EventData(at=at, cause="test", note=note, account=account, job_id=job))
 
     await database.write(change)
 

@@ -20,8 +20,8 @@ from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.jobs.run import AccountState, Run
 from orchestrator.core.moderation import Moderation, ModerationStatus
 from orchestrator.status import JobView, find_run_overview, get_loss_curves, get_status, list_jobs
-from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import accounts, losses, runs
 
 REFUSED = Failure("training_not_allowed", "project 7 may not train", "Ask for `train`.")
@@ -48,9 +48,9 @@ def every_case() -> tuple[list[Job], list[AccountState]]:
 
 
 async def put(database: Database, jobs: list[Job], standings: list[AccountState], run: Run = RUN) -> None:
-    async def change(connection: StoreConnection) -> None:
+    async def change(tx: Transaction) -> None:
         for standing in standings:
-            await accounts.save(connection, standing)
+            await accounts.save(tx, standing)
 
     await database.write(change)
     await fill(database, jobs, run)
@@ -105,7 +105,7 @@ async def test_causes_cover_every_job_that_needs_a_person(database: Database) ->
 async def test_unsent_jobs_of_an_earlier_run_are_held(database: Database) -> None:
     jobs = [a_job("sent", state=JobState.RUNNING), a_job("waiting", state=JobState.READY)]
     await put(database, jobs, [])
-    await database.write(lambda connection: runs.save(connection, replace(RUN, current=False)))
+    await database.write(lambda tx: runs.save(tx, replace(RUN, current=False)))
     assert await list_jobs(database, JobFilter(), NOW) is None
     listing = await list_jobs(database, JobFilter(), NOW, run_id=RUN.id)
     assert listing is not None

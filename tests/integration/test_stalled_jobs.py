@@ -213,6 +213,9 @@ async def test_hold_reason_is_shown_once(database: Database) -> None:
 async def test_stall_setting_is_applied(tmp_path: Path) -> None:
     app = App(Settings(data_dir=tmp_path, stalled_after_hours=2), Redactor())
     try:
-        assert _build_reconciler(app, NULL_OBSERVER, lambda: True)._timing.stalled_after_seconds == 7200
+        assert (
+            _build_reconciler(app.get_service_parts(), NULL_OBSERVER, lambda: True)._timing.stalled_after_seconds
+            == 7200
+        )
     finally:
         await app.close()

@@ -15,8 +15,7 @@ from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.lifecycle import JobEvent, JobState
 from orchestrator.core.jobs.transitions import advance, hold_job
-from orchestrator.status import StatusCache, get_status, status_to_dict
-from orchestrator.status import status_cache as building
+from orchestrator.status import StatusCache, StatusCacheConfig, get_status, status_to_dict
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import runs
 
@@ -28,10 +27,8 @@ JOBS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(building, "BUILD_TIME_DIVISOR", 1)
-    monkeypatch.setattr(building, "MAX_WAIT_SECONDS", 30)
+PATIENT = StatusCacheConfig(build_time_divisor=1, max_wait_seconds=30)
+"""Builds as often as it is read, and waits for each build."""
 
 
 async def assert_matches_read_model(
@@ -50,14 +47,14 @@ CHANGES: dict[str, Change] = {
     "a held account": lambda database: save_standing(database, a_standing("planned", hold=OPERATOR_HOLD)),
     "an account taken out": lambda database: save_standing(database, a_standing("planned", removed_at=NOW)),
     "a label": lambda database: save_standing(database, a_standing("running", labels=("eu",))),
-    "a run that is held": lambda database: database.write(lambda c: runs.save(c, replace(RUN, hold=OPERATOR_HOLD))),
+    "a run that is held": lambda database: database.write(lambda tx: runs.save(tx, replace(RUN, hold=OPERATOR_HOLD))),
     "a job more": lambda database: fill(database, [*JOBS, a_job("new")]),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 async def test_document_matches_the_read_model_after_a_change(database: Database, change: Change) -> None:
-    document = StatusCache()
+    document = StatusCache(PATIENT)
     await fill(database, JOBS)
     before = await assert_matches_read_model(document, database, NOW)
     await change(database)
@@ -65,7 +62,7 @@ async def test_document_matches_the_read_model_after_a_change(database: Database
 
 
 async def test_unchanged_status_returns_the_cached_bytes(database: Database) -> None:
-    document = StatusCache()
+    document = StatusCache(PATIENT)
     await fill(database, JOBS)
     before = await document.read(database, None, NOW)
     if database.is_sqlite:  # PostgreSQL's mark counts what others do in the same server
@@ -73,18 +70,15 @@ async def test_unchanged_status_returns_the_cached_bytes(database: Database) -> 
 
 
 async def test_time_dependent_values_are_refreshed(database: Database) -> None:
-    document = StatusCache()
+    document = StatusCache(PATIENT)
     await fill(database, JOBS)
     before = await assert_matches_read_model(document, database, NOW)
-    assert await assert_matches_read_model(document, database, NOW + building.MAX_AGE_SECONDS) != before
+    assert await assert_matches_read_model(document, database, NOW + PATIENT.max_age_seconds) != before
 
 
-async def test_old_entries_are_refreshed_a_part_at_a_time(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_old_entries_are_refreshed_a_part_at_a_time(database: Database) -> None:
     running = [a_job(name, state=JobState.RUNNING, estimated_finish=NOW + 100) for name in ("a", "b", "c")]
-    monkeypatch.setattr(building, "MAX_AGED_LINES_PER_BUILD", 1)
-    document, later = StatusCache(), NOW + building.MAX_AGE_SECONDS
+    document, later = StatusCache(replace(PATIENT, max_aged_lines_per_build=1)), NOW + PATIENT.max_age_seconds
     await fill(database, running)
     known = await assert_matches_read_model(document, database, NOW)
     for _ in running:
@@ -94,7 +88,7 @@ async def test_old_entries_are_refreshed_a_part_at_a_time(
 
 
 async def test_document_without_a_run_carries_the_problem(database: Database) -> None:
-    answer = json.loads(await StatusCache().read(database, Failure("config", "Line 3.", "Mend it."), NOW))
+    answer = json.loads(await StatusCache(PATIENT).read(database, Failure("config", "Line 3.", "Mend it."), NOW))
     assert answer["run"] is None
     assert answer["problem"] == {"kind": "config", "message": "Line 3.", "hint": "Mend it.", "request_id": None}
 
@@ -102,37 +96,37 @@ async def test_document_without_a_run_carries_the_problem(database: Database) ->
 async def test_cached_document_is_served_during_a_rebuild(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    document, mark, gate = StatusCache(), database.get_data_version, asyncio.Event()
+    impatient = replace(PATIENT, max_wait_seconds=0.01, max_staleness_seconds=1000)
+    document, get_data_version, gate = StatusCache(impatient), database.get_data_version, asyncio.Event()
 
-    async def later() -> object:
+    async def get_later() -> object:
         await gate.wait()
-        return await mark()
+        return await get_data_version()
 
     await fill(database, JOBS)
     before = await assert_matches_read_model(document, database, NOW)
     await CHANGES["a step"](database)
-    monkeypatch.setattr(database, "get_data_version", later)
-    monkeypatch.setattr(building, "MAX_WAIT_SECONDS", 0.01)
-    monkeypatch.setattr(building, "MAX_STALENESS_SECONDS", 1000)
+    monkeypatch.setattr(database, "get_data_version", get_later)
     assert await document.read(database, None, NOW) == before
     gate.set()
-    monkeypatch.setattr(building, "MAX_WAIT_SECONDS", 30)
-    assert await assert_matches_read_model(document, database, NOW) != before
+    async with asyncio.timeout(60):
+        while await document.read(database, None, NOW) == before:
+            pass  # each read waits for the build a little
+    await assert_matches_read_model(document, database, NOW)
 
 
 async def test_stale_document_is_not_served(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    document, mark = StatusCache(), database.get_data_version
+    impatient = replace(PATIENT, max_wait_seconds=0, max_staleness_seconds=0)
+    document, get_data_version = StatusCache(impatient), database.get_data_version
 
-    async def slowly() -> object:
+    async def get_slowly() -> object:
         await asyncio.sleep(0.05)
-        return await mark()
+        return await get_data_version()
 
     await fill(database, JOBS)
     before = await assert_matches_read_model(document, database, NOW)
     await CHANGES["a step"](database)
-    monkeypatch.setattr(database, "get_data_version", slowly)
-    monkeypatch.setattr(building, "MAX_WAIT_SECONDS", 0)
-    monkeypatch.setattr(building, "MAX_STALENESS_SECONDS", 0)
+    monkeypatch.setattr(database, "get_data_version", get_slowly)
     assert await assert_matches_read_model(document, database, NOW) != before
 
 
@@ -140,7 +134,7 @@ async def test_build_error_is_raised_to_every_reader(database: Database, monkeyp
     async def away() -> object:
         raise OSError("no database")
 
-    document = StatusCache()
+    document = StatusCache(PATIENT)
     await fill(database, JOBS)
     before = await assert_matches_read_model(document, database, NOW)
     monkeypatch.setattr(database, "get_data_version", away)
@@ -155,9 +149,9 @@ async def test_accounts_sharing_a_key_are_a_warning_of_the_run(database: Databas
     await fill(database, [a_job(name) for name in ("a", "b", "c")])
     for name, fingerprint in (("a", "1111aaaa"), ("b", "1111aaaa"), ("c", "2222bbbb")):
         await save_standing(database, a_standing(name, definition=fingerprint, key_fingerprint=fingerprint))
-    answer = json.loads(await assert_matches_read_model(StatusCache(), database, NOW))
+    answer = json.loads(await assert_matches_read_model(StatusCache(PATIENT), database, NOW))
     assert answer["run"]["warnings"] == [
         "a, b have the same key (1111aaaa): each is trained and paid for, in one account"
     ]
     await save_standing(database, a_standing("b", definition="1111aaaa", removed_at=NOW))
-    assert json.loads(await assert_matches_read_model(StatusCache(), database, NOW))["run"]["warnings"] == []
+    assert json.loads(await assert_matches_read_model(StatusCache(PATIENT), database, NOW))["run"]["warnings"] == []

@@ -23,8 +23,8 @@ from orchestrator.core.jobs.transitions import (
 )
 from orchestrator.core.plans.budget import CommittedSpend
 from orchestrator.status import find_run_overview
-from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
+from orchestrator.store.db.transaction import EventData, Transaction
 from orchestrator.store.queries import accounts, costs, events, jobs, outcomes
 from orchestrator.store.schema.tables import jobs as table
 from orchestrator.store.schema.tables import run_jobs
@@ -97,7 +97,7 @@ class TestRecord:
         assert await read_job(database, "acme") == outcome.job
         async with database.read() as connection:
             [entry] = await events.list_by_account(connection, "acme")
-        assert entry == events.EventData(
+        assert entry == EventData(
             at=NOW + 2,
             cause="service",
             note="gave up",
@@ -133,7 +133,7 @@ class TestRecord:
         outcome = advance(before, JobEvent.REMOTE_CREATED, now=NOW, remote_job_id="ftjob-1")
 
         async def again() -> Outcome | None:
-            return await database.write(lambda c: outcomes.record_rebased(c, outcome, NOW + 1, "service"))
+            return await database.write(lambda tx: outcomes.record_rebased(tx, outcome, NOW + 1, "service"))
 
         assert await again() is None  # nothing came between: it is recorded in the ordinary way
         assert await record(database, request_cancel(before, now=NOW))
@@ -154,8 +154,8 @@ class TestRecord:
         before = await read_job(database, "acme")
         one, other = advance(before, JobEvent.UPLOAD_STARTED, now=NOW), advance(before, JobEvent.CANCELLED, now=NOW)
 
-        async def both(connection: StoreConnection) -> list[bool]:
-            return [await outcomes.record(connection, outcome, at=NOW, cause="x") for outcome in (one, other)]
+        async def both(tx: Transaction) -> list[bool]:
+            return [await outcomes.record(tx, outcome, at=NOW, cause="x") for outcome in (one, other)]
 
         assert await database.write(both) == [True, False]
         assert (await read_job(database, "acme")).state is JobState.UPLOADING
@@ -170,8 +170,8 @@ class TestRecord:
         )
         steps = [(one, NOW), (poll_again(acme, NOW), NOW), (poll_again(late, NOW + 9), NOW), (known, NOW + 1)]
 
-        async def all_of_them(connection: StoreConnection) -> list[bool]:
-            return await outcomes.record_many(connection, steps, cause="service")
+        async def all_of_them(tx: Transaction) -> list[bool]:
+            return await outcomes.record_many(tx, steps, cause="service")
 
         assert await database.write(all_of_them) == [True, False, False, True]
         assert [await read_job(database, name) for name in ("acme", "verified")] == [one.job, known.job]
@@ -280,13 +280,13 @@ class TestWakeUps:
             [a_job(state, state=state, wake_at=None) for state in JobState]
             + [a_job("held", wake_at=None, hold=OPERATOR_HOLD), a_job("soon", wake_at=NOW + 5)],
         )
-        await database.write(lambda c: jobs.wake_unsubmitted(c, RUN.id, NOW))
+        await database.write(lambda tx: jobs.wake_unsubmitted(tx, RUN.id, NOW))
         awake = {name for name, at in (await wakes(database)).items() if at == NOW}
         assert awake == {"planned", "uploading", "processing", "ready"}
 
     async def test_waking_an_account(self, database: Database) -> None:
         await fill(database, [a_job("acme", id=JobId(state), state=state, wake_at=None) for state in JobState])
-        await database.write(lambda c: jobs.wake_account(c, "acme", NOW))
+        await database.write(lambda tx: jobs.wake_account(tx, "acme", NOW))
         async with database.read() as connection:
             awake = {JobState(job_id) for job_id, _ in await jobs.list_due(connection, NOW, 99)}
         assert awake == set(JobState) - TERMINAL_STATES
@@ -296,7 +296,7 @@ class TestWakeUps:
         await fill(database, [due, later])
         rests = sleep_until(await read_job(database, "due"), None)
         uploads = poll_again(await read_job(database, "later"), NOW + 5)
-        await database.write(lambda c: jobs.wake_unsubmitted(c, RUN.id, NOW))
+        await database.write(lambda tx: jobs.wake_unsubmitted(tx, RUN.id, NOW))
         assert (await record(database, rests), await record(database, uploads)) == (False, True)
         assert await wakes(database) == {"due": NOW, "later": NOW + 5}
 
@@ -313,9 +313,9 @@ class TestAdd:
         await fill(database, [a_job("a")])
         wanted = [a_job("a"), a_job("b")]
         await fill(database, [a_job("b", id=JobId("unused"))], run=replace(RUN, id=RunId("run-0")))
-        new = await database.write(lambda c: jobs.assign_to_run(c, RUN.id, wanted))
+        new = await database.write(lambda tx: jobs.assign_to_run(tx, RUN.id, wanted))
         assert [job.account for job in new] == ["b"]
-        assert await database.write(lambda c: jobs.assign_to_run(c, RUN.id, wanted)) == []
+        assert await database.write(lambda tx: jobs.assign_to_run(tx, RUN.id, wanted)) == []
         async with database.read() as connection:
             assert [job.account for job in await jobs.list_by_run(connection, RUN.id)] == ["a", "b"]
 

@@ -17,8 +17,8 @@ CURVE = [Loss(1, 0.9), Loss(2, 0.7, 0.8)]
 
 async def test_curve_grows_and_belongs_to_its_account(database: Database) -> None:
     await fill(database, [a_job("acme"), a_job("beta")])
-    await database.write(lambda c: losses.add(c, id_of("acme"), CURVE))
-    await database.write(lambda c: losses.add(c, id_of("acme"), [Loss(2, 0.7, 0.8), Loss(3, 0.6)]))
+    await database.write(lambda tx: losses.add(tx, id_of("acme"), CURVE))
+    await database.write(lambda tx: losses.add(tx, id_of("acme"), [Loss(2, 0.7, 0.8), Loss(3, 0.6)]))
     whole = [*CURVE, Loss(3, 0.6)]
     assert await list_job_losses(database, id_of("acme")) == whole
     assert await list_job_losses(database, id_of("beta")) == []
@@ -37,7 +37,7 @@ async def test_long_curve_stays_bounded(database: Database) -> None:
 async def test_retried_job_has_a_new_curve(database: Database) -> None:
     failure = Failure("job_failed", "loss is NaN", "retry")
     await fill(database, [a_job("acme", state=JobState.FAILED, failure=failure, wake_at=None)])
-    await database.write(lambda c: losses.add(c, id_of("acme"), CURVE))
+    await database.write(lambda tx: losses.add(tx, id_of("acme"), CURVE))
     retried = advance(await read_job(database, "acme"), JobEvent.RETRIED, now=NOW)
-    assert await database.write(lambda c: outcomes.record(c, retried, at=NOW, cause="test"))
+    assert await database.write(lambda tx: outcomes.record(tx, retried, at=NOW, cause="test"))
     assert await list_job_losses(database, id_of("acme")) == []

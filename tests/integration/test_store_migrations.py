@@ -78,7 +78,7 @@ def shape(connection: Connection) -> dict[str, object]:
 async def test_new_database_matches_the_migrated_schema(database: Database, engine: DatabaseEngine) -> None:
     async with database.read() as read:
         created = await read.run_sync(shape)
-    await database.write(lambda c: c.run_sync(migrate, "down", "base"))
+    await database.write(lambda tx: tx.connection.run_sync(migrate, "down", "base"))
 
     async with engine.write() as connection:
         await connection.run_sync(migrate, "up", "head")
@@ -173,7 +173,7 @@ async def test_one_of_many_concurrent_processes_migrates(database_url: str) -> N
 
 
 async def test_a_newer_versions_tables_are_refused(database: Database) -> None:
-    await database.write(lambda c: c.execute(text("UPDATE alembic_version SET version_num = '9999'")))
+    await database.write(lambda tx: tx.connection.execute(text("UPDATE alembic_version SET version_num = '9999'")))
     with pytest.raises(ConfigError, match="newer version of the program"):
         await database.migrate()
 

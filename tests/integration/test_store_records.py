@@ -18,14 +18,15 @@ from orchestrator.core.jobs.transitions import advance
 from orchestrator.core.moderation import Moderation, ModerationStatus
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.store.db.database import Database
+from orchestrator.store.db.transaction import EventData
 from orchestrator.store.queries import accounts, events, runs
 
 ASIDE = Hold("run_too_dear", "too dear", "approve it", NOW + 5)
 
 
 async def save(database: Database, run: Run) -> None:
-    await database.write(lambda c: runs.save_dataset(c, DATASET, NOW))
-    await database.write(lambda c: runs.save(c, run))
+    await database.write(lambda tx: runs.save_dataset(tx, DATASET, NOW))
+    await database.write(lambda tx: runs.save(tx, run))
 
 
 async def test_every_field_of_a_run_comes_back(database: Database) -> None:
@@ -95,8 +96,8 @@ async def test_every_field_of_a_standing_comes_back(database: Database) -> None:
 async def test_accounts_that_are_no_longer_listed_are_marked_once(database: Database) -> None:
     for name in ("a", "b", "c"):
         await save_standing(database, a_standing(name))
-    await database.write(lambda c: accounts.mark_removed_except(c, ["a", "b"], NOW))
-    await database.write(lambda c: accounts.mark_removed_except(c, ["a"], NOW + 1))
+    await database.write(lambda tx: accounts.mark_removed_except(tx, ["a", "b"], NOW))
+    await database.write(lambda tx: accounts.mark_removed_except(tx, ["a"], NOW + 1))
     async with database.read() as connection:
         everyone = await accounts.list_all(connection)
     assert {name: standing.removed_at for name, standing in everyone.items()} == {"a": None, "b": NOW + 1, "c": NOW}
@@ -104,17 +105,16 @@ async def test_accounts_that_are_no_longer_listed_are_marked_once(database: Data
 
 async def test_no_account_is_listed_any_more(database: Database) -> None:
     await save_standing(database, a_standing("a"))
-    await database.write(lambda c: accounts.mark_removed_except(c, [], NOW))
+    await database.write(lambda tx: accounts.mark_removed_except(tx, [], NOW))
     async with database.read() as connection:
         assert (await accounts.get_many(connection, ["a"]))["a"].removed_at == NOW
 
 
 async def test_the_history_of_an_account_is_its_newest_lines_oldest_first(database: Database) -> None:
-    entries = [
-        events.EventData(at=NOW - number, cause="test", note=str(number), account="acme") for number in range(5)
-    ]
-    elsewhere = events.EventData(at=NOW, cause="test", note="elsewhere", account="other")
-    await database.write(lambda c: events.append(c, *entries, elsewhere))
+    entries = [EventData(at=NOW - number, cause="test", note=str(number), account="acme") for number in range(5)]
+    elsewhere = EventData(at=NOW, cause="test", note="elsewhere", account="other")
+    async with database.transaction() as tx:
+        tx.add_events(*entries, elsewhere)
     async with database.read() as connection:
         assert await events.list_by_account(connection, "acme") == entries
         assert await events.list_by_account(connection, "acme", limit=2) == entries[-2:]

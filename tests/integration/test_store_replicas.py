@@ -18,8 +18,8 @@ from orchestrator.core.errors import DatabaseUnavailable, Failure
 from orchestrator.core.replica import Replica
 from orchestrator.dispatch import wakeup_queue
 from orchestrator.status import get_status, status_to_dict
-from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database, migrations_folder
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import jobs, replicas
 from orchestrator.store.queries import replicas as leases
 from orchestrator.store.schema.tables import leases as lease_table
@@ -34,7 +34,7 @@ def a_replica(name: str, **changes: Any) -> Replica:
 
 async def beat(database: Database, *beating: Replica) -> None:
     for replica in beating:
-        await database.write(lambda c, replica=replica: replicas.save_heartbeat(c, replica))  # type: ignore[misc]
+        await database.write(lambda tx, replica=replica: replicas.save_heartbeat(tx, replica))  # type: ignore[misc]
 
 
 async def live(database: Database, now: float = NOW) -> list[Replica]:
@@ -53,8 +53,8 @@ class TestReplicas:
         await fill(database, [a_job("acme"), a_job("other")])
         await beat(database, a_replica("a"), a_replica("b"))
         rows = [{"account": "acme", "replica": "a"}, {"account": "other", "replica": "b"}]
-        await database.write(lambda c: c.execute(insert(lease_table), rows))
-        await database.write(lambda c: replicas.deregister(c, "a"))
+        await database.write(lambda tx: tx.connection.execute(insert(lease_table), rows))
+        await database.write(lambda tx: replicas.deregister(tx, "a"))
         assert [replica.id for replica in await live(database)] == ["b"]
         async with database.read() as connection:
             assert [row.account for row in await connection.execute(leases.leased_accounts(NOW))] == ["other"]
@@ -80,32 +80,32 @@ class TestRefusals:
 
     async def test_reload_error_is_kept_until_a_heartbeat_without_it(self, database: Database) -> None:
         assert await find_refusal(database) is None
-        await database.write(lambda c: replicas.save_heartbeat(c, a_replica("a"), a_refusal()))
+        await database.write(lambda tx: replicas.save_heartbeat(tx, a_replica("a"), a_refusal()))
         assert await find_refusal(database) == a_refusal()
         assert await live(database) == [a_replica("a")]
         await beat(database, a_replica("a"))
         assert await find_refusal(database) is None
 
     async def test_reload_error_of_a_dead_replica_is_ignored(self, database: Database) -> None:
-        await database.write(lambda c: replicas.save_heartbeat(c, a_replica("a"), a_refusal()))
+        await database.write(lambda tx: replicas.save_heartbeat(tx, a_replica("a"), a_refusal()))
         assert await find_refusal(database, ALIVE) is None
 
     async def test_reload_error_of_a_departed_replica_is_deleted(self, database: Database) -> None:
-        await database.write(lambda c: replicas.save_heartbeat(c, a_replica("a"), a_refusal()))
-        await database.write(lambda c: replicas.deregister(c, "a"))
+        await database.write(lambda tx: replicas.save_heartbeat(tx, a_replica("a"), a_refusal()))
+        await database.write(lambda tx: replicas.deregister(tx, "a"))
         assert await find_refusal(database) is None
 
     async def test_newest_reload_error_is_found(self, database: Database) -> None:
         for name, at in (("a", NOW - 5), ("b", NOW - 1), ("c", NOW - 9)):
             beating = a_replica(name), a_refusal(name, at)
-            await database.write(lambda c, beating=beating: replicas.save_heartbeat(c, *beating))  # type: ignore[misc]
+            await database.write(lambda tx, beating=beating: replicas.save_heartbeat(tx, *beating))  # type: ignore[misc]
         assert await find_refusal(database) == a_refusal("b", NOW - 1)
 
     async def test_status_shows_the_reload_error_with_and_without_a_run(self, database: Database) -> None:
-        await database.write(lambda c: replicas.save_heartbeat(c, a_replica("a"), a_refusal()))
+        await database.write(lambda tx: replicas.save_heartbeat(tx, a_replica("a"), a_refusal()))
         shown = {
             "kind": "config_error",
-            "message": "wrong (accounts.toml:3: bad and 2 more)",
+            "message": "wrong (accounts.toml:3: bad; and 2 more)",
             "hint": "Correct it.",
             "request_id": None,
         }
@@ -132,7 +132,7 @@ class TestOverdue:
         )
         await beat(database, a_replica("a"), a_replica("dead", alive_until=NOW - 1))
         rows = [{"account": "busy", "replica": "a"}, {"account": "orphan", "replica": "dead"}]
-        await database.write(lambda c: c.execute(insert(lease_table), rows))
+        await database.write(lambda tx: tx.connection.execute(insert(lease_table), rows))
         async with database.read() as connection:
             found = await jobs.list_overdue(connection, NOW - 3, NOW, 9)
             assert [(wake_up.account, wake_up.at) for wake_up in found] == [
@@ -161,14 +161,14 @@ class TestLeases:
         return postgresql
 
     async def take(self, database: Database, replica: str, account: str = "acme", now: float = NOW) -> bool:
-        return account in await database.write(lambda c: leases.acquire_leases(c, [id_of(account)], replica, now))
+        return account in await database.write(lambda tx: leases.acquire_leases(tx, [id_of(account)], replica, now))
 
     async def test_only_one_replica_leases_an_account(self, database: Database) -> None:
         assert await self.take(database, "a")
         assert not await self.take(database, "b")
-        await database.write(lambda c: leases.release_leases(c, ["acme"], "b"))  # not its own
+        await database.write(lambda tx: leases.release_leases(tx, ["acme"], "b"))  # not its own
         assert not await self.take(database, "b")
-        await database.write(lambda c: leases.release_leases(c, ["acme"], "a"))
+        await database.write(lambda tx: leases.release_leases(tx, ["acme"], "a"))
         assert await self.take(database, "b")
 
     async def test_replica_may_renew_its_lease(self, database: Database) -> None:
@@ -186,7 +186,7 @@ class TestLeases:
         assert not await self.take(database, "a", "later")
         assert not await self.take(database, "a", "nobody")
         several = [id_of(name) for name in ("acme", "later", "nobody")]
-        assert await database.write(lambda c: leases.acquire_leases(c, several, "a", NOW)) == {"acme"}
+        assert await database.write(lambda tx: leases.acquire_leases(tx, several, "a", NOW)) == {"acme"}
         assert await self.take(database, "a", "later", NOW + 1)
 
     async def test_replicas_have_separate_leases(self, database: Database) -> None:
@@ -195,7 +195,7 @@ class TestLeases:
         async with database.read() as connection:
             assert await leases.list_leased_accounts(connection, "a") == {"acme", "later"}
             assert await leases.list_leased_accounts(connection, "b") == set()
-        await database.write(lambda c: leases.release_leases(c, ["acme"], "a"))
+        await database.write(lambda tx: leases.release_leases(tx, ["acme"], "a"))
         assert await self.take(database, "b", "acme")
         assert not await self.take(database, "b", "later", NOW + 1)
 
@@ -242,11 +242,11 @@ class TestPostgres:
         holding = asyncio.Event()
         released = asyncio.Event()
 
-        async def freeze(connection: StoreConnection) -> None:
-            await connection.execute(text("SELECT 1"))
+        async def freeze(tx: Transaction) -> None:
+            await tx.connection.execute(text("SELECT 1"))
             holding.set()
             await released.wait()
-            await connection.execute(text("SELECT 1"))
+            await tx.connection.execute(text("SELECT 1"))
 
         frozen = asyncio.create_task(postgresql.write(freeze))
         await holding.wait()
@@ -287,8 +287,8 @@ class TestPostgres:
         await wakeup_queue.install(database)
         await fill(database, [a_job("acme", wake_at=None)])
 
-        async def wake_and_fail(connection: StoreConnection) -> None:
-            await jobs.wake_account(connection, "acme", NOW)
+        async def wake_and_fail(tx: Transaction) -> None:
+            await jobs.wake_account(tx, "acme", NOW)
             raise LookupError("on second thoughts")
 
         with pytest.raises(LookupError):

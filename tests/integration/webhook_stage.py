@@ -28,15 +28,15 @@ from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.daemon.job_loader import build_job_loader
 from orchestrator.daemon.provider_steps import StepTiming
-from orchestrator.daemon.reconciler import Reconciler
+from orchestrator.daemon.reconciler_factory import build_reconciler
 from orchestrator.daemon.webhook_handler import WebhookHandler
 from orchestrator.providers.base import ProviderConnection
 from orchestrator.providers.openai import openai_provider
 from orchestrator.providers.openai.webhooks import build_webhook_parser
 from orchestrator.sandbox import SandboxSettings
 from orchestrator.sandbox import create_app as create_sandbox
-from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import accounts, jobs, runs
 from orchestrator.store.schema.tables import events, metadata, webhooks
 from orchestrator.store.schema.tables import jobs as job_table
@@ -117,7 +117,7 @@ class WebhookStage:
             for account in listed
         }
         log = cast(Any, StrictLog())
-        self.reconciler = Reconciler(
+        self.reconciler = build_reconciler(
             self.database,
             connections,
             load=build_job_loader(self.database),
@@ -200,17 +200,17 @@ class WebhookStage:
         order = {"model": "sandbox-small", "training_file": sent.json()["id"]}
         return str((await post("http://sandbox/v1/fine_tuning/jobs", json=order)).json()["id"])
 
-    async def _fill(self, connection: StoreConnection) -> None:
+    async def _fill(self, tx: Transaction) -> None:
         for table in reversed(metadata.sorted_tables):
-            await connection.execute(delete(table))
-        await runs.save_dataset(connection, DATASET, 0.0)
-        await runs.save(connection, RUN)
+            await tx.connection.execute(delete(table))
+        await runs.save_dataset(tx, DATASET, 0.0)
+        await runs.save(tx, RUN)
         for name in NAMES:
-            await accounts.save(connection, a_standing(name))
+            await accounts.save(tx, a_standing(name))
         now = self.clock.now()
         running = {"state": JobState.RUNNING, "state_since": now - 400.0, "wake_at": now + 500.0}
         await jobs.assign_to_run(
-            connection, RUN.id, [a_job(name, remote_job_id=self.remote[name], **running) for name in NAMES]
+            tx, RUN.id, [a_job(name, remote_job_id=self.remote[name], **running) for name in NAMES]
         )
 
 

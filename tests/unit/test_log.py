@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from io import StringIO
@@ -71,6 +72,19 @@ def test_an_event_is_one_json_line(configure: Configure) -> None:
         "state": "running",
         "attempt": 2,
     }
+
+
+@pytest.mark.parametrize(
+    ("log_format", "start"),
+    [
+        ("json", r'\{"timestamp": "[^"]+", "level": "info", "event": "job\.advanced", '),
+        ("console", r"\S+Z \[info +\] job\.advanced "),
+    ],
+)
+def test_line_begins_with_timestamp_level_and_event(configure: Configure, log_format: str, start: str) -> None:
+    stream = configure(log_format)
+    structlog.get_logger("orchestrator.daemon").info("job.advanced", account="acme")
+    assert re.match(start, stream.getvalue()), stream.getvalue()
 
 
 def test_auto_format_is_json_without_a_terminal(configure: Configure) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from deploy_files import ROOT, parse
 
-from orchestrator.cli.session import EXIT_USAGE
+from orchestrator.cli.exit_code import ExitCode
 from orchestrator.settings import PREFIX, load_settings
 
 UNIT = (ROOT / "deploy/systemd/orchestrator.service").read_text(encoding="utf-8")
@@ -36,7 +36,7 @@ def test_systemd_settings_exist(tmp_path: Path) -> None:
 
 
 def test_configuration_error_is_not_restarted() -> None:
-    assert values("RestartPreventExitStatus") == [str(EXIT_USAGE)]
+    assert values("RestartPreventExitStatus") == [str(ExitCode.USAGE)]
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")

@@ -1,6 +1,6 @@
-"""Doctor: looks at everything a run depends on, one diagnosis a thing, and changes nothing.
+"""Checks of everything a run depends on, for `orchestrator doctor`. They change nothing.
 
-What is wrong with one thing does not keep the others from being looked at, as far as they do not depend on it.
+Each check yields diagnoses. A failed check does not prevent the others, except those that depend on it.
 """
 
 from orchestrator.app.doctor.diagnosis import Diagnosis, DiagnosisStatus

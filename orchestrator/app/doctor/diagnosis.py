@@ -1,4 +1,4 @@
-"""Diagnosis: what was found out about one thing, and what to do about it."""
+"""Diagnosis: the result of one check, with the fix if there is a problem."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from orchestrator.core.errors import ConfigError
 
 
 class DiagnosisStatus(StrEnum):
-    """An error would stop a run or the service, a warning may."""
+    """An error prevents a run or the service from working; a warning may do so."""
 
     OK = "ok"
     WARNING = "warning"
@@ -19,30 +19,33 @@ class DiagnosisStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """One line of the doctor's. `fix` is empty where nothing need be done."""
+    """One line of `orchestrator doctor`. `doctor --json` prints these fields under these names."""
 
     thing: str
+    """The subject of the check, for example `keys`; at most 14 characters, the width of its column."""
     verdict: DiagnosisStatus
     message: str
+    """What the check found, in one line."""
     fix: str = ""
+    """What to do; empty if nothing needs to be done."""
 
 
 def ok_diagnosis(thing: str, message: str) -> Diagnosis:
-    """All is well."""
+    """Build the diagnosis of a check without a problem."""
     return Diagnosis(thing, DiagnosisStatus.OK, message)
 
 
 def warning_diagnosis(thing: str, message: str, fix: str) -> Diagnosis:
-    """It may go wrong."""
+    """Build the diagnosis of a problem that may prevent a run."""
     return Diagnosis(thing, DiagnosisStatus.WARNING, message, fix)
 
 
 def error_diagnosis(thing: str, message: str, fix: str) -> Diagnosis:
-    """It will go wrong."""
+    """Build the diagnosis of a problem that prevents a run."""
     return Diagnosis(thing, DiagnosisStatus.ERROR, message, fix)
 
 
 def diagnoses_from_error(thing: str, error: ConfigError) -> Iterator[Diagnosis]:
-    """An error of ours, a line for each of its problems."""
+    """Yield an error diagnosis for each problem of a ConfigError, or for its message if it lists none."""
     for problem in error.problems or (error.message,):
         yield error_diagnosis(thing, problem, error.hint)

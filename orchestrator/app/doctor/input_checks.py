@@ -1,4 +1,4 @@
-"""Inputs: what the operator wrote: accounts file, keys, chats, prices, dates. Looked at without asking anyone."""
+"""Checks of the operator's files: accounts file, keys, chats, prices and retirement dates. They send no requests."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from orchestrator.core.plans.retirement import (
     merge_retirements,
 )
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.core.text import format_count, format_list
 from orchestrator.dataset.read.source_files import list_folder, list_source_files
 from orchestrator.inputs.accounts_file.loader import AccountsFile
 from orchestrator.inputs.accounts_file.targets import list_secret_references
@@ -34,47 +35,49 @@ from orchestrator.inputs.retirements import load_retirements
 from orchestrator.inputs.secrets.references import parse_reference, resolve_secrets
 from orchestrator.planning.desired_state import find_published_retirements
 
-MAX_PRICE_AGE_DAYS = 180
+MAX_PRICE_AGE_DAYS = 180  # providers change prices about twice a year
 DUPLICATE_ACCOUNT_FIX = "Give each account a key of its own, or list it once."
-MAX_NAMES_SHOWN = 5  # accounts that a line names
+MAX_NAMES_SHOWN = 5  # accounts or paths in one line
 
 
-def format_names(accounts: list[str]) -> str:
-    """A few names, and how many more."""
-    more = f" and {len(accounts) - MAX_NAMES_SHOWN} more" if len(accounts) > MAX_NAMES_SHOWN else ""
-    return ", ".join(accounts[:MAX_NAMES_SHOWN]) + more
+def format_names(names: list[str]) -> str:
+    """List the first MAX_NAMES_SHOWN names and count the rest."""
+    return format_list(names, limit=MAX_NAMES_SHOWN)
 
 
 def check_accounts_file(file: AccountsFile) -> Iterator[Diagnosis]:
-    """What the file says, and who may change it."""
-    yield ok_diagnosis("accounts file", f"{file.path}: {len(file.accounts)} accounts")
+    """Check the warnings of the accounts file and its permissions."""
+    yield ok_diagnosis("accounts file", f"{file.path}: {format_count(len(file.accounts), 'account')}")
     for warning in file.warnings:
-        yield warning_diagnosis("accounts file", warning, "See whether that is meant.")
+        yield warning_diagnosis("accounts file", warning, "Check whether this is intended.")
     if file.path.stat().st_mode & stat.S_IWOTH:
         fix = f"chmod o-w {file.path}"
         yield warning_diagnosis(
-            "accounts file", "anyone on this machine may change it, and run commands through it", fix
+            "accounts file", "every user of this machine can change it, and run commands through it", fix
         )
 
 
 def check_keys(
-    accounts: tuple[Account, ...], found: Mapping[str, Secret | ConfigError], base: Path
+    accounts: tuple[Account, ...], key_results: Mapping[str, Secret | ConfigError], base: Path
 ) -> Iterator[Diagnosis]:
-    """Whether each reference leads to a key, and who else may read it."""
-    for name, key in found.items():
+    """Check that each reference resolves to a key, that no key is shared, and that key files are private.
+
+    `key_results` has the key of each account, or the error of its resolution.
+    """
+    for name, key in key_results.items():
         if isinstance(key, ConfigError):
             yield error_diagnosis(
-                "keys", f"{name}: {key.message}", "Put the key where its reference points, or correct that."
+                "keys", f"{name}: {key.message}", "Store the key where api_key points, or correct api_key."
             )
-    if there := sum(isinstance(key, Secret) for key in found.values()):
-        yield ok_diagnosis("keys", f"{there} of {len(found)} references lead to a key")
-    fingerprints = {name: key.fingerprint for name, key in found.items() if isinstance(key, Secret)}
+    if count := sum(isinstance(key, Secret) for key in key_results.values()):
+        yield ok_diagnosis("keys", f"{count} of {len(key_results)} keys found")
+    fingerprints = {name: key.fingerprint for name, key in key_results.items() if isinstance(key, Secret)}
     for warning in list_shared_key_warnings(accounts, fingerprints):
         yield warning_diagnosis("keys", warning, DUPLICATE_ACCOUNT_FIX)
     files = dict.fromkeys(_find_key_file(account, base) for account in accounts)
-    if listed := [str(path) for path in files if path and _is_readable_by_anyone(path)]:
-        fix = f"chmod 600 {' '.join(listed[:MAX_NAMES_SHOWN])}"
-        yield warning_diagnosis("keys", f"anyone on this machine may read {format_names(listed)}", fix)
+    if exposed := [str(path) for path in files if path and _is_readable_by_anyone(path)]:
+        fix = f"chmod 600 {' '.join(exposed[:MAX_NAMES_SHOWN])}"
+        yield warning_diagnosis("keys", f"every user of this machine can read {format_names(exposed)}", fix)
 
 
 def _find_key_file(account: Account, base: Path) -> Path | None:
@@ -82,64 +85,66 @@ def _find_key_file(account: Account, base: Path) -> Path | None:
     try:
         return resolve_path(base, rest) if scheme == "file" else None
     except ValueError:
-        return None  # told as a key that is not there
+        return None  # reported as a missing key
 
 
 def _is_readable_by_anyone(path: Path) -> bool:
-    """Whether others than owner and group may read the file, as far as its folder lets them."""
+    """Return whether users other than owner and group can read the file. A private folder protects its files."""
     try:
         return bool(path.stat().st_mode & stat.S_IROTH and path.parent.stat().st_mode & stat.S_IXOTH)
     except OSError:
-        return False  # told as a key that is not there
+        return False  # reported as a missing key
 
 
 def check_secrets(file: AccountsFile, redact: Redactor) -> Iterator[Diagnosis]:
-    """Whether webhooks and alerts have their secrets."""
-    wanted = list(list_secret_references(file.accounts, file.targets))
+    """Check that the secrets of webhooks and alerts can be resolved."""
+    references = list(list_secret_references(file.accounts, file.targets))
     try:
-        resolve_secrets(wanted, base_folder=file.folder, redact=redact, hidden_variables=file.key_variables)
+        resolve_secrets(references, base_folder=file.folder, redact=redact, hidden_variables=file.key_variables)
     except ConfigError as error:
         yield from diagnoses_from_error("webhooks", error)
     else:
-        if wanted:
-            yield ok_diagnosis("webhooks", f"{len(wanted)} references lead to a secret")
+        if references:
+            yield ok_diagnosis("webhooks", f"{format_count(len(references), 'secret')} found")
 
 
 def check_dataset(file: AccountsFile) -> Iterator[Diagnosis]:
-    """Whether there are any; what is in them is the check's."""
+    """Check that the chats exist and are readable. Their content is checked by `orchestrator check`."""
     path = file.dataset
     if not path.exists():
-        yield error_diagnosis("dataset", f"{path} does not exist", "Correct `dataset` in the accounts file.")
+        yield error_diagnosis("dataset", f"{path} does not exist", "Correct `dataset` in [run] of the accounts file.")
     elif not os.access(path, os.R_OK):
-        yield error_diagnosis("dataset", f"{path} cannot be read", "Let the service's user read it.")
+        yield error_diagnosis("dataset", f"{path} is not readable", "Give the service's user read access to it.")
     elif unreadable := list_folder(path).unreadable:
         folders = format_names([str(path / name) for name, _ in unreadable])
         yield error_diagnosis(
-            "dataset", f"{folders} cannot be read: {unreadable[0][1]}", "Let the service's user read it."
+            "dataset", f"{folders} cannot be read: {unreadable[0][1]}", "Give the service's user read access to it."
         )
     elif count := len(list_source_files(path)):
-        yield ok_diagnosis("dataset", f"{path}: {count} file{'s'[: count > 1]}; `orchestrator check` reads them")
+        yield ok_diagnosis(
+            "dataset", f"{path}: {format_count(count, 'file')}; `orchestrator check` checks the content"
+        )
     else:
         yield error_diagnosis(
-            "dataset", f"{path} holds no chats", "Put chats there, one .json file each, or one .jsonl."
+            "dataset", f"{path} contains no chats", "Add chats, as one .json file each or as one .jsonl file."
         )
 
 
 def check_validation_set(file: AccountsFile) -> Iterator[Diagnosis]:
-    """Whether the operator's own validation set is there."""
+    """Check that the validation set, if one is configured, exists and is readable."""
     path = file.validation_path
     if path is None:
         return
     if count := len(list_source_files(path)) if path.exists() and os.access(path, os.R_OK) else 0:
-        yield ok_diagnosis("validation", f"{path}: {count} file{'s'[: count > 1]}")
+        yield ok_diagnosis("validation", f"{path}: {format_count(count, 'file')}")
     else:
         yield error_diagnosis(
-            "validation", f"{path} cannot be read or holds no chats", "Correct `validation` in [run]."
+            "validation", f"{path} is not readable or contains no chats", "Correct `validation` in [run]."
         )
 
 
 def check_prices(file: AccountsFile, prices_file: Path | None, now: float) -> Iterator[Diagnosis]:
-    """Whether training has a known price, and how old that is."""
+    """Check that the price of each base model is known and recent. `now` is in epoch seconds."""
     try:
         known = load_prices(prices_file)
     except ConfigError as error:
@@ -148,37 +153,37 @@ def check_prices(file: AccountsFile, prices_file: Path | None, now: float) -> It
     today = datetime.fromtimestamp(now, UTC).date()
     for provider, spec in file.specs.items():
         price = known.find(provider, spec.base_model)
-        what = f"{spec.base_model} at {provider}"
+        model = f"{spec.base_model} at {provider}"
         if price is None and not file.options.allow_unknown_price:
-            fix = (
-                "Put it into a copy of the price file (ORCHESTRATOR_PRICES_FILE), or set allow_unknown_price = true."
-            )
-            yield warning_diagnosis("prices", f"the price of {what} is not known: the run will be held", fix)
+            fix = "Add it to a copy of the price file (ORCHESTRATOR_PRICES_FILE), or set allow_unknown_price = true."
+            yield warning_diagnosis("prices", f"the price of {model} is unknown; the run will be held", fix)
         elif price is None:
-            yield ok_diagnosis("prices", f"the price of {what} is not known, which is allowed")
+            yield ok_diagnosis("prices", f"the price of {model} is unknown; allow_unknown_price permits it")
         elif not price.fixed and (age := (today - price.as_of).days) > MAX_PRICE_AGE_DAYS:
-            fix = "Compare it with the provider's page; correct it in a copy, ORCHESTRATOR_PRICES_FILE."
-            yield warning_diagnosis("prices", f"the price of {what} is from {price.as_of}, {age} days ago", fix)
+            fix = "Compare it with the provider's price page; correct it in a copy (ORCHESTRATOR_PRICES_FILE)."
+            yield warning_diagnosis("prices", f"the price of {model} is from {price.as_of}, {age} days ago", fix)
         else:
-            yield ok_diagnosis("prices", f"the price of {what} is from {price.as_of}")
+            yield ok_diagnosis("prices", f"the price of {model} is from {price.as_of}")
 
 
 def check_retirements(file: AccountsFile, retirements_file: Path | None, now: float) -> Iterator[Diagnosis]:
-    """Whether a base model's end was published. What the provider itself says, `plan` asks."""
+    """Check the published retirement dates of the base models.
+
+    Dates from the provider's API are checked by `plan`.
+    """
     try:
         known = find_published_retirements(load_retirements(retirements_file), file.specs)
     except ConfigError as error:
         yield from diagnoses_from_error("retirements", error)
         return
-    doubts = 0
+    problem_count = 0
     for provider, model in merge_retirements([], {name: spec.base_model for name, spec in file.specs.items()}, known):
-        told = [(provider, model)]
-        lines = [hold.reason for hold in list_untunable_holds(told, now).values()] + list_retirement_warnings(
-            told, now
-        )
-        doubts += len(lines)
-        for line in lines:
-            what = f"{line} ({known[provider].source}; as of {known[provider].as_of})"
-            yield warning_diagnosis("retirements", what, "Choose a base model that stays, or another provider.")
-    if not doubts:
-        yield ok_diagnosis("retirements", f"no end of a base model within {WARN_DAYS} days is known")
+        retiring = [(provider, model)]
+        holds = list_untunable_holds(retiring, now).values()
+        problems = [*(hold.reason for hold in holds), *list_retirement_warnings(retiring, now)]
+        problem_count += len(problems)
+        for problem in problems:
+            message = f"{problem} ({known[provider].source}; as of {known[provider].as_of})"
+            yield warning_diagnosis("retirements", message, "Choose another base model or another provider.")
+    if not problem_count:
+        yield ok_diagnosis("retirements", f"no base model is known to retire within {WARN_DAYS} days")

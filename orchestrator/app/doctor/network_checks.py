@@ -1,4 +1,4 @@
-"""Outward: which way each account takes out of this network, and which authorities are trusted on it."""
+"""Checks of the outbound network: the proxy of each account, and the trusted certificate authorities."""
 
 from __future__ import annotations
 
@@ -21,41 +21,42 @@ NETWORK_SUBJECT = "network"
 
 
 class NetworkChecker:
-    """The ways of one accounts file. `usable` and `secrets` are known once it is examined."""
+    """Checks the proxies of one accounts file. `is_usable` and `proxy_secrets` are known after `check`."""
 
     def __init__(self, file: AccountsFile, network: OutboundNetwork) -> None:
         self.network = network
-        self.is_usable = True
-        self.proxy_secrets: Mapping[str, Secret] = {}
+        self.is_usable = True  # False: requests to providers would fail, so that they are not tried
+        self.proxy_secrets: Mapping[str, Secret] = {}  # proxy addresses by reference
         self._file = file
 
     def check(self, redact: Redactor) -> Iterator[Diagnosis]:
-        """One line for each way, with the accounts that take it."""
+        """Yield one diagnosis per route (direct, or through a proxy), with the accounts that use it."""
         try:
-            wanted = list(list_proxy_references(self._file.accounts))
-            self.proxy_secrets = resolve_secrets(wanted, base_folder=self._file.folder, redact=redact)
-            ways = self._accounts_by_route()
-            _ = self.network.ssl_context
+            references = list(list_proxy_references(self._file.accounts))
+            self.proxy_secrets = resolve_secrets(references, base_folder=self._file.folder, redact=redact)
+            accounts_by_route = self._group_accounts_by_route()
+            _ = self.network.ssl_context  # reads the certificate files, and raises if they are unusable
         except ConfigError as error:
             self.is_usable = False
             yield from diagnoses_from_error(NETWORK_SUBJECT, error)
             return
-        for way, accounts in ways.items():
-            who = "all accounts" if len(ways) == 1 else format_names(accounts)
-            yield ok_diagnosis(NETWORK_SUBJECT, f"{who}: {way}; trusted authorities: {self.network.authorities}")
-        if plain := [account.name for account in self._file.accounts if _is_unencrypted(account)]:
+        for route, accounts in accounts_by_route.items():
+            names = "all accounts" if len(accounts_by_route) == 1 else format_names(accounts)
+            yield ok_diagnosis(NETWORK_SUBJECT, f"{names}: {route}; trusted authorities: {self.network.authorities}")
+        if unencrypted := [account.name for account in self._file.accounts if _is_unencrypted(account)]:
             yield warning_diagnosis(
                 NETWORK_SUBJECT,
-                f"allow_http: the keys of {format_names(plain)} go unencrypted through your network",
-                "Use https:// if the server can.",
+                f"allow_http: the keys of {format_names(unencrypted)} are sent unencrypted through your network",
+                "Use https:// if the server supports it.",
             )
 
-    def _accounts_by_route(self) -> Mapping[str, list[str]]:
-        ways: dict[str, list[str]] = defaultdict(list)
+    def _group_accounts_by_route(self) -> Mapping[str, list[str]]:
+        accounts_by_route: dict[str, list[str]] = defaultdict(list)
         for account in self._file.accounts:
             proxy = self.network.find_proxy(account, self.proxy_secrets)
-            ways[f"through the proxy {proxy}" if proxy else "without a proxy"].append(account.name)
-        return ways
+            route = f"through the proxy {proxy}" if proxy else "without a proxy"
+            accounts_by_route[route].append(account.name)
+        return accounts_by_route
 
 
 def _is_unencrypted(account: Account) -> bool:

@@ -1,4 +1,4 @@
-"""Providers: whether each key is accepted, by whom, and what time it is there."""
+"""Checks with the providers: keys, base models and the clock. Their requests are free of charge."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from orchestrator.core.spec import TrainingSpec
 from orchestrator.planning.base_models import fetch_base_models
 
 PROVIDER_TIMEOUT_SECONDS = 15.0
-MAX_CLOCK_SKEW_SECONDS = 60.0  # seconds; a Date header knows whole ones, and an answer takes time
+MAX_CLOCK_SKEW_SECONDS = 60.0  # far above the error of the measure: whole seconds in the header, and the round trip
 
 
 class ClockSkewRecorder:
-    """How far this machine's clock is from what the answers say, in seconds."""
+    """Records the difference between this machine's clock and the Date header of each response, in seconds."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.skew_seconds: list[float] = []
         self._now = now
 
     async def record_response(self, response: Any) -> None:
-        """An answer has come."""
+        """Record the skew of one response; positive if this machine is ahead. A hook of the HTTP client."""
         if date := response.headers.get("date"):
             self.skew_seconds.append(self._now() - parsedate_to_datetime(date).timestamp())
 
@@ -43,46 +43,45 @@ async def check_providers(
     skew_recorder: ClockSkewRecorder,
     proxy_secrets: Mapping[str, Secret],
 ) -> AsyncIterator[Diagnosis]:
-    """Each account verified, as `orchestrator accounts` does; the base models; the clock against the answers'."""
-    asked = tuple(account for account in accounts if account.name in keys)
-    connections.connect_accounts(asked, keys, proxy_secrets)
+    """Verify each account as `orchestrator accounts` does, then check the base models and the clock."""
+    accounts_with_key = tuple(account for account in accounts if account.name in keys)
+    connections.connect_accounts(accounts_with_key, keys, proxy_secrets)
 
-    async def ask(account: Account) -> AccountIdentity | Failure:
+    async def verify(account: Account) -> AccountIdentity | Failure:
         try:
             async with asyncio.timeout(PROVIDER_TIMEOUT_SECONDS):
                 return (await connections.verify_accounts([account]))[account.name]
         except TimeoutError:
-            return Failure.from_error(ProviderUnavailable(f"no answer within {PROVIDER_TIMEOUT_SECONDS:g} s"))
+            return Failure.from_error(ProviderUnavailable(f"no response within {PROVIDER_TIMEOUT_SECONDS:g} s"))
 
-    answers = dict(zip(asked, await asyncio.gather(*map(ask, asked)), strict=True))
-    for diagnosis in _diagnose_accounts(answers):
+    results = dict(zip(accounts_with_key, await asyncio.gather(*map(verify, accounts_with_key)), strict=True))
+    for diagnosis in _diagnose_accounts(results):
         yield diagnosis
-    accepted = [account for account, answer in answers.items() if isinstance(answer, AccountIdentity)]
+    accepted = [account for account, result in results.items() if isinstance(result, AccountIdentity)]
     unknown = (await fetch_base_models(accepted, specs, connections.by_name)).unknown
     for hold in list_unknown_model_holds(unknown).values():
         yield error_diagnosis("base models", hold.reason, hold.hint)
-    identities = {account.name: answer for account, answer in answers.items() if isinstance(answer, AccountIdentity)}
-    for warning in list_shared_project_warnings(
-        asked, identities, {name: key.fingerprint for name, key in keys.items()}
-    ):
+    identities = {account.name: result for account, result in results.items() if isinstance(result, AccountIdentity)}
+    fingerprints = {name: key.fingerprint for name, key in keys.items()}
+    for warning in list_shared_project_warnings(accounts_with_key, identities, fingerprints):
         yield warning_diagnosis("providers", warning, DUPLICATE_ACCOUNT_FIX)
     if skew_recorder.skew_seconds:
+        # The smallest skew: a slow response makes the difference larger, never smaller.
         yield _diagnose_clock(min(skew_recorder.skew_seconds, key=abs))
 
 
-def _diagnose_accounts(answers: Mapping[Account, AccountIdentity | Failure]) -> Iterator[Diagnosis]:
-    if accepted := [account.name for account, answer in answers.items() if isinstance(answer, AccountIdentity)]:
+def _diagnose_accounts(results: Mapping[Account, AccountIdentity | Failure]) -> Iterator[Diagnosis]:
+    if accepted := [account.name for account, result in results.items() if isinstance(result, AccountIdentity)]:
         yield ok_diagnosis("providers", f"the keys of {format_names(accepted)} are accepted")
-    for account, answer in answers.items():
-        if isinstance(answer, Failure):
-            message = f"{account.name} at {account.base_url or account.provider}: {answer.kind}: {answer.message}"
-            yield error_diagnosis("providers", message, answer.hint)
+    for account, result in results.items():
+        if isinstance(result, Failure):
+            message = f"{account.name} at {account.base_url or account.provider}: {result.kind}: {result.message}"
+            yield error_diagnosis("providers", message, result.hint)
 
 
 def _diagnose_clock(skew: float) -> Diagnosis:
     if abs(skew) <= MAX_CLOCK_SKEW_SECONDS:
-        return ok_diagnosis("clock", "agrees with the providers'")
-    way = "ahead of" if skew > 0 else "behind"
-    return warning_diagnosis(
-        "clock", f"this machine's clock is {abs(skew):.0f} s {way} the providers'", "Set it by NTP."
-    )
+        return ok_diagnosis("clock", "agrees with the clocks of the providers")
+    direction = "ahead of" if skew > 0 else "behind"
+    message = f"this machine's clock is {abs(skew):.0f} s {direction} the clocks of the providers"
+    return warning_diagnosis("clock", message, "Synchronise the clock with NTP.")

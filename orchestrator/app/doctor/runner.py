@@ -1,4 +1,4 @@
-"""Examination: everything in its order, from the environment outwards."""
+"""Runs the checks in order: first the machine, then the operator's files, then the providers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from orchestrator.settings import Settings, list_effective_settings, load_settin
 
 
 async def run_checks(environ: Mapping[str, str], redact: Redactor, *, online: bool) -> AsyncIterator[Diagnosis]:
-    """Every diagnosis, as it is made. `online`: providers are asked whether they accept the keys; that is free."""
+    """Yield each diagnosis as soon as it is known.
+
+    `online` also verifies the keys with the providers, free of charge.
+    """
     for diagnosis in machine_checks.check_program():
         yield diagnosis
     try:
@@ -29,8 +32,10 @@ async def run_checks(environ: Mapping[str, str], redact: Redactor, *, online: bo
         for diagnosis in diagnoses_from_error("settings", error):
             yield diagnosis
         return
-    given = sum(setting.source != "default" for setting in list_effective_settings(environ))
-    yield ok_diagnosis("settings", f"{given} given, the others are defaults; `orchestrator config` prints them")
+    configured = sum(setting.source != "default" for setting in list_effective_settings(environ))
+    yield ok_diagnosis(
+        "settings", f"{configured} set, all others have their defaults; `orchestrator config` prints them"
+    )
     clock = SystemClock()
     for diagnosis in machine_checks.check_data_folder(settings.data_dir):
         yield diagnosis
@@ -49,25 +54,25 @@ async def _check_accounts(
         for diagnosis in diagnoses_from_error("accounts file", error):
             yield diagnosis
         return
-    found = await asyncio.to_thread(
+    key_results = await asyncio.to_thread(
         resolve_each_key, file.accounts, base_folder=file.folder, redact=redact, hidden_variables=file.key_variables
     )
-    outward = NetworkChecker(file, OutboundNetwork(environ, settings.ca_file, redact))
-    for looked in (
+    network_checker = NetworkChecker(file, OutboundNetwork(environ, settings.ca_file, redact))
+    for diagnoses in (
         input_checks.check_accounts_file(file),
         machine_checks.check_required_extras(file),
-        input_checks.check_keys(file.accounts, found, file.folder),
+        input_checks.check_keys(file.accounts, key_results, file.folder),
         input_checks.check_secrets(file, redact),
-        outward.check(redact),
+        network_checker.check(redact),
         input_checks.check_dataset(file),
         input_checks.check_validation_set(file),
         input_checks.check_prices(file, settings.prices_file, clock.now()),
         input_checks.check_retirements(file, settings.retirements_file, clock.now()),
     ):
-        for diagnosis in looked:
+        for diagnosis in diagnoses:
             yield diagnosis
-    if online and outward.is_usable:
-        async for diagnosis in _check_online(file, settings, clock, redact, found, outward):
+    if online and network_checker.is_usable:
+        async for diagnosis in _check_online(file, settings, clock, redact, key_results, network_checker):
             yield diagnosis
 
 
@@ -76,22 +81,22 @@ async def _check_online(
     settings: Settings,
     clock: SystemClock,
     redact: Redactor,
-    found: Mapping[str, Secret | ConfigError],
-    outward: NetworkChecker,
+    key_results: Mapping[str, Secret | ConfigError],
+    network_checker: NetworkChecker,
 ) -> AsyncIterator[Diagnosis]:
-    keys = {name: key for name, key in found.items() if isinstance(key, Secret)}
-    skews = ClockSkewRecorder(clock.now)
+    keys = {name: key for name, key in key_results.items() if isinstance(key, Secret)}
+    skew_recorder = ClockSkewRecorder(clock.now)
     connections = Connections(
         file.folder,
-        outward.network,
+        network_checker.network,
         max_in_flight=settings.max_in_flight,
         redact=redact,
         clock=clock.boottime,
-        on_response=skews.record_response,
+        on_response=skew_recorder.record_response,
     )
     try:
         async for diagnosis in check_providers(
-            connections, file.accounts, file.specs, keys, skews, outward.proxy_secrets
+            connections, file.accounts, file.specs, keys, skew_recorder, network_checker.proxy_secrets
         ):
             yield diagnosis
     finally:

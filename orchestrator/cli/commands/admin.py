@@ -1,4 +1,4 @@
-"""Commands that look after an installation: doctor, config, prune, backup, restore."""
+"""Commands for an installation: doctor, config, prune, backup, restore."""
 
 from __future__ import annotations
 
@@ -15,16 +15,20 @@ from orchestrator.core.secret import Redactor
 if TYPE_CHECKING:
     from orchestrator.app import App
 
-TarFileArgument = Annotated[Path, typer.Argument(help="A tar file.", show_default=False)]
+TarFileArgument = Annotated[
+    Path, typer.Argument(help="Path of the tar file, for example backup.tar.", show_default=False)
+]
 
 
 @command()
 def doctor(
-    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the providers.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Skip the checks that send requests to the providers.")
+    ] = False,
     accounts: AccountsFileOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Look at everything a run depends on, and say how to mend it. Exit 1 when something is wrong."""
+    """Check everything a run depends on and suggest fixes. Exits 1 on errors."""
     redact = Redactor()
     with print_errors(redact):
         from orchestrator.cli.handlers import admin
@@ -36,7 +40,7 @@ def doctor(
 
 @command()
 def config(json: JsonOption = False) -> None:
-    """Print every setting in force, and where it comes from."""
+    """Print each setting in force and its source."""
     with print_errors(Redactor()):
         from orchestrator.cli.handlers import admin
 
@@ -45,10 +49,10 @@ def config(json: JsonOption = False) -> None:
 
 @command()
 def prune(
-    yes: Annotated[bool, typer.Option("--yes", help="Delete what is listed; otherwise it is only shown.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete the listed resources; default: only list them.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """List what is left of finished runs at the providers and here; delete it with --yes."""
+    """List resources that finished runs no longer need. Covers datasets here and files at the providers."""
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers.admin import delete_unused_resources
@@ -60,19 +64,19 @@ def prune(
 
 @command()
 def backup(file: TarFileArgument) -> None:
-    """Copy database and datasets into a new tar file; the service may go on."""
-    with command_session(log_level="warning") as given:
+    """Back up the database and datasets to a new tar file. Safe while the service is running."""
+    with command_session(log_level="warning") as session:
         from orchestrator.app.backup import create_backup
 
-        names = create_backup(given.settings, file)
+        names = create_backup(session.settings, file)
         typer.echo(f"{file} holds {', '.join(names)}")
 
 
 @command()
 def restore(file: TarFileArgument) -> None:
-    """Put database and datasets of a backup back; the service must be stopped, and the database gone."""
-    with command_session(log_level="warning") as given:
+    """Restore a backup. The service must be stopped and the old database moved away."""
+    with command_session(log_level="warning") as session:
         from orchestrator.app.backup import restore_backup
 
-        names = restore_backup(given.settings, file)
+        names = restore_backup(session.settings, file)
         typer.echo(f"restored: {', '.join(names)}")

@@ -1,45 +1,60 @@
-"""Commands for chats: check, polish, format."""
+"""Commands for the dataset: check, polish, format."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from orchestrator.cli.commands.root import AccountsFileOption, JsonOption, command
-from orchestrator.cli.finding_format import FindingFormat
 from orchestrator.cli.session import command_session
 from orchestrator.core.spec import Method
 
+
+class FindingFormat(StrEnum):
+    """Output format of `check`. SARIF 2.1.0 is for code review tools."""
+
+    TEXT = "text"
+    JSON = "json"
+    SARIF = "sarif"
+
+
 MethodOption = Annotated[
     Method | None,
-    typer.Option(help="What the chats are for; default: as in the accounts file, and without one as the chats are."),
+    typer.Option(help="Training method; default: as in the accounts file, otherwise detected from the chats."),
 ]
 
 
 @command()
 def check(
-    paths: Annotated[list[Path] | None, typer.Argument(help="Chats; default: those of the accounts file.")] = None,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Files or folders with chats; default: the dataset of the accounts file."),
+    ] = None,
     accounts: AccountsFileOption = None,
     output_format: Annotated[
-        FindingFormat, typer.Option("--format", "-f", help="How the findings are printed.")
+        FindingFormat, typer.Option("--format", "-f", help="Output format.")
     ] = FindingFormat.TEXT,
-    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on warnings too.")] = False,
     method: MethodOption = None,
     training: Annotated[
-        Path | None, typer.Option(help="The chats are a validation set: none of them may be in this training set.")
+        Path | None,
+        typer.Option(
+            help="Training set to compare with; the checked chats are then a validation set that must not overlap it."
+        ),
     ] = None,
-    report: Annotated[Path | None, typer.Option(help="Write a page with everything into this HTML file.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Also write an HTML report to this file.")] = None,
 ) -> None:
-    """Check the chats: every finding, with file, line and what to do. Exit 1 on errors."""
-    with command_session(accounts_file=accounts) as given:
+    """Check the chats for errors and warnings. Prints each finding with file, line and fix; exits 1 on errors."""
+    with command_session(accounts_file=accounts) as session:
         from orchestrator.cli.handlers import dataset
 
         output_format = FindingFormat.JSON if json else output_format
         code = dataset.check_chats(
-            given,
+            session,
             paths or [],
             output_format=output_format,
             strict=strict,
@@ -52,33 +67,38 @@ def check(
 
 @command()
 def polish(
-    path: Annotated[Path | None, typer.Argument(help="Chats; default: those of the accounts file.")] = None,
-    into: Annotated[Path | None, typer.Option(help="Write the polished chats into this new folder.")] = None,
-    cut_end: Annotated[bool, typer.Option(help="Cut what comes after the last answer of a chat.")] = True,
+    path: Annotated[
+        Path | None, typer.Argument(help="Files or folders with chats; default: the dataset of the accounts file.")
+    ] = None,
+    into: Annotated[Path | None, typer.Option(help="New folder for the polished chats.")] = None,
+    cut_end: Annotated[bool, typer.Option(help="Cut the messages after the last answer of a chat.")] = True,
     unknown_keys: Annotated[
-        bool, typer.Option(help="Drop keys that the training format does not know, unless they may decide something.")
+        bool, typer.Option(help="Remove keys unknown to the training format, unless they may change the training.")
     ] = True,
     text_parts: Annotated[
-        bool, typer.Option(help="Write content in text parts as one text, where a provider asks for it.")
+        bool, typer.Option(help="Join text parts into one text if a listed provider requires it.")
     ] = True,
-    merge_system: Annotated[bool, typer.Option(help="Merge all system messages into the first.")] = True,
-    drop_empty: Annotated[bool, typer.Option(help="Drop empty system messages.")] = True,
-    common_system: Annotated[bool, typer.Option(help="Give every chat the system message that most have.")] = True,
-    system: Annotated[str | None, typer.Option(help="Give every chat this system message instead.")] = None,
-    duplicates: Annotated[bool, typer.Option(help="Remove chats that are there twice.")] = True,
-    redact: Annotated[bool, typer.Option(help="Hide keys, e-mail addresses and telephone numbers.")] = True,
+    merge_system: Annotated[bool, typer.Option(help="Merge all system messages into the first one.")] = True,
+    drop_empty: Annotated[bool, typer.Option(help="Remove empty system messages.")] = True,
+    common_system: Annotated[bool, typer.Option(help="Set the most frequent system message in every chat.")] = True,
+    system: Annotated[str | None, typer.Option(help="Set this system message in every chat instead.")] = None,
+    duplicates: Annotated[bool, typer.Option(help="Remove duplicate chats.")] = True,
+    redact: Annotated[
+        bool, typer.Option(help="Replace keys, e-mail addresses and telephone numbers with placeholders.")
+    ] = True,
     names: Annotated[
-        str | None, typer.Option(help="New names for the user, one a chat in turn: A,B,C or a file with one a line.")
+        str | None,
+        typer.Option(help="Replacement user names, assigned in turn: A,B,C or a file with one name per line."),
     ] = None,
-    persona: Annotated[str | None, typer.Option(help="The user's old name; default: the one most chats use.")] = None,
+    persona: Annotated[str | None, typer.Option(help="User name to replace; default: the most frequent one.")] = None,
     accounts: AccountsFileOption = None,
 ) -> None:
-    """Repair what the check names. Shows the changes; writes them only --into another folder."""
-    with command_session(accounts_file=accounts) as given:
+    """Fix the problems reported by `check`. Prints a diff; use --into FOLDER to write the result."""
+    with command_session(accounts_file=accounts) as session:
         from orchestrator.cli.handlers import dataset
         from orchestrator.dataset.polish.polisher import PolishOptions
 
-        wishes = PolishOptions(
+        options = PolishOptions(
             cut_end=cut_end,
             drop_unknown_keys=unknown_keys,
             merge_system=merge_system,
@@ -89,30 +109,37 @@ def polish(
             remove_duplicates=duplicates,
             redact=redact,
         )
-        code = dataset.polish_chats(given.settings, path, into, wishes, text_parts=text_parts)
+        code = dataset.polish_chats(session.settings, path, into, options, text_parts=text_parts)
     raise typer.Exit(code)
 
 
 @command("format")
 def format_(
-    path: Annotated[Path | None, typer.Argument(help="Chats; default: those of the accounts file.")] = None,
+    path: Annotated[
+        Path | None, typer.Argument(help="Files or folders with chats; default: the dataset of the accounts file.")
+    ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write the JSONL here, a validation part beside it as NAME.validation."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Output file, for example train.jsonl; the validation split is written to train.validation.jsonl.",
+        ),
     ] = None,
     validation: Annotated[
-        float | None, typer.Option(min=0, max=0.9, help="The share of examples to keep apart for validation.")
+        float | None,
+        typer.Option(min=0, max=0.9, help="Fraction of the examples held out for validation, for example 0.1."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the choice of the validation part.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed for the validation split.")] = None,
     method: MethodOption = None,
     accounts: AccountsFileOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Write the canonical JSONL and print its SHA-256."""
-    with command_session(accounts_file=accounts) as given:
+    """Write the canonical JSONL file and print its SHA-256."""
+    with command_session(accounts_file=accounts) as session:
         from orchestrator.cli.handlers import dataset
 
         code = dataset.format_chats(
-            given.settings, path, output, validation=validation, seed=seed, method=method, as_json=json
+            session.settings, path, output, validation=validation, seed=seed, method=method, as_json=json
         )
     raise typer.Exit(code)

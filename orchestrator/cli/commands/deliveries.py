@@ -1,4 +1,4 @@
-"""Commands for what is told to webhooks and alerts."""
+"""Commands for webhook and alert deliveries: deliveries list, deliveries retry."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from orchestrator.app import App
 
 deliveries_app = typer.Typer(
-    help="List what webhooks and alerts were told, and tell again what was given up.",
+    help="List webhook and alert deliveries and retry failed ones.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -22,9 +22,10 @@ app.add_typer(deliveries_app, name="deliveries")
 
 @deliveries_app.command("list")
 def list_(
-    dead: Annotated[bool, typer.Option("--dead", help="Only what was given up.")] = False, json: JsonOption = False
+    dead: Annotated[bool, typer.Option("--dead", help="Show only failed deliveries.")] = False,
+    json: JsonOption = False,
 ) -> None:
-    """Show the newest deliveries. Exit 1 when some of them were given up."""
+    """List the newest deliveries. Exits 1 if any of them failed after all retries."""
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import deliveries
@@ -36,12 +37,15 @@ def list_(
 
 @deliveries_app.command()
 def retry(
-    ids: Annotated[list[int] | None, typer.Argument(min=1, max=2**31 - 1, help="Numbers of the list.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Everything that was given up.")] = False,
+    ids: Annotated[
+        list[int] | None,
+        typer.Argument(min=1, max=2**31 - 1, help="Delivery ids, as `deliveries list` shows them, for example 7 12."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Retry all failed deliveries.")] = False,
 ) -> None:
-    """Begin again with what was given up."""
+    """Retry failed deliveries."""
     if not ids and not everything:
-        raise typer.BadParameter("name the deliveries, or say --all")
+        raise typer.BadParameter("Specify delivery ids or pass --all.")
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import deliveries

@@ -1,4 +1,4 @@
-"""Commands a newcomer meets first: the demo, and a provider to play with."""
+"""Commands for a first try: the demo, and the sandbox provider."""
 
 from __future__ import annotations
 
@@ -11,28 +11,34 @@ from orchestrator.cli.commands.root import command
 
 
 @command()
-def demo(keep: Annotated[bool, typer.Option(help="Keep the dashboard until Ctrl-C.")] = False) -> None:
-    """Run five accounts over the sample chats against the sandbox."""
-    from orchestrator.cli.handlers.demo import run_demo as play
+def demo(keep: Annotated[bool, typer.Option(help="Keep the dashboard running until Ctrl-C.")] = False) -> None:
+    """Run a free demonstration with five sandbox accounts."""
+    from orchestrator.cli.handlers.demo import run_demo
 
-    raise typer.Exit(play(keep=keep))
+    raise typer.Exit(run_demo(keep=keep))
 
 
 @command()
 def sandbox(
-    host: Annotated[str, typer.Option(help="Loopback address.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8090,
-    state: Annotated[Path | None, typer.Option(help="Keep the state in this file.")] = None,
-    faults: Annotated[Path | None, typer.Option(help="A TOML file of faults.")] = None,
-    webhooks: Annotated[
-        str | None, typer.Option(help="Address on this machine that is told of ends; {account} is replaced.")
+    host: Annotated[str, typer.Option(help="Loopback address to listen on, for example ::1.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free port.")] = 8090,
+    state: Annotated[
+        Path | None, typer.Option(help="SQLite file that keeps the state across restarts; default: memory only.")
     ] = None,
-    seconds: Annotated[float, typer.Option(help="How long a job trains; checks and queues take a tenth.")] = 10.0,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    faults: Annotated[Path | None, typer.Option(help="TOML file with the faults to simulate.")] = None,
+    webhooks: Annotated[
+        str | None,
+        typer.Option(help="Loopback URL that receives job webhooks, with {account} in place of the account name."),
+    ] = None,
+    seconds: Annotated[
+        float,
+        typer.Option(help="Training time of a job, in seconds; validation and queueing take a tenth of it each."),
+    ] = 10.0,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
-    """Run a provider on loopback that speaks OpenAI's API; point any OpenAI client at it."""
-    from orchestrator.cli.handlers import sandbox as command
+    """Run a simulated provider on this machine. It serves OpenAI's API for any OpenAI client; nothing is charged."""
+    from orchestrator.cli.handlers.sandbox import run_sandbox
 
     raise typer.Exit(
-        command.run_sandbox(host, port, state=state, faults=faults, webhooks=webhooks, seconds=seconds, seed=seed)
+        run_sandbox(host, port, state=state, faults=faults, webhooks=webhooks, seconds=seconds, seed=seed)
     )

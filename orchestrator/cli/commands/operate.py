@@ -24,7 +24,7 @@ def approve() -> None:
 
 @command(help=ACTION_INFO[OperatorAction.WAIVE].summary)
 def waive(
-    reason: Annotated[str, typer.Argument(help="Why no moderation is needed; recorded with the run.")],
+    reason: Annotated[str, typer.Argument(help="Reason why no moderation is needed; recorded with the run.")],
 ) -> None:
     """Waive the moderation of the run."""
     _run_action(OperatorAction.WAIVE, reason=reason)
@@ -60,8 +60,8 @@ def release(accounts: AccountsArgument = None, all_accounts: AllAccountsOption =
 
 @command(help=ACTION_INFO[OperatorAction.ADOPT].summary)
 def adopt(
-    job: Annotated[str, typer.Argument(help="Job id, as in the hint of its hold.")],
-    remote_job: Annotated[str, typer.Argument(metavar="REMOTE_ID", help="Id of the remote job at the provider.")],
+    job: Annotated[str, typer.Argument(help="Job id, as shown in the hint of its hold.")],
+    remote_job: Annotated[str, typer.Argument(metavar="REMOTE_ID", help="Id of the remote job to adopt.")],
 ) -> None:
     """Adopt a remote job."""
     _run_action(OperatorAction.ADOPT, job=job, remote_job=remote_job)

@@ -1,16 +1,18 @@
-"""Root: the program itself, and the options that several commands share."""
+"""The root command, and the options that several commands share."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from orchestrator.cli.session import EXIT_DONE
+from orchestrator.cli.exit_code import ExitCode
+
+SUMMARY: Final = "Fine-tune one dataset in many provider accounts, one model per account."
 
 app = typer.Typer(
-    help="One dataset, many accounts, one fine-tuned model in each.",
+    help=SUMMARY,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -20,23 +22,26 @@ app = typer.Typer(
 command = app.command
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-AccountsArgument = Annotated[list[str] | None, typer.Argument(help="Account names.")]
-AccountsFileOption = Annotated[Path | None, typer.Option("--accounts", "-a", help="The accounts file.")]
-AllAccountsOption = Annotated[bool, typer.Option("--all", help="Every account of the run.")]
+AccountsArgument = Annotated[list[str] | None, typer.Argument(help="Account names, for example acme-eu acme-us.")]
+AccountsFileOption = Annotated[
+    Path | None,
+    typer.Option("--accounts", "-a", help="Accounts file; default: ORCHESTRATOR_ACCOUNTS_FILE or accounts.toml."),
+]
+AllAccountsOption = Annotated[bool, typer.Option("--all", help="Apply to every account of the run.")]
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         from importlib.metadata import version
 
         typer.echo(f"orchestrator {version('orchestrator')}")
-        raise typer.Exit(EXIT_DONE)
+        raise typer.Exit(ExitCode.DONE)
 
 
 @app.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """One dataset, many accounts, one fine-tuned model in each."""
+    """Print the version, or run one of the commands."""

@@ -1,7 +1,8 @@
-"""Commands that do the work: verify, plan, rerun, upload, start, run, serve."""
+"""Commands of a run: accounts, plan, rerun, upload, start, run, serve."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @command()
 def accounts(accounts: AccountsFileOption = None, json: JsonOption = False) -> None:
-    """Verify each account: whose key it is, held or fine."""
+    """Verify each account's key and show its owner and state. Exits 1 if any key or account is not usable."""
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import status
@@ -29,7 +30,7 @@ def accounts(accounts: AccountsFileOption = None, json: JsonOption = False) -> N
 
 @command()
 def plan(accounts: AccountsFileOption = None, json: JsonOption = False) -> None:
-    """Say what would happen and cost in each account, without doing it. Exit 1 when the run would be held."""
+    """Show the planned action and cost per account. Executes nothing; exits 1 if the run would be held."""
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import status
@@ -41,13 +42,15 @@ def plan(accounts: AccountsFileOption = None, json: JsonOption = False) -> None:
 
 @command()
 def rerun(
-    run: Annotated[str, typer.Argument(help="The run's id.", show_default=False)],
-    provider: Annotated[ProviderName, typer.Option(help="Where it is to be trained.", show_default=False)],
-    base_model: Annotated[str | None, typer.Option(help="What is trained there.")] = None,
-    write: Annotated[Path | None, typer.Option(help="Write the accounts file for it here.")] = None,
+    run: Annotated[str, typer.Argument(help="Id of the run, as `orchestrator status` shows it.", show_default=False)],
+    provider: Annotated[ProviderName, typer.Option(help="Target provider.", show_default=False)],
+    base_model: Annotated[str | None, typer.Option(help="Base model at the target provider.")] = None,
+    write: Annotated[
+        Path | None, typer.Option(help="Write the generated accounts file to this path; default: print it.")
+    ] = None,
     accounts: AccountsFileOption = None,
 ) -> None:
-    """Plan a run's dataset at another provider, as an accounts file. Exit 1 while something must be chosen."""
+    """Generate an accounts file to repeat a run at another provider. Exits 1 if anything is missing."""
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers.rerun import print_rerun
@@ -59,31 +62,36 @@ def rerun(
 
 @command()
 def upload(accounts: AccountsFileOption = None) -> None:
-    """Replicate the file to every account and stop when each is ready."""
-    _run_in_foreground(accounts, start=False, until="is_file_ready")
+    """Upload the dataset to every account. Exits when every file is ready; starts no job."""
+
+    async def work(app: App) -> int:
+        from orchestrator.cli.foreground import is_file_ready, run_foreground
+
+        return await run_foreground(app, start=False, is_done=is_file_ready)
+
+    run_with_app(work, quiet=sys.stdout.isatty(), accounts_file=accounts)
 
 
 @command()
 def start(accounts: AccountsFileOption = None) -> None:
-    """Start the jobs and stop when each provider has its job."""
-    _run_in_foreground(accounts, start=True, until="is_job_created")
+    """Upload the dataset and submit the jobs. Exits when every provider has accepted its job; the jobs continue."""
+
+    async def work(app: App) -> int:
+        from orchestrator.cli.foreground import is_job_created, run_foreground
+
+        return await run_foreground(app, start=True, is_done=is_job_created)
+
+    run_with_app(work, quiet=sys.stdout.isatty(), accounts_file=accounts)
 
 
 @command()
 def run(accounts: AccountsFileOption = None) -> None:
-    """Do everything in the foreground. Exit 0 when every account has its model, 1 otherwise."""
-    _run_in_foreground(accounts, start=True, until="is_settled")
-
-
-def _run_in_foreground(accounts: Path | None, *, start: bool, until: str) -> None:
-    import sys
+    """Upload, submit and follow all jobs until they end. Exits 0 when every account has its model, otherwise 1."""
 
     async def work(app: App) -> int:
-        from orchestrator.app import exclusive_database_lock
-        from orchestrator.cli import foreground
+        from orchestrator.cli.foreground import is_settled, run_foreground
 
-        with exclusive_database_lock(app.settings, app.database):
-            return await foreground.run_foreground(app, start=start, is_done=getattr(foreground, until))
+        return await run_foreground(app, start=True, is_done=is_settled)
 
     run_with_app(work, quiet=sys.stdout.isatty(), accounts_file=accounts)
 
@@ -91,10 +99,14 @@ def _run_in_foreground(accounts: Path | None, *, start: bool, until: str) -> Non
 @command()
 def serve(
     accounts: AccountsFileOption = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; default: ORCHESTRATOR_HOST or 127.0.0.1.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on; 0 picks a free port; default: ORCHESTRATOR_PORT or 8080.")
+    ] = None,
 ) -> None:
-    """Run the service: converge on the accounts file, follow the jobs, answer at /status."""
+    """Run the service with its API and dashboard. It applies the accounts file and monitors the jobs."""
 
     options: dict[str, Any] = {"accounts_file": accounts, "host": host, "port": port}
 

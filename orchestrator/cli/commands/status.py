@@ -1,4 +1,4 @@
-"""Commands that only look: status, models, history."""
+"""Read-only commands: status, models, history."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @command()
 def status(
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing it.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh until Ctrl-C (on a terminal).")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show the run: states, errors, model ids."""
+    """Show the state, errors and model id of each account."""
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import status as views
@@ -34,19 +34,23 @@ def status(
 @command()
 def models(
     output_format: Annotated[
-        ExportFormat, typer.Option("--format", "-f", help="How they are written.")
+        ExportFormat, typer.Option("--format", "-f", help="Output format.")
     ] = ExportFormat.TABLE,
-    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write them into this file.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Output file; default: standard output.")
+    ] = None,
     label: Annotated[list[str] | None, typer.Option(help="Only accounts with this label.")] = None,
     provider: Annotated[list[ProviderName] | None, typer.Option(help="Only accounts at this provider.")] = None,
-    name: Annotated[str | None, typer.Option(help="LiteLLM's model group; default: the run's name.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Model group in LiteLLM's configuration; default: the name of the run.")
+    ] = None,
     everything: Annotated[
         bool,
-        typer.Option("--all", help="Also models that cannot be called as they are."),
+        typer.Option("--all", help="Include models that must be deployed before they can be called."),
     ] = False,
 ) -> None:
-    """Say the fine-tuned model of each account. Exit 1 while one is missing."""
+    """Print each account's fine-tuned model id. Exits 1 if any is missing."""
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import status as exporting
@@ -65,8 +69,10 @@ def models(
 
 
 @command()
-def history(account: Annotated[str, typer.Argument(help="Account name.")], json: JsonOption = False) -> None:
-    """Show everything that happened in an account, and who or what caused it."""
+def history(
+    account: Annotated[str, typer.Argument(help="Account name, for example acme-eu.")], json: JsonOption = False
+) -> None:
+    """Show all events of an account with the cause of each."""
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import status as views

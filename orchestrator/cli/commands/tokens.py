@@ -1,4 +1,4 @@
-"""Commands for the web door's tokens."""
+"""Commands for access tokens: token create, token list, token revoke."""
 
 from __future__ import annotations
 
@@ -8,35 +8,36 @@ import typer
 
 from orchestrator.cli.commands.root import JsonOption, app
 from orchestrator.cli.session import run_with_app
+from orchestrator.core.access_token import Role
 
 if TYPE_CHECKING:
     from orchestrator.app import App
 
 token_app = typer.Typer(
-    help="Make, list and revoke what opens the API and the dashboard.", no_args_is_help=True, rich_markup_mode=None
+    help="Manage access tokens for the API and the dashboard.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(token_app, name="token")
-TokenNameArgument = Annotated[str, typer.Argument(help="The token's name; what it does is on record under it.")]
+TokenNameArgument = Annotated[str, typer.Argument(help="Token name, for example ci; actions are logged under it.")]
 
 
 @token_app.command()
 def create(
     name: TokenNameArgument,
-    role: Annotated[Literal["read", "operator"], typer.Option(help="read: look. operator: look and act.")],
+    role: Annotated[Literal["read", "operator"], typer.Option(help="read: read-only access. operator: full access.")],
 ) -> None:
-    """Make a token and print it, this once; only its hash is kept."""
+    """Create a token and print it. It cannot be shown again; only its hash is stored."""
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import tokens
 
-        return await tokens.create_token(app, name, reader=role == "read")
+        return await tokens.create_token(app, name, Role.READER if role == "read" else Role.OPERATOR)
 
     run_with_app(work)
 
 
 @token_app.command("list")
 def list_(json: JsonOption = False) -> None:
-    """Show every token ever made: role, last use, whether it is revoked."""
+    """List all tokens, including revoked ones. Shows the role and the time of last use."""
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import tokens
@@ -48,7 +49,7 @@ def list_(json: JsonOption = False) -> None:
 
 @token_app.command()
 def revoke(name: TokenNameArgument) -> None:
-    """Let nobody in with this token any more; its browsers' sessions end too."""
+    """Revoke a token and end its browser sessions."""
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import tokens

@@ -1,4 +1,4 @@
-"""The verbs that look after an installation, printed."""
+"""Bodies of the commands for an installation: doctor, config and prune."""
 
 from __future__ import annotations
 
@@ -13,39 +13,43 @@ from rich.text import Text
 
 from orchestrator import log
 from orchestrator.app.doctor import Diagnosis, DiagnosisStatus, run_checks
+from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.handlers.operate import get_operator_name
 from orchestrator.cli.output import print_json
-from orchestrator.cli.session import EXIT_DONE, EXIT_FAILED
 from orchestrator.cli.tables import build_simple_table, create_console
 from orchestrator.core.jobs.unused_resource import UnusedResource
 from orchestrator.core.secret import Redactor
 from orchestrator.core.text_sanitizer import sanitize_line
 from orchestrator.settings import list_effective_settings
 
+if TYPE_CHECKING:
+    from orchestrator.app import App
+
 DIAGNOSIS_COLOURS = {DiagnosisStatus.OK: "green", DiagnosisStatus.WARNING: "yellow", DiagnosisStatus.ERROR: "red"}
 
 
 def print_settings(*, as_json: bool) -> None:
-    """Every setting, its value and its source."""
+    """Print every setting with its value and source."""
     settings = list_effective_settings(os.environ)
     if as_json:
         print_json([asdict(setting) for setting in settings])
         return
     rows = [(setting.name, setting.value or "–", setting.source) for setting in settings]
-    create_console().print(build_simple_table(("setting", "value", "from"), rows))
+    create_console().print(build_simple_table(("setting", "value", "source"), rows))
 
 
-async def run_doctor(environ: Mapping[str, str], redact: Redactor, *, online: bool, as_json: bool) -> int:
-    """Each diagnosis as it is made; FAILED when there is an error among them."""
+async def run_doctor(environ: Mapping[str, str], redact: Redactor, *, online: bool, as_json: bool) -> ExitCode:
+    """Print each diagnosis as soon as it is known. Returns FAILED if any of them is an error."""
     log.configure("auto", "error", redact)
-    found = []
+    diagnoses = []
     async for diagnosis in run_checks(environ, redact, online=online):
-        found.append(diagnosis)
+        diagnoses.append(diagnosis)
         if not as_json:
             _print_diagnosis(diagnosis, redact)
     if as_json:
-        print_json([{name: redact(value) for name, value in asdict(diagnosis).items()} for diagnosis in found])
-    return EXIT_FAILED if any(diagnosis.verdict is DiagnosisStatus.ERROR for diagnosis in found) else EXIT_DONE
+        print_json([{name: redact(value) for name, value in asdict(diagnosis).items()} for diagnosis in diagnoses])
+    has_error = any(diagnosis.verdict is DiagnosisStatus.ERROR for diagnosis in diagnoses)
+    return ExitCode.FAILED if has_error else ExitCode.DONE
 
 
 def _print_diagnosis(diagnosis: Diagnosis, redact: Redactor) -> None:
@@ -57,36 +61,33 @@ def _print_diagnosis(diagnosis: Diagnosis, redact: Redactor) -> None:
     sys.stdout.flush()
 
 
-if TYPE_CHECKING:
-    from orchestrator.app import App
-
-
-async def delete_unused_resources(app: App, *, yes: bool, as_json: bool) -> int:
-    """List the leftovers; with `yes` delete them. FAILED when one that should have gone is still there."""
-    pruning = await app.create_resource_cleaner()
-    found: Sequence[UnusedResource] = await pruning.list_unused()
-    wanted = [leftover for leftover in found if not leftover.problem]
+async def delete_unused_resources(app: App, *, yes: bool, as_json: bool) -> ExitCode:
+    """List the unused resources; with `yes` also delete them. Returns FAILED if a deletion did not succeed."""
+    cleaner = await app.create_resource_cleaner()
+    resources: Sequence[UnusedResource] = await cleaner.list_unused()
+    deletable_count = sum(not resource.problem for resource in resources)
     if yes:
         by, now = get_operator_name(), app.clock.now()
-        found = await asyncio.gather(*(pruning.delete(leftover, by=by, now=now) for leftover in found))
+        resources = await asyncio.gather(*(cleaner.delete(resource, by=by, now=now) for resource in resources))
     if as_json:
-        print_json([asdict(leftover) for leftover in found])
+        print_json([asdict(resource) for resource in resources])
     else:
-        _print_unused_resources(found, yes=yes)
-    return EXIT_FAILED if yes and sum(leftover.deleted for leftover in found) < len(wanted) else EXIT_DONE
+        _print_unused_resources(resources, yes=yes)
+    deleted_count = sum(resource.deleted for resource in resources)
+    return ExitCode.FAILED if yes and deleted_count < deletable_count else ExitCode.DONE
 
 
-def _print_unused_resources(found: Sequence[UnusedResource], *, yes: bool) -> None:
-    if not found:
-        sys.stdout.write("nothing is left of finished runs\n")
+def _print_unused_resources(resources: Sequence[UnusedResource], *, yes: bool) -> None:
+    if not resources:
+        sys.stdout.write("No unused resources of finished runs.\n")
         return
-    rows = [(left.kind, left.account or "–", left.id, left.name, _describe_resource(left)) for left in found]
-    create_console().print(build_simple_table(("what", "account", "id", "name", "verdict"), rows))
+    rows = [(item.kind, item.account or "–", item.id, item.name, _describe_resource(item)) for item in resources]
+    create_console().print(build_simple_table(("kind", "account", "id", "name", "result"), rows))
     if not yes:
-        sys.stdout.write("nothing has been deleted; `orchestrator prune --yes` deletes what can be\n")
+        sys.stdout.write("Nothing was deleted. Run `orchestrator prune --yes` to delete what can be deleted.\n")
 
 
-def _describe_resource(leftover: UnusedResource) -> str:
-    if leftover.problem:
-        return f"left alone: {leftover.problem}"
-    return "deleted" if leftover.deleted else "can be deleted"
+def _describe_resource(resource: UnusedResource) -> str:
+    if resource.problem:
+        return f"kept: {resource.problem}"
+    return "deleted" if resource.deleted else "can be deleted"

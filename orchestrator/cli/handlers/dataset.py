@@ -1,28 +1,31 @@
-"""The verbs about the dataset alone: check and format. No account is spoken to."""
+"""Bodies of check, polish and format. They read the chats only and send no request to a provider."""
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from orchestrator.cli.finding_format import FindingFormat
-from orchestrator.cli.output import print_json, translate_write_errors
+from orchestrator.cli.commands.dataset import FindingFormat
+from orchestrator.cli.exit_code import ExitCode
+from orchestrator.cli.output import print_json, translate_write_errors, write_text
 from orchestrator.cli.progress import reading_progress
-from orchestrator.cli.session import EXIT_DONE, EXIT_FAILED, CommandSession
+from orchestrator.cli.session import CommandSession
 from orchestrator.core.dataset import Dataset, DatasetPart
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.finding import Severity
 from orchestrator.core.spec import Method
+from orchestrator.core.text import format_count, format_list
 from orchestrator.core.text_sanitizer import sanitize_lines
 from orchestrator.dataset.builder import build_dataset
 from orchestrator.dataset.checker import check_dataset as check_paths
 from orchestrator.dataset.output.formatters import to_json, to_sarif, to_text
-from orchestrator.dataset.polish.polisher import PolishedFile, PolishOptions, write_polished_files
-from orchestrator.dataset.polish.polisher import polish_dataset as polished
+from orchestrator.dataset.polish.polisher import PolishedFile, PolishOptions, polish_dataset, write_polished_files
 from orchestrator.dataset.provider_rules import list_text_only_roles
 from orchestrator.dataset.rules import DatasetRules
 from orchestrator.dataset.summary import CheckResult
@@ -30,6 +33,12 @@ from orchestrator.inputs.accounts_file.loader import load_accounts_file
 from orchestrator.planning.desired_state import build_dataset_rules
 from orchestrator.settings import Settings
 from orchestrator.system.regular_file import read_regular_file
+
+if TYPE_CHECKING:
+    from orchestrator.dataset.moderation.runner import ModerationResult
+
+DIFF_COLOURS = {"+": "\x1b[32m", "-": "\x1b[31m", "@": "\x1b[36m"}
+COLOUR_RESET = "\x1b[0m"
 
 
 def check_chats(
@@ -41,38 +50,50 @@ def check_chats(
     method: Method | None,
     training: Path | None,
     report: Path | None,
-) -> int:
-    """Print every finding; FAILED when there is an error, or with `strict` a warning."""
+) -> ExitCode:
+    """Print every finding. Returns FAILED if there is an error or, with `strict`, a warning."""
     rules, chats = load_rules_and_chats(session.settings, paths, method)
-    with reading_progress("checking") as tell:
-        checked = check_paths(chats, rules, training=training, progress=tell)
+    with reading_progress("checking") as report_progress:
+        result = check_paths(chats, rules, training=training, progress=report_progress)
     if report:
-        _write_html_report(session, checked, chats, rules.validation_path, report)
-    _print_findings(checked, output_format)
-    return EXIT_FAILED if checked.errors or (strict and checked.warnings) else EXIT_DONE
+        _write_html_report(session, result, chats, rules.validation_path, report)
+    _print_findings(result, output_format)
+    return ExitCode.FAILED if result.errors or (strict and result.warnings) else ExitCode.DONE
 
 
-def _print_findings(checked: CheckResult, output_format: FindingFormat) -> None:
+def _print_findings(result: CheckResult, output_format: FindingFormat) -> None:
     match output_format:
         case FindingFormat.TEXT:
-            sys.stdout.write(to_text(checked))
+            sys.stdout.write(to_text(result))
         case FindingFormat.JSON:
-            print_json(to_json(checked))
+            print_json(to_json(result))
         case FindingFormat.SARIF:
-            print_json(to_sarif(checked))
+            print_json(to_sarif(result))
 
 
 def _write_html_report(
-    session: CommandSession, checked: CheckResult, chats: Sequence[Path], validation: Path | None, target: Path
+    session: CommandSession, result: CheckResult, chats: Sequence[Path], validation: Path | None, target: Path
 ) -> None:
-    from orchestrator.cli.handlers.moderation_lookup import find_moderation
     from orchestrator.dataset.output.html_report import to_html
 
-    title = ", ".join(str(path) for path in chats[:3]) + (f" and {len(chats) - 3} more" if len(chats) > 3 else "")
-    page = to_html(checked, title=title, moderation=find_moderation(session, [*chats, *filter(None, [validation])]))
-    with translate_write_errors(target):
-        target.write_text(page, encoding="utf-8", errors="backslashreplace")
-    sys.stderr.write(f"report: {target}\n")
+    title = format_list([str(path) for path in chats], limit=3)
+    moderation = _find_moderation(session, [*chats, *filter(None, [validation])])
+    write_text(to_html(result, title=title, moderation=moderation), target)
+    sys.stderr.write(f"Report: {target}\n")
+
+
+def _find_moderation(session: CommandSession, chats: Sequence[Path]) -> ModerationResult | None:
+    """Return the stored moderation result of the chats, or None without a database. Sends no request."""
+    from orchestrator.app import has_database, open_app  # lazy: `check` alone needs no database
+
+    if not has_database(session.settings):
+        return None
+
+    async def load() -> ModerationResult:
+        async with open_app(session.settings, session.redact) as app:
+            return await app.get_moderation(chats)
+
+    return asyncio.run(load())
 
 
 def format_chats(
@@ -84,8 +105,8 @@ def format_chats(
     seed: int | None,
     method: Method | None,
     as_json: bool,
-) -> int:
-    """Write the canonical JSONL; print where it is, its figures and its SHA-256."""
+) -> ExitCode:
+    """Write the canonical JSONL and print the path, size and SHA-256 of each part."""
     rules, (chats, *_) = load_rules_and_chats(settings, [path] if path else [], method)
     rules = replace(
         rules,
@@ -93,16 +114,16 @@ def format_chats(
         validation_path=rules.validation_path if validation is None else None,
         seed=rules.seed if seed is None else seed,
     )
-    with reading_progress("reading") as tell:
-        built = build_dataset(chats, settings.data_dir / "datasets", rules, progress=tell)
+    with reading_progress("reading") as report_progress:
+        built = build_dataset(chats, settings.data_dir / "datasets", rules, progress=report_progress)
     if warnings := built.check_result.count_findings(Severity.WARNING):
-        sys.stderr.write(f"{warnings:,} warning{'s'[: warnings > 1]}: see `orchestrator check`\n")
+        sys.stderr.write(f"{format_count(warnings, 'warning')}; `orchestrator check` lists them\n")
     parts = _copy_parts(built.dataset, output) if output else _list_parts(built.dataset)
     if as_json:
         print_json({name: asdict(part) | {"path": str(part.path)} for name, part in parts.items()})
     else:
         sys.stdout.write("".join(_format_part(name, part) for name, part in parts.items()))
-    return EXIT_DONE
+    return ExitCode.DONE
 
 
 def _list_parts(dataset: Dataset) -> dict[str, DatasetPart]:
@@ -111,29 +132,29 @@ def _list_parts(dataset: Dataset) -> dict[str, DatasetPart]:
 
 
 def _copy_parts(dataset: Dataset, output: Path) -> dict[str, DatasetPart]:
-    """The parts where they were asked for; the validation part beside the training part."""
-    places = {"training": output, "validation": output.with_name(f"{output.stem}.validation{output.suffix}")}
+    """Copy the parts to `output`, the validation part beside it, and return them with their new paths."""
+    targets = {"training": output, "validation": output.with_name(f"{output.stem}.validation{output.suffix}")}
     parts = _list_parts(dataset)
     for name, part in parts.items():
-        with translate_write_errors(places[name]):
-            shutil.copyfile(part.path, places[name])
-    return {name: replace(part, path=places[name]) for name, part in parts.items()}
+        with translate_write_errors(targets[name]):
+            shutil.copyfile(part.path, targets[name])
+    return {name: replace(part, path=targets[name]) for name, part in parts.items()}
 
 
 def _format_part(name: str, part: DatasetPart) -> str:
-    tokens = "tokens unknown" if part.tokens is None else f"{part.tokens:,} tokens an epoch"
-    counted = f", {tokens}" if name == "training" else ""
-    examples = f"{part.examples:,} example" + ("" if part.examples == 1 else "s")
-    return f"{name}: {part.path}\n  {examples}, {part.bytes:,} bytes{counted}\n  sha256 {part.sha256}\n"
+    tokens = "tokens unknown" if part.tokens is None else f"{part.tokens:,} tokens per epoch"
+    token_text = f", {tokens}" if name == "training" else ""
+    examples = format_count(part.examples, "example")
+    return f"{name}: {part.path}\n  {examples}, {part.bytes:,} bytes{token_text}\n  sha256 {part.sha256}\n"
 
 
 def load_rules_and_chats(
     settings: Settings, paths: Sequence[Path], method: Method | None = None
 ) -> tuple[DatasetRules, list[Path]]:
-    """The rules and the chats: those of the accounts file, where nothing else is named.
+    """Return the dataset rules and the paths of the chats; without `paths` those of the accounts file.
 
-    The method is the one that is given, else that of the accounts file; without both it is seen from the data. How
-    many examples there must be is asked of the accounts file's dataset only: a single chat is worth a look too.
+    `method` takes precedence over the accounts file; without both it is detected from the chats. The minimum number
+    of examples applies to the dataset of the accounts file only, so that a single chat can be checked.
     """
     if paths and not settings.accounts_file.exists():
         return DatasetRules(minimum_examples=0, method=method), list(paths)
@@ -150,40 +171,37 @@ def _relative_to_cwd(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-DIFF_COLOURS = {"+": "\x1b[32m", "-": "\x1b[31m", "@": "\x1b[36m"}
-COLOUR_RESET = "\x1b[0m"
-
-
 def polish_chats(
-    settings: Settings, path: Path | None, into: Path | None, wishes: PolishOptions, *, text_parts: bool = True
-) -> int:
-    """Show what would change on stdout, or write everything into a folder; the count goes to stderr.
+    settings: Settings, path: Path | None, into: Path | None, options: PolishOptions, *, text_parts: bool = True
+) -> ExitCode:
+    """Print the changes as a diff, or write the polished chats into a folder. A summary goes to stderr.
 
-    With `text_parts`, content in parts becomes one text where the listed providers ask for it.
+    With `text_parts`, text parts are joined into one text if a provider of the accounts file requires it.
     """
     rules, (chats, *_) = load_rules_and_chats(settings, [path] if path else [])
-    wishes = replace(wishes, text_roles=list_text_only_roles(rules.providers)) if text_parts else wishes
-    seen: Counter[str] = Counter()
-    files = _count_by_outcome(polished(chats, wishes), seen)
+    if text_parts:
+        options = replace(options, text_roles=list_text_only_roles(rules.providers))
+    counts: Counter[str] = Counter()
+    files = _count_by_outcome(polish_dataset(chats, options), counts)
     if into is None:
         for file in files:
             sys.stdout.write(_format_diff(file.diff()))
     else:
         with translate_write_errors(into):
             write_polished_files(files, chats, into)
-    sys.stderr.write(_format_summary(seen, into) + "\n")
-    return EXIT_DONE
+    sys.stderr.write(_format_summary(counts, into) + "\n")
+    return ExitCode.DONE
 
 
-def _count_by_outcome(files: Iterable[PolishedFile], seen: Counter[str]) -> Iterator[PolishedFile]:
+def _count_by_outcome(files: Iterable[PolishedFile], counts: Counter[str]) -> Iterator[PolishedFile]:
     for file in files:
-        kind = "removed" if not file.after else "changed" if file.after != file.before else "as they were"
-        seen[kind] += 1
+        outcome = "removed" if not file.after else "changed" if file.after != file.before else "unchanged"
+        counts[outcome] += 1
         yield file
 
 
 def _format_diff(diff: str) -> str:
-    """In colours and without control characters on a terminal; elsewhere as it is, so that it can be applied."""
+    """Colour the diff on a terminal; elsewhere leave it unchanged, so that `patch` can apply it."""
     if not sys.stdout.isatty():
         return diff
     return "".join(
@@ -192,29 +210,29 @@ def _format_diff(diff: str) -> str:
     )
 
 
-def _format_summary(seen: Counter[str], into: Path | None) -> str:
-    total = seen.total()
-    counts = ", ".join(f"{count:,} {kind}" for kind, count in seen.items())
+def _format_summary(counts: Counter[str], into: Path | None) -> str:
+    total = counts.total()
+    details = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items())
     if not total:
-        return "no chats to polish"
+        return "No chats to polish."
     if into is not None:
-        return f"{total - seen['removed']:,} files written into {into}: {counts}"
-    if seen["as they were"] == total:
-        return "nothing to polish"
-    return f"{total:,} files: {counts}; nothing is written without --into FOLDER"
+        return f"{total - counts['removed']:,} files written to {into}: {details}."
+    if counts["unchanged"] == total:
+        return "Nothing to polish."
+    return f"{total:,} files: {details}. Nothing was written; use --into FOLDER to write the result."
 
 
-def parse_names(given: str | None) -> tuple[str, ...]:
-    """The names in a list or, where that is the path of a file, in its lines."""
-    if given is None:
+def parse_names(argument: str | None) -> tuple[str, ...]:
+    """Parse the value of --names: a comma-separated list, or the path of a file with one name per line."""
+    if argument is None:
         return ()
-    path = Path(given)
+    path = Path(argument)
     try:
-        rows = read_regular_file(path).decode("utf-8-sig").splitlines() if path.exists() else given.split(",")
+        rows = read_regular_file(path).decode("utf-8-sig").splitlines() if path.exists() else argument.split(",")
     except (OSError, UnicodeDecodeError):
-        raise ConfigError(f"{path} cannot be read as text", hint="Write one name a line, in UTF-8.") from None
+        raise ConfigError(f"--names: {path} is no text file", hint="Write one name per line, in UTF-8.") from None
     if not (names := tuple(name for row in rows if (name := row.strip()))):
         raise ConfigError(
-            f"--names: there is no name in {given!r}", hint="Write A,B,C or a file with one name a line."
+            f"--names: no name in {argument!r}", hint="Pass names as A,B,C, or a file with one name per line."
         )
     return names

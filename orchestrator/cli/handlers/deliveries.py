@@ -1,30 +1,34 @@
-"""The verbs for what is told to webhooks and alerts."""
+"""Bodies of the `deliveries` commands: list and retry."""
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING
 
-from orchestrator import control, status
-from orchestrator.cli.handlers.operate import get_operator_name
+from orchestrator import status
+from orchestrator.cli.exit_code import ExitCode
+from orchestrator.cli.handlers.operate import run_operator_action
 from orchestrator.cli.output import print_json
-from orchestrator.cli.session import EXIT_DONE, EXIT_FAILED
 from orchestrator.cli.tables import build_simple_table, create_console
+from orchestrator.control.operator import ActionTarget
+from orchestrator.core.jobs.operator_action import OperatorAction
 from orchestrator.core.notifications.delivery import Delivery, DeliveryStatus
+from orchestrator.core.text import format_count
 
 if TYPE_CHECKING:
     from orchestrator.app import App
 
 DELIVERY_FIELDS = ("id", "message", "target", "attempts", "error")
+DELIVERY_COLUMNS = ("id", "time", "event", "account", "target", "state", "error")
 
 
-async def print_deliveries(app: App, *, dead: bool, as_json: bool) -> int:
-    """The newest first; FAILED when there are dead ones among them."""
-    found = await status.list_deliveries(app.database, DeliveryStatus.FAILED if dead else None)
+async def print_deliveries(app: App, *, dead: bool, as_json: bool) -> ExitCode:
+    """Print the newest deliveries first. Returns FAILED if any of them failed after all retries."""
+    deliveries = await status.list_deliveries(app.database, DeliveryStatus.FAILED if dead else None)
     if as_json:
-        print_json([_delivery_to_json(delivery) for delivery in found])
-    elif not found:
-        sys.stdout.write("nothing was given up\n" if dead else "nothing was told to anyone yet\n")
+        print_json([_delivery_to_json(delivery) for delivery in deliveries])
+    elif not deliveries:
+        sys.stdout.write(("No failed deliveries." if dead else "No deliveries yet.") + "\n")
     else:
         rows = [
             (
@@ -36,23 +40,15 @@ async def print_deliveries(app: App, *, dead: bool, as_json: bool) -> int:
                 _format_state(delivery),
                 delivery.error or "",
             )
-            for delivery in found
+            for delivery in deliveries
         ]
-        create_console().print(
-            build_simple_table(("id", "when", "event", "account", "target", "state", "error"), rows)
-        )
-    return EXIT_FAILED if any(delivery.is_failed for delivery in found) else EXIT_DONE
+        create_console().print(build_simple_table(DELIVERY_COLUMNS, rows))
+    return ExitCode.FAILED if any(delivery.is_failed for delivery in deliveries) else ExitCode.DONE
 
 
-async def retry_deliveries(app: App, ids: list[int] | None) -> int:
-    """Begin again, and say with which."""
-    begun = await control.redeliver(app.database, ids, by=get_operator_name(), now=app.clock.now())
-    if not begun:
-        sys.stdout.write("nothing was given up\n")
-        return EXIT_FAILED
-    numbers = ", ".join(str(delivery.id) for delivery in begun)
-    sys.stdout.write(f"begun again: {numbers}; the service sees to it, or the next `orchestrator run`\n")
-    return EXIT_DONE
+async def retry_deliveries(app: App, ids: list[int] | None) -> ExitCode:
+    """Schedule failed deliveries again and print their ids. None selects all failed deliveries."""
+    return await run_operator_action(app, OperatorAction.REDELIVER, ActionTarget(deliveries=ids))
 
 
 def _delivery_to_json(delivery: Delivery) -> dict[str, object]:
@@ -66,5 +62,5 @@ def _delivery_to_json(delivery: Delivery) -> dict[str, object]:
 
 
 def _format_state(delivery: Delivery) -> str:
-    times = f"{delivery.attempts} attempt{'' if delivery.attempts == 1 else 's'}"
-    return f"{delivery.status}, {times}" if delivery.attempts else delivery.status
+    attempts = format_count(delivery.attempts, "attempt")
+    return f"{delivery.status}, {attempts}" if delivery.attempts else delivery.status

@@ -1,4 +1,4 @@
-"""Demo: the main job from nothing to model ids, on this machine alone. Nothing is paid and nothing stays running."""
+"""Body of `demo`: a whole run against a sandbox in the same process, in a temporary folder, free of charge."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 from orchestrator import log
 from orchestrator.app import App, open_app
 from orchestrator.cli import foreground
-from orchestrator.cli.session import EXIT_DONE, EXIT_FAILED, print_errors
+from orchestrator.cli.exit_code import ExitCode
+from orchestrator.cli.session import print_errors
 from orchestrator.core.secret import Redactor
 from orchestrator.sandbox import SandboxSettings, serve
 from orchestrator.settings import Settings, load_settings
@@ -40,7 +41,7 @@ budget_usd = 1.0
 
 
 def run_demo(*, keep: bool) -> int:
-    """Five accounts over the sample chats. With `keep` the dashboard stays until interrupted."""
+    """Fine-tune a model in five sandbox accounts. With `keep` the dashboard runs until interrupted."""
     redact = Redactor()
     with print_errors(redact), tempfile.TemporaryDirectory(prefix="orchestrator-demo-") as folder:
         return asyncio.run(_run_with_sandbox(Path(folder), redact, keep=keep))
@@ -62,19 +63,19 @@ async def _run_service(app: App, sandbox_port: int, *, keep: bool) -> int:
     try:
         await service.start()
         sys.stdout.write(
-            f"sandbox    http://127.0.0.1:{sandbox_port}/v1 (a provider on this machine: nothing is paid)\n"
+            f"sandbox    http://127.0.0.1:{sandbox_port}/v1 (simulated provider, free of charge)\n"
             f"dashboard  {url}\n"
             f"status     {url}status\n\n"
         )
         sys.stdout.flush()
         status = await foreground.follow_status(app, foreground.is_settled, stopping)
         if keep:
-            sys.stdout.write(f"\n{url} stays until you press Ctrl-C\n")
+            sys.stdout.write(f"\nThe dashboard keeps running at {url} until you press Ctrl-C.\n")
             await stopping.wait()
-        return EXIT_DONE if status.succeeded else EXIT_FAILED
+        return ExitCode.DONE if status.succeeded else ExitCode.FAILED
     finally:
         stopping.set()
-        await service.stop()
+        await service.stop()  # before the web server, so that the dashboard shows the end
         await web.stop()
 
 
@@ -103,7 +104,7 @@ def _write_accounts_file(folder: Path, port: int) -> Path:
 
 
 def get_sample_chats_folder() -> Path:
-    """Where the sample chats are: beside the package in a checkout, inside it once installed."""
+    """Return the folder of the sample chats: inside the installed package, or beside it in a checkout."""
     package = Path(__file__).parents[2]
     installed = package / "chats"
     return installed if installed.is_dir() else package.parent / "chats"

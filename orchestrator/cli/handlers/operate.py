@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator import status
-from orchestrator.cli.output import format_usd
-from orchestrator.cli.session import EXIT_DONE, EXIT_FAILED
+from orchestrator.cli.exit_code import ExitCode
 from orchestrator.control.operator import ActionResult, ActionTarget, perform
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.operator_action import ACTION_INFO, OperatorAction
+from orchestrator.core.text import format_usd
 from orchestrator.core.text_sanitizer import sanitize_line
 
 if TYPE_CHECKING:
@@ -21,23 +21,25 @@ if TYPE_CHECKING:
 _QUEUED = "Queued. The running service (or the next `orchestrator run`) will apply it."
 
 
-async def run_account_action(app: App, action: OperatorAction, names: Sequence[str] | None, reason: str = "") -> int:
+async def run_account_action(
+    app: App, action: OperatorAction, names: Sequence[str] | None, reason: str = ""
+) -> ExitCode:
     """Apply the action to these accounts; to all accounts of the run to which it applies when `names` is None."""
     if names is None:
         names = (await status.preview_action(app.database, action, JobFilter(), app.clock.now())).accounts
     return await run_operator_action(app, action, ActionTarget(accounts=names), reason)
 
 
-async def run_operator_action(app: App, action: OperatorAction, target: ActionTarget, reason: str = "") -> int:
-    """Apply the action and print what it changed. Returns the exit code: 1 when it applied to nothing."""
+async def run_operator_action(app: App, action: OperatorAction, target: ActionTarget, reason: str = "") -> ExitCode:
+    """Apply the action and print what it changed. Returns FAILED if it applied to nothing."""
     result = await perform(
         app.database, action, target, actor=get_operator_name(), now=app.clock.now(), reason=reason
     )
     if result.is_empty:
         sys.stdout.write(f"{ACTION_INFO[action].nothing_to_do}\n")
-        return EXIT_FAILED
+        return ExitCode.FAILED
     sys.stdout.write(f"{sanitize_line(_format_result(result, target))}\n{_QUEUED}\n")
-    return EXIT_DONE
+    return ExitCode.DONE
 
 
 def _format_result(result: ActionResult, target: ActionTarget) -> str:
@@ -48,7 +50,10 @@ def _format_result(result: ActionResult, target: ActionTarget) -> str:
     if result.run is not None:
         price = f" at {format_usd(result.run.approved_usd)}" if result.action is OperatorAction.APPROVE else ""
         return f"{accepted}: {result.run.id}{price}."
-    changed = ", ".join(result.accounts or map(str, result.deliveries))
+    changed = ", ".join(result.accounts)
+    if result.deliveries:
+        noun = "delivery" if len(result.deliveries) == 1 else "deliveries"
+        changed = f"{noun} {', '.join(map(str, result.deliveries))}"
     moderation = "Moderation of the chats is requested again." if result.moderation_requested else ""
     return " ".join(filter(None, (f"{accepted.format(target=changed)}." if changed else "", moderation)))
 

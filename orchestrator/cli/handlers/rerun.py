@@ -1,4 +1,4 @@
-"""The verb that plans a run's dataset elsewhere."""
+"""Body of `rerun`: generates an accounts file that repeats a run at another provider."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.output import translate_write_errors
-from orchestrator.cli.session import EXIT_DONE, EXIT_FAILED
+from orchestrator.cli.exit_code import ExitCode
+from orchestrator.cli.output import write_text
 from orchestrator.core.account import Account, BudgetPeriod, ProviderName
 from orchestrator.core.plans.rerun import Rerun
 from orchestrator.core.spec import RunOptions
@@ -22,27 +22,19 @@ if TYPE_CHECKING:
 
 async def print_rerun(
     app: App, run_id: str, provider: ProviderName, *, base_model: str | None, write: Path | None
-) -> int:
-    """Print the plan, or write it as an accounts file; FAILED while something must be chosen."""
+) -> ExitCode:
+    """Print or write the accounts file, and print the next steps. Returns FAILED if something is missing."""
     from orchestrator.app.rerun import prepare_rerun
 
     plan, options, folder = await prepare_rerun(app, run_id, provider, base_model)
     text = "\n".join(_accounts_file_lines(plan, options, folder)) + "\n"
-    _write_text(text, write)
+    write_text(text, write)
     sys.stdout.write("\n".join(_next_step_lines(plan, write)) + "\n")
-    return EXIT_FAILED if plan.missing else EXIT_DONE
-
-
-def _write_text(text: str, write: Path | None) -> None:
-    if write is None:
-        sys.stdout.write(text)
-    else:
-        with translate_write_errors(write):
-            write.write_text(text, encoding="utf-8")
+    return ExitCode.FAILED if plan.missing else ExitCode.DONE
 
 
 def _accounts_file_lines(plan: Rerun, options: RunOptions, folder: Path) -> Iterator[str]:
-    """An accounts file. What must be chosen is a comment in its place."""
+    """Yield the lines of the accounts file. A missing value is a comment at its place."""
     training, spec = plan.dataset.training, plan.run.specs[plan.source]
     yield f"# The {training.examples} examples of run {plan.run.id}, trained at {plan.source}, for {plan.provider}"
     yield "[run]"
@@ -65,9 +57,12 @@ def _accounts_file_lines(plan: Rerun, options: RunOptions, folder: Path) -> Iter
 
 
 def _account_lines(account: Account, folder: Path) -> Iterator[str]:
-    """The account as it is listed; a key's file is found from wherever this is written."""
-    scheme, _, place = account.api_key.partition(":")
-    reference = f"file:{resolve_path(folder, place)}" if scheme == "file" else account.api_key
+    """Yield the entry of an account.
+
+    The path of a key file is made absolute, so that the new file may be anywhere.
+    """
+    scheme, _, path = account.api_key.partition(":")
+    reference = f"file:{resolve_path(folder, path)}" if scheme == "file" else account.api_key
     yield from (
         "",
         "[[accounts]]",
@@ -89,14 +84,14 @@ def _account_lines(account: Account, folder: Path) -> Iterator[str]:
 
 def _next_step_lines(plan: Rerun, write: Path | None) -> Iterator[str]:
     yield from (f"# note: {sanitize_line(note)}" for note in plan.notes)
-    yield from (f"# to be chosen: {lack}" for lack in plan.missing)
+    yield from (f"# missing: {item}" for item in plan.missing)
     if not plan.missing:
         file = str(write) if write else "FILE"
-        yield from () if write else ("# Write it with --write FILE; then:",)
+        yield from () if write else ("# Next: write the file with --write FILE, then run",)
         yield f"ORCHESTRATOR_DATA_DIR=data-{plan.provider} orchestrator plan --accounts {file}"
         yield f"ORCHESTRATOR_DATA_DIR=data-{plan.provider} orchestrator run --accounts {file}"
 
 
 def _format_toml(value: Any) -> str:
-    """A value as TOML writes it: of the kinds used here, as JSON does."""
+    """Format a value for TOML. For the types used here, JSON has the same syntax."""
     return sanitize_json(json.dumps(value, ensure_ascii=False))

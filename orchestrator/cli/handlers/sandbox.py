@@ -1,4 +1,4 @@
-"""The sandbox as a process."""
+"""Body of `sandbox`: serves the simulated provider until a signal. It does not import the app."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import signal
 import sys
 from pathlib import Path
 
-from orchestrator.cli.base_url import format_base_url
-from orchestrator.cli.session import EXIT_DONE, EXIT_USAGE
+from orchestrator.cli.exit_code import ExitCode
+from orchestrator.cli.session import format_base_url
 from orchestrator.sandbox import FaultError, NotLoopback, SandboxSettings, load_faults, serve
 
 
@@ -23,7 +23,7 @@ def run_sandbox(
     seconds: float,
     seed: int,
 ) -> int:
-    """Serve until a signal."""
+    """Serve until SIGINT or SIGTERM. `seconds` is the training time of a job."""
     try:
         settings = SandboxSettings(
             state=state,
@@ -38,19 +38,19 @@ def run_sandbox(
         asyncio.run(_serve_until_stopped(host, port, settings))
     except (FaultError, NotLoopback, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
-        return EXIT_USAGE
-    return EXIT_DONE
+        return ExitCode.USAGE
+    return ExitCode.DONE
 
 
 async def _serve_until_stopped(host: str, port: int, settings: SandboxSettings) -> None:
-    def ready(real_port: int) -> None:
+    def print_url(bound_port: int) -> None:
         sys.stdout.write(
-            f"sandbox: {format_base_url(host, real_port)}/v1\n"
-            "any key of the form sandbox-NAME is the account of organisation org-NAME\n"
+            f"sandbox: {format_base_url(host, bound_port)}/v1\n"
+            "Any key sandbox-NAME, for example sandbox-acme, is an account of the organization org-NAME.\n"
         )
         sys.stdout.flush()
 
-    serving = asyncio.create_task(serve(host, port, settings, ready))
+    serving = asyncio.create_task(serve(host, port, settings, print_url))
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
     with contextlib.suppress(asyncio.CancelledError):

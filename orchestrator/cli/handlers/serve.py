@@ -1,4 +1,4 @@
-"""Serve: the service in the foreground of its process, until a signal."""
+"""Body of `serve`: the service with its web server, until a signal."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from orchestrator import log
 from orchestrator.app import exclusive_database_lock
-from orchestrator.cli.base_url import format_base_url
+from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.foreground import install_stop_signals, run_unless_stopped
-from orchestrator.cli.session import EXIT_DONE
+from orchestrator.cli.session import format_base_url
 from orchestrator.core.errors import ConfigError
 from orchestrator.settings import PREFIX, load_settings
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from orchestrator.daemon.service import Service
 
 
-async def serve(app: App, environ: Mapping[str, str]) -> int:
-    """Converge, follow, answer. SIGTERM and SIGINT stop it, SIGHUP reads settings and accounts file again."""
+async def serve(app: App, environ: Mapping[str, str]) -> ExitCode:
+    """Run the service and the web server. SIGTERM and SIGINT stop it; SIGHUP reloads settings and accounts file."""
     with exclusive_database_lock(app.settings, app.database):
         service = app.create_service(start=True, observer=app.metrics, watch_dataset=True)
         stopping = install_stop_signals()
         web = app.create_web_server(service, stopping)
         reloads = ReloadHandler(service, lambda: reload_settings(app, environ))
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloads.request)
-        port = await web.start()
+        port = await web.start()  # before the service: /livez and /readyz answer during a slow start
         try:
             if await run_unless_stopped(service.start(), stopping):
                 url = format_base_url(app.settings.host, port)
@@ -41,18 +41,18 @@ async def serve(app: App, environ: Mapping[str, str]) -> int:
             await service.stop()
             await web.stop()
         app.log.info("service.stopped")
-    return EXIT_DONE
+    return ExitCode.DONE
 
 
 class ReloadHandler:
-    """What SIGHUP asks for. A request that comes during the start is carried out after it: both read the same."""
+    """Handles SIGHUP. A signal during the start is handled after it, because both read the same files."""
 
     def __init__(self, service: Service, read_settings: Callable[[], None]) -> None:
         self._service = service
         self._read_settings = read_settings
         self._started = False
-        self._requested = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._requested = False  # a signal arrived before `start`
+        self._tasks: set[asyncio.Task[None]] = set()  # asyncio keeps weak references only
 
     def request(self) -> None:
         """Handle the signal."""
@@ -65,13 +65,13 @@ class ReloadHandler:
         task.add_done_callback(self._tasks.discard)
 
     def start(self) -> None:
-        """Carry out requests from now on, and the one that waits."""
+        """Handle signals from now on, and the pending one if there is one."""
         self._started = True
         if self._requested:
             self.request()
 
     async def stop(self) -> None:
-        """Cancel what is under way."""
+        """Cancel reloads in progress."""
         self._started = self._requested = False
         for task in self._tasks:
             task.cancel()
@@ -79,15 +79,15 @@ class ReloadHandler:
 
 
 def reload_settings(app: App, environ: Mapping[str, str]) -> None:
-    """Put the log level of the settings as they are now in force; say what else has changed."""
+    """Apply a changed log level, and log which other changed settings need a restart."""
     try:
         settings = load_settings(environ)
     except ConfigError as error:
         app.log.warning("settings.refused", error=error)
         return
     log.set_level(settings.log_level)
-    app.log.info("settings.read", log_level=settings.log_level)
+    app.log.info("settings.reloaded", log_level=settings.log_level)
     before = app.settings.model_dump()
     changed = [PREFIX + name.upper() for name, value in settings if value != before[name] and name != "log_level"]
     if changed:
-        app.log.warning("settings.wait_for_restart", settings=changed)
+        app.log.warning("settings.restart_required", settings=changed)

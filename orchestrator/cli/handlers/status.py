@@ -1,29 +1,33 @@
-"""The verbs that only look. `tables` is imported where something is drawn: the status of thousands is not."""
+"""Bodies of the read-only commands: plan, accounts, status, models and history.
+
+`tables` is imported only where a table is drawn, because it needs rich.
+"""
 
 from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import status as read
-from orchestrator.cli.foreground import install_stop_signals
-from orchestrator.cli.foreground import watch_status as watch_status
+from orchestrator.cli.exit_code import ExitCode
+from orchestrator.cli.foreground import install_stop_signals, watch_status
 from orchestrator.cli.output import (
     format_failure,
     format_refusal,
     plan_to_json,
     print_json,
     print_status,
-    translate_write_errors,
+    write_text,
 )
-from orchestrator.cli.session import EXIT_DONE, EXIT_FAILED
+from orchestrator.core.account import Account, AccountIdentity
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import HoldKind
 from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.jobs.run import AccountState
 from orchestrator.core.plans.duplicate_accounts import list_shared_key_warnings, list_shared_project_warnings
 from orchestrator.core.plans.plan import PlanStep
 from orchestrator.core.text_sanitizer import sanitize_line
@@ -32,11 +36,11 @@ from orchestrator.exports import ExportFormat, export, left_out_reason, select_m
 if TYPE_CHECKING:
     from orchestrator.app import App
 
-NO_RUN_MESSAGE = "nothing has been run yet; `orchestrator run` or `orchestrator serve` starts"
+NO_RUN_MESSAGE = "No run yet. Start one with `orchestrator run` or `orchestrator serve`."
 
 
-async def print_plan(app: App, *, as_json: bool) -> int:
-    """The plan; FAILED when the run or an account would be held."""
+async def print_plan(app: App, *, as_json: bool) -> ExitCode:
+    """Print the plan. Returns FAILED if the run or an account would be held."""
     desired, plan = await app.build_plan()
     if as_json:
         print_json(plan_to_json(plan, desired.warnings))
@@ -49,118 +53,121 @@ async def print_plan(app: App, *, as_json: bool) -> int:
         for warning in (*desired.warnings, *plan.warnings):
             sys.stdout.write(f"warning: {sanitize_line(warning)}\n")
         for hold in plan.holds:
-            sys.stdout.write(f"the run would be held: {format_failure(hold.failure)}\n")
-    return EXIT_FAILED if plan.holds or plan.count(PlanStep.HELD) else EXIT_DONE
+            sys.stdout.write(f"The run would be held: {format_failure(hold.failure)}\n")
+    return ExitCode.FAILED if plan.holds or plan.count(PlanStep.HELD) else ExitCode.DONE
 
 
-async def print_run_status(app: App, *, as_json: bool, watch: bool) -> int:
-    """The run as it is."""
+async def print_run_status(app: App, *, as_json: bool, watch: bool) -> ExitCode:
+    """Print the current run; with `watch` on a terminal, redraw it until interrupted."""
     if watch and not as_json and sys.stdout.isatty() and not app.is_empty:
         stopping = install_stop_signals()
         from orchestrator.cli import tables
 
         with tables.live_status() as draw:
             await watch_status(app, draw, None, stopping)
-        return EXIT_DONE
-    seen = await app.read_status()
+        return ExitCode.DONE
+    snapshot = await app.read_status()
     if as_json:
-        print_json(read.status_to_dict(seen))
-        return EXIT_DONE
+        print_json(read.status_to_dict(snapshot))
+        return ExitCode.DONE
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for line in format_refusal(seen, width):
+    for line in format_refusal(snapshot, width):
         sys.stdout.write(line + "\n")
-    if seen.run is None:
+    if snapshot.run is None:
         sys.stdout.write(NO_RUN_MESSAGE + "\n")
     else:
-        for hold in seen.run.holds:
-            if hold.kind == HoldKind.MODERATING and not (seen.run.moderation or {})["reason"]:
-                continue  # the title says how far it is
-            sys.stdout.write(f"the run is held: {format_failure(hold)}\n")
-        for warning in seen.run.warnings:
+        for hold in snapshot.run.holds:
+            if hold.kind == HoldKind.MODERATING and not (snapshot.run.moderation or {})["reason"]:
+                continue  # the title of the table shows the progress of moderation
+            sys.stdout.write(f"The run is held: {format_failure(hold)}\n")
+        for warning in snapshot.run.warnings:
             sys.stdout.write(f"warning: {sanitize_line(warning)}\n")
-        print_status(seen)
-    return EXIT_DONE
+        print_status(snapshot)
+    return ExitCode.DONE
 
 
-async def verify_accounts(app: App, *, as_json: bool) -> int:
-    """Each account, verified now; FAILED when one is not fine."""
-    file, keys = await app.read_accounts()
+async def verify_accounts(app: App, *, as_json: bool) -> ExitCode:
+    """Verify each account with its provider and print the result. Returns FAILED if any account is not usable."""
+    file, keys = await app.loader.load_accounts()
     fingerprints = {name: key.fingerprint for name, key in keys.by_account.items()}
-    verified = await app.connections.verify_accounts(file.accounts)
-    answers = {**verified, **{name: hold.failure for name, hold in keys.missing.items()}}
-    identities = {name: answer for name, answer in answers.items() if not isinstance(answer, Failure)}
-    twins = [
-        *list_shared_key_warnings(file.accounts, fingerprints),
-        *list_shared_project_warnings(file.accounts, identities, fingerprints),
+    results = {
+        **await app.connections.verify_accounts(file.accounts),
+        **{name: hold.failure for name, hold in keys.missing.items()},
+    }
+    states = await app.get_account_states()
+    rows = [
+        _account_to_json(account, results[account.name], states.get(account.name), fingerprints.get(account.name))
+        for account in file.accounts
     ]
-    standings = await app.get_account_states()
-    rows: list[dict[str, Any]] = []
-    for account in file.accounts:
-        answer, standing = answers[account.name], standings.get(account.name)
-        held = standing.hold if standing else None
-        if held and held.kind == HoldKind.KEY_MISSING:  # what was true when the service read the key
-            held = None
-        error = answer if isinstance(answer, Failure) else held and held.failure
-        rows.append(
-            {
-                "account": account.name,
-                "provider": account.provider,
-                "organization": None if isinstance(answer, Failure) else answer.organization,
-                "key": fingerprints.get(account.name),
-                "fine": error is None,
-                "error": asdict(error) if error else None,
-            }
-        )
     if as_json:
         print_json(rows)
     else:
-        lines = [
-            (
-                row["account"],
-                row["provider"],
-                row["organization"] or "–",
-                row["key"] or "–",
-                "fine" if row["fine"] else format_failure(Failure(**row["error"])),
-            )
-            for row in rows
-        ]
-        from orchestrator.cli import tables
+        _print_account_table(rows)
+    identities = {name: result for name, result in results.items() if isinstance(result, AccountIdentity)}
+    for warning in (
+        *list_shared_key_warnings(file.accounts, fingerprints),
+        *list_shared_project_warnings(file.accounts, identities, fingerprints),
+    ):
+        sys.stderr.write(f"warning: {sanitize_line(warning)}\n")  # stderr: the JSON on stdout is a list of accounts
+    return ExitCode.DONE if all(row["fine"] for row in rows) else ExitCode.FAILED
 
-        tables.create_console().print(
-            tables.build_simple_table(("account", "provider", "organisation", "key", "verdict"), lines)
+
+def _account_to_json(
+    account: Account, result: AccountIdentity | Failure, state: AccountState | None, fingerprint: str | None
+) -> dict[str, Any]:
+    hold = state.hold if state else None
+    if hold and hold.kind == HoldKind.KEY_MISSING:  # as the service last read it; `result` is newer
+        hold = None
+    error = result if isinstance(result, Failure) else hold and hold.failure
+    return {
+        "account": account.name,
+        "provider": account.provider,
+        "organization": None if isinstance(result, Failure) else result.organization,
+        "key": fingerprint,
+        "fine": error is None,
+        "error": asdict(error) if error else None,
+    }
+
+
+def _print_account_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    from orchestrator.cli import tables
+
+    lines = [
+        (
+            row["account"],
+            row["provider"],
+            row["organization"] or "–",
+            row["key"] or "–",
+            format_failure(Failure(**row["error"])) if row["error"] else "ok",
         )
-    for warning in twins:  # on stderr: the JSON is a list of accounts
-        sys.stderr.write(f"warning: {sanitize_line(warning)}\n")
-    return EXIT_DONE if all(row["fine"] for row in rows) else EXIT_FAILED
+        for row in rows
+    ]
+    columns = ("account", "provider", "organization", "key", "state")
+    tables.create_console().print(tables.build_simple_table(columns, lines))
 
 
-async def print_events(app: App, account: str, *, as_json: bool) -> int:
-    """The account's events, oldest first."""
-    entries = await app.list_events(account)
+async def print_events(app: App, account: str, *, as_json: bool) -> ExitCode:
+    """Print the events of an account, oldest first."""
+    events = await app.list_events(account)
     if as_json:
-        print_json([asdict(entry) | {"at": read.format_iso(entry.at)} for entry in entries])
-        return EXIT_DONE
+        print_json([asdict(event) | {"at": read.format_iso(event.at)} for event in events])
+        return ExitCode.DONE
     rows = [
         (
-            read.format_iso(entry.at) or "",
-            entry.cause,
-            entry.note,
-            entry.state_after or "",
-            entry.remote_job_id or "",
-            entry.message or "",
+            read.format_iso(event.at) or "",
+            event.cause,
+            event.note,
+            event.state_after or "",
+            event.remote_job_id or "",
+            event.message or "",
         )
-        for entry in entries
+        for event in events
     ]
     from orchestrator.cli import tables
 
-    tables.create_console().print(
-        tables.build_simple_table(("when", "who", "what", "state", "remote job", "message"), rows)
-    )
-    return EXIT_DONE
-
-
-if TYPE_CHECKING:
-    from orchestrator.app import App
+    columns = ("time", "cause", "event", "state", "remote job", "message")
+    tables.create_console().print(tables.build_simple_table(columns, rows))
+    return ExitCode.DONE
 
 
 async def print_models(
@@ -172,25 +179,18 @@ async def print_models(
     providers: Sequence[str],
     everything: bool,
     name: str | None,
-) -> int:
-    """Print or write them; FAILED while one of those asked for is missing."""
-    seen = await app.read_status()
-    if seen.run is None and output_format is ExportFormat.TABLE:
+) -> ExitCode:
+    """Print or write the selected models. Returns FAILED if any of them is missing."""
+    snapshot = await app.read_status()
+    if snapshot.run is None and output_format is ExportFormat.TABLE:
         sys.stdout.write(NO_RUN_MESSAGE + "\n")
-        return EXIT_FAILED
-    accounts = await app.read_listed_accounts() if output_format.needs_accounts else {}
-    title = name or (seen.run.name if seen.run else "")
-    wanted = select_models(title, seen.jobs, accounts, labels=labels, providers=providers)
-    exported = export(output_format, wanted, include_unservable=everything)
-    _write_text(exported.text, output)
+        return ExitCode.FAILED
+    accounts = await app.loader.load_listed_accounts() if output_format.needs_accounts else {}
+    title = name or (snapshot.run.name if snapshot.run else "")
+    selection = select_models(title, snapshot.jobs, accounts, labels=labels, providers=providers)
+    exported = export(output_format, selection, include_unservable=everything)
+    write_text(exported.text, output)
     for job in exported.models.left_out:
-        sys.stderr.write(sanitize_line(f"left out: {job.account}: {left_out_reason(job)}") + "\n")
-    return EXIT_DONE if wanted.jobs and all(job.state == JobState.SUCCEEDED for job in wanted.jobs) else EXIT_FAILED
-
-
-def _write_text(text: str, output: Path | None) -> None:
-    if output is None:
-        sys.stdout.write(text)
-    else:
-        with translate_write_errors(output):
-            output.write_text(text, encoding="utf-8")
+        sys.stderr.write(sanitize_line(f"Omitted: {job.account}: {left_out_reason(job)}") + "\n")
+    complete = selection.jobs and all(job.state == JobState.SUCCEEDED for job in selection.jobs)
+    return ExitCode.DONE if complete else ExitCode.FAILED

@@ -70,18 +70,15 @@ class ResolveRemoteJob:
     """Find out which remote job is ours, without creating one: a cancel was asked, or a person chose one."""
 
 
-Action = (
-    Idle
-    | Wait
-    | VerifyAccount
-    | UploadFiles
-    | CheckFiles
-    | SubmitJob
-    | PollRemoteJob
-    | CancelLocally
-    | CancelRemoteJob
-    | ResolveRemoteJob
+LocalAction = Idle | Wait | CancelLocally
+"""The actions that need no provider."""
+
+RemoteAction = (
+    VerifyAccount | UploadFiles | CheckFiles | SubmitJob | PollRemoteJob | CancelRemoteJob | ResolveRemoteJob
 )
+"""The actions that call the provider."""
+
+Action = LocalAction | RemoteAction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from typing import Any, Final
 from orchestrator.core.account import ProviderName
 from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.spec import TrainingSpec
+from orchestrator.core.text import format_list
 
 PINNABLE_OPTIONS: Final = ("n_epochs", "batch_size", "learning_rate_multiplier", "learning_rate")
 
@@ -75,6 +76,6 @@ def is_resolved_value(value: object) -> bool:
 def _format_usages(values: Mapping[Any, list[ValueUsage]]) -> str:
     parts = []
     for value, those in sorted(values.items()):
-        others = sum(each.count for each in those) - 1
-        parts.append(f"{value:g} in {those[0].account}" + (f" and {others} more" if others else ""))
+        accounts = format_list([those[0].account], total=sum(each.count for each in those))
+        parts.append(f"{value:g} in {accounts}")
     return ", ".join(parts)

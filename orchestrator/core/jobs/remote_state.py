@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, assert_never
 
-from orchestrator.core.duration import format_duration
 from orchestrator.core.errors import AmbiguousRemoteJob, Failure, UploadSizeMismatch
 from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.job import Job
@@ -15,6 +14,7 @@ from orchestrator.core.jobs.pins import find_resolved_values
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.jobs.transitions import Outcome, advance, hold_job, poll_again
 from orchestrator.core.remote import RemoteFile, RemoteFileStatus, RemoteJob, RemoteJobStatus, is_same_model
+from orchestrator.core.text import format_duration
 
 REMOTE_MISSING_KIND = "remote_missing"
 MODEL_ID_TIMEOUT_SECONDS = 900.0  # seconds a succeeded job may lack its model id
@@ -63,7 +63,7 @@ def _slow_file_warning(file: RemoteFile, waited: float) -> Failure:
 def _assume_ready(job: Job, file: RemoteFile, *, now: float) -> Outcome:
     said = f"says only {file.raw_status!r} of" if file.raw_status else "tells no status of"
     why = (
-        f"for {FILE_STATUS_TIMEOUT_SECONDS / 60:.0f} min the provider {said} file {file.id}: "
+        f"for {format_duration(FILE_STATUS_TIMEOUT_SECONDS)} the provider {said} file {file.id}: "
         f"the job is created as if it was ready"
     )
     outcome = advance(job, JobEvent.FILE_ASSUMED_READY, now=now)

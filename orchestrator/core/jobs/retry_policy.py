@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
-from orchestrator.core.duration import format_time
 from orchestrator.core.errors import (
     AccountError,
     DailyLimitReached,
@@ -17,6 +16,7 @@ from orchestrator.core.errors import (
     TemporaryError,
     UnknownOutcome,
 )
+from orchestrator.core.text import format_time
 
 INITIAL_BACKOFF_SECONDS = 1.0  # seconds; doubles with every attempt
 MAX_BACKOFF_SECONDS = 300.0

@@ -11,11 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from orchestrator.core.duration import format_duration
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
 from orchestrator.core.jobs.transitions import Outcome
+from orchestrator.core.text import format_duration
 
 HOUR_SECONDS: Final = 3600.0
 DEFAULT_STALL_SECONDS: Final = 6 * HOUR_SECONDS  # without any change, where the settings say nothing else

@@ -14,6 +14,7 @@ from orchestrator.core.jobs.job import Job, RunId
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.run import AccountState
 from orchestrator.core.plans.retirement import days_left
+from orchestrator.core.text import format_count
 
 ACCOUNT_HELD_STATE: Final = "held"
 RUN_INCOMPLETE_HINT = "`orchestrator status` says why; `orchestrator retry` trains those that failed again."
@@ -110,7 +111,7 @@ def build_model_retirement_notification(job: Job, at: float) -> Notification:
         left = days_left(job.retires_on, at)
         kind, said = (
             "model_retiring",
-            f"is shut down on {job.retires_on}, {left} day{'' if left == 1 else 's'} from now",
+            f"is shut down on {job.retires_on}, {format_count(left, 'day')} from now",
         )
     return Notification(
         topic=Topic.MODEL_RETIRING,

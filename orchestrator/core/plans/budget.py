@@ -13,6 +13,7 @@ from typing import Final, assert_never
 
 from orchestrator.core.account import Account, BudgetPeriod
 from orchestrator.core.hold import Hold, HoldKind
+from orchestrator.core.text import format_usd
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,9 @@ class CommittedSpend:
 
 NO_COMMITTED_SPEND: Final = CommittedSpend()
 _BUDGET_DESCRIPTIONS: Final = {
-    BudgetPeriod.TOTAL: "the account's budget of ${:.2f}",
-    BudgetPeriod.MONTH: "the account's budget of ${:.2f} for this month (UTC)",
-    BudgetPeriod.RUN: "the account's budget of ${:.2f} for this run",
+    BudgetPeriod.TOTAL: "the account's budget of {}",
+    BudgetPeriod.MONTH: "the account's budget of {} for this month (UTC)",
+    BudgetPeriod.RUN: "the account's budget of {} for this run",
 }
 
 
@@ -55,9 +56,9 @@ def find_budget_hold(account: Account, usd: float | None, committed: CommittedSp
     spent = committed.amount_for(account.budget_period)
     if account.budget_usd is None or usd is None or spent + usd <= account.budget_usd:
         return None
-    budget = _BUDGET_DESCRIPTIONS[account.budget_period].format(account.budget_usd)
+    budget = _BUDGET_DESCRIPTIONS[account.budget_period].format(format_usd(account.budget_usd))
     return Hold(
         HoldKind.OVER_BUDGET,
-        f"this job is estimated at ${usd:.2f} and ${spent:.2f} of {budget} are committed already",
+        f"this job is estimated at {format_usd(usd)} and {format_usd(spent)} of {budget} are committed already",
         f"Raise `budget_usd` of account {account.name} in the accounts file, or make the dataset smaller.",
     )

@@ -6,7 +6,9 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Final
 
-from orchestrator.core.account import Account, AccountIdentity, ProviderName
+from orchestrator.core.account import Account, AccountIdentity
+from orchestrator.core.providers import PROVIDERS
+from orchestrator.core.text import format_list
 
 MAX_LISTED_NAMES: Final = 5
 
@@ -21,7 +23,8 @@ def list_shared_key_warnings(accounts: Sequence[Account], fingerprints: Mapping[
 
 def format_shared_key_warning(names: Sequence[str], fingerprint: str) -> str:
     """The line for accounts with one key."""
-    return f"{_format_names(names)} have the same key ({fingerprint}): each is trained and paid for, in one account"
+    listed = format_list(names, limit=MAX_LISTED_NAMES)
+    return f"{listed} have the same key ({fingerprint}): each is trained and paid for, in one account"
 
 
 def list_shared_project_warnings(
@@ -36,7 +39,7 @@ def list_shared_project_warnings(
         identity = identities.get(account.name)
         organization = identity and identity.organization
         project = (identity and identity.project) or account.project
-        if organization and (project or account.provider is not ProviderName.OPENAI):
+        if organization and (project or PROVIDERS[account.provider].verify_names_project):
             places[account.name] = (*_endpoint(account), organization, project)
     known = [account for account in accounts if account.name in places]
     for group in _group_duplicates(known, places):
@@ -45,13 +48,8 @@ def list_shared_project_warnings(
         ):  # one key is told of by `list_shared_key_warnings`
             *_, found, part = places[group[0].name]
             where = f"organisation {found}" + (f", project {part}" if part else "")
-            names = _format_names([account.name for account in group])
+            names = format_list([account.name for account in group], limit=MAX_LISTED_NAMES)
             yield f"{names} are one place at the provider ({where}): each is trained and paid for there"
-
-
-def _format_names(names: Sequence[str]) -> str:
-    more = len(names) - MAX_LISTED_NAMES
-    return ", ".join(names[:MAX_LISTED_NAMES]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _endpoint(account: Account) -> tuple[str, str | None]:

@@ -18,6 +18,7 @@ from orchestrator.core.moderation import Moderation
 from orchestrator.core.plans.budget import NO_COMMITTED_SPEND, CommittedSpend, find_budget_hold
 from orchestrator.core.plans.price import UNKNOWN_QUOTE, Quote, UnknownPriceReason
 from orchestrator.core.spec import RunOptions, TrainingSpec
+from orchestrator.core.text import format_usd
 
 
 class PlanStep(StrEnum):
@@ -228,7 +229,8 @@ def _price_hold(plan: Plan, options: RunOptions) -> Hold | None:
     if options.max_total_usd is not None and total > options.max_total_usd:
         return Hold(
             HoldKind.RUN_TOO_EXPENSIVE,
-            f"the run is estimated at ${total:.2f}, more than max_total_usd = ${options.max_total_usd:.2f}",
+            f"the run is estimated at {format_usd(total)}, more than "
+            f"max_total_usd = {format_usd(options.max_total_usd)}",
             "Raise `max_total_usd`, list fewer accounts, or `orchestrator approve` the run.",
         )
     return None

@@ -13,6 +13,7 @@ from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.remote import RemoteModel
+from orchestrator.core.text import format_count
 
 WARN_DAYS: Final = 180
 HOLD_DAYS: Final = 30
@@ -91,7 +92,7 @@ def _list_training_warnings(name: ProviderName, model: RemoteModel, now: float) 
     if days > 0:
         yield (
             f"{name} {model.id} takes no new jobs from {model.training_ends}{earliest}, "
-            f"in {days} day{'' if days == 1 else 's'}"
+            f"in {format_count(days, 'day')}"
         )
     elif not _has_training_ended(model, now):
         yield f"{name} {model.id} may take no new jobs any more: its training ends on {model.training_ends}{earliest}"
@@ -185,4 +186,4 @@ def _list_shutdowns(models: BaseModels, now: float) -> list[tuple[ProviderName, 
 def _format_shutdown(model: RemoteModel, days: int) -> str:
     if days < 0:
         return f"since {model.shutdown}"
-    return f"on {model.shutdown}, in {days} day{'' if days == 1 else 's'}"
+    return f"on {model.shutdown}, in {format_count(days, 'day')}"

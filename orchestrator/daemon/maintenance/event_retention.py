@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from structlog.stdlib import BoundLogger
 
-from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import events
 
 DAY_SECONDS = 24 * 3600.0
@@ -28,12 +28,12 @@ class EventPurger:
         """Delete what is too old. A tick."""
         before, total = self._now() - self._keep_seconds, 0
 
-        async def change(connection: StoreConnection) -> int:
-            return await events.delete_old(connection, before, BATCH_SIZE)
+        async def change(tx: Transaction) -> int:
+            return await events.delete_old(tx, before, BATCH_SIZE)
 
         for _ in range(MAX_BATCHES_PER_RUN):
             total += (deleted := await self._database.write(change))
             if deleted < BATCH_SIZE:
                 break
         if total:
-            self._log.info("events.forgotten", lines=total)
+            self._log.info("events.purged", lines=total)

@@ -19,8 +19,8 @@ from orchestrator.core.remote import RemoteModel
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.inputs.retirements import RetirementList
 from orchestrator.providers.base import ProviderConnection
-from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import model_expiry, notifications
 
 DAY_SECONDS = 24 * 3600.0
@@ -74,7 +74,7 @@ class ModelExpiryChecker:
         try:
             return await asyncio.to_thread(self._read_retirements)
         except ConfigError as error:  # a broken list must not end the look at the models
-            self._log.warning("retirements.unreadable", message=error.message, hint=error.hint)
+            self._log.warning("retirements.load_failed", message=error.message, hint=error.hint)
             return RetirementList({})
 
     async def _check(self, job: Job, slots: asyncio.Semaphore, base_models: _BaseModelCache) -> None:
@@ -84,7 +84,7 @@ class ModelExpiryChecker:
         if news and news.error:
             error = news.error
             self._log.warning(
-                news.topic.value,
+                "model.retiring",
                 account=job.account,
                 fine_tuned_model=job.fine_tuned_model,
                 kind=error.kind,
@@ -106,8 +106,8 @@ class ModelExpiryChecker:
     async def _save(self, job: Job, lookup: _ModelLookup) -> Notification | None:
         now = self._clock.now()
 
-        async def change(connection: StoreConnection) -> Notification | None:
-            known = await model_expiry.get_check(connection, job.id)
+        async def change(tx: Transaction) -> Notification | None:
+            known = await model_expiry.get_check(tx.connection, job.id)
             gone_at = (
                 known.job.gone_at if lookup.exists is None else None if lookup.exists else known.job.gone_at or now
             )
@@ -119,10 +119,10 @@ class ModelExpiryChecker:
                 else None
             )
             if news:
-                await notifications.publish(connection, news)
+                await notifications.publish(tx, news)
             announced = step if news else known.announced_days
             await model_expiry.save_check(
-                connection, job.id, at=now, retires_on=seen.retires_on, gone_at=gone_at, announced_days=announced
+                tx, job.id, at=now, retires_on=seen.retires_on, gone_at=gone_at, announced_days=announced
             )
             return news
 
@@ -134,11 +134,11 @@ async def record_base_model_retirements(
 ) -> None:
     """Remember until when the base models' providers have them, and so every model tuned on them."""
 
-    async def change(connection: StoreConnection) -> None:
+    async def change(tx: Transaction) -> None:
         for provider, model in models:
             if model.shutdown:
                 name = specs[provider].base_model
-                await model_expiry.save_base_model_retirement(connection, provider, name, model.shutdown)
+                await model_expiry.save_base_model_retirement(tx, provider, name, model.shutdown)
 
     await database.write(change)
 
@@ -170,7 +170,7 @@ async def _find_model(
     try:
         found = await connection.provider.find_model(name)
     except ProviderError as error:
-        log.info("model.not_asked", account=connection.account.name, model=name, message=str(error))
+        log.info("model.lookup_failed", account=connection.account.name, model=name, message=str(error))
         return None, None
     return found is not None, found
 

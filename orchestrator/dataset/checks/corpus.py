@@ -11,7 +11,7 @@ from orchestrator.core.finding import Finding
 from orchestrator.dataset.checks.duplicates import DuplicateFinder, NearDuplicateFinder
 from orchestrator.dataset.checks.text_walk import MessageText, iter_message_lists
 from orchestrator.dataset.checks.user_names import find_user_names
-from orchestrator.dataset.example import Example, PathSteps, create_finding
+from orchestrator.dataset.example import Example, KeyPath, create_finding
 from orchestrator.dataset.finding_codes import FindingCode
 
 MAX_SYSTEM_MESSAGES = 1_000  # different system messages that are told apart
@@ -39,7 +39,7 @@ class CorpusChecker:
         self.roles: Counter[str] = Counter()
 
     def add(self, example: Example, line: bytes, texts: list[MessageText], image_urls: list[str]) -> None:
-        """One more example; `line` is its canonical form, `pictures` are the URLs of its pictures."""
+        """One more example; `line` is its canonical form, `images` are the URLs of its images."""
         number = len(self.lengths)
         if not self._files or self._files[-1] != example.file:
             self._files.append(example.file)
@@ -55,14 +55,14 @@ class CorpusChecker:
             self._names.update(find_user_names(example.body, texts, example.user_name))
 
     def _add_system_message(self, example: Example) -> None:
-        for messages, steps in iter_message_lists(example.body):
+        for messages, key_path in iter_message_lists(example.body):
             first = messages[0] if messages else None
             content = first.get("content") if isinstance(first, dict) and first.get("role") == "system" else None
             system = content if isinstance(content, str) else ""
             if system in self._system_messages or len(self._system_messages) < MAX_SYSTEM_MESSAGES:
                 self._system_messages[system] += 1
                 if system not in self._system_message_places:
-                    place: PathSteps = (*steps, 0)
+                    place: KeyPath = (*key_path, 0)
                     line, path = example.locate(place)
                     self._system_message_places[system] = (len(self._files) - 1, line or example.line, path)
 
@@ -110,7 +110,7 @@ class CorpusChecker:
         usual = _median(self.lengths)
         for number, length in enumerate(self.lengths):
             if length > max(LENGTH_OUTLIER_FACTOR * usual, LENGTH_OUTLIER_MIN_CHARACTERS):
-                message = f"{length} characters, where the usual example has {usual}"
+                message = f"the example has {length:,} characters, the median is {usual:,}"
                 file = self._files[self._file_of[number]]
                 yield create_finding(FindingCode.UNEQUAL_LENGTHS, file, message, line=self._line_of[number], path="$")
 
@@ -121,9 +121,9 @@ def _describe_system_message(system: str) -> str:
 
 def _median(values: array[int]) -> int:
     """By counting equal values, which takes less memory than sorting millions."""
-    counts, seen = Counter(values), 0
+    counts, cumulative = Counter(values), 0
     for value in sorted(counts):
-        seen += counts[value]
-        if seen * 2 >= len(values):
+        cumulative += counts[value]
+        if cumulative * 2 >= len(values):
             break
     return value

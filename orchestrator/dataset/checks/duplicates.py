@@ -57,7 +57,7 @@ class NearDuplicateFinder:
     def add(self, texts: list[MessageText], image_urls: Iterable[str] = ()) -> int | None:
         """The number of the earlier example that this one is nearly the same as.
 
-        Examples with different `pictures` (their URLs) are not: the same question is asked about each of them.
+        Examples with different `images` (their URLs) are not: the same question is asked about each of them.
         """
         if len(self._sketches) >= MAX_NEAR_DUPLICATE_EXAMPLES:
             self._is_disabled = True

@@ -1,4 +1,4 @@
-"""Pictures: where they stand in an example, and what their address says of them. Nothing is fetched."""
+"""Images: where they stand in an example, and what their address says of them. Nothing is fetched."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from orchestrator.dataset.checks.text_walk import iter_messages
-from orchestrator.dataset.example import ExampleBody, PathSteps
+from orchestrator.dataset.example import ExampleBody, KeyPath
 
 _DATA_URL = re.compile(r"data:image/([a-z0-9.+-]+);base64,", re.IGNORECASE)
 _SUPPORTED_URL = re.compile(r"https?://|data:image/")
@@ -25,10 +25,10 @@ _LOCAL_DOMAINS = (".local", ".localhost", ".internal", ".lan", ".home.arpa")
 
 @dataclass(frozen=True)
 class ImageReference:
-    """One picture of an example: its URL, and the way to it in the body."""
+    """One image of an example: its URL, and the way to it in the body."""
 
     url: str
-    steps: PathSteps
+    key_path: KeyPath
 
     @cached_property
     def _data_url_match(self) -> re.Match[str] | None:
@@ -36,7 +36,7 @@ class ImageReference:
 
     @property
     def is_embedded(self) -> bool:
-        """Whether the picture itself is in the URL."""
+        """Whether the image itself is in the URL."""
         return self._data_url_match is not None
 
     @property
@@ -52,7 +52,7 @@ class ImageReference:
 
     @property
     def size_bytes(self) -> int:
-        """The size of an embedded picture; 0 where only an address is given."""
+        """The size of an embedded image; 0 where only an address is given."""
         if self._data_url_match is None:
             return 0
         digits = len(self.url) - self._data_url_match.end()
@@ -74,12 +74,12 @@ class ImageReference:
 
 
 def iter_images(body: ExampleBody) -> Iterator[ImageReference]:
-    """Yield every picture that is embedded or has an address. What is neither is named by the other errors."""
-    for message, steps in iter_messages(body):
+    """Yield every image that is embedded or has an address. What is neither is named by the other errors."""
+    for message, key_path in iter_messages(body):
         content = message.get("content")
         for index, part in enumerate(content) if isinstance(content, list) else ():
             if (url := _get_url(part)) is not None and _SUPPORTED_URL.match(url):
-                yield ImageReference(url, (*steps, "content", index, "image_url", "url"))
+                yield ImageReference(url, (*key_path, "content", index, "image_url", "url"))
 
 
 def _get_url(part: Any) -> str | None:
@@ -89,7 +89,7 @@ def _get_url(part: Any) -> str | None:
 
 
 def _detect_image_type(url: str, start: int) -> str | None:
-    """What the picture is by its first bytes, whatever its URL declares: a renamed GIF stays a GIF."""
+    """What the image is by its first bytes, whatever its URL declares: a renamed GIF stays a GIF."""
     try:
         first = base64.b64decode(url[start : start + 16])
     except (binascii.Error, ValueError):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from orchestrator.dataset.example import ExampleIssue, PathSteps
+from orchestrator.dataset.example import ExampleIssue, KeyPath
 from orchestrator.dataset.finding_codes import FindingCode
 from orchestrator.dataset.formats.feedback import FEEDBACK_KEYS, LOSS_WEIGHT_KEYS
 from orchestrator.dataset.formats.system_message import SYSTEM_KEYS
@@ -36,21 +36,21 @@ TRAINING_DECISION_KEYS = frozenset(
 
 
 def check_keys(
-    value: Mapping[str, Any], known: Mapping[str, type], needed: tuple[str, ...], steps: PathSteps
+    value: Mapping[str, Any], known: Mapping[str, type], needed: tuple[str, ...], key_path: KeyPath
 ) -> Iterator[ExampleIssue]:
     """Every key that is not known, is needed and missing, or leads to another type."""
     for key in needed:
         if key not in value:
-            yield ExampleIssue(FindingCode.MISSING_KEY, steps, f'"{key}" is missing')
+            yield ExampleIssue(FindingCode.MISSING_KEY, key_path, f'"{key}" is missing')
     for key, item in value.items():
         if key not in known:
             yield ExampleIssue(
-                FindingCode.UNKNOWN_KEY, (*steps, key), f'"{key}" is not known here', _key_hint(key, known)
+                FindingCode.UNKNOWN_KEY, (*key_path, key), f'"{key}" is not a known key here', _key_hint(key, known)
             )
         elif not has_json_type(item, known[key]):
             yield ExampleIssue(
                 FindingCode.WRONG_TYPE,
-                (*steps, key),
+                (*key_path, key),
                 f'"{key}" must be {TYPE_NAMES[known[key]]}, not {describe_type(item)}',
             )
 
@@ -74,8 +74,8 @@ def describe_type(value: object) -> str:
 
 def _key_hint(key: str, known: Mapping[str, type]) -> str:
     if key in FEEDBACK_KEYS or key in LOSS_WEIGHT_KEYS:
-        return "If it says that the answer is not wanted, write `weight` 0 at the answer or delete the chat."
+        return "If the key marks an unwanted answer, set `weight` to 0 in that message or delete the chat."
     if key in LEGACY_TOOL_KEYS:
-        return "This is an old form: write `tools` and `tool_calls`."
+        return "This key is deprecated: use `tools` and `tool_calls`."
     near = get_close_matches(key, known, n=1)
-    return f'Remove the key, or write "{near[0]}".' if near else ""
+    return f'Remove the key, or rename it to "{near[0]}".' if near else ""

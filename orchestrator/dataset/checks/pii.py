@@ -141,8 +141,8 @@ def redact_text(text: str) -> str:
     """The text with `[key]`, `[e-mail]` and `[phone]` in place of what is private. Doing it again changes nothing."""
     labels = {FindingCode.SECRET: "[key]", FindingCode.EMAIL_ADDRESS: "[e-mail]", FindingCode.PHONE_NUMBER: "[phone]"}
     pieces, done = [], 0
-    for found in sorted(find_pii(text), key=lambda one: (one.start, -one.end)):
-        if found.start >= done:
-            pieces += [text[done : found.start], labels[found.code]]
-            done = found.end
+    for match in sorted(find_pii(text), key=lambda one: (one.start, -one.end)):
+        if match.start >= done:
+            pieces += [text[done : match.start], labels[match.code]]
+            done = match.end
     return "".join(pieces) + text[done:]

@@ -8,10 +8,10 @@ from typing import Any
 from orchestrator.core.account import ProviderName
 from orchestrator.dataset.checks.images import ImageReference, iter_images
 from orchestrator.dataset.checks.text_walk import iter_message_lists, iter_messages
-from orchestrator.dataset.example import ExampleBody, ExampleIssue, PathSteps
+from orchestrator.dataset.example import ExampleBody, ExampleIssue, KeyPath
 from orchestrator.dataset.provider_rules import ProviderRule, RuleKind, list_provider_rules
 
-RuleViolation = tuple[PathSteps, str, str]
+RuleViolation = tuple[KeyPath, str, str]
 """Where it is, what is wrong, and a hint ("" for the code's own)."""
 
 BYTES_PER_MEGABYTE = 1_000_000
@@ -41,28 +41,28 @@ class ProviderRuleChecker:
         for names, rule in self._order_rules:
             yield from _to_issues(names, rule, ORDER_CHECKS[rule.kind](body, rule))
         if not _has_parts(body):
-            return  # as most examples: neither text parts nor pictures
-        found = list(iter_images(body))
+            return  # as most examples: neither text parts nor images
+        images = list(iter_images(body))
         for names, rule in self._content_rules:
-            yield from _to_issues(names, rule, CONTENT_CHECKS[rule.kind](body, rule, found))
-        for names, rule in self._image_rules if found else ():
-            yield from _to_issues(names, rule, IMAGE_CHECKS[rule.kind](found, rule))
+            yield from _to_issues(names, rule, CONTENT_CHECKS[rule.kind](body, rule, images))
+        for names, rule in self._image_rules if images else ():
+            yield from _to_issues(names, rule, IMAGE_CHECKS[rule.kind](images, rule))
 
     def check_counts(self, examples: int, with_images: int) -> Iterator[tuple[ProviderRule, str]]:
         """Yield the rules that the number of training examples breaks, with a message for each."""
         for names, rule in self._count_rules:
             count, what = (
-                (with_images, "examples with pictures")
+                (with_images, "examples with images")
                 if rule.kind is RuleKind.MAXIMUM_IMAGE_EXAMPLES
                 else (examples, "training examples")
             )
             if count > rule.limit:
-                yield rule, f"{count:,} {what}, {names} takes at most {rule.limit:,}"
+                yield rule, f"there are {count:,} {what}, {names} accepts at most {rule.limit:,}"
 
 
 def _to_issues(names: str, rule: ProviderRule, problems: Iterable[RuleViolation]) -> Iterator[ExampleIssue]:
-    for steps, message, hint in problems:
-        yield ExampleIssue(rule.kind.code, steps, f"{names}: {message}", hint)
+    for key_path, message, hint in problems:
+        yield ExampleIssue(rule.kind.code, key_path, f"{names}: {message}", hint)
 
 
 def _has_parts(body: ExampleBody) -> bool:
@@ -91,49 +91,49 @@ def _has_text(message: dict[str, Any]) -> bool:
 
 
 def _check_roles_alternate(body: ExampleBody, _: ProviderRule) -> Iterator[RuleViolation]:
-    for messages, steps in iter_message_lists(body):
+    for messages, key_path in iter_message_lists(body):
         before: str | None = None
         for index, role in _iter_written_messages(messages):
             if before not in _ALLOWED_PREVIOUS_ROLES[role]:
-                yield (*steps, index, "role"), _turn_message(before, role), _turn_hint(before, role)
+                yield (*key_path, index, "role"), _turn_message(before, role), _turn_hint(before, role)
                 break  # one finding for a chat: what follows is a consequence more often than not
             before = role
 
 
 def _turn_message(before: str | None, role: str) -> str:
     if before is None or (before == "system" and role != "system"):
-        return f"the chat begins with the {role}, but user and assistant must take turns and the user begins"
+        return f"the chat begins with the role {role}, but user and assistant must alternate, starting with the user"
     if role == "system":
-        return "a system message after the beginning, but only the first message may be one"
+        return "a system message is only allowed as the first message"
     if role == before:
-        return f"the {role} speaks twice in a row, but user and assistant must take turns"
-    return f"the {role} speaks after the {before}, but user and assistant must take turns"
+        return f"two messages in a row have the role {role}, but user and assistant must alternate"
+    return f"a {role} message follows a {before} message, but user and assistant must alternate"
 
 
 def _turn_hint(before: str | None, role: str) -> str:
     if role == "system":
-        return "Merge it into the first message: `orchestrator polish` can do it."
+        return "Merge it into the first message; `orchestrator polish` can do it."
     if role == before:
-        return "Join the two messages into one, or take one of them out."
-    return "Put the user's message before it, or delete it." if before in (None, "system") else ""
+        return "Merge the two messages, or remove one of them."
+    return "Insert a user message before it, or delete it." if before in (None, "system") else ""
 
 
 def _check_system_first(body: ExampleBody, _: ProviderRule) -> Iterator[RuleViolation]:
-    hint = "Merge it into the first message: `orchestrator polish` can do it."
-    for messages, steps in iter_message_lists(body):
+    hint = "Merge it into the first message; `orchestrator polish` can do it."
+    for messages, key_path in iter_message_lists(body):
         for place, (index, role) in enumerate(_iter_written_messages(messages)):
             if role == "system" and place:
-                yield (*steps, index, "role"), "a system message must be the first message of the chat", hint
+                yield (*key_path, index, "role"), "a system message must be the first message of the chat", hint
 
 
 def _check_text_answer_last(body: ExampleBody, _: ProviderRule) -> Iterator[RuleViolation]:
     messages = body.get("messages")
     last = messages[-1] if isinstance(messages, list) and messages else None
     if isinstance(last, dict) and last.get("role") == "assistant" and last.get("tool_calls") and not _has_text(last):
-        hint = "Add the tool's answer and the assistant's answer in text, or take the chat out."
+        hint = "Add the tool message and a text answer of the assistant, or remove the chat."
         yield (
             ("messages", len(body["messages"]) - 1),
-            "the chat ends with a tool call, not with an answer in text",
+            "the chat ends with a tool call, not with a text answer",
             hint,
         )
 
@@ -145,57 +145,65 @@ def _check_keys_not_accepted(body: ExampleBody, rule: ProviderRule) -> Iterator[
 
 
 def _check_text_content(
-    body: ExampleBody, rule: ProviderRule, found: list[ImageReference]
+    body: ExampleBody, rule: ProviderRule, images: list[ImageReference]
 ) -> Iterator[RuleViolation]:
-    """Parts are the form of examples with pictures; where all roles need a text, such an example is let through."""
-    if found and "user" in rule.values:
+    """Parts are the form of examples with images; where all roles need a text, such an example is let through."""
+    if images and "user" in rule.values:
         return
-    for message, steps in iter_messages(body):
+    for message, key_path in iter_messages(body):
         content, role = message.get("content"), message.get("role")
         if role in rule.values and isinstance(content, list) and content and all(map(_is_text_part, content)):
             parts = "a part" if len(content) == 1 else f"{len(content)} parts"
-            yield (*steps, "content"), f"the content of the {role} is an array with {parts}, it must be one text", ""
+            yield (
+                (*key_path, "content"),
+                f"the {role} message's content is an array with {parts}, it must be one string",
+                "",
+            )
 
 
 def _is_text_part(part: Any) -> bool:
     return isinstance(part, dict) and part.get("type") == "text"
 
 
-def _check_image_types(found: list[ImageReference], rule: ProviderRule) -> Iterator[RuleViolation]:
+def _check_image_types(images: list[ImageReference], rule: ProviderRule) -> Iterator[RuleViolation]:
     accepted = ", ".join(name.upper() for name in rule.values)
-    for picture in found:
-        if picture.image_type is not None and picture.image_type not in rule.values:
+    for image in images:
+        if image.image_type is not None and image.image_type not in rule.values:
             hint = f"Save it as {accepted}."
-            yield picture.steps, f"the picture is {picture.image_type.upper()[:20]}, accepted are {accepted}", hint
+            yield image.key_path, f"the image is {image.image_type.upper()[:20]}, accepted are {accepted}", hint
 
 
-def _check_image_bytes(found: list[ImageReference], rule: ProviderRule) -> Iterator[RuleViolation]:
-    for picture in found:
-        if (size := picture.size_bytes) > rule.limit:
+def _check_image_bytes(images: list[ImageReference], rule: ProviderRule) -> Iterator[RuleViolation]:
+    for image in images:
+        if (size := image.size_bytes) > rule.limit:
             message = (
-                f"the picture has {size / BYTES_PER_MEGABYTE:,.1f} MB, "
+                f"the image has {size / BYTES_PER_MEGABYTE:,.1f} MB, "
                 f"at most {rule.limit / BYTES_PER_MEGABYTE:,.0f} MB are accepted"
             )
-            yield picture.steps, message, "Make it smaller: fewer pixels, or a stronger compression."
+            yield image.key_path, message, "Reduce its size: use fewer pixels or a stronger compression."
 
 
-def _check_images_per_example(found: list[ImageReference], rule: ProviderRule) -> Iterator[RuleViolation]:
-    if len(found) > rule.limit:
-        yield (), f"{len(found)} pictures in the example, at most {rule.limit} are accepted", ""
+def _check_images_per_example(images: list[ImageReference], rule: ProviderRule) -> Iterator[RuleViolation]:
+    if len(images) > rule.limit:
+        yield (), f"the example has {len(images)} images, at most {rule.limit} are accepted", ""
 
 
-def _check_public_images(found: list[ImageReference], _: ProviderRule) -> Iterator[RuleViolation]:
-    hint = "Put the picture itself into the file as data:image/…;base64,…, or at a public address."
-    for picture in found:
-        if not picture.is_public:
-            yield picture.steps, f"the picture's address {picture.url[:60]!r} cannot be reached from outside", hint
+def _check_public_images(images: list[ImageReference], _: ProviderRule) -> Iterator[RuleViolation]:
+    hint = "Embed the image as data:image/…;base64,…, or host it at a public URL."
+    for image in images:
+        if not image.is_public:
+            yield image.key_path, f"the image URL {image.url[:60]!r} is not reachable from the internet", hint
 
 
-def _check_embedded_images(found: list[ImageReference], _: ProviderRule) -> Iterator[RuleViolation]:
-    hint = "Put the picture itself into the file, as data:image/…;base64,…"
-    for picture in found:
-        if not picture.is_embedded:
-            yield picture.steps, f"the picture is given by its address {picture.url[:60]!r}", hint
+def _check_embedded_images(images: list[ImageReference], _: ProviderRule) -> Iterator[RuleViolation]:
+    hint = "Embed the image in the file as data:image/…;base64,…"
+    for image in images:
+        if not image.is_embedded:
+            yield (
+                image.key_path,
+                f"the image is referenced by the URL {image.url[:60]!r}, it must be embedded",
+                hint,
+            )
 
 
 ORDER_CHECKS: dict[RuleKind, Callable[[ExampleBody, ProviderRule], Iterator[RuleViolation]]] = {

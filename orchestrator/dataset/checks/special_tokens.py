@@ -95,11 +95,13 @@ def _is_unambiguous_token(token: str) -> bool:
 
 def check_special_tokens(body: ExampleBody, special: re.Pattern[str]) -> Iterator[ExampleIssue]:
     """Yield the special tokens of the base models in use; those refused for every base model are `message`'s."""
-    for _, text, steps in iter_texts(body):
+    for _, text, key_path in iter_texts(body):
         for token in sorted({match[0] for match in special.finditer(text)}):
             if not OPENAI_SPECIAL_TOKENS.fullmatch(token):
                 yield ExampleIssue(
-                    FindingCode.SPECIAL_TOKEN, steps, f"the text holds {token}, a special token of the base model"
+                    FindingCode.SPECIAL_TOKEN,
+                    key_path,
+                    f"the text contains {token}, a special token of the base model",
                 )
 
 
@@ -110,6 +112,6 @@ def check_foreign_tokens(texts: list[MessageText], line: bytes) -> Iterator[Exam
     """
     if b"<" not in line and b"INST]" not in line:
         return
-    for _, text, steps in texts:
-        if found := FOREIGN_TOKENS.search(text):
-            yield ExampleIssue(FindingCode.FOREIGN_TOKEN, steps, f"the text holds {found[0]}")
+    for _, text, key_path in texts:
+        if match := FOREIGN_TOKENS.search(text):
+            yield ExampleIssue(FindingCode.FOREIGN_TOKEN, key_path, f"the text contains {match[0]}")

@@ -9,7 +9,7 @@ from orchestrator.dataset.checks.messages import check_message, is_plain_message
 from orchestrator.dataset.checks.object_keys import check_keys
 from orchestrator.dataset.checks.text_walk import PAIR_OUTPUT_KEYS
 from orchestrator.dataset.checks.tools import check_tool_calls, check_tool_definitions, has_tools
-from orchestrator.dataset.example import ExampleBody, ExampleIssue, PathSteps
+from orchestrator.dataset.example import ExampleBody, ExampleIssue, KeyPath
 from orchestrator.dataset.finding_codes import FindingCode
 from orchestrator.dataset.rules import DatasetRules
 
@@ -40,63 +40,63 @@ def _check_chat(body: ExampleBody, rules: DatasetRules) -> Iterator[ExampleIssue
         yield from check_weights(messages, ("messages",))
 
 
-def _check_messages(messages: list[object], steps: PathSteps) -> Iterator[ExampleIssue]:
+def _check_messages(messages: list[object], key_path: KeyPath) -> Iterator[ExampleIssue]:
     if not messages:
-        yield ExampleIssue(FindingCode.NO_MESSAGES, steps, "there are no messages")
+        yield ExampleIssue(FindingCode.NO_MESSAGES, key_path, "the list of messages is empty")
     for index, message in enumerate(messages):
         if not is_plain_message(message):
-            yield from check_message(message, (*steps, index))
+            yield from check_message(message, (*key_path, index))
 
 
 def _check_pair(body: ExampleBody) -> Iterator[ExampleIssue]:
     yield from check_keys(body, PAIR_KEYS, tuple(PAIR_KEYS), ())
-    if isinstance(given := body.get("input"), dict):
-        yield from check_keys(given, CHAT_KEYS, ("messages",), ("input",))
-        yield from _check_input(given)
+    if isinstance(pair_input := body.get("input"), dict):
+        yield from check_keys(pair_input, CHAT_KEYS, ("messages",), ("input",))
+        yield from _check_input(pair_input)
     for output in PAIR_OUTPUT_KEYS:
         if isinstance(answers := body.get(output), list):
             yield from _check_messages(answers, (output,))
             yield from _check_output(answers, output)
 
 
-def _check_input(given: ExampleBody) -> Iterator[ExampleIssue]:
-    steps = ("input", "messages")
-    if isinstance(messages := given.get("messages"), list):
-        yield from _check_messages(messages, steps)
-        if has_tools(given):
-            yield from check_tool_definitions(given.get("tools"), ("input", "tools"))
-            yield from check_tool_calls(messages, given.get("tools"), steps)
+def _check_input(pair_input: ExampleBody) -> Iterator[ExampleIssue]:
+    key_path = ("input", "messages")
+    if isinstance(messages := pair_input.get("messages"), list):
+        yield from _check_messages(messages, key_path)
+        if has_tools(pair_input):
+            yield from check_tool_definitions(pair_input.get("tools"), ("input", "tools"))
+            yield from check_tool_calls(messages, pair_input.get("tools"), key_path)
         if messages and isinstance(messages[-1], dict) and messages[-1].get("role") == "assistant":
-            message = "the input ends with an answer; the answers belong into the outputs"
-            yield ExampleIssue(FindingCode.WRONG_ORDER, (*steps, len(messages) - 1, "role"), message)
+            message = "the input ends with an assistant message, but the answers belong in the outputs"
+            yield ExampleIssue(FindingCode.WRONG_ORDER, (*key_path, len(messages) - 1, "role"), message)
 
 
 def _check_output(answers: list[object], output: str) -> Iterator[ExampleIssue]:
     if len(answers) > 1:
-        hint = f"Put the messages before the answer into input.messages, and one answer into {output}."
+        hint = f"Move the messages before the answer to input.messages, and keep one answer in {output}."
         yield ExampleIssue(
-            FindingCode.WRONG_ORDER, (output, 1), "an output is one answer, not several messages", hint
+            FindingCode.WRONG_ORDER, (output, 1), "an output must be one answer, not several messages", hint
         )
     for index, answer in enumerate(answers):
         if isinstance(answer, dict) and answer.get("role") not in ("assistant", None):
-            message = f"an output is the assistant's, not {answer['role']!r}"
+            message = f"an output must have the role 'assistant', not {answer['role']!r}"
             yield ExampleIssue(FindingCode.WRONG_ORDER, (output, index, "role"), message)
 
 
-def check_ending(messages: list[Any], steps: PathSteps) -> Iterator[ExampleIssue]:
+def check_ending(messages: list[Any], key_path: KeyPath) -> Iterator[ExampleIssue]:
     """A chat needs an assistant's answer, and ends with one."""
     roles = [message.get("role") if isinstance(message, dict) else None for message in messages]
     if any(isinstance(role, str) and is_unknown_role(role) for role in roles):
         return  # that is an error already, and whether the assistant speaks is known only when it is corrected
     if messages and "assistant" not in roles:
-        yield ExampleIssue(FindingCode.NO_ASSISTANT, steps, "the assistant says nothing in this chat")
+        yield ExampleIssue(FindingCode.NO_ASSISTANT, key_path, "the chat has no assistant message")
     elif messages and roles[-1] != "assistant":
-        place = (*steps, len(messages) - 1, "role")
+        place = (*key_path, len(messages) - 1, "role")
         yield ExampleIssue(FindingCode.LAST_NOT_ASSISTANT, place, f"the last message is from {str(roles[-1])[:40]!r}")
 
 
-def check_weights(messages: list[Any], steps: PathSteps) -> Iterator[ExampleIssue]:
+def check_weights(messages: list[Any], key_path: KeyPath) -> Iterator[ExampleIssue]:
     """At least one answer is to be learned."""
     answers = [message for message in messages if isinstance(message, dict) and message.get("role") == "assistant"]
     if answers and all(is_valid_weight(answer.get("weight")) and answer["weight"] == 0 for answer in answers):
-        yield ExampleIssue(FindingCode.NOTHING_TO_LEARN, steps, "every answer has the weight 0")
+        yield ExampleIssue(FindingCode.NOTHING_TO_LEARN, key_path, "every assistant message has weight 0")

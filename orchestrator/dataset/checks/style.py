@@ -10,13 +10,13 @@ from orchestrator.dataset.checks.pii import PiiDetector, find_pii, select_detect
 from orchestrator.dataset.checks.special_tokens import check_foreign_tokens
 from orchestrator.dataset.checks.text_encoding import check_text_encoding
 from orchestrator.dataset.checks.text_walk import MessageText, iter_message_lists
-from orchestrator.dataset.example import ExampleBody, ExampleIssue, PathSteps
+from orchestrator.dataset.example import ExampleBody, ExampleIssue, KeyPath
 from orchestrator.dataset.finding_codes import FindingCode
 
 PII_LABELS = {
-    FindingCode.SECRET: "what looks like a key or password",
+    FindingCode.SECRET: "a possible key or password",
     FindingCode.EMAIL_ADDRESS: "an e-mail address",
-    FindingCode.PHONE_NUMBER: "what looks like a telephone number",
+    FindingCode.PHONE_NUMBER: "a possible telephone number",
 }
 MIN_SENTENCE_CHARACTERS = 60  # characters; shorter answers ("four", "Yes, you can") need no full stop
 
@@ -28,36 +28,36 @@ _NOT_PROSE = re.compile(r"\s*(?:[-*•+>#|]|\d+[.)]|```|    |\$)")  # a list, a 
 def check_style(body: ExampleBody, texts: list[MessageText], line: bytes) -> Iterator[ExampleIssue]:
     """Every warning about the example by itself; `line` is its canonical form."""
     suspected, macros = select_detectors(line), b"{{" in line
-    for messages, steps in iter_message_lists(body):
-        yield from _check_system_messages(messages, steps)
-    for role, text, steps in texts:
+    for messages, key_path in iter_message_lists(body):
+        yield from _check_system_messages(messages, key_path)
+    for role, text, key_path in texts:
         if role == "assistant" and _is_cut_off(text):
-            yield ExampleIssue(FindingCode.CUT_OFF, steps, f"the answer ends with {text.rstrip()[-30:]!r}")
+            yield ExampleIssue(FindingCode.CUT_OFF, key_path, f"the answer ends with {text.rstrip()[-30:]!r}")
         if suspected:
-            yield from _check_pii(text, steps, suspected)
+            yield from _check_pii(text, key_path, suspected)
         if macros and (macro := _MACRO.search(text)):
-            yield ExampleIssue(FindingCode.UNFILLED_MACRO, steps, f"the text holds {macro[0]}")
+            yield ExampleIssue(FindingCode.UNFILLED_MACRO, key_path, f"the text contains the placeholder {macro[0]}")
     yield from check_artifacts(texts, line)
     yield from check_text_encoding(texts, line)
     yield from check_foreign_tokens(texts, line)
     yield from check_equal_answers(body)
 
 
-def _check_system_messages(messages: list[Any], steps: PathSteps) -> Iterator[ExampleIssue]:
+def _check_system_messages(messages: list[Any], key_path: KeyPath) -> Iterator[ExampleIssue]:
     roles = [message.get("role") if isinstance(message, dict) else None for message in messages]
     systems = [index for index, role in enumerate(roles) if role == "system"]
     for index in systems:
         content = messages[index].get("content")
         if isinstance(content, str) and not content.strip():
-            yield ExampleIssue(FindingCode.EMPTY_SYSTEM, (*steps, index, "content"), "the system message is empty")
+            yield ExampleIssue(FindingCode.EMPTY_SYSTEM, (*key_path, index, "content"), "the system message is empty")
     if len(systems) > 1:
         yield ExampleIssue(
-            FindingCode.SEVERAL_SYSTEM, (*steps, systems[1]), f"there are {len(systems)} system messages"
+            FindingCode.SEVERAL_SYSTEM, (*key_path, systems[1]), f"the chat has {len(systems)} system messages"
         )
     for index in systems:
         if index > 0 and roles[index - 1] != "system" and roles[index + 1 : index + 2] == ["user"]:
             yield ExampleIssue(
-                FindingCode.LATE_INSTRUCTION, (*steps, index), "an instruction just before the user's message"
+                FindingCode.LATE_INSTRUCTION, (*key_path, index), "a system instruction right before a user message"
             )
 
 
@@ -70,31 +70,31 @@ def _is_cut_off(text: str) -> bool:
     return len(last) >= MIN_SENTENCE_CHARACTERS // 2 and not _NOT_PROSE.match(last) and bool(_SENTENCE.search(text))
 
 
-def _check_pii(text: str, steps: PathSteps, suspected: tuple[PiiDetector, ...]) -> Iterator[ExampleIssue]:
+def _check_pii(text: str, key_path: KeyPath, suspected: tuple[PiiDetector, ...]) -> Iterator[ExampleIssue]:
     counts: dict[FindingCode, int] = {}
-    for found in find_pii(text, suspected):
-        counts[found.code] = counts.get(found.code, 0) + 1
+    for match in find_pii(text, suspected):
+        counts[match.code] = counts.get(match.code, 0) + 1
     for code, count in counts.items():
         yield ExampleIssue(
-            code, steps, f"the text holds {PII_LABELS[code]}" + (f", {count} times" if count > 1 else "")
+            code, key_path, f"the text contains {PII_LABELS[code]}" + (f", {count} times" if count > 1 else "")
         )
 
 
 _REASONING_TAG = re.compile(r"</?(?:think|thinking|thought|reasoning|scratchpad)>|\[/?(?-i:THINK)\]", re.IGNORECASE)
 _IMAGE_MARKUP = re.compile(r"<img\b[^<>]{0,500}>|!\[[^\]\n]{0,200}\]\([^)\s]{1,2000}\)", re.IGNORECASE)
-MAX_SHOWN_CHARACTERS = 40  # characters of a picture's tag
+MAX_SHOWN_CHARACTERS = 40  # characters of a image's tag
 
 
 def check_artifacts(texts: list[MessageText], line: bytes) -> Iterator[ExampleIssue]:
-    """Yield a warning for thoughts in answers and pictures in texts; `line` is the example's canonical form."""
+    """Yield a warning for thoughts in answers and images in texts; `line` is the example's canonical form."""
     if b"<" not in line and b"![" not in line and b"THINK]" not in line:
         return
-    for role, text, steps in texts:
+    for role, text, key_path in texts:
         if role == "assistant" and (thinking := _REASONING_TAG.search(text)):
-            yield ExampleIssue(FindingCode.REASONING_BLOCK, steps, f"the answer holds {thinking[0]}")
-        if role != "system" and (picture := _IMAGE_MARKUP.search(text)):
-            shown = picture[0] if len(picture[0]) <= MAX_SHOWN_CHARACTERS else f"{picture[0][:MAX_SHOWN_CHARACTERS]}…"
-            yield ExampleIssue(FindingCode.PICTURE_IN_TEXT, steps, f"the text holds {shown}")
+            yield ExampleIssue(FindingCode.REASONING_BLOCK, key_path, f"the answer contains {thinking[0]}")
+        if role != "system" and (image := _IMAGE_MARKUP.search(text)):
+            shown = image[0] if len(image[0]) <= MAX_SHOWN_CHARACTERS else f"{image[0][:MAX_SHOWN_CHARACTERS]}…"
+            yield ExampleIssue(FindingCode.PICTURE_IN_TEXT, key_path, f"the text contains {shown}")
 
 
 def check_equal_answers(body: ExampleBody) -> Iterator[ExampleIssue]:

@@ -33,16 +33,16 @@ def check_text_encoding(texts: list[MessageText], line: bytes) -> Iterator[Examp
     """Yield a warning for each text with such signs; `line` is the example's canonical form."""
     if b"&" not in line and (line.isascii() or not any(sign in line for sign in _MOJIBAKE_BYTES)):
         return
-    for _, text, steps in texts:
+    for _, text, key_path in texts:
         if count := text.count(REPLACEMENT_CHARACTER):
-            message = f"the text holds U+FFFD, which stands for a lost character{_format_times(count)}"
-            yield ExampleIssue(FindingCode.BROKEN_ENCODING, steps, message)
-        if found := _MOJIBAKE.findall(text):
-            message = f"the text holds {found[0]!r}{_format_times(len(found))}: UTF-8 that was read as Windows-1252"
-            yield ExampleIssue(FindingCode.BROKEN_ENCODING, steps, message)
+            message = f"the text contains U+FFFD, the replacement for a lost character{_format_times(count)}"
+            yield ExampleIssue(FindingCode.BROKEN_ENCODING, key_path, message)
+        if matches := _MOJIBAKE.findall(text):
+            message = f"the text contains {matches[0]!r}{_format_times(len(matches))}: UTF-8 decoded as Windows-1252"
+            yield ExampleIssue(FindingCode.BROKEN_ENCODING, key_path, message)
         if "&" in text and (entities := _ENTITY.findall(_MARKDOWN_CODE.sub("", text))):
-            message = f"the text holds {entities[0]}{_format_times(len(entities))}, as a character is written in HTML"
-            yield ExampleIssue(FindingCode.ESCAPED_HTML, steps, message)
+            message = f"the text contains the HTML entity {entities[0]}{_format_times(len(entities))}"
+            yield ExampleIssue(FindingCode.ESCAPED_HTML, key_path, message)
 
 
 def _format_times(count: int) -> str:

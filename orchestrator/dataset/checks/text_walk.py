@@ -5,43 +5,43 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.dataset.example import ExampleBody, PathSteps
+from orchestrator.dataset.example import ExampleBody, KeyPath
 
 PAIR_OUTPUT_KEYS = ("preferred_output", "non_preferred_output")
 
-MessageText = tuple[str, str, PathSteps]
+MessageText = tuple[str, str, KeyPath]
 
 
 def iter_texts(body: ExampleBody) -> Iterator[MessageText]:
     """Role, text and place, message by message. Wrong shapes are passed over: the errors name them."""
-    for message, steps in iter_messages(body):
+    for message, key_path in iter_messages(body):
         role, content = message.get("role"), message.get("content")
         if isinstance(content, str):
-            yield str(role), content, (*steps, "content")
+            yield str(role), content, (*key_path, "content")
         elif isinstance(content, list):
-            yield from _iter_part_texts(str(role), content, (*steps, "content"))
+            yield from _iter_part_texts(str(role), content, (*key_path, "content"))
 
 
-def iter_messages(body: ExampleBody) -> Iterator[tuple[dict[str, Any], PathSteps]]:
+def iter_messages(body: ExampleBody) -> Iterator[tuple[dict[str, Any], KeyPath]]:
     """Every message of the example, a pair's answers included."""
     lists = list(iter_message_lists(body))
     if "messages" not in body:
         lists += [(body[key], (key,)) for key in PAIR_OUTPUT_KEYS if isinstance(body.get(key), list)]
-    for messages, steps in lists:
+    for messages, key_path in lists:
         for index, message in enumerate(messages):
             if isinstance(message, dict):
-                yield message, (*steps, index)
+                yield message, (*key_path, index)
 
 
-def iter_message_lists(body: ExampleBody) -> Iterator[tuple[list[Any], PathSteps]]:
+def iter_message_lists(body: ExampleBody) -> Iterator[tuple[list[Any], KeyPath]]:
     """The list of messages that begins a chat: where a system message may stand."""
-    given = body if "messages" in body else body.get("input")
-    messages = given.get("messages") if isinstance(given, dict) else None
+    container = body if "messages" in body else body.get("input")
+    messages = container.get("messages") if isinstance(container, dict) else None
     if isinstance(messages, list):
-        yield messages, ("messages",) if given is body else ("input", "messages")
+        yield messages, ("messages",) if container is body else ("input", "messages")
 
 
-def _iter_part_texts(role: str, parts: list[Any], steps: PathSteps) -> Iterator[MessageText]:
+def _iter_part_texts(role: str, parts: list[Any], key_path: KeyPath) -> Iterator[MessageText]:
     for index, part in enumerate(parts):
         if isinstance(part, dict) and isinstance(text := part.get("text"), str):
-            yield role, text, (*steps, index, "text")
+            yield role, text, (*key_path, index, "text")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from orchestrator.dataset.checks.object_keys import check_keys, describe_type
-from orchestrator.dataset.example import ExampleBody, ExampleIssue, PathSteps
+from orchestrator.dataset.example import ExampleBody, ExampleIssue, KeyPath
 from orchestrator.dataset.finding_codes import FindingCode
 
 TOOL_KEYS = {"type": str, "function": dict}
@@ -30,10 +30,10 @@ def has_tools(body: ExampleBody) -> bool:
     return False
 
 
-def check_tool_definitions(tools: object, steps: PathSteps) -> Iterator[ExampleIssue]:
+def check_tool_definitions(tools: object, key_path: KeyPath) -> Iterator[ExampleIssue]:
     """Every error of the `tools`."""
     for index, tool in enumerate(tools if isinstance(tools, list) else ()):
-        place = (*steps, index)
+        place = (*key_path, index)
         if not isinstance(tool, dict):
             yield ExampleIssue(FindingCode.BAD_TOOL, place, f"a tool must be an object, not {describe_type(tool)}")
             continue
@@ -41,7 +41,7 @@ def check_tool_definitions(tools: object, steps: PathSteps) -> Iterator[ExampleI
             yield ExampleIssue(
                 FindingCode.BAD_TOOL,
                 place,
-                "the function is not inside an object with type and function",
+                "the function is not wrapped in an object with type and function",
                 _wrap_hint(tool),
             )
             continue
@@ -65,23 +65,23 @@ def _wrap_hint(tool: dict[str, Any]) -> str:
     return f'Wrap it: {{"type": "function", "function": {{"name": …, "parameters": …}}}}{renamed}.'
 
 
-def _check_tool_type(value: dict[str, Any], steps: PathSteps) -> Iterator[ExampleIssue]:
+def _check_tool_type(value: dict[str, Any], key_path: KeyPath) -> Iterator[ExampleIssue]:
     if isinstance(kind := value.get("type"), str) and kind != "function":
-        yield ExampleIssue(FindingCode.BAD_TOOL, (*steps, "type"), f"the type is {kind[:40]!r}", "Use function.")
+        yield ExampleIssue(FindingCode.BAD_TOOL, (*key_path, "type"), f"the type is {kind[:40]!r}", "Use function.")
 
 
-def _check_function_name(function: dict[str, Any], steps: PathSteps) -> Iterator[ExampleIssue]:
+def _check_function_name(function: dict[str, Any], key_path: KeyPath) -> Iterator[ExampleIssue]:
     if isinstance(name := function.get("name"), str) and not _NAME.fullmatch(name):
         hint = "Use 1 to 64 letters, digits, _ and -."
-        yield ExampleIssue(FindingCode.BAD_TOOL, (*steps, "name"), f"the name {name[:70]!r} is not accepted", hint)
+        yield ExampleIssue(FindingCode.BAD_TOOL, (*key_path, "name"), f"the name {name[:70]!r} is not valid", hint)
 
 
-def check_tool_calls(messages: list[Any], tools: object, steps: PathSteps) -> Iterator[ExampleIssue]:
+def check_tool_calls(messages: list[Any], tools: object, key_path: KeyPath) -> Iterator[ExampleIssue]:
     """Every error of the calls and their answers; the last message's calls need no answer."""
     known = _list_tool_names(tools)
-    waiting: dict[str, PathSteps] = {}
+    waiting: dict[str, KeyPath] = {}
     for index, message in enumerate(messages):
-        place = (*steps, index)
+        place = (*key_path, index)
         if not isinstance(message, dict):
             continue
         if message.get("role") == "tool":
@@ -91,7 +91,10 @@ def check_tool_calls(messages: list[Any], tools: object, steps: PathSteps) -> It
         waiting = {}
         if message.get("tool_calls") == []:
             yield ExampleIssue(
-                FindingCode.BAD_TOOL, (*place, "tool_calls"), "there are no calls in it", "Leave `tool_calls` out."
+                FindingCode.BAD_TOOL,
+                (*place, "tool_calls"),
+                "`tool_calls` is empty",
+                "Remove `tool_calls`.",
             )
         for number, call in enumerate(_list_calls(message)):
             yield from _check_call(call, known, (*place, "tool_calls", number), waiting)
@@ -100,12 +103,12 @@ def check_tool_calls(messages: list[Any], tools: object, steps: PathSteps) -> It
 
 
 def _list_tool_names(tools: object) -> set[object]:
-    found: set[object] = set()
+    names: set[object] = set()
     for tool in tools if isinstance(tools, list) else ():
         function = tool.get("function", tool) if isinstance(tool, dict) else None
         if isinstance(function, dict) and isinstance(function.get("name"), str):
-            found.add(function["name"])
-    return found
+            names.add(function["name"])
+    return names
 
 
 def _list_calls(message: dict[str, Any]) -> list[Any]:
@@ -114,45 +117,51 @@ def _list_calls(message: dict[str, Any]) -> list[Any]:
 
 
 def _check_tool_answer(
-    message: dict[str, Any], waiting: dict[str, PathSteps], steps: PathSteps
+    message: dict[str, Any], waiting: dict[str, KeyPath], key_path: KeyPath
 ) -> Iterator[ExampleIssue]:
     called = message.get("tool_call_id")
     if isinstance(called, str) and waiting.pop(called, None) is None:
         yield ExampleIssue(
-            FindingCode.UNASKED_ANSWER, (*steps, "tool_call_id"), f"no call {called[:40]!r} was made just before"
+            FindingCode.UNASKED_ANSWER,
+            (*key_path, "tool_call_id"),
+            f"no preceding tool call has the id {called[:40]!r}",
         )
 
 
-def _check_unanswered_calls(waiting: dict[str, PathSteps]) -> Iterator[ExampleIssue]:
-    for called, steps in waiting.items():
-        yield ExampleIssue(FindingCode.UNANSWERED_CALL, steps, f"the call {called[:40]!r} has no answer")
+def _check_unanswered_calls(waiting: dict[str, KeyPath]) -> Iterator[ExampleIssue]:
+    for called, key_path in waiting.items():
+        yield ExampleIssue(
+            FindingCode.UNANSWERED_CALL, key_path, f"the tool call {called[:40]!r} has no tool message"
+        )
 
 
 def _check_call(
-    call: object, known: set[object], steps: PathSteps, waiting: dict[str, PathSteps]
+    call: object, known: set[object], key_path: KeyPath, waiting: dict[str, KeyPath]
 ) -> Iterator[ExampleIssue]:
     if not isinstance(call, dict):
-        yield ExampleIssue(FindingCode.BAD_TOOL, steps, f"a tool call must be an object, not {describe_type(call)}")
+        yield ExampleIssue(
+            FindingCode.BAD_TOOL, key_path, f"a tool call must be an object, not {describe_type(call)}"
+        )
         return
-    yield from check_keys(call, TOOL_CALL_KEYS, tuple(TOOL_CALL_KEYS), steps)
-    yield from _check_tool_type(call, steps)
+    yield from check_keys(call, TOOL_CALL_KEYS, tuple(TOOL_CALL_KEYS), key_path)
+    yield from _check_tool_type(call, key_path)
     if isinstance(called := call.get("id"), str):
         if called in waiting or not called:
             message = f"the id {called[:40]!r} is used twice" if called else "the id is empty"
-            yield ExampleIssue(FindingCode.BAD_TOOL, (*steps, "id"), message, "Give every call its own id.")
-        waiting[called] = steps
+            yield ExampleIssue(FindingCode.BAD_TOOL, (*key_path, "id"), message, "Give every call a unique id.")
+        waiting[called] = key_path
     if isinstance(function := call.get("function"), dict):
-        yield from _check_called_function(function, known, (*steps, "function"))
+        yield from _check_called_function(function, known, (*key_path, "function"))
 
 
-def _check_called_function(function: dict[str, Any], known: set[object], steps: PathSteps) -> Iterator[ExampleIssue]:
-    yield from check_keys(function, CALLED_FUNCTION_KEYS, tuple(CALLED_FUNCTION_KEYS), steps)
+def _check_called_function(function: dict[str, Any], known: set[object], key_path: KeyPath) -> Iterator[ExampleIssue]:
+    yield from check_keys(function, CALLED_FUNCTION_KEYS, tuple(CALLED_FUNCTION_KEYS), key_path)
     if isinstance(name := function.get("name"), str) and name not in known:
         yield ExampleIssue(
-            FindingCode.UNKNOWN_TOOL, (*steps, "name"), f"the tool {name[:70]!r} is not among the tools"
+            FindingCode.UNKNOWN_TOOL, (*key_path, "name"), f"the tool {name[:70]!r} is not defined in tools"
         )
     if isinstance(arguments := function.get("arguments"), str) and not _is_json_object(arguments):
-        yield ExampleIssue(FindingCode.BAD_ARGUMENTS, (*steps, "arguments"), "the arguments are not a JSON object")
+        yield ExampleIssue(FindingCode.BAD_ARGUMENTS, (*key_path, "arguments"), "the arguments are not a JSON object")
 
 
 def _is_json_object(text: str) -> bool:

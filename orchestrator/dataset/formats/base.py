@@ -6,25 +6,25 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from orchestrator.dataset.example import ExampleBody, ExampleIssue, PathSteps
+from orchestrator.dataset.example import ExampleBody, ExampleIssue, KeyPath
 
 
-def identity_path(steps: PathSteps) -> PathSteps:
+def identity_path(key_path: KeyPath) -> KeyPath:
     """The way back where nothing was moved."""
-    return steps
+    return key_path
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedChat:
-    """`body` is what a provider reads. `back` turns steps in it into steps in the source value.
+    """`body` is what a provider reads. `back` turns key_path in it into key_path in the source value.
 
-    `faults` are what could not be translated; their steps are the source's. `left_out` names what the providers'
+    `issues` are what could not be translated; their key_path are the source's. `left_out` names what the providers'
     shape has no place for. `user` is the user's name where the source says it.
     """
 
     format: str
     body: ExampleBody
-    to_source: Callable[[PathSteps], PathSteps] = identity_path
+    to_source: Callable[[KeyPath], KeyPath] = identity_path
     issues: tuple[ExampleIssue, ...] = ()
     left_out: tuple[str, ...] = ()
     user_name: str = ""
@@ -48,10 +48,10 @@ class PlacedMessage(NamedTuple):
     """A message and where it stood. `keys` are its keys there, where they differ; None where only a text stood."""
 
     message: Any
-    origin: PathSteps
+    origin: KeyPath
     keys: Mapping[str, str] | None = None
 
-    def to_source(self, inner: Sequence[str | int]) -> PathSteps:
+    def to_source(self, inner: Sequence[str | int]) -> KeyPath:
         """Where something in the message stood in the source; a text has no deeper place."""
         first, *rest = inner or ("",)
         if self.keys is None or not first:
@@ -70,13 +70,13 @@ class MessageBuilder:
         """The messages themselves."""
         return [one.message for one in self.placed]
 
-    def add(self, role: str, content: object, origin: PathSteps, **more: object) -> None:
+    def add(self, role: str, content: object, origin: KeyPath, **more: object) -> None:
         """Add a message whose text stands at `origin`."""
         self.placed.append(PlacedMessage({"role": role, "content": content, **more}, origin))
 
-    def to_source(self, steps: PathSteps) -> PathSteps:
+    def to_source(self, key_path: KeyPath) -> KeyPath:
         """`("messages", 3, …)` to where that stood."""
-        match steps:
+        match key_path:
             case (_, int(index), *inner):
                 return self.placed[index].to_source(inner)
             case _:

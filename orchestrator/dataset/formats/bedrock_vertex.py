@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.dataset.example import ExampleIssue, PathSteps
+from orchestrator.dataset.example import ExampleIssue, KeyPath
 from orchestrator.dataset.finding_codes import FindingCode
 from orchestrator.dataset.formats.base import ChatFormat, MessageBuilder, ParsedChat, list_other_keys
 from orchestrator.dataset.formats.system_message import add_system_messages, join_text_blocks
 
-TEXTS_ONLY_HINT = "Only texts are read in this format. Write pictures and tool calls in OpenAI's format."
+TEXTS_ONLY_HINT = "Only text is supported in this format. Use OpenAI's format for images and tool calls."
 
 
 def parse_bedrock(value: object) -> ParsedChat | None:
@@ -43,24 +43,24 @@ def parse_vertex(value: object) -> ParsedChat | None:
 def _parse_turns(
     name: str, value: dict[str, Any], turns_key: str, parts_key: str, known: tuple[str, ...]
 ) -> ParsedChat:
-    turns, faults = MessageBuilder(), []
+    turns, issues = MessageBuilder(), []
     keys = add_system_messages(turns, value)
     for index, row in enumerate(value[turns_key]):
-        steps: PathSteps = (turns_key, index)
+        key_path: KeyPath = (turns_key, index)
         content = join_text_blocks(row.get(parts_key)) if isinstance(row, dict) else row
         if not isinstance(content, str):
-            message = f"the turn has no {parts_key} that consist of texts"
-            faults.append(ExampleIssue(FindingCode.WRONG_TYPE, steps, message, TEXTS_ONLY_HINT))
+            message = f"the turn has no {parts_key} that consist of text only"
+            issues.append(ExampleIssue(FindingCode.WRONG_TYPE, key_path, message, TEXTS_ONLY_HINT))
             continue
         role = row.get("role")
-        turns.add("assistant" if role == "model" else role, content, (*steps, parts_key))
+        turns.add("assistant" if role == "model" else role, content, (*key_path, parts_key))
     left = list_other_keys(value, (turns_key, *known, *keys))
-    return ParsedChat(name, {"messages": turns.messages}, turns.to_source, tuple(faults), left)
+    return ParsedChat(name, {"messages": turns.messages}, turns.to_source, tuple(issues), left)
 
 
 BEDROCK = ChatFormat(
     "bedrock",
-    "Amazon Bedrock's conversations. Several text blocks of a message are joined by an empty line.",
+    "Amazon Bedrock's conversation format. Several text blocks of a message are joined with an empty line.",
     '{"schemaVersion": "bedrock-conversation-2024", "system": [{"text": "Be short."}], "messages": '
     '[{"role": "user", "content": [{"text": "When do you open?"}]}, '
     '{"role": "assistant", "content": [{"text": "At ten."}]}]}\n',
@@ -68,7 +68,7 @@ BEDROCK = ChatFormat(
 )
 VERTEX = ChatFormat(
     "vertex",
-    "Google Vertex AI's contents. Several text parts of a turn are joined by an empty line.",
+    "Google Vertex AI's `contents` format. Several text parts of a turn are joined with an empty line.",
     '{"systemInstruction": {"parts": [{"text": "Be short."}]}, "contents": '
     '[{"role": "user", "parts": [{"text": "When do you open?"}]}, '
     '{"role": "model", "parts": [{"text": "At ten."}]}]}\n',

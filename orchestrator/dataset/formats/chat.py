@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.dataset.example import PathSteps
+from orchestrator.dataset.example import KeyPath
 from orchestrator.dataset.formats.base import ChatFormat, MessageBuilder, ParsedChat, identity_path, list_other_keys
 from orchestrator.dataset.formats.system_message import SYSTEM_KEYS, add_system_messages
 
@@ -44,12 +44,12 @@ def _parse_with_system(name: str, value: dict[str, Any], body: dict[str, Any]) -
         body = {key: item for key, item in body.items() if key not in SYSTEM_KEYS}
         body["messages"] = [*turns.messages, *messages]
 
-    def back(steps: PathSteps) -> PathSteps:
-        match steps:
+    def back(key_path: KeyPath) -> KeyPath:
+        match key_path:
             case ("messages", int(index), *inner):
                 return turns.placed[index].origin if index < added else ("messages", index - added, *inner)
             case _:
-                return steps
+                return key_path
 
     left = list_other_keys(value, (*OPENAI_CHAT_KEYS, *keys)) if name == "request" else ()
     user = value.get("user_name")
@@ -59,9 +59,9 @@ def _parse_with_system(name: str, value: dict[str, Any], body: dict[str, Any]) -
 
 CHAT = ChatFormat(
     "chat",
-    "OpenAI's chat format, which is also what the dataset is written in: an object with `messages`, and `tools` and "
-    "`parallel_tool_calls` where tools are used. A `system` text beside `messages`, as in Anthropic's requests, "
-    "becomes the first message. An answer with `weight` 0 is not learned.",
+    "OpenAI's chat format, which the dataset is also written in: an object with `messages`, and with `tools` and "
+    "`parallel_tool_calls` if tools are used. A `system` text beside `messages`, as in Anthropic's requests, "
+    "becomes the first message. The model does not learn an answer with `weight` 0.",
     '{"messages": [{"role": "system", "content": "Be short."}, {"role": "user", "content": "When do you open?"}, '
     '{"role": "assistant", "content": "At ten."}]}\n'
     '{"system": "Be short.", "messages": [{"role": "user", "content": "And close?"}, '
@@ -70,7 +70,7 @@ CHAT = ChatFormat(
 )
 REQUEST = ChatFormat(
     "request",
-    "A request to a chat API, with the answer as its last message. The settings beside `messages` are left out.",
+    "A request to a chat API, with the answer as its last message. All settings beside `messages` are left out.",
     '{"model": "any", "temperature": 0.7, "messages": [{"role": "user", "content": "When do you open?"}, '
     '{"role": "assistant", "content": "At ten."}]}\n',
     parse_openai_request,
@@ -86,13 +86,13 @@ def parse_message_array(value: object) -> ParsedChat | None:
     return None
 
 
-def _to_array_path(steps: PathSteps) -> PathSteps:
-    return steps[1:]
+def _to_array_path(key_path: KeyPath) -> KeyPath:
+    return key_path[1:]
 
 
 MESSAGES = ChatFormat(
     "messages",
-    "One chat as a bare array of messages: a whole file, or one line.",
+    "One chat as an array of messages: a whole file, or one line.",
     '[\n  {"role": "user", "content": "When do you open?"},\n  {"role": "assistant", "content": "At ten."}\n]\n',
     parse_message_array,
 )

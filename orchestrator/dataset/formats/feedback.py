@@ -58,11 +58,9 @@ def check_feedback(row: Mapping[str, Any]) -> Iterator[ExampleIssue]:
     for key in FEEDBACK_KEYS & row.keys():
         verdict = row[key]
         if is_negative_feedback(verdict):
-            message = (
-                f"the row says that its answer is not wanted: {key} is {json.dumps(verdict, ensure_ascii=False)[:40]}"
-            )
+            message = f"the row marks its answer as unwanted: {key} is {json.dumps(verdict, ensure_ascii=False)[:40]}"
             yield ExampleIssue(FindingCode.UNWANTED_ANSWER, (key,), message)
         elif key in RATING_KEYS and isinstance(verdict, int | float) and not isinstance(verdict, bool):
             yield ExampleIssue(
-                FindingCode.UNUSED_RATING, (key,), f"{key} is left out, and all answers are learned alike"
+                FindingCode.UNUSED_RATING, (key,), f"{key} is not used: all answers have the same weight"
             )

@@ -21,8 +21,8 @@ CONVERT_HINT: Final = (
     '{"role": "assistant", "content": …}]}.'
 )
 _REINFORCEMENT_HINT: Final = (
-    "Reinforcement fine-tuning is not done here. For supervised training put the answer that is to be learned at the "
-    "end of `messages`, as the assistant's."
+    "Reinforcement fine-tuning is not supported. For supervised training, add the expected answer at the end of "
+    "`messages`, as an assistant message."
 )
 _GRADER_KEYS: Final = (
     "reference_answer",
@@ -63,8 +63,8 @@ def _find_first_match(value: Row, known: tuple[ForeignFormat, ...]) -> ParsedCha
     """The shape of a foreign value has no body, only the finding."""
     for one in known:
         if one.matches(value):
-            fault = ExampleIssue(FindingCode.FOREIGN_FORMAT, (), f"this is {one.name}", one.hint)
-            return ParsedChat("foreign", {}, issues=(fault,))
+            issue = ExampleIssue(FindingCode.FOREIGN_FORMAT, (), f"this is {one.name}", one.hint)
+            return ParsedChat("foreign", {}, issues=(issue,))
     return None
 
 
@@ -109,13 +109,13 @@ FOREIGN_MESSAGE_FORMATS: Final = (
     ForeignFormat(
         "LibreChat's export",
         lambda value: "conversationId" in value and _has_no_roles(value),
-        f"It holds every branch of the chat. {CONVERT_HINT}",
+        f"It contains every branch of the chat. {CONVERT_HINT}",
         '{"conversationId": "1", "messages": [{"sender": "User", "text": "Hi", "isCreatedByUser": true}]}',
     ),
     ForeignFormat(
         "LM Studio's conversation",
         lambda value: _messages_have(value, "versions"),
-        f"It holds every version of each message. {CONVERT_HINT}",
+        f"It contains every version of each message. {CONVERT_HINT}",
         '{"name": "Hours", "messages": [{"versions": [{"role": "user", "content": []}], "currentlySelected": 0}]}',
     ),
     ForeignFormat(
@@ -141,19 +141,19 @@ FOREIGN_FORMATS: Final = (
     ForeignFormat(
         "ChatGPT's export (conversations.json)",
         lambda value: isinstance(value.get("mapping"), dict),
-        f"It holds every branch of each chat. {CONVERT_HINT}",
+        f"It contains every branch of each chat. {CONVERT_HINT}",
         '{"title": "Hours", "mapping": {"a": {"message": null, "children": []}}, "current_node": "a"}',
     ),
     ForeignFormat(
         "Claude's export (conversations.json)",
         lambda value: isinstance(value.get("chat_messages"), list),
-        f"It holds attachments and branches. {CONVERT_HINT}",
+        f"It contains attachments and branches. {CONVERT_HINT}",
         '{"uuid": "1", "name": "Hours", "chat_messages": [{"sender": "human", "text": "When do you open?"}]}',
     ),
     ForeignFormat(
         "Open WebUI's export",
         _is_open_webui,
-        f"It holds every branch of each chat. {CONVERT_HINT}",
+        f"It contains every branch of each chat. {CONVERT_HINT}",
         '{"id": "1", "chat": {"messages": [{"role": "user", "content": "Hi"}], "history": {"currentId": "1"}}}',
     ),
     ForeignFormat(
@@ -165,13 +165,13 @@ FOREIGN_FORMATS: Final = (
     ForeignFormat(
         "a character card, not a chat",
         lambda value: str(value.get("spec", "")).startswith("chara_card"),
-        "Remove it from the folder; put the chats with the character there.",
+        "Remove it from the folder, and add the chats with the character instead.",
         '{"spec": "chara_card_v2", "spec_version": "2.0", "data": {"name": "Desk"}}',
     ),
     ForeignFormat(
         "a request of OpenAI's Batch API",
         lambda value: "custom_id" in value and ("body" in value or "response" in value),
-        f"It holds the question or the answer, not both. {CONVERT_HINT}",
+        f"It contains the question or the answer, not both. {CONVERT_HINT}",
         '{"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": {"messages": []}}',
     ),
     ForeignFormat(
@@ -183,7 +183,7 @@ FOREIGN_FORMATS: Final = (
     ForeignFormat(
         "plain text for continued pre-training, not a chat",
         lambda value: isinstance(value.get("text"), str) and set(value) <= {"text", "meta", "id", "source", "url"},
-        f"Only chats are trained here. {CONVERT_HINT}",
+        f"Only chats are supported. {CONVERT_HINT}",
         '{"text": "We open at ten and close at four."}',
     ),
     *FOREIGN_MESSAGE_FORMATS,

@@ -24,16 +24,16 @@ def parse_alpaca(value: object) -> ParsedChat | None:
     """One question, with `input` below it, and one answer; `system` and earlier `history` before them."""
     if not isinstance(value, dict) or "instruction" not in value or "output" not in value:
         return None
-    turns, faults = MessageBuilder(), _validate_history(value.get("history") or [])
+    turns, issues = MessageBuilder(), _validate_history(value.get("history") or [])
     keys = add_system_messages(turns, value)
-    if not faults:
+    if not issues:
         for index, (question, answer) in enumerate(value.get("history") or []):
             turns.add("user", question, ("history", index, 0))
             turns.add("assistant", answer, ("history", index, 1))
     turns.add("user", build_question(value, "input"), ("instruction",))
     turns.add("assistant", value["output"], ("output",))
     left = list_other_keys(value, (*ALPACA_KEYS, *keys))
-    return ParsedChat("alpaca", {"messages": turns.messages}, turns.to_source, tuple(faults), left)
+    return ParsedChat("alpaca", {"messages": turns.messages}, turns.to_source, tuple(issues), left)
 
 
 def parse_dolly(value: object) -> ParsedChat | None:
@@ -50,9 +50,9 @@ def parse_dolly(value: object) -> ParsedChat | None:
 
 def build_question(value: dict[str, Any], below: str) -> object:
     """Return the instruction with the text of the key `below` under it, if there is one."""
-    instruction, given = value["instruction"], value.get(below)
-    if isinstance(instruction, str) and isinstance(given, str) and given.strip():
-        return f"{instruction}\n\n{given}" if instruction.strip() else given
+    instruction, context = value["instruction"], value.get(below)
+    if isinstance(instruction, str) and isinstance(context, str) and context.strip():
+        return f"{instruction}\n\n{context}" if instruction.strip() else context
     return instruction
 
 
@@ -63,7 +63,7 @@ def _validate_history(history: object) -> list[ExampleIssue]:
         ]
     return [
         ExampleIssue(
-            FindingCode.WRONG_TYPE, ("history", index), "a piece of history must be a [question, answer] pair"
+            FindingCode.WRONG_TYPE, ("history", index), "an entry of history must be a [question, answer] pair"
         )
         for index, pair in enumerate(history)
         if not isinstance(pair, list) or len(pair) != 2
@@ -80,24 +80,24 @@ def parse_completion(value: object) -> ParsedChat | None:
     turns = MessageBuilder()
     keys = add_system_messages(turns, value)
     for role, key in zip(("user", "assistant"), pair, strict=True):
-        said = value[key]
-        if isinstance(said, list):  # as TRL writes it: each side is a list of messages
-            turns.placed += [PlacedMessage(message, (key, index), {}) for index, message in enumerate(said)]
+        content = value[key]
+        if isinstance(content, list):  # as TRL writes it: each side is a list of messages
+            turns.placed += [PlacedMessage(message, (key, index), {}) for index, message in enumerate(content)]
         else:
-            turns.add(role, said.strip() if isinstance(said, str) else said, (key,))
+            turns.add(role, content.strip() if isinstance(content, str) else content, (key,))
     left = list_other_keys(value, (*pair, *keys))
     return ParsedChat("completion", {"messages": turns.messages}, turns.to_source, left_out=left)
 
 
 ALPACA = ChatFormat(
     "alpaca",
-    "Alpaca's rows. `input` is put below the instruction; `system` and `history` come first, where they are given.",
+    "Alpaca's rows. `input` is appended to the instruction; `system` and `history`, if present, come first.",
     '{"instruction": "Translate into Norwegian.", "input": "Good morning", "output": "God morgen"}\n',
     parse_alpaca,
 )
 DOLLY = ChatFormat(
     "dolly",
-    "Dolly's rows. `context` is put below the instruction.",
+    "Dolly's rows. `context` is appended to the instruction.",
     '{"instruction": "When do they open?", "context": "Open from ten to four.", "response": "At ten."}\n',
     parse_dolly,
 )
@@ -105,7 +105,7 @@ COMPLETION = ChatFormat(
     "completion",
     "A question and its answer: "
     + ", ".join(f"`{question}` and `{answer}`" for question, answer in COMPLETION_KEY_PAIRS)
-    + ". White space around the texts is left out. Each side may also be a list of messages.",
+    + ". White space around the texts is removed. Each side may also be a list of messages.",
     '{"prompt": "When do you open?", "completion": "At ten."}\n{"question": "And close?", "answer": "At four."}\n',
     parse_completion,
 )

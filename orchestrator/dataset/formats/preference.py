@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.dataset.example import ExampleIssue, PathSteps
+from orchestrator.dataset.example import ExampleIssue, KeyPath
 from orchestrator.dataset.finding_codes import FindingCode
 from orchestrator.dataset.formats.base import ChatFormat, MessageBuilder, ParsedChat, PlacedMessage, list_other_keys
 from orchestrator.dataset.formats.instruction import build_question
@@ -45,8 +45,8 @@ def _parse_pair(value: dict[str, Any]) -> ParsedChat:
     systems = MessageBuilder()
     system_keys = add_system_messages(systems, value)
     key = next((key for key in PROMPT_KEYS if key in value), None)
-    said = build_question(value, "input") if key == "instruction" else value[key] if key else []
-    question = _place_messages("user", said, (key or "",))
+    content = build_question(value, "input") if key == "instruction" else value[key] if key else []
+    question = _place_messages("user", content, (key or "",))
     answers = {
         output: _place_messages("assistant", value[name], (name,)) for output, name in ANSWER_KEY_BY_OUTPUT.items()
     }
@@ -56,7 +56,7 @@ def _parse_pair(value: dict[str, Any]) -> ParsedChat:
         question = []
     begins = MessageBuilder([*systems.placed, *question, *common])
     rests = {output: MessageBuilder(placed[shared:]) for output, placed in answers.items()}
-    body: dict[str, Any] = {"input": {"messages": begins.messages if begins.placed or not key else said}}
+    body: dict[str, Any] = {"input": {"messages": begins.messages if begins.placed or not key else content}}
     body |= {
         output: rest.messages
         if rest.placed
@@ -64,37 +64,38 @@ def _parse_pair(value: dict[str, Any]) -> ParsedChat:
         for output, rest in rests.items()
     }
 
-    def back(steps: PathSteps) -> PathSteps:
-        match steps:
+    def back(key_path: KeyPath) -> KeyPath:
+        match key_path:
             case ("input", "messages", int(), *_):
-                return begins.to_source(steps[1:])
+                return begins.to_source(key_path[1:])
             case (str(output), int(), *_) if output in rests:
-                return rests[output].to_source(steps)
+                return rests[output].to_source(key_path)
             case (str(output), *_) if output in rests:
                 return (ANSWER_KEY_BY_OUTPUT[output],)
             case _:
                 return (key,) if key else ()
 
     read = (*ANSWER_KEYS, *system_keys, *((key,) if key else ()), *(("input",) if key == "instruction" else ()))
-    faults = (
+    issues = (
         ()
         if key or common
         else (
-            ExampleIssue(FindingCode.MISSING_KEY, (), "the question of the two answers is missing", PREFERENCE_HINT),
+            ExampleIssue(FindingCode.MISSING_KEY, (), "the question for the two answers is missing", PREFERENCE_HINT),
         )
     )
-    return ParsedChat("preference", body, back, faults, list_other_keys(value, read))
+    return ParsedChat("preference", body, back, issues, list_other_keys(value, read))
 
 
-def _place_messages(role: str, said: object, origin: PathSteps) -> list[PlacedMessage]:
+def _place_messages(role: str, content: object, origin: KeyPath) -> list[PlacedMessage]:
     """The messages of a text, of one turn, or of a list of turns. Empty for anything else."""
-    if isinstance(said, str):
-        return [PlacedMessage({"role": role, "content": said}, origin)]
-    if isinstance(said, dict):
-        return [PlacedMessage(to_message(said), origin, get_turn_keys(said))]
-    if isinstance(said, list):
+    if isinstance(content, str):
+        return [PlacedMessage({"role": role, "content": content}, origin)]
+    if isinstance(content, dict):
+        return [PlacedMessage(to_message(content), origin, get_turn_keys(content))]
+    if isinstance(content, list):
         return [
-            PlacedMessage(to_message(turn), (*origin, index), get_turn_keys(turn)) for index, turn in enumerate(said)
+            PlacedMessage(to_message(turn), (*origin, index), get_turn_keys(turn))
+            for index, turn in enumerate(content)
         ]
     return []
 
@@ -109,8 +110,8 @@ def _count_shared_messages(chosen: list[PlacedMessage], rejected: list[PlacedMes
 
 def _repeats_question(common: list[PlacedMessage], question: list[PlacedMessage]) -> bool:
     """Whether the common beginning repeats the question."""
-    texts, asked = ([_get_text(one.message) for one in placed] for placed in (common, question))
-    return any(texts[start : start + len(asked)] == asked for start in range(len(texts) - len(asked) + 1))
+    begin, texts = ([_get_text(placed.message) for placed in messages] for messages in (common, question))
+    return any(begin[start : start + len(texts)] == texts for start in range(len(begin) - len(texts) + 1))
 
 
 def _get_text(message: Any) -> object:
@@ -120,8 +121,8 @@ def _get_text(message: Any) -> object:
 
 PREFERENCE = ChatFormat(
     "preference",
-    "Two answers to one question, for the method `dpo`: as OpenAI writes them; as `prompt`, `chosen` and `rejected`, "
-    "each a text or a list of messages; as `chosen` and `rejected` that begin with the same messages; or as "
+    "Two answers to one question, for the method `dpo`: in OpenAI's format; as `prompt`, `chosen` and `rejected`, "
+    "each a string or a list of messages; as `chosen` and `rejected` that begin with the same messages; or as "
     "ShareGPT's `conversations` with `chosen` and `rejected`.",
     '{"input": {"messages": [{"role": "user", "content": "When do you open?"}]}, '
     '"preferred_output": [{"role": "assistant", "content": "At ten."}], '

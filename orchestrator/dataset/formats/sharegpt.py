@@ -29,19 +29,19 @@ def parse_sharegpt(value: object) -> ParsedChat | None:
     """Turns with `from` and `value`."""
     if not isinstance(value, dict) or not isinstance(value.get("conversations"), list):
         return None
-    turns, faults = MessageBuilder(), []
+    turns, issues = MessageBuilder(), []
     keys = add_system_messages(turns, value)
     left = list(list_other_keys(value, ("conversations", *keys)))
     for index, turn in enumerate(value["conversations"]):
-        if fault := _find_issue(turn, index):
-            faults.append(fault)
+        if issue := _find_issue(turn, index):
+            issues.append(issue)
         else:
             role = ROLE_BY_SPEAKER[turn["from"].lower()]
             skipped = role == "assistant" and any(is_negative_feedback(turn.get(key)) for key in LOSS_WEIGHT_KEYS)
             weight = {"weight": 0} if skipped else {}
             turns.add(role, turn["value"], ("conversations", index, "value"), **weight)
             left += list_other_keys(turn, (*TURN_KEYS, *(LOSS_WEIGHT_KEYS if skipped else ())))
-    return ParsedChat("sharegpt", {"messages": turns.messages}, turns.to_source, tuple(faults), tuple(left))
+    return ParsedChat("sharegpt", {"messages": turns.messages}, turns.to_source, tuple(issues), tuple(left))
 
 
 def parse_conversations(value: object) -> ParsedChat | None:
@@ -88,24 +88,24 @@ def _normalize_role(turn: dict[str, Any]) -> dict[str, Any]:
 
 
 def _find_issue(turn: Any, index: int) -> ExampleIssue | None:
-    steps = ("conversations", index)
+    key_path = ("conversations", index)
     if not isinstance(turn, dict):
-        return ExampleIssue(FindingCode.WRONG_TYPE, steps, "a turn must be an object with from and value")
+        return ExampleIssue(FindingCode.WRONG_TYPE, key_path, "a turn must be an object with from and value")
     for key in TURN_KEYS:
         if key not in turn:
-            return ExampleIssue(FindingCode.MISSING_KEY, steps, f'the turn has no "{key}"')
+            return ExampleIssue(FindingCode.MISSING_KEY, key_path, f'the turn has no "{key}"')
     if not isinstance(turn["from"], str) or turn["from"].lower() not in ROLE_BY_SPEAKER:
         known = ", ".join(ROLE_BY_SPEAKER)
-        hint = f"Use one of {known}. Tool calls are read in OpenAI's format only."
-        return ExampleIssue(FindingCode.UNKNOWN_ROLE, (*steps, "from"), f"the speaker is {turn['from']!r}", hint)
+        hint = f"Use one of {known}. Tool calls are only supported in OpenAI's format."
+        return ExampleIssue(FindingCode.UNKNOWN_ROLE, (*key_path, "from"), f"the speaker is {turn['from']!r}", hint)
     return None
 
 
 SHAREGPT = ChatFormat(
     "sharegpt",
-    "ShareGPT's turns with `from` and `value`, and `system` beside them in some collections. The speakers are "
+    "ShareGPT's turns with `from` and `value`, in some collections with `system` beside them. The speakers are "
     + ", ".join(f"`{name}`" for name in ROLE_BY_SPEAKER)
-    + ". An answer with `weight` 0, or with `loss` or `train` false, is not learned.",
+    + ". The model does not learn an answer with `weight` 0, or with `loss` or `train` false.",
     '{"system": "Be short.", "conversations": [{"from": "human", "value": "When do you open?"}, '
     '{"from": "gpt", "value": "At ten."}]}\n',
     parse_sharegpt,

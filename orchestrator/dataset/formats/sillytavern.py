@@ -39,12 +39,12 @@ def parse_sillytavern(rows: Sequence[Any]) -> ParsedChat:
     characters answer, each answer begins with its speaker's name, as SillyTavern sends it.
     """
     names = _SpeakerNames(rows)
-    turns, faults, left = MessageBuilder(), [], []
+    turns, issues, left = MessageBuilder(), [], []
     for index, row in enumerate(rows):
         if _is_header(row):
             continue
-        if fault := _find_issue(row, index):
-            faults.append(fault)
+        if issue := _find_issue(row, index):
+            issues.append(issue)
         elif row.get("is_system"):
             left.append("hidden message")
         else:
@@ -53,7 +53,7 @@ def parse_sillytavern(rows: Sequence[Any]) -> ParsedChat:
             left += ["swipe"] * (len(swipes) - 1 if isinstance(swipes, list) else 0)
             left += list_attachments(row.get("extra"))
     return ParsedChat(
-        "sillytavern", {"messages": turns.messages}, turns.to_source, tuple(faults), tuple(left), names.user
+        "sillytavern", {"messages": turns.messages}, turns.to_source, tuple(issues), tuple(left), names.user
     )
 
 
@@ -107,9 +107,9 @@ def _find_issue(row: Any, index: int) -> ExampleIssue | None:
     if not isinstance(row, dict) or "mes" not in row:
         return ExampleIssue(FindingCode.MISSING_KEY, (index,), 'the message has no "mes"')
     if not isinstance(row["mes"], str):
-        return ExampleIssue(FindingCode.WRONG_TYPE, (index, "mes"), "mes must be text")
+        return ExampleIssue(FindingCode.WRONG_TYPE, (index, "mes"), "mes must be a string")
     if not isinstance(row.get("name", ""), str):
-        return ExampleIssue(FindingCode.WRONG_TYPE, (index, "name"), "name must be text")
+        return ExampleIssue(FindingCode.WRONG_TYPE, (index, "name"), "name must be a string")
     return None
 
 
@@ -119,9 +119,9 @@ def _parse_rows(value: object) -> ParsedChat | None:
 
 SILLYTAVERN = ChatFormat(
     "sillytavern",
-    "SillyTavern's export of a chat: a header line, then a message per line. `{{user}}` and `{{char}}` are filled "
-    "in; hidden messages and the swipes that were not chosen are left out. In a group each answer begins with its "
-    "speaker's name. Another header line begins another chat.",
+    "SillyTavern's chat export: a header line, then one message per line. `{{user}}` and `{{char}}` are replaced "
+    "by the names; hidden messages and unused swipes are left out. In a group chat, each answer begins with its "
+    "speaker's name. Another header line starts another chat.",
     '{"user_name": "Robin", "character_name": "Desk", "chat_metadata": {}}\n'
     '{"name": "Robin", "is_user": true, "mes": "When do you open, {{char}}?"}\n'
     '{"name": "Desk", "is_user": false, "mes": "At ten, {{user}}."}\n',

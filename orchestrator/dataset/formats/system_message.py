@@ -19,11 +19,11 @@ SYSTEM_KEYS: Final = (
 
 def add_system_messages(turns: MessageBuilder, value: Mapping[str, Any]) -> tuple[str, ...]:
     """Add each system text that stands beside the chat, and return the keys that were read."""
-    found = tuple(key for key in SYSTEM_KEYS if key in value)
-    for key in found:
+    keys = tuple(key for key in SYSTEM_KEYS if key in value)
+    for key in keys:
         if value[key]:
             turns.add("system", join_text_blocks(value[key]), (key,))
-    return found
+    return keys
 
 
 def join_text_blocks(content: object) -> object:

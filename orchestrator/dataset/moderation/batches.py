@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator.core.finding import Finding, Severity
 from orchestrator.core.moderation import ModerationVerdict
 from orchestrator.dataset.checks.text_walk import iter_messages, iter_texts
-from orchestrator.dataset.example import Example, PathSteps, create_finding
+from orchestrator.dataset.example import Example, KeyPath, create_finding
 from orchestrator.dataset.finding_codes import FindingCode
 from orchestrator.dataset.read.reader import read_chats
 from orchestrator.dataset.read.source_files import DatasetPaths, list_source_files
@@ -42,7 +42,7 @@ class TextChunk:
             for name, score in scores
             if score >= MIN_SHOWN_SCORE and name not in verdict.categories
         )
-        message = f"the moderation flags this text: {', '.join(named) or 'no category named'}"
+        message = f"the provider's moderation flags this text: {', '.join(named) or 'no category given'}"
         more = ", ".join(others)
         return create_finding(
             FindingCode.FLAGGED,
@@ -69,8 +69,8 @@ class ModerationLimits:
 def iter_text_chunks(path: DatasetPaths, model: str) -> Iterator[TextChunk]:
     """Every text of every example at `path`: what is said, and the arguments of tool calls."""
     for example in _read_examples(path):
-        for text, steps in _iter_texts(example):
-            line, place = example.locate(steps)
+        for text, key_path in _iter_texts(example):
+            line, place = example.locate(key_path)
             for start in range(
                 0, max(1, len(text) - CHUNK_OVERLAP_CHARACTERS), CHUNK_CHARACTERS - CHUNK_OVERLAP_CHARACTERS
             ):
@@ -90,21 +90,21 @@ def count_images(path: DatasetPaths) -> Iterator[int]:
 def _read_examples(path: DatasetPaths) -> Iterator[Example]:
     for source in list_source_files(path):
         for record in read_chats(source):
-            if record.example and not any(found.severity is Severity.ERROR for found in record.findings):
+            if record.example and not any(finding.severity is Severity.ERROR for finding in record.findings):
                 yield record.example
 
 
-def _iter_texts(example: Example) -> Iterator[tuple[str, PathSteps]]:
-    for _, text, steps in iter_texts(example.body):
+def _iter_texts(example: Example) -> Iterator[tuple[str, KeyPath]]:
+    for _, text, key_path in iter_texts(example.body):
         if text.strip():
-            yield text, steps
-    for message, steps in iter_messages(example.body):
+            yield text, key_path
+    for message, key_path in iter_messages(example.body):
         calls = message.get("tool_calls")
         for number, call in enumerate(calls if isinstance(calls, list) else ()):
             function = call.get("function") if isinstance(call, dict) else None
             arguments = function.get("arguments") if isinstance(function, dict) else None
             if isinstance(arguments, str) and arguments.strip():
-                yield arguments, (*steps, "tool_calls", number, "function", "arguments")
+                yield arguments, (*key_path, "tool_calls", number, "function", "arguments")
 
 
 def _count_message_images(message: Mapping[str, Any]) -> int:
@@ -115,18 +115,18 @@ def _count_message_images(message: Mapping[str, Any]) -> int:
 
 
 def build_batches(chunks: Iterable[TextChunk], limits: ModerationLimits) -> Iterator[list[TextChunk]]:
-    """The pieces in requests that keep the limits; a piece too large for any is sent alone."""
+    """The pieces in requests that keep the limits; a chunk too large for any is sent alone."""
     batch: list[TextChunk] = []
     size = 0
-    for piece in chunks:
-        tokens = estimate_tokens(piece.text)
+    for chunk in chunks:
+        tokens = estimate_tokens(chunk.text)
         if batch and (
             len(batch) >= limits.inputs_per_request
             or size + tokens > min(limits.tokens_per_request, limits.tokens_per_minute)
         ):
             yield batch
             batch, size = [], 0
-        batch.append(piece)
+        batch.append(chunk)
         size += tokens
     if batch:
         yield batch
@@ -168,4 +168,4 @@ def match_verdicts(
     """The verdicts by key; None where there are not as many as inputs, for then none of them can be trusted."""
     if len(batch) != len(verdicts):
         return None
-    return {piece.key: verdict for piece, verdict in zip(batch, verdicts, strict=True)}
+    return {chunk.key: verdict for chunk, verdict in zip(batch, verdicts, strict=True)}

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from orchestrator.core.finding import Finding, Severity
+from orchestrator.core.text import format_count
 from orchestrator.core.text_sanitizer import sanitize_line
 from orchestrator.dataset.finding_codes import FindingCode
 from orchestrator.dataset.summary import CheckResult, Summary
@@ -16,48 +17,48 @@ from orchestrator.dataset.summary import CheckResult, Summary
 OUTPUT_SCHEMA_VERSION = 1
 
 
-def to_text(checked: CheckResult) -> str:
+def to_text(result: CheckResult) -> str:
     """For people: a line for each finding, its hint below it where it changes, then the summary."""
     rows, last = [], ""
-    for found in checked.findings:
-        rows.append(f"{_format_location(found)}: {found.severity}: {found.message} [{found.code}]")
-        if found.hint != last:
-            rows.append(f"    {found.hint}")
-        last = found.hint
-    return "\n".join(map(sanitize_line, [*rows, *_format_summary(checked)])) + "\n"
+    for finding in result.findings:
+        rows.append(f"{_format_location(finding)}: {finding.severity}: {finding.message} [{finding.code}]")
+        if finding.hint != last:
+            rows.append(f"    {finding.hint}")
+        last = finding.hint
+    return "\n".join(map(sanitize_line, [*rows, *_format_summary(result)])) + "\n"
 
 
-def _format_location(found: Finding) -> str:
-    line = f":{found.line}" if found.line is not None else ""
-    return f"{found.file}{line}" + (f" {found.path}" if found.path else "")
+def _format_location(finding: Finding) -> str:
+    line = f":{finding.line}" if finding.line is not None else ""
+    return f"{finding.file}{line}" + (f" {finding.path}" if finding.path else "")
 
 
-def _format_summary(checked: CheckResult) -> list[str]:
-    summary = checked.summary
+def _format_summary(result: CheckResult) -> list[str]:
+    summary = result.summary
     rows = [
-        f"{_format_count(len(summary.files), 'file')}, {_format_count(summary.chats, 'chat')}: "
-        + _format_count(summary.examples, "example")
+        f"{format_count(len(summary.files), 'file')}, {format_count(summary.chats, 'chat')}: "
+        + format_count(summary.examples, "example")
         + _format_counts(" (", summary.formats, ")")
         + f", {summary.refused:,} refused"
     ]
     if summary.ignored:
         rows.append(f"not read: {', '.join(summary.ignored)}")
     if summary.left_out:
-        rows.append(_format_counts("left out, as the training format has no place for it: ", summary.left_out))
+        rows.append(_format_counts("left out (not part of the training format): ", summary.left_out))
     rows += [f"{base_model}: {format_tokens(summary, base_model)}" for base_model in summary.tokens]
-    listed = Counter(found.code for found in checked.findings)
-    if unlisted := {slug: count - listed[slug] for slug, count in checked.counts.items() if count > listed[slug]}:
-        rows.append(_format_counts("counted, but not listed one by one: ", unlisted))
-    return [*rows, *(_format_total(checked, severity) for severity in Severity)]
+    listed = Counter(finding.code for finding in result.findings)
+    if unlisted := {slug: count - listed[slug] for slug, count in result.counts.items() if count > listed[slug]}:
+        rows.append(_format_counts("counted, but not listed: ", unlisted))
+    return [*rows, *(_format_total(result, severity) for severity in Severity)]
 
 
-def _format_total(checked: CheckResult, severity: Severity) -> str:
+def _format_total(result: CheckResult, severity: Severity) -> str:
     """How many, and of which codes; the most frequent first."""
     counts = {
-        slug: count for slug, count in checked.counts.items() if FindingCode.from_slug(slug).severity is severity
+        slug: count for slug, count in result.counts.items() if FindingCode.from_slug(slug).severity is severity
     }
     ordered = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-    return _format_count(checked.count_findings(severity), str(severity)) + _format_counts(": ", ordered)
+    return format_count(result.count_findings(severity), str(severity)) + _format_counts(": ", ordered)
 
 
 def format_tokens(summary: Summary, base_model: str) -> str:
@@ -71,19 +72,15 @@ def _format_counts(before: str, counts: Mapping[str, int], after: str = "") -> s
     return before + ", ".join(f"{count:,} × {what}" for what, count in counts.items()) + after if counts else ""
 
 
-def _format_count(number: int, what: str) -> str:
-    return f"{number:,} {what}" + ("" if number == 1 else "s")
-
-
-def to_json(checked: CheckResult) -> dict[str, Any]:
+def to_json(result: CheckResult) -> dict[str, Any]:
     """For programs: everything, as plain values."""
     return {
         "schema": OUTPUT_SCHEMA_VERSION,
-        "errors": checked.count_findings(Severity.ERROR),
-        "warnings": checked.count_findings(Severity.WARNING),
-        "counts": dict(checked.counts),
-        "summary": _summary_to_json(checked.summary),
-        "findings": [asdict(found) for found in checked.findings],
+        "errors": result.count_findings(Severity.ERROR),
+        "warnings": result.count_findings(Severity.WARNING),
+        "counts": dict(result.counts),
+        "summary": _summary_to_json(result.summary),
+        "findings": [asdict(finding) for finding in result.findings],
     }
 
 
@@ -98,7 +95,7 @@ def _summary_to_json(summary: Summary) -> dict[str, Any]:
     return totals | asdict(summary)
 
 
-def to_sarif(checked: CheckResult) -> dict[str, Any]:
+def to_sarif(result: CheckResult) -> dict[str, Any]:
     """For code review tools: SARIF 2.1.0."""
     codes = list(FindingCode)
     driver = {"name": "orchestrator check", "rules": [_sarif_rule(code) for code in codes]}
@@ -110,7 +107,7 @@ def to_sarif(checked: CheckResult) -> dict[str, Any]:
             {
                 "tool": {"driver": driver},
                 "columnKind": "unicodeCodePoints",
-                "results": [_sarif_result(found, index[found.code]) for found in checked.findings],
+                "results": [_sarif_result(finding, index[finding.code]) for finding in result.findings],
             }
         ],
     }
@@ -125,16 +122,16 @@ def _sarif_rule(code: FindingCode) -> dict[str, Any]:
     }
 
 
-def _sarif_result(found: Finding, rule: int) -> dict[str, Any]:
-    place: dict[str, Any] = {"physicalLocation": {"artifactLocation": {"uri": quote(found.file)}}}
-    if found.line is not None:
-        place["physicalLocation"]["region"] = {"startLine": found.line}
-    if found.path:
-        place["logicalLocations"] = [{"fullyQualifiedName": found.path}]
+def _sarif_result(finding: Finding, rule: int) -> dict[str, Any]:
+    place: dict[str, Any] = {"physicalLocation": {"artifactLocation": {"uri": quote(finding.file)}}}
+    if finding.line is not None:
+        place["physicalLocation"]["region"] = {"startLine": finding.line}
+    if finding.path:
+        place["logicalLocations"] = [{"fullyQualifiedName": finding.path}]
     return {
-        "ruleId": found.code,
+        "ruleId": finding.code,
         "ruleIndex": rule,
-        "level": str(found.severity),
-        "message": {"text": f"{found.message}. {found.hint}"},
+        "level": str(finding.severity),
+        "message": {"text": f"{finding.message}. {finding.hint}"},
         "locations": [place],
     }

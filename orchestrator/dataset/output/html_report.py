@@ -17,46 +17,46 @@ MAX_SHOWN_FINDINGS = 50  # findings of each code; the text output has them all
 MAX_SHOWN_FILES = 500
 
 
-def to_html(checked: CheckResult, *, title: str, moderation: ModerationResult | None = None) -> str:
+def to_html(result: CheckResult, *, title: str, moderation: ModerationResult | None = None) -> str:
     """The page: totals, histograms, roles, findings by code with the text around them, moderation, files."""
-    summary = checked.summary
-    stops = checked.count_findings(Severity.ERROR) > 0 or (moderation is not None and bool(moderation.findings))
+    summary = result.summary
+    stops = result.count_findings(Severity.ERROR) > 0 or (moderation is not None and bool(moderation.findings))
     template = Template(files(__package__).joinpath("report.html").read_text("utf-8"))
     return template.substitute(
         title=escape(title),
-        verdict="This dataset cannot be used yet." if stops else "This dataset can be used.",
+        verdict="This dataset has errors and cannot be used." if stops else "This dataset can be used.",
         verdict_class="error" if stops else "good",
-        cards=_render_cards(checked),
-        histograms=_render_histograms(checked),
+        cards=_render_cards(result),
+        histograms=_render_histograms(result),
         contents=_render_figure("Tokens of one epoch", _render_tokens(summary))
         + _render_figure("Messages by role", _render_counts(summary.roles))
         + _render_figure("Examples by format", _render_counts(summary.formats))
-        + _render_figure("Left out, as the training format has no place for it", _render_counts(summary.left_out)),
-        findings=_render_findings(checked),
+        + _render_figure("Left out (not part of the training format)", _render_counts(summary.left_out)),
+        findings=_render_findings(result),
         moderation=_render_moderation(moderation),
         files=_render_files(summary.files),
         ignored=f'<p class="quiet">Not read: {escape(", ".join(summary.ignored))}</p>' if summary.ignored else "",
     )
 
 
-def _render_cards(checked: CheckResult) -> str:
-    summary = checked.summary
+def _render_cards(result: CheckResult) -> str:
+    summary = result.summary
     numbers = {
         "chats": summary.chats,
         "examples": summary.examples,
         "refused": summary.refused,
-        "errors": checked.count_findings(Severity.ERROR),
-        "warnings": checked.count_findings(Severity.WARNING),
+        "errors": result.count_findings(Severity.ERROR),
+        "warnings": result.count_findings(Severity.WARNING),
     }
     cards = (f'<div class="card"><b>{number:,}</b><span>{what}</span></div>' for what, number in numbers.items())
     return "".join(cards)
 
 
-def _render_histograms(checked: CheckResult) -> str:
-    lengths = _render_figure("Examples by characters", _render_bars(checked.summary.lengths))
+def _render_histograms(result: CheckResult) -> str:
+    lengths = _render_figure("Examples by characters", _render_bars(result.summary.lengths))
     tokens = (
         _render_figure(f"Examples by tokens ({name})", _render_bars(bars))
-        for name, bars in checked.summary.token_lengths.items()
+        for name, bars in result.summary.token_lengths.items()
     )
     return lengths + "".join(tokens)
 
@@ -64,7 +64,7 @@ def _render_histograms(checked: CheckResult) -> str:
 def _render_bars(histogram: LengthHistogram) -> str:
     """An SVG of one unit a bar, stretched to the figure's width; each bar says its number when pointed at."""
     if not histogram.counts:
-        return '<p class="quiet">nothing</p>'
+        return '<p class="quiet">no examples</p>'
     step = histogram.bounds[1] - histogram.bounds[0] if len(histogram.bounds) > 1 else histogram.bounds[0] + 1
     top = max(histogram.counts)
     bars = "".join(
@@ -106,23 +106,23 @@ def _render_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f"<table>{f'<thead><tr>{titles}</tr></thead>' if head else ''}<tbody>{body}</tbody></table>"
 
 
-def _render_findings(checked: CheckResult) -> str:
+def _render_findings(result: CheckResult) -> str:
     grouped: dict[str, list[int]] = {}
-    for index, found in enumerate(checked.findings):
-        grouped.setdefault(found.code, []).append(index)
+    for index, finding in enumerate(result.findings):
+        grouped.setdefault(finding.code, []).append(index)
     order = {code.slug: number for number, code in enumerate(FindingCode)}
     groups = (
-        _render_group(FindingCode.from_slug(slug), grouped[slug], checked)
+        _render_group(FindingCode.from_slug(slug), grouped[slug], result)
         for slug in sorted(grouped, key=order.__getitem__)
     )
-    return "".join(groups) or '<p class="good">Nothing was found.</p>'
+    return "".join(groups) or '<p class="good">No findings.</p>'
 
 
-def _render_group(code: FindingCode, indexes: Sequence[int], checked: CheckResult) -> str:
+def _render_group(code: FindingCode, indexes: Sequence[int], result: CheckResult) -> str:
     rows = "".join(
-        _render_item(checked.findings[index], checked.excerpts.get(index)) for index in indexes[:MAX_SHOWN_FINDINGS]
+        _render_item(result.findings[index], result.excerpts.get(index)) for index in indexes[:MAX_SHOWN_FINDINGS]
     )
-    number = checked.counts[code.slug]
+    number = result.counts[code.slug]
     more = f'<p class="quiet">and {number - MAX_SHOWN_FINDINGS:,} more</p>' if number > MAX_SHOWN_FINDINGS else ""
     opened = " open" if code.severity is Severity.ERROR else ""
     return (
@@ -131,18 +131,18 @@ def _render_group(code: FindingCode, indexes: Sequence[int], checked: CheckResul
     )
 
 
-def _render_item(found: Finding, excerpt: str | None) -> str:
-    line = f":{found.line}" if found.line is not None else ""
+def _render_item(finding: Finding, excerpt: str | None) -> str:
+    line = f":{finding.line}" if finding.line is not None else ""
     quoted = f"<blockquote>{escape(excerpt)}</blockquote>" if excerpt else ""
-    place = escape(f"{found.file}{line}  {found.path or ''}".rstrip())
-    return f"<li><code>{place}</code><p>{escape(found.message)}</p>{quoted}</li>"
+    place = escape(f"{finding.file}{line}  {finding.path or ''}".rstrip())
+    return f"<li><code>{place}</code><p>{escape(finding.message)}</p>{quoted}</li>"
 
 
 def _render_moderation(outcome: ModerationResult | None) -> str:
     """What is known without asking; a text that nobody judged is never called clean."""
     if outcome is None or not outcome.sent + outcome.known:
         return '<p class="quiet">Not moderated yet.</p>'
-    rows = "".join(_render_item(found, None) for found in outcome.findings[:MAX_SHOWN_FINDINGS])
+    rows = "".join(_render_item(finding, None) for finding in outcome.findings[:MAX_SHOWN_FINDINGS])
     flagged = f'<details open><summary><code class="error">flagged</code></summary><ol>{rows}</ol></details>'
     return f'<p class="{"good" if outcome.passed else "error"}">{escape(str(outcome))}.</p>' + (
         flagged if rows else ""

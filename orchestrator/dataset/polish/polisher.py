@@ -89,12 +89,13 @@ def write_polished_files(files: Iterator[PolishedFile], path: Path, output_folde
     where = (path if path.is_dir() else path.parent).resolve()
     if output_folder.resolve() == where or (path.is_dir() and where in output_folder.resolve().parents):
         raise ConfigError(
-            f"{output_folder} is where the chats are", hint="Choose another folder: the chats stay as they are."
+            f"{output_folder} contains the original chats",
+            hint="Choose another folder: polish never changes the original chats.",
         )
     if output_folder.exists() and not output_folder.is_dir():
-        raise ConfigError(f"{output_folder} is a file", hint="Choose a folder that is empty or not there yet.")
+        raise ConfigError(f"{output_folder} is a file", hint="Choose an empty or new folder.")
     if output_folder.exists() and any(output_folder.iterdir()):
-        raise ConfigError(f"{output_folder} is not empty", hint="Choose a folder that is empty or not there yet.")
+        raise ConfigError(f"{output_folder} is not empty", hint="Choose an empty or new folder.")
     written = []
     for file in files:
         if file.after:
@@ -165,13 +166,13 @@ class _Polisher:
 
     def _iter_distinct(self, path: Path) -> Iterator[tuple[Example, ExampleBody]]:
         """The chats that count: without those that will be removed."""
-        seen: set[bytes] = set()
+        seen_keys: set[bytes] = set()
         for source in list_source_files(path):
             for example in _read_examples(source):
                 body = self._apply_chat_repairs(example.body)
                 key = self._duplicate_key(body)
-                if not _is_empty_chat(body) and not (self._options.remove_duplicates and key in seen):
-                    seen.add(key)
+                if not _is_empty_chat(body) and not (self._options.remove_duplicates and key in seen_keys):
+                    seen_keys.add(key)
                     yield example, body
 
     def _duplicate_key(self, body: ExampleBody) -> bytes:
@@ -210,7 +211,7 @@ def _is_empty_chat(body: ExampleBody) -> bool:
 
 def _raise_if_unreadable(path: Path) -> None:
     records = (record for source in list_source_files(path) for record in read_chats(source))
-    errors = [found for record in records for found in record.findings if found.severity is Severity.ERROR]
+    errors = [finding for record in records for finding in record.findings if finding.severity is Severity.ERROR]
     errors += (
         [create_finding(FindingCode.NO_SUCH_PATH, path.name, f"{path} does not exist")] if not path.exists() else []
     )
@@ -219,10 +220,10 @@ def _raise_if_unreadable(path: Path) -> None:
         for name, reason in list_folder(path).unreadable
     ]
     if errors:
-        chats = len({(found.file, found.line) for found in errors})
+        chats = len({(finding.file, finding.line) for finding in errors})
         raise DatasetError(
             f"{path} cannot be polished: {chats} chats cannot be read" if chats > 1 else f"{path} cannot be polished",
-            hint="Correct what is named, then polish.",
+            hint="Correct the reported errors, then run polish again.",
             findings=errors,
         )
 

@@ -15,21 +15,21 @@ HEAD_BYTES: Final = 4096  # enough for every signature below and for the header 
 
 @dataclass(frozen=True, slots=True)
 class FileType:
-    """`name` completes "the file is …"; `hint` says how to get JSON from it."""
+    """A type of file without JSON. `name` completes "the file is …"; `hint` explains how to get JSON from it."""
 
     name: str
     hint: str
 
 
-_UNPACK_HINT: Final = "Unpack it, and put the JSON or JSONL file that is in it here."
+_UNPACK_HINT: Final = "Extract it, and add the JSON or JSONL file inside it to the dataset."
 _CONVERT_HINT: Final = (
     "Convert it to JSONL, one chat per line; docs/reference/formats.md has an example of each format."
 )
 _DELETE_HINT: Final = "Remove it from the folder; only JSON and JSONL are read."
-_DOWNLOAD_HINT: Final = "The download went wrong, or needs a login: download the file itself again."
+_DOWNLOAD_HINT: Final = "The download failed or needs a login: download the file itself again."
 
 BINARY_SIGNATURES: Final = (
-    (b"\x1f\x8b", FileType("gzip data", "Unpack it with `gunzip`; its name must end in .gz for that.")),
+    (b"\x1f\x8b", FileType("gzip data", "Decompress it with `gunzip`; its name must end in .gz for that.")),
     (b"PK\x03\x04", FileType("a ZIP archive (or an .xlsx or .docx document)", _UNPACK_HINT)),
     (b"\x28\xb5\x2f\xfd", FileType("zstd data", _UNPACK_HINT)),
     (b"BZh", FileType("bzip2 data", _UNPACK_HINT)),
@@ -39,9 +39,9 @@ BINARY_SIGNATURES: Final = (
     (b"ARROW1", FileType("an Arrow table", _CONVERT_HINT)),
     (b"SQLite format 3\x00", FileType("an SQLite database", _CONVERT_HINT)),
     (b"%PDF-", FileType("a PDF document", _DELETE_HINT)),
-    (b"\x89PNG\r\n", FileType("a PNG picture", _DELETE_HINT)),
-    (b"\xff\xd8\xff", FileType("a JPEG picture", _DELETE_HINT)),
-    (b"GIF8", FileType("a GIF picture", _DELETE_HINT)),
+    (b"\x89PNG\r\n", FileType("a PNG image", _DELETE_HINT)),
+    (b"\xff\xd8\xff", FileType("a JPEG image", _DELETE_HINT)),
+    (b"GIF8", FileType("a GIF image", _DELETE_HINT)),
 )
 _TEXT_SIGNATURES: Final = (
     (

@@ -1,4 +1,4 @@
-"""Decoding: the fast way for good JSON, the careful way for the rest. The careful way finds every fault."""
+"""Decoding: the fast way for good JSON, the careful way for the rest. The careful way finds every issue."""
 
 from __future__ import annotations
 
@@ -71,21 +71,21 @@ def split_concatenated_json(text: bytes) -> list[tuple[int, bytes, bool]]:
     What comes after the last good value is the last item. The list is empty where the text is no such row: then it
     is one broken value.
     """
-    found: list[tuple[int, bytes, bool]] = []
+    pieces: list[tuple[int, bytes, bool]] = []
     line = end = 0
     try:
         whole = text.decode("utf-8", "surrogatepass")
         for line, start, end, comma in _iter_values(whole, 0, ""):
-            found.append((line, _encode_utf8(whole[start:end]), comma))
+            pieces.append((line, _encode_utf8(whole[start:end]), comma))
     except (ValueError, RecursionError):
-        if not found:
+        if not pieces:
             return []
         rest = _skip_separators(whole, end)
-        found.append(
-            (line + found[-1][1].count(b"\n") + whole.count("\n", end, rest), _encode_utf8(whole[rest:]), False)
+        pieces.append(
+            (line + pieces[-1][1].count(b"\n") + whole.count("\n", end, rest), _encode_utf8(whole[rest:]), False)
         )
-    is_row = all(value.startswith((b"{", b"[")) for _, value, _ in found)
-    return found if is_row and (len(found) > 1 or any(comma for *_, comma in found)) else []
+    is_row = all(value.startswith((b"{", b"[")) for _, value, _ in pieces)
+    return pieces if is_row and (len(pieces) > 1 or any(comma for *_, comma in pieces)) else []
 
 
 def _iter_values(whole: str, at: int, closing: str) -> Iterator[tuple[int, int, int, bool]]:
@@ -144,14 +144,14 @@ def _decode_with_diagnostics(text: bytes, file: str, line: int) -> DecodedJson:
     except UnicodeDecodeError as error:
         return DecodedJson(None, False, (_invalid_utf8_finding(text, file, line, error),))
     return DecodedJson(
-        parsed.value, parsed.complete, tuple(_finding_from_issue(file, line, fault) for fault in parsed.issues)
+        parsed.value, parsed.complete, tuple(_finding_from_issue(file, line, issue) for issue in parsed.issues)
     )
 
 
-def _finding_from_issue(file: str, line: int, fault: JsonIssue) -> Finding:
-    at = line + fault.line - 1
-    message = f"{fault.message} (line {at}, column {fault.column})"
-    return create_finding(fault.code, file, message, line=at, path=fault.path, hint=fault.hint)
+def _finding_from_issue(file: str, line: int, issue: JsonIssue) -> Finding:
+    at = line + issue.line - 1
+    message = f"{issue.message} (line {at}, column {issue.column})"
+    return create_finding(issue.code, file, message, line=at, path=issue.path, hint=issue.hint)
 
 
 def _invalid_utf8_finding(text: bytes, file: str, line: int, error: UnicodeDecodeError) -> Finding:

@@ -1,4 +1,4 @@
-"""Reading: files to records. Every chat on disk becomes exactly one record: an example, or the reasons why not."""
+"""Reads source files into records: every chat on disk becomes exactly one example, or the reasons why not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from orchestrator.core.finding import Finding, Severity
-from orchestrator.dataset.example import Example, PathSteps, create_finding
+from orchestrator.dataset.example import Example, KeyPath, create_finding
 from orchestrator.dataset.finding_codes import FindingCode
 from orchestrator.dataset.formats import parse_chat
 from orchestrator.dataset.formats.base import ParsedChat
@@ -31,28 +31,28 @@ _ARRAY_INDEX = re.compile(r"\$\[(\d+)\]")
 
 @dataclass(frozen=True, slots=True)
 class ChatRecord:
-    """One chat as it was found: `example` is None when it could not be read, and `findings` says why.
+    """One chat on disk, read or refused."""
 
-    `size` is the length of the text read for it, in bytes, noted at the first chat of each text.
-    """
-
-    file: str
-    line: int
-    example: Example | None
+    file: str  # name of the source file, as findings show it
+    line: int  # where the chat starts, from 1
+    example: Example | None  # None if it could not be read; then there is an error in `findings`
     findings: tuple[Finding, ...] = ()
-    size: int = 0
+    size: int = 0  # bytes of the text read for this record, for the progress
 
 
 def read_chats(source: SourceFile) -> Iterator[ChatRecord]:
-    """The records of one file, one at a time: a line each, or the whole file where it is one chat or document."""
+    """Yield the records of one file, one at a time, so that a large file is never in memory as a whole.
+
+    Never raises for what is wrong with the file: that becomes a record with an error.
+    """
     try:
         yield from _read_records(source)
     except NotRegularFile as error:
-        yield _refused_record(source, FindingCode.NOT_A_REGULAR_FILE, f"is not read: {error.strerror}")
+        yield _refused_record(source, FindingCode.NOT_A_REGULAR_FILE, f"the file is not read: {error.strerror}")
     except FileTooLarge as error:
-        yield _refused_record(source, FindingCode.FILE_TOO_LARGE, f"is not read: {error.strerror}")
+        yield _refused_record(source, FindingCode.FILE_TOO_LARGE, f"the file is not read: {error.strerror}")
     except OSError as error:
-        yield _refused_record(source, FindingCode.NO_SUCH_PATH, f"cannot be read: {error.strerror}")
+        yield _refused_record(source, FindingCode.NO_SUCH_PATH, f"the file cannot be read: {error.strerror}")
     except TextTooLong as error:
         yield _refused_record(source, FindingCode.TEXT_TOO_LONG, f"{error}", error.line)
     except UnicodeError as error:
@@ -63,8 +63,8 @@ def _read_records(source: SourceFile) -> Iterator[ChatRecord]:
     if kind := find_file_type(read_head(source.path, HEAD_BYTES)):
         yield _refused_record(source, FindingCode.WRONG_FILE_TYPE, f"the file is {kind.name}", hint=kind.hint)
         return
-    filled = _iter_nonblank_lines(source)
-    (_, first), (_, second) = next(filled, (0, b"")), next(filled, (0, b""))
+    lines = _iter_nonblank_lines(source)
+    (_, first), (_, second) = next(lines, (0, b"")), next(lines, (0, b""))
     match detect_layout(first, second, source.name):
         case "empty":
             yield _refused_record(source, FindingCode.EMPTY_FILE, "the file is empty")
@@ -82,7 +82,7 @@ def _iter_nonblank_lines(source: SourceFile) -> Iterator[tuple[int, bytes]]:
 
 
 def _parse_text(source: SourceFile, text: bytes, line: int) -> Iterator[ChatRecord]:
-    """The records of one text: of one JSON value, of an array of chats, or of several values in a row."""
+    """Yield the records of one text: one JSON value, an array of chats, or several concatenated values."""
     decoded = decode_json(text, source.name, line)
     size = len(text) + 1
     if not decoded.complete:
@@ -104,18 +104,21 @@ def _split_array(text: bytes) -> list[tuple[int, bytes]]:
     try:
         return split_json_array(text)
     except ValueError:
-        return []  # a number that Python refuses, or -NaN: only the careful reader knows its end
+        return []  # a number that Python refuses, or -NaN: only json_diagnostics finds its end
 
 
 def _parse_array(
     source: SourceFile, decoded: DecodedJson, pieces: list[tuple[int, bytes]], line: int
 ) -> Iterator[ChatRecord]:
-    """The records of an array of chats. What is wrong with its text is shared out, so that the others are read."""
+    """Yield the records of an array of chats.
+
+    Each finding about the text goes to the record of the item that it is in, so that the other items are still used.
+    """
     shared: dict[int, list[Finding]] = {}
-    for found in decoded.findings:
-        match = _ARRAY_INDEX.match(found.path or "")
+    for finding in decoded.findings:
+        match = _ARRAY_INDEX.match(finding.path or "")
         number = int(match[1]) if match else len(pieces) - 1  # such as the comma before the closing bracket
-        shared.setdefault(number, []).append(found)
+        shared.setdefault(number, []).append(finding)
     for number, (offset, item) in enumerate(pieces):
         place = DocumentSourceMap(JsonText(item, line + offset), (number,))
         shape = parse_chat(value := decoded.value[number])
@@ -131,7 +134,7 @@ def _parse_array(
 def _parse_concatenated_values(
     source: SourceFile, row: list[tuple[int, bytes, bool]], line: int
 ) -> Iterator[ChatRecord]:
-    """The records of JSON values that follow each other, as a program writes them that prints each one indented."""
+    """Yield the records of concatenated JSON values, as written by programs that print each value indented."""
     for offset, text, comma in row:
         records = list(_parse_text(source, text, line + offset))
         if comma and records:
@@ -145,52 +148,52 @@ def _parse_concatenated_values(
 def _build_record(
     source: SourceFile, line: int, places: DocumentSourceMap | RowsSourceMap, shape: ParsedChat
 ) -> ChatRecord:
-    def where(steps: PathSteps) -> tuple[int, str]:
-        return places.locate(shape.to_source(steps))
+    def where(key_path: KeyPath) -> tuple[int, str]:
+        return places.locate(shape.to_source(key_path))
 
     example = Example(source.name, line, shape.format, shape.body, where, shape.left_out, shape.user_name)
     if not shape.issues:
         return ChatRecord(source.name, line, example)
     findings = []
-    for fault in shape.issues:
-        at, path = places.locate(fault.steps)
-        findings.append(create_finding(fault.code, source.name, fault.message, line=at, path=path, hint=fault.hint))
-    refused = any(found.severity is Severity.ERROR for found in findings)
+    for issue in shape.issues:
+        at, path = places.locate(issue.key_path)
+        findings.append(create_finding(issue.code, source.name, issue.message, line=at, path=path, hint=issue.hint))
+    refused = any(finding.severity is Severity.ERROR for finding in findings)
     return ChatRecord(source.name, line, None if refused else example, tuple(findings))
 
 
 def _parse_sillytavern_file(source: SourceFile) -> Iterator[ChatRecord]:
-    """SillyTavern's export: each line is decoded by itself, a chat is all lines up to the next header."""
+    """Yield the records of a SillyTavern export: each line is decoded alone, a chat ends before the next header."""
     rows = iter_document_lines(source.path)
     decoded = [
         (number, decode_json(text, source.name, number)) for number, text in enumerate(rows, 1) if text.strip()
     ]
-    begun = 0
+    start = 0
     for index in list_chat_starts([row.value if row.complete else None for _, row in decoded]):
         if index:
-            yield _parse_sillytavern_chat(source, decoded[begun:index])
-        begun = index
-    yield _parse_sillytavern_chat(source, decoded[begun:])
+            yield _parse_sillytavern_chat(source, decoded[start:index])
+        start = index
+    yield _parse_sillytavern_chat(source, decoded[start:])
 
 
 def _parse_sillytavern_chat(source: SourceFile, decoded: list[tuple[int, DecodedJson]]) -> ChatRecord:
-    findings = [found for _, row in decoded for found in row.findings]
-    good = [(number, row.value) for number, row in decoded if row.complete]
+    findings = [finding for _, row in decoded for finding in row.findings]
+    complete = [(number, row.value) for number, row in decoded if row.complete]
     record = _build_record(
         source,
         decoded[0][0],
-        RowsSourceMap([number for number, _ in good]),
-        parse_sillytavern([row for _, row in good]),
+        RowsSourceMap([number for number, _ in complete]),
+        parse_sillytavern([row for _, row in complete]),
     )
     return replace(record, findings=(*findings, *record.findings))
 
 
 def _unknown_format_record(source: SourceFile, place: DocumentSourceMap, value: object) -> ChatRecord:
     line, path = place.locate(())
-    found = create_finding(
+    finding = create_finding(
         FindingCode.UNKNOWN_FORMAT, source.name, f"not a chat: {_describe_value(value)}", line=line, path=path
     )
-    return ChatRecord(source.name, line, None, (found,))
+    return ChatRecord(source.name, line, None, (finding,))
 
 
 def _describe_value(value: object) -> str:

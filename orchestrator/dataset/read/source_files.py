@@ -17,7 +17,8 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from orchestrator.system.regular_file import FileTooLarge, format_bytes, open_regular_file
+from orchestrator.core.text import format_bytes
+from orchestrator.system.regular_file import FileTooLarge, open_regular_file
 
 MAX_FILE_BYTES: Final = 8 << 30  # as much as the most generous provider takes for a whole dataset
 MAX_TEXT_BYTES: Final = 128 << 20  # of one line or document: each is in memory as a whole, and decoded beside it
@@ -96,12 +97,12 @@ def list_folder(folder: Path) -> FolderListing:
 
     A link to a folder is not followed: it may lead back to where it lies, or to chats that are read already.
     """
-    found = FolderListing()
+    listing = FolderListing()
 
     def note(error: OSError) -> None:
         # scandir gives no path for a folder that has gone; then the whole folder is what cannot be read.
         place = Path(error.filename or folder)
-        found.unreadable.append((f"{_relative_name(folder, place)}/", error.strerror or "unknown error"))
+        listing.unreadable.append((f"{_relative_name(folder, place)}/", error.strerror or "unknown error"))
 
     for root, folders, files in os.walk(folder, onerror=note) if folder.is_dir() else ():
         within = _relative_name(folder, Path(root))
@@ -109,12 +110,12 @@ def list_folder(folder: Path) -> FolderListing:
         links = [name for name in folders if (Path(root) / name).is_symlink()]
         closed = {*links, *(name for name in folders if name.startswith("."))}
         folders[:] = [name for name in folders if name not in closed]
-        found.folder_links += [f"{prefix}{name}/" for name in links if not name.startswith(".")]
-        found.ignored += [f"{prefix}{name}/" for name in closed]
+        listing.folder_links += [f"{prefix}{name}/" for name in links if not name.startswith(".")]
+        listing.ignored += [f"{prefix}{name}/" for name in closed]
         for name in files:
-            (found.readable if _is_readable(name) else found.ignored).append(prefix + name)
+            (listing.readable if _is_readable(name) else listing.ignored).append(prefix + name)
     return FolderListing(
-        sorted(found.readable), sorted(found.ignored), sorted(found.folder_links), sorted(found.unreadable)
+        sorted(listing.readable), sorted(listing.ignored), sorted(listing.folder_links), sorted(listing.unreadable)
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from orchestrator.dataset.example import PathSteps, format_json_path
+from orchestrator.dataset.example import KeyPath, format_json_path
 from orchestrator.dataset.read.json_diagnostics import parse_with_diagnostics
 
 
@@ -17,11 +17,11 @@ class JsonText:
         self.line = line
         self._text = text
 
-    def find_line(self, steps: PathSteps) -> int:
+    def find_line(self, key_path: KeyPath) -> int:
         """The line of a value; what is not there stands where its parent does."""
         if b"\n" not in self._text:
             return self.line
-        parents = (format_json_path(steps[:size]) for size in range(len(steps), -1, -1))
+        parents = (format_json_path(key_path[:size]) for size in range(len(key_path), -1, -1))
         inner = next((self._lines_by_path[path] for path in parents if path in self._lines_by_path), 1)
         return self.line + inner - 1
 
@@ -35,11 +35,11 @@ class DocumentSourceMap:
     """A chat that is the whole of a text; `root` is where the text stands in its file's document."""
 
     text: JsonText
-    root: PathSteps = field(default=())
+    root: KeyPath = field(default=())
 
-    def locate(self, steps: PathSteps) -> tuple[int, str]:
+    def locate(self, key_path: KeyPath) -> tuple[int, str]:
         """Line and JSON path."""
-        return self.text.find_line(steps), format_json_path(self.root + steps)
+        return self.text.find_line(key_path), format_json_path(self.root + key_path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,9 @@ class RowsSourceMap:
 
     lines: Sequence[int]
 
-    def locate(self, steps: PathSteps) -> tuple[int, str]:
+    def locate(self, key_path: KeyPath) -> tuple[int, str]:
         """Line and JSON path."""
-        match steps:
+        match key_path:
             case (int(row), *inner):
                 return self.lines[row], format_json_path(tuple(inner))
             case _:

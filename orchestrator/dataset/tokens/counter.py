@@ -1,4 +1,4 @@
-"""Tally: the tokens of every example, added up for each base model. What is only estimated is kept apart."""
+"""Counts the tokens of all examples for each base model; exact counts and estimates are kept separate."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ FALLBACK_ENCODING = "o200k_base"  # for base models whose own encoding is not sh
 
 
 class TokenCounter:
-    """Counts once for each encoding, not for each base model. `tokenizers` are those of open models."""
+    """Counts tokens once per encoding, not once per base model. `tokenizers` are the files of open models."""
 
     def __init__(self, base_models: Iterable[str], tokenizers: Mapping[str, Path] | None = None) -> None:
-        given = {base_model: str(path) for base_model, path in (tokenizers or {}).items()}
-        self._tokenizers = {path: HuggingFaceTokenizer(Path(path)) for path in given.values()}
+        path_by_model = {base_model: str(path) for base_model, path in (tokenizers or {}).items()}
+        self._tokenizers = {path: HuggingFaceTokenizer(Path(path)) for path in path_by_model.values()}
         self._encoding_by_model = {
-            model: given.get(model) or encodings.find_encoding_name(model) for model in base_models
+            model: path_by_model.get(model) or encodings.find_encoding_name(model) for model in base_models
         }
         self._limit_by_model = {base_model: find_context_limit(base_model) for base_model in self._encoding_by_model}
         self._counts = {name or FALLBACK_ENCODING: array("Q") for name in self._encoding_by_model.values()}
@@ -32,15 +32,21 @@ class TokenCounter:
         self._last_counts: dict[str, tuple[int, bool]] = {}
 
     def special_tokens(self) -> list[str]:
-        """Return what the given tokenizers list as special."""
+        """Return the special tokens that the tokenizer files list."""
         return [token for tokenizer in self._tokenizers.values() for token in tokenizer.special_tokens]
 
-    def count_example(self, body: ExampleBody) -> Iterator[ExampleIssue]:
-        """Count the next example; it may be too long for a base model."""
-        for name in self._counts:
-            tokens, exact = self._last_counts[name] = self._count_tokens(name, body)
-            if exact:
-                yield from self._check_length(name, tokens)
+    def count_example(self, body: ExampleBody) -> list[ExampleIssue]:
+        """Count the tokens of one example, and return an issue for each base model that it is too long for.
+
+        The counts become part of the totals when `accept_example` is called before the next example is counted.
+        """
+        self._last_counts = {name: self._count_tokens(name, body) for name in self._counts}
+        return [
+            issue
+            for name, (tokens, exact) in self._last_counts.items()
+            if exact
+            for issue in self._check_length(name, tokens)
+        ]
 
     def _count_tokens(self, name: str, body: ExampleBody) -> tuple[int, bool]:
         if tokenizer := self._tokenizers.get(name):
@@ -51,18 +57,18 @@ class TokenCounter:
     def _check_length(self, encoding: str, tokens: int) -> Iterator[ExampleIssue]:
         for base_model, limit in self._limit_by_model.items():
             if limit and self._encoding_by_model[base_model] == encoding and tokens > limit:
-                message = f"{tokens} tokens, but {base_model} is trained with {limit} of an example at most"
+                message = f"the example has {tokens:,} tokens, {base_model} accepts at most {limit:,} in training"
                 yield ExampleIssue(FindingCode.TOO_LONG, (), message)
 
     def accept_example(self) -> None:
-        """The example just measured is a good one."""
+        """Add the counts of the example that was counted last to the totals."""
         for name, (tokens, exact) in self._last_counts.items():
             self._counts[name].append(tokens)
             if not exact:
                 self._estimated_encodings.add(name)
 
     def totals(self, chosen: Iterable[bool] | None = None) -> dict[str, int | None]:
-        """The sum by base model, of all examples or of the chosen ones; None where it is not known exactly."""
+        """Return the tokens by base model, of all or of the chosen examples; None where not known exactly."""
         sums = self._sums(chosen)
         return {
             model: sums[name] if name and self._is_exact(name) else None
@@ -70,7 +76,7 @@ class TokenCounter:
         }
 
     def estimates(self) -> dict[str, int]:
-        """About how many tokens there are, for the base models whose exact number is not known."""
+        """Return estimated tokens for the base models whose exact number is not known."""
         sums = self._sums()
         return {
             model: sums[name or FALLBACK_ENCODING]
@@ -82,7 +88,7 @@ class TokenCounter:
         return name is not None and name not in self._estimated_encodings
 
     def histograms(self) -> dict[str, LengthHistogram]:
-        """How long the examples are in tokens, by encoding."""
+        """Return the distribution of the example lengths in tokens, by encoding."""
         return {name: build_histogram(counts) for name, counts in self._counts.items()}
 
     def _sums(self, chosen: Iterable[bool] | None = None) -> dict[str, int]:

@@ -28,7 +28,7 @@ class HuggingFaceTokenizer:
             from tokenizers import Tokenizer as Loaded
         except ModuleNotFoundError:
             raise ConfigError(
-                f"{path}: counting with a tokenizer needs the package tokenizers, which is not installed",
+                f"{path}: counting tokens with it needs the package tokenizers, which is not installed",
                 hint="Install orchestrator with its extra: pip install 'orchestrator[open-models]'.",
             ) from None
         try:
@@ -38,11 +38,13 @@ class HuggingFaceTokenizer:
             self.special_tokens = tuple(token.content for token in added if token.special)
         except OSError as error:
             _raise_config_error(
-                path, f"cannot be read: {error.strerror}", "Name the tokenizer.json of the base model."
+                path,
+                f"cannot be read: {error.strerror}",
+                "Name the tokenizer.json of the base model.",
             )
         except Exception as error:  # noqa: BLE001 - the library raises bare Exception for whatever is wrong
             _raise_config_error(
-                path, f"not a tokenizer: {error}", "Take the tokenizer.json that is published with the base model."
+                path, f"not a tokenizer: {error}", "Use the tokenizer.json that is published with the base model."
             )
 
     def count_tokens(self, body: ExampleBody) -> tuple[int, bool]:
@@ -84,7 +86,9 @@ class HuggingFaceTokenizer:
             return environment.from_string(source)
         except TemplateError as error:
             _raise_config_error(
-                self._path.parent, f"the chat template cannot be read: {error}", "Take it as it was published."
+                self._path.parent,
+                f"invalid chat template: {error}",
+                "Use the unmodified published template.",
             )
 
     @cached_property
@@ -95,7 +99,7 @@ class HuggingFaceTokenizer:
                 return read_regular_file(own).decode("utf-8")
             except (OSError, UnicodeDecodeError) as error:
                 _raise_config_error(
-                    own, f"cannot be read: {_error_reason(error)}", "Take it as it was published, or remove it."
+                    own, f"cannot be read: {_error_reason(error)}", "Use the unmodified published file, or remove it."
                 )
         template = self._config.get("chat_template")
         if isinstance(template, list):  # several, each with its name
@@ -117,7 +121,7 @@ class HuggingFaceTokenizer:
             config = json.loads(read_regular_file(path).decode("utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             _raise_config_error(
-                path, f"cannot be read: {_error_reason(error)}", "Take it as it was published, or remove it."
+                path, f"cannot be read: {_error_reason(error)}", "Use the unmodified published file, or remove it."
             )
         return config if isinstance(config, dict) else {}
 

@@ -1,4 +1,4 @@
-"""Tokens: counted exactly, with the base model's own encoding."""
+"""Counts tokens as OpenAI bills them, with the encoding of the base model."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from functools import cache
 from typing import Any
 
+from orchestrator.core.model_name import get_base_model, strip_version
 from orchestrator.dataset.example import ExampleBody
 from orchestrator.dataset.tokens import encodings
 
@@ -22,7 +23,7 @@ _WHITESPACE_RUN_CHARACTERS = 100_000
 
 
 def count_text_tokens(encoding: str, text: str) -> int:
-    """Equal to the length of tiktoken's `encode_ordinary(text)`, also where that panics."""
+    """Return the length of tiktoken's `encode_ordinary(text)`, also for texts on which tiktoken panics."""
     if len(text) < _WHITESPACE_RUN_CHARACTERS:
         return encodings.get_token_counter(encoding)(text)
     loaded = encodings.load_encoding(encoding)
@@ -43,11 +44,11 @@ def _count_role_tokens(encoding: str, role: str) -> int:
 
 
 def count_example_tokens(encoding: str, body: ExampleBody) -> int | None:
-    """The training tokens of one example.
+    """Return the training tokens of one example; None for images, tools and preference pairs.
 
-    The sum is the one of OpenAI's cookbook, "Data preparation and analysis for chat model fine-tuning" (and "How to
+    The formula is that of OpenAI's cookbook, "Data preparation and analysis for chat model fine-tuning" (and "How to
     count tokens with tiktoken"): each message costs 3 tokens and those of its role, content and name, a name 1 more,
-    and each example 3. What images, tools and preference pairs cost is not documented: None.
+    and each example 3. The cost of images, tools and preference pairs is not documented.
     """
     messages = body.get("messages")
     if messages is None or "tools" in body:
@@ -73,11 +74,11 @@ def _count_message_tokens(encoding: str, message: dict[str, Any]) -> int | None:
 
 
 def estimate_example_tokens(encoding: str, body: ExampleBody) -> int:
-    """About as many as the example has, where that is not documented: the tokens of its JSON."""
+    """Estimate the tokens of an example without a documented count: return the tokens of its JSON."""
     return count_text_tokens(encoding, json.dumps(body, ensure_ascii=False))
 
 
-# "Training examples context length" of OpenAI's fine-tuning guide, as of 2025. What is longer is cut off there.
+# "Training examples context length" of OpenAI's fine-tuning guide, as of 2025. OpenAI cuts off longer examples.
 CONTEXT_TOKENS_BY_MODEL = {
     "gpt-4.1": 65_536,
     "gpt-4.1-mini": 65_536,
@@ -92,6 +93,5 @@ CONTEXT_TOKENS_BY_MODEL = {
 
 
 def find_context_limit(base_model: str) -> int | None:
-    """The limit of a base model by its name without the date; None where it is not known."""
-    plain = re.sub(r"^ft:([^:]*).*", r"\1", base_model)
-    return CONTEXT_TOKENS_BY_MODEL.get(re.sub(r"-(?:\d{4}-\d{2}-\d{2}|\d{4})$", "", plain))
+    """Return the largest number of tokens of a training example; None if it is not known for the base model."""
+    return CONTEXT_TOKENS_BY_MODEL.get(strip_version(get_base_model(base_model)))

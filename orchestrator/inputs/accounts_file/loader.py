@@ -12,6 +12,7 @@ from typing import Any, get_args
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, unsupported_reason
 from orchestrator.core.notifications.delivery import NotificationTarget
+from orchestrator.core.providers import CONDITIONAL_ACCOUNT_OPTIONS, PROVIDERS, list_providers_with_account_option
 from orchestrator.core.spec import Method, RunOptions, TrainingSpec
 from orchestrator.inputs.accounts_file import document
 from orchestrator.inputs.accounts_file.document import AccountsDocument
@@ -26,13 +27,6 @@ from orchestrator.inputs.accounts_file.schema import (
 from orchestrator.inputs.accounts_file.targets import list_proxy_references, list_secret_references, parse_targets
 from orchestrator.inputs.paths import resolve_path
 from orchestrator.inputs.secrets.references import list_key_variables
-
-_BASE_URL_EXAMPLES = {
-    ProviderName.AZURE: "https://RESOURCE.openai.azure.com/openai/v1/",
-    ProviderName.OPENAI_COMPATIBLE: "https://HOST/v1",
-}
-
-_OPENAI_COMPATIBLE_OPTIONS = {"send_auto", "suffix_length"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,14 +194,13 @@ def _check_entries(tables: AccountsDocument, problems: ProblemCollector) -> None
             continue
         if provider not in tables.provider_blocks:
             problems.add(table, "provider", f'has no block; add [run.{provider}] with base_model = "…" below it')
-        if provider == ProviderName.FIREWORKS and "organization" not in entry:
-            problems.add(table, "organization", 'is missing; add organization = "…", the account\'s id at fireworks')
-        if provider in _BASE_URL_EXAMPLES and "base_url" not in entry:
-            problems.add(table, "base_url", f'is missing; add base_url = "{_BASE_URL_EXAMPLES[provider]}"')
-        if provider != ProviderName.OPENAI and "webhook_secret" in entry:
-            problems.add(table, "webhook_secret", f"has no use: {provider} sends no webhooks; remove the line")
-        for option in _OPENAI_COMPATIBLE_OPTIONS & entry.keys() if provider != ProviderName.OPENAI_COMPATIBLE else ():
-            problems.add(table, option, f"is known for {provider}; only openai-compatible takes it: remove the line")
+        info = PROVIDERS[ProviderName(provider)]
+        for option, suggestion in info.required_account_options.items():
+            if option not in entry:
+                problems.add(table, option, f"is missing; add {suggestion}")
+        for option in (CONDITIONAL_ACCOUNT_OPTIONS - info.account_options) & entry.keys():
+            accepted = " and ".join(list_providers_with_account_option(option))
+            problems.add(table, option, f"is not an option for {provider}, only for {accepted}; remove the line")
 
 
 def _check_moderation(tables: AccountsDocument, problems: ProblemCollector) -> None:

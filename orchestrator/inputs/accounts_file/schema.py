@@ -25,6 +25,7 @@ from pydantic_core import ErrorDetails
 from orchestrator.core.account import BudgetPeriod, ProviderName
 from orchestrator.core.loopback import is_loopback
 from orchestrator.core.notifications.notification import Topic
+from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.proxy import DIRECT_KEYWORDS, parse_proxy
 from orchestrator.core.spec import Auto, Method, TrainingType
 from orchestrator.inputs.accounts_file import cron
@@ -49,7 +50,6 @@ _API_CALL_PATHS = (
     "/models",
     "/files",
 )
-_PROVIDERS_WITH_PATH = (ProviderName.OPENAI, ProviderName.OPENAI_COMPATIBLE, ProviderName.AZURE, ProviderName.NEBIUS)
 
 
 def _validate_not_blank(value: str) -> str:
@@ -132,7 +132,8 @@ def _validate_base_url(value: str, info: ValidationInfo) -> str:
     if call := next((call for call in _API_CALL_PATHS if path.endswith(call)), None):
         rest = f"{url.scheme}://{url.netloc}{path.removesuffix(call)}"
         raise ValueError(f'ends with the path of one call; write only what stands before it: "{rest}"')
-    if not url.path and info.data.get("provider") in _PROVIDERS_WITH_PATH:
+    provider = info.data.get("provider")  # absent when its own value is wrong
+    if not url.path and provider and PROVIDERS[provider].base_url_needs_path:
         raise ValueError(
             f'has no path; most servers want "{value}/v1". If the API is at the root, end it with a slash: "{value}/"'
         )

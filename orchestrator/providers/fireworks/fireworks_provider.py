@@ -13,7 +13,7 @@ from typing import Any, Final
 import httpx2
 
 from orchestrator.core.account import Account, AccountIdentity, ProviderName
-from orchestrator.core.capabilities import CAPABILITIES, Capabilities
+from orchestrator.core.capabilities import Capabilities
 from orchestrator.core.errors import (
     ProviderError,
     QuotaExhausted,
@@ -23,6 +23,7 @@ from orchestrator.core.errors import (
     WrongOrganization,
 )
 from orchestrator.core.jobs.loss import Loss
+from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.remote import (
     RemoteEvent,
     RemoteFile,
@@ -50,7 +51,7 @@ from orchestrator.providers.http.status_errors import ErrorCodes
 from orchestrator.providers.tagging import short_tag, tagged_suffix
 from orchestrator.providers.upload_stream import check_upload_size, open_upload_stream
 
-BASE_URL: Final = "https://api.fireworks.ai/v1"
+INFO: Final = PROVIDERS[ProviderName.FIREWORKS]
 MAX_DIRECT_UPLOAD_BYTES: Final = 150_000_000  # larger files go to an address that is signed for them
 MAX_RESOURCE_ID_LENGTH: Final = 60
 MAX_MODEL_PAGES: Final = 10  # of 200 names each; a list that never ends must not be read for ever
@@ -88,7 +89,7 @@ def build_provider_factory(http: httpx2.AsyncClient, redact: Redactor) -> Provid
     """How accounts at Fireworks are connected. Their `organization` is the account's id there."""
 
     def connect(account: Account, key: Secret) -> FireworksProvider:
-        base_url = account.base_url or BASE_URL
+        base_url = account.base_url or INFO.default_base_url or ""
         return FireworksProvider(
             account, RestClient(http, base_url, key=key, account=account.name, redact=redact, error_codes=ERROR_CODES)
         )
@@ -99,7 +100,7 @@ def build_provider_factory(http: httpx2.AsyncClient, redact: Redactor) -> Provid
 class FireworksProvider:
     """One account at Fireworks. Files and jobs are known by their whole resource names."""
 
-    capabilities: Capabilities = CAPABILITIES[ProviderName.FIREWORKS]
+    capabilities: Capabilities = INFO.capabilities
 
     def __init__(self, account: Account, client: RestClient) -> None:
         self._account = account

@@ -75,7 +75,6 @@ class Dialect:
     """
 
     capabilities: Capabilities
-    base_url: str | None
     error_codes: ErrorCodes = field(default_factory=lambda: ERROR_CODES)
     ambiguous_codes: frozenset[str] = frozenset()
     hyperparameter_names: Mapping[str, str] = field(default_factory=lambda: DEFAULT_HYPERPARAMETER_NAMES)
@@ -112,17 +111,14 @@ DIALECTS: Final[Mapping[ProviderName, Dialect]] = {
     ProviderName.OPENAI: Dialect(
         capabilities=CAPABILITIES[ProviderName.OPENAI],
         suffix_length=CAPABILITIES[ProviderName.OPENAI].suffix_length,
-        base_url="https://api.openai.com/v1",
     ),
     ProviderName.OPENAI_COMPATIBLE: Dialect(
         capabilities=CAPABILITIES[ProviderName.OPENAI_COMPATIBLE],
         suffix_length=CAPABILITIES[ProviderName.OPENAI_COMPATIBLE].suffix_length,
-        base_url=None,
     ),
     ProviderName.AZURE: Dialect(
         capabilities=CAPABILITIES[ProviderName.AZURE],
         suffix_length=CAPABILITIES[ProviderName.AZURE].suffix_length,
-        base_url=None,
         error_codes={**ERROR_CODES, "invalidPayload": FileNotReady},
         ambiguous_codes=frozenset({"invalidPayload"}),
         extra_body_fields={"training_type": "trainingType"},
@@ -130,7 +126,6 @@ DIALECTS: Final[Mapping[ProviderName, Dialect]] = {
     ProviderName.NEBIUS: Dialect(
         capabilities=CAPABILITIES[ProviderName.NEBIUS],
         suffix_length=CAPABILITIES[ProviderName.NEBIUS].suffix_length,
-        base_url="https://api.tokenfactory.nebius.com/v1",
         hyperparameter_names={
             "n_epochs": "n_epochs",
             "batch_size": "batch_size",

@@ -20,6 +20,7 @@ from orchestrator.core.capabilities import Capabilities, needs_multipart
 from orchestrator.core.errors import FileNotReady, RemoteNotFound, RequestRejected, TemporaryError
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.moderation import ModerationVerdict
+from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.remote import (
     RemoteEvent,
     RemoteFile,
@@ -76,7 +77,7 @@ def build_provider_factory(http: httpx2.AsyncClient, redact: Redactor) -> Provid
 
     def connect(account: Account, key: Secret) -> OpenAIProvider:
         dialect = DIALECTS[account.provider].for_account(account)
-        address = account.base_url or dialect.base_url or ""
+        address = account.base_url or PROVIDERS[account.provider].default_base_url or ""
         calls = OpenAIClient(
             read, sdk, account, base_url=address, key=key, redact=redact, error_codes=dialect.error_codes
         )

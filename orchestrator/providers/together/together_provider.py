@@ -13,10 +13,11 @@ from typing import Any, Final
 import httpx2
 
 from orchestrator.core.account import Account, AccountIdentity, ProviderName
-from orchestrator.core.capabilities import CAPABILITIES, Capabilities
+from orchestrator.core.capabilities import Capabilities
 from orchestrator.core.errors import QuotaExhausted, RemoteNotFound, RequestRejected
 from orchestrator.core.jobs.loss import MAX_CURVE_POINTS, Loss, parse_loss
 from orchestrator.core.plans.price import Quote
+from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.remote import (
     RemoteEvent,
     RemoteFile,
@@ -27,6 +28,7 @@ from orchestrator.core.remote import (
 )
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
+from orchestrator.core.text import format_usd
 from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderFactory, cancel_and_get_job
 from orchestrator.providers.http.response_decoder import check_id, count_or_none, parse_hyperparameters, text_or_none
 from orchestrator.providers.http.rest_client import RestClient, UnsuccessfulResponse, epoch_from_iso
@@ -47,7 +49,7 @@ from orchestrator.providers.together.responses import (
 )
 from orchestrator.providers.upload_stream import check_upload_size, open_upload_stream
 
-BASE_URL: Final = "https://api.together.ai/v1"
+INFO: Final = PROVIDERS[ProviderName.TOGETHER]
 ERROR_CODES: Final[ErrorCodes] = {"insufficient_quota": QuotaExhausted, "insufficient_funds": QuotaExhausted}
 PENDING_FILE_STATUS: Final = "PENDING"
 FILE_STATUS: Final[Mapping[str, RemoteFileStatus]] = {
@@ -83,7 +85,7 @@ def build_provider_factory(http: httpx2.AsyncClient, redact: Redactor) -> Provid
     """How accounts at Together are connected."""
 
     def connect(account: Account, key: Secret) -> TogetherProvider:
-        base_url = (account.base_url or BASE_URL).rstrip("/")
+        base_url = (account.base_url or INFO.default_base_url or "").rstrip("/")
 
         def rest(url: str) -> RestClient:
             return RestClient(http, url, key=key, account=account.name, redact=redact, error_codes=ERROR_CODES)
@@ -96,7 +98,7 @@ def build_provider_factory(http: httpx2.AsyncClient, redact: Redactor) -> Provid
 class TogetherProvider:
     """One account at Together. `whole` reaches the API's other versions."""
 
-    capabilities: Capabilities = CAPABILITIES[ProviderName.TOGETHER]
+    capabilities: Capabilities = INFO.capabilities
 
     def __init__(self, account: Account, client: RestClient, root_client: RestClient) -> None:
         self._account = account
@@ -188,7 +190,7 @@ class TogetherProvider:
             return None  # no estimate, which is no reason against the job
         usd = told.estimated_total_price
         refused = told.allowed_to_proceed is False
-        why = f"the provider estimates ${usd} and the account's limit is ${told.user_limit}"
+        why = f"the provider estimates {format_usd(usd)} and the account's limit is {format_usd(told.user_limit)}"
         return Quote(usd, "together's estimate", why if refused else None) if usd is not None or refused else None
 
     async def get_job(self, remote_job_id: str) -> RemoteJob:

@@ -18,7 +18,7 @@ from orchestrator.store.db.engine import make_engine
 from orchestrator.store.db.group_commit import BatchChange, Change, GroupCommitWriter
 from orchestrator.store.db.open_files import OpenFiles
 from orchestrator.store.db.outage import Outage, describe_error, is_outage
-from orchestrator.store.db.wakeups import EnqueueWakeUps
+from orchestrator.store.db.transaction import EnqueueWakeUps, Transaction
 from orchestrator.store.schema.tables import metadata
 
 T = TypeVar("T")
@@ -95,7 +95,7 @@ class Database:
     async def write(self, change: Change[T]) -> T:
         """Run a change in a transaction, perhaps together with others; returns after the commit."""
         with self._translate_outage():
-            result = await self._writer(change)
+            result = await self._writer.submit(change)
         self.outage.end()
         return result
 
@@ -108,6 +108,18 @@ class Database:
             result = await self._writer.submit_batched(change, item, deferrable=deferrable)
         self.outage.end()
         return result
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Open a write transaction, committed when the block ends and rolled back when it raises.
+
+        The plain form, for changes that are rare: it shares its commit with nobody. Await nothing else in the block,
+        least of all `write`: all writers of the process wait for its end.
+        """
+        with self._translate_outage():
+            async with self._writer.transaction() as tx:
+                yield tx
+        self.outage.end()
 
     @property
     def committed(self) -> asyncio.Event:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Protocol
 
 from sqlalchemy import make_url
 
@@ -20,8 +20,8 @@ class DatabaseEngine(Protocol):
     def read_long(self) -> AbstractAsyncContextManager[StoreConnection]:
         """A connection for queries that take their time."""
 
-    def write(self, **options: Any) -> AbstractAsyncContextManager[StoreConnection]:
-        """The only transaction that writes, with execution options; committed at the end."""
+    def write(self) -> AbstractAsyncContextManager[StoreConnection]:
+        """The only transaction that writes; committed at the end of the block, rolled back when it raises."""
 
     async def get_data_version(self) -> object:
         """Equal to an earlier one only if nothing was committed in between, by whoever it may be."""

@@ -1,26 +1,56 @@
-"""Writer: group commit. Changes that arrive while a commit runs go together into the next one."""
+"""Group commit: changes that arrive while a commit is under way are written together in the next transaction."""
+
+# Theory of operation
+#
+# A durable commit costs the same whatever is in it: on SQLite one fsync, on PostgreSQL one fsync, two round trips and
+# the advisory write lock. With thousands of jobs, one commit for each step would limit the service. So there is one
+# writer task per process. It takes everything that is pending, runs it in one transaction, commits, and only then
+# resolves the callers' futures. While it commits, new changes pile up for the next round: the batches grow with the
+# load by themselves, and a lone change waits for nobody.
+#
+#     submit()         -> _pending -> _commit_pending(): one task, runs while anything is pending
+#     submit_batched() -> _pending       -> _commit_batch(): BEGIN, members, Transaction.flush, COMMIT
+#     transaction()    -> waits for its turn, then has a transaction of its own between two batches
+#
+# What each part guarantees, and what would break without it:
+#
+# * A future is resolved after the commit, never before. A caller sends its paid request right after an intent is
+#   recorded; resolved earlier, a crash between the two would lose the intent and a second job would be created.
+# * All members of a batch share one Transaction. Events and wake-ups of all of them are written by its flush, in one
+#   statement each, in the same commit as the changes (see transaction.py).
+# * Members run one after another, never concurrently, and before the next batch begins. What a member has read (a
+#   free slot, the remaining budget) stays true until the commit. On PostgreSQL the advisory lock extends this to all
+#   replicas.
+# * When a member fails, the whole transaction is rolled back and every member is run again alone, so that an error
+#   reaches only its own caller. A member may therefore run twice: it must touch nothing but its transaction. If the
+#   connection itself was lost, running again would fail as often as there are members; then all get the error.
+# * Cancelling a caller does not withdraw its change: the change may be half executed, or committed already.
+# * A deferrable change does not set `_urgent`: the writer waits up to MAX_DELAY_SECONDS for company. Poll results and
+#   lease releases are deferrable, because nobody waits for them; intents are not.
+# * `transaction()` and the batches exclude each other by `_turn`. Without it the second would wait for the database's
+#   lock, which on SQLite is held by the same process and is given up only after BUSY_TIMEOUT_MILLISECONDS.
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
-from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.engine import DatabaseEngine
-from orchestrator.store.db.wakeups import EnqueueWakeUps, WakeUp
-from orchestrator.store.queries.events import EventData, insert_events
+from orchestrator.store.db.transaction import EnqueueWakeUps, Transaction
 
-MAX_DELAY_SECONDS: Final = 0.05  # seconds; a commit costs the same, whatever is in it
+MAX_DELAY_SECONDS: Final = 0.05
+"""How long deferrable changes wait for others before they are committed by themselves."""
 
 T = TypeVar("T")
 K = TypeVar("K")
-Change = Callable[[StoreConnection], Awaitable[T]]
-BatchChange = Callable[[StoreConnection, Sequence[K]], Awaitable[Sequence[T]]]
-"""Makes a change of each key, all in one go, and returns a result for each."""
+Change = Callable[[Transaction], Awaitable[T]]
+"""Makes one change. It may be run twice, see above."""
+BatchChange = Callable[[Transaction, Sequence[K]], Awaitable[Sequence[T]]]
+"""Makes the changes of several items with as few statements as possible, and returns one result for each item."""
 
 
 class _PendingChange(NamedTuple):
@@ -30,29 +60,28 @@ class _PendingChange(NamedTuple):
 
 
 class GroupCommitWriter:
-    """Runs changes one after another, as many in one transaction as are waiting; those of the same work in one go.
-
-    The lines they add to the history, and the wake-ups they promise, go into the same transaction, all together.
-    A change must touch nothing but its connection: when one of a batch fails, the others are run again without it.
-    """
+    """Runs changes one after another, all that are pending in one transaction; equal batch changes in one call."""
 
     def __init__(self, engine: DatabaseEngine, enqueue_wake_ups: EnqueueWakeUps | None = None) -> None:
         self._engine = engine
         self._enqueue_wake_ups = enqueue_wake_ups
         self._pending: list[_PendingChange] = []
         self._urgent = asyncio.Event()
+        """Set when the next batch must not wait for deferrable changes to come together."""
+        self._turn = asyncio.Lock()
+        """Held by the transaction under way. FIFO: an own transaction comes right after the current batch."""
         self._task: asyncio.Task[None] | None = None
         self.committed = asyncio.Event()
-        """Set at each commit; whoever waits for the next one clears it."""
+        """Set at each commit; a reader that waits for the next one clears it."""
 
-    async def __call__(self, change: Change[T]) -> T:
+    async def submit(self, change: Change[T]) -> T:
         """Return the change's result once it is committed. Cancelling the caller does not take the change back."""
         return await self.submit_batched(_apply_changes, change)
 
     async def submit_batched(self, change: BatchChange[K, T], item: K, *, deferrable: bool = False) -> T:
-        """The same of a change that `work` makes of the key, and of all other keys that wait for it as well.
+        """Return the item's result once it is committed. One call of `change` gets all pending items of that change.
 
-        A `patient` one makes no commit of its own before `PATIENCE`, but goes along with the next.
+        A `deferrable` item causes no commit of its own for up to MAX_DELAY_SECONDS.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._pending.append(_PendingChange(change, item, future))
@@ -62,10 +91,24 @@ class GroupCommitWriter:
             self._task = asyncio.create_task(self._commit_pending(), name="writer")
         return await future
 
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Open a transaction of the caller's own. It is committed when the block ends, rolled back when it raises."""
+        async with self._turn, self._begin() as tx:
+            yield tx
+        self.committed.set()
+
     async def close(self) -> None:
-        """Wait for what is pending."""
+        """Wait until everything pending is committed."""
         while self._task is not None:
             await self._task
+
+    @asynccontextmanager
+    async def _begin(self) -> AsyncIterator[Transaction]:
+        async with self._engine.write() as connection:
+            tx = Transaction(connection)
+            yield tx
+            await tx.flush(self._enqueue_wake_ups)
 
     async def _commit_pending(self) -> None:
         try:
@@ -73,26 +116,23 @@ class GroupCommitWriter:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(MAX_DELAY_SECONDS):
                         await self._urgent.wait()
-                self._urgent.clear()
-                batch, self._pending = self._pending, []
-                if not await self._commit_batch(batch):
-                    for single in batch:
-                        await self._commit_batch([single])
+                async with self._turn:
+                    self._urgent.clear()
+                    batch, self._pending = self._pending, []
+                    if not await self._commit_batch(batch):
+                        for single in batch:
+                            await self._commit_batch([single])
         finally:
             self._task = None
 
     async def _commit_batch(self, batch: list[_PendingChange]) -> bool:
+        """Commit the batch and resolve its futures. False: one of several members failed, nothing was resolved."""
         begun = False
         try:
-            promised: list[WakeUp] = []
-            lines: list[EventData] = []
-            async with self._engine.write(promised=promised, lines=lines) as connection:
+            async with self._begin() as tx:
                 begun = True
-                results = await _run_batch(connection, batch)
-                await insert_events(connection, lines)
-                if self._enqueue_wake_ups is not None and promised:
-                    await self._enqueue_wake_ups(connection, promised)
-        except Exception as error:  # noqa: BLE001 - handed to whoever waits for it
+                results = await _run_batch(tx, batch)
+        except Exception as error:  # noqa: BLE001 - handed to the callers
             if len(batch) > 1 and begun and not _is_disconnect(error):
                 return False
             for pending in batch:
@@ -104,23 +144,23 @@ class GroupCommitWriter:
         return True
 
 
-async def _apply_changes(connection: StoreConnection, changes: Sequence[Change[Any]]) -> list[Any]:
-    return [await change(connection) for change in changes]
+async def _apply_changes(tx: Transaction, changes: Sequence[Change[Any]]) -> list[Any]:
+    return [await change(tx) for change in changes]
 
 
-async def _run_batch(connection: StoreConnection, batch: list[_PendingChange]) -> list[Any]:
-    """The batch's results, in its order."""
-    places: dict[BatchChange[Any, Any], list[int]] = {}
-    for place, pending in enumerate(batch):
-        places.setdefault(pending.change, []).append(place)
+async def _run_batch(tx: Transaction, batch: list[_PendingChange]) -> list[Any]:
+    """Call each change function once with all its items. Returns the results in the order of the batch."""
+    positions: dict[BatchChange[Any, Any], list[int]] = {}
+    for position, pending in enumerate(batch):
+        positions.setdefault(pending.change, []).append(position)
     results: dict[int, Any] = {}
-    for work, its in places.items():
-        results |= zip(its, await work(connection, [batch[place].item for place in its]), strict=True)
-    return [results[place] for place in range(len(batch))]
+    for change, own in positions.items():
+        results |= zip(own, await change(tx, [batch[position].item for position in own]), strict=True)
+    return [results[position] for position in range(len(batch))]
 
 
 def _is_disconnect(error: Exception) -> bool:
-    """Whether the database went away, so that there is no point in trying one by one."""
+    """Whether the connection was lost, so that running the members one by one is pointless."""
     return isinstance(error, OSError) or (isinstance(error, DBAPIError) and error.connection_invalidated)
 
 

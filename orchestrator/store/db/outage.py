@@ -61,7 +61,7 @@ class Outage:
         """A change is committed."""
         if self.reason is not None:
             self.reason = self.summary = None
-            self._log.warning("database.back")
+            self._log.warning("database.recovered")
 
 
 def is_outage(error: BaseException) -> bool:

@@ -66,12 +66,13 @@ class PostgresEngine:
     read_long = read
 
     @asynccontextmanager
-    async def write(self, **options: Any) -> AsyncIterator[StoreConnection]:
+    async def write(self) -> AsyncIterator[StoreConnection]:
         async with _pooled_connection(self._engine) as connection:
-            connection.execution_options(writing=True, **options)
+            connection.execution_options(writing=True)
             await greenlet_spawn(connection.begin)
             yield _GreenletConnection(connection)
-            await greenlet_spawn(connection.commit)
+            # Shielded: a caller that is cancelled now would break the connection in the middle of the commit.
+            await shield_until_done(asyncio.create_task(greenlet_spawn(connection.commit)))
 
     async def get_data_version(self) -> object:
         async with self.read() as connection:

@@ -63,17 +63,17 @@ class SqliteEngine:
                 yield _ThreadConnection(connection)
 
     @asynccontextmanager
-    async def write(self, **options: Any) -> AsyncIterator[StoreConnection]:
+    async def write(self) -> AsyncIterator[StoreConnection]:
         self._files.check()
         with self._engine.connect() as connection:
-            connection.execution_options(writing=True, **options)
+            connection.execution_options(writing=True)
             if _try_write_lock(connection):
                 connection.begin()
             else:
-                await asyncio.to_thread(connection.begin)
+                await _run_in_thread(connection.begin)
             yield _LoopConnection(connection)
             self._files.check()  # whoever waits for this commit will send something
-            await asyncio.to_thread(connection.commit)
+            await _run_in_thread(connection.commit)
 
     async def get_data_version(self) -> object:
         self._files.check()
@@ -103,10 +103,15 @@ class _ThreadConnection(StoreConnection):
     """Called in another thread, results included."""
 
     async def run_sync(self, work: Callable[..., T], *arguments: Any) -> T:
-        return await shield_until_done(asyncio.create_task(asyncio.to_thread(work, self.sync_connection, *arguments)))
+        return await _run_in_thread(work, self.sync_connection, *arguments)
 
     async def execute(self, statement: Executable, values: Any = None) -> Any:
         return await self.run_sync(_execute_buffered, statement, values)
+
+
+async def _run_in_thread(work: Callable[..., T], *arguments: Any) -> T:
+    # Shielded: a caller that is cancelled would close a connection that the thread still uses.
+    return await shield_until_done(asyncio.create_task(asyncio.to_thread(work, *arguments)))
 
 
 def _execute_buffered(connection: Connection, statement: Executable, values: Any) -> Result[Any]:

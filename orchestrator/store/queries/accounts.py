@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, func, insert, select, update
 from orchestrator.core.jobs.run import AccountState
 from orchestrator.store.db.any_of import any_of
 from orchestrator.store.db.connection import StoreConnection, execute_each
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.schema.mapping import ACCOUNT_STATE_COLUMNS, account_state_from_row, account_state_to_row
 from orchestrator.store.schema.tables import accounts
 
@@ -42,31 +43,31 @@ async def list_shared_keys(connection: StoreConnection) -> list[tuple[str, list[
     return sorted((fingerprint, sorted(names.split("\n"))) for fingerprint, names in await connection.execute(query))
 
 
-async def save(connection: StoreConnection, account_state: AccountState) -> None:
+async def save(tx: Transaction, account_state: AccountState) -> None:
     """Insert or replace."""
     values = account_state_to_row(account_state)
-    changed = await connection.execute(_UPDATE, {**values, "same_name": account_state.name})
+    changed = await tx.connection.execute(_UPDATE, {**values, "same_name": account_state.name})
     if changed.rowcount == 0:
-        await connection.execute(_INSERT, values)
+        await tx.connection.execute(_INSERT, values)
 
 
-async def save_many(connection: StoreConnection, account_states: Iterable[AccountState]) -> None:
+async def save_many(tx: Transaction, account_states: Iterable[AccountState]) -> None:
     """Replace those of accounts that were listed before."""
     rows = ({**account_state_to_row(standing), "same_name": standing.name} for standing in account_states)
-    await execute_each(connection, _UPDATE, rows)
+    await execute_each(tx.connection, _UPDATE, rows)
 
 
-async def add_many(connection: StoreConnection, account_states: Sequence[AccountState]) -> None:
+async def add_many(tx: Transaction, account_states: Sequence[AccountState]) -> None:
     """Insert accounts that were never listed."""
-    await execute_each(connection, _INSERT, (account_state_to_row(standing) for standing in account_states))
+    await execute_each(tx.connection, _INSERT, (account_state_to_row(standing) for standing in account_states))
 
 
-async def mark_removed_except(connection: StoreConnection, names: Collection[str], at: float) -> list[str]:
+async def mark_removed_except(tx: Transaction, names: Collection[str], at: float) -> list[str]:
     """Mark those that are no longer listed, and say which."""
     listed = set(names)
-    there = (await connection.execute(select(accounts.c.name).where(accounts.c.removed_at.is_(None)))).scalars()
+    there = (await tx.connection.execute(select(accounts.c.name).where(accounts.c.removed_at.is_(None)))).scalars()
     gone = [name for name in there if name not in listed]
-    await execute_each(connection, _MARK_REMOVED, ({"gone": name, "at": at} for name in gone))
+    await execute_each(tx.connection, _MARK_REMOVED, ({"gone": name, "at": at} for name in gone))
     return gone
 
 

@@ -11,28 +11,28 @@ from typing import Any, Final
 
 from sqlalchemy import Column, case, update
 
-from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.schema.tables import deliveries, jobs
 
 _WAIT_COLUMNS: Final[tuple[Column[Any], ...]] = (jobs.c.wake_at, jobs.c.intent_until, deliveries.c.due_at)
 
 
-async def apply_clock_step(connection: StoreConnection, step: float, now: float) -> None:
+async def apply_clock_step(tx: Transaction, step: float, now: float) -> None:
     """Adapt what waits to a clock that was set by `step` seconds (negative is back) and says `now`.
 
     Only for a database that one process works on: of two, each would do it. No intent may be written between the
     step and this change: it would be moved as well, and end too early.
     """
     if step < 0:
-        await _shorten_waits(connection, -step, now)
+        await _shorten_waits(tx, -step, now)
     else:
         # Only intents: whatever else is due early does no harm.
         column = jobs.c.intent_until
-        await connection.execute(update(jobs).where(column > now - step).values({column: column + step}))
+        await tx.connection.execute(update(jobs).where(column > now - step).values({column: column + step}))
 
 
-async def _shorten_waits(connection: StoreConnection, seconds: float, now: float) -> None:
+async def _shorten_waits(tx: Transaction, seconds: float, now: float) -> None:
     """Let everything that waits wait so much less, but not to before now."""
     for column in _WAIT_COLUMNS:
         earlier = case((column - seconds > now, column - seconds), else_=now)
-        await connection.execute(update(column.table).where(column > now).values({column: earlier}))
+        await tx.connection.execute(update(column.table).where(column > now).values({column: earlier}))

@@ -11,6 +11,7 @@ from orchestrator.core.jobs.job import JobId, RunId
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.plans.budget import NO_COMMITTED_SPEND, CommittedSpend
 from orchestrator.store.db.connection import StoreConnection, execute_each
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.schema.tables import jobs
 
 _Usd = ColumnElement[float]
@@ -43,10 +44,10 @@ async def get_committed(connection: StoreConnection, account: str, run_id: RunId
     return CommittedSpend(total, month, run) if total else NO_COMMITTED_SPEND
 
 
-async def save_estimates(connection: StoreConnection, prices: Mapping[JobId, float | None]) -> None:
+async def save_estimates(tx: Transaction, prices: Mapping[JobId, float | None]) -> None:
     """Note what jobs are estimated to cost."""
     values = ({"same_id": job_id, "estimated_usd": usd} for job_id, usd in prices.items())
-    await execute_each(connection, update(jobs).where(jobs.c.id == bindparam("same_id")), values)
+    await execute_each(tx.connection, update(jobs).where(jobs.c.id == bindparam("same_id")), values)
 
 
 def _sums(run_id: RunId, since: float) -> tuple[_Usd, _Usd, _Usd]:

@@ -11,6 +11,7 @@ from sqlalchemy import Row, delete, func, insert, select, update
 from orchestrator.core.notifications.delivery import Delivery, DeliveryStatus
 from orchestrator.core.notifications.notification import Topic
 from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.schema.tables import announcements, deliveries
 
 DELIVERED_RETENTION_SECONDS = 7 * 24 * 3600.0  # seconds that what arrived is kept
@@ -32,12 +33,10 @@ async def has_pending_notifications(connection: StoreConnection) -> bool:
     return (await connection.execute(select(announcements.c.id).limit(1))).first() is not None
 
 
-async def fan_out(
-    connection: StoreConnection, topics_by_target: Mapping[str, Collection[Topic]], now: float, limit: int
-) -> None:
+async def fan_out(tx: Transaction, topics_by_target: Mapping[str, Collection[Topic]], now: float, limit: int) -> None:
     """Make a delivery of each announcement for each target that wants it. What nobody wants is forgotten."""
     query = select(announcements).order_by(announcements.c.at).limit(limit)
-    found = (await connection.execute(query)).all()
+    found = (await tx.connection.execute(query)).all()
     rows = [
         {
             "message": row.id,
@@ -53,8 +52,8 @@ async def fan_out(
         if row.topic in topics
     ]
     if rows:
-        await connection.execute(insert(deliveries), rows)
-    await connection.execute(delete(announcements).where(announcements.c.id.in_([row.id for row in found])))
+        await tx.connection.execute(insert(deliveries), rows)
+    await tx.connection.execute(delete(announcements).where(announcements.c.id.in_([row.id for row in found])))
 
 
 async def list_due_targets(connection: StoreConnection, now: float) -> set[str]:
@@ -63,22 +62,24 @@ async def list_due_targets(connection: StoreConnection, now: float) -> set[str]:
     return set((await connection.execute(query)).scalars())
 
 
-async def claim(connection: StoreConnection, target: str, *, now: float, until: float, limit: int) -> list[Delivery]:
+async def claim(tx: Transaction, target: str, *, now: float, until: float, limit: int) -> list[Delivery]:
     """Take what is due for the target, as another attempt. Should its end be lost it is due again at `until`."""
     due = (deliveries.c.target == target) & (deliveries.c.due_at <= now)
     query = select(*_COLUMNS).where(due).order_by(deliveries.c.due_at, deliveries.c.id).limit(limit)
-    rows = (await connection.execute(query)).all()
+    rows = (await tx.connection.execute(query)).all()
     taken = {"due_at": until, "attempts": deliveries.c.attempts + 1}
     ids = [row.id for row in rows]
-    await connection.execute(update(deliveries).where(deliveries.c.id.in_(ids)).values(taken))
+    await tx.connection.execute(update(deliveries).where(deliveries.c.id.in_(ids)).values(taken))
     return [_delivery_from_row(row, attempts=row.attempts + 1, due_at=until) for row in rows]
 
 
-async def record_attempt(connection: StoreConnection, delivery: Delivery) -> bool:
+async def record_attempt(tx: Transaction, delivery: Delivery) -> bool:
     """Record what an attempt made of it. False: another was begun since, nothing was written."""
     same = (deliveries.c.id == delivery.id) & (deliveries.c.attempts == delivery.attempts)
     values = {name: getattr(delivery, name) for name in ("delivered_at", "due_at", "error")}
-    result = await connection.execute(update(deliveries).where(same, deliveries.c.due_at.is_not(None)).values(values))
+    result = await tx.connection.execute(
+        update(deliveries).where(same, deliveries.c.due_at.is_not(None)).values(values)
+    )
     return result.rowcount == 1
 
 
@@ -116,21 +117,23 @@ async def count_failed(connection: StoreConnection, ids: Collection[int] | None)
     return (await connection.execute(select(func.count()).where(which))).scalar_one()
 
 
-async def retry_failed(connection: StoreConnection, ids: Collection[int] | None, now: float) -> list[Delivery]:
+async def retry_failed(tx: Transaction, ids: Collection[int] | None, now: float) -> list[Delivery]:
     """Begin again with these dead deliveries, or with all. Returns those that were."""
     which = _IS_FAILED if ids is None else _IS_FAILED & deliveries.c.id.in_(list(ids))
-    rows = (await connection.execute(select(*_COLUMNS).where(which).order_by(deliveries.c.id))).all()
-    await connection.execute(update(deliveries).where(which).values(due_at=now, attempts=0))
+    rows = (await tx.connection.execute(select(*_COLUMNS).where(which).order_by(deliveries.c.id))).all()
+    await tx.connection.execute(update(deliveries).where(which).values(due_at=now, attempts=0))
     return [_delivery_from_row(row, due_at=now, attempts=0) for row in rows]
 
 
-async def delete_old(connection: StoreConnection, now: float) -> None:
+async def delete_old(tx: Transaction, now: float) -> None:
     """Delete what has long ended; give up what is for a target that is in no accounts file any more."""
     strange = deliveries.c.due_at < now - UNKNOWN_TARGET_SECONDS
     reason = "the target is no longer in the accounts file"
-    await connection.execute(update(deliveries).where(strange).values(due_at=None, error=reason))
-    await connection.execute(delete(deliveries).where(deliveries.c.delivered_at < now - DELIVERED_RETENTION_SECONDS))
-    await connection.execute(
+    await tx.connection.execute(update(deliveries).where(strange).values(due_at=None, error=reason))
+    await tx.connection.execute(
+        delete(deliveries).where(deliveries.c.delivered_at < now - DELIVERED_RETENTION_SECONDS)
+    )
+    await tx.connection.execute(
         delete(deliveries).where(_IS_FAILED, deliveries.c.created_at < now - FAILED_RETENTION_SECONDS)
     )
 

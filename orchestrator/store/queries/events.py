@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from sys import intern
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, select
 
 from orchestrator.core.jobs.job import JobId
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES
 from orchestrator.core.jobs.transitions import Outcome
 from orchestrator.store.db.any_of import any_of
-from orchestrator.store.db.connection import StoreConnection, execute_each
+from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.transaction import EventData, Transaction
 from orchestrator.store.schema.tables import events, jobs
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventData:
-    """One line of the history: what happened, when, to what, and who or what caused it."""
-
-    at: float
-    cause: str
-    note: str
-    account: str | None = None
-    run_id: str | None = None
-    job_id: str | None = None
-    state_before: str | None = None
-    state_after: str | None = None
-    attempt: int | None = None
-    remote_job_id: str | None = None
-    request_id: str | None = None
-    message: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,28 +65,10 @@ def event_from_warning(outcome: Outcome, *, at: float, cause: str) -> EventData:
     )
 
 
-_APPEND = insert(events)
 _latest_ids = select(func.max(events.c.id)).where(any_of(events.c.job_id, "ids"))
 _SELECT_LATEST_NOTES = select(events.c.job_id, events.c.note).where(
     events.c.id.in_(_latest_ids.group_by(events.c.job_id))
 )
-_FIELD_NAMES = [field.name for field in fields(EventData)]
-
-
-async def append(connection: StoreConnection, *entries: EventData) -> None:
-    """Add lines in the transaction under way; those of a group of changes are written together, before the commit."""
-    gathered: list[EventData] | None = connection.sync_connection.get_execution_options().get("lines")
-    if gathered is None:
-        await insert_events(connection, entries)
-    else:
-        gathered.extend(entries)
-
-
-async def insert_events(connection: StoreConnection, entries: Sequence[EventData]) -> None:
-    """Write lines into the transaction under way."""
-    await execute_each(
-        connection, _APPEND, ({name: getattr(entry, name) for name in _FIELD_NAMES} for entry in entries)
-    )
 
 
 async def list_by_account(connection: StoreConnection, account: str, limit: int = 1000) -> list[EventData]:
@@ -133,7 +98,7 @@ async def get_latest_notes(connection: StoreConnection, ids: Sequence[JobId]) ->
     return {JobId(job_id): intern(note) for job_id, note in rows}  # few notes, thousands of jobs
 
 
-async def delete_old(connection: StoreConnection, before: float, limit: int) -> int:
+async def delete_old(tx: Transaction, before: float, limit: int) -> int:
     """Delete up to so many lines from before, and say how many. Open jobs keep theirs, and every job its last."""
     newer = events.alias()
     unfinished = select(jobs.c.id).where(jobs.c.state.not_in(TERMINAL_STATES))
@@ -146,4 +111,4 @@ async def delete_old(connection: StoreConnection, before: float, limit: int) -> 
         .order_by(events.c.id)
         .limit(limit)
     )
-    return (await connection.execute(delete(events).where(events.c.id.in_(old)))).rowcount
+    return (await tx.connection.execute(delete(events).where(events.c.id.in_(old)))).rowcount

@@ -27,7 +27,7 @@ from orchestrator.core.jobs.run import AccountState, Run
 from orchestrator.core.jobs.transitions import Outcome
 from orchestrator.store.db.any_of import any_of
 from orchestrator.store.db.connection import StoreConnection, execute_each, iter_chunks
-from orchestrator.store.db.wakeups import WakeUp, schedule_wake_ups
+from orchestrator.store.db.transaction import Transaction, WakeUp
 from orchestrator.store.queries import pins, replicas
 from orchestrator.store.schema.mapping import (
     ACCOUNT_STATE_COLUMNS,
@@ -154,42 +154,42 @@ async def list_by_accounts(connection: StoreConnection, names: Collection[str]) 
     return _jobs_from_rows(await connection.execute(select(*JOB_COLUMNS).where(jobs.c.account.in_(list(names)))))
 
 
-async def assign_to_run(connection: StoreConnection, run_id: RunId, wanted: Sequence[Job]) -> list[Job]:
+async def assign_to_run(tx: Transaction, run_id: RunId, wanted: Sequence[Job]) -> list[Job]:
     """Make these the jobs of the run: insert the new ones, move the others over. Returns the new ones."""
     known: set[str] = set()
     for ids in iter_chunks(job.id for job in wanted):
-        known |= set((await connection.execute(_EXISTING, {"ids": ids})).scalars())
+        known |= set((await tx.connection.execute(_EXISTING, {"ids": ids})).scalars())
     new = [job for job in wanted if job.id not in known]
-    await execute_each(connection, insert(jobs), map(job_to_row, new))
-    schedule_wake_ups(
-        connection, (WakeUp(job.id, job.account, job.wake_at) for job in new if job.wake_at is not None)
-    )
+    await execute_each(tx.connection, insert(jobs), map(job_to_row, new))
+    tx.schedule_wake_ups(WakeUp(job.id, job.account, job.wake_at) for job in new if job.wake_at is not None)
     those = select(run_jobs.c.job_id).where(run_jobs.c.run_id == run_id)
-    linked = set((await connection.execute(those)).scalars())
+    linked = set((await tx.connection.execute(those)).scalars())
     links = ({"run_id": run_id, "job_id": job.id} for job in wanted if job.id not in linked)
-    await execute_each(connection, insert(run_jobs), links)
-    await connection.execute(update(jobs).where(jobs.c.id.in_(those), jobs.c.run_id != run_id).values(run_id=run_id))
+    await execute_each(tx.connection, insert(run_jobs), links)
+    await tx.connection.execute(
+        update(jobs).where(jobs.c.id.in_(those), jobs.c.run_id != run_id).values(run_id=run_id)
+    )
     return new
 
 
-async def wake_unsubmitted(connection: StoreConnection, run_id: RunId, at: float) -> None:
+async def wake_unsubmitted(tx: Transaction, run_id: RunId, at: float) -> None:
     """Look again at the run's jobs that have not reached a provider: something they waited for may have changed."""
-    await _wake(connection, _WAKE_UNSUBMITTED, at, run_id)
+    await _wake(tx, _WAKE_UNSUBMITTED, at, run_id)
 
 
-async def wake_ready(connection: StoreConnection, account: str, at: float) -> None:
+async def wake_ready(tx: Transaction, account: str, at: float) -> None:
     """Look again at the account's jobs that wait for a slot: one became free."""
-    await _wake(connection, _WAKE_READY, at, account)
+    await _wake(tx, _WAKE_READY, at, account)
 
 
-async def wake_account(connection: StoreConnection, account: str, at: float) -> None:
+async def wake_account(tx: Transaction, account: str, at: float) -> None:
     """Look again at all open jobs of the account."""
-    await _wake(connection, _WAKE_ACCOUNT, at, account)
+    await _wake(tx, _WAKE_ACCOUNT, at, account)
 
 
-async def _wake(connection: StoreConnection, statement: ReturningUpdate[Any], at: float, key: str) -> None:
-    woken = await connection.execute(statement, {"at": at, "of": key})
-    schedule_wake_ups(connection, [WakeUp(JobId(job_id), account, at) for job_id, account in woken])
+async def _wake(tx: Transaction, statement: ReturningUpdate[Any], at: float, key: str) -> None:
+    woken = await tx.connection.execute(statement, {"at": at, "of": key})
+    tx.schedule_wake_ups([WakeUp(JobId(job_id), account, at) for job_id, account in woken])
 
 
 def _wake_statement(condition: ColumnElement[bool]) -> ReturningUpdate[Any]:

@@ -9,6 +9,7 @@ from sqlalchemy import delete, insert, select
 from orchestrator.core.jobs.job import JobId
 from orchestrator.core.jobs.loss import Loss, downsample_curve, merge_curves
 from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.schema.tables import losses
 
 _LOSS_COLUMNS = (losses.c.step, losses.c.training_loss, losses.c.validation_loss)
@@ -20,19 +21,19 @@ async def list_by_job(connection: StoreConnection, job_id: JobId) -> list[Loss]:
     return [Loss(*row) for row in rows]
 
 
-async def add(connection: StoreConnection, job_id: JobId, reported: Iterable[Loss]) -> None:
+async def add(tx: Transaction, job_id: JobId, reported: Iterable[Loss]) -> None:
     """Continue the job's curve; what makes it too long is thinned out."""
-    before = await list_by_job(connection, job_id)
+    before = await list_by_job(tx.connection, job_id)
     curve = downsample_curve(merge_curves(before, reported))
     if gone := {loss.step for loss in set(before) - set(curve)}:
-        await connection.execute(delete(losses).where(losses.c.job_id == job_id, losses.c.step.in_(gone)))
+        await tx.connection.execute(delete(losses).where(losses.c.job_id == job_id, losses.c.step.in_(gone)))
     if new := [_row(job_id, loss) for loss in set(curve) - set(before)]:
-        await connection.execute(insert(losses), new)
+        await tx.connection.execute(insert(losses), new)
 
 
-async def delete_by_job(connection: StoreConnection, job_id: JobId) -> None:
+async def delete_by_job(tx: Transaction, job_id: JobId) -> None:
     """The job is trained anew, and so is its curve."""
-    await connection.execute(delete(losses).where(losses.c.job_id == job_id))
+    await tx.connection.execute(delete(losses).where(losses.c.job_id == job_id))
 
 
 def _row(job_id: JobId, loss: Loss) -> dict[str, object]:

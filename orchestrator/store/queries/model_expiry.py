@@ -11,6 +11,7 @@ from orchestrator.core.account import ProviderName
 from orchestrator.core.jobs.job import Job, JobId
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.schema.mapping import JOB_COLUMNS, job_from_row
 from orchestrator.store.schema.tables import jobs
 
@@ -37,7 +38,7 @@ async def get_check(connection: StoreConnection, job_id: JobId) -> ModelCheck:
 
 
 async def save_check(
-    connection: StoreConnection,
+    tx: Transaction,
     job_id: JobId,
     *,
     at: float,
@@ -47,13 +48,11 @@ async def save_check(
 ) -> None:
     """Remember a look at the job's model."""
     found = {"retires_on": retires_on, "gone_at": gone_at, "announced_days": announced_days}
-    await connection.execute(update(jobs).where(jobs.c.id == job_id).values(checked_at=at, **found))
+    await tx.connection.execute(update(jobs).where(jobs.c.id == job_id).values(checked_at=at, **found))
 
 
-async def save_base_model_retirement(
-    connection: StoreConnection, provider: ProviderName, name: str, on: date
-) -> None:
+async def save_base_model_retirement(tx: Transaction, provider: ProviderName, name: str, on: date) -> None:
     """The base model's last day is that of every model tuned on it, made or still to be made."""
     tuned = (jobs.c.provider == provider) & (jobs.c.base_model == name)
     changed = jobs.c.retires_on.is_(None) | (jobs.c.retires_on != on)
-    await connection.execute(update(jobs).where(tuned & changed).values(retires_on=on))
+    await tx.connection.execute(update(jobs).where(tuned & changed).values(retires_on=on))

@@ -8,6 +8,7 @@ from sqlalchemy import insert, select
 
 from orchestrator.core.moderation import ModerationVerdict
 from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.schema.tables import moderations
 
 
@@ -17,9 +18,9 @@ async def get_verdicts(connection: StoreConnection, keys: Sequence[str]) -> dict
     return {row.key: ModerationVerdict(row.flagged, tuple(row.categories), row.scores) for row in rows}
 
 
-async def save_verdicts(connection: StoreConnection, verdicts: Mapping[str, ModerationVerdict]) -> None:
+async def save_verdicts(tx: Transaction, verdicts: Mapping[str, ModerationVerdict]) -> None:
     """Keep verdicts; those that are kept already stay as they are."""
-    new = verdicts.keys() - (await get_verdicts(connection, list(verdicts))).keys()
+    new = verdicts.keys() - (await get_verdicts(tx.connection, list(verdicts))).keys()
     rows = [
         {
             "key": key,
@@ -30,4 +31,4 @@ async def save_verdicts(connection: StoreConnection, verdicts: Mapping[str, Mode
         for key in sorted(new)
     ]
     if rows:
-        await connection.execute(insert(moderations), rows)
+        await tx.connection.execute(insert(moderations), rows)

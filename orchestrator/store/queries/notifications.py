@@ -18,53 +18,52 @@ from orchestrator.core.notifications.notification import (
     build_warning_notification,
 )
 from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.schema.tables import accounts, announcements, jobs
 
 
-async def publish(connection: StoreConnection, notification: Notification) -> None:
+async def publish(tx: Transaction, notification: Notification) -> None:
     """Have it told to every target of the accounts file that wants its topic, at least once.
 
     Call it in the change that records what happened: both are committed or neither is. It knows nothing of what was
     announced before: whoever calls it remembers, in the same change, that it was. No key may be in it.
     """
     values = {"at": notification.at, "topic": notification.topic.value, "payload": notification.to_payload()}
-    await connection.execute(_INSERT, {"id": f"msg_{uuid4().hex}", **values})
+    await tx.connection.execute(_INSERT, {"id": f"msg_{uuid4().hex}", **values})
 
 
-async def publish_account_hold(
-    connection: StoreConnection, before: AccountState, after: AccountState, at: float
-) -> None:
+async def publish_account_hold(tx: Transaction, before: AccountState, after: AccountState, at: float) -> None:
     """Announce a hold that is new."""
     if news := build_account_held_notification(before, after, at):
-        await publish(connection, news)
+        await publish(tx, news)
 
 
-async def publish_job_warning(connection: StoreConnection, job: Job, at: float) -> None:
+async def publish_job_warning(tx: Transaction, job: Job, at: float) -> None:
     """Announce the job's warning, which is new."""
-    await publish(connection, build_warning_notification(job, at))
+    await publish(tx, build_warning_notification(job, at))
 
 
-async def publish_job_end(connection: StoreConnection, job: Job, before: JobState, at: float) -> None:
+async def publish_job_end(tx: Transaction, job: Job, before: JobState, at: float) -> None:
     """Announce how a job ended, and its run if that was the last open job of it."""
     if news := build_job_notification(job, before, at):
-        await publish(connection, news)
-    if (await connection.execute(_SELECT_OPEN_JOB_OF_SAME_RUN, {"same_id": job.id})).first() is None:
-        run = RunId((await connection.execute(_SELECT_RUN_OF_JOB, {"same_id": job.id})).scalar_one())
-        await publish(connection, build_run_finished_notification(run, await _count_ended_jobs(connection, run), at))
+        await publish(tx, news)
+    if (await tx.connection.execute(_SELECT_OPEN_JOB_OF_SAME_RUN, {"same_id": job.id})).first() is None:
+        run = RunId((await tx.connection.execute(_SELECT_RUN_OF_JOB, {"same_id": job.id})).scalar_one())
+        await publish(tx, build_run_finished_notification(run, await _count_ended_jobs(tx.connection, run), at))
 
 
 async def publish_run_end_after_removal(
-    connection: StoreConnection, names: Collection[str], before: RunId, run: RunId, at: float
+    tx: Transaction, names: Collection[str], before: RunId, run: RunId, at: float
 ) -> None:
     """Announce the end of the run if all it waited for was in these accounts, which were removed.
 
     `before` is the run that was the current one until now: what is left of it in them has not moved over.
     """
     left = jobs.c.account.in_(list(names)) & (jobs.c.run_id == before) & _OPEN & _IS_UNSUBMITTED
-    if (await connection.execute(select(jobs.c.id).where(left).limit(1))).first() is None:
+    if (await tx.connection.execute(select(jobs.c.id).where(left).limit(1))).first() is None:
         return
-    if (await connection.execute(_select_open_job(literal(run)))).first() is None:
-        await publish(connection, build_run_finished_notification(run, await _count_ended_jobs(connection, run), at))
+    if (await tx.connection.execute(_select_open_job(literal(run)))).first() is None:
+        await publish(tx, build_run_finished_notification(run, await _count_ended_jobs(tx.connection, run), at))
 
 
 async def _count_ended_jobs(connection: StoreConnection, run: RunId) -> dict[JobState, int]:

@@ -11,6 +11,7 @@ from orchestrator.core.jobs.job import Job, RunId
 from orchestrator.core.jobs.lifecycle import AT_PROVIDER_STATES
 from orchestrator.core.jobs.pins import PinnedValues, ValueUsage
 from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.schema.tables import jobs, run_jobs, runs
 
 
@@ -28,13 +29,13 @@ async def is_awaiting_first_job(connection: StoreConnection, job: Job) -> bool:
     return (await connection.execute(first.limit(1))).first() is not None
 
 
-async def save(connection: StoreConnection, job: Job, values: PinnedValues) -> RunId | None:
+async def save(tx: Transaction, job: Job, values: PinnedValues) -> RunId | None:
     """Give these values to the run's jobs at this provider; the run, or None when it has others already."""
-    run_id, pins = await _get_pins(connection, job)
+    run_id, pins = await _get_pins(tx.connection, job)
     if job.provider not in pins or pins[job.provider] is not None:
         return None
     changed = pins | {job.provider.value: dict(values)}
-    await connection.execute(update(runs).where(runs.c.id == run_id).values(pins=changed))
+    await tx.connection.execute(update(runs).where(runs.c.id == run_id).values(pins=changed))
     return run_id
 
 

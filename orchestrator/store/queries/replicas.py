@@ -26,6 +26,7 @@ from orchestrator.core.jobs.job import JobId
 from orchestrator.core.replica import Replica
 from orchestrator.store.db.any_of import any_of
 from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.schema.tables import jobs, leases, replicas
 
 DEAD_REPLICA_RETENTION_SECONDS = 24 * 3600.0  # seconds a dead replica's row is kept
@@ -33,20 +34,20 @@ _CLOCK = select(cast(func.extract("epoch", func.clock_timestamp()), Float))
 _COLUMNS = [replicas.c[field.name] for field in fields(Replica)]
 
 
-async def save_heartbeat(connection: StoreConnection, replica: Replica, refusal: ConfigRefusal | None = None) -> None:
+async def save_heartbeat(tx: Transaction, replica: Replica, refusal: ConfigRefusal | None = None) -> None:
     """Keep a sign of life with the edit that the replica refuses, and forget those who have been dead for a day."""
     values = asdict(replica) | {"refusal": refusal.as_dict() if refusal else None}
-    changed = await connection.execute(update(replicas).where(replicas.c.id == replica.id).values(values))
+    changed = await tx.connection.execute(update(replicas).where(replicas.c.id == replica.id).values(values))
     if changed.rowcount == 0:
-        await connection.execute(insert(replicas).values(values))
-        await connection.execute(
+        await tx.connection.execute(insert(replicas).values(values))
+        await tx.connection.execute(
             delete(replicas).where(replicas.c.alive_until < replica.seen_at - DEAD_REPLICA_RETENTION_SECONDS)
         )
 
 
-async def touch(connection: StoreConnection, replica_id: str) -> None:
+async def touch(tx: Transaction, replica_id: str) -> None:
     """Write the replica's row as it is: a change that says nothing, for a replica that cannot trust its clock."""
-    await connection.execute(update(replicas).where(replicas.c.id == replica_id).values(host=replicas.c.host))
+    await tx.connection.execute(update(replicas).where(replicas.c.id == replica_id).values(host=replicas.c.host))
 
 
 async def get_server_time(connection: StoreConnection) -> float:
@@ -68,15 +69,15 @@ async def find_refusal(connection: StoreConnection, now: float) -> ConfigRefusal
     return max(refusals, key=lambda refusal: refusal.at, default=None)
 
 
-async def clear_refusals(connection: StoreConnection) -> None:
+async def clear_refusals(tx: Transaction) -> None:
     """Delete every refusal. A live replica writes its own again with its next beat; a dead one does not."""
-    await connection.execute(update(replicas).where(replicas.c.refusal.is_not(None)).values(refusal=None))
+    await tx.connection.execute(update(replicas).where(replicas.c.refusal.is_not(None)).values(refusal=None))
 
 
-async def deregister(connection: StoreConnection, replica_id: str) -> None:
+async def deregister(tx: Transaction, replica_id: str) -> None:
     """The replica has ended: what it held is free."""
-    await connection.execute(delete(leases).where(leases.c.replica == replica_id))
-    await connection.execute(delete(replicas).where(replicas.c.id == replica_id))
+    await tx.connection.execute(delete(leases).where(leases.c.replica == replica_id))
+    await tx.connection.execute(delete(replicas).where(replicas.c.id == replica_id))
 
 
 def leased_accounts(now: float) -> Select[tuple[str]]:
@@ -84,17 +85,15 @@ def leased_accounts(now: float) -> Select[tuple[str]]:
     return select(leases.c.account).where(leases.c.replica.in_(_live_replica_ids(now)))
 
 
-async def acquire_leases(
-    connection: StoreConnection, job_ids: Collection[JobId], replica: str, now: float
-) -> set[str]:
+async def acquire_leases(tx: Transaction, job_ids: Collection[JobId], replica: str, now: float) -> set[str]:
     """Lease the accounts of those jobs that are due, unless another live replica has them. Returns the accounts."""
-    taken = await connection.execute(_acquire_statement(), {"wanted": list(job_ids), "taker": replica, "now": now})
+    taken = await tx.connection.execute(_acquire_statement(), {"wanted": list(job_ids), "taker": replica, "now": now})
     return {row.account for row in taken}
 
 
-async def release_leases(connection: StoreConnection, accounts: Collection[str], replica: str) -> None:
+async def release_leases(tx: Transaction, accounts: Collection[str], replica: str) -> None:
     """End the replica's leases of these accounts."""
-    await connection.execute(_DELETE_LEASES, {"accounts": list(accounts), "holder": replica})
+    await tx.connection.execute(_DELETE_LEASES, {"accounts": list(accounts), "holder": replica})
 
 
 async def list_leased_accounts(connection: StoreConnection, replica: str) -> set[str]:

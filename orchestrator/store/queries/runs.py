@@ -12,6 +12,7 @@ from orchestrator.core.finding import FindingSummary
 from orchestrator.core.jobs.job import RunId
 from orchestrator.core.jobs.run import Run
 from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.schema.mapping import RUN_COLUMNS, run_from_row, run_to_row
 from orchestrator.store.schema.tables import datasets, runs
 
@@ -39,26 +40,24 @@ async def list_all(connection: StoreConnection) -> list[Run]:
     return [run_from_row(row) for row in await connection.execute(query)]
 
 
-async def save(connection: StoreConnection, run: Run) -> None:
+async def save(tx: Transaction, run: Run) -> None:
     """Insert or replace; a current run takes the place of the one before."""
     if run.current:
-        await connection.execute(update(runs).where(runs.c.id != run.id).values(current=False))
-    changed = await connection.execute(update(runs).where(runs.c.id == run.id).values(run_to_row(run)))
+        await tx.connection.execute(update(runs).where(runs.c.id != run.id).values(current=False))
+    changed = await tx.connection.execute(update(runs).where(runs.c.id == run.id).values(run_to_row(run)))
     if changed.rowcount == 0:
-        await connection.execute(insert(runs).values(run_to_row(run)))
+        await tx.connection.execute(insert(runs).values(run_to_row(run)))
 
 
-async def save_dataset(
-    connection: StoreConnection, dataset: Dataset, at: float, findings: FindingSummary | None = None
-) -> None:
+async def save_dataset(tx: Transaction, dataset: Dataset, at: float, findings: FindingSummary | None = None) -> None:
     """Remember a dataset and what the check found in its chats this time; its bytes stay on disk."""
     known = select(datasets.c.sha256).where(datasets.c.sha256 == dataset.sha256)
-    if (await connection.execute(known)).one_or_none() is None:
+    if (await tx.connection.execute(known)).one_or_none() is None:
         parts = _part_columns("training", dataset.training) | _part_columns("validation", dataset.validation)
-        await connection.execute(insert(datasets).values(sha256=dataset.sha256, created_at=at, **parts))
+        await tx.connection.execute(insert(datasets).values(sha256=dataset.sha256, created_at=at, **parts))
     if findings is not None:
         found = update(datasets).where(datasets.c.sha256 == dataset.sha256).values(findings=findings.as_dict())
-        await connection.execute(found)
+        await tx.connection.execute(found)
 
 
 async def find_findings(connection: StoreConnection, sha256: str) -> FindingSummary | None:

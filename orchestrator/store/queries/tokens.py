@@ -8,6 +8,7 @@ from sqlalchemy import insert, select, update
 
 from orchestrator.core.access_token import AccessToken, Role
 from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.schema.tables import tokens
 
 _COLUMNS = [tokens.c[field.name] for field in fields(AccessToken)]
@@ -20,16 +21,16 @@ async def list_all(connection: StoreConnection) -> list[AccessToken]:
     return [AccessToken(**{**row._mapping, "role": Role(row.role)}) for row in rows]
 
 
-async def add(connection: StoreConnection, token: AccessToken) -> None:
+async def add(tx: Transaction, token: AccessToken) -> None:
     """Keep a new token."""
-    await connection.execute(insert(tokens).values(asdict(token)))
+    await tx.connection.execute(insert(tokens).values(asdict(token)))
 
 
-async def revoke(connection: StoreConnection, name: str, at: float) -> None:
+async def revoke(tx: Transaction, name: str, at: float) -> None:
     """From now on the token opens nothing."""
-    await connection.execute(update(tokens).where(tokens.c.name == name).values(revoked_at=at))
+    await tx.connection.execute(update(tokens).where(tokens.c.name == name).values(revoked_at=at))
 
 
-async def save_last_use(connection: StoreConnection, name: str, at: float) -> None:
+async def save_last_use(tx: Transaction, name: str, at: float) -> None:
     """Remember when it was used last."""
-    await connection.execute(update(tokens).where(tokens.c.name == name).values(last_used_at=at))
+    await tx.connection.execute(update(tokens).where(tokens.c.name == name).values(last_used_at=at))

@@ -7,6 +7,7 @@ from sqlalchemy import delete, insert, select
 from orchestrator.core.jobs.job import JobId
 from orchestrator.core.remote import MultipartUpload
 from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.schema.tables import uploads
 
 
@@ -20,15 +21,15 @@ async def find(connection: StoreConnection, job_id: JobId, sha256: str) -> Multi
     return MultipartUpload(id=row.remote_id, part_bytes=row.part_bytes, parts=parts)
 
 
-async def save(connection: StoreConnection, job_id: JobId, sha256: str, upload: MultipartUpload | None) -> None:
+async def save(tx: Transaction, job_id: JobId, sha256: str, upload: MultipartUpload | None) -> None:
     """Remember the upload in the place of the one before; None forgets it."""
-    await connection.execute(delete(uploads).where(uploads.c.job_id == job_id, uploads.c.sha256 == sha256))
+    await tx.connection.execute(delete(uploads).where(uploads.c.job_id == job_id, uploads.c.sha256 == sha256))
     if upload is not None:
         parts = {str(number): part for number, part in upload.parts.items()}
         row = {"remote_id": upload.id, "part_bytes": upload.part_bytes, "parts": parts}
-        await connection.execute(insert(uploads).values(job_id=job_id, sha256=sha256, **row))
+        await tx.connection.execute(insert(uploads).values(job_id=job_id, sha256=sha256, **row))
 
 
-async def delete_upload(connection: StoreConnection, remote_id: str) -> None:
+async def delete_upload(tx: Transaction, remote_id: str) -> None:
     """The provider has it no more."""
-    await connection.execute(delete(uploads).where(uploads.c.remote_id == remote_id))
+    await tx.connection.execute(delete(uploads).where(uploads.c.remote_id == remote_id))

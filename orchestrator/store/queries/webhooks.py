@@ -6,19 +6,20 @@ from sqlalchemy import delete, insert, select, update
 
 from orchestrator.core.jobs.job import Job
 from orchestrator.store.db.connection import StoreConnection
+from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.schema.mapping import JOB_COLUMNS, job_from_row
 from orchestrator.store.schema.tables import accounts, jobs, webhooks
 
 WEBHOOK_RETENTION_SECONDS = 3 * 24 * 3600.0  # seconds; OpenAI sends an event again for up to three days
 
 
-async def insert_if_new(connection: StoreConnection, account: str, webhook_id: str, at: float) -> bool:
+async def insert_if_new(tx: Transaction, account: str, webhook_id: str, at: float) -> bool:
     """Keep its id, and forget those of old. False: it came before."""
     same = (webhooks.c.account == account) & (webhooks.c.id == webhook_id)
-    if (await connection.execute(select(webhooks.c.at).where(same))).first():
+    if (await tx.connection.execute(select(webhooks.c.at).where(same))).first():
         return False
-    await connection.execute(delete(webhooks).where(webhooks.c.at < at - WEBHOOK_RETENTION_SECONDS))
-    await connection.execute(insert(webhooks).values(account=account, id=webhook_id, at=at))
+    await tx.connection.execute(delete(webhooks).where(webhooks.c.at < at - WEBHOOK_RETENTION_SECONDS))
+    await tx.connection.execute(insert(webhooks).values(account=account, id=webhook_id, at=at))
     return True
 
 
@@ -29,6 +30,6 @@ async def find_job(connection: StoreConnection, account: str, remote_job_id: str
     return job_from_row(row) if row else None
 
 
-async def save_last_webhook(connection: StoreConnection, account: str, at: float) -> None:
+async def save_last_webhook(tx: Transaction, account: str, at: float) -> None:
     """Note that the account's webhooks arrive."""
-    await connection.execute(update(accounts).where(accounts.c.name == account).values(webhook_seen_at=at))
+    await tx.connection.execute(update(accounts).where(accounts.c.name == account).values(webhook_seen_at=at))

@@ -10,9 +10,10 @@ from orchestrator.core.errors import Failure
 from orchestrator.core.hold import HoldKind
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.operator_action import ACCOUNT_ACTIONS, OperatorAction, is_applicable
-from orchestrator.status import AccountView, EventData, RunJob, format_iso
+from orchestrator.core.text import format_count, format_number, format_timestamp, format_usd
+from orchestrator.status import AccountView, EventData, RunJob
 from orchestrator.web.dashboard.job_row import JobRow
-from orchestrator.web.template_filters import format_count, format_identifier, format_number, format_usd
+from orchestrator.web.template_filters import format_identifier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,8 +149,7 @@ def _build_history_row(entry: EventData) -> HistoryRow:
 
 
 def _format_time(seconds: float | None) -> str | None:
-    text = format_iso(seconds)
-    return text.replace("T", " ").replace("+00:00", " UTC") if text else None
+    return None if seconds is None else format_timestamp(seconds)
 
 
 def _format_days_left(days: int | None) -> str:

@@ -10,10 +10,10 @@ from orchestrator.core.errors import Failure
 from orchestrator.core.hold import PLAN_HOLD_KINDS, HoldKind
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.operator_action import OperatorAction
+from orchestrator.core.text import format_list
 from orchestrator.status import HELD, Health, JobView, ProblemGroup, RunView, describe_moderation
 from orchestrator.web.dashboard.page_query import PageQuery
 from orchestrator.web.dashboard.state_display import STATE_TONES
-from orchestrator.web.template_filters import format_number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +85,7 @@ def _build_run_notice(hold: Failure, moderation: str | None) -> Notice:
 def build_warning_notices(warnings: Sequence[ProblemGroup]) -> Iterator[Notice]:
     """Yield a notice per warning about jobs in progress: no change for long, or an unknown status at the provider."""
     for group in warnings:
-        hidden = group.count - len(group.accounts)
-        names = ", ".join(group.accounts) + (f" and {format_number(hidden)} more" if hidden else "")
+        names = format_list(group.accounts, total=group.count)
         example = "" if group.message_count <= 1 else "for example, "
         yield Notice(
             failure=Failure(group.error.kind, f"{names}: {example}{group.error.message}", group.error.hint),

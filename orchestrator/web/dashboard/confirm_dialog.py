@@ -11,11 +11,11 @@ from urllib.parse import parse_qs, urlencode
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.operator_action import ACTION_INFO, ActionScope, OperatorAction, ReasonRequirement
+from orchestrator.core.text import format_count, format_list, format_usd
 from orchestrator.status import ActionPreview, RunOverview
 from orchestrator.web.auth.login import LOCAL_PATH_PATTERN
 from orchestrator.web.dashboard.page_query import PageQuery
 from orchestrator.web.problem import ProblemError
-from orchestrator.web.template_filters import format_count, format_usd
 
 MAX_NAMED_ACCOUNTS: Final = 5
 _INVALID_ACTION: Final = (422, "Unknown or incomplete action.", "Go back to the page and try again.")
@@ -110,7 +110,7 @@ def build_accounts_dialog(request: ActionRequest, preview: ActionPreview) -> Con
         return _build_empty_dialog(request)
     dialog = _build_dialog(request, format_count(count, "account"))
     price = _format_price(preview) if ACTION_INFO[request.action].shows_price else None
-    return replace(dialog, price=price, account_names=_format_names(preview.accounts))
+    return replace(dialog, price=price, account_names=format_list(preview.accounts, limit=MAX_NAMED_ACCOUNTS))
 
 
 def build_adoption_dialog(request: ActionRequest) -> ConfirmDialog:
@@ -187,8 +187,3 @@ def _parse_delivery_id(text: str) -> int:
 def _format_price(preview: ActionPreview) -> str:
     unpriced = f", and {format_count(preview.unpriced, 'job')} without a known price" if preview.unpriced else ""
     return format_usd(preview.usd) + unpriced
-
-
-def _format_names(accounts: Sequence[str]) -> str:
-    hidden = len(accounts) - MAX_NAMED_ACCOUNTS
-    return ", ".join(accounts[:MAX_NAMED_ACCOUNTS]) + (f" and {hidden:,} more" if hidden > 0 else "")

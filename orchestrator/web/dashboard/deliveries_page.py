@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from orchestrator.core.notifications.delivery import Delivery, DeliveryStatus
+from orchestrator.core.text import format_age, format_count, format_remaining_time
 from orchestrator.web.dashboard.page_query import PageQuery, PaginatedView
 from orchestrator.web.dashboard.state_display import FilterChip
-from orchestrator.web.template_filters import format_count, format_duration, format_remaining_time
 
 _DELIVERY_TONES: Final[Mapping[DeliveryStatus, str]] = {
     DeliveryStatus.FAILED: "bad",
@@ -41,7 +41,6 @@ class DeliveryRow:
     @classmethod
     def from_delivery(cls, delivery: Delivery, now: float) -> DeliveryRow:
         """Build the row of a delivery; `now` is Unix time."""
-        age = format_duration(now - delivery.created_at)
         return cls(
             number=delivery.id,
             event=delivery.topic,
@@ -51,7 +50,7 @@ class DeliveryRow:
             tone=_DELIVERY_TONES[delivery.status],
             meaning=_DELIVERY_MEANINGS[delivery.status],
             attempts=_format_attempts(delivery, now),
-            when=f"{age} ago" if age else "just now",
+            when=format_age(now - delivery.created_at),
             error=delivery.error,
         )
 

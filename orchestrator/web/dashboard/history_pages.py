@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from orchestrator.core.finding import Finding, FindingSummary
 from orchestrator.core.jobs.lifecycle import JobState
+from orchestrator.core.text import format_count, format_number
 from orchestrator.status import DatasetView, RunListItem, RunView, format_iso
 from orchestrator.web.dashboard.page_query import PageQuery
 from orchestrator.web.dashboard.state_display import BarSegment, build_segments
-from orchestrator.web.template_filters import format_count, format_number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

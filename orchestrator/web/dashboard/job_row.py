@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES
+from orchestrator.core.text import format_age, format_duration, format_remaining_time, to_percent
 from orchestrator.status import JobView, RunView
 from orchestrator.web.dashboard.attention import needs_operator
 from orchestrator.web.dashboard.state_display import STATE_MEANINGS, STATE_TONES, displayed_state
-from orchestrator.web.template_filters import format_duration, format_remaining_time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class JobRow:
             tone=STATE_TONES[state],
             meaning=STATE_MEANINGS[state],
             since=_format_since(job, now),
-            percent=None if job.progress is None or job.state in TERMINAL_STATES else round(100 * job.progress),
+            percent=None if job.progress is None or job.state in TERMINAL_STATES else to_percent(job.progress),
             remote_job_id=job.remote_job_id,
             fine_tuned_model=job.fine_tuned_model,
             servable=job.servable,
@@ -67,7 +67,7 @@ def _format_wait(job: JobView, now: float) -> str | None:
 
 
 def _format_since(job: JobView, now: float) -> str:
-    age = format_duration(now - job.state_since)
-    if age is None:
-        return "just now"
-    return f"{age} ago" if job.state in TERMINAL_STATES else f"for {age}"
+    age = now - job.state_since
+    if job.state in TERMINAL_STATES or age < 60:
+        return format_age(age)
+    return f"for {format_duration(age)}"

@@ -8,11 +8,12 @@ from typing import Any, Final
 
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.lifecycle import UNSUBMITTED_STATES, JobState
+from orchestrator.core.text import format_count
 from orchestrator.status import HELD, Health, JobListing, JobView, RunOverview, RunView, StateCount
 from orchestrator.web.dashboard.attention import Notice, build_notices
 from orchestrator.web.dashboard.page_query import PageQuery, PaginatedView
 from orchestrator.web.dashboard.state_display import STATE_TONES, displayed_state
-from orchestrator.web.template_filters import format_count, format_identifier
+from orchestrator.web.template_filters import format_identifier
 
 _STEP_TEXTS: Final[Mapping[str, str]] = {
     JobState.PLANNED: "upload the file, then train",

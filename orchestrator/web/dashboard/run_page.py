@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.core.hold import HoldKind
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
+from orchestrator.core.text import format_count, format_number, format_remaining_time
 from orchestrator.status import HELD, Health, JobListing, RunOverview, RunView
 from orchestrator.web.dashboard.attention import (
     AttentionItem,
@@ -17,7 +18,6 @@ from orchestrator.web.dashboard.attention import (
 from orchestrator.web.dashboard.job_row import JobRow
 from orchestrator.web.dashboard.page_query import PageQuery, PaginatedView
 from orchestrator.web.dashboard.state_display import BarSegment, FilterChip, build_chips, build_segments
-from orchestrator.web.template_filters import format_count, format_number, format_remaining_time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from orchestrator.cli.base_url import format_base_url
+from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.handlers import sandbox
-from orchestrator.cli.session import EXIT_USAGE
+from orchestrator.cli.session import format_base_url
 
 QUICK: dict[str, Any] = {"state": None, "faults": None, "webhooks": None, "seconds": 1.0, "seed": 0}
 
@@ -22,7 +22,9 @@ def test_the_host_and_the_port_are_read_back(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
 def test_sandbox_prints_addresses_that_it_accepts(host: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert sandbox.run_sandbox(host, 0, **QUICK) == EXIT_USAGE
-    told = capsys.readouterr().err
-    assert told.startswith(f"error: the sandbox listens on this machine only, and {host} is not a loopback address: ")
-    assert "--host 127.0.0.1 or --host ::1" in told
+    assert sandbox.run_sandbox(host, 0, **QUICK) == ExitCode.USAGE
+    error = capsys.readouterr().err
+    assert error.startswith(
+        f"error: the sandbox listens on this machine only, and {host} is not a loopback address: "
+    )
+    assert "--host 127.0.0.1 or --host ::1" in error

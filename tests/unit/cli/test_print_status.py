@@ -69,12 +69,12 @@ def test_few_jobs_are_drawn_as_a_table(capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.parametrize(
     ("values", "shown"),
     [
-        ({"waits_for": "a slot", "wake_at": 86400.0}, "Waits for a slot; next look at 1970-01-02 00:00 UTC."),
-        ({"waits_for": "`orchestrator start`"}, "Waits for `orchestrator start`."),
+        ({"waits_for": "a slot", "wake_at": 86400.0}, "Waiting for a slot; next check at 1970-01-02 00:00 UTC."),
+        ({"waits_for": "`orchestrator start`"}, "Waiting for `orchestrator start`."),
         ({"warning": Failure("job_stalled", "it stands.", "Look.")}, "job_stalled: it stands. Look."),
         (
             {"error": Failure("daily_limit", "full", "Nothing to do."), "waits_for": "a slot", "wake_at": 60.0},
-            "daily_limit: full. Nothing to do. Waits for a slot; next look at 1970-01-01 00:01 UTC.",
+            "daily_limit: full. Nothing to do. Waiting for a slot; next check at 1970-01-01 00:01 UTC.",
         ),
     ],
 )
@@ -100,7 +100,7 @@ REFUSAL = ConfigRefusal(
 
 def test_reload_error_is_one_line_per_finding_in_a_pipe() -> None:
     assert render.format_refusal(replace(status(1), refusal=REFUSAL), None) == [
-        "an edit was refused at 1970-01-02 00:00 UTC; what was in force stays so",
+        "An edit was refused at 1970-01-02 00:00 UTC; the previous version stays in force.",
         "config_error: /srv/accounts.toml has 4 faults",
         f"  {LONG_FINDING} is not set",
         r"  accounts.toml:3: \x1b[2Jextra",
@@ -116,7 +116,7 @@ def test_reload_error_is_above_the_table_within_80_columns() -> None:
     drawing.print(tables.build_live_view(replace(status(2), refusal=REFUSAL), drawing.width))
     lines = output.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
-    assert lines[0].startswith("an edit was refused")
+    assert lines[0].startswith("An edit was refused")
     heading = next(number for number, line in enumerate(lines) if "account" in line and "provider" in line)
     above = " ".join(" ".join(lines[:heading]).split())
     assert f"{LONG_FINDING} is not set" in above

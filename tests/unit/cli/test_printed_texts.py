@@ -88,9 +88,9 @@ def test_check_prints_file_names_escaped(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("states", "told"),
     [
-        (["planned", "succeeded"], "stopped: nothing goes on at a provider. The same command continues"),
-        (["running", "planned"], "stopped: 1 job goes on at the provider and costs what it costs"),
-        (["running", "queued"], "stopped: 2 jobs go on at the providers and cost what they cost"),
+        (["planned", "succeeded"], "Interrupted: no job is running at a provider. Run the same command"),
+        (["running", "planned"], "Interrupted: 1 job continues at its provider and is billed"),
+        (["running", "queued"], "Interrupted: 2 jobs continue at their providers and are billed"),
     ],
 )
 def test_interrupted_run_lists_active_jobs(states: list[str], told: str) -> None:

@@ -25,7 +25,7 @@ def test_reload_error_names_ten_problems_and_counts_the_rest() -> None:
     assert (refusal.findings, refusal.more) == (tuple(problems[:10]), 2)
     message = refusal.failure.message
     assert message.startswith("accounts.toml has 12 faults (accounts.toml:0: wrong; ")
-    assert message.endswith("accounts.toml:9: wrong and 2 more)")
+    assert message.endswith("accounts.toml:9: wrong; and 2 more)")
 
 
 def test_every_finding_of_the_dataset_is_named() -> None:

@@ -94,6 +94,6 @@ async def test_a_refusal_that_cannot_be_stored_does_not_fail_the_reload(write_er
     assert stage.service.problem is None
     assert [line["event"] for line in said] == [
         "accounts_file.refused",
-        "refusal.not_stored",
-        "refusal.not_stored",
+        "refusal.store_failed",
+        "refusal.store_failed",
     ]

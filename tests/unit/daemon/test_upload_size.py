@@ -9,20 +9,23 @@ import pytest
 import structlog
 
 from orchestrator.app import SystemClock
-from orchestrator.core.account import ProviderName
+from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.hold import PLAN_HOLD_KINDS
 from orchestrator.core.jobs.job import Job, JobId, RunId
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.next_action import CheckFiles, Idle, JobContext, next_action
+from orchestrator.core.jobs.run import AccountState, Run
 from orchestrator.core.jobs.stall import with_warning
 from orchestrator.core.jobs.transitions import Outcome, release_job
 from orchestrator.core.remote import RemoteFile, RemoteFileStatus
 from orchestrator.daemon.duration_estimator import DurationEstimator
 from orchestrator.daemon.provider_steps import ProviderSteps, StepTiming
-from orchestrator.providers.base import DatasetFile, Deadline, Provider
+from orchestrator.providers.base import DatasetFile, Deadline, Provider, ProviderConnection
+from orchestrator.store.queries.jobs import LoadedJob
 
 NOW = 1_000_000.0
 SENT = DatasetFile(path=Path("a.jsonl"), filename="a.jsonl", bytes=1000, sha256="a" * 64, examples=12)
+ACCOUNT = Account(name="acme", provider=ProviderName.OPENAI, api_key="env:KEY")
 JOB = Job(
     id=JobId("0123456789abcdef"),
     run_id=RunId("fedcba9876543210"),
@@ -71,7 +74,9 @@ async def attempt(remote: Remote, *files: DatasetFile) -> Outcome:
         log=structlog.get_logger(),
     )
     deadline = Deadline(1.0, lambda: 0.0)
-    return await steps.upload(JOB, cast(Provider, remote), list(files), deadline)
+    loaded = LoadedJob(job=JOB, run=cast(Run, None), account_state=cast(AccountState, None), used_slots=0)
+    connection = ProviderConnection(ACCOUNT, "12345678", cast(Provider, remote))
+    return await steps.upload(loaded, connection, list(files), deadline)
 
 
 @pytest.mark.parametrize("remote", [Remote(1000), Remote(None), Remote(7, found=True)])

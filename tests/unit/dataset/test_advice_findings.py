@@ -137,7 +137,7 @@ def test_chat_beyond_the_training_context_is_reported(tmp_path: Path) -> None:
     rules = DatasetRules(minimum_examples=0, base_models=("gpt-4-0613", "gpt-4.1-2025-04-14"))
     outcome = checked(tmp_path, answer("word " * 8_200 + "end."), rules=rules)
     assert [found.code for found in outcome.findings] == ["too-long"]
-    assert "gpt-4-0613 is trained with 8192" in outcome.findings[0].message
+    assert "gpt-4-0613 accepts at most 8,192" in outcome.findings[0].message
     assert outcome.summary.refused == 1
 
 

@@ -292,7 +292,10 @@ def test_there_are_enough_cases() -> None:
 def test_too_few_examples_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "one.json").write_text(json.dumps([USER, ANSWER]))
     (found,) = check_dataset(tmp_path, DatasetRules()).findings
-    assert (found.code, found.message) == ("too-few-examples", "1 training example, at least 10 are needed")
+    assert (found.code, found.message) == (
+        "too-few-examples",
+        "there is 1 training example, at least 10 are required",
+    )
 
 
 def test_missing_path_is_an_error(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_too_large_file_is_refused(tmp_path: Path) -> None:
 
     found = the_error(tmp_path)
 
-    assert (found.code, found.message) == ("file-too-large", "is not read: it has more than 8 KiB")
+    assert (found.code, found.message) == ("file-too-large", "the file is not read: it has more than 8 KiB")
 
 
 def test_a_sparse_file_takes_no_memory(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator.dataset.checker import check_dataset
+from orchestrator.dataset.finding_codes import FindingCode
 from orchestrator.dataset.read.file_types import BINARY_SIGNATURES
 from orchestrator.dataset.rules import DatasetRules
 from orchestrator.dataset.summary import CheckResult
@@ -114,7 +115,7 @@ def test_json_dialects_are_reported(content: str, word: str, tmp_path: Path) -> 
     (found,) = result.errors
     assert found.code == "invalid-json"
     assert word in found.message
-    assert found.hint != "Correct it at the line and column named."
+    assert found.hint != FindingCode.INVALID_JSON.hint
     assert result.summary.chats == 1
 
 

@@ -240,7 +240,7 @@ def test_an_empty_list_of_tools_is_left_out(tmp_path: Path) -> None:
 def test_a_misspelled_role_is_the_only_error(role: str, meant: str, tmp_path: Path) -> None:
     result = checked(tmp_path, {"messages": [ASK, {"role": role, "content": "Hello."}]})
     assert places(result) == [("unknown-role", 1, "$.messages[1].role")]
-    assert result.errors[0].hint == f'Write "{meant}".'
+    assert result.errors[0].hint == f'Use "{meant}".'
 
 
 PAIR = {"prompt": "Hi", "chosen": "Ho", "rejected": "No"}

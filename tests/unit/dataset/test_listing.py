@@ -37,14 +37,14 @@ def test_nothing_to_read_is_an_error(names: tuple[str, ...], rules: DatasetRules
 
 def test_empty_input_builds_no_dataset(tmp_path: Path) -> None:
     put(tmp_path / "chats", "train.txt")
-    with pytest.raises(DatasetError, match=r"no chats were found.*train\.txt"):
+    with pytest.raises(DatasetError, match=r"no chats found.*train\.txt"):
         build_dataset(tmp_path / "chats", tmp_path / "out", ANY)
 
 
 def test_too_few_examples_error_names_unread_files(tmp_path: Path) -> None:
     put(tmp_path, "a.json", *(f"{number}.txt" for number in range(7)))
     (found,) = check_dataset(tmp_path, DatasetRules()).errors
-    assert found.message.endswith("needed; not read: 0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 2 more")
+    assert found.message.endswith("required; not read: 0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 2 more")
 
 
 def test_a_link_to_a_folder_is_named(tmp_path: Path) -> None:

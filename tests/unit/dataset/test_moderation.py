@@ -103,7 +103,10 @@ async def test_each_text_is_judged_once_and_every_place_is_named(tmp_path: Path)
         ("flagged", "00.json", 8, "$[1].content"),
         ("flagged", "02.json", 8, "$[1].content"),
     ]
-    assert outcome.findings[0].message == "the moderation flags this text: harassment 0.93 (also violence 0.20)"
+    assert (
+        outcome.findings[0].message
+        == "the provider's moderation flags this text: harassment 0.93 (also violence 0.20)"
+    )
     assert (outcome.texts, outcome.sent, outcome.known, outcome.passed) == (5, 5, 0, False)
     assert seen == [(5, 9, 0.0), (9, 9, 0.0)]
     again = await moderate_dataset(folder, provider, kept, clock=Clock().time)

@@ -32,18 +32,18 @@ def checked(tmp_path: Path) -> CheckResult:
 
 def test_text_output_matches_the_example(checked: CheckResult) -> None:
     assert to_text(checked) == (
-        "b.jsonl:1 $.messages[0].content: warning: the text holds what looks like a telephone number [phone-number]\n"
-        "    Take it out if it is someone's: `orchestrator polish` can redact it.\n"
+        "b.jsonl:1 $.messages[0].content: warning: the text contains a possible telephone number [phone-number]\n"
+        "    Remove it if it belongs to a real person; `orchestrator polish` can redact it.\n"
         "b.jsonl:2 $: error: not valid JSON: expected a key in double quotes or "
         '"}" (line 2, column 2) [invalid-json]\n'
-        "    Correct it at the line and column named.\n"
+        "    Correct the text at the reported line and column.\n"
         "größe 1.json:2 $[0].role: error: the role is 'bot' [unknown-role]\n"
-        '    Write "assistant".\n'
+        '    Use "assistant".\n'
         "größe 1.json:2 $[0].content: error: the text is empty [empty-content]\n"
         "    Write the text, or delete the message.\n"
         "2 files, 3 chats: 1 example (1 × request), 2 refused\n"
         "not read: notes.md\n"
-        'left out, as the training format has no place for it: 1 × key "model"\n'
+        'left out (not part of the training format): 1 × key "model"\n'
         "gpt-4.1-2025-04-14: 17 tokens\n"
         "llama: about 17 tokens (estimated)\n"
         "3 errors: 1 × empty-content, 1 × invalid-json, 1 × unknown-role\n1 warning: 1 × phone-number\n"

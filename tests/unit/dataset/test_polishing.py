@@ -217,7 +217,7 @@ def test_the_diff_shows_repairs_and_nothing_else(tmp_path: Path) -> None:
 
 def test_polish_overwrites_nothing(tmp_path: Path) -> None:
     folder = put(tmp_path / "chats", [ONE, TWO])
-    with pytest.raises(ConfigError, match="where the chats are"):
+    with pytest.raises(ConfigError, match="contains the original chats"):
         write_polished_files(polish_dataset(folder), folder, folder)
     put(tmp_path / "full", [ONE, TWO])
     with pytest.raises(ConfigError, match="not empty"):
@@ -238,8 +238,8 @@ def test_polish_leaves_the_original_chats_unchanged(tmp_path: Path) -> None:
     folder = put(tmp_path / "chats", [ONE, TWO])
     (tmp_path / "file").touch()
     for into, why in (
-        (folder, "where the chats are"),
-        (folder / "new", "where the chats"),
+        (folder, "contains the original chats"),
+        (folder / "new", "contains the original chats"),
         (tmp_path / "file", "file"),
     ):
         with pytest.raises(ConfigError, match=why):

@@ -43,7 +43,7 @@ def named(rule: ProviderRule) -> str:
 
 
 def found(body: ExampleBody, *providers: ProviderName) -> list[tuple[FindingCode, Any]]:
-    return [(fault.code, fault.steps) for fault in ProviderRuleChecker(providers).check_example(body)]
+    return [(fault.code, fault.key_path) for fault in ProviderRuleChecker(providers).check_example(body)]
 
 
 def chat(*messages: Any, **more: Any) -> ExampleBody:
@@ -147,8 +147,8 @@ def test_parts_are_for_pictures_at_fireworks() -> None:
 def test_providers_with_the_same_rule_share_one_finding() -> None:
     many = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": embedded(b"GIF89a")}}] * 11}
     messages = [fault.message for fault in ProviderRuleChecker(ProviderName).check_example(chat(many, ANSWER))]
-    assert sum(message.startswith("openai, azure, together: the picture is GIF") for message in messages) == 11
-    assert sum(message.startswith("openai, together: 11 pictures") for message in messages) == 1
+    assert sum(message.startswith("openai, azure, together: the image is GIF") for message in messages) == 11
+    assert sum(message.startswith("openai, together: the example has 11 images") for message in messages) == 1
 
 
 @pytest.mark.parametrize(
@@ -228,8 +228,8 @@ def test_too_many_examples_are_an_error_of_the_dataset(tmp_path: Path, monkeypat
     path = write(tmp_path, chat(USER, ANSWER), seen, seen, chat(SYSTEM, USER, ANSWER))
     found = check_dataset(path, DatasetRules(minimum_examples=0))
     assert [(one.code, one.message) for one in found.errors] == [
-        ("too-many-examples", "4 training examples, openai takes at most 3"),
-        ("too-many-examples", "2 examples with pictures, openai takes at most 1"),
+        ("too-many-examples", "there are 4 training examples, openai accepts at most 3"),
+        ("too-many-examples", "there are 2 examples with images, openai accepts at most 1"),
     ]
 
 

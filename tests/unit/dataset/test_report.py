@@ -49,7 +49,7 @@ def test_the_samples_report(tmp_path: Path) -> None:
         "14-two-dice",
         "estimated",
         "5,200",
-        "Nothing was found",
+        "No findings",
     ):
         assert piece in text
     assert "142 of 142 texts moderated, 0 flagged." in text
@@ -68,7 +68,7 @@ def test_what_is_shown_is_escaped_and_secrets_are_hidden(tmp_path: Path) -> None
     assert "abcdefghijklmnop" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt; my key is [key]" in text
     assert "&lt;b&gt;.json" in text
-    assert "This dataset cannot be used yet." in text
+    assert "This dataset has errors and cannot be used." in text
 
 
 def test_many_findings_are_cut_and_counted(tmp_path: Path) -> None:

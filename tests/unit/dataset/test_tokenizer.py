@@ -88,7 +88,7 @@ def test_half_characters_are_counted_too(path: Path) -> None:
     [
         ("tokenizer.json", "{}", "not a tokenizer"),
         ("tokenizer_config.json", "{", "cannot be read"),
-        ("chat_template.jinja", "{% if %}", "the chat template cannot be read"),
+        ("chat_template.jinja", "{% if %}", "invalid chat template"),
     ],
 )
 def test_a_damaged_file_is_named(path: Path, name: str, content: str, says: str) -> None:

@@ -126,6 +126,14 @@ def test_litellm_knows_each_provider_by_its_prefix() -> None:
     assert "organization" not in found["fireworks"]
 
 
+@pytest.mark.parametrize("form", ExportFormat)
+@pytest.mark.parametrize("provider", ProviderName)
+def test_every_provider_can_be_exported_in_every_format(provider: ProviderName, form: ExportFormat) -> None:
+    for accounts in ((), (account("acme", provider, base_url="https://host.example/v1"),)):
+        exported = export(form, models(job("acme", provider), accounts=accounts), include_unservable=True)
+        assert "ft:gpt-4.1-mini:acme" in exported.text
+
+
 def test_export_without_models_is_a_valid_configuration() -> None:
     assert litellm(models(job("late", model=None))) == []
 

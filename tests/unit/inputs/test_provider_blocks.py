@@ -9,6 +9,7 @@ import pytest
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, LOCAL_OPTIONS
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.inputs.accounts_file.loader import AccountsFile, load_accounts_file
 from orchestrator.inputs.accounts_file.schema import SpecTable
@@ -43,6 +44,18 @@ def problems(tmp_path: Path, provider: str, *lines: str, entry: str = "") -> lis
     with pytest.raises(ConfigError) as caught:
         read(tmp_path, provider, *lines, entry=entry)
     return list(caught.value.problems)
+
+
+@pytest.mark.parametrize("provider", ProviderName)
+def test_missing_account_options_are_reported_with_the_line_to_add(tmp_path: Path, provider: ProviderName) -> None:
+    required = PROVIDERS[provider].required_account_options
+    if not required:
+        assert read(tmp_path, provider, entry="\n").accounts[0].provider is provider
+        return
+    found = problems(tmp_path, provider, entry="\n")
+    assert len(found) == len(required)
+    for option, line in required.items():
+        assert any(f"{option}: is missing; add {line}" in problem for problem in found)
 
 
 def test_every_option_of_the_table_is_offered_by_some_provider() -> None:
@@ -124,7 +137,7 @@ def test_a_provider_without_a_seed_is_warned_about(tmp_path: Path) -> None:
 def test_compatible_server_options_are_refused_for_other_providers(tmp_path: Path, option: str) -> None:
     name = option.partition(" ")[0]
     [problem] = problems(tmp_path, "together", entry=option)
-    assert f"{name}: is known for together; only openai-compatible takes it: remove the line" in problem
+    assert f"{name}: is not an option for together, only for openai-compatible; remove the line" in problem
 
 
 def test_a_compatible_server_can_be_described(tmp_path: Path) -> None:

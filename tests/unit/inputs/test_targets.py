@@ -119,7 +119,7 @@ def test_a_webhook_may_lead_to_this_machine_or_be_a_secret(tmp_path: Path, url: 
         ('webhook_secrets = "env:X"\n', 'did you mean "webhook_secret"?'),
         (
             '[[accounts]]\nname = "t"\nprovider = "together"\napi_key = "env:T"\nwebhook_secret = "env:X"\n',
-            "[[accounts]] t: webhook_secret: has no use: together sends no webhooks",
+            "[[accounts]] t: webhook_secret: is not an option for together, only for openai; remove the line",
         ),
     ],
 )

@@ -8,12 +8,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from orchestrator.core.account import DEFAULT_BASE_URLS, ProviderName
 from orchestrator.core.errors import ConfigError
-from orchestrator.providers.fireworks import fireworks_provider
 from orchestrator.providers.http.certificates import build_ssl_context, find_issuer
-from orchestrator.providers.openai.dialects import DIALECTS
-from orchestrator.providers.together import together_provider
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +77,3 @@ def test_a_file_that_is_not_there_or_holds_none_is_named(
 def test_invalid_certificate_folder_is_named(tmp_path: Path, folder: str, fault: str) -> None:
     with pytest.raises(ConfigError, match=f"SSL_CERT_DIR: .* {fault}"):
         build_ssl_context(None, {"SSL_CERT_DIR": str(tmp_path / folder)})
-
-
-def test_all_clients_trust_the_same_provider_certificates() -> None:
-    assert DEFAULT_BASE_URLS[ProviderName.TOGETHER] == together_provider.BASE_URL
-    assert DEFAULT_BASE_URLS[ProviderName.FIREWORKS] == fireworks_provider.BASE_URL
-    for name, dialect in DIALECTS.items():
-        assert DEFAULT_BASE_URLS.get(name) == dialect.base_url

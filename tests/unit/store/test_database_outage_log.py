@@ -19,6 +19,6 @@ def test_outage_logs_its_start_and_end_once() -> None:
     assert reasons == ["disk full 0", None]
     assert [(line["event"], line.get("message")) for line in said] == [
         ("database.unreachable", "disk full 0"),
-        ("database.back", None),
+        ("database.recovered", None),
         ("database.unreachable", "TimeoutError"),
     ]

@@ -10,7 +10,7 @@ from web_values import NOW, WebServiceDouble, job, ready, status
 from orchestrator.core.errors import Failure
 from orchestrator.status import StatusSnapshot
 from orchestrator.web.page_renderer import STATIC_FOLDER
-from orchestrator.web.template_filters import format_usd, render_message
+from orchestrator.web.template_filters import render_message
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)> {{ 7 * 7 }} `<b>`"
 HEADERS = {
@@ -221,8 +221,3 @@ def test_every_class_of_the_pages_has_a_rule() -> None:
 )
 def test_prose_is_escaped_and_knows_code(text: str, html: str) -> None:
     assert str(render_message(text)) == html
-
-
-@pytest.mark.parametrize(("value", "said"), [(0, "$0.00"), (0.004, "under $0.01"), (1234.5, "$1,234.50")])
-def test_money_is_shown_with_cents(value: float, said: str) -> None:
-    assert format_usd(value) == said

@@ -1,9 +1,8 @@
-"""Encodings: OpenAI's rank files, shipped so that tokens are counted without a network. See README.md beside this."""
+"""OpenAI's encodings, from rank files that are part of the package, so that counting needs no network (README.md)."""
 
 from __future__ import annotations
 
 import gzip
-import re
 from base64 import b64decode
 from collections.abc import Callable
 from functools import cache
@@ -13,15 +12,17 @@ from io import BytesIO
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
+from orchestrator.core.model_name import get_base_model
+
 if TYPE_CHECKING:
     from tiktoken import Encoding
 
-# tiktoken keeps hash and pattern inside functions that download; a test compares these with them.
+# tiktoken has hash and pattern only inside functions that download, so they are copied here; a test compares them.
 RANK_FILE_SHA256 = {
     "o200k_base": "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
     "cl100k_base": "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
 }
-# Base models that tiktoken does not know.
+# Base models that are missing in tiktoken's table.
 EXTRA_MODEL_ENCODINGS = {"sandbox-small": "o200k_base", "sandbox-large": "o200k_base"}
 _UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 _SUFFIX = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
@@ -38,13 +39,13 @@ SPLIT_PATTERNS = {
 
 
 def find_encoding_name(base_model: str) -> str | None:
-    """The encoding a base model reads with, of those shipped here; None where it is another or not known.
+    """Return the name of a base model's encoding; None if it is unknown or not one of the shipped encodings.
 
-    tiktoken's own table answers, except that it takes a fine-tuned `ft:gpt-4.1-…` for gpt-4.
+    Uses tiktoken's table, but resolves fine-tuned models first: tiktoken takes `ft:gpt-4.1-…` for gpt-4.
     """
     from tiktoken.model import encoding_name_for_model
 
-    plain = re.sub(r"^ft:([^:]*).*", r"\1", base_model)
+    plain = get_base_model(base_model)
     try:
         name = EXTRA_MODEL_ENCODINGS.get(plain) or encoding_name_for_model(plain)
     except KeyError:
@@ -54,7 +55,7 @@ def find_encoding_name(base_model: str) -> str | None:
 
 @cache
 def load_encoding(name: str) -> Encoding:
-    """The encoding, its rank file proven by hash. Takes about 0.4 s, once a process."""
+    """Load an encoding; its rank file is verified by hash. Takes about 0.4 s, once per process."""
     import tiktoken
 
     return tiktoken.Encoding(name, pat_str=SPLIT_PATTERNS[name], mergeable_ranks=_read_ranks(name), special_tokens={})
@@ -62,7 +63,7 @@ def load_encoding(name: str) -> Encoding:
 
 @cache
 def get_token_counter(name: str) -> Callable[[str], int]:
-    """Counts the tokens of a text of ordinary length: with gigatoken where the extra `fast` is installed."""
+    """Return a function that counts the tokens of a text; it uses gigatoken if the extra `fast` is installed."""
     try:
         from gigatoken import Tokenizer
     except ModuleNotFoundError:
@@ -76,12 +77,12 @@ def get_token_counter(name: str) -> Callable[[str], int]:
 
 
 def _read_ranks(name: str) -> dict[bytes, int]:
-    rows = (line.split() for line in BytesIO(_read_rank_file(name)))  # one at a time: there are 200,000
+    rows = (line.split() for line in BytesIO(_read_rank_file(name)))  # a generator: there are 200,000 rows
     return {b64decode(token): int(rank) for token, rank in rows}
 
 
 def _read_rank_file(name: str) -> bytes:
     content = gzip.decompress(files(__package__).joinpath(f"{name}.tiktoken.gz").read_bytes())
-    if (found := sha256(content).hexdigest()) != RANK_FILE_SHA256[name]:
-        raise RuntimeError(f"the rank file of {name} is damaged (SHA-256 {found}): install orchestrator again")
+    if (digest := sha256(content).hexdigest()) != RANK_FILE_SHA256[name]:
+        raise RuntimeError(f"the rank file of {name} is damaged (SHA-256 {digest}): install orchestrator again")
     return content

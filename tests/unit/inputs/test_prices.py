@@ -103,7 +103,7 @@ def test_every_fault_of_a_list_is_named(tmp_path: Path, text: str, faults: int) 
 def test_misspelt_model_suggests_the_nearest_name(tmp_path: Path) -> None:
     path = tmp_path / "prices.toml"
     path.write_text("[[prices]]\nprovider = 'openai'\n")
-    with pytest.raises(ConfigError, match='prices is not known; did you mean "price"'):
+    with pytest.raises(ConfigError, match='prices is not a known key; did you mean "price"'):
         load_prices(path)
 
 

@@ -1,0 +1,59 @@
+"""The registry of provider code: which dialect connects the accounts of which provider.
+
+The facts about each provider are in `orchestrator/core/providers.py`. Dialects are imported when the first account of
+theirs is connected: the SDKs take half a second and tens of megabytes that `orchestrator check`, say, does not need.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, assert_never
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.secret import Redactor
+from orchestrator.providers.base import ProviderFactory
+
+if TYPE_CHECKING:
+    import httpx2
+
+
+class ProviderRegistry:
+    """The provider factories that share one HTTP client. Accounts of one dialect share one factory and its caches."""
+
+    def __init__(self, http: httpx2.AsyncClient, redact: Redactor) -> None:
+        self._http = http
+        self._redact = redact
+
+    def get_factory(self, name: ProviderName) -> ProviderFactory:
+        """Return the factory for the accounts of a provider. mypy reports a provider that is missing here."""
+        match name:
+            case ProviderName.OPENAI | ProviderName.AZURE | ProviderName.NEBIUS | ProviderName.OPENAI_COMPATIBLE:
+                return self._openai
+            case ProviderName.TOGETHER:
+                return self._together
+            case ProviderName.FIREWORKS:
+                return self._fireworks
+        assert_never(name)
+
+    @cached_property
+    def _openai(self) -> ProviderFactory:
+        from orchestrator.providers.openai.openai_provider import build_provider_factory
+
+        return build_provider_factory(self._http, self._redact)
+
+    @cached_property
+    def _together(self) -> ProviderFactory:
+        from orchestrator.providers.together.together_provider import build_provider_factory
+
+        return build_provider_factory(self._http, self._redact)
+
+    @cached_property
+    def _fireworks(self) -> ProviderFactory:
+        from orchestrator.providers.fireworks.fireworks_provider import build_provider_factory
+
+        return build_provider_factory(self._http, self._redact)
+
+
+def import_http_stack() -> None:
+    """Import the HTTP client and the REST dialects' base, 0.3 s, so that a thread can do it while others wait."""
+    from orchestrator.providers.http import rest_client  # noqa: F401

@@ -1,0 +1,28 @@
+"""Model names: the base model of a fine-tuned one, and names without their version."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.core.model_name import get_base_model, strip_date, strip_version
+
+
+@pytest.mark.parametrize(
+    ("model", "base_model", "without_date", "without_version"),
+    [
+        ("gpt-4.1", "gpt-4.1", "gpt-4.1", "gpt-4.1"),
+        ("gpt-4.1-2025-04-14", "gpt-4.1-2025-04-14", "gpt-4.1", "gpt-4.1"),
+        ("ft:gpt-4.1-2025-04-14:acme:tone:abc", "gpt-4.1-2025-04-14", "gpt-4.1", "gpt-4.1"),
+        ("ft:gpt-4.1", "gpt-4.1", "gpt-4.1", "gpt-4.1"),
+        ("gpt-4-0613", "gpt-4-0613", "gpt-4-0613", "gpt-4"),
+        ("gpt-4.1-mini-preview", "gpt-4.1-mini-preview", "gpt-4.1-mini-preview", "gpt-4.1-mini-preview"),
+        ("draft:a", "draft:a", "draft:a", "draft:a"),
+        ("", "", "", ""),
+    ],
+)
+def test_model_name_is_split_into_its_parts(
+    model: str, base_model: str, without_date: str, without_version: str
+) -> None:
+    assert get_base_model(model) == base_model
+    assert strip_date(base_model) == without_date
+    assert strip_version(base_model) == without_version

@@ -1,0 +1,119 @@
+"""The texts in which every part of the program shows numbers, prices, durations, times and lists."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.core.text import (
+    format_age,
+    format_bytes,
+    format_count,
+    format_duration,
+    format_list,
+    format_number,
+    format_percent,
+    format_remaining_time,
+    format_time,
+    format_timestamp,
+    format_usd,
+)
+
+NOON = 1_790_856_000.0  # 2026-10-01 12:00:00 UTC
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        (None, "unknown"),
+        (0, "$0.00"),
+        (0.00001, "under $0.0001"),
+        (0.0031, "$0.0031"),
+        (0.00996, "$0.01"),
+        (0.01, "$0.01"),
+        (0.5, "$0.50"),
+        (1234.5, "$1,234.50"),
+    ],
+)
+def test_usd_has_cents_and_keeps_the_digits_of_less(amount: float | None, text: str) -> None:
+    assert format_usd(amount) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 accounts"), (1, "1 account"), (2, "2 accounts"), (12345, "12,345 accounts")]
+)
+def test_count_agrees_with_its_noun(count: int, text: str) -> None:
+    assert format_count(count, "account") == text
+    assert format_number(count) == text.split()[0]
+
+
+def test_count_takes_an_irregular_plural() -> None:
+    assert format_count(1, "reply", "replies") == "1 reply"
+    assert format_count(3, "reply", "replies") == "3 replies"
+
+
+@pytest.mark.parametrize(
+    ("items", "limit", "total", "text"),
+    [
+        ([], 3, None, ""),
+        (["a", "b"], None, None, "a, b"),
+        (["a", "b", "c"], 3, None, "a, b, c"),
+        (["a", "b", "c", "d"], 3, None, "a, b, c and 1 more"),
+        (["a"], None, 2000, "a and 1,999 more"),
+        (["a", "b"], 1, 5, "a and 4 more"),
+    ],
+)
+def test_list_names_the_first_items_and_counts_the_rest(
+    items: list[str], limit: int | None, total: int | None, text: str
+) -> None:
+    assert format_list(items, limit=limit, total=total) == text
+
+
+def test_list_takes_another_separator() -> None:
+    assert format_list(["x", "y", "z"], limit=2, separator="; ") == "x; y; and 1 more"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "duration", "age"),
+    [
+        (-1, "0 s", "just now"),
+        (59.9, "59 s", "just now"),
+        (60, "1 min", "1 min ago"),
+        (3 * 3600, "3 h", "3 h ago"),
+        (2 * 86400, "2 d", "2 d ago"),
+    ],
+)
+def test_duration_is_a_whole_number_of_its_largest_unit(seconds: float, duration: str, age: str) -> None:
+    assert format_duration(seconds) == duration
+    assert format_age(seconds) == age
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (10, "under a minute"),
+        (61, "about 1 min"),
+        (99 * 60, "about 99 min"),
+        (110 * 60, "about 2 h"),
+        (47 * 3600, "about 47 h"),
+        (50 * 3600, "about 2 days"),
+    ],
+)
+def test_remaining_time_is_rounded(seconds: float, text: str) -> None:
+    assert format_remaining_time(seconds) == text
+
+
+def test_times_are_in_utc_and_say_so() -> None:
+    assert format_time(NOON + 59) == "2026-10-01 12:00 UTC"
+    assert format_timestamp(NOON + 59) == "2026-10-01 12:00:59 UTC"
+
+
+@pytest.mark.parametrize(("fraction", "text"), [(0, "0%"), (0.29, "29%"), (0.999, "99%"), (1, "100%")])
+def test_percentage_is_complete_only_at_the_end(fraction: float, text: str) -> None:
+    assert format_percent(fraction) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(3 << 30, "3 GiB"), (16 << 20, "16 MiB"), (1 << 10, "1 KiB"), (1025, "1,025 bytes")]
+)
+def test_byte_counts_use_the_largest_whole_unit(count: int, text: str) -> None:
+    assert format_bytes(count) == text
