@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from orchestrator.app import App
     from orchestrator.settings import Settings
 
-EXIT_DONE, EXIT_FAILED = ExitCode.DONE, ExitCode.FAILED  # until cli/handlers/operate.py uses ExitCode
 MAX_FINDINGS_SHOWN = 50  # in an error message
 SYSTEM_HINT = "Check that the path exists, has the right type, and may be read or written by this user."
 SYSTEM_FAILURE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM})

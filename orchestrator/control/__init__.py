@@ -14,12 +14,15 @@ from orchestrator.control.accounts import (
 )
 from orchestrator.control.deliveries import redeliver
 from orchestrator.control.jobs import RESET_ON_RETRY, adopt_remote_job, cancel, retry
+from orchestrator.control.operator import ActionResult, ActionTarget, perform
 from orchestrator.control.plan import apply_plan, get_run_with_dataset, load_database_state
 from orchestrator.control.runs import approve, start, waive_moderation
 from orchestrator.control.tokens import create_token, record_token_use, revoke_token
 
 __all__ = [
     "RESET_ON_RETRY",
+    "ActionResult",
+    "ActionTarget",
     "ListedAccount",
     "ReleaseResult",
     "adopt_remote_job",
@@ -30,6 +33,7 @@ __all__ = [
     "get_run_with_dataset",
     "hold_accounts",
     "load_database_state",
+    "perform",
     "record_token_use",
     "redeliver",
     "release_accounts",

@@ -1,4 +1,4 @@
-"""Template filters that format numbers, money, durations and messages."""
+"""Template filters of messages and identifiers. Numbers, prices and times are formatted by `core.text`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands that request an operator action. They work whether or not the service is running."""
+"""Commands that perform operator actions. They work whether or not the service runs."""
 
 from __future__ import annotations
 
@@ -8,75 +8,84 @@ import typer
 
 from orchestrator.cli.commands.root import AccountsArgument, AllAccountsOption, command
 from orchestrator.cli.session import run_with_app
+from orchestrator.core.jobs.operator_action import ACTION_INFO, DEFAULT_HOLD_REASON, OperatorAction
 
 if TYPE_CHECKING:
     from orchestrator.app import App
 
+# The help of each command is the action's summary, so that the command line and the API describe it alike.
 
-@command()
+
+@command(help=ACTION_INFO[OperatorAction.APPROVE].summary)
 def approve() -> None:
-    """Approve a run that is held because of its price."""
-    _run_action("approve", [], all_accounts=True)
+    """Approve the run."""
+    _run_action(OperatorAction.APPROVE)
 
 
-@command()
+@command(help=ACTION_INFO[OperatorAction.WAIVE].summary)
 def waive(
-    reason: Annotated[str, typer.Argument(help="Reason why no moderation is needed; stored with the run.")],
+    reason: Annotated[str, typer.Argument(help="Reason why no moderation is needed; recorded with the run.")],
 ) -> None:
-    """Continue the run without moderation and record the reason."""
-    _run_action("waive", [], all_accounts=True, reason=reason)
+    """Waive the moderation of the run."""
+    _run_action(OperatorAction.WAIVE, reason=reason)
 
 
-@command()
+@command(help=ACTION_INFO[OperatorAction.CANCEL].summary)
 def cancel(accounts: AccountsArgument = None, all_accounts: AllAccountsOption = False) -> None:
-    """Cancel the jobs of the given accounts, also at the provider."""
-    _run_action("cancel", accounts, all_accounts=all_accounts)
+    """Cancel jobs."""
+    _run_account_action(OperatorAction.CANCEL, accounts, all_accounts=all_accounts)
 
 
-@command()
+@command(help=ACTION_INFO[OperatorAction.RETRY].summary)
 def retry(accounts: AccountsArgument = None, all_accounts: AllAccountsOption = False) -> None:
-    """Retry failed jobs as new remote jobs."""
-    _run_action("retry", accounts, all_accounts=all_accounts)
+    """Retry failed jobs."""
+    _run_account_action(OperatorAction.RETRY, accounts, all_accounts=all_accounts)
 
 
-@command()
+@command(help=ACTION_INFO[OperatorAction.HOLD].summary)
 def hold(
     accounts: AccountsArgument = None,
     all_accounts: AllAccountsOption = False,
-    reason: Annotated[str, typer.Option(help="Reason; stored with the hold.")] = "held by the operator",
+    reason: Annotated[str, typer.Option(help="Reason; recorded in the event history.")] = DEFAULT_HOLD_REASON,
 ) -> None:
-    """Put accounts on hold until they are released."""
-    _run_action("hold", accounts, all_accounts=all_accounts, reason=reason)
+    """Hold accounts."""
+    _run_account_action(OperatorAction.HOLD, accounts, all_accounts=all_accounts, reason=reason)
 
 
-@command()
+@command(help=ACTION_INFO[OperatorAction.RELEASE].summary)
 def release(accounts: AccountsArgument = None, all_accounts: AllAccountsOption = False) -> None:
-    """Release held accounts and verify their keys again."""
-    _run_action("release", accounts, all_accounts=all_accounts)
+    """Release accounts."""
+    _run_account_action(OperatorAction.RELEASE, accounts, all_accounts=all_accounts)
 
 
-@command()
+@command(help=ACTION_INFO[OperatorAction.ADOPT].summary)
 def adopt(
     job: Annotated[str, typer.Argument(help="Job id, as shown in the hint of its hold.")],
     remote_job: Annotated[str, typer.Argument(metavar="REMOTE_ID", help="Id of the remote job to adopt.")],
 ) -> None:
-    """Select the remote job for a job held as ambiguous. The service verifies the choice with the provider."""
+    """Adopt a remote job."""
+    _run_action(OperatorAction.ADOPT, job=job, remote_job=remote_job)
 
+
+def _run_action(action: OperatorAction, *, reason: str = "", job: str = "", remote_job: str = "") -> None:
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import operate
+        from orchestrator.control.operator import ActionTarget
 
-        return await operate.adopt_remote_job(app, job, remote_job)
+        return await operate.run_operator_action(app, action, ActionTarget(job=job, remote_job=remote_job), reason)
 
     run_with_app(work)
 
 
-def _run_action(verb: str, accounts: list[str] | None, *, all_accounts: bool, reason: str = "") -> None:
+def _run_account_action(
+    action: OperatorAction, accounts: list[str] | None, *, all_accounts: bool, reason: str = ""
+) -> None:
     if not accounts and not all_accounts:
         raise typer.BadParameter("Specify accounts or pass --all.")
 
     async def work(app: App) -> int:
         from orchestrator.cli.handlers import operate
 
-        return await operate.run_operator_action(app, verb, accounts or None, reason)
+        return await operate.run_account_action(app, action, accounts or None, reason)
 
     run_with_app(work)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from orchestrator import control, status
+from orchestrator import status
 from orchestrator.cli.exit_code import ExitCode
-from orchestrator.cli.handlers.operate import get_operator_name
+from orchestrator.cli.handlers.operate import run_operator_action
 from orchestrator.cli.output import print_json
 from orchestrator.cli.tables import build_simple_table, create_console
+from orchestrator.control.operator import ActionTarget
+from orchestrator.core.jobs.operator_action import OperatorAction
 from orchestrator.core.notifications.delivery import Delivery, DeliveryStatus
 from orchestrator.core.text import format_count
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
 DELIVERY_FIELDS = ("id", "message", "target", "attempts", "error")
 DELIVERY_COLUMNS = ("id", "time", "event", "account", "target", "state", "error")
-NO_FAILED_MESSAGE = "No failed deliveries."
 
 
 async def print_deliveries(app: App, *, dead: bool, as_json: bool) -> ExitCode:
@@ -27,7 +28,7 @@ async def print_deliveries(app: App, *, dead: bool, as_json: bool) -> ExitCode:
     if as_json:
         print_json([_delivery_to_json(delivery) for delivery in deliveries])
     elif not deliveries:
-        sys.stdout.write((NO_FAILED_MESSAGE if dead else "No deliveries yet.") + "\n")
+        sys.stdout.write(("No failed deliveries." if dead else "No deliveries yet.") + "\n")
     else:
         rows = [
             (
@@ -47,14 +48,7 @@ async def print_deliveries(app: App, *, dead: bool, as_json: bool) -> ExitCode:
 
 async def retry_deliveries(app: App, ids: list[int] | None) -> ExitCode:
     """Schedule failed deliveries again and print their ids. None selects all failed deliveries."""
-    retried = await control.redeliver(app.database, ids, by=get_operator_name(), now=app.clock.now())
-    if not retried:
-        sys.stdout.write(NO_FAILED_MESSAGE + "\n")
-        return ExitCode.FAILED
-    numbers = ", ".join(str(delivery.id) for delivery in retried)
-    noun = "delivery" if len(retried) == 1 else "deliveries"
-    sys.stdout.write(f"Retrying {noun} {numbers}. The service, or the next `orchestrator run`, sends them.\n")
-    return ExitCode.DONE
+    return await run_operator_action(app, OperatorAction.REDELIVER, ActionTarget(deliveries=ids))
 
 
 def _delivery_to_json(delivery: Delivery) -> dict[str, object]:

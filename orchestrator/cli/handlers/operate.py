@@ -1,58 +1,65 @@
-"""The verbs that ask something of the service. They work whether or not it runs."""
+"""Operator actions of the command line. They work whether or not the service runs."""
 
 from __future__ import annotations
 
 import getpass
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from orchestrator import control
-from orchestrator.cli.session import EXIT_DONE, EXIT_FAILED
+from orchestrator import status
+from orchestrator.cli.exit_code import ExitCode
+from orchestrator.control.operator import ActionResult, ActionTarget, perform
+from orchestrator.core.jobs.job_filter import JobFilter
+from orchestrator.core.jobs.operator_action import ACTION_INFO, OperatorAction
 from orchestrator.core.text import format_usd
 from orchestrator.core.text_sanitizer import sanitize_line
 
 if TYPE_CHECKING:
     from orchestrator.app import App
 
-
-async def run_operator_action(app: App, verb: str, names: list[str] | None, reason: str) -> int:
-    """Apply the action and print which accounts it reached. `None` means all accounts of the current run."""
-    by, now, database = get_operator_name(), app.clock.now(), app.database
-    if verb == "approve":
-        run = await control.approve(database, by=by, now=now)
-        return _print_accepted(f"run {run.id} approved at {format_usd(run.approved_usd)}")
-    if verb == "waive":
-        run = await control.waive_moderation(database, reason=reason, by=by, now=now)
-        return _print_accepted(f"moderation of run {run.id} waived")
-    if verb == "hold":
-        held = await control.hold_accounts(database, names, reason=reason, by=by, now=now)
-        return _print_accepted(f"hold: {', '.join(held)}")
-    if verb == "release":
-        released = await control.release_accounts(database, names, by=by, now=now)
-        moderated = ", and the chats are to be moderated" if released.moderation_requested else ""
-        return _print_accepted(f"release: {', '.join(released.accounts)}{moderated}")
-    asked = await (control.cancel if verb == "cancel" else control.retry)(database, names, by=by, now=now)
-    if not asked:
-        sys.stdout.write(f"nothing to {verb}\n")
-        return EXIT_FAILED
-    return _print_accepted(f"{verb} asked: {', '.join(job.account for job in asked)}")
+_QUEUED = "Queued. The running service (or the next `orchestrator run`) will apply it."
 
 
-async def adopt_remote_job(app: App, job_id: str, remote_job_id: str) -> int:
-    """Let the service take a remote job for a job's."""
-    job = await control.adopt_remote_job(
-        app.database, job_id, remote_job_id, by=get_operator_name(), now=app.clock.now()
+async def run_account_action(
+    app: App, action: OperatorAction, names: Sequence[str] | None, reason: str = ""
+) -> ExitCode:
+    """Apply the action to these accounts; to all accounts of the run to which it applies when `names` is None."""
+    if names is None:
+        names = (await status.preview_action(app.database, action, JobFilter(), app.clock.now())).accounts
+    return await run_operator_action(app, action, ActionTarget(accounts=names), reason)
+
+
+async def run_operator_action(app: App, action: OperatorAction, target: ActionTarget, reason: str = "") -> ExitCode:
+    """Apply the action and print what it changed. Returns FAILED if it applied to nothing."""
+    result = await perform(
+        app.database, action, target, actor=get_operator_name(), now=app.clock.now(), reason=reason
     )
-    return _print_accepted(f"account {job.account}: job {job.id} is to be remote job {remote_job_id}, if it can be")
+    if result.is_empty:
+        sys.stdout.write(f"{ACTION_INFO[action].nothing_to_do}\n")
+        return ExitCode.FAILED
+    sys.stdout.write(f"{sanitize_line(_format_result(result, target))}\n{_QUEUED}\n")
+    return ExitCode.DONE
 
 
-def _print_accepted(text: str) -> int:
-    sys.stdout.write(sanitize_line(text) + "; the service sees to it, or the next `orchestrator run`\n")
-    return EXIT_DONE
+def _format_result(result: ActionResult, target: ActionTarget) -> str:
+    accepted = ACTION_INFO[result.action].accepted
+    if result.job is not None:
+        job = f"Job {result.job.id} (account {result.job.account})"
+        return f"{job} will adopt remote job {target.remote_job} once it is verified."
+    if result.run is not None:
+        price = f" at {format_usd(result.run.approved_usd)}" if result.action is OperatorAction.APPROVE else ""
+        return f"{accepted}: {result.run.id}{price}."
+    changed = ", ".join(result.accounts)
+    if result.deliveries:
+        noun = "delivery" if len(result.deliveries) == 1 else "deliveries"
+        changed = f"{noun} {', '.join(map(str, result.deliveries))}"
+    moderation = "Moderation of the chats is requested again." if result.moderation_requested else ""
+    return " ".join(filter(None, (f"{accepted.format(target=changed)}." if changed else "", moderation)))
 
 
 def get_operator_name() -> str:
-    """How the record names whoever is at this terminal."""
+    """Return the name of the terminal's user under which the event history records an action."""
     try:
         return f"operator:{getpass.getuser()}"
     except (KeyError, OSError):

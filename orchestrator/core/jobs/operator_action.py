@@ -1,16 +1,24 @@
-"""Verb: what an operator may ask, and of which jobs it makes sense."""
+"""The actions that an operator can perform, their texts, and the jobs to which each applies.
+
+`ACTION_INFO` is the only table of texts: the command line's help and output, the API's summaries and the dashboard's
+confirmation dialog all use it. docs/how-to/add-an-operator-action.md lists what a new action needs.
+"""
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import Final, Literal, assert_never
 
 from orchestrator.core.hold import HoldKind
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
 
+ReasonRequirement = Literal["none", "optional", "required"]
+
 
 class OperatorAction(StrEnum):
-    """The first three are asked of the run, four of accounts, one of a job, and the last of deliveries."""
+    """An action of an operator. The values are API paths, operation ids, form values and commands."""
 
     APPROVE = "approve"
     WAIVE = "waive"
@@ -23,13 +31,146 @@ class OperatorAction(StrEnum):
     REDELIVER = "redeliver"
 
 
-RUN_ACTIONS: Final = (OperatorAction.APPROVE, OperatorAction.WAIVE, OperatorAction.START)
-ACCOUNT_ACTIONS: Final = (OperatorAction.CANCEL, OperatorAction.RETRY, OperatorAction.HOLD, OperatorAction.RELEASE)
+class ActionScope(Enum):
+    """What an action applies to."""
+
+    RUN = "run"  # the current run as a whole
+    ACCOUNTS = "accounts"  # a selection of accounts, and their jobs in the current run
+    JOB = "job"  # one job
+    DELIVERIES = "deliveries"  # a selection of failed deliveries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionInfo:
+    """The texts of an action. `{target}` stands for what it applies to, e.g. "3 accounts"."""
+
+    scope: ActionScope
+    summary: str
+    """Imperative sentence: help of the command and summary of the API operation."""
+    title: str
+    """Question of the confirmation dialog."""
+    confirmation: str
+    """What happens if the operator confirms."""
+    button: str
+    """Label of the button that confirms."""
+    nothing_to_do: str
+    """Printed or shown when the action applies to nothing of the selection."""
+    accepted: str
+    """Confirms that the action was accepted. The service carries it out asynchronously."""
+    reason: ReasonRequirement = "none"
+    """Whether the operator can or must give a reason."""
+    shows_price: bool = False
+    """Whether the dialog shows a price, because the action can lead to paid jobs."""
+    is_destructive: bool = False
+    """Whether the effect cannot be undone; the dialog marks the button."""
+
+
+ACTION_INFO: Final[Mapping[OperatorAction, ActionInfo]] = {
+    OperatorAction.APPROVE: ActionInfo(
+        scope=ActionScope.RUN,
+        summary="Approve a run that is held because of its price.",
+        title="Approve {target}?",
+        confirmation="The run continues despite its price. The approval covers the current price and any lower one.",
+        button="Approve",
+        nothing_to_do="There is no run to approve.",
+        accepted="Run approved",
+        shows_price=True,
+    ),
+    OperatorAction.WAIVE: ActionInfo(
+        scope=ActionScope.RUN,
+        summary="Continue the run without moderation and record the reason.",
+        title="Continue without moderation?",
+        confirmation=(
+            "Chats are sent to the providers without prior moderation. Your reason is recorded with the run."
+        ),
+        button="Waive moderation",
+        nothing_to_do="There is no run whose moderation could be waived.",
+        accepted="Moderation waived",
+        reason="required",
+    ),
+    OperatorAction.START: ActionInfo(
+        scope=ActionScope.RUN,
+        summary="Submit the jobs of the run whose files are ready.",
+        title="Start training?",
+        confirmation="All jobs whose files are ready are submitted to the providers, which charge for them.",
+        button="Start training",
+        nothing_to_do="There is no run to start.",
+        accepted="Training started",
+        shows_price=True,
+    ),
+    OperatorAction.CANCEL: ActionInfo(
+        scope=ActionScope.ACCOUNTS,
+        summary="Cancel the jobs of the selected accounts, also at the provider.",
+        title="Cancel {target}?",
+        confirmation=(
+            "Pending jobs are cancelled; running jobs are asked to stop. Training so far may still be billed. "
+            "A cancelled job cannot be restarted in this run."
+        ),
+        button="Cancel {target}",
+        nothing_to_do="Nothing to cancel: all selected jobs have already ended.",
+        accepted="Cancelling {target}",
+        is_destructive=True,
+    ),
+    OperatorAction.RETRY: ActionInfo(
+        scope=ActionScope.ACCOUNTS,
+        summary="Retry failed jobs as new remote jobs.",
+        title="Retry {target}?",
+        confirmation="Each failed job starts again as a new remote job, which is charged again.",
+        button="Retry {target}",
+        nothing_to_do="Nothing to retry: no failed jobs selected.",
+        accepted="Retrying {target}",
+        shows_price=True,
+    ),
+    OperatorAction.HOLD: ActionInfo(
+        scope=ActionScope.ACCOUNTS,
+        summary="Put accounts on hold until they are released.",
+        title="Hold {target}?",
+        confirmation=(
+            "No further requests are sent for these accounts until released. Jobs already running continue."
+        ),
+        button="Hold {target}",
+        nothing_to_do="Nothing to hold: no account matches the selection.",
+        accepted="Holding {target}",
+        reason="optional",
+    ),
+    OperatorAction.RELEASE: ActionInfo(
+        scope=ActionScope.ACCOUNTS,
+        summary="Release held accounts and verify their keys again.",
+        title="Release {target}?",
+        confirmation="Keys are verified again and jobs resume.",
+        button="Release {target}",
+        nothing_to_do="Nothing to release: none of the selected accounts can be released.",
+        accepted="Releasing {target}",
+        shows_price=True,
+    ),
+    OperatorAction.ADOPT: ActionInfo(
+        scope=ActionScope.JOB,
+        summary="Select the remote job for a job held as ambiguous. The service verifies it with the provider.",
+        title="Select the remote job",
+        confirmation="The service verifies the remote job with the provider before the account's job adopts it.",
+        button="Adopt",
+        nothing_to_do="There is no job to select a remote job for.",
+        accepted="Adopting a remote job for {target}",
+    ),
+    OperatorAction.REDELIVER: ActionInfo(
+        scope=ActionScope.DELIVERIES,
+        summary="Retry failed webhook and alert deliveries.",
+        title="Retry {target}?",
+        confirmation="Each is sent again now. If that fails, it is retried for about a day.",
+        button="Retry {target}",
+        nothing_to_do="Nothing to retry: no failed deliveries.",
+        accepted="Retrying {target}",
+    ),
+}
+
+RUN_ACTIONS: Final = tuple(each for each in OperatorAction if ACTION_INFO[each].scope is ActionScope.RUN)
+ACCOUNT_ACTIONS: Final = tuple(each for each in OperatorAction if ACTION_INFO[each].scope is ActionScope.ACCOUNTS)
+DEFAULT_HOLD_REASON: Final = "held by the operator"
 _UNRELEASABLE_KINDS: Final = frozenset(HoldKind) - {HoldKind.BY_OPERATOR}  # each of these needs something else
 
 
 def is_applicable(action: OperatorAction, state: str, *, held: bool, error_kind: str | None) -> bool:
-    """Whether the verb changes a job in this state; `kind` is that of the error that is shown of it."""
+    """Return whether the action changes a job in this state; `error_kind` is the kind of its displayed error."""
     match action:
         case OperatorAction.CANCEL:
             return state not in {*TERMINAL_STATES, JobState.CANCELLING}
@@ -37,5 +178,11 @@ def is_applicable(action: OperatorAction, state: str, *, held: bool, error_kind:
             return state == JobState.FAILED
         case OperatorAction.RELEASE:
             return held and error_kind not in _UNRELEASABLE_KINDS
-        case _:
+        case OperatorAction.HOLD:
             return True
+        case OperatorAction.APPROVE | OperatorAction.WAIVE | OperatorAction.START:
+            return True  # they concern the run, whatever the state of its jobs
+        case OperatorAction.ADOPT | OperatorAction.REDELIVER:
+            return True  # `control` checks the job or delivery they name
+        case _:
+            assert_never(action)

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated
+from typing import Annotated, assert_never
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictFloat, StringConstraints
 from pydantic import StrictInt as OnlyInt
 
 from orchestrator.core.account import ProviderName
 from orchestrator.core.jobs.lifecycle import JobState
-from orchestrator.core.jobs.operator_action import ACCOUNT_ACTIONS, OperatorAction
+from orchestrator.core.jobs.operator_action import ACTION_INFO, OperatorAction
 from orchestrator.web.action_executor import ActionExecutor
 from orchestrator.web.api.resources import parse_job_filter
 from orchestrator.web.api.schemas.jobs_and_runs import ApiModel, ShortText
-from orchestrator.web.auth.principal import Principal, get_principal
+from orchestrator.web.auth.principal import CurrentPrincipal
 from orchestrator.web.backend import WebBackend
-
-CurrentPrincipal = Annotated[Principal, Depends(get_principal)]
 
 
 def _integer_from_float(value: object) -> object:
@@ -117,7 +115,7 @@ class RedeliveryResult(ApiModel):
     count: int = Field(description="Number of deliveries.")
 
 
-class ActionResult(ApiModel):
+class ActionResultSchema(ApiModel):
     """The accepted action and the accounts it applies to. The service carries it out asynchronously."""
 
     action: OperatorAction
@@ -131,69 +129,67 @@ class ActionRoutes:
     def __init__(self, backend: WebBackend) -> None:
         self._executor = ActionExecutor(backend)
         self.router = APIRouter(prefix="/actions", tags=["actions"])
-        self.router.add_api_route("/approve", self.approve, methods=["POST"], operation_id="approve")
-        self.router.add_api_route("/waive", self.waive, methods=["POST"], operation_id="waive")
-        self.router.add_api_route("/start", self.start, methods=["POST"], operation_id="start")
-        self.router.add_api_route("/adopt", self.adopt, methods=["POST"], operation_id="adopt")
-        self.router.add_api_route("/redeliver", self.redeliver, methods=["POST"], operation_id="redeliver")
-        for verb in ACCOUNT_ACTIONS:
+        for action in OperatorAction:
             self.router.add_api_route(
-                f"/{verb}", self._build_account_endpoint(verb), methods=["POST"], operation_id=verb.value
+                f"/{action}",
+                self._find_endpoint(action),
+                methods=["POST"],
+                operation_id=action.value,
+                description=ACTION_INFO[action].summary,
             )
 
-    async def approve(self, principal: CurrentPrincipal, body: ApprovalRequest) -> ActionResult:
-        """Approve a run that is held because of its price."""
+    def _find_endpoint(self, action: OperatorAction) -> Callable[..., Awaitable[ApiModel]]:
+        match action:
+            case OperatorAction.APPROVE:
+                return self._approve
+            case OperatorAction.WAIVE:
+                return self._waive
+            case OperatorAction.START:
+                return self._start
+            case OperatorAction.ADOPT:
+                return self._adopt
+            case OperatorAction.REDELIVER:
+                return self._redeliver
+            case OperatorAction.CANCEL | OperatorAction.RETRY | OperatorAction.HOLD | OperatorAction.RELEASE:
+                return self._build_account_endpoint(action)
+            case _:
+                assert_never(action)
+
+    async def _approve(self, principal: CurrentPrincipal, body: ApprovalRequest) -> ActionResultSchema:
         await self._executor.apply_to_run(OperatorAction.APPROVE, principal, expect_usd=body.expect_usd)
         return _build_result(OperatorAction.APPROVE)
 
-    async def waive(self, principal: CurrentPrincipal, body: WaiverRequest) -> ActionResult:
-        """Continue the run without moderation and record the reason."""
+    async def _waive(self, principal: CurrentPrincipal, body: WaiverRequest) -> ActionResultSchema:
         await self._executor.apply_to_run(OperatorAction.WAIVE, principal, reason=body.reason)
         return _build_result(OperatorAction.WAIVE)
 
-    async def start(self, principal: CurrentPrincipal) -> ActionResult:
-        """Submit the jobs of the run whose files are ready."""
+    async def _start(self, principal: CurrentPrincipal) -> ActionResultSchema:
         await self._executor.apply_to_run(OperatorAction.START, principal)
         return _build_result(OperatorAction.START)
 
-    async def adopt(self, principal: CurrentPrincipal, body: AdoptionRequest) -> ActionResult:
-        """Select the remote job for a job held as ambiguous."""
-        return _build_result(
-            OperatorAction.ADOPT, [await self._executor.adopt_remote_job(principal, body.job, body.remote_job)]
-        )
+    async def _adopt(self, principal: CurrentPrincipal, body: AdoptionRequest) -> ActionResultSchema:
+        account = await self._executor.adopt_remote_job(principal, body.job, body.remote_job)
+        return _build_result(OperatorAction.ADOPT, [account])
 
-    async def redeliver(self, principal: CurrentPrincipal, body: RedeliveryRequest) -> RedeliveryResult:
-        """Retry failed webhook and alert deliveries."""
+    async def _redeliver(self, principal: CurrentPrincipal, body: RedeliveryRequest) -> RedeliveryResult:
         retried = await self._executor.redeliver(principal, body.deliveries, expect=body.expect)
-        return RedeliveryResult(deliveries=retried, count=len(retried))
+        return RedeliveryResult(deliveries=list(retried), count=len(retried))
 
-    def _build_account_endpoint(self, action: OperatorAction) -> Callable[..., Awaitable[ActionResult]]:
-        async def apply(principal: CurrentPrincipal, body: ActionByName | ActionByFilter) -> ActionResult:
+    def _build_account_endpoint(self, action: OperatorAction) -> Callable[..., Awaitable[ActionResultSchema]]:
+        async def apply(principal: CurrentPrincipal, body: ActionByName | ActionByFilter) -> ActionResultSchema:
             if isinstance(body, ActionByName):
-                accounts = self._executor.apply_to_accounts(
+                accounts = await self._executor.apply_to_accounts(
                     action, principal, body.accounts, expect=body.expect, reason=body.reason
                 )
             else:
-                accounts = self._executor.apply_to_matching(
-                    action,
-                    principal,
-                    parse_job_filter(**body.filter.model_dump()),
-                    expect=body.expect,
-                    reason=body.reason,
+                job_filter = parse_job_filter(**body.filter.model_dump())
+                accounts = await self._executor.apply_to_matching(
+                    action, principal, job_filter, expect=body.expect, reason=body.reason
                 )
-            return _build_result(action, await accounts)
+            return _build_result(action, accounts)
 
-        apply.__doc__ = ACCOUNT_ACTION_SUMMARIES[action]
         return apply
 
 
-ACCOUNT_ACTION_SUMMARIES = {
-    OperatorAction.CANCEL: "Cancel the jobs of the selected accounts.",
-    OperatorAction.RETRY: "Retry failed jobs as new remote jobs.",
-    OperatorAction.HOLD: "Put accounts on hold until they are released.",
-    OperatorAction.RELEASE: "Release held accounts and verify their keys again.",
-}
-
-
-def _build_result(action: OperatorAction, accounts: Sequence[str] = ()) -> ActionResult:
-    return ActionResult(action=action, accounts=list(accounts), count=len(accounts))
+def _build_result(action: OperatorAction, accounts: Sequence[str] = ()) -> ActionResultSchema:
+    return ActionResultSchema(action=action, accounts=list(accounts), count=len(accounts))

@@ -213,7 +213,7 @@ EXAMPLES: Final[dict[str, Any]] = {
     "AdoptionRequest": {"job": _JOB_ID, "remote_job": "ftjob-8Kq2vWmZr0aXcT4nYb71LpDs"},
     "RedeliveryRequest": {"deliveries": [815], "expect": 1},
     "RedeliveryResult": {"deliveries": [815], "count": 1},
-    "ActionResult": {"action": "retry", "accounts": ["acme-eu"], "count": 1},
+    "ActionResultSchema": {"action": "retry", "accounts": ["acme-eu"], "count": 1},
     "Problem": {
         "type": "about:blank",
         "title": "Conflict",

@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Final, Literal, Self
+from typing import Final, Self
 from urllib.parse import parse_qs, urlencode
 
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.job_filter import JobFilter
-from orchestrator.core.jobs.operator_action import RUN_ACTIONS, OperatorAction
+from orchestrator.core.jobs.operator_action import ACTION_INFO, ActionScope, OperatorAction, ReasonRequirement
 from orchestrator.core.text import format_count, format_list, format_usd
 from orchestrator.status import ActionPreview, RunOverview
 from orchestrator.web.auth.login import LOCAL_PATH_PATTERN
 from orchestrator.web.dashboard.page_query import PageQuery
 from orchestrator.web.problem import ProblemError
 
-ReasonRequirement = Literal["none", "optional", "required"]
 MAX_NAMED_ACCOUNTS: Final = 5
 _INVALID_ACTION: Final = (422, "Unknown or incomplete action.", "Go back to the page and try again.")
-
-_ACCOUNT_ACTION_TEXTS: Final[Mapping[OperatorAction, str]] = {
-    OperatorAction.RETRY: "Each failed job starts again as a new remote job, which is charged again.",
-    OperatorAction.CANCEL: (
-        "Pending jobs are cancelled; running jobs are asked to stop. Training so far may still be billed. "
-        "A cancelled job cannot be restarted in this run."
-    ),
-    OperatorAction.HOLD: (
-        "No further requests are sent for these accounts until released. Jobs already running continue."
-    ),
-    OperatorAction.RELEASE: "Keys are verified again and jobs resume.",
-}
-_NOTHING_TO_DO_TEXTS: Final[Mapping[OperatorAction, str]] = {
-    OperatorAction.RETRY: "No failed jobs selected.",
-    OperatorAction.CANCEL: "All selected jobs have already ended.",
-    OperatorAction.HOLD: "No account matches the selection.",
-    OperatorAction.RELEASE: "None of the selected accounts can be released.",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +69,6 @@ class ActionRequest:
         return JobFilter(accounts=self.accounts) if self.accounts else self.query.job_filter
 
     @property
-    def is_run_action(self) -> bool:
-        """Whether the action applies to the run as a whole."""
-        return self.action in RUN_ACTIONS
-
-    @property
     def form_fields(self) -> tuple[tuple[str, str], ...]:
         """Hidden fields of the form, from which `parse` restores this request."""
         selected = [("account", name) for name in self.accounts]
@@ -126,83 +102,64 @@ class ConfirmDialog:
         return replace(self, problem=Failure("refused", error.detail, error.hint))
 
 
-def build_accounts_dialog(request: ActionRequest, impact: ActionPreview) -> ConfirmDialog:
+def build_accounts_dialog(request: ActionRequest, preview: ActionPreview) -> ConfirmDialog:
     """Build the dialog of an account action for the accounts of its preview."""
-    request = replace(request, expect=len(impact.accounts))
-    if not impact.accounts:
-        return ConfirmDialog(
-            request=request, title=f"Nothing to {request.action}", text=_NOTHING_TO_DO_TEXTS[request.action]
-        )
-    label = f"{request.action.capitalize()} {format_count(len(impact.accounts), 'account')}"
-    return ConfirmDialog(
-        request=request,
-        title=f"{label}?",
-        text=_ACCOUNT_ACTION_TEXTS[request.action],
-        price=_format_price(impact) if request.action in {OperatorAction.RETRY, OperatorAction.RELEASE} else None,
-        account_names=format_list(impact.accounts, limit=MAX_NAMED_ACCOUNTS),
-        button=label,
-        danger=request.action is OperatorAction.CANCEL,
-        reason="optional" if request.action is OperatorAction.HOLD else "none",
-    )
+    count = len(preview.accounts)
+    request = replace(request, expect=count)
+    if not count:
+        return _build_empty_dialog(request)
+    dialog = _build_dialog(request, format_count(count, "account"))
+    price = _format_price(preview) if ACTION_INFO[request.action].shows_price else None
+    return replace(dialog, price=price, account_names=format_list(preview.accounts, limit=MAX_NAMED_ACCOUNTS))
 
 
 def build_adoption_dialog(request: ActionRequest) -> ConfirmDialog:
     """Build the dialog in which the operator selects the remote job of a job held as ambiguous."""
-    text = "The service verifies the remote job with the provider before the account's job adopts it."
-    return ConfirmDialog(request=request, title="Select the remote job", text=text, button="Adopt")
+    return _build_dialog(request, request.job)
 
 
-def build_redelivery_dialog(request: ActionRequest, dead_count: int) -> ConfirmDialog:
+def build_redelivery_dialog(request: ActionRequest, failed_count: int) -> ConfirmDialog:
     """Build the dialog to retry failed deliveries."""
-    request = replace(request, expect=dead_count)
-    if not dead_count:
-        return ConfirmDialog(request=request, title="Nothing to retry", text="No failed deliveries.")
-    label = f"Retry {format_count(dead_count, 'delivery', 'deliveries')}"
-    text = "Each is sent again now. If that fails, it is retried for about a day."
-    return ConfirmDialog(request=request, title=f"{label}?", text=text, button=label)
+    request = replace(request, expect=failed_count)
+    if not failed_count:
+        return _build_empty_dialog(request)
+    return _build_dialog(request, format_count(failed_count, "delivery", "deliveries"))
 
 
 def build_run_dialog(request: ActionRequest, overview: RunOverview | None) -> ConfirmDialog:
     """Build the dialog of a run action."""
     if overview is None:
-        return ConfirmDialog(request=request, title="No run yet", text="There is nothing to confirm.")
+        return _build_empty_dialog(request)
     planned = overview.run.planned_usd
-    request = replace(request, expect_usd=planned)
-    price = "unknown (some accounts have no price)" if planned is None else format_usd(planned)
-    if request.action is OperatorAction.WAIVE:
-        text = "Chats are sent to the providers without prior moderation. Your reason is recorded with the run."
-        return ConfirmDialog(
-            request=request,
-            title="Continue without moderation?",
-            text=text,
-            button="Waive moderation",
-            reason="required",
-        )
-    if request.action is OperatorAction.START:
-        text = "All jobs whose files are ready are submitted to the providers, which charge for them."
-        return ConfirmDialog(request=request, title="Start training?", text=text, price=price, button="Start")
-    text = "The run continues despite its price. The approval covers the current price and any lower one."
+    dialog = _build_dialog(replace(request, expect_usd=planned), overview.run.name)
+    if not ACTION_INFO[request.action].shows_price:
+        return dialog
+    return replace(dialog, price="unknown (some accounts have no price)" if planned is None else format_usd(planned))
+
+
+def _build_dialog(request: ActionRequest, target: str) -> ConfirmDialog:
+    info = ACTION_INFO[request.action]
     return ConfirmDialog(
-        request=request, title=f"Approve {overview.run.name}?", text=text, price=price, button="Approve"
+        request=request,
+        title=info.title.format(target=target),
+        text=info.confirmation,
+        button=info.button.format(target=target),
+        danger=info.is_destructive,
+        reason=info.reason,
     )
 
 
-def format_result(request: ActionRequest, names: Sequence[str]) -> str:
-    """Return the message that confirms an accepted action."""
-    if request.is_run_action:
-        return {OperatorAction.APPROVE: "Run approved", OperatorAction.WAIVE: "Moderation waived"}.get(
-            request.action, "Training started"
-        )
-    if request.action is OperatorAction.REDELIVER:
-        return f"Retrying {format_count(len(names), 'delivery', 'deliveries')}"
-    participles = {
-        OperatorAction.ADOPT: "Adopting a remote job for",
-        OperatorAction.RETRY: "Retrying",
-        OperatorAction.CANCEL: "Cancelling",
-        OperatorAction.HOLD: "Holding",
-        OperatorAction.RELEASE: "Releasing",
-    }
-    return f"{participles[request.action]} {format_count(len(names), 'account')}"
+def _build_empty_dialog(request: ActionRequest) -> ConfirmDialog:
+    """Build the dialog of an action that applies to nothing; it has no button to confirm."""
+    title, _, text = ACTION_INFO[request.action].nothing_to_do.rstrip(".").partition(": ")
+    return ConfirmDialog(request=request, title=title, text=f"{text[:1].upper()}{text[1:]}." if text else "")
+
+
+def format_result(request: ActionRequest, changed_count: int) -> str:
+    """Return the message that confirms an accepted action on this number of accounts or deliveries."""
+    is_redelivery = ACTION_INFO[request.action].scope is ActionScope.DELIVERIES
+    nouns = ("delivery", "deliveries") if is_redelivery else ("account", "accounts")
+    return ACTION_INFO[request.action].accepted.format(target=format_count(changed_count, *nouns))
 
 
 def build_confirm_href(
@@ -227,6 +184,6 @@ def _parse_delivery_id(text: str) -> int:
     return number
 
 
-def _format_price(impact: ActionPreview) -> str:
-    unpriced = f", and {format_count(impact.unpriced, 'job')} without a known price" if impact.unpriced else ""
-    return format_usd(impact.usd) + unpriced
+def _format_price(preview: ActionPreview) -> str:
+    unpriced = f", and {format_count(preview.unpriced, 'job')} without a known price" if preview.unpriced else ""
+    return format_usd(preview.usd) + unpriced

@@ -67,7 +67,7 @@ def _format_wait(job: JobView, now: float) -> str | None:
 
 
 def _format_since(job: JobView, now: float) -> str:
-    passed = now - job.state_since
-    if job.state in TERMINAL_STATES or passed < 60:
-        return format_age(passed)
-    return f"for {format_duration(passed)}"
+    age = now - job.state_since
+    if job.state in TERMINAL_STATES or age < 60:
+        return format_age(age)
+    return f"for {format_duration(age)}"

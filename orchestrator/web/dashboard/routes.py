@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from orchestrator import status
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.loss import Loss
-from orchestrator.core.jobs.operator_action import OperatorAction
+from orchestrator.core.jobs.operator_action import ACTION_INFO, ActionScope
 from orchestrator.web.action_executor import ActionExecutor
 from orchestrator.web.auth.middleware import read_only_problem
 from orchestrator.web.auth.principal import CurrentPrincipal, Principal
@@ -156,36 +156,46 @@ class DashboardRoutes:
             )
         return RedirectResponse(action_request.back, 303)
 
-    async def _perform(self, request: ActionRequest, principal: Principal) -> list[str]:
-        if request.action is OperatorAction.ADOPT:
-            return [await self._executor.adopt_remote_job(principal, request.job, request.remote_job)]
-        if request.action is OperatorAction.REDELIVER:
-            retried = await self._executor.redeliver(principal, request.deliveries or None, expect=request.expect)
-            return [str(delivery_id) for delivery_id in retried]
-        if request.is_run_action:
-            await self._executor.apply_to_run(
-                request.action, principal, reason=request.reason, expect_usd=request.expect_usd
-            )
-            return []
-        accounts = await self._executor.apply_to_matching(
-            request.action, principal, request.job_filter, expect=request.expect, reason=request.reason
-        )
-        return list(accounts)
+    async def _perform(self, request: ActionRequest, principal: Principal) -> int:
+        """Perform the action; return the number of accounts or deliveries that it changed."""
+        action = request.action
+        match ACTION_INFO[action].scope:
+            case ActionScope.RUN:
+                await self._executor.apply_to_run(
+                    action, principal, reason=request.reason, expect_usd=request.expect_usd
+                )
+                return 0
+            case ActionScope.ACCOUNTS:
+                accounts = await self._executor.apply_to_matching(
+                    action, principal, request.job_filter, expect=request.expect, reason=request.reason
+                )
+                return len(accounts)
+            case ActionScope.JOB:
+                await self._executor.adopt_remote_job(principal, request.job, request.remote_job)
+                return 1
+            case ActionScope.DELIVERIES:
+                # A link without delivery ids means all failed ones, as the button above the list says.
+                return len(
+                    await self._executor.redeliver(principal, request.deliveries or None, expect=request.expect)
+                )
+            case scope:
+                assert_never(scope)
 
     async def _build_dialog(self, request: ActionRequest) -> confirm_dialog.ConfirmDialog:
-        if request.action is OperatorAction.ADOPT:
-            return confirm_dialog.build_adoption_dialog(request)
-        if request.action is OperatorAction.REDELIVER:
-            return confirm_dialog.build_redelivery_dialog(
-                request, await self._executor.count_dead_deliveries(request.deliveries or None)
-            )
-        if request.is_run_action:
-            return confirm_dialog.build_run_dialog(
-                request, await self._call(status.find_run_overview, self._backend.now())
-            )
-        return confirm_dialog.build_accounts_dialog(
-            request, await self._executor.preview(request.action, request.job_filter)
-        )
+        match ACTION_INFO[request.action].scope:
+            case ActionScope.RUN:
+                overview = await self._call(status.find_run_overview, self._backend.now())
+                return confirm_dialog.build_run_dialog(request, overview)
+            case ActionScope.ACCOUNTS:
+                preview = await self._executor.preview(request.action, request.job_filter)
+                return confirm_dialog.build_accounts_dialog(request, preview)
+            case ActionScope.JOB:
+                return confirm_dialog.build_adoption_dialog(request)
+            case ActionScope.DELIVERIES:
+                failed = await self._executor.count_dead_deliveries(request.deliveries or None)
+                return confirm_dialog.build_redelivery_dialog(request, failed)
+            case scope:
+                assert_never(scope)
 
     async def _get_run_and_jobs(
         self, request: Request

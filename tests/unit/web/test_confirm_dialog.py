@@ -8,11 +8,11 @@ import httpx2
 import pytest
 from web_values import REFUSED, WebServiceDouble, job, status, token
 
-from orchestrator import control
 from orchestrator import status as read
-from orchestrator.control.jobs import adopt_remote_job
+from orchestrator.control.operator import ActionResult, ActionTarget
 from orchestrator.core.access_token import Role
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.jobs.operator_action import ACTION_INFO, OperatorAction
 
 THREE = ("one", "two", "three")
 RUN = {"verb": "approve", "usd": "3.1"}
@@ -22,7 +22,6 @@ def service() -> WebServiceDouble:
     """Three failed accounts at 1.86 dollars, without a token, asked by a browser on this machine."""
     asked = WebServiceDouble(*(job(name, "failed", error=REFUSED) for name in THREE))
     asked.answers[read.preview_action] = read.ActionPreview(accounts=THREE, usd=1.86, unpriced=0)
-    asked.answers[control.retry] = [job(name, "planned") for name in THREE]
     return asked
 
 
@@ -76,6 +75,19 @@ async def test_an_approval_states_the_price_that_it_covers() -> None:
     assert 'name="usd" value="3.1"' in html
 
 
+@pytest.mark.parametrize("action", OperatorAction)
+async def test_every_action_has_a_dialog_with_its_texts(action: OperatorAction) -> None:
+    asked = service()
+    asked.answers[read.count_failed_deliveries] = 3
+    html = await dialog(asked, f"verb={action}&job=job-one")
+    info = ACTION_INFO[action]
+    assert info.confirmation in html.replace("&#39;", "'")
+    assert ("Estimated cost" in html) is info.shows_price
+    assert ('class="danger"' in html) is info.is_destructive
+    assert ('name="reason"' in html) is (info.reason != "none")
+    assert 'id="yes"' in html
+
+
 async def test_a_waiver_needs_a_reason() -> None:
     assert re.search(r'name="reason"[^>]* required', await dialog(service(), "verb=waive"))
 
@@ -86,8 +98,8 @@ async def test_confirmed_action_is_executed_and_reported() -> None:
     answer = await act(asked, form, **{"HX-Request": "true"})
     assert answer.status_code == 204
     assert json.loads(answer.headers["hx-trigger"]) == {"actionPerformed": {"message": "Retrying 3 accounts"}}
-    [(name, (accounts,), _)] = asked.asked
-    assert (name, accounts) == ("retry", list(THREE))
+    [(_, arguments, _)] = asked.asked
+    assert arguments == (OperatorAction.RETRY, ActionTarget(accounts=THREE))
 
 
 async def test_action_without_javascript_redirects_back() -> None:
@@ -114,12 +126,12 @@ async def test_changed_price_is_confirmed_again() -> None:
     asked = service()
     assert (await act(asked, RUN | {"usd": "2.0"})).status_code == 409
     assert (await act(asked, RUN)).status_code == 303
-    assert [name for name, *_ in asked.asked] == ["approve"]
+    assert [arguments for _, arguments, _ in asked.asked] == [(OperatorAction.APPROVE, ActionTarget())]
 
 
 async def test_refused_action_shows_its_hint() -> None:
     asked = service()
-    asked.answers[control.approve] = ConfigError("there is no run yet", hint="Start one.")
+    asked.answers[OperatorAction.APPROVE] = ConfigError("there is no run yet", hint="Start one.")
     answer = await act(asked, RUN)
     assert answer.status_code == 409
     assert "there is no run yet" in answer.text
@@ -128,18 +140,18 @@ async def test_refused_action_shows_its_hint() -> None:
 
 async def test_operator_selects_the_remote_job() -> None:
     asked = service()
-    asked.answers[adopt_remote_job] = job("one", "submitting")
+    asked.answers[OperatorAction.ADOPT] = ActionResult(action=OperatorAction.ADOPT, accounts=("one",))
     assert re.search(r'name="remote_job"[^>]* required', await dialog(asked, "verb=adopt&job=job-one"))
     form = {"verb": "adopt", "job": "job-one", "remote_job": " ftjob-2 ", "back": "/accounts/one"}
     answer = await act(asked, form)
     assert (answer.status_code, answer.headers["location"]) == (303, "/accounts/one")
-    [(name, arguments, _)] = asked.asked
-    assert (name, arguments) == ("adopt_remote_job", ("job-one", "ftjob-2"))
+    [(_, arguments, _)] = asked.asked
+    assert arguments == (OperatorAction.ADOPT, ActionTarget(job="job-one", remote_job="ftjob-2"))
 
 
 async def test_redelivery_dialog_states_the_count() -> None:
     asked = service()
-    asked.answers |= {read.count_failed_deliveries: 2, control.redeliver: []}
+    asked.answers[read.count_failed_deliveries] = 2
     html = await dialog(asked, "verb=redeliver&delivery=7&delivery=9")
     assert "Retry 2 deliveries?" in html
     assert 'name="delivery" value="9"' in html
@@ -147,8 +159,8 @@ async def test_redelivery_dialog_states_the_count() -> None:
     assert (await act(asked, form | {"expect": "3"})).status_code == 409
     assert asked.asked == []
     assert (await act(asked, form | {"expect": "2"})).headers["location"] == "/deliveries"
-    [(name, (numbers,), _)] = asked.asked
-    assert (name, numbers) == ("redeliver", (7, 9))
+    [(_, arguments, _)] = asked.asked
+    assert arguments == (OperatorAction.REDELIVER, ActionTarget(deliveries=(7, 9)))
     asked.answers[read.count_failed_deliveries] = 0
     assert 'id="yes"' not in await dialog(asked, "verb=redeliver")
 

@@ -71,7 +71,7 @@ async def test_loopback_page_needs_a_csrf_token_and_a_program_does_not(headers: 
         marked = headers | {"X-CSRF-Token": await csrf_token(client)}
         assert (await client.post(PATH, json=HOLD, headers=marked)).status_code == 200
         assert (await client.post(PATH, json=HOLD)).status_code == 200
-    assert [options["by"] for *_, options in asked.asked] == ["loopback"] * 2
+    assert [options["actor"] for *_, options in asked.asked] == ["loopback"] * 2
 
 
 async def test_bearer_token_needs_no_csrf_token() -> None:

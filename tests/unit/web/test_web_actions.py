@@ -4,28 +4,21 @@ from typing import Any
 
 import httpx2
 import pytest
-from web_values import NOW, WebServiceDouble, job, run, token
+from web_values import NOW, WebServiceDouble, run, token
 
-from orchestrator import control, status
-from orchestrator.control.jobs import adopt_remote_job
+from orchestrator import status
+from orchestrator.control.operator import ActionResult, ActionTarget
 from orchestrator.core.access_token import Role
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.jobs.operator_action import OperatorAction
+from orchestrator.core.jobs.operator_action import ACCOUNT_ACTIONS, RUN_ACTIONS, OperatorAction
 from orchestrator.status import RunOverview
 
 OPERATOR = "orch_operator"
 READER = "orch_reader"
-BY = {"by": "token:ops", "now": NOW}
-OF_RUN: dict[str, tuple[Any, str, dict[str, str]]] = {
-    "approve": ({}, "approve", {}),
-    "waive": ({"reason": " seen elsewhere "}, "waive_moderation", {"reason": "seen elsewhere"}),
-    "start": (None, "start", {}),
-}
-OF_ACCOUNTS: dict[str, tuple[str, dict[str, str]]] = {
-    "cancel": ("cancel", {}),
-    "retry": ("retry", {}),
-    "hold": ("hold_accounts", {"reason": "tidy"}),
-    "release": ("release_accounts", {}),
+RUN_BODIES: dict[OperatorAction, Any] = {
+    OperatorAction.APPROVE: {},
+    OperatorAction.WAIVE: {"reason": " seen elsewhere "},
+    OperatorAction.START: None,
 }
 
 
@@ -33,12 +26,15 @@ def service() -> WebServiceDouble:
     service = WebServiceDouble()
     service.tokens = [token("ops", OPERATOR), token("eyes", READER, Role.READER)]
     service.answers = {
-        control.cancel: [job("one", "cancelling")],
-        control.retry: [job("one", "planned")],
         status.find_run_overview: RunOverview(run=run(), current=True, state_counts=(), problem_groups=(), labels=()),
         status.preview_action: status.ActionPreview(accounts=("one", "two"), usd=1.24, unpriced=0),
     }
     return service
+
+
+def performed(action: OperatorAction, reason: str = "", **target: Any) -> tuple[Any, ...]:
+    """The recorded call of `control.perform`."""
+    return ("perform", (action, ActionTarget(**target)), {"actor": "token:ops", "now": NOW, "reason": reason})
 
 
 async def post_action(service: WebServiceDouble, verb: str, body: Any, who: str = OPERATOR) -> httpx2.Response:
@@ -46,43 +42,41 @@ async def post_action(service: WebServiceDouble, verb: str, body: Any, who: str 
         return await client.post(f"/api/v1/actions/{verb}", json=body)
 
 
-@pytest.mark.parametrize("verb", OF_RUN)
-async def test_action_applies_to_the_run(verb: str) -> None:
+@pytest.mark.parametrize("action", RUN_ACTIONS)
+async def test_action_applies_to_the_run(action: OperatorAction) -> None:
     asked = service()
-    body, function, options = OF_RUN[verb]
-    answer = await post_action(asked, verb, body)
-    assert (answer.status_code, answer.json()) == (200, {"action": verb, "accounts": [], "count": 0})
-    assert asked.asked == [(function, (), options | BY)]
+    answer = await post_action(asked, action, RUN_BODIES[action])
+    assert (answer.status_code, answer.json()) == (200, {"action": action, "accounts": [], "count": 0})
+    assert asked.asked == [performed(action, "seen elsewhere" if action is OperatorAction.WAIVE else "")]
 
 
-@pytest.mark.parametrize("verb", OF_ACCOUNTS)
-async def test_action_applies_to_named_accounts(verb: str) -> None:
+@pytest.mark.parametrize("action", ACCOUNT_ACTIONS)
+async def test_action_applies_to_named_accounts(action: OperatorAction) -> None:
     asked = service()
-    function, options = OF_ACCOUNTS[verb]
-    answer = await post_action(asked, verb, {"accounts": ["one", "two", "one"], "reason": " tidy ", "expect": 2})
-    asked_of = ["one"] if verb in {"cancel", "retry"} else ["one", "two"]  # those whose jobs were in another state
-    assert answer.json() == {"action": verb, "accounts": asked_of, "count": len(asked_of)}
-    assert asked.asked == [(function, (["one", "two"],), options | BY)]
+    asked.answers[action] = ActionResult(action=action, accounts=("one",))  # the job of "two" is in another state
+    body = {"accounts": ["one", "two", "one"], "reason": " tidy ", "expect": 2}
+    answer = await post_action(asked, action, body)
+    assert answer.json() == {"action": action, "accounts": ["one"], "count": 1}
+    assert asked.asked == [performed(action, "tidy", accounts=("one", "two"))]
 
 
-@pytest.mark.parametrize("verb", OF_ACCOUNTS)
-async def test_action_applies_to_all_matching_accounts(verb: str) -> None:
+@pytest.mark.parametrize("action", ACCOUNT_ACTIONS)
+async def test_action_applies_to_all_matching_accounts(action: OperatorAction) -> None:
     asked = service()
     answer = await post_action(
-        asked, verb, {"filter": {"state": "failed", "text": " eu "}, "expect": 2, "reason": "tidy"}
+        asked, action, {"filter": {"state": "failed", "text": " eu "}, "expect": 2, "reason": "tidy"}
     )
     assert answer.status_code == 200
-    function, options = OF_ACCOUNTS[verb]
-    assert asked.asked == [(function, (["one", "two"],), options | BY)]
+    assert asked.asked == [performed(action, "tidy", accounts=("one", "two"))]
 
 
 async def test_a_remote_job_is_adopted() -> None:
     asked = service()
-    asked.answers[adopt_remote_job] = job("one", "submitting")
+    asked.answers[OperatorAction.ADOPT] = ActionResult(action=OperatorAction.ADOPT, accounts=("one",))
     answer = await post_action(asked, "adopt", {"job": "j-1", "remote_job": "ftjob-2"})
     assert answer.json() == {"action": "adopt", "accounts": ["one"], "count": 1}
-    assert asked.asked == [("adopt_remote_job", ("j-1", "ftjob-2"), BY)]
-    asked.answers[adopt_remote_job] = ConfigError("there is no job j-1", hint="Look.")
+    assert asked.asked == [performed(OperatorAction.ADOPT, job="j-1", remote_job="ftjob-2")]
+    asked.answers[OperatorAction.ADOPT] = ConfigError("there is no job j-1", hint="Look.")
     assert (await post_action(asked, "adopt", {"job": "j-1", "remote_job": "ftjob-2"})).status_code == 409
 
 
@@ -113,7 +107,8 @@ async def test_another_price_than_was_confirmed_approves_nothing() -> None:
 
 async def test_refused_action_is_a_conflict_with_a_hint() -> None:
     asked = service()
-    asked.answers[control.start] = asked.answers[control.hold_accounts] = ConfigError("no run yet", hint="Start one.")
+    error = ConfigError("no run yet", hint="Start one.")
+    asked.answers |= {OperatorAction.START: error, OperatorAction.HOLD: error}
     for answer in (
         await post_action(asked, "start", None),
         await post_action(asked, "hold", {"accounts": ["nobody"]}),
@@ -152,10 +147,10 @@ async def test_invalid_body_is_a_problem_with_a_hint(verb: str, body: Any) -> No
     assert asked.asked == []
 
 
-EVERY_ACTION = (
-    [("adopt", {"job": "j", "remote_job": "r"}), ("redeliver", {})]
-    + [(verb, body) for verb, (body, _, _) in OF_RUN.items()]
-    + [(verb, {"accounts": ["one"]}) for verb in OF_ACCOUNTS]
+EVERY_ACTION: list[tuple[str, Any]] = (
+    [(OperatorAction.ADOPT, {"job": "j", "remote_job": "r"}), (OperatorAction.REDELIVER, {})]
+    + list(RUN_BODIES.items())
+    + [(action, {"accounts": ["one"]}) for action in ACCOUNT_ACTIONS]
 )
 
 
@@ -177,14 +172,15 @@ async def test_unauthenticated_client_cannot_act(verb: str, body: Any) -> None:
 
 @pytest.mark.parametrize(
     ("body", "numbers"),
-    [({}, None), ({"deliveries": [7], "expect": 1}, [7]), ({"deliveries": [736229.0], "expect": 1.0}, [736229])],
+    [({}, None), ({"deliveries": [7], "expect": 1}, (7,)), ({"deliveries": [736229.0], "expect": 1.0}, (736229,))],
 )
-async def test_dead_deliveries_are_redelivered(body: Any, numbers: list[int] | None) -> None:
+async def test_dead_deliveries_are_redelivered(body: Any, numbers: tuple[int, ...] | None) -> None:
     asked = service()
-    asked.answers |= {status.count_failed_deliveries: 1, control.redeliver: []}
-    assert (await post_action(asked, "redeliver", body)).json() == {"deliveries": [], "count": 0}
-    assert asked.asked == [("redeliver", (numbers,), BY)]
+    retried = ActionResult(action=OperatorAction.REDELIVER, deliveries=(7,))
+    asked.answers |= {status.count_failed_deliveries: 1, OperatorAction.REDELIVER: retried}
+    assert (await post_action(asked, "redeliver", body)).json() == {"deliveries": [7], "count": 1}
+    assert asked.asked == [performed(OperatorAction.REDELIVER, deliveries=numbers)]
 
 
-def test_every_verb_has_its_test() -> None:
-    assert {*OF_RUN, *OF_ACCOUNTS, OperatorAction.ADOPT, OperatorAction.REDELIVER} == set(OperatorAction)
+def test_every_action_is_tested() -> None:
+    assert {action for action, _ in EVERY_ACTION} == set(OperatorAction)

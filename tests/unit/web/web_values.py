@@ -9,10 +9,12 @@ from typing import Any
 import httpx2
 import msgspec
 
+from orchestrator.control.operator import ActionResult, ActionTarget, perform
 from orchestrator.core.access_token import AccessToken, Role, hash_token
 from orchestrator.core.account import Account
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.job_filter import JobFilter
+from orchestrator.core.jobs.operator_action import OperatorAction
 from orchestrator.status import (
     Health,
     JobListing,
@@ -163,7 +165,7 @@ class WebServiceDouble:
         self.tokens: list[AccessToken] | Exception = environment(token, read_token)
         self.used: list[str] = []
         self.answers: dict[Any, Any] = {}
-        """What functions of `status` and `control` answer, or raise; None where nothing is said."""
+        """What functions of `status` return or raise, and by action what `control.perform` does; None by default."""
         self.asked: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
         self.heard: list[tuple[str, bytes]] = []
         self.accounts: dict[str, Account] = {}
@@ -191,12 +193,16 @@ class WebServiceDouble:
             return glance_of(await self._get_status())
         if ask is list_jobs:
             return listing_of(await self._get_status(), arguments[0], options["limit"], options.get("skip", 0))
-        answer = self.answers.get(ask)
+        answer = self._action_result(*arguments) if ask is perform else self.answers.get(ask)
         if isinstance(answer, Exception):
             raise answer
         if ask.__module__.startswith("orchestrator.control"):
             self.asked.append((ask.__name__, arguments, options))
         return answer
+
+    def _action_result(self, action: OperatorAction, target: ActionTarget) -> Any:
+        """What `control.perform` returns: the answer of the action, else that it changed the whole selection."""
+        return self.answers.get(action) or ActionResult(action=action, accounts=tuple(target.accounts or ()))
 
     async def _receive_webhook(self, account: str, headers: Mapping[str, str], body: bytes) -> bool:
         self.heard.append((account, body))
