@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     dataset_memory_mb: int | None = Field(
         default=None,
         ge=256,
-        description="memory limit of the process that reads the chats, in MB; –: three quarters of the machine's memory",
+        description="memory limit of the process that reads the chats, in MB; –: three quarters of all memory",
     )
     dataset_watch_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         default=30,
