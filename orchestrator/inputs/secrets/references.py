@@ -8,8 +8,8 @@
 #   * No message repeats a value that was read, nor the text of a reference that is not well-formed: the operator may
 #     have put the key itself there. `looks_like_key` also hides a name, path or program that resembles a key.
 #   * A value is registered with the `Redactor` before it is returned, so that the log and the error messages show a
-#     placeholder whatever happens to it next. Addresses and proxy passwords are registered whole: a part of them, such
-#     as a host name, occurs in ordinary texts, and redacting it would make those unreadable.
+#     placeholder whatever happens to it next. Addresses and proxy passwords are registered whole: a part of them,
+#     such as a host name, occurs in ordinary texts, and redacting it would make those unreadable.
 #   * A command gets no key of another account and none of the service's own secrets in its environment
 #     (`hidden_variables`): the commands come from the accounts file, but what they start may come from anywhere.
 #   * Reading is limited in size and, for commands, in time. A reference to /dev/zero or to a pipe that nobody writes
