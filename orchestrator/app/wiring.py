@@ -45,11 +45,12 @@ from orchestrator.app.outbound_network import OutboundNetwork
 from orchestrator.app.webhook_receiver import WebhookReceiver
 from orchestrator.control.accounts import unknown_accounts_error
 from orchestrator.core.account import AccountIdentity
+from orchestrator.core.account_state import AccountState
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.finding import FindingSummary
 from orchestrator.core.hold import SELF_RELEASING_HOLD_KINDS
 from orchestrator.core.jobs.observer import NULL_OBSERVER, ServiceObserver
-from orchestrator.core.jobs.run import AccountState, Run
+from orchestrator.core.jobs.run import Run
 from orchestrator.core.plans.plan import Plan, PlanStep
 from orchestrator.core.secret import Redactor
 from orchestrator.daemon.dataset_watcher import DatasetWatcher

@@ -9,9 +9,9 @@ from typing import Final
 from orchestrator.control.moderation import request_moderation
 from orchestrator.control.runs import get_current_run
 from orchestrator.core.account import Account
+from orchestrator.core.account_state import AccountState
 from orchestrator.core.errors import NETWORK_HOLD_KINDS, ConfigError, NothingToDo
 from orchestrator.core.hold import PLAN_HOLD_KINDS, Hold, HoldKind
-from orchestrator.core.jobs.run import AccountState
 from orchestrator.core.jobs.transitions import release_job
 from orchestrator.core.spec import digest
 from orchestrator.core.text import format_list

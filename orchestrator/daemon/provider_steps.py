@@ -30,6 +30,7 @@ from dataclasses import dataclass, replace
 from structlog.stdlib import BoundLogger
 
 from orchestrator.core.account import AccountIdentity
+from orchestrator.core.account_state import AccountState, AccountVerified
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import Failure, ProviderError, RemoteNotFound, RequestRejected, TemporaryError
 from orchestrator.core.jobs.job import Job
@@ -53,7 +54,6 @@ from orchestrator.core.jobs.remote_state import (
     with_pinned_values,
 )
 from orchestrator.core.jobs.retry_policy import backoff, proportional_poll_delay
-from orchestrator.core.jobs.run import AccountState
 from orchestrator.core.jobs.stall import DEFAULT_STALL_SECONDS
 from orchestrator.core.jobs.transitions import Outcome, advance, fail_job, poll_again, retry_later
 from orchestrator.core.plans.retirement import format_same_model_hint, list_unknown_model_holds
@@ -124,7 +124,7 @@ class ProviderSteps:
         )
         return replace(
             poll_again(loaded.job, now),
-            account_update=lambda state: replace(state, organization=organization, project=project, verified_at=now),
+            account_update=AccountVerified(organization, project, now),
         )
 
     async def upload(

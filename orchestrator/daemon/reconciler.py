@@ -41,6 +41,7 @@ from typing import Any, assert_never
 from structlog.stdlib import BoundLogger
 
 from orchestrator.core.account import Account
+from orchestrator.core.account_state import AccountHeld
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import (
     AmbiguousRemoteJob,
@@ -309,7 +310,7 @@ class Reconciler:
         self._log.warning("account.held", account=job.account, kind=hold.kind, message=hold.reason, hint=hold.hint)
         return replace(
             sleep_until(replace(job, intent_until=None), None, failure=failure),
-            account_update=lambda state: replace(state, hold=hold, verified_at=None),
+            account_update=AccountHeld(hold),
         )
 
     def _next_check(self, loaded: jobs.LoadedJob, now: float) -> float | None:

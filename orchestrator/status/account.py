@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.core.account import ProviderName
+from orchestrator.core.account_state import AccountState
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.job import JobId
-from orchestrator.core.jobs.run import AccountState, Run
+from orchestrator.core.jobs.run import Run
 from orchestrator.status.views import JobView, job_view
 from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import EventData

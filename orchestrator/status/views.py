@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
+from orchestrator.core.account_state import AccountState
 from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.config_refusal import ConfigRefusal
 from orchestrator.core.errors import Failure
@@ -14,7 +15,7 @@ from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
 from orchestrator.core.jobs.next_action import list_job_holds
 from orchestrator.core.jobs.pins import ValueUsage, list_differences
-from orchestrator.core.jobs.run import AccountState, Run
+from orchestrator.core.jobs.run import Run
 from orchestrator.core.plans.duplicate_accounts import format_shared_key_warning
 from orchestrator.core.plans.retirement import days_left
 from orchestrator.core.replica import Replica

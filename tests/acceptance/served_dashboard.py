@@ -15,13 +15,14 @@ from sqlalchemy import delete, insert
 from orchestrator import status
 from orchestrator.core.access_token import AccessToken, Role, hash_token
 from orchestrator.core.account import ProviderName
+from orchestrator.core.account_state import AccountState
 from orchestrator.core.dataset import Dataset, DatasetPart
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.job import Job, JobId, RunId
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.loss import Loss
-from orchestrator.core.jobs.run import AccountState, Run
+from orchestrator.core.jobs.run import Run
 from orchestrator.core.jobs.transitions import Outcome
 from orchestrator.core.moderation import Moderation, ModerationStatus
 from orchestrator.core.notifications.delivery import Delivery, DeliveryStatus

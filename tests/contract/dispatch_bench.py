@@ -14,9 +14,10 @@ from sqlalchemy import update
 
 from orchestrator.app import SystemClock
 from orchestrator.core.account import ProviderName
+from orchestrator.core.account_state import AccountState
 from orchestrator.core.dataset import Dataset, DatasetPart
 from orchestrator.core.jobs.job import Job, JobId, RunId
-from orchestrator.core.jobs.run import AccountState, Run
+from orchestrator.core.jobs.run import Run
 from orchestrator.core.jobs.transitions import Outcome, poll_again, sleep_until
 from orchestrator.core.replica import Replica
 from orchestrator.core.spec import TrainingSpec

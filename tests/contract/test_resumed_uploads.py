@@ -14,10 +14,11 @@ import structlog
 from provider_bench import START, SmallBench
 
 from orchestrator.core.account import Account, AccountIdentity, ProviderName
+from orchestrator.core.account_state import AccountState
 from orchestrator.core.dataset import Dataset, DatasetPart
 from orchestrator.core.jobs.job import Job, JobId, RunId
 from orchestrator.core.jobs.lifecycle import JobState
-from orchestrator.core.jobs.run import AccountState, Run
+from orchestrator.core.jobs.run import Run
 from orchestrator.core.secret import Redactor
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.daemon.job_loader import build_job_loader

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.core.account import ProviderName
+from orchestrator.core.account_state import AccountState
 from orchestrator.core.dataset import Dataset, DatasetPart, local_filename
 from orchestrator.core.jobs.job import Job, JobId, RunId, job_id
-from orchestrator.core.jobs.run import AccountState, Run
+from orchestrator.core.jobs.run import Run
 from orchestrator.core.jobs.transitions import Outcome
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.store.db.database import Database

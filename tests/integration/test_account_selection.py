@@ -8,9 +8,9 @@ import pytest
 from store_values import NOW, a_job, a_standing, fill, read_job, save_standing
 
 from orchestrator import control
+from orchestrator.core.account_state import AccountState
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs.lifecycle import JobState
-from orchestrator.core.jobs.run import AccountState
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import accounts
 

@@ -10,9 +10,9 @@ from store_values import NOW, a_job, fill, read_job
 from orchestrator import control
 from orchestrator.control import ListedAccount
 from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.account_state import AccountState
 from orchestrator.core.errors import NothingToDo
 from orchestrator.core.hold import Hold, HoldKind
-from orchestrator.core.jobs.run import AccountState
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import accounts, events
 

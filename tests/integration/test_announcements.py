@@ -11,6 +11,7 @@ from store_values import DATASET, NOW, RUN, SPEC, a_job, a_standing, fill, id_of
 
 from orchestrator import control
 from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.account_state import AccountHeld
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.job import JobId, RunId
@@ -188,7 +189,7 @@ async def test_account_hold_is_announced_once(database: Database) -> None:
     second = a_job("acme", id=JobId("second"))
     await fill(database, [a_job("acme"), second])
     for job in (await read_job(database, "acme"), second):
-        outcome = replace(sleep_until(job, None), account_update=lambda standing: replace(standing, hold=REFUSED))
+        outcome = replace(sleep_until(job, None), account_update=AccountHeld(REFUSED))
         assert await record(database, outcome)
     [held] = await list_announcements(database)
     assert (held["type"], held["data"]["account"], held["data"]["state"]) == ("account.held", "acme", "held")

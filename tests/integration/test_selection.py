@@ -11,13 +11,14 @@ import pytest
 from store_values import NOW, RUN, a_job, a_standing, fill, id_of
 
 from orchestrator.core.account import ProviderName
+from orchestrator.core.account_state import AccountState
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.loss import Loss
-from orchestrator.core.jobs.run import AccountState, Run
+from orchestrator.core.jobs.run import Run
 from orchestrator.core.moderation import Moderation, ModerationStatus
 from orchestrator.status import JobView, find_run_overview, get_loss_curves, get_status, list_jobs
 from orchestrator.store.db.database import Database

@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from store_values import NOW, RUN, a_job, a_standing, fill, id_of, read_job, record
 
 from orchestrator import control
+from orchestrator.core.account_state import AccountVerified
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.jobs.job import JobId, RunId
@@ -165,9 +166,7 @@ class TestRecord:
         acme, late, verified = [await read_job(database, name) for name in ("acme", "late", "verified")]
         assert await record(database, request_cancel(late, now=NOW))
         one = advance(acme, JobEvent.UPLOAD_STARTED, now=NOW, wake_at=NOW + 9)
-        known = replace(
-            poll_again(verified, NOW), account_update=lambda standing: replace(standing, organization="org-1")
-        )
+        known = replace(poll_again(verified, NOW), account_update=AccountVerified("org-1", None, NOW))
         steps = [(one, NOW), (poll_again(acme, NOW), NOW), (poll_again(late, NOW + 9), NOW), (known, NOW + 1)]
 
         async def all_of_them(tx: Transaction) -> list[bool]:

@@ -24,10 +24,10 @@ from orchestrator.cli.output import (
     write_text,
 )
 from orchestrator.core.account import Account, AccountIdentity
+from orchestrator.core.account_state import AccountState
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import HoldKind
 from orchestrator.core.jobs.lifecycle import JobState
-from orchestrator.core.jobs.run import AccountState
 from orchestrator.core.plans.duplicate_accounts import list_shared_key_warnings, list_shared_project_warnings
 from orchestrator.core.plans.plan import PlanStep
 from orchestrator.core.text_sanitizer import sanitize_line

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
+from orchestrator.core.account_state import AccountState
 from orchestrator.core.hold import ACCOUNT_REMOVED_HOLD, SUPERSEDED_HOLD, Hold
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import UNSUBMITTED_STATES, JobState
-from orchestrator.core.jobs.run import AccountState, Run
+from orchestrator.core.jobs.run import Run
 
 INTENT_STATES = frozenset(
     {JobState.PLANNED, JobState.UPLOADING, JobState.SUBMITTING}

@@ -1,4 +1,4 @@
-"""Run: one dataset and one training spec a provider, across a set of accounts."""
+"""A run: one dataset, and one training spec for each provider, across a set of accounts."""
 
 from __future__ import annotations
 
@@ -15,52 +15,30 @@ from orchestrator.core.spec import TrainingSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What is known of a run. Times are epoch seconds, UTC.
+    """The stored state of a run. Times are epoch seconds, UTC."""
 
-    Only one run is `current`: what the accounts file says now. `started_at` is None while files are only replicated
-    (`upload`). `planned_usd` is None where the price is unknown; an approval covers a price up to `approved_usd`, or
-    any when that is None. `hold` is about the price.
-    """
-
-    id: RunId
-    name: str
+    id: RunId  # derived from the dataset and the specs: the same work has the same id
+    name: str  # `name` in [run]; for people only
     dataset_sha256: str
     specs: Mapping[ProviderName, TrainingSpec]
-    current: bool = True
+    current: bool = True  # one run only: the one that the accounts file describes now
     created_at: float
-    started_at: float | None = None
-    approved_at: float | None = None
+    started_at: float | None = None  # None while files are only uploaded (`orchestrator upload`)
+    approved_at: float | None = None  # when an operator approved the run despite a hold of its price or base model
     approved_by: str | None = None
-    approved_usd: float | None = None
+    approved_usd: float | None = None  # the price that the approval covers; None covers any price
     pins: Mapping[ProviderName, PinnedValues | None] = field(default_factory=dict)
-    planned_usd: float | None = None
-    hold: Hold | None = None
-    moderation: Moderation | None = None
+    """The values that the provider chose for the first job and that the others use.
+
+    None: the others wait for them. A provider without an entry does not pin values.
+    """
+    planned_usd: float | None = None  # estimated price of the whole run; None: a part is unknown
+    hold: Hold | None = None  # set by the plan: price, or a base model that retires soon
+    moderation: Moderation | None = None  # None: no moderation is required
 
     @property
     def holds(self) -> tuple[Hold, ...]:
-        """Everything that sets the run aside before its jobs are submitted; first what needs a person."""
+        """Return the holds that stop jobs which are not submitted yet; those that need an operator come first."""
         moderation = self.moderation.hold if self.moderation else None
         holds = [hold for hold in (moderation, self.hold) if hold]
         return tuple(sorted(holds, key=lambda hold: hold.kind in SELF_RELEASING_HOLD_KINDS))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountState:
-    """What is known of an account besides the accounts file: whose key it is, and whether it is held.
-
-    `definition` is the digest of everything that says which key is used where; when it changes, the account is
-    verified anew. `webhook_seen_at` is when its provider last told us of a job of ours.
-    """
-
-    name: str
-    provider: ProviderName
-    definition: str
-    key_fingerprint: str
-    organization: str | None = None
-    project: str | None = None
-    labels: tuple[str, ...] = ()
-    verified_at: float | None = None
-    removed_at: float | None = None
-    hold: Hold | None = None
-    webhook_seen_at: float | None = None

@@ -40,17 +40,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from orchestrator.core.account_state import AccountUpdate
 from orchestrator.core.errors import Failure, ProviderError, UnknownOutcome
 from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobEvent, JobState, next_state
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.jobs.pins import PinnedValues
-from orchestrator.core.jobs.run import AccountState
 from orchestrator.core.secret import Redactor
 
 
@@ -66,7 +65,7 @@ class Outcome:
     label: str | None  # the note of the history's line; None: not worth a line
     failure: Failure | None = None  # what the history's line shows, also where the job itself has no failure
     request_id: str | None = None  # the provider's id of the request, for its support
-    account_update: Callable[[AccountState], AccountState] | None = None
+    account_update: AccountUpdate | None = None  # what the step changes in the job's account
     losses: tuple[Loss, ...] = ()  # new points of the job's curve
     pinned_values: PinnedValues | None = None  # chosen by the provider for this job, and sent with the run's others
     warning_candidate: Failure | None = None  # worth an operator's attention; `stall.with_warning` decides

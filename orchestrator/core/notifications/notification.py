@@ -9,10 +9,10 @@ from enum import StrEnum
 from typing import Any, Final
 
 from orchestrator.core.account import ProviderName
+from orchestrator.core.account_state import AccountState
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.job import Job, RunId
 from orchestrator.core.jobs.lifecycle import JobState
-from orchestrator.core.jobs.run import AccountState
 from orchestrator.core.plans.retirement import days_left
 from orchestrator.core.text import format_count
 

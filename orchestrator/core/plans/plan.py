@@ -8,12 +8,13 @@ from enum import StrEnum
 from typing import Final
 
 from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.account_state import AccountState
 from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.dataset import Dataset
 from orchestrator.core.hold import PLAN_HOLD_KINDS, UNTRAINABLE_HOLD_KINDS, Hold, HoldKind
 from orchestrator.core.jobs.job import Job, JobId, RunId, job_id, run_id
 from orchestrator.core.jobs.lifecycle import UNSUBMITTED_STATES, JobState
-from orchestrator.core.jobs.run import AccountState, Run
+from orchestrator.core.jobs.run import Run
 from orchestrator.core.moderation import Moderation
 from orchestrator.core.plans.budget import NO_COMMITTED_SPEND, CommittedSpend, find_budget_hold
 from orchestrator.core.plans.price import UNKNOWN_QUOTE, Quote, UnknownPriceReason

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from sqlalchemy import bindparam, func, insert, select, update
 
-from orchestrator.core.jobs.run import AccountState
+from orchestrator.core.account_state import AccountState
 from orchestrator.store.db.any_of import any_of
 from orchestrator.store.db.connection import StoreConnection, execute_each
 from orchestrator.store.db.transaction import Transaction

@@ -11,12 +11,13 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, and_, case, exists, func, select
 
+from orchestrator.core.account_state import AccountState
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.job import Job, RunId
 from orchestrator.core.jobs.job_filter import JobFilter
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
 from orchestrator.core.jobs.loss import Loss
-from orchestrator.core.jobs.run import AccountState, Run
+from orchestrator.core.jobs.run import Run
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.queries.costs import CREATED_USD, IS_CREATED
 from orchestrator.store.queries.job_search_sql import HELD, JobsQuery, has_own_hold, labels_json

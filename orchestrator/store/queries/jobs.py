@@ -21,9 +21,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
+from orchestrator.core.account_state import AccountState, apply_account_update
 from orchestrator.core.jobs.job import Job, JobId, RunId
 from orchestrator.core.jobs.lifecycle import AT_PROVIDER_STATES, TERMINAL_STATES, UNSUBMITTED_STATES, JobState
-from orchestrator.core.jobs.run import AccountState, Run
+from orchestrator.core.jobs.run import Run
 from orchestrator.core.jobs.transitions import Outcome
 from orchestrator.store.db.any_of import any_of
 from orchestrator.store.db.connection import StoreConnection, execute_each, iter_chunks
@@ -54,8 +55,8 @@ class LoadedJob:
 
     def with_outcome(self, outcome: Outcome, job: Job) -> LoadedJob:
         """The same after an outcome was recorded as `job`."""
-        standing = outcome.account_update(self.account_state) if outcome.account_update else self.account_state
-        return replace(self, job=job, account_state=standing)
+        state, update = self.account_state, outcome.account_update
+        return replace(self, job=job, account_state=apply_account_update(state, update) if update else state)
 
 
 async def load(connection: StoreConnection, job_id: JobId) -> LoadedJob | None:

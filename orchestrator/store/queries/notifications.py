@@ -7,9 +7,9 @@ from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Select, bindparam, func, insert, literal, select
 
+from orchestrator.core.account_state import AccountState
 from orchestrator.core.jobs.job import Job, RunId
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
-from orchestrator.core.jobs.run import AccountState
 from orchestrator.core.notifications.notification import (
     Notification,
     build_account_held_notification,

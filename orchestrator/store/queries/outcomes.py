@@ -42,6 +42,7 @@ from typing import Any, Final
 
 from sqlalchemy import bindparam, select, update
 
+from orchestrator.core.account_state import apply_account_update
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import AT_PROVIDER_STATES, TERMINAL_STATES
 from orchestrator.core.jobs.transitions import Outcome, rebase_on_cancel
@@ -126,8 +127,8 @@ async def _update_accounts(tx: Transaction, steps: Sequence[tuple[Outcome, float
         return
     # Read in this transaction, not taken from the loaded step: an operator may have held the account meanwhile.
     states = await accounts.get_many(tx.connection, {account for account, _, _ in updates})
-    for account, update_state, at in updates:
-        before, states[account] = states[account], update_state(states[account])
+    for account, account_update, at in updates:
+        before, states[account] = states[account], apply_account_update(states[account], account_update)
         await notifications.publish_account_hold(tx, before, states[account], at)
     await accounts.save_many(tx, states.values())
 

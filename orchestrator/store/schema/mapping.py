@@ -8,11 +8,12 @@ from sys import intern
 from typing import Any
 
 from orchestrator.core.account import ProviderName
+from orchestrator.core.account_state import AccountState
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import JobState
-from orchestrator.core.jobs.run import AccountState, Run
+from orchestrator.core.jobs.run import Run
 from orchestrator.core.moderation import Moderation
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.store.schema.tables import accounts, jobs, runs

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.account_state import AccountState
 from orchestrator.core.dataset import Dataset, DatasetPart
 from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.job import Job, JobId, RunId
 from orchestrator.core.jobs.lifecycle import JobState
-from orchestrator.core.jobs.run import AccountState, Run
+from orchestrator.core.jobs.run import Run
 from orchestrator.core.remote import RemoteJob, RemoteJobStatus
 from orchestrator.core.spec import TrainingSpec
 

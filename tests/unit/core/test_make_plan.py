@@ -9,11 +9,12 @@ import pytest
 from core_values import DATASET, NOW, PERMANENT_HOLD, SPEC, a_job, a_run, a_standing, an_account
 
 from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.account_state import AccountState
 from orchestrator.core.dataset import Dataset
 from orchestrator.core.hold import UNTRAINABLE_HOLD_KINDS, Hold, HoldKind
 from orchestrator.core.jobs.job import Job, job_id, run_id
 from orchestrator.core.jobs.lifecycle import JobState
-from orchestrator.core.jobs.run import AccountState, Run
+from orchestrator.core.jobs.run import Run
 from orchestrator.core.moderation import Moderation, ModerationStatus
 from orchestrator.core.plans.budget import CommittedSpend
 from orchestrator.core.plans.plan import NO_PROVIDER_FACTS, DatabaseState, Plan, PlanStep, ProviderFacts, build_plan

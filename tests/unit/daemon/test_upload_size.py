@@ -10,11 +10,12 @@ import structlog
 
 from orchestrator.app import SystemClock
 from orchestrator.core.account import Account, ProviderName
+from orchestrator.core.account_state import AccountState
 from orchestrator.core.hold import PLAN_HOLD_KINDS
 from orchestrator.core.jobs.job import Job, JobId, RunId
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.next_action import CheckFiles, Idle, JobContext, next_action
-from orchestrator.core.jobs.run import AccountState, Run
+from orchestrator.core.jobs.run import Run
 from orchestrator.core.jobs.stall import with_warning
 from orchestrator.core.jobs.transitions import Outcome, release_job
 from orchestrator.core.remote import RemoteFile, RemoteFileStatus

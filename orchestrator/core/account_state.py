@@ -1,0 +1,57 @@
+"""What the database knows of an account besides the accounts file, and the changes that a job's step makes to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from orchestrator.core.account import ProviderName
+from orchestrator.core.hold import Hold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountState:
+    """The stored state of an account. Times are epoch seconds, UTC."""
+
+    name: str  # as in the accounts file; the primary key
+    provider: ProviderName
+    definition: str  # digest of everything that decides which key is used where; a change verifies the account again
+    key_fingerprint: str  # eight hex digits of the key's hash; distinguishes keys without revealing them
+    organization: str | None = None  # as the provider reports it, else as the accounts file names it
+    project: str | None = None  # likewise
+    labels: tuple[str, ...] = ()  # from the accounts file, for filters
+    verified_at: float | None = None  # when the provider last accepted the key; None: verify before anything is sent
+    removed_at: float | None = None  # when the account disappeared from the accounts file
+    hold: Hold | None = None  # stops all jobs of the account, except a cancel
+    webhook_seen_at: float | None = None  # when the provider's last webhook about one of its jobs arrived
+
+
+@dataclass(frozen=True, slots=True)
+class AccountVerified:
+    """The provider accepted the account's key at `at`, and named its organisation and project."""
+
+    organization: str | None
+    project: str | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AccountHeld:
+    """A call failed in a way that affects the whole account. Its key is verified again after the release."""
+
+    hold: Hold
+
+
+AccountUpdate = AccountVerified | AccountHeld
+"""A change that is recorded with a job's outcome. It is applied to the state as the database has it by then."""
+
+
+def apply_account_update(state: AccountState, update: AccountUpdate) -> AccountState:
+    """Return the state after the update."""
+    match update:
+        case AccountVerified(organization, project, at):
+            return replace(state, organization=organization, project=project, verified_at=at)
+        case AccountHeld(hold):
+            return replace(state, hold=hold, verified_at=None)
+        case _:
+            assert_never(update)
