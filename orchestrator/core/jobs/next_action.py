@@ -1,4 +1,32 @@
-"""Action: what a job needs next. A decision only; the reconciler acts."""
+"""Decides what a job needs next. The decision is pure; the reconciler (orchestrator/daemon) carries it out."""
+
+# Theory of operation
+#
+# `next_action` maps a job, its context and the time to one Action. The reconciler loads a job whose `wake_at` has
+# come, asks for the action, executes it, records the outcome, and asks again while the job is due. No
+# decision is stored: after a crash, on another replica or after an operator's action the same function decides from
+# the job's fields alone. That is why every fact that the decision needs is a field of Job or of JobContext.
+#
+# The checks are made in this order, and the order matters:
+#
+#   1. Intent. In UPLOADING and SUBMITTING (and in PLANNED after a retry, whose upload may still be sent by a process
+#      that hangs) a request that creates something may still arrive at the provider until `intent_until`. Nothing is
+#      done before that time, not even a cancel: a look-up would find nothing yet, and the create would follow it.
+#      INTENT_GRACE_SECONDS are added because lists at the providers lag behind their creates.
+#   2. Cancel. It comes before the holds, because a held job can be cancelled, and cancelling saves money.
+#   3. Holds. While one is active the job is idle; the caller wakes it at the end of a hold that has one.
+#   4. The state. One arm for each state; `assert_never` makes mypy report a state without an arm.
+#
+# Which holds apply is decided by `list_job_holds`. Holds of the run (price, moderation, a newer run) stop only jobs
+# that are not submitted: once the provider has the job, its money is committed, and the job has to be polled. The
+# same rule exists a second time, in SQL, for the counts of the dashboard: `JobsQuery` in
+# store/queries/job_search_sql.py. A change here has to be made there; a test compares the two.
+#
+# The actions fall into two groups. Idle, Wait and CancelLocally need no provider. All others call the provider and
+# need the account's connection; SubmitJob and UploadFiles write an intent before their call, because they create
+# something. SubmitJob always looks the remote job up by its tag first, so it is also the right action after a crash
+# in SUBMITTING. ResolveRemoteJob only looks up and never creates: for a requested cancel, and for a remote job that
+# an operator chose.
 
 from __future__ import annotations
 
@@ -11,64 +39,62 @@ from orchestrator.core.jobs.job import Job
 from orchestrator.core.jobs.lifecycle import UNSUBMITTED_STATES, JobState
 from orchestrator.core.jobs.run import Run
 
-INTENT_STATES = frozenset(
-    {JobState.PLANNED, JobState.UPLOADING, JobState.SUBMITTING}
-)  # planned: a retry, its upload still out
-INTENT_GRACE_SECONDS = (
-    1.5  # seconds after an intent's deadline before a look-up believes that nothing is there: lists may lag
-)
+INTENT_STATES = frozenset({JobState.PLANNED, JobState.UPLOADING, JobState.SUBMITTING})
+"""States with a possible intent. PLANNED: after a retry the upload of the earlier round may still be in progress."""
+INTENT_GRACE_SECONDS = 1.5
+"""After an intent's deadline, before a look-up without a result means that nothing was created: lists may lag."""
 
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """Nothing to do until something else wakes the job."""
+    """Do nothing until something else wakes the job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing to do before `until`."""
+    """Do nothing before `until` (epoch seconds)."""
 
     until: float
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyAccount:
-    """Find out whose key this is, before anything is sent."""
+    """Verify the account's key and its owner, before anything is sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class UploadFiles:
-    """Find or upload the file."""
+    """Find the dataset's files at the provider, or upload them."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckFiles:
-    """Ask whether the file is ready."""
+    """Check whether the provider has accepted the files."""
 
 
 @dataclass(frozen=True, slots=True)
 class SubmitJob:
-    """Find or create the remote job."""
+    """Find the remote job by its tag, or create it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PollRemoteJob:
-    """Ask how far the remote job is."""
+    """Read the remote job's status."""
 
 
 @dataclass(frozen=True, slots=True)
 class CancelLocally:
-    """Cancel a job of which nothing runs at the provider."""
+    """Cancel a job that has no remote job."""
 
 
 @dataclass(frozen=True, slots=True)
 class CancelRemoteJob:
-    """Ask the provider to cancel the remote job."""
+    """Request the cancel of the remote job at the provider."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResolveRemoteJob:
-    """Find out which remote job is ours, without creating one: a cancel was asked, or a person chose one."""
+    """Find the remote job without creating one: a cancel was requested, or an operator chose a remote job."""
 
 
 LocalAction = Idle | Wait | CancelLocally
@@ -84,27 +110,27 @@ Action = LocalAction | RemoteAction
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobContext:
-    """What a job's next step depends on besides the job itself. `holds` are all that apply."""
+    """What a job's next step depends on besides the job itself."""
 
-    account_verified: bool = True
-    run_started: bool = True
-    has_free_slot: bool = True
-    holds: tuple[Hold, ...] = ()
+    account_verified: bool = True  # the provider accepted the account's current key
+    run_started: bool = True  # jobs are submitted; False while files are only uploaded
+    has_free_slot: bool = True  # the account runs fewer jobs than allowed
+    holds: tuple[Hold, ...] = ()  # all holds that apply, see `list_job_holds`
 
 
-def list_job_holds(job: Job, run: Run, standing: AccountState) -> tuple[Hold, ...]:
-    """Everything that sets the job aside: itself, its account, and, before it is submitted, its run."""
-    holds = [job.hold, standing.hold, ACCOUNT_REMOVED_HOLD if standing.removed_at is not None else None]
+def list_job_holds(job: Job, run: Run, account_state: AccountState) -> tuple[Hold, ...]:
+    """List the holds of the job, of its account and, before it is submitted, of its run. Some may have ended."""
+    holds = [job.hold, account_state.hold, ACCOUNT_REMOVED_HOLD if account_state.removed_at is not None else None]
     if job.state in UNSUBMITTED_STATES:
         holds += [*run.holds, None if run.current else SUPERSEDED_HOLD]
     return tuple(hold for hold in holds if hold)
 
 
 def next_action(job: Job, context: JobContext, now: float) -> Action:
-    """What the job needs now. A cancel is served even while a hold stops everything else."""
-    intent_over = (job.intent_until or 0) + INTENT_GRACE_SECONDS
-    if job.state in INTENT_STATES and now < intent_over:
-        return Wait(intent_over)
+    """Return what the job needs at `now` (epoch seconds). See the theory of operation above for the order."""
+    intent_end = (job.intent_until or 0) + INTENT_GRACE_SECONDS
+    if job.state in INTENT_STATES and now < intent_end:
+        return Wait(intent_end)
     if job.cancel_asked:
         return _next_cancel_step(job.state)
     if any(hold.is_active(now) for hold in context.holds):
