@@ -1,4 +1,4 @@
-"""Account: a named credential at a provider, in one organisation and project. A reference, never a key."""
+"""Accounts: named credentials at a provider, in one organisation and project."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from orchestrator.core.errors import WrongOrganization
 
 
 class ProviderName(StrEnum):
-    """The services that train."""
+    """The supported fine-tuning services. The values are stored and are names in the accounts file."""
 
     OPENAI = "openai"
     AZURE = "azure"
@@ -20,7 +20,7 @@ class ProviderName(StrEnum):
 
 
 class BudgetPeriod(StrEnum):
-    """Which of an account's jobs are added up against its `budget_usd`."""
+    """Which jobs of an account count towards its `budget_usd`. A month is a calendar month, UTC."""
 
     TOTAL = "total"
     MONTH = "month"
@@ -29,44 +29,39 @@ class BudgetPeriod(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """One `[[accounts]]` entry. `api_key` and `webhook_secret` are `env:NAME`, `file:PATH` or `cmd:COMMAND`.
-
-    `proxy` is an address without a password, such a reference, or one of `core.proxy.DIRECT`; None: by the
-    environment. `allow_http` permits a `base_url` with http:// in a private network.
-
-    `send_auto` and `suffix_length` describe a server of the operator's own: whether it understands the word "auto" as
-    a hyperparameter, and how many characters a suffix may have there (0: it takes none, None: what is usual).
-    """
+    """One `[[accounts]]` entry of the accounts file. It holds references to secrets, never a key."""
 
     name: str
     provider: ProviderName
-    api_key: str
-    organization: str | None = None
-    project: str | None = None
-    base_url: str | None = None
-    webhook_secret: str | None = None
-    budget_usd: float | None = None
+    api_key: str  # reference: `env:NAME`, `file:PATH` or `cmd:COMMAND`
+    organization: str | None = None  # the key must belong to it, if given
+    project: str | None = None  # likewise
+    base_url: str | None = None  # None: the usual address of the provider
+    webhook_secret: str | None = None  # reference; the secret that verifies the provider's webhooks
+    budget_usd: float | None = None  # None: no limit
     budget_period: BudgetPeriod = BudgetPeriod.TOTAL
-    max_running_jobs: int = 3
-    send_auto: bool = True
-    suffix_length: int | None = None
-    labels: tuple[str, ...] = ()
-    proxy: str | None = None
-    allow_http: bool = False
+    max_running_jobs: int = 3  # job slots
+    send_auto: bool = True  # openai-compatible only: whether the server understands "auto" as a hyperparameter
+    suffix_length: int | None = None  # openai-compatible only: maximum suffix length; 0: none, None: the usual one
+    labels: tuple[str, ...] = ()  # for filters
+    proxy: str | None = None  # address without password, reference, or DIRECT_KEYWORDS; None: the environment's proxy
+    allow_http: bool = False  # permits a `base_url` with http:// in a private network
 
 
 @dataclass(frozen=True, slots=True)
 class AccountIdentity:
-    """Who a key turned out to be. A field is None where the provider does not say."""
+    """The owner of a key, as the provider reports it. A field is None if the provider does not report it."""
 
     organization: str | None = None
     project: str | None = None
 
     def check(self, account: Account) -> None:
-        """Raise `WrongOrganization` when the key belongs elsewhere than the accounts file says."""
-        for what, wanted, found in (
+        """Raise WrongOrganization if the key belongs elsewhere than the accounts file states."""
+        for what, expected, actual in (
             ("organisation", account.organization, self.organization),
             ("project", account.project, self.project),
         ):
-            if wanted and found and wanted != found:
-                raise WrongOrganization(f"the key belongs to {what} {found}, not to {wanted}", account=account.name)
+            if expected and actual and expected != actual:
+                raise WrongOrganization(
+                    f"the key belongs to {what} {actual}, not to {expected}", account=account.name
+                )

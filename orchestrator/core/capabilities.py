@@ -1,6 +1,6 @@
-"""Capabilities: what each provider offers, as data. docs/providers.md is generated from it.
+"""What each provider offers, as data. docs/providers.md is generated from it.
 
-Sizes are bytes of one file. What nobody could confirm is named: the program is built so that either answer works.
+Properties that could not be confirmed are listed as such: the program works with either answer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ GB: Final = 1_000 * MB
 
 
 class JobLookup(StrEnum):
-    """How a remote job of ours is found again after its create's answer was lost."""
+    """How a remote job is found again after the reply to its create was lost. The values are texts for the docs."""
 
     METADATA = "metadata"
     CLIENT_ID = "its id, which the service chooses"
@@ -36,37 +36,30 @@ class PriceSource(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What a provider offers.
+    """What a provider offers."""
 
-    `options` are those of `[run.PROVIDER]` it understands besides `base_model`. `servable` says whether a finished
-    model can be called at once; where it cannot, `serving` says what it needs. `has_model_lookup` is whether it can
-    be asked if a finished model is still there. A file above `multipart_threshold_bytes` goes in parts, and goes on
-    after a restart where it stopped. `moderation` is whether it has a Moderation API, `may_have_moderation` whether
-    its server may have the endpoint, so that an account named for moderation is asked. `unconfirmed` is in words.
-    """
-
-    job_lookup: JobLookup
-    methods: tuple[Method, ...] = ("supervised",)
-    options: tuple[str, ...] = ("method", "n_epochs", "batch_size")
-    seed: bool
-    suffix_length: int
-    events: bool
-    cancel: bool = True
-    losses: bool = False
-    has_model_lookup: bool = False
+    job_lookup: JobLookup  # how a remote job is found again after the reply to its create was lost
+    methods: tuple[Method, ...] = ("supervised",)  # training methods
+    options: tuple[str, ...] = ("method", "n_epochs", "batch_size")  # of [run.PROVIDER], besides `base_model`
+    seed: bool  # whether a job can be given a random seed
+    suffix_length: int  # maximum length of a model's suffix in characters; 0: no suffix
+    events: bool  # whether the remote job has a history that can be read
+    cancel: bool = True  # whether a remote job can be cancelled
+    losses: bool = False  # whether training losses can be read while the job trains
+    has_model_lookup: bool = False  # whether the provider reports if a finished model still exists
     price_source: PriceSource
-    servable: bool
-    serving: str
-    minimum_examples: int
-    maximum_bytes: int
-    moderation: bool = False
-    may_have_moderation: bool = False
-    multipart_threshold_bytes: int | None = None
-    unconfirmed: tuple[str, ...] = ()
+    servable: bool  # whether a finished model can be called without a deployment
+    serving: str  # what a finished model needs before it can be called, as text
+    minimum_examples: int  # of the training file
+    maximum_bytes: int  # of one file
+    moderation: bool = False  # whether it has a moderation API
+    may_have_moderation: bool = False  # whether its server may have that endpoint: an account named for it is tried
+    multipart_threshold_bytes: int | None = None  # a larger file is sent in parts, and resumed after a restart
+    unconfirmed: tuple[str, ...] = ()  # properties that could not be confirmed, as text; either answer works
 
     @property
     def has_quotes(self) -> bool:
-        """Whether it can be asked what a job would cost."""
+        """Whether the provider estimates the price of a job before it is created."""
         return self.price_source is PriceSource.PROVIDER_ESTIMATE
 
 
@@ -185,7 +178,7 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
     ),
 }
 
-LOCAL_OPTIONS: Final = frozenset({"base_model", "pin_auto", "tokenizer"})  # options that no provider is asked about
+LOCAL_OPTIONS: Final = frozenset({"base_model", "pin_auto", "tokenizer"})  # options that are never sent to a provider
 
 EQUIVALENT_OPTIONS: Final[Mapping[str, tuple[str, str]]] = {
     "learning_rate_multiplier": ("learning_rate", "the rate itself, for example 1e-5"),
@@ -195,17 +188,17 @@ EQUIVALENT_OPTIONS: Final[Mapping[str, tuple[str, str]]] = {
 
 
 def needs_multipart(size: int, capabilities: Capabilities) -> bool:
-    """Whether a file of so many bytes is sent in parts."""
+    """Return whether a file of `size` bytes is sent in parts."""
     return capabilities.multipart_threshold_bytes is not None and size > capabilities.multipart_threshold_bytes
 
 
 def unsupported_reason(provider: ProviderName, option: str) -> str | None:
-    """Why this provider cannot be given the option, naming its equivalent; None when it can."""
+    """Explain why the provider does not support the option, with its equivalent; None if it does."""
     offers = CAPABILITIES[provider]
     if option in LOCAL_OPTIONS or option in offers.options:
         return None
     other, meaning = EQUIVALENT_OPTIONS.get(option, ("", ""))
     if other in offers.options:
         return f"is not an option of {provider}; its equivalent is {other}, {meaning}"
-    having = [name for name, each in CAPABILITIES.items() if option in each.options]
-    return f"is not an option of {provider} and it has no equivalent; remove it (known to {', '.join(having)})"
+    supporting = [name for name, other_offers in CAPABILITIES.items() if option in other_offers.options]
+    return f"is not an option of {provider} and it has no equivalent; remove it (known to {', '.join(supporting)})"

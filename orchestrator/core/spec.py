@@ -1,4 +1,4 @@
-"""Training spec: what is identical in all accounts of one provider."""
+"""Training specs: what is identical in all accounts of one provider, and the identities derived from it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Auto = Literal["auto"]
 Method = Literal["supervised", "dpo"]
 TrainingType = Literal["Standard", "GlobalStandard", "Developer"]
 
-# What every identity was made of from the beginning. A field that came later is part of it only where it is given:
-# a changed identity would train, and pay for, everything once more.
+# The fields that were part of every identity from the first release. A later field is hashed only if it has a value:
+# otherwise the ids of all existing jobs would change, and everything would be trained, and paid for, a second time.
 ORIGINAL_IDENTITY_FIELDS: Final = frozenset(
     {"base_model", "method", "n_epochs", "batch_size", "learning_rate_multiplier", "seed", "suffix"}
 )
@@ -23,10 +23,10 @@ ORIGINAL_IDENTITY_FIELDS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSpec:
-    """Base model and hyperparameters; "auto" leaves a value to the provider.
+    """Base model and hyperparameters of one provider's jobs.
 
-    `seed` and `suffix` come from `[run]`; the rest from the provider's block. Which provider understands which
-    field is said in `core.capabilities`; None leaves it to the provider.
+    The field names and values are hashed into run and job ids: they stay, and a new field needs the default None.
+    "auto" and None leave a value to the provider; core/capabilities.py lists which provider supports which field.
     """
 
     base_model: str
@@ -34,65 +34,59 @@ class TrainingSpec:
     n_epochs: int | Auto = "auto"
     batch_size: int | Auto = "auto"
     learning_rate_multiplier: float | Auto = "auto"
-    seed: int | None = None
-    suffix: str | None = None
+    seed: int | None = None  # from [run]
+    suffix: str | None = None  # from [run]; part of the fine-tuned model's name
     learning_rate: float | None = None
     lora: bool | None = None
     lora_rank: int | None = None
     lora_alpha: int | None = None
     context_length: int | None = None
-    training_type: TrainingType | None = None
-    byte_order_mark: bool | None = None
+    training_type: TrainingType | None = None  # azure
+    byte_order_mark: bool | None = None  # whether files are sent with one; the dataset's identity does not change
 
     def __post_init__(self) -> None:
-        if self.learning_rate_multiplier != "auto":  # 2 and 2.0 are one multiplier, and one identity
+        if self.learning_rate_multiplier != "auto":  # 2 and 2.0 are the same multiplier and must give the same id
             object.__setattr__(self, "learning_rate_multiplier", float(self.learning_rate_multiplier))
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for the identity, the database and `/status`."""
+        """Convert to plain values for the identity, the database and `/status`."""
         values = ((field.name, getattr(self, field.name)) for field in fields(self))
         return {name: value for name, value in values if name in ORIGINAL_IDENTITY_FIELDS or value is not None}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The inverse of `as_dict`."""
+        """Build a spec from the values of `as_dict`."""
         return cls(**values)
 
 
 def digest(*parts: object) -> str:
-    """A stable identity of plain values: the first 16 hex digits of the SHA-256 of their canonical JSON."""
+    """Hash plain values to an identity: the first 16 hex digits of the SHA-256 of their canonical JSON."""
     return digest_text(canonical_json(*parts))
 
 
 def canonical_json(*parts: object) -> str:
-    """Plain values as the text that `digest_text` makes an identity of."""
+    """Encode plain values as JSON with sorted keys and without white space: equal values give equal text."""
     return json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def digest_text(text: str) -> str:
-    """The identity of a canonical text."""
+    """Hash a canonical text to 16 hex digits."""
     return sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """The `[run]` table of the accounts file, as it is written there.
+    """The `[run]` table of the accounts file. The field names are its keys."""
 
-    `dataset` and `validation` are relative to the file; `validation` is a set of chats that are not trained with.
-    `schedule` is a cron line whose weekdays are names, because schedulers do not agree on which day is 0. The money
-    limits are in US dollars; None is no limit. `pin_auto` are the providers whose choices for the first job are given
-    to the rest, from their own blocks.
-    """
-
-    name: str
-    dataset: str = "chats"
-    validation_fraction: float = 0.0
-    validation: str | None = None
+    name: str  # of the run, for people
+    dataset: str = "chats"  # path, relative to the accounts file
+    validation_fraction: float = 0.0  # part of the examples that is held out, 0 to 1
+    validation: str | None = None  # path of a separate set of chats for validation
     seed: int = 42
     suffix: str | None = None
-    max_total_usd: float | None = None
+    max_total_usd: float | None = None  # None: no limit
     allow_unknown_price: bool = False
-    moderation: str | None = None
-    moderation_waived: str | None = None
-    schedule: str | None = None
-    pin_auto: frozenset[ProviderName] = frozenset()
+    moderation: str | None = None  # account whose moderation API checks the chats
+    moderation_waived: str | None = None  # reason why no moderation is needed
+    schedule: str | None = None  # cron line; weekdays are names, because schedulers disagree on which day is 0
+    pin_auto: frozenset[ProviderName] = frozenset()  # from the provider blocks, see Plan.pin_auto

@@ -126,5 +126,6 @@ async def test_differing_jobs_are_reported(database: Database) -> None:
     seen = await get_status(database, clock.now())
     assert seen.run is not None
     assert list(seen.run.warnings) == [
-        "openai did not train all jobs alike: batch_size is 4 in acme-0 and 3 more, 8 in acme-4 and 1 more"
+        "the jobs at openai were trained with different values: batch_size is 4 in acme-0 and 3 more, "
+        "8 in acme-4 and 1 more"
     ]

@@ -1,4 +1,4 @@
-"""Selection: which of a run's jobs are meant, by whoever looks at them or asks something of them."""
+"""The filter that selects jobs of a run, for lists and for operator actions."""
 
 from __future__ import annotations
 
@@ -8,26 +8,22 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilter:
-    """Every part that is given narrows; nothing given is the whole run.
+    """Criteria that a job has to meet, all of them. Without any criterion it selects the whole run."""
 
-    `held` is whether the job is set aside, `error` the kind of what keeps it from going on or ended it. `text` is
-    looked for, whatever its case, in everything that is shown of a job: names, labels, remote ids, the error.
-    """
-
-    state: str = ""
-    held: bool | None = None
+    state: str = ""  # a JobState
+    held: bool | None = None  # whether a hold stops the job
     provider: str = ""
     label: str = ""
-    error: str = ""
-    text: str = ""
-    accounts: tuple[str, ...] = ()
+    error: str = ""  # kind of the hold or error that is shown of the job
+    text: str = ""  # case-insensitive, in everything that is shown of a job: names, labels, remote ids, the error
+    accounts: tuple[str, ...] = ()  # account names; empty: all
 
     @property
     def is_narrowing(self) -> bool:
-        """Whether anything is left out."""
+        """Whether any criterion is set."""
         return self != JobFilter()
 
     @property
     def without_state(self) -> Self:
-        """The same without a state."""
+        """A copy without the criteria `state` and `held`."""
         return replace(self, state="", held=None)

@@ -1,4 +1,4 @@
-"""Watch: is told of the work as it goes on, for whoever counts it."""
+"""The observer interface for instrumentation: metrics implement it (metrics/recorder.py)."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from orchestrator.core.jobs.transitions import Outcome
 
 
 class ServiceObserver:
-    """Counts nothing. Times are in seconds."""
+    """Receives the events of the service. This base class ignores them. Times are in seconds."""
 
     def call_finished(self, provider: ProviderName, operation: str, outcome: str, seconds: float) -> None:
-        """A call to a provider has ended. The outcome is "ok" or the kind of its error."""
+        """Handle the end of a call to a provider. `outcome` is "ok" or the kind of the error."""
 
     def outcome_recorded(self, outcome: Outcome) -> None:
-        """A job has changed."""
+        """Handle a recorded change of a job."""
 
     def job_woken(self, job: Job, now: float) -> None:
-        """A job that was due is looked at."""
+        """Handle the start of the processing of a due job; `now - job.wake_at` is its delay."""
 
     def tick_delayed(self, delay_seconds: float) -> None:
-        """The scheduler has ticked, so late."""
+        """Handle a tick of the scheduler that came `delay_seconds` late."""
 
 
 NULL_OBSERVER: Final = ServiceObserver()

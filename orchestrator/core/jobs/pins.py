@@ -1,6 +1,7 @@
-"""Pin: what a provider chose for the first job of a run, given to all others there, so that they are really alike.
+"""Pinned values: hyperparameters that a provider chose for the first job of a run and that its other jobs are sent.
 
-The identities stay: the spec says "auto", and what is pinned is one way to carry that out.
+Without pins, each job with "auto" may be trained with other values. The spec, and therefore the job id, still
+contains "auto": a pin is one way to carry it out.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ PinnedValues = Mapping[str, int | float]
 
 
 def list_auto_options(spec: TrainingSpec, provider: ProviderName) -> tuple[str, ...]:
-    """The options that the spec leaves to the provider."""
+    """List the options that the spec leaves to the provider."""
     offered = CAPABILITIES[provider].options
     return tuple(name for name in PINNABLE_OPTIONS if name in offered and getattr(spec, name) in (None, "auto"))
 
@@ -29,24 +30,24 @@ def list_auto_options(spec: TrainingSpec, provider: ProviderName) -> tuple[str, 
 def find_resolved_values(
     spec: TrainingSpec, provider: ProviderName, used: Mapping[str, Any], *, finished: bool
 ) -> PinnedValues | None:
-    """What the provider chose for a job that uses these values; None while it does not tell all of it.
+    """Return the values that the provider chose for a job, as it reports them in `used`; None while one is missing.
 
-    A job that is `done` tells no more: what it does not say is left open for the others, too.
+    A finished job reports no more: options without a value are then left to the provider in the other jobs, too.
     """
-    wanted = list_auto_options(spec, provider)
-    values = {name: used[name] for name in wanted if is_resolved_value(used.get(name))}
-    return values if finished or len(values) == len(wanted) else None
+    options = list_auto_options(spec, provider)
+    values = {name: used[name] for name in options if is_resolved_value(used.get(name))}
+    return values if finished or len(values) == len(options) else None
 
 
 def apply_pins(spec: TrainingSpec, values: PinnedValues | None) -> TrainingSpec:
-    """The spec as it is sent."""
+    """Return the spec with the pinned values in place of "auto"."""
     changes: dict[str, Any] = dict(values or {})
     return replace(spec, **changes)
 
 
 @dataclass(frozen=True, slots=True)
 class ValueUsage:
-    """Values that `count` jobs at a provider were trained with, one of them in this account."""
+    """Hyperparameters that `count` jobs at a provider were trained with; `account` has one of these jobs."""
 
     provider: ProviderName
     values: Mapping[str, Any]
@@ -55,27 +56,27 @@ class ValueUsage:
 
 
 def list_differences(used: Iterable[ValueUsage]) -> list[str]:
-    """A line for each value in which the jobs of one provider differ."""
-    found: dict[tuple[ProviderName, str], dict[Any, list[ValueUsage]]] = defaultdict(lambda: defaultdict(list))
-    for each in used:
-        for name, value in each.values.items():
+    """Describe each hyperparameter in which the jobs of one provider differ."""
+    usages: dict[tuple[ProviderName, str], dict[Any, list[ValueUsage]]] = defaultdict(lambda: defaultdict(list))
+    for usage in used:
+        for name, value in usage.values.items():
             if is_resolved_value(value):
-                found[each.provider, name][value].append(each)
+                usages[usage.provider, name][value].append(usage)
     return [
-        f"{provider} did not train all jobs alike: {name} is {_format_usages(values)}"
-        for (provider, name), values in sorted(found.items())
+        f"the jobs at {provider} were trained with different values: {name} is {_format_usages(values)}"
+        for (provider, name), values in sorted(usages.items())
         if len(values) > 1
     ]
 
 
 def is_resolved_value(value: object) -> bool:
-    """Whether a provider has told a value: neither "auto" nor a placeholder such as -1."""
+    """Return whether a value is a number that the provider chose: neither "auto" nor a placeholder such as -1."""
     return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 def _format_usages(values: Mapping[Any, list[ValueUsage]]) -> str:
     parts = []
-    for value, those in sorted(values.items()):
-        accounts = format_list([those[0].account], total=sum(each.count for each in those))
+    for value, usages in sorted(values.items()):
+        accounts = format_list([usages[0].account], total=sum(usage.count for usage in usages))
         parts.append(f"{value:g} in {accounts}")
     return ", ".join(parts)

@@ -1,4 +1,7 @@
-"""Webhook: a provider's word that something happened to a job of ours. It is looked at, never believed."""
+"""Webhooks from providers: they make a job due, and allow longer polling intervals.
+
+The content of a webhook is not used: the job is polled, so a forged or outdated webhook can only cause a poll.
+"""
 
 from __future__ import annotations
 
@@ -10,26 +13,25 @@ from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.transitions import Outcome
 
 POLLED_STATES: Final = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING})
-WEBHOOK_POLL_FACTOR: Final = 10.0  # times as long as usual that an account with webhooks goes without a look
-MAX_WEBHOOK_POLL_SECONDS: Final = 600.0  # seconds, should a webhook be lost
-WEBHOOK_TRUST_SECONDS: Final = (
-    7 * 24 * 3600.0
-)  # an account whose webhooks stay away for longer is polled as if it had none
+WEBHOOK_POLL_FACTOR: Final = 10.0  # how much longer the polling interval of an account with webhooks is
+MAX_WEBHOOK_POLL_SECONDS: Final = 600.0  # polling interval at most, because a webhook may be lost
+WEBHOOK_TRUST_SECONDS: Final = 7 * 24 * 3600.0  # without webhooks for this time, the usual intervals apply again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderWebhook:
-    """One that is genuine. `id` is the same when it is sent again; it is about no job when that is None."""
+    """A verified webhook."""
 
-    id: str
-    remote_job_id: str | None
+    id: str  # the same when the provider sends the webhook again
+    remote_job_id: str | None  # None: it is not about a job
 
 
 def wake_job(job: Job, *, now: float, min_delay: float) -> Outcome | None:
-    """Make the job due now, or `shortest` seconds after the last webhook did; None when it is looked at by then.
+    """Make the job due now, or `min_delay` seconds after the last webhook; None if it is due by then anyway.
 
-    A look that is under way began before the webhook and may have missed what it tells: the new version drops it.
-    Unless that look was made by a webhook: then it comes again soon, see `Job.told`.
+    A poll that is in progress began before the webhook and may have missed the change: the new version makes its
+    outcome stale, and the job is polled again. If a webhook caused that poll, nothing is done (`woken_by_webhook`):
+    otherwise a provider that sends webhooks all the time would make every poll stale.
     """
     if job.state not in POLLED_STATES or job.hold or job.woken_by_webhook:
         return None
@@ -41,7 +43,7 @@ def wake_job(job: Job, *, now: float, min_delay: float) -> Outcome | None:
 
 
 def max_poll_seconds(usual_seconds: float, seen_at: float | None, now: float) -> float:
-    """Seconds between two looks at most: more than usual where webhooks arrive, given when the last one came."""
+    """Return the maximum polling interval in seconds; it is longer if webhooks arrive, the last one at `seen_at`."""
     if seen_at is None or now - seen_at >= WEBHOOK_TRUST_SECONDS:
         return usual_seconds
     return max(usual_seconds, min(usual_seconds * WEBHOOK_POLL_FACTOR, MAX_WEBHOOK_POLL_SECONDS))

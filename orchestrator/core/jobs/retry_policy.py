@@ -1,4 +1,30 @@
-"""Retry: what an error means for the job. One function, one table of decisions."""
+"""Decides what a provider's error means for the job: retry, hold the account, or fail."""
+
+# Theory of operation
+#
+# `decide_retry` is one table from error classes to decisions. Its order matters, because the classes are nested:
+#
+#   error                              decision                                        counts as an attempt
+#   JobLimitReached, FileNotReady      retry at Retry-After, else after 6 s            no
+#   DailyLimitReached                  retry at Retry-After, else at the next UTC day  no
+#   temporary or unknown, 40th time    fail
+#   TemporaryError with Retry-After    retry then                                      yes
+#   TemporaryError, UnknownOutcome     retry after exponential back-off                yes
+#   AccountError                       hold the account
+#   RequestRejected, ProviderError     fail
+#
+# The first two do not count: they say that the provider works and that this job has to wait, possibly for days.
+# Forty such replies must not fail a job that has done nothing wrong.
+#
+# UnknownOutcome is retried like a temporary error. That is safe because a retry never sends the create again: the job
+# keeps its intent, waits for its end, and looks the result up first (next_action, remote_state.select_remote_job).
+#
+# A server's Retry-After is trusted up to MAX_RETRY_AFTER_SECONDS: a daily limit resets within a day, so a longer time
+# is an error of the server, and would let a job sleep for weeks.
+#
+# Every delay has jitter. Without it a thousand accounts, whose calls fail in the same second, would all come back in
+# the same second. It is passed in as a number from 0 to 1, so that tests are deterministic. After a Retry-After the
+# jitter only adds time (up to 10 %), because an earlier call would break the limit again.
 
 from __future__ import annotations
 
@@ -18,40 +44,38 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.text import format_time
 
-INITIAL_BACKOFF_SECONDS = 1.0  # seconds; doubles with every attempt
+INITIAL_BACKOFF_SECONDS = 1.0  # doubles with every attempt
 MAX_BACKOFF_SECONDS = 300.0
-MAX_RETRY_AFTER_SECONDS = (
-    26 * 3600.0
-)  # a server's Retry-After is believed up to this: a daily limit resets within a day
+MAX_RETRY_AFTER_SECONDS = 26 * 3600.0  # a day, and a margin for the server's clock
 MAX_RETRY_ATTEMPTS = 40  # failed calls in a row; with the delays above about three hours
 SLOT_DELAY_SECONDS = 60.0
 DAY_SECONDS = 86400.0
-DAILY_LIMIT_SPREAD_SECONDS = 600.0  # seconds over which the jobs that waited for the next day are spread
+DAILY_LIMIT_SPREAD_SECONDS = 600.0  # the jobs that waited for the next day start within this time after midnight
 
 
 @dataclass(frozen=True, slots=True)
 class RetryAt:
-    """Try again at this time; `counts` says whether it was an attempt."""
+    """Retry the call."""
 
-    at: float
-    counts_as_attempt: bool
+    at: float  # epoch seconds
+    counts_as_attempt: bool  # towards MAX_RETRY_ATTEMPTS
 
 
 @dataclass(frozen=True, slots=True)
 class HoldAccount:
-    """Set the whole account aside."""
+    """Hold the account: none of its calls can succeed until an operator acts."""
 
 
 @dataclass(frozen=True, slots=True)
 class FailJob:
-    """The job has failed."""
+    """Fail the job: the same call would fail again."""
 
 
 RetryDecision = RetryAt | HoldAccount | FailJob
 
 
 def decide_retry(error: ProviderError, attempts: int, now: float, jitter: float) -> RetryDecision:
-    """Turn an error into a decision. `attempts` counts the failures before this one; `jitter` is 0 to 1."""
+    """Decide about an error. `attempts` counts the failures before this one; `jitter` is a random number, 0 to 1."""
     match error:
         case JobLimitReached() | FileNotReady():
             return RetryAt(
@@ -64,8 +88,8 @@ def decide_retry(error: ProviderError, attempts: int, now: float, jitter: float)
             )
         case TemporaryError() | UnknownOutcome() if attempts + 1 >= MAX_RETRY_ATTEMPTS:
             return FailJob()
-        case TemporaryError() if wish := _retry_after(error):
-            return RetryAt(now + wish * (1 + jitter / 10), counts_as_attempt=True)
+        case TemporaryError() if delay := _retry_after(error):
+            return RetryAt(now + delay * (1 + jitter / 10), counts_as_attempt=True)
         case TemporaryError() | UnknownOutcome():
             return RetryAt(now + backoff(attempts, jitter), counts_as_attempt=True)
         case AccountError():
@@ -77,7 +101,7 @@ def decide_retry(error: ProviderError, attempts: int, now: float, jitter: float)
 
 
 def get_retry_hint(error: ProviderError, at: float) -> str:
-    """What to do about an error that is tried again at this time: where that is far away, the time is said."""
+    """Return the hint of an error that is retried at `at`. For limits it contains the time: the wait may be long."""
     if not isinstance(error, RateLimited) or error.hint != error.default_hint:
         return error.hint
     if error.retry_after is not None:
@@ -88,17 +112,17 @@ def get_retry_hint(error: ProviderError, at: float) -> str:
 
 
 def backoff(attempts: int, jitter: float) -> float:
-    """Seconds before the next attempt: doubling, capped, spread by ±25 %."""
+    """Return the seconds before the next attempt: doubling, at most MAX_BACKOFF_SECONDS, ±25 %."""
     return apply_jitter(min(INITIAL_BACKOFF_SECONDS * 2.0 ** min(attempts, 20), MAX_BACKOFF_SECONDS), jitter)
 
 
 def proportional_poll_delay(waited: float, min_delay: float, max_delay: float, jitter: float) -> float:
-    """Seconds before the next look at something unchanged for `waited` seconds: a fifth of that, within bounds."""
+    """Return the seconds until the next poll of something unchanged for `waited` seconds: a fifth of that."""
     return apply_jitter(min(max(waited / 5, min_delay), max_delay), jitter)
 
 
 def apply_jitter(seconds: float, jitter: float) -> float:
-    """±25 %, so that a thousand accounts do not ask in the same second."""
+    """Spread a delay by ±25 %; `jitter` is a random number, 0 to 1."""
     return seconds * (0.75 + jitter / 2)
 
 

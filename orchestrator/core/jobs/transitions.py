@@ -2,12 +2,13 @@
 
 # Theory of operation
 #
-# Every version of a job is made by one of these functions (only the fields in FIELDS_OWNED_ELSEWHERE of the store
-# have other writers). A step of the daemon, or an operator's action, loads a job, calls one of the functions, and
-# passes the Outcome to the store (store/queries/outcomes.py). The store writes it with a compare and set: UPDATE ...
-# WHERE version = outcome.job.version - 1. Each function therefore increments the version exactly once. If another
-# replica or an operator wrote a version in between, the update matches no row, and the outcome is stale: it is
-# dropped, and the job is loaded and decided again. There are no locks on jobs.
+# Every version of a job is made by one of these functions (or by `provider_webhook.wake_job`, which only wakes it;
+# the fields in FIELDS_OWNED_ELSEWHERE of the store have other writers). A step of the daemon, or an operator's
+# action, loads a job, calls one of the functions, and passes the Outcome to the store (store/queries/outcomes.py).
+# The store writes it with a compare and set: UPDATE ... WHERE version = outcome.job.version - 1. Each function
+# therefore increments the version exactly once. If another replica or an operator wrote a version in between, the
+# update matches no row, and the outcome is stale: it is dropped, and the job is loaded and decided again. There are
+# no locks on jobs.
 #
 # One kind of stale outcome must not be dropped. While a request to the provider is in progress, an operator may
 # request a cancel; that writes a version. If the request then created a remote job and its outcome was dropped,

@@ -1,4 +1,4 @@
-"""Leftover: something this program made and no run needs any more."""
+"""Files and uploads that the program created and that no run needs any more; `orchestrator prune` deletes them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from orchestrator.core.jobs.job import RunId
 
 
 class ResourceKind(StrEnum):
-    """What it is."""
+    """The kind of an unused resource. The values are part of the JSON output of `orchestrator prune`."""
 
     REMOTE_FILE = "remote file"
     UPLOAD = "unfinished upload"
@@ -19,36 +19,34 @@ class ResourceKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnusedResource:
-    """`id` is the provider's; of a local dataset it is the file's name. `name` is what it must be called to be ours.
-
-    `problem` is why it is left alone.
-    """
+    """Something that can be deleted. The field names are those of the JSON output of `orchestrator prune`."""
 
     kind: ResourceKind
-    account: str | None
-    id: str
-    name: str
-    problem: str | None = None
+    account: str | None  # None for a local dataset
+    id: str  # the provider's id; for a local dataset the file name
+    name: str  # the expected file name: a file with another name is not deleted
+    problem: str | None = None  # why it is not deleted
     deleted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFiles:
-    """What a job of ours has left at its provider: file names by file id. `ended`: the job wants nothing more."""
+    """The files that a job uses at its provider."""
 
     account: str
     run_id: RunId
-    ended: bool
-    files: Mapping[str, str] = field(default_factory=dict)
+    ended: bool  # the job has ended and does not need the files any more
+    files: Mapping[str, str] = field(default_factory=dict)  # file names by file id
 
 
 def find_unused_files(jobs: Collection[JobFiles]) -> list[UnusedResource]:
-    """The remote files of runs whose every job has ended, unless a job of another run uses them, too."""
-    going_on = {holding.run_id for holding in jobs if not holding.ended}
-    needed = {file for held in jobs if held.run_id in going_on for file in held.files}  # two may share a key
-    made = {(held.account, file): name for held in jobs for file, name in held.files.items()}
+    """Find the remote files of runs whose jobs have all ended, without those that a job of an open run uses."""
+    open_runs = {job.run_id for job in jobs if not job.ended}
+    # Compared by file id alone: two accounts with the same key see the same files.
+    needed = {file for job in jobs if job.run_id in open_runs for file in job.files}
+    names = {(job.account, file): name for job in jobs for file, name in job.files.items()}
     return [
         UnusedResource(kind=ResourceKind.REMOTE_FILE, account=account, id=file, name=name)
-        for (account, file), name in sorted(made.items())
+        for (account, file), name in sorted(names.items())
         if file not in needed
     ]

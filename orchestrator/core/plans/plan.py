@@ -1,4 +1,30 @@
-"""Plan: what a run would do and cost, before it does it. A value that can be printed, counted and refused."""
+"""Plans: what a run would do and cost, computed before it does anything."""
+
+# Theory of operation
+#
+# `build_plan` compares the accounts file (accounts, specs, dataset, options) with what the database and the providers
+# know. It is pure: planning/ collects the facts, control/ stores the plan as a run with its jobs, and the reconciler
+# works on those. `orchestrator plan` shows the same Plan without storing it.
+#
+# Each account gets one line. Its job id is derived from dataset, provider, spec and account, so a line finds the job
+# of an earlier run by its id: the same work is IN_PROGRESS or DONE and is never planned a second time. A changed
+# dataset or spec gives other ids, hence NEW jobs and another run.
+#
+# There are two levels of holds:
+#
+# * A line's hold concerns one account: its job's or its account's present hold, then the checks in the order in which
+#   an operator would have to solve them (file size, base model, refused quote, budget). Checks apply to NEW lines
+#   only: a submitted job is paid for, and holding it would save nothing.
+# * The plan's hold concerns the price of the whole run (unknown, or above max_total_usd) or a base model that retires
+#   soon. An operator can approve it. The approval is stored with the run, together with the price that was shown:
+#   `remaining_hold` accepts it for a later plan of the same run up to that price. A restart or a reload therefore
+#   needs no second approval, and a price that has risen does.
+#
+# Prices: None is an unknown price, never zero. A sum with an unknown part is unknown. Base models that cannot be
+# trained are left out of the sum that is compared with the limit, because their jobs are never submitted.
+#
+# The budget of an account is checked twice: here with the committed amounts as they are now, and once more in the
+# transaction that writes the intent to submit (store), because other runs may have spent money in between.
 
 from __future__ import annotations
 
@@ -23,7 +49,7 @@ from orchestrator.core.text import format_usd
 
 
 class PlanStep(StrEnum):
-    """What will happen in an account."""
+    """What the run will do in an account."""
 
     NEW = "new job"
     IN_PROGRESS = "in progress"
@@ -35,83 +61,81 @@ class PlanStep(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanLine:
-    """One account's part of the plan. `usd` is the estimated price of its job, None where it is unknown.
+    """One account's part of the plan."""
 
-    `price_source` is who says so, `unpriced` why nobody does.
-    """
-
-    account: str
+    account: str  # name in the accounts file
     provider: ProviderName
     base_model: str
-    job_id: JobId
+    job_id: JobId  # the id that the account's job has, or will have
     step: PlanStep
-    usd: float | None
-    price_source: str = UNKNOWN_QUOTE.source
-    unknown_price_reasons: tuple[UnknownPriceReason, ...] = ()
-    hold: Hold | None = None
+    usd: float | None  # estimated price of the job; None: unknown
+    price_source: str = UNKNOWN_QUOTE.source  # where the price comes from, as text
+    unknown_price_reasons: tuple[UnknownPriceReason, ...] = ()  # why the price is unknown
+    hold: Hold | None = None  # why the account's job does not start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A run before it happens. `hold` is what an approval lifts; `moderation` is None where it was not asked for."""
+    """What a run will do and cost."""
 
     run_id: RunId
-    name: str
+    name: str  # `name` in [run]
     dataset: Dataset
-    specs: Mapping[ProviderName, TrainingSpec]
-    lines: tuple[PlanLine, ...]
-    hold: Hold | None = None
-    moderation: Moderation | None = None
-    pin_auto: frozenset[ProviderName] = frozenset()
-    warnings: tuple[str, ...] = ()
+    specs: Mapping[ProviderName, TrainingSpec]  # of the providers that have accounts
+    lines: tuple[PlanLine, ...]  # one for each account, in the order of the accounts file
+    hold: Hold | None = None  # price or retirement; an operator can approve it
+    moderation: Moderation | None = None  # None: no moderation was requested for this plan
+    pin_auto: frozenset[ProviderName] = (
+        frozenset()
+    )  # providers whose first job determines "auto" values for the others
+    warnings: tuple[str, ...] = ()  # do not hold anything
 
     @property
     def holds(self) -> tuple[Hold, ...]:
-        """Everything that sets the whole run aside."""
+        """The holds of the whole run."""
         moderation = self.moderation.hold if self.moderation else None
         return tuple(hold for hold in (moderation, self.hold) if hold)
 
     def remaining_hold(self, run: Run | None) -> Hold | None:
-        """What is left of the hold when the run, as it is now, has been approved."""
+        """Return the plan's hold, unless the stored run has an approval that covers it."""
         if run is None or run.id != self.run_id or self.hold is None:
             return self.hold
         return None if _is_approved(run, self.hold, self.total_usd) else self.hold
 
     @property
     def total_usd(self) -> float | None:
-        """The estimated price of the whole run, what is done included; None when a part is unknown."""
+        """The estimated price of the whole run in US dollars, finished jobs included; None if a part is unknown."""
         return _sum_prices([line.usd for line in self.lines])
 
     @property
     def new_usd(self) -> float | None:
-        """The estimated price of what is not submitted yet and is not held."""
+        """The estimated price of the NEW lines in US dollars; None if a part is unknown."""
         return _sum_prices([line.usd for line in self.lines if line.step is PlanStep.NEW])
 
     def count(self, step: PlanStep) -> int:
-        """How many accounts take this step."""
+        """Count the accounts with this step."""
         return sum(line.step is step for line in self.lines)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseState:
-    """What the database already says: jobs by id, standings by account, what is committed by account."""
+    """What the database knows before the plan."""
 
     jobs: Mapping[JobId, Job]
-    account_states: Mapping[str, AccountState]
-    committed_usd: Mapping[str, CommittedSpend]
-    run: Run | None
+    account_states: Mapping[str, AccountState]  # by account name
+    committed_usd: Mapping[str, CommittedSpend]  # by account name, without the jobs that this plan would create
+    run: Run | None  # the stored run with the plan's id, for its approval; None: it is new
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderFacts:
-    """What the providers said when they were asked. An approval of the run covers `retirement`, too.
+    """What the providers reported for this plan."""
 
-    `untunable` are providers whose base model cannot be trained; `quotes` are by account.
-    """
-
-    retirement: Hold | None = None
-    untunable: Mapping[ProviderName, Hold] = field(default_factory=dict)
-    quotes: Mapping[str, Quote] = field(default_factory=dict)
+    retirement: Hold | None = None  # a base model that retires soon; an operator can approve it like a price
+    untunable: Mapping[ProviderName, Hold] = field(
+        default_factory=dict
+    )  # providers whose base model cannot be trained
+    quotes: Mapping[str, Quote] = field(default_factory=dict)  # by account name; they replace the price file's
     warnings: tuple[str, ...] = ()
 
 
@@ -129,11 +153,11 @@ def build_plan(
     moderation: Moderation | None = None,
     facts: ProviderFacts = NO_PROVIDER_FACTS,
 ) -> Plan:
-    """Compare what is wanted with what is known. `prices` is what one job costs at each provider."""
+    """Plan a run of these accounts. `prices` are the price file's, for one job at each provider."""
     used = {account.provider: specs[account.provider] for account in accounts}
     lines = tuple(
-        _build_line(each, used[each.provider], dataset, prices[each.provider], database_state, facts)
-        for each in accounts
+        _build_line(account, used[account.provider], dataset, prices[account.provider], database_state, facts)
+        for account in accounts
     )
     plan = Plan(run_id=run_id(dataset.sha256, used), name=options.name, dataset=dataset, specs=used, lines=lines)
     plan = replace(plan, hold=_price_hold(plan, options) or facts.retirement)
@@ -156,11 +180,12 @@ def _build_line(
 ) -> PlanLine:
     identity = job_id(dataset.sha256, account.provider, spec, account.name)
     job = database_state.jobs.get(identity)
-    standing = database_state.account_states.get(account.name)
+    state = database_state.account_states.get(account.name)
     step, hold = _determine_step(job), None
     if step in {PlanStep.NEW, PlanStep.IN_PROGRESS}:
+        # An earlier plan's hold is decided again below; it must not keep itself alive.
         hold = job.hold if job and job.hold and job.hold.kind not in PLAN_HOLD_KINDS else None
-        hold = hold or (standing.hold if standing else None)
+        hold = hold or (state.hold if state else None)
     quote = facts.quotes.get(account.name, price)
     if step is PlanStep.NEW and hold is None:
         hold = (
@@ -194,14 +219,14 @@ def _determine_step(job: Job | None) -> PlanStep:
 
 
 def _file_size_hold(account: Account, dataset: Dataset) -> Hold | None:
-    most = CAPABILITIES[account.provider].maximum_bytes
+    limit = CAPABILITIES[account.provider].maximum_bytes
     largest = max(part.bytes for part in (dataset.training, dataset.validation) if part)
-    if largest <= most:
+    if largest <= limit:
         return None
     return Hold(
         HoldKind.FILE_TOO_LARGE,
-        f"the dataset's file has {largest:,} bytes, and {account.provider} takes files of at most {most:,}",
-        "Make the dataset smaller, or train it at a provider that takes larger files.",
+        f"the dataset's file has {largest:,} bytes, and {account.provider} accepts files of at most {limit:,} bytes",
+        "Make the dataset smaller, or train it at a provider that accepts larger files.",
     )
 
 
@@ -238,14 +263,14 @@ def _price_hold(plan: Plan, options: RunOptions) -> Hold | None:
 
 
 def _price_unknown_hold(lines: Sequence[PlanLine]) -> Hold:
-    """Only what helps is proposed: no number of epochs gives pictures a price."""
+    """Build the hold of an unknown price. Its hint proposes only remedies that would make the price known."""
     unknown = sorted(
         {f"{line.provider} {line.base_model}{_format_reasons(line.unknown_price_reasons)}" for line in lines}
     )
     remedies = list(dict.fromkeys(why.remedy for line in lines for why in line.unknown_price_reasons if why.remedy))
-    helpless = any(not why.remedy for line in lines for why in line.unknown_price_reasons)
-    if helpless or not remedies:
-        remedies = [] if helpless else ["Give n_epochs as a number and a price in the prices file"]
+    has_no_remedy = any(not why.remedy for line in lines for why in line.unknown_price_reasons)
+    if has_no_remedy or not remedies:
+        remedies = [] if has_no_remedy else ["Give n_epochs as a number and a price in the prices file"]
     allow = "set `allow_unknown_price = true` in [run], or `orchestrator approve` the run."
     hint = ", ".join([*remedies[:1], *(remedy[0].lower() + remedy[1:] for remedy in remedies[1:]), allow])
     return Hold(

@@ -67,5 +67,5 @@ def test_differences_name_one_account_per_value() -> None:
         ValueUsage(TOGETHER, {"n_epochs": 1}, "tom", 1),
     ]
     assert list_differences(used) == [
-        "openai did not train all jobs alike: n_epochs is 3 in acme-1 and 3 more, 4 in acme-9"
+        "the jobs at openai were trained with different values: n_epochs is 3 in acme-1 and 3 more, 4 in acme-9"
     ]
