@@ -1,5 +1,5 @@
-"""Words and rules: values in, values out. No I/O, no clock, no third-party client, no logging.
+"""The domain model: values and pure functions, without I/O, clock, third-party clients or logging.
 
-Everything here can be tested without a database, a network or a wait. Time is the argument `now` (seconds since
-the epoch, UTC), chance is the argument `jitter` (0 to 1).
+Everything here can be tested without a database, a network or a wait. The time is an argument `now` (epoch seconds,
+UTC), a random number an argument `jitter` (0 to 1).
 """

@@ -1,4 +1,4 @@
-"""Token: what opens the doors. Only its hash is known here; the text is with whoever was given it."""
+"""Access tokens for the API and the dashboard. Only their hashes are stored."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Final
 
-ENVIRONMENT_TOKEN_NAME: Final = "environment"  # noqa: S105 - the name of the tokens that the settings hand in
+ENVIRONMENT_TOKEN_NAME: Final = "environment"  # noqa: S105 - the name of the tokens from the settings
 
 
 class Role(StrEnum):
-    """What someone who came in may do: a reader looks, an operator acts too."""
+    """The rights of a client. READER: read-only access. OPERATOR: full access."""
 
     OPERATOR = "operator"
     READER = "reader"
@@ -20,24 +20,21 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessToken:
-    """A token's name and rights. Times are epoch seconds, UTC; `last_used_at` is coarse.
+    """A stored access token. Times are epoch seconds, UTC."""
 
-    `hash` is the SHA-256 of the text in hex: enough for 256 random bits, which nobody can try out.
-    """
-
-    name: str
+    name: str  # actions are logged under it
     role: Role
-    hash: str
+    hash: str  # SHA-256, hex; a slow hash is not needed for 256 random bits
     created_at: float
     created_by: str
-    last_used_at: float | None = None
-    revoked_at: float | None = None
+    last_used_at: float | None = None  # updated rarely, so it is not exact
+    revoked_at: float | None = None  # None: the token is valid
 
     def matches(self, token_hash: str) -> bool:
-        """Whether `given` is the hash of this token's text, and the token still stands; the time tells nothing."""
+        """Return whether the hash is this token's and the token is not revoked. The comparison takes constant time."""
         return hmac.compare_digest(self.hash, token_hash) and self.revoked_at is None
 
 
 def hash_token(text: bytes) -> str:
-    """What is kept of a token's text."""
+    """Return the hash that is stored of a token."""
     return sha256(text).hexdigest()

@@ -1,4 +1,4 @@
-"""Clock: what time it is, for those who must ask. app/clock.py has the real one."""
+"""The clock interface. app/clock.py implements it with the system's clocks, tests with a fake."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Two clocks, in seconds."""
+    """Two clocks: one for times that are stored and shown, one for durations."""
 
     def now(self) -> float:
-        """Since the epoch, UTC."""
+        """Return the seconds since the epoch, UTC. An administrator may set this clock, also backwards."""
 
     def boottime(self) -> float:
-        """Since some fixed moment; goes on while the process, or the machine, is frozen."""
+        """Return the seconds since a fixed moment. It advances while the process or the machine is suspended."""

@@ -1,7 +1,7 @@
-"""Refusal: why an edit of the accounts file or of its chats is not in force.
+"""Rejected configuration changes: why an edit of the accounts file or of its chats is not applied.
 
-The service that refuses an edit keeps the refusal in memory, for its dashboard and `/status`, and stores it in its
-row of the replicas, for `orchestrator status`, which is another process.
+A service that rejects an edit continues with the previous configuration. It keeps the refusal in memory for its
+dashboard and `/status`, and stores it in its replica row for `orchestrator status`, which is another process.
 """
 
 from __future__ import annotations
@@ -20,26 +20,23 @@ MAX_TEXT_LENGTH: Final = 2000  # characters of a message or a finding: what an e
 
 @dataclass(frozen=True, slots=True)
 class ConfigRefusal:
-    """The error that an edit met. `findings` are the first of all faults, `more` counts the others.
-
-    `at` is in epoch seconds, UTC.
-    """
+    """Why an edit was rejected. The field names are stored."""
 
     cause: Failure
-    at: float
-    findings: tuple[str, ...] = ()
-    more: int = 0
+    at: float  # epoch seconds, UTC
+    findings: tuple[str, ...] = ()  # the first problems of the edit
+    more: int = 0  # number of further problems
 
     @property
     def failure(self) -> Failure:
-        """The error with its findings in one text, as `/status` and the dashboard show it."""
+        """The error with its findings in one message, as `/status` and the dashboard show it."""
         if not self.findings:
             return self.cause
         findings = format_list(self.findings, total=len(self.findings) + self.more, separator="; ")
         return replace(self.cause, message=f"{self.cause.message} ({findings})")
 
     def as_dict(self) -> dict[str, Any]:
-        """The form in which it is stored."""
+        """Convert to plain values for the database."""
         return asdict(self)
 
     @classmethod
@@ -50,21 +47,21 @@ class ConfigRefusal:
 
 
 def build_refusal(error: Exception, *, at: float, redact: Redactor) -> ConfigRefusal:
-    """Build the refusal of an edit that met this error, without keys and fit for a database.
+    """Build the refusal of an edit that raised this error, without keys and storable in a database.
 
-    Of an error that is not ours only the class and, for a system error, the system's words: its text may quote what
-    was read.
+    Of an error that is not an OrchestratorError it contains only the class or, for an OSError, the system's message:
+    the error's own text may quote the content of the file.
     """
 
     def clean(text: str) -> str:
-        # Half a surrogate, as in a file name that is not UTF-8, can be neither sent nor stored.
+        # A lone surrogate, as in a file name that is not UTF-8, can be neither sent nor stored.
         return redact.truncate(text, MAX_TEXT_LENGTH).encode(errors="replace").decode().replace("\0", "")
 
     cause = _failure_from_error(error)
-    faults = _list_findings(error)
-    findings = tuple(clean(text) for text in faults[:MAX_FINDINGS])
+    problems = _list_findings(error)
+    findings = tuple(clean(text) for text in problems[:MAX_FINDINGS])
     cause = replace(cause, message=clean(cause.message), hint=clean(cause.hint))
-    return ConfigRefusal(cause, at, findings, len(faults) - len(findings))
+    return ConfigRefusal(cause, at, findings, len(problems) - len(findings))
 
 
 def _failure_from_error(error: Exception) -> Failure:
@@ -74,13 +71,13 @@ def _failure_from_error(error: Exception) -> Failure:
     return Failure(
         "internal_error",
         f"the accounts file or the dataset could not be read: {why}",
-        "See `accounts_file.refused` in the service's log. What was in force stays in force.",
+        "See the log event `accounts_file.refused` of the service. The previous configuration stays in force.",
     )
 
 
 def _list_findings(error: Exception) -> Sequence[str]:
     if isinstance(error, ConfigError):
         return error.problems
-    if isinstance(error, DatasetError) and len(error.findings) > 1:  # one alone is in the message
-        return [f"{found.file}:{found.line or 1}: {found.message}" for found in error.findings]
+    if isinstance(error, DatasetError) and len(error.findings) > 1:  # a single one is in the message already
+        return [f"{finding.file}:{finding.line or 1}: {finding.message}" for finding in error.findings]
     return []

@@ -1,4 +1,4 @@
-"""Finding: one thing the check found in the chats."""
+"""Findings: the problems that the check reports about the chats."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Final, Self
 
-MAX_FINDINGS_PER_CODE: Final = 20  # findings of each code
+MAX_FINDINGS_PER_CODE: Final = 20  # findings that are stored of each code
 
 
 class Severity(StrEnum):
-    """An error stops the dataset; a warning is advice."""
+    """An error makes the dataset unusable; a warning is advice."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -20,45 +20,41 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What is wrong, where, and what to do about it.
+    """One problem: what is wrong, where, and what to do about it. The field names are stored and part of the JSON."""
 
-    `line` counts from 1 in the file as it lies on disk; `path` is a JSON path inside the chat or the line
-    (`$[3].role`, `$.messages[0].content`). Either is None where it has no meaning.
-    """
-
-    code: str
+    code: str  # slug of a FindingCode
     severity: Severity
     file: str
     message: str
-    hint: str
-    line: int | None = None
-    path: str | None = None
+    hint: str  # how to fix it
+    line: int | None = None  # in the file on disk, from 1; None where it has no meaning
+    path: str | None = None  # JSON path inside the chat or the line: `$[3].role`, `$.messages[0].content`
 
 
 @dataclass(frozen=True, slots=True)
 class FindingSummary:
-    """What is remembered of the findings about a dataset: how many of each code, and the first of each."""
+    """The findings about a dataset as they are stored."""
 
-    counts: Mapping[str, int]
-    first: tuple[Finding, ...]
+    counts: Mapping[str, int]  # number of findings by code
+    first: tuple[Finding, ...]  # the first MAX_FINDINGS_PER_CODE of each code
 
     @classmethod
     def from_findings(cls, findings: Iterable[Finding], counts: Mapping[str, int]) -> Self:
-        """`counts` says how many there are of each code, also of those that were not kept."""
-        seen: Counter[str] = Counter()
+        """Build a summary. `counts` also counts the findings that are not in `findings`."""
+        kept: Counter[str] = Counter()
         first = []
         for finding in findings:
-            seen[finding.code] += 1
-            if seen[finding.code] <= MAX_FINDINGS_PER_CODE:
+            kept[finding.code] += 1
+            if kept[finding.code] <= MAX_FINDINGS_PER_CODE:
                 first.append(finding)
         return cls(dict(counts), tuple(first))
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for the database."""
+        """Convert to plain values for the database."""
         return {"counts": dict(self.counts), "first": [asdict(finding) for finding in self.first]}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The inverse of `as_dict`."""
+        """Build a summary from the values of `as_dict`."""
         first = (Finding(**{**one, "severity": Severity(one["severity"])}) for one in values["first"])
         return cls(dict(values["counts"]), tuple(first))

@@ -1,4 +1,4 @@
-"""Loopback: does a host name stay inside this machine, or inside a private network?"""
+"""Checks whether a host name belongs to this machine or to a private network."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from ipaddress import ip_address
 from typing import Final
 
 PRIVATE_DOMAINS: Final = frozenset({"localhost", "local", "internal", "intranet", "lan", "corp", "home", "arpa"})
-"""Last labels of names that no public name server knows."""
+"""Last labels of host names that do not exist in the public DNS."""
 
 
 def is_loopback(host: str) -> bool:
-    """True for `localhost` and for loopback addresses; any other name may lead elsewhere."""
+    """Return True for `localhost` and loopback addresses. Other names are not resolved."""
     if host.lower() == "localhost":
         return True
     try:
@@ -20,9 +20,9 @@ def is_loopback(host: str) -> bool:
 
 
 def is_in_private_network(host: str) -> bool:
-    """True for this machine, for addresses that are not routed on the internet, and for names that are local.
+    """Return True for this machine, for addresses that are not routed on the internet, and for local names.
 
-    A public name can have a private address as well. It is not resolved here; a certificate for it ends the attempt.
+    A public name can also have a private address. It is not resolved here and counts as public.
     """
     name = host.strip("[]").rstrip(".").lower()
     try:

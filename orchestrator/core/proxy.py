@@ -1,8 +1,8 @@
-"""Proxy: which way leads out of a company's network, by the usual variables or by an account's own option.
+"""HTTP proxies: which one is used for an address, from the usual environment variables or an account's option.
 
-`HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY` name proxies, `NO_PROXY` the hosts that are reached without one. Lower
-case is understood as well and goes first, as in curl. A proxy's password is a secret: a `Proxy` shows its address
-only.
+`HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY` name proxies, `NO_PROXY` the hosts that are reached without one. The names
+in lower case are read as well and take precedence, as in curl. A proxy's password is a secret: the text of a `Proxy`
+contains its address only.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ INVALID_ADDRESS_MESSAGE: Final = "must be an address such as http://proxy.exampl
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """An HTTP proxy. `source` is where it was named, for messages."""
+    """An HTTP proxy."""
 
-    url: str
-    source: str
-    credentials: Secret | None = field(default=None, repr=False)
+    url: str  # without credentials
+    source: str  # the variable or option that names it, for messages
+    credentials: Secret | None = field(default=None, repr=False)  # `user:password`
     original_address: Secret | None = field(default=None, repr=False)
-    """The address as it was written, credentials and all, without its scheme. Set together with `credentials`."""
+    """The address as configured, with credentials and without scheme. Set together with `credentials`."""
 
     @property
     def authorization(self) -> str | None:
-        """The value of `Proxy-Authorization`."""
+        """The value of the header `Proxy-Authorization`; None without credentials."""
         if self.credentials is None:
             return None
         return "Basic " + b64encode(self.credentials.reveal().encode()).decode()
 
     def secrets(self) -> Iterator[Secret]:
-        """Every form in which the password may turn up in a text.
+        """Yield every form in which the password may appear in a text, for the redactor.
 
-        The redactor does not replace a text of fewer than eight characters, because such a text occurs by chance. A
-        short password is therefore hidden by the forms that hold more than it: with its user, and in its address.
+        The redactor does not replace texts of fewer than eight characters, because they occur by chance. A short
+        password is therefore hidden by longer forms: together with its user, and in the address.
         """
         if self.credentials is None:
             return
@@ -60,7 +60,7 @@ class Proxy:
 
 
 def parse_proxy(text: str, source: str) -> Proxy:
-    """The proxy at an address. ValueError, without the address, when it cannot be one."""
+    """Parse a proxy address. Raises ValueError, without the address in its text, if it is not valid."""
     value = text.strip()
     if "://" not in value:
         value = f"http://{value}"
@@ -83,25 +83,26 @@ def parse_proxy(text: str, source: str) -> Proxy:
 
 @dataclass(frozen=True, slots=True)
 class ProxyRules:
-    """Which proxy leads to which address. `named` is the text of each variable, by its name in lower case."""
+    """The rules that select the proxy for an address."""
 
     variables: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
-    no_proxy: tuple[str, ...] = ()
-    account_proxy: Proxy | None = None
+    """Name and value of each variable that is set, by its name in lower case."""
+    no_proxy: tuple[str, ...] = ()  # patterns of NO_PROXY
+    account_proxy: Proxy | None = None  # from the account's option; it replaces the variables
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> ProxyRules:
-        """The rules of these variables."""
-        named = {}
+        """Build the rules from environment variables."""
+        variables = {}
         for name in ("https_proxy", "http_proxy", "all_proxy", "no_proxy"):
             variable = name if name in environ else name.upper()
             if value := environ.get(variable, "").strip():
-                named[name] = variable, value
-        _, exceptions = named.pop("no_proxy", ("", ""))
-        return cls(named, tuple(exceptions.replace(",", " ").split()))
+                variables[name] = variable, value
+        _, exceptions = variables.pop("no_proxy", ("", ""))
+        return cls(variables, tuple(exceptions.replace(",", " ").split()))
 
     def find(self, url: str) -> Proxy | None:
-        """The proxy that leads to the address; None where it is reached directly. Raises ConfigError."""
+        """Return the proxy for a URL; None for a direct connection. Raises ConfigError if a variable is not valid."""
         if self.account_proxy is not None:
             return self.account_proxy
         parts = urlsplit(url)
@@ -111,15 +112,15 @@ class ProxyRules:
             return None
         try:
             return parse_proxy(text, variable)
-        except ValueError as fault:
+        except ValueError as error:
             raise ConfigError(
-                f"the environment variable {variable} {fault}",
+                f"the environment variable {variable} {error}",
                 hint=f"Correct or unset {variable}, or name another proxy with the account's `proxy`.",
             ) from None
 
 
 def _matches(host: str, port: int, pattern: str) -> bool:
-    """Whether a word of NO_PROXY means this host: a name and all below it, an address, a network, or `*`."""
+    """Return whether a pattern of NO_PROXY matches: a name with its subdomains, an address, a network, or `*`."""
     if pattern == "*":
         return True
     name, wanted_port = _split_host_port(pattern)
@@ -133,7 +134,7 @@ def _matches(host: str, port: int, pattern: str) -> bool:
 
 
 def _split_host_port(pattern: str) -> tuple[str, str]:
-    """Host and port of a word of NO_PROXY."""
+    """Split a pattern of NO_PROXY into host and port; the port is empty if there is none."""
     if pattern.startswith("["):
         host, _, rest = pattern[1:].partition("]")
         return host, rest.removeprefix(":")

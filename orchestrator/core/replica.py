@@ -1,4 +1,4 @@
-"""Replica: one process that does the work, alone or beside others on the same database."""
+"""Replicas: the service processes that work on one database."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """A process and its last sign of life. Times are epoch seconds, UTC; after `alive_until` it counts as dead."""
+    """A service process and its last heartbeat. Times are epoch seconds, UTC."""
 
     id: str
     host: str
     pid: int
     started_at: float
-    seen_at: float
-    alive_until: float
+    seen_at: float  # last heartbeat
+    alive_until: float  # afterwards it counts as dead and loses its leases

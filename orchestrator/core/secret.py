@@ -1,10 +1,16 @@
-"""Secret: a key in memory. It cannot be printed by accident; only `reveal` gives it away.
+"""Keys in memory that cannot be printed by accident, and the redactor that removes keys from texts."""
 
-How the redactor works: all keys have eight characters or more, so every place where one can begin is found by looking
-up each eight characters of the text in one set. That is one pass, however many keys there are and however they differ
-in length. At such a place a bisection in the sorted list of the keys finds the one that agrees with the text the
-longest. A replacement is never read again.
-"""
+# How the redactor works
+#
+# It runs on every log line and every stored message, with up to ten thousand keys, so its cost must not depend on the
+# number of keys. All keys have at least eight characters (MIN_KEY_LENGTH). Each window of eight characters of the
+# text is looked up in one set of the keys' first eight characters: that is one pass over the text. Where a window
+# matches, a bisection in the sorted list of keys finds the key with the longest common prefix. Replacements are not
+# read again.
+#
+# Three forms of a key are found: the whole key, its first twelve or more characters (MIN_KEY_PART_LENGTH: providers
+# quote beginnings of keys in their messages), and base64, at all four alignments, because a header such as
+# `Authorization: Basic` encodes other text before the key.
 
 from __future__ import annotations
 
@@ -17,15 +23,15 @@ from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 MIN_KEY_LENGTH: Final = 8
-"""Characters. A shorter text occurs by chance: replacing it would make every message unreadable, and not replacing it
-would show a key. No provider has such keys, and the sandbox's have nine or more."""
+"""Characters. A shorter text occurs by chance, and replacing it would make messages unreadable. No provider has such
+keys; the sandbox's have nine or more."""
 
 MIN_KEY_PART_LENGTH: Final = 12
-"""Characters from the beginning that are recognised as a part of a key; a vendor's prefix ("sk-proj-") is shorter."""
+"""Characters at the beginning of a key that are recognised as part of it; a vendor's prefix ("sk-proj-") is shorter."""
 
 PRODUCT_NAME: Final = "orchestrator"
-"""A key that begins with it is not recognised by a part: file names, hints and ids at a provider hold the name, and
-an id that was changed no longer finds its job."""
+"""Parts of a key that begins with it are not recognised: file names, hints and tags contain the name, and a changed
+tag would no longer find its remote job."""
 
 KEY_PART: Final = "[part of a key]"
 KEY_IN_BASE64: Final = "[key in base64]"
@@ -37,7 +43,7 @@ Replacement = tuple[int, int, str]  # start, end, replacement
 
 
 class Secret:
-    """A key's value, for the one call that needs it. `repr`, `str` and pickling do not show it."""
+    """The value of a key. `repr` and `str` show a fingerprint only, and it cannot be pickled."""
 
     __slots__ = ("_value",)
 
@@ -45,12 +51,12 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """The key itself: for the provider's client and nothing else."""
+        """Return the key itself, for the provider's client only."""
         return self._value
 
     @property
     def fingerprint(self) -> str:
-        """Eight hex digits that tell two keys apart without telling either."""
+        """Eight hex digits that distinguish keys without revealing them."""
         return sha256(self._value.encode()).hexdigest()[:8]
 
     def __repr__(self) -> str:
@@ -61,11 +67,11 @@ class Secret:
 
 
 class Redactor:
-    """Replaces every known key in a text. Whoever resolves a key adds it; whoever writes a text calls this.
+    """Replaces every known key in a text. Code that resolves a key adds it; code that writes a text calls this.
 
-    It recognises a key as it is, its first twelve or more characters, and its base64 (also with other text around it,
-    as in `Authorization: Basic`). It does not recognise a key that was changed in another way: in upper case,
-    reversed, with characters between, in hexadecimal, percent-encoded, or without its beginning.
+    It recognises a whole key, its first twelve or more characters, and its base64 (also with other text around it,
+    as in `Authorization: Basic`). It does not recognise a key that is changed in another way: in upper case,
+    reversed, with inserted characters, in hexadecimal, percent-encoded, or without its beginning.
     """
 
     def __init__(self) -> None:
@@ -76,9 +82,9 @@ class Redactor:
         self._shortest = self._longest = 0
 
     def add(self, secret: Secret, *, parts: bool = True) -> None:
-        """Replace this key by `[key FINGERPRINT]` from now on, and with `parts` also its first characters alone.
+        """Replace this key by `[key FINGERPRINT]` from now on; with `parts`, also its first characters on their own.
 
-        One of fewer than eight characters is not added.
+        A key of fewer than eight characters is not added.
         """
         value = secret.reveal()
         if len(value) < MIN_KEY_LENGTH:
@@ -94,9 +100,9 @@ class Redactor:
         self._labels[value] = f"[key {secret.fingerprint}]"
 
     def add_address(self, secret: Secret) -> None:
-        """Replace an address that is itself a secret, and the parts of it that may stand alone.
+        """Replace an address that is itself a secret, and those of its parts that may appear alone.
 
-        A beginning of it is not replaced: "https://hooks" is no secret.
+        The beginning of an address is not replaced: "https://hooks" is not a secret.
         """
         url = urlsplit(secret.reveal())
         host = url.netloc.rpartition("@")[2].partition(":")[0]
@@ -108,19 +114,19 @@ class Redactor:
                 self.add(Secret(part), parts=False)
 
     def __call__(self, text: str) -> str:
-        """The whole text without keys."""
+        """Return the text without keys."""
         return self._replace(text, len(text))
 
     def truncate(self, text: str, limit: int) -> str:
-        """At most the first `limit` characters of the text, without keys. The rest of it is not read.
+        """Return at most `limit` characters of the text, without keys.
 
-        A key that stands across the limit is read to its end, so that no half of it is left.
+        A key across the limit is read to its end, so that no part of it remains. The text behind it is not read.
         """
         margin = 2 * self._longest  # base64 is a third longer than the key
         return self._replace(text[: limit + margin], limit)[:limit]
 
     def _replace(self, text: str, limit: int) -> str:
-        """The text up to `limit`, without keys. One that begins before it is replaced whole."""
+        """Return the text up to `limit` without keys. A key that begins before the limit is replaced completely."""
         if not self._labels:
             return text[:limit]
         pieces, done = [], 0
@@ -142,7 +148,7 @@ class Redactor:
                     yield start, done, label
 
     def _match(self, text: str) -> tuple[int, str]:
-        """How many characters at the beginning of the text are a key or a part of one, and what replaces them."""
+        """Return the length of the key, or part of a key, at the beginning of the text, and its replacement."""
         every, with_parts = self._sorted_keys()
         part = _longest_common_prefix(with_parts, text)
         for length in range(_longest_common_prefix(every, text), MIN_KEY_LENGTH - 1, -1):
@@ -153,7 +159,7 @@ class Redactor:
         return (part, KEY_PART) if part >= MIN_KEY_PART_LENGTH else (0, "")
 
     def _sorted_keys(self) -> tuple[list[str], list[str]]:
-        """The keys in order. They are sorted again when one was added, perhaps by another thread; none is removed."""
+        """Return the sorted keys. They are sorted again after an addition, maybe by another thread."""
         every, with_parts = self._sorted_cache
         if len(every) != len(self._labels) or len(with_parts) != len(self._partial_keys):
             self._sorted_cache = sorted(self._labels), sorted(self._partial_keys)
@@ -168,7 +174,7 @@ class Redactor:
                 yield run.start(), run.end(), KEY_IN_BASE64
 
     def _is_key_in_base64(self, run: str) -> bool:
-        """Where the encoded text begins in the run is not known, so all four alignments are tried."""
+        """Return whether the base64 text contains a key. Its alignment is unknown, so all four are tried."""
         for start in range(4):
             digits = run[start:]
             digits = digits[: len(digits) - (len(digits) % 4 == 1)]
@@ -179,13 +185,13 @@ class Redactor:
 
 
 def _longest_common_prefix(keys: list[str], text: str) -> int:
-    """With how many characters of one of these keys, which are in order, the text begins."""
-    place = bisect(keys, text)  # the key that agrees the longest is a neighbour of the text
+    """Return the length of the longest common prefix of the text and one of these sorted keys."""
+    place = bisect(keys, text)  # the key with the longest common prefix is a neighbour
     return max((_common_prefix_length(text, key) for key in keys[max(place - 1, 0) : place + 1]), default=0)
 
 
 def _common_prefix_length(one: str, other: str) -> int:
-    """How many characters both begin with."""
+    """Return the length of the common prefix of two texts."""
     if one.startswith(other):
         return len(other)
     low, high = 0, min(len(one), len(other))

@@ -1,8 +1,8 @@
-"""Printable: other people's texts as a terminal, a pipe or a file can take them.
+"""Makes untrusted texts safe to print.
 
-A provider's message or a file's name may hold anything: terminal escapes that clear the screen, a line break with a
-forged line after it, or a mark that shows the text backwards. Such characters are shown as escapes (`\\x1b`, `\\n`,
-`\\u202e`). This belongs at the edge, where a text becomes part of a line; what is stored stays as it came.
+A provider's message or a file name may contain anything: terminal escapes that clear the screen, a line break
+followed by a forged line, or a mark that reverses the text. Such characters are replaced by escapes (`\\x1b`, `\\n`,
+`\\u202e`). Call these functions where a text is printed; stored texts stay unchanged.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _UNSAFE_IN_JSON: Final = re.compile(f"[\x7f-\x9f{_BIDI_MARKS}{_LINE_BREAKS}{_SUR
 
 
 def sanitize_line(text: str) -> str:
-    """The text as a part of one line."""
-    return _UNSAFE_IN_LINE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    """Escape every character that is unsafe inside a line, line breaks included."""
+    return _UNSAFE_IN_LINE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def sanitize_lines(text: str) -> str:
-    """The text with its line breaks and tabs, and nothing else that a terminal would carry out."""
-    return _UNSAFE_IN_LINES.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    """Escape every unsafe character except line breaks and tabs."""
+    return _UNSAFE_IN_LINES.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def sanitize_json(document: str) -> str:
-    """A JSON document, which escapes the other control characters itself. It means the same as before."""
-    return _UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", document)
+    """Escape unsafe characters of a JSON document without changing its value. JSON itself escapes the other ones."""
+    return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", document)

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Notifications to webhooks and alerts, and their delivery."""

@@ -1,4 +1,4 @@
-"""Delivery: an announcement on its way to one target, until it has arrived or is given up."""
+"""Deliveries: the sending of one notification to one target, with retries."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any, Final
 from orchestrator.core.jobs.retry_policy import apply_jitter
 from orchestrator.core.notifications.notification import Topic
 
-# Seconds after each failed attempt: eight attempts within about a day.
+# The delay after each failed attempt: eight attempts within about a day.
 RETRY_DELAYS_SECONDS: Final = (10.0, 60.0, 300.0, 1800.0, 7200.0, 21_600.0, 54_000.0)
-MAX_ERROR_LENGTH: Final = 200  # characters of a target's answer that are kept
+MAX_ERROR_LENGTH: Final = 200  # characters of a target's reply that are stored
 
 
 class Channel(StrEnum):
-    """How a target is reached."""
+    """The kind of a target."""
 
     WEBHOOK = "webhook"
     ALERT = "alert"
 
 
 class DeliveryStatus(StrEnum):
-    """What has become of a delivery."""
+    """The status of a delivery. The values are stored."""
 
     PENDING = "waiting"
     DELIVERED = "arrived"
@@ -32,47 +32,44 @@ class DeliveryStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotificationTarget:
-    """One `[[webhooks]]` or `[[alerts]]` entry. `url` and `secret` as written: an address, or the way to one."""
+    """One `[[webhooks]]` or `[[alerts]]` entry of the accounts file."""
 
     channel: Channel
-    url: str
-    secret: str | None = None
-    topics: frozenset[Topic] = frozenset(Topic)
+    url: str  # as written there: an address or a reference to one
+    secret: str | None = None  # reference to the secret that signs webhooks
+    topics: frozenset[Topic] = frozenset(Topic)  # the notifications that it receives
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """Times are epoch seconds, UTC. `target` is a target's `url`; `message` is the same for every attempt.
-
-    `due_at` is None when nothing is tried any more: it has arrived, or it is dead.
-    """
+    """A notification for one target. Times are epoch seconds, UTC. The field names are stored."""
 
     id: int
-    message: str
-    target: str
+    message: str  # message id, the same for every attempt: the receiver can detect duplicates
+    target: str  # `url` of the target, as in the accounts file
     topic: Topic
     payload: Mapping[str, Any]
     created_at: float
     attempts: int = 0
-    due_at: float | None = None
+    due_at: float | None = None  # next attempt; None: delivered, or failed after all attempts
     delivered_at: float | None = None
-    error: str | None = None
+    error: str | None = None  # of the last attempt
 
     @property
     def status(self) -> DeliveryStatus:
-        """Dead is what was given up."""
+        """The status, derived from `delivered_at` and `due_at`."""
         if self.delivered_at is not None:
             return DeliveryStatus.DELIVERED
         return DeliveryStatus.FAILED if self.due_at is None else DeliveryStatus.PENDING
 
     @property
     def is_failed(self) -> bool:
-        """Given up."""
+        """Whether all attempts have failed. An operator can retry it."""
         return self.status is DeliveryStatus.FAILED
 
 
 def after_attempt(delivery: Delivery, error: str | None, *, now: float, jitter: float) -> Delivery:
-    """What becomes of it after an attempt that failed for this reason, or did not. `jitter` is drawn from 0 to 1."""
+    """Return the delivery after an attempt; `error` is None if it succeeded. `jitter` is a random number, 0 to 1."""
     if error is None:
         return replace(delivery, delivered_at=now, due_at=None, error=None)
     last = delivery.attempts > len(RETRY_DELAYS_SECONDS)

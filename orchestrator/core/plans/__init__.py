@@ -1,1 +1,1 @@
-"""TODO."""
+"""Planning: what a run would do and cost, and what holds it."""
