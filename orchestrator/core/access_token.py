@@ -31,7 +31,7 @@ class AccessToken:
     revoked_at: float | None = None  # None: the token is valid
 
     def matches(self, token_hash: str) -> bool:
-        """Return whether the hash is this token's and the token is not revoked. The comparison takes constant time."""
+        """Return whether the hash is this token's and the token is not revoked, in constant time."""
         return hmac.compare_digest(self.hash, token_hash) and self.revoked_at is None
 
 

@@ -1,4 +1,4 @@
-"""Moderation: what a provider's moderation said of a text, and what became of a run's moderation as a whole."""
+"""Moderation: the verdict about one text, and the record of a run's moderation."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ NOT_MODERATED_HINT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class ModerationVerdict:
-    """What the moderation said of one text: the categories that are flagged, and every category's score."""
+    """The result of the moderation of one text."""
 
     flagged: bool
-    categories: tuple[str, ...] = ()
-    scores: Mapping[str, float] = field(default_factory=dict)
+    categories: tuple[str, ...] = ()  # the flagged ones
+    scores: Mapping[str, float] = field(default_factory=dict)  # of every category, 0 to 1
 
 
 class ModerationStatus(StrEnum):
-    """What became of it. Only the first two let a run go on."""
+    """The result of a run's moderation. A run continues only with the first two. The values are stored."""
 
     PASSED = "passed"
     WAIVED = "waived"
@@ -42,39 +42,34 @@ class ModerationStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModerationProgress:
-    """How far a moderation is that needs no person: it is under way, or waits for its next attempt.
+    """The progress of a moderation that is running or waits for its next attempt. Times are epoch seconds, UTC."""
 
-    `judged` of `total` texts are done, and `finish_at` is the estimated end (epoch seconds, UTC). `attempts` failed
-    in a row; the next one is due at `retry_at`. `replica` is the one at work: another leaves it alone while it lives.
-    """
-
-    judged: int = 0
-    total: int = 0
-    finish_at: float | None = None
-    attempts: int = 0
-    retry_at: float | None = None
-    replica: str = ""
+    judged: int = 0  # moderated texts
+    total: int = 0  # texts
+    finish_at: float | None = None  # estimated end
+    attempts: int = 0  # failed attempts in a row
+    retry_at: float | None = None  # next attempt; None: an attempt is running
+    replica: str = ""  # the replica that works on it; the others wait as long as it is alive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moderation:
-    """A run's moderation record: it stays with the run and is shown in `/status`.
-
-    `by` is the account whose moderation was used, or who waived it; `reason` is why it was waived or is missing, and
-    `hint` what to do about that. `at` is epoch seconds, UTC. With `progress` it is missing and needs no person.
-    """
+    """The moderation record of a run. It is stored with the run and shown in `/status`."""
 
     state: ModerationStatus
-    by: str
-    at: float
-    texts: int = 0
-    reason: str = ""
-    hint: str = ""
-    progress: ModerationProgress | None = None
+    by: str  # the account whose moderation API was used, or who waived the moderation
+    at: float  # epoch seconds, UTC
+    texts: int = 0  # number of moderated texts
+    reason: str = ""  # why it was waived or is missing
+    hint: str = ""  # what to do if it is missing
+    progress: ModerationProgress | None = None  # the service works on it: no operator is needed
 
     @property
     def hold(self) -> Hold | None:
-        """Missing moderation is never a pass. What changes with every text is left out: each job shows its hold."""
+        """The hold of the run while the moderation is missing.
+
+        It contains no progress: every job shows the hold, and would change with every moderated text.
+        """
         if self.state is not ModerationStatus.MISSING:
             return None
         if self.progress is None:
@@ -90,19 +85,22 @@ class Moderation:
         return Hold(HoldKind.MODERATING, f"the moderation has no result yet: {self.reason}", hint)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for the database."""
+        """Convert to plain values for the database."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The inverse of `as_dict`. Records of earlier revisions have neither hint nor progress."""
+        """Build a record from the values of `as_dict`. Records of earlier versions have neither hint nor progress."""
         progress = values.get("progress")
-        known = {"state": ModerationStatus(values["state"]), "progress": progress and ModerationProgress(**progress)}
-        return cls(**{**values, **known})
+        converted = {
+            "state": ModerationStatus(values["state"]),
+            "progress": progress and ModerationProgress(**progress),
+        }
+        return cls(**{**values, **converted})
 
 
 def get_moderation_hint(error: ProviderError) -> str:
-    """What to do when the moderation answers with this error. An outage is never a reason to do without it."""
+    """Return the hint for an error of the moderation API. An outage never lets a run continue without moderation."""
     match error:
         case TemporaryError():
             return error.hint

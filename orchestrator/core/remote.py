@@ -1,4 +1,4 @@
-"""What a provider holds, in words common to all providers. The provider's own status word is kept as `raw`."""
+"""Files, jobs and models at a provider, in a form common to all. `raw_status` keeps the provider's own word."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class RemoteFileStatus(StrEnum):
-    """Whether a job can use the file. UPLOADED: the provider has it, and says no more that is understood."""
+    """Whether a job can use the file. UPLOADED: the provider has it, and reports no status that is known here."""
 
     UPLOADED = "uploaded"
     PROCESSING = "processing"
@@ -20,9 +20,9 @@ class RemoteFileStatus(StrEnum):
 
 
 class RemoteJobStatus(StrEnum):
-    """How far the provider is. UNKNOWN is not an end: the job is asked for again and `raw` is shown.
+    """The status of a remote job. UNKNOWN is not an end: the job is polled again and `raw_status` is shown.
 
-    STOPPED is an end of which the provider does not say whether a person or a fault of the server caused it.
+    STOPPED is an end for which the provider does not report whether a user or an error of the server caused it.
     """
 
     PENDING = "pending"
@@ -38,53 +38,45 @@ class RemoteJobStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteModel:
-    """A base model at the provider. None is what the provider does not say.
-
-    `shutdown` is the last day on which it, and every model tuned on it, can be called. From `training_ends` on it
-    takes no new jobs (`tentative`: on this day at the earliest); from `new_customers_end` on only from customers who
-    fine-tuned before.
-    """
+    """A base model at the provider. None: the provider does not report it."""
 
     id: str
-    tunable: bool | None = None
-    shutdown: date | None = None
-    training_ends: date | None = None
-    tentative: bool = False
-    new_customers_end: date | None = None
+    tunable: bool | None = None  # whether it can be fine-tuned
+    shutdown: date | None = None  # last day on which it, and every model tuned on it, can be called
+    training_ends: date | None = None  # from this day on it accepts no new jobs
+    tentative: bool = False  # training ends on that day at the earliest
+    new_customers_end: date | None = None  # from this day on only for customers who fine-tuned before
 
 
-def is_same_model(reported: str, wanted: str) -> bool:
-    """Equal, or the same base model with and without its date; what is not shown contradicts nothing."""
-    return reported.startswith(wanted) or wanted.startswith(reported)
+def is_same_model(reported: str, expected: str) -> bool:
+    """Return whether both name the same base model, with or without its date. An empty `reported` matches."""
+    return reported.startswith(expected) or expected.startswith(reported)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteFile:
-    """A file at the provider. `filename` is what it was called when it was sent.
-
-    `raw` is empty where the provider tells no status, `bytes` is None where it tells no size.
-    """
+    """A file at the provider."""
 
     id: str
     status: RemoteFileStatus
-    raw_status: str
-    message: str | None = None
-    filename: str | None = None
-    bytes: int | None = None
+    raw_status: str  # empty: the provider reports no status
+    message: str | None = None  # why it was refused
+    filename: str | None = None  # the name under which it was sent
+    bytes: int | None = None  # None: the provider reports no size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MultipartUpload:
-    """A file on its way in parts: the provider's id of it, and of each part that has arrived, by its place."""
+    """An unfinished upload of a file in parts."""
 
-    id: str
-    part_bytes: int
-    parts: Mapping[int, str] = field(default_factory=dict)
+    id: str  # the provider's id of the upload
+    part_bytes: int  # size of each part except the last
+    parts: Mapping[int, str] = field(default_factory=dict)  # the provider's id of each received part, by its index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteEvent:
-    """One line of a remote job's own history. `at` is epoch seconds."""
+    """One line of a remote job's own history. `at` is in epoch seconds."""
 
     at: float
     message: str
@@ -92,25 +84,22 @@ class RemoteEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteJob:
-    """A fine-tuning job at the provider; None is what it does not say.
-
-    Times are epoch seconds, `progress` is 0 to 1, `quoted_usd` what the provider says the job costs.
-    """
+    """A fine-tuning job at the provider. None: the provider does not report it. Times are epoch seconds."""
 
     id: str
     status: RemoteJobStatus
     raw_status: str
-    training_file: str
+    training_file: str  # file id; empty: not reported
     base_model: str
-    fine_tuned_model: str | None = None
-    servable: bool = True
+    fine_tuned_model: str | None = None  # model id
+    servable: bool = True  # whether the model can be called without a deployment
     error_code: str | None = None
     error_message: str | None = None
     organization: str | None = None
     trained_tokens: int | None = None
     created_at: float | None = None
     estimated_finish: float | None = None
-    progress: float | None = None
-    quoted_usd: float | None = None
-    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
-    request_id: str | None = None
+    progress: float | None = None  # 0 to 1
+    quoted_usd: float | None = None  # price of the job
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)  # as used
+    request_id: str | None = None  # of the request that returned this

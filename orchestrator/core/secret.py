@@ -27,7 +27,7 @@ MIN_KEY_LENGTH: Final = 8
 keys; the sandbox's have nine or more."""
 
 MIN_KEY_PART_LENGTH: Final = 12
-"""Characters at the beginning of a key that are recognised as part of it; a vendor's prefix ("sk-proj-") is shorter."""
+"""Characters of a key's beginning that are recognised as a part of it; a vendor's prefix ("sk-proj-") is shorter."""
 
 PRODUCT_NAME: Final = "orchestrator"
 """Parts of a key that begins with it are not recognised: file names, hints and tags contain the name, and a changed

@@ -1,8 +1,8 @@
-"""Budget: what the jobs of one account may cost together, and in which period they are added up.
+"""Budgets: what the jobs of one account may cost together in a period.
 
-A remote job counts with its estimated price from the moment in which the intent to create it is written, until it is
-certain that it was not created: a create that the provider refused counts nothing, one whose outcome is unknown
-counts. The remote jobs of earlier rounds (retries) count as well.
+A remote job counts with its estimated price from the moment at which the intent to create it is written, unless it is
+certain that it was not created: a create that the provider rejected does not count, a create with an unknown outcome
+does. The remote jobs of earlier rounds (retries) count as well.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from orchestrator.core.text import format_usd
 
 @dataclass(frozen=True, slots=True)
 class CommittedSpend:
-    """The estimated price of an account's remote jobs, in US dollars: of all, of this month's and of one run's."""
+    """The estimated prices of an account's remote jobs in US dollars."""
 
-    total: float = 0.0
-    month: float = 0.0
-    run: float = 0.0
+    total: float = 0.0  # all jobs
+    month: float = 0.0  # jobs of this calendar month (UTC)
+    run: float = 0.0  # jobs of one run
 
     def amount_for(self, period: BudgetPeriod) -> float:
-        """Return what counts against a budget for this period."""
+        """Return the amount that counts towards a budget of this period."""
         match period:
             case BudgetPeriod.TOTAL:
                 return self.total
@@ -46,13 +46,13 @@ _BUDGET_DESCRIPTIONS: Final = {
 
 
 def month_start(now: float) -> float:
-    """Return when the calendar month (UTC) began that `now` is in, in epoch seconds."""
+    """Return the beginning of the calendar month (UTC) of `now`, in epoch seconds."""
     date = datetime.fromtimestamp(now, UTC)
     return datetime(date.year, date.month, 1, tzinfo=UTC).timestamp()
 
 
 def find_budget_hold(account: Account, usd: float | None, committed: CommittedSpend) -> Hold | None:
-    """Return what holds a job of this price where so much is committed already; None where it fits."""
+    """Return the hold of a job whose price does not fit into the account's budget; None if it fits or is unknown."""
     spent = committed.amount_for(account.budget_period)
     if account.budget_usd is None or usd is None or spent + usd <= account.budget_usd:
         return None

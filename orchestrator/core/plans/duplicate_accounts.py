@@ -1,4 +1,4 @@
-"""Twins: accounts of the file that are one account at the provider. Each would be trained and paid for."""
+"""Finds entries of the accounts file that are one account at the provider: each would be trained and paid for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_LISTED_NAMES: Final = 5
 
 
 def list_shared_key_warnings(accounts: Sequence[Account], fingerprints: Mapping[str, str]) -> Iterator[str]:
-    """A line for each group of accounts whose references lead to one key. `fingerprints` are by account name."""
+    """Yield a warning for each group of accounts with the same key. Keys' `fingerprints` are by account name."""
     known = [account for account in accounts if account.name in fingerprints]
     keys = {account.name: (*_endpoint(account), account.project, fingerprints[account.name]) for account in known}
     for group in _group_duplicates(known, keys):
@@ -22,7 +22,7 @@ def list_shared_key_warnings(accounts: Sequence[Account], fingerprints: Mapping[
 
 
 def format_shared_key_warning(names: Sequence[str], fingerprint: str) -> str:
-    """The line for accounts with one key."""
+    """Format the warning about accounts that use the same key."""
     listed = format_list(names, limit=MAX_LISTED_NAMES)
     return f"{listed} have the same key ({fingerprint}): each is trained and paid for, in one account"
 
@@ -30,9 +30,9 @@ def format_shared_key_warning(names: Sequence[str], fingerprint: str) -> str:
 def list_shared_project_warnings(
     accounts: Sequence[Account], identities: Mapping[str, AccountIdentity], fingerprints: Mapping[str, str]
 ) -> Iterator[str]:
-    """A line for each group of accounts with different keys that the provider says are one organisation and project.
+    """Yield a warning for each group of accounts with different keys in the same organisation and project.
 
-    OpenAI's answer names no project: there the accounts file must name it, or nothing is known.
+    OpenAI does not report the project: such accounts are compared only if the accounts file names it.
     """
     places: dict[str, tuple[Hashable, ...]] = {}
     for account in accounts:
@@ -43,13 +43,12 @@ def list_shared_project_warnings(
             places[account.name] = (*_endpoint(account), organization, project)
     known = [account for account in accounts if account.name in places]
     for group in _group_duplicates(known, places):
-        if (
-            len({fingerprints.get(account.name) for account in group}) > 1
-        ):  # one key is told of by `list_shared_key_warnings`
-            *_, found, part = places[group[0].name]
-            where = f"organisation {found}" + (f", project {part}" if part else "")
+        # Accounts with one key are reported by `list_shared_key_warnings`.
+        if len({fingerprints.get(account.name) for account in group}) > 1:
+            *_, shared_organization, shared_project = places[group[0].name]
+            where = f"organisation {shared_organization}" + (f", project {shared_project}" if shared_project else "")
             names = format_list([account.name for account in group], limit=MAX_LISTED_NAMES)
-            yield f"{names} are one place at the provider ({where}): each is trained and paid for there"
+            yield f"{names} are the same account at the provider ({where}): each is trained and paid for there"
 
 
 def _endpoint(account: Account) -> tuple[str, str | None]:

@@ -12,24 +12,21 @@ from orchestrator.core.spec import Auto
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """What a provider asks for training a base model, in USD per 1 million training tokens, and who said so when.
+    """The price of training a base model at a provider."""
 
-    `fixed`: it cannot change, so its age says nothing.
-    """
-
-    usd_per_million_tokens: float
-    as_of: date
+    usd_per_million_tokens: float  # training tokens
+    as_of: date  # when the source stated it
     source: str
-    fixed: bool = False
+    fixed: bool = False  # it cannot change, so its age does not matter
 
 
 class UnknownPriceReason(Enum):
-    """Why the price file gives no price, and what to do about it; the remedy is empty where nobody can."""
+    """Why the price file gives no price, and the remedy; it is empty if there is none."""
 
-    NOT_LISTED = ("the prices file has no price for it", "Put its price into a prices file")
+    NOT_LISTED = ("the prices file has no price for it", "Add its price to a prices file")
     AUTO_EPOCHS = ("the provider chooses n_epochs", "Give n_epochs as a number")
     NO_TOKENIZER = ("no tokenizer is known for it", "Name a tokenizer file as `tokenizer`")
-    UNCOUNTABLE_CONTENT = ("what pictures and tools cost in tokens is not published", "")
+    UNCOUNTABLE_CONTENT = ("the token count of pictures and tools is not published", "")
     DPO_NOT_LISTED = ("the prices file has no prices for dpo", "")
 
     def __init__(self, reason: str, remedy: str) -> None:
@@ -39,14 +36,11 @@ class UnknownPriceReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What a job is estimated to cost in USD, and who says so; None is unknown, for the reasons in `unpriced`.
+    """The estimated price of one job."""
 
-    `refused` is why the provider would not let the account pay it.
-    """
-
-    usd: float | None
-    source: str = "unknown"
-    refused: str | None = None
+    usd: float | None  # None: unknown
+    source: str = "unknown"  # where the price comes from, as text
+    refused: str | None = None  # why the provider would not let the account pay it
     unknown_price_reasons: tuple[UnknownPriceReason, ...] = ()
 
 
@@ -60,7 +54,7 @@ def quote_from_price_file(
     *,
     uncounted: UnknownPriceReason = UnknownPriceReason.UNCOUNTABLE_CONTENT,
 ) -> Quote:
-    """What the price file says of a job. `uncounted` is why there is no number of tokens, where there is none."""
+    """Estimate a job's price by the price file. `uncounted` is the reason if `tokens`, of one epoch, is None."""
     usd = calculate_training_usd(tokens, n_epochs, price)
     if usd is not None and price is not None:
         return Quote(usd, f"price file, {price.as_of}")
@@ -73,9 +67,9 @@ def quote_from_price_file(
 
 
 def calculate_training_usd(tokens: int | None, n_epochs: int | Auto, price: Price | None) -> float | None:
-    """The price of one job in USD: tokens of one epoch, times epochs, times price.
+    """Calculate the price of one job in US dollars: tokens of one epoch, times epochs, times price.
 
-    None where the tokens or the price are not known, or where the provider chooses the epochs.
+    Returns None if the tokens or the price are unknown, or if the provider chooses the epochs.
     """
     if tokens is None or price is None or n_epochs == "auto":
         return None

@@ -24,7 +24,7 @@ APPROVE = "et `allow_unknown_price = true` in [run], or `orchestrator approve` t
             3,
             PRICE,
             UnknownPriceReason.UNCOUNTABLE_CONTENT,
-            "what pictures and tools cost in tokens is not published",
+            "the token count of pictures and tools is not published",
             f"S{APPROVE}",
         ),
         (None, 3, None, UnknownPriceReason.DPO_NOT_LISTED, "the prices file has no prices for dpo", f"S{APPROVE}"),
@@ -42,7 +42,7 @@ APPROVE = "et `allow_unknown_price = true` in [run], or `orchestrator approve` t
             None,
             UnknownPriceReason.UNCOUNTABLE_CONTENT,
             "the prices file has no price for it; the provider chooses n_epochs",
-            f"Put its price into a prices file, give n_epochs as a number, s{APPROVE}",
+            f"Add its price to a prices file, give n_epochs as a number, s{APPROVE}",
         ),
     ],
 )

@@ -29,7 +29,7 @@ def test_two_keys_of_one_project_are_reported() -> None:
     keys = {"a": "1111aaaa", "b": "2222bbbb", "c": "3333cccc"}
     one, other = AccountIdentity(organization="o", project="p"), AccountIdentity(organization="o", project="q")
     assert list(list_shared_project_warnings(accounts, {"a": one, "b": one, "c": other}, keys)) == [
-        "a, b are one place at the provider (organisation o, project p): each is trained and paid for there"
+        "a, b are the same account at the provider (organisation o, project p): each is trained and paid for there"
     ]
     assert (
         list(list_shared_project_warnings(accounts, {"a": one, "b": one}, dict.fromkeys(keys, "1111aaaa"))) == []
