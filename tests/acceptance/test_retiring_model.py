@@ -77,7 +77,7 @@ async def test_run_after_the_last_training_day_sends_nothing(tmp_path: Path) -> 
         )
         code, out = await orchestrator(tmp_path, "plan", **known)
         assert code == 1, out
-        assert f"not_tunable: openai takes no new jobs on {MODEL} since 2025-02-01" in " ".join(out.split())
+        assert f"not_tunable: openai accepts no new jobs on {MODEL} since 2025-02-01" in " ".join(out.split())
         code, out = await orchestrator(tmp_path, "run", **known)
         assert code == 1, out
         _, out = await orchestrator(tmp_path, "status", "--json")

@@ -147,7 +147,7 @@ async def test_doctor_reports_a_published_retirement_date(environ: dict[str, str
     path.write_text(f"{row}training_ends = 2025-02-01\n")
     ((verdict, thing, message),) = await find_problems(environ | {"ORCHESTRATOR_RETIREMENTS_FILE": str(path)})
     assert (verdict, thing) == ("warning", "retirements")
-    assert message == "openai takes no new jobs on sandbox-small since 2025-02-01 (a page; as of 2025-01-01)"
+    assert message == "openai accepts no new jobs on sandbox-small since 2025-02-01 (a page; as of 2025-01-01)"
     path.write_text(f"{row}training_ends = 7\n")
     ((verdict, thing, message),) = await find_problems(environ | {"ORCHESTRATOR_RETIREMENTS_FILE": str(path)})
     assert (verdict, thing) == ("error", "retirements")

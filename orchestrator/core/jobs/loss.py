@@ -1,4 +1,4 @@
-"""Loss: one point of a job's curve, and a curve that does not grow without end."""
+"""Training losses: the points of a job's loss curve, and the limit of their number."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from itertools import chain
 from math import isfinite
 from typing import Final
 
-MAX_CURVE_POINTS: Final = 500  # of one job: more than a screen can show
-MAX_STEP: Final = 2**31 - 1  # of the database's column
+MAX_CURVE_POINTS: Final = 500  # stored for a job: more than a screen can show
+MAX_STEP: Final = 2**31 - 1  # maximum of the database column
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """The losses at a training step. None is what the provider does not say for this step."""
+    """The losses at a training step. None: the provider does not report it for this step."""
 
     step: int
     training: float | None = None
@@ -22,15 +22,15 @@ class Loss:
 
 
 def parse_loss(step: object, training: object, validation: object) -> Loss | None:
-    """The losses at a step, from whatever a provider says; None when the step or both losses are not usable."""
-    at, losses = _finite_or_none(step), (_finite_or_none(training), _finite_or_none(validation))
-    if at is None or not at.is_integer() or not 1 <= at <= MAX_STEP or losses == (None, None):
+    """Parse the values that a provider reports; None if the step, or both losses, are not valid numbers."""
+    number, losses = _finite_or_none(step), (_finite_or_none(training), _finite_or_none(validation))
+    if number is None or not number.is_integer() or not 1 <= number <= MAX_STEP or losses == (None, None):
         return None
-    return Loss(int(at), *losses)
+    return Loss(int(number), *losses)
 
 
 def merge_curves(*curves: Iterable[Loss]) -> list[Loss]:
-    """One curve, by step; providers may tell the two losses of a step separately."""
+    """Merge curves into one, ordered by step. Providers may report the two losses of a step separately."""
     steps: dict[int, Loss] = {}
     for loss in chain.from_iterable(curves):
         known = steps.get(loss.step, loss)
@@ -41,7 +41,7 @@ def merge_curves(*curves: Iterable[Loss]) -> list[Loss]:
 
 
 def downsample_curve(curve: list[Loss]) -> list[Loss]:
-    """At most 500 points of a curve, evenly over its steps, the first and the last always."""
+    """Reduce a curve to at most MAX_CURVE_POINTS points, evenly over its steps. The first and last point are kept."""
     width, kept = 1, curve
     while len(kept) > MAX_CURVE_POINTS:
         width *= 2
@@ -50,7 +50,7 @@ def downsample_curve(curve: list[Loss]) -> list[Loss]:
 
 
 def _pick_one_per_bucket(curve: list[Loss], width: int) -> list[Loss]:
-    """One point of each stretch of steps: one with a validation loss, which are fewer, or its first."""
+    """Pick one point for every `width` steps: one with a validation loss, because those are rarer, or the first."""
     chosen: dict[int, Loss] = {}
     for loss in curve:
         before = chosen.setdefault(loss.step // width, loss)

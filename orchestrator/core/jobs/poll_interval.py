@@ -1,15 +1,15 @@
-"""Polling: when a job that the provider has is looked at again.
+"""Adaptive polling intervals: when a remote job is polled next.
 
-Every look is a request, and every second between an end and the look that finds it is a model that comes later. The
-other jobs of a run train on the same data with the same spec, so the ones that succeeded say when the next may end:
+Each poll is a request, and each second between a job's end and the poll that detects it delays a model. The jobs of a
+run train on the same data with the same spec, so the durations of finished jobs predict when the others will end:
 
-* before the soonest of them a look comes only every `longest` seconds, for what fails early;
-* from the soonest to the latest as often as `SECONDS_PER_POLL` allows, counting what was saved before;
-* after the latest every `SECONDS_PER_POLL` seconds, and sooner for a job that did not take long so far.
+* before the earliest expected end a job is polled every `max_delay` seconds, to detect failures;
+* between the earliest and the latest expected end as often as SECONDS_PER_POLL allows on average, including the polls
+  that were saved before;
+* after the latest expected end every SECONDS_PER_POLL seconds, and more often if the job has not taken long so far.
 
-While too few have ended, the provider's own estimate takes their place, with a tenth before and behind it. Without
-that too, a look comes when twice as much time has passed: sooner would cost a short job half of all its looks, before
-anything is known.
+While too few jobs have ended, the provider's own estimate is used, with a margin of a tenth. Without an estimate, the
+delay equals the time since the submission: the next poll happens when the job's age has doubled.
 """
 
 from __future__ import annotations
@@ -20,53 +20,54 @@ from typing import Final
 
 from orchestrator.core.jobs.retry_policy import apply_jitter
 
-SECONDS_PER_POLL: Final = (
-    31.5  # seconds for each look, from submission to end: a third of the looks of one every 10 s
-)
-MIN_ENDED_JOBS: Final = 5  # jobs that must have ended before they say something about the others
-JOBS_PER_OUTLIER: Final = 20  # one in so many may end sooner, and one later
-WINDOW_MARGIN: Final = 0.02
-UNKNOWN_LATEST_FACTOR: Final = 2.0  # the latest is this many times the soonest, as long as it is not known
-ESTIMATE_MARGIN: Final = 0.1
-ELAPSED_PER_DELAY: Final = 8  # a look that late would have cost little beside what the job took: an eighth of it
+SECONDS_PER_POLL: Final = 31.5  # average over a job's life: a third of the polls of a fixed interval of 10 s
+MIN_ENDED_JOBS: Final = 5  # jobs that must have ended before their durations are used
+JOBS_PER_OUTLIER: Final = 20  # of so many jobs, one at each end of the range is ignored
+WINDOW_MARGIN: Final = 0.02  # added on both sides of the range of durations
+UNKNOWN_LATEST_FACTOR: Final = 2.0  # the latest end is this multiple of the earliest, until it is known
+ESTIMATE_MARGIN: Final = 0.1  # on both sides of the provider's estimate
+ELAPSED_PER_DELAY: Final = 8  # an end is detected after at most an eighth of the job's duration
 
 
 @dataclass(frozen=True, slots=True)
 class EndWindow:
-    """When a job may end, in seconds after it was submitted."""
+    """When a job is expected to end, in seconds after its submission."""
 
     earliest: float
     latest: float
 
 
 def end_window_from_durations(durations: Sequence[float], ended_count: int, open_count: int) -> EndWindow | None:
-    """Where nearly all durations lie, by those of some that ended; None while they are too few.
+    """Return the range of nearly all durations (seconds) of finished jobs; None while they are too few.
 
-    While more are open than have ended, those that ended are the quick ones, and say nothing of the latest.
+    While more jobs are open than have ended, the finished ones are the fast ones and do not predict the latest end.
     """
     if len(durations) < MIN_ENDED_JOBS:
         return None
-    ordered, few = sorted(durations), len(durations) // JOBS_PER_OUTLIER
-    soonest, latest = ordered[few] * (1 - WINDOW_MARGIN), ordered[-1 - few] * (1 + WINDOW_MARGIN)
-    return EndWindow(soonest, latest if ended_count >= open_count else max(latest, soonest * UNKNOWN_LATEST_FACTOR))
+    ordered, outliers = sorted(durations), len(durations) // JOBS_PER_OUTLIER
+    earliest, latest = ordered[outliers] * (1 - WINDOW_MARGIN), ordered[-1 - outliers] * (1 + WINDOW_MARGIN)
+    if ended_count < open_count:
+        latest = max(latest, earliest * UNKNOWN_LATEST_FACTOR)
+    return EndWindow(earliest, latest)
 
 
 def end_window_around(estimate: float) -> EndWindow:
-    """What a provider's estimate of a job's duration means."""
+    """Return the window around a provider's estimate of a job's duration (seconds)."""
     return EndWindow(estimate * (1 - ESTIMATE_MARGIN), estimate * (1 + ESTIMATE_MARGIN))
 
 
 def next_poll_delay(
     elapsed: float, window: EndWindow | None, *, min_delay: float, max_delay: float, jitter: float
 ) -> float:
-    """Seconds until the next look at a job that was submitted `passed` seconds ago. `jitter` is 0 to 1."""
+    """Return the seconds until the next poll of a job submitted `elapsed` seconds ago. `jitter` is random, 0 to 1."""
     if window is None:
         return apply_jitter(min(max(elapsed, min_delay), max_delay), jitter)
     if elapsed < window.earliest:
         return max(min_delay, min(apply_jitter(max_delay, jitter), window.earliest - elapsed))
-    most = max(min_delay, min(SECONDS_PER_POLL, max_delay, elapsed / ELAPSED_PER_DELAY))
+    slowest = max(min_delay, min(SECONDS_PER_POLL, max_delay, elapsed / ELAPSED_PER_DELAY))
     if elapsed >= window.latest:
-        return apply_jitter(most, jitter)
-    saved = (window.earliest + window.latest) / 2 / SECONDS_PER_POLL - window.earliest / max_delay
-    often = (window.latest - window.earliest) / max(saved, 1.0)
-    return apply_jitter(min(max(often, min_delay), most), jitter)
+        return apply_jitter(slowest, jitter)
+    # The polls that the average allows until the middle of the window, less those made before it.
+    available_polls = (window.earliest + window.latest) / 2 / SECONDS_PER_POLL - window.earliest / max_delay
+    interval = (window.latest - window.earliest) / max(available_polls, 1.0)
+    return apply_jitter(min(max(interval, min_delay), slowest), jitter)

@@ -1,4 +1,4 @@
-"""Price: what training costs, as far as that is known. Unknown is None, never a guess."""
+"""Prices of training jobs. An unknown price is None, never a guess."""
 
 from __future__ import annotations
 

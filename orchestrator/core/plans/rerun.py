@@ -1,4 +1,4 @@
-"""Rerun: a run's dataset once more, at another provider. What can be carried over is; the rest a person chooses."""
+"""Reruns: a run's dataset at another provider. Options with the same meaning are kept; the rest is chosen again."""
 
 from __future__ import annotations
 
@@ -13,38 +13,34 @@ from orchestrator.core.jobs.run import Run
 from orchestrator.core.moderation import ModerationStatus
 from orchestrator.core.spec import TrainingSpec
 
-NON_PROVIDER_OPTIONS: Final = frozenset(
-    {"base_model", "seed", "suffix"}
-)  # not options of a provider's block, or chosen anew
+NON_PROVIDER_OPTIONS: Final = frozenset({"base_model", "seed", "suffix"})
+"""Fields of a spec that are not options of a provider's block, or are chosen again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rerun:
-    """The same dataset at `provider`, with `options` as far as they mean the same there.
+    """A draft of an accounts file for the same dataset at another provider."""
 
-    `missing` must be chosen before it can start, `notes` are what differs.
-    """
-
-    run: Run
+    run: Run  # the run that is repeated
     dataset: Dataset
-    provider: ProviderName
-    source: ProviderName
-    base_model: str | None
-    options: Mapping[str, Any]
-    accounts: Sequence[Account]
-    moderation_waived: str | None
-    missing: tuple[str, ...]
-    notes: tuple[str, ...]
+    provider: ProviderName  # the target
+    source: ProviderName  # the provider of the run whose options are kept
+    base_model: str | None  # at the target; None: to be chosen
+    options: Mapping[str, Any]  # those with the same meaning at the target
+    accounts: Sequence[Account]  # at the target
+    moderation_waived: str | None  # why the same texts need no moderation again
+    missing: tuple[str, ...]  # what the operator has to choose before it can start
+    notes: tuple[str, ...]  # what differs from the run
 
 
 def plan_rerun(
     run: Run, dataset: Dataset, provider: ProviderName, base_model: str | None, accounts: Sequence[Account]
 ) -> Rerun:
-    """What of the run holds at the other provider, and what must be chosen. `accounts` are those there."""
+    """Draft the run at another provider. `accounts` are the accounts at that provider."""
     source = provider if provider in run.specs else min(run.specs)
-    given = _explicit_options(run.specs[source])
-    options = {name: value for name, value in given.items() if _is_supported_option(name, value, provider)}
-    lost = {name: value for name, value in given.items() if name not in options}
+    explicit = _explicit_options(run.specs[source])
+    options = {name: value for name, value in explicit.items() if _is_supported_option(name, value, provider)}
+    lost = {name: value for name, value in explicit.items() if name not in options}
     waived = _find_moderation_waiver(run)
     return Rerun(
         run=run,
@@ -61,12 +57,12 @@ def plan_rerun(
 
 
 def _explicit_options(spec: TrainingSpec) -> dict[str, Any]:
-    """What the spec says, without what it leaves to the provider."""
-    usual = TrainingSpec(base_model=spec.base_model).as_dict()
+    """Return the spec's options without those that are left to the provider."""
+    default = TrainingSpec(base_model=spec.base_model).as_dict()
     return {
         name: value
         for name, value in spec.as_dict().items()
-        if name not in NON_PROVIDER_OPTIONS and value != usual.get(name)
+        if name not in NON_PROVIDER_OPTIONS and value != default.get(name)
     }
 
 
@@ -90,7 +86,7 @@ def _list_missing(
     if not accounts:
         missing.append(f"an account at {provider}: an [[accounts]] entry")
     if "method" in lost:
-        missing.append(f"a provider that trains with {lost['method']}: {provider} does not")
+        missing.append(f"a provider that supports the method {lost['method']}: {provider} does not")
     if dataset.training.examples < offers.minimum_examples:
         missing.append(f"at least {offers.minimum_examples} examples; the dataset has {dataset.training.examples}")
     if dataset.training.bytes > offers.maximum_bytes:
@@ -118,13 +114,13 @@ def _list_notes(spec: TrainingSpec, dataset: Dataset, provider: ProviderName, lo
 
 
 def _find_moderation_waiver(run: Run) -> str | None:
-    """Why the same texts need no moderation again."""
+    """Return why the same texts need no moderation again; None if they do."""
     record = run.moderation
     if record is None or record.state is ModerationStatus.MISSING:
         return None
-    said = (
+    result = (
         f"passed by {record.by}"
         if record.state is ModerationStatus.PASSED
         else f"waived by {record.by}: {record.reason}"
     )
-    return f"the same texts in run {run.id}: {said}"
+    return f"the same texts in run {run.id}: {result}"

@@ -1,4 +1,4 @@
-"""Retirement: how long a model that is made today could be called, and what that means for a plan."""
+"""Retirement of base models: warnings and holds for models that end soon, and notices about fine-tuned models."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from orchestrator.core.text import format_count
 
 WARN_DAYS: Final = 180
 HOLD_DAYS: Final = 30
-NOTICE_DAYS: Final = (WARN_DAYS, HOLD_DAYS, 7)
-MODEL_GONE_DAYS: Final = -1  # beyond every number of days
+NOTICE_DAYS: Final = (WARN_DAYS, HOLD_DAYS, 7)  # a notification is sent when fewer days are left
+MODEL_GONE_DAYS: Final = -1  # the notice that the model no longer exists; later than any number of days
 
 BaseModels = Iterable[tuple[ProviderName, RemoteModel]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retirement:
-    """What was published of a base model's end on the day `as_of`. The dates mean what they mean in RemoteModel."""
+    """The published end of a base model. The dates have the same meaning as in RemoteModel."""
 
-    as_of: date
+    as_of: date  # when the source stated it
     source: str
     new_customers_end: date | None = None
     training_ends: date | None = None
     tentative: bool = False
-    inference_ends: date | None = None
+    inference_ends: date | None = None  # RemoteModel.shutdown
 
 
 def merge_retirements(
     models: BaseModels, base_models: Mapping[ProviderName, str], published: Mapping[ProviderName, Retirement]
 ) -> list[tuple[ProviderName, RemoteModel]]:
-    """Add what was published to what the providers' APIs tell; where both have a date, the API's counts."""
+    """Add published retirements to what the providers' APIs report. If both have a date, the API's is used."""
     answers = dict(models)
     for name in published:
         answers.setdefault(name, RemoteModel(id=base_models[name]))
@@ -60,12 +60,12 @@ def _merge_retirement(model: RemoteModel, known: Retirement) -> RemoteModel:
 
 
 def days_left(last: date, now: float) -> int:
-    """Whole days until the last one; negative when it has passed."""
+    """Return the days from `now` (epoch seconds) to the date; negative if it has passed."""
     return (last - datetime.fromtimestamp(now, UTC).date()).days
 
 
 def find_due_notice_days(job: Job, now: float) -> int | None:
-    """The last of the days at which a finished model is announced that has come; None when none has."""
+    """Return which of NOTICE_DAYS applies to a finished job's model now; None if the model has more time left."""
     if job.gone_at is not None:
         return MODEL_GONE_DAYS
     left = days_left(job.retires_on, now) if job.retires_on else None
@@ -73,7 +73,7 @@ def find_due_notice_days(job: Job, now: float) -> int | None:
 
 
 def list_retirement_warnings(models: BaseModels, now: float) -> list[str]:
-    """A line for each base model whose training, or whose fine-tuned models, will end soon."""
+    """Format a warning for each base model whose training, or whose fine-tuned models, will end soon."""
     models = list(models)
     ending = [
         f"{name} {model.id}, and every model tuned on it, is shut down {_format_shutdown(model, days)}"
@@ -85,21 +85,21 @@ def list_retirement_warnings(models: BaseModels, now: float) -> list[str]:
 
 def _list_training_warnings(name: ProviderName, model: RemoteModel, now: float) -> Iterator[str]:
     if model.new_customers_end and days_left(model.new_customers_end, now) <= 0:
-        yield f"{name} {model.id} is trained only for customers who fine-tuned before {model.new_customers_end}"
+        yield f"{name} {model.id} can be trained only by customers who fine-tuned before {model.new_customers_end}"
     if model.training_ends is None or (days := days_left(model.training_ends, now)) >= WARN_DAYS:
         return
     earliest = " at the earliest" if model.tentative else ""
     if days > 0:
         yield (
-            f"{name} {model.id} takes no new jobs from {model.training_ends}{earliest}, "
+            f"{name} {model.id} accepts no new jobs from {model.training_ends}{earliest}, "
             f"in {format_count(days, 'day')}"
         )
     elif not _has_training_ended(model, now):
-        yield f"{name} {model.id} may take no new jobs any more: its training ends on {model.training_ends}{earliest}"
+        yield f"{name} {model.id} may no longer accept new jobs: its training ends on {model.training_ends}{earliest}"
 
 
 def find_retirement_hold(models: BaseModels, now: float) -> Hold | None:
-    """Why the run is set aside: a model of it would be gone within a month."""
+    """Return the hold of a run with a base model that is shut down in fewer than HOLD_DAYS days; None without one."""
     short = [
         f"{name} {model.id} {_format_shutdown(model, days)}"
         for name, model, days in _list_shutdowns(models, now)
@@ -115,14 +115,14 @@ def find_retirement_hold(models: BaseModels, now: float) -> Hold | None:
 
 
 def list_untunable_holds(models: BaseModels, now: float) -> dict[ProviderName, Hold]:
-    """Why a provider's jobs are set aside: its base model cannot be trained, or not any more."""
+    """Return the holds of the providers whose base model cannot be trained, or no longer."""
     holds = {}
     for name, model in models:
         if model.tunable is False:
             reason = f"{name} reports that {model.id} cannot be fine-tuned"
             holds[name] = Hold(HoldKind.NOT_TUNABLE, reason, f"Choose another `base_model` in [run.{name}].")
         elif _has_training_ended(model, now):
-            reason = f"{name} takes no new jobs on {model.id} since {model.training_ends}"
+            reason = f"{name} accepts no new jobs on {model.id} since {model.training_ends}"
             holds[name] = Hold(
                 HoldKind.NOT_TUNABLE,
                 reason,
@@ -133,29 +133,30 @@ def list_untunable_holds(models: BaseModels, now: float) -> dict[ProviderName, H
 
 
 def list_unknown_model_holds(unknown: Mapping[ProviderName, tuple[str, Sequence[str]]]) -> dict[ProviderName, Hold]:
-    """Why a provider's jobs are set aside: it lists its base models, and theirs is not one of them."""
+    """Return the holds of providers that do not list the base model. `unknown` has its name and the listed ones."""
     return {
         name: Hold(
             HoldKind.MODEL_UNKNOWN,
-            f"{name} does not know the base model {wanted}{_suggest_model(wanted, listed)}",
+            f"{name} does not know the base model {base_model}{_suggest_model(base_model, listed)}",
             f"Correct `base_model` in [run.{name}]. Nothing is sent until then.",
         )
-        for name, (wanted, listed) in unknown.items()
+        for name, (base_model, listed) in unknown.items()
     }
 
 
 SAME_MODEL_NOTE: Final = "A retry asks for the same base model again."
+"""It is stored at the end of failures' hints, where `find_retry_hold` recognises it: it cannot change."""
 
 
 def format_same_model_hint(provider: ProviderName, reason: str) -> str:
-    """Return what to do about a job that was refused because the provider does not have its base model."""
+    """Format the hint of a job that was rejected because the provider does not have its base model."""
     return f"{reason}. Correct `base_model` in [run.{provider}]: that makes a new run. {SAME_MODEL_NOTE}"
 
 
 def find_retry_hold(failure: Failure | None) -> Hold | None:
-    """Return what holds a job whose retry would be refused for its base model again; None for any other failure.
+    """Return the hold of a job whose retry would be rejected for its base model again; None for any other failure.
 
-    The next plan asks the provider and lifts it if the base model is there then.
+    The next plan checks with the provider and lifts the hold if the base model is available by then.
     """
     if failure is None or not failure.hint.endswith(SAME_MODEL_NOTE):
         return None
@@ -167,14 +168,14 @@ def find_retry_hold(failure: Failure | None) -> Hold | None:
     )
 
 
-def _suggest_model(wanted: str, listed: Sequence[str]) -> str:
+def _suggest_model(base_model: str, listed: Sequence[str]) -> str:
     by_lower = {name.lower(): name for name in listed}
-    close = get_close_matches(wanted.lower(), by_lower, n=1)
+    close = get_close_matches(base_model.lower(), by_lower, n=1)
     return f'; did you mean "{by_lower[close[0]]}"?' if close else f" ({len(listed)} others are listed)"
 
 
 def _has_training_ended(model: RemoteModel, now: float) -> bool:
-    """Whether training has certainly ended; what the provider's API says of that counts more than a date."""
+    """Return whether training has certainly ended. A report of the provider's API takes precedence over a date."""
     ended = model.training_ends is not None and days_left(model.training_ends, now) <= 0
     return ended and not model.tentative and model.tunable is None
 

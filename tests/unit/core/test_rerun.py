@@ -47,7 +47,7 @@ def test_option_without_an_equivalent_is_reported_and_left_out() -> None:
 
 
 def test_a_method_that_is_not_there_is_missing() -> None:
-    assert "trains with dpo: nebius does not" in " ".join(rerun(NEBIUS, method="dpo").missing)
+    assert "supports the method dpo: nebius does not" in " ".join(rerun(NEBIUS, method="dpo").missing)
     assert rerun(method="dpo").options["method"] == "dpo"
 
 

@@ -102,11 +102,11 @@ def test_published_date_applies_where_the_provider_reports_none(
 @pytest.mark.parametrize(
     ("ends", "tentative", "tunable", "held", "warned"),
     [
-        (date(2026, 11, 23), False, None, "openai takes no new jobs on m since 2026-11-23", None),
-        (date(2026, 11, 24), False, None, None, "m takes no new jobs from 2026-11-24, in 1 day"),
-        (date(2026, 11, 24), True, None, None, "m takes no new jobs from 2026-11-24 at the earliest, in 1 day"),
-        (date(2026, 11, 23), True, None, None, "may take no new jobs any more"),
-        (date(2026, 11, 23), False, True, None, "may take no new jobs any more"),
+        (date(2026, 11, 23), False, None, "openai accepts no new jobs on m since 2026-11-23", None),
+        (date(2026, 11, 24), False, None, None, "m accepts no new jobs from 2026-11-24, in 1 day"),
+        (date(2026, 11, 24), True, None, None, "m accepts no new jobs from 2026-11-24 at the earliest, in 1 day"),
+        (date(2026, 11, 23), True, None, None, "may no longer accept new jobs"),
+        (date(2026, 11, 23), False, True, None, "may no longer accept new jobs"),
         (date(2028, 1, 1), False, None, None, None),
     ],
 )
@@ -125,7 +125,7 @@ def test_training_that_has_ended_holds_the_jobs_unless_the_provider_says_otherwi
 def test_a_new_customer_is_warned() -> None:
     models = merge_retirements([], {OPENAI: "m"}, {OPENAI: published(new_customers_end=date(2026, 5, 7))})
     assert list_retirement_warnings(models, NOW) == [
-        "openai m is trained only for customers who fine-tuned before 2026-05-07"
+        "openai m can be trained only by customers who fine-tuned before 2026-05-07"
     ]
     assert list_retirement_warnings(models, NOW - 300 * 86_400) == []
 
