@@ -151,7 +151,7 @@ async def test_doctor_reports_a_published_retirement_date(environ: dict[str, str
     path.write_text(f"{row}training_ends = 7\n")
     ((verdict, thing, message),) = await find_problems(environ | {"ORCHESTRATOR_RETIREMENTS_FILE": str(path)})
     assert (verdict, thing) == ("error", "retirements")
-    assert "training_ends is wrong" in message
+    assert "training_ends has the wrong type" in message
 
 
 async def test_doctor_reports_a_damaged_or_newer_database(environ: dict[str, str], tmp_path: Path) -> None:

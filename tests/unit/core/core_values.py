@@ -1,4 +1,4 @@
-"""Values of core for the tests beside this file, with as little said as a test needs."""
+"""Builders of core values for the tests in this folder. Each test overrides only the fields that matter to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orchestrator.core.spec import TrainingSpec
 NOW = 1_000_000.0
 SPEC = TrainingSpec(base_model="gpt-4.1-mini-2025-04-14", n_epochs=3, seed=42, suffix="support")
 DATASET = Dataset(training=DatasetPart(path=Path("a.jsonl"), sha256="a" * 64, bytes=1000, examples=12, tokens=500))
-PERMANENT_HOLD = Hold("by_operator", "someone said so", "release it")
+PERMANENT_HOLD = Hold("by_operator", "held for a test", "release it")
 
 
 def a_job(state: JobState = JobState.PLANNED, **changes: Any) -> Job:
@@ -46,7 +46,7 @@ def a_run(**changes: Any) -> Run:
     return Run(**(values | changes))
 
 
-def a_standing(name: str = "acme", **changes: Any) -> AccountState:
+def an_account_state(name: str = "acme", **changes: Any) -> AccountState:
     values: dict[str, Any] = {
         "name": name,
         "provider": ProviderName.OPENAI,

@@ -158,10 +158,10 @@ def test_cancel_request_changes_no_state(state: JobState) -> None:
 
 
 def test_repeated_cancel_request_during_an_attempt_changes_nothing() -> None:
-    asked = a_job(JobState.SUBMITTING, cancel_asked=True, intent_until=NOW + 1, wake_at=NOW)
-    assert request_cancel(asked, now=NOW).job == asked
-    later = request_cancel(asked, now=NOW + 1).job  # nothing can be under way: look again
-    assert (later.version, later.wake_at) == (asked.version + 1, NOW + 1)
+    requested = a_job(JobState.SUBMITTING, cancel_asked=True, intent_until=NOW + 1, wake_at=NOW)
+    assert request_cancel(requested, now=NOW).job == requested
+    later = request_cancel(requested, now=NOW + 1).job  # nothing can be under way: look again
+    assert (later.version, later.wake_at) == (requested.version + 1, NOW + 1)
 
 
 def test_selected_remote_job_is_checked_at_once() -> None:
@@ -187,16 +187,16 @@ class TestDespiteCancel:
 
     def test_the_outcome_is_kept_and_the_cancel_too(self) -> None:
         outcome = advance(self.BEFORE, JobEvent.REMOTE_CREATED, now=NOW, remote_job_id="ftjob-1", wake_at=NOW + 60)
-        found = request_cancel(self.BEFORE, now=NOW).job
-        again = rebase_on_cancel(outcome, found, now=NOW + 1)
+        actual = request_cancel(self.BEFORE, now=NOW).job
+        again = rebase_on_cancel(outcome, actual, now=NOW + 1)
         assert again is not None
         assert (again.label, again.previous_state) == (outcome.label, outcome.previous_state)
         expected = replace(outcome.job, version=7, cancel_asked=True, wake_at=NOW + 1)
         assert again.job == expected
 
     def test_final_state_stays_final(self) -> None:
-        found = request_cancel(self.BEFORE, now=NOW).job
-        again = rebase_on_cancel(advance(self.BEFORE, JobEvent.FAILED, now=NOW), found, now=NOW + 1)
+        actual = request_cancel(self.BEFORE, now=NOW).job
+        again = rebase_on_cancel(advance(self.BEFORE, JobEvent.FAILED, now=NOW), actual, now=NOW + 1)
         assert again is not None
         assert (again.job.state, again.job.wake_at) == (JobState.FAILED, None)
 
@@ -204,14 +204,14 @@ class TestDespiteCancel:
         outcome = advance(self.BEFORE, JobEvent.REMOTE_CREATED, now=NOW)
         another = renew_intent(self.BEFORE, until=NOW + 99).job
         asked_before = replace(self.BEFORE, cancel_asked=True)
-        asked = request_cancel(self.BEFORE, now=NOW).job
-        for found in (
+        requested = request_cancel(self.BEFORE, now=NOW).job
+        for actual in (
             self.BEFORE,  # nothing happened at all
             another,
             request_cancel(another, now=NOW).job,
-            renew_intent(asked, until=NOW + 99).job,
-            request_cancel(asked, now=NOW + 10).job,
+            renew_intent(requested, until=NOW + 99).job,
+            request_cancel(requested, now=NOW + 10).job,
         ):
-            assert rebase_on_cancel(outcome, found, now=NOW) is None
+            assert rebase_on_cancel(outcome, actual, now=NOW) is None
         known = advance(asked_before, JobEvent.REMOTE_CREATED, now=NOW)
         assert rebase_on_cancel(known, renew_intent(asked_before, until=NOW + 99).job, now=NOW) is None

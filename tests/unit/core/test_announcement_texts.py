@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from core_values import NOW, a_job, a_standing
+from core_values import NOW, a_job, an_account_state
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,15 +22,15 @@ HELD = Hold("authentication_failed", "401", "correct the key")
 
 @given(before=st.sampled_from(JobState), after=st.sampled_from(JobState))
 def test_only_models_and_failures_are_announced_once(before: JobState, after: JobState) -> None:
-    told = build_job_notification(a_job(after), before, NOW)
+    reported = build_job_notification(a_job(after), before, NOW)
     topics = {JobState.SUCCEEDED: Topic.MODEL_READY, JobState.FAILED: Topic.JOB_FAILED}
-    assert (told and told.topic) == (topics.get(after) if after is not before else None)
+    assert (reported and reported.topic) == (topics.get(after) if after is not before else None)
 
 
 def test_announcement_has_plain_values_without_a_request_id() -> None:
-    told = build_job_notification(a_job(JobState.FAILED, failure=FAILURE), JobState.RUNNING, NOW)
-    assert told is not None
-    assert told.to_payload() == {
+    reported = build_job_notification(a_job(JobState.FAILED, failure=FAILURE), JobState.RUNNING, NOW)
+    assert reported is not None
+    assert reported.to_payload() == {
         "type": "job.failed",
         "timestamp": "1970-01-12T13:46:40+00:00",
         "data": {
@@ -44,20 +44,20 @@ def test_announcement_has_plain_values_without_a_request_id() -> None:
             "error": {"kind": "job_failed", "message": "the data is bad", "hint": "mend it"},
         },
     }
-    assert {type(value) for value in told.to_payload()["data"].values()} <= {str, type(None), dict}
+    assert {type(value) for value in reported.to_payload()["data"].values()} <= {str, type(None), dict}
 
 
 @pytest.mark.parametrize("before", [None, HELD])
 @pytest.mark.parametrize("after", [None, HELD])
 def test_only_a_new_hold_is_announced(before: Hold | None, after: Hold | None) -> None:
-    news = build_account_held_notification(a_standing(hold=before), a_standing(hold=after), NOW)
+    news = build_account_held_notification(an_account_state(hold=before), an_account_state(hold=after), NOW)
     assert (news is not None) == (before is None and after is not None)
 
 
 @given(counts=st.dictionaries(st.sampled_from(sorted(TERMINAL_STATES)), st.integers(0, 99), min_size=1))
 def test_a_finished_run_counts_what_is_missing(counts: dict[JobState, int]) -> None:
-    told = build_run_finished_notification(RunId("r"), counts, NOW)
+    reported = build_run_finished_notification(RunId("r"), counts, NOW)
     missing = sum(counts.values()) - counts.get(JobState.SUCCEEDED, 0)
-    assert (told.error is not None) == (missing > 0) == (told.state != JobState.SUCCEEDED)
-    if told.error:
-        assert told.error.message.startswith(f"{missing} of {sum(counts.values())} jobs")
+    assert (reported.error is not None) == (missing > 0) == (reported.state != JobState.SUCCEEDED)
+    if reported.error:
+        assert reported.error.message.startswith(f"{missing} of {sum(counts.values())} jobs")

@@ -107,7 +107,7 @@ def test_configuration_error_keeps_all_problems() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "found", "said"),
+    ("expected", "actual", "expected_text"),
     [
         ({}, {}, None),
         ({}, {"organization": "org-2", "project": "p"}, None),
@@ -117,11 +117,13 @@ def test_configuration_error_keeps_all_problems() -> None:
         ({"project": "p1"}, {"project": "p2"}, "the key belongs to project p2, not to p1"),
     ],
 )
-def test_key_of_another_provider_is_reported(wanted: dict[str, str], found: dict[str, str], said: str | None) -> None:
-    account, identity = an_account(**wanted), AccountIdentity(**found)
-    if said is None:
+def test_key_of_another_provider_is_reported(
+    expected: dict[str, str], actual: dict[str, str], expected_text: str | None
+) -> None:
+    account, identity = an_account(**expected), AccountIdentity(**actual)
+    if expected_text is None:
         identity.check(account)
         return
     with pytest.raises(WrongOrganization) as caught:
         identity.check(account)
-    assert (str(caught.value), caught.value.account) == (said, account.name)
+    assert (str(caught.value), caught.value.account) == (expected_text, account.name)

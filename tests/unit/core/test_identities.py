@@ -92,13 +92,13 @@ def test_every_spec_field_is_covered() -> None:
 
 
 def test_another_dataset_provider_or_account_is_another_job() -> None:
-    asked = [
+    requested = [
         ("a" * 64, ProviderName.OPENAI, "acme"),
         ("b" * 64, ProviderName.OPENAI, "acme"),
         ("a" * 64, ProviderName.AZURE, "acme"),
         ("a" * 64, ProviderName.OPENAI, "Acme"),
     ]
-    assert len({job_id(sha, provider, SPEC, account) for sha, provider, account in asked}) == len(asked)
+    assert len({job_id(sha, provider, SPEC, account) for sha, provider, account in requested}) == len(requested)
 
 
 def test_a_spec_survives_the_database() -> None:

@@ -13,8 +13,8 @@ CURVES = st.lists(
 
 
 def test_separate_losses_of_a_step_are_one_point() -> None:
-    told = [Loss(2, None, 0.5), Loss(1, 0.9), Loss(2, 0.4)]
-    assert merge_curves(told) == [Loss(1, 0.9, None), Loss(2, 0.4, 0.5)]
+    reported = [Loss(2, None, 0.5), Loss(1, 0.9), Loss(2, 0.4)]
+    assert merge_curves(reported) == [Loss(1, 0.9, None), Loss(2, 0.4, 0.5)]
 
 
 def test_later_loss_of_a_step_replaces_the_earlier() -> None:

@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 import pytest
-from core_values import DATASET, NOW, PERMANENT_HOLD, SPEC, a_job, a_run, a_standing, an_account
+from core_values import DATASET, NOW, PERMANENT_HOLD, SPEC, a_job, a_run, an_account, an_account_state
 
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.account_state import AccountState
@@ -96,7 +96,7 @@ def test_known_job_is_not_planned_again(state: JobState) -> None:
 @pytest.mark.parametrize(("state", "by"), list(product(JobState, ["job", "account"])))
 def test_a_hold_of_the_job_or_its_account_counts_until_the_end(state: JobState, by: str) -> None:
     job = known_job(state, hold=PERMANENT_HOLD if by == "job" else None)
-    made = plan(jobs=[job], standings=[a_standing(hold=PERMANENT_HOLD if by == "account" else None)])
+    made = plan(jobs=[job], standings=[an_account_state(hold=PERMANENT_HOLD if by == "account" else None)])
     [line] = made.lines
     if STEPS[state] in ENDED:
         assert line.step is STEPS[state]
@@ -106,7 +106,7 @@ def test_a_hold_of_the_job_or_its_account_counts_until_the_end(state: JobState, 
 
 
 def test_a_held_account_has_no_job_yet() -> None:
-    [line] = plan(standings=[a_standing(hold=PERMANENT_HOLD)]).lines
+    [line] = plan(standings=[an_account_state(hold=PERMANENT_HOLD)]).lines
     assert (line.step, line.hold) == (PlanStep.HELD, PERMANENT_HOLD)
 
 

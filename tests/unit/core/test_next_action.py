@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
-from core_values import NOW, PERMANENT_HOLD, a_job, a_run, a_standing
+from core_values import NOW, PERMANENT_HOLD, a_job, a_run, an_account_state
 
 from orchestrator.core.hold import ACCOUNT_REMOVED_HOLD, SUPERSEDED_HOLD, Hold
 from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, UNSUBMITTED_STATES, JobState
@@ -104,12 +104,12 @@ def test_final_state_needs_no_action(state: JobState) -> None:
 @pytest.mark.parametrize("state", JobState)
 def test_holds_suspend_a_job(state: JobState) -> None:
     own, of_account, of_run = (Hold(kind, "r", "h") for kind in ("own", "account", "run"))
-    job, standing = a_job(state, hold=own), a_standing(hold=of_account, removed_at=NOW)
-    kinds = [hold.kind for hold in list_job_holds(job, a_run(hold=of_run, current=False), standing)]
+    job, account_state = a_job(state, hold=own), an_account_state(hold=of_account, removed_at=NOW)
+    kinds = [hold.kind for hold in list_job_holds(job, a_run(hold=of_run, current=False), account_state)]
     unsent = ["run", SUPERSEDED_HOLD.kind] if state in UNSUBMITTED_STATES else []
     assert kinds == ["own", "account", ACCOUNT_REMOVED_HOLD.kind, *unsent]
 
 
 @pytest.mark.parametrize("state", JobState)
 def test_job_without_holds_is_not_suspended(state: JobState) -> None:
-    assert list_job_holds(a_job(state), a_run(), a_standing()) == ()
+    assert list_job_holds(a_job(state), a_run(), an_account_state()) == ()

@@ -128,12 +128,14 @@ def test_an_upload_of_another_size_is_held_until_a_person_releases_it() -> None:
     assert (fine.hold, fine.remote_validation_file_id, fine.wake_at) == (None, "file-processing", NOW + 5)
 
 
-@pytest.mark.parametrize(("message", "said"), [("line 3 is bad", "line 3 is bad"), (None, "no reason given")])
-def test_a_refused_file_says_why(message: str | None, said: str) -> None:
+@pytest.mark.parametrize(
+    ("message", "expected_text"), [("line 3 is bad", "line 3 is bad"), (None, "no reason given")]
+)
+def test_refused_file_shows_the_reason(message: str | None, expected_text: str) -> None:
     failure = observe_files(a_job(JobState.PROCESSING), [a_file(REFUSED, message)], now=NOW, delay=5).failure
     assert failure is not None
     assert failure.kind == "file_refused"
-    assert failure.message == f"the provider reports file file-refused as raw refused: {said}"
+    assert failure.message == f"the provider reports file file-refused as raw refused: {expected_text}"
     assert failure.hint == FILE_REJECTED_HINT
 
 
@@ -163,7 +165,7 @@ def test_every_status_in_every_followed_state(state: JobState, status: RemoteJob
     assert (after.failure is not None) == (status in {RemoteJobStatus.FAILED, RemoteJobStatus.STOPPED})
 
 
-def test_an_unknown_status_is_shown_as_it_came() -> None:
+def test_unknown_status_is_shown_unchanged() -> None:
     remote = a_remote_job(RemoteJobStatus.UNKNOWN, raw_status="reticulating")
     outcome = observe_job(a_job(JobState.RUNNING), remote, now=NOW, delay=5)
     assert (outcome.job.state, outcome.job.remote_status) == (JobState.RUNNING, "reticulating")
@@ -184,7 +186,7 @@ def test_a_healthy_job_with_an_error_of_nulls_has_no_failure(status: RemoteJobSt
 
 
 @pytest.mark.parametrize("state", FOLLOWED)
-def test_a_job_that_was_stopped_is_cancelled_only_where_a_cancel_was_asked(state: JobState) -> None:
+def test_stopped_job_is_cancelled_only_after_a_requested_cancel(state: JobState) -> None:
     stopped = a_remote_job(RemoteJobStatus.STOPPED)
     assert observe_job(a_job(state, cancel_asked=True), stopped, now=NOW, delay=5).job.state is JobState.CANCELLED
     after = observe_job(a_job(state), stopped, now=NOW, delay=5).job
@@ -195,7 +197,7 @@ def test_a_job_that_was_stopped_is_cancelled_only_where_a_cancel_was_asked(state
 
 
 @pytest.mark.parametrize(
-    ("code", "message", "said"),
+    ("code", "message", "expected_text"),
     [
         ("invalid_training_file", "too short", "invalid_training_file: too short"),
         (None, "too short", "too short"),
@@ -203,11 +205,11 @@ def test_a_job_that_was_stopped_is_cancelled_only_where_a_cancel_was_asked(state
         (None, None, "the provider gives no reason"),
     ],
 )
-def test_a_failed_job_says_why(code: str | None, message: str | None, said: str) -> None:
+def test_failed_job_shows_the_reason(code: str | None, message: str | None, expected_text: str) -> None:
     remote = a_remote_job(RemoteJobStatus.FAILED, error_code=code, error_message=message)
     failure = observe_job(a_job(JobState.RUNNING), remote, now=NOW, delay=5).job.failure
     assert failure is not None
-    assert (failure.kind, failure.message, failure.request_id) == ("job_failed", said, "req-1")
+    assert (failure.kind, failure.message, failure.request_id) == ("job_failed", expected_text, "req-1")
     assert "orchestrator retry" in failure.hint
 
 
@@ -280,8 +282,8 @@ def test_choose_reports_two_candidates_as_ambiguous() -> None:
     two = [a_remote_job(RemoteJobStatus.PENDING, id=name) for name in ("ftjob-1", "ftjob-2")]
     with pytest.raises(AmbiguousRemoteJob) as raised:
         select_remote_job(job, two)
-    said = "2 remote jobs carry the tag 0123456789abcdef.2: ftjob-1 (pending), ftjob-2 (pending)"
-    assert raised.value.message == said
+    expected_text = "2 remote jobs carry the tag 0123456789abcdef.2: ftjob-1 (pending), ftjob-2 (pending)"
+    assert raised.value.message == expected_text
     for name in ("ftjob-1", "ftjob-2"):
         assert f"`orchestrator adopt {job.id} {name}`" in raised.value.hint
     assert "cost money until you cancel them" in raised.value.hint

@@ -46,7 +46,7 @@ def test_unreported_value_is_awaited_until_the_job_ends(missing: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pins", "status", "told"),
+    ("pins", "status", "reported"),
     [
         ({OPENAI: None}, RemoteJobStatus.RUNNING, {"batch_size": 1, "learning_rate_multiplier": 1.8}),
         ({OPENAI: None}, RemoteJobStatus.PENDING, None),
@@ -54,9 +54,9 @@ def test_unreported_value_is_awaited_until_the_job_ends(missing: Any) -> None:
         ({}, RemoteJobStatus.RUNNING, None),
     ],
 )
-def test_first_training_job_sets_the_pin(pins: Any, status: RemoteJobStatus, told: Any) -> None:
+def test_first_training_job_sets_the_pin(pins: Any, status: RemoteJobStatus, reported: Any) -> None:
     outcome = observe_job(a_job(JobState.QUEUED), a_remote_job(status, hyperparameters=REPORTED), now=NOW, delay=5)
-    assert with_pinned_values(outcome, a_run(pins=pins)).pinned_values == told
+    assert with_pinned_values(outcome, a_run(pins=pins)).pinned_values == reported
 
 
 def test_differences_name_one_account_per_value() -> None:

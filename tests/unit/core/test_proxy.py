@@ -10,7 +10,7 @@ from orchestrator.core.proxy import ProxyRules, parse_proxy
 PROXY_URL = "http://proxy.example:3128"
 
 
-def found(url: str, **environ: str) -> str | None:
+def actual(url: str, **environ: str) -> str | None:
     proxy = ProxyRules.from_environment(environ).find(url)
     return proxy.url if proxy else None
 
@@ -34,8 +34,8 @@ def found(url: str, **environ: str) -> str | None:
     ],
 )
 def test_the_usual_variables_are_understood(environ: dict[str, str], https: str | None, http: str | None) -> None:
-    assert found("https://api.example/v1", **environ) == https
-    assert found("http://api.example/v1", **environ) == http
+    assert actual("https://api.example/v1", **environ) == https
+    assert actual("http://api.example/v1", **environ) == http
 
 
 @pytest.mark.parametrize(
@@ -59,29 +59,29 @@ def test_the_usual_variables_are_understood(environ: dict[str, str], https: str 
     ],
 )
 def test_no_proxy_names_hosts_networks_and_ports(words: str, url: str) -> None:
-    assert found(url, HTTPS_PROXY=PROXY_URL, NO_PROXY=words) is None
-    assert found(url, https_proxy=PROXY_URL, no_proxy=words) is None
+    assert actual(url, HTTPS_PROXY=PROXY_URL, NO_PROXY=words) is None
+    assert actual(url, https_proxy=PROXY_URL, no_proxy=words) is None
 
 
 @pytest.mark.parametrize(
     "words", ["pi.example", "api.example:80", "example.org", "10.0.0.0/8", ".", "api", "ample", "1.2.3.4"]
 )
 def test_no_proxy_matches_only_listed_hosts(words: str) -> None:
-    assert found("https://api.example", HTTPS_PROXY=PROXY_URL, NO_PROXY=words) == PROXY_URL
+    assert actual("https://api.example", HTTPS_PROXY=PROXY_URL, NO_PROXY=words) == PROXY_URL
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.8.8", "[::1]"])
 def test_loopback_bypasses_the_proxy(host: str) -> None:
-    assert found(f"http://{host}:8080", ALL_PROXY=PROXY_URL) is None
+    assert actual(f"http://{host}:8080", ALL_PROXY=PROXY_URL) is None
 
 
 @pytest.mark.parametrize("text", ["socks5://proxy:1080", "ftp://proxy", "http://", "http://a b", "http://p:port"])
 def test_invalid_proxy_error_names_the_variable_without_its_value(text: str) -> None:
     secret = text.replace("://", "://user:hunter2hunter2@")
     with pytest.raises(ConfigError, match="HTTPS_PROXY") as caught:
-        found("https://api.example", HTTPS_PROXY=secret)
+        actual("https://api.example", HTTPS_PROXY=secret)
     assert "hunter2" not in f"{caught.value.message}{caught.value.hint}"
-    assert found("http://api.example", HTTPS_PROXY=secret) is None
+    assert actual("http://api.example", HTTPS_PROXY=secret) is None
 
 
 def test_a_password_is_kept_apart_and_shown_nowhere() -> None:

@@ -12,10 +12,10 @@ def account(name: str, provider: ProviderName = ProviderName.OPENAI, **values: A
 
 def test_same_key_in_two_accounts_is_reported() -> None:
     accounts = [account("a"), account("b", organization="org-1"), account("c"), account("d", project="p")]
-    found = list(
+    actual = list(
         list_shared_key_warnings(accounts, {"a": "1111aaaa", "b": "1111aaaa", "c": "2222bbbb", "d": "1111aaaa"})
     )
-    assert found == ["a, b have the same key (1111aaaa): each is trained and paid for, in one account"]
+    assert actual == ["a, b have the same key (1111aaaa): each is trained and paid for, in one account"]
 
 
 def test_same_key_at_two_servers_is_not_reported() -> None:

@@ -13,7 +13,7 @@ def a_holding(account: str, run: str, *files: str, ended: bool = True) -> JobFil
 
 
 @pytest.mark.parametrize(
-    ("holdings", "unneeded"),
+    ("job_files", "unneeded"),
     [
         ([], []),
         ([a_holding("a", "r1", "f1", "v1"), a_holding("b", "r1", "f2")], ["f1", "v1", "f2"]),
@@ -24,7 +24,7 @@ def a_holding(account: str, run: str, *files: str, ended: bool = True) -> JobFil
         ([a_holding("a", "r1", "f1"), a_holding("a", "r2", "f1")], ["f1"]),
     ],
 )
-def test_unneeded_files_are_found(holdings: list[JobFiles], unneeded: list[str]) -> None:
-    found = find_unused_files(holdings)
-    assert [leftover.id for leftover in found] == unneeded
-    assert all(leftover.name == f"{leftover.id}.jsonl" for leftover in found)
+def test_unneeded_files_are_found(job_files: list[JobFiles], unneeded: list[str]) -> None:
+    actual = find_unused_files(job_files)
+    assert [leftover.id for leftover in actual] == unneeded
+    assert all(leftover.name == f"{leftover.id}.jsonl" for leftover in actual)
