@@ -79,6 +79,10 @@ class Batcher(Generic[Key, Result]):
                     future.set_result(result)
 
 
+class StillRunning(Exception):
+    """A caller stopped waiting. Not a TimeoutError, which the computation itself may raise."""
+
+
 class SingleFlight(Generic[Key, Result]):
     """Runs at most one computation for each key at a time.
 
@@ -89,12 +93,24 @@ class SingleFlight(Generic[Key, Result]):
         self._keep_results = keep_results
         self._tasks: dict[Key, asyncio.Task[Result]] = {}
 
-    async def run(self, key: Key, compute: Callable[[], Awaitable[Result]]) -> Result:
-        """Return the result for `key`: that of the running computation, or of a new call of `compute`."""
+    def is_running(self, key: Key) -> bool:
+        """Whether a call of `run` would wait for a computation that has begun already."""
+        return key in self._tasks and not self._tasks[key].done()
+
+    async def run(
+        self, key: Key, compute: Callable[[], Awaitable[Result]], *, max_wait_seconds: float | None = None
+    ) -> Result:
+        """Return the result for `key`: that of the running computation, or of a new call of `compute`.
+
+        Raises StillRunning when it takes longer than `max_wait_seconds`; the computation continues.
+        """
         if (task := self._tasks.get(key)) is None:
             task = self._tasks[key] = asyncio.create_task(_call(compute), name=f"compute {key}")
             task.add_done_callback(partial(self._finish, key))
-        await asyncio.wait({task})  # unlike `await task`, this does not cancel the task when this caller is cancelled
+        # Unlike `await task`, this does not cancel the task when this caller is cancelled or stops waiting.
+        await asyncio.wait({task}, timeout=max_wait_seconds)
+        if not task.done():
+            raise StillRunning
         return task.result()
 
     async def close(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.aio import Batcher, SingleFlight
+from orchestrator.aio import Batcher, SingleFlight, StillRunning
 
 
 class Gate:
@@ -110,6 +110,17 @@ class TestSingleFlight:
         gate.error = None
         gc.collect()  # asyncio reports an error that was not retrieved when its task is deleted
         assert unhandled == []
+
+    async def test_caller_that_stops_waiting_leaves_the_computation_running(self) -> None:
+        gate, flight = Gate(), SingleFlight[str, object]()
+        with pytest.raises(StillRunning):
+            await flight.run("a", gate(1), max_wait_seconds=0)
+        assert flight.is_running("a")
+        [task] = start(flight.run("a", gate(2), max_wait_seconds=60))
+        await settle()
+        gate.open.set()
+        assert await task == 1
+        assert (flight.is_running("a"), gate.cancelled) == (False, 0)
 
     async def test_close_cancels_computations_and_callers(self) -> None:
         gate, flight = Gate(), SingleFlight[str, object]()
