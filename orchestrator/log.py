@@ -1,7 +1,7 @@
-"""Log: one line an event, on stderr; JSON for machines, readable on a terminal, never with a key in it.
+"""Configures logging: one line for each event on stderr, as JSON or for a terminal, never with a key in it.
 
-Ours and the libraries' lines go the same way. `structlog.get_logger(__name__)` gives a logger; uvicorn is started
-with `log_config=None`, so that it does not set up its own.
+Lines of the program and of libraries pass through the same processors. docs/reference/log-events.md lists the events.
+uvicorn is started with `log_config=None`, so that it does not configure logging itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from orchestrator.system.queued_stream import QueuedStream
 
 @contextmanager
 def _hidden_module(module: str) -> Iterator[None]:
-    """While this lasts the module seems not to be installed, unless it was imported before."""
+    """Make the module appear to be missing while the context is open, unless it was imported before."""
     if module in sys.modules:
         yield
         return
@@ -31,21 +31,21 @@ def _hidden_module(module: str) -> Iterator[None]:
         del sys.modules[module]
 
 
-with _hidden_module(
-    "rich"
-):  # structlog's tracebacks are not drawn here: 4 MB, with Pygments, and 30 ms of every start
+# structlog imports rich if it is installed, which costs 4 MB, with Pygments, and 30 ms of every start. Its tracebacks
+# are not used here.
+with _hidden_module("rich"):
     import structlog
     from structlog.typing import EventDict, Processor, WrappedLogger
 
-MAX_LOG_TEXT_CHARACTERS: Final = 50_000  # characters of one text of a line; a longer one would keep the process busy
+MAX_LOG_TEXT_CHARACTERS: Final = 50_000  # of one field; redaction of a longer text would block the process
 
 DRAIN_SECONDS: Final = 2.0
-"""How long the end of the service waits for a reader of the log."""
+"""How long the service waits at its end for a slow reader of the log."""
 
 _ROOT_LOGGER_NAME = "orchestrator"
 _HANDLER_NAME = "orchestrator"
 _LEADING_KEYS: Final = ("timestamp", "level", "event")  # what a reader looks for first, in JSON as on a terminal
-_INTERNAL_KEYS = ("_record", "_from_structlog")  # structlog's own, removed before the line is made
+_INTERNAL_KEYS = ("_record", "_from_structlog")  # added by structlog, removed before the line is rendered
 
 
 def configure(
@@ -54,9 +54,9 @@ def configure(
     redact: Redactor,
     stream: TextIO | None = None,
 ) -> None:
-    """Sets up logging for the process; a second call replaces the first. `stream` is stderr unless given.
+    """Configure logging for the process; a second call replaces the first. `stream` defaults to stderr.
 
-    Libraries speak from WARNING on, at level `debug` from DEBUG on.
+    Lines of libraries are logged at WARNING and above, with `level="debug"` at DEBUG and above.
     """
     stream = stream or sys.stderr
     shared: list[Processor] = [
@@ -81,7 +81,7 @@ def configure(
 
 
 def set_level(level: str) -> None:
-    """Changes the least level that is logged."""
+    """Set the minimum level that is logged."""
     threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(threshold))
     logging.getLogger().setLevel(threshold if threshold == logging.DEBUG else max(threshold, logging.WARNING))
@@ -90,9 +90,9 @@ def set_level(level: str) -> None:
 
 @contextmanager
 def queue_output() -> Iterator[None]:
-    """Have a thread write the lines while this lasts, so that a pipe that nobody reads does not stop the service.
+    """Write lines in a thread while the context is open, so that a pipe that nobody reads does not block the service.
 
-    At the end everything is written. Where the pipe is still full after `DRAIN_SECONDS`, the queue stays in place.
+    At the end the queue is written. If the pipe is still full after DRAIN_SECONDS, the queue stays in place.
     """
     handler = _get_handler()
     direct = handler.stream
@@ -101,13 +101,13 @@ def queue_output() -> Iterator[None]:
     try:
         yield
     finally:
-        with _hold_lock(handler):  # or another thread's line could come between, and be lost
+        with _hold_lock(handler):  # another thread's line between the two calls would be lost
             if queued.drain(DRAIN_SECONDS):
                 handler.setStream(direct)
 
 
 def is_blocked() -> bool:
-    """Whether a thread waits in a write to stderr, so that another write or flush would wait as well."""
+    """Return whether a thread is blocked in a write to stderr, so that another write or flush would block as well."""
     return isinstance(_get_handler().stream, QueuedStream)
 
 
@@ -159,7 +159,7 @@ def _install_handler(handler: logging.Handler) -> None:
     for old in [old for old in root.handlers if old.name == _HANDLER_NAME]:
         root.removeHandler(old)
     root.addHandler(handler)
-    logging.raiseExceptions = False  # a line that cannot be written would be printed raw, keys and all
+    logging.raiseExceptions = False  # logging would print a line that cannot be written without redaction
 
 
 def _create_logger(*names: str) -> logging.Logger:
@@ -167,7 +167,7 @@ def _create_logger(*names: str) -> logging.Logger:
 
 
 def _expand_error(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """An error of ours becomes kind, message and hint; only a bug of ours keeps its traceback."""
+    """Replace an error of the program by its kind, message and hint; only internal errors keep their traceback."""
     error = event.get("error")
     if isinstance(error, OrchestratorError):
         del event["error"]

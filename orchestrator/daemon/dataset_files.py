@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import lru_cache
 from hashlib import file_digest
 from pathlib import Path
@@ -42,7 +43,7 @@ class DatasetFiles:
     def __init__(self, database: Database, folder: Path) -> None:
         self._database = database
         self._folder = folder
-        self._hashes = SingleFlight(_sha256)
+        self._hashes = SingleFlight[_FileVersion, str]()  # results are kept by the cache of `_sha256`
         self._datasets_by_hash: dict[str, Dataset] = {}  # never stale: the hash determines the dataset
 
     async def get_verified_files(self, loaded: jobs.LoadedJob) -> list[DatasetFile]:
@@ -66,7 +67,10 @@ class DatasetFiles:
     async def _verify(self, part: DatasetPart) -> None:
         try:
             file = _FileVersion.from_path(part.path)
-            sha256 = _sha256(file) if file.size < MAX_INLINE_HASH_BYTES else await self._hashes.get(file)
+            if file.size < MAX_INLINE_HASH_BYTES:
+                sha256 = _sha256(file)
+            else:
+                sha256 = await self._hashes.run(file, lambda: asyncio.to_thread(_sha256, file))
         except OSError as error:
             raise DatasetChanged(f"the dataset's file {part.path} cannot be read: {error.strerror}") from error
         if sha256 != part.sha256:

@@ -20,9 +20,9 @@ def build_job_loader(database: Database) -> JobLoader:
         async with database.read() as connection:
             return await jobs.load_many(connection, ids)
 
-    together = Batcher(load_all)
+    batcher = Batcher(load_all)
 
     async def load(job_id: JobId) -> jobs.LoadedJob | None:
-        return (await together(job_id)).get(job_id)
+        return (await batcher.submit(job_id)).get(job_id)
 
     return load

@@ -13,20 +13,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 
 from structlog.stdlib import BoundLogger
 
 from orchestrator.core.account import Account
+from orchestrator.core.capabilities import CAPABILITIES
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import BudgetExceeded, JobLimitReached, StaleJob
 from orchestrator.core.jobs.job import Job
-from orchestrator.core.jobs.lifecycle import TERMINAL_STATES
+from orchestrator.core.jobs.lifecycle import TERMINAL_STATES, JobState
 from orchestrator.core.jobs.observer import NULL_OBSERVER, ServiceObserver
 from orchestrator.core.jobs.transitions import Outcome
 from orchestrator.core.plans.budget import find_budget_hold, month_start
 from orchestrator.core.secret import Redactor
-from orchestrator.daemon.outcome_log import log_job_warning, log_model_ready, log_outcome
 from orchestrator.providers.base import ProviderConnection
 from orchestrator.store.db.connection import StoreConnection
 from orchestrator.store.db.database import Database
@@ -103,11 +104,11 @@ class OutcomeRecorder:
     def _report(self, outcome: Outcome) -> None:
         """Count and log the outcome, after it was committed."""
         self._observer.outcome_recorded(outcome)
-        log_job_warning(self._log, outcome)
+        _log_job_warning(self._log, outcome)
         if outcome.label is not None:
-            log_outcome(self._log, outcome)
+            _log_outcome(self._log, outcome)
             connection = self._connections.get(outcome.job.account)
-            log_model_ready(self._log, outcome, connection.key_fingerprint if connection else None)
+            _log_model_ready(self._log, outcome, connection.key_fingerprint if connection else None)
 
 
 async def _record_many(tx: Transaction, steps: Sequence[tuple[Outcome, float]]) -> list[bool]:
@@ -126,3 +127,54 @@ async def _find_submit_blocker(
     committed = await costs.get_committed(connection, account.name, job.run_id, month_start(now))
     hold = find_budget_hold(account, job.estimated_usd, committed)
     return BudgetExceeded(hold.reason, hint=hold.hint) if hold else None
+
+
+def _log_outcome(log: BoundLogger, outcome: Outcome) -> None:
+    """Log an outcome that has a line in the history: at level warning where an attempt failed, otherwise info."""
+    job, failure = outcome.job, outcome.failure
+    log.log(
+        logging.WARNING if failure else logging.INFO,
+        "job.state_changed" if job.state is not outcome.previous_state else "job.updated",
+        account=job.account,
+        what=outcome.label,
+        before=outcome.previous_state,
+        after=job.state,
+        attempt=job.attempts,
+        job=job.id,
+        file=job.remote_file_id,
+        remote_job=job.remote_job_id,
+        request_id=outcome.request_id,
+        **({"kind": failure.kind, "message": failure.message, "hint": failure.hint} if failure else {}),
+    )
+
+
+def _log_job_warning(log: BoundLogger, outcome: Outcome) -> None:
+    """Log the job's warning, if this outcome is the first to have it."""
+    job, warning = outcome.job, outcome.job.warning
+    if outcome.is_warning_new and warning is not None:
+        log.warning(
+            "job.warned",
+            account=job.account,
+            job=job.id,
+            state=job.state,
+            remote_job=job.remote_job_id,
+            kind=warning.kind,
+            message=warning.message,
+            hint=warning.hint,
+        )
+
+
+def _log_model_ready(log: BoundLogger, outcome: Outcome, key_fingerprint: str | None) -> None:
+    """Log the model id when the job has just succeeded."""
+    job = outcome.job
+    if job.state is JobState.SUCCEEDED:
+        log.info(
+            "model.ready",
+            account=job.account,
+            provider=job.provider,
+            key=key_fingerprint,
+            base_model=job.base_model,
+            fine_tuned_model=job.fine_tuned_model,
+            servable=job.servable,
+            **({} if job.servable else {"serving": CAPABILITIES[job.provider].serving}),
+        )

@@ -110,6 +110,7 @@ class PgqueuerDispatcher:
                 else:
                     self._log.exception("dispatch.failed")
             await self._sleep(RECONNECT_SECONDS)
+        await self._wake_time_batcher.close()  # the database is closed after this method returns
 
     def wake(self) -> None:
         """Do nothing: PostgreSQL notifies every replica of each new wake-up."""
@@ -225,7 +226,7 @@ class PgqueuerDispatcher:
 
     async def _reschedule(self, wake_up: WakeUp) -> None:
         """Requeue the wake-up, unless the job is due at another time: that time has a wake-up of its own."""
-        wake_at = (await self._wake_time_batcher(wake_up.job_id)).get(wake_up.job_id)
+        wake_at = (await self._wake_time_batcher.submit(wake_up.job_id)).get(wake_up.job_id)
         now = self._now()
         if wake_at is not None and wake_at <= now:
             await self._requeue(wake_up, BUSY_ACCOUNT_RETRY_SECONDS)

@@ -42,10 +42,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import msgspec
 
+from orchestrator.aio import SingleFlight, StillRunning
 from orchestrator.core.errors import Failure
 from orchestrator.core.jobs.lifecycle import JobState
 from orchestrator.core.jobs.run import Run
@@ -103,8 +105,8 @@ class StatusCache:
 
     def __init__(self, config: StatusCacheConfig | None = None) -> None:
         self._config = config or StatusCacheConfig()
-        self._build_task: asyncio.Task[None] | None = None
-        """The build under way or the latest one; all readers wait for the same."""
+        self._builds = SingleFlight[str, None]()
+        """The running build; all readers wait for the same."""
         self._lines: dict[str, _JobLine] = {}
         """Lines by row version."""
         self._scope: object = None
@@ -135,20 +137,17 @@ class StatusCache:
         """Return a body that is up to date, or the previous one if the build takes longer than a reader waits."""
         clock = asyncio.get_running_loop().time
         previous = self._body if clock() - self._fresh_at < self._config.max_staleness_seconds else None
+        max_aged = None if previous is None else self._config.max_aged_lines_per_build
+        build = partial(self._refresh, database, now, max_aged)
         deadline = clock() + self._config.max_wait_seconds
         for _ in range(2):  # a build under way may have begun before the change that this reader wants to see
-            is_new = self._build_task is None or self._build_task.done()
-            if is_new:
-                max_aged = None if previous is None else self._config.max_aged_lines_per_build
-                self._build_task = asyncio.create_task(self._refresh(database, now, max_aged), name="status")
-                self._build_task.add_done_callback(_consume_error)
-            assert self._build_task is not None
-            build = self._build_task
-            # asyncio.wait neither cancels the build with the reader nor raises its error.
-            await asyncio.wait({build}, timeout=None if previous is None else max(deadline - clock(), 0))
-            if previous is not None and not build.done():
+            is_new = not self._builds.is_running("body")
+            max_wait = None if previous is None else max(deadline - clock(), 0)
+            try:
+                await self._builds.run("body", build, max_wait_seconds=max_wait)
+            except StillRunning:
+                assert previous is not None
                 return previous
-            build.result()
             if is_new:
                 break
         assert self._body is not None
@@ -218,12 +217,6 @@ class StatusCache:
         self._lines = lines  # row versions that no job has any more are dropped with it
         # A job may have been deleted between the two queries: then its line is missing.
         return [lines[version] for version in versions if version in lines], len(aged) == len(aged[:max_aged])
-
-
-def _consume_error(build: asyncio.Task[None]) -> None:
-    """Retrieve the error of a build that no reader waited for, so that asyncio does not log it."""
-    if not build.cancelled():
-        build.exception()
 
 
 async def _build_lines(

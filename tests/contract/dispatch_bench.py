@@ -34,7 +34,7 @@ from orchestrator.store.schema.tables import jobs as table
 now = SystemClock().now
 SPEC = TrainingSpec(base_model="sandbox-small", n_epochs=3)
 DATASET = Dataset(training=DatasetPart(path=Path("d.jsonl"), sha256="a" * 64, bytes=1, examples=1, tokens=1))
-REPLICA_TIMEOUT_SECONDS = 1.0  # seconds after which a silent replica counts as dead
+REPLICA_TIMEOUT_SECONDS = 1.0  # a replica without a heartbeat for so long counts as dead
 Step = Callable[[Job], Awaitable[Outcome | None]]
 
 

@@ -1,4 +1,4 @@
-"""What was announced reaches every target at least once, whoever dies on the way, and is never told for ever."""
+"""Deliveries reach every target at least once, even if a worker dies, and end after the last attempt."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ ALL_TOPICS = frozenset(Topic)
 
 
 class RecordingSender:
-    """A target. It takes what it is told unless `refuses` says why not; `before` is awaited first."""
+    """A target that accepts every delivery, or fails with the message `refuses`; `before` is awaited first."""
 
     def __init__(self, name: str, topics: frozenset[Topic] = ALL_TOPICS) -> None:
         self.target = NotificationTarget(channel=Channel.WEBHOOK, url=name, secret="env:X", topics=topics)
-        self.heard: list[tuple[str, Topic]] = []
+        self.received: list[tuple[str, Topic]] = []
         self.refuses: str | None = None
         self.open = asyncio.Event()
         self.open.set()
 
     async def __call__(self, delivery: Delivery, now: float) -> str | None:
-        self.heard.append((delivery.message, delivery.topic))
+        self.received.append((delivery.message, delivery.topic))
         await self.open.wait()
         return self.refuses
 
     @property
     def topics(self) -> list[str]:
-        return sorted(topic for _, topic in self.heard)
+        return sorted(topic for _, topic in self.received)
 
 
 class DeliveryOffice:
@@ -51,7 +51,7 @@ class DeliveryOffice:
         self.database = database
         self.clock = ManualClock()
 
-    def courier(self, *listeners: RecordingSender) -> DeliveryWorker:
+    def worker(self, *listeners: RecordingSender) -> DeliveryWorker:
         addressees = {each.target.url: DeliveryEndpoint(each.target, each) for each in listeners}
         log = cast(Any, StrictLog())
         return DeliveryWorker(self.database, addressees, now=self.clock.now, jitter=lambda: 0.5, log=log)
@@ -75,19 +75,19 @@ async def office(database: Database) -> DeliveryOffice:
     return DeliveryOffice(database)
 
 
-async def settle(courier: DeliveryWorker) -> None:
+async def settle(worker: DeliveryWorker) -> None:
     """A tick, and the end of all it began."""
-    await courier.tick()
-    while courier.active_tasks:
-        await asyncio.wait(courier.active_tasks)
+    await worker.tick()
+    while worker.active_tasks:
+        await asyncio.wait(worker.active_tasks)
 
 
 async def test_target_receives_each_subscribed_event_once(office: DeliveryOffice) -> None:
     one, all_ = RecordingSender("one", frozenset({Topic.JOB_FAILED})), RecordingSender("all")
-    courier = office.courier(one, all_)
+    worker = office.worker(one, all_)
     await office.announce(Topic.MODEL_READY, Topic.JOB_FAILED)
     for _ in range(3):
-        await settle(courier)
+        await settle(worker)
         office.clock.seconds += 1000
     assert (one.topics, all_.topics) == (["job.failed"], ["job.failed", "model.ready"])
     assert await office.rows("announcements") == 0
@@ -96,35 +96,35 @@ async def test_target_receives_each_subscribed_event_once(office: DeliveryOffice
 
 async def test_announcement_without_subscribers_is_deleted(office: DeliveryOffice) -> None:
     await office.announce(Topic.MODEL_READY)
-    await settle(office.courier())
+    await settle(office.worker())
     assert [await office.rows(table) for table in ("announcements", "deliveries")] == [0, 0]
 
 
 async def test_refused_delivery_is_retried_with_the_same_id_until_it_is_dead(office: DeliveryOffice) -> None:
     listener = RecordingSender("one")
     listener.refuses = "500: no"
-    courier = office.courier(listener)
+    worker = office.worker(listener)
     await office.announce(Topic.MODEL_READY)
     for _ in range(40):
-        await settle(courier)
+        await settle(worker)
         office.clock.seconds += 3600
-    assert len(listener.heard) == 8
-    assert len(set(listener.heard)) == 1
+    assert len(listener.received) == 8
+    assert len(set(listener.received)) == 1
     [dead] = await status.list_deliveries(office.database, DeliveryStatus.FAILED)
     assert (dead.is_failed, dead.attempts, dead.error) == (True, 8, "500: no")
 
     listener.refuses = None
     begun = await control.redeliver(office.database, [dead.id], by="someone", now=office.clock.now())
     assert [delivery.id for delivery in begun] == [dead.id]
-    await settle(courier)
-    assert len(set(listener.heard)) == 1
+    await settle(worker)
+    assert len(set(listener.received)) == 1
     assert await status.list_deliveries(office.database, DeliveryStatus.FAILED) == []
 
 
 async def test_only_dead_deliveries_are_redelivered(office: DeliveryOffice) -> None:
     listener = RecordingSender("one")
     await office.announce(Topic.MODEL_READY)
-    await settle(office.courier(listener))
+    await settle(office.worker(listener))
     [arrived] = await office.listed()
     for ids in ([arrived.id], [arrived.id + 1]):
         with pytest.raises(ConfigError, match="no dead delivery has the number"):
@@ -135,41 +135,41 @@ async def test_only_dead_deliveries_are_redelivered(office: DeliveryOffice) -> N
 async def test_slow_target_does_not_delay_other_targets(office: DeliveryOffice) -> None:
     slow, quick = RecordingSender("slow"), RecordingSender("quick")
     slow.open.clear()
-    courier = office.courier(slow, quick)
+    worker = office.worker(slow, quick)
     await office.announce(Topic.MODEL_READY)
-    await courier.tick()
-    await _wait_until(lambda: len(quick.heard) == 1 and len(slow.heard) == 1)
+    await worker.tick()
+    await _wait_until(lambda: len(quick.received) == 1 and len(slow.received) == 1)
     await office.announce(Topic.JOB_FAILED)
-    await courier.tick()
-    await _wait_until(lambda: len(quick.heard) == 2)
-    assert len(slow.heard) == 1
+    await worker.tick()
+    await _wait_until(lambda: len(quick.received) == 2)
+    assert len(slow.received) == 1
     slow.open.set()
-    await settle(courier)
+    await settle(worker)
     assert slow.topics == ["job.failed", "model.ready"]
 
 
 async def test_delivery_is_sent_by_one_replica_only(office: DeliveryOffice) -> None:
     listeners = [RecordingSender("one") for _ in range(3)]
-    couriers = [office.courier(listener) for listener in listeners]
+    workers = [office.worker(listener) for listener in listeners]
     await office.announce(*[Topic.MODEL_READY] * 25)
-    await asyncio.gather(*(settle(courier) for courier in couriers))
-    heard = Counter(message for listener in listeners for message, _ in listener.heard)
-    assert len(heard) == 25
-    assert set(heard.values()) == {1}
+    await asyncio.gather(*(settle(worker) for worker in workers))
+    received = Counter(message for listener in listeners for message, _ in listener.received)
+    assert len(received) == 25
+    assert set(received.values()) == {1}
 
 
 async def test_delivery_claimed_by_a_killed_replica_is_sent_by_another(office: DeliveryOffice) -> None:
     stuck, other = RecordingSender("one"), RecordingSender("one")
     stuck.open.clear()
-    killed, alive = office.courier(stuck), office.courier(other)
+    killed, alive = office.worker(stuck), office.worker(other)
     await office.announce(Topic.MODEL_READY)
     await killed.tick()
-    await _wait_until(lambda: len(stuck.heard) == 1)
+    await _wait_until(lambda: len(stuck.received) == 1)
     await settle(alive)
-    assert other.heard == [], "it may still arrive"
+    assert other.received == [], "it may still arrive"
     office.clock.seconds += CLAIM_SECONDS
     await settle(alive)
-    assert other.heard == stuck.heard, "the same id, so that the target can tell"
+    assert other.received == stuck.received, "the same id, so that the target can recognise it"
 
     stuck.refuses = "too late to matter"
     stuck.open.set()
@@ -180,19 +180,19 @@ async def test_delivery_claimed_by_a_killed_replica_is_sent_by_another(office: D
 
 async def test_pending_deliveries_are_sent_at_shutdown(office: DeliveryOffice) -> None:
     quick, slow = RecordingSender("quick"), RecordingSender("slow")
-    courier = office.courier(quick, slow)
+    worker = office.worker(quick, slow)
     await office.announce(Topic.RUN_FINISHED)
-    await courier.flush()
+    await worker.flush()
     assert (quick.topics, slow.topics) == (["run.finished"], ["run.finished"])
-    assert not courier.active_tasks
+    assert not worker.active_tasks
 
 
 async def test_delivery_for_an_unknown_target_expires(office: DeliveryOffice) -> None:
     await office.announce(Topic.MODEL_READY)
     known = RecordingSender("known")
     known.refuses = "500: no"
-    await settle(office.courier(known))
-    stranger = office.courier(RecordingSender("other"))
+    await settle(office.worker(known))
+    stranger = office.worker(RecordingSender("other"))
     office.clock.seconds += 3600
     await settle(stranger)
     assert (await office.listed())[0].due_at is not None
@@ -204,14 +204,14 @@ async def test_delivery_for_an_unknown_target_expires(office: DeliveryOffice) ->
 
 async def test_finished_deliveries_are_purged_after_their_retention(office: DeliveryOffice) -> None:
     listener = RecordingSender("one")
-    courier = office.courier(listener)
+    worker = office.worker(listener)
     await office.announce(Topic.MODEL_READY)
-    await settle(courier)
+    await settle(worker)
     office.clock.seconds += deliveries.DELIVERED_RETENTION_SECONDS - 1
-    await courier.purge()
+    await worker.purge()
     assert await office.rows("deliveries") == 1
     office.clock.seconds += 2
-    await courier.purge()
+    await worker.purge()
     assert await office.rows("deliveries") == 0
 
 

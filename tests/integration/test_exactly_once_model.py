@@ -441,7 +441,7 @@ def test_create_answered_with_another_job_is_ambiguous(machine: ExactlyOnce) -> 
     hold = machine.job.hold
     assert hold is not None
     assert (machine.job.state, hold.kind, machine.job.remote_job_id) == (JobState.SUBMITTING, "ambiguous", None)
-    assert "asked to train on file file-0 and answered with remote job ftjob-other" in hold.reason
+    assert "the create was sent for file file-0, and the provider returned remote job ftjob-other" in hold.reason
     assert f"orchestrator adopt {JOB} ftjob-other" in hold.hint
     machine.request_action("release")
     machine.work_undisturbed(3)

@@ -1,4 +1,4 @@
-"""The daily look at finished models: what it finds, remembers and announces, and that it announces it once."""
+"""The daily check of fine-tuned models: what it stores, and that it announces each change once."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class ModelShop:
     shutdown: date | None = None
     models: set[str] = field(default_factory=lambda: {MODEL, "sandbox-small"})
     away: bool = False
-    asked: int = 0
+    lookups: int = 0
     capabilities: Capabilities = CAPABILITIES[ProviderName.OPENAI]
 
     async def find_model(self, name: str) -> RemoteModel | None:
-        self.asked += 1
+        self.lookups += 1
         if self.away:
             raise ProviderUnavailable("no answer", account="acme")
         return RemoteModel(id=name, shutdown=self.shutdown) if name in self.models else None
@@ -67,7 +67,7 @@ class ExpiryStage:
 
     boottime = now
 
-    async def look(self, days: float = 0) -> list[tuple[str, str]]:
+    async def check(self, days: float = 0) -> list[tuple[str, str]]:
         """What has been announced after so many days more."""
         self.at += days * DAY_SECONDS + 1
         account = Account(name="acme", provider=ProviderName.OPENAI, api_key="env:KEY")
@@ -90,14 +90,14 @@ async def days(database: Database) -> ExpiryStage:
 
 async def test_each_threshold_is_announced_once(days: ExpiryStage) -> None:
     days.shop.shutdown = TODAY + timedelta(days=200)
-    assert await days.look() == []
-    assert len(await days.look(30)) == 1
-    assert len(await days.look(30)) == 1
-    assert len(await days.look(115)) == 2
-    assert len(await days.look(20)) == 3
-    told = await days.look(1)
-    assert {topic for topic, _ in told} == {"model.retiring"}
-    assert [message.rpartition(", ")[2] for _, message in told] == [
+    assert await days.check() == []
+    assert len(await days.check(30)) == 1
+    assert len(await days.check(30)) == 1
+    assert len(await days.check(115)) == 2
+    assert len(await days.check(20)) == 3
+    reported = await days.check(1)
+    assert {topic for topic, _ in reported} == {"model.retiring"}
+    assert [message.rpartition(", ")[2] for _, message in reported] == [
         "170 days from now",
         "25 days from now",
         "5 days from now",
@@ -107,53 +107,53 @@ async def test_each_threshold_is_announced_once(days: ExpiryStage) -> None:
 
 
 async def test_model_is_checked_once_a_day(days: ExpiryStage) -> None:
-    await days.look()
-    asked = days.shop.asked
-    await days.look(0.5)
-    assert days.shop.asked == asked == 2
-    await days.look(0.6)
-    assert days.shop.asked == 2 * asked
+    await days.check()
+    lookups = days.shop.lookups
+    await days.check(0.5)
+    assert days.shop.lookups == lookups == 2
+    await days.check(0.6)
+    assert days.shop.lookups == 2 * lookups
 
 
 async def test_deleted_model_is_announced_once_and_may_reappear(days: ExpiryStage) -> None:
     days.shop.models.discard(MODEL)
-    told = await days.look()
-    assert told == await days.look(2)
-    assert [message for _, message in told] == [f"the fine-tuned model {MODEL} is no longer at the provider"]
+    reported = await days.check()
+    assert reported == await days.check(2)
+    assert [message for _, message in reported] == [f"the fine-tuned model {MODEL} is no longer at the provider"]
     assert (await read_job(days.database, "acme")).gone_at == NOW + 1
     days.shop.models.add(MODEL)
-    await days.look(2)
+    await days.check(2)
     assert (await read_job(days.database, "acme")).gone_at is None
 
 
 async def test_failed_model_lookup_changes_nothing(days: ExpiryStage) -> None:
     days.shop.away = True
-    assert await days.look() == []
+    assert await days.check() == []
     assert (await read_job(days.database, "acme")).gone_at is None
 
 
 async def test_published_retirement_applies_until_the_provider_reports_one(days: ExpiryStage) -> None:
     known = Retirement(as_of=TODAY, source="a page", inference_ends=TODAY + timedelta(days=100))
     days.published = RetirementList({("openai", "sandbox-small"): known})
-    ((_, message),) = await days.look()
+    ((_, message),) = await days.check()
     assert message.endswith("100 days from now")
     assert (await read_job(days.database, "acme")).retires_on == TODAY + timedelta(days=100)
     days.shop.shutdown = TODAY + timedelta(days=90)
-    await days.look(2)
+    await days.check(2)
     assert (await read_job(days.database, "acme")).retires_on == TODAY + timedelta(days=90)
 
 
 async def test_broken_retirement_list_does_not_stop_the_check(days: ExpiryStage) -> None:
     days.published = ConfigError("the list is not valid TOML", hint="Correct it.")
     days.shop.models.discard(MODEL)
-    assert [message for _, message in await days.look()] == [
+    assert [message for _, message in await days.check()] == [
         f"the fine-tuned model {MODEL} is no longer at the provider"
     ]
 
 
 async def test_retirement_of_the_base_model_is_known_before_training(days: ExpiryStage) -> None:
     last = TODAY + timedelta(days=52)
-    told = [(ProviderName.OPENAI, RemoteModel(id="sandbox-small", shutdown=last))]
-    await record_base_model_retirements(days.database, RUN.specs, told)
+    reported = [(ProviderName.OPENAI, RemoteModel(id="sandbox-small", shutdown=last))]
+    await record_base_model_retirements(days.database, RUN.specs, reported)
     before = await read_job(days.database, "beta")
     assert (before.retires_on, before.version) == (last, 1)

@@ -1,4 +1,4 @@
-"""Moderation beside the ticks: it continues after an outage, says how far it is, and never passes unjudged."""
+"""The moderation in the background: it survives outages, reports its progress, and never passes an unjudged text."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Provider:
 
     name: ProviderName = ProviderName.OPENAI
     errors: list[ProviderError] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
+    judged: list[str] = field(default_factory=list)
     gate: asyncio.Event | None = None
     was_asked: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -69,7 +69,7 @@ class Provider:
         return AccountIdentity(organization=None)
 
     async def moderate(self, texts: Sequence[str]) -> list[ModerationVerdict]:
-        self.asked += texts
+        self.judged += texts
         self.was_asked.set()
         if self.gate:
             await self.gate.wait()
@@ -165,21 +165,21 @@ async def stage(database: Database, tmp_path: Path) -> AsyncIterator[Stage]:
 
 
 @pytest.fixture
-def said() -> Iterator[list[Any]]:
+def log_lines() -> Iterator[list[Any]]:
     with capture_logs() as lines:
         yield lines
 
 
-def progress_of(seen: StatusSnapshot) -> str:
-    assert seen.run is not None
-    return describe_moderation(seen.run.moderation) or ""
+def progress_of(status: StatusSnapshot) -> str:
+    assert status.run is not None
+    return describe_moderation(status.run.moderation) or ""
 
 
 def waits(record: Moderation) -> bool:
     return record.progress is not None and record.progress.retry_at is not None
 
 
-async def test_moderation_recovers_from_an_outage_by_itself(stage: Stage, said: list[Any]) -> None:
+async def test_moderation_recovers_from_an_outage_by_itself(stage: Stage, log_lines: list[Any]) -> None:
     stage.account("acme", Provider(errors=[OUTAGE, OUTAGE]))
     await stage.begin()
     for attempt in (1, 2):
@@ -192,15 +192,15 @@ async def test_moderation_recovers_from_an_outage_by_itself(stage: Stage, said: 
         assert "name or service not known" in hold.reason
         assert "waive" not in hold.hint
         assert "The next attempt is at 1970-01-12 13:46:" in hold.hint
-        seen = await get_status(stage.database, stage.clock.at)
-        assert not seen.settled, "it continues by itself"
-        assert f"attempt {attempt + 1} is at 1970" in progress_of(seen)
+        status = await get_status(stage.database, stage.clock.at)
+        assert not status.settled, "it continues by itself"
+        assert f"attempt {attempt + 1} is at 1970" in progress_of(status)
         assert record.progress is not None
         assert record.progress.retry_at is not None
         stage.clock.at = record.progress.retry_at
     passed = await stage.until(lambda record: record.state is ModerationStatus.PASSED)
     assert (passed.by, passed.texts) == ("acme", 2)
-    retries = [line for line in said if line["event"] == "moderation.retry_scheduled"]
+    retries = [line for line in log_lines if line["event"] == "moderation.retry_scheduled"]
     assert [(line["attempts"], "name or service" in line["message"]) for line in retries] == [(1, True), (2, True)]
     assert all(line["next_attempt"].startswith("1970-01-12T13:46:") for line in retries)
     async with asyncio.timeout(60):
@@ -267,16 +267,16 @@ async def test_moderation_continues_after_a_stop(stage: Stage, monkeypatch: pyte
     assert record.progress.total > record.progress.judged
     assert record.progress.finish_at is not None
     assert record.progress.finish_at > NOW, "an estimate"
-    seen = await get_status(stage.database, NOW)
-    assert "texts are moderated" in progress_of(seen)
+    status = await get_status(stage.database, NOW)
+    assert "texts are moderated" in progress_of(status)
     async with asyncio.timeout(5):
         await stage.worker.stop()
-    sent = list(slow.asked)
+    sent = list(slow.judged)
     stage.worker = stage.new_worker("r2")
     stage.clock.at += 61
     stage.request()
-    await stage.until(lambda _: len(slow.asked) > len(sent))
-    assert set(sent).isdisjoint(slow.asked[len(sent) :]), "no verdict is asked for twice"
+    await stage.until(lambda _: len(slow.judged) > len(sent))
+    assert set(sent).isdisjoint(slow.judged[len(sent) :]), "no verdict is requested twice"
 
 
 async def test_waiver_ends_a_running_moderation(stage: Stage) -> None:
@@ -330,7 +330,7 @@ async def test_named_account_is_used_for_any_provider_name(stage: Stage) -> None
     stage.options.moderation = "mine"
     await stage.begin()
     assert (await stage.until(lambda record: record.state is ModerationStatus.PASSED)).by == "mine"
-    assert stage.providers["acme"].asked == []
+    assert stage.providers["acme"].judged == []
 
 
 async def test_named_account_without_moderation_is_reported(stage: Stage) -> None:
@@ -356,7 +356,7 @@ async def test_moderation_moves_from_a_dead_replica_only(stage: Stage) -> None:
         await stage.until(lambda record: record.state is ModerationStatus.PASSED)
         return
     await asyncio.sleep(0.3)
-    assert stage.providers["acme"].asked == []
+    assert stage.providers["acme"].judged == []
     stage.clock.at = NOW + 61
     await stage.until(lambda record: record.state is ModerationStatus.PASSED)
 

@@ -1,6 +1,6 @@
 """A stage for webhooks: the real door, rules, loop, database and provider client, and a sandbox at the other end.
 
-Time moves only by hand, but for the signatures: the SDK looks at the machine's own clock.
+Time moves only by hand, except in signatures: the SDK reads the machine's own clock.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class WebhookStage:
         )
         incoming = WebhookReceiver(build_webhook_parser(self.provider_http), log)
         incoming.configure(listed, {f"env:{name.upper()}": SECRETS[name] for name in NAMES})
-        ear = WebhookHandler(
+        handler = WebhookHandler(
             wake_dispatch=self._nudge, now=self.clock.now, min_poll_seconds=PACE.poll_min_seconds, log=log
         )
         web = create_app(
@@ -146,7 +146,7 @@ class WebhookStage:
                 list_tokens=_unexpected_call,
                 record_token_use=_unexpected_call,
                 session_key=b"of the tests",
-                receive_webhook=partial(incoming.receive, self.database, ear),
+                receive_webhook=partial(incoming.receive, self.database, handler),
             )
         )
         self.door = httpx2.AsyncClient(transport=httpx2.ASGITransport(web), base_url="http://127.0.0.1")
@@ -162,7 +162,7 @@ class WebhookStage:
         return (await self.door.post(path, content=request.content, headers=request.headers)).status_code
 
     async def poll_due_jobs(self) -> None:
-        """Whatever is due is seen to, as a dispatch does it."""
+        """Handle every due job, as a dispatcher does."""
         async with self.database.read() as connection:
             due = await jobs.list_due(connection, self.clock.now(), 9)
         for job_id, _ in due:
@@ -180,7 +180,7 @@ class WebhookStage:
             return [sorted(map(str, (await connection.execute(select(table))).all())) for table in tables]
 
     async def calls(self) -> dict[str, int]:
-        """How often each account's job was asked for."""
+        """How often each account's job was polled."""
         state = (await self.provider_http.sdk_client.get("http://sandbox/sandbox/state")).json()[
             "requests_by_account"
         ]

@@ -9,6 +9,7 @@ from datetime import date
 
 from structlog.stdlib import BoundLogger
 
+from orchestrator.aio import SingleFlight
 from orchestrator.core.account import ProviderName
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import ConfigError, ProviderError
@@ -66,7 +67,10 @@ class ModelExpiryChecker:
             return
         slots = asyncio.Semaphore(MAX_CONCURRENT_LOOKUPS)
         base_models = _BaseModelCache(await self._load_retirements(), self._log)
-        await asyncio.gather(*(self._check(job, slots, base_models) for job in due))
+        try:
+            await asyncio.gather(*(self._check(job, slots, base_models) for job in due))
+        finally:
+            await base_models.close()
 
     async def _load_retirements(self) -> RetirementList:
         try:
@@ -145,7 +149,7 @@ class _BaseModelCache:
     def __init__(self, published: RetirementList, log: BoundLogger) -> None:
         self._published = published
         self._log = log
-        self._lookups: dict[tuple[str, str], asyncio.Task[tuple[bool | None, RemoteModel | None]]] = {}
+        self._lookups = SingleFlight[tuple[str, str], RemoteModel | None](keep_results=True)
 
     def find_published_end(self, job: Job) -> date | None:
         """Return the last day of the job's base model in the published list, or None."""
@@ -153,10 +157,14 @@ class _BaseModelCache:
         return retirement.inference_ends if retirement else None
 
     async def find(self, connection: ProviderConnection, name: str) -> RemoteModel | None:
-        key = (connection.account.provider, name)
-        if key not in self._lookups:
-            self._lookups[key] = asyncio.create_task(_find_model(connection, name, self._log))
-        return (await self._lookups[key])[1]
+        async def look_up() -> RemoteModel | None:
+            return (await _find_model(connection, name, self._log))[1]
+
+        return await self._lookups.run((connection.account.provider, name), look_up)
+
+    async def close(self) -> None:
+        """Cancel lookups that nobody waits for, after the check was cancelled."""
+        await self._lookups.close()
 
 
 async def _find_model(

@@ -72,7 +72,7 @@ MODERATION_MODEL: Final = "omni-moderation-latest"
 def build_provider_factory(http: HttpClient, redact: Redactor) -> ProviderFactory:
     """How accounts of these dialects are connected: one HTTP client, a key each, none from the environment."""
     sdk = build_sdk_factory(http)
-    md5s = SingleFlight(compute_md5)
+    md5s = SingleFlight[DatasetFile, str](keep_results=True)
 
     def connect(account: Account, key: Secret) -> OpenAIProvider:
         dialect = DIALECTS[account.provider].for_account(account)
@@ -91,7 +91,7 @@ class OpenAIProvider:
     __slots__ = ("_account", "_client", "_dialect", "_md5s")
 
     def __init__(
-        self, account: Account, dialect: Dialect, client: OpenAIClient, md5s: SingleFlight[DatasetFile]
+        self, account: Account, dialect: Dialect, client: OpenAIClient, md5s: SingleFlight[DatasetFile, str]
     ) -> None:
         self._account = account
         self._dialect = dialect
@@ -238,7 +238,8 @@ class OpenAIProvider:
             with send_deadline(deadline):
                 async with self._client.read_call(max(deadline.seconds_left, 0)):
                     parts = upload_parts(self._client, dataset_file, deadline, self._dialect.part_bytes)
-                    (upload, resumed), md5 = await asyncio.gather(parts, self._md5s.get(dataset_file))
+                    hashing = self._md5s.run(dataset_file, lambda: asyncio.to_thread(compute_md5, dataset_file))
+                    (upload, resumed), md5 = await asyncio.gather(parts, hashing)
             async with self._client.write_call(deadline):
                 return to_remote_file(
                     await complete_upload(self._client, dataset_file, upload, deadline, resumed=resumed, md5=md5)

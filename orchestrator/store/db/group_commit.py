@@ -12,6 +12,9 @@
 #     submit_batched() -> _pending       -> _commit_batch(): BEGIN, members, Transaction.flush, COMMIT
 #     transaction()    -> waits for its turn, then has a transaction of its own between two batches
 #
+# This is no aio.Batcher, although both gather items: here each caller gets a result of its own, only after the
+# commit, and a failed batch is run again member by member.
+#
 # What each part guarantees, and what would break without it:
 #
 # * A future is resolved after the commit, never before. A caller sends its paid request right after an intent is

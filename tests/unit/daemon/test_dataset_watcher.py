@@ -12,14 +12,14 @@ async def test_a_change_counts_once_it_stays_the_same(tmp_path: Path) -> None:
     watcher = DatasetWatcher(30.0, compute_fingerprint)
     assert not await watcher.has_changed(), "nothing is watched yet"
     watcher.set_baseline(tmp_path)
-    seen = [await watcher.has_changed(), await watcher.has_changed()]
+    results = [await watcher.has_changed(), await watcher.has_changed()]
 
     for content in ("[", "[1", "[1]"):  # it is being written
         (tmp_path / "a.json").write_text(content)
-        seen.append(await watcher.has_changed())
+        results.append(await watcher.has_changed())
 
-    seen += [await watcher.has_changed(), await watcher.has_changed()]
-    assert seen == [False, False, False, False, False, True, False]
+    results += [await watcher.has_changed(), await watcher.has_changed()]
+    assert results == [False, False, False, False, False, True, False]
 
 
 async def test_reverted_change_is_ignored(tmp_path: Path) -> None:

@@ -13,13 +13,13 @@ class Keys:
     """Which accounts have a key, and how often each was looked for."""
 
     def __init__(self) -> None:
-        self.there: set[str] = set()
-        self.asked: list[str] = []
+        self.available: set[str] = set()
+        self.checked: list[str] = []
         self.now = 100.0
 
     def has_key(self, account: Account) -> bool:
-        self.asked.append(account.name)
-        return account.name in self.there
+        self.checked.append(account.name)
+        return account.name in self.available
 
 
 async def test_a_key_that_appears_is_reported_once() -> None:
@@ -27,7 +27,7 @@ async def test_a_key_that_appears_is_reported_once() -> None:
     watcher = MissingKeyWatcher(keys.has_key, lambda: keys.now)
     watcher.watch([FILE])
     assert await watcher.find_new_keys() == []
-    keys.there.add("file")
+    keys.available.add("file")
     assert await watcher.find_new_keys() == ["file"]
     assert await watcher.find_new_keys() == [], "a reload that fails for another reason is not repeated"
     watcher.watch([FILE])
@@ -40,15 +40,15 @@ async def test_key_command_is_run_at_intervals_only() -> None:
     watcher.watch([FILE, COMMAND])
     for _ in range(9):
         await watcher.find_new_keys()
-    assert (keys.asked.count("file"), keys.asked.count("command")) == (9, 0)
+    assert (keys.checked.count("file"), keys.checked.count("command")) == (9, 0)
     keys.now += COMMAND_CHECK_SECONDS
-    keys.there.add("command")
+    keys.available.add("command")
     assert await watcher.find_new_keys() == ["command"]
-    assert keys.asked.count("command") == 1
+    assert keys.checked.count("command") == 1
 
 
 async def test_no_lookup_when_every_account_has_a_key() -> None:
     keys = Keys()
     watcher = MissingKeyWatcher(keys.has_key, lambda: keys.now)
     assert await watcher.find_new_keys() == []
-    assert keys.asked == []
+    assert keys.checked == []

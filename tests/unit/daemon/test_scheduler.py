@@ -78,7 +78,7 @@ async def test_ticks_continue_after_a_clock_change(step: float, monkeypatch: pyt
         steps.append(seconds)
 
     scheduler.on_clock_set(note_step)
-    with capture_logs() as said:
+    with capture_logs() as lines:
         async with running(scheduler), asyncio.timeout(LIMIT):
             await reached.wait()
             clock.set_by = step
@@ -86,7 +86,7 @@ async def test_ticks_continue_after_a_clock_change(step: float, monkeypatch: pyt
             assert scheduler.seconds_since_tick is not None
             assert 0 <= scheduler.seconds_since_tick < LIMIT
             await until(lambda: bool(steps))
-    [line] = said
+    [line] = lines
     assert steps == [pytest.approx(step, abs=1)]
     assert (line["event"], f"{step:+.0f} s" in line["message"]) == ("clock.changed", True)
 
@@ -106,7 +106,7 @@ async def test_clock_follow_up_is_repeated_after_an_outage(monkeypatch: pytest.M
 
     scheduler.on_clock_set(fail_twice)
     settled.append(scheduler.is_clock_settled)
-    with capture_logs() as said:
+    with capture_logs() as lines:
         async with running(scheduler), asyncio.timeout(LIMIT):
             settled.append(scheduler.is_clock_settled)
             clock.set_by = -HOUR
@@ -115,7 +115,7 @@ async def test_clock_follow_up_is_repeated_after_an_outage(monkeypatch: pytest.M
             await asyncio.sleep(0.1)
     assert steps == [pytest.approx(-HOUR, abs=1)] * 3
     assert settled == [True, True, False] + [False] * 3
-    assert [line["event"] for line in said] == ["clock.changed"]
+    assert [line["event"] for line in lines] == ["clock.changed"]
 
 
 async def test_hanging_scheduler_is_silent_at_any_wall_clock_time() -> None:
@@ -143,10 +143,10 @@ async def test_clock_drift_is_not_a_clock_change(monkeypatch: pytest.MonkeyPatch
         await work()
 
     scheduler.schedule_every(0.02, "drift", drift)
-    with capture_logs() as said:
+    with capture_logs() as lines:
         async with running(scheduler), asyncio.timeout(LIMIT):
             await reached.wait()
-    assert said == []
+    assert lines == []
 
 
 async def test_a_long_call_is_not_started_twice_and_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
@@ -164,11 +164,11 @@ async def test_a_long_call_is_not_started_twice_and_fills_no_log(caplog: pytest.
 
     scheduler.schedule_every(0.01, "long", long)
     scheduler.schedule_every(0.01, "short", others)
-    with caplog.at_level(logging.DEBUG), capture_logs() as said:
+    with caplog.at_level(logging.DEBUG), capture_logs() as lines:
         async with running(scheduler), asyncio.timeout(LIMIT):
             await reached.wait()
             assert (begun, most) == (1, 1)
-    assert said == []
+    assert lines == []
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
@@ -181,11 +181,11 @@ async def test_a_failing_call_is_logged_and_called_again() -> None:
         raise LookupError("not here")
 
     scheduler.schedule_every(0.01, "bad", fail)
-    with capture_logs() as said:
+    with capture_logs() as lines:
         async with running(scheduler), asyncio.timeout(LIMIT):
             await reached.wait()
-    assert {(line["event"], line["tick"]) for line in said} == {("tick.failed", "bad")}
-    assert len(said) >= 2
+    assert {(line["event"], line["tick"]) for line in lines} == {("tick.failed", "bad")}
+    assert len(lines) >= 2
 
 
 async def test_an_outage_is_not_logged_by_every_tick() -> None:
@@ -197,10 +197,10 @@ async def test_an_outage_is_not_logged_by_every_tick() -> None:
         raise DatabaseUnavailable("the database cannot be used")
 
     scheduler.schedule_every(0.01, "away", fail)
-    with capture_logs() as said:
+    with capture_logs() as lines:
         async with running(scheduler), asyncio.timeout(LIMIT):
             await reached.wait()
-    assert said == []
+    assert lines == []
 
 
 async def test_a_cron_line_is_called_at_its_time_and_never_twice_at_once(
@@ -214,18 +214,18 @@ async def test_a_cron_line_is_called_at_its_time_and_never_twice_at_once(
         await asyncio.Event().wait()
 
     scheduler.schedule_cron("0 3 * * *", "schedule", long)
-    with caplog.at_level(logging.DEBUG), capture_logs() as said:
+    with caplog.at_level(logging.DEBUG), capture_logs() as lines:
         async with running(scheduler), asyncio.timeout(LIMIT):
             make_due(scheduler)
             await begun.wait()
             make_due(scheduler)
-            await until(lambda: bool(said))
-    assert [line["event"] for line in said] == ["tick.skipped"]
+            await until(lambda: bool(lines))
+    assert [line["event"] for line in lines] == ["tick.skipped"]
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 async def test_a_cron_line_follows_a_clock_that_was_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It was an hour ahead: the next time was computed from there, and must not be waited for."""
+    """The clock was an hour ahead: the work must not wait for the time that was computed on it."""
     monkeypatch.setattr(module, "TICK_SECONDS", 0.02)
     clock = Clock()
     scheduler = a_scheduler(clock)
@@ -254,12 +254,12 @@ async def test_stopping_in_the_middle_of_a_call_is_no_failure(
         scheduler.schedule_cron("0 3 * * *", "slow", work)
     else:
         scheduler.schedule_every(0.01, "slow", work)
-    with caplog.at_level(logging.INFO), capture_logs() as said:
+    with caplog.at_level(logging.INFO), capture_logs() as lines:
         async with running(scheduler), asyncio.timeout(LIMIT):
             if by_cron:
                 make_due(scheduler)
             await begun.wait()
-    assert said == []
+    assert lines == []
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
@@ -291,4 +291,4 @@ async def until(done: Callable[[], bool]) -> None:
 def make_due(scheduler: Scheduler) -> None:
     """As if the time of each cron line had come."""
     for job in scheduler._cron.get_jobs():
-        job.modify(next_run_time=datetime.now(UTC))  # noqa: TID251 - APScheduler looks at the same clock
+        job.modify(next_run_time=datetime.now(UTC))  # noqa: TID251 - APScheduler reads the same clock

@@ -49,10 +49,10 @@ class Stage:
         self.stored.append(refusal)
 
     async def watch(self, times: int) -> list[str]:
-        with capture_logs() as said:
+        with capture_logs() as lines:
             for _ in range(times):
                 await self.service._check_accounts_file()
-        return [line["event"] for line in said]
+        return [line["event"] for line in lines]
 
 
 async def test_accounts_file_is_read_again_after_an_outage() -> None:
@@ -76,7 +76,7 @@ async def test_reload_error_is_stored_until_an_edit_is_accepted() -> None:
     stage = Stage(ConfigError("line 3 is wrong", hint="Correct it."), DatabaseUnavailable("away"), None)
     for _ in range(3):
         await stage.service.reload()
-    refused, accepted = stage.stored  # an outage says nothing about the edit
+    refused, accepted = stage.stored  # an outage is no reason to refuse the edit
     assert refused is not None
     assert (refused.cause.message, refused.cause.hint, refused.at) == ("line 3 is wrong", "Correct it.", 100.0)
     assert accepted is None
@@ -86,13 +86,13 @@ async def test_reload_error_is_stored_until_an_edit_is_accepted() -> None:
 async def test_a_refusal_that_cannot_be_stored_does_not_fail_the_reload(write_error: Exception) -> None:
     stage = Stage(ConfigError("line 3 is wrong"), None)
     stage.write_error = write_error
-    with capture_logs() as said:
+    with capture_logs() as lines:
         await stage.service.reload()
         refused = stage.service.problem
         await stage.service.reload()
     assert refused is not None
     assert stage.service.problem is None
-    assert [line["event"] for line in said] == [
+    assert [line["event"] for line in lines] == [
         "accounts_file.refused",
         "refusal.store_failed",
         "refusal.store_failed",

@@ -1,4 +1,4 @@
-"""Why a dataset has no number of tokens: what is said of the price depends on it."""
+"""The reason why the tokens of a dataset are not counted, which the price names."""
 
 from __future__ import annotations
 

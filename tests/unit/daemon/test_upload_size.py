@@ -1,4 +1,4 @@
-"""The answer to an upload is compared with what was sent, before a job is paid on it."""
+"""The size that a provider reports for an upload is compared with what was sent, before a job costs money."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ JOB = Job(
 
 
 class Remote:
-    """A provider that says that each file it is sent has so many bytes."""
+    """A provider that reports `reported_bytes` as the size of every file."""
 
-    def __init__(self, told: int | None, *, found: bool = False) -> None:
-        self._told = told
-        self._found = found
+    def __init__(self, reported_bytes: int | None, *, exists: bool = False) -> None:
+        self._reported_bytes = reported_bytes
+        self._exists = exists
 
     async def find_file(self, dataset_file: DatasetFile) -> RemoteFile | None:
-        return await self.upload_file(dataset_file) if self._found else None
+        return await self.upload_file(dataset_file) if self._exists else None
 
     async def upload_file(self, dataset_file: DatasetFile, *_deadline: Deadline) -> RemoteFile:
         return RemoteFile(
             id=f"file-{dataset_file.filename}",
             status=RemoteFileStatus.READY,
             raw_status="processed",
-            bytes=self._told,
+            bytes=self._reported_bytes,
         )
 
 
@@ -80,7 +80,7 @@ async def attempt(remote: Remote, *files: DatasetFile) -> Outcome:
     return await steps.upload(loaded, connection, list(files), deadline)
 
 
-@pytest.mark.parametrize("remote", [Remote(1000), Remote(None), Remote(7, found=True)])
+@pytest.mark.parametrize("remote", [Remote(1000), Remote(None), Remote(7, exists=True)])
 async def test_matching_or_unknown_file_size_continues(remote: Remote) -> None:
     job = await upload(remote, SENT)
     assert (job.state, job.hold) == (JobState.PROCESSING, None)
@@ -94,7 +94,7 @@ async def test_different_file_size_holds_the_job_until_release() -> None:
     around = JobContext(holds=(job.hold,))
     assert next_action(job, around, NOW + 1e9) == Idle()
     freed = release_job(job, now=NOW).job
-    assert next_action(freed, JobContext(), NOW) == CheckFiles()  # it goes on with the file that is there
+    assert next_action(freed, JobContext(), NOW) == CheckFiles()  # it continues with the uploaded file
 
 
 async def test_sizes_of_both_files_are_compared() -> None:

@@ -16,17 +16,17 @@ class Connection:
     """Stands where asyncpg's connection stands."""
 
     async def add_listener(self, channel: str, callback: Callable[..., None]) -> None:
-        self.tell: Callback = lambda payload: callback(self, 1, channel, payload)
+        self.notify: Callback = lambda payload: callback(self, 1, channel, payload)
 
 
 async def listening(monkeypatch: pytest.MonkeyPatch) -> tuple[Callback, list[str]]:
     monkeypatch.setattr(notify_throttle, "COALESCE_SECONDS", 0.0)
-    told: list[str] = []
+    forwarded: list[str] = []
     connection = Connection()
     await notify_throttle.ThrottledDriver(connection).add_listener(
-        "channel", lambda payload: told.append(str(payload))
+        "channel", lambda payload: forwarded.append(str(payload))
     )
-    return connection.tell, told
+    return connection.notify, forwarded
 
 
 def change_event(what: str) -> str:
@@ -39,20 +39,20 @@ async def wait_for_interval() -> None:
 
 
 async def test_first_change_notifies_at_once_and_later_changes_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    tell, told = await listening(monkeypatch)
+    notify, forwarded = await listening(monkeypatch)
     for what in ("insert", "update", "delete"):
-        tell(change_event(what))
-    assert told == [change_event("insert")]
+        notify(change_event(what))
+    assert forwarded == [change_event("insert")]
     await wait_for_interval()
-    assert told == [change_event("insert"), change_event("delete")]
+    assert forwarded == [change_event("insert"), change_event("delete")]
     await wait_for_interval()
-    assert len(told) == 2
-    tell(change_event("truncate"))
-    assert told[-1] == change_event("truncate")
+    assert len(forwarded) == 2
+    notify(change_event("truncate"))
+    assert forwarded[-1] == change_event("truncate")
 
 
 async def test_other_notifications_are_not_delayed(monkeypatch: pytest.MonkeyPatch) -> None:
-    tell, told = await listening(monkeypatch)
+    notify, forwarded = await listening(monkeypatch)
     for payload in (change_event("insert"), "health", change_event("update"), "cancelled"):
-        tell(payload)
-    assert told == [change_event("insert"), "health", "cancelled"]
+        notify(payload)
+    assert forwarded == [change_event("insert"), "health", "cancelled"]

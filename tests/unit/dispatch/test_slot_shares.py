@@ -42,7 +42,7 @@ def test_new_server_finds_a_slot_among_slow_servers(number: int) -> None:
 
 @pytest.mark.parametrize("most", [1, 2, 3])
 def test_small_slot_counts_are_used_fully(most: int) -> None:
-    """One server never waits while nothing at all is under way."""
+    """A server never waits while no slot is in use."""
     shares = SlotAllocator(most, server)
     assert shares.acquire("a/0")
     shares.release("a/0")

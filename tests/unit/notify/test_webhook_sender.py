@@ -39,20 +39,20 @@ async def post(answer: Callable[[httpx2.Request], httpx2.Response], **options: A
 
 
 async def test_webhook_is_signed_and_keeps_its_id() -> None:
-    seen: list[httpx2.Request] = []
+    requests: list[httpx2.Request] = []
 
     def take(request: httpx2.Request) -> httpx2.Response:
-        seen.append(request)
+        requests.append(request)
         return httpx2.Response(202)
 
     assert [await post(take), await post(take)] == [None, None]
-    for request in seen:
+    for request in requests:
         assert Verifier(SECRET.reveal()).verify(request.content, dict(request.headers)) == PAYLOAD
         assert (request.method, str(request.url)) == ("POST", "https://host/path")
         assert request.headers["webhook-id"] == "msg_1"
         assert request.headers["content-type"] == "application/json"
         assert json.loads(request.content)["data"]["account"] == "käse"
-    assert seen[0].content == seen[1].content
+    assert requests[0].content == requests[1].content
 
 
 async def test_refusal_is_one_short_line_without_keys() -> None:
@@ -72,14 +72,14 @@ async def test_truncated_answer_shows_no_part_of_a_key() -> None:
 
 
 async def test_a_redirect_is_not_followed() -> None:
-    asked: list[str] = []
+    hosts: list[str] = []
 
     def away(request: httpx2.Request) -> httpx2.Response:
-        asked.append(request.url.host)
+        hosts.append(request.url.host)
         return httpx2.Response(302, headers={"location": "http://169.254.169.254/"})
 
     error = await post(away, follow_redirects=False)
-    assert asked == ["host"]
+    assert hosts == ["host"]
     assert error is not None
     assert "redirect" in error
 
