@@ -72,8 +72,8 @@ from orchestrator.dataset.validation_set import (
     build_validation_rules,
     check_split_names,
     exclude_validation_files,
+    find_overlap,
     line_key,
-    write_validation_examples,
 )
 
 ReadProgressCallback = Callable[[int, int], None]
@@ -283,8 +283,12 @@ def check_validation_set(
     """
     assert rules.validation_path is not None
     checker = DatasetChecker(rules.validation_path, build_validation_rules(rules), validation=True)
-    findings = list(write_validation_examples(checker.iter_accepted(), frozenset(training), rules.seed, write))
-    return checker.build_result(*findings)
+    training_keys, overlaps = frozenset(training), []
+    for example, line in checker.iter_accepted():
+        write(line)
+        if finding := find_overlap(example, line, training_keys, rules.seed):
+            overlaps.append(finding)
+    return checker.build_result(*overlaps)
 
 
 def _overlap_findings(places: dict[bytes, Example], training: Path, rules: DatasetRules) -> Iterator[Finding]:

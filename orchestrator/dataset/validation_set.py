@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -39,21 +39,13 @@ def line_key(seed: int, line: bytes) -> int:
     return int.from_bytes(sha256(b"%d\n%s" % (seed, line)).digest()[:8], "big")
 
 
-def write_validation_examples(
-    examples: Iterable[tuple[Example, bytes]], training: Collection[int], seed: int, write: Callable[[bytes], object]
-) -> Iterator[Finding]:
-    """Call `write` for each validation example, and yield an error for each that is also in the training set.
-
-    `training` are the keys of the training examples (`line_key`).
-    """
-    for example, line in examples:
-        write(line)
-        if line_key(seed, line) in training:
-            at, path = example.locate(())
-            message = "the example is also in the training set"
-            yield create_finding(
-                FindingCode.VALIDATION_OVERLAP, example.file, message, line=at or example.line, path=path
-            )
+def find_overlap(example: Example, line: bytes, training_keys: Collection[int], seed: int) -> Finding | None:
+    """Return an error if the validation example with this line is also in the training set (keys by `line_key`)."""
+    if line_key(seed, line) not in training_keys:
+        return None
+    at, path = example.locate(())
+    message = "the example is also in the training set"
+    return create_finding(FindingCode.VALIDATION_OVERLAP, example.file, message, line=at or example.line, path=path)
 
 
 def check_split_names(files: Collection[str]) -> Iterator[Finding]:
