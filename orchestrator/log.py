@@ -1,7 +1,7 @@
-"""Log: one line an event, on stderr; JSON for machines, readable on a terminal, never with a key in it.
+"""Configures logging: one line for each event, on stderr, as JSON or readable on a terminal, with keys redacted.
 
-Ours and the libraries' lines go the same way. `structlog.get_logger(__name__)` gives a logger; uvicorn is started
-with `log_config=None`, so that it does not set up its own.
+The lines of libraries take the same way as our own. `structlog.get_logger(__name__)` returns a logger; uvicorn is
+started with `log_config=None`, so that it does not configure logging itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from orchestrator.system.queued_stream import QueuedStream
 
 @contextmanager
 def _hidden_module(module: str) -> Iterator[None]:
-    """While this lasts the module seems not to be installed, unless it was imported before."""
+    """Make a module appear not to be installed inside the `with` block, unless it has been imported before."""
     if module in sys.modules:
         yield
         return
@@ -31,21 +31,21 @@ def _hidden_module(module: str) -> Iterator[None]:
         del sys.modules[module]
 
 
-with _hidden_module(
-    "rich"
-):  # structlog's tracebacks are not drawn here: 4 MB, with Pygments, and 30 ms of every start
+# structlog imports rich, if it is installed, to draw tracebacks, which are not drawn here. Rich and Pygments would
+# cost 4 MB of memory and 30 ms of every start.
+with _hidden_module("rich"):
     import structlog
     from structlog.typing import EventDict, Processor, WrappedLogger
 
-MAX_LOG_TEXT_CHARACTERS: Final = 50_000  # characters of one text of a line; a longer one would keep the process busy
+MAX_LOG_TEXT_CHARACTERS: Final = 50_000  # of one text in a line; redacting a longer one takes too long
 
 DRAIN_SECONDS: Final = 2.0
-"""How long the end of the service waits for a reader of the log."""
+"""How long the service waits at its end until the queued lines have been read."""
 
 _ROOT_LOGGER_NAME = "orchestrator"
 _HANDLER_NAME = "orchestrator"
-_LEADING_KEYS: Final = ("timestamp", "level", "event")  # what a reader looks for first, in JSON as on a terminal
-_INTERNAL_KEYS = ("_record", "_from_structlog")  # structlog's own, removed before the line is made
+_LEADING_KEYS: Final = ("timestamp", "level", "event")  # begin every line, in JSON as on a terminal
+_INTERNAL_KEYS = ("_record", "_from_structlog")  # structlog's own, removed before the line is rendered
 
 
 def configure(
@@ -54,9 +54,9 @@ def configure(
     redact: Redactor,
     stream: TextIO | None = None,
 ) -> None:
-    """Sets up logging for the process; a second call replaces the first. `stream` is stderr unless given.
+    """Configure logging for the process; a second call replaces the first. The default stream is stderr.
 
-    Libraries speak from WARNING on, at level `debug` from DEBUG on.
+    Libraries log from WARNING on, or from DEBUG on if `level` is "debug".
     """
     stream = stream or sys.stderr
     shared: list[Processor] = [
@@ -81,7 +81,7 @@ def configure(
 
 
 def set_level(level: str) -> None:
-    """Changes the least level that is logged."""
+    """Change the minimum level that is logged."""
     threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(threshold))
     logging.getLogger().setLevel(threshold if threshold == logging.DEBUG else max(threshold, logging.WARNING))
@@ -90,9 +90,9 @@ def set_level(level: str) -> None:
 
 @contextmanager
 def queue_output() -> Iterator[None]:
-    """Have a thread write the lines while this lasts, so that a pipe that nobody reads does not stop the service.
+    """Write lines in a thread inside the `with` block, so that a full pipe does not block the service.
 
-    At the end everything is written. Where the pipe is still full after `DRAIN_SECONDS`, the queue stays in place.
+    At the end the queue is written out. If the pipe is still full after `DRAIN_SECONDS`, the queue stays in place.
     """
     handler = _get_handler()
     direct = handler.stream
@@ -101,13 +101,13 @@ def queue_output() -> Iterator[None]:
     try:
         yield
     finally:
-        with _hold_lock(handler):  # or another thread's line could come between, and be lost
+        with _hold_lock(handler):  # otherwise a line of another thread could be queued in between, and be lost
             if queued.drain(DRAIN_SECONDS):
                 handler.setStream(direct)
 
 
 def is_blocked() -> bool:
-    """Whether a thread waits in a write to stderr, so that another write or flush would wait as well."""
+    """Return whether stderr is still written by a thread, so that a direct write or flush could block."""
     return isinstance(_get_handler().stream, QueuedStream)
 
 
@@ -150,7 +150,7 @@ def _build_formatter(log_format: str, shared: list[Processor], stream: TextIO) -
 
 
 def _order_keys(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Begin every line with its time, level and event; structlog adds them behind the fields of the call."""
+    """Put time, level and event first; structlog adds them after the fields of the call."""
     return {**{key: event[key] for key in _LEADING_KEYS if key in event}, **event}
 
 
@@ -159,7 +159,7 @@ def _install_handler(handler: logging.Handler) -> None:
     for old in [old for old in root.handlers if old.name == _HANDLER_NAME]:
         root.removeHandler(old)
     root.addHandler(handler)
-    logging.raiseExceptions = False  # a line that cannot be written would be printed raw, keys and all
+    logging.raiseExceptions = False  # logging would print a line that cannot be written, without redaction
 
 
 def _create_logger(*names: str) -> logging.Logger:
@@ -167,7 +167,7 @@ def _create_logger(*names: str) -> logging.Logger:
 
 
 def _expand_error(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """An error of ours becomes kind, message and hint; only a bug of ours keeps its traceback."""
+    """Replace an OrchestratorError by its kind, message and hint. Only internal errors keep their traceback."""
     error = event.get("error")
     if isinstance(error, OrchestratorError):
         del event["error"]
