@@ -1,7 +1,7 @@
-"""Configures logging: one line for each event on stderr, as JSON or for a terminal, never with a key in it.
+"""Configures logging: one line for each event, on stderr, as JSON or readable on a terminal, with keys redacted.
 
-Lines of the program and of libraries pass through the same processors. docs/reference/log-events.md lists the events.
-uvicorn is started with `log_config=None`, so that it does not configure logging itself.
+The lines of libraries take the same way as our own. `structlog.get_logger(__name__)` returns a logger; uvicorn is
+started with `log_config=None`, so that it does not configure logging itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from orchestrator.system.queued_stream import QueuedStream
 
 @contextmanager
 def _hidden_module(module: str) -> Iterator[None]:
-    """Make the module appear to be missing while the context is open, unless it was imported before."""
+    """Make a module appear not to be installed inside the `with` block, unless it has been imported before."""
     if module in sys.modules:
         yield
         return
@@ -31,21 +31,21 @@ def _hidden_module(module: str) -> Iterator[None]:
         del sys.modules[module]
 
 
-# structlog imports rich if it is installed, which costs 4 MB, with Pygments, and 30 ms of every start. Its tracebacks
-# are not used here.
+# structlog imports rich, if it is installed, to draw tracebacks, which are not drawn here. Rich and Pygments would
+# cost 4 MB of memory and 30 ms of every start.
 with _hidden_module("rich"):
     import structlog
     from structlog.typing import EventDict, Processor, WrappedLogger
 
-MAX_LOG_TEXT_CHARACTERS: Final = 50_000  # of one field; redaction of a longer text would block the process
+MAX_LOG_TEXT_CHARACTERS: Final = 50_000  # of one text in a line; redacting a longer one takes too long
 
 DRAIN_SECONDS: Final = 2.0
-"""How long the service waits at its end for a slow reader of the log."""
+"""How long the service waits at its end until the queued lines have been read."""
 
 _ROOT_LOGGER_NAME = "orchestrator"
 _HANDLER_NAME = "orchestrator"
-_LEADING_KEYS: Final = ("timestamp", "level", "event")  # what a reader looks for first, in JSON as on a terminal
-_INTERNAL_KEYS = ("_record", "_from_structlog")  # added by structlog, removed before the line is rendered
+_LEADING_KEYS: Final = ("timestamp", "level", "event")  # begin every line, in JSON as on a terminal
+_INTERNAL_KEYS = ("_record", "_from_structlog")  # structlog's own, removed before the line is rendered
 
 
 def configure(
@@ -54,9 +54,9 @@ def configure(
     redact: Redactor,
     stream: TextIO | None = None,
 ) -> None:
-    """Configure logging for the process; a second call replaces the first. `stream` defaults to stderr.
+    """Configure logging for the process; a second call replaces the first. The default stream is stderr.
 
-    Lines of libraries are logged at WARNING and above, with `level="debug"` at DEBUG and above.
+    Libraries log from WARNING on, or from DEBUG on if `level` is "debug".
     """
     stream = stream or sys.stderr
     shared: list[Processor] = [
@@ -81,7 +81,7 @@ def configure(
 
 
 def set_level(level: str) -> None:
-    """Set the minimum level that is logged."""
+    """Change the minimum level that is logged."""
     threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(threshold))
     logging.getLogger().setLevel(threshold if threshold == logging.DEBUG else max(threshold, logging.WARNING))
@@ -90,9 +90,9 @@ def set_level(level: str) -> None:
 
 @contextmanager
 def queue_output() -> Iterator[None]:
-    """Write lines in a thread while the context is open, so that a pipe that nobody reads does not block the service.
+    """Write lines in a thread inside the `with` block, so that a full pipe does not block the service.
 
-    At the end the queue is written. If the pipe is still full after DRAIN_SECONDS, the queue stays in place.
+    At the end the queue is written out. If the pipe is still full after `DRAIN_SECONDS`, the queue stays in place.
     """
     handler = _get_handler()
     direct = handler.stream
@@ -101,13 +101,13 @@ def queue_output() -> Iterator[None]:
     try:
         yield
     finally:
-        with _hold_lock(handler):  # another thread's line between the two calls would be lost
+        with _hold_lock(handler):  # otherwise a line of another thread could be queued in between, and be lost
             if queued.drain(DRAIN_SECONDS):
                 handler.setStream(direct)
 
 
 def is_blocked() -> bool:
-    """Return whether a thread is blocked in a write to stderr, so that another write or flush would block as well."""
+    """Return whether stderr is still written by a thread, so that a direct write or flush could block."""
     return isinstance(_get_handler().stream, QueuedStream)
 
 
@@ -150,7 +150,7 @@ def _build_formatter(log_format: str, shared: list[Processor], stream: TextIO) -
 
 
 def _order_keys(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Begin every line with its time, level and event; structlog adds them behind the fields of the call."""
+    """Put time, level and event first; structlog adds them after the fields of the call."""
     return {**{key: event[key] for key in _LEADING_KEYS if key in event}, **event}
 
 
@@ -159,7 +159,7 @@ def _install_handler(handler: logging.Handler) -> None:
     for old in [old for old in root.handlers if old.name == _HANDLER_NAME]:
         root.removeHandler(old)
     root.addHandler(handler)
-    logging.raiseExceptions = False  # logging would print a line that cannot be written without redaction
+    logging.raiseExceptions = False  # logging would print a line that cannot be written, without redaction
 
 
 def _create_logger(*names: str) -> logging.Logger:
@@ -167,7 +167,7 @@ def _create_logger(*names: str) -> logging.Logger:
 
 
 def _expand_error(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Replace an error of the program by its kind, message and hint; only internal errors keep their traceback."""
+    """Replace an OrchestratorError by its kind, message and hint. Only internal errors keep their traceback."""
     error = event.get("error")
     if isinstance(error, OrchestratorError):
         del event["error"]

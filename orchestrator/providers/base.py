@@ -1,4 +1,15 @@
-"""What every provider dialect offers, and the values it is offered."""
+"""The protocol that every provider dialect implements, and the values that it receives."""
+
+# Why the protocol looks like this
+#
+# * Every method makes one logical step and raises: it never retries, waits or decides. The reconciler does those,
+#   because only it knows the state of the job, and because a retry of a paid call must be a decision in one place.
+# * `find_file` and `find_jobs` come before `upload_file` and `create_job`: what a lost response may have created is
+#   looked up, never created again (decision 0005).
+# * The two calls that create something take a `Deadline`. Their intent in the database lasts until then, and another
+#   replica may take the job over afterwards, so a request that is sent later could be the second paid one.
+# * Optional abilities are protocols of their own (`ModerationProvider`, `QuoteProvider`, `MultipartUploadProvider`),
+#   announced by `capabilities`; callers check the capability before the call.
 
 from __future__ import annotations
 
@@ -21,157 +32,147 @@ from orchestrator.core.spec import TrainingSpec
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """Until when a call that creates something may be *sent*, in seconds on the boot-time clock.
+    """The time until which a call that creates something may be *sent*."""
 
-    That clock also runs while the process is frozen.
-    """
-
-    expires_at: float
-    boottime: Callable[[], float]
+    expires_at: float  # seconds on the boot-time clock
+    boottime: Callable[[], float]  # unlike the monotonic clock, it also runs while the machine is suspended
 
     @property
     def seconds_left(self) -> float:
-        """Seconds left; negative when it has passed."""
+        """The seconds left; negative after the deadline."""
         return self.expires_at - self.boottime()
 
 
 class UploadStateStore(Protocol):
-    """What is remembered of one file's upload in parts, so that it goes on where it stopped."""
+    """Stores the progress of one file's multipart upload, so that it continues after a restart."""
 
     async def load(self) -> MultipartUpload | None:
-        """The upload under way, if there is one."""
+        """Return the upload in progress, if there is one."""
 
     async def save(self, upload: MultipartUpload | None) -> None:
-        """Remember it durably; None when it is over."""
+        """Store the progress durably; None when the upload has ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetFile:
-    """A part of the dataset on its way out. `filename` carries the hash: providers keep no checksum.
+    """A training or validation file to upload."""
 
-    `bytes` and `sha256` are of the canonical dataset, and so is the identity; the mark is only on the wire.
-    """
-
-    path: Path
-    filename: str
-    bytes: int
-    sha256: str
-    examples: int
-    byte_order_mark: bool = False
-    upload_state: UploadStateStore | None = field(default=None, compare=False)
+    path: Path  # the canonical JSONL on this machine
+    filename: str  # at the provider; contains the hash, because providers keep no checksum to find a file by
+    bytes: int  # size of the canonical file, without the mark
+    sha256: str  # of the canonical file, without the mark
+    examples: int  # number of lines
+    byte_order_mark: bool = False  # whether the provider needs a mark before the first byte; only sent, never stored
+    upload_state: UploadStateStore | None = field(default=None, compare=False)  # for multipart uploads
 
     @property
     def wire_bytes(self) -> int:
-        """How many bytes are sent."""
+        """The number of bytes that are sent, including the mark."""
         return self.bytes + (len(BOM_UTF8) if self.byte_order_mark else 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobOrder:
-    """A job to be created, or to be found: `tag` is what it is found again by.
+    """A remote job to create or to find."""
 
-    Where a provider keeps no tag, a short form of it goes into the suffix, and the training file and base model
-    decide with it.
-    """
-
-    tag: str
+    tag: str  # identifies the job at the provider: as metadata, as its id, or in the suffix (tagging.py)
     spec: TrainingSpec
-    training_file: str
-    validation_file: str | None
+    training_file: str  # the provider's file id
+    validation_file: str | None  # the provider's file id
 
 
 class Provider(Protocol):
-    """One account at one provider. Every method raises `ProviderError`s only, and `find_jobs` `AmbiguousRemoteJob`.
+    """One account at one provider.
 
-    The two calls that create something take a `deadline`: nothing is sent after it, and they end before it.
-    When it is not known whether they had an effect they raise `UnknownOutcome`.
+    Every method may raise any `ProviderError`; the errors named below are those with a meaning of their own. The two
+    calls with a `deadline` send nothing after it and end before it.
     """
 
     @property
     def capabilities(self) -> Capabilities:
-        """What this provider offers."""
+        """The features and limits of the provider."""
 
     async def verify(self) -> AccountIdentity:
-        """Whose key this is."""
+        """Return the organisation and project of the key. Raises AuthenticationFailed for a wrong key."""
 
     async def find_model(self, name: str) -> RemoteModel | None:
-        """What the provider says of a base model; None when it does not know it.
+        """Return what the provider reports about a base model; None if the provider does not have it.
 
-        Where `capabilities.shows_models`, of a finished model of ours as well; None when it is gone.
+        With `capabilities.has_model_lookup` also about a finished model of ours; None when it has been deleted.
         """
 
     async def list_models(self) -> list[str]:
-        """The names of the base models that the provider lists; empty where it has no list."""
+        """Return the names of the base models that the provider lists; empty if it has no list."""
 
     async def find_file(self, dataset_file: DatasetFile) -> RemoteFile | None:
-        """A usable file that is already there: the same content, as far as the provider lets it be known."""
+        """Return a usable uploaded file with this name and size; None if there is none."""
 
     async def upload_file(self, dataset_file: DatasetFile, deadline: Deadline) -> RemoteFile:
-        """Send the file, streaming from a handle of its own."""
+        """Upload the file. Raises UnknownOutcome if it may have arrived, FileNotReady if it must be continued."""
 
     async def get_file(self, file_id: str) -> RemoteFile:
-        """The file's status now."""
+        """Return the current status of a file. Raises RemoteNotFound."""
 
     async def find_jobs(self, order: JobOrder) -> list[RemoteJob]:
-        """Every remote job that carries the order's tag, to the last page.
+        """Return every remote job with the order's tag, to the last page of the list.
 
-        Raises `AmbiguousRemoteJob` for one that could be ours though it does not show what it was tagged with.
+        Raises AmbiguousRemoteJob for a job that may be ours but does not show its tag.
         """
 
     async def create_job(self, order: JobOrder, deadline: Deadline) -> RemoteJob:
-        """Create the remote job. Sent at most once."""
+        """Create the remote job; sent at most once. Raises UnknownOutcome if it may have been created."""
 
     async def get_job(self, remote_job_id: str) -> RemoteJob:
-        """The remote job now. Raises `RemoteNotFound` when it is not there."""
+        """Return the current state of a remote job. Raises RemoteNotFound."""
 
     async def cancel_job(self, remote_job_id: str) -> RemoteJob:
-        """Ask for the end of the remote job. One that has ended already is answered as it is."""
+        """Request cancellation and return the job's state. A job that has ended already is returned as it is."""
 
     async def events(self, remote_job_id: str) -> list[RemoteEvent]:
-        """The remote job's own history, oldest first; empty where the provider keeps none."""
+        """Return the events of a remote job, oldest first; empty if the provider has none."""
 
     async def losses(self, remote_job_id: str, after: int) -> list[Loss]:
-        """The losses of the steps after that one; empty where the provider tells none."""
+        """Return the losses of the training steps after step `after`; empty if the provider reports none."""
 
     async def delete_file(self, file_id: str) -> None:
-        """Delete a file. One that is gone already is fine."""
+        """Delete a file. Succeeds if the file does not exist."""
 
 
 class ModerationProvider(Protocol):
     """A provider whose `capabilities.moderation` is true."""
 
     async def moderate(self, texts: Sequence[str]) -> list[ModerationVerdict]:
-        """What its moderation says of each text, in their order. Asked once; raises `ProviderError`s only."""
+        """Return the verdict on each text, in their order. Sent once. Raises ProviderError."""
 
 
 class MultipartUploadProvider(Protocol):
-    """A provider that takes large files in parts."""
+    """A provider that accepts large files in parts."""
 
     async def cancel_upload(self, upload_id: str) -> None:
-        """End an upload in parts that was never completed. One that is over already is fine."""
+        """Cancel an incomplete multipart upload. Succeeds if it has ended already."""
 
 
 class QuoteProvider(Protocol):
-    """A provider whose `capabilities.quotes` is true."""
+    """A provider whose `capabilities.has_quotes` is true."""
 
     async def quote(self, order: JobOrder) -> Quote | None:
-        """What it estimates that the job would cost; None where it has no estimate. Creates nothing."""
+        """Return the provider's estimate of the job's price; None if there is none. Creates nothing."""
 
 
 ProviderFactory = Callable[[Account, Secret], Provider]
-"""Makes the provider of one account; cheap, does no I/O."""
+"""Creates the provider of one account from its key. Is called for each of thousands of accounts: does no I/O."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderConnection:
-    """An account of the accounts file, ready to be spoken to."""
+    """An account of the accounts file with the provider that acts for it."""
 
     account: Account
-    key_fingerprint: str
+    key_fingerprint: str  # shows whether a key was replaced, without revealing it
     provider: Provider
 
     async def verify_identity(self) -> AccountIdentity:
-        """Whose key this is. Raises WrongOrganization when that is not whom the accounts file names."""
+        """Return the identity of the key. Raises WrongOrganization if it differs from the accounts file."""
         identity = await self.provider.verify()
         identity.check(self.account)
         return identity
@@ -183,7 +184,7 @@ TERMINAL_JOB_STATUSES: Final = frozenset(
 
 
 async def cancel_and_get_job(cancel: Awaitable[object], get_job: Callable[[], Awaitable[RemoteJob]]) -> RemoteJob:
-    """Ask for the job's end, then look at it. A refusal is one only for a job that has not ended."""
+    """Cancel the job and return its state. A refusal is ignored if the job has ended: that is why it was refused."""
     try:
         await cancel
     except RemoteNotFound:

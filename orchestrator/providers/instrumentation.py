@@ -1,4 +1,4 @@
-"""Measured: a provider whose calls are told to a watch."""
+"""Wraps a provider so that each call is reported to the observer, which counts it in the metrics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orchestrator.providers.base import Provider
 def instrument_provider(
     provider: Provider, name: ProviderName, observer: ServiceObserver, clock: Callable[[], float]
 ) -> Provider:
-    """The same provider; each call is told with its outcome and its seconds on the clock."""
+    """Return the provider with each call reported: its operation, outcome and duration in seconds."""
     return (
         provider
         if observer is NULL_OBSERVER
@@ -26,7 +26,7 @@ def instrument_provider(
 
 @dataclass(frozen=True, slots=True)
 class _InstrumentedProvider:
-    """Whatever the dialect offers, whether or not every provider has it."""
+    """Wraps every coroutine method that the dialect has, optional ones included."""
 
     provider: Provider
     name: ProviderName

@@ -1,9 +1,9 @@
-"""Key renewal: a call whose key the provider refuses is made once more if the key was replaced meanwhile.
+"""Repeats a call that was refused because of its key, once, if the key has been replaced since.
 
-Keys are rotated while jobs run for hours, and some providers' tokens live for one hour. A call that is refused with
-401 had no effect, also when it would have created something: it may be sent again under the same intent, as long as
-that lasts. The new key must belong to the same organisation, or a job could be created in an account where nobody
-looked for it.
+Keys are rotated while jobs run for hours, and the tokens of some providers are valid for one hour. A call that is
+refused with 401 had no effect, even if it would have created something: it may be sent again under the same intent
+until the intent's deadline. The new key must belong to the same organisation, or a job could be created in an account
+where it was not looked up before.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from orchestrator.core.errors import AuthenticationFailed, TemporaryError
 from orchestrator.providers.base import Deadline, ProviderConnection
 
 MIN_RESEND_SECONDS: Final = 1.0
-"""Of an intent that must be left for a call that creates something to be sent again."""
+"""Time that must be left until the deadline to repeat a call that creates something."""
 
 ReloadKey = Callable[[ProviderConnection], Awaitable[ProviderConnection | None]]
-"""Read the key again, and return a verified connection with it; None when it is still the same or cannot be read."""
+"""Reads the key again and returns a verified connection; None if the key is the same or cannot be read."""
 
 
 @dataclass(slots=True, eq=False)
 class RenewingProvider:
-    """One account's provider with the key that is in force. Offers whatever the dialect offers."""
+    """One account's provider with the current key. Has every method that the dialect has."""
 
     current: ProviderConnection
     reload_key: ReloadKey
@@ -52,16 +52,16 @@ class RenewingProvider:
         return call
 
     async def renew(self, used_connection: ProviderConnection) -> ProviderConnection | None:
-        """Return the connection with the key that replaced the `used` one; None when nothing did.
+        """Return the connection with the key that replaced the used one; None if the key was not replaced.
 
-        One reading at a time: those who wait for it share what it found.
+        Concurrent callers share one reading: 50 refused calls must not start the key's command 50 times.
         """
-        readings = self._reload_count
+        reload_count = self._reload_count
         async with self._lock:
             if self.current is not used_connection:
                 return self.current
-            if self._reload_count != readings:
-                return None
+            if self._reload_count != reload_count:
+                return None  # another caller has read the key meanwhile, and it was the same
             try:
                 renewed = await self.reload_key(used_connection)
             finally:
@@ -72,7 +72,9 @@ class RenewingProvider:
 
 
 def _check_time_left(arguments: tuple[Any, ...], account: str) -> None:
-    """Raise TemporaryError when too little is left of the intent: the next attempt writes a new one."""
+    """Raise TemporaryError if the deadline is too near: the next attempt writes a new intent."""
     deadline = next((argument for argument in arguments if isinstance(argument, Deadline)), None)
     if deadline is not None and deadline.seconds_left < MIN_RESEND_SECONDS:
-        raise TemporaryError("the key was replaced, and the time to send with it is over", account=account)
+        raise TemporaryError(
+            "the key was replaced, but the deadline of this attempt is too near to send with it", account=account
+        )

@@ -1,8 +1,8 @@
-"""Redaction at the provider's border: no value and no error of a provider enters the program with a key in it.
+"""Removes keys from every value and error that a provider returns.
 
-A provider chooses its ids, status words and messages. One that echoes a key in any of them would have it stored in
-the database and shown in the status, so every text is cleaned here once, whatever becomes of it. An id that held a
-key no longer works at the provider: the next call with it fails, which is better than a key in the database.
+A provider chooses its ids, status words and messages. If it echoed a key in one of them, the key would be stored in
+the database and shown in the status, so every text is redacted here, once. An id that contained a key is no longer
+valid at the provider: the next call with it fails, which is better than a key in the database.
 """
 
 from __future__ import annotations
@@ -17,19 +17,17 @@ from orchestrator.core.remote import MultipartUpload
 from orchestrator.core.secret import Redactor
 from orchestrator.providers.base import DatasetFile, Provider, UploadStateStore
 
-MAX_PROVIDER_TEXT_CHARACTERS: Final = (
-    2000  # characters of each text of a provider that are taken; the longest shown are 500
-)
+MAX_PROVIDER_TEXT_CHARACTERS: Final = 2000  # of one text of a provider; at most 500 of them are shown anywhere
 
 
 def redact_provider(provider: Provider, redact: Redactor) -> Provider:
-    """The same provider. What it returns and raises holds no key, and no text longer than `TEXT_LIMIT`."""
+    """Return the provider with its results and errors redacted and limited in length."""
     return cast(Provider, _RedactedProvider(provider, redact))
 
 
 @dataclass(frozen=True, slots=True)
 class _RedactedProvider:
-    """Passes on whatever the dialect offers: not every dialect has every method."""
+    """Wraps every coroutine method that the dialect has, optional ones included."""
 
     provider: Provider
     redact: Redactor
@@ -53,7 +51,7 @@ class _RedactedProvider:
 
 @dataclass(frozen=True, slots=True)
 class _RedactedUploadState:
-    """Notes on an upload in parts. One whose ids hold a key is not kept: it is started again after a restart."""
+    """Stores multipart uploads whose ids contain no key. Any other is started again after a restart."""
 
     upload_state: UploadStateStore
     redact: Redactor
@@ -66,8 +64,8 @@ class _RedactedUploadState:
 
 
 def redact_value(value: Any, redact: Redactor) -> Any:
-    """The value with every text in it cut and cleaned. The same object where nothing changes, as is usual."""
-    if type(value) is str:  # a StrEnum is a word of ours
+    """Return the value with every text in it shortened and redacted; the same object if nothing changes."""
+    if type(value) is str:  # not a StrEnum, whose values are our own
         return redact.truncate(value, MAX_PROVIDER_TEXT_CHARACTERS)
     if isinstance(value, Mapping):
         return {redact_value(key, redact): redact_value(inner, redact) for key, inner in value.items()}

@@ -1,4 +1,17 @@
-"""Tagging: how a remote job carries our tag where the provider keeps no metadata: at the end of its suffix."""
+"""Tags remote jobs where the provider keeps no metadata: the tag stands at the end of the suffix."""
+
+# How it works
+#
+# The tag (`core.jobs`: the first 16 characters of the job id, a dot and the attempt) is what a remote job is found by
+# after the response to its create was lost. If it is not found, the job is created, and paid for, again. So:
+#
+# * The tag is complete or not sent at all. A long suffix of the operator is shortened to make room for it; the tag
+#   never is. Only letters, digits and "-" are used, which every provider accepts.
+# * A suffix matches only if it *is* the tag or ends with "-" and the tag. A test for containment would confuse the
+#   tag of attempt 1 with the one of attempt 10.
+# * Some servers do not show the suffix of a job in lists, or not yet. Such a job matches nothing and is not ignored
+#   either: if it trains our file and base model, a person decides (AmbiguousRemoteJob). With another file or model it
+#   certainly is not ours. An operator's own jobs have a suffix without our tag, and are never touched.
 
 from __future__ import annotations
 
@@ -12,12 +25,12 @@ from orchestrator.providers.base import JobOrder
 
 
 def short_tag(tag: str) -> str:
-    """The tag in characters that every provider allows in a name."""
+    """Return the tag in characters that every provider allows in a name."""
     return tag.replace(".", "-")
 
 
 def tagged_suffix(order: JobOrder, max_length: int) -> str:
-    """As much of the operator's suffix as fits, then the tag."""
+    """Return as much of the operator's suffix as fits into `max_length` characters, followed by the tag."""
     tag = short_tag(order.tag)
     room = max(max_length - len(tag) - 1, 0)
     own = re.sub(r"[^A-Za-z0-9_-]", "-", order.spec.suffix or "")[:room].strip("-")
@@ -25,35 +38,36 @@ def tagged_suffix(order: JobOrder, max_length: int) -> str:
 
 
 def suffix_has_tag(suffix: str, order: JobOrder) -> bool:
-    """Whether this suffix was made for this order."""
+    """Return whether a suffix was built for this order."""
     tag = short_tag(order.tag)
     return suffix == tag or suffix.endswith(f"-{tag}")
 
 
 def select_tagged_jobs(candidates: Iterable[tuple[RemoteJob, str | None]], order: JobOrder) -> list[RemoteJob]:
-    """The jobs whose suffix, or what else they are tagged with, carries the order's tag.
+    """Return the jobs whose suffix, or other tag, is the order's.
 
-    None stands for one that the provider does not show: such a job, on our file and base model, may be anybody's.
+    A suffix is None if the provider does not show it. Raises AmbiguousRemoteJob for such a job that trains the
+    order's file and base model.
     """
-    found, unclear = [], []
+    matching, unclear = [], []
     for job, suffix in candidates:
         if suffix is not None:
-            found += [job] if suffix_has_tag(suffix, order) else []
+            matching += [job] if suffix_has_tag(suffix, order) else []
         elif _may_belong_to(job, order):
             unclear.append(job)
     if unclear:
-        seen = ", ".join(f"{job.id} ({job.raw_status})" for job in unclear)
+        listed = ", ".join(f"{job.id} ({job.raw_status})" for job in unclear)
         raise AmbiguousRemoteJob(
-            f"remote job {seen} trains {unclear[0].base_model} on file {unclear[0].training_file or '(not shown)'}, "
-            "as this job would, but does not show its tag: it may be this job's or somebody else's",
-            hint=f"If it is this job's: {format_adopt_commands(order.tag, unclear)}. "
-            f"If none is, delete what is there at the "
-            "provider; then `orchestrator release` the account.",
+            f"remote job {listed} trains {unclear[0].base_model} on file "
+            f"{unclear[0].training_file or '(not shown)'}, "
+            "as this job would, but does not show its tag: it may belong to this job or to somebody else",
+            hint=f"If it belongs to this job: {format_adopt_commands(order.tag, unclear)}. "
+            "If it does not, delete it at the provider if you can; then run `orchestrator release` for the account.",
         )
-    return found
+    return matching
 
 
 def _may_belong_to(job: RemoteJob, order: JobOrder) -> bool:
-    """Whether nothing that is shown of the job says that it is another's."""
+    """Return whether nothing that the provider shows rules out that the job is the order's."""
     same_file = job.training_file in ("", order.training_file)
     return same_file and is_same_model(job.base_model, order.spec.base_model)

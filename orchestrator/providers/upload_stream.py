@@ -1,4 +1,4 @@
-"""Wire: the dataset as it is sent. The canonical bytes, with a byte-order mark before them where one is asked for."""
+"""Opens the dataset for an upload: the canonical bytes, after a byte-order mark where the provider needs one."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ CHUNK_BYTES = 256 * 1024
 
 @contextmanager
 def open_upload_stream(dataset_file: DatasetFile) -> Iterator[BinaryIO]:
-    """A handle of its own for one upload: encoders seek, and a shared one corrupts.
+    """Open a handle for one upload. Uploads must not share one: encoders seek, and would read each other's position.
 
-    Raises TemporaryError when the file is gone: it can be made again.
+    Raises TemporaryError if the file is missing: it can be built again.
     """
     try:
         plain = dataset_file.path.open("rb")
     except OSError as error:
         raise TemporaryError(
-            f"the dataset's file {dataset_file.path} cannot be read: {error.strerror}",
-            hint="Start the service again, or send it SIGHUP: the file is made anew from the chats.",
+            f"the dataset file {dataset_file.path} cannot be read: {error.strerror}",
+            hint="Restart the service or send it SIGHUP to rebuild the file from the chats.",
         ) from None
     with plain:
         yield cast("BinaryIO", _BomReader(plain)) if dataset_file.byte_order_mark else plain
@@ -36,31 +36,31 @@ def open_upload_stream(dataset_file: DatasetFile) -> Iterator[BinaryIO]:
 
 @contextmanager
 def open_part_stream(dataset_file: DatasetFile, start: int, length: int) -> Iterator[BinaryIO]:
-    """A handle that shows only a part of what is sent."""
+    """Open a handle on a part of the bytes to send."""
     with open_upload_stream(dataset_file) as handle:
         yield cast("BinaryIO", _PartReader(handle, start, min(length, dataset_file.wire_bytes - start)))
 
 
 def compute_md5(dataset_file: DatasetFile) -> str:
-    """The MD5 of all that is sent. Reads the whole file: call it from a thread, and once for all accounts."""
+    """Return the MD5 of the bytes to send. Reads the whole file: call it in a thread, once for all accounts."""
     with open_upload_stream(dataset_file) as handle:
         return hashlib.file_digest(handle, _new_md5).hexdigest()  # type: ignore[arg-type]
 
 
 async def iter_chunks(dataset_file: DatasetFile) -> AsyncIterator[bytes]:
-    """The bytes to send, a little at a time."""
+    """Yield the bytes to send in chunks."""
     with open_upload_stream(dataset_file) as handle:
         while data := handle.read(CHUNK_BYTES):
             yield data
 
 
 def check_upload_size(dataset_file: DatasetFile, capabilities: Capabilities, account: str) -> None:
-    """Raise RequestRejected for a file the provider would refuse after all of it was sent."""
+    """Raise RequestRejected for a file that the provider would refuse after the whole upload."""
     if dataset_file.wire_bytes > capabilities.maximum_bytes:
         raise RequestRejected(
-            f"the dataset has {dataset_file.wire_bytes:,} bytes and the provider takes files of at most "
-            f"{capabilities.maximum_bytes:,}",
-            hint="Make the dataset smaller, or train it at a provider that takes larger files.",
+            f"the dataset has {dataset_file.wire_bytes:,} bytes and the provider accepts files of at most "
+            f"{capabilities.maximum_bytes:,} bytes",
+            hint="Make the dataset smaller, or train it at a provider that accepts larger files.",
             account=account,
         )
 
@@ -70,10 +70,10 @@ def _new_md5() -> hashlib._Hash:
 
 
 class _PartReader(io.RawIOBase):
-    """Some bytes of a file as a file of their own."""
+    """Presents a range of a file's bytes as a file."""
 
-    def __init__(self, whole: BinaryIO, start: int, length: int) -> None:
-        self._stream = whole
+    def __init__(self, stream: BinaryIO, start: int, length: int) -> None:
+        self._stream = stream
         self._start = start
         self._length = length
         self._position = 0
@@ -93,7 +93,9 @@ class _PartReader(io.RawIOBase):
         self._stream.seek(self._start + self._position)
         return self._position
 
-    def read(self, size: int = -1) -> bytes:  # not by way of readinto, which would copy everything twice
+    def read(
+        self, size: int = -1
+    ) -> bytes:  # overridden, because RawIOBase.read calls readinto and copies everything twice
         left = self._length - self._position
         data = self._stream.read(left if size < 0 else min(size, left))
         self._position += len(data)
@@ -101,7 +103,7 @@ class _PartReader(io.RawIOBase):
 
 
 class _BomReader(io.RawIOBase):
-    """A file with a byte-order mark before its first byte. Positions count the mark."""
+    """Presents a file with a byte-order mark before its first byte. Positions include the mark."""
 
     def __init__(self, plain: BinaryIO) -> None:
         self._stream = plain

@@ -1,4 +1,4 @@
-"""The child processes that must not outlive a stop.
+"""Keeps track of the child processes that must end with the program.
 
 A thread that waits for a child process cannot be cancelled, and the interpreter waits for its threads before it ends.
 So whoever starts a child registers here how to kill it: a stop kills every child, each waiting thread returns at
@@ -13,7 +13,7 @@ from threading import Lock
 
 
 class ChildProcesses:
-    """The running children of one part of the program. All methods may be called from any thread."""
+    """The running child processes of one part of the program. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -22,7 +22,7 @@ class ChildProcesses:
 
     @contextmanager
     def register(self, kill: Callable[[], None]) -> Iterator[None]:
-        """Have `kill` called if the program stops within the block. It may be called from another thread."""
+        """Call `kill` if the program stops inside the `with` block, perhaps from another thread."""
         with self._lock:
             stopped = self._stopped
             self._kill_callbacks.add(kill)

@@ -13,7 +13,7 @@ PR_SET_DUMPABLE: Final = 4
 
 
 def forbid_core_dumps() -> None:
-    """Have the system write no core dump of this process: its memory holds keys.
+    """Disable core dumps of this process: its memory contains keys.
 
     The limit alone does not stop a dump that goes through a program (`|` in core_pattern); where Linux offers it, the
     process is therefore not dumpable at all, which also keeps other processes of the same user from reading its
@@ -25,7 +25,7 @@ def forbid_core_dumps() -> None:
 
 
 def die_with_parent() -> None:
-    """Have Linux kill this process when the thread that started it ends; nothing happens on other systems."""
+    """Make Linux kill this process when the thread that started it ends. Does nothing on other systems."""
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

@@ -1,4 +1,4 @@
-"""How much memory there is, and a limit of a process's own."""
+"""Reads the available memory and limits the memory of a process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def default_memory_limit() -> int:
 
 
 def limit_memory(max_bytes: int) -> None:
-    """Have every allocation beyond `limit` bytes fail: Python raises MemoryError, native code aborts.
+    """Make every allocation beyond `limit` bytes fail: Python raises MemoryError, native code aborts.
 
     RLIMIT_DATA counts what may be written. RLIMIT_AS would count reserved addresses too, of which the threads and
     allocators of native libraries take many times what they use. Where the system has no such limit there is none.
@@ -31,7 +31,7 @@ def limit_memory(max_bytes: int) -> None:
 
 
 def _list_container_limits() -> Iterator[int]:
-    """What the control groups of this process allow (version 2, or 1 as containers see it)."""
+    """Yield the memory limits of the control groups of this process (version 2, or 1 as containers see it)."""
     files = [_CGROUPS / "memory.max", _CGROUPS / "memory" / "memory.limit_in_bytes"]
     with suppress(OSError):
         for line in Path("/proc/self/cgroup").read_text().splitlines():
@@ -48,7 +48,7 @@ MMAP_THRESHOLD_BYTES: Final = 128 * 1024  # bytes; where glibc begins
 
 
 def set_mmap_threshold() -> None:
-    """Have large blocks go back to the system for good; elsewhere than on glibc nothing happens.
+    """Make large blocks return to the system when they are freed. Does nothing without glibc.
 
     asyncio receives into 256 KB at a time. Once one was given back, glibc would take them from the heap, where the
     few bytes that remain of each keep the next ones from fitting: 3 MB within seconds.

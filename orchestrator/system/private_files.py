@@ -17,12 +17,12 @@ _OTHERS_MASK: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
 def create_private_folder(path: Path) -> None:
-    """Create the folder, and its parents with the usual mode, unless it is there."""
+    """Create the folder, and its parents with the usual mode, unless it exists."""
     path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
 
 
 def create_private_file(path: Path) -> None:
-    """Create the file, empty, unless it is there."""
+    """Create an empty file unless it exists."""
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
 
 
@@ -33,7 +33,7 @@ def open_private_file(path: Path) -> BinaryIO:
 
 
 def is_open_to_others(path: Path) -> bool:
-    """Whether anyone but the owner has a right to the file or folder; False where there is none."""
+    """Return whether anyone but the owner has access to the file or folder; False if it does not exist."""
     try:
         return bool(path.stat().st_mode & _OTHERS_MASK)
     except OSError:

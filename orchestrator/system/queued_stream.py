@@ -1,4 +1,4 @@
-"""Queued stream: a text stream whose writes never wait for its reader.
+"""A text stream whose writes never wait for its reader.
 
 Theory of operation. A pipe takes a limited number of bytes (64 KB on Linux). When nobody reads it, the next write to
 it waits for ever, and with it the thread that writes: for a log line that is the event loop, so that nothing is
@@ -17,7 +17,7 @@ MAX_WAITING_CHARACTERS: Final = 8_000_000  # some ten thousand log lines
 
 
 class QueuedStream:
-    """Writes to `stream` in a thread. `report_dropped` is called with a count once there is room again."""
+    """Write to `stream` in a thread. `report_dropped` is called with a count when there is room again."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class QueuedStream:
         threading.Thread(target=self._write_all, name="log", daemon=True).start()
 
     def write(self, text: str) -> int:
-        """Put the text into the queue, or drop it where the queue is full."""
+        """Queue the text, or drop it if the queue is full."""
         if dropped := self._take_dropped():
             self._report_dropped(dropped)  # which writes here: outside the lock, and before the text
         with self._changed:
@@ -55,7 +55,7 @@ class QueuedStream:
         return self._stream.isatty()
 
     def drain(self, seconds: float) -> bool:
-        """Wait until everything is written, at most twice for so long. Return whether it is."""
+        """Wait until everything is written, at most twice `seconds`. Returns whether it is."""
         if not self._wait_until_written(seconds):
             return False
         if dropped := self._take_dropped():
@@ -71,7 +71,7 @@ class QueuedStream:
         return self._waiting_characters >= self._max_waiting_characters
 
     def _take_dropped(self) -> int:
-        """How many texts were dropped, if that can be reported now; they count as reported then."""
+        """Return how many texts were dropped, if that can be reported now; they then count as reported."""
         with self._changed:
             if self._is_full:
                 return 0

@@ -1,4 +1,4 @@
-"""Open the files that an operator names, and only if they are regular files.
+"""Opens the files that an operator names, only if they are regular files.
 
 A named pipe blocks the reader for ever, a device such as /dev/zero never ends, and a socket cannot be opened at all.
 So the type is checked twice: by the path, because opening some devices has effects of its own, and again on the
@@ -31,11 +31,11 @@ _FILE_TYPE_NAMES: Final = (
 
 
 class NotRegularFile(OSError):
-    """The path leads to something that is not a regular file."""
+    """The path is not a regular file."""
 
 
 class FileTooLarge(OSError):
-    """The file has more bytes than are ever read of it."""
+    """The file is larger than the limit."""
 
 
 def open_regular_file(path: Path) -> BinaryIO:

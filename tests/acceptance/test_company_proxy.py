@@ -154,9 +154,9 @@ def test_untrusted_authority_holds_accounts_until_it_is_trusted(
     [
         ("ORCHESTRATOR_CA_FILE", "nowhere.pem", "ORCHESTRATOR_CA_FILE: nowhere.pem cannot be read: No such file"),
         ("SSL_CERT_FILE", "nowhere.pem", "SSL_CERT_FILE: nowhere.pem cannot be read: No such file"),
-        ("SSL_CERT_FILE", "accounts.toml", "SSL_CERT_FILE: accounts.toml holds no certificate"),
+        ("SSL_CERT_FILE", "accounts.toml", "SSL_CERT_FILE: accounts.toml contains no certificate"),
         ("SSL_CERT_DIR", "nowhere", "SSL_CERT_DIR: nowhere is not a folder"),
-        ("SSL_CERT_DIR", "chats", "SSL_CERT_DIR: chats holds no certificate under the name of its hash"),
+        ("SSL_CERT_DIR", "chats", "SSL_CERT_DIR: chats contains no certificate that is named by its hash"),
         (
             "HTTPS_PROXY",
             "socks5://u:hunter2-and-more@proxy:1",

@@ -389,8 +389,8 @@ class ProviderContract:
         with bench.changing(swap):
             about_job = await error(provider.get_job(job.id), ProviderUnavailable)
             about_file = await error(provider.get_file(file.id), ProviderUnavailable)
-        assert f"is about {other.id}, not about {job.id}" in about_job.message
-        assert f"is about {file.id}0, not about {file.id}" in about_file.message
+        assert f"is about {other.id} instead of {job.id}" in about_job.message
+        assert f"is about {file.id}0 instead of {file.id}" in about_file.message
 
     @pytest.mark.parametrize("status", [202, 204, 300, 302, 307, 408, 425, 460, 499, 500, 520, 599])
     async def test_unclear_create_answer_is_an_unknown_outcome(self, bench: ProviderBench, status: int) -> None:
@@ -421,7 +421,7 @@ class ProviderContract:
                 (await error(provider.create_job(order, bench.deadline()), UnknownOutcome)).message,
             ]
         for message in messages:
-            assert "to https://new.example/v2/jobs; if it has moved, correct `base_url`" in message
+            assert "to https://new.example/v2/jobs; if the API has moved, correct `base_url`" in message
             assert "sk-secret" not in message
 
     @pytest.mark.parametrize(

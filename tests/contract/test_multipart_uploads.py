@@ -97,7 +97,7 @@ async def test_expired_upload_is_restarted(bench: SmallBench, wanted: DatasetFil
         await provider.upload_file(wanted, bench.deadline())
     bench.faults()
     bench.now += 3700
-    with pytest.raises(FileNotReady, match="begun anew"):
+    with pytest.raises(FileNotReady, match="started again"):
         await provider.upload_file(wanted, bench.deadline())
     assert notes.upload is None
     await provider.upload_file(wanted, bench.deadline())
@@ -114,7 +114,7 @@ async def test_upload_expired_before_completion_is_restarted(
     assert notes.upload is not None
     assert len(notes.upload.parts) == COUNT
     bench.now += 3700
-    with pytest.raises(FileNotReady, match="begun anew"):
+    with pytest.raises(FileNotReady, match="started again"):
         await provider.upload_file(wanted, bench.deadline())
     await provider.upload_file(wanted, bench.deadline())
     assert bench.contents() == [LINES.encode()]
@@ -146,5 +146,5 @@ async def test_cancelling_an_unfinished_upload_twice_is_allowed(
     assert notes.upload is not None
     for _ in range(2):
         await cast(MultipartUploadProvider, provider).cancel_upload(notes.upload.id)
-    with pytest.raises(FileNotReady, match="begun anew"):
+    with pytest.raises(FileNotReady, match="started again"):
         await provider.upload_file(wanted, bench.deadline())

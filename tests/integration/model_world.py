@@ -76,7 +76,7 @@ class CallFate(Enum):
     FORBIDDEN = "401"
     MISSING = "404, although it is there"
     OTHER = "it happens; the answer is about somebody else's job on another file"
-    MALFORMED = "200, but the body is not what was asked for; a create happens"
+    MALFORMED = "200, but the body has an unexpected shape; a create happens"
 
 
 @dataclass(frozen=True)

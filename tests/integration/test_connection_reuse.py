@@ -125,10 +125,10 @@ async def test_http2_only_server_is_named(tmp_path: Path, alpn: tuple[str, ...])
             name="acme", provider=ProviderName.OPENAI, api_key="env:K", base_url=f"https://localhost:{port}/v1"
         )
         provider = openai_provider.build_provider_factory(http, Redactor())(account, Secret("sk-1234567890"))
-        with pytest.raises(ProviderUnavailable, match="speaks only HTTP/2") as caught:
+        with pytest.raises(ProviderUnavailable, match="supports only HTTP/2") as caught:
             await provider.get_job("j")
         assert "HTTP/1.1" in caught.value.hint
-        with pytest.raises(UnknownOutcome, match="speaks only HTTP/2"):
+        with pytest.raises(UnknownOutcome, match="supports only HTTP/2"):
             await provider.create_job(order, Deadline(60.0, lambda: 0.0))
 
 
@@ -140,5 +140,5 @@ async def test_http2_without_tls_is_named() -> None:
         await writer.drain()
 
     async with listen_on_free_port(frames) as port, create_http_client(2) as http:
-        with pytest.raises(httpx2.TransportError, match="speaks only HTTP/2"):
+        with pytest.raises(httpx2.TransportError, match="supports only HTTP/2"):
             await http.get(f"http://127.0.0.1:{port}", {})

@@ -32,7 +32,7 @@ from orchestrator.status import StatusSnapshot, describe_moderation, get_status
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import runs
 
-OUTAGE = ProviderUnavailable("no answer from the provider (ConnectError: name or service not known)")
+OUTAGE = ProviderUnavailable("no response from the provider (ConnectError: name or service not known)")
 
 
 @dataclass

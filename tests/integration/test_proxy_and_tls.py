@@ -223,7 +223,7 @@ async def test_port_without_tls_is_named(stage: Stage) -> None:
 
     http = await stage.client()
     async with listen_on_free_port(refuse) as port:
-        with pytest.raises(ProviderUnavailable, match="does not speak TLS"):
+        with pytest.raises(ProviderUnavailable, match="does not use TLS"):
             await provider_of(http, openai_provider, f"https://localhost:{port}").get_job("j")
 
 

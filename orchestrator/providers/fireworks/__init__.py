@@ -1,1 +1,1 @@
-"""TODO."""
+"""The dialect of Fireworks."""

@@ -1,4 +1,6 @@
-"""Fireworks: datasets, supervised and DPO jobs. We choose every id, so that creating twice creates once.
+"""Fireworks' API: datasets, supervised and DPO jobs.
+
+The client chooses every id, so a create that is sent twice creates one object: the second is refused with 409.
 
 Source: the vendor's documentation and its SDK 1.2.
 """
@@ -54,9 +56,9 @@ from orchestrator.providers.tagging import short_tag, tagged_suffix
 from orchestrator.providers.upload_stream import check_upload_size, open_upload_stream
 
 INFO: Final = PROVIDERS[ProviderName.FIREWORKS]
-MAX_DIRECT_UPLOAD_BYTES: Final = 150_000_000  # larger files go to an address that is signed for them
+MAX_DIRECT_UPLOAD_BYTES: Final = 150_000_000  # larger files are sent to a signed address
 MAX_RESOURCE_ID_LENGTH: Final = 60
-MAX_MODEL_PAGES: Final = 10  # of 200 names each; a list that never ends must not be read for ever
+MAX_MODEL_PAGES: Final = 10  # of 200 names each; a list may announce another page forever
 ERROR_CODES: Final[ErrorCodes] = {"412": QuotaExhausted}  # a suspended account
 JOB_STATUS: Final[Mapping[str, RemoteJobStatus]] = {
     "CREATING": RemoteJobStatus.PENDING,
@@ -88,7 +90,7 @@ HYPERPARAMETER_NAMES: Final[Mapping[str, str]] = {
 
 
 def build_provider_factory(http: HttpClient, redact: Redactor) -> ProviderFactory:
-    """How accounts at Fireworks are connected. Their `organization` is the account's id there."""
+    """Build the factory for accounts at Fireworks. Their `organization` is the account's id there."""
 
     def connect(account: Account, key: Secret) -> FireworksProvider:
         base_url = account.base_url or INFO.default_base_url or ""
@@ -100,7 +102,7 @@ def build_provider_factory(http: HttpClient, redact: Redactor) -> ProviderFactor
 
 
 class FireworksProvider:
-    """One account at Fireworks. Files and jobs are known by their whole resource names."""
+    """One account at Fireworks. The ids of files and jobs are complete resource names."""
 
     capabilities: Capabilities = INFO.capabilities
 
@@ -134,7 +136,7 @@ class FireworksProvider:
             return None
 
     async def list_models(self) -> list[str]:
-        """What Fireworks itself offers for tuning; an account's own models are not among them."""
+        """Return the models that Fireworks offers for tuning, without the account's own."""
         names: list[str] = []
         query = {"filter": "tunable=true", "pageSize": "200"}
         for _ in range(MAX_MODEL_PAGES):
@@ -150,7 +152,7 @@ class FireworksProvider:
         return names
 
     async def find_file(self, dataset_file: DatasetFile) -> RemoteFile | None:
-        """Only what is READY: a dataset without its bytes looks like one that is being checked."""
+        """Return only a READY dataset: one without its bytes looks like one that is being checked."""
         try:
             file = await self.get_file(self._dataset_name(dataset_file))
         except RemoteNotFound:
@@ -199,7 +201,7 @@ class FireworksProvider:
         return await self._get_existing_job(name)
 
     async def _get_existing_job(self, name: str) -> RemoteJob:
-        """The job that a refused create said is there already. Raises UnknownOutcome when it cannot be read."""
+        """Return the job that exists already according to a refused create. Raises UnknownOutcome if that fails."""
         try:
             return await self.get_job(name)
         except ProviderError as error:
@@ -216,11 +218,11 @@ class FireworksProvider:
             return self._to_remote_job(job)
 
     async def cancel_job(self, remote_job_id: str) -> RemoteJob:
-        async def ask() -> None:
+        async def request_cancel() -> None:
             async with self._client.read_call():
                 await self._client.post_json(f"/{remote_job_id}:cancel", {})
 
-        return await cancel_and_get_job(ask(), lambda: self.get_job(remote_job_id))
+        return await cancel_and_get_job(request_cancel(), lambda: self.get_job(remote_job_id))
 
     async def events(self, remote_job_id: str) -> list[RemoteEvent]:
         return []
@@ -248,7 +250,7 @@ class FireworksProvider:
         await self._client.post_json(f"/{name}:validateUpload", {})
 
     def _dataset_name(self, dataset_file: DatasetFile) -> str:
-        """The dataset's name: a letter first, then the hash."""
+        """Return the dataset's resource name, which must begin with a letter."""
         return f"{self._account_path}/datasets/{dataset_file.filename.removesuffix('.jsonl').lower()}"
 
     def _job_name(self, order: JobOrder) -> str:
@@ -267,10 +269,10 @@ class FireworksProvider:
             "maxContextLength": spec.context_length,
         }
         training = {name: value for name, value in values.items() if value is not None}
-        asked = {"dataset": order.training_file, "displayName": model}
-        if spec.method == "dpo":  # which has no dataset for evaluation
-            return asked | {"trainingConfig": training}
-        return asked | training | ({"evaluationDataset": order.validation_file} if order.validation_file else {})
+        body = {"dataset": order.training_file, "displayName": model}
+        if spec.method == "dpo":  # has no dataset for evaluation
+            return body | {"trainingConfig": training}
+        return body | training | ({"evaluationDataset": order.validation_file} if order.validation_file else {})
 
     def _to_remote_job(self, job: FireworksJob) -> RemoteJob:
         status = JOB_STATUS.get(job.state.removeprefix("JOB_STATE_"), RemoteJobStatus.UNKNOWN)
@@ -307,7 +309,7 @@ def _parse_progress(progress: object) -> float | None:
 
 
 def _parse_usd(cost: object) -> float | None:
-    """Units come as text, and nanos beside them; other currencies are not ours to convert."""
+    """Parse an amount, which has units as text and billionths beside them; None for other currencies than USD."""
     if not isinstance(cost, dict) or cost.get("currencyCode") != "USD":
         return None
     try:
@@ -317,7 +319,7 @@ def _parse_usd(cost: object) -> float | None:
 
 
 def _to_remote_file(file: FireworksDataset) -> RemoteFile:
-    """A dataset has no state of its own for a refusal: its status says what is wrong."""
+    """Convert a dataset. It has no state for a refusal: its status then has an error code."""
     raw, said = file.state, file.status or FireworksStatus()
     status = RemoteFileStatus.READY if raw == "READY" else RemoteFileStatus.PROCESSING
     if said.code not in (None, 0, "OK"):

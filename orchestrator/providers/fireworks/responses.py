@@ -1,4 +1,4 @@
-"""What Fireworks answers, as far as it is read."""
+"""The fields of Fireworks' responses that are used."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from orchestrator.providers.http.response_decoder import RemoteId, RemoteIdOrEmp
 
 
 class FireworksStatus(msgspec.Struct):
-    """What is wrong with a dataset or a job; the code is OK where nothing is."""
+    """The error of a dataset or a job; the code is OK if there is none."""
 
     code: StatusWord | int | None = None
     message: Any = None
 
 
 class FireworksAccount(msgspec.Struct, rename="camel"):
-    """Whose key it is."""
+    """The account of the key."""
 
     name: RemoteId
     suspend_state: str | None = None
 
 
 class FireworksDate(msgspec.Struct):
-    """A day of the calendar."""
+    """A calendar date."""
 
     year: int
     month: int
@@ -40,7 +40,7 @@ class FireworksModel(msgspec.Struct, rename="camel"):
 
 
 class FireworksDataset(msgspec.Struct):
-    """A dataset, which is a file."""
+    """A dataset: what other providers call a file."""
 
     name: RemoteId
     state: StatusWord = ""
@@ -48,7 +48,7 @@ class FireworksDataset(msgspec.Struct):
 
 
 class FireworksTraining(msgspec.Struct, rename="camel"):
-    """What a job trains; a DPO job has it in a part of its own."""
+    """The training options of a job; a DPO job has them in `training_config`."""
 
     base_model: RemoteIdOrEmpty | None = None
     output_model: RemoteIdOrEmpty | None = None

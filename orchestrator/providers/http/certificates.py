@@ -1,8 +1,8 @@
-"""Certificates: which authorities are trusted, and which one a server's certificate names.
+"""Builds the TLS context with the trusted certificate authorities, and reads the issuer of a certificate.
 
-How it works. `SSL_CERT_FILE` and `SSL_CERT_DIR` take the place of the system's authorities, as in OpenSSL; the file
-of `ORCHESTRATOR_CA_FILE` is trusted as well as those. The issuer is read from the certificate's DER by hand: it is
-wanted only after a failed verification, when Python gives nothing but those bytes.
+`SSL_CERT_FILE` and `SSL_CERT_DIR` replace the system's authorities, as in OpenSSL; the file of `ORCHESTRATOR_CA_FILE`
+is trusted in addition. The issuer is parsed from the certificate's DER bytes here, because it is needed after a
+failed verification, when Python provides nothing but those bytes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_ISSUER_CHARACTERS: Final = 120
 
 
 def build_ssl_context(ca_file: Path | None, environ: Mapping[str, str]) -> ssl.SSLContext:
-    """The authorities that are trusted. Raises ConfigError for a file or folder that is missing or holds none."""
+    """Build the TLS context. Raises ConfigError for a file or folder without certificates."""
     file, folder = environ.get("SSL_CERT_FILE") or None, environ.get("SSL_CERT_DIR") or None
     if folder:
         _check_ca_folder(folder)
@@ -37,7 +37,7 @@ def build_ssl_context(ca_file: Path | None, environ: Mapping[str, str]) -> ssl.S
     for name, path in (("SSL_CERT_FILE", file), ("ORCHESTRATOR_CA_FILE", ca_file)):
         if path:
             _load_ca_file(context, name, Path(path))
-    context.set_alpn_protocols(["http/1.1"])  # a server that speaks only HTTP/2 says so in the handshake
+    context.set_alpn_protocols(["http/1.1"])  # so that a server without HTTP/1.1 refuses in the handshake
     return context
 
 
@@ -46,19 +46,19 @@ def _load_ca_file(context: ssl.SSLContext, name: str, path: Path) -> None:
         context.load_verify_locations(cafile=path)
     except ssl.SSLError:
         raise ConfigError(
-            f"{name}: {path} holds no certificate",
-            hint="It must be PEM text: the authority's certificate between BEGIN CERTIFICATE and END CERTIFICATE. "
+            f"{name}: {path} contains no certificate",
+            hint="Use PEM text: the authority's certificate between BEGIN CERTIFICATE and END CERTIFICATE. "
             "Convert DER with: openssl x509 -inform der -in FILE -out FILE.pem",
         ) from None
     except OSError as error:
         raise ConfigError(
             f"{name}: {path} cannot be read: {error.strerror}",
-            hint=f"Correct the path in {name} and who may read the file, or unset it.",
+            hint=f"Correct the path in {name} or the file's permissions, or unset {name}.",
         ) from None
 
 
 def _check_ca_folder(folders: str) -> None:
-    """OpenSSL reads a folder only when it looks for an authority, and says nothing of one that is not there."""
+    """Check the folders here: OpenSSL reads them when it needs an authority, and ignores a missing one silently."""
     paths = [Path(folder) for folder in folders.split(":")]
     for path in paths:
         if not path.is_dir():
@@ -67,13 +67,13 @@ def _check_ca_folder(folders: str) -> None:
             )
     if not any(re.fullmatch(r"[0-9a-f]{8}\.\d+", file.name) for path in paths for file in path.iterdir()):
         raise ConfigError(
-            f"SSL_CERT_DIR: {folders} holds no certificate under the name of its hash",
-            hint=f"Run: openssl rehash {folders}; or name one PEM file with SSL_CERT_FILE.",
+            f"SSL_CERT_DIR: {folders} contains no certificate that is named by its hash",
+            hint=f"Run: openssl rehash {folders}; or set SSL_CERT_FILE to one PEM file.",
         )
 
 
 def find_issuer(certificate: bytes) -> str | None:
-    """Who signed a certificate (DER), such as `CN=Corp Root CA, O=Corp`; None where that cannot be read."""
+    """Return the issuer of a DER certificate, such as `CN=Corp Root CA, O=Corp`; None if it cannot be parsed."""
     try:
         start, end = _content_bounds(
             certificate, *_content_bounds(certificate, 0, len(certificate))[:1], len(certificate)
@@ -90,7 +90,7 @@ def find_issuer(certificate: bytes) -> str | None:
 
 
 def _iter_name_parts(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, bytes]]:
-    """Each part of a name: its object identifier, the tag of its text, and the text."""
+    """Yield the parts of a name: object identifier, tag of the text, and text."""
     for _, set_start, set_end in _iter_children(data, start, end):
         for _, pair_start, pair_end in _iter_children(data, set_start, set_end):
             (_, id_start, id_end), (tag, text_start, text_end) = _iter_children(data, pair_start, pair_end)
@@ -107,7 +107,7 @@ def _format_name_part(part: tuple[bytes, int, bytes]) -> str:
 
 
 def _iter_children(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Tag, start and end of each value inside another one."""
+    """Yield tag, start and end of each value inside another one."""
     while start < end:
         inner_start, inner_end = _content_bounds(data, start, end)
         yield data[start], inner_start, inner_end
@@ -115,7 +115,7 @@ def _iter_children(data: bytes, start: int, end: int) -> Iterator[tuple[int, int
 
 
 def _content_bounds(data: bytes, at: int, limit: int) -> tuple[int, int]:
-    """Start and end of the content of the value at a place. IndexError or ValueError when it is not whole."""
+    """Return start and end of the content of a value. Raises IndexError or ValueError if it is incomplete."""
     length, start = data[at + 1], at + 2
     if length & 0x80:
         size = length & 0x7F

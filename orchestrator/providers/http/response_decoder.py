@@ -1,7 +1,7 @@
-"""Answers: the shapes that every dialect decodes answers into, and what an answer of another shape means.
+"""Decodes responses into the shapes that all dialects share.
 
-An answer that does not say what was asked for is never taken for "no" or for "nothing there": a look-up that cannot
-be read must be repeated, because taking it for an empty list would create, and pay for, a second remote job.
+A response of an unexpected shape is an error and never "no" or "nothing there": a look-up that cannot be read must be
+repeated, because treating it as an empty list would create, and pay for, a second remote job.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 Decoded = TypeVar("Decoded")
 
 DECODE_ERRORS: Final = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
-"""What reading an answer of an unexpected shape raises; msgspec's own errors are ValueErrors."""
+"""What reading a response of an unexpected shape raises; msgspec's own errors are ValueErrors."""
 
 EXCERPT_CHARACTERS: Final = 200  # characters of an unreadable answer that are quoted in a message
 EXCERPT_SOURCE_BYTES: Final = 4_000  # bytes of it that are searched for keys first
@@ -35,13 +35,13 @@ _PRINTABLE_PATTERN: Final = r"^[^\x00-\x1f\x7f]*$"
 RemoteId = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_LENGTH, pattern=_PRINTABLE_PATTERN)]
 """An id at the provider: it goes into paths, cursors, the database and messages."""
 RemoteIdOrEmpty = Annotated[str, msgspec.Meta(max_length=MAX_NAME_LENGTH, pattern=_PRINTABLE_PATTERN)]
-"""The same where a server may say that there is none by an empty text."""
+"""An id; an empty text where the server has none."""
 StatusWord = Annotated[str, msgspec.Meta(max_length=64, pattern=_PRINTABLE_PATTERN)]
-"""A status."""
+"""A status word of the provider, which is stored and shown."""
 
 
 class MalformedResponse(ValueError):
-    """The provider answered with something else than was asked for; the message quotes the beginning of it."""
+    """A response has an unexpected shape; the message quotes its beginning."""
 
 
 class ListPage(msgspec.Struct, Generic[Item]):
@@ -68,7 +68,7 @@ class ListPage(msgspec.Struct, Generic[Item]):
 
 
 class ListLimits:
-    """How far one list is read: a server that announces more for ever must not keep a job waiting in silence."""
+    """Limits the reading of one list: a server that always announces another page must not block a job forever."""
 
     def __init__(self, path: str, clock: Callable[[], float]) -> None:
         self._path = path
@@ -79,20 +79,18 @@ class ListLimits:
 
     @property
     def seconds_left(self) -> float:
-        """How long the next page may take. Raises MalformedResponse when the time is over."""
+        """The seconds that the next page may take. Raises MalformedResponse when the time is over."""
         left = self._until - self._clock()
         if left <= 0:
             raise self._exceeded(f"takes longer than {MAX_LIST_SECONDS:g} seconds")
         return left
 
     def count_page(self, items: int, cursor: str) -> None:
-        """Count a page that is followed by another, which begins after this cursor. Raises MalformedResponse."""
+        """Count a page that is followed by another one, after this cursor. Raises MalformedResponse."""
         self._pages += 1
         self._items += items
         if cursor in self._cursors:
-            raise MalformedResponse(
-                f"the provider's list {self._path} does not go on after {cursor}: it repeats itself"
-            )
+            raise MalformedResponse(f"the provider's list {self._path} repeats itself after {cursor}")
         self._cursors.add(cursor)
         if self._pages >= MAX_LIST_PAGES:
             raise self._exceeded(f"has more than {MAX_LIST_PAGES:,} pages")
@@ -107,18 +105,18 @@ class ListLimits:
 
 
 def decode_response(decoder: msgspec.json.Decoder[Decoded], content: bytes, path: str, redact: Redactor) -> Decoded:
-    """Decode what was answered to a request for `path`. Raises MalformedResponse."""
+    """Decode the response to a request for `path`. Raises MalformedResponse."""
     try:
         return decoder.decode(content)
     except DECODE_ERRORS as error:
         raise MalformedResponse(
-            f"the answer to {path} is not what was asked for ({error}); it begins with: "
-            f"{format_excerpt(content, redact) or 'nothing, it is empty'}"
+            f"the response to {path} has an unexpected shape ({error}); it begins with: "
+            f"{format_excerpt(content, redact) or 'nothing, because it is empty'}"
         ) from error
 
 
 def format_excerpt(content: bytes, redact: Redactor) -> str:
-    """The beginning of an answer on one line, without keys."""
+    """Return the beginning of a response on one line, without keys."""
     text = content[:EXCERPT_SOURCE_BYTES].decode("utf-8", "replace")
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     cut = redact.truncate(line, EXCERPT_CHARACTERS)
@@ -126,38 +124,38 @@ def format_excerpt(content: bytes, redact: Redactor) -> str:
 
 
 def check_id(requested_id: str, response_id: str, path: str) -> None:
-    """Raise MalformedResponse for an answer about another thing than the one that was asked for."""
+    """Raise MalformedResponse for a response about another object than the requested one."""
     if requested_id != response_id:
         raise MalformedResponse(
-            f"the answer to {path} is about {response_id}, not about {requested_id}: it is not believed"
+            f"the response to {path} is about {response_id} instead of {requested_id}, so it is not used"
         )
 
 
 def text_or_none(value: object) -> str | None:
-    """A text that only explains, cut; None for anything else, because nothing may fail for it."""
+    """Return an explanatory text, shortened; None for anything else, because nothing may fail because of it."""
     return value[:MAX_TEXT_LENGTH] if isinstance(value, str) and value else None
 
 
 def name_or_none(value: object) -> str | None:
-    """A name that only informs, of at most 256 printable characters; None for anything else."""
+    """Return an informative name of at most 256 printable characters; None for anything else."""
     return value if isinstance(value, str) and 1 <= len(value) <= MAX_NAME_LENGTH and value.isprintable() else None
 
 
 def number_or_none(value: object) -> float | None:
-    """A finite number that only informs; None for anything else."""
+    """Return an informative finite number; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return value if -MAX_INTEGER <= value <= MAX_INTEGER else None  # which is false for NaN
 
 
 def count_or_none(value: object) -> int | None:
-    """A count that only informs; None for anything else."""
+    """Return an informative count; None for anything else."""
     number = number_or_none(value)
     return int(number) if number is not None and number >= 0 else None
 
 
 def parse_hyperparameters(raw: object) -> dict[str, Any]:
-    """What a job was trained with, as far as it can be kept: a limited number of plain values."""
+    """Return the hyperparameters that a job was trained with: a limited number of plain values."""
     kept: dict[str, Any] = {}
     for name, value in raw.items() if isinstance(raw, dict) else ():
         if isinstance(value, dict) and (

@@ -1,7 +1,7 @@
-"""How long a server wants its client to wait: in a header, or only in the words of its refusal.
+"""Parses how long a server asks its client to wait, from a header or from the text of its refusal.
 
-Which error a refusal is, is never decided by its words. Only the time is read from them, because many servers tell it
-nowhere else.
+The class of an error never depends on its text. Only the waiting time is parsed from it, because many servers state
+it nowhere else.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ _UNIT_SECONDS: Final = {
 
 
 def parse_retry_after(headers: Mapping[str, str], message: str = "") -> float | None:
-    """The server's wish in seconds, where it has one: in a header, or else in words such as "try again in 7m12s"."""
-    told = headers.get("retry-after")
-    if told is None:
+    """Return the requested seconds, from the header or from words such as "try again in 7m12s"; None if neither."""
+    header = headers.get("retry-after")
+    if header is None:
         return _parse_seconds(message)
     try:
-        seconds = float(told)
+        seconds = float(header)
     except ValueError:
-        return _seconds_until(told, headers.get("date"))
+        return _seconds_until(header, headers.get("date"))
     return seconds if 0 <= seconds < inf else None
 
 
 def _seconds_until(retry_after_date: str, date: str | None) -> float | None:
-    """From the server's own time to the time it names: its clock may be another than ours."""
+    """Return the seconds from the server's own Date to the time it names: its clock may differ from ours."""
     try:
         until, now = parsedate_to_datetime(retry_after_date), parsedate_to_datetime(date or "")
         return max((_to_utc(until) - _to_utc(now)).total_seconds(), 0.0)
@@ -61,8 +61,8 @@ def _to_utc(moment: datetime) -> datetime:
 
 
 def _parse_seconds(message: str) -> float | None:
-    found = _WAIT_PATTERN.search(message[:_MAX_SEARCHED_CHARACTERS])
-    if found is None:
+    match = _WAIT_PATTERN.search(message[:_MAX_SEARCHED_CHARACTERS])
+    if match is None:
         return None
-    amounts = [float(number) * _UNIT_SECONDS[unit[:2].lower()] for number, unit in _AMOUNT_PATTERN.findall(found[1])]
+    amounts = [float(number) * _UNIT_SECONDS[unit[:2].lower()] for number, unit in _AMOUNT_PATTERN.findall(match[1])]
     return sum(amounts)

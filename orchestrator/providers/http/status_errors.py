@@ -1,4 +1,7 @@
-"""Failures: what a status and a code of HTTP mean, for every dialect. Never by the words of a message."""
+"""Classifies responses that are no success, by HTTP status and error code, for every dialect.
+
+The text of a message never decides: providers change it without notice.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ ERROR_CLASSES_BY_STATUS: Final[Mapping[int, type[ProviderError]]] = {
     402: QuotaExhausted,
     403: TrainingNotAllowed,
     404: RemoteNotFound,
-    407: ProxyRefused,  # of a proxy that passes on http://; providers do not use it
+    407: ProxyRefused,  # from a proxy that forwards http://; providers do not use it
     408: ProviderUnavailable,
     409: ProviderUnavailable,
     429: RateLimited,
@@ -69,15 +72,15 @@ REJECTION_STATUSES: Final = frozenset(
         451,
     }
 )
-"""Statuses by which a server says that it did not do what was asked. Any other one says nothing about that: 408, 425
-and 499 come from proxies that may have passed the request on, and a redirect or a server error may come after it."""
+"""Statuses that mean that the server has not carried out the request. All others leave that open: 408, 425 and 499
+come from proxies that may have forwarded the request, and a redirect or server error may follow its effect."""
 
 CONFLICT_STATUS: Final = 409
-"""Alone it may say that the job exists already; with a known code, such as `too_many_running_jobs`, it refuses."""
+"""Without a code it may mean that the job exists already; with a known code it is a refusal."""
 
 
 class ProviderErrorDetails(TypedDict):
-    """What every error of a provider carries."""
+    """The arguments that every `ProviderError` has."""
 
     account: str
     request_id: str | None
@@ -86,10 +89,10 @@ class ProviderErrorDetails(TypedDict):
 
 
 def get_error_class(status: int, code: str | None, error_codes: ErrorCodes) -> type[ProviderError]:
-    """Return the class of an error. A code that the dialect knows says more than a status that refuses the request.
+    """Return the class of an error. A code that the dialect knows is more specific than a status that refuses.
 
-    With any other status the code is ignored: a gateway may have passed the request on before it answered 500. If its
-    code counted as a refusal, the intent would end, and the next attempt could create, and pay for, a second job.
+    With any other status the code is ignored: a gateway may have forwarded the request before it returned 500. If
+    its code counted as a refusal, the intent would end, and the next attempt could create a second paid job.
     """
     if status in REJECTION_STATUSES or status == CONFLICT_STATUS:
         for known in (code, str(status)):
@@ -110,43 +113,43 @@ def provider_error_from_response(
     error_codes: ErrorCodes,
     redact: Redactor,
 ) -> ProviderError:
-    """An answer that is no success, as an error of ours. One without a message in it is quoted, with its path."""
-    code, said = parse_error_body(content)
+    """Build the error for a response that is no success. One without a message is quoted, with its path."""
+    code, text = parse_error_body(content)
     details: ProviderErrorDetails = {
         "account": account,
         "request_id": parse_request_id(headers),
         "code": code,
-        "retry_after": parse_retry_after(headers, said),
+        "retry_after": parse_retry_after(headers, text),
     }
     if 300 <= status < 400:
         where = redact.truncate(_strip_query(headers.get("location") or ""), EXCERPT_CHARACTERS) or "nowhere"
-        message = f"{status}: the provider redirects {path} to {where}; if it has moved, correct `base_url`"
+        message = f"{status}: the provider redirects {path} to {where}; if the API has moved, correct `base_url`"
         return get_error_class(status, code, error_codes)(message, **details)
-    said = said or f"at {path}: {format_excerpt(content, redact) or 'an empty answer'}"
-    message = f"{status} {code}: {said}" if code else f"{status}: {said}"
+    text = text or f"at {path}: {format_excerpt(content, redact) or 'an empty response'}"
+    message = f"{status} {code}: {text}" if code else f"{status}: {text}"
     return get_error_class(status, code, error_codes)(redact.truncate(message, MAX_MESSAGE_LENGTH), **details)
 
 
 def parse_error_body(content: bytes) -> tuple[str | None, str]:
-    """Code and message of an error in one of the usual shapes; empty where it is in none of them."""
+    """Return code and message of an error in one of the usual shapes; None and "" for any other content."""
     try:
         body: Any = msgspec.json.decode(content)
     except DECODE_ERRORS:
         return None, ""
-    told = body.get("error", body) if isinstance(body, dict) else {}
-    if not isinstance(told, dict):
-        return None, text_or_none(told) or ""
-    code = told.get("code")
+    error = body.get("error", body) if isinstance(body, dict) else {}
+    if not isinstance(error, dict):
+        return None, text_or_none(error) or ""
+    code = error.get("code")
     return (None if code in (None, "") else str(code)[:MAX_ERROR_CODE_LENGTH]), text_or_none(
-        told.get("message")
+        error.get("message")
     ) or ""
 
 
 def parse_request_id(headers: Mapping[str, str]) -> str | None:
-    """The provider's id of the request, where it names one that can be stored."""
+    """Return the provider's id of the request, if it has one that can be stored."""
     return name_or_none(headers.get("x-request-id"))
 
 
 def _strip_query(address: str) -> str:
-    """An address as it may be shown: its query may be a key."""
+    """Remove the query, which may contain a key, and unprintable characters."""
     return "".join(c for c in address.partition("?")[0] if c.isprintable())

@@ -1,7 +1,6 @@
-"""Transport errors: what can go wrong between this process and a provider, each with its cause and its remedy.
+"""Translates the errors of a connection, each with its cause and what to do about it.
 
-They are errors of httpx2, because SDKs let nothing else through as their own. `translate` turns what aiohttp raises
-into one of them, and `unanswered` turns one of them into a `ProviderError`.
+aiohttp's errors become errors of httpx2, because SDKs wrap only those, and errors of httpx2 become `ProviderError`s.
 """
 
 from __future__ import annotations
@@ -22,20 +21,19 @@ from orchestrator.core.proxy import Proxy
 from orchestrator.core.secret import Redactor
 
 MAX_RESPONSE_BYTES: Final = 16 * 1024 * 1024  # after decompression
-UNKNOWN_AUTHORITY_CODES: Final = frozenset(
-    {2, 18, 19, 20, 21, 27}
-)  # OpenSSL's codes of a chain that leads to nobody known
+
+# OpenSSL's verification codes (X509_V_ERR_…), because its messages differ between versions.
+UNKNOWN_AUTHORITY_CODES: Final = frozenset({2, 18, 19, 20, 21, 27})
 HOST_MISMATCH_CODES: Final = frozenset({62, 64})
 VALIDITY_PERIOD_CODES: Final = frozenset({9, 10})
 PROXY_REFUSAL_STATUSES: Final = frozenset({401, 403, 407})
-HTTP2_SETTINGS_FRAME: Final = (
-    r"\x04\x00\x00\x00\x00\x00"  # the first frame of every HTTP/2 server, as aiohttp shows it
-)
-HTTP2_ONLY_MESSAGE: Final = "the server speaks only HTTP/2, and this program HTTP/1.1"
-ALLOW_HTTP1_HINT: Final = "It is tried again. Allow HTTP/1.1 at the server, or at the gateway before it."
+# The first frame of every HTTP/2 server, as aiohttp shows it in its message.
+HTTP2_SETTINGS_FRAME: Final = r"\x04\x00\x00\x00\x00\x00"
+HTTP2_ONLY_MESSAGE: Final = "the server supports only HTTP/2, and this program HTTP/1.1"
+ALLOW_HTTP1_HINT: Final = "The call is retried automatically. Allow HTTP/1.1 at the server or its gateway."
 COMPANY_NETWORK_HINT: Final = "See docs/how-to/company-network.md."
 
-# The first that fits.
+# The first class that matches counts: subclasses stand before their bases.
 HTTPX_ERROR_CLASSES: Final[tuple[tuple[type[Exception], type[httpx2.TransportError]], ...]] = (
     (aiohttp.SocketTimeoutError, httpx2.ReadTimeout),
     (aiohttp.ServerTimeoutError, httpx2.ConnectTimeout),
@@ -49,19 +47,19 @@ HTTPX_ERROR_CLASSES: Final[tuple[tuple[type[Exception], type[httpx2.TransportErr
 
 
 class ResponseTooLarge(httpx2.RemoteProtocolError):
-    """The answer is larger than any of a provider's API is. The rest of it is not read."""
+    """The response is larger than any response of a provider's API. The rest of it is not read."""
 
     hint: Final = (
-        "It is tried again. Check that `base_url` leads to the provider's API and not to a page or a file; "
+        "The call is retried automatically. Check that `base_url` is the provider's API and not a page or a file; "
         "if it does, report it to the provider."
     )
 
     def __init__(self) -> None:
-        super().__init__(f"the answer is larger than {MAX_RESPONSE_BYTES >> 20} MiB")
+        super().__init__(f"the response is larger than {MAX_RESPONSE_BYTES >> 20} MiB")
 
 
 class UnexpectedHttp2(httpx2.RemoteProtocolError):
-    """The server sends the frames of HTTP/2, whatever it was asked in."""
+    """The server sends frames of HTTP/2 in response to HTTP/1.1."""
 
     hint: Final = ALLOW_HTTP1_HINT
 
@@ -70,7 +68,7 @@ class UnexpectedHttp2(httpx2.RemoteProtocolError):
 
 
 class ConnectionFailed(httpx2.ConnectError):
-    """There was no connection, so nothing was sent. `hint` says what to do."""
+    """No connection was made, so nothing was sent. `hint` says what to do."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -82,13 +80,13 @@ class BadCertificate(ConnectionFailed):
 
 
 class ProxyDenied(ConnectionFailed):
-    """The proxy refuses to connect us."""
+    """The proxy refuses to connect this client."""
 
 
 def httpx_error_from_aiohttp(
     error: Exception, proxy: Proxy | None = None, issuer: str | None = None
 ) -> httpx2.TransportError:
-    """A failure of aiohttp as one of httpx2. `issuer` is who signed a certificate that was refused."""
+    """Translate an error of aiohttp to one of httpx2. `issuer` is the issuer of a certificate that was refused."""
     match error:
         case aiohttp.ClientConnectorCertificateError():
             return _build_certificate_error(error, issuer)
@@ -97,12 +95,13 @@ def httpx_error_from_aiohttp(
         case aiohttp.ClientProxyConnectionError():
             why = error.os_error.strerror or error.os_error
             return ConnectionFailed(
-                f"the proxy {proxy} cannot be reached: {why}", f"It is tried again. {COMPANY_NETWORK_HINT}"
+                f"the proxy {proxy} cannot be reached: {why}",
+                f"The call is retried automatically. {COMPANY_NETWORK_HINT}",
             )
         case aiohttp.ClientConnectorDNSError():
             return ConnectionFailed(
                 f"the name {error.host} cannot be resolved: {error.os_error.strerror or error.os_error}",
-                "It is tried again. Check `base_url`, this machine's DNS, and whether a proxy is needed "
+                "The call is retried automatically. Check `base_url`, the DNS and whether a proxy is needed "
                 f"(HTTPS_PROXY). {COMPANY_NETWORK_HINT}",
             )
         case aiohttp.ClientConnectorSSLError():
@@ -114,43 +113,45 @@ def httpx_error_from_aiohttp(
 
 
 def provider_error_from_transport(error: BaseException, account: str, redact: Redactor) -> ProviderError:
-    """The error of a call that has no answer."""
+    """Translate an error of httpx2, for a call without a response."""
     hint = getattr(error, "hint", "")
     if isinstance(error, BadCertificate | ProxyDenied):
         kind = CertificateNotTrusted if isinstance(error, BadCertificate) else ProxyRefused
         return kind(redact.truncate(str(error), MAX_MESSAGE_LENGTH), hint=hint, account=account)
     name = type(error).__name__
     text = str(error) if hint else f"{name}: {error}" if str(error) else name
-    said = redact.truncate(f"no answer from the provider ({text})", MAX_MESSAGE_LENGTH)
-    return ProviderUnavailable(said, hint=hint, account=account)
+    message = redact.truncate(f"no response from the provider ({text})", MAX_MESSAGE_LENGTH)
+    return ProviderUnavailable(message, hint=hint, account=account)
 
 
 def _build_certificate_error(error: aiohttp.ClientConnectorCertificateError, issuer: str | None) -> BadCertificate:
     refused = error.certificate_error
     code, why = getattr(refused, "verify_code", 0), getattr(refused, "verify_message", "") or str(refused)
-    begin = f"the certificate of {error.host} cannot be verified: {why}"
-    release = "then `orchestrator release` the account."
+    message = f"the certificate of {error.host} cannot be verified: {why}"
+    release = "then run `orchestrator release` for the account."
     if code in HOST_MISMATCH_CODES:
-        return BadCertificate(begin, f"Correct the host in `base_url`; {release}")
+        return BadCertificate(message, f"Correct the host in `base_url`; {release}")
     if code in VALIDITY_PERIOD_CODES:
         return BadCertificate(
-            begin, f"Check this machine's clock, and ask the server's operator to renew it; {release}"
+            message, f"Check this machine's clock, and ask the server's operator to renew it; {release}"
         )
     if code in UNKNOWN_AUTHORITY_CODES and issuer:
-        begin = f"the certificate of {error.host} was issued by {issuer}, which is not trusted here ({why})"
+        message = f"the certificate of {error.host} was issued by {issuer}, which is not trusted here ({why})"
     return BadCertificate(
-        begin,
+        message,
         "Put the certificate of that authority (PEM) into a file, set ORCHESTRATOR_CA_FILE to its path and restart; "
         f"{release} {COMPANY_NETWORK_HINT}",
     )
 
 
 def _build_proxy_error(error: aiohttp.ClientHttpProxyError, proxy: Proxy | None) -> ConnectionFailed:
-    message = f"the proxy {proxy} answered {error.status} {error.message}".rstrip()
+    message = f"the proxy {proxy} responded with {error.status} {error.message}".rstrip()
     if error.status in PROXY_REFUSAL_STATUSES:
         return ProxyDenied(message)
     return ConnectionFailed(
-        message, f"It is tried again. If it lasts, ask the proxy's administrator. {COMPANY_NETWORK_HINT}"
+        message,
+        f"The call is retried automatically. If it keeps failing, ask the proxy's administrator. "
+        f"{COMPANY_NETWORK_HINT}",
     )
 
 
@@ -161,7 +162,7 @@ def _build_tls_error(error: aiohttp.ClientConnectorSSLError) -> ConnectionFailed
     message = f"TLS with {error.host}:{error.port} failed: {reason}"
     if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"):
         return ConnectionFailed(
-            f"{message}; what answers there does not speak TLS",
-            "It is tried again. Check host and port in `base_url`, and whether a proxy or gateway stands there.",
+            f"{message}; the server does not use TLS on this port",
+            "The call is retried automatically. Check host and port in `base_url`, and any proxy in between.",
         )
-    return ConnectionFailed(message, f"It is tried again. {COMPANY_NETWORK_HINT}")
+    return ConnectionFailed(message, f"The call is retried automatically. {COMPANY_NETWORK_HINT}")

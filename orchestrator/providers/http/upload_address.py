@@ -1,10 +1,10 @@
-"""Upload address: where a provider wants the file to be sent, and whether the chats may go there.
+"""Checks the address that a provider names for an upload, before the chats are sent there.
 
-Together answers an upload with a `Location`, Fireworks with a signed URL. Both are text of a server, and the chats go
-wherever it says. The hosts of the providers' storage are published nowhere, so they cannot be listed here. What is
-certain is refused: an address in a private network (a server there could be made to act on the request), one without
-TLS, one that holds credentials. A public name that leads to a private address needs no look-up: behind it TLS fails,
-because a server there has no certificate for that name.
+Together responds to an upload with a `Location`, Fireworks with a signed URL. Both are text from a server, and the
+chats are sent wherever it points. The hosts of the providers' storage are not published, so there can be no list of
+allowed ones. Refused is what is certainly wrong: an address in a private network (server-side request forgery), one
+without TLS, one with credentials. A public name that resolves to a private address needs no check: TLS fails there,
+because a server in the private network has no certificate for that name.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from orchestrator.core.loopback import is_in_private_network
 
 
 def find_upload_address_problem(address: str, base_url: str) -> str | None:
-    """What is wrong with this upload address of the provider at `base_url`, without the parts that may be a key."""
+    """Return what is wrong with an upload address, without the parts that may be a key; None if it is allowed."""
     try:
         url, base = urlsplit(address), urlsplit(base_url)
         host = url.hostname or ""
@@ -32,12 +32,12 @@ def _find_reason(url: SplitResult, host: str, base: SplitResult) -> str | None:
     if not host:
         return "names no host"
     if "@" in url.netloc:
-        return "holds a user or password"
-    # `http` as a base URL is allowed to loopback only, and to a private network with `allow_http` (sources/schema).
+        return "contains a user or password"
+    # `http` as a base URL is allowed to loopback, and to private networks with `allow_http`.
     base_is_private = base.scheme == "http" or is_in_private_network(base.hostname or "")
     is_private = is_in_private_network(host)
     if is_private and not base_is_private:
         return "is in a private network, and the provider is not"
     if url.scheme == "http" and not is_private:
-        return "is not encrypted: everyone on the way could read the chats"
+        return "is not encrypted: the chats could be read on the network"
     return None

@@ -1,4 +1,4 @@
-"""The dialects of OpenAI's API, as data: what each server says and expects otherwise than the next."""
+"""The dialects of OpenAI's API, as data: how the servers that implement it differ."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FILE_STATUS: Final[Mapping[str, RemoteFileStatus]] = {
     "deleting": RemoteFileStatus.GONE,
     "deleted": RemoteFileStatus.GONE,
 }
-# OpenAI's own words, and those of compatible servers: an end that is not known as one would be polled for ever.
+# OpenAI's own words and those of compatible servers. A final status that is missing here would be polled forever.
 JOB_STATUS: Final[Mapping[str, RemoteJobStatus]] = {
     "created": RemoteJobStatus.PENDING,
     "initializing": RemoteJobStatus.PENDING,
@@ -66,32 +66,27 @@ DEFAULT_HYPERPARAMETER_NAMES: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """One server's way of speaking OpenAI's API.
-
-    `hyperparameters` and `extra` say how options of the spec are called in the method and in the body; `always` are
-    hyperparameters that are sent even where the spec leaves them open. `accepts_auto` is whether the word "auto" is
-    understood, `suffix_length` how long a suffix may be. `vague` codes say that a file is not ready, or anything else
-    that is wrong. A file that is too large for one piece goes in parts of `part_bytes`.
-    """
+    """How one server's API differs from OpenAI's."""
 
     capabilities: Capabilities
-    error_codes: ErrorCodes = field(default_factory=lambda: ERROR_CODES)
-    ambiguous_codes: frozenset[str] = frozenset()
+    error_codes: ErrorCodes = field(default_factory=lambda: ERROR_CODES)  # code of the server -> class of error
+    ambiguous_codes: frozenset[str] = frozenset()  # codes for "the file is not ready" and for other problems as well
+    # Option of the spec -> name in the request's `method`.
     hyperparameter_names: Mapping[str, str] = field(default_factory=lambda: DEFAULT_HYPERPARAMETER_NAMES)
-    default_hyperparameters: Mapping[str, Any] = field(default_factory=dict)
-    accepts_auto: bool = True
-    suffix_length: int
-    extra_body_fields: Mapping[str, str] = field(default_factory=dict)
-    result_is_checkpoint: bool = False
-    part_bytes: int = 16 * MB
+    default_hyperparameters: Mapping[str, Any] = field(default_factory=dict)  # sent unless the spec sets them
+    accepts_auto: bool = True  # whether the word "auto" may be sent as a hyperparameter
+    suffix_length: int  # maximum, in characters; 0: the server accepts no suffix
+    extra_body_fields: Mapping[str, str] = field(default_factory=dict)  # option of the spec -> field of the body
+    result_is_checkpoint: bool = False  # whether a job names no model, so that its last checkpoint is the result
+    part_bytes: int = 16 * MB  # size of the parts of a multipart upload
 
     def suffix_fits_tag(self, tag: str) -> bool:
-        """Whether the tag is sent in the suffix: where the server shows the suffix, and the tag fits."""
+        """Return whether the tag is sent in the suffix: the server shows the suffix, and the tag fits."""
         return self.uses_suffix_tag and len(short_tag(tag)) <= self.suffix_length
 
     def for_account(self, account: Account) -> Dialect:
-        """The dialect with what the accounts file says of the account's server."""
-        if account.send_auto and account.suffix_length is None:  # one value serves ten thousand accounts
+        """Return the dialect with the account's own options for its server."""
+        if account.send_auto and account.suffix_length is None:  # 10,000 accounts share one object
             return self
         length = self.suffix_length if account.suffix_length is None else account.suffix_length
         return replace(self, accepts_auto=self.accepts_auto and account.send_auto, suffix_length=length)

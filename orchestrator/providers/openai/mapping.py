@@ -1,4 +1,4 @@
-"""What is asked of and told by a server that speaks OpenAI's API, from and to our own values."""
+"""Converts between the values of the core and the requests and responses of OpenAI's API."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TAG_METADATA_KEY: Final = "orchestrator_job"
 
 
 def build_create_arguments(order: JobOrder, dialect: Dialect) -> dict[str, Any]:
-    """The arguments of `fine_tuning.jobs.create`."""
+    """Build the arguments of `fine_tuning.jobs.create`."""
     spec, length = order.spec, dialect.suffix_length
     values: dict[str, Any] = {
         "model": spec.base_model,
@@ -55,14 +55,14 @@ def build_create_arguments(order: JobOrder, dialect: Dialect) -> dict[str, Any]:
 
 
 def _build_method(spec: TrainingSpec, dialect: Dialect) -> dict[str, Any]:
-    given = {wire: getattr(spec, name) for name, wire in dialect.hyperparameter_names.items()}
+    options = {wire: getattr(spec, name) for name, wire in dialect.hyperparameter_names.items()}
     left_open = (None,) if dialect.accepts_auto else (None, "auto")
-    chosen = {wire: value for wire, value in given.items() if value not in left_open}
+    chosen = {wire: value for wire, value in options.items() if value not in left_open}
     return {"type": spec.method, spec.method: {"hyperparameters": {**dialect.default_hyperparameters, **chosen}}}
 
 
 def to_remote_model(model: OpenAIModel) -> RemoteModel:
-    """A base model as the server shows it. OpenAI names its last day, Azure two times and whether it can be tuned."""
+    """Convert a base model. OpenAI reports its last day; Azure two times, and whether it can be tuned."""
     ends = model.deprecation if isinstance(model.deprecation, dict) else {}
     capabilities = model.capabilities if isinstance(model.capabilities, dict) else {}
     tunable = capabilities.get("fine_tune")
@@ -79,7 +79,7 @@ def _to_date(seconds: float | None) -> date | None:
 
 
 def to_remote_file(file: OpenAIFile | OpenAIListedFile) -> RemoteFile:
-    """A file as the server shows it."""
+    """Convert a file."""
     raw = file.status or ""
     return RemoteFile(
         id=file.id,
@@ -92,7 +92,7 @@ def to_remote_file(file: OpenAIFile | OpenAIListedFile) -> RemoteFile:
 
 
 def to_remote_job(job: OpenAIJob, dialect: Dialect, request_id: str | None = None) -> RemoteJob:
-    """A job as the server shows it."""
+    """Convert a job."""
     raw = job.status
     # A healthy job may carry an error object full of nulls: failure is the status, not the presence of an error.
     error = job.error if isinstance(job.error, dict) else {}
@@ -122,54 +122,54 @@ def _find_method_hyperparameters(method: object) -> object:
 
 
 def metadata_has_tag(job: OpenAIJob, order: JobOrder) -> bool:
-    """Whether the job's metadata holds the order's tag."""
+    """Return whether the job's metadata has the order's tag."""
     return isinstance(job.metadata, dict) and job.metadata.get(TAG_METADATA_KEY) == order.tag
 
 
 def metadata_tag_or_empty(job: OpenAIJob) -> str | None:
-    """The tag in the job's metadata; None where the server does not show the metadata, "" where it holds no tag."""
+    """Return the tag in the job's metadata; "" if it has none, None if the server does not show the metadata."""
     if job.metadata is msgspec.UNSET:
         return None
     return str((job.metadata or {}).get(TAG_METADATA_KEY) or "")
 
 
 def find_metadata_tag(job: OpenAIJob) -> str | None:
-    """The tag in the job's metadata; None where it shows none, be it another's job or a server that keeps none."""
+    """Return the tag in the job's metadata; None for a job without one and a server without metadata."""
     return str(job.metadata.get(TAG_METADATA_KEY) or "") or None if isinstance(job.metadata, dict) else None
 
 
 def find_suffix(job: OpenAIJob) -> str | None:
-    """The suffix the job was created with; None where the server does not show it. Servers call it differently."""
+    """Return the job's suffix, which servers name differently; None if the server does not show it."""
     return job.user_provided_suffix or job.suffix or None
 
 
 def build_suffix_getter(order: JobOrder) -> Callable[[OpenAIJob], str | None]:
-    """The suffix of a job, as `find_suffix`; None also for one that only holds the operator's own part of it.
+    """Build a function like `find_suffix` that also returns None for a suffix with only the operator's own part.
 
-    Such a job was perhaps created for this order while the option `suffix_length` left no room for the tag.
+    Such a job may have been created for this order while the option `suffix_length` left no room for the tag.
     """
 
-    def shown_by(job: OpenAIJob) -> str | None:
+    def find_tagged_suffix(job: OpenAIJob) -> str | None:
         suffix = find_suffix(job)
         return None if suffix and (order.spec.suffix or "").startswith(suffix) else suffix
 
-    return shown_by
+    return find_tagged_suffix
 
 
 def to_remote_event(event: OpenAIEvent) -> RemoteEvent:
-    """A line of a job's history."""
+    """Convert an event of a job."""
     return RemoteEvent(at=number_or_none(event.created_at) or 0.0, message=text_or_none(event.message) or "")
 
 
 def find_loss(event: OpenAIEvent) -> Loss | None:
-    """The losses an event tells; None where it is about something else."""
+    """Return the losses that an event reports; None if it reports none."""
     data = event.data if isinstance(event.data, dict) else {}
     training, validation = data.get("train_loss"), data.get("full_valid_loss", data.get("valid_loss"))
     return parse_loss(data.get("step"), training, validation)
 
 
 def to_moderation_verdict(result: ModerationResult) -> ModerationVerdict:
-    """What the moderation says of one text."""
+    """Convert the moderation's result for one text."""
     categories = result.categories.model_dump(by_alias=True)
     return ModerationVerdict(
         flagged=result.flagged,

@@ -1,6 +1,6 @@
-"""The OpenAI API: files, fine-tuning jobs, events, cancel. Its dialects differ by the data of `openai_dialects`.
+"""OpenAI's API: files, fine-tuning jobs, events, cancellation. Its dialects differ by the data in `dialects.py`.
 
-Source: the OpenAI API reference and the published OpenAPI document; what was tried is said where it matters.
+Source: the OpenAI API reference and the published OpenAPI document.
 """
 
 from __future__ import annotations
@@ -70,23 +70,23 @@ MODERATION_MODEL: Final = "omni-moderation-latest"
 
 
 def build_provider_factory(http: HttpClient, redact: Redactor) -> ProviderFactory:
-    """How accounts of these dialects are connected: one HTTP client, a key each, none from the environment."""
+    """Build the factory for the accounts of all dialects. They share the HTTP client, the SDK and the MD5s."""
     sdk = build_sdk_factory(http)
     md5s = SingleFlight[DatasetFile, str](keep_results=True)
 
     def connect(account: Account, key: Secret) -> OpenAIProvider:
         dialect = DIALECTS[account.provider].for_account(account)
         address = account.base_url or PROVIDERS[account.provider].default_base_url or ""
-        calls = OpenAIClient(
+        client = OpenAIClient(
             http, sdk, account, base_url=address, key=key, redact=redact, error_codes=dialect.error_codes
         )
-        return OpenAIProvider(account, dialect, calls, md5s)
+        return OpenAIProvider(account, dialect, client, md5s)
 
     return connect
 
 
 class OpenAIProvider:
-    """One account at OpenAI or at a server that speaks its API."""
+    """One account at OpenAI or at a server that implements its API."""
 
     __slots__ = ("_account", "_client", "_dialect", "_md5s")
 
@@ -161,11 +161,11 @@ class OpenAIProvider:
         # Not every compatible server honours the filter, so it is applied again here. Where metadata may be ignored
         # the server is asked for all jobs, since a filter on what it does not keep would hide ours.
         only_metadata = self._dialect.uses_metadata_tag and not self._dialect.uses_suffix_tag
-        wanted = {f"metadata[{TAG_METADATA_KEY}]": order.tag} if only_metadata else {}
-        listed = [job async for job in self._client.iter_items(JOBS_PATH, JOB_LIST_DECODER, wanted)]
-        marked = [to_remote_job(job, self._dialect) for job in listed if metadata_has_tag(job, order)]
-        if marked:
-            return marked
+        query = {f"metadata[{TAG_METADATA_KEY}]": order.tag} if only_metadata else {}
+        listed = [job async for job in self._client.iter_items(JOBS_PATH, JOB_LIST_DECODER, query)]
+        tagged = [to_remote_job(job, self._dialect) for job in listed if metadata_has_tag(job, order)]
+        if tagged:
+            return tagged
         show_tag = self._build_tag_getter(order)
         return select_tagged_jobs([(to_remote_job(job, self._dialect), show_tag(job)) for job in listed], order)
 
@@ -174,7 +174,7 @@ class OpenAIProvider:
         try:
             return await self._send_create(arguments, deadline)
         except RequestRejected:
-            # A refusal created nothing. A server without metadata may refuse the word: the suffix carries the tag.
+            # A refusal created nothing. A server without metadata may refuse the field: the suffix has the tag, too.
             if not (self._dialect.suffix_fits_tag(order.tag) and arguments.pop("metadata", None)):
                 raise
             return await self._send_create(arguments, deadline)
@@ -196,24 +196,24 @@ class OpenAIProvider:
         return job
 
     async def cancel_job(self, remote_job_id: str) -> RemoteJob:
-        async def ask() -> None:
+        async def request_cancel() -> None:
             async with self._client.read_call():
                 await self._client.sdk.fine_tuning.jobs.cancel(remote_job_id, extra_headers=self._client.auth_headers)
 
-        return await cancel_and_get_job(ask(), lambda: self.get_job(remote_job_id))
+        return await cancel_and_get_job(request_cancel(), lambda: self.get_job(remote_job_id))
 
     async def events(self, remote_job_id: str) -> list[RemoteEvent]:
         listed = self._iter_events(remote_job_id)
         return [to_remote_event(event) async for event in listed][::-1]
 
     async def losses(self, remote_job_id: str, after: int) -> list[Loss]:
-        found: list[Loss] = []
+        losses: list[Loss] = []
         async for event in self._iter_events(remote_job_id):  # newest first
             loss = find_loss(event)
             if loss is not None and loss.step <= after:
                 break
-            found += [loss] if loss else []
-        return found
+            losses += [loss] if loss else []
+        return losses
 
     async def moderate(self, texts: Sequence[str]) -> list[ModerationVerdict]:
         async with self._client.read_call():
@@ -233,7 +233,7 @@ class OpenAIProvider:
                 await self._client.sdk.uploads.cancel(upload_id, extra_headers=self._client.auth_headers)
 
     async def _upload_in_parts(self, dataset_file: DatasetFile, deadline: Deadline) -> RemoteFile:
-        """A part may be sent twice without harm; only the end of it all makes a file."""
+        """Upload in parts. Only completing creates a file, so the parts are a call that may be repeated."""
         try:
             with send_deadline(deadline):
                 async with self._client.read_call(max(deadline.seconds_left, 0)):
@@ -253,7 +253,7 @@ class OpenAIProvider:
         )
 
     def _build_tag_getter(self, order: JobOrder) -> Callable[[OpenAIJob], str | None]:
-        """Where a job that was created for this order shows its tag."""
+        """Return the function that reads the tag, or the suffix, of a job that may be this order's."""
         if not self._dialect.uses_suffix_tag:
             return metadata_tag_or_empty
         return build_suffix_getter(order) if self._dialect.suffix_fits_tag(order.tag) else find_metadata_tag
@@ -283,5 +283,5 @@ class OpenAIProvider:
 
 
 def _encode_path_segment(name: str) -> str:
-    """An id of the provider's as a part of a path."""
+    """Percent-encode a provider's id as a part of a path."""
     return quote(name, safe="")

@@ -1,7 +1,7 @@
-"""What a server that speaks OpenAI's API answers, as far as it is read.
+"""The fields of OpenAI's responses that are used.
 
-Decoded straight from the bytes: the SDK's own models take a fifth of a call's CPU. What decides whether something is
-ours, and how far it is, must be there; what servers differ in is taken as it comes.
+They are decoded directly from the bytes: the SDK's own models take a fifth of a call's CPU. Fields that decide
+whether an object is ours, and its state, are required; the informative ones, in which servers differ, have any type.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class OpenAIFile(_OpenAIObject):
 
 
 class OpenAIListedFile(_OpenAIObject):
-    """A file in a list. One that does not show what it is called may be ours, and must not be passed over."""
+    """A file in a list. The name is required: a file without one may be ours and must not be skipped."""
 
     filename: str | None
     bytes: int | None = None
@@ -42,7 +42,7 @@ class OpenAIListedModel(_OpenAIObject):
 
 
 class OpenAIModel(_OpenAIObject):
-    """A model. Servers say differently when it ends, and use the same names for other things."""
+    """A model. Servers report its retirement differently, and use the same names for other values."""
 
     shutdown_date: str | None = None
     deprecation: Any = None
@@ -50,11 +50,11 @@ class OpenAIModel(_OpenAIObject):
 
 
 class OpenAIJob(_OpenAIObject):
-    """A fine-tuning job. Its suffix has two names.
+    """A fine-tuning job. Servers use two names for its suffix.
 
-    Status, training file and model have no default: a job that does not show them may be ours, and must not be passed
-    over. The same is true of metadata that is not there, which is not the same as none. What only informs is of any
-    type here, so that a finished model is not missed for a strange number beside it.
+    Status, training file and model have no default: a job that does not show them may be ours and must not be
+    skipped. Missing metadata (UNSET) differs from empty metadata for the same reason. Informative fields have any
+    type, so that an odd number does not hide a finished model.
     """
 
     status: StatusWord
@@ -74,7 +74,7 @@ class OpenAIJob(_OpenAIObject):
 
 
 class OpenAIEvent(_OpenAIObject):
-    """A line of a job's history."""
+    """An event of a job."""
 
     created_at: Any = None
     message: Any = None
@@ -82,7 +82,7 @@ class OpenAIEvent(_OpenAIObject):
 
 
 class OpenAICheckpoint(_OpenAIObject):
-    """A model saved on the way."""
+    """A model that was saved during training."""
 
     step_number: int | None = None
 

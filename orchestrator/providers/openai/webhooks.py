@@ -1,4 +1,4 @@
-"""Webhooks that OpenAI sends: is a request really theirs, and which remote job is it about?"""
+"""Verifies OpenAI's webhooks and reads which remote job they are about."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orchestrator.providers.http.client import HttpClient
 JOB_EVENT_PREFIX: Final = "fine_tuning.job."
 
 WebhookParser = Callable[[Secret, Mapping[str, str], bytes], ProviderWebhook | None]
-"""What a request with these headers (names in lower case) and body says; None when it is forged or stale."""
+"""Parses a request from its headers (names in lower case) and body; None if its signature is wrong or too old."""
 
 
 def build_webhook_parser(http: HttpClient) -> WebhookParser:
@@ -25,7 +25,7 @@ def build_webhook_parser(http: HttpClient) -> WebhookParser:
     def read(secret: Secret, headers: Mapping[str, str], body: bytes) -> ProviderWebhook | None:
         try:
             sdk.webhooks.verify_signature(body, headers, secret=secret.reveal())
-        except (openai.InvalidWebhookSignatureError, ValueError, TypeError):  # the last two: headers out of shape
+        except (openai.InvalidWebhookSignatureError, ValueError, TypeError):  # the last two: malformed headers
             return None
         return ProviderWebhook(id=headers["webhook-id"], remote_job_id=_find_job_id(body))
 
@@ -33,7 +33,7 @@ def build_webhook_parser(http: HttpClient) -> WebhookParser:
 
 
 def _find_job_id(body: bytes) -> str | None:
-    """The fine-tuning job that an event is about; None for every other event."""
+    """Return the id of the fine-tuning job of an event; None for every other event."""
     try:
         event: Any = json.loads(body)
         about = event["data"]["id"] if str(event["type"]).startswith(JOB_EVENT_PREFIX) else None

@@ -1,4 +1,4 @@
-"""What Together answers, as far as it is read."""
+"""The fields of Together's responses that are used."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from orchestrator.providers.http.response_decoder import ListPage, RemoteId, Rem
 
 
 class TogetherFile(msgspec.Struct):
-    """A file. Servers older than `processing_status` only say whether it is processed."""
+    """A file. Older servers have no `processing_status`, only `Processed`."""
 
     id: RemoteId
     filename: str | None
@@ -41,20 +41,20 @@ class TogetherJob(msgspec.Struct):
 
 
 class TogetherEvent(msgspec.Struct):
-    """A line of a fine-tune's history."""
+    """An event of a fine-tune."""
 
     created_at: Any = None
     message: Any = None
 
 
 class TogetherMetrics(msgspec.Struct):
-    """The rows of a fine-tune's curve."""
+    """The rows of a fine-tune's loss curve."""
 
     metrics: list[dict[str, Any]] | None = None
 
 
 class TogetherEstimate(msgspec.Struct):
-    """What a fine-tune would cost, where there is an estimate."""
+    """The estimated price of a fine-tune."""
 
     estimated_total_price: float | None = None
     allowed_to_proceed: bool | None = None
@@ -62,7 +62,7 @@ class TogetherEstimate(msgspec.Struct):
 
 
 class TogetherLimits(msgspec.Struct):
-    """How a base model can be tuned. That there are limits says that it can be."""
+    """The limits of a base model for tuning. A model that cannot be tuned has none."""
 
     model_name: RemoteId
 
@@ -74,7 +74,7 @@ class TogetherOwner(msgspec.Struct):
 
 
 class TogetherIdentity(msgspec.Struct):
-    """Whose key it is."""
+    """The owner of the key."""
 
     organization: TogetherOwner | None = None
     project: TogetherOwner | None = None

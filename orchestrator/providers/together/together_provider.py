@@ -1,7 +1,7 @@
-"""Together: files and fine-tunes of its own API.
+"""Together's API: files and fine-tunes.
 
-Source: the published OpenAPI document and the vendor's SDK 3.1.1, which is newer and wins where they differ: files
-have a `processing_status`, an estimate may be unavailable, `whoami` is there.
+Source: the published OpenAPI document and the vendor's SDK 3.1.1, which is newer and takes precedence where they
+differ: files have a `processing_status`, an estimate may be unavailable, `whoami` exists.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ NOT_FOUND_STATUSES: Final = frozenset({404, 405})
 
 
 def build_provider_factory(http: HttpClient, redact: Redactor) -> ProviderFactory:
-    """How accounts at Together are connected."""
+    """Build the factory for accounts at Together."""
 
     def connect(account: Account, key: Secret) -> TogetherProvider:
         base_url = (account.base_url or INFO.default_base_url or "").rstrip("/")
@@ -98,7 +98,7 @@ def build_provider_factory(http: HttpClient, redact: Redactor) -> ProviderFactor
 
 
 class TogetherProvider:
-    """One account at Together. `whole` reaches the API's other versions."""
+    """One account at Together. `root_client` calls other versions of the API than /v1."""
 
     capabilities: Capabilities = INFO.capabilities
 
@@ -111,7 +111,7 @@ class TogetherProvider:
         try:
             async with self._root_client.read_call():
                 who = await self._root_client.get_decoded(IDENTITY_DECODER, "/v3/whoami")
-        except RemoteNotFound:  # the SDK says v3, other documents say v1
+        except RemoteNotFound:  # v3 according to the SDK, v1 according to other documents
             async with self._client.read_call():
                 who = await self._client.get_decoded(IDENTITY_DECODER, "/whoami")
         return AccountIdentity(
@@ -120,7 +120,7 @@ class TogetherProvider:
         )
 
     async def find_model(self, name: str) -> RemoteModel | None:
-        """What has limits for fine-tuning can be tuned; nothing here says until when."""
+        """Look the model up by its limits: one that has limits can be tuned. They do not say until when."""
         try:
             async with self._client.read_call():
                 limits = await self._client.get_decoded(LIMITS_DECODER, "/fine-tunes/models/limits", model_name=name)
@@ -129,7 +129,7 @@ class TogetherProvider:
             return None
 
     async def list_models(self) -> list[str]:
-        """What can be fine-tuned."""
+        """Return the names of the models that can be fine-tuned."""
         try:
             async with self._client.read_call():
                 return [str(name) for name in (await self._client.get_json("/fine-tunes/models/supported"))["models"]]
@@ -140,7 +140,7 @@ class TogetherProvider:
         async with self._client.read_call():
             listed = await self._client.list_items(FILE_LIST_DECODER, "/files")
         same = [_to_remote_file(file) for file in listed if _is_same_file(file, dataset_file)]
-        # One whose upload was cut off stays PENDING for ever: uploading it again ends it, or answers 409.
+        # A file whose upload was interrupted stays PENDING forever: uploading it again completes it or returns 409.
         usable = [
             file
             for file in same
@@ -149,7 +149,7 @@ class TogetherProvider:
         return min(usable, key=lambda file: file.status is not RemoteFileStatus.READY, default=None)
 
     async def upload_file(self, dataset_file: DatasetFile, deadline: Deadline) -> RemoteFile:
-        """Straight into the provider's storage, or as a form where the server does not redirect there."""
+        """Upload to the provider's storage, or as a form if the server does not redirect there."""
         check_upload_size(dataset_file, self.capabilities, self._account.name)
         async with self._client.write_call(deadline):
             try:
@@ -182,14 +182,14 @@ class TogetherProvider:
 
     async def quote(self, order: JobOrder) -> Quote | None:
         spec = _build_hyperparameters(order.spec)
-        asked = {name: spec[name] for name in ("n_epochs", "training_method", "training_type") if name in spec}
+        options = {name: spec[name] for name in ("n_epochs", "training_method", "training_type") if name in spec}
         try:
             async with self._client.read_call():
                 told = await self._client.post_decoded(
-                    ESTIMATE_DECODER, "/fine-tunes/estimate-price", _build_job_body(order) | asked
+                    ESTIMATE_DECODER, "/fine-tunes/estimate-price", _build_job_body(order) | options
                 )
         except RequestRejected:
-            return None  # no estimate, which is no reason against the job
+            return None  # without an estimate the job may still be created
         usd = told.estimated_total_price
         refused = told.allowed_to_proceed is False
         why = f"the provider estimates {format_usd(usd)} and the account's limit is {format_usd(told.user_limit)}"
@@ -203,11 +203,11 @@ class TogetherProvider:
             return self._to_remote_job(job)
 
     async def cancel_job(self, remote_job_id: str) -> RemoteJob:
-        async def ask() -> None:
+        async def request_cancel() -> None:
             async with self._client.read_call():
                 await self._client.post_json(f"/fine-tunes/{remote_job_id}/cancel", {})
 
-        return await cancel_and_get_job(ask(), lambda: self.get_job(remote_job_id))
+        return await cancel_and_get_job(request_cancel(), lambda: self.get_job(remote_job_id))
 
     async def events(self, remote_job_id: str) -> list[RemoteEvent]:
         async with self._client.read_call():
@@ -219,10 +219,10 @@ class TogetherProvider:
         return sorted(told, key=lambda event: event.at)
 
     async def losses(self, remote_job_id: str, after: int) -> list[Loss]:
-        """Steps of training and of evaluation come apart."""
-        asked = {"global_step_from": str(after + 1), "resolution": str(MAX_CURVE_POINTS)}
+        """Read the curve, in which training and evaluation steps are separate rows."""
+        query = {"global_step_from": str(after + 1), "resolution": str(MAX_CURVE_POINTS)}
         async with self._client.read_call():
-            told = await self._client.get_decoded(METRICS_DECODER, f"/fine-tunes/{remote_job_id}/metrics", **asked)
+            told = await self._client.get_decoded(METRICS_DECODER, f"/fine-tunes/{remote_job_id}/metrics", **query)
         rows = told.metrics or []
         losses = [parse_loss(row.get(STEP_METRIC), row.get("train/loss"), row.get("eval/loss")) for row in rows]
         return [loss for loss in losses if loss]
@@ -250,7 +250,7 @@ class TogetherProvider:
         return await self._preprocess(file_id)
 
     async def _preprocess(self, file_id: str) -> TogetherFile:
-        """The end of an upload. An older server does it by itself and does not know the word."""
+        """Complete an upload. An older server completes it by itself and does not have the call."""
         try:
             return await self._client.post_decoded(FILE_DECODER, f"/files/{file_id}/preprocess", {})
         except UnsuccessfulResponse as refusal:
@@ -259,7 +259,7 @@ class TogetherProvider:
             return await self._client.get_decoded(FILE_DECODER, f"/files/{file_id}")
 
     async def _check_funds(self, order: JobOrder) -> None:
-        """A refusal here has created nothing."""
+        """Raise QuotaExhausted if the account may not pay for the job. Creates nothing."""
         quote = await self.quote(order)
         if quote and quote.refused:
             raise QuotaExhausted(quote.refused, account=self._account.name)
@@ -315,7 +315,7 @@ def _build_job_body(order: JobOrder) -> dict[str, Any]:
 
 
 def _build_hyperparameters(spec: TrainingSpec) -> dict[str, Any]:
-    """The spec in this provider's words; what it leaves open is left out."""
+    """Convert the spec to this provider's names, without the options that it leaves open."""
     dpo = spec.method == "dpo"
     values = {
         "n_epochs": None if spec.n_epochs == "auto" else spec.n_epochs,
@@ -330,7 +330,7 @@ def _build_hyperparameters(spec: TrainingSpec) -> dict[str, Any]:
 
 
 def _build_training_type(spec: TrainingSpec) -> dict[str, Any] | None:
-    """LoRA is the provider's default; its rank and alpha are only said together."""
+    """Return the training type; LoRA is the default, and its rank and alpha are only accepted together."""
     if spec.lora is False:
         return {"type": "Full"}
     if spec.lora_rank is None:

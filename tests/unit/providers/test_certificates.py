@@ -59,7 +59,7 @@ def test_a_folder_of_hashed_names_is_taken(authority: trustme.CA, tmp_path: Path
 @pytest.mark.parametrize("name", ["SSL_CERT_FILE", "ORCHESTRATOR_CA_FILE"])
 @pytest.mark.parametrize(
     ("content", "fault"),
-    [(None, "cannot be read"), ("", "holds no certificate"), ("not PEM", "holds no certificate")],
+    [(None, "cannot be read"), ("", "contains no certificate"), ("not PEM", "contains no certificate")],
 )
 def test_a_file_that_is_not_there_or_holds_none_is_named(
     tmp_path: Path, name: str, content: str | None, fault: str
@@ -73,7 +73,7 @@ def test_a_file_that_is_not_there_or_holds_none_is_named(
     assert caught.value.hint
 
 
-@pytest.mark.parametrize(("folder", "fault"), [("nowhere", "is not a folder"), (".", "holds no certificate")])
+@pytest.mark.parametrize(("folder", "fault"), [("nowhere", "is not a folder"), (".", "contains no certificate")])
 def test_invalid_certificate_folder_is_named(tmp_path: Path, folder: str, fault: str) -> None:
     with pytest.raises(ConfigError, match=f"SSL_CERT_DIR: .* {fault}"):
         build_ssl_context(None, {"SSL_CERT_DIR": str(tmp_path / folder)})

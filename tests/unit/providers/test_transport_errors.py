@@ -21,10 +21,10 @@ def tls_failure(reason: str) -> aiohttp.ClientConnectorSSLError:
 @pytest.mark.parametrize(
     ("reason", "said"),
     [
-        ("TLSV1_ALERT_NO_APPLICATION_PROTOCOL", "the server speaks only HTTP/2"),
+        ("TLSV1_ALERT_NO_APPLICATION_PROTOCOL", "the server supports only HTTP/2"),
         (
             "WRONG_VERSION_NUMBER",
-            "TLS with api.example:443 failed: WRONG_VERSION_NUMBER; what answers there does not",
+            "TLS with api.example:443 failed: WRONG_VERSION_NUMBER; the server does not use TLS",
         ),
         ("TLSV1_ALERT_PROTOCOL_VERSION", "TLS with api.example:443 failed: TLSV1_ALERT_PROTOCOL_VERSION"),
     ],

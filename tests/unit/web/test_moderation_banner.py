@@ -17,7 +17,7 @@ from orchestrator.web.dashboard.page_query import ROWS_PER_PAGE, PageQuery
 from orchestrator.web.dashboard.run_page import RunPage, build_run_page
 
 IN_PROGRESS = ModerationProgress(judged=1_500, total=90_000, finish_at=NOW + 6_000)
-OUTAGE = "account acme: provider_unavailable: no answer from the provider (ConnectError)"
+OUTAGE = "account acme: provider_unavailable: no response from the provider (ConnectError)"
 
 
 def record(**values: Any) -> Moderation:
