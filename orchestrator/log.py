@@ -1,7 +1,7 @@
-"""Log: one line an event, on stderr; JSON for machines, readable on a terminal, never with a key in it.
+"""Logging to stderr, one line per event: JSON for machines, readable text on a terminal, never with a key in it.
 
-Ours and the libraries' lines go the same way. `structlog.get_logger(__name__)` gives a logger; uvicorn is started
-with `log_config=None`, so that it does not set up its own.
+Log lines of libraries pass the same processors. uvicorn is started with `log_config=None`, so that it does not
+install its own handlers.
 """
 
 from __future__ import annotations
@@ -10,37 +10,19 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from types import ModuleType
 from typing import Any, Final, Literal, TextIO, cast
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 from orchestrator.core.errors import ConfigError, IllegalTransition, OrchestratorError
 from orchestrator.core.secret import Redactor
 from orchestrator.system.queued_stream import QueuedStream
 
-
-@contextmanager
-def _hidden_module(module: str) -> Iterator[None]:
-    """While this lasts the module seems not to be installed, unless it was imported before."""
-    if module in sys.modules:
-        yield
-        return
-    sys.modules[module] = cast(ModuleType, None)
-    try:
-        yield
-    finally:
-        del sys.modules[module]
-
-
-with _hidden_module(
-    "rich"
-):  # structlog's tracebacks are not drawn here: 4 MB, with Pygments, and 30 ms of every start
-    import structlog
-    from structlog.typing import EventDict, Processor, WrappedLogger
-
-MAX_LOG_TEXT_CHARACTERS: Final = 50_000  # characters of one text of a line; a longer one would keep the process busy
+MAX_LOG_TEXT_CHARACTERS: Final = 50_000  # of one text in a line: redacting a longer one would block the process
 
 DRAIN_SECONDS: Final = 2.0
-"""How long the end of the service waits for a reader of the log."""
+"""How long the end of the service waits until a slow reader of the log has read the queued lines."""
 
 _ROOT_LOGGER_NAME = "orchestrator"
 _HANDLER_NAME = "orchestrator"
@@ -54,9 +36,9 @@ def configure(
     redact: Redactor,
     stream: TextIO | None = None,
 ) -> None:
-    """Sets up logging for the process; a second call replaces the first. `stream` is stderr unless given.
+    """Configure logging for the process; a second call replaces the first. `stream` is stderr by default.
 
-    Libraries speak from WARNING on, at level `debug` from DEBUG on.
+    Libraries log from WARNING on, and from DEBUG on at level `debug`.
     """
     stream = stream or sys.stderr
     shared: list[Processor] = [
@@ -81,7 +63,7 @@ def configure(
 
 
 def set_level(level: str) -> None:
-    """Changes the least level that is logged."""
+    """Change the minimum log level."""
     threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(threshold))
     logging.getLogger().setLevel(threshold if threshold == logging.DEBUG else max(threshold, logging.WARNING))
@@ -90,9 +72,9 @@ def set_level(level: str) -> None:
 
 @contextmanager
 def queue_output() -> Iterator[None]:
-    """Have a thread write the lines while this lasts, so that a pipe that nobody reads does not stop the service.
+    """Write log lines in a thread inside this context, so that a pipe without a reader does not block the service.
 
-    At the end everything is written. Where the pipe is still full after `DRAIN_SECONDS`, the queue stays in place.
+    At the end all queued lines are written. If the pipe is still full after DRAIN_SECONDS, the queue stays in place.
     """
     handler = _get_handler()
     direct = handler.stream
@@ -101,19 +83,19 @@ def queue_output() -> Iterator[None]:
     try:
         yield
     finally:
-        with _hold_lock(handler):  # or another thread's line could come between, and be lost
+        with _hold_lock(handler):  # otherwise a line of another thread could be queued after the drain, and be lost
             if queued.drain(DRAIN_SECONDS):
                 handler.setStream(direct)
 
 
 def is_blocked() -> bool:
-    """Whether a thread waits in a write to stderr, so that another write or flush would wait as well."""
+    """Return whether the writing thread is blocked on stderr, so that every other write would block as well."""
     return isinstance(_get_handler().stream, QueuedStream)
 
 
 def _report_dropped(lines: int) -> None:
     structlog.get_logger(_ROOT_LOGGER_NAME).warning(
-        "log.lines_dropped", lines=lines, hint="Read the service's stderr without pause, or write it to a file."
+        "log.lines_dropped", lines=lines, hint="Read the service's stderr continuously, or redirect it to a file."
     )
 
 
@@ -159,7 +141,7 @@ def _install_handler(handler: logging.Handler) -> None:
     for old in [old for old in root.handlers if old.name == _HANDLER_NAME]:
         root.removeHandler(old)
     root.addHandler(handler)
-    logging.raiseExceptions = False  # a line that cannot be written would be printed raw, keys and all
+    logging.raiseExceptions = False  # otherwise a line that cannot be written would be printed unredacted
 
 
 def _create_logger(*names: str) -> logging.Logger:
@@ -167,7 +149,7 @@ def _create_logger(*names: str) -> logging.Logger:
 
 
 def _expand_error(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """An error of ours becomes kind, message and hint; only a bug of ours keeps its traceback."""
+    """Replace an OrchestratorError by its kind, message and hint. Only bugs keep their traceback."""
     error = event.get("error")
     if isinstance(error, OrchestratorError):
         del event["error"]

@@ -1,10 +1,11 @@
-"""Tables that are drawn with rich: status, plan and simple lists."""
+"""Tables for terminals and pipes: the status, the plan and simple lists."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -27,6 +28,7 @@ from orchestrator.core.text import format_count, format_number, format_usd
 from orchestrator.core.text_sanitizer import sanitize_line
 from orchestrator.status import StatusSnapshot
 
+MAX_TABLE_ROWS = 200  # drawing takes a millisecond per row
 WIDE_TERMINAL_COLUMNS = 140  # a terminal of this width has space for every column
 PIPE_WIDTH_COLUMNS = 240  # a pipe has no width; wide enough that no model id is cut
 STATE_COLOURS = {
@@ -43,6 +45,22 @@ def create_console() -> Console:
     """Create a console for stdout. Markup is off: a provider's text such as `[key 1a2b3c4d]` is printed unchanged."""
     width = None if sys.stdout.isatty() else PIPE_WIDTH_COLUMNS
     return Console(width=width, highlight=False, markup=False, emoji=False)
+
+
+def print_status(status: StatusSnapshot) -> None:
+    """Print one row per account, as a drawn table up to MAX_TABLE_ROWS and as aligned columns beyond."""
+    if len(status.jobs) <= MAX_TABLE_ROWS:
+        console = create_console()
+        console.print(build_status_table(status, console.width))
+        return
+    widths = list(map(len, STATUS_COLUMNS))
+    for job in status.jobs:
+        widths = list(map(max, widths, map(len, format_row(job, status.at))))
+    if title := format_title(status):
+        sys.stdout.write(f"{title}\n")
+    for row in chain([STATUS_COLUMNS], (format_row(job, status.at) for job in status.jobs)):
+        sys.stdout.write("  ".join(map(str.ljust, row, widths)).rstrip() + "\n")
+    sys.stdout.write(f"{format_counts(status)}\n")
 
 
 def build_status_table(status: StatusSnapshot, width: int) -> RenderableType:

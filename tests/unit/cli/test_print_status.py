@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from orchestrator.cli import output as render
-from orchestrator.cli import tables
+from orchestrator.cli import output, tables
 from orchestrator.core.config_refusal import ConfigRefusal
 from orchestrator.core.errors import Failure
 from orchestrator.status import JobView, StatusSnapshot
@@ -36,7 +35,7 @@ def status(accounts: int) -> StatusSnapshot:
 
 
 def test_thousands_of_jobs_are_printed_in_columns(capsys: pytest.CaptureFixture[str]) -> None:
-    render.print_status(status(render.MAX_TABLE_ROWS + 1))
+    tables.print_status(status(tables.MAX_TABLE_ROWS + 1))
     heading, first, second, *_, counts = capsys.readouterr().out.splitlines()
     assert heading.index("provider") == first.index("openai") == second.index("openai")
     assert first.endswith("bad: It broke. Mend it.")
@@ -62,7 +61,7 @@ def test_a_narrow_terminal_shows_every_word() -> None:
 
 
 def test_few_jobs_are_drawn_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
-    render.print_status(status(render.MAX_TABLE_ROWS))
+    tables.print_status(status(tables.MAX_TABLE_ROWS))
     assert "│ the-longest-name" in capsys.readouterr().out
 
 
@@ -79,11 +78,11 @@ def test_few_jobs_are_drawn_as_a_table(capsys: pytest.CaptureFixture[str]) -> No
     ],
 )
 def test_line_shows_the_reason_and_the_warning_of_a_job(values: dict[str, Any], shown: str) -> None:
-    assert render.format_advice(replace(JOB, **values)) == shown
+    assert output.format_advice(replace(JOB, **values)) == shown
 
 
 def test_line_shows_the_time_in_the_state() -> None:
-    cells = render.format_row(replace(JOB, state="running", state_since=1000.0), 1000.0 + 3 * 3600 + 5)
+    cells = output.format_row(replace(JOB, state="running", state_since=1000.0), 1000.0 + 3 * 3600 + 5)
     assert cells[2:4] == ("running", "3 h")
 
 
@@ -99,7 +98,7 @@ REFUSAL = ConfigRefusal(
 
 
 def test_reload_error_is_one_line_per_finding_in_a_pipe() -> None:
-    assert render.format_refusal(replace(status(1), refusal=REFUSAL), None) == [
+    assert output.format_refusal(replace(status(1), refusal=REFUSAL), None) == [
         "An edit was refused at 1970-01-02 00:00 UTC; the previous version stays in force.",
         "config_error: /srv/accounts.toml has 4 faults",
         f"  {LONG_FINDING} is not set",
@@ -107,7 +106,7 @@ def test_reload_error_is_one_line_per_finding_in_a_pipe() -> None:
         "  and 2 more",
         "Correct what is listed and start again.",
     ]
-    assert render.format_refusal(status(1), None) == []
+    assert output.format_refusal(status(1), None) == []
 
 
 def test_reload_error_is_above_the_table_within_80_columns() -> None:

@@ -33,10 +33,10 @@ def assert_harmless(text: str) -> None:
     assert "forged" in text
 
 
-@pytest.mark.parametrize("more", [0, output.MAX_TABLE_ROWS])
+@pytest.mark.parametrize("more", [0, tables.MAX_TABLE_ROWS])
 def test_status_is_printed_escaped(more: int, capsys: pytest.CaptureFixture[str]) -> None:
     seen = status(more + 1)
-    output.print_status(replace(seen, jobs=(FAILED, *seen.jobs[1:])))
+    tables.print_status(replace(seen, jobs=(FAILED, *seen.jobs[1:])))
     assert_harmless(capsys.readouterr().out)
 
 
