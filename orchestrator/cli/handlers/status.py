@@ -19,7 +19,7 @@ from orchestrator.cli.output import (
     print_json,
     write_text,
 )
-from orchestrator.cli.tables import build_plan_table, build_simple_table, create_console, live_status, print_status
+from orchestrator.cli.tables import build_plan_table, create_console, live_status, print_status, print_table
 from orchestrator.core.account import Account, AccountIdentity
 from orchestrator.core.errors import Failure
 from orchestrator.core.hold import HoldKind
@@ -42,7 +42,8 @@ async def print_plan(app: App, *, as_json: bool) -> ExitCode:
     if as_json:
         print_json(plan_to_json(plan, desired.warnings))
     else:
-        create_console().print(build_plan_table(plan))
+        console = create_console()
+        console.print(build_plan_table(plan, console.width))
         for finding in desired.findings:
             sys.stdout.write(sanitize_line(f"{finding.file}: {finding.message}") + "\n")
         for warning in (*desired.warnings, *plan.warnings):
@@ -134,7 +135,7 @@ def _print_account_table(rows: Sequence[Mapping[str, Any]]) -> None:
         for row in rows
     ]
     columns = ("account", "provider", "organization", "key", "state")
-    create_console().print(build_simple_table(columns, lines))
+    print_table(columns, lines)
 
 
 async def print_events(app: App, account: str, *, as_json: bool) -> ExitCode:
@@ -155,7 +156,7 @@ async def print_events(app: App, account: str, *, as_json: bool) -> ExitCode:
         for event in events
     ]
     columns = ("time", "cause", "event", "state", "remote job", "message")
-    create_console().print(build_simple_table(columns, rows))
+    print_table(columns, rows)
     return ExitCode.DONE
 
 

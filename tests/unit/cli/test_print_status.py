@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from orchestrator.cli import output, tables
+from orchestrator.core.account import ProviderName
 from orchestrator.core.config_refusal import ConfigRefusal
+from orchestrator.core.dataset import Dataset, DatasetPart
 from orchestrator.core.errors import Failure
+from orchestrator.core.hold import Hold
+from orchestrator.core.jobs.job import JobId, RunId
+from orchestrator.core.plans.plan import Plan, PlanLine, PlanStep
 from orchestrator.status import JobView, StatusSnapshot
 
 VALUES: dict[str, Any] = {
@@ -120,3 +126,51 @@ def test_reload_error_is_above_the_table_within_80_columns() -> None:
     above = " ".join(" ".join(lines[:heading]).split())
     assert f"{LONG_FINDING} is not set" in above
     assert "Correct what is listed and start again." in above
+
+
+def render(table: Any, width: int) -> list[str]:
+    output = StringIO()
+    Console(file=output, width=width, highlight=False, markup=False).print(table)
+    return output.getvalue().splitlines()
+
+
+def test_a_table_that_does_not_fit_becomes_lines_without_a_cut_text() -> None:
+    headings = ("time", "event", "remote job", "message")
+    row = (
+        "2026-11-29T02:23:49+00:00",
+        "remote job created",
+        "ftjob-6beb645c600f46c993d5d5f0",
+        "the provider accepted it",
+    )
+    wide, narrow = (render(tables.build_simple_table(headings, [row], width), width) for width in (140, 80))
+    assert any("│" in line for line in wide)
+    assert not any("│" in line for line in narrow)
+    assert max(map(len, narrow)) <= 80
+    assert all(cell in " ".join(" ".join(narrow).split()) for cell in (*headings, *row))
+
+
+def test_a_plan_on_a_narrow_terminal_shows_price_source_and_reason_below() -> None:
+    hold = Hold("unsafe_plan", "the price is above the budget", "Raise budget_usd.")
+    new = PlanLine(
+        account="acme",
+        provider=ProviderName.OPENAI,
+        base_model="sandbox-small",
+        job_id=JobId("job-1"),
+        step=PlanStep.NEW,
+        usd=0.08,
+        price_source="price file, 2026-11-28",
+    )
+    part = DatasetPart(path=Path("x.jsonl"), sha256="ab" * 32, bytes=1000, examples=14, tokens=5200)
+    plan = Plan(
+        run_id=RunId("run-1"),
+        name="tone",
+        dataset=Dataset(training=part),
+        specs={},
+        lines=(new, replace(new, account="blue", step=PlanStep.HELD, hold=hold)),
+    )
+    shown = render(tables.build_plan_table(plan, 80), 80)
+    assert max(map(len, shown)) <= 80
+    text = " ".join(" ".join(shown).split())
+    assert text.count("price of sandbox-small: price file, 2026-11-28") == 1
+    assert "blue: unsafe_plan: the price is above the budget. Raise budget_usd." in text
+    assert "new job: 1" in text

@@ -41,7 +41,7 @@ def test_status_is_printed_escaped(more: int, capsys: pytest.CaptureFixture[str]
 
 
 def test_plain_table_is_printed_escaped(capsys: pytest.CaptureFixture[str]) -> None:
-    tables.create_console().print(tables.build_simple_table(("when", "message"), [("now", HOSTILE_TEXT)]))
+    tables.print_table(("when", "message"), [("now", HOSTILE_TEXT)])
     assert_harmless(capsys.readouterr().out)
 
 
