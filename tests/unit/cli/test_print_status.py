@@ -1,4 +1,4 @@
-"""The status in the terminal: drawn when few, aligned when many."""
+"""Tables and status lines fit the terminal: drawn for few jobs, aligned columns for many, no text cut at 80 columns."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ JOB = JobView(**VALUES)
 
 
 def status(accounts: int) -> StatusSnapshot:
-    failed = replace(JOB, account="the-longest-name", state="failed", error=Failure("bad", "It broke.", "Mend it."))
+    failed = replace(JOB, account="the-longest-name", state="failed", error=Failure("bad", "It broke.", "Fix it."))
     jobs = (failed, *(replace(JOB, account=f"a{number}") for number in range(accounts - 1)))
     return StatusSnapshot(run=None, jobs=jobs, counts={"failed": 1, "succeeded": accounts - 1})
 
@@ -44,12 +44,12 @@ def test_thousands_of_jobs_are_printed_in_columns(capsys: pytest.CaptureFixture[
     tables.print_status(status(tables.MAX_TABLE_ROWS + 1))
     heading, first, second, *_, counts = capsys.readouterr().out.splitlines()
     assert heading.index("provider") == first.index("openai") == second.index("openai")
-    assert first.endswith("bad: It broke. Mend it.")
+    assert first.endswith("bad: It broke. Fix it.")
     assert counts == "1 failed, 200 succeeded"
 
 
-def test_a_narrow_terminal_shows_every_word() -> None:
-    stalled = Failure("job_stalled", "nothing has changed for 6 h: the job is running", "Look at it.")
+def test_narrow_terminal_shows_the_whole_advice() -> None:
+    stalled = Failure("job_stalled", "nothing has changed for 6 h: the job is running", "Check it.")
     running = replace(JOB, account="acme-production-eu", state="running", warning=stalled, fine_tuned_model=None)
     model = "ft:sandbox-small:acme:support:CZk4QpX1"
     shown = StatusSnapshot(
@@ -62,7 +62,7 @@ def test_a_narrow_terminal_shows_every_word() -> None:
     assert max(map(len, lines)) <= 80
     assert len(lines) < 20
     words = " ".join(output.getvalue().split())
-    assert "acme-production-eu: job_stalled: nothing has changed for 6 h: the job is running. Look at it." in words
+    assert "acme-production-eu: job_stalled: nothing has changed for 6 h: the job is running. Check it." in words
     assert model in "".join(line.split("│")[-2].strip() for line in lines if line.startswith("│"))
 
 
@@ -76,7 +76,7 @@ def test_few_jobs_are_drawn_as_a_table(capsys: pytest.CaptureFixture[str]) -> No
     [
         ({"waits_for": "a slot", "wake_at": 86400.0}, "Waiting for a slot; next check at 1970-01-02 00:00 UTC."),
         ({"waits_for": "`orchestrator start`"}, "Waiting for `orchestrator start`."),
-        ({"warning": Failure("job_stalled", "it stands.", "Look.")}, "job_stalled: it stands. Look."),
+        ({"warning": Failure("job_stalled", "no progress.", "Check it.")}, "job_stalled: no progress. Check it."),
         (
             {"error": Failure("daily_limit", "full", "Nothing to do."), "waits_for": "a slot", "wake_at": 60.0},
             "daily_limit: full. Nothing to do. Waiting for a slot; next check at 1970-01-01 00:01 UTC.",
@@ -134,7 +134,7 @@ def render(table: Any, width: int) -> list[str]:
     return output.getvalue().splitlines()
 
 
-def test_a_table_that_does_not_fit_becomes_lines_without_a_cut_text() -> None:
+def test_table_that_does_not_fit_becomes_uncut_lines() -> None:
     headings = ("time", "event", "remote job", "message")
     row = (
         "2026-11-29T02:23:49+00:00",
@@ -149,7 +149,7 @@ def test_a_table_that_does_not_fit_becomes_lines_without_a_cut_text() -> None:
     assert all(cell in " ".join(" ".join(narrow).split()) for cell in (*headings, *row))
 
 
-def test_a_plan_on_a_narrow_terminal_shows_price_source_and_reason_below() -> None:
+def test_plan_shows_price_source_and_reason_below_a_narrow_table() -> None:
     hold = Hold("unsafe_plan", "the price is above the budget", "Raise budget_usd.")
     new = PlanLine(
         account="acme",
