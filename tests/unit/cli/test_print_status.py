@@ -1,4 +1,4 @@
-"""Tables and status lines fit the terminal: drawn for few jobs, aligned columns for many, no text cut at 80 columns."""
+"""Tables and status lines fit the terminal: drawn for few jobs, aligned for many, no text cut at 80 columns."""
 
 from __future__ import annotations
 
