@@ -8,13 +8,13 @@ import pytest
 
 from orchestrator.sandbox import faults
 from orchestrator.sandbox.app import ROUTES
+from orchestrator.sandbox.fault_injector import FaultInjector
 from orchestrator.sandbox.faults import (
     FAULT_KINDS,
     OPERATIONS,
     WEBHOOK_OPERATION,
     Fault,
     FaultError,
-    FaultInjector,
     faults_to_json,
     parse_faults,
 )
