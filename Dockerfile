@@ -42,7 +42,10 @@ LABEL org.opencontainers.image.title="orchestrator" \
 
 # Mounts: /config (read-only: accounts.toml, chats, keys) and /data (the SQLite database and the datasets). The program
 # writes nowhere else, except that `demo` and `sandbox` use /tmp: the root file system may be read-only.
+# MALLOC_MMAP_THRESHOLD_ keeps glibc from raising its limit: large buffers return to the system when they are freed. asyncio
+# receives into buffers of 256 KB, which otherwise stay in the heap and fragment it: 3 MB within seconds.
 ENV PATH=/opt/orchestrator/bin:$PATH \
+    MALLOC_MMAP_THRESHOLD_=131072 \
     ORCHESTRATOR_ACCOUNTS_FILE=/config/accounts.toml \
     ORCHESTRATOR_DATA_DIR=/data
 WORKDIR /config

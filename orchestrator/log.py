@@ -1,7 +1,7 @@
-"""Configures logging: one line for each event, on stderr, as JSON or readable on a terminal, with keys redacted.
+"""Logging to stderr, one line per event: JSON for machines, readable text on a terminal, never with a key in it.
 
-The lines of libraries take the same way as our own. `structlog.get_logger(__name__)` returns a logger; uvicorn is
-started with `log_config=None`, so that it does not configure logging itself.
+Log lines of libraries pass the same processors. uvicorn is started with `log_config=None`, so that it does not
+install its own handlers.
 """
 
 from __future__ import annotations
@@ -10,37 +10,19 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from types import ModuleType
 from typing import Any, Final, Literal, TextIO, cast
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 from orchestrator.core.errors import ConfigError, IllegalTransition, OrchestratorError
 from orchestrator.core.secret import Redactor
 from orchestrator.system.queued_stream import QueuedStream
 
-
-@contextmanager
-def _hidden_module(module: str) -> Iterator[None]:
-    """Make a module appear not to be installed inside the `with` block, unless it has been imported before."""
-    if module in sys.modules:
-        yield
-        return
-    sys.modules[module] = cast(ModuleType, None)
-    try:
-        yield
-    finally:
-        del sys.modules[module]
-
-
-# structlog imports rich, if it is installed, to draw tracebacks, which are not drawn here. Rich and Pygments would
-# cost 4 MB of memory and 30 ms of every start.
-with _hidden_module("rich"):
-    import structlog
-    from structlog.typing import EventDict, Processor, WrappedLogger
-
-MAX_LOG_TEXT_CHARACTERS: Final = 50_000  # of one text in a line; redacting a longer one takes too long
+MAX_LOG_TEXT_CHARACTERS: Final = 50_000  # of one text in a line: redacting a longer one would block the process
 
 DRAIN_SECONDS: Final = 2.0
-"""How long the service waits at its end until the queued lines have been read."""
+"""How long the end of the service waits until a slow reader of the log has read the queued lines."""
 
 _ROOT_LOGGER_NAME = "orchestrator"
 _HANDLER_NAME = "orchestrator"
@@ -54,9 +36,9 @@ def configure(
     redact: Redactor,
     stream: TextIO | None = None,
 ) -> None:
-    """Configure logging for the process; a second call replaces the first. The default stream is stderr.
+    """Configure logging for the process; a second call replaces the first. `stream` is stderr by default.
 
-    Libraries log from WARNING on, or from DEBUG on if `level` is "debug".
+    Libraries log from WARNING on, and from DEBUG on at level `debug`.
     """
     stream = stream or sys.stderr
     shared: list[Processor] = [
@@ -81,7 +63,7 @@ def configure(
 
 
 def set_level(level: str) -> None:
-    """Change the minimum level that is logged."""
+    """Change the minimum log level."""
     threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(threshold))
     logging.getLogger().setLevel(threshold if threshold == logging.DEBUG else max(threshold, logging.WARNING))
@@ -90,9 +72,9 @@ def set_level(level: str) -> None:
 
 @contextmanager
 def queue_output() -> Iterator[None]:
-    """Write lines in a thread inside the `with` block, so that a full pipe does not block the service.
+    """Write log lines in a thread inside this context, so that a pipe without a reader does not block the service.
 
-    At the end the queue is written out. If the pipe is still full after `DRAIN_SECONDS`, the queue stays in place.
+    At the end all queued lines are written. If the pipe is still full after DRAIN_SECONDS, the queue stays in place.
     """
     handler = _get_handler()
     direct = handler.stream
@@ -101,19 +83,19 @@ def queue_output() -> Iterator[None]:
     try:
         yield
     finally:
-        with _hold_lock(handler):  # otherwise a line of another thread could be queued in between, and be lost
+        with _hold_lock(handler):  # otherwise a line of another thread could be queued after the drain, and be lost
             if queued.drain(DRAIN_SECONDS):
                 handler.setStream(direct)
 
 
 def is_blocked() -> bool:
-    """Return whether stderr is still written by a thread, so that a direct write or flush could block."""
+    """Return whether the writing thread is blocked on stderr, so that every other write would block as well."""
     return isinstance(_get_handler().stream, QueuedStream)
 
 
 def _report_dropped(lines: int) -> None:
     structlog.get_logger(_ROOT_LOGGER_NAME).warning(
-        "log.lines_dropped", lines=lines, hint="Read the service's stderr without pause, or write it to a file."
+        "log.lines_dropped", lines=lines, hint="Read the service's stderr continuously, or redirect it to a file."
     )
 
 
@@ -159,7 +141,7 @@ def _install_handler(handler: logging.Handler) -> None:
     for old in [old for old in root.handlers if old.name == _HANDLER_NAME]:
         root.removeHandler(old)
     root.addHandler(handler)
-    logging.raiseExceptions = False  # logging would print a line that cannot be written, without redaction
+    logging.raiseExceptions = False  # otherwise a line that cannot be written would be printed unredacted
 
 
 def _create_logger(*names: str) -> logging.Logger:
@@ -167,7 +149,7 @@ def _create_logger(*names: str) -> logging.Logger:
 
 
 def _expand_error(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Replace an OrchestratorError by its kind, message and hint. Only internal errors keep their traceback."""
+    """Replace an OrchestratorError by its kind, message and hint. Only bugs keep their traceback."""
     error = event.get("error")
     if isinstance(error, OrchestratorError):
         del event["error"]

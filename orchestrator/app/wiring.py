@@ -23,10 +23,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import tempfile
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -37,7 +34,7 @@ import structlog
 from orchestrator import control, status
 from orchestrator.app.clock import SystemClock
 from orchestrator.app.connections import Connections
-from orchestrator.app.database import has_database, import_wakeup_queue, open_database
+from orchestrator.app.database import open_database
 from orchestrator.app.desired_state_loader import DesiredStateLoader
 from orchestrator.app.file_descriptors import compute_max_connections, raise_descriptor_limit
 from orchestrator.app.notification_targets import NotificationTargets
@@ -46,7 +43,6 @@ from orchestrator.app.webhook_receiver import WebhookReceiver
 from orchestrator.control.accounts import unknown_accounts_error
 from orchestrator.core.account import AccountIdentity
 from orchestrator.core.account_state import AccountState
-from orchestrator.core.errors import ConfigError
 from orchestrator.core.finding import FindingSummary
 from orchestrator.core.hold import SELF_RELEASING_HOLD_KINDS
 from orchestrator.core.jobs.observer import NULL_OBSERVER, ServiceObserver
@@ -65,7 +61,6 @@ from orchestrator.settings import Settings
 from orchestrator.store.db.transaction import EventData
 from orchestrator.store.queries import accounts, events
 from orchestrator.system.child_processes import ChildProcesses
-from orchestrator.system.private_files import create_private_folder
 
 if TYPE_CHECKING:
     from orchestrator.app.service_factory import ServiceParts
@@ -319,42 +314,3 @@ class App:
     async def get_moderation(self, chats: DatasetPaths) -> ModerationResult:
         """Return the stored moderation verdicts of these chats. Sends no request."""
         return await load_cached_moderation(chats, self.database)
-
-
-@asynccontextmanager
-async def open_app_for_reading(settings: Settings, redact: Redactor) -> AsyncIterator[App]:
-    """Open the app for a read-only command.
-
-    Without a database it uses an empty one in a temporary folder, because reading must not create a data folder in
-    the current folder.
-    """
-    if has_database(settings):
-        async with open_app(settings, redact) as app:
-            yield app
-        return
-    with tempfile.TemporaryDirectory(prefix="orchestrator-empty-") as folder:
-        empty = {"data_dir": Path(folder), "database_url": f"sqlite:///{Path(folder) / 'orchestrator.db'}"}
-        async with open_app(settings.model_copy(update=empty), redact) as app:
-            app.is_empty = True
-            yield app
-
-
-@asynccontextmanager
-async def open_app(settings: Settings, redact: Redactor) -> AsyncIterator[App]:
-    """Open the app and migrate its database to the newest revision; close it at the end. Raises ConfigError."""
-    try:
-        create_private_folder(settings.data_dir)
-    except OSError as error:
-        raise ConfigError(
-            f"the data folder {settings.data_dir} cannot be created ({error.strerror})",
-            hint="Set ORCHESTRATOR_DATA_DIR to a folder that the service's user can create and write.",
-        ) from None
-    app = App(settings, redact)
-    try:
-        if revision := await app.database.migrate():
-            app.log.info("database.migrated", revision=revision)
-        if not app.database.is_sqlite:
-            await import_wakeup_queue().install(app.database)
-        yield app
-    finally:
-        await app.close()

@@ -14,7 +14,6 @@ from orchestrator.cli.early_signals import handle_early_signals
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.streams import check_output, prepare_streams
 from orchestrator.system.hardening import forbid_core_dumps
-from orchestrator.system.memory import set_mmap_threshold
 
 # Commands create thousands of rows at a time, none of them in a reference cycle. Python's default threshold (700 to
 # 2,000 objects) makes the garbage collector search them again and again, which costs a tenth of the CPU time.
@@ -28,11 +27,10 @@ def main() -> None:
     forbid_core_dumps()
     prepare_streams()
     gc.set_threshold(GC_THRESHOLD_OBJECTS)
-    set_mmap_threshold()
     try:
-        from orchestrator.cli.commands import select_command
+        from orchestrator.cli.commands import app
 
         with check_output():
-            select_command(sys.argv[1:])(prog_name="orchestrator")
+            app(prog_name="orchestrator")
     except KeyboardInterrupt:  # while modules were still being imported
         sys.exit(ExitCode.INTERRUPTED)

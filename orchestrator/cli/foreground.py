@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.app.database import exclusive_database_lock
 from orchestrator.cli import progress
 from orchestrator.cli.exit_code import ExitCode
-from orchestrator.cli.output import format_failure, format_state, print_status
+from orchestrator.cli.output import format_failure, format_state
+from orchestrator.cli.tables import live_status, print_status
 from orchestrator.core.hold import HoldKind
 from orchestrator.core.jobs.lifecycle import AT_PROVIDER_STATES, TERMINAL_STATES, JobState
 from orchestrator.core.text_sanitizer import sanitize_line
@@ -130,9 +131,7 @@ async def follow_status(app: App, is_done: StopCondition, stopping: asyncio.Even
     """Show the status until `is_done` holds for every job: as a live table on a terminal, otherwise as lines."""
     if not sys.stdout.isatty():
         return await _print_changes(app, is_done, stopping)
-    from orchestrator.cli import tables  # lazy: 2 MB and 25 ms, not needed for lines
-
-    with tables.live_status() as draw:
+    with live_status() as draw:
         return await watch_status(app, draw, is_done, stopping)
 
 

@@ -1,4 +1,4 @@
-"""Output of commands as plain lines and JSON. Drawn tables are in `tables`, which needs rich."""
+"""Output of commands as plain lines and JSON. Tables are in `tables`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from orchestrator.core.text import format_duration, format_number, format_percen
 from orchestrator.core.text_sanitizer import sanitize_json, sanitize_line
 from orchestrator.status import JobView, StatusSnapshot, describe_moderation
 
-MAX_TABLE_ROWS = 200  # drawing takes a millisecond per row
 LATEST_EVENT_COLUMN, MODEL_COLUMN, ADVICE_COLUMN = "latest event", "fine-tuned model", "what to do"
 STATUS_COLUMNS = ("account", "provider", "state", "for", "progress", LATEST_EVENT_COLUMN, MODEL_COLUMN, ADVICE_COLUMN)
 
@@ -43,24 +41,6 @@ def format_finding(finding: Finding) -> str:
 def format_state(job: JobView) -> str:
     """Return the text of the state column; `held` takes precedence over the state."""
     return "held" if job.held else job.state
-
-
-def print_status(status: StatusSnapshot) -> None:
-    """Print one row per account, as a drawn table up to MAX_TABLE_ROWS and as aligned columns beyond."""
-    if len(status.jobs) <= MAX_TABLE_ROWS:
-        from orchestrator.cli import tables  # lazy: 2 MB and 25 ms, not needed for plain columns
-
-        console = tables.create_console()
-        console.print(tables.build_status_table(status, console.width))
-        return
-    widths = list(map(len, STATUS_COLUMNS))
-    for job in status.jobs:
-        widths = list(map(max, widths, map(len, format_row(job, status.at))))
-    if title := format_title(status):
-        sys.stdout.write(f"{title}\n")
-    for row in chain([STATUS_COLUMNS], (format_row(job, status.at) for job in status.jobs)):
-        sys.stdout.write("  ".join(map(str.ljust, row, widths)).rstrip() + "\n")
-    sys.stdout.write(f"{format_counts(status)}\n")
 
 
 def format_row(job: JobView, now: float) -> tuple[str, ...]:

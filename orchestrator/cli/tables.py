@@ -1,11 +1,14 @@
-"""Tables that are drawn with rich: status, plan and simple lists."""
+"""Tables for terminals and pipes: the status, the plan and simple lists."""
 
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -22,12 +25,14 @@ from orchestrator.cli.output import (
     format_row,
     format_title,
 )
-from orchestrator.core.plans.plan import Plan, PlanStep
-from orchestrator.core.text import format_count, format_number, format_usd
+from orchestrator.core.plans.plan import Plan, PlanLine, PlanStep
+from orchestrator.core.text import format_usd
 from orchestrator.core.text_sanitizer import sanitize_line
 from orchestrator.status import StatusSnapshot
 
+MAX_TABLE_ROWS = 200  # drawing takes a millisecond per row
 WIDE_TERMINAL_COLUMNS = 140  # a terminal of this width has space for every column
+MIN_LAST_COLUMN_WIDTH = 20  # a narrower last column would be wrapped into too many lines
 PIPE_WIDTH_COLUMNS = 240  # a pipe has no width; wide enough that no model id is cut
 STATE_COLOURS = {
     "succeeded": "green",
@@ -43,6 +48,22 @@ def create_console() -> Console:
     """Create a console for stdout. Markup is off: a provider's text such as `[key 1a2b3c4d]` is printed unchanged."""
     width = None if sys.stdout.isatty() else PIPE_WIDTH_COLUMNS
     return Console(width=width, highlight=False, markup=False, emoji=False)
+
+
+def print_status(status: StatusSnapshot) -> None:
+    """Print one row per account, as a drawn table up to MAX_TABLE_ROWS and as aligned columns beyond."""
+    if len(status.jobs) <= MAX_TABLE_ROWS:
+        console = create_console()
+        console.print(build_status_table(status, console.width))
+        return
+    widths = list(map(len, STATUS_COLUMNS))
+    for job in status.jobs:
+        widths = list(map(max, widths, map(len, format_row(job, status.at))))
+    if title := format_title(status):
+        sys.stdout.write(f"{title}\n")
+    for row in chain([STATUS_COLUMNS], (format_row(job, status.at) for job in status.jobs)):
+        sys.stdout.write("  ".join(map(str.ljust, row, widths)).rstrip() + "\n")
+    sys.stdout.write(f"{format_counts(status)}\n")
 
 
 def build_status_table(status: StatusSnapshot, width: int) -> RenderableType:
@@ -71,44 +92,70 @@ def _build_table(status: StatusSnapshot, columns: Sequence[int]) -> Table:
     return table
 
 
-def build_plan_table(plan: Plan) -> Table:
-    """Build a table of the plan: one row per account, and the totals below."""
+def build_plan_table(plan: Plan, width: int) -> RenderableType:
+    """Build a table of the plan. On a narrow terminal, price sources and holds stand below the table, uncut."""
     dataset = plan.dataset.training
-    tokens = "unknown" if dataset.tokens is None else format_number(dataset.tokens)
+    tokens = "unknown" if dataset.tokens is None else f"{dataset.tokens:,}"
     table = Table(
         title=f"plan for run {plan.run_id} ({sanitize_line(plan.name)})\n"
-        f"dataset {plan.dataset.sha256[:16]}: {format_count(dataset.examples, 'example')}, "
-        f"{format_number(dataset.bytes)} bytes, {tokens} tokens",
-        caption=f"{_format_step_counts(plan)}; estimated price of the run: {format_usd(plan.total_usd)}, "
+        f"dataset {plan.dataset.sha256[:16]}: {dataset.examples} examples, {dataset.bytes:,} bytes, {tokens} tokens",
+        caption=f"{_format_step_counts(plan)}\nestimated price of the run: {format_usd(plan.total_usd)}, "
         f"of which {format_usd(plan.new_usd)} for new jobs",
         title_justify="left",
         caption_justify="left",
     )
-    for heading in ("account", "provider", "base model", "action", "price", "price source"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("reason", overflow="fold", ratio=1)
+    is_wide = width >= WIDE_TERMINAL_COLUMNS
+    for heading in ("account", "provider", "base model", "action", "price"):
+        table.add_column(heading, no_wrap=is_wide, overflow="fold")
+    if is_wide:
+        table.add_column("price source", no_wrap=True)
+        table.add_column("reason", overflow="fold", ratio=1)
     for line in plan.lines:
-        reason = f"{line.hold.kind}: {line.hold.reason}. {line.hold.hint}" if line.hold else ""
-        price = (format_usd(line.usd), line.price_source)
-        row = (line.account, line.provider, line.base_model, line.step, *price, reason)
-        table.add_row(*map(sanitize_line, row))
-    return table
+        row = (line.account, line.provider, line.base_model, line.step, format_usd(line.usd))
+        details = (line.price_source, _format_hold(line)) if is_wide else ()
+        table.add_row(*map(sanitize_line, row + details))
+    if is_wide:
+        return table
+    sources = dict.fromkeys(f"price of {line.base_model}: {line.price_source}" for line in plan.lines)
+    holds = [f"{line.account}: {_format_hold(line)}" for line in plan.lines if line.hold]
+    return Group(table, *(Text(sanitize_line(note)) for note in (*sources, *holds)))
 
 
-def build_simple_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """Build a table of texts without control characters; the last column is wrapped."""
+def _format_hold(line: PlanLine) -> str:
+    return f"{line.hold.kind}: {line.hold.reason}. {line.hold.hint}" if line.hold else ""
+
+
+def build_simple_table(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> RenderableType:
+    """Build a table of texts without control characters, whose last column is wrapped.
+
+    If it does not fit into `width` characters, each row becomes one wrapped line instead, so that no text is cut.
+    """
+    texts = [[sanitize_line(cell) for cell in row] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(headings, *texts, strict=True)]
+    borders = 3 * len(widths) + 1
+    if sum(widths[:-1]) + min(widths[-1], MIN_LAST_COLUMN_WIDTH) + borders > width:
+        wrap = textwrap.TextWrapper(width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+        return Group(
+            *(Text(part) for row in (headings, *texts) for part in wrap.wrap("  ".join(cell or "–" for cell in row)))
+        )
     table = Table()
     for heading in headings[:-1]:
         table.add_column(heading, no_wrap=True)
     table.add_column(headings[-1], overflow="fold")
-    for row in rows:
-        table.add_row(*map(sanitize_line, row))
+    for row in texts:
+        table.add_row(*row)
     return table
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table of texts in a form that fits the terminal."""
+    console = create_console()
+    console.print(build_simple_table(headings, rows, console.width))
 
 
 def _format_step_counts(plan: Plan) -> str:
     counts: Mapping[PlanStep, int] = {step: plan.count(step) for step in PlanStep}
-    return ", ".join(f"{count} {step}" for step, count in counts.items() if count)
+    return ", ".join(f"{step}: {count}" for step, count in counts.items() if count)
 
 
 @contextmanager

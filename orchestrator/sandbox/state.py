@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.sandbox.blob_store import BlobStore
-from orchestrator.sandbox.faults import FaultInjector
+from orchestrator.sandbox.fault_injector import FaultInjector
 from orchestrator.sandbox.record_store import RecordStore, StateFile
 from orchestrator.sandbox.records import SandboxFile, SandboxJob, SandboxUpload, SandboxUploadPart, SandboxVerdict
 from orchestrator.sandbox.settings import SandboxSettings

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import resource
 from collections.abc import Iterator
@@ -41,17 +40,3 @@ def _list_container_limits() -> Iterator[int]:
     for file in files:
         with suppress(OSError, ValueError):  # not there, or "max"
             yield int(file.read_text())
-
-
-M_MMAP_THRESHOLD: Final = -3  # mallopt(3)
-MMAP_THRESHOLD_BYTES: Final = 128 * 1024  # bytes; where glibc begins
-
-
-def set_mmap_threshold() -> None:
-    """Make large blocks return to the system when they are freed. Does nothing without glibc.
-
-    asyncio receives into 256 KB at a time. Once one was given back, glibc would take them from the heap, where the
-    few bytes that remain of each keep the next ones from fitting: 3 MB within seconds.
-    """
-    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
-        mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)

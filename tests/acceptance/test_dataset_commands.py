@@ -43,7 +43,7 @@ def test_an_export_becomes_a_dataset(site: Site) -> None:
     diff = site.run("polish", str(SAMPLES))
     assert diff.code == 0
     assert '-    "content": "Then I have 6 more than before! You can send the worksheet to mina' in diff.out
-    assert "5 files: 4 changed, 1 removed; nothing is written" in diff.err
+    assert "5 files: 4 changed, 1 removed. Nothing was written" in diff.err
     assert not (site.folder / "clean").exists()
 
     names = ("--names", "Noor,Teo,Wren,Ilse", "--persona", "Mina")

@@ -114,7 +114,7 @@ def test_too_low_file_limit_is_one_clear_message(site: Site) -> None:
     with limit_open_files(site, 64):
         result = site.run("serve", ORCHESTRATOR_PORT="0")
     assert result.code == 2
-    assert "may open 64 files only" in result.err
+    assert "may open only 64 files" in result.err
     assert "ulimit -n" in result.err
     assert "Traceback" not in result.err
 

@@ -24,7 +24,7 @@ from machine_speed import scale_seconds
 from processes import CHATS, QUICK_POLLING, clean_environ
 
 from orchestrator.sandbox import Fault, SandboxSettings, create_app
-from orchestrator.sandbox.faults import FaultInjector
+from orchestrator.sandbox.fault_injector import FaultInjector
 
 TROUBLE = (
     Fault("lose_answer", operations=("files.create",), times=1),

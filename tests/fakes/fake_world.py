@@ -19,7 +19,8 @@ from starlette.types import Receive, Scope, Send
 
 from orchestrator.sandbox import Fault
 from orchestrator.sandbox.api_call import authenticate
-from orchestrator.sandbox.faults import DEFERRED_FAULT_KINDS, FaultInjector
+from orchestrator.sandbox.fault_injector import FaultInjector
+from orchestrator.sandbox.faults import DEFERRED_FAULT_KINDS
 from orchestrator.sandbox.response import SandboxApiError, close_connection
 
 FaultsByKind = dict[str, Fault]

@@ -1,4 +1,4 @@
-"""A backup is one moment of a database in use; what is put back is checked first, and takes nobody's place."""
+"""A backup is a consistent snapshot; a restore checks it first and overwrites nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def settings_in(folder: Path) -> Settings:
 
 @pytest.fixture
 async def kept(tmp_path: Path) -> Settings:
-    """A database with a job, and a dataset."""
+    """Create a database with a job, and a dataset."""
     settings = settings_in(tmp_path / "data")
     (settings.data_dir / "datasets").mkdir(parents=True)
     (settings.data_dir / "datasets" / DATASET).write_bytes(LINE)

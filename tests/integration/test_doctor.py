@@ -37,7 +37,7 @@ class FastClock(SystemClock):
 
 @pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
-    """A deployment in order."""
+    """Create a deployment without any problem, and return its environment."""
     for folder in ("chats", "keys"):
         (tmp_path / folder).mkdir(mode=0o700)
     (tmp_path / "chats" / "a.json").write_text("[]")
@@ -60,16 +60,16 @@ def names_in(folder: Path) -> list[str]:
 
 
 async def run_doctor(environ: dict[str, str]) -> list[Diagnosis]:
-    found = [diagnosis async for diagnosis in run_checks(environ, Redactor(), online=False)]
-    assert KEY not in repr(found)
-    for diagnosis in found:
+    diagnoses = [diagnosis async for diagnosis in run_checks(environ, Redactor(), online=False)]
+    assert KEY not in repr(diagnoses)
+    for diagnosis in diagnoses:
         assert bool(diagnosis.fix) == (diagnosis.verdict is not DiagnosisStatus.OK), diagnosis
-    return found
+    return diagnoses
 
 
 async def find_problems(environ: dict[str, str]) -> list[tuple[str, str, str]]:
-    found = [d for d in await run_doctor(environ) if d.verdict is not DiagnosisStatus.OK]
-    return [(d.verdict.value, d.thing, d.message) for d in found]
+    problems = [d for d in await run_doctor(environ) if d.verdict is not DiagnosisStatus.OK]
+    return [(d.verdict.value, d.thing, d.message) for d in problems]
 
 
 async def test_doctor_finds_no_problem_and_changes_nothing(environ: dict[str, str], tmp_path: Path) -> None:
@@ -82,8 +82,8 @@ async def test_doctor_finds_no_problem_and_changes_nothing(environ: dict[str, st
 
 
 async def test_doctor_reports_every_wrong_setting(environ: dict[str, str]) -> None:
-    found = await find_problems(environ | {"ORCHESTRATOR_PORT": "x", "ORCHESTRATOR_PROT": "1"})
-    assert [(verdict, thing) for verdict, thing, _ in found] == [("error", "settings")] * 2
+    problems = await find_problems(environ | {"ORCHESTRATOR_PORT": "x", "ORCHESTRATOR_PROT": "1"})
+    assert [(verdict, thing) for verdict, thing, _ in problems] == [("error", "settings")] * 2
 
 
 async def test_doctor_reports_a_wrong_accounts_file(environ: dict[str, str], tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ def test_systemd_command_exists() -> None:
 def test_systemd_settings_exist(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("a-token-of-the-test")
     environ = dict(value.replace("%d", str(tmp_path)).split("=", 1) for value in values("Environment"))
+    assert environ.pop("MALLOC_MMAP_THRESHOLD_") == "131072"
     assert all(name.startswith(PREFIX) for name in environ)
     settings = load_settings(environ)
     assert settings.token is not None

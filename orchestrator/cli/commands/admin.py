@@ -69,7 +69,7 @@ def backup(file: TarFileArgument) -> None:
         from orchestrator.app.backup import create_backup
 
         names = create_backup(session.settings, file)
-        typer.echo(f"{file} holds {', '.join(names)}")
+        typer.echo(f"Wrote {file} with {', '.join(names)}.")
 
 
 @command()
@@ -79,4 +79,4 @@ def restore(file: TarFileArgument) -> None:
         from orchestrator.app.backup import restore_backup
 
         names = restore_backup(session.settings, file)
-        typer.echo(f"restored: {', '.join(names)}")
+        typer.echo(f"Restored {', '.join(names)}.")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from rich.console import Console
 from rich.text import Text
 
 from orchestrator import log
@@ -16,7 +18,7 @@ from orchestrator.app.doctor import Diagnosis, DiagnosisStatus, run_checks
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.handlers.operate import get_operator_name
 from orchestrator.cli.output import print_json
-from orchestrator.cli.tables import build_simple_table, create_console
+from orchestrator.cli.tables import create_console, print_table
 from orchestrator.core.jobs.unused_resource import UnusedResource
 from orchestrator.core.secret import Redactor
 from orchestrator.core.text_sanitizer import sanitize_line
@@ -25,6 +27,8 @@ from orchestrator.settings import list_effective_settings
 if TYPE_CHECKING:
     from orchestrator.app import App
 
+VERDICT_WIDTH, MESSAGE_INDENT = 8, 22  # characters: the verdict, and the verdict with the subject
+MIN_MESSAGE_WIDTH = 30  # a narrower terminal wraps the lines itself
 DIAGNOSIS_COLOURS = {DiagnosisStatus.OK: "green", DiagnosisStatus.WARNING: "yellow", DiagnosisStatus.ERROR: "red"}
 
 
@@ -35,7 +39,7 @@ def print_settings(*, as_json: bool) -> None:
         print_json([asdict(setting) for setting in settings])
         return
     rows = [(setting.name, setting.value or "–", setting.source) for setting in settings]
-    create_console().print(build_simple_table(("setting", "value", "source"), rows))
+    print_table(("setting", "value", "source"), rows)
 
 
 async def run_doctor(environ: Mapping[str, str], redact: Redactor, *, online: bool, as_json: bool) -> ExitCode:
@@ -53,12 +57,29 @@ async def run_doctor(environ: Mapping[str, str], redact: Redactor, *, online: bo
 
 
 def _print_diagnosis(diagnosis: Diagnosis, redact: Redactor) -> None:
-    line = Text(f"{diagnosis.verdict:<8}", style=DIAGNOSIS_COLOURS[diagnosis.verdict])
-    line.append(f"{diagnosis.thing:<14}{sanitize_line(redact(diagnosis.message))}", style="default")
+    console = create_console()
+    text = _indent_text(f"{diagnosis.thing:<14}{sanitize_line(redact(diagnosis.message))}", VERDICT_WIDTH, console)
+    line = Text(f"{diagnosis.verdict:<{VERDICT_WIDTH}}", style=DIAGNOSIS_COLOURS[diagnosis.verdict])
+    line.append(text.lstrip(), style="default")
     if diagnosis.fix:
-        line.append(f"\n{'':22}fix: {sanitize_line(redact(diagnosis.fix))}", style="default")
-    create_console().print(line, soft_wrap=True)
+        fix = _indent_text(f"fix: {sanitize_line(redact(diagnosis.fix))}", MESSAGE_INDENT, console)
+        line.append(f"\n{fix}", style="default")
+    console.print(line, soft_wrap=True)
     sys.stdout.flush()
+
+
+def _indent_text(text: str, indent: int, console: Console) -> str:
+    """Indent a text, and wrap it on a terminal so that its following lines align with the messages."""
+    if not console.is_terminal:
+        return " " * indent + text
+    return textwrap.fill(
+        text,
+        max(console.width, MESSAGE_INDENT + MIN_MESSAGE_WIDTH),
+        initial_indent=" " * indent,
+        subsequent_indent=" " * MESSAGE_INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 async def delete_unused_resources(app: App, *, yes: bool, as_json: bool) -> ExitCode:
@@ -82,7 +103,7 @@ def _print_unused_resources(resources: Sequence[UnusedResource], *, yes: bool) -
         sys.stdout.write("No unused resources of finished runs.\n")
         return
     rows = [(item.kind, item.account or "–", item.id, item.name, _describe_resource(item)) for item in resources]
-    create_console().print(build_simple_table(("kind", "account", "id", "name", "result"), rows))
+    print_table(("kind", "account", "id", "name", "result"), rows)
     if not yes:
         sys.stdout.write("Nothing was deleted. Run `orchestrator prune --yes` to delete what can be deleted.\n")
 

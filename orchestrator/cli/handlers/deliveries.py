@@ -9,7 +9,7 @@ from orchestrator import status
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.handlers.operate import run_operator_action
 from orchestrator.cli.output import print_json
-from orchestrator.cli.tables import build_simple_table, create_console
+from orchestrator.cli.tables import print_table
 from orchestrator.control.operator import ActionTarget
 from orchestrator.core.jobs.operator_action import OperatorAction
 from orchestrator.core.notifications.delivery import Delivery, DeliveryStatus
@@ -42,7 +42,7 @@ async def print_deliveries(app: App, *, dead: bool, as_json: bool) -> ExitCode:
             )
             for delivery in deliveries
         ]
-        create_console().print(build_simple_table(DELIVERY_COLUMNS, rows))
+        print_table(DELIVERY_COLUMNS, rows)
     return ExitCode.FAILED if any(delivery.is_failed for delivery in deliveries) else ExitCode.DONE
 
 

@@ -1,7 +1,4 @@
-"""Bodies of the read-only commands: plan, accounts, status, models and history.
-
-`tables` is imported only where a table is drawn, because it needs rich.
-"""
+"""Bodies of the read-only commands: plan, accounts, status, models and history."""
 
 from __future__ import annotations
 
@@ -20,9 +17,9 @@ from orchestrator.cli.output import (
     format_refusal,
     plan_to_json,
     print_json,
-    print_status,
     write_text,
 )
+from orchestrator.cli.tables import build_plan_table, create_console, live_status, print_status, print_table
 from orchestrator.core.account import Account, AccountIdentity
 from orchestrator.core.account_state import AccountState
 from orchestrator.core.errors import Failure
@@ -45,9 +42,8 @@ async def print_plan(app: App, *, as_json: bool) -> ExitCode:
     if as_json:
         print_json(plan_to_json(plan, desired.warnings))
     else:
-        from orchestrator.cli import tables
-
-        tables.create_console().print(tables.build_plan_table(plan))
+        console = create_console()
+        console.print(build_plan_table(plan, console.width))
         for finding in desired.findings:
             sys.stdout.write(sanitize_line(f"{finding.file}: {finding.message}") + "\n")
         for warning in (*desired.warnings, *plan.warnings):
@@ -61,9 +57,7 @@ async def print_run_status(app: App, *, as_json: bool, watch: bool) -> ExitCode:
     """Print the current run; with `watch` on a terminal, redraw it until interrupted."""
     if watch and not as_json and sys.stdout.isatty() and not app.is_empty:
         stopping = install_stop_signals()
-        from orchestrator.cli import tables
-
-        with tables.live_status() as draw:
+        with live_status() as draw:
             await watch_status(app, draw, None, stopping)
         return ExitCode.DONE
     snapshot = await app.read_status()
@@ -130,8 +124,6 @@ def _account_to_json(
 
 
 def _print_account_table(rows: Sequence[Mapping[str, Any]]) -> None:
-    from orchestrator.cli import tables
-
     lines = [
         (
             row["account"],
@@ -143,7 +135,7 @@ def _print_account_table(rows: Sequence[Mapping[str, Any]]) -> None:
         for row in rows
     ]
     columns = ("account", "provider", "organization", "key", "state")
-    tables.create_console().print(tables.build_simple_table(columns, lines))
+    print_table(columns, lines)
 
 
 async def print_events(app: App, account: str, *, as_json: bool) -> ExitCode:
@@ -163,10 +155,8 @@ async def print_events(app: App, account: str, *, as_json: bool) -> ExitCode:
         )
         for event in events
     ]
-    from orchestrator.cli import tables
-
     columns = ("time", "cause", "event", "state", "remote job", "message")
-    tables.create_console().print(tables.build_simple_table(columns, rows))
+    print_table(columns, rows)
     return ExitCode.DONE
 
 

@@ -10,7 +10,7 @@ from orchestrator import control, status
 from orchestrator.cli.exit_code import ExitCode
 from orchestrator.cli.handlers.operate import get_operator_name
 from orchestrator.cli.output import print_json
-from orchestrator.cli.tables import build_simple_table, create_console
+from orchestrator.cli.tables import print_table
 from orchestrator.core.access_token import AccessToken, Role, hash_token
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ async def print_tokens(app: App, *, as_json: bool) -> ExitCode:
         print_json([_token_to_json(token) for token in tokens])
     elif tokens:
         rows = [[value or "–" for value in _token_to_json(token).values()] for token in tokens]
-        create_console().print(build_simple_table(["name", "role", "created", "by", "last used", "revoked"], rows))
+        print_table(["name", "role", "created", "by", "last used", "revoked"], rows)
     else:
         sys.stdout.write("No tokens yet. Create one with `orchestrator token create NAME --role operator`.\n")
     return ExitCode.DONE

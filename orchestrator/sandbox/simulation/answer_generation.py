@@ -15,7 +15,7 @@ from typing import Any
 
 from orchestrator.sandbox.api_call import ApiCall
 from orchestrator.sandbox.endpoints.models import find_fine_tuning_job, model_not_found
-from orchestrator.sandbox.faults import deterministic_random
+from orchestrator.sandbox.fault_injector import deterministic_random
 from orchestrator.sandbox.simulation.json_instance import JsonInstanceBuilder
 from orchestrator.sandbox.simulation.model_catalogue import find_base_model
 

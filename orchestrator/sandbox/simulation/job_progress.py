@@ -7,7 +7,7 @@ from hashlib import blake2b
 from math import ceil, exp
 from typing import Any
 
-from orchestrator.sandbox.faults import deterministic_random
+from orchestrator.sandbox.fault_injector import deterministic_random
 from orchestrator.sandbox.records import SandboxJob
 from orchestrator.sandbox.simulation.job_timeline import NEVER, Timeline
 

@@ -1,4 +1,4 @@
-"""Printed addresses can be opened as they are."""
+"""Printed URLs are valid, also for IPv6, and the sandbox suggests valid addresses."""
 
 from __future__ import annotations
 

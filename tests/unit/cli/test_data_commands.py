@@ -1,4 +1,4 @@
-"""What the dataset's verbs make of their options."""
+"""The options of check, polish and format."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def test_user_names_come_from_a_list_or_a_file(tmp_path: Path) -> None:
 
 def test_unreadable_user_names_are_refused(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_bytes(b"\xff\xfe\x00")
-    for given in (str(tmp_path / "names.txt"), ",", ""):
+    for argument in (str(tmp_path / "names.txt"), ",", ""):
         with pytest.raises(ConfigError):
-            parse_names(given)
+            parse_names(argument)
 
 
 def test_rules_come_from_the_accounts_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,10 +50,10 @@ def test_rules_come_from_the_accounts_file(tmp_path: Path, monkeypatch: pytest.M
         load_rules_and_chats(settings, [])
 
     Path("accounts.toml").write_text(ACCOUNTS)
-    for given in ([], [Path("chats")], [tmp_path / "chats"]):
-        rules, chats = load_rules_and_chats(settings, given)
+    for paths in ([], [Path("chats")], [tmp_path / "chats"]):
+        rules, chats = load_rules_and_chats(settings, paths)
         assert (rules.minimum_examples, rules.method, rules.seed, rules.validation_fraction) == (10, "dpo", 7, 0.2)
-        assert chats == (given or [Path("chats")])
+        assert chats == (paths or [Path("chats")])
     Path("accounts.toml").write_text(ACCOUNTS.replace("validation_fraction = 0.2", 'validation = "own.jsonl"'))
     rules, _ = load_rules_and_chats(settings, [])
     assert rules.validation_path == tmp_path / "own.jsonl"

@@ -1,18 +1,23 @@
-"""The status in the terminal: drawn when few, aligned when many."""
+"""Tables and status lines fit the terminal: drawn for few jobs, aligned for many, no text cut at 80 columns."""
 
 from __future__ import annotations
 
 from dataclasses import fields, replace
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from orchestrator.cli import output as render
-from orchestrator.cli import tables
+from orchestrator.cli import output, tables
+from orchestrator.core.account import ProviderName
 from orchestrator.core.config_refusal import ConfigRefusal
+from orchestrator.core.dataset import Dataset, DatasetPart
 from orchestrator.core.errors import Failure
+from orchestrator.core.hold import Hold
+from orchestrator.core.jobs.job import JobId, RunId
+from orchestrator.core.plans.plan import Plan, PlanLine, PlanStep
 from orchestrator.status import JobView, StatusSnapshot
 
 VALUES: dict[str, Any] = {
@@ -30,21 +35,21 @@ JOB = JobView(**VALUES)
 
 
 def status(accounts: int) -> StatusSnapshot:
-    failed = replace(JOB, account="the-longest-name", state="failed", error=Failure("bad", "It broke.", "Mend it."))
+    failed = replace(JOB, account="the-longest-name", state="failed", error=Failure("bad", "It broke.", "Fix it."))
     jobs = (failed, *(replace(JOB, account=f"a{number}") for number in range(accounts - 1)))
     return StatusSnapshot(run=None, jobs=jobs, counts={"failed": 1, "succeeded": accounts - 1})
 
 
 def test_thousands_of_jobs_are_printed_in_columns(capsys: pytest.CaptureFixture[str]) -> None:
-    render.print_status(status(render.MAX_TABLE_ROWS + 1))
+    tables.print_status(status(tables.MAX_TABLE_ROWS + 1))
     heading, first, second, *_, counts = capsys.readouterr().out.splitlines()
     assert heading.index("provider") == first.index("openai") == second.index("openai")
-    assert first.endswith("bad: It broke. Mend it.")
+    assert first.endswith("bad: It broke. Fix it.")
     assert counts == "1 failed, 200 succeeded"
 
 
-def test_a_narrow_terminal_shows_every_word() -> None:
-    stalled = Failure("job_stalled", "nothing has changed for 6 h: the job is running", "Look at it.")
+def test_narrow_terminal_shows_the_whole_advice() -> None:
+    stalled = Failure("job_stalled", "nothing has changed for 6 h: the job is running", "Check it.")
     running = replace(JOB, account="acme-production-eu", state="running", warning=stalled, fine_tuned_model=None)
     model = "ft:sandbox-small:acme:support:CZk4QpX1"
     shown = StatusSnapshot(
@@ -57,12 +62,12 @@ def test_a_narrow_terminal_shows_every_word() -> None:
     assert max(map(len, lines)) <= 80
     assert len(lines) < 20
     words = " ".join(output.getvalue().split())
-    assert "acme-production-eu: job_stalled: nothing has changed for 6 h: the job is running. Look at it." in words
+    assert "acme-production-eu: job_stalled: nothing has changed for 6 h: the job is running. Check it." in words
     assert model in "".join(line.split("│")[-2].strip() for line in lines if line.startswith("│"))
 
 
 def test_few_jobs_are_drawn_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
-    render.print_status(status(render.MAX_TABLE_ROWS))
+    tables.print_status(status(tables.MAX_TABLE_ROWS))
     assert "│ the-longest-name" in capsys.readouterr().out
 
 
@@ -71,7 +76,7 @@ def test_few_jobs_are_drawn_as_a_table(capsys: pytest.CaptureFixture[str]) -> No
     [
         ({"waits_for": "a slot", "wake_at": 86400.0}, "Waiting for a slot; next check at 1970-01-02 00:00 UTC."),
         ({"waits_for": "`orchestrator start`"}, "Waiting for `orchestrator start`."),
-        ({"warning": Failure("job_stalled", "it stands.", "Look.")}, "job_stalled: it stands. Look."),
+        ({"warning": Failure("job_stalled", "no progress.", "Check it.")}, "job_stalled: no progress. Check it."),
         (
             {"error": Failure("daily_limit", "full", "Nothing to do."), "waits_for": "a slot", "wake_at": 60.0},
             "daily_limit: full. Nothing to do. Waiting for a slot; next check at 1970-01-01 00:01 UTC.",
@@ -79,11 +84,11 @@ def test_few_jobs_are_drawn_as_a_table(capsys: pytest.CaptureFixture[str]) -> No
     ],
 )
 def test_line_shows_the_reason_and_the_warning_of_a_job(values: dict[str, Any], shown: str) -> None:
-    assert render.format_advice(replace(JOB, **values)) == shown
+    assert output.format_advice(replace(JOB, **values)) == shown
 
 
 def test_line_shows_the_time_in_the_state() -> None:
-    cells = render.format_row(replace(JOB, state="running", state_since=1000.0), 1000.0 + 3 * 3600 + 5)
+    cells = output.format_row(replace(JOB, state="running", state_since=1000.0), 1000.0 + 3 * 3600 + 5)
     assert cells[2:4] == ("running", "3 h")
 
 
@@ -99,7 +104,7 @@ REFUSAL = ConfigRefusal(
 
 
 def test_reload_error_is_one_line_per_finding_in_a_pipe() -> None:
-    assert render.format_refusal(replace(status(1), refusal=REFUSAL), None) == [
+    assert output.format_refusal(replace(status(1), refusal=REFUSAL), None) == [
         "An edit was refused at 1970-01-02 00:00 UTC; the previous version stays in force.",
         "config_error: /srv/accounts.toml has 4 faults",
         f"  {LONG_FINDING} is not set",
@@ -107,7 +112,7 @@ def test_reload_error_is_one_line_per_finding_in_a_pipe() -> None:
         "  and 2 more",
         "Correct what is listed and start again.",
     ]
-    assert render.format_refusal(status(1), None) == []
+    assert output.format_refusal(status(1), None) == []
 
 
 def test_reload_error_is_above_the_table_within_80_columns() -> None:
@@ -121,3 +126,51 @@ def test_reload_error_is_above_the_table_within_80_columns() -> None:
     above = " ".join(" ".join(lines[:heading]).split())
     assert f"{LONG_FINDING} is not set" in above
     assert "Correct what is listed and start again." in above
+
+
+def render(table: Any, width: int) -> list[str]:
+    output = StringIO()
+    Console(file=output, width=width, highlight=False, markup=False).print(table)
+    return output.getvalue().splitlines()
+
+
+def test_table_that_does_not_fit_becomes_uncut_lines() -> None:
+    headings = ("time", "event", "remote job", "message")
+    row = (
+        "2026-11-29T02:23:49+00:00",
+        "remote job created",
+        "ftjob-6beb645c600f46c993d5d5f0",
+        "the provider accepted it",
+    )
+    wide, narrow = (render(tables.build_simple_table(headings, [row], width), width) for width in (140, 80))
+    assert any("│" in line for line in wide)
+    assert not any("│" in line for line in narrow)
+    assert max(map(len, narrow)) <= 80
+    assert all(cell in " ".join(" ".join(narrow).split()) for cell in (*headings, *row))
+
+
+def test_plan_shows_price_source_and_reason_below_a_narrow_table() -> None:
+    hold = Hold("unsafe_plan", "the price is above the budget", "Raise budget_usd.")
+    new = PlanLine(
+        account="acme",
+        provider=ProviderName.OPENAI,
+        base_model="sandbox-small",
+        job_id=JobId("job-1"),
+        step=PlanStep.NEW,
+        usd=0.08,
+        price_source="price file, 2026-11-28",
+    )
+    part = DatasetPart(path=Path("x.jsonl"), sha256="ab" * 32, bytes=1000, examples=14, tokens=5200)
+    plan = Plan(
+        run_id=RunId("run-1"),
+        name="tone",
+        dataset=Dataset(training=part),
+        specs={},
+        lines=(new, replace(new, account="blue", step=PlanStep.HELD, hold=hold)),
+    )
+    shown = render(tables.build_plan_table(plan, 80), 80)
+    assert max(map(len, shown)) <= 80
+    text = " ".join(" ".join(shown).split())
+    assert text.count("price of sandbox-small: price file, 2026-11-28") == 1
+    assert "blue: unsafe_plan: the price is above the budget. Raise budget_usd." in text
+    assert "new job: 1" in text

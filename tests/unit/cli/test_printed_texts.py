@@ -1,4 +1,4 @@
-"""What providers and files say becomes one line each, and nothing that a terminal carries out."""
+"""Texts of providers and files are printed on one line, without control characters that a terminal executes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from orchestrator.status import JobView, StatusSnapshot
 HOSTILE_TEXT = "a\x1b[2J\x1b]0;t\x07\u202e\x9b31m\nq-zzz succeeded ft:forged"
 ACTIVE = set("\x1b\x07\u202e\x9b")
 FAILED = replace(
-    JOB, account="acme", state="failed", fine_tuned_model=HOSTILE_TEXT, error=Failure("bad", HOSTILE_TEXT, "Mend it.")
+    JOB, account="acme", state="failed", fine_tuned_model=HOSTILE_TEXT, error=Failure("bad", HOSTILE_TEXT, "Fix it.")
 )
 
 
@@ -33,26 +33,26 @@ def assert_harmless(text: str) -> None:
     assert "forged" in text
 
 
-@pytest.mark.parametrize("more", [0, output.MAX_TABLE_ROWS])
+@pytest.mark.parametrize("more", [0, tables.MAX_TABLE_ROWS])
 def test_status_is_printed_escaped(more: int, capsys: pytest.CaptureFixture[str]) -> None:
-    seen = status(more + 1)
-    output.print_status(replace(seen, jobs=(FAILED, *seen.jobs[1:])))
+    snapshot = status(more + 1)
+    tables.print_status(replace(snapshot, jobs=(FAILED, *snapshot.jobs[1:])))
     assert_harmless(capsys.readouterr().out)
 
 
 def test_plain_table_is_printed_escaped(capsys: pytest.CaptureFixture[str]) -> None:
-    tables.create_console().print(tables.build_simple_table(("when", "message"), [("now", HOSTILE_TEXT)]))
+    tables.print_table(("when", "message"), [("now", HOSTILE_TEXT)])
     assert_harmless(capsys.readouterr().out)
 
 
 async def print_once(*jobs: JobView) -> None:
-    class OneLook:
+    class FixedStatus:
         async def read_status(self) -> StatusSnapshot:
             return StatusSnapshot(run=cast(Any, None), jobs=jobs, counts={})
 
     stopping = asyncio.Event()
     stopping.set()
-    await foreground.follow_status(cast(Any, OneLook()), foreground.is_settled, stopping)
+    await foreground.follow_status(cast(Any, FixedStatus()), foreground.is_settled, stopping)
 
 
 async def test_run_progress_is_printed_escaped(capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,13 +86,13 @@ def test_check_prints_file_names_escaped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("states", "told"),
+    ("states", "expected"),
     [
         (["planned", "succeeded"], "Interrupted: no job is running at a provider. Run the same command"),
         (["running", "planned"], "Interrupted: 1 job continues at its provider and is billed"),
         (["running", "queued"], "Interrupted: 2 jobs continue at their providers and are billed"),
     ],
 )
-def test_interrupted_run_lists_active_jobs(states: list[str], told: str) -> None:
+def test_interrupted_run_lists_active_jobs(states: list[str], expected: str) -> None:
     jobs = tuple(replace(JOB, account=state, state=state) for state in states)
-    assert foreground.format_interruption(StatusSnapshot(run=None, jobs=jobs, counts={})).startswith(told)
+    assert foreground.format_interruption(StatusSnapshot(run=None, jobs=jobs, counts={})).startswith(expected)

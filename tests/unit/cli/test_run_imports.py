@@ -1,4 +1,4 @@
-"""What the main job does not need is not loaded for it: each of these takes megabytes of every service."""
+"""`run` imports no module that it does not need: each of these costs megabytes in every service."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ NOT_NEEDED = (
     "openai",
     "orchestrator.dataset.checker",
     "prometheus_client",
-    "pygments",
-    "rich",
     "sqlalchemy.dialects.postgresql",
     "sqlalchemy.orm",
     "tiktoken",
@@ -20,7 +18,7 @@ NOT_NEEDED = (
 
 
 def list_loaded_modules(code: str, names: tuple[str, ...]) -> list[str]:
-    """Those of the modules that are there once the main job has been loaded and the code has run."""
+    """Return which of the modules are loaded after the imports of `run` and after `code`."""
     whole = f"""
 import sys
 from orchestrator.cli import session

@@ -1,4 +1,4 @@
-"""Jobs of a sandbox, for tests."""
+"""Builds jobs of a sandbox for tests."""
 
 from __future__ import annotations
 
@@ -34,5 +34,5 @@ PLAIN = SandboxJob(
 
 
 def job(**changes: Any) -> SandboxJob:
-    """A job made at 100 that is checked for 10, waits 5 and trains 100 seconds: 110, 115, 215."""
+    """Build a job: created at 100 s, validated at 110 s, started at 115 s, ended at 215 s."""
     return replace(PLAIN, **changes)

@@ -1,4 +1,4 @@
-"""Bytes on their way in."""
+"""The sandbox stores uploaded content under its SHA-256 and leaves nothing of an incomplete upload."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("piece", [1, 7, 100_000])
-async def test_a_file_arrives_whole_however_it_is_cut(tmp_path: Path, piece: int) -> None:
+async def test_file_is_stored_unchanged_for_every_chunk_size(tmp_path: Path, piece: int) -> None:
     blobs = BlobStore(tmp_path)
     form, digest = await read(blobs, piece)
     assert (form.file_field, form.filename, form.fields) == ("file", "a.jsonl", {})
@@ -41,14 +41,14 @@ async def test_a_file_arrives_whole_however_it_is_cut(tmp_path: Path, piece: int
     assert contents(tmp_path) == {digest: CONTENT}
 
 
-async def test_a_file_that_is_too_large_leaves_nothing(tmp_path: Path) -> None:
+async def test_too_large_file_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(SandboxApiError) as refused:
         await read(BlobStore(tmp_path), 100, limit=len(CONTENT) - 1)
     assert refused.value.response.status == 413
     assert contents(tmp_path) == {}
 
 
-def test_what_a_killed_sandbox_left_half_received_is_removed(tmp_path: Path) -> None:
+def test_incomplete_file_of_a_killed_sandbox_is_deleted(tmp_path: Path) -> None:
     (tmp_path / "incoming-x").write_bytes(b"half")
     (tmp_path / "kept").write_bytes(b"whole")
     blobs = BlobStore(tmp_path)
@@ -57,7 +57,7 @@ def test_what_a_killed_sandbox_left_half_received_is_removed(tmp_path: Path) -> 
     assert blobs.path("kept") is None
 
 
-def test_a_temporary_folder_goes_with_its_blobs() -> None:
+def test_temporary_folder_is_deleted_with_its_store() -> None:
     blobs = BlobStore(None)
     with blobs.create_incoming() as incoming:
         incoming.write(b"x")

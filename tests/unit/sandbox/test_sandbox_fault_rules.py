@@ -1,4 +1,4 @@
-"""Which request a fault strikes."""
+"""Fault rules: which requests they affect, and how often."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import pytest
 
 from orchestrator.sandbox import faults
 from orchestrator.sandbox.app import ROUTES
+from orchestrator.sandbox.fault_injector import FaultInjector
 from orchestrator.sandbox.faults import (
     FAULT_KINDS,
     OPERATIONS,
     WEBHOOK_OPERATION,
     Fault,
     FaultError,
-    FaultInjector,
     faults_to_json,
     parse_faults,
 )
@@ -68,14 +68,14 @@ def test_times_counts_applied_faults_only() -> None:
     ]
 
 
-def test_only_one_rule_decides_the_answer_and_the_others_keep_their_times() -> None:
+def test_only_one_rule_decides_the_response_and_counts() -> None:
     book = FaultInjector(1, (Fault("drop", times=1), Fault("lose_answer", times=1), Fault("slow", times=1)))
     assert set(book.draw("a", "files.list")) == {"drop", "slow"}
     assert set(book.draw("a", "files.list")) == {"lose_answer"}
     assert book.draw("a", "files.list") == {}
 
 
-def test_the_rate_is_kept_and_repeats_with_the_seed_however_requests_interleave() -> None:
+def test_rate_is_reproducible_for_any_order_of_requests() -> None:
     rule = Fault("drop", rate=0.25)
     one = list_affected(rule, *[("a", "files.list")] * 2000)
     assert 0.2 < sum(one) / 2000 < 0.3
@@ -85,7 +85,7 @@ def test_the_rate_is_kept_and_repeats_with_the_seed_however_requests_interleave(
     assert list_affected(Fault("drop", rate=0), *[("a", "files.list")] * 50) == [False] * 50
 
 
-def test_rules_are_written_as_they_are_read() -> None:
+def test_rules_survive_a_round_trip_through_json() -> None:
     rules: list[dict[str, Any]] = [
         {"kind": "slow", "rate": 0.5, "seconds": 2, "accounts": ["a"]},
         {"kind": "page_size", "size": 3},
@@ -96,7 +96,7 @@ def test_rules_are_written_as_they_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("document", "told"),
+    ("document", "expected"),
     [
         ([], "list `faults`"),
         ({"faults": {}}, "list `faults`"),
@@ -121,7 +121,7 @@ def test_rules_are_written_as_they_are_read() -> None:
         ({"faults": [{"kind": "drop", "operations": ["jobs.dance"]}]}, "jobs.dance"),
     ],
 )
-def test_invalid_fault_rule_is_refused(document: Any, told: str) -> None:
-    with pytest.raises(FaultError) as wrong:
+def test_invalid_fault_rule_is_refused(document: Any, expected: str) -> None:
+    with pytest.raises(FaultError) as raised:
         parse_faults(document)
-    assert told in str(wrong.value)
+    assert expected in str(raised.value)

@@ -1,4 +1,4 @@
-"""What sandbox jobs tell on their way."""
+"""Events, metrics and checkpoints of sandbox jobs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def list_events(now: float, **changes: Any) -> list[str]:
     return [event["message"] for event in build_events(chosen, build_timelines([chosen], 1)[chosen.id], now)]
 
 
-def test_events_come_newest_first_and_only_once_they_happened() -> None:
+def test_events_are_listed_newest_first_up_to_now() -> None:
     assert list_events(110) == [
         "Files validated, moving job to queued state",
         "Validating training file: file-1",
@@ -37,7 +37,7 @@ def test_events_come_newest_first_and_only_once_they_happened() -> None:
     ]
 
 
-def test_every_end_has_its_event() -> None:
+def test_every_outcome_has_an_event() -> None:
     assert list_events(500, cancelled_at=150.0)[0] == "The job has been cancelled"
     assert list_events(500, problem={"message": "Line 3: wrong"})[0] == "Line 3: wrong"
     assert "queued state" not in " ".join(list_events(500, problem={"message": "Line 3: wrong"}))
@@ -45,7 +45,7 @@ def test_every_end_has_its_event() -> None:
     assert {"Fine-tuning job paused", "Fine-tuning job resumed"} <= set(list_events(500, pauses=pauses))
 
 
-def test_the_loss_falls_and_is_the_same_for_the_same_training() -> None:
+def test_loss_falls_and_is_equal_for_equal_training() -> None:
     steps = list_reported_steps(job())
     assert steps == list(range(1, 17))
     losses = [build_metrics(job(), step)["train_loss"] for step in steps]
@@ -62,7 +62,7 @@ def test_long_job_reports_selected_steps_only() -> None:
     assert (steps[0], steps[-1]) == (1, count_steps(long))
 
 
-def test_the_last_three_epochs_leave_a_checkpoint_each() -> None:
+def test_last_three_epochs_have_a_checkpoint_each() -> None:
     timeline = build_timelines([job()], 1)["ftjob-1"]
     saved = build_checkpoints(job(), timeline, 500)
     assert [checkpoint["step_number"] for checkpoint in saved] == [16, 12, 8]

@@ -1,4 +1,4 @@
-"""The course of sandbox jobs: pure functions of what is recorded."""
+"""Timelines of sandbox jobs: pure functions of the records."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_job_ends_as_its_faults_say(changes: dict[str, Any], ended: float, start
     assert (timeline.ended, timeline.started, timeline.outcome) == (ended, started, outcome)
 
 
-def test_a_pause_shows_and_moves_what_comes_after() -> None:
+def test_pause_delays_all_later_stages() -> None:
     timeline = course(pauses=[[125.0, 145.0]])
     assert [timeline.get_status(now) for now in (124, 125, 144, 145)] == ["running", "paused", "paused", "running"]
     assert timeline.find_time_of_share(0.1) == 125
@@ -64,11 +64,11 @@ def test_cancelled_job_skips_later_stages() -> None:
     assert timeline.model_available == NEVER
 
 
-def test_the_model_id_may_come_later() -> None:
+def test_model_id_can_appear_later() -> None:
     assert course(fate={"no_model_id": {"seconds": 4}}).model_available == 219
 
 
-def test_slots_are_taken_in_order_and_freed_by_whatever_ends() -> None:
+def test_slots_are_assigned_in_order_and_freed_at_every_end() -> None:
     jobs = [job(id=str(n), created_at=100.0 + n) for n in range(5)]
     jobs[1] = replace(jobs[1], cancelled_at=130.0)
     jobs[2] = replace(jobs[2], problem={"code": "x"})
@@ -85,19 +85,19 @@ actions = st.lists(
 
 @given(actions, st.integers(1, 3))
 def test_actions_never_change_past_events(steps: list[Action], slots: int) -> None:
-    now, jobs, seen = 100.0, list[SandboxJob](), dict[tuple[str, float], str]()
+    now, jobs, observed = 100.0, list[SandboxJob](), dict[tuple[str, float], str]()
     for verb, number, wait in steps:
         jobs = act(jobs, verb, number, now, slots)
         timelines = build_timelines(jobs, slots)
-        seen |= {(name, now): timeline.get_status(now) for name, timeline in timelines.items()}
-        assert all(timelines[name].get_status(at) == status for (name, at), status in seen.items())
-        at_work = [status for (_, at), status in seen.items() if at == now and status in {"running", "paused"}]
+        observed |= {(name, now): timeline.get_status(now) for name, timeline in timelines.items()}
+        assert all(timelines[name].get_status(at) == status for (name, at), status in observed.items())
+        at_work = [status for (_, at), status in observed.items() if at == now and status in {"running", "paused"}]
         assert len(at_work) <= slots
         now += wait
 
 
 def act(jobs: list[SandboxJob], verb: str, number: int, now: float, slots: int) -> list[SandboxJob]:
-    """What an operator may do at that moment; nothing when it is not allowed."""
+    """Apply an operator's action, or nothing if the status does not allow it."""
     if verb == "create":
         return [*jobs, job(id=f"ftjob-{len(jobs)}", created_at=now)]
     if number >= len(jobs):

@@ -1,4 +1,4 @@
-"""The sandbox's own reading of training files."""
+"""The sandbox's own validation of training files."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def test_valid_file_is_accepted(tmp_path: Path) -> None:
     assert verdict.problems["dpo"] is not None
 
 
-def test_the_last_line_may_lack_its_end(tmp_path: Path) -> None:
+def test_last_line_may_have_no_line_break(tmp_path: Path) -> None:
     assert read(tmp_path, lines(*[GOOD] * 10).rstrip(b"\n")).examples == 10
 
 
 @pytest.mark.parametrize(
-    ("spoilt", "told"),
+    ("content", "expected"),
     [
         (b"{", "Line 3 is not valid JSON"),
         (b"", "Line 3 is not valid JSON"),
@@ -54,9 +54,9 @@ def test_the_last_line_may_lack_its_end(tmp_path: Path) -> None:
         (b"[" * 100_000, "Line 3 is not valid JSON"),
     ],
 )
-def test_unreadable_file_is_refused(tmp_path: Path, spoilt: bytes, told: str) -> None:
-    verdict = read(tmp_path, lines(GOOD, GOOD) + spoilt + b"\n" + lines(GOOD))
-    assert told in str(verdict.unreadable)
+def test_unreadable_file_is_refused(tmp_path: Path, content: bytes, expected: str) -> None:
+    verdict = read(tmp_path, lines(GOOD, GOOD) + content + b"\n" + lines(GOOD))
+    assert expected in str(verdict.unreadable)
 
 
 def test_examples_are_counted_and_the_first_wrong_line_is_reported(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_valid_conversations_are_accepted(row: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "told"),
+    ("row", "expected"),
     [
         ([], "expected a JSON object"),
         ({"prompt": "a", "completion": "b"}, "unexpected key(s) 'completion', 'prompt'"),
@@ -111,8 +111,8 @@ def test_valid_conversations_are_accepted(row: Any) -> None:
         ({"messages": [USER, ASSISTANT], "tools": [{}]}, "tools must be a list"),
     ],
 )
-def test_invalid_conversations_are_refused(row: Any, told: str) -> None:
-    assert told in str(find_conversation_problem(row))
+def test_invalid_conversations_are_refused(row: Any, expected: str) -> None:
+    assert expected in str(find_conversation_problem(row))
 
 
 def test_preference_pairs_are_validated() -> None:
