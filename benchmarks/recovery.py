@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 TESTS = Path(__file__).parents[1] / "tests"
-sys.path[:0] = [str(TESTS), str(TESTS / "acceptance")]
+sys.path[:0] = [str(TESTS), str(TESTS / "acceptance" / "helpers")]
 
 from postgres import serving  # noqa: E402 - found where the line above points to
 from processes import Running, Sandbox, Site, eventually  # noqa: E402

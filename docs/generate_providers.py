@@ -9,7 +9,7 @@ from orchestrator.core.account import ProviderName
 from orchestrator.core.capabilities import CAPABILITIES, Capabilities
 
 PAGE = Path(__file__).with_name("providers.md")
-EXAMPLE = Path(__file__).parents[1] / "tests" / "contract" / "tiny_provider.py"
+EXAMPLE = Path(__file__).parents[1] / "tests" / "contract" / "helpers" / "tiny_provider.py"
 TEMPLATE = """\
 # Providers
 

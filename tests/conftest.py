@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +11,6 @@ from machine_speed import scale_seconds, set_time_factor
 from postgres import Postgres, serving
 
 from orchestrator.store.db import postgresql
-
-sys.path.insert(0, str(Path(__file__).parent / "fakes"))
 
 
 @pytest.hookimpl(tryfirst=True)

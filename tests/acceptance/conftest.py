@@ -22,7 +22,11 @@ def pytest_configure(config: pytest.Config) -> None:
         server = ForkServer(clean_environ())
         os.environ[ADDRESS_VARIABLE] = server.address
         config.add_cleanup(server.close)
-        config.add_cleanup(lambda: os.environ.pop(ADDRESS_VARIABLE))
+        config.add_cleanup(_forget_address)
+
+
+def _forget_address() -> None:
+    del os.environ[ADDRESS_VARIABLE]
 
 
 @pytest.fixture(scope="session")

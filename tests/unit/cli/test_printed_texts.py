@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from test_print_status import JOB, status
+from status_values import JOB, status
 
 from orchestrator.cli import foreground, output, tables
 from orchestrator.cli.session import format_error

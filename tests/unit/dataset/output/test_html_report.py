@@ -11,7 +11,7 @@ from orchestrator.dataset.moderation.runner import ModerationResult
 from orchestrator.dataset.output.html_report import to_html
 from orchestrator.dataset.rules import DatasetRules
 
-SAMPLES = Path(__file__).parents[3] / "chats"
+SAMPLES = Path(__file__).parents[4] / "chats"
 
 
 class Page(HTMLParser):

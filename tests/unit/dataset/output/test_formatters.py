@@ -15,7 +15,7 @@ from orchestrator.dataset.output.formatters import to_json, to_sarif, to_text
 from orchestrator.dataset.rules import DatasetRules
 from orchestrator.dataset.summary import CheckResult
 
-DOCS = Path(__file__).parents[3] / "docs"
+DOCS = Path(__file__).parents[4] / "docs"
 
 
 @pytest.fixture
@@ -99,5 +99,5 @@ def test_codes_are_unique_and_have_a_hint() -> None:
 
 
 def test_every_code_occurs_in_the_tests() -> None:
-    tests = "".join(path.read_text("utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    tests = "".join(path.read_text("utf-8") for path in Path(__file__).parents[1].rglob("test_*.py"))
     assert [code.slug for code in FindingCode if f'"{code.slug}"' not in tests] == []

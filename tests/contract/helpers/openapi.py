@@ -27,7 +27,7 @@ from jsonschema import Draft202012Validator
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-CONTRACTS = Path(__file__).resolve().parents[3] / "shared" / "contracts"
+CONTRACTS = Path(__file__).resolve().parents[4] / "shared" / "contracts"
 # The document was cut before the provider published these two; its reference lists them, and its pause needs them.
 LATER_STATUSES = ["pausing", "paused"]
 ERROR = {

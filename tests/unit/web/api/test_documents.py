@@ -23,7 +23,7 @@ from orchestrator.web.api.examples import EXAMPLES
 from orchestrator.web.api.schemas import accounts_and_datasets, jobs_and_runs
 from orchestrator.web.api.schemas.jobs_and_runs import JobSchema, RunSchema, StatusDocument
 
-DOCS = Path(__file__).parents[3] / "docs"
+DOCS = Path(__file__).parents[4] / "docs"
 GENERATED: Mapping[str, Callable[[], str]] = runpy.run_path(str(DOCS / "generate_api.py"))["PAGES"]
 RENAMED_FIELDS = {"run_id": "run", "job_id": "job", "state_after": "state", "topic": "event"}
 

@@ -21,7 +21,7 @@ from orchestrator.dataset.formats.system_message import SYSTEM_KEYS
 from orchestrator.dataset.polish.polisher import ALL_REPAIRS, PolishOptions, polish_dataset, write_polished_files
 from orchestrator.dataset.rules import DatasetRules
 
-SAMPLES = Path(__file__).parents[3] / "chats"
+SAMPLES = Path(__file__).parents[4] / "chats"
 SYSTEM = {"role": "system", "content": "Be kind."}
 ONE = {"role": "user", "content": "What is one and one?"}
 TWO = {"role": "assistant", "content": "Two."}

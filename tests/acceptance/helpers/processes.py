@@ -21,7 +21,7 @@ from machine_speed import scale_seconds
 
 T = TypeVar("T")
 PROGRAM = (sys.executable, "-m", "orchestrator")
-CHATS = Path(__file__).resolve().parents[2] / "chats"
+CHATS = Path(__file__).resolve().parents[3] / "chats"
 MODEL = "sandbox-small"
 QUICK_POLLING = {
     "ORCHESTRATOR_POLL_MIN_SECONDS": "0.1",

@@ -11,7 +11,7 @@ from orchestrator.core.spec import RunOptions, TrainingSpec
 from orchestrator.inputs.accounts_file.loader import AccountsFile, load_accounts_file
 from orchestrator.inputs.accounts_file.schema import AccountTable, AlertTable, RunTable, SpecTable, WebhookTable
 
-EXAMPLE = Path(__file__).parents[3] / "accounts.example.toml"
+EXAMPLE = Path(__file__).parents[4] / "accounts.example.toml"
 LITERAL = "sk-proj-canary-4f1d"
 GOOD = """\
 [run]

@@ -18,7 +18,7 @@ from playwright.async_api import Browser, ConsoleMessage, Page, Request, Respons
 TIMEOUT_MILLISECONDS = scale_seconds(60) * 1000  # milliseconds
 expect.set_options(timeout=TIMEOUT_MILLISECONDS)
 
-ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
+ARTIFACTS = Path(__file__).parents[3] / "test-artifacts"
 CHROMIUM_FLAGS = [
     "--disable-gpu",
     "--no-first-run",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
+from status_values import JOB, status
 
 from orchestrator.cli import output, tables
 from orchestrator.core.account import ProviderName
@@ -18,26 +19,7 @@ from orchestrator.core.errors import Failure
 from orchestrator.core.hold import Hold
 from orchestrator.core.jobs.job import JobId, RunId
 from orchestrator.core.plans.plan import Plan, PlanLine, PlanStep
-from orchestrator.status import JobView, StatusSnapshot
-
-VALUES: dict[str, Any] = {
-    **dict.fromkeys(field.name for field in fields(JobView)),
-    "account": "a",
-    "provider": "openai",
-    "labels": (),
-    "state": "succeeded",
-    "held": False,
-    "state_since": 0.0,
-    "fine_tuned_model": "ft:m",
-    "latest_event": "remote_succeeded",
-}
-JOB = JobView(**VALUES)
-
-
-def status(accounts: int) -> StatusSnapshot:
-    failed = replace(JOB, account="the-longest-name", state="failed", error=Failure("bad", "It broke.", "Fix it."))
-    jobs = (failed, *(replace(JOB, account=f"a{number}") for number in range(accounts - 1)))
-    return StatusSnapshot(run=None, jobs=jobs, counts={"failed": 1, "succeeded": accounts - 1})
+from orchestrator.status import StatusSnapshot
 
 
 def test_thousands_of_jobs_are_printed_in_columns(capsys: pytest.CaptureFixture[str]) -> None:
