@@ -61,7 +61,7 @@ def test_settings_show_requested_and_used_values() -> None:
     view = account_page.build_account_page(seen_account(done), NOW, has_curve=False)
     assert [(each.name, each.requested, each.effective) for each in view.hyperparameters] == [
         ("base model", "gpt-4.1-mini", None),
-        ("n epochs", "3", "3"),
+        ("epochs", "3", "3"),
         ("batch size", "auto", "8"),
         ("learning rate multiplier", None, "2"),
     ]
@@ -113,7 +113,7 @@ async def test_plan_page_lists_the_planned_step_per_account() -> None:
     page = await html(WebServiceDouble(*shown), "/plan")
     for told in ("upload the file, then train", "in progress at the provider", "done", "not train"):
         assert told in page
-    assert "1 account on hold" in page
+    assert "On hold: 1 account." in page
     assert "unknown" in page
 
 
