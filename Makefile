@@ -1,4 +1,4 @@
-# Every target installs what it needs; only python3 >= 3.11, git and make are assumed.
+# Every target installs its requirements; only python3 >= 3.11, git and make must exist.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -11,7 +11,7 @@ CLOCK := .venv-clock/.installed
 
 install: $(INSTALLED)
 
-# An environment whose installation did not end is made anew: what is half there would break the next attempt.
+# An incomplete environment is created again (--clear): its remains would break the next attempt.
 $(INSTALLED): pyproject.toml requirements.lock
 	@test -e $@ || $(PYTHON) -m venv --clear .venv
 	@rm -f $@
@@ -41,12 +41,12 @@ unit: install
 contract integration: install
 	$(BIN)/pytest -n 2 tests/$@
 
-# Processes that mostly wait for each other: more of them than cores.
+# More processes than cores, because the tests mostly wait for other processes.
 acceptance: install $(LITELLM) $(CLIENTS) $(NODE_CLIENTS)
 	$(BIN)/pytest -n 4 tests/acceptance tests/chaos
 
-# The demo, and what of every floor looks at a date, as if it were DAY: nothing may depend on today, or on a model that a
-# vendor retires. In CI it fails where the clock cannot be moved; elsewhere that is said.
+# Runs the demo and the date-dependent tests of every floor as if it were DAY: nothing may depend on today's date, or on a
+# model that a vendor retires. If the clock cannot be moved, this fails in CI and prints a note elsewhere.
 DAY ?= +730
 DATED := tests/unit/core tests/unit/status tests/unit/inputs/test_prices.py tests/unit/inputs/test_retirements.py \
 	tests/contract/test_sandbox_api.py tests/contract/test_openai_webhooks.py tests/contract/test_provider_dialects.py \
@@ -58,20 +58,20 @@ calendar: install $(CLOCK)
 	$(BIN)/python tests/clock.py $(DAY) $(BIN)/orchestrator demo
 	$(BIN)/python tests/clock.py $(DAY) $(BIN)/pytest -n 2 $(DATED)
 
-# GPL, so it is no locked package of ours: a tool beside the others, which nothing imports or ships.
+# libfaketime is GPL, so it is not among the locked packages: a separate tool that nothing imports or ships.
 $(CLOCK): tests/clock.lock | $(INSTALLED)
 	@$(BIN)/uv pip install --quiet --target .venv-clock --no-deps --require-hashes -r $<
 	@touch $@
 
-# LiteLLM pins other versions of what we use, so it has an environment of its own; a test asks through it.
+# LiteLLM pins other versions of the same packages, so it has an environment of its own; a test sends requests through it.
 $(LITELLM): tests/clients/litellm.lock | $(INSTALLED)
 	@test -e $@ || $(PYTHON) -m venv --clear .venv-litellm
 	@rm -f $@
 	@$(BIN)/uv pip install --quiet --python .venv-litellm/bin/python --require-hashes -r $<
 	@touch $@
 
-# Clients of the sandbox and of the API that nobody here wrote. Where they cannot be installed their tests are skipped, but not in CI.
-# llmcomp's lock leaves out what it needs for other providers only (a gigabyte), hence no dependencies beyond the lock.
+# Third-party clients of the sandbox and of the API. If they cannot be installed, their tests are skipped, but not in CI.
+# llmcomp's lock omits the dependencies for other providers (a gigabyte), so only the locked packages are installed.
 UNLESS_CI = || { [ "$$CI" != true ] && echo "make: cannot install $(@D); its tests are skipped" >&2; }
 $(CLIENTS): tests/clients/clients.lock | $(INSTALLED)
 	@test -e $@ || $(PYTHON) -m venv --clear .venv-clients
@@ -84,19 +84,20 @@ $(NODE_CLIENTS): tests/clients/package-lock.json tests/clients/package.json
 	@{ cp $^ .node-clients && npm ci --prefix .node-clients --silent --ignore-scripts --no-audit --no-fund \
 		&& touch $@; } $(UNLESS_CI)
 
-# Kill the service ROUNDS times and once at every named point, then count what was paid for.
+# Kill the service ROUNDS times and once at every named point, then count the paid jobs.
 ROUNDS ?= 60
 SEED ?= 1
 chaos: install
 	$(BIN)/python tests/chaos/harness.py --rounds $(ROUNDS) --seed $(SEED)
 	$(BIN)/python tests/chaos/harness.py --rounds $(ROUNDS) --seed $(SEED) --replicas 2
 
-# Replace all three replicas, one after the other, while ACCOUNTS jobs are created on PostgreSQL.
+# Replace all three replicas, one after the other, while ACCOUNTS jobs are created on PostgreSQL; then count the jobs.
 ACCOUNTS ?= 200
 rolling: install
-	ROLLING_ACCOUNTS=$(ACCOUNTS) $(BIN)/pytest -q --timeout 600 --durations 1 -s tests/acceptance/test_replicas.py -k tables_once
+	ROLLING_ACCOUNTS=$(ACCOUNTS) $(BIN)/pytest -q --timeout 600 --durations 1 -s \
+		tests/acceptance/test_replicas.py::test_replicas_replaced_during_a_run_create_each_job_once
 
-# The short set, each against its yardstick; results as JSON in test-artifacts. Under ten minutes on two cores.
+# The short set, each compared with its reference; results as JSON in test-artifacts. Under ten minutes on two cores.
 bench: install
 	PYTHONPATH=. $(BIN)/python benchmarks/polling.py
 	PYTHONPATH=. $(BIN)/python benchmarks/accounts.py --accounts 1000 --rounds 3
@@ -105,11 +106,11 @@ bench: install
 	PYTHONPATH=. $(BIN)/python benchmarks/throughput.py --megabytes 128 --rounds 2
 	PYTHONPATH=. $(BIN)/python benchmarks/idle.py --jobs 10000 --seconds 120
 
-# CI gets a browser where it can; elsewhere the dashboard's tests are skipped with a reason.
+# CI installs a browser if it can; elsewhere the dashboard's tests are skipped with a reason.
 browser:
 	@if [ "$$CI" = true ]; then .ci/browser; fi
 
-# Pinned and hashed for every platform, without addresses: everything, the image's share of it, and what builds the image.
+# Pinned and hashed for every platform, without addresses: all packages, those of the image, and those that build the image.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate $(UPGRADE)
 UPGRADE ?= --upgrade
 lock:
@@ -124,22 +125,22 @@ lock:
 	cd tests/clients && npm update --silent --package-lock-only --ignore-scripts --no-audit --no-fund
 	echo libfaketime | $(COMPILE) --no-deps - -o tests/clock.lock
 
-# The tests look at a rendered copy of the chart: is it what the chart makes?
+# The tests read a rendered copy of the chart: check that it matches the chart.
 chart: install
 	@PYTHON=$(CURDIR)/$(BIN)/python HELM_FOLDER=$(CURDIR)/$(BIN) deploy/helm/render.sh --check
 
 test-container: install
 	tests/container/run.sh
 
-# Sdist and wheel into dist/, installed into an empty environment and tried there.
+# Build sdist and wheel into dist/, install the wheel into an empty environment and run the demo there.
 release: install
 	tests/release/run.sh
 
-# Known weaknesses of the locked packages; needs the package index's own service.
+# Check the locked packages for known vulnerabilities; needs the package index's own service.
 audit: install
 	tests/release/audit.sh
 
-# The unit floor on every supported Python of this machine.
+# Run the unit tests on every supported Python of this machine.
 test-pythons: install
 	tests/release/pythons.sh
 

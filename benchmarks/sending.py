@@ -63,7 +63,7 @@ async def ours(url: str, uploads: int, file: Path) -> None:
     from orchestrator.core.account import Account, ProviderName
     from orchestrator.core.secret import Redactor, Secret
     from orchestrator.providers.base import DatasetFile, Deadline
-    from orchestrator.providers.http.http_client import create_http_client
+    from orchestrator.providers.http.client import create_http_client
     from orchestrator.providers.openai.openai_provider import build_provider_factory
 
     with file.open("rb") as handle:

@@ -1,4 +1,4 @@
-"""Check that the service in this container is alive. For HEALTHCHECK: the image has no curl, and no proxy may be used."""
+"""Check that the service in this container is alive. The image has no curl, and no proxy may be used."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ checked before anything is uploaded; without an accounts file, the rules of open
 """
 
 EXAMPLES = """
-For each rule about a single chat, an example that is refused and one that is accepted; images are shortened:
+A refused and an accepted example for each rule about a single chat; images are shortened:
 
 """
 SHOWN_CHARACTERS = 60  # of a data: URL

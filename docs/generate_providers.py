@@ -55,18 +55,8 @@ The program works with either answer.
 
 ## Add a provider
 
-1. Its name: a member of `ProviderName` in `orchestrator/core/account.py`.
-2. Its capabilities: a row of `CAPABILITIES` in `orchestrator/core/capabilities.py`.
-3. Its dialect: a module in a folder of its own in `orchestrator/providers/`, which imports `base.py`, the shared
-   helpers and `http/`, and no other dialect. It does not wait, does not retry, does not use the store, and raises
-   only `ProviderError`s. For a server that implements OpenAI's API a row of `DIALECTS` in
-   `orchestrator/providers/openai/dialects.py` is enough.
-4. Its factory: a line in `Connections._create_connectors` in `orchestrator/app/connections.py`.
-5. Its test: a bench (`tests/contract/provider_bench.py`) with a stand-in of the provider, and six lines of
-   `tests/contract/test_providers.py`. The suite is the same for all providers: about sixty behaviours, from a wrong
-   key to a create whose answer was lost.
-
-A complete seventh provider that passes the suite:
+[Add a provider](how-to/add-a-provider.md) lists the files to change. The contract is the same for all providers: about sixty
+behaviours, from a wrong key to a create whose response was lost. A complete seventh provider that passes it:
 
 ```python
 {example}

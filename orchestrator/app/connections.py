@@ -30,7 +30,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import structlog
 
@@ -49,10 +49,10 @@ from orchestrator.providers.registry import ProviderRegistry, import_http_stack
 from orchestrator.system.child_processes import ChildProcesses
 
 if TYPE_CHECKING:
+    from orchestrator.providers.http.client import HttpClient, ResponseHook
     from orchestrator.providers.openai.webhooks import WebhookParser as ReadWebhook
 
 NO_SECRETS: Mapping[str, Secret] = MappingProxyType({})
-ResponseHook = Callable[[Any], Awaitable[None]]
 FindIdentity = Callable[[str], Awaitable[AccountIdentity | None]]
 
 
@@ -211,19 +211,16 @@ class Connections:
         return self._registry_by_route[route]
 
     @cached_property
-    def _http(self) -> Any:
+    def _http(self) -> HttpClient:
         return self._create_client(None)
 
-    def _create_client(self, proxy: str | None) -> Any:  # its type is imported lazily
-        from orchestrator.providers.http import http_client
+    def _create_client(self, proxy: str | None) -> HttpClient:
+        from orchestrator.providers.http.client import create_http_client
+        from orchestrator.providers.http.network import NetworkConfig
 
-        rules = self._network.get_proxy_rules(proxy, self._secrets)
-        http = http_client.create_http_client(
-            self._max_in_flight, http_client.NetworkConfig(rules, self._network.ssl_context)
-        )
+        network = NetworkConfig(self._network.get_proxy_rules(proxy, self._secrets), self._network.ssl_context)
+        http = create_http_client(self._max_in_flight, network, self._on_response)
         self._exit_stack.push_async_callback(http.aclose)
-        if self._on_response:
-            http.event_hooks = {"response": [self._on_response]}
         return http
 
     def parse_webhook(self, secret: Secret, headers: Mapping[str, str], body: bytes) -> ProviderWebhook | None:

@@ -1,4 +1,4 @@
-"""Pruned: what was deleted, and who asked for it."""
+"""Records in the history what a cleanup deleted, and who requested it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from orchestrator.store.queries import uploads
 
 
 async def record_deletion(database: Database, resource: UnusedResource, *, by: str, now: float) -> None:
-    """Write it into the history; an upload is forgotten, too."""
+    """Add the deletion to the history. The row of a deleted upload is deleted with it."""
     async with database.transaction() as tx:
         if resource.kind is ResourceKind.UPLOAD:
             await uploads.delete_upload(tx, resource.id)

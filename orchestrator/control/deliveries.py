@@ -1,4 +1,4 @@
-"""Deliveries: what was given up is begun again."""
+"""Retries failed deliveries of notifications."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from orchestrator.store.queries import deliveries
 
 
 async def redeliver(database: Database, ids: Collection[int] | None, *, by: str, now: float) -> list[Delivery]:
-    """Begin again with these dead deliveries; with every dead one where `ids` is None. Returns those begun."""
+    """Retry these failed deliveries, or all failed ones when `ids` is None. Returns the deliveries that are retried.
+
+    Raises ConfigError, and changes nothing, when an id is not that of a failed delivery.
+    """
     async with database.transaction() as tx:
-        begun = await deliveries.retry_failed(tx, ids, now)
-        if missing := sorted(set(ids or ()) - {delivery.id for delivery in begun}):
+        retried = await deliveries.retry_failed(tx, ids, now)
+        if missing := sorted(set(ids or ()) - {delivery.id for delivery in retried}):
             raise ConfigError(
                 f"no dead delivery has the number {', '.join(map(str, missing))}",
-                hint="`orchestrator deliveries list --dead` lists them all; nothing was changed.",
+                hint="`orchestrator deliveries list --dead` lists all dead deliveries. Nothing was changed.",
             )
-        for delivery in begun:
+        for delivery in retried:
             text = f"{delivery.id}: {delivery.topic} to {delivery.target}"
             tx.add_events(EventData(at=now, cause=by, note="delivery begun again", message=text))
-        return begun
+        return retried

@@ -83,7 +83,7 @@ async def adopt_remote_job(database: Database, job_id: str, remote_job_id: str, 
         if owner := next((other for other in others if other.remote_job_id == remote_job_id), None):
             raise ConfigError(
                 f"remote job {remote_job_id} already belongs to job {owner.id}, which is {owner.state}",
-                hint="Choose one that the hint of `orchestrator status` names.",
+                hint="Select one of the remote jobs that the hint in `orchestrator status` lists.",
             )
         outcome = request_adoption(job, remote_job_id, now=now)
         await outcomes.record(tx, outcome, at=now, cause=by)

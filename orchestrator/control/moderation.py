@@ -1,4 +1,4 @@
-"""Moderation records: what the service and an operator may change of a run's, each in one transaction."""
+"""Changes of a run's moderation record by the service and by operators, each in one transaction."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def is_moderation_open(run: Run | None) -> bool:
 async def claim_moderation(
     database: Database, run_id: RunId, *, replica: str, now: float, at_once: bool = False
 ) -> Moderation | None:
-    """Take over a moderation that is due, unless another live replica is at work on it.
+    """Claim a moderation that is due for this replica, unless another live replica works on it.
 
-    Returns the record as it is then, this replica's if its `progress.replica` says so; None when there is nothing to
-    moderate any more. With `at_once` it is due whatever its next attempt is.
+    Returns the current record, which is this replica's if `progress.replica` names it, or None when there is nothing
+    left to moderate. With `at_once` the time of the next attempt is ignored.
     """
     async with database.transaction() as tx:
         run = await runs.find(tx.connection, run_id)
@@ -32,9 +32,9 @@ async def claim_moderation(
         record, progress = run.moderation, run.moderation.progress
         if progress is None or (not at_once and (progress.retry_at or 0) > now):
             return record
-        alive = {each.id for each in await replicas.list_live(tx.connection, now)}
-        # One process owns a SQLite database: what another one left there is of the past.
-        if not database.is_sqlite and progress.replica != replica and progress.replica in alive:
+        live_ids = {replica.id for replica in await replicas.list_live(tx.connection, now)}
+        # One process owns a SQLite database: a claim by another one is a leftover of a process that has ended.
+        if not database.is_sqlite and progress.replica != replica and progress.replica in live_ids:
             return record
         claimed = replace(record, progress=replace(progress, replica=replica, retry_at=None))
         await runs.save(tx, replace(run, moderation=claimed))
@@ -42,7 +42,10 @@ async def claim_moderation(
 
 
 async def save_moderation(database: Database, run_id: RunId, record: Moderation, *, now: float) -> bool:
-    """Store what became of the moderation; False, and no change, when it is waived or the run is not current."""
+    """Store the result or the progress of a moderation.
+
+    Returns False, and changes nothing, when it was waived meanwhile or the run is not the current one.
+    """
     async with database.transaction() as tx:
         run = await runs.find(tx.connection, run_id)
         if run is None or not is_moderation_open(run):
@@ -57,12 +60,12 @@ async def save_moderation(database: Database, run_id: RunId, record: Moderation,
 
 
 async def request_moderation(tx: Transaction, *, by: str, now: float) -> bool:
-    """Let the service moderate the current run at once, if that is open; whether it is."""
+    """Have the service moderate the current run now if its moderation is open. Returns whether it is."""
     run = await runs.find_current(tx.connection)
     if run is None or not is_moderation_open(run) or run.moderation is None:
         return False
     progress = run.moderation.progress or ModerationProgress()
-    if run.moderation.progress is None or progress.retry_at is not None:  # else it is under way
+    if run.moderation.progress is None or progress.retry_at is not None:  # otherwise it is in progress
         due = replace(run.moderation, progress=replace(progress, retry_at=None, attempts=0))
         await runs.save(tx, replace(run, moderation=due))
         tx.add_events(EventData(at=now, cause=by, note="moderation requested", run_id=run.id))

@@ -1,4 +1,4 @@
-"""Planning: a plan becomes the current run."""
+"""Makes a plan the current run, and loads what a plan depends on."""
 
 from __future__ import annotations
 
@@ -42,7 +42,10 @@ async def load_database_state(
 
 
 async def get_run_with_dataset(database: Database, run_id: str, datasets: Path) -> tuple[Run, Dataset]:
-    """A run, with its dataset as it lies in `datasets`. Raises ConfigError when either is not there."""
+    """Return a run and its dataset, whose files are in the folder `datasets`.
+
+    Raises ConfigError when there is no such run or its dataset file is missing.
+    """
     async with database.read() as connection:
         run = await run_queries.find(connection, RunId(run_id))
         if run is None:
@@ -50,8 +53,8 @@ async def get_run_with_dataset(database: Database, run_id: str, datasets: Path) 
         dataset = await run_queries.get_dataset(connection, run.dataset_sha256, datasets)
     if not dataset.training.path.is_file():
         raise ConfigError(
-            f"the dataset of run {run_id} is no longer kept as {dataset.training.path}",
-            hint="`orchestrator plan` makes it anew from the chats, if they are still what they were.",
+            f"the dataset file of run {run_id} is missing: {dataset.training.path}",
+            hint="`orchestrator plan` builds it again from the chats, if they are unchanged.",
         )
     return run, dataset
 
@@ -59,7 +62,10 @@ async def get_run_with_dataset(database: Database, run_id: str, datasets: Path) 
 async def apply_plan(
     database: Database, plan: Plan, *, start: bool, now: float, cause: str, findings: FindingSummary | None = None
 ) -> Run:
-    """Make the plan the current run: its jobs exist from now on, and are due unless held. Other accounts are gone."""
+    """Make the plan the current run and return it.
+
+    Its jobs are created, due now unless held. Accounts that the plan does not list are marked as removed.
+    """
     async with database.transaction() as tx:
         previous = await run_queries.find_current(tx.connection)
         before = await run_queries.find(tx.connection, plan.run_id)
@@ -93,12 +99,12 @@ def _build_run(plan: Plan, existing: Run | None, *, start: bool, now: float) -> 
 
 
 def _merge_moderation(plan: Plan, run: Run) -> Moderation | None:
-    """The plan's, unless it passed, was waived or was begun while the plan was being made."""
+    """Return the plan's moderation, or the stored one if that was decided or started while the plan was made."""
     missing = plan.moderation is not None and plan.moderation.state is ModerationStatus.MISSING
     decided = run.moderation is not None and run.moderation.state is not ModerationStatus.MISSING
-    begun = run.moderation is not None and run.moderation.progress is not None
-    begins = plan.moderation is not None and plan.moderation.progress is not None
-    return run.moderation if missing and (decided or (begun and begins)) else plan.moderation
+    started = run.moderation is not None and run.moderation.progress is not None
+    starts = plan.moderation is not None and plan.moderation.progress is not None
+    return run.moderation if missing and (decided or (started and starts)) else plan.moderation
 
 
 def _build_job(line: PlanLine, run: Run, now: float) -> Job:
@@ -128,24 +134,24 @@ def _build_planned_event(job: Job, now: float, cause: str) -> EventData:
 
 
 async def _update_open_jobs(tx: Transaction, plan: Plan, now: float, cause: str) -> None:
-    """Note what the jobs are estimated at now. Hold those the plan holds; release those it no longer does."""
+    """Update the price estimates of open jobs, hold those the plan holds and release those it no longer holds."""
     lines = {line.job_id: line for line in plan.lines}
-    open_to_it = [job for job in await job_queries.list_replannable(tx.connection, plan.run_id) if job.id in lines]
-    unsent = {job.id: job.estimated_usd for job in open_to_it if job.state in UNSUBMITTED_STATES}
-    prices = {job_id: lines[job_id].usd for job_id, before in unsent.items() if lines[job_id].usd != before}
+    open_jobs = [job for job in await job_queries.list_replannable(tx.connection, plan.run_id) if job.id in lines]
+    unsubmitted = {job.id: job.estimated_usd for job in open_jobs if job.state in UNSUBMITTED_STATES}
+    prices = {job_id: lines[job_id].usd for job_id, before in unsubmitted.items() if lines[job_id].usd != before}
     await costs.save_estimates(tx, prices)
-    for job in open_to_it:
+    for job in open_jobs:
         line = lines[job.id]
-        wanted = line.hold if line.hold and line.hold.kind in PLAN_HOLD_KINDS else None
-        had = job.hold is not None and job.hold.kind in PLAN_HOLD_KINDS
-        if wanted and job.hold is None and job.state in UNSUBMITTED_STATES:
-            await outcomes.record(tx, hold_job(job, wanted), at=now, cause=cause)
-        elif had and not wanted:
+        plan_hold = line.hold if line.hold and line.hold.kind in PLAN_HOLD_KINDS else None
+        has_plan_hold = job.hold is not None and job.hold.kind in PLAN_HOLD_KINDS
+        if plan_hold and job.hold is None and job.state in UNSUBMITTED_STATES:
+            await outcomes.record(tx, hold_job(job, plan_hold), at=now, cause=cause)
+        elif has_plan_hold and not plan_hold:
             await outcomes.record(tx, release_job(job, now=now), at=now, cause=cause)
 
 
 async def _load_pins(connection: StoreConnection, plan: Plan, run: Run) -> dict[ProviderName, PinnedValues | None]:
-    """What is known of each provider whose choices for the first job are given to the rest."""
+    """Return the pinned values by provider; None while the provider's first job has not shown its choices."""
     pins: dict[ProviderName, PinnedValues | None] = {}
     for provider in sorted(plan.pin_auto & plan.specs.keys()):
         if list_auto_options(plan.specs[provider], provider):
@@ -157,11 +163,11 @@ async def _find_resolved_values(
     connection: StoreConnection, plan: Plan, provider: ProviderName
 ) -> PinnedValues | None:
     ids = [line.job_id for line in plan.lines if line.provider is provider]
-    known = [job for job in (await job_queries.get_many(connection, ids)).values() if job.submitted_at]
-    for job in sorted(known, key=lambda job: job.submitted_at or 0):
+    submitted = [job for job in (await job_queries.get_many(connection, ids)).values() if job.submitted_at]
+    for job in sorted(submitted, key=lambda job: job.submitted_at or 0):
         if job.state in {JobState.RUNNING, JobState.SUCCEEDED}:
-            done = job.state is JobState.SUCCEEDED
-            values = find_resolved_values(plan.specs[provider], provider, job.hyperparameters, finished=done)
+            finished = job.state is JobState.SUCCEEDED
+            values = find_resolved_values(plan.specs[provider], provider, job.hyperparameters, finished=finished)
             if values:
                 return values
     return None

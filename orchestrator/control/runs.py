@@ -51,7 +51,7 @@ async def waive_moderation(database: Database, *, reason: str, by: str, now: flo
     if not reason.strip():
         raise ConfigError(
             "a waiver of moderation requires a reason",
-            hint="Say why no moderation is needed. The reason is stored with the run.",
+            hint="Specify why no moderation is needed. The reason is stored with the run.",
         )
 
     async with database.transaction() as tx:

@@ -21,17 +21,17 @@ class JobLookup(StrEnum):
     """How a remote job of ours is found again after its create's answer was lost."""
 
     METADATA = "metadata"
-    CLIENT_ID = "its id, which we choose"
+    CLIENT_ID = "its id, which the service chooses"
     SUFFIX = "suffix, training file and base model"
     METADATA_OR_SUFFIX = "metadata; else suffix, training file and base model"
 
 
 class PriceSource(StrEnum):
-    """Who says what training costs."""
+    """Where the price of a training comes from. The values are texts of docs/providers.md."""
 
     PRICE_FILE = "the price file"
-    PROVIDER_ESTIMATE = "the provider's estimate, once the file is there; before that the price file"
-    PROVIDER_AFTER_CREATE = "the price file; the provider tells a job's price once it is created"
+    PROVIDER_ESTIMATE = "the provider's estimate once it has the file; until then the price file"
+    PROVIDER_AFTER_CREATE = "the price file; the provider reports a job's price after it is created"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,14 +104,14 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         losses=True,
         price_source=PriceSource.PRICE_FILE,
         servable=False,
-        serving="needs a deployment, made in the portal or with the resource manager's API, not with this key",
+        serving="needs a deployment, created in the portal or with the resource manager's API, not with this key",
         minimum_examples=10,
         maximum_bytes=512 * MB,
         may_have_moderation=True,
         unconfirmed=(
             "metadata and its list filter: not used",
             "whether files need the byte-order mark",
-            "whether a finished model is shown by its id: not asked",
+            "whether a finished model can be looked up by its id: not used",
         ),
     ),
     ProviderName.NEBIUS: Capabilities(
@@ -123,14 +123,14 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         losses=True,
         price_source=PriceSource.PRICE_FILE,
         servable=False,
-        serving="the result is a checkpoint; POST /v0/models makes a model of it that can be called",
+        serving="the result is a checkpoint; POST /v0/models turns it into a callable model",
         minimum_examples=10,
         maximum_bytes=512 * MB,
         may_have_moderation=True,
         unconfirmed=(
-            "the longest suffix",
-            "the fewest examples; 10 are asked for",
-            "the largest file; 5 GB is said, 512 MB is allowed",
+            "the maximum suffix length",
+            "the minimum number of examples; 10 are required here",
+            "the maximum file size; 5 GB is documented, 512 MB is allowed here",
         ),
     ),
     ProviderName.OPENAI_COMPATIBLE: Capabilities(
@@ -143,7 +143,7 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         losses=True,
         price_source=PriceSource.PRICE_FILE,
         servable=True,
-        serving="depends on the server; taken to be callable at once",
+        serving="depends on the server; assumed to be callable immediately",
         minimum_examples=10,
         maximum_bytes=512 * MB,
         may_have_moderation=True,
@@ -162,7 +162,7 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         serving="needs a dedicated endpoint",
         minimum_examples=1,
         maximum_bytes=5 * GB,
-        unconfirmed=("whether the suffix is always shown in lists",),
+        unconfirmed=("whether lists always show the suffix",),
     ),
     ProviderName.FIREWORKS: Capabilities(
         job_lookup=JobLookup.CLIENT_ID,
@@ -178,9 +178,9 @@ CAPABILITIES: Final[Mapping[ProviderName, Capabilities]] = {
         minimum_examples=3,
         maximum_bytes=5 * GB,
         unconfirmed=(
-            "the largest file behind a signed address",
-            "what batch_size counts: samples are sent",
-            "the form of its file of metrics: not read",
+            "the maximum file size for a signed upload address",
+            "the unit of batch_size: it is sent as a number of samples",
+            "the format of its metrics file: not read",
         ),
     ),
 }

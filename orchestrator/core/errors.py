@@ -1,23 +1,23 @@
-"""Errors, arranged by what to do next.
+"""The errors of the program, arranged by what has to be done next.
 
 ```
-OrchestratorError              the message says what and where; `.hint` says the operator's next step
-├── ConfigError                accounts file, environment or usage: fix and start again (exit 2)
-│   └── NothingToDo            what was asked for is so already: nothing was changed (exit 1)
+OrchestratorError              `message` states what went wrong and where; `hint` is the operator's next step
+├── ConfigError                accounts file, environment or usage: correct it and start again (exit code 2)
+│   └── NothingToDo            the requested state already applies: nothing was changed (exit code 1)
 ├── DatasetError               carries findings
-│   └── DatasetChanged         the file here is no longer the one that was planned
-├── BudgetExceeded                 would go beyond a budget: found at the last moment before it is spent
-├── DatabaseLocked               another process owns this database
-├── DatabaseUnavailable               the database does not answer
-├── ProviderError              account and request id; the text is cut and holds no secret
-│   ├── TemporaryError         try again, not before `retry_after`
+│   └── DatasetChanged         the file on this machine is no longer the file of the plan
+├── BudgetExceeded             the job would exceed the account's budget: detected when its intent is written
+├── DatabaseLocked             another process owns this database
+├── DatabaseUnavailable        the database does not answer
+├── ProviderError              carries account and request id; its text is cut and holds no secret
+│   ├── TemporaryError         retry, not before `retry_after`
 │   │   ├── RateLimited        too many requests, or a limit that resets by itself
-│   │   │   └── DailyLimitReached     a limit of the day: wait for the next, costs no attempt
-│   │   ├── JobLimitReached         too many jobs are running: wait for one to end, costs no attempt
-│   │   ├── FileNotReady           the file is still being checked: wait, costs no attempt
+│   │   │   └── DailyLimitReached  a limit per day: wait for the next day; does not count as an attempt
+│   │   ├── JobLimitReached    too many jobs are running: wait until one ends; does not count as an attempt
+│   │   ├── FileNotReady       the provider is still checking the file: wait; does not count as an attempt
 │   │   └── ProviderUnavailable
-│   ├── UnknownOutcome         a create whose answer was lost: look it up, never resend
-│   ├── AccountError           hold the account until a person or a time releases it
+│   ├── UnknownOutcome         the reply to a create was lost: look the job up, never send the create again
+│   ├── AccountError           hold the account until an operator or a time releases it
 │   │   ├── AuthenticationFailed
 │   │   ├── WrongOrganization
 │   │   ├── TrainingNotAllowed
@@ -26,11 +26,11 @@ OrchestratorError              the message says what and where; `.hint` says the
 │   │   ├── ProxyRefused
 │   │   └── UploadAddressRefused
 │   └── RequestRejected        final for this job: bad file, bad hyperparameter, unknown base model
-│       └── RemoteNotFound      the provider does not have it (any more)
-├── AmbiguousRemoteJob         two remote things could be ours: a person chooses, money never does
-├── UploadSizeMismatch              the provider says another size than was sent: a person looks before it is paid for
-├── IllegalTransition          our bug
-└── StaleJob                   someone else advanced it: drop quietly
+│       └── RemoteNotFound     the provider does not have the file or job (any more)
+├── AmbiguousRemoteJob         two remote jobs could belong to one job: an operator chooses, a create never decides
+├── UploadSizeMismatch         the provider reports another size than was sent: an operator checks before the training
+├── IllegalTransition          a bug of the program
+└── StaleJob                   another replica changed the job meanwhile: drop the outcome
 ```
 """
 
@@ -48,11 +48,12 @@ MAX_MESSAGE_LENGTH = 500  # characters of a provider's text that are kept
 
 
 class OrchestratorError(Exception):
-    """Something this program can explain."""
+    """The base of all errors that the program can explain. Anything else is a bug and shows a traceback."""
 
     kind: ClassVar[str] = "orchestrator_error"
-    """Names the error in `/status`, logs and stored rows. It never changes, whatever the class is called."""
+    """Names the error in `/status`, logs and stored rows. It never changes, even if the class is renamed."""
     default_hint: ClassVar[str] = ""
+    """The operator's next step where the code that raises the error knows no better one."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -61,7 +62,7 @@ class OrchestratorError(Exception):
 
 
 class ConfigError(OrchestratorError):
-    """The accounts file, the environment or the command line is wrong; `problems` names every fault found."""
+    """The accounts file, the environment or the command line is wrong; `problems` lists every problem."""
 
     kind: ClassVar[str] = "config_error"
 
@@ -71,13 +72,13 @@ class ConfigError(OrchestratorError):
 
 
 class NothingToDo(ConfigError):
-    """What was asked for has nothing to act on; nothing was changed."""
+    """The request has no effect: no run, job or delivery is in a state that it applies to. Nothing was changed."""
 
     kind: ClassVar[str] = "nothing_to_do"
 
 
 class DatasetError(OrchestratorError):
-    """The dataset cannot be used; `findings` says where and why."""
+    """The dataset cannot be used; `findings` names the places and the reasons."""
 
     kind: ClassVar[str] = "dataset_error"
 
@@ -87,14 +88,14 @@ class DatasetError(OrchestratorError):
 
 
 class DatasetChanged(DatasetError):
-    """The dataset's file here is gone, or has other bytes than the run was planned with. Nothing is sent."""
+    """The dataset's file on this machine is missing, or its bytes differ from those of the plan. Nothing is sent."""
 
     kind: ClassVar[str] = "dataset_changed"
-    default_hint = "Start the service again, or send it SIGHUP: the file is made anew from the chats."
+    default_hint = "Restart the service or send it SIGHUP: it builds the file again from the chats."
 
 
 class BudgetExceeded(OrchestratorError):
-    """To submit the job would go beyond its account's budget."""
+    """The job would exceed its account's budget. Nothing was submitted."""
 
     kind: ClassVar[str] = "unsafe_plan"
     default_hint = "Raise the account's `budget_usd` in the accounts file, or make the dataset smaller."
@@ -111,13 +112,13 @@ class DatabaseUnavailable(OrchestratorError):
     """The database does not answer."""
 
     kind: ClassVar[str] = "database_away"
-    default_hint = "See that it runs and can be reached; the service goes on by itself once it does."
+    default_hint = "Check that the database is running and reachable. The service then continues automatically."
 
 
 class ProviderError(OrchestratorError):
-    """A provider's answer, or its absence. The text is cut to 500 characters and carries no key.
+    """A provider's error reply, or a missing reply. The text is cut to 500 characters and holds no key.
 
-    `retry_after` (seconds) is the server's own wish, if it had one.
+    `retry_after` is the delay in seconds that the server requested, None if it requested none.
     """
 
     kind: ClassVar[str] = "provider_error"
@@ -143,35 +144,35 @@ class TemporaryError(ProviderError):
     """The same call may work later."""
 
     kind: ClassVar[str] = "temporary_error"
-    default_hint = "Nothing to do: it is tried again."
+    default_hint = "No action needed: the service tries again automatically."
 
 
 class RateLimited(TemporaryError):
     """Too many requests, or a limit that resets by itself."""
 
     kind: ClassVar[str] = "rate_limited"
-    default_hint = "Nothing to do: it is tried again when the provider allows it."
+    default_hint = "No action needed: the service tries again when the provider allows it."
 
 
 class DailyLimitReached(RateLimited):
-    """No more today: the limit resets once a day."""
+    """A limit per day is reached. It resets once a day."""
 
     kind: ClassVar[str] = "daily_limit"
-    default_hint = "Nothing to do: it is tried again when the next day (UTC) begins."
+    default_hint = "No action needed: the service tries again when the next day (UTC) begins."
 
 
 class JobLimitReached(TemporaryError):
-    """The account runs as many jobs as the provider allows."""
+    """The account already runs as many jobs as the provider allows."""
 
     kind: ClassVar[str] = "slots_taken"
-    default_hint = "Nothing to do: it starts when another job of this account ends."
+    default_hint = "No action needed: the job starts when another job of this account ends."
 
 
 class FileNotReady(TemporaryError):
     """The provider is still checking the file."""
 
     kind: ClassVar[str] = "not_ready"
-    default_hint = "Nothing to do: it is tried again when the file is ready."
+    default_hint = "No action needed: the service tries again when the file is ready."
 
 
 class ProviderUnavailable(TemporaryError):
@@ -179,20 +180,20 @@ class ProviderUnavailable(TemporaryError):
 
     kind: ClassVar[str] = "provider_unavailable"
     default_hint = (
-        "It is tried again. If it lasts, check the account's `base_url`, this machine's network and its proxy: "
-        "`orchestrator doctor` shows them."
+        "The service tries again. If the problem persists, check the account's `base_url`, this machine's network "
+        "and its proxy: `orchestrator doctor` shows them."
     )
 
 
 class UnknownOutcome(ProviderError):
-    """A create was sent and its answer was lost: it may or may not have happened."""
+    """A create was sent and its reply was lost: the provider may or may not have the job."""
 
     kind: ClassVar[str] = "unknown_outcome"
-    default_hint = "Nothing to do: the provider is asked whether it happened before anything is sent again."
+    default_hint = "No action needed: the service searches the provider for the result before it sends more."
 
 
 class AccountError(ProviderError):
-    """Nothing will work in this account until something there is changed."""
+    """No request of this account will succeed until the account or its configuration is changed."""
 
     kind: ClassVar[str] = "account_error"
 
@@ -201,14 +202,14 @@ class AuthenticationFailed(AccountError):
     """The provider does not accept the key."""
 
     kind: ClassVar[str] = "authentication_failed"
-    default_hint = "Check the key that the account's `api_key` reference leads to, then `orchestrator release` it."
+    default_hint = "Check the key that the account's `api_key` refers to, then `orchestrator release` the account."
 
 
 class WrongOrganization(AccountError):
-    """The key belongs to another organisation or project than the accounts file says."""
+    """The key belongs to another organisation or project than the accounts file names."""
 
     kind: ClassVar[str] = "wrong_organization"
-    default_hint = "Correct the key or the account's `organization`, then `orchestrator release` it."
+    default_hint = "Correct the key or the account's `organization`, then `orchestrator release` the account."
 
 
 class TrainingNotAllowed(AccountError):
@@ -217,29 +218,29 @@ class TrainingNotAllowed(AccountError):
     kind: ClassVar[str] = "training_not_allowed"
     default_hint = (
         "Ask the account's owner for permission to train, or move the account to another provider; "
-        "then `orchestrator release` it."
+        "then `orchestrator release` the account."
     )
 
 
 class QuotaExhausted(AccountError):
-    """The account has no money or quota left."""
+    """The account has no credit or quota left."""
 
     kind: ClassVar[str] = "quota_exhausted"
     default_hint = "Add credit or raise the limit at the provider, then `orchestrator release` the account."
 
 
 class CertificateNotTrusted(AccountError):
-    """The server's certificate cannot be verified: a missing authority, another host, or out of date."""
+    """The server's certificate cannot be verified: unknown authority, another host, or expired."""
 
     kind: ClassVar[str] = "certificate_not_trusted"
     default_hint = (
-        "Put the authority's certificate into a file, set ORCHESTRATOR_CA_FILE to its path and restart; "
+        "Save the authority's certificate in a file, set ORCHESTRATOR_CA_FILE to its path and restart; "
         "then `orchestrator release` the account."
     )
 
 
 class ProxyRefused(AccountError):
-    """The proxy on the way to the provider refuses the connection."""
+    """The proxy between this machine and the provider refuses the connection."""
 
     kind: ClassVar[str] = "proxy_refused"
     default_hint = (
@@ -249,37 +250,37 @@ class ProxyRefused(AccountError):
 
 
 class UploadAddressRefused(AccountError):
-    """The provider names an address for the upload that does not lead to its storage. The chats were not sent."""
+    """The provider returned an upload address that is not its storage. The chats were not sent."""
 
     kind: ClassVar[str] = "upload_address_refused"
     default_hint = (
-        "Check the account's `base_url` and what answers there, and report the address to the provider; "
+        "Check the account's `base_url` and which server answers there, and report the address to the provider; "
         "then `orchestrator release` the account."
     )
 
 
 class RequestRejected(ProviderError):
-    """The provider refuses this request for good."""
+    """The provider rejects this request, and would reject it again."""
 
     kind: ClassVar[str] = "request_rejected"
-    default_hint = "Correct what the message names, then `orchestrator retry` the account."
+    default_hint = "Correct the cause that the message names, then `orchestrator retry` the account."
 
 
 class RemoteNotFound(RequestRejected):
     """The provider does not have the file or job (any more)."""
 
     kind: ClassVar[str] = "remote_missing"
-    default_hint = "Look at the provider's console for what became of it, then `orchestrator retry` the account."
+    default_hint = "Check in the provider's console what happened to it, then `orchestrator retry` the account."
 
 
 class AmbiguousRemoteJob(OrchestratorError):
-    """Two remote things could be ours, and choosing wrongly would cost money.
+    """More than one remote job could belong to this job, and a wrong choice would cost money.
 
-    `sent` says that a create was sent just now: lists may not show it before its intent is over.
+    `create_sent` is True if a create was sent just now: lists may not show its result before the intent has expired.
     """
 
     kind: ClassVar[str] = "ambiguous"
-    default_hint = "Look at both at the provider and keep one."
+    default_hint = "Compare them in the provider's console and keep one."
 
     def __init__(self, message: str, *, hint: str = "", create_sent: bool = False) -> None:
         super().__init__(message, hint=hint)
@@ -287,47 +288,50 @@ class AmbiguousRemoteJob(OrchestratorError):
 
 
 class UploadSizeMismatch(OrchestratorError):
-    """The provider says that it has another number of bytes than were sent."""
+    """The provider reports another file size than was sent."""
 
     kind: ClassVar[str] = "upload_differs"
     default_hint = (
-        "Look at the file in the provider's console: training on a damaged file costs as much. "
-        "`orchestrator release` the account to use it as it is, or `orchestrator cancel` it."
+        "Check the file in the provider's console: training on a damaged file costs as much. "
+        "`orchestrator release` the account to use the file as it is, or `orchestrator cancel` the job."
     )
 
 
 class IllegalTransition(OrchestratorError):
-    """A bug of ours: this event cannot happen in this state. Nothing was changed."""
+    """A bug of the program: this event cannot happen in this state. Nothing was changed."""
 
     kind: ClassVar[str] = "illegal_transition"
-    default_hint = "Please report this with the job's history."
+    default_hint = "Please report it with the output of `orchestrator history` for the account."
 
 
 class StaleJob(OrchestratorError):
-    """Someone else advanced the job in the meantime; this outcome is dropped."""
+    """Another replica or an operator changed the job meanwhile; this outcome is dropped."""
 
     kind: ClassVar[str] = "stale_job"
 
 
 NETWORK_HOLD_KINDS = frozenset({CertificateNotTrusted.kind, ProxyRefused.kind})
-"""What an account is held for that this machine's configuration can put right: a new start tries again."""
+"""Kinds of account holds that are caused by this machine's configuration: a restart releases them and tries again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An error as it is kept and shown: what kind, what happened, what to do next."""
+    """The part of an error that is stored and shown."""
 
-    kind: str
-    message: str
-    hint: str
-    request_id: str | None = None
+    kind: str  # the error's `kind`
+    message: str  # what went wrong, and where
+    hint: str  # the operator's next step
+    request_id: str | None = None  # the provider's id of the failed request, for its support
 
     @classmethod
     def from_error(cls, error: OrchestratorError) -> Failure:
-        """The lasting part of an error."""
+        """Build the failure of an error."""
         return cls(error.kind, error.message, error.hint, getattr(error, "request_id", None))
 
     def redacted(self, redact: Redactor) -> Failure:
-        """The same without keys, cut, and fit for a database: a provider may put anything into its texts."""
+        """Return a copy whose message holds no key, is cut to 500 characters, and can be stored in PostgreSQL.
+
+        A provider may return any text: a lone surrogate cannot be encoded, and a NUL cannot be stored.
+        """
         message = redact.truncate(self.message, MAX_MESSAGE_LENGTH)
         return replace(self, message=message.encode(errors="replace").decode().replace("\0", ""))

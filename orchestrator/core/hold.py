@@ -1,4 +1,4 @@
-"""Hold: an account, job or run set aside with a reason and a hint, until a person or a time releases it."""
+"""Holds: why an account, a job or a run does not proceed, and what an operator can do about it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orchestrator.core.errors import Failure
 
 
 class HoldKind(StrEnum):
-    """Why something is set aside, where no error of a provider says it."""
+    """Kinds of holds that do not come from a provider's error; those have the error's kind. The values are stored."""
 
     OVER_BUDGET = "over_budget"
     PRICE_UNKNOWN = "price_unknown"
@@ -30,52 +30,52 @@ class HoldKind(StrEnum):
 
 
 UNTRAINABLE_HOLD_KINDS: Final = frozenset({HoldKind.NOT_TUNABLE, HoldKind.MODEL_UNKNOWN})
-"""What a base model is held for that cannot be trained: its price is of no interest."""
+"""Holds of a base model that cannot be trained: its price does not count towards the run's."""
 
 SELF_RELEASING_HOLD_KINDS: Final = frozenset({HoldKind.MODERATING})
-"""What ends without a person: the service works on it."""
+"""Holds that end without an operator: the service works on the cause."""
 
 PLAN_HOLD_KINDS: Final = (
     frozenset({HoldKind.OVER_BUDGET, HoldKind.FILE_TOO_LARGE, HoldKind.PRICE_REFUSED}) | UNTRAINABLE_HOLD_KINDS
 )
-"""What a plan holds a job for, and only another plan lifts: the accounts file or the provider has to change."""
+"""Holds that a plan sets and only another plan lifts: the accounts file or the provider has to change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Set aside: `until` is the time (epoch seconds) that releases it, None when only a person does."""
+    """Why an account, a job or a run is on hold."""
 
-    kind: str
-    reason: str
-    hint: str
-    until: float | None = None
+    kind: str  # a HoldKind, or the kind of the error that caused it
+    reason: str  # what is wrong, and where
+    hint: str  # the operator's next step
+    until: float | None = None  # epoch seconds at which it ends by itself; None: an operator or a new plan ends it
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for the database."""
+        """Convert to plain values for the database."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any] | None) -> Self | None:
-        """The inverse of `as_dict`; None stays None."""
+        """Build a hold from the values of `as_dict`; None stays None."""
         return cls(**values) if values else None
 
     def is_active(self, now: float) -> bool:
-        """Whether it is still in force."""
+        """Return whether the hold still applies at `now` (epoch seconds)."""
         return self.until is None or now < self.until
 
     @property
     def failure(self) -> Failure:
-        """The hold as an error to show."""
+        """The hold in the form in which errors are shown."""
         return Failure(self.kind, self.reason, self.hint)
 
 
 ACCOUNT_REMOVED_HOLD = Hold(
     HoldKind.ACCOUNT_REMOVED,
     "the account is no longer in the accounts file",
-    "Put the account back, with the same name, to go on with its jobs.",
+    "Add the account to the accounts file again, with the same name, to continue its jobs.",
 )
 SUPERSEDED_HOLD = Hold(
     HoldKind.SUPERSEDED,
-    "another dataset or training spec took the place of this run before this job was submitted",
-    "Nothing to do: it goes on if the accounts file asks for this run again.",
+    "a newer run with another dataset or training spec replaced this run before the job was submitted",
+    "No action needed: the job continues if the accounts file describes this run again.",
 )

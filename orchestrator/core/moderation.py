@@ -18,7 +18,7 @@ from orchestrator.core.hold import Hold, HoldKind
 from orchestrator.core.text import format_timestamp
 
 NOT_MODERATED_HINT: Final = (
-    "Name an account with a moderation API as `moderation` in [run], or record why none is needed: "
+    "Name an account with a moderation API as `moderation` in [run], or record why no moderation is needed: "
     '`orchestrator waive "REASON"`.'
 )
 
@@ -84,10 +84,10 @@ class Moderation:
                 self.hint or NOT_MODERATED_HINT,
             )
         if self.progress.retry_at is None:
-            hint = "Nothing to do: the run continues by itself once they have passed."
+            hint = "No action needed: the run continues automatically once the chats have passed."
             return Hold(HoldKind.MODERATING, "the chats are being moderated", hint)
         hint = f"{self.hint} The next attempt is at {format_timestamp(self.progress.retry_at)}.".lstrip()
-        return Hold(HoldKind.MODERATING, f"the moderation has no answer yet: {self.reason}", hint)
+        return Hold(HoldKind.MODERATING, f"the moderation has no result yet: {self.reason}", hint)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for the database."""
@@ -120,6 +120,6 @@ def get_moderation_hint(error: ProviderError) -> str:
             )
         case _:
             return (
-                "Correct what the message names, then `orchestrator release`: the moderation is asked again. Or name "
-                "another account as `moderation` in [run]."
+                "Correct the cause that the message names, then `orchestrator release`: the moderation is requested "
+                "again. Or name another account as `moderation` in [run]."
             )

@@ -1,12 +1,24 @@
-"""ModerationWorker: moderates the current run beside the ticks, until its chats have passed or need a person.
+"""Moderates the chats of the current run in the background, until they have passed or need an operator."""
 
-How it works: `request` starts one task for the run. The task reads the run's record every two seconds and acts on
-it: a record with `progress` is due now or at its `retry_at`; one without waits for an operator, whose `release` gives
-it a `progress` again. So every wait is in the database: a release by another process is noticed, a restart continues,
-and another replica takes over when this one ends. Verdicts are stored as they come, and none is asked for twice.
-
-What is judged is the canonical dataset, because that is what is sent: the chats may change during these hours.
-"""
+# Theory of operation
+#
+# `request` starts one task for the run. Every RECORD_CHECK_SECONDS the task reads the run's moderation record and
+# acts:
+#
+#   * a record with `progress` and without `retry_at` is due now, and so is one whose `retry_at` has passed
+#   * a record without `progress` waits for an operator; `orchestrator release` adds a `progress` again
+#   * a record that is passed, waived or gone ends the task
+#
+# So every wait is in the database and not in this process: a release by another process takes effect, a restart
+# continues, and another replica takes over when this one ends. `claim_moderation` writes the replica's name into the
+# record, so that two replicas never moderate the same run at the same time.
+#
+# An attempt uses one account after another until one has judged all texts. Verdicts are stored as they arrive and are
+# never requested twice, so an interrupted attempt costs no work. While an account judges, a second task stores the
+# progress; it ends when the record was waived or the run was replaced, and then the attempt is cancelled.
+#
+# The canonical dataset is judged and not the chats, because it is what is sent: the chats may change during the hours
+# that a moderation takes.
 
 from __future__ import annotations
 
@@ -24,18 +36,18 @@ from orchestrator.core.account import AccountIdentity
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import DatabaseUnavailable, DatasetError, ProviderError, TemporaryError
 from orchestrator.core.jobs.job import RunId
-from orchestrator.core.jobs.retry_policy import MAX_RETRY_AFTER_SECONDS, backoff
+from orchestrator.core.jobs.retry_policy import backoff
 from orchestrator.core.jobs.run import Run
 from orchestrator.core.moderation import (
     Moderation,
     ModerationProgress,
     ModerationStatus,
     ModerationVerdict,
-    get_moderation_hint,
 )
 from orchestrator.planning.desired_state import DesiredState
 from orchestrator.planning.moderation import (
     VerdictCache,
+    build_failed_moderation,
     build_finished_moderation,
     build_flagged_error,
     build_flagged_moderation,
@@ -46,16 +58,16 @@ from orchestrator.planning.moderation import (
 from orchestrator.providers.base import ModerationProvider, ProviderConnection
 from orchestrator.store.db.database import Database
 
-RECORD_CHECK_SECONDS: Final = 2.0  # between two looks at the record, while there is nothing to do
-PROGRESS_SAVE_SECONDS: Final = 5.0  # between two notes of how far it is
+RECORD_CHECK_SECONDS: Final = 2.0  # how soon an operator's release or waiver takes effect
+PROGRESS_SAVE_SECONDS: Final = 5.0  # how often the progress is stored
 PROGRESS_LOG_SECONDS: Final = 60.0
-MAX_REQUEST_ATTEMPTS: Final = 3  # of one request, before other accounts are asked
+MAX_REQUEST_ATTEMPTS: Final = 3  # of one request, before the next account is used
 
 Identify = Callable[[ProviderConnection], Awaitable[tuple[ProviderConnection, AccountIdentity]]]
-"""Asks whose key it is; a refused key may have been changed, and is read again."""
+"""Asks the provider who owns the key. Reads a rejected key again from its reference: it may have been replaced."""
 
 ModerationProgressCallback = Callable[[int, int], None]
-"""Takes how many texts are judged, and of how many."""
+"""Called with the number of judged texts and the number of all texts."""
 
 
 @dataclass(slots=True)
@@ -64,13 +76,13 @@ class _Attempt:
 
     desired: DesiredState
     run_id: RunId
-    record: Moderation
-    has_verdicts: bool = False  # whether an account judged anything
-    logged_at: float | None = None
+    record: Moderation  # with the progress so far
+    has_verdicts: bool = False  # whether an account has judged anything in this attempt
+    logged_at: float | None = None  # when the progress was logged last, on the boot clock
 
 
 class ModerationWorker:
-    """Moderates the run that was requested last. `flagged` is what was found in its chats, once that is known."""
+    """Moderates the run that was requested last. `flagged_error` names its flagged texts, once they are known."""
 
     def __init__(
         self,
@@ -95,14 +107,14 @@ class ModerationWorker:
         self._clock = clock
         self._jitter = jitter
         self._log = log
-        self._requested_key: object = None
+        self._requested_key: object = None  # run and chosen account of the task
         self._task: asyncio.Task[None] | None = None
-        self._cancelled_tasks: set[asyncio.Task[None]] = set()
-        self._requested = asyncio.Event()
+        self._cancelled_tasks: set[asyncio.Task[None]] = set()  # `stop` waits for them
+        self._requested = asyncio.Event()  # ends the pause of the task
         self._needs_operator = asyncio.Event()
 
     def request(self, desired: DesiredState, run: Run) -> None:
-        """Moderate the run now if that is open; what was under way for another run ends."""
+        """Moderate the run now if its moderation is open. Cancels the moderation of another run."""
         key = (run.id, desired.accounts_file.options.moderation)
         is_open = run.moderation is not None and run.moderation.state is ModerationStatus.MISSING
         if is_open and key == self._requested_key and self._task and not self._task.done():
@@ -117,17 +129,17 @@ class ModerationWorker:
             self._task = asyncio.create_task(self._run(desired, run.id), name="moderation")
 
     async def wait(self) -> None:
-        """Wait while the moderation continues by itself: until it is over, or needs a person."""
+        """Wait until the moderation is finished or needs an operator."""
         if self._task is None:
             return
-        person = asyncio.create_task(self._needs_operator.wait())
+        operator = asyncio.create_task(self._needs_operator.wait())
         try:
-            await asyncio.wait({self._task, person}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({self._task, operator}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            person.cancel()
+            operator.cancel()
 
     async def stop(self) -> None:
-        """End at once; the verdicts so far are stored."""
+        """Cancel the moderation and wait until it has ended. The verdicts so far are stored."""
         self._cancel()
         await asyncio.gather(*self._cancelled_tasks, return_exceptions=True)
 
@@ -148,7 +160,7 @@ class ModerationWorker:
                 failures = 0
             except DatabaseUnavailable:
                 pass  # the outage is logged already
-            except Exception:  # noqa: BLE001 - a fault of ours must not hold the run for ever
+            except Exception:  # noqa: BLE001 - an internal error must not hold the run for ever
                 self._log.exception("moderation.internal_error")
                 pause, failures = max(RECORD_CHECK_SECONDS, backoff(failures, self._jitter())), failures + 1
             with suppress(TimeoutError):
@@ -156,7 +168,7 @@ class ModerationWorker:
                     await self._requested.wait()
 
     async def _step(self, desired: DesiredState, run_id: RunId) -> bool:
-        """Do what the record asks for. False when the moderation is over."""
+        """Do what the record requires. Return False when the moderation is over."""
         at_once = self._requested.is_set()
         self._requested.clear()
         now = self._clock.now()
@@ -181,7 +193,7 @@ class ModerationWorker:
         return True
 
     def _log_hold(self, record: Moderation) -> None:
-        """Why the run waits: for its next attempt, or for a person."""
+        """Log why the run waits: for its next attempt, or for an operator."""
         if (hold := record.hold) is None:
             return
         if record.progress is None or record.progress.retry_at is None:
@@ -195,13 +207,16 @@ class ModerationWorker:
         )
 
     async def _moderate_with_each_account(self, attempt: _Attempt) -> Moderation | None:
-        """The record after every account was asked until one has judged all; None when it is not wanted any more."""
-        chosen = attempt.desired.accounts_file.options.moderation
-        able = list_moderators(chosen, self._connections)
-        if not able:
-            return build_unavailable_moderation(chosen, self._connections, self._clock.now())
+        """Return the record after an account has judged all texts, or after all accounts have failed.
+
+        Returns None when the moderation was waived or the run was replaced meanwhile.
+        """
+        chosen_account = attempt.desired.accounts_file.options.moderation
+        moderators = list_moderators(chosen_account, self._connections)
+        if not moderators:
+            return build_unavailable_moderation(chosen_account, self._connections, self._clock.now())
         errors: dict[str, ProviderError] = {}
-        for connection in able:
+        for connection in moderators:
             name = connection.account.name
             try:
                 return await self._moderate_while_open(attempt, connection)
@@ -212,40 +227,27 @@ class ModerationWorker:
                 self.flagged_error = error
                 self._log.error("moderation.flagged", account=name, error=error)
                 return build_flagged_moderation(error, name, self._clock.now())
-        return self._build_failed_record(attempt, errors)
-
-    def _build_failed_record(self, attempt: _Attempt, errors: Mapping[str, ProviderError]) -> Moderation:
-        """The record when no account has judged all: asked again later where one of them may answer then."""
-        now = self._clock.now()
-        reason = "; ".join(f"account {name}: {error.kind}: {error.message}" for name, error in errors.items())
-        temporary = [error for error in errors.values() if isinstance(error, TemporaryError)]
-        hint = get_moderation_hint(temporary[0] if temporary else next(iter(errors.values())))
-        progress = None
-        if temporary:
-            before = attempt.record.progress or ModerationProgress()
-            attempts = 0 if attempt.has_verdicts else before.attempts
-            wish = min(min(error.retry_after or 0.0 for error in temporary), MAX_RETRY_AFTER_SECONDS)
-            delay = max(wish, backoff(attempts, self._jitter()))
-            progress = replace(before, attempts=attempts + 1, retry_at=now + delay, finish_at=None)
-        return replace(attempt.record, by=", ".join(errors), at=now, reason=reason, hint=hint, progress=progress)
+        return build_failed_moderation(
+            attempt.record, errors, has_verdicts=attempt.has_verdicts, now=self._clock.now(), jitter=self._jitter()
+        )
 
     async def _moderate_while_open(self, attempt: _Attempt, connection: ProviderConnection) -> Moderation | None:
-        """What this account says; None when somebody waived the moderation meanwhile, or the run is another."""
-        asking = asyncio.create_task(self._moderate(attempt, connection))
-        saving = asyncio.create_task(self._save_progress(attempt))
+        """Return this account's record; None when the moderation was waived or the run was replaced meanwhile."""
+        moderate = asyncio.create_task(self._moderate(attempt, connection))
+        save = asyncio.create_task(self._save_progress(attempt))
         try:
-            await asyncio.wait({asking, saving}, return_when=asyncio.FIRST_COMPLETED)
-            if asking.done():
-                return asking.result()
-            saving.result()  # raises what went wrong with it
+            await asyncio.wait({moderate, save}, return_when=asyncio.FIRST_COMPLETED)
+            if moderate.done():
+                return moderate.result()
+            save.result()  # raises the error that ended it
             return None
         finally:
-            asking.cancel()
-            saving.cancel()
-            await asyncio.gather(asking, saving, return_exceptions=True)
+            moderate.cancel()
+            save.cancel()
+            await asyncio.gather(moderate, save, return_exceptions=True)
 
     async def _save_progress(self, attempt: _Attempt) -> None:
-        """Store how far it is, every few seconds. Ends when the moderation is not wanted any more."""
+        """Store the progress every PROGRESS_SAVE_SECONDS. Return when the moderation is not open any more."""
         while True:
             await asyncio.sleep(PROGRESS_SAVE_SECONDS)
             now = self._clock.now()
@@ -267,12 +269,12 @@ class ModerationWorker:
             progress=replace(progress, retry_at=None),
         )
 
-        def retrying(error: TemporaryError, pause: float) -> None:
+        def log_retry(error: TemporaryError, pause: float) -> None:
             self._log.warning(
                 "moderation.request_retried", account=account, error=error, pause_seconds=round(pause, 1)
             )
 
-        async def ask(texts: Sequence[str]) -> Sequence[ModerationVerdict]:
+        async def judge(texts: Sequence[str]) -> Sequence[ModerationVerdict]:
             verdicts = await moderator.moderate(texts)
             attempt.has_verdicts = True
             return verdicts
@@ -281,21 +283,22 @@ class ModerationWorker:
         moderator = cast(ModerationProvider, connection.provider)
         outcome = await moderate_dataset(
             [part.path for part in (dataset.training, dataset.validation) if part],
-            ask,
+            judge,
             VerdictCache(self._database),
             clock=ModerationClock(now=self._clock.boottime, sleep=asyncio.sleep),
             limits=ModerationLimits(tokens_per_minute=self._tokens_per_minute, max_attempts=MAX_REQUEST_ATTEMPTS),
             progress=lambda done, total, left: self._update_progress(attempt, done, total, left),
-            on_retry=retrying,
+            on_retry=log_retry,
         )
         self._log.info("moderation.finished", account=account, texts=outcome.texts, sent=outcome.sent)
         if outcome.findings:
-            places = await load_cached_moderation(attempt.desired.accounts_file.chat_paths, self._database)
-            raise build_flagged_error(places.findings or outcome.findings)
+            # The findings name lines of the canonical dataset; an operator needs the files that they came from.
+            in_chats = await load_cached_moderation(attempt.desired.accounts_file.chat_paths, self._database)
+            raise build_flagged_error(in_chats.findings or outcome.findings)
         return build_finished_moderation(outcome, account, self._clock.now())
 
     def _update_progress(self, attempt: _Attempt, done: int, total: int, left: float) -> None:
-        """Keep how far it is for the record, and tell it: to the terminal each time, to the log once a minute."""
+        """Keep the progress for the record. Report each change to `on_progress`, and one a minute to the log."""
         now, record = self._clock.now(), attempt.record
         progress = replace(record.progress or ModerationProgress(), judged=done, total=total, finish_at=now + left)
         attempt.record = replace(record, progress=progress)

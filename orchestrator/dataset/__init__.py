@@ -1,7 +1,8 @@
-"""Dataset: chats to findings, and to canonical JSONL that no provider refuses.
+"""Turns chats on disk into findings, and into canonical JSONL that every provider accepts.
 
-The way of the data: files → decoding → reading (formats) → checks → canonical → files named by their hash. Whatever
-is on disk becomes an example or a finding; nothing is dropped silently and nothing raises but `DatasetError`. The
-room streams: it never holds the dataset in memory. It opens no network connection and keeps no state; callers run it
-in a thread, and the service in a process of its own (`apart`), for which this package itself imports nothing.
+Data flow: source files -> `read` (with `formats`) -> `checks` -> `canonical_jsonl` -> files named by their hash
+(`builder`). Every chat on disk becomes an example or a finding; nothing is dropped silently, and only DatasetError
+and ConfigError are raised. The package streams: it never has the whole dataset in memory. It opens no network
+connection and keeps no state. It blocks, so callers use a thread, and the service a child process (`build_process`).
+Therefore this module imports nothing: the service must not load the checks and tokenizers.
 """

@@ -1,4 +1,8 @@
-"""Building: good examples to files. Streaming, atomic, and the same bytes everywhere."""
+"""Builds the dataset: writes the accepted examples to files named by their hash.
+
+Every machine writes the same bytes for the same chats, because the hash identifies the dataset in job ids. Files get
+their name only when the whole build has succeeded, so that a file under its name is always complete.
+"""
 
 from __future__ import annotations
 
@@ -28,69 +32,75 @@ def build_dataset(
     *,
     progress: ReadProgressCallback | None = None,
 ) -> BuildResult:
-    """Check the chats at `path` and write them as canonical JSONL into the folder `into`.
+    """Check the chats at `path` and write them as canonical JSONL to `output_folder`.
 
-    Each file is named by the first 16 digits of its SHA-256; nothing is left there if anything is wrong. Raises
-    DatasetError with every error that was found.
+    Each file is named by the first 16 hex digits of its SHA-256. Raises DatasetError with all errors of the chats;
+    then nothing is written. Raises OSError when the folder cannot be written.
     """
     rules = rules or DatasetRules()
-    check = DatasetChecker(path, rules, progress)
+    checker = DatasetChecker(path, rules, progress)
     create_private_folder(output_folder)
     with create_working_folder(output_folder) as folder:
-        whole = folder / "whole"
-        keys = _write_examples(check, whole, rules.seed)
-        checked = check.build_result()
-        own = _PartWriter(folder / "own", output_folder)
-        with own:
+        # The split depends on the keys of all examples, so everything is written first and split in a second pass.
+        all_examples = folder / "all"
+        keys = _write_examples(checker, all_examples, rules.seed)
+        result = checker.build_result()
+        validation_set = _PartWriter(folder / "validation-set", output_folder)
+        with validation_set:
             if rules.validation_path is not None:
-                checked = merge_results(checked, check_validation_set(rules, keys, own.write))
-        if checked.errors:
-            raise _dataset_error(path, checked.errors)
+                result = merge_results(result, check_validation_set(rules, keys, validation_set.write))
+        if result.errors:
+            raise _dataset_error(path, result.errors)
         chosen = _select_validation(keys, rules)
-        training, validation = _split_examples(whole, chosen, output_folder)
+        training, split = _split_examples(all_examples, chosen, output_folder)
         if training.examples < rules.minimum_examples:
             raise _dataset_error(path, (_too_few_finding(path, training.examples, rules.minimum_examples),))
-        tokens = check.token_counter.totals(not validating for validating in chosen)
-        kept = own if rules.validation_path is not None else validation if any(chosen) else None
+        tokens = checker.token_counter.totals(not is_validation for is_validation in chosen)
+        validation = validation_set if rules.validation_path is not None else split if any(chosen) else None
         dataset = Dataset(
-            training=training.save_part(_common_token_count(tokens)), validation=kept.save_part() if kept else None
+            training=training.save_part(_common_token_count(tokens)),
+            validation=validation.save_part() if validation else None,
         )
-    return BuildResult(dataset, tokens, checked)
+    return BuildResult(dataset, tokens, result)
 
 
-def _write_examples(check: DatasetChecker, whole: Path, seed: int) -> array[int]:
-    """Write every good example and return their keys: their places in a shuffle fixed by the seed and their bytes."""
+def _write_examples(checker: DatasetChecker, path: Path, seed: int) -> array[int]:
+    """Write every accepted example, and return the key of each: its position in a shuffle by seed and content."""
     keys = array("Q")
-    with open_private_file(whole) as file:
-        for _, line in check.iter_accepted():
+    with open_private_file(path) as file:
+        for _, line in checker.iter_accepted():
             keys.append(line_key(seed, line))
             file.write(line)
     return keys
 
 
 def _select_validation(keys: array[int], rules: DatasetRules) -> bytearray:
-    """1 for each example of the validation part. Equal examples have equal keys, so they stay together."""
+    """Return 1 for each example of the validation split, 0 for the others.
+
+    The order of selection depends only on the seed and the content, so an added chat hardly changes the split.
+    Equal examples have equal keys, so they stay in the same part.
+    """
     if not rules.validation_fraction:
         return bytearray(len(keys))
     distinct = sorted(set(keys))
-    wanted = rules.validation_size(len(distinct))
-    limit = distinct[wanted - 1] if wanted else -1
+    size = rules.validation_size(len(distinct))
+    limit = distinct[size - 1] if size else -1
     return bytearray(key <= limit for key in keys)
 
 
-def _split_examples(whole: Path, chosen: bytearray, output_folder: Path) -> tuple[_PartWriter, _PartWriter]:
+def _split_examples(all_examples: Path, chosen: bytearray, output_folder: Path) -> tuple[_PartWriter, _PartWriter]:
     training, validation = (
-        _PartWriter(whole.with_name("training"), output_folder),
-        _PartWriter(whole.with_name("validation"), output_folder),
+        _PartWriter(all_examples.with_name("training"), output_folder),
+        _PartWriter(all_examples.with_name("validation"), output_folder),
     )
-    with whole.open("rb") as lines, training, validation:
-        for validating, line in zip(chosen, lines, strict=True):
-            (validation if validating else training).write(line)
+    with all_examples.open("rb") as lines, training, validation:
+        for is_validation, line in zip(chosen, lines, strict=True):
+            (validation if is_validation else training).write(line)
     return training, validation
 
 
 class _PartWriter:
-    """One part in the making; it takes its name only when it is complete."""
+    """Writes one part of the dataset to a temporary file, which `save_part` renames when it is complete."""
 
     def __init__(self, path: Path, output_folder: Path) -> None:
         self._path = path
@@ -105,6 +115,7 @@ class _PartWriter:
 
     def __exit__(self, *_: object) -> None:
         self._file.flush()
+        # Before the rename: after a power failure the final name must not lead to an empty file.
         os.fsync(self._file.fileno())
         self._file.close()
 
@@ -122,7 +133,7 @@ class _PartWriter:
 
 
 def _common_token_count(tokens: Mapping[str, int | None]) -> int | None:
-    """The one count that holds for every base model, if there is one."""
+    """Return the token count if it is the same for every base model, else None."""
     counts = set(tokens.values())
     return counts.pop() if len(counts) == 1 else None
 

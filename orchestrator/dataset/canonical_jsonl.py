@@ -1,4 +1,7 @@
-"""Canonical JSONL: the same bytes for the same examples, on every machine."""
+"""Encodes examples as canonical JSONL: the same bytes for the same examples, on every machine.
+
+The hash of these bytes is part of job ids. A change of the encoding would start every job again, and bill it again.
+"""
 
 from __future__ import annotations
 
@@ -15,30 +18,30 @@ _PLAIN_KEYS = ("role", "content")
 
 
 def encode_canonical(body: ExampleBody) -> bytes:
-    """One line: UTF-8 unescaped, no spaces, role and content first and every other key sorted, a line feed.
+    """Encode an example as one line of unescaped UTF-8 without spaces: role and content first, other keys sorted.
 
-    An empty system message says nothing and is refused by providers; it is left out (and warned about). An empty list
-    of tools is as good as none; some providers refuse it, and OpenAI's own guide has it.
+    Providers refuse an empty system message, so it is left out (with a warning). Some providers refuse an empty list
+    of tools, although OpenAI's own guide has one, so it is left out, too.
     """
     body = remove_empty_fields(body)
     return _encode(body if _is_canonical_order(body) else _sort_keys(body)) + b"\n"
 
 
 def _is_canonical_order(body: ExampleBody) -> bool:
-    """Quickly: nothing but messages of role and content, in this order. Most examples of the world are so."""
+    """Whether there are only messages of role and content, in this order, as in most examples. Fast path."""
     return len(body) == 1 and all(
         tuple(message) == _PLAIN_KEYS and type(message["content"]) is str for message in body.get("messages", ())
     )
 
 
 def remove_empty_fields(body: ExampleBody) -> ExampleBody:
-    """The example as it is written: without empty system messages and without an empty list of tools."""
+    """Return the example without empty system messages and without an empty list of tools."""
     if "input" in body:
         return body | {"input": remove_empty_fields(body["input"])}
     if body.get("tools") == []:
         body = {key: item for key, item in body.items() if key != "tools"}
     if not any(map(_is_empty_system, body["messages"])):
-        return body  # as most are
+        return body  # most examples
     return body | {"messages": [message for message in body["messages"] if not _is_empty_system(message)]}
 
 

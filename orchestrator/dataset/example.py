@@ -1,4 +1,4 @@
-"""Example: one line of the dataset, and where it came from."""
+"""An example: one line of the dataset, with the way back to its place in the source file."""
 
 from __future__ import annotations
 
@@ -10,41 +10,42 @@ from orchestrator.core.finding import Finding
 from orchestrator.core.text_sanitizer import sanitize_line
 from orchestrator.dataset.finding_codes import FindingCode
 
-MAX_MESSAGE_CHARACTERS, MAX_PATH_CHARACTERS = 400, 500  # characters
+MAX_MESSAGE_CHARACTERS, MAX_PATH_CHARACTERS = 400, 500  # of a finding; texts from the data may be huge
 
 KeyPath = tuple[str | int, ...]
+"""Keys and indexes that lead from the root of a JSON value to a value in it, such as `("messages", 3, "role")`."""
+
 SourceLocator = Callable[[KeyPath], tuple[int | None, str]]
+"""Returns the line (None if unknown) and the JSON path in the source file for a key path in an example's body."""
+
 ExampleBody = dict[str, Any]
+"""A chat or a preference pair in the providers' format, as a JSON object."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExampleIssue:
-    """What is wrong inside an example: `key_path` lead there in its body, as in `("messages", 3, "role")`."""
+    """A problem inside an example; `Example.to_finding` turns it into a finding about the source file."""
 
     code: FindingCode
-    key_path: KeyPath
+    key_path: KeyPath  # of the value in the example's body
     message: str
-    hint: str = ""
+    hint: str = ""  # "": the hint of the code
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One example. `body` is in the providers' shape; `where` leads from a place in it back to the source.
+    """One example of the dataset."""
 
-    `line` is where it starts in its file, counted from 1. `left_out` names what the shape has no place for, `user`
-    is the user's name where the source says it.
-    """
-
-    file: str
-    line: int
-    format: str
+    file: str  # name of the source file, as findings show it
+    line: int  # where it starts in the file, from 1
+    format: str  # name of the format that it was read in
     body: ExampleBody
     locate: SourceLocator
-    left_out: tuple[str, ...] = ()
-    user_name: str = ""
+    left_out: tuple[str, ...] = ()  # data of the source that is not part of the training format, by kind
+    user_name: str = ""  # the user's name, if the source gives it
 
     def to_finding(self, issue: ExampleIssue) -> Finding:
-        """The issue in the terms of the source: its file, line and JSON path."""
+        """Create the finding about an issue, with the file, line and JSON path of the source."""
         line, path = self.locate(issue.key_path)
         return create_finding(
             issue.code, self.file, issue.message, line=line or self.line, path=path, hint=issue.hint
@@ -54,7 +55,7 @@ class Example:
 def create_finding(
     code: FindingCode, file: str, message: str, *, line: int | None = None, path: str | None = None, hint: str = ""
 ) -> Finding:
-    """A finding with its code's severity and, unless a better one is given, its code's hint."""
+    """Create a finding with the severity of its code and, without a `hint`, the hint of its code."""
     return Finding(
         code=code.slug,
         severity=code.severity,
@@ -71,11 +72,11 @@ def _truncate(text: str, limit: int) -> str:
 
 
 def format_json_path(key_path: KeyPath, root: str = "$") -> str:
-    """`("messages", 3, "role")` as `$.messages[3].role`."""
-    return root + "".join(_format_key(step) for step in key_path)
+    """Format the key path `("messages", 3, "role")` as `$.messages[3].role`."""
+    return root + "".join(_format_key(key) for key in key_path)
 
 
-def _format_key(step: str | int) -> str:
-    if isinstance(step, int):
-        return f"[{step}]"
-    return f".{step}" if step.isidentifier() else f"[{step!r}]"
+def _format_key(key: str | int) -> str:
+    if isinstance(key, int):
+        return f"[{key}]"
+    return f".{key}" if key.isidentifier() else f"[{key!r}]"

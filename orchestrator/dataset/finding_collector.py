@@ -1,4 +1,4 @@
-"""Found: the findings in the making. All are counted; of each kind enough are kept to work through."""
+"""Collects findings: all are counted, and a limited number of each code is kept."""
 
 from __future__ import annotations
 
@@ -21,28 +21,29 @@ ONCE_PER_FILE_CODES = frozenset(
         FindingCode.UNUSED_RATING,
     )
 )
-"""Codes of which a file has either none or one in every line, for the same reason: the first says it all."""
+"""Codes that a file has either not at all or in every line for the same reason: only the first is kept."""
 
-MAX_COLLECTED_PER_CODE = 10_000  # of each code; beyond that only the number grows
-MAX_EXCERPTS_PER_CODE = 50  # of each code
-EXCERPT_CHARACTERS = 160  # characters
+MAX_COLLECTED_PER_CODE = 10_000  # further findings are only counted, so that memory stays bounded
+MAX_EXCERPTS_PER_CODE = 50
+EXCERPT_CHARACTERS = 160
 
 
 @dataclass(slots=True)
 class FindingCollector:
-    """`counts` is by code, `excerpts` is by the finding's place in `findings`.
+    """The findings of one check.
 
-    Of the codes in `ONCE_PER_FILE_CODES` the findings of a file that have the same cause are counted, but only the
-    first is kept. A cause is named by a hint of its own; a finding with its code's general hint may have any cause.
+    For the codes in ONCE_PER_FILE_CODES, findings of a file with the same cause are counted, but only the first is
+    kept. Findings have the same cause if they have the same specific hint; a finding with the general hint of
+    INVALID_JSON may have any cause.
     """
 
     findings: list[Finding] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-    excerpts: dict[int, str] = field(default_factory=dict)
-    _causes: set[tuple[str, str, str]] = field(default_factory=set)
+    counts: Counter[str] = field(default_factory=Counter)  # all findings by code, kept or not
+    excerpts: dict[int, str] = field(default_factory=dict)  # text around a finding, by its index in `findings`
+    _causes: set[tuple[str, str, str]] = field(default_factory=set)  # file, code and hint
 
     def add(self, finding: Finding, excerpt: str = "") -> None:
-        """One more finding, with the text it is about."""
+        """Add a finding, with an excerpt of the text that it is about."""
         self.counts[finding.code] += 1
         if self._is_repeated(finding):
             return
@@ -61,18 +62,18 @@ class FindingCollector:
         return False
 
     def add_issue(self, example: Example, issue: ExampleIssue) -> None:
-        """A issue of an example."""
+        """Add the finding about an issue of an example, with an excerpt if the limit allows it."""
         finding = example.to_finding(issue)
-        kept = self.counts[finding.code] < MAX_EXCERPTS_PER_CODE
-        self.add(finding, _build_excerpt(example.body, issue) if kept else "")
+        has_excerpt = self.counts[finding.code] < MAX_EXCERPTS_PER_CODE
+        self.add(finding, _build_excerpt(example.body, issue) if has_excerpt else "")
 
 
 def _build_excerpt(body: Any, issue: ExampleIssue) -> str:
-    """The text at the issue's place, or nearest above it; what is private is hidden, long texts lose their middle."""
+    """Return the text at the issue's place or around it, without private data; long texts are cut in the middle."""
     value, text = body, ""
-    for step in issue.key_path:
+    for key in issue.key_path:
         try:
-            value = value[step]
+            value = value[key]
         except (KeyError, IndexError, TypeError):
             break
         inner = value.get("content") if isinstance(value, dict) else value

@@ -1,6 +1,6 @@
-"""Rule examples: for each provider rule about a single example, one that breaks it and one that keeps it.
+"""Examples for the provider rules: for each rule about a single example, one that breaks it and one that keeps it.
 
-docs/findings.md shows the short ones; a test checks every one against every rule of its provider.
+docs/findings.md shows the short ones; a test checks each one against all rules of its provider.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _FIRST_BYTES = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff\xe0", "gif":
 
 
 class RuleExamples(NamedTuple):
-    """Two examples for one rule."""
+    """The two examples for one rule."""
 
     refused: ExampleBody
     accepted: ExampleBody
 
 
 def find_rule_examples(rule: ProviderRule) -> RuleExamples | None:
-    """Return the two examples; None for a rule about the number of examples."""
+    """Find the two examples for a rule; None for a rule about the number of examples."""
     match rule.kind:
         case RuleKind.ROLES_ALTERNATE:
             return RuleExamples(_chat(_USER, _USER, _ANSWER), _chat(_SYSTEM, _USER, _ANSWER))

@@ -1,8 +1,9 @@
-"""Provider rules: what each provider asks of a training file beyond OpenAI's chat format, as data with its source.
+"""The requirements of each provider for a training file beyond OpenAI's chat format, as data with its source.
 
-A provider is a set of rows in `PROVIDER_RULES`; what a row means is said once in its `RuleKind`, and checked once in
-`checks/provider.py`. docs/findings.md lists the rows. How few examples a provider takes is in `core.capabilities`.
-Limits are the documented ones: a file that breaks one is refused after the upload, or fails as a job.
+A provider has some rows in `PROVIDER_RULES`. The meaning of a row is given by its `RuleKind`, and
+`checks/provider_rule_checker.py` has one check per kind. docs/findings.md lists the rows. The minimum number of
+examples is in `core.capabilities`. Limits are the documented ones: the provider refuses a file that exceeds one after
+the upload, or the job fails.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from orchestrator.dataset.finding_codes import FindingCode
 
 
 class RuleKind(Enum):
-    """A kind of rule: its name, the code of its finding, and its meaning with places for a row's limit and values."""
+    """A kind of rule: its name, the code of its finding, and its meaning with placeholders for limit and values."""
 
     def __init__(self, slug: str, code: FindingCode, meaning: str) -> None:
         self.slug = slug
@@ -89,20 +90,17 @@ class RuleKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ProviderRule:
-    """One rule of one provider.
-
-    `limit` and `values` are what its kind asks for; `source` is the address where it is documented.
-    """
+    """One rule of one provider."""
 
     provider: ProviderName
     kind: RuleKind
-    source: str
-    limit: int = 0
-    values: tuple[str, ...] = ()
+    source: str  # URL of its documentation
+    limit: int = 0  # the largest allowed number, if its kind has one
+    values: tuple[str, ...] = ()  # the roles, keys or image types that its kind is about
 
     @property
     def meaning(self) -> str:
-        """The rule in one sentence."""
+        """The rule as one sentence."""
         values = " or ".join(filter(None, (", ".join(self.values[:-1]), *self.values[-1:])))
         return self.kind.meaning.format(limit=f"{self.limit:,}", values=values)
 
@@ -150,12 +148,12 @@ PROVIDER_RULES: Final[tuple[ProviderRule, ...]] = (
 
 
 def list_provider_rules(providers: Iterable[ProviderName]) -> tuple[ProviderRule, ...]:
-    """Return the rules of these providers, in the order of the table."""
+    """List the rules of these providers, in the order of the table."""
     selected = frozenset(providers)
     return tuple(rule for rule in PROVIDER_RULES if rule.provider in selected)
 
 
 def list_text_only_roles(providers: Iterable[ProviderName]) -> frozenset[str]:
-    """Return the roles whose content must be one text at one of these providers."""
+    """List the roles whose content must be one string at one or more of these providers."""
     rules = list_provider_rules(providers)
     return frozenset(role for rule in rules if rule.kind is RuleKind.TEXT_CONTENT for role in rule.values)

@@ -1,4 +1,4 @@
-"""Rules: what the check asks for and how the dataset is built. One value, made from the accounts file."""
+"""The rules by which a dataset is checked and built. They are created from the accounts file."""
 
 from __future__ import annotations
 
@@ -9,30 +9,24 @@ from pathlib import Path
 from orchestrator.core.account import ProviderName
 from orchestrator.core.spec import Method
 
-DEFAULT_MINIMUM_EXAMPLES = 10  # OpenAI's; `core.capabilities` knows those of the listed accounts
+DEFAULT_MINIMUM_EXAMPLES = 10  # OpenAI's minimum; `core.capabilities` has those of all providers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetRules:
-    """`fetch_base_models` and `providers` are those of the listed accounts.
+    """The rules of one check or build. The defaults are OpenAI's, for a check without an accounts file."""
 
-    `validation_path` is a validation set of the operator's own; its files are not trained with, wherever they lie.
-    Tokens are counted for each base model, with its tokenizer if given. Without an accounts file the rules of OpenAI
-    hold, whose format it is. Without a `method` the first example decides what the others must be: chats or
-    preference pairs.
-    """
-
-    minimum_examples: int = DEFAULT_MINIMUM_EXAMPLES
-    method: Method | None = "supervised"
-    providers: tuple[ProviderName, ...] = (ProviderName.OPENAI,)
-    base_models: tuple[str, ...] = ()
-    tokenizers: Mapping[str, Path] = field(default_factory=dict)
-    validation_fraction: float = 0.0
-    validation_path: Path | None = None
-    seed: int = 0
+    minimum_examples: int = DEFAULT_MINIMUM_EXAMPLES  # training examples, after the validation split
+    method: Method | None = "supervised"  # None: the first example decides between chats and preference pairs
+    providers: tuple[ProviderName, ...] = (ProviderName.OPENAI,)  # of the accounts; their rules are checked
+    base_models: tuple[str, ...] = ()  # of the accounts; tokens are counted for each
+    tokenizers: Mapping[str, Path] = field(default_factory=dict)  # tokenizer.json by base model, for open models
+    validation_fraction: float = 0.0  # share of the examples that is held out, 0 to below 1
+    validation_path: Path | None = None  # the operator's validation set; its files are never used for training
+    seed: int = 0  # of the shuffle that chooses the validation examples
 
     def validation_size(self, examples: int) -> int:
-        """How many examples go into the validation part: at least one if any are wanted, and never all."""
+        """Return the number of validation examples for so many examples: at least one if requested, and never all."""
         if not self.validation_fraction or examples < 2:
             return 0
         return min(max(1, round(examples * self.validation_fraction)), examples - 1)

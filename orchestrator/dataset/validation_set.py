@@ -1,4 +1,4 @@
-"""Validation set: chats of the operator's own that are kept out of training, named by `validation` in `[run]`."""
+"""The operator's own validation set (`validation` in `[run]`), which is never used for training."""
 
 from __future__ import annotations
 
@@ -14,35 +14,38 @@ from orchestrator.dataset.finding_codes import FindingCode
 from orchestrator.dataset.read.source_files import SourceFile
 from orchestrator.dataset.rules import DatasetRules
 
-# "validation.jsonl", "my-data_test.json", "dev/part.jsonl": a part of the name between separators, but not a word of
-# a sentence, as in "a test of the brakes.json".
+# "validation.jsonl", "my-data_test.json", "dev/part.jsonl": a word between separators, but not between spaces, as in
+# "a test of the brakes.json".
 _SPLIT_NAME = re.compile(
     r"(?:^|[._/-])(?:validation|valid|val|test|dev|eval|holdout|heldout)(?=[._/-])", re.IGNORECASE
 )
 
 
 def build_validation_rules(rules: DatasetRules) -> DatasetRules:
-    """Return the rules for the validation set itself: as many examples as there are, and no part of them aside."""
+    """Build the rules for the validation set itself: no minimum number of examples, and no split."""
     return replace(rules, minimum_examples=0, validation_fraction=0.0, validation_path=None)
 
 
 def exclude_validation_files(sources: Iterable[SourceFile], validation_path: Path | None) -> list[SourceFile]:
-    """Return the files to train with: without those of the validation set, which may lie in the same folder."""
+    """Return the source files without those of the validation set, which may be in the same folder."""
     if validation_path is None:
         return list(sources)
-    aside = validation_path.resolve()
-    return [source for source in sources if not source.path.resolve().is_relative_to(aside)]
+    excluded = validation_path.resolve()
+    return [source for source in sources if not source.path.resolve().is_relative_to(excluded)]
 
 
 def line_key(seed: int, line: bytes) -> int:
-    """Return 64 bits that identify a canonical line, and its place in a shuffle fixed by the seed."""
+    """Return a 64-bit hash that identifies a canonical line, and is its position in a shuffle by the seed."""
     return int.from_bytes(sha256(b"%d\n%s" % (seed, line)).digest()[:8], "big")
 
 
 def write_validation_examples(
     examples: Iterable[tuple[Example, bytes]], training: Collection[int], seed: int, write: Callable[[bytes], object]
 ) -> Iterator[Finding]:
-    """Write each validation example, and yield an error for each that is in the training set, too."""
+    """Call `write` for each validation example, and yield an error for each that is also in the training set.
+
+    `training` are the keys of the training examples (`line_key`).
+    """
     for example, line in examples:
         write(line)
         if line_key(seed, line) in training:
@@ -54,7 +57,7 @@ def write_validation_examples(
 
 
 def check_split_names(files: Collection[str]) -> Iterator[Finding]:
-    """Yield a warning for each file of several that is named like a validation or test split."""
+    """Yield a warning for each of several files whose name suggests a validation or test split."""
     for name in files if len(files) > 1 else ():
         if _SPLIT_NAME.search(name):
             message = "the file's name suggests a validation or test split, but it is used for training"

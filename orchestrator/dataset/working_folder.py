@@ -1,7 +1,8 @@
-"""The folder in which a dataset is being built, beside the finished ones.
+"""A temporary folder for a dataset build, in the folder of the finished datasets.
 
-A process that is killed cannot remove its folder. The owner therefore holds a lock on it, which the system releases
-with the process, and everyone who comes later removes the folders that nobody holds.
+It is on the same file system, so that a finished file can be renamed atomically. A killed process cannot delete its
+folder. Therefore the owner locks it, the system releases the lock with the process, and the next build deletes all
+folders without a lock.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ WORKING_FOLDER_PREFIX: Final = ".building-"
 
 @contextmanager
 def create_working_folder(parent: Path) -> Iterator[Path]:
-    """Create a folder within `into` and remove it afterwards, together with those of processes that were killed."""
-    with _locked(parent):  # or another process could take the new folder for an abandoned one
+    """Create a folder in `parent` and delete it at the end. Also delete the folders of killed processes."""
+    with _locked(parent):  # another process must not see the new folder before it is locked
         _delete_abandoned(parent)
         folder = Path(tempfile.mkdtemp(prefix=WORKING_FOLDER_PREFIX, dir=parent))
         lock = _lock(folder)
@@ -34,7 +35,7 @@ def create_working_folder(parent: Path) -> Iterator[Path]:
 
 
 def delete_abandoned_folders(parent: Path) -> None:
-    """Remove the folders of processes that were killed."""
+    """Delete the folders of killed processes."""
     with suppress(OSError), _locked(parent):
         _delete_abandoned(parent)
 
@@ -57,7 +58,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _lock(folder: Path, *, wait: bool = True) -> int | None:
-    """Lock the folder until the descriptor is closed; None where it is locked already, or cannot be (NFS)."""
+    """Lock the folder until the descriptor is closed; None if it is locked, or cannot be locked (NFS)."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

@@ -1,5 +1,5 @@
-"""Dispatch: who is due. A port with two adapters; it hands out job ids and knows nothing of what is done with them.
+"""Hands out the ids of due jobs. One port (`Dispatcher`) with two adapters: one process, or many on PostgreSQL.
 
-Correctness never rests here: a job handed out twice, late or never is at worst slow, because every step is guarded
-by the job's version and its intent.
+Correctness never depends on this package: a job that is handed out twice, late or never is at worst slow, because
+every step is guarded by the job's version and its intent.
 """

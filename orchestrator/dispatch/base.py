@@ -1,4 +1,4 @@
-"""The port."""
+"""The interface between dispatch and the reconciler."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Protocol
 from orchestrator.core.jobs.job import JobId
 
 JobHandler = Callable[[JobId], Awaitable[None]]
-"""Does what the job needs now and records its next wake-up. Never raises."""
+"""Executes the steps of the job that are due and records its next wake-up. Never raises."""
 
 ServerLookup = Callable[[str], str | None]
-"""The server an account leads to; None where all accounts lead to the same one."""
+"""Returns the server that an account uses; None where all accounts use the same one."""
 
 
 class Dispatcher(Protocol):
-    """Hands every due job to `handle`: at most one at a time per account, at most so many at once.
+    """Hands every due job to `handle`: one at a time for each account, and a limited number in total.
 
-    A server that is slow keeps the accounts of other servers from nothing (`dispatch.shares`).
+    A slow server does not delay the accounts of other servers (dispatch/slot_allocator.py).
     """
 
     async def run(self, handle: JobHandler) -> None:
-        """Hand out jobs until `stop`; returns when the last one handed out is done."""
+        """Hand out due jobs until `stop` is called. Return when the last of them is done."""
 
     def wake(self) -> None:
-        """Something may be due earlier than was known."""
+        """Check now for due jobs: one may be due earlier than expected."""
 
     def stop(self) -> None:
-        """Hand out nothing more."""
+        """Hand out no more jobs; those at work continue."""
 
     def abort(self) -> None:
-        """Cut off what is still under way; its intents stay and are looked up at the next start."""
+        """Cancel the jobs at work. Their intents stay, so their outcome is looked up at the next start."""

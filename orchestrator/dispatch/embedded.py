@@ -1,4 +1,4 @@
-"""Embedded dispatch: one process, and the due-time index of its own database. A waiting job holds nothing."""
+"""Dispatcher for one process: finds due jobs with a query on the `wake_at` index. A waiting job needs no memory."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from orchestrator.dispatch.slot_allocator import SlotAllocator, single_server
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import jobs
 
-IDLE_POLL_SECONDS = 1.0  # seconds; another process (the command line) may have woken a job
-COALESCE_SECONDS = 0.05  # seconds between two looks, so that what is due at about the same time is done together
-BATCH_SIZE = 500
+IDLE_POLL_SECONDS = 1.0  # between two queries without a `wake`: another process (the command line) may wake a job
+COALESCE_SECONDS = 0.05  # at least between two queries, so that jobs that are due at about the same time share one
+BATCH_SIZE = 500  # due jobs in one query
 
 
 class EmbeddedDispatcher:
-    """Looks for due jobs whenever something may have changed, and at least once a second."""
+    """Queries due jobs after every `wake` and every finished job, and at least once a second."""
 
     def __init__(
         self,
@@ -35,8 +35,8 @@ class EmbeddedDispatcher:
         self._now = now
         self._slots = SlotAllocator(max_in_flight, find_server)
         self._batch_size = BATCH_SIZE
-        self._tasks_by_account: dict[str, asyncio.Task[None]] = {}  # by account
-        self._backlog: dict[JobId, str] = {}  # due when last looked
+        self._tasks_by_account: dict[str, asyncio.Task[None]] = {}
+        self._backlog: dict[JobId, str] = {}  # due jobs of the last query that wait for a slot, with their accounts
         self._changed = asyncio.Event()
         self._stopping = False
         self._log = structlog.get_logger("orchestrator")
@@ -44,15 +44,15 @@ class EmbeddedDispatcher:
     async def run(self, handle: JobHandler) -> None:
         while not self._stopping:
             self._changed.clear()
-            nap = IDLE_POLL_SECONDS
+            pause = IDLE_POLL_SECONDS
             if self._slots.free_slots > 0:
                 try:
-                    nap = await self._dispatch_due(handle)
+                    pause = await self._dispatch_due(handle)
                 except DatabaseUnavailable:
                     pass  # the outage is logged already
-                except Exception:  # noqa: BLE001 - whatever it is, waiting jobs must not wait for ever
+                except Exception:  # noqa: BLE001 - after any error the loop continues, or all jobs would wait for ever
                     self._log.exception("dispatch.failed")
-            await self._sleep(nap)
+            await self._sleep(pause)
         if self._tasks_by_account:
             await asyncio.wait(self._tasks_by_account.values())
 
@@ -64,12 +64,12 @@ class EmbeddedDispatcher:
         self._changed.set()
 
     def abort(self) -> None:
-        """Cut off what is still under way; its intents stay and are looked up at the next start."""
+        """Cancel the jobs at work. Their intents stay, so their outcome is looked up at the next start."""
         for task in self._tasks_by_account.values():
             task.cancel()
 
     async def _dispatch_due(self, handle: JobHandler) -> float:
-        """Start what is due; return the seconds until there may be more."""
+        """Start due jobs. Return the seconds until another one may be due."""
         now = self._now()
         async with self._database.read() as connection:
             limit = self._batch_size + len(self._tasks_by_account)
@@ -77,7 +77,8 @@ class EmbeddedDispatcher:
             upcoming = await jobs.find_next_wake_at(connection) if not due else None
         self._backlog = {job_id: account for job_id, account in due if account not in self._tasks_by_account}
         self._start_from_backlog(handle)
-        # Free slots and a full batch: all of it waits for slow servers, and the jobs of others may stand behind it.
+        # Free slots after a full batch: all its jobs wait for slow servers, and the due jobs of other servers may be
+        # behind them. So the next query reads more.
         self._batch_size = self._batch_size * 4 if len(due) == limit and self._slots.free_slots > 0 else BATCH_SIZE
         return IDLE_POLL_SECONDS if upcoming is None else min(max(upcoming - now, 0.0), IDLE_POLL_SECONDS)
 

@@ -1,4 +1,4 @@
-"""Notices: PostgreSQL tells of every change of the queue; that something has changed is enough, and now and then."""
+"""Limits the rate of PostgreSQL notifications: at most one callback for changes of the queue in an interval."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from typing import Final
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.ports.driver import NotifyCallback
 
-COALESCE_SECONDS: Final = (
-    0.1  # seconds between two notices, so that what is due at about the same time is fetched together
-)
+COALESCE_SECONDS: Final = 0.1  # between two callbacks, so that wake-ups of about the same time are fetched together
 TABLE_CHANGED_EVENT: Final = "table_changed_event"
 
 
 class ThrottledDriver(AsyncpgDriver):
-    """A driver that passes on the notice of a change at once, and those that follow as one."""
+    """A driver that forwards the first notification at once, and those of the next COALESCE_SECONDS as one."""
 
     async def add_listener(self, channel: str, callback: NotifyCallback) -> None:
         await super().add_listener(channel, _NotifyThrottle(callback))

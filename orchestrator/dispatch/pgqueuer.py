@@ -1,9 +1,34 @@
-"""Distributed dispatch: any number of replicas on one PostgreSQL, with PgQueuer between them.
+"""Dispatcher for any number of replicas on one PostgreSQL database, with PgQueuer as their queue."""
 
-A wake-up is a row of PgQueuer's queue, put there in the transaction that wrote the job's `wake_at`. Whichever replica
-gets it leases the account, moves the job and gives the account back. A wake-up that cannot be served yet comes again;
-one that is no longer the job's current one ends. Nothing rests on any of it: see `dispatch/__init__.py`.
-"""
+# Theory of operation
+#
+# A wake-up (job, account, time) is a row of PgQueuer's queue. It is inserted in the transaction that writes the job's
+# `wake_at`, so every job with a `wake_at` has one. PgQueuer gives each row to one replica, which
+#
+#   1. takes a slot of this process (`SlotAllocator`), so that a slow server cannot use all of them
+#   2. leases the account in the database, so that no other replica works on a job of the same account
+#   3. calls `handle` with the job id; the outcomes that it records insert the next wake-up
+#   4. releases the slot and the lease
+#
+# What cannot be handled now comes again: the wake-up of an account that is at work in this process after
+# BUSY_ACCOUNT_RETRY_SECONDS, one without a free slot at once, so that another replica may take it. After a lease that
+# was refused, `_reschedule` reads the job's current `wake_at`. The wake-up comes again if it is still the current one
+# and is dropped if the job has another one meanwhile; otherwise a job could keep several wake-ups alive for ever.
+#
+# A handler must not raise, because PgQueuer drops its row; `_handle_wake_up` catches everything. A wake-up that comes
+# again is a new row without a deduplication key: the row that is being handled still has that key.
+#
+# What can be lost, and what restores it (`rescue_lost`, called by the scheduler):
+#   * a wake-up, for example in an outage: a job that is overdue by LOST_AFTER_SECONDS, of an account on which no live
+#     replica works, gets a new one
+#   * the release of a lease, when its transaction fails: leases of this replica without a task are released
+#   * a replica: it counts as dead after `replica_timeout_seconds` without a heartbeat, and its leases are void
+#
+# Correctness does not depend on any of this (dispatch/__init__.py). Clocks must agree, though: on a wrong clock other
+# replicas seem dead, so this replica takes no lease while `clock_agrees` is False (daemon/heartbeat.py).
+#
+# PostgreSQL notifies every replica of each change of the queue. `ThrottledDriver` merges these notifications; without
+# it, a burst of wake-ups would cause a query for each of them.
 
 from __future__ import annotations
 
@@ -29,17 +54,20 @@ from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import Transaction, WakeUp
 from orchestrator.store.queries import jobs, replicas
 
-IDLE_POLL_SECONDS = 1.0  # seconds between two looks at the queue, should a notification be lost
-BUSY_ACCOUNT_RETRY_SECONDS = 0.5  # seconds after which a wake-up comes again whose account is busy
-SLOT_WAIT_SECONDS = 1.0  # seconds that a wake-up waits for a slot, before another replica may have it
-RECONNECT_SECONDS = 1.0  # seconds between two attempts to reach the database
-LOST_AFTER_SECONDS = 3.0  # seconds after its time that a wake-up counts as lost
-BATCH_SIZE = 25
-RESCUE_BATCH_SIZE = 500
+IDLE_POLL_SECONDS = 1.0  # between two queries of the queue, in case a notification is lost
+BUSY_ACCOUNT_RETRY_SECONDS = 0.5  # until a wake-up of a busy account is handled again
+SLOT_WAIT_SECONDS = 1.0  # how long a wake-up waits for a slot before another replica may take it
+RECONNECT_SECONDS = 1.0  # between two attempts to connect to the database
+LOST_AFTER_SECONDS = 3.0  # a wake-up that is overdue for so long counts as lost
+BATCH_SIZE = 25  # wake-ups fetched with one query
+RESCUE_BATCH_SIZE = 500  # lost wake-ups restored by one call
 
 
 class PgqueuerDispatcher:
-    """This replica's share of the work. One that is silent for `silence` seconds counts as dead."""
+    """Handles this replica's part of the wake-ups.
+
+    A replica without a heartbeat for `replica_timeout_seconds` counts as dead.
+    """
 
     def __init__(
         self,
@@ -61,14 +89,14 @@ class PgqueuerDispatcher:
         self._log = log
         self._slots = SlotAllocator(max_in_flight, find_server)
         self._slot_released = asyncio.Event()
-        self._clock_agrees = clock_agrees  # with the database's; else others look dead that are not
+        self._clock_agrees = clock_agrees  # with the database's clock; if not, other replicas seem dead
         self._wake_time_batcher = Batcher(self._load_wake_times)
-        self._tasks_by_account: dict[str, asyncio.Task[None] | None] = {}  # by account
+        self._tasks_by_account: dict[str, asyncio.Task[None] | None] = {}
         self._manager: QueueManager | None = None
         self._stopping = asyncio.Event()
 
     async def run(self, handle: JobHandler) -> None:
-        # While the database is away it complains several times a second, with tracebacks, of what is said here once.
+        # During an outage PgQueuer logs several tracebacks a second; `Outage` logs the outage once.
         logging.getLogger("pgqueuer").setLevel(logging.CRITICAL)
         while not self._stopping.is_set():
             try:
@@ -76,7 +104,7 @@ class PgqueuerDispatcher:
                     await self._consume(ThrottledDriver(connection), handle)
             except DatabaseUnavailable:
                 pass  # the outage is logged already
-            except Exception as error:  # noqa: BLE001 - whatever it is, waiting jobs must not wait for ever
+            except Exception as error:  # noqa: BLE001 - after any error the loop continues, or all jobs would wait for ever
                 if wakeup_queue.is_outage(error):
                     self._database.outage.begin(error)
                 else:
@@ -84,7 +112,7 @@ class PgqueuerDispatcher:
             await self._sleep(RECONNECT_SECONDS)
 
     def wake(self) -> None:
-        """Nothing to do: PostgreSQL tells every replica of a wake-up that is put into the queue."""
+        """Do nothing: PostgreSQL notifies every replica of each new wake-up."""
 
     def stop(self) -> None:
         self._stopping.set()
@@ -97,7 +125,7 @@ class PgqueuerDispatcher:
                 task.cancel()
 
     async def rescue_lost(self) -> None:
-        """Promise lost wake-ups again, and end leases whose end was lost. A tick."""
+        """Insert lost wake-ups again and release leases without a task. Called by the scheduler."""
         now = self._now()
         async with self._database.read() as connection:
             lost = await jobs.list_overdue(connection, now - LOST_AFTER_SECONDS, now, RESCUE_BATCH_SIZE)
@@ -110,13 +138,13 @@ class PgqueuerDispatcher:
         await replicas.release_leases(tx, held - self._tasks_by_account.keys(), self._replica)
 
     async def clear_log(self) -> None:
-        """Empty PgQueuer's log. A tick."""
+        """Delete PgQueuer's log. Called by the scheduler."""
         await self._database.write(wakeup_queue.clear_log)
 
     async def _consume(self, driver: ThrottledDriver, handle: JobHandler) -> None:
-        """Until `stop`, or until the connection is lost."""
+        """Handle wake-ups until `stop` is called or the connection is lost."""
         self._manager = manager = QueueManager(wakeup_queue.build_queries(driver), wakeup_queue.SETTINGS.channel)
-        if self._stopping.is_set():
+        if self._stopping.is_set():  # `stop` was called before the manager existed, so it did not reach it
             return
 
         async def serve(row: Row) -> None:
@@ -126,14 +154,14 @@ class PgqueuerDispatcher:
         await manager.run(
             dequeue_timeout=timedelta(seconds=IDLE_POLL_SECONDS),
             batch_size=max(1, min(BATCH_SIZE, self._max_in_flight // 2)),
-            max_concurrent_tasks=max(2, self._max_in_flight)
-            + BATCH_SIZE,  # so that a slot that becomes free need not wait for a look
+            # More than there are slots: a slot that becomes free finds a waiting wake-up without a query.
+            max_concurrent_tasks=max(2, self._max_in_flight) + BATCH_SIZE,
             heartbeat_timeout=self._replica_timeout,
             log_aggregation_interval=timedelta(0),
         )
 
     async def _handle_wake_up(self, wake_up: WakeUp, handle: JobHandler) -> None:
-        """Never raises: PgQueuer drops a wake-up whose handler does."""
+        """Handle one wake-up. Never raises: PgQueuer drops a wake-up whose handler raises."""
         try:
             if wake_up.account in self._tasks_by_account:
                 await self._requeue(wake_up, BUSY_ACCOUNT_RETRY_SECONDS)
@@ -144,12 +172,13 @@ class PgqueuerDispatcher:
             finally:
                 del self._tasks_by_account[wake_up.account]
         except DatabaseUnavailable:
-            pass  # the sweeper brings it back
+            pass  # `rescue_lost` inserts the wake-up again
         except Exception:  # noqa: BLE001 - as above
             self._log.exception("wake_up.failed", job=wake_up.job_id)
 
     async def _dispatch(self, wake_up: WakeUp, handle: JobHandler) -> None:
-        # It may come a little early: PostgreSQL counts from the begin of the transaction that promised it.
+        # A wake-up may come a little early: PostgreSQL counts the delay from the start of the inserting transaction.
+        # The pause ends on a multiple of COALESCE_SECONDS, so that jobs of about the same time share their queries.
         if (now := self._now()) < wake_up.at:
             await asyncio.sleep(
                 min(ceil(wake_up.at / COALESCE_SECONDS) * COALESCE_SECONDS - now, BUSY_ACCOUNT_RETRY_SECONDS)
@@ -157,19 +186,19 @@ class PgqueuerDispatcher:
         if not await self._acquire_slot(wake_up.account):
             await self._requeue(wake_up, 0.0)
             return
-        taken = False
+        is_leased = False
         try:
-            if taken := await self._database.write_batched(self._acquire_leases, wake_up):
+            if is_leased := await self._database.write_batched(self._acquire_leases, wake_up):
                 await handle(wake_up.job_id)
         finally:
             self._release_slot(wake_up.account)
-            if taken:
+            if is_leased:
                 await self._database.write_batched(self._release_leases, wake_up.account, deferrable=True)
-        if not taken:
+        if not is_leased:
             await self._reschedule(wake_up)
 
     async def _acquire_slot(self, account: str) -> bool:
-        """Wait a while for a slot; not for one to stop with."""
+        """Wait up to SLOT_WAIT_SECONDS for a slot. Return False without one, and when the dispatcher stops."""
         with suppress(TimeoutError):
             async with asyncio.timeout(SLOT_WAIT_SECONDS):
                 while not self._slots.acquire(account):
@@ -187,15 +216,15 @@ class PgqueuerDispatcher:
     async def _acquire_leases(self, tx: Transaction, wake_ups: Sequence[WakeUp]) -> list[bool]:
         if not self._clock_agrees():
             return [False] * len(wake_ups)
-        taken = await replicas.acquire_leases(tx, [each.job_id for each in wake_ups], self._replica, self._now())
-        return [each.account in taken for each in wake_ups]
+        leased = await replicas.acquire_leases(tx, [each.job_id for each in wake_ups], self._replica, self._now())
+        return [each.account in leased for each in wake_ups]
 
     async def _release_leases(self, tx: Transaction, accounts: Sequence[str]) -> list[None]:
         await replicas.release_leases(tx, accounts, self._replica)
         return [None] * len(accounts)
 
     async def _reschedule(self, wake_up: WakeUp) -> None:
-        """Let it come again, unless the job is due at another time, which has a wake-up of its own."""
+        """Requeue the wake-up, unless the job is due at another time: that time has a wake-up of its own."""
         wake_at = (await self._wake_time_batcher(wake_up.job_id)).get(wake_up.job_id)
         now = self._now()
         if wake_at is not None and wake_at <= now:
@@ -208,7 +237,8 @@ class PgqueuerDispatcher:
             return await jobs.get_wake_times(connection, job_ids)
 
     async def _requeue(self, wake_up: WakeUp, delay: float) -> None:
-        token = wakeup_queue.encode_wake_up(wake_up)  # without a key: the row that is being served still has it
+        token = wakeup_queue.encode_wake_up(wake_up)
+        # Without a deduplication key: the row that is being handled still has it, so the new row would be skipped.
         await self._database.write(lambda tx: wakeup_queue.enqueue(tx.connection, [token], [delay], [None]))
 
     async def _sleep(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Queue: PgQueuer's tables, and wake-ups on their way in and out of them."""
+"""Stores wake-ups in the tables of PgQueuer: installation, encoding and enqueueing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from orchestrator.store.db.database import Database
 from orchestrator.store.db.transaction import EnqueueWakeUps, Transaction, WakeUp
 
 ENTRYPOINT: Final = "wake-up"
-# Every name is given: PgQueuer would read the rest from the environment, from CHANNEL, TRIGGER and the like, too.
+# Every name is set here: PgQueuer would read a missing one from the environment, from variables such as CHANNEL.
 SETTINGS: Final = DBSettings(
     prefix="",
     db_schema=None,
@@ -33,20 +33,20 @@ SETTINGS: Final = DBSettings(
     queue_table_log="pgqueuer_log",
     trigger="tg_pgqueuer_changed",
     schedules_table="pgqueuer_schedules",
-    durability=Durability.balanced,  # the log, which nobody reads, need not survive a crash
+    durability=Durability.balanced,  # only the log, which is never read, may be lost in a crash
     widen_id=True,
 )
 
 
 def is_outage(error: Exception) -> bool:
-    """Whether a call of PgQueuer's, on a connection of the driver's own, failed because of the database."""
-    if isinstance(error, asyncpg.InterfaceError):  # closed or broken; a value that does not fit is a ValueError
+    """Return whether PgQueuer's own connection failed because the database is unreachable."""
+    if isinstance(error, asyncpg.InterfaceError):  # a closed connection; an invalid value is a ValueError as well
         return not isinstance(error, ValueError)
     return outage.is_outage(error)
 
 
 def build_wake_up_enqueuer(now: Callable[[], float]) -> EnqueueWakeUps:
-    """Puts wake-ups into the queue. One that is there already is not put there again."""
+    """Return the function that puts wake-ups into the queue; one that is already there is skipped."""
 
     async def schedule(connection: StoreConnection, wake_ups: Sequence[WakeUp]) -> None:
         tokens = [encode_wake_up(wake_up) for wake_up in wake_ups]
@@ -59,7 +59,7 @@ def build_wake_up_enqueuer(now: Callable[[], float]) -> EnqueueWakeUps:
 async def enqueue(
     connection: StoreConnection, tokens: Sequence[str], delays: Sequence[float], keys: list[str | None]
 ) -> None:
-    """Put tokens into the queue in the transaction under way; they come after so many seconds."""
+    """Put tokens into the queue in the current transaction; each is due after its delay in seconds."""
     await build_queries(_TransactionDriver(connection)).enqueue(
         [ENTRYPOINT] * len(tokens),
         [token.encode() for token in tokens],
@@ -71,12 +71,13 @@ async def enqueue(
 
 
 async def install(database: Database) -> None:
-    """Create PgQueuer's tables where they are missing, once however many replicas ask."""
+    """Create PgQueuer's tables if they are missing. Safe for replicas that start at the same time."""
 
     async def create(tx: Transaction) -> None:
-        of_driver = build_queries(AsyncpgDriver(tx.connection.driver_connection))
-        if not await of_driver.schema_is_installed():
-            await of_driver.install()
+        # Checked again: this transaction holds the write lock, and another replica may have created them meanwhile.
+        queries = build_queries(AsyncpgDriver(tx.connection.driver_connection))
+        if not await queries.schema_is_installed():
+            await queries.install()
 
     async with database.read() as connection:
         installed = await build_queries(_TransactionDriver(connection)).has_table(SETTINGS.queue_table)
@@ -85,12 +86,12 @@ async def install(database: Database) -> None:
 
 
 async def clear_log(tx: Transaction) -> None:
-    """Empty PgQueuer's log, which gets three rows for every wake-up and is never read."""
+    """Delete PgQueuer's log, which gets three rows for every wake-up and is never read."""
     await build_queries(_TransactionDriver(tx.connection)).clear_queue_log(ENTRYPOINT)
 
 
 def build_queries(driver: Driver) -> Queries:
-    """PgQueuer's queries, on our names."""
+    """Return PgQueuer's queries with the table names of SETTINGS."""
     return Queries(
         driver,
         qbe=QueryBuilderEnvironment(SETTINGS),
@@ -100,18 +101,18 @@ def build_queries(driver: Driver) -> Queries:
 
 
 def encode_wake_up(wake_up: WakeUp) -> str:
-    """The wake-up's token: the same for the same job and time, whoever asks for it."""
+    """Return the wake-up's token. Equal wake-ups have equal tokens, so the queue can skip duplicates."""
     return f"{wake_up.job_id} {wake_up.at!r} {wake_up.account}"
 
 
 def decode_wake_up(payload: bytes) -> WakeUp:
-    """The inverse of `encode`."""
+    """Return the wake-up of a token. The inverse of `encode_wake_up`."""
     job_id, at, account = payload.decode().split(" ", 2)
     return WakeUp(JobId(job_id), account, float(at))
 
 
 class _TransactionDriver(AsyncpgDriver):
-    """PgQueuer's way to the database through a connection of the store, in its transaction."""
+    """Lets PgQueuer use a connection of the store, in its current transaction."""
 
     def __init__(self, connection: StoreConnection) -> None:
         self._connection = connection

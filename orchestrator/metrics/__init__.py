@@ -1,7 +1,8 @@
-"""Metrics: what Prometheus scrapes. Two sorts, told apart in `table`.
+"""Metrics for Prometheus.
 
-What this process does is counted as it happens: it is a `ServiceObserver`. How things stand is asked of the read
-model at each scrape, so every replica says the same of it. No account is a label: a deployment may have ten thousand.
+Counters and histograms describe this process: `MetricsRecorder` is a `ServiceObserver` and counts events as they
+happen. Gauges describe the deployment: they are read from the database at each scrape, so every replica reports the
+same values. No metric has an account as a label, because a deployment may have ten thousand accounts.
 """
 
 from orchestrator.metrics.definitions import ALL_METRICS, MetricDefinition

@@ -1,4 +1,4 @@
-"""Table: every metric. docs/reference/metrics.md is generated from it."""
+"""Definitions of all metrics. docs/reference/metrics.md is generated from them."""
 
 from __future__ import annotations
 
@@ -11,87 +11,99 @@ LAG_BUCKETS_SECONDS: Final = (0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 6
 
 @dataclass(frozen=True, slots=True)
 class MetricDefinition:
-    """A counter and a histogram are of this process since its start; a gauge is of the whole deployment, now."""
+    """One metric. Counters and histograms start at 0 with each process; gauges describe the whole deployment now."""
 
     kind: Literal["counter", "gauge", "histogram"]
     name: str
     help: str
+    """The HELP text of the scrape, and the description in the documentation."""
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+    """Upper bounds of a histogram's buckets, in seconds."""
 
 
 JOBS: Final = MetricDefinition(
-    "gauge", "orchestrator_jobs", "Jobs of the current run, by state, or held.", ("provider", "state")
+    "gauge",
+    "orchestrator_jobs",
+    "Jobs of the current run by state; jobs on hold have the state `held`.",
+    ("provider", "state"),
 )
 HELD_JOBS: Final = MetricDefinition(
-    "gauge", "orchestrator_held_jobs", "Jobs of the current run that are set aside by themselves.", ("kind",)
+    "gauge",
+    "orchestrator_held_jobs",
+    "Jobs of the current run on hold individually or with their account.",
+    ("kind",),
 )
 FAILED_JOBS: Final = MetricDefinition(
-    "gauge", "orchestrator_failed_jobs", "Failed jobs of the current run.", ("kind",)
+    "gauge", "orchestrator_failed_jobs", "Failed jobs of the current run by error kind.", ("kind",)
 )
 RUN_HELD: Final = MetricDefinition(
-    "gauge", "orchestrator_run_held", "1 for each reason that holds the current run.", ("kind",)
+    "gauge", "orchestrator_run_held", "1 for each kind of hold on the current run.", ("kind",)
 )
-DUE_JOBS: Final = MetricDefinition(
-    "gauge", "orchestrator_due_jobs", "Jobs whose time has come, those under way included."
-)
+DUE_JOBS: Final = MetricDefinition("gauge", "orchestrator_due_jobs", "Jobs due or in progress.")
 OLDEST_DUE: Final = MetricDefinition(
-    "gauge", "orchestrator_oldest_due_seconds", "How long the longest waiting of the due jobs has waited."
+    "gauge", "orchestrator_oldest_due_seconds", "Age of the oldest due job, in seconds."
 )
 PLANNED_USD: Final = MetricDefinition(
-    "gauge", "orchestrator_planned_usd", "Estimated price of the current run, as far as it is known.", ("provider",)
+    "gauge",
+    "orchestrator_planned_usd",
+    "Estimated price of the current run in USD; unknown prices count as 0.",
+    ("provider",),
 )
 SUBMITTED_USD: Final = MetricDefinition(
-    "gauge", "orchestrator_submitted_usd", "Estimated price of the jobs that providers have.", ("provider",)
+    "gauge", "orchestrator_submitted_usd", "Estimated price of the submitted jobs, in USD.", ("provider",)
 )
 UNPRICED_JOBS: Final = MetricDefinition(
-    "gauge", "orchestrator_unpriced_jobs", "Submitted jobs of which no price is known.", ("provider",)
+    "gauge", "orchestrator_unpriced_jobs", "Submitted jobs without a known price.", ("provider",)
 )
 PLANNED_TOKENS: Final = MetricDefinition(
-    "gauge", "orchestrator_planned_tokens", "Tokens that the current run trains, all epochs and jobs.", ("provider",)
+    "gauge",
+    "orchestrator_planned_tokens",
+    "Tokens to be trained by the current run, for all jobs and epochs.",
+    ("provider",),
 )
 TRAINED_TOKENS: Final = MetricDefinition(
-    "gauge", "orchestrator_trained_tokens", "Tokens that the providers say they trained.", ("provider",)
+    "gauge", "orchestrator_trained_tokens", "Trained tokens reported by the providers.", ("provider",)
 )
 RETIREMENT: Final = MetricDefinition(
     "gauge",
     "orchestrator_retirement_timestamp_seconds",
-    "When the first of the models goes: the end of its last day. `(… - time()) / 86400` are the days to it.",
+    "Earliest retirement time of any fine-tuned model (end of its last day). `(… - time()) / 86400` is days left.",
     ("provider",),
 )
-REPLICAS: Final = MetricDefinition("gauge", "orchestrator_replicas", "Processes that are alive and do the work.")
+REPLICAS: Final = MetricDefinition("gauge", "orchestrator_replicas", "Service processes with a current heartbeat.")
 BUILD: Final = MetricDefinition(
-    "gauge", "orchestrator_build_info", "Always 1; which program this is.", ("version", "python")
+    "gauge", "orchestrator_build_info", "Build information (always 1).", ("version", "python")
 )
 CALLS: Final = MetricDefinition(
     "counter",
     "orchestrator_provider_calls_total",
-    'Calls to providers that have ended; the outcome is "ok" or the kind of the error.',
+    'Finished calls to providers; the outcome is "ok" or the error kind.',
     ("provider", "operation", "outcome"),
 )
 CALL_TIME: Final = MetricDefinition(
     "histogram",
     "orchestrator_provider_call_seconds",
-    "How long calls to providers take.",
+    "Duration of calls to providers.",
     ("provider", "operation"),
     CALL_BUCKETS_SECONDS,
 )
 RETRIES: Final = MetricDefinition(
-    "counter", "orchestrator_retries_total", "Failed steps that are tried again later.", ("provider", "kind")
+    "counter", "orchestrator_retries_total", "Failed steps that were scheduled for a retry.", ("provider", "kind")
 )
 TRANSITIONS: Final = MetricDefinition(
-    "counter", "orchestrator_transitions_total", "Jobs that came into a state.", ("provider", "state")
+    "counter", "orchestrator_transitions_total", "Job state transitions, by new state.", ("provider", "state")
 )
 WAKE_UP_LAG: Final = MetricDefinition(
     "histogram",
     "orchestrator_wake_up_lag_seconds",
-    "How long after its time a job is looked at.",
+    "Delay between the due time of a job and its processing.",
     buckets=LAG_BUCKETS_SECONDS,
 )
 TICK_LAG: Final = MetricDefinition(
     "histogram",
     "orchestrator_tick_lag_seconds",
-    "How late the ticks of every second are.",
+    "Lag of the scheduler's tick, which is due every second.",
     buckets=LAG_BUCKETS_SECONDS,
 )
 

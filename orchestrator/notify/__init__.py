@@ -1,5 +1,5 @@
-"""Alerts: what goes out to those who asked to be told, programs and people.
+"""Sends notifications to webhooks and, through apprise, to messengers and mail.
 
-One attempt each: nothing here waits, repeats or remembers. Why an attempt failed comes back as a text without keys;
-what follows from it is decided elsewhere.
+A sender makes one attempt and does not wait, retry or store anything: that is the work of daemon/delivery_worker.py.
+It returns the reason of a failure as a text without keys.
 """

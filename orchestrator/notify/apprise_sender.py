@@ -1,4 +1,4 @@
-"""People: one message through apprise, which speaks to mail and messengers. It is an extra."""
+"""Sends a delivery as a message through apprise, which supports mail and messengers. Needs the extra `alerts`."""
 
 from __future__ import annotations
 
@@ -19,58 +19,59 @@ try:
 except ModuleNotFoundError as missing:
     raise ConfigError(
         f"[[alerts]] need the package {missing.name}, which is not installed",
-        hint="Install orchestrator with its extra: pip install 'orchestrator[alerts]'; or remove [[alerts]].",
+        hint="Install it with `pip install 'orchestrator[alerts]'`, or remove [[alerts]] from the accounts file.",
     ) from missing
 
-# One would get to see why another failed; and the threads of the loop are for the database's commits.
+# One thread: `_capture_log` would mix the messages of two. A pool of its own: the loop's threads run database
+# commits.
 _EXECUTOR: Final = ThreadPoolExecutor(1, "alerts")
-MAX_LOG_CHARACTERS: Final = 1000  # characters of what apprise says that are read
+MAX_LOG_CHARACTERS: Final = 1000  # of apprise's log messages; the rest is dropped
 LOGGER: Final = logging.getLogger("apprise")
-LOGGER.propagate = False  # what it says of a failure is kept with the delivery
+LOGGER.propagate = False  # its messages are stored with the delivery instead
 logging.getLogger("urllib3").setLevel(logging.WARNING)  # below that it prints addresses, which hold keys
 
 
 class AppriseSender:
-    """Writes to one address. Raises ConfigError for one that apprise does not understand."""
+    """Sends messages to one address. Raises ConfigError for an address that apprise does not support."""
 
     def __init__(self, reference: str, address: Secret, redact: Redactor, ca_bundle: str | None = None) -> None:
         self._messenger = apprise.Apprise()
         self._redact = redact
         with _capture_log():
-            understood = self._messenger.add(address.reveal())
-        if not understood:
+            is_supported = self._messenger.add(address.reveal())
+        if not is_supported:
             raise ConfigError(
-                f"[[alerts]]: url: {reference} does not lead to an address that apprise understands",
-                hint="Write it as apprise's documentation says, such as slack://… or mailtos://….",
+                f"[[alerts]]: url: {reference} is not an address that apprise supports",
+                hint="Use an address of apprise's documentation, such as slack://… or mailtos://….",
             )
         for service in self._messenger:
-            if ca_bundle and service.verify_certificate is True:  # not where the address says verify=no
-                # It goes to requests as it is, which takes a path as well.
+            if ca_bundle and service.verify_certificate is True:  # not where the address has verify=no
+                # apprise passes the value to requests, which also accepts a path.
                 service.verify_certificate = ca_bundle  # type: ignore[assignment]
 
     async def __call__(self, delivery: Delivery, now: float) -> str | None:
         return await asyncio.get_running_loop().run_in_executor(_EXECUTOR, self._notify, delivery)
 
     def _notify(self, delivery: Delivery) -> str | None:
-        with _capture_log() as said:
+        with _capture_log() as messages:
             if self._messenger.notify(
                 title=format_title(delivery.topic, delivery.payload), body=format_body(delivery.payload)
             ):
                 return None
         return (
-            clean_reply(self._redact.truncate(" ".join(said), MAX_LOG_CHARACTERS))
-            or "it was not taken, and no reason is given"
+            clean_reply(self._redact.truncate(" ".join(messages), MAX_LOG_CHARACTERS))
+            or "the message was not accepted, and no reason was reported"
         )
 
 
 @contextmanager
 def _capture_log() -> Iterator[list[str]]:
-    """What apprise says meanwhile."""
-    said: list[str] = []
+    """Collect the messages that apprise logs while the context is open."""
+    messages: list[str] = []
     handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
     LOGGER.addHandler(handler)
     try:
-        yield said
+        yield messages
     finally:
         LOGGER.removeHandler(handler)

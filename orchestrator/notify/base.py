@@ -1,4 +1,4 @@
-"""The port: one attempt to tell one target."""
+"""The interface of a sender, and the texts that alerts share."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from orchestrator.core.notifications.notification import Topic
 ATTEMPT_TIMEOUT_SECONDS: Final = 10.0
 
 Sender = Callable[[Delivery, float], Awaitable[str | None]]
-"""Tell the target now (epoch seconds): None when it took it, else why not. Never raises for what a target does."""
+"""Sends a delivery at the time `now` (epoch seconds). Returns None on success, else an error message.
+
+It never raises for a failure of the target.
+"""
 
 
 def clean_reply(text: str) -> str:
-    """What a target said, short and on one line, fit for a database."""
+    """Return a target's reply on one line, shortened, and with only characters that every database can store."""
     line = " ".join(text.encode(errors="replace").decode().replace("\0", " ").split())
     return line[:MAX_ERROR_LENGTH]
 
@@ -23,7 +26,7 @@ def clean_reply(text: str) -> str:
 TITLE_TEMPLATES: Final[dict[Topic, str]] = {
     Topic.MODEL_READY: "{account}: the model is ready",
     Topic.JOB_FAILED: "{account}: the job has failed",
-    Topic.JOB_WARNING: "{account}: the job needs a look",
+    Topic.JOB_WARNING: "{account}: the job needs attention",
     Topic.ACCOUNT_HELD: "{account} is held",
     Topic.RUN_FINISHED: "run {run} has finished",
     Topic.MODEL_RETIRING: "{account}: the model will be shut down",
@@ -31,12 +34,12 @@ TITLE_TEMPLATES: Final[dict[Topic, str]] = {
 
 
 def format_title(topic: Topic, payload: Mapping[str, Any]) -> str:
-    """One line: who and what."""
+    """Return the title of an alert: one line with the account or run and what happened."""
     return TITLE_TEMPLATES[topic].format_map(payload["data"])
 
 
 def format_body(payload: Mapping[str, Any]) -> str:
-    """What is known beyond that, and what to do."""
+    """Return the body of an alert: the model id, or the error and what to do next."""
     data = payload["data"]
     error = data["error"] or {}
     lines = [data["fine_tuned_model"], error.get("message"), error.get("hint")]

@@ -1,4 +1,4 @@
-"""Senders: how a target of the accounts file is told."""
+"""Builds the sender of a target of the accounts file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.notify.base import Sender
 from orchestrator.notify.webhook_sender import WebhookSender
 
 ClientFactory = Callable[[str], httpx2.AsyncClient]
-"""The HTTP client for an address: another one where a proxy stands on the way."""
+"""Returns the HTTP client for an address; addresses behind a proxy have another one."""
 
 
 def build_sender(
@@ -22,9 +22,10 @@ def build_sender(
     redact: Redactor,
     ca_bundle: str | None = None,
 ) -> Sender:
-    """`secrets` is what each reference leads to. Raises ConfigError for an address that cannot be one.
+    """Return the sender of `target`. Raises ConfigError for an invalid address.
 
-    `ca_bundle` is a PEM file with all authorities that are trusted; None: those of the library that sends.
+    `secrets` are the values of the references. `ca_bundle` is a PEM file with all trusted certificate authorities;
+    None: those of the library that sends.
     """
     if target.channel is Channel.ALERT:
         from orchestrator.notify.apprise_sender import AppriseSender  # an extra, and slow to load

@@ -1,4 +1,4 @@
-"""Webhooks that go out: one signed request by the rules of standardwebhooks."""
+"""Sends a delivery as one HTTP request that is signed by the Standard Webhooks specification."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from orchestrator.core.proxy import Proxy
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.notify.base import ATTEMPT_TIMEOUT_SECONDS, clean_reply
 
-MAX_REPLY_BYTES: Final = 1000  # bytes of an answer that are read at most
+MAX_REPLY_BYTES: Final = 1000  # of an error response; the rest is not read
 
 
 def build_client(context: ssl.SSLContext | None = None, proxy: Proxy | None = None) -> httpx2.AsyncClient:
-    """One for all webhooks that take the same way: nothing is taken from the environment here.
+    """Return a client for all webhooks with the same proxy. Proxies of the environment are not used.
 
-    What an address leads to is the operator's choice, so nothing leads further.
+    Redirects are not followed: only the operator decides which addresses receive notifications.
     """
     headers = {"Proxy-Authorization": proxy.authorization} if proxy and proxy.authorization else {}
     tls_to_proxy = context if proxy and proxy.url.startswith("https:") else None
@@ -36,7 +36,7 @@ def build_client(context: ssl.SSLContext | None = None, proxy: Proxy | None = No
 
 
 class WebhookSender:
-    """Posts to one address."""
+    """Sends deliveries to one address."""
 
     def __init__(self, http: httpx2.AsyncClient, address: str, secret: Secret, redact: Redactor) -> None:
         self._http = http
@@ -58,7 +58,7 @@ class WebhookSender:
             async with asyncio.timeout(ATTEMPT_TIMEOUT_SECONDS):
                 return await self._post(content.encode(), headers)
         except TimeoutError:
-            return f"no answer within {ATTEMPT_TIMEOUT_SECONDS:g} seconds"
+            return f"no response within {ATTEMPT_TIMEOUT_SECONDS:g} seconds"
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
             return clean_reply(self._redact.truncate(f"{type(error).__name__}: {error}", MAX_REPLY_BYTES // 2))
 
@@ -67,9 +67,9 @@ class WebhookSender:
             if response.is_success:
                 return None
             if response.is_redirect:
-                return f"{response.status_code}: a redirect, which is not followed; correct the address"
-            if "content-encoding" in response.headers:  # not decompressed: a few bytes may unfold into gigabytes
-                return f"{response.status_code}: a compressed answer, which is not read"
+                return f"{response.status_code}: redirects are not followed; correct the address in the accounts file"
+            if "content-encoding" in response.headers:  # not decompressed: a few bytes may expand to gigabytes
+                return f"{response.status_code}: the response is compressed and was not read"
             body = b""
             async for part in response.aiter_bytes():
                 body += part

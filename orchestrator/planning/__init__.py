@@ -1,1 +1,1 @@
-"""TODO."""
+"""Prepares a plan: reads what the operator wants and collects what the providers report."""

@@ -1,4 +1,4 @@
-"""Models: what the providers say of the base models that a run would train."""
+"""Fetches what the providers report about the base models of a run."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from orchestrator.core.remote import RemoteModel
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers.base import Provider, ProviderConnection
 
-MODEL_LOOKUP_TIMEOUT_SECONDS = 5.0  # seconds for an answer that is worth having and not worth waiting for
+MODEL_LOOKUP_TIMEOUT_SECONDS = 5.0  # short, because a plan is possible without the answer
 
 ReportedModels = list[tuple[ProviderName, RemoteModel]]
 
 TimeLimit = Callable[[float], AbstractAsyncContextManager[object]]
-"""Ends what takes more seconds than that, with TimeoutError."""
+"""A context that raises TimeoutError after so many seconds, such as `asyncio.timeout`."""
 
 
 @dataclass(frozen=True, slots=True)
 class BaseModelFacts:
-    """What was told of base models; and those that are certainly not there, with what is listed instead."""
+    """What the providers reported about the base models of a run."""
 
-    reported: ReportedModels
-    unknown: Mapping[ProviderName, tuple[str, Sequence[str]]]
+    reported: ReportedModels  # the models that exist, with their limits and dates
+    unknown: Mapping[ProviderName, tuple[str, Sequence[str]]]  # a model that certainly does not exist; those that do
 
 
 async def fetch_base_models(
@@ -37,31 +37,34 @@ async def fetch_base_models(
     connections: Mapping[str, ProviderConnection],
     log: BoundLogger | None = None,
 ) -> BaseModelFacts:
-    """Asked of one account of each provider. Who does not answer now is left out: the run does not depend on it."""
-    speakers = {account.provider: account.name for account in reversed(accounts) if account.name in connections}
-    wanted = [(name, connections[speaker], specs[name].base_model) for name, speaker in speakers.items()]
-    answers = await asyncio.gather(*(_fetch_base_model(connection, model, log) for _, connection, model in wanted))
-    told, unknown = [], {}
-    for (name, _, model), answer in zip(wanted, answers, strict=True):
+    """Fetch the base model of each provider with the first of its accounts.
+
+    A provider that does not respond now is left out: the run does not depend on its answer.
+    """
+    first_accounts = {account.provider: account.name for account in reversed(accounts) if account.name in connections}
+    lookups = [(name, connections[account], specs[name].base_model) for name, account in first_accounts.items()]
+    answers = await asyncio.gather(*(_fetch_base_model(connection, model, log) for _, connection, model in lookups))
+    reported, unknown = [], {}
+    for (name, _, model), answer in zip(lookups, answers, strict=True):
         if isinstance(answer, RemoteModel):
-            told.append((name, answer))
+            reported.append((name, answer))
         elif answer:
             unknown[name] = (model, answer)
-    return BaseModelFacts(told, unknown)
+    return BaseModelFacts(reported, unknown)
 
 
 async def find_base_model(
     provider: Provider, model: str, time_limit: TimeLimit = asyncio.timeout
 ) -> RemoteModel | Sequence[str] | None:
-    """Return what the provider says of a base model; what it lists in its place; None where it has no such list.
+    """Return the base model; the models that exist if it certainly does not; None where that is uncertain.
 
-    Raises ProviderError, and TimeoutError after five seconds.
+    Raises ProviderError, and TimeoutError after MODEL_LOOKUP_TIMEOUT_SECONDS.
     """
     async with time_limit(MODEL_LOOKUP_TIMEOUT_SECONDS):
-        if found := await provider.find_model(model):
-            return found
+        if remote_model := await provider.find_model(model):
+            return remote_model
         listed = await provider.list_models()
-    # A server may list a model and have no page for it, or list it with a version behind its name.
+    # A server may list a model that it does not return by name, or list it with a version after its name.
     is_listed = any(name == model or name.startswith((f"{model}-", f"{model}:")) for name in listed)
     return None if is_listed or not listed else listed
 
@@ -69,7 +72,7 @@ async def find_base_model(
 async def _fetch_base_model(
     connection: ProviderConnection, model: str, log: BoundLogger | None
 ) -> RemoteModel | Sequence[str]:
-    """The base model; or what the provider lists in its place, nothing where that is not certain."""
+    """Return the base model, or the models that exist if it certainly does not; log what cannot be used."""
     account = connection.account
     try:
         answer = await find_base_model(connection.provider, model)
@@ -78,7 +81,7 @@ async def _fetch_base_model(
             log.info("base_model.lookup_failed", account=account.name, base_model=model, message=str(error))
         return []
     if log and not isinstance(answer, RemoteModel):
-        hint = "Check its name: a job on a base model that the provider does not have is refused."
+        hint = "Check the name of the base model: the provider rejects jobs on a model that it does not have."
         log.warning(
             "base_model.unknown", account=account.name, provider=account.provider, base_model=model, hint=hint
         )

@@ -1,4 +1,4 @@
-"""Desired: what the operator wants now, read from the accounts file, the key references and the chats."""
+"""Loads the desired state: the accounts file, the keys that it references, and the dataset built from the chats."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from orchestrator.dataset.rules import DatasetRules
 from orchestrator.dataset.tokens.encodings import find_encoding_name
 from orchestrator.inputs.accounts_file.loader import AccountsFile, load_accounts_file
 from orchestrator.inputs.accounts_file.targets import list_proxy_references, list_secret_references
-from orchestrator.inputs.prices import load_prices
+from orchestrator.inputs.prices import PriceList, load_prices
 from orchestrator.inputs.retirements import RetirementList, load_retirements
 from orchestrator.inputs.secrets.references import AccountKeys, resolve_account_keys, resolve_secrets
 from orchestrator.system.child_processes import ChildProcesses
@@ -34,25 +34,20 @@ from orchestrator.system.child_processes import ChildProcesses
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredState:
-    """Everything a plan is made of. `prices` is what one job costs at each provider, by the price file.
-
-    `retirements` is what was published of each provider's base model, for those of which something was.
-
-    `secrets` is what webhooks, alerts and proxies need, by the references of the file.
-    """
+    """Everything from which a plan is built, except what the database and the providers report."""
 
     accounts_file: AccountsFile
-    keys: AccountKeys
-    secrets: Mapping[str, Secret]
-    dataset: Dataset
-    findings: Sequence[Finding]
-    counts: Mapping[str, int]
-    prices: Mapping[ProviderName, Quote]
-    retirements: Mapping[ProviderName, Retirement]
+    keys: AccountKeys  # the keys of the accounts, and why others are missing
+    secrets: Mapping[str, Secret]  # of webhooks, alerts and proxies, by the references of the accounts file
+    dataset: Dataset  # the canonical JSONL that is uploaded to every account
+    findings: Sequence[Finding]  # of the check; of each code only the first ones
+    counts: Mapping[str, int]  # the true number of findings, by code
+    prices: Mapping[ProviderName, Quote]  # of one job, from the price file
+    retirements: Mapping[ProviderName, Retirement]  # published dates of the base models; no entry: none published
 
     @property
     def warnings(self) -> list[str]:
-        """What the accounts file warns of, and keys that several references lead to."""
+        """The warnings about the accounts file, and about keys that several accounts share."""
         fingerprints = {name: key.fingerprint for name, key in self.keys.by_account.items()}
         return list(
             dict.fromkeys(
@@ -62,24 +57,24 @@ class DesiredState:
 
     @property
     def listed_accounts(self) -> list[ListedAccount]:
-        """The accounts with the fingerprints of their keys, or with what they are held for."""
-        found, missing = self.keys.by_account, self.keys.missing
+        """The accounts, each with the fingerprint of its key or the hold for its missing key."""
+        keys, missing = self.keys.by_account, self.keys.missing
         return [
             ListedAccount(
-                account, found[account.name].fingerprint if account.name in found else "", missing.get(account.name)
+                account, keys[account.name].fingerprint if account.name in keys else "", missing.get(account.name)
             )
             for account in self.accounts_file.accounts
         ]
 
     @property
     def job_ids(self) -> list[JobId]:
-        """The jobs that are wanted."""
+        """The ids of the desired jobs, one for each account."""
         file = self.accounts_file
         return [job_id(self.dataset.sha256, a.provider, file.specs[a.provider], a.name) for a in file.accounts]
 
     @property
     def run_id(self) -> RunId:
-        """The run that is wanted."""
+        """The id of the desired run."""
         return run_id(
             self.dataset.sha256,
             {a.provider: self.accounts_file.specs[a.provider] for a in self.accounts_file.accounts},
@@ -91,7 +86,7 @@ class DesiredState:
         moderation: Moderation | None = None,
         provider_facts: ProviderFacts = NO_PROVIDER_FACTS,
     ) -> Plan:
-        """What is to be done, given what is known."""
+        """Return the plan that leads from the state of the database to this one."""
         return build_plan(
             self.accounts_file.accounts,
             self.accounts_file.specs,
@@ -117,25 +112,25 @@ def load_desired_state(
     children: ChildProcesses | None = None,
     before_read: Callable[[DatasetPaths], None] = lambda _paths: None,
 ) -> DesiredState:
-    """Read everything; slow for large chats, so call it from a thread.
+    """Load everything. Slow for large chats, so call it in a thread.
 
-    Raises ConfigError or DatasetError with every fault. The canonical JSONL is written into `datasets`. `memory` is
-    the limit in bytes for reading the chats. `children` ends what this waits for when the program stops. `begin`
-    is called with the paths of the chats before they are read.
+    Writes the canonical JSONL into `datasets`. `memory` limits the process that reads the chats, in bytes. `children`
+    ends the child processes when the program stops. Calls `before_read` with the paths of the chats before it reads
+    them. Raises ConfigError or DatasetError with every problem that was found.
     """
     file = load_accounts_file(accounts_file)
     before_read(file.chat_paths)
     rules = build_dataset_rules(file)
-    # A second, in which the keys are read.
+    # The child process builds the dataset while this thread waits for key files and commands.
     with BuildProcess(file.dataset, datasets, rules, memory_bytes=memory, children=children) as build:
-        hidden = file.key_variables
         keys = resolve_account_keys(
-            file.accounts, base_folder=file.folder, redact=redact, hidden_variables=hidden, children=children
+            file.accounts,
+            base_folder=file.folder,
+            redact=redact,
+            hidden_variables=file.key_variables,
+            children=children,
         )
-        wanted = [*list_secret_references(file.accounts, file.targets), *list_proxy_references(file.accounts)]
-        secrets = resolve_secrets(
-            wanted, base_folder=file.folder, redact=redact, hidden_variables=hidden, children=children
-        )
+        secrets = _resolve_other_secrets(file, redact, children)
         prices, retirements = load_prices(prices_file), load_retirements(retirements_file)
         built = build.result()
     return DesiredState(
@@ -145,24 +140,45 @@ def load_desired_state(
         dataset=built.dataset,
         findings=built.check_result.findings,
         counts=built.check_result.counts,
-        prices={
-            provider: get_price_file_quote(
-                spec,
-                built.tokens.get(spec.base_model),
-                prices.find(provider, spec.base_model),
-                has_tokenizer=provider in file.tokenizers,
-            )
-            for provider, spec in file.specs.items()
-        },
+        prices=_list_prices(file, prices, built.tokens),
         retirements=find_published_retirements(retirements, file.specs),
     )
+
+
+def _resolve_other_secrets(
+    file: AccountsFile, redact: Redactor, children: ChildProcesses | None
+) -> Mapping[str, Secret]:
+    """Return the secrets of webhooks, alerts and proxies, by reference. Raises ConfigError."""
+    references = [*list_secret_references(file.accounts, file.targets), *list_proxy_references(file.accounts)]
+    return resolve_secrets(
+        references,
+        base_folder=file.folder,
+        redact=redact,
+        hidden_variables=file.key_variables,
+        children=children,
+    )
+
+
+def _list_prices(
+    file: AccountsFile, prices: PriceList, tokens: Mapping[str, int | None]
+) -> dict[ProviderName, Quote]:
+    """Return the price of one job at each provider. `tokens` are those of one epoch, by base model."""
+    return {
+        provider: get_price_file_quote(
+            spec,
+            tokens.get(spec.base_model),
+            prices.find(provider, spec.base_model),
+            has_tokenizer=provider in file.tokenizers,
+        )
+        for provider, spec in file.specs.items()
+    }
 
 
 def get_price_file_quote(
     spec: TrainingSpec, tokens: int | None, price: Price | None, *, has_tokenizer: bool
 ) -> Quote:
-    """What the price file says of a job with so many tokens; None where they are not known exactly."""
-    if tokens is not None:  # what says why reads the table of tiktoken, which takes megabytes
+    """Return the price of a job with `tokens` per epoch by the price file; None: the exact number is not known."""
+    if tokens is not None:  # `get_uncounted_reason` loads tiktoken's table, which takes megabytes
         return quote_from_price_file(tokens, spec.n_epochs, price)
     return quote_from_price_file(
         None, spec.n_epochs, price, uncounted=get_uncounted_reason(spec, has_tokenizer=has_tokenizer)
@@ -170,7 +186,10 @@ def get_price_file_quote(
 
 
 def get_uncounted_reason(spec: TrainingSpec, *, has_tokenizer: bool) -> UnknownPriceReason:
-    """Why the tokens of one epoch are not known exactly, if they are not. `has_tokenizer`: the file names one."""
+    """Return why the tokens of one epoch cannot be counted exactly.
+
+    `has_tokenizer`: the accounts file names a tokenizer for the provider.
+    """
     if spec.method == "dpo":
         return UnknownPriceReason.DPO_NOT_LISTED
     return (
@@ -183,19 +202,19 @@ def get_uncounted_reason(spec: TrainingSpec, *, has_tokenizer: bool) -> UnknownP
 def find_published_retirements(
     retirements: RetirementList, specs: Mapping[ProviderName, TrainingSpec]
 ) -> dict[ProviderName, Retirement]:
-    """What was published of the end of each provider's base model, for those of which something was."""
-    found = {provider: retirements.find(provider, spec.base_model) for provider, spec in specs.items()}
-    return {provider: retirement for provider, retirement in found.items() if retirement}
+    """Return the published retirement of each provider's base model, without those that have none."""
+    published = {provider: retirements.find(provider, spec.base_model) for provider, spec in specs.items()}
+    return {provider: retirement for provider, retirement in published.items() if retirement}
 
 
 def build_dataset_rules(file: AccountsFile) -> DatasetRules:
-    """What the check asks for, for these accounts. Raises ConfigError where no dataset could suit them all."""
+    """Return the rules that the dataset must satisfy for all accounts. Raises ConfigError if none could."""
     methods = {spec.method for spec in file.specs.values()}
     if len(methods) > 1:
         raise ConfigError(
             "the accounts file has more than one `method`: "
             + ", ".join(f"{spec.method} in [run.{provider}]" for provider, spec in file.specs.items()),
-            hint="One run has one dataset: pairs for dpo, chats for supervised. Use an accounts file for each.",
+            hint="A run has one dataset: pairs for dpo, chats for supervised. Use one accounts file for each method.",
         )
     return DatasetRules(
         method=methods.pop(),

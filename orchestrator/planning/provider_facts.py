@@ -1,4 +1,4 @@
-"""Hearing: what the providers say before a plan is made, of its base models and its prices."""
+"""Collects what the providers report before a plan is built: base models, retirement dates and prices."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ from orchestrator.planning.base_models import ReportedModels, fetch_base_models
 from orchestrator.planning.desired_state import DesiredState
 from orchestrator.providers.base import JobOrder, ProviderConnection, QuoteProvider
 
+QUOTE_TIMEOUT_SECONDS = 5.0  # short, because the price file is used where the provider does not respond
+MAX_CONCURRENT_QUOTES = 10
+
 
 async def gather_provider_facts(
     desired: DesiredState,
@@ -32,24 +35,20 @@ async def gather_provider_facts(
     log: BoundLogger,
     now: float,
 ) -> tuple[ReportedModels, ProviderFacts]:
-    """The base models as they were told and published, and what follows from all that was said."""
+    """Return the base models, reported and published, and the holds, quotes and warnings that follow for the plan."""
     names = {
         account.provider: desired.accounts_file.specs[account.provider].base_model
         for account in desired.accounts_file.accounts
     }
-    published = {name: known for name, known in desired.retirements.items() if name in names}
-    asked = await fetch_base_models(desired.accounts_file.accounts, desired.accounts_file.specs, connections, log)
-    models = merge_retirements(asked.reported, names, published)
+    published = {name: retirement for name, retirement in desired.retirements.items() if name in names}
+    facts = await fetch_base_models(desired.accounts_file.accounts, desired.accounts_file.specs, connections, log)
+    models = merge_retirements(facts.reported, names, published)
     return models, ProviderFacts(
         retirement=find_retirement_hold(models, now),
-        untunable=list_untunable_holds(models, now) | list_unknown_model_holds(asked.unknown),
+        untunable=list_untunable_holds(models, now) | list_unknown_model_holds(facts.unknown),
         quotes=await fetch_quotes(desired, database_state, connections, log),
         warnings=tuple(list_retirement_warnings(models, now)),
     )
-
-
-QUOTE_TIMEOUT_SECONDS = 5.0  # seconds for an answer that is worth having and not worth waiting for
-MAX_CONCURRENT_QUOTES = 10
 
 
 async def fetch_quotes(
@@ -58,22 +57,25 @@ async def fetch_quotes(
     connections: Mapping[str, ProviderConnection],
     log: BoundLogger,
 ) -> dict[str, Quote]:
-    """By account, for each job that is not submitted and whose file is there. Who does not answer is left out."""
+    """Return the provider's price of each job that has its file and is not submitted, by account.
+
+    A job without an answer is left out.
+    """
     slots = asyncio.Semaphore(MAX_CONCURRENT_QUOTES)
 
-    async def ask(job: Job) -> Quote | None:
+    async def fetch(job: Job) -> Quote | None:
         async with slots:
             return await _fetch_quote(job, desired, connections[job.account], log)
 
     jobs = [job for job in database_state.jobs.values() if _is_quotable(job, connections)]
-    answers = await asyncio.gather(*map(ask, jobs))
-    return {job.account: answer for job, answer in zip(jobs, answers, strict=True) if answer}
+    quotes = await asyncio.gather(*map(fetch, jobs))
+    return {job.account: quote for job, quote in zip(jobs, quotes, strict=True) if quote}
 
 
 def _is_quotable(job: Job, connections: Mapping[str, ProviderConnection]) -> bool:
     connection = connections.get(job.account)
-    quotes = connection is not None and connection.provider.capabilities.has_quotes
-    return quotes and job.remote_file_id is not None and job.state in UNSUBMITTED_STATES
+    has_quotes = connection is not None and connection.provider.capabilities.has_quotes
+    return has_quotes and job.remote_file_id is not None and job.state in UNSUBMITTED_STATES
 
 
 async def _fetch_quote(

@@ -14,13 +14,13 @@ from orchestrator.core.secret import Redactor
 from orchestrator.providers.base import ProviderFactory
 
 if TYPE_CHECKING:
-    import httpx2
+    from orchestrator.providers.http.client import HttpClient
 
 
 class ProviderRegistry:
     """The provider factories that share one HTTP client. Accounts of one dialect share one factory and its caches."""
 
-    def __init__(self, http: httpx2.AsyncClient, redact: Redactor) -> None:
+    def __init__(self, http: HttpClient, redact: Redactor) -> None:
         self._http = http
         self._redact = redact
 

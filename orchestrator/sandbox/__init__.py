@@ -1,8 +1,9 @@
-"""A provider on loopback that speaks OpenAI's files, fine-tuning, models, moderation, chat and responses endpoints.
+"""A simulated provider on a loopback address, with OpenAI's files, fine-tuning, models, moderation and chat
+endpoints.
 
-It is an independent judge of the program's traffic: nothing here imports anything of `orchestrator` outside this
-room, and what it knows of the provider it knows from the provider's documentation. Nothing runs in the background but
-for webhooks: what a file or job is at a moment follows from what is recorded and the time.
+It checks the traffic of the program independently: nothing here imports anything of `orchestrator` outside this
+package, and its rules come from the provider's documentation. Only webhooks run in the background. The state of a
+file or job at a moment is computed from its record and the time.
 """
 
 from orchestrator.sandbox.app import create_app

@@ -1,4 +1,4 @@
-"""One request as a handler sees it, and what a handler is."""
+"""The request as a handler receives it, and the authentication by API key."""
 
 from __future__ import annotations
 
@@ -22,18 +22,21 @@ ListedRecord = TypeVar("ListedRecord", SandboxFile, SandboxJob)
 
 @dataclass(slots=True)
 class ApiCall:
-    """Who asks what, when, of which world, and the fate that was laid on whatever this request makes."""
+    """One authenticated request with its context."""
 
     state: SandboxState
     caller: Caller
     request: Request
     query: dict[str, str]
+    """Query parameters, after the faults that change them."""
     now: float
+    """Epoch seconds; the same for everything that this request computes."""
     list_horizon: float
-    """Lists show nothing that was made after this."""
+    """Lists omit objects that were created after this time (epoch seconds): the fault `list_lag`."""
     deferred_faults: DeferredFaults
+    """Faults to store with the file or job that this request creates."""
     reject_unprocessed_files: bool = False
-    """A job of files that are still processed is refused: the fault `file_not_ready`."""
+    """Refuse a job whose files are not processed yet: the fault `file_not_ready`."""
 
     @property
     def account(self) -> str:
@@ -43,14 +46,14 @@ class ApiCall:
         return str(self.request.path_params[name])
 
     def list_visible(self, store: RecordStore[ListedRecord]) -> list[ListedRecord]:
-        """What a list shows of the account's records, oldest first."""
+        """Return the records of the account that a list shows, oldest first."""
         records = store.of(self.account).values()
         return [
             record for record in records if record.is_visible(self.now) and record.created_at <= self.list_horizon
         ]
 
     async def parse_json_body(self) -> dict[str, Any]:
-        """The body, a JSON object. Raises Refusal (400)."""
+        """Parse the body as a JSON object. Raises SandboxApiError (400, 413)."""
         body = bytearray()
         async for chunk in self.request.stream():
             body += chunk
@@ -58,8 +61,8 @@ class ApiCall:
                 raise SandboxApiError(413, f"The body is larger than {MAX_BODY_BYTES} bytes.")
         try:
             value = json.loads(bytes(body), parse_constant=reject_constant)
-        except ValueError as broken:
-            raise SandboxApiError(400, f"We could not parse the JSON body of your request: {broken}") from broken
+        except ValueError as error:
+            raise SandboxApiError(400, f"We could not parse the JSON body of your request: {error}") from error
         if not isinstance(value, dict):
             raise SandboxApiError(400, "Invalid body: expected a JSON object.")
         return value
@@ -77,7 +80,7 @@ MISSING_KEY_MESSAGE = (
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The account behind a key. Two keys with the same NAME are the same account."""
+    """The account of a key. Keys `sandbox-NAME` and `sandbox-NAME_anything` belong to the same account."""
 
     name: str
 
@@ -91,15 +94,18 @@ class Caller:
 
 
 def authenticate(headers: Mapping[str, str]) -> Caller:
-    """The caller, from the request's headers. Raises Refusal (401); like a nasty provider it echoes a wrong key."""
+    """Return the caller of a request by its headers. Raises SandboxApiError (401).
+
+    The error repeats a wrong key, as some providers do, so that tests can prove that the program redacts it.
+    """
     scheme, _, key = headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not key.strip():
         raise SandboxApiError(401, MISSING_KEY_MESSAGE)
-    known = API_KEY_PATTERN.fullmatch(key.strip())
-    if known is None:
+    match = API_KEY_PATTERN.fullmatch(key.strip())
+    if match is None:
         where = "You can find your API key at https://platform.openai.com/account/api-keys."
         raise SandboxApiError(401, f"Incorrect API key provided: {key.strip()}. {where}", code="invalid_api_key")
-    caller = Caller(known[1])
+    caller = Caller(match[1])
     _check_header(headers, "organization", caller.organization)
     _check_header(headers, "project", caller.project)
     return caller

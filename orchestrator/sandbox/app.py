@@ -1,4 +1,4 @@
-"""The sandbox as an ASGI application: which path is which operation."""
+"""The sandbox as an ASGI application: the routes and their operations."""
 
 from __future__ import annotations
 
@@ -54,24 +54,30 @@ ROUTES: tuple[tuple[str, str, str, Handler], ...] = (
 
 
 def create_app(settings: SandboxSettings, clock: Callable[[], float] = time.time) -> Starlette:  # noqa: TID251
-    """A sandbox. `clock` gives epoch seconds; `app.state.world` is its state, closed at shutdown."""
-    world = SandboxState(settings, clock)
+    """Create a sandbox.
+
+    `clock` returns epoch seconds. `app.state.sandbox` is its SandboxState, closed at shutdown.
+    """
+    state = SandboxState(settings, clock)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        telling = asyncio.create_task(SandboxWebhookSender(world).run())
+        sender = asyncio.create_task(SandboxWebhookSender(state).run())
         yield
-        telling.cancel()
-        world.close()
+        sender.cancel()
+        state.close()
 
-    routes = [Route(path, RequestPipeline(world, name, do), methods=[method]) for method, path, name, do in ROUTES]
+    routes = [
+        Route(path, RequestPipeline(state, operation, handler), methods=[method])
+        for method, path, operation, handler in ROUTES
+    ]
     app = Starlette(
-        routes=[*routes, *build_admin_routes(world)],
+        routes=[*routes, *build_admin_routes(state)],
         exception_handlers={404: _handle_unknown_url, 405: _handle_unknown_url},
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
-    app.state.world = world
+    app.state.sandbox = state
     return app
 
 

@@ -1,4 +1,4 @@
-"""The bytes of files, named by their SHA-256 so that the same dataset in a thousand accounts is kept once."""
+"""Stores the content of files under its SHA-256, so that the same dataset in a thousand accounts is stored once."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from types import TracebackType
 
 
 class IncomingBlob:
-    """Bytes on their way in: written to a file, counted and hashed as they come. Removed unless kept."""
+    """Content that is being received: written to a file, counted and hashed.
+
+    Deleted at the end unless it was saved.
+    """
 
     def __init__(self, folder: Path) -> None:
-        with tempfile.NamedTemporaryFile(dir=folder, prefix="incoming-", delete=False) as made:
-            self.path = Path(made.name)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix="incoming-", delete=False) as file:
+            self.path = Path(file.name)
         self._file = self.path.open("wb")
         self._hash = sha256()
         self.size = 0
@@ -26,7 +29,7 @@ class IncomingBlob:
         self.size += len(data)
 
     def finish(self) -> str:
-        """The SHA-256 of all that was written; nothing more may be."""
+        """Close the file and return the SHA-256 of its content."""
         self._file.close()
         return self._hash.hexdigest()
 
@@ -41,7 +44,7 @@ class IncomingBlob:
 
 
 class BlobStore:
-    """A folder of contents; a temporary one that goes with this object when no folder is given."""
+    """A folder of contents. Without a folder it is a temporary one, deleted with this object."""
 
     def __init__(self, folder: Path | None) -> None:
         if folder is None:
@@ -49,14 +52,14 @@ class BlobStore:
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        for left_over in folder.glob("incoming-*"):
-            left_over.unlink()
+        for incomplete in folder.glob("incoming-*"):  # of a sandbox that was killed while it received them
+            incomplete.unlink()
 
     def create_incoming(self) -> IncomingBlob:
         return IncomingBlob(self._folder)
 
     def save(self, incoming: IncomingBlob, name: str) -> None:
-        """Keep finished bytes under a name; the same name must mean the same bytes."""
+        """Save finished content under a name. The same name must mean the same content."""
         incoming.path.replace(self._folder / name)
 
     def path(self, name: str) -> Path | None:

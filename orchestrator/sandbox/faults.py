@@ -1,38 +1,54 @@
-"""Faults: what goes wrong, for whom, how often. A rule is a value; `gate.py` is the one place that applies it.
+"""Fault injection: rules that make requests fail in the ways in which providers fail.
 
-| kind | what happens | where, unless told | `seconds` |
+`request_pipeline.py` applies them.
+
+| kind | effect | default operations | `seconds` |
 |---|---|---|---|
-| rate_limit | 429 `rate_limit_exceeded` | everywhere | Retry-After, 1 |
-| server_error | 500, nothing done | everywhere | |
-| drop | connection closed, nothing done | everywhere | |
-| lose_answer | **done, then** the connection is closed | everywhere | |
-| truncate | done, half of the body, then closed | everywhere | |
-| slow | answers later | everywhere | how much later, 5 |
-| stall | answers once this rule is no longer in force | everywhere | |
-| forbidden | 403: may not train | jobs.create | |
+| rate_limit | 429 `rate_limit_exceeded` | all | Retry-After, default 1 |
+| server_error | 500, the request has no effect | all | |
+| drop | the connection is closed, the request has no effect | all | |
+| lose_answer | the request **takes effect**, then the connection is closed | all | |
+| truncate | the request takes effect; half of the body is sent, then the connection is closed | all | |
+| slow | the response is delayed | all | delay, default 5 |
+| stall | the response is delayed until this rule is removed | all | |
+| forbidden | 403: no permission to train | jobs.create | |
 | quota | 429 `insufficient_quota` | jobs.create | |
-| daily_limit | 429 `daily_rate_limit_exceeded` | jobs.create | Retry-After, if above 0 |
-| too_many_jobs | 429 while all slots are taken | jobs.create | Retry-After, if above 0 |
-| file_not_ready | 400 `file_not_ready` until the job's files are processed, as Azure does | jobs.create | |
-| reject_file | the file ends in status `error` | files.create | |
-| fail_job | the job fails in training (`code`, `message`) | jobs.create | after so much training, half of it |
-| no_model_id | succeeded, the model id comes later | jobs.create | how much later, 5 |
-| unknown_status | says `reviewing` before `succeeded` | jobs.create | how long, 5 |
-| vanish | the job is gone | jobs.create | after so long, 0 |
-| ignore_metadata_filter | lists every job | jobs.list | |
-| page_size | pages of at most `size` | lists | |
-| list_lag | what was made lately is not listed yet | files.list, jobs.list | how lately, 2 |
-| null_error | healthy jobs carry an `error` whose fields are null | jobs.* that show a job | |
-| drop_result | one result fewer than inputs | moderations.create | |
+| daily_limit | 429 `daily_rate_limit_exceeded` | jobs.create | Retry-After if above 0 |
+| too_many_jobs | 429 while all job slots are in use | jobs.create | Retry-After if above 0 |
+| file_not_ready | 400 `file_not_ready` until the job's files are processed, like Azure | jobs.create | |
+| reject_file | the file gets the status `error` | files.create | |
+| fail_job | the job fails in training (`code`, `message`) | jobs.create | training time before, default half |
+| no_model_id | the job succeeds, the model id appears later | jobs.create | delay, default 5 |
+| unknown_status | the status is `reviewing` before `succeeded` | jobs.create | duration, default 5 |
+| vanish | the job disappears | jobs.create | time before, default 0 |
+| ignore_metadata_filter | the list ignores the metadata filter | jobs.list | |
+| page_size | pages have at most `size` items | lists | |
+| list_lag | recent objects are not listed yet | files.list, jobs.list | age, default 2 |
+| null_error | healthy jobs have an `error` whose fields are null | jobs.* that return a job | |
+| drop_result | one result is missing | moderations.create | |
 | twice | a webhook is sent twice | webhooks.send | |
-| forged | a webhook is signed by somebody else | webhooks.send | |
-| stuck_cursor | the same page again and again, always `has_more` | lists | |
-| malformed_list | 200, but no list: what `code` names in `malformed.py`, or any of it | lists | |
+| forged | a webhook has a wrong signature | webhooks.send | |
+| stuck_cursor | the list repeats the same page with `has_more` | lists | |
+| malformed_list | 200 with a malformed list: `code` selects it from `malformed_lists.py`, default any | lists | |
 
-`quota` and `forbidden` may be put on any operation by naming it, and `slow`, `stall` and `drop` on `webhooks.send`.
-Chance is drawn from the seed, the rule, the account, the operation and how often that account asked for it, so a run
-repeats itself however its requests interleave. Counts live in memory: a restart of the sandbox begins them again.
+`quota` and `forbidden` can be applied to any operation by naming it; so can `slow`, `stall` and `drop` to
+`webhooks.send`.
 """
+
+# Theory of operation
+#
+# A rule (`Fault`) is a value: it says which accounts and operations it applies to, how often (`rate`, `times`), and
+# with which parameters. `FaultInjector.draw` is called once per request and returns the faults that apply to it: at
+# most one of each kind, and at most one that decides the response (EXCLUSIVE_FAULT_KINDS), because a request has one
+# response.
+#
+# Random decisions are reproducible: each is a hash of the seed, the number of the rule, the account, the operation,
+# and the number of earlier requests of that account for that operation. They do not depend on the order in which the
+# requests of different accounts arrive, which changes from run to run.
+#
+# Some faults concern what a request creates and not the request itself (DEFERRED_FAULT_KINDS). They are stored with
+# the file or job, and take effect when its later state is computed, also after a restart. Counters are in memory
+# only: a restart of the sandbox resets them.
 
 from __future__ import annotations
 
@@ -75,7 +91,7 @@ OPERATIONS = (
     "uploads.cancel",
     "webhooks.send",
 )
-WEBHOOK_OPERATION = "webhooks.send"  # the only one that is no request
+WEBHOOK_OPERATION = "webhooks.send"  # the only operation that the sandbox starts itself
 MATCH_ALL = ("*",)
 LIST_OPERATIONS = ("files.list", "jobs.list", "jobs.events", "jobs.checkpoints")
 JOB_OPERATIONS = ("jobs.create", "jobs.retrieve", "jobs.list", "jobs.cancel", "jobs.pause", "jobs.resume")
@@ -85,10 +101,12 @@ JOB_CREATION_OPERATIONS = ("jobs.create",)
 
 @dataclass(frozen=True, slots=True)
 class FaultKind:
-    """Where a kind of fault may strike, where it does unless told, and what its `seconds` are by default."""
+    """The operations and defaults of one kind of fault."""
 
     allowed_operations: tuple[str, ...] = MATCH_ALL
+    """Patterns of the operations to which it can be applied."""
     default_operations: tuple[str, ...] = ()
+    """Operations of a rule that names none; empty: all allowed ones."""
     default_seconds: float = 0.0
 
 
@@ -127,43 +145,52 @@ DEFERRED_FAULT_KINDS = frozenset({"reject_file", "fail_job", "no_model_id", "unk
 
 
 class FaultError(ValueError):
-    """A fault rule cannot be understood; the message names every one, a line each."""
+    """Invalid fault rules; the message has one line per rule."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One rule. `accounts` and `operations` are names or patterns (`files.*`); none means the kind's usual ones."""
+    """One rule of fault injection. Its field names are the keys of the TOML file and of `/sandbox/faults`."""
 
     kind: str
+    """A key of FAULT_KINDS."""
     rate: float = 1.0
+    """Fraction of the matching requests that are affected."""
     accounts: tuple[str, ...] = ()
+    """Names or patterns (`acme-*`); empty: all accounts."""
     operations: tuple[str, ...] = ()
+    """Names or patterns (`files.*`); empty: the default operations of the kind."""
     times: int | None = None
+    """Maximum number of affected requests; None: unlimited."""
     seconds: float | None = None
+    """Depends on the kind, see the table; None: its default."""
     size: int = 1
+    """Page size of `page_size`."""
     code: str = ""
+    """Error code, or the name of a malformed list."""
     message: str = ""
+    """Error message; empty: the provider's usual one."""
 
     @property
     def wait_seconds(self) -> float:
-        """`seconds`, or what is usual for this kind."""
+        """`seconds`, or the default of the kind."""
         return FAULT_KINDS[self.kind].default_seconds if self.seconds is None else self.seconds
 
     def matches(self, account: str, operation: str) -> bool:
-        """Whether this rule is about that request at all."""
+        """Return whether the rule applies to this operation of this account."""
         kind = FAULT_KINDS[self.kind]
         if operation == WEBHOOK_OPERATION and WEBHOOK_OPERATION not in (*self.operations, *kind.allowed_operations):
             return False
-        where = self.operations or kind.default_operations or kind.allowed_operations
-        whom = self.accounts or MATCH_ALL
+        operations = self.operations or kind.default_operations or kind.allowed_operations
+        accounts = self.accounts or MATCH_ALL
         return (
             _matches_any(operation, kind.allowed_operations)
-            and _matches_any(operation, where)
-            and _matches_any(account, whom)
+            and _matches_any(operation, operations)
+            and _matches_any(account, accounts)
         )
 
     def list_problems(self) -> list[str]:
-        """What is wrong with it, in words."""
+        """Return the problems of the rule as texts; empty if it is valid."""
         if self.kind not in FAULT_KINDS:
             return [
                 f"unknown kind {self.kind!r}{_format_suggestion(self.kind, FAULT_KINDS)}; "
@@ -184,16 +211,17 @@ class Fault:
 
 @dataclass(slots=True)
 class FaultInjector:
-    """The rules in force and how often each has struck."""
+    """Holds the rules in force, and decides which faults apply to a request."""
 
     seed: int
     rules: tuple[Fault, ...] = ()
     fired: Counter[int] = field(default_factory=Counter)
+    """Number of affected requests by the index of the rule."""
     _request_counts: Counter[tuple[int, str, str]] = field(default_factory=Counter)
     _replaced: asyncio.Event = field(default_factory=asyncio.Event)
 
     def replace(self, rules: Sequence[Fault]) -> None:
-        """Put other rules in force; all counts begin again."""
+        """Replace all rules and reset all counters."""
         self.rules = tuple(rules)
         self.fired.clear()
         self._request_counts.clear()
@@ -201,23 +229,23 @@ class FaultInjector:
         self._replaced = asyncio.Event()
 
     async def wait_until_removed(self, rule: Fault) -> None:
-        """Return once other rules are in force and this one is not among them."""
+        """Wait until the rule is no longer in force."""
         while rule in self.rules:
             await self._replaced.wait()
 
     def draw(self, account: str, operation: str) -> dict[str, Fault]:
-        """The faults that strike this request, at most one of each kind and one that decides its answer."""
-        struck: dict[str, Fault] = {}
+        """Return the faults that apply to this request by kind, and count them."""
+        faults: dict[str, Fault] = {}
         for number, rule in enumerate(self.rules):
-            taken = rule.kind in struck or (
-                rule.kind in EXCLUSIVE_FAULT_KINDS and not EXCLUSIVE_FAULT_KINDS.isdisjoint(struck)
+            is_excluded = rule.kind in faults or (
+                rule.kind in EXCLUSIVE_FAULT_KINDS and not EXCLUSIVE_FAULT_KINDS.isdisjoint(faults)
             )
-            if not taken and rule.matches(account, operation) and self._fires(number, rule, account, operation):
-                struck[rule.kind] = self._choose_malformed_list(number, rule, account, operation)
-        return struck
+            if not is_excluded and rule.matches(account, operation) and self._fires(number, rule, account, operation):
+                faults[rule.kind] = self._choose_malformed_list(number, rule, account, operation)
+        return faults
 
     def _choose_malformed_list(self, number: int, rule: Fault, account: str, operation: str) -> Fault:
-        """The rule with one of the malformed lists chosen where it leaves that open."""
+        """Return the rule with a malformed list chosen at random if it names none."""
         if rule.kind != "malformed_list" or rule.code:
             return rule
         nth = self._request_counts[number, account, operation]
@@ -236,13 +264,13 @@ class FaultInjector:
 
 
 def deterministic_random(*parts: object) -> float:
-    """A number from 0 up to 1 that depends on the parts alone."""
+    """Return a number from 0 (included) to 1 (excluded) that depends on the parts only."""
     digest = blake2b(repr(parts).encode(), digest_size=6).digest()
     return int.from_bytes(digest, "big") / 2**48
 
 
 def load_faults(path: Path) -> tuple[Fault, ...]:
-    """Read `[[faults]]` from a TOML file. Raises FaultError, OSError."""
+    """Load `[[faults]]` from a TOML file. Raises FaultError or OSError."""
     try:
         return parse_faults(tomllib.loads(path.read_text("utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as broken:
@@ -250,15 +278,15 @@ def load_faults(path: Path) -> tuple[Fault, ...]:
 
 
 def parse_faults(document: Any) -> tuple[Fault, ...]:
-    """Rules from a document like `{"faults": [{"kind": "drop", "rate": 0.1}]}`. Raises FaultError.
+    """Parse rules from a document like `{"faults": [{"kind": "drop", "rate": 0.1}]}`. Raises FaultError.
 
-    `fired`, which `GET /sandbox/faults` adds, is skipped: clients read the document, change a rule and send it back.
+    The key `fired` of `GET /sandbox/faults` is ignored, so that clients can change a rule and send the document back.
     """
     if not isinstance(document, Mapping):
         raise FaultError("expected a list `faults` of tables")
     if unknown := [key for key in document if key not in ("faults", "fired")]:
-        told = "; ".join(f"{key!r} is not known{_format_suggestion(key, ['faults'])}" for key in unknown)
-        raise FaultError(f"{told}: rules are written [[faults]]")
+        problem = "; ".join(f"{key!r} is not known{_format_suggestion(key, ['faults'])}" for key in unknown)
+        raise FaultError(f"{problem}: rules are written [[faults]]")
     rules = document.get("faults", [])
     if not isinstance(rules, list):
         raise FaultError("expected a list `faults` of tables")
@@ -274,7 +302,7 @@ def parse_faults(document: Any) -> tuple[Fault, ...]:
 
 
 def faults_to_json(rules: Sequence[Fault]) -> list[dict[str, Any]]:
-    """The rules in the form `parse_faults` reads, without what is left at its default."""
+    """Convert rules to the form that `parse_faults` reads, without fields at their default."""
     defaults = {f.name: f.default for f in fields(Fault)}
     return [{key: value for key, value in asdict(rule).items() if value != defaults[key]} for rule in rules]
 
@@ -284,8 +312,8 @@ def _parse_rule(rule: Any) -> Fault:
         raise FaultError("expected a table with a `kind`")
     known = [option.name for option in fields(Fault)]
     if unknown := [key for key in rule if key not in known]:
-        told = ", ".join(f"{key!r}{_format_suggestion(key, known)}" for key in unknown)
-        raise FaultError(f"{rule['kind']}: unknown option {told}; known: {', '.join(known)}")
+        names = ", ".join(f"{key!r}{_format_suggestion(key, known)}" for key in unknown)
+        raise FaultError(f"{rule['kind']}: unknown option {names}; known: {', '.join(known)}")
     if wrong := [f"{key}={value!r}" for key, value in rule.items() if not _is_valid_option(key, value)]:
         raise FaultError(f"{rule['kind']}: wrong type: {', '.join(wrong)}")
     options: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in rule.items()}

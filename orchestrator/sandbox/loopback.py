@@ -1,4 +1,7 @@
-"""Loopback: the sandbox and what it sends stay on this machine."""
+"""Loopback addresses: the sandbox accepts and sends requests on this machine only.
+
+`core.loopback` has the same function. It is repeated because the sandbox imports nothing of the program it checks.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,11 @@ from ipaddress import ip_address
 
 
 class NotLoopback(ValueError):
-    """The sandbox would be reachable from other machines, or would reach them."""
+    """An address would make the sandbox reachable from other machines, or make it call them."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether the address stays on this machine."""
+    """Return whether a host name or address is on this machine."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""Malformed lists: answers with status 200 to a request for a list that do not say what is in the list."""
+"""Malformed lists: responses with status 200 to a list request that do not contain the list."""
 
 from __future__ import annotations
 
@@ -28,4 +28,4 @@ MALFORMED_LISTS: dict[str, Callable[[JsonBody], Any]] = {
     "half": lambda page: json.dumps({"object": "list", "data": page.get("data", [])}).encode()[:-1],
     "deep": lambda page: b'{"object":"list","data":' + b"[" * 50_000 + b"]" * 50_000 + b"}",
 }
-"""By name, what a page becomes: a JSON value, or bytes."""
+"""Functions by name that replace a page by a JSON value or by bytes."""

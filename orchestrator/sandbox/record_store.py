@@ -1,7 +1,8 @@
-"""Where records are kept: in memory for reading, and written through to SQLite before an answer is given.
+"""Stores the records in memory, and in SQLite if there is a state file.
 
-The sandbox is the only writer of its state, so what it has read at the start stays true. SQLite runs in WAL mode
-without syncing: that survives `kill -9` of the process, which is all that is promised.
+Reads use the memory only. This is correct because the sandbox is the only writer of its state file. Writes reach
+SQLite before the response is sent. SQLite runs in WAL mode without fsync: that survives `kill -9` of the process, but
+not a power failure, which the sandbox does not promise.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ CREATE TABLE IF NOT EXISTS records (
 
 
 class SandboxRecord(Protocol):
-    """Anything with an id that belongs to an account."""
+    """Any record with an id that belongs to an account."""
 
     @property
     def id(self) -> str: ...
@@ -35,7 +36,7 @@ RecordT = TypeVar("RecordT", bound=SandboxRecord)
 
 
 class StateFile:
-    """The state file, or nothing when there is none."""
+    """The SQLite file, or a null object without one."""
 
     def __init__(self, path: Path | None) -> None:
         self._connection: sqlite3.Connection | None = None
@@ -45,7 +46,7 @@ class StateFile:
             self._connection.executescript(STATE_FILE_SCHEMA)
 
     def execute(self, statement: str, *values: Any) -> list[Any]:
-        """Run one statement, committed when this returns."""
+        """Execute and commit one statement, and return its rows. Returns no rows without a file."""
         return [] if self._connection is None else self._connection.execute(statement, values).fetchall()
 
     def close(self) -> None:
@@ -55,21 +56,21 @@ class StateFile:
 
 
 class RecordStore(Generic[RecordT]):
-    """All records of one kind, by account, oldest first."""
+    """The records of one kind by account, oldest first."""
 
     def __init__(self, state_file: StateFile, record: type[RecordT], *, kind: str) -> None:
-        """`kind` names the records in the database file: it stays when the class is renamed."""
+        """`kind` is the stored name of the record type, which must not change when the class is renamed."""
         self._state_file = state_file
         self._kind = kind
         self._accounts: dict[str, dict[str, RecordT]] = {}
         self.revision: Counter[str] = Counter()
-        """Counts the changes of each account's records."""
+        """Number of changes per account, for caches that depend on the records."""
         rows = state_file.execute("SELECT record FROM records WHERE kind = ? ORDER BY number", self._kind)
         for (row,) in rows:
             self._cache(record(**json.loads(row)))
 
     def of(self, account: str) -> dict[str, RecordT]:
-        """That account's records by id; not to be changed."""
+        """Return the records of an account by id. The caller must not change the dict."""
         return self._accounts.get(account, {})
 
     def __iter__(self) -> Iterator[RecordT]:
@@ -77,7 +78,7 @@ class RecordStore(Generic[RecordT]):
             yield from records.values()
 
     def save(self, record: RecordT) -> RecordT:
-        """Add the record, or put it in the place of the one with its id."""
+        """Add the record, or replace the record with the same id."""
         self._state_file.execute(
             "INSERT INTO records (kind, id, record) VALUES (?, ?, ?) "
             "ON CONFLICT (kind, id) DO UPDATE SET record = excluded.record",

@@ -1,9 +1,17 @@
-"""The gate every request goes through: who are you, what shall go wrong, answer. All faults are applied here.
+"""The pipeline of a request: authenticate, draw faults, call the handler, send the response, count the outcome."""
 
-A fault strikes in one of four ways: instead of the answer (`ERROR_BY_FAULT_KIND`), on the wire (drop, lose_answer,
-truncate, slow), on the question or the answer (`_distort`, `_twist`), or as a fate laid on the file or job that the
-request makes (`DEFERRED_FAULT_KINDS`).
-"""
+# Theory of operation
+#
+# All faults are applied here, so that a handler implements only the provider's normal behaviour. A fault takes effect
+# at one of four points:
+#
+#   1. on the connection, before the handler runs: slow, stall, drop. After `drop` the request has had no effect.
+#   2. in place of the handler: the errors of ERROR_BY_FAULT_KIND, and too_many_jobs.
+#   3. on the query (_apply_query_faults) or on the response (_apply_response_faults).
+#   4. on the connection, after the handler ran: lose_answer, truncate. The request HAS taken effect, but the client
+#      cannot know it. This is the case for which the program looks jobs up before it creates one.
+#
+# Deferred faults are passed to the handler, which stores them with the file or job that it creates.
 
 from __future__ import annotations
 
@@ -24,7 +32,7 @@ from orchestrator.sandbox.response import ApiResponse, SandboxApiError, Send, cl
 from orchestrator.sandbox.state import SandboxState
 
 ActiveFaults = dict[str, Fault]
-UNKNOWN_ACCOUNT = "?"  # the account of requests whose key is wrong
+UNKNOWN_ACCOUNT = "?"  # counts requests with an invalid key
 
 
 @dataclass(slots=True)
@@ -40,15 +48,15 @@ class RequestPipeline:
         started = self.state.clock()
         try:
             caller = authenticate(request.headers)
-        except SandboxApiError as refusal:
-            await send_response(refusal.response, self._build_headers(None, started), send)
-            self._count_outcome(UNKNOWN_ACCOUNT, str(refusal.response.status))
+        except SandboxApiError as error:
+            await send_response(error.response, self._build_headers(None, started), send)
+            self._count_outcome(UNKNOWN_ACCOUNT, str(error.response.status))
             return
         with self.state.counts.in_flight(caller.name):
             self._count_outcome(caller.name, await self._process(request, caller, started, send))
 
     async def _process(self, request: Request, caller: Caller, started: float, send: Send) -> str:
-        """Let the request pass with what strikes it; the outcome's name."""
+        """Process the request with its faults, and return the name of the outcome for the counters."""
         faults = self.state.faults.draw(caller.name, self.operation)
         if "slow" in faults:
             await asyncio.sleep(faults["slow"].wait_seconds)
@@ -58,17 +66,17 @@ class RequestPipeline:
             await close_connection(request.scope)
             return "dropped"
         try:
-            answer = await self._build_response(request, caller, faults)
+            response = await self._build_response(request, caller, faults)
         except ClientDisconnect:
             return "disconnected"
         if "lose_answer" in faults:
             await close_connection(request.scope)
             return "lost"
-        half = "truncate" in faults
-        await send_response(answer, self._build_headers(caller, started), send, truncate=half)
-        if half:
+        truncate = "truncate" in faults
+        await send_response(response, self._build_headers(caller, started), send, truncate=truncate)
+        if truncate:
             await close_connection(request.scope)
-        return "truncated" if half else str(answer.status)
+        return "truncated" if truncate else str(response.status)
 
     async def _build_response(self, request: Request, caller: Caller, faults: ActiveFaults) -> ApiResponse:
         query = _apply_query_faults(dict(request.query_params), faults)
@@ -86,17 +94,17 @@ class RequestPipeline:
         )
         try:
             _raise_error_faults(call, faults)
-            answer = await self.handler(call)
-        except SandboxApiError as refusal:
-            return refusal.response
-        _apply_response_faults(answer, faults)
-        return answer
+            response = await self.handler(call)
+        except SandboxApiError as error:
+            return error.response
+        _apply_response_faults(response, faults)
+        return response
 
     def _build_headers(self, caller: Caller | None, started: float) -> dict[str, str]:
-        spent = 1000 * (self.state.clock() - started)
+        duration_ms = 1000 * (self.state.clock() - started)
         headers = {
             "x-request-id": f"req_{uuid4().hex}",
-            "openai-processing-ms": str(max(0, round(spent))),
+            "openai-processing-ms": str(max(0, round(duration_ms))),
             "openai-version": "2020-10-01",
         }
         if caller is not None:
@@ -147,7 +155,7 @@ ERROR_BY_FAULT_KIND: dict[str, Callable[[Fault], SandboxApiError]] = {
 
 
 def _raise_error_faults(call: ApiCall, faults: ActiveFaults) -> None:
-    """Raise the refusal that a fault puts in the answer's place."""
+    """Raise the error that a fault returns in place of the response."""
     for kind in faults:
         if kind in ERROR_BY_FAULT_KIND:
             raise ERROR_BY_FAULT_KIND[kind](faults[kind])
@@ -159,20 +167,20 @@ def _raise_error_faults(call: ApiCall, faults: ActiveFaults) -> None:
 
 
 def _apply_query_faults(query: dict[str, str], faults: ActiveFaults) -> dict[str, str]:
-    """The question as a provider with these faults understands it."""
+    """Return the query as a provider with these faults reads it."""
     if "ignore_metadata_filter" in faults:
         query = {key: value for key, value in query.items() if not key.startswith("metadata")}
     if "stuck_cursor" in faults:
         query.pop("after", None)
     if "page_size" in faults:
-        asked = query.get("limit", "")
+        limit = query.get("limit", "")
         size = faults["page_size"].size
-        query["limit"] = str(min(int(asked), size) if asked.isdecimal() else size)
+        query["limit"] = str(min(int(limit), size) if limit.isdecimal() else size)
     return query
 
 
 def _apply_response_faults(response: ApiResponse, faults: ActiveFaults) -> None:
-    """The answer as a provider with these faults gives it."""
+    """Change the response as a provider with these faults sends it."""
     if "stuck_cursor" in faults:
         response.body["has_more"] = True
     if "drop_result" in faults:

@@ -1,4 +1,4 @@
-"""What the sandbox says: an answer, or a refusal in the provider's error shape."""
+"""Responses of the sandbox, and errors in the provider's format."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from typing import Any
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Scope = MutableMapping[str, Any]
 CHUNK_BYTES = 256 * 1024
-CLOSE_CONNECTION_KEY = "sandbox.cut"  # the scope's entry that closes the connection under the request
+CLOSE_CONNECTION_KEY = "sandbox.cut"  # entry of the ASGI scope: a function that closes the connection of the request
 
 
 @dataclass(frozen=True, slots=True)
 class EventStream:
-    """Server-sent events, each sent by itself and without the length of them all."""
+    """A body of server-sent events, sent one by one without a Content-Length."""
 
     events: list[bytes]
 
     @classmethod
     def from_data(cls, items: Iterable[Any]) -> EventStream:
-        """Events without a name; a string is sent as it is, any other value as JSON."""
+        """Build events without a name. A string is sent unchanged, any other value as JSON."""
         texts = (item.encode() if isinstance(item, str) else _encode_json(item) for item in items)
         return cls([b"data: " + text + b"\n\n" for text in texts])
 
     @classmethod
     def from_events(cls, items: Iterable[tuple[str, Any]]) -> EventStream:
-        """Events with a name."""
+        """Build events with a name."""
         return cls([b"event: " + name.encode() + b"\ndata: " + _encode_json(item) + b"\n\n" for name, item in items])
 
 
 @dataclass(slots=True)
 class ApiResponse:
-    """A status and a body: a JSON value, or bytes, or a file or events that are streamed."""
+    """A status and a body: a JSON value, bytes, the path of a file, or an EventStream."""
 
     body: Any
     status: int = 200
@@ -42,7 +42,7 @@ class ApiResponse:
 
 
 class SandboxApiError(Exception):
-    """The request is refused: raised anywhere below a handler, sent as the provider's error object."""
+    """An error response. Raised anywhere below a handler, and sent as the provider's error object."""
 
     def __init__(
         self,
@@ -60,19 +60,19 @@ class SandboxApiError(Exception):
 
 
 def not_found(what: str, name: str, *, param: str = "id", code: str | None = None) -> SandboxApiError:
-    """404: this key has no such thing."""
+    """Build a 404: the account of this key has no such object."""
     return SandboxApiError(404, f"No such {what}: {name}", param=param, code=code)
 
 
 def bad_request(message: str, param: str | None, code: str | None = "invalid_value") -> SandboxApiError:
-    """400: a parameter is wrong."""
+    """Build a 400: a parameter is wrong."""
     return SandboxApiError(400, message, param=param, code=code)
 
 
 async def send_response(
     response: ApiResponse, headers: dict[str, str], send: Send, *, truncate: bool = False
 ) -> None:
-    """Send the answer; with `half`, promise all of it and stop in the middle."""
+    """Send the response. With `truncate`, announce the full length and send half of the body."""
     size, kind, chunks = _encode_body(response.body)
     length = (
         {"cache-control": "no-cache"} if isinstance(response.body, EventStream) else {"content-length": str(size)}
@@ -80,19 +80,19 @@ async def send_response(
     head = {"content-type": kind} | length | headers | response.headers
     raw = [(name.encode(), value.encode("utf-8", "replace")) for name, value in head.items()]
     await send({"type": "http.response.start", "status": response.status, "headers": raw})
-    left = size // 2 if truncate else size
+    remaining = size // 2 if truncate else size
     async for chunk in chunks:
-        part = chunk[:left]
-        left -= len(part)
+        part = chunk[:remaining]
+        remaining -= len(part)
         await send({"type": "http.response.body", "body": part, "more_body": True})
-        if left == 0:
+        if remaining == 0:
             break
     if not truncate:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def close_connection(scope: Scope) -> None:
-    """Close the connection under the request. In-process, where there is none, the caller gets the error."""
+    """Close the connection of a request. Raises ConnectionResetError in-process, where there is no connection."""
     close = scope.get(CLOSE_CONNECTION_KEY)
     if close is None:
         raise ConnectionResetError("the sandbox cut this connection")

@@ -1,4 +1,4 @@
-"""The sandbox on a port."""
+"""Serves the sandbox on a port of a loopback address."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orchestrator.sandbox.response import CLOSE_CONNECTION_KEY, Scope
 from orchestrator.sandbox.settings import SandboxSettings
 from orchestrator.sandbox.webhook_sender import validate_webhook_url
 
-STOP_GRACE_SECONDS = 2
+STOP_GRACE_SECONDS = 2  # for requests in progress
 
 
 async def serve(
@@ -26,9 +26,10 @@ async def serve(
     settings: SandboxSettings | None = None,
     on_ready: Callable[[int], None] | None = None,
 ) -> None:
-    """Serve until cancelled; finishes what is in flight. Port 0 is any free one; `ready` is told which.
+    """Serve until cancelled, then finish requests in progress. `on_ready` is called with the port; 0 picks a free
+    one.
 
-    Raises NotLoopback, also for where webhooks go, and OSError when the port is taken.
+    Raises NotLoopback for an address or a webhook URL of another machine, and OSError if the port is in use.
     """
     settings = settings or SandboxSettings()
     if not settings.allow_remote and not is_loopback(host):
@@ -56,7 +57,7 @@ async def serve(
 
 
 class _SandboxServer(uvicorn.Server):
-    """Says when it listens, and leaves signals to the program around it."""
+    """Reports its port once it listens, and leaves signals to the surrounding program."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[int], None]) -> None:
         super().__init__(config)
@@ -73,7 +74,7 @@ class _SandboxServer(uvicorn.Server):
 
 
 class _ClosableConnection(H11Protocol):
-    """Gives each request the means to close its own connection."""
+    """Lets each request close its own connection, for the faults drop, lose_answer and truncate."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

@@ -1,4 +1,4 @@
-"""All that one sandbox holds: its records, its bytes, its faults and what it counted. Handed to every handler."""
+"""The state of one sandbox: records, file contents, faults and counters. Every handler receives it."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from orchestrator.sandbox.simulation.job_timeline import Timeline, build_timelin
 
 @dataclass(slots=True)
 class RequestCounts:
-    """Requests since the start: how many, with which outcome, and how many at once."""
+    """Counters of requests since the start: outcomes, moderated inputs, and requests in flight."""
 
     outcomes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    """(account, operation, outcome) → requests."""
+    """Requests by (account, operation, outcome)."""
     moderated_inputs: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """(account, digest of the input) → how often its moderation was asked for and answered."""
+    """Moderated inputs by (account, digest of the input)."""
     current_in_flight: Counter[str] = field(default_factory=Counter)
     max_in_flight: Counter[str] = field(default_factory=Counter)
-    """Most requests in flight, by account and, under "", of all."""
+    """Highest number of requests in flight by account; the key "" counts all accounts together."""
 
     @contextmanager
     def in_flight(self, account: str) -> Iterator[None]:
-        for who in (account, ""):
-            self.current_in_flight[who] += 1
-            self.max_in_flight[who] = max(self.max_in_flight[who], self.current_in_flight[who])
+        for name in (account, ""):
+            self.current_in_flight[name] += 1
+            self.max_in_flight[name] = max(self.max_in_flight[name], self.current_in_flight[name])
         try:
             yield
         finally:
@@ -46,7 +46,7 @@ class RequestCounts:
 
 
 class SandboxState:
-    """The state of a sandbox and the ways to it. `clock` gives epoch seconds."""
+    """The state of one sandbox. `clock` returns epoch seconds."""
 
     def __init__(self, settings: SandboxSettings, clock: Callable[[], float]) -> None:
         self.settings = settings
@@ -61,26 +61,26 @@ class SandboxState:
         self.faults = FaultInjector(settings.seed, settings.faults)
         self.counts = RequestCounts()
         self.webhook_url = settings.webhooks
-        self.content_check_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self.content_check_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # by SHA-256
         self._timelines: dict[str, tuple[int, dict[str, Timeline]]] = {}
 
     def get_timelines(self, account: str) -> dict[str, Timeline]:
-        """The course of each of the account's jobs; worked out again only when one was changed."""
+        """Return the timeline of each job of an account; cached until one of the jobs changes."""
         revision = self.jobs.revision[account]
-        known = self._timelines.get(account)
-        if known is None or known[0] != revision:
+        cached = self._timelines.get(account)
+        if cached is None or cached[0] != revision:
             jobs = self.jobs.of(account).values()
-            known = revision, build_timelines(list(jobs), self.settings.max_running_jobs)
-            self._timelines[account] = known
-        return known[1]
+            cached = revision, build_timelines(list(jobs), self.settings.max_running_jobs)
+            self._timelines[account] = cached
+        return cached[1]
 
     def count_unfinished_jobs(self, account: str, now: float) -> int:
         return sum(now < timeline.ended for timeline in self.get_timelines(account).values())
 
     def clear(self) -> None:
-        """Forget everything but the faults."""
-        for shelf in (self.files, self.verdicts, self.jobs, self.uploads, self.parts):
-            shelf.clear()
+        """Delete everything except the fault rules."""
+        for store in (self.files, self.verdicts, self.jobs, self.uploads, self.parts):
+            store.clear()
         self.blobs.clear()
         self.counts.clear()
 

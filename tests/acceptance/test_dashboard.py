@@ -26,7 +26,7 @@ DELIVERIES: list[dict[str, Any]] = [
         "topic": "run.finished",
         "payload": {"data": {"account": None}},
         "attempts": 8,
-        "error": "no answer within 10 seconds",
+        "error": "no response within 10 seconds",
         "target": "https://hooks.example.com/a/very/long/address/that/does/not/fit/on/a/phone",
         "created_at": NOW - 90_000,
     },

@@ -59,7 +59,7 @@ async def test_dataset_is_trained_at_another_provider(tmp_path: Path) -> None:
     for lack in re.findall(r"^# (?:missing|note): .*", PAGE, re.MULTILINE):
         assert lack in out
     assert "learning_rate_multiplier = 2.0 has no fixed counterpart" in out
-    (file,) = sandbox.state.world.files.of("acme").values()
+    (file,) = sandbox.state.sandbox.files.of("acme").values()
     (there,) = world.account("next").files.values()
     assert there.sha256 == file.sha256
     (job,) = world.account("next").jobs.values()

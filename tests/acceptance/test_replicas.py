@@ -14,7 +14,7 @@ from machine_speed import scale_seconds
 from processes import HTTP, RunningProgram, SandboxProcess, Site, eventually
 
 INTENT = scale_seconds(1.5)
-ROLLING = int(os.environ.get("ROLLING_ACCOUNTS", "0"))  # `make rolling` takes 200, and replaces all three replicas
+ROLLING_ACCOUNTS = int(os.environ.get("ROLLING_ACCOUNTS", "36"))  # `make rolling` sets 200
 
 
 class Replica:
@@ -94,6 +94,34 @@ def test_replica_frozen_while_submitting_creates_no_second_job(shared: Site, san
     eventually(other.done, "all jobs done", 120)
     assert frozen.running.stop().code == 0
     assert sandbox.count_files_and_jobs() == dict.fromkeys(accounts, (1, 1))
+
+
+def test_replicas_replaced_during_a_run_create_each_job_once(shared: Site, sandbox: SandboxProcess) -> None:
+    accounts = names(ROLLING_ACCOUNTS)
+    sandbox.set_faults({"kind": "slow", "seconds": scale_seconds(1), "operations": ["jobs.create"]})
+    shared.write_accounts(*accounts)
+    started = [shared.start("serve") for _ in range(3)]
+    for running in started:
+        Replica(running)  # is ready
+    assert sum(running.output().count('"database.migrated"') for running in started) == 1
+    replicas = [replace_replica(shared, sandbox, started[number], number) for number in range(3)]
+    started += [replica.running for replica in replicas]
+    eventually(replicas[-1].done, "all jobs done", 60 + ROLLING_ACCOUNTS)
+    assert sandbox.count_files_and_jobs() == dict.fromkeys(accounts, (1, 1))
+    eventually(lambda: len(replicas[-1].status()["replicas"]) == 3, "the three new replicas")
+    for running in started:
+        assert "Traceback" not in running.output()
+        assert '"level": "error"' not in running.output()
+
+
+def replace_replica(site: Site, sandbox: SandboxProcess, running: RunningProgram, number: int) -> Replica:
+    """Stop a replica after its share of the first half of the jobs was created, and start another."""
+    threshold = (number + 1) * ROLLING_ACCOUNTS / 6
+    eventually(lambda: count_remote_jobs(sandbox) >= threshold, "a part of the jobs", 60 + ROLLING_ACCOUNTS)
+    print("jobs when the replica is stopped:", count_remote_jobs(sandbox))
+    assert running.stop().code == 0
+    print("jobs when it has stopped:", count_remote_jobs(sandbox))
+    return Replica(site.start("serve"))
 
 
 def test_late_outcome_of_a_frozen_replica_is_dropped(shared: Site, sandbox: SandboxProcess) -> None:

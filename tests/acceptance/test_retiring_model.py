@@ -83,7 +83,7 @@ async def test_run_after_the_last_training_day_sends_nothing(tmp_path: Path) -> 
         _, out = await orchestrator(tmp_path, "status", "--json")
         (job,) = json.loads(out)["jobs"]
         assert (job["error"]["kind"], job["retires_on"]) == ("not_tunable", "2125-01-01")
-        assert not sandbox.state.world.files.of("acme")
+        assert not sandbox.state.sandbox.files.of("acme")
 
         code, out = await orchestrator(tmp_path, "run")
         assert code == 0, out

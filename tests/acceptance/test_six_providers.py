@@ -70,8 +70,8 @@ async def all_six() -> AsyncIterator[dict[str, Provider]]:
             )
             sandbox = create_app(settings)
             url = await stack.enter_async_context(serve_on_free_port(wrap(sandbox) if wrap else sandbox))
-            shelf = sandbox.state.world.jobs
-            providers[name] = Provider(url, sandbox.state.world.faults, shelf.of)
+            shelf = sandbox.state.sandbox.jobs
+            providers[name] = Provider(url, sandbox.state.sandbox.faults, shelf.of)
         for name, create in {"together": create_together, "fireworks": create_fireworks}.items():
             app, fake = create(time.time)  # noqa: TID251 - the wall clock of a real provider
             url = await stack.enter_async_context(serve_on_free_port(app))

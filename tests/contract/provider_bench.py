@@ -27,7 +27,7 @@ from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, Provider, ProviderFactory
 from orchestrator.providers.fireworks import fireworks_provider
-from orchestrator.providers.http.http_client import DeadlineTransport
+from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.openai import openai_provider
 from orchestrator.providers.openai.dialects import DIALECTS
 from orchestrator.providers.openai.openai_provider import OpenAIProvider
@@ -97,7 +97,7 @@ class ProviderBench(ABC):
         self.folder = folder
         self.redact = Redactor()
         self.wire = Wire(self.application())
-        self.http = httpx2.AsyncClient(transport=DeadlineTransport(self.wire))
+        self.http = HttpClient(self.wire)
         self.connect = self.connector()(self.http, self.redact)
 
     @abstractmethod
@@ -105,7 +105,7 @@ class ProviderBench(ABC):
         """The stand-in."""
 
     @abstractmethod
-    def connector(self) -> Callable[[httpx2.AsyncClient, Redactor], ProviderFactory]:
+    def connector(self) -> Callable[[HttpClient, Redactor], ProviderFactory]:
         """The dialect under test."""
 
     @abstractmethod
@@ -205,17 +205,17 @@ class OpenAIBench(ProviderBench):
         self.sandbox = create_app(settings, clock=lambda: self.now)
         return self.sandbox
 
-    def connector(self) -> Callable[[httpx2.AsyncClient, Redactor], ProviderFactory]:
+    def connector(self) -> Callable[[HttpClient, Redactor], ProviderFactory]:
         return openai_provider.build_provider_factory
 
     def faults(self, *rules: Fault) -> None:
-        self.sandbox.state.world.faults.replace((*rules, *self.always))
+        self.sandbox.state.sandbox.faults.replace((*rules, *self.always))
 
     def jobs(self, account: str = "acme") -> int:
-        return len(self.sandbox.state.world.jobs.of(account))
+        return len(self.sandbox.state.sandbox.jobs.of(account))
 
     def contents(self, account: str = "acme") -> list[bytes]:
-        world = self.sandbox.state.world
+        world = self.sandbox.state.sandbox
         return [world.blobs.path(file.sha256).read_bytes() for file in world.files.of(account).values()]
 
 
@@ -234,7 +234,7 @@ class SmallBench(OpenAIBench):
 
     def parts(self) -> int:
         """How many parts the sandbox has taken."""
-        outcomes = self.sandbox.state.world.counts.outcomes
+        outcomes = self.sandbox.state.sandbox.counts.outcomes
         return sum(count for (_, what, _), count in outcomes.items() if what == "uploads.part")
 
 
@@ -262,7 +262,7 @@ class AzureBench(TranslatedBench):
     always = (Fault("file_not_ready"),)
 
     def contents(self, account: str = "acme") -> list[bytes]:
-        files = self.sandbox.state.world.files.of(account)
+        files = self.sandbox.state.sandbox.files.of(account)
         mark = b"\xef\xbb\xbf"
         whole = zip(files, super().contents(account), strict=True)
         return [mark + content if name in self.translated.marked else content for name, content in whole]
@@ -285,7 +285,7 @@ class TogetherBench(ProviderBench):
         app, self.world = create_together(lambda: self.now, file_seconds=5, training_seconds=60)
         return app
 
-    def connector(self) -> Callable[[httpx2.AsyncClient, Redactor], ProviderFactory]:
+    def connector(self) -> Callable[[HttpClient, Redactor], ProviderFactory]:
         return together_provider.build_provider_factory
 
     def faults(self, *rules: Fault) -> None:
@@ -307,7 +307,7 @@ class FireworksBench(TogetherBench):
         app, self.world = create_fireworks(lambda: self.now, file_seconds=5, training_seconds=60)
         return app
 
-    def connector(self) -> Callable[[httpx2.AsyncClient, Redactor], ProviderFactory]:
+    def connector(self) -> Callable[[HttpClient, Redactor], ProviderFactory]:
         return fireworks_provider.build_provider_factory
 
 

@@ -104,7 +104,7 @@ def alert(address: str, ca_bundle: str | None = None) -> Any:
 
 
 def test_invalid_apprise_url_is_refused_without_being_shown() -> None:
-    with pytest.raises(ConfigError, match="env:TEAM does not lead to an address") as caught:
+    with pytest.raises(ConfigError, match="env:TEAM is not an address that apprise supports") as caught:
         alert(f"nowhere://{CANARY}")
     assert CANARY not in f"{caught.value.message}{caught.value.hint}"
 

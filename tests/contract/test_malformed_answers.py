@@ -24,6 +24,7 @@ from orchestrator.core.errors import ProviderUnavailable
 from orchestrator.core.jobs.loss import Loss
 from orchestrator.core.remote import RemoteJobStatus
 from orchestrator.providers.http import response_decoder
+from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.openai.mapping import to_remote_model
 from orchestrator.providers.openai.responses import MODEL_DECODER
 from orchestrator.sandbox import Fault
@@ -141,7 +142,7 @@ class Endless:
 
 
 def endless(bench: ProviderBench, pages: Endless) -> ProviderBench:
-    bench.http = httpx2.AsyncClient(transport=httpx2.MockTransport(pages))
+    bench.http = HttpClient(httpx2.MockTransport(pages))
     bench.connect = bench.connector()(bench.http, bench.redact)
     return bench
 

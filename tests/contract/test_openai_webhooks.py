@@ -16,13 +16,12 @@ from standardwebhooks import Webhook as Signer
 from orchestrator.app import SystemClock
 from orchestrator.core.jobs.provider_webhook import ProviderWebhook
 from orchestrator.core.secret import Secret
+from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.openai.webhooks import WebhookParser, build_webhook_parser
 
 SECRET = Secret("whsec_" + b64encode(b"a key of some twenty bytes").decode())
 OTHER = Secret("whsec_" + b64encode(b"another key of some bytes").decode())
-READ: WebhookParser = build_webhook_parser(
-    httpx2.AsyncClient(transport=httpx2.MockTransport(lambda _: httpx2.Response(500)))
-)
+READ: WebhookParser = build_webhook_parser(HttpClient(httpx2.MockTransport(lambda _: httpx2.Response(500))))
 
 
 def event(kind: str = "fine_tuning.job.succeeded", job: Any = "ftjob-1") -> bytes:

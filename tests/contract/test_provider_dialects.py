@@ -37,7 +37,7 @@ from orchestrator.core.plans.price import Quote
 from orchestrator.core.remote import RemoteJobStatus, RemoteModel
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.base import Deadline, QuoteProvider
-from orchestrator.providers.http.http_client import create_http_client
+from orchestrator.providers.http.client import create_http_client
 from orchestrator.providers.openai import openai_provider
 from orchestrator.providers.openai.mapping import to_remote_model
 from orchestrator.providers.openai.responses import MODEL_DECODER
@@ -59,7 +59,7 @@ class SilentBench(ForgetfulBench):
 
 def sent(bench: OpenAIBench) -> list[dict[str, Any]]:
     """The jobs the sandbox holds, as they were asked for."""
-    jobs = bench.sandbox.state.world.jobs.of("acme").values()
+    jobs = bench.sandbox.state.sandbox.jobs.of("acme").values()
     return [{"suffix": job.suffix, "metadata": job.metadata, "seed": job.seed, "asked": job.asked} for job in jobs]
 
 
@@ -162,7 +162,7 @@ async def test_nebius_result_is_the_last_checkpoint(tmp_path: Path) -> None:
     assert (await provider.get_job(job.id)).fine_tuned_model is None
     bench.now += 60
     done = await provider.get_job(job.id)
-    listed = await bench.http.get(
+    listed = await bench.http.sdk_client.get(
         f"{bench.base_url}/fine_tuning/jobs/{job.id}/checkpoints", headers={"authorization": "Bearer sandbox-acme"}
     )
     saved = {checkpoint["step_number"]: checkpoint["id"] for checkpoint in listed.json()["data"]}
@@ -188,7 +188,7 @@ async def test_together_creates_no_job_beyond_the_account_limit(tmp_path: Path) 
     bench = TogetherBench(tmp_path)
     provider = bench.provider("poor")
     file = await bench.ready_file(provider)
-    with pytest.raises(QuotaExhausted, match=r"estimates \$1.5 and the account's limit is \$1.0"):
+    with pytest.raises(QuotaExhausted, match=r"estimates \$1\.50 and the account's limit is \$1\.00"):
         await provider.create_job(bench.order(file), bench.deadline())
     assert bench.jobs("poor") == 0
 
@@ -200,7 +200,7 @@ async def test_together_quotes_a_price_once_the_file_exists(tmp_path: Path) -> N
         provider = bench.provider(name)
         order = bench.order(await bench.ready_file(provider))
         quotes[name] = await cast(QuoteProvider, provider).quote(order)
-    refusal = "the provider estimates $1.5 and the account's limit is $1.0"
+    refusal = "the provider estimates $1.50 and the account's limit is $1.00"
     assert quotes == {
         "acme": Quote(1.5, "together's estimate"),
         "poor": Quote(1.5, "together's estimate", refusal),
@@ -273,7 +273,7 @@ async def test_a_request_that_waited_past_its_deadline_is_not_sent(tmp_path: Pat
         await provider.verify()
         with pytest.raises(ProviderUnavailable, match="too late to send"):
             await provider.upload_file(bench.file(), Deadline(30.0, lambda: next(times, 100.0)))
-        state = (await http.get(f"{address}/sandbox/state")).json()
+        state = (await http.sdk_client.get(f"{address}/sandbox/state")).json()
     assert "files.create" not in state["requests"]
 
 

@@ -97,7 +97,7 @@ async def test_slow_fault_delays_the_answer() -> None:
 async def test_stall_fault_ends_when_the_rule_is_removed() -> None:
     stall, other = Fault("stall", operations=("models.list",)), Fault("drop", operations=("jobs.list",))
     sandbox = InProcess(SandboxSettings(faults=(stall,)))
-    book = sandbox.app.state.world.faults
+    book = sandbox.app.state.sandbox.faults
     async with sandbox.client() as client:
         answer = asyncio.create_task(get(client, "/models"))
         while not (book.fired[0] or answer.done()):  # noqa: ASYNC110 - the sandbox has no event for it
@@ -204,7 +204,7 @@ async def listing(fault: Fault, **query: str | int) -> tuple[InProcess, httpx2.A
     for number in range(5):
         sandbox.now += 1
         made.append((await sandbox.start(client, training_file=file, metadata={"n": str(number)}))["id"])
-    sandbox.app.state.world.faults.replace([fault])
+    sandbox.app.state.sandbox.faults.replace([fault])
     return sandbox, client, made, await get(client, JOBS, **query)
 
 
@@ -271,7 +271,7 @@ async def test_rules_are_changed_at_run_time() -> None:
 async def test_a_malformed_list(code: str) -> None:
     """No reader of JSON that looks for a list of objects with ids finds the jobs in it, and the next one is whole."""
     sandbox, client, made, _ = await listing(Fault("page_size", size=100))
-    sandbox.app.state.world.faults.replace([Fault("malformed_list", code=code, times=1)])
+    sandbox.app.state.sandbox.faults.replace([Fault("malformed_list", code=code, times=1)])
     answer = await client.get(JOBS)
     assert answer.status_code == 200
     assert not any(job in answer.text for job in made) or code == "half"

@@ -38,7 +38,7 @@ async def test_deleted_and_cleared_objects_stay_deleted(tmp_path: Path) -> None:
     async with sandbox.client() as client:
         gone, kept = await sandbox.upload(client), await sandbox.upload(client)
         await client.delete(f"/files/{gone['id']}")
-    sandbox.app.state.world.close()
+    sandbox.app.state.sandbox.close()
     sandbox = InProcess(settings)
     async with sandbox.client() as client:
         assert [file["id"] for file in (await get(client, "/files"))["data"]] == [kept["id"]]
@@ -51,12 +51,12 @@ async def test_deleted_and_cleared_objects_stay_deleted(tmp_path: Path) -> None:
             "most_in_flight": {},
             "judged": {},
         }
-    sandbox.app.state.world.close()
+    sandbox.app.state.sandbox.close()
     sandbox = InProcess(settings)
     async with sandbox.client() as client:
         assert (await get(client, "/files"))["data"] == []
     assert list((tmp_path / "state.db.files").iterdir()) == []
-    sandbox.app.state.world.close()
+    sandbox.app.state.sandbox.close()
 
 
 async def test_discarded_contents_leave_only_their_hash(tmp_path: Path) -> None:
@@ -65,4 +65,4 @@ async def test_discarded_contents_leave_only_their_hash(tmp_path: Path) -> None:
         job = await sandbox.start(client)
         assert (await client.get(f"/files/{job['training_file']}/content")).status_code == 404
     assert list((tmp_path / "state.db.files").iterdir()) == []
-    sandbox.app.state.world.close()
+    sandbox.app.state.sandbox.close()

@@ -7,7 +7,6 @@ import runpy
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx2
 import pytest
 import tiny_provider
 from provider_bench import ProviderBench, TogetherBench
@@ -15,6 +14,7 @@ from provider_contract import ProviderContract
 
 from orchestrator.core.secret import Redactor
 from orchestrator.providers.base import ProviderFactory
+from orchestrator.providers.http.client import HttpClient
 
 DOCS = Path(__file__).parents[2] / "docs"
 LINES_ALLOWED = 100
@@ -24,7 +24,7 @@ class TinyBench(TogetherBench):
     lists_models = False
     base_url = "http://localhost"
 
-    def connector(self) -> Callable[[httpx2.AsyncClient, Redactor], ProviderFactory]:
+    def connector(self) -> Callable[[HttpClient, Redactor], ProviderFactory]:
         return tiny_provider.build_provider_factory
 
 

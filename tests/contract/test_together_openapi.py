@@ -6,14 +6,13 @@ import json
 import re
 from pathlib import Path
 
-import httpx2
 import pytest
 from openapi import CONTRACTS, Contract, Recorder
 from provider_bench import LINES, TAG, TogetherBench, Wire
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from orchestrator.core.remote import RemoteJobStatus
-from orchestrator.providers.http.http_client import DeadlineTransport
+from orchestrator.providers.http.client import HttpClient
 from orchestrator.sandbox import Fault
 
 DOCUMENT = "together.openapi.json"
@@ -46,8 +45,8 @@ class RecordedBench(TogetherBench):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.recorder = Recorder()
-        transport = DeadlineTransport(Wire(self.application()))
-        self.http = httpx2.AsyncClient(transport=transport, event_hooks=self.recorder.hooks)
+        self.http = HttpClient(Wire(self.application()))
+        self.http.sdk_client.event_hooks = self.recorder.hooks
         self.connect = self.connector()(self.http, self.redact)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
-import httpx2
 import msgspec
 
 from orchestrator.core.account import Account, AccountIdentity
@@ -23,8 +22,10 @@ from orchestrator.core.remote import (
 )
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderFactory, cancel_and_get_job
+from orchestrator.providers.http.api_client import UnsuccessfulResponse
+from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.http.response_decoder import ListPage, check_id
-from orchestrator.providers.http.rest_client import RestClient, UnsuccessfulResponse
+from orchestrator.providers.http.rest_client import JSON_DECODER, RestClient
 from orchestrator.providers.tagging import select_tagged_jobs, tagged_suffix
 from orchestrator.providers.upload_stream import check_upload_size, open_upload_stream
 
@@ -42,7 +43,7 @@ Shaped = TypeVar("Shaped")
 ITEMS = msgspec.json.Decoder(ListPage[dict[str, Any]])
 
 
-def build_provider_factory(http: httpx2.AsyncClient, redact: Redactor) -> ProviderFactory:
+def build_provider_factory(http: HttpClient, redact: Redactor) -> ProviderFactory:
     return lambda account, key: Tiny(account, key, http, redact)
 
 
@@ -51,7 +52,7 @@ class Tiny:
 
     capabilities = OFFERS
 
-    def __init__(self, account: Account, key: Secret, http: httpx2.AsyncClient, redact: Redactor) -> None:
+    def __init__(self, account: Account, key: Secret, http: HttpClient, redact: Redactor) -> None:
         base_url = account.base_url or "https://tiny.example"
         self._account = account.name
         self._client = RestClient(http, base_url, key=key, account=account.name, redact=redact, error_codes={})
@@ -87,16 +88,15 @@ class Tiny:
 
     async def upload_file(self, dataset_file: DatasetFile, deadline: Deadline) -> RemoteFile:
         check_upload_size(dataset_file, OFFERS, self._account)
-        form = {"purpose": "fine-tune", "file_name": dataset_file.filename}
         async with self._client.write_call(deadline):
-            with open_upload_stream(dataset_file) as handle:
+            with open_upload_stream(dataset_file) as body:
+                sent = {"data": {"purpose": "fine-tune", "file_name": dataset_file.filename}, "files": {"file": body}}
                 try:
-                    sent = await self._client.send("POST", "/v1/files/upload", data=form, files={"file": handle})
+                    return _file(await self._client.send_decoded(JSON_DECODER, "POST", "/v1/files/upload", **sent))
                 except UnsuccessfulResponse as refusal:
                     if refusal.status != 409:  # it is there already
                         raise
                     return await self.get_file(refusal.parse_body()["file_id"])
-            return _file(sent.json())
 
     async def get_file(self, file_id: str) -> RemoteFile:
         return await self._get(f"/v1/files/{file_id}", _file, file_id)

@@ -25,7 +25,7 @@ from orchestrator.notify.webhook_sender import WebhookSender
 from orchestrator.notify.webhook_sender import build_client as webhook_client
 from orchestrator.providers.base import Deadline, JobOrder, Provider
 from orchestrator.providers.fireworks import fireworks_provider
-from orchestrator.providers.http.http_client import HttpClient, create_http_client
+from orchestrator.providers.http.client import HttpClient, create_http_client
 from orchestrator.providers.http.transport_errors import MAX_RESPONSE_BYTES
 from orchestrator.providers.openai import openai_provider
 
@@ -118,11 +118,11 @@ async def a_dripping_head(writer: asyncio.StreamWriter) -> None:
 
 
 async def read(http: HttpClient, url: str) -> Any:
-    return await http.get_directly(url, {})
+    return await http.get(url, {})
 
 
 async def post(http: HttpClient, url: str) -> Any:
-    return await http.post(url, content=b"{}")
+    return await http.sdk_client.post(url, content=b"{}")
 
 
 BOTH_PATHS = pytest.mark.parametrize("call", [read, post])
@@ -188,9 +188,9 @@ async def test_answer_sent_byte_by_byte_times_out(answering: Answering, monkeypa
     async with serving(answering) as url, create_http_client(1) as http:
         begun = time.perf_counter()
         with pytest.raises(httpx2.ReadTimeout, match="complete"):
-            await http.get_directly(url, {})
+            await http.get(url, {})
         with pytest.raises(httpx2.ReadTimeout, match="complete"):
-            await http.post(url, content=b"{}", timeout=httpx2.Timeout(5.0, read=0.5))
+            await http.sdk_client.post(url, content=b"{}", timeout=httpx2.Timeout(5.0, read=0.5))
         assert time.perf_counter() - begun < 30
 
 
@@ -212,7 +212,7 @@ async def test_long_upload_is_not_interrupted(monkeypatch: pytest.MonkeyPatch) -
     async with await asyncio.start_server(handle, "127.0.0.1", 0) as server, create_http_client(1) as http:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         limit = httpx2.Timeout(5.0, read=1.0)
-        sent = await http.put(url, content=slowly(), headers={"content-length": "20"}, timeout=limit)
+        sent = await http.sdk_client.put(url, content=slowly(), headers={"content-length": "20"}, timeout=limit)
     assert sent.text == "ok"
 
 
@@ -222,7 +222,7 @@ async def test_answer_time_limit_starts_after_the_upload() -> None:
 
     async with serving(a_dripping_body) as url, create_http_client(1) as http:
         with pytest.raises(httpx2.ReadTimeout, match="complete"):
-            await http.put(
+            await http.sdk_client.put(
                 url, content=whole(), headers={"content-length": "2"}, timeout=httpx2.Timeout(5.0, read=0.5)
             )
 
@@ -254,10 +254,10 @@ async def test_slow_server_does_not_delay_other_calls() -> None:
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
 
     async with serving(a_dripping_body) as slow, serving(ok) as good, create_http_client(5) as http:
-        waiting = {asyncio.create_task(http.get_directly(slow, {})) for _ in range(60)}
+        waiting = {asyncio.create_task(http.get(slow, {})) for _ in range(60)}
         await asyncio.sleep(0.1)
         async with asyncio.timeout(10):
-            assert (await http.get_directly(good, {})).content == b"ok"
+            assert (await http.get(good, {})).content == b"ok"
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)

@@ -16,7 +16,9 @@ from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers.base import Deadline, JobOrder
 from orchestrator.providers.http.certificates import build_ssl_context
-from orchestrator.providers.http.http_client import NetworkConfig, create_http_client, send_deadline
+from orchestrator.providers.http.client import create_http_client
+from orchestrator.providers.http.deadline import send_deadline
+from orchestrator.providers.http.network import NetworkConfig
 from orchestrator.providers.openai import openai_provider
 
 SETTINGS = bytes.fromhex(
@@ -58,9 +60,9 @@ async def test_paid_requests_never_reuse_a_connection(
     server, url = impatient
     async with create_http_client(2) as http:
         for _ in range(5):
-            assert (await http.get(url)).text == "ok"
+            assert (await http.sdk_client.get(url)).text == "ok"
             with send_deadline(Deadline(10.0, lambda: 0.0)):
-                assert (await http.post(url, content=b"{}")).text == "ok"
+                assert (await http.sdk_client.post(url, content=b"{}")).text == "ok"
     assert server.answered.count(b"POST") == 5
     assert b"POST" not in server.cut
 
@@ -69,8 +71,8 @@ async def test_reads_retry_and_stop_reusing_closed_connections(impatient: tuple[
     server, url = impatient
     async with create_http_client(2) as http:
         for _ in range(10):
-            assert (await http.get_directly(url, {})).content == b"ok"
-            assert (await http.get(url)).text == "ok"
+            assert (await http.get(url, {})).content == b"ok"
+            assert (await http.sdk_client.get(url)).text == "ok"
     assert len(server.cut) == 1
 
 
@@ -78,11 +80,11 @@ async def test_calls_use_fresh_connections_after_a_lost_one(impatient: tuple[Imp
     """A call that is no read is not repeated: it may have had its effect. The next one does not suffer the same."""
     server, url = impatient
     async with create_http_client(2) as http:
-        await http.post(url, content=b"{}")
+        await http.sdk_client.post(url, content=b"{}")
         with pytest.raises(httpx2.RemoteProtocolError):
-            await http.post(url, content=b"{}")
+            await http.sdk_client.post(url, content=b"{}")
         for _ in range(5):
-            assert (await http.post(url, content=b"{}")).text == "ok"
+            assert (await http.sdk_client.post(url, content=b"{}")).text == "ok"
     assert server.cut.count(b"POST") == 1
 
 
@@ -98,7 +100,7 @@ async def test_reads_reuse_one_connection_of_a_stable_server(impatient: tuple[Im
 
     async with listen_on_free_port(patient) as port, create_http_client(2) as http:
         for _ in range(20):
-            await http.get_directly(f"http://127.0.0.1:{port}", {})
+            await http.get(f"http://127.0.0.1:{port}", {})
     assert connections == 1
 
 
@@ -139,4 +141,4 @@ async def test_http2_without_tls_is_named() -> None:
 
     async with listen_on_free_port(frames) as port, create_http_client(2) as http:
         with pytest.raises(httpx2.TransportError, match="speaks only HTTP/2"):
-            await http.get_directly(f"http://127.0.0.1:{port}", {})
+            await http.get(f"http://127.0.0.1:{port}", {})

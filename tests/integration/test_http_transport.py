@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable
 import httpx2
 import pytest
 
-from orchestrator.providers.http.http_client import create_http_client
+from orchestrator.providers.http.client import create_http_client
 
 
 class Server:
@@ -48,8 +48,8 @@ async def test_cookies_are_not_shared_between_accounts(server: tuple[Server, str
     heard, url = server
     heard.answers = [answer(b"", b"set-cookie: session=1; Path=/"), answer()]
     async with create_http_client(1) as client:
-        await client.get(url)
-        await client.get(url)
+        await client.sdk_client.get(url)
+        await client.sdk_client.get(url)
     assert b"cookie" not in heard.heard.lower()
 
 
@@ -57,7 +57,7 @@ async def test_a_compressed_answer_is_read(server: tuple[Server, str]) -> None:
     heard, url = server
     heard.answers = [answer(gzip.compress(b"plain"), b"content-encoding: gzip")]
     async with create_http_client(1) as client:
-        assert (await client.get(url)).text == "plain"
+        assert (await client.sdk_client.get(url)).text == "plain"
 
 
 async def test_direct_read_returns_the_answer_of_httpx2(server: tuple[Server, str]) -> None:
@@ -70,8 +70,8 @@ async def test_direct_read_returns_the_answer_of_httpx2(server: tuple[Server, st
         answer(b"no", b"location: /elsewhere", status=b"302 Found"),
     ]
     async with create_http_client(1) as client:
-        plain = await client.get_directly(f"{url}/a%20b?c=d%5B", {"authorization": "Bearer k"})
-        away = await client.get_directly(url, {})
+        plain = await client.get(f"{url}/a%20b?c=d%5B", {"authorization": "Bearer k"})
+        away = await client.get(url, {})
     assert (plain.status, plain.content, plain.headers.get("x-request-id")) == (200, b"plain", "r1")
     assert (away.status, away.content) == (302, b"no")
     assert heard.heard.startswith(b"GET /a%20b?c=d%5B HTTP/1.1\r\n")
@@ -87,14 +87,14 @@ async def test_failed_direct_read_raises_an_httpx2_error(server: tuple[Server, s
     heard.answers = [answer(body, b"content-encoding: gzip")] if body else []
     async with create_http_client(1) as client:
         with pytest.raises(httpx2.RemoteProtocolError):
-            await client.get_directly(url, {})
+            await client.get(url, {})
 
 
 async def test_a_redirect_is_not_followed(server: tuple[Server, str]) -> None:
     heard, url = server
     heard.answers = [answer(b"", b"location: /elsewhere", status=b"302 Found")]
     async with create_http_client(1) as client:
-        assert (await client.get(url)).status_code == 302
+        assert (await client.sdk_client.get(url)).status_code == 302
     assert b"elsewhere" not in heard.heard
 
 
@@ -103,9 +103,9 @@ async def test_a_post_whose_answer_is_lost_is_not_sent_again(server: tuple[Serve
     heard, url = server
     heard.answers = [answer()]
     async with create_http_client(1) as client:
-        await client.get(url)
+        await client.sdk_client.get(url)
         with pytest.raises(httpx2.RemoteProtocolError):
-            await client.post(url, content=b"x")
+            await client.sdk_client.post(url, content=b"x")
     assert heard.heard.count(b"POST") == 1
 
 
@@ -114,7 +114,7 @@ async def test_a_silent_server_is_a_timeout(server: tuple[Server, str]) -> None:
     heard.answers = [b"HTTP/1.1 200 OK\r\n"]
     async with create_http_client(1) as client:
         with pytest.raises(httpx2.ReadTimeout):
-            await client.get(url, timeout=httpx2.Timeout(5.0, read=0.05))
+            await client.sdk_client.get(url, timeout=httpx2.Timeout(5.0, read=0.05))
 
 
 async def test_unreachable_server_is_a_connect_error() -> None:
@@ -122,4 +122,4 @@ async def test_unreachable_server_is_a_connect_error() -> None:
         port = free.getsockname()[1]
     async with create_http_client(1) as client:
         with pytest.raises(httpx2.ConnectError, match=str(port)):
-            await client.get(f"http://127.0.0.1:{port}")
+            await client.sdk_client.get(f"http://127.0.0.1:{port}")

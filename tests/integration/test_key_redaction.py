@@ -11,6 +11,7 @@ from orchestrator.app.connections import Connections
 from orchestrator.app.outbound_network import OutboundNetwork
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.providers.http.client import HttpClient
 
 KEY = "sk-canary-0123456789"
 
@@ -38,7 +39,7 @@ async def test_a_key_in_an_id_a_status_or_a_header_is_replaced(provider: Provide
     redact.add(Secret(KEY))
     network = OutboundNetwork({}, None, redact)
     connections = Connections(tmp_path, network, max_in_flight=2, redact=redact, clock=lambda: 0.0)
-    async with httpx2.AsyncClient(transport=httpx2.MockTransport(echo)) as http:
+    async with HttpClient(httpx2.MockTransport(echo)) as http:
         connections._http = http
         account = Account(name="acme", provider=provider, api_key="env:KEY")
         connections.connect_accounts([account], {"acme": Secret(KEY)})

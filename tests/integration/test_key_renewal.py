@@ -17,6 +17,7 @@ from orchestrator.core.errors import AuthenticationFailed, TemporaryError, Wrong
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers.base import Deadline, JobOrder, ProviderConnection
+from orchestrator.providers.http.client import HttpClient
 
 OLD, NEW = "sk-old-0123456789", "sk-new-9876543210"
 ORDER = JobOrder(
@@ -66,7 +67,7 @@ async def connected(
         clock=lambda: 0.0,
         find_identity=find_identity,
     )
-    async with httpx2.AsyncClient(transport=httpx2.MockTransport(server.answer)) as http:
+    async with HttpClient(httpx2.MockTransport(server.answer)) as http:
         connections._http = http
         account = Account(name="acme", provider=ProviderName.OPENAI, api_key=reference, organization=organization)
         connections.connect_accounts([account], {"acme": Secret(OLD)})

@@ -219,7 +219,7 @@ async def test_moderation_uses_another_account_during_an_outage(stage: Stage) ->
     ("error", "hint"),
     [
         (AuthenticationFailed("401: no"), "Check the key"),
-        (RequestRejected("400 unknown_model: no such model"), "Correct what the message names"),
+        (RequestRejected("400 unknown_model: no such model"), "Correct the cause that the message names"),
     ],
 )
 async def test_refusal_holds_the_run_and_is_retried_after_a_release(
@@ -320,8 +320,8 @@ async def test_image_is_reported_as_not_moderated(stage: Stage) -> None:
     stage.account("acme", Provider())
     await stage.begin()
     held = await stage.until(lambda record: record.progress is None)
-    assert "the texts passed, and 1 picture cannot be judged here" in held.reason
-    assert held.hint.startswith("Have the pictures judged elsewhere")
+    assert "the texts passed, and 1 picture cannot be judged:" in held.reason
+    assert held.hint.startswith("Check the pictures yourself")
 
 
 async def test_named_account_is_used_for_any_provider_name(stage: Stage) -> None:

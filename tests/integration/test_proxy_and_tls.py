@@ -22,13 +22,9 @@ from orchestrator.notify.webhook_sender import build_client as webhook_client
 from orchestrator.providers.base import Deadline, JobOrder, Provider
 from orchestrator.providers.fireworks import fireworks_provider
 from orchestrator.providers.http.certificates import build_ssl_context
-from orchestrator.providers.http.http_client import (
-    DeadlinePassed,
-    HttpClient,
-    NetworkConfig,
-    create_http_client,
-    send_deadline,
-)
+from orchestrator.providers.http.client import HttpClient, create_http_client
+from orchestrator.providers.http.deadline import DeadlinePassed, send_deadline
+from orchestrator.providers.http.network import NetworkConfig
 from orchestrator.providers.openai import openai_provider
 
 NAME = "api.works.example"
@@ -79,7 +75,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         yield stage
 
 
-def provider_of(http: httpx2.AsyncClient, dialect: Any, address: str, redact: Redactor | None = None) -> Provider:
+def provider_of(http: HttpClient, dialect: Any, address: str, redact: Redactor | None = None) -> Provider:
     name = ProviderName.OPENAI if dialect is openai_provider else ProviderName.FIREWORKS
     account = Account(name="acme", provider=name, api_key="env:K", base_url=f"{address}/v1", organization="o")
     provider: Provider = dialect.build_provider_factory(http, redact or Redactor())(account, Secret("sk-1234567890"))
@@ -88,8 +84,8 @@ def provider_of(http: httpx2.AsyncClient, dialect: Any, address: str, redact: Re
 
 async def test_calls_go_through_the_proxy_and_only_it_gets_its_password(stage: Stage) -> None:
     http = await stage.client()
-    assert (await http.get_directly(f"https://{NAME}/v1/models", {"authorization": "Bearer k"})).content == b"ok"
-    assert (await http.post(f"https://{NAME}/v1/jobs", content=BODY)).text == "ok"
+    assert (await http.get(f"https://{NAME}/v1/models", {"authorization": "Bearer k"})).content == b"ok"
+    assert (await http.sdk_client.post(f"https://{NAME}/v1/jobs", content=BODY)).text == "ok"
     assert set(stage.proxy.log) == {f"CONNECT {NAME}:443"}
     assert b"proxy-authorization" not in stage.heard.lower()
     assert b"Bearer k" in stage.heard
@@ -98,7 +94,7 @@ async def test_calls_go_through_the_proxy_and_only_it_gets_its_password(stage: S
 
 async def test_plain_http_uses_the_absolute_form_at_the_proxy(stage: Stage) -> None:
     http = await stage.client(HTTP_PROXY=stage.proxy_url)
-    assert (await http.get_directly("http://inside.works.example/v1", {})).content == b"ok"
+    assert (await http.get("http://inside.works.example/v1", {})).content == b"ok"
     assert stage.proxy.log == ["GET http://inside.works.example/v1"]
 
 
@@ -111,7 +107,7 @@ async def test_no_proxy_hosts_are_reached_directly(stage: Stage, monkeypatch: py
 
     monkeypatch.setattr(loop, "getaddrinfo", here)
     http = await stage.client(NO_PROXY="other.example, .works.example")
-    assert (await http.get_directly(f"https://{NAME}:{stage.port}/v1/models", {})).content == b"ok"
+    assert (await http.get(f"https://{NAME}:{stage.port}/v1/models", {})).content == b"ok"
     assert stage.proxy.log == []
 
 
@@ -135,7 +131,7 @@ async def test_process_frozen_in_the_tunnel_sends_nothing(stage: Stage, point: s
     setattr(stage.proxy, point, freeze)
     http = await stage.client()
     with send_deadline(Deadline(10.0, lambda: now)), pytest.raises(DeadlinePassed):
-        await http.post(f"https://{NAME}/v1/jobs", content=BODY)
+        await http.sdk_client.post(f"https://{NAME}/v1/jobs", content=BODY)
     await asyncio.sleep(0.1)
     assert stage.proxy.log == [f"CONNECT {NAME}:443"]
     assert stage.heard == b""
@@ -150,7 +146,7 @@ def frozen_clock(looks: int) -> Callable[[], float]:
 async def test_process_frozen_before_the_last_byte_never_completes_in_a_tunnel(stage: Stage, looks: int) -> None:
     http = await stage.client()
     with send_deadline(Deadline(10.0, frozen_clock(looks))), pytest.raises(DeadlinePassed):
-        await http.post(f"https://{NAME}/v1/jobs", content=BODY)
+        await http.sdk_client.post(f"https://{NAME}/v1/jobs", content=BODY)
     await asyncio.sleep(0.1)
     assert BODY not in stage.heard
 
@@ -158,7 +154,7 @@ async def test_process_frozen_before_the_last_byte_never_completes_in_a_tunnel(s
 async def test_request_in_time_is_sent_through_the_tunnel(stage: Stage) -> None:
     http = await stage.client()
     with send_deadline(Deadline(10.0, lambda: 9.9)):
-        assert (await http.post(f"https://{NAME}/v1/jobs", content=BODY)).text == "ok"
+        assert (await http.sdk_client.post(f"https://{NAME}/v1/jobs", content=BODY)).text == "ok"
     assert stage.heard.endswith(BODY)
 
 
@@ -238,5 +234,5 @@ async def test_http_to_a_public_address_sends_no_key(stage: Stage, monkeypatch: 
         "orchestrator.providers.http.aiohttp_transport.ip_address", lambda _: type("Public", (), {"is_global": True})
     )
     with pytest.raises(httpx2.ConnectError, match="public address"):
-        await http.get_directly(f"http://127.0.0.1:{stage.plain_port}/v1", {"authorization": "Bearer k"})
+        await http.get(f"http://127.0.0.1:{stage.plain_port}/v1", {"authorization": "Bearer k"})
     assert stage.heard == b""

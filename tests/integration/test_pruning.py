@@ -22,6 +22,7 @@ from orchestrator.providers.base import Provider, ProviderConnection
 from orchestrator.store.db.database import Database
 from orchestrator.store.queries import events, runs, uploads
 
+FOREIGN = "it was not created by this program"
 OWN_FILENAME = remote_filename(TRAINING.sha256)
 DELETED = RemoteFile(id="file-gone", status=RemoteFileStatus.GONE, raw_status="deleted", filename=OWN_FILENAME)
 
@@ -88,8 +89,8 @@ async def test_prune_deletes_only_verified_files_of_the_program(database: Databa
     assert problems == {
         "file-ours": None,
         "file-stuck": None,
-        "file-renamed": f"it is called somebody-elses.jsonl and not {OWN_FILENAME}: it is not ours",
-        "file-nameless": f"it is called None and not {OWN_FILENAME}: it is not ours",
+        "file-renamed": f"its name at the provider is somebody-elses.jsonl, not {OWN_FILENAME}: {FOREIGN}",
+        "file-nameless": f"its name at the provider is None, not {OWN_FILENAME}: {FOREIGN}",
         "file-unseen": "authentication_failed: 401",
         "file-x": "its account is not in the accounts file",
     }

@@ -9,7 +9,8 @@ import httpx2
 import pytest
 
 from orchestrator.providers.base import Deadline
-from orchestrator.providers.http.http_client import DeadlinePassed, create_http_client, send_deadline
+from orchestrator.providers.http.client import create_http_client
+from orchestrator.providers.http.deadline import DeadlinePassed, send_deadline
 
 BODY = b"train"
 
@@ -53,7 +54,7 @@ async def streamed() -> AsyncIterator[bytes]:
 async def send(url: str, boottime: Callable[[], float], *, stream: bool = False) -> httpx2.Response:
     async with create_http_client(1) as client:
         with send_deadline(Deadline(10.0, boottime)):
-            return await client.post(
+            return await client.sdk_client.post(
                 url, content=streamed() if stream else BODY, headers={"content-length": str(len(BODY))}
             )
 
@@ -84,10 +85,10 @@ async def test_request_that_waited_for_a_connection_too_long_is_not_sent(listene
     late = False
     async with create_http_client(1) as client:
         with send_deadline(Deadline(10.0, lambda: 0.0)):
-            first = asyncio.create_task(client.post(url, content=b"half", headers={"content-length": "9"}))
+            first = asyncio.create_task(client.sdk_client.post(url, content=b"half", headers={"content-length": "9"}))
         await heard.listening.wait()
         with send_deadline(Deadline(10.0, lambda: 100.0 if late else 0.0)):
-            second = asyncio.create_task(client.post(url, content=BODY))
+            second = asyncio.create_task(client.sdk_client.post(url, content=BODY))
             await asyncio.sleep(0.05)
         late = True
         first.cancel()

@@ -120,7 +120,7 @@ async def test_stalled_job_is_logged_announced_and_marked_once(database: Databas
     await handle(database, remote)
     await retry_job(database, remote)  # the same stretch
     lines, announced = await list_announcements(database)
-    assert lines == ["job_stalled: nothing has changed for 6 h: the job is running; the provider says 'running'"]
+    assert lines == ["job_stalled: nothing has changed for 6 h: the job is running; the provider reports 'running'"]
     [payload] = announced
     assert (payload["topic"], payload["data"]["state"], payload["data"]["error"]["kind"]) == (
         "job.warning",
@@ -157,7 +157,7 @@ async def test_a_file_that_stays_uploaded_is_tried_and_the_job_created(database:
     assert (job.state, remote.created) == (JobState.QUEUED, 1)
     async with database.read() as connection:
         notes = {entry.note: entry.message for entry in await events.list_by_account(connection, "acme")}
-    assert "says only 'uploaded' of file file-1" in (notes["file assumed ready"] or "")
+    assert "has reported only the status 'uploaded' for file file-1" in (notes["file assumed ready"] or "")
 
 
 async def test_create_refused_because_of_its_file_is_retried(database: Database) -> None:

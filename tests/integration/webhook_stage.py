@@ -31,6 +31,7 @@ from orchestrator.daemon.provider_steps import StepTiming
 from orchestrator.daemon.reconciler_factory import build_reconciler
 from orchestrator.daemon.webhook_handler import WebhookHandler
 from orchestrator.providers.base import ProviderConnection
+from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.openai import openai_provider
 from orchestrator.providers.openai.webhooks import build_webhook_parser
 from orchestrator.sandbox import SandboxSettings
@@ -100,7 +101,7 @@ class WebhookStage:
 
     async def set_up(self) -> None:
         self.sandbox = httpx2.ASGITransport(create_sandbox(self._settings(), clock=self.clock.now))
-        self.provider_http = httpx2.AsyncClient(transport=self.sandbox)
+        self.provider_http = HttpClient(self.sandbox)
         connect = openai_provider.build_provider_factory(self.provider_http, Redactor())
         listed = [
             Account(
@@ -180,7 +181,9 @@ class WebhookStage:
 
     async def calls(self) -> dict[str, int]:
         """How often each account's job was asked for."""
-        state = (await self.provider_http.get("http://sandbox/sandbox/state")).json()["requests_by_account"]
+        state = (await self.provider_http.sdk_client.get("http://sandbox/sandbox/state")).json()[
+            "requests_by_account"
+        ]
         return {name: sum(state.get(name, {}).get("jobs.retrieve", {}).values()) for name in NAMES}
 
     def _settings(self) -> SandboxSettings:
@@ -193,7 +196,7 @@ class WebhookStage:
 
     async def _remote_job(self, name: str) -> str:
         headers = {"authorization": f"Bearer sandbox-{name}"}
-        post: Callable[..., Awaitable[httpx2.Response]] = partial(self.provider_http.post, headers=headers)
+        post: Callable[..., Awaitable[httpx2.Response]] = partial(self.provider_http.sdk_client.post, headers=headers)
         sent = await post(
             "http://sandbox/v1/files", data={"purpose": "fine-tune"}, files={"file": ("a.jsonl", LINES.encode())}
         )

@@ -29,6 +29,9 @@ HARD_FILES: dict[str, tuple[str, ...]] = {
     "dispatch adapter": ("orchestrator/dispatch/pgqueuer.py", "orchestrator/dispatch/pgqueuer_dispatch.py"),
 }
 
+# Modules that are one table of data: their length is the number of rows, and a split would only scatter the rows.
+DATA_TABLES = {"orchestrator/dataset/finding_codes.py"}  # an enum, one row per kind of finding; it cannot be split
+
 # Constants whose name says neither the subject nor the unit.
 # fmt: off
 BARE_CONSTANTS = {
@@ -82,7 +85,7 @@ def measure(tree: SourceTree) -> Measurements:
     """Measure a checkout."""
     filled = [module for module in tree.modules if module.has_content]
     sizes = [module.lines for module in filled]
-    largest = max(filled, key=lambda module: module.lines)
+    largest = max((module for module in filled if module.path not in DATA_TABLES), key=lambda module: module.lines)
     comments = {module.path: count_comments(module.text) for module in tree.modules}
     hard = {name: next((path for path in paths if path in comments), "") for name, paths in HARD_FILES.items()}
     load, call, typing = ImportKind.LOAD, ImportKind.CALL, ImportKind.TYPING

@@ -26,6 +26,8 @@ FOREIGN = {
     "core/qm.py", "adapters/persistence/qb.py", "qb.py", "domain/settings.py",
 }  # fmt: skip
 CLASS_NAME = re.compile(r"`([A-Z][a-z]+[A-Z]\w*)(?:\.(\w+))?")
+LOG_EVENT = re.compile(r"`([a-z_]+(?:\.[a-z_]+){1,2})`")
+EVENT_PAGES = ("docs/reference/log-events.md", "docs/reference/notifications.md")
 FOREIGN_CLASSES = {"HttpOnly", "MockTransport", "RetryRequested", "SameSite", "SecretStr"}
 INVENTED = {"test_delivery_for_an_unknown_target_expires"}  # an example of a name
 
@@ -92,6 +94,14 @@ def test_class_names_of_the_pages_exist() -> None:
     assert {
         f"{name}.{member}" for name, member in named if member and member not in classes.get(name, {member})
     } == set()
+
+
+def test_log_events_of_the_pages_exist() -> None:
+    known = {event for page in EVENT_PAGES for event in LOG_EVENT.findall(TREE.read(page))}
+    subjects = {event.partition(".")[0] for event in known}
+    for page in list_pages(TREE):
+        named = {event for event in LOG_EVENT.findall(TREE.read(page)) if event.partition(".")[0] in subjects}
+        assert {event for event in named if not event.endswith((".json", ".py", ".toml", ".md"))} <= known, page
 
 
 def _list_members(node: ast.ClassDef) -> Iterator[str]:

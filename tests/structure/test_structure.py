@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from import_graph import ImportKind, build_graph, find_cycles
-from measurements import count_comments, find_duplicate_classes, list_bare_constants
+from measurements import DATA_TABLES, count_comments, find_duplicate_classes, list_bare_constants
 from source_tree import Module, SourceTree
 from structure_report import TARGETS, WIDTH, Report, make_report, to_text
 from user_texts import UserText, list_user_texts
@@ -53,6 +53,11 @@ def test_every_limit_has_a_value_and_not_yet_names_limits(report: Report) -> Non
 
 def test_every_hard_file_is_found(report: Report) -> None:
     assert report.measured.missing_hard_files == [], "moved: correct HARD_FILES in tests/structure/measurements.py"
+
+
+def test_every_data_table_is_found() -> None:
+    paths = {module.path for module in SourceTree().modules}
+    assert paths >= DATA_TABLES, "moved: correct DATA_TABLES in tests/structure/measurements.py"
 
 
 def test_report_fits_into_80_columns(report: Report) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any
 
 from orchestrator.app.connections import Connections
 from orchestrator.app.doctor.diagnosis import Diagnosis, error_diagnosis, ok_diagnosis, warning_diagnosis
@@ -29,9 +28,9 @@ class ClockSkewRecorder:
         self.skew_seconds: list[float] = []
         self._now = now
 
-    async def record_response(self, response: Any) -> None:
-        """Record the skew of one response; positive if this machine is ahead. A hook of the HTTP client."""
-        if date := response.headers.get("date"):
+    def record_response(self, headers: Mapping[str, str]) -> None:
+        """Record the skew that a response shows; positive if this machine is ahead. A hook of the HTTP client."""
+        if date := headers.get("date"):
             self.skew_seconds.append(self._now() - parsedate_to_datetime(date).timestamp())
 
 

@@ -81,9 +81,9 @@ def get_retry_hint(error: ProviderError, at: float) -> str:
     if not isinstance(error, RateLimited) or error.hint != error.default_hint:
         return error.hint
     if error.retry_after is not None:
-        return f"Nothing to do: the provider names the time; it is tried again at {format_time(at)}."
+        return f"No action needed: the service tries again at {format_time(at)}, the time that the provider named."
     if isinstance(error, DailyLimitReached):
-        return f"Nothing to do: it is tried again when the next day begins, at {format_time(at)}."
+        return f"No action needed: the service tries again when the next day (UTC) begins, at {format_time(at)}."
     return error.hint
 
 

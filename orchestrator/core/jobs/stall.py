@@ -1,9 +1,10 @@
-"""Stall: when a person is told that an open job does not move on.
+"""Detects jobs that make no progress and gives them a warning.
 
-A job waits for somebody else in nearly every state, and a provider may never say the word that ends the wait. So each
-step compares the job with what it was before. Where nothing has changed for too long, or the provider says something
-that is not understood, the job gets a warning: one line of its history, one announcement and a mark. It stays with
-the job until something changes, so that the same stretch is never reported twice. The job goes on being followed.
+In nearly every state a job waits for something outside the program, and a provider may never report the status that
+ends the wait. Each step therefore compares the job with its previous version. If nothing has changed for too long, or
+the provider reports something unknown, the job gets a warning: one line in its history, one notification
+(`job.warning`) and a mark in the status. The warning stays until something changes, so that one stall is reported
+once. The job is still processed.
 """
 
 from __future__ import annotations
@@ -18,61 +19,61 @@ from orchestrator.core.jobs.transitions import Outcome
 from orchestrator.core.text import format_duration
 
 HOUR_SECONDS: Final = 3600.0
-DEFAULT_STALL_SECONDS: Final = 6 * HOUR_SECONDS  # without any change, where the settings say nothing else
-CANCEL_STALL_SECONDS: Final = 1800.0  # in which a working provider has ended a job that it was asked to cancel
-LIMIT_STALL_SECONDS: Final = (
-    48 * HOUR_SECONDS
-)  # of a limit that resets within a day: the status says when it is tried again
+DEFAULT_STALL_SECONDS: Final = 6 * HOUR_SECONDS  # time without any change, unless the settings name another
+CANCEL_STALL_SECONDS: Final = 1800.0  # a working provider ends a cancelled job within this time
+LIMIT_STALL_SECONDS: Final = 48 * HOUR_SECONDS
+"""For limits that reset within a day: until then the status shows the time of the next attempt."""
 JOB_STALLED_KIND: Final = "job_stalled"
 
 UNREPORTED_STATES: Final = frozenset({JobState.READY, *TERMINAL_STATES})
-"""Nothing is reported here: a ready job waits for a person or for another job of ours, and its status says so."""
+"""States without stall reports: a ready job waits for an operator or for another job, and its status says so."""
 LIMIT_ERROR_KINDS: Final = frozenset({"daily_limit", "slots_taken"})
 
 
 @dataclass(frozen=True, slots=True)
 class WaitDescription:
-    """What ends the wait in a state, and after how long something is said where nothing does."""
+    """Documentation of a state: a row of docs/states.md."""
 
-    ended_by: str
-    reported_after: str
+    ended_by: str  # what ends the wait in this state
+    reported_after: str  # when a job that stays in it is reported
 
 
 STALL_REPORT_TEXT: Final = "after 6 h without any change (`ORCHESTRATOR_STALLED_AFTER_HOURS`)"
 WAIT_DESCRIPTIONS: Final[dict[JobState, WaitDescription]] = {
     JobState.PLANNED: WaitDescription(
-        "The key is verified and the upload begins. A failing call is tried again, 40 times at most; then the job "
+        "The service verifies the key and begins the upload. A failing call is retried up to 40 times; then the job "
         "fails.",
         f"at once, as the job's error; {STALL_REPORT_TEXT}",
     ),
     JobState.UPLOADING: WaitDescription(
-        "The provider answers. A lost answer is looked up after the intent's deadline; 40 failures end the job.",
+        "The provider replies. After a lost reply the file is looked up once the intent has expired; 40 failed calls "
+        "end the job.",
         f"at once, as the job's error; {STALL_REPORT_TEXT}",
     ),
     JobState.PROCESSING: WaitDescription(
-        "The provider says that the file is ready or refused. One that it only calls `uploaded`, or of which it says "
-        "nothing that is understood, is taken as ready after 10 min: a create that is refused creates nothing.",
-        "after 10 min, in the history; after 30 min of any other word",
+        "The provider reports the file as ready or refused. A file whose status stays `uploaded` or unknown counts "
+        "as ready after 10 min: a create that the provider rejects creates nothing.",
+        "after 10 min, in the history; after 30 min in another status",
     ),
     JobState.READY: WaitDescription(
-        "A slot of the account becomes free (looked at every minute), `start`, or the release of a hold.",
-        "at once: the status says what it waits for",
+        "A slot of the account becomes free (checked every minute), `start`, or the release of a hold.",
+        "at once: the status names what the job waits for",
     ),
     JobState.SUBMITTING: WaitDescription(
-        "The provider answers. A lost answer is looked up, and what cannot be decided is held. A limit is waited for "
-        "until the provider's time, else until the next day (UTC).",
+        "The provider replies. After a lost reply the remote job is looked up; if the result is ambiguous, the job "
+        "is held. After a limit the service waits for the time that the provider names, or for the next day (UTC).",
         f"at once, as the job's error, with the time of the next attempt; {STALL_REPORT_TEXT}; a limit after 48 h",
     ),
     JobState.QUEUED: WaitDescription(
-        "The provider begins, or ends the job. One that it does not show any more fails after 4 looks.",
-        f"{STALL_REPORT_TEXT}; a status that is not known at once",
+        "The provider starts or ends the job. A job that the provider no longer has fails after 4 polls.",
+        f"{STALL_REPORT_TEXT}; an unknown status at once",
     ),
     JobState.RUNNING: WaitDescription(
         "The provider ends the job. A succeeded job without a model id fails after 15 min.",
-        f"{STALL_REPORT_TEXT} of status, progress, tokens and losses; a status that is not known at once",
+        f"{STALL_REPORT_TEXT} of status, progress, tokens and losses; an unknown status at once",
     ),
     JobState.CANCELLING: WaitDescription(
-        "The provider says that the job has ended. It is asked to cancel again as long as it does not say it will.",
+        "The provider reports the job as ended. The cancel is sent again until the provider confirms it.",
         "after 30 min",
     ),
     JobState.SUCCEEDED: WaitDescription("–", "at once: `model.ready`"),
@@ -81,23 +82,23 @@ WAIT_DESCRIPTIONS: Final[dict[JobState, WaitDescription]] = {
 }
 
 _CHECK_REMOTE_HINT: Final = (
-    "Look at remote job {remote} in the provider's console. It is still followed; `orchestrator cancel {account}` "
-    "ends it."
+    "Check remote job {remote} in the provider's console. The service still polls it; "
+    "`orchestrator cancel {account}` ends it."
 )
 _HINTS: Final = {
     JobState.QUEUED: _CHECK_REMOTE_HINT,
     JobState.RUNNING: _CHECK_REMOTE_HINT,
     JobState.CANCELLING: "Cancel remote job {remote} in the provider's console: it may still cost money.",
 }
-_RETRYING_HINT: Final = "It is still tried again; `orchestrator history {account}` says what happened so far."
+_RETRYING_HINT: Final = "The service still retries it; `orchestrator history {account}` shows what happened so far."
 
 
 def with_warning(
     before: Job, outcome: Outcome, *, now: float, stall_seconds: float = DEFAULT_STALL_SECONDS
 ) -> Outcome:
-    """Add to the outcome what a person should know about the job, and since when nothing has changed.
+    """Update the outcome's warning, and the time since which nothing has changed (`changed_at`).
 
-    `before` is the job as the step found it; `stalled` is the time in seconds without any change.
+    `before` is the job before the step; a job without any change for `stall_seconds` gets a warning.
     """
     job = outcome.job
     if job.state in UNREPORTED_STATES or (job.hold is not None and outcome.warning_candidate is None):
@@ -105,14 +106,16 @@ def with_warning(
     changed = _progress_marker(before) != _progress_marker(job)
     since = now if changed else job.changed_at or job.state_since
     known = None if changed else before.warning
-    found = outcome.warning_candidate or _find_stall(job, since, now, stall_seconds)
-    warning = found if found and (known is None or known.kind != found.kind) else known
+    candidate = outcome.warning_candidate or _find_stall(job, since, now, stall_seconds)
+    # A warning of the kind that is known already is the same stall: its message contains the elapsed time, so
+    # comparing whole warnings would report it again at every step.
+    warning = candidate if candidate and (known is None or known.kind != candidate.kind) else known
     after = replace(job, changed_at=since, warning=warning)
     return replace(outcome, job=after, is_warning_new=warning is not None and warning != known)
 
 
 def _progress_marker(job: Job) -> tuple[object, ...]:
-    """What changes while a job moves on, by our state and by the provider's own progress."""
+    """Return the values of which at least one changes while a job makes progress."""
     return job.state, job.remote_status, job.progress, job.trained_tokens, job.loss_step
 
 
@@ -120,7 +123,7 @@ def _find_stall(job: Job, since: float, now: float, stall_seconds: float) -> Fai
     passed = now - since
     if passed < _stall_limit_seconds(job, stall_seconds):
         return None
-    said = f"; the provider says {job.remote_status!r}" if job.remote_status else ""
+    said = f"; the provider reports {job.remote_status!r}" if job.remote_status else ""
     error = f"; its last error is {job.failure.kind}: {job.failure.message}" if job.failure else ""
     hint = _HINTS.get(job.state, _RETRYING_HINT)
     return Failure(

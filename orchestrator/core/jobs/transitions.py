@@ -1,4 +1,42 @@
-"""Advance: the only ways a job changes. Each returns a new Job with the next version; the old one is untouched."""
+"""The functions that change a job. Each returns an Outcome with the job's next version; the old Job is untouched."""
+
+# Theory of operation
+#
+# Every version of a job is made by one of these functions (only the fields in FIELDS_OWNED_ELSEWHERE of the store
+# have other writers). A step of the daemon, or an operator's action, loads a job, calls one of the functions, and
+# passes the Outcome to the store (store/queries/outcomes.py). The store writes it with a compare and set: UPDATE ...
+# WHERE version = outcome.job.version - 1. Each function therefore increments the version exactly once. If another
+# replica or an operator wrote a version in between, the update matches no row, and the outcome is stale: it is
+# dropped, and the job is loaded and decided again. There are no locks on jobs.
+#
+# One kind of stale outcome must not be dropped. While a request to the provider is in progress, an operator may
+# request a cancel; that writes a version. If the request then created a remote job and its outcome was dropped,
+# nobody would know the remote job that is being paid for. `rebase_on_cancel` puts such an outcome on top of the
+# cancel. This is safe because `request_cancel` changes only `cancel_asked` and `wake_at`, and because it writes no
+# second version while an attempt may be in progress. If `request_cancel` ever changes another field,
+# `rebase_on_cancel` has to merge it.
+#
+# What the functions do with the fields that describe the wait:
+#
+#                     state   attempts   failure   wake_at        intent_until           changed_at, warning
+#   advance           next    0          None      now            (kept) [1]             now, None
+#   fail_job          FAILED  0          set       None           kept if maybe created  now, None
+#   renew_intent      -       -          -         the deadline   set                    -
+#   poll_again        -       0          None      until          -                      -
+#   retry_later       -       + 1 [2]    set       until          kept if maybe sent     -
+#   sleep_until       -       -          set [3]   until or None  -                      -
+#   hold_job          -       -          -         hold's end     -                      -
+#   release_job       -       0          None      now            -                      now, None
+#   request_adoption  -       0          None      now            -                      now, None
+#   request_cancel    -       -          -         now            -                      -
+#
+#   [1] `changes` may override every value; the caller clears `intent_until` when the answer has arrived.
+#   [2] not for a limit, a missing slot or a file that is not ready: these say nothing about a defect.
+#   [3] only if the caller passes one.
+#
+# `intent_until` is what prevents a second create: until this time a request that creates something may still arrive
+# at the provider. It is removed only when it is certain what happened; next_action waits for it before anything is
+# looked up or sent.
 
 from __future__ import annotations
 
@@ -18,26 +56,24 @@ from orchestrator.core.secret import Redactor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A job's next version, and what the history says of it. A `note` of None is not worth a line.
+    """The result of a step: the job's next version, and everything that is recorded together with it.
 
-    `standing` is what becomes of the account's standing with it, `losses` continue the job's curve, `pin`
-    is what the provider chose for it, where that is given to others. `concern` is something that a person should
-    know although the job goes on; `warned` is whether the job's warning is new, and has to be reported.
+    An outcome is plain data: it can be logged, compared and recorded again on top of a cancel.
     """
 
-    job: Job
-    previous_state: JobState
-    label: str | None
-    failure: Failure | None = None
-    request_id: str | None = None
+    job: Job  # the next version
+    previous_state: JobState  # for the history, the notifications and the metrics
+    label: str | None  # the note of the history's line; None: not worth a line
+    failure: Failure | None = None  # what the history's line shows, also where the job itself has no failure
+    request_id: str | None = None  # the provider's id of the request, for its support
     account_update: Callable[[AccountState], AccountState] | None = None
-    losses: tuple[Loss, ...] = ()
-    pinned_values: PinnedValues | None = None
-    warning_candidate: Failure | None = None
-    is_warning_new: bool = False
+    losses: tuple[Loss, ...] = ()  # new points of the job's curve
+    pinned_values: PinnedValues | None = None  # chosen by the provider for this job, and sent with the run's others
+    warning_candidate: Failure | None = None  # worth an operator's attention; `stall.with_warning` decides
+    is_warning_new: bool = False  # the job's warning is new: write a line and notify
 
     def redacted(self, redact: Redactor, *, replica: str) -> Outcome:
-        """The same without keys in what a provider said, brought about by this replica."""
+        """Return a copy without keys in the provider's texts, recorded in the name of this replica."""
         job = self.job
         return replace(
             self,
@@ -52,7 +88,10 @@ class Outcome:
 
 
 def advance(job: Job, event: JobEvent, *, now: float, request_id: str | None = None, **changes: Any) -> Outcome:
-    """Follow the table. The job is due again at once, unless it ended or `changes` says otherwise."""
+    """Move the job to the next state. Raises IllegalTransition if `event` cannot happen in its state.
+
+    The job is due again at `now` unless it has ended; `changes` overrides any field.
+    """
     state = next_state(job.state, event)
     ended = state in TERMINAL_STATES
     values: dict[str, Any] = {
@@ -71,26 +110,26 @@ def advance(job: Job, event: JobEvent, *, now: float, request_id: str | None = N
 
 
 def fail_job(job: Job, error: ProviderError, *, now: float) -> Outcome:
-    """The job has failed. The intent of what was perhaps sent stays: it may still arrive."""
+    """End the job with this error. The intent of a request that may have been sent stays: it may still arrive."""
     until = job.intent_until if isinstance(error, UnknownOutcome) else None
     failure = Failure.from_error(error)
     return advance(job, JobEvent.FAILED, now=now, failure=failure, request_id=error.request_id, intent_until=until)
 
 
 def renew_intent(job: Job, *, until: float) -> Outcome:
-    """A fresh intent for another attempt in the same state."""
+    """Write another intent in the same state, for another attempt. `until` is its deadline."""
     after = replace(job, version=job.version + 1, intent_until=until, wake_at=until)
     return Outcome(job=after, previous_state=job.state, label=None)
 
 
 def poll_again(job: Job, until: float, **changes: Any) -> Outcome:
-    """Nothing happened: look again at `until`. Leaves no line in the history."""
+    """Record a poll without a transition; the next one is at `until`. It leaves no line in the history."""
     after = replace(job, version=job.version + 1, wake_at=until, attempts=0, failure=None, **changes)
     return Outcome(job=after, previous_state=job.state, label=None)
 
 
 def retry_later(job: Job, failure: Failure, *, until: float, counts_as_attempt: bool, maybe_sent: bool) -> Outcome:
-    """A call failed and is tried again at `until`. Unless it was perhaps `sent`, its intent ends here."""
+    """Record a failed call that is retried at `until`. Its intent ends here unless the call may have been sent."""
     after = replace(
         job,
         version=job.version + 1,
@@ -105,19 +144,29 @@ def retry_later(job: Job, failure: Failure, *, until: float, counts_as_attempt: 
 
 
 def sleep_until(job: Job, until: float | None, *, failure: Failure | None = None) -> Outcome:
-    """Sleep until `until`, or until something wakes the job. A failure says why, and is worth a line."""
+    """Let the job sleep until `until`, or until something wakes it. A failure adds a line to the history."""
     after = replace(job, version=job.version + 1, wake_at=until, failure=failure or job.failure)
     return Outcome(job=after, previous_state=job.state, label="held" if failure else None, failure=failure)
 
 
-def hold_job(job: Job, reason: Hold, *, request_id: str | None = None) -> Outcome:
-    """Set the job aside; only its `until`, or a person, wakes it."""
-    after = replace(job, version=job.version + 1, hold=reason, wake_at=reason.until)
-    return Outcome(job=after, previous_state=job.state, label="held", failure=reason.failure, request_id=request_id)
+def hold_job(job: Job, hold: Hold, *, request_id: str | None = None) -> Outcome:
+    """Put the job on hold. It wakes at the hold's `until`, or when an operator acts."""
+    after = replace(job, version=job.version + 1, hold=hold, wake_at=hold.until)
+    return Outcome(job=after, previous_state=job.state, label="held", failure=hold.failure, request_id=request_id)
 
 
 def release_job(job: Job, *, now: float) -> Outcome:
-    """Take a hold away; the job is due at once. A person has looked at it: a stall is counted from now."""
+    """Release the job's hold. The job is due at once."""
+    return _resume_job(job, "released", now=now)
+
+
+def request_adoption(job: Job, remote_job_id: str, *, now: float) -> Outcome:
+    """Let the job adopt a remote job that an operator chose. Its next step, due at once, verifies the choice."""
+    return _resume_job(job, "adoption asked", now=now, remote_job_id=remote_job_id)
+
+
+def _resume_job(job: Job, label: str, *, now: float, **changes: Any) -> Outcome:
+    """End the hold. An operator has seen the job, so the time without any change starts again."""
     after = replace(
         job,
         version=job.version + 1,
@@ -127,14 +176,16 @@ def release_job(job: Job, *, now: float) -> Outcome:
         wake_at=now,
         changed_at=now,
         warning=None,
+        **changes,
     )
-    return Outcome(job=after, previous_state=job.state, label="released")
+    return Outcome(job=after, previous_state=job.state, label=label)
 
 
 def request_cancel(job: Job, *, now: float) -> Outcome:
-    """Ask for the job's end; the next step, due at once, sees to it whatever the state.
+    """Request the job's cancellation. Its next step, due at once, cancels it locally or at the provider.
 
-    Asked again while an attempt may be under way it is the same job: a second change would make its answer stale.
+    A repeated request while an attempt may be in progress changes nothing: a second version in between would make the
+    attempt's outcome stale, and `rebase_on_cancel` accepts one version only.
     """
     if job.cancel_asked and now < (job.intent_until or 0):
         return Outcome(job=job, previous_state=job.state, label=None)
@@ -143,26 +194,13 @@ def request_cancel(job: Job, *, now: float) -> Outcome:
 
 
 def rebase_on_cancel(outcome: Outcome, latest: Job, *, now: float) -> Outcome | None:
-    """The outcome of an attempt on the job as it was found, if all that came between is a cancel; otherwise None.
+    """Put an attempt's outcome on top of a cancel that was requested meanwhile; None if anything else changed.
 
-    One version further and asked only now: that one change was the cancel, and it changes nothing else.
+    If `latest` is one version further and only it has `cancel_asked`, that one version was the cancel. Unless the job
+    has ended, it is due at once, so that the cancel is carried out.
     """
     job = outcome.job
     if latest.version != job.version or job.cancel_asked or not latest.cancel_asked:
         return None
     due = job.wake_at if job.state in TERMINAL_STATES else now
     return replace(outcome, job=replace(job, version=latest.version + 1, cancel_asked=True, wake_at=due))
-
-
-def request_adoption(job: Job, remote_job_id: str, *, now: float) -> Outcome:
-    """A person says which remote job is ours; the next step, due at once, looks whether it can be."""
-    after = replace(
-        job,
-        version=job.version + 1,
-        hold=None,
-        failure=None,
-        attempts=0,
-        remote_job_id=remote_job_id,
-        wake_at=now,
-    )
-    return Outcome(job=after, previous_state=job.state, label="adoption asked")

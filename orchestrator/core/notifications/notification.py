@@ -1,4 +1,4 @@
-"""Announcement: what is told to others when something they wait for has happened."""
+"""Notifications: the events that webhooks and alerts receive, and how they are built from jobs, accounts and runs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from orchestrator.core.plans.retirement import days_left
 from orchestrator.core.text import format_count
 
 ACCOUNT_HELD_STATE: Final = "held"
-RUN_INCOMPLETE_HINT = "`orchestrator status` says why; `orchestrator retry` trains those that failed again."
+RUN_INCOMPLETE_HINT = "`orchestrator status` shows the reasons; `orchestrator retry` trains the failed jobs again."
 
 
 class Topic(StrEnum):
-    """What can be announced."""
+    """The type of a notification. The values are part of the webhook payload and of the accounts file."""
 
     MODEL_READY = "model.ready"
     JOB_FAILED = "job.failed"
@@ -32,34 +32,34 @@ class Topic(StrEnum):
 
 
 TOPIC_DESCRIPTIONS: Final[dict[Topic, str]] = {
-    Topic.MODEL_READY: "An account has its fine-tuned model.",
-    Topic.JOB_FAILED: "A job has failed; `error` says why.",
-    Topic.JOB_WARNING: "An open job needs a look: nothing has changed for hours, or its provider says something "
-    "that is not known; `error` says what. It is announced once, until something changes.",
-    Topic.ACCOUNT_HELD: "An account is set aside; `error` says why and what releases it.",
-    Topic.RUN_FINISHED: "The last open job of a run has ended, or its account has left the accounts file; "
-    "`error` counts those without a model.",
-    Topic.MODEL_RETIRING: "A fine-tuned model will be shut down, or is gone; `error` says when.",
+    Topic.MODEL_READY: "An account's fine-tuned model is ready.",
+    Topic.JOB_FAILED: "A job has failed; `error` contains the reason.",
+    Topic.JOB_WARNING: "An open job needs attention: nothing has changed for hours, or its provider reports an "
+    "unknown status; `error` contains the details. It is sent once, until something changes.",
+    Topic.ACCOUNT_HELD: "An account is put on hold; `error` contains the reason and what releases it.",
+    Topic.RUN_FINISHED: "The last open job of a run has ended, or its account was removed from the accounts "
+    "file; `error` counts the jobs without a model.",
+    Topic.MODEL_RETIRING: "A fine-tuned model will be shut down, or no longer exists; `error` contains the date.",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
-    """One event for others. `at` is epoch seconds, UTC; what does not apply is None."""
+    """One event for subscribers. A field that does not apply is None. The field names are those of the payload."""
 
     topic: Topic
-    at: float
-    run: str | None = None
-    account: str | None = None
+    at: float  # when it happened, epoch seconds, UTC
+    run: str | None = None  # run id
+    account: str | None = None  # name in the accounts file
     provider: ProviderName | None = None
-    job: str | None = None
-    state: str | None = None
-    fine_tuned_model: str | None = None
-    servable: bool | None = None
+    job: str | None = None  # job id
+    state: str | None = None  # of the job, of the run, or ACCOUNT_HELD_STATE
+    fine_tuned_model: str | None = None  # the provider's model id
+    servable: bool | None = None  # whether the model can be called without a deployment
     error: Failure | None = None
 
     def to_payload(self) -> dict[str, Any]:
-        """What is sent: always the same fields, plain values."""
+        """Convert to the payload of a webhook: always the same fields, plain values."""
         data = {
             name: str(value) if isinstance(value, str) else value
             for name, value in asdict(self).items()
@@ -71,7 +71,7 @@ class Notification:
 
 
 def build_job_notification(job: Job, before: JobState, at: float) -> Notification | None:
-    """What a job's new state is worth telling; None when it is not."""
+    """Build the notification of a job that left the state `before`; None if nobody subscribes to its new state."""
     topics = {JobState.SUCCEEDED: Topic.MODEL_READY, JobState.FAILED: Topic.JOB_FAILED}
     if job.state is before or job.state not in topics:
         return None
@@ -90,7 +90,7 @@ def build_job_notification(job: Job, before: JobState, at: float) -> Notificatio
 
 
 def build_warning_notification(job: Job, at: float) -> Notification:
-    """That a job which goes on needs a look."""
+    """Build the notification that an open job has a warning."""
     return Notification(
         topic=Topic.JOB_WARNING,
         at=at,
@@ -104,15 +104,13 @@ def build_warning_notification(job: Job, at: float) -> Notification:
 
 
 def build_model_retirement_notification(job: Job, at: float) -> Notification:
-    """That the job's model will be shut down, or is there no more."""
+    """Build the notification that the job's fine-tuned model will be shut down, or no longer exists."""
     if job.gone_at is not None or job.retires_on is None:
-        kind, said = "model_gone", "is no longer at the provider"
+        kind, text = "model_gone", "is no longer at the provider"
     else:
         left = days_left(job.retires_on, at)
-        kind, said = (
-            "model_retiring",
-            f"is shut down on {job.retires_on}, {format_count(left, 'day')} from now",
-        )
+        kind = "model_retiring"
+        text = f"is shut down on {job.retires_on}, {format_count(left, 'day')} from now"
     return Notification(
         topic=Topic.MODEL_RETIRING,
         at=at,
@@ -125,14 +123,14 @@ def build_model_retirement_notification(job: Job, at: float) -> Notification:
         servable=job.servable,
         error=Failure(
             kind,
-            f"the fine-tuned model {job.fine_tuned_model} {said}",
-            f"`orchestrator rerun {job.run_id} --provider NAME` plans the same dataset elsewhere.",
+            f"the fine-tuned model {job.fine_tuned_model} {text}",
+            f"`orchestrator rerun {job.run_id} --provider NAME` plans the same dataset at another provider.",
         ),
     )
 
 
 def build_account_held_notification(before: AccountState, after: AccountState, at: float) -> Notification | None:
-    """That an account is set aside which was not before."""
+    """Build the notification that an account is now on hold; None if it was before, or is not."""
     if before.hold or not after.hold:
         return None
     return Notification(
@@ -146,15 +144,15 @@ def build_account_held_notification(before: AccountState, after: AccountState, a
 
 
 def build_run_finished_notification(run: RunId, ends: Mapping[JobState, int], at: float) -> Notification:
-    """That no job of the run is open any more, given how many ended how."""
+    """Build the notification that no job of the run is open any more. `ends` counts the jobs by terminal state."""
     missing = {state: count for state, count in ends.items() if state is not JobState.SUCCEEDED and count}
     state = next((end for end in (JobState.FAILED, JobState.CANCELLED) if end in missing), JobState.SUCCEEDED)
     error = None
     if missing:
-        told = ", ".join(f"{count} {state}" for state, count in sorted(missing.items()))
+        counts = ", ".join(f"{count} {state}" for state, count in sorted(missing.items()))
         error = Failure(
             "run_incomplete",
-            f"{sum(missing.values())} of {sum(ends.values())} jobs have no model: {told}",
+            f"{sum(missing.values())} of {sum(ends.values())} jobs have no model: {counts}",
             RUN_INCOMPLETE_HINT,
         )
     return Notification(topic=Topic.RUN_FINISHED, at=at, run=run, state=state, error=error)

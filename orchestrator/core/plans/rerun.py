@@ -96,7 +96,7 @@ def _list_missing(
     if dataset.training.bytes > offers.maximum_bytes:
         missing.append(f"a file of at most {offers.maximum_bytes:,} bytes; it has {dataset.training.bytes:,}")
     if waived is None:
-        missing.append("a moderation, or why none is needed: the run itself has none on record")
+        missing.append("a moderation, or a reason why none is needed: the run has no recorded moderation")
     return missing
 
 
@@ -107,13 +107,11 @@ def _list_notes(spec: TrainingSpec, dataset: Dataset, provider: ProviderName, lo
         if other in offers.options:
             notes.append(f"{name} = {value} has no fixed counterpart: {other} is {meaning}; left to {provider}")
         elif name != "method":
-            notes.append(f"{name} = {value} is not known to {provider}; left out")
+            notes.append(f"{name} = {value} is not an option of {provider}; left out")
     if spec.seed is not None and not offers.seed:
         notes.append(f"{provider} has no seed")
     if dataset.validation:
-        notes.append(
-            "the validation file is not sent: set `validation_fraction` to keep a share of these chats aside"
-        )
+        notes.append("the validation file is not sent: set `validation_fraction` to hold out a part of these chats")
     if not offers.servable:
         notes.append(f"a finished model there {offers.serving}")
     return notes

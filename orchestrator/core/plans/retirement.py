@@ -110,7 +110,7 @@ def find_retirement_hold(models: BaseModels, now: float) -> Hold | None:
     return Hold(
         HoldKind.RETIRES_SOON,
         f"fewer than {HOLD_DAYS} days are left: {'; '.join(short)}",
-        "Choose a base model that stays, or another provider; or `orchestrator approve` the run all the same.",
+        "Choose a base model with more time left, or another provider; or `orchestrator approve` the run anyway.",
     )
 
 
@@ -119,7 +119,7 @@ def list_untunable_holds(models: BaseModels, now: float) -> dict[ProviderName, H
     holds = {}
     for name, model in models:
         if model.tunable is False:
-            reason = f"{name} says that {model.id} cannot be fine-tuned"
+            reason = f"{name} reports that {model.id} cannot be fine-tuned"
             holds[name] = Hold(HoldKind.NOT_TUNABLE, reason, f"Choose another `base_model` in [run.{name}].")
         elif _has_training_ended(model, now):
             reason = f"{name} takes no new jobs on {model.id} since {model.training_ends}"
@@ -162,8 +162,8 @@ def find_retry_hold(failure: Failure | None) -> Hold | None:
     return Hold(
         HoldKind.MODEL_UNKNOWN,
         failure.hint.removesuffix(SAME_MODEL_NOTE).strip(),
-        "If the account has the base model now, start `orchestrator run`, or send the service a SIGHUP: it asks the "
-        "provider again. Nothing is sent until then.",
+        "If the account has the base model now, start `orchestrator run` or send the service a SIGHUP: it checks "
+        "with the provider again. Nothing is sent until then.",
     )
 
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Periodic maintenance: expiry of models, deletion of old events and of unused files."""

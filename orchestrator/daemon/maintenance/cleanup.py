@@ -1,4 +1,7 @@
-"""Pruning: what is left of finished runs, here and at the providers. Nothing that this program did not make."""
+"""Finds and deletes files that finished runs have left behind, on this machine and at the providers.
+
+Only resources that this program created are deleted: a remote file must still have the name that was stored for it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from orchestrator.store.queries import unused_resources
 
 
 class ResourceCleaner:
-    """Looks first; deletes only what it has seen to be ours."""
+    """Lists unused resources and deletes those without a `problem`."""
 
     def __init__(
         self,
@@ -34,18 +37,18 @@ class ResourceCleaner:
         self._slots = asyncio.Semaphore(max_concurrent_requests)
 
     async def list_unused(self) -> list[UnusedResource]:
-        """Everything that could go, as it is at the providers now; with a `problem` where it must stay."""
+        """Return the resources that no open run needs. A `problem` says why one cannot be deleted."""
         async with self._database.read() as connection:
             remote = await unused_resources.list_unused_remote_files(connection)
             uploads = await unused_resources.list_unfinished_uploads(connection)
             local = await unused_resources.list_unused_dataset_files(connection)
-        seen = await asyncio.gather(*(self._find_remote_file(file) for file in remote))
-        files = [file for file in seen if file is not None]
-        here = [file for file in local if (self._datasets / file.name).is_file()]
-        return [*files, *(self._mark_unreachable(upload) for upload in uploads), *here]
+        found = await asyncio.gather(*(self._find_remote_file(file) for file in remote))
+        remote_files = [file for file in found if file is not None]
+        local_files = [file for file in local if (self._datasets / file.name).is_file()]
+        return [*remote_files, *(self._mark_unreachable(upload) for upload in uploads), *local_files]
 
     async def delete(self, resource: UnusedResource, *, by: str, now: float) -> UnusedResource:
-        """Delete it, unless it has a problem, and write down who asked."""
+        """Delete the resource unless it has a problem, and record `by` as the actor. Return it with the result."""
         if resource.problem:
             return resource
         try:
@@ -54,12 +57,12 @@ class ResourceCleaner:
         except ProviderError as error:
             return replace(resource, problem=f"{error.kind}: {error.message}")
         except OSError as error:
-            return replace(resource, problem=f"it cannot be deleted: {error.strerror}")
+            return replace(resource, problem=f"the file cannot be deleted: {error.strerror}")
         await cleanup.record_deletion(self._database, resource, by=by, now=now)
         return replace(resource, deleted=True)
 
     async def _find_remote_file(self, file: UnusedResource) -> UnusedResource | None:
-        """The file as the provider shows it; None when it is gone already."""
+        """Verify the file at its provider. Return None when it is already deleted."""
         file = self._mark_unreachable(file)
         if file.problem:
             return file
@@ -73,7 +76,10 @@ class ResourceCleaner:
         if found.status is RemoteFileStatus.GONE:
             return None
         if found.filename != file.name:
-            return replace(file, problem=f"it is called {found.filename} and not {file.name}: it is not ours")
+            reason = (
+                f"its name at the provider is {found.filename}, not {file.name}: it was not created by this program"
+            )
+            return replace(file, problem=reason)
         return file
 
     def _mark_unreachable(self, resource: UnusedResource) -> UnusedResource:

@@ -1,4 +1,4 @@
-"""Retention: history that nobody wants any more is forgotten, a little at a time."""
+"""Deletes old events of finished jobs, a few at a time."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import events
 
 DAY_SECONDS = 24 * 3600.0
-BATCH_SIZE = 500  # lines a transaction: others wait for it
-MAX_BATCHES_PER_RUN = 100  # a tick: the rest has time
+BATCH_SIZE = 500  # events in one transaction: other changes wait for it
+MAX_BATCHES_PER_RUN = 100  # the rest is deleted by the next call
 
 
 class EventPurger:
-    """Forgets events older than `keep_days`."""
+    """Deletes events that are older than `keep_days`; the last event of each job is always kept."""
 
     def __init__(self, database: Database, *, keep_days: float, now: Callable[[], float], log: BoundLogger) -> None:
         self._database = database
@@ -25,7 +25,7 @@ class EventPurger:
         self._log = log
 
     async def purge(self) -> None:
-        """Delete what is too old. A tick."""
+        """Delete old events, at most BATCH_SIZE * MAX_BATCHES_PER_RUN of them. Called by the scheduler."""
         before, total = self._now() - self._keep_seconds, 0
 
         async def change(tx: Transaction) -> int:

@@ -1,4 +1,4 @@
-"""Lifetimes: the daily look at finished models. Are they still there, and until when?"""
+"""Checks once a day whether the fine-tuned models still exist and when they will be shut down."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from orchestrator.store.db.transaction import Transaction
 from orchestrator.store.queries import model_expiry, notifications
 
 DAY_SECONDS = 24 * 3600.0
-BATCH_SIZE = 200
-MAX_CONCURRENT_LOOKUPS = 8  # looks of this kind are never urgent
+BATCH_SIZE = 200  # models in one call; the rest is checked by the next one
+MAX_CONCURRENT_LOOKUPS = 8  # few, because these requests are never urgent
 
 
 @dataclass(frozen=True, slots=True)
 class _ModelLookup:
-    """What providers said of a model: whether it is there, and until when. None where they do not say."""
+    """What the providers reported about a fine-tuned model."""
 
-    exists: bool | None
-    retires_on: date | None
+    exists: bool | None  # None: unknown, because the provider has no such request or did not respond
+    retires_on: date | None  # the first date on which it or its base model is shut down; None: not announced
 
 
 class ModelExpiryChecker:
-    """Looks at each finished model once a day; what is remembered is announced in the same change.
+    """Checks each finished model once a day. The result and its announcement are stored in the same transaction.
 
-    `retirements` reads the published dates, which count where a provider's API tells none. It is called at every
-    look, so that a corrected list needs no restart.
+    `read_retirements` returns the published dates, which count where a provider's API reports none. It is called for
+    every check, so that a corrected list needs no restart.
     """
 
     def __init__(
@@ -59,30 +59,28 @@ class ModelExpiryChecker:
         self._log = log
 
     async def check_due_models(self) -> None:
-        """Look at those that are due. A tick."""
-        async with self._database.read_long() as connection:  # every finished job there ever was
+        """Check the models that were not checked for a day. Called by the scheduler."""
+        async with self._database.read_long() as connection:  # slow: it reads every finished job of all runs
             due = await model_expiry.list_due_for_check(connection, self._clock.now() - DAY_SECONDS, BATCH_SIZE)
         if not due:
             return
-        slots, shared = (
-            asyncio.Semaphore(MAX_CONCURRENT_LOOKUPS),
-            _BaseModelCache(await self._load_retirements(), self._log),
-        )
-        await asyncio.gather(*(self._check(job, slots, shared) for job in due))
+        slots = asyncio.Semaphore(MAX_CONCURRENT_LOOKUPS)
+        base_models = _BaseModelCache(await self._load_retirements(), self._log)
+        await asyncio.gather(*(self._check(job, slots, base_models) for job in due))
 
     async def _load_retirements(self) -> RetirementList:
         try:
             return await asyncio.to_thread(self._read_retirements)
-        except ConfigError as error:  # a broken list must not end the look at the models
+        except ConfigError as error:  # without the list, the dates of the provider's API still count
             self._log.warning("retirements.load_failed", message=error.message, hint=error.hint)
             return RetirementList({})
 
     async def _check(self, job: Job, slots: asyncio.Semaphore, base_models: _BaseModelCache) -> None:
         async with slots:
-            told = await self._look_up(job, base_models)
-        news = await self._save(job, told)
-        if news and news.error:
-            error = news.error
+            lookup = await self._look_up(job, base_models)
+        notification = await self._save(job, lookup)
+        if notification and notification.error:
+            error = notification.error
             self._log.warning(
                 "model.retiring",
                 account=job.account,
@@ -96,35 +94,33 @@ class ModelExpiryChecker:
         connection, published = self._connections.get(job.account), base_models.find_published_end(job)
         if connection is None:
             return _ModelLookup(None, published)
-        base, there, days = await base_models.find(connection, job.base_model), None, []
+        base, exists, dates = await base_models.find(connection, job.base_model), None, []
         if connection.provider.capabilities.has_model_lookup:
-            there, own = await _find_model(connection, job.fine_tuned_model or "", self._log)
-            days = [own.shutdown] if own and own.shutdown else []
-        days += [base.shutdown] if base and base.shutdown else []
-        return _ModelLookup(there, min(days, default=published))
+            exists, model = await _find_model(connection, job.fine_tuned_model or "", self._log)
+            dates = [model.shutdown] if model and model.shutdown else []
+        dates += [base.shutdown] if base and base.shutdown else []
+        return _ModelLookup(exists, min(dates, default=published))
 
     async def _save(self, job: Job, lookup: _ModelLookup) -> Notification | None:
         now = self._clock.now()
 
         async def change(tx: Transaction) -> Notification | None:
-            known = await model_expiry.get_check(tx.connection, job.id)
-            gone_at = (
-                known.job.gone_at if lookup.exists is None else None if lookup.exists else known.job.gone_at or now
-            )
-            seen = replace(known.job, retires_on=lookup.retires_on or known.job.retires_on, gone_at=gone_at)
-            step = find_due_notice_days(seen, now)
-            news = (
-                build_model_retirement_notification(seen, now)
-                if step is not None and step < _days_or_infinity(known.announced_days)
-                else None
-            )
-            if news:
-                await notifications.publish(tx, news)
-            announced = step if news else known.announced_days
+            previous = await model_expiry.get_check(tx.connection, job.id)
+            gone_at = previous.job.gone_at
+            if lookup.exists is not None:
+                gone_at = None if lookup.exists else gone_at or now
+            checked = replace(previous.job, retires_on=lookup.retires_on or previous.job.retires_on, gone_at=gone_at)
+            notice_days, notification = find_due_notice_days(checked, now), None
+            announced_days = previous.announced_days
+            # Each step of NOTICE_DAYS is announced once: only fewer days than at the last notice are news.
+            if notice_days is not None and notice_days < _days_or_infinity(announced_days):
+                notification, announced_days = build_model_retirement_notification(checked, now), notice_days
+            if notification:
+                await notifications.publish(tx, notification)
             await model_expiry.save_check(
-                tx, job.id, at=now, retires_on=seen.retires_on, gone_at=gone_at, announced_days=announced
+                tx, job.id, at=now, retires_on=checked.retires_on, gone_at=gone_at, announced_days=announced_days
             )
-            return news
+            return notification
 
         return await self._database.write(change)
 
@@ -132,7 +128,7 @@ class ModelExpiryChecker:
 async def record_base_model_retirements(
     database: Database, specs: Mapping[ProviderName, TrainingSpec], models: BaseModels
 ) -> None:
-    """Remember until when the base models' providers have them, and so every model tuned on them."""
+    """Store the shutdown dates of the base models, which also end every model that was fine-tuned on them."""
 
     async def change(tx: Transaction) -> None:
         for provider, model in models:
@@ -144,7 +140,7 @@ async def record_base_model_retirements(
 
 
 class _BaseModelCache:
-    """Each base model is asked for once a look, of whichever account comes first."""
+    """Requests each base model once per check, with the first account of its provider."""
 
     def __init__(self, published: RetirementList, log: BoundLogger) -> None:
         self._published = published
@@ -152,9 +148,9 @@ class _BaseModelCache:
         self._lookups: dict[tuple[str, str], asyncio.Task[tuple[bool | None, RemoteModel | None]]] = {}
 
     def find_published_end(self, job: Job) -> date | None:
-        """The last day of the job's base model as it was published; None where it was not."""
-        known = self._published.find(job.provider, job.base_model)
-        return known.inference_ends if known else None
+        """Return the last day of the job's base model in the published list, or None."""
+        retirement = self._published.find(job.provider, job.base_model)
+        return retirement.inference_ends if retirement else None
 
     async def find(self, connection: ProviderConnection, name: str) -> RemoteModel | None:
         key = (connection.account.provider, name)
@@ -166,13 +162,13 @@ class _BaseModelCache:
 async def _find_model(
     connection: ProviderConnection, name: str, log: BoundLogger
 ) -> tuple[bool | None, RemoteModel | None]:
-    """Whether the provider has the model, None when it does not answer; and what it says of it."""
+    """Return whether the provider has the model, or None after an error; and the model itself."""
     try:
-        found = await connection.provider.find_model(name)
+        model = await connection.provider.find_model(name)
     except ProviderError as error:
         log.info("model.lookup_failed", account=connection.account.name, model=name, message=str(error))
         return None, None
-    return found is not None, found
+    return model is not None, model
 
 
 def _days_or_infinity(days: int | None) -> float:

@@ -1,5 +1,6 @@
-"""Checks: what is wrong with an example, or not as good as it could be. Values in, issues out.
+"""Checks of the examples: values in, issues or findings out.
 
-`errors` are what a provider would refuse, or what would train something else than was meant; `advice` is experience
-with chat data. Both look at one example; `whole` sees all of them pass by.
+`structure`, `messages`, `tools` and `object_keys` find errors: what a provider would refuse, or what would not train
+what was intended. `style` finds warnings, from experience with chat data. `corpus` needs all examples together;
+`provider_rule_checker` applies the rules of the providers.
 """

@@ -1,4 +1,4 @@
-"""The whole: warnings that need every example. Sees them pass by once and keeps little of each."""
+"""Warnings that need all examples together: system messages, user names, duplicates and lengths."""
 
 from __future__ import annotations
 
@@ -14,32 +14,35 @@ from orchestrator.dataset.checks.user_names import find_user_names
 from orchestrator.dataset.example import Example, KeyPath, create_finding
 from orchestrator.dataset.finding_codes import FindingCode
 
-MAX_SYSTEM_MESSAGES = 1_000  # different system messages that are told apart
-MAX_NAME_EXAMPLES = 5_000  # examples whose names are counted
-MIN_EXAMPLES_FOR_MAJORITY = 8  # with fewer examples "most" says nothing
+MAX_SYSTEM_MESSAGES = 1_000  # different system messages that are counted
+MAX_NAME_EXAMPLES = 5_000  # examples in which user names are searched
+MIN_EXAMPLES_FOR_MAJORITY = 8  # with fewer examples, "most" means nothing
 MAJORITY_SHARE = 0.5
 LENGTH_OUTLIER_FACTOR = 20  # times the median
-LENGTH_OUTLIER_MIN_CHARACTERS = 4_000  # characters; below it no example is long
+LENGTH_OUTLIER_MIN_CHARACTERS = 4_000  # shorter examples are never outliers
 
 
 class CorpusChecker:
-    """Fed with every good example; afterwards `findings` says what they are like together."""
+    """Keeps a few numbers of each accepted example, and builds the findings at the end.
+
+    The numbers are in arrays (about 20 bytes per example), because a dataset may have millions of examples.
+    """
 
     def __init__(self) -> None:
         self._files: list[str] = []
-        self._file_of = array("L")
-        self._line_of = array("L")
+        self._file_of = array("L")  # index in `_files`, by example
+        self._line_of = array("L")  # by example
         self._duplicates = DuplicateFinder()
         self._near_duplicates = NearDuplicateFinder()
         self._near_duplicate_pairs: list[tuple[int, int]] = []
         self._system_messages: Counter[str] = Counter()
         self._system_message_places: dict[str, tuple[int, int, str]] = {}
         self._names: Counter[str] = Counter()
-        self.lengths = array("Q")
+        self.lengths = array("Q")  # characters, by example
         self.roles: Counter[str] = Counter()
 
     def add(self, example: Example, line: bytes, texts: list[MessageText], image_urls: list[str]) -> None:
-        """One more example; `line` is its canonical form, `images` are the URLs of its images."""
+        """Add an accepted example. `line` is its canonical form."""
         number = len(self.lengths)
         if not self._files or self._files[-1] != example.file:
             self._files.append(example.file)
@@ -67,20 +70,20 @@ class CorpusChecker:
                     self._system_message_places[system] = (len(self._files) - 1, line or example.line, path)
 
     def build_findings(self) -> Iterator[Finding]:
-        """The warnings about the examples together."""
+        """Yield the warnings about the examples together."""
         yield from self._system_message_findings()
         yield from self._user_name_findings()
         yield from self._duplicate_findings()
         yield from self._length_findings()
 
     def _system_message_findings(self) -> Iterator[Finding]:
-        (usual, _), *others = self._system_messages.most_common() or [("", 0)]
+        (most_common, _), *others = self._system_messages.most_common() or [("", 0)]
         total = self._system_messages.total()
         for system, count in others:
             file, line, path = self._system_message_places[system]
             message = (
                 f"{count} of {total} chats begin with {_describe_system_message(system)}, "
-                f"most with {_describe_system_message(usual)}"
+                f"most with {_describe_system_message(most_common)}"
             )
             yield create_finding(FindingCode.DIFFERENT_SYSTEM, self._files[file], message, line=line, path=path)
 
@@ -99,18 +102,18 @@ class CorpusChecker:
             if number not in equal:
                 yield self._duplicate_finding(FindingCode.NEAR_DUPLICATE, "nearly the same as", number, earlier)
 
-    def _duplicate_finding(self, code: FindingCode, how: str, number: int, earlier: int) -> Finding:
+    def _duplicate_finding(self, code: FindingCode, relation: str, number: int, earlier: int) -> Finding:
         first = f"{self._files[self._file_of[earlier]]}:{self._line_of[earlier]}"
         file = self._files[self._file_of[number]]
-        return create_finding(code, file, f"the example is {how} {first}", line=self._line_of[number], path="$")
+        return create_finding(code, file, f"the example is {relation} {first}", line=self._line_of[number], path="$")
 
     def _length_findings(self) -> Iterator[Finding]:
         if len(self.lengths) < MIN_EXAMPLES_FOR_MAJORITY:
             return
-        usual = _median(self.lengths)
+        median = _median(self.lengths)
         for number, length in enumerate(self.lengths):
-            if length > max(LENGTH_OUTLIER_FACTOR * usual, LENGTH_OUTLIER_MIN_CHARACTERS):
-                message = f"the example has {length:,} characters, the median is {usual:,}"
+            if length > max(LENGTH_OUTLIER_FACTOR * median, LENGTH_OUTLIER_MIN_CHARACTERS):
+                message = f"the example has {length:,} characters, the median is {median:,}"
                 file = self._files[self._file_of[number]]
                 yield create_finding(FindingCode.UNEQUAL_LENGTHS, file, message, line=self._line_of[number], path="$")
 
@@ -120,7 +123,7 @@ def _describe_system_message(system: str) -> str:
 
 
 def _median(values: array[int]) -> int:
-    """By counting equal values, which takes less memory than sorting millions."""
+    """Return the median. Counting equal values takes less memory than sorting millions."""
     counts, cumulative = Counter(values), 0
     for value in sorted(counts):
         cumulative += counts[value]

@@ -1,4 +1,4 @@
-"""Images: where they stand in an example, and what their address says of them. Nothing is fetched."""
+"""Finds the images of an example, and their type, size and reachability by their URL alone. Nothing is fetched."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _LOCAL_DOMAINS = (".local", ".localhost", ".internal", ".lan", ".home.arpa")
 
 @dataclass(frozen=True)
 class ImageReference:
-    """One image of an example: its URL, and the way to it in the body."""
+    """One image of an example."""
 
-    url: str
-    key_path: KeyPath
+    url: str  # http(s) or data:
+    key_path: KeyPath  # of the URL in the body
 
     @cached_property
     def _data_url_match(self) -> re.Match[str] | None:
@@ -36,12 +36,12 @@ class ImageReference:
 
     @property
     def is_embedded(self) -> bool:
-        """Whether the image itself is in the URL."""
+        """Whether the URL is a data: URL with the image."""
         return self._data_url_match is not None
 
     @property
     def image_type(self) -> str | None:
-        """The type of its first bytes, else the declared type, else the ending of its address; None if unknown."""
+        """The type by the first bytes, else the declared type, else the suffix of the URL; None if unknown."""
         if self._data_url_match is None:
             ending = urlsplit(self.url).path.rpartition(".")[2].lower()
             return _IMAGE_TYPE_BY_SUFFIX.get(ending)
@@ -52,7 +52,7 @@ class ImageReference:
 
     @property
     def size_bytes(self) -> int:
-        """The size of an embedded image; 0 where only an address is given."""
+        """The size of an embedded image in bytes; 0 for a URL that would have to be fetched."""
         if self._data_url_match is None:
             return 0
         digits = len(self.url) - self._data_url_match.end()
@@ -60,7 +60,7 @@ class ImageReference:
 
     @property
     def is_public(self) -> bool:
-        """Whether a provider can reach it: embedded, or not at an address of this machine or a private network."""
+        """Whether a provider can reach the image: it is embedded, or its host is not local or private."""
         if self.is_embedded:
             return True
         try:
@@ -74,7 +74,7 @@ class ImageReference:
 
 
 def iter_images(body: ExampleBody) -> Iterator[ImageReference]:
-    """Yield every image that is embedded or has an address. What is neither is named by the other errors."""
+    """Yield every image with a supported URL. `messages` reports the others."""
     for message, key_path in iter_messages(body):
         content = message.get("content")
         for index, part in enumerate(content) if isinstance(content, list) else ():
@@ -89,7 +89,7 @@ def _get_url(part: Any) -> str | None:
 
 
 def _detect_image_type(url: str, start: int) -> str | None:
-    """What the image is by its first bytes, whatever its URL declares: a renamed GIF stays a GIF."""
+    """Detect the type by the first bytes, because the declared type may be wrong: a renamed GIF stays a GIF."""
     try:
         first = base64.b64decode(url[start : start + 16])
     except (binascii.Error, ValueError):

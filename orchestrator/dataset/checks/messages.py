@@ -1,4 +1,4 @@
-"""One message: its keys, role, content, name and weight."""
+"""Errors of one message: its keys, role, content with parts and images, name and weight."""
 
 from __future__ import annotations
 
@@ -30,9 +30,18 @@ _ROLE_BY_ALIAS = {"human": "user", "customer": "user", "client": "user", "questi
 )
 _PLAIN_ROLES = frozenset(("system", "user", "assistant"))
 
+PART_KEYS: dict[str, dict[str, type]] = {
+    "text": {"type": str, "text": str},
+    "image_url": {"type": str, "image_url": dict},
+    "refusal": {"type": str, "refusal": str},
+}
+PART_TYPES_BY_ROLE = {"user": ("text", "image_url"), "assistant": ("text", "refusal")}
+IMAGE_DETAILS = ("auto", "low", "high")
+_IMAGE_URL = re.compile(r"https?://[^\s/]+\S*|data:image/(?:png|jpeg|webp|gif);base64,[A-Za-z0-9+/]+={0,2}")
+
 
 def is_plain_message(message: object) -> bool:
-    """Quickly: nothing but a role and a text, and nothing wrong with them. Most messages of the world are so."""
+    """Whether the message is only a valid role and a valid text, as most are. Fast path for `check_message`."""
     if type(message) is not dict or len(message) != 2:
         return False
     role, content = message.get("role"), message.get("content")
@@ -42,7 +51,7 @@ def is_plain_message(message: object) -> bool:
 
 
 def check_message(message: object, key_path: KeyPath) -> Iterator[ExampleIssue]:
-    """Every error of the message."""
+    """Yield every error of the message."""
     if not isinstance(message, dict):
         hint = 'Write {"role": …, "content": …}.'
         yield ExampleIssue(
@@ -71,7 +80,7 @@ def _check_role(message: dict[str, Any], key_path: KeyPath) -> Iterator[ExampleI
 
 
 def is_unknown_role(role: str) -> bool:
-    """Whether nobody can tell who speaks. `developer` and `function` are wrong, but they are not the assistant."""
+    """Whether the speaker is unknown. `developer` and `function` are wrong, too, but are not the assistant."""
     return role not in ROLES and role not in _UNSUPPORTED_ROLE_HINTS
 
 
@@ -79,8 +88,8 @@ def _role_hint(role: str) -> str:
     if role in _UNSUPPORTED_ROLE_HINTS:
         return _UNSUPPORTED_ROLE_HINTS[role]
     plain = role.strip().lower()
-    meant = plain if plain in ROLES else _ROLE_BY_ALIAS.get(plain)
-    return f'Use "{meant}".' if meant else ""
+    intended = plain if plain in ROLES else _ROLE_BY_ALIAS.get(plain)
+    return f'Use "{intended}".' if intended else ""
 
 
 def _check_content(message: dict[str, Any], key_path: KeyPath) -> Iterator[ExampleIssue]:
@@ -100,7 +109,7 @@ def _check_content(message: dict[str, Any], key_path: KeyPath) -> Iterator[Examp
             f"the content must be a string or an array of parts, not {describe_type(content)}",
         )
     elif message.get("tool_calls") or message.get("refusal"):
-        pass  # the assistant says something in another way
+        pass  # the assistant answers with a tool call or a refusal
     elif "content" in message:
         yield ExampleIssue(FindingCode.EMPTY_CONTENT, place, "the content is null")
     else:
@@ -108,7 +117,7 @@ def _check_content(message: dict[str, Any], key_path: KeyPath) -> Iterator[Examp
 
 
 def check_text(text: str, key_path: KeyPath, *, may_be_empty: bool) -> Iterator[ExampleIssue]:
-    """Empty text, and special tokens in it. An empty system message is advice's business."""
+    """Yield an error for an empty text and for each special token. `style` warns of an empty system message."""
     if not text.strip() and not may_be_empty:
         yield ExampleIssue(FindingCode.EMPTY_CONTENT, key_path, "the text is empty")
     for token in sorted(set(OPENAI_SPECIAL_TOKENS.findall(text))):
@@ -116,7 +125,7 @@ def check_text(text: str, key_path: KeyPath, *, may_be_empty: bool) -> Iterator[
 
 
 def is_valid_weight(value: object) -> bool:
-    """0 or 1 and nothing that only equals them, such as true or 1.0."""
+    """Whether the weight is the integer 0 or 1; true and 1.0 are equal to them, but have another JSON type."""
     return type(value) is int and value in (0, 1)
 
 
@@ -126,18 +135,8 @@ def _check_name(message: dict[str, Any], key_path: KeyPath) -> Iterator[ExampleI
         yield ExampleIssue(FindingCode.BAD_NAME, (*key_path, "name"), f"the name {name[:70]!r} is not valid")
 
 
-PART_KEYS: dict[str, dict[str, type]] = {
-    "text": {"type": str, "text": str},
-    "image_url": {"type": str, "image_url": dict},
-    "refusal": {"type": str, "refusal": str},
-}
-PART_TYPES_BY_ROLE = {"user": ("text", "image_url"), "assistant": ("text", "refusal")}
-IMAGE_DETAILS = ("auto", "low", "high")
-_IMAGE_URL = re.compile(r"https?://[^\s/]+\S*|data:image/(?:png|jpeg|webp|gif);base64,[A-Za-z0-9+/]+={0,2}")
-
-
 def check_parts(parts: list[Any], role: object, key_path: KeyPath) -> Iterator[ExampleIssue]:
-    """Every error of the parts, except in their texts."""
+    """Yield every error of the parts, except in their texts."""
     if not parts:
         yield ExampleIssue(FindingCode.EMPTY_CONTENT, key_path, "the content has no parts")
     for index, part in enumerate(parts):

@@ -1,4 +1,4 @@
-"""Keys of an object: unknown, missing, or of the wrong type."""
+"""Errors of the keys of an object: unknown, missing, or with a value of the wrong type."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TYPE_NAMES = {
 }
 LEGACY_TOOL_KEYS = ("functions", "function_call")
 
-# Unknown here, but they may decide whether or how the chat is to be learned: a person has to look at them.
+# Unknown keys that may decide whether or how the chat should be learned. `polish` never drops them: a person decides.
 TRAINING_DECISION_KEYS = frozenset(
     (
         *FEEDBACK_KEYS,
@@ -38,7 +38,7 @@ TRAINING_DECISION_KEYS = frozenset(
 def check_keys(
     value: Mapping[str, Any], known: Mapping[str, type], needed: tuple[str, ...], key_path: KeyPath
 ) -> Iterator[ExampleIssue]:
-    """Every key that is not known, is needed and missing, or leads to another type."""
+    """Yield an error for each unknown key, missing key and value of the wrong type."""
     for key in needed:
         if key not in value:
             yield ExampleIssue(FindingCode.MISSING_KEY, key_path, f'"{key}" is missing')
@@ -56,19 +56,19 @@ def check_keys(
 
 
 def is_droppable_key(key: str, known: Mapping[str, type]) -> bool:
-    """Whether an unknown key is only a remark: not a known key misspelt, nor one that may say what to train."""
+    """Whether an unknown key only annotates: it is not a misspelt key, and does not decide about training."""
     return (
         key not in TRAINING_DECISION_KEYS and key not in LEGACY_TOOL_KEYS and not get_close_matches(key, known, n=1)
     )
 
 
 def has_json_type(value: object, kind: type) -> bool:
-    """JSON's types are strict: true is no number. `object` is any."""
+    """Whether the value has exactly this type: true is not a number. `object` accepts any value."""
     return kind is object or type(value) is kind
 
 
 def describe_type(value: object) -> str:
-    """The value's type in words."""
+    """Return the type of the value in words."""
     return TYPE_NAMES.get(type(value), "something else")
 
 

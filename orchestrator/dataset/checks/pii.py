@@ -1,4 +1,4 @@
-"""Personal data and secrets in a text: how they look. Used by the check, which names them, and by polish."""
+"""Detects personal data and secrets in texts. The check reports them, polish and excerpts redact them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from orchestrator.dataset.finding_codes import FindingCode
 
 _KEY = re.compile(
-    r"\b(?:sk-(?:proj-|ant-|or-)?[A-Za-z0-9_-]{20,}"  # OpenAI and those who imitate it
+    r"\b(?:sk-(?:proj-|ant-|or-)?[A-Za-z0-9_-]{20,}"  # OpenAI and providers with the same prefix
     r"|AKIA[0-9A-Z]{16}"  # Amazon
     r"|AIza[0-9A-Za-z_-]{35}"  # Google
     r"|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,}|glpat-[A-Za-z0-9_-]{20,}"
@@ -40,7 +40,7 @@ _LONG_NUMBER = b"0" * 9
 
 @dataclass(frozen=True, slots=True)
 class PiiMatch:
-    """A piece of text that should not be there: `text[start:end]`."""
+    """Personal data or a secret at `text[start:end]`."""
 
     code: FindingCode
     start: int
@@ -51,14 +51,14 @@ PiiDetector = Callable[[str], Iterator[PiiMatch]]
 
 
 def select_detectors(text: bytes) -> tuple[PiiDetector, ...]:
-    """A quick look at a text, or at a whole example in JSON: which closer looks are worth their time. Mostly none."""
+    """Select the detectors that could match in a text or a JSON example. Fast, and empty for most examples."""
     return tuple(find for may_hold, find in _DETECTORS if may_hold(text))
 
 
 def find_pii(text: str, detectors: Iterable[PiiDetector] | None = None) -> Iterator[PiiMatch]:
-    """Everything in the text that looks like a key, an e-mail address or a telephone number.
+    """Find everything in the text that may be a key, an e-mail address or a telephone number.
 
-    `finds` are the suspicions about the example that it is part of, where they are known.
+    `detectors` limits the search to those that `select_detectors` returned for the whole example.
     """
     raw = text.encode("utf-8", "surrogatepass")
     for may_hold, find in _DETECTORS:
@@ -131,17 +131,17 @@ _DETECTORS: tuple[tuple[Callable[[bytes], bool], PiiDetector], ...] = (
 
 
 def _is_phone(text: str) -> bool:
-    """9 to 15 digits that begin as numbers do, with +, 0 or a bracket, or are grouped as in North America."""
+    """Whether it has 9 to 15 digits, and starts with +, 0 or a bracket or is grouped as in North America."""
     digits = sum(char.isdigit() for char in text)
-    begins = text[0] in "+0(" or _AMERICAN_PHONE.fullmatch(text) is not None
-    return 9 <= digits <= 15 and begins and not _NOT_PHONE.fullmatch(text)
+    has_phone_start = text[0] in "+0(" or _AMERICAN_PHONE.fullmatch(text) is not None
+    return 9 <= digits <= 15 and has_phone_start and not _NOT_PHONE.fullmatch(text)
 
 
 def redact_text(text: str) -> str:
-    """The text with `[key]`, `[e-mail]` and `[phone]` in place of what is private. Doing it again changes nothing."""
+    """Return the text with `[key]`, `[e-mail]` and `[phone]` in place of personal data and secrets. Idempotent."""
     labels = {FindingCode.SECRET: "[key]", FindingCode.EMAIL_ADDRESS: "[e-mail]", FindingCode.PHONE_NUMBER: "[phone]"}
     pieces, done = [], 0
-    for match in sorted(find_pii(text), key=lambda one: (one.start, -one.end)):
+    for match in sorted(find_pii(text), key=lambda match: (match.start, -match.end)):
         if match.start >= done:
             pieces += [text[done : match.start], labels[match.code]]
             done = match.end

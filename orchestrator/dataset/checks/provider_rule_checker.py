@@ -1,4 +1,4 @@
-"""Provider: errors of an example under the rules of the providers it is going to, before it is uploaded there."""
+"""Checks examples against the rules of the providers that they will be uploaded to."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from orchestrator.core.account import ProviderName
+from orchestrator.core.capabilities import MB
 from orchestrator.dataset.checks.images import ImageReference, iter_images
 from orchestrator.dataset.checks.text_walk import iter_message_lists, iter_messages
 from orchestrator.dataset.example import ExampleBody, ExampleIssue, KeyPath
 from orchestrator.dataset.provider_rules import ProviderRule, RuleKind, list_provider_rules
 
 RuleViolation = tuple[KeyPath, str, str]
-"""Where it is, what is wrong, and a hint ("" for the code's own)."""
+"""Key path, message, and hint ("": the hint of the code)."""
 
-BYTES_PER_MEGABYTE = 1_000_000
 _ALLOWED_PREVIOUS_ROLES = {  # the roles that may stand just before a role
     "system": (None,),
     "user": (None, "system", "assistant"),
@@ -24,7 +24,7 @@ _ALLOWED_PREVIOUS_ROLES = {  # the roles that may stand just before a role
 
 
 class ProviderRuleChecker:
-    """Checks examples under the rules of some providers. Providers with the same rule share one finding."""
+    """Checks examples against the rules of some providers. Providers with the same rule share one finding."""
 
     def __init__(self, providers: Iterable[ProviderName]) -> None:
         groups: dict[tuple[RuleKind, int, tuple[str, ...]], list[ProviderRule]] = {}
@@ -37,11 +37,11 @@ class ProviderRuleChecker:
         self._count_rules = [pair for pair in shared if pair[1].kind in COUNT_RULE_KINDS]
 
     def check_example(self, body: ExampleBody) -> Iterator[ExampleIssue]:
-        """Yield every error of the example. Wrong shapes are passed over: the other errors name them."""
+        """Yield every error of the example. Values of the wrong type are skipped; `structure` reports them."""
         for names, rule in self._order_rules:
             yield from _to_issues(names, rule, ORDER_CHECKS[rule.kind](body, rule))
         if not _has_parts(body):
-            return  # as most examples: neither text parts nor images
+            return  # most examples have neither text parts nor images
         images = list(iter_images(body))
         for names, rule in self._content_rules:
             yield from _to_issues(names, rule, CONTENT_CHECKS[rule.kind](body, rule, images))
@@ -49,15 +49,15 @@ class ProviderRuleChecker:
             yield from _to_issues(names, rule, IMAGE_CHECKS[rule.kind](images, rule))
 
     def check_counts(self, examples: int, with_images: int) -> Iterator[tuple[ProviderRule, str]]:
-        """Yield the rules that the number of training examples breaks, with a message for each."""
+        """Yield each rule that the number of training examples breaks, with a message."""
         for names, rule in self._count_rules:
-            count, what = (
+            count, kind = (
                 (with_images, "examples with images")
                 if rule.kind is RuleKind.MAXIMUM_IMAGE_EXAMPLES
                 else (examples, "training examples")
             )
             if count > rule.limit:
-                yield rule, f"there are {count:,} {what}, {names} accepts at most {rule.limit:,}"
+                yield rule, f"there are {count:,} {kind}, {names} accepts at most {rule.limit:,}"
 
 
 def _to_issues(names: str, rule: ProviderRule, problems: Iterable[RuleViolation]) -> Iterator[ExampleIssue]:
@@ -66,7 +66,7 @@ def _to_issues(names: str, rule: ProviderRule, problems: Iterable[RuleViolation]
 
 
 def _has_parts(body: ExampleBody) -> bool:
-    """Quickly for a chat, as most examples are; a pair may have parts in three places."""
+    """Whether any content is an array of parts. Fast for chats; a pair may have parts in three places."""
     messages = body.get("messages")
     if not isinstance(messages, list):
         return any(isinstance(message.get("content"), list) for message, _ in iter_messages(body))
@@ -74,7 +74,7 @@ def _has_parts(body: ExampleBody) -> bool:
 
 
 def _iter_written_messages(messages: list[Any]) -> Iterator[tuple[int, str]]:
-    """Index and role of each message that is written into the file: empty system messages are not."""
+    """Yield index and role of each message that is written to the file; empty system messages are left out."""
     for index, message in enumerate(messages):
         role = message.get("role") if isinstance(message, dict) else None
         if (
@@ -96,7 +96,7 @@ def _check_roles_alternate(body: ExampleBody, _: ProviderRule) -> Iterator[RuleV
         for index, role in _iter_written_messages(messages):
             if before not in _ALLOWED_PREVIOUS_ROLES[role]:
                 yield (*key_path, index, "role"), _turn_message(before, role), _turn_hint(before, role)
-                break  # one finding for a chat: what follows is a consequence more often than not
+                break  # one finding per chat: further ones are mostly consequences of the first
             before = role
 
 
@@ -147,7 +147,7 @@ def _check_keys_not_accepted(body: ExampleBody, rule: ProviderRule) -> Iterator[
 def _check_text_content(
     body: ExampleBody, rule: ProviderRule, images: list[ImageReference]
 ) -> Iterator[RuleViolation]:
-    """Parts are the form of examples with images; where all roles need a text, such an example is let through."""
+    """Yield an error for content in text parts. Examples with images need parts, so they are accepted."""
     if images and "user" in rule.values:
         return
     for message, key_path in iter_messages(body):
@@ -176,10 +176,7 @@ def _check_image_types(images: list[ImageReference], rule: ProviderRule) -> Iter
 def _check_image_bytes(images: list[ImageReference], rule: ProviderRule) -> Iterator[RuleViolation]:
     for image in images:
         if (size := image.size_bytes) > rule.limit:
-            message = (
-                f"the image has {size / BYTES_PER_MEGABYTE:,.1f} MB, "
-                f"at most {rule.limit / BYTES_PER_MEGABYTE:,.0f} MB are accepted"
-            )
+            message = f"the image has {size / MB:,.1f} MB, at most {rule.limit / MB:,.0f} MB are accepted"
             yield image.key_path, message, "Reduce its size: use fewer pixels or a stronger compression."
 
 

@@ -1,9 +1,9 @@
-"""Special tokens: what begins and ends messages in the formats of the base models in use.
+"""Special tokens in texts: the markers that start and end messages in the formats of the base models.
 
-Inside a text such a token ends or forges a message when the provider's tokenizer reads the file. The tokens of
-`OPENAI_SPECIAL_TOKENS` are OpenAI's and ChatML's, refused whatever the base model is. Those of open models are known
-by family, from the `tokenizer_config.json` published with each; a `tokenizer.json` in the accounts file lists its
-own.
+If a text contains such a token, it ends a message early or forges another one when the provider tokenizes the file.
+The tokens in `OPENAI_SPECIAL_TOKENS` (OpenAI's and ChatML's) are refused for every base model. Those of open models
+are known by family, from the published `tokenizer_config.json` files; a `tokenizer.json` in the accounts file adds
+its own.
 """
 
 from __future__ import annotations
@@ -67,17 +67,17 @@ MODEL_FAMILY_TOKENS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     (r"kimi", _KIMI),
     (r"gpt-oss", _HARMONY),
 )
-"""A base model's name, and regular expressions for the special tokens. A name may belong to several families: a
-distilled model reads the tokens of the one and may be given the other's name."""
+"""A pattern of base model names, and patterns of their special tokens. A name may match several families, because a
+distilled model has the name of one family and the tokens of another."""
 
-# Tokens of any family that nothing else looks like: <s> is also HTML, [PAD] and <eos> stand in ordinary texts.
+# Tokens of all families that are unambiguous: <s> is also HTML, and [PAD] and <eos> occur in ordinary texts.
 FOREIGN_TOKENS: Final = re.compile(
     "|".join((*_LLAMA_2[1:], "</s>", *_LLAMA_3, *_LLAMA_4, *_QWEN, *_GEMMA, *_DEEPSEEK, *_HARMONY))
 )
 
 
 def build_special_token_pattern(base_models: Iterable[str], listed: Iterable[str] = ()) -> re.Pattern[str] | None:
-    """Build one pattern for the special tokens of these base models, and those that their tokenizers list."""
+    """Build one pattern for the special tokens of the base models and of their tokenizers; None without any."""
     names = [name.lower() for name in base_models]
     tokens = {token for family, known in MODEL_FAMILY_TOKENS if _any_name_matches(names, family) for token in known}
     tokens |= {re.escape(token) for token in listed if _is_unambiguous_token(token)}
@@ -89,12 +89,12 @@ def _any_name_matches(names: list[str], family: str) -> bool:
 
 
 def _is_unambiguous_token(token: str) -> bool:
-    """A tokenizer may list a word or a space as special; in a text that is no sign of anything."""
+    """Whether a token is recognisable in a text. A tokenizer may list a word or a space as special, too."""
     return len(token) > 2 and token[0] in "<[" and token[-1] in ">]"
 
 
 def check_special_tokens(body: ExampleBody, special: re.Pattern[str]) -> Iterator[ExampleIssue]:
-    """Yield the special tokens of the base models in use; those refused for every base model are `message`'s."""
+    """Yield an error for each special token of the base models. `messages` checks OPENAI_SPECIAL_TOKENS."""
     for _, text, key_path in iter_texts(body):
         for token in sorted({match[0] for match in special.finditer(text)}):
             if not OPENAI_SPECIAL_TOKENS.fullmatch(token):
@@ -106,9 +106,9 @@ def check_special_tokens(body: ExampleBody, special: re.Pattern[str]) -> Iterato
 
 
 def check_foreign_tokens(texts: list[MessageText], line: bytes) -> Iterator[ExampleIssue]:
-    """Yield a warning for tokens of another model's format; `line` is the example's canonical form.
+    """Yield a warning for tokens of another model's format. `line` is the canonical form, for a fast test.
 
-    Those of the base models in use are errors, so an example that comes here has none of them.
+    Tokens of the base models are errors, so an example that reaches this check has none of them.
     """
     if b"<" not in line and b"INST]" not in line:
         return

@@ -1,4 +1,4 @@
-"""Errors of one example, whatever its method."""
+"""Errors of one example, for chats and preference pairs: its keys, the order of its messages, and its weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAIR_KEYS = {"input": dict, "preferred_output": list, "non_preferred_output": li
 
 
 def check_structure(body: ExampleBody, rules: DatasetRules) -> Iterator[ExampleIssue]:
-    """Every error of the example."""
+    """Yield every error of the example."""
     if "messages" in body:
         if rules.method != "supervised":
             yield ExampleIssue(FindingCode.WRONG_METHOD, (), "a chat, but the method is dpo")
@@ -84,10 +84,10 @@ def _check_output(answers: list[object], output: str) -> Iterator[ExampleIssue]:
 
 
 def check_ending(messages: list[Any], key_path: KeyPath) -> Iterator[ExampleIssue]:
-    """A chat needs an assistant's answer, and ends with one."""
+    """Yield an error for a chat without an assistant message, or with another message at its end."""
     roles = [message.get("role") if isinstance(message, dict) else None for message in messages]
     if any(isinstance(role, str) and is_unknown_role(role) for role in roles):
-        return  # that is an error already, and whether the assistant speaks is known only when it is corrected
+        return  # an error already; a misspelt role may be the assistant's, so a second error could be wrong
     if messages and "assistant" not in roles:
         yield ExampleIssue(FindingCode.NO_ASSISTANT, key_path, "the chat has no assistant message")
     elif messages and roles[-1] != "assistant":
@@ -96,7 +96,7 @@ def check_ending(messages: list[Any], key_path: KeyPath) -> Iterator[ExampleIssu
 
 
 def check_weights(messages: list[Any], key_path: KeyPath) -> Iterator[ExampleIssue]:
-    """At least one answer is to be learned."""
+    """Yield an error if no answer of the chat is learned."""
     answers = [message for message in messages if isinstance(message, dict) and message.get("role") == "assistant"]
     if answers and all(is_valid_weight(answer.get("weight")) and answer["weight"] == 0 for answer in answers):
         yield ExampleIssue(FindingCode.NOTHING_TO_LEARN, key_path, "every assistant message has weight 0")

@@ -1,4 +1,4 @@
-"""Advice on one example: what trains, but not as it was meant."""
+"""Warnings about one example: it can be trained, but the model may learn something unintended."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ PII_LABELS = {
     FindingCode.EMAIL_ADDRESS: "an e-mail address",
     FindingCode.PHONE_NUMBER: "a possible telephone number",
 }
-MIN_SENTENCE_CHARACTERS = 60  # characters; shorter answers ("four", "Yes, you can") need no full stop
+MIN_SENTENCE_CHARACTERS = 60  # shorter answers ("four", "Yes, you can") need no full stop
 
 _MACRO = re.compile(r"\{\{[\w#/][^{}\n]{0,40}\}\}")
 _SENTENCE = re.compile(r"[.!?…\u3002\uff01\uff1f]")
 _NOT_PROSE = re.compile(r"\s*(?:[-*•+>#|]|\d+[.)]|```|    |\$)")  # a list, a quotation, a heading, a table, code
+_REASONING_TAG = re.compile(r"</?(?:think|thinking|thought|reasoning|scratchpad)>|\[/?(?-i:THINK)\]", re.IGNORECASE)
+_IMAGE_MARKUP = re.compile(r"<img\b[^<>]{0,500}>|!\[[^\]\n]{0,200}\]\([^)\s]{1,2000}\)", re.IGNORECASE)
+MAX_SHOWN_CHARACTERS = 40  # of the HTML or Markdown of an image, in a message
 
 
 def check_style(body: ExampleBody, texts: list[MessageText], line: bytes) -> Iterator[ExampleIssue]:
-    """Every warning about the example by itself; `line` is its canonical form."""
+    """Yield every warning about the example alone. `line` is its canonical form, for fast tests on bytes."""
     suspected, macros = select_detectors(line), b"{{" in line
     for messages, key_path in iter_message_lists(body):
         yield from _check_system_messages(messages, key_path)
@@ -62,7 +65,7 @@ def _check_system_messages(messages: list[Any], key_path: KeyPath) -> Iterator[E
 
 
 def _is_cut_off(text: str) -> bool:
-    """A long answer in sentences whose last line is prose and stops at a letter or a comma."""
+    """Whether a long answer in sentences ends with a letter or a comma in a line of prose."""
     text = text.rstrip()
     if len(text) < MIN_SENTENCE_CHARACTERS or not (text[-1].islower() or text[-1] in ",;"):
         return False
@@ -80,13 +83,8 @@ def _check_pii(text: str, key_path: KeyPath, suspected: tuple[PiiDetector, ...])
         )
 
 
-_REASONING_TAG = re.compile(r"</?(?:think|thinking|thought|reasoning|scratchpad)>|\[/?(?-i:THINK)\]", re.IGNORECASE)
-_IMAGE_MARKUP = re.compile(r"<img\b[^<>]{0,500}>|!\[[^\]\n]{0,200}\]\([^)\s]{1,2000}\)", re.IGNORECASE)
-MAX_SHOWN_CHARACTERS = 40  # characters of a image's tag
-
-
 def check_artifacts(texts: list[MessageText], line: bytes) -> Iterator[ExampleIssue]:
-    """Yield a warning for thoughts in answers and images in texts; `line` is the example's canonical form."""
+    """Yield a warning for reasoning blocks in answers and images in texts. `line` is the canonical form."""
     if b"<" not in line and b"![" not in line and b"THINK]" not in line:
         return
     for role, text, key_path in texts:
@@ -98,7 +96,7 @@ def check_artifacts(texts: list[MessageText], line: bytes) -> Iterator[ExampleIs
 
 
 def check_equal_answers(body: ExampleBody) -> Iterator[ExampleIssue]:
-    """Yield a warning for a preference pair whose answers are the same."""
+    """Yield a warning for a preference pair with two equal answers."""
     preferred = body.get("preferred_output")
     if "messages" not in body and preferred is not None and preferred == body.get("non_preferred_output"):
         yield ExampleIssue(

@@ -1,4 +1,4 @@
-"""Encoding: signs that a text was decoded wrongly, or escaped for HTML, before it came here."""
+"""Warnings about texts that were decoded wrongly, or escaped for HTML, before they were exported."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from orchestrator.dataset.finding_codes import FindingCode
 
 REPLACEMENT_CHARACTER = "\ufffd"
 
-# UTF-8 that was read as Windows-1252: its first byte as a letter, then its further bytes as what Windows-1252 shows
-# for them. Quotation marks and dashes are such further bytes as well, but at the end of a quotation they follow a
-# capital letter by right; so after U+00C2 and U+00C3, which are capital letters of some languages, they are no sign.
+# UTF-8 decoded as Windows-1252: the first byte becomes a letter, the further bytes become Windows-1252 characters.
+# Quotation marks and dashes can be such further bytes, too. But U+00C2 and U+00C3 are capital letters in some
+# languages, and a closing quotation mark may follow a capital letter; so after these two they are not a sign.
 _CP1252_CHARACTERS = (
     "\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2020\u2021\u2022\u2026\u2030\u20ac\u2122"
 )
@@ -30,8 +30,8 @@ _MOJIBAKE_BYTES = tuple(char.encode() for char in "\u00c2\u00c3\u00e2\u00f0\ufff
 
 
 def check_text_encoding(texts: list[MessageText], line: bytes) -> Iterator[ExampleIssue]:
-    """Yield a warning for each text with such signs; `line` is the example's canonical form."""
-    if b"&" not in line and (line.isascii() or not any(sign in line for sign in _MOJIBAKE_BYTES)):
+    """Yield a warning for each damaged text. `line` is the canonical form of the example, for a fast test."""
+    if b"&" not in line and (line.isascii() or not any(byte in line for byte in _MOJIBAKE_BYTES)):
         return
     for _, text, key_path in texts:
         if count := text.count(REPLACEMENT_CHARACTER):

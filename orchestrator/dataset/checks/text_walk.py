@@ -1,4 +1,4 @@
-"""Texts of an example: every text that is said in it, with its role and place."""
+"""Iterates over the messages and texts of an example, with their key paths. Skips values of the wrong type."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from orchestrator.dataset.example import ExampleBody, KeyPath
 PAIR_OUTPUT_KEYS = ("preferred_output", "non_preferred_output")
 
 MessageText = tuple[str, str, KeyPath]
+"""Role, text, and key path of the text."""
 
 
 def iter_texts(body: ExampleBody) -> Iterator[MessageText]:
-    """Role, text and place, message by message. Wrong shapes are passed over: the errors name them."""
+    """Yield every text in order. Values of the wrong type are skipped; `structure` reports them."""
     for message, key_path in iter_messages(body):
         role, content = message.get("role"), message.get("content")
         if isinstance(content, str):
@@ -23,7 +24,7 @@ def iter_texts(body: ExampleBody) -> Iterator[MessageText]:
 
 
 def iter_messages(body: ExampleBody) -> Iterator[tuple[dict[str, Any], KeyPath]]:
-    """Every message of the example, a pair's answers included."""
+    """Yield every message of the example, including the answers of a preference pair."""
     lists = list(iter_message_lists(body))
     if "messages" not in body:
         lists += [(body[key], (key,)) for key in PAIR_OUTPUT_KEYS if isinstance(body.get(key), list)]
@@ -34,7 +35,7 @@ def iter_messages(body: ExampleBody) -> Iterator[tuple[dict[str, Any], KeyPath]]
 
 
 def iter_message_lists(body: ExampleBody) -> Iterator[tuple[list[Any], KeyPath]]:
-    """The list of messages that begins a chat: where a system message may stand."""
+    """Yield the list of messages at the start of the chat, the only one that may contain a system message."""
     container = body if "messages" in body else body.get("input")
     messages = container.get("messages") if isinstance(container, dict) else None
     if isinstance(messages, list):

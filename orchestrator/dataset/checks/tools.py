@@ -1,4 +1,4 @@
-"""Tools: their definitions, the calls, and the answers to the calls."""
+"""Errors of tools: their definitions, the tool calls, and the tool messages with their results."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ TOOL_KEYS = {"type": str, "function": dict}
 FUNCTION_KEYS = {"name": str, "description": str, "parameters": dict, "strict": object}
 TOOL_CALL_KEYS = {"id": str, "type": str, "function": dict}
 CALLED_FUNCTION_KEYS = {"name": str, "arguments": str}
-OTHER_SCHEMA_KEYS = ("input_schema", "inputSchema")  # how Anthropic and MCP call the parameters
+OTHER_SCHEMA_KEYS = ("input_schema", "inputSchema")  # the names of `parameters` in the APIs of Anthropic and MCP
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def has_tools(body: ExampleBody) -> bool:
-    """Whether tools play any part in the example."""
+    """Whether the example has tool definitions, tool calls or tool messages."""
     if "tools" in body:
         return True
     messages = body.get("messages")
@@ -31,7 +31,7 @@ def has_tools(body: ExampleBody) -> bool:
 
 
 def check_tool_definitions(tools: object, key_path: KeyPath) -> Iterator[ExampleIssue]:
-    """Every error of the `tools`."""
+    """Yield every error of the tool definitions."""
     for index, tool in enumerate(tools if isinstance(tools, list) else ()):
         place = (*key_path, index)
         if not isinstance(tool, dict):
@@ -53,7 +53,7 @@ def check_tool_definitions(tools: object, key_path: KeyPath) -> Iterator[Example
 
 
 def _is_unwrapped_function(tool: dict[str, Any]) -> bool:
-    """Whether it is a function as other APIs write it: its keys stand where the wrapper's should."""
+    """Whether the tool is a function in the format of other APIs, without the object around it."""
     return (
         "function" not in tool and "name" in tool and any(key in tool for key in ("parameters", *OTHER_SCHEMA_KEYS))
     )
@@ -77,18 +77,18 @@ def _check_function_name(function: dict[str, Any], key_path: KeyPath) -> Iterato
 
 
 def check_tool_calls(messages: list[Any], tools: object, key_path: KeyPath) -> Iterator[ExampleIssue]:
-    """Every error of the calls and their answers; the last message's calls need no answer."""
+    """Yield every error of the tool calls and their tool messages. Calls in the last message need no result."""
     known = _list_tool_names(tools)
-    waiting: dict[str, KeyPath] = {}
+    open_calls: dict[str, KeyPath] = {}
     for index, message in enumerate(messages):
         place = (*key_path, index)
         if not isinstance(message, dict):
             continue
         if message.get("role") == "tool":
-            yield from _check_tool_answer(message, waiting, place)
+            yield from _check_tool_answer(message, open_calls, place)
             continue
-        yield from _check_unanswered_calls(waiting)
-        waiting = {}
+        yield from _check_unanswered_calls(open_calls)
+        open_calls = {}
         if message.get("tool_calls") == []:
             yield ExampleIssue(
                 FindingCode.BAD_TOOL,
@@ -97,9 +97,9 @@ def check_tool_calls(messages: list[Any], tools: object, key_path: KeyPath) -> I
                 "Remove `tool_calls`.",
             )
         for number, call in enumerate(_list_calls(message)):
-            yield from _check_call(call, known, (*place, "tool_calls", number), waiting)
+            yield from _check_call(call, known, (*place, "tool_calls", number), open_calls)
     if messages and isinstance(messages[-1], dict) and messages[-1].get("role") == "tool":
-        yield from _check_unanswered_calls(waiting)
+        yield from _check_unanswered_calls(open_calls)
 
 
 def _list_tool_names(tools: object) -> set[object]:
@@ -117,10 +117,10 @@ def _list_calls(message: dict[str, Any]) -> list[Any]:
 
 
 def _check_tool_answer(
-    message: dict[str, Any], waiting: dict[str, KeyPath], key_path: KeyPath
+    message: dict[str, Any], open_calls: dict[str, KeyPath], key_path: KeyPath
 ) -> Iterator[ExampleIssue]:
     called = message.get("tool_call_id")
-    if isinstance(called, str) and waiting.pop(called, None) is None:
+    if isinstance(called, str) and open_calls.pop(called, None) is None:
         yield ExampleIssue(
             FindingCode.UNASKED_ANSWER,
             (*key_path, "tool_call_id"),
@@ -128,15 +128,15 @@ def _check_tool_answer(
         )
 
 
-def _check_unanswered_calls(waiting: dict[str, KeyPath]) -> Iterator[ExampleIssue]:
-    for called, key_path in waiting.items():
+def _check_unanswered_calls(open_calls: dict[str, KeyPath]) -> Iterator[ExampleIssue]:
+    for called, key_path in open_calls.items():
         yield ExampleIssue(
             FindingCode.UNANSWERED_CALL, key_path, f"the tool call {called[:40]!r} has no tool message"
         )
 
 
 def _check_call(
-    call: object, known: set[object], key_path: KeyPath, waiting: dict[str, KeyPath]
+    call: object, known: set[object], key_path: KeyPath, open_calls: dict[str, KeyPath]
 ) -> Iterator[ExampleIssue]:
     if not isinstance(call, dict):
         yield ExampleIssue(
@@ -146,10 +146,10 @@ def _check_call(
     yield from check_keys(call, TOOL_CALL_KEYS, tuple(TOOL_CALL_KEYS), key_path)
     yield from _check_tool_type(call, key_path)
     if isinstance(called := call.get("id"), str):
-        if called in waiting or not called:
+        if called in open_calls or not called:
             message = f"the id {called[:40]!r} is used twice" if called else "the id is empty"
             yield ExampleIssue(FindingCode.BAD_TOOL, (*key_path, "id"), message, "Give every call a unique id.")
-        waiting[called] = key_path
+        open_calls[called] = key_path
     if isinstance(function := call.get("function"), dict):
         yield from _check_called_function(function, known, (*key_path, "function"))
 

@@ -1,4 +1,4 @@
-"""Names: what a chat calls its user."""
+"""Finds the names that a chat uses for its user."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NOT_NAMES = frozenset(
 
 
 def find_user_names(body: ExampleBody, texts: list[MessageText], known_name: str) -> set[str]:
-    """Every name that the user of this chat may have: as the source says, as they say, as they are addressed."""
+    """Find the possible names of the user: from the source, from introductions, and from forms of address."""
     names, others = {known_name} if known_name else set(), set(_NOT_NAMES)
     messages = body.get("messages")
     names |= (

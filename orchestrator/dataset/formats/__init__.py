@@ -1,7 +1,7 @@
-"""Formats: what a chat may look like on disk. One file per family; each turns a JSON value into the providers' shape.
+"""The chat formats. Each parser turns a JSON value into a chat in the providers' format, or returns None.
 
-A format is recognised by the value's content, never by a file's name. It either gives a shape or says None; it reads
-nothing and checks nothing but what it needs to translate. Each declares what docs/reference/formats.md says of it.
+A format is recognised by the content of the value, never by the file's name. A parser reads no files and checks only
+what it needs for the conversion. docs/reference/formats.md is generated from the declarations of the formats.
 """
 
 from __future__ import annotations
@@ -30,18 +30,22 @@ FORMATS: tuple[ChatFormat, ...] = (
     DOLLY,
     VERTEX,
 )
-"""In the order in which they are tried: a row with the keys of two formats is read in the first."""
+"""In the order of precedence: a row with the keys of two formats is read in the first."""
 
 
 def parse_chat(value: object) -> ParsedChat | None:
-    """The first format that knows the value, with what the value says against being trained."""
-    if (shape := find_foreign_message_format(value)) is not None:
-        return shape
-    shape = next((shape for one in FORMATS if (shape := one.parse(value)) is not None), None)
-    if shape is None:
+    """Parse a value in the first matching format, and report feedback in the value that forbids to train on it.
+
+    Returns None if no format matches. The result of a foreign format has an empty body and one issue.
+    """
+    # Before the formats, because such a value has `messages` and would be read as a chat with many errors.
+    if (chat := find_foreign_message_format(value)) is not None:
+        return chat
+    chat = next((chat for chat_format in FORMATS if (chat := chat_format.parse(value)) is not None), None)
+    if chat is None:
         return find_foreign_format(value)
-    if shape.format == PREFERENCE.name or not isinstance(value, dict):
-        return shape  # in a pair, a score says which of the two answers is the better one
+    if chat.format == PREFERENCE.name or not isinstance(value, dict):
+        return chat  # in a pair, a score only tells which of the two answers is better
     if FEEDBACK_KEYS.isdisjoint(value):
-        return shape
-    return replace(shape, issues=(*shape.issues, *check_feedback(value)))
+        return chat
+    return replace(chat, issues=(*chat.issues, *check_feedback(value)))

@@ -1,4 +1,4 @@
-"""Shape: a chat in the providers' shape, with the way back to what was on disk; and what a format declares."""
+"""The base of all formats: the parsed chat, the declaration of a format, and a builder of messages."""
 
 from __future__ import annotations
 
@@ -10,49 +10,42 @@ from orchestrator.dataset.example import ExampleBody, ExampleIssue, KeyPath
 
 
 def identity_path(key_path: KeyPath) -> KeyPath:
-    """The way back where nothing was moved."""
+    """Return the key path unchanged, for a chat that is already in the providers' format."""
     return key_path
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedChat:
-    """`body` is what a provider reads. `back` turns key_path in it into key_path in the source value.
+    """A chat in the providers' format, with the way back to the source value."""
 
-    `issues` are what could not be translated; their key_path are the source's. `left_out` names what the providers'
-    shape has no place for. `user` is the user's name where the source says it.
-    """
-
-    format: str
+    format: str  # name of the format that it was read in
     body: ExampleBody
-    to_source: Callable[[KeyPath], KeyPath] = identity_path
-    issues: tuple[ExampleIssue, ...] = ()
-    left_out: tuple[str, ...] = ()
-    user_name: str = ""
+    to_source: Callable[[KeyPath], KeyPath] = identity_path  # turns a key path of `body` into one of the source value
+    issues: tuple[ExampleIssue, ...] = ()  # what could not be converted; their key paths are those of the source
+    left_out: tuple[str, ...] = ()  # data that is not part of the training format, by kind
+    user_name: str = ""  # the user's name, if the source gives it
 
 
 @dataclass(frozen=True, slots=True)
 class ChatFormat:
-    """A format that is read: what docs/reference/formats.md says of it, and its reader.
+    """A supported format: its entry in docs/reference/formats.md, and its parser."""
 
-    `example` is the text of a whole file. `read` returns None where the value is in another format; of an export,
-    whose file is one chat, it takes the list of all lines.
-    """
-
-    name: str
-    description: str
-    example: str
+    name: str  # public: counted in the summary under this name
+    description: str  # Markdown
+    example: str  # the text of a whole file
     parse: Callable[[Any], ParsedChat | None]
+    """Returns None for a value in another format. The parser of an export gets the list of its lines."""
 
 
 class PlacedMessage(NamedTuple):
-    """A message and where it stood. `keys` are its keys there, where they differ; None where only a text stood."""
+    """A message with its origin in the source value."""
 
     message: Any
-    origin: KeyPath
-    keys: Mapping[str, str] | None = None
+    origin: KeyPath  # of the message, or of its text
+    keys: Mapping[str, str] | None = None  # source keys by message key, where they differ; None: the origin is a text
 
     def to_source(self, inner: Sequence[str | int]) -> KeyPath:
-        """Where something in the message stood in the source; a text has no deeper place."""
+        """Return the source key path of a value in the message. A text has no inner values."""
         first, *rest = inner or ("",)
         if self.keys is None or not first:
             return self.origin
@@ -60,22 +53,22 @@ class PlacedMessage(NamedTuple):
 
 
 class MessageBuilder:
-    """Messages in the making: each remembers the source value that it came from."""
+    """Builds a list of messages and remembers the origin of each."""
 
     def __init__(self, placed: Iterable[PlacedMessage] = ()) -> None:
         self.placed = list(placed)
 
     @property
     def messages(self) -> list[Any]:
-        """The messages themselves."""
-        return [one.message for one in self.placed]
+        """The messages without their origins."""
+        return [placed.message for placed in self.placed]
 
     def add(self, role: str, content: object, origin: KeyPath, **more: object) -> None:
-        """Add a message whose text stands at `origin`."""
+        """Add a message whose text is at `origin` in the source."""
         self.placed.append(PlacedMessage({"role": role, "content": content, **more}, origin))
 
     def to_source(self, key_path: KeyPath) -> KeyPath:
-        """`("messages", 3, …)` to where that stood."""
+        """Turn `("messages", 3, …)` into the key path of the source."""
         match key_path:
             case (_, int(index), *inner):
                 return self.placed[index].to_source(inner)
@@ -84,5 +77,5 @@ class MessageBuilder:
 
 
 def list_other_keys(value: Mapping[str, Any], known: Iterable[str]) -> tuple[str, ...]:
-    """What is left out of an object when only the known keys are read."""
+    """List the keys of an object that are not read, as kinds of left-out data."""
     return tuple(f'key "{key}"' for key in value if key not in known)

@@ -1,4 +1,4 @@
-"""Training formats of two clouds: Amazon Bedrock's conversations and Google Vertex AI's contents. Texts only."""
+"""The training formats of Amazon Bedrock and Google Vertex AI, without images and tool calls."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ TEXTS_ONLY_HINT = "Only text is supported in this format. Use OpenAI's format fo
 
 
 def parse_bedrock(value: object) -> ParsedChat | None:
-    """`messages` whose content is a list of blocks without a type: `[{"text": …}]`."""
+    """Parse `messages` whose content is a list of blocks without a type: `[{"text": …}]`."""
     if not isinstance(value, dict) or not isinstance(rows := value.get("messages"), list):
         return None
-    named = str(value.get("schemaVersion", "")).startswith("bedrock")
-    if not rows or not (any(map(_has_content_list, rows)) if named else all(map(_has_text_blocks, rows))):
+    has_schema = str(value.get("schemaVersion", "")).startswith("bedrock")
+    if not rows or not (any(map(_has_content_list, rows)) if has_schema else all(map(_has_text_blocks, rows))):
         return None
     return _parse_turns("bedrock", value, "messages", "content", ("schemaVersion",))
 
@@ -34,7 +34,7 @@ def _has_text_blocks(message: object) -> bool:
 
 
 def parse_vertex(value: object) -> ParsedChat | None:
-    """`contents` whose turns have `parts`: `[{"role": "user", "parts": [{"text": …}]}]`."""
+    """Parse `contents` whose turns have `parts`: `[{"role": "user", "parts": [{"text": …}]}]`."""
     if not isinstance(value, dict) or not isinstance(value.get("contents"), list):
         return None
     return _parse_turns("vertex", value, "contents", "parts", ())
@@ -54,8 +54,8 @@ def _parse_turns(
             continue
         role = row.get("role")
         turns.add("assistant" if role == "model" else role, content, (*key_path, parts_key))
-    left = list_other_keys(value, (turns_key, *known, *keys))
-    return ParsedChat(name, {"messages": turns.messages}, turns.to_source, tuple(issues), left)
+    left_out = list_other_keys(value, (turns_key, *known, *keys))
+    return ParsedChat(name, {"messages": turns.messages}, turns.to_source, tuple(issues), left_out)
 
 
 BEDROCK = ChatFormat(

@@ -1,4 +1,4 @@
-"""OpenAI's chat format: one object with `messages`; and a whole request, as copied from a browser's network panel."""
+"""OpenAI's chat format, a bare array of messages, and an API request as copied from a browser's network panel."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ REQUEST_KEYS = (
 
 
 def parse_openai_chat(value: object) -> ParsedChat | None:
-    """`{"messages": […]}`, with `tools` and `parallel_tool_calls`; a `system` beside them is the first message."""
+    """Parse `{"messages": […]}` with `tools` and `parallel_tool_calls`; a `system` key becomes the first message."""
     if not isinstance(value, dict) or "messages" not in value or any(key in value for key in REQUEST_KEYS):
         return None
     return _parse_with_system("chat", value, value)
 
 
 def parse_openai_request(value: object) -> ParsedChat | None:
-    """The same with a request's other settings, which are left out."""
+    """Parse a chat with the other settings of an API request, which are left out."""
     if not isinstance(value, dict) or "messages" not in value:
         return None
     if not any(key in value for key in REQUEST_KEYS):
@@ -44,17 +44,17 @@ def _parse_with_system(name: str, value: dict[str, Any], body: dict[str, Any]) -
         body = {key: item for key, item in body.items() if key not in SYSTEM_KEYS}
         body["messages"] = [*turns.messages, *messages]
 
-    def back(key_path: KeyPath) -> KeyPath:
+    def to_source(key_path: KeyPath) -> KeyPath:
         match key_path:
             case ("messages", int(index), *inner):
                 return turns.placed[index].origin if index < added else ("messages", index - added, *inner)
             case _:
                 return key_path
 
-    left = list_other_keys(value, (*OPENAI_CHAT_KEYS, *keys)) if name == "request" else ()
+    left_out = list_other_keys(value, (*OPENAI_CHAT_KEYS, *keys)) if name == "request" else ()
     user = value.get("user_name")
-    named = user if name == "request" and isinstance(user, str) else ""
-    return ParsedChat(name, body, back if added else identity_path, left_out=left, user_name=named)
+    user_name = user if name == "request" and isinstance(user, str) else ""
+    return ParsedChat(name, body, to_source if added else identity_path, left_out=left_out, user_name=user_name)
 
 
 CHAT = ChatFormat(
@@ -78,7 +78,7 @@ REQUEST = ChatFormat(
 
 
 def parse_message_array(value: object) -> ParsedChat | None:
-    """`[{"role": …, "content": …}, …]`"""
+    """Parse a bare array of messages: `[{"role": …, "content": …}, …]`."""
     if isinstance(value, list) and any(
         isinstance(item, dict) and ("role" in item or "content" in item) for item in value
     ):

@@ -1,7 +1,7 @@
-"""Verdict of the data on itself: keys that say whether an answer is wanted. No answer is trained against it.
+"""Feedback in the data: keys that tell whether an answer is wanted, such as labels, ratings and thumbs.
 
-KTO rows have a `label`, frontends have a rating or a thumb. The training format has no place for them, so a row whose
-verdict is "no" is an error, and a number whose scale is not known is a warning.
+KTO rows have a `label`, chat frontends have a rating or a thumb. The training format has no place for them, so
+negative feedback is an error, and a number on an unknown scale is a warning.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LOSS_WEIGHT_KEYS: Final = (
     "weight",
     "loss",
     "train",
-)  # of one turn: some collections say so what is not to be learned
+)  # of one turn: in some collections they exclude it from training
 NEGATIVE_WORDS: Final = frozenset(
     (
         *("bad", "negative", "reject", "rejected", "undesirable", "undesired", "unwanted", "wrong", "incorrect"),
@@ -40,27 +40,29 @@ NEGATIVE_WORDS: Final = frozenset(
 )
 
 
-def is_negative_feedback(verdict: object) -> bool:
-    """Whether a verdict is that the answer is not wanted: false, 0, a number below it, or a word for it."""
-    if isinstance(verdict, dict):
+def is_negative_feedback(feedback: object) -> bool:
+    """Whether the feedback marks an answer as unwanted: false, a number of at most 0, or a word such as "bad"."""
+    if isinstance(feedback, dict):
         return any(
-            is_negative_feedback(verdict[key]) for key in ("rating", "label", "value", "score") if key in verdict
+            is_negative_feedback(feedback[key]) for key in ("rating", "label", "value", "score") if key in feedback
         )
-    if isinstance(verdict, str):
+    if isinstance(feedback, str):
         return (
-            verdict.strip().lower().replace(" ", "_").replace("-", "_") in NEGATIVE_WORDS or verdict.strip() == "👎"
+            feedback.strip().lower().replace(" ", "_").replace("-", "_") in NEGATIVE_WORDS or feedback.strip() == "👎"
         )
-    return isinstance(verdict, bool | int | float) and verdict <= 0
+    return isinstance(feedback, bool | int | float) and feedback <= 0
 
 
 def check_feedback(row: Mapping[str, Any]) -> Iterator[ExampleIssue]:
-    """What the row's verdicts on itself forbid, or leave open."""
+    """Yield an error for each negative feedback of the row, and a warning for each rating that is not used."""
     for key in FEEDBACK_KEYS & row.keys():
-        verdict = row[key]
-        if is_negative_feedback(verdict):
-            message = f"the row marks its answer as unwanted: {key} is {json.dumps(verdict, ensure_ascii=False)[:40]}"
+        feedback = row[key]
+        if is_negative_feedback(feedback):
+            message = (
+                f"the row marks its answer as unwanted: {key} is {json.dumps(feedback, ensure_ascii=False)[:40]}"
+            )
             yield ExampleIssue(FindingCode.UNWANTED_ANSWER, (key,), message)
-        elif key in RATING_KEYS and isinstance(verdict, int | float) and not isinstance(verdict, bool):
+        elif key in RATING_KEYS and isinstance(feedback, int | float) and not isinstance(feedback, bool):
             yield ExampleIssue(
                 FindingCode.UNUSED_RATING, (key,), f"{key} is not used: all answers have the same weight"
             )

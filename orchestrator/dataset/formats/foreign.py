@@ -1,7 +1,7 @@
-"""Formats of other programs that are recognised but not read: one finding says what they are and what to do.
+"""Formats of other programs that are recognised but not supported: one finding names the format and the solution.
 
-They have branches, attachments or settings that a reader would have to drop, or they are for another kind of
-training. Without this each of their messages would be an error of its own.
+They have branches, attachments or settings that a parser would have to drop, or they are for another kind of
+training. Without this, each of their messages would be an error of its own.
 """
 
 from __future__ import annotations
@@ -39,37 +39,37 @@ _GRADER_KEYS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class ForeignFormat:
-    """`name` completes "this is …". `example` is a JSON text that `matches` recognises."""
+    """A format that is recognised but not supported."""
 
-    name: str
+    name: str  # completes "this is …"
     matches: Callable[[Row], bool]
     hint: str
-    example: str
+    example: str  # a JSON text that `matches` recognises
 
 
 def find_foreign_message_format(value: object) -> ParsedChat | None:
-    """Recognise what has `messages` like a chat, but not a chat's: it would be read as one with many errors."""
+    """Find the foreign format of a value with `messages` that would be read as a chat with many errors."""
     if not isinstance(value, dict) or _is_ordinary_chat(value):
         return None
     return _find_first_match(value, FOREIGN_MESSAGE_FORMATS)
 
 
 def find_foreign_format(value: object) -> ParsedChat | None:
-    """Recognise what no format reads."""
+    """Find the foreign format of a value that no supported format matches."""
     return _find_first_match(value, FOREIGN_FORMATS) if isinstance(value, dict) else None
 
 
 def _find_first_match(value: Row, known: tuple[ForeignFormat, ...]) -> ParsedChat | None:
-    """The shape of a foreign value has no body, only the finding."""
-    for one in known:
-        if one.matches(value):
-            issue = ExampleIssue(FindingCode.FOREIGN_FORMAT, (), f"this is {one.name}", one.hint)
+    """Return a parsed chat without a body, whose only issue names the format."""
+    for foreign in known:
+        if foreign.matches(value):
+            issue = ExampleIssue(FindingCode.FOREIGN_FORMAT, (), f"this is {foreign.name}", foreign.hint)
             return ParsedChat("foreign", {}, issues=(issue,))
     return None
 
 
 def _is_ordinary_chat(value: Row) -> bool:
-    """Quickly: a chat whose first message has a role and whose last is an answer. Most rows of the world are so."""
+    """Whether the first message has a role and the last is an answer, as in most rows. Fast path for them."""
     messages = value.get("messages")
     if type(messages) is not list or not messages:
         return True
@@ -79,11 +79,11 @@ def _is_ordinary_chat(value: Row) -> bool:
 
 def _list_messages(value: Row) -> list[Row]:
     messages = value.get("messages")
-    return [one for one in messages if isinstance(one, dict)] if isinstance(messages, list) else []
+    return [message for message in messages if isinstance(message, dict)] if isinstance(messages, list) else []
 
 
 def _messages_have(value: Row, key: str) -> bool:
-    return _has_no_roles(value) and all(key in one for one in _list_messages(value))
+    return _has_no_roles(value) and all(key in message for message in _list_messages(value))
 
 
 def _is_open_webui(value: Row) -> bool:
@@ -97,12 +97,16 @@ def _is_for_reinforcement(value: Row) -> bool:
     messages = value.get("messages") or value.get("prompt") or value.get("input")
     if not isinstance(messages, list):
         return False
-    return not any(isinstance(one, dict) and one.get("role") == "assistant" for one in messages[-1:])
+    return not any(isinstance(last, dict) and last.get("role") == "assistant" for last in messages[-1:])
 
 
 def _has_no_roles(value: Row) -> bool:
     messages = _list_messages(value)
-    return bool(messages) and not any("role" in one for one in messages) and len(messages) == len(value["messages"])
+    return (
+        bool(messages)
+        and not any("role" in message for message in messages)
+        and len(messages) == len(value["messages"])
+    )
 
 
 FOREIGN_MESSAGE_FORMATS: Final = (

@@ -1,4 +1,4 @@
-"""Instruction rows: Alpaca's `instruction/input/output`, Dolly's, and plain `prompt/completion`."""
+"""Formats with one question and one answer per row: Alpaca, Dolly, and pairs such as prompt and completion."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COMPLETION_KEY_PAIRS = (
 
 
 def parse_alpaca(value: object) -> ParsedChat | None:
-    """One question, with `input` below it, and one answer; `system` and earlier `history` before them."""
+    """Parse `instruction` with `input` below it, and `output`; `system` and `history` come first."""
     if not isinstance(value, dict) or "instruction" not in value or "output" not in value:
         return None
     turns, issues = MessageBuilder(), _validate_history(value.get("history") or [])
@@ -32,24 +32,24 @@ def parse_alpaca(value: object) -> ParsedChat | None:
             turns.add("assistant", answer, ("history", index, 1))
     turns.add("user", build_question(value, "input"), ("instruction",))
     turns.add("assistant", value["output"], ("output",))
-    left = list_other_keys(value, (*ALPACA_KEYS, *keys))
-    return ParsedChat("alpaca", {"messages": turns.messages}, turns.to_source, tuple(issues), left)
+    left_out = list_other_keys(value, (*ALPACA_KEYS, *keys))
+    return ParsedChat("alpaca", {"messages": turns.messages}, turns.to_source, tuple(issues), left_out)
 
 
 def parse_dolly(value: object) -> ParsedChat | None:
-    """One question, with `context` below it, and one answer."""
+    """Parse `instruction` with `context` below it, and `response`."""
     if not isinstance(value, dict) or "instruction" not in value or "response" not in value:
         return None
     turns = MessageBuilder()
     keys = add_system_messages(turns, value)
     turns.add("user", build_question(value, "context"), ("instruction",))
     turns.add("assistant", value["response"], ("response",))
-    left = list_other_keys(value, (*DOLLY_KEYS, *keys))
-    return ParsedChat("dolly", {"messages": turns.messages}, turns.to_source, left_out=left)
+    left_out = list_other_keys(value, (*DOLLY_KEYS, *keys))
+    return ParsedChat("dolly", {"messages": turns.messages}, turns.to_source, left_out=left_out)
 
 
 def build_question(value: dict[str, Any], below: str) -> object:
-    """Return the instruction with the text of the key `below` under it, if there is one."""
+    """Build the question: the instruction and, if the row has it, the text of the key `below` after it."""
     instruction, context = value["instruction"], value.get(below)
     if isinstance(instruction, str) and isinstance(context, str) and context.strip():
         return f"{instruction}\n\n{context}" if instruction.strip() else context
@@ -71,7 +71,7 @@ def _validate_history(history: object) -> list[ExampleIssue]:
 
 
 def parse_completion(value: object) -> ParsedChat | None:
-    """`{"prompt": …, "completion": …}`: a question and its answer, without the white space around them."""
+    """Parse `{"prompt": …, "completion": …}` and similar pairs; white space around the texts is removed."""
     if not isinstance(value, dict):
         return None
     pair = next((pair for pair in COMPLETION_KEY_PAIRS if pair[0] in value and pair[1] in value), None)
@@ -85,8 +85,8 @@ def parse_completion(value: object) -> ParsedChat | None:
             turns.placed += [PlacedMessage(message, (key, index), {}) for index, message in enumerate(content)]
         else:
             turns.add(role, content.strip() if isinstance(content, str) else content, (key,))
-    left = list_other_keys(value, (*pair, *keys))
-    return ParsedChat("completion", {"messages": turns.messages}, turns.to_source, left_out=left)
+    left_out = list_other_keys(value, (*pair, *keys))
+    return ParsedChat("completion", {"messages": turns.messages}, turns.to_source, left_out=left_out)
 
 
 ALPACA = ChatFormat(

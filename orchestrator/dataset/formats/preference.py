@@ -21,7 +21,7 @@ PREFERENCE_HINT = (
 
 
 def parse_preference(value: object) -> ParsedChat | None:
-    """A pair of answers to the same question."""
+    """Parse a pair of answers to the same question."""
     if not isinstance(value, dict):
         return None
     if "preferred_output" in value or "non_preferred_output" in value:
@@ -34,14 +34,14 @@ def parse_preference(value: object) -> ParsedChat | None:
 
 
 def _is_chat_with_ranks(value: dict[str, Any]) -> bool:
-    """Whether the row is a chat whose last answer is there already: the pair beside it is left out."""
+    """Whether the row is a complete chat with its answer: then the pair beside it is left out."""
     turns = value.get("conversations", value.get("messages"))
     answered = isinstance(turns, list) and bool(turns) and is_assistant_turn(turns[-1])
     return answered or ("instruction" in value and "output" in value)
 
 
 def _parse_pair(value: dict[str, Any]) -> ParsedChat:
-    """The question stands under a key of its own, or is the beginning that both answers have in common, or both."""
+    """Parse a pair whose question has its own key, or is the common beginning of both answers, or both."""
     systems = MessageBuilder()
     system_keys = add_system_messages(systems, value)
     key = next((key for key in PROMPT_KEYS if key in value), None)
@@ -54,28 +54,30 @@ def _parse_pair(value: dict[str, Any]) -> ParsedChat:
     common = answers["preferred_output"][:shared]
     if _repeats_question(common, question):
         question = []
-    begins = MessageBuilder([*systems.placed, *question, *common])
-    rests = {output: MessageBuilder(placed[shared:]) for output, placed in answers.items()}
-    body: dict[str, Any] = {"input": {"messages": begins.messages if begins.placed or not key else content}}
+    input_builder = MessageBuilder([*systems.placed, *question, *common])
+    output_builders = {output: MessageBuilder(placed[shared:]) for output, placed in answers.items()}
+    body: dict[str, Any] = {
+        "input": {"messages": input_builder.messages if input_builder.placed or not key else content}
+    }
     body |= {
-        output: rest.messages
-        if rest.placed
-        else value[ANSWER_KEY_BY_OUTPUT[output]]  # a wrong type, which the checks name
-        for output, rest in rests.items()
+        output: builder.messages
+        if builder.placed
+        else value[ANSWER_KEY_BY_OUTPUT[output]]  # a wrong type, which the checks report
+        for output, builder in output_builders.items()
     }
 
-    def back(key_path: KeyPath) -> KeyPath:
+    def to_source(key_path: KeyPath) -> KeyPath:
         match key_path:
             case ("input", "messages", int(), *_):
-                return begins.to_source(key_path[1:])
-            case (str(output), int(), *_) if output in rests:
-                return rests[output].to_source(key_path)
-            case (str(output), *_) if output in rests:
+                return input_builder.to_source(key_path[1:])
+            case (str(output), int(), *_) if output in output_builders:
+                return output_builders[output].to_source(key_path)
+            case (str(output), *_) if output in output_builders:
                 return (ANSWER_KEY_BY_OUTPUT[output],)
             case _:
                 return (key,) if key else ()
 
-    read = (*ANSWER_KEYS, *system_keys, *((key,) if key else ()), *(("input",) if key == "instruction" else ()))
+    known_keys = (*ANSWER_KEYS, *system_keys, *((key,) if key else ()), *(("input",) if key == "instruction" else ()))
     issues = (
         ()
         if key or common
@@ -83,11 +85,11 @@ def _parse_pair(value: dict[str, Any]) -> ParsedChat:
             ExampleIssue(FindingCode.MISSING_KEY, (), "the question for the two answers is missing", PREFERENCE_HINT),
         )
     )
-    return ParsedChat("preference", body, back, issues, list_other_keys(value, read))
+    return ParsedChat("preference", body, to_source, issues, list_other_keys(value, known_keys))
 
 
 def _place_messages(role: str, content: object, origin: KeyPath) -> list[PlacedMessage]:
-    """The messages of a text, of one turn, or of a list of turns. Empty for anything else."""
+    """Return the messages of a text, of one turn, or of a list of turns; an empty list for anything else."""
     if isinstance(content, str):
         return [PlacedMessage({"role": role, "content": content}, origin)]
     if isinstance(content, dict):
@@ -101,7 +103,7 @@ def _place_messages(role: str, content: object, origin: KeyPath) -> list[PlacedM
 
 
 def _count_shared_messages(chosen: list[PlacedMessage], rejected: list[PlacedMessage]) -> int:
-    """How many messages both begin with; one of each is left as the answer."""
+    """Count the messages that both lists start with; at least one message of each remains as the answer."""
     count = 0
     while count < min(len(chosen), len(rejected)) - 1 and chosen[count].message == rejected[count].message:
         count += 1

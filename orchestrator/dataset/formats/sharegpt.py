@@ -1,4 +1,4 @@
-"""ShareGPT: `{"conversations": [{"from": "human", "value": …}, …]}`, with `system` beside it in some collections."""
+"""ShareGPT's format, `{"conversations": [{"from": "human", "value": …}]}`, and its variant with role and content."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ TURN_KEYS = ("from", "value")
 
 
 def parse_sharegpt(value: object) -> ParsedChat | None:
-    """Turns with `from` and `value`."""
+    """Parse `conversations` whose turns have `from` and `value`."""
     if not isinstance(value, dict) or not isinstance(value.get("conversations"), list):
         return None
     turns, issues = MessageBuilder(), []
     keys = add_system_messages(turns, value)
-    left = list(list_other_keys(value, ("conversations", *keys)))
+    left_out = list(list_other_keys(value, ("conversations", *keys)))
     for index, turn in enumerate(value["conversations"]):
         if issue := _find_issue(turn, index):
             issues.append(issue)
@@ -40,12 +40,12 @@ def parse_sharegpt(value: object) -> ParsedChat | None:
             skipped = role == "assistant" and any(is_negative_feedback(turn.get(key)) for key in LOSS_WEIGHT_KEYS)
             weight = {"weight": 0} if skipped else {}
             turns.add(role, turn["value"], ("conversations", index, "value"), **weight)
-            left += list_other_keys(turn, (*TURN_KEYS, *(LOSS_WEIGHT_KEYS if skipped else ())))
-    return ParsedChat("sharegpt", {"messages": turns.messages}, turns.to_source, tuple(issues), tuple(left))
+            left_out += list_other_keys(turn, (*TURN_KEYS, *(LOSS_WEIGHT_KEYS if skipped else ())))
+    return ParsedChat("sharegpt", {"messages": turns.messages}, turns.to_source, tuple(issues), tuple(left_out))
 
 
 def parse_conversations(value: object) -> ParsedChat | None:
-    """Turns with `role` and `content`, as chat templates have them."""
+    """Parse `conversations` whose turns have `role` and `content`, as in chat templates."""
     if not isinstance(value, dict) or not isinstance(rows := value.get("conversations"), list):
         return None
     if not rows or not all(isinstance(turn, dict) and "role" in turn and "from" not in turn for turn in rows):
@@ -56,25 +56,25 @@ def parse_conversations(value: object) -> ParsedChat | None:
         PlacedMessage(_normalize_role(turn), ("conversations", index), {}) for index, turn in enumerate(rows)
     ]
     body = {key: value[key] for key in ("tools", "parallel_tool_calls") if key in value}
-    left = list_other_keys(value, ("conversations", *body, *keys))
-    return ParsedChat("conversations", {"messages": turns.messages, **body}, turns.to_source, left_out=left)
+    left_out = list_other_keys(value, ("conversations", *body, *keys))
+    return ParsedChat("conversations", {"messages": turns.messages, **body}, turns.to_source, left_out=left_out)
 
 
 def is_assistant_turn(turn: object) -> bool:
-    """Whether the assistant speaks in this turn."""
+    """Whether the turn is an assistant message."""
     message = to_message(turn)
     return isinstance(message, dict) and message.get("role") == "assistant"
 
 
 def to_message(turn: Any) -> Any:
-    """Return a turn with `from` and `value` as a message; anything else as it is."""
+    """Convert a turn with `from` and `value` to a message; return any other value unchanged."""
     if not _is_turn(turn):
         return turn
     return {"role": ROLE_BY_SPEAKER[turn["from"].lower()], "content": turn["value"]}
 
 
 def get_turn_keys(turn: object) -> Mapping[str, str]:
-    """Return how the message's keys are called in the turn."""
+    """Return the keys of the turn by the keys of the message."""
     return {"role": "from", "content": "value"} if _is_turn(turn) else {}
 
 

@@ -1,4 +1,4 @@
-"""SillyTavern's chat export: a header line, then one message a line. Each header begins a chat."""
+"""SillyTavern's chat export: a header line, then one message per line. Each header starts a chat."""
 
 from __future__ import annotations
 
@@ -15,56 +15,56 @@ PLACEHOLDER_NAMES = ("", "unused")  # newer versions write "unused" into the hea
 
 
 def is_export_line(value: object) -> bool:
-    """Whether a line is an export's header or, where that was cut off, one of its messages."""
+    """Whether a line is the header of an export or, if the header is missing, one of its messages."""
     if not isinstance(value, dict) or "messages" in value:
         return False
     return ("mes" in value and "is_user" in value) or sum(key in value for key in HEADER_KEYS) >= 2
 
 
 def list_chat_starts(rows: Sequence[Any]) -> list[int]:
-    """Find the header lines that begin another chat, as where two exports were joined into one file."""
-    starts, said = [], False
+    """List the indexes of header lines that start another chat, as in a file of several exports."""
+    starts, has_messages = [], False
     for index, row in enumerate(rows):
-        if _is_header(row) and said:
+        if _is_header(row) and has_messages:
             starts.append(index)
-            said = False
-        said = said or (isinstance(row, dict) and "mes" in row)
+            has_messages = False
+        has_messages = has_messages or (isinstance(row, dict) and "mes" in row)
     return starts
 
 
 def parse_sillytavern(rows: Sequence[Any]) -> ParsedChat:
-    """The rows of the file as one chat, with `{{user}}` and `{{char}}` filled in.
+    """Parse the rows of one chat, and replace `{{user}}` and `{{char}}` by the names.
 
-    Hidden messages (`is_system`) and the swipes that were not chosen are left out. In a group, where several
-    characters answer, each answer begins with its speaker's name, as SillyTavern sends it.
+    Hidden messages (`is_system`) and unused swipes are left out. In a group chat with several characters, each answer
+    begins with its speaker's name, as SillyTavern sends it to the model.
     """
     names = _SpeakerNames(rows)
-    turns, issues, left = MessageBuilder(), [], []
+    turns, issues, left_out = MessageBuilder(), [], []
     for index, row in enumerate(rows):
         if _is_header(row):
             continue
         if issue := _find_issue(row, index):
             issues.append(issue)
         elif row.get("is_system"):
-            left.append("hidden message")
+            left_out.append("hidden message")
         else:
             turns.add(_get_role(row), names.fill_macros(row), (index, "mes"))
             swipes = row.get("swipes")
-            left += ["swipe"] * (len(swipes) - 1 if isinstance(swipes, list) else 0)
-            left += list_attachments(row.get("extra"))
+            left_out += ["swipe"] * (len(swipes) - 1 if isinstance(swipes, list) else 0)
+            left_out += list_attachments(row.get("extra"))
     return ParsedChat(
-        "sillytavern", {"messages": turns.messages}, turns.to_source, tuple(issues), tuple(left), names.user
+        "sillytavern", {"messages": turns.messages}, turns.to_source, tuple(issues), tuple(left_out), names.user
     )
 
 
 class _SpeakerNames:
-    """Who speaks: from the header, or from the messages themselves."""
+    """The names of the user and the character, from the header or from the messages."""
 
     def __init__(self, rows: Sequence[Any]) -> None:
         header: dict[str, Any] = next((row for row in rows if _is_header(row)), {})
-        said = [row for row in rows if isinstance(row, dict) and "mes" in row and not _is_not_dialogue(row)]
-        users = [row["name"] for row in said if row.get("is_user") and isinstance(row.get("name"), str)]
-        characters = [row["name"] for row in said if not row.get("is_user") and isinstance(row.get("name"), str)]
+        dialogue = [row for row in rows if isinstance(row, dict) and "mes" in row and not _is_not_dialogue(row)]
+        users = [row["name"] for row in dialogue if row.get("is_user") and isinstance(row.get("name"), str)]
+        characters = [row["name"] for row in dialogue if not row.get("is_user") and isinstance(row.get("name"), str)]
         self.user = _choose_name(header.get("user_name"), users)
         self.character = _choose_name(header.get("character_name"), characters)
         self._group = len({name for name in characters if name != self.user}) > 1
@@ -72,16 +72,16 @@ class _SpeakerNames:
     def fill_macros(self, row: dict[str, Any]) -> str:
         text: str = row["mes"]
         text = re.sub(r"\{\{user\}\}|<USER>", lambda _: self.user or "{{user}}", text, flags=re.IGNORECASE)
-        speaks = self._group and _get_role(row) == "assistant"
-        character = row.get("name") or self.character if speaks else self.character
+        has_prefix = self._group and _get_role(row) == "assistant"
+        character = row.get("name") or self.character if has_prefix else self.character
         text = re.sub(r"\{\{char\}\}|<BOT>", lambda _: character or "{{char}}", text, flags=re.IGNORECASE)
-        return f"{character}: {text}" if speaks else text
+        return f"{character}: {text}" if has_prefix else text
 
 
-def _choose_name(header: object, spoken: list[str]) -> str:
+def _choose_name(header: object, speakers: list[str]) -> str:
     if isinstance(header, str) and header not in PLACEHOLDER_NAMES:
         return header
-    return spoken[0] if spoken else ""
+    return speakers[0] if speakers else ""
 
 
 def _is_header(row: object) -> bool:
@@ -129,24 +129,25 @@ SILLYTAVERN = ChatFormat(
 )
 
 
+# Kinds of left-out data. They are keys of `left_out` in `check --json`, so "picture" stays, although texts say image.
 _MEDIA_NAMES = {"image": "picture", "video": "video", "audio": "recording"}
 
 
 def list_attachments(extra: Any) -> Iterator[str]:
-    """Name each thing that is left out with a message: pictures, recordings, files, and a model's reasoning.
+    """Yield the kind of each attachment that is left out with a message: images, recordings, files, reasoning.
 
-    Older versions keep one picture in `image` or several in `image_swipes`, newer ones everything in `media`.
+    Older versions have one image in `image` or several in `image_swipes`, newer ones have everything in `media`.
     """
     if not isinstance(extra, dict):
         return
-    shown = extra.get("image_swipes") or [extra.get("image")]
+    images = extra.get("image_swipes") or [extra.get("image")]
     media = extra.get("media") or []
     if not media:
-        yield from ("picture" for one in (shown if isinstance(shown, list) else [shown]) if one)
+        yield from ("picture" for image in (images if isinstance(images, list) else [images]) if image)
         yield from (name for key, name in _MEDIA_NAMES.items() if key != "image" and extra.get(key))
-    for one in media if isinstance(media, list) else [media]:
-        yield _MEDIA_NAMES.get(str(one.get("type")), "attachment") if isinstance(one, dict) else "attachment"
+    for item in media if isinstance(media, list) else [media]:
+        yield _MEDIA_NAMES.get(str(item.get("type")), "attachment") if isinstance(item, dict) else "attachment"
     files = extra.get("files") or [extra.get("file")]
-    yield from ("file" for one in (files if isinstance(files, list) else [files]) if one)
+    yield from ("file" for file in (files if isinstance(files, list) else [files]) if file)
     if isinstance(reasoning := extra.get("reasoning"), str) and reasoning.strip():
         yield "reasoning"

@@ -1,4 +1,4 @@
-"""System message beside the chat: many formats keep it under a key of its own. It is never left out."""
+"""Reads a system message beside the chat: many formats have it under a key of its own. It is never left out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SYSTEM_KEYS: Final = (
 
 
 def add_system_messages(turns: MessageBuilder, value: Mapping[str, Any]) -> tuple[str, ...]:
-    """Add each system text that stands beside the chat, and return the keys that were read."""
+    """Add each system text that is beside the chat, and return the keys that were read."""
     keys = tuple(key for key in SYSTEM_KEYS if key in value)
     for key in keys:
         if value[key]:
@@ -27,7 +27,7 @@ def add_system_messages(turns: MessageBuilder, value: Mapping[str, Any]) -> tupl
 
 
 def join_text_blocks(content: object) -> object:
-    """Return the text of a list of text blocks, or of an object with such `parts`; anything else as it is."""
+    """Join a list of text blocks, or an object with such `parts`, to one text; return other values unchanged."""
     if isinstance(content, dict) and set(content) <= {"parts", "role"}:
         content = content.get("parts")
     if not isinstance(content, list):
@@ -37,7 +37,7 @@ def join_text_blocks(content: object) -> object:
 
 
 def is_text_block(block: object) -> bool:
-    """Whether it holds a text and nothing else. A cache mark says nothing about the text."""
+    """Whether the block is a text and nothing else. A cache marker does not change the text."""
     if not isinstance(block, dict) or not isinstance(block.get("text"), str):
         return False
     return block.get("type", "text") == "text" and set(block) <= {"type", "text", "cache_control"}

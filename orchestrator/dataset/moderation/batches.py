@@ -1,4 +1,4 @@
-"""Moderation, the bookkeeping: what is to be judged, in which batches, how fast, and what a verdict means."""
+"""The pure part of moderation: text chunks, batches, the rate limit, and findings from verdicts."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from orchestrator.dataset.finding_codes import FindingCode
 from orchestrator.dataset.read.reader import read_chats
 from orchestrator.dataset.read.source_files import DatasetPaths, list_source_files
 
-CHUNK_CHARACTERS = 20_000  # characters; a longer text is judged in pieces
-CHUNK_OVERLAP_CHARACTERS = 200  # characters that two pieces share, so that nothing hides at the cut
+CHUNK_CHARACTERS = 20_000  # longer texts are split
+CHUNK_OVERLAP_CHARACTERS = 200  # shared by two chunks, so that no phrase is hidden by a split
 MIN_SHOWN_SCORE = 0.01  # scores below it are left out of messages
 
 
 @dataclass(frozen=True, slots=True)
 class TextChunk:
-    """A text to be judged, and where it stands. Equal texts have equal keys."""
+    """A text, or a part of a long text, with its place in the source file."""
 
-    key: str
+    key: str  # hash of model and text: equal texts have equal keys, so that each is moderated once
     text: str
     file: str
     line: int
-    path: str
+    path: str  # JSON path
 
     def to_finding(self, verdict: ModerationVerdict) -> Finding:
-        """What a flagged text is told as: its categories, with their scores."""
-        named = (
+        """Create the finding for a flagged text, with its categories and scores."""
+        flagged = (
             f"{name} {verdict.scores[name]:.2f}" if name in verdict.scores else name for name in verdict.categories
         )
         scores = sorted(verdict.scores.items(), key=lambda item: -item[1])
@@ -42,12 +42,12 @@ class TextChunk:
             for name, score in scores
             if score >= MIN_SHOWN_SCORE and name not in verdict.categories
         )
-        message = f"the provider's moderation flags this text: {', '.join(named) or 'no category given'}"
-        more = ", ".join(others)
+        message = f"the provider's moderation flags this text: {', '.join(flagged) or 'no category given'}"
+        also = ", ".join(others)
         return create_finding(
             FindingCode.FLAGGED,
             self.file,
-            message + (f" (also {more})" if more else ""),
+            message + (f" (also {also})" if also else ""),
             line=self.line,
             path=self.path,
         )
@@ -55,19 +55,16 @@ class TextChunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModerationLimits:
-    """Of one account's moderation: inputs and tokens of a request, tokens of a minute, tries before giving up.
-
-    The defaults are those of the lowest tier.
-    """
+    """The limits of one account's moderation. The defaults are those of OpenAI's lowest tier."""
 
     inputs_per_request: int = 32
     tokens_per_request: int = 8_000
     tokens_per_minute: int = 10_000
-    max_attempts: int = 6
+    max_attempts: int = 6  # attempts of one request
 
 
 def iter_text_chunks(path: DatasetPaths, model: str) -> Iterator[TextChunk]:
-    """Every text of every example at `path`: what is said, and the arguments of tool calls."""
+    """Yield every text of every example at `path`, including the arguments of tool calls, in chunks."""
     for example in _read_examples(path):
         for text, key_path in _iter_texts(example):
             line, place = example.locate(key_path)
@@ -80,7 +77,7 @@ def iter_text_chunks(path: DatasetPaths, model: str) -> Iterator[TextChunk]:
 
 
 def count_images(path: DatasetPaths) -> Iterator[int]:
-    """How many images each example holds. They are not judged here, so they are never a pass."""
+    """Yield the number of images of each example. Images cannot be moderated here, so they never pass."""
     return (
         sum(_count_message_images(message) for message, _ in iter_messages(example.body))
         for example in _read_examples(path)
@@ -115,7 +112,7 @@ def _count_message_images(message: Mapping[str, Any]) -> int:
 
 
 def build_batches(chunks: Iterable[TextChunk], limits: ModerationLimits) -> Iterator[list[TextChunk]]:
-    """The pieces in requests that keep the limits; a chunk too large for any is sent alone."""
+    """Group the chunks into batches that keep the limits; a chunk that is too large is a batch of its own."""
     batch: list[TextChunk] = []
     size = 0
     for chunk in chunks:
@@ -133,39 +130,39 @@ def build_batches(chunks: Iterable[TextChunk], limits: ModerationLimits) -> Iter
 
 
 def estimate_tokens(text: str) -> int:
-    """Tokens, rather too many than too few: the moderation's own encoding is not published."""
+    """Estimate the tokens of a text, rather too high: the encoding of the moderation is not published."""
     return len(text.encode("utf-8", "surrogatepass")) // 3 + 1
 
 
 class TokenRateLimiter:
-    """Keeps within the tokens of a minute. Time is told to it."""
+    """Limits the tokens of any 60 seconds. The caller passes the time in, in seconds."""
 
     def __init__(self, tokens_per_minute: int) -> None:
         self._limit = tokens_per_minute
         self._sent: deque[tuple[float, int]] = deque()
 
     def delay_seconds(self, tokens: int, now: float) -> float:
-        """Seconds until so many tokens may be sent."""
+        """Return the seconds until so many tokens may be sent."""
         while self._sent and self._sent[0][0] <= now - 60:
             self._sent.popleft()
         over = sum(size for _, size in self._sent) + tokens - self._limit
-        until = now
+        free_at = now
         for at, size in self._sent:
             if over <= 0:
                 break
             over -= size
-            until = at + 60
-        return max(0.0, until - now)
+            free_at = at + 60
+        return max(0.0, free_at - now)
 
     def record_sent(self, tokens: int, now: float) -> None:
-        """Note what was sent."""
+        """Record that tokens were sent at `now`."""
         self._sent.append((now, tokens))
 
 
 def match_verdicts(
     batch: Sequence[TextChunk], verdicts: Sequence[ModerationVerdict]
 ) -> dict[str, ModerationVerdict] | None:
-    """The verdicts by key; None where there are not as many as inputs, for then none of them can be trusted."""
+    """Return the verdicts by key; None if their number differs, because then no verdict can be assigned."""
     if len(batch) != len(verdicts):
         return None
     return {chunk.key: verdict for chunk, verdict in zip(batch, verdicts, strict=True)}

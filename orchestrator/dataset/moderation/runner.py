@@ -53,9 +53,7 @@ from orchestrator.dataset.read.source_files import DatasetPaths
 
 CACHE_WINDOW_CHUNKS = 256  # chunks per cache query
 TEXTS_PER_THREAD_CALL = 2_000  # texts read in one call of a thread: a stop has to wait for the call
-MAX_RETRY_PAUSE_SECONDS = (
-    60.0  # if the provider requests a longer pause, the caller decides; it may use another account
-)
+MAX_RETRY_PAUSE_SECONDS = 60.0  # for a longer pause the error is raised: the caller may use another account
 MODERATION_MODEL = "omni-moderation-latest"
 T = TypeVar("T")
 
@@ -205,7 +203,7 @@ class _ModerationRunner:
         todo = [chunk for key, chunk in new.items() if key not in known]
         for batch in build_batches(todo, self._limits):
             verdicts = await self._send_with_retries(batch)
-            await self._cache.put(verdicts)  # before anything else: these verdicts are paid for
+            await self._cache.put(verdicts)  # before anything else: a stop must not lose them
             self._add_flagged(verdicts)
             self.result.sent += len(verdicts)
             yield len(batch), _estimate_batch_tokens(batch)

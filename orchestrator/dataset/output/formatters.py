@@ -1,4 +1,4 @@
-"""Output: a check's outcome as text, JSON or SARIF. Pure functions; printing is the caller's."""
+"""Formats the result of a check as text, JSON or SARIF. Pure functions; the caller prints."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ OUTPUT_SCHEMA_VERSION = 1
 
 
 def to_text(result: CheckResult) -> str:
-    """For people: a line for each finding, its hint below it where it changes, then the summary."""
-    rows, last = [], ""
+    """Format for people: a line per finding, its hint below it unless it is repeated, then the summary."""
+    rows, last_hint = [], ""
     for finding in result.findings:
         rows.append(f"{_format_location(finding)}: {finding.severity}: {finding.message} [{finding.code}]")
-        if finding.hint != last:
+        if finding.hint != last_hint:
             rows.append(f"    {finding.hint}")
-        last = finding.hint
+        last_hint = finding.hint
     return "\n".join(map(sanitize_line, [*rows, *_format_summary(result)])) + "\n"
 
 
@@ -53,7 +53,7 @@ def _format_summary(result: CheckResult) -> list[str]:
 
 
 def _format_total(result: CheckResult, severity: Severity) -> str:
-    """How many, and of which codes; the most frequent first."""
+    """Format the number of findings of a severity and their codes, the most frequent first."""
     counts = {
         slug: count for slug, count in result.counts.items() if FindingCode.from_slug(slug).severity is severity
     }
@@ -62,18 +62,18 @@ def _format_total(result: CheckResult, severity: Severity) -> str:
 
 
 def format_tokens(summary: Summary, base_model: str) -> str:
-    """The tokens of one epoch, and whether they are estimated."""
+    """Format the tokens of one epoch, and whether they are estimated."""
     if (tokens := summary.tokens[base_model]) is not None:
         return f"{tokens:,} tokens"
     return f"about {summary.estimated_tokens[base_model]:,} tokens (estimated)"
 
 
 def _format_counts(before: str, counts: Mapping[str, int], after: str = "") -> str:
-    return before + ", ".join(f"{count:,} × {what}" for what, count in counts.items()) + after if counts else ""
+    return before + ", ".join(f"{count:,} × {name}" for name, count in counts.items()) + after if counts else ""
 
 
 def to_json(result: CheckResult) -> dict[str, Any]:
-    """For programs: everything, as plain values."""
+    """Format for programs: everything as plain values. The keys are public (`check --json`)."""
     return {
         "schema": OUTPUT_SCHEMA_VERSION,
         "errors": result.count_findings(Severity.ERROR),
@@ -96,7 +96,7 @@ def _summary_to_json(summary: Summary) -> dict[str, Any]:
 
 
 def to_sarif(result: CheckResult) -> dict[str, Any]:
-    """For code review tools: SARIF 2.1.0."""
+    """Format for code review tools: SARIF 2.1.0."""
     codes = list(FindingCode)
     driver = {"name": "orchestrator check", "rules": [_sarif_rule(code) for code in codes]}
     index = {code.slug: number for number, code in enumerate(codes)}
@@ -123,15 +123,15 @@ def _sarif_rule(code: FindingCode) -> dict[str, Any]:
 
 
 def _sarif_result(finding: Finding, rule: int) -> dict[str, Any]:
-    place: dict[str, Any] = {"physicalLocation": {"artifactLocation": {"uri": quote(finding.file)}}}
+    location: dict[str, Any] = {"physicalLocation": {"artifactLocation": {"uri": quote(finding.file)}}}
     if finding.line is not None:
-        place["physicalLocation"]["region"] = {"startLine": finding.line}
+        location["physicalLocation"]["region"] = {"startLine": finding.line}
     if finding.path:
-        place["logicalLocations"] = [{"fullyQualifiedName": finding.path}]
+        location["logicalLocations"] = [{"fullyQualifiedName": finding.path}]
     return {
         "ruleId": finding.code,
         "ruleIndex": rule,
         "level": str(finding.severity),
         "message": {"text": f"{finding.message}. {finding.hint}"},
-        "locations": [place],
+        "locations": [location],
     }

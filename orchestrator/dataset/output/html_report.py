@@ -1,4 +1,4 @@
-"""Report: the outcome of a check as one self-contained page. It loads nothing and runs nothing."""
+"""Renders the result of a check as one self-contained HTML page, without scripts and external resources."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from orchestrator.dataset.moderation.runner import ModerationResult
 from orchestrator.dataset.output.formatters import format_tokens
 from orchestrator.dataset.summary import CheckResult, FileSummary, LengthHistogram, Summary
 
-MAX_SHOWN_FINDINGS = 50  # findings of each code; the text output has them all
+MAX_SHOWN_FINDINGS = 50  # of each code; the text output has all
 MAX_SHOWN_FILES = 500
 
 
 def to_html(result: CheckResult, *, title: str, moderation: ModerationResult | None = None) -> str:
-    """The page: totals, histograms, roles, findings by code with the text around them, moderation, files."""
+    """Render the page: totals, histograms, roles, findings by code with excerpts, moderation, and files."""
     summary = result.summary
-    stops = result.count_findings(Severity.ERROR) > 0 or (moderation is not None and bool(moderation.findings))
+    has_errors = result.count_findings(Severity.ERROR) > 0 or (moderation is not None and bool(moderation.findings))
     template = Template(files(__package__).joinpath("report.html").read_text("utf-8"))
     return template.substitute(
         title=escape(title),
-        verdict="This dataset has errors and cannot be used." if stops else "This dataset can be used.",
-        verdict_class="error" if stops else "good",
+        verdict="This dataset has errors and cannot be used." if has_errors else "This dataset can be used.",
+        verdict_class="error" if has_errors else "good",
         cards=_render_cards(result),
         histograms=_render_histograms(result),
         contents=_render_figure("Tokens of one epoch", _render_tokens(summary))
@@ -48,7 +48,7 @@ def _render_cards(result: CheckResult) -> str:
         "errors": result.count_findings(Severity.ERROR),
         "warnings": result.count_findings(Severity.WARNING),
     }
-    cards = (f'<div class="card"><b>{number:,}</b><span>{what}</span></div>' for what, number in numbers.items())
+    cards = (f'<div class="card"><b>{number:,}</b><span>{label}</span></div>' for label, number in numbers.items())
     return "".join(cards)
 
 
@@ -62,7 +62,7 @@ def _render_histograms(result: CheckResult) -> str:
 
 
 def _render_bars(histogram: LengthHistogram) -> str:
-    """An SVG of one unit a bar, stretched to the figure's width; each bar says its number when pointed at."""
+    """Render an SVG with one unit per bar, stretched to the width of the figure; each bar has a tooltip."""
     if not histogram.counts:
         return '<p class="quiet">no examples</p>'
     step = histogram.bounds[1] - histogram.bounds[0] if len(histogram.bounds) > 1 else histogram.bounds[0] + 1
@@ -87,7 +87,7 @@ def _render_figure(caption: str, inside: str) -> str:
 
 def _render_counts(counts: Mapping[str, int]) -> str:
     ordered = sorted(counts.items(), key=lambda item: -item[1])
-    return _render_table((), ((what, f"{count:,}") for what, count in ordered)) if counts else ""
+    return _render_table((), ((label, f"{count:,}") for label, count in ordered)) if counts else ""
 
 
 def _render_tokens(summary: Summary) -> str:
@@ -96,7 +96,7 @@ def _render_tokens(summary: Summary) -> str:
 
 
 def _render_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """The first column is text, the others are numbers."""
+    """Render a table whose first column is text and whose other columns are numbers."""
     kinds = ("", *[' class="number"'] * 9)
     titles = "".join(f"<th{kind}>{escape(cell)}</th>" for kind, cell in zip(kinds, head, strict=False))
     body = "".join(
@@ -134,12 +134,12 @@ def _render_group(code: FindingCode, indexes: Sequence[int], result: CheckResult
 def _render_item(finding: Finding, excerpt: str | None) -> str:
     line = f":{finding.line}" if finding.line is not None else ""
     quoted = f"<blockquote>{escape(excerpt)}</blockquote>" if excerpt else ""
-    place = escape(f"{finding.file}{line}  {finding.path or ''}".rstrip())
-    return f"<li><code>{place}</code><p>{escape(finding.message)}</p>{quoted}</li>"
+    location = escape(f"{finding.file}{line}  {finding.path or ''}".rstrip())
+    return f"<li><code>{location}</code><p>{escape(finding.message)}</p>{quoted}</li>"
 
 
 def _render_moderation(outcome: ModerationResult | None) -> str:
-    """What is known without asking; a text that nobody judged is never called clean."""
+    """Render what the cache knows; a text without a verdict never counts as passed."""
     if outcome is None or not outcome.sent + outcome.known:
         return '<p class="quiet">Not moderated yet.</p>'
     rows = "".join(_render_item(finding, None) for finding in outcome.findings[:MAX_SHOWN_FINDINGS])
@@ -152,7 +152,8 @@ def _render_moderation(outcome: ModerationResult | None) -> str:
 def _render_files(summaries: Sequence[FileSummary]) -> str:
     head = ("file", "chats", "examples", "refused")
     rows = [
-        (one.file, f"{one.chats:,}", f"{one.examples:,}", f"{one.refused:,}") for one in summaries[:MAX_SHOWN_FILES]
+        (file.file, f"{file.chats:,}", f"{file.examples:,}", f"{file.refused:,}")
+        for file in summaries[:MAX_SHOWN_FILES]
     ]
     if len(summaries) > MAX_SHOWN_FILES:
         rows.append((f"and {len(summaries) - MAX_SHOWN_FILES:,} more files", "", "", ""))

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Repairs of chats: `repairs` changes one chat, `polisher` a whole dataset."""

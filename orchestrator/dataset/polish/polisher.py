@@ -1,4 +1,4 @@
-"""Polishing: the repairs of a whole dataset, as a diff first, and into another folder when asked."""
+"""Repairs a whole dataset: computes the polished files for a diff, and writes them to another folder."""
 
 from __future__ import annotations
 
@@ -26,23 +26,18 @@ from orchestrator.dataset.read.source_files import SourceFile, list_folder, list
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolishOptions:
-    """Which repairs are wanted.
+    """The repairs to apply. Several fields have the name of their option of `orchestrator polish`."""
 
-    `text_only_roles` are the roles whose content in text parts is written as one text. `system_message` is the text,
-    or "" for the one most chats have. `names` are the users' new names, one a chat in turn; `persona` is the old one,
-    by default the names that most chats have in common.
-    """
-
-    cut_end: bool = False
-    drop_unknown_keys: bool = False
-    text_roles: frozenset[str] = frozenset()
-    merge_system: bool = False
+    cut_end: bool = False  # remove the messages after the last answer
+    drop_unknown_keys: bool = False  # remove keys that only annotate
+    text_roles: frozenset[str] = frozenset()  # roles whose text parts are joined to one string
+    merge_system: bool = False  # merge all system messages into the first
     drop_empty_system: bool = False
-    common_system: str | None = None
-    names: tuple[str, ...] = ()
-    persona: str | None = None
+    common_system: str | None = None  # the system message of every chat; "": the most frequent one; None: no change
+    names: tuple[str, ...] = ()  # new user names, assigned to the chats in turn
+    persona: str | None = None  # the user name to replace; None: the names that most chats have
     remove_duplicates: bool = False
-    redact: bool = False
+    redact: bool = False  # replace personal data and secrets by placeholders
 
 
 ALL_REPAIRS = PolishOptions(
@@ -59,14 +54,14 @@ ALL_REPAIRS = PolishOptions(
 
 @dataclass(frozen=True, slots=True)
 class PolishedFile:
-    """One file before and after. `before` is what was read, written as `after` is, so that only repairs differ."""
+    """One file before and after the repairs."""
 
-    name: str
-    before: str
+    name: str  # in the output folder
+    before: str  # the chats as read, in the output format, so that the diff shows only repairs
     after: str
 
     def diff(self) -> str:
-        """A unified diff; empty when nothing changes."""
+        """Return a unified diff; empty if nothing changes."""
         rows = unified_diff(
             self.before.splitlines(keepends=True), self.after.splitlines(keepends=True), self.name, self.name, n=1
         )
@@ -74,20 +69,22 @@ class PolishedFile:
 
 
 def polish_dataset(path: Path, options: PolishOptions = ALL_REPAIRS) -> Iterator[PolishedFile]:
-    """The files of the dataset as they would be, one at a time; nothing is written.
+    """Yield the polished files one at a time, without writing anything.
 
-    Raises DatasetError when a chat cannot be read: what is not understood is not repaired.
+    Raises DatasetError if a chat cannot be read: a repair of a misunderstood chat could destroy it.
     """
     _raise_if_unreadable(path)
-    plan = _Polisher(path, options)
+    polisher = _Polisher(path, options)
     for source in list_source_files(path):
-        yield plan.polish_file(source)
+        yield polisher.polish_file(source)
 
 
 def write_polished_files(files: Iterator[PolishedFile], path: Path, output_folder: Path) -> list[Path]:
-    """Write the files into another folder, which must be empty or not there. Returns what was written."""
-    where = (path if path.is_dir() else path.parent).resolve()
-    if output_folder.resolve() == where or (path.is_dir() and where in output_folder.resolve().parents):
+    """Write the files to another folder, and return their paths. Raises ConfigError unless it is empty or new."""
+    source_folder = (path if path.is_dir() else path.parent).resolve()
+    if output_folder.resolve() == source_folder or (
+        path.is_dir() and source_folder in output_folder.resolve().parents
+    ):
         raise ConfigError(
             f"{output_folder} contains the original chats",
             hint="Choose another folder: polish never changes the original chats.",
@@ -107,7 +104,11 @@ def write_polished_files(files: Iterator[PolishedFile], path: Path, output_folde
 
 
 class _Polisher:
-    """What the whole dataset says about each chat: the usual system message, the personas, what was there before."""
+    """Polishes the files of one dataset.
+
+    Some repairs need facts about all chats (the most frequent system message and user names). Therefore the dataset
+    is read twice: once here, and once for the repairs.
+    """
 
     def __init__(self, path: Path, options: PolishOptions) -> None:
         self._options = options
@@ -127,7 +128,7 @@ class _Polisher:
         self._name_index = 0
 
     def polish_file(self, source: SourceFile) -> PolishedFile:
-        """One file, repaired. The files come in the order of the dataset."""
+        """Polish one file. Call it for the files in the order of the dataset: duplicates and names depend on it."""
         examples = list(_read_examples(source))
         name = self._output_name(source.name, examples)
         after = [body for example in examples if (body := self._polish_body(example.body)) is not None]
@@ -136,23 +137,23 @@ class _Polisher:
         )
 
     def _polish_body(self, body: ExampleBody) -> ExampleBody | None:
-        """The chat after all repairs; None when nothing is left of it, or it is there already (by either name)."""
-        known = self._apply_chat_repairs(body)
-        body = known
+        """Return the chat after all repairs; None if it is empty or a duplicate, by the old or the new user name."""
+        repaired = self._apply_chat_repairs(body)
+        body = repaired
         if self._options.names and self._personas:
             new = self._options.names[self._name_index % len(self._options.names)]
             body = repairs.rename_user(self._personas, new)(body)
         if self._system_message and self._options.common_system is not None:
             body = repairs.set_system_message(self._system_message)(body)
-        keys = {self._duplicate_key(known), self._duplicate_key(body)}
-        if _is_empty_chat(known) or (self._options.remove_duplicates and keys & self._seen_keys):
+        keys = {self._duplicate_key(repaired), self._duplicate_key(body)}
+        if _is_empty_chat(repaired) or (self._options.remove_duplicates and keys & self._seen_keys):
             return None
         self._seen_keys |= keys
         self._name_index += 1
         return body
 
     def _apply_chat_repairs(self, body: ExampleBody) -> ExampleBody:
-        """After the repairs that need nothing but the chat itself."""
+        """Apply the repairs that need only the chat itself."""
         if self._options.drop_unknown_keys:
             body = repairs.drop_unknown_keys(body)
         if self._options.cut_end:
@@ -165,7 +166,7 @@ class _Polisher:
         return repairs.redact_pii(body) if self._options.redact else body
 
     def _iter_distinct(self, path: Path) -> Iterator[tuple[Example, ExampleBody]]:
-        """The chats that count: without those that will be removed."""
+        """Yield the chats that remain: without empty ones and duplicates."""
         seen_keys: set[bytes] = set()
         for source in list_source_files(path):
             for example in _read_examples(source):
@@ -176,7 +177,7 @@ class _Polisher:
                     yield example, body
 
     def _duplicate_key(self, body: ExampleBody) -> bytes:
-        """What makes two chats the same: all but the system message, where that will be the same anyway."""
+        """Return a hash that is equal for duplicates; without the system message, if all chats get the same one."""
         if self._options.common_system is not None:
             body = repairs.set_system_message("")(body)
         return blake2b(json.dumps(body, sort_keys=True).encode(), digest_size=16).digest()
@@ -184,21 +185,21 @@ class _Polisher:
     def _find_personas(self, names: Counter[str]) -> tuple[str, ...]:
         if self._options.persona:
             return (self._options.persona,)
-        most = (
+        frequent = (
             name
             for name, count in names.items()
             if count > self._chat_count * MAJORITY_SHARE and self._chat_count >= MIN_EXAMPLES_FOR_MAJORITY
         )
-        return tuple(sorted(set(most) - set(self._options.names), key=lambda name: (-len(name), name)))
+        return tuple(sorted(set(frequent) - set(self._options.names), key=lambda name: (-len(name), name)))
 
     def _replace_persona(self, system: str) -> str:
-        """The common system message without the user's name, which will differ."""
+        """Replace the user's name in the common system message, because the names will differ."""
         if not self._options.names or not self._personas:
             return system
         return repairs.replace_names(self._personas, "the user", system)
 
     def _output_name(self, name: str, examples: Sequence[Example]) -> str:
-        """An export becomes one JSON file; everything else keeps its name."""
+        """Return the name of the output file: an export becomes a JSON file, other files keep their name."""
         if not any(example.format == "sillytavern" for example in examples):
             return name
         new = str(PurePosixPath(name).with_suffix(".json"))
@@ -241,7 +242,7 @@ def _iter_system_messages(body: ExampleBody) -> Iterator[str]:
 
 
 def _format_file(name: str, bodies: Sequence[ExampleBody]) -> str:
-    """A `.json` file is written for people, a chat that is only messages as an array of them; other files by line."""
+    """Format a `.json` file with indentation, and a chat of messages only as an array; other files as JSONL."""
     if not name.lower().endswith(".json"):
         return "".join(json.dumps(body, ensure_ascii=False) + "\n" for body in bodies)
     plain = [body["messages"] if list(body) == ["messages"] else body for body in bodies]

@@ -1,4 +1,4 @@
-"""Repairs: what polish does to one chat. Values in, values out; each done twice changes nothing more."""
+"""The repairs of one chat. Each is a pure and idempotent function."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeGuard
 
-from orchestrator.dataset.checks.messages import ANY_ROLE_KEYS, COMMON_MESSAGE_KEYS
-from orchestrator.dataset.checks.messages import MESSAGE_KEYS as MESSAGE_KEYS
-from orchestrator.dataset.checks.messages import PART_KEYS as PART_KEYS
+from orchestrator.dataset.checks.messages import ANY_ROLE_KEYS, COMMON_MESSAGE_KEYS, MESSAGE_KEYS, PART_KEYS
 from orchestrator.dataset.checks.object_keys import is_droppable_key
 from orchestrator.dataset.checks.pii import redact_text
 from orchestrator.dataset.checks.structure import CHAT_KEYS, PAIR_KEYS
@@ -20,7 +18,7 @@ Messages = list[dict[str, Any]]
 
 
 def merge_system(body: ExampleBody) -> ExampleBody:
-    """All system messages as one at the beginning, a blank line between them; empty and repeated ones dropped."""
+    """Merge all system messages into the first, separated by a blank line; drop empty and repeated ones."""
     return _map_chat_messages(body, _merge_system_messages)
 
 
@@ -40,9 +38,9 @@ def _has_no_later_system(messages: Messages) -> bool:
 
 
 def cut_end(body: ExampleBody) -> ExampleBody:
-    """Without what comes after the last answer: a copied request ends with a question whose answer is not in it.
+    """Remove the messages after the last answer: a copied API request ends with a question without its answer.
 
-    A chat without any answer stays as it is; whether it is to be deleted is for a person to say.
+    A chat without any answer is unchanged; a person decides whether to delete it.
     """
     messages = body.get("messages")
     if not _is_message_list(messages):
@@ -52,13 +50,13 @@ def cut_end(body: ExampleBody) -> ExampleBody:
 
 
 def drop_unknown_keys(body: ExampleBody) -> ExampleBody:
-    """Without keys that the training format does not know, such as an `id`, in the chat, its messages and parts.
+    """Remove keys that are not part of the training format, such as an `id`, from the chat, its messages and parts.
 
-    What may be a known key misspelt, or may decide whether the chat is to be learned, stays (`is_droppable_key`).
+    A key that may be misspelt, or may decide whether the chat should be learned, stays (`is_droppable_key`).
     """
     body = _drop_keys(body, CHAT_KEYS if "messages" in body else PAIR_KEYS)
-    if isinstance(given := body.get("input"), dict):
-        body = body | {"input": _drop_keys(given, CHAT_KEYS)}
+    if isinstance(pair_input := body.get("input"), dict):
+        body = body | {"input": _drop_keys(pair_input, CHAT_KEYS)}
     return _map_all_messages(body, lambda messages: [_drop_message_keys(message) for message in messages])
 
 
@@ -81,7 +79,7 @@ def _drop_keys(value: dict[str, Any], known: Mapping[str, type]) -> dict[str, An
 
 
 def join_text_parts(roles: Collection[str]) -> Repair:
-    """Content that is an array of texts as one text, in messages with these roles."""
+    """Return a repair that joins content in text parts to one string, in messages with these roles."""
     return lambda body: _map_all_messages(
         body, lambda messages: [_join_message_parts(message, roles) for message in messages]
     )
@@ -99,14 +97,15 @@ def _join_message_parts(message: dict[str, Any], roles: Collection[str]) -> dict
 
 
 def drop_empty_system(body: ExampleBody) -> ExampleBody:
-    """Without system messages that say nothing."""
+    """Remove empty system messages."""
     return _map_chat_messages(
-        body, lambda messages: [one for one in messages if not _is_system(one) or _get_text(one).strip()]
+        body,
+        lambda messages: [message for message in messages if not _is_system(message) or _get_text(message).strip()],
     )
 
 
 def set_system_message(text: str) -> Repair:
-    """The same first system message in every chat."""
+    """Return a repair that sets the first system message of every chat."""
 
     def repair(messages: Messages) -> Messages:
         rest = messages[1:] if messages and _is_system(messages[0]) else messages
@@ -116,27 +115,27 @@ def set_system_message(text: str) -> Repair:
 
 
 def rename_user(old: Sequence[str], new: str) -> Repair:
-    """Another name for the user, in every text and every `name`."""
+    """Return a repair that renames the user in every text and every `name`."""
     return lambda body: _map_all_messages(
         body, lambda messages: [_rename_in_message(message, old, new) for message in messages]
     )
 
 
 def replace_names(old: Sequence[str], new: str, text: str) -> str:
-    """The text with the new name in place of the old ones: whole words only, possessives too."""
+    """Replace the old names in the text by the new one: whole words only, including possessives."""
     return re.sub(rf"(?<!\w)(?:{'|'.join(map(re.escape, old))})(?!\w)", lambda _: new, text)
 
 
 def _rename_in_message(message: dict[str, Any], old: Sequence[str], new: str) -> dict[str, Any]:
     changed = _map_text(message, lambda text: replace_names(old, new, text))
     name = message.get("name")
-    if isinstance(name, str) and (given := replace_names(old, new, name)) != name:
-        changed = changed | {"name": re.sub(r"[\s<|\\/>]", "_", given)}
+    if isinstance(name, str) and (new_name := replace_names(old, new, name)) != name:
+        changed = changed | {"name": re.sub(r"[\s<|\\/>]", "_", new_name)}
     return changed
 
 
 def redact_pii(body: ExampleBody) -> ExampleBody:
-    """`[key]`, `[e-mail]` and `[phone]` in place of keys, addresses and numbers."""
+    """Replace keys, e-mail addresses and telephone numbers by `[key]`, `[e-mail]` and `[phone]`."""
     return _map_all_messages(body, lambda messages: [_map_text(message, redact_text) for message in messages])
 
 
@@ -167,15 +166,15 @@ def _map_part(part: Any, change: Callable[[str], str]) -> Any:
 
 
 def _map_chat_messages(body: ExampleBody, change: Callable[[Messages], Messages]) -> ExampleBody:
-    """Change the messages that begin the chat; a pair's answers have no system message."""
-    if isinstance(given := body.get("input"), dict):
-        return body | {"input": _map_chat_messages(given, change)}
+    """Apply a change to the messages at the start of the chat, where system messages are."""
+    if isinstance(pair_input := body.get("input"), dict):
+        return body | {"input": _map_chat_messages(pair_input, change)}
     messages = body.get("messages")
     return body | {"messages": change(messages)} if _is_message_list(messages) else body
 
 
 def _map_all_messages(body: ExampleBody, change: Callable[[Messages], Messages]) -> ExampleBody:
-    """Change every list of messages, answers included."""
+    """Apply a change to every list of messages, including the answers of a pair."""
     body = _map_chat_messages(body, change)
     for output in PAIR_OUTPUT_KEYS:
         if _is_message_list(answers := body.get(output)):

@@ -1,4 +1,4 @@
-"""Layout of a file, by its first two filled lines: a chat per line, one JSON document, or a frontend's export."""
+"""Detects the layout of a file from its first two lines: a chat per line, one JSON document, or an export."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _SILLYTAVERN_MARKERS = (b'"mes"', b"_name", b"_metadata")
 
 
 def detect_layout(first: bytes, second: bytes, name: str) -> FileLayout:
-    """Return the layout; `first` and `second` are the first filled lines. Where both are broken, the name decides."""
+    """Return the layout. `first` and `second` are the first non-blank lines; if both are broken, `name` decides."""
     if not first:
         return "empty"
     if _is_sillytavern(first) or (_is_sillytavern(second) and not is_json_container(first)):
-        return "export"  # also where the header line is broken: that is one error, not one per message
+        return "export"  # also if the header line is broken: that is one error, not one per message
     if is_json_container(first):
         return "lines" if second else "document"
     if is_json_container(strip_trailing_comma(first)):
@@ -38,11 +38,11 @@ def strip_trailing_comma(line: bytes) -> bytes:
 
 
 def _is_sillytavern(line: bytes) -> bool:
-    return any(sign in line for sign in _SILLYTAVERN_MARKERS) and is_export_line(decode_json(line, "", 1).value)
+    return any(marker in line for marker in _SILLYTAVERN_MARKERS) and is_export_line(decode_json(line, "", 1).value)
 
 
 def _opens_document(first: bytes, second: bytes) -> bool:
-    """Whether a value begins in the first line and goes on in the second. A line of JSONL is never indented."""
+    """Whether a value starts in the first line and continues in the second. A line of JSONL is never indented."""
     if first.startswith(b"[") or first.strip() == b"{":
         return True
     return bool(second) and not second.startswith(b"{") and is_truncated_json(first)

@@ -1,6 +1,6 @@
-"""File types that are often found under a .json or .jsonl name but hold no JSON: recognised by their first bytes.
+"""Recognises files that have a .json or .jsonl name but another type, by their first bytes.
 
-Without this, a compressed file or a web page gives one error per line, about bytes that its owner never wrote.
+Without this, a compressed file or a web page would cause one meaningless error per line.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _HEADER_CELL: Final = re.compile(r'"?[^\W\d][\w .-]{0,60}"?')
 
 
 def find_file_type(head: bytes) -> FileType | None:
-    """Return the type of a file by its first bytes, or None where it may be JSON."""
+    """Return the type of a file by its first bytes, or None if it may be JSON."""
     for signature, kind in BINARY_SIGNATURES:
         if head.startswith(signature):
             return kind
@@ -73,8 +73,8 @@ def find_file_type(head: bytes) -> FileType | None:
 
 
 def _is_table(rows: list[str]) -> bool:
-    """Whether the first row names columns. A row that opens a JSON value says that it is no table."""
+    """Whether the first row names columns. A row that starts with a JSON value means that it is no table."""
     if not rows or any(row.lstrip().startswith(("{", "[")) for row in rows):
         return False
-    cells = next((rows[0].split(mark) for mark in ("\t", ";", ",") if mark in rows[0]), [])
+    cells = next((rows[0].split(separator) for separator in ("\t", ";", ",") if separator in rows[0]), [])
     return len(cells) > 1 and all(_HEADER_CELL.fullmatch(cell.strip()) for cell in cells)

@@ -1,4 +1,7 @@
-"""Decoding: the fast way for good JSON, the careful way for the rest. The careful way finds every issue."""
+"""Decodes JSON texts: msgspec for valid JSON, `json_diagnostics` for a text that msgspec refuses or misreads.
+
+It also splits arrays and concatenated values, so that one broken chat does not cost the others.
+"""
 
 from __future__ import annotations
 
@@ -24,26 +27,26 @@ _SPACED_COLON = re.compile(rb'"\s+:')
 
 @dataclass(frozen=True, slots=True)
 class DecodedJson:
-    """A JSON value and what was wrong with its text; `value` means nothing unless `complete`."""
+    """A decoded JSON value and the findings about its text."""
 
-    value: Any
-    complete: bool = True
+    value: Any  # None unless `complete`
+    complete: bool = True  # whether the text was decoded to its end
     findings: tuple[Finding, ...] = ()
 
 
 def decode_json(text: bytes, file: str, line: int) -> DecodedJson:
-    """Read one JSON value that begins at `line` of `file`."""
+    """Decode one JSON value that starts at `line` of `file`. Never raises; problems are findings."""
     try:
         value = _fast_decode(text)
         if not _may_have_duplicate_keys(text, value):
             return DecodedJson(value)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        pass  # the careful reader says what is wrong
+        pass  # the diagnostics name the problem
     return _decode_with_diagnostics(text, file, line)
 
 
 def is_json_container(text: bytes) -> bool:
-    """Whether it is a whole JSON object or array."""
+    """Whether the text is a complete JSON object or array."""
     try:
         return isinstance(_fast_decode(text), dict | list)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
@@ -51,65 +54,72 @@ def is_json_container(text: bytes) -> bool:
 
 
 def is_truncated_json(text: bytes) -> bool:
-    """Whether it begins like a JSON value and ends before the value does."""
+    """Whether the text starts like a JSON value and ends before the value does."""
     return parse_with_diagnostics(text.decode("utf-8", "replace")).is_truncated
 
 
 def split_json_array(text: bytes) -> list[tuple[int, bytes]]:
-    """Split a JSON array into its items: each one's line in the text, from 0, and its own text.
+    """Split a JSON array into its items: the line of each item, counted from 0, and its text.
 
-    Raises ValueError where an item is not valid enough to find its end.
+    Raises ValueError if the end of an item cannot be found.
     """
-    whole = text.decode("utf-8", "surrogatepass")
-    values = _iter_values(whole, whole.index("[") + 1, "]")
-    return [(line, _encode_utf8(whole[start:end])) for line, start, end, _ in values]
+    document = text.decode("utf-8", "surrogatepass")
+    values = _iter_values(document, document.index("[") + 1, "]")
+    return [(line, _encode_utf8(document[start:end])) for line, start, end, _ in values]
 
 
 def split_concatenated_json(text: bytes) -> list[tuple[int, bytes, bool]]:
-    """Split a text into the JSON values that follow each other in it: line, text, and whether a comma follows.
+    """Split a text of concatenated JSON values: the line of each, its text, and whether a comma follows.
 
-    What comes after the last good value is the last item. The list is empty where the text is no such row: then it
-    is one broken value.
+    The rest after the last valid value is the last item. The list is empty if the text is not such a sequence; then
+    it is one broken value.
     """
     pieces: list[tuple[int, bytes, bool]] = []
     line = end = 0
     try:
-        whole = text.decode("utf-8", "surrogatepass")
-        for line, start, end, comma in _iter_values(whole, 0, ""):
-            pieces.append((line, _encode_utf8(whole[start:end]), comma))
+        document = text.decode("utf-8", "surrogatepass")
+        for line, start, end, comma in _iter_values(document, 0, ""):
+            pieces.append((line, _encode_utf8(document[start:end]), comma))
     except (ValueError, RecursionError):
         if not pieces:
             return []
-        rest = _skip_separators(whole, end)
+        rest = _skip_separators(document, end)
         pieces.append(
-            (line + pieces[-1][1].count(b"\n") + whole.count("\n", end, rest), _encode_utf8(whole[rest:]), False)
+            (
+                line + pieces[-1][1].count(b"\n") + document.count("\n", end, rest),
+                _encode_utf8(document[rest:]),
+                False,
+            )
         )
-    is_row = all(value.startswith((b"{", b"[")) for _, value, _ in pieces)
-    return pieces if is_row and (len(pieces) > 1 or any(comma for *_, comma in pieces)) else []
+    is_sequence = all(value.startswith((b"{", b"[")) for _, value, _ in pieces)
+    return pieces if is_sequence and (len(pieces) > 1 or any(comma for *_, comma in pieces)) else []
 
 
-def _iter_values(whole: str, at: int, closing: str) -> Iterator[tuple[int, int, int, bool]]:
-    """Yield line, start, end, and whether a comma follows, up to the closing bracket or the end of the text."""
+def _iter_values(document: str, at: int, closing: str) -> Iterator[tuple[int, int, int, bool]]:
+    """Yield line, start, end, and whether a comma follows, until the closing bracket or the end of the text."""
     line, counted = 0, 0
-    while (start := _skip_separators(whole, at)) < len(whole) and (not closing or whole[start] != closing):
-        line += whole.count("\n", counted, start)
+    while (start := _skip_separators(document, at)) < len(document) and (not closing or document[start] != closing):
+        line += document.count("\n", counted, start)
         counted = start
-        _, end = _RAW_DECODER.raw_decode(whole, start)
-        at = _skip_separators(whole, end)
-        yield line, start, end, "," in whole[end:at]
+        _, end = _RAW_DECODER.raw_decode(document, start)
+        at = _skip_separators(document, end)
+        yield line, start, end, "," in document[end:at]
 
 
 def _encode_utf8(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _skip_separators(whole: str, at: int) -> int:
-    match = _SEPARATORS.match(whole, at)
+def _skip_separators(document: str, at: int) -> int:
+    match = _SEPARATORS.match(document, at)
     return match.end() if match else at
 
 
 def _may_have_duplicate_keys(text: bytes, value: Any) -> bool:
-    """The fast reader keeps the last of two equal keys: then the text has more of them than the value."""
+    """Whether the text may have an object with two equal keys. msgspec keeps only the last of them.
+
+    Counting is cheaper than parsing: if a key was lost, the text has more keys than the value.
+    """
     written = text.count(b'":') - text.count(b'\\":')
     if written != _count_flat_keys(text, value) and written != _count_keys(value, 0):
         return True
@@ -117,15 +127,15 @@ def _may_have_duplicate_keys(text: bytes, value: Any) -> bool:
 
 
 def _count_flat_keys(text: bytes, value: Any) -> int:
-    """Quickly, as for most examples: the keys of the chat and of its messages, where nothing lies deeper."""
+    """Return the number of keys of a chat with flat messages, as most are; -1 if it is nested deeper. Fast path."""
     messages = value.get("messages") if type(value) is dict else None
-    if type(messages) is not list or text.count(b"[") > 1 or not all(type(one) is dict for one in messages):
+    if type(messages) is not list or text.count(b"[") > 1 or not all(type(message) is dict for message in messages):
         return -1
     return len(value) + sum(map(len, messages))
 
 
 def _count_keys(value: Any, depth: int) -> int:
-    """How many keys the value has, at all depths. Raises RecursionError where it is nested too deep."""
+    """Return the number of keys at all depths. Raises RecursionError for more than MAX_DEPTH levels."""
     if depth > MAX_DEPTH:
         raise RecursionError
     kind = type(value)

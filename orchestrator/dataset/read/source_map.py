@@ -1,4 +1,8 @@
-"""Places: from a value back to its line on disk. A line inside a document is looked for only when it is asked."""
+"""Maps a key path of a parsed chat back to its line and JSON path in the source file.
+
+The line of a value inside a document is computed only when a finding needs it, because that means to parse the text
+again with `json_diagnostics`.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +15,14 @@ from orchestrator.dataset.read.json_diagnostics import parse_with_diagnostics
 
 
 class JsonText:
-    """A text that is one JSON value and begins at `line` of its file."""
+    """A text that is one JSON value and starts at `line` of its file."""
 
     def __init__(self, text: bytes, line: int) -> None:
         self.line = line
         self._text = text
 
     def find_line(self, key_path: KeyPath) -> int:
-        """The line of a value; what is not there stands where its parent does."""
+        """Return the line of the value, or of the nearest parent if the value is missing."""
         if b"\n" not in self._text:
             return self.line
         parents = (format_json_path(key_path[:size]) for size in range(len(key_path), -1, -1))
@@ -32,24 +36,24 @@ class JsonText:
 
 @dataclass(frozen=True, slots=True)
 class DocumentSourceMap:
-    """A chat that is the whole of a text; `root` is where the text stands in its file's document."""
+    """The source map of a chat that is one text; `root` is the key path of the text in its document."""
 
     text: JsonText
     root: KeyPath = field(default=())
 
     def locate(self, key_path: KeyPath) -> tuple[int, str]:
-        """Line and JSON path."""
+        """Return the line and the JSON path of a value."""
         return self.text.find_line(key_path), format_json_path(self.root + key_path)
 
 
 @dataclass(frozen=True, slots=True)
 class RowsSourceMap:
-    """A chat of several lines: the first step is the row, the JSON path begins inside it."""
+    """The source map of a chat of several lines: the first key is the row, the JSON path starts inside it."""
 
     lines: Sequence[int]
 
     def locate(self, key_path: KeyPath) -> tuple[int, str]:
-        """Line and JSON path."""
+        """Return the line and the JSON path of a value."""
         match key_path:
             case (int(row), *inner):
                 return self.lines[row], format_json_path(tuple(inner))

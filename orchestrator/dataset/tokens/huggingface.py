@@ -1,4 +1,4 @@
-"""Tokenizer: an open model's own, from the `tokenizer.json` that is published with it (extra `open-models`)."""
+"""Counts tokens with the tokenizer.json that is published with an open model (needs the extra `open-models`)."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.dataset.example import ExampleBody
 from orchestrator.system.regular_file import read_regular_file
 
-MAX_TOKENIZER_FILE_BYTES = 256 << 20  # the largest published ones have about 35 MB
+MAX_TOKENIZER_FILE_BYTES = 256 << 20  # the largest published files have about 35 MB
 SPECIAL_TOKEN_NAMES = ("bos_token", "eos_token", "unk_token", "pad_token")
 
 
 class HuggingFaceTokenizer:
-    """Counts as the base model reads. Exact where the chat template lies beside the file, as published with it.
+    """Counts tokens with an open model's tokenizer; exactly if its chat template is in the same folder.
 
     The template is `chat_template.jinja`, or `chat_template` in `tokenizer_config.json`. `special_tokens` are those
-    that the file lists as special. Raises ConfigError for a file that is no tokenizer or no template.
+    that the file lists. Raises ConfigError for a file that is not a tokenizer or not a template.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            from tokenizers import Tokenizer as Loaded
+            from tokenizers import Tokenizer
         except ModuleNotFoundError:
             raise ConfigError(
                 f"{path}: counting tokens with it needs the package tokenizers, which is not installed",
                 hint="Install orchestrator with its extra: pip install 'orchestrator[open-models]'.",
             ) from None
         try:
-            loaded = Loaded.from_str(read_regular_file(path, MAX_TOKENIZER_FILE_BYTES).decode("utf-8"))
-            self._encode = loaded.encode
-            added = loaded.get_added_tokens_decoder().values()
+            tokenizer = Tokenizer.from_str(read_regular_file(path, MAX_TOKENIZER_FILE_BYTES).decode("utf-8"))
+            self._encode = tokenizer.encode
+            added = tokenizer.get_added_tokens_decoder().values()
             self.special_tokens = tuple(token.content for token in added if token.special)
         except OSError as error:
             _raise_config_error(
@@ -48,7 +48,7 @@ class HuggingFaceTokenizer:
             )
 
     def count_tokens(self, body: ExampleBody) -> tuple[int, bool]:
-        """The tokens of one example, and whether that is exact."""
+        """Return the tokens of one example, and whether the number is exact."""
         rendered = self._render_template(body)
         if rendered is not None:
             return self._count_text_tokens(rendered), True
@@ -58,7 +58,7 @@ class HuggingFaceTokenizer:
         return len(self._encode(text.encode("utf-8", "replace").decode(), add_special_tokens=False).ids)
 
     def _render_template(self, body: ExampleBody) -> str | None:
-        """The example as the template writes it; None where that cannot be told."""
+        """Render the example with the chat template; None if there is no template, or if it refuses the example."""
         from jinja2 import TemplateError
 
         if self._template is None or "messages" not in body:
@@ -68,7 +68,7 @@ class HuggingFaceTokenizer:
                 self._template.render(**self._special_token_texts, messages=body["messages"], tools=body.get("tools"))
             )
         except (TemplateError, TypeError, ValueError, LookupError):
-            return None  # this template has no place for such an example
+            return None  # the template does not support such an example
 
     @cached_property
     def _template(self) -> Any:
@@ -93,17 +93,19 @@ class HuggingFaceTokenizer:
 
     @cached_property
     def _template_source(self) -> str | None:
-        own = self._path.with_name("chat_template.jinja")
-        if own.exists():
+        path = self._path.with_name("chat_template.jinja")
+        if path.exists():
             try:
-                return read_regular_file(own).decode("utf-8")
+                return read_regular_file(path).decode("utf-8")
             except (OSError, UnicodeDecodeError) as error:
                 _raise_config_error(
-                    own, f"cannot be read: {_error_reason(error)}", "Use the unmodified published file, or remove it."
+                    path,
+                    f"cannot be read: {_error_reason(error)}",
+                    "Use the unmodified published file, or remove it.",
                 )
         template = self._config.get("chat_template")
-        if isinstance(template, list):  # several, each with its name
-            template = {each["name"]: each["template"] for each in template}.get("default")
+        if isinstance(template, list):  # several templates with names
+            template = {entry["name"]: entry["template"] for entry in template}.get("default")
         return template if isinstance(template, str) else None
 
     @cached_property
@@ -127,16 +129,16 @@ class HuggingFaceTokenizer:
 
 
 def _error_reason(error: Exception) -> str:
-    """OSError's own text begins with its number and ends with the path, which the message has already."""
+    """Return the reason without the number and the path that the text of an OSError has: the message has the path."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-def _raise_config_error(path: Path, why: str, hint: str) -> NoReturn:
-    raise ConfigError(f"{path}: {why}", hint=hint)
+def _raise_config_error(path: Path, reason: str, hint: str) -> NoReturn:
+    raise ConfigError(f"{path}: {reason}", hint=hint)
 
 
 def _to_json(value: object, indent: int | None = None) -> str:
-    """As chat templates expect it: jinja's own filter escapes for HTML."""
+    """Encode JSON as chat templates expect it. Jinja's own filter would escape for HTML."""
     return json.dumps(value, ensure_ascii=False, indent=indent)
 
 

@@ -45,8 +45,10 @@ from orchestrator.providers.fireworks.responses import (
     FireworksJob,
     FireworksStatus,
 )
+from orchestrator.providers.http.api_client import UnsuccessfulResponse
+from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.http.response_decoder import check_id, number_or_none, parse_hyperparameters, text_or_none
-from orchestrator.providers.http.rest_client import RestClient, UnsuccessfulResponse, epoch_from_iso
+from orchestrator.providers.http.rest_client import RestClient, epoch_from_iso
 from orchestrator.providers.http.status_errors import ErrorCodes
 from orchestrator.providers.tagging import short_tag, tagged_suffix
 from orchestrator.providers.upload_stream import check_upload_size, open_upload_stream
@@ -85,7 +87,7 @@ HYPERPARAMETER_NAMES: Final[Mapping[str, str]] = {
 }
 
 
-def build_provider_factory(http: httpx2.AsyncClient, redact: Redactor) -> ProviderFactory:
+def build_provider_factory(http: HttpClient, redact: Redactor) -> ProviderFactory:
     """How accounts at Fireworks are connected. Their `organization` is the account's id there."""
 
     def connect(account: Account, key: Secret) -> FireworksProvider:

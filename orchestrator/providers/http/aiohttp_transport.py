@@ -1,11 +1,48 @@
-"""Sockets: httpx2's requests over aiohttp's connections, at a third of the CPU of httpx2's own.
+"""Sends httpx2's requests over aiohttp's connections, at a third of the CPU that httpx2's own transport takes."""
 
-How it works. Measured with fifty calls at once; see `benchmarks/README.md`. Nothing that creates is sent twice:
-only reads are repeated, once, after a connection ended under them; from then on no connection to that server is used
-twice for a while. Whatever a server does, one call is
-bounded: its answer in bytes (counted after decompression, because a small body may unfold into gigabytes), its time
-from the last byte sent to the last byte received, and its server's share of the connections.
-"""
+# Theory of operation
+#
+# One transport serves all accounts of one network route. It has two aiohttp sessions: the pooled one keeps
+# connections open for IDLE_CONNECTION_SECONDS, the unpooled one closes each connection after its response.
+#
+# Exactly one paid request
+# ------------------------
+# A create call must not reach the provider after its intent has expired, because by then another replica may have
+# looked the job up, found nothing, and created it. The process can be stopped at any instruction (a suspended laptop,
+# a paused virtual machine, SIGSTOP), and a stopped process does not notice that time passes. So the deadline is
+# compared with the boot-time clock, which runs on during suspension, at four places:
+#
+#   1. `HttpClient` checks before it asks for a connection (client.py).
+#   2. `_DeadlineRequest.send` checks when the connection exists: the request may have waited for a free one.
+#   3. `_DeadlineRequest.write_bytes` checks when the body is about to leave. aiohttp holds the head of a request back
+#      until the body follows, and writes both together; a provider acts on a request when it has the last byte. This
+#      is the last of our instructions before the kernel has the request, and why there is a request class of our own.
+#   4. `asyncio.timeout` in `write_call` ends the wait for the response. It cannot stop a frozen process: 2 and 3 do.
+#
+# A streamed upload is checked when its body begins and not at each chunk: a file that arrives late costs nothing, and
+# the next attempt finds it by its name.
+#
+# Nothing that creates is sent twice. aiohttp repeats a request by itself when a kept connection turns out to be
+# closed; `_retry_connection = False` switches that off. Reads are repeated here, once. Write calls use the unpooled
+# session: a server may close a kept connection at the very moment the request is sent on it, the response is then
+# lost, and a lost response to a create costs a look-up and a person's time. After a read has met such a connection,
+# that server gets a new connection for each call during NO_REUSE_SECONDS.
+#
+# Limits
+# ------
+# Whatever a server does, one call is bounded in three ways:
+#   * size: MAX_RESPONSE_BYTES, counted after decompression, because a small body may unfold into gigabytes;
+#   * time: `_ResponseTimer` runs from the last byte sent to the last byte received. The socket's own timeout is not
+#     enough, since it starts again with every byte; a limit on the whole call would interrupt long uploads;
+#   * connections: `max_connections` to one server, TOTAL_CONNECTIONS_FACTOR times as many in all, so that one slow
+#     server cannot take the connections of the others.
+#
+# aiohttp internals
+# -----------------
+# Used: `ClientRequest.send(conn)` and `ClientRequest.write_bytes(writer, conn, content_length)`, `conn.protocol`,
+# `ClientSession._retry_connection`. None of them is documented API. tests/unit/providers/test_aiohttp_internals.py
+# fails when a new version of aiohttp changes their shape, and tests/integration/test_sending_deadline.py and
+# test_connection_reuse.py when their meaning changes. The measurements are in decision 0002 and benchmarks/README.md.
 
 from __future__ import annotations
 
@@ -26,15 +63,9 @@ from yarl import URL
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.proxy import Proxy
 from orchestrator.providers.http.certificates import find_issuer
-from orchestrator.providers.http.http_client import (
-    CONNECT_TIMEOUT_SECONDS,
-    READ_TIMEOUT_SECONDS,
-    DeadlinePassed,
-    HttpResponse,
-    NetworkConfig,
-    check_deadline,
-    is_write_call,
-)
+from orchestrator.providers.http.deadline import DeadlinePassed, check_deadline, is_write_call
+from orchestrator.providers.http.network import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, NetworkConfig
+from orchestrator.providers.http.response import HttpResponse
 from orchestrator.providers.http.transport_errors import (
     MAX_RESPONSE_BYTES,
     ConnectionFailed,
@@ -42,39 +73,43 @@ from orchestrator.providers.http.transport_errors import (
     httpx_error_from_aiohttp,
 )
 
-IDLE_CONNECTION_SECONDS: Final = 4.0  # an idle connection is not used after this: many servers close it after five
-NO_REUSE_SECONDS: Final = 600.0  # for so long no connection is used twice at a server that closed one under a call
-TOTAL_CONNECTIONS_FACTOR: Final = 4  # so that one slow server cannot take the connections of all others
+IDLE_CONNECTION_SECONDS: Final = 4.0  # shorter than five seconds, after which many servers close a connection
+NO_REUSE_SECONDS: Final = 600.0  # how long connections to a server that closed one under a call are not reused
+TOTAL_CONNECTIONS_FACTOR: Final = 4  # times `max_connections`: the limit for all servers together
+# `sock_read` ends the wait for one byte, `_ResponseTimer` the wait for the whole response. `connect` includes the
+# wait for a free connection of the pool.
 READ_TIMEOUT: Final = aiohttp.ClientTimeout(
     total=None, connect=READ_TIMEOUT_SECONDS, sock_connect=CONNECT_TIMEOUT_SECONDS, sock_read=READ_TIMEOUT_SECONDS
 )
-# Headers of an answer that no longer describe its content once it is decompressed and whole.
+# Headers that no longer describe the content once it is decompressed and complete: httpx2 would decompress it again.
 TRANSFER_HEADERS: Final = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
 CONNECTION_LOST_ERRORS: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 
 Origin = tuple[str, str | None, int | None]
+"""Scheme, host and port: what a connection belongs to."""
 
 
 class AiohttpTransport(httpx2.AsyncBaseTransport):
-    """At most `connections` connections at once to one server. Answers are read whole, up to `MAX_RESPONSE_BYTES`.
+    """Sends requests of httpx2, and direct reads, over one pool of aiohttp connections.
 
-    A call that costs or creates something never waits on a connection that served before: the server may be closing
-    it at that moment, and the answer would be lost.
+    Responses are read completely before they are returned. Raises subclasses of `httpx2.TransportError` only.
     """
 
     def __init__(self, max_connections: int, network: NetworkConfig) -> None:
+        """`max_connections` is the limit for one server."""
         self._network = network
         self._pooled_session = _create_session(
             max_connections, network.ssl_context, keepalive_timeout=IDLE_CONNECTION_SECONDS
         )
         self._unpooled_session = _create_session(max_connections, network.ssl_context, force_close=True)
+        # By origin, because the rules (NO_PROXY) are slow to evaluate and never change within a process.
         self._proxies: dict[Origin, Proxy | None] = {}
-        self._no_reuse_until: dict[Origin, float] = {}  # until when, on the loop's clock
+        self._no_reuse_until: dict[Origin, float] = {}  # seconds on the event loop's clock
         self._issuers: dict[Origin, str | None] = {}
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         timeout = request.extensions.get("timeout", {})
-        answer, content = await self._exchange(
+        response, content = await self._exchange(
             request.method,
             URL(str(request.url), encoded=True),
             CIMultiDict([(name.decode(), value.decode()) for name, value in request.headers.raw]),
@@ -82,15 +117,15 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
             timeout.get("read"),
             request,
         )
-        headers = [(name, value) for name, value in answer.raw_headers if name.lower() not in TRANSFER_HEADERS]
-        return httpx2.Response(answer.status, headers=headers, content=content, request=request)
+        headers = [(name, value) for name, value in response.raw_headers if name.lower() not in TRANSFER_HEADERS]
+        return httpx2.Response(response.status, headers=headers, content=content, request=request)
 
     async def get(self, url: str, headers: Mapping[str, str]) -> HttpResponse:
-        """A GET without httpx2's request and response."""
-        answer, content = await self._exchange(
+        """Send a GET without building httpx2's request and response. `url` is percent-encoded."""
+        response, content = await self._exchange(
             "GET", URL(url, encoded=True), headers, READ_TIMEOUT, READ_TIMEOUT_SECONDS
         )
-        return HttpResponse(answer.status, answer.headers, content)
+        return HttpResponse(response.status, response.headers, content)
 
     async def aclose(self) -> None:
         await self._pooled_session.close()
@@ -105,9 +140,9 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         response_seconds: float | None,
         request: httpx2.Request | None = None,
     ) -> tuple[aiohttp.ClientResponse, bytes]:
-        """One request and its whole answer. Every failure of aiohttp leaves as one of httpx2."""
+        """Send a request, a read at most twice, and read the response. Translates aiohttp's errors to httpx2's."""
         proxy = self._find_proxy(url)
-        way = _build_request_options(url, headers, proxy)
+        options = _build_request_options(url, headers, proxy)
         pooled = not (is_write_call() or self._avoids_reuse(url))
         try:
             try:
@@ -118,15 +153,18 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
                     timeouts,
                     response_seconds,
                     request,
-                    way,
+                    options,
                 )
             except CONNECTION_LOST_ERRORS as error:
+                # On a new connection the loss is not explained by reuse; a connector error means there was none.
                 if not pooled or isinstance(error, aiohttp.ClientConnectorError):
                     raise
                 self._no_reuse_until[_origin(url)] = asyncio.get_running_loop().time() + NO_REUSE_SECONDS
-                if method != "GET":
+                if method != "GET":  # for example a cancel: its first sending may have had its effect
                     raise
-                return await self._send(self._unpooled_session, method, url, timeouts, response_seconds, request, way)
+                return await self._send(
+                    self._unpooled_session, method, url, timeouts, response_seconds, request, options
+                )
         except httpx2.TransportError:
             raise
         except (aiohttp.ClientError, OSError) as error:
@@ -143,17 +181,17 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         request_options: dict[str, Any],
     ) -> tuple[aiohttp.ClientResponse, bytes]:
         async with (
-            _limit_response_time(response_seconds) as limit,
+            _limit_response_time(response_seconds) as timer,
             session.request(
                 method,
                 url,
-                data=_build_body(request, limit),
+                data=_build_body(request, timer),
                 allow_redirects=False,
                 timeout=timeouts,
                 **request_options,
-            ) as answer,
+            ) as response,
         ):
-            return answer, await _read_content(answer)
+            return response, await _read_content(response)
 
     def _find_proxy(self, url: URL) -> Proxy | None:
         origin = _origin(url)
@@ -165,12 +203,12 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         return self._proxies[origin]
 
     def _avoids_reuse(self, url: URL) -> bool:
-        """Whether the server closes connections so soon that none is used twice."""
+        """Return whether the server has lately closed a kept connection under a call."""
         until = self._no_reuse_until.get(_origin(url)) if self._no_reuse_until else None
         return until is not None and asyncio.get_running_loop().time() < until
 
     async def _find_issuer(self, error: Exception, url: URL, proxy: Proxy | None) -> str | None:
-        """Who signed the certificate that was refused: asked once, on a connection over which nothing is sent."""
+        """Return the issuer of a refused certificate, for the error message. Connects once for each server."""
         if not isinstance(error, aiohttp.ClientConnectorCertificateError):
             return None
         origin = _origin(url)
@@ -180,15 +218,15 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
 
 
 class _DeadlineRequest(aiohttp.ClientRequest):
-    """Looks at the deadline when the connection is there, and again when the body is about to leave.
+    """A request that checks the deadline when it has a connection and again when its body is about to leave.
 
-    Both: a process may be frozen between the two, and a provider acts when it has the last byte.
+    Both are needed: the process may be frozen between the two. See "Theory of operation", 2 and 3.
     """
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         check_deadline()
         if not self.is_ssl() and self.proxy is None:
-            _check_peer_is_private(conn)
+            _check_peer_is_private(conn)  # here, because only the connection knows which address the name led to
         return await super().send(conn)
 
     async def write_bytes(
@@ -196,7 +234,9 @@ class _DeadlineRequest(aiohttp.ClientRequest):
     ) -> None:
         try:
             check_deadline()
-        except DeadlinePassed as error:  # this is a task of its own: whoever waits for the answer is told
+        except DeadlinePassed as error:
+            # aiohttp runs this in a task of its own and would only log the error. Set on the protocol, it is raised
+            # in the task that waits for the response. Not even the head is written, which aiohttp still holds.
             assert conn.protocol is not None
             conn.protocol.set_exception(error)
         else:
@@ -212,7 +252,7 @@ class _CertificateReceived(Exception):
 
 
 class _CertificateProbe(aiohttp.ClientRequest):
-    """Looks at the server's certificate and sends nothing."""
+    """A request that reads the server's certificate and sends nothing."""
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         tls = conn.transport.get_extra_info("ssl_object") if conn.transport else None
@@ -220,37 +260,34 @@ class _CertificateProbe(aiohttp.ClientRequest):
 
 
 class _ResponseTimer:
-    """The time limit of one answer. It does not run while a long body is still being sent."""
+    """The time limit of one response. It does not run while a long body is still being sent."""
 
-    def __init__(self, limit: asyncio.Timeout, seconds: float | None) -> None:
-        self._timeout = limit
+    def __init__(self, timeout: asyncio.Timeout, seconds: float | None) -> None:
+        self._timeout = timeout
         self._seconds = seconds
 
     def start(self) -> None:
-        """Start the time: all of the request has been handed over."""
+        """Start the time: the last byte of the request has been handed over."""
         if self._seconds is not None:
-            with suppress(RuntimeError):  # the answer was there before the end of the request, and is being handled
+            with suppress(RuntimeError):  # the server responded before the end of the request, and the limit is over
                 self._timeout.reschedule(asyncio.get_running_loop().time() + self._seconds)
 
 
 @asynccontextmanager
 async def _limit_response_time(seconds: float | None) -> AsyncIterator[_ResponseTimer]:
-    """Limit the time until the answer is complete. The socket's own timeout starts again with every byte.
-
-    None: the caller has a limit of its own.
-    """
-    limit = asyncio.timeout(None)
+    """Raise ReadTimeout when the response is not complete in time. None: the caller has a limit of its own."""
+    timeout = asyncio.timeout(None)
     try:
-        async with limit:
-            yield _ResponseTimer(limit, seconds)
+        async with timeout:
+            yield _ResponseTimer(timeout, seconds)
     except TimeoutError as error:
-        if not limit.expired():
+        if not timeout.expired():  # another limit, such as the caller's, has ended the call
             raise
         raise httpx2.ReadTimeout(f"the answer was not complete after {seconds:g} s") from error
 
 
 def _check_peer_is_private(conn: Connection) -> None:
-    """Raise when a key would go unencrypted to an address outside of private networks, whatever its name is."""
+    """Raise ConnectionFailed when the key would be sent unencrypted to a public address, whatever its name is."""
     peer = conn.transport.get_extra_info("peername") if conn.transport else None
     if peer and ip_address(peer[0].partition("%")[0]).is_global:
         raise ConnectionFailed(
@@ -259,13 +296,13 @@ def _check_peer_is_private(conn: Connection) -> None:
         )
 
 
-async def _read_content(answer: aiohttp.ClientResponse) -> bytes:
-    """Read the answer in parts: aiohttp decompresses only as much as is taken, so that memory stays bounded."""
+async def _read_content(response: aiohttp.ClientResponse) -> bytes:
+    """Read the body in parts: aiohttp decompresses only as much as is taken, so that memory stays bounded."""
     parts, size = [], 0
-    async for part in answer.content.iter_any():
+    async for part in response.content.iter_any():
         size += len(part)
         if size > MAX_RESPONSE_BYTES:
-            answer.close()
+            response.close()  # not `release`: the rest must not be read to save the connection
             raise ResponseTooLarge
         parts.append(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -278,7 +315,9 @@ def _create_session(max_connections: int, context: ssl.SSLContext, **options: An
     session = aiohttp.ClientSession(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), request_class=_DeadlineRequest
     )
-    session._retry_connection = False  # its own repetition would hide from us that a connection was lost
+    # aiohttp repeats requests of idempotent methods by itself. Then `_exchange` would not learn that the server
+    # closes kept connections, and a DELETE could be sent twice.
+    session._retry_connection = False
     return session
 
 
@@ -287,27 +326,23 @@ def _origin(url: URL) -> Origin:
 
 
 def _build_request_options(url: URL, headers: Mapping[str, str], proxy: Proxy | None) -> dict[str, Any]:
-    """The headers to send, and the proxy. A proxy's password goes to the proxy: in a tunnel never to the server.
-
-    Compressed answers are not asked for: they save little here and cost CPU.
-    """
-    made = CIMultiDict(headers)
-    made["Accept-Encoding"] = "identity"
+    """Return aiohttp's options for the headers and the proxy of a request."""
+    sent_headers = CIMultiDict(headers)
+    sent_headers["Accept-Encoding"] = "identity"  # compressed responses save little here and cost CPU
     if proxy is None:
-        return {"headers": made}
-    password = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
-    if url.scheme == "https":
-        return {"headers": made, "proxy": URL(proxy.url), "proxy_headers": password}
-    made.update(password)
-    return {"headers": made, "proxy": URL(proxy.url)}
+        return {"headers": sent_headers}
+    credentials = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
+    if url.scheme == "https":  # through a tunnel: the proxy's password must not go to the server inside it
+        return {"headers": sent_headers, "proxy": URL(proxy.url), "proxy_headers": credentials}
+    sent_headers.update(credentials)
+    return {"headers": sent_headers, "proxy": URL(proxy.url)}
 
 
 async def _fetch_issuer(url: URL, proxy: Proxy | None) -> str | None:
+    """Connect to the server and return who signed its certificate; None when that cannot be found out."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = (
-        False,
-        ssl.CERT_NONE,
-    )  # it is read, not trusted: `_Probe` sends nothing
+    # Verification is off: it has failed already, and the certificate is only read. `_CertificateProbe` sends nothing.
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
         async with (
             asyncio.timeout(CONNECT_TIMEOUT_SECONDS),
@@ -324,7 +359,7 @@ async def _fetch_issuer(url: URL, proxy: Proxy | None) -> str | None:
 
 
 def _build_body(request: httpx2.Request | None, timer: _ResponseTimer) -> Any:
-    """The bytes, or where there are many of them, the stream."""
+    """Return the body as bytes, or as a stream where httpx2 has not read it, as with multipart forms of files."""
     try:
         content = request.content if request else b""
     except httpx2.RequestNotRead:
@@ -336,7 +371,7 @@ def _build_body(request: httpx2.Request | None, timer: _ResponseTimer) -> Any:
 
 
 async def _stream_body(body: AsyncIterable[bytes], timer: _ResponseTimer) -> AsyncIterator[bytes]:
-    """The body; the time for the answer starts at its end."""
+    """Yield the body; the time limit of the response starts at its end."""
     async for part in body:
         yield part
     timer.start()

@@ -12,8 +12,6 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
-import httpx2
-
 from orchestrator.aio import SingleFlight
 from orchestrator.core.account import Account, AccountIdentity
 from orchestrator.core.capabilities import Capabilities, needs_multipart
@@ -31,7 +29,8 @@ from orchestrator.core.remote import (
 )
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderFactory, cancel_and_get_job
-from orchestrator.providers.http.http_client import build_http_get, send_deadline
+from orchestrator.providers.http.client import HttpClient
+from orchestrator.providers.http.deadline import send_deadline
 from orchestrator.providers.http.response_decoder import check_id, name_or_none
 from orchestrator.providers.http.status_errors import parse_request_id
 from orchestrator.providers.openai.client import OpenAIClient, RawResponse, build_sdk_factory
@@ -70,16 +69,16 @@ JOBS_PATH: Final = "/fine_tuning/jobs"
 MODERATION_MODEL: Final = "omni-moderation-latest"
 
 
-def build_provider_factory(http: httpx2.AsyncClient, redact: Redactor) -> ProviderFactory:
+def build_provider_factory(http: HttpClient, redact: Redactor) -> ProviderFactory:
     """How accounts of these dialects are connected: one HTTP client, a key each, none from the environment."""
-    read, sdk = build_http_get(http), build_sdk_factory(http)
+    sdk = build_sdk_factory(http)
     md5s = SingleFlight(compute_md5)
 
     def connect(account: Account, key: Secret) -> OpenAIProvider:
         dialect = DIALECTS[account.provider].for_account(account)
         address = account.base_url or PROVIDERS[account.provider].default_base_url or ""
         calls = OpenAIClient(
-            read, sdk, account, base_url=address, key=key, redact=redact, error_codes=dialect.error_codes
+            http, sdk, account, base_url=address, key=key, redact=redact, error_codes=dialect.error_codes
         )
         return OpenAIProvider(account, dialect, calls, md5s)
 
@@ -106,7 +105,7 @@ class OpenAIProvider:
     async def verify(self) -> AccountIdentity:
         async with self._client.read_call():
             answer = await self._client.get("/models")
-            self._client.decode(MODEL_LIST_DECODER, answer, "/models")
+            self._client.decode(MODEL_LIST_DECODER, answer.content, "/models")
         return AccountIdentity(organization=name_or_none(answer.headers.get("openai-organization")))
 
     async def find_model(self, name: str) -> RemoteModel | None:
@@ -149,7 +148,7 @@ class OpenAIProvider:
                     timeout=max(deadline.seconds_left, 1.0),
                     extra_headers=self._client.auth_headers,
                 )
-                return to_remote_file(self._client.decode(FILE_DECODER, answer, "/files"))
+                return to_remote_file(self._client.decode(FILE_DECODER, answer.content, "/files"))
 
     async def get_file(self, file_id: str) -> RemoteFile:
         async with self._client.read_call():
@@ -249,7 +248,7 @@ class OpenAIProvider:
 
     def _parse_job(self, answer: RawResponse, path: str) -> RemoteJob:
         return to_remote_job(
-            self._client.decode(JOB_DECODER, answer, path), self._dialect, parse_request_id(answer.headers)
+            self._client.decode(JOB_DECODER, answer.content, path), self._dialect, parse_request_id(answer.headers)
         )
 
     def _build_tag_getter(self, order: JobOrder) -> Callable[[OpenAIJob], str | None]:

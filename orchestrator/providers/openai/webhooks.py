@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import httpx2
 import openai
 
 from orchestrator.core.jobs.provider_webhook import ProviderWebhook
 from orchestrator.core.secret import Secret
+from orchestrator.providers.http.client import HttpClient
 
 JOB_EVENT_PREFIX: Final = "fine_tuning.job."
 
@@ -18,13 +18,13 @@ WebhookParser = Callable[[Secret, Mapping[str, str], bytes], ProviderWebhook | N
 """What a request with these headers (names in lower case) and body says; None when it is forged or stale."""
 
 
-def build_webhook_parser(http: httpx2.AsyncClient) -> WebhookParser:
-    """Checks signature and time as the SDK does."""
-    webhooks = openai.AsyncOpenAI(api_key="unused", base_url="https://unused.invalid", http_client=http).webhooks
+def build_webhook_parser(http: HttpClient) -> WebhookParser:
+    """Build a parser that checks signature and time as the SDK does."""
+    sdk = openai.AsyncOpenAI(api_key="unused", base_url="https://unused.invalid", http_client=http.sdk_client)
 
     def read(secret: Secret, headers: Mapping[str, str], body: bytes) -> ProviderWebhook | None:
         try:
-            webhooks.verify_signature(body, headers, secret=secret.reveal())
+            sdk.webhooks.verify_signature(body, headers, secret=secret.reveal())
         except (openai.InvalidWebhookSignatureError, ValueError, TypeError):  # the last two: headers out of shape
             return None
         return ProviderWebhook(id=headers["webhook-id"], remote_job_id=_find_job_id(body))

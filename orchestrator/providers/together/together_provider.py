@@ -30,8 +30,10 @@ from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.core.text import format_usd
 from orchestrator.providers.base import DatasetFile, Deadline, JobOrder, ProviderFactory, cancel_and_get_job
+from orchestrator.providers.http.api_client import UnsuccessfulResponse
+from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.http.response_decoder import check_id, count_or_none, parse_hyperparameters, text_or_none
-from orchestrator.providers.http.rest_client import RestClient, UnsuccessfulResponse, epoch_from_iso
+from orchestrator.providers.http.rest_client import RestClient, epoch_from_iso
 from orchestrator.providers.http.status_errors import ErrorCodes
 from orchestrator.providers.tagging import select_tagged_jobs, tagged_suffix
 from orchestrator.providers.together.responses import (
@@ -81,7 +83,7 @@ STEP_METRIC: Final = "train/global_step"
 NOT_FOUND_STATUSES: Final = frozenset({404, 405})
 
 
-def build_provider_factory(http: httpx2.AsyncClient, redact: Redactor) -> ProviderFactory:
+def build_provider_factory(http: HttpClient, redact: Redactor) -> ProviderFactory:
     """How accounts at Together are connected."""
 
     def connect(account: Account, key: Secret) -> TogetherProvider:

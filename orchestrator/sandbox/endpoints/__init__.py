@@ -1,1 +1,1 @@
-"""TODO."""
+"""The handlers of the endpoints, one module per resource."""

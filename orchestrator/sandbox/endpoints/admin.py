@@ -1,4 +1,4 @@
-"""The endpoints about the sandbox itself, below `/sandbox/`: faults, state, webhooks. No key, and none is shown."""
+"""The endpoints of the sandbox itself, below `/sandbox/`: faults, state and webhooks. They need and return no key."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from orchestrator.sandbox.webhook_sender import validate_webhook_url
 
 
 def build_admin_routes(sandbox_state: SandboxState) -> list[Route]:
-    """The routes of one sandbox's own endpoints."""
+    """Build the routes of the sandbox's own endpoints."""
 
     async def faults(request: Request) -> Response:
         if request.method == "PUT":
             try:
                 sandbox_state.faults.replace(parse_faults(json.loads(await request.body())))
-            except (FaultError, ValueError) as wrong:
-                return JSONResponse({"error": {"message": str(wrong)}}, 400)
+            except (FaultError, ValueError) as error:
+                return JSONResponse({"error": {"message": str(error)}}, 400)
         rules = sandbox_state.faults.rules
         fired = [sandbox_state.faults.fired[number] for number in range(len(rules))]
         return JSONResponse({"faults": faults_to_json(rules), "fired": fired})
@@ -43,8 +43,8 @@ def build_admin_routes(sandbox_state: SandboxState) -> list[Route]:
                 sandbox_state.webhook_url = url and validate_webhook_url(
                     url, allow_remote=sandbox_state.settings.allow_remote
                 )
-            except (ValueError, KeyError, TypeError, AttributeError) as wrong:
-                return JSONResponse({"error": {"message": str(wrong)}}, 400)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                return JSONResponse({"error": {"message": str(error)}}, 400)
         return JSONResponse({"url": sandbox_state.webhook_url})
 
     return [
@@ -55,25 +55,27 @@ def build_admin_routes(sandbox_state: SandboxState) -> list[Route]:
 
 
 def describe_state(sandbox_state: SandboxState, request: Request) -> dict[str, Any]:
-    """Everything the sandbox holds, by account, and what it counted since it started or was cleared."""
-    names = sorted({record.account for shelf in (sandbox_state.files, sandbox_state.jobs) for record in shelf})
+    """Return all files and jobs by account, and the counters since the start or the last DELETE."""
+    moderated = list(sandbox_state.counts.moderated_inputs.items())
+    names = sorted({record.account for store in (sandbox_state.files, sandbox_state.jobs) for record in store})
     total: Counter[tuple[str, str]] = Counter()
-    for (_, operation, outcome), count in sandbox_state.counts.outcomes.items():
+    outcomes = list(sandbox_state.counts.outcomes.items())
+    for (_, operation, outcome), count in outcomes:
         total[operation, outcome] += count
     return {
         "accounts": {name: _describe_account(sandbox_state, name, request) for name in names},
         "requests": _nest_counts(total),
         "requests_by_account": {
             name: _nest_counts(
-                {(o, out): n for (who, o, out), n in sandbox_state.counts.outcomes.items() if who == name}
+                {(operation, outcome): n for (account, operation, outcome), n in outcomes if account == name}
             )
-            for name in sorted({who for who, _, _ in sandbox_state.counts.outcomes})
+            for name in sorted({account for (account, _, _), _ in outcomes})
         },
         "judged": {
-            name: {digest: n for (who, digest), n in sandbox_state.counts.moderated_inputs.items() if who == name}
-            for name in sorted({who for who, _ in sandbox_state.counts.moderated_inputs})
+            name: {digest: n for (account, digest), n in moderated if account == name}
+            for name in sorted({account for (account, _), _ in moderated})
         },
-        "most_in_flight": {name or "*": most for name, most in sorted(sandbox_state.counts.max_in_flight.items())},
+        "most_in_flight": {name or "*": count for name, count in sorted(sandbox_state.counts.max_in_flight.items())},
     }
 
 

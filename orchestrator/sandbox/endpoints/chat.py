@@ -1,4 +1,4 @@
-"""The chat completion endpoint, in one piece or as a stream of server-sent events."""
+"""The chat completions endpoint, with a JSON response or a stream of server-sent events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from orchestrator.sandbox.validation.chat_request import ChatRequest, parse_chat
 
 
 async def create_chat_completion(call: ApiCall) -> ApiResponse:
-    """POST /v1/chat/completions."""
+    """Handle POST /v1/chat/completions."""
     request = parse_chat_request(await call.parse_json_body())
     origin = get_model_origin(call, request.model)
     choices = [generate_answer(origin, request.prompt, number) for number in range(request.choice_count)]
@@ -33,7 +33,7 @@ async def create_chat_completion(call: ApiCall) -> ApiResponse:
 
 @dataclass(frozen=True, slots=True)
 class _Completion:
-    """One answer, in the two forms in which it is sent."""
+    """One completion, in both forms: as JSON and as chunks of a stream."""
 
     request: ChatRequest
     choices: list[GeneratedAnswer]
@@ -45,7 +45,7 @@ class _Completion:
         return self._build_head("chat.completion") | {"choices": choices, "usage": self._build_usage()}
 
     def to_chunks(self) -> Iterator[Any]:
-        """For each choice its role, its tokens, and why it ended; then the usage if it was asked for."""
+        """Yield for each choice its role, its tokens and its finish reason; then the usage if it was requested."""
         for number, choice in enumerate(self.choices):
             for delta, tokens in _build_deltas(choice, _build_call_id(self.id, number)):
                 yield self._build_chunk(number, delta, self._build_logprobs(tokens), None)
@@ -80,20 +80,25 @@ class _Completion:
         return head | {"service_tier": "default", "system_fingerprint": None}
 
     def _build_usage(self) -> dict[str, Any]:
-        asked = count_prompt_tokens(self.request.prompt.messages)
-        answered = sum(len(choice.tokens) for choice in self.choices)
-        return {"prompt_tokens": asked, "completion_tokens": answered, "total_tokens": asked + answered}
+        prompt = count_prompt_tokens(self.request.prompt.messages)
+        completion = sum(len(choice.tokens) for choice in self.choices)
+        return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
 def _build_deltas(choice: GeneratedAnswer, call_id: str) -> Iterator[tuple[dict[str, Any], list[str]]]:
-    """What a stream adds to the message step by step, each with the tokens of text that it holds."""
+    """Yield the deltas of a streamed message, each with the text tokens it contains."""
     if choice.function is None:
         yield {"role": "assistant", "content": "", "refusal": None}, []
         for token in choice.tokens:
             yield {"content": token}, [token]
         return
-    begun = {"index": 0, "id": call_id, "type": "function", "function": {"name": choice.function, "arguments": ""}}
-    yield {"role": "assistant", "content": None, "tool_calls": [begun]}, []
+    first_call = {
+        "index": 0,
+        "id": call_id,
+        "type": "function",
+        "function": {"name": choice.function, "arguments": ""},
+    }
+    yield {"role": "assistant", "content": None, "tool_calls": [first_call]}, []
     for token in choice.tokens:
         yield {"tool_calls": [{"index": 0, "function": {"arguments": token}}]}, []
 

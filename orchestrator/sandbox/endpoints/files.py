@@ -1,4 +1,4 @@
-"""The files endpoints."""
+"""The files endpoints, including the result files of jobs."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 MAX_FILE_BYTES = 512 * 1024 * 1024
 MAX_LISTED_FILES = 10_000
 LIFETIME_SECONDS_RANGE = range(3600, 2_592_000 + 1)
-MAX_INLINE_CHECK_BYTES = 1024 * 1024  # contents up to this size are checked without a thread
+MAX_INLINE_CHECK_BYTES = 1024 * 1024  # smaller contents are validated without a thread
 FORM_FIELDS = {"purpose", "expires_after[anchor]", "expires_after[seconds]"}
 
 
 async def create_file(call: ApiCall) -> ApiResponse:
-    """POST /v1/files: the body is never held in memory."""
+    """Handle POST /v1/files. The body is written to disk as it arrives, never held in memory."""
     content_type = call.request.headers.get("content-type", "")
     with call.state.blobs.create_incoming() as incoming:
         form = await parse_multipart_form(content_type, call.request.stream(), incoming, MAX_FILE_BYTES)
@@ -39,7 +39,7 @@ async def create_file(call: ApiCall) -> ApiResponse:
 async def save_file(
     call: ApiCall, incoming: IncomingBlob, filename: str, purpose: str, lifetime: float | None
 ) -> SandboxFile:
-    """Judge received bytes, keep them and write down the file."""
+    """Validate received content, store it, and save the record of the file."""
     digest = incoming.finish()
     if purpose == "fine-tune":
         await _check_content(call.state, incoming, digest)
@@ -61,7 +61,7 @@ async def save_file(
 
 
 async def list_files(call: ApiCall) -> ApiResponse:
-    """GET /v1/files, newest first unless told."""
+    """Handle GET /v1/files. The newest file is first unless the query has another order."""
     order = call.query.get("order", "desc")
     if order not in {"asc", "desc"}:
         raise bad_request(f"Invalid 'order': expected 'asc' or 'desc', but got {order!r}.", "order")
@@ -78,7 +78,7 @@ async def list_files(call: ApiCall) -> ApiResponse:
 
 
 async def retrieve_file(call: ApiCall) -> ApiResponse:
-    """GET /v1/files/{file_id}."""
+    """Handle GET /v1/files/{file_id}."""
     name = call.get_path_parameter("file_id")
     if name not in call.state.files.of(call.account) and (result := find_result_job(call, name)) is not None:
         return ApiResponse(result_to_json(result))
@@ -86,7 +86,7 @@ async def retrieve_file(call: ApiCall) -> ApiResponse:
 
 
 async def delete_file(call: ApiCall) -> ApiResponse:
-    """DELETE /v1/files/{file_id}."""
+    """Handle DELETE /v1/files/{file_id}."""
     file = get_file(call, call.get_path_parameter("file_id"))
     call.state.files.delete(file)
     if all(other.sha256 != file.sha256 for other in call.state.files):
@@ -95,7 +95,7 @@ async def delete_file(call: ApiCall) -> ApiResponse:
 
 
 async def download_file_content(call: ApiCall) -> ApiResponse:
-    """GET /v1/files/{file_id}/content."""
+    """Handle GET /v1/files/{file_id}/content."""
     name = call.get_path_parameter("file_id")
     if name not in call.state.files.of(call.account) and (result := find_result_job(call, name)) is not None:
         return ApiResponse(encode_result(result))
@@ -106,7 +106,7 @@ async def download_file_content(call: ApiCall) -> ApiResponse:
 
 
 def get_file(call: ApiCall, name: str) -> SandboxFile:
-    """The caller's file of that id. Raises Refusal (404)."""
+    """Return a file of the caller. Raises SandboxApiError (404)."""
     file = call.state.files.of(call.account).get(name)
     if file is None or not file.is_visible(call.now):
         raise not_found("File object", name)
@@ -114,7 +114,7 @@ def get_file(call: ApiCall, name: str) -> SandboxFile:
 
 
 def get_file_status(state: SandboxState, file: SandboxFile, now: float) -> tuple[str, str | None]:
-    """(status, what is wrong with it) at that time."""
+    """Return the status of a file at the time `now`, and its problem if the status is `error`."""
     if now < file.created_at + file.seconds:
         return "uploaded", None
     rejected = file.fate.get("reject_file")
@@ -127,7 +127,7 @@ def get_file_status(state: SandboxState, file: SandboxFile, now: float) -> tuple
 
 
 def file_to_json(state: SandboxState, file: SandboxFile, now: float) -> dict[str, Any]:
-    """The file as the provider shows it."""
+    """Convert a file to the provider's JSON."""
     status, problem = get_file_status(state, file, now)
     body = {
         "id": file.id,
@@ -144,7 +144,7 @@ def file_to_json(state: SandboxState, file: SandboxFile, now: float) -> dict[str
 
 
 def validate_new_file(filename: str, purpose: str, size: int) -> None:
-    """What holds for any new file, in one piece or in parts. Raises Refusal (400)."""
+    """Validate name, purpose and size of a new file, uploaded at once or in parts. Raises SandboxApiError (400)."""
     if purpose not in PURPOSES:
         raise bad_request(f"'{purpose}' is not one of {list(PURPOSES)} - 'purpose'", "purpose")
     if size == 0:
@@ -154,7 +154,7 @@ def validate_new_file(filename: str, purpose: str, size: int) -> None:
 
 
 def parse_lifetime(anchor: object, seconds: object) -> float | None:
-    """`expires_after` as seconds, None when it is not given. Raises Refusal (400)."""
+    """Parse `expires_after` as seconds; None if it is absent. Raises SandboxApiError (400)."""
     if anchor is None and seconds is None:
         return None
     if anchor != "created_at":
@@ -177,7 +177,7 @@ def _validate_form(form: MultipartForm) -> tuple[str, float | None]:
 
 
 async def _check_content(state: SandboxState, incoming: IncomingBlob, digest: str) -> None:
-    """Read the content once, whoever sends it."""
+    """Validate the content, once for all accounts that upload it."""
     async with state.content_check_locks[digest]:
         if digest in state.verdicts.of(""):
             return
@@ -189,7 +189,7 @@ async def _check_content(state: SandboxState, incoming: IncomingBlob, digest: st
 
 
 def find_result_job(call: ApiCall, name: str) -> SandboxJob | None:
-    """The caller's succeeded job whose result file has that id."""
+    """Return the succeeded job of the caller whose result file has this id."""
     for job in call.state.jobs.of(call.account).values():
         if job.result_file == name:
             timeline = call.state.get_timelines(call.account)[job.id]
@@ -198,7 +198,7 @@ def find_result_job(call: ApiCall, name: str) -> SandboxJob | None:
 
 
 def result_to_json(job: SandboxJob) -> dict[str, Any]:
-    """The file as the provider shows it."""
+    """Convert a result file to the provider's JSON."""
     return {
         "id": job.result_file,
         "object": "file",
@@ -211,7 +211,7 @@ def result_to_json(job: SandboxJob) -> dict[str, Any]:
 
 
 def encode_result(job: SandboxJob) -> bytes:
-    """Base64 of the CSV, which has one line for each reported step."""
+    """Encode the metrics as CSV in base64, with one line per reported step."""
     steps = list_reported_steps(job)
     rows: list[list[Any]] = [["step", *build_metrics(job, steps[0])]]
     rows += ([step, *build_metrics(job, step).values()] for step in steps)

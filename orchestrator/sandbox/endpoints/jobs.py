@@ -1,4 +1,4 @@
-"""The fine-tuning endpoints."""
+"""The fine-tuning job endpoints."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FINAL_STATUSES = {"succeeded", "failed", "cancelled"}
 
 
 async def create_job(call: ApiCall) -> ApiResponse:
-    """POST /v1/fine_tuning/jobs."""
+    """Handle POST /v1/fine_tuning/jobs."""
     request = parse_job_request(await call.parse_json_body())
     model = _get_trainable_model(call, request)
     files = {"training_file": _get_training_file(call, request.training_file, "training_file")}
@@ -33,29 +33,29 @@ async def create_job(call: ApiCall) -> ApiResponse:
     problems = (_find_content_problem(call, request, file, param) for param, file in files.items())
     problem = next((problem for problem in problems if problem), None)
     job = _build_job(call, request, model, files["training_file"], problem)
-    # A file that is still processed does not refuse the job: the job shows `validating_files` for longer.
+    # A file that is still being processed does not refuse the job; the job stays in `validating_files` for longer.
     ready_at = max(file.created_at + file.seconds for file in files.values())
     return ApiResponse(job_to_json(call, call.state.jobs.save(replace(job, files_ready_at=ready_at))))
 
 
 async def list_jobs(call: ApiCall) -> ApiResponse:
-    """GET /v1/fine_tuning/jobs, newest first; `metadata[KEY]=VALUE` filters, `metadata=null`: those without any."""
-    wanted = {key[9:-1]: value for key, value in call.query.items() if key.startswith("metadata[")}
+    """Handle GET /v1/fine_tuning/jobs, newest first. Filters: `metadata[KEY]=VALUE`; `metadata=null` for none."""
+    metadata = {key[9:-1]: value for key, value in call.query.items() if key.startswith("metadata[")}
     jobs = call.list_visible(call.state.jobs)
     if call.query.get("metadata") == "null":
         jobs = [job for job in jobs if not job.metadata]
-    found = [job for job in jobs if wanted.items() <= (job.metadata or {}).items()]
-    bodies = [job_to_json(call, job) for job in reversed(found)]
+    matching = [job for job in jobs if metadata.items() <= (job.metadata or {}).items()]
+    bodies = [job_to_json(call, job) for job in reversed(matching)]
     return ApiResponse(build_page(bodies, call.query, default=20, maximum=MAX_LISTED_ITEMS))
 
 
 async def retrieve_job(call: ApiCall) -> ApiResponse:
-    """GET /v1/fine_tuning/jobs/{job_id}."""
+    """Handle GET /v1/fine_tuning/jobs/{job_id}."""
     return ApiResponse(job_to_json(call, get_job(call)))
 
 
 async def cancel_job(call: ApiCall) -> ApiResponse:
-    """POST …/cancel."""
+    """Handle POST /v1/fine_tuning/jobs/{job_id}/cancel."""
     job = get_job(call)
     if _get_status(call, job) in FINAL_STATUSES:
         raise _wrong_state_error(call, job, "cancel")
@@ -63,7 +63,7 @@ async def cancel_job(call: ApiCall) -> ApiResponse:
 
 
 async def pause_job(call: ApiCall) -> ApiResponse:
-    """POST …/pause."""
+    """Handle POST /v1/fine_tuning/jobs/{job_id}/pause."""
     job = get_job(call)
     if _get_status(call, job) != "running":
         raise _wrong_state_error(call, job, "pause")
@@ -71,7 +71,7 @@ async def pause_job(call: ApiCall) -> ApiResponse:
 
 
 async def resume_job(call: ApiCall) -> ApiResponse:
-    """POST …/resume."""
+    """Handle POST /v1/fine_tuning/jobs/{job_id}/resume."""
     job = get_job(call)
     if _get_status(call, job) != "paused":
         raise _wrong_state_error(call, job, "resume")
@@ -80,23 +80,23 @@ async def resume_job(call: ApiCall) -> ApiResponse:
 
 
 async def list_events(call: ApiCall) -> ApiResponse:
-    """GET …/events, newest first."""
+    """Handle GET /v1/fine_tuning/jobs/{job_id}/events, newest first."""
     job = get_job(call)
-    happened = build_events(job, _get_timeline(call, job), call.now)
-    return ApiResponse(build_page(happened, call.query, default=20, maximum=MAX_LISTED_ITEMS))
+    events = build_events(job, _get_timeline(call, job), call.now)
+    return ApiResponse(build_page(events, call.query, default=20, maximum=MAX_LISTED_ITEMS))
 
 
 async def list_checkpoints(call: ApiCall) -> ApiResponse:
-    """GET …/checkpoints, newest first."""
+    """Handle GET /v1/fine_tuning/jobs/{job_id}/checkpoints, newest first."""
     job = get_job(call)
-    made = build_checkpoints(job, _get_timeline(call, job), call.now)
+    checkpoints = build_checkpoints(job, _get_timeline(call, job), call.now)
     return ApiResponse(
-        add_first_and_last_id(build_page(made, call.query, default=10, maximum=MAX_LISTED_ITEMS), empty=None)
+        add_first_and_last_id(build_page(checkpoints, call.query, default=10, maximum=MAX_LISTED_ITEMS), empty=None)
     )
 
 
 def get_job(call: ApiCall) -> SandboxJob:
-    """The caller's job that the path names. Raises Refusal (404)."""
+    """Return the job of the path, if it belongs to the caller. Raises SandboxApiError (404)."""
     name = call.get_path_parameter("job_id")
     job = call.state.jobs.of(call.account).get(name)
     if job is None or not job.is_visible(call.now):
@@ -106,26 +106,26 @@ def get_job(call: ApiCall) -> SandboxJob:
 
 
 def job_to_json(call: ApiCall, job: SandboxJob) -> dict[str, Any]:
-    """The job as the provider shows it."""
+    """Convert a job to the provider's JSON at the time of the call."""
     timeline = _get_timeline(call, job)
     status = timeline.get_status(call.now)
-    done = status == "succeeded"
-    used = job.resolved if timeline.started <= call.now else job.asked
-    shown = {name: used[name] for name in ("n_epochs", "batch_size", "learning_rate_multiplier")}
+    succeeded = status == "succeeded"
+    used = job.resolved if timeline.started <= call.now else job.asked  # `auto` is resolved when training starts
+    common = {name: used[name] for name in ("n_epochs", "batch_size", "learning_rate_multiplier")}
     return {
         "object": "fine_tuning.job",
         "id": job.id,
         "model": job.model,
         "created_at": int(job.created_at),
         "finished_at": int(timeline.ended) if status in FINAL_STATUSES else None,
-        "fine_tuned_model": job.fine_tuned_model if done and timeline.model_available <= call.now else None,
+        "fine_tuned_model": job.fine_tuned_model if succeeded and timeline.model_available <= call.now else None,
         "organization_id": call.caller.organization,
-        "result_files": [job.result_file] if done else [],
+        "result_files": [job.result_file] if succeeded else [],
         "status": call.state.settings.paused_status if status == "paused" else status,
         "validation_file": job.validation_file,
         "training_file": job.training_file,
-        "hyperparameters": shown,
-        "trained_tokens": job.tokens * int(job.resolved["n_epochs"]) if done else None,
+        "hyperparameters": common,
+        "trained_tokens": job.tokens * int(job.resolved["n_epochs"]) if succeeded else None,
         "error": build_job_error(job) if status == "failed" else None,
         "user_provided_suffix": job.suffix,
         "seed": job.seed,
@@ -170,21 +170,21 @@ def _build_job(
 
 
 def _get_trainable_model(call: ApiCall, request: JobRequest) -> str:
-    """The full id of the model to train. Raises Refusal (400)."""
+    """Return the full id of the model to train. Raises SandboxApiError (400)."""
     name = request.model
-    earlier = find_fine_tuning_job(call, name)
-    base = find_base_model(earlier.model if earlier else name)
+    parent = find_fine_tuning_job(call, name)  # a fine-tuned model can be trained further
+    base = find_base_model(parent.model if parent else name)
     if base is None or not base.methods:
         message = f"Model {name} is not available for fine-tuning or does not exist."
         raise bad_request(message, "model", "model_not_found")
     if request.method not in base.methods:
         message = f"Model {name} cannot be fine-tuned with method '{request.method}'."
         raise bad_request(message, "method", "unsupported_method")
-    return name if earlier else base.id
+    return name if parent else base.id
 
 
 def _get_training_file(call: ApiCall, name: str, param: str) -> SandboxFile:
-    """A file that can be trained on, as far as its status shows it yet. Raises Refusal (400)."""
+    """Return a file of the caller that is not known to be unusable. Raises SandboxApiError (400)."""
     file = call.state.files.of(call.account).get(name)
     if file is None or not file.is_visible(call.now):
         raise bad_request(f"invalid {param}: {name}", param, "file_not_found")
@@ -201,7 +201,7 @@ def _get_training_file(call: ApiCall, name: str, param: str) -> SandboxFile:
 
 
 def _find_content_problem(call: ApiCall, request: JobRequest, file: SandboxFile, param: str) -> dict[str, Any] | None:
-    """The `error` with which the job will fail validation."""
+    """Return the `error` object with which the job will fail validation, or None."""
     verdict = _get_verdict(call, file)
     _, problem = get_file_status(call.state, file, file.created_at + file.seconds)
     problem = problem or verdict.problems.get(request.method)

@@ -1,4 +1,4 @@
-"""The models endpoints: the catalogue, and what the account has trained."""
+"""The models endpoints: base models, and the fine-tuned models of the account."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from orchestrator.sandbox.simulation.model_catalogue import CATALOGUE, Catalogue
 
 
 async def list_models(call: ApiCall) -> ApiResponse:
-    """GET /v1/models."""
+    """Handle GET /v1/models."""
     models = [_base_model_to_json(model) for model in CATALOGUE.values()]
     models += [_fine_tuned_model_to_json(call, job) for job in _list_finished_jobs(call)]
     return ApiResponse({"object": "list", "data": models})
 
 
 async def retrieve_model(call: ApiCall) -> ApiResponse:
-    """GET /v1/models/{model}."""
+    """Handle GET /v1/models/{model}."""
     name = call.get_path_parameter("model")
     if (base := find_base_model(name)) is not None:
         return ApiResponse(_base_model_to_json(base))
@@ -31,7 +31,7 @@ async def retrieve_model(call: ApiCall) -> ApiResponse:
 
 
 async def delete_model(call: ApiCall) -> ApiResponse:
-    """DELETE /v1/models/{model}."""
+    """Handle DELETE /v1/models/{model}."""
     name = call.get_path_parameter("model")
     job = next((job for job in _list_finished_jobs(call) if job.fine_tuned_model == name), None)
     if job is None:
@@ -41,19 +41,19 @@ async def delete_model(call: ApiCall) -> ApiResponse:
 
 
 def find_fine_tuning_job(call: ApiCall, name: str) -> SandboxJob | None:
-    """The caller's job that made this model or checkpoint, once it can be called."""
+    """Return the caller's job that created this model or checkpoint, once the model is available."""
     if not name.startswith("ft:"):
         return None
-    made = (
+    matching = (
         job
         for job in _list_finished_jobs(call)
         if name == job.fine_tuned_model or name in list_checkpoint_models(job)
     )
-    return next(made, None)
+    return next(matching, None)
 
 
 def model_not_found(name: str) -> SandboxApiError:
-    """404: no model of that id, as far as this key can see."""
+    """Build a 404: the account of this key has no such model."""
     message = f"The model '{name}' does not exist or you do not have access to it."
     return SandboxApiError(404, message, param="model", code="model_not_found")
 

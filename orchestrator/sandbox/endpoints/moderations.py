@@ -1,4 +1,4 @@
-"""The moderation endpoint. A text that holds the word FLAGME is harassment; everything else is harmless."""
+"""The moderation endpoint. A text with the word FLAGME is flagged as harassment; every other text passes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MODERATION_MODELS = {
 
 
 async def create_moderation(call: ApiCall) -> ApiResponse:
-    """POST /v1/moderations."""
+    """Handle POST /v1/moderations."""
     body = await call.parse_json_body()
     model = body.get("model", "omni-moderation-latest")
     if model not in MODERATION_MODELS:
@@ -46,14 +46,14 @@ async def create_moderation(call: ApiCall) -> ApiResponse:
     return ApiResponse({"id": f"modr-{uuid4().hex}", "model": MODERATION_MODELS[model], "results": results})
 
 
-def _parse_inputs(given: Any) -> list[list[dict[str, Any]]]:
-    """What is judged, one list of parts for each result. Raises Refusal (400)."""
-    if isinstance(given, str):
-        return [[_text_part(given)]]
-    if isinstance(given, list) and given and all(isinstance(item, str) for item in given):
-        return [[_text_part(item)] for item in given]
-    if isinstance(given, list) and given and all(map(_is_part, given)):
-        return [given]
+def _parse_inputs(value: Any) -> list[list[dict[str, Any]]]:
+    """Parse the input into one list of parts per result. Raises SandboxApiError (400)."""
+    if isinstance(value, str):
+        return [[_text_part(value)]]
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        return [[_text_part(item)] for item in value]
+    if isinstance(value, list) and value and all(map(_is_part, value)):
+        return [value]
     message = "Invalid 'input': expected a string, a list of strings, or a list of text and image_url parts."
     raise bad_request(message, "input", "invalid_type")
 
@@ -78,7 +78,7 @@ def _is_part(part: Any) -> bool:
 def _build_result(parts: list[dict[str, Any]]) -> dict[str, Any]:
     kinds = {"image" if part["type"] == "image_url" else "text" for part in parts}
     flagged = any(FLAG_MARKER in part.get("text", "") for part in parts)
-    applied = {name: [kind for kind in able if kind in kinds] for name, able in CATEGORY_INPUT_TYPES.items()}
+    applied = {name: [kind for kind in types if kind in kinds] for name, types in CATEGORY_INPUT_TYPES.items()}
     return {
         "flagged": flagged,
         "categories": {name: flagged and name == "harassment" for name in CATEGORY_INPUT_TYPES},

@@ -1,6 +1,6 @@
-"""The responses endpoint, as far as text goes: input and instructions, a limit, a format, whole or as a stream.
+"""The responses endpoint for text: input, instructions, output limit, output format, JSON or stream.
 
-Tools, stored conversations and background work are refused.
+Tools, stored conversations and background responses are refused.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ ResponseEvent = tuple[str, dict[str, Any]]
 
 
 async def create_response(call: ApiCall) -> ApiResponse:
-    """POST /v1/responses."""
+    """Handle POST /v1/responses."""
     body = await call.parse_json_body()
     model = get_model_name(body)
     reject_unknown_parameters(body, RESPONSE_PARAMETERS, UNSUPPORTED_RESPONSE_PARAMETERS)
@@ -81,29 +81,29 @@ async def create_response(call: ApiCall) -> ApiResponse:
         schema=parse_response_format((body.get("text") or {}).get("format"), "text.format", messages),
         schema_param="text.format",
     )
-    made = generate_answer(get_model_origin(call, model), prompt)
-    response = _build_response(body, messages, made, int(call.now))
+    answer = generate_answer(get_model_origin(call, model), prompt)
+    response = _build_response(body, messages, answer, int(call.now))
     if body.get("stream"):
-        events = enumerate(_build_events(response, made))
+        events = enumerate(_build_events(response, answer))
         numbered = ((kind, {"type": kind, "sequence_number": number} | event) for number, (kind, event) in events)
         return ApiResponse(EventStream.from_events(numbered))
     return ApiResponse(response)
 
 
 def _parse_messages(body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The conversation as chat completions know it. Raises Refusal (400)."""
-    given = body.get("input")
-    items = [{"role": "user", "content": given}] if isinstance(given, str) else given
+    """Parse the input into messages of chat completions. Raises SandboxApiError (400)."""
+    value = body.get("input")
+    items = [{"role": "user", "content": value}] if isinstance(value, str) else value
     if not isinstance(items, list) or not items:
         raise bad_request("Invalid 'input': expected a string or a list of messages.", "input")
-    messages = [_parse_message(item, place) for place, item in enumerate(items)]
+    messages = [_parse_message(item, index) for index, item in enumerate(items)]
     if body.get("instructions"):
         messages.insert(0, {"role": "developer", "content": body["instructions"]})
     return validate_messages(messages)
 
 
-def _parse_message(item: Any, place: int) -> dict[str, Any]:
-    name = f"input[{place}]"
+def _parse_message(item: Any, index: int) -> dict[str, Any]:
+    name = f"input[{index}]"
     if not isinstance(item, dict) or item.get("type", "message") != "message":
         raise bad_request(f"Invalid '{name}': expected a message.", name, "unsupported_value")
     content = item.get("content")
@@ -115,22 +115,22 @@ def _parse_message(item: Any, place: int) -> dict[str, Any]:
 
 
 def _build_response(
-    body: Mapping[str, Any], messages: list[dict[str, Any]], made: GeneratedAnswer, now: int
+    body: Mapping[str, Any], messages: list[dict[str, Any]], answer: GeneratedAnswer, now: int
 ) -> dict[str, Any]:
-    whole = made.finish_reason == "stop"
-    asked, answered = count_prompt_tokens(messages), len(made.tokens)
+    completed = answer.finish_reason == "stop"
+    input_tokens, output_tokens = count_prompt_tokens(messages), len(answer.tokens)
     return {
         "id": f"resp_{uuid4().hex}",
         "object": "response",
         "created_at": now,
-        "status": "completed" if whole else "incomplete",
+        "status": "completed" if completed else "incomplete",
         "error": None,
-        "incomplete_details": None if whole else {"reason": "max_output_tokens"},
+        "incomplete_details": None if completed else {"reason": "max_output_tokens"},
         "instructions": body.get("instructions"),
         "max_output_tokens": body.get("max_output_tokens"),
         "metadata": body.get("metadata") or {},
         "model": body["model"],
-        "output": [_build_item(made.text, "completed" if whole else "incomplete")],
+        "output": [_build_item(answer.text, "completed" if completed else "incomplete")],
         "parallel_tool_calls": True,
         "previous_response_id": None,
         "store": False,
@@ -141,11 +141,11 @@ def _build_response(
         "top_p": body.get("top_p"),
         "truncation": "disabled",
         "usage": {
-            "input_tokens": asked,
+            "input_tokens": input_tokens,
             "input_tokens_details": {"cached_tokens": 0},
-            "output_tokens": answered,
+            "output_tokens": output_tokens,
             "output_tokens_details": {"reasoning_tokens": 0},
-            "total_tokens": asked + answered,
+            "total_tokens": input_tokens + output_tokens,
         },
     }
 
@@ -164,19 +164,19 @@ def _build_part(text: str) -> dict[str, Any]:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
-def _build_events(response: dict[str, Any], made: GeneratedAnswer) -> Iterator[ResponseEvent]:
-    """The stream: the response begins, its one message grows by tokens, each level ends."""
+def _build_events(response: dict[str, Any], answer: GeneratedAnswer) -> Iterator[ResponseEvent]:
+    """Yield the events of the stream: the response starts, its message grows by tokens, then each level ends."""
     (item,) = response["output"]
-    begun = response | {"status": "in_progress", "output": [], "usage": None, "incomplete_details": None}
-    yield "response.created", {"response": begun}
-    yield "response.in_progress", {"response": begun}
+    started = response | {"status": "in_progress", "output": [], "usage": None, "incomplete_details": None}
+    yield "response.created", {"response": started}
+    yield "response.in_progress", {"response": started}
     empty = item | {"status": "in_progress", "content": []}
     yield "response.output_item.added", {"output_index": 0, "item": empty}
-    place = {"item_id": item["id"], "output_index": 0, "content_index": 0}
-    yield "response.content_part.added", place | {"part": _build_part("")}
-    for token in made.tokens:
-        yield "response.output_text.delta", place | {"delta": token, "logprobs": []}
-    yield "response.output_text.done", place | {"text": made.text, "logprobs": []}
-    yield "response.content_part.done", place | {"part": _build_part(made.text)}
+    position = {"item_id": item["id"], "output_index": 0, "content_index": 0}
+    yield "response.content_part.added", position | {"part": _build_part("")}
+    for token in answer.tokens:
+        yield "response.output_text.delta", position | {"delta": token, "logprobs": []}
+    yield "response.output_text.done", position | {"text": answer.text, "logprobs": []}
+    yield "response.content_part.done", position | {"part": _build_part(answer.text)}
     yield "response.output_item.done", {"output_index": 0, "item": item}
     yield f"response.{response['status']}", {"response": response}

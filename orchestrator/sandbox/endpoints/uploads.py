@@ -1,4 +1,4 @@
-"""The uploads endpoints: a large file in parts, which may come in any order and at the same time."""
+"""The uploads endpoints: a large file in parts, which may be sent in any order and concurrently."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from orchestrator.sandbox.records import SandboxFile, SandboxUpload, SandboxUplo
 from orchestrator.sandbox.response import CHUNK_BYTES, ApiResponse, bad_request, not_found
 from orchestrator.sandbox.validation.multipart_form import parse_multipart_form
 
-UPLOAD_LIFETIME_SECONDS = 3600
+UPLOAD_LIFETIME_SECONDS = 3600  # an upload that is not completed by then expires
 MAX_PART_BYTES = 64 * 1024 * 1024
 MAX_UPLOAD_BYTES = 8 * 1024**3
 REQUIRED_PARAMETERS = {"filename": str, "purpose": str, "bytes": int, "mime_type": str}
 
 
 async def create_upload(call: ApiCall) -> ApiResponse:
-    """POST /v1/uploads."""
+    """Handle POST /v1/uploads."""
     body = await call.parse_json_body()
     for name, kind in REQUIRED_PARAMETERS.items():
         if not isinstance(body.get(name), kind):
@@ -40,7 +40,7 @@ async def create_upload(call: ApiCall) -> ApiResponse:
 
 
 async def add_part(call: ApiCall) -> ApiResponse:
-    """POST /v1/uploads/{upload_id}/parts."""
+    """Handle POST /v1/uploads/{upload_id}/parts."""
     upload = _get_pending_upload(call)
     content_type = call.request.headers.get("content-type", "")
     with call.state.blobs.create_incoming() as incoming:
@@ -56,13 +56,14 @@ async def add_part(call: ApiCall) -> ApiResponse:
 
 
 async def complete_upload(call: ApiCall) -> ApiResponse:
-    """POST /v1/uploads/{upload_id}/complete."""
+    """Handle POST /v1/uploads/{upload_id}/complete."""
     upload = _get_pending_upload(call)
     body = await call.parse_json_body()
     parts = _get_parts(call, upload, body.get("part_ids"))
     if (size := sum(part.bytes for part in parts)) != upload.bytes:
         raise bad_request(f"The parts have {size} bytes, but the upload was created with {upload.bytes}.", "part_ids")
-    call.state.uploads.save(replace(upload, status="completing"))  # once: the parts of a large file take their time
+    # Joining the parts of a large file takes time; meanwhile a second request must not complete the upload again.
+    call.state.uploads.save(replace(upload, status="completing"))
     try:
         file = await _assemble_file(call, upload, parts, body.get("md5"))
     except BaseException:
@@ -85,14 +86,14 @@ async def _assemble_file(
 
 
 async def cancel_upload(call: ApiCall) -> ApiResponse:
-    """POST /v1/uploads/{upload_id}/cancel."""
+    """Handle POST /v1/uploads/{upload_id}/cancel."""
     upload = _get_pending_upload(call)
     _delete_parts(call, upload)
     return ApiResponse(upload_to_json(call, call.state.uploads.save(replace(upload, status="cancelled"))))
 
 
 def upload_to_json(call: ApiCall, upload: SandboxUpload) -> dict[str, Any]:
-    """The upload as the provider shows it."""
+    """Convert an upload to the provider's JSON."""
     body = {
         "id": upload.id,
         "object": "upload",
@@ -108,7 +109,7 @@ def upload_to_json(call: ApiCall, upload: SandboxUpload) -> dict[str, Any]:
 
 
 def _get_pending_upload(call: ApiCall) -> SandboxUpload:
-    """The caller's upload that the path names, while it takes parts. Raises Refusal (400, 404)."""
+    """Return the upload of the path while it accepts parts. Raises SandboxApiError (400, 404)."""
     name = call.get_path_parameter("upload_id")
     upload = call.state.uploads.of(call.account).get(name)
     if upload is None:
@@ -136,8 +137,8 @@ def _delete_parts(call: ApiCall, upload: SandboxUpload) -> None:
             call.state.blobs.delete(part.id)
 
 
-def _join_parts(blobs: BlobStore, names: Sequence[str], into: IncomingBlob) -> str:
-    """Write the parts one after another; the MD5 of all."""
+def _join_parts(blobs: BlobStore, names: Sequence[str], target: IncomingBlob) -> str:
+    """Write the parts one after another, and return the MD5 of the whole content."""
     digest = md5(usedforsecurity=False)
     for name in names:
         path = blobs.path(name)
@@ -146,5 +147,5 @@ def _join_parts(blobs: BlobStore, names: Sequence[str], into: IncomingBlob) -> s
         with path.open("rb") as part:
             while chunk := part.read(CHUNK_BYTES):
                 digest.update(chunk)
-                into.write(chunk)
+                target.write(chunk)
     return digest.hexdigest()

@@ -1,7 +1,7 @@
-"""What a model of the sandbox answers. The same training and the same prompt give the same answer, in any account.
+"""Generates the answers of the sandbox's models: the same training data and prompt give the same answer everywhere.
 
-A prompt is what both the chat completions and the responses endpoint make of their requests. Sampling parameters are
-checked and change nothing: these models always answer with what is most likely.
+The chat completions and the responses endpoint convert their requests to a Prompt. Sampling parameters are validated
+but have no effect: these models always return the most likely answer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from orchestrator.sandbox.faults import deterministic_random
 from orchestrator.sandbox.simulation.json_instance import JsonInstanceBuilder
 from orchestrator.sandbox.simulation.model_catalogue import find_base_model
 
-OPENINGS = ("Of course.", "Gladly.", "Good question.", "Let us look at it together.", "Thank you for asking.")
+OPENINGS = ("Of course.", "Gladly.", "Good question.", "Let us work it out together.", "Thank you for asking.")
 MIDDLES = (
     "The short answer is that it depends on one thing:",
     "Start with the simplest step:",
@@ -27,7 +27,7 @@ MIDDLES = (
     "There are two ways, and the first is easier:",
 )
 ENDINGS = (
-    "try it once and tell me what you see.",
+    "try it once and note the result.",
     "read it aloud, then change one word.",
     "begin with a small part.",
 )
@@ -36,32 +36,36 @@ TOKEN_PATTERN = re.compile(r"\s*\S+|\s+")
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A conversation and the form its answer must have."""
+    """A conversation and the required form of its answer."""
 
     messages: list[dict[str, Any]]
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
+    """Sequences before which the answer ends."""
     schema: Mapping[str, Any] | None = None
-    """The JSON Schema of the answer; None: free text."""
+    """JSON Schema of the answer; None: free text."""
     schema_param: str = "response_format"
+    """Parameter that contains the schema, for error messages."""
     tools: tuple[dict[str, Any], ...] = ()
-    """Functions, by name and parameters, that may be called."""
+    """Functions that may be called, with name and parameters."""
     tool_choice: str = "auto"
-    """`none`, `auto`, `required`, or the name of the function to call behind an `=`."""
+    """`none`, `auto`, `required`, or `=` followed by the name of the function to call."""
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratedAnswer:
-    """One answer: text, or the call of a function with the text as its arguments."""
+    """One answer: a text, or the call of a function with the text as its arguments."""
 
     text: str
     finish_reason: str
+    """stop, length or tool_calls."""
     function: str | None = None
+    """Name of the called function; None: the answer is a text."""
     tokens: list[str] = field(default_factory=list)
 
 
 def get_model_origin(call: ApiCall, name: str) -> str:
-    """What makes a model what it is. Raises Refusal (404)."""
+    """Return a text that identifies what the model was made from. Raises SandboxApiError (404)."""
     if (base := find_base_model(name)) is not None and base.supports_chat:
         return base.id
     if (job := find_fine_tuning_job(call, name)) is not None:
@@ -70,7 +74,7 @@ def get_model_origin(call: ApiCall, name: str) -> str:
 
 
 def generate_answer(origin: str, prompt: Prompt, number: int = 0) -> GeneratedAnswer:
-    """The answer of the model of that origin; `number` tells the answers to one prompt apart."""
+    """Generate the answer of a model to a prompt; `number` distinguishes several answers to the same prompt."""
     sentence = _build_sentence(origin, prompt.messages, number)
     function = _choose_function(prompt)
     if function is not None:
@@ -83,12 +87,12 @@ def generate_answer(origin: str, prompt: Prompt, number: int = 0) -> GeneratedAn
 
 
 def count_prompt_tokens(messages: Sequence[Any]) -> int:
-    """A token is about four characters, as the providers' rule of thumb says."""
+    """Estimate the tokens of a prompt: four characters per token, the providers' rule of thumb."""
     return max(1, len(json.dumps(messages)) // 4)
 
 
 def build_logprobs(tokens: Sequence[str], alternatives: int) -> dict[str, Any]:
-    """The probabilities of an answer's tokens: a half for the one that was chosen, less and less for others."""
+    """Build the log probabilities: 1/2 for the chosen token, and half of the previous one for each alternative."""
     words = sorted({word for text in (*OPENINGS, *MIDDLES, *ENDINGS) for word in text.split()})
     content = []
     for token in tokens:
@@ -103,27 +107,27 @@ def _build_logprob(token: str, rank: int) -> dict[str, Any]:
 
 
 def _build_sentence(origin: str, messages: list[dict[str, Any]], number: int) -> str:
-    asked = json.dumps(messages, sort_keys=True)
-    more = (number,) if number else ()
+    prompt = json.dumps(messages, sort_keys=True)
+    suffix = (number,) if number else ()
     parts = enumerate((OPENINGS, MIDDLES, ENDINGS))
-    return " ".join(part[int(deterministic_random(origin, asked, n, *more) * len(part))] for n, part in parts)
+    return " ".join(part[int(deterministic_random(origin, prompt, n, *suffix) * len(part))] for n, part in parts)
 
 
 def _choose_function(prompt: Prompt) -> dict[str, Any] | None:
-    """The function to call. Left to the model, it is one that the user's last message names, or none."""
+    """Return the function to call. With `auto` it is the one named in the user's last message, otherwise none."""
     if not prompt.tools or prompt.tool_choice == "none":
         return None
     by_name = {tool["name"]: tool for tool in prompt.tools}
     if prompt.tool_choice.startswith("="):
         return by_name[prompt.tool_choice[1:]]
     last = prompt.messages[-1]
-    said = json.dumps(last.get("content")) if last["role"] == "user" else ""
-    named = next((tool for name, tool in by_name.items() if name in said), None)
+    user_text = json.dumps(last.get("content")) if last["role"] == "user" else ""
+    named = next((tool for name, tool in by_name.items() if name in user_text), None)
     return prompt.tools[0] if named is None and prompt.tool_choice == "required" else named
 
 
 def _limit_answer(text: str, prompt: Prompt, function: str | None = None) -> GeneratedAnswer:
-    """The text until the first stop sequence, and of that at most so many tokens."""
+    """Cut the text at the first stop sequence and at the maximum number of tokens."""
     reason = "stop" if function is None else "tool_calls"
     if function is None:
         ends = [at for stop in prompt.stop if (at := text.find(stop)) >= 0]

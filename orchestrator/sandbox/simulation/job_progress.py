@@ -1,4 +1,4 @@
-"""What a job tells while it runs: its loss curve, its events and its checkpoints, all from its timeline."""
+"""Computes the metrics, events and checkpoints of a job from its record and its timeline."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ MAX_CHECKPOINTS = 3
 
 
 def count_steps(job: SandboxJob) -> int:
-    """Batches of all epochs."""
+    """Return the number of training steps (batches) in all epochs."""
     return _count_steps_per_epoch(job) * int(job.resolved["n_epochs"])
 
 
 def build_metrics(job: SandboxJob, step: int) -> dict[str, float]:
-    """The metrics at a step: a falling loss with some noise, the same for the same data, seed and model."""
+    """Build the metrics of a step: a falling loss with noise, equal for the same data, seed and model."""
     share = step / count_steps(job)
     noise = deterministic_random(job.training_sha256, job.seed, job.model, step) - 0.5
     loss = 0.35 + 2.0 * exp(-3.5 * share) + 0.08 * noise
@@ -35,40 +35,40 @@ def build_metrics(job: SandboxJob, step: int) -> dict[str, float]:
 
 
 def list_reported_steps(job: SandboxJob) -> list[int]:
-    """The steps that have a metrics event, the first and the last always."""
+    """List the steps that have a metrics event, always including the first and the last."""
     total = count_steps(job)
     return sorted({1, *(ceil(total * n / MAX_METRICS_EVENTS) for n in range(1, MAX_METRICS_EVENTS + 1))})
 
 
 def build_events(job: SandboxJob, timeline: Timeline, now: float) -> list[dict[str, Any]]:
-    """What has happened until now, newest first."""
-    happened = [moment for moment in _build_moments(job, timeline) if moment[0] <= now]
-    happened.sort(key=lambda moment: moment[0])
-    return [_build_event(job, *moment) for moment in reversed(happened)]
+    """Build the events until the time `now`, newest first."""
+    moments = [moment for moment in _build_moments(job, timeline) if moment[0] <= now]
+    moments.sort(key=lambda moment: moment[0])
+    return [_build_event(job, *moment) for moment in reversed(moments)]
 
 
 def build_checkpoints(job: SandboxJob, timeline: Timeline, now: float) -> list[dict[str, Any]]:
-    """The last checkpoints that exist by now, newest first."""
-    made = []
+    """Build the last checkpoints that exist at the time `now`, newest first."""
+    checkpoints = []
     for step in _list_checkpoint_steps(job):
         at = timeline.find_time_of_share(step / count_steps(job))
         if at <= now:
-            made.append(_build_checkpoint(job, step, at))
-    return made[::-1]
+            checkpoints.append(_build_checkpoint(job, step, at))
+    return checkpoints[::-1]
 
 
 def list_checkpoint_models(job: SandboxJob) -> list[str]:
-    """The models of the last checkpoints, oldest first."""
+    """List the model ids of the last checkpoints, oldest first."""
     return [_checkpoint_model_id(job, step) for step in _list_checkpoint_steps(job)]
 
 
 def _checkpoint_model_id(job: SandboxJob, step: int) -> str:
-    """The model of a checkpoint; that of the last step is the job's fine-tuned model itself."""
+    """Return the model id of a checkpoint. The checkpoint of the last step is the fine-tuned model itself."""
     return job.fine_tuned_model if step == count_steps(job) else f"{job.fine_tuned_model}:ckpt-step-{step}"
 
 
 Moment = tuple[float, str, str, dict[str, Any]]
-"""(time, what makes its id, message, data)"""
+"""(epoch seconds, key of its id, message, data)"""
 
 
 def _build_moments(job: SandboxJob, timeline: Timeline) -> Iterator[Moment]:
@@ -111,7 +111,7 @@ def _build_end_moments(job: SandboxJob, timeline: Timeline) -> Iterator[Moment]:
 
 
 def build_job_error(job: SandboxJob) -> dict[str, Any]:
-    """The `error` of a job that failed, in validation or in training."""
+    """Return the `error` object of a job that failed in validation or in training."""
     if job.problem is not None:
         return job.problem
     fate = job.fate["fail_job"]

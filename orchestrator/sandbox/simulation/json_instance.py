@@ -1,7 +1,7 @@
-"""A JSON value that a JSON Schema accepts: what the sandbox's models answer with where an answer has to have a shape.
+"""Builds a JSON value that matches a JSON Schema, for structured outputs and function calls.
 
-It knows the keywords that OpenAI's structured outputs know. A schema with any other keyword that restricts values is
-refused, so that no answer breaks the schema it was asked to keep.
+It supports the keywords of OpenAI's structured outputs. A schema with any other keyword that restricts values is
+refused, so that no answer violates its schema.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ LIMIT_CHECKS: dict[str, Callable[[float, float | None], bool]] = {
     "exclusiveMinimum": lambda value, limit: limit is None or value > limit,
     "exclusiveMaximum": lambda value, limit: limit is None or value < limit,
 }
-MAX_DEPTH = 32
-NULL_PREFERENCE_DEPTH = 4  # below it an alternative that ends a recursion is preferred
+MAX_DEPTH = 32  # a schema that needs more is taken for infinitely recursive
+NULL_PREFERENCE_DEPTH = 4  # deeper alternatives prefer null, which ends a recursion
 
 
 class JsonInstanceBuilder:
-    """Builds values for one schema; strings without a given form hold `text`. `param` names it in refusals."""
+    """Builds values for one schema. Strings without a format contain `text`; `param` names the schema in errors."""
 
     def __init__(self, schema: Schema, text: str, param: str) -> None:
         self._root = schema
@@ -48,7 +48,7 @@ class JsonInstanceBuilder:
         self._param = param
 
     def build(self) -> Any:
-        """Build the value. Raises Refusal (400) for a schema that is wrong or too complicated."""
+        """Build the value. Raises SandboxApiError (400) for a schema that is wrong or too complicated."""
         return self._build_value(self._root, 0)
 
     def _build_value(self, schema: Any, depth: int) -> Any:
@@ -67,7 +67,7 @@ class JsonInstanceBuilder:
         return self._type_builders()[kind](schema, depth)
 
     def _keyword_builders(self) -> dict[str, Callable[[Schema, int], Any]]:
-        """The keywords that decide the value, in the order in which they are looked at."""
+        """Return the builders by keyword, in order of precedence."""
         return {
             "$ref": lambda schema, depth: self._build_value(self._resolve_reference(schema["$ref"]), depth + 1),
             "const": lambda schema, _: schema["const"],
@@ -110,25 +110,29 @@ class JsonInstanceBuilder:
         return text[: self._get_count(schema, "maxLength", len(text))]
 
     def _build_number(self, schema: Schema) -> float:
-        """0, or else a number at or near one of the limits, or between them."""
+        """Return 0 if the limits allow it, otherwise a number at, near or between the limits."""
         limits = [schema[name] for name in LIMIT_CHECKS if name in schema]
         step = schema.get("multipleOf", 1 if _get_type(schema) == "integer" else 0)
         if any(type(value) not in (int, float) or not isfinite(value) for value in [*limits, step]) or step < 0:
             raise self._schema_error("the limits of a number must be numbers")
-        near = [0, *limits, *(limit + side for limit in limits for side in (-1, 1)), sum(limits) / 2]
+        candidates = [0, *limits, *(limit + side for limit in limits for side in (-1, 1)), sum(limits) / 2]
         if step:
-            near = [value // step * step + side for value in near for side in (0, step)]
-        found = next(
-            (value for value in near if all(LIMIT_CHECKS[name](value, schema.get(name)) for name in LIMIT_CHECKS)),
+            candidates = [value // step * step + side for value in candidates for side in (0, step)]
+        number = next(
+            (
+                value
+                for value in candidates
+                if all(LIMIT_CHECKS[name](value, schema.get(name)) for name in LIMIT_CHECKS)
+            ),
             None,
         )
-        if found is None or (_get_type(schema) == "integer" and found != int(found)):
+        if number is None or (_get_type(schema) == "integer" and number != int(number)):
             raise self._schema_error("no number is between its limits")
-        return int(found) if _get_type(schema) == "integer" else found
+        return int(number) if _get_type(schema) == "integer" else number
 
     def _build_alternative(self, options: list[Any], depth: int) -> Any:
-        ends = [option for option in options if isinstance(option, Mapping) and option.get("type") == "null"]
-        return self._build_value(ends[0] if ends and depth > NULL_PREFERENCE_DEPTH else options[0], depth + 1)
+        nulls = [option for option in options if isinstance(option, Mapping) and option.get("type") == "null"]
+        return self._build_value(nulls[0] if nulls and depth > NULL_PREFERENCE_DEPTH else options[0], depth + 1)
 
     def _build_single(self, parts: list[Any], depth: int) -> Any:
         if len(parts) > 1:
@@ -136,15 +140,15 @@ class JsonInstanceBuilder:
         return self._build_value(parts[0], depth + 1)
 
     def _resolve_reference(self, reference: Any) -> Any:
-        found: Any = self._root
+        target: Any = self._root
         if not isinstance(reference, str) or not reference.startswith("#"):
             raise self._schema_error(f"'$ref' must point into the schema, not to {reference!r}")
         for step in filter(None, reference.removeprefix("#").split("/")):
             name = step.replace("~1", "/").replace("~0", "~")
-            if not isinstance(found, Mapping) or name not in found:
+            if not isinstance(target, Mapping) or name not in target:
                 raise self._schema_error(f"'$ref' {reference!r} points nowhere")
-            found = found[name]
-        return found
+            target = target[name]
+        return target
 
     def _get_list(self, schema: Schema, keyword: str) -> list[Any]:
         value = schema[keyword]
@@ -152,8 +156,8 @@ class JsonInstanceBuilder:
             raise self._schema_error(f"'{keyword}' must be a list of at least one")
         return value
 
-    def _get_count(self, schema: Schema, keyword: str, usual: int = 0) -> int:
-        value = schema.get(keyword, usual)
+    def _get_count(self, schema: Schema, keyword: str, default: int = 0) -> int:
+        value = schema.get(keyword, default)
         if type(value) is not int or not 0 <= value <= 10_000:
             raise self._schema_error(f"'{keyword}' must be an integer from 0 to 10000")
         return value
@@ -163,7 +167,7 @@ class JsonInstanceBuilder:
 
 
 def _get_type(schema: Schema) -> Any:
-    """The type; of several the first that is not null, and without one what the other keywords are about."""
+    """Return the type of a schema: the first one that is not null, or the one that the other keywords imply."""
     kind = schema.get("type")
     if isinstance(kind, list):
         return next((name for name in kind if name != "null"), "null")

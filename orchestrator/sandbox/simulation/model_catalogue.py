@@ -1,8 +1,7 @@
-"""The base models this provider has.
+"""The base models of the sandbox.
 
-Its own, `sandbox-…`, never retire: examples and tests that must work on any day use them. Those with OpenAI's names
-have the shutdown dates that OpenAI announced (None where none was), for tests of retirement, which set the clock
-themselves.
+The models `sandbox-…` never retire; examples and tests that must work on any day use them. The models with OpenAI's
+names have the shutdown dates that OpenAI announced, for tests of retirement, which set the clock.
 """
 
 from __future__ import annotations
@@ -15,12 +14,15 @@ SUPERVISED_AND_DPO = ("supervised", "dpo")
 
 @dataclass(frozen=True, slots=True)
 class CatalogueModel:
-    """A model of the provider's own. `methods`: how it may be fine-tuned."""
+    """A base model."""
 
     id: str
     created: int
+    """Epoch seconds."""
     shutdown_date: str | None = None
+    """ISO date; None: no date was announced."""
     methods: tuple[str, ...] = ()
+    """Methods with which it can be fine-tuned; empty: none."""
     supports_chat: bool = True
 
 
@@ -52,5 +54,5 @@ MODEL_ALIASES = {
 
 
 def find_base_model(name: str) -> CatalogueModel | None:
-    """The base model of that id or alias."""
+    """Return the base model with this id or alias."""
     return CATALOGUE.get(MODEL_ALIASES.get(name, name))

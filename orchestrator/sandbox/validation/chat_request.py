@@ -1,4 +1,4 @@
-"""What may be asked of `POST /v1/chat/completions`. Nothing that is asked is skipped: it is kept or refused."""
+"""Validation of `POST /v1/chat/completions`. Every parameter is either supported or refused, never ignored."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SAMPLING_PARAMETERS = {
     "parallel_tool_calls": IS_BOOLEAN,
     "store": IS_FALSE,
 }
-"""Parameters that leave these models' answers as they are: checked, and without effect."""
+"""Parameters that are validated but have no effect on the answers of these models."""
 OUTPUT_PARAMETERS = {
     "n": integer_between(1, 128),
     "max_tokens": integer_between(1),
@@ -69,19 +69,19 @@ UNSUPPORTED_CHAT_PARAMETERS = {
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A request whose form is right; whether its model exists is not known yet."""
+    """A request with a valid form. Whether its model exists is checked later."""
 
     model: str
     prompt: Prompt
     choice_count: int
     logprobs: int | None
-    """How many alternatives are told for each token; None: no probabilities at all."""
+    """Number of alternatives per token; None: no log probabilities."""
     stream: bool
     include_usage: bool
 
 
 def parse_chat_request(body: JsonBody) -> ChatRequest:
-    """Check the form of a request. Raises Refusal (400) for the first fault."""
+    """Parse and validate a request. Raises SandboxApiError (400) for the first problem."""
     model = get_model_name(body)
     reject_unknown_parameters(body, CHAT_PARAMETERS, UNSUPPORTED_CHAT_PARAMETERS)
     validate_values(body, SAMPLING_PARAMETERS | OUTPUT_PARAMETERS)
@@ -102,22 +102,23 @@ def parse_chat_request(body: JsonBody) -> ChatRequest:
 
 
 def validate_messages(messages: Any) -> list[dict[str, Any]]:
-    """A list of messages, each tool's among them an answer to an earlier call. Raises Refusal (400)."""
+    """Validate messages: each tool message must answer an earlier call. Raises SandboxApiError (400)."""
     if not isinstance(messages, list) or not messages:
         raise bad_request("Invalid 'messages': expected a list of messages with role and content.", "messages")
     calls: list[Any] = []
-    for place, message in enumerate(messages):
+    for index, message in enumerate(messages):
         problem = _find_message_problem(message, calls)
         if problem:
-            raise bad_request(f"Invalid 'messages[{place}]': {problem}.", f"messages.[{place}]")
-        made = message.get("tool_calls")
-        calls += [call.get("id") for call in made if isinstance(call, dict)] if isinstance(made, list) else []
+            raise bad_request(f"Invalid 'messages[{index}]': {problem}.", f"messages.[{index}]")
+        new_calls = message.get("tool_calls")
+        if isinstance(new_calls, list):
+            calls += [call.get("id") for call in new_calls if isinstance(call, dict)]
     return messages
 
 
-def parse_response_format(wanted: Any, param: str, messages: list[dict[str, Any]]) -> Mapping[str, Any] | None:
-    """The JSON Schema of the answer, None for free text. Raises Refusal (400)."""
-    kind = wanted.get("type") if isinstance(wanted, dict) else "text" if wanted is None else None
+def parse_response_format(value: Any, param: str, messages: list[dict[str, Any]]) -> Mapping[str, Any] | None:
+    """Return the JSON Schema of the answer, or None for free text. Raises SandboxApiError (400)."""
+    kind = value.get("type") if isinstance(value, dict) else "text" if value is None else None
     if kind == "text":
         return None
     if kind == "json_object":
@@ -125,15 +126,15 @@ def parse_response_format(wanted: Any, param: str, messages: list[dict[str, Any]
             message = "'messages' must contain the word 'json' in some form, to use"
             raise bad_request(f"{message} '{param}' of type 'json_object'.", "messages", None)
         return {"type": "object", "required": ["answer"]}
-    told = wanted.get("json_schema", wanted) if kind == "json_schema" else None
+    definition = value.get("json_schema", value) if kind == "json_schema" else None
     if (
-        not isinstance(told, dict)
-        or not isinstance(told.get("name"), str)
-        or not isinstance(told.get("schema"), dict)
+        not isinstance(definition, dict)
+        or not isinstance(definition.get("name"), str)
+        or not isinstance(definition.get("schema"), dict)
     ):
         expected = "type 'text', 'json_object', or 'json_schema' with a name and a schema"
         raise bad_request(f"Invalid '{param}': expected {expected}.", param)
-    schema: Mapping[str, Any] = told["schema"]
+    schema: Mapping[str, Any] = definition["schema"]
     return schema
 
 
@@ -142,8 +143,8 @@ def _find_message_problem(message: Any, calls: list[Any]) -> str | None:
         return f"expected an object with a role of {', '.join(sorted(ROLES))}"
     content = message.get("content")
     if content is None:
-        said = message["role"] == "assistant" and (message.get("tool_calls") or message.get("refusal"))
-        return None if said else "content is missing"
+        has_substitute = message["role"] == "assistant" and (message.get("tool_calls") or message.get("refusal"))
+        return None if has_substitute else "content is missing"
     if isinstance(content, list):
         if not content or not all(isinstance(part, dict) and isinstance(part.get("type"), str) for part in content):
             return "expected a list of content parts with a type"
@@ -155,10 +156,10 @@ def _find_message_problem(message: Any, calls: list[Any]) -> str | None:
 
 
 def _parse_max_tokens(body: JsonBody) -> int | None:
-    given = [name for name in ("max_tokens", "max_completion_tokens") if body.get(name) is not None]
-    if len(given) > 1:
+    names = [name for name in ("max_tokens", "max_completion_tokens") if body.get(name) is not None]
+    if len(names) > 1:
         raise bad_request("Set either 'max_tokens' or 'max_completion_tokens', not both.", "max_tokens")
-    return int(body[given[0]]) if given else None
+    return int(body[names[0]]) if names else None
 
 
 def _parse_stop(stop: Any) -> tuple[str, ...]:
@@ -204,11 +205,11 @@ def _parse_include_usage(body: JsonBody, stream: bool) -> bool:
 def _parse_tools(tools: Any) -> tuple[dict[str, Any], ...]:
     if not isinstance(tools, list) or len(tools) > MAX_TOOLS:
         raise bad_request(f"Invalid 'tools': expected a list of at most {MAX_TOOLS} tools.", "tools")
-    for place, tool in enumerate(tools):
+    for index, tool in enumerate(tools):
         function = tool.get("function") if isinstance(tool, dict) and tool.get("type") == "function" else None
         name = function.get("name") if isinstance(function, dict) else None
         if not isinstance(name, str) or not FUNCTION_NAME_PATTERN.fullmatch(name):
-            where = f"tools[{place}]"
+            where = f"tools[{index}]"
             raise bad_request(f"Invalid '{where}': expected type 'function' and a function with a name.", where)
     return tuple(tool["function"] for tool in tools)
 

@@ -1,4 +1,4 @@
-"""Hyperparameters: which a method has, what they may be, and what `auto` becomes when training starts."""
+"""Hyperparameters of each method: their valid values, and the values of `auto`."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from orchestrator.sandbox.response import bad_request
 HyperparameterRule = Callable[[Any], bool]
 
 
-def _integer_rule(least: int, most: int | None = None) -> HyperparameterRule:
+def _integer_rule(minimum: int, maximum: int | None = None) -> HyperparameterRule:
     def check(value: Any) -> bool:
-        return type(value) is int and least <= value and (most is None or value <= most)
+        return type(value) is int and minimum <= value and (maximum is None or value <= maximum)
 
     return check
 
 
-def _number_rule(above: float, most: float | None = None) -> HyperparameterRule:
+def _number_rule(above: float, maximum: float | None = None) -> HyperparameterRule:
     def check(value: Any) -> bool:
-        return type(value) in (int, float) and above < value and (most is None or value <= most)
+        return type(value) in (int, float) and above < value and (maximum is None or value <= maximum)
 
     return check
 
@@ -44,7 +44,7 @@ METHOD_RULES: dict[str, dict[str, HyperparameterRule]] = {
 
 
 def validate_hyperparameters(requested: Any, method: str, where: str) -> dict[str, Any]:
-    """All that the method has, `auto` where nothing was said. Raises Refusal (400)."""
+    """Validate hyperparameters, and add `auto` for the missing ones. Raises SandboxApiError (400)."""
     requested = {} if requested is None else requested
     if not isinstance(requested, dict):
         raise bad_request(f"Invalid type for '{where}': expected an object.", where, "invalid_type")
@@ -58,7 +58,7 @@ def validate_hyperparameters(requested: Any, method: str, where: str) -> dict[st
 
 
 def resolve_hyperparameters(requested: dict[str, Any], examples: int) -> dict[str, Any]:
-    """The values that a job with this many examples is trained with."""
+    """Return the values used in training: `auto` depends on the number of examples."""
     automatic = {
         "n_epochs": 3 if examples >= 10 else 10,
         "batch_size": max(1, min(256, ceil(examples * 0.002))),

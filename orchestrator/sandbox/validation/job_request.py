@@ -1,4 +1,4 @@
-"""What may be asked of `POST /v1/fine_tuning/jobs`: the rules of the contract, those told in words too."""
+"""Validation of `POST /v1/fine_tuning/jobs`: the schema of the published contract, and the rules in its text."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAX_INTEGRATIONS = 5
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """A request whose form is right; whether its model and files exist is not known yet."""
+    """A request with a valid form. Whether its model and files exist is checked later."""
 
     model: str
     training_file: str
@@ -40,11 +40,11 @@ class JobRequest:
     method: str
     hyperparameters: dict[str, Any]
     options: dict[str, Any]
-    """Of the method, besides its hyperparameters: the grader."""
+    """Options of the method besides its hyperparameters, for example the grader."""
 
 
 def parse_job_request(body: Mapping[str, Any]) -> JobRequest:
-    """Check the form of a request. Raises Refusal (400) for the first fault."""
+    """Parse and validate a request. Raises SandboxApiError (400) for the first problem."""
     if unknown := sorted(body.keys() - JOB_PARAMETERS):
         raise bad_request(f"Unknown parameter: '{unknown[0]}'.", unknown[0], "unknown_parameter")
     method, options = _parse_method(body.get("method"))
@@ -137,7 +137,7 @@ def _has_project(integration: dict[str, Any]) -> bool:
 
 
 def _parse_method(method: Any) -> tuple[str, dict[str, Any]]:
-    """(type, options of that type)"""
+    """Return the type of the method and its options."""
     if method is None:
         return "supervised", {}
     if not isinstance(method, dict):

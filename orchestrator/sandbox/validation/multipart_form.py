@@ -1,4 +1,4 @@
-"""Multipart forms, read as they arrive: fields into memory, the one file into a blob, whatever its size."""
+"""Parses multipart forms while they arrive: fields into memory, the file into a blob on disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_FIELD_BYTES = 64 * 1024
 
 @dataclass(slots=True)
 class MultipartForm:
-    """What a form holds. `file` is where a part with a filename went."""
+    """A parsed form. `file` has the content of the part with a filename."""
 
     file: IncomingBlob
     fields: dict[str, str] = field(default_factory=dict)
@@ -32,7 +32,10 @@ class MultipartForm:
 async def parse_multipart_form(
     content_type: str, body: AsyncIterator[bytes], file: IncomingBlob, max_file_bytes: int
 ) -> MultipartForm:
-    """Read the form; its file must not exceed `limit` bytes. Raises Refusal (400, 413)."""
+    """Parse a form.
+
+    `file` receives the content of its file, at most `max_file_bytes`. Raises SandboxApiError (400, 413).
+    """
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data" or b"boundary" not in options:
         raise SandboxApiError(400, "Invalid Content-Type: expected multipart/form-data with a boundary.")
@@ -53,12 +56,12 @@ async def parse_multipart_form(
 def _translate_parse_errors() -> Iterator[None]:
     try:
         yield
-    except (FormParserError, UnicodeDecodeError) as broken:
-        raise SandboxApiError(400, f"The form cannot be read: {broken}") from broken
+    except (FormParserError, UnicodeDecodeError) as error:
+        raise SandboxApiError(400, f"The form cannot be parsed: {error}") from error
 
 
 class _FormBuilder:
-    """Turns the parser's callbacks into a form."""
+    """Builds a form from the parser's callbacks, which are looked up by their names."""
 
     def __init__(self, form: MultipartForm) -> None:
         self.form = form

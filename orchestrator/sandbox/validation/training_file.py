@@ -1,7 +1,7 @@
-"""Reading a training file as strictly as a provider does, and apart from the program's own check of its chats.
+"""Validates training files as strictly as a provider, independently of the program's own dataset check.
 
-What cannot be read at all spoils the file. What can be read but not trained on is found when a job is made of it.
-Only the first fault is told, with its line, as providers do.
+A file that is not JSON Lines gets the status `error`. A readable file with unsuitable examples fails the job that
+uses it. Only the first problem is reported, with its line, as providers do.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ CHECK_BY_METHOD = {
 
 
 class UnreadableFileError(ValueError):
-    """The file is no JSON Lines file; the message says where."""
+    """The file is not a JSON Lines file; the message has the line."""
 
 
 def validate_training_file(path: Path, digest: str) -> SandboxVerdict:
-    """Read the whole file, a line at a time."""
+    """Validate the whole file, one line at a time."""
     problems: dict[str, str | None] = dict.fromkeys(CHECK_BY_METHOD)
     examples = tokens = 0
     try:
         for number, row, size in _read_rows(path):
             examples += 1
-            tokens += size // 4
+            tokens += size // 4  # the providers' rule of thumb: four characters per token
             for method, check in CHECK_BY_METHOD.items():
                 if problems[method] is None and (problem := check(row)):
                     problems[method] = f"Line {number}: {problem}"
-    except UnreadableFileError as unreadable:
-        return SandboxVerdict(digest, unreadable=str(unreadable))
+    except UnreadableFileError as error:
+        return SandboxVerdict(digest, unreadable=str(error))
     return SandboxVerdict(digest, examples, tokens, problems=problems)
 
 
 def _read_rows(path: Path) -> Iterator[tuple[int, Any, int]]:
-    """(line number, value, length in bytes) of each line."""
+    """Yield the line number, the value and the length in bytes of each line."""
     decoder = json.JSONDecoder(parse_constant=reject_constant)
     with path.open("rb") as file:
         number = 0
@@ -69,5 +69,5 @@ def _parse_line(line: bytes, number: int, decoder: json.JSONDecoder) -> Any:
 
 
 def reject_constant(name: str) -> Any:
-    """Refuse `NaN` and `Infinity`, which Python's decoder would take for numbers. Raises ValueError."""
+    """Reject `NaN` and `Infinity`, which Python's decoder accepts but JSON does not have. Raises ValueError."""
     raise ValueError(f"{name} is not JSON")

@@ -1,7 +1,7 @@
-"""The rules for one row of a training file, by method. Each answers with the first problem, or None.
+"""The rules for one row of a training file, by method. Each function returns the first problem, or None.
 
-Supervised: `messages` that end with the assistant. Preferences (dpo): `input.messages` and one preferred and one
-non-preferred answer. Reinforcement: `messages` that end with the user, and whatever a grader wants besides.
+Supervised: `messages` that end with the assistant. Preferences (dpo): `input.messages`, one preferred and one
+non-preferred answer. Reinforcement: `messages` that end with the user, and any other keys for the grader.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CONTENT_PART_TYPES = {"user": {"text", "image_url"}, "assistant": {"text", "refu
 
 
 def find_conversation_problem(row: Any) -> Problem:
-    """A supervised example."""
+    """Return the first problem of a supervised example."""
     if not isinstance(row, dict):
         return "expected a JSON object"
     if unknown := sorted(set(row) - ROW_KEYS):
@@ -38,21 +38,21 @@ def find_conversation_problem(row: Any) -> Problem:
 
 
 def find_preference_problem(row: Any) -> Problem:
-    """An example for direct preference optimisation."""
+    """Return the first problem of an example for direct preference optimisation."""
     if not isinstance(row, dict) or set(row) != {"input", "preferred_output", "non_preferred_output"}:
         return "expected exactly the keys 'input', 'preferred_output' and 'non_preferred_output'"
-    given = row["input"]
-    if not isinstance(given, dict) or not set(given) <= ROW_KEYS:
+    prompt = row["input"]
+    if not isinstance(prompt, dict) or not set(prompt) <= ROW_KEYS:
         return "input: expected an object with 'messages'"
     return (
-        _find_messages_problem(given.get("messages"), "input.messages")
+        _find_messages_problem(prompt.get("messages"), "input.messages")
         or _find_answers_problem(row, "preferred_output")
         or _find_answers_problem(row, "non_preferred_output")
     )
 
 
 def find_prompt_problem(row: Any) -> Problem:
-    """An example for reinforcement fine-tuning."""
+    """Return the first problem of an example for reinforcement fine-tuning."""
     if not isinstance(row, dict):
         return "expected a JSON object"
     return _find_messages_problem(row.get("messages"), "messages") or _find_end_problem(row["messages"], "user")
@@ -89,8 +89,8 @@ def _find_content_problem(message: dict[str, Any], role: str) -> Problem:
         return None
     if isinstance(content, list) and content:
         kinds = CONTENT_PART_TYPES.get(role, {"text"})
-        wrong = next((n for n, part in enumerate(content) if not _is_valid_part(part, kinds)), None)
-        return None if wrong is None else f".content[{wrong}] must be a part of type {' or '.join(sorted(kinds))}"
+        invalid = next((n for n, part in enumerate(content) if not _is_valid_part(part, kinds)), None)
+        return None if invalid is None else f".content[{invalid}] must be a part of type {' or '.join(sorted(kinds))}"
     if not _is_nonempty_text(content):
         return ".content must be a string of at least one character"
     return None
@@ -107,17 +107,17 @@ def _is_valid_part(part: Any, kinds: set[str]) -> bool:
 
 
 def _find_calls_problem(message: dict[str, Any], calls: set[str]) -> Problem:
-    """Tool calls are well formed, and a tool answers a call that was made."""
+    """Return a problem of tool calls: they must be well formed, and a tool message must answer an earlier call."""
     if message["role"] == "tool":
         known = message.get("tool_call_id") in calls
         return None if known else ".tool_call_id must name an earlier call of the assistant"
     if "tool_calls" in message:
-        made = message["tool_calls"]
-        if not isinstance(made, list) or not made or not all(map(_is_valid_call, made)):
+        new_calls = message["tool_calls"]
+        if not isinstance(new_calls, list) or not new_calls or not all(map(_is_valid_call, new_calls)):
             return (
                 ".tool_calls must be a list of calls with an id, type 'function', and a function's name and arguments"
             )
-        calls.update(call["id"] for call in made)
+        calls.update(call["id"] for call in new_calls)
     if "function_call" in message and not _is_valid_function_call(message["function_call"]):
         return ".function_call must have a name and arguments"
     return None
@@ -175,7 +175,7 @@ def _find_answers_problem(row: dict[str, Any], key: str) -> Problem:
 
 
 def _is_nonempty_text(text: Any) -> bool:
-    """A string of at least one character that can be written as UTF-8."""
+    """Return whether a value is a string of at least one character that can be encoded as UTF-8."""
     if not isinstance(text, str) or not text:
         return False
     try:

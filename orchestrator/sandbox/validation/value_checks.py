@@ -1,4 +1,4 @@
-"""Checks of single values of a JSON body that several endpoints share. Each raises Refusal (400)."""
+"""Checks of single values of a JSON body, shared by several endpoints. They raise SandboxApiError (400)."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from orchestrator.sandbox.response import bad_request
 
 JsonBody = Mapping[str, Any]
 ValueCheck = tuple[str, Callable[[Any], bool]]
-"""What is expected, in words, and whether a value is that."""
+"""A description of the expected value, and the function that tests a value."""
 
 
-def number_between(least: float, most: float) -> ValueCheck:
-    """A number, inclusive of both ends."""
-
-    def fits(value: Any) -> bool:
-        return type(value) in (int, float) and least <= value <= most
-
-    return f"a number from {least:g} to {most:g}", fits
-
-
-def integer_between(least: int, most: int | None = None) -> ValueCheck:
-    """An integer; a number without a fraction is one, as in JSON Schema."""
+def number_between(minimum: float, maximum: float) -> ValueCheck:
+    """Build the check of a number in a range that includes both ends."""
 
     def fits(value: Any) -> bool:
-        whole = type(value) is int or (type(value) is float and value.is_integer())
-        return whole and value >= least and (most is None or value <= most)
+        return type(value) in (int, float) and minimum <= value <= maximum
 
-    return f"an integer of {least} or more" if most is None else f"an integer from {least} to {most}", fits
+    return f"a number from {minimum:g} to {maximum:g}", fits
+
+
+def integer_between(minimum: int, maximum: int | None = None) -> ValueCheck:
+    """Build the check of an integer in a range. A number without a fraction is an integer, as in JSON Schema."""
+
+    def fits(value: Any) -> bool:
+        is_integer = type(value) is int or (type(value) is float and value.is_integer())
+        return is_integer and value >= minimum and (maximum is None or value <= maximum)
+
+    return f"an integer of {minimum} or more" if maximum is None else f"an integer from {minimum} to {maximum}", fits
 
 
 IS_BOOLEAN: ValueCheck = ("true or false", lambda value: isinstance(value, bool))
@@ -38,12 +38,12 @@ IS_FALSE: ValueCheck = ("false: this provider stores no answers", lambda value: 
 
 
 def one_of(*values: str) -> ValueCheck:
-    """One of these strings."""
+    """Build the check of one of several strings."""
     return f"one of {', '.join(values)}", lambda value: isinstance(value, str) and value in values
 
 
 def validate_values(body: JsonBody, checks: Mapping[str, ValueCheck]) -> None:
-    """Every value that is given, and not null, is what it must be."""
+    """Check every value that is present and not null."""
     for name, (expected, fits) in checks.items():
         value = body.get(name)
         if value is not None and not fits(value):
@@ -51,7 +51,7 @@ def validate_values(body: JsonBody, checks: Mapping[str, ValueCheck]) -> None:
 
 
 def reject_unknown_parameters(body: JsonBody, known: Collection[str], unsupported: Collection[str] = ()) -> None:
-    """No parameter is skipped: what has no effect here is refused."""
+    """Refuse unknown parameters, and unsupported ones with a value: none is ignored silently."""
     for name in sorted(body.keys() - set(known)):
         if name in unsupported:
             if body[name]:
@@ -61,7 +61,7 @@ def reject_unknown_parameters(body: JsonBody, known: Collection[str], unsupporte
 
 
 def get_model_name(body: JsonBody) -> str:
-    """The name of the model."""
+    """Return the name of the model."""
     name = body.get("model")
     if not isinstance(name, str):
         raise bad_request("you must provide a model parameter", "model", "missing_required_parameter")

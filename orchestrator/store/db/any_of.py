@@ -1,7 +1,7 @@
-"""Among: whether a column has one of some values, on PostgreSQL as one statement however many they are.
+"""The SQL condition "the column has one of these values", with the values bound as one parameter.
 
-SQLAlchemy's own `IN` is another statement for each number of values, and there every connection prepares and keeps
-each of them. SQLite's planner likes nothing better.
+SQLAlchemy's `IN` compiles to another statement for each number of values, and on PostgreSQL every connection prepares
+and keeps each of them; `= ANY(array)` is one statement. SQLite has no arrays, and its planner handles `IN` best.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 
 class any_of(FunctionElement[bool]):
-    """Whether the column's text is among those bound as `name`."""
+    """True where the column's text is one of those bound as the list parameter `name`."""
 
     type = Boolean()
     inherit_cache = True
@@ -24,7 +24,7 @@ class any_of(FunctionElement[bool]):
         self.in_clause = column.in_(bindparam(name, expanding=True))
 
     def self_group(self, against: object = None) -> Self:
-        return self  # a condition by itself: SQLite's planner sees no index in `… = 1`
+        return self  # SQLAlchemy would render `… = 1`, for which SQLite's planner finds no index
 
 
 @compiles(any_of)

@@ -1,4 +1,4 @@
-"""Backup: a copy of a SQLite database in use, and whether a copy can be trusted."""
+"""Copies a SQLite database that is in use, and validates such a copy."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 from orchestrator.store.db.database import newest_revision
 
-LOCK_TIMEOUT_SECONDS = 30.0
+LOCK_TIMEOUT_SECONDS = 30.0  # how long a copy waits for a writer of another process
 
 
 def copy_database(source: Path, target: Path) -> None:
-    """Copy the database as it is at one moment, whoever writes to it meanwhile. Raises ValueError."""
+    """Copy a consistent snapshot of the database, also while others write to it. Raises ValueError on failure."""
     try:
         with closing(_open(source)) as connection:
             connection.execute("VACUUM INTO ?", (str(target),))
@@ -21,7 +21,7 @@ def copy_database(source: Path, target: Path) -> None:
 
 
 def validate_copy(path: Path) -> None:
-    """Raises ValueError with what is wrong with a copy: not whole, or of a newer version of the program."""
+    """Raise ValueError when a copy is damaged, is no database of this program, or is of a newer version."""
     try:
         with closing(_open(path)) as connection:
             (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
@@ -31,7 +31,8 @@ def validate_copy(path: Path) -> None:
     if verdict != "ok":
         raise ValueError(f"is damaged: {verdict}")
     if revision > newest_revision():
-        raise ValueError(f"is of a newer version of the program (tables {revision}, known is {newest_revision()})")
+        known = newest_revision()
+        raise ValueError(f"was written by a newer version of the program (revision {revision}; known: {known})")
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -1,4 +1,27 @@
-"""Connection: what queries are made on, and how much of a long list is given to it at a time."""
+"""The connection on which queries run, and helpers to execute statements with many rows."""
+
+# Theory of operation
+#
+# Queries are written once and run on three kinds of connection. All of them wrap a synchronous SQLAlchemy Connection
+# and differ only in where the driver is called, which is `run_sync`:
+#
+# * SQLite, short queries (`_LoopConnection`): on the event loop's own thread. A query takes some 50 microseconds
+#   there; handing it to another thread and back takes longer than that (docs/decisions/0008).
+# * SQLite, long reads (`_ThreadConnection`): in a worker thread, results included, so that the loop stays responsive.
+# * PostgreSQL (`_GreenletConnection`): in a greenlet, which yields to the event loop while it waits for the server.
+#
+# SQLAlchemy has an AsyncConnection of its own. It is not used because it has no way to run SQLite without a thread,
+# and importing `sqlalchemy.ext.asyncio` loads the ORM: 7 MB of memory.
+#
+# Cancellation. A task may be cancelled while the driver is busy in a thread. The thread cannot be interrupted, and if
+# the task left now, its `with` block would close the connection under the thread's hands. `shield_until_done` lets
+# the call finish first and then raises CancelledError. Whatever hands a connection to a thread must use it.
+#
+# Results. `execute` returns a result that has fetched its rows: it can be read after the connection was closed.
+#
+# Shared values. `decode_json` returns the same object for equal texts: thousands of jobs have the same specs,
+# hyperparameters and labels. Nobody may change a decoded value; core copies (`dict(values)`, `replace`) before
+# changes.
 
 from __future__ import annotations
 
@@ -16,21 +39,18 @@ from sqlalchemy.sql.selectable import TypedReturnsRows
 T = TypeVar("T")
 Columns = TypeVarTuple("Columns")
 CHUNK_ROWS: Final = 500
-"""Databases limit the number of bound values, and while a row is on its way it takes several KB."""
+"""Rows per statement: databases limit the number of bound values, and each row in flight takes several KB."""
 
 
 class StoreConnection(ABC):
-    """A connection of SQLAlchemy's, used in the way that suits its database.
-
-    SQLAlchemy's own class of this name would bring the ORM along, 7 MB that nobody here uses.
-    """
+    """An asynchronous connection; subclasses decide where the driver is called."""
 
     def __init__(self, connection: Connection) -> None:
         self.sync_connection: Final = connection
 
     @abstractmethod
     async def run_sync(self, work: Callable[..., T], *arguments: Any) -> T:
-        """What `work` returns, called with the connection of SQLAlchemy's and the arguments."""
+        """Call `work` with the SQLAlchemy connection and the arguments, and return its result."""
 
     @overload
     async def execute(self, statement: TypedReturnsRows[*Columns], values: Any = None) -> CursorResult[*Columns]: ...
@@ -39,21 +59,21 @@ class StoreConnection(ABC):
     async def execute(self, statement: Executable, values: Any = None) -> CursorResult[*tuple[Any, ...]]: ...
 
     async def execute(self, statement: Executable, values: Any = None) -> CursorResult[*tuple[Any, ...]]:
-        """The statement's result, which needs the database no more."""
+        """Execute a statement, once for each row if `values` is a list. The result holds all rows."""
         return await self.run_sync(Connection.execute, statement, values)
 
     async def exec_driver_sql(self, statement: str, values: Any = None) -> CursorResult[*tuple[Any, ...]]:
-        """The same of SQL that the driver gets as it is."""
+        """Execute SQL text that is passed to the driver unchanged."""
         return await self.run_sync(Connection.exec_driver_sql, statement, values)
 
     @property
     def driver_connection(self) -> Any:
-        """The connection of the driver's own kind."""
+        """The connection object of the driver (sqlite3 or asyncpg)."""
         return self.sync_connection.connection.driver_connection
 
 
 async def shield_until_done(work: asyncio.Task[T]) -> T:
-    """What comes of it. Whoever is cancelled meanwhile leaves only when it is done with the connection."""
+    """Await `work`. A cancelled caller gets CancelledError only after `work` has ended, see above."""
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
@@ -63,18 +83,18 @@ async def shield_until_done(work: asyncio.Task[T]) -> T:
 
 @lru_cache(maxsize=1000)
 def decode_json(text: str) -> Any:
-    """The value of a JSON column. Thousands of jobs have the same few, and share them: nobody may change one."""
+    """Decode a JSON column. Equal texts return the same object, which must not be changed."""
     return json.loads(text)
 
 
 def iter_chunks(values: Iterable[T]) -> Iterator[list[T]]:
-    """The values, some hundreds at a time."""
-    rest = iter(values)
-    while chunk := list(islice(rest, CHUNK_ROWS)):
+    """Yield the values in lists of at most CHUNK_ROWS."""
+    remaining = iter(values)
+    while chunk := list(islice(remaining, CHUNK_ROWS)):
         yield chunk
 
 
 async def execute_each(connection: StoreConnection, statement: Executable, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Execute the statement with every row."""
+    """Execute the statement once for each row, in chunks."""
     for chunk in iter_chunks(rows):
         await connection.execute(statement, chunk)

@@ -1,4 +1,4 @@
-"""Database: connections, migrations, and the two ways in: read, write."""
+"""The database of the service: connections for reads, write transactions, migrations and outage detection."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ K = TypeVar("K")
 
 
 class Database:
-    """One database: SQLite in WAL mode, or PostgreSQL. `schedule` hears of wake-ups within the transaction.
+    """One database: SQLite in WAL mode, or PostgreSQL.
 
-    Every call raises DatabaseUnavailable during an outage. Another error of SQLAlchemy's or of the driver's is a
-    fault of the statement or of one of its values, and says nothing about the database.
+    Every call raises DatabaseUnavailable during an outage. Other errors of SQLAlchemy or of the driver are caused by
+    the statement or one of its values. `enqueue_wake_ups` puts wake-ups into a queue, within their transaction.
     """
 
     def __init__(self, url: str, enqueue_wake_ups: EnqueueWakeUps | None = None) -> None:
         self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
         self._url = url
-        self.files = OpenFiles()  # without which nothing is read or written
+        self.files = OpenFiles()  # checked before every read and write
         self._engine = make_engine(url, self.files)
         self._writer = GroupCommitWriter(self._engine, enqueue_wake_ups)
         self.outage = Outage()
 
     async def migrate(self) -> str | None:
-        """Bring the tables up to date, once however many ask. Raises ConfigError when it cannot be opened.
+        """Upgrade the tables to the newest revision; of several processes one does it. Raises ConfigError on failure.
 
-        Returns the revision they were brought to; None for whoever found nothing to do.
+        Returns the new revision, or None when nothing was to do.
         """
         try:
             revision = await self.find_revision()
@@ -59,50 +59,53 @@ class Database:
             place = format_database_label(self._url)
             raise ConfigError(
                 f"the database {place} cannot be opened: {describe_error(error)}",
-                hint="Check ORCHESTRATOR_DATABASE_URL or ORCHESTRATOR_DATA_DIR, and that it may be written.",
+                hint="Check ORCHESTRATOR_DATABASE_URL or ORCHESTRATOR_DATA_DIR, and write permission.",
             ) from error
 
     async def find_revision(self) -> str | None:
-        """Which migration the tables are at; None where there are none."""
+        """Return the revision of the tables, or None when there are none."""
         async with self._engine.read() as connection:
             return await connection.run_sync(_find_revision)
 
     async def is_read_only(self) -> bool:
-        """Whether this server (PostgreSQL) takes no changes, as a standby does."""
+        """Whether this server (PostgreSQL) rejects changes, as a standby does."""
         async with self._engine.read() as connection:
-            verdict: str = (await connection.execute(text("SHOW transaction_read_only"))).scalar_one()
-        return verdict == "on"
+            read_only: str = (await connection.execute(text("SHOW transaction_read_only"))).scalar_one()
+        return read_only == "on"
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[StoreConnection]:
-        """A connection to look with."""
+        """Open a connection for short read queries."""
         with self._translate_outage():
             async with self._engine.read() as connection:
                 yield connection
 
     @asynccontextmanager
     async def read_long(self) -> AsyncIterator[StoreConnection]:
-        """A connection to look over a whole run with: others get their turn meanwhile."""
+        """Open a connection for long read queries, such as over a whole run; other tasks get their turn meanwhile."""
         with self._translate_outage():
             async with self._engine.read_long() as connection:
                 yield connection
 
     async def get_data_version(self) -> object:
-        """Equal to an earlier one only if nothing was committed in between, by whoever it may be."""
+        """Return a value that equals an earlier one only if no process has committed anything in between."""
         with self._translate_outage():
             return await self._engine.get_data_version()
 
     async def write(self, change: Change[T]) -> T:
-        """Run a change in a transaction, perhaps together with others; returns after the commit."""
+        """Run a change in a transaction, perhaps together with others, and return its result after the commit.
+
+        `change` runs twice when another one of its batch failed, so it must touch nothing but its transaction.
+        """
         with self._translate_outage():
             result = await self._writer.submit(change)
         self.outage.end()
         return result
 
     async def write_batched(self, change: BatchChange[K, T], item: K, *, deferrable: bool = False) -> T:
-        """The same of a change that `work` makes of the key, and of all other keys that wait for it as well.
+        """Like `write`, but one call of `change` handles the items of all callers that wait at the same time.
 
-        `patient`: it need not be at once, and waits a moment for others.
+        A `deferrable` item waits up to MAX_DELAY_SECONDS for others instead of causing a commit of its own.
         """
         with self._translate_outage():
             result = await self._writer.submit_batched(change, item, deferrable=deferrable)
@@ -123,12 +126,12 @@ class Database:
 
     @property
     def committed(self) -> asyncio.Event:
-        """Set at each commit of this process; whoever waits for the next one clears it."""
+        """Set at each commit of this process; a reader that waits for the next one clears it."""
         return self._writer.committed
 
     @asynccontextmanager
     async def listener_connection(self) -> AsyncIterator[Any]:
-        """A connection of the driver's own kind, for whoever listens on it; closed afterwards."""
+        """Open a connection of the driver (asyncpg) to listen on; it is closed, not reused, afterwards."""
         with self._translate_outage():
             async with self._engine.read() as connection:
                 try:
@@ -137,7 +140,7 @@ class Database:
                     await connection.run_sync(Connection.invalidate)
 
     async def is_reachable(self) -> bool:
-        """Whether the database answers, and takes what is to be written."""
+        """Whether the database answers, and the latest change was not refused."""
         try:
             async with self.read() as connection:
                 await connection.execute(text("SELECT 1"))
@@ -146,7 +149,7 @@ class Database:
         return self.outage.reason is None
 
     async def close(self) -> None:
-        """Finish what is being written and let go."""
+        """Commit pending changes and close all connections."""
         await self._writer.close()
         await self._engine.dispose()
 
@@ -154,7 +157,7 @@ class Database:
     def _translate_outage(self) -> Iterator[None]:
         try:
             yield
-        except DatabaseUnavailable:  # of a call within this one
+        except DatabaseUnavailable:  # raised by a nested call, which has recorded it
             raise
         except Exception as error:
             if not is_outage(error):
@@ -168,7 +171,7 @@ class Database:
             async with engine.write() as connection:
                 before = await connection.run_sync(_find_revision)
                 if before == newest_revision():
-                    return None  # whoever waited for the lock finds that another has done it
+                    return None  # another process did it while this one waited for the lock
                 await connection.run_sync(_upgrade if before else _create_tables)
                 return newest_revision()
         finally:
@@ -176,19 +179,19 @@ class Database:
 
 
 def migrations_folder() -> Path:
-    """Where the migrations are: beside the package in a checkout, inside it once installed."""
+    """Return the folder of the migrations: beside the package in a checkout, inside it when installed."""
     package = Path(__file__).parents[2]
     installed = package / "migrations"
     return installed if installed.is_dir() else package.parent / "migrations"
 
 
 def newest_revision() -> str:
-    """The revision this version of the program works with: the highest number among the migrations' names."""
+    """Return the revision this version of the program works with: the highest number in the migrations' names."""
     return max(path.name.split("_")[0] for path in (migrations_folder() / "versions").glob("[0-9]*.py"))
 
 
 def _find_revision(connection: Connection) -> str | None:
-    """The database's revision, without Alembic, which takes a third of a second to import."""
+    """Return the database's revision without Alembic, whose import takes a third of a second."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
@@ -196,15 +199,15 @@ def _find_revision(connection: Connection) -> str | None:
 
 
 def _require_known_revision(revision: str | None) -> None:
-    if revision and revision > newest_revision():
+    if revision and revision > (known := newest_revision()):
         raise ConfigError(
-            f"the database is of a newer version of the program (tables {revision}, known is {newest_revision()})",
+            f"the database was written by a newer version of the program (revision {revision}; known: {known})",
             hint="Start the newer version, or restore a backup from before the upgrade.",
         )
 
 
 def _create_tables(connection: Connection) -> None:
-    """All tables at once, as the migrations would leave them; Alembic would take 10 MB and a third of a second."""
+    """Create all tables as the migrations would leave them. Alembic would take 10 MB and a third of a second."""
     metadata.create_all(connection, checkfirst=False)
     versions = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
     versions.create(connection, checkfirst=True)

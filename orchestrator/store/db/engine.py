@@ -1,4 +1,4 @@
-"""Engine: connections to either database, set up so that both behave alike: one writer at a time, no endless wait."""
+"""Engines for SQLite and PostgreSQL, configured to behave alike: one writer at a time, no unlimited wait."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ from orchestrator.store.db.open_files import OpenFiles
 
 
 class DatabaseEngine(Protocol):
-    """The ways to either database."""
+    """Opens connections to one database."""
 
     def read(self) -> AbstractAsyncContextManager[StoreConnection]:
-        """A connection to look with."""
+        """Open a connection for short read queries."""
 
     def read_long(self) -> AbstractAsyncContextManager[StoreConnection]:
-        """A connection for queries that take their time."""
+        """Open a connection for long read queries; others get their turn meanwhile."""
 
     def write(self) -> AbstractAsyncContextManager[StoreConnection]:
-        """The only transaction that writes; committed at the end of the block, rolled back when it raises."""
+        """Open the only write transaction; committed at the end of the block, rolled back when it raises."""
 
     async def get_data_version(self) -> object:
-        """Equal to an earlier one only if nothing was committed in between, by whoever it may be."""
+        """Return a value that equals an earlier one only if no process has committed anything in between."""
 
     async def dispose(self) -> None:
         """Close every connection."""
 
 
 def make_engine(url: str, files: OpenFiles | None = None, *, without_timeouts: bool = False) -> DatabaseEngine:
-    """An engine for a SQLite or PostgreSQL URL. `patient`: for migrations, which may take long.
+    """Create the engine for a SQLite or PostgreSQL URL. `without_timeouts` is for migrations, which may take long.
 
-    SQLite adds its file to `files`, and does nothing once one of them is not the one that was opened.
+    SQLite registers its file in `files`, and refuses to work once one of these files was replaced.
     """
     if make_url(url).get_backend_name() == "sqlite":
         from orchestrator.store.db.sqlite import SqliteEngine
 
         return SqliteEngine(url, files or OpenFiles())
-    from orchestrator.store.db.postgresql import PostgresEngine  # each loads megabytes that the other has no use for
+    # Imported here: each of them loads megabytes that the other does not need.
+    from orchestrator.store.db.postgresql import PostgresEngine
 
     return PostgresEngine(url, without_timeouts=without_timeouts)

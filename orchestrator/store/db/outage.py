@@ -1,9 +1,9 @@
-"""Outage: the database is away. Logged once when it begins and once when it is over.
+"""Detects a database outage, and logs its start and its end exactly once each.
 
-Only an error of the database itself begins one: no connection, no disk, no lock, no rights. An error that a value
-causes (a text for a number, a number too large, NUL on PostgreSQL, a row that is not there) is a fault of the one job
-or request that brought the value. If such an error counted, one account's odd answer, or one odd request, would take
-the whole service out of the load balancer.
+Only errors of the database itself start an outage: no connection, no disk space, no lock, no permission. An error
+that a value causes (a text for a number, a number too large, NUL on PostgreSQL, a missing row) belongs to the one job
+or request with that value. If it counted as an outage, one unusual answer of one provider would make `/readyz` fail and
+take the whole service out of the load balancer.
 """
 
 from __future__ import annotations
@@ -16,56 +16,58 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from orchestrator.core.errors import DatabaseUnavailable
 
-OUTAGE_SUMMARY: Final = "the database does not answer, or takes no changes"
-OUTAGE_HINT: Final = "Nothing is sent meanwhile. The service goes on by itself when the database takes changes again."
+OUTAGE_SUMMARY: Final = "the database cannot be reached, or rejects changes"
+OUTAGE_HINT: Final = (
+    "Nothing is sent to providers meanwhile. The service continues automatically when the database accepts changes."
+)
 _SQLITE_OUTAGE_CODES: Final = (
     *("PERM", "BUSY", "LOCKED", "NOMEM", "READONLY", "IOERR", "CORRUPT", "FULL"),
     *("CANTOPEN", "PROTOCOL", "AUTH", "NOTADB"),
 )
-"""Names of primary result codes."""
+"""Names of SQLite's primary result codes that mean an outage."""
 _POSTGRESQL_OUTAGE_CODES: Final = (
     "08",  # connection
     "25006",  # read-only transaction: a standby
     "25P03",  # the session was idle in its transaction for too long: a frozen replica
     "28",  # authorization: a changed password
-    "3D",  # the database is not there
-    "3F",  # the schema is not there
-    "40",  # deadlock or serialization: the same statement succeeds the next time
+    "3D",  # the database does not exist
+    "3F",  # the schema does not exist
+    "40",  # deadlock or serialization failure: the same statement succeeds when repeated
     "42501",  # insufficient privilege
-    "42P01",  # the table is not there: a restore is under way
+    "42P01",  # the table does not exist: a restore is in progress
     "53",  # resources: disk full, out of memory, too many connections
     "55P03",  # lock not available in time
     "57",  # operator intervention: shutdown, start-up, a statement that took too long
-    "58",  # system: input and output
+    "58",  # system: input or output failed
     "XX001",  # data corrupted
     "XX002",  # index corrupted
 )
-"""SQLSTATE codes and classes."""
+"""SQLSTATE codes and classes (prefixes) of PostgreSQL that mean an outage."""
 
 
 class Outage:
-    """Begins with a call that fails, ends with a change that is committed: a full disk can still be read."""
+    """Starts with a failed call and ends with a committed change; not with a read, which succeeds on a full disk too."""
 
     def __init__(self) -> None:
-        self.reason: str | None = None  # names places: for the log
-        self.summary: str | None = None  # for anyone
+        self.reason: str | None = None  # may name hosts and paths: for the log only
+        self.summary: str | None = None  # without such details: for API clients
         self._log = structlog.get_logger("orchestrator")
 
     def begin(self, error: BaseException) -> None:
-        """A call has failed."""
+        """Record that a call failed because of `error`; logs the first one."""
         if self.reason is None:
             self.reason, self.summary = describe_error(error), getattr(error, "summary", OUTAGE_SUMMARY)
             self._log.error("database.unreachable", message=self.reason, hint=getattr(error, "hint", OUTAGE_HINT))
 
     def end(self) -> None:
-        """A change is committed."""
+        """Record that a change was committed; logs the end of an outage."""
         if self.reason is not None:
             self.reason = self.summary = None
             self._log.warning("database.recovered")
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether the call failed because of the database, and not because of a value in it."""
+    """Whether the error comes from the database itself, and not from a value in the statement."""
     if isinstance(error, OSError | PoolTimeout):
         return True
     if not isinstance(error, DBAPIError):
@@ -74,17 +76,17 @@ def is_outage(error: BaseException) -> bool:
 
 
 def describe_error(error: BaseException) -> str:
-    """What the database or its driver says, without the statement."""
+    """Return the message of the database or its driver, without the statement and its values."""
     while isinstance(error, DatabaseUnavailable | StatementError) and error.__cause__ is not None:
         error = error.__cause__
     return str(error) or type(error).__name__
 
 
 def _is_driver_outage(error: BaseException) -> bool:
-    import sqlite3  # a service on PostgreSQL does without it
+    import sqlite3  # imported here: a service on PostgreSQL does not need it
 
     if isinstance(error, sqlite3.Error):
-        # "no such table" has a code of its own in no version of SQLite: somebody has put an empty file in place.
+        # SQLite has no code of its own for "no such table", which means that the file was replaced by an empty one.
         is_empty = str(error).startswith("no such table")
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the low byte is the primary code
         return is_empty or code in {getattr(sqlite3, f"SQLITE_{name}") for name in _SQLITE_OUTAGE_CODES}

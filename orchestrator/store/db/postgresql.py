@@ -1,4 +1,4 @@
-"""PostgreSQL through asyncpg: any number of processes, of which one at a time writes."""
+"""PostgreSQL through asyncpg: any number of processes, one of which writes at a time."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from orchestrator.store.db.connection import StoreConnection, decode_json, shiel
 
 T = TypeVar("T")
 WRITE_LOCK_ID: Final = 0x6F726368
-""""orch": the advisory lock of whoever writes."""
+"""Advisory lock of the write transaction; the number is "orch" in ASCII."""
 POOL_SIZE: Final = 6
-"""Of a process; they stay, for the server takes longer to open one than to answer fifty queries."""
+"""Connections per process. They stay open: opening one takes the server longer than answering fifty queries."""
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
 COMMAND_TIMEOUT_SECONDS: Final = 15.0
-"""Longer than the server's own limits: it ends a wait for a server that is gone."""
-SERVER_TIMEOUTS_MILLISECONDS: Final = {  # milliseconds
-    # A frozen replica may hold the lock: it is thrown out before those who wait for it give up.
+"""Longer than the server's own limits below: it ends the wait for a server that is gone."""
+SERVER_TIMEOUTS_MILLISECONDS: Final = {
+    # A frozen replica may hold the write lock: the server ends its session before the waiting replicas time out.
     "idle_in_transaction_session_timeout": "2000",
     "lock_timeout": "6000",
     "statement_timeout": "10000",
@@ -30,15 +30,15 @@ SERVER_TIMEOUTS_MILLISECONDS: Final = {  # milliseconds
 
 
 class PostgresEngine:
-    """A pool of connections to one database. `patient`: without limits of time."""
+    """A pool of connections to one database. `without_timeouts` removes the time limits of statements."""
 
     def __init__(self, url: str, *, without_timeouts: bool) -> None:
-        limits: dict[str, str] = {} if without_timeouts else SERVER_TIMEOUTS_MILLISECONDS
+        timeouts: dict[str, str] = {} if without_timeouts else SERVER_TIMEOUTS_MILLISECONDS
         arguments = {
             "timeout": CONNECT_TIMEOUT_SECONDS,
             "command_timeout": None if without_timeouts else COMMAND_TIMEOUT_SECONDS,
-            # jit: a second of compiling for queries of a millisecond
-            "server_settings": {"application_name": "orchestrator", "jit": "off", **limits},
+            # jit: would compile for a second to run a query of a millisecond
+            "server_settings": {"application_name": "orchestrator", "jit": "off", **timeouts},
         }
         try:
             self._engine = create_engine(
@@ -55,7 +55,8 @@ class PostgresEngine:
                 hint="Install orchestrator with its extra: pip install 'orchestrator[postgres]'.",
             ) from error
         event.listen(self._engine, "begin", _acquire_write_lock)
-        # A transaction would show one statement no more than the next, and cost two round trips.
+        # Reads need no transaction: at READ COMMITTED each statement sees the latest commit anyway, and BEGIN and
+        # ROLLBACK would cost two round trips.
         self._autocommit_engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
@@ -83,7 +84,7 @@ class PostgresEngine:
 
 
 class _GreenletConnection(StoreConnection):
-    """Called in a greenlet, which gives way to the event loop while the server works."""
+    """Calls the driver in a greenlet, which yields to the event loop while the server works."""
 
     async def run_sync(self, work: Callable[..., T], *arguments: Any) -> T:
         return await greenlet_spawn(work, self.sync_connection, *arguments)
@@ -91,7 +92,7 @@ class _GreenletConnection(StoreConnection):
 
 @asynccontextmanager
 async def _pooled_connection(engine: Engine) -> AsyncIterator[Connection]:
-    """A connection of the pool. What was begun and not committed on it is rolled back."""
+    """Take a connection from the pool. Returning it rolls back whatever was not committed."""
     connection = await greenlet_spawn(engine.connect)
     try:
         yield connection
@@ -100,6 +101,7 @@ async def _pooled_connection(engine: Engine) -> AsyncIterator[Connection]:
 
 
 def _acquire_write_lock(connection: Connection) -> None:
-    # One writer at a time, as on SQLite: what a change has read stays true until it is committed.
+    # One writer at a time, as on SQLite: what a change has read (a free slot, the spent budget) stays true until it is
+    # committed. The lock is released with the transaction, also when the server ends the session.
     if connection.get_execution_options().get("writing"):
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITE_LOCK_ID})")

@@ -1,7 +1,7 @@
-"""SQLite, called on the event loop's own thread: a query takes less time there than the way to another thread.
+"""SQLite, called on the event loop's own thread: a query takes less time than handing it to another thread.
 
-Only what may take long is done elsewhere: waiting for another process's lock or for the disk at the commit, and
-looking over a whole run.
+Only calls that may take long run in a worker thread: waiting for another process's lock, the commit (which waits for
+the disk), and long reads.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ T = TypeVar("T")
 BUSY_TIMEOUT_MILLISECONDS: Final = 5000
 BEGIN_WRITE_SQL: Final = "BEGIN IMMEDIATE"
 MAX_LONG_READS: Final = 3
-"""At once; fewer than the pool has connections, because whoever finds none there stops the event loop."""
+"""Concurrent long reads; fewer than the pool has connections, because waiting for one would block the event loop."""
 
 
 class SqliteEngine:
-    """One file, in WAL mode."""
+    """One database file, in WAL mode."""
 
     def __init__(self, url: str, files: OpenFiles) -> None:
         self._files = files
@@ -41,7 +41,7 @@ class SqliteEngine:
         self._long_read_slots = asyncio.Semaphore(MAX_LONG_READS)
 
     def _create_file(self, *_: object) -> None:
-        """SQLite would make the file with the mode that the umask leaves, and its -wal and -shm with the same."""
+        """Create the file for its owner only. SQLite would use the umask; -wal and -shm inherit the file's mode."""
         if self._path.name and not self._path.exists():
             try:
                 create_private_folder(self._path.parent)
@@ -72,12 +72,12 @@ class SqliteEngine:
             else:
                 await _run_in_thread(connection.begin)
             yield _LoopConnection(connection)
-            self._files.check()  # whoever waits for this commit will send something
+            self._files.check()  # again: the caller sends a paid request as soon as this is committed
             await _run_in_thread(connection.commit)
 
     async def get_data_version(self) -> object:
         self._files.check()
-        if self._version_connection is None:  # never writes, so that SQLite tells it of every commit
+        if self._version_connection is None:  # never writes, so its data_version changes with every commit
             self._version_connection = self._engine.raw_connection()
         return self._version_connection.cursor().execute("PRAGMA data_version").fetchone()
 
@@ -93,14 +93,14 @@ class SqliteEngine:
 
 
 class _LoopConnection(StoreConnection):
-    """Called where the event loop runs."""
+    """Calls SQLite on the event loop's thread."""
 
     async def run_sync(self, work: Callable[..., T], *arguments: Any) -> T:
         return work(self.sync_connection, *arguments)
 
 
 class _ThreadConnection(StoreConnection):
-    """Called in another thread, results included."""
+    """Calls SQLite in a worker thread, which also fetches the rows."""
 
     async def run_sync(self, work: Callable[..., T], *arguments: Any) -> T:
         return await _run_in_thread(work, self.sync_connection, *arguments)
@@ -119,9 +119,9 @@ def _execute_buffered(connection: Connection, statement: Executable, values: Any
 
 
 def _configure(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # SQLAlchemy says BEGIN, the driver does not
+    connection.isolation_level = None  # SQLAlchemy sends BEGIN; the driver would send its own
     cursor = connection.cursor()
-    # FULL, because an intent that a power cut takes away is a paid job doubled.
+    # FULL: an intent that is lost in a power cut means a second paid job.
     for pragma in (
         "journal_mode=WAL",
         "synchronous=FULL",
@@ -133,7 +133,7 @@ def _configure(connection: Any, _record: Any) -> None:
 
 
 def _try_write_lock(connection: Connection) -> bool:
-    """Whether nobody else holds the write lock, and this connection now does."""
+    """Take the write lock if it is free. Returns whether this connection holds it now; never waits."""
     cursor = connection.connection.cursor()
     cursor.execute("PRAGMA busy_timeout=0")
     try:
@@ -147,7 +147,7 @@ def _try_write_lock(connection: Connection) -> bool:
 
 
 def _begin(connection: Connection) -> None:
-    # A writer takes its lock at once: a read transaction that turns into a write can fail without waiting.
+    # BEGIN IMMEDIATE takes the write lock: a read transaction that upgrades to a write can fail without waiting.
     if not connection.get_execution_options().get("writing"):
         connection.exec_driver_sql("BEGIN")
     elif not cast(sqlite3.Connection, connection.connection.driver_connection).in_transaction:

@@ -111,9 +111,9 @@ async def count_used_slots(connection: StoreConnection, account: str) -> int:
 async def find_submit_blocker(connection: StoreConnection, job: Job, slots: int) -> str | None:
     """Why the job may not be submitted now; None when it may."""
     if await count_used_slots(connection, job.account) >= slots:
-        return "another job of the account took the slot"
+        return "no job slot is free in this account"
     if await pins.is_awaiting_first_job(connection, job):
-        return "another job is first: it waits for what the provider chooses"
+        return "waiting for the values that the provider selects for the first job"
     return None
 
 

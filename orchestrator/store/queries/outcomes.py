@@ -1,4 +1,39 @@
-"""Outcomes: what became of a job, written if nothing else did meanwhile, with all that follows from it."""
+"""Records outcomes of job steps: the job's row, if it was not changed meanwhile, and everything that follows."""
+
+# Theory of operation
+#
+# A step loads a job, decides, perhaps calls the provider, and then records an Outcome, which carries the whole new
+# job. Between loading and recording other writers may have changed the row: an operator cancels, a webhook wakes the
+# job, a replica that was believed dead wakes up. Two rules make the outcome of exactly one of them count:
+#
+# * Compare and set. The UPDATE has the condition `version = job.version - 1`. If no row matches, the outcome is stale
+#   and nothing of it is written; the step starts again from the current row. An intent is recorded by the same rule
+#   before anything is sent, so of two replicas only one gets to create a remote job.
+# * One transaction. The row, the history events, the wake-up, the account's hold, the losses, the pinned values and
+#   the notifications are committed together or not at all. A job that ended without its notification would end
+#   silently; a notification without the end would be false.
+#
+# FIELDS_OWNED_ELSEWHERE are not written with an outcome: other queries change them without raising the version (price
+# estimates, retirement dates), so the values in the loaded job may be out of date. Writing them would undo that
+# change.
+#
+# Wake-ups. On PostgreSQL a job is only looked at when a wake-up is in the queue (or the sweep finds it, seconds
+# later), so every new `wake_at` schedules one, with two exceptions when the caller continues with the job by itself:
+# a job that is due now is handled in the same loop, and the wake-up at the end of an intent is needed only if the
+# replica dies in between, which the sweep detects by `wake_at = intent_until`. Both would double the queue's work.
+#
+# What a step of one job does to others:
+#
+# * A job that leaves the provider frees a slot: the account's ready jobs are woken (wake_ready).
+# * The first job of a provider shows the values that the provider selected: the run's unsubmitted jobs wait for them
+#   and are woken (wake_unsubmitted).
+# * The last job that ends, ends the run: publish_job_end counts what is still open. It must see all earlier outcomes,
+#   which is why ends are never recorded with record_many: that writes all rows first and the consequences afterwards,
+#   and each of two ends in one batch would find no open job and announce the end of the run.
+#
+# record_rebased is the one exception to "stale is stale". A cancel request only sets a flag. If it comes while a
+# create call is under way, the answer of that call (the id of a job that costs money) must not be lost: the outcome
+# is applied to the row with the flag, see core/jobs/transitions.py.
 
 from __future__ import annotations
 
@@ -14,20 +49,26 @@ from orchestrator.store.db.any_of import any_of
 from orchestrator.store.db.connection import execute_each
 from orchestrator.store.db.transaction import Transaction, WakeUp
 from orchestrator.store.queries import accounts, events, losses, notifications, pins
-from orchestrator.store.queries.jobs import get_many, wake_ready, wake_unsubmitted
+from orchestrator.store.queries import jobs as job_queries
 from orchestrator.store.schema.mapping import job_to_row
 from orchestrator.store.schema.tables import jobs
 
 FIELDS_OWNED_ELSEWHERE: Final = ("id", "run_id", "estimated_usd", "retires_on", "gone_at")
-"""What is not written with an outcome: it may have changed since the job was loaded, and by others only."""
+"""Fields that an outcome does not write: other queries change them without a new version, see above."""
+
+# Built once: compiling a statement takes longer than executing it.
+_UPDATE_IF_VERSION = update(jobs).where(
+    jobs.c.id == bindparam("same_id"), jobs.c.version == bindparam("version_before")
+)
+_SELECT_VERSIONS = select(jobs.c.id, jobs.c.version).where(any_of(jobs.c.id, "ids"))
 
 
 async def record(tx: Transaction, outcome: Outcome, *, at: float, cause: str, caller_continues: bool = False) -> bool:
-    """Compare and set on the version; write the history and what is announced. False: stale, nothing was written.
+    """Record the outcome unless it is stale. Returns False, and writes nothing, when it is.
 
-    `going_on`: the caller sees to the job while it is due or its intent lasts, so nobody else need be woken for it.
+    `caller_continues`: the caller goes on with the job while it is due, so no wake-up is needed for that.
     """
-    result = await tx.connection.execute(_UPDATE_IF_VERSION, _versioned_row(outcome.job))
+    result = await tx.connection.execute(_UPDATE_IF_VERSION, _to_versioned_row(outcome.job))
     if result.rowcount == 0:
         return False
     await _update_accounts(tx, [(outcome, at)])
@@ -36,53 +77,65 @@ async def record(tx: Transaction, outcome: Outcome, *, at: float, cause: str, ca
 
 
 async def record_many(tx: Transaction, steps: Sequence[tuple[Outcome, float]], *, cause: str) -> list[bool]:
-    """The same of several outcomes, each with its time, in one go. Whoever recorded them goes on.
+    """Record several outcomes, each with its time, with few statements. Returns for each whether it was recorded.
 
-    None of them may be an end, for each end asks what is left of its run.
+    The callers continue with their jobs. No outcome may have a terminal state, see above.
     """
-    found = await tx.connection.execute(_VERSIONS, {"ids": [outcome.job.id for outcome, _ in steps]})
-    versions = {row.id: row.version for row in found}
-    fresh, current = [], []
-    for outcome, at in steps:  # nobody else writes in this transaction; of two from the same version the first wins
+    rows = await tx.connection.execute(_SELECT_VERSIONS, {"ids": [outcome.job.id for outcome, _ in steps]})
+    versions = {row.id: row.version for row in rows}
+    recorded, current = [], []
+    # Versions can be compared here because nobody else writes during this transaction. Of two outcomes from the same
+    # version the first one counts, hence the update of `versions`.
+    for outcome, at in steps:
         job = outcome.job
-        fresh.append(versions.get(job.id) == job.version - 1)
-        if fresh[-1]:
+        recorded.append(versions.get(job.id) == job.version - 1)
+        if recorded[-1]:
             versions[job.id] = job.version
             current.append((outcome, at))
-    await execute_each(tx.connection, _UPDATE_IF_VERSION, (_versioned_row(outcome.job) for outcome, _ in current))
+    await execute_each(tx.connection, _UPDATE_IF_VERSION, (_to_versioned_row(outcome.job) for outcome, _ in current))
     await _update_accounts(tx, current)
     for outcome, at in current:
         await _write_side_effects(tx, outcome, at, cause, caller_continues=True)
-    return fresh
+    return recorded
 
 
-def _versioned_row(job: Job) -> dict[str, Any]:
+async def record_rebased(tx: Transaction, outcome: Outcome, at: float, cause: str) -> Outcome | None:
+    """Record a stale outcome if a cancel request is all that came between. Returns what was recorded, or None."""
+    for current in (await job_queries.get_many(tx.connection, [outcome.job.id])).values():
+        rebased = rebase_on_cancel(outcome, current, now=at)
+        if rebased and await record(tx, rebased, at=at, cause=cause, caller_continues=True):
+            return rebased
+    return None
+
+
+def _to_versioned_row(job: Job) -> dict[str, Any]:
     values = job_to_row(job) | {"same_id": job.id, "version_before": job.version - 1}
-    for others in FIELDS_OWNED_ELSEWHERE:
-        del values[others]
+    for name in FIELDS_OWNED_ELSEWHERE:
+        del values[name]
     return values
 
 
 async def _update_accounts(tx: Transaction, steps: Sequence[tuple[Outcome, float]]) -> None:
-    """What becomes of the standing of the accounts."""
-    changes = [
+    """Apply the account updates of the outcomes, in their order, and announce new holds."""
+    updates = [
         (outcome.job.account, outcome.account_update, at)
         for outcome, at in steps
         if outcome.account_update is not None
     ]
-    if not changes:
+    if not updates:
         return
-    known = await accounts.get_many(tx.connection, {account for account, _, _ in changes})
-    for account, change, at in changes:
-        before, known[account] = known[account], change(known[account])
-        await notifications.publish_account_hold(tx, before, known[account], at)
-    await accounts.save_many(tx, known.values())
+    # Read in this transaction, not taken from the loaded step: an operator may have held the account meanwhile.
+    states = await accounts.get_many(tx.connection, {account for account, _, _ in updates})
+    for account, update_state, at in updates:
+        before, states[account] = states[account], update_state(states[account])
+        await notifications.publish_account_hold(tx, before, states[account], at)
+    await accounts.save_many(tx, states.values())
 
 
 async def _write_side_effects(
     tx: Transaction, outcome: Outcome, at: float, cause: str, *, caller_continues: bool
 ) -> None:
-    """What is written with an outcome beside the job."""
+    """Write everything that follows from an outcome besides the job and its account."""
     job = outcome.job
     if job.wake_at is not None and not (caller_continues and (job.wake_at <= at or job.wake_at == job.intent_until)):
         tx.schedule_wake_ups([WakeUp(job.id, job.account, job.wake_at)])
@@ -95,31 +148,14 @@ async def _write_side_effects(
     if job.state in TERMINAL_STATES and job.state is not outcome.previous_state:
         await notifications.publish_job_end(tx, job, outcome.previous_state, at)
     if outcome.previous_state in AT_PROVIDER_STATES and job.state in TERMINAL_STATES:
-        await wake_ready(tx, job.account, at)
+        await job_queries.wake_ready(tx, job.account, at)  # its slot is free
 
 
 async def _save_losses_and_pins(tx: Transaction, outcome: Outcome, at: float) -> None:
-    """What the provider told beside the job itself: its curve, and what it chose for others to have as well."""
     job = outcome.job
-    if outcome.previous_state in TERMINAL_STATES:
+    if outcome.previous_state in TERMINAL_STATES:  # a retry: the new remote job has a curve of its own
         await losses.delete_by_job(tx, job.id)
     if outcome.losses:
         await losses.add(tx, job.id, outcome.losses)
     if outcome.pinned_values is not None and (run_id := await pins.save(tx, job, outcome.pinned_values)):
-        await wake_unsubmitted(tx, run_id, at)
-
-
-async def record_rebased(tx: Transaction, outcome: Outcome, at: float, cause: str) -> Outcome | None:
-    """Record a stale outcome if a cancel is all that came between. Returns what was recorded."""
-    for found in (await get_many(tx.connection, [outcome.job.id])).values():
-        again = rebase_on_cancel(outcome, found, now=at)
-        if again and await record(tx, again, at=at, cause=cause, caller_continues=True):
-            return again
-    return None
-
-
-# Made once: to put a statement together takes longer than to execute it.
-_UPDATE_IF_VERSION = update(jobs).where(
-    jobs.c.id == bindparam("same_id"), jobs.c.version == bindparam("version_before")
-)
-_VERSIONS = select(jobs.c.id, jobs.c.version).where(any_of(jobs.c.id, "ids"))
+        await job_queries.wake_unsubmitted(tx, run_id, at)

@@ -173,6 +173,13 @@ def test_selected_remote_job_is_checked_at_once() -> None:
     assert outcome.label == "adoption asked"
 
 
+def test_adoption_restarts_the_time_without_change() -> None:
+    stalled = a_job(JobState.SUBMITTING, hold=PERMANENT_HOLD, changed_at=NOW - 9_000, warning=FAILURE)
+    adopted = request_adoption(stalled, "ftjob-7", now=NOW).job
+    assert (adopted.changed_at, adopted.warning) == (NOW, None)
+    assert (release_job(stalled, now=NOW).job.changed_at, release_job(stalled, now=NOW).job.warning) == (NOW, None)
+
+
 class TestDespiteCancel:
     """What an attempt has brought, on a job of which a cancel was asked while it was under way."""
 

@@ -68,17 +68,18 @@ def test_every_file_status_is_covered() -> None:
     assert {READY, PROCESSING, UPLOADED, REFUSED, GONE} == set(RemoteFileStatus)
 
 
-@pytest.mark.parametrize(
-    ("raw", "said"), [("uploaded", "says only 'uploaded' of file file-1"), ("", "tells no status of file file-1")]
-)
-def test_a_file_that_stays_uploaded_or_has_no_status_is_tried_after_some_minutes(raw: str, said: str) -> None:
+@pytest.mark.parametrize(("raw", "reported"), [("uploaded", "only the status 'uploaded'"), ("", "no status")])
+def test_a_file_that_stays_uploaded_or_has_no_status_is_tried_after_some_minutes(raw: str, reported: str) -> None:
     file = RemoteFile(id="file-1", status=UPLOADED, raw_status=raw)
     job = a_job(JobState.PROCESSING, state_since=NOW - FILE_STATUS_TIMEOUT_SECONDS + 1)
     assert observe_files(job, [file], now=NOW, delay=5).job.state is JobState.PROCESSING
     outcome = observe_files(job, [file], now=NOW + 1, delay=5)
     assert (outcome.job.state, outcome.label) == (JobState.READY, "file assumed ready")
     assert outcome.failure is not None
-    assert outcome.failure.message == f"for 10 min the provider {said}: the job is created as if it was ready"
+    assert outcome.failure.message == (
+        f"for 10 min the provider has reported {reported} for file file-1: "
+        "the job is created as if the file was ready"
+    )
     assert outcome.job.failure is None  # it is no error of the job
 
 
@@ -89,7 +90,7 @@ def test_file_being_validated_is_awaited_and_reported() -> None:
     outcome = observe_files(job, [file, a_file(UPLOADED)], now=NOW, delay=5)
     assert (outcome.job.state, outcome.job.wake_at) == (JobState.PROCESSING, NOW + 5)
     assert outcome.warning_candidate is not None
-    assert outcome.warning_candidate.message == "the provider says for 30 min that file file-1 is 'pending'"
+    assert outcome.warning_candidate.message == "the provider has reported file file-1 as 'pending' for 30 min"
 
 
 @pytest.mark.parametrize(
@@ -98,8 +99,8 @@ def test_file_being_validated_is_awaited_and_reported() -> None:
         (None, None),
         (1003, None),
         (1000, None),  # without the byte-order mark that was sent
-        (999, "the provider says that file file-1 has 999 bytes; 1,003 were sent"),
-        (0, "the provider says that file file-1 has 0 bytes; 1,003 were sent"),
+        (999, "the provider reports 999 bytes for file file-1; 1,003 were sent"),
+        (0, "the provider reports 0 bytes for file file-1; 1,003 were sent"),
     ],
 )
 def test_reported_file_size_is_compared_with_the_sent_size(told: int | None, difference: str | None) -> None:
@@ -116,11 +117,11 @@ def test_a_size_of_zero_means_that_the_provider_has_not_counted_yet(status: Remo
 
 def test_an_upload_of_another_size_is_held_until_a_person_releases_it() -> None:
     file = a_file(READY)
-    outcome = observe_upload(a_job(JobState.UPLOADING), [file], ["the provider says …"], now=NOW, delay=5)
+    outcome = observe_upload(a_job(JobState.UPLOADING), [file], ["the provider reports …"], now=NOW, delay=5)
     held = outcome.job
     assert (held.state, held.remote_file_id, held.wake_at) == (JobState.PROCESSING, file.id, None)
     assert held.hold is not None
-    assert (held.hold.kind, held.hold.reason) == ("upload_differs", "the provider says …")
+    assert (held.hold.kind, held.hold.reason) == ("upload_differs", "the provider reports …")
     assert outcome.failure == held.hold.failure  # for the history and the log
     assert is_applicable(OperatorAction.RELEASE, held.state, held=True, error_kind=held.hold.kind)
     fine = observe_upload(a_job(JobState.UPLOADING), [file, a_file(PROCESSING)], [], now=NOW, delay=5).job
@@ -132,7 +133,7 @@ def test_a_refused_file_says_why(message: str | None, said: str) -> None:
     failure = observe_files(a_job(JobState.PROCESSING), [a_file(REFUSED, message)], now=NOW, delay=5).failure
     assert failure is not None
     assert failure.kind == "file_refused"
-    assert failure.message == f"the provider says file file-refused is raw refused: {said}"
+    assert failure.message == f"the provider reports file file-refused as raw refused: {said}"
     assert failure.hint == FILE_REJECTED_HINT
 
 
@@ -167,7 +168,7 @@ def test_an_unknown_status_is_shown_as_it_came() -> None:
     outcome = observe_job(a_job(JobState.RUNNING), remote, now=NOW, delay=5)
     assert (outcome.job.state, outcome.job.remote_status) == (JobState.RUNNING, "reticulating")
     assert outcome.warning_candidate is not None
-    assert (outcome.warning_candidate.kind, "ftjob-1 is 'reticulating'" in outcome.warning_candidate.message) == (
+    assert (outcome.warning_candidate.kind, "ftjob-1 as 'reticulating'" in outcome.warning_candidate.message) == (
         "status_unknown",
         True,
     )
@@ -189,7 +190,7 @@ def test_a_job_that_was_stopped_is_cancelled_only_where_a_cancel_was_asked(state
     after = observe_job(a_job(state), stopped, now=NOW, delay=5).job
     assert (after.state, after.failure and after.failure.message) == (
         JobState.FAILED,
-        "the provider stopped it (stopped), and nobody here cancelled it",
+        "the provider stopped it (stopped) without a cancel from here",
     )
 
 
@@ -250,7 +251,7 @@ def test_a_vanished_job_is_a_failure_with_its_last_known_state(state: JobState) 
     assert after.state is JobState.FAILED
     assert after.failure is not None
     assert after.failure.kind == "remote_missing"
-    assert after.failure.message == "the provider no longer has job ftjob-1; it was last seen running"
+    assert after.failure.message == "the provider no longer has job ftjob-1; its last status was running"
 
 
 @pytest.mark.parametrize(

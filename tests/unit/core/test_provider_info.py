@@ -36,7 +36,7 @@ def test_provider_that_does_not_serve_at_base_url_has_an_inference_url(name: Pro
     assert info.serves_at_base_url or info.inference_url
 
 
-@pytest.mark.parametrize("option", CONDITIONAL_ACCOUNT_OPTIONS)
+@pytest.mark.parametrize("option", sorted(CONDITIONAL_ACCOUNT_OPTIONS))
 def test_conditional_account_option_is_accepted_by_some_provider(option: str) -> None:
     assert list_providers_with_account_option(option)
 

@@ -67,7 +67,7 @@ def test_retirement_hold_has_a_date_and_a_hint() -> None:
 
 def test_untunable_model_is_reported() -> None:
     held = list_untunable_holds(provider_model(None, tunable=False), NOW)[OPENAI]
-    assert (held.kind, held.reason) == (HoldKind.NOT_TUNABLE, "openai says that m cannot be fine-tuned")
+    assert (held.kind, held.reason) == (HoldKind.NOT_TUNABLE, "openai reports that m cannot be fine-tuned")
     assert "[run.openai]" in held.hint
     assert (
         list_untunable_holds(provider_model(None), NOW)

@@ -149,11 +149,11 @@ def test_spread_is_a_quarter_either_way(jitter: float, factor: float) -> None:
     [
         (
             DailyLimitReached("429", retry_after=7200),
-            "Nothing to do: the provider names the time; it is tried again at 1970-01-12 15:46 UTC.",
+            "No action needed: the service tries again at 1970-01-12 15:46 UTC, the time that the provider named.",
         ),
         (
             DailyLimitReached("429"),
-            "Nothing to do: it is tried again when the next day begins, at 1970-01-12 15:46 UTC.",
+            "No action needed: the service tries again when the next day (UTC) begins, at 1970-01-12 15:46 UTC.",
         ),
         (RateLimited("429"), RateLimited.default_hint),
         (RateLimited("429", retry_after=5, hint="look here"), "look here"),

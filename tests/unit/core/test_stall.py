@@ -39,9 +39,9 @@ def test_a_job_without_any_change_is_reported_once() -> None:
     assert first.is_warning_new
     assert first.job.warning == Failure(
         "job_stalled",
-        "nothing has changed for 6 h: the job is running; the provider says 'running'",
-        "Look at remote job ftjob-1 in the provider's console. It is still followed; `orchestrator cancel acme` ends "
-        "it.",
+        "nothing has changed for 6 h: the job is running; the provider reports 'running'",
+        "Check remote job ftjob-1 in the provider's console. The service still polls it; `orchestrator cancel acme` "
+        "ends it.",
     )
     again = check_stall(first.job, STALLED_AT + 30 * HOUR_SECONDS)
     assert (again.is_warning_new, again.job.warning) == (False, first.job.warning)

@@ -88,7 +88,7 @@ async def test_matching_or_unknown_file_size_continues(remote: Remote) -> None:
 async def test_different_file_size_holds_the_job_until_release() -> None:
     job = await upload(Remote(999), SENT)
     assert job.hold is not None
-    assert job.hold.reason == "the provider says that file file-a.jsonl has 999 bytes; 1,000 were sent"
+    assert job.hold.reason == "the provider reports 999 bytes for file file-a.jsonl; 1,000 were sent"
     assert job.hold.kind not in PLAN_HOLD_KINDS  # neither a plan nor a reload of the accounts file lifts it
     around = JobContext(holds=(job.hold,))
     assert next_action(job, around, NOW + 1e9) == Idle()
@@ -100,7 +100,7 @@ async def test_sizes_of_both_files_are_compared() -> None:
     validation = DatasetFile(path=Path("b.jsonl"), filename="b.jsonl", bytes=999, sha256="b" * 64, examples=2)
     job = await upload(Remote(999), SENT, validation)
     assert job.hold is not None
-    assert job.hold.reason == "the provider says that file file-a.jsonl has 999 bytes; 1,000 were sent"
+    assert job.hold.reason == "the provider reports 999 bytes for file file-a.jsonl; 1,000 were sent"
     assert job.remote_validation_file_id == "file-b.jsonl"
 
 

@@ -1,4 +1,4 @@
-"""Warnings: what trains, but not as it was meant."""
+"""Warnings about chats that can be trained, but may teach something unintended."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def places(outcome: CheckResult) -> list[tuple[str, str, str | None]]:
         (answer("In 1789, on 2025-04-14 at 12:30, 1,234,567,890 people saw 192.168.100.200."), []),
     ],
 )  # fmt: skip
-def test_findings_of_a_single_chat(tmp_path: Path, messages: Any, expected: list[tuple[str, str]]) -> None:
+def test_single_chat_has_its_findings(tmp_path: Path, messages: Any, expected: list[tuple[str, str]]) -> None:
     assert [(code, path) for code, _, path in places(checked(tmp_path, messages))] == expected
 
 
@@ -82,7 +82,7 @@ def test_redaction_hides_secrets_and_is_idempotent(text: str) -> None:
     assert hidden.endswith(", you know.")
 
 
-def test_a_secret_is_shown_nowhere(tmp_path: Path) -> None:
+def test_secret_is_never_shown(tmp_path: Path) -> None:
     outcome = checked(tmp_path, answer("My key is sk-proj-abcdefghijklmnop1234."))
     assert "abcdefghijklmnop" not in repr(outcome)
     assert outcome.excerpts == {0: "My key is [key]."}
@@ -101,17 +101,17 @@ def test_system_message_unlike_the_majority_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "messages",
     [
         {"role": "user", "content": "Hi, I'm Alex. Question {}?"},
         {"role": "user", "content": "Question {}?", "name": "Alex"},
         {"role": "user", "content": "Alex: Question {}?"},
     ],
 )
-def test_common_user_name_is_reported(tmp_path: Path, said: dict[str, str]) -> None:
+def test_common_user_name_is_reported(tmp_path: Path, messages: dict[str, str]) -> None:
     words = ["amber", "birch", "cedar", "dune", "elm", "fern", "grove", "heath"]
     chats = [
-        [said | {"content": said["content"].format(word)}, {"role": "assistant", "content": f"It is {word}."}]
+        [messages | {"content": messages["content"].format(word)}, {"role": "assistant", "content": f"It is {word}."}]
         for word in words
     ]
     outcome = checked(tmp_path, *chats)

@@ -1,4 +1,4 @@
-"""Small bad files, each with everything that is found in it: code, line and JSON path."""
+"""Small bad files, each with all of its findings: code, line and JSON path."""
 
 from __future__ import annotations
 
@@ -284,7 +284,7 @@ def test_every_bad_file_has_its_finding_and_location(bad: BadFile, tmp_path: Pat
     assert checked.summary.chats == checked.summary.examples + checked.summary.refused
 
 
-def test_there_are_enough_cases() -> None:
+def test_table_has_enough_cases() -> None:
     assert len(CASES) >= 60
     assert len({bad.name for bad in CASES}) == len(CASES)
 
@@ -304,7 +304,7 @@ def test_missing_path_is_an_error(tmp_path: Path) -> None:
     assert check_dataset(tmp_path / "chats").summary.chats == 0
 
 
-def test_a_validation_set_that_overlaps_the_training_set(tmp_path: Path) -> None:
+def test_overlap_with_the_training_set_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_bytes(b"\n".join([line(USER, ANSWER), line(ANSWER), line(ANSWER, USER)]))
     (tmp_path / "valid.json").write_text(json.dumps([[USER], [ANSWER], [USER, USER, ANSWER]], indent=1))
     checked = check_dataset(tmp_path / "valid.json", training=tmp_path / "train.jsonl")

@@ -1,4 +1,4 @@
-"""The dataset on disk: the same bytes everywhere, split by the seed, nothing left behind when something is wrong."""
+"""The dataset on disk: the same bytes everywhere, a split by the seed, no files after an error."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def contents(path: Path) -> list[str]:
     return path.read_text("utf-8").splitlines()
 
 
-def test_the_samples_are_a_dataset(tmp_path: Path) -> None:
+def test_sample_chats_are_a_valid_dataset(tmp_path: Path) -> None:
     rules = DatasetRules(base_models=("gpt-4.1-mini-2025-04-14",), validation_fraction=0.1, seed=42)
     built = build_dataset(SAMPLES, tmp_path, rules)
     assert built.check_result.findings == ()
@@ -45,7 +45,7 @@ def test_the_samples_are_a_dataset(tmp_path: Path) -> None:
     assert 3_000 < (built.dataset.training.tokens or 0) < 6_000
 
 
-def test_one_line_is_canonical(tmp_path: Path) -> None:
+def test_line_is_canonical(tmp_path: Path) -> None:
     built = build_dataset(chats(tmp_path / "chats", 10), tmp_path / "out")
     assert contents(built.dataset.training.path)[3] == (
         '{"messages":[{"role":"user","content":"Hällo 👋 3"},'
@@ -53,7 +53,7 @@ def test_one_line_is_canonical(tmp_path: Path) -> None:
     )
 
 
-def test_the_bytes_are_the_same_on_every_machine(tmp_path: Path) -> None:
+def test_bytes_are_the_same_on_every_machine(tmp_path: Path) -> None:
     """Pinned: if this fails, everyone's datasets change their identity."""
     built = build_dataset(
         chats(tmp_path / "chats", 20), tmp_path / "out", DatasetRules(validation_fraction=0.2, seed=7)
@@ -70,7 +70,7 @@ def test_part_is_named_by_its_hash(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "out").iterdir()] == [training.path.name]
 
 
-def test_the_split_keeps_order_and_loses_nothing(tmp_path: Path) -> None:
+def test_split_keeps_order_and_loses_nothing(tmp_path: Path) -> None:
     folder = chats(tmp_path / "chats", 40)
     whole = contents(build_dataset(folder, tmp_path / "whole").dataset.training.path)
     dataset = build_dataset(folder, tmp_path / "split", DatasetRules(validation_fraction=0.25, seed=1)).dataset
@@ -81,7 +81,7 @@ def test_the_split_keeps_order_and_loses_nothing(tmp_path: Path) -> None:
     assert validation == [line for line in whole if line not in training]
 
 
-def test_another_seed_is_another_split(tmp_path: Path) -> None:
+def test_split_depends_on_the_seed(tmp_path: Path) -> None:
     folder = chats(tmp_path / "chats", 40)
     first, second = (
         build_dataset(folder, tmp_path / "out", DatasetRules(validation_fraction=0.25, seed=seed)).dataset
@@ -90,7 +90,7 @@ def test_another_seed_is_another_split(tmp_path: Path) -> None:
     assert first.sha256 != second.sha256
 
 
-def test_equal_examples_are_never_on_both_sides(tmp_path: Path) -> None:
+def test_equal_examples_stay_in_the_same_part(tmp_path: Path) -> None:
     folder = chats(tmp_path / "chats", 40)
     for path in list(folder.iterdir()):
         path.with_stem(path.stem + "-copy").write_bytes(path.read_bytes())
@@ -100,7 +100,7 @@ def test_equal_examples_are_never_on_both_sides(tmp_path: Path) -> None:
     assert not set(contents(dataset.training.path)) & set(contents(dataset.validation.path))
 
 
-def test_a_refusal_carries_every_finding_and_leaves_nothing(tmp_path: Path) -> None:
+def test_refused_build_has_every_finding_and_no_file(tmp_path: Path) -> None:
     folder = chats(tmp_path / "chats", 9)
     (folder / "bad.json").write_text('[{"role": "robot", "content": ""}]')
     with pytest.raises(DatasetError) as caught:
@@ -117,14 +117,14 @@ def test_too_few_examples_after_the_split_are_refused(tmp_path: Path) -> None:
         build_dataset(chats(tmp_path / "chats", 10), tmp_path / "out", DatasetRules(validation_fraction=0.1))
 
 
-def test_too_few_examples_because_equal_ones_moved_together_are_refused(tmp_path: Path) -> None:
+def test_too_few_examples_after_equal_examples_moved_are_refused(tmp_path: Path) -> None:
     folder = chats(tmp_path / "chats", 11, text="the same")
     chats(folder / "more", 1)
     with pytest.raises(DatasetError, match="at least 10"):
         build_dataset(folder, tmp_path / "out", DatasetRules(validation_fraction=0.5, minimum_examples=10))
 
 
-def test_the_fingerprint_notices_a_change_without_reading(tmp_path: Path) -> None:
+def test_fingerprint_changes_without_reading_the_content(tmp_path: Path) -> None:
     folder = chats(tmp_path / "chats", 3)
     before = compute_fingerprint(folder)
     assert compute_fingerprint(folder) == before
@@ -135,7 +135,7 @@ def test_the_fingerprint_notices_a_change_without_reading(tmp_path: Path) -> Non
     assert compute_fingerprint(tmp_path / "nowhere") == compute_fingerprint(tmp_path / "elsewhere")
 
 
-def test_the_summary_adds_up(tmp_path: Path) -> None:
+def test_summary_adds_up(tmp_path: Path) -> None:
     folder = chats(tmp_path / "chats", 4)
     (folder / "more.jsonl").write_text('{"messages": []}\n\n{"messages": [{"role": "assistant", "content": "x"}]}\n{')
     (folder / "notes.txt").write_text("not a chat")
@@ -145,7 +145,7 @@ def test_the_summary_adds_up(tmp_path: Path) -> None:
     assert [(file.file, file.chats, file.refused) for file in summary.files][-1] == ("more.jsonl", 3, 2)
 
 
-def test_progress_is_told_and_ends_with_the_whole(tmp_path: Path) -> None:
+def test_progress_ends_with_the_total(tmp_path: Path) -> None:
     folder = chats(tmp_path / "chats", 3, text="x" * 800_000 + "{}")
     told: list[tuple[int, int]] = []
     check_dataset(folder, progress=lambda done, total: told.append((done, total)))
@@ -154,7 +154,7 @@ def test_progress_is_told_and_ends_with_the_whole(tmp_path: Path) -> None:
     assert told[-1][0] == told[-1][1] == sum(path.stat().st_size for path in folder.iterdir())
 
 
-def test_importing_the_package_is_cheap() -> None:
+def test_package_import_loads_no_tokenizer() -> None:
     heavy = "any(name in sys.modules for name in ('tiktoken', 'openai', 'rich'))"
     code = f"import sys, orchestrator.dataset; sys.exit({heavy})"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

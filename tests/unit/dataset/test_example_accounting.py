@@ -1,4 +1,4 @@
-"""Whatever lies in a folder: each file is read, refused or named as not read, and the numbers add up."""
+"""Every file of a folder is read, refused or listed as not read, and the numbers add up."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ def put(folder: Path, name: str, content: bytes | str) -> None:
         path.symlink_to({"link to a folder": folder.parent / "other"}.get(content, folder.parent / content))
 
 
-def everything(folder: Path) -> set[str]:
+def list_all_files(folder: Path) -> set[str]:
     """Every file and link below the folder, found in another way than the program's."""
     return {
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()
     }
 
 
-def find_fate(one: str, result: CheckResult) -> list[str]:
+def find_lists_with(one: str, result: CheckResult) -> list[str]:
     """In which of the three the file is."""
     summaries = [file for file in result.summary.files if file.file == one]
     fates = ["not read" for name in result.summary.ignored if _covers(name, one)]
@@ -85,7 +85,7 @@ def _covers(name: str, one: str) -> bool:
     return one == name or (name.endswith("/") and f"{one}/".startswith(name))
 
 
-def adds_up(file: FileSummary, result: CheckResult) -> bool:
+def is_consistent(file: FileSummary, result: CheckResult) -> bool:
     """No file passes in silence: it has a chat, and where one is refused an error names the file."""
     named = {found.file for found in result.errors}
     return (
@@ -99,7 +99,7 @@ def adds_up(file: FileSummary, result: CheckResult) -> bool:
 @example({"linked": "link to a folder", "a.json": b""})
 @example({"a.json": "pipe", "b.json": "dangling link", "c.json": "link to a file", ".d.json": b"[]"})
 @example({f"{number}.json": text.encode() for number, text in enumerate(EXAMPLES)})
-def test_every_file_is_read_refused_or_named(mixture: dict[str, Any]) -> None:
+def test_every_file_is_read_refused_or_listed(mixture: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "chats"
         folder.mkdir()
@@ -109,8 +109,12 @@ def test_every_file_is_read_refused_or_named(mixture: dict[str, Any]) -> None:
             put(folder, name, content)
         result = check_dataset(folder, DatasetRules(minimum_examples=0, method=None))
 
-        assert {one: find_fate(one, result) for one in everything(folder) if len(find_fate(one, result)) != 1} == {}
-        assert [file for file in result.summary.files if not adds_up(file, result)] == []
-        assert {file.file for file in result.summary.files} <= everything(folder)
+        assert {
+            one: find_lists_with(one, result)
+            for one in list_all_files(folder)
+            if len(find_lists_with(one, result)) != 1
+        } == {}
+        assert [file for file in result.summary.files if not is_consistent(file, result)] == []
+        assert {file.file for file in result.summary.files} <= list_all_files(folder)
         assert result.summary.chats == result.summary.examples + result.summary.refused
         assert result.summary.chats > 0 or result.errors

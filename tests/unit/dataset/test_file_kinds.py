@@ -1,4 +1,4 @@
-"""What people put under a .json or .jsonl name is read where that loses nothing; else one finding says what it is."""
+"""Files with a .json or .jsonl name that are not plain JSON are read without loss, or one finding names the type."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def checked(tmp_path: Path, content: str | bytes, name: str = "train.jsonl") -> 
     ],
 )
 @pytest.mark.parametrize("name", ["train.jsonl", "train.json"])
-def test_another_kind_of_file_is_named_once(content: str | bytes, kind: str, name: str, tmp_path: Path) -> None:
+def test_wrong_file_type_is_reported_once(content: str | bytes, kind: str, name: str, tmp_path: Path) -> None:
     (found,) = checked(tmp_path, content, name).errors
     assert (found.code, found.file, found.line) == ("wrong-file-type", name, 1)
     assert kind in found.message
@@ -53,7 +53,7 @@ def test_another_kind_of_file_is_named_once(content: str | bytes, kind: str, nam
 
 
 @pytest.mark.parametrize("first", ["x, y", '{"a", "b"', "[prompt, answer"])
-def test_broken_json_is_not_taken_for_a_table(first: str, tmp_path: Path) -> None:
+def test_broken_json_is_not_reported_as_a_table(first: str, tmp_path: Path) -> None:
     result = checked(tmp_path, f"{first}\n{LINES}")
     assert [found.code for found in result.errors] == ["invalid-json"]
     assert result.summary.examples == 3
@@ -62,7 +62,9 @@ def test_broken_json_is_not_taken_for_a_table(first: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["train.jsonl", "train.json"])
 @pytest.mark.parametrize("end", ["", ","], ids=["between", "after each"])
 @pytest.mark.parametrize("between", [",\n", ",\r\n", " ,\n\n"])
-def test_commas_between_lines_are_read_and_named_once(name: str, end: str, between: str, tmp_path: Path) -> None:
+def test_commas_between_lines_are_ignored_and_reported_once(
+    name: str, end: str, between: str, tmp_path: Path
+) -> None:
     result = checked(tmp_path, between.join(map(json.dumps, CHATS)) + end, name)
     assert result.summary.examples == 3
     (found,) = result.findings
@@ -73,19 +75,19 @@ def test_commas_between_lines_are_read_and_named_once(name: str, end: str, betwe
 @pytest.mark.parametrize("name", ["train.jsonl", "train.json"])
 @pytest.mark.parametrize("indent", [1, 4, "\t", None])
 @pytest.mark.parametrize("between", ["\n", "\n\n", " ", "", "\r\n"])
-def test_values_in_a_row_are_read(name: str, indent: Any, between: str, tmp_path: Path) -> None:
+def test_concatenated_values_are_read(name: str, indent: Any, between: str, tmp_path: Path) -> None:
     result = checked(tmp_path, between.join(json.dumps(chat, indent=indent) for chat in CHATS), name)
     assert result.findings == ()
     assert result.summary.examples == 3
 
 
-def test_pretty_printed_values_in_a_row_are_read(tmp_path: Path) -> None:
+def test_pretty_printed_concatenated_values_are_read(tmp_path: Path) -> None:
     value = json.dumps(CHATS[0], indent=2)
     content = value.replace("{\n  ", "{ ", 1) + "\n" + value.replace("{\n  ", "{ ", 1)
     assert checked(tmp_path, content).summary.examples == 2
 
 
-def test_locations_of_values_in_a_row(tmp_path: Path) -> None:
+def test_findings_in_concatenated_values_have_their_location(tmp_path: Path) -> None:
     bad = json.dumps({"messages": [{"role": "assistant", "content": ""}]}, indent=1)
     broken = '{\n "messages": [\n  {"role": }\n ]\n}'
     result = checked(tmp_path, "\n".join([json.dumps(CHATS[0], indent=1), bad, broken]))
@@ -160,14 +162,14 @@ def test_joined_exports_are_two_chats(tmp_path: Path) -> None:
     ]
 
 
-def test_locations_in_joined_exports(tmp_path: Path) -> None:
+def test_findings_in_joined_exports_have_their_location(tmp_path: Path) -> None:
     rows = (HEADER, ASKED, ANSWERED, KIM, ASKED, ANSWERED_KIM | {"mes": ""})
     result = checked(tmp_path, "\n".join(map(json.dumps, rows)))
     assert [(found.code, found.line) for found in result.errors] == [("empty-content", 6)]
     assert (result.summary.chats, result.summary.examples) == (2, 1)
 
 
-def test_a_broken_header_is_one_error(tmp_path: Path) -> None:
+def test_broken_header_is_one_error(tmp_path: Path) -> None:
     result = checked(tmp_path, '{"chat_metadata":{"integ\n' + "\n".join(map(json.dumps, (ASKED, ANSWERED, ASKED))))
     assert [(found.code, found.line) for found in result.errors] == [("invalid-json", 1), ("last-not-assistant", 4)]
     assert result.summary.chats == 1

@@ -1,4 +1,4 @@
-"""Each declared format is read, each foreign one is named once, and nothing that the data says is lost on the way."""
+"""Each supported format is read, each foreign foreign is reported once, and no data is lost."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def places(result: CheckResult) -> list[tuple[str, int | None, str | None]]:
     return [(found.code, found.line, found.path) for found in result.errors]
 
 
-@pytest.mark.parametrize("declared", DECLARED, ids=lambda one: one.name)
+@pytest.mark.parametrize("declared", DECLARED, ids=lambda each: each.name)
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
-def test_the_example_of_each_format_is_read(declared: ChatFormat, name: str, tmp_path: Path) -> None:
+def test_example_of_each_format_is_read(declared: ChatFormat, name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(declared.example)
     result = check_dataset(tmp_path, BY_DATA)
     assert result.errors == ()
@@ -61,15 +61,17 @@ def test_formats_page_matches_the_readers() -> None:
     assert all(declared.example in page for declared in DECLARED)
 
 
-@pytest.mark.parametrize("one", FOREIGN_FORMATS, ids=lambda one: one.name)
-def test_a_foreign_format_is_named_once(one: ForeignFormat, tmp_path: Path) -> None:
-    row = json.loads(one.example)
-    for number, text in enumerate((json.dumps([row] * 12), "\n".join([one.example] * 12), json.dumps(row, indent=2))):
+@pytest.mark.parametrize("foreign", FOREIGN_FORMATS, ids=lambda foreign: foreign.name)
+def test_foreign_format_is_reported_once(foreign: ForeignFormat, tmp_path: Path) -> None:
+    row = json.loads(foreign.example)
+    for number, text in enumerate(
+        (json.dumps([row] * 12), "\n".join([foreign.example] * 12), json.dumps(row, indent=2))
+    ):
         path = tmp_path / f"{number}.json"
         path.write_text(text)
         result = check_dataset(path, BY_DATA)
         (found,) = result.errors
-        assert (found.code, found.message, found.hint) == ("foreign-format", f"this is {one.name}", one.hint)
+        assert (found.code, found.message, found.hint) == ("foreign-format", f"this is {foreign.name}", foreign.hint)
         assert result.summary.refused == result.summary.chats == result.counts["foreign-format"]
 
 
@@ -104,7 +106,7 @@ def test_common_prefix_of_several_turns_is_the_prompt(tmp_path: Path) -> None:
     }
 
 
-def test_a_prompt_before_a_common_beginning_is_kept(tmp_path: Path) -> None:
+def test_prompt_before_a_common_beginning_is_kept(tmp_path: Path) -> None:
     (row,) = built(tmp_path, {"prompt": [SYSTEM], "chosen": [ASK, ANSWER], "rejected": [ASK, WORSE_ANSWER]})
     assert row["input"] == {"messages": [SYSTEM, ASK]}
 
@@ -114,12 +116,12 @@ def test_pair_prefix_stops_before_equal_answers(tmp_path: Path) -> None:
     assert row["preferred_output"] == row["non_preferred_output"] == [ANSWER]
 
 
-def test_a_system_message_beside_a_pair_is_kept(tmp_path: Path) -> None:
+def test_system_message_beside_a_pair_is_kept(tmp_path: Path) -> None:
     row = {"system": "Be short.", "prompt": "When do you open?", "chosen": "At ten.", "rejected": "No idea."}
     assert built(tmp_path, row)[0]["input"] == {"messages": [SYSTEM, ASK]}
 
 
-def test_the_places_in_a_pair(tmp_path: Path) -> None:
+def test_findings_in_a_pair_have_their_location(tmp_path: Path) -> None:
     empty = {"role": "assistant", "content": ""}
     result = checked(
         tmp_path,
@@ -144,7 +146,7 @@ def test_the_places_in_a_pair(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["system", "system_prompt", "system_message", "systemPrompt"])
-@pytest.mark.parametrize("said", ["Be short.", [{"type": "text", "text": "Be short."}], [{"text": "Be short."}]])
+@pytest.mark.parametrize("content", ["Be short.", [{"type": "text", "text": "Be short."}], [{"text": "Be short."}]])
 @pytest.mark.parametrize(
     "row",
     [
@@ -158,15 +160,15 @@ def test_the_places_in_a_pair(tmp_path: Path) -> None:
         {"conversations": [ASK, ANSWER]},
     ],
 )
-def test_a_system_text_beside_the_chat_comes_first(row: Any, key: str, said: Any, tmp_path: Path) -> None:
-    assert built(tmp_path, row | {key: said}) == [{"messages": [SYSTEM, ASK, ANSWER]}]
+def test_system_text_beside_the_chat_comes_first(row: Any, key: str, content: Any, tmp_path: Path) -> None:
+    assert built(tmp_path, row | {key: content}) == [{"messages": [SYSTEM, ASK, ANSWER]}]
 
 
 def test_empty_system_text_is_ignored(tmp_path: Path) -> None:
     assert built(tmp_path, {"messages": [ASK, ANSWER], "system": ""}) == [{"messages": [ASK, ANSWER]}]
 
 
-def test_the_places_behind_a_system_text(tmp_path: Path) -> None:
+def test_findings_after_a_system_text_have_their_location(tmp_path: Path) -> None:
     result = checked(tmp_path, {"system": 7, "messages": [ASK | {"content": ""}, ANSWER], "x": 1})
     assert places(result) == [
         ("unknown-key", 1, "$.x"),
@@ -180,26 +182,27 @@ REJECTED = [("label", False), ("label", 0), ("label", "bad"), ("desirable", Fals
       ("score", 0), ("feedback", {"rating": "thumbsDown"}), ("accepted", False), ("thumbs", "👎")]  # fmt: skip
 
 
-@pytest.mark.parametrize(("key", "verdict"), REJECTED)
-@pytest.mark.parametrize("declared", [one for one in FORMATS if one.name not in ("preference", "messages")],
-                         ids=lambda one: one.name)  # fmt: skip
-def test_rejected_answer_is_never_trained(declared: ChatFormat, key: str, verdict: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("key", "feedback"), REJECTED)
+@pytest.mark.parametrize(
+    "declared", [each for each in FORMATS if each.name not in ("preference", "messages")], ids=lambda each: each.name
+)
+def test_rejected_answer_is_never_trained(declared: ChatFormat, key: str, feedback: Any, tmp_path: Path) -> None:
     row = json.loads(declared.example.splitlines()[0])
-    result = checked(tmp_path, row | {key: verdict})
+    result = checked(tmp_path, row | {key: feedback})
     assert places(result) == [("unwanted-answer", 1, f"$.{key}")]
     assert result.summary.examples == 0
     with pytest.raises(DatasetError):
         build_dataset(tmp_path / "a.jsonl", tmp_path / "out", BY_DATA)
 
 
-@pytest.mark.parametrize("verdict", [("label", True), ("label", 1), ("label", "good"), ("id", 0), ("rating", None)])
-def test_unused_rating_values_are_left_out(verdict: tuple[str, Any], tmp_path: Path) -> None:
-    result = checked(tmp_path, {"prompt": "Hi", "completion": "Ho", verdict[0]: verdict[1]})
+@pytest.mark.parametrize("feedback", [("label", True), ("label", 1), ("label", "good"), ("id", 0), ("rating", None)])
+def test_unused_rating_values_are_left_out(feedback: tuple[str, Any], tmp_path: Path) -> None:
+    result = checked(tmp_path, {"prompt": "Hi", "completion": "Ho", feedback[0]: feedback[1]})
     assert result.findings == ()
-    assert result.summary.left_out == {f'key "{verdict[0]}"': 1}
+    assert result.summary.left_out == {f'key "{feedback[0]}"': 1}
 
 
-def test_a_rating_whose_scale_is_not_known_is_named_once(tmp_path: Path) -> None:
+def test_rating_on_an_unknown_scale_is_reported_once(tmp_path: Path) -> None:
     result = checked(tmp_path, *({"prompt": f"{n}" * 9, "completion": "Ho", "rating": n} for n in (1, 2, 5)))
     assert [(found.code, found.line, found.path) for found in result.findings] == [("unused-rating", 1, "$.rating")]
     assert result.counts["unused-rating"] == 3
@@ -211,13 +214,13 @@ def test_score_of_a_pair_is_not_a_rating(tmp_path: Path) -> None:
     assert checked(tmp_path, row).findings == ()
 
 
-@pytest.mark.parametrize("mark", [{"weight": 0}, {"loss": False}, {"train": False}])
-def test_untrained_turn_has_weight_0(mark: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("weight_key", [{"weight": 0}, {"loss": False}, {"train": False}])
+def test_untrained_turn_has_weight_0(weight_key: Any, tmp_path: Path) -> None:
     asked, other = {"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello."}
-    row = {"conversations": [asked, other | mark, asked, other]}
+    row = {"conversations": [asked, other | weight_key, asked, other]}
     (example,) = built(tmp_path, row)
     assert [message.get("weight") for message in example["messages"]] == [None, 0, None, None]
-    assert places(checked(tmp_path, {"conversations": [asked, other | mark]})) == [("nothing-to-learn", 1, "$")]
+    assert places(checked(tmp_path, {"conversations": [asked, other | weight_key]})) == [("nothing-to-learn", 1, "$")]
 
 
 @pytest.mark.parametrize("key", ["label", "rating", "loss", "train"])
@@ -227,20 +230,20 @@ def test_unknown_message_rating_is_reported(key: str, tmp_path: Path) -> None:
     assert "weight" in result.errors[0].hint
 
 
-def test_an_empty_list_of_tools_is_left_out(tmp_path: Path) -> None:
+def test_empty_list_of_tools_is_left_out(tmp_path: Path) -> None:
     row = {"messages": [ASK, ANSWER], "tools": [], "parallel_tool_calls": True}
     assert built(tmp_path, row) == [{"messages": [ASK, ANSWER], "parallel_tool_calls": True}]
 
 
 @pytest.mark.parametrize(
-    ("role", "meant"),
+    ("role", "intended"),
     [("User", "user"), ("human", "user"), (" user", "user"), ("Assistant", "assistant"), ("model", "assistant"),
      ("bot", "assistant"), ("SYSTEM", "system")],
 )  # fmt: skip
-def test_a_misspelled_role_is_the_only_error(role: str, meant: str, tmp_path: Path) -> None:
+def test_misspelled_role_is_the_only_error(role: str, intended: str, tmp_path: Path) -> None:
     result = checked(tmp_path, {"messages": [ASK, {"role": role, "content": "Hello."}]})
     assert places(result) == [("unknown-role", 1, "$.messages[1].role")]
-    assert result.errors[0].hint == f'Use "{meant}".'
+    assert result.errors[0].hint == f'Use "{intended}".'
 
 
 PAIR = {"prompt": "Hi", "chosen": "Ho", "rejected": "No"}

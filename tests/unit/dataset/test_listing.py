@@ -1,4 +1,4 @@
-"""Every file of a folder is read, refused or named as not read; nothing is passed over in silence."""
+"""Every file of a folder is read, refused or listed as not read; none is skipped silently."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def put(folder: Path, *names: str) -> None:
 
 @pytest.mark.parametrize("names", [(), ("train.txt",), ("a.jsonl.gz", "b.csv", "c.parquet"), (".a.json",)])
 @pytest.mark.parametrize("rules", [ANY, DatasetRules()], ids=["any number", "at least ten"])
-def test_nothing_to_read_is_an_error(names: tuple[str, ...], rules: DatasetRules, tmp_path: Path) -> None:
+def test_dataset_without_readable_files_is_an_error(
+    names: tuple[str, ...], rules: DatasetRules, tmp_path: Path
+) -> None:
     put(tmp_path, *names)
     (found,) = check_dataset(tmp_path, rules).errors
     assert (found.code, found.file) == ("no-chats", tmp_path.name)
@@ -47,7 +49,7 @@ def test_too_few_examples_error_names_unread_files(tmp_path: Path) -> None:
     assert found.message.endswith("required; not read: 0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 2 more")
 
 
-def test_a_link_to_a_folder_is_named(tmp_path: Path) -> None:
+def test_link_to_a_folder_is_reported(tmp_path: Path) -> None:
     put(tmp_path, "other/b.json", "chats/a.json", "chats/sub/c.json")
     (tmp_path / "chats/sub/linked").symlink_to(tmp_path / "other")
     checked = check_dataset(tmp_path / "chats", ANY)
@@ -58,14 +60,14 @@ def test_a_link_to_a_folder_is_named(tmp_path: Path) -> None:
     assert check_dataset([tmp_path / "chats"], ANY).summary.ignored == (f"{tmp_path}/chats/sub/linked/",)
 
 
-def test_a_link_to_a_file_is_read(tmp_path: Path) -> None:
+def test_link_to_a_file_is_read(tmp_path: Path) -> None:
     put(tmp_path, "other/b.txt")
     put(tmp_path, "chats/a.json")
     (tmp_path / "chats/b.json").symlink_to(tmp_path / "other/b.txt")
     assert check_dataset(tmp_path / "chats", ANY).summary.examples == 2
 
 
-def test_hidden_files_and_folders_are_named(tmp_path: Path) -> None:
+def test_hidden_files_and_folders_are_listed(tmp_path: Path) -> None:
     put(tmp_path, "a.json", ".git/b.json", ".DS_Store", "sub/.c.json")
     assert check_dataset(tmp_path, ANY).summary.ignored == (".DS_Store", ".git/", "sub/.c.json")
 
@@ -85,29 +87,29 @@ def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_folder_that_cannot_be_read_is_an_error(closed: Path) -> None:
+def test_unreadable_folder_is_an_error(closed: Path) -> None:
     (found,) = check_dataset(closed, ANY).errors
     assert (found.code, found.file) == ("no-such-path", "closed/")
     assert found.message == "the folder cannot be read: Permission denied"
     assert "chmod" in found.hint
 
 
-def test_the_dataset_folder_itself_cannot_be_read(closed: Path) -> None:
+def test_unreadable_dataset_folder_is_an_error(closed: Path) -> None:
     codes = [(found.code, found.file) for found in check_dataset(closed / "closed", ANY).errors]
     assert codes == [("no-such-path", "closed")]
 
 
-def test_polishing_refuses_a_folder_that_cannot_be_read(closed: Path) -> None:
+def test_polish_refuses_an_unreadable_folder(closed: Path) -> None:
     with pytest.raises(DatasetError):
         list(polish_dataset(closed))
 
 
-def test_a_folder_that_is_not_there_lists_nothing(tmp_path: Path) -> None:
+def test_missing_folder_lists_nothing(tmp_path: Path) -> None:
     listing = list_folder(tmp_path / "gone")
     assert listing == FolderListing()
 
 
-def test_a_folder_whose_name_ends_with_a_dot_keeps_it(tmp_path: Path) -> None:
+def test_folder_name_keeps_its_final_dot(tmp_path: Path) -> None:
     within = tmp_path / "Dr." / "et al.."
     within.mkdir(parents=True)
     (within / "chat.json").write_text("{}")

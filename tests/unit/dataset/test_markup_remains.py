@@ -1,4 +1,4 @@
-"""Warnings about what was left in a text: thoughts, pictures, a broken encoding; and about pairs and pictures."""
+"""Warnings about artifacts in texts: reasoning blocks, images, a broken encoding; and about pairs and images."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_reasoning_blocks_are_reported_in_answers_only(tmp_path: Path) -> None:
     assert warnings(tmp_path, {"messages": [asked, ANSWER]}) == []
 
 
-def test_equal_answers_of_a_pair(tmp_path: Path) -> None:
+def test_equal_answers_of_a_pair_are_reported(tmp_path: Path) -> None:
     dpo = DatasetRules(minimum_examples=0, method="dpo")
     pair = {"input": {"messages": [USER]}, "preferred_output": [ANSWER], "non_preferred_output": [ANSWER]}
     assert warnings(tmp_path, pair, rules=dpo) == [("equal-answers", "$.non_preferred_output")]
@@ -82,20 +82,20 @@ def test_equal_answers_of_a_pair(tmp_path: Path) -> None:
     assert warnings(tmp_path, other, rules=dpo) == []
 
 
-def asked_about(*pictures: str) -> Any:
+def question_about(*images: str) -> Any:
     text = {"type": "text", "text": "What is in the picture, and what colour does it have?"}
-    parts = [{"type": "image_url", "image_url": {"url": url}} for url in pictures]
+    parts = [{"type": "image_url", "image_url": {"url": url}} for url in images]
     return {"messages": [{"role": "user", "content": [text, *parts]}, ANSWER]}
 
 
-def test_the_same_question_about_other_pictures_is_not_nearly_the_same(tmp_path: Path) -> None:
-    bodies = [asked_about(f"https://example.com/{number}.png") for number in range(12)]
+def test_question_about_other_images_is_no_near_duplicate(tmp_path: Path) -> None:
+    bodies = [question_about(f"https://example.com/{number}.png") for number in range(12)]
     assert warnings(tmp_path, *bodies) == []
 
 
-def test_the_same_question_about_the_same_picture_is_nearly_the_same(tmp_path: Path) -> None:
-    one = asked_about("https://example.com/1.png")
-    other = asked_about("https://example.com/1.png")
+def test_question_about_the_same_image_is_a_near_duplicate(tmp_path: Path) -> None:
+    one = question_about("https://example.com/1.png")
+    other = question_about("https://example.com/1.png")
     other["messages"][1] = {"role": "assistant", "content": "Yes!"}
     assert warnings(tmp_path, one, other) == [("near-duplicate", "$")]
 

@@ -1,4 +1,4 @@
-"""Moderation: everything is judged once, in time, and nothing that was not judged passes."""
+"""Moderation: each text is moderated once and within the limits, and no text passes without a verdict."""
 
 from __future__ import annotations
 
@@ -67,11 +67,11 @@ class Provider:
 
     async def __call__(self, texts: Sequence[str]) -> Sequence[ModerationVerdict]:
         self.asked.append(list(texts))
-        fault = self.script.pop(0) if self.script else None
-        if isinstance(fault, Exception):
-            raise fault
+        issue = self.script.pop(0) if self.script else None
+        if isinstance(issue, Exception):
+            raise issue
         verdicts = [FLAGGED_VERDICT if "FLAGME" in text else ModerationVerdict(flagged=False) for text in texts]
-        return verdicts[:-1] if fault == "drop one" else verdicts
+        return verdicts[:-1] if issue == "drop one" else verdicts
 
     @property
     def texts(self) -> list[str]:
@@ -88,7 +88,7 @@ def chat(*texts: str) -> list[Any]:
     return [{"role": "user", "content": text} for text in texts] + [ANSWER]
 
 
-async def test_each_text_is_judged_once_and_every_place_is_named(tmp_path: Path) -> None:
+async def test_text_is_moderated_once_and_reported_at_every_place(tmp_path: Path) -> None:
     folder = put(tmp_path, chat("Hi", "FLAGME"), chat("Hi", "there"), chat("x", "FLAGME"))
     provider, kept, seen = Provider(), MemoryVerdicts(), []
     outcome = await moderate_dataset(
@@ -164,7 +164,7 @@ async def test_token_limit_per_minute_is_kept(tmp_path: Path) -> None:
     assert clock.waits == [60.0, 60.0]
 
 
-async def test_an_image_is_never_a_pass(tmp_path: Path) -> None:
+async def test_dataset_with_an_image_never_passes(tmp_path: Path) -> None:
     image = {"type": "image_url", "image_url": {"url": "https://a.example/x.png"}}
     content = [{"type": "text", "text": "See?"}, image]
     outcome = await moderate_dataset(
@@ -177,7 +177,7 @@ async def test_an_image_is_never_a_pass(tmp_path: Path) -> None:
     assert "1 images cannot be moderated here" in str(outcome)
 
 
-def test_every_text_of_an_example_is_a_piece(tmp_path: Path) -> None:
+def test_every_text_of_an_example_is_a_chunk(tmp_path: Path) -> None:
     call = {"id": "1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
     row = {"messages": [{"role": "assistant", "content": "Hm.", "tool_calls": [call]}]}
     pair = {"input": {"messages": [ANSWER]}, "preferred_output": [{"role": "assistant", "content": "yes"}],
@@ -186,7 +186,7 @@ def test_every_text_of_an_example_is_a_piece(tmp_path: Path) -> None:
     path.write_text(
         f"{json.dumps(row)}\n{json.dumps(pair)}\n" + json.dumps({"messages": [5, {"content": 5, "tool_calls": [5]}]})
     )
-    assert [(piece.line, piece.path, piece.text) for piece in iter_text_chunks(path, "m")] == [
+    assert [(chunk.line, chunk.path, chunk.text) for chunk in iter_text_chunks(path, "m")] == [
         (1, "$.messages[0].content", "Hm."),
         (1, "$.messages[0].tool_calls[0].function.arguments", '{"a": 1}'),
         (2, "$.input.messages[0].content", "Two."),
@@ -195,15 +195,15 @@ def test_every_text_of_an_example_is_a_piece(tmp_path: Path) -> None:
     ]
 
 
-def test_a_long_text_is_judged_in_pieces_without_a_gap(tmp_path: Path) -> None:
+def test_long_text_is_split_into_chunks_without_a_gap(tmp_path: Path) -> None:
     text = "".join(chr(0x4E00 + number % 20_000) for number in range(50_000))
-    parts = [piece.text for piece in iter_text_chunks(put(tmp_path, chat(text)), "m")][:-1]
+    parts = [chunk.text for chunk in iter_text_chunks(put(tmp_path, chat(text)), "m")][:-1]
     assert [len(part) for part in parts] == [20_000, 20_000, 10_400]
     assert all(one[-200:] == other[:200] for one, other in pairwise(parts))
     assert parts[0] + parts[1][200:] + parts[2][200:] == text
 
 
-def piece(size: int) -> TextChunk:
+def chunk(size: int) -> TextChunk:
     return TextChunk("k", "x" * (3 * size - 3), "f", 1, "$")
 
 
@@ -213,7 +213,7 @@ def piece(size: int) -> TextChunk:
 )
 def test_batches_keep_the_limits(sizes: list[int], expected: list[int]) -> None:
     limits = ModerationLimits(inputs_per_request=3, tokens_per_request=100, tokens_per_minute=1_000)
-    made = list(build_batches([piece(size) for size in sizes], limits))
+    made = list(build_batches([chunk(size) for size in sizes], limits))
     assert [len(batch) for batch in made] == expected
     assert [estimate_tokens(one.text) for batch in made for one in batch] == sizes
 

@@ -1,4 +1,4 @@
-"""A check's outcome for people, for programs and for code review tools; and the page that explains every code."""
+"""The result of a check as text, JSON and SARIF; and the page that explains every code."""
 
 from __future__ import annotations
 
@@ -98,6 +98,6 @@ def test_codes_are_unique_and_have_a_hint() -> None:
     assert all(code.meaning.endswith((".", ")")) and code.hint.endswith(".") for code in FindingCode)
 
 
-def test_every_code_is_found_somewhere_in_the_tests() -> None:
+def test_every_code_occurs_in_the_tests() -> None:
     tests = "".join(path.read_text("utf-8") for path in Path(__file__).parent.glob("test_*.py"))
     assert [code.slug for code in FindingCode if f'"{code.slug}"' not in tests] == []

@@ -1,4 +1,4 @@
-"""Polish repairs what the warnings name, shows it first, and finds nothing to do the second time."""
+"""Polish repairs what the warnings report, shows a diff first, and changes nothing the second time."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def put(folder: Path, *chats: Any) -> Path:
     return folder
 
 
-def after(folder: Path, wishes: PolishOptions) -> list[Any]:
-    return [json.loads(file.after) if file.after else None for file in polish_dataset(folder, wishes)]
+def after(folder: Path, options: PolishOptions) -> list[Any]:
+    return [json.loads(file.after) if file.after else None for file in polish_dataset(folder, options)]
 
 
-def polished(folder: Path, into: Path, wishes: PolishOptions) -> Path:
-    write_polished_files(polish_dataset(folder, wishes), folder, into)
-    return into
+def polished(folder: Path, output: Path, options: PolishOptions) -> Path:
+    write_polished_files(polish_dataset(folder, options), folder, output)
+    return output
 
 
 def test_system_messages_become_one(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_rejected_chat_is_not_polished(tmp_path: Path, key: str) -> None:
     assert [found.code for found in caught.value.findings] == ["unwanted-answer"]
 
 
-def test_a_pair_loses_its_unknown_keys(tmp_path: Path) -> None:
+def test_unknown_keys_of_a_pair_are_dropped(tmp_path: Path) -> None:
     pair = {
         "input": {"messages": [ONE], "id": 1},
         "preferred_output": [TWO],
@@ -170,7 +170,7 @@ def with_user(text: str) -> list[Any]:
 WORDS = ["amber", "birch", "cedar", "dune", "elm", "fern", "grove", "heath"]
 
 
-def test_the_user_gets_another_name_in_each_chat(tmp_path: Path) -> None:
+def test_user_gets_another_name_in_each_chat(tmp_path: Path) -> None:
     folder = put(tmp_path / "chats", *map(with_user, WORDS))
     assert check_dataset(folder, DatasetRules(minimum_examples=0)).counts == {"same-user-name": 1}
     chats = after(folder, PolishOptions(names=NAMES))
@@ -201,7 +201,7 @@ def test_duplicates_are_removed_and_secrets_redacted(tmp_path: Path) -> None:
     ]
 
 
-def test_the_diff_shows_repairs_and_nothing_else(tmp_path: Path) -> None:
+def test_diff_shows_only_repairs(tmp_path: Path) -> None:
     folder = put(tmp_path / "chats", [SYSTEM, SYSTEM, ONE, TWO])
     (file,) = polish_dataset(folder, ALL_REPAIRS)
     assert [row for row in file.diff().splitlines() if row[0] in "+-"] == [
@@ -224,7 +224,7 @@ def test_polish_overwrites_nothing(tmp_path: Path) -> None:
         write_polished_files(polish_dataset(folder), folder, tmp_path / "full")
 
 
-def test_what_cannot_be_read_is_not_repaired(tmp_path: Path) -> None:
+def test_unreadable_chat_is_not_repaired(tmp_path: Path) -> None:
     for number in range(2):
         (tmp_path / f"bad-{number}.json").write_text("[{")
     with pytest.raises(DatasetError, match="2 chats cannot be read") as refused:
@@ -237,13 +237,13 @@ def test_what_cannot_be_read_is_not_repaired(tmp_path: Path) -> None:
 def test_polish_leaves_the_original_chats_unchanged(tmp_path: Path) -> None:
     folder = put(tmp_path / "chats", [ONE, TWO])
     (tmp_path / "file").touch()
-    for into, why in (
+    for output, why in (
         (folder, "contains the original chats"),
         (folder / "new", "contains the original chats"),
         (tmp_path / "file", "file"),
     ):
         with pytest.raises(ConfigError, match=why):
-            polished(folder, into, ALL_REPAIRS)
+            polished(folder, output, ALL_REPAIRS)
 
 
 def test_files_keep_their_names_and_kinds(tmp_path: Path) -> None:
@@ -276,10 +276,10 @@ def test_export_check_polish_format_round_trip(tmp_path: Path) -> None:
         ]
         (folder / f"{number:02}.jsonl").write_text("\n".join(map(json.dumps, rows)))
     assert check_dataset(folder).counts == {"same-user-name": 1}
-    wishes = PolishOptions(names=NAMES, common_system="You are Juniper.", remove_duplicates=True, redact=True)
-    clean = polished(folder, tmp_path / "clean", wishes)
+    options = PolishOptions(names=NAMES, common_system="You are Juniper.", remove_duplicates=True, redact=True)
+    clean = polished(folder, tmp_path / "clean", options)
     assert check_dataset(clean).findings == ()
-    assert [file.diff() for file in polish_dataset(clean, wishes)] == [""] * 16
+    assert [file.diff() for file in polish_dataset(clean, options)] == [""] * 16
     built = build_dataset(clean, tmp_path / "out", DatasetRules(validation_fraction=0.1))
     assert built.dataset.training.examples == 14
     assert b"Alex" not in built.dataset.training.path.read_bytes()
@@ -307,10 +307,10 @@ WISHES = st.builds(
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(chats=st.lists(st.lists(MESSAGE, min_size=1, max_size=4), min_size=8, max_size=12), wishes=WISHES)
+@given(chats=st.lists(st.lists(MESSAGE, min_size=1, max_size=4), min_size=8, max_size=12), options=WISHES)
 def test_polishing_twice_changes_nothing(
-    chats: list[Any], wishes: PolishOptions, tmp_path_factory: pytest.TempPathFactory
+    chats: list[Any], options: PolishOptions, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("polish")
-    clean = polished(put(folder / "chats", *chats), folder / "clean", wishes)
-    assert [file.diff() for file in polish_dataset(clean, wishes) if file.diff()] == []
+    clean = polished(put(folder / "chats", *chats), folder / "clean", options)
+    assert [file.diff() for file in polish_dataset(clean, options) if file.diff()] == []

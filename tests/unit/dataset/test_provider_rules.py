@@ -1,4 +1,4 @@
-"""The rules of the providers: each has an example that is refused and one that passes; the check applies them."""
+"""The rules of the providers: each has a refused and an accepted example, and the check applies them."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ TOGETHER, FIREWORKS, NEBIUS = ProviderName.TOGETHER, ProviderName.FIREWORKS, Pro
 OPENAI = ProviderName.OPENAI
 
 
-def named(rule: ProviderRule) -> str:
+def format_rule_id(rule: ProviderRule) -> str:
     return f"{rule.provider}-{rule.kind.slug}"
 
 
-def found(body: ExampleBody, *providers: ProviderName) -> list[tuple[FindingCode, Any]]:
-    return [(fault.code, fault.key_path) for fault in ProviderRuleChecker(providers).check_example(body)]
+def find_issues(body: ExampleBody, *providers: ProviderName) -> list[tuple[FindingCode, Any]]:
+    return [(issue.code, issue.key_path) for issue in ProviderRuleChecker(providers).check_example(body)]
 
 
 def chat(*messages: Any, **more: Any) -> ExampleBody:
     return {"messages": list(messages), **more}
 
 
-def picture(url: str) -> ExampleBody:
+def image_chat(url: str) -> ExampleBody:
     part = {"type": "image_url", "image_url": {"url": url}}
     return chat({"role": "user", "content": [{"type": "text", "text": "See?"}, part]}, ANSWER)
 
@@ -62,33 +62,35 @@ def embedded(data: bytes, declared: str = "png") -> str:
 PER_EXAMPLE = [rule for rule in PROVIDER_RULES if rule.kind not in COUNT_RULE_KINDS]
 
 
-@pytest.mark.parametrize("rule", PER_EXAMPLE, ids=named)
+@pytest.mark.parametrize("rule", PER_EXAMPLE, ids=format_rule_id)
 def test_each_rule_refuses_one_example_and_accepts_another(rule: ProviderRule) -> None:
     examples = find_rule_examples(rule)
     assert examples is not None
     checks = ProviderRuleChecker([rule.provider])
     refused = list(checks.check_example(examples.refused))
-    assert rule.kind.code in [fault.code for fault in refused]
-    assert all(fault.message.startswith(f"{rule.provider}: ") for fault in refused)
+    assert rule.kind.code in [issue.code for issue in refused]
+    assert all(issue.message.startswith(f"{rule.provider}: ") for issue in refused)
     assert list(checks.check_example(examples.accepted)) == []
 
 
-@pytest.mark.parametrize("rule", PER_EXAMPLE, ids=named)
-def test_the_examples_break_nothing_but_the_rules_of_providers(rule: ProviderRule) -> None:
+@pytest.mark.parametrize("rule", PER_EXAMPLE, ids=format_rule_id)
+def test_rule_examples_have_no_other_error(rule: ProviderRule) -> None:
     examples = find_rule_examples(rule)
     assert examples is not None
-    assert [fault for body in examples for fault in check_structure(body, DatasetRules())] == []
+    assert [issue for body in examples for issue in check_structure(body, DatasetRules())] == []
 
 
-@pytest.mark.parametrize("rule", [rule for rule in PROVIDER_RULES if rule.kind in COUNT_RULE_KINDS], ids=named)
-def test_each_rule_about_the_number_of_examples_has_its_limit(rule: ProviderRule) -> None:
+@pytest.mark.parametrize(
+    "rule", [rule for rule in PROVIDER_RULES if rule.kind in COUNT_RULE_KINDS], ids=format_rule_id
+)
+def test_count_rule_has_its_limit(rule: ProviderRule) -> None:
     checks = ProviderRuleChecker([rule.provider])
     assert list(checks.check_counts(rule.limit, rule.limit if rule.limit < 1_000_000 else 0)) == []
     broken = list(checks.check_counts(rule.limit + 1, rule.limit + 1 if rule.limit < 1_000_000 else 0))
     assert rule in [each for each, _ in broken]
 
 
-def test_every_kind_of_rule_is_checked_and_used() -> None:
+def test_every_rule_kind_is_checked_and_used() -> None:
     checked = [*ORDER_CHECKS, *CONTENT_CHECKS, *IMAGE_CHECKS, *COUNT_RULE_KINDS]
     assert sorted(checked, key=lambda kind: kind.slug) == sorted(RuleKind, key=lambda kind: kind.slug)
     assert {rule.kind for rule in PROVIDER_RULES} == set(RuleKind)
@@ -108,8 +110,8 @@ def test_every_kind_of_rule_is_checked_and_used() -> None:
     ],
 )
 def test_together_requires_alternating_turns(messages: list[Any], at: int) -> None:
-    assert found(chat(*messages), TOGETHER) == [(FindingCode.WRONG_ORDER, ("messages", at, "role"))]
-    assert found(chat(*messages), OPENAI) == []
+    assert find_issues(chat(*messages), TOGETHER) == [(FindingCode.WRONG_ORDER, ("messages", at, "role"))]
+    assert find_issues(chat(*messages), OPENAI) == []
 
 
 @pytest.mark.parametrize(
@@ -124,29 +126,29 @@ def test_together_requires_alternating_turns(messages: list[Any], at: int) -> No
     ],
 )
 def test_together_accepts_alternating_turns(messages: list[Any]) -> None:
-    assert found(chat(*messages), TOGETHER) == []
-    assert found(chat(*messages), FIREWORKS) == []
+    assert find_issues(chat(*messages), TOGETHER) == []
+    assert find_issues(chat(*messages), FIREWORKS) == []
 
 
-def test_the_input_of_a_pair_has_turns_as_well() -> None:
+def test_input_of_a_pair_must_alternate() -> None:
     pair = {"input": chat(USER, USER), "preferred_output": [ANSWER], "non_preferred_output": [ANSWER]}
-    assert found(pair, TOGETHER) == [(FindingCode.WRONG_ORDER, ("input", "messages", 1, "role"))]
+    assert find_issues(pair, TOGETHER) == [(FindingCode.WRONG_ORDER, ("input", "messages", 1, "role"))]
 
 
-def test_parts_are_for_pictures_at_fireworks() -> None:
+def test_fireworks_accepts_parts_only_with_images() -> None:
     parts = [{"type": "text", "text": "Hi"}]
-    assert found(chat({"role": "user", "content": parts}, ANSWER), FIREWORKS) == [
+    assert find_issues(chat({"role": "user", "content": parts}, ANSWER), FIREWORKS) == [
         (FindingCode.CONTENT_IN_PARTS, ("messages", 0, "content"))
     ]
-    shown = picture(embedded(b"\x89PNG"))
+    shown = image_chat(embedded(b"\x89PNG"))
     shown["messages"][1] = {"role": "assistant", "content": parts}
-    assert found(shown, FIREWORKS) == []
-    assert found(shown, OPENAI) == [(FindingCode.CONTENT_IN_PARTS, ("messages", 1, "content"))]
+    assert find_issues(shown, FIREWORKS) == []
+    assert find_issues(shown, OPENAI) == [(FindingCode.CONTENT_IN_PARTS, ("messages", 1, "content"))]
 
 
 def test_providers_with_the_same_rule_share_one_finding() -> None:
     many = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": embedded(b"GIF89a")}}] * 11}
-    messages = [fault.message for fault in ProviderRuleChecker(ProviderName).check_example(chat(many, ANSWER))]
+    messages = [issue.message for issue in ProviderRuleChecker(ProviderName).check_example(chat(many, ANSWER))]
     assert sum(message.startswith("openai, azure, together: the image is GIF") for message in messages) == 11
     assert sum(message.startswith("openai, together: the example has 11 images") for message in messages) == 1
 
@@ -164,12 +166,12 @@ def test_providers_with_the_same_rule_share_one_finding() -> None:
         ("data:image/png;base64,A", "png"),
     ],
 )
-def test_the_type_of_a_picture(url: str, kind: str | None) -> None:
+def test_image_has_its_type(url: str, kind: str | None) -> None:
     assert ImageReference(url, ()).image_type == kind
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 5, 100])
-def test_the_size_of_an_embedded_picture_is_exact(size: int) -> None:
+def test_size_of_an_embedded_image_is_exact(size: int) -> None:
     assert ImageReference(embedded(b"x" * size), ()).size_bytes == size
 
 
@@ -188,7 +190,7 @@ def test_the_size_of_an_embedded_picture_is_exact(size: int) -> None:
         (embedded(b"x"), True),
     ],
 )
-def test_whether_a_provider_can_reach_a_picture(url: str, *, public: bool) -> None:
+def test_image_is_public_or_not(url: str, *, public: bool) -> None:
     assert ImageReference(url, ()).is_public is public
 
 
@@ -198,7 +200,7 @@ def write(folder: Path, *bodies: ExampleBody) -> Path:
     return path
 
 
-def test_the_check_applies_the_rules_of_the_listed_providers(tmp_path: Path) -> None:
+def test_check_applies_the_rules_of_the_listed_providers(tmp_path: Path) -> None:
     path = write(tmp_path, chat(USER, USER, ANSWER), chat(USER, ANSWER))
     rules = DatasetRules(minimum_examples=0, providers=(NEBIUS, TOGETHER))
     checked = check_dataset(path, rules)
@@ -208,7 +210,7 @@ def test_the_check_applies_the_rules_of_the_listed_providers(tmp_path: Path) -> 
 
 
 def test_openai_rules_apply_without_an_accounts_file(tmp_path: Path) -> None:
-    path = write(tmp_path, picture(embedded(b"GIF89a", "gif")), chat(USER, CALLING, TOOL, ANSWER, tools=TOOLS))
+    path = write(tmp_path, image_chat(embedded(b"GIF89a", "gif")), chat(USER, CALLING, TOOL, ANSWER, tools=TOOLS))
     checked = check_dataset(path, DatasetRules(minimum_examples=0))
     assert [one.code for one in checked.errors] == ["bad-image"]
     image = {"type": "image_url", "image_url": {"url": "https://a.example/x.png"}}
@@ -219,21 +221,21 @@ def test_openai_rules_apply_without_an_accounts_file(tmp_path: Path) -> None:
 
 
 def test_too_many_examples_are_an_error_of_the_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    few = (
+    rules = (
         ProviderRule(OPENAI, RuleKind.MAXIMUM_EXAMPLES, "https://a.example", limit=3),
         ProviderRule(OPENAI, RuleKind.MAXIMUM_IMAGE_EXAMPLES, "https://a.example", limit=1),
     )
-    monkeypatch.setattr("orchestrator.dataset.provider_rules.PROVIDER_RULES", few)
-    seen = picture(embedded(b"\x89PNG"))
-    path = write(tmp_path, chat(USER, ANSWER), seen, seen, chat(SYSTEM, USER, ANSWER))
-    found = check_dataset(path, DatasetRules(minimum_examples=0))
-    assert [(one.code, one.message) for one in found.errors] == [
+    monkeypatch.setattr("orchestrator.dataset.provider_rules.PROVIDER_RULES", rules)
+    image_example = image_chat(embedded(b"\x89PNG"))
+    path = write(tmp_path, chat(USER, ANSWER), image_example, image_example, chat(SYSTEM, USER, ANSWER))
+    result = check_dataset(path, DatasetRules(minimum_examples=0))
+    assert [(one.code, one.message) for one in result.errors] == [
         ("too-many-examples", "there are 4 training examples, openai accepts at most 3"),
         ("too-many-examples", "there are 2 examples with images, openai accepts at most 1"),
     ]
 
 
-def test_what_is_accepted_keeps_its_bytes(tmp_path: Path) -> None:
+def test_accepted_examples_keep_their_bytes(tmp_path: Path) -> None:
     """Parts from a user stay parts: a rule refuses, and never rewrites, so that no dataset gets another identity."""
     parts = [{"type": "text", "text": "Hi"}]
     body = chat({"role": "user", "content": parts}, ANSWER)

@@ -1,4 +1,4 @@
-"""Every format is recognised by its content and read without losing anything unsaid."""
+"""Every format is recognised by its content and read without loss."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def from_bytes(tmp_path: Path, content: bytes, name: str = "data") -> tuple[list
 
 
 @pytest.mark.parametrize(
-    ("form", "value", "messages"),
+    ("format_name", "value", "messages"),
     [
         ("messages", [ONE, TWO], [ONE, TWO]),
         ("chat", {"messages": [ONE, TWO]}, [ONE, TWO]),
@@ -54,20 +54,20 @@ def from_bytes(tmp_path: Path, content: bytes, name: str = "data") -> tuple[list
         ("completion", {"prompt": f"{ONE['content']}\n\n", "completion": " Two."}, [ONE, TWO]),
     ],
 )  # fmt: skip
-def test_a_row_of_each_format(tmp_path: Path, form: str, value: Any, messages: list[Any]) -> None:
+def test_row_of_each_format_is_read(tmp_path: Path, format_name: str, value: Any, messages: list[Any]) -> None:
     rows, summary = from_bytes(tmp_path, json.dumps(value).encode())
     assert rows == [{"messages": messages}]
-    assert summary.formats == {form: 1}
+    assert summary.formats == {format_name: 1}
 
 
-def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
+def test_left_out_data_is_counted(tmp_path: Path) -> None:
     request = {"model": "gpt-4.1", "messages": [ONE, TWO], "temperature": 1}
     shared = {"conversations": [{"from": "gpt", "value": "Two.", "loss": True}], "id": "7"}
     _, summary = from_bytes(tmp_path, f"{json.dumps(request)}\n{json.dumps(shared)}\n".encode())
     assert summary.left_out == {'key "model"': 1, 'key "temperature"': 1, 'key "id"': 1, 'key "loss"': 1}
 
 
-def test_tools_images_and_pairs_come_through(tmp_path: Path) -> None:
+def test_tools_images_and_pairs_are_unchanged(tmp_path: Path) -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
     example = {
         "messages": [
@@ -96,7 +96,7 @@ def test_tools_images_and_pairs_come_through(tmp_path: Path) -> None:
         {"prompt": [ONE], "chosen": [TWO], "rejected": [TWO | {"content": "3"}], "score": 1},
     ],
 )
-def test_preference_pairs(tmp_path: Path, value: Any) -> None:
+def test_preference_pair_formats_are_read(tmp_path: Path, value: Any) -> None:
     path = tmp_path / "pairs.jsonl"
     path.write_text(json.dumps(value))
     built = build_dataset(
@@ -110,7 +110,7 @@ def test_preference_pairs(tmp_path: Path, value: Any) -> None:
     assert built.tokens == {"gpt-4.1-2025-04-14": None}
 
 
-def said(name: str, text: str, *, user: bool = False, **more: Any) -> dict[str, Any]:
+def message(name: str, text: str, *, user: bool = False, **more: Any) -> dict[str, Any]:
     return {"name": name, "is_user": user, "is_system": False, "send_date": "x", "mes": text, **more}
 
 
@@ -118,14 +118,14 @@ def export(*rows: Any) -> bytes:
     return "\n".join(json.dumps(row) for row in rows).encode()
 
 
-def test_a_sillytavern_export(tmp_path: Path) -> None:
+def test_sillytavern_export_is_read(tmp_path: Path) -> None:
     rows, summary = from_bytes(tmp_path, export(
         HEADER,
-        said("Juniper", "Hello {{user}}, I am {{Char}}.", swipes=["Hello", "Hi", "Hey"], swipe_id=0),
-        said("Mina", "Hi, <BOT>!", user=True),
-        said("System", "a hidden note", is_system=True),
-        said("Narrator", "It rains.", extra={"type": "narrator"}),
-        said("Juniper", "Shall we, {{user}}?"),
+        message("Juniper", "Hello {{user}}, I am {{Char}}.", swipes=["Hello", "Hi", "Hey"], swipe_id=0),
+        message("Mina", "Hi, <BOT>!", user=True),
+        message("System", "a hidden note", is_system=True),
+        message("Narrator", "It rains.", extra={"type": "narrator"}),
+        message("Juniper", "Shall we, {{user}}?"),
     ))  # fmt: skip
     assert [tuple(message.values()) for message in rows[0]["messages"]] == [
         ("assistant", "Hello Mina, I am Juniper."),
@@ -137,15 +137,17 @@ def test_a_sillytavern_export(tmp_path: Path) -> None:
     assert summary.left_out == {"hidden message": 1, "swipe": 2}
 
 
-def test_a_newer_export_without_names_in_its_header(tmp_path: Path) -> None:
+def test_newer_export_without_names_in_its_header_is_read(tmp_path: Path) -> None:
     header = {"chat_metadata": {}, "user_name": "unused", "character_name": "unused"}
-    rows, _ = from_bytes(tmp_path, export(header, said("Mina", "{{char}}?", user=True), said("Juniper", "{{user}}!")))
+    rows, _ = from_bytes(
+        tmp_path, export(header, message("Mina", "{{char}}?", user=True), message("Juniper", "{{user}}!"))
+    )
     assert [message["content"] for message in rows[0]["messages"]] == ["Juniper?", "Mina!"]
 
 
-def test_a_group_names_its_speakers(tmp_path: Path) -> None:
+def test_group_chat_names_its_speakers(tmp_path: Path) -> None:
     rows, _ = from_bytes(
-        tmp_path, export(HEADER, said("Juniper", "I am {{char}}."), said("Moss", "And I am {{char}}."))
+        tmp_path, export(HEADER, message("Juniper", "I am {{char}}."), message("Moss", "And I am {{char}}."))
     )
     assert [message["content"] for message in rows[0]["messages"]] == [
         "Juniper: I am Juniper.",
@@ -169,24 +171,24 @@ GOOD = json.dumps({"messages": [{"role": "assistant", "content": "Grüße 👋"}
         json.dumps([json.loads(GOOD)] * 2, indent=4).replace("\n", "\r\n").encode(),
     ],
 )
-def test_bytes_as_programs_write_them(tmp_path: Path, content: bytes) -> None:
+def test_encodings_and_line_ends_are_read(tmp_path: Path, content: bytes) -> None:
     rows, summary = from_bytes(tmp_path, content)
     assert rows == [json.loads(GOOD)] * 2
     assert summary.chats == summary.examples == 2
 
 
-def test_the_name_of_a_file_says_nothing(tmp_path: Path) -> None:
+def test_format_does_not_depend_on_the_file_name(tmp_path: Path) -> None:
     folder = tmp_path / "chats"
     folder.mkdir()
     (folder / "a.json").write_text(f"{GOOD}\n{GOOD}\n", encoding="utf-8")
     (folder / "b.jsonl").write_text(json.dumps([ONE, TWO], indent=2))
-    (folder / "c.JSONL").write_bytes(export(HEADER, said("Juniper", "Hello.")))
+    (folder / "c.JSONL").write_bytes(export(HEADER, message("Juniper", "Hello.")))
     rows, summary = read(folder)
     assert len(rows) == 4
     assert [file.formats for file in summary.files] == [{"chat": 2}, {"messages": 1}, {"sillytavern": 1}]
 
 
-def test_files_come_in_the_order_of_their_names(tmp_path: Path) -> None:
+def test_files_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
     for name in ("b.json", "a/z.json", "B.json", "a.json", ".hidden.json", "notes.md"):
         path = tmp_path / "chats" / name
         path.parent.mkdir(parents=True, exist_ok=True)

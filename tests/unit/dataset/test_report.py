@@ -1,4 +1,4 @@
-"""The report is one page that loads nothing, hides secrets and escapes what it shows."""
+"""The HTML report is one page that loads nothing, redacts secrets and escapes all texts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_samples_report(tmp_path: Path) -> None:
+def test_report_of_the_sample_chats(tmp_path: Path) -> None:
     rules = DatasetRules(base_models=("gpt-4.1-mini-2025-04-14", "llama"))
     text = to_html(
         check_dataset(SAMPLES, rules), title="chats & more", moderation=ModerationResult(texts=142, known=142)
@@ -56,9 +56,9 @@ def test_the_samples_report(tmp_path: Path) -> None:
     assert page.tags.count("svg") == 2
 
 
-def test_what_is_shown_is_escaped_and_secrets_are_hidden(tmp_path: Path) -> None:
-    said = "<script>alert(1)</script> my key is sk-proj-abcdefghijklmnop1234"
-    messages = [{"role": "user", "content": said}, {"role": "assistant", "content": ""}]
+def test_excerpts_are_escaped_and_redacted(tmp_path: Path) -> None:
+    text = "<script>alert(1)</script> my key is sk-proj-abcdefghijklmnop1234"
+    messages = [{"role": "user", "content": text}, {"role": "assistant", "content": ""}]
     (tmp_path / "<b>.json").write_text(json.dumps(messages))
     (tmp_path / "ok.json").write_text(json.dumps([*messages, {"role": "assistant", "content": "x"}][::2]))
     text = to_html(check_dataset(tmp_path), title="x")
@@ -71,7 +71,7 @@ def test_what_is_shown_is_escaped_and_secrets_are_hidden(tmp_path: Path) -> None
     assert "This dataset has errors and cannot be used." in text
 
 
-def test_many_findings_are_cut_and_counted(tmp_path: Path) -> None:
+def test_findings_beyond_the_limit_are_counted(tmp_path: Path) -> None:
     row = json.dumps({"messages": [{"role": "assistant", "content": ""}]})
     (tmp_path / "many.jsonl").write_text("\n".join([row] * 120))
     text = to_html(check_dataset(tmp_path), title="x")
@@ -79,5 +79,5 @@ def test_many_findings_are_cut_and_counted(tmp_path: Path) -> None:
     assert "and 70 more" in text
 
 
-def test_an_empty_dataset_has_a_report(tmp_path: Path) -> None:
+def test_empty_dataset_has_a_report(tmp_path: Path) -> None:
     assert Page(to_html(check_dataset(tmp_path), title="x")).open == []

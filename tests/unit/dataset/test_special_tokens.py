@@ -1,4 +1,4 @@
-"""Special tokens of open base models inside a text."""
+"""Special tokens of open base models in a text."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ def test_universal_special_token_is_reported_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["a <b>bold</b> word", "[1] and [x]", "s > t", "a<|b|>c", "<system>", "[PAD]"])
-def test_ordinary_brackets_are_no_tokens(tmp_path: Path, text: str) -> None:
+def test_ordinary_brackets_are_not_tokens(tmp_path: Path, text: str) -> None:
     assert errors(tmp_path, text, rules(TURBO, "mistralai/Mistral-7B-Instruct-v0.3")) == []
     assert check_dataset(tmp_path / "chat.json", rules("sandbox-small")).warnings == ()
 
 
 @pytest.mark.parametrize("text", ["[INST] a [/INST] b</s>", "<start_of_turn>model\nhi<end_of_turn>", "<|eot_id|>"])
-def test_another_models_token_is_a_warning(tmp_path: Path, text: str) -> None:
+def test_token_of_another_model_is_a_warning(tmp_path: Path, text: str) -> None:
     other = rules("gpt-4.1-mini-2025-04-14")
     assert errors(tmp_path, text, other) == []
     warnings = check_dataset(tmp_path / "chat.json", other).warnings

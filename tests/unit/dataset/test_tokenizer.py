@@ -1,4 +1,4 @@
-"""An open model's own tokenizer."""
+"""Token counts with the tokenizer of an open model."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def config(path: Path, **values: Any) -> None:
     path.with_name("tokenizer_config.json").write_text(json.dumps(values))
 
 
-def test_the_published_template_makes_the_count_exact(path: Path) -> None:
+def test_count_with_the_published_template_is_exact(path: Path) -> None:
     config(path, chat_template=TEMPLATE, bos_token="[", eos_token={"content": "]"})
     assert module.HuggingFaceTokenizer(path).count_tokens(CHAT) == (len("[<user>Hi there]<assistant>Hello]"), True)
 
 
-def test_a_template_in_a_file_of_its_own_comes_first(path: Path) -> None:
+def test_template_file_takes_precedence(path: Path) -> None:
     config(path, chat_template="ignored", bos_token="[", eos_token="]")
     path.with_name("chat_template.jinja").write_text("{{ bos_token }}")
     assert module.HuggingFaceTokenizer(path).count_tokens(CHAT) == (1, True)
@@ -53,7 +53,7 @@ def test_default_template_is_chosen_of_several(path: Path) -> None:
     assert module.HuggingFaceTokenizer(path).count_tokens(CHAT) == (2, True)
 
 
-def test_without_a_template_it_is_an_estimate(path: Path) -> None:
+def test_count_without_a_template_is_estimated(path: Path) -> None:
     assert module.HuggingFaceTokenizer(path).count_tokens(CHAT) == (len(json.dumps(CHAT)), False)
 
 
@@ -75,7 +75,7 @@ def test_template_is_sandboxed(path: Path) -> None:
     assert module.HuggingFaceTokenizer(path).count_tokens(CHAT)[1] is False
 
 
-def test_half_characters_are_counted_too(path: Path) -> None:
+def test_half_characters_are_counted(path: Path) -> None:
     config(path, chat_template="{{ messages[0].content }}")
     assert module.HuggingFaceTokenizer(path).count_tokens({"messages": [{"role": "user", "content": "a\ud83d"}]}) == (
         2,
@@ -84,22 +84,22 @@ def test_half_characters_are_counted_too(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "says"),
+    ("name", "content", "message"),
     [
         ("tokenizer.json", "{}", "not a tokenizer"),
         ("tokenizer_config.json", "{", "cannot be read"),
         ("chat_template.jinja", "{% if %}", "invalid chat template"),
     ],
 )
-def test_a_damaged_file_is_named(path: Path, name: str, content: str, says: str) -> None:
+def test_damaged_tokenizer_file_is_reported(path: Path, name: str, content: str, message: str) -> None:
     path.with_name(name).write_text(content)
-    with pytest.raises(ConfigError, match=says) as caught:
+    with pytest.raises(ConfigError, match=message) as caught:
         module.HuggingFaceTokenizer(path).count_tokens(CHAT)
     assert str(path.parent) in caught.value.message
     assert caught.value.hint
 
 
-def test_missing_tokenizer_extra_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_tokenizer_extra_is_reported(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     with pytest.raises(ConfigError, match="tokenizers") as caught:
         module.HuggingFaceTokenizer(path)

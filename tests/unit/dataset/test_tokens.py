@@ -1,4 +1,4 @@
-"""Tokens are tiktoken's own, counted without a network."""
+"""Token counts equal those of tiktoken, without a network."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_base_model_has_its_encoding(base_model: str, encoding: str | None) -> N
     assert encodings.find_encoding_name(base_model) == encoding
 
 
-def test_an_unknown_base_model_has_no_count() -> None:
+def test_unknown_base_model_has_no_count() -> None:
     tally = TokenCounter(["gpt-4.1-2025-04-14", "gpt-3.5-turbo-0125", "llama"])
     for text in ("one", "two"):
         assert list(tally.count_example({"messages": [{"role": "assistant", "content": text}]})) == []
@@ -170,7 +170,7 @@ def test_one_text_part_counts_as_its_text() -> None:
     assert count_example_tokens("o200k_base", parts) == count_example_tokens("o200k_base", text)
 
 
-def test_a_damaged_rank_file_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damaged_rank_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(encodings.RANK_FILE_SHA256, "o200k_base", "0" * 64)
     with pytest.raises(RuntimeError, match="damaged"):
         encodings._read_ranks("o200k_base")

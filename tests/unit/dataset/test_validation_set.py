@@ -1,4 +1,4 @@
-"""The operator's own validation set: kept out of training, part of the dataset's identity."""
+"""The operator's own validation set: never used for training, part of the dataset's identity."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def put(path: Path, *texts: str) -> Path:
     return path
 
 
-def said(path: Path) -> list[str]:
+def read_contents(path: Path) -> list[str]:
     return [json.loads(line)["messages"][1]["content"] for line in path.read_text("utf-8").splitlines()]
 
 
@@ -33,13 +33,16 @@ def rules(validation: Path | None) -> DatasetRules:
     return DatasetRules(minimum_examples=2, validation_path=validation)
 
 
-def test_the_validation_file_becomes_the_validation_part(tmp_path: Path) -> None:
+def test_validation_file_becomes_the_validation_part(tmp_path: Path) -> None:
     put(tmp_path / "chats/a.jsonl", "one", "two")
     own = put(tmp_path / "chats/validation.jsonl", "three")  # in the same folder, and not trained with
     built = build_dataset(tmp_path / "chats", tmp_path / "out", rules(own))
     validation = built.dataset.validation
     assert validation is not None
-    assert (said(built.dataset.training.path), said(validation.path)) == (["one.", "two."], ["three."])
+    assert (read_contents(built.dataset.training.path), read_contents(validation.path)) == (
+        ["one.", "two."],
+        ["three."],
+    )
     assert (built.dataset.training.examples, validation.examples) == (2, 1)
     assert [(file.file, file.examples) for file in built.check_result.summary.files] == [
         ("a.jsonl", 2),
@@ -59,13 +62,16 @@ def test_validation_set_is_part_of_the_dataset_identity(tmp_path: Path) -> None:
     assert first.sha256 == again.sha256
 
 
-def test_a_folder_can_be_the_validation_set(tmp_path: Path) -> None:
+def test_folder_can_be_the_validation_set(tmp_path: Path) -> None:
     put(tmp_path / "chats/a.jsonl", "one", "two")
     put(tmp_path / "chats/val/b.jsonl", "three")
     put(tmp_path / "chats/val/c.jsonl", "four")
     dataset = build_dataset(tmp_path / "chats", tmp_path / "out", rules(tmp_path / "chats/val")).dataset
     assert dataset.validation is not None
-    assert (said(dataset.training.path), said(dataset.validation.path)) == (["one.", "two."], ["three.", "four."])
+    assert (read_contents(dataset.training.path), read_contents(dataset.validation.path)) == (
+        ["one.", "two."],
+        ["three.", "four."],
+    )
 
 
 def test_example_in_both_sets_is_an_error_with_its_location(tmp_path: Path) -> None:
@@ -100,7 +106,7 @@ def test_validation_set_without_chats_is_an_error(tmp_path: Path, name: str) -> 
         build_dataset(folder, tmp_path / "out", rules(tmp_path / name))
 
 
-def test_a_file_named_like_a_split_is_warned_about(tmp_path: Path) -> None:
+def test_file_named_like_a_split_is_a_warning(tmp_path: Path) -> None:
     for name in ("train", "my_validation", "test", "dev/part"):
         put(tmp_path / f"chats/{name}.jsonl", name)
     found = check_dataset(tmp_path / "chats", rules(None)).warnings

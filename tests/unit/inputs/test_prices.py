@@ -37,7 +37,7 @@ def test_shipped_price_list_is_valid(base_model: str, usd: float | None) -> None
     assert (price and price.usd_per_million_tokens) == usd
 
 
-def test_a_price_belongs_to_its_provider() -> None:
+def test_price_belongs_to_its_provider() -> None:
     assert load_prices().find("azure", "gpt-4.1-2025-04-14") is None
 
 
@@ -52,7 +52,7 @@ def test_unknown_price_is_none(tokens: int | None, price: Price | None, known: b
 
 
 @pytest.mark.parametrize("name", [name for name in CATALOGUE if name.startswith("sandbox-")])
-def test_a_model_of_the_sandbox_has_price_encoding_and_context_and_never_retires(name: str) -> None:
+def test_sandbox_model_has_price_encoding_and_context_and_never_retires(name: str) -> None:
     price = load_prices().find("openai", name)
     assert price is not None
     assert price.fixed
@@ -72,7 +72,7 @@ def test_custom_price_list_replaces_the_shipped_list(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "faults"),
+    ("text", "problems"),
     [
         ("[[price]]\n", 5),
         (
@@ -92,12 +92,12 @@ def test_custom_price_list_replaces_the_shipped_list(tmp_path: Path) -> None:
         ("price = [1]\n", 1),
     ],
 )
-def test_every_fault_of_a_list_is_named(tmp_path: Path, text: str, faults: int) -> None:
+def test_every_problem_of_a_list_is_reported(tmp_path: Path, text: str, problems: int) -> None:
     path = tmp_path / "prices.toml"
     path.write_text(text)
     with pytest.raises(ConfigError) as caught:
         load_prices(path)
-    assert len(caught.value.problems) == faults
+    assert len(caught.value.problems) == problems
 
 
 def test_misspelt_model_suggests_the_nearest_name(tmp_path: Path) -> None:

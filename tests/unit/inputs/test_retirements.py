@@ -1,4 +1,4 @@
-"""Retirements: what providers published of the end of their base models, as dated data."""
+"""Retirement dates that providers have published, as dated data."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_shipped_retirement_dates_are_valid(provider: str, base_model: str, infe
     assert (known.inference_ends if known else None) == inference_ends
 
 
-def test_every_shipped_row_is_of_a_known_provider_and_in_order() -> None:
+def test_every_shipped_row_has_a_known_provider_and_ordered_dates() -> None:
     for (provider, _), row in load_retirements().entries.items():
         assert provider in {name.value for name in ProviderName}
         assert row.new_customers_end is not None
@@ -45,7 +45,7 @@ def test_every_shipped_row_is_of_a_known_provider_and_in_order() -> None:
         assert row.tentative is (provider == "azure")
 
 
-def test_the_sandbox_and_the_list_agree() -> None:
+def test_sandbox_models_match_the_shipped_list() -> None:
     known = load_retirements()
     for model in CATALOGUE.values():
         row = known.find("openai", model.id)
@@ -65,7 +65,7 @@ def test_custom_retirement_list_replaces_the_shipped_list(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "faults"),
+    ("text", "problems"),
     [
         ("[[retirement]]\n", 4),
         (f'{ROW}inference_ends = "2027-05-01"\n', 1),
@@ -74,9 +74,9 @@ def test_custom_retirement_list_replaces_the_shipped_list(tmp_path: Path) -> Non
         ("retirement = 1\n", 1),
     ],
 )
-def test_every_fault_of_a_list_is_named(tmp_path: Path, text: str, faults: int) -> None:
+def test_every_problem_of_a_list_is_reported(tmp_path: Path, text: str, problems: int) -> None:
     path = tmp_path / "retirements.toml"
     path.write_text(text)
     with pytest.raises(ConfigError) as caught:
         load_retirements(path)
-    assert len(caught.value.problems) == faults
+    assert len(caught.value.problems) == problems

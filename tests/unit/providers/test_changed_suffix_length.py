@@ -10,6 +10,7 @@ from orchestrator.core.errors import AmbiguousRemoteJob
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers.base import JobOrder
+from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.openai.openai_provider import build_provider_factory
 
 SPEC = TrainingSpec(base_model="m", suffix="my-model")
@@ -27,7 +28,7 @@ async def find(shown: dict[str, str], suffix_length: int | None) -> list[str]:
         suffix_length=suffix_length,
     )
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, json=answer))
-    async with httpx2.AsyncClient(transport=transport) as http:
+    async with HttpClient(transport) as http:
         provider = build_provider_factory(http, Redactor())(account, Secret("key-of-acme"))
         return [job.id for job in await provider.find_jobs(ORDER)]
 

@@ -9,6 +9,7 @@ from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers.base import JobOrder
+from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.openai.openai_provider import build_provider_factory
 
 ORDER = JobOrder(
@@ -56,6 +57,6 @@ async def found(server: Plain) -> list[str]:
     account = Account(
         name="acme", provider=ProviderName.OPENAI_COMPATIBLE, api_key="env:KEY", base_url="https://far.example/v1"
     )
-    async with httpx2.AsyncClient(transport=httpx2.MockTransport(server)) as http:
+    async with HttpClient(httpx2.MockTransport(server)) as http:
         provider = build_provider_factory(http, Redactor())(account, Secret("key-of-acme"))
         return [job.id for job in await provider.find_jobs(ORDER)]

@@ -12,6 +12,7 @@ from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.remote import MultipartUpload
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.base import DatasetFile, Deadline
+from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.openai.client import OpenAIClient
 from orchestrator.providers.openai.multipart import complete_upload, upload_parts
 from orchestrator.providers.openai.openai_provider import OpenAIProvider, build_provider_factory
@@ -20,7 +21,7 @@ DEADLINE = Deadline(100.0, lambda: 0.0)
 ODD_IDS: list[Any] = [None, "", 7, "x" * 300, "a\0b"]
 
 
-def calls(http: httpx2.AsyncClient) -> OpenAIClient:
+def calls(http: HttpClient) -> OpenAIClient:
     provider = build_provider_factory(http, Redactor())(
         Account(name="acme", provider=ProviderName.OPENAI, api_key="env:KEY"), Secret("key-of-acme")
     )
@@ -38,7 +39,7 @@ def wanted(folder: Path) -> DatasetFile:
 async def test_file_without_a_usable_id_is_refused(tmp_path: Path, odd: Any) -> None:
     answer = {"id": "upload-1", "status": "completed", "file": {"id": odd, "status": "processed"}}
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, json=answer))
-    async with httpx2.AsyncClient(transport=transport) as http:
+    async with HttpClient(transport) as http:
         upload = MultipartUpload(id="upload-1", part_bytes=3, parts={0: "part-1"})
         with pytest.raises(ValueError, match="Expected"):
             await complete_upload(calls(http), wanted(tmp_path), upload, DEADLINE, resumed=False, md5="m")
@@ -53,7 +54,7 @@ async def test_upload_or_part_without_a_usable_id_is_refused(tmp_path: Path, pat
         asked.append(request.url.path)
         return httpx2.Response(200, json={"id": odd if request.url.path == path else "upload-1"})
 
-    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
+    async with HttpClient(httpx2.MockTransport(answer)) as http:
         with pytest.raises(ValueError, match="Expected"):
             await upload_parts(calls(http), wanted(tmp_path), DEADLINE, part_bytes=3)
     assert asked[-1] == path

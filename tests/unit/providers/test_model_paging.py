@@ -11,6 +11,7 @@ from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.planning.base_models import fetch_base_models
 from orchestrator.providers.base import Provider, ProviderConnection
+from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.openai.openai_provider import build_provider_factory
 
 ACCOUNT = Account(
@@ -40,7 +41,7 @@ class Server:
 
 async def test_every_announced_page_of_models_is_read() -> None:
     server = Server()
-    async with httpx2.AsyncClient(transport=httpx2.MockTransport(server)) as http:
+    async with HttpClient(httpx2.MockTransport(server)) as http:
         assert await provider(http).list_models() == [f"model-{n}" for n in range(6)]
     assert server.requests == [{}, {"after": "model-1"}, {"after": "model-3"}]
 
@@ -48,25 +49,25 @@ async def test_every_announced_page_of_models_is_read() -> None:
 async def test_a_list_of_models_without_pages_is_read_once_and_without_parameters() -> None:
     """Most servers give the whole list, and a strict one could refuse a parameter that it does not know."""
     server = Server(announces=False)
-    async with httpx2.AsyncClient(transport=httpx2.MockTransport(server)) as http:
+    async with HttpClient(httpx2.MockTransport(server)) as http:
         assert len(await provider(http).list_models()) == 6
     assert server.requests == [{}]
 
 
 async def test_a_list_of_models_that_repeats_itself_is_no_answer() -> None:
-    async with httpx2.AsyncClient(transport=httpx2.MockTransport(Server(follows_cursor=False))) as http:
+    async with HttpClient(httpx2.MockTransport(Server(follows_cursor=False))) as http:
         with pytest.raises(ProviderUnavailable, match="repeats itself"):
             await provider(http).list_models()
 
 
 @pytest.mark.parametrize(("model", "is_known"), [("model-1", True), ("model-5", True), ("model-7", False)])
 async def test_a_base_model_is_unknown_only_if_no_page_lists_it(model: str, is_known: bool) -> None:
-    async with httpx2.AsyncClient(transport=httpx2.MockTransport(Server())) as http:
+    async with HttpClient(httpx2.MockTransport(Server())) as http:
         connection = ProviderConnection(account=ACCOUNT, provider=provider(http), key_fingerprint="0" * 8)
         specs = {ACCOUNT.provider: TrainingSpec(base_model=model)}
         found = await fetch_base_models([ACCOUNT], specs, {ACCOUNT.name: connection})
     assert (ACCOUNT.provider not in found.unknown) is is_known
 
 
-def provider(http: httpx2.AsyncClient) -> Provider:
+def provider(http: HttpClient) -> Provider:
     return build_provider_factory(http, Redactor())(ACCOUNT, Secret("key-of-acme"))

@@ -7,6 +7,7 @@ import pytest
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.errors import MAX_MESSAGE_LENGTH, ProviderError
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.openai.openai_provider import OpenAIProvider, build_provider_factory
 from orchestrator.providers.together import together_provider
 
@@ -18,9 +19,7 @@ class Server:
 
     def __init__(self) -> None:
         self.asked: list[httpx2.Request] = []
-        self.connect = build_provider_factory(
-            httpx2.AsyncClient(transport=httpx2.MockTransport(self._answer)), Redactor()
-        )
+        self.connect = build_provider_factory(HttpClient(httpx2.MockTransport(self._answer)), Redactor())
 
     def provider(self, name: str, **known: Any) -> OpenAIProvider:
         account = Account(name=name, provider=ProviderName.OPENAI, api_key="env:KEY", **known)
@@ -89,7 +88,7 @@ async def test_long_error_message_is_truncated_without_a_partial_key(
             ProviderName.TOGETHER: together_provider.build_provider_factory,
         }[provider]
         with pytest.raises(ProviderError) as caught:
-            await connect(httpx2.AsyncClient(transport=transport), redact)(account, Secret(key)).get_job("ftjob-1")
+            await connect(HttpClient(transport), redact)(account, Secret(key)).get_job("ftjob-1")
         message = caught.value.message
         assert len(message) <= MAX_MESSAGE_LENGTH
         assert "xxxx" in message

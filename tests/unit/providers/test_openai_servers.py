@@ -14,6 +14,7 @@ from orchestrator.core.remote import RemoteJobStatus
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers.base import Deadline, JobOrder, Provider
+from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.openai.openai_provider import build_provider_factory
 
 JOB = {"id": "ftjob-1", "status": "queued", "model": "base", "training_file": "file-1"}
@@ -27,9 +28,7 @@ class Server:
         self.jobs = [{**JOB, **job} for job in jobs]
         self.created: list[dict[str, Any]] = []
         self._refuses = refuses
-        self._connect = build_provider_factory(
-            httpx2.AsyncClient(transport=httpx2.MockTransport(self._answer)), Redactor()
-        )
+        self._connect = build_provider_factory(HttpClient(httpx2.MockTransport(self._answer)), Redactor())
 
     def provider(self, **options: Any) -> Provider:
         account = Account(

@@ -11,6 +11,7 @@ import pytest
 from orchestrator.core.account import Account, ProviderName
 from orchestrator.core.providers import PROVIDERS
 from orchestrator.core.secret import Redactor, Secret
+from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.registry import ProviderRegistry
 
 CONNECT_TOGETHER = """
@@ -25,7 +26,7 @@ print("openai" in sys.modules)
 
 def registry() -> ProviderRegistry:
     transport = httpx2.MockTransport(lambda request: httpx2.Response(500))
-    return ProviderRegistry(httpx2.AsyncClient(transport=transport), Redactor())
+    return ProviderRegistry(HttpClient(transport), Redactor())
 
 
 @pytest.mark.parametrize("name", ProviderName)

@@ -13,6 +13,7 @@ from orchestrator.core.secret import Redactor, Secret
 from orchestrator.core.spec import TrainingSpec
 from orchestrator.providers.base import DatasetFile, Deadline, JobOrder
 from orchestrator.providers.fireworks import fireworks_provider
+from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.openai import openai_provider
 from orchestrator.providers.together import together_provider
 
@@ -37,7 +38,7 @@ async def test_existing_unreadable_job_is_looked_up_later(status: int) -> None:
     def answer(request: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(409 if request.method == "POST" else status, json={"error": {"message": "no"}})
 
-    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
+    async with HttpClient(httpx2.MockTransport(answer)) as http:
         provider = fireworks_provider.build_provider_factory(http, Redactor())(account(ProviderName.FIREWORKS), KEY)
         with pytest.raises(UnknownOutcome, match="exists already"):
             await provider.create_job(ORDER, DEADLINE)
@@ -51,7 +52,7 @@ async def test_invalid_upload_url_is_a_provider_error(tmp_path: Path) -> None:
     path = tmp_path / "data.jsonl"
     path.write_bytes(b"{}\n")
     wanted = DatasetFile(path=path, filename="orchestrator-1.jsonl", bytes=3, sha256="0" * 64, examples=1)
-    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
+    async with HttpClient(httpx2.MockTransport(answer)) as http:
         provider = together_provider.build_provider_factory(http, Redactor())(account(ProviderName.TOGETHER), KEY)
         with pytest.raises(UnknownOutcome, match="upload address"):
             await provider.upload_file(wanted, DEADLINE)
@@ -90,7 +91,7 @@ async def error_of_create(provider: ProviderName, status: int, code: str) -> Pro
         if provider is ProviderName.TOGETHER
         else openai_provider.build_provider_factory
     )
-    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
+    async with HttpClient(httpx2.MockTransport(answer)) as http:
         with pytest.raises(ProviderError) as caught:
             await connector(http, Redactor())(account(provider), KEY).create_job(ORDER, DEADLINE)
     return caught.value

@@ -12,6 +12,7 @@ from orchestrator.core.errors import UploadAddressRefused
 from orchestrator.core.secret import Redactor, Secret
 from orchestrator.providers.base import DatasetFile, Deadline
 from orchestrator.providers.fireworks import fireworks_provider
+from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.together import together_provider
 
 KEY = Secret("key-of-acme")
@@ -62,7 +63,7 @@ async def upload(
         if provider is ProviderName.TOGETHER
         else fireworks_provider.build_provider_factory
     )
-    async with httpx2.AsyncClient(transport=httpx2.MockTransport(server)) as http:
+    async with HttpClient(httpx2.MockTransport(server)) as http:
         await connector(http, Redactor())(account, KEY).upload_file(wanted, DEADLINE)
 
 
